@@ -1,0 +1,3 @@
+//! Sluice: an edge gateway for Kubernetes.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! HTTP/1.1 as state machines: bytes in, events out, no sockets.
+#![forbid(unsafe_code)]

@@ -1,0 +1,14 @@
+//! Endpoints: the addresses behind each cluster. They change without a recompile.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::ClusterKey;
+
+/// The addresses of every cluster that a route refers to. A cluster that is present with an empty list has no
+/// endpoint to serve with: its requests answer 503.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Addresses by cluster, sorted, without repeats.
+    pub clusters: BTreeMap<ClusterKey, Vec<SocketAddr>>,
+}

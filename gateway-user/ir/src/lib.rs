@@ -1,0 +1,27 @@
+//! The intermediate representation: plain comparable data between translate and compile.
+//!
+//! `translate` writes it, `snapshot` compiles it, `sluice translate` prints it. It knows neither parent: no
+//! Kubernetes client type, no runtime, no compiled pattern. Two equal [`Ir`]s compile to tables that answer
+//! every request alike, so equality is what decides whether anything has to be published.
+//!
+//! Endpoints are not part of it: they change far more often than routes, so they travel beside it in
+//! [`Endpoints`] and reach workers without a recompile.
+#![forbid(unsafe_code)]
+
+mod endpoints;
+mod filter;
+mod hostname;
+mod ids;
+mod matching;
+mod route;
+mod topology;
+
+pub use endpoints::Endpoints;
+pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
+pub use hostname::{Hostname, HostnameError};
+pub use ids::{ClusterKey, ListenerId, ObjectName, RouteId, RouteKind};
+pub use matching::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+pub use route::{
+    Action, Failure, FailureKind, HttpRoute, HttpRule, Timeouts, WeightedBackend, WeightedTarget,
+};
+pub use topology::{AttachedRoute, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};

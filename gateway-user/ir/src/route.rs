@@ -1,0 +1,115 @@
+//! Routes: rules of matches, filters and an action.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ClusterKey, Filter, Redirect, RouteId, RouteMatch};
+
+/// One HTTPRoute, independent of the listeners it is attached to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HttpRoute {
+    /// The object it came from.
+    pub id: RouteId,
+    /// `metadata.creationTimestamp` in seconds since 1970; the older route wins a tie. Files have none: `None`
+    /// counts as younger than every timestamp, so that names decide among files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<i64>,
+    /// `spec.rules` in their order.
+    pub rules: Vec<HttpRule>,
+}
+
+/// One rule of an HTTPRoute.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HttpRule {
+    /// `spec.rules[].name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Alternatives, any of which selects the rule; never empty.
+    pub matches: Vec<RouteMatch>,
+    /// Filters of the whole rule, in the order they run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+    /// What becomes of the request.
+    pub action: Action,
+    /// Time limits that the route sets.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+}
+
+/// What a rule does with a request it won.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Action {
+    /// Send it to one of these, in proportion to their weights. An empty list or weights that sum to zero answer
+    /// 500 (gateway-api `HTTPRouteRule.backendRefs`).
+    Forward(Vec<WeightedBackend>),
+    /// Answer with a redirect.
+    Redirect(Redirect),
+    /// Answer 500: the rule is broken, and only the rule.
+    Fail(Failure),
+}
+
+/// One `backendRef` and its share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WeightedBackend {
+    /// Relative share, 0 to 1,000,000.
+    pub weight: u32,
+    /// Where this share goes.
+    pub target: WeightedTarget,
+    /// Filters of this backendRef alone; they run after the rule's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+}
+
+/// Where a backendRef's share of requests goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WeightedTarget {
+    /// The endpoints of this cluster; with none of them ready: 503.
+    Cluster(ClusterKey),
+    /// The reference is broken: this share answers 500.
+    Fail(Failure),
+}
+
+/// Why a rule or backendRef answers 500; the text reaches the access log, never the client.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Failure {
+    /// The stable kind, for reason codes.
+    pub kind: FailureKind,
+    /// Object, field and fix, as in the status condition.
+    pub message: String,
+}
+
+/// The kinds of broken configuration that reach requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// A backendRef crosses namespaces with no ReferenceGrant.
+    RefNotPermitted,
+    /// A backendRef names an object or port that does not exist.
+    BackendNotFound,
+    /// A backendRef names a kind that is not supported.
+    InvalidKind,
+    /// The rule uses a filter or value that is invalid or not supported.
+    InvalidRule,
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RefNotPermitted => "ref_not_permitted",
+            Self::BackendNotFound => "backend_not_found",
+            Self::InvalidKind => "invalid_kind",
+            Self::InvalidRule => "invalid_rule",
+        })
+    }
+}
+
+/// `HTTPRouteTimeouts`, in milliseconds; `None` leaves the process's own limit, `Some(0)` turns it off (GEP-1742).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From the request's head to the end of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_ms: Option<u64>,
+    /// From sending to one backend to the end of its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_request_ms: Option<u64>,
+}

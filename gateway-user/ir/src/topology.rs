@@ -1,0 +1,105 @@
+//! Where requests arrive: addresses and ports, the listeners behind them, and the routes attached to those.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Hostname, HttpRoute, ListenerId, RouteId};
+
+/// Everything that is to be served, but for endpoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ir {
+    /// Every address and port to serve; ordered by port, then address, no two alike.
+    pub binds: Vec<Bind>,
+    /// Every attached route, once, however many listeners it is attached to. A list when serialised: text formats
+    /// have no maps with structured keys, and each route carries its id.
+    #[serde(with = "routes_as_list")]
+    pub http_routes: BTreeMap<RouteId, Arc<HttpRoute>>,
+}
+
+/// One address and port, and the listeners that share it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    /// Where connections are addressed to.
+    pub address: BindAddress,
+    /// The port that clients dial.
+    pub port: u16,
+    /// What is spoken; listeners of different protocols on one bind are in conflict and never get here.
+    pub protocol: Protocol,
+    /// Listeners by hostname; no two of one bind have the same.
+    pub listeners: Vec<Listener>,
+}
+
+/// The local addresses that a bind answers on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum BindAddress {
+    /// Every address of the network namespace, IPv4 and IPv6.
+    Any,
+    /// This address only; it wins over [`BindAddress::Any`] on the same port.
+    Ip(IpAddr),
+}
+
+/// The protocols of a bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Protocol {
+    /// HTTP/1.1 in clear text.
+    Http,
+}
+
+/// One Gateway listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its Gateway and name.
+    pub id: ListenerId,
+    /// The hosts it serves; `None` is every host that no other listener of the bind claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<Hostname>,
+    /// Routes attached to it, ordered by [`RouteId`].
+    pub routes: Vec<AttachedRoute>,
+}
+
+/// A route on a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedRoute {
+    /// Key into [`Ir::http_routes`].
+    pub route: RouteId,
+    /// The hosts on which it is served here; never empty.
+    pub hostnames: Vec<MatchHostname>,
+}
+
+/// One host pattern of an attached route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MatchHostname {
+    /// The intersection of listener and route hostname: what requests are matched with. `None` where neither has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Hostname>,
+    /// What the route itself wrote: of two routes with one `effective`, the more specific original wins
+    /// (gateway-api feature `GatewayRouteHostnameIntersectionPrecedence`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Hostname>,
+}
+
+mod routes_as_list {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::{HttpRoute, RouteId};
+
+    pub(super) fn serialize<S: Serializer>(
+        routes: &BTreeMap<RouteId, Arc<HttpRoute>>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        s.collect_seq(routes.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<BTreeMap<RouteId, Arc<HttpRoute>>, D::Error> {
+        let routes = Vec::<Arc<HttpRoute>>::deserialize(d)?;
+        Ok(routes.into_iter().map(|route| (route.id.clone(), route)).collect())
+    }
+}

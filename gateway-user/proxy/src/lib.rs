@@ -1,0 +1,2 @@
+//! The byte road: accept, decode, route, filter, forward, answer.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Loads the kernel programs, owns their maps, applies steering plans, reads counters.

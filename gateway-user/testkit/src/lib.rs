@@ -1,0 +1,2 @@
+//! What tests share: network namespaces, scratch directories, child processes, raw clients.
+#![forbid(unsafe_code)]
