@@ -1,2 +1,11 @@
 //! What tests share: network namespaces, scratch directories, child processes, raw clients.
+//!
+//! Everything here cleans up when it is dropped, also when a test fails, and has a name of its own, so that tests
+//! run beside each other and beside another copy of themselves.
 #![forbid(unsafe_code)]
+
+pub mod http;
+pub mod netns;
+pub mod process;
+pub mod scratch;
+pub mod wait;

@@ -1,0 +1,107 @@
+//! Fresh network and mount namespaces, owned by one thread.
+//!
+//! Namespaces are a property of a thread (unshare(2)), and children inherit the one of the thread that starts them.
+//! So a test body runs on a thread of its own that has left the machine's namespaces; when it and its children are
+//! gone, the kernel takes the namespace, its links and programs, and the bpffs with every pin in it. There is
+//! nothing to clean up by hand, whatever way the test ended.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, io, panic, thread};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::geteuid;
+
+use crate::scratch::Scratch;
+
+/// What a body inside finds.
+#[derive(Debug)]
+pub struct Inside {
+    scratch: Scratch,
+    bpffs: PathBuf,
+}
+
+impl Inside {
+    /// A bpffs of its own, mounted in the private mount namespace.
+    pub fn bpffs(&self) -> &Path {
+        &self.bpffs
+    }
+
+    /// A scratch directory.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+}
+
+/// Runs `body` in a fresh network namespace with `lo` up, and a private mount namespace with a bpffs.
+///
+/// Only threads and children that `body` itself starts share the namespace.
+///
+/// # Panics
+/// Where `body` does; and without root, which the namespaces need.
+pub fn run<T: Send + 'static>(label: &str, body: impl FnOnce(&Inside) -> T + Send + 'static) -> T {
+    assert!(
+        geteuid().is_root(),
+        "this test makes a network namespace and loads kernel programs: run it as root"
+    );
+    let label = label.to_owned();
+    let thread = thread::Builder::new().name(format!("netns-{label}"));
+    let inside = thread.spawn(move || {
+        let inside = enter(&label).unwrap_or_else(|e| panic!("entering a fresh network namespace: {e}"));
+        body(&inside)
+    });
+    match inside.expect("a thread can be started").join() {
+        Ok(value) => value,
+        Err(cause) => panic::resume_unwind(cause),
+    }
+}
+
+fn enter(label: &str) -> io::Result<Inside> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
+    // Without this, mounts made here would show up outside.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
+    if !up.success() {
+        return Err(io::Error::other("`ip link set lo up` failed"));
+    }
+    let scratch = Scratch::new(label)?;
+    let bpffs = scratch.join("bpffs");
+    fs::create_dir_all(&bpffs)?;
+    mount(Some("bpffs"), &bpffs, Some("bpf"), MsFlags::empty(), None::<&str>)?;
+    Ok(Inside { scratch, bpffs })
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        // The scratch directory can only be removed once nothing is mounted in it.
+        let _ = nix::mount::umount2(&self.bpffs, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn two_namespaces_hold_the_same_port_at_once() {
+        let outer = run("outer", |_| {
+            let first = TcpListener::bind("127.0.0.1:80").unwrap();
+            let second = run("inner", |_| TcpListener::bind("127.0.0.1:80").unwrap().local_addr().unwrap());
+            (first.local_addr().unwrap(), second)
+        });
+        assert_eq!(outer.0, outer.1);
+    }
+
+    #[test]
+    fn nothing_stays_behind() {
+        let (dir, pin_dir) = run("gone", |inside| {
+            let pins = inside.bpffs().join("sluice");
+            fs::create_dir(&pins).unwrap();
+            (inside.scratch().path().to_owned(), pins)
+        });
+        assert!(!pin_dir.exists() && !dir.exists());
+    }
+}

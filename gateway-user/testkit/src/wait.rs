@@ -1,0 +1,23 @@
+//! Waiting for a condition instead of for a time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a condition may take before a test fails: far above anything seen, so that a slow machine passes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Polls `ready` until it gives a value.
+///
+/// # Panics
+/// After [`PATIENCE`], naming `what`.
+#[track_caller]
+pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < end, "gave up waiting for {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
