@@ -88,6 +88,8 @@ pub enum FailureKind {
     BackendNotFound,
     /// A backendRef names a kind that is not supported.
     InvalidKind,
+    /// A backendRef names a Service that must be spoken to in a protocol that is not supported.
+    UnsupportedProtocol,
     /// The rule uses a filter or value that is invalid or not supported.
     InvalidRule,
 }
@@ -98,6 +100,7 @@ impl fmt::Display for FailureKind {
             Self::RefNotPermitted => "ref_not_permitted",
             Self::BackendNotFound => "backend_not_found",
             Self::InvalidKind => "invalid_kind",
+            Self::UnsupportedProtocol => "unsupported_protocol",
             Self::InvalidRule => "invalid_rule",
         })
     }
