@@ -25,7 +25,8 @@ pub struct HttpRule {
     /// `spec.rules[].name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Alternatives, any of which selects the rule; never empty.
+    /// Alternatives, any of which selects the rule. Empty only if none of what the rule wrote could be understood
+    /// (say, a broken pattern): then nothing selects it, and it is here so that later rules keep their number.
     pub matches: Vec<RouteMatch>,
     /// Filters of the whole rule, in the order they run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
