@@ -1,11 +1,25 @@
 //! Names of things, as newtypes, so that a route's name is never taken for a listener's.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A namespaced Kubernetes object's name. Ordered by namespace, then name: the order in which the Gateway API
-/// breaks ties between objects of one age.
+/// The number of one applied configuration, in the order of publishing; each compile gets the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Generation(
+    /// Counts from 1; 0 is the state before anything was applied.
+    pub u64,
+);
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A namespaced Kubernetes object's name. Its `Ord` is by namespace, then name; ties that the Gateway API breaks
+/// "in alphabetical order by {namespace}/{name}" go by [`ObjectName::alphabetical`], which differs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectName {
     /// `metadata.namespace`.
@@ -18,6 +32,14 @@ impl ObjectName {
     /// Names `namespace/name`.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The order of the texts `namespace/name` (gateway-api `HTTPRouteRule.matches`). `-` sorts before `/`, so
+    /// `team-b/x` comes before `team/x` here and after it in `Ord`.
+    pub fn alphabetical(&self, other: &Self) -> Ordering {
+        let left = self.namespace.bytes().chain([b'/']).chain(self.name.bytes());
+        let right = other.namespace.bytes().chain([b'/']).chain(other.name.bytes());
+        left.cmp(right)
     }
 }
 
@@ -84,5 +106,19 @@ pub struct ClusterKey {
 impl fmt::Display for ClusterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.service, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alphabetical_order_is_that_of_the_joined_text() {
+        let names = [("team", "x"), ("team-b", "x"), ("team", "a"), ("t", "z"), ("team", "x.y")];
+        for (a, b) in names.iter().flat_map(|a| names.iter().map(move |b| (a, b))) {
+            let (a, b) = (ObjectName::new(a.0, a.1), ObjectName::new(b.0, b.1));
+            assert_eq!(a.alphabetical(&b), a.to_string().cmp(&b.to_string()), "{a} and {b}");
+        }
     }
 }

@@ -17,10 +17,12 @@ mod route;
 mod topology;
 
 pub use endpoints::Endpoints;
-pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
+pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect, is_framing_field};
 pub use hostname::{Hostname, HostnameError};
-pub use ids::{ClusterKey, ListenerId, ObjectName, RouteId, RouteKind};
-pub use matching::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+pub use ids::{ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
+pub use matching::{
+    HeaderMatch, PathMatch, QueryMatch, REGEX_SIZE_LIMIT, RouteMatch, StringMatch, regex_texts,
+};
 pub use route::{
     Action, Failure, FailureKind, HttpRoute, HttpRule, Timeouts, WeightedBackend, WeightedTarget,
 };

@@ -61,3 +61,17 @@ pub struct QueryMatch {
     /// What its value, percent-decoded, must be.
     pub value: StringMatch,
 }
+
+/// The most memory, in bytes, that one compiled expression may take; a larger one makes its rule invalid.
+pub const REGEX_SIZE_LIMIT: usize = 1 << 20;
+
+/// The two texts that must both compile, with the crate `regex`, its `bytes` module and [`REGEX_SIZE_LIMIT`], for a
+/// user's expression to be valid: the first is the expression by itself, the second is what values are matched with.
+///
+/// The second must match the whole value, which is why it is anchored. The first is needed because `a)|(b` breaks
+/// out of the anchored group and would match any part of a value. Both leave Unicode classes off: `\d`, `\w` and `.`
+/// mean ASCII and single bytes, as in the RE2 and PCRE expressions that users bring along, and paths and field
+/// values are bytes.
+pub fn regex_texts(expression: &str) -> (String, String) {
+    (format!("(?-u){expression}"), format!("^(?-u:{expression})$"))
+}

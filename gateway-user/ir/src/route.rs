@@ -87,6 +87,8 @@ pub enum FailureKind {
     RefNotPermitted,
     /// A backendRef names an object or port that does not exist.
     BackendNotFound,
+    /// The rule has no backendRef, or only such with weight 0.
+    NoBackend,
     /// A backendRef names a kind that is not supported.
     InvalidKind,
     /// A backendRef names a Service that must be spoken to in a protocol that is not supported.
@@ -100,6 +102,7 @@ impl fmt::Display for FailureKind {
         f.write_str(match self {
             Self::RefNotPermitted => "ref_not_permitted",
             Self::BackendNotFound => "backend_not_found",
+            Self::NoBackend => "no_backend",
             Self::InvalidKind => "invalid_kind",
             Self::UnsupportedProtocol => "unsupported_protocol",
             Self::InvalidRule => "invalid_rule",
