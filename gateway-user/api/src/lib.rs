@@ -1,2 +1,25 @@
-//! Gateway API v1.7.0 types, the CRD schemas, and the loader that checks YAML against them.
+//! Gateway API v1.7.0 types (experimental channel), the schemas that API servers check them with, and the loader that
+//! applies those schemas to YAML. No client, no clock, no files.
 #![forbid(unsafe_code)]
+
+#[macro_use]
+mod macros;
+
+mod kind;
+mod object;
+mod resource_set;
+mod types;
+
+pub use kind::Kind;
+pub use object::{Object, ObjectKey};
+pub use resource_set::{Origin, ResourceSet};
+pub use types::*;
+
+/// The API group of the Gateway API.
+pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
+
+/// The API group of its experimental kinds, whose names begin with X.
+pub const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
+
+/// The Gateway API version that types and schemas are of.
+pub const BUNDLE_VERSION: &str = "v1.7.0";
