@@ -1,2 +1,33 @@
 //! Compiles the intermediate representation into the tables workers look requests up in.
+//!
+//! [`compile`] may allocate and think; it is pure and never fails, because one broken rule must not hold back the
+//! others: such a rule answers 500. [`BindTable::route`] is the byte road's side: no lock, no allocation once its
+//! [`WorkerRegexes`] is warm, and a cost that does not grow with the number of routes. It gives a [`RouteHit`] or a
+//! named [`RouteMiss`]; [`explain`] takes the same steps and says them aloud.
+//!
+//! Precedence lives in [`order`] alone. It sorts when tables are built; a lookup takes the first entry that holds.
 #![forbid(unsafe_code)]
+
+mod compile;
+mod explain;
+mod filters;
+mod hit;
+pub mod order;
+mod pattern;
+mod picker;
+mod request;
+pub mod rewrite;
+mod rule;
+mod snapshot;
+mod table;
+
+pub use compile::compile;
+pub use explain::{Explanation, Verdict, explain};
+pub use filters::{FieldEdit, Filters};
+pub use gateway_ir::Generation;
+pub use hit::{RouteHit, RouteMiss};
+pub use pattern::WorkerRegexes;
+pub use picker::Picker;
+pub use request::{FieldLines, FieldList, RequestView};
+pub use rule::{Action, ClusterId, Destination, RouteLabel, Rule, Target};
+pub use snapshot::{BindTable, ListenerInfo, Snapshot};

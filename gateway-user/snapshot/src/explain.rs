@@ -1,0 +1,214 @@
+//! Why a request goes where it goes, in words. The steps are those of the lookup itself, which tells them.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use gateway_ir::{BindAddress, Hostname, PathMatch};
+
+use crate::pattern::PatternSet;
+use crate::snapshot::{HostTable, ListenerTable, Observer};
+use crate::table::condition::ValueTest;
+use crate::table::{Entry, Mismatch};
+use crate::{FieldLines, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
+
+/// How many patterns or hostnames one line lists at most.
+const LISTED: usize = 8;
+
+/// The steps of a lookup and what came of it. Prints as one line a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What was found and what was passed over, in order; the last one says what becomes of the request.
+    pub steps: Vec<String>,
+    /// What came of it.
+    pub verdict: Verdict,
+}
+
+/// What comes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A rule takes it; the text names the rule as the steps do.
+    Hit(String),
+    /// No rule takes it.
+    Miss(RouteMiss),
+    /// Nothing is served on this address and port.
+    NotServed,
+}
+
+/// Explains what becomes of `request` on a connection to `local`. Allocates freely: for people, not for traffic.
+pub fn explain(snapshot: &Snapshot, local: SocketAddr, request: &RequestView<'_>) -> Explanation {
+    let mut steps = Vec::new();
+    let Some(bind) = snapshot.bind(local) else {
+        let mut served: Vec<_> = snapshot.binds().map(|bind| (bind.port(), bind.address())).collect();
+        served.sort();
+        let served = served.into_iter().map(|(port, address)| bind_text(address, port));
+        steps.push(format!("nothing is served on {local}; served are {}", list(served)));
+        return Explanation { steps, verdict: Verdict::NotServed };
+    };
+    steps.push(format!("{local} belongs to {}", bind_text(bind.address(), bind.port())));
+    let mut narrator = Narrator { request, patterns: &bind.patterns, steps };
+    let found = bind.route_observed(request, &mut WorkerRegexes::new(snapshot), &mut narrator);
+    let mut steps = narrator.steps;
+    let verdict = match found {
+        Ok(hit) => {
+            let rule = place(hit.rule, hit.match_index);
+            steps.push(format!("{rule} takes the request"));
+            Verdict::Hit(rule)
+        }
+        Err(miss) => {
+            if miss == RouteMiss::NoListenerForHost {
+                let listeners = bind.listeners().map(|listener| {
+                    format!("{} for {}", listener.text, hostname_text(listener.hostname.as_ref()))
+                });
+                steps.push(format!("the listeners here are {}", list(listeners)));
+            }
+            steps.push(format!("404 {}: {miss} ({})", miss.code(), text(request.host)));
+            Verdict::Miss(miss)
+        }
+    };
+    Explanation { steps, verdict }
+}
+
+struct Narrator<'a> {
+    request: &'a RequestView<'a>,
+    patterns: &'a PatternSet,
+    steps: Vec<String>,
+}
+
+impl Observer for Narrator<'_> {
+    fn listener(&mut self, listener: &ListenerTable) {
+        let hostname = hostname_text(listener.info.hostname.as_ref());
+        let host = text(self.request.host);
+        self.steps.push(format!("listener {} for {hostname} takes host {host}", listener.info.text));
+        if listener.hosts.covering(self.request.host).next().is_none() {
+            let hostnames = listener.hostnames.iter().map(|hostname| hostname_text(hostname.as_ref()));
+            self.steps.push(format!("its routes serve {}", list(hostnames)));
+        }
+    }
+
+    fn missed(&mut self, entry: &Entry, mismatch: Mismatch) {
+        let rule = place(&entry.rule, entry.match_index);
+        self.steps.push(format!("{rule} does not take it: {}", self.reason(entry, mismatch)));
+    }
+
+    fn passed(&mut self, host: &HostTable, found: bool) {
+        let hostname = hostname_text(host.hostname.as_ref());
+        if found {
+            return self.steps.push(format!("no rule for {hostname} is left"));
+        }
+        let mut paths: Vec<_> = host
+            .tiers
+            .iter()
+            .flat_map(|tier| tier.entries())
+            .filter_map(|entry| entry.rule.paths.get(entry.match_index as usize))
+            .map(path_text)
+            .collect();
+        paths.sort();
+        paths.dedup();
+        let path = text(self.request.path);
+        self.steps.push(format!("no rule for {hostname} matches path {path}; there are {}", list(paths)));
+    }
+}
+
+impl Narrator<'_> {
+    fn reason(&self, entry: &Entry, mismatch: Mismatch) -> String {
+        let conditions = entry.conditions.as_deref();
+        match mismatch {
+            Mismatch::Method => {
+                let want = conditions.and_then(|all| all.method.as_deref()).unwrap_or_default();
+                format!("the method is {}, not {}", text(self.request.method), text(want))
+            }
+            Mismatch::Header(at) => {
+                conditions.and_then(|all| all.headers.get(at)).map_or_else(String::new, |header| {
+                    let lines = header_lines(self.request.fields, &header.name);
+                    self.difference("header", &header.name, &lines, &header.value)
+                })
+            }
+            Mismatch::Query(at) => {
+                conditions.and_then(|all| all.query.get(at)).map_or_else(String::new, |param| {
+                    let query = self.request.query.map(|query| format!("the query is {}", text(query)));
+                    let query = query.unwrap_or_else(|| "there is no query".into());
+                    format!("query parameter {:?} must {}, but {query}", param.name, self.want(&param.value))
+                })
+            }
+        }
+    }
+
+    fn difference(&self, what: &str, name: &str, values: &[String], want: &ValueTest) -> String {
+        let is = if values.is_empty() {
+            "it is missing".into()
+        } else {
+            format!("it is {}", values.join(" and "))
+        };
+        format!("{what} {name:?} must {}, but {is}", self.want(want))
+    }
+
+    fn want(&self, test: &ValueTest) -> String {
+        match test {
+            ValueTest::Exact(value) => format!("be {}", text(value)),
+            ValueTest::Regex(id) => format!("match the expression {:?}", self.patterns.expression(*id)),
+            ValueTest::Present => "be there".into(),
+        }
+    }
+}
+
+fn header_lines(fields: &dyn FieldLines, name: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut from = 0;
+    while let Some((at, value)) = fields.find(name, from) {
+        lines.push(text(value));
+        from = at + 1;
+    }
+    lines
+}
+
+fn place(rule: &Rule, match_index: u32) -> String {
+    let name = rule.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
+    let path = rule.paths.get(match_index as usize).map(path_text).unwrap_or_default();
+    format!("{} rules[{}]{name} matches[{match_index}] ({path})", rule.route.id, rule.index)
+}
+
+fn path_text(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Exact(path) => format!("Exact {path}"),
+        PathMatch::Prefix(path) => format!("PathPrefix {path}"),
+        PathMatch::Regex(path) => format!("RegularExpression {path}"),
+    }
+}
+
+fn hostname_text(hostname: Option<&Hostname>) -> String {
+    hostname.map_or_else(|| "every host".into(), |hostname| format!("host {hostname}"))
+}
+
+fn bind_text(address: BindAddress, port: u16) -> String {
+    match address {
+        BindAddress::Any => format!("port {port} on every address"),
+        BindAddress::Ip(ip) => SocketAddr::from((ip, port)).to_string(),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(bytes))
+}
+
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    let mut items: Vec<_> = items.into_iter().collect();
+    let more = items.len().saturating_sub(LISTED);
+    items.truncate(LISTED);
+    match (items.is_empty(), more) {
+        (true, _) => "none".into(),
+        (false, 0) => items.join(", "),
+        (false, more) => format!("{} and {more} more", items.join(", ")),
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.steps.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(step)?;
+        }
+        Ok(())
+    }
+}

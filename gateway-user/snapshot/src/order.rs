@@ -1,0 +1,139 @@
+//! Which of several matches wins: the Gateway API's order of precedence as one comparison.
+//!
+//! The clauses, in the order of the text (gateway-api v1.7.0, `HTTPRouteSpec.hostnames` and `HTTPRouteRule.matches`):
+//!
+//! 1. the host that matches: a full name before a wildcard, then more characters;
+//! 2. the same of the hostname that the route itself wrote (`GatewayRouteHostnameIntersectionPrecedence`);
+//! 3. the path: `Exact`, then `RegularExpression` by length of the expression (the specification leaves its place to
+//!    the implementation), then `PathPrefix` by number of characters;
+//! 4. a method; 5. the number of headers; 6. the number of query parameters;
+//! 7. the oldest route; 8. the first in alphabetical order of `namespace/name`; 9. the first rule, the first match.
+
+use std::cmp::{Ordering, Reverse};
+
+use gateway_ir::{Hostname, PathMatch, RouteId, RouteMatch};
+
+/// How specific a host pattern is. The lesser one is the more specific.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostRank {
+    /// A full name, by its number of characters.
+    Exact(Reverse<usize>),
+    /// A wildcard, by its number of characters.
+    Wildcard(Reverse<usize>),
+    /// No hostname at all.
+    Any,
+}
+
+/// How specific a path condition is. The lesser one is the more specific.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PathRank {
+    /// The whole path.
+    Exact,
+    /// An expression, by its number of characters.
+    Regex(Reverse<usize>),
+    /// A prefix, by its number of characters but for a trailing `/`.
+    Prefix(Reverse<usize>),
+}
+
+/// All that decides between one match of a rule and another.
+#[derive(Clone, Copy, Debug)]
+pub struct Rank<'a> {
+    /// The host pattern that requests are matched with.
+    pub effective: HostRank,
+    /// The host pattern that the route wrote.
+    pub original: HostRank,
+    /// The path condition.
+    pub path: PathRank,
+    /// Whether there is a method condition.
+    pub method: bool,
+    /// The number of header conditions.
+    pub headers: usize,
+    /// The number of query parameter conditions.
+    pub query: usize,
+    /// The route's `creationTimestamp`; a route without one is younger than all that have one.
+    pub created: Option<i64>,
+    /// The route.
+    pub route: &'a RouteId,
+    /// The rule's position in its route.
+    pub rule: usize,
+    /// The match's position in its rule.
+    pub position: usize,
+}
+
+impl HostRank {
+    /// The rank of a hostname, `None` being every host.
+    pub fn of(hostname: Option<&Hostname>) -> Self {
+        match hostname {
+            Some(Hostname::Exact(name)) => Self::Exact(Reverse(name.chars().count())),
+            Some(Hostname::Wildcard(suffix)) => Self::Wildcard(Reverse(suffix.chars().count())),
+            None => Self::Any,
+        }
+    }
+}
+
+impl PathRank {
+    /// The rank of a path condition.
+    pub fn of(path: &PathMatch) -> Self {
+        match path {
+            PathMatch::Exact(_) => Self::Exact,
+            PathMatch::Regex(text) => Self::Regex(Reverse(text.chars().count())),
+            PathMatch::Prefix(text) => Self::Prefix(Reverse(trim_prefix(text).chars().count())),
+        }
+    }
+}
+
+/// A `PathPrefix` without the trailing `/` that the specification ignores; empty for `/`.
+pub(crate) fn trim_prefix(prefix: &str) -> &str {
+    prefix.strip_suffix('/').unwrap_or(prefix)
+}
+
+/// How many of `names` count: of several equal ones only the first does (`HTTPHeaderMatch.name`).
+fn distinct<'a>(names: impl Iterator<Item = &'a str> + Clone, same: impl Fn(&str, &str) -> bool) -> usize {
+    let earlier = names.clone();
+    names.enumerate().filter(|(at, name)| !earlier.clone().take(*at).any(|other| same(other, name))).count()
+}
+
+impl<'a> Rank<'a> {
+    /// The rank of one match of a route's rule on one host.
+    pub fn new(
+        effective: Option<&Hostname>,
+        original: Option<&Hostname>,
+        route: (&'a RouteId, Option<i64>),
+        (rule, position): (usize, usize),
+        matching: &RouteMatch,
+    ) -> Self {
+        let (route, created) = route;
+        Self {
+            effective: HostRank::of(effective),
+            original: HostRank::of(original),
+            path: PathRank::of(&matching.path),
+            method: matching.method.is_some(),
+            headers: distinct(
+                matching.headers.iter().map(|header| header.name.as_str()),
+                str::eq_ignore_ascii_case,
+            ),
+            query: distinct(matching.query.iter().map(|param| param.name.as_str()), str::eq),
+            created,
+            route,
+            rule,
+            position,
+        }
+    }
+}
+
+/// Compares two matches; [`Ordering::Less`] means that `a` goes before `b`.
+pub fn precedence(a: &Rank<'_>, b: &Rank<'_>) -> Ordering {
+    a.effective
+        .cmp(&b.effective)
+        .then_with(|| a.original.cmp(&b.original))
+        .then_with(|| a.path.cmp(&b.path))
+        .then_with(|| b.method.cmp(&a.method))
+        .then_with(|| b.headers.cmp(&a.headers))
+        .then_with(|| b.query.cmp(&a.query))
+        .then_with(|| a.created.is_none().cmp(&b.created.is_none()))
+        .then_with(|| a.created.cmp(&b.created))
+        .then_with(|| a.route.object.alphabetical(&b.route.object))
+        .then_with(|| a.route.kind.cmp(&b.route.kind))
+        .then_with(|| a.rule.cmp(&b.rule))
+        .then_with(|| a.position.cmp(&b.position))
+}

@@ -1,0 +1,152 @@
+//! Regular expressions: the masters in a snapshot and each worker's own copies.
+//!
+//! A `Regex` keeps its scratch memory in a pool that threads share under a lock. A clone has a pool of its own, so
+//! each worker clones every expression once per generation and never meets another thread.
+
+use std::sync::Arc;
+
+use gateway_ir::{REGEX_SIZE_LIMIT, regex_texts};
+use hashbrown::HashMap;
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::Snapshot;
+use crate::table::query::Scratch;
+
+/// The most memory, in bytes, that one worker spends on the lazily built states of one expression; beyond it the
+/// states are thrown away and built anew, which is slower and never wrong.
+const STATE_CACHE_LIMIT: usize = 256 << 10;
+
+/// An index into a [`PatternSet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PatternId(u32);
+
+/// Every distinct expression of a snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct PatternSet {
+    expressions: Vec<Box<str>>,
+    regexes: Vec<Regex>,
+}
+
+/// Collects a [`PatternSet`]; equal expressions are compiled once.
+#[derive(Default)]
+pub(crate) struct PatternSetBuilder<'a> {
+    seen: HashMap<&'a str, Result<PatternId, Box<str>>>,
+    set: PatternSet,
+}
+
+/// The expressions at hand in one lookup.
+#[derive(Clone, Copy)]
+pub(crate) struct Regexes<'a>(&'a [Regex]);
+
+/// One worker's copies of a snapshot's expressions, and the buffers that matching needs. Made in the prepare step of
+/// a publish, used with the snapshot it was made for.
+#[derive(Debug)]
+pub struct WorkerRegexes {
+    patterns: Arc<PatternSet>,
+    regexes: Vec<Regex>,
+    scratch: Scratch,
+}
+
+impl WorkerRegexes {
+    /// Copies every expression of `snapshot`. Call it on the worker's own thread: each copy serves the thread that
+    /// uses it first without any synchronisation.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let patterns = Arc::clone(snapshot.patterns());
+        let regexes = patterns.regexes.clone();
+        Self { patterns, regexes, scratch: Scratch::default() }
+    }
+
+    /// The copies to use with tables that were compiled with `patterns`. For tables of another snapshot these are
+    /// its masters: slower, since shared, but the right expressions.
+    pub(crate) fn split<'a>(&'a mut self, patterns: &'a Arc<PatternSet>) -> (Regexes<'a>, &'a mut Scratch) {
+        let own = Arc::ptr_eq(&self.patterns, patterns);
+        let regexes = if own { &self.regexes } else { &patterns.regexes };
+        (Regexes(regexes), &mut self.scratch)
+    }
+}
+
+impl Regexes<'_> {
+    /// No expressions at all.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(&[])
+    }
+
+    /// Whether the whole of `value` matches.
+    pub(crate) fn is_match(self, id: PatternId, value: &[u8]) -> bool {
+        self.0.get(id.0 as usize).is_some_and(|regex| regex.is_match(value))
+    }
+}
+
+impl PatternSet {
+    /// The expression as the user wrote it.
+    pub(crate) fn expression(&self, id: PatternId) -> &str {
+        self.expressions.get(id.0 as usize).map_or("", |text| text)
+    }
+}
+
+impl<'a> PatternSetBuilder<'a> {
+    /// The number of `expression`, or why it is invalid.
+    pub(crate) fn intern(&mut self, expression: &'a str) -> Result<PatternId, Box<str>> {
+        let set = &mut self.set;
+        self.seen
+            .entry(expression)
+            .or_insert_with(|| {
+                let regex = build(expression).map_err(|error| error.to_string().into_boxed_str())?;
+                let id = u32::try_from(set.regexes.len()).map_err(|_| "too many expressions")?;
+                set.regexes.push(regex);
+                set.expressions.push(expression.into());
+                Ok(PatternId(id))
+            })
+            .clone()
+    }
+
+    pub(crate) fn finish(self) -> PatternSet {
+        self.set
+    }
+}
+
+fn build(expression: &str) -> Result<Regex, regex::Error> {
+    let (alone, anchored) = regex_texts(expression);
+    let compile = |text: &str| {
+        RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).dfa_size_limit(STATE_CACHE_LIMIT).build()
+    };
+    compile(&alone)?;
+    compile(&anchored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_matches_whole_values_only() {
+        let regex = build("a|bc").unwrap();
+        for (value, want) in
+            [("a", true), ("bc", true), ("abc", false), ("a\n", false), ("xa", false), ("", false)]
+        {
+            assert_eq!(regex.is_match(value.as_bytes()), want, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn an_expression_cannot_break_out_of_its_anchors() {
+        for bad in ["a)|(?:b", "(?x)a)#", "a\\", "(", "[z-a]", "a{1000}{1000}{1000}"] {
+            assert!(build(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_can_be_matched() {
+        assert!(build("caf.+").unwrap().is_match(b"caf\xe9"));
+    }
+
+    #[test]
+    fn equal_expressions_are_compiled_once() {
+        let mut builder = PatternSetBuilder::default();
+        assert_eq!(builder.intern("a+").unwrap(), builder.intern("a+").unwrap());
+        assert!(builder.intern("(").is_err());
+        assert_ne!(builder.intern("b").unwrap(), builder.intern("a+").unwrap());
+        assert_eq!(builder.finish().regexes.len(), 2);
+    }
+}

@@ -1,0 +1,82 @@
+//! Rules as the byte road uses them. They are shared by reference count: a long stream keeps its rule, not the tables.
+
+use std::sync::Arc;
+
+use gateway_ir::{Failure, PathMatch, RouteId, Timeouts};
+
+use crate::rewrite::Redirect;
+use crate::{Filters, Picker};
+
+/// A cluster's place in [`Snapshot::clusters`](crate::Snapshot::clusters). Numbers differ between snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterId(
+    /// Index into the snapshot's clusters.
+    pub u32,
+);
+
+/// A route's name, written out once for logs and metrics.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RouteLabel {
+    /// The route.
+    pub id: RouteId,
+    /// `namespace/name`.
+    pub text: Box<str>,
+}
+
+/// One rule of a route.
+#[derive(Debug)]
+pub struct Rule {
+    /// The route that it belongs to.
+    pub route: Arc<RouteLabel>,
+    /// Its position in the route's `rules`.
+    pub index: u32,
+    /// Its `name`, if it has one.
+    pub name: Option<Box<str>>,
+    /// The rule's own filters. For a request that is forwarded, take the [`Target`]'s, which contain them.
+    pub filters: Arc<Filters>,
+    /// What becomes of the request.
+    pub action: Action,
+    /// The rule's time limits.
+    pub timeouts: Timeouts,
+    /// The path condition of each match.
+    pub(crate) paths: Box<[PathMatch]>,
+}
+
+/// What a rule does with a request.
+#[derive(Debug)]
+pub enum Action {
+    /// Send it to one of these.
+    Forward(Picker),
+    /// Answer with a redirect; [`rewrite::write_location`](crate::rewrite::write_location) makes its `Location`.
+    Redirect(Redirect),
+    /// Answer 500.
+    Fail(Failure),
+}
+
+/// One backend of a rule.
+#[derive(Debug)]
+pub struct Target {
+    /// Where requests go.
+    pub destination: Destination,
+    /// The rule's filters followed by those of this backend.
+    pub filters: Arc<Filters>,
+}
+
+/// Where a [`Target`]'s share of requests goes.
+#[derive(Debug)]
+pub enum Destination {
+    /// The endpoints of a cluster; without any: 503.
+    Cluster(ClusterId),
+    /// The reference is broken: 500.
+    Fail(Failure),
+}
+
+impl Rule {
+    /// The path pattern of one of the rule's matches, as the route wrote it.
+    pub fn path_pattern(&self, match_index: u32) -> &str {
+        match self.paths.get(match_index as usize) {
+            Some(PathMatch::Exact(text) | PathMatch::Prefix(text) | PathMatch::Regex(text)) => text,
+            None => "",
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The tables of one generation, and the lookup in them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gateway_ir::{BindAddress, ClusterKey, Generation, Hostname, ListenerId, Protocol};
+use hashbrown::HashMap;
+
+use crate::hit::{RouteHit, RouteMiss};
+use crate::pattern::{PatternSet, WorkerRegexes};
+use crate::table::host::HostMap;
+use crate::table::path::PathTable;
+use crate::table::{Entry, Mismatch};
+use crate::{ClusterId, RequestView};
+
+/// Everything workers route by, of one generation. It never changes; workers share it.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) generation: Generation,
+    pub(crate) binds: HashMap<(BindAddress, u16), BindTable>,
+    /// In ascending order.
+    pub(crate) clusters: Vec<ClusterKey>,
+    pub(crate) patterns: Arc<PatternSet>,
+}
+
+/// What is served on one address and port.
+#[derive(Debug)]
+pub struct BindTable {
+    pub(crate) address: BindAddress,
+    pub(crate) port: u16,
+    pub(crate) protocol: Protocol,
+    /// Shared by binds that have the same listeners.
+    pub(crate) listeners: Arc<Listeners>,
+    pub(crate) patterns: Arc<PatternSet>,
+}
+
+/// A listener, for logs and metrics.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ListenerInfo {
+    /// Its Gateway and name.
+    pub id: ListenerId,
+    /// `namespace/gateway/listener`.
+    pub text: Box<str>,
+    /// The hosts that it serves.
+    pub hostname: Option<Hostname>,
+    /// The port that clients dial, which redirects refer to.
+    pub port: u16,
+}
+
+/// The listeners of a bind.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    pub(crate) by_host: HostMap<ListenerTable>,
+    /// All of them, in the order of the Ir.
+    pub(crate) infos: Vec<Arc<ListenerInfo>>,
+}
+
+/// The routes of a listener.
+#[derive(Debug)]
+pub(crate) struct ListenerTable {
+    pub(crate) info: Arc<ListenerInfo>,
+    pub(crate) hosts: HostMap<HostTable>,
+    /// The patterns in `hosts`.
+    pub(crate) hostnames: Vec<Option<Hostname>>,
+}
+
+/// The rules of one host pattern.
+#[derive(Debug)]
+pub(crate) struct HostTable {
+    pub(crate) hostname: Option<Hostname>,
+    /// One table for each specificity of the hostnames that routes wrote, most specific first. Nearly always one.
+    pub(crate) tiers: Vec<PathTable>,
+}
+
+/// Told of every step of a lookup. The byte road's is `()`, which compiles to nothing.
+pub(crate) trait Observer {
+    /// This listener takes the request, whether or not one of its routes does.
+    fn listener(&mut self, _listener: &ListenerTable) {}
+    /// The entry's path holds, but not this condition.
+    fn missed(&mut self, _entry: &Entry, _mismatch: Mismatch) {}
+    /// No rule for this host won; `found` tells whether the path of any of them held.
+    fn passed(&mut self, _host: &HostTable, _found: bool) {}
+}
+
+impl Observer for () {}
+
+impl Snapshot {
+    /// The generation that it was compiled as.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The table for connections to `local`: that of the exact address if there is one, else that of the port on any
+    /// address. An IPv4-mapped address counts as the IPv4 address in it.
+    pub fn bind(&self, local: SocketAddr) -> Option<&BindTable> {
+        let exact = (BindAddress::Ip(local.ip().to_canonical()), local.port());
+        self.binds.get(&exact).or_else(|| self.binds.get(&(BindAddress::Any, local.port())))
+    }
+
+    /// Every table, in no order.
+    pub fn binds(&self) -> impl Iterator<Item = &BindTable> {
+        self.binds.values()
+    }
+
+    /// Every cluster that rules refer to; a [`ClusterId`] is an index into it. Ascending, without repeats.
+    pub fn clusters(&self) -> &[ClusterKey] {
+        &self.clusters
+    }
+
+    /// The key of a cluster; `None` for a number of another snapshot that is too large for this one.
+    pub fn cluster(&self, id: ClusterId) -> Option<&ClusterKey> {
+        self.clusters.get(id.0 as usize)
+    }
+
+    pub(crate) fn patterns(&self) -> &Arc<PatternSet> {
+        &self.patterns
+    }
+}
+
+impl BindTable {
+    /// The address that it is for.
+    pub fn address(&self) -> BindAddress {
+        self.address
+    }
+
+    /// The port that it is for.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What is spoken.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Its listeners.
+    pub fn listeners(&self) -> impl Iterator<Item = &Arc<ListenerInfo>> {
+        self.listeners.infos.iter()
+    }
+
+    /// The rule for a request.
+    ///
+    /// One listener takes it, that with the most specific hostname, and only its routes count (gateway-api
+    /// `GatewaySpec.listeners`, listener isolation). Among those, rules go by [`crate::order`]; rules of a less
+    /// specific host still count where none of a more specific one holds. Locks nothing, and allocates nothing once
+    /// the buffers in `regexes` have grown to what requests need.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn route<'s>(
+        &'s self,
+        request: &RequestView<'_>,
+        regexes: &mut WorkerRegexes,
+    ) -> Result<RouteHit<'s>, RouteMiss> {
+        self.route_observed(request, regexes, &mut ())
+    }
+
+    pub(crate) fn route_observed<'s>(
+        &'s self,
+        request: &RequestView<'_>,
+        regexes: &mut WorkerRegexes,
+        observer: &mut impl Observer,
+    ) -> Result<RouteHit<'s>, RouteMiss> {
+        let (regexes, scratch) = regexes.split(&self.patterns);
+        scratch.start();
+        let by_host = &self.listeners.by_host;
+        let listener = by_host.covering(request.host).next().ok_or(RouteMiss::NoListenerForHost)?;
+        observer.listener(listener);
+        let mut miss = RouteMiss::NoRouteForHost;
+        for host in listener.hosts.covering(request.host) {
+            miss = miss.max(RouteMiss::NoRuleForPath);
+            let mut found = false;
+            for entry in host.tiers.iter().flat_map(|tier| tier.matching(request.path, regexes)) {
+                found = true;
+                let checked = match &entry.conditions {
+                    Some(conditions) => conditions.check(request, regexes, scratch),
+                    None => Ok(()),
+                };
+                match checked {
+                    Ok(()) => return Ok(hit(&listener.info, entry, request.path)),
+                    Err(mismatch) => {
+                        observer.missed(entry, mismatch);
+                        miss = miss.max(mismatch.into());
+                    }
+                }
+            }
+            observer.passed(host, found);
+        }
+        Err(miss)
+    }
+}
+
+fn hit<'s>(listener: &'s Arc<ListenerInfo>, entry: &'s Entry, path: &[u8]) -> RouteHit<'s> {
+    RouteHit {
+        listener,
+        rule: &entry.rule,
+        match_index: entry.match_index,
+        matched_len: entry.extent.of(path),
+    }
+}

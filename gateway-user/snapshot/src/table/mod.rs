@@ -1,0 +1,62 @@
+//! The tables: by host, then by path, then the conditions that are left.
+
+pub(crate) mod condition;
+pub(crate) mod host;
+pub(crate) mod path;
+pub(crate) mod prefix;
+pub(crate) mod query;
+
+use std::sync::Arc;
+
+use crate::Rule;
+use crate::hit::RouteMiss;
+use condition::Conditions;
+
+/// One match of one rule, under the path that it asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// The rule that a request wins by it.
+    pub(crate) rule: Arc<Rule>,
+    /// Which of the rule's matches it is.
+    pub(crate) match_index: u32,
+    /// How much of the path is matched.
+    pub(crate) extent: Extent,
+    /// What else must hold; `None` for nothing else.
+    pub(crate) conditions: Option<Arc<Conditions>>,
+}
+
+/// How much of the path a match covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// This many bytes.
+    Prefix(usize),
+}
+
+/// The first condition of an entry that did not hold; the number is its place among its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    Method,
+    Header(usize),
+    Query(usize),
+}
+
+impl Extent {
+    pub(crate) fn of(self, path: &[u8]) -> usize {
+        match self {
+            Self::Whole => path.len(),
+            Self::Prefix(len) => len,
+        }
+    }
+}
+
+impl From<Mismatch> for RouteMiss {
+    fn from(mismatch: Mismatch) -> Self {
+        match mismatch {
+            Mismatch::Method => Self::MethodMismatch,
+            Mismatch::Header(_) => Self::HeaderMismatch,
+            Mismatch::Query(_) => Self::QueryMismatch,
+        }
+    }
+}
