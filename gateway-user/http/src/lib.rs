@@ -1,2 +1,7 @@
 //! HTTP/1.1 as state machines: bytes in, events out, no sockets.
+//!
+//! [`h1`] parses heads and bodies out of byte slices that somebody else owns, and writes heads into a sink that somebody
+//! else owns. It allocates nothing per message once its reusable storage is warm.
 #![forbid(unsafe_code)]
+
+pub mod h1;

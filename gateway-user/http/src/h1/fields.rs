@@ -1,0 +1,242 @@
+//! The table of field lines of one head: spans into the buffer, in reused storage.
+
+use httparse::Header;
+
+use super::bytes::{Span, eq_ignore_case, is_ows, list, offset_in};
+use super::error::FieldFault;
+use super::known::{FieldId, is_end_to_end};
+use super::limits::HeadLimits;
+
+/// One field line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Name as received; compare with [`super::eq_ignore_case`].
+    pub name: &'a [u8],
+    /// Value without the blanks around it; may be empty, may hold bytes from 0x80 (obs-text).
+    pub value: &'a [u8],
+    /// Which of the names that matter to a proxy this is.
+    pub id: FieldId,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    name: Span,
+    value: Span,
+    pub(crate) id: FieldId,
+    /// Not to be forwarded: a hop-by-hop field, one we write ourselves, or one that `Connection` names.
+    pub(crate) hop: bool,
+    /// `name: value CRLF` with one space and nothing else, so that the line can be copied as it stands.
+    canonical: bool,
+}
+
+impl Slot {
+    pub(crate) fn field<'a>(&self, bytes: &'a [u8]) -> Field<'a> {
+        Field { name: self.name.of(bytes), value: self.value.of(bytes), id: self.id }
+    }
+
+    /// The line with its CRLF, when it is in the form we would write.
+    pub(crate) fn line(&self) -> Option<Span> {
+        self.canonical.then_some(Span { start: self.name.start, end: self.value.end + 2 })
+    }
+}
+
+/// What the `Connection` lines of a head ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionOptions {
+    pub(crate) close: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) upgrade: bool,
+}
+
+/// Reused storage for the lines of one head.
+#[derive(Debug, Default)]
+pub(crate) struct FieldTable {
+    slots: Vec<Slot>,
+}
+
+impl FieldTable {
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(crate) fn view<'a>(&'a self, bytes: &'a [u8]) -> Fields<'a> {
+        Fields { slots: &self.slots, bytes }
+    }
+
+    /// Takes over the lines that httparse found in `bytes[start..end]`, checking what it lets pass: between a value and
+    /// the next name there must be blanks and CRLF, nothing else.
+    pub(crate) fn fill(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+        headers: &[Header<'_>],
+    ) -> Result<(), FieldFault> {
+        self.slots.clear();
+        let mut line = start;
+        for header in headers {
+            let (slot, next) = slot(bytes, line, header).ok_or(FieldFault::BareLf)?;
+            self.slots.push(slot);
+            line = next;
+        }
+        if bytes.get(line..end) == Some(b"\r\n") { Ok(()) } else { Err(FieldFault::BareLf) }
+    }
+
+    /// Reads the `Connection` lines and marks the fields they name, unless those are end-to-end. `None`: too many options.
+    pub(crate) fn apply_connection(&mut self, bytes: &[u8]) -> Option<ConnectionOptions> {
+        let mut options = ConnectionOptions::default();
+        let mut count = 0;
+        for at in 0..self.slots.len() {
+            let Some(slot) = self.slots.get(at).filter(|slot| slot.id == FieldId::Connection) else {
+                continue;
+            };
+            for option in list(slot.value.of(bytes)) {
+                count += 1;
+                if count > HeadLimits::MAX_CONNECTION_OPTIONS {
+                    return None;
+                }
+                if option.eq_ignore_ascii_case(b"close") {
+                    options.close = true;
+                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                    options.keep_alive = true;
+                } else if option.eq_ignore_ascii_case(b"upgrade") {
+                    options.upgrade = true;
+                } else if !is_end_to_end(option) {
+                    let named = |slot: &&mut Slot| eq_ignore_case(slot.name.of(bytes), option);
+                    self.slots.iter_mut().filter(named).for_each(|slot| slot.hop = true);
+                }
+            }
+        }
+        Some(options)
+    }
+
+    pub(crate) fn retain(&mut self, bytes: &[u8], mut keep: impl FnMut(Field<'_>) -> bool) {
+        self.slots.retain(|slot| keep(slot.field(bytes)));
+    }
+}
+
+/// The slot for one line that must begin at `line`, and where the next begins; `None` if its end is not blanks and CRLF.
+fn slot(bytes: &[u8], line: usize, header: &Header<'_>) -> Option<(Slot, usize)> {
+    let name_end = line + header.name.len();
+    if offset_in(bytes, header.name.as_bytes())? != line || bytes.get(name_end) != Some(&b':') {
+        return None;
+    }
+    let value_start = if header.value.is_empty() { name_end + 1 } else { offset_in(bytes, header.value)? };
+    let value_end = value_start + header.value.len();
+    let after = bytes.get(value_end..)?;
+    let blanks = after.iter().position(|&b| !is_ows(b))?;
+    if !after.get(blanks..)?.starts_with(b"\r\n") {
+        return None;
+    }
+    let id = FieldId::of(header.name.as_bytes());
+    let canonical = blanks == 0 && value_start == name_end + 2 && bytes.get(name_end + 1) == Some(&b' ');
+    let slot = Slot {
+        name: Span::new(line..name_end)?,
+        value: Span::new(value_start..value_end)?,
+        id,
+        hop: id.is_ours_to_write(),
+        canonical,
+    };
+    Some((slot, value_end + blanks + 2))
+}
+
+/// The fields of one head, in the order received.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    slots: &'a [Slot],
+    bytes: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// Number of lines.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Every line.
+    pub fn iter(&self) -> FieldsIter<'a> {
+        FieldsIter { slots: self.slots.iter(), bytes: self.bytes }
+    }
+
+    /// The value of the first line of that name, which compares without case.
+    pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The values of every line of that name.
+    pub fn get_all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let bytes = self.bytes;
+        self.slots
+            .iter()
+            .filter(move |slot| slot.name.len() == name.len() && eq_ignore_case(slot.name.of(bytes), name))
+            .map(move |slot| slot.value.of(bytes))
+    }
+
+    /// The value of the first line of a known name.
+    pub fn get_known(&self, id: FieldId) -> Option<&'a [u8]> {
+        self.slots.iter().find(|slot| slot.id == id).map(|slot| slot.value.of(self.bytes))
+    }
+
+    /// Every connection option of every `Connection` line.
+    pub fn connection(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let bytes = self.bytes;
+        self.slots
+            .iter()
+            .filter(|slot| slot.id == FieldId::Connection)
+            .flat_map(move |slot| list(slot.value.of(bytes)))
+    }
+
+    pub(crate) fn slots(&self) -> &'a [Slot] {
+        self.slots
+    }
+
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+impl<'a> IntoIterator for Fields<'a> {
+    type Item = Field<'a>;
+    type IntoIter = FieldsIter<'a>;
+
+    fn into_iter(self) -> FieldsIter<'a> {
+        self.iter()
+    }
+}
+
+impl<'a> IntoIterator for &Fields<'a> {
+    type Item = Field<'a>;
+    type IntoIter = FieldsIter<'a>;
+
+    fn into_iter(self) -> FieldsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over [`Fields`].
+#[derive(Clone, Debug)]
+pub struct FieldsIter<'a> {
+    slots: std::slice::Iter<'a, Slot>,
+    bytes: &'a [u8],
+}
+
+impl<'a> Iterator for FieldsIter<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        self.slots.next().map(|slot| slot.field(self.bytes))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.slots.size_hint()
+    }
+}

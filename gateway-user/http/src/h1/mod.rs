@@ -1,0 +1,49 @@
+//! The HTTP/1.1 codec (RFC 9110, RFC 9112).
+//!
+//! `httparse` finds the tokens; the rules about framing, hosts, targets and line ends are ours and are strict: a message
+//! that two recipients could read differently is refused, never repaired. What is accepted, refused and normalised is
+//! listed in `docs/http.md`.
+//!
+//! A request on its way through:
+//!
+//! 1. [`RequestHead::parse`] over the bytes received so far, then [`RequestHead::view`] for the accessors.
+//! 2. [`path::normalize`] for the path that routes are matched on.
+//! 3. Filters write into [`HeadEdits`].
+//! 4. [`encode::request`] writes the head for the backend; [`BodyDecoder`] reads the body, [`encode::ChunkSize`] and
+//!    [`encode::last_chunk`] frame it anew.
+//! 5. [`ResponseHead::parse`] and [`encode::response`] do the same on the way back; [`encode::answer`] writes an answer
+//!    of our own.
+
+mod authority;
+mod bytes;
+mod edits;
+mod error;
+mod fault;
+mod fields;
+mod framing;
+mod known;
+mod limits;
+mod method;
+mod scan;
+mod target;
+
+pub mod body;
+pub mod encode;
+pub mod path;
+pub mod request;
+pub mod response;
+pub mod status;
+
+pub use authority::Authority;
+pub use body::{BodyDecoder, BodyStep};
+pub use bytes::{eq_ignore_case, list};
+pub use edits::{EditError, HeadEdits};
+pub use error::{BodyError, FieldFault, RequestError, ResponseError};
+pub use fields::{Field, Fields, FieldsIter};
+pub use framing::BodyFraming;
+pub use known::{FieldId, is_end_to_end, is_forbidden_trailer};
+pub use limits::{BodyLimits, HeadLimits};
+pub use method::{Method, Version};
+pub use request::{Request, RequestHead};
+pub use response::{Response, ResponseHead};
+pub use scan::Parsed;

@@ -1,0 +1,359 @@
+//! Request heads.
+
+use std::mem::MaybeUninit;
+
+use super::authority::Authority;
+use super::bytes::{Span, list, offset_in};
+use super::error::RequestError;
+use super::fault;
+use super::fields::{ConnectionOptions, FieldTable, Fields};
+use super::framing::{BodyFraming, FramingFault, FramingFields};
+use super::known::FieldId;
+use super::limits::HeadLimits;
+use super::method::{Method, Version};
+use super::scan::{Parsed, Scan};
+use super::target::Target;
+
+/// Reusable storage for one request head: spans into the buffer it was parsed from, never bytes of its own.
+///
+/// One per connection; parsing allocates nothing once the field table has grown to what the connection sends.
+#[derive(Debug, Default)]
+pub struct RequestHead {
+    scan: Scan,
+    fields: FieldTable,
+    line: RequestLine,
+    authority: Option<Span>,
+    host: Host,
+    framing: BodyFraming,
+    connection: ConnectionOptions,
+    expects_continue: bool,
+    accepts_trailers: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct RequestLine {
+    method: Method,
+    method_token: Span,
+    version: Version,
+    path: PathPart,
+    query: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum PathPart {
+    /// An absolute-form target without a path.
+    #[default]
+    Root,
+    Asterisk,
+    At(Span),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Host {
+    name: Option<Span>,
+    port: Option<u16>,
+    upper_case: bool,
+}
+
+impl RequestHead {
+    /// Empty storage.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the head, keeps the storage.
+    pub fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Self { fields, ..Self::default() };
+    }
+
+    /// Parses a head at the start of `buf`. After [`Parsed::Incomplete`], offer the same bytes with more behind them (a
+    /// shorter buffer, [`Self::clear`], an error or a whole head start anew).
+    ///
+    /// Blank lines (CRLF) before the request line are skipped (RFC 9112 section 2.2).
+    ///
+    /// # Errors
+    /// The first rule the head breaks. The connection can't be used further: answer, then close.
+    pub fn parse(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, RequestError> {
+        if !self.scan.worth_parsing(buf) {
+            return within(buf, limits).map(|()| Parsed::Incomplete);
+        }
+        let parsed = self.parse_head(buf, limits);
+        match parsed {
+            Ok(Parsed::Incomplete) => within(buf, limits)?,
+            Ok(Parsed::Complete { .. }) => self.scan = Scan::default(),
+            Err(_) => self.clear(),
+        }
+        parsed
+    }
+
+    /// The accessors. `buf` must be what [`Self::parse`] took last, at whatever address it is now.
+    pub fn view<'a>(&'a self, buf: &'a [u8]) -> Request<'a> {
+        Request { head: self, bytes: buf }
+    }
+
+    fn parse_head(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, RequestError> {
+        let window = buf.get(..limits.head.min(HeadLimits::MAX_HEAD)).unwrap_or(buf);
+        let blank = blank_lines(window);
+        let message = window.get(blank..).unwrap_or_default();
+        if matches!(message, [b'\n', ..] | [b'\r', _, ..]) {
+            return Err(fault::in_request(message));
+        }
+        let mut headers = [const { MaybeUninit::uninit() }; HeadLimits::MAX_FIELDS];
+        let headers = headers.get_mut(..limits.fields.min(HeadLimits::MAX_FIELDS)).unwrap_or_default();
+        let mut request = httparse::Request::new(&mut []);
+        let length = match request.parse_with_uninit_headers(message, headers) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(Parsed::Incomplete),
+            Err(httparse::Error::TooManyHeaders) => return Err(RequestError::TooManyHeaders),
+            Err(_) => return Err(fault::in_request(message)),
+        };
+        let consumed = blank + length;
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
+        else {
+            return Err(RequestError::BadRequestLine);
+        };
+        let version = Version::from_minor(minor);
+        let fields_at =
+            self.take_line(window, method, target, version).ok_or(RequestError::BadRequestLine)?;
+        if fields_at - blank > limits.first_line {
+            return Err(RequestError::RequestLineTooLong);
+        }
+        if self.fields.fill(window, fields_at, consumed, request.headers).is_err() {
+            return Err(fault::in_request(message));
+        }
+        self.take_target(window, target.as_bytes())?;
+        self.take_fields(window)?;
+        if self.line.method == Method::Connect {
+            return Err(RequestError::ConnectNotSupported);
+        }
+        Ok(Parsed::Complete { consumed })
+    }
+
+    /// Notes the request line; gives where the fields begin. `None` if the line does not end in `HTTP/1.x CRLF`.
+    fn take_line(&mut self, bytes: &[u8], method: &str, target: &str, version: Version) -> Option<usize> {
+        let start = offset_in(bytes, method.as_bytes())?;
+        self.line = RequestLine {
+            method: Method::from_token(method.as_bytes()),
+            method_token: Span::new(start..start + method.len())?,
+            version,
+            ..RequestLine::default()
+        };
+        // One space, eight bytes of version, then the line end, of which httparse would take a bare LF.
+        let end = offset_in(bytes, target.as_bytes())? + target.len() + 9;
+        Some(end + 2)
+    }
+
+    fn take_target(&mut self, bytes: &[u8], target: &[u8]) -> Result<(), RequestError> {
+        let span = |part: &[u8]| offset_in(bytes, part).and_then(|at| Span::new(at..at + part.len()));
+        self.authority = None;
+        (self.line.path, self.line.query) = match Target::parse(self.line.method, target) {
+            None => return Err(RequestError::BadTarget),
+            Some(Target::Authority) => (PathPart::Root, None),
+            Some(Target::Asterisk) => (PathPart::Asterisk, None),
+            Some(Target::Origin { path, query }) => {
+                (span(path).map_or(PathPart::Root, PathPart::At), query.and_then(span))
+            }
+            Some(Target::Absolute { authority, path, query }) => {
+                self.authority = span(authority);
+                let part = match (path, self.line.method, query) {
+                    // RFC 9112 section 3.2.4: the absolute form of `OPTIONS *`.
+                    (b"", Method::Options, None) => PathPart::Asterisk,
+                    (b"", ..) => PathPart::Root,
+                    _ => span(path).map_or(PathPart::Root, PathPart::At),
+                };
+                (part, query.and_then(span))
+            }
+        };
+        Ok(())
+    }
+
+    fn take_fields(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
+        let mut framing = FramingFields::default();
+        let (mut host, mut expects, mut trailers) = (None, false, false);
+        for slot in self.fields.slots() {
+            let field = slot.field(bytes);
+            match slot.id {
+                FieldId::ContentLength => framing.content_length(field.value)?,
+                FieldId::TransferEncoding => framing.transfer_encoding(field.value)?,
+                FieldId::Host if host.is_some() => return Err(RequestError::RepeatedHost),
+                FieldId::Host => host = Some(field.value),
+                FieldId::Expect if self.line.version == Version::Http10 => {}
+                FieldId::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => expects = true,
+                FieldId::Expect => return Err(RequestError::ExpectationFailed),
+                FieldId::Te => trailers |= list(field.value).any(|t| t.eq_ignore_ascii_case(b"trailers")),
+                _ => {}
+            }
+        }
+        self.framing = framing.finish(self.line.version)?;
+        self.expects_continue = expects && !self.framing.is_empty();
+        self.accepts_trailers = trailers;
+        self.take_host(bytes, host)?;
+        self.connection =
+            self.fields.apply_connection(bytes).ok_or(RequestError::TooManyConnectionOptions)?;
+        Ok(())
+    }
+
+    /// The target's own authority wins over `Host`, which must be there and valid all the same (RFC 9112 section 3.2).
+    fn take_host(&mut self, bytes: &[u8], host: Option<&[u8]>) -> Result<(), RequestError> {
+        if host.is_none() && self.line.version == Version::Http11 {
+            return Err(RequestError::MissingHost);
+        }
+        let mut authority =
+            host.map(|value| Authority::parse(value).ok_or(RequestError::BadHost)).transpose()?;
+        match self.authority {
+            Some(span) => authority = Authority::parse(span.of(bytes)),
+            None => {
+                self.authority = host
+                    .and_then(|value| offset_in(bytes, value).and_then(|at| Span::new(at..at + value.len())));
+            }
+        }
+        self.host = authority.map_or_else(Host::default, |authority| {
+            let name =
+                authority.host.strip_suffix(b".").filter(|name| !name.is_empty()).unwrap_or(authority.host);
+            Host {
+                name: offset_in(bytes, name).and_then(|at| Span::new(at..at + name.len())),
+                port: authority.port,
+                upper_case: name.iter().any(u8::is_ascii_uppercase),
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Bytes of CRLFs before the first other byte.
+fn blank_lines(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let [b'\r', b'\n', more @ ..] = rest {
+        rest = more;
+    }
+    bytes.len() - rest.len()
+}
+
+/// Whether a head that is not whole may still grow.
+fn within(buf: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
+    let message = buf.get(blank_lines(buf)..).unwrap_or_default();
+    let line_open =
+        || message.get(..limits.first_line).is_none_or(|line| memchr::memchr(b'\n', line).is_none());
+    if message.len() >= limits.first_line && line_open() {
+        Err(RequestError::RequestLineTooLong)
+    } else if buf.len() >= limits.head.min(HeadLimits::MAX_HEAD) {
+        Err(RequestError::HeadTooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+impl From<FramingFault> for RequestError {
+    fn from(fault: FramingFault) -> Self {
+        match fault {
+            FramingFault::BadLength => Self::BadContentLength,
+            FramingFault::RepeatedLength => Self::RepeatedContentLength,
+            FramingFault::LengthAndCoding => Self::LengthWithTransferEncoding,
+            FramingFault::BadCoding => Self::BadTransferEncoding,
+            FramingFault::UnknownCoding => Self::UnsupportedTransferCoding,
+            FramingFault::CodingOnHttp10 => Self::TransferEncodingOnHttp10,
+        }
+    }
+}
+
+/// A parsed request head over the bytes it was parsed from.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    head: &'a RequestHead,
+    bytes: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// The method, classified.
+    pub fn method(&self) -> Method {
+        self.head.line.method
+    }
+
+    /// The method token as received.
+    pub fn method_token(&self) -> &'a [u8] {
+        self.head.line.method_token.of(self.bytes)
+    }
+
+    /// The version of the request.
+    pub fn version(&self) -> Version {
+        self.head.line.version
+    }
+
+    /// The path as received, neither decoded nor normalised (see [`super::path::normalize`]): begins with `/`, or is `*`.
+    pub fn path(&self) -> &'a [u8] {
+        match self.head.line.path {
+            PathPart::Root => b"/",
+            PathPart::Asterisk => b"*",
+            PathPart::At(span) => span.of(self.bytes),
+        }
+    }
+
+    /// The query without its `?`, as received; `Some(b"")` for `/?`.
+    pub fn query(&self) -> Option<&'a [u8]> {
+        self.head.line.query.map(|span| span.of(self.bytes))
+    }
+
+    /// `host[:port]` as received: the target's own, else `Host`. `None` only on HTTP/1.0.
+    pub fn authority(&self) -> Option<&'a [u8]> {
+        self.head.authority.map(|span| span.of(self.bytes))
+    }
+
+    /// The host to route on: no port, no final dot, case as received; an IPv6 address keeps its brackets.
+    pub fn host(&self) -> Option<&'a [u8]> {
+        self.head.host.name.map(|span| span.of(self.bytes))
+    }
+
+    /// [`Self::host`] in lower case; `scratch` is written only when there is an upper-case letter.
+    pub fn host_lower<'s>(&self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]>
+    where
+        'a: 's,
+    {
+        let host = self.host()?;
+        if !self.head.host.upper_case {
+            return Some(host);
+        }
+        scratch.clear();
+        scratch.extend(host.iter().map(u8::to_ascii_lowercase));
+        Some(scratch)
+    }
+
+    /// The port named beside the host.
+    pub fn port(&self) -> Option<u16> {
+        self.head.host.port
+    }
+
+    /// The field lines.
+    pub fn fields(&self) -> Fields<'a> {
+        self.head.fields.view(self.bytes)
+    }
+
+    /// How the body is framed; never [`BodyFraming::UntilClose`].
+    pub fn framing(&self) -> BodyFraming {
+        self.head.framing
+    }
+
+    /// Whether the client wants the connection kept after the answer (RFC 9112 section 9.3).
+    pub fn keep_alive(&self) -> bool {
+        let options = self.head.connection;
+        !options.close && (self.version() == Version::Http11 || options.keep_alive)
+    }
+
+    /// Whether the client waits for `100 Continue` before its body (RFC 9110 section 10.1.1): HTTP/1.1, with a body.
+    pub fn expects_continue(&self) -> bool {
+        self.head.expects_continue
+    }
+
+    /// Whether the client takes trailers (`TE: trailers`, RFC 9110 section 10.1.4).
+    pub fn accepts_trailers(&self) -> bool {
+        self.head.accepts_trailers
+    }
+
+    /// The `Upgrade` field, if `Connection` names it and the version is 1.1 (RFC 9110 section 7.8). A list, most wanted
+    /// first.
+    pub fn upgrade(&self) -> Option<&'a [u8]> {
+        let wanted = self.head.connection.upgrade && self.version() == Version::Http11;
+        wanted.then(|| self.fields().get_known(FieldId::Upgrade)).flatten().filter(|value| !value.is_empty())
+    }
+}
