@@ -1,3 +1,15 @@
 //! Sluice: an edge gateway for Kubernetes.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod cli;
+mod cmd;
+mod echo;
+mod flags;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    cmd::main(cli::Cli::parse().command)
+}

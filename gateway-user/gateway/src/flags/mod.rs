@@ -1,0 +1,17 @@
+//! Settings of the process: flags fix the process, resources fix the routing.
+//!
+//! Every setting is one row of [`table`]: its flag, its environment variable, its key in the `--config` file, its
+//! default, unit, help and documentation all come out of that row. A flag wins over the environment, that over the
+//! file, that over the default; all bad settings are reported together.
+
+mod docs;
+mod file;
+mod resolve;
+mod table;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use resolve::{Inputs, Resolved, SettingError, resolve};
+pub(crate) use table::{Setting, TABLE};

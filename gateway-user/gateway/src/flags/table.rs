@@ -1,0 +1,203 @@
+//! The one table of settings.
+
+use super::resolve::Reader;
+use super::value::{
+    AccessLog, Auto, Cidrs, ControllerName, Count, Cpus, FilePath, IoMode, Limit, Listen, LogFilter,
+    OptionalPath, Ports, Size, SteeringMode, Toggle, Value, Wait,
+};
+
+/// One row: everything that is said about a setting anywhere.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Field of [`Settings`], in snake case; the other spellings follow from it.
+    pub(crate) field: &'static str,
+    /// Heading in help and documentation.
+    pub(crate) group: &'static str,
+    /// Written as a user would.
+    pub(crate) default: &'static str,
+    /// Placeholder in help: what kind of value.
+    pub(crate) unit: &'static str,
+    /// What it does.
+    pub(crate) about: &'static str,
+    /// What a larger or smaller value costs.
+    pub(crate) trade: &'static str,
+    /// What is allowed, as the object of "write".
+    pub(crate) allowed: fn() -> String,
+}
+
+impl Setting {
+    /// The flag without its dashes, which is the file key too: `ring-entries`.
+    pub(crate) fn name(&self) -> String {
+        self.field.replace('_', "-")
+    }
+
+    /// The environment variable: `SLUICE_RING_ENTRIES`.
+    pub(crate) fn env(&self) -> String {
+        format!("SLUICE_{}", self.field.to_ascii_uppercase())
+    }
+}
+
+macro_rules! settings {
+    ($($group:literal { $($field:ident: $ty:ty = $default:literal, $unit:literal, $about:literal, $trade:literal;)+ })+) => {
+        /// The settings of one process, checked.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub(crate) struct Settings {
+            $($(#[doc = $about] pub(crate) $field: $ty,)+)+
+        }
+
+        /// Every setting, in the order of help and documentation.
+        pub(crate) static TABLE: &[Setting] = &[$($(Setting {
+            field: stringify!($field),
+            group: $group,
+            default: $default,
+            unit: $unit,
+            about: $about,
+            trade: $trade,
+            allowed: <$ty as Value>::allowed,
+        },)+)+];
+
+        impl Settings {
+            /// Reads every setting, so that every bad one is noted; `None` if there was one.
+            pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+                let mut rows = TABLE.iter();
+                // Fields and rows come out of one list, so they run side by side.
+                $($(let $field = rows.next().and_then(|row| reader.value::<$ty>(row));)+)+
+                Some(Self { $($($field: $field?,)+)+ })
+            }
+        }
+    };
+}
+
+settings! {
+    "Configuration" {
+        config_dir: OptionalPath = "none", "DIR",
+            "Directory of YAML and JSON files that holds the resources, read with its subdirectories",
+            "Also the argument of `sluice run`, which wins";
+        debounce: Wait = "100ms", "DURATION",
+            "Quiet time after a change of a file before the directory is read",
+            "Longer gathers more edits into one generation, shorter applies an edit sooner";
+        controller_name: ControllerName = "sluice.dev/gateway", "DOMAIN/PATH",
+            "GatewayClasses with this spec.controllerName are ours",
+            "Two releases beside each other need two names";
+        state_dir: FilePath = "/run/sluice", "DIR",
+            "Directory for the lock and state of this process; made if missing, emptied on exit",
+            "Two processes on one machine need two directories";
+    }
+    "Workers" {
+        workers: Auto<Count<1, 256>> = "auto", "THREADS",
+            "Worker threads; auto is one per CPU of --cpus",
+            "More than there are CPUs adds switching, fewer leaves CPUs to others";
+        cpus: Cpus = "auto", "CPUS",
+            "CPUs that workers are pinned to in turn; auto is all that the process may run on, none does not pin",
+            "Pinned workers keep their caches; unpinned ones move away from a CPU that others keep busy";
+        io: IoMode = "auto", "MODE",
+            "How workers do I/O: auto takes the best io_uring the kernel allows and falls back to epoll",
+            "uring refuses to start where io_uring is blocked; epoll works everywhere and costs more CPU per request";
+        ring_entries: Count<64, 32768> = "4096", "ENTRIES",
+            "Submission queue entries of each worker's ring",
+            "More lets more operations start per system call and takes locked memory";
+        buffer_size: Size<4096, 1048576> = "16KiB", "SIZE",
+            "Size of the buffers that workers receive into",
+            "Larger costs fewer system calls on big bodies and more memory per active connection";
+        max_connections: Count<1, 1000000> = "100000", "CONNECTIONS",
+            "Client connections that one worker holds; those above are answered 503",
+            "Bounds memory under attack; too low refuses real clients";
+        backlog: Count<1, 65535> = "4096", "CONNECTIONS",
+            "Connections that may wait to be accepted, per listening socket; the kernel caps it at net.core.somaxconn",
+            "A longer queue rides out bursts, a shorter one refuses sooner";
+    }
+    "Steering" {
+        steering: SteeringMode = "auto", "MODE",
+            "How connections reach workers: ebpf steers them in the kernel with no socket per port, reuseport binds each port",
+            "auto tries ebpf and says why if it falls back; ebpf refuses to start instead";
+        reserved_ports: Ports = "22,2379-2381,6443,10248-10250,10256-10259", "PORTS",
+            "Ports that no listener may take on an address of the node",
+            "Protects the node's own services; none lets a Gateway take any port, ssh included";
+        unprivileged_offset: Count<0, 64511> = "8000", "PORTS",
+            "Added to listener ports below 1024 where the process may not bind those; 0 refuses such listeners instead",
+            "Lets a user without rights run a Gateway for port 80 at port 8080; ebpf steering needs no offset";
+        bpffs: FilePath = "/sys/fs/bpf", "DIR",
+            "Where the BPF file system is mounted; programs and maps are pinned below it",
+            "Without it steering works but `sluice cleanup` finds nothing after a crash";
+    }
+    "Request limits" {
+        max_request_line: Size<64, 1048576> = "8KiB", "SIZE",
+            "Longest request line; longer ones are answered 414",
+            "Longer URLs against memory per connection";
+        max_header_bytes: Size<256, 1048576> = "32KiB", "SIZE",
+            "Largest request or response head, request line included; larger ones are answered 431 or 502",
+            "Larger cookies against memory per connection";
+        max_headers: Count<4, 1024> = "128", "FIELDS",
+            "Most header fields in one head; more are answered 431 or 502",
+            "Each field costs parsing on every request";
+    }
+    "Timeouts" {
+        client_header_timeout: Limit = "10s", "DURATION",
+            "From the first byte of a request until its head is complete; then 408",
+            "Shorter frees connections of slow or hostile clients, longer helps those far away";
+        client_idle_timeout: Limit = "75s", "DURATION",
+            "How long a kept-alive client connection may wait for its next request",
+            "Longer saves handshakes, shorter saves memory; keep it above that of a load balancer in front";
+        client_body_timeout: Limit = "30s", "DURATION",
+            "Longest silence of a client in the middle of a request body",
+            "Shorter frees backends of stalled uploads";
+        client_send_timeout: Limit = "30s", "DURATION",
+            "Longest time that a client takes no byte of its response",
+            "Shorter frees backends of stalled downloads";
+        request_timeout: Limit = "0", "DURATION",
+            "From a request's head to the end of its response, where its route sets no timeouts.request; then 504",
+            "A limit protects against stuck backends and cuts long downloads and event streams";
+        upstream_connect_timeout: Limit = "5s", "DURATION",
+            "For a connection to a backend; then another endpoint is tried",
+            "Shorter moves on sooner, longer forgives a busy backend";
+        upstream_response_timeout: Limit = "60s", "DURATION",
+            "From the request sent to the head of the backend's response; then 504",
+            "Shorter frees connections of stuck backends, longer allows slow answers";
+        upstream_body_timeout: Limit = "60s", "DURATION",
+            "Longest silence of a backend in the middle of a response body",
+            "Shorter frees clients of stuck backends; event streams that pause longer are cut";
+    }
+    "Backends" {
+        upstream_idle_timeout: Limit = "55s", "DURATION",
+            "How long an unused backend connection is kept",
+            "Keep it below the backend's own limit, or requests meet closing connections";
+        upstream_max_idle: Count<0, 65535> = "128", "CONNECTIONS",
+            "Unused connections that a worker keeps per endpoint; 0 connects anew for every request",
+            "More saves connects under load, fewer saves the backend's memory";
+    }
+    "Trust" {
+        trusted_proxies: Cidrs = "none", "CIDRS",
+            "Peers whose X-Forwarded-* and X-Request-Id fields are kept and appended to; those of others are replaced",
+            "List your own load balancers only: whoever is listed can claim any client address";
+    }
+    "Paths" {
+        merge_slashes: Toggle = "false", "BOOL",
+            "Treat runs of slashes in a path as one, for matching and for the backend",
+            "Closes ways around prefix rules where backends merge; changes paths that mean what they say";
+    }
+    "Draining" {
+        drain_min: Wait = "5s", "DURATION",
+            "After the signal to stop: how long new connections are still served while readiness is false",
+            "Must cover the time that load balancers need to notice; with none in front, 0";
+        drain_max: Wait = "30s", "DURATION",
+            "After the signal to stop: when requests still running are cut",
+            "Longer lets long downloads end; keep it below terminationGracePeriodSeconds";
+    }
+    "Observability" {
+        health_address: Listen = "0.0.0.0:15021", "ADDRESS",
+            "Where /healthz/live and /healthz/ready are served",
+            "Load balancers and the kubelet must reach it; off has no probes";
+        metrics_address: Listen = "0.0.0.0:19001", "ADDRESS",
+            "Where /metrics is served",
+            "Prometheus must reach it";
+        admin_address: Listen = "127.0.0.1:15000", "ADDRESS",
+            "Where `sluice status`, /config_dump and /logging are served",
+            "Whoever reaches it reads the whole configuration: keep it on loopback";
+        access_log: AccessLog = "stdout", "TARGET",
+            "Where one JSON line per request goes: off, stdout or a path",
+            "Costs CPU and disk per request; a slow disk drops lines (counted), never requests";
+        log: LogFilter = "info", "FILTER",
+            "Which log lines go to standard error, in RUST_LOG form; PUT /logging changes it while running",
+            "debug and trace cost CPU";
+    }
+}

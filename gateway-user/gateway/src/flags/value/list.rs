@@ -1,0 +1,142 @@
+//! Lists: ports, CPUs, networks, names.
+
+use std::net::IpAddr;
+
+use super::{Value, digits};
+
+/// A set of ports: single ones and ranges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ports(pub(crate) Vec<u16>);
+
+impl Value for Ports {
+    fn parse(text: &str) -> Option<Self> {
+        let mut ports = Vec::new();
+        for (first, last) in ranges(text)? {
+            let (first, last) = (u16::try_from(first).ok()?, u16::try_from(last).ok()?);
+            if first == 0 {
+                return None;
+            }
+            ports.extend(first..=last);
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        Some(Self(ports))
+    }
+
+    fn allowed() -> String {
+        "none or ports from 1 to 65535 and ranges of them, such as 22,10248-10259".to_owned()
+    }
+}
+
+/// The CPUs that workers are pinned to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cpus {
+    /// Those that the process may run on.
+    Auto,
+    /// Workers are not pinned.
+    Unpinned,
+    /// These, by the kernel's number.
+    List(Vec<usize>),
+}
+
+impl Value for Cpus {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => return Some(Self::Auto),
+            "none" => return Some(Self::Unpinned),
+            _ => {}
+        }
+        let mut cpus = Vec::new();
+        for (first, last) in ranges(text)? {
+            // The kernel's own limit on x86-64 is 8192 (CONFIG_NR_CPUS); this also bounds the list.
+            if last >= 8192 {
+                return None;
+            }
+            cpus.extend(usize::try_from(first).ok()?..=usize::try_from(last).ok()?);
+        }
+        cpus.sort_unstable();
+        cpus.dedup();
+        (!cpus.is_empty()).then_some(Self::List(cpus))
+    }
+
+    fn allowed() -> String {
+        "auto, none, or CPU numbers and ranges of them, such as 0-3,6".to_owned()
+    }
+}
+
+/// An address range: `10.0.0.0/8`; a bare address is itself alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cidr {
+    /// The network's address.
+    pub(crate) address: IpAddr,
+    /// Leading bits that count.
+    pub(crate) prefix: u8,
+}
+
+/// A list of [`Cidr`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cidrs(pub(crate) Vec<Cidr>);
+
+impl Value for Cidrs {
+    fn parse(text: &str) -> Option<Self> {
+        items(text).map(|item| cidr(item)).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    fn allowed() -> String {
+        "none or addresses and CIDR ranges, such as 10.0.0.0/8,fd00::/8,192.0.2.7".to_owned()
+    }
+}
+
+fn cidr(text: &str) -> Option<Cidr> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(digits(prefix)?)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let width = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = u8::try_from(prefix.unwrap_or(width)).ok()?;
+    (u64::from(prefix) <= width).then_some(Cidr { address, prefix })
+}
+
+/// Comma-separated items without blanks; `none` and the empty text are no items.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    let text = if text == "none" { "" } else { text };
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// `1,5-7` as inclusive ranges.
+fn ranges(text: &str) -> Option<Vec<(u64, u64)>> {
+    items(text)
+        .map(|item| {
+            let (first, last) = item.split_once('-').unwrap_or((item, item));
+            let (first, last) = (digits(first)?, digits(last)?);
+            (first <= last).then_some((first, last))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_take_ranges_blanks_and_none() {
+        assert_eq!(Ports::parse("22, 6443,10-12"), Some(Ports(vec![10, 11, 12, 22, 6443])));
+        assert_eq!(Ports::parse("none"), Some(Ports(vec![])));
+        for bad in ["0", "70000", "9-8", "x", "+1", "1-"] {
+            assert_eq!(Ports::parse(bad), None, "{bad:?}");
+        }
+        assert_eq!(Cpus::parse("0-2,5"), Some(Cpus::List(vec![0, 1, 2, 5])));
+        assert_eq!(Cpus::parse("0-99999999"), None);
+        assert_eq!(Cpus::parse(""), None);
+    }
+
+    #[test]
+    fn cidrs_check_the_width_of_the_family() {
+        let parsed = Cidrs::parse("10.0.0.0/8, fd00::/8,192.0.2.7").unwrap().0;
+        assert_eq!(parsed.iter().map(|c| c.prefix).collect::<Vec<_>>(), [8, 8, 32]);
+        for bad in ["10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/", "10.0.0.0/+8"] {
+            assert_eq!(Cidrs::parse(bad), None, "{bad:?}");
+        }
+    }
+}

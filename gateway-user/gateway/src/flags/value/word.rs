@@ -1,0 +1,195 @@
+//! Words, paths and addresses.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{Value, dns_name};
+
+/// An address to listen on, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen(pub(crate) Option<SocketAddr>);
+
+impl Value for Listen {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "off" { Some(Self(None)) } else { text.parse().ok().map(|addr| Self(Some(addr))) }
+    }
+
+    fn allowed() -> String {
+        "off or an IP address and port, such as 127.0.0.1:15000 or [::]:15000".to_owned()
+    }
+}
+
+/// A GatewayClass `controllerName`: a domain and a path (gateway-api `GatewayController`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ControllerName(pub(crate) String);
+
+impl Value for ControllerName {
+    fn parse(text: &str) -> Option<Self> {
+        let (domain, path) = text.split_once('/')?;
+        let path_ok = !path.is_empty()
+            && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:/".contains(&b));
+        (dns_name(domain) && path_ok && text.len() <= 253).then(|| Self(text.to_owned()))
+    }
+
+    fn allowed() -> String {
+        "a domain and a path, such as example.com/gateway".to_owned()
+    }
+}
+
+/// A path of the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilePath(pub(crate) PathBuf);
+
+impl Value for FilePath {
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.into()))
+    }
+
+    fn allowed() -> String {
+        "a path".to_owned()
+    }
+}
+
+/// A path of the file system, or `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OptionalPath(pub(crate) Option<PathBuf>);
+
+impl Value for OptionalPath {
+    fn parse(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self((text != "none").then(|| text.into())))
+    }
+
+    fn allowed() -> String {
+        "none or a path".to_owned()
+    }
+}
+
+/// Where access log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Appended to this file.
+    Path(PathBuf),
+}
+
+impl Value for AccessLog {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "off" => Some(Self::Off),
+            "stdout" => Some(Self::Stdout),
+            path if path.contains('/') => Some(Self::Path(path.into())),
+            _ => None,
+        }
+    }
+
+    fn allowed() -> String {
+        "off, stdout, or a path with a slash, such as /var/log/sluice/access.log or ./access.log".to_owned()
+    }
+}
+
+/// A `tracing` filter in `RUST_LOG` form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LogFilter(pub(crate) String);
+
+impl Value for LogFilter {
+    fn parse(text: &str) -> Option<Self> {
+        let ok = !text.is_empty() && tracing_subscriber::EnvFilter::try_new(text).is_ok();
+        ok.then(|| Self(text.to_owned()))
+    }
+
+    fn allowed() -> String {
+        "error, warn, info, debug or trace, or a list such as info,gateway_control=debug".to_owned()
+    }
+}
+
+/// Defines an enum whose variants are written as fixed words.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl Value for $name {
+            fn parse(text: &str) -> Option<Self> {
+                match text { $($word => Some(Self::$variant),)+ _ => None }
+            }
+
+            fn allowed() -> String {
+                one_of(&[$($word),+])
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+    };
+}
+
+choice!(
+    /// How workers do their I/O.
+    IoMode {
+        /// The best that the kernel lets us have.
+        Auto = "auto",
+        /// io_uring or no start.
+        Uring = "uring",
+        /// epoll.
+        Epoll = "epoll",
+    }
+);
+
+choice!(
+    /// How connections reach workers.
+    SteeringMode {
+        /// Kernel programs if they can be had, else `SO_REUSEPORT` binds.
+        Auto = "auto",
+        /// Kernel programs or no start.
+        Ebpf = "ebpf",
+        /// `SO_REUSEPORT` binds.
+        ReusePort = "reuseport",
+    }
+);
+
+choice!(
+    /// Yes or no.
+    Toggle {
+        /// Yes.
+        On = "true",
+        /// No.
+        Off = "false",
+    }
+);
+
+impl Toggle {
+    /// Whether it is on.
+    pub(crate) fn on(self) -> bool {
+        self == Self::On
+    }
+}
+
+fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [front @ .., last] => format!("{} or {last}", front.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_paths_refuse_what_would_be_a_slip() {
+        assert!(ControllerName::parse("sluice.dev/gateway").is_some());
+        assert!(ControllerName::parse("sluice").is_none() && ControllerName::parse("a b/c").is_none());
+        assert_eq!(AccessLog::parse("stdot"), None);
+        assert_eq!(LogFilter::parse("info,=x="), None);
+        assert_eq!(Listen::parse("localhost:80"), None);
+    }
+}
