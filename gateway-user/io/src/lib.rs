@@ -1,1 +1,33 @@
 //! The I/O fence: alone in naming monoio and tokio-uring; owns and lends buffers.
+//!
+//! A worker is a thread that calls [`run`]. In it, [`Listener::accept`] gives [`Stream`]s, whose halves receive into
+//! and send from [`Chunk`]s of the worker's pool. One promise holds everywhere: **an operation belongs to the stream
+//! or listener, not to the future that waits for it**, so every future of this crate may be dropped, raced and given a
+//! time limit without losing data or descriptors. The runtimes below do not promise that; nothing of theirs is visible
+//! here.
+//!
+//! Operations are driven by io_uring or epoll ([`probe`] says which works); the code above sees no difference.
+
+mod chunk;
+mod cpu;
+mod driver;
+mod kernel;
+mod listener;
+mod mailbox;
+mod pool;
+mod runtime;
+mod stream;
+mod sweep;
+mod task;
+mod time;
+
+pub use chunk::{Chunk, ChunkFull};
+pub use cpu::{pin_to_cpu, usable_cpus};
+pub use driver::{Driver, IoMode, Probe, ProbeError, probe};
+pub use listener::{Accept, Accepted, Listener, is_out_of_descriptors};
+pub use mailbox::{MailReceiver, MailSender, Next, mailbox};
+pub use pool::{DEFAULT_CHUNK_SIZE, DEFAULT_IDLE_BUFFERS, HEADROOM, PoolStats, pool_stats};
+pub use runtime::{RuntimeOptions, run};
+pub use stream::{Flush, Recv, RecvHalf, SendAll, SendHalf, Stream, connect};
+pub use task::{live_tasks, spawn};
+pub use time::{AssertCancelSafe, CancelSafe, Either, now, pause, race, sleep, with_deadline};

@@ -1,0 +1,96 @@
+//! The worker's idle buffers: plain boxes of one size, kept on the thread that uses them.
+
+use std::cell::{Cell, RefCell};
+
+/// Bytes kept free before the data of every chunk, so that a chunk-size line or a frame head can be put in
+/// front of a received body without a copy.
+pub const HEADROOM: usize = 32;
+
+/// Default size of a chunk in bytes, headroom not counted. One receive takes at most this much.
+pub const DEFAULT_CHUNK_SIZE: usize = 16 * 1024;
+
+/// Default cap on idle buffers of one worker (16 MiB of 16 KiB chunks).
+pub const DEFAULT_IDLE_BUFFERS: usize = 1024;
+
+/// What the calling thread's pool holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStats {
+    /// Bytes a fresh chunk takes, headroom not counted.
+    pub chunk_size: usize,
+    /// Buffers lent and not yet returned, big ones included.
+    pub lent: usize,
+    /// Buffers waiting to be lent again.
+    pub idle: usize,
+    /// Buffers taken from the allocator since the thread began.
+    pub allocated: u64,
+}
+
+struct Pool {
+    size: Cell<usize>,
+    cap: Cell<usize>,
+    lent: Cell<usize>,
+    allocated: Cell<u64>,
+    idle: RefCell<Vec<Box<[u8]>>>,
+}
+
+thread_local! {
+    static POOL: Pool = const {
+        Pool {
+            size: Cell::new(HEADROOM + DEFAULT_CHUNK_SIZE),
+            cap: Cell::new(DEFAULT_IDLE_BUFFERS),
+            lent: Cell::new(0),
+            allocated: Cell::new(0),
+            idle: RefCell::new(Vec::new()),
+        }
+    };
+}
+
+/// Sets the calling thread's chunk size and cap; buffers of another size are freed when they come back.
+pub(crate) fn configure(chunk_size: usize, idle_buffers: usize) {
+    POOL.with(|pool| {
+        pool.size.set(HEADROOM + chunk_size.max(64));
+        pool.cap.set(idle_buffers);
+        pool.idle.borrow_mut().clear();
+    });
+}
+
+/// The calling thread's pool, for metrics and tests.
+#[must_use]
+pub fn pool_stats() -> PoolStats {
+    POOL.with(|pool| PoolStats {
+        chunk_size: pool.size.get() - HEADROOM,
+        lent: pool.lent.get(),
+        idle: pool.idle.borrow().len(),
+        allocated: pool.allocated.get(),
+    })
+}
+
+/// A buffer of the pool's size, or of `at_least` bytes when that is more. Its bytes are initialised.
+pub(crate) fn lend(at_least: usize) -> Box<[u8]> {
+    POOL.try_with(|pool| {
+        pool.lent.set(pool.lent.get() + 1);
+        let size = pool.size.get();
+        if at_least <= size
+            && let Some(buffer) = pool.idle.borrow_mut().pop()
+        {
+            return buffer;
+        }
+        pool.allocated.set(pool.allocated.get() + 1);
+        // Zeroed by calloc: fresh pages stay untouched, so an unused tail costs no memory.
+        vec![0; size.max(at_least)].into_boxed_slice()
+    })
+    // The thread is ending: serve from the allocator.
+    .unwrap_or_else(|_| vec![0; at_least.max(HEADROOM + DEFAULT_CHUNK_SIZE)].into_boxed_slice())
+}
+
+/// Takes a buffer back; frees it when it has another size or enough are idle.
+pub(crate) fn take_back(buffer: Box<[u8]>) {
+    // Err: the thread is ending and its pool is gone; the buffer is simply freed.
+    let _ = POOL.try_with(|pool| {
+        pool.lent.set(pool.lent.get().saturating_sub(1));
+        let mut idle = pool.idle.borrow_mut();
+        if buffer.len() == pool.size.get() && idle.len() < pool.cap.get() {
+            idle.push(buffer);
+        }
+    });
+}

@@ -1,0 +1,166 @@
+//! The worker's runtime: built, run and torn down in the calling thread.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    io,
+    rc::Rc,
+    time::Duration,
+};
+
+use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
+
+use crate::{
+    driver::Driver,
+    kernel, pool,
+    sweep::Sweep,
+    task::{self, Tasks},
+};
+
+/// How a worker's runtime is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuntimeOptions {
+    /// The driver, as found by [`probe`](crate::probe).
+    pub driver: Driver,
+    /// Submission entries of the ring (at least 256; the kernel rounds up to a power of two and makes twice as
+    /// many completion entries). With epoll: events taken per wait.
+    pub ring_entries: u32,
+    /// Bytes of one chunk: most that one receive takes.
+    pub chunk_size: usize,
+    /// Idle chunks a worker keeps for reuse.
+    pub idle_chunks: usize,
+    /// Granularity of deadlines and of [`now`](crate::now).
+    pub tick: Duration,
+    /// A receive without data for this long gives its chunk back and waits for readiness instead.
+    pub quiet_after: Duration,
+}
+
+impl RuntimeOptions {
+    /// Options for `driver` with defaults for the rest: 4096 entries, 1024 idle chunks of 16 KiB, 50 ms, 1 s.
+    #[must_use]
+    pub const fn new(driver: Driver) -> RuntimeOptions {
+        RuntimeOptions {
+            driver,
+            ring_entries: 4096,
+            chunk_size: pool::DEFAULT_CHUNK_SIZE,
+            idle_chunks: pool::DEFAULT_IDLE_BUFFERS,
+            tick: Duration::from_millis(50),
+            quiet_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What everything on a worker's thread shares.
+pub(crate) struct Worker {
+    pub(crate) driver: Driver,
+    pub(crate) quiet_after: Duration,
+    pub(crate) sweep: Rc<Sweep>,
+    pub(crate) tasks: Tasks,
+    pub(crate) stopping: Cell<bool>,
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// The calling thread's worker.
+///
+/// # Errors
+/// The thread runs no runtime.
+pub(crate) fn worker() -> io::Result<Rc<Worker>> {
+    let worker = WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten();
+    worker.ok_or_else(|| io::Error::other("this thread runs no worker; call it inside gateway_io::run"))
+}
+
+/// Runs `main` to its end on a runtime of the calling thread, then ends every spawned task and waits (at most one
+/// second) until the kernel holds no memory of theirs.
+///
+/// The runtime is built here because a ring must be built by the thread that uses it: with single-issuer flags,
+/// completions of a ring that moved to another thread never arrive.
+///
+/// # Errors
+/// The thread runs a worker already, or the driver cannot be built (see [`probe`](crate::probe)).
+pub fn run<M, F>(options: &RuntimeOptions, main: M) -> io::Result<F::Output>
+where
+    M: FnOnce() -> F,
+    F: Future,
+{
+    if WORKER.with(|worker| worker.borrow().is_some()) {
+        return Err(io::Error::other("this thread runs a worker already"));
+    }
+    match options.driver {
+        Driver::Epoll => {
+            let builder = RuntimeBuilder::<LegacyDriver>::new().with_entries(options.ring_entries);
+            let runtime = builder.enable_timer().build()?;
+            Ok(drive(runtime, options, main))
+        }
+        ring => {
+            let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(options.ring_entries);
+            let runtime = builder.uring_builder(ring.ring_builder()).enable_timer().build()?;
+            Ok(drive(runtime, options, main))
+        }
+    }
+}
+
+fn drive<D, M, F>(mut runtime: Runtime<D>, options: &RuntimeOptions, main: M) -> F::Output
+where
+    D: monoio::Driver,
+    M: FnOnce() -> F,
+    F: Future,
+{
+    pool::configure(options.chunk_size, options.idle_chunks);
+    let worker = Rc::new(Worker {
+        driver: options.driver,
+        quiet_after: options.quiet_after,
+        sweep: Sweep::new(options.tick),
+        tasks: Tasks::default(),
+        stopping: Cell::new(false),
+    });
+    WORKER.with(|slot| slot.replace(Some(Rc::clone(&worker))));
+    kernel::set_ring_alive(true);
+    // Declared after `runtime`, so dropped before it, also when a panic comes through.
+    let _leave = Leave(Rc::clone(&worker));
+    runtime.block_on(async move {
+        task::spawn(sweeper(Rc::clone(&worker.sweep)));
+        let output = main().await;
+        wind_down(&worker).await;
+        output
+    })
+}
+
+/// The one timer: wakes every tick and tells what came due.
+async fn sweeper(sweep: Rc<Sweep>) {
+    loop {
+        monoio::time::sleep(sweep.tick()).await;
+        sweep.run();
+    }
+}
+
+/// Ends all tasks, then lets the ring run until it has completed or cancelled what they left behind.
+async fn wind_down(worker: &Worker) {
+    worker.stopping.set(true);
+    worker.tasks.end_all();
+    for _ in 0..1000 {
+        if kernel::lent() == 0 {
+            break;
+        }
+        monoio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Two more turns: polls without memory are cancelled in the first, sockets they held are closed in the second.
+    for _ in 0..2 {
+        monoio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Leaves the thread as it was before the runtime, whichever way it ended.
+struct Leave(Rc<Worker>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.0.stopping.set(true);
+        self.0.tasks.end_all();
+        // What the kernel still holds now is leaked rather than freed under it.
+        kernel::set_ring_alive(false);
+        let _ = WORKER.try_with(|slot| slot.replace(None));
+    }
+}

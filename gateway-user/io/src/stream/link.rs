@@ -1,0 +1,150 @@
+//! What both halves of a stream and their pumps share.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    io,
+    os::fd::RawFd,
+    rc::Rc,
+    task::{Context, Waker},
+};
+
+use monoio::io::Canceller;
+use nix::sys::socket::{Shutdown, shutdown};
+
+use crate::{
+    chunk::Chunk,
+    sweep::{Slot, Sweep},
+};
+
+/// One connection's shared state.
+pub(crate) struct Link {
+    fd: RawFd,
+    /// Halves alive.
+    halves: Cell<u8>,
+    /// Operations begun and not ended, the abandoned ones included.
+    in_flight: Cell<u8>,
+    /// The connection ends by a reset: no orderly shutdown.
+    reset: Cell<bool>,
+    pub(crate) recv: RecvState,
+    pub(crate) send: SendState,
+}
+
+/// Caller's side of one direction.
+pub(crate) struct Way {
+    /// Somebody wants the pump to work.
+    pub(crate) wanted: Cell<bool>,
+    /// The deadline passed and nobody was told yet.
+    pub(crate) expired: Cell<bool>,
+    pub(crate) deadline: Slot,
+    waker: RefCell<Option<Waker>>,
+}
+
+pub(crate) struct RecvState {
+    pub(crate) way: Way,
+    /// What the pump received; `Ok(None)` is the end.
+    pub(crate) received: Cell<Option<io::Result<Option<Chunk>>>>,
+    pub(crate) ended: Cell<bool>,
+    /// Cancels the receive in flight; absent once used, until the next receive.
+    pub(crate) canceller: Cell<Option<Canceller>>,
+    /// Due when a receive has held a chunk for too long.
+    pub(crate) quiet: Slot,
+}
+
+pub(crate) struct SendState {
+    pub(crate) way: Way,
+    /// Not yet given to the kernel, in order.
+    pub(crate) queue: RefCell<VecDeque<Chunk>>,
+    /// How the pump's work ended.
+    pub(crate) sent: Cell<Option<io::Result<()>>>,
+    /// A send failed: what was sent is unknown, nothing more can be.
+    pub(crate) broken: Cell<bool>,
+}
+
+impl Link {
+    pub(crate) fn new(fd: RawFd, sweep: &Rc<Sweep>) -> Rc<Link> {
+        let slot = || Slot::new(Rc::clone(sweep));
+        let way = || Way {
+            wanted: Cell::new(false),
+            expired: Cell::new(false),
+            deadline: slot(),
+            waker: RefCell::new(None),
+        };
+        Rc::new(Link {
+            fd,
+            halves: Cell::new(2),
+            in_flight: Cell::new(0),
+            reset: Cell::new(false),
+            recv: RecvState {
+                way: way(),
+                received: Cell::new(None),
+                ended: Cell::new(false),
+                canceller: Cell::new(None),
+                quiet: slot(),
+            },
+            send: SendState {
+                way: way(),
+                queue: RefCell::default(),
+                sent: Cell::new(None),
+                broken: Cell::new(false),
+            },
+        })
+    }
+
+    /// The socket; open as long as a half lives.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    pub(crate) fn begin_operation(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    pub(crate) fn end_operation(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+    }
+
+    pub(crate) fn close_by_reset(&self) {
+        self.reset.set(true);
+    }
+
+    /// Called by each half before it goes. The last one shuts the socket down if an operation is still with the
+    /// kernel: the descriptor is closed only when that has ended, and the peer shall not wait for it.
+    pub(crate) fn leave(&self) {
+        self.halves.set(self.halves.get().saturating_sub(1));
+        if self.halves.get() == 0 && self.in_flight.get() > 0 && !self.reset.get() {
+            // Fails only when the connection is gone already.
+            let _ = shutdown(self.fd, Shutdown::Both);
+        }
+    }
+}
+
+impl Way {
+    /// Remembers who waits.
+    pub(crate) fn wait(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match &*waker {
+            Some(known) if known.will_wake(cx.waker()) => {}
+            _ => *waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Nobody waits any more. A kept waker would keep its whole task in memory.
+    pub(crate) fn done(&self) {
+        self.waker.borrow_mut().take();
+    }
+
+    /// The waiting task's waker, or one that does nothing.
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.borrow().clone().unwrap_or_else(|| Waker::noop().clone())
+    }
+
+    /// The deadline came.
+    pub(crate) fn expire(&self) {
+        self.expired.set(true);
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The receiving half.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    rc::{Rc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use monoio::{
+    io::{CancelableAsyncReadRent, Canceller, OwnedReadHalf},
+    net::TcpStream,
+};
+
+use super::{
+    link::Link,
+    pump::{AnyPump, Nudge, Pump, wanted},
+};
+use crate::{
+    chunk::Chunk,
+    kernel::RecvBuf,
+    sweep::{Due, OnDue},
+    time::CancelSafe,
+};
+
+/// What the peer sends, chunk by chunk.
+pub struct RecvHalf {
+    pump: Rc<AnyPump>,
+}
+
+/// The future of [`RecvHalf::recv`]. Dropping it loses nothing.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Recv<'a> {
+    half: &'a mut RecvHalf,
+}
+
+impl RecvHalf {
+    pub(crate) fn new(link: &Rc<Link>, read: OwnedReadHalf<TcpStream>, quiet_after: Duration) -> RecvHalf {
+        let pump = Pump::new(link, on_due, receive(Rc::clone(link), read, quiet_after));
+        let weak = Rc::downgrade(&pump);
+        let target: Weak<dyn OnDue> = weak;
+        link.recv.way.deadline.register(Weak::clone(&target), Due::Deadline);
+        link.recv.quiet.register(target, Due::Quiet);
+        RecvHalf { pump }
+    }
+
+    /// The next bytes, in a chunk the half lends; `None` once the peer has finished sending.
+    ///
+    /// The receive belongs to the half: a dropped future leaves it running, and the next call returns what came.
+    /// After about a second without data it gives its chunk back and waits for readiness.
+    ///
+    /// # Errors
+    /// `TimedOut` when the deadline set by [`set_deadline`](Self::set_deadline) passes (the deadline is then cleared,
+    /// the receive goes on); else what the kernel reports, such as `ConnectionReset`.
+    pub fn recv(&mut self) -> Recv<'_> {
+        Recv { half: self }
+    }
+
+    /// `recv` for callers with a context of their own.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+        let state = &self.pump.link.recv;
+        if let Some(result) = self.advance(cx) {
+            state.way.done();
+            return Poll::Ready(result);
+        }
+        if state.way.expired.take() {
+            state.way.done();
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        state.way.wait(cx);
+        Poll::Pending
+    }
+
+    /// What has come, without waiting; starts a receive if none is in flight. `Some` on a connection that should be
+    /// silent (a pooled one) means that it must not be used.
+    pub fn try_recv(&mut self) -> Option<io::Result<Option<Chunk>>> {
+        // A task that waits by `poll_recv` shall still be woken.
+        let waker = self.pump.link.recv.way.waker();
+        self.advance(&mut Context::from_waker(&waker))
+    }
+
+    /// From when on a pending or later receive fails with `TimedOut`; `None` clears it. Coarse: never early, at most
+    /// two ticks late. Costs two stores.
+    pub fn set_deadline(&mut self, after: Option<Duration>) {
+        let way = &self.pump.link.recv.way;
+        way.expired.set(false);
+        match after {
+            Some(after) => way.deadline.set(after),
+            None => way.deadline.clear(),
+        }
+    }
+
+    /// The peer has finished sending, and all of it was received.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.link().recv.ended.get()
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.pump.link
+    }
+
+    fn advance(&self, cx: &mut Context<'_>) -> Option<io::Result<Option<Chunk>>> {
+        let state = &self.pump.link.recv;
+        if state.ended.get() {
+            return Some(Ok(None));
+        }
+        // A result the sweep has taken up comes first.
+        let mut received = state.received.take();
+        if received.is_none() {
+            state.way.wanted.set(true);
+            self.pump.poll(cx);
+            received = state.received.take();
+        }
+        let result = received?;
+        state.ended.set(matches!(result, Ok(None)));
+        Some(result)
+    }
+}
+
+/// Receives whenever somebody wants it, until dropped.
+async fn receive(link: Rc<Link>, mut read: OwnedReadHalf<TcpStream>, quiet_after: Duration) {
+    let state = &link.recv;
+    let mut wait_first = false;
+    loop {
+        wanted(&state.way.wanted).await;
+        if wait_first {
+            link.begin_operation();
+            // SAFETY: a shared reference; while the pump is here, the send half only reads the socket's shared
+            // handle (monoio's `Split` contract).
+            let ready = unsafe { &*read.0.get() }.readable(false).await;
+            link.end_operation();
+            if let Err(error) = ready {
+                finish(&link, Err(error));
+                continue;
+            }
+        }
+        let canceller = state.canceller.take().unwrap_or_default();
+        let handle = canceller.handle();
+        state.canceller.set(Some(canceller));
+        link.begin_operation();
+        state.quiet.set(quiet_after);
+        let (result, buffer) = read.cancelable_read(RecvBuf::new(Chunk::take()), handle).await;
+        state.quiet.clear();
+        link.end_operation();
+        let chunk = buffer.into_chunk();
+        wait_first = false;
+        match result {
+            Ok(0) => finish(&link, Ok(None)),
+            Ok(_) => finish(&link, Ok(Some(chunk))),
+            Err(error) if goes_on(&error) => wait_first = true,
+            Err(error) => finish(&link, Err(error)),
+        }
+    }
+}
+
+fn finish(link: &Link, result: io::Result<Option<Chunk>>) {
+    link.recv.received.set(Some(result));
+    link.recv.way.wanted.set(false);
+}
+
+/// The receive was cancelled (by us, for being quiet) or interrupted: wait for readiness, then receive again.
+fn goes_on(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ECANCELED | libc::EAGAIN | libc::EINTR))
+}
+
+/// A quiet receive is cancelled. Its outcome (data may win) comes with a completion of its own; when nobody waits to
+/// take that up, the next due tick polls the pump.
+fn on_due(link: &Link, what: Due) -> Nudge {
+    match what {
+        Due::Deadline => {
+            link.recv.way.expire();
+            Nudge::No
+        }
+        Due::Quiet => match link.recv.canceller.take() {
+            Some(canceller) => {
+                // The handle of the receive is used up: the next receive makes a new canceller.
+                drop(Canceller::cancel(canceller));
+                link.recv.quiet.set(Duration::ZERO);
+                Nudge::No
+            }
+            None => Nudge::Poll,
+        },
+    }
+}
+
+impl Future for Recv<'_> {
+    type Output = io::Result<Option<Chunk>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.half.poll_recv(cx)
+    }
+}
+
+impl Drop for Recv<'_> {
+    fn drop(&mut self) {
+        self.half.link().recv.way.done();
+    }
+}
+
+impl CancelSafe for Recv<'_> {}
+
+impl Drop for RecvHalf {
+    fn drop(&mut self) {
+        self.link().leave();
+    }
+}
+
+impl fmt::Debug for RecvHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvHalf").field("fd", &self.link().fd()).field("ended", &self.is_ended()).finish()
+    }
+}

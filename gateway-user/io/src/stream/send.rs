@@ -1,0 +1,257 @@
+//! The sending half.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    rc::{Rc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use monoio::{
+    io::{AsyncWriteRent, OwnedWriteHalf},
+    net::TcpStream,
+};
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::{
+    link::Link,
+    pump::{AnyPump, Nudge, Pump, wanted},
+};
+use crate::{
+    chunk::Chunk,
+    kernel::{Gather, GatherBuf, MAX_GATHER, SendBuf},
+    sweep::{Due, OnDue},
+    time::CancelSafe,
+};
+
+/// What is sent to the peer: a queue of chunks and the operation that empties it.
+pub struct SendHalf {
+    pump: Rc<AnyPump>,
+}
+
+/// The future of [`SendHalf::flush`]. Dropping it drops no data: what is queued goes out with the next flush.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Flush<'a> {
+    half: &'a mut SendHalf,
+}
+
+/// The future of [`SendHalf::send_all`]; the chunk is queued when it is made.
+pub type SendAll<'a> = Flush<'a>;
+
+impl SendHalf {
+    pub(crate) fn new(link: &Rc<Link>, write: OwnedWriteHalf<TcpStream>) -> SendHalf {
+        let pump = Pump::new(link, on_due, transmit(Rc::clone(link), write));
+        let weak = Rc::downgrade(&pump);
+        let target: Weak<dyn OnDue> = weak;
+        link.send.way.deadline.register(target, Due::Deadline);
+        SendHalf { pump }
+    }
+
+    /// Puts a chunk behind those already queued; nothing is sent before a flush. Chunks queued together go out in
+    /// one operation (up to eight), so a head and the body behind it cost one system call. Back-pressure is
+    /// the caller's: flush before more is taken in.
+    pub fn queue(&mut self, chunk: Chunk) {
+        if !chunk.is_empty() && !self.is_broken() {
+            self.link().send.queue.borrow_mut().push_back(chunk);
+        }
+    }
+
+    /// Sends all that is queued. Ready when the kernel has taken all of it.
+    ///
+    /// # Errors
+    /// `TimedOut` when the deadline passes (it is then cleared; the operation goes on with the next flush); else what
+    /// the kernel reports. After a kernel error the rest is dropped and every later flush fails with `BrokenPipe`.
+    pub fn flush(&mut self) -> Flush<'_> {
+        Flush { half: self }
+    }
+
+    /// Queues one chunk and sends all that is queued.
+    pub fn send_all(&mut self, chunk: Chunk) -> SendAll<'_> {
+        self.queue(chunk);
+        self.flush()
+    }
+
+    /// `flush` for callers with a context of their own.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let state = &self.pump.link.send;
+        if state.broken.get() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        state.way.wanted.set(true);
+        self.pump.poll(cx);
+        if let Some(result) = state.sent.take() {
+            state.way.done();
+            return Poll::Ready(result);
+        }
+        if state.way.expired.take() {
+            state.way.done();
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        state.way.wait(cx);
+        Poll::Pending
+    }
+
+    /// From when on a pending or later flush fails with `TimedOut`; `None` clears it. Coarse: never early, at most
+    /// two ticks late. Costs two stores.
+    pub fn set_deadline(&mut self, after: Option<Duration>) {
+        let way = &self.pump.link.send.way;
+        way.expired.set(false);
+        match after {
+            Some(after) => way.deadline.set(after),
+            None => way.deadline.clear(),
+        }
+    }
+
+    /// Flushes, then tells the peer that nothing more comes (FIN). What the peer sends can still be received.
+    ///
+    /// # Errors
+    /// Those of [`flush`](Self::flush); `NotConnected` when the connection has gone.
+    pub async fn shutdown_write(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        shutdown(self.link().fd(), Shutdown::Write)?;
+        Ok(())
+    }
+
+    /// Bytes queued and not yet given to the kernel.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.link().send.queue.borrow().iter().map(Chunk::len).sum()
+    }
+
+    /// A send failed; nothing more can be sent.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.link().send.broken.get()
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.pump.link
+    }
+}
+
+/// Sends what is queued whenever somebody wants it, until dropped.
+async fn transmit(link: Rc<Link>, mut write: OwnedWriteHalf<TcpStream>) {
+    let state = &link.send;
+    let mut spare = None;
+    loop {
+        wanted(&state.way.wanted).await;
+        let waiting = state.queue.borrow().len();
+        let result = match waiting {
+            0 => {
+                finish(&link, Ok(()));
+                continue;
+            }
+            1 => send_one(&link, &mut write).await,
+            _ => send_many(&link, &mut write, &mut spare).await,
+        };
+        match result {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                state.broken.set(true);
+                state.queue.borrow_mut().clear();
+                finish(&link, Err(error));
+            }
+        }
+    }
+}
+
+fn finish(link: &Link, result: io::Result<()>) {
+    link.send.sent.set(Some(result));
+    link.send.way.wanted.set(false);
+}
+
+/// One send of the queue's first chunk; what the kernel did not take goes back to the front.
+async fn send_one(link: &Link, write: &mut OwnedWriteHalf<TcpStream>) -> io::Result<()> {
+    let Some(chunk) = link.send.queue.borrow_mut().pop_front() else { return Ok(()) };
+    link.begin_operation();
+    let (result, buffer) = write.write(SendBuf::new(chunk)).await;
+    link.end_operation();
+    let mut chunk = buffer.into_chunk();
+    let sent = taken(result)?;
+    chunk.advance(sent);
+    if !chunk.is_empty() {
+        link.send.queue.borrow_mut().push_front(chunk);
+    }
+    Ok(())
+}
+
+/// One vectored send of the queue's first chunks.
+async fn send_many(
+    link: &Link,
+    write: &mut OwnedWriteHalf<TcpStream>,
+    spare: &mut Option<Box<Gather>>,
+) -> io::Result<()> {
+    let mut gather = spare.take().unwrap_or_else(Gather::new);
+    {
+        let mut queue = link.send.queue.borrow_mut();
+        let count = queue.len().min(MAX_GATHER);
+        gather.chunks.extend(queue.drain(..count));
+    }
+    link.begin_operation();
+    let (result, buffer) = write.writev(GatherBuf::new(gather)).await;
+    link.end_operation();
+    let mut gather = buffer.into_gather();
+    let mut sent = taken(result)?;
+    {
+        let mut queue = link.send.queue.borrow_mut();
+        for chunk in &mut gather.chunks {
+            let part = sent.min(chunk.len());
+            chunk.advance(part);
+            sent -= part;
+        }
+        // Back in front of what was queued meanwhile, last one first.
+        while let Some(chunk) = gather.chunks.pop() {
+            if !chunk.is_empty() {
+                queue.push_front(chunk);
+            }
+        }
+    }
+    *spare = Some(gather);
+    Ok(())
+}
+
+/// Bytes the kernel took. Nothing taken of something is an error, or the pump would spin.
+fn taken(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        other => other,
+    }
+}
+
+fn on_due(link: &Link, _: Due) -> Nudge {
+    link.send.way.expire();
+    Nudge::No
+}
+
+impl Future for Flush<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.half.poll_flush(cx)
+    }
+}
+
+impl Drop for Flush<'_> {
+    fn drop(&mut self) {
+        self.half.link().send.way.done();
+    }
+}
+
+impl CancelSafe for Flush<'_> {}
+
+impl Drop for SendHalf {
+    fn drop(&mut self) {
+        self.link().leave();
+    }
+}
+
+impl fmt::Debug for SendHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendHalf").field("fd", &self.link().fd()).field("queued", &self.queued()).finish()
+    }
+}

@@ -1,0 +1,232 @@
+//! One timer per worker instead of one per operation: a dense table of due ticks, swept by a single task.
+//!
+//! Setting or clearing a deadline is a store into the table. The sweep reads four bytes per slot and tick, so
+//! 20,000 idle slots cost microseconds per tick, while arming and disarming a timer wheel for every receive and
+//! send would cost more than the parsing of a request head.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::{Rc, Weak},
+    time::{Duration, Instant},
+};
+
+/// A slot that is not due.
+const NEVER: u32 = u32::MAX;
+
+/// A slot that was not registered.
+const UNREGISTERED: usize = usize::MAX;
+
+/// What is told when a slot's tick has come. Called outside any borrow of the table.
+pub(crate) trait OnDue {
+    /// `what` is the number given at registration.
+    fn on_due(&self, what: Due);
+}
+
+/// Which of its slots came due, for targets that have several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A deadline of the caller.
+    Deadline,
+    /// A receive has held a buffer for too long without data.
+    Quiet,
+}
+
+type Target = (Weak<dyn OnDue>, Due);
+
+/// The table of one worker.
+pub(crate) struct Sweep {
+    began: Instant,
+    tick: Duration,
+    now: Cell<Instant>,
+    ticks: Cell<u32>,
+    // Due ticks apart from the targets: the sweep reads only these.
+    due: RefCell<Vec<u32>>,
+    targets: RefCell<Vec<Option<Target>>>,
+    free: RefCell<Vec<usize>>,
+    // Reused by every sweep.
+    passed: RefCell<Vec<Target>>,
+}
+
+impl Sweep {
+    pub(crate) fn new(tick: Duration) -> Rc<Sweep> {
+        let began = Instant::now();
+        Rc::new(Sweep {
+            began,
+            tick: tick.max(Duration::from_millis(1)),
+            now: Cell::new(began),
+            ticks: Cell::new(0),
+            due: RefCell::default(),
+            targets: RefCell::default(),
+            free: RefCell::default(),
+            passed: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn tick(&self) -> Duration {
+        self.tick
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Reads the clock, and tells every target whose tick has passed.
+    pub(crate) fn run(&self) {
+        let now = Instant::now();
+        self.now.set(now);
+        let elapsed = now.duration_since(self.began);
+        self.ticks.set(self.whole_ticks(elapsed));
+        let mut passed = self.passed.take();
+        self.collect(&mut passed);
+        for (target, what) in passed.drain(..) {
+            if let Some(target) = target.upgrade() {
+                target.on_due(what);
+            }
+        }
+        self.passed.replace(passed);
+    }
+
+    fn collect(&self, passed: &mut Vec<Target>) {
+        let now = self.ticks.get();
+        let targets = self.targets.borrow();
+        for (index, due) in self.due.borrow_mut().iter_mut().enumerate() {
+            if *due <= now {
+                *due = NEVER;
+                passed.extend(targets.get(index).cloned().flatten());
+            }
+        }
+    }
+
+    fn whole_ticks(&self, span: Duration) -> u32 {
+        u32::try_from(span.as_millis() / self.tick.as_millis()).unwrap_or(NEVER - 1).min(NEVER - 1)
+    }
+
+    /// The tick at which at least `span` has passed from now: rounded up, plus one because the present tick has
+    /// begun already.
+    fn tick_after(&self, span: Duration) -> u32 {
+        self.ticks.get().saturating_add(self.whole_ticks(span).saturating_add(2)).min(NEVER - 1)
+    }
+
+    fn register(&self, target: Target) -> usize {
+        if let Some(index) = self.free.borrow_mut().pop() {
+            if let Some(slot) = self.targets.borrow_mut().get_mut(index) {
+                *slot = Some(target);
+            }
+            return index;
+        }
+        self.due.borrow_mut().push(NEVER);
+        let mut targets = self.targets.borrow_mut();
+        targets.push(Some(target));
+        targets.len() - 1
+    }
+
+    fn set(&self, index: usize, tick: u32) {
+        if let Some(due) = self.due.borrow_mut().get_mut(index) {
+            *due = tick;
+        }
+    }
+
+    fn unregister(&self, index: usize) {
+        self.set(index, NEVER);
+        let target = self.targets.borrow_mut().get_mut(index).and_then(Option::take);
+        if target.is_some() {
+            self.free.borrow_mut().push(index);
+        }
+    }
+
+    #[cfg(test)]
+    fn registered(&self) -> usize {
+        self.targets.borrow().len() - self.free.borrow().len()
+    }
+}
+
+/// A place in the table; given back on drop.
+pub(crate) struct Slot {
+    sweep: Rc<Sweep>,
+    index: Cell<usize>,
+}
+
+impl Slot {
+    /// A slot without target; it does nothing until `register`.
+    pub(crate) fn new(sweep: Rc<Sweep>) -> Slot {
+        Slot { sweep, index: Cell::new(UNREGISTERED) }
+    }
+
+    /// Gives the slot its target. The table holds it weakly.
+    pub(crate) fn register(&self, target: Weak<dyn OnDue>, what: Due) {
+        let before = self.index.replace(self.sweep.register((target, what)));
+        self.sweep.unregister(before);
+    }
+
+    /// Due when at least `span` has passed (at most two ticks later).
+    pub(crate) fn set(&self, span: Duration) {
+        self.sweep.set(self.index.get(), self.sweep.tick_after(span));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.sweep.set(self.index.get(), NEVER);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.sweep.unregister(self.index.get());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Told(RefCell<Vec<Due>>);
+
+    impl OnDue for Told {
+        fn on_due(&self, what: Due) {
+            self.0.borrow_mut().push(what);
+        }
+    }
+
+    fn slot(sweep: &Rc<Sweep>, told: &Rc<Told>) -> Slot {
+        let slot = Slot::new(Rc::clone(sweep));
+        let weak: Weak<Told> = Rc::downgrade(told);
+        slot.register(weak, Due::Deadline);
+        slot
+    }
+
+    #[test]
+    fn a_slot_is_told_once_and_never_early() {
+        let sweep = Sweep::new(Duration::from_millis(1));
+        let told = Rc::new(Told::default());
+        let slot = slot(&sweep, &told);
+        let set = Instant::now();
+        slot.set(Duration::from_millis(20));
+        while told.0.borrow().is_empty() {
+            sweep.run();
+        }
+        assert!(set.elapsed() >= Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(30));
+        sweep.run();
+        assert_eq!(*told.0.borrow(), [Due::Deadline]);
+    }
+
+    #[test]
+    fn a_cleared_or_dropped_slot_is_not_told_and_its_place_is_reused() {
+        let sweep = Sweep::new(Duration::from_millis(1));
+        let told = Rc::new(Told::default());
+        let cleared = slot(&sweep, &told);
+        let dropped = slot(&sweep, &told);
+        cleared.set(Duration::ZERO);
+        dropped.set(Duration::ZERO);
+        cleared.clear();
+        drop(dropped);
+        std::thread::sleep(Duration::from_millis(10));
+        sweep.run();
+        assert!(told.0.borrow().is_empty());
+        let again = slot(&sweep, &told);
+        assert_eq!(sweep.registered(), 2);
+        assert_eq!(sweep.targets.borrow().len(), 2);
+        drop((cleared, again));
+        assert_eq!(sweep.registered(), 0);
+    }
+}
