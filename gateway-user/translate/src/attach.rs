@@ -1,0 +1,248 @@
+//! Which listeners a route attaches to: parentRef by parentRef, in the order in which the specification narrows.
+
+use gateway_api_types::{HttpRoute, Kind, ParentReference};
+use gateway_ir::{Hostname, MatchHostname, ObjectName};
+
+use crate::findings::{Fault, Findings, Severity};
+use crate::gateway::GatewayState;
+use crate::listener::ListenerState;
+use crate::reason;
+use crate::suggest;
+use crate::view::{self, View};
+
+/// What became of one parentRef to a Gateway of ours.
+#[derive(Debug)]
+pub(crate) struct ParentState<'a> {
+    pub(crate) reference: &'a ParentReference,
+    /// Where it attached, or why nowhere.
+    pub(crate) outcome: Result<Vec<Attachment>, Fault>,
+}
+
+/// A route on one listener.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    /// Index of the Gateway.
+    pub(crate) gateway: usize,
+    /// Index of the listener in it.
+    pub(crate) listener: usize,
+    /// The hosts it is served on there; never empty.
+    pub(crate) hostnames: Vec<MatchHostname>,
+}
+
+/// Judges every parentRef that is ours. Of parents that are another controller's, or do not exist, no status may be
+/// written; for the latter there is a finding.
+pub(crate) fn parents<'a>(
+    view: &View<'_>,
+    gateways: &[GatewayState<'_>],
+    route: &'a HttpRoute,
+    hostnames: &[Hostname],
+    findings: &mut Findings<'_>,
+) -> Vec<ParentState<'a>> {
+    let name = view::name_of(&route.metadata);
+    let mut parents = Vec::new();
+    for (index, reference) in route.spec.parent_refs.iter().enumerate() {
+        let field = format!("parentRefs[{index}]");
+        if !reference.is_gateway() {
+            let message =
+                format!("parents of kind {} are not served here; supported: Gateway", reference.kind);
+            findings.push(Severity::Warning, &view::route_ref(&name), &format!("{field}.kind"), &message);
+            continue;
+        }
+        let namespace = reference.namespace.as_deref().unwrap_or(&name.namespace);
+        let parent = ObjectName::new(namespace, &*reference.name);
+        match gateways.iter().position(|gateway| gateway.name == parent) {
+            Some(position) => {
+                let outcome = attach(view, gateways, position, reference, &name, hostnames, &field);
+                if let Err(fault) = &outcome {
+                    findings.fault(&view::route_ref(&name), fault);
+                }
+                parents.push(ParentState { reference, outcome });
+            }
+            None if view.has_gateway(&parent) => {}
+            None => {
+                let message = no_gateway(view, &parent);
+                findings.push(Severity::Error, &view::route_ref(&name), &field, &message);
+            }
+        }
+    }
+    parents
+}
+
+fn attach(
+    view: &View<'_>,
+    gateways: &[GatewayState<'_>],
+    position: usize,
+    reference: &ParentReference,
+    route: &ObjectName,
+    hostnames: &[Hostname],
+    field: &str,
+) -> Result<Vec<Attachment>, Fault> {
+    let listeners = gateways.get(position).map(|gateway| gateway.listeners.as_slice()).unwrap_or_default();
+    let selected: Vec<_> =
+        listeners.iter().enumerate().filter(|(_, listener)| selects(reference, listener)).collect();
+    if selected.is_empty() {
+        return Err(no_listener(reference, listeners, field));
+    }
+    let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
+    for (index, listener) in selected {
+        match listener.allows(view, Kind::HttpRoute.as_str(), &route.namespace) {
+            Ok(()) => allowed.push((index, listener)),
+            Err(why) => refusals.push(why),
+        }
+    }
+    if allowed.is_empty() {
+        let message = reason::join(refusals.iter().map(String::as_str));
+        return Err(Fault::new(reason::NOT_ALLOWED_BY_LISTENERS, field, message));
+    }
+    let attachments: Vec<_> = allowed
+        .iter()
+        .filter_map(|(index, listener)| {
+            let hostnames = effective(listener.hostname.as_ref(), hostnames);
+            let attachment = Attachment { gateway: position, listener: *index, hostnames };
+            (!attachment.hostnames.is_empty()).then_some(attachment)
+        })
+        .collect();
+    if attachments.is_empty() {
+        return Err(no_hostname(&allowed, hostnames, field));
+    }
+    Ok(attachments)
+}
+
+/// `sectionName` and `port`, where given, must both fit (`ParentReference`).
+fn selects(reference: &ParentReference, listener: &ListenerState<'_>) -> bool {
+    let section = reference.section_name.as_deref().filter(|name| !name.is_empty());
+    section.is_none_or(|name| name == listener.spec.name)
+        && reference.port.is_none_or(|port| port == listener.spec.port)
+}
+
+/// The hosts of a route on a listener: the route's own, narrowed by the listener's; those that do not meet are
+/// ignored. Of several originals with one intersection the most specific is kept, since it decides precedence.
+pub(crate) fn effective(listener: Option<&Hostname>, route: &[Hostname]) -> Vec<MatchHostname> {
+    if route.is_empty() {
+        return vec![MatchHostname { effective: listener.cloned(), original: None }];
+    }
+    let mut hostnames: Vec<MatchHostname> = Vec::new();
+    for original in route {
+        let effective = match listener {
+            Some(listener) => match original.intersect(listener) {
+                Some(effective) => effective.clone(),
+                None => continue,
+            },
+            None => original.clone(),
+        };
+        match hostnames.iter_mut().find(|other| other.effective.as_ref() == Some(&effective)) {
+            Some(other) if other.original.as_ref().is_some_and(|seen| is_narrower(original, seen)) => {
+                other.original = Some(original.clone());
+            }
+            Some(_) => {}
+            None => {
+                hostnames.push(MatchHostname { effective: Some(effective), original: Some(original.clone()) })
+            }
+        }
+    }
+    hostnames
+}
+
+/// Whether `a` is the more specific of two patterns that cover one host: exact before wildcard, then the longer.
+fn is_narrower(a: &Hostname, b: &Hostname) -> bool {
+    let rank = |name: &Hostname| (matches!(name, Hostname::Exact(_)), name.to_string().len());
+    rank(a) > rank(b)
+}
+
+fn no_gateway(view: &View<'_>, wanted: &ObjectName) -> String {
+    let keys = view.resources.gateways.keys();
+    let known: Vec<_> = keys.map(|key| (key.namespace.as_str(), key.name.as_str())).collect();
+    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true);
+    format!("no Gateway \"{wanted}\"{hint}")
+}
+
+fn no_listener(reference: &ParentReference, listeners: &[ListenerState<'_>], field: &str) -> Fault {
+    let names = || listeners.iter().map(|listener| listener.spec.name.as_str());
+    let section = reference.section_name.as_deref().filter(|name| !name.is_empty());
+    let (field, message) = match (section, reference.port) {
+        (Some(section), port) => match listeners.iter().find(|listener| listener.spec.name == section) {
+            Some(listener) => (
+                format!("{field}.port"),
+                format!(
+                    "listener {section:?} is on port {}, not {}",
+                    listener.spec.port,
+                    port.unwrap_or_default()
+                ),
+            ),
+            None => (
+                format!("{field}.sectionName"),
+                format!("the Gateway has no listener {section:?}{}", suggest::did_you_mean(section, names())),
+            ),
+        },
+        (None, port) => {
+            let mut ports: Vec<_> = listeners.iter().map(|listener| listener.spec.port).collect();
+            ports.sort_unstable();
+            ports.dedup();
+            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            let message = format!(
+                "the Gateway has no listener on port {}; it has {}",
+                port.unwrap_or_default(),
+                ports.join(", ")
+            );
+            (format!("{field}.port"), message)
+        }
+    };
+    Fault::new(reason::NO_MATCHING_PARENT, field, message)
+}
+
+fn no_hostname(allowed: &[(usize, &ListenerState<'_>)], hostnames: &[Hostname], field: &str) -> Fault {
+    let listeners: Vec<_> = allowed
+        .iter()
+        .filter_map(|(_, listener)| {
+            let hostname = listener.hostname.as_ref()?;
+            Some(format!("listener {:?} serves {hostname}", listener.spec.name))
+        })
+        .collect();
+    let wanted: Vec<_> = hostnames.iter().map(ToString::to_string).collect();
+    let message = format!("no hostname of the route ({}) fits: {}", wanted.join(", "), listeners.join(", "));
+    Fault::new(reason::NO_MATCHING_LISTENER_HOSTNAME, field, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> Hostname {
+        Hostname::parse(text).unwrap()
+    }
+
+    fn shown(listener: Option<&str>, route: &[&str]) -> Vec<String> {
+        let route: Vec<_> = route.iter().map(|text| host(text)).collect();
+        let listener = listener.map(host);
+        let show = |name: &Option<Hostname>| name.as_ref().map_or("*".to_owned(), ToString::to_string);
+        effective(listener.as_ref(), &route)
+            .iter()
+            .map(|name| format!("{} from {}", show(&name.effective), show(&name.original)))
+            .collect()
+    }
+
+    #[test]
+    fn hostnames_narrow_as_the_specification_says() {
+        assert_eq!(shown(None, &[]), ["* from *"]);
+        assert_eq!(shown(Some("a.example.com"), &[]), ["a.example.com from *"]);
+        assert_eq!(shown(None, &["*.example.com"]), ["*.example.com from *.example.com"]);
+        assert_eq!(
+            shown(Some("test.example.com"), &["*.example.com"]),
+            ["test.example.com from *.example.com"]
+        );
+        assert_eq!(
+            shown(Some("*.example.com"), &["test.example.com", "test.example.net", "foo.test.example.com"]),
+            ["test.example.com from test.example.com", "foo.test.example.com from foo.test.example.com"]
+        );
+        assert_eq!(shown(Some("*.example.com"), &["example.com", "test.example.net"]), [""; 0]);
+    }
+
+    #[test]
+    fn of_several_originals_the_most_specific_is_kept_whatever_their_order() {
+        let want = ["a.example.com from *.example.com"];
+        assert_eq!(shown(Some("a.example.com"), &["*.com", "*.example.com"]), want);
+        assert_eq!(shown(Some("a.example.com"), &["*.example.com", "*.com"]), want);
+        let want = ["a.example.com from a.example.com"];
+        assert_eq!(shown(Some("a.example.com"), &["*.example.com", "a.example.com"]), want);
+    }
+}

@@ -1,0 +1,210 @@
+//! backendRefs: which Service and port is meant, whether it may be referred to, and whether we can speak to it.
+
+use gateway_api_types::BackendObjectReference;
+use gateway_ir::{ClusterKey, FailureKind, ObjectName};
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+
+use crate::findings::Fault;
+use crate::grants::{Referent, Referrer};
+use crate::reason;
+use crate::suggest;
+use crate::view::View;
+
+/// A backendRef that cannot be used: the fault for status and findings, the kind for the share's 500.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unresolved {
+    pub(crate) fault: Fault,
+    pub(crate) kind: FailureKind,
+}
+
+/// Finds the cluster that a reference means, or says in which of the ways of `HTTPBackendRef` it is invalid.
+///
+/// Permission comes before existence, so that nobody learns from a status what another namespace holds.
+pub(crate) fn resolve(
+    view: &View<'_>,
+    referrer: Referrer<'_>,
+    reference: &BackendObjectReference,
+    field: &str,
+) -> Result<ClusterKey, Unresolved> {
+    if !reference.is_service() {
+        return Err(unsupported_kind(reference, field));
+    }
+    let namespace = reference.namespace.as_deref().unwrap_or(referrer.namespace);
+    let name = reference.name.as_str();
+    let referent = Referent { group: "", kind: "Service", namespace, name };
+    if !view.grants.allow(referrer, referent) {
+        return Err(not_permitted(view, referrer, referent, field));
+    }
+    let Some(port) = reference.port else {
+        return Err(not_found(format!("{field}.port"), "a Service needs a port; add one".to_owned()));
+    };
+    let Some(service) = view.service(namespace, name) else {
+        return Err(no_service(view, referrer, referent, field));
+    };
+    let service_port = supported(view, service, referent, port, field)?;
+    debug_assert_eq!(service_port.port, i32::from(port));
+    Ok(ClusterKey { service: ObjectName::new(namespace, name), port })
+}
+
+/// The port of that number of a Service we can forward to over HTTP/1.1 in clear text.
+fn supported<'s>(
+    view: &View<'_>,
+    service: &'s Service,
+    referent: Referent<'_>,
+    port: u16,
+    field: &str,
+) -> Result<&'s ServicePort, Unresolved> {
+    let Referent { namespace, name, .. } = referent;
+    let spec = service.spec.as_ref();
+    if spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
+        let message = format!(
+            "Service \"{namespace}/{name}\" is of type ExternalName, which is not supported (CVE-2021-25740); \
+             use a Service with endpoints"
+        );
+        return Err(unresolved(
+            reason::INVALID_KIND,
+            FailureKind::InvalidKind,
+            format!("{field}.name"),
+            message,
+        ));
+    }
+    let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+    let field = format!("{field}.port");
+    let same: Vec<_> = ports.iter().filter(|candidate| candidate.port == i32::from(port)).collect();
+    let Some(found) = same.iter().find(|candidate| is_tcp(candidate.protocol.as_deref())) else {
+        if let Some(other) = same.first() {
+            let protocol = other.protocol.as_deref().unwrap_or_default();
+            let message =
+                format!("port {port} of Service \"{namespace}/{name}\" is {protocol}; HTTP needs TCP");
+            return Err(unsupported_protocol(field, message));
+        }
+        return Err(not_found(field, no_port(ports, namespace, name, port)));
+    };
+    if let Some(protocol) = found.app_protocol.as_deref().filter(|protocol| !is_plain_http(protocol)) {
+        let message = format!(
+            "port {port} of Service \"{namespace}/{name}\" has appProtocol {protocol:?}, which is not supported; \
+             supported: http, kubernetes.io/ws, or none"
+        );
+        return Err(unsupported_protocol(field, message));
+    }
+    if view.wants_tls(namespace, name, found.name.as_deref()) {
+        let message = format!(
+            "a BackendTLSPolicy asks for TLS to Service \"{namespace}/{name}\", and TLS to backends is not supported"
+        );
+        return Err(unsupported_protocol(field, message));
+    }
+    Ok(found)
+}
+
+pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
+    matches!(protocol, None | Some("" | "TCP"))
+}
+
+/// What HTTP/1.1 in clear text can serve. Names of KEP-3726 and IANA that say something else need something else;
+/// names we do not know (`example.com/thing`) say nothing about HTTP, so they do not stand in the way.
+fn is_plain_http(app_protocol: &str) -> bool {
+    !matches!(
+        app_protocol,
+        "kubernetes.io/h2c"
+            | "kubernetes.io/wss"
+            | "https"
+            | "http2"
+            | "h2c"
+            | "grpc"
+            | "grpcs"
+            | "tls"
+            | "wss"
+    )
+}
+
+fn unresolved(reason: &'static str, kind: FailureKind, field: String, message: String) -> Unresolved {
+    Unresolved { fault: Fault::new(reason, field, message), kind }
+}
+
+fn not_found(field: String, message: String) -> Unresolved {
+    unresolved(reason::BACKEND_NOT_FOUND, FailureKind::BackendNotFound, field, message)
+}
+
+fn unsupported_protocol(field: String, message: String) -> Unresolved {
+    unresolved(reason::UNSUPPORTED_PROTOCOL, FailureKind::UnsupportedProtocol, field, message)
+}
+
+fn unsupported_kind(reference: &BackendObjectReference, field: &str) -> Unresolved {
+    let (field, message) = match (reference.group.as_str(), reference.kind.as_str()) {
+        (group, "Service") => {
+            (format!("{field}.group"), format!("group {group:?} has no supported Service; leave group out"))
+        }
+        ("", kind) => {
+            let hint = suggest::did_you_mean(kind, ["Service"]);
+            (format!("{field}.kind"), format!("kind {kind} is not supported; supported: Service{hint}"))
+        }
+        (group, kind) => (
+            format!("{field}.kind"),
+            format!("kind {kind} of group {group} is not supported; supported: Service"),
+        ),
+    };
+    unresolved(reason::INVALID_KIND, FailureKind::InvalidKind, field, message)
+}
+
+fn not_permitted(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
+    let Referent { namespace, name, .. } = to;
+    let hint = if view.namespaces().contains(namespace) {
+        String::new()
+    } else {
+        let near = suggest::did_you_mean(namespace, view.namespaces().iter().copied());
+        format!("; no namespace {namespace:?}{near}")
+    };
+    let message = format!(
+        "no ReferenceGrant in namespace {namespace:?} lets {}s of namespace {:?} refer to Service {name:?} there; \
+         ask its owner for one{hint}",
+        from.kind, from.namespace
+    );
+    unresolved(reason::REF_NOT_PERMITTED, FailureKind::RefNotPermitted, format!("{field}.namespace"), message)
+}
+
+/// Only Services that the referrer may refer to are suggested.
+fn no_service(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
+    let services: Vec<_> = view
+        .resources
+        .services
+        .keys()
+        .map(|key| (key.namespace.as_str(), key.name.as_str()))
+        .filter(|(namespace, name)| view.grants.allow(from, Referent { namespace, name, ..to }))
+        .collect();
+    let hint = suggest::did_you_mean_object((to.namespace, to.name), &services, false);
+    let message = format!("no Service \"{}/{}\"{hint}", to.namespace, to.name);
+    not_found(format!("{field}.name"), message)
+}
+
+fn no_port(ports: &[ServicePort], namespace: &str, name: &str, wanted: u16) -> String {
+    let listed: Vec<_> = ports.iter().map(describe_port).collect();
+    let by_target = ports.iter().find(|port| target_number(port) == Some(i32::from(wanted)));
+    let hint = match (by_target, ports) {
+        (Some(port), _) => format!("; {wanted} is the target port of {}, use that", port.port),
+        (None, [only]) => format!("; did you mean {}?", only.port),
+        (None, []) => String::new(),
+        (None, _) => {
+            let numbers: Vec<_> = ports.iter().map(|port| port.port.to_string()).collect();
+            suggest::nearest(&wanted.to_string(), numbers.iter().map(String::as_str))
+                .map(|port| format!("; did you mean {port}?"))
+                .unwrap_or_default()
+        }
+    };
+    let has = if listed.is_empty() { "no port at all".to_owned() } else { listed.join(", ") };
+    format!("Service \"{namespace}/{name}\" has no port {wanted}, it has {has}{hint}")
+}
+
+fn describe_port(port: &ServicePort) -> String {
+    match port.name.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => format!("{} ({name})", port.port),
+        None => port.port.to_string(),
+    }
+}
+
+fn target_number(port: &ServicePort) -> Option<i32> {
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+    match port.target_port.as_ref()? {
+        IntOrString::Int(number) => Some(*number),
+        IntOrString::String(text) => text.parse().ok(),
+    }
+}

@@ -1,0 +1,155 @@
+//! Listeners that cannot be told apart.
+//!
+//! Within one Gateway every listener of a conflict loses: the specification forbids picking a winner (`GatewaySpec.
+//! listeners`, "Handling indistinct Listeners"). Across Gateways that share an address the older Gateway keeps what it
+//! has and the younger one's listener is Conflicted, so that nobody takes traffic away from somebody else by creating
+//! an object; that is the precedence GEP-1713 gives listeners of several owners. See decision 080.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use gateway_api_types::ProtocolType;
+use gateway_ir::{BindAddress, Hostname, ListenerId, Protocol};
+
+use crate::findings::{Fault, Findings};
+use crate::gateway::GatewayState;
+use crate::listener::ListenerState;
+use crate::{reason, view};
+
+/// Who serves what, filled from the oldest Gateway on.
+type Claims = BTreeMap<(BindAddress, u16), Claim>;
+
+struct Claim {
+    protocol: Protocol,
+    hosts: BTreeMap<Option<Hostname>, ListenerId>,
+}
+
+/// Marks every listener that is in conflict.
+pub(crate) fn resolve(gateways: &mut [GatewayState<'_>], findings: &mut Findings<'_>) {
+    for gateway in gateways.iter_mut() {
+        within(&mut gateway.listeners);
+    }
+    let mut order: Vec<usize> = (0..gateways.len()).collect();
+    // Without a timestamp (files) a Gateway counts as the youngest, and names decide.
+    let age = |index: &usize| {
+        gateways.get(*index).map(|gateway| (gateway.created.unwrap_or(i64::MAX), &gateway.name))
+    };
+    order.sort_by(|a, b| match (age(a), age(b)) {
+        (Some((a, left)), Some((b, right))) => a.cmp(&b).then_with(|| left.alphabetical(right)),
+        _ => Ordering::Equal,
+    });
+    let mut claims = Claims::new();
+    for index in order {
+        if let Some(gateway) = gateways.get_mut(index) {
+            across(gateway, &mut claims);
+        }
+    }
+    for gateway in gateways.iter() {
+        for conflict in gateway.listeners.iter().filter_map(|listener| listener.conflict.as_ref()) {
+            findings.fault(&view::gateway_ref(&gateway.name), conflict);
+        }
+    }
+}
+
+fn within(listeners: &mut [ListenerState<'_>]) {
+    let conflicts: Vec<Option<Fault>> = listeners
+        .iter()
+        .map(|one| {
+            let others = listeners.iter().filter(|other| other.id != one.id);
+            others
+                .clone()
+                .find_map(|other| protocol_conflict(one, other))
+                .or_else(|| others.clone().find_map(|other| hostname_conflict(one, other)))
+        })
+        .collect();
+    for (listener, conflict) in listeners.iter_mut().zip(conflicts) {
+        listener.conflict = conflict;
+    }
+}
+
+/// HTTP in the clear and TLS cannot share a port. TCP listeners are not supported, so they never stand in the way of
+/// others (same section of the specification); UDP ports are separate ports.
+fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<Fault> {
+    let clear = |listener: &ListenerState<'_>| listener.spec.protocol == ProtocolType::Http;
+    let tls = |listener: &ListenerState<'_>| {
+        matches!(listener.spec.protocol, ProtocolType::Https | ProtocolType::Tls)
+    };
+    let clash =
+        one.spec.port == other.spec.port && ((clear(one) && tls(other)) || (tls(one) && clear(other)));
+    clash.then(|| {
+        Fault::new(
+            reason::PROTOCOL_CONFLICT,
+            format!("{}.protocol", one.field),
+            format!(
+                "listener {:?} speaks {} on port {}, where listener {:?} speaks {}; give them different ports",
+                one.spec.name, one.spec.protocol, one.spec.port, other.spec.name, other.spec.protocol
+            ),
+        )
+    })
+}
+
+fn hostname_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<Fault> {
+    let same = one.spec.port == other.spec.port
+        && one.spec.protocol == other.spec.protocol
+        && one.protocol.is_some()
+        && one.refused.is_none()
+        && other.refused.is_none()
+        && one.hostname == other.hostname;
+    same.then(|| hostname_fault(one, &format!("listener {:?}", other.spec.name)))
+}
+
+fn hostname_fault(one: &ListenerState<'_>, other: &str) -> Fault {
+    let host = match &one.hostname {
+        Some(host) => format!("hostname \"{host}\""),
+        None => "every hostname".to_owned(),
+    };
+    Fault::new(
+        reason::HOSTNAME_CONFLICT,
+        format!("{}.hostname", one.field),
+        format!(
+            "listener {:?} wants {host} on port {}, which {other} has; change one's hostname, port or address",
+            one.spec.name, one.spec.port
+        ),
+    )
+}
+
+/// Takes what is free for a Gateway's listeners. A listener that finds any of its addresses taken takes none:
+/// listeners are served on all addresses of their Gateway or not at all.
+fn across(gateway: &mut GatewayState<'_>, claims: &mut Claims) {
+    let served: Vec<bool> = gateway.listeners.iter().map(|listener| gateway.serves(listener)).collect();
+    let addresses = gateway.addresses.clone();
+    for (listener, _) in gateway.listeners.iter_mut().zip(served).filter(|(_, served)| *served) {
+        let Some(protocol) = listener.protocol else { continue };
+        let port = listener.spec.port;
+        let taken = addresses.iter().find_map(|address| {
+            let claim = claims.get(&(*address, port))?;
+            if claim.protocol != protocol {
+                return Some(across_protocol_fault(listener, claim));
+            }
+            let owner = claim.hosts.get(&listener.hostname)?;
+            Some(hostname_fault(
+                listener,
+                &format!("listener {:?} of Gateway \"{}\"", owner.listener, owner.gateway),
+            ))
+        });
+        if taken.is_some() {
+            listener.conflict = taken;
+            continue;
+        }
+        for address in &addresses {
+            let claim =
+                claims.entry((*address, port)).or_insert_with(|| Claim { protocol, hosts: BTreeMap::new() });
+            claim.hosts.insert(listener.hostname.clone(), listener.id.clone());
+        }
+    }
+}
+
+fn across_protocol_fault(listener: &ListenerState<'_>, claim: &Claim) -> Fault {
+    let owners =
+        claim.hosts.values().map(|owner| format!("\"{}\"", owner.gateway)).next().unwrap_or_default();
+    Fault::new(
+        reason::PROTOCOL_CONFLICT,
+        format!("{}.protocol", listener.field),
+        format!("port {} of Gateway {owners} speaks another protocol; use another port", listener.spec.port),
+    )
+}

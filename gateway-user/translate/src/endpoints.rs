@@ -1,0 +1,118 @@
+//! EndpointSlices: the addresses behind a port of a Service.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use gateway_ir::ClusterKey;
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+
+use crate::backend::is_tcp;
+use crate::suggest;
+use crate::view::View;
+
+/// The addresses of a cluster, sorted and without repeats, and what to tell if there are none.
+///
+/// Slices belong to a Service by label and namespace, and their ports to its ports by name, never by number
+/// (`discovery.k8s.io/v1`). With no ready endpoint at all, those that terminate but still serve are used, as
+/// kube-proxy does: better a closing endpoint than none.
+pub(crate) fn addresses(view: &View<'_>, cluster: &ClusterKey) -> (Vec<SocketAddr>, Option<String>) {
+    let (namespace, name) = (cluster.service.namespace.as_str(), cluster.service.name.as_str());
+    let slices = view.slices(namespace, name);
+    let port_name = port_name(view, cluster);
+    let (mut ready, mut closing) = (BTreeSet::new(), BTreeSet::new());
+    for slice in slices {
+        for port in ports(slice, &port_name) {
+            for endpoint in slice.endpoints.iter().flatten() {
+                let Some(address) = address(slice, endpoint) else { continue };
+                match state(endpoint) {
+                    State::Ready => ready.insert(SocketAddr::new(address, port)),
+                    State::Closing => closing.insert(SocketAddr::new(address, port)),
+                    State::Out => false,
+                };
+            }
+        }
+    }
+    let chosen = if ready.is_empty() { closing } else { ready };
+    let note = chosen.is_empty().then(|| why_none(slices, &port_name, cluster));
+    (chosen.into_iter().collect(), note)
+}
+
+enum State {
+    Ready,
+    /// Terminating, and still serving.
+    Closing,
+    Out,
+}
+
+/// Absent conditions count as the API says: ready and serving yes, terminating no.
+fn state(endpoint: &Endpoint) -> State {
+    let conditions = endpoint.conditions.as_ref();
+    let condition = |value: Option<bool>, absent: bool| value.unwrap_or(absent);
+    let ready = condition(conditions.and_then(|c| c.ready), true);
+    let serving = condition(conditions.and_then(|c| c.serving), true);
+    let terminating = condition(conditions.and_then(|c| c.terminating), false);
+    match (ready, serving && terminating) {
+        (true, _) => State::Ready,
+        (false, true) => State::Closing,
+        (false, false) => State::Out,
+    }
+}
+
+/// The endpoint's first address: no meaning is defined for more. `None` if it is no address of the slice's family.
+fn address(slice: &EndpointSlice, endpoint: &Endpoint) -> Option<IpAddr> {
+    let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
+    match (slice.address_type.as_str(), address) {
+        ("IPv4", IpAddr::V4(_)) | ("IPv6", IpAddr::V6(_)) => Some(address.to_canonical()),
+        _ => None,
+    }
+}
+
+/// The name of the Service's port, empty if it has none, as slices write it.
+fn port_name(view: &View<'_>, cluster: &ClusterKey) -> String {
+    let service = view.service(&cluster.service.namespace, &cluster.service.name);
+    let ports = service.and_then(|service| service.spec.as_ref()?.ports.as_ref());
+    ports
+        .into_iter()
+        .flatten()
+        .find(|port| port.port == i32::from(cluster.port) && is_tcp(port.protocol.as_deref()))
+        .and_then(|port| port.name.clone())
+        .unwrap_or_default()
+}
+
+/// Port numbers of that name. A port without a number means all ports, which no Service port is; it is left out.
+fn ports<'s>(slice: &'s EndpointSlice, name: &'s str) -> impl Iterator<Item = u16> + 's {
+    slice
+        .ports
+        .iter()
+        .flatten()
+        .filter(move |port| port.name.as_deref().unwrap_or_default() == name)
+        .filter(|port| is_tcp(port.protocol.as_deref()))
+        .filter_map(|port| u16::try_from(port.port?).ok().filter(|number| *number > 0))
+}
+
+fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) -> String {
+    let service = &cluster.service;
+    let answer = "requests are answered with 503";
+    if slices.is_empty() {
+        return format!(
+            "Service \"{service}\" has no EndpointSlice (label kubernetes.io/service-name: {}); {answer}",
+            service.name
+        );
+    }
+    if slices.iter().all(|slice| ports(slice, port_name).next().is_none()) {
+        let names: BTreeSet<&str> = slices
+            .iter()
+            .flat_map(|slice| slice.ports.iter().flatten())
+            .map(|port| port.name.as_deref().unwrap_or_default())
+            .collect();
+        let hint = suggest::did_you_mean(port_name, names.iter().copied());
+        let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
+        return format!(
+            "port {} of Service \"{service}\" is named {port_name:?}, and no EndpointSlice of it has a TCP port \
+             of that name; they have {}; {answer}{hint}",
+            cluster.port,
+            names.join(", ")
+        );
+    }
+    format!("Service \"{service}\" has no ready endpoint for port {}; {answer}", cluster.port)
+}

@@ -1,0 +1,220 @@
+//! `filters` of a rule or a backendRef.
+
+use gateway_api_types::{
+    HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRequestRedirectFilter, HttpRouteFilter,
+    HttpRouteFilterType, HttpUrlRewriteFilter,
+};
+use gateway_ir::{
+    Filter, HeaderChange, HeaderMod, HostRewrite, Hostname, PathMatch, PathRewrite, Redirect, RouteMatch,
+    is_framing_field,
+};
+
+use crate::findings::Fault;
+use crate::reason;
+
+/// What a filter list comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FilterChain {
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) redirect: Option<Redirect>,
+    /// Changes that have no effect: field and why.
+    pub(crate) ignored: Vec<(String, String)>,
+}
+
+/// Translates a filter list whose rule has these matches.
+///
+/// # Errors
+/// The first filter that is invalid, not supported or not compatible with another one. A filter is never skipped:
+/// its rule answers 500 instead.
+pub(crate) fn chain(
+    spec: &[HttpRouteFilter],
+    matches: &[RouteMatch],
+    field: &str,
+) -> Result<FilterChain, Fault> {
+    let mut chain = FilterChain::default();
+    for (index, filter) in spec.iter().enumerate() {
+        let field = format!("{field}.filters[{index}]");
+        let repeated = spec.iter().take(index).any(|earlier| earlier.type_ == filter.type_);
+        if repeated && may_not_repeat(filter.type_) {
+            return Err(incompatible(&field, format!("{} may not be repeated in one list", filter.type_)));
+        }
+        add(&mut chain, filter, matches, &field)?;
+    }
+    let rewrites = |filter: &HttpRouteFilter| filter.type_ == HttpRouteFilterType::UrlRewrite;
+    if chain.redirect.is_some() && spec.iter().any(rewrites) {
+        let message = "RequestRedirect and URLRewrite may not be combined; keep one of them".to_owned();
+        return Err(incompatible(&format!("{field}.filters"), message));
+    }
+    Ok(chain)
+}
+
+/// RequestMirror and ExtensionRef may be used more than once, every other filter may not.
+fn may_not_repeat(type_: HttpRouteFilterType) -> bool {
+    !matches!(type_, HttpRouteFilterType::RequestMirror | HttpRouteFilterType::ExtensionRef)
+}
+
+fn add(
+    chain: &mut FilterChain,
+    filter: &HttpRouteFilter,
+    matches: &[RouteMatch],
+    field: &str,
+) -> Result<(), Fault> {
+    use HttpRouteFilterType as Type;
+    let missing =
+        |name: &str| unsupported(field, format!("{name} is missing; type {} needs it", filter.type_));
+    match filter.type_ {
+        Type::RequestHeaderModifier => {
+            let spec = filter.request_header_modifier.as_ref();
+            let spec = spec.ok_or_else(|| missing("requestHeaderModifier"))?;
+            let field = format!("{field}.requestHeaderModifier");
+            let changes = header_mod(spec, &field, &mut chain.ignored)?;
+            chain.filters.push(Filter::RequestHeaders(changes));
+        }
+        Type::ResponseHeaderModifier => {
+            let spec = filter.response_header_modifier.as_ref();
+            let spec = spec.ok_or_else(|| missing("responseHeaderModifier"))?;
+            let field = format!("{field}.responseHeaderModifier");
+            let changes = header_mod(spec, &field, &mut chain.ignored)?;
+            chain.filters.push(Filter::ResponseHeaders(changes));
+        }
+        Type::UrlRewrite => {
+            let spec = filter.url_rewrite.as_ref().ok_or_else(|| missing("urlRewrite"))?;
+            chain.filters.push(url_rewrite(spec, matches, &format!("{field}.urlRewrite"))?);
+        }
+        Type::RequestRedirect => {
+            let spec = filter.request_redirect.as_ref().ok_or_else(|| missing("requestRedirect"))?;
+            chain.redirect = Some(redirect(spec, matches, &format!("{field}.requestRedirect"))?);
+        }
+        Type::RequestMirror | Type::ExtensionRef | Type::Cors | Type::ExternalAuth => {
+            let message = format!("filter {} is not supported; take it away", filter.type_);
+            return Err(unsupported(&format!("{field}.type"), message));
+        }
+    }
+    Ok(())
+}
+
+/// Header changes. Of equal names in one list the first counts; a name in two lists is invalid (`HTTPHeaderFilter`).
+fn header_mod(
+    spec: &HttpHeaderFilter,
+    field: &str,
+    ignored: &mut Vec<(String, String)>,
+) -> Result<HeaderMod, Fault> {
+    let mut changes = HeaderMod::default();
+    let mut names = Names { field, seen: Vec::new(), ignored };
+    for (index, header) in spec.set.iter().enumerate() {
+        if names.take(&header.name, "set", index)?.is_some() {
+            changes.set.push(HeaderChange { name: header.name.clone(), value: header.value.clone() });
+        }
+    }
+    for (index, header) in spec.add.iter().enumerate() {
+        if names.take(&header.name, "add", index)?.is_some() {
+            changes.add.push(HeaderChange { name: header.name.clone(), value: header.value.clone() });
+        }
+    }
+    for (index, name) in spec.remove.iter().enumerate() {
+        changes.remove.extend(names.take(name, "remove", index)?);
+    }
+    Ok(changes)
+}
+
+/// The header names that one filter has used so far.
+struct Names<'a> {
+    field: &'a str,
+    seen: Vec<(String, &'static str)>,
+    ignored: &'a mut Vec<(String, String)>,
+}
+
+impl Names<'_> {
+    /// The name in lower case if the change is to be made.
+    fn take(&mut self, name: &str, list: &'static str, index: usize) -> Result<Option<String>, Fault> {
+        let lower = name.to_ascii_lowercase();
+        let field = format!("{}.{list}[{index}]", self.field);
+        if lower == "host" {
+            let message =
+                "Host is no header to change here; use a URLRewrite filter with hostname".to_owned();
+            return Err(unsupported(&field, message));
+        }
+        if is_framing_field(&lower) {
+            let message = format!("{name} belongs to the connection, so the change has no effect");
+            self.ignored.push((field, message));
+            return Ok(None);
+        }
+        match self.seen.iter().find(|(other, _)| *other == lower) {
+            Some((_, other)) if *other == list => {
+                self.ignored.push((field, format!("{name} is in the list already; only the first counts")));
+                Ok(None)
+            }
+            Some((_, other)) => Err(unsupported(
+                &field,
+                format!("header {name} is in {other} already; one action per header"),
+            )),
+            None => {
+                self.seen.push((lower.clone(), list));
+                Ok(Some(lower))
+            }
+        }
+    }
+}
+
+fn url_rewrite(spec: &HttpUrlRewriteFilter, matches: &[RouteMatch], field: &str) -> Result<Filter, Fault> {
+    let host = spec.hostname.as_deref().map(|host| precise_host(host, field)).transpose()?;
+    let path = spec.path.as_ref().map(|path| path_rewrite(path, matches, field)).transpose()?;
+    Ok(Filter::UrlRewrite { host: host.map(HostRewrite), path })
+}
+
+fn redirect(
+    spec: &HttpRequestRedirectFilter,
+    matches: &[RouteMatch],
+    field: &str,
+) -> Result<Redirect, Fault> {
+    if !matches!(spec.status_code, 301 | 302 | 303 | 307 | 308) {
+        let message = format!("{} is not one of 301, 302, 303, 307, 308", spec.status_code);
+        return Err(unsupported(&format!("{field}.statusCode"), message));
+    }
+    Ok(Redirect {
+        scheme: spec.scheme.map(|scheme| scheme.as_str().to_owned()),
+        hostname: spec.hostname.as_deref().map(|host| precise_host(host, field)).transpose()?,
+        path: spec.path.as_ref().map(|path| path_rewrite(path, matches, field)).transpose()?,
+        port: spec.port,
+        status: spec.status_code,
+    })
+}
+
+fn precise_host(text: &str, field: &str) -> Result<String, Fault> {
+    let field = format!("{field}.hostname");
+    match Hostname::parse(text) {
+        Ok(Hostname::Exact(name)) => Ok(name),
+        Ok(Hostname::Wildcard(_)) => Err(unsupported(&field, format!("{text:?} must not be a wildcard"))),
+        Err(error) => Err(unsupported(&field, error.to_string())),
+    }
+}
+
+/// `ReplacePrefixMatch` needs exactly one match, by `PathPrefix`: else there is no one prefix to replace.
+fn path_rewrite(spec: &HttpPathModifier, matches: &[RouteMatch], field: &str) -> Result<PathRewrite, Fault> {
+    let field = format!("{field}.path");
+    let missing =
+        |name: &str| unsupported(&field, format!("{name} is missing; type {} needs it", spec.type_));
+    match spec.type_ {
+        HttpPathModifierType::ReplaceFullPath => {
+            spec.replace_full_path.clone().map(PathRewrite::Full).ok_or_else(|| missing("replaceFullPath"))
+        }
+        HttpPathModifierType::ReplacePrefixMatch => {
+            let prefix = spec.replace_prefix_match.clone().ok_or_else(|| missing("replacePrefixMatch"))?;
+            match matches {
+                [RouteMatch { path: PathMatch::Prefix(_), .. }] => Ok(PathRewrite::Prefix(prefix)),
+                _ => Err(unsupported(
+                    &field,
+                    "ReplacePrefixMatch needs exactly one match, of type PathPrefix, in its rule".to_owned(),
+                )),
+            }
+        }
+    }
+}
+
+fn unsupported(field: &str, message: String) -> Fault {
+    Fault::new(reason::UNSUPPORTED_VALUE, field, message)
+}
+
+fn incompatible(field: &str, message: String) -> Fault {
+    Fault::new(reason::INCOMPATIBLE_FILTERS, field, message)
+}

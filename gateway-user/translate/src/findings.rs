@@ -1,0 +1,148 @@
+//! What translate has to tell people that no status field can hold, and the same faults in one line each.
+
+use std::fmt;
+
+use gateway_api_types::{Kind, ObjectKey, Origin, ResourceSet};
+use serde::{Serialize, Serializer};
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something that was asked for is not served.
+    Error,
+    /// It is served, but not wholly as asked.
+    Warning,
+    /// Nothing is wrong; it may be a leftover.
+    Note,
+}
+
+/// The object a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// The kind.
+    pub kind: Kind,
+    /// Namespace, empty for cluster-scoped kinds, and name.
+    pub key: ObjectKey,
+}
+
+/// One line for people: object, field, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The object to edit.
+    pub object: ObjectRef,
+    /// Path below `spec`, such as `rules[0].backendRefs[1]`; empty for the object as a whole.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field: String,
+    /// What is wrong and how to put it right.
+    pub message: String,
+    /// File and line of the object, if it came from a file.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "option_as_text")]
+    pub origin: Option<Origin>,
+}
+
+/// Why something was refused: a condition's reason and message, and a finding's field and message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// A condition reason of the Gateway API.
+    pub(crate) reason: &'static str,
+    /// Path below `spec`; may be empty.
+    pub(crate) field: String,
+    /// What is wrong and how to put it right.
+    pub(crate) message: String,
+}
+
+/// Findings as they are made.
+pub(crate) struct Findings<'a> {
+    resources: &'a ResourceSet,
+    list: Vec<Finding>,
+}
+
+impl Fault {
+    pub(crate) fn new(reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { reason, field: field.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl<'a> Findings<'a> {
+    pub(crate) fn new(resources: &'a ResourceSet) -> Self {
+        Self { resources, list: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, severity: Severity, object: &ObjectRef, field: &str, message: &str) {
+        let origin = self.resources.origin(object.kind, &object.key).cloned();
+        self.list.push(Finding {
+            severity,
+            object: object.clone(),
+            field: field.to_owned(),
+            message: message.to_owned(),
+            origin,
+        });
+    }
+
+    pub(crate) fn fault(&mut self, object: &ObjectRef, fault: &Fault) {
+        self.push(Severity::Error, object, &fault.field, &fault.message);
+    }
+
+    /// All of them, by object; those of one object in the order in which they were made.
+    pub(crate) fn finish(mut self) -> Vec<Finding> {
+        self.list.sort_by(|a, b| a.object.cmp(&b.object));
+        self.list
+    }
+}
+
+/// As text, `HTTPRoute team1/httpbin`: what people search a dump for.
+impl Serialize for ObjectRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn option_as_text<T: fmt::Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.key)
+    }
+}
+
+/// `HTTPRoute team1/httpbin: parentRefs[0]: no Gateway "ingress/ingress"`: object, field and message, without the
+/// severity and place, which whoever prints it puts in front.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.object)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}

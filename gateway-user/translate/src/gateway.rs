@@ -1,0 +1,189 @@
+//! Gateways of our classes: their addresses, their listeners, and whether they can be served at all.
+
+use std::net::IpAddr;
+
+use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress};
+use gateway_ir::{BindAddress, ObjectName};
+
+use crate::findings::{Fault, Findings, Severity};
+use crate::gatewayclass::{ClassState, Classes};
+use crate::listener::ListenerState;
+use crate::reason;
+use crate::suggest;
+use crate::view::{self, View};
+
+/// A Gateway of one of our classes.
+#[derive(Debug)]
+pub(crate) struct GatewayState<'a> {
+    pub(crate) name: ObjectName,
+    pub(crate) object: &'a Gateway,
+    /// `metadata.creationTimestamp` in seconds since 1970.
+    pub(crate) created: Option<i64>,
+    /// Where it is to be served; empty if no address is usable.
+    pub(crate) addresses: Vec<BindAddress>,
+    /// Why none of it can be served, if so: the `Accepted` condition.
+    pub(crate) refused: Option<Fault>,
+    /// Addresses it asked for and did not get: the `Programmed` condition.
+    pub(crate) unassigned: Option<Fault>,
+    pub(crate) listeners: Vec<ListenerState<'a>>,
+}
+
+/// Every Gateway that is ours, by namespace and name. Of others nothing is said, but for a class that nobody has.
+pub(crate) fn evaluate<'a>(
+    view: &View<'a>,
+    classes: &Classes,
+    findings: &mut Findings<'_>,
+) -> Vec<GatewayState<'a>> {
+    let mut gateways = Vec::new();
+    for gateway in view.gateways() {
+        let name = view::name_of(&gateway.metadata);
+        let class = &gateway.spec.gateway_class_name;
+        match classes.states.get(class) {
+            Some(ClassState::Foreign) => {}
+            Some(ClassState::Accepted) => gateways.push(state(name, gateway, None, findings)),
+            Some(ClassState::Refused(fault)) => {
+                let fault = Fault::new(
+                    fault.reason,
+                    "gatewayClassName",
+                    format!("GatewayClass {class:?} is not accepted: {fault}"),
+                );
+                gateways.push(state(name, gateway, Some(fault), findings));
+            }
+            None => {
+                let hint = suggest::did_you_mean(class, classes.states.keys().map(String::as_str));
+                let message = format!("no GatewayClass {class:?}{hint}");
+                findings.push(Severity::Error, &view::gateway_ref(&name), "gatewayClassName", &message);
+            }
+        }
+    }
+    gateways
+}
+
+impl GatewayState<'_> {
+    /// Whether this listener of it reaches the tables.
+    pub(crate) fn serves(&self, listener: &ListenerState<'_>) -> bool {
+        self.refused.is_none() && !self.addresses.is_empty() && listener.is_served()
+    }
+}
+
+fn state<'a>(
+    name: ObjectName,
+    gateway: &'a Gateway,
+    class_fault: Option<Fault>,
+    findings: &mut Findings<'_>,
+) -> GatewayState<'a> {
+    let (addresses, unsupported, unassigned) = addresses(&gateway.spec.addresses);
+    let refused = class_fault.or_else(|| parameters(gateway)).or(unsupported);
+    let listeners: Vec<_> = gateway
+        .spec
+        .listeners
+        .iter()
+        .enumerate()
+        .map(|(index, spec)| ListenerState::new(&name, index, spec))
+        .collect();
+    let object = view::gateway_ref(&name);
+    let own = refused.iter().chain(&unassigned);
+    let theirs = listeners.iter().flat_map(|listener| listener.refused.iter().chain(&listener.unresolved));
+    for fault in own.chain(theirs) {
+        findings.fault(&object, fault);
+    }
+    for (field, message) in not_built(gateway) {
+        findings.push(Severity::Warning, &object, field, message);
+    }
+    let created = view::created(&gateway.metadata);
+    GatewayState { name, object: gateway, created, addresses, refused, unassigned, listeners }
+}
+
+fn parameters(gateway: &Gateway) -> Option<Fault> {
+    let parameters = gateway.spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
+    Some(Fault::new(
+        reason::INVALID_PARAMETERS,
+        "infrastructure.parametersRef",
+        format!("kind {} is not supported as parameters; take parametersRef away", parameters.kind),
+    ))
+}
+
+/// The usable addresses, sorted; a fault that refuses the Gateway (`UnsupportedAddress`); and one that leaves it
+/// served but not programmed. No address at all means every address of the node.
+fn addresses(wanted: &[GatewaySpecAddress]) -> (Vec<BindAddress>, Option<Fault>, Option<Fault>) {
+    if wanted.is_empty() {
+        return (vec![BindAddress::Any], None, None);
+    }
+    let (mut usable, mut unsupported, mut unassigned) = (Vec::new(), None, None);
+    for (index, address) in wanted.iter().enumerate() {
+        match one_address(address, &format!("addresses[{index}]")) {
+            Ok(address) => usable.push(BindAddress::Ip(address)),
+            Err(fault) if fault.reason == reason::UNSUPPORTED_ADDRESS => {
+                unsupported = unsupported.or(Some(fault));
+            }
+            Err(fault) => unassigned = unassigned.or(Some(fault)),
+        }
+    }
+    usable.sort();
+    usable.dedup();
+    (usable, unsupported, unassigned)
+}
+
+fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<IpAddr, Fault> {
+    let not_usable = |why: String| Fault::new(reason::ADDRESS_NOT_USABLE, format!("{field}.value"), why);
+    if address.type_ != AddressType::IpAddress {
+        return Err(Fault::new(
+            reason::UNSUPPORTED_ADDRESS,
+            format!("{field}.type"),
+            format!("type {} is not supported; use IPAddress", address.type_),
+        ));
+    }
+    if let Some(routability) = address.routability.as_deref().filter(|text| !text.is_empty()) {
+        return Err(Fault::new(
+            reason::ADDRESS_NOT_ASSIGNED,
+            format!("{field}.routability"),
+            format!("routability {routability:?} is not supported; leave it out"),
+        ));
+    }
+    let Some(value) = address.value.as_deref().filter(|text| !text.is_empty()) else {
+        return Err(Fault::new(
+            reason::ADDRESS_NOT_ASSIGNED,
+            format!("{field}.value"),
+            "addresses are not chosen for you; name one, or leave addresses out to serve on all of the node's",
+        ));
+    };
+    let ip: IpAddr = value.parse().map_err(|_| not_usable(format!("{value:?} is not an IP address")))?;
+    // A v4-mapped IPv6 address is the IPv4 address: accepted sockets report it that way.
+    match ip.to_canonical() {
+        ip if ip.is_unspecified() => {
+            Err(not_usable(format!("{value} stands for every address; leave addresses out for that")))
+        }
+        ip if ip.is_multicast() => Err(not_usable(format!("{value} is a multicast address"))),
+        ip => Ok(ip),
+    }
+}
+
+/// Fields that are valid and have no effect yet.
+fn not_built(gateway: &Gateway) -> Vec<(&'static str, &'static str)> {
+    let spec = &gateway.spec;
+    let tls = spec.tls.as_ref();
+    let listener_sets = spec.allowed_listeners.as_ref().map(|allowed| allowed.namespaces.from);
+    let fields = [
+        (
+            listener_sets.is_some_and(|from| from != FromNamespaces::None),
+            "allowedListeners",
+            "ListenerSets are not supported; the field has no effect",
+        ),
+        (
+            tls.is_some_and(|tls| tls.frontend.is_some()),
+            "tls.frontend",
+            "HTTPS listeners are not supported, so client certificates are never asked for",
+        ),
+        (
+            tls.is_some_and(|tls| tls.backend.is_some()),
+            "tls.backend",
+            "TLS to backends is not supported; the certificate is not shown to them",
+        ),
+        (
+            spec.default_scope.is_some_and(|scope| scope != gateway_api_types::GatewayDefaultScope::None),
+            "defaultScope",
+            "default Gateways are not supported; routes need a parentRef",
+        ),
+    ];
+    fields.into_iter().filter_map(|(used, field, message)| used.then_some((field, message))).collect()
+}

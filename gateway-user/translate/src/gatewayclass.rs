@@ -1,0 +1,75 @@
+//! GatewayClasses: which are ours, and whether we can serve what they ask for.
+
+use std::collections::BTreeMap;
+
+use gateway_api_types::{ConditionStatus, GatewayClass, GatewayClassStatus};
+
+use crate::findings::{Fault, Findings};
+use crate::reason::{self, condition, kind};
+use crate::view::View;
+use crate::{TranslateOptions, view};
+
+/// What a Gateway's class means to us.
+pub(crate) enum ClassState {
+    /// Another controller's.
+    Foreign,
+    /// Ours.
+    Accepted,
+    /// Ours, but it asks for something we do not do.
+    Refused(Fault),
+}
+
+/// Every class by name.
+pub(crate) struct Classes {
+    pub(crate) states: BTreeMap<String, ClassState>,
+    pub(crate) status: BTreeMap<String, GatewayClassStatus>,
+}
+
+/// Classes are ours by `spec.controllerName`; the status of others is not ours to write.
+pub(crate) fn evaluate(view: &View<'_>, options: &TranslateOptions, findings: &mut Findings<'_>) -> Classes {
+    let mut classes = Classes { states: BTreeMap::new(), status: BTreeMap::new() };
+    for class in view.gateway_classes() {
+        let name = class.metadata.name.clone().unwrap_or_default();
+        let state = decide(class, options);
+        if let ClassState::Refused(fault) = &state {
+            findings.fault(&view::class_ref(&name), fault);
+        }
+        if let Some(status) = status(class, &state) {
+            classes.status.insert(name.clone(), status);
+        }
+        classes.states.insert(name, state);
+    }
+    classes
+}
+
+fn decide(class: &GatewayClass, options: &TranslateOptions) -> ClassState {
+    if class.spec.controller_name != options.controller_name {
+        return ClassState::Foreign;
+    }
+    match &class.spec.parameters_ref {
+        None => ClassState::Accepted,
+        Some(parameters) => ClassState::Refused(Fault::new(
+            reason::INVALID_PARAMETERS,
+            "parametersRef",
+            format!("kind {} is not supported as parameters; take parametersRef away", parameters.kind),
+        )),
+    }
+}
+
+fn status(class: &GatewayClass, state: &ClassState) -> Option<GatewayClassStatus> {
+    let generation = class.metadata.generation;
+    let accepted = match state {
+        ClassState::Foreign => return None,
+        ClassState::Accepted => condition(
+            kind::ACCEPTED,
+            ConditionStatus::True,
+            reason::ACCEPTED,
+            "Gateways of this class are served",
+            generation,
+        ),
+        ClassState::Refused(fault) => {
+            condition(kind::ACCEPTED, ConditionStatus::False, fault.reason, fault.to_string(), generation)
+        }
+    };
+    Some(GatewayClassStatus { conditions: vec![accepted], supported_features: Vec::new() })
+}

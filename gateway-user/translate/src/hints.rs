@@ -1,0 +1,67 @@
+//! Leftovers: objects that are valid and do nothing.
+
+use gateway_api_types::{Kind, ObjectKey};
+
+use crate::findings::{Findings, ObjectRef, Severity};
+use crate::gateway::GatewayState;
+use crate::view::{self, View};
+
+/// Kinds that can be written and are not served.
+const NOT_SERVED: [Kind; 10] = [
+    Kind::ListenerSet,
+    Kind::GrpcRoute,
+    Kind::TlsRoute,
+    Kind::TcpRoute,
+    Kind::UdpRoute,
+    Kind::BackendTlsPolicy,
+    Kind::XBackend,
+    Kind::XBackendTrafficPolicy,
+    Kind::XMesh,
+    Kind::XTelemetryPolicy,
+];
+
+/// Says what has no effect.
+pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mut Findings<'_>) {
+    for kind in NOT_SERVED {
+        for key in keys(view, kind) {
+            let object = ObjectRef { kind, key: key.clone() };
+            findings.push(Severity::Warning, &object, "", "the kind is not supported; it has no effect");
+        }
+    }
+    for gateway in gateways {
+        for listener in gateway.listeners.iter().filter(|listener| gateway.serves(listener)) {
+            if listener.attached_routes == 0 {
+                let message = format!(
+                    "no route is attached to listener {:?}; requests are answered with 404",
+                    listener.spec.name
+                );
+                findings.push(Severity::Note, &view::gateway_ref(&gateway.name), &listener.field, &message);
+            }
+        }
+    }
+    for (key, slice) in &view.resources.endpoint_slices {
+        let labels = slice.metadata.labels.as_ref();
+        if labels.is_none_or(|labels| !labels.contains_key(view::SERVICE_NAME_LABEL)) {
+            let object = ObjectRef { kind: Kind::EndpointSlice, key: key.clone() };
+            let message = "belongs to no Service; label it kubernetes.io/service-name: <name>";
+            findings.push(Severity::Note, &object, "", message);
+        }
+    }
+}
+
+fn keys<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a ObjectKey> {
+    let resources = view.resources;
+    match kind {
+        Kind::ListenerSet => resources.listener_sets.keys().collect(),
+        Kind::GrpcRoute => resources.grpc_routes.keys().collect(),
+        Kind::TlsRoute => resources.tls_routes.keys().collect(),
+        Kind::TcpRoute => resources.tcp_routes.keys().collect(),
+        Kind::UdpRoute => resources.udp_routes.keys().collect(),
+        Kind::BackendTlsPolicy => resources.backend_tls_policies.keys().collect(),
+        Kind::XBackend => resources.xbackends.keys().collect(),
+        Kind::XBackendTrafficPolicy => resources.xbackend_traffic_policies.keys().collect(),
+        Kind::XMesh => resources.xmeshes.keys().collect(),
+        Kind::XTelemetryPolicy => resources.xtelemetry_policies.keys().collect(),
+        _ => Vec::new(),
+    }
+}

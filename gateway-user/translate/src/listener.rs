@@ -1,0 +1,205 @@
+//! One listener on its own: what it speaks, for which host, and which routes may attach.
+
+use gateway_api_types::{
+    FromNamespaces, GATEWAY_GROUP, Listener, ProtocolType, RouteGroupKind, RouteNamespaces,
+};
+use gateway_ir::{Hostname, ListenerId, ObjectName, Protocol};
+
+use crate::findings::Fault;
+use crate::reason;
+use crate::selector::Selector;
+use crate::suggest;
+use crate::view::View;
+
+/// A listener as far as it can be judged without its neighbours.
+#[derive(Debug)]
+pub(crate) struct ListenerState<'a> {
+    pub(crate) id: ListenerId,
+    /// `listeners[3]`.
+    pub(crate) field: String,
+    pub(crate) spec: &'a Listener,
+    /// `None` if the protocol is not supported.
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) hostname: Option<Hostname>,
+    /// `supportedKinds`: those asked for, less those not supported.
+    pub(crate) kinds: Vec<RouteGroupKind>,
+    pub(crate) namespaces: AllowedNamespaces,
+    /// Why it cannot be served, if it cannot.
+    pub(crate) refused: Option<Fault>,
+    /// Which listener it is in conflict with, if any.
+    pub(crate) conflict: Option<Fault>,
+    /// Route kinds it names that are not supported.
+    pub(crate) unresolved: Option<Fault>,
+    /// Routes attached and accepted.
+    pub(crate) attached_routes: i32,
+}
+
+/// From which namespaces routes may attach.
+#[derive(Debug)]
+pub(crate) enum AllowedNamespaces {
+    All,
+    Same,
+    Selected(Selector),
+    /// The listener's own mistake: nothing may attach.
+    Nothing,
+}
+
+impl<'a> ListenerState<'a> {
+    pub(crate) fn new(gateway: &ObjectName, index: usize, spec: &'a Listener) -> Self {
+        let field = format!("listeners[{index}]");
+        let protocol = (spec.protocol == ProtocolType::Http).then_some(Protocol::Http);
+        let (kinds, unresolved) = route_kinds(spec, protocol, &field);
+        let hostname = hostname(spec, &field);
+        let namespaces = allowed_namespaces(&spec.allowed_routes.namespaces, &field);
+        let refused = [
+            unsupported_protocol(spec, protocol, &field),
+            filters(spec, &field),
+            hostname.as_ref().err().cloned(),
+            namespaces.as_ref().err().cloned(),
+        ];
+        Self {
+            id: ListenerId { gateway: gateway.clone(), listener: spec.name.clone() },
+            field,
+            spec,
+            protocol,
+            hostname: hostname.unwrap_or_default(),
+            kinds,
+            namespaces: namespaces.unwrap_or(AllowedNamespaces::Nothing),
+            refused: refused.into_iter().flatten().next(),
+            conflict: None,
+            unresolved,
+            attached_routes: 0,
+        }
+    }
+
+    /// Whether it reaches the tables, as far as the listener goes.
+    pub(crate) fn is_served(&self) -> bool {
+        self.protocol.is_some() && self.refused.is_none() && self.conflict.is_none()
+    }
+
+    /// Whether a route of this kind and namespace may attach; else what stands in the way.
+    pub(crate) fn allows(&self, view: &View<'_>, kind: &str, namespace: &str) -> Result<(), String> {
+        let name = &self.spec.name;
+        if !self.kinds.iter().any(|allowed| allowed.group == GATEWAY_GROUP && allowed.kind == kind) {
+            return Err(match self.protocol {
+                None => {
+                    format!("listener {name:?} has protocol {}, which is not supported", self.spec.protocol)
+                }
+                Some(_) => format!("listener {name:?} does not allow routes of kind {kind}"),
+            });
+        }
+        let own = &self.id.gateway.namespace;
+        match &self.namespaces {
+            AllowedNamespaces::All => Ok(()),
+            AllowedNamespaces::Same if namespace == own => Ok(()),
+            AllowedNamespaces::Same => Err(format!(
+                "listener {name:?} allows routes from its own namespace {own:?} only, not from {namespace:?}"
+            )),
+            AllowedNamespaces::Selected(selector) => match view.namespace_labels(namespace) {
+                Some(labels) if selector.selects(namespace, labels) => Ok(()),
+                None if selector.selects(namespace, &Default::default()) => Ok(()),
+                Some(_) => Err(format!(
+                    "listener {name:?} allows routes from namespaces whose labels match its selector; \
+                     those of {namespace:?} do not"
+                )),
+                None => Err(format!(
+                    "listener {name:?} allows routes from namespaces whose labels match its selector; \
+                     there is no Namespace object {namespace:?} to carry labels"
+                )),
+            },
+            AllowedNamespaces::Nothing => Err(format!(
+                "listener {name:?} has an invalid namespace selector, so no namespace is allowed"
+            )),
+        }
+    }
+}
+
+fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str) -> Option<Fault> {
+    protocol.is_none().then(|| {
+        let hint = suggest::did_you_mean(spec.protocol.as_str(), ["HTTP"]);
+        Fault::new(
+            reason::UNSUPPORTED_PROTOCOL,
+            format!("{field}.protocol"),
+            format!("protocol {} is not supported; supported: HTTP{hint}", spec.protocol),
+        )
+    })
+}
+
+/// Filters that run before routing mostly authenticate, so a listener is not served without them.
+fn filters(spec: &Listener, field: &str) -> Option<Fault> {
+    let wanted = spec.filters.as_ref().is_some_and(|filters| !filters.requests.is_empty());
+    wanted.then(|| {
+        Fault::new(
+            reason::UNSUPPORTED_VALUE,
+            format!("{field}.filters"),
+            "listener filters are not supported, and serving without them would let requests past them",
+        )
+    })
+}
+
+fn hostname(spec: &Listener, field: &str) -> Result<Option<Hostname>, Fault> {
+    let Some(text) = spec.hostname.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
+    Hostname::parse(text).map(Some).map_err(|error| {
+        Fault::new(reason::UNSUPPORTED_VALUE, format!("{field}.hostname"), error.to_string())
+    })
+}
+
+fn allowed_namespaces(spec: &RouteNamespaces, field: &str) -> Result<AllowedNamespaces, Fault> {
+    let field = format!("{field}.allowedRoutes.namespaces");
+    match (spec.from, &spec.selector) {
+        (FromNamespaces::All, _) => Ok(AllowedNamespaces::All),
+        (FromNamespaces::Same, _) => Ok(AllowedNamespaces::Same),
+        (FromNamespaces::None, _) => Ok(AllowedNamespaces::Nothing),
+        (FromNamespaces::Selector, Some(selector)) => {
+            Selector::new(selector).map(AllowedNamespaces::Selected).map_err(|(place, message)| {
+                Fault::new(reason::UNSUPPORTED_VALUE, format!("{field}.selector.{place}"), message)
+            })
+        }
+        (FromNamespaces::Selector, None) => Err(Fault::new(
+            reason::UNSUPPORTED_VALUE,
+            field,
+            "from: Selector needs a selector; add one, or use from: Same or from: All",
+        )),
+    }
+}
+
+/// The kinds that may attach, and what is wrong with those asked for.
+fn route_kinds(
+    spec: &Listener,
+    protocol: Option<Protocol>,
+    field: &str,
+) -> (Vec<RouteGroupKind>, Option<Fault>) {
+    let supported: &[&str] = match protocol {
+        Some(Protocol::Http) => &["HTTPRoute"],
+        None => &[],
+    };
+    let asked = &spec.allowed_routes.kinds;
+    if asked.is_empty() || protocol.is_none() {
+        let all = supported.iter().map(|kind| gateway_kind(kind)).collect();
+        return (all, None);
+    }
+    let (mut kinds, mut wrong) = (Vec::new(), Vec::new());
+    for (index, kind) in asked.iter().enumerate() {
+        if kind.group == GATEWAY_GROUP && supported.contains(&kind.kind.as_str()) {
+            if !kinds.contains(kind) {
+                kinds.push(kind.clone());
+            }
+        } else {
+            wrong.push(format!(
+                "kinds[{index}]: {}/{} cannot attach to a listener of protocol {}; supported: {}{}",
+                kind.group,
+                kind.kind,
+                spec.protocol,
+                supported.join(", "),
+                suggest::did_you_mean(&kind.kind, supported.iter().copied()),
+            ));
+        }
+    }
+    let fault = (!wrong.is_empty())
+        .then(|| Fault::new(reason::INVALID_ROUTE_KINDS, format!("{field}.allowedRoutes"), wrong.join("; ")));
+    (kinds, fault)
+}
+
+fn gateway_kind(kind: &str) -> RouteGroupKind {
+    RouteGroupKind { group: GATEWAY_GROUP.to_owned(), kind: kind.to_owned() }
+}

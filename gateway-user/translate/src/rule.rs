@@ -1,0 +1,198 @@
+//! One rule of an HTTPRoute: matches, filters, backends, timeouts, and everything that is wrong with them.
+
+use gateway_api_types::{HttpBackendRef, HttpRouteFilterType, HttpRouteRule, HttpRouteTimeouts};
+use gateway_ir::{Action, Failure, FailureKind, Filter, HttpRule, Timeouts, WeightedBackend, WeightedTarget};
+
+use crate::findings::Fault;
+use crate::grants::Referrer;
+use crate::view::View;
+use crate::{backend, duration, filters, matching, reason};
+
+/// A translated rule and what status and findings say about it.
+#[derive(Debug)]
+pub(crate) struct RuleState {
+    pub(crate) rule: HttpRule,
+    /// Why it answers 500 as a whole, if it does: `Accepted` or `PartiallyInvalid`.
+    pub(crate) invalid: Option<Fault>,
+    /// backendRefs that cannot be used: `ResolvedRefs`.
+    pub(crate) unresolved: Vec<Fault>,
+    /// What is served otherwise than written: field and message.
+    pub(crate) ignored: Vec<(String, String)>,
+}
+
+/// Translates `rules[index]`. An invalid rule keeps the matches that can be understood, and answers them with 500:
+/// requests that it was meant for must not fall through to another rule.
+pub(crate) fn translate(
+    view: &View<'_>,
+    referrer: Referrer<'_>,
+    index: usize,
+    spec: &HttpRouteRule,
+) -> RuleState {
+    let field = format!("rules[{index}]");
+    let (matches, bad_matches) = matching::matches(&spec.matches, &field);
+    let mut state = RuleState {
+        rule: HttpRule {
+            name: spec.name.clone(),
+            matches,
+            filters: Vec::new(),
+            action: Action::Forward(Vec::new()),
+            timeouts: Timeouts::default(),
+        },
+        invalid: bad_matches.into_iter().next(),
+        unresolved: Vec::new(),
+        ignored: not_built(spec, &field),
+    };
+    let backends = backends(view, referrer, spec, &field, &mut state);
+    match chain_and_timeouts(spec, &field, &mut state) {
+        Ok(redirect) => state.rule.action = action(redirect, backends, &field, &mut state.ignored),
+        Err(fault) => state.invalid = state.invalid.take().or(Some(fault)),
+    }
+    if let Some(fault) = &state.invalid {
+        state.rule.filters.clear();
+        state.rule.action =
+            Action::Fail(Failure { kind: FailureKind::InvalidRule, message: fault.to_string() });
+    }
+    state
+}
+
+fn chain_and_timeouts(
+    spec: &HttpRouteRule,
+    field: &str,
+    state: &mut RuleState,
+) -> Result<Option<gateway_ir::Redirect>, Fault> {
+    let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
+    state.ignored.extend(chain.ignored);
+    state.rule.filters = chain.filters;
+    state.rule.timeouts = timeouts(spec.timeouts.as_ref(), field)?;
+    if chain.redirect.is_some() && !spec.backend_refs.is_empty() {
+        return Err(Fault::new(
+            reason::INCOMPATIBLE_FILTERS,
+            format!("{field}.backendRefs"),
+            "RequestRedirect answers by itself; take the filter or the backendRefs away",
+        ));
+    }
+    Ok(chain.redirect)
+}
+
+fn action(
+    redirect: Option<gateway_ir::Redirect>,
+    backends: Vec<WeightedBackend>,
+    field: &str,
+    ignored: &mut Vec<(String, String)>,
+) -> Action {
+    if let Some(redirect) = redirect {
+        return Action::Redirect(redirect);
+    }
+    if backends.iter().any(|backend| backend.weight > 0) {
+        return Action::Forward(backends);
+    }
+    let (field, message) = match backends.is_empty() {
+        true => (field.to_owned(), "no backendRefs and no RequestRedirect; requests are answered with 500"),
+        false => (format!("{field}.backendRefs"), "every weight is 0; requests are answered with 500"),
+    };
+    let failure = Failure { kind: FailureKind::NoBackend, message: format!("{field}: {message}") };
+    ignored.push((field, message.to_owned()));
+    Action::Fail(failure)
+}
+
+fn backends(
+    view: &View<'_>,
+    referrer: Referrer<'_>,
+    spec: &HttpRouteRule,
+    field: &str,
+    state: &mut RuleState,
+) -> Vec<WeightedBackend> {
+    let mut backends = Vec::new();
+    for (index, reference) in spec.backend_refs.iter().enumerate() {
+        let field = format!("{field}.backendRefs[{index}]");
+        let target = match backend::resolve(view, referrer, &reference.backend, &field) {
+            Ok(cluster) => WeightedTarget::Cluster(cluster),
+            Err(unresolved) => {
+                let failure = Failure { kind: unresolved.kind, message: unresolved.fault.to_string() };
+                state.unresolved.push(unresolved.fault);
+                WeightedTarget::Fail(failure)
+            }
+        };
+        let filters = match backend_filters(spec, reference, &field, state) {
+            Ok(filters) => filters,
+            Err(fault) => {
+                state.invalid = state.invalid.take().or(Some(fault));
+                Vec::new()
+            }
+        };
+        backends.push(WeightedBackend { weight: reference.weight, target, filters });
+    }
+    backends
+}
+
+/// Filters of one backendRef. They run after the rule's, so a redirect comes too late here, and a path that the rule
+/// has rewritten has no prefix left to replace.
+fn backend_filters(
+    rule: &HttpRouteRule,
+    spec: &HttpBackendRef,
+    field: &str,
+    state: &mut RuleState,
+) -> Result<Vec<Filter>, Fault> {
+    let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
+    state.ignored.extend(chain.ignored);
+    if chain.redirect.is_some() {
+        return Err(Fault::new(
+            reason::UNSUPPORTED_VALUE,
+            format!("{field}.filters"),
+            "RequestRedirect is not supported on a backendRef; put it into the rule's filters",
+        ));
+    }
+    let rewrites_path = |filters: &[gateway_api_types::HttpRouteFilter]| {
+        filters.iter().any(|filter| {
+            filter.type_ == HttpRouteFilterType::UrlRewrite
+                && filter.url_rewrite.as_ref().is_some_and(|rewrite| rewrite.path.is_some())
+        })
+    };
+    if rewrites_path(&rule.filters) && rewrites_path(&spec.filters) {
+        return Err(Fault::new(
+            reason::INCOMPATIBLE_FILTERS,
+            format!("{field}.filters"),
+            "the rule and its backendRef both rewrite the path; keep one of them",
+        ));
+    }
+    Ok(chain.filters)
+}
+
+fn timeouts(spec: Option<&HttpRouteTimeouts>, field: &str) -> Result<Timeouts, Fault> {
+    let Some(spec) = spec else { return Ok(Timeouts::default()) };
+    let request_ms = duration(spec.request.as_deref(), &format!("{field}.timeouts.request"))?;
+    let backend_request_ms =
+        duration(spec.backend_request.as_deref(), &format!("{field}.timeouts.backendRequest"))?;
+    if let (Some(request), Some(backend)) = (request_ms, backend_request_ms)
+        && request != 0
+        && backend > request
+    {
+        return Err(Fault::new(
+            reason::UNSUPPORTED_VALUE,
+            format!("{field}.timeouts.backendRequest"),
+            "backendRequest must not be longer than request, which covers it",
+        ));
+    }
+    Ok(Timeouts { request_ms, backend_request_ms })
+}
+
+fn duration(text: Option<&str>, field: &str) -> Result<Option<u64>, Fault> {
+    let Some(text) = text else { return Ok(None) };
+    duration::parse_millis(text).map(Some).ok_or_else(|| {
+        let message = format!("{text:?} is not a duration such as 10s, 1m30s or 500ms (GEP-2257)");
+        Fault::new(reason::UNSUPPORTED_VALUE, field, message)
+    })
+}
+
+/// Fields that are valid and have no effect yet.
+fn not_built(spec: &HttpRouteRule, field: &str) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    if spec.retry.as_ref().is_some_and(|retry| retry.attempts > 0) {
+        fields.push((format!("{field}.retry"), "retry is not supported; requests are tried once".to_owned()));
+    }
+    if spec.session_persistence.is_some() {
+        let message = "sessionPersistence is not supported; requests go to any endpoint".to_owned();
+        fields.push((format!("{field}.sessionPersistence"), message));
+    }
+    fields
+}

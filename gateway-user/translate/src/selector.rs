@@ -1,0 +1,138 @@
+//! Label selectors over namespaces (`metav1.LabelSelector`).
+
+use std::collections::BTreeMap;
+
+use gateway_api_types::{LabelSelector, LabelSelectorRequirement};
+
+use crate::suggest;
+
+/// The label that the API server puts on every namespace; files need not repeat it.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// A checked selector: every requirement has a known operator and as many values as that takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Selector {
+    requirements: Vec<Requirement>,
+}
+
+#[derive(Clone, Debug)]
+enum Requirement {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    DoesNotExist(String),
+}
+
+impl Selector {
+    /// Checks a selector. No requirement at all selects everything.
+    ///
+    /// # Errors
+    /// The place below the selector and what is wrong there: the CRDs take any operator and any number of values.
+    pub(crate) fn new(spec: &LabelSelector) -> Result<Self, (String, String)> {
+        let labels =
+            spec.match_labels.iter().map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()]));
+        let mut requirements: Vec<_> = labels.collect();
+        for (index, expression) in spec.match_expressions.iter().enumerate() {
+            let checked = Requirement::new(expression)
+                .map_err(|message| (format!("matchExpressions[{index}]"), message))?;
+            requirements.push(checked);
+        }
+        Ok(Self { requirements })
+    }
+
+    /// Whether a namespace of this name and with these labels is selected.
+    pub(crate) fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.requirements.iter().all(|requirement| requirement.holds(namespace, labels))
+    }
+}
+
+impl Requirement {
+    fn new(spec: &LabelSelectorRequirement) -> Result<Self, String> {
+        let (key, values) = (spec.key.clone(), spec.values.clone());
+        match (spec.operator.as_str(), values.is_empty()) {
+            ("In", false) => Ok(Self::In(key, values)),
+            ("NotIn", false) => Ok(Self::NotIn(key, values)),
+            ("Exists", true) => Ok(Self::Exists(key)),
+            ("DoesNotExist", true) => Ok(Self::DoesNotExist(key)),
+            ("In" | "NotIn", true) => Err(format!("operator {} needs at least one value", spec.operator)),
+            ("Exists" | "DoesNotExist", false) => {
+                Err(format!("operator {} takes no values; leave them out", spec.operator))
+            }
+            (other, _) => Err(format!(
+                "operator {other:?} is not one of In, NotIn, Exists, DoesNotExist{}",
+                suggest::did_you_mean(other, ["In", "NotIn", "Exists", "DoesNotExist"])
+            )),
+        }
+    }
+
+    fn holds(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+        let label = |key: &str| {
+            labels.get(key).map(String::as_str).or_else(|| (key == NAME_LABEL).then_some(namespace))
+        };
+        match self {
+            Self::In(key, values) => label(key).is_some_and(|value| values.iter().any(|v| v == value)),
+            // As in Kubernetes, an absent label is in no list, so NotIn holds.
+            Self::NotIn(key, values) => label(key).is_none_or(|value| values.iter().all(|v| v != value)),
+            Self::Exists(key) => label(key).is_some(),
+            Self::DoesNotExist(key) => label(key).is_none(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selects(selector: &LabelSelector, labels: &[(&str, &str)]) -> bool {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Selector::new(selector).unwrap().selects("team1", &labels)
+    }
+
+    fn expression(key: &str, operator: &str, values: &[&str]) -> LabelSelector {
+        let values = values.iter().map(|v| (*v).to_owned()).collect();
+        let requirement = LabelSelectorRequirement { key: key.into(), operator: operator.into(), values };
+        LabelSelector { match_expressions: vec![requirement], ..Default::default() }
+    }
+
+    #[test]
+    fn operators_hold_as_in_kubernetes() {
+        let cases = [
+            (expression("a", "In", &["1", "2"]), vec![("a", "2")], true),
+            (expression("a", "In", &["1", "2"]), vec![("a", "3")], false),
+            (expression("a", "In", &["1"]), vec![], false),
+            (expression("a", "NotIn", &["1"]), vec![("a", "1")], false),
+            (expression("a", "NotIn", &["1"]), vec![("a", "2")], true),
+            (expression("a", "NotIn", &["1"]), vec![], true),
+            (expression("a", "Exists", &[]), vec![("a", "")], true),
+            (expression("a", "Exists", &[]), vec![], false),
+            (expression("a", "DoesNotExist", &[]), vec![], true),
+            (expression("a", "DoesNotExist", &[]), vec![("a", "")], false),
+            (LabelSelector::default(), vec![], true),
+            (expression(NAME_LABEL, "In", &["team1"]), vec![], true),
+            (expression(NAME_LABEL, "In", &["team2"]), vec![], false),
+        ];
+        for (selector, labels, want) in cases {
+            assert_eq!(selects(&selector, &labels), want, "{selector:?} on {labels:?}");
+        }
+    }
+
+    #[test]
+    fn every_requirement_must_hold() {
+        let mut selector = expression("tier", "In", &["edge"]);
+        selector.match_labels.insert("purpose".into(), "workloads".into());
+        assert!(selects(&selector, &[("tier", "edge"), ("purpose", "workloads")]));
+        assert!(!selects(&selector, &[("tier", "edge")]));
+        assert!(!selects(&selector, &[("purpose", "workloads")]));
+    }
+
+    #[test]
+    fn malformed_requirements_name_their_place() {
+        for (operator, values) in
+            [("In", &[][..]), ("NotIn", &[]), ("Exists", &["x"]), ("DoesNotExist", &["x"]), ("in", &["x"])]
+        {
+            let (place, message) = Selector::new(&expression("a", operator, values)).unwrap_err();
+            assert_eq!(place, "matchExpressions[0]");
+            assert!(message.contains(operator), "{message}");
+        }
+    }
+}

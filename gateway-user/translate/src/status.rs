@@ -1,0 +1,194 @@
+//! Status: what the Gateway API lets us tell users on their objects.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use gateway_api_types::{
+    AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
+    ListenerStatus, RouteStatus,
+};
+use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName};
+use serde::{Serialize, Serializer};
+
+use crate::gateway::GatewayState;
+use crate::listener::ListenerState;
+use crate::reason::{self, condition, kind};
+
+/// The full status of every object that is ours to judge. No condition has a transition time: the status writer
+/// knows the clock and what was written before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StatusSet {
+    /// GatewayClasses that name our controller, by name.
+    #[serde(rename = "gatewayClasses")]
+    pub gateway_classes: BTreeMap<String, GatewayClassStatus>,
+    /// Gateways of those classes.
+    #[serde(serialize_with = "by_name")]
+    pub gateways: BTreeMap<ObjectName, GatewayStatus>,
+    /// HTTPRoutes with a parent among those; only the entries of our controller.
+    #[serde(rename = "httpRoutes", serialize_with = "by_name")]
+    pub http_routes: BTreeMap<ObjectName, RouteStatus>,
+    /// The generation whose report is in here; `None` before [`StatusSet::with_report`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+    /// Where each served listener is to be reachable: what a report is about.
+    #[serde(skip)]
+    pub(crate) binds: BTreeMap<ListenerId, Vec<(BindAddress, u16)>>,
+}
+
+impl StatusSet {
+    /// Adds a Gateway before anything is known of the node: `Programmed` is `Unknown` where it may come true.
+    pub(crate) fn add_gateway(&mut self, gateway: &GatewayState<'_>) {
+        let generation = gateway.object.metadata.generation;
+        let listeners = gateway.spec_listeners().map(|listener| listener_status(gateway, listener));
+        let mut status = GatewayStatus {
+            addresses: addresses(gateway),
+            conditions: Vec::new(),
+            listeners: listeners.collect(),
+            attached_listener_sets: None,
+        };
+        status.conditions = vec![
+            accepted(gateway, &status),
+            programmed(gateway),
+            resolved_refs(&status.listeners, generation),
+        ];
+        for listener in gateway.spec_listeners().filter(|listener| gateway.serves(listener)) {
+            let binds = gateway.addresses.iter().map(|address| (*address, listener.spec.port)).collect();
+            self.binds.insert(listener.id.clone(), binds);
+        }
+        self.gateways.insert(gateway.name.clone(), status);
+    }
+}
+
+fn accepted(gateway: &GatewayState<'_>, status: &GatewayStatus) -> Condition {
+    let generation = gateway.object.metadata.generation;
+    match &gateway.refused {
+        Some(fault) => {
+            condition(kind::ACCEPTED, ConditionStatus::False, fault.reason, fault.to_string(), generation)
+        }
+        None => accepted_by_listeners(&status.listeners, generation),
+    }
+}
+
+/// `Accepted` of a Gateway that has nothing wrong with itself: true with one valid listener, with the reason
+/// `ListenersNotValid` unless all are.
+pub(crate) fn accepted_by_listeners(listeners: &[ListenerStatus], generation: Option<i64>) -> Condition {
+    let invalid: Vec<_> = listeners
+        .iter()
+        .filter_map(|listener| {
+            let accepted = find(&listener.conditions, kind::ACCEPTED)?;
+            (accepted.status == ConditionStatus::False)
+                .then(|| format!("listener {:?}: {}", listener.name, accepted.message))
+        })
+        .collect();
+    let (status, reason, message) = match (invalid.is_empty(), invalid.len() < listeners.len()) {
+        (true, _) => (ConditionStatus::True, reason::ACCEPTED, "every listener is valid".to_owned()),
+        (false, some) => {
+            let status = if some { ConditionStatus::True } else { ConditionStatus::False };
+            (status, reason::LISTENERS_NOT_VALID, invalid.join("; "))
+        }
+    };
+    condition(kind::ACCEPTED, status, reason, message, generation)
+}
+
+fn programmed(gateway: &GatewayState<'_>) -> Condition {
+    let serves = gateway.listeners.iter().any(|listener| gateway.serves(listener));
+    let (status, reason, message) = match (&gateway.refused, &gateway.unassigned) {
+        (Some(fault), _) => (ConditionStatus::False, reason::INVALID, fault.to_string()),
+        (None, Some(fault)) => (ConditionStatus::False, fault.reason, fault.to_string()),
+        (None, None) if serves => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
+        (None, None) => (ConditionStatus::False, reason::INVALID, "no listener is valid".to_owned()),
+    };
+    condition(kind::PROGRAMMED, status, reason, message, gateway.object.metadata.generation)
+}
+
+pub(crate) const WAITING: &str = "no node has reported yet";
+
+/// The Gateway's summary of its listeners' `ResolvedRefs`.
+fn resolved_refs(listeners: &[ListenerStatus], generation: Option<i64>) -> Condition {
+    let unresolved: Vec<_> = listeners
+        .iter()
+        .filter_map(|listener| {
+            let resolved = find(&listener.conditions, kind::RESOLVED_REFS)?;
+            (resolved.status == ConditionStatus::False)
+                .then(|| format!("listener {:?}: {}", listener.name, resolved.message))
+        })
+        .collect();
+    let (status, reason, message) = match unresolved.is_empty() {
+        true => (ConditionStatus::True, reason::RESOLVED_REFS, "every reference was found".to_owned()),
+        false => (ConditionStatus::False, reason::LISTENERS_NOT_RESOLVED, unresolved.join("; ")),
+    };
+    condition(kind::RESOLVED_REFS, status, reason, message, generation)
+}
+
+fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> ListenerStatus {
+    let generation = gateway.object.metadata.generation;
+    let of = |type_, (status, reason, message): (ConditionStatus, &str, String)| {
+        condition(type_, status, reason, message, generation)
+    };
+    let fault = listener.refused.as_ref().or(listener.conflict.as_ref());
+    let accepted = match fault {
+        Some(fault) => (ConditionStatus::False, fault.reason, fault.to_string()),
+        None => (ConditionStatus::True, reason::ACCEPTED, "the listener is valid".to_owned()),
+    };
+    let conflicted = match &listener.conflict {
+        Some(fault) => (ConditionStatus::True, fault.reason, fault.to_string()),
+        None => (ConditionStatus::False, reason::NO_CONFLICTS, "no other listener is in its way".to_owned()),
+    };
+    let resolved = match &listener.unresolved {
+        Some(fault) => (ConditionStatus::False, fault.reason, fault.to_string()),
+        None if listener.protocol.is_none() => {
+            let message = format!("not looked at: protocol {} is not supported", listener.spec.protocol);
+            (ConditionStatus::Unknown, reason::PENDING, message)
+        }
+        None => (ConditionStatus::True, reason::RESOLVED_REFS, "every reference was found".to_owned()),
+    };
+    let programmed = match fault.or(gateway.refused.as_ref()).or(gateway.unassigned.as_ref()) {
+        _ if gateway.serves(listener) => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
+        Some(fault) => (ConditionStatus::False, reason::INVALID, fault.to_string()),
+        None => (ConditionStatus::False, reason::INVALID, "the Gateway has no usable address".to_owned()),
+    };
+    ListenerStatus {
+        name: listener.spec.name.clone(),
+        supported_kinds: listener.kinds.clone(),
+        attached_routes: listener.attached_routes,
+        conditions: vec![
+            of(kind::ACCEPTED, accepted),
+            of(kind::CONFLICTED, conflicted),
+            of(kind::RESOLVED_REFS, resolved),
+            of(kind::PROGRAMMED, programmed),
+        ],
+    }
+}
+
+/// Addresses that were asked for and can be served. A Gateway that asks for none is served on all of the node's,
+/// which are not known here.
+fn addresses(gateway: &GatewayState<'_>) -> Vec<GatewayStatusAddress> {
+    let served = gateway.addresses.iter().filter(|_| gateway.refused.is_none());
+    served
+        .filter_map(|address| match address {
+            BindAddress::Any => None,
+            BindAddress::Ip(ip) => Some(GatewayStatusAddress {
+                type_: AddressType::IpAddress,
+                value: ip.to_string(),
+                routability: None,
+            }),
+        })
+        .collect()
+}
+
+pub(crate) fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+impl<'a> GatewayState<'a> {
+    fn spec_listeners(&self) -> impl Iterator<Item = &ListenerState<'a>> {
+        self.listeners.iter()
+    }
+}
+
+fn by_name<K: Display, V: Serialize, S: Serializer>(
+    map: &BTreeMap<K, V>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(map.iter().map(|(name, status)| (name.to_string(), status)))
+}

@@ -1,0 +1,143 @@
+//! The resources as translate asks for them, with the indices it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gateway_api_types::{Gateway, GatewayClass, HttpRoute, Kind, ObjectKey, ResourceSet};
+use gateway_ir::ObjectName;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::findings::ObjectRef;
+use crate::grants::Grants;
+
+/// The label by which an EndpointSlice names its Service.
+pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Lists by namespace and name.
+type ByObject<'a, T> = BTreeMap<&'a str, BTreeMap<&'a str, Vec<T>>>;
+
+/// A read-only view of one [`ResourceSet`].
+pub(crate) struct View<'a> {
+    pub(crate) resources: &'a ResourceSet,
+    pub(crate) grants: Grants<'a>,
+    /// Slices by the Service they belong to, which is always of their own namespace.
+    slices: ByObject<'a, &'a EndpointSlice>,
+    /// Services that a BackendTLSPolicy targets: (namespace, name) to the sections named, `None` being all.
+    tls_services: ByObject<'a, Option<&'a str>>,
+    /// Namespaces that any object is in or declares.
+    namespaces: BTreeSet<&'a str>,
+    no_labels: BTreeMap<String, String>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(resources: &'a ResourceSet) -> Self {
+        let mut slices = ByObject::new();
+        for (key, slice) in &resources.endpoint_slices {
+            let labels = slice.metadata.labels.as_ref();
+            if let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)) {
+                entry(&mut slices, &key.namespace, service).push(slice.as_ref());
+            }
+        }
+        let mut tls_services = ByObject::new();
+        for (key, policy) in &resources.backend_tls_policies {
+            for target in policy.spec.target_refs.iter().filter(|t| t.group.is_empty() && t.kind == "Service")
+            {
+                let sections = entry(&mut tls_services, &key.namespace, &target.name);
+                sections.push(target.section_name.as_deref());
+            }
+        }
+        let declared = resources.namespaces.keys().map(|key| key.name.as_str());
+        let used = [
+            namespaces_of(&resources.services),
+            namespaces_of(&resources.gateways),
+            namespaces_of(&resources.http_routes),
+        ];
+        Self {
+            resources,
+            grants: Grants::new(resources.reference_grants.values().map(AsRef::as_ref)),
+            slices,
+            tls_services,
+            namespaces: declared.chain(used.into_iter().flatten()).collect(),
+            no_labels: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn gateway_classes(&self) -> impl Iterator<Item = &'a GatewayClass> + use<'a> {
+        self.resources.gateway_classes.values().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = &'a Gateway> + use<'a> {
+        self.resources.gateways.values().map(AsRef::as_ref)
+    }
+
+    pub(crate) fn http_routes(&self) -> impl Iterator<Item = &'a HttpRoute> + use<'a> {
+        self.resources.http_routes.values().map(AsRef::as_ref)
+    }
+
+    /// Whether a Gateway of that name exists, ours or not.
+    pub(crate) fn has_gateway(&self, name: &ObjectName) -> bool {
+        self.resources.gateways.contains_key(&ObjectKey::new(&*name.namespace, &*name.name))
+    }
+
+    pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&'a Service> {
+        self.resources.services.get(&ObjectKey::new(namespace, name)).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn slices(&self, namespace: &str, service: &str) -> &[&'a EndpointSlice] {
+        get(&self.slices, namespace, service)
+    }
+
+    /// Whether a BackendTLSPolicy asks for TLS to this port of a Service.
+    pub(crate) fn wants_tls(&self, namespace: &str, service: &str, port_name: Option<&str>) -> bool {
+        let sections = get(&self.tls_services, namespace, service);
+        sections.iter().any(|section| section.is_none() || *section == port_name)
+    }
+
+    /// The labels of a Namespace object; `None` if there is no such object.
+    pub(crate) fn namespace_labels(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
+        let object = self.resources.namespaces.get(&ObjectKey::new("", namespace))?;
+        Some(object.metadata.labels.as_ref().unwrap_or(&self.no_labels))
+    }
+
+    /// Names of namespaces, declared or used, for suggestions.
+    pub(crate) fn namespaces(&self) -> &BTreeSet<&'a str> {
+        &self.namespaces
+    }
+}
+
+fn entry<'m, 'a, T>(map: &'m mut ByObject<'a, T>, namespace: &'a str, name: &'a str) -> &'m mut Vec<T> {
+    map.entry(namespace).or_default().entry(name).or_default()
+}
+
+fn get<'m, T>(map: &'m ByObject<'_, T>, namespace: &str, name: &str) -> &'m [T] {
+    map.get(namespace).and_then(|names| names.get(name)).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn namespaces_of<T>(objects: &BTreeMap<ObjectKey, T>) -> Vec<&str> {
+    let mut names: Vec<_> = objects.keys().map(|key| key.namespace.as_str()).collect();
+    names.dedup();
+    names
+}
+
+/// The name of a namespaced object.
+pub(crate) fn name_of(metadata: &ObjectMeta) -> ObjectName {
+    ObjectName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}
+
+/// `metadata.creationTimestamp` in seconds since 1970; objects in files have none.
+pub(crate) fn created(metadata: &ObjectMeta) -> Option<i64> {
+    metadata.creation_timestamp.as_ref().map(|time| time.0.as_second())
+}
+
+pub(crate) fn class_ref(name: &str) -> ObjectRef {
+    ObjectRef { kind: Kind::GatewayClass, key: ObjectKey::new("", name) }
+}
+
+pub(crate) fn gateway_ref(name: &ObjectName) -> ObjectRef {
+    ObjectRef { kind: Kind::Gateway, key: ObjectKey::new(&*name.namespace, &*name.name) }
+}
+
+pub(crate) fn route_ref(name: &ObjectName) -> ObjectRef {
+    ObjectRef { kind: Kind::HttpRoute, key: ObjectKey::new(&*name.namespace, &*name.name) }
+}
