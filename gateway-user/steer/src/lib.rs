@@ -1,1 +1,37 @@
-//! Loads the kernel programs, owns their maps, applies steering plans, reads counters.
+//! Steering: which connections reach which worker.
+//!
+//! [`Steering::open`] loads the kernel programs, or, where that is not possible or not wanted, falls back to plain
+//! `SO_REUSEPORT` sockets and says why. Then, for each published configuration:
+//!
+//! 1. [`Steering::check`] names the binds that must not be taken, each with a reason; the caller leaves them out.
+//! 2. [`Steering::prepare`] gives the sockets that workers need for new binds (with eBPF there are none).
+//! 3. [`Steering::retiring`] gives the sockets that workers close, having accepted what they hold.
+//! 4. [`Steering::apply`] makes the plan what the kernel does.
+//!
+//! Everything specific to aya stays inside this crate. See `docs/steering.md` for how it behaves on a node.
+#![deny(unsafe_code)]
+
+mod bpf;
+mod check;
+mod counters;
+mod ebpf;
+mod error;
+mod gauge;
+mod local;
+mod object;
+mod options;
+mod pins;
+mod plan;
+mod reuseport;
+mod sockets;
+mod steering;
+
+pub use check::{Refusal, RefusalReason};
+pub use counters::Counters;
+pub use error::SteerError;
+pub use gateway_common::Verdict;
+pub use gauge::Gauge;
+pub use options::{DEFAULT_BPFFS, RESERVED_PORTS, SteerOptions, SteeringMode};
+pub use pins::{CleanupReport, cleanup};
+pub use plan::{SteerBind, SteerPlan};
+pub use steering::{Applied, PinState, Prepared, Steering, SteeringPath};

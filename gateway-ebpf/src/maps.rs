@@ -1,0 +1,50 @@
+//! The maps, and the few ways in which programs touch them.
+//!
+//! Layouts are in `gateway_common`; the user side finds each map by its Rust name (`gateway_common::maps`).
+
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, SockMap};
+use gateway_common::{MAX_BINDS, MAX_SLOTS, SlotLoad, SteerConfig, SteerKey, SteerValue, Verdict};
+
+/// What we steer: written by the user side only.
+#[map]
+pub(crate) static BINDS: HashMap<SteerKey, SteerValue> =
+    HashMap::with_max_entries(MAX_BINDS, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
+
+/// Worker slot → listening socket; the kernel empties a slot when its socket closes. It serves both programs: a
+/// socket cannot be in a `SOCKMAP` and a `REUSEPORT_SOCKARRAY` at once (EBUSY).
+#[map]
+pub(crate) static SOCKETS: SockMap = SockMap::with_max_entries(MAX_SLOTS, 0);
+
+/// Worker slot → load, mapped into the workers' memory.
+#[map]
+pub(crate) static LOADS: Array<SlotLoad> = Array::with_max_entries(MAX_SLOTS, BPF_F_MMAPABLE);
+
+/// One entry: settings that the user side writes before it attaches anything.
+#[map]
+pub(crate) static CONFIG: Array<SteerConfig> = Array::with_max_entries(1, 0);
+
+/// Verdict → count.
+#[map]
+pub(crate) static VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
+
+/// Slots in use, at most [`MAX_SLOTS`].
+#[inline(always)]
+pub(crate) fn slots() -> u32 {
+    match CONFIG.get(0) {
+        Some(config) if config.slots < MAX_SLOTS => config.slots,
+        Some(_) => MAX_SLOTS,
+        None => 0,
+    }
+}
+
+/// Adds one to a verdict's counter of this CPU.
+#[inline(always)]
+pub(crate) fn count(verdict: Verdict) {
+    if let Some(counter) = VERDICTS.get_ptr_mut(verdict.index()) {
+        // SAFETY: the pointer is to this CPU's own u64, aligned to 8, valid until the program returns; a program of
+        // ours is not preempted by another one of ours on the same CPU (both run with bottom halves off).
+        unsafe { *counter = (*counter).wrapping_add(1) };
+    }
+}

@@ -1,0 +1,216 @@
+//! The loaded kernel programs and their maps. Everything that names aya is here.
+
+// `aya::Pod` is an unsafe trait: its types may be copied to and from map memory byte by byte.
+#![allow(unsafe_code)]
+
+use std::error::Error;
+use std::fs::File;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, SockMap};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::{ProgramError, SkLookup, SkReuseport};
+use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
+use gateway_common::{STATE_SERVE, SteerConfig, SteerKey, SteerValue, Verdict, maps, programs};
+
+use crate::gauge::Loads;
+use crate::{Counters, object};
+
+/// A value of `gateway-common` in map memory.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct InMap<T: Copy>(T);
+
+// SAFETY: `repr(C)`, integers only, no padding (asserted in gateway-common): every bit pattern is a value.
+unsafe impl Pod for InMap<SteerKey> {}
+// SAFETY: as above.
+unsafe impl Pod for InMap<SteerValue> {}
+// SAFETY: as above.
+unsafe impl Pod for InMap<SteerConfig> {}
+
+/// The programs, attached to the calling thread's network namespace until this is dropped and its pins are removed.
+pub(crate) struct Programs {
+    binds: HashMap<MapData, InMap<SteerKey>, InMap<SteerValue>>,
+    sockets: SockMap<MapData>,
+    verdicts: PerCpuArray<MapData, u64>,
+    loads: Arc<Loads>,
+    /// Holds the programs themselves.
+    ebpf: Ebpf,
+    link: Option<Link>,
+}
+
+/// What keeps `sk_lookup` attached: dropping it detaches, unless a pin holds on to the link as well. aya tracks a
+/// pinned link by a type of its own; neither is looked into.
+#[allow(dead_code, reason = "kept for its Drop")]
+enum Link {
+    Loose(FdLink),
+    Pinned(PinnedLink),
+}
+
+impl Programs {
+    /// Loads the programs for so many workers and pins what is to be pinned; attaches nothing yet. An error says what
+    /// the system refused, for people.
+    pub(crate) fn load(workers: u32, pins: Option<&Path>) -> Result<Self, String> {
+        let mut ebpf = EbpfLoader::new().load(&object::object()?).map_err(|e| explain(&e))?;
+        let lookup: &mut SkLookup = program(&mut ebpf, programs::SK_LOOKUP)?;
+        lookup.load().map_err(|e| explain(&e))?;
+        let reuse: &mut SkReuseport = program(&mut ebpf, programs::SK_REUSEPORT)?;
+        reuse.load().map_err(|e| explain(&e))?;
+        if let Some(dir) = pins {
+            pin(&mut ebpf, dir)?;
+        }
+        let mut config: Array<MapData, InMap<SteerConfig>> =
+            map(&mut ebpf, maps::CONFIG)?.try_into().map_err(|e: MapError| explain(&e))?;
+        config.set(0, InMap(SteerConfig { slots: workers }), 0).map_err(|e| explain(&e))?;
+        let loads = match map(&mut ebpf, maps::LOADS)? {
+            Map::Array(data) => Loads::map(data.fd().as_fd()).map_err(|e| format!("mmap of gauges: {e}"))?,
+            _ => return Err(format!("map {} of the object is not an array", maps::LOADS)),
+        };
+        Ok(Self {
+            binds: map(&mut ebpf, maps::BINDS)?.try_into().map_err(|e: MapError| explain(&e))?,
+            sockets: map(&mut ebpf, maps::SOCKETS)?.try_into().map_err(|e: MapError| explain(&e))?,
+            verdicts: map(&mut ebpf, maps::VERDICTS)?.try_into().map_err(|e: MapError| explain(&e))?,
+            loads,
+            ebpf,
+            link: None,
+        })
+    }
+
+    /// Puts a worker's listening socket into its slot and `sk_reuseport` onto the socket's group.
+    pub(crate) fn set_socket(&mut self, slot: u32, socket: &TcpListener) -> Result<(), String> {
+        let reuse: &mut SkReuseport = program(&mut self.ebpf, programs::SK_REUSEPORT)?;
+        reuse.attach(socket).map_err(|e| explain(&e))?;
+        self.loads.store(slot, 0);
+        self.sockets.set(slot, socket, 0).map_err(|e| explain(&e))
+    }
+
+    /// Attaches `sk_lookup` to the calling thread's network namespace: from here on binds are steered.
+    pub(crate) fn attach(&mut self, pins: Option<&Path>) -> Result<(), String> {
+        let netns = File::open("/proc/thread-self/ns/net").map_err(|e| format!("network namespace: {e}"))?;
+        let lookup: &mut SkLookup = program(&mut self.ebpf, programs::SK_LOOKUP)?;
+        let id = lookup.attach(netns).map_err(|e| explain(&e))?;
+        let link = FdLink::from(lookup.take_link(id).map_err(|e| explain(&e))?);
+        self.link = Some(match pins {
+            Some(dir) => Link::Pinned(link.pin(dir.join(programs::SK_LOOKUP_LINK)).map_err(|e| explain(&e))?),
+            None => Link::Loose(link),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, key: SteerKey) -> Result<(), String> {
+        let value = InMap(SteerValue { state: STATE_SERVE });
+        self.binds.insert(InMap(key), value, 0).map_err(|e| explain(&e))
+    }
+
+    /// Removes a bind; one that is not there is as good as removed.
+    pub(crate) fn remove(&mut self, key: SteerKey) -> Result<(), String> {
+        match self.binds.remove(&InMap(key)) {
+            Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+            done => done.map_err(|e| explain(&e)),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Result<Counters, String> {
+        let mut counters = Counters::default();
+        for verdict in Verdict::ALL {
+            let per_cpu = self.verdicts.get(&verdict.index(), 0).map_err(|e| explain(&e))?;
+            counters.set(verdict, per_cpu.iter().sum());
+        }
+        Ok(counters)
+    }
+
+    pub(crate) fn loads(&self) -> Arc<Loads> {
+        Arc::clone(&self.loads)
+    }
+}
+
+/// Pins every map and program under its own name.
+fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<(), String> {
+    let failed = |name: &str, e: &(dyn Error + 'static)| {
+        format!("pinning {}: {}", dir.join(name).display(), explain(e))
+    };
+    for name in maps::ALL {
+        let map = ebpf.map(name).ok_or_else(|| format!("the object has no map {name}"))?;
+        map.pin(dir.join(name)).map_err(|e| failed(name, &e))?;
+    }
+    for name in [programs::SK_LOOKUP, programs::SK_REUSEPORT] {
+        let program = ebpf.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
+        program.pin(dir.join(name)).map_err(|e| failed(name, &e))?;
+    }
+    Ok(())
+}
+
+fn map(ebpf: &mut Ebpf, name: &str) -> Result<Map, String> {
+    ebpf.take_map(name).ok_or_else(|| format!("the object has no map {name}"))
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
+    program.try_into().map_err(|e| explain(&e))
+}
+
+/// One line for people: what the kernel refused, and what would change its mind.
+fn explain(error: &(dyn Error + 'static)) -> String {
+    let chain = || std::iter::successors(Some(error), |e: &&(dyn Error + 'static)| (*e).source());
+    let errno = chain().find_map(|e| e.downcast_ref::<io::Error>()?.raw_os_error());
+    let verifier = chain().find_map(|e| match e.downcast_ref::<ProgramError>() {
+        Some(ProgramError::LoadError { verifier_log, .. }) => last_line(&verifier_log.to_string()),
+        _ => match e.downcast_ref::<EbpfError>() {
+            Some(EbpfError::ProgramError(ProgramError::LoadError { verifier_log, .. })) => {
+                last_line(&verifier_log.to_string())
+            }
+            _ => None,
+        },
+    });
+    if errno == Some(libc::EPERM) {
+        return "no right to use BPF: needs root, or CAP_BPF and CAP_NET_ADMIN, and a seccomp profile that \
+                allows bpf(2)"
+            .to_owned();
+    }
+    if errno == Some(libc::ENOSYS) {
+        return "this kernel has no bpf(2)".to_owned();
+    }
+    if let Some(line) = verifier {
+        return format!("the kernel refused a program (Linux 5.14 or later is needed): {line}");
+    }
+    let mut text: Vec<String> = chain().map(ToString::to_string).collect();
+    text.dedup_by(|later, earlier| earlier.contains(later.as_str()));
+    text.join(": ")
+}
+
+/// The verifier's complaint: its last line that is no statistic.
+fn last_line(log: &str) -> Option<String> {
+    let statistic = |line: &&str| {
+        ["processed ", "verification time ", "stack depth "].iter().any(|start| line.starts_with(start))
+    };
+    let line = log.lines().map(str::trim).rfind(|l| !l.is_empty() && !statistic(l))?;
+    Some(line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifiers_complaint_is_its_last_line_but_statistics() {
+        let log = "0: (b7) r0 = 1\nR1 invalid mem access 'scalar'\nprocessed 12 insns (limit 1000000)\n\n";
+        assert_eq!(last_line(log).as_deref(), Some("R1 invalid mem access 'scalar'"));
+        assert_eq!(last_line("processed 0 insns"), None);
+    }
+
+    #[test]
+    fn a_refused_right_names_the_rights_to_give() {
+        let refused = MapError::CreateError {
+            name: "BINDS".into(),
+            io_error: io::Error::from_raw_os_error(libc::EPERM),
+        };
+        assert!(explain(&EbpfError::from(refused)).contains("CAP_BPF and CAP_NET_ADMIN"));
+    }
+}

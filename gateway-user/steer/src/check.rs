@@ -1,0 +1,190 @@
+//! Which binds must not be taken, and why.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+
+use gateway_ir::BindAddress;
+
+use crate::local::{self, Listening};
+use crate::{RESERVED_PORTS, SteerBind, SteerPlan, sockets};
+
+/// A bind that is not served, and what the user can do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The bind.
+    pub bind: SteerBind,
+    /// Why, for programs.
+    pub reason: RefusalReason,
+    /// Why and what to do, for people.
+    pub message: String,
+}
+
+/// Why a bind is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalReason {
+    /// On the operator's list of ports that are never taken.
+    Reserved,
+    /// Another program, or another part of this one, listens there.
+    InUse,
+    /// The address is not one of this network namespace.
+    AddressNotLocal,
+    /// Served on a higher port for want of a right, and another bind has that port.
+    OffsetClash,
+    /// Port of the workers' own sockets.
+    InternalPort,
+    /// The system does not say who listens.
+    Unknown,
+    /// bind(2) or listen(2) failed.
+    BindFailed,
+}
+
+/// What a check needs to know about the way connections arrive.
+pub(crate) struct Ground<'a> {
+    pub(crate) reserved: &'a BTreeSet<u16>,
+    /// Our own listening sockets.
+    pub(crate) own: &'a HashSet<u64>,
+    /// Port of the worker sockets, with kernel programs.
+    pub(crate) internal_port: Option<u16>,
+    /// Port that is really bound for a wanted one.
+    pub(crate) bound_port: &'a dyn Fn(u16) -> Result<u16, String>,
+}
+
+impl RefusalReason {
+    /// The reason in the style of condition reasons.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "PortReserved",
+            Self::InUse => "PortInUse",
+            Self::AddressNotLocal => "AddressNotLocal",
+            Self::OffsetClash => "PortOffsetClash",
+            Self::InternalPort => "InternalPort",
+            Self::Unknown => "Unknown",
+            Self::BindFailed => "BindFailed",
+        }
+    }
+}
+
+/// Every bind of the plan that must be left out; ordered like the plan.
+pub(crate) fn check(plan: &SteerPlan, ground: &Ground<'_>) -> Vec<Refusal> {
+    let listening = local::listening();
+    let judge = |bind: &SteerBind| {
+        let (reason, message) = judge(*bind, plan, ground, &listening)?;
+        Some(Refusal { bind: *bind, reason, message })
+    };
+    plan.binds.iter().filter_map(judge).collect()
+}
+
+fn judge(
+    bind: SteerBind,
+    plan: &SteerPlan,
+    ground: &Ground<'_>,
+    listening: &io::Result<Vec<Listening>>,
+) -> Option<(RefusalReason, String)> {
+    if ground.reserved.contains(&bind.port) {
+        return Some((RefusalReason::Reserved, reserved(bind.port)));
+    }
+    if ground.internal_port == Some(bind.port) {
+        let message = format!("port {} is Sluice's own for now; a restart chooses another one", bind.port);
+        return Some((RefusalReason::InternalPort, message));
+    }
+    let port = match (ground.bound_port)(bind.port) {
+        Ok(port) => port,
+        Err(message) => return Some((RefusalReason::BindFailed, message)),
+    };
+    if port != bind.port
+        && let Some(other) = plan.binds.iter().find(|other| other.port == port && overlap(bind, **other))
+    {
+        let message = format!(
+            "port {} needs CAP_NET_BIND_SERVICE and is served on port {port} without it, but {other} has \
+             that port; give the right, or choose another --unprivileged-offset",
+            bind.port
+        );
+        return Some((RefusalReason::OffsetClash, message));
+    }
+    if let BindAddress::Ip(ip) = bind.address
+        && !ip.is_unspecified()
+        && let Err(e) = sockets::is_local(ip)
+    {
+        let message =
+            format!("{ip} is not an address of this node ({e}); assign it, or take it off the Gateway");
+        return Some((RefusalReason::AddressNotLocal, message));
+    }
+    match listening {
+        Err(e) => Some((RefusalReason::Unknown, format!("cannot tell who listens on port {port}: {e}"))),
+        Ok(listening) => listening
+            .iter()
+            .find(|l| l.port == port && !ground.own.contains(&l.inode) && l.overlaps(bind.address))
+            .map(|foreign| (RefusalReason::InUse, in_use(foreign))),
+    }
+}
+
+fn reserved(port: u16) -> String {
+    let usual = RESERVED_PORTS.iter().find(|(p, _)| *p == port).map(|(_, what)| format!(" for {what}"));
+    format!(
+        "port {port} is reserved on this node{}; choose another port, or take it off --reserved-ports",
+        usual.unwrap_or_default()
+    )
+}
+
+fn in_use(foreign: &Listening) -> String {
+    let holder = match local::holder(foreign.inode) {
+        Some(holder) if holder.pid == std::process::id() => {
+            "this process itself (an admin, health or metrics address)".to_owned()
+        }
+        Some(holder) => format!("{} (pid {})", holder.program, holder.pid),
+        None => "a process that this one may not look at".to_owned(),
+    };
+    let at = std::net::SocketAddr::new(foreign.address, foreign.port);
+    format!("{holder} listens on {at}; stop it, or choose another port")
+}
+
+fn overlap(a: SteerBind, b: SteerBind) -> bool {
+    a.address == BindAddress::Any || b.address == BindAddress::Any || a.address == b.address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ground<'a>(own: &'a HashSet<u64>, reserved: &'a BTreeSet<u16>) -> Ground<'a> {
+        Ground { reserved, own, internal_port: Some(40_000), bound_port: &|port| Ok(port) }
+    }
+
+    #[test]
+    fn reserved_and_internal_ports_are_refused() {
+        let (own, list) = (HashSet::new(), BTreeSet::from([22, 8022]));
+        let plan: SteerPlan = [22, 8022, 40_000].into_iter().map(SteerBind::any).collect();
+        let refused = check(&plan, &ground(&own, &list));
+        let reasons: Vec<_> = refused.iter().map(|r| (r.bind.port, r.reason)).collect();
+        assert_eq!(
+            reasons,
+            [
+                (22, RefusalReason::Reserved),
+                (8022, RefusalReason::Reserved),
+                (40_000, RefusalReason::InternalPort)
+            ]
+        );
+        assert!(refused[0].message.contains("SSH") && refused[0].message.contains("--reserved-ports"));
+    }
+
+    #[test]
+    fn a_port_moved_up_must_not_meet_another_bind() {
+        let (own, list) = (HashSet::new(), BTreeSet::new());
+        let moved: &dyn Fn(u16) -> Result<u16, String> =
+            &|port| Ok(if port < 1024 { port + 8000 } else { port });
+        let ground = Ground { reserved: &list, own: &own, internal_port: None, bound_port: moved };
+        let plan: SteerPlan = [SteerBind::any(80), SteerBind::any(8080)].into_iter().collect();
+        let refused = check(&plan, &ground);
+        let clash: Vec<_> = refused.iter().filter(|r| r.reason == RefusalReason::OffsetClash).collect();
+        assert_eq!(clash.len(), 1);
+        assert_eq!(clash[0].bind.port, 80);
+    }
+
+    #[test]
+    fn an_address_of_nobody_is_refused() {
+        let (own, list) = (HashSet::new(), BTreeSet::new());
+        let bind = SteerBind::exact("192.0.2.1:80".parse().unwrap()); // RFC 5737: documentation only
+        let refused = check(&[bind].into_iter().collect(), &ground(&own, &list));
+        assert_eq!(refused.iter().map(|r| r.reason).collect::<Vec<_>>(), [RefusalReason::AddressNotLocal]);
+    }
+}

@@ -1,0 +1,41 @@
+//! The kernel programs as an ELF object: the committed one, or the one a test run names.
+
+use std::borrow::Cow;
+use std::env;
+use std::fs;
+
+/// Names a file to load instead of the embedded object; how CI tests the object it has just built.
+const OVERRIDE: &str = "SLUICE_EBPF_OBJECT";
+
+/// Built by `cargo xtask build-ebpf`; aligned, because it is parsed in place.
+static EMBEDDED: &[u8] = aya::include_bytes_aligned!("../ebpf/gateway-ebpf.o");
+
+/// The object's bytes, or why the file named in the environment cannot be read.
+pub(crate) fn object() -> Result<Cow<'static, [u8]>, String> {
+    match env::var_os(OVERRIDE) {
+        Some(file) => {
+            fs::read(&file).map(Cow::Owned).map_err(|e| format!("{OVERRIDE}={}: {e}", file.display()))
+        }
+        None => Ok(Cow::Borrowed(EMBEDDED)),
+    }
+}
+
+#[cfg(test)]
+#[path = "../ebpf/sources.rs"]
+mod sources;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_object_was_built_from_these_sources() {
+        let workspace = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let workspace = workspace.canonicalize().unwrap();
+        let embedded = fs::read(workspace.join(sources::OBJECT)).unwrap();
+        assert!(embedded == EMBEDDED, "this test was compiled with another object");
+        let said = fs::read_to_string(workspace.join(sources::HASHES)).unwrap();
+        let is = sources::hashes(&workspace, &embedded).unwrap();
+        assert_eq!(said, is, "stale: run `cargo xtask build-ebpf` and commit {}", sources::OBJECT);
+    }
+}

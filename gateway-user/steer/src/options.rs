@@ -1,0 +1,83 @@
+//! Settings of steering, and their defaults.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::SteerError;
+
+/// Which road connections take to the workers (`--steering`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SteeringMode {
+    /// Kernel programs where they can be loaded, else `SO_REUSEPORT`, saying why.
+    #[default]
+    Auto,
+    /// Kernel programs or nothing.
+    Ebpf,
+    /// A listening socket per worker and bind; no kernel programs.
+    ReusePort,
+}
+
+/// Where bpffs is usually mounted.
+pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
+
+/// Ports that are refused unless the operator takes them off the list, and what is usually behind them.
+pub const RESERVED_PORTS: [(u16, &str); 8] = [
+    (22, "SSH"),
+    (2379, "etcd clients"),
+    (2380, "etcd peers"),
+    (6443, "the Kubernetes API server"),
+    (10250, "the kubelet"),
+    (10256, "kube-proxy's health check"),
+    (10257, "the controller manager"),
+    (10259, "the scheduler"),
+];
+
+/// What [`Steering::open`](crate::Steering::open) is told.
+#[derive(Clone, Debug)]
+pub struct SteerOptions {
+    /// Workers, 1 to 256: one slot and one listening socket each.
+    pub workers: usize,
+    /// Name of this process among others on the node, letters, digits, `-` and `_`: its pins lie in a directory of that
+    /// name.
+    pub instance: String,
+    /// Where bpffs is mounted. Without one, programs are loaded all the same, but not pinned.
+    pub bpffs: PathBuf,
+    /// Connections that may wait for accept(2) per socket; the kernel caps it at `net.core.somaxconn`.
+    pub backlog: u32,
+    /// Ports that are never taken.
+    pub reserved_ports: BTreeSet<u16>,
+    /// Added to privileged ports where the process may not bind them; `None` refuses such binds instead. Kernel
+    /// programs need no privileged bind and ignore it.
+    pub unprivileged_offset: Option<u16>,
+}
+
+impl SteerOptions {
+    /// The defaults for so many workers of the process called `instance`.
+    pub fn new(workers: usize, instance: impl Into<String>) -> Self {
+        Self {
+            workers,
+            instance: instance.into(),
+            bpffs: PathBuf::from(DEFAULT_BPFFS),
+            backlog: 4096,
+            reserved_ports: RESERVED_PORTS.iter().map(|(port, _)| *port).collect(),
+            unprivileged_offset: Some(8000),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), SteerError> {
+        let bad = |option, reason: String| Err(SteerError::Option { option, reason });
+        let most = gateway_common::MAX_SLOTS as usize;
+        if self.workers == 0 || self.workers > most {
+            return bad("workers", format!("{} is not between 1 and {most}", self.workers));
+        }
+        // bpffs allows no dots in names; a slash would leave the directory.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.instance.is_empty() || self.instance.len() > 64 || !self.instance.chars().all(allowed) {
+            return bad(
+                "instance",
+                format!("{:?} is not 1 to 64 letters, digits, '-' and '_'", self.instance),
+            );
+        }
+        Ok(())
+    }
+}

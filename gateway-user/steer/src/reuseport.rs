@@ -1,0 +1,112 @@
+//! Steering without kernel programs: a listening socket per worker and bind, spread by the kernel's hash.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use crate::check::{Refusal, RefusalReason};
+use crate::{SteerBind, SteerOptions, SteerPlan, sockets};
+
+/// Binds and the sockets handed out for them.
+pub(crate) struct Sockets {
+    workers: usize,
+    backlog: u32,
+    /// Ports below this may not be bound by this process.
+    lowest_port: u16,
+    offset: Option<u16>,
+    prepared: BTreeMap<SteerBind, Bound>,
+    live: BTreeMap<SteerBind, Bound>,
+}
+
+struct Bound {
+    local: SocketAddr,
+    inodes: Vec<u64>,
+}
+
+impl Sockets {
+    pub(crate) fn new(options: &SteerOptions) -> Self {
+        Self {
+            workers: options.workers,
+            backlog: options.backlog,
+            lowest_port: sockets::lowest_port(),
+            offset: options.unprivileged_offset,
+            prepared: BTreeMap::new(),
+            live: BTreeMap::new(),
+        }
+    }
+
+    /// The offset, if this process needs it.
+    pub(crate) fn offset(&self) -> Option<u16> {
+        self.offset.filter(|_| self.lowest_port > 0)
+    }
+
+    /// Lowest port that this process may bind.
+    pub(crate) fn lowest_port(&self) -> u16 {
+        self.lowest_port
+    }
+
+    /// The port that is bound when `port` is asked for.
+    pub(crate) fn bound_port(&self, port: u16) -> Result<u16, String> {
+        if port >= self.lowest_port {
+            return Ok(port);
+        }
+        let higher =
+            self.offset.and_then(|offset| port.checked_add(offset)).filter(|p| *p >= self.lowest_port);
+        higher.ok_or_else(|| {
+            format!("port {port} needs CAP_NET_BIND_SERVICE; give the right, or set --unprivileged-offset")
+        })
+    }
+
+    pub(crate) fn own(&self) -> HashSet<u64> {
+        let bound = self.live.values().chain(self.prepared.values());
+        bound.flat_map(|bound| bound.inodes.iter().copied()).collect()
+    }
+
+    /// Sockets for the plan's new binds, per worker. What an aborted preparation had made is forgotten.
+    pub(crate) fn prepare(&mut self, plan: &SteerPlan) -> (Vec<Vec<TcpListener>>, Vec<Refusal>) {
+        self.prepared.clear();
+        let mut listeners: Vec<Vec<TcpListener>> = (0..self.workers).map(|_| Vec::new()).collect();
+        let mut refused = Vec::new();
+        for bind in plan.binds.iter().filter(|bind| !self.live.contains_key(bind)) {
+            match self.bind(*bind) {
+                Ok((bound, sockets)) => {
+                    self.prepared.insert(*bind, bound);
+                    listeners.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(socket));
+                }
+                Err(message) => {
+                    refused.push(Refusal { bind: *bind, reason: RefusalReason::BindFailed, message });
+                }
+            }
+        }
+        (listeners, refused)
+    }
+
+    fn bind(&self, bind: SteerBind) -> Result<(Bound, Vec<TcpListener>), String> {
+        let port = self.bound_port(bind.port)?;
+        let failed = |e: io::Error| format!("listening on port {port} for {bind}: {e}");
+        let listen = || sockets::listen(bind.address, port, self.backlog);
+        let sockets = (0..self.workers).map(|_| listen()).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        let first = sockets.first().ok_or_else(|| "no worker".to_owned())?;
+        let local = first.local_addr().map_err(failed)?;
+        let inodes = sockets.iter().map(sockets::inode).collect::<io::Result<_>>().map_err(failed)?;
+        Ok((Bound { local, inodes }, sockets))
+    }
+
+    /// Local addresses of sockets whose binds are no longer in the plan.
+    pub(crate) fn retiring(&self, plan: &SteerPlan) -> Vec<SocketAddr> {
+        let gone = self.live.iter().filter(|(bind, _)| !plan.binds.contains(bind));
+        gone.map(|(_, bound)| bound.local).collect()
+    }
+
+    /// Takes prepared binds of the plan as live, and forgets those that are not in it.
+    pub(crate) fn apply(&mut self, plan: &SteerPlan) -> (Vec<SteerBind>, Vec<SteerBind>) {
+        let removed: Vec<SteerBind> =
+            self.live.keys().filter(|bind| !plan.binds.contains(bind)).copied().collect();
+        removed.iter().for_each(|bind| drop(self.live.remove(bind)));
+        let prepared = std::mem::take(&mut self.prepared);
+        let new: Vec<_> = prepared.into_iter().filter(|(bind, _)| plan.binds.contains(bind)).collect();
+        let added = new.iter().map(|(bind, _)| *bind).collect();
+        self.live.extend(new);
+        (added, removed)
+    }
+}

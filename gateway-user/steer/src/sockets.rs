@@ -1,0 +1,72 @@
+//! Listening sockets, with the options that must be set before bind(2).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+
+use gateway_ir::BindAddress;
+use nix::sys::stat::fstat;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// A listening socket in the `SO_REUSEPORT` group of its address and port; port 0 lets the kernel choose one that
+/// nobody has. [`BindAddress::Any`] is one dual-stack socket, or an IPv4 one where the kernel has no IPv6.
+pub(crate) fn listen(address: BindAddress, port: u16, backlog: u32) -> io::Result<TcpListener> {
+    let address = match address {
+        BindAddress::Any => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        BindAddress::Ip(ip) => ip,
+    };
+    match open(address, port, backlog) {
+        Err(e)
+            if address.is_unspecified()
+                && address.is_ipv6()
+                && e.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
+        {
+            open(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, backlog)
+        }
+        done => done,
+    }
+}
+
+fn open(ip: IpAddr, port: u16, backlog: u32) -> io::Result<TcpListener> {
+    let socket = tcp(ip)?;
+    if ip.is_ipv6() {
+        socket.set_only_v6(!ip.is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?; // connections of a former process in TIME_WAIT must not keep the port
+    socket.set_reuse_port(true)?;
+    socket.bind(&SocketAddr::new(ip, port).into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+fn tcp(ip: IpAddr) -> io::Result<Socket> {
+    Socket::new(Domain::for_address(SocketAddr::new(ip, 0)), Type::STREAM, Some(Protocol::TCP))
+}
+
+/// Whether `ip` can be bound in this network namespace: an address of an interface, a local route, or any address
+/// with `ip_nonlocal_bind`.
+pub(crate) fn is_local(ip: IpAddr) -> io::Result<()> {
+    tcp(ip)?.bind(&SocketAddr::new(ip, 0).into())
+}
+
+/// The lowest port that this process may bind: 0 with CAP_NET_BIND_SERVICE in the owner of the network namespace, else
+/// `net.ipv4.ip_unprivileged_port_start`. The right is tried rather than read, since user namespaces bend its rules.
+pub(crate) fn lowest_port() -> u16 {
+    let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        .ok()
+        .and_then(|text| text.trim().parse::<u16>().ok())
+        .unwrap_or(1024);
+    let Some(privileged) = start.checked_sub(1).filter(|port| *port > 0) else {
+        return 0;
+    };
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    match tcp(any).and_then(|s| s.bind(&SocketAddr::new(any, privileged).into())) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => start,
+        _ => 0,
+    }
+}
+
+/// The socket's inode, by which `/proc` names it.
+pub(crate) fn inode(socket: &impl AsFd) -> io::Result<u64> {
+    Ok(fstat(socket)?.st_ino)
+}

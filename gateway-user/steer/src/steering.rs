@@ -1,0 +1,276 @@
+//! The one way in: open, check, prepare, apply, close.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::check::{self, Ground};
+use crate::ebpf::{Kernel, OpenError};
+use crate::gauge::Loads;
+use crate::reuseport::Sockets;
+use crate::{Counters, Gauge, Refusal, SteerBind, SteerError, SteerOptions, SteerPlan, SteeringMode};
+
+/// Steering of this process in one network namespace, that of the thread that opened it. Dropping it takes the
+/// programs off and removes the pins.
+pub struct Steering {
+    road: Road,
+    options: SteerOptions,
+    path: SteeringPath,
+    loads: Arc<Loads>,
+}
+
+/// The road that connections take.
+enum Road {
+    Kernel(Box<Kernel>),
+    Sockets(Sockets),
+}
+
+/// Which road is live, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SteeringPath {
+    /// Kernel programs; nothing is bound to the binds' own ports.
+    Ebpf {
+        /// Port of the workers' sockets; connections straight to it belong to no bind.
+        internal_port: u16,
+        /// Whether programs and maps are pinned.
+        pins: PinState,
+    },
+    /// A listening socket per worker and bind.
+    ReusePort {
+        /// Why there are no kernel programs.
+        reason: String,
+        /// Added to ports below [`lowest_port`](Self::ReusePort::lowest_port), if this process may not bind those.
+        unprivileged_offset: Option<u16>,
+        /// Lowest port that this process may bind; 0 when it may bind all.
+        lowest_port: u16,
+    },
+}
+
+/// Whether maps, programs and the link have names on bpffs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PinState {
+    /// In this directory.
+    Pinned(PathBuf),
+    /// Nowhere, for this reason; steering works all the same.
+    NotPinned(String),
+}
+
+/// Sockets for new binds.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// One list per worker; empty lists with kernel programs. They listen already: connections wait in their queues
+    /// until the worker accepts, and are reset if the sockets are dropped.
+    pub listeners: Vec<Vec<TcpListener>>,
+    /// Binds for which there are no sockets.
+    pub refused: Vec<Refusal>,
+}
+
+/// What [`Steering::apply`] changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Binds steered from now on.
+    pub added: Vec<SteerBind>,
+    /// Binds no longer steered.
+    pub removed: Vec<SteerBind>,
+}
+
+impl Steering {
+    /// Opens steering for the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// A setting is out of range; another process is this instance; the workers' sockets cannot be made; or kernel
+    /// programs are demanded and cannot be had.
+    pub fn open(mode: SteeringMode, options: SteerOptions) -> Result<Self, SteerError> {
+        options.validate()?;
+        let reason = match mode {
+            SteeringMode::ReusePort => "asked for".to_owned(),
+            SteeringMode::Auto | SteeringMode::Ebpf => match Kernel::open(&options) {
+                Ok(kernel) => return Ok(Self::with_kernel(kernel, options)),
+                Err(OpenError::Fatal(e)) => return Err(e),
+                Err(OpenError::Unavailable(reason)) if mode == SteeringMode::Ebpf => {
+                    return Err(SteerError::Unavailable { reason });
+                }
+                Err(OpenError::Unavailable(reason)) => reason,
+            },
+        };
+        let sockets = Sockets::new(&options);
+        let path = SteeringPath::ReusePort {
+            reason,
+            unprivileged_offset: sockets.offset(),
+            lowest_port: sockets.lowest_port(),
+        };
+        let loads = Loads::unread()
+            .map_err(|source| SteerError::Socket { what: "memory for gauges".into(), source })?;
+        Ok(Self { road: Road::Sockets(sockets), options, path, loads })
+    }
+
+    fn with_kernel(kernel: Kernel, options: SteerOptions) -> Self {
+        let path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
+        let loads = kernel.loads();
+        Self { road: Road::Kernel(Box::new(kernel)), options, path, loads }
+    }
+
+    /// Which road is live, and why.
+    pub fn path(&self) -> &SteeringPath {
+        &self.path
+    }
+
+    /// The workers' own sockets, one each in the order of their slots, the first time it is called with kernel programs;
+    /// nothing otherwise. A slot empties when its socket is closed.
+    pub fn worker_listeners(&mut self) -> Vec<TcpListener> {
+        match &mut self.road {
+            Road::Kernel(kernel) => kernel.take_sockets(),
+            Road::Sockets(_) => Vec::new(),
+        }
+    }
+
+    /// A new socket for the slot of a worker that died, with kernel programs; `None` without.
+    ///
+    /// # Errors
+    /// There is no such slot, or the system gives no socket.
+    pub fn refill(&mut self, slot: usize) -> Result<Option<TcpListener>, SteerError> {
+        let index = self.slot(slot)?;
+        match &mut self.road {
+            Road::Kernel(kernel) => kernel.refill(index).map(Some),
+            Road::Sockets(_) => Ok(None),
+        }
+    }
+
+    /// The load gauge of a worker. It works on either road, so that workers need not know which one is live.
+    ///
+    /// # Errors
+    /// There is no such slot.
+    pub fn gauge(&self, slot: usize) -> Result<Gauge, SteerError> {
+        Ok(Gauge::new(Arc::clone(&self.loads), self.slot(slot)?))
+    }
+
+    fn slot(&self, slot: usize) -> Result<u32, SteerError> {
+        u32::try_from(slot).ok().filter(|_| slot < self.options.workers).ok_or_else(|| SteerError::Option {
+            option: "slot",
+            reason: format!("{slot} of {} workers", self.options.workers),
+        })
+    }
+
+    /// The binds of a plan that must not be taken, each with its reason: reserved ports, ports where somebody else
+    /// listens, addresses that are not local. Leave them out of the plan before anything else is done with it.
+    pub fn check(&self, plan: &SteerPlan) -> Vec<Refusal> {
+        let (own, internal_port) = match &self.road {
+            // Its sockets are all on the internal port, which is refused for itself.
+            Road::Kernel(kernel) => (HashSet::new(), Some(kernel.port())),
+            Road::Sockets(sockets) => (sockets.own(), None),
+        };
+        let bound_port = |port| match &self.road {
+            Road::Kernel(_) => Ok(port),
+            Road::Sockets(sockets) => sockets.bound_port(port),
+        };
+        let reserved = &self.options.reserved_ports;
+        check::check(plan, &Ground { reserved, own: &own, internal_port, bound_port: &bound_port })
+    }
+
+    /// Makes the sockets that workers need for the plan's new binds. To be followed by [`apply`](Self::apply) with the
+    /// same plan, or, after an abort, by nothing but dropping the sockets.
+    pub fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
+        match &mut self.road {
+            Road::Kernel(_) => Prepared {
+                listeners: (0..self.options.workers).map(|_| Vec::new()).collect(),
+                refused: Vec::new(),
+            },
+            Road::Sockets(sockets) => {
+                let (listeners, refused) = sockets.prepare(plan);
+                Prepared { listeners, refused }
+            }
+        }
+    }
+
+    /// Local addresses of the sockets that workers should close, having accepted what they hold, because their binds are
+    /// not in the plan; nothing with kernel programs.
+    pub fn retiring(&self, plan: &SteerPlan) -> Vec<SocketAddr> {
+        match &self.road {
+            Road::Kernel(_) => Vec::new(),
+            Road::Sockets(sockets) => sockets.retiring(plan),
+        }
+    }
+
+    /// Makes the plan what is steered. With kernel programs, new connections to removed binds are refused at once, while
+    /// those already in a worker's queue stay there to be served; without, closing the sockets of
+    /// [`retiring`](Self::retiring) is what does it.
+    ///
+    /// # Errors
+    /// The kernel refuses a change; what was changed before it stays, and calling again goes on from there.
+    pub fn apply(&mut self, plan: &SteerPlan) -> Result<Applied, SteerError> {
+        let (added, removed) = match &mut self.road {
+            Road::Kernel(kernel) => kernel.apply(plan)?,
+            Road::Sockets(sockets) => sockets.apply(plan),
+        };
+        Ok(Applied { added, removed })
+    }
+
+    /// What the kernel programs decided so far.
+    ///
+    /// # Errors
+    /// The kernel does not let the counters be read.
+    pub fn counters(&self) -> Result<Counters, SteerError> {
+        match &self.road {
+            Road::Kernel(kernel) => kernel.counters(),
+            Road::Sockets(_) => Ok(Counters::default()),
+        }
+    }
+
+    /// Takes the programs off and removes the pins, as dropping does. Workers that still have connections keep them;
+    /// call it after they have accepted what was queued.
+    pub fn close(self) {}
+}
+
+impl SteeringPath {
+    /// The offset that local ports are to be mapped back by, if any.
+    pub fn unprivileged_offset(&self) -> Option<u16> {
+        match self {
+            Self::Ebpf { .. } => None,
+            Self::ReusePort { unprivileged_offset, .. } => *unprivileged_offset,
+        }
+    }
+
+    /// Port of the workers' own sockets, with kernel programs.
+    pub fn internal_port(&self) -> Option<u16> {
+        match self {
+            Self::Ebpf { internal_port, .. } => Some(*internal_port),
+            Self::ReusePort { .. } => None,
+        }
+    }
+
+    /// Short name for metrics: `ebpf` or `reuseport`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ebpf { .. } => "ebpf",
+            Self::ReusePort { .. } => "reuseport",
+        }
+    }
+}
+
+impl fmt::Display for SteeringPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ebpf { internal_port, pins: PinState::Pinned(dir) } => {
+                write!(f, "ebpf (workers on port {internal_port}, pinned in {})", dir.display())
+            }
+            Self::Ebpf { internal_port, pins: PinState::NotPinned(reason) } => {
+                write!(f, "ebpf (workers on port {internal_port}, not pinned: {reason})")
+            }
+            Self::ReusePort { reason, unprivileged_offset, lowest_port } => {
+                write!(f, "reuseport ({reason}")?;
+                match unprivileged_offset {
+                    Some(offset) => write!(f, "; ports below {lowest_port} are served {offset} higher)"),
+                    None => write!(f, ")"),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Steering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Steering").field("path", &self.path).finish_non_exhaustive()
+    }
+}
