@@ -92,7 +92,7 @@ impl<'a> PatternSetBuilder<'a> {
         self.seen
             .entry(expression)
             .or_insert_with(|| {
-                let regex = build(expression).map_err(|error| error.to_string().into_boxed_str())?;
+                let regex = build(expression).map_err(|error| fault(expression, &error))?;
                 let id = u32::try_from(set.regexes.len()).map_err(|_| "too many expressions")?;
                 set.regexes.push(regex);
                 set.expressions.push(expression.into());
@@ -113,6 +113,13 @@ fn build(expression: &str) -> Result<Regex, regex::Error> {
     };
     compile(&alone)?;
     compile(&anchored)
+}
+
+/// One line: the crate draws a syntax error over several, the last of which says what is wrong.
+fn fault(expression: &str, error: &regex::Error) -> Box<str> {
+    let text = error.to_string();
+    let why = text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+    format!("{expression:?} is not a usable regular expression (Rust regex syntax): {why}").into()
 }
 
 #[cfg(test)]

@@ -198,3 +198,9 @@ fn hit<'s>(listener: &'s Arc<ListenerInfo>, entry: &'s Entry, path: &[u8]) -> Ro
         matched_len: entry.extent.of(path),
     }
 }
+
+/// Workers on their own threads share one snapshot.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Snapshot>();
+};

@@ -34,16 +34,16 @@ impl Listeners {
 
 impl ListenerTable {
     fn compile(listener: &Listener, port: u16, routes: &HashMap<&RouteId, CompiledRoute<'_>>) -> Self {
-        let mut candidates: Vec<_> = listener
-            .routes
-            .iter()
-            .filter_map(|attached| Some((attached, routes.get(&attached.route)?)))
-            .flat_map(|(attached, route)| candidates(attached, route))
-            .collect();
+        let attached = || listener.routes.iter().filter_map(|one| Some((one, routes.get(&one.route)?)));
+        let mut candidates: Vec<_> =
+            attached().flat_map(|(attached, route)| candidates(attached, route)).collect();
         candidates.sort_by(|a, b| precedence(&a.rank, &b.rank));
 
         // Tables grow in order of precedence, so tiers come most specific first and entries stay sorted.
-        let mut tiers: HashMap<Option<&Hostname>, Vec<(HostRank, PathTable)>> = HashMap::new();
+        // A host whose rules match nothing has a table too: the host is served, which a miss must tell.
+        let hostnames = attached().flat_map(|(attached, _)| &attached.hostnames);
+        let mut tiers: HashMap<Option<&Hostname>, Vec<(HostRank, PathTable)>> =
+            hostnames.map(|hostname| (hostname.effective.as_ref(), Vec::new())).collect();
         for Candidate { rank, hostname, matching, entry } in candidates {
             let tiers = tiers.entry(hostname).or_default();
             if tiers.last().is_none_or(|(original, _)| *original != rank.original) {
