@@ -75,8 +75,8 @@ fn in_line(line: &[u8], whole: bool) -> Option<FieldFault> {
 
 /// Why a request head, blank lines before it skipped, is refused.
 pub(crate) fn in_request(bytes: &[u8]) -> RequestError {
-    // A handshake record of TLS 1.x: its type and the major version.
-    if bytes.starts_with(&[0x16, 0x03]) {
+    // The type of a TLS handshake record; no token begins with it.
+    if bytes.first() == Some(&0x16) {
         return RequestError::TlsOnPlaintext;
     }
     if bytes.starts_with(b"PRI * HTTP/2") {
@@ -105,11 +105,12 @@ fn in_request_line(line: &[u8], whole: bool) -> Option<RequestError> {
     if !target.iter().all(u8::is_ascii_graphic) {
         return Some(RequestError::BadTarget);
     }
+    let known = |version: &[u8]| version.starts_with(b"HTTP/1.0") || version.starts_with(b"HTTP/1.1");
     match words.next() {
         Some(b"HTTP/1.0" | b"HTTP/1.1") => None,
-        Some(version)
-            if !target.is_empty() && (is_version(version) || !whole && version.starts_with(b"HTTP/")) =>
-        {
+        _ if target.is_empty() => Some(RequestError::BadRequestLine),
+        Some(version) if is_version(version) => Some(RequestError::UnsupportedVersion),
+        Some(version) if !whole && version.starts_with(b"HTTP/") && !known(version) => {
             Some(RequestError::UnsupportedVersion)
         }
         _ => Some(RequestError::BadRequestLine),

@@ -1,6 +1,6 @@
 //! When a growing head is worth another parse.
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 
 /// What a parse of the bytes so far gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +14,13 @@ pub enum Parsed {
     },
 }
 
-/// Keeps the work on a head that trickles in proportional to its length: it is parsed at first sight, then only when an
-/// empty line has come or when it has doubled (so that garbage which never ends a line is still found out).
+/// Keeps the work on a head that trickles in proportional to its length: it is parsed at first sight, when its first
+/// line has ended, then only when an empty line has come or when it has doubled (so that garbage is still found out).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scan {
     seen: usize,
     tried: usize,
+    line_ended: bool,
 }
 
 impl Scan {
@@ -28,12 +29,19 @@ impl Scan {
             *self = Self::default();
         }
         let first = self.tried == 0;
-        let worth = first || buf.len() / 2 >= self.tried || self.new_empty_line(buf);
+        let worth =
+            first || buf.len() / 2 >= self.tried || self.first_line_ended(buf) || self.new_empty_line(buf);
         self.seen = buf.len();
         if worth {
             self.tried = buf.len();
         }
         worth
+    }
+
+    fn first_line_ended(&mut self, buf: &[u8]) -> bool {
+        let before = self.line_ended;
+        self.line_ended = before || memchr(b'\n', buf.get(self.seen..).unwrap_or_default()).is_some();
+        self.line_ended && !before
     }
 
     /// Whether a line end directly behind another one came with the new bytes. A bare LF counts: it is an error to report.
