@@ -1,3 +1,54 @@
-//! Developer commands.
+//! Developer commands; CI calls only these. `cargo xtask --help` lists them.
 #![forbid(unsafe_code)]
-fn main() {}
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
+
+mod api_schemas;
+mod build_ebpf;
+mod cargo;
+mod check;
+mod needs;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests Sluice.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds the gateway and starts it on examples/shared-gateway with the bundled backend.
+    Run(run::Args),
+    /// Runs every test and closes with a count.
+    Test(test::Args),
+    /// Checks formatting and lints; warnings are errors.
+    Check,
+    /// Builds the kernel programs from source.
+    BuildEbpf(build_ebpf::Args),
+    /// Regenerates the schemas that files are checked against.
+    ApiSchemas(api_schemas::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Check => check::run(),
+        Command::BuildEbpf(args) => build_ebpf::run(&args),
+        Command::ApiSchemas(args) => api_schemas::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

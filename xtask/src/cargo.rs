@@ -1,0 +1,44 @@
+//! Calling cargo, and where it puts things.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The top of the checkout.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// A cargo call in the workspace, by the cargo that runs this.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace()).args(args);
+    command
+}
+
+/// Runs `command` with its output on our terminal.
+pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_owned();
+    let status = command.status().with_context(|| format!("starting {}", program.display()))?;
+    if !status.success() {
+        let args: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
+        bail!("`{} {}` failed ({status})", program.display(), args.join(" "));
+    }
+    Ok(())
+}
+
+/// Builds the `sluice` binary, showing cargo's progress, and gives its path.
+pub(crate) fn build_sluice(profile: &str) -> Result<PathBuf> {
+    must_succeed(&mut cargo(&["build", "--package", "sluice", "--profile", profile]))?;
+    // This program lies in <target>/debug, so the target directory needs no guess about settings.
+    let own = env::current_exe()?;
+    let target = own.parent().and_then(Path::parent).context("this program lies in no target directory")?;
+    let dir = if profile == "dev" { "debug" } else { profile };
+    let path = target.join(dir).join("sluice");
+    if !path.is_file() {
+        bail!("cargo built no {}", path.display());
+    }
+    Ok(path)
+}

@@ -1,0 +1,56 @@
+//! Programs that a command calls, and getting those that are missing.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use nix::unistd::geteuid;
+
+use crate::cargo::must_succeed;
+
+/// A program and the Debian or Ubuntu package that has it.
+pub(crate) struct Need {
+    program: &'static str,
+    package: &'static str,
+}
+
+/// Network namespaces and links.
+pub(crate) const IP: Need = Need { program: "ip", package: "iproute2" };
+/// The client whose lines `run` prints and `run --check` runs.
+pub(crate) const CURL: Need = Need { program: "curl", package: "curl" };
+/// The load that edits are made under.
+pub(crate) const WRK: Need = Need { program: "wrk", package: "wrk" };
+
+/// Makes sure that every program is there: as root on Debian or Ubuntu by installing its package, else by an error
+/// with the command to type.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&str> = needs.iter().filter(|n| !on_path(n.program)).map(|n| n.package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages = missing.join(" ");
+    if !geteuid().is_root() || !on_path("apt-get") {
+        bail!("missing: {packages}; type this, then call again:\n    sudo apt-get install --yes {packages}");
+    }
+    println!("installing {packages}");
+    let install = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args([
+            "install",
+            "--yes",
+            "--no-install-recommends",
+        ]);
+        command.args(&missing);
+        command
+    };
+    if must_succeed(&mut install()).is_ok() {
+        return Ok(());
+    }
+    // A machine that never fetched the package lists knows no package at all.
+    must_succeed(Command::new("apt-get").arg("update"))?;
+    must_succeed(&mut install())
+}
+
+fn on_path(program: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}

@@ -1,0 +1,133 @@
+//! The order of crates: each may use only crates above it, and each heavy dependency has one owner.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use serde_json::Value;
+
+/// Lowest first; `ARCHITECTURE.md` says what each is for.
+const ORDER: &[&str] = &[
+    "gateway-common",
+    "gateway-ebpf",
+    "gateway-api-types",
+    "gateway-ir",
+    "gateway-translate",
+    "gateway-snapshot",
+    "gateway-http",
+    "gateway-io",
+    "gateway-proxy",
+    "gateway-steer",
+    "gateway-control",
+    "sluice",
+];
+
+/// Our crates that a crate above them in [`ORDER`] must still not use, and why.
+const FORBIDDEN: &[(&str, &str, &str)] = &[
+    ("gateway-snapshot", "gateway-translate", "tables are compiled from the representation alone"),
+    ("gateway-snapshot", "gateway-api-types", "tables know no API struct"),
+    ("gateway-ir", "gateway-api-types", "the representation knows neither parent"),
+    ("gateway-http", "gateway-io", "codecs never touch sockets"),
+    ("gateway-proxy", "gateway-api-types", "the byte road knows no config type"),
+    ("gateway-proxy", "gateway-translate", "the byte road knows no config type"),
+    ("gateway-io", "gateway-http", "the fence carries bytes, not messages"),
+];
+
+/// Dependencies that only the named crates may have.
+const OWNED: &[(&str, &[&str])] = &[
+    ("monoio", &["gateway-io"]),
+    ("io-uring", &["gateway-io"]),
+    ("tokio-uring", &["gateway-io"]),
+    ("aya", &["gateway-steer"]),
+    ("aya-obj", &["gateway-steer"]),
+    ("aya-ebpf", &["gateway-ebpf"]),
+    ("notify", &["gateway-control"]),
+    ("kube", &["gateway-control"]),
+    ("axum", &["sluice"]),
+    ("clap", &["sluice", "xtask"]),
+    ("anyhow", &["sluice", "xtask"]),
+    ("httparse", &["gateway-http"]),
+];
+
+/// Crates that may hold unsafe code.
+const FENCES: &[&str] = &["gateway-common", "gateway-ebpf", "gateway-io", "gateway-steer"];
+
+struct Package {
+    dependencies: Vec<(String, bool)>,
+    sources: PathBuf,
+}
+
+fn packages() -> BTreeMap<String, Package> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(top)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut packages = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        let dependencies = dependencies
+            .map(|d| (d["name"].as_str().unwrap().to_owned(), d["kind"].as_str() == Some("dev")))
+            .collect();
+        let manifest = Path::new(package["manifest_path"].as_str().unwrap()).to_owned();
+        let sources = manifest.parent().unwrap().join("src");
+        packages.insert(package["name"].as_str().unwrap().to_owned(), Package { dependencies, sources });
+    }
+    packages
+}
+
+#[test]
+fn every_crate_has_its_place() {
+    for name in packages().keys() {
+        let placed = ORDER.contains(&name.as_str()) || ["gateway-testkit", "xtask"].contains(&name.as_str());
+        assert!(placed, "{name} has no place in ORDER");
+    }
+}
+
+#[test]
+fn dependencies_point_upwards() {
+    let rank = |name: &str| ORDER.iter().position(|n| *n == name);
+    for (name, package) in packages() {
+        let Some(own) = rank(&name) else { continue };
+        for (dependency, dev) in &package.dependencies {
+            if let Some(other) = rank(dependency).filter(|_| !dev) {
+                assert!(other < own, "{name} uses {dependency}, which stands below it");
+            }
+            let testing = dependency == "gateway-testkit";
+            assert!(!testing || *dev, "{name} uses gateway-testkit outside its tests");
+            if let Some((_, _, why)) =
+                FORBIDDEN.iter().find(|(a, b, _)| *a == name && b == dependency && !dev)
+            {
+                panic!("{name} uses {dependency}: {why}");
+            }
+        }
+    }
+}
+
+#[test]
+fn heavy_dependencies_have_one_owner() {
+    for (name, package) in packages() {
+        for (dependency, dev) in &package.dependencies {
+            if let Some((_, owners)) = OWNED.iter().find(|(d, _)| d == dependency).filter(|_| !dev) {
+                assert!(
+                    owners.contains(&name.as_str()),
+                    "{name} uses {dependency}, which belongs to {owners:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_has_an_address() {
+    for (name, package) in packages() {
+        let root = ["lib.rs", "main.rs"].map(|f| package.sources.join(f)).into_iter().find(|f| f.exists());
+        let text = fs::read_to_string(root.unwrap_or_else(|| panic!("{name} has no root file"))).unwrap();
+        let forbids = text.contains("#![forbid(unsafe_code)]");
+        assert!(forbids || FENCES.contains(&name.as_str()), "{name} does not forbid unsafe code");
+    }
+}
