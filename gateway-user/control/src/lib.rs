@@ -1,2 +1,16 @@
-//! The config road's ends: sources, store, publish, status.
+//! The config road's ends: where resources come from, what holds them, and what makes them live.
+//!
+//! [`source::file`] reads and watches a directory; [`store`] keeps the last good version of every object;
+//! [`reconcile`] takes the resulting view through translate, compile, publish and steer; [`view`] is what others may
+//! know about it. [`engine`] runs all of that on a thread of its own.
 #![forbid(unsafe_code)]
+
+pub mod engine;
+pub mod journal;
+pub mod publish;
+pub mod reconcile;
+pub mod source;
+pub mod status;
+pub mod steer;
+pub mod store;
+pub mod view;

@@ -1,0 +1,196 @@
+//! The compiler thread: waits for changes, reads the directory, reconciles.
+//!
+//! It is apart from the control thread so that probes are answered while many routes compile.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, info, warn};
+
+use crate::publish::Workers;
+use crate::reconcile::Reconciler;
+use crate::source::file::{Fingerprint, Watcher, read};
+use crate::steer::Steer;
+use crate::store::{Store, StoreView};
+
+/// How often the directory is looked at though no event came, and refused binds are tried again.
+const LOOK: Duration = Duration::from_secs(10);
+/// Under a stream of events the directory is read after so many quiet times at the latest.
+const MOST_QUIET_TIMES: u32 = 20;
+
+/// What wakes the thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    /// Something changed below the directory.
+    Changed,
+    /// Read again, whatever seems to have changed.
+    Reload,
+    /// End.
+    Stop,
+}
+
+/// Where configuration comes from, and how patiently.
+#[derive(Clone, Debug)]
+pub struct DirectoryOptions {
+    /// The directory.
+    pub path: PathBuf,
+    /// Quiet time after an event.
+    pub debounce: Duration,
+}
+
+/// The running thread. Dropping it does not stop it; [`Engine::stop`] does.
+#[derive(Debug)]
+pub struct Engine<S> {
+    wake: Sender<Wake>,
+    thread: JoinHandle<S>,
+}
+
+impl<S: Steer + Send + 'static> Engine<S> {
+    /// Starts the thread; the directory is read at once.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start<W: Workers + Send + 'static>(
+        options: DirectoryOptions,
+        reconciler: Reconciler<W, S>,
+    ) -> io::Result<Self> {
+        let (wake, wakes) = channel();
+        let changed = wake.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let thread = std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
+            let watcher = watcher(changed);
+            let mut compiler = Compiler {
+                options,
+                wakes,
+                watcher,
+                reconciler,
+                store: Store::default(),
+                seen: None,
+                held: StoreView::default(),
+                runtime,
+            };
+            compiler.run();
+            compiler.reconciler.into_steer()
+        })?;
+        Ok(Self { wake, thread })
+    }
+
+    /// Has the directory read again, as SIGHUP asks for.
+    pub fn reload(&self) {
+        // Fails only if the thread has ended, and then nothing is left to reload.
+        let _ = self.wake.send(Wake::Reload);
+    }
+
+    /// Whether the thread has ended without being asked: it panicked.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Stops steering and ends the thread: no new connection arrives afterwards. Gives the steering back, or `None`
+    /// if the thread had panicked.
+    pub fn stop(self) -> Option<S> {
+        let _ = self.wake.send(Wake::Stop);
+        self.thread.join().ok()
+    }
+}
+
+fn watcher(wake: Sender<Wake>) -> Option<Watcher> {
+    let watcher = Watcher::new(move || {
+        let _ = wake.send(Wake::Changed);
+    });
+    watcher.inspect_err(|error| warn!("{error}")).ok()
+}
+
+struct Compiler<W, S> {
+    options: DirectoryOptions,
+    wakes: Receiver<Wake>,
+    watcher: Option<Watcher>,
+    reconciler: Reconciler<W, S>,
+    store: Store,
+    /// The directory as it was read last.
+    seen: Option<Fingerprint>,
+    /// The objects as they were held last.
+    held: StoreView,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl<W: Workers, S: Steer> Compiler<W, S> {
+    fn run(&mut self) {
+        self.turn(true);
+        loop {
+            match self.wakes.recv_timeout(LOOK) {
+                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Wake::Reload) => {
+                    info!("reading the configuration again, as asked");
+                    self.turn(true);
+                }
+                Ok(Wake::Changed) => match self.debounce() {
+                    Some(Wake::Stop) => break,
+                    other => self.turn(other.is_some()),
+                },
+                Err(RecvTimeoutError::Timeout) => self.look(),
+            }
+        }
+        self.reconciler.withdraw();
+    }
+
+    /// Waits until events pause; gives the first that is not about files.
+    fn debounce(&self) -> Option<Wake> {
+        let latest = Instant::now() + self.options.debounce * MOST_QUIET_TIMES;
+        loop {
+            let quiet = self.options.debounce.min(latest.saturating_duration_since(Instant::now()));
+            match self.wakes.recv_timeout(quiet) {
+                Ok(Wake::Changed) if Instant::now() < latest => {}
+                Ok(Wake::Changed) | Err(RecvTimeoutError::Timeout) => return None,
+                Ok(other) => return Some(other),
+                Err(RecvTimeoutError::Disconnected) => return Some(Wake::Stop),
+            }
+        }
+    }
+
+    /// Reads the directory and reconciles; `anyway` also if nothing changed.
+    fn turn(&mut self, anyway: bool) {
+        let tree = match read(&self.options.path) {
+            Ok(tree) => tree,
+            Err(error) => {
+                // Whatever it becomes next is worth a look, so that it counts as unseen.
+                self.seen = None;
+                self.follow(Fingerprint::take(&self.options.path).ok().as_ref());
+                return self.reconciler.unreadable(&error.to_string());
+            }
+        };
+        self.follow(Some(&tree.fingerprint));
+        if !anyway && self.seen.as_ref() == Some(&tree.fingerprint) {
+            return debug!("an event, but no change");
+        }
+        self.held = self.store.apply(&tree);
+        self.seen = Some(tree.fingerprint);
+        self.runtime.block_on(self.reconciler.reconcile(&self.held));
+    }
+
+    /// Without an event: reads if the directory differs from what was read, and else tries again what did not work.
+    fn look(&mut self) {
+        let now = Fingerprint::take(&self.options.path).ok();
+        if now.is_none() || now != self.seen {
+            self.turn(true);
+        } else {
+            self.runtime.block_on(self.reconciler.retry(&self.held));
+        }
+    }
+
+    fn follow(&mut self, fingerprint: Option<&Fingerprint>) {
+        if let (Some(watcher), Some(fingerprint)) = (&mut self.watcher, fingerprint) {
+            let refused = watcher.follow(fingerprint);
+            if refused > 0 {
+                warn!(
+                    "{refused} directories cannot be watched; changes in them are found within {}s \
+                     (raise fs.inotify.max_user_watches)",
+                    LOOK.as_secs()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Says each finding once, when it appears and when it is gone, however often the configuration is read.
+
+use std::collections::BTreeSet;
+
+use gateway_api_types::load;
+use gateway_translate::Severity;
+use tracing::{error, info, warn};
+
+/// One line for people and how much it matters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// How bad it is; orders errors first.
+    pub severity: Severity,
+    /// Place, object, field and fix.
+    pub text: String,
+}
+
+impl Line {
+    /// An error.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, text: text.into() }
+    }
+}
+
+impl From<&load::Diagnostic> for Line {
+    fn from(diagnostic: &load::Diagnostic) -> Self {
+        let severity = match diagnostic.severity {
+            load::Severity::Error => Severity::Error,
+            load::Severity::Warning => Severity::Warning,
+            load::Severity::Note => Severity::Note,
+        };
+        Self { severity, text: diagnostic.to_string() }
+    }
+}
+
+impl From<&gateway_translate::Finding> for Line {
+    fn from(finding: &gateway_translate::Finding) -> Self {
+        Self { severity: finding.severity, text: finding.to_string() }
+    }
+}
+
+/// What was said and still holds.
+#[derive(Debug, Default)]
+pub struct Journal {
+    standing: BTreeSet<Line>,
+}
+
+/// What changed since the last time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Lines that were not there before, errors first.
+    pub new: Vec<Line>,
+    /// Lines that hold no more.
+    pub gone: Vec<Line>,
+}
+
+impl Journal {
+    /// Replaces what holds.
+    pub fn turn(&mut self, lines: impl IntoIterator<Item = Line>) -> Changes {
+        let now: BTreeSet<Line> = lines.into_iter().collect();
+        let changes = Changes {
+            new: now.difference(&self.standing).cloned().collect(),
+            gone: self.standing.difference(&now).cloned().collect(),
+        };
+        self.standing = now;
+        changes
+    }
+}
+
+impl Changes {
+    /// Writes them to the log.
+    pub fn log(&self) {
+        for Line { severity, text } in &self.new {
+            match severity {
+                Severity::Error => error!("{text}"),
+                Severity::Warning => warn!("{text}"),
+                Severity::Note => info!("{text}"),
+            }
+        }
+        for Line { severity, text } in &self.gone {
+            if *severity != Severity::Note {
+                info!("settled: {text}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_new_once_and_gone_once() {
+        let mut journal = Journal::default();
+        let (a, b) = (Line::error("a"), Line { severity: Severity::Note, text: "b".into() });
+        let first = journal.turn([b.clone(), a.clone()]);
+        assert_eq!(first.new, [a.clone(), b.clone()], "errors first");
+        assert_eq!(journal.turn([a.clone(), b.clone()]), Changes::default());
+        let last = journal.turn([a.clone()]);
+        assert_eq!(last, Changes { new: vec![], gone: vec![b] });
+    }
+}

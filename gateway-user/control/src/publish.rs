@@ -1,0 +1,147 @@
+//! Makes a generation live on all workers or on none.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use gateway_ir::{Endpoints, Generation};
+use gateway_proxy::worker::{PrepareError, WorkerCommand};
+use gateway_snapshot::Snapshot;
+
+/// How long a worker may take to prepare or commit: far above anything measured, since a worker that is late once
+/// is stuck and holds every later generation up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The mailboxes of all workers.
+pub trait Workers {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Puts a command into a worker's mailbox; `false` if the worker has ended.
+    fn send(&self, worker: usize, command: WorkerCommand) -> bool;
+}
+
+/// Why the old generation stays.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// A worker cannot serve it.
+    #[error("worker {worker} cannot take generation {generation}: {source}; the one before stays live")]
+    Refused {
+        /// Which worker.
+        worker: usize,
+        /// What was to be published.
+        generation: Generation,
+        /// What it said.
+        source: PrepareError,
+    },
+    /// A worker did not answer.
+    #[error("worker {worker} does not answer within {}s; the generation before stays live", PATIENCE.as_secs())]
+    Silent {
+        /// Which worker.
+        worker: usize,
+    },
+    /// A worker has ended.
+    #[error("worker {worker} has ended; the generation before stays live")]
+    Ended {
+        /// Which worker.
+        worker: usize,
+    },
+}
+
+/// Lets every worker prepare `snapshot`; `listeners` has one list per worker.
+///
+/// # Errors
+/// The first worker's refusal. All workers have been told to forget the generation then.
+pub async fn prepare(
+    workers: &impl Workers,
+    generation: Generation,
+    snapshot: &Arc<Snapshot>,
+    listeners: Vec<Vec<TcpListener>>,
+) -> Result<(), PublishError> {
+    let mut listeners = listeners.into_iter();
+    let mut replies = Vec::with_capacity(workers.count());
+    for worker in 0..workers.count() {
+        let (reply, answer) = oneshot::channel();
+        let command = WorkerCommand::Prepare {
+            generation,
+            snapshot: Arc::clone(snapshot),
+            listeners: listeners.next().unwrap_or_default(),
+            reply,
+        };
+        // A command that finds nobody drops its reply, which the wait below sees.
+        workers.send(worker, command);
+        replies.push(answer);
+    }
+    let mut failure = None;
+    for (worker, answer) in replies.into_iter().enumerate() {
+        let outcome = match hear(worker, answer).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(source)) => PublishError::Refused { worker, generation, source },
+            Err(error) => error,
+        };
+        failure.get_or_insert(outcome);
+    }
+    match failure {
+        None => Ok(()),
+        Some(error) => {
+            abort(workers, generation);
+            Err(error)
+        }
+    }
+}
+
+/// Lets every worker forget a prepared generation.
+pub fn abort(workers: &impl Workers, generation: Generation) {
+    for worker in 0..workers.count() {
+        workers.send(worker, WorkerCommand::Abort { generation });
+    }
+}
+
+/// Makes a generation live that all workers have prepared. `retire` has one list per worker: listening sockets to
+/// close once what they had queued is accepted.
+///
+/// Returns the workers that did not follow. There is no way back here: a worker that prepared and then does not
+/// commit has ended or hangs, and its replacement starts with what is live.
+pub async fn commit(workers: &impl Workers, generation: Generation, retire: &[SocketAddr]) -> Vec<PublishError> {
+    let mut replies = Vec::with_capacity(workers.count());
+    for worker in 0..workers.count() {
+        let (reply, answer) = oneshot::channel();
+        workers.send(worker, WorkerCommand::Commit { generation, retire: retire.to_vec(), reply });
+        replies.push(answer);
+    }
+    let mut missing = Vec::new();
+    for (worker, answer) in replies.into_iter().enumerate() {
+        match hear(worker, answer).await {
+            Ok(true) => {}
+            Ok(false) => missing.push(PublishError::Ended { worker }),
+            Err(error) => missing.push(error),
+        }
+    }
+    missing
+}
+
+/// Gives every worker the addresses behind the clusters, and waits until they are in use.
+pub async fn endpoints(workers: &impl Workers, table: &Arc<Endpoints>) -> Vec<PublishError> {
+    let mut replies = Vec::with_capacity(workers.count());
+    for worker in 0..workers.count() {
+        let (reply, answer) = oneshot::channel();
+        workers.send(worker, WorkerCommand::Endpoints { table: Arc::clone(table), reply });
+        replies.push(answer);
+    }
+    let mut missing = Vec::new();
+    for (worker, answer) in replies.into_iter().enumerate() {
+        if let Err(error) = hear(worker, answer).await {
+            missing.push(error);
+        }
+    }
+    missing
+}
+
+async fn hear<T>(worker: usize, answer: oneshot::Receiver<T>) -> Result<T, PublishError> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(_)) => Err(PublishError::Ended { worker }),
+        Err(_) => Err(PublishError::Silent { worker }),
+    }
+}

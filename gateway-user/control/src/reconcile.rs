@@ -1,0 +1,270 @@
+//! The config road from resources to what is live: translate, compile, publish, steer, report.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gateway_ir::{Endpoints, Generation, Ir};
+use gateway_snapshot::compile;
+use gateway_steer::{Refusal, RefusalReason, SteerPlan};
+use gateway_translate::{NodeReport, RefusedBind, RefusedReason, TranslateOptions, Translation, translate};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tracing::{debug, error, info};
+
+use crate::journal::{Journal, Line};
+use crate::publish::{self, Workers};
+use crate::status;
+use crate::steer::Steer;
+use crate::store::StoreView;
+use crate::view::{Live, View};
+
+/// After a bind is no longer steered: time for workers to accept what its queues held, before the tables that serve
+/// those connections are replaced. Accepting takes microseconds unless a worker is held up.
+const QUEUES_EMPTY: Duration = Duration::from_millis(100);
+
+/// Why a configuration is not live.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The old generation stays.
+    #[error(transparent)]
+    Publish(#[from] publish::PublishError),
+    /// Workers serve the new generation, but steering does not match it.
+    #[error(transparent)]
+    Steer(#[from] gateway_steer::SteerError),
+}
+
+/// Brings workers and steering to what the resources say.
+#[derive(Debug)]
+pub struct Reconciler<W, S> {
+    workers: W,
+    steer: S,
+    options: TranslateOptions,
+    view: watch::Sender<Arc<View>>,
+    journal: Journal,
+    generation: Generation,
+    /// Steering failed after a commit: the plan must be applied again though nothing else changed.
+    unsettled: bool,
+}
+
+impl<W: Workers, S: Steer> Reconciler<W, S> {
+    /// Nothing is live yet.
+    pub fn new(workers: W, steer: S, options: TranslateOptions, view: watch::Sender<Arc<View>>) -> Self {
+        Self {
+            workers,
+            steer,
+            options,
+            view,
+            journal: Journal::default(),
+            generation: Generation(0),
+            unsettled: false,
+        }
+    }
+
+    /// The steering, to close it when all is over.
+    pub fn into_steer(self) -> S {
+        self.steer
+    }
+
+    /// Makes `resources` live, as far as they can be. Whatever happens is in the [`View`] afterwards and in the log.
+    pub async fn reconcile(&mut self, resources: &StoreView) {
+        let begun = Instant::now();
+        let translation = translate(&resources.resources, &self.options);
+        let Translation { ir, endpoints, status, findings } = translation;
+        let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
+
+        let mut view = View::clone(&self.view.borrow());
+        let result = self.bring_live(&mut view, &ir, &endpoints).await;
+        view.tally.failed += u64::from(result.is_err());
+        view.trouble = result.as_ref().err().map(ToString::to_string);
+
+        let report = report(view.live.as_ref());
+        let mut status = match &view.live {
+            // What is live is not what was asked for, so nothing may be called programmed.
+            Some(live) if live.ir == ir => status.with_report(&report),
+            _ => status,
+        };
+        status::stamp(&view.status, &mut status, Timestamp::now());
+        view.status = Arc::new(status);
+        view.diagnostics = resources.diagnostics.as_slice().into();
+        view.findings = findings.into();
+        view.tally.errors = resources.diagnostics.iter().filter(|line| line.is_error()).count() as u64;
+        view.tally.reconciled += 1;
+        view.tally.reconciled_us += u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.say(&view);
+        self.view.send_replace(Arc::new(view));
+    }
+
+    /// Says that the source cannot be read; what is live stays.
+    pub fn unreadable(&mut self, error: &str) {
+        let mut view = View::clone(&self.view.borrow());
+        view.tally.unreadable += 1;
+        view.trouble = Some(error.to_owned());
+        self.say(&view);
+        self.view.send_replace(Arc::new(view));
+    }
+
+    /// Tries again what failed or was refused and may work by now: a port that another program held, a worker that
+    /// was being replaced. Cheap if there is nothing of that kind.
+    pub async fn retry(&mut self, resources: &StoreView) {
+        let view = Arc::clone(&self.view.borrow());
+        let changed = match &view.live {
+            Some(live) if view.trouble.is_none() => self.steer.check(&SteerPlan::of(&live.ir)) != *live.refused,
+            _ => true,
+        };
+        if changed {
+            self.reconcile(resources).await;
+        }
+    }
+
+    /// Stops steering: new connections are refused from here on.
+    pub fn withdraw(&mut self) {
+        if let Err(error) = self.steer.apply(&SteerPlan::default()) {
+            error!("{error}");
+        }
+    }
+
+    async fn bring_live(
+        &mut self,
+        view: &mut View,
+        ir: &Arc<Ir>,
+        endpoints: &Arc<Endpoints>,
+    ) -> Result<(), ReconcileError> {
+        let wanted = SteerPlan::of(ir);
+        let mut refused = self.steer.check(&wanted);
+        let plan = without(&wanted, &refused);
+        let same = view.live.as_ref().is_some_and(|live| live.ir == *ir && *live.plan == plan);
+        if same && !self.unsettled {
+            return self.follow_endpoints(view, endpoints, &refused).await;
+        }
+        self.generation = Generation(self.generation.0 + 1);
+        let generation = self.generation;
+        let begun = Instant::now();
+        let snapshot = Arc::new(compile(ir, generation));
+        let compiled = begun.elapsed();
+
+        // Until the commit both generations are in use, so the addresses of either's clusters must be known.
+        let both = union(view.live.as_ref(), endpoints);
+        self.tell(publish::endpoints(&self.workers, &both).await);
+        let prepared = self.steer.prepare(&plan);
+        refused.extend(prepared.refused);
+        let plan = without(&plan, &refused);
+        publish::prepare(&self.workers, generation, &snapshot, prepared.listeners).await?;
+        let retiring = self.withdraw_removed(view, &plan).await?;
+        self.tell(publish::commit(&self.workers, generation, &retiring).await);
+        self.tell(publish::endpoints(&self.workers, endpoints).await);
+        let steered = self.steer.apply(&plan);
+        self.unsettled = steered.is_err();
+        debug!(%generation, compile_us = compiled.as_micros(), "published");
+
+        let first = view.live.is_none();
+        view.tally.published += 1;
+        let live = Live {
+            generation,
+            since: Timestamp::now(),
+            ir: Arc::clone(ir),
+            snapshot,
+            endpoints: Arc::clone(endpoints),
+            plan: Arc::new(plan),
+            refused: refused.into(),
+        };
+        announce(&live);
+        // Not ready before steering is: with none, no connection arrives.
+        if !first || steered.is_ok() {
+            view.live = Some(live);
+        }
+        Ok(steered?)
+    }
+
+    /// Endpoints live outside the snapshot: when only they change, nothing is compiled or prepared.
+    async fn follow_endpoints(
+        &mut self,
+        view: &mut View,
+        endpoints: &Arc<Endpoints>,
+        refused: &[Refusal],
+    ) -> Result<(), ReconcileError> {
+        let Some(live) = &mut view.live else { return Ok(()) };
+        live.refused = refused.into();
+        if live.endpoints != *endpoints {
+            self.tell(publish::endpoints(&self.workers, endpoints).await);
+            live.endpoints = Arc::clone(endpoints);
+            view.tally.endpoint_updates += 1;
+        }
+        Ok(())
+    }
+
+    /// Stops steering to binds that the plan no longer has, and waits until workers accepted what was queued for them:
+    /// those connections are served by the tables that know their listener. Returns the sockets to close.
+    async fn withdraw_removed(
+        &mut self,
+        view: &View,
+        plan: &SteerPlan,
+    ) -> Result<Vec<std::net::SocketAddr>, ReconcileError> {
+        let retiring = self.steer.retiring(plan);
+        let Some(live) = &view.live else { return Ok(retiring) };
+        let kept: SteerPlan = live.plan.binds.intersection(&plan.binds).copied().collect();
+        // Where workers have sockets to close, closing them is what withdraws a bind.
+        if kept.binds.len() < live.plan.binds.len() && retiring.is_empty() {
+            if let Err(error) = self.steer.apply(&kept) {
+                publish::abort(&self.workers, self.generation);
+                return Err(error.into());
+            }
+            tokio::time::sleep(QUEUES_EMPTY).await;
+        }
+        Ok(retiring)
+    }
+
+    fn tell(&self, missing: Vec<publish::PublishError>) {
+        for error in missing {
+            error!("{error}");
+        }
+    }
+
+    fn say(&mut self, view: &View) {
+        let refusals = view.live.iter().flat_map(|live| live.refused.iter());
+        let lines = (view.diagnostics.iter().map(Line::from))
+            .chain(view.findings.iter().map(Line::from))
+            .chain(refusals.map(|refusal| Line::error(format!("{}: not served: {}", refusal.bind, refusal.message))))
+            .chain(view.trouble.iter().map(Line::error));
+        self.journal.turn(lines).log();
+    }
+}
+
+fn announce(live: &Live) {
+    info!(
+        generation = live.generation.0,
+        binds = live.plan.binds.len(),
+        routes = live.ir.http_routes.len(),
+        clusters = live.endpoints.clusters.len(),
+        refused = live.refused.len(),
+        "configuration is live"
+    );
+}
+
+fn without(plan: &SteerPlan, refused: &[Refusal]) -> SteerPlan {
+    let out: BTreeSet<_> = refused.iter().map(|refusal| refusal.bind).collect();
+    plan.binds.difference(&out).copied().collect()
+}
+
+/// The new endpoints, and those of clusters that only the live generation has.
+fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints> {
+    let Some(live) = live else { return Arc::clone(new) };
+    let mut both = Endpoints::clone(&live.endpoints);
+    both.clusters.extend(new.clusters.iter().map(|(key, addresses)| (key.clone(), addresses.clone())));
+    Arc::new(both)
+}
+
+/// What this node made of the live configuration.
+fn report(live: Option<&Live>) -> NodeReport {
+    let Some(live) = live else { return NodeReport::default() };
+    let refused = live.refused.iter().map(|refusal| RefusedBind {
+        address: refusal.bind.address,
+        port: refusal.bind.port,
+        reason: match refusal.reason {
+            RefusalReason::AddressNotLocal => RefusedReason::AddressNotUsable,
+            _ => RefusedReason::PortUnavailable,
+        },
+        message: refusal.message.clone(),
+    });
+    NodeReport { generation: live.generation, refused: refused.collect() }
+}

@@ -1,0 +1,65 @@
+//! What is live, for those who report it: a value that is replaced whole after every change.
+
+use std::sync::Arc;
+
+use gateway_api_types::load::Diagnostic;
+use gateway_ir::{Endpoints, Generation, Ir};
+use gateway_snapshot::Snapshot;
+use gateway_steer::{Refusal, SteerPlan};
+use gateway_translate::{Finding, StatusSet};
+use jiff::Timestamp;
+
+/// One moment of the config road's end.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// What all workers serve; `None` until the first configuration is live and steered.
+    pub live: Option<Live>,
+    /// The status of every object, with what this node made of it.
+    pub status: Arc<StatusSet>,
+    /// What was wrong in the files when they were read last.
+    pub diagnostics: Arc<[Diagnostic]>,
+    /// What translation had to say.
+    pub findings: Arc<[Finding]>,
+    /// Why the newest configuration is not live, if it is not.
+    pub trouble: Option<String>,
+    /// Counts since the start.
+    pub tally: Tally,
+}
+
+/// A configuration that is live on all workers.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Its number.
+    pub generation: Generation,
+    /// When it went live.
+    pub since: Timestamp,
+    /// What it was compiled from.
+    pub ir: Arc<Ir>,
+    /// Its tables.
+    pub snapshot: Arc<Snapshot>,
+    /// The addresses in use.
+    pub endpoints: Arc<Endpoints>,
+    /// What is steered: the binds that were not refused.
+    pub plan: Arc<SteerPlan>,
+    /// The binds that were.
+    pub refused: Arc<[Refusal]>,
+}
+
+/// Counts since the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Configurations gone through, changed or not.
+    pub reconciled: u64,
+    /// Time spent on that in microseconds, reading excluded.
+    pub reconciled_us: u64,
+    /// Generations that went live.
+    pub published: u64,
+    /// Changes of endpoints alone.
+    pub endpoint_updates: u64,
+    /// Attempts after which the old generation stayed.
+    pub failed: u64,
+    /// Times that the source could not be read.
+    pub unreadable: u64,
+    /// Files and objects with an error at the last reading.
+    pub errors: u64,
+}
