@@ -6,10 +6,10 @@ mod link;
 mod pump;
 mod recv;
 mod send;
+mod socket;
 
 use std::{io, net::SocketAddr, os::fd::AsRawFd};
 
-use monoio::io::Splitable;
 use nix::sys::socket::SockaddrStorage;
 
 pub use connect::connect;
@@ -18,6 +18,7 @@ pub use send::{Flush, SendAll, SendHalf};
 
 use crate::{driver::Driver, runtime::worker};
 use link::Link;
+use socket::Socket;
 
 /// A TCP connection. Both halves may be moved apart; the socket is closed when both are dropped, promptly also
 /// when operations are in flight.
@@ -45,9 +46,9 @@ impl Stream {
     pub(crate) fn from_prepared(tcp: monoio::net::TcpStream) -> io::Result<Stream> {
         let worker = worker()?;
         let link = Link::new(tcp.as_raw_fd(), &worker.sweep);
-        let (read, write) = tcp.into_split();
-        let recv = RecvHalf::new(&link, read, worker.quiet_after);
-        let send = SendHalf::new(&link, write);
+        let socket = Socket::new(tcp);
+        let recv = RecvHalf::new(&link, socket.clone(), worker.quiet_after);
+        let send = SendHalf::new(&link, socket);
         Ok(Stream { recv, send })
     }
 

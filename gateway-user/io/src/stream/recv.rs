@@ -10,14 +10,12 @@ use std::{
     time::Duration,
 };
 
-use monoio::{
-    io::{CancelableAsyncReadRent, Canceller, OwnedReadHalf},
-    net::TcpStream,
-};
+use monoio::io::Canceller;
 
 use super::{
     link::Link,
     pump::{AnyPump, Nudge, Pump, wanted},
+    socket::Socket,
 };
 use crate::{
     chunk::Chunk,
@@ -39,8 +37,8 @@ pub struct Recv<'a> {
 }
 
 impl RecvHalf {
-    pub(crate) fn new(link: &Rc<Link>, read: OwnedReadHalf<TcpStream>, quiet_after: Duration) -> RecvHalf {
-        let pump = Pump::new(link, on_due, receive(Rc::clone(link), read, quiet_after));
+    pub(crate) fn new(link: &Rc<Link>, socket: Socket, quiet_after: Duration) -> RecvHalf {
+        let pump = Pump::new(link, on_due, receive(Rc::clone(link), socket, quiet_after));
         let weak = Rc::downgrade(&pump);
         let target: Weak<dyn OnDue> = weak;
         link.recv.way.deadline.register(Weak::clone(&target), Due::Deadline);
@@ -123,16 +121,14 @@ impl RecvHalf {
 }
 
 /// Receives whenever somebody wants it, until dropped.
-async fn receive(link: Rc<Link>, mut read: OwnedReadHalf<TcpStream>, quiet_after: Duration) {
+async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
     let state = &link.recv;
     let mut wait_first = false;
     loop {
         wanted(&state.way.wanted).await;
         if wait_first {
             link.begin_operation();
-            // SAFETY: a shared reference; while the pump is here, the send half only reads the socket's shared
-            // handle (monoio's `Split` contract).
-            let ready = unsafe { &*read.0.get() }.readable(false).await;
+            let ready = socket.readable().await;
             link.end_operation();
             if let Err(error) = ready {
                 finish(&link, Err(error));
@@ -144,7 +140,7 @@ async fn receive(link: Rc<Link>, mut read: OwnedReadHalf<TcpStream>, quiet_after
         state.canceller.set(Some(canceller));
         link.begin_operation();
         state.quiet.set(quiet_after);
-        let (result, buffer) = read.cancelable_read(RecvBuf::new(Chunk::take()), handle).await;
+        let (result, buffer) = socket.recv(RecvBuf::new(Chunk::take()), handle).await;
         state.quiet.clear();
         link.end_operation();
         let chunk = buffer.into_chunk();

@@ -10,15 +10,12 @@ use std::{
     time::Duration,
 };
 
-use monoio::{
-    io::{AsyncWriteRent, OwnedWriteHalf},
-    net::TcpStream,
-};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
     link::Link,
     pump::{AnyPump, Nudge, Pump, wanted},
+    socket::Socket,
 };
 use crate::{
     chunk::Chunk,
@@ -43,8 +40,8 @@ pub struct Flush<'a> {
 pub type SendAll<'a> = Flush<'a>;
 
 impl SendHalf {
-    pub(crate) fn new(link: &Rc<Link>, write: OwnedWriteHalf<TcpStream>) -> SendHalf {
-        let pump = Pump::new(link, on_due, transmit(Rc::clone(link), write));
+    pub(crate) fn new(link: &Rc<Link>, socket: Socket) -> SendHalf {
+        let pump = Pump::new(link, on_due, transmit(Rc::clone(link), socket));
         let weak = Rc::downgrade(&pump);
         let target: Weak<dyn OnDue> = weak;
         link.send.way.deadline.register(target, Due::Deadline);
@@ -134,7 +131,7 @@ impl SendHalf {
 }
 
 /// Sends what is queued whenever somebody wants it, until dropped.
-async fn transmit(link: Rc<Link>, mut write: OwnedWriteHalf<TcpStream>) {
+async fn transmit(link: Rc<Link>, socket: Socket) {
     let state = &link.send;
     let mut spare = None;
     loop {
@@ -145,8 +142,8 @@ async fn transmit(link: Rc<Link>, mut write: OwnedWriteHalf<TcpStream>) {
                 finish(&link, Ok(()));
                 continue;
             }
-            1 => send_one(&link, &mut write).await,
-            _ => send_many(&link, &mut write, &mut spare).await,
+            1 => send_one(&link, &socket).await,
+            _ => send_many(&link, &socket, &mut spare).await,
         };
         match result {
             Ok(()) => {}
@@ -166,10 +163,10 @@ fn finish(link: &Link, result: io::Result<()>) {
 }
 
 /// One send of the queue's first chunk; what the kernel did not take goes back to the front.
-async fn send_one(link: &Link, write: &mut OwnedWriteHalf<TcpStream>) -> io::Result<()> {
+async fn send_one(link: &Link, socket: &Socket) -> io::Result<()> {
     let Some(chunk) = link.send.queue.borrow_mut().pop_front() else { return Ok(()) };
     link.begin_operation();
-    let (result, buffer) = write.write(SendBuf::new(chunk)).await;
+    let (result, buffer) = socket.send(SendBuf::new(chunk)).await;
     link.end_operation();
     let mut chunk = buffer.into_chunk();
     let sent = taken(result)?;
@@ -181,11 +178,7 @@ async fn send_one(link: &Link, write: &mut OwnedWriteHalf<TcpStream>) -> io::Res
 }
 
 /// One vectored send of the queue's first chunks.
-async fn send_many(
-    link: &Link,
-    write: &mut OwnedWriteHalf<TcpStream>,
-    spare: &mut Option<Box<Gather>>,
-) -> io::Result<()> {
+async fn send_many(link: &Link, socket: &Socket, spare: &mut Option<Box<Gather>>) -> io::Result<()> {
     let mut gather = spare.take().unwrap_or_else(Gather::new);
     {
         let mut queue = link.send.queue.borrow_mut();
@@ -193,7 +186,7 @@ async fn send_many(
         gather.chunks.extend(queue.drain(..count));
     }
     link.begin_operation();
-    let (result, buffer) = write.writev(GatherBuf::new(gather)).await;
+    let (result, buffer) = socket.send_vectored(GatherBuf::new(gather)).await;
     link.end_operation();
     let mut gather = buffer.into_gather();
     let mut sent = taken(result)?;
