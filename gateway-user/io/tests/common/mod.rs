@@ -13,6 +13,8 @@ use std::{
 
 use gateway_io::{Driver, RuntimeOptions, Stream, run};
 
+pub mod child;
+
 /// Generous: how long anything may take before the test calls it hung.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
