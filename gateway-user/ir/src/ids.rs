@@ -37,6 +37,9 @@ impl ObjectName {
     /// The order of the texts `namespace/name` (gateway-api `HTTPRouteRule.matches`). `-` sorts before `/`, so
     /// `team-b/x` comes before `team/x` here and after it in `Ord`.
     pub fn alphabetical(&self, other: &Self) -> Ordering {
+        if self.namespace == other.namespace {
+            return self.name.cmp(&other.name);
+        }
         let left = self.namespace.bytes().chain([b'/']).chain(self.name.bytes());
         let right = other.namespace.bytes().chain([b'/']).chain(other.name.bytes());
         left.cmp(right)
