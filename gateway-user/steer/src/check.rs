@@ -47,6 +47,9 @@ pub(crate) struct Ground<'a> {
     pub(crate) internal_port: Option<u16>,
     /// Port that is really bound for a wanted one.
     pub(crate) bound_port: &'a dyn Fn(u16) -> Result<u16, String>,
+    /// Whether a bind is ours already. With kernel programs anybody may still bind such a port, and must not take a
+    /// running listener off the air by it: first come, first served.
+    pub(crate) live: &'a dyn Fn(SteerBind) -> bool,
 }
 
 impl RefusalReason {
@@ -109,6 +112,9 @@ fn judge(
             format!("{ip} is not an address of this node ({e}); assign it, or take it off the Gateway");
         return Some((RefusalReason::AddressNotLocal, message));
     }
+    if (ground.live)(bind) || (ground.live)(SteerBind::any(bind.port)) {
+        return None;
+    }
     match listening {
         Err(e) => Some((RefusalReason::Unknown, format!("cannot tell who listens on port {port}: {e}"))),
         Ok(listening) => listening
@@ -147,7 +153,7 @@ mod tests {
     use super::*;
 
     fn ground<'a>(own: &'a HashSet<u64>, reserved: &'a BTreeSet<u16>) -> Ground<'a> {
-        Ground { reserved, own, internal_port: Some(40_000), bound_port: &|port| Ok(port) }
+        Ground { reserved, own, internal_port: Some(40_000), bound_port: &|port| Ok(port), live: &|_| false }
     }
 
     #[test]
@@ -172,7 +178,8 @@ mod tests {
         let (own, list) = (HashSet::new(), BTreeSet::new());
         let moved: &dyn Fn(u16) -> Result<u16, String> =
             &|port| Ok(if port < 1024 { port + 8000 } else { port });
-        let ground = Ground { reserved: &list, own: &own, internal_port: None, bound_port: moved };
+        let ground =
+            Ground { reserved: &list, own: &own, internal_port: None, bound_port: moved, live: &|_| false };
         let plan: SteerPlan = [SteerBind::any(80), SteerBind::any(8080)].into_iter().collect();
         let refused = check(&plan, &ground);
         let clash: Vec<_> = refused.iter().filter(|r| r.reason == RefusalReason::OffsetClash).collect();

@@ -80,6 +80,11 @@ impl Kernel {
         Ok((added, removed))
     }
 
+    /// Whether the plan that was applied last has this bind.
+    pub(crate) fn is_live(&self, bind: SteerBind) -> bool {
+        self.live.contains(&bind)
+    }
+
     pub(crate) fn counters(&self) -> Result<Counters, SteerError> {
         self.programs
             .counters()

@@ -98,15 +98,18 @@ impl Sockets {
         gone.map(|(_, bound)| bound.local).collect()
     }
 
-    /// Takes prepared binds of the plan as live, and forgets those that are not in it.
+    /// Takes prepared binds of the plan as live; others stay prepared, so that removals can be applied first.
     pub(crate) fn apply(&mut self, plan: &SteerPlan) -> (Vec<SteerBind>, Vec<SteerBind>) {
-        let removed: Vec<SteerBind> =
-            self.live.keys().filter(|bind| !plan.binds.contains(bind)).copied().collect();
-        removed.iter().for_each(|bind| drop(self.live.remove(bind)));
-        let prepared = std::mem::take(&mut self.prepared);
-        let new: Vec<_> = prepared.into_iter().filter(|(bind, _)| plan.binds.contains(bind)).collect();
+        let gone = self.live.extract_if(.., |bind, _| !plan.binds.contains(bind));
+        let removed = gone.map(|(bind, _)| bind).collect();
+        let new: Vec<_> = self.prepared.extract_if(.., |bind, _| plan.binds.contains(bind)).collect();
         let added = new.iter().map(|(bind, _)| *bind).collect();
         self.live.extend(new);
         (added, removed)
+    }
+
+    /// Whether the plan that was applied last has this bind.
+    pub(crate) fn is_live(&self, bind: SteerBind) -> bool {
+        self.live.contains_key(&bind)
     }
 }

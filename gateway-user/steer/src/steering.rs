@@ -154,7 +154,8 @@ impl Steering {
     }
 
     /// The binds of a plan that must not be taken, each with its reason: reserved ports, ports where somebody else
-    /// listens, addresses that are not local. Leave them out of the plan before anything else is done with it.
+    /// listens (unless the bind is steered already), addresses that are not local. Leave them out of the plan before
+    /// anything else is done with it.
     pub fn check(&self, plan: &SteerPlan) -> Vec<Refusal> {
         let (own, internal_port) = match &self.road {
             // Its sockets are all on the internal port, which is refused for itself.
@@ -166,11 +167,18 @@ impl Steering {
             Road::Sockets(sockets) => sockets.bound_port(port),
         };
         let reserved = &self.options.reserved_ports;
-        check::check(plan, &Ground { reserved, own: &own, internal_port, bound_port: &bound_port })
+        let live = |bind| match &self.road {
+            Road::Kernel(kernel) => kernel.is_live(bind),
+            Road::Sockets(sockets) => sockets.is_live(bind),
+        };
+        check::check(
+            plan,
+            &Ground { reserved, own: &own, internal_port, bound_port: &bound_port, live: &live },
+        )
     }
 
-    /// Makes the sockets that workers need for the plan's new binds. To be followed by [`apply`](Self::apply) with the
-    /// same plan, or, after an abort, by nothing but dropping the sockets.
+    /// Makes the sockets that workers need for the plan's new binds. To be followed by [`apply`](Self::apply), or, after
+    /// an abort, by nothing but dropping the sockets.
     pub fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
         match &mut self.road {
             Road::Kernel(_) => Prepared {

@@ -5,7 +5,7 @@ mod common;
 
 use std::net::TcpListener;
 
-use common::{open, options, plan};
+use common::{Workers, ask, one_each, open, options, plan};
 use gateway_steer::{RefusalReason, SteerOptions, Steering, SteeringMode};
 use gateway_testkit::netns;
 
@@ -30,6 +30,23 @@ fn foreign_listeners_keep_their_ports_on_either_road() {
             assert!(refusals[0].message.contains("listens on 127.0.0.1:8081"), "{}", refusals[0].message);
             assert!(refusals[0].message.contains("this process itself"), "{}", refusals[0].message);
         }
+    });
+}
+
+#[test]
+fn a_later_listener_does_not_take_a_steered_port() {
+    netns::run("later", |inside| {
+        let mut steering = open(inside, 1);
+        let _workers = Workers::start(one_each(&mut steering));
+        let live = plan(&["*:8081", "127.0.0.1:8082"]);
+        assert_eq!(steering.check(&live), []);
+        steering.apply(&live).unwrap();
+        let _later = TcpListener::bind("127.0.0.1:8081").unwrap();
+        let _beside = TcpListener::bind("127.0.0.2:8082").unwrap();
+        assert_eq!(steering.check(&live), []);
+        assert_eq!(ask("127.0.0.1:8081").unwrap().0, 0);
+        let wider = steering.check(&plan(&["*:8081", "127.0.0.1:8082", "*:8082"]));
+        assert_eq!(wider.iter().map(|r| r.bind.to_string()).collect::<Vec<_>>(), ["*:8082"]);
     });
 }
 
