@@ -6,8 +6,10 @@
 mod macros;
 
 mod kind;
+pub mod load;
 mod object;
 mod resource_set;
+mod schema;
 mod types;
 
 pub use kind::Kind;

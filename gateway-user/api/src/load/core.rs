@@ -1,0 +1,104 @@
+//! What the API server asks of core kinds, and does to them, beyond their schemas: its own code checks them, so their
+//! OpenAPI documents do not say it. Only what routing relies on is checked here.
+
+use std::collections::HashSet;
+
+use k8s_openapi::ByteString;
+use serde_json::Value;
+
+use super::tree::{Entry, Node, Tree};
+use crate::Kind;
+use crate::schema::Violation;
+
+/// Checks, and for Secrets merges `stringData` into `data`.
+pub(super) fn check(kind: Kind, object: &mut Node, violations: &mut Vec<Violation>) {
+    match kind {
+        Kind::Service => service(object, violations),
+        Kind::EndpointSlice => endpoint_slice(object, violations),
+        Kind::Secret => merge_string_data(object),
+        _ => {}
+    }
+}
+
+fn service(object: &Node, violations: &mut Vec<Violation>) {
+    let ports = object.get("spec").and_then(|spec| spec.get("ports"));
+    let Some(Node { tree: Tree::List(ports), .. }) = ports else { return };
+    let mut names = HashSet::new();
+    for (n, port) in ports.iter().enumerate() {
+        check_port(port.get("port"), &format!("spec.ports[{n}].port"), violations);
+        check_port(port.get("targetPort"), &format!("spec.ports[{n}].targetPort"), violations);
+        let name = port.get("name").and_then(Node::as_str).filter(|name| !name.is_empty());
+        match name {
+            None if ports.len() > 1 => {
+                let message = "required field is missing: a Service with several ports names each".to_owned();
+                violations.push(violation(port, &format!("spec.ports[{n}].name"), message));
+            }
+            Some(name) if !names.insert(name) => {
+                let message =
+                    format!("another port before it is called {name:?}; each name may be there once");
+                violations.push(violation(port, &format!("spec.ports[{n}].name"), message));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn endpoint_slice(object: &Node, violations: &mut Vec<Violation>) {
+    let family = object.get("addressType");
+    let kind = family.and_then(Node::as_str);
+    if let (Some(node), Some(text)) = (family, kind.filter(|k| !["IPv4", "IPv6", "FQDN"].contains(k))) {
+        let message = format!("{text:?} is not one of \"IPv4\", \"IPv6\", \"FQDN\"");
+        violations.push(violation(node, "addressType", message));
+    }
+    if let Some(Node { tree: Tree::List(ports), .. }) = object.get("ports") {
+        for (n, port) in ports.iter().enumerate() {
+            check_port(port.get("port"), &format!("ports[{n}].port"), violations);
+        }
+    }
+    let Some(Node { tree: Tree::List(endpoints), .. }) = object.get("endpoints") else { return };
+    for (n, endpoint) in endpoints.iter().enumerate() {
+        let Some(Node { tree: Tree::List(addresses), .. }) = endpoint.get("addresses") else { continue };
+        for (a, address) in addresses.iter().enumerate() {
+            let Some(text) = address.as_str() else { continue };
+            let valid = match kind {
+                Some("IPv4") => text.parse::<std::net::Ipv4Addr>().is_ok(),
+                Some("IPv6") => text.parse::<std::net::Ipv6Addr>().is_ok(),
+                _ => true,
+            };
+            if !valid {
+                let message =
+                    format!("{text:?} is not an {} address, as addressType says", kind.unwrap_or_default());
+                violations.push(violation(address, &format!("endpoints[{n}].addresses[{a}]"), message));
+            }
+        }
+    }
+}
+
+fn check_port(port: Option<&Node>, field: &str, violations: &mut Vec<Violation>) {
+    if let Some(node @ Node { tree: Tree::Int(number), .. }) = port
+        && !(1..=65535).contains(number)
+    {
+        violations.push(violation(node, field, format!("{number} is not a port: 1 to 65535")));
+    }
+}
+
+/// `stringData` goes over `data`, as text in place of base64, and is gone afterwards (`v1.Secret`).
+fn merge_string_data(object: &mut Node) {
+    let Some(Node { tree: Tree::Map(texts), .. }) = object.take("stringData") else { return };
+    if object.get("data").is_none() {
+        object.put("data", Tree::Map(Vec::new()));
+    }
+    let Some(data) = object.get_mut("data") else { return };
+    for Entry { key, value, .. } in texts {
+        let Some(text) = value.as_str() else { continue };
+        let encoded = serde_json::to_value(ByteString(text.as_bytes().to_vec()));
+        if let Ok(Value::String(text)) = encoded {
+            data.take(&key);
+            data.put(&key, Tree::String { text, ambiguous: false });
+        }
+    }
+}
+
+fn violation(node: &Node, field: &str, message: String) -> Violation {
+    Violation { at: node.at, field: field.to_owned(), message, warning: false }
+}

@@ -1,0 +1,106 @@
+//! Which kind a document is.
+
+use super::Position;
+use super::tree::{Node, Tree};
+use crate::Kind;
+use crate::schema::{self, Schema, did_you_mean};
+
+/// What a document says it is.
+pub(super) enum Identity {
+    /// A kind that we read.
+    Known(Known),
+    /// `List`, or the list of one kind.
+    List,
+    /// A kind that we do not read.
+    Foreign { shown: String },
+    /// Nothing that can be said to be any kind.
+    Wrong { at: Position, shown: String, field: &'static str, message: String },
+}
+
+/// A kind that we read, and the schema of the version that the document names.
+pub(super) struct Known {
+    pub(super) kind: Kind,
+    pub(super) schema: &'static Schema,
+}
+
+/// Reads `apiVersion` and `kind`.
+pub(super) fn identify(node: &Node) -> Identity {
+    let wrong = |at, field, message| Identity::Wrong { at, shown: shown(node), field, message };
+    if !matches!(node.tree, Tree::Map(_)) {
+        return wrong(
+            node.at,
+            "",
+            format!("expected an object with apiVersion and kind, found {}", node.type_name()),
+        );
+    }
+    let text = |field: &'static str| match node.get(field) {
+        Some(value) => match value.as_str().filter(|text| !text.is_empty()) {
+            Some(text) => Ok((value.at, text)),
+            None => Err(wrong(value.at, field, format!("expected a string, found {}", value.type_name()))),
+        },
+        None => Err(wrong(node.at, field, "required field is missing".to_owned())),
+    };
+    let ((version_at, api_version), (kind_at, kind)) = match (text("apiVersion"), text("kind")) {
+        (Ok(version), Ok(kind)) => (version, kind),
+        (Err(identity), _) | (_, Err(identity)) => return identity,
+    };
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    if api_version == "v1" && kind == "List" {
+        return Identity::List;
+    }
+    let Some(found) = Kind::find(group, kind) else {
+        let element = kind.strip_suffix("List").and_then(|element| Kind::find(group, element));
+        return match element {
+            Some(_) if node.get("items").is_some() => Identity::List,
+            _ => foreign(node, (version_at, group), (kind_at, kind)),
+        };
+    };
+    match schema::of(found, version) {
+        Some(schema) => Identity::Known(Known { kind: found, schema }),
+        None => {
+            let served = found.served_versions().iter().map(|v| format!("{group}/{v}"));
+            let served: Vec<_> = served.map(|v| v.trim_start_matches('/').to_owned()).collect();
+            wrong(
+                version_at,
+                "apiVersion",
+                format!("{api_version:?} is not served; write {}", served.join(" or ")),
+            )
+        }
+    }
+}
+
+/// A kind that we do not read: somebody else's, or ours misspelt. Only a group that we read whole can be misspelt in.
+fn foreign(
+    node: &Node,
+    (version_at, group): (Position, &str),
+    (kind_at, kind): (Position, &str),
+) -> Identity {
+    let wrong = |at, field, message| Identity::Wrong { at, shown: shown(node), field, message };
+    if let Some(meant) = Kind::ALL.iter().find(|k| k.as_str() == kind) {
+        let near = schema::closest(group, [meant.group()]).is_some() || group.is_empty();
+        if near {
+            let message = format!("there is no {kind} in this group; write {}", meant.api_version());
+            return wrong(version_at, "apiVersion", message);
+        }
+    }
+    if group == crate::GATEWAY_GROUP || group == crate::EXPERIMENTAL_GROUP {
+        let known = Kind::ALL.iter().filter(|k| k.group() == group).map(|k| k.as_str());
+        return wrong(kind_at, "kind", format!("{group} has no kind {kind:?}{}", did_you_mean(kind, known)));
+    }
+    Identity::Foreign { shown: shown(node) }
+}
+
+/// `Kind namespace/name`, as far as the object says.
+pub(super) fn shown(node: &Node) -> String {
+    let metadata = |field| node.get("metadata").and_then(|m| m.get(field)).and_then(Node::as_str);
+    let kind = node.get("kind").and_then(Node::as_str).unwrap_or("");
+    let name = match (metadata("namespace").filter(|n| !n.is_empty()), metadata("name")) {
+        (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
+        (None, Some(name)) => name.to_owned(),
+        _ => String::new(),
+    };
+    match (kind.is_empty(), name.is_empty()) {
+        (false, false) => format!("{kind} {name}"),
+        _ => format!("{kind}{name}"),
+    }
+}

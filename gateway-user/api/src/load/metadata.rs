@@ -1,0 +1,92 @@
+//! What the API server asks of `metadata` beyond its schema.
+
+use super::tree::{Node, Tree};
+use crate::Kind;
+use crate::schema::Violation;
+use crate::schema::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name};
+
+/// Namespace of an object that names none, as for kubectl without a context of its own.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Gives a namespaced object a namespace if it names none, and takes an empty one from one that lives in none.
+pub(super) fn settle_namespace(kind: Kind, object: &mut Node) {
+    let Some(metadata) = object.get_mut("metadata") else { return };
+    let named = metadata.get("namespace").is_some_and(|n| n.as_str() != Some("") && n.tree != Tree::Null);
+    if named {
+        return;
+    }
+    metadata.take("namespace");
+    if kind.namespaced() {
+        metadata.put("namespace", Tree::String { text: DEFAULT_NAMESPACE.to_owned(), ambiguous: false });
+    }
+}
+
+/// Names, namespaces and labels.
+pub(super) fn check(kind: Kind, object: &Node, violations: &mut Vec<Violation>) {
+    let Some(metadata) = object.get("metadata") else {
+        violations.push(violation(object, "metadata", "required field is missing".to_owned()));
+        return;
+    };
+    check_name(kind, metadata, violations);
+    if let Some(namespace) = metadata.get("namespace").filter(|n| n.as_str().is_some()) {
+        let text = namespace.as_str().unwrap_or_default();
+        let message = match kind.namespaced() {
+            false => Some(format!("remove it: a {kind} lives in no namespace")),
+            true if !is_dns1123_label(text) => Some(format!("{text:?} {LABEL}")),
+            true => None,
+        };
+        violations.extend(message.map(|m| violation(namespace, "metadata.namespace", m)));
+    }
+    for entry in metadata.get("labels").map_or(&[][..], Node::entries) {
+        let field = format!("metadata.labels[{}]", entry.key);
+        if !is_qualified_name(&entry.key) {
+            violations.push(violation(
+                &entry.value,
+                &field,
+                "not a label: write name or prefix.example/name".to_owned(),
+            ));
+        }
+        if let Some(text) = entry.value.as_str().filter(|text| !is_label_value(text)) {
+            let rule =
+                "must be at most 63 of a-z, A-Z, 0-9, '-', '_', '.', with a letter or digit at both ends";
+            violations.push(violation(&entry.value, &field, format!("{text:?} {rule}")));
+        }
+    }
+    for entry in metadata.get("annotations").map_or(&[][..], Node::entries) {
+        if !is_qualified_name(&entry.key.to_lowercase()) {
+            let field = format!("metadata.annotations[{}]", entry.key);
+            violations.push(violation(
+                &entry.value,
+                &field,
+                "not a key: write name or prefix.example/name".to_owned(),
+            ));
+        }
+    }
+}
+
+const LABEL: &str =
+    "must be at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends (RFC 1123 label)";
+const SUBDOMAIN: &str =
+    "must be at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends (RFC 1123 subdomain)";
+
+fn check_name(kind: Kind, metadata: &Node, violations: &mut Vec<Violation>) {
+    let Some(name) = metadata.get("name").filter(|n| n.tree != Tree::Null && n.as_str() != Some("")) else {
+        let hint =
+            if metadata.get("generateName").is_some() { "; generateName needs an API server" } else { "" };
+        violations.push(violation(metadata, "metadata.name", format!("required field is missing{hint}")));
+        return;
+    };
+    let Some(text) = name.as_str() else { return };
+    // Both become part of DNS names, where a dot would end the label.
+    let (valid, rule) = match kind {
+        Kind::Namespace | Kind::Service => (is_dns1123_label(text), LABEL),
+        _ => (is_dns1123_subdomain(text), SUBDOMAIN),
+    };
+    if !valid {
+        violations.push(violation(name, "metadata.name", format!("{text:?} {rule}")));
+    }
+}
+
+fn violation(node: &Node, field: &str, message: String) -> Violation {
+    Violation { at: node.at, field: field.to_owned(), message, warning: false }
+}

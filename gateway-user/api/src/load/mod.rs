@@ -1,0 +1,196 @@
+//! YAML → typed objects, with the checks an API server makes and a place for everything that is wrong.
+//!
+//! Nothing here opens a file. An object with an error is left out; the others load.
+
+mod core;
+mod diagnostic;
+mod identify;
+mod metadata;
+mod scalar;
+pub(crate) mod tree;
+pub(crate) mod yaml;
+
+pub use diagnostic::{Diagnostic, Position, Severity};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::schema::{self, Violation};
+use crate::{Kind, Object, ObjectKey, Origin, ResourceSet};
+use identify::{Identity, Known};
+use tree::{Node, Tree};
+
+/// An object and where it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedObject {
+    /// The object, checked, with defaults.
+    pub object: Object,
+    /// Where it begins.
+    pub origin: Origin,
+    /// The same place with its column.
+    pub position: Position,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// Its objects without errors, in the order written.
+    pub objects: Vec<LoadedObject>,
+    /// What there is to tell, in the order written.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a file of any number of YAML documents: `file` is its name in diagnostics, `text` what it holds. Lists
+/// (`kind: List`) are unfolded, kinds that are not ours are skipped with a note.
+pub fn load(file: &str, text: &str) -> Loaded {
+    let mut loader = Loader { file: file.into(), loaded: Loaded::default() };
+    for document in yaml::documents(text) {
+        match document {
+            Ok(node) => loader.document(node, String::new()),
+            Err(fault) => loader.tell(Severity::Error, fault.at, "", "", fault.message),
+        }
+    }
+    loader.loaded
+}
+
+/// Puts files together. Of objects with the same kind, namespace and name the first is kept, the others are errors.
+pub fn assemble(files: impl IntoIterator<Item = Loaded>) -> (ResourceSet, Vec<Diagnostic>) {
+    let mut set = ResourceSet::default();
+    let mut places: BTreeMap<(Kind, ObjectKey), Origin> = BTreeMap::new();
+    let mut diagnostics = Vec::new();
+    for file in files {
+        diagnostics.extend(file.diagnostics);
+        for LoadedObject { object, origin, position } in file.objects {
+            let identity = (object.kind(), object.key());
+            if let Some(first) = places.get(&identity) {
+                diagnostics.push(Diagnostic {
+                    file: Arc::clone(&origin.file),
+                    position,
+                    severity: Severity::Error,
+                    object: object.to_string(),
+                    field: String::new(),
+                    message: format!("defined at {first} already; remove one of the two"),
+                });
+                continue;
+            }
+            places.insert(identity, origin.clone());
+            set.insert(object, Some(origin));
+        }
+    }
+    (set, diagnostics)
+}
+
+/// Checks one object that came as JSON, with the same result as a file that holds it. `Ok(None)`: its kind is not
+/// ours.
+///
+/// # Errors
+/// What is wrong with it, without places.
+pub fn check_value(value: &Value) -> Result<Option<Object>, Vec<Diagnostic>> {
+    let mut loader = Loader { file: "".into(), loaded: Loaded::default() };
+    loader.document(Node::from_value(value, Position::default()), String::new());
+    let errors: Vec<_> = loader.loaded.diagnostics.into_iter().filter(Diagnostic::is_error).collect();
+    if errors.is_empty() { Ok(loader.loaded.objects.pop().map(|o| o.object)) } else { Err(errors) }
+}
+
+struct Loader {
+    file: Arc<str>,
+    loaded: Loaded,
+}
+
+impl Loader {
+    /// One document, or one item of a list; `prefix` is the item's path in the document.
+    fn document(&mut self, mut node: Node, prefix: String) {
+        let at = node.at;
+        match identify::identify(&node) {
+            Identity::Known(known) => self.object(known, node, &prefix),
+            Identity::List => self.list(&mut node),
+            Identity::Foreign { shown } => {
+                self.tell(
+                    Severity::Note,
+                    at,
+                    &shown,
+                    &prefix,
+                    "ignored: Sluice does not read this kind".to_owned(),
+                );
+            }
+            Identity::Wrong { at, shown, field, message } => {
+                self.tell(Severity::Error, at, &shown, &join(&prefix, field), message);
+            }
+        }
+    }
+
+    /// A list's items, each as if it were a document. An item that is a list itself would be one for nobody.
+    fn list(&mut self, node: &mut Node) {
+        let Some(items) = node.take("items") else { return };
+        let Tree::List(items) = items.tree else {
+            self.tell(Severity::Error, items.at, "List", "items", "expected a list".to_owned());
+            return;
+        };
+        for (n, item) in items.into_iter().enumerate() {
+            let prefix = format!("items[{n}]");
+            if matches!(identify::identify(&item), Identity::List) {
+                self.tell(Severity::Error, item.at, "List", &prefix, "a list inside a list".to_owned());
+            } else {
+                self.document(item, prefix);
+            }
+        }
+    }
+
+    fn object(&mut self, known: Known, mut node: Node, prefix: &str) {
+        let Known { kind, schema, .. } = known;
+        let at = node.at;
+        metadata::settle_namespace(kind, &mut node);
+        if kind.has_status() {
+            // The API server drops what arrives there with the object: it has a road of its own.
+            node.take("status");
+        }
+        let mut violations = schema::apply(schema, &mut node);
+        metadata::check(kind, &node, &mut violations);
+        core::check(kind, &mut node, &mut violations);
+        let shown = identify::shown(&node);
+        let refused = self.report(&shown, prefix, violations);
+        if refused {
+            return;
+        }
+        match Object::from_value(kind, node.to_value()) {
+            Ok(object) => {
+                let origin = Origin { file: Arc::clone(&self.file), line: at.line };
+                self.loaded.objects.push(LoadedObject { object, origin, position: at });
+            }
+            Err(error) => self.tell(Severity::Error, at, &shown, prefix, error.to_string()),
+        }
+    }
+
+    /// Tells violations in the order of their places, each once; whether one is an error.
+    fn report(&mut self, object: &str, prefix: &str, mut violations: Vec<Violation>) -> bool {
+        violations.sort_by(|a, b| (a.at, &a.field, &a.message).cmp(&(b.at, &b.field, &b.message)));
+        violations.dedup_by(|a, b| (a.at, &a.field, &a.message) == (b.at, &b.field, &b.message));
+        let refused = violations.iter().any(|v| !v.warning);
+        for violation in violations {
+            let severity = if violation.warning { Severity::Warning } else { Severity::Error };
+            self.tell(severity, violation.at, object, &join(prefix, &violation.field), violation.message);
+        }
+        refused
+    }
+
+    fn tell(&mut self, severity: Severity, position: Position, object: &str, field: &str, message: String) {
+        self.loaded.diagnostics.push(Diagnostic {
+            file: Arc::clone(&self.file),
+            position,
+            severity,
+            object: object.to_owned(),
+            field: field.to_owned(),
+            message,
+        });
+    }
+}
+
+fn join(prefix: &str, field: &str) -> String {
+    match (prefix.is_empty(), field.is_empty()) {
+        (true, _) => field.to_owned(),
+        (_, true) => prefix.to_owned(),
+        _ => format!("{prefix}.{field}"),
+    }
+}

@@ -1,0 +1,32 @@
+//! "Did you mean …?"
+
+/// The name among `known` that `wrong` was most probably meant to be: the same but for case, or at most a third of its
+/// letters away.
+pub(crate) fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = wrong.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= (name.chars().count() / 3).clamp(1, 4))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// `; did you mean "x"?`, or nothing.
+pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    closest(wrong, known).map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closest;
+
+    #[test]
+    fn only_near_names_are_suggested() {
+        let known = ["parentRefs", "hostnames", "rules"];
+        assert_eq!(closest("parentRef", known), Some("parentRefs"));
+        assert_eq!(closest("PARENTREFS", known), Some("parentRefs"));
+        assert_eq!(closest("hosntames", known), Some("hostnames"));
+        assert_eq!(closest("backends", known), None);
+    }
+}
