@@ -17,6 +17,17 @@ pub(crate) struct Unresolved {
     pub(crate) kind: FailureKind,
 }
 
+/// A backendRef that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Backend {
+    pub(crate) cluster: ClusterKey,
+    /// What may not be as its owner thinks: field and message.
+    pub(crate) note: Option<(String, String)>,
+}
+
+/// appProtocols that say HTTP/1.1 in clear text (KEP-3726, IANA).
+const KNOWN_HTTP: [&str; 2] = ["", "http"];
+
 /// Finds the cluster that a reference means, or says in which of the ways of `HTTPBackendRef` it is invalid.
 ///
 /// Permission comes before existence, so that nobody learns from a status what another namespace holds.
@@ -25,7 +36,7 @@ pub(crate) fn resolve(
     referrer: Referrer<'_>,
     reference: &BackendObjectReference,
     field: &str,
-) -> Result<ClusterKey, Unresolved> {
+) -> Result<Backend, Unresolved> {
     if !reference.is_service() {
         return Err(unsupported_kind(reference, field));
     }
@@ -42,8 +53,14 @@ pub(crate) fn resolve(
         return Err(no_service(view, referrer, referent, field));
     };
     let service_port = supported(view, service, referent, port, field)?;
-    debug_assert_eq!(service_port.port, i32::from(port));
-    Ok(ClusterKey { service: ObjectName::new(namespace, name), port })
+    let strange = service_port.app_protocol.as_deref().filter(|protocol| !KNOWN_HTTP.contains(protocol));
+    let note = strange.map(|protocol| {
+        let message = format!(
+            "appProtocol {protocol:?} of Service \"{namespace}/{name}\" is not known; HTTP/1.1 is spoken"
+        );
+        (format!("{field}.port"), message)
+    });
+    Ok(Backend { cluster: ClusterKey { service: ObjectName::new(namespace, name), port }, note })
 }
 
 /// The port of that number of a Service we can forward to over HTTP/1.1 in clear text.
@@ -83,7 +100,7 @@ fn supported<'s>(
     if let Some(protocol) = found.app_protocol.as_deref().filter(|protocol| !is_plain_http(protocol)) {
         let message = format!(
             "port {port} of Service \"{namespace}/{name}\" has appProtocol {protocol:?}, which is not supported; \
-             supported: http, kubernetes.io/ws, or none"
+             supported: http or none"
         );
         return Err(unsupported_protocol(field, message));
     }
@@ -100,21 +117,12 @@ pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("" | "TCP"))
 }
 
-/// What HTTP/1.1 in clear text can serve. Names of KEP-3726 and IANA that say something else need something else;
-/// names we do not know (`example.com/thing`) say nothing about HTTP, so they do not stand in the way.
+/// What can be served with HTTP/1.1 requests in clear text. Names of KEP-3726 and IANA that say something else (an
+/// upgrade to WebSocket is not supported) need something else; names we do not know (`example.com/thing`) say nothing
+/// about HTTP, so they do not stand in the way.
 fn is_plain_http(app_protocol: &str) -> bool {
-    !matches!(
-        app_protocol,
-        "kubernetes.io/h2c"
-            | "kubernetes.io/wss"
-            | "https"
-            | "http2"
-            | "h2c"
-            | "grpc"
-            | "grpcs"
-            | "tls"
-            | "wss"
-    )
+    let name = app_protocol.strip_prefix("kubernetes.io/").unwrap_or(app_protocol);
+    !matches!(name, "h2c" | "ws" | "wss" | "https" | "http2" | "grpc" | "grpcs" | "tls")
 }
 
 fn unresolved(reason: &'static str, kind: FailureKind, field: String, message: String) -> Unresolved {
@@ -149,17 +157,17 @@ fn unsupported_kind(reference: &BackendObjectReference, field: &str) -> Unresolv
 fn not_permitted(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
     let Referent { namespace, name, .. } = to;
     let hint = if view.namespaces().contains(namespace) {
-        String::new()
+        "; ask its owner for one".to_owned()
     } else {
         let near = suggest::did_you_mean(namespace, view.namespaces().iter().copied());
-        format!("; no namespace {namespace:?}{near}")
+        format!("; nothing is known of such a namespace{near}")
     };
     let message = format!(
-        "no ReferenceGrant in namespace {namespace:?} lets {}s of namespace {:?} refer to Service {name:?} there; \
-         ask its owner for one{hint}",
+        "no ReferenceGrant in namespace {namespace:?} lets {}s of namespace {:?} refer to Service {name:?} there",
         from.kind, from.namespace
     );
-    unresolved(reason::REF_NOT_PERMITTED, FailureKind::RefNotPermitted, format!("{field}.namespace"), message)
+    let fault = Fault::new(reason::REF_NOT_PERMITTED, format!("{field}.namespace"), message);
+    Unresolved { fault: fault.with_hint(hint), kind: FailureKind::RefNotPermitted }
 }
 
 /// Only Services that the referrer may refer to are suggested.
@@ -172,8 +180,10 @@ fn no_service(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &str
         .filter(|(namespace, name)| view.grants.allow(from, Referent { namespace, name, ..to }))
         .collect();
     let hint = suggest::did_you_mean_object((to.namespace, to.name), &services, false);
-    let message = format!("no Service \"{}/{}\"{hint}", to.namespace, to.name);
-    not_found(format!("{field}.name"), message)
+    let mut unresolved =
+        not_found(format!("{field}.name"), format!("no Service \"{}/{}\"", to.namespace, to.name));
+    unresolved.fault = unresolved.fault.with_hint(hint);
+    unresolved
 }
 
 fn no_port(ports: &[ServicePort], namespace: &str, name: &str, wanted: u16) -> String {

@@ -81,8 +81,8 @@ fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Opti
             reason::PROTOCOL_CONFLICT,
             format!("{}.protocol", one.field),
             format!(
-                "listener {:?} speaks {} on port {}, where listener {:?} speaks {}; give them different ports",
-                one.spec.name, one.spec.protocol, one.spec.port, other.spec.name, other.spec.protocol
+                "port {} cannot speak {} here and {} for listener {:?}; give them different ports",
+                one.spec.port, one.spec.protocol, other.spec.protocol, other.spec.name
             ),
         )
     })
@@ -107,8 +107,8 @@ fn hostname_fault(one: &ListenerState<'_>, other: &str) -> Fault {
         reason::HOSTNAME_CONFLICT,
         format!("{}.hostname", one.field),
         format!(
-            "listener {:?} wants {host} on port {}, which {other} has; change one's hostname, port or address",
-            one.spec.name, one.spec.port
+            "{host} on port {} is served by {other}; change hostname, port or address of one of them",
+            one.spec.port
         ),
     )
 }

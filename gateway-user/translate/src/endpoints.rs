@@ -108,8 +108,8 @@ fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) ->
         let hint = suggest::did_you_mean(port_name, names.iter().copied());
         let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
         return format!(
-            "port {} of Service \"{service}\" is named {port_name:?}, and no EndpointSlice of it has a TCP port \
-             of that name; they have {}; {answer}{hint}",
+            "port {} of Service \"{service}\" is named {port_name:?}, and no EndpointSlice of it has a numbered \
+             TCP port of that name; they have {}; {answer}{hint}",
             cluster.port,
             names.join(", ")
         );

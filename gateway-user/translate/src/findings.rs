@@ -52,6 +52,9 @@ pub(crate) struct Fault {
     pub(crate) field: String,
     /// What is wrong and how to put it right.
     pub(crate) message: String,
+    /// What may have been meant. It may speak of objects that have nothing to do with this one but their names, so it
+    /// stays out of the IR: what is served must not change with them.
+    pub(crate) hint: String,
 }
 
 /// Findings as they are made.
@@ -62,7 +65,18 @@ pub(crate) struct Findings<'a> {
 
 impl Fault {
     pub(crate) fn new(reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason, field: field.into(), message: message.into() }
+        Self { reason, field: field.into(), message: message.into(), hint: String::new() }
+    }
+
+    /// The same with a suggestion.
+    pub(crate) fn with_hint(mut self, hint: String) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// Field and message without the suggestion.
+    pub(crate) fn plain(&self) -> String {
+        Self { hint: String::new(), ..self.clone() }.to_string()
     }
 }
 
@@ -71,7 +85,7 @@ impl fmt::Display for Fault {
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
-        f.write_str(&self.message)
+        write!(f, "{}{}", self.message, self.hint)
     }
 }
 
@@ -92,7 +106,7 @@ impl<'a> Findings<'a> {
     }
 
     pub(crate) fn fault(&mut self, object: &ObjectRef, fault: &Fault) {
-        self.push(Severity::Error, object, &fault.field, &fault.message);
+        self.push(Severity::Error, object, &fault.field, &format!("{}{}", fault.message, fault.hint));
     }
 
     /// All of them, by object; those of one object in the order in which they were made.

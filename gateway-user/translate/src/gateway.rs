@@ -23,8 +23,8 @@ pub(crate) struct GatewayState<'a> {
     pub(crate) addresses: Vec<BindAddress>,
     /// Why none of it can be served, if so: the `Accepted` condition.
     pub(crate) refused: Option<Fault>,
-    /// Addresses it asked for and did not get: the `Programmed` condition.
-    pub(crate) unassigned: Option<Fault>,
+    /// Addresses it asked for and does not get: the `Programmed` condition.
+    pub(crate) unassigned: Vec<Fault>,
     pub(crate) listeners: Vec<ListenerState<'a>>,
 }
 
@@ -72,8 +72,10 @@ fn state<'a>(
     class_fault: Option<Fault>,
     findings: &mut Findings<'_>,
 ) -> GatewayState<'a> {
-    let (addresses, unsupported, unassigned) = addresses(&gateway.spec.addresses);
-    let refused = class_fault.or_else(|| parameters(gateway)).or(unsupported);
+    let (addresses, faults) = addresses(&gateway.spec.addresses);
+    let (unsupported, unassigned): (Vec<_>, Vec<_>) =
+        faults.into_iter().partition(|fault| fault.reason == reason::UNSUPPORTED_ADDRESS);
+    let refused = class_fault.or_else(|| parameters(gateway)).or_else(|| unsupported.into_iter().next());
     let listeners: Vec<_> = gateway
         .spec
         .listeners
@@ -103,25 +105,21 @@ fn parameters(gateway: &Gateway) -> Option<Fault> {
     ))
 }
 
-/// The usable addresses, sorted; a fault that refuses the Gateway (`UnsupportedAddress`); and one that leaves it
-/// served but not programmed. No address at all means every address of the node.
-fn addresses(wanted: &[GatewaySpecAddress]) -> (Vec<BindAddress>, Option<Fault>, Option<Fault>) {
+/// The usable addresses, sorted, and what is wrong with the others. No address at all means every one of the node's.
+fn addresses(wanted: &[GatewaySpecAddress]) -> (Vec<BindAddress>, Vec<Fault>) {
     if wanted.is_empty() {
-        return (vec![BindAddress::Any], None, None);
+        return (vec![BindAddress::Any], Vec::new());
     }
-    let (mut usable, mut unsupported, mut unassigned) = (Vec::new(), None, None);
+    let (mut usable, mut faults) = (Vec::new(), Vec::new());
     for (index, address) in wanted.iter().enumerate() {
         match one_address(address, &format!("addresses[{index}]")) {
             Ok(address) => usable.push(BindAddress::Ip(address)),
-            Err(fault) if fault.reason == reason::UNSUPPORTED_ADDRESS => {
-                unsupported = unsupported.or(Some(fault));
-            }
-            Err(fault) => unassigned = unassigned.or(Some(fault)),
+            Err(fault) => faults.push(fault),
         }
     }
     usable.sort();
     usable.dedup();
-    (usable, unsupported, unassigned)
+    (usable, faults)
 }
 
 fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<IpAddr, Fault> {

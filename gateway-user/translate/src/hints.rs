@@ -25,7 +25,7 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mu
     for kind in NOT_SERVED {
         for key in keys(view, kind) {
             let object = ObjectRef { kind, key: key.clone() };
-            findings.push(Severity::Warning, &object, "", "the kind is not supported; it has no effect");
+            findings.push(Severity::Warning, &object, "", no_effect(kind));
         }
     }
     for gateway in gateways {
@@ -46,6 +46,15 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mu
             let message = "belongs to no Service; label it kubernetes.io/service-name: <name>";
             findings.push(Severity::Note, &object, "", message);
         }
+    }
+}
+
+fn no_effect(kind: Kind) -> &'static str {
+    match kind {
+        Kind::BackendTlsPolicy => {
+            "TLS to backends is not supported; HTTPRoutes to what it targets are answered with 500"
+        }
+        _ => "the kind is not supported; it has no effect",
     }
 }
 

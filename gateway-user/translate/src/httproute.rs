@@ -9,6 +9,7 @@ use crate::attach::{self, Attachment, ParentState};
 use crate::findings::{Fault, Findings, ObjectRef, Severity};
 use crate::gateway::GatewayState;
 use crate::grants::Referrer;
+use crate::listener::ListenerState;
 use crate::reason::{self, condition, kind};
 use crate::rule::{self, RuleState};
 use crate::view::{self, View};
@@ -19,6 +20,8 @@ pub(crate) struct RouteState<'a> {
     pub(crate) ir: IrRoute,
     object: &'a HttpRoute,
     rules: Vec<RuleState>,
+    /// Hostnames that are none; the others are served.
+    bad_hostnames: Vec<Fault>,
     parents: Vec<ParentState<'a>>,
 }
 
@@ -65,7 +68,9 @@ fn evaluate_one<'a>(
         created: view::created(&route.metadata),
         rules: rules.iter().map(|state| state.rule.clone()).collect(),
     };
-    Some(RouteState { ir, object: route, rules, parents })
+    let state = RouteState { ir, object: route, rules, bad_hostnames, parents };
+    state.not_served(&object, gateways, findings);
+    Some(state)
 }
 
 fn about_parents(route: &HttpRoute, object: &ObjectRef, findings: &mut Findings<'_>) {
@@ -110,7 +115,7 @@ impl RouteState<'_> {
 
     /// Whether it counts as attached: at least one rule is served as written ("Accepted" in `RouteParentStatus`).
     pub(crate) fn is_valid(&self) -> bool {
-        self.rules.iter().any(|rule| rule.invalid.is_none())
+        self.rules.iter().any(|rule| rule.invalid.is_empty())
     }
 
     pub(crate) fn status(&self, controller: &str, gateways: &[GatewayState<'_>]) -> RouteStatus {
@@ -138,23 +143,20 @@ impl RouteState<'_> {
             Ok(attachments) => attachments,
             Err(fault) => return refused(fault.reason, fault.to_string()),
         };
-        let first_invalid = self.rules.iter().find_map(|rule| rule.invalid.as_ref());
-        if let Some(first) = first_invalid.filter(|_| !self.is_valid()) {
-            let all = self.rules.iter().filter_map(|rule| rule.invalid.as_ref()).map(Fault::to_string);
-            let message = format!("{}; requests are answered with 500", all.collect::<Vec<_>>().join("; "));
+        let invalid = || self.rules.iter().flat_map(|rule| &rule.invalid);
+        if let Some(first) = invalid().next().filter(|_| !self.is_valid()) {
+            let message = format!("{}; requests are answered with 500", reason::join_faults(invalid()));
             return refused(first.reason, message);
         }
         let listeners: Vec<_> = attachments.iter().filter_map(|one| listener_name(one, gateways)).collect();
         let noun = if listeners.len() == 1 { "listener" } else { "listeners" };
         let mut message = format!("attached to {noun} {}", listeners.join(", "));
-        let ignored: Vec<_> = self
-            .rules
-            .iter()
-            .flat_map(|rule| &rule.ignored)
-            .map(|(field, message)| format!("{field}: {message}"))
-            .collect();
-        if !ignored.is_empty() {
-            message = format!("{message}; {}", ignored.join("; "));
+        let ignored = self.rules.iter().flat_map(|rule| &rule.ignored);
+        for (field, why) in ignored {
+            message += &format!("; {field}: {why}");
+        }
+        for fault in &self.bad_hostnames {
+            message += &format!("; ignored: {fault}");
         }
         condition(kind::ACCEPTED, ConditionStatus::True, reason::ACCEPTED, message, self.generation())
     }
@@ -164,8 +166,7 @@ impl RouteState<'_> {
         let (status, reason, message) = match faults.first() {
             None => (ConditionStatus::True, reason::RESOLVED_REFS, "every backendRef was found".to_owned()),
             Some(first) => {
-                let all: Vec<_> = faults.iter().map(ToString::to_string).collect();
-                (ConditionStatus::False, first.reason, all.join("; "))
+                (ConditionStatus::False, first.reason, reason::join_faults(faults.iter().copied()))
             }
         };
         condition(kind::RESOLVED_REFS, status, reason, message, self.generation())
@@ -173,11 +174,13 @@ impl RouteState<'_> {
 
     /// Present only if some rules are valid and some are not; the message must begin with "Dropped Rule".
     fn partially_invalid(&self) -> Option<Condition> {
-        let invalid: Vec<_> = self.rules.iter().filter_map(|rule| rule.invalid.as_ref()).collect();
-        let first = invalid.first().filter(|_| self.is_valid())?;
-        let all: Vec<_> = invalid.iter().map(ToString::to_string).collect();
-        let noun = if invalid.len() == 1 { "Dropped Rule" } else { "Dropped Rules" };
-        let message = format!("{noun} (requests are answered with 500): {}", all.join("; "));
+        let invalid = || self.rules.iter().flat_map(|rule| &rule.invalid);
+        let first = invalid().next().filter(|_| self.is_valid())?;
+        let message = match self.rules.iter().filter(|rule| !rule.invalid.is_empty()).count() {
+            1 => "Dropped Rule (answered with 500 where it matches)",
+            _ => "Dropped Rules (answered with 500 where they match)",
+        };
+        let message = format!("{message}: {}", reason::join_faults(invalid()));
         Some(condition(
             kind::PARTIALLY_INVALID,
             ConditionStatus::True,
@@ -187,12 +190,30 @@ impl RouteState<'_> {
         ))
     }
 
+    /// A route may be attached to listeners that are not served, which is the Gateway's owner's to mend.
+    fn not_served(&self, object: &ObjectRef, gateways: &[GatewayState<'_>], findings: &mut Findings<'_>) {
+        let mut listeners = self.attachments().filter_map(|one| find_listener(one, gateways)).peekable();
+        if listeners.peek().is_some() && !listeners.any(|(gateway, listener)| gateway.serves(listener)) {
+            let message = "attached to no listener that is served; see the status of its Gateways";
+            findings.push(Severity::Warning, object, "parentRefs", message);
+        }
+    }
+
     fn generation(&self) -> Option<i64> {
         self.object.metadata.generation
     }
 }
 
+fn find_listener<'g, 'a>(
+    attachment: &Attachment,
+    gateways: &'g [GatewayState<'a>],
+) -> Option<(&'g GatewayState<'a>, &'g ListenerState<'a>)> {
+    let gateway = gateways.get(attachment.gateway)?;
+    Some((gateway, gateway.listeners.get(attachment.listener)?))
+}
+
 fn listener_name(attachment: &Attachment, gateways: &[GatewayState<'_>]) -> Option<String> {
-    let listener = gateways.get(attachment.gateway)?.listeners.get(attachment.listener)?;
-    Some(format!("{:?}", listener.spec.name))
+    let (gateway, listener) = find_listener(attachment, gateways)?;
+    let suffix = if gateway.serves(listener) { "" } else { " (not served)" };
+    Some(format!("{:?}{suffix}", listener.spec.name))
 }

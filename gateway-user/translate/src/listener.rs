@@ -1,7 +1,7 @@
 //! One listener on its own: what it speaks, for which host, and which routes may attach.
 
 use gateway_api_types::{
-    FromNamespaces, GATEWAY_GROUP, Listener, ProtocolType, RouteGroupKind, RouteNamespaces,
+    FromNamespaces, GATEWAY_GROUP, Kind, Listener, ProtocolType, RouteGroupKind, RouteNamespaces,
 };
 use gateway_ir::{Hostname, ListenerId, ObjectName, Protocol};
 
@@ -116,7 +116,8 @@ impl<'a> ListenerState<'a> {
 
 fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str) -> Option<Fault> {
     protocol.is_none().then(|| {
-        let hint = suggest::did_you_mean(spec.protocol.as_str(), ["HTTP"]);
+        let slip = matches!(spec.protocol, ProtocolType::Other(_)).then_some("HTTP");
+        let hint = suggest::did_you_mean(spec.protocol.as_str(), slip);
         Fault::new(
             reason::UNSUPPORTED_PROTOCOL,
             format!("{field}.protocol"),
@@ -185,13 +186,16 @@ fn route_kinds(
                 kinds.push(kind.clone());
             }
         } else {
+            // A kind that exists was meant; of any other name the nearest one probably was.
+            let exists = Kind::find(&kind.group, &kind.kind).is_some();
+            let slip = supported.iter().copied().filter(|_| !exists);
             wrong.push(format!(
                 "kinds[{index}]: {}/{} cannot attach to a listener of protocol {}; supported: {}{}",
                 kind.group,
                 kind.kind,
                 spec.protocol,
                 supported.join(", "),
-                suggest::did_you_mean(&kind.kind, supported.iter().copied()),
+                suggest::did_you_mean(&kind.kind, slip),
             ));
         }
     }

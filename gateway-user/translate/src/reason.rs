@@ -2,6 +2,8 @@
 
 use gateway_api_types::{Condition, ConditionStatus};
 
+use crate::findings::Fault;
+
 /// Condition types.
 pub(crate) mod kind {
     pub(crate) const ACCEPTED: &str = "Accepted";
@@ -60,6 +62,11 @@ pub(crate) fn condition(
         observed_generation: generation,
         last_transition_time: None,
     }
+}
+
+/// Several faults as one message, in order.
+pub(crate) fn join_faults<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> String {
+    faults.into_iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Several messages as one, in order, none twice.

@@ -12,8 +12,8 @@ use crate::{backend, duration, filters, matching, reason};
 #[derive(Debug)]
 pub(crate) struct RuleState {
     pub(crate) rule: HttpRule,
-    /// Why it answers 500 as a whole, if it does: `Accepted` or `PartiallyInvalid`.
-    pub(crate) invalid: Option<Fault>,
+    /// Why it answers 500 as a whole; empty if it is served: `Accepted` or `PartiallyInvalid`.
+    pub(crate) invalid: Vec<Fault>,
     /// backendRefs that cannot be used: `ResolvedRefs`.
     pub(crate) unresolved: Vec<Fault>,
     /// What is served otherwise than written: field and message.
@@ -38,19 +38,19 @@ pub(crate) fn translate(
             action: Action::Forward(Vec::new()),
             timeouts: Timeouts::default(),
         },
-        invalid: bad_matches.into_iter().next(),
+        invalid: bad_matches,
         unresolved: Vec::new(),
         ignored: not_built(spec, &field),
     };
     let backends = backends(view, referrer, spec, &field, &mut state);
     match chain_and_timeouts(spec, &field, &mut state) {
         Ok(redirect) => state.rule.action = action(redirect, backends, &field, &mut state.ignored),
-        Err(fault) => state.invalid = state.invalid.take().or(Some(fault)),
+        Err(fault) => state.invalid.push(fault),
     }
-    if let Some(fault) = &state.invalid {
+    if !state.invalid.is_empty() {
+        let message = reason::join_faults(&state.invalid);
         state.rule.filters.clear();
-        state.rule.action =
-            Action::Fail(Failure { kind: FailureKind::InvalidRule, message: fault.to_string() });
+        state.rule.action = Action::Fail(Failure { kind: FailureKind::InvalidRule, message });
     }
     state
 }
@@ -106,9 +106,12 @@ fn backends(
     for (index, reference) in spec.backend_refs.iter().enumerate() {
         let field = format!("{field}.backendRefs[{index}]");
         let target = match backend::resolve(view, referrer, &reference.backend, &field) {
-            Ok(cluster) => WeightedTarget::Cluster(cluster),
+            Ok(backend) => {
+                state.ignored.extend(backend.note);
+                WeightedTarget::Cluster(backend.cluster)
+            }
             Err(unresolved) => {
-                let failure = Failure { kind: unresolved.kind, message: unresolved.fault.to_string() };
+                let failure = Failure { kind: unresolved.kind, message: unresolved.fault.plain() };
                 state.unresolved.push(unresolved.fault);
                 WeightedTarget::Fail(failure)
             }
@@ -116,7 +119,7 @@ fn backends(
         let filters = match backend_filters(spec, reference, &field, state) {
             Ok(filters) => filters,
             Err(fault) => {
-                state.invalid = state.invalid.take().or(Some(fault));
+                state.invalid.push(fault);
                 Vec::new()
             }
         };

@@ -92,9 +92,11 @@ pub(crate) fn accepted_by_listeners(listeners: &[ListenerStatus], generation: Op
 
 fn programmed(gateway: &GatewayState<'_>) -> Condition {
     let serves = gateway.listeners.iter().any(|listener| gateway.serves(listener));
-    let (status, reason, message) = match (&gateway.refused, &gateway.unassigned) {
+    let (status, reason, message) = match (&gateway.refused, gateway.unassigned.first()) {
         (Some(fault), _) => (ConditionStatus::False, reason::INVALID, fault.to_string()),
-        (None, Some(fault)) => (ConditionStatus::False, fault.reason, fault.to_string()),
+        (None, Some(first)) => {
+            (ConditionStatus::False, first.reason, reason::join_faults(&gateway.unassigned))
+        }
         (None, None) if serves => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
         (None, None) => (ConditionStatus::False, reason::INVALID, "no listener is valid".to_owned()),
     };
@@ -142,7 +144,7 @@ fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> 
         }
         None => (ConditionStatus::True, reason::RESOLVED_REFS, "every reference was found".to_owned()),
     };
-    let programmed = match fault.or(gateway.refused.as_ref()).or(gateway.unassigned.as_ref()) {
+    let programmed = match fault.or(gateway.refused.as_ref()).or(gateway.unassigned.first()) {
         _ if gateway.serves(listener) => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
         Some(fault) => (ConditionStatus::False, reason::INVALID, fault.to_string()),
         None => (ConditionStatus::False, reason::INVALID, "the Gateway has no usable address".to_owned()),

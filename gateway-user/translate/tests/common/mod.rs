@@ -1,0 +1,119 @@
+//! What the tests share: resources from YAML, and the answer as text.
+#![allow(dead_code)] // each test binary uses its own part
+
+use std::collections::BTreeMap;
+
+use gateway_api_types::{Condition, Kind, Object, Origin, ResourceSet};
+use gateway_ir::Ir;
+use gateway_translate::{StatusSet, Translation};
+use serde::Serialize;
+
+/// Reads a multi-document text, one object per document, the way files are read.
+pub(crate) fn load(text: &str, file: &str) -> Result<Vec<(Object, Option<Origin>)>, String> {
+    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(text).map_err(|e| e.to_string())?;
+    documents
+        .into_iter()
+        .filter(|value| !value.is_null())
+        .map(|value| {
+            let api_version = value["apiVersion"].as_str().unwrap_or_default().to_owned();
+            let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+            let kind = value["kind"].as_str().unwrap_or_default().to_owned();
+            let kind = Kind::find(group, &kind).ok_or(format!("no kind {kind} in group {group:?}"))?;
+            let object = Object::from_value(kind, value).map_err(|e| e.to_string())?;
+            Ok((object, Some(Origin { file: file.into(), line: 1 })))
+        })
+        .collect()
+}
+
+/// The objects of a text as a set.
+pub(crate) fn resources(text: &str) -> ResourceSet {
+    load(text, "test.yaml").unwrap_or_else(|error| panic!("{error}\n{text}")).into_iter().collect()
+}
+
+/// A translation as a golden file shows it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    findings: Vec<String>,
+    status: BTreeMap<String, serde_json::Value>,
+    endpoints: BTreeMap<String, Vec<String>>,
+    ir: &'a Ir,
+}
+
+/// Everything a translation says, as YAML. Conditions are one line each: `True Accepted: message`.
+pub(crate) fn show(translation: &Translation) -> String {
+    let shown = Shown {
+        findings: translation.findings.iter().map(|f| format!("{}: {f}", f.severity)).collect(),
+        status: status(&translation.status),
+        endpoints: translation
+            .endpoints
+            .clusters
+            .iter()
+            .map(|(cluster, addresses)| {
+                (cluster.to_string(), addresses.iter().map(ToString::to_string).collect())
+            })
+            .collect(),
+        ir: &translation.ir,
+    };
+    serde_saphyr::to_string(&shown).expect("a translation is YAML")
+}
+
+/// The status of every object, one line per condition.
+pub(crate) fn status(set: &StatusSet) -> BTreeMap<String, serde_json::Value> {
+    use serde_json::json;
+    let mut all = BTreeMap::new();
+    for (name, status) in &set.gateway_classes {
+        all.insert(format!("GatewayClass {name}"), conditions(&status.conditions));
+    }
+    for (name, status) in &set.gateways {
+        let mut shown = conditions(&status.conditions);
+        if !status.addresses.is_empty() {
+            let addresses: Vec<_> =
+                status.addresses.iter().map(|a| format!("{} {}", a.type_, a.value)).collect();
+            shown["addresses"] = json!(addresses);
+        }
+        for listener in &status.listeners {
+            let mut one = conditions(&listener.conditions);
+            one["attachedRoutes"] = json!(listener.attached_routes);
+            let kinds: Vec<_> = listener.supported_kinds.iter().map(|k| k.kind.clone()).collect();
+            one["supportedKinds"] = json!(kinds);
+            shown[format!("listener {}", listener.name)] = one;
+        }
+        all.insert(format!("Gateway {name}"), shown);
+    }
+    for (name, status) in &set.http_routes {
+        let mut shown = json!({});
+        for parent in &status.parents {
+            assert_eq!(parent.controller_name, "sluice.dev/gateway");
+            shown[parent_text(&parent.parent_ref)] = conditions(&parent.conditions);
+        }
+        all.insert(format!("HTTPRoute {name}"), shown);
+    }
+    all
+}
+
+fn parent_text(parent: &gateway_api_types::ParentReference) -> String {
+    let mut text = String::from("parent ");
+    if let Some(namespace) = &parent.namespace {
+        text += &format!("{namespace}/");
+    }
+    text += &parent.name;
+    if let Some(section) = &parent.section_name {
+        text += &format!(" section {section}");
+    }
+    if let Some(port) = parent.port {
+        text += &format!(" port {port}");
+    }
+    text
+}
+
+fn conditions(conditions: &[Condition]) -> serde_json::Value {
+    let mut shown = serde_json::json!({});
+    for one in conditions {
+        assert_eq!(one.last_transition_time, None, "translate has no clock");
+        let generation = one.observed_generation.map(|g| format!(" (generation {g})")).unwrap_or_default();
+        let text = format!("{} {}{generation}: {}", one.status, one.reason, one.message);
+        let again = shown.as_object_mut().and_then(|map| map.insert(one.type_.clone(), text.into()));
+        assert_eq!(again, None, "condition {} twice", one.type_);
+    }
+    shown
+}

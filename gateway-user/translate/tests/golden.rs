@@ -1,0 +1,91 @@
+//! Golden cases: `golden/<topic>/<case>.yaml` holds resources and, below a marker, everything that translate makes of
+//! them. `UPDATE_GOLDEN=1 cargo test -p gateway-translate --test golden` writes what is below the marker; read the
+//! difference before committing it.
+//!
+//! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case replaces
+//! one by naming it again, and drops one with a line `# without: Kind namespace/name`.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gateway_api_types::{Kind, ObjectKey, ResourceSet};
+use gateway_translate::{TranslateOptions, translate};
+
+const MARKER: &str = "--- # expected\n";
+
+#[test]
+fn every_case_translates_as_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let (mut cases, mut failures) = (0, Vec::new());
+    for topic in entries(&root).into_iter().filter(|path| path.is_dir()) {
+        for case in entries(&topic).into_iter().filter(|path| !is_defaults(path)) {
+            cases += 1;
+            if let Err(failure) = run(&root, &case, update) {
+                failures.push(format!("== {}\n{failure}", case.display()));
+            }
+        }
+    }
+    assert!(cases > 60, "only {cases} cases were found under {}", root.display());
+    assert!(failures.is_empty(), "{} of {cases} cases:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn run(root: &Path, case: &Path, update: bool) -> Result<(), String> {
+    let text = read(case)?;
+    let (input, expected) = text.split_once(MARKER).unwrap_or((&text, ""));
+    let resources = resources(root, case, input)?;
+    let got = common::show(&translate(&resources, &TranslateOptions::default()));
+    if update {
+        return fs::write(case, format!("{}\n{MARKER}{got}", input.trim_end())).map_err(|e| e.to_string());
+    }
+    if got == expected { Ok(()) } else { Err(difference(expected, &got)) }
+}
+
+fn resources(root: &Path, case: &Path, input: &str) -> Result<ResourceSet, String> {
+    let topic = case.parent().expect("a case is in a topic");
+    let mut set = ResourceSet::default();
+    for defaults in [root, topic].map(|folder| folder.join("_defaults.yaml")).iter().filter(|p| p.exists()) {
+        add(&mut set, &read(defaults)?, "_defaults.yaml")?;
+    }
+    for line in input.lines().filter_map(|line| line.strip_prefix("# without: ")) {
+        let (kind, name) = line.split_once(' ').ok_or("write `# without: Kind namespace/name`")?;
+        let kind = Kind::ALL.iter().find(|k| k.as_str() == kind).ok_or(format!("no kind {kind}"))?;
+        let (namespace, name) = name.split_once('/').unwrap_or(("", name));
+        set.remove(*kind, &ObjectKey::new(namespace, name)).ok_or(format!("nothing to drop: {line}"))?;
+    }
+    let file = case.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    add(&mut set, input, file)?;
+    Ok(set)
+}
+
+fn add(set: &mut ResourceSet, text: &str, file: &str) -> Result<(), String> {
+    for (object, origin) in common::load(text, file)? {
+        set.insert(object, origin);
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the golden folder is there");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("a folder entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+fn is_defaults(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "_defaults.yaml")
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// The lines that differ, with what was expected first.
+fn difference(expected: &str, got: &str) -> String {
+    let missing = expected.lines().filter(|line| !got.lines().any(|other| other == *line));
+    let new = got.lines().filter(|line| !expected.lines().any(|other| other == *line));
+    let lines: Vec<_> = missing.map(|l| format!("- {l}")).chain(new.map(|l| format!("+ {l}"))).collect();
+    if lines.is_empty() { "the lines are the same in another order".to_owned() } else { lines.join("\n") }
+}

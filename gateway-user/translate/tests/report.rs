@@ -1,0 +1,136 @@
+//! What a node's report makes of the status.
+
+mod common;
+
+use gateway_ir::{BindAddress, Generation};
+use gateway_translate::{NodeReport, RefusedBind, RefusedReason, StatusSet, TranslateOptions, translate};
+
+const TWO_LISTENERS: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: sluice}
+spec: {controllerName: sluice.dev/gateway}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: edge, generation: 2}
+spec:
+  gatewayClassName: sluice
+  addresses: ADDRESSES
+  listeners:
+  - {name: web, protocol: HTTP, port: 80}
+  - {name: alt, protocol: HTTP, port: 8080}
+  - {name: secret, protocol: HTTPS, port: 443, tls: {certificateRefs: [{name: cert}]}}
+";
+
+fn status(addresses: &str) -> StatusSet {
+    let text = TWO_LISTENERS.replace("ADDRESSES", addresses);
+    translate(&common::resources(&text), &TranslateOptions::default()).status
+}
+
+fn refuse(address: &str, port: u16, reason: RefusedReason) -> RefusedBind {
+    let address = match address {
+        "any" => BindAddress::Any,
+        ip => BindAddress::Ip(ip.parse().expect("an address")),
+    };
+    RefusedBind { address, port, reason, message: format!("{reason:?} on port {port}") }
+}
+
+/// `Gateway edge/gw` after a report, as text.
+fn after(addresses: &str, refused: Vec<RefusedBind>) -> serde_json::Value {
+    let set = status(addresses).with_report(&NodeReport { generation: Generation(4), refused });
+    assert_eq!(set.generation, Some(Generation(4)));
+    common::status(&set).remove("Gateway edge/gw").expect("the Gateway is ours")
+}
+
+fn text<'a>(shown: &'a serde_json::Value, path: &str) -> &'a str {
+    shown.pointer(path).and_then(|value| value.as_str()).unwrap_or_else(|| panic!("no {path} in {shown}"))
+}
+
+#[test]
+fn nothing_is_programmed_before_a_node_says_so() {
+    let set = status("[]");
+    assert_eq!(set.generation, None);
+    let shown = common::status(&set).remove("Gateway edge/gw").unwrap();
+    for path in ["/Programmed", "/listener web/Programmed", "/listener alt/Programmed"] {
+        assert!(text(&shown, path).starts_with("Unknown Pending"), "{path}: {shown}");
+    }
+    assert!(text(&shown, "/listener secret/Programmed").starts_with("False Invalid"), "{shown}");
+}
+
+#[test]
+fn what_is_not_refused_is_programmed() {
+    let shown = after("[]", vec![]);
+    assert_eq!(
+        text(&shown, "/listener web/Programmed"),
+        "True Programmed (generation 2): the listener is served"
+    );
+    assert_eq!(
+        text(&shown, "/Programmed"),
+        "True Programmed (generation 2): served but for listeners \"secret\""
+    );
+    assert!(text(&shown, "/Accepted").starts_with("True ListenersNotValid"), "{shown}");
+    assert!(
+        text(&shown, "/listener secret/Programmed").starts_with("False Invalid"),
+        "never served: {shown}"
+    );
+}
+
+#[test]
+fn a_port_that_somebody_holds_refuses_its_listener_alone() {
+    let shown = after("[]", vec![refuse("any", 80, RefusedReason::PortUnavailable)]);
+    let want = "(generation 2): PortUnavailable on port 80";
+    assert_eq!(text(&shown, "/listener web/Accepted"), format!("False PortUnavailable {want}"));
+    assert_eq!(text(&shown, "/listener web/Programmed"), format!("False PortUnavailable {want}"));
+    assert!(text(&shown, "/listener alt/Programmed").starts_with("True"), "{shown}");
+    assert!(text(&shown, "/Accepted").starts_with("True ListenersNotValid"), "{shown}");
+    assert!(text(&shown, "/Programmed").starts_with("True Programmed"), "{shown}");
+}
+
+#[test]
+fn a_port_refused_on_one_address_of_two_leaves_the_listener_accepted() {
+    let shown = after(
+        "[{value: 10.0.0.1}, {value: 10.0.0.2}]",
+        vec![refuse("10.0.0.1", 80, RefusedReason::PortUnavailable)],
+    );
+    assert!(text(&shown, "/listener web/Accepted").starts_with("True Accepted"), "{shown}");
+    assert!(text(&shown, "/listener web/Programmed").starts_with("False PortUnavailable"), "{shown}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_not_usable() {
+    let refused = [80, 8080].map(|port| refuse("10.0.0.1", port, RefusedReason::AddressNotUsable));
+    let shown = after("[{value: 10.0.0.1}, {value: 10.0.0.2}]", refused.to_vec());
+    assert!(text(&shown, "/Programmed").starts_with("False AddressNotUsable"), "{shown}");
+    assert!(text(&shown, "/Accepted").starts_with("True"), "the resource is valid: {shown}");
+    assert_eq!(shown["addresses"], serde_json::json!(["IPAddress 10.0.0.2"]));
+}
+
+#[test]
+fn with_every_listener_refused_the_gateway_is_not_accepted() {
+    let refused = [80, 8080].map(|port| refuse("any", port, RefusedReason::PortUnavailable));
+    let shown = after("[]", refused.to_vec());
+    assert!(text(&shown, "/Accepted").starts_with("False ListenersNotValid"), "{shown}");
+    assert!(text(&shown, "/Programmed").starts_with("False Invalid"), "{shown}");
+}
+
+#[test]
+fn reports_about_other_binds_change_nothing() {
+    let other = vec![
+        refuse("any", 443, RefusedReason::PortUnavailable),
+        refuse("10.0.0.9", 80, RefusedReason::AddressNotUsable),
+    ];
+    assert_eq!(after("[]", other), after("[]", vec![]));
+}
+
+#[test]
+fn a_later_report_replaces_an_earlier_one_made_from_the_same_status() {
+    let set = status("[]");
+    let bad = NodeReport {
+        generation: Generation(1),
+        refused: vec![refuse("any", 80, RefusedReason::PortUnavailable)],
+    };
+    let good = NodeReport { generation: Generation(2), refused: vec![] };
+    assert_ne!(set.with_report(&bad).gateways, set.with_report(&good).gateways);
+    assert_eq!(set.with_report(&good), set.with_report(&good));
+}
