@@ -11,29 +11,32 @@ pub enum Verdict {
     Steered = 1,
     /// `sk_lookup`: ours, but no worker has a socket; left to the host, which refuses it or serves it itself.
     NoWorker = 2,
+    /// `sk_lookup`: ours, but another program attached before had a socket for it; left there.
+    Taken = 3,
     /// `sk_lookup`: ours, but the map entry makes no sense or the socket was refused by the kernel; dropped.
-    Broken = 3,
+    Broken = 4,
     /// `sk_reuseport`: went to the less loaded of two workers.
-    Picked = 4,
+    Picked = 5,
     /// `sk_reuseport`: the chosen worker has no socket; went to another one.
-    PickedOther = 5,
+    PickedOther = 6,
     /// `sk_reuseport`: a connection of a closing socket, not yet accepted, moved to a live worker.
-    Migrated = 6,
+    Migrated = 7,
     /// `sk_reuseport`: nobody to move such a connection to; the kernel resets it.
-    MigrateFailed = 7,
+    MigrateFailed = 8,
     /// `sk_reuseport`: no slot could be chosen; the kernel chose by its own hash.
-    Hashed = 8,
+    Hashed = 9,
 }
 
 impl Verdict {
     /// How many there are: entries of the map.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 10;
 
     /// All of them, in the order of their indices.
     pub const ALL: [Self; Self::COUNT as usize] = [
         Self::NotOurs,
         Self::Steered,
         Self::NoWorker,
+        Self::Taken,
         Self::Broken,
         Self::Picked,
         Self::PickedOther,
@@ -56,6 +59,7 @@ impl Verdict {
             Self::NotOurs => "lookup_not_ours",
             Self::Steered => "lookup_steered",
             Self::NoWorker => "lookup_no_worker",
+            Self::Taken => "lookup_taken",
             Self::Broken => "lookup_broken",
             Self::Picked => "reuseport_picked",
             Self::PickedOther => "reuseport_picked_other",

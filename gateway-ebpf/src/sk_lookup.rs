@@ -16,6 +16,9 @@ const AF_INET: u32 = 2;
 /// `-ENOENT`: the slot has no socket.
 const EMPTY: i32 = -2;
 
+/// `-EEXIST`: a program attached before this one has selected a socket already.
+const TAKEN: i32 = -17;
+
 /// Attached to the network namespace.
 #[sk_lookup]
 pub(crate) fn sluice_lookup(ctx: SkLookupContext) -> u32 {
@@ -92,6 +95,7 @@ fn assign(ctx: &SkLookupContext) -> Verdict {
         match SOCKETS.redirect_sk_lookup(ctx, slot, 0) {
             Ok(()) => return Verdict::Steered,
             Err(EMPTY) => {}
+            Err(TAKEN) => return Verdict::Taken,
             Err(_) => return Verdict::Broken,
         }
     }

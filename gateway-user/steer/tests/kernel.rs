@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::{Workers, answer, ask, ask_times, one_each, open, plan, refused};
-use gateway_steer::Verdict;
+use common::{Workers, answer, ask, ask_times, one_each, open, options, plan, refused};
+use gateway_steer::{SteerOptions, Steering, SteeringMode, Verdict};
 use gateway_testkit::{netns, wait};
 
 #[test]
@@ -75,6 +75,28 @@ fn a_broken_exact_entry_shadows_every_address_and_is_counted() {
         refused("127.0.0.2:80");
         assert!(ask("127.0.0.1:80").is_ok());
         assert_eq!(steering.counters().unwrap().get(Verdict::Broken), 1);
+    });
+}
+
+#[test]
+fn of_two_gateways_with_one_port_the_first_serves_it() {
+    netns::run("two", |inside| {
+        let mut first = open(inside, 1);
+        let named = SteerOptions { instance: "second".into(), ..options(inside, 2) };
+        let mut second = Steering::open(SteeringMode::Ebpf, named).unwrap();
+        let workers = Workers::start(one_each(&mut first));
+        let others = Workers::start(one_each(&mut second));
+        first.apply(&plan(&["*:80"])).unwrap();
+        second.apply(&plan(&["*:80", "*:81"])).unwrap();
+        ask_times(10, "127.0.0.1:80");
+        ask_times(10, "127.0.0.1:81");
+        assert_eq!(workers.accepted(), [10]);
+        assert_eq!(others.accepted().iter().sum::<u64>(), 10);
+        let counters = second.counters().unwrap();
+        assert_eq!((counters.get(Verdict::Taken), counters.get(Verdict::Broken)), (10, 0));
+        drop(first);
+        ask_times(10, "127.0.0.1:80");
+        assert_eq!(workers.accepted(), [10], "the second takes over where the first left");
     });
 }
 
