@@ -10,10 +10,21 @@ use gateway_steer::{
 };
 use gateway_testkit::netns::{self, Inside};
 
-/// Takes rights from the calling thread alone; it is the test's own and ends with it.
-fn without(rights: &[Capability]) {
+/// Rights that the calling thread alone goes without until this is dropped; unmounting at the end needs them back.
+struct Without(&'static [Capability]);
+
+fn without(rights: &'static [Capability]) -> Without {
     for right in rights {
         caps::drop(None, CapSet::Effective, *right).unwrap();
+    }
+    Without(rights)
+}
+
+impl Drop for Without {
+    fn drop(&mut self) {
+        for right in self.0 {
+            caps::raise(None, CapSet::Effective, *right).unwrap();
+        }
     }
 }
 
@@ -33,7 +44,7 @@ fn publish(steering: &mut Steering, plan: &SteerPlan) -> Workers {
 #[test]
 fn auto_falls_back_and_says_why_while_ebpf_refuses() {
     netns::run("no-bpf", |inside| {
-        without(&[Capability::CAP_BPF, Capability::CAP_SYS_ADMIN]);
+        let _without = without(&[Capability::CAP_BPF, Capability::CAP_SYS_ADMIN]);
         let error = Steering::open(SteeringMode::Ebpf, options(inside, 2)).unwrap_err();
         assert!(matches!(error, SteerError::Unavailable { .. }));
         assert!(error.to_string().contains("CAP_BPF and CAP_NET_ADMIN"), "{error}");
@@ -95,7 +106,7 @@ fn only_new_binds_get_sockets_and_gone_ones_are_named() {
 #[test]
 fn privileged_ports_move_up_where_the_right_is_missing() {
     netns::run("offset", |inside| {
-        without(&[Capability::CAP_NET_BIND_SERVICE]);
+        let _without = without(&[Capability::CAP_NET_BIND_SERVICE]);
         let mut steering = reuseport(inside, 1);
         assert_eq!(steering.path().unprivileged_offset(), Some(8000));
         assert!(steering.path().to_string().contains("8000 higher"), "{}", steering.path());
