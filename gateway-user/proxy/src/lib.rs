@@ -1,2 +1,22 @@
-//! The byte road: accept, decode, route, filter, forward, answer.
+//! The byte road: accept, decode, route, filter, forward, answer, and one record for log and metrics.
+//!
+//! [`worker::start`] runs one worker: a thread with its own runtime, connections, upstream pools and counters. Workers
+//! share nothing that is written to: tables come as [`gateway_snapshot::Snapshot`]s by [`worker::WorkerCommand`], and
+//! numbers are copied out the same way.
 #![forbid(unsafe_code)]
+
+mod access_log;
+mod clock;
+mod config;
+mod conn;
+mod error;
+mod filters;
+mod forwarded;
+pub mod metrics;
+mod request_id;
+mod signal;
+mod upstream;
+pub mod worker;
+
+pub use config::{ProxyConfig, Timeouts};
+pub use error::Reason;

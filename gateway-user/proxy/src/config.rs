@@ -1,0 +1,125 @@
+//! What fixes a worker's behaviour for its whole life; routing comes with snapshots instead.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use gateway_http::h1::path::PathOptions;
+use gateway_http::h1::{BodyLimits, HeadLimits};
+use ipnet::IpNet;
+
+/// Limits, time-outs and trust, shared read-only by all workers.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// Limits of request heads, and of backends' response heads.
+    pub head: HeadLimits,
+    /// Limits of bodies, both ways.
+    pub body: BodyLimits,
+    /// How request paths are normalised before they are matched and forwarded.
+    pub path: PathOptions,
+    /// Most client connections of one worker; one more is answered 503 `overload_connections`.
+    pub max_connections: usize,
+    /// Size of the pooled buffers, in octets: the largest piece of a body in flight per direction.
+    pub buffer_bytes: usize,
+    /// Idle connections kept per worker and backend address.
+    pub max_idle_upstream: usize,
+    /// Most series of per-route metrics per worker; the rest are counted together.
+    pub max_series: usize,
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// Networks whose `X-Forwarded-*` and `X-Request-Id` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The port of the steering sockets: connections addressed to it directly are closed.
+    pub internal_port: Option<u16>,
+    /// Added to every listener port below 1024 where the process may not bind those.
+    pub unprivileged_offset: Option<u16>,
+    /// Whether requests are written to the access log.
+    pub access_log: bool,
+}
+
+/// The process's own time limits; a route may set further ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From a request head's first octet to its last.
+    pub client_header: Duration,
+    /// Between requests on a client connection.
+    pub client_idle: Duration,
+    /// Between two pieces of a request body.
+    pub client_body: Duration,
+    /// For a client to take one piece of an answer.
+    pub client_send: Duration,
+    /// For a backend to accept a connection.
+    pub connect: Duration,
+    /// From the end of the request to the head of the backend's answer.
+    pub response_header: Duration,
+    /// Between two pieces of a response body, and for a backend to take one piece of a request.
+    pub upstream_idle_body: Duration,
+    /// Without use before a pooled upstream connection is closed.
+    pub upstream_idle: Duration,
+    /// From the request's head to the end of its answer, for rules that set no limit of their own; zero is none.
+    pub request: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            client_header: Duration::from_secs(15),
+            client_idle: Duration::from_secs(75),
+            client_body: Duration::from_secs(60),
+            client_send: Duration::from_secs(60),
+            connect: Duration::from_secs(5),
+            response_header: Duration::from_secs(60),
+            upstream_idle_body: Duration::from_secs(60),
+            upstream_idle: Duration::from_secs(60),
+            request: Duration::ZERO,
+        }
+    }
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits::default(),
+            body: BodyLimits::default(),
+            path: PathOptions::default(),
+            max_connections: 50_000,
+            buffer_bytes: 16 * 1024,
+            max_idle_upstream: 64,
+            max_series: 1000,
+            timeouts: Timeouts::default(),
+            trusted_proxies: Vec::new(),
+            internal_port: None,
+            unprivileged_offset: None,
+            access_log: true,
+        }
+    }
+}
+
+impl ProxyConfig {
+    /// Whether `X-Forwarded-*` from this address is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+
+    /// The listener port that a connection to the local port `port` is for.
+    pub fn listener_port(&self, port: u16) -> u16 {
+        match self.unprivileged_offset.and_then(|offset| port.checked_sub(offset)) {
+            Some(below) if below != 0 && below < 1024 => below,
+            _ => port,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offset_maps_only_the_ports_that_were_moved() {
+        let config = ProxyConfig { unprivileged_offset: Some(8000), ..ProxyConfig::default() };
+        for (local, listener) in [(8080, 80), (8443, 443), (9023, 1023), (9024, 9024), (8000, 8000), (80, 80)]
+        {
+            assert_eq!(config.listener_port(local), listener, "local port {local}");
+        }
+        assert_eq!(ProxyConfig::default().listener_port(8080), 8080);
+    }
+}

@@ -1,0 +1,181 @@
+//! Answers of our own.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gateway_http::h1::encode::{Answer, Persistence, answer};
+use gateway_http::h1::{BodyDecoder, Method, Version, status};
+use gateway_io::{Chunk, Stream};
+use gateway_snapshot::rewrite::Redirect;
+
+use super::body::{decode, flush};
+use super::record::{RequestEnd, Text};
+use super::scratch::Scratch;
+use super::session::{Head, Next, Session};
+use super::sink::ChunkSink;
+use crate::Reason;
+use crate::error::After;
+use crate::filters::{self, Asked};
+use crate::worker::{Refused, Worker};
+
+/// How long a client that is over the limit may take to hear so.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(1);
+
+/// Answers a request before anything was forwarded. `head` is `None` if there is no valid one.
+pub(super) async fn own(
+    session: &mut Session,
+    scratch: &mut Scratch,
+    end: &mut RequestEnd,
+    head: Option<&Head>,
+    reason: Reason,
+) -> Next {
+    let whole = head.is_some_and(|head| take_request(session, &mut scratch.request_body, end, head));
+    send(session, &scratch.text, end, head, reason, reason.status(), &[], whole).await
+}
+
+/// Answers with a redirect.
+pub(super) async fn redirect(
+    session: &mut Session,
+    scratch: &mut Scratch,
+    end: &mut RequestEnd,
+    head: &Head,
+    redirect: &Redirect,
+    matched_len: usize,
+) -> Next {
+    let Scratch { request, request_body, path, target, text, .. } = scratch;
+    let request = request.view(session.inbox.as_deref().unwrap_or_default());
+    let asked = Asked {
+        host: request.host().unwrap_or_default(),
+        listener_port: session.bind.port(),
+        path: if path.is_empty() { request.path() } else { path },
+        matched_len,
+    };
+    filters::location(redirect, &request, asked, target);
+    let whole = take_request(session, request_body, end, head);
+    let fields: [(&str, &[u8]); 1] = [("location", target)];
+    send(session, text, end, Some(head), Reason::Redirect, Some(redirect.status), &fields, whole).await
+}
+
+/// Takes the request out of the inbox, and its body if all of it is there already. Otherwise the connection can't be
+/// used again: the rest of the body would have to be waited for.
+fn take_request(session: &mut Session, decoder: &mut BodyDecoder, end: &mut RequestEnd, head: &Head) -> bool {
+    let Some(mut inbox) = session.inbox.take() else { return false };
+    inbox.advance(head.len);
+    if head.asked.framing.is_empty() {
+        session.inbox = Some(inbox);
+        return true;
+    }
+    if decoder.begin(head.asked.framing).is_err() {
+        return false;
+    }
+    match decode(decoder, inbox) {
+        Ok(piece) => {
+            end.received = piece.data.len() as u64;
+            session.inbox = piece.rest;
+            piece.finished
+        }
+        Err(_) => false,
+    }
+}
+
+/// Sends the answer; `whole` tells whether the request was read to its end. Nothing is sent for a reason that has no
+/// status.
+#[expect(clippy::too_many_arguments, reason = "the parts of one answer, in the order they are written")]
+pub(super) async fn send(
+    session: &mut Session,
+    text: &Text,
+    end: &mut RequestEnd,
+    head: Option<&Head>,
+    reason: Reason,
+    status: Option<u16>,
+    fields: &[(&str, &[u8])],
+    whole: bool,
+) -> Next {
+    end.reason = Some(reason);
+    let Some(status) = status else { return Next::Close };
+    let keep =
+        whole && reason.after() == After::Stay && head.is_some_and(|head| session.may_stay(head.asked));
+    let version = head.map_or(Version::Http11, |head| head.asked.version);
+    let to_head = head.is_some_and(|head| head.asked.method == Method::Head);
+    let worker = session.worker();
+    let Some((out, body)) =
+        write(worker, text, reason, status, fields, to_head, Persistence::new(version, keep))
+    else {
+        return Next::Close;
+    };
+    let limit = worker.config.timeouts.client_send;
+    session.stream.send.queue(out);
+    let kill = session.membership().control.clone();
+    end.status = status;
+    match kill.kill.unless(flush(&mut session.stream.send, limit)).await {
+        Some(Ok(())) => {
+            end.sent = body;
+            if keep { Next::Stay } else { Next::Linger }
+        }
+        Some(Err(_)) | None => Next::Close,
+    }
+}
+
+/// Writes head and body of an answer; gives the body's length too. `None` if it can't be: a field is too long.
+fn write(
+    worker: &Worker,
+    text: &Text,
+    reason: Reason,
+    status: u16,
+    fields: &[(&str, &[u8])],
+    to_head: bool,
+    persistence: Persistence,
+) -> Option<(Chunk, u64)> {
+    let mut body = [0; 128];
+    let room = body.len();
+    let mut rest = body.as_mut_slice();
+    // Cut off if it should not fit; codes and phrases are far shorter.
+    let _ = writeln!(rest, "{status} {}: {}", status::phrase(status), reason.code());
+    let length = room - rest.len();
+    let body = body.get(..length).unwrap_or_default();
+    let id: &[(&str, &[u8])] = &[("x-request-id", text.id())];
+    let id = if text.id().is_empty() { &[] } else { id };
+    // One list of at most two: the codec takes a slice.
+    let all: [(&str, &[u8]); 2];
+    let fields = match (fields, id) {
+        ([field, ..], [id, ..]) => {
+            all = [*field, *id];
+            all.as_slice()
+        }
+        ([], id) => id,
+        (fields, []) => fields,
+    };
+    let mut out = Chunk::take();
+    let date = worker.clock.http_date();
+    let content = Answer {
+        status,
+        reason: reason.code(),
+        fields,
+        date: Some(&date),
+        content_type: Some("text/plain; charset=utf-8"),
+        body,
+        to_head,
+        persistence,
+    };
+    answer(&mut ChunkSink::new(&mut out), &content).ok()?;
+    Some((out, if to_head { 0 } else { length as u64 }))
+}
+
+/// Tells a client that the worker has its maximum of connections. Its request is not read.
+pub(super) async fn refuse(place: Refused, mut stream: Stream, peer: SocketAddr, local: SocketAddr) {
+    let worker = place.worker();
+    let mut end = RequestEnd::begin(peer.ip());
+    let reason = Reason::OverloadConnections;
+    end.reason = Some(reason);
+    let text = Text::default();
+    let status = reason.status().unwrap_or(503);
+    if let Some((out, body)) = write(worker, &text, reason, status, &[], false, Persistence::Close) {
+        stream.send.queue(out);
+        if flush(&mut stream.send, REFUSAL_LIMIT).await.is_ok() {
+            (end.status, end.sent) = (status, body);
+            stream.close_lingering(64 * 1024, REFUSAL_LIMIT).await;
+        }
+    }
+    end.finish(worker, &text, peer, local);
+}

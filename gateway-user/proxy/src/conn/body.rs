@@ -1,0 +1,241 @@
+//! One body on its way from one connection to another: a chunk at a time, so that a slow receiver slows the sender.
+
+use std::cell::Cell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use gateway_http::h1::encode::{CHUNK_END, ChunkSize, LAST_CHUNK, last_chunk};
+use gateway_http::h1::{BodyDecoder, BodyError};
+use gateway_io::{Chunk, RecvHalf, SendHalf, now};
+
+use super::sink::ChunkSink;
+
+/// Moves a body. Its decoder has begun it; what is queued at the receiver (a head) goes out with the first piece.
+pub(super) struct Pump<'a> {
+    pub(super) decoder: &'a mut BodyDecoder,
+    /// Whether the receiver is sent chunks; otherwise the octets alone.
+    pub(super) chunked: bool,
+    pub(super) from: &'a mut RecvHalf,
+    /// Octets that came together with the head.
+    pub(super) first: Option<Chunk>,
+    pub(super) to: &'a mut SendHalf,
+    /// Longest wait for a piece.
+    pub(super) wait: Duration,
+    /// Longest wait for the receiver to take a piece.
+    pub(super) take: Duration,
+    /// Octets of the body passed on so far.
+    pub(super) passed: &'a Cell<u64>,
+    /// When the receiver last took something, by the worker's coarse clock.
+    pub(super) progress: &'a Cell<Instant>,
+}
+
+/// Why a body did not arrive whole.
+#[derive(Debug)]
+pub(super) enum PumpFault {
+    /// The sender closed or broke the connection.
+    SourceLost,
+    /// The sender paused for too long.
+    SourceTimeout,
+    /// The framing is broken.
+    Body(BodyError),
+    /// The receiver closed or broke the connection.
+    SinkLost,
+    /// The receiver paused for too long.
+    SinkTimeout,
+}
+
+impl Pump<'_> {
+    /// Runs to the body's end. Gives the octets received behind it.
+    pub(super) async fn run(mut self) -> Result<Option<Chunk>, PumpFault> {
+        loop {
+            if self.decoder.is_finished() {
+                // Nothing to read: an empty body.
+                let rest = self.first.take();
+                self.flush().await?;
+                return Ok(rest.filter(|rest| !rest.is_empty()));
+            }
+            let Some(chunk) = self.next().await? else {
+                self.decoder.close().map_err(|_| PumpFault::SourceLost)?;
+                self.queue(None, true);
+                self.flush().await?;
+                return Ok(None);
+            };
+            let piece = decode(self.decoder, chunk).map_err(PumpFault::Body)?;
+            self.passed.set(self.passed.get() + piece.data.len() as u64);
+            self.queue(Some(piece.data), piece.finished);
+            self.flush().await?;
+            if piece.finished {
+                return Ok(piece.rest);
+            }
+        }
+    }
+
+    /// The next octets; `None` at the sender's end.
+    async fn next(&mut self) -> Result<Option<Chunk>, PumpFault> {
+        if let Some(first) = self.first.take().filter(|first| !first.is_empty()) {
+            return Ok(Some(first));
+        }
+        if self.to.queued() > 0 {
+            // A head must not wait for its body.
+            self.flush().await?;
+        }
+        self.from.set_deadline(Some(self.wait));
+        let received = self.from.recv().await;
+        self.from.set_deadline(None);
+        received.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => PumpFault::SourceTimeout,
+            _ => PumpFault::SourceLost,
+        })
+    }
+
+    fn queue(&mut self, data: Option<Chunk>, finished: bool) {
+        let data = data.filter(|data| !data.is_empty());
+        match data {
+            Some(data) if self.chunked => queue_chunk(self.to, data),
+            Some(data) => self.to.queue(data),
+            None => {}
+        }
+        if finished && self.chunked {
+            queue_end(self.to, self.decoder);
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), PumpFault> {
+        flush(self.to, self.take).await?;
+        self.progress.set(now());
+        Ok(())
+    }
+}
+
+/// Sends what is queued within `limit`.
+pub(super) async fn flush(to: &mut SendHalf, limit: Duration) -> Result<(), PumpFault> {
+    to.set_deadline(Some(limit));
+    let flushed = to.flush().await;
+    to.set_deadline(None);
+    flushed.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => PumpFault::SinkTimeout,
+        _ => PumpFault::SinkLost,
+    })
+}
+
+/// What one received chunk holds of a body.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// The content, moved together within the chunk it came in.
+    pub(super) data: Chunk,
+    /// What follows the body's end.
+    pub(super) rest: Option<Chunk>,
+    pub(super) finished: bool,
+}
+
+/// Takes the framing out of a chunk. A body without framing inside is not moved at all.
+pub(super) fn decode(decoder: &mut BodyDecoder, mut chunk: Chunk) -> Result<Piece, BodyError> {
+    let (mut start, mut end, mut read) = (0, 0, 0);
+    while !decoder.is_finished() {
+        let Some(input) = chunk.as_slice().get(read..).filter(|input| !input.is_empty()) else { break };
+        let step = decoder.decode(input)?;
+        let found = read + step.data.start..read + step.data.end;
+        if start == end {
+            (start, end) = (found.start, found.end);
+        } else if !found.is_empty() {
+            let length = found.len();
+            // In bounds: the decoder gives ranges of its input, and content moves towards the front only.
+            chunk.as_mut_slice().copy_within(found, end);
+            end += length;
+        }
+        read += step.consumed;
+    }
+    let rest = (read < chunk.len()).then(|| chunk.split_off(read));
+    chunk.truncate(end);
+    chunk.advance(start);
+    Ok(Piece { data: chunk, rest, finished: decoder.is_finished() })
+}
+
+/// Queues data as one chunk of a chunked body, its framing in the same buffer where there is room.
+fn queue_chunk(to: &mut SendHalf, mut data: Chunk) {
+    let size = ChunkSize::new(data.len() as u64);
+    if data.prepend(size.as_bytes()).is_err() {
+        queue_bytes(to, size.as_bytes());
+    }
+    let framed = data.extend_from_slice(CHUNK_END).is_ok();
+    to.queue(data);
+    if !framed {
+        queue_bytes(to, CHUNK_END);
+    }
+}
+
+/// Queues the last chunk with the trailers that the decoder read.
+fn queue_end(to: &mut SendHalf, decoder: &BodyDecoder) {
+    let trailers = decoder.trailers();
+    if trailers.is_empty() {
+        return queue_bytes(to, LAST_CHUNK);
+    }
+    let mut end = Chunk::take();
+    if last_chunk(&mut ChunkSink::new(&mut end), trailers).is_ok() {
+        to.queue(end);
+    } else {
+        // Trailers are bounded far below a sink's limit; losing them still ends the body in order.
+        queue_bytes(to, LAST_CHUNK);
+    }
+}
+
+fn queue_bytes(to: &mut SendHalf, bytes: &[u8]) {
+    let mut chunk = Chunk::with_capacity(bytes.len());
+    // Cannot fail: the capacity was just asked for.
+    let _ = chunk.extend_from_slice(bytes);
+    to.queue(chunk);
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_http::h1::{BodyFraming, BodyLimits};
+
+    use super::*;
+
+    fn chunk(bytes: &[u8]) -> Chunk {
+        let mut chunk = Chunk::with_capacity(bytes.len());
+        chunk.extend_from_slice(bytes).unwrap();
+        chunk
+    }
+
+    fn decoder(framing: BodyFraming) -> BodyDecoder {
+        let mut decoder = BodyDecoder::new(BodyLimits::default());
+        decoder.begin(framing).unwrap();
+        decoder
+    }
+
+    #[test]
+    fn content_is_moved_together_and_the_rest_kept() {
+        let mut decoder = decoder(BodyFraming::Chunked);
+        let piece =
+            decode(&mut decoder, chunk(b"3\r\nabc\r\n2;x=y\r\nde\r\n1\r\nf\r\n0\r\n\r\nGET /")).unwrap();
+        assert_eq!(piece.data.as_slice(), b"abcdef");
+        assert_eq!(piece.rest.as_deref(), Some(b"GET /".as_slice()));
+        assert!(piece.finished);
+    }
+
+    #[test]
+    fn every_split_of_a_chunked_body_gives_the_same_content() {
+        let wire = b"5\r\nhello\r\n1\r\n,\r\n6\r\n world\r\n0\r\nx: y\r\n\r\n";
+        for at in 0..=wire.len() {
+            let mut decoder = decoder(BodyFraming::Chunked);
+            let mut content = Vec::new();
+            let (front, back) = wire.split_at(at);
+            for part in [front, back] {
+                let piece = decode(&mut decoder, chunk(part)).unwrap();
+                content.extend_from_slice(&piece.data);
+                assert!(piece.rest.is_none());
+            }
+            assert_eq!(content, b"hello, world", "split at {at}");
+            assert!(decoder.is_finished());
+        }
+    }
+
+    #[test]
+    fn a_counted_body_stays_where_it_is() {
+        let mut decoder = decoder(BodyFraming::Length(4));
+        let piece = decode(&mut decoder, chunk(b"abcdGET")).unwrap();
+        assert_eq!((piece.data.as_slice(), piece.finished), (b"abcd".as_slice(), true));
+        assert_eq!(piece.rest.as_deref(), Some(b"GET".as_slice()));
+    }
+}

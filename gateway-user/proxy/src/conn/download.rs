@@ -1,0 +1,200 @@
+//! The answer's way: from the backend's head to the last octet given to the client.
+
+use std::io;
+use std::time::Instant;
+
+use gateway_http::h1::encode::{self, Persistence, ResponseOptions};
+use gateway_http::h1::{BodyDecoder, BodyFraming, HeadEdits, Parsed, ResponseHead, Version};
+use gateway_io::{Chunk, RecvHalf, SendHalf};
+use gateway_snapshot::Filters;
+
+use super::body::{Pump, PumpFault, flush};
+use super::exchange::{Asked, Failed, Progress};
+use super::sink::ChunkSink;
+use crate::Reason;
+use crate::filters::edit_response;
+use crate::worker::Worker;
+
+/// The answer's way to the client.
+pub(super) struct Download<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) from: &'a mut RecvHalf,
+    pub(super) to: &'a mut SendHalf,
+    pub(super) head: &'a mut ResponseHead,
+    pub(super) edits: &'a mut HeadEdits,
+    pub(super) decoder: &'a mut BodyDecoder,
+    pub(super) filters: &'a Filters,
+    pub(super) asked: Asked,
+    pub(super) progress: &'a Progress,
+}
+
+/// An answer that was given to the client whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delivered {
+    /// The client was told that its connection stays.
+    pub(super) keep: bool,
+    /// The backend's connection can carry another request.
+    pub(super) reusable: bool,
+}
+
+impl Download<'_> {
+    pub(super) async fn run(mut self) -> Result<Delivered, Failed> {
+        let mut unread = None;
+        let (head, consumed) = loop {
+            let (mut head, consumed) = self.head(unread.take()).await?;
+            let answer = self.head.view(&head);
+            if answer.is_upgrade() {
+                return Err(Failed::For(Reason::UpstreamUnexpectedUpgrade));
+            }
+            if !answer.is_interim() {
+                break (head, consumed);
+            }
+            self.relay_interim(&head).await?;
+            head.advance(consumed);
+            unread = Some(head).filter(|rest| !rest.is_empty());
+        };
+        self.progress.answered_at.set(Some(Instant::now()));
+        let answer = self.head.view(&head);
+        let (framing, reusable) = (answer.framing(), answer.reusable());
+        let (keep, chunked) = self.announce(&head)?;
+        let mut rest = head;
+        rest.advance(consumed);
+        let rest = self.body(framing, chunked, Some(rest)).await?;
+        Ok(Delivered { keep, reusable: reusable && rest.is_none() })
+    }
+
+    /// Receives until a head is whole; gives the buffer and the head's length in it.
+    async fn head(&mut self, mut unread: Option<Chunk>) -> Result<(Chunk, usize), Failed> {
+        let limits = &self.worker.config.head;
+        loop {
+            if let Some(buffer) = &unread {
+                match self.head.parse(buffer, limits, self.asked.method) {
+                    Ok(Parsed::Complete { consumed }) => {
+                        if let Some(buffer) = unread {
+                            return Ok((buffer, consumed));
+                        }
+                    }
+                    Ok(Parsed::Incomplete) => {}
+                    Err(error) => return Err(Failed::For(Reason::Response(error))),
+                }
+            }
+            let more = self.more(unread.is_some()).await?;
+            unread = Some(match unread {
+                None => more,
+                Some(mut have) => {
+                    let joined = have
+                        .reserve(more.len(), limits.head.saturating_add(more.len()))
+                        .and_then(|()| have.extend_from_slice(&more));
+                    // The parser refuses a head at its limit before room for another chunk runs out.
+                    joined.map_err(|_| Failed::For(Reason::UpstreamReset))?;
+                    have
+                }
+            });
+        }
+    }
+
+    /// The next octets of a head. The time limit runs from the end of the request.
+    async fn more(&mut self, begun: bool) -> Result<Chunk, Failed> {
+        let limit = self.worker.config.timeouts.response_header;
+        let mut wait = limit;
+        loop {
+            self.from.set_deadline(Some(wait));
+            let received = self.from.recv().await;
+            self.from.set_deadline(None);
+            match received {
+                Ok(Some(chunk)) => return Ok(chunk),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    wait = match self.progress.since_upload() {
+                        Some(since) if since >= limit => {
+                            return Err(Failed::For(Reason::UpstreamResponseTimeout));
+                        }
+                        Some(since) => limit.saturating_sub(since),
+                        None => limit,
+                    };
+                }
+                Ok(None) | Err(_) if begun => return Err(Failed::For(Reason::UpstreamReset)),
+                Ok(None) | Err(_) => return Err(Failed::BeforeAnswer),
+            }
+        }
+    }
+
+    /// Passes a 1xx on; HTTP/1.0 knows none (RFC 9110 section 15.2).
+    async fn relay_interim(&mut self, head: &Chunk) -> Result<(), Failed> {
+        if self.asked.version == Version::Http10 {
+            return Ok(());
+        }
+        self.edits.clear();
+        let mut out = Chunk::take();
+        encode::response(
+            &mut ChunkSink::new(&mut out),
+            &self.head.view(head),
+            self.edits,
+            &ResponseOptions::default(),
+        )
+        .map_err(|_| Failed::For(Reason::FilteredResponseInvalid))?;
+        self.to.queue(out);
+        flush(self.to, self.worker.config.timeouts.client_send)
+            .await
+            .map_err(|fault| Failed::For(reason(&fault)))
+    }
+
+    /// Queues the client's head. Gives whether its connection stays, and whether the body is sent in chunks.
+    fn announce(&mut self, head: &Chunk) -> Result<(bool, bool), Failed> {
+        let answer = self.head.view(head);
+        let (framing, must_close) = answer.client_framing(self.asked.version);
+        // An answer before the request's end leaves the connection in the middle of a body.
+        let keep = self.asked.keep_alive
+            && !must_close
+            && !self.worker.is_draining()
+            && (self.progress.uploaded.get() || self.asked.framing.is_empty());
+        let invalid = Failed::For(Reason::FilteredResponseInvalid);
+        self.edits.clear();
+        edit_response(self.filters, answer.fields(), || self.worker.clock.http_date(), self.edits)
+            .map_err(|_| invalid)?;
+        let options = ResponseOptions {
+            framing,
+            persistence: Persistence::new(self.asked.version, keep),
+            upgrade: None,
+        };
+        let mut out = Chunk::take();
+        encode::response(&mut ChunkSink::new(&mut out), &answer, self.edits, &options)
+            .map_err(|_| invalid)?;
+        self.to.queue(out);
+        self.progress.status.set(answer.status());
+        self.progress.until_close.set(framing == BodyFraming::UntilClose);
+        Ok((keep, framing == BodyFraming::Chunked))
+    }
+
+    /// Passes the body on; gives what the backend sent behind it, which nobody asked for.
+    async fn body(
+        &mut self,
+        framing: BodyFraming,
+        chunked: bool,
+        first: Option<Chunk>,
+    ) -> Result<Option<Chunk>, Failed> {
+        self.decoder.begin(framing).map_err(|error| Failed::For(Reason::UpstreamBodyInvalid(error)))?;
+        let timeouts = &self.worker.config.timeouts;
+        let pump = Pump {
+            decoder: self.decoder,
+            chunked,
+            from: self.from,
+            first,
+            to: self.to,
+            wait: timeouts.upstream_idle_body,
+            take: timeouts.client_send,
+            passed: &self.progress.sent,
+            progress: &self.progress.download_at,
+        };
+        pump.run().await.map_err(|fault| Failed::For(reason(&fault)))
+    }
+}
+
+fn reason(fault: &PumpFault) -> Reason {
+    match fault {
+        PumpFault::SourceLost => Reason::UpstreamBodyTruncated,
+        PumpFault::SourceTimeout => Reason::UpstreamBodyTimeout,
+        PumpFault::Body(error) => Reason::UpstreamBodyInvalid(*error),
+        PumpFault::SinkLost => Reason::ClientClosed,
+        PumpFault::SinkTimeout => Reason::ClientSendTimeout,
+    }
+}

@@ -1,0 +1,178 @@
+//! One request and its answer on one upstream connection: both directions at once.
+
+use std::cell::Cell;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use gateway_http::h1::{BodyDecoder, BodyError, BodyFraming, Method, Version};
+use gateway_io::{Chunk, RecvHalf, SendHalf, Stream, now};
+
+use super::body::{Pump, PumpFault, flush};
+use super::download::{Delivered, Download};
+use crate::{Reason, Timeouts};
+
+/// What the answer depends on of the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    pub(super) keep_alive: bool,
+    pub(super) framing: BodyFraming,
+}
+
+/// How far an exchange has come; it lives outside so that it can be read after the exchange was dropped.
+pub(super) struct Progress {
+    /// The request was sent to its end.
+    pub(super) uploaded: Cell<bool>,
+    /// When the backend last took something.
+    pub(super) upload_at: Cell<Instant>,
+    /// Octets received behind the request.
+    pub(super) rest: Cell<Option<Chunk>>,
+    pub(super) received: Cell<u64>,
+    /// Status of the answer whose head was given to the client; 0 before.
+    pub(super) status: Cell<u16>,
+    /// When the answer's head was complete.
+    pub(super) answered_at: Cell<Option<Instant>>,
+    /// The answer ends with the client's connection: a cut would look like its end.
+    pub(super) until_close: Cell<bool>,
+    pub(super) download_at: Cell<Instant>,
+    pub(super) sent: Cell<u64>,
+}
+
+/// How an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    For(Reason),
+    /// The backend closed before the first octet of an answer: on a reused connection it may not have seen the request.
+    BeforeAnswer,
+}
+
+/// The request's way to the backend. Its head is queued already.
+pub(super) struct Upload<'a> {
+    pub(super) from: &'a mut RecvHalf,
+    pub(super) to: &'a mut SendHalf,
+    pub(super) decoder: &'a mut BodyDecoder,
+    pub(super) framing: BodyFraming,
+    pub(super) first: Option<Chunk>,
+    /// Nothing was received behind a request without body, so the client's side is watched from its head on.
+    pub(super) watch: bool,
+    pub(super) timeouts: &'a Timeouts,
+    pub(super) progress: &'a Progress,
+}
+
+/// Why the request's way ended before the answer's.
+enum UploadEnd {
+    /// The client is at fault: the exchange is over.
+    Client(Reason),
+    /// The backend takes no more; it may have answered all the same.
+    Backend,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        let now = now();
+        Self {
+            uploaded: Cell::new(false),
+            upload_at: Cell::new(now),
+            rest: Cell::new(None),
+            received: Cell::new(0),
+            status: Cell::new(0),
+            answered_at: Cell::new(None),
+            until_close: Cell::new(false),
+            download_at: Cell::new(now),
+            sent: Cell::new(0),
+        }
+    }
+
+    /// Nothing of an answer has been given to the client.
+    pub(super) fn may_answer(&self) -> bool {
+        self.status.get() == 0
+    }
+
+    /// How long the backend has had the whole request.
+    pub(super) fn since_upload(&self) -> Option<Duration> {
+        self.uploaded.get().then(|| now().saturating_duration_since(self.upload_at.get()))
+    }
+}
+
+/// Runs both directions until the answer is delivered. Early answers are delivered while the request still arrives.
+/// The future may be dropped at any point: operations belong to the streams.
+pub(super) async fn exchange(upload: Upload<'_>, download: Download<'_>) -> Result<Delivered, Failed> {
+    let mut upload = pin!(upload.run());
+    let mut download = pin!(download.run());
+    let mut uploading = true;
+    poll_fn(|cx| {
+        if uploading && let Poll::Ready(end) = upload.as_mut().poll(cx) {
+            match end {
+                UploadEnd::Client(reason) => return Poll::Ready(Err(Failed::For(reason))),
+                UploadEnd::Backend => uploading = false,
+            }
+        }
+        download.as_mut().poll(cx)
+    })
+    .await
+}
+
+impl Upload<'_> {
+    async fn run(mut self) -> UploadEnd {
+        let progress = self.progress;
+        match self.send().await {
+            Ok(rest) => {
+                let watch = self.watch && rest.is_none();
+                progress.rest.set(rest);
+                progress.uploaded.set(true);
+                progress.upload_at.set(now());
+                if !watch {
+                    return pending().await;
+                }
+            }
+            Err(fault) => return self.ended_by(&fault),
+        }
+        // The next request may come early, and then waits; the end of the connection ends the exchange.
+        match self.from.recv().await {
+            Ok(Some(early)) => {
+                progress.rest.set(Some(early));
+                pending().await
+            }
+            Ok(None) | Err(_) => UploadEnd::Client(Reason::ClientClosed),
+        }
+    }
+
+    async fn send(&mut self) -> Result<Option<Chunk>, PumpFault> {
+        if self.framing.is_empty() {
+            return flush(self.to, self.timeouts.upstream_idle_body).await.map(|()| None);
+        }
+        let pump = Pump {
+            decoder: self.decoder,
+            chunked: self.framing == BodyFraming::Chunked,
+            from: self.from,
+            first: self.first.take(),
+            to: self.to,
+            wait: self.timeouts.client_body,
+            take: self.timeouts.upstream_idle_body,
+            passed: &self.progress.received,
+            progress: &self.progress.upload_at,
+        };
+        pump.run().await
+    }
+
+    fn ended_by(&self, fault: &PumpFault) -> UploadEnd {
+        match fault {
+            PumpFault::SourceLost => UploadEnd::Client(Reason::ClientClosed),
+            PumpFault::SourceTimeout => UploadEnd::Client(Reason::RequestBodyTimeout),
+            PumpFault::Body(BodyError::Truncated) => UploadEnd::Client(Reason::ClientClosed),
+            PumpFault::Body(error) => UploadEnd::Client(Reason::RequestBody(*error)),
+            PumpFault::SinkLost | PumpFault::SinkTimeout => UploadEnd::Backend,
+        }
+    }
+}
+
+/// The halves of both connections, each on its way.
+pub(super) fn crossed<'a>(
+    client: &'a mut Stream,
+    upstream: &'a mut Stream,
+) -> ((&'a mut RecvHalf, &'a mut SendHalf), (&'a mut RecvHalf, &'a mut SendHalf)) {
+    ((&mut client.recv, &mut upstream.send), (&mut upstream.recv, &mut client.send))
+}

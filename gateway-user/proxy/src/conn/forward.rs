@@ -1,0 +1,243 @@
+//! Forwarding: an endpoint, a connection, an exchange; a second one if the first connection was stale.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use gateway_http::h1::encode::{self, RequestOptions};
+use gateway_io::{AssertCancelSafe, Chunk, with_deadline};
+use gateway_snapshot::{Destination, Target};
+
+use super::answer;
+use super::download::{Delivered, Download};
+use super::exchange::{Failed, Progress, Upload, crossed, exchange};
+use super::record::RequestEnd;
+use super::route::Match;
+use super::scratch::Scratch;
+use super::session::{Head, Next, Session};
+use super::sink::ChunkSink;
+use crate::Reason;
+use crate::filters::{Arrival, edit_request, rewrite_url, set_forwarded};
+use crate::upstream::{Cluster, Lease, Tried, lease};
+use crate::worker::{Routed, Worker};
+
+/// Sends a request to a backend and its answer to the client.
+pub(super) async fn forward(
+    session: &mut Session,
+    scratch: &mut Scratch,
+    end: &mut RequestEnd,
+    head: &Head,
+    found: Match,
+    target: &Target,
+) -> Next {
+    let Match { live, routed, matched_len } = found;
+    let cluster = match &target.destination {
+        Destination::Fail(failure) => {
+            return answer::own(session, scratch, end, Some(head), Reason::Failure(failure.kind)).await;
+        }
+        Destination::Cluster(id) => live.cluster(*id, &session.worker().upstreams),
+    };
+    // From here on only the rule is held: a long exchange keeps no tables alive.
+    drop(live);
+    let Some(cluster) = cluster.filter(|cluster| !cluster.is_empty()) else {
+        return answer::own(session, scratch, end, Some(head), Reason::NoEndpoints).await;
+    };
+    if edit(session, scratch, target, matched_len).is_err() {
+        return answer::own(session, scratch, end, Some(head), Reason::FilteredRequestInvalid).await;
+    }
+    let progress = Progress::new();
+    let limit = Limit::of(&routed, session.worker(), end.began);
+    let membership = session.membership().control.clone();
+    let attempts = attempts(session, scratch, end, head, &cluster, target, &progress);
+    let limited = async {
+        match limit {
+            // Dropping the attempts drops no operation: those belong to the streams.
+            Some(limit) => match with_deadline(limit.left, AssertCancelSafe(attempts)).await {
+                Ok(result) => result,
+                Err(_) => Err(Failed::For(limit.reason)),
+            },
+            None => attempts.await,
+        }
+    };
+    let result = membership.kill.unless(limited).await.unwrap_or(Err(Failed::For(Reason::DrainAborted)));
+    note(end, &progress);
+    conclude(session, scratch, end, head, &progress, result).await
+}
+
+/// The shorter of the two limits that a rule may set.
+struct Limit {
+    left: Duration,
+    reason: Reason,
+}
+
+impl Limit {
+    fn of(routed: &Routed, worker: &Worker, began: Instant) -> Option<Self> {
+        let timeouts = routed.rule.timeouts;
+        let own = worker.config.timeouts.request;
+        let request = timeouts.request_ms.map_or(own, Duration::from_millis);
+        let backend = timeouts.backend_request_ms.map(Duration::from_millis).unwrap_or_default();
+        let request = (!request.is_zero())
+            .then(|| Self { left: request.saturating_sub(began.elapsed()), reason: Reason::RequestTimeout });
+        let backend =
+            (!backend.is_zero()).then_some(Self { left: backend, reason: Reason::BackendRequestTimeout });
+        match (request, backend) {
+            (Some(request), Some(backend)) if backend.left < request.left => Some(backend),
+            (None, backend) => backend,
+            (request, _) => request,
+        }
+    }
+}
+
+/// Collects what changes in the head: what every proxy does, then the filters of rule and backend.
+fn edit(
+    session: &Session,
+    scratch: &mut Scratch,
+    target: &Target,
+    matched_len: usize,
+) -> Result<(), gateway_http::h1::EditError> {
+    let Scratch { request, request_edits: edits, path, target: storage, text, .. } = scratch;
+    let request = request.view(session.inbox.as_deref().unwrap_or_default());
+    let arrival = Arrival {
+        peer: session.peer.ip(),
+        trusted: session.trusted,
+        port: session.bind.port(),
+        request_id: text.id(),
+    };
+    set_forwarded(&request, &arrival, edits)?;
+    let path = if path.is_empty() { request.path() } else { path.as_slice() };
+    rewrite_url(&target.filters, &request, path, matched_len, storage, edits)?;
+    edit_request(&target.filters, edits)
+}
+
+/// Leases and exchanges until an attempt counts.
+async fn attempts(
+    session: &mut Session,
+    scratch: &mut Scratch,
+    end: &mut RequestEnd,
+    head: &Head,
+    cluster: &Cluster,
+    target: &Target,
+    progress: &Progress,
+) -> Result<Delivered, Failed> {
+    let worker = Rc::clone(session.worker());
+    let mut tried = Tried::default();
+    // RFC 9110 section 9.2.2: only what may be done twice, and only where no octet of a body is spent.
+    let replayable = head.asked.method.is_idempotent() && head.asked.framing.is_empty();
+    let mut reuse = true;
+    loop {
+        let mut lease = lease(&worker, cluster, reuse, &mut tried).await.map_err(Failed::For)?;
+        end.upstream = Some(lease.backend().address);
+        end.upstream_began = Some(Instant::now());
+        let result = attempt(session, scratch, head, &mut lease, target, progress).await;
+        match result {
+            Ok(delivered) => {
+                if delivered.reusable && progress.uploaded.get() {
+                    lease.keep(&worker);
+                }
+                return Ok(delivered);
+            }
+            Err(Failed::BeforeAnswer) if lease.reused && replayable && reuse => {
+                // The connection may have closed as the request was on its way: a fresh one tells.
+                worker.metrics.borrow_mut().counters.upstream_retries += 1;
+                progress.uploaded.set(false);
+                reuse = false;
+            }
+            Err(failed) => return Err(failed),
+        }
+    }
+}
+
+/// One exchange on one connection.
+async fn attempt(
+    session: &mut Session,
+    scratch: &mut Scratch,
+    head: &Head,
+    lease: &mut Lease,
+    target: &Target,
+    progress: &Progress,
+) -> Result<Delivered, Failed> {
+    let worker = Rc::clone(session.worker());
+    let mut out = Chunk::take();
+    let request = scratch.request.view(session.inbox.as_deref().unwrap_or_default());
+    let options = RequestOptions { framing: head.asked.framing, upgrade: None, close: false };
+    encode::request(&mut ChunkSink::new(&mut out), &request, &scratch.request_edits, &options)
+        .map_err(|_| Failed::For(Reason::FilteredRequestInvalid))?;
+    lease.stream.send.queue(out);
+    let framing = head.asked.framing;
+    scratch.request_body.begin(framing).map_err(|error| Failed::For(Reason::RequestBody(error)))?;
+    let (first, watch) = if framing.is_empty() {
+        // The head stays in the inbox until the answer is there: the request may have to be sent again.
+        (None, session.inbox.as_ref().is_none_or(|inbox| inbox.len() <= head.len))
+    } else {
+        let mut inbox = session.inbox.take();
+        inbox.iter_mut().for_each(|inbox| inbox.advance(head.len));
+        (inbox, true)
+    };
+    let (up, down) = crossed(&mut session.stream, &mut lease.stream);
+    let upload = Upload {
+        from: up.0,
+        to: up.1,
+        decoder: &mut scratch.request_body,
+        framing,
+        first,
+        watch,
+        timeouts: &worker.config.timeouts,
+        progress,
+    };
+    let download = Download {
+        worker: &worker,
+        from: down.0,
+        to: down.1,
+        head: &mut scratch.response,
+        edits: &mut scratch.response_edits,
+        decoder: &mut scratch.response_body,
+        filters: &target.filters,
+        asked: head.asked,
+        progress,
+    };
+    exchange(upload, download).await
+}
+
+/// Takes what the record needs.
+fn note(end: &mut RequestEnd, progress: &Progress) {
+    end.status = progress.status.get();
+    end.received = progress.received.get();
+    end.sent = progress.sent.get();
+    end.upstream_head = match (end.upstream_began, progress.answered_at.get()) {
+        (Some(began), Some(answered)) => Some(answered.saturating_duration_since(began)),
+        _ => None,
+    };
+}
+
+/// What becomes of the client's connection; an answer of our own if none has begun.
+async fn conclude(
+    session: &mut Session,
+    scratch: &mut Scratch,
+    end: &mut RequestEnd,
+    head: &Head,
+    progress: &Progress,
+    result: Result<Delivered, Failed>,
+) -> Next {
+    let whole = head.asked.framing.is_empty() || progress.uploaded.get();
+    if head.asked.framing.is_empty() {
+        session.inbox.iter_mut().for_each(|inbox| inbox.advance(head.len));
+    }
+    if let Some(rest) = progress.rest.take() {
+        // Only taken where the inbox has nothing behind the request.
+        session.inbox = Some(rest);
+    }
+    let reason = match result {
+        Ok(Delivered { keep: true, .. }) if whole => return Next::Stay,
+        Ok(_) => {
+            let unread = session.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
+            return if whole && !unread { Next::Close } else { Next::Linger };
+        }
+        Err(Failed::BeforeAnswer) => Reason::UpstreamReset,
+        Err(Failed::For(reason)) => reason,
+    };
+    if progress.may_answer() {
+        return answer::send(session, &scratch.text, end, Some(head), reason, reason.status(), &[], whole)
+            .await;
+    }
+    end.reason = Some(reason);
+    if progress.until_close.get() || reason == Reason::ClientSendTimeout { Next::Reset } else { Next::Close }
+}

@@ -1,0 +1,77 @@
+//! Client connections: one task each, which a panic ends alone.
+
+mod answer;
+mod body;
+mod download;
+mod exchange;
+mod forward;
+mod head;
+mod record;
+mod route;
+mod scratch;
+mod session;
+mod sink;
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use gateway_io::{Accepted, spawn};
+
+pub(crate) use scratch::Scratch;
+
+use crate::worker::Worker;
+use session::Session;
+
+/// Most connections at once that are told why they are refused; more are closed without a word, so that a flood of
+/// them has a bound too.
+const MAX_REFUSING: usize = 64;
+
+/// Starts serving an accepted connection.
+pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
+    let Accepted { stream, peer, local } = accepted;
+    worker.metrics.borrow_mut().counters.accepted += 1;
+    if worker.config.internal_port == Some(local.port()) {
+        // Nobody is meant to dial the steering sockets themselves: no listener would be known.
+        worker.metrics.borrow_mut().counters.internal_port_closed += 1;
+        return;
+    }
+    match worker.enter() {
+        Some(membership) => {
+            let task = Session::new(membership, stream, peer, local).run();
+            spawn(guarded(Rc::clone(worker), peer, task));
+        }
+        None => {
+            worker.metrics.borrow_mut().counters.overloaded += 1;
+            if let Some(place) = worker.enter_refused(MAX_REFUSING) {
+                spawn(guarded(Rc::clone(worker), peer, answer::refuse(place, stream, peer, local)));
+            }
+        }
+    }
+}
+
+/// Runs a connection's task. A panic in it drops the task, and with it the connection and its upstream's, and is
+/// counted; the runtime would not survive it otherwise.
+async fn guarded(worker: Rc<Worker>, peer: SocketAddr, task: impl Future<Output = ()>) {
+    let mut task = pin!(task);
+    // Unwind safety: what tasks share are cells that are borrowed for single statements, none of which leaves them
+    // half-changed; the task itself is not polled again.
+    let result = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await;
+    if let Err(panic) = result {
+        worker.metrics.borrow_mut().counters.panics += 1;
+        tracing::error!(%peer, message = text(&*panic), "a connection was ended by a panic");
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,67 @@
+//! From a head to what is done about it: no waiting in here.
+
+use std::rc::Rc;
+
+use gateway_http::h1::{Fields, Request, path};
+use gateway_snapshot::{Action, FieldLines, RequestView};
+
+use super::record::RequestEnd;
+use super::session::Session;
+use crate::Reason;
+use crate::worker::{Live, Routed};
+
+/// The rule that takes a request, and how its path matched.
+pub(super) struct Match {
+    pub(super) live: Rc<Live>,
+    pub(super) routed: Rc<Routed>,
+    pub(super) matched_len: usize,
+}
+
+/// A head's fields as the tables ask for them.
+struct Lines<'a>(Fields<'a>);
+
+impl FieldLines for Lines<'_> {
+    fn find(&self, name: &str, from: usize) -> Option<(usize, &[u8])> {
+        let mut lines = self.0.iter().enumerate().skip(from);
+        lines
+            .find(|(_, field)| field.name.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(at, field)| (at, field.value))
+    }
+}
+
+/// The path to match and forward: as received if it is normal, else written to `out`.
+pub(super) fn normal_path<'a>(
+    session: &Session,
+    request: &Request<'a>,
+    out: &'a mut Vec<u8>,
+) -> Result<&'a [u8], Reason> {
+    path::normalize(request.path(), session.worker().config.path, out).map_err(Reason::Path)
+}
+
+/// Looks the request up in the generation that is live now.
+pub(super) fn find(
+    session: &Session,
+    request: &Request<'_>,
+    path: &[u8],
+    host: &mut Vec<u8>,
+    end: &mut RequestEnd,
+) -> Result<Match, Reason> {
+    let live = session.worker().live();
+    let table = live.snapshot.bind(session.bind).ok_or(Reason::NoListenerForAddress)?;
+    let view = RequestView {
+        method: request.method_token(),
+        host: request.host_lower(host).unwrap_or_default(),
+        path,
+        query: request.query(),
+        fields: &Lines(request.fields()),
+    };
+    let hit = table.route(&view, &mut live.regexes.borrow_mut()).map_err(Reason::Miss)?;
+    let routed = live.routed(hit.rule, hit.listener);
+    let matched_len = hit.matched_len;
+    end.match_index = hit.match_index;
+    end.routed = Some(Rc::clone(&routed));
+    match &routed.rule.action {
+        Action::Fail(failure) => Err(Reason::Failure(failure.kind)),
+        Action::Forward(_) | Action::Redirect(_) => Ok(Match { live, routed, matched_len }),
+    }
+}

@@ -1,0 +1,230 @@
+//! One client connection: request after request until either side ends it.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gateway_io::{Chunk, Stream};
+use gateway_snapshot::Action;
+
+use super::exchange::Asked;
+use super::head::{NoHead, receive};
+use super::record::{RequestEnd, request_id};
+use super::scratch::Scratch;
+use super::{answer, forward, route};
+use crate::worker::{Membership, Worker};
+use crate::{Reason, forwarded, request_id as ids};
+
+/// How much of what a client still sends is read after the last answer, so that a reset does not eat the answer.
+const LINGER_BYTES: usize = 256 * 1024;
+/// And for how long.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Lines of `X-Forwarded-For` that are looked at, from the last one.
+const MAX_CHAIN: usize = 8;
+
+/// A client connection.
+pub(super) struct Session {
+    membership: Membership,
+    pub(super) stream: Stream,
+    /// Received and not used yet.
+    pub(super) inbox: Option<Chunk>,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    /// The listener's address and port, which differ from `local` where low ports are moved.
+    pub(super) bind: SocketAddr,
+    pub(super) trusted: bool,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another request.
+    Stay,
+    /// Closed at once: nothing is lost, or the client is to see that something is.
+    Close,
+    /// Closed once the client has had the answer, though it may still be sending.
+    Linger,
+    /// Reset: an orderly close would look like the answer's end.
+    Reset,
+}
+
+/// One request as far as the head tells.
+pub(super) struct Head {
+    /// Octets of the head at the start of the inbox.
+    pub(super) len: usize,
+    pub(super) asked: Asked,
+}
+
+impl Session {
+    pub(super) fn new(membership: Membership, stream: Stream, peer: SocketAddr, local: SocketAddr) -> Self {
+        let config = &membership.worker().config;
+        let bind = SocketAddr::new(local.ip(), config.listener_port(local.port()));
+        let trusted = config.trusts(peer.ip());
+        Self { membership, stream, inbox: None, peer, local, bind, trusted }
+    }
+
+    pub(super) fn worker(&self) -> &Rc<Worker> {
+        self.membership.worker()
+    }
+
+    pub(super) fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
+        let timeouts = self.worker().config.timeouts;
+        // Who connects and says nothing gets no more time than who begins a head.
+        let mut idle = timeouts.client_header.min(timeouts.client_idle);
+        let next = loop {
+            if !self.wait(idle).await {
+                break Next::Close;
+            }
+            idle = timeouts.client_idle;
+            let mut scratch = self.worker().take_scratch();
+            let next = self.request(&mut scratch).await;
+            self.worker().give_back(scratch);
+            if next != Next::Stay {
+                break next;
+            }
+        };
+        let Self { membership, stream, .. } = self;
+        match next {
+            Next::Stay | Next::Close => drop(stream),
+            Next::Linger => {
+                let _ = membership.control.kill.unless(stream.close_lingering(LINGER_BYTES, LINGER)).await;
+            }
+            // If the option can't be set the connection is closed in order; there is nobody left to tell.
+            Next::Reset => drop(stream.reset()),
+        }
+    }
+
+    /// Waits for the first octets of a request; false if there will be none.
+    async fn wait(&mut self, limit: Duration) -> bool {
+        if self.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()) {
+            return true;
+        }
+        // Between requests an empty buffer goes back to the pool.
+        self.inbox = None;
+        let control = self.membership.control.clone();
+        control.idle.set(true);
+        self.stream.recv.set_deadline(Some(limit));
+        let received = control.kill.unless(self.stream.recv.recv()).await;
+        self.stream.recv.set_deadline(None);
+        control.idle.set(false);
+        match received {
+            Some(Ok(Some(chunk))) => {
+                self.inbox = Some(chunk);
+                true
+            }
+            Some(Ok(None) | Err(_)) | None => false,
+        }
+    }
+
+    /// Serves one request.
+    async fn request(&mut self, scratch: &mut Scratch) -> Next {
+        let mut end = RequestEnd::begin(self.peer.ip());
+        let active = self.membership.begin_request();
+        let next = match self.head(scratch).await {
+            Err(NoHead::Silent) => return Next::Close,
+            Err(NoHead::Refused(reason)) => answer::own(self, scratch, &mut end, None, reason).await,
+            Ok(head) => self.serve(scratch, &mut end, &head).await,
+        };
+        drop(active);
+        end.finish(self.worker(), &scratch.text, self.peer, self.local);
+        next
+    }
+
+    /// Receives a head and notes what is needed of it later.
+    async fn head(&mut self, scratch: &mut Scratch) -> Result<Head, NoHead> {
+        let worker = Rc::clone(self.worker());
+        let config = &worker.config;
+        let receiving = receive(
+            &mut self.stream.recv,
+            &mut self.inbox,
+            &mut scratch.request,
+            &config.head,
+            config.timeouts.client_header,
+        );
+        // A drain's maximum ends a head that is still coming in.
+        let len = self.membership.control.kill.unless(receiving).await.unwrap_or(Err(NoHead::Silent))?;
+        let request = scratch.request.view(self.inbox.as_deref().unwrap_or_default());
+        let mut fresh = [0; ids::ID_LEN];
+        let id = request_id(self.worker(), &request, self.trusted, &mut fresh);
+        scratch.text.take(&request, id);
+        let asked = Asked {
+            method: request.method(),
+            version: request.version(),
+            keep_alive: request.keep_alive(),
+            framing: request.framing(),
+        };
+        Ok(Head { len, asked })
+    }
+
+    /// Routes a request and does what its rule says.
+    async fn serve(&mut self, scratch: &mut Scratch, end: &mut RequestEnd, head: &Head) -> Next {
+        end.version = Some(head.asked.version);
+        let found = self.route(scratch, end);
+        match found {
+            Err(reason) => answer::own(self, scratch, end, Some(head), reason).await,
+            Ok(found) => match &found.routed.clone().rule.action {
+                Action::Redirect(redirect) => {
+                    answer::redirect(self, scratch, end, head, redirect, found.matched_len).await
+                }
+                Action::Forward(picker) => {
+                    let target = picker.pick(self.worker().random.next());
+                    forward::forward(self, scratch, end, head, found, target).await
+                }
+                // Told from the others when the rule was found.
+                Action::Fail(failure) => {
+                    answer::own(self, scratch, end, Some(head), Reason::Failure(failure.kind)).await
+                }
+            },
+        }
+    }
+
+    fn route(&self, scratch: &mut Scratch, end: &mut RequestEnd) -> Result<route::Match, Reason> {
+        let Scratch { request, path, host, .. } = scratch;
+        let request = request.view(self.inbox.as_deref().unwrap_or_default());
+        let lines = request.fields();
+        if self.trusted {
+            let chain = ForwardedFor::collect(lines.get_all(b"x-forwarded-for"));
+            end.client = forwarded::client_address(&self.worker().config, self.peer.ip(), chain.lines());
+        }
+        let path = route::normal_path(self, &request, path)?;
+        route::find(self, &request, path, host, end)
+    }
+
+    /// Whether the client's connection may carry another request after an answer to this one.
+    pub(super) fn may_stay(&self, asked: Asked) -> bool {
+        asked.keep_alive && !self.worker().is_draining()
+    }
+}
+
+/// The last lines of `X-Forwarded-For`, which have to be walked backwards.
+struct ForwardedFor<'a> {
+    lines: [&'a [u8]; MAX_CHAIN],
+    count: usize,
+}
+
+impl<'a> ForwardedFor<'a> {
+    fn collect(lines: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut kept = Self { lines: [b""; MAX_CHAIN], count: 0 };
+        for line in lines {
+            if kept.count == MAX_CHAIN {
+                kept.lines.rotate_left(1);
+                kept.count -= 1;
+            }
+            if let Some(slot) = kept.lines.get_mut(kept.count) {
+                *slot = line;
+            }
+            kept.count += 1;
+        }
+        kept
+    }
+
+    fn lines(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + '_ {
+        self.lines.iter().take(self.count).copied()
+    }
+}

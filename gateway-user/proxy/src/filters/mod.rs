@@ -1,0 +1,25 @@
+//! What happens to heads on the way through: edits in the order of the rule's filters, on top of what a proxy always
+//! does. Targets' filters contain their rule's, compiled; nothing is decided here.
+
+mod forwarded;
+mod redirect;
+mod request_headers;
+mod response_headers;
+mod url_rewrite;
+
+pub(crate) use forwarded::{Arrival, set_forwarded};
+pub(crate) use redirect::{Asked, location};
+pub(crate) use request_headers::edit_request;
+pub(crate) use response_headers::edit_response;
+pub(crate) use url_rewrite::rewrite_url;
+
+use gateway_http::h1::{EditError, HeadEdits};
+use gateway_snapshot::FieldEdit;
+
+fn apply(edits: &mut HeadEdits, change: &FieldEdit) -> Result<(), EditError> {
+    match change {
+        FieldEdit::Set { name, value } => edits.set(name.as_bytes(), value),
+        FieldEdit::Add { name, value } => edits.add(name.as_bytes(), value),
+        FieldEdit::Remove { name } => edits.remove(name.as_bytes()),
+    }
+}

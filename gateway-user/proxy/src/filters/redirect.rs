@@ -1,0 +1,30 @@
+//! `RequestRedirect`.
+
+use gateway_http::h1::Request;
+use gateway_snapshot::rewrite::{Redirect, RedirectSource, Scheme, write_location};
+
+/// What a redirect keeps of the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// Host as received, without its port.
+    pub(crate) host: &'a [u8],
+    pub(crate) listener_port: u16,
+    /// The normalised path.
+    pub(crate) path: &'a [u8],
+    pub(crate) matched_len: usize,
+}
+
+/// Writes the `Location` into `target`, which is storage.
+pub(crate) fn location(redirect: &Redirect, request: &Request<'_>, asked: Asked<'_>, target: &mut Vec<u8>) {
+    target.clear();
+    let source = RedirectSource {
+        // Listeners speak clear text only.
+        scheme: Scheme::Http,
+        host: asked.host,
+        listener_port: asked.listener_port,
+        path: asked.path,
+        query: request.query(),
+        matched_len: asked.matched_len,
+    };
+    write_location(redirect, &source, target);
+}

@@ -1,0 +1,137 @@
+//! What a worker counts: plain numbers that only its own thread touches, cloned out on request and summed at scrape.
+
+mod histogram;
+mod series;
+
+pub use histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
+pub use series::{Series, SeriesKey, SeriesTable};
+pub(crate) use series::{SeriesRef, method_label};
+
+/// Declares counters with their help texts, so that an exporter needs no list of its own.
+macro_rules! counters {
+    ($($(#[doc = $help:literal])+ $name:ident: $kind:ident,)+) => {
+        /// Numbers without labels.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[doc = $help])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// Adds another worker's numbers.
+            pub fn merge(&mut self, other: &Self) {
+                $(self.$name = self.$name.wrapping_add(other.$name);)+
+            }
+
+            /// Every number with its name and help text.
+            pub fn each(&self) -> impl Iterator<Item = Counter> {
+                [$(Counter {
+                    name: stringify!($name),
+                    help: concat!($($help),+).trim_ascii(),
+                    kind: CounterKind::$kind,
+                    value: self.$name,
+                },)+].into_iter()
+            }
+        }
+    };
+}
+
+/// One number on its way to an exporter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Name in snake_case, without prefix or unit suffix.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub kind: CounterKind,
+    /// Current value.
+    pub value: u64,
+}
+
+/// How a number moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CounterKind {
+    /// It only grows.
+    Total,
+    /// It goes up and down.
+    Gauge,
+}
+
+counters! {
+    /// Client connections accepted.
+    accepted: Total,
+    /// Client connections open now.
+    connections: Gauge,
+    /// Client connections refused because the worker had its maximum.
+    overloaded: Total,
+    /// Connections addressed to the steering sockets' own port, closed unanswered.
+    internal_port_closed: Total,
+    /// Times accepting paused because the process had no file descriptor left.
+    accept_paused: Total,
+    /// Connections ended by a panic.
+    panics: Total,
+    /// Requests being served now (`http.server.active_requests`).
+    active_requests: Gauge,
+    /// Requests ended, answered or not.
+    requests: Total,
+    /// Octets of request bodies received.
+    request_bytes: Total,
+    /// Octets of response bodies sent.
+    response_bytes: Total,
+    /// Upstream connections opened.
+    upstream_connects: Total,
+    /// Upstream connections that could not be opened.
+    upstream_connect_failures: Total,
+    /// Requests sent on a pooled upstream connection.
+    upstream_reused: Total,
+    /// Pooled upstream connections found closed or with unasked-for data before use.
+    upstream_stale: Total,
+    /// Pooled upstream connections closed because they were idle for too long or too many.
+    upstream_evicted: Total,
+    /// Requests sent again because a pooled connection had just been closed.
+    upstream_retries: Total,
+    /// Upstream connections idle in the pool now.
+    upstream_idle: Gauge,
+    /// Access log lines lost because the log could not keep up.
+    log_dropped: Total,
+    /// Connections aborted at the end of a drain.
+    drain_aborted: Total,
+}
+
+/// One worker's metrics, or several workers' merged.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerMetrics {
+    /// Numbers without labels.
+    pub counters: Counters,
+    /// Requests by method, status, listener and route.
+    pub series: SeriesTable,
+}
+
+impl WorkerMetrics {
+    /// Empty, with room for `max_series` series.
+    pub fn new(max_series: usize) -> Self {
+        Self { counters: Counters::default(), series: SeriesTable::new(max_series) }
+    }
+
+    /// Adds another worker's metrics.
+    pub fn merge(&mut self, other: &Self) {
+        self.counters.merge(&other.counters);
+        self.series.merge(&other.series);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_is_exported_with_a_sentence() {
+        let counters = Counters { accepted: 3, ..Counters::default() };
+        let all: Vec<_> = counters.each().collect();
+        assert!(all.len() > 15);
+        for counter in &all {
+            assert!(counter.help.ends_with('.') && !counter.help.starts_with(' '), "{counter:?}");
+        }
+        assert_eq!(all.iter().find(|c| c.name == "accepted").map(|c| c.value), Some(3));
+    }
+}

@@ -1,0 +1,174 @@
+//! Backends and clusters: which endpoint a request goes to.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::request_id::Random;
+
+/// How long an endpoint that refused a connection is passed over while others are there.
+const FAILURE_MEMORY: Duration = Duration::from_secs(5);
+/// Most endpoints that one request tries to connect to.
+pub(crate) const MAX_ATTEMPTS: usize = 3;
+
+/// One address, with this worker's idle connections to it.
+#[derive(Debug)]
+pub(crate) struct Backend<C> {
+    pub(crate) address: SocketAddr,
+    /// Requests of this worker under way there.
+    active: Cell<u32>,
+    /// When a connection last failed.
+    failed: Cell<Option<Instant>>,
+    /// Most recently used last.
+    pub(super) idle: RefCell<VecDeque<Idle<C>>>,
+}
+
+/// A connection between two requests.
+#[derive(Debug)]
+pub(super) struct Idle<C> {
+    pub(super) connection: C,
+    pub(super) since: Instant,
+}
+
+/// The endpoints of one cluster as of one update.
+#[derive(Debug)]
+pub(crate) struct Cluster<C> {
+    backends: Vec<Rc<Backend<C>>>,
+}
+
+/// The endpoints that one request has already failed to reach.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tried {
+    addresses: [Option<SocketAddr>; MAX_ATTEMPTS],
+}
+
+impl<C> Backend<C> {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self { address, active: Cell::new(0), failed: Cell::new(None), idle: RefCell::default() }
+    }
+
+    /// Remembers a failed connection, or that one succeeded.
+    pub(crate) fn note(&self, failed: Option<Instant>) {
+        self.failed.set(failed);
+    }
+
+    pub(crate) fn begin(&self) {
+        self.active.set(self.active.get().saturating_add(1));
+    }
+
+    pub(crate) fn end(&self) {
+        self.active.set(self.active.get().saturating_sub(1));
+    }
+
+    fn is_failing(&self, now: Instant) -> bool {
+        self.failed.get().is_some_and(|at| now.saturating_duration_since(at) < FAILURE_MEMORY)
+    }
+}
+
+impl<C> Cluster<C> {
+    pub(crate) fn new(backends: Vec<Rc<Backend<C>>>) -> Self {
+        Self { backends }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.backends.is_empty()
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.backends.iter().map(|backend| backend.address)
+    }
+
+    /// The one of two random endpoints with fewer requests under way; one that failed lately or that this request
+    /// has tried gives way to any other. `None` once all were tried.
+    pub(crate) fn pick(&self, random: &Random, tried: &Tried, now: Instant) -> Option<&Rc<Backend<C>>> {
+        let count = self.backends.len();
+        let first = random.below(count);
+        let usable = |backend: &&Rc<Backend<C>>| !tried.contains(backend.address) && !backend.is_failing(now);
+        let two = [self.backends.get(first), self.backends.get(random.below(count))];
+        let best = two.into_iter().flatten().filter(usable).min_by_key(|backend| backend.active.get());
+        let around = || self.backends.iter().cycle().skip(first).take(count);
+        best.or_else(|| around().find(usable)).or_else(|| around().find(|b| !tried.contains(b.address)))
+    }
+}
+
+impl Tried {
+    /// Notes an endpoint; false once as many were tried as one request may.
+    pub(crate) fn add(&mut self, address: SocketAddr) -> bool {
+        match self.addresses.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => {
+                *slot = Some(address);
+                self.addresses.iter().any(Option::is_none)
+            }
+            None => false,
+        }
+    }
+
+    fn contains(&self, address: SocketAddr) -> bool {
+        self.addresses.contains(&Some(address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn cluster(count: u8) -> Cluster<()> {
+        let backend = |n| Rc::new(Backend::new(([10, 0, 0, n], 80).into()));
+        Cluster::new((0..count).map(backend).collect())
+    }
+
+    fn shares(cluster: &Cluster<()>, tried: &Tried, now: Instant) -> HashMap<SocketAddr, usize> {
+        let random = Random::seeded();
+        let mut seen = HashMap::new();
+        for _ in 0..1000 {
+            if let Some(backend) = cluster.pick(&random, tried, now) {
+                *seen.entry(backend.address).or_default() += 1;
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn every_endpoint_is_used() {
+        assert_eq!(shares(&cluster(5), &Tried::default(), Instant::now()).len(), 5);
+        assert!(shares(&cluster(0), &Tried::default(), Instant::now()).is_empty());
+    }
+
+    #[test]
+    fn the_busier_of_two_is_passed_over() {
+        let cluster = cluster(2);
+        cluster.backends[0].begin();
+        let seen = shares(&cluster, &Tried::default(), Instant::now());
+        let busy = seen.get(&cluster.backends[0].address).copied().unwrap_or_default();
+        // Chosen only when both draws name it: a quarter of the time.
+        assert!((100..400).contains(&busy), "{busy} of 1000");
+    }
+
+    #[test]
+    fn a_failed_endpoint_is_skipped_for_a_while_unless_it_is_the_last() {
+        let now = Instant::now();
+        let two = cluster(2);
+        two.backends[1].note(Some(now));
+        assert_eq!(shares(&two, &Tried::default(), now).len(), 1);
+        assert_eq!(shares(&two, &Tried::default(), now + FAILURE_MEMORY).len(), 2);
+        let one = cluster(1);
+        one.backends[0].note(Some(now));
+        assert_eq!(shares(&one, &Tried::default(), now).len(), 1);
+    }
+
+    #[test]
+    fn what_was_tried_is_not_tried_again() {
+        let cluster = cluster(3);
+        let mut tried = Tried::default();
+        assert!(tried.add(cluster.backends[0].address));
+        assert!(tried.add(cluster.backends[1].address));
+        let seen = shares(&cluster, &tried, Instant::now());
+        assert_eq!(seen.keys().collect::<Vec<_>>(), [&cluster.backends[2].address]);
+        assert!(!tried.add(cluster.backends[2].address), "three attempts are all");
+        assert!(shares(&cluster, &tried, Instant::now()).is_empty());
+    }
+}

@@ -1,0 +1,108 @@
+//! A connection to a backend for the length of one request.
+
+use std::io;
+use std::rc::Rc;
+
+use gateway_io::{Stream, connect, is_out_of_descriptors, now};
+
+use super::{Backend, Cluster, Tried};
+use crate::Reason;
+use crate::worker::Worker;
+
+/// A connection in use. Dropped, it is closed.
+pub(crate) struct Lease {
+    pub(crate) stream: Stream,
+    /// It has carried a request before.
+    pub(crate) reused: bool,
+    visit: Visit,
+}
+
+/// Counts a request as under way at a backend.
+struct Visit {
+    backend: Rc<Backend>,
+}
+
+/// Picks an endpoint and takes a connection to it: an idle one if `reuse` allows, else a new one. Endpoints that can't
+/// be reached are noted in `tried`, and others asked.
+///
+/// # Errors
+/// Why there is no connection: no endpoint at all, or the last failure.
+pub(crate) async fn lease(
+    worker: &Worker,
+    cluster: &Cluster,
+    reuse: bool,
+    tried: &mut Tried,
+) -> Result<Lease, Reason> {
+    let mut failure = Reason::NoEndpoints;
+    loop {
+        let Some(backend) = cluster.pick(&worker.random, tried, now()).map(Rc::clone) else {
+            return Err(failure);
+        };
+        if reuse && let Some(stream) = idle(worker, &backend) {
+            return Ok(Lease { stream, reused: true, visit: Visit::begin(backend) });
+        }
+        let visit = Visit::begin(backend);
+        match connect(visit.backend.address, worker.config.timeouts.connect).await {
+            Ok(stream) => {
+                worker.metrics.borrow_mut().counters.upstream_connects += 1;
+                visit.backend.note(None);
+                return Ok(Lease { stream, reused: false, visit });
+            }
+            Err(error) => {
+                worker.metrics.borrow_mut().counters.upstream_connect_failures += 1;
+                failure = reason(&error);
+                // Having no descriptor left is no fault of the endpoint.
+                if !is_out_of_descriptors(&error) {
+                    visit.backend.failed();
+                }
+                if !tried.add(visit.backend.address) {
+                    return Err(failure);
+                }
+            }
+        }
+    }
+}
+
+fn idle(worker: &Worker, backend: &Backend) -> Option<Stream> {
+    let mut stale = 0;
+    let stream = backend.take_idle(&mut stale);
+    let mut metrics = worker.metrics.borrow_mut();
+    metrics.counters.upstream_stale += stale;
+    metrics.counters.upstream_reused += u64::from(stream.is_some());
+    stream
+}
+
+fn reason(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::TimedOut => Reason::UpstreamConnectTimeout,
+        _ => Reason::UpstreamConnectFailed,
+    }
+}
+
+impl Lease {
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.visit.backend
+    }
+
+    /// Ends the request; the connection is kept for another one. Only for a connection whose answer was read to its
+    /// end and was not followed by anything.
+    pub(crate) fn keep(self, worker: &Worker) {
+        let Self { stream, visit, .. } = self;
+        if !worker.upstreams.park(&visit.backend, stream) {
+            worker.metrics.borrow_mut().counters.upstream_stale += 1;
+        }
+    }
+}
+
+impl Visit {
+    fn begin(backend: Rc<Backend>) -> Self {
+        backend.begin();
+        Self { backend }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.backend.end();
+    }
+}

@@ -1,0 +1,137 @@
+//! Backends: which one, and a connection to it. Pools are per worker and keyed by address, so they outlive snapshots
+//! and endpoint updates.
+
+mod cluster;
+mod lease;
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gateway_io::{Stream, now};
+use gateway_ir::{ClusterKey, Endpoints};
+use hashbrown::HashMap;
+
+pub(crate) use cluster::Tried;
+pub(crate) use lease::{Lease, lease};
+
+use cluster::Idle;
+
+pub(crate) type Backend = cluster::Backend<Stream>;
+pub(crate) type Cluster = cluster::Cluster<Stream>;
+
+/// All backends of one worker.
+pub(crate) struct Upstreams {
+    backends: RefCell<HashMap<SocketAddr, Rc<Backend>>>,
+    endpoints: RefCell<Arc<Endpoints>>,
+    /// Counts updates of the endpoints.
+    version: Cell<u64>,
+    max_idle: usize,
+    idle_limit: Duration,
+}
+
+/// What became of pooled connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Closed by the backend.
+    pub(crate) stale: u64,
+    /// Closed by us for being idle too long.
+    pub(crate) evicted: u64,
+    /// Still idle.
+    pub(crate) idle: u64,
+}
+
+impl Upstreams {
+    pub(crate) fn new(max_idle: usize, idle_limit: Duration) -> Self {
+        Self {
+            backends: RefCell::default(),
+            endpoints: RefCell::default(),
+            version: Cell::new(0),
+            max_idle,
+            idle_limit,
+        }
+    }
+
+    /// Which update of the endpoints is current.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.get()
+    }
+
+    /// Takes over new endpoints. Clusters are made from them when a request next needs one, so an update costs
+    /// nothing per cluster.
+    pub(crate) fn update(&self, endpoints: Arc<Endpoints>) {
+        self.endpoints.replace(endpoints);
+        self.version.set(self.version.get() + 1);
+    }
+
+    /// The current endpoints of a cluster; `known` is given back if it has the same.
+    pub(crate) fn resolve(&self, key: &ClusterKey, known: Option<Rc<Cluster>>) -> Rc<Cluster> {
+        let endpoints = self.endpoints.borrow();
+        let addresses = endpoints.clusters.get(key).map_or(&[][..], Vec::as_slice);
+        if let Some(known) = known
+            && known.addresses().eq(addresses.iter().copied())
+        {
+            return known;
+        }
+        let mut backends = self.backends.borrow_mut();
+        let backend = |address: &SocketAddr| {
+            Rc::clone(backends.entry(*address).or_insert_with(|| Rc::new(Backend::new(*address))))
+        };
+        Rc::new(Cluster::new(addresses.iter().map(backend).collect()))
+    }
+
+    /// Keeps a connection for another request. False if it was closed instead.
+    fn park(&self, backend: &Backend, mut connection: Stream) -> bool {
+        // Begins the receive that will see the backend close, or speak out of turn.
+        if connection.recv.try_recv().is_some() || self.max_idle == 0 {
+            return false;
+        }
+        let mut idle = backend.idle.borrow_mut();
+        if idle.len() >= self.max_idle {
+            // The oldest is the likeliest to be closed soon.
+            drop(idle.pop_front());
+        }
+        idle.push_back(Idle { connection, since: now() });
+        true
+    }
+
+    /// Closes connections that were idle for too long or that the backend closed, and forgets backends that no
+    /// cluster has any more.
+    pub(crate) fn sweep(&self) -> Swept {
+        let now = now();
+        let mut swept = Swept::default();
+        self.backends.borrow_mut().retain(|_, backend| {
+            backend.idle.borrow_mut().retain_mut(|idle| {
+                let stale = idle.connection.recv.try_recv().is_some();
+                let expired = now.saturating_duration_since(idle.since) >= self.idle_limit;
+                swept.stale += u64::from(stale);
+                swept.evicted += u64::from(expired && !stale);
+                !stale && !expired
+            });
+            let idle = backend.idle.borrow().len();
+            swept.idle += idle as u64;
+            idle > 0 || Rc::strong_count(backend) > 1
+        });
+        swept
+    }
+}
+
+impl Backend {
+    /// The most recently used idle connection that is still silent; counts those that were not.
+    fn take_idle(&self, stale: &mut u64) -> Option<Stream> {
+        loop {
+            let mut idle = self.idle.borrow_mut().pop_back()?;
+            if idle.connection.recv.try_recv().is_none() {
+                return Some(idle.connection);
+            }
+            *stale += 1;
+        }
+    }
+
+    /// Remembers that no connection could be made.
+    fn failed(&self) {
+        self.note(Some(Instant::now()));
+    }
+}

@@ -1,0 +1,85 @@
+//! What the control thread asks of a worker. Replies travel by oneshot channels; a worker that died drops them.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use gateway_ir::Endpoints;
+use gateway_snapshot::{Generation, Snapshot};
+
+use crate::metrics::WorkerMetrics;
+
+/// One request to a worker.
+#[derive(Debug)]
+pub enum WorkerCommand {
+    /// Do all that can fail for a new generation, and keep it aside. A second `Prepare` replaces the first.
+    Prepare {
+        /// The generation that will be committed or aborted.
+        generation: Generation,
+        /// Its tables.
+        snapshot: Arc<Snapshot>,
+        /// Listening sockets for new binds, where no steering program serves them.
+        listeners: Vec<TcpListener>,
+        /// Told once the worker could commit, or why it can't.
+        reply: oneshot::Sender<Result<(), PrepareError>>,
+    },
+    /// Serve new requests by the prepared generation. Requests in progress keep their rule.
+    Commit {
+        /// The generation that was prepared.
+        generation: Generation,
+        /// Binds to close once what they had queued is accepted.
+        retire: Vec<SocketAddr>,
+        /// Told once new requests use the generation; `false` if it was not the prepared one.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Forget a prepared generation and close its sockets.
+    Abort {
+        /// The generation that was prepared.
+        generation: Generation,
+    },
+    /// Use these endpoints from now on.
+    Endpoints {
+        /// All clusters' addresses.
+        table: Arc<Endpoints>,
+        /// Told once they are in use.
+        reply: oneshot::Sender<()>,
+    },
+    /// Copy the metrics out.
+    Metrics {
+        /// Gets the copy.
+        reply: oneshot::Sender<WorkerMetrics>,
+    },
+    /// Stop accepting, finish what is under way, end the worker.
+    Drain {
+        /// Before this has passed idle connections are left open for clients to use once more.
+        min: Duration,
+        /// After this what is still open is aborted.
+        max: Duration,
+        /// Told when no connection is left.
+        reply: oneshot::Sender<Drained>,
+    },
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut off at the maximum.
+    pub aborted: usize,
+}
+
+/// Why a worker cannot serve a generation.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A listening socket cannot join the worker's runtime.
+    #[error("listening socket of {address}: {source}")]
+    Listener {
+        /// The bind.
+        address: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The worker is draining and takes nothing new.
+    #[error("the worker is draining")]
+    Draining,
+}

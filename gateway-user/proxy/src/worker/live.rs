@@ -1,0 +1,82 @@
+//! The generation that new requests are routed by, as one worker holds it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gateway_ir::FailureKind;
+use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
+use hashbrown::HashMap;
+
+use crate::upstream::{Cluster, Upstreams};
+
+/// A snapshot with this worker's own caches. Requests borrow it for the lookup only.
+pub(crate) struct Live {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) regexes: RefCell<WorkerRegexes>,
+    /// By cluster number; filled on first use, again after endpoints changed.
+    clusters: RefCell<Vec<Resolved>>,
+    /// By the rule's and the listener's place in memory, which are the snapshot's as long as this lives.
+    routed: RefCell<HashMap<(usize, usize), Rc<Routed>>>,
+}
+
+/// A cluster as of one update of the endpoints.
+type Resolved = Option<(u64, Rc<Cluster>)>;
+
+/// A rule and the listener it was reached by. A request holds this, not the snapshot, so a long stream keeps no
+/// tables alive; and holds it by `Rc`, because reference counts shared between workers would be shared counters.
+pub(crate) struct Routed {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) listener: Arc<ListenerInfo>,
+}
+
+impl Live {
+    /// Makes everything that a worker needs of its own.
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        let clusters = vec![None; snapshot.clusters().len()];
+        Self {
+            regexes: RefCell::new(WorkerRegexes::new(&snapshot)),
+            clusters: RefCell::new(clusters),
+            routed: RefCell::default(),
+            snapshot,
+        }
+    }
+
+    /// The worker's handle on a rule and listener of this snapshot.
+    pub(crate) fn routed(&self, rule: &Arc<Rule>, listener: &Arc<ListenerInfo>) -> Rc<Routed> {
+        let key = (Arc::as_ptr(rule).addr(), Arc::as_ptr(listener).addr());
+        let mut routed = self.routed.borrow_mut();
+        let fresh = || Rc::new(Routed { rule: rule.clone(), listener: listener.clone() });
+        Rc::clone(routed.entry(key).or_insert_with(fresh))
+    }
+
+    /// The current endpoints of a cluster of this snapshot.
+    pub(crate) fn cluster(&self, id: ClusterId, upstreams: &Upstreams) -> Option<Rc<Cluster>> {
+        let mut clusters = self.clusters.borrow_mut();
+        let slot = clusters.get_mut(id.0 as usize)?;
+        match slot {
+            Some((version, cluster)) if *version == upstreams.version() => Some(Rc::clone(cluster)),
+            _ => {
+                let key = self.snapshot.clusters().get(id.0 as usize)?;
+                let known = slot.take().map(|(_, cluster)| cluster);
+                let cluster = upstreams.resolve(key, known);
+                *slot = Some((upstreams.version(), Rc::clone(&cluster)));
+                Some(cluster)
+            }
+        }
+    }
+}
+
+impl Routed {
+    /// The sentence behind a failure of this rule or of one of its backends.
+    pub(crate) fn failure(&self, kind: FailureKind) -> Option<&str> {
+        match &self.rule.action {
+            Action::Fail(failure) => Some(&failure.message),
+            Action::Redirect(_) => None,
+            Action::Forward(picker) => picker.targets().find_map(|(_, target)| match &target.destination {
+                Destination::Fail(failure) if failure.kind == kind => Some(failure.message.as_str()),
+                _ => None,
+            }),
+        }
+    }
+}

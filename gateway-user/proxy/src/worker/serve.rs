@@ -1,0 +1,157 @@
+//! A worker's main task: commands, and the little that happens on a timer.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use gateway_io::{Listener, MailReceiver, sleep, spawn};
+use gateway_ir::Generation;
+use gateway_snapshot::Snapshot;
+
+use super::WorkerSpec;
+use super::accept::Acceptors;
+use super::command::{PrepareError, WorkerCommand};
+use super::drain::drain;
+use super::live::Live;
+use super::state::Worker;
+use crate::signal::Signal;
+
+/// How long access log lines wait for company.
+const LOG_FLUSH: Duration = Duration::from_millis(150);
+/// Flushes between two looks at the upstream pools: about a second.
+const SWEEP_EVERY: u32 = 7;
+
+/// A generation that waits for its commit.
+struct Prepared {
+    generation: Generation,
+    live: Rc<Live>,
+    listeners: Vec<Listener>,
+}
+
+/// Everything that commands act on.
+struct Commands {
+    worker: Rc<Worker>,
+    acceptors: Rc<Acceptors>,
+    prepared: Option<Prepared>,
+    /// Raised when a drain is over.
+    done: Rc<Signal>,
+}
+
+/// Runs until a drain is over or the handle is dropped.
+pub(super) async fn serve(
+    spec: WorkerSpec,
+    mut inbox: MailReceiver<WorkerCommand>,
+    ready: &mpsc::SyncSender<io::Result<()>>,
+) {
+    let worker = Rc::new(Worker::new(spec.config, spec.gauge, spec.log));
+    let acceptors = Rc::new(Acceptors::default());
+    for socket in spec.listeners {
+        match Listener::from_std(socket) {
+            Ok(listener) => acceptors.add(&worker, listener),
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        }
+    }
+    spawn(housekeeping(Rc::clone(&worker)));
+    let _ = ready.send(Ok(()));
+    let done = Rc::new(Signal::default());
+    let mut commands = Commands { worker, acceptors, prepared: None, done: Rc::clone(&done) };
+    while let Some(Some(command)) = done.unless(inbox.recv()).await {
+        commands.carry_out(command);
+    }
+    if !done.is_raised() {
+        // The handle is gone: nobody is left to ask for more.
+        drain(&commands.worker, &commands.acceptors, Duration::ZERO, Duration::ZERO).await;
+    }
+    commands.worker.flush_log();
+}
+
+async fn housekeeping(worker: Rc<Worker>) {
+    let mut turn = 0_u32;
+    loop {
+        sleep(LOG_FLUSH).await;
+        worker.flush_log();
+        turn = turn.wrapping_add(1);
+        if turn.is_multiple_of(SWEEP_EVERY) {
+            let swept = worker.upstreams.sweep();
+            let counters = &mut worker.metrics.borrow_mut().counters;
+            counters.upstream_stale += swept.stale;
+            counters.upstream_evicted += swept.evicted;
+            counters.upstream_idle = swept.idle;
+        }
+    }
+}
+
+impl Commands {
+    /// Replies may find nobody waiting any more, which is no fault.
+    fn carry_out(&mut self, command: WorkerCommand) {
+        match command {
+            WorkerCommand::Prepare { generation, snapshot, listeners, reply } => {
+                let _ = reply.send(self.prepare(generation, snapshot, listeners));
+            }
+            WorkerCommand::Commit { generation, retire, reply } => {
+                let committed = self.commit(generation);
+                if committed {
+                    self.acceptors.retire(&retire);
+                }
+                let _ = reply.send(committed);
+            }
+            WorkerCommand::Abort { generation } => {
+                self.prepared.take_if(|prepared| prepared.generation == generation);
+            }
+            WorkerCommand::Endpoints { table, reply } => {
+                self.worker.upstreams.update(table);
+                let _ = reply.send(());
+            }
+            WorkerCommand::Metrics { reply } => {
+                let _ = reply.send(self.worker.metrics.borrow().clone());
+            }
+            WorkerCommand::Drain { min, max, reply } => self.drain(min, max, reply),
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        generation: Generation,
+        snapshot: Arc<Snapshot>,
+        listeners: Vec<std::net::TcpListener>,
+    ) -> Result<(), PrepareError> {
+        if self.worker.is_draining() {
+            return Err(PrepareError::Draining);
+        }
+        let adopt = |socket: std::net::TcpListener| {
+            let address = socket.local_addr().map_or_else(|error| error.to_string(), |a| a.to_string());
+            Listener::from_std(socket).map_err(|source| PrepareError::Listener { address, source })
+        };
+        let listeners = listeners.into_iter().map(adopt).collect::<Result<_, _>>()?;
+        self.prepared = Some(Prepared { generation, live: Rc::new(Live::new(snapshot)), listeners });
+        Ok(())
+    }
+
+    fn commit(&mut self, generation: Generation) -> bool {
+        let Some(prepared) = self.prepared.take_if(|prepared| prepared.generation == generation) else {
+            return false;
+        };
+        self.worker.go_live(prepared.live);
+        for listener in prepared.listeners {
+            self.acceptors.add(&self.worker, listener);
+        }
+        true
+    }
+
+    /// A drain takes its time; commands are carried out meanwhile.
+    fn drain(&mut self, min: Duration, max: Duration, reply: oneshot::Sender<super::Drained>) {
+        self.prepared = None;
+        let (worker, acceptors) = (Rc::clone(&self.worker), Rc::clone(&self.acceptors));
+        let done = Rc::clone(&self.done);
+        spawn(async move {
+            let drained = drain(&worker, &acceptors, min, max).await;
+            let _ = reply.send(drained);
+            done.raise();
+        });
+    }
+}

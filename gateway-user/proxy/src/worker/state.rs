@@ -1,0 +1,186 @@
+//! Everything that the tasks of one worker share. All of it belongs to one thread; no borrow is held across a wait.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gateway_ir::{Generation, Ir};
+use gateway_snapshot::compile;
+use slab::Slab;
+
+use super::live::Live;
+use super::members::{Control, Membership, Refused};
+use crate::ProxyConfig;
+use crate::access_log::{Batch, Record};
+use crate::clock::Clock;
+use crate::conn::Scratch;
+use crate::metrics::WorkerMetrics;
+use crate::request_id::Random;
+use crate::signal::Signal;
+use crate::upstream::Upstreams;
+
+/// Most scratch storage kept for reuse; a burst beyond it is freed again.
+const SPARE_SCRATCH: usize = 256;
+
+/// Tells whoever steers connections how many this worker has: a plain store, called on every change.
+pub type Gauge = Box<dyn Fn(u64) + Send>;
+
+/// Takes a batch of whole access log lines, or gives it back at once if it has no room. Must not block.
+pub type LogSink = Box<dyn Fn(Vec<u8>) -> Result<(), Vec<u8>> + Send>;
+
+pub(crate) struct Worker {
+    pub(crate) config: Arc<ProxyConfig>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) random: Random,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: RefCell<WorkerMetrics>,
+    live: RefCell<Rc<Live>>,
+    batch: RefCell<Batch>,
+    log: LogSink,
+    gauge: Gauge,
+    #[expect(
+        clippy::vec_box,
+        reason = "a pointer moves in and out of connection tasks, not half a kilobyte"
+    )]
+    spare: RefCell<Vec<Box<Scratch>>>,
+    connections: RefCell<Slab<Rc<Control>>>,
+    /// Connections that are being told that there is no room.
+    pub(super) refusing: Cell<usize>,
+    draining: Cell<bool>,
+    /// Nothing is accepted any more.
+    sealed: Cell<bool>,
+    /// Raised when nothing is accepted any more and the last connection is gone.
+    empty: Rc<Signal>,
+}
+
+impl Worker {
+    pub(crate) fn new(config: Arc<ProxyConfig>, gauge: Gauge, log: LogSink) -> Self {
+        let empty = Arc::new(compile(&Ir::default(), Generation(0)));
+        Self {
+            upstreams: Upstreams::new(config.max_idle_upstream, config.timeouts.upstream_idle),
+            random: Random::seeded(),
+            clock: Clock::new(),
+            metrics: RefCell::new(WorkerMetrics::new(config.max_series)),
+            live: RefCell::new(Rc::new(Live::new(empty))),
+            batch: RefCell::default(),
+            log,
+            gauge,
+            spare: RefCell::default(),
+            connections: RefCell::default(),
+            refusing: Cell::new(0),
+            draining: Cell::new(false),
+            sealed: Cell::new(false),
+            empty: Rc::default(),
+            config,
+        }
+    }
+
+    /// The generation for a new request.
+    pub(crate) fn live(&self) -> Rc<Live> {
+        Rc::clone(&self.live.borrow())
+    }
+
+    pub(crate) fn go_live(&self, live: Rc<Live>) {
+        let old = self.live.replace(live);
+        drop(old);
+    }
+
+    /// Whether answers must say `Connection: close`.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Enters a new connection. `None` at the maximum.
+    pub(crate) fn enter(self: &Rc<Self>) -> Option<Membership> {
+        let mut connections = self.connections.borrow_mut();
+        if connections.len() >= self.config.max_connections {
+            return None;
+        }
+        let control = Rc::new(Control::default());
+        let key = connections.insert(Rc::clone(&control));
+        let count = connections.len() as u64;
+        drop(connections);
+        self.set_count(count);
+        Some(Membership::new(Rc::clone(self), key, control))
+    }
+
+    /// Enters a connection that is only told that there is no room. `None` if `limit` are being told already.
+    pub(crate) fn enter_refused(self: &Rc<Self>, limit: usize) -> Option<Refused> {
+        (self.refusing.get() < limit).then(|| Refused::new(Rc::clone(self)))
+    }
+
+    pub(super) fn leave(&self, key: usize) {
+        let mut connections = self.connections.borrow_mut();
+        let _ = connections.try_remove(key);
+        let count = connections.len() as u64;
+        drop(connections);
+        self.set_count(count);
+        self.tell_if_empty();
+    }
+
+    fn set_count(&self, count: u64) {
+        self.metrics.borrow_mut().counters.connections = count;
+        (self.gauge)(count);
+    }
+
+    fn tell_if_empty(&self) {
+        if self.sealed.get() && self.connections.borrow().is_empty() {
+            self.empty.raise();
+        }
+    }
+
+    /// From now on every connection ends with its next answer.
+    pub(crate) fn begin_drain(&self) {
+        self.draining.set(true);
+    }
+
+    /// Nothing is accepted any more. The signal is raised once no connection is left.
+    pub(crate) fn seal(&self) -> Rc<Signal> {
+        self.sealed.set(true);
+        self.tell_if_empty();
+        Rc::clone(&self.empty)
+    }
+
+    /// Ends all connections for which `which` holds; says how many.
+    pub(crate) fn kill(&self, which: impl Fn(&Control) -> bool) -> usize {
+        let doomed: Vec<_> = self
+            .connections
+            .borrow()
+            .iter()
+            .map(|(_, control)| control)
+            .filter(|c| which(c))
+            .cloned()
+            .collect();
+        doomed.iter().for_each(|control| control.kill.raise());
+        doomed.len()
+    }
+
+    /// Storage for one request.
+    pub(crate) fn take_scratch(&self) -> Box<Scratch> {
+        let spare = self.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| Box::new(Scratch::new(&self.config)))
+    }
+
+    pub(crate) fn give_back(&self, mut scratch: Box<Scratch>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_SCRATCH {
+            scratch.clear();
+            spare.push(scratch);
+        }
+    }
+
+    /// Writes an access log line, if there is a log.
+    pub(crate) fn log(&self, record: &Record<'_>) {
+        if self.config.access_log && self.batch.borrow_mut().push(record, &self.clock) {
+            self.flush_log();
+        }
+    }
+
+    /// Hands waiting lines to the file thread.
+    pub(crate) fn flush_log(&self) {
+        let lost = self.batch.borrow_mut().flush(|lines| (self.log)(lines));
+        if lost > 0 {
+            self.metrics.borrow_mut().counters.log_dropped += lost;
+        }
+    }
+}
