@@ -106,7 +106,7 @@ pub fn probe(mode: IoMode, ring_entries: u32) -> Result<Probe, ProbeError> {
     let mut refused = Vec::new();
     if mode != IoMode::Epoll {
         for driver in Driver::ALL.into_iter().filter(|driver| driver.is_uring()) {
-            match try_ring(driver, ring_entries) {
+            match try_ring(driver, ring_entries.max(MIN_ENTRIES)) {
                 Ok(()) => return Ok(Probe { driver, refused }),
                 Err(error) => refused.push((driver, error.to_string())),
             }
@@ -151,6 +151,9 @@ fn check_ring(driver: Driver, entries: u32) -> io::Result<()> {
         None => Err(io::Error::other("the ring completed nothing")),
     }
 }
+
+/// The runtime makes no smaller ring.
+const MIN_ENTRIES: u32 = 256;
 
 /// Operations the workers use.
 const NEEDED: [(u8, &str); 9] = [

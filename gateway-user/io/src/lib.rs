@@ -11,7 +11,7 @@
 mod chunk;
 mod cpu;
 mod driver;
-mod file;
+pub mod file;
 mod kernel;
 mod listener;
 mod mailbox;
@@ -25,7 +25,6 @@ mod time;
 pub use chunk::{Chunk, ChunkFull};
 pub use cpu::{pin_to_cpu, usable_cpus};
 pub use driver::{Driver, IoMode, Probe, ProbeError, probe};
-pub use file::{FileDriver, FileTarget, FileThread, LogSink, LogStats};
 pub use listener::{Accept, Accepted, Listener, is_out_of_descriptors};
 pub use mailbox::{MailReceiver, MailSender, Next, mailbox};
 pub use pool::{DEFAULT_CHUNK_SIZE, DEFAULT_IDLE_BUFFERS, HEADROOM, PoolStats, pool_stats};

@@ -6,7 +6,10 @@ mod common;
 use std::{fs, path::Path, thread, time::Duration};
 
 use common::PATIENCE;
-use gateway_io::{FileDriver, FileTarget, FileThread, IoMode, LogSink};
+use gateway_io::{
+    IoMode,
+    file::{FileDriver, FileTarget, FileThread, LogSink},
+};
 use gateway_testkit::scratch::Scratch;
 
 const MODES: [(IoMode, FileDriver); 2] =

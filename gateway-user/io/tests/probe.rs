@@ -10,7 +10,11 @@ use std::{
 };
 
 use common::{child::in_a_process_of_its_own, pair, until};
-use gateway_io::{Driver, FileDriver, FileTarget, FileThread, IoMode, RuntimeOptions, probe, run};
+use gateway_io::{
+    Driver, IoMode, RuntimeOptions,
+    file::{FileDriver, FileTarget, FileThread},
+    probe, run,
+};
 use gateway_testkit::scratch::Scratch;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 
