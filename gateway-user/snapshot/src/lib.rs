@@ -19,6 +19,7 @@ mod request;
 pub mod rewrite;
 mod rule;
 mod snapshot;
+mod spelling;
 mod table;
 
 pub use compile::compile;

@@ -13,6 +13,8 @@ use std::cmp::{Ordering, Reverse};
 
 use gateway_ir::{Hostname, PathMatch, RouteId, RouteMatch};
 
+use crate::spelling::spelled_prefix;
+
 /// How specific a host pattern is. The lesser one is the more specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostRank {
@@ -31,7 +33,7 @@ pub enum PathRank {
     Exact,
     /// An expression, by its number of characters.
     Regex(Reverse<usize>),
-    /// A prefix, by its number of characters but for a trailing `/`.
+    /// A prefix, by its number of characters but for a trailing `/`, with escapes in the spelling of requests.
     Prefix(Reverse<usize>),
 }
 
@@ -77,14 +79,9 @@ impl PathRank {
         match path {
             PathMatch::Exact(_) => Self::Exact,
             PathMatch::Regex(text) => Self::Regex(Reverse(text.chars().count())),
-            PathMatch::Prefix(text) => Self::Prefix(Reverse(trim_prefix(text).chars().count())),
+            PathMatch::Prefix(text) => Self::Prefix(Reverse(spelled_prefix(text).chars().count())),
         }
     }
-}
-
-/// A `PathPrefix` without the trailing `/` that the specification ignores; empty for `/`.
-pub(crate) fn trim_prefix(prefix: &str) -> &str {
-    prefix.strip_suffix('/').unwrap_or(prefix)
 }
 
 /// How many of `names` count: of several equal ones only the first does (`HTTPHeaderMatch.name`).

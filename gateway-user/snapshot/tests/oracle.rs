@@ -26,7 +26,9 @@ const REQUESTS: usize = 16;
 const HOSTNAMES: [&str; 8] = ["", "a.b", "b", "x.a.b", "*.b", "*.a.b", "*.c", "*.x.a.b"];
 const HOSTS: [&str; 10] = ["a.b", "a.b", "x.a.b", "x.a.b", "y.x.a.b", "y.a.b", "b", "x.c", "", "10.0.0.1"];
 const PATHS: [&str; 14] =
-    ["/", "/", "/", "/a", "/a", "/a/", "/a/b", "/a/b", "/a/b/", "/ab", "/a/b/c", "/a//b", "//", "/a//"];
+    ["/", "/", "/", "/a", "/a", "/a/", "/a/b", "/a/b", "/a/b/", "/ab", "/a/b/c", "/a//b", "//", "/a/%E9"];
+/// Paths that only routes have: requests come in one spelling.
+const SPELLINGS: [&str; 4] = ["/%61", "/%61/b", "/a/%e9", "/%61/"];
 const EXPRESSIONS: [&str; 6] = ["/a.*", "/[ab]", "/a/b|/b", "(", "a)|(.*", "/(a|b)/.*"];
 const LOCALS: [&str; 8] = [
     "10.0.0.1:80",
@@ -68,6 +70,8 @@ struct Seen {
 fn path() -> impl Strategy<Value = PathMatch> {
     prop_oneof![
         3 => select(&PATHS[..]).prop_map(|path| PathMatch::Exact(path.into())),
+        1 => select(&SPELLINGS[..]).prop_map(|path| PathMatch::Exact(path.into())),
+        1 => select(&SPELLINGS[..]).prop_map(|path| PathMatch::Prefix(path.into())),
         6 => select(&PATHS[..]).prop_map(|path| PathMatch::Prefix(path.into())),
         1 => select(&EXPRESSIONS[..]).prop_map(|path| PathMatch::Regex(path.into())),
     ]

@@ -50,7 +50,7 @@ impl ListenerTable {
                 tiers.push((rank.original, PathTable::default()));
             }
             if let Some((_, table)) = tiers.last_mut() {
-                table.push(matching.path, entry);
+                table.push(&matching.path, entry);
             }
         }
 

@@ -131,7 +131,7 @@ fn compile_match<'a>(
     faults: &mut Faults,
 ) -> CompiledMatch<'a> {
     let path = match &source.path {
-        PathMatch::Exact(path) => PathKey::Exact(path),
+        PathMatch::Exact(path) => PathKey::exact(path),
         PathMatch::Prefix(prefix) => PathKey::prefix(prefix),
         PathMatch::Regex(expression) => match patterns.intern(expression) {
             Ok(id) => PathKey::Regex(id),

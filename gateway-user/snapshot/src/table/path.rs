@@ -1,11 +1,13 @@
 //! The entries of one host by path, in order of precedence.
 
+use std::borrow::Cow;
+
 use hashbrown::HashMap;
 
 use super::prefix::PrefixTable;
 use super::{Entry, Extent};
-use crate::order::trim_prefix;
 use crate::pattern::{PatternId, Regexes};
+use crate::spelling::{spelled, spelled_prefix};
 
 /// Entries by path condition. Exact paths go before expressions, expressions before prefixes; see [`crate::order`].
 #[derive(Debug, Default)]
@@ -15,23 +17,27 @@ pub(crate) struct PathTable {
     prefix: PrefixTable,
 }
 
-/// A path condition in compiled form.
-#[derive(Clone, Copy, Debug)]
+/// A path condition in compiled form, in the spelling of requests.
+#[derive(Clone, Debug)]
 pub(crate) enum PathKey<'a> {
-    Exact(&'a str),
+    Exact(Cow<'a, str>),
     Regex(PatternId),
     /// Without its trailing `/`.
-    Prefix(&'a str),
+    Prefix(Cow<'a, str>),
     /// An invalid expression: it matches no path.
     Broken,
 }
 
 impl<'a> PathKey<'a> {
-    pub(crate) fn prefix(text: &'a str) -> Self {
-        Self::Prefix(trim_prefix(text))
+    pub(crate) fn exact(path: &'a str) -> Self {
+        Self::Exact(spelled(path))
     }
 
-    pub(crate) fn extent(self) -> Extent {
+    pub(crate) fn prefix(path: &'a str) -> Self {
+        Self::Prefix(spelled_prefix(path))
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
         match self {
             Self::Prefix(prefix) => Extent::Prefix(prefix.len()),
             Self::Exact(_) | Self::Regex(_) | Self::Broken => Extent::Whole,
@@ -41,10 +47,10 @@ impl<'a> PathKey<'a> {
 
 impl PathTable {
     /// Adds an entry. Entries come in order of precedence.
-    pub(crate) fn push(&mut self, path: PathKey<'_>, entry: Entry) {
+    pub(crate) fn push(&mut self, path: &PathKey<'_>, entry: Entry) {
         match path {
             PathKey::Exact(path) => self.exact.entry(path.as_bytes().into()).or_default().push(entry),
-            PathKey::Regex(id) => self.regex.push((id, entry)),
+            PathKey::Regex(id) => self.regex.push((*id, entry)),
             PathKey::Prefix(prefix) => self.prefix.push(prefix, entry),
             PathKey::Broken => {}
         }

@@ -1,13 +1,14 @@
 //! A slow, obvious reading of the specification: it looks at every match of every route, keeps those that hold, and
 //! then strikes out losers one sentence of the text after another. It knows nothing of the tables or their order.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use gateway_ir::{
     BindAddress, Hostname, HttpRule, Ir, Listener, ListenerId, PathMatch, RouteId, RouteMatch, StringMatch,
 };
-use regex::bytes::RegexBuilder;
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::Request;
 
@@ -163,16 +164,36 @@ fn non_wildcard_characters(name: &Option<Hostname>) -> usize {
     }
 }
 
-fn without_slash(prefix: &str) -> &str {
-    prefix.strip_suffix('/').unwrap_or(prefix)
+/// "When specified, a trailing `/` is ignored."
+fn without_slash(prefix: &str) -> String {
+    let mut prefix = spelled(prefix);
+    if prefix.ends_with('/') {
+        prefix.pop();
+    }
+    prefix
+}
+
+/// RFC 3986 section 6.2.2: escapes are in upper case, and unreserved characters are not escaped.
+fn spelled(path: &str) -> String {
+    let mut path = path.to_owned();
+    if !path.contains('%') {
+        return path;
+    }
+    for byte in 0..=255u8 {
+        let (upper, lower) = (format!("%{byte:02X}"), format!("%{byte:02x}"));
+        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let plain = if unreserved { char::from(byte).to_string() } else { upper.clone() };
+        path = path.replace(&lower, &plain).replace(&upper, &plain);
+    }
+    path
 }
 
 fn holds(matching: &RouteMatch, request: &Request) -> Result<(), (&'static str, u8)> {
     let path = request.path.as_str();
     let path_holds = match &matching.path {
-        PathMatch::Exact(want) => want == path,
+        PathMatch::Exact(want) => spelled(want) == path,
         PathMatch::Prefix(prefix) => {
-            let prefix = without_slash(prefix);
+            let prefix = &without_slash(prefix);
             path == prefix || path.starts_with(&format!("{prefix}/"))
         }
         // An expression that does not compile is understood by nobody.
@@ -240,11 +261,21 @@ fn decoded(text: &str) -> Vec<u8> {
     out
 }
 
+thread_local! {
+    /// Expressions by their text; `None` for those that do not compile.
+    static EXPRESSIONS: RefCell<BTreeMap<String, Option<Regex>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 /// Whether the whole value matches; `None` for an expression that does not compile.
 fn whole_match(text: &str, value: &[u8]) -> Option<bool> {
-    RegexBuilder::new(text).unicode(false).build().ok()?;
-    let whole = RegexBuilder::new(&format!(r"\A(?:{text})\z")).unicode(false).build().ok()?;
-    Some(whole.is_match(value))
+    let compile = || {
+        RegexBuilder::new(text).unicode(false).build().ok()?;
+        RegexBuilder::new(&format!(r"\A(?:{text})\z")).unicode(false).build().ok()
+    };
+    EXPRESSIONS.with_borrow_mut(|all| {
+        let expression = all.entry(text.to_owned()).or_insert_with(compile);
+        expression.as_ref().map(|expression| expression.is_match(value))
+    })
 }
 
 fn all_expressions_compile(rule: &HttpRule) -> bool {

@@ -1,0 +1,74 @@
+//! The one spelling of a path. Requests arrive normalised (RFC 3986 section 6.2.2), so the paths of routes must be
+//! spelled alike, or `/caf%c3%a9` and `/%7Euser` would match nothing.
+
+use std::borrow::Cow;
+
+/// `path` with escapes of unreserved characters decoded and the hexadecimal digits of the others in upper case.
+pub(crate) fn spelled(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut parts = path.split('%');
+    let mut out = String::with_capacity(path.len());
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        // Two digits or the `%` is no escape; `get` also keeps clear of the middle of a character.
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.and_then(|digits| Some((digits, u8::from_str_radix(digits, 16).ok()?))) {
+            Some((_, byte)) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                out.push(byte.into())
+            }
+            Some((digits, _)) => {
+                out.push('%');
+                out.push_str(&digits.to_ascii_uppercase());
+            }
+            None => out.push('%'),
+        }
+        out.push_str(part.get(digits.map_or(0, str::len)..).unwrap_or_default());
+    }
+    Cow::Owned(out)
+}
+
+/// A `PathPrefix` in that spelling, without the trailing `/` that the specification ignores; empty for `/`.
+pub(crate) fn spelled_prefix(prefix: &str) -> Cow<'_, str> {
+    let mut spelled = spelled(prefix);
+    if spelled.ends_with('/') {
+        match &mut spelled {
+            Cow::Borrowed(text) => *text = text.strip_suffix('/').unwrap_or(text),
+            Cow::Owned(text) => {
+                text.pop();
+            }
+        }
+    }
+    spelled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_have_one_spelling() {
+        for (path, want) in [
+            ("/a/b", "/a/b"),
+            ("/%7euser", "/~user"),
+            ("/caf%c3%A9", "/caf%C3%A9"),
+            ("/%2f%2F%20", "/%2F%2F%20"),
+            ("/%41%", "/A%"),
+            ("/%4", "/%4"),
+            ("/%é1", "/%é1"),
+            ("/%25%37", "/%257"),
+        ] {
+            assert_eq!(spelled(path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_loses_one_slash() {
+        for (prefix, want) in
+            [("/", ""), ("", ""), ("/a/", "/a"), ("/a", "/a"), ("/%61/", "/a"), ("/a//", "/a/")]
+        {
+            assert_eq!(spelled_prefix(prefix), want, "{prefix}");
+        }
+    }
+}
