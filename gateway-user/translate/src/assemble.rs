@@ -7,8 +7,9 @@ use gateway_ir::{
     Action, AttachedRoute, Bind, BindAddress, ClusterKey, Endpoints, Ir, Listener, WeightedTarget,
 };
 
+use crate::Severity;
 use crate::endpoints;
-use crate::findings::{Findings, Severity};
+use crate::findings::Findings;
 use crate::gateway::GatewayState;
 use crate::httproute::RouteState;
 use crate::view::{self, View};
@@ -49,13 +50,14 @@ fn is_served(gateways: &[GatewayState<'_>], gateway: usize, listener: usize) -> 
     gateway.listeners.get(listener).is_some_and(|listener| gateway.serves(listener))
 }
 
-/// Two parentRefs may name one listener; the route is on it once.
+/// Two parentRefs may name one listener; the route is on it once. Routes come one after the other, so only the last
+/// entry can be of the same route.
 fn add(
     on_listener: &mut Vec<AttachedRoute>,
     route: &RouteState<'_>,
     hostnames: &[gateway_ir::MatchHostname],
 ) {
-    match on_listener.iter_mut().find(|attached| attached.route == route.ir.id) {
+    match on_listener.last_mut().filter(|attached| attached.route == route.ir.id) {
         Some(attached) => {
             let new = hostnames.iter().filter(|name| !attached.hostnames.contains(name)).cloned();
             let new: Vec<_> = new.collect();

@@ -3,7 +3,8 @@
 use gateway_api_types::{HttpRoute, Kind, ParentReference};
 use gateway_ir::{Hostname, MatchHostname, ObjectName};
 
-use crate::findings::{Fault, Findings, Severity};
+use crate::Severity;
+use crate::findings::{Fault, Findings};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::reason;
@@ -150,7 +151,7 @@ fn is_narrower(a: &Hostname, b: &Hostname) -> bool {
 }
 
 fn no_gateway(view: &View<'_>, wanted: &ObjectName) -> String {
-    let keys = view.resources.gateways.keys();
+    let keys = view.resources.gateways.keys().take(suggest::CANDIDATES_MAX);
     let known: Vec<_> = keys.map(|key| (key.namespace.as_str(), key.name.as_str())).collect();
     let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true);
     format!("no Gateway \"{wanted}\"{hint}")

@@ -173,10 +173,7 @@ fn not_permitted(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &
 /// Only Services that the referrer may refer to are suggested.
 fn no_service(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
     let services: Vec<_> = view
-        .resources
-        .services
-        .keys()
-        .map(|key| (key.namespace.as_str(), key.name.as_str()))
+        .service_names(to.namespace)
         .filter(|(namespace, name)| view.grants.allow(from, Referent { namespace, name, ..to }))
         .collect();
     let hint = suggest::did_you_mean_object((to.namespace, to.name), &services, false);

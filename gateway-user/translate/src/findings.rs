@@ -2,20 +2,9 @@
 
 use std::fmt;
 
+use gateway_api_types::load::Severity;
 use gateway_api_types::{Kind, ObjectKey, Origin, ResourceSet};
 use serde::{Serialize, Serializer};
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Something that was asked for is not served.
-    Error,
-    /// It is served, but not wholly as asked.
-    Warning,
-    /// Nothing is wrong; it may be a leftover.
-    Note,
-}
 
 /// The object a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +19,7 @@ pub struct ObjectRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
+    #[serde(serialize_with = "as_text")]
     pub severity: Severity,
     /// The object to edit.
     pub object: ObjectRef,
@@ -123,6 +113,10 @@ impl Serialize for ObjectRef {
     }
 }
 
+fn as_text<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
 fn option_as_text<T: fmt::Display, S: Serializer>(
     value: &Option<T>,
     serializer: S,
@@ -130,16 +124,6 @@ fn option_as_text<T: fmt::Display, S: Serializer>(
     match value {
         Some(value) => serializer.collect_str(value),
         None => serializer.serialize_none(),
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Note => "note",
-        })
     }
 }
 

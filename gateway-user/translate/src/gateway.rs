@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress};
 use gateway_ir::{BindAddress, ObjectName};
 
-use crate::findings::{Fault, Findings, Severity};
+use crate::Severity;
+use crate::findings::{Fault, Findings};
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
 use crate::reason;

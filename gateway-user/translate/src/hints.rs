@@ -2,7 +2,8 @@
 
 use gateway_api_types::{Kind, ObjectKey};
 
-use crate::findings::{Findings, ObjectRef, Severity};
+use crate::Severity;
+use crate::findings::{Findings, ObjectRef};
 use crate::gateway::GatewayState;
 use crate::view::{self, View};
 

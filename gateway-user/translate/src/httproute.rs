@@ -5,8 +5,9 @@ use gateway_api_types::{
 };
 use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName, RouteId, RouteKind};
 
+use crate::Severity;
 use crate::attach::{self, Attachment, ParentState};
-use crate::findings::{Fault, Findings, ObjectRef, Severity};
+use crate::findings::{Fault, Findings, ObjectRef};
 use crate::gateway::GatewayState;
 use crate::grants::Referrer;
 use crate::listener::ListenerState;

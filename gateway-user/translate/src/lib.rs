@@ -31,11 +31,14 @@ mod status;
 mod suggest;
 mod view;
 
+use std::net::SocketAddr;
+
 use gateway_api_types::ResourceSet;
 use gateway_ir::{Endpoints, Ir};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-pub use findings::{Finding, ObjectRef, Severity};
+pub use findings::{Finding, ObjectRef};
+pub use gateway_api_types::load::Severity;
 pub use report::{NodeReport, RefusedBind, RefusedReason};
 pub use status::StatusSet;
 
@@ -55,12 +58,18 @@ pub struct Translation {
     /// What to serve.
     pub ir: Ir,
     /// The addresses behind it.
-    #[serde(skip)]
+    #[serde(serialize_with = "endpoints_as_text")]
     pub endpoints: Endpoints,
     /// What to tell users on their objects, before a node has reported.
     pub status: StatusSet,
     /// The same and more in one line each, by object.
     pub findings: Vec<Finding>,
+}
+
+/// `team2/httpbin:8000: [10.0.0.1:8080]`.
+fn endpoints_as_text<S: Serializer>(endpoints: &Endpoints, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = |addresses: &Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    serializer.collect_map(endpoints.clusters.iter().map(|(key, all)| (key.to_string(), text(all))))
 }
 
 impl Default for TranslateOptions {

@@ -99,12 +99,12 @@ impl<'a> ListenerState<'a> {
                 Some(labels) if selector.selects(namespace, labels) => Ok(()),
                 None if selector.selects(namespace, &Default::default()) => Ok(()),
                 Some(_) => Err(format!(
-                    "listener {name:?} allows routes from namespaces whose labels match its selector; \
-                     those of {namespace:?} do not"
+                    "listener {name:?} allows routes from namespaces with labels {selector}; \
+                     those of {namespace:?} do not match"
                 )),
                 None => Err(format!(
-                    "listener {name:?} allows routes from namespaces whose labels match its selector; \
-                     there is no Namespace object {namespace:?} to carry labels"
+                    "listener {name:?} allows routes from namespaces with labels {selector}; \
+                     there is no Namespace object {namespace:?} to carry them"
                 )),
             },
             AllowedNamespaces::Nothing => Err(format!(

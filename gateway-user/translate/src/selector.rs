@@ -1,6 +1,7 @@
 //! Label selectors over namespaces (`metav1.LabelSelector`).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use gateway_api_types::{LabelSelector, LabelSelectorRequirement};
 
@@ -75,6 +76,28 @@ impl Requirement {
             Self::NotIn(key, values) => label(key).is_none_or(|value| values.iter().all(|v| v != value)),
             Self::Exists(key) => label(key).is_some(),
             Self::DoesNotExist(key) => label(key).is_none(),
+        }
+    }
+}
+
+/// As `kubectl --selector` writes it: `purpose=workloads,tier notin (test)`.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<_> = self.requirements.iter().map(ToString::to_string).collect();
+        f.write_str(&parts.join(","))
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::In(key, values) => match values.as_slice() {
+                [only] => write!(f, "{key}={only}"),
+                several => write!(f, "{key} in ({})", several.join(", ")),
+            },
+            Self::NotIn(key, values) => write!(f, "{key} notin ({})", values.join(", ")),
+            Self::Exists(key) => f.write_str(key),
+            Self::DoesNotExist(key) => write!(f, "!{key}"),
         }
     }
 }

@@ -1,5 +1,9 @@
 //! "Did you mean": the nearest name that exists.
 
+/// How many names are looked at for one suggestion: a cluster with tens of thousands of mistakes and names must not
+/// cost their product.
+pub(crate) const CANDIDATES_MAX: usize = 2_000;
+
 /// The candidate nearest to `wanted`, if it is near enough to be a slip of the pen.
 ///
 /// Near enough is a quarter of the longer name's letters, at least two; letters that changed places count once. Of
@@ -7,6 +11,7 @@
 pub(crate) fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
+        .take(CANDIDATES_MAX)
         .filter(|name| *name != wanted)
         .map(|name| (strsim::osa_distance(wanted, name), name))
         .filter(|(distance, name)| {

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::findings::ObjectRef;
 use crate::grants::Grants;
+use crate::suggest::CANDIDATES_MAX;
 
 /// The label by which an EndpointSlice names its Service.
 pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -82,6 +83,16 @@ impl<'a> View<'a> {
 
     pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&'a Service> {
         self.resources.services.get(&ObjectKey::new(namespace, name)).map(AsRef::as_ref)
+    }
+
+    /// Services for suggestions, those of one namespace first, and of each only as many as a suggestion looks at.
+    pub(crate) fn service_names(&self, first: &str) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let services = &self.resources.services;
+        let here = services.range(ObjectKey::new(first, "")..);
+        let first = first.to_owned();
+        let here = here.take_while(move |(key, _)| key.namespace == first).take(CANDIDATES_MAX);
+        let all = here.chain(services.iter().take(CANDIDATES_MAX));
+        all.map(|(key, _)| (key.namespace.as_str(), key.name.as_str()))
     }
 
     pub(crate) fn slices(&self, namespace: &str, service: &str) -> &[&'a EndpointSlice] {

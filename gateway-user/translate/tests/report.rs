@@ -134,3 +134,15 @@ fn a_later_report_replaces_an_earlier_one_made_from_the_same_status() {
     assert_ne!(set.with_report(&bad).gateways, set.with_report(&good).gateways);
     assert_eq!(set.with_report(&good), set.with_report(&good));
 }
+
+#[test]
+fn a_translation_can_be_written_as_yaml() {
+    let text = TWO_LISTENERS.replace("ADDRESSES", "[]");
+    let translation = translate(&common::resources(&text), &TranslateOptions::default());
+    let yaml = serde_saphyr::to_string(&translation).expect("every key is text");
+    let value: serde_json::Value = serde_saphyr::from_str(&yaml).expect("it is YAML");
+    let path = "/status/gateways/edge~1gw/conditions/0/type";
+    assert_eq!(value.pointer(path), Some(&serde_json::json!("Accepted")), "{yaml}");
+    assert_eq!(value.pointer("/findings/0/object"), Some(&serde_json::json!("Gateway edge/gw")), "{yaml}");
+    assert_eq!(value.pointer("/findings/0/severity"), Some(&serde_json::json!("error")), "{yaml}");
+}

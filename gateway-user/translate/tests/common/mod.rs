@@ -3,26 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use gateway_api_types::{Condition, Kind, Object, Origin, ResourceSet};
+use gateway_api_types::{Condition, Object, Origin, ResourceSet};
 use gateway_ir::Ir;
 use gateway_translate::{StatusSet, Translation};
 use serde::Serialize;
 
-/// Reads a multi-document text, one object per document, the way files are read.
+/// Reads a text the way files are read, with every check of the loader; a diagnostic of any kind is an error.
 pub(crate) fn load(text: &str, file: &str) -> Result<Vec<(Object, Option<Origin>)>, String> {
-    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(text).map_err(|e| e.to_string())?;
-    documents
-        .into_iter()
-        .filter(|value| !value.is_null())
-        .map(|value| {
-            let api_version = value["apiVersion"].as_str().unwrap_or_default().to_owned();
-            let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
-            let kind = value["kind"].as_str().unwrap_or_default().to_owned();
-            let kind = Kind::find(group, &kind).ok_or(format!("no kind {kind} in group {group:?}"))?;
-            let object = Object::from_value(kind, value).map_err(|e| e.to_string())?;
-            Ok((object, Some(Origin { file: file.into(), line: 1 })))
-        })
-        .collect()
+    let loaded = gateway_api_types::load::load(file, text);
+    if !loaded.diagnostics.is_empty() {
+        let lines: Vec<_> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+        return Err(lines.join("\n"));
+    }
+    Ok(loaded.objects.into_iter().map(|one| (one.object, Some(one.origin))).collect())
 }
 
 /// The objects of a text as a set.
