@@ -13,8 +13,10 @@ use std::{
     time::Duration,
 };
 
-use common::{is_socket_open, on_every_driver, on_thread, options, pair, socket_inode, std_pair, until};
-use gateway_io::{Driver, Stream, live_tasks, pause, pool_stats, run, sleep, spawn};
+use common::{
+    PATIENCE, is_socket_open, on_every_driver, on_thread, options, pair, socket_inode, std_pair, until,
+};
+use gateway_io::{Driver, RuntimeOptions, Stream, live_tasks, pause, pool_stats, run, sleep, spawn};
 
 /// Tasks that wait for the network, for time and for nothing at all end with the runtime, and their sockets with them.
 #[test]
@@ -26,7 +28,9 @@ fn the_end_of_a_runtime_ends_its_tasks_and_closes_their_sockets() {
                 let inodes: Vec<_> = sockets.iter().map(socket_inode).collect();
                 let alive = Rc::new(());
                 let held = Rc::clone(&alive);
-                run(&options(driver), || async move {
+                // No receive goes quiet: the chunks must come back by the end alone.
+                let options = RuntimeOptions { quiet_after: PATIENCE, ..options(driver) };
+                run(&options, || async move {
                     for socket in sockets {
                         let held = Rc::clone(&held);
                         spawn(async move {
