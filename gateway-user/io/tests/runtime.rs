@@ -113,7 +113,7 @@ fn an_uncaught_panic_leaves_a_usable_thread() {
             });
             assert_eq!(answer.unwrap(), 1);
             // The kernel tears the old ring down in its own time.
-            for _ in 0..common::PATIENCE.as_millis() {
+            for _ in 0..PATIENCE.as_millis() {
                 if !is_socket_open(&inode) {
                     return;
                 }

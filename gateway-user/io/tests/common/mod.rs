@@ -16,7 +16,7 @@ use gateway_io::{Driver, RuntimeOptions, Stream, run};
 pub mod child;
 
 /// Generous: how long anything may take before the test calls it hung.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Small and quick: 1 ms ticks, receives go quiet after 10 ms.
 pub fn options(driver: Driver) -> RuntimeOptions {
