@@ -194,8 +194,10 @@ fn check_count(
     max: Option<usize>,
     report: &mut impl FnMut(String),
 ) {
-    if let Some(min) = min.filter(|min| count < *min) {
-        report(format!("{count} {what} are too few, at least {min} must be there"));
+    match min.filter(|min| count < *min) {
+        Some(1) => report("must not be empty".to_owned()),
+        Some(min) => report(format!("{count} {what} are too few, at least {min} must be there")),
+        None => {}
     }
     if let Some(max) = max.filter(|max| count > *max) {
         report(format!("{count} {what} are too many, the limit is {max}"));
