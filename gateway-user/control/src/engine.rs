@@ -3,6 +3,7 @@
 //! It is apart from the control thread so that probes are answered while many routes compile.
 
 use std::io;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -22,12 +23,14 @@ const LOOK: Duration = Duration::from_secs(10);
 const MOST_QUIET_TIMES: u32 = 20;
 
 /// What wakes the thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Wake {
     /// Something changed below the directory.
     Changed,
     /// Read again, whatever seems to have changed.
     Reload,
+    /// A new worker has a dead one's place; these are its sockets.
+    Adopt(usize, Vec<TcpListener>),
     /// End.
     Stop,
 }
@@ -89,8 +92,14 @@ impl<S: Steer + Send + 'static> Engine<S> {
         self.thread.is_finished()
     }
 
-    /// Stops steering and ends the thread: no new connection arrives afterwards. Gives the steering back, or `None`
-    /// if the thread had panicked.
+    /// Has a worker that took a dead one's place given what is live, and then its sockets. On this thread, so that it
+    /// does not cross a publication.
+    pub fn adopt(&self, worker: usize, listeners: Vec<TcpListener>) {
+        let _ = self.wake.send(Wake::Adopt(worker, listeners));
+    }
+
+    /// Ends the thread after what it is doing; what is live stays so. Gives the steering back, or `None` if the
+    /// thread had panicked.
     pub fn stop(self) -> Option<S> {
         let _ = self.wake.send(Wake::Stop);
         self.thread.join().ok()
@@ -121,20 +130,30 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     fn run(&mut self) {
         self.turn(true);
         loop {
-            match self.wakes.recv_timeout(LOOK) {
-                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(Wake::Reload) => {
+            let wake = match self.wakes.recv_timeout(LOOK) {
+                Ok(Wake::Changed) => self.debounce(),
+                Ok(other) => Some(other),
+                Err(RecvTimeoutError::Disconnected) => Some(Wake::Stop),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    continue;
+                }
+            };
+            match wake {
+                None | Some(Wake::Changed) => self.turn(false),
+                Some(Wake::Reload) => {
                     info!("reading the configuration again, as asked");
                     self.turn(true);
                 }
-                Ok(Wake::Changed) => match self.debounce() {
-                    Some(Wake::Stop) => break,
-                    other => self.turn(other.is_some()),
-                },
-                Err(RecvTimeoutError::Timeout) => self.look(),
+                Some(Wake::Adopt(worker, listeners)) => {
+                    if let Err(error) = self.runtime.block_on(self.reconciler.adopt(worker, listeners)) {
+                        warn!("{error}");
+                    }
+                    self.turn(false);
+                }
+                Some(Wake::Stop) => break,
             }
         }
-        self.reconciler.withdraw();
     }
 
     /// Waits until events pause; gives the first that is not about files.

@@ -1,15 +1,15 @@
 //! Says each finding once, when it appears and when it is gone, however often the configuration is read.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use gateway_api_types::load;
-use gateway_translate::Severity;
+use gateway_api_types::load::{Diagnostic, Severity};
 use tracing::{error, info, warn};
 
 /// One line for people and how much it matters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
-    /// How bad it is; orders errors first.
+    /// How bad it is.
     pub severity: Severity,
     /// Place, object, field and fix.
     pub text: String,
@@ -22,14 +22,9 @@ impl Line {
     }
 }
 
-impl From<&load::Diagnostic> for Line {
-    fn from(diagnostic: &load::Diagnostic) -> Self {
-        let severity = match diagnostic.severity {
-            load::Severity::Error => Severity::Error,
-            load::Severity::Warning => Severity::Warning,
-            load::Severity::Note => Severity::Note,
-        };
-        Self { severity, text: diagnostic.to_string() }
+impl From<&Diagnostic> for Line {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        Self { severity: diagnostic.severity, text: diagnostic.to_string() }
     }
 }
 
@@ -58,10 +53,10 @@ impl Journal {
     /// Replaces what holds.
     pub fn turn(&mut self, lines: impl IntoIterator<Item = Line>) -> Changes {
         let now: BTreeSet<Line> = lines.into_iter().collect();
-        let changes = Changes {
-            new: now.difference(&self.standing).cloned().collect(),
-            gone: self.standing.difference(&now).cloned().collect(),
-        };
+        let mut new: Vec<Line> = now.difference(&self.standing).cloned().collect();
+        // Stable, so that lines of one severity stay in the order of their texts.
+        new.sort_by_key(|line| Reverse(line.severity));
+        let changes = Changes { new, gone: self.standing.difference(&now).cloned().collect() };
         self.standing = now;
         changes
     }

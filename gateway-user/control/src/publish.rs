@@ -22,6 +22,35 @@ pub trait Workers {
     fn send(&self, worker: usize, command: WorkerCommand) -> bool;
 }
 
+/// One worker of several, as if it were alone.
+#[derive(Debug)]
+pub struct Only<'a, W> {
+    /// All of them.
+    pub workers: &'a W,
+    /// The one.
+    pub worker: usize,
+}
+
+impl<W: Workers> Workers for Only<'_, W> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn send(&self, _: usize, command: WorkerCommand) -> bool {
+        self.workers.send(self.worker, command)
+    }
+}
+
+impl<W: Workers> Workers for Arc<W> {
+    fn count(&self) -> usize {
+        W::count(self)
+    }
+
+    fn send(&self, worker: usize, command: WorkerCommand) -> bool {
+        W::send(self, worker, command)
+    }
+}
+
 /// Why the old generation stays.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -98,12 +127,16 @@ pub fn abort(workers: &impl Workers, generation: Generation) {
     }
 }
 
-/// Makes a generation live that all workers have prepared. `retire` has one list per worker: listening sockets to
-/// close once what they had queued is accepted.
+/// Makes a generation live that all workers have prepared. `retire` names the listening sockets, which each worker has
+/// of its own, to close once what they had queued is accepted.
 ///
 /// Returns the workers that did not follow. There is no way back here: a worker that prepared and then does not
 /// commit has ended or hangs, and its replacement starts with what is live.
-pub async fn commit(workers: &impl Workers, generation: Generation, retire: &[SocketAddr]) -> Vec<PublishError> {
+pub async fn commit(
+    workers: &impl Workers,
+    generation: Generation,
+    retire: &[SocketAddr],
+) -> Vec<PublishError> {
     let mut replies = Vec::with_capacity(workers.count());
     for worker in 0..workers.count() {
         let (reply, answer) = oneshot::channel();

@@ -1,6 +1,7 @@
 //! The config road from resources to what is live: translate, compile, publish, steer, report.
 
 use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -109,7 +110,9 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     pub async fn retry(&mut self, resources: &StoreView) {
         let view = Arc::clone(&self.view.borrow());
         let changed = match &view.live {
-            Some(live) if view.trouble.is_none() => self.steer.check(&SteerPlan::of(&live.ir)) != *live.refused,
+            Some(live) if view.trouble.is_none() => {
+                self.steer.check(&SteerPlan::of(&live.ir)) != *live.refused
+            }
             _ => true,
         };
         if changed {
@@ -117,11 +120,22 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         }
     }
 
-    /// Stops steering: new connections are refused from here on.
-    pub fn withdraw(&mut self) {
-        if let Err(error) = self.steer.apply(&SteerPlan::default()) {
-            error!("{error}");
-        }
+    /// Gives a worker that took a dead one's place what is live, and then its sockets.
+    ///
+    /// # Errors
+    /// The worker does not take it.
+    pub async fn adopt(
+        &mut self,
+        worker: usize,
+        listeners: Vec<TcpListener>,
+    ) -> Result<(), publish::PublishError> {
+        let live = self.view.borrow().live.clone();
+        let Some(live) = live else { return Ok(()) };
+        let one = publish::Only { workers: &self.workers, worker };
+        self.tell(publish::endpoints(&one, &live.endpoints).await);
+        publish::prepare(&one, live.generation, &live.snapshot, vec![listeners]).await?;
+        self.tell(publish::commit(&one, live.generation, &[]).await);
+        Ok(())
     }
 
     async fn bring_live(
@@ -199,7 +213,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         &mut self,
         view: &View,
         plan: &SteerPlan,
-    ) -> Result<Vec<std::net::SocketAddr>, ReconcileError> {
+    ) -> Result<Vec<SocketAddr>, ReconcileError> {
         let retiring = self.steer.retiring(plan);
         let Some(live) = &view.live else { return Ok(retiring) };
         let kept: SteerPlan = live.plan.binds.intersection(&plan.binds).copied().collect();
@@ -224,7 +238,10 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let refusals = view.live.iter().flat_map(|live| live.refused.iter());
         let lines = (view.diagnostics.iter().map(Line::from))
             .chain(view.findings.iter().map(Line::from))
-            .chain(refusals.map(|refusal| Line::error(format!("{}: not served: {}", refusal.bind, refusal.message))))
+            .chain(
+                refusals
+                    .map(|refusal| Line::error(format!("{}: not served: {}", refusal.bind, refusal.message))),
+            )
             .chain(view.trouble.iter().map(Line::error));
         self.journal.turn(lines).log();
     }

@@ -14,7 +14,8 @@ pub fn stamp(previous: &StatusSet, next: &mut StatusSet, now: Timestamp) {
     each_list(next, &mut |place, conditions| {
         for condition in conditions {
             let before = known.get(&(place.to_owned(), condition.type_.clone()));
-            let since = before.filter(|(status, _)| *status == condition.status).and_then(|(_, time)| time.clone());
+            let since =
+                before.filter(|(status, _)| *status == condition.status).and_then(|(_, time)| time.clone());
             condition.last_transition_time = Some(since.unwrap_or(Time(now)));
         }
     });

@@ -1,9 +1,9 @@
-//! What the reconciler asks of steering.
+//! What the reconciler asks of steering, and steering that several threads share.
 
-use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gateway_steer::{Prepared, Refusal, SteerError, SteerPlan, Steering};
+use gateway_steer::{Counters, Gauge, Prepared, Refusal, SteerError, SteerPlan, Steering};
 
 /// Steering, as far as a new plan needs it; tests put a notebook in its place.
 pub trait Steer {
@@ -23,26 +23,64 @@ pub trait Steer {
     fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError>;
 }
 
-/// [`Steering`] shared with those who read its counters.
-impl Steer for std::sync::Arc<Mutex<Steering>> {
-    fn check(&mut self, plan: &SteerPlan) -> Vec<Refusal> {
-        locked(self).check(plan)
+/// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters and refill slots.
+/// Cloning shares it. After [`SharedSteering::close`] nothing is steered and every request is answered with nothing.
+#[derive(Clone, Debug)]
+pub struct SharedSteering(Arc<Mutex<Option<Steering>>>);
+
+impl SharedSteering {
+    /// Shares it.
+    pub fn new(steering: Steering) -> Self {
+        Self(Arc::new(Mutex::new(Some(steering))))
     }
 
-    fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
-        locked(self).prepare(plan)
+    /// Also after a panic elsewhere: what counts are the kernel's maps, and they are whole at any time.
+    fn lock(&self) -> MutexGuard<'_, Option<Steering>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
-        locked(self).retiring(plan)
+    /// What the kernel programs decided so far; `None` if the kernel does not say.
+    pub fn counters(&self) -> Option<Counters> {
+        self.lock().as_ref()?.counters().ok()
     }
 
-    fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError> {
-        locked(self).apply(plan).map(drop)
+    /// The load gauge of a worker; `None` after the close.
+    ///
+    /// # Errors
+    /// There is no such slot.
+    pub fn gauge(&self, slot: usize) -> Result<Option<Gauge>, SteerError> {
+        self.lock().as_ref().map(|steering| steering.gauge(slot)).transpose()
+    }
+
+    /// A new socket for the slot of a worker that died, if workers have steering sockets.
+    ///
+    /// # Errors
+    /// The system gives no socket.
+    pub fn refill(&self, slot: usize) -> Result<Option<TcpListener>, SteerError> {
+        self.lock().as_mut().map_or(Ok(None), |steering| steering.refill(slot))
+    }
+
+    /// Takes programs off and removes pins. Workers must have accepted what was queued for them.
+    pub fn close(&self) {
+        let steering = self.lock().take();
+        drop(steering);
     }
 }
 
-/// The lock, also after a panic elsewhere: the kernel's maps are what counts, and they are whole at any time.
-fn locked(steering: &Mutex<Steering>) -> MutexGuard<'_, Steering> {
-    steering.lock().unwrap_or_else(PoisonError::into_inner)
+impl Steer for SharedSteering {
+    fn check(&mut self, plan: &SteerPlan) -> Vec<Refusal> {
+        self.lock().as_ref().map(|steering| steering.check(plan)).unwrap_or_default()
+    }
+
+    fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
+        self.lock().as_mut().map(|steering| steering.prepare(plan)).unwrap_or_default()
+    }
+
+    fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
+        self.lock().as_ref().map(|steering| steering.retiring(plan)).unwrap_or_default()
+    }
+
+    fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError> {
+        self.lock().as_mut().map_or(Ok(()), |steering| steering.apply(plan).map(drop))
+    }
 }

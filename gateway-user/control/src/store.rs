@@ -101,11 +101,14 @@ mod tests {
     use super::*;
 
     fn service(name: &str, port: &str) -> String {
-        format!("---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: {port}}}]}}\n")
+        format!(
+            "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{ports: [{{port: {port}}}]}}\n"
+        )
     }
 
     fn tree(files: &[(&str, &str)]) -> Tree {
-        let files = files.iter().map(|(path, text)| (Arc::from(*path), TreeFile::Text(Arc::from(*text)))).collect();
+        let files =
+            files.iter().map(|(path, text)| (Arc::from(*path), TreeFile::Text(Arc::from(*text)))).collect();
         Tree { files, ..Tree::default() }
     }
 
@@ -114,7 +117,11 @@ mod tests {
         let port = |service: &k8s_openapi::api::core::v1::Service| {
             service.spec.as_ref().and_then(|spec| spec.ports.as_ref()).map_or(0, |ports| ports[0].port)
         };
-        view.resources.services.iter().map(|(key, service)| format!("{}={}", key.name, port(service))).collect()
+        view.resources
+            .services
+            .iter()
+            .map(|(key, service)| format!("{}={}", key.name, port(service)))
+            .collect()
     }
 
     #[test]
@@ -162,9 +169,18 @@ mod tests {
         assert_eq!(ports(&view), ["a=1"]);
         let lines: Vec<String> = view.diagnostics.iter().map(ToString::to_string).collect();
         assert_eq!(lines.len(), 1);
-        assert!(lines[0].starts_with("y.yaml:") && lines[0].contains("Service default/a: ") && lines[0].contains("x.yaml:"), "{lines:?}");
+        assert!(
+            lines[0].starts_with("y.yaml:")
+                && lines[0].contains("Service default/a: ")
+                && lines[0].contains("x.yaml:"),
+            "{lines:?}"
+        );
         let view = store.apply(&tree(&[("y.yaml", &service("a", "2"))]));
-        assert_eq!((ports(&view), view.diagnostics.len()), (vec!["a=2".to_owned()], 0), "the other one moves up");
+        assert_eq!(
+            (ports(&view), view.diagnostics.len()),
+            (vec!["a=2".to_owned()], 0),
+            "the other one moves up"
+        );
     }
 
     #[test]

@@ -22,6 +22,18 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Serve the resources of a directory.
+    Run(RunArgs),
+    /// Check the resources of a directory; exit 1 if they have errors.
+    Check(CheckArgs),
+    /// Print what a directory's resources mean: routing, endpoints and status.
+    Translate(TranslateArgs),
+    /// Say which rule a request would meet, and why the others do not match.
+    Explain(ExplainArgs),
+    /// Show what a running Sluice serves.
+    Status(StatusArgs),
+    /// Remove what a crashed Sluice left in the kernel and on disk.
+    Cleanup(CleanupArgs),
     /// Serve an httpbin-like backend to try routes against.
     Echo(crate::echo::EchoArgs),
     /// Check settings without starting.
@@ -290,5 +302,15 @@ mod tests {
             );
             assert!(help.contains(row.trade), "{}", row.field);
         }
+    }
+
+    #[test]
+    fn flags_reach_resolve_as_text() {
+        let cli =
+            Cli::try_parse_from(["sluice", "run", "dir", "--workers", "x", "--io=epoll"]).expect("parses");
+        let Command::Run(run) = cli.command else { panic!("run") };
+        assert_eq!(run.dir.as_deref(), Some(std::path::Path::new("dir")));
+        assert_eq!(run.settings.flags.get("workers").map(String::as_str), Some("x"));
+        assert_eq!(run.settings.flags.get("io").map(String::as_str), Some("epoll"));
     }
 }

@@ -1,10 +1,18 @@
 //! Sluice: an edge gateway for Kubernetes.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod cli;
 mod cmd;
+mod crew;
 mod echo;
 mod flags;
+mod fleet;
+mod instance;
+mod logging;
+mod run;
+mod signals;
+mod wire;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,14 @@
 //! The subcommands, one file each.
 
+mod check;
+mod cleanup;
 mod config;
+mod explain;
+pub(crate) mod resources;
+mod status;
 mod table;
-mod version;
+mod translate;
+pub(crate) mod version;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -36,6 +42,12 @@ impl From<End> for ExitCode {
 /// Runs a command and turns its end into an exit code; what failed is one line on standard error.
 pub(crate) fn main(command: Command) -> ExitCode {
     let ended = match command {
+        Command::Run(args) => crate::run::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Translate(args) => translate::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Status(args) => status::run(args),
+        Command::Cleanup(args) => cleanup::run(args),
         Command::Echo(args) => crate::echo::run(&args).map(|()| End::Done),
         Command::Config(ConfigCommand::Check(args)) => config::check(args),
         Command::Version(args) => version::run(args.output).map(|()| End::Done),

@@ -4,12 +4,18 @@
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
+    headed: bool,
 }
 
 impl Table {
     /// An empty table with these headings.
     pub(crate) fn new(heading: &[&str]) -> Self {
-        Self { rows: vec![heading.iter().map(|cell| (*cell).to_owned()).collect()] }
+        Self { rows: vec![heading.iter().map(|cell| (*cell).to_owned()).collect()], headed: true }
+    }
+
+    /// An empty table without headings.
+    pub(crate) fn plain() -> Self {
+        Self { rows: Vec::new(), headed: false }
     }
 
     /// Adds a row; a cell that is empty shows as `-`.
@@ -18,9 +24,9 @@ impl Table {
             .push(cells.into_iter().map(|cell| if cell.is_empty() { "-".into() } else { cell }).collect());
     }
 
-    /// Whether it has only its heading.
+    /// Whether it has no row but its heading.
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.len() == 1
+        self.rows.len() == usize::from(self.headed)
     }
 
     /// The text, one line per row, no blanks at line ends.

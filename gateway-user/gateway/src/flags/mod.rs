@@ -13,5 +13,6 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use resolve::{Inputs, Resolved, SettingError, resolve};
-pub(crate) use table::{Setting, TABLE};
+pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};
+pub(crate) use table::{Setting, Settings, TABLE};
+pub(crate) use value::{AccessLog, Auto, Cpus, IoMode, Limit, Listen, SteeringMode};

@@ -161,7 +161,7 @@ settings! {
         upstream_idle_timeout: Limit = "55s", "DURATION",
             "How long an unused backend connection is kept",
             "Keep it below the backend's own limit, or requests meet closing connections";
-        upstream_max_idle: Count<0, 65535> = "128", "CONNECTIONS",
+        upstream_max_idle: Count<0, 65535> = "64", "CONNECTIONS",
             "Unused connections that a worker keeps per endpoint; 0 connects anew for every request",
             "More saves connects under load, fewer saves the backend's memory";
     }
@@ -171,9 +171,12 @@ settings! {
             "List your own load balancers only: whoever is listed can claim any client address";
     }
     "Paths" {
-        merge_slashes: Toggle = "false", "BOOL",
+        merge_slashes: Toggle = "true", "BOOL",
             "Treat runs of slashes in a path as one, for matching and for the backend",
-            "Closes ways around prefix rules where backends merge; changes paths that mean what they say";
+            "Closes ways around prefix rules where backends merge them too; false keeps paths as RFC 3986 reads them";
+        reject_encoded_slashes: Toggle = "false", "BOOL",
+            "Refuse paths that hold an encoded slash, backslash or NUL with 400 instead of passing them on as written",
+            "Closes ways around prefix rules where backends decode them; breaks APIs with such names in paths";
     }
     "Draining" {
         drain_min: Wait = "5s", "DURATION",

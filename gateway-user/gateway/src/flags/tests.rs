@@ -69,11 +69,12 @@ fn all_mistakes_are_reported_together_with_their_places() {
 
 #[test]
 fn the_file_takes_yaml_lists_numbers_and_words_that_look_like_booleans() {
-    let file = "reserved-ports: [22, 6443-6445]\naccess-log: off\nmerge-slashes: true\nhealth-address: off\n";
+    let file =
+        "reserved-ports: [22, 6443-6445]\naccess-log: off\nmerge-slashes: false\nhealth-address: off\n";
     let settings = resolve(&inputs(&[], &[], Some(file))).expect("all fine").settings;
     assert_eq!(settings.reserved_ports.0, [22, 6443, 6444, 6445]);
     assert_eq!(settings.access_log, AccessLog::Off);
-    assert!(settings.merge_slashes.on());
+    assert!(!settings.merge_slashes.on());
     assert_eq!(settings.health_address, Listen(None));
     assert!(resolve(&inputs(&[], &[], Some(""))).is_ok(), "an empty file sets nothing");
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{Value, digits};
 
 /// A set of ports: single ones and ranges.
@@ -64,22 +66,13 @@ impl Value for Cpus {
     }
 }
 
-/// An address range: `10.0.0.0/8`; a bare address is itself alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cidr {
-    /// The network's address.
-    pub(crate) address: IpAddr,
-    /// Leading bits that count.
-    pub(crate) prefix: u8,
-}
-
-/// A list of [`Cidr`].
+/// Networks; a bare address is one of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cidrs(pub(crate) Vec<Cidr>);
+pub(crate) struct Cidrs(pub(crate) Vec<IpNet>);
 
 impl Value for Cidrs {
     fn parse(text: &str) -> Option<Self> {
-        items(text).map(|item| cidr(item)).collect::<Option<Vec<_>>>().map(Self)
+        items(text).map(cidr).collect::<Option<Vec<_>>>().map(Self)
     }
 
     fn allowed() -> String {
@@ -87,15 +80,8 @@ impl Value for Cidrs {
     }
 }
 
-fn cidr(text: &str) -> Option<Cidr> {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(digits(prefix)?)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().ok()?;
-    let width = if address.is_ipv4() { 32 } else { 128 };
-    let prefix = u8::try_from(prefix.unwrap_or(width)).ok()?;
-    (u64::from(prefix) <= width).then_some(Cidr { address, prefix })
+fn cidr(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// Comma-separated items without blanks; `none` and the empty text are no items.
@@ -134,7 +120,7 @@ mod tests {
     #[test]
     fn cidrs_check_the_width_of_the_family() {
         let parsed = Cidrs::parse("10.0.0.0/8, fd00::/8,192.0.2.7").unwrap().0;
-        assert_eq!(parsed.iter().map(|c| c.prefix).collect::<Vec<_>>(), [8, 8, 32]);
+        assert_eq!(parsed.iter().map(IpNet::prefix_len).collect::<Vec<_>>(), [8, 8, 32]);
         for bad in ["10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/", "10.0.0.0/+8"] {
             assert_eq!(Cidrs::parse(bad), None, "{bad:?}");
         }

@@ -1,0 +1,135 @@
+//! What admin and commands tell programs: documents that both sides share, so that they can't drift apart.
+
+use std::collections::BTreeMap;
+
+use gateway_ir::{BindAddress, Endpoints};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+
+/// The answer of `/status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatusDocument {
+    /// Who answers.
+    pub(crate) process: Process,
+    /// Whether traffic is wanted: `ready`, or why not.
+    pub(crate) readiness: String,
+    /// The live generation; 0 before the first.
+    pub(crate) generation: u64,
+    /// When it went live, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) live_since: Option<String>,
+    /// Why a newer configuration is not live, if one is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trouble: Option<String>,
+    /// How connections arrive.
+    pub(crate) steering: Steering,
+    /// How they are served.
+    pub(crate) io: Io,
+    /// Every listener of our Gateways.
+    pub(crate) listeners: Vec<ListenerLine>,
+    /// Every route and parent.
+    pub(crate) routes: Vec<RouteLine>,
+    /// What is wrong in files and resources, one line each.
+    pub(crate) findings: Vec<String>,
+    /// The full status of every object, as the Gateway API has it.
+    pub(crate) status: Value,
+}
+
+/// The process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Process {
+    /// Sluice's version.
+    pub(crate) version: String,
+    /// Process id.
+    pub(crate) pid: u32,
+    /// When it started, RFC 3339.
+    pub(crate) started: String,
+    /// The directory it serves.
+    pub(crate) config_dir: String,
+}
+
+/// Steering.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Steering {
+    /// `ebpf` or `reuseport`.
+    pub(crate) path: String,
+    /// The path with the reason for it.
+    pub(crate) detail: String,
+}
+
+/// Workers and what drives them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Io {
+    /// `uring-defer`, `uring-coop`, `uring-plain` or `epoll`.
+    pub(crate) driver: String,
+    /// Drivers that were preferred and refused, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refused: Vec<String>,
+    /// Worker threads.
+    pub(crate) workers: usize,
+}
+
+/// One listener on one address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListenerLine {
+    /// `namespace/name`.
+    pub(crate) gateway: String,
+    /// The listener's name.
+    pub(crate) listener: String,
+    /// `*` or an address; empty if it is not served.
+    pub(crate) address: String,
+    /// The port that it asks for; `None` if it is not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) port: Option<u16>,
+    /// The port that is really bound, if another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) served_on: Option<u16>,
+    /// Its hostname; empty is every host.
+    pub(crate) hostname: String,
+    /// Routes attached to it.
+    pub(crate) attached_routes: i32,
+    /// Conditions by type.
+    pub(crate) conditions: BTreeMap<String, ConditionLine>,
+}
+
+/// One route and parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RouteLine {
+    /// `HTTPRoute namespace/name`.
+    pub(crate) route: String,
+    /// `namespace/name`, with `/listener` where the parentRef names one.
+    pub(crate) parent: String,
+    /// Conditions by type.
+    pub(crate) conditions: BTreeMap<String, ConditionLine>,
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConditionLine {
+    /// `True`, `False` or `Unknown`.
+    pub(crate) status: String,
+    /// One word.
+    pub(crate) reason: String,
+    /// A sentence.
+    pub(crate) message: String,
+}
+
+/// `*` for every address.
+pub(crate) fn address(address: BindAddress) -> String {
+    match address {
+        BindAddress::Any => "*".to_owned(),
+        BindAddress::Ip(ip) => ip.to_string(),
+    }
+}
+
+/// Endpoints as a map from `namespace/service:port` to addresses.
+pub(crate) fn endpoints<S: Serializer>(endpoints: &Endpoints, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(endpoints.clusters.iter().map(|(key, addresses)| (key.to_string(), addresses)))
+}

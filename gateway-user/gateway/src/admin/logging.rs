@@ -1,0 +1,24 @@
+//! `/logging`: reads and changes the log filter.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use crate::logging::LogControl;
+
+/// `GET /logging` says the filter, `PUT /logging` with a filter as body changes it.
+pub(super) fn router(control: LogControl) -> Router {
+    Router::new().route("/logging", get(read).put(change)).with_state(control)
+}
+
+async fn read(State(control): State<LogControl>) -> String {
+    control.filter() + "\n"
+}
+
+async fn change(State(control): State<LogControl>, filter: String) -> (StatusCode, String) {
+    match control.change(filter.trim()) {
+        Ok(()) => (StatusCode::OK, control.filter() + "\n"),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+    }
+}

@@ -1,0 +1,199 @@
+//! `/metrics`: counters of workers, kernel programs, config road and file thread, read when asked for.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use futures_channel::oneshot;
+use gateway_control::view::View;
+use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics};
+use gateway_proxy::worker::WorkerCommand;
+
+use super::Shared;
+use super::exposition::Exposition;
+use crate::cmd::version::VERSIONS;
+
+/// How long a scrape waits for a worker; one that is late is left out of this scrape.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The histograms of workers count microseconds.
+const MICROSECONDS: f64 = 1e6;
+const BYTES: f64 = 1.0;
+
+/// `/metrics`.
+pub(super) fn router(shared: Shared) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(shared)
+}
+
+async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+    let workers = collect(&shared).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page(&shared, &workers))
+}
+
+/// Each worker's metrics, with its slot.
+async fn collect(shared: &Shared) -> Vec<(usize, WorkerMetrics)> {
+    use gateway_control::publish::Workers as _;
+
+    let asked: Vec<_> = (0..shared.fleet.count())
+        .map(|slot| {
+            let (reply, answer) = oneshot::channel();
+            shared.fleet.send(slot, WorkerCommand::Metrics { reply });
+            (slot, answer)
+        })
+        .collect();
+    let mut answers = Vec::with_capacity(asked.len());
+    for (slot, answer) in asked {
+        if let Ok(Ok(metrics)) = tokio::time::timeout(PATIENCE, answer).await {
+            answers.push((slot, metrics));
+        }
+    }
+    answers
+}
+
+fn page(shared: &Shared, workers: &[(usize, WorkerMetrics)]) -> String {
+    let mut page = Exposition::default();
+    let mut all = WorkerMetrics::default();
+    workers.iter().for_each(|(_, metrics)| all.merge(metrics));
+    requests(&mut page, &all);
+    counters(&mut page, &all, workers);
+    steering(&mut page, shared);
+    config(&mut page, &shared.view.borrow());
+    process(&mut page, shared, workers.len());
+    page.finish()
+}
+
+/// Reads one histogram out of a series.
+type Pick = fn(&Series) -> &gateway_proxy::metrics::Histogram;
+
+/// The metrics that OpenTelemetry names (semantic conventions, HTTP metrics).
+fn requests(page: &mut Exposition, all: &WorkerMetrics) {
+    let families: [(&str, &str, f64, Pick); 4] = [
+        (
+            "http_server_request_duration_seconds",
+            "From a request's first byte to the end of its response.",
+            MICROSECONDS,
+            |series| &series.duration,
+        ),
+        (
+            "http_client_request_duration_seconds",
+            "From having a backend connection to the end of its response.",
+            MICROSECONDS,
+            |series| &series.upstream,
+        ),
+        ("http_server_request_body_size_bytes", "Request bodies.", BYTES, |series| &series.request_bytes),
+        ("http_server_response_body_size_bytes", "Response bodies.", BYTES, |series| &series.response_bytes),
+    ];
+    for (name, help, unit, pick) in families {
+        page.histogram(name, help);
+        for (key, series) in all.series.sorted() {
+            if pick(series).count() > 0 {
+                with_labels(key, |labels| {
+                    page.buckets(labels, pick(series), unit);
+                });
+            }
+        }
+        let rest = pick(all.series.other());
+        if rest.count() > 0 {
+            page.buckets(&[("sluice_series", "other")], rest, unit);
+        }
+    }
+}
+
+fn with_labels(key: &SeriesKey, write: impl FnOnce(&[(&str, &str)])) {
+    let status = key.status.to_string();
+    let mut labels = vec![
+        ("http_request_method", key.method),
+        ("http_response_status_code", status.as_str()),
+        ("url_scheme", "http"),
+    ];
+    let optional = [
+        ("error_type", key.reason.unwrap_or("")),
+        ("http_route", key.pattern.as_str()),
+        ("sluice_listener", key.listener.as_str()),
+        ("sluice_route", key.route.as_str()),
+    ];
+    labels.extend(optional.into_iter().filter(|(_, value)| !value.is_empty()));
+    write(&labels);
+}
+
+fn counters(page: &mut Exposition, all: &WorkerMetrics, workers: &[(usize, WorkerMetrics)]) {
+    for counter in all.counters.each() {
+        match (counter.name, counter.kind) {
+            ("active_requests", _) => page.gauge("http_server_active_requests", counter.help),
+            (name, CounterKind::Total) => page.counter(&format!("sluice_{name}_total"), counter.help),
+            (name, CounterKind::Gauge) => page.gauge(&format!("sluice_{name}"), counter.help),
+        }
+        .sample(&[], counter.value);
+    }
+    page.counter("sluice_worker_accepted_total", "Client connections accepted, by worker.");
+    for (slot, metrics) in workers {
+        page.sample(&[("worker", &slot.to_string())], metrics.counters.accepted);
+    }
+    page.gauge("sluice_worker_connections", "Client connections open now, by worker.");
+    for (slot, metrics) in workers {
+        page.sample(&[("worker", &slot.to_string())], metrics.counters.connections);
+    }
+}
+
+fn steering(page: &mut Exposition, shared: &Shared) {
+    page.gauge("sluice_steering_info", "How connections reach workers.");
+    page.sample(&[("path", &shared.facts.steering_path)], 1);
+    page.gauge("sluice_io_info", "What drives the workers' I/O.");
+    page.sample(&[("driver", &shared.facts.driver)], 1);
+    page.counter(
+        "sluice_steering_verdicts_total",
+        "What the kernel programs decided, by program and verdict.",
+    );
+    let Some(counters) = shared.steering.counters() else { return };
+    for (verdict, count) in counters.iter() {
+        // The name says the program first: lookup_steered.
+        let (program, verdict) = verdict.name().split_once('_').unwrap_or(("", verdict.name()));
+        page.sample(&[("program", &format!("sk_{program}")), ("verdict", verdict)], count);
+    }
+}
+
+fn config(page: &mut Exposition, view: &View) {
+    let generation = view.live.as_ref().map_or(0, |live| live.generation.0);
+    let since = view.live.as_ref().map_or(0, |live| live.since.as_second());
+    let tally = &view.tally;
+    page.gauge("sluice_config_generation", "Number of the live configuration; 0 before the first.");
+    page.sample(&[], generation);
+    page.gauge("sluice_config_live_since_seconds", "When it went live, in seconds since 1970.");
+    page.sample(&[], since);
+    page.gauge("sluice_config_errors", "Errors in files at the last reading.").sample(&[], tally.errors);
+    page.counter("sluice_reconciles_total", "Times the configuration was gone through, by outcome.");
+    page.sample(&[("result", "ok")], tally.reconciled.saturating_sub(tally.failed));
+    page.sample(&[("result", "failed")], tally.failed);
+    page.sample(&[("result", "unreadable")], tally.unreadable);
+    page.counter("sluice_reconcile_seconds_total", "Time spent on that.");
+    page.sample(&[], tally.reconciled_us as f64 / MICROSECONDS);
+    page.counter("sluice_config_published_total", "Generations that went live.").sample(&[], tally.published);
+    page.counter("sluice_endpoint_updates_total", "Changes of endpoints alone, which compile nothing.");
+    page.sample(&[], tally.endpoint_updates);
+}
+
+fn process(page: &mut Exposition, shared: &Shared, answering: usize) {
+    page.gauge("sluice_build_info", "Versions.");
+    page.sample(
+        &[
+            ("version", VERSIONS.version),
+            ("commit", VERSIONS.commit.unwrap_or("unknown")),
+            ("gateway_api", VERSIONS.gateway_api),
+        ],
+        1,
+    );
+    page.gauge("sluice_ready", "1 if traffic is wanted, as /healthz/ready says.");
+    page.sample(&[], u8::from(shared.readiness.check().is_ok()));
+    page.gauge("sluice_workers", "Worker threads that answered this scrape.").sample(&[], answering);
+    page.counter("sluice_worker_restarts_total", "Worker threads that ended and were replaced.");
+    page.sample(&[], shared.fleet.restarts().load(Ordering::Relaxed));
+    let log = shared.log_stats();
+    page.counter("sluice_access_log_written_bytes_total", "Written to the access log.");
+    page.sample(&[], log.written_bytes);
+    page.counter("sluice_access_log_lost_bytes_total", "Given up because a write failed.");
+    page.sample(&[], log.lost_bytes);
+    page.counter("sluice_access_log_write_errors_total", "Writes that failed.").sample(&[], log.write_errors);
+}

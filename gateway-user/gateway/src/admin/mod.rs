@@ -1,0 +1,122 @@
+//! Health, metrics and admin over HTTP, each on an address of its own, on the control thread.
+
+pub(crate) mod document;
+mod dump;
+mod exposition;
+mod logging;
+mod metrics;
+mod ready;
+mod status;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use gateway_control::steer::SharedSteering;
+use gateway_control::view::View;
+use gateway_io::file::{LogSink, LogStats};
+use tokio::sync::watch;
+use tracing::{error, info};
+
+pub(crate) use ready::Readiness;
+
+use crate::flags::{Effective, Listen, Settings};
+use crate::fleet::Fleet;
+use crate::logging::LogControl;
+
+/// What does not change while the process runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// `ebpf` or `reuseport`.
+    pub(crate) steering_path: String,
+    /// The path with the reason for it.
+    pub(crate) steering_detail: String,
+    /// Added to listener ports below the second number, where the process may not bind those.
+    pub(crate) offset: Option<(u16, u16)>,
+    /// The driver of the workers' I/O.
+    pub(crate) driver: String,
+    /// Drivers that were refused.
+    pub(crate) refused_drivers: Vec<String>,
+    /// The directory that is served.
+    pub(crate) config_dir: String,
+    /// When the process started.
+    pub(crate) started: jiff::Timestamp,
+    /// Every setting in force.
+    pub(crate) settings: Vec<Effective>,
+}
+
+/// What the handlers read.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) view: watch::Receiver<Arc<View>>,
+    pub(crate) readiness: Readiness,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) steering: SharedSteering,
+    pub(crate) log_control: LogControl,
+    pub(crate) access_log: LogSink,
+}
+
+impl Shared {
+    fn log_stats(&self) -> LogStats {
+        self.access_log.stats()
+    }
+}
+
+/// Sockets of the three servers, bound before anything else starts so that a busy port is found at once.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    health: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+impl Sockets {
+    /// Binds them.
+    ///
+    /// # Errors
+    /// An address is not free; names its setting.
+    pub(crate) fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            health: bind("health-address", settings.health_address)?,
+            metrics: bind("metrics-address", settings.metrics_address)?,
+            admin: bind("admin-address", settings.admin_address)?,
+        })
+    }
+
+    /// Serves on them, in tasks of the runtime.
+    ///
+    /// # Errors
+    /// The runtime takes no more sockets.
+    pub(crate) fn serve(self, shared: &Shared) -> anyhow::Result<()> {
+        serve("health", self.health, ready::router(shared.readiness.clone()))?;
+        serve("metrics", self.metrics, metrics::router(shared.clone()))?;
+        let admin = dump::router(shared.clone())
+            .merge(status::router(shared.clone()))
+            .merge(logging::router(shared.log_control.clone()));
+        serve("admin", self.admin, admin)
+    }
+}
+
+fn bind(setting: &str, address: Listen) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address.0 else { return Ok(None) };
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("--{setting} {address}: cannot listen there; free the port, choose another or write off")
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(Some(listener))
+}
+
+fn serve(what: &'static str, listener: Option<TcpListener>, router: Router) -> anyhow::Result<()> {
+    let Some(listener) = listener else { return Ok(()) };
+    let address: SocketAddr = listener.local_addr()?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    info!(%address, "{what} is served");
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            error!(%address, "{what} is served no more: {error}");
+        }
+    });
+    Ok(())
+}

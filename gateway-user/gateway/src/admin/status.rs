@@ -1,0 +1,133 @@
+//! `/status`: what `sluice status` shows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use gateway_api_types::Condition;
+use gateway_control::view::{Live, View};
+use gateway_ir::ListenerId;
+
+use super::document::{
+    ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, address,
+};
+use super::{Facts, Shared};
+use crate::cmd::version::VERSIONS;
+
+/// `/status`.
+pub(super) fn router(shared: Shared) -> Router {
+    Router::new().route("/status", get(status)).with_state(shared)
+}
+
+async fn status(State(shared): State<Shared>) -> Response {
+    use gateway_control::publish::Workers as _;
+
+    let view = Arc::clone(&shared.view.borrow());
+    let readiness = shared.readiness.check().map_or_else(|reason| reason, |()| "ready".to_owned());
+    super::dump::json(&document(&view, &shared.facts, readiness, shared.fleet.count()))
+}
+
+/// The document of one moment.
+pub(super) fn document(view: &View, facts: &Facts, readiness: String, workers: usize) -> StatusDocument {
+    let live = view.live.as_ref();
+    let findings = view.diagnostics.iter().map(ToString::to_string);
+    let refused = live.iter().flat_map(|live| live.refused.iter());
+    StatusDocument {
+        process: Process {
+            version: VERSIONS.version.to_owned(),
+            pid: std::process::id(),
+            started: facts.started.to_string(),
+            config_dir: facts.config_dir.clone(),
+        },
+        readiness,
+        generation: live.map_or(0, |live| live.generation.0),
+        live_since: live.map(|live| live.since.to_string()),
+        trouble: view.trouble.clone(),
+        steering: Steering { path: facts.steering_path.clone(), detail: facts.steering_detail.clone() },
+        io: Io { driver: facts.driver.clone(), refused: facts.refused_drivers.clone(), workers },
+        listeners: listeners(view, facts),
+        routes: routes(view),
+        findings: findings
+            .chain(view.findings.iter().map(ToString::to_string))
+            .chain(refused.map(|refusal| format!("{}: not served: {}", refusal.bind, refusal.message)))
+            .collect(),
+        // The types serialise without fail; `null` would only hide the rest.
+        status: serde_json::to_value(&*view.status).unwrap_or_default(),
+    }
+}
+
+fn listeners(view: &View, facts: &Facts) -> Vec<ListenerLine> {
+    let mut lines = Vec::new();
+    for (gateway, status) in &view.status.gateways {
+        for listener in &status.listeners {
+            let id = ListenerId { gateway: gateway.clone(), listener: listener.name.clone() };
+            let line = ListenerLine {
+                gateway: gateway.to_string(),
+                listener: listener.name.clone(),
+                address: String::new(),
+                port: None,
+                served_on: None,
+                hostname: String::new(),
+                attached_routes: listener.attached_routes,
+                conditions: conditions(&listener.conditions),
+            };
+            let binds = view.live.as_ref().map(|live| binds_of(live, &id)).unwrap_or_default();
+            if binds.is_empty() {
+                lines.push(line);
+                continue;
+            }
+            lines.extend(binds.into_iter().map(|(address, port, hostname)| ListenerLine {
+                address,
+                port: Some(port),
+                served_on: facts.offset.filter(|(_, below)| port < *below).map(|(offset, _)| port + offset),
+                hostname,
+                ..line.clone()
+            }));
+        }
+    }
+    lines
+}
+
+/// Address, port and hostname of every bind that a listener shares.
+fn binds_of(live: &Live, id: &ListenerId) -> Vec<(String, u16, String)> {
+    live.ir
+        .binds
+        .iter()
+        .flat_map(|bind| bind.listeners.iter().map(move |listener| (bind, listener)))
+        .filter(|(_, listener)| listener.id == *id)
+        .map(|(bind, listener)| {
+            let hostname = listener.hostname.as_ref().map(ToString::to_string).unwrap_or_default();
+            (address(bind.address), bind.port, hostname)
+        })
+        .collect()
+}
+
+fn routes(view: &View) -> Vec<RouteLine> {
+    let mut lines = Vec::new();
+    for (route, status) in &view.status.http_routes {
+        for parent in &status.parents {
+            let reference = &parent.parent_ref;
+            let namespace = reference.namespace.as_deref().unwrap_or(&route.namespace);
+            let section =
+                reference.section_name.as_deref().map(|name| format!("/{name}")).unwrap_or_default();
+            lines.push(RouteLine {
+                route: format!("HTTPRoute {route}"),
+                parent: format!("{namespace}/{}{section}", reference.name),
+                conditions: conditions(&parent.conditions),
+            });
+        }
+    }
+    lines
+}
+
+fn conditions(list: &[Condition]) -> BTreeMap<String, ConditionLine> {
+    let line = |condition: &Condition| ConditionLine {
+        status: format!("{:?}", condition.status),
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+    };
+    list.iter().map(|condition| (condition.type_.clone(), line(condition))).collect()
+}

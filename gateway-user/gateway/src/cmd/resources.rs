@@ -1,0 +1,52 @@
+//! A directory's resources, read once and translated, for the commands that do not serve them.
+
+use std::path::Path;
+
+use gateway_control::journal::Line;
+use gateway_control::source::file::read;
+use gateway_control::store::{Store, StoreView};
+use gateway_translate::{Severity, TranslateOptions, Translation, translate};
+
+use crate::flags::Settings;
+
+/// What a directory holds and means.
+#[derive(Debug)]
+pub(super) struct Resources {
+    /// The objects and what is wrong with the files.
+    pub(super) view: StoreView,
+    /// What they mean.
+    pub(super) translation: Translation,
+}
+
+impl Resources {
+    /// Reads `dir` as a gateway that just started would.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(super) fn read(dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        let view = Store::default().apply(&read(dir)?);
+        let translation = translate(&view.resources, &translate_options(settings));
+        Ok(Self { view, translation })
+    }
+
+    /// Everything there is to say, in the order of files, then of objects.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let files = self.view.diagnostics.iter().map(Line::from);
+        files.chain(self.translation.findings.iter().map(placed)).collect()
+    }
+}
+
+/// A finding with its object's place in front, as compilers print it.
+fn placed(finding: &gateway_translate::Finding) -> Line {
+    let place = finding.origin.as_ref().map_or(String::new(), |origin| format!("{origin}: "));
+    let severity = match finding.severity {
+        Severity::Error => String::new(),
+        other => format!("{other}: "),
+    };
+    Line { severity: finding.severity, text: format!("{place}{severity}{finding}") }
+}
+
+/// The options of translation that the settings choose.
+pub(crate) fn translate_options(settings: &Settings) -> TranslateOptions {
+    TranslateOptions { controller_name: settings.controller_name.0.clone() }
+}

@@ -1,0 +1,247 @@
+//! `sluice status`.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::table::Table;
+use super::{End, bad_settings, print, to_json, to_yaml};
+use crate::admin::document::{ConditionLine, StatusDocument};
+use crate::cli::{Output, StatusArgs};
+
+/// How long the running process may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Largest answer that is read.
+const LARGEST: u64 = 256 << 20;
+
+/// Asks the running process and shows its answer.
+pub(super) fn run(args: StatusArgs) -> anyhow::Result<End> {
+    let settings = match args.settings.resolve() {
+        Ok(resolved) => resolved.settings,
+        Err(errors) => return Ok(bad_settings(&errors)),
+    };
+    let Some(address) = settings.admin_address.0 else {
+        bail!("admin-address is off, so there is nobody to ask; name the address of a running Sluice");
+    };
+    let body = get(reachable(address), "/status").with_context(|| {
+        format!("no Sluice answers on {address}; is one running, and is this its --admin-address?")
+    })?;
+    let document: StatusDocument =
+        serde_json::from_str(&body).with_context(|| format!("{address} answers, but not as Sluice does"))?;
+    let text = match args.output {
+        Output::Json => to_json(&document)?,
+        Output::Yaml => to_yaml(&document)?,
+        Output::Table => render(&document, false),
+        Output::Wide => render(&document, true),
+    };
+    print(&text).map(|()| End::Done)
+}
+
+/// A server on the unspecified address answers on loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        std::net::IpAddr::V4(_) => ([127, 0, 0, 1], address.port()).into(),
+        std::net::IpAddr::V6(_) => (std::net::Ipv6Addr::LOCALHOST, address.port()).into(),
+    }
+}
+
+/// One `GET`. HTTP/1.0, so that the answer ends with the connection and is not chunked.
+fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(LARGEST).read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
+    let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
+    if status != "200" {
+        bail!("answered {status}");
+    }
+    Ok(body.to_owned())
+}
+
+/// The tables; `wide` adds addresses and every condition's message.
+fn render(document: &StatusDocument, wide: bool) -> String {
+    let mut text = head(document);
+    text.push('\n');
+    text.push_str(&listeners(document, wide));
+    let routes = routes(document, wide);
+    if !routes.is_empty() {
+        text.push('\n');
+        text.push_str(&routes);
+    }
+    if !document.findings.is_empty() {
+        text.push('\n');
+        document.findings.iter().for_each(|finding| text.push_str(&format!("{finding}\n")));
+    }
+    text
+}
+
+fn head(document: &StatusDocument) -> String {
+    let StatusDocument { process, io, steering, .. } = document;
+    let since = document.live_since.as_ref().map(|since| format!(", live since {since}")).unwrap_or_default();
+    let mut text = format!(
+        "sluice {} (pid {}), serving {}\n{}; generation {}{since}\n",
+        process.version, process.pid, process.config_dir, document.readiness, document.generation
+    );
+    let mut facts = Table::plain();
+    facts.row(["steering:".into(), steering.detail.clone()]);
+    let workers = if io.workers == 1 { "1 worker".into() } else { format!("{} workers", io.workers) };
+    let refused =
+        if io.refused.is_empty() { String::new() } else { format!(" (not {})", io.refused.join("; not ")) };
+    facts.row(["io:".into(), format!("{}, {workers}{refused}", io.driver)]);
+    if let Some(trouble) = &document.trouble {
+        facts.row(["trouble:".into(), trouble.clone()]);
+    }
+    text.push_str(&facts.render());
+    text
+}
+
+fn listeners(document: &StatusDocument, wide: bool) -> String {
+    let mut heading = vec!["GATEWAY", "LISTENER", "ADDRESS", "PORT", "HOSTNAME", "ROUTES", "STATE"];
+    if wide {
+        heading.push("MESSAGE");
+    }
+    let mut table = Table::new(&heading);
+    for line in &document.listeners {
+        let port = match (line.port, line.served_on) {
+            (Some(port), Some(served)) => format!("{port} (on {served})"),
+            (Some(port), None) => port.to_string(),
+            (None, _) => String::new(),
+        };
+        let hostname =
+            if line.hostname.is_empty() && line.port.is_some() { "*".into() } else { line.hostname.clone() };
+        let mut cells = vec![
+            line.gateway.clone(),
+            line.listener.clone(),
+            line.address.clone(),
+            port,
+            hostname,
+            line.attached_routes.to_string(),
+            state(&line.conditions),
+        ];
+        if wide {
+            cells.push(messages(&line.conditions));
+        }
+        table.row(cells);
+    }
+    if table.is_empty() { "no listeners\n".to_owned() } else { table.render() }
+}
+
+fn routes(document: &StatusDocument, wide: bool) -> String {
+    let mut heading = vec!["ROUTE", "PARENT", "STATE"];
+    if wide {
+        heading.push("MESSAGE");
+    }
+    let mut table = Table::new(&heading);
+    for line in &document.routes {
+        let mut cells = vec![line.route.clone(), line.parent.clone(), state(&line.conditions)];
+        if wide {
+            cells.push(messages(&line.conditions));
+        }
+        table.row(cells);
+    }
+    if table.is_empty() { String::new() } else { table.render() }
+}
+
+/// Conditions that say by holding that something is wrong.
+const WRONG_IF_TRUE: [&str; 2] = ["Conflicted", "PartiallyInvalid"];
+
+fn is_wrong(name: &str, condition: &ConditionLine) -> bool {
+    condition.status != if WRONG_IF_TRUE.contains(&name) { "False" } else { "True" }
+}
+
+/// `OK`, or the reasons of what is wrong, each once.
+fn state(conditions: &BTreeMap<String, ConditionLine>) -> String {
+    let mut reasons: Vec<&str> = Vec::new();
+    for (name, condition) in conditions {
+        if is_wrong(name, condition) && !reasons.contains(&condition.reason.as_str()) {
+            reasons.push(&condition.reason);
+        }
+    }
+    if reasons.is_empty() { "OK".to_owned() } else { reasons.join(",") }
+}
+
+fn messages(conditions: &BTreeMap<String, ConditionLine>) -> String {
+    let mut messages: Vec<&str> = Vec::new();
+    for (name, condition) in conditions {
+        if is_wrong(name, condition) && !messages.contains(&condition.message.as_str()) {
+            messages.push(&condition.message);
+        }
+    }
+    messages.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions(list: &[(&str, &str, &str)]) -> serde_json::Value {
+        let line = |(kind, status, reason): &(&str, &str, &str)| {
+            let line =
+                serde_json::json!({"status": status, "reason": reason, "message": format!("about {reason}")});
+            ((*kind).to_owned(), line)
+        };
+        list.iter().map(line).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    fn document() -> StatusDocument {
+        let good = [("Accepted", "True", "Accepted"), ("Conflicted", "False", "NoConflicts")];
+        let bad = [("Accepted", "False", "PortUnavailable"), ("Programmed", "False", "PortUnavailable")];
+        serde_json::from_value(serde_json::json!({
+            "process": {"version": "0.1.0", "pid": 7, "started": "x", "configDir": "conf"},
+            "readiness": "ready", "generation": 3, "liveSince": "2026-11-23T00:00:00Z",
+            "steering": {"path": "reuseport", "detail": "reuseport (asked for)"},
+            "io": {"driver": "epoll", "refused": ["uring-defer: EPERM"], "workers": 2},
+            "listeners": [
+                {"gateway": "a/gw", "listener": "http", "address": "*", "port": 80, "servedOn": 8080,
+                 "hostname": "", "attachedRoutes": 1, "conditions": conditions(&good)},
+                {"gateway": "a/gw", "listener": "ssh", "address": "10.0.0.1", "port": 22,
+                 "hostname": "*.example.com", "attachedRoutes": 0, "conditions": conditions(&bad)},
+                {"gateway": "a/gw", "listener": "tls", "address": "", "hostname": "",
+                 "attachedRoutes": 0, "conditions": conditions(&[("Accepted", "False", "UnsupportedProtocol")])},
+            ],
+            "routes": [{"route": "HTTPRoute b/r", "parent": "a/gw", "conditions": conditions(&good)}],
+            "findings": ["HTTPRoute b/r: something"],
+            "status": {},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn tables_say_what_is_served_where_and_what_is_not() {
+        let want = "\
+sluice 0.1.0 (pid 7), serving conf
+ready; generation 3, live since 2026-11-23T00:00:00Z
+steering:   reuseport (asked for)
+io:         epoll, 2 workers (not uring-defer: EPERM)
+
+GATEWAY   LISTENER   ADDRESS    PORT           HOSTNAME        ROUTES   STATE
+a/gw      http       *          80 (on 8080)   *               1        OK
+a/gw      ssh        10.0.0.1   22             *.example.com   0        PortUnavailable
+a/gw      tls        -          -              -               0        UnsupportedProtocol
+
+ROUTE           PARENT   STATE
+HTTPRoute b/r   a/gw     OK
+
+HTTPRoute b/r: something
+";
+        assert_eq!(render(&document(), false), want);
+        let wide = render(&document(), true);
+        assert!(wide.contains("PortUnavailable       about PortUnavailable\n"), "{wide}");
+    }
+
+    #[test]
+    fn the_unspecified_address_is_asked_on_loopback() {
+        for (listen, ask) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()), ask.parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `sluice run`: puts the parts together, and takes them apart again in the right order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use gateway_control::engine::{DirectoryOptions, Engine};
+use gateway_control::reconcile::Reconciler;
+use gateway_control::steer::SharedSteering;
+use gateway_control::view::View;
+use gateway_io::file::FileThread;
+use gateway_io::{Probe, probe, usable_cpus};
+use gateway_steer::{Steering, SteeringPath};
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::admin::{Facts, Readiness, Shared, Sockets};
+use crate::cli::RunArgs;
+use crate::cmd::resources::translate_options;
+use crate::cmd::{End, bad_settings};
+use crate::crew::Crew;
+use crate::flags::{Effective, Resolved, Settings};
+use crate::fleet::Fleet;
+use crate::instance::Instance;
+use crate::logging::{self, LogControl};
+use crate::signals::{self, Order};
+use crate::wire;
+
+/// How long the access log may take to reach its file at the end.
+const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Serves until a signal asks to stop.
+pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
+    if let Some(dir) = &args.dir {
+        args.settings.set("config-dir", dir.display().to_string());
+    }
+    let Resolved { settings, effective } = match args.settings.resolve() {
+        Ok(resolved) => resolved,
+        Err(errors) => return Ok(bad_settings(&errors)),
+    };
+    let Some(config_dir) = settings.config_dir.0.clone() else {
+        bail!("no directory to serve: write `sluice run DIR`, or set --config-dir");
+    };
+    let log_control = logging::init(&settings.log.0)?;
+    let parts = Parts::open(&settings, config_dir)?;
+    let facts = parts.facts(effective);
+    announce(&facts, parts.places.len());
+    parts.serve(&settings, facts, log_control).map(|()| End::Done)
+}
+
+/// What can fail at the start, in the order in which it is opened; dropping it takes everything back.
+struct Parts {
+    config_dir: PathBuf,
+    sockets: Sockets,
+    places: Vec<Option<usize>>,
+    probe: Probe,
+    access_log: FileThread,
+    steering: Steering,
+    /// Last, so that the state directory is ours until all else is gone.
+    instance: Instance,
+}
+
+impl Parts {
+    fn open(settings: &Settings, config_dir: PathBuf) -> anyhow::Result<Self> {
+        std::fs::read_dir(&config_dir)
+            .with_context(|| format!("{}: name a readable directory", config_dir.display()))?;
+        // First of all: who finds the state directory taken learns by whom, not that some port is busy.
+        let instance = Instance::claim(&settings.state_dir.0)?;
+        // Before steering, which must not take these ports.
+        let sockets = Sockets::bind(settings)?;
+        let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
+        let mode = wire::io_mode(settings.io);
+        let probe = probe(mode, settings.ring_entries.small()).context("--io")?;
+        let access_log =
+            FileThread::start(wire::file_target(&settings.access_log), mode).context("--access-log")?;
+        let options = wire::steer_options(settings, places.len(), instance.name());
+        let steering = Steering::open(wire::steering_mode(settings.steering), options)
+            .with_context(|| format!("--steering {}", settings.steering))?;
+        Ok(Self { config_dir, sockets, places, probe, access_log, steering, instance })
+    }
+
+    fn facts(&self, settings: Vec<Effective>) -> Facts {
+        let path = self.steering.path();
+        let offset = match path {
+            SteeringPath::ReusePort { unprivileged_offset: Some(offset), lowest_port, .. } => {
+                Some((*offset, *lowest_port))
+            }
+            _ => None,
+        };
+        let refused = self.probe.refused.iter().map(|(driver, why)| format!("{driver}: {why}"));
+        Facts {
+            steering_path: path.name().to_owned(),
+            steering_detail: path.to_string(),
+            offset,
+            driver: self.probe.driver.name().to_owned(),
+            refused_drivers: refused.collect(),
+            config_dir: self.config_dir.display().to_string(),
+            started: jiff::Timestamp::now(),
+            settings,
+        }
+    }
+
+    fn serve(self, settings: &Settings, facts: Facts, log_control: LogControl) -> anyhow::Result<()> {
+        let Self { config_dir, sockets, places, probe, access_log, mut steering, instance } = self;
+        let config = wire::proxy_config(settings, steering.path());
+        let first = steering.worker_listeners();
+        let steering = SharedSteering::new(steering);
+        let crew = Crew {
+            places,
+            driver: probe.driver,
+            ring_entries: settings.ring_entries.small(),
+            config,
+            steering: steering.clone(),
+            log: access_log.sink(),
+        };
+        let fleet = Arc::new(crew.start(first)?);
+        let (sender, view) = watch::channel(Arc::new(View::default()));
+        let reconciler =
+            Reconciler::new(Arc::clone(&fleet), steering.clone(), translate_options(settings), sender);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let outcome = runtime.block_on(async {
+            // Before the engine: a signal during the first compilation counts too.
+            let mut orders = signals::listen()?;
+            let shared = Shared {
+                facts: Arc::new(facts),
+                readiness: Readiness::new(view.clone()),
+                view,
+                fleet: Arc::clone(&fleet),
+                steering: steering.clone(),
+                log_control,
+                access_log: access_log.sink(),
+            };
+            sockets.serve(&shared)?;
+            let options = DirectoryOptions { path: config_dir, debounce: settings.debounce.0 };
+            let engine = Engine::start(options, reconciler)?;
+            loop {
+                tokio::select! {
+                    order = orders.next() => match order {
+                        Order::Reload => {
+                            access_log.reopen();
+                            engine.reload();
+                        }
+                        Order::Stop(signal) => {
+                            info!("{signal}: draining");
+                            shared.readiness.drain();
+                            break;
+                        }
+                    },
+                    looked = crew.look_after(&fleet, &engine) => looked?,
+                }
+                if engine.has_ended() {
+                    bail!(
+                        "the compiler thread ended unexpectedly; restarting the process is the only way on"
+                    );
+                }
+            }
+            drain(settings, &fleet, engine, &mut orders).await
+        });
+        runtime.shutdown_background();
+        // Queued connections were accepted during the drain.
+        steering.close();
+        if outcome.is_ok() {
+            fleet.join();
+        }
+        let _ = access_log.stop(LAST_LINES);
+        drop(instance);
+        outcome
+    }
+}
+
+/// Ends the process's service in order: readiness is gone already; new connections are served until `--drain-min`, and
+/// running requests until `--drain-max`. A second signal ends all at once.
+async fn drain(
+    settings: &Settings,
+    fleet: &Fleet,
+    engine: Engine<SharedSteering>,
+    orders: &mut signals::Orders,
+) -> anyhow::Result<()> {
+    // Workers that drain take no new generation. The thread ends beside: it may be compiling.
+    drop(tokio::task::spawn_blocking(move || engine.stop()));
+    tokio::select! {
+        _ = fleet.drain(settings.drain_min.0, settings.drain_max.0) => Ok(()),
+        signal = orders.stop() => bail!("{signal} again: ended at once, connections were cut"),
+    }
+}
+
+fn announce(facts: &Facts, workers: usize) {
+    let refused = match facts.refused_drivers.as_slice() {
+        [] => String::new(),
+        refused => format!(" (not {})", refused.join("; not ")),
+    };
+    info!(
+        "sluice {}: steering by {}; {workers} workers on {}{refused}; serving {}",
+        crate::cmd::version::VERSIONS.version,
+        facts.steering_detail,
+        facts.driver,
+        facts.config_dir,
+    );
+}

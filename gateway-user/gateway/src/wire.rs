@@ -1,0 +1,157 @@
+//! Settings in the words of the crates that do the work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_http::h1::HeadLimits;
+use gateway_http::h1::path::{PathOptions, Separators};
+use gateway_io::file::FileTarget;
+use gateway_proxy::{ProxyConfig, Timeouts};
+use gateway_steer::{SteerOptions, SteeringPath};
+
+use crate::flags::{AccessLog, Auto, Cpus, IoMode, Limit, Settings, SteeringMode};
+
+/// What "no limit" is to those who want a duration: longer than any process lives, short enough to be added to any
+/// clock.
+const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// How request paths are normalised.
+pub(crate) fn path_options(settings: &Settings) -> PathOptions {
+    let separators = if settings.reject_encoded_slashes.on() { Separators::Reject } else { Separators::Keep };
+    PathOptions { merge_slashes: settings.merge_slashes.on(), separators }
+}
+
+/// Limits and trust of the workers, on this steering path.
+pub(crate) fn proxy_config(settings: &Settings, path: &SteeringPath) -> Arc<ProxyConfig> {
+    Arc::new(ProxyConfig {
+        head: HeadLimits {
+            first_line: settings.max_request_line.bytes(),
+            head: settings.max_header_bytes.bytes(),
+            fields: settings.max_headers.size(),
+        },
+        path: path_options(settings),
+        max_connections: settings.max_connections.size(),
+        buffer_bytes: settings.buffer_size.bytes(),
+        max_idle_upstream: settings.upstream_max_idle.size(),
+        timeouts: timeouts(settings),
+        trusted_proxies: settings.trusted_proxies.0.clone(),
+        internal_port: path.internal_port(),
+        unprivileged_offset: path.unprivileged_offset(),
+        access_log: settings.access_log != AccessLog::Off,
+        ..ProxyConfig::default()
+    })
+}
+
+fn timeouts(settings: &Settings) -> Timeouts {
+    let limit = |limit: Limit| limit.0.unwrap_or(NO_LIMIT);
+    Timeouts {
+        client_header: limit(settings.client_header_timeout),
+        client_idle: limit(settings.client_idle_timeout),
+        client_body: limit(settings.client_body_timeout),
+        client_send: limit(settings.client_send_timeout),
+        connect: limit(settings.upstream_connect_timeout),
+        response_header: limit(settings.upstream_response_timeout),
+        upstream_idle_body: limit(settings.upstream_body_timeout),
+        upstream_idle: limit(settings.upstream_idle_timeout),
+        request: settings.request_timeout.0.unwrap_or(Duration::ZERO),
+    }
+}
+
+/// Options of steering for so many workers of the instance of that name.
+pub(crate) fn steer_options(settings: &Settings, workers: usize, instance: String) -> SteerOptions {
+    SteerOptions {
+        bpffs: settings.bpffs.0.clone(),
+        backlog: settings.backlog.small(),
+        reserved_ports: settings.reserved_ports.0.iter().copied().collect(),
+        unprivileged_offset: u16::try_from(settings.unprivileged_offset.get())
+            .ok()
+            .filter(|offset| *offset > 0),
+        ..SteerOptions::new(workers, instance)
+    }
+}
+
+/// The mode of steering.
+pub(crate) fn steering_mode(mode: SteeringMode) -> gateway_steer::SteeringMode {
+    match mode {
+        SteeringMode::Auto => gateway_steer::SteeringMode::Auto,
+        SteeringMode::Ebpf => gateway_steer::SteeringMode::Ebpf,
+        SteeringMode::ReusePort => gateway_steer::SteeringMode::ReusePort,
+    }
+}
+
+/// The mode of I/O.
+pub(crate) fn io_mode(mode: IoMode) -> gateway_io::IoMode {
+    match mode {
+        IoMode::Auto => gateway_io::IoMode::Auto,
+        IoMode::Uring => gateway_io::IoMode::Uring,
+        IoMode::Epoll => gateway_io::IoMode::Epoll,
+    }
+}
+
+/// Where the access log goes.
+pub(crate) fn file_target(log: &AccessLog) -> FileTarget {
+    match log {
+        AccessLog::Off => FileTarget::Off,
+        AccessLog::Stdout => FileTarget::Stdout,
+        AccessLog::Path(path) => FileTarget::Path(path.clone()),
+    }
+}
+
+/// How many workers there are, and which CPU each is pinned to.
+///
+/// # Errors
+/// A CPU of `--cpus` is none that the process may run on; says which there are.
+pub(crate) fn placement(settings: &Settings, usable: &[usize]) -> Result<Vec<Option<usize>>, String> {
+    let cpus = match &settings.cpus {
+        Cpus::Auto => usable.to_vec(),
+        Cpus::Unpinned => Vec::new(),
+        Cpus::List(list) => {
+            if let Some(missing) = list.iter().find(|cpu| !usable.contains(cpu)) {
+                let usable = usable.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+                return Err(format!("--cpus: this process may not run on CPU {missing}; it may on {usable}"));
+            }
+            list.clone()
+        }
+    };
+    let workers = match settings.workers {
+        Auto::Set(count) => count.size(),
+        // Unpinned workers are as many as there are CPUs for them.
+        Auto::Auto if cpus.is_empty() => usable.len().max(1),
+        Auto::Auto => cpus.len(),
+    };
+    let workers = workers.min(256);
+    Ok((0..workers).map(|slot| cpus.get(slot % cpus.len().max(1)).copied()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::flags::{Inputs, resolve};
+
+    fn settings(flags: &[(&str, &str)]) -> Settings {
+        let flags: BTreeMap<_, _> = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        resolve(&Inputs { flags, ..Inputs::default() }).unwrap().settings
+    }
+
+    #[test]
+    fn workers_are_placed_in_turn_on_the_cpus_that_may_be_used() {
+        let place = |flags: &[(&str, &str)]| placement(&settings(flags), &[0, 1, 4]);
+        assert_eq!(place(&[]).unwrap(), [Some(0), Some(1), Some(4)]);
+        assert_eq!(place(&[("workers", "4")]).unwrap(), [Some(0), Some(1), Some(4), Some(0)]);
+        assert_eq!(place(&[("cpus", "1,4")]).unwrap(), [Some(1), Some(4)]);
+        assert_eq!(place(&[("cpus", "none")]).unwrap(), [None, None, None]);
+        let error = place(&[("cpus", "1-2")]).unwrap_err();
+        assert!(error.contains("CPU 2") && error.contains("0,1,4"), "{error}");
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let path =
+            SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
+        let config = proxy_config(&settings(&[("client-idle-timeout", "0")]), &path);
+        assert_eq!(config.timeouts.client_idle, NO_LIMIT);
+        assert_eq!(config.timeouts.request, Duration::ZERO);
+    }
+}
