@@ -64,8 +64,6 @@ pub enum Reason {
     ClientSendTimeout,
     /// The drain's maximum passed.
     DrainAborted,
-    /// A fault of our own: the connection's task panicked.
-    InternalError,
 }
 
 /// What becomes of the client's connection after an answer of our own.
@@ -116,7 +114,7 @@ impl Reason {
     fn row(self) -> Row {
         match self {
             Self::Request(error) => last(error.status(), error.reason()),
-            Self::Path(error) => answer(400, error.reason()),
+            Self::Path(error) => last(error.status(), error.reason()),
             Self::RequestBody(error) => last(error.status(), error.reason()),
             Self::Redirect => answer(302, "redirect"),
             Self::NoListenerForAddress => answer(404, "no_listener_for_address"),
@@ -147,7 +145,6 @@ impl Reason {
             Self::ClientClosed => broken("client_closed"),
             Self::ClientSendTimeout => broken("client_send_timeout"),
             Self::DrainAborted => broken("drain_aborted"),
-            Self::InternalError => broken("internal_error"),
         }
     }
 }
@@ -162,5 +159,113 @@ fn invalid_body_code(error: BodyError) -> &'static str {
         BodyError::TrailersTooLarge => "backend_trailers_too_large",
         BodyError::TooLong => "backend_body_too_long",
         BodyError::Truncated => "upstream_body_truncated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use gateway_http::h1::FieldFault;
+
+    use super::*;
+
+    /// Lists the variants without payload; one that is in neither list does not compile.
+    macro_rules! units {
+        ($type:ident: $($unit:ident)+; $($payload:ident)*) => {{
+            let _ = |value: $type| match value {
+                $($type::$unit => (),)+
+                $($type::$payload(_) => (),)*
+            };
+            [$($type::$unit),+]
+        }};
+    }
+
+    fn faults() -> [FieldFault; 6] {
+        units!(FieldFault: BareLf BareCr ObsFold SpaceBeforeColon BadName BadValue;)
+    }
+
+    fn all() -> Vec<Reason> {
+        let mut all = units!(Reason: Redirect NoListenerForAddress RequestHeaderTimeout RequestBodyTimeout
+            OverloadConnections FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
+            UpstreamConnectTimeout UpstreamReset UpstreamUnexpectedUpgrade UpstreamResponseTimeout
+            BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
+            ClientSendTimeout DrainAborted;
+            Request Path RequestBody Miss Failure Response UpstreamBodyInvalid)
+        .to_vec();
+        let requests = units!(RequestError: RequestLineTooLong HeadTooLarge TooManyHeaders BadRequestLine BadMethod
+            BadTarget UnsupportedVersion Http2Preface TlsOnPlaintext MissingHost RepeatedHost BadHost BadContentLength
+            RepeatedContentLength LengthWithTransferEncoding BadTransferEncoding UnsupportedTransferCoding
+            TransferEncodingOnHttp10 ExpectationFailed ConnectNotSupported TooManyConnectionOptions; Field);
+        let responses = units!(ResponseError: HeadTooLarge TooManyHeaders BadStatusLine BadContentLength
+            RepeatedContentLength LengthWithTransferEncoding BadTransferEncoding TransferEncodingOnHttp10
+            TooManyConnectionOptions; Field);
+        let bodies = units!(BodyError: BadChunkSize BadChunkLine ChunkExtensionsTooLong BadChunkEnd TrailersTooLarge
+            TooLong Truncated; Trailer);
+        let paths = units!(PathError: NotAbsolute BadEscape BadByte EncodedSeparator;);
+        let failures = units!(FailureKind: RefNotPermitted BackendNotFound NoBackend InvalidKind UnsupportedProtocol
+            InvalidRule;);
+        all.extend(requests.map(Reason::Request));
+        all.extend(faults().map(|fault| Reason::Request(fault.into())));
+        all.extend(responses.map(Reason::Response));
+        all.extend(faults().map(|fault| Reason::Response(fault.into())));
+        all.extend(bodies.map(Reason::RequestBody));
+        all.extend(bodies.map(Reason::UpstreamBodyInvalid));
+        all.push(Reason::RequestBody(BodyError::Trailer(FieldFault::BareLf)));
+        all.push(Reason::UpstreamBodyInvalid(BodyError::Trailer(FieldFault::BareLf)));
+        all.extend(paths.map(Reason::Path));
+        all.extend(failures.map(Reason::Failure));
+        all.extend(RouteMiss::ALL.map(Reason::Miss));
+        all
+    }
+
+    /// Codes in the first column of the page's tables, with the statuses beside them.
+    fn documented() -> BTreeMap<String, String> {
+        let page = include_str!("../../../docs/reason-codes.md");
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|line| {
+            let mut cells = line.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
+            (cells.next().unwrap(), cells.next().unwrap())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_code_is_explained_with_its_status_and_no_other_is() {
+        let listed: BTreeMap<String, String> = all()
+            .into_iter()
+            .map(|reason| {
+                let status = match (reason, reason.status()) {
+                    (Reason::Redirect, _) => "301–308".to_owned(),
+                    (_, Some(status)) => status.to_string(),
+                    (_, None) => "–".to_owned(),
+                };
+                (reason.code().to_owned(), status)
+            })
+            .collect();
+        assert_eq!(documented(), listed);
+    }
+
+    #[test]
+    fn codes_are_snake_case_and_failures_have_those_of_the_ir() {
+        for reason in all() {
+            let code = reason.code();
+            assert!(
+                code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{code}"
+            );
+            if let Reason::Failure(kind) = reason {
+                assert_eq!(code, kind.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_never_means_two_statuses() {
+        let mut seen = BTreeMap::new();
+        for reason in all() {
+            let status = *seen.entry(reason.code()).or_insert(reason.status());
+            assert_eq!(status, reason.status(), "{}", reason.code());
+        }
     }
 }

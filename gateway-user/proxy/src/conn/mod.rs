@@ -6,6 +6,8 @@ mod download;
 mod exchange;
 mod forward;
 mod head;
+#[cfg(test)]
+mod panic_tests;
 mod record;
 mod route;
 mod scratch;

@@ -188,6 +188,8 @@ impl Session {
         let Scratch { request, path, host, .. } = scratch;
         let request = request.view(self.inbox.as_deref().unwrap_or_default());
         let lines = request.fields();
+        #[cfg(test)]
+        assert!(lines.get(b"x-test-panic").is_none(), "planted by a test");
         if self.trusted {
             let chain = ForwardedFor::collect(lines.get_all(b"x-forwarded-for"));
             end.client = forwarded::client_address(&self.worker().config, self.peer.ip(), chain.lines());

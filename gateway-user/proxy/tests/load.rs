@@ -1,0 +1,288 @@
+//! Many connections, slow ones, and changes while they run.
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gateway_io::Driver;
+use gateway_proxy::ProxyConfig;
+use gateway_proxy::worker::WorkerCommand;
+use gateway_testkit::http::is_silent;
+use gateway_testkit::wait::{PATIENCE, until};
+use support::backend::{Backend, ok};
+use support::ir::{Config, forward};
+use support::{Gateway, block_on};
+
+on_every_driver![
+    a_slow_reader_slows_the_backend,
+    a_slow_backend_slows_the_client,
+    two_thousand_connections_at_once,
+    a_connection_too_many_is_told_so,
+    nothing_fails_while_generations_change,
+    an_aborted_generation_never_serves,
+    a_retired_socket_serves_what_it_had_queued,
+    a_drain_ends_in_order,
+    a_drain_cuts_what_will_not_end,
+    logged_octets_stay_json,
+];
+
+/// How far one side may run ahead of the other: both sockets' buffers at the kernel's largest, twice.
+const WINDOW: u64 = 64 << 20;
+
+fn a_slow_reader_slows_the_backend(driver: Driver) {
+    let sent = Arc::new(AtomicU64::new(0));
+    let count = sent.clone();
+    let backend = Backend::start(move |mut exchange| {
+        exchange.request();
+        exchange.stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n").unwrap();
+        let piece = vec![7; 1 << 20];
+        while exchange.stream.write_all(&piece).is_ok() {
+            count.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        }
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stalls(&sent);
+    assert!(sent.load(Ordering::SeqCst) < WINDOW, "the backend's writes wait for the client");
+    let before = sent.load(Ordering::SeqCst);
+    let mut sink = vec![0; 1 << 20];
+    until("the backend to go on", || {
+        client.stream().read_exact(&mut sink).unwrap();
+        (sent.load(Ordering::SeqCst) > before + (8 << 20)).then_some(())
+    });
+}
+
+fn a_slow_backend_slows_the_client(driver: Driver) {
+    let release = Arc::new(AtomicBool::new(false));
+    let may = release.clone();
+    let backend = Backend::start(move |mut exchange| {
+        let mut request = exchange.head().unwrap();
+        until("the release", || may.load(Ordering::SeqCst).then_some(()));
+        exchange.body(&mut request).unwrap();
+        exchange.stream.write_all(&ok(request.body.len().to_string())).unwrap();
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut client = gateway.connect();
+    let length = 2 * WINDOW;
+    client.send(format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")).unwrap();
+    let sent = Arc::new(AtomicU64::new(0));
+    let count = sent.clone();
+    let mut writer = client.stream().try_clone().unwrap();
+    let writing = thread::spawn(move || {
+        let piece = vec![7; 1 << 16];
+        while count.load(Ordering::SeqCst) < length {
+            writer.write_all(&piece).unwrap();
+            count.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        }
+    });
+    stalls(&sent);
+    assert!(sent.load(Ordering::SeqCst) < WINDOW, "the client's writes wait for the backend");
+    release.store(true, Ordering::SeqCst);
+    assert_eq!(client.answer().unwrap().text(), length.to_string());
+    writing.join().unwrap();
+}
+
+/// Waits until a counter has begun to move and has stopped.
+fn stalls(counter: &AtomicU64) {
+    let mut last = (0, Instant::now());
+    until("a stall", || {
+        let now = counter.load(Ordering::SeqCst);
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        (now > 0 && last.1.elapsed() > Duration::from_millis(500)).then_some(())
+    });
+}
+
+fn two_thousand_connections_at_once(driver: Driver) {
+    let backend = Backend::named("here");
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut clients: Vec<_> = (0..2000).map(|_| gateway.connect()).collect();
+    gateway.until("all connections", |counters| counters.connections == 2000);
+    assert_eq!(gateway.gauge(), 2000);
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().unwrap().text(), "here");
+    }
+    for client in clients.iter_mut().step_by(10) {
+        assert_eq!(client.get("a", "/again").unwrap().text(), "here");
+    }
+    let idle = ProxyConfig::default().max_idle_upstream as u64;
+    gateway.until("the pool's bound", |counters| counters.upstream_idle <= idle);
+    drop(clients);
+    gateway
+        .until("all connections' end", |counters| counters.connections == 0 && counters.active_requests == 0);
+}
+
+fn a_connection_too_many_is_told_so(driver: Driver) {
+    let backend = Backend::named("here");
+    let two = ProxyConfig { max_connections: 2, ..ProxyConfig::default() };
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), two);
+    let mut kept = [gateway.connect(), gateway.connect()];
+    for client in &mut kept {
+        assert_eq!(client.get("a", "/").unwrap().text(), "here");
+    }
+    let mut third = gateway.connect();
+    third.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let answer = third.answer().unwrap();
+    assert_eq!((answer.status, answer.reason()), (503, Some("overload_connections")));
+    assert_eq!(kept[0].get("a", "/").unwrap().text(), "here");
+    drop(kept);
+    gateway.until("room", |counters| counters.connections == 0);
+    assert_eq!(gateway.get("/").text(), "here");
+    assert_eq!(gateway.metrics().counters.overloaded, 1);
+}
+
+fn nothing_fails_while_generations_change(driver: Driver) {
+    let (one, two) = (Backend::named("one"), Backend::named("two"));
+    let config = |address| Config::default().rule(forward("/", "app")).endpoints("app", &[address]);
+    let mut gateway = Gateway::start(driver, &config(one.address()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let address = gateway.address;
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let stop = stop.clone();
+            thread::spawn(move || {
+                let mut client = gateway_testkit::http::Client::connect(address).unwrap();
+                let mut count = 0_u64;
+                while !stop.load(Ordering::SeqCst) {
+                    let answer = client.get("a", "/").unwrap();
+                    assert!(
+                        answer.status == 200 && matches!(answer.text().as_str(), "one" | "two"),
+                        "{answer:?}"
+                    );
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    for round in 0..40 {
+        let address = if round % 2 == 0 { two.address() } else { one.address() };
+        let extra = (0..round).fold(config(address), |c, n| c.rule(forward(&format!("/{n}"), "app")));
+        gateway.publish(&extra, vec![], vec![]);
+        let served = gateway.metrics().counters.requests;
+        gateway.until("requests of this generation", |counters| counters.requests > served + 20);
+    }
+    stop.store(true, Ordering::SeqCst);
+    let counts: Vec<u64> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    assert!(counts.iter().all(|count| *count > 0));
+    assert_eq!(gateway.get("/").text(), "one", "the last generation serves");
+}
+
+fn an_aborted_generation_never_serves(driver: Driver) {
+    let (old, new) = (Backend::named("old"), Backend::named("new"));
+    let gateway = Gateway::start(driver, &Config::to(old.address()));
+    let generation = gateway_ir::Generation(99);
+    let config = Config::default().rule(forward("/", "new")).endpoints("new", &[new.address()]);
+    let snapshot = Arc::new(gateway_snapshot::compile(&config.ir(gateway.address), generation));
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let extra = socket.local_addr().unwrap();
+    let prepare = |reply| WorkerCommand::Prepare { generation, snapshot, listeners: vec![socket], reply };
+    gateway.ask(prepare).unwrap();
+    assert_eq!(gateway.get("/").text(), "old", "prepared is not committed");
+    gateway.tell(WorkerCommand::Abort { generation });
+    assert!(!gateway.ask(|reply| WorkerCommand::Commit { generation, retire: vec![], reply }));
+    assert_eq!(gateway.get("/").text(), "old");
+    until("the aborted socket's close", || {
+        gateway_testkit::http::Client::connect(extra).is_err().then_some(())
+    });
+}
+
+fn a_retired_socket_serves_what_it_had_queued(driver: Driver) {
+    let backend = Backend::named("here");
+    let config = Config::to(backend.address());
+    let mut gateway = Gateway::start(driver, &config);
+    let mut kept = gateway.connect();
+    assert_eq!(kept.get("a", "/").unwrap().text(), "here");
+    let address = gateway.address;
+    gateway.publish(&config, vec![], vec![address]);
+    until("the socket's close", || match gateway_testkit::http::Client::connect(address) {
+        Ok(mut late) => {
+            // Accepted while the socket was closing: served all the same.
+            match late.get("a", "/") {
+                Ok(answer) => assert_eq!(answer.text(), "here"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+            }
+            None
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            Some(())
+        }
+    });
+    assert_eq!(kept.get("a", "/").unwrap().text(), "here", "connections outlive their socket");
+}
+
+fn a_drain_ends_in_order(driver: Driver) {
+    let backend = Backend::start(|mut exchange| {
+        while let Some(request) = exchange.request() {
+            if request.target == "/slow" {
+                thread::sleep(Duration::from_millis(300));
+            }
+            if exchange.stream.write_all(&ok("here")).is_err() {
+                return;
+            }
+        }
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let (mut busy, mut idle, mut late) = (gateway.connect(), gateway.connect(), gateway.connect());
+    for client in [&mut busy, &mut idle, &mut late] {
+        assert_eq!(client.get("a", "/").unwrap().header("connection"), None);
+    }
+    busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    gateway.until("the slow request", |counters| counters.active_requests == 1);
+    let (min, max) = (Duration::from_millis(700), PATIENCE);
+    let drained = gateway.send(|reply| WorkerCommand::Drain { min, max, reply });
+    let answer = busy.answer().unwrap();
+    assert_eq!((answer.text().as_str(), answer.header("connection")), ("here", Some("close")));
+    assert!(busy.at_end().unwrap());
+    assert!(is_silent(&late, Duration::from_millis(50)).unwrap(), "idle connections stay for a while");
+    assert_eq!(late.get("a", "/").unwrap().header("connection"), Some("close"), "and are answered");
+    assert!(idle.at_end().unwrap(), "then they are closed");
+    assert_eq!(block_on(drained).unwrap().aborted, 0);
+    assert!(gateway_testkit::http::Client::connect(gateway.address).is_err(), "nothing new is accepted");
+}
+
+fn a_drain_cuts_what_will_not_end(driver: Driver) {
+    let backend = Backend::start(|mut exchange| while exchange.request().is_some() {});
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut stuck = gateway.connect();
+    stuck.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut partial = gateway.connect();
+    partial.send("GET / HT").unwrap();
+    gateway.until("both requests", |counters| counters.active_requests == 2);
+    let drained = gateway.drain(Duration::from_millis(50), Duration::from_millis(200));
+    assert_eq!(drained.aborted, 2);
+    assert!(
+        stuck.rest().is_ok_and(|rest| rest.is_empty()) && partial.rest().is_ok_and(|rest| rest.is_empty())
+    );
+}
+
+fn logged_octets_stay_json(driver: Driver) {
+    let backend = Backend::named("here");
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut client = gateway.connect();
+    client
+        .send(b"GET /a\"b\\c?<x>&\x7b HTTP/1.1\r\nHost: a.example:81\r\nUser-Agent: \xff\xfe\"\\\t\xc3\xa4\r\n\r\n")
+        .unwrap();
+    let answer = client.answer().unwrap();
+    let lines = gateway.log_lines(1);
+    assert_eq!(lines[0]["response_code"], answer.status);
+    assert_eq!(lines[0]["path"], "/a\"b\\c?<x>&{");
+    assert_eq!(lines[0]["user_agent"], "\u{ff}\u{fe}\"\\\t\u{e4}");
+    assert_eq!(lines[0]["authority"], "a.example:81");
+    assert_eq!(lines[0]["protocol"], "HTTP/1.1");
+    assert!(lines[0]["start_time"].as_str().unwrap().ends_with('Z'));
+    let series = gateway.metrics().series;
+    let (key, numbers) = series.sorted()[0];
+    assert_eq!((key.method, numbers.duration.count()), ("GET", 1));
+}

@@ -1,0 +1,116 @@
+//! Configuration by hand: one bind, one listener, routes of one namespace.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gateway_ir::{
+    Action, AttachedRoute, Bind, BindAddress, ClusterKey, Endpoints, Filter, HeaderChange, HeaderMod,
+    HttpRoute, HttpRule, Ir, Listener, ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, RouteId,
+    RouteKind, RouteMatch, Timeouts, WeightedBackend, WeightedTarget,
+};
+
+/// Rules and the addresses behind them, on their way to an [`Ir`].
+#[derive(Clone, Default)]
+pub struct Config {
+    /// Rules of the only route.
+    pub rules: Vec<HttpRule>,
+    /// Addresses by cluster.
+    pub endpoints: Endpoints,
+    /// The route's hostname.
+    pub hostname: Option<&'static str>,
+}
+
+/// The cluster `apps/<name>:80`.
+pub fn cluster(name: &str) -> ClusterKey {
+    ClusterKey { service: ObjectName::new("apps", name), port: 80 }
+}
+
+/// A rule that forwards everything below `prefix` to one cluster.
+pub fn forward(prefix: &str, to: &str) -> HttpRule {
+    rule(prefix, Action::Forward(vec![share(1, to)]))
+}
+
+/// A rule for everything below `prefix`.
+pub fn rule(prefix: &str, action: Action) -> HttpRule {
+    HttpRule {
+        name: None,
+        matches: vec![RouteMatch { path: PathMatch::Prefix(prefix.into()), ..RouteMatch::default() }],
+        filters: Vec::new(),
+        action,
+        timeouts: Timeouts::default(),
+    }
+}
+
+/// One weighted backendRef.
+pub fn share(weight: u32, to: &str) -> WeightedBackend {
+    WeightedBackend { weight, target: WeightedTarget::Cluster(cluster(to)), filters: Vec::new() }
+}
+
+/// A header filter's changes.
+pub fn headers(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> HeaderMod {
+    let change = |(name, value): &(&str, &str)| HeaderChange { name: (*name).into(), value: (*value).into() };
+    HeaderMod {
+        set: set.iter().map(change).collect(),
+        add: add.iter().map(change).collect(),
+        remove: remove.iter().map(|name| (*name).into()).collect(),
+    }
+}
+
+impl Config {
+    /// Everything to one address.
+    pub fn to(address: SocketAddr) -> Self {
+        Self::default().rule(forward("/", "app")).endpoints("app", &[address])
+    }
+
+    /// Adds a rule.
+    pub fn rule(mut self, rule: HttpRule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Adds a rule with filters.
+    pub fn filtered(self, mut rule: HttpRule, filters: Vec<Filter>) -> Self {
+        rule.filters = filters;
+        self.rule(rule)
+    }
+
+    /// Sets a cluster's addresses.
+    pub fn endpoints(mut self, name: &str, addresses: &[SocketAddr]) -> Self {
+        self.endpoints.clusters.insert(cluster(name), addresses.to_vec());
+        self
+    }
+
+    /// Changes the time limits of every rule.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        for rule in &mut self.rules {
+            rule.timeouts = timeouts;
+        }
+        self
+    }
+
+    /// The tables' source for a listener on `bind`.
+    pub fn ir(&self, bind: SocketAddr) -> Ir {
+        let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("apps", "route") };
+        let hostname = self.hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap());
+        let route = HttpRoute { id: id.clone(), created: None, rules: self.rules.clone() };
+        let attached = AttachedRoute {
+            route: id.clone(),
+            hostnames: vec![MatchHostname { effective: hostname.clone(), original: hostname }],
+        };
+        let listener = Listener {
+            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: "http".into() },
+            hostname: None,
+            routes: vec![attached],
+        };
+        Ir {
+            binds: vec![Bind {
+                address: BindAddress::Any,
+                port: bind.port(),
+                protocol: Protocol::Http,
+                listeners: vec![listener],
+            }],
+            http_routes: BTreeMap::from([(id, Arc::new(route))]),
+        }
+    }
+}
