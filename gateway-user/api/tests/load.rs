@@ -298,16 +298,36 @@ fn hostile_texts_are_refused_and_cost_little() {
         let previous = vec![format!("*l{}", n - 1); 9].join(", ");
         laughs += &format!("b{n}: &l{n} [{previous}]\n");
     }
+    // Each alias adds levels that its text does not show.
+    let mut ladder = format!("a0: &l0 {}{}\n", "[".repeat(60), "]".repeat(60));
+    ladder += &format!("a1: {}*l0{}\n", "[".repeat(60), "]".repeat(60));
+    let anchored = format!("a: {}{}{}\n", "&x [".repeat(90), "z".repeat(1 << 20), "]".repeat(90));
+    let faults = "--- [\n".repeat(100_000);
+    let secret = (0..50_000).map(|n| format!("  k{n}: v\n")).collect::<String>();
+    let secret = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: A}}\ndata:\n{}stringData:\n{secret}",
+        secret.replace(": v", ": eA==")
+    );
+    let names = (0..50_000).map(|n| format!("x{n}: y\n")).collect::<String>();
+    let names = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: a}}\n{names}");
+    let key = format!("apiVersion: v1\nkind: Secret\n? \"{}\"\n: a\n", "metadata".repeat(100_000));
     let large = "#".repeat((64 << 20) + 1);
     for (text, message) in [
         (flow.as_str(), "YAML:"),
         (&block, "YAML:"),
-        (&laughs, "aliases copy more than"),
+        (&laughs, "aliases copy too much"),
         ("a: &a [*a]\n", "the alias stands inside what it names"),
+        (&ladder, "nested deeper than 100 levels"),
+        (&anchored, "aliases copy too much"),
+        (&faults, "100 faults in one file; the rest of it is not read"),
+        (&secret, "metadata.name: \"A\" must be"),
+        (&names, "and 49950 more faults in this object"),
+        (&key, "unknown field"),
         (&large, "split it"),
     ] {
         let (told, objects) = said(text);
-        assert!(told.iter().any(|line| line.contains(message)), "{told:?}");
+        assert!(told.iter().any(|line| line.contains(message)), "no {message}: {:.2000}", told.join("\n"));
+        assert!(told.len() <= 101, "{} lines", told.len());
         assert_eq!(objects, Vec::<String>::new());
     }
 }

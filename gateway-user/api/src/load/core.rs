@@ -88,13 +88,15 @@ fn merge_string_data(object: &mut Node) {
     if object.get("data").is_none() {
         object.put("data", Tree::Map(Vec::new()));
     }
-    let Some(data) = object.get_mut("data") else { return };
-    for Entry { key, value, .. } in texts {
+    let Some(Node { tree: Tree::Map(data), .. }) = object.get_mut("data") else { return };
+    let replaced: HashSet<&str> = texts.iter().map(|e| e.key.as_str()).collect();
+    data.retain(|e| !replaced.contains(e.key.as_str()));
+    for Entry { key, key_at, value } in texts {
         let Some(text) = value.as_str() else { continue };
         let encoded = serde_json::to_value(ByteString(text.as_bytes().to_vec()));
         if let Ok(Value::String(text)) = encoded {
-            data.take(&key);
-            data.put(&key, Tree::String { text, ambiguous: false });
+            let tree = Tree::String { text, ambiguous: false };
+            data.push(Entry { key, key_at, value: Node { at: value.at, tree } });
         }
     }
 }

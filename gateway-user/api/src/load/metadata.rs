@@ -3,7 +3,7 @@
 use super::tree::{Node, Tree};
 use crate::Kind;
 use crate::schema::Violation;
-use crate::schema::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name};
+use crate::schema::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, quoted};
 
 /// Namespace of an object that names none, as for kubectl without a context of its own.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -32,7 +32,7 @@ pub(super) fn check(kind: Kind, object: &Node, violations: &mut Vec<Violation>) 
         let text = namespace.as_str().unwrap_or_default();
         let message = match kind.namespaced() {
             false => Some(format!("remove it: a {kind} lives in no namespace")),
-            true if !is_dns1123_label(text) => Some(format!("{text:?} {LABEL}")),
+            true if !is_dns1123_label(text) => Some(format!("{} {LABEL}", quoted(text))),
             true => None,
         };
         violations.extend(message.map(|m| violation(namespace, "metadata.namespace", m)));
@@ -49,7 +49,7 @@ pub(super) fn check(kind: Kind, object: &Node, violations: &mut Vec<Violation>) 
         if let Some(text) = entry.value.as_str().filter(|text| !is_label_value(text)) {
             let rule =
                 "must be at most 63 of a-z, A-Z, 0-9, '-', '_', '.', with a letter or digit at both ends";
-            violations.push(violation(&entry.value, &field, format!("{text:?} {rule}")));
+            violations.push(violation(&entry.value, &field, format!("{} {rule}", quoted(text))));
         }
     }
     for entry in metadata.get("annotations").map_or(&[][..], Node::entries) {
@@ -83,7 +83,7 @@ fn check_name(kind: Kind, metadata: &Node, violations: &mut Vec<Violation>) {
         _ => (is_dns1123_subdomain(text), SUBDOMAIN),
     };
     if !valid {
-        violations.push(violation(name, "metadata.name", format!("{text:?} {rule}")));
+        violations.push(violation(name, "metadata.name", format!("{} {rule}", quoted(text))));
     }
 }
 

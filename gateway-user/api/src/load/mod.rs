@@ -22,6 +22,9 @@ use crate::{Kind, Object, ObjectKey, Origin, ResourceSet};
 use identify::{Identity, Known};
 use tree::{Node, Tree};
 
+/// Faults of one object that are told.
+const MAX_TOLD: usize = 50;
+
 /// An object and where it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedObject {
@@ -168,9 +171,16 @@ impl Loader {
         violations.sort_by(|a, b| (a.at, &a.field, &a.message).cmp(&(b.at, &b.field, &b.message)));
         violations.dedup_by(|a, b| (a.at, &a.field, &a.message) == (b.at, &b.field, &b.message));
         let refused = violations.iter().any(|v| !v.warning);
+        let left_out = violations.len().saturating_sub(MAX_TOLD);
+        let last = violations.last().map(|v| v.at);
+        violations.truncate(MAX_TOLD);
         for violation in violations {
             let severity = if violation.warning { Severity::Warning } else { Severity::Error };
             self.tell(severity, violation.at, object, &join(prefix, &violation.field), violation.message);
+        }
+        if let (Some(at), true) = (last, left_out > 0) {
+            let severity = if refused { Severity::Error } else { Severity::Warning };
+            self.tell(severity, at, object, prefix, format!("and {left_out} more faults in this object"));
         }
         refused
     }

@@ -116,11 +116,21 @@ impl Node {
         Self { at, tree }
     }
 
-    /// How many nodes it is made of, itself included.
-    pub(crate) fn size(&self) -> usize {
+    /// What a copy costs: one for every node, and one for every 64 bytes of text.
+    pub(crate) fn weight(&self) -> usize {
         1 + match &self.tree {
-            Tree::List(items) => items.iter().map(Self::size).sum(),
-            Tree::Map(entries) => entries.iter().map(|e| e.value.size()).sum(),
+            Tree::String { text, .. } => text.len() / 64,
+            Tree::List(items) => items.iter().map(Self::weight).sum(),
+            Tree::Map(entries) => entries.iter().map(|e| e.key.len() / 64 + e.value.weight()).sum(),
+            _ => 0,
+        }
+    }
+
+    /// How many levels of collections it has.
+    pub(crate) fn depth(&self) -> usize {
+        match &self.tree {
+            Tree::List(items) => 1 + items.iter().map(Self::depth).max().unwrap_or(0),
+            Tree::Map(entries) => 1 + entries.iter().map(|e| e.value.depth()).max().unwrap_or(0),
             _ => 0,
         }
     }

@@ -12,8 +12,11 @@ use super::tree::{Entry, Node, Tree};
 pub(crate) const MAX_FILE_BYTES: usize = 64 << 20;
 /// Levels that a document may have; the API needs fewer than 30.
 pub(crate) const MAX_DEPTH: usize = 100;
-/// Nodes that the aliases of one file may copy: a chain of aliases grows exponentially ("billion laughs").
-pub(crate) const MAX_ALIAS_NODES: usize = 100_000;
+/// Nodes (see [`Node::weight`]) that the anchors and aliases of one file may copy: a chain of aliases grows
+/// exponentially ("billion laughs").
+pub(crate) const MAX_COPIED: usize = 200_000;
+/// Faults after which the rest of a file is not read: finding the next document costs a look at the text.
+pub(crate) const MAX_FAULTS: usize = 100;
 
 /// A fault in the text.
 #[derive(Debug)]
@@ -30,19 +33,25 @@ pub(crate) fn documents(text: &str) -> Vec<Result<Node, Fault>> {
     }
     let mut options = Options::default();
     options.set_emit_comments(false);
-    let mut reader = Reader {
-        text,
-        parser: Parser::new_from_str_with_options(text, options),
-        alias_budget: MAX_ALIAS_NODES,
-    };
+    let mut reader =
+        Reader { text, parser: Parser::new_from_str_with_options(text, options), copies_left: MAX_COPIED };
     let mut documents = Vec::new();
+    let mut faults = 0;
     loop {
         match reader.document() {
             Ok(Some(node)) if node.tree == Tree::Null => {}
             Ok(Some(node)) => documents.push(Ok(node)),
             Ok(None) => return documents,
             Err(fault) => {
+                let at = fault.at;
                 documents.push(Err(fault));
+                faults += 1;
+                if faults == MAX_FAULTS {
+                    let message =
+                        format!("YAML: {MAX_FAULTS} faults in one file; the rest of it is not read");
+                    documents.push(Err(Fault { at, message }));
+                    return documents;
+                }
                 if !matches!(reader.parser.proceed_next_document(), Ok(true)) {
                     return documents;
                 }
@@ -54,7 +63,7 @@ pub(crate) fn documents(text: &str) -> Vec<Result<Node, Fault>> {
 struct Reader<'t> {
     text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
-    alias_budget: usize,
+    copies_left: usize,
 }
 
 /// A collection that is not closed yet.
@@ -110,10 +119,11 @@ impl<'t> Reader<'t> {
                 Event::Scalar(text, style, anchor, tag) => {
                     (Node { at, tree: scalar_tree(&text, style, tag.as_deref(), at)? }, anchor)
                 }
-                Event::Alias(id) => (self.copy(&anchors, id, at)?, 0),
+                Event::Alias(id) => (self.copy(&anchors, id, at, open.len())?, 0),
                 _ => continue,
             };
             if anchor != 0 {
+                self.spend(&node, at)?;
                 anchors.insert(anchor, node.clone());
             }
             match open.last_mut() {
@@ -132,21 +142,29 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// What an alias stands for, at the place of the alias.
-    fn copy(&mut self, anchors: &HashMap<usize, Node>, id: usize, at: Position) -> Result<Node, Fault> {
+    /// What an alias stands for, at the place of the alias, `level` levels down.
+    fn copy(
+        &mut self,
+        anchors: &HashMap<usize, Node>,
+        id: usize,
+        at: Position,
+        level: usize,
+    ) -> Result<Node, Fault> {
         let Some(node) = anchors.get(&id) else {
             return Err(Fault { at, message: "YAML: the alias stands inside what it names".to_owned() });
         };
-        self.spend(node.size(), at)?;
+        if level + node.depth() > MAX_DEPTH {
+            return Err(too_deep(at));
+        }
+        self.spend(node, at)?;
         Ok(Node { at, tree: node.tree.clone() })
     }
 
-    fn spend(&mut self, nodes: usize, at: Position) -> Result<(), Fault> {
-        match self.alias_budget.checked_sub(nodes) {
-            Some(left) => self.alias_budget = left,
+    fn spend(&mut self, node: &Node, at: Position) -> Result<(), Fault> {
+        match self.copies_left.checked_sub(node.weight()) {
+            Some(left) => self.copies_left = left,
             None => {
-                let message =
-                    format!("YAML: aliases copy more than {MAX_ALIAS_NODES} values; write them out");
+                let message = "YAML: anchors and aliases copy too much; write it out".to_owned();
                 return Err(Fault { at, message });
             }
         }
@@ -171,10 +189,14 @@ impl<'t> Reader<'t> {
 
 fn push(open: &mut Vec<Open>, next: Open) -> Result<(), Fault> {
     if open.len() >= MAX_DEPTH {
-        return Err(Fault { at: next.at, message: format!("YAML: nested deeper than {MAX_DEPTH} levels") });
+        return Err(too_deep(next.at));
     }
     open.push(next);
     Ok(())
+}
+
+fn too_deep(at: Position) -> Fault {
+    Fault { at, message: format!("YAML: nested deeper than {MAX_DEPTH} levels") }
 }
 
 /// Adds a finished node to the collection around it: an item, a key, or the value of the key before it.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::model::{Type, Unique};
-use super::suggest::did_you_mean;
+use super::suggest::{did_you_mean, quoted};
 use super::{Path, Schema, Violation};
 use crate::load::Position;
 use crate::load::tree::{Node, Tree};
@@ -80,7 +80,8 @@ pub(crate) fn check<'a>(
         report(not_allowed(schema, node));
     }
     if let Tree::String { text, ambiguous: true } = &node.tree {
-        let message = format!("quote {text:?}: kubectl, which reads YAML 1.1, takes it for another type");
+        let message =
+            format!("quote {}: kubectl, which reads YAML 1.1, takes it for another type", quoted(text));
         violations.push(Violation { at: node.at, field: path.to_string(), message, warning: true });
     }
     check_branches(schema, node, path, violations);
@@ -149,7 +150,7 @@ fn wrong_type(wanted: Type, node: &Node) -> Option<String> {
 fn shown(node: &Node) -> String {
     match &node.tree {
         Tree::Bool(_) | Tree::Int(_) | Tree::Float(_) => format!("{} {}", node.type_name(), node.to_value()),
-        Tree::String { text, .. } if text.chars().count() <= 60 => format!("{} {text:?}", node.type_name()),
+        Tree::String { text, .. } => format!("{} {}", node.type_name(), quoted(text)),
         _ => node.type_name().to_owned(),
     }
 }
@@ -171,10 +172,10 @@ fn check_string(schema: &Schema, text: &str, report: &mut impl FnMut(String)) {
     // Of an empty text that may not be empty that has been said.
     let empty_said = text.is_empty() && schema.min_length.is_some_and(|min| min > 0);
     if let Some(pattern) = schema.pattern.as_ref().filter(|p| !empty_said && !p.is_match(text)) {
-        report(format!("{text:?} must match {pattern}"));
+        report(format!("{} must match {pattern}", quoted(text)));
     }
     if let Some(expected) = schema.format.and_then(|f| f.refuse_text(text)) {
-        report(format!("{text:?} is not {expected}"));
+        report(format!("{} is not {expected}", quoted(text)));
     }
 }
 
@@ -207,7 +208,8 @@ fn check_count(
 fn not_allowed(schema: &Schema, node: &Node) -> String {
     let allowed: Vec<String> = schema.allowed.iter().map(ToString::to_string).collect();
     let hint = node.as_str().map(|text| did_you_mean(text, schema.allowed.iter().filter_map(Value::as_str)));
-    format!("{} is not one of {}{}", node.to_value(), allowed.join(", "), hint.unwrap_or_default())
+    let found = node.as_str().map_or_else(|| node.to_value().to_string(), quoted);
+    format!("{found} is not one of {}{}", allowed.join(", "), hint.unwrap_or_default())
 }
 
 /// `oneOf`, `anyOf`, `not`. When none fits, the first branch says why: the CRDs put the narrow case first.
@@ -229,7 +231,7 @@ fn check_branches<'a>(
             let formats = |text| schema.any_of.iter().filter_map(move |s| s.format?.refuse_text(text));
             let expected: Vec<_> = node.as_str().map(formats).into_iter().flatten().collect();
             let message = if expected.len() == failed.len() {
-                format!("{} is not {}", node.to_value(), expected.join(" or "))
+                format!("{} is not {}", node.as_str().map(quoted).unwrap_or_default(), expected.join(" or "))
             } else {
                 failed.into_iter().flatten().map(|v| v.message).collect::<Vec<_>>().join(", and ")
             };

@@ -1,8 +1,14 @@
 //! "Did you mean …?"
 
+/// Bytes of the longest text that is compared: comparing costs the product of the lengths, and no name is near it.
+const LONGEST: usize = 128;
+
 /// The name among `known` that `wrong` was most probably meant to be: the same but for case, or at most a third of its
 /// letters away.
 pub(crate) fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if wrong.len() > LONGEST {
+        return None;
+    }
     let lower = wrong.to_lowercase();
     known
         .into_iter()
@@ -15,6 +21,14 @@ pub(crate) fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>)
 /// `; did you mean "x"?`, or nothing.
 pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     closest(wrong, known).map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+}
+
+/// A text in quotes, cut where it would fill a screen.
+pub(crate) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(100) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
 }
 
 #[cfg(test)]
