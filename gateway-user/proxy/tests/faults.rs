@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use gateway_io::Driver;
@@ -25,6 +26,7 @@ on_every_driver![
     a_refusing_backend_is_passed_over,
     no_backend_can_be_reached,
     a_hanging_backend_is_given_up,
+    a_backend_that_takes_no_more_is_given_up,
     route_timeouts_hold,
     a_backend_that_dies_before_its_answer,
     a_backend_that_dies_in_its_head,
@@ -162,6 +164,26 @@ fn a_hanging_backend_is_given_up(driver: Driver) {
     assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
     assert_eq!(client.get("a", "/").unwrap().status, 504, "the client's connection is kept");
     assert_eq!(backend.accepted(), 2, "the backend's is not");
+}
+
+fn a_backend_that_takes_no_more_is_given_up(driver: Driver) {
+    let over = Arc::new(AtomicBool::new(false));
+    let told = over.clone();
+    let backend = Backend::start(move |mut exchange| {
+        exchange.head();
+        until("the test's end", || told.load(Ordering::SeqCst).then_some(()));
+    });
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), hasty());
+    let mut client = gateway.connect();
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").unwrap();
+    let mut writer = client.stream().try_clone().unwrap();
+    let writing = thread::spawn(move || while writer.write_all(&[7; 65_536]).is_ok() {});
+    let answer = client.answer().unwrap();
+    assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
+    over.store(true, Ordering::SeqCst);
+    drop(client);
+    drop(gateway);
+    writing.join().unwrap();
 }
 
 fn route_timeouts_hold(driver: Driver) {

@@ -23,6 +23,7 @@ on_every_driver![
     a_slow_backend_slows_the_client,
     two_thousand_connections_at_once,
     a_connection_too_many_is_told_so,
+    a_flood_leaves_room_for_others,
     nothing_fails_while_generations_change,
     an_aborted_generation_never_serves,
     a_retired_socket_serves_what_it_had_queued,
@@ -139,6 +140,26 @@ fn a_connection_too_many_is_told_so(driver: Driver) {
     gateway.until("room", |counters| counters.connections == 0);
     assert_eq!(gateway.get("/").text(), "here");
     assert_eq!(gateway.metrics().counters.overloaded, 1);
+}
+
+/// One client whose requests and answers never make the worker wait.
+fn a_flood_leaves_room_for_others(driver: Driver) {
+    let backend = Backend::named("here");
+    let config = Config::default().rule(forward("/app", "app")).endpoints("app", &[backend.address()]);
+    let gateway = Gateway::start(driver, &config);
+    let flood = gateway.connect();
+    let (mut writer, mut reader) = (flood.stream().try_clone().unwrap(), flood.stream().try_clone().unwrap());
+    let requests = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000);
+    let writing = thread::spawn(move || while writer.write_all(requests.as_bytes()).is_ok() {});
+    let reading = thread::spawn(move || while reader.read(&mut [0; 1 << 16]).is_ok_and(|n| n > 0) {});
+    gateway.until("the flood", |counters| counters.requests > 5000);
+    let mut client = gateway.connect();
+    for _ in 0..20 {
+        assert_eq!(client.get("a", "/app").unwrap().text(), "here");
+    }
+    flood.stream().shutdown(std::net::Shutdown::Both).unwrap();
+    writing.join().unwrap();
+    reading.join().unwrap();
 }
 
 fn nothing_fails_while_generations_change(driver: Driver) {

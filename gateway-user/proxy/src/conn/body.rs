@@ -9,6 +9,7 @@ use gateway_http::h1::{BodyDecoder, BodyError};
 use gateway_io::{Chunk, RecvHalf, SendHalf, now};
 
 use super::sink::ChunkSink;
+use super::turns::Turns;
 
 /// Moves a body. Its decoder has begun it; what is queued at the receiver (a head) goes out with the first piece.
 pub(super) struct Pump<'a> {
@@ -25,6 +26,8 @@ pub(super) struct Pump<'a> {
     pub(super) take: Duration,
     /// Octets of the body passed on so far.
     pub(super) passed: &'a Cell<u64>,
+    /// Lets other connections run.
+    pub(super) turns: Turns,
     /// When the receiver last took something, by the worker's coarse clock.
     pub(super) progress: &'a Cell<Instant>,
 }
@@ -48,6 +51,7 @@ impl Pump<'_> {
     /// Runs to the body's end. Gives the octets received behind it.
     pub(super) async fn run(mut self) -> Result<Option<Chunk>, PumpFault> {
         loop {
+            self.turns.take().await;
             if self.decoder.is_finished() {
                 // Nothing to read: an empty body.
                 let rest = self.first.take();

@@ -11,6 +11,7 @@ use gateway_snapshot::Filters;
 use super::body::{Pump, PumpFault, flush};
 use super::exchange::{Asked, Failed, Progress};
 use super::sink::ChunkSink;
+use super::turns::Turns;
 use crate::Reason;
 use crate::filters::edit_response;
 use crate::worker::Worker;
@@ -183,6 +184,7 @@ impl Download<'_> {
             wait: timeouts.upstream_idle_body,
             take: timeouts.client_send,
             passed: &self.progress.sent,
+            turns: Turns::of(self.worker),
             progress: &self.progress.download_at,
         };
         pump.run().await.map_err(|fault| Failed::For(reason(&fault)))

@@ -11,6 +11,7 @@ use gateway_io::{Chunk, RecvHalf, SendHalf, Stream, now};
 
 use super::body::{Pump, PumpFault, flush};
 use super::download::{Delivered, Download};
+use super::turns::Turns;
 use crate::{Reason, Timeouts};
 
 /// What the answer depends on of the request.
@@ -26,6 +27,8 @@ pub(super) struct Asked {
 pub(super) struct Progress {
     /// The request was sent to its end.
     pub(super) uploaded: Cell<bool>,
+    /// The request goes no further, sent whole or not.
+    over: Cell<bool>,
     /// When the backend last took something.
     pub(super) upload_at: Cell<Instant>,
     /// Octets received behind the request.
@@ -59,6 +62,7 @@ pub(super) struct Upload<'a> {
     /// Nothing was received behind a request without body, so the client's side is watched from its head on.
     pub(super) watch: bool,
     pub(super) timeouts: &'a Timeouts,
+    pub(super) turns: Turns,
     pub(super) progress: &'a Progress,
 }
 
@@ -75,6 +79,7 @@ impl Progress {
         let now = now();
         Self {
             uploaded: Cell::new(false),
+            over: Cell::new(false),
             upload_at: Cell::new(now),
             rest: Cell::new(None),
             received: Cell::new(0),
@@ -86,20 +91,40 @@ impl Progress {
         }
     }
 
+    fn end_upload(&self) {
+        self.over.set(true);
+        self.upload_at.set(now());
+    }
+
     /// Nothing of an answer has been given to the client.
     pub(super) fn may_answer(&self) -> bool {
         self.status.get() == 0
     }
 
-    /// How long the backend has had the whole request.
+    /// For another attempt of the same request. Octets received behind it stay.
+    pub(super) fn restart(&self) {
+        self.uploaded.set(false);
+        self.over.set(false);
+    }
+
+    /// Whether octets behind the request were received already.
+    pub(super) fn has_rest(&self) -> bool {
+        let rest = self.rest.take();
+        let has = rest.is_some();
+        self.rest.set(rest);
+        has
+    }
+
+    /// How long the backend has had all of the request that it will get.
     pub(super) fn since_upload(&self) -> Option<Duration> {
-        self.uploaded.get().then(|| now().saturating_duration_since(self.upload_at.get()))
+        self.over.get().then(|| now().saturating_duration_since(self.upload_at.get()))
     }
 }
 
 /// Runs both directions until the answer is delivered. Early answers are delivered while the request still arrives.
 /// The future may be dropped at any point: operations belong to the streams.
 pub(super) async fn exchange(upload: Upload<'_>, download: Download<'_>) -> Result<Delivered, Failed> {
+    let progress = upload.progress;
     let mut upload = pin!(upload.run());
     let mut download = pin!(download.run());
     let mut uploading = true;
@@ -107,7 +132,10 @@ pub(super) async fn exchange(upload: Upload<'_>, download: Download<'_>) -> Resu
         if uploading && let Poll::Ready(end) = upload.as_mut().poll(cx) {
             match end {
                 UploadEnd::Client(reason) => return Poll::Ready(Err(Failed::For(reason))),
-                UploadEnd::Backend => uploading = false,
+                UploadEnd::Backend => {
+                    uploading = false;
+                    progress.end_upload();
+                }
             }
         }
         download.as_mut().poll(cx)
@@ -121,9 +149,11 @@ impl Upload<'_> {
         match self.send().await {
             Ok(rest) => {
                 let watch = self.watch && rest.is_none();
-                progress.rest.set(rest);
+                if rest.is_some() {
+                    progress.rest.set(rest);
+                }
                 progress.uploaded.set(true);
-                progress.upload_at.set(now());
+                progress.end_upload();
                 if !watch {
                     return pending().await;
                 }
@@ -153,6 +183,7 @@ impl Upload<'_> {
             wait: self.timeouts.client_body,
             take: self.timeouts.upstream_idle_body,
             passed: &self.progress.received,
+            turns: self.turns,
             progress: &self.progress.upload_at,
         };
         pump.run().await

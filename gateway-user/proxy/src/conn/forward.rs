@@ -15,6 +15,7 @@ use super::route::Match;
 use super::scratch::Scratch;
 use super::session::{Head, Next, Session};
 use super::sink::ChunkSink;
+use super::turns::Turns;
 use crate::Reason;
 use crate::filters::{Arrival, edit_request, rewrite_url, set_forwarded};
 use crate::upstream::{Cluster, Lease, Tried, lease};
@@ -138,7 +139,7 @@ async fn attempts(
             Err(Failed::BeforeAnswer) if lease.reused && replayable && reuse => {
                 // The connection may have closed as the request was on its way: a fresh one tells.
                 worker.metrics.borrow_mut().counters.upstream_retries += 1;
-                progress.uploaded.set(false);
+                progress.restart();
                 reuse = false;
             }
             Err(failed) => return Err(failed),
@@ -166,7 +167,8 @@ async fn attempt(
     scratch.request_body.begin(framing).map_err(|error| Failed::For(Reason::RequestBody(error)))?;
     let (first, watch) = if framing.is_empty() {
         // The head stays in the inbox until the answer is there: the request may have to be sent again.
-        (None, session.inbox.as_ref().is_none_or(|inbox| inbox.len() <= head.len))
+        let nothing_behind = session.inbox.as_ref().is_none_or(|inbox| inbox.len() <= head.len);
+        (None, nothing_behind && !progress.has_rest())
     } else {
         let mut inbox = session.inbox.take();
         inbox.iter_mut().for_each(|inbox| inbox.advance(head.len));
@@ -181,6 +183,7 @@ async fn attempt(
         first,
         watch,
         timeouts: &worker.config.timeouts,
+        turns: Turns::of(&worker),
         progress,
     };
     let download = Download {

@@ -13,6 +13,7 @@ mod route;
 mod scratch;
 mod session;
 mod sink;
+mod turns;
 
 use std::any::Any;
 use std::future::{Future, poll_fn};

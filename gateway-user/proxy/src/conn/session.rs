@@ -11,6 +11,7 @@ use super::exchange::Asked;
 use super::head::{NoHead, receive};
 use super::record::{RequestEnd, request_id};
 use super::scratch::Scratch;
+use super::turns::Turns;
 use super::{answer, forward, route};
 use crate::worker::{Membership, Worker};
 use crate::{Reason, forwarded, request_id as ids};
@@ -77,7 +78,9 @@ impl Session {
         let timeouts = self.worker().config.timeouts;
         // Who connects and says nothing gets no more time than who begins a head.
         let mut idle = timeouts.client_header.min(timeouts.client_idle);
+        let mut turns = Turns::of(self.worker());
         let next = loop {
+            turns.take().await;
             if !self.wait(idle).await {
                 break Next::Close;
             }

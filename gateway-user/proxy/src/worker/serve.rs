@@ -45,7 +45,7 @@ pub(super) async fn serve(
     mut inbox: MailReceiver<WorkerCommand>,
     ready: &mpsc::SyncSender<io::Result<()>>,
 ) {
-    let worker = Rc::new(Worker::new(spec.config, spec.gauge, spec.log));
+    let worker = Rc::new(Worker::new(spec.config, spec.driver, spec.gauge, spec.log));
     let acceptors = Rc::new(Acceptors::default());
     for socket in spec.listeners {
         match Listener::from_std(socket) {

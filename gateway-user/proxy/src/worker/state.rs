@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use gateway_io::Driver;
 use gateway_ir::{Generation, Ir};
 use gateway_snapshot::compile;
 use slab::Slab;
@@ -30,6 +31,7 @@ pub type LogSink = Box<dyn Fn(Vec<u8>) -> Result<(), Vec<u8>> + Send>;
 
 pub(crate) struct Worker {
     pub(crate) config: Arc<ProxyConfig>,
+    pub(crate) driver: Driver,
     pub(crate) upstreams: Upstreams,
     pub(crate) random: Random,
     pub(crate) clock: Clock,
@@ -54,7 +56,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(config: Arc<ProxyConfig>, gauge: Gauge, log: LogSink) -> Self {
+    pub(crate) fn new(config: Arc<ProxyConfig>, driver: Driver, gauge: Gauge, log: LogSink) -> Self {
         let empty = Arc::new(compile(&Ir::default(), Generation(0)));
         Self {
             upstreams: Upstreams::new(config.max_idle_upstream, config.timeouts.upstream_idle),
@@ -72,6 +74,7 @@ impl Worker {
             sealed: Cell::new(false),
             empty: Rc::default(),
             config,
+            driver,
         }
     }
 

@@ -70,6 +70,24 @@ impl Gateway {
         listener: TcpListener,
         bind: SocketAddr,
     ) -> Self {
+        Self::build(driver, config, proxy, listener, bind, || ())
+    }
+
+    /// A worker that calls `hook` on its own thread whenever its number of connections changes.
+    pub fn hooked(driver: Driver, config: &Config, proxy: ProxyConfig, hook: fn()) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        Self::build(driver, config, proxy, listener, address, hook)
+    }
+
+    fn build(
+        driver: Driver,
+        config: &Config,
+        proxy: ProxyConfig,
+        listener: TcpListener,
+        bind: SocketAddr,
+        hook: fn(),
+    ) -> Self {
         let gauge = Arc::new(AtomicU64::new(0));
         let log = Arc::new(Mutex::new(Vec::new()));
         let (set, lines) = (gauge.clone(), log.clone());
@@ -80,7 +98,10 @@ impl Gateway {
             ring_entries: 1024,
             listeners: Vec::new(),
             config: Arc::new(proxy),
-            gauge: Box::new(move |count| set.store(count, Ordering::Relaxed)),
+            gauge: Box::new(move |count| {
+                hook();
+                set.store(count, Ordering::Relaxed);
+            }),
             log: Box::new(move |batch| {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&batch);
                 Ok(())
