@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use gateway_io::Driver;
 use gateway_proxy::ProxyConfig;
 use gateway_proxy::worker::WorkerCommand;
-use gateway_testkit::http::is_silent;
+use gateway_testkit::http::{Client, is_silent};
 use gateway_testkit::wait::{PATIENCE, until};
 use support::backend::{Backend, ok};
 use support::ir::{Config, forward};
@@ -142,6 +142,15 @@ fn a_connection_too_many_is_told_so(driver: Driver) {
     assert_eq!(gateway.metrics().counters.overloaded, 1);
 }
 
+/// Ends a connection that other threads hold too, also when the test fails.
+struct Ending(Client);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.stream().shutdown(std::net::Shutdown::Both);
+    }
+}
+
 /// One client whose requests and answers never make the worker wait.
 fn a_flood_leaves_room_for_others(driver: Driver) {
     let backend = Backend::named("here");
@@ -153,11 +162,12 @@ fn a_flood_leaves_room_for_others(driver: Driver) {
     let writing = thread::spawn(move || while writer.write_all(requests.as_bytes()).is_ok() {});
     let reading = thread::spawn(move || while reader.read(&mut [0; 1 << 16]).is_ok_and(|n| n > 0) {});
     gateway.until("the flood", |counters| counters.requests > 5000);
+    let ending = Ending(flood);
     let mut client = gateway.connect();
     for _ in 0..20 {
         assert_eq!(client.get("a", "/app").unwrap().text(), "here");
     }
-    flood.stream().shutdown(std::net::Shutdown::Both).unwrap();
+    drop(ending);
     writing.join().unwrap();
     reading.join().unwrap();
 }
@@ -172,7 +182,7 @@ fn nothing_fails_while_generations_change(driver: Driver) {
         .map(|_| {
             let stop = stop.clone();
             thread::spawn(move || {
-                let mut client = gateway_testkit::http::Client::connect(address).unwrap();
+                let mut client = Client::connect(address).unwrap();
                 let mut count = 0_u64;
                 while !stop.load(Ordering::SeqCst) {
                     let answer = client.get("a", "/").unwrap();
@@ -213,9 +223,7 @@ fn an_aborted_generation_never_serves(driver: Driver) {
     gateway.tell(WorkerCommand::Abort { generation });
     assert!(!gateway.ask(|reply| WorkerCommand::Commit { generation, retire: vec![], reply }));
     assert_eq!(gateway.get("/").text(), "old");
-    until("the aborted socket's close", || {
-        gateway_testkit::http::Client::connect(extra).is_err().then_some(())
-    });
+    until("the aborted socket's close", || Client::connect(extra).is_err().then_some(()));
 }
 
 fn a_retired_socket_serves_what_it_had_queued(driver: Driver) {
@@ -226,7 +234,7 @@ fn a_retired_socket_serves_what_it_had_queued(driver: Driver) {
     assert_eq!(kept.get("a", "/").unwrap().text(), "here");
     let address = gateway.address;
     gateway.publish(&config, vec![], vec![address]);
-    until("the socket's close", || match gateway_testkit::http::Client::connect(address) {
+    until("the socket's close", || match Client::connect(address) {
         Ok(mut late) => {
             // Accepted while the socket was closing: served all the same.
             match late.get("a", "/") {
@@ -270,7 +278,7 @@ fn a_drain_ends_in_order(driver: Driver) {
     assert_eq!(late.get("a", "/").unwrap().header("connection"), Some("close"), "and are answered");
     assert!(idle.at_end().unwrap(), "then they are closed");
     assert_eq!(block_on(drained).unwrap().aborted, 0);
-    assert!(gateway_testkit::http::Client::connect(gateway.address).is_err(), "nothing new is accepted");
+    assert!(Client::connect(gateway.address).is_err(), "nothing new is accepted");
 }
 
 fn a_drain_cuts_what_will_not_end(driver: Driver) {
