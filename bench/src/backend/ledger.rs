@@ -1,0 +1,34 @@
+//! Which requests have arrived, and which of them twice.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::id::{RequestId, Tag};
+use crate::report::Witness;
+
+/// Ids by client. Grows with the number of requests: about 20 bytes each.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    clients: HashMap<Tag, Client>,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    seen: HashSet<RequestId>,
+    duplicated: u64,
+}
+
+impl Ledger {
+    pub(super) fn arrived(&mut self, id: RequestId) {
+        let client = self.clients.entry(id.tag()).or_default();
+        if !client.seen.insert(id) {
+            client.duplicated += 1;
+        }
+    }
+
+    pub(super) fn witness(&self, tag: Tag) -> Witness {
+        self.clients.get(&tag).map_or_else(Witness::default, |client| Witness {
+            seen: client.seen.len() as u64,
+            duplicated: client.duplicated,
+        })
+    }
+}

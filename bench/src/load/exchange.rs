@@ -1,0 +1,179 @@
+//! One request and its answer.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::time::{sleep_until, timeout};
+
+use super::answer::{Answer, Expected, Step};
+use super::tally::Failure;
+use super::{LoadSpec, Mode};
+use crate::id::RequestId;
+use crate::pace::{PIECE, Pace};
+use crate::pattern::{Checksum, Pattern};
+use crate::report::FailureKind;
+
+/// How long an answer is looked for after sending has failed: it can only be on its way already.
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// A connection and how far it has been used.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    answers: u64,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, unread: Vec::new(), answers: 0 }
+    }
+
+    /// Waits until the other side ends the connection, or sends something that nobody asked for (such as a 408 before
+    /// it closes).
+    pub(super) async fn ended(&self) {
+        loop {
+            // An error is an end, too.
+            if self.stream.readable().await.is_err() {
+                return;
+            }
+            match self.stream.try_read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Sends the request and verifies the answer; says whether the connection can be used again.
+pub(super) async fn exchange(
+    connection: &mut Connection,
+    spec: &LoadSpec,
+    id: RequestId,
+) -> Result<bool, Failure> {
+    let mut answer = Answer::new(id, expected(spec, id));
+    let earlier = connection.answers;
+    let (reader, writer) = connection.stream.split();
+    let mut receive = pin!(receive(reader, &mut connection.unread, &mut answer, earlier));
+    let mut send = pin!(send(writer, spec, id));
+    // Both at once: who answers an upload before its end must not be taken for a broken pipe.
+    let first = poll_fn(|cx| match receive.as_mut().poll(cx) {
+        Poll::Ready(received) => Poll::Ready(Ok(received)),
+        Poll::Pending => send.as_mut().poll(cx).map(Err),
+    });
+    let keep = match first.await {
+        Ok(received) => {
+            let keep = received?;
+            // A right answer tells that the whole request has arrived: only our knowing of it is left.
+            send.await.is_ok() && keep
+        }
+        Err(Ok(())) => receive.await?,
+        Err(Err(error)) => match timeout(LAST_LOOK, receive).await {
+            Ok(Err(failure)) if failure.kind == FailureKind::Wrong => return Err(failure),
+            Ok(Ok(_)) => false,
+            _ => return Err(broken(&error, "while the request was sent", earlier)),
+        },
+    };
+    connection.answers += 1;
+    Ok(keep)
+}
+
+fn expected(spec: &LoadSpec, id: RequestId) -> Expected {
+    if spec.mode != Mode::Upload {
+        return Expected::Pattern { pattern: Pattern::new(id.bits()), length: spec.bytes };
+    }
+    let (mut pattern, mut sum) = (Pattern::new(id.bits()), Checksum::default());
+    let mut piece = [0; PIECE];
+    let mut left = spec.bytes;
+    while left > 0 {
+        let n = usize::try_from(left).map_or(PIECE, |n| n.min(PIECE));
+        pattern.fill(&mut piece[..n]);
+        sum.update(&piece[..n]);
+        left -= n as u64;
+    }
+    Expected::Text(format!("{} {:016x}\n", spec.bytes, sum.value()))
+}
+
+async fn send(mut writer: WriteHalf<'_>, spec: &LoadSpec, id: RequestId) -> io::Result<()> {
+    let LoadSpec { host, bytes, .. } = spec;
+    let over = spec.over.as_millis();
+    let request_line = match spec.mode {
+        Mode::Upload => format!("POST /upload?id={id} HTTP/1.1\r\nContent-Length: {bytes}\r\n"),
+        Mode::Download => {
+            let chunked = id.bits() % 2;
+            format!("GET /download/{bytes}?id={id}&over={over}&chunked={chunked} HTTP/1.1\r\n")
+        }
+        Mode::KeepAlive => format!("GET /download/{bytes}?id={id} HTTP/1.1\r\n"),
+        Mode::PerConnection => format!("GET /download/{bytes}?id={id} HTTP/1.1\r\nConnection: close\r\n"),
+    };
+    writer.write_all(format!("{request_line}Host: {host}\r\nX-Bench-Id: {id}\r\n\r\n").as_bytes()).await?;
+    if spec.mode != Mode::Upload {
+        return Ok(());
+    }
+    let (pace, mut pattern) = (Pace::new(*bytes, spec.over), Pattern::new(id.bits()));
+    let mut piece = [0; PIECE];
+    let mut done = 0;
+    loop {
+        let n = pace.piece(done);
+        if n == 0 {
+            return Ok(());
+        }
+        if pace.is_spread() {
+            sleep_until(pace.due(done)).await;
+        }
+        pattern.fill(&mut piece[..n]);
+        writer.write_all(&piece[..n]).await?;
+        done += n as u64;
+    }
+}
+
+async fn receive(
+    mut reader: ReadHalf<'_>,
+    unread: &mut Vec<u8>,
+    answer: &mut Answer,
+    earlier: u64,
+) -> Result<bool, Failure> {
+    loop {
+        match answer.advance(unread)? {
+            Step::Done { keep } if unread.is_empty() => return Ok(keep),
+            Step::Done { .. } => {
+                return Err(Failure::wrong(format!("{} bytes after the answer's end", unread.len())));
+            }
+            Step::More => {}
+        }
+        match reader.read_buf(unread).await {
+            Ok(0) => {
+                let detail = format!("closed {}, {}", answer.progress(), usage(earlier));
+                return Err(Failure::new(FailureKind::ClosedEarly, detail));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(broken(&error, &answer.progress(), earlier)),
+        }
+    }
+}
+
+fn broken(error: &io::Error, when: &str, earlier: u64) -> Failure {
+    let kind = match error.kind() {
+        io::ErrorKind::TimedOut => FailureKind::Timeout,
+        // Writing to a connection that has been reset gives EPIPE once the reset has been reported.
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected => FailureKind::Reset,
+        _ => FailureKind::Local,
+    };
+    Failure::new(kind, format!("{error} {when}, {}", usage(earlier)))
+}
+
+fn usage(earlier: u64) -> String {
+    match earlier {
+        0 => "on a new connection".to_owned(),
+        n => format!("on a connection with {n} earlier answers"),
+    }
+}

@@ -1,0 +1,149 @@
+//! The open-loop client: requests start when they are due, not when earlier ones have been answered.
+//!
+//! A closed-loop client such as wrk sends nothing while it waits, so a pause of a second costs it a handful of
+//! requests and hardly moves its percentiles (coordinated omission). Here every request has its moment, and its latency
+//! counts from then.
+
+mod answer;
+mod exchange;
+mod lane;
+mod queue;
+mod tally;
+mod witness;
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::id::Tag;
+use crate::report::Report;
+use lane::Lane;
+use queue::{Job, Queue};
+use tally::Tally;
+
+/// How requests use connections, and which way their bodies go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// GET on connections that are kept as long as the other side allows.
+    KeepAlive,
+    /// GET with `Connection: close` on a connection of its own.
+    PerConnection,
+    /// As `KeepAlive`; the answer takes [`LoadSpec::over`], every other one in chunks.
+    Download,
+    /// As `KeepAlive` with a POST whose body takes [`LoadSpec::over`].
+    Upload,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct LoadSpec {
+    /// The proxy, or the backend itself.
+    pub to: SocketAddr,
+    /// The Host field.
+    pub host: String,
+    /// How requests look.
+    pub mode: Mode,
+    /// Requests per second.
+    pub rate: f64,
+    /// Requests in all.
+    pub requests: u64,
+    /// Connections at once. A request that is due while all are busy waits, and its latency counts on.
+    pub connections: usize,
+    /// Length of a body.
+    pub bytes: u64,
+    /// Time that a body is spread over in `Download` and `Upload`.
+    pub over: Duration,
+    /// Most time for one request, its connection included; `over` is added.
+    pub timeout: Duration,
+    /// Most time for the whole run; then requests without an end are missing.
+    pub time_limit: Duration,
+    /// Tells this client's requests from another's.
+    pub tag: Tag,
+    /// The backend's own address, to ask it at the end what it has seen.
+    pub backend: Option<SocketAddr>,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::KeepAlive, Self::PerConnection, Self::Download, Self::Upload];
+
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeepAlive => "keep-alive",
+            Self::PerConnection => "per-connection",
+            Self::Download => "download",
+            Self::Upload => "upload",
+        }
+    }
+
+    /// Whether one request takes seconds by design.
+    pub const fn is_long(self) -> bool {
+        matches!(self, Self::Download | Self::Upload)
+    }
+}
+
+impl LoadSpec {
+    /// How long the schedule is.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.requests as f64 / self.rate)
+    }
+}
+
+/// Runs `spec` to its end on this thread. Needs a tokio runtime with I/O and time.
+///
+/// # Errors
+/// The rate is not a positive number, or the backend does not say what it has seen. Failed requests are no errors
+/// but the report's content.
+pub async fn load(spec: LoadSpec) -> io::Result<Report> {
+    if !(spec.rate.is_finite() && spec.rate > 0.0) {
+        let text = format!("a rate of {} requests per second cannot be kept", spec.rate);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    LocalSet::new().run_until(run(Rc::new(spec))).await
+}
+
+async fn run(spec: Rc<LoadSpec>) -> io::Result<Report> {
+    let start = Instant::now();
+    let tally = Rc::new(Tally::new(start));
+    let queue = Rc::new(Queue::default());
+    let mut lanes = JoinSet::new();
+    for _ in 0..spec.connections.max(1) {
+        let lane = Lane::new(Rc::clone(&spec), Rc::clone(&queue), Rc::clone(&tally));
+        lanes.spawn_local(lane.run());
+    }
+    let end = start + spec.time_limit;
+    let all = async {
+        schedule(&spec, &queue, start).await;
+        while let Some(ended) = lanes.join_next().await {
+            ended.map_err(io::Error::other)?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    if let Ok(ended) = timeout_at(end, all).await {
+        ended?;
+    }
+    lanes.abort_all();
+    let witness = match spec.backend {
+        Some(backend) => Some(witness::ask(backend, spec.tag).await?),
+        None => None,
+    };
+    Ok(tally.report(&spec, witness))
+}
+
+/// Puts every request into the queue when it is due.
+async fn schedule(spec: &LoadSpec, queue: &Queue, start: Instant) {
+    for sequence in 0..spec.requests {
+        let due = start + Duration::from_secs_f64(sequence as f64 / spec.rate);
+        // The timer's grain is a millisecond; those due within it go together.
+        if due > Instant::now() {
+            sleep_until(due).await;
+        }
+        queue.put(Job { id: spec.tag.request(sequence), due });
+    }
+    queue.close();
+}

@@ -1,0 +1,108 @@
+//! Counting what happens to requests.
+
+use std::cell::RefCell;
+
+use hdrhistogram::Histogram;
+use tokio::time::Instant;
+
+use super::LoadSpec;
+use super::queue::Job;
+use crate::report::{Connections, FailureKind, Failures, Latency, Report, Sample, Witness};
+
+/// A failed request: its kind, and what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    pub(super) detail: String,
+}
+
+/// Counts of one run, shared by its connections.
+#[derive(Debug)]
+pub(super) struct Tally {
+    start: Instant,
+    counts: RefCell<Counts>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    sent: u64,
+    ok: u64,
+    failed: Failures,
+    connections: Connections,
+    latency: Histogram<u64>,
+    samples: Vec<Sample>,
+}
+
+impl Tally {
+    pub(super) fn new(start: Instant) -> Self {
+        // Two digits are 1 %; the range grows as needed.
+        let latency = Histogram::new(2).expect("two significant digits are within the histogram's limits");
+        let counts = Counts {
+            sent: 0,
+            ok: 0,
+            failed: Failures::default(),
+            connections: Connections::default(),
+            latency,
+            samples: Vec::new(),
+        };
+        Self { start, counts: RefCell::new(counts) }
+    }
+
+    pub(super) fn sent(&self) {
+        self.counts.borrow_mut().sent += 1;
+    }
+
+    pub(super) fn ended(&self, job: Job, outcome: Result<(), Failure>) {
+        let mut counts = self.counts.borrow_mut();
+        match outcome {
+            Ok(()) => {
+                counts.ok += 1;
+                let micros = u64::try_from(job.due.elapsed().as_micros()).unwrap_or(u64::MAX);
+                // The smallest value that the histogram holds is 1.
+                counts.latency.saturating_record(micros.max(1));
+            }
+            Err(Failure { kind, detail }) => {
+                counts.failed.add(kind);
+                if counts.samples.len() < Report::SAMPLES {
+                    let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    counts.samples.push(Sample { id: job.id.to_string(), at_ms, kind, detail });
+                }
+            }
+        }
+    }
+
+    pub(super) fn connection(&self, count: impl FnOnce(&mut Connections)) {
+        count(&mut self.counts.borrow_mut().connections);
+    }
+
+    pub(super) fn report(&self, spec: &LoadSpec, witness: Option<Witness>) -> Report {
+        let counts = self.counts.borrow();
+        Report {
+            mode: spec.mode.name().to_owned(),
+            planned: spec.requests,
+            sent: counts.sent,
+            ok: counts.ok,
+            failed: counts.failed,
+            missing: spec.requests.saturating_sub(counts.ok + counts.failed.total()),
+            witness,
+            connections: counts.connections,
+            latency: Latency {
+                p50_us: counts.latency.value_at_quantile(0.5),
+                p99_us: counts.latency.value_at_quantile(0.99),
+                max_us: counts.latency.max(),
+            },
+            seconds: self.start.elapsed().as_secs_f64(),
+            samples: counts.samples.clone(),
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    pub(super) fn wrong(detail: impl Into<String>) -> Self {
+        Self::new(FailureKind::Wrong, detail)
+    }
+}

@@ -1,0 +1,149 @@
+//! `sluice-bench load` and `sluice-bench backend`: the judge's two processes.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use sluice_bench::backend;
+use sluice_bench::id::Tag;
+use sluice_bench::load::{LoadSpec, Mode, load};
+use tokio::net::TcpListener;
+
+/// Judges proxies: a load client that verifies every answer, and its backend.
+#[derive(Parser)]
+#[command(name = "sluice-bench", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends requests on schedule, verifies every answer and prints a JSON report; exits 1 if anything was lost.
+    Load(LoadArgs),
+    /// Serves the answers that `load` verifies; prints its address and serves until it is killed.
+    Backend {
+        /// Address to listen on; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+    },
+}
+
+#[derive(clap::Args)]
+struct LoadArgs {
+    /// Address of the proxy.
+    #[arg(long)]
+    to: SocketAddr,
+    /// The Host field.
+    #[arg(long, default_value = "bench.example")]
+    host: String,
+    /// How requests use connections, and which way their bodies go.
+    #[arg(long, value_enum, default_value_t = ModeArg::KeepAlive)]
+    mode: ModeArg,
+    /// Requests per second.
+    #[arg(long, default_value_t = 1000.0)]
+    rate: f64,
+    /// Requests in all.
+    #[arg(long, default_value_t = 10_000)]
+    requests: u64,
+    /// Connections at once; a request that is due while all are busy waits, and its latency counts on.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Length of a body in bytes.
+    #[arg(long, default_value_t = 128)]
+    bytes: u64,
+    /// Milliseconds that a download's or upload's body is spread over.
+    #[arg(long, default_value_t = 0)]
+    over_ms: u64,
+    /// Seconds for one request, beyond --over-ms.
+    #[arg(long, default_value_t = 10.0)]
+    timeout: f64,
+    /// Seconds for the whole run; by default its schedule, one request and half a minute.
+    #[arg(long)]
+    time_limit: Option<f64>,
+    /// Six hexadecimal digits that tell this client's requests from another's; by default the process id.
+    #[arg(long)]
+    tag: Option<Tag>,
+    /// The backend's own address, to ask it at the end which requests arrived twice.
+    #[arg(long)]
+    backend: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModeArg {
+    KeepAlive,
+    PerConnection,
+    Download,
+    Upload,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("sluice-bench: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match command {
+        Command::Load(args) => {
+            let report = runtime.block_on(load(args.spec()?))?;
+            println!("{}", serde_json::to_string_pretty(&report)?);
+            Ok(if report.lost() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Backend { listen } => runtime.block_on(async {
+            let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
+            println!("listening on {}", listener.local_addr()?);
+            backend::serve(listener).await?;
+            Ok(ExitCode::SUCCESS)
+        }),
+    }
+}
+
+impl LoadArgs {
+    fn spec(self) -> Result<LoadSpec> {
+        let seconds = |name: &str, value: f64| {
+            Duration::try_from_secs_f64(value).with_context(|| format!("{name} {value}: write seconds"))
+        };
+        let over = Duration::from_millis(self.over_ms);
+        let timeout = seconds("--timeout", self.timeout)?;
+        let schedule = seconds("--requests over --rate", self.requests as f64 / self.rate)?;
+        let time_limit = match self.time_limit {
+            Some(limit) => seconds("--time-limit", limit)?,
+            None => schedule + timeout + over + Duration::from_secs(30),
+        };
+        Ok(LoadSpec {
+            to: self.to,
+            host: self.host,
+            mode: self.mode.into(),
+            rate: self.rate,
+            requests: self.requests,
+            connections: self.connections,
+            bytes: self.bytes,
+            over,
+            timeout,
+            time_limit,
+            tag: self.tag.unwrap_or(Tag::new(std::process::id())),
+            backend: self.backend,
+        })
+    }
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::KeepAlive => Self::KeepAlive,
+            ModeArg::PerConnection => Self::PerConnection,
+            ModeArg::Download => Self::Download,
+            ModeArg::Upload => Self::Upload,
+        }
+    }
+}

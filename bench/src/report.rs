@@ -1,0 +1,149 @@
+//! What a run found.
+
+use serde::{Deserialize, Serialize};
+
+/// How a request failed. Each failed request has one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// No connection could be made: ECONNREFUSED.
+    Refused,
+    /// The connection was reset, before or in the middle of the answer.
+    Reset,
+    /// No whole answer in time.
+    Timeout,
+    /// The connection ended in order before the whole answer had come.
+    ClosedEarly,
+    /// A whole answer, but another status, id or body than the request must have.
+    Wrong,
+    /// The client could not even try: it had no port, descriptor or memory. Such a run proves nothing.
+    Local,
+}
+
+/// Failed requests by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failures {
+    /// [`FailureKind::Refused`].
+    pub refused: u64,
+    /// [`FailureKind::Reset`].
+    pub reset: u64,
+    /// [`FailureKind::Timeout`].
+    pub timeout: u64,
+    /// [`FailureKind::ClosedEarly`].
+    pub closed_early: u64,
+    /// [`FailureKind::Wrong`].
+    pub wrong: u64,
+    /// [`FailureKind::Local`].
+    pub local: u64,
+}
+
+/// One failed request, to be laid beside the proxy's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sample {
+    /// The request's id.
+    pub id: String,
+    /// Milliseconds from the start of the run to the failure.
+    pub at_ms: u64,
+    /// Kind of failure.
+    pub kind: FailureKind,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// What happened to connections apart from requests; none of it is a failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Connections {
+    /// Made.
+    pub opened: u64,
+    /// Ended by the proxy with `Connection: close` on an answer (RFC 9112 section 9.6).
+    pub announced_closes: u64,
+    /// Ended by the proxy while no request was on them (RFC 9112 section 9.5).
+    pub idle_closes: u64,
+}
+
+/// Microseconds from the moment a request was due, whether or not it could be sent then, to the last byte of its
+/// answer; of verified answers only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Latency {
+    /// Median.
+    pub p50_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+    /// Largest.
+    pub max_us: u64,
+}
+
+/// What the backend has seen of one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Different ids.
+    pub seen: u64,
+    /// Arrivals of an id that had arrived before.
+    pub duplicated: u64,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// `keep-alive`, `per-connection`, `download` or `upload`.
+    pub mode: String,
+    /// Requests that were to be sent.
+    pub planned: u64,
+    /// Requests that were begun: those that met a refused connection count.
+    pub sent: u64,
+    /// Requests whose answer was verified.
+    pub ok: u64,
+    /// Requests that failed.
+    pub failed: Failures,
+    /// Requests without any end: the run's time was over first.
+    pub missing: u64,
+    /// What the backend says; absent if it was not asked.
+    pub witness: Option<Witness>,
+    /// Connections.
+    pub connections: Connections,
+    /// Latency.
+    pub latency: Latency,
+    /// Length of the run in seconds.
+    pub seconds: f64,
+    /// The first failures, at most [`Report::SAMPLES`].
+    pub samples: Vec<Sample>,
+}
+
+impl Failures {
+    /// Counts one.
+    pub fn add(&mut self, kind: FailureKind) {
+        *match kind {
+            FailureKind::Refused => &mut self.refused,
+            FailureKind::Reset => &mut self.reset,
+            FailureKind::Timeout => &mut self.timeout,
+            FailureKind::ClosedEarly => &mut self.closed_early,
+            FailureKind::Wrong => &mut self.wrong,
+            FailureKind::Local => &mut self.local,
+        } += 1;
+    }
+
+    /// Of all kinds.
+    pub fn total(&self) -> u64 {
+        self.refused + self.reset + self.timeout + self.closed_early + self.wrong + self.local
+    }
+}
+
+impl Report {
+    /// Most failures that are described one by one.
+    pub const SAMPLES: usize = 40;
+
+    /// Arrivals at the backend beyond the first, as far as known.
+    pub fn duplicated(&self) -> u64 {
+        self.witness.map_or(0, |w| w.duplicated)
+    }
+
+    /// Everything that should not have happened.
+    pub fn lost(&self) -> u64 {
+        self.failed.total() + self.missing + self.duplicated()
+    }
+}

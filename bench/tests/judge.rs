@@ -1,0 +1,243 @@
+//! The judge must be able to find someone guilty: each fault, planted, is counted as exactly that.
+
+mod plants;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use plants::{Act, BYTES, answer, plant, plant_async, right, spec};
+use sluice_bench::backend;
+use sluice_bench::load::{LoadSpec, Mode, load};
+use sluice_bench::report::{Failures, Report};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
+
+const N: u64 = 30;
+
+async fn judge(spec: LoadSpec) -> Report {
+    let report = load(spec).await.unwrap();
+    assert_eq!(report.planned, report.ok + report.failed.total() + report.missing, "{report:#?}");
+    report
+}
+
+#[track_caller]
+fn only(report: &Report, ok: u64, failed: Failures) {
+    assert_eq!((report.ok, report.failed, report.missing), (ok, failed, 0), "{report:#?}");
+}
+
+#[track_caller]
+fn detail(report: &Report, part: &str) {
+    assert!(!report.samples.is_empty(), "no failure was described");
+    for sample in &report.samples {
+        assert!(sample.detail.contains(part), "{part:?} is not in {:?}", sample.detail);
+    }
+}
+
+#[tokio::test]
+async fn refused() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let report = judge(spec(closed, Mode::KeepAlive)).await;
+    only(&report, 0, Failures { refused: N, ..Failures::default() });
+    assert_eq!(report.sent, N);
+}
+
+#[tokio::test]
+async fn reset_before_and_in_the_answer() {
+    let half = |id| right(id, "")[..100].to_vec();
+    let to = plant(move |id| match id.bits() % 3 {
+        0 => Act::SendAndReset(Vec::new()),
+        1 => Act::SendAndReset(half(id)),
+        _ => Act::Send(right(id, "")),
+    })
+    .await;
+    let report = judge(spec(to, Mode::KeepAlive)).await;
+    only(&report, 10, Failures { reset: 20, ..Failures::default() });
+}
+
+#[tokio::test]
+async fn closed_before_the_answer_on_a_kept_connection() {
+    let to = plant(|id| match id.bits() % 2 {
+        0 => Act::Send(right(id, "")),
+        _ => Act::SendAndClose(Vec::new()),
+    })
+    .await;
+    let report = judge(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
+    only(&report, 15, Failures { closed_early: 15, ..Failures::default() });
+    detail(&report, "closed before the answer, on a connection with 1 earlier answers");
+}
+
+#[tokio::test]
+async fn closed_in_the_body() {
+    let to = plant(|id| Act::SendAndClose(right(id, "")[..110].to_vec())).await;
+    let report = judge(spec(to, Mode::PerConnection)).await;
+    only(&report, 0, Failures { closed_early: N, ..Failures::default() });
+    detail(&report, "bytes of the body");
+}
+
+#[tokio::test]
+async fn closing_with_notice_or_while_idle_is_no_failure() {
+    let to = plant(|id| Act::SendAndClose(right(id, "Connection: close\r\n"))).await;
+    let report = judge(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
+    only(&report, N, Failures::default());
+    assert_eq!(report.connections.announced_closes, N);
+
+    let to = plant(|id| Act::SendAndClose(right(id, ""))).await;
+    let report = judge(LoadSpec { connections: 1, rate: 50.0, ..spec(to, Mode::KeepAlive) }).await;
+    only(&report, N, Failures::default());
+    assert!(report.connections.idle_closes >= N - 1, "{report:#?}");
+}
+
+#[tokio::test]
+async fn another_requests_answer() {
+    let other = sluice_bench::id::Tag::new(7).request(1_000_000);
+    let to = plant(move |_| Act::Send(right(other, ""))).await;
+    let report = judge(spec(to, Mode::KeepAlive)).await;
+    only(&report, 0, Failures { wrong: N, ..Failures::default() });
+    detail(&report, "the answer to 00000700000f4240");
+}
+
+#[tokio::test]
+async fn another_requests_body() {
+    let other = sluice_bench::id::Tag::new(7).request(1_000_000);
+    let body = right(other, "").split_off(right(other, "").len() - BYTES as usize);
+    let to = plant(move |id| Act::Send(answer(id, "", BYTES, &body))).await;
+    let report = judge(spec(to, Mode::KeepAlive)).await;
+    only(&report, 0, Failures { wrong: N, ..Failures::default() });
+    detail(&report, "another byte at offset");
+}
+
+#[tokio::test]
+async fn a_short_body_that_seems_whole() {
+    let to = plant(|id| {
+        let whole = right(id, "");
+        Act::Send(answer(id, "", BYTES - 1, &whole[whole.len() - BYTES as usize..whole.len() - 1]))
+    })
+    .await;
+    let report = judge(spec(to, Mode::KeepAlive)).await;
+    only(&report, 0, Failures { wrong: N, ..Failures::default() });
+    detail(&report, "Content-Length 63 instead of 64");
+}
+
+#[tokio::test]
+async fn two_answers_to_one_request() {
+    let to = plant(|id| Act::Send([right(id, ""), right(id, "")].concat())).await;
+    let report = judge(spec(to, Mode::KeepAlive)).await;
+    only(&report, 0, Failures { wrong: N, ..Failures::default() });
+    detail(&report, "bytes after the answer's end");
+}
+
+#[tokio::test]
+async fn another_status() {
+    let refusal =
+        b"HTTP/1.1 503 Service Unavailable\r\nX-Sluice-Reason: no_endpoint\r\nContent-Length: 0\r\n\r\n";
+    let to = plant(|_| Act::Send(refusal.to_vec())).await;
+    // An upload that is answered while its body is still on its way is a refusal too, not a broken pipe.
+    let long = LoadSpec { bytes: 1_000_000, over: Duration::from_secs(20), ..spec(to, Mode::Upload) };
+    for spec in [spec(to, Mode::KeepAlive), long] {
+        let report = judge(spec).await;
+        only(&report, 0, Failures { wrong: N, ..Failures::default() });
+        detail(&report, "status 503 (no_endpoint)");
+    }
+}
+
+#[tokio::test]
+async fn silence_is_a_timeout_or_missing() {
+    let to = plant(|_| Act::Stall).await;
+    let short = LoadSpec { timeout: Duration::from_millis(50), ..spec(to, Mode::KeepAlive) };
+    only(&judge(short).await, 0, Failures { timeout: N, ..Failures::default() });
+    let cut = LoadSpec { time_limit: Duration::from_millis(300), ..spec(to, Mode::KeepAlive) };
+    let report = judge(cut).await;
+    assert_eq!((report.ok, report.failed.total(), report.missing), (0, 0, N));
+    assert!(report.lost() == N && report.sent <= 4, "{report:#?}");
+}
+
+#[tokio::test]
+async fn what_the_client_cannot_do_is_its_own_failure() {
+    // TCP knows no broadcast.
+    let report = judge(spec("255.255.255.255:1".parse().unwrap(), Mode::PerConnection)).await;
+    only(&report, 0, Failures { local: N, ..Failures::default() });
+}
+
+#[tokio::test]
+async fn requests_do_not_wait_for_answers() {
+    let all = Arc::new(Barrier::new(16));
+    // Nobody is answered before 16 have asked: a client that waits for answers would never come that far.
+    let to = plant_async(move |id| {
+        let all = Arc::clone(&all);
+        async move {
+            all.wait().await;
+            Act::Send(right(id, ""))
+        }
+    })
+    .await;
+    let report = judge(LoadSpec { connections: 16, requests: 32, ..spec(to, Mode::KeepAlive) }).await;
+    only(&report, 32, Failures::default());
+}
+
+async fn real_backend() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let listener = listener.into_std().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { backend::serve(TcpListener::from_std(listener).unwrap()).await })
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_honest_server_passes_in_every_mode() {
+    let to = real_backend().await;
+    for (tag, mode) in Mode::ALL.into_iter().enumerate() {
+        let over = if mode.is_long() { Duration::from_millis(200) } else { Duration::ZERO };
+        let tag = sluice_bench::id::Tag::new(tag as u32);
+        let spec =
+            LoadSpec { bytes: 100_000, over, tag, backend: Some(to), connections: 16, ..spec(to, mode) };
+        let report = judge(spec).await;
+        only(&report, N, Failures::default());
+        let witness = report.witness.unwrap();
+        assert_eq!((witness.seen, witness.duplicated, report.lost()), (N, 0, 0));
+        match mode {
+            Mode::PerConnection => assert_eq!(report.connections.opened, N),
+            _ => assert!(report.connections.opened <= 16),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_arrives_twice() {
+    let backend = real_backend().await;
+    let twice = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&twice);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = listener.local_addr().unwrap();
+    // A proxy that sends every third request a second time, as one does that retries too eagerly.
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let counter = Arc::clone(&counter);
+            tokio::spawn(async move {
+                let mut request = vec![0; 1024];
+                let n = client.read(&mut request).await.unwrap();
+                if counter.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
+                    forward(backend, &request[..n]).await;
+                }
+                client.write_all(&forward(backend, &request[..n]).await).await.unwrap();
+            });
+        }
+    });
+    let report = judge(LoadSpec { backend: Some(backend), ..spec(to, Mode::PerConnection) }).await;
+    only(&report, N, Failures::default());
+    let witness = report.witness.unwrap();
+    assert_eq!((witness.seen, witness.duplicated, report.lost()), (N, 10, 10));
+}
+
+async fn forward(to: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
+}

@@ -1,0 +1,111 @@
+//! Servers with one fault each.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_bench::id::{RequestId, Tag};
+use sluice_bench::load::{LoadSpec, Mode};
+use sluice_bench::pattern::Pattern;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What a planted server does with a request.
+pub(crate) enum Act {
+    /// Sends this and goes on.
+    Send(Vec<u8>),
+    /// Sends this and closes in order.
+    SendAndClose(Vec<u8>),
+    /// Sends this and resets.
+    SendAndReset(Vec<u8>),
+    /// Never answers, and keeps the connection.
+    Stall,
+}
+
+/// A whole and right answer, with more header lines.
+pub(crate) fn right(id: RequestId, more: &str) -> Vec<u8> {
+    let mut body = vec![0; BYTES as usize];
+    Pattern::new(id.bits()).fill(&mut body);
+    answer(id, more, BYTES, &body)
+}
+
+/// An answer that says that it has `length` bytes, and has these.
+pub(crate) fn answer(id: RequestId, more: &str, length: u64, body: &[u8]) -> Vec<u8> {
+    let mut answer =
+        format!("HTTP/1.1 200 OK\r\nX-Bench-Id: {id}\r\nContent-Length: {length}\r\n{more}\r\n").into_bytes();
+    answer.extend_from_slice(body);
+    answer
+}
+
+/// Length of bodies in these tests.
+pub(crate) const BYTES: u64 = 64;
+
+/// Few requests, patient on a busy machine.
+pub(crate) fn spec(to: SocketAddr, mode: Mode) -> LoadSpec {
+    LoadSpec {
+        to,
+        host: "bench.example".to_owned(),
+        mode,
+        rate: 200.0,
+        requests: 30,
+        connections: 4,
+        bytes: BYTES,
+        over: Duration::ZERO,
+        timeout: Duration::from_secs(30),
+        time_limit: Duration::from_secs(60),
+        tag: Tag::new(7),
+        backend: None,
+    }
+}
+
+/// Serves on a port of its own; `act` is asked for each request, which is read without its body.
+pub(crate) async fn plant(act: impl Fn(RequestId) -> Act + Send + Sync + 'static) -> SocketAddr {
+    plant_async(move |id| std::future::ready(act(id))).await
+}
+
+/// As [`plant`], with time to think.
+pub(crate) async fn plant_async<F>(act: impl Fn(RequestId) -> F + Send + Sync + 'static) -> SocketAddr
+where
+    F: Future<Output = Act> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let act = Arc::new(act);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let act = Arc::clone(&act);
+            tokio::spawn(async move {
+                let mut unread = Vec::new();
+                while let Some(id) = next_request(&mut stream, &mut unread).await {
+                    match act(id).await {
+                        Act::Send(bytes) => stream.write_all(&bytes).await.unwrap(),
+                        Act::SendAndClose(bytes) => return stream.write_all(&bytes).await.unwrap(),
+                        Act::SendAndReset(bytes) => {
+                            stream.write_all(&bytes).await.unwrap();
+                            return stream.set_zero_linger().unwrap();
+                        }
+                        Act::Stall => std::future::pending().await,
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// The id in the next request's head.
+pub(crate) async fn next_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<RequestId> {
+    loop {
+        let text = String::from_utf8_lossy(unread).into_owned();
+        if let Some(end) = text.find("\r\n\r\n") {
+            unread.drain(..end + 4);
+            let (_, id) = text[..end].split_once("X-Bench-Id: ").unwrap();
+            return Some(id[..16].parse().unwrap());
+        }
+        match stream.read_buf(unread).await {
+            Ok(n) if n > 0 => {}
+            _ => return None,
+        }
+    }
+}
