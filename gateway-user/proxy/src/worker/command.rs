@@ -50,9 +50,9 @@ pub enum WorkerCommand {
         /// Gets the copy.
         reply: oneshot::Sender<WorkerMetrics>,
     },
-    /// Stop accepting, finish what is under way, end the worker.
+    /// Finish what is under way and end the worker; from now on every answer says `Connection: close`.
     Drain {
-        /// Before this has passed idle connections are left open for clients to use once more.
+        /// Until this has passed new connections are accepted, and idle ones are left open for clients to use once more.
         min: Duration,
         /// After this what is still open is aborted.
         max: Duration,
