@@ -3,22 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_ir::{
-    Action, AttachedRoute, Bind, BindAddress, ClusterKey, Endpoints, Ir, Listener, WeightedTarget,
-};
+use gateway_ir::{Action, AttachedRoute, Bind, BindAddress, ClusterKey, Ir, Listener, WeightedTarget};
 
 use crate::Severity;
-use crate::endpoints;
+use crate::attach::Attachment;
 use crate::findings::Findings;
 use crate::gateway::GatewayState;
-use crate::httproute::RouteState;
-use crate::view::{self, View};
+use crate::httproute::OwnRoute;
+use crate::read::find_gateway;
+use crate::view;
 
 /// Counts routes on listeners. The number does not depend on whether the listener is served
 /// (`ListenerStatus.attachedRoutes`), only on whether the route is accepted.
-pub(crate) fn count_attached(gateways: &mut [GatewayState<'_>], routes: &[RouteState<'_>]) {
-    for route in routes.iter().filter(|route| route.is_valid()) {
-        let mut places: Vec<_> = route.attachments().map(|one| (one.gateway, one.listener)).collect();
+pub(crate) fn count_attached<'r>(
+    gateways: &mut [GatewayState<'_>],
+    routes: impl Iterator<Item = &'r OwnRoute>,
+) {
+    for route in routes.filter(|route| route.is_valid) {
+        let mut places: Vec<_> = route.attachments.iter().filter_map(|one| place(gateways, one)).collect();
         places.sort_unstable();
         places.dedup();
         for (gateway, listener) in places {
@@ -31,32 +33,39 @@ pub(crate) fn count_attached(gateways: &mut [GatewayState<'_>], routes: &[RouteS
 }
 
 /// Everything that is served: accepted Gateways, their listeners without conflicts, and the routes on those.
-pub(crate) fn ir(gateways: &[GatewayState<'_>], routes: &[RouteState<'_>]) -> Ir {
+pub(crate) fn ir<'r>(gateways: &[GatewayState<'_>], routes: impl Iterator<Item = &'r OwnRoute>) -> Ir {
     let mut attached: BTreeMap<(usize, usize), Vec<AttachedRoute>> = BTreeMap::new();
     let mut ir = Ir::default();
     for route in routes {
-        for place in route.attachments().filter(|place| is_served(gateways, place.gateway, place.listener)) {
-            let on_listener = attached.entry((place.gateway, place.listener)).or_default();
-            add(on_listener, route, &place.hostnames);
-            ir.http_routes.entry(route.ir.id.clone()).or_insert_with(|| Arc::new(route.ir.clone()));
+        let mut served = false;
+        for attachment in &route.attachments {
+            let Some(place) = place(gateways, attachment).filter(|place| is_served(gateways, *place)) else {
+                continue;
+            };
+            add(attached.entry(place).or_default(), route, &attachment.hostnames);
+            served = true;
+        }
+        if served {
+            ir.http_routes.insert(route.ir.id.clone(), Arc::clone(&route.ir));
         }
     }
     ir.binds = binds(gateways, &attached);
     ir
 }
 
-fn is_served(gateways: &[GatewayState<'_>], gateway: usize, listener: usize) -> bool {
+/// Indices of Gateway and listener.
+fn place(gateways: &[GatewayState<'_>], attachment: &Attachment) -> Option<(usize, usize)> {
+    find_gateway(gateways, &attachment.gateway).map(|(gateway, _)| (gateway, attachment.listener))
+}
+
+fn is_served(gateways: &[GatewayState<'_>], (gateway, listener): (usize, usize)) -> bool {
     let Some(gateway) = gateways.get(gateway) else { return false };
     gateway.listeners.get(listener).is_some_and(|listener| gateway.serves(listener))
 }
 
 /// Two parentRefs may name one listener; the route is on it once. Routes come one after the other, so only the last
 /// entry can be of the same route.
-fn add(
-    on_listener: &mut Vec<AttachedRoute>,
-    route: &RouteState<'_>,
-    hostnames: &[gateway_ir::MatchHostname],
-) {
+fn add(on_listener: &mut Vec<AttachedRoute>, route: &OwnRoute, hostnames: &[gateway_ir::MatchHostname]) {
     match on_listener.last_mut().filter(|attached| attached.route == route.ir.id) {
         Some(attached) => {
             let new = hostnames.iter().filter(|name| !attached.hostnames.contains(name)).cloned();
@@ -99,32 +108,23 @@ fn binds(
     binds.into_values().collect()
 }
 
-/// The endpoints of every cluster that a served route refers to, and a word where there are none.
-pub(crate) fn endpoints(
-    view: &View<'_>,
+/// Goes through every cluster that a served route refers to. What `note` has to say of one is told to each route that
+/// refers to it.
+pub(crate) fn clusters(
     ir: &Ir,
-    routes: &[RouteState<'_>],
-    findings: &mut Findings<'_>,
-) -> Endpoints {
-    let mut table = Endpoints::default();
-    let mut notes: BTreeMap<ClusterKey, String> = BTreeMap::new();
-    for route in routes.iter().filter(|route| ir.http_routes.contains_key(&route.ir.id)) {
-        for (index, rule) in route.ir.rules.iter().enumerate() {
+    findings: &mut Findings,
+    mut note: impl FnMut(&ClusterKey) -> Option<String>,
+) {
+    for (id, route) in &ir.http_routes {
+        for (index, rule) in route.rules.iter().enumerate() {
             let Action::Forward(backends) = &rule.action else { continue };
             for (b, backend) in backends.iter().enumerate() {
                 let WeightedTarget::Cluster(cluster) = &backend.target else { continue };
-                if !table.clusters.contains_key(cluster) {
-                    let (addresses, note) = endpoints::addresses(view, cluster);
-                    table.clusters.insert(cluster.clone(), addresses);
-                    notes.extend(note.map(|note| (cluster.clone(), note)));
-                }
-                if let Some(note) = notes.get(cluster) {
+                if let Some(note) = note(cluster) {
                     let field = format!("rules[{index}].backendRefs[{b}]");
-                    let object = view::route_ref(&route.ir.id.object);
-                    findings.push(Severity::Warning, &object, &field, note);
+                    findings.push(Severity::Warning, &view::route_ref(&id.object), &field, &note);
                 }
             }
         }
     }
-    table
 }

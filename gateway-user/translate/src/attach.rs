@@ -7,9 +7,10 @@ use crate::Severity;
 use crate::findings::{Fault, Findings};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
+use crate::read::{Parent, Reader};
 use crate::reason;
 use crate::suggest;
-use crate::view::{self, View};
+use crate::view;
 
 /// What became of one parentRef to a Gateway of ours.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub(crate) struct ParentState<'a> {
 /// A route on one listener.
 #[derive(Debug)]
 pub(crate) struct Attachment {
-    /// Index of the Gateway.
-    pub(crate) gateway: usize,
+    /// The Gateway.
+    pub(crate) gateway: ObjectName,
     /// Index of the listener in it.
     pub(crate) listener: usize,
     /// The hosts it is served on there; never empty.
@@ -33,11 +34,10 @@ pub(crate) struct Attachment {
 /// Judges every parentRef that is ours. Of parents that are another controller's, or do not exist, no status may be
 /// written; for the latter there is a finding.
 pub(crate) fn parents<'a>(
-    view: &View<'_>,
-    gateways: &[GatewayState<'_>],
+    reader: &Reader<'_, '_>,
     route: &'a HttpRoute,
     hostnames: &[Hostname],
-    findings: &mut Findings<'_>,
+    findings: &mut Findings,
 ) -> Vec<ParentState<'a>> {
     let name = view::name_of(&route.metadata);
     let mut parents = Vec::new();
@@ -51,17 +51,17 @@ pub(crate) fn parents<'a>(
         }
         let namespace = reference.namespace.as_deref().unwrap_or(&name.namespace);
         let parent = ObjectName::new(namespace, &*reference.name);
-        match gateways.iter().position(|gateway| gateway.name == parent) {
-            Some(position) => {
-                let outcome = attach(view, gateways, position, reference, &name, hostnames, &field);
+        match reader.gateway(&parent) {
+            Parent::Ours(gateway) => {
+                let outcome = attach(reader, gateway, reference, &name, hostnames, &field);
                 if let Err(fault) = &outcome {
                     findings.fault(&view::route_ref(&name), fault);
                 }
                 parents.push(ParentState { reference, outcome });
             }
-            None if view.has_gateway(&parent) => {}
-            None => {
-                let message = no_gateway(view, &parent);
+            Parent::Foreign => {}
+            Parent::Missing => {
+                let message = no_gateway(reader, &parent);
                 findings.push(Severity::Error, &view::route_ref(&name), &field, &message);
             }
         }
@@ -70,15 +70,14 @@ pub(crate) fn parents<'a>(
 }
 
 fn attach(
-    view: &View<'_>,
-    gateways: &[GatewayState<'_>],
-    position: usize,
+    reader: &Reader<'_, '_>,
+    gateway: &GatewayState<'_>,
     reference: &ParentReference,
     route: &ObjectName,
     hostnames: &[Hostname],
     field: &str,
 ) -> Result<Vec<Attachment>, Fault> {
-    let listeners = gateways.get(position).map(|gateway| gateway.listeners.as_slice()).unwrap_or_default();
+    let listeners = gateway.listeners.as_slice();
     let selected: Vec<_> =
         listeners.iter().enumerate().filter(|(_, listener)| selects(reference, listener)).collect();
     if selected.is_empty() {
@@ -86,7 +85,7 @@ fn attach(
     }
     let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
     for (index, listener) in selected {
-        match listener.allows(view, Kind::HttpRoute.as_str(), &route.namespace) {
+        match listener.allows(reader, Kind::HttpRoute.as_str(), &route.namespace) {
             Ok(()) => allowed.push((index, listener)),
             Err(why) => refusals.push(why),
         }
@@ -99,7 +98,7 @@ fn attach(
         .iter()
         .filter_map(|(index, listener)| {
             let hostnames = effective(listener.hostname.as_ref(), hostnames);
-            let attachment = Attachment { gateway: position, listener: *index, hostnames };
+            let attachment = Attachment { gateway: gateway.name.clone(), listener: *index, hostnames };
             (!attachment.hostnames.is_empty()).then_some(attachment)
         })
         .collect();
@@ -150,9 +149,8 @@ fn is_narrower(a: &Hostname, b: &Hostname) -> bool {
     rank(a) > rank(b)
 }
 
-fn no_gateway(view: &View<'_>, wanted: &ObjectName) -> String {
-    let keys = view.resources.gateways.keys().take(suggest::CANDIDATES_MAX);
-    let known: Vec<_> = keys.map(|key| (key.namespace.as_str(), key.name.as_str())).collect();
+fn no_gateway(reader: &Reader<'_, '_>, wanted: &ObjectName) -> String {
+    let known = reader.gateway_names();
     let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true);
     format!("no Gateway \"{wanted}\"{hint}")
 }

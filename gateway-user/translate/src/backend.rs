@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1::{Service, ServicePort};
 
 use crate::findings::Fault;
 use crate::grants::{Referent, Referrer};
+use crate::read::Reader;
 use crate::reason;
 use crate::suggest;
-use crate::view::View;
 
 /// A backendRef that cannot be used: the fault for status and findings, the kind for the share's 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ const KNOWN_HTTP: [&str; 2] = ["", "http"];
 ///
 /// Permission comes before existence, so that nobody learns from a status what another namespace holds.
 pub(crate) fn resolve(
-    view: &View<'_>,
+    reader: &Reader<'_, '_>,
     referrer: Referrer<'_>,
     reference: &BackendObjectReference,
     field: &str,
@@ -43,16 +43,16 @@ pub(crate) fn resolve(
     let namespace = reference.namespace.as_deref().unwrap_or(referrer.namespace);
     let name = reference.name.as_str();
     let referent = Referent { group: "", kind: "Service", namespace, name };
-    if !view.grants.allow(referrer, referent) {
-        return Err(not_permitted(view, referrer, referent, field));
+    if !reader.allows(referrer, referent) {
+        return Err(not_permitted(reader, referrer, referent, field));
     }
     let Some(port) = reference.port else {
         return Err(not_found(format!("{field}.port"), "a Service needs a port; add one".to_owned()));
     };
-    let Some(service) = view.service(namespace, name) else {
-        return Err(no_service(view, referrer, referent, field));
+    let Some(service) = reader.service(namespace, name) else {
+        return Err(no_service(reader, referrer, referent, field));
     };
-    let service_port = supported(view, service, referent, port, field)?;
+    let service_port = supported(reader, service, referent, port, field)?;
     let strange = service_port.app_protocol.as_deref().filter(|protocol| !KNOWN_HTTP.contains(protocol));
     let note = strange.map(|protocol| {
         let message = format!(
@@ -65,7 +65,7 @@ pub(crate) fn resolve(
 
 /// The port of that number of a Service we can forward to over HTTP/1.1 in clear text.
 fn supported<'s>(
-    view: &View<'_>,
+    reader: &Reader<'_, '_>,
     service: &'s Service,
     referent: Referent<'_>,
     port: u16,
@@ -104,7 +104,7 @@ fn supported<'s>(
         );
         return Err(unsupported_protocol(field, message));
     }
-    if view.wants_tls(namespace, name, found.name.as_deref()) {
+    if reader.wants_tls(namespace, name, found.name.as_deref()) {
         let message = format!(
             "a BackendTLSPolicy asks for TLS to Service \"{namespace}/{name}\", and TLS to backends is not supported"
         );
@@ -154,12 +154,13 @@ fn unsupported_kind(reference: &BackendObjectReference, field: &str) -> Unresolv
     unresolved(reason::INVALID_KIND, FailureKind::InvalidKind, field, message)
 }
 
-fn not_permitted(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
+fn not_permitted(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
     let Referent { namespace, name, .. } = to;
-    let hint = if view.namespaces().contains(namespace) {
+    let known = reader.namespace_names();
+    let hint = if known.contains(namespace) {
         "; ask its owner for one".to_owned()
     } else {
-        let near = suggest::did_you_mean(namespace, view.namespaces().iter().copied());
+        let near = suggest::did_you_mean(namespace, known.iter().copied());
         format!("; nothing is known of such a namespace{near}")
     };
     let message = format!(
@@ -171,11 +172,8 @@ fn not_permitted(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &
 }
 
 /// Only Services that the referrer may refer to are suggested.
-fn no_service(view: &View<'_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
-    let services: Vec<_> = view
-        .service_names(to.namespace)
-        .filter(|(namespace, name)| view.grants.allow(from, Referent { namespace, name, ..to }))
-        .collect();
+fn no_service(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
+    let services = reader.service_names(from, to.namespace);
     let hint = suggest::did_you_mean_object((to.namespace, to.name), &services, false);
     let mut unresolved =
         not_found(format!("{field}.name"), format!("no Service \"{}/{}\"", to.namespace, to.name));

@@ -25,7 +25,7 @@ struct Claim {
 }
 
 /// Marks every listener that is in conflict.
-pub(crate) fn resolve(gateways: &mut [GatewayState<'_>], findings: &mut Findings<'_>) {
+pub(crate) fn resolve(gateways: &mut [GatewayState<'_>], findings: &mut Findings) {
     for gateway in gateways.iter_mut() {
         within(&mut gateway.listeners);
     }

@@ -7,18 +7,27 @@ use gateway_ir::ClusterKey;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::backend::is_tcp;
+use crate::read::Reader;
 use crate::suggest;
-use crate::view::View;
 
-/// The addresses of a cluster, sorted and without repeats, and what to tell if there are none.
+/// What is behind a cluster.
+#[derive(Debug)]
+pub(crate) struct ClusterState {
+    /// Sorted, without repeats.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// What to tell if there are none.
+    pub(crate) note: Option<String>,
+}
+
+/// Finds the addresses of a cluster.
 ///
 /// Slices belong to a Service by label and namespace, and their ports to its ports by name, never by number
 /// (`discovery.k8s.io/v1`). With no ready endpoint at all, those that terminate but still serve are used, as
 /// kube-proxy does: better a closing endpoint than none.
-pub(crate) fn addresses(view: &View<'_>, cluster: &ClusterKey) -> (Vec<SocketAddr>, Option<String>) {
+pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> ClusterState {
     let (namespace, name) = (cluster.service.namespace.as_str(), cluster.service.name.as_str());
-    let slices = view.slices(namespace, name);
-    let port_name = port_name(view, cluster);
+    let slices = reader.slices(namespace, name);
+    let port_name = port_name(reader, cluster);
     let (mut ready, mut closing) = (BTreeSet::new(), BTreeSet::new());
     for slice in slices {
         for port in ports(slice, &port_name) {
@@ -34,7 +43,7 @@ pub(crate) fn addresses(view: &View<'_>, cluster: &ClusterKey) -> (Vec<SocketAdd
     }
     let chosen = if ready.is_empty() { closing } else { ready };
     let note = chosen.is_empty().then(|| why_none(slices, &port_name, cluster));
-    (chosen.into_iter().collect(), note)
+    ClusterState { addresses: chosen.into_iter().collect(), note }
 }
 
 enum State {
@@ -68,8 +77,8 @@ fn address(slice: &EndpointSlice, endpoint: &Endpoint) -> Option<IpAddr> {
 }
 
 /// The name of the Service's port, empty if it has none, as slices write it.
-fn port_name(view: &View<'_>, cluster: &ClusterKey) -> String {
-    let service = view.service(&cluster.service.namespace, &cluster.service.name);
+fn port_name(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> String {
+    let service = reader.service(&cluster.service.namespace, &cluster.service.name);
     let ports = service.and_then(|service| service.spec.as_ref()?.ports.as_ref());
     ports
         .into_iter()

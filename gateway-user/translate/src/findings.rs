@@ -47,11 +47,10 @@ pub(crate) struct Fault {
     pub(crate) hint: String,
 }
 
-/// Findings as they are made.
-pub(crate) struct Findings<'a> {
-    resources: &'a ResourceSet,
-    list: Vec<Finding>,
-}
+/// Findings as they are made. Where their objects are written is looked up at the end: a line that moves is no
+/// reason to judge an object again.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<Finding>);
 
 impl Fault {
     pub(crate) fn new(reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
@@ -79,19 +78,14 @@ impl fmt::Display for Fault {
     }
 }
 
-impl<'a> Findings<'a> {
-    pub(crate) fn new(resources: &'a ResourceSet) -> Self {
-        Self { resources, list: Vec::new() }
-    }
-
+impl Findings {
     pub(crate) fn push(&mut self, severity: Severity, object: &ObjectRef, field: &str, message: &str) {
-        let origin = self.resources.origin(object.kind, &object.key).cloned();
-        self.list.push(Finding {
+        self.0.push(Finding {
             severity,
             object: object.clone(),
             field: field.to_owned(),
             message: message.to_owned(),
-            origin,
+            origin: None,
         });
     }
 
@@ -99,10 +93,18 @@ impl<'a> Findings<'a> {
         self.push(Severity::Error, object, &fault.field, &format!("{}{}", fault.message, fault.hint));
     }
 
+    /// Adds what was found before.
+    pub(crate) fn repeat(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+    }
+
     /// All of them, by object; those of one object in the order in which they were made.
-    pub(crate) fn finish(mut self) -> Vec<Finding> {
-        self.list.sort_by(|a, b| a.object.cmp(&b.object));
-        self.list
+    pub(crate) fn finish(mut self, resources: &ResourceSet) -> Vec<Finding> {
+        self.0.sort_by(|a, b| a.object.cmp(&b.object));
+        for finding in &mut self.0 {
+            finding.origin = resources.origin(finding.object.kind, &finding.object.key).cloned();
+        }
+        self.0
     }
 }
 

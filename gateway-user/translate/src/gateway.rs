@@ -33,7 +33,7 @@ pub(crate) struct GatewayState<'a> {
 pub(crate) fn evaluate<'a>(
     view: &View<'a>,
     classes: &Classes,
-    findings: &mut Findings<'_>,
+    findings: &mut Findings,
 ) -> Vec<GatewayState<'a>> {
     let mut gateways = Vec::new();
     for gateway in view.gateways() {
@@ -71,7 +71,7 @@ fn state<'a>(
     name: ObjectName,
     gateway: &'a Gateway,
     class_fault: Option<Fault>,
-    findings: &mut Findings<'_>,
+    findings: &mut Findings,
 ) -> GatewayState<'a> {
     let (addresses, faults) = addresses(&gateway.spec.addresses);
     let (unsupported, unassigned): (Vec<_>, Vec<_>) =

@@ -26,7 +26,7 @@ pub(crate) struct Classes {
 }
 
 /// Classes are ours by `spec.controllerName`; the status of others is not ours to write.
-pub(crate) fn evaluate(view: &View<'_>, options: &TranslateOptions, findings: &mut Findings<'_>) -> Classes {
+pub(crate) fn evaluate(view: &View<'_>, options: &TranslateOptions, findings: &mut Findings) -> Classes {
     let mut classes = Classes { states: BTreeMap::new(), status: BTreeMap::new() };
     for class in view.gateway_classes() {
         let name = class.metadata.name.clone().unwrap_or_default();

@@ -22,7 +22,7 @@ const NOT_SERVED: [Kind; 10] = [
 ];
 
 /// Says what has no effect.
-pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mut Findings<'_>) {
+pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mut Findings) {
     for kind in NOT_SERVED {
         for key in keys(view, kind) {
             let object = ObjectRef { kind, key: key.clone() };
@@ -41,8 +41,7 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mu
         }
     }
     for (key, slice) in &view.resources.endpoint_slices {
-        let labels = slice.metadata.labels.as_ref();
-        if labels.is_none_or(|labels| !labels.contains_key(view::SERVICE_NAME_LABEL)) {
+        if view::service_of(slice).is_none() {
             let object = ObjectRef { kind: Kind::EndpointSlice, key: key.clone() };
             let message = "belongs to no Service; label it kubernetes.io/service-name: <name>";
             findings.push(Severity::Note, &object, "", message);

@@ -1,5 +1,7 @@
 //! HTTPRoutes: rules and parents put together, and the status of each parent.
 
+use std::sync::Arc;
+
 use gateway_api_types::{
     Condition, ConditionStatus, HttpRoute, HttpRouteRule, RouteParentStatus, RouteStatus,
 };
@@ -8,45 +10,62 @@ use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName, RouteId, RouteKind}
 use crate::Severity;
 use crate::attach::{self, Attachment, ParentState};
 use crate::findings::{Fault, Findings, ObjectRef};
-use crate::gateway::GatewayState;
 use crate::grants::Referrer;
-use crate::listener::ListenerState;
+use crate::read::{Parent, Reader};
 use crate::reason::{self, condition, kind};
 use crate::rule::{self, RuleState};
-use crate::view::{self, View};
+use crate::view;
+
+/// What became of an HTTPRoute: everything that later steps and later translations need of it, nothing borrowed.
+#[derive(Debug)]
+pub(crate) struct RouteState {
+    /// What there is to tell, whether or not the route is ours.
+    pub(crate) findings: Findings,
+    /// `None` if no parent of it is ours.
+    pub(crate) own: Option<OwnRoute>,
+}
+
+/// A route with a parent of ours.
+#[derive(Debug)]
+pub(crate) struct OwnRoute {
+    pub(crate) ir: Arc<IrRoute>,
+    /// Where it is attached. A route whose rules are all invalid is attached too: it answers 500, and its requests
+    /// fall through to nobody else.
+    pub(crate) attachments: Vec<Attachment>,
+    /// Whether it counts as attached: at least one rule is served as written ("Accepted" in `RouteParentStatus`).
+    pub(crate) is_valid: bool,
+    pub(crate) status: RouteStatus,
+}
 
 /// A route, translated and judged at every parent of ours.
-#[derive(Debug)]
-pub(crate) struct RouteState<'a> {
-    pub(crate) ir: IrRoute,
-    object: &'a HttpRoute,
+struct Judged<'r, 'v, 'a> {
+    reader: &'r Reader<'v, 'a>,
+    object: &'r HttpRoute,
     rules: Vec<RuleState>,
     /// Hostnames that are none; the others are served.
     bad_hostnames: Vec<Fault>,
-    parents: Vec<ParentState<'a>>,
+    parents: Vec<ParentState<'r>>,
 }
 
-/// Every HTTPRoute that has a parent of ours, by namespace and name.
-pub(crate) fn evaluate<'a>(
-    view: &View<'a>,
-    gateways: &[GatewayState<'_>],
-    findings: &mut Findings<'_>,
-) -> Vec<RouteState<'a>> {
-    view.http_routes().filter_map(|route| evaluate_one(view, gateways, route, findings)).collect()
+/// Translates one HTTPRoute and judges it at every parent of ours.
+pub(crate) fn evaluate(reader: &Reader<'_, '_>, controller: &str, route: &HttpRoute) -> RouteState {
+    let mut findings = Findings::default();
+    let own = evaluate_own(reader, controller, route, &mut findings);
+    RouteState { findings, own }
 }
 
 /// `None` if no parent of it is ours: then nothing is said about its rules, which are another controller's to judge.
-fn evaluate_one<'a>(
-    view: &View<'a>,
-    gateways: &[GatewayState<'_>],
-    route: &'a HttpRoute,
-    findings: &mut Findings<'_>,
-) -> Option<RouteState<'a>> {
+fn evaluate_own(
+    reader: &Reader<'_, '_>,
+    controller: &str,
+    route: &HttpRoute,
+    findings: &mut Findings,
+) -> Option<OwnRoute> {
     let name = view::name_of(&route.metadata);
     let object = view::route_ref(&name);
     about_parents(route, &object, findings);
     let (hostnames, bad_hostnames) = hostnames(route);
-    let mut parents = attach::parents(view, gateways, route, &hostnames, findings);
+    let mut parents = attach::parents(reader, route, &hostnames, findings);
     if parents.is_empty() {
         return None;
     }
@@ -57,24 +76,19 @@ fn evaluate_one<'a>(
     if let Some(fault) = bad_hostnames.first().filter(|_| hostnames.is_empty()) {
         parents.iter_mut().for_each(|parent| parent.outcome = Err(fault.clone()));
     }
-    let rules = rules(view, route, &name);
+    let rules = rules(reader, route, &name);
     for rule in &rules {
         rule.invalid.iter().chain(&rule.unresolved).for_each(|fault| findings.fault(&object, fault));
         for (field, message) in &rule.ignored {
             findings.push(Severity::Warning, &object, field, message);
         }
     }
-    let ir = IrRoute {
-        id: RouteId { kind: RouteKind::HTTPRoute, object: name },
-        created: view::created(&route.metadata),
-        rules: rules.iter().map(|state| state.rule.clone()).collect(),
-    };
-    let state = RouteState { ir, object: route, rules, bad_hostnames, parents };
-    state.not_served(&object, gateways, findings);
-    Some(state)
+    let judged = Judged { reader, object: route, rules, bad_hostnames, parents };
+    judged.not_served(&object, findings);
+    Some(judged.finish(name, controller))
 }
 
-fn about_parents(route: &HttpRoute, object: &ObjectRef, findings: &mut Findings<'_>) {
+fn about_parents(route: &HttpRoute, object: &ObjectRef, findings: &mut Findings) {
     if route.spec.use_default_gateways.is_some_and(|scope| scope.as_str() != "None") {
         let message = "default Gateways are not supported; name the Gateway in parentRefs";
         findings.push(Severity::Warning, object, "useDefaultGateways", message);
@@ -100,43 +114,48 @@ fn hostnames(route: &HttpRoute) -> (Vec<Hostname>, Vec<Fault>) {
 }
 
 /// No rule at all is one that matches everything and has no backend (the CRD's default).
-fn rules(view: &View<'_>, route: &HttpRoute, name: &ObjectName) -> Vec<RuleState> {
+fn rules(reader: &Reader<'_, '_>, route: &HttpRoute, name: &ObjectName) -> Vec<RuleState> {
     let referrer = Referrer::http_route(&name.namespace);
     let default = [HttpRouteRule::default()];
     let rules = if route.spec.rules.is_empty() { default.as_slice() } else { &route.spec.rules };
-    rules.iter().enumerate().map(|(index, spec)| rule::translate(view, referrer, index, spec)).collect()
+    rules.iter().enumerate().map(|(index, spec)| rule::translate(reader, referrer, index, spec)).collect()
 }
 
-impl RouteState<'_> {
-    /// Where it is attached. A route whose rules are all invalid is attached too: it answers 500, and its requests
-    /// fall through to nobody else.
-    pub(crate) fn attachments(&self) -> impl Iterator<Item = &Attachment> {
-        self.parents.iter().flat_map(|parent| parent.outcome.iter().flatten())
+impl Judged<'_, '_, '_> {
+    fn finish(self, name: ObjectName, controller: &str) -> OwnRoute {
+        let status = self.status(controller);
+        let is_valid = self.is_valid();
+        let ir = IrRoute {
+            id: RouteId { kind: RouteKind::HTTPRoute, object: name },
+            created: view::created(&self.object.metadata),
+            rules: self.rules.into_iter().map(|state| state.rule).collect(),
+        };
+        let attachments = self.parents.into_iter().filter_map(|parent| parent.outcome.ok()).flatten();
+        OwnRoute { ir: Arc::new(ir), attachments: attachments.collect(), is_valid, status }
     }
 
-    /// Whether it counts as attached: at least one rule is served as written ("Accepted" in `RouteParentStatus`).
-    pub(crate) fn is_valid(&self) -> bool {
+    fn is_valid(&self) -> bool {
         self.rules.iter().any(|rule| rule.invalid.is_empty())
     }
 
-    pub(crate) fn status(&self, controller: &str, gateways: &[GatewayState<'_>]) -> RouteStatus {
+    fn status(&self, controller: &str) -> RouteStatus {
         let parents = self.parents.iter().map(|parent| RouteParentStatus {
             parent_ref: parent.reference.clone(),
             controller_name: controller.to_owned(),
-            conditions: self.conditions(parent, gateways),
+            conditions: self.conditions(parent),
         });
         RouteStatus { parents: parents.collect() }
     }
 
-    fn conditions(&self, parent: &ParentState<'_>, gateways: &[GatewayState<'_>]) -> Vec<Condition> {
-        let mut conditions = vec![self.accepted(parent, gateways), self.resolved_refs()];
+    fn conditions(&self, parent: &ParentState<'_>) -> Vec<Condition> {
+        let mut conditions = vec![self.accepted(parent), self.resolved_refs()];
         if parent.outcome.is_ok() {
             conditions.extend(self.partially_invalid());
         }
         conditions
     }
 
-    fn accepted(&self, parent: &ParentState<'_>, gateways: &[GatewayState<'_>]) -> Condition {
+    fn accepted(&self, parent: &ParentState<'_>) -> Condition {
         let refused = |reason: &str, message: String| {
             condition(kind::ACCEPTED, ConditionStatus::False, reason, message, self.generation())
         };
@@ -149,7 +168,7 @@ impl RouteState<'_> {
             let message = format!("{}; requests are answered with 500", reason::join_faults(invalid()));
             return refused(first.reason, message);
         }
-        let listeners: Vec<_> = attachments.iter().filter_map(|one| listener_name(one, gateways)).collect();
+        let listeners: Vec<_> = attachments.iter().filter_map(|one| self.listener_name(one)).collect();
         let noun = if listeners.len() == 1 { "listener" } else { "listeners" };
         let mut message = format!("attached to {noun} {}", listeners.join(", "));
         let ignored = self.rules.iter().flat_map(|rule| &rule.ignored);
@@ -192,9 +211,11 @@ impl RouteState<'_> {
     }
 
     /// A route may be attached to listeners that are not served, which is the Gateway's owner's to mend.
-    fn not_served(&self, object: &ObjectRef, gateways: &[GatewayState<'_>], findings: &mut Findings<'_>) {
-        let mut listeners = self.attachments().filter_map(|one| find_listener(one, gateways)).peekable();
-        if listeners.peek().is_some() && !listeners.any(|(gateway, listener)| gateway.serves(listener)) {
+    fn not_served(&self, object: &ObjectRef, findings: &mut Findings) {
+        let attachments = self.parents.iter().flat_map(|parent| parent.outcome.iter().flatten());
+        let mut served =
+            attachments.filter_map(|one| self.find_listener(one)).map(|(_, served)| served).peekable();
+        if served.peek().is_some() && !served.any(|served| served) {
             let message = "attached to no listener that is served; see the status of its Gateways";
             findings.push(Severity::Warning, object, "parentRefs", message);
         }
@@ -203,18 +224,17 @@ impl RouteState<'_> {
     fn generation(&self) -> Option<i64> {
         self.object.metadata.generation
     }
-}
 
-fn find_listener<'g, 'a>(
-    attachment: &Attachment,
-    gateways: &'g [GatewayState<'a>],
-) -> Option<(&'g GatewayState<'a>, &'g ListenerState<'a>)> {
-    let gateway = gateways.get(attachment.gateway)?;
-    Some((gateway, gateway.listeners.get(attachment.listener)?))
-}
+    /// The listener's name, and whether it is served.
+    fn find_listener(&self, attachment: &Attachment) -> Option<(&str, bool)> {
+        let Parent::Ours(gateway) = self.reader.gateway(&attachment.gateway) else { return None };
+        let listener = gateway.listeners.get(attachment.listener)?;
+        Some((&listener.spec.name, gateway.serves(listener)))
+    }
 
-fn listener_name(attachment: &Attachment, gateways: &[GatewayState<'_>]) -> Option<String> {
-    let (gateway, listener) = find_listener(attachment, gateways)?;
-    let suffix = if gateway.serves(listener) { "" } else { " (not served)" };
-    Some(format!("{:?}{suffix}", listener.spec.name))
+    fn listener_name(&self, attachment: &Attachment) -> Option<String> {
+        let (name, served) = self.find_listener(attachment)?;
+        let suffix = if served { "" } else { " (not served)" };
+        Some(format!("{name:?}{suffix}"))
+    }
 }

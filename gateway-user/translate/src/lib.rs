@@ -1,8 +1,9 @@
 //! Gateway API semantics: resources in, intermediate representation and status out.
 //!
-//! [`translate`] reads as the specification's contents page: classes, Gateways and their listeners, conflicts, routes
-//! and their rules, attachment, then what is served and what is said. It is pure: no clock, no input or output, no
-//! client, and the input is never changed, so the same resources always give the same answer.
+//! [`Translator::update`] reads as the specification's contents page: classes, Gateways and their listeners, conflicts,
+//! routes and their rules, attachment, then what is served and what is said. It is pure: no clock, no input or output,
+//! no client, and the input is never changed, so the same resources always give the same answer, whatever was
+//! translated before them; [`translate`] is a translator without a past.
 //!
 //! A user's mistake is never an `Err`. It becomes a condition on the object, a [`Finding`] for the command line, and
 //! where requests can meet it an answer of its own; everything else goes on being served.
@@ -11,6 +12,7 @@
 mod assemble;
 mod attach;
 mod backend;
+mod changes;
 mod conflict;
 mod duration;
 mod endpoints;
@@ -23,12 +25,15 @@ mod hints;
 mod httproute;
 mod listener;
 mod matching;
+mod memo;
+mod read;
 mod reason;
 mod report;
 mod rule;
 mod selector;
 mod status;
 mod suggest;
+mod translator;
 mod view;
 
 use std::net::SocketAddr;
@@ -41,6 +46,7 @@ pub use findings::{Finding, ObjectRef};
 pub use gateway_api_types::load::Severity;
 pub use report::{NodeReport, RefusedBind, RefusedReason};
 pub use status::StatusSet;
+pub use translator::{Rebuilt, Translator};
 
 /// The controller name of our GatewayClasses unless configured otherwise.
 pub const CONTROLLER_NAME: &str = "sluice.dev/gateway";
@@ -78,28 +84,8 @@ impl Default for TranslateOptions {
     }
 }
 
-/// Turns resources into what is served and what is said about it.
+/// Turns resources into what is served and what is said about it, from scratch. Who translates the same resources
+/// again after an edit keeps a [`Translator`], which gives the same answer for less.
 pub fn translate(resources: &ResourceSet, options: &TranslateOptions) -> Translation {
-    let view = view::View::new(resources);
-    let mut findings = findings::Findings::new(resources);
-
-    let classes = gatewayclass::evaluate(&view, options, &mut findings);
-    let mut gateways = gateway::evaluate(&view, &classes, &mut findings);
-    conflict::resolve(&mut gateways, &mut findings);
-    let routes = httproute::evaluate(&view, &gateways, &mut findings);
-    assemble::count_attached(&mut gateways, &routes);
-
-    let ir = assemble::ir(&gateways, &routes);
-    let endpoints = assemble::endpoints(&view, &ir, &routes, &mut findings);
-    hints::find(&view, &gateways, &mut findings);
-
-    let mut status = StatusSet { gateway_classes: classes.status, ..StatusSet::default() };
-    for gateway in &gateways {
-        status.add_gateway(gateway);
-    }
-    for route in &routes {
-        let object = route.ir.id.object.clone();
-        status.http_routes.insert(object, route.status(&options.controller_name, &gateways));
-    }
-    Translation { ir, endpoints, status, findings: findings.finish() }
+    Translator::new(options.clone()).update(resources)
 }

@@ -6,10 +6,10 @@ use gateway_api_types::{
 use gateway_ir::{Hostname, ListenerId, ObjectName, Protocol};
 
 use crate::findings::Fault;
+use crate::read::Reader;
 use crate::reason;
 use crate::selector::Selector;
 use crate::suggest;
-use crate::view::View;
 
 /// A listener as far as it can be judged without its neighbours.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl<'a> ListenerState<'a> {
     }
 
     /// Whether a route of this kind and namespace may attach; else what stands in the way.
-    pub(crate) fn allows(&self, view: &View<'_>, kind: &str, namespace: &str) -> Result<(), String> {
+    pub(crate) fn allows(&self, reader: &Reader<'_, '_>, kind: &str, namespace: &str) -> Result<(), String> {
         let name = &self.spec.name;
         if !self.kinds.iter().any(|allowed| allowed.group == GATEWAY_GROUP && allowed.kind == kind) {
             return Err(match self.protocol {
@@ -95,7 +95,7 @@ impl<'a> ListenerState<'a> {
             AllowedNamespaces::Same => Err(format!(
                 "listener {name:?} allows routes from its own namespace {own:?} only, not from {namespace:?}"
             )),
-            AllowedNamespaces::Selected(selector) => match view.namespace_labels(namespace) {
+            AllowedNamespaces::Selected(selector) => match reader.namespace_labels(namespace) {
                 Some(labels) if selector.selects(namespace, labels) => Ok(()),
                 None if selector.selects(namespace, &Default::default()) => Ok(()),
                 Some(_) => Err(format!(

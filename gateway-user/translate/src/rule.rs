@@ -5,7 +5,7 @@ use gateway_ir::{Action, Failure, FailureKind, Filter, HttpRule, Timeouts, Weigh
 
 use crate::findings::Fault;
 use crate::grants::Referrer;
-use crate::view::View;
+use crate::read::Reader;
 use crate::{backend, duration, filters, matching, reason};
 
 /// A translated rule and what status and findings say about it.
@@ -23,7 +23,7 @@ pub(crate) struct RuleState {
 /// Translates `rules[index]`. An invalid rule keeps the matches that can be understood, and answers them with 500:
 /// requests that it was meant for must not fall through to another rule.
 pub(crate) fn translate(
-    view: &View<'_>,
+    reader: &Reader<'_, '_>,
     referrer: Referrer<'_>,
     index: usize,
     spec: &HttpRouteRule,
@@ -42,7 +42,7 @@ pub(crate) fn translate(
         unresolved: Vec::new(),
         ignored: not_built(spec, &field),
     };
-    let backends = backends(view, referrer, spec, &field, &mut state);
+    let backends = backends(reader, referrer, spec, &field, &mut state);
     match chain_and_timeouts(spec, &field, &mut state) {
         Ok(redirect) => state.rule.action = action(redirect, backends, &field, &mut state.ignored),
         Err(fault) => state.invalid.push(fault),
@@ -96,7 +96,7 @@ fn action(
 }
 
 fn backends(
-    view: &View<'_>,
+    reader: &Reader<'_, '_>,
     referrer: Referrer<'_>,
     spec: &HttpRouteRule,
     field: &str,
@@ -105,7 +105,7 @@ fn backends(
     let mut backends = Vec::new();
     for (index, reference) in spec.backend_refs.iter().enumerate() {
         let field = format!("{field}.backendRefs[{index}]");
-        let target = match backend::resolve(view, referrer, &reference.backend, &field) {
+        let target = match backend::resolve(reader, referrer, &reference.backend, &field) {
             Ok(backend) => {
                 state.ignored.extend(backend.note);
                 WeightedTarget::Cluster(backend.cluster)

@@ -1,8 +1,9 @@
 //! The resources as translate asks for them, with the indices it needs.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use gateway_api_types::{Gateway, GatewayClass, HttpRoute, Kind, ObjectKey, ResourceSet};
+use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, ResourceSet};
 use gateway_ir::ObjectName;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -13,7 +14,7 @@ use crate::grants::Grants;
 use crate::suggest::CANDIDATES_MAX;
 
 /// The label by which an EndpointSlice names its Service.
-pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// Lists by namespace and name.
 type ByObject<'a, T> = BTreeMap<&'a str, BTreeMap<&'a str, Vec<T>>>;
@@ -22,24 +23,18 @@ type ByObject<'a, T> = BTreeMap<&'a str, BTreeMap<&'a str, Vec<T>>>;
 pub(crate) struct View<'a> {
     pub(crate) resources: &'a ResourceSet,
     pub(crate) grants: Grants<'a>,
-    /// Slices by the Service they belong to, which is always of their own namespace.
-    slices: ByObject<'a, &'a EndpointSlice>,
+    /// Slices by the Service they belong to, which is always of their own namespace. Made when first asked for, as are
+    /// the namespaces: most edits ask for neither.
+    slices: OnceCell<ByObject<'a, &'a EndpointSlice>>,
     /// Services that a BackendTLSPolicy targets: (namespace, name) to the sections named, `None` being all.
     tls_services: ByObject<'a, Option<&'a str>>,
     /// Namespaces that any object is in or declares.
-    namespaces: BTreeSet<&'a str>,
+    namespaces: OnceCell<BTreeSet<&'a str>>,
     no_labels: BTreeMap<String, String>,
 }
 
 impl<'a> View<'a> {
     pub(crate) fn new(resources: &'a ResourceSet) -> Self {
-        let mut slices = ByObject::new();
-        for (key, slice) in &resources.endpoint_slices {
-            let labels = slice.metadata.labels.as_ref();
-            if let Some(service) = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL)) {
-                entry(&mut slices, &key.namespace, service).push(slice.as_ref());
-            }
-        }
         let mut tls_services = ByObject::new();
         for (key, policy) in &resources.backend_tls_policies {
             for target in policy.spec.target_refs.iter().filter(|t| t.group.is_empty() && t.kind == "Service")
@@ -48,18 +43,12 @@ impl<'a> View<'a> {
                 sections.push(target.section_name.as_deref());
             }
         }
-        let declared = resources.namespaces.keys().map(|key| key.name.as_str());
-        let used = [
-            namespaces_of(&resources.services),
-            namespaces_of(&resources.gateways),
-            namespaces_of(&resources.http_routes),
-        ];
         Self {
             resources,
             grants: Grants::new(resources.reference_grants.values().map(AsRef::as_ref)),
-            slices,
+            slices: OnceCell::new(),
             tls_services,
-            namespaces: declared.chain(used.into_iter().flatten()).collect(),
+            namespaces: OnceCell::new(),
             no_labels: BTreeMap::new(),
         }
     }
@@ -70,10 +59,6 @@ impl<'a> View<'a> {
 
     pub(crate) fn gateways(&self) -> impl Iterator<Item = &'a Gateway> + use<'a> {
         self.resources.gateways.values().map(AsRef::as_ref)
-    }
-
-    pub(crate) fn http_routes(&self) -> impl Iterator<Item = &'a HttpRoute> + use<'a> {
-        self.resources.http_routes.values().map(AsRef::as_ref)
     }
 
     /// Whether a Gateway of that name exists, ours or not.
@@ -96,7 +81,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn slices(&self, namespace: &str, service: &str) -> &[&'a EndpointSlice] {
-        get(&self.slices, namespace, service)
+        get(self.slices.get_or_init(|| slices_by_service(self.resources)), namespace, service)
     }
 
     /// Whether a BackendTLSPolicy asks for TLS to this port of a Service.
@@ -113,8 +98,32 @@ impl<'a> View<'a> {
 
     /// Names of namespaces, declared or used, for suggestions.
     pub(crate) fn namespaces(&self) -> &BTreeSet<&'a str> {
-        &self.namespaces
+        self.namespaces.get_or_init(|| {
+            let resources = self.resources;
+            let declared = resources.namespaces.keys().map(|key| key.name.as_str());
+            let used = [
+                namespaces_of(&resources.services),
+                namespaces_of(&resources.gateways),
+                namespaces_of(&resources.http_routes),
+            ];
+            declared.chain(used.into_iter().flatten()).collect()
+        })
     }
+}
+
+fn slices_by_service(resources: &ResourceSet) -> ByObject<'_, &EndpointSlice> {
+    let mut slices = ByObject::new();
+    for (key, slice) in &resources.endpoint_slices {
+        if let Some(service) = service_of(slice) {
+            entry(&mut slices, &key.namespace, service).push(slice.as_ref());
+        }
+    }
+    slices
+}
+
+/// The name of the Service that a slice belongs to.
+pub(crate) fn service_of(slice: &EndpointSlice) -> Option<&str> {
+    slice.metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL).map(String::as_str)
 }
 
 fn entry<'m, 'a, T>(map: &'m mut ByObject<'a, T>, namespace: &'a str, name: &'a str) -> &'m mut Vec<T> {

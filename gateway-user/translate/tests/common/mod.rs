@@ -1,6 +1,8 @@
 //! What the tests share: resources from YAML, and the answer as text.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub(crate) mod world;
+
 use std::collections::BTreeMap;
 
 use gateway_api_types::{Condition, Object, Origin, ResourceSet};

@@ -1,0 +1,227 @@
+//! What changed between one set of resources and the next, as the questions that have another answer now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gateway_api_types::{BackendTlsPolicy, Gateway, HttpRoute, ObjectKey, ReferenceGrant, ResourceSet};
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::gateway::GatewayState;
+use crate::read::{Read, find_gateway};
+use crate::view::{self, View};
+
+/// The objects of the last translation, as far as routes and clusters are made of them.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    namespaces: Objects<Namespace>,
+    services: Objects<Service>,
+    slices: Objects<EndpointSlice>,
+    grants: Objects<ReferenceGrant>,
+    tls_policies: Objects<BackendTlsPolicy>,
+    routes: Objects<HttpRoute>,
+    gateways: BTreeMap<ObjectKey, Face>,
+    namespace_names: BTreeSet<String>,
+}
+
+type Objects<T> = BTreeMap<ObjectKey, Arc<T>>;
+
+/// A Gateway as routes see it.
+#[derive(Debug)]
+struct Face {
+    object: Arc<Gateway>,
+    /// For each listener whether it is served; `None` if the Gateway is not ours.
+    serves: Option<Vec<bool>>,
+}
+
+/// What must be looked at again.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Routes that were added, removed or edited.
+    pub(crate) routes: Vec<ObjectKey>,
+    /// Questions whose answer may be another one now.
+    pub(crate) reads: BTreeSet<Read>,
+}
+
+/// An object that was added, removed or replaced.
+struct Edit<T> {
+    key: ObjectKey,
+    old: Option<Arc<T>>,
+    new: Option<Arc<T>>,
+}
+
+impl Changes {
+    /// Whether any of these questions may have another answer.
+    pub(crate) fn concern(&self, reads: &[Read]) -> bool {
+        !self.reads.is_empty() && reads.iter().any(|read| self.reads.contains(read))
+    }
+}
+
+impl Known {
+    /// Takes note of a new set, and says what is new in it. `gateways` are those of ours in it.
+    pub(crate) fn turn(&mut self, view: &View<'_>, gateways: &[GatewayState<'_>]) -> Changes {
+        let mut changes = Changes::default();
+        let resources = view.resources;
+        let listed = [
+            self.namespaces(resources, &mut changes),
+            self.services(resources, &mut changes),
+            self.routes(resources, &mut changes),
+            self.gateways(resources, gateways, &mut changes),
+        ];
+        if listed.contains(&true) && !view.namespaces().iter().copied().eq(&self.namespace_names) {
+            self.namespace_names = view.namespaces().iter().map(|name| (*name).to_owned()).collect();
+            changes.reads.insert(Read::NamespaceNames);
+        }
+        self.endpoints(resources, &mut changes);
+        self.grants(resources, &mut changes);
+        self.tls_policies(resources, &mut changes);
+        changes
+    }
+
+    /// Whether a name came or went; so do the other methods say.
+    fn namespaces(&mut self, resources: &ResourceSet, changes: &mut Changes) -> bool {
+        let edits = edits(&mut self.namespaces, &resources.namespaces);
+        let changed = edits.iter().filter(|edit| edit.changed(|one| &one.metadata.labels));
+        changes.reads.extend(changed.map(|edit| Read::Namespace(edit.key.name.clone())));
+        edits.iter().any(Edit::is_listing)
+    }
+
+    fn services(&mut self, resources: &ResourceSet, changes: &mut Changes) -> bool {
+        let edits = edits(&mut self.services, &resources.services);
+        let changed = edits.iter().filter(|edit| edit.changed(|one| &one.spec));
+        changes.reads.extend(changed.map(|edit| Read::Service(edit.key.clone())));
+        let listing = edits.iter().any(Edit::is_listing);
+        changes.reads.extend(listing.then_some(Read::ServiceNames));
+        listing
+    }
+
+    fn routes(&mut self, resources: &ResourceSet, changes: &mut Changes) -> bool {
+        let edits = edits(&mut self.routes, &resources.http_routes);
+        let listing = edits.iter().any(Edit::is_listing);
+        let changed =
+            edits.into_iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
+        changes.routes.extend(changed.map(|edit| edit.key));
+        listing
+    }
+
+    /// Gateways are few, and whether a listener is served depends on the others, so their faces are made anew.
+    fn gateways(
+        &mut self,
+        resources: &ResourceSet,
+        gateways: &[GatewayState<'_>],
+        changes: &mut Changes,
+    ) -> bool {
+        let face = |object: &Arc<Gateway>| {
+            let ours = find_gateway(gateways, &view::name_of(&object.metadata));
+            let serves = |(_, gateway): (usize, &GatewayState<'_>)| {
+                gateway.listeners.iter().map(|listener| gateway.serves(listener)).collect()
+            };
+            Face { object: Arc::clone(object), serves: ours.map(serves) }
+        };
+        let new: BTreeMap<_, _> =
+            resources.gateways.iter().map(|(key, object)| (key.clone(), face(object))).collect();
+        let old = std::mem::replace(&mut self.gateways, new);
+        let new = &self.gateways;
+        let gone = old.keys().filter(|key| !new.contains_key(*key));
+        let changed = new.iter().filter(|(key, face)| old.get(*key).is_none_or(|old| !old.is_like(face)));
+        let touched = gone.clone().chain(changed.map(|(key, _)| key));
+        changes.reads.extend(touched.cloned().map(Read::Gateway));
+        let listing = gone.count() > 0 || old.len() != new.len();
+        changes.reads.extend(listing.then_some(Read::GatewayNames));
+        listing
+    }
+
+    fn endpoints(&mut self, resources: &ResourceSet, changes: &mut Changes) {
+        for edit in edits(&mut self.slices, &resources.endpoint_slices) {
+            if edit.changed(|one| (view::service_of(one), &one.address_type, &one.ports, &one.endpoints)) {
+                let services = edit.sides().filter_map(view::service_of);
+                let keys = services.map(|service| ObjectKey::new(&*edit.key.namespace, service));
+                changes.reads.extend(keys.map(Read::Slices));
+            }
+        }
+    }
+
+    fn grants(&mut self, resources: &ResourceSet, changes: &mut Changes) {
+        for edit in edits(&mut self.grants, &resources.reference_grants) {
+            if edit.changed(|one| &one.spec) {
+                changes.reads.insert(Read::Grants(edit.key.namespace.clone()));
+                changes.reads.insert(Read::AllGrants);
+            }
+        }
+    }
+
+    fn tls_policies(&mut self, resources: &ResourceSet, changes: &mut Changes) {
+        for edit in edits(&mut self.tls_policies, &resources.backend_tls_policies) {
+            if edit.changed(|one| &one.spec) {
+                let targets = edit.sides().flat_map(|policy| &policy.spec.target_refs);
+                let keys = targets.map(|target| ObjectKey::new(&*edit.key.namespace, &*target.name));
+                changes.reads.extend(keys.map(Read::Service));
+            }
+        }
+    }
+}
+
+impl Face {
+    fn is_like(&self, other: &Self) -> bool {
+        let same = Arc::ptr_eq(&self.object, &other.object) || self.object.spec == other.object.spec;
+        same && self.serves == other.serves
+    }
+}
+
+impl<T> Edit<T> {
+    /// What there was and what there is.
+    fn sides(&self) -> impl Iterator<Item = &T> {
+        self.old.iter().chain(&self.new).map(AsRef::as_ref)
+    }
+
+    /// Whether a name came or went.
+    fn is_listing(&self) -> bool {
+        self.old.is_some() != self.new.is_some()
+    }
+
+    /// Whether the part that translation reads is another one.
+    fn changed<'e, P: PartialEq>(&'e self, part: impl Fn(&'e T) -> P) -> bool {
+        self.old.as_deref().map(&part) != self.new.as_deref().map(&part)
+    }
+}
+
+/// The metadata that is said in status and IR.
+fn said_of(metadata: &ObjectMeta) -> (Option<i64>, Option<i64>) {
+    (metadata.generation, view::created(metadata))
+}
+
+/// Brings `old` to what `new` is and gives the objects that are not the same [`Arc`] in both. An object that was read
+/// again and is still equal is among them.
+fn edits<T>(old: &mut Objects<T>, new: &Objects<T>) -> Vec<Edit<T>> {
+    let mut edits = Vec::new();
+    let (mut left, mut right) = (old.iter().peekable(), new.iter().peekable());
+    loop {
+        let (before, after) = match (left.peek(), right.peek()) {
+            (None, None) => break,
+            (Some(_), None) => (left.next(), None),
+            (None, Some(_)) => (None, right.next()),
+            // Nearly always the same object, which spares a look at its name.
+            (Some((_, a)), Some((_, b))) if Arc::ptr_eq(a, b) => {
+                left.next();
+                right.next();
+                continue;
+            }
+            (Some((a, _)), Some((b, _))) => match a.cmp(b) {
+                std::cmp::Ordering::Less => (left.next(), None),
+                std::cmp::Ordering::Greater => (None, right.next()),
+                std::cmp::Ordering::Equal => (left.next(), right.next()),
+            },
+        };
+        let Some((key, _)) = before.or(after) else { break };
+        let side = |side: Option<(&ObjectKey, &Arc<T>)>| side.map(|(_, object)| Arc::clone(object));
+        edits.push(Edit { key: key.clone(), old: side(before), new: side(after) });
+    }
+    for edit in &edits {
+        match &edit.new {
+            Some(new) => old.insert(edit.key.clone(), Arc::clone(new)),
+            None => old.remove(&edit.key),
+        };
+    }
+    edits
+}

@@ -1,0 +1,132 @@
+//! What earlier translations came to, kept with the questions it rests on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gateway_api_types::{HttpRoute, ObjectKey};
+use gateway_ir::{ClusterKey, Endpoints};
+
+use crate::changes::Changes;
+use crate::endpoints::{self, ClusterState};
+use crate::httproute::{self, OwnRoute, RouteState};
+use crate::read::{Read, Reader};
+
+/// Every HTTPRoute, by namespace and name.
+#[derive(Debug, Default)]
+pub(crate) struct Routes(BTreeMap<ObjectKey, RouteMemo>);
+
+#[derive(Debug)]
+struct RouteMemo {
+    reads: Box<[Read]>,
+    state: RouteState,
+}
+
+/// Every cluster that a served route refers to.
+#[derive(Debug, Default)]
+pub(crate) struct Clusters {
+    memos: BTreeMap<ClusterKey, ClusterMemo>,
+    round: u64,
+}
+
+#[derive(Debug)]
+struct ClusterMemo {
+    reads: Box<[Read]>,
+    state: ClusterState,
+    /// The round in which it was last asked for.
+    used: u64,
+}
+
+impl Routes {
+    /// Translates those that changed, or read what changed, and says how many. `reader` makes a reader for each.
+    pub(crate) fn turn<'v, 'a: 'v>(
+        &mut self,
+        changes: &Changes,
+        objects: &BTreeMap<ObjectKey, Arc<HttpRoute>>,
+        controller: &str,
+        reader: impl Fn() -> Reader<'v, 'a>,
+    ) -> usize {
+        let mut stale = changes.routes.clone();
+        if !changes.reads.is_empty() {
+            let readers = self.0.iter().filter(|(_, memo)| changes.concern(&memo.reads));
+            stale.extend(readers.map(|(key, _)| key.clone()));
+            stale.sort();
+            stale.dedup();
+        }
+        let mut rebuilt = 0;
+        for key in stale {
+            let Some(object) = objects.get(&key) else {
+                self.0.remove(&key);
+                continue;
+            };
+            let reader = reader();
+            let mut state = httproute::evaluate(&reader, controller, object);
+            let memo = self.0.get(&key);
+            if let (Some(new), Some(old)) = (&mut state.own, memo.and_then(|memo| memo.state.own.as_ref())) {
+                new.share(old);
+            }
+            self.0.insert(key, RouteMemo { reads: reader.into_reads(), state });
+            rebuilt += 1;
+        }
+        rebuilt
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &RouteState> {
+        self.0.values().map(|memo| &memo.state)
+    }
+
+    /// Those with a parent of ours.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &OwnRoute> {
+        self.all().filter_map(|state| state.own.as_ref())
+    }
+}
+
+impl OwnRoute {
+    /// What did not change is the same [`Arc`] in the next IR.
+    fn share(&mut self, old: &Self) {
+        if self.ir == old.ir {
+            self.ir = Arc::clone(&old.ir);
+        }
+    }
+}
+
+impl Clusters {
+    /// Begins a translation: what is not asked for until [`Clusters::finish`] is forgotten.
+    pub(crate) fn start(&mut self) {
+        self.round += 1;
+    }
+
+    /// What is behind a cluster, and whether it had to be found out anew.
+    pub(crate) fn get<'v, 'a: 'v>(
+        &mut self,
+        key: &ClusterKey,
+        changes: &Changes,
+        reader: impl Fn() -> Reader<'v, 'a>,
+    ) -> (&ClusterState, bool) {
+        let fresh = |memo: &ClusterMemo, round| memo.used == round || !changes.concern(&memo.reads);
+        let rebuilt = !self.memos.get(key).is_some_and(|memo| fresh(memo, self.round));
+        let make = || {
+            let reader = reader();
+            let state = endpoints::evaluate(&reader, key);
+            ClusterMemo { reads: reader.into_reads(), state, used: 0 }
+        };
+        let memo = self
+            .memos
+            .entry(key.clone())
+            .and_modify(|memo| {
+                if rebuilt {
+                    *memo = make()
+                }
+            })
+            .or_insert_with(make);
+        memo.used = self.round;
+        (&memo.state, rebuilt)
+    }
+
+    /// The addresses of every cluster that was asked for.
+    pub(crate) fn finish(&mut self) -> Endpoints {
+        self.memos.retain(|_, memo| memo.used == self.round);
+        let clusters = self.memos.iter().map(|(key, memo)| (key.clone(), memo.state.addresses.clone()));
+        Endpoints { clusters: clusters.collect() }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the translation of a route or cluster reads of other objects, written down as it is read.
+//!
+//! A [`Reader`] is all that such a translation is given, so nothing can be read in passing. It notes questions, not
+//! objects: a Service that was missing is as much a reason to look again as one that was there.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use gateway_api_types::ObjectKey;
+use gateway_ir::ObjectName;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use crate::gateway::GatewayState;
+use crate::grants::{Referent, Referrer};
+use crate::suggest::CANDIDATES_MAX;
+use crate::view::View;
+
+/// A question about objects other than the one being translated.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Read {
+    /// A Gateway: whether it is there and ours, its spec, and which of its listeners are served.
+    Gateway(ObjectKey),
+    /// The names of all Gateways.
+    GatewayNames,
+    /// The labels of a Namespace.
+    Namespace(String),
+    /// The names of all namespaces, declared or used.
+    NamespaceNames,
+    /// What the ReferenceGrants of a namespace allow.
+    Grants(String),
+    /// What the ReferenceGrants of all namespaces allow.
+    AllGrants,
+    /// A Service, and whether it wants TLS.
+    Service(ObjectKey),
+    /// The names of all Services.
+    ServiceNames,
+    /// The EndpointSlices of a Service.
+    Slices(ObjectKey),
+}
+
+/// Answers questions about other objects, and keeps the questions.
+pub(crate) struct Reader<'v, 'a> {
+    view: &'v View<'a>,
+    gateways: &'v [GatewayState<'a>],
+    reads: RefCell<BTreeSet<Read>>,
+}
+
+/// What a name stands for among Gateways.
+pub(crate) enum Parent<'v, 'a> {
+    Ours(&'v GatewayState<'a>),
+    /// Another controller's, or of a class that does not exist.
+    Foreign,
+    Missing,
+}
+
+impl<'v, 'a> Reader<'v, 'a> {
+    /// `gateways` are those of ours, by namespace and name.
+    pub(crate) fn new(view: &'v View<'a>, gateways: &'v [GatewayState<'a>]) -> Self {
+        Self { view, gateways, reads: RefCell::default() }
+    }
+
+    /// Every question that was asked.
+    pub(crate) fn into_reads(self) -> Box<[Read]> {
+        self.reads.into_inner().into_iter().collect()
+    }
+
+    fn note(&self, read: Read) {
+        self.reads.borrow_mut().insert(read);
+    }
+
+    pub(crate) fn gateway(&self, name: &ObjectName) -> Parent<'v, 'a> {
+        self.note(Read::Gateway(ObjectKey::new(&*name.namespace, &*name.name)));
+        match find_gateway(self.gateways, name) {
+            Some((_, gateway)) => Parent::Ours(gateway),
+            None if self.view.has_gateway(name) => Parent::Foreign,
+            None => Parent::Missing,
+        }
+    }
+
+    /// Gateways for suggestions, only as many as a suggestion looks at.
+    pub(crate) fn gateway_names(&self) -> Vec<(&'a str, &'a str)> {
+        self.note(Read::GatewayNames);
+        let keys = self.view.resources.gateways.keys().take(CANDIDATES_MAX);
+        keys.map(|key| (key.namespace.as_str(), key.name.as_str())).collect()
+    }
+
+    /// The labels of a Namespace object; `None` if there is no such object.
+    pub(crate) fn namespace_labels(&self, namespace: &str) -> Option<&'v BTreeMap<String, String>> {
+        self.note(Read::Namespace(namespace.to_owned()));
+        self.view.namespace_labels(namespace)
+    }
+
+    /// Names of namespaces, declared or used, for suggestions.
+    pub(crate) fn namespace_names(&self) -> &'v BTreeSet<&'a str> {
+        self.note(Read::NamespaceNames);
+        self.view.namespaces()
+    }
+
+    /// Whether a reference is allowed; within a namespace it always is.
+    pub(crate) fn allows(&self, from: Referrer<'_>, to: Referent<'_>) -> bool {
+        if from.namespace != to.namespace {
+            self.note(Read::Grants(to.namespace.to_owned()));
+        }
+        self.view.grants.allow(from, to)
+    }
+
+    pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&'a Service> {
+        self.note(Read::Service(ObjectKey::new(namespace, name)));
+        self.view.service(namespace, name)
+    }
+
+    /// Services for suggestions, those of one namespace first, and only such as `from` may refer to.
+    pub(crate) fn service_names(&self, from: Referrer<'_>, first: &str) -> Vec<(&'a str, &'a str)> {
+        self.note(Read::ServiceNames);
+        self.note(Read::AllGrants);
+        let allowed = |namespace, name| {
+            self.view.grants.allow(from, Referent { group: "", kind: "Service", namespace, name })
+        };
+        self.view.service_names(first).filter(|(namespace, name)| allowed(namespace, name)).collect()
+    }
+
+    /// Whether a BackendTLSPolicy asks for TLS to this port of a Service.
+    pub(crate) fn wants_tls(&self, namespace: &str, service: &str, port_name: Option<&str>) -> bool {
+        self.note(Read::Service(ObjectKey::new(namespace, service)));
+        self.view.wants_tls(namespace, service, port_name)
+    }
+
+    pub(crate) fn slices(&self, namespace: &str, service: &str) -> &'v [&'a EndpointSlice] {
+        self.note(Read::Slices(ObjectKey::new(namespace, service)));
+        self.view.slices(namespace, service)
+    }
+}
+
+/// The Gateway of that name and its index; `gateways` are ordered by namespace and name.
+pub(crate) fn find_gateway<'v, 'a>(
+    gateways: &'v [GatewayState<'a>],
+    name: &ObjectName,
+) -> Option<(usize, &'v GatewayState<'a>)> {
+    let index = gateways.binary_search_by(|gateway| gateway.name.cmp(name)).ok()?;
+    Some((index, gateways.get(index)?))
+}

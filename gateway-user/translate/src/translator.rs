@@ -1,0 +1,104 @@
+//! Translation after translation of the same resources, a little edited each time.
+
+use gateway_api_types::ResourceSet;
+
+use crate::changes::Known;
+use crate::findings::Findings;
+use crate::memo::{Clusters, Routes};
+use crate::read::Reader;
+use crate::status::StatusSet;
+use crate::view::View;
+use crate::{TranslateOptions, Translation, assemble, conflict, gateway, gatewayclass, hints};
+
+/// Translates again and again, and each time only what an edit touched.
+///
+/// It remembers what every HTTPRoute and every cluster came to, with the questions that were asked of other objects on
+/// the way. A route is translated again if it changed itself or if one of its questions has another answer; what it
+/// comes to is the same [`Arc`](std::sync::Arc) in the next IR unless it differs. GatewayClasses and Gateways are judged
+/// anew each time: they are few, and listeners are in conflict across all of them.
+#[derive(Debug)]
+pub struct Translator {
+    options: TranslateOptions,
+    past: Past,
+    rebuilt: Rebuilt,
+}
+
+/// How much an update had to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// HTTPRoutes that were translated.
+    pub routes: usize,
+    /// Clusters whose endpoints were collected.
+    pub clusters: usize,
+}
+
+/// What is remembered. All of it speaks of one set of resources.
+#[derive(Debug, Default)]
+struct Past {
+    known: Known,
+    routes: Routes,
+    clusters: Clusters,
+}
+
+impl Translator {
+    /// A translator that has seen nothing yet.
+    pub fn new(options: TranslateOptions) -> Self {
+        Self { options, past: Past::default(), rebuilt: Rebuilt::default() }
+    }
+
+    /// How much the last update had to do.
+    pub fn rebuilt(&self) -> Rebuilt {
+        self.rebuilt
+    }
+
+    /// Turns resources into what is served and what is said about it: the same as [`crate::translate`] gives.
+    ///
+    /// What the set shares with the one before, object for object by `Arc`, costs next to nothing; an object that was
+    /// read again and is equal costs a comparison.
+    pub fn update(&mut self, resources: &ResourceSet) -> Translation {
+        // Taken out, so that after a panic in here nothing is remembered rather than half of it.
+        let mut past = std::mem::take(&mut self.past);
+        let (translation, rebuilt) = past.update(resources, &self.options);
+        self.past = past;
+        self.rebuilt = rebuilt;
+        translation
+    }
+}
+
+impl Past {
+    fn update(&mut self, resources: &ResourceSet, options: &TranslateOptions) -> (Translation, Rebuilt) {
+        let view = View::new(resources);
+        let mut findings = Findings::default();
+        let mut rebuilt = Rebuilt::default();
+
+        let classes = gatewayclass::evaluate(&view, options, &mut findings);
+        let mut gateways = gateway::evaluate(&view, &classes, &mut findings);
+        conflict::resolve(&mut gateways, &mut findings);
+
+        let changes = self.known.turn(&view, &gateways);
+        let reader = || Reader::new(&view, &gateways);
+        let controller = &options.controller_name;
+        rebuilt.routes = self.routes.turn(&changes, &resources.http_routes, controller, reader);
+        self.routes.all().for_each(|route| findings.repeat(&route.findings));
+
+        let ir = assemble::ir(&gateways, self.routes.own());
+        self.clusters.start();
+        assemble::clusters(&ir, &mut findings, |key| {
+            let (state, new) = self.clusters.get(key, &changes, reader);
+            rebuilt.clusters += usize::from(new);
+            state.note.clone()
+        });
+        let endpoints = self.clusters.finish();
+
+        assemble::count_attached(&mut gateways, self.routes.own());
+        hints::find(&view, &gateways, &mut findings);
+        let mut status = StatusSet { gateway_classes: classes.status, ..StatusSet::default() };
+        for gateway in &gateways {
+            status.add_gateway(gateway);
+        }
+        for route in self.routes.own() {
+            status.http_routes.insert(route.ir.id.object.clone(), route.status.clone());
+        }
+        (Translation { ir, endpoints, status, findings: findings.finish(resources) }, rebuilt)
+    }
+}

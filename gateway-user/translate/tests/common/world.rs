@@ -1,0 +1,163 @@
+//! Random objects from a world so small that they meet: two Gateways, three tenants, few names.
+
+use gateway_api_types::{Kind, Object, ResourceSet};
+use gateway_translate::{TranslateOptions, Translation, translate};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Any object but a class.
+pub(crate) fn object() -> impl Strategy<Value = Value> {
+    prop_oneof![namespace(), gateway(), route(), service(), slice(), grant()]
+}
+
+fn tenant() -> impl Strategy<Value = String> {
+    prop_oneof![Just("a"), Just("b"), Just("c")].prop_map(str::to_owned)
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![Just("one"), Just("two")].prop_map(str::to_owned)
+}
+
+fn host() -> impl Strategy<Value = Option<&'static str>> {
+    let hosts = ["x.example.com", "y.example.com", "*.example.com", "*.com", "10.0.0.1"];
+    prop_oneof![Just(None), (0..hosts.len()).prop_map(move |index| Some(hosts[index]))]
+}
+
+pub(crate) fn namespace() -> impl Strategy<Value = Value> {
+    (tenant(), any::<bool>()).prop_map(|(name, label)| {
+        let labels = if label { json!({"team": "yes"}) } else { json!({}) };
+        json!({"kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    })
+}
+
+fn listener() -> impl Strategy<Value = Value> {
+    let port = prop_oneof![Just(80), Just(81)];
+    let protocol = prop_oneof![4 => Just("HTTP"), 1 => Just("HTTPS"), 1 => Just("TCP")];
+    let from = prop_oneof![Just("All"), Just("Same"), Just("Selector")];
+    (port, protocol, from, host()).prop_map(|(port, protocol, from, host)| {
+        let mut namespaces = json!({"from": from});
+        if from == "Selector" {
+            namespaces["selector"] = json!({"matchLabels": {"team": "yes"}});
+        }
+        let mut listener =
+            json!({"port": port, "protocol": protocol, "allowedRoutes": {"namespaces": namespaces}});
+        if let Some(host) = host {
+            listener["hostname"] = json!(host);
+        }
+        listener
+    })
+}
+
+pub(crate) fn gateway() -> impl Strategy<Value = Value> {
+    let address = prop_oneof![2 => Just(None), 1 => Just(Some("10.0.0.1")), 1 => Just(Some("10.0.0.2"))];
+    let created =
+        prop_oneof![Just(None), Just(Some("2026-01-01T00:00:00Z")), Just(Some("2026-01-02T00:00:00Z"))];
+    (name(), address, created, prop::collection::vec(listener(), 1..4)).prop_map(
+        |(name, address, created, listeners)| {
+            let listeners: Vec<_> = listeners
+                .into_iter()
+                .enumerate()
+                .map(|(index, mut listener)| {
+                    listener["name"] = json!(format!("l{index}"));
+                    listener
+                })
+                .collect();
+            let mut metadata = json!({"name": name, "namespace": "gateways"});
+            if let Some(created) = created {
+                metadata["creationTimestamp"] = json!(created);
+            }
+            let addresses: Vec<_> = address.iter().map(|value| json!({"value": value})).collect();
+            let spec = json!({"gatewayClassName": "sluice", "listeners": listeners, "addresses": addresses});
+            json!({"kind": "Gateway", "metadata": metadata, "spec": spec})
+        },
+    )
+}
+
+pub(crate) fn route() -> impl Strategy<Value = Value> {
+    let path =
+        prop_oneof![Just(("PathPrefix", "/")), Just(("Exact", "/x")), Just(("RegularExpression", "/("))];
+    let section = prop_oneof![2 => Just(None), 1 => Just(Some("l0")), 1 => Just(Some("none"))];
+    let backend = (tenant(), name(), prop_oneof![Just(80), Just(81)]);
+    let rule = (path, prop::collection::vec(backend, 0..3));
+    let rules = prop::collection::vec(rule, 1..3);
+    (tenant(), name(), name(), section, host(), rules).prop_map(
+        |(tenant, name, gateway, section, host, rules)| {
+            let mut parent = json!({"name": gateway, "namespace": "gateways"});
+            if let Some(section) = section {
+                parent["sectionName"] = json!(section);
+            }
+            let rules: Vec<_> = rules
+                .into_iter()
+                .map(|((type_, value), backends)| {
+                    let backends: Vec<_> = backends
+                        .into_iter()
+                        .map(|(ns, name, port)| json!({"name": name, "namespace": ns, "port": port}))
+                        .collect();
+                    json!({"matches": [{"path": {"type": type_, "value": value}}], "backendRefs": backends})
+                })
+                .collect();
+            let hostnames: Vec<_> = host.into_iter().collect();
+            let spec = json!({"parentRefs": [parent], "hostnames": hostnames, "rules": rules});
+            json!({"kind": "HTTPRoute", "metadata": {"name": name, "namespace": tenant}, "spec": spec})
+        },
+    )
+}
+
+pub(crate) fn service() -> impl Strategy<Value = Value> {
+    (tenant(), name()).prop_map(|(tenant, name)| {
+        let spec = json!({"ports": [{"name": "http", "port": 80}]});
+        json!({"kind": "Service", "metadata": {"name": name, "namespace": tenant}, "spec": spec})
+    })
+}
+
+pub(crate) fn slice() -> impl Strategy<Value = Value> {
+    (tenant(), name(), 1..9_u8, any::<bool>()).prop_map(|(tenant, service, last, ready)| {
+        let labels = json!({"kubernetes.io/service-name": service});
+        json!({
+            "kind": "EndpointSlice",
+            "metadata": {"name": format!("{service}-{last}"), "namespace": tenant, "labels": labels},
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": 8080}],
+            "endpoints": [{"addresses": [format!("10.1.0.{last}")], "conditions": {"ready": ready}}]
+        })
+    })
+}
+
+pub(crate) fn grant() -> impl Strategy<Value = Value> {
+    (tenant(), tenant()).prop_map(|(owner, user)| {
+        let spec = json!({
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": user}],
+            "to": [{"group": "", "kind": "Service"}]
+        });
+        json!({"kind": "ReferenceGrant", "metadata": {"name": user, "namespace": owner}, "spec": spec})
+    })
+}
+
+pub(crate) fn typed(value: Value) -> Object {
+    let kind = Kind::ALL.iter().copied().find(|kind| value["kind"] == kind.as_str()).expect("a kind of ours");
+    Object::from_value(kind, value).expect("an object of ours")
+}
+
+pub(crate) fn class() -> Object {
+    let spec = json!({"controllerName": "sluice.dev/gateway"});
+    typed(json!({"kind": "GatewayClass", "metadata": {"name": "sluice"}, "spec": spec}))
+}
+
+/// A set without repeats, in the order given, so that a reordered list holds the same objects.
+pub(crate) fn distinct(values: Vec<Value>) -> Vec<Object> {
+    let mut objects: Vec<Object> = vec![class()];
+    for object in values.into_iter().map(typed) {
+        if objects.iter().all(|other| (other.kind(), other.key()) != (object.kind(), object.key())) {
+            objects.push(object);
+        }
+    }
+    objects
+}
+
+pub(crate) fn set(objects: &[Object]) -> ResourceSet {
+    objects.iter().cloned().map(|object| (object, None)).collect()
+}
+
+pub(crate) fn run(resources: &ResourceSet) -> Translation {
+    translate(resources, &TranslateOptions::default())
+}

@@ -1,0 +1,340 @@
+//! A [`Translator`] after any edits gives what a translation from scratch gives, and does no more than the edit asks.
+
+mod common;
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use common::world::{class, distinct, object, run, set, typed};
+use gateway_api_types::{Object, ObjectKey, Origin, ResourceSet};
+use gateway_ir::{ClusterKey, ObjectName};
+use gateway_translate::{Rebuilt, TranslateOptions, Translation, Translator};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+
+/// Worlds, and edits of each: 6,000 steps.
+const WORLDS: u32 = 150;
+const EDITS: usize = 40;
+
+/// What people do to resources.
+#[derive(Clone, Debug)]
+enum Edit {
+    Put(Value),
+    Remove(Index),
+    Rename(Index, &'static str),
+    /// A new `metadata.generation`, as after a change of the spec.
+    Generation(Index),
+    /// The object is read again and is what it was, some lines further down.
+    Touch(Index, u32),
+    /// Two edits seen at once.
+    Both(Box<(Edit, Edit)>),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let put = prop_oneof![4 => object(), 1 => rare()];
+    let one = prop_oneof![
+        8 => put.prop_map(Edit::Put),
+        4 => any::<Index>().prop_map(Edit::Remove),
+        1 => (any::<Index>(), select(&["one", "two", "oen", "a"][..])).prop_map(|(at, to)| Edit::Rename(at, to)),
+        1 => any::<Index>().prop_map(Edit::Generation),
+        1 => (any::<Index>(), 1..3_u32).prop_map(|(at, line)| Edit::Touch(at, line)),
+    ];
+    (one.clone(), proptest::option::weighted(0.2, one)).prop_map(|(one, other)| match other {
+        Some(other) => Edit::Both(Box::new((one, other))),
+        None => one,
+    })
+}
+
+/// What the tenants' world has seldom: other classes, policies, odd Services and slices, narrow grants.
+fn rare() -> impl Strategy<Value = Value> {
+    let spec = |index: usize| match index {
+        0 => json!({"controllerName": "sluice.dev/gateway"}),
+        1 => json!({"controllerName": "example.com/other"}),
+        _ => {
+            json!({"controllerName": "sluice.dev/gateway", "parametersRef": {"group": "", "kind": "P", "name": "p"}})
+        }
+    };
+    let metadata = |namespace: &str, name: &str| json!({"namespace": namespace, "name": name});
+    let place = || (select(&["a", "b", "c"][..]), select(&["one", "two", "oen"][..]));
+    let service = |index: usize| match index {
+        0 => json!({"type": "ExternalName", "externalName": "x.example.com"}),
+        1 => json!({"ports": [{"name": "web", "port": 80}]}),
+        2 => json!({"ports": [{"port": 81, "appProtocol": "kubernetes.io/h2c"}, {"port": 80}]}),
+        _ => json!({"ports": [{"name": "http", "port": 80, "appProtocol": "example.com/x"}]}),
+    };
+    prop_oneof![
+        2 => (0..3_usize).prop_map(move |index| {
+            json!({"kind": "GatewayClass", "metadata": {"name": "sluice"}, "spec": spec(index)})
+        }),
+        1 => select(&["gateways", "a"][..]).prop_map(move |namespace| {
+            let spec = json!({"gatewayClassName": "none", "listeners": [{"name": "l0", "port": 80, "protocol": "HTTP"}]});
+            json!({"kind": "Gateway", "metadata": metadata(namespace, "two"), "spec": spec})
+        }),
+        2 => (place(), proptest::option::of(select(&["http", "web"][..]))).prop_map(move |((namespace, name), section)| {
+            let mut target = json!({"group": "", "kind": "Service", "name": name});
+            target["sectionName"] = section.map_or(Value::Null, Value::from);
+            let validation = json!({"wellKnownCACertificates": "System", "hostname": "x.example.com"});
+            let spec = json!({"targetRefs": [target], "validation": validation});
+            json!({"kind": "BackendTLSPolicy", "metadata": metadata(namespace, "one"), "spec": spec})
+        }),
+        4 => (place(), 0..4_usize).prop_map(move |((namespace, name), index)| {
+            json!({"kind": "Service", "metadata": metadata(namespace, name), "spec": service(index)})
+        }),
+        2 => (place(), any::<bool>()).prop_map(move |((namespace, name), labelled)| {
+            let mut metadata = metadata(namespace, "one-1");
+            if labelled {
+                metadata["labels"] = json!({"kubernetes.io/service-name": name});
+            }
+            let ports = json!([{"name": "web", "port": 8080}]);
+            json!({"kind": "EndpointSlice", "metadata": metadata, "addressType": "IPv4", "ports": ports, "endpoints": []})
+        }),
+        2 => (place(), select(&["a", "b", "c"][..])).prop_map(move |((namespace, name), user)| {
+            let from = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": user});
+            let spec = json!({"from": [from], "to": [{"group": "", "kind": "Service", "name": name}]});
+            json!({"kind": "ReferenceGrant", "metadata": metadata(namespace, user), "spec": spec})
+        }),
+        1 => place().prop_map(move |(namespace, name)| {
+            let spec = json!({"parentRefs": [{"name": "oen", "namespace": "gateways"}]});
+            json!({"kind": "HTTPRoute", "metadata": metadata(namespace, name), "spec": spec})
+        }),
+    ]
+}
+
+fn apply(edit: &Edit, resources: &mut ResourceSet) {
+    let all: Vec<Object> = resources.iter().collect();
+    let pick = |at: &Index| (!all.is_empty()).then(|| at.get(&all).clone());
+    match edit {
+        Edit::Put(value) => {
+            resources.insert(typed(value.clone()), None);
+        }
+        Edit::Remove(at) => {
+            if let Some(object) = pick(at) {
+                resources.remove(object.kind(), &object.key());
+            }
+        }
+        Edit::Rename(at, name) => {
+            if let Some(object) = pick(at) {
+                resources.remove(object.kind(), &object.key());
+                resources.insert(changed(&object, |value| value["metadata"]["name"] = json!(name)), None);
+            }
+        }
+        Edit::Generation(at) => {
+            if let Some(object) = pick(at) {
+                let next = object.metadata().generation.unwrap_or_default() + 1;
+                let new = changed(&object, |value| value["metadata"]["generation"] = json!(next));
+                resources.insert(new, None);
+            }
+        }
+        Edit::Touch(at, line) => {
+            if let Some(object) = pick(at) {
+                let origin = Origin { file: "edited.yaml".into(), line: *line };
+                resources.insert(changed(&object, |_| {}), Some(origin));
+            }
+        }
+        Edit::Both(both) => {
+            apply(&both.0, resources);
+            apply(&both.1, resources);
+        }
+    }
+}
+
+/// The object with a change, in memory of its own.
+fn changed(object: &Object, change: impl FnOnce(&mut Value)) -> Object {
+    let mut value = object.to_value().expect("our objects are JSON");
+    change(&mut value);
+    typed(value)
+}
+
+/// Routes that are what they were must be where they were.
+fn shared(old: &Translation, new: &Translation) -> Result<(), TestCaseError> {
+    for (id, route) in &new.ir.http_routes {
+        let before = old.ir.http_routes.get(id).filter(|before| before == &route);
+        prop_assert!(before.is_none_or(|before| Arc::ptr_eq(before, route)), "{} was copied", id);
+    }
+    Ok(())
+}
+
+#[test]
+fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
+    let config = ProptestConfig { cases: WORLDS, failure_persistence: None, ..ProptestConfig::default() };
+    let world = prop::collection::vec(object(), 10..40).prop_map(distinct);
+    // How often an edit of something else made a route different, and how often routes were left alone.
+    let (followed, spared) = (Cell::new(0), Cell::new(0));
+    let steps = (world, prop::collection::vec(edit(), EDITS));
+    TestRunner::new(config)
+        .run(&steps, |(objects, edits)| {
+            let mut resources = set(&objects);
+            let mut translator = Translator::new(TranslateOptions::default());
+            let mut last = translator.update(&resources);
+            prop_assert_eq!(&last, &run(&resources));
+            for edit in &edits {
+                let before = resources.clone();
+                apply(edit, &mut resources);
+                let next = translator.update(&resources);
+                let scratch = run(&resources);
+                prop_assert_eq!(&next, &scratch, "after {:?}", edit);
+                shared(&last, &next)?;
+                let same_routes = before.http_routes == resources.http_routes;
+                followed.set(
+                    followed.get()
+                        + usize::from(same_routes && last.status.http_routes != next.status.http_routes),
+                );
+                spared.set(
+                    spared.get() + usize::from(translator.rebuilt().routes < resources.http_routes.len()),
+                );
+                last = next;
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(followed.get() > 300 && spared.get() > 2_000, "{} {}", followed.get(), spared.get());
+}
+
+/// 1,000 routes of ten tenants on one Gateway, each with a Service and a slice of its own; tenant 0 uses the Service
+/// of tenant 1's first route as well, by a grant.
+fn large() -> ResourceSet {
+    let listeners = json!([{
+        "name": "web", "port": 80, "protocol": "HTTP",
+        "allowedRoutes": {"namespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "yes"}}}}
+    }]);
+    let spec = json!({"gatewayClassName": "sluice", "listeners": listeners});
+    let mut objects = vec![
+        class(),
+        typed(json!({"kind": "Gateway", "metadata": {"name": "gw", "namespace": "gateways"}, "spec": spec})),
+        typed(grant()),
+    ];
+    for number in 0..1_000 {
+        let (tenant, name) = (format!("t{}", number % 10), format!("s{number}"));
+        let metadata = json!({"name": name, "namespace": tenant});
+        let ports = json!({"ports": [{"name": "http", "port": 80}]});
+        objects.push(typed(json!({"kind": "Service", "metadata": metadata, "spec": ports})));
+        objects.push(typed(slice(&tenant, &name, number)));
+        objects.push(typed(route(number, "/")));
+    }
+    for tenant in 0..10 {
+        let metadata = json!({"name": format!("t{tenant}"), "labels": {"team": "yes"}});
+        objects.push(typed(json!({"kind": "Namespace", "metadata": metadata})));
+    }
+    set(&objects)
+}
+
+fn route(number: usize, path: &str) -> Value {
+    let mut backends = vec![json!({"name": format!("s{number}"), "port": 80})];
+    if number.is_multiple_of(10) {
+        backends.push(json!({"name": "s1", "namespace": "t1", "port": 80}));
+    }
+    let rules = json!([{"matches": [{"path": {"value": path}}], "backendRefs": backends}]);
+    let metadata = json!({"name": format!("r{number}"), "namespace": format!("t{}", number % 10)});
+    let parents = json!([{"name": "gw", "namespace": "gateways"}]);
+    json!({"kind": "HTTPRoute", "metadata": metadata, "spec": {"parentRefs": parents, "rules": rules}})
+}
+
+fn grant() -> Value {
+    let from = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "t0"});
+    let spec = json!({"from": [from], "to": [{"group": "", "kind": "Service"}]});
+    json!({"kind": "ReferenceGrant", "metadata": {"name": "t0", "namespace": "t1"}, "spec": spec})
+}
+
+fn slice(tenant: &str, service: &str, number: usize) -> Value {
+    let labels = json!({"kubernetes.io/service-name": service});
+    let address = format!("10.{}.{}.1", number / 250, number % 250);
+    json!({
+        "kind": "EndpointSlice",
+        "metadata": {"name": format!("{service}-x"), "namespace": tenant, "labels": labels},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": 8080}],
+        "endpoints": [{"addresses": [address]}]
+    })
+}
+
+/// A translator that has seen the large set, with the set and the answer.
+fn seen() -> (Translator, ResourceSet, Translation) {
+    let resources = large();
+    let mut translator = Translator::new(TranslateOptions::default());
+    let translation = translator.update(&resources);
+    assert_eq!(translator.rebuilt(), Rebuilt { routes: 1_000, clusters: 1_000 });
+    assert_eq!(translation.ir.http_routes.len(), 1_000);
+    (translator, resources, translation)
+}
+
+/// What the translator rebuilds after this; its answer must be right as well.
+fn rebuilt(translator: &mut Translator, resources: &ResourceSet) -> (usize, usize) {
+    assert_eq!(translator.update(resources), run(resources));
+    (translator.rebuilt().routes, translator.rebuilt().clusters)
+}
+
+#[test]
+fn nothing_new_rebuilds_nothing() {
+    let (mut translator, resources, _) = seen();
+    assert_eq!(rebuilt(&mut translator, &resources), (0, 0));
+    let read_again: ResourceSet = resources.iter().map(|object| (changed(&object, |_| {}), None)).collect();
+    assert_eq!(rebuilt(&mut translator, &read_again), (0, 0), "equal objects in other memory");
+    let labelled = |object: Object| {
+        let label = |value: &mut Value| value["metadata"]["annotations"] = json!({"seen": "yes"});
+        (changed(&object, label), None)
+    };
+    let labelled: ResourceSet = resources.iter().map(labelled).collect();
+    assert_eq!(rebuilt(&mut translator, &labelled), (0, 0), "metadata that nothing is made of");
+}
+
+#[test]
+fn a_changed_route_rebuilds_itself() {
+    let (mut translator, mut resources, before) = seen();
+    resources.insert(typed(route(7, "/new")), None);
+    let after = translator.update(&resources);
+    assert_eq!(after, run(&resources));
+    assert_eq!(translator.rebuilt(), Rebuilt { routes: 1, clusters: 0 });
+    let same = |(id, route): &(_, &Arc<_>)| Arc::ptr_eq(&before.ir.http_routes[*id], route);
+    assert_eq!(after.ir.http_routes.iter().filter(same).count(), 999);
+
+    resources.remove(gateway_api_types::Kind::HttpRoute, &ObjectKey::new("t7", "r7"));
+    assert_eq!(rebuilt(&mut translator, &resources), (0, 0), "a removed route");
+    resources.insert(typed(route(7, "/new")), None);
+    assert_eq!(rebuilt(&mut translator, &resources), (1, 1), "a new route, with a cluster nobody else has");
+}
+
+#[test]
+fn endpoints_rebuild_no_route() {
+    let (mut translator, mut resources, before) = seen();
+    resources.insert(typed(slice("t3", "s3", 999)), None);
+    let after = translator.update(&resources);
+    assert_eq!(after, run(&resources));
+    assert_eq!(translator.rebuilt(), Rebuilt { routes: 0, clusters: 1 });
+    assert_eq!(after.ir, before.ir);
+    let key = ClusterKey { service: ObjectName::new("t3", "s3"), port: 80 };
+    assert_eq!(after.endpoints.clusters[&key][0].to_string(), "10.3.249.1:8080");
+}
+
+#[test]
+fn what_routes_refer_to_rebuilds_those_that_do() {
+    let (mut translator, mut resources, _) = seen();
+    let remove = |resources: &mut ResourceSet, value: &Value| {
+        let object = typed(value.clone());
+        resources.remove(object.kind(), &object.key()).expect("it was there");
+    };
+    remove(&mut resources, &grant());
+    assert_eq!(rebuilt(&mut translator, &resources), (100, 0), "a grant: those of the tenant that needs it");
+    resources.insert(typed(grant()), None);
+    assert_eq!(rebuilt(&mut translator, &resources), (100, 0), "its return");
+
+    let service = json!({"kind": "Service", "metadata": {"name": "s1", "namespace": "t1"}});
+    remove(&mut resources, &service);
+    assert_eq!(rebuilt(&mut translator, &resources), (101, 0), "a Service: its route and those of tenant 0");
+    let other = json!({"kind": "Service", "metadata": {"name": "other", "namespace": "t9"}});
+    resources.insert(typed(other), None);
+    assert_eq!(
+        rebuilt(&mut translator, &resources),
+        (101, 0),
+        "another name: who is told of names that exist"
+    );
+
+    let metadata = json!({"name": "t5", "labels": {"team": "no"}});
+    resources.insert(typed(json!({"kind": "Namespace", "metadata": metadata})), None);
+    assert_eq!(rebuilt(&mut translator, &resources), (100, 0), "labels: the routes of that namespace");
+    let stranger = json!({"kind": "Gateway", "metadata": {"name": "x", "namespace": "gateways"},
+        "spec": {"gatewayClassName": "other", "listeners": [{"name": "l", "port": 80, "protocol": "HTTP"}]}});
+    resources.insert(typed(stranger), None);
+    assert_eq!(rebuilt(&mut translator, &resources), (0, 0), "a Gateway that nobody names");
+}
