@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 /// Raised once, for good.
@@ -42,10 +42,10 @@ impl Signal {
         poll_fn(|cx| self.poll(cx)).await;
     }
 
-    /// Runs `work` unless the flag is raised first. `work` may be dropped half-way, so it must own no operation.
-    pub(crate) async fn unless<F: Future>(&self, work: F) -> Option<F::Output> {
-        let mut work = pin!(work);
-        poll_fn(|cx| match work.as_mut().poll(cx) {
+    /// Runs `work` unless the flag is raised first. `work` may be dropped half-way, so it must own no operation. It
+    /// comes pinned: a future that is passed by value is kept twice, as an argument and as a local.
+    pub(crate) async fn unless<F: Future + Unpin>(&self, mut work: F) -> Option<F::Output> {
+        poll_fn(|cx| match Pin::new(&mut work).poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => self.poll(cx).map(|()| None),
         })
@@ -61,6 +61,7 @@ impl Signal {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::pin::pin;
 
     use super::*;
 

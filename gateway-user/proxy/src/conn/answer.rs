@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use gateway_http::h1::encode::{Answer, Persistence, answer};
@@ -108,7 +109,7 @@ pub(super) async fn send(
     session.stream.send.queue(out);
     let kill = session.membership().control.clone();
     end.status = status;
-    match kill.kill.unless(flush(&mut session.stream.send, limit)).await {
+    match kill.kill.unless(pin!(flush(&mut session.stream.send, limit))).await {
         Some(Ok(())) => {
             end.sent = body;
             if keep { Next::Stay } else { Next::Linger }

@@ -49,7 +49,7 @@ pub(super) enum PumpFault {
 
 impl Pump<'_> {
     /// Runs to the body's end. Gives the octets received behind it.
-    pub(super) async fn run(mut self) -> Result<Option<Chunk>, PumpFault> {
+    pub(super) async fn run(&mut self) -> Result<Option<Chunk>, PumpFault> {
         loop {
             self.turns.take().await;
             if self.decoder.is_finished() {

@@ -39,7 +39,7 @@ pub(super) struct Delivered {
 }
 
 impl Download<'_> {
-    pub(super) async fn run(mut self) -> Result<Delivered, Failed> {
+    pub(super) async fn run(&mut self) -> Result<Delivered, Failed> {
         let mut unread = None;
         let (head, consumed) = loop {
             let (mut head, consumed) = self.head(unread.take()).await?;
@@ -175,7 +175,7 @@ impl Download<'_> {
     ) -> Result<Option<Chunk>, Failed> {
         self.decoder.begin(framing).map_err(|error| Failed::For(Reason::UpstreamBodyInvalid(error)))?;
         let timeouts = &self.worker.config.timeouts;
-        let pump = Pump {
+        let mut pump = Pump {
             decoder: self.decoder,
             chunked,
             from: self.from,

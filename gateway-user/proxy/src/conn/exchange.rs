@@ -123,7 +123,10 @@ impl Progress {
 
 /// Runs both directions until the answer is delivered. Early answers are delivered while the request still arrives.
 /// The future may be dropped at any point: operations belong to the streams.
-pub(super) async fn exchange(upload: Upload<'_>, download: Download<'_>) -> Result<Delivered, Failed> {
+pub(super) async fn exchange(
+    upload: &mut Upload<'_>,
+    download: &mut Download<'_>,
+) -> Result<Delivered, Failed> {
     let progress = upload.progress;
     let mut upload = pin!(upload.run());
     let mut download = pin!(download.run());
@@ -144,7 +147,7 @@ pub(super) async fn exchange(upload: Upload<'_>, download: Download<'_>) -> Resu
 }
 
 impl Upload<'_> {
-    async fn run(mut self) -> UploadEnd {
+    async fn run(&mut self) -> UploadEnd {
         let progress = self.progress;
         match self.send().await {
             Ok(rest) => {
@@ -174,7 +177,7 @@ impl Upload<'_> {
         if self.framing.is_empty() {
             return flush(self.to, self.timeouts.upstream_idle_body).await.map(|()| None);
         }
-        let pump = Pump {
+        let mut pump = Pump {
             decoder: self.decoder,
             chunked: self.framing == BodyFraming::Chunked,
             from: self.from,

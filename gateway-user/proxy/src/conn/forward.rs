@@ -1,5 +1,6 @@
 //! Forwarding: an endpoint, a connection, an exchange; a second one if the first connection was stale.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -48,18 +49,21 @@ pub(super) async fn forward(
     let progress = Progress::new();
     let limit = Limit::of(&routed, session.worker(), end.began);
     let membership = session.membership().control.clone();
-    let attempts = attempts(session, scratch, end, head, &cluster, target, &progress);
-    let limited = async {
-        match limit {
-            // Dropping the attempts drops no operation: those belong to the streams.
-            Some(limit) => match with_deadline(limit.left, AssertCancelSafe(attempts)).await {
-                Ok(result) => result,
-                Err(_) => Err(Failed::For(limit.reason)),
-            },
-            None => attempts.await,
-        }
+    let result = {
+        // Pinned where it is made: passed on by value it would be moved, and kept, at every level.
+        let mut attempts = pin!(attempts(session, scratch, end, head, &cluster, target, &progress));
+        let limited = pin!(async {
+            match limit {
+                // Dropping the attempts drops no operation: those belong to the streams.
+                Some(limit) => match with_deadline(limit.left, AssertCancelSafe(attempts.as_mut())).await {
+                    Ok(result) => result,
+                    Err(_) => Err(Failed::For(limit.reason)),
+                },
+                None => attempts.as_mut().await,
+            }
+        });
+        membership.kill.unless(limited).await.unwrap_or(Err(Failed::For(Reason::DrainAborted)))
     };
-    let result = membership.kill.unless(limited).await.unwrap_or(Err(Failed::For(Reason::DrainAborted)));
     note(end, &progress);
     conclude(session, scratch, end, head, &progress, result).await
 }
@@ -175,7 +179,7 @@ async fn attempt(
         (inbox, true)
     };
     let (up, down) = crossed(&mut session.stream, &mut lease.stream);
-    let upload = Upload {
+    let mut upload = Upload {
         from: up.0,
         to: up.1,
         decoder: &mut scratch.request_body,
@@ -186,7 +190,7 @@ async fn attempt(
         turns: Turns::of(&worker),
         progress,
     };
-    let download = Download {
+    let mut download = Download {
         worker: &worker,
         from: down.0,
         to: down.1,
@@ -197,7 +201,7 @@ async fn attempt(
         asked: head.asked,
         progress,
     };
-    exchange(upload, download).await
+    exchange(&mut upload, &mut download).await
 }
 
 /// Takes what the record needs.

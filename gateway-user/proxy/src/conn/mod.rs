@@ -45,22 +45,23 @@ pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
     }
     match worker.enter() {
         Some(membership) => {
-            let task = Session::new(membership, stream, peer, local).run();
-            spawn(guarded(Rc::clone(worker), peer, task));
+            let session = Session::new(membership, stream, peer, local);
+            spawn(guarded(Rc::clone(worker), peer, || session.run()));
         }
         None => {
             worker.metrics.borrow_mut().counters.overloaded += 1;
             if let Some(place) = worker.enter_refused(MAX_REFUSING) {
-                spawn(guarded(Rc::clone(worker), peer, answer::refuse(place, stream, peer, local)));
+                let refusing = move || answer::refuse(place, stream, peer, local);
+                spawn(guarded(Rc::clone(worker), peer, refusing));
             }
         }
     }
 }
 
-/// Runs a connection's task. A panic in it drops the task, and with it the connection and its upstream's, and is
+/// Runs a connection's task, which is made here so that it is kept once. A panic in it drops the task, and with it the connection and its upstream's, and is
 /// counted; the runtime would not survive it otherwise.
-async fn guarded(worker: Rc<Worker>, peer: SocketAddr, task: impl Future<Output = ()>) {
-    let mut task = pin!(task);
+async fn guarded<F: Future<Output = ()>>(worker: Rc<Worker>, peer: SocketAddr, task: impl FnOnce() -> F) {
+    let mut task = pin!(task());
     // Unwind safety: what tasks share are cells that are borrowed for single statements, none of which leaves them
     // half-changed; the task itself is not polled again.
     let result = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -76,10 +77,10 @@ async fn accept(worker: Rc<Worker>, mut listener: Listener, stop: Rc<Signal>, op
             Some(Ok(accepted)) => conn::open(&worker, accepted),
             Some(Err(error)) if is_out_of_descriptors(&error) => {
                 worker.metrics.borrow_mut().counters.accept_paused += 1;
-                let _ = stop.unless(sleep(DESCRIPTOR_PAUSE)).await;
+                let _ = stop.unless(pin!(sleep(DESCRIPTOR_PAUSE))).await;
             }
             Some(Err(_)) => {
-                let _ = stop.unless(sleep(ERROR_PAUSE)).await;
+                let _ = stop.unless(pin!(sleep(ERROR_PAUSE))).await;
             }
         }
     }

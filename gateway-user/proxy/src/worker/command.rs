@@ -24,7 +24,8 @@ pub enum WorkerCommand {
         /// Told once the worker could commit, or why it can't.
         reply: oneshot::Sender<Result<(), PrepareError>>,
     },
-    /// Serve new requests by the prepared generation. Requests in progress keep their rule.
+    /// Serve new requests by the prepared generation. Requests in progress keep their rule. Keep an `Arc` of the old
+    /// snapshot until every worker has committed, so that its tables are freed by you and not on the byte road.
     Commit {
         /// The generation that was prepared.
         generation: Generation,
