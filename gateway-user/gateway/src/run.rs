@@ -11,6 +11,7 @@ use gateway_control::view::View;
 use gateway_io::file::FileThread;
 use gateway_io::{Probe, probe, usable_cpus};
 use gateway_steer::{Steering, SteeringPath};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -102,7 +103,7 @@ impl Parts {
 
     fn serve(self, settings: &Settings, facts: Facts, log_control: LogControl) -> anyhow::Result<()> {
         let Self { config_dir, sockets, places, probe, access_log, mut steering, instance } = self;
-        let config = wire::proxy_config(settings, steering.path());
+        let config = wire::proxy_config(settings, steering.path(), places.len(), open_files()?);
         let first = steering.worker_listeners();
         let steering = SharedSteering::new(steering);
         let crew = Crew {
@@ -182,6 +183,16 @@ async fn drain(
         _ = fleet.drain(settings.drain_min.0, settings.drain_max.0) => Ok(()),
         signal = orders.stop() => bail!("{signal} again: ended at once, connections were cut"),
     }
+}
+
+/// Raises this process's limit of open files as far as it may, and gives it. The soft limit is 1,024 on many systems for
+/// the sake of programs that call select(2), which we never do.
+fn open_files() -> anyhow::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("limit of open files")?;
+    }
+    Ok(hard)
 }
 
 fn announce(facts: &Facts, workers: usize) {

@@ -22,7 +22,12 @@ pub(crate) fn path_options(settings: &Settings) -> PathOptions {
 }
 
 /// Limits and trust of the workers, on this steering path.
-pub(crate) fn proxy_config(settings: &Settings, path: &SteeringPath) -> Arc<ProxyConfig> {
+pub(crate) fn proxy_config(
+    settings: &Settings,
+    path: &SteeringPath,
+    workers: usize,
+    open_files: u64,
+) -> Arc<ProxyConfig> {
     Arc::new(ProxyConfig {
         head: HeadLimits {
             first_line: settings.max_request_line.bytes(),
@@ -30,7 +35,10 @@ pub(crate) fn proxy_config(settings: &Settings, path: &SteeringPath) -> Arc<Prox
             fields: settings.max_headers.size(),
         },
         path: path_options(settings),
-        max_connections: settings.max_connections.size(),
+        max_connections: match settings.max_connections {
+            Auto::Set(count) => count.size(),
+            Auto::Auto => share(open_files, workers),
+        },
         buffer_bytes: settings.buffer_size.bytes(),
         max_idle_upstream: settings.upstream_max_idle.size(),
         timeouts: timeouts(settings),
@@ -40,6 +48,12 @@ pub(crate) fn proxy_config(settings: &Settings, path: &SteeringPath) -> Arc<Prox
         access_log: settings.access_log != AccessLog::Off,
         ..ProxyConfig::default()
     })
+}
+
+/// Each connection may need a second descriptor towards a backend; some are needed for all the rest.
+fn share(open_files: u64, workers: usize) -> usize {
+    let pairs = usize::try_from(open_files.saturating_sub(256) / 2).unwrap_or(usize::MAX);
+    (pairs / workers.max(1)).clamp(16, 1_000_000)
 }
 
 fn timeouts(settings: &Settings) -> Timeouts {
@@ -147,11 +161,37 @@ mod tests {
     }
 
     #[test]
+    fn defaults_are_those_that_the_proxy_documents() {
+        let path =
+            SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
+        let (ours, theirs) = (proxy_config(&settings(&[]), &path, 1, 1024), ProxyConfig::default());
+        assert_eq!(format!("{:?}", ours.timeouts), format!("{:?}", theirs.timeouts));
+        assert_eq!(format!("{:?}", ours.head), format!("{:?}", theirs.head));
+        assert_eq!(ours.path, theirs.path);
+        assert_eq!(
+            (ours.buffer_bytes, ours.max_idle_upstream),
+            (theirs.buffer_bytes, theirs.max_idle_upstream)
+        );
+    }
+
+    #[test]
     fn zero_is_no_limit() {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-        let config = proxy_config(&settings(&[("client-idle-timeout", "0")]), &path);
+        let config = proxy_config(&settings(&[("client-idle-timeout", "0")]), &path, 1, 1024);
         assert_eq!(config.timeouts.client_idle, NO_LIMIT);
         assert_eq!(config.timeouts.request, Duration::ZERO);
+    }
+
+    #[test]
+    fn connections_fit_the_limit_of_open_files() {
+        let path =
+            SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
+        let most = |flags: &[(&str, &str)], workers, files| {
+            proxy_config(&settings(flags), &path, workers, files).max_connections
+        };
+        assert_eq!(most(&[], 2, 20_256), 5_000);
+        assert_eq!(most(&[], 2, u64::MAX), 1_000_000);
+        assert_eq!(most(&[("max-connections", "7")], 2, 20_256), 7);
     }
 }

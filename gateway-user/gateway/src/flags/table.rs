@@ -99,9 +99,9 @@ settings! {
         buffer_size: Size<4096, 1048576> = "16KiB", "SIZE",
             "Size of the buffers that workers receive into",
             "Larger costs fewer system calls on big bodies and more memory per active connection";
-        max_connections: Count<1, 1000000> = "100000", "CONNECTIONS",
-            "Client connections that one worker holds; those above are answered 503",
-            "Bounds memory under attack; too low refuses real clients";
+        max_connections: Auto<Count<1, 1000000>> = "auto", "CONNECTIONS",
+            "Client connections that one worker holds, those above are answered 503; auto is a worker's share of half the limit of open files",
+            "Bounds memory and descriptors under attack; too low refuses real clients";
         backlog: Count<1, 65535> = "4096", "CONNECTIONS",
             "Connections that may wait to be accepted, per listening socket; the kernel caps it at net.core.somaxconn",
             "A longer queue rides out bursts, a shorter one refuses sooner";
@@ -127,21 +127,21 @@ settings! {
         max_header_bytes: Size<256, 1048576> = "32KiB", "SIZE",
             "Largest request or response head, request line included; larger ones are answered 431 or 502",
             "Larger cookies against memory per connection";
-        max_headers: Count<4, 1024> = "128", "FIELDS",
+        max_headers: Count<4, 256> = "100", "FIELDS",
             "Most header fields in one head; more are answered 431 or 502",
             "Each field costs parsing on every request";
     }
     "Timeouts" {
-        client_header_timeout: Limit = "10s", "DURATION",
+        client_header_timeout: Limit = "15s", "DURATION",
             "From the first byte of a request until its head is complete; then 408",
             "Shorter frees connections of slow or hostile clients, longer helps those far away";
         client_idle_timeout: Limit = "75s", "DURATION",
             "How long a kept-alive client connection may wait for its next request",
             "Longer saves handshakes, shorter saves memory; keep it above that of a load balancer in front";
-        client_body_timeout: Limit = "30s", "DURATION",
+        client_body_timeout: Limit = "60s", "DURATION",
             "Longest silence of a client in the middle of a request body",
             "Shorter frees backends of stalled uploads";
-        client_send_timeout: Limit = "30s", "DURATION",
+        client_send_timeout: Limit = "60s", "DURATION",
             "Longest time that a client takes no byte of its response",
             "Shorter frees backends of stalled downloads";
         request_timeout: Limit = "0", "DURATION",
@@ -158,7 +158,7 @@ settings! {
             "Shorter frees clients of stuck backends; event streams that pause longer are cut";
     }
     "Backends" {
-        upstream_idle_timeout: Limit = "55s", "DURATION",
+        upstream_idle_timeout: Limit = "60s", "DURATION",
             "How long an unused backend connection is kept",
             "Keep it below the backend's own limit, or requests meet closing connections";
         upstream_max_idle: Count<0, 65535> = "64", "CONNECTIONS",

@@ -1,0 +1,342 @@
+//! The order in which a configuration goes live, with workers and steering that write down what they are asked.
+#![allow(missing_docs)]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use gateway_api_types::load::{assemble, load};
+use gateway_control::publish::Workers;
+use gateway_control::reconcile::Reconciler;
+use gateway_control::steer::Steer;
+use gateway_control::store::StoreView;
+use gateway_control::view::View;
+use gateway_proxy::worker::{PrepareError, WorkerCommand};
+use gateway_steer::{Prepared, Refusal, RefusalReason, SteerBind, SteerError, SteerPlan};
+use gateway_translate::TranslateOptions;
+use tokio::sync::watch;
+
+/// What happened, in order, and what is to go wrong.
+#[derive(Clone, Default)]
+struct Notebook(Arc<Mutex<Notes>>);
+
+#[derive(Default)]
+struct Notes {
+    lines: Vec<String>,
+    refuse_prepare: bool,
+    dead: Option<usize>,
+    refuse_port: Option<u16>,
+    refuse_apply: bool,
+}
+
+impl Notebook {
+    fn note(&self, line: String) {
+        self.0.lock().unwrap().lines.push(line);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().lines)
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Notes)) {
+        change(&mut self.0.lock().unwrap());
+    }
+}
+
+fn ports(plan: &SteerPlan) -> String {
+    plan.binds.iter().map(|bind| bind.port.to_string()).collect::<Vec<_>>().join(",")
+}
+
+impl Workers for Notebook {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn send(&self, worker: usize, command: WorkerCommand) -> bool {
+        if self.0.lock().unwrap().dead == Some(worker) {
+            return false;
+        }
+        match command {
+            WorkerCommand::Prepare { generation, reply, .. } => {
+                self.note(format!("{worker} prepare {generation}"));
+                let refused = self.0.lock().unwrap().refuse_prepare && worker == 1;
+                let _ = reply.send(if refused { Err(PrepareError::Draining) } else { Ok(()) });
+            }
+            WorkerCommand::Commit { generation, reply, .. } => {
+                self.note(format!("{worker} commit {generation}"));
+                let _ = reply.send(true);
+            }
+            WorkerCommand::Abort { generation } => self.note(format!("{worker} abort {generation}")),
+            WorkerCommand::Endpoints { table, reply } => {
+                let all: Vec<String> = table
+                    .clusters
+                    .iter()
+                    .map(|(key, list)| format!("{}={}", key.service.name, list.len()))
+                    .collect();
+                self.note(format!("{worker} endpoints {}", all.join(" ")));
+                let _ = reply.send(());
+            }
+            other => panic!("not expected: {other:?}"),
+        }
+        true
+    }
+}
+
+impl Steer for Notebook {
+    fn check(&mut self, plan: &SteerPlan) -> Vec<Refusal> {
+        let refused = self.0.lock().unwrap().refuse_port;
+        let refuse = |bind: &SteerBind| Refusal {
+            bind: *bind,
+            reason: RefusalReason::InUse,
+            message: "nginx (pid 7) listens there".to_owned(),
+        };
+        plan.binds.iter().filter(|bind| Some(bind.port) == refused).map(refuse).collect()
+    }
+
+    fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
+        self.note(format!("sockets for {}", ports(plan)));
+        Prepared { listeners: vec![Vec::new(), Vec::new()], refused: Vec::new() }
+    }
+
+    fn retiring(&mut self, _: &SteerPlan) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
+    fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError> {
+        self.note(format!("steer {}", ports(plan)));
+        if self.0.lock().unwrap().refuse_apply {
+            return Err(SteerError::Kernel { what: "map".into(), reason: "full".into() });
+        }
+        Ok(())
+    }
+}
+
+/// Everything under test, and where its view ends up.
+struct Bench {
+    notes: Notebook,
+    view: watch::Receiver<Arc<View>>,
+    reconciler: Reconciler<Notebook, Notebook>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let notes = Notebook::default();
+        let (sender, view) = watch::channel(Arc::new(View::default()));
+        let reconciler = Reconciler::new(notes.clone(), notes.clone(), TranslateOptions::default(), sender);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        Self { notes, view, reconciler, runtime }
+    }
+
+    fn reconcile(&mut self, text: &str) -> Vec<String> {
+        let view = resources(text);
+        self.runtime.block_on(self.reconciler.reconcile(&view));
+        self.notes.take()
+    }
+
+    fn live(&self) -> Option<u64> {
+        self.view.borrow().live.as_ref().map(|live| live.generation.0)
+    }
+
+    /// The `Programmed` condition of listener `l<port>`, as `status reason`.
+    fn programmed(&self, port: u16) -> String {
+        let view = self.view.borrow();
+        let gateway = view.status.gateways.values().next().unwrap();
+        let listener = gateway.listeners.iter().find(|one| one.name == format!("l{port}")).unwrap();
+        let condition = listener.conditions.iter().find(|one| one.type_ == "Programmed").unwrap();
+        assert!(condition.last_transition_time.is_some());
+        format!("{:?} {}", condition.status, condition.reason)
+    }
+}
+
+fn resources(text: &str) -> StoreView {
+    let (resources, diagnostics) = assemble([load("t.yaml", text)]);
+    assert!(!diagnostics.iter().any(|line| line.is_error()), "{diagnostics:?}");
+    StoreView { resources, diagnostics }
+}
+
+/// A Gateway with listeners on `listeners`, and a route to Service `backend` with so many endpoints.
+fn config(listeners: &[u16], backend: &str, endpoints: usize) -> String {
+    let listeners: String = listeners
+        .iter()
+        .map(|port| format!("    - {{name: l{port}, port: {port}, protocol: HTTP}}\n"))
+        .collect();
+    let addresses: String = (1..=endpoints).map(|n| format!("  - addresses: [10.0.0.{n}]\n")).collect();
+    let addresses =
+        if endpoints == 0 { "endpoints: []\n".to_owned() } else { format!("endpoints:\n{addresses}") };
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {{name: sluice}}
+spec: {{controllerName: sluice.dev/gateway}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: gw, namespace: a}}
+spec:
+  gatewayClassName: sluice
+  listeners:
+{listeners}---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: r, namespace: a}}
+spec:
+  parentRefs: [{{name: gw}}]
+  rules: [{{backendRefs: [{{name: {backend}, port: 80}}]}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: {backend}, namespace: a}}
+spec: {{ports: [{{port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: {backend}, namespace: a, labels: {{kubernetes.io/service-name: {backend}}}}}
+addressType: IPv4
+ports: [{{port: 8000}}]
+{addresses}"
+    )
+}
+
+#[test]
+fn steering_is_added_after_the_commit_on_all_workers() {
+    let mut bench = Bench::new();
+    assert_eq!(
+        bench.reconcile(&config(&[80], "one", 1)),
+        [
+            "0 endpoints one=1",
+            "1 endpoints one=1",
+            "sockets for 80",
+            "0 prepare 1",
+            "1 prepare 1",
+            "0 commit 1",
+            "1 commit 1",
+            "0 endpoints one=1",
+            "1 endpoints one=1",
+            "steer 80",
+        ]
+    );
+    assert_eq!(bench.live(), Some(1));
+    assert_eq!(bench.programmed(80), "True Programmed");
+}
+
+#[test]
+fn steering_is_removed_before_the_commit_and_added_after_it() {
+    let mut bench = Bench::new();
+    bench.reconcile(&config(&[80, 81], "one", 1));
+    let lines = bench.reconcile(&config(&[80, 82], "one", 1));
+    let order: Vec<&str> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| line.contains("steer") || line.starts_with("0 c"))
+        .collect();
+    assert_eq!(order, ["steer 80", "0 commit 2", "steer 80,82"], "{lines:?}");
+}
+
+#[test]
+fn nothing_is_published_when_nothing_changed_and_endpoints_travel_alone() {
+    let mut bench = Bench::new();
+    bench.reconcile(&config(&[80], "one", 1));
+    assert!(bench.reconcile(&config(&[80], "one", 1)).is_empty());
+    assert_eq!(bench.reconcile(&config(&[80], "one", 2)), ["0 endpoints one=2", "1 endpoints one=2"]);
+    assert_eq!(bench.live(), Some(1));
+    assert_eq!(bench.view.borrow().tally.endpoint_updates, 1);
+}
+
+#[test]
+fn until_the_commit_the_endpoints_of_both_generations_are_known() {
+    let mut bench = Bench::new();
+    bench.reconcile(&config(&[80], "one", 1));
+    let lines = bench.reconcile(&config(&[80], "two", 3));
+    let of_first: Vec<&str> = lines.iter().map(String::as_str).filter(|line| line.starts_with('0')).collect();
+    assert_eq!(of_first, ["0 endpoints one=1 two=3", "0 prepare 2", "0 commit 2", "0 endpoints two=3"]);
+}
+
+#[test]
+fn one_workers_refusal_keeps_the_old_generation_on_all() {
+    let mut bench = Bench::new();
+    bench.reconcile(&config(&[80], "one", 1));
+    bench.notes.set(|notes| notes.refuse_prepare = true);
+    let lines = bench.reconcile(&config(&[80, 81], "one", 1));
+    assert!(lines.contains(&"0 abort 2".to_owned()) && lines.contains(&"1 abort 2".to_owned()), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("commit") || line.contains("steer")), "{lines:?}");
+    assert_eq!(bench.live(), Some(1));
+    assert!(bench.view.borrow().trouble.as_ref().is_some_and(|text| text.contains("worker 1")));
+    assert_ne!(bench.programmed(81), "True Programmed", "what is not live is not called programmed");
+
+    bench.notes.set(|notes| notes.refuse_prepare = false);
+    let view = resources(&config(&[80, 81], "one", 1));
+    bench.runtime.block_on(bench.reconciler.retry(&view));
+    assert_eq!(bench.live(), Some(3), "an aborted number is not used again");
+    assert!(bench.view.borrow().trouble.is_none());
+    assert_eq!(bench.programmed(81), "True Programmed");
+}
+
+#[test]
+fn a_dead_worker_holds_a_generation_back_until_its_successor_is_there() {
+    let mut bench = Bench::new();
+    bench.reconcile(&config(&[80], "one", 1));
+    bench.notes.set(|notes| notes.dead = Some(1));
+    bench.reconcile(&config(&[80, 81], "one", 1));
+    assert_eq!(bench.live(), Some(1));
+    bench.notes.set(|notes| notes.dead = None);
+    bench.notes.take();
+    bench.runtime.block_on(bench.reconciler.adopt(1, Vec::new())).unwrap();
+    assert_eq!(
+        bench.notes.take(),
+        ["1 endpoints one=1", "1 prepare 1", "1 commit 1"],
+        "what is live, to it alone"
+    );
+}
+
+#[test]
+fn a_refused_port_is_left_out_said_and_taken_once_it_is_free() {
+    let mut bench = Bench::new();
+    bench.notes.set(|notes| notes.refuse_port = Some(81));
+    let lines = bench.reconcile(&config(&[80, 81], "one", 1));
+    assert_eq!(lines.last().map(String::as_str), Some("steer 80"));
+    assert_eq!(
+        (bench.programmed(80), bench.programmed(81)),
+        ("True Programmed".into(), "False PortUnavailable".into())
+    );
+
+    let view = resources(&config(&[80, 81], "one", 1));
+    bench.runtime.block_on(bench.reconciler.retry(&view));
+    assert!(bench.notes.take().is_empty(), "still refused: nothing to do");
+    bench.notes.set(|notes| notes.refuse_port = None);
+    bench.runtime.block_on(bench.reconciler.retry(&view));
+    assert_eq!(bench.notes.take().last().map(String::as_str), Some("steer 80,81"));
+    assert_eq!(bench.programmed(81), "True Programmed");
+}
+
+#[test]
+fn nothing_is_ready_before_it_is_steered() {
+    let mut bench = Bench::new();
+    bench.notes.set(|notes| notes.refuse_apply = true);
+    bench.reconcile(&config(&[80], "one", 1));
+    assert_eq!(bench.live(), None);
+    bench.notes.set(|notes| notes.refuse_apply = false);
+    let view = resources(&config(&[80], "one", 1));
+    bench.runtime.block_on(bench.reconciler.retry(&view));
+    assert!(bench.live().is_some());
+}
+
+#[test]
+fn a_condition_keeps_its_time_while_it_keeps_its_status() {
+    let mut bench = Bench::new();
+    let time = |bench: &Bench| {
+        let view = bench.view.borrow();
+        let route = view.status.http_routes.values().next().unwrap();
+        route.parents[0]
+            .conditions
+            .iter()
+            .find(|one| one.type_ == "Accepted")
+            .unwrap()
+            .last_transition_time
+            .clone()
+    };
+    bench.reconcile(&config(&[80], "one", 1));
+    let first = time(&bench);
+    bench.reconcile(&config(&[80, 81], "one", 1));
+    assert_eq!(time(&bench), first);
+}
