@@ -177,6 +177,20 @@ async fn requests_do_not_wait_for_answers() {
     only(&report, 32, Failures::default());
 }
 
+#[tokio::test]
+async fn latency_counts_from_when_a_request_was_due() {
+    let to = plant_async(|id| async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Act::Send(right(id, ""))
+    })
+    .await;
+    // Due every 5 ms and served every 20 ms: they queue up, and the waiting is theirs. Each alone takes 20 ms.
+    let report = judge(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
+    only(&report, N, Failures::default());
+    let latency = report.latency;
+    assert!(latency.p50_us >= 200_000 && latency.max_us >= 400_000, "{latency:?}");
+}
+
 async fn real_backend() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -9,6 +9,7 @@ mod check;
 mod needs;
 mod run;
 mod test;
+mod upgrade_test;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ enum Command {
     Check,
     /// Builds the kernel programs from source.
     BuildEbpf(build_ebpf::Args),
+    /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.
+    UpgradeTest(upgrade_test::Args),
     /// Regenerates the schemas that files are checked against.
     ApiSchemas(api_schemas::Args),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Check => check::run(),
         Command::BuildEbpf(args) => build_ebpf::run(&args),
+        Command::UpgradeTest(args) => upgrade_test::run(&args),
         Command::ApiSchemas(args) => api_schemas::run(&args),
     };
     match done {

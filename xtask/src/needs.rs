@@ -1,7 +1,9 @@
 //! Programs that a command calls, and getting those that are missing.
 
-use std::env;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Result, bail};
 use nix::unistd::geteuid;
@@ -20,6 +22,10 @@ pub(crate) const IP: Need = Need { program: "ip", package: "iproute2" };
 pub(crate) const CURL: Need = Need { program: "curl", package: "curl" };
 /// The load that edits are made under.
 pub(crate) const WRK: Need = Need { program: "wrk", package: "wrk" };
+/// A peer.
+pub(crate) const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
+/// A peer.
+pub(crate) const HAPROXY: Need = Need { program: "haproxy", package: "haproxy" };
 
 /// Makes sure that every program is there: as root on Debian or Ubuntu by installing its package, else by an error
 /// with the command to type.
@@ -33,6 +39,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         bail!("missing: {packages}; type this, then call again:\n    sudo apt-get install --yes {packages}");
     }
     println!("installing {packages}");
+    let _quiet = NoServices::new()?;
     let install = || {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").args([
@@ -49,6 +56,34 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     // A machine that never fetched the package lists knows no package at all.
     must_succeed(Command::new("apt-get").arg("update"))?;
     must_succeed(&mut install())
+}
+
+/// Keeps packages from starting their services while they are installed: a peer that a test wants must not begin to
+/// serve this machine's port 80. Debian asks this file (invoke-rc.d(8), deb-systemd-invoke(1p)); 101 is "do not".
+struct NoServices {
+    ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn new() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { ours: false });
+        }
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n")?;
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+        Ok(Self { ours: true })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            // Left behind it would keep other packages' services off; there is no better moment to try again.
+            let _ = fs::remove_file(POLICY);
+        }
+    }
 }
 
 fn on_path(program: &str) -> bool {

@@ -9,6 +9,9 @@ use super::LoadSpec;
 use super::queue::Job;
 use crate::report::{Connections, FailureKind, Failures, Latency, Report, Sample, Witness};
 
+/// Longer latencies count as this one.
+const LONGEST_US: u64 = 3_600_000_000;
+
 /// A failed request: its kind, and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -35,8 +38,8 @@ struct Counts {
 
 impl Tally {
     pub(super) fn new(start: Instant) -> Self {
-        // Two digits are 1 %; the range grows as needed.
-        let latency = Histogram::new(2).expect("two significant digits are within the histogram's limits");
+        let latency = Histogram::new_with_bounds(1, LONGEST_US, 3)
+            .expect("an hour in microseconds with three digits is within the histogram's limits");
         let counts = Counts {
             sent: 0,
             ok: 0,
@@ -58,8 +61,7 @@ impl Tally {
             Ok(()) => {
                 counts.ok += 1;
                 let micros = u64::try_from(job.due.elapsed().as_micros()).unwrap_or(u64::MAX);
-                // The smallest value that the histogram holds is 1.
-                counts.latency.saturating_record(micros.max(1));
+                counts.latency.saturating_record(micros);
             }
             Err(Failure { kind, detail }) => {
                 counts.failed.add(kind);

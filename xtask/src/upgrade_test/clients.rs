@@ -1,0 +1,129 @@
+//! The judge's clients: one process for each way of using connections.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sluice_bench::load::Mode;
+use sluice_bench::report::Report;
+
+use super::process::Process;
+use super::proxy::Place;
+
+/// A choice on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ClientMode {
+    KeepAlive,
+    PerConnection,
+    Download,
+    Upload,
+}
+
+/// One client's share of the load.
+#[derive(Clone, Debug)]
+pub(super) struct Share {
+    mode: Mode,
+    requests: u64,
+    rate: f64,
+    connections: u64,
+    bytes: u64,
+    over: Duration,
+}
+
+/// A client that has been started.
+pub(super) struct Client {
+    process: Process,
+    mode: Mode,
+}
+
+/// Transfers that are under way at any time.
+const TRANSFERS: f64 = 4.0;
+const TRANSFER_BYTES: u64 = 1024 * 1024;
+const LONGEST_TRANSFER: Duration = Duration::from_secs(4);
+const SHORT_BYTES: u64 = 128;
+
+impl ClientMode {
+    pub(super) const ALL: [Self; 4] = [Self::KeepAlive, Self::PerConnection, Self::Download, Self::Upload];
+
+    fn mode(self) -> Mode {
+        match self {
+            Self::KeepAlive => Mode::KeepAlive,
+            Self::PerConnection => Mode::PerConnection,
+            Self::Download => Mode::Download,
+            Self::Upload => Mode::Upload,
+        }
+    }
+}
+
+/// Divides short requests evenly, and adds transfers for the same time. A transfer takes longer than the time between
+/// two upgrades if that is possible in four seconds.
+pub(super) fn plan(modes: &[ClientMode], requests: u64, rate: f64, upgrades: u32) -> Vec<Share> {
+    let short = modes.iter().filter(|mode| !mode.mode().is_long()).count().max(1);
+    let length = Duration::from_secs_f64(requests as f64 / rate);
+    let between = length / (upgrades + 1);
+    let over = between.mul_f64(1.5).min(LONGEST_TRANSFER).min(length / 2);
+    let transfers_per_second = TRANSFERS / over.as_secs_f64();
+    let transfers = (length.saturating_sub(over).as_secs_f64() * transfers_per_second).ceil().max(1.0);
+    let share = |mode: &ClientMode| match mode.mode() {
+        mode if mode.is_long() => Share {
+            mode,
+            requests: transfers as u64,
+            rate: transfers_per_second,
+            connections: 4 * TRANSFERS as u64,
+            bytes: TRANSFER_BYTES,
+            over,
+        },
+        mode => Share {
+            mode,
+            requests: requests.div_ceil(short as u64),
+            rate: rate / short as f64,
+            connections: 64,
+            bytes: SHORT_BYTES,
+            over: Duration::ZERO,
+        },
+    };
+    modes.iter().map(share).collect()
+}
+
+impl Share {
+    /// How long it sends.
+    pub(super) fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.requests as f64 / self.rate)
+    }
+
+    pub(super) fn start(&self, bench: &Path, place: &Place, tag: usize) -> Result<Client> {
+        let flags = [
+            ("--to", place.listen.to_string()),
+            ("--backend", place.backend.to_string()),
+            ("--mode", self.mode.name().to_owned()),
+            ("--requests", self.requests.to_string()),
+            ("--rate", self.rate.to_string()),
+            ("--connections", self.connections.to_string()),
+            ("--bytes", self.bytes.to_string()),
+            ("--over-ms", self.over.as_millis().to_string()),
+            ("--tag", format!("{tag:06x}")),
+        ];
+        let mut command = Command::new(bench);
+        command.arg("load").args(flags.iter().flat_map(|(name, value)| [*name, value.as_str()]));
+        Ok(Client { process: Process::spawn(self.mode.name(), &place.dir, &mut command)?, mode: self.mode })
+    }
+}
+
+impl Client {
+    /// Whether it still sends or waits.
+    pub(super) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.process.ended()?.is_none())
+    }
+
+    /// Waits for its end and reads what it found.
+    pub(super) fn report(mut self) -> Result<Report> {
+        let status = self.process.wait()?;
+        match status.code() {
+            // 1 says that the report has losses in it.
+            Some(0 | 1) => serde_json::from_str(&self.process.output())
+                .with_context(|| format!("the report of the {} client", self.mode.name())),
+            _ => bail!("the {} client failed ({status}): {}", self.mode.name(), self.process.complaints()),
+        }
+    }
+}

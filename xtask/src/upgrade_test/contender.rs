@@ -1,0 +1,102 @@
+//! Who is judged.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::haproxy::{Handover, Haproxy};
+use super::nginx::Nginx;
+use super::proxy::{Place, Proxy};
+use super::sluice::{Io, Sluice, Steering};
+use crate::needs::{HAPROXY, NGINX, Need};
+
+/// A choice on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Peer {
+    /// All of them.
+    All,
+    /// In each chosen steering and I/O.
+    Sluice,
+    /// `nginx -s reload`.
+    Nginx,
+    /// `haproxy -sf`, with and without handing over its listening sockets.
+    Haproxy,
+}
+
+/// One proxy in one set-up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Contender {
+    Sluice(Steering, Io),
+    Nginx,
+    Haproxy(Handover),
+}
+
+pub(super) const SLUICE: &str = "sluice";
+
+/// Ours first.
+pub(super) fn chosen(peers: &[Peer], steering: &[Steering], io: &[Io]) -> Vec<Contender> {
+    let wants = |peer| peers.contains(&peer) || peers.contains(&Peer::All);
+    let mut chosen = Vec::new();
+    if wants(Peer::Sluice) {
+        let pairs = steering.iter().flat_map(|steering| io.iter().map(move |io| (*steering, *io)));
+        chosen.extend(pairs.map(|(steering, io)| Contender::Sluice(steering, io)));
+    }
+    if wants(Peer::Nginx) {
+        chosen.push(Contender::Nginx);
+    }
+    if wants(Peer::Haproxy) {
+        chosen.extend([Contender::Haproxy(Handover::Rebind), Contender::Haproxy(Handover::PassSockets)]);
+    }
+    chosen
+}
+
+impl Contender {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Sluice(..) => SLUICE,
+            Self::Nginx => "nginx",
+            Self::Haproxy(_) => "haproxy",
+        }
+    }
+
+    /// The way it is set up and replaced.
+    pub(super) fn variant(&self) -> String {
+        match self {
+            Self::Sluice(steering, io) => format!("{}/{}", steering.name(), io.name()),
+            Self::Nginx => "reload".to_owned(),
+            Self::Haproxy(Handover::Rebind) => "-sf".to_owned(),
+            Self::Haproxy(Handover::PassSockets) => "-sf -x".to_owned(),
+        }
+    }
+
+    pub(super) fn is_sluice(&self) -> bool {
+        matches!(self, Self::Sluice(..))
+    }
+
+    /// The program that must be installed.
+    pub(super) fn need(&self) -> Option<Need> {
+        match self {
+            Self::Sluice(..) => None,
+            Self::Nginx => Some(NGINX),
+            Self::Haproxy(_) => Some(HAPROXY),
+        }
+    }
+
+    pub(super) fn proxy(&self, place: Place, sluice: Option<&Path>) -> Result<Box<dyn Proxy>> {
+        Ok(match self {
+            Self::Sluice(steering, io) => {
+                let program = sluice.context("sluice was not built")?;
+                Box::new(Sluice::new(place, program.to_owned(), *steering, *io))
+            }
+            Self::Nginx => Box::new(Nginx::new(place)),
+            Self::Haproxy(handover) => Box::new(Haproxy::new(place, *handover)),
+        })
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name(), self.variant())
+    }
+}

@@ -1,0 +1,141 @@
+//! One proxy's run: start, load, upgrades, end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use gateway_testkit::http;
+use gateway_testkit::netns::Inside;
+use serde::Serialize;
+use sluice_bench::report::Report;
+
+use super::clients::{Client, Share};
+use super::contender::Contender;
+use super::process::{Process, check_interrupt, until};
+use super::proxy::{Place, Proxy};
+use super::wrk::{self, WrkReport};
+
+/// What every proxy has to go through.
+#[derive(Clone, Debug)]
+pub(super) struct Course {
+    pub(super) bench: PathBuf,
+    /// Present if Sluice takes part.
+    pub(super) sluice: Option<PathBuf>,
+    pub(super) upgrades: u32,
+    pub(super) clients: Vec<Share>,
+    pub(super) wrk_connections: u32,
+}
+
+/// When an upgrade was asked for, and how long it took until it was said to be done.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Upgrade {
+    /// Milliseconds since the clients were started.
+    at_ms: u64,
+    took_ms: u64,
+}
+
+/// What a run found.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outcome {
+    pub(super) upgrades: Vec<Upgrade>,
+    /// Upgrades that were done while every client was still sending.
+    pub(super) under_load: u32,
+    pub(super) clients: Vec<Report>,
+    pub(super) wrk: Option<WrkReport>,
+}
+
+/// Addresses in a namespace of our own.
+const LISTEN: &str = "127.0.0.1:8080";
+const BACKEND: &str = "127.0.0.1:9000";
+
+/// Longer than any run; wrk is stopped when the clients are done.
+const WRK_SLACK: Duration = Duration::from_secs(3600);
+
+impl Outcome {
+    /// Over all clients. What wrk lost counts as well: it always has a request under way, so that a connection which
+    /// breaks takes one along.
+    pub(super) fn lost(&self) -> u64 {
+        let wrk = self.wrk.map_or(0, |wrk| wrk.lost());
+        self.clients.iter().map(Report::lost).sum::<u64>() + wrk
+    }
+}
+
+impl Course {
+    /// How long the clients send.
+    pub(super) fn length(&self) -> Duration {
+        self.clients.iter().map(Share::length).max().unwrap_or_default()
+    }
+
+    pub(super) fn run(&self, contender: Contender, inside: &Inside) -> Result<Outcome> {
+        let place = Place {
+            dir: inside.scratch().path().to_owned(),
+            listen: LISTEN.parse()?,
+            backend: BACKEND.parse()?,
+            bpffs: inside.bpffs().to_owned(),
+        };
+        let mut command = Command::new(&self.bench);
+        command.args(["backend", "--listen", BACKEND]);
+        let mut backend = Process::spawn("backend", &place.dir, &mut command)?;
+        until_serves(&mut backend, place.backend, "the backend answers")?;
+        let mut proxy = contender.proxy(place.clone(), self.sluice.as_deref())?;
+        proxy.start()?;
+        until_serves(&mut backend, place.listen, "the proxy answers")?;
+        let outcome = self.load(&place, proxy.as_mut())?;
+        backend.must_run()?;
+        proxy.stop().context("at the end")?;
+        Ok(outcome)
+    }
+
+    fn load(&self, place: &Place, proxy: &mut dyn Proxy) -> Result<Outcome> {
+        let wrk = match self.wrk_connections {
+            0 => None,
+            n => Some(wrk::start(place, n, self.length() + WRK_SLACK)?),
+        };
+        let start = Instant::now();
+        let shares = self.clients.iter().enumerate();
+        let mut clients: Vec<Client> =
+            shares.map(|(tag, share)| share.start(&self.bench, place, tag)).collect::<Result<_>>()?;
+        let mut upgrades = Vec::new();
+        let mut under_load = 0;
+        for n in 1..=self.upgrades {
+            sleep_until(start + self.length() * n / (self.upgrades + 1))?;
+            let at = start.elapsed();
+            proxy.upgrade().with_context(|| format!("upgrade {n}"))?;
+            let took = start.elapsed() - at;
+            upgrades.push(Upgrade { at_ms: millis(at), took_ms: millis(took) });
+            if clients.iter_mut().map(Client::is_running).collect::<Result<Vec<_>>>()?.iter().all(|r| *r) {
+                under_load += 1;
+            }
+        }
+        let clients = clients.into_iter().map(Client::report).collect::<Result<_>>()?;
+        let wrk = wrk.map(wrk::finish).transpose()?;
+        Ok(Outcome { upgrades, under_load, clients, wrk })
+    }
+}
+
+fn until_serves(backend: &mut Process, at: SocketAddr, what: &str) -> Result<()> {
+    until(what, || {
+        backend.must_run()?;
+        let answered = http::get(at, "bench.example", "/download/1").is_ok_and(|answer| answer.status == 200);
+        Ok(answered.then_some(()))
+    })
+}
+
+fn sleep_until(moment: Instant) -> Result<()> {
+    loop {
+        check_interrupt()?;
+        match moment.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => return Ok(()),
+            left => thread::sleep(left.min(Duration::from_millis(100))),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,124 @@
+//! Children that end with us, each with its output in files.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Far above what a start or an upgrade takes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A child; killed and reaped when dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    name: String,
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C makes every wait fail, so that all that was started is ended in order.
+pub(super) fn stop_on_ctrl_c() -> Result<()> {
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("handling Ctrl-C")
+}
+
+/// An error after Ctrl-C.
+pub(super) fn check_interrupt() -> Result<()> {
+    match INTERRUPTED.load(Ordering::SeqCst) {
+        true => bail!("interrupted"),
+        false => Ok(()),
+    }
+}
+
+/// Polls until `ready` gives a value.
+pub(super) fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        check_interrupt()?;
+        if let Some(value) = ready()? {
+            return Ok(value);
+        }
+        if Instant::now() > end {
+            bail!("gave up waiting until {what}");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own, so that Ctrl-C on the terminal reaches us alone.
+    pub(super) fn spawn(name: &str, dir: &Path, command: &mut Command) -> Result<Self> {
+        let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
+        command.process_group(0).stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?);
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {name}: {}", command.get_program().display()))?;
+        Ok(Self { name: name.to_owned(), child, out, err })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed so far.
+    pub(super) fn output(&self) -> String {
+        fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    /// What it has complained of so far.
+    pub(super) fn complaints(&self) -> String {
+        fs::read_to_string(&self.err).unwrap_or_default().trim().to_owned()
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// An error if it has ended.
+    pub(super) fn must_run(&mut self) -> Result<()> {
+        match self.ended()? {
+            Some(status) => bail!("{} ended by itself ({status}): {}", self.name, self.complaints()),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a signal to it alone.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        kill(Pid::from_raw(self.pid().cast_signed()), signal)
+            .with_context(|| format!("{signal} to {}", self.name))
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(&mut self) -> Result<ExitStatus> {
+        let name = self.name.clone();
+        until(&format!("{name} ends"), || self.ended())
+    }
+
+    /// Waits for its end, which must be exit code 0.
+    pub(super) fn wait_well(&mut self) -> Result<()> {
+        let status = self.wait()?;
+        match status.success() {
+            true => Ok(()),
+            false => bail!("{} did not end well ({status}): {}", self.name, self.complaints()),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}

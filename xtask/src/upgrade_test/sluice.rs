@@ -1,0 +1,192 @@
+//! Sluice, replaced by a second `sluice run` on the same state directory: it takes the sockets over, and the first one
+//! drains and ends.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use gateway_testkit::http;
+use nix::sys::signal::Signal;
+
+use super::process::{Process, until};
+use super::proxy::{Place, Proxy, WORKERS};
+
+/// `--steering`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Steering {
+    Ebpf,
+    Reuseport,
+}
+
+/// `--io`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Io {
+    Uring,
+    Epoll,
+}
+
+pub(super) struct Sluice {
+    place: Place,
+    program: PathBuf,
+    steering: Steering,
+    io: Io,
+    live: Option<Process>,
+    started: u32,
+}
+
+/// Free in a namespace of our own.
+const HEALTH: &str = "127.0.0.1:15021";
+
+impl Steering {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ebpf => "ebpf",
+            Self::Reuseport => "reuseport",
+        }
+    }
+}
+
+impl Io {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Uring => "uring",
+            Self::Epoll => "epoll",
+        }
+    }
+}
+
+impl Sluice {
+    pub(super) fn new(place: Place, program: PathBuf, steering: Steering, io: Io) -> Self {
+        Self { place, program, steering, io, live: None, started: 0 }
+    }
+
+    fn launch(&mut self) -> Result<Process> {
+        self.started += 1;
+        let dir = &self.place.dir;
+        let mut command = Command::new(&self.program);
+        command.arg("run").arg(dir.join("config")).arg("--state-dir").arg(dir.join("state"));
+        command.arg("--bpffs").arg(&self.place.bpffs);
+        command.args(["--steering", self.steering.name(), "--io", self.io.name()]);
+        command.args(["--workers", &WORKERS.to_string(), "--health-address", HEALTH]);
+        // Longer than any transfer of the clients: what is cut here is cut by mistake.
+        command.args(["--access-log", "off", "--drain-min", "0s", "--drain-max", "60s"]);
+        Process::spawn(&format!("sluice-{}", self.started), dir, &mut command)
+    }
+}
+
+impl Proxy for Sluice {
+    fn start(&mut self) -> Result<()> {
+        let config = self.place.dir.join("config");
+        fs::create_dir_all(&config)?;
+        fs::write(config.join("all.yaml"), resources(self.place.listen, self.place.backend))?;
+        let mut process = self.launch()?;
+        until_ready(&mut process)?;
+        self.live = Some(process);
+        Ok(())
+    }
+
+    fn upgrade(&mut self) -> Result<()> {
+        let mut old = self.live.take().context("sluice has not been started")?;
+        let mut new = self.launch()?;
+        // The old one ends of its own accord once the new one has taken over: whose answer /healthz/ready is before
+        // that cannot be told from outside.
+        until("the old sluice has handed over and drained", || {
+            new.must_run()?;
+            old.ended()
+        })?;
+        old.wait_well()?;
+        until_ready(&mut new)?;
+        self.live = Some(new);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let mut live = self.live.take().context("sluice has not been started")?;
+        live.signal(Signal::SIGTERM)?;
+        live.wait_well()
+    }
+}
+
+fn until_ready(process: &mut Process) -> Result<()> {
+    let health: SocketAddr = HEALTH.parse()?;
+    until("sluice is ready", || {
+        process.must_run()?;
+        let ready = http::get(health, "localhost", "/healthz/ready").is_ok_and(|answer| answer.status == 200);
+        Ok(ready.then_some(()))
+    })
+}
+
+/// One listener, one route for everything, one endpoint.
+fn resources(listen: SocketAddr, backend: SocketAddr) -> String {
+    let (port, address, backend_port) = (listen.port(), backend.ip(), backend.port());
+    format!(
+        "apiVersion: v1
+kind: Namespace
+metadata:
+  name: bench
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata:
+  name: sluice
+spec:
+  controllerName: sluice.dev/gateway
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: bench
+  namespace: bench
+spec:
+  gatewayClassName: sluice
+  listeners:
+    - name: http
+      protocol: HTTP
+      port: {port}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: all
+  namespace: bench
+spec:
+  parentRefs:
+    - name: bench
+  rules:
+    - backendRefs:
+        - name: backend
+          port: {backend_port}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: backend
+  namespace: bench
+spec:
+  ports:
+    - name: http
+      port: {backend_port}
+      targetPort: {backend_port}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: backend-1
+  namespace: bench
+  labels:
+    kubernetes.io/service-name: backend
+addressType: IPv4
+ports:
+  - name: http
+    port: {backend_port}
+    protocol: TCP
+endpoints:
+  - addresses:
+      - {address}
+    conditions:
+      ready: true
+"
+    )
+}

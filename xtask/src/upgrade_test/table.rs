@@ -1,0 +1,83 @@
+//! The figures for people.
+
+use sluice_bench::report::Report;
+
+use super::Finding;
+
+const HEADS: [&str; 15] = [
+    "proxy", "variant", "client", "upgrades", "sent", "ok", "refused", "reset", "closed", "timeout", "wrong",
+    "missing", "twice", "p99 ms", "max ms",
+];
+
+/// Columns of words; the others are figures and stand right.
+const WORDS: usize = 3;
+
+/// Failures that are shown one by one for each client.
+const SHOWN: usize = 3;
+
+pub(super) fn print(findings: &[Finding]) {
+    let mut rows = vec![HEADS.map(str::to_owned)];
+    for finding in findings {
+        let Some(outcome) = &finding.outcome else { continue };
+        for report in &outcome.clients {
+            rows.push(row(finding, outcome.under_load, report));
+        }
+    }
+    println!();
+    let widths: Vec<usize> = (0..HEADS.len())
+        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column < WORDS {
+            true => format!("{cell:<width$}"),
+            false => format!("{cell:>width$}"),
+        });
+        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    println!();
+    findings.iter().for_each(print_notes);
+}
+
+fn row(finding: &Finding, upgrades: u32, report: &Report) -> [String; 15] {
+    let failed = &report.failed;
+    [
+        finding.proxy.clone(),
+        finding.variant.clone(),
+        report.mode.clone(),
+        upgrades.to_string(),
+        report.sent.to_string(),
+        report.ok.to_string(),
+        failed.refused.to_string(),
+        failed.reset.to_string(),
+        failed.closed_early.to_string(),
+        failed.timeout.to_string(),
+        failed.wrong.to_string(),
+        report.missing.to_string(),
+        report.duplicated().to_string(),
+        millis(report.latency.p99_us),
+        millis(report.latency.max_us),
+    ]
+}
+
+fn millis(micros: u64) -> String {
+    format!("{:.1}", micros as f64 / 1000.0)
+}
+
+fn print_notes(finding: &Finding) {
+    let name = format!("{} {}", finding.proxy, finding.variant);
+    if let Some(error) = &finding.error {
+        println!("{name}: no result: {error}");
+    }
+    let Some(outcome) = &finding.outcome else { return };
+    if let Some(wrk) = &outcome.wrk {
+        println!("{name}: wrk beside it: {} requests, {} lost", wrk.requests, wrk.lost());
+    }
+    for report in &outcome.clients {
+        if report.failed.local > 0 {
+            println!("{name}: {}: {} requests failed in the client itself", report.mode, report.failed.local);
+        }
+        for sample in report.samples.iter().take(SHOWN) {
+            println!("{name}: {}: at {} ms: {}", report.mode, sample.at_ms, sample.detail);
+        }
+    }
+}
