@@ -80,8 +80,9 @@ impl Observer for Narrator<'_> {
         let host = text(self.request.host);
         self.steps.push(format!("listener {} for {hostname} takes host {host}", listener.info.text));
         if listener.hosts.covering(self.request.host).next().is_none() {
-            let hostnames = listener.hostnames.iter().map(|hostname| hostname_text(hostname.as_ref()));
-            self.steps.push(format!("its routes serve {}", list(hostnames)));
+            let mut hostnames: Vec<_> = listener.hosts.values().map(|host| host.hostname.as_ref()).collect();
+            hostnames.sort();
+            self.steps.push(format!("its routes serve {}", list(hostnames.into_iter().map(hostname_text))));
         }
     }
 

@@ -12,6 +12,7 @@ mod compile;
 mod explain;
 mod filters;
 mod hit;
+mod numbers;
 pub mod order;
 mod pattern;
 mod picker;
@@ -22,7 +23,7 @@ mod snapshot;
 mod spelling;
 mod table;
 
-pub use compile::compile;
+pub use compile::{compile, compile_with};
 pub use explain::{Explanation, Verdict, explain};
 pub use filters::{FieldEdit, Filters};
 pub use gateway_ir::Generation;

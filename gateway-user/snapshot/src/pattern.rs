@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::Snapshot;
+use crate::numbers::Numbers;
 use crate::table::query::Scratch;
 
 /// The most memory, in bytes, that one worker spends on the lazily built states of one expression; beyond it the
@@ -20,30 +21,33 @@ const STATE_CACHE_LIMIT: usize = 256 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PatternId(u32);
 
-/// Every distinct expression of a snapshot.
+/// Every distinct expression of a snapshot. An expression keeps its number from one snapshot to the next, for tables
+/// that both share have it written in them; a number that is no longer in use has no expression.
 #[derive(Debug, Default)]
 pub(crate) struct PatternSet {
     expressions: Vec<Box<str>>,
-    regexes: Vec<Regex>,
+    regexes: Vec<Option<Regex>>,
 }
 
 /// Collects a [`PatternSet`]; equal expressions are compiled once.
-#[derive(Default)]
 pub(crate) struct PatternSetBuilder<'a> {
+    previous: &'a Arc<PatternSet>,
     seen: HashMap<&'a str, Result<PatternId, Box<str>>>,
-    set: PatternSet,
+    numbers: Numbers,
+    /// Expressions that the previous set does not have.
+    new: Vec<(PatternId, Box<str>, Regex)>,
 }
 
 /// The expressions at hand in one lookup.
 #[derive(Clone, Copy)]
-pub(crate) struct Regexes<'a>(&'a [Regex]);
+pub(crate) struct Regexes<'a>(&'a [Option<Regex>]);
 
 /// One worker's copies of a snapshot's expressions, and the buffers that matching needs. Made in the prepare step of
 /// a publish, used with the snapshot it was made for.
 #[derive(Debug)]
 pub struct WorkerRegexes {
     patterns: Arc<PatternSet>,
-    regexes: Vec<Regex>,
+    regexes: Vec<Option<Regex>>,
     scratch: Scratch,
 }
 
@@ -74,7 +78,7 @@ impl Regexes<'_> {
 
     /// Whether the whole of `value` matches.
     pub(crate) fn is_match(self, id: PatternId, value: &[u8]) -> bool {
-        self.0.get(id.0 as usize).is_some_and(|regex| regex.is_match(value))
+        self.0.get(id.0 as usize).and_then(Option::as_ref).is_some_and(|regex| regex.is_match(value))
     }
 }
 
@@ -86,23 +90,54 @@ impl PatternSet {
 }
 
 impl<'a> PatternSetBuilder<'a> {
-    /// The number of `expression`, or why it is invalid.
-    pub(crate) fn intern(&mut self, expression: &'a str) -> Result<PatternId, Box<str>> {
-        let set = &mut self.set;
-        self.seen
-            .entry(expression)
-            .or_insert_with(|| {
-                let regex = build(expression).map_err(|error| fault(expression, &error))?;
-                let id = u32::try_from(set.regexes.len()).map_err(|_| "too many expressions")?;
-                set.regexes.push(regex);
-                set.expressions.push(expression.into());
-                Ok(PatternId(id))
-            })
-            .clone()
+    /// Expressions of `previous` keep their numbers.
+    pub(crate) fn after(previous: &'a Arc<PatternSet>) -> Self {
+        let taken: Vec<bool> = previous.regexes.iter().map(Option::is_some).collect();
+        let known = previous.expressions.iter().zip(&taken).zip(0..).filter(|((_, taken), _)| **taken);
+        let seen = known.map(|((text, _), id)| (&**text, Ok(PatternId(id)))).collect();
+        Self { previous, seen, numbers: Numbers::after(taken), new: Vec::new() }
     }
 
-    pub(crate) fn finish(self) -> PatternSet {
-        self.set
+    /// The number of `expression`, or why it is invalid.
+    pub(crate) fn intern(&mut self, expression: &'a str) -> Result<PatternId, Box<str>> {
+        let Self { seen, numbers, new, .. } = self;
+        let made = seen.entry(expression).or_insert_with(|| {
+            let regex = build(expression).map_err(|error| fault(expression, &error))?;
+            let id = PatternId(numbers.take().ok_or("too many expressions")?);
+            new.push((id, expression.into(), regex));
+            Ok(id)
+        });
+        if let Ok(id) = made {
+            numbers.mark(id.0);
+        }
+        made.clone()
+    }
+
+    /// Keeps the expression of a rule that is taken over.
+    pub(crate) fn keep(&mut self, id: PatternId) {
+        self.numbers.mark(id.0);
+    }
+
+    /// The expressions that were interned or kept; the previous set itself if those are the same.
+    pub(crate) fn finish(self) -> Arc<PatternSet> {
+        if !self.numbers.changed() {
+            return Arc::clone(self.previous);
+        }
+        let mut set = PatternSet {
+            expressions: self.previous.expressions.clone(),
+            regexes: self.previous.regexes.clone(),
+        };
+        set.expressions.resize(self.numbers.len(), Box::default());
+        set.regexes.resize(self.numbers.len(), None);
+        for (PatternId(id), expression, regex) in self.new {
+            set.expressions[id as usize] = expression;
+            set.regexes[id as usize] = Some(regex);
+        }
+        for id in self.numbers.unused() {
+            set.expressions[id] = Box::default();
+            set.regexes[id] = None;
+        }
+        Arc::new(set)
     }
 }
 
@@ -150,10 +185,37 @@ mod tests {
 
     #[test]
     fn equal_expressions_are_compiled_once() {
-        let mut builder = PatternSetBuilder::default();
+        let none = Arc::default();
+        let mut builder = PatternSetBuilder::after(&none);
         assert_eq!(builder.intern("a+").unwrap(), builder.intern("a+").unwrap());
         assert!(builder.intern("(").is_err());
         assert_ne!(builder.intern("b").unwrap(), builder.intern("a+").unwrap());
         assert_eq!(builder.finish().regexes.len(), 2);
+    }
+
+    /// The texts by number after a set of these, and the set.
+    fn next<'a>(previous: &'a Arc<PatternSet>, expressions: &[&'a str]) -> (Vec<String>, Arc<PatternSet>) {
+        let mut builder = PatternSetBuilder::after(previous);
+        for expression in expressions {
+            builder.intern(expression).unwrap();
+        }
+        let set = builder.finish();
+        for (text, regex) in set.expressions.iter().zip(&set.regexes) {
+            assert_eq!(regex.is_some(), !text.is_empty());
+            assert!(regex.as_ref().is_none_or(|regex| regex.is_match(text.as_bytes())));
+        }
+        (set.expressions.iter().map(ToString::to_string).collect(), set)
+    }
+
+    #[test]
+    fn expressions_keep_their_numbers_and_leave_none_behind() {
+        let (texts, first) = next(&Arc::default(), &["a", "b", "c"]);
+        assert_eq!(texts, ["a", "b", "c"]);
+        let (_, same) = next(&first, &["c", "a", "b"]);
+        assert!(Arc::ptr_eq(&first, &same));
+        let (texts, second) = next(&first, &["c", "a", "d"]);
+        assert_eq!(texts, ["a", "", "c", "d"], "a number is free only once no table in use has it");
+        let (texts, _) = next(&second, &["d", "e", "c", "f"]);
+        assert_eq!(texts, ["", "e", "c", "d", "f"]);
     }
 }

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_ir::{BindAddress, ClusterKey, Generation, Hostname, ListenerId, Protocol};
+use gateway_ir::{BindAddress, ClusterKey, Generation, Hostname, ListenerId, MatchHostname, Protocol};
 use hashbrown::HashMap;
 
+use crate::compile::CompiledRoute;
 use crate::hit::{RouteHit, RouteMiss};
 use crate::pattern::{PatternSet, WorkerRegexes};
 use crate::table::host::HostMap;
@@ -14,13 +15,22 @@ use crate::table::{Entry, Mismatch};
 use crate::{ClusterId, RequestView};
 
 /// Everything workers route by, of one generation. It never changes; workers share it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
     pub(crate) generation: Generation,
     pub(crate) binds: HashMap<(BindAddress, u16), BindTable>,
-    /// In ascending order.
-    pub(crate) clusters: Vec<ClusterKey>,
+    pub(crate) clusters: Arc<Clusters>,
     pub(crate) patterns: Arc<PatternSet>,
+    /// Every route of the Ir, in its order: what the next compile takes over.
+    pub(crate) routes: Vec<Arc<CompiledRoute>>,
+}
+
+/// Clusters by number.
+#[derive(Debug, Default)]
+pub(crate) struct Clusters {
+    pub(crate) keys: Vec<ClusterKey>,
+    /// For each number whether a rule refers to it.
+    pub(crate) used: Vec<bool>,
 }
 
 /// What is served on one address and port.
@@ -50,18 +60,25 @@ pub struct ListenerInfo {
 /// The listeners of a bind.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    pub(crate) by_host: HostMap<ListenerTable>,
+    pub(crate) by_host: HostMap<Arc<ListenerTable>>,
     /// All of them, in the order of the Ir.
-    pub(crate) infos: Vec<Arc<ListenerInfo>>,
+    pub(crate) all: Vec<Arc<ListenerTable>>,
 }
 
-/// The routes of a listener.
+/// The routes of a listener. Snapshots share it as a whole, or else host by host.
 #[derive(Debug)]
 pub(crate) struct ListenerTable {
     pub(crate) info: Arc<ListenerInfo>,
-    pub(crate) hosts: HostMap<HostTable>,
-    /// The patterns in `hosts`.
-    pub(crate) hostnames: Vec<Option<Hostname>>,
+    pub(crate) hosts: HostMap<Arc<HostTable>>,
+    /// What `hosts` was made of, in the order of the Ir.
+    pub(crate) attached: Vec<Arc<Attached>>,
+}
+
+/// A route on a listener.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) route: Arc<CompiledRoute>,
+    pub(crate) hostnames: Vec<MatchHostname>,
 }
 
 /// The rules of one host pattern.
@@ -102,14 +119,16 @@ impl Snapshot {
         self.binds.values()
     }
 
-    /// Every cluster that rules refer to; a [`ClusterId`] is an index into it. Ascending, without repeats.
+    /// Clusters by [`ClusterId`]: every one that rules refer to. Ascending and without repeats, unless the snapshot
+    /// was compiled after another one: then clusters keep their numbers, a new one has any number that was free, and
+    /// a number that nothing refers to any more keeps its old key until then.
     pub fn clusters(&self) -> &[ClusterKey] {
-        &self.clusters
+        &self.clusters.keys
     }
 
     /// The key of a cluster; `None` for a number of another snapshot that is too large for this one.
     pub fn cluster(&self, id: ClusterId) -> Option<&ClusterKey> {
-        self.clusters.get(id.0 as usize)
+        self.clusters.keys.get(id.0 as usize)
     }
 
     pub(crate) fn patterns(&self) -> &Arc<PatternSet> {
@@ -135,7 +154,7 @@ impl BindTable {
 
     /// Its listeners.
     pub fn listeners(&self) -> impl Iterator<Item = &Arc<ListenerInfo>> {
-        self.listeners.infos.iter()
+        self.listeners.all.iter().map(|listener| &listener.info)
     }
 
     /// The rule for a request.

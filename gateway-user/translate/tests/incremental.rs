@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use common::world::{class, distinct, object, run, set, typed};
-use gateway_api_types::{Object, ObjectKey, Origin, ResourceSet};
+use gateway_api_types::{Kind, Object, ObjectKey, Origin, ResourceSet};
 use gateway_ir::{ClusterKey, ObjectName};
 use gateway_translate::{Rebuilt, TranslateOptions, Translation, Translator};
 use proptest::prelude::*;
@@ -24,8 +24,8 @@ enum Edit {
     Put(Value),
     Remove(Index),
     Rename(Index, &'static str),
-    /// A new `metadata.generation`, as after a change of the spec.
-    Generation(Index),
+    /// One field of the object becomes this alternative of its kind.
+    Tweak(Index, usize),
     /// The object is read again and is what it was, some lines further down.
     Touch(Index, u32),
     /// Two edits seen at once.
@@ -38,7 +38,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         8 => put.prop_map(Edit::Put),
         4 => any::<Index>().prop_map(Edit::Remove),
         1 => (any::<Index>(), select(&["one", "two", "oen", "a"][..])).prop_map(|(at, to)| Edit::Rename(at, to)),
-        1 => any::<Index>().prop_map(Edit::Generation),
+        4 => (any::<Index>(), 0..6_usize).prop_map(|(at, which)| Edit::Tweak(at, which)),
         1 => (any::<Index>(), 1..3_u32).prop_map(|(at, line)| Edit::Touch(at, line)),
     ];
     (one.clone(), proptest::option::weighted(0.2, one)).prop_map(|(one, other)| match other {
@@ -120,11 +120,9 @@ fn apply(edit: &Edit, resources: &mut ResourceSet) {
                 resources.insert(changed(&object, |value| value["metadata"]["name"] = json!(name)), None);
             }
         }
-        Edit::Generation(at) => {
+        Edit::Tweak(at, which) => {
             if let Some(object) = pick(at) {
-                let next = object.metadata().generation.unwrap_or_default() + 1;
-                let new = changed(&object, |value| value["metadata"]["generation"] = json!(next));
-                resources.insert(new, None);
+                resources.insert(changed(&object, |value| tweak(object.kind(), value, *which)), None);
             }
         }
         Edit::Touch(at, line) => {
@@ -137,6 +135,30 @@ fn apply(edit: &Edit, resources: &mut ResourceSet) {
             apply(&both.0, resources);
             apply(&both.1, resources);
         }
+    }
+}
+
+/// Changes one thing that translation reads, and leaves the rest as it is.
+fn tweak(kind: Kind, value: &mut Value, which: usize) {
+    let times = ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"];
+    match (kind, which) {
+        (Kind::EndpointSlice, 0) => value["addressType"] = json!("IPv6"),
+        (Kind::EndpointSlice, 1) => value["ports"] = json!([{"name": "web", "port": 9090}]),
+        (Kind::EndpointSlice, 2) => value["ports"] = json!([{"name": "http", "port": 9090}]),
+        (Kind::EndpointSlice, 3) => value["endpoints"] = json!([]),
+        (Kind::EndpointSlice, _) => {
+            let service = ["one", "two"][which % 2];
+            value["metadata"]["labels"] = json!({"kubernetes.io/service-name": service});
+        }
+        (Kind::Service, 0) => value["spec"]["type"] = json!("ExternalName"),
+        (Kind::Service, 1) => value["spec"]["type"] = json!("ClusterIP"),
+        (Kind::Gateway, 0) => value["spec"]["listeners"][0]["hostname"] = json!("x.example.com"),
+        (Kind::Gateway, 1) => value["spec"]["addresses"] = json!([{"value": "10.0.0.1"}]),
+        (Kind::Gateway | Kind::HttpRoute, 2 | 3) => {
+            value["metadata"]["creationTimestamp"] = json!(times[which % 2]);
+        }
+        (Kind::HttpRoute, 0) => value["spec"]["hostnames"] = json!(["y.example.com"]),
+        _ => value["metadata"]["generation"] = json!(which),
     }
 }
 
@@ -289,7 +311,7 @@ fn a_changed_route_rebuilds_itself() {
     let same = |(id, route): &(_, &Arc<_>)| Arc::ptr_eq(&before.ir.http_routes[*id], route);
     assert_eq!(after.ir.http_routes.iter().filter(same).count(), 999);
 
-    resources.remove(gateway_api_types::Kind::HttpRoute, &ObjectKey::new("t7", "r7"));
+    resources.remove(Kind::HttpRoute, &ObjectKey::new("t7", "r7"));
     assert_eq!(rebuilt(&mut translator, &resources), (0, 0), "a removed route");
     resources.insert(typed(route(7, "/new")), None);
     assert_eq!(rebuilt(&mut translator, &resources), (1, 1), "a new route, with a cluster nobody else has");

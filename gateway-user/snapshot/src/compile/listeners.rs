@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use gateway_ir::{AttachedRoute, Bind, Hostname, Listener, MatchHostname, RouteId};
-use hashbrown::HashMap;
+use gateway_ir::{Bind, Hostname, HttpRoute, Listener, MatchHostname};
+use hashbrown::{HashMap, HashSet};
 
 use super::rules::{CompiledMatch, CompiledRoute};
+use super::{Cursor, Known, canonical};
 use crate::order::{HostRank, Rank, precedence};
-use crate::snapshot::{HostTable, ListenerInfo, ListenerTable, Listeners};
+use crate::snapshot::{Attached, HostTable, ListenerInfo, ListenerTable, Listeners};
 use crate::table::Entry;
 use crate::table::host::HostMap;
 use crate::table::path::PathTable;
@@ -16,34 +17,134 @@ use crate::table::path::PathTable;
 struct Candidate<'a> {
     rank: Rank<'a>,
     hostname: Option<&'a Hostname>,
-    matching: &'a CompiledMatch<'a>,
+    matching: &'a CompiledMatch,
     entry: Entry,
 }
 
+/// The routes of a listener, and the hosts for which they are others than before.
+struct Difference<'a> {
+    attached: Vec<Arc<Attached>>,
+    /// Hosts that a route was or is on that is not the same as before.
+    touched: HashSet<Option<&'a Hostname>>,
+}
+
 impl Listeners {
-    pub(super) fn compile(bind: &Bind, routes: &HashMap<&RouteId, CompiledRoute<'_>>) -> Self {
-        let mut all = Self::default();
+    pub(super) fn compile(bind: &Bind, routes: &[Arc<CompiledRoute>], known: &Known<'_>) -> Arc<Self> {
+        let mut next = Self::default();
         for listener in &bind.listeners {
-            let table = ListenerTable::compile(listener, bind.port, routes);
-            all.infos.push(Arc::clone(&table.info));
-            all.by_host.insert(listener.hostname.as_ref(), table);
+            let table = ListenerTable::compile(listener, bind.port, routes, known);
+            next.by_host.insert(listener.hostname.as_ref(), Arc::clone(&table));
+            next.all.push(table);
         }
-        all
+        match known.binds.get(&(canonical(bind.address), bind.port)).map(|bind| &bind.listeners) {
+            Some(same) if next.is_same(same) => Arc::clone(same),
+            _ => Arc::new(next),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let pairs = || self.all.iter().zip(&other.all);
+        self.all.len() == other.all.len() && pairs().all(|(one, other)| Arc::ptr_eq(one, other))
     }
 }
 
 impl ListenerTable {
-    fn compile(listener: &Listener, port: u16, routes: &HashMap<&RouteId, CompiledRoute<'_>>) -> Self {
-        let attached = || listener.routes.iter().filter_map(|one| Some((one, routes.get(&one.route)?)));
+    fn compile(
+        listener: &Listener,
+        port: u16,
+        routes: &[Arc<CompiledRoute>],
+        known: &Known<'_>,
+    ) -> Arc<Self> {
+        let previous = known.listeners.get(&(&listener.id, port)).copied();
+        let info = match previous.filter(|previous| previous.info.hostname == listener.hostname) {
+            Some(same) => Arc::clone(&same.info),
+            None => Arc::new(ListenerInfo {
+                id: listener.id.clone(),
+                text: listener.id.to_string().into(),
+                hostname: listener.hostname.clone(),
+                port,
+            }),
+        };
+        let old = previous.map(|previous| previous.attached.as_slice()).unwrap_or_default();
+        let Difference { attached, touched } = Difference::between(old, listener, routes);
+        match previous {
+            Some(same) if touched.is_empty() && Arc::ptr_eq(&same.info, &info) => Arc::clone(same),
+            _ => {
+                let known = previous.map(|previous| &previous.hosts);
+                let hosts = hosts(&attached, &touched, known);
+                Arc::new(Self { info, hosts, attached })
+            }
+        }
+    }
+}
+
+/// The tables of all hosts: new ones for those that were touched.
+fn hosts(
+    attached: &[Arc<Attached>],
+    touched: &HashSet<Option<&Hostname>>,
+    known: Option<&HostMap<Arc<HostTable>>>,
+) -> HostMap<Arc<HostTable>> {
+    let mut hosts = known.cloned().unwrap_or_default();
+    let mut tables = HostTable::compile(attached, touched);
+    for hostname in touched {
+        hosts.replace(*hostname, tables.remove(hostname).map(Arc::new));
+    }
+    hosts.shrink_to_fit();
+    hosts
+}
+
+impl<'a> Difference<'a> {
+    /// Both lists are ordered by route, so what belongs together is met together; what is not met counts as touched.
+    fn between(old: &'a [Arc<Attached>], listener: &'a Listener, routes: &[Arc<CompiledRoute>]) -> Self {
+        let mut routes = Cursor::new(routes);
+        let mut attached = Vec::with_capacity(listener.routes.len());
+        let mut touched = HashSet::new();
+        let mut touch = |hostnames: &'a [MatchHostname]| {
+            touched.extend(hostnames.iter().map(|hostname| hostname.effective.as_ref()));
+        };
+        let mut old = old.iter().peekable();
+        for new in &listener.routes {
+            let Some(route) = routes.find(&new.route) else { continue };
+            while let Some(gone) = old.next_if(|old| *old.route.id() < new.route) {
+                touch(&gone.hostnames);
+            }
+            let before = old.next_if(|old| *old.route.id() == new.route);
+            match before {
+                Some(same) if Arc::ptr_eq(&same.route, route) && same.hostnames == new.hostnames => {
+                    attached.push(Arc::clone(same));
+                }
+                _ => {
+                    before.into_iter().for_each(|before| touch(&before.hostnames));
+                    touch(&new.hostnames);
+                    let route = Arc::clone(route);
+                    attached.push(Arc::new(Attached { route, hostnames: new.hostnames.clone() }));
+                }
+            }
+        }
+        old.for_each(|gone| touch(&gone.hostnames));
+        Self { attached, touched }
+    }
+}
+
+impl HostTable {
+    /// The tables of these hosts, as far as any route is on them.
+    fn compile<'a>(
+        attached: &'a [Arc<Attached>],
+        wanted: &HashSet<Option<&Hostname>>,
+    ) -> HashMap<Option<&'a Hostname>, Self> {
+        let on_hosts = || {
+            let all = attached.iter().flat_map(|one| one.hostnames.iter().map(move |name| (one, name)));
+            all.filter(|(_, name)| wanted.contains(&name.effective.as_ref()))
+        };
+        let best = on_hosts().filter(|(attached, hostname)| is_best(hostname, &attached.hostnames));
         let mut candidates: Vec<_> =
-            attached().flat_map(|(attached, route)| candidates(attached, route)).collect();
+            best.flat_map(|(attached, hostname)| candidates(&attached.route, hostname)).collect();
         candidates.sort_by(|a, b| precedence(&a.rank, &b.rank));
 
         // Tables grow in order of precedence, so tiers come most specific first and entries stay sorted.
         // A host whose rules match nothing has a table too: the host is served, which a miss must tell.
-        let hostnames = attached().flat_map(|(attached, _)| &attached.hostnames);
         let mut tiers: HashMap<Option<&Hostname>, Vec<(HostRank, PathTable)>> =
-            hostnames.map(|hostname| (hostname.effective.as_ref(), Vec::new())).collect();
+            on_hosts().map(|(_, hostname)| (hostname.effective.as_ref(), Vec::new())).collect();
         for Candidate { rank, hostname, matching, entry } in candidates {
             let tiers = tiers.entry(hostname).or_default();
             if tiers.last().is_none_or(|(original, _)| *original != rank.original) {
@@ -53,54 +154,42 @@ impl ListenerTable {
                 table.push(&matching.path, entry);
             }
         }
-
-        let mut hosts = HostMap::default();
-        let mut hostnames: Vec<_> = tiers.keys().map(|hostname| hostname.cloned()).collect();
-        hostnames.sort();
-        for (hostname, tiers) in tiers {
+        let tables = tiers.into_iter().map(|(hostname, tiers)| {
             let tiers = tiers.into_iter().map(|(_, mut table)| {
                 table.finish();
                 table
             });
-            let table = HostTable { hostname: hostname.cloned(), tiers: tiers.collect() };
-            hosts.insert(hostname, table);
-        }
-        let info = ListenerInfo {
-            id: listener.id.clone(),
-            text: listener.id.to_string().into(),
-            hostname: listener.hostname.clone(),
-            port,
-        };
-        Self { info: Arc::new(info), hosts, hostnames }
+            (hostname, Self { hostname: hostname.cloned(), tiers: tiers.collect() })
+        });
+        tables.collect()
     }
 }
 
+/// Every match of a route, on one of its hosts.
 fn candidates<'a>(
-    attached: &'a AttachedRoute,
-    route: &'a CompiledRoute<'a>,
+    route: &'a CompiledRoute,
+    hostname: &'a MatchHostname,
 ) -> impl Iterator<Item = Candidate<'a>> {
-    let age = (&route.source.id, route.source.created);
-    attached.hostnames.iter().filter(|hostname| is_best(hostname, &attached.hostnames)).flat_map(
-        move |hostname| {
-            route.rules.iter().zip(0..).flat_map(move |(rule, rule_at)| {
-                rule.matches.iter().zip(0u32..).map(move |(matching, match_index)| {
-                    let effective = hostname.effective.as_ref();
-                    let place = (rule_at, match_index as usize);
-                    Candidate {
-                        rank: Rank::new(effective, hostname.original.as_ref(), age, place, matching.source),
-                        hostname: effective,
-                        matching,
-                        entry: Entry {
-                            rule: Arc::clone(&rule.rule),
-                            match_index,
-                            extent: matching.path.extent(),
-                            conditions: matching.conditions.clone(),
-                        },
-                    }
-                })
-            })
-        },
-    )
+    let source: &HttpRoute = &route.source;
+    let rules = route.rules.iter().zip(&source.rules).enumerate();
+    rules.flat_map(move |(rule_at, (rule, spec))| {
+        let matches = rule.matches.iter().zip(&spec.matches).zip(0u32..);
+        matches.map(move |((matching, spec), match_index)| {
+            let effective = hostname.effective.as_ref();
+            let (age, place) = ((&source.id, source.created), (rule_at, match_index as usize));
+            Candidate {
+                rank: Rank::new(effective, hostname.original.as_ref(), age, place, spec),
+                hostname: effective,
+                matching,
+                entry: Entry {
+                    rule: Arc::clone(&rule.rule),
+                    match_index,
+                    extent: matching.path.extent(),
+                    conditions: matching.conditions.clone(),
+                },
+            }
+        })
+    })
 }
 
 /// Whether no other hostname of the route leads to the same host with a higher precedence.

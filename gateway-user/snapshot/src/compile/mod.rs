@@ -1,18 +1,22 @@
 //! Ir → [`Snapshot`].
 
+mod clusters;
 mod listeners;
 mod rules;
+#[cfg(test)]
+mod sharing;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use gateway_ir::{Action, BindAddress, ClusterKey, Generation, Ir, RouteId, WeightedTarget};
+use gateway_ir::{Bind, BindAddress, Generation, Ir, ListenerId, RouteId};
 use hashbrown::HashMap;
 
 use crate::pattern::PatternSetBuilder;
-use crate::snapshot::{BindTable, Listeners, Snapshot};
-use crate::{ClusterId, compile::rules::CompiledRoute};
+use crate::snapshot::{BindTable, ListenerTable, Listeners, Snapshot};
+use clusters::ClusterNumbers;
+pub(crate) use rules::CompiledRoute;
+use rules::Numbering;
 
 /// Compiles the tables of one generation.
 ///
@@ -21,24 +25,46 @@ use crate::{ClusterId, compile::rules::CompiledRoute};
 /// request that has the header or parameter. An attached route that [`Ir::http_routes`] lacks is left out; of two
 /// binds or listeners with the same key the first counts.
 pub fn compile(ir: &Ir, generation: Generation) -> Snapshot {
-    let clusters = clusters(ir);
-    let mut patterns = PatternSetBuilder::default();
-    let routes: HashMap<&RouteId, CompiledRoute<'_>> = ir
-        .http_routes
-        .iter()
-        .map(|(id, route)| (id, CompiledRoute::compile(route, &clusters, &mut patterns)))
-        .collect();
-    let patterns = Arc::new(patterns.finish());
+    compile_with(ir, generation, None)
+}
+
+/// Compiles the tables of one generation and takes over from `previous` what is the same: rules, the tables of hosts
+/// that no edited route is on, listeners, expressions.
+///
+/// Every request gets the answer that it gets from [`compile`]'s tables; only the numbers of clusters differ, see
+/// [`Snapshot::clusters`]. `previous` may be any snapshot: its parts count, not its generation. Nothing of it is kept
+/// alive but what is taken over.
+pub fn compile_with(ir: &Ir, generation: Generation, previous: Option<&Snapshot>) -> Snapshot {
+    let nothing = Snapshot::default();
+    let from_scratch = previous.is_none();
+    let previous = previous.unwrap_or(&nothing);
+    let mut numbering = Numbering {
+        clusters: ClusterNumbers::after(&previous.clusters),
+        patterns: PatternSetBuilder::after(&previous.patterns),
+    };
+    if from_scratch {
+        for key in clusters::all(ir) {
+            numbering.clusters.id(key);
+        }
+    }
+    let routes = routes(ir, &previous.routes, &mut numbering);
+    if numbering.clusters.is_sparse() && !from_scratch {
+        // Most of what there was is gone: little is lost by numbering anew.
+        return compile(ir, generation);
+    }
+    let patterns = numbering.patterns.finish();
+    let clusters = numbering.clusters.finish();
 
     let mut binds = HashMap::with_capacity(ir.binds.len());
+    let known = Known::of(previous);
     // A Gateway with several addresses has one bind after another with the same listeners.
-    let mut last: Option<(&gateway_ir::Bind, Arc<Listeners>)> = None;
+    let mut last: Option<(&Bind, Arc<Listeners>)> = None;
     for bind in &ir.binds {
         let listeners = match &last {
             Some((other, same)) if other.port == bind.port && other.listeners == bind.listeners => {
                 Arc::clone(same)
             }
-            _ => Arc::new(Listeners::compile(bind, &routes)),
+            _ => Listeners::compile(bind, &routes, &known),
         };
         last = Some((bind, Arc::clone(&listeners)));
         let address = canonical(bind.address);
@@ -51,30 +77,56 @@ pub fn compile(ir: &Ir, generation: Generation) -> Snapshot {
         };
         binds.entry((address, bind.port)).or_insert(table);
     }
-    Snapshot { generation, binds, clusters: clusters.0, patterns }
+    Snapshot { generation, binds, clusters, patterns, routes }
 }
 
-/// Every cluster, ascending.
-struct Clusters(Vec<ClusterKey>);
+/// The tables of the previous snapshot.
+struct Known<'a> {
+    /// By listener and port.
+    listeners: HashMap<(&'a ListenerId, u16), &'a Arc<ListenerTable>>,
+    /// By address and port.
+    binds: &'a HashMap<(BindAddress, u16), BindTable>,
+}
 
-impl Clusters {
-    fn id(&self, key: &ClusterKey) -> Option<ClusterId> {
-        let at = self.0.binary_search(key).ok()?;
-        u32::try_from(at).ok().map(ClusterId)
+impl<'a> Known<'a> {
+    fn of(previous: &'a Snapshot) -> Self {
+        let all = previous.binds().flat_map(|bind| &bind.listeners.all);
+        let listeners = all.map(|table| ((&table.info.id, table.info.port), table)).collect();
+        Self { listeners, binds: &previous.binds }
     }
 }
 
-fn clusters(ir: &Ir) -> Clusters {
-    let rules = ir.http_routes.values().flat_map(|route| &route.rules);
-    let backends = rules.filter_map(|rule| match &rule.action {
-        Action::Forward(backends) => Some(backends),
-        Action::Redirect(_) | Action::Fail(_) => None,
-    });
-    let keys = backends.flatten().filter_map(|backend| match &backend.target {
-        WeightedTarget::Cluster(key) => Some(key),
-        WeightedTarget::Fail(_) => None,
-    });
-    Clusters(keys.collect::<BTreeSet<_>>().into_iter().cloned().collect())
+/// Every route, ready. Both lists are ordered by id.
+fn routes<'a>(
+    ir: &'a Ir,
+    previous: &[Arc<CompiledRoute>],
+    numbering: &mut Numbering<'a>,
+) -> Vec<Arc<CompiledRoute>> {
+    let mut known = Cursor::new(previous);
+    let compile = |(id, route)| CompiledRoute::compile(route, known.find(id), numbering);
+    ir.http_routes.iter().map(compile).collect()
+}
+
+/// Finds routes by id in a list that is ordered by it. Finding one after another in that order takes one step each.
+struct Cursor<'a> {
+    routes: &'a [Arc<CompiledRoute>],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(routes: &'a [Arc<CompiledRoute>]) -> Self {
+        Self { routes, at: 0 }
+    }
+
+    fn find(&mut self, id: &RouteId) -> Option<&'a Arc<CompiledRoute>> {
+        let here = self.routes.get(self.at).filter(|route| route.id() == id);
+        let found = here.or_else(|| {
+            self.at = self.routes.binary_search_by(|route| route.id().cmp(id)).unwrap_or_else(|next| next);
+            self.routes.get(self.at).filter(|route| route.id() == id)
+        });
+        self.at += usize::from(found.is_some());
+        found
+    }
 }
 
 /// An IPv4-mapped address is the IPv4 address in it: that is how lookups see it.

@@ -3,33 +3,52 @@
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action as IrAction, Failure, FailureKind, HttpRoute, HttpRule, PathMatch, RouteMatch, StringMatch,
-    WeightedBackend, WeightedTarget,
+    Action as IrAction, ClusterKey, Failure, FailureKind, HttpRoute, HttpRule, PathMatch, RouteId,
+    RouteMatch, StringMatch, WeightedBackend, WeightedTarget,
 };
 
-use super::Clusters;
-use crate::pattern::PatternSetBuilder;
+use super::clusters::ClusterNumbers;
+use crate::pattern::{PatternId, PatternSetBuilder};
 use crate::rewrite::Redirect;
 use crate::table::condition::{Conditions, FieldCondition, ParamCondition, ValueTest};
 use crate::table::path::PathKey;
-use crate::{Action, Destination, Filters, Picker, RouteLabel, Rule, Target};
+use crate::{Action, ClusterId, Destination, Filters, Picker, RouteLabel, Rule, Target};
 
 /// A route whose rules are ready, whatever the listeners it is attached to.
-pub(super) struct CompiledRoute<'a> {
-    pub(super) source: &'a HttpRoute,
-    pub(super) rules: Vec<CompiledRule<'a>>,
+#[derive(Debug)]
+pub(crate) struct CompiledRoute {
+    pub(super) source: Arc<HttpRoute>,
+    /// One for each of the source's.
+    pub(super) rules: Vec<Arc<CompiledRule>>,
 }
 
-pub(super) struct CompiledRule<'a> {
+/// A rule that is ready, and the numbers that are written in it.
+#[derive(Debug)]
+pub(crate) struct CompiledRule {
     pub(super) rule: Arc<Rule>,
-    pub(super) matches: Vec<CompiledMatch<'a>>,
+    /// One for each of the source's.
+    pub(super) matches: Vec<CompiledMatch>,
+    clusters: Vec<ClusterId>,
+    patterns: Vec<PatternId>,
 }
 
-pub(super) struct CompiledMatch<'a> {
-    pub(super) source: &'a RouteMatch,
-    pub(super) path: PathKey<'a>,
+#[derive(Debug)]
+pub(super) struct CompiledMatch {
+    pub(super) path: PathKey,
     /// `None` if only the path is asked for.
     pub(super) conditions: Option<Arc<Conditions>>,
+}
+
+/// The numbers that rules have written in them.
+pub(super) struct Numbering<'a> {
+    pub(super) clusters: ClusterNumbers<'a>,
+    pub(super) patterns: PatternSetBuilder<'a>,
+}
+
+/// The expressions of one rule.
+struct Interned<'b, 'a> {
+    builder: &'b mut PatternSetBuilder<'a>,
+    ids: Vec<PatternId>,
 }
 
 /// Collects what is wrong with one rule; the first fault is the one that is told.
@@ -38,16 +57,45 @@ struct Faults {
     first: Option<String>,
 }
 
-impl<'a> CompiledRoute<'a> {
-    pub(super) fn compile(
-        source: &'a HttpRoute,
-        clusters: &Clusters,
-        patterns: &mut PatternSetBuilder<'a>,
-    ) -> Self {
-        let text = source.id.object.to_string().into();
-        let label = Arc::new(RouteLabel { id: source.id.clone(), text });
-        let rule = |(rule, index)| compile_rule(&label, rule, index, clusters, patterns);
-        Self { source, rules: source.rules.iter().zip(0..).map(rule).collect() }
+impl CompiledRoute {
+    pub(super) fn id(&self) -> &RouteId {
+        &self.source.id
+    }
+
+    /// Compiles a route, but for what `previous`, the same route as it was, has of it.
+    pub(super) fn compile<'a>(
+        source: &'a Arc<HttpRoute>,
+        previous: Option<&Arc<Self>>,
+        numbering: &mut Numbering<'a>,
+    ) -> Arc<Self> {
+        if let Some(previous) = previous.filter(|previous| previous.source == *source) {
+            previous.rules.iter().for_each(|rule| rule.keep(numbering));
+            return Arc::clone(previous);
+        }
+        let known = previous.and_then(|previous| previous.rules.first());
+        let label = match known {
+            Some(known) => Arc::clone(&known.rule.route),
+            None => Arc::new(RouteLabel { id: source.id.clone(), text: source.id.object.to_string().into() }),
+        };
+        let rules = source.rules.iter().zip(0..).map(|(rule, index)| {
+            let at = index as usize;
+            let same = previous.filter(|previous| previous.source.rules.get(at) == Some(rule));
+            match same.and_then(|previous| previous.rules.get(at)) {
+                Some(same) => {
+                    same.keep(numbering);
+                    Arc::clone(same)
+                }
+                None => Arc::new(compile_rule(&label, rule, index, numbering)),
+            }
+        });
+        Arc::new(Self { rules: rules.collect(), source: Arc::clone(source) })
+    }
+}
+
+impl CompiledRule {
+    fn keep(&self, numbering: &mut Numbering<'_>) {
+        self.clusters.iter().for_each(|id| numbering.clusters.keep(*id));
+        self.patterns.iter().for_each(|id| numbering.patterns.keep(*id));
     }
 }
 
@@ -55,20 +103,25 @@ fn compile_rule<'a>(
     route: &Arc<RouteLabel>,
     source: &'a HttpRule,
     index: u32,
-    clusters: &Clusters,
-    patterns: &mut PatternSetBuilder<'a>,
-) -> CompiledRule<'a> {
+    numbering: &mut Numbering<'a>,
+) -> CompiledRule {
     let mut faults = Faults { place: format!("{}: rules[{index}]", route.id), first: None };
-    let matches = source
-        .matches
-        .iter()
-        .enumerate()
-        .map(|(at, source)| compile_match(at, source, patterns, &mut faults));
-    let matches = matches.collect();
+    let mut patterns = Interned { builder: &mut numbering.patterns, ids: Vec::new() };
+    let matches = source.matches.iter().enumerate();
+    let matches = matches.map(|(at, source)| compile_match(at, source, &mut patterns, &mut faults)).collect();
+    let patterns = patterns.ids;
     let filters = Filters::default().followed_by(&source.filters);
     let filters = Arc::new(faults.or_default("filters", filters));
+    let mut clusters = Vec::new();
     let action = match &source.action {
-        IrAction::Forward(backends) => forward(backends, clusters, &filters, &faults),
+        IrAction::Forward(backends) => {
+            let mut number = |key| {
+                let id = numbering.clusters.id(key);
+                clusters.extend(id);
+                id
+            };
+            forward(backends, &mut number, &filters, &faults)
+        }
         IrAction::Redirect(redirect) => match Redirect::compile(redirect) {
             Ok(redirect) => Action::Redirect(redirect),
             Err(fault) => Action::Fail(faults.failure("filters", &fault)),
@@ -89,16 +142,16 @@ fn compile_rule<'a>(
         timeouts: source.timeouts,
         paths: source.matches.iter().map(|matching| matching.path.clone()).collect(),
     };
-    CompiledRule { rule: Arc::new(rule), matches }
+    CompiledRule { rule: Arc::new(rule), matches, clusters, patterns }
 }
 
-fn forward(
-    backends: &[WeightedBackend],
-    clusters: &Clusters,
+fn forward<'a>(
+    backends: &'a [WeightedBackend],
+    number: &mut impl FnMut(&'a ClusterKey) -> Option<ClusterId>,
     filters: &Arc<Filters>,
     faults: &Faults,
 ) -> Action {
-    let target = |(at, backend): (usize, &WeightedBackend)| {
+    let target = |(at, backend): (usize, &'a WeightedBackend)| {
         let own = match backend.filters.as_slice() {
             [] => Ok(Arc::clone(filters)),
             own => filters.followed_by(own).map(Arc::new),
@@ -108,7 +161,7 @@ fn forward(
                 Destination::Fail(faults.failure(&format!("backendRefs[{at}].filters"), fault))
             }
             (Ok(_), WeightedTarget::Fail(failure)) => Destination::Fail(failure.clone()),
-            (Ok(_), WeightedTarget::Cluster(key)) => match clusters.id(key) {
+            (Ok(_), WeightedTarget::Cluster(key)) => match number(key) {
                 Some(id) => Destination::Cluster(id),
                 None => Destination::Fail(faults.failure(&format!("backendRefs[{at}]"), "too many clusters")),
             },
@@ -127,9 +180,9 @@ fn forward(
 fn compile_match<'a>(
     at: usize,
     source: &'a RouteMatch,
-    patterns: &mut PatternSetBuilder<'a>,
+    patterns: &mut Interned<'_, 'a>,
     faults: &mut Faults,
-) -> CompiledMatch<'a> {
+) -> CompiledMatch {
     let path = match &source.path {
         PathMatch::Exact(path) => PathKey::exact(path),
         PathMatch::Prefix(prefix) => PathKey::prefix(prefix),
@@ -161,12 +214,12 @@ fn compile_match<'a>(
         }
     }
     let conditions = (!conditions.is_empty()).then(|| Arc::new(conditions));
-    CompiledMatch { source, path, conditions }
+    CompiledMatch { path, conditions }
 }
 
 fn value_test<'a>(
     value: &'a StringMatch,
-    patterns: &mut PatternSetBuilder<'a>,
+    patterns: &mut Interned<'_, 'a>,
     place: &str,
     faults: &mut Faults,
 ) -> ValueTest {
@@ -179,6 +232,14 @@ fn value_test<'a>(
                 ValueTest::Present
             }
         },
+    }
+}
+
+impl<'a> Interned<'_, 'a> {
+    fn intern(&mut self, expression: &'a str) -> Result<PatternId, Box<str>> {
+        let id = self.builder.intern(expression)?;
+        self.ids.push(id);
+        Ok(id)
     }
 }
 

@@ -4,7 +4,7 @@ use gateway_ir::Hostname;
 use hashbrown::HashMap;
 
 /// At most one value for each hostname pattern.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HostMap<T> {
     exact: HashMap<Box<[u8]>, T>,
     /// By the suffix after `*.`.
@@ -36,6 +36,29 @@ impl<T> HostMap<T> {
                 self.any.get_or_insert(value);
             }
         }
+    }
+
+    /// Adds a value in place of the one that its pattern has, or takes that away.
+    pub(crate) fn replace(&mut self, hostname: Option<&Hostname>, value: Option<T>) {
+        match hostname {
+            Some(Hostname::Exact(name)) => drop(self.exact.remove(name.as_bytes())),
+            Some(Hostname::Wildcard(suffix)) => drop(self.wildcard.remove(suffix.as_bytes())),
+            None => self.any = None,
+        }
+        if let Some(value) = value {
+            self.insert(hostname, value);
+        }
+    }
+
+    /// Gives memory back that growing left over.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.exact.shrink_to_fit();
+        self.wildcard.shrink_to_fit();
+    }
+
+    /// Every value, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.wildcard.values()).chain(&self.any)
     }
 
     /// The values whose patterns cover `host`: its own name, wildcards from the longest to the shortest, then the

@@ -1,7 +1,5 @@
 //! The entries of one host by path, in order of precedence.
 
-use std::borrow::Cow;
-
 use hashbrown::HashMap;
 
 use super::prefix::PrefixTable;
@@ -19,22 +17,22 @@ pub(crate) struct PathTable {
 
 /// A path condition in compiled form, in the spelling of requests.
 #[derive(Clone, Debug)]
-pub(crate) enum PathKey<'a> {
-    Exact(Cow<'a, str>),
+pub(crate) enum PathKey {
+    Exact(Box<str>),
     Regex(PatternId),
     /// Without its trailing `/`.
-    Prefix(Cow<'a, str>),
+    Prefix(Box<str>),
     /// An invalid expression: it matches no path.
     Broken,
 }
 
-impl<'a> PathKey<'a> {
-    pub(crate) fn exact(path: &'a str) -> Self {
-        Self::Exact(spelled(path))
+impl PathKey {
+    pub(crate) fn exact(path: &str) -> Self {
+        Self::Exact(spelled(path).into())
     }
 
-    pub(crate) fn prefix(path: &'a str) -> Self {
-        Self::Prefix(spelled_prefix(path))
+    pub(crate) fn prefix(path: &str) -> Self {
+        Self::Prefix(spelled_prefix(path).into())
     }
 
     pub(crate) fn extent(&self) -> Extent {
@@ -47,7 +45,7 @@ impl<'a> PathKey<'a> {
 
 impl PathTable {
     /// Adds an entry. Entries come in order of precedence.
-    pub(crate) fn push(&mut self, path: &PathKey<'_>, entry: Entry) {
+    pub(crate) fn push(&mut self, path: &PathKey, entry: Entry) {
         match path {
             PathKey::Exact(path) => self.exact.entry(path.as_bytes().into()).or_default().push(entry),
             PathKey::Regex(id) => self.regex.push((*id, entry)),

@@ -1,6 +1,7 @@
 //! Builders of small Irs and requests.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this module")]
 
+pub mod random;
 pub mod rival;
 
 use std::net::SocketAddr;
