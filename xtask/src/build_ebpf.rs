@@ -16,6 +16,7 @@ use object::build::elf::{Builder, SectionData};
 use object::elf::SHT_STRTAB;
 
 use crate::cargo::{must_succeed, workspace};
+use crate::needs;
 
 /// Flags of `build-ebpf`.
 #[derive(clap::Args)]
@@ -34,7 +35,7 @@ pub(crate) struct Args {
 const TARGET: &str = "bpfel-unknown-none";
 
 /// Debian 12 and later, from the security archive.
-const APT: [&str; 6] = ["apt-get", "install", "--yes", "rustc-web", "libstd-rust-web-dev-bpf", "llvm-22-dev"];
+const PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev-bpf", "llvm-22-dev"];
 
 /// Linked against that LLVM, because it has to read what that rustc writes.
 const LINKER: [&str; 11] = [
@@ -184,24 +185,23 @@ fn refuse_machine_paths(object: &[u8]) -> Result<()> {
 
 /// Installs what is missing, or says which commands would.
 fn install(allowed: bool, compiler: bool) -> Result<Compiler> {
-    let mut commands: Vec<&[&str]> = Vec::new();
-    if compiler {
-        commands.push(&APT);
-    }
-    if !has_linker() {
-        commands.push(&LINKER);
-    }
+    let linker = !has_linker();
     if !allowed || !geteuid().is_root() {
-        let lines: Vec<String> = commands.iter().map(|c| format!("    {}", c.join(" "))).collect();
+        let apt = compiler.then(|| format!("    apt-get install --yes {}", PACKAGES.join(" ")));
+        let lines: Vec<String> =
+            apt.into_iter().chain(linker.then(|| format!("    {}", LINKER.join(" ")))).collect();
         bail!(
             "the toolchain for kernel programs is incomplete. As root on Debian or Ubuntu, type this (or call \
              again with --install), or install a rustup nightly with rust-src and bpf-linker:\n{}",
             lines.join("\n")
         );
     }
-    for command in commands {
-        println!("{}", command.join(" "));
-        must_succeed(Command::new(command[0]).args(&command[1..]).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    if compiler {
+        needs::install(&PACKAGES)?;
+    }
+    if linker {
+        println!("{}", LINKER.join(" "));
+        must_succeed(Command::new(LINKER[0]).args(&LINKER[1..]))?;
     }
     Compiler::find().context("the packages are installed, yet no compiler for BPF is found")
 }

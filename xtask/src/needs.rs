@@ -39,23 +39,26 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
         bail!("missing: {packages}; type this, then call again:\n    sudo apt-get install --yes {packages}");
     }
     println!("installing {packages}");
+    install(&missing)
+}
+
+/// Installs Debian packages, which takes root.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let _quiet = NoServices::new()?;
-    let install = || {
+    let call = || {
         let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").args([
-            "install",
-            "--yes",
-            "--no-install-recommends",
-        ]);
-        command.args(&missing);
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "--yes"]);
+        // Another one of us may be installing right now.
+        command.args(["-o", "DPkg::Lock::Timeout=300"]);
+        command.args(packages);
         command
     };
-    if must_succeed(&mut install()).is_ok() {
+    if must_succeed(&mut call()).is_ok() {
         return Ok(());
     }
     // A machine that never fetched the package lists knows no package at all.
     must_succeed(Command::new("apt-get").arg("update"))?;
-    must_succeed(&mut install())
+    must_succeed(&mut call())
 }
 
 /// Keeps packages from starting their services while they are installed: a peer that a test wants must not begin to

@@ -28,6 +28,7 @@ on_every_driver![
     paths_are_matched_and_sent_in_one_spelling,
     the_request_id_is_everywhere,
     low_ports_are_mapped_back,
+    a_listener_on_the_very_port_comes_before_a_moved_one,
     steering_sockets_are_not_dialled,
 ];
 
@@ -269,6 +270,15 @@ fn low_ports_are_mapped_back(driver: Driver) {
     let bind = SocketAddr::new(local.ip(), 80);
     let gateway = Gateway::on(driver, &Config::to(backend.address()), moved, socket, bind);
     assert_eq!(gateway.get("/").text(), "80");
+}
+
+fn a_listener_on_the_very_port_comes_before_a_moved_one(driver: Driver) {
+    let backend = Backend::answering(|request| ok(request.header("x-forwarded-port").unwrap_or_default()));
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let local = socket.local_addr().unwrap();
+    let moved = ProxyConfig { unprivileged_offset: Some(local.port() - 80), ..ProxyConfig::default() };
+    let gateway = Gateway::on(driver, &Config::to(backend.address()), moved, socket, local);
+    assert_eq!(gateway.get("/").text(), local.port().to_string());
 }
 
 fn steering_sockets_are_not_dialled(driver: Driver) {

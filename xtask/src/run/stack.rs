@@ -106,10 +106,12 @@ impl Stack {
 
     /// `http://127.0.0.1`, with a port unless the listener's own port 80 is served.
     pub(crate) fn base_url(&self) -> Result<String> {
-        let offset = self.status()?["steering"]["unprivilegedOffset"].as_u64().unwrap_or(0);
-        Ok(match offset {
-            0 => "http://127.0.0.1".to_owned(),
-            offset => format!("http://127.0.0.1:{}", 80 + offset),
+        let status = self.status()?;
+        let moved =
+            status["listeners"].as_array().and_then(|all| all.iter().find_map(|l| l["servedOn"].as_u64()));
+        Ok(match moved {
+            None => "http://127.0.0.1".to_owned(),
+            Some(port) => format!("http://127.0.0.1:{port}"),
         })
     }
 

@@ -48,7 +48,7 @@ pub(super) async fn redirect(
     let request = request.view(session.inbox.as_deref().unwrap_or_default());
     let asked = Asked {
         host: request.host().unwrap_or_default(),
-        listener_port: session.bind.port(),
+        listener_port: session.bind.get().port(),
         path: if path.is_empty() { request.path() } else { path },
         matched_len,
     };

@@ -104,7 +104,7 @@ fn edit(
     let arrival = Arrival {
         peer: session.peer.ip(),
         trusted: session.trusted,
-        port: session.bind.port(),
+        port: session.bind.get().port(),
         request_id: text.id(),
     };
     set_forwarded(&request, &arrival, edits)?;

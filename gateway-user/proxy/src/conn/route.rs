@@ -1,9 +1,10 @@
 //! From a head to what is done about it: no waiting in here.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use gateway_http::h1::{Fields, Request, path};
-use gateway_snapshot::{Action, FieldLines, RequestView};
+use gateway_snapshot::{Action, BindTable, FieldLines, RequestView, Snapshot};
 
 use super::record::RequestEnd;
 use super::session::Session;
@@ -38,6 +39,18 @@ pub(super) fn normal_path<'a>(
     path::normalize(request.path(), session.worker().config.path, out).map_err(Reason::Path)
 }
 
+/// The listeners behind the connection's address. A listener that asks for the very port comes before one whose low port
+/// was moved there.
+fn bind_table<'a>(session: &Session, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
+    let moved =
+        SocketAddr::new(session.local.ip(), session.worker().config.listener_port(session.local.port()));
+    [session.local, moved].into_iter().find_map(|bind| {
+        let table = snapshot.bind(bind)?;
+        session.bind.set(bind);
+        Some(table)
+    })
+}
+
 /// Looks the request up in the generation that is live now.
 pub(super) fn find(
     session: &Session,
@@ -47,7 +60,7 @@ pub(super) fn find(
     end: &mut RequestEnd,
 ) -> Result<Match, Reason> {
     let live = session.worker().live();
-    let table = live.snapshot.bind(session.bind).ok_or(Reason::NoListenerForAddress)?;
+    let table = bind_table(session, &live.snapshot).ok_or(Reason::NoListenerForAddress)?;
     let view = RequestView {
         method: request.method_token(),
         host: request.host_lower(host).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! One client connection: request after request until either side ends it.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -33,8 +34,8 @@ pub(super) struct Session {
     pub(super) inbox: Option<Chunk>,
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
-    /// The listener's address and port, which differ from `local` where low ports are moved.
-    pub(super) bind: SocketAddr,
+    /// The listener's address and port, which differ from `local` where low ports are moved; settled by each lookup.
+    pub(super) bind: Cell<SocketAddr>,
     pub(super) trusted: bool,
 }
 
@@ -60,10 +61,8 @@ pub(super) struct Head {
 
 impl Session {
     pub(super) fn new(membership: Membership, stream: Stream, peer: SocketAddr, local: SocketAddr) -> Self {
-        let config = &membership.worker().config;
-        let bind = SocketAddr::new(local.ip(), config.listener_port(local.port()));
-        let trusted = config.trusts(peer.ip());
-        Self { membership, stream, inbox: None, peer, local, bind, trusted }
+        let trusted = membership.worker().config.trusts(peer.ip());
+        Self { membership, stream, inbox: None, peer, local, bind: Cell::new(local), trusted }
     }
 
     pub(super) fn worker(&self) -> &Rc<Worker> {

@@ -1,0 +1,144 @@
+//! The whole gateway in a network namespace of its own: the binary, its backend, and a directory to edit.
+#![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
+
+pub mod load;
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use gateway_testkit::netns::{self, Inside};
+use gateway_testkit::process::Guarded;
+use gateway_testkit::scratch::Scratch;
+use gateway_testkit::{http, wait};
+
+/// The binary under test.
+pub const SLUICE: &str = env!("CARGO_BIN_EXE_sluice");
+/// Where the scenario's listener answers.
+pub const HTTP: &str = "127.0.0.1:80";
+/// The scenario's backend.
+pub const BACKEND: &str = "127.0.0.1:8000";
+const HEALTH: &str = "127.0.0.1:15021";
+const METRICS: &str = "127.0.0.1:19001";
+
+/// The example that is served, as it lies in the repository.
+pub fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shared-gateway")
+}
+
+/// A running gateway over a copy of the example, with the bundled backend.
+pub struct Running {
+    /// The directory that it serves.
+    pub config: Scratch,
+    /// The gateway's process.
+    pub gateway: Guarded,
+    /// The backend's process.
+    pub backend: Guarded,
+}
+
+/// Runs `body` in a fresh namespace with the example being served, steered by kernel programs.
+pub fn with_gateway(label: &str, body: impl FnOnce(&Inside, &mut Running) + Send + 'static) {
+    with_gateway_flags(label, &["--steering", "ebpf"], body);
+}
+
+/// The same with other flags.
+pub fn with_gateway_flags(
+    label: &str,
+    flags: &'static [&'static str],
+    body: impl FnOnce(&Inside, &mut Running) + Send + 'static,
+) {
+    netns::run(label, move |inside| {
+        let mut running = Running::start(inside, flags);
+        body(inside, &mut running);
+    });
+}
+
+impl Running {
+    /// Starts backend and gateway on a copy of the example and waits until both serve.
+    pub fn start(inside: &Inside, flags: &[&str]) -> Self {
+        let config = Scratch::new("config").unwrap();
+        config.copy_from(&example()).unwrap();
+        let backend = start_backend();
+        let gateway = start_gateway(inside, config.path(), flags);
+        Self { config, gateway, backend }
+    }
+
+    /// Replaces `from` by `to` in one file of the directory, as an editor would.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config.join(file)).unwrap();
+        assert!(text.contains(from), "{file} has no {from:?}");
+        self.config.write(file, &text.replace(from, to)).unwrap();
+    }
+
+    /// What the gateway has printed so far.
+    pub fn log(&self) -> String {
+        self.gateway.output()
+    }
+
+    /// Waits until a request for `target` is answered with `status`; requests go on connections of their own.
+    #[track_caller]
+    pub fn wait_for_status(&self, target: &str, status: u16) -> http::Answer {
+        wait::until(&format!("{status} for {target}; the gateway says:\n{}", self.log()), || {
+            get(target).ok().filter(|answer| answer.status == status)
+        })
+    }
+}
+
+/// Starts `sluice echo` on the scenario's backend address.
+pub fn start_backend() -> Guarded {
+    let backend = Guarded::spawn(Command::new(SLUICE).args(["echo", "--listen", BACKEND])).unwrap();
+    let address: SocketAddr = BACKEND.parse().unwrap();
+    wait::until("the backend", || TcpStream::connect(address).ok());
+    backend
+}
+
+/// Starts `sluice run` and waits until it is ready.
+pub fn start_gateway(inside: &Inside, config: &Path, flags: &[&str]) -> Guarded {
+    let mut gateway = spawn_gateway(inside, config, flags);
+    let health: SocketAddr = HEALTH.parse().unwrap();
+    wait::until("readiness", || {
+        let ended = gateway.try_wait().unwrap();
+        assert!(ended.is_none(), "the gateway ended ({ended:?}):\n{}", gateway.output());
+        http::get(health, "localhost", "/healthz/ready").ok().filter(|answer| answer.status == 200)
+    });
+    gateway
+}
+
+/// Starts `sluice run` and does not wait.
+pub fn spawn_gateway(inside: &Inside, config: &Path, flags: &[&str]) -> Guarded {
+    let mut command = Command::new(SLUICE);
+    command.arg("run").arg(config).arg("--state-dir").arg(inside.scratch().join("state"));
+    command.arg("--bpffs").arg(inside.bpffs()).args(flags);
+    Guarded::spawn(&mut command).unwrap()
+}
+
+/// One `GET` through the gateway.
+pub fn get(target: &str) -> std::io::Result<http::Answer> {
+    http::get(HTTP.parse().unwrap(), "127.0.0.1", target)
+}
+
+/// `/metrics` as text.
+pub fn metrics() -> String {
+    http::get(METRICS.parse().unwrap(), "localhost", "/metrics").unwrap().text()
+}
+
+/// The sum of every series of a metric whose labels contain all of `labels`.
+pub fn metric(name: &str, labels: &[&str]) -> f64 {
+    let text = metrics();
+    let series = text.lines().filter(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|label| line.contains(label))
+    });
+    series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// Runs `sluice` with `args` to its end.
+pub fn sluice(args: &[&str]) -> Output {
+    Command::new(SLUICE).args(args).output().unwrap()
+}
+
+/// Standard output and error of a finished command, together.
+pub fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

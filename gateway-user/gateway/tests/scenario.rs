@@ -1,0 +1,146 @@
+//! The shared-gateway scenario, sentence by sentence.
+
+mod common;
+
+use common::{example, get, metric, sluice, text, with_gateway};
+use gateway_testkit::scratch::Scratch;
+use gateway_testkit::{http, wait};
+
+/// The URL path and query that the backend saw, as it reports it.
+fn seen(answer: &http::Answer) -> String {
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let url = body["url"].as_str().unwrap().to_owned();
+    let after_scheme = url.split_once("://").unwrap().1;
+    after_scheme[after_scheme.find('/').unwrap()..].to_owned()
+}
+
+#[test]
+fn a_prefix_is_replaced_and_the_query_is_kept() {
+    with_gateway("rewrite", |_, _| {
+        let cases = [
+            ("/httpbin/get", "/get"),
+            ("/httpbin", "/"),
+            ("/httpbin/", "/"),
+            ("/httpbin?a=1&b=2", "/?a=1&b=2"),
+            ("/httpbin/get?x=%20y", "/get?x=%20y"),
+            ("/httpbin//get", "/get"),
+            ("/httpbin/anything/a//b", "/anything/a/b"),
+        ];
+        for (target, want) in cases {
+            let answer = get(target).unwrap();
+            assert_eq!((answer.status, seen(&answer).as_str()), (200, want), "{target}");
+        }
+        let miss = get("/httpbinx").unwrap();
+        assert_eq!(miss.status, 404);
+        assert!(miss.reason().is_some(), "a 404 of our own has a reason: {miss:?}");
+    });
+}
+
+#[test]
+fn port_80_is_served_with_no_socket_bound_to_it() {
+    with_gateway("no-socket", |_, _| {
+        assert_eq!(get("/httpbin/get").unwrap().status, 200);
+        let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
+        for table in tables {
+            let text = std::fs::read_to_string(table).unwrap();
+            // Columns: slot, local address:port, remote, state; 0050 is port 80 and 0A is LISTEN (proc(5)).
+            let bound = text.lines().skip(1).any(|line| {
+                let mut columns = line.split_whitespace().skip(1);
+                let local = columns.next().unwrap_or_default();
+                local.ends_with(":0050") && columns.nth(1) == Some("0A")
+            });
+            assert!(!bound, "{table} shows a listening socket on port 80:\n{text}");
+        }
+        assert!(metric("sluice_steering_verdicts_total", &["verdict=\"steered\""]) >= 1.0);
+        let over_v6 = http::get("[::1]:80".parse().unwrap(), "localhost", "/httpbin/get").unwrap();
+        assert_eq!(over_v6.status, 200);
+    });
+}
+
+#[test]
+fn a_namespace_without_the_label_is_not_allowed() {
+    with_gateway("label", |_, running| {
+        running.wait_for_status("/httpbin/get", 200);
+        let with_label = std::fs::read_to_string(running.config.join("namespaces.yaml")).unwrap();
+        let (before, team2) = with_label.split_once("name: team2").unwrap();
+        let without = before.replace("  labels:\n    purpose: workloads\n", "");
+        running.config.write("namespaces.yaml", &format!("{without}name: team2{team2}")).unwrap();
+        let answer = running.wait_for_status("/httpbin/get", 404);
+        assert!(answer.reason().is_some());
+        wait_for_condition("NotAllowedByListeners");
+        running.config.write("namespaces.yaml", &with_label).unwrap();
+        running.wait_for_status("/httpbin/get", 200);
+    });
+}
+
+#[test]
+fn a_reference_without_its_grant_answers_500() {
+    with_gateway("grant", |_, running| {
+        running.wait_for_status("/httpbin/get", 200);
+        let grant = std::fs::read_to_string(running.config.join("team2-grant.yaml")).unwrap();
+        std::fs::remove_file(running.config.join("team2-grant.yaml")).unwrap();
+        let answer = running.wait_for_status("/httpbin/get", 500);
+        assert_eq!(answer.reason(), Some("ref_not_permitted"));
+        wait_for_condition("RefNotPermitted");
+        running.config.write("team2-grant.yaml", &grant).unwrap();
+        running.wait_for_status("/httpbin/get", 200);
+    });
+}
+
+#[track_caller]
+fn wait_for_condition(reason: &str) {
+    wait::until(&format!("{reason} in sluice status"), || {
+        text(&sluice(&["status", "-o", "yaml"])).contains(reason).then_some(())
+    });
+}
+
+#[test]
+fn a_parent_that_does_not_exist_is_named_with_its_likely_meaning() {
+    let config = Scratch::new("parent").unwrap();
+    config.copy_from(&example()).unwrap();
+    let route = std::fs::read_to_string(config.join("team1-route.yaml")).unwrap();
+    config.write("team1-route.yaml", &route.replace("name: shared-gateway", "name: ingress")).unwrap();
+    let check = sluice(&["check", config.path().to_str().unwrap()]);
+    let said = text(&check);
+    let want = "HTTPRoute team1/httpbin: parentRefs[0]: no Gateway \"ingress/ingress\"; \
+                did you mean \"ingress/shared-gateway\"?";
+    assert!(said.contains(want), "{said}");
+    assert_eq!(check.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn the_log_names_a_parent_that_does_not_exist() {
+    with_gateway("parent-log", |_, running| {
+        running.edit("team1-route.yaml", "name: shared-gateway", "name: shared-gatewy");
+        running.gateway.wait_for_output("did you mean \"ingress/shared-gateway\"?");
+        running.wait_for_status("/httpbin/get", 404);
+    });
+}
+
+#[test]
+fn the_example_passes_its_own_check() {
+    let check = sluice(&["check", example().to_str().unwrap()]);
+    assert_eq!(check.status.code(), Some(0), "{}", text(&check));
+}
+
+#[test]
+fn the_backend_sees_who_asked() {
+    with_gateway("forwarded", |_, _| {
+        let answer = http::Client::connect("127.0.0.1:80".parse().unwrap())
+            .unwrap()
+            .get("shop.example", "/httpbin/headers")
+            .unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let header = |name: &str| {
+            let headers = body["headers"].as_object().unwrap();
+            headers
+                .iter()
+                .find(|(n, _)| n.eq_ignore_ascii_case(name))
+                .map(|(_, v)| v.as_str().unwrap().to_owned())
+        };
+        assert_eq!(header("host").as_deref(), Some("shop.example"));
+        assert_eq!(header("x-forwarded-for").as_deref(), Some("127.0.0.1"));
+        assert_eq!(header("x-forwarded-proto").as_deref(), Some("http"));
+        assert!(header("x-request-id").is_some());
+    });
+}
