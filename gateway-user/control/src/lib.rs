@@ -7,6 +7,7 @@
 
 pub mod engine;
 pub mod journal;
+mod plan;
 pub mod publish;
 pub mod reconcile;
 pub mod source;

@@ -1,19 +1,20 @@
 //! The config road from resources to what is live: translate, compile, publish, steer, report.
 
-use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_snapshot::compile;
-use gateway_steer::{Refusal, RefusalReason, SteerPlan};
-use gateway_translate::{NodeReport, RefusedBind, RefusedReason, TranslateOptions, Translation, translate};
+use gateway_steer::{Refusal, SteerPlan};
+use gateway_translate::{TranslateOptions, Translation, translate};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use crate::journal::{Journal, Line};
+use crate::plan::{report, union, without};
 use crate::publish::{self, Workers};
 use crate::status;
 use crate::steer::Steer;
@@ -30,6 +31,9 @@ pub enum ReconcileError {
     /// The old generation stays.
     #[error(transparent)]
     Publish(#[from] publish::PublishError),
+    /// A fault of ours; the old generation stays.
+    #[error("internal fault while {0}: please report it with the log; what was live before stays live")]
+    Fault(&'static str),
     /// Workers serve the new generation, but steering does not match it.
     #[error(transparent)]
     Steer(#[from] gateway_steer::SteerError),
@@ -70,11 +74,18 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     /// Makes `resources` live, as far as they can be. Whatever happens is in the [`View`] afterwards and in the log.
     pub async fn reconcile(&mut self, resources: &StoreView) {
         let begun = Instant::now();
-        let translation = translate(&resources.resources, &self.options);
-        let Translation { ir, endpoints, status, findings } = translation;
-        let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
-
         let mut view = View::clone(&self.view.borrow());
+        let translated = unharmed("translating", || translate(&resources.resources, &self.options));
+        let Translation { ir, endpoints, status, findings } = match translated {
+            Ok(translation) => translation,
+            Err(fault) => {
+                view.tally.failed += 1;
+                view.trouble = Some(fault.to_string());
+                self.show(view);
+                return;
+            }
+        };
+        let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
         let result = self.bring_live(&mut view, &ir, &endpoints).await;
         view.tally.failed += u64::from(result.is_err());
         view.trouble = result.as_ref().err().map(ToString::to_string);
@@ -92,8 +103,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         view.tally.errors = resources.diagnostics.iter().filter(|line| line.is_error()).count() as u64;
         view.tally.reconciled += 1;
         view.tally.reconciled_us += u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.say(&view);
-        self.view.send_replace(Arc::new(view));
+        self.show(view);
     }
 
     /// Says that the source cannot be read; what is live stays.
@@ -101,8 +111,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let mut view = View::clone(&self.view.borrow());
         view.tally.unreadable += 1;
         view.trouble = Some(error.to_owned());
-        self.say(&view);
-        self.view.send_replace(Arc::new(view));
+        self.show(view);
     }
 
     /// Tries again what failed or was refused and may work by now: a port that another program held, a worker that
@@ -154,7 +163,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         self.generation = Generation(self.generation.0 + 1);
         let generation = self.generation;
         let begun = Instant::now();
-        let snapshot = Arc::new(compile(ir, generation));
+        let snapshot = Arc::new(unharmed("compiling", || compile(ir, generation))?);
         let compiled = begun.elapsed();
 
         // Until the commit both generations are in use, so the addresses of either's clusters must be known.
@@ -234,7 +243,10 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         }
     }
 
-    fn say(&mut self, view: &View) {
+    /// Makes a view known, then says in the log what is new in it: who reads a line finds it true.
+    fn show(&mut self, view: View) {
+        let view = Arc::new(view);
+        self.view.send_replace(Arc::clone(&view));
         let refusals = view.live.iter().flat_map(|live| live.refused.iter());
         let lines = (view.diagnostics.iter().map(Line::from))
             .chain(view.findings.iter().map(Line::from))
@@ -245,6 +257,12 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             .chain(view.trouble.iter().map(Line::error));
         self.journal.turn(lines).log();
     }
+}
+
+/// Runs one of the pure stages. A panic in it, which only a fault of ours can cause, must not take a serving gateway
+/// down with it; the stages share nothing with anybody, so nothing is left half done.
+fn unharmed<T>(what: &'static str, stage: impl FnOnce() -> T) -> Result<T, ReconcileError> {
+    catch_unwind(AssertUnwindSafe(stage)).map_err(|_| ReconcileError::Fault(what))
 }
 
 fn announce(live: &Live) {
@@ -258,30 +276,13 @@ fn announce(live: &Live) {
     );
 }
 
-fn without(plan: &SteerPlan, refused: &[Refusal]) -> SteerPlan {
-    let out: BTreeSet<_> = refused.iter().map(|refusal| refusal.bind).collect();
-    plan.binds.difference(&out).copied().collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The new endpoints, and those of clusters that only the live generation has.
-fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints> {
-    let Some(live) = live else { return Arc::clone(new) };
-    let mut both = Endpoints::clone(&live.endpoints);
-    both.clusters.extend(new.clusters.iter().map(|(key, addresses)| (key.clone(), addresses.clone())));
-    Arc::new(both)
-}
-
-/// What this node made of the live configuration.
-fn report(live: Option<&Live>) -> NodeReport {
-    let Some(live) = live else { return NodeReport::default() };
-    let refused = live.refused.iter().map(|refusal| RefusedBind {
-        address: refusal.bind.address,
-        port: refusal.bind.port,
-        reason: match refusal.reason {
-            RefusalReason::AddressNotLocal => RefusedReason::AddressNotUsable,
-            _ => RefusedReason::PortUnavailable,
-        },
-        message: refusal.message.clone(),
-    });
-    NodeReport { generation: live.generation, refused: refused.collect() }
+    #[test]
+    fn a_fault_of_ours_is_an_error_and_not_the_end() {
+        let error = unharmed("testing", || panic!("planted by a test")).map(|()| 0).unwrap_err();
+        assert!(error.to_string().contains("internal fault while testing"), "{error}");
+    }
 }

@@ -1,12 +1,10 @@
 //! The command line: subcommands, and the settings as flags of those that read them.
 
-use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::flags::{Inputs, Resolved, SettingError, TABLE, resolve};
+use crate::flags::{Admin, All, Meaning, Places, SettingFlags};
 
 /// Sluice: an edge gateway for Kubernetes and for a directory of Gateway API resources.
 #[derive(Debug, Parser)]
@@ -159,132 +157,16 @@ pub(crate) enum Output {
     Json,
 }
 
-/// Which settings a subcommand has flags for; environment and file may hold the others too.
-pub(crate) trait Subset {
-    /// Field names; `None` is all of them.
-    const FIELDS: Option<&'static [&'static str]>;
-}
-
-/// All settings.
-#[derive(Debug)]
-pub(crate) struct All;
-/// Settings that change what resources mean.
-#[derive(Debug)]
-pub(crate) struct Meaning;
-/// Where the admin server is.
-#[derive(Debug)]
-pub(crate) struct Admin;
-/// Where state is kept.
-#[derive(Debug)]
-pub(crate) struct Places;
-
-impl Subset for All {
-    const FIELDS: Option<&'static [&'static str]> = None;
-}
-impl Subset for Meaning {
-    const FIELDS: Option<&'static [&'static str]> = Some(&["controller_name"]);
-}
-impl Subset for Admin {
-    const FIELDS: Option<&'static [&'static str]> = Some(&["admin_address"]);
-}
-impl Subset for Places {
-    const FIELDS: Option<&'static [&'static str]> = Some(&["state_dir", "bpffs"]);
-}
-
-/// The settings given as flags, as text: [`resolve`] checks them together with environment and file.
-#[derive(Debug)]
-pub(crate) struct SettingFlags<S> {
-    flags: BTreeMap<String, String>,
-    config: Option<PathBuf>,
-    subset: PhantomData<S>,
-}
-
-impl<S: Subset> SettingFlags<S> {
-    /// Checks flags, the process's environment and the file.
-    ///
-    /// # Errors
-    /// Every mistake at once.
-    pub(crate) fn resolve(self) -> Result<Resolved, Vec<SettingError>> {
-        let env = TABLE.iter().filter_map(|row| Some((row.env(), std::env::var(row.env()).ok()?))).collect();
-        let config = self.config.or_else(|| std::env::var_os("SLUICE_CONFIG").map(PathBuf::from));
-        let file = match config {
-            None => None,
-            Some(path) => match std::fs::read_to_string(&path) {
-                Ok(text) => Some((path.display().to_string(), text)),
-                Err(error) => {
-                    let line = format!("--config {}: {error}: name a readable YAML file", path.display());
-                    return Err(vec![SettingError(line)]);
-                }
-            },
-        };
-        resolve(&Inputs { flags: self.flags, env, file })
-    }
-
-    /// Sets a flag that the subcommand also takes as an argument.
-    pub(crate) fn set(&mut self, name: &str, value: String) {
-        self.flags.insert(name.to_owned(), value);
-    }
-}
-
-fn rows<S: Subset>() -> impl Iterator<Item = &'static crate::flags::Setting> {
-    TABLE.iter().filter(|row| S::FIELDS.is_none_or(|fields| fields.contains(&row.field)))
-}
-
-impl<S: Subset> FromArgMatches for SettingFlags<S> {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let flags = rows::<S>()
-            .filter_map(|row| Some((row.name(), matches.get_one::<String>(&row.name())?.clone())))
-            .collect();
-        Ok(Self { flags, config: matches.get_one::<PathBuf>("config").cloned(), subset: PhantomData })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl<S: Subset> Args for SettingFlags<S> {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        let config = Arg::new("config")
-            .long("config")
-            .value_name("FILE")
-            .value_parser(clap::value_parser!(PathBuf))
-            .help("YAML file of settings [env: SLUICE_CONFIG]")
-            .help_heading("Configuration");
-        rows::<S>().fold(command.arg(config), |command, row| {
-            let facts = format!("[default: {}] [env: {}]", row.default, row.env());
-            command.arg(
-                Arg::new(row.name())
-                    .long(row.name())
-                    .value_name(row.unit)
-                    .action(ArgAction::Set)
-                    .allow_hyphen_values(true)
-                    .help(format!("{} {facts}", row.about))
-                    .long_help(format!("{}. {}. Write {}. {facts}", row.about, row.trade, (row.allowed)()))
-                    .help_heading(row.group),
-            )
-        })
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::flags::TABLE;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-        let known = |subset: Option<&[&str]>| {
-            subset.unwrap_or_default().iter().all(|field| TABLE.iter().any(|row| row.field == *field))
-        };
-        assert!(known(Meaning::FIELDS) && known(Admin::FIELDS) && known(Places::FIELDS));
     }
 
     #[test]
@@ -305,12 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn flags_reach_resolve_as_text() {
+    fn run_takes_a_directory_and_every_setting() {
         let cli =
             Cli::try_parse_from(["sluice", "run", "dir", "--workers", "x", "--io=epoll"]).expect("parses");
         let Command::Run(run) = cli.command else { panic!("run") };
         assert_eq!(run.dir.as_deref(), Some(std::path::Path::new("dir")));
-        assert_eq!(run.settings.flags.get("workers").map(String::as_str), Some("x"));
-        assert_eq!(run.settings.flags.get("io").map(String::as_str), Some("epoll"));
+        assert_eq!(run.settings.flag("workers"), Some("x"), "checked later, with all the others");
+        assert_eq!(run.settings.flag("io"), Some("epoll"));
     }
 }

@@ -4,6 +4,7 @@
 //! default, unit, help and documentation all come out of that row. A flag wins over the environment, that over the
 //! file, that over the default; all bad settings are reported together.
 
+mod args;
 mod docs;
 mod file;
 mod resolve;
@@ -13,6 +14,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use args::{Admin, All, Meaning, Places, SettingFlags};
 pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};
 pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{AccessLog, Auto, Cpus, IoMode, Limit, Listen, SteeringMode};

@@ -1,0 +1,39 @@
+//! What is to be served once refusals are taken into account, and what is reported of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use gateway_ir::Endpoints;
+use gateway_steer::{Refusal, RefusalReason, SteerPlan};
+use gateway_translate::{NodeReport, RefusedBind, RefusedReason};
+
+use crate::view::Live;
+
+/// The plan but for what is refused.
+pub(crate) fn without(plan: &SteerPlan, refused: &[Refusal]) -> SteerPlan {
+    let out: BTreeSet<_> = refused.iter().map(|refusal| refusal.bind).collect();
+    plan.binds.difference(&out).copied().collect()
+}
+
+/// The new endpoints, and those of clusters that only the live generation has.
+pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints> {
+    let Some(live) = live else { return Arc::clone(new) };
+    let mut both = Endpoints::clone(&live.endpoints);
+    both.clusters.extend(new.clusters.iter().map(|(key, addresses)| (key.clone(), addresses.clone())));
+    Arc::new(both)
+}
+
+/// What this node made of the live configuration.
+pub(crate) fn report(live: Option<&Live>) -> NodeReport {
+    let Some(live) = live else { return NodeReport::default() };
+    let refused = live.refused.iter().map(|refusal| RefusedBind {
+        address: refusal.bind.address,
+        port: refusal.bind.port,
+        reason: match refusal.reason {
+            RefusalReason::AddressNotLocal => RefusedReason::AddressNotUsable,
+            _ => RefusedReason::PortUnavailable,
+        },
+        message: refusal.message.clone(),
+    });
+    NodeReport { generation: live.generation, refused: refused.collect() }
+}
