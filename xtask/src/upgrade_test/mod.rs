@@ -125,24 +125,52 @@ fn judge(course: &Course, contender: Contender) -> Finding {
     }
 }
 
-/// Peers may lose requests: that is their finding. Sluice may not, and nobody may fail to run.
 fn verdict(findings: &[Finding], upgrades: u32) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for finding in findings {
-        let complaint = match &finding.outcome {
-            None => Some("did not come to the end of its run".to_owned()),
-            Some(outcome) if outcome.under_load < upgrades => {
-                Some(format!("{} of {upgrades} upgrades were under load", outcome.under_load))
-            }
-            Some(outcome) if finding.proxy == contender::SLUICE && outcome.lost() > 0 => {
-                Some(format!("lost {} requests", outcome.lost()))
-            }
-            Some(_) => None,
-        };
-        if let Some(complaint) = complaint {
+        if let Some(complaint) = finding.complaint(upgrades) {
             eprintln!("error: {} {}: {complaint}", finding.proxy, finding.variant);
             code = ExitCode::FAILURE;
         }
     }
     code
+}
+
+impl Finding {
+    /// Peers may lose requests: that is their finding. Sluice may not, and nobody may fail to run.
+    fn complaint(&self, upgrades: u32) -> Option<String> {
+        let Some(outcome) = &self.outcome else {
+            return Some("did not come to the end of its run".to_owned());
+        };
+        if outcome.under_load < upgrades {
+            return Some(format!("{} of {upgrades} upgrades were under load", outcome.under_load));
+        }
+        match outcome.lost() {
+            lost if lost > 0 && self.proxy == contender::SLUICE => Some(format!("lost {lost} requests")),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrk::WrkReport;
+    use super::*;
+
+    fn finding(proxy: &str, read_errors: u64) -> Finding {
+        let wrk = Some(WrkReport { read_errors, ..WrkReport::default() });
+        let outcome = Outcome { upgrades: Vec::new(), under_load: 2, clients: Vec::new(), wrk };
+        Finding { proxy: proxy.to_owned(), variant: String::new(), outcome: Some(outcome), error: None }
+    }
+
+    #[test]
+    fn sluice_may_lose_nothing_and_nobody_may_fail_to_run() {
+        assert_eq!(finding("sluice", 0).complaint(2), None);
+        assert!(finding("sluice", 1).complaint(2).is_some());
+        assert_eq!(finding("nginx", 1).complaint(2), None);
+        for proxy in ["sluice", "nginx"] {
+            assert!(finding(proxy, 0).complaint(3).is_some(), "an upgrade came too late to be judged");
+            assert!(Finding { outcome: None, ..finding(proxy, 0) }.complaint(2).is_some());
+        }
+    }
 }

@@ -9,13 +9,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Far above what a start or an upgrade takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A child; killed and reaped when dropped.
+/// A child; killed with all that it has started, and reaped, when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     name: String,
@@ -117,7 +117,8 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
+            // The whole group: processes that it has started would outlive it.
+            let _ = killpg(Pid::from_raw(self.pid().cast_signed()), Signal::SIGKILL);
             let _ = self.child.wait();
         }
     }
