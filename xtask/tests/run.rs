@@ -19,14 +19,24 @@ fn descendants(parent: u32) -> Vec<u32> {
     all
 }
 
+/// The gateway that was built for the tests of this run; built now if only this package's tests run.
+fn sluice() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("sluice");
+    if !built.exists() {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        assert!(Command::new(cargo).args(["build", "--package", "sluice"]).status().unwrap().success());
+    }
+    built
+}
+
 #[test]
 fn ctrl_c_stops_all_of_it_and_leaves_nothing_behind() {
-    netns::run("ctrl-c", |inside| {
+    let sluice = sluice();
+    netns::run("ctrl-c", move |inside| {
         let scratch = inside.scratch().join("tmp");
         fs::create_dir(&scratch).unwrap();
-        let mut command = Command::new(PathBuf::from(env!("CARGO_BIN_EXE_xtask")));
-        // The tests' own profile: what is built is what the tests beside this one have built already.
-        command.args(["run", "--profile", "dev"]).env("TMPDIR", &scratch);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(["run", "--binary"]).arg(&sluice).env("TMPDIR", &scratch);
         let mut run = Guarded::spawn(&mut command).unwrap();
         run.wait_for_output("Ctrl-C stops everything");
         let printed = run.output();

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use gateway_testkit::{http, scratch::Scratch};
 use serde_json::Value;
 
-use super::example;
 use super::stack::{Output, Stack};
+use super::{example, rights};
 
 /// A request path and what must come of it: a status, and the URL path that the backend saw.
 const CASES: &[(&str, u16, Option<&str>)] = &[
@@ -49,7 +49,7 @@ fn checked(sluice: &Path, state: &Scratch, bpffs: Option<&Path>) -> Result<()> {
         }
     }
     let steered = steered_connections()?;
-    match has_bpf_rights()? {
+    match rights::may_load_programs()? {
         true => ensure!(steered >= asked, "{asked} connections were made and sk_lookup steered {steered}"),
         false => println!("no BPF rights here: served without kernel programs"),
     }
@@ -97,17 +97,6 @@ fn steered_connections() -> Result<u64> {
         Some(value) => Ok(value.parse::<f64>().map(|v| v as u64)?),
         None => Ok(0),
     }
-}
-
-/// CAP_NET_ADMIN (12) with CAP_BPF (39) or CAP_SYS_ADMIN (21), held in the first user namespace.
-fn has_bpf_rights() -> Result<bool> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).context("no CapEff")?;
-    let caps = u64::from_str_radix(effective.trim(), 16)?;
-    let has = |bit: u32| caps & (1 << bit) != 0;
-    // A user namespace's root has every capability in it and none over BPF; the first one maps all ids.
-    let first = fs::read_to_string("/proc/self/uid_map")?.split_whitespace().nth(2) == Some("4294967295");
-    Ok(first && has(12) && (has(39) || has(21)))
 }
 
 /// Every file below a directory, which need not be there.

@@ -1,6 +1,7 @@
 //! `cargo xtask run`: the shared-gateway scenario with one command.
 
 mod check;
+mod rights;
 mod stack;
 
 use std::path::{Path, PathBuf};
@@ -8,12 +9,10 @@ use std::process::{Command, ExitCode};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use gateway_testkit::{netns, scratch::Scratch};
-use nix::unistd::geteuid;
-
 use crate::cargo::{build_sluice, must_succeed, workspace};
 use crate::needs::{self, CURL, IP};
+use anyhow::{Context, Result, bail};
+use gateway_testkit::{netns, scratch::Scratch};
 use stack::Stack;
 
 /// Flags of `run`.
@@ -25,6 +24,9 @@ pub(crate) struct Args {
     /// The cargo profile to build with.
     #[arg(long, default_value = "release")]
     profile: String,
+    /// Serves with this binary instead of building one.
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    binary: Option<PathBuf>,
     /// Says that the namespace is already there: set when this program calls itself.
     #[arg(long, hide = true)]
     inside: bool,
@@ -32,7 +34,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     needs::ensure(if args.check { &[IP, CURL] } else { &[CURL] })?;
-    let sluice = build_sluice(&args.profile)?;
+    let sluice = match &args.binary {
+        Some(binary) => binary.clone(),
+        None => build_sluice(&args.profile)?,
+    };
     if !args.check {
         return serve(&sluice);
     }
@@ -40,21 +45,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         must_succeed(Command::new("ip").args(["link", "set", "lo", "up"]))?;
         return check::run(&sluice, None);
     }
-    if geteuid().is_root() {
+    if rights::may_make_namespaces()? {
         return netns::run("check", move |inside| check::run(&sluice, Some(inside.bpffs())));
     }
-    check_in_user_namespace(args)
+    check_in_user_namespace(&sluice)
 }
 
-/// Without root a network namespace is still to be had inside a user namespace. Kernel programs are not: the
+/// Without the right to it a network namespace is still to be had inside a user namespace. Kernel programs are not: the
 /// check then proves the road without them.
-fn check_in_user_namespace(args: &Args) -> Result<ExitCode> {
-    println!("not root: checking in a user namespace, without kernel programs");
+fn check_in_user_namespace(sluice: &Path) -> Result<ExitCode> {
+    println!("no right to make namespaces: checking in a user namespace, without kernel programs");
     let own = std::env::current_exe()?;
     let status = Command::new("unshare")
         .args(["--user", "--map-root-user", "--net", "--mount", "--"])
         .arg(own)
-        .args(["run", "--check", "--inside", "--profile", &args.profile])
+        .args(["run", "--check", "--inside", "--binary"])
+        .arg(sluice)
         .status()
         .context("starting unshare (package util-linux)")?;
     match status.code() {

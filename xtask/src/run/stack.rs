@@ -52,6 +52,8 @@ impl Stack {
         let backend_child = spawn(&mut command, state, "backend", output)?;
         let mut command = Command::new(sluice);
         command.arg("run").arg(config).arg("--state-dir").arg(state);
+        // There is no load balancer that would have to notice first.
+        command.args(["--drain-min", "0s"]);
         if let Some(bpffs) = bpffs {
             command.arg("--bpffs").arg(bpffs);
         }
