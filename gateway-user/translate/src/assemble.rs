@@ -34,8 +34,9 @@ pub(crate) fn count_attached<'r>(
 
 /// Everything that is served: accepted Gateways, their listeners without conflicts, and the routes on those.
 pub(crate) fn ir<'r>(gateways: &[GatewayState<'_>], routes: impl Iterator<Item = &'r OwnRoute>) -> Ir {
-    let mut attached: BTreeMap<(usize, usize), Vec<AttachedRoute>> = BTreeMap::new();
-    let mut ir = Ir::default();
+    let mut attached = BTreeMap::new();
+    // Collected in order, which makes a map in one go.
+    let mut http_routes = Vec::new();
     for route in routes {
         let mut served = false;
         for attachment in &route.attachments {
@@ -46,11 +47,10 @@ pub(crate) fn ir<'r>(gateways: &[GatewayState<'_>], routes: impl Iterator<Item =
             served = true;
         }
         if served {
-            ir.http_routes.insert(route.ir.id.clone(), Arc::clone(&route.ir));
+            http_routes.push((route.ir.id.clone(), Arc::clone(&route.ir)));
         }
     }
-    ir.binds = binds(gateways, &attached);
-    ir
+    Ir { binds: binds(gateways, attached), http_routes: http_routes.into_iter().collect() }
 }
 
 /// Indices of Gateway and listener.
@@ -80,26 +80,27 @@ fn add(on_listener: &mut Vec<AttachedRoute>, route: &OwnRoute, hostnames: &[gate
 
 fn binds(
     gateways: &[GatewayState<'_>],
-    attached: &BTreeMap<(usize, usize), Vec<AttachedRoute>>,
+    mut attached: BTreeMap<(usize, usize), Vec<AttachedRoute>>,
 ) -> Vec<Bind> {
     let mut binds: BTreeMap<(u16, BindAddress), Bind> = BTreeMap::new();
     for (g, gateway) in gateways.iter().enumerate() {
+        let Some((last, others)) = gateway.addresses.split_last() else { continue };
         for (l, listener) in gateway.listeners.iter().enumerate().filter(|(_, one)| gateway.serves(one)) {
             let Some(protocol) = listener.protocol else { continue };
-            let port = listener.spec.port;
-            for address in &gateway.addresses {
-                let bind = binds.entry((port, *address)).or_insert_with(|| Bind {
-                    address: *address,
+            let mut add = |address: BindAddress, routes| {
+                let port = listener.spec.port;
+                let bind = binds.entry((port, address)).or_insert_with(|| Bind {
+                    address,
                     port,
                     protocol,
                     listeners: Vec::new(),
                 });
-                bind.listeners.push(Listener {
-                    id: listener.id.clone(),
-                    hostname: listener.hostname.clone(),
-                    routes: attached.get(&(g, l)).cloned().unwrap_or_default(),
-                });
-            }
+                let (id, hostname) = (listener.id.clone(), listener.hostname.clone());
+                bind.listeners.push(Listener { id, hostname, routes });
+            };
+            let routes = attached.remove(&(g, l)).unwrap_or_default();
+            others.iter().for_each(|address| add(*address, routes.clone()));
+            add(*last, routes);
         }
     }
     for bind in binds.values_mut() {

@@ -96,9 +96,8 @@ impl Past {
         for gateway in &gateways {
             status.add_gateway(gateway);
         }
-        for route in self.routes.own() {
-            status.http_routes.insert(route.ir.id.object.clone(), route.status.clone());
-        }
+        let routes = self.routes.own().map(|route| (route.ir.id.object.clone(), route.status.clone()));
+        status.http_routes = routes.collect();
         (Translation { ir, endpoints, status, findings: findings.finish(resources) }, rebuilt)
     }
 }

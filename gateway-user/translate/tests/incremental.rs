@@ -18,6 +18,33 @@ use serde_json::{Value, json};
 const WORLDS: u32 = 150;
 const EDITS: usize = 40;
 
+/// Both Gateways, and for both names of all tenants a Service with an endpoint and a route that uses it: with little
+/// at work, edits would change little.
+fn settled() -> Vec<Value> {
+    let mut objects = Vec::new();
+    for name in ["one", "two"] {
+        let all = json!({"namespaces": {"from": "All"}});
+        let listener = json!({"name": "l0", "port": 80, "protocol": "HTTP", "allowedRoutes": all});
+        let address = if name == "one" { "10.0.0.1" } else { "10.0.0.2" };
+        let spec =
+            json!({"gatewayClassName": "sluice", "listeners": [listener], "addresses": [{"value": address}]});
+        objects.push(
+            json!({"kind": "Gateway", "metadata": {"name": name, "namespace": "gateways"}, "spec": spec}),
+        );
+        for (number, tenant) in ["a", "b", "c"].iter().enumerate() {
+            let metadata = json!({"name": name, "namespace": tenant});
+            let ports = json!({"ports": [{"name": "http", "port": 80}]});
+            objects.push(json!({"kind": "Service", "metadata": metadata, "spec": ports}));
+            objects.push(slice(tenant, name, number));
+            let backend = json!({"name": name, "namespace": tenant, "port": 80});
+            let parent = json!({"name": name, "namespace": "gateways"});
+            let spec = json!({"parentRefs": [parent], "rules": [{"backendRefs": [backend]}]});
+            objects.push(json!({"kind": "HTTPRoute", "metadata": metadata, "spec": spec}));
+        }
+    }
+    objects
+}
+
 /// What people do to resources.
 #[derive(Clone, Debug)]
 enum Edit {
@@ -36,9 +63,9 @@ fn edit() -> impl Strategy<Value = Edit> {
     let put = prop_oneof![4 => object(), 1 => rare()];
     let one = prop_oneof![
         8 => put.prop_map(Edit::Put),
-        4 => any::<Index>().prop_map(Edit::Remove),
+        3 => any::<Index>().prop_map(Edit::Remove),
         1 => (any::<Index>(), select(&["one", "two", "oen", "a"][..])).prop_map(|(at, to)| Edit::Rename(at, to)),
-        4 => (any::<Index>(), 0..6_usize).prop_map(|(at, which)| Edit::Tweak(at, which)),
+        6 => (any::<Index>(), 0..6_usize).prop_map(|(at, which)| Edit::Tweak(at, which)),
         1 => (any::<Index>(), 1..3_u32).prop_map(|(at, line)| Edit::Touch(at, line)),
     ];
     (one.clone(), proptest::option::weighted(0.2, one)).prop_map(|(one, other)| match other {
@@ -181,7 +208,10 @@ fn shared(old: &Translation, new: &Translation) -> Result<(), TestCaseError> {
 #[test]
 fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
     let config = ProptestConfig { cases: WORLDS, failure_persistence: None, ..ProptestConfig::default() };
-    let world = prop::collection::vec(object(), 10..40).prop_map(distinct);
+    let world = prop::collection::vec(object(), 0..20).prop_map(|mut objects| {
+        objects.extend(settled());
+        distinct(objects)
+    });
     // How often an edit of something else made a route different, and how often routes were left alone.
     let (followed, spared) = (Cell::new(0), Cell::new(0));
     let steps = (world, prop::collection::vec(edit(), EDITS));
