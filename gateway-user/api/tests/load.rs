@@ -25,7 +25,8 @@ fn faults_are_told_with_their_place_and_their_fix() {
     let cases: Vec<(String, &[&str])> = vec![
         // The text is no YAML, or says something twice.
         ("a: [1, 2\nb: 3\n".to_owned(), &["f.yaml:2:2: YAML: illegal placement of ':'"]),
-        ("kind: List\nitems:\n\t- a\n".to_owned(), &["f.yaml:3:2: YAML:", "indented with a tab, use spaces"]),
+        ("kind: List\nitems:\n\t- a\n".to_owned(), &["f.yaml:3:1: YAML: this line is indented with a tab; use spaces"]),
+        ("a: b\n\tc: d\n".to_owned(), &["f.yaml:2:1: YAML: this line is indented with a tab; use spaces"]),
         (http("  hostnames: [a.b]\n  hostnames: [c.d]\n"), &["f.yaml:6:3: YAML: duplicate key \"hostnames\", first on line 5; keep one"]),
         ("a: !foo b\n".to_owned(), &["f.yaml:1:9: YAML: \"b\" does not fit the tag !foo; remove the tag"]),
         ("a: *b\n".to_owned(), &["f.yaml:1:4: YAML:"]),

@@ -138,7 +138,14 @@ impl<'t> Reader<'t> {
         self.parser.next_event().transpose().map_err(|error| {
             let mark = error.marker();
             let at = Position { line: number(mark.line()), column: number(mark.col() + 1) };
-            Fault { at, message: format!("YAML: {}{}", error.info(), tab_hint(text, at.line)) }
+            // What a parser says of a tab depends on where it was: in the middle of a value, or before one.
+            let met_tab = error.info().contains("tab");
+            match indenting_tab(text, at.line, if met_tab { usize::MAX } else { 1 }) {
+                Some(at) => {
+                    Fault { at, message: "YAML: this line is indented with a tab; use spaces".to_owned() }
+                }
+                None => Fault { at, message: format!("YAML: {}", error.info()) },
+            }
         })
     }
 
@@ -268,15 +275,14 @@ fn check_tag(tag: Option<&Tag>, expected: &str, at: Position) -> Result<(), Faul
     }
 }
 
-/// A tab is the usual reason for a line that looks right.
-fn tab_hint(text: &str, line: u32) -> &'static str {
-    let content = text.lines().nth(line.saturating_sub(1) as usize).unwrap_or("");
-    let indent = content.len() - content.trim_start().len();
-    if content.get(..indent).is_some_and(|i| i.contains('\t')) {
-        "; this line is indented with a tab, use spaces"
-    } else {
-        ""
-    }
+/// The first tab that indents one of `lines` lines from `line` on. A tab is the usual reason for a line that looks right.
+fn indenting_tab(text: &str, line: u32, lines: usize) -> Option<Position> {
+    let from = line.saturating_sub(1) as usize;
+    text.lines().enumerate().skip(from).take(lines).find_map(|(at, content)| {
+        let indent = content.get(..content.len() - content.trim_start().len())?;
+        let column = indent.find('\t')?;
+        Some(Position { line: number(at + 1), column: number(column + 1) })
+    })
 }
 
 fn position(span: Span) -> Position {
