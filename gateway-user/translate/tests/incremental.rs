@@ -64,7 +64,7 @@ fn edit() -> impl Strategy<Value = Edit> {
     let one = prop_oneof![
         8 => put.prop_map(Edit::Put),
         3 => any::<Index>().prop_map(Edit::Remove),
-        1 => (any::<Index>(), select(&["one", "two", "oen", "a"][..])).prop_map(|(at, to)| Edit::Rename(at, to)),
+        1 => (any::<Index>(), select(&["one", "two", "oen", "d"][..])).prop_map(|(at, to)| Edit::Rename(at, to)),
         6 => (any::<Index>(), 0..6_usize).prop_map(|(at, which)| Edit::Tweak(at, which)),
         1 => (any::<Index>(), 1..3_u32).prop_map(|(at, line)| Edit::Touch(at, line)),
     ];
@@ -121,6 +121,13 @@ fn rare() -> impl Strategy<Value = Value> {
             let from = json!({"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": user});
             let spec = json!({"from": [from], "to": [{"group": "", "kind": "Service", "name": name}]});
             json!({"kind": "ReferenceGrant", "metadata": metadata(namespace, user), "spec": spec})
+        }),
+        1 => select(&["d", "dd", "a"][..]).prop_map(|name| json!({"kind": "Namespace", "metadata": {"name": name}})),
+        1 => (place(), select(&["d", "ddd"][..])).prop_map(move |((namespace, name), other)| {
+            let backend = json!({"name": "one", "namespace": other, "port": 80});
+            let parent = json!({"name": "one", "namespace": "gateways"});
+            let spec = json!({"parentRefs": [parent], "rules": [{"backendRefs": [backend]}]});
+            json!({"kind": "HTTPRoute", "metadata": metadata(namespace, name), "spec": spec})
         }),
         1 => place().prop_map(move |(namespace, name)| {
             let spec = json!({"parentRefs": [{"name": "oen", "namespace": "gateways"}]});
