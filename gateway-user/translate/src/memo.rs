@@ -96,31 +96,24 @@ impl Clusters {
         self.round += 1;
     }
 
-    /// What is behind a cluster, and whether it had to be found out anew.
-    pub(crate) fn get<'v, 'a: 'v>(
+    /// What there is to tell about a cluster, and whether that had to be found out anew.
+    pub(crate) fn ask<'v, 'a: 'v>(
         &mut self,
         key: &ClusterKey,
         changes: &Changes,
         reader: impl Fn() -> Reader<'v, 'a>,
-    ) -> (&ClusterState, bool) {
-        let fresh = |memo: &ClusterMemo, round| memo.used == round || !changes.concern(&memo.reads);
-        let rebuilt = !self.memos.get(key).is_some_and(|memo| fresh(memo, self.round));
-        let make = || {
-            let reader = reader();
-            let state = endpoints::evaluate(&reader, key);
-            ClusterMemo { reads: reader.into_reads(), state, used: 0 }
-        };
-        let memo = self
-            .memos
-            .entry(key.clone())
-            .and_modify(|memo| {
-                if rebuilt {
-                    *memo = make()
-                }
-            })
-            .or_insert_with(make);
-        memo.used = self.round;
-        (&memo.state, rebuilt)
+    ) -> (Option<String>, bool) {
+        let round = self.round;
+        let known = self.memos.get_mut(key);
+        if let Some(memo) = known.filter(|memo| memo.used == round || !changes.concern(&memo.reads)) {
+            memo.used = round;
+            return (memo.state.note.clone(), false);
+        }
+        let reader = reader();
+        let state = endpoints::evaluate(&reader, key);
+        let note = state.note.clone();
+        self.memos.insert(key.clone(), ClusterMemo { reads: reader.into_reads(), state, used: round });
+        (note, true)
     }
 
     /// The addresses of every cluster that was asked for.

@@ -84,9 +84,9 @@ impl Past {
         let ir = assemble::ir(&gateways, self.routes.own());
         self.clusters.start();
         assemble::clusters(&ir, &mut findings, |key| {
-            let (state, new) = self.clusters.get(key, &changes, reader);
+            let (note, new) = self.clusters.ask(key, &changes, reader);
             rebuilt.clusters += usize::from(new);
-            state.note.clone()
+            note
         });
         let endpoints = self.clusters.finish();
 

@@ -1,6 +1,7 @@
 //! What the tests share: resources from YAML, and the answer as text.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub(crate) mod edits;
 pub(crate) mod world;
 
 use std::collections::BTreeMap;
