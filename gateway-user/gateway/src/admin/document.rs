@@ -71,6 +71,9 @@ pub(crate) struct Io {
     pub(crate) refused: Vec<String>,
     /// Worker threads.
     pub(crate) workers: usize,
+    /// How the access log is written: `uring`, `write` or `off`.
+    #[serde(default)]
+    pub(crate) access_log: String,
 }
 
 /// One listener on one address.

@@ -139,10 +139,13 @@ fn counters(page: &mut Exposition, all: &WorkerMetrics, workers: &[(usize, Worke
 }
 
 fn steering(page: &mut Exposition, shared: &Shared) {
-    page.gauge("sluice_steering_info", "How connections reach workers.");
-    page.sample(&[("path", &shared.facts.steering_path)], 1);
-    page.gauge("sluice_io_info", "What drives the workers' I/O.");
-    page.sample(&[("driver", &shared.facts.driver)], 1);
+    let facts = &shared.facts;
+    page.gauge("sluice_steering_info", "How connections reach workers, and why so.");
+    page.sample(&[("path", &facts.steering_path), ("detail", &facts.steering_detail)], 1);
+    page.gauge("sluice_io_info", "What drives the workers' I/O, and what was refused before.");
+    page.sample(&[("driver", &facts.driver), ("refused", &facts.refused_drivers.join("; "))], 1);
+    page.gauge("sluice_access_log_info", "How the access log is written.");
+    page.sample(&[("driver", shared.access_log.driver().name())], 1);
     page.counter(
         "sluice_steering_verdicts_total",
         "What the kernel programs decided, by program and verdict.",

@@ -27,11 +27,18 @@ async fn status(State(shared): State<Shared>) -> Response {
 
     let view = Arc::clone(&shared.view.borrow());
     let readiness = shared.readiness.check().map_or_else(|reason| reason, |()| "ready".to_owned());
-    super::dump::json(&document(&view, &shared.facts, readiness, shared.fleet.count()))
+    let facts = &shared.facts;
+    let io = Io {
+        driver: facts.driver.clone(),
+        refused: facts.refused_drivers.clone(),
+        workers: shared.fleet.count(),
+        access_log: shared.access_log.driver().name().to_owned(),
+    };
+    super::dump::json(&document(&view, facts, readiness, io))
 }
 
 /// The document of one moment.
-pub(super) fn document(view: &View, facts: &Facts, readiness: String, workers: usize) -> StatusDocument {
+pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) -> StatusDocument {
     let live = view.live.as_ref();
     let findings = view.diagnostics.iter().map(ToString::to_string);
     let refused = live.iter().flat_map(|live| live.refused.iter());
@@ -47,7 +54,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, workers: u
         live_since: live.map(|live| live.since.to_string()),
         trouble: view.trouble.clone(),
         steering: Steering { path: facts.steering_path.clone(), detail: facts.steering_detail.clone() },
-        io: Io { driver: facts.driver.clone(), refused: facts.refused_drivers.clone(), workers },
+        io,
         listeners: listeners(view, facts),
         routes: routes(view),
         findings: findings

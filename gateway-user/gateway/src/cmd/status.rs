@@ -94,7 +94,12 @@ fn head(document: &StatusDocument) -> String {
     let workers = if io.workers == 1 { "1 worker".into() } else { format!("{} workers", io.workers) };
     let refused =
         if io.refused.is_empty() { String::new() } else { format!(" (not {})", io.refused.join("; not ")) };
-    facts.row(["io:".into(), format!("{}, {workers}{refused}", io.driver)]);
+    let log = match io.access_log.as_str() {
+        "write" => ", access log by write(2)",
+        "uring" => ", access log by io_uring",
+        _ => "",
+    };
+    facts.row(["io:".into(), format!("{}, {workers}{log}{refused}", io.driver)]);
     if let Some(trouble) = &document.trouble {
         facts.row(["trouble:".into(), trouble.clone()]);
     }

@@ -44,11 +44,22 @@ pub enum FileDriver {
     Plain,
 }
 
+impl FileDriver {
+    /// Stable name for status and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            FileDriver::Off => "off",
+            FileDriver::Uring => "uring",
+            FileDriver::Plain => "write",
+        }
+    }
+}
+
 /// The running thread. Dropped, it goes on until all sinks are gone and all is written, then ends by itself.
 #[derive(Debug)]
 pub struct FileThread {
     sink: LogSink,
-    driver: FileDriver,
     refused: Option<String>,
     ended: mpsc::Receiver<()>,
 }
@@ -60,10 +71,10 @@ impl FileThread {
     /// The file cannot be opened (the message names it), the thread cannot be started, or mode `Uring` and io_uring
     /// is refused.
     pub fn start(target: FileTarget, mode: IoMode) -> io::Result<FileThread> {
-        let (sink, orders, shared) = LogSink::new(QUEUED_BATCHES, target == FileTarget::Off);
         let (end, ended) = mpsc::channel::<()>();
         if target == FileTarget::Off {
-            return Ok(FileThread { sink, driver: FileDriver::Off, refused: None, ended });
+            let (sink, ..) = LogSink::new(QUEUED_BATCHES, FileDriver::Off);
+            return Ok(FileThread { sink, refused: None, ended });
         }
         let refused = match mode {
             IoMode::Epoll => Some("not asked for".to_owned()),
@@ -73,6 +84,7 @@ impl FileThread {
             return Err(io::Error::other(format!("io_uring is not usable for the file thread: {why}")));
         }
         let driver = if refused.is_none() { FileDriver::Uring } else { FileDriver::Plain };
+        let (sink, orders, shared) = LogSink::new(QUEUED_BATCHES, driver);
         let output = Output::open(target)?;
         let body = move || {
             // Dropped when the thread ends, also by a panic: whoever waits in `stop` then goes on.
@@ -80,7 +92,7 @@ impl FileThread {
             serve(driver, output, orders, &shared);
         };
         thread::Builder::new().name("file".to_owned()).spawn(body)?;
-        Ok(FileThread { sink, driver, refused, ended })
+        Ok(FileThread { sink, refused, ended })
     }
 
     /// A sink for one worker; clone it for the next.
@@ -92,7 +104,7 @@ impl FileThread {
     /// How it writes.
     #[must_use]
     pub fn driver(&self) -> FileDriver {
-        self.driver
+        self.sink.driver()
     }
 
     /// Why it does not write through io_uring.

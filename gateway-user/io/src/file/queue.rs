@@ -11,6 +11,8 @@ use std::{
 use futures_channel::oneshot;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::FileDriver;
+
 /// Empty buffers kept for reuse.
 const SPARE_BUFFERS: usize = 64;
 
@@ -52,7 +54,7 @@ pub(crate) struct Shared {
     /// Batches in `orders`: its bound. Commands are not counted, so that they pass a full queue.
     queued: AtomicUsize,
     limit: usize,
-    off: bool,
+    driver: FileDriver,
     spares: Mutex<Vec<Vec<u8>>>,
     pub(crate) counts: Counts,
 }
@@ -68,12 +70,12 @@ pub(crate) struct Counts {
 
 impl LogSink {
     /// The queue: the first sink, and the receiving end, which ends when the last sink is gone.
-    pub(crate) fn new(limit: usize, off: bool) -> (LogSink, UnboundedReceiver<Order>, Arc<Shared>) {
+    pub(crate) fn new(limit: usize, driver: FileDriver) -> (LogSink, UnboundedReceiver<Order>, Arc<Shared>) {
         let (orders, receiver) = unbounded_channel();
         let shared = Arc::new(Shared {
             queued: AtomicUsize::new(0),
             limit,
-            off,
+            driver,
             spares: Mutex::default(),
             counts: Counts::default(),
         });
@@ -83,7 +85,13 @@ impl LogSink {
     /// Nothing is written: lines need not even be made.
     #[must_use]
     pub fn is_off(&self) -> bool {
-        self.shared.off
+        self.shared.driver == FileDriver::Off
+    }
+
+    /// How what is pushed gets written.
+    #[must_use]
+    pub fn driver(&self) -> FileDriver {
+        self.shared.driver
     }
 
     /// Hands over whole lines. Never blocks.
@@ -92,7 +100,7 @@ impl LogSink {
     /// The queue is full or the thread has ended: the batch comes back, and was counted as refused. The caller counts
     /// the lines it drops.
     pub fn try_push(&self, batch: Vec<u8>) -> Result<(), Vec<u8>> {
-        if self.shared.off || batch.is_empty() {
+        if self.is_off() || batch.is_empty() {
             self.shared.recycle(batch);
             return Ok(());
         }
@@ -162,6 +170,6 @@ impl Shared {
 
 impl fmt::Debug for LogSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogSink").field("off", &self.shared.off).field("stats", &self.stats()).finish()
+        f.debug_struct("LogSink").field("driver", &self.shared.driver).field("stats", &self.stats()).finish()
     }
 }
