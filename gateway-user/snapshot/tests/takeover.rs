@@ -40,6 +40,8 @@ enum Edit {
     Remove(Index),
     /// Replaces one rule of a route.
     Rule(Index, Index, HttpRule),
+    /// Changes a route's age and nothing else.
+    Created(Index, Option<i64>),
     /// Attaches a route elsewhere.
     Hosts(Index, Vec<&'static str>),
     Any(Vec<&'static str>),
@@ -81,6 +83,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => routed().prop_map(|mut routes| { routes.truncate(2); Edit::Put(routes) }),
         1 => any::<Index>().prop_map(Edit::Remove),
         3 => (any::<Index>(), any::<Index>(), rule).prop_map(|(at, which, rule)| Edit::Rule(at, which, rule)),
+        2 => (any::<Index>(), option::of(1..3_i64)).prop_map(|(at, created)| Edit::Created(at, created)),
         1 => (any::<Index>(), hosts()).prop_map(|(at, hosts)| Edit::Hosts(at, hosts)),
         1 => hosts().prop_map(Edit::Any),
         1 => option::of(hosts()).prop_map(Edit::Own),
@@ -110,6 +113,11 @@ impl World {
                 if let Some((_, route)) = pick(at).and_then(|id| self.routes.get_mut(&id)) {
                     let which = which.index(route.rules.len());
                     Arc::make_mut(route).rules[which] = rule.clone();
+                }
+            }
+            Edit::Created(at, created) => {
+                if let Some((_, route)) = pick(at).and_then(|id| self.routes.get_mut(&id)) {
+                    Arc::make_mut(route).created = *created;
                 }
             }
             Edit::Hosts(at, hosts) => {
