@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_ir::{Endpoints, Generation, Ir};
-use gateway_snapshot::compile;
+use gateway_snapshot::compile_with;
 use gateway_steer::{Refusal, SteerPlan};
-use gateway_translate::{TranslateOptions, Translation, translate};
+use gateway_translate::{TranslateOptions, Translation, Translator};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, error, info};
@@ -44,7 +44,8 @@ pub enum ReconcileError {
 pub struct Reconciler<W, S> {
     workers: W,
     steer: S,
-    options: TranslateOptions,
+    /// Remembers what each object's translation read, so that an edit costs what it touches.
+    translator: Translator,
     view: watch::Sender<Arc<View>>,
     journal: Journal,
     generation: Generation,
@@ -58,7 +59,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         Self {
             workers,
             steer,
-            options,
+            translator: Translator::new(options),
             view,
             journal: Journal::default(),
             generation: Generation(0),
@@ -75,7 +76,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     pub async fn reconcile(&mut self, resources: &StoreView) {
         let begun = Instant::now();
         let mut view = View::clone(&self.view.borrow());
-        let translated = unharmed("translating", || translate(&resources.resources, &self.options));
+        let translated = unharmed("translating", || self.translator.update(&resources.resources));
         let Translation { ir, endpoints, status, findings } = match translated {
             Ok(translation) => translation,
             Err(fault) => {
@@ -163,7 +164,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         self.generation = Generation(self.generation.0 + 1);
         let generation = self.generation;
         let begun = Instant::now();
-        let snapshot = Arc::new(unharmed("compiling", || compile(ir, generation))?);
+        let predecessor = view.live.as_ref().map(|live| &*live.snapshot);
+        let snapshot = Arc::new(unharmed("compiling", || compile_with(ir, generation, predecessor))?);
         let compiled = begun.elapsed();
 
         // Until the commit both generations are in use, so the addresses of either's clusters must be known.
@@ -260,7 +262,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
 }
 
 /// Runs one of the pure stages. A panic in it, which only a fault of ours can cause, must not take a serving gateway
-/// down with it; the stages share nothing with anybody, so nothing is left half done.
+/// down with it. Nothing is left half done: compilation changes nothing, and a translator that was interrupted forgets
+/// what it knew.
 fn unharmed<T>(what: &'static str, stage: impl FnOnce() -> T) -> Result<T, ReconcileError> {
     catch_unwind(AssertUnwindSafe(stage)).map_err(|_| ReconcileError::Fault(what))
 }
