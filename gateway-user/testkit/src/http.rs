@@ -44,6 +44,13 @@ pub struct Client {
     unread: VecDeque<u8>,
 }
 
+impl From<TcpStream> for Client {
+    /// Goes on with a connection as it is.
+    fn from(stream: TcpStream) -> Self {
+        Self { stream, unread: VecDeque::new() }
+    }
+}
+
 impl Client {
     /// Connects with time limits far above anything seen, so that a hang fails the test instead of stopping it.
     ///

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::{fs, io, panic, thread};
 
 use nix::mount::{MsFlags, mount};
@@ -20,12 +21,35 @@ use crate::scratch::Scratch;
 pub struct Inside {
     scratch: Scratch,
     bpffs: PathBuf,
+    disks: Mutex<Vec<PathBuf>>,
+}
+
+/// What may be done on a disk of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading alone.
+    Read,
+    /// Writing until it is full.
+    Write,
 }
 
 impl Inside {
     /// A bpffs of its own, mounted in the private mount namespace.
     pub fn bpffs(&self) -> &Path {
         &self.bpffs
+    }
+
+    /// A directory of the scratch directory on a disk of its own, a tmpfs of so many KiB.
+    ///
+    /// # Errors
+    /// It cannot be made or mounted.
+    pub fn disk(&self, name: &str, kib: u32, access: Access) -> io::Result<PathBuf> {
+        let dir = self.scratch.join(name);
+        fs::create_dir(&dir)?;
+        let flags = if access == Access::Read { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+        mount(Some("tmpfs"), &dir, Some("tmpfs"), flags, Some(format!("size={kib}k").as_str()))?;
+        self.disks.lock().unwrap_or_else(PoisonError::into_inner).push(dir.clone());
+        Ok(dir)
     }
 
     /// A scratch directory.
@@ -69,13 +93,16 @@ fn enter(label: &str) -> io::Result<Inside> {
     let bpffs = scratch.join("bpffs");
     fs::create_dir_all(&bpffs)?;
     mount(Some("bpffs"), &bpffs, Some("bpf"), MsFlags::empty(), None::<&str>)?;
-    Ok(Inside { scratch, bpffs })
+    Ok(Inside { scratch, bpffs, disks: Mutex::default() })
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
         // The scratch directory can only be removed once nothing is mounted in it.
-        let _ = nix::mount::umount2(&self.bpffs, nix::mount::MntFlags::MNT_DETACH);
+        let disks = self.disks.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for mounted in disks.iter().chain([&self.bpffs]) {
+            let _ = nix::mount::umount2(mounted, nix::mount::MntFlags::MNT_DETACH);
+        }
     }
 }
 
@@ -100,6 +127,10 @@ mod tests {
         let (dir, pin_dir) = run("gone", |inside| {
             let pins = inside.bpffs().join("sluice");
             fs::create_dir(&pins).unwrap();
+            let full = inside.disk("full", 64, Access::Write).unwrap();
+            assert!(fs::write(full.join("file"), vec![0; 128 << 10]).is_err(), "a disk of 64 KiB");
+            let fixed = inside.disk("fixed", 64, Access::Read).unwrap();
+            assert!(fs::write(fixed.join("file"), "").is_err(), "a disk that is only read");
             (inside.scratch().path().to_owned(), pins)
         });
         assert!(!pin_dir.exists() && !dir.exists());
