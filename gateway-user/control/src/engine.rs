@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures_channel::oneshot;
 use tracing::{debug, info, warn};
 
 use crate::publish::Workers;
@@ -31,6 +32,10 @@ enum Wake {
     Reload,
     /// A new worker has a dead one's place; these are its sockets.
     Adopt(usize, Vec<TcpListener>),
+    /// Change nothing until `Resume`; told once that holds.
+    Hold(oneshot::Sender<()>),
+    /// Go on.
+    Resume,
     /// End.
     Stop,
 }
@@ -98,6 +103,20 @@ impl<S: Steer + Send + 'static> Engine<S> {
         let _ = self.wake.send(Wake::Adopt(worker, listeners));
     }
 
+    /// Has nothing made live any more until [`Engine::resume`]; ready once what is under way is done. What changes meanwhile
+    /// is made live then.
+    pub async fn hold(&self) {
+        let (holds, held) = oneshot::channel();
+        let _ = self.wake.send(Wake::Hold(holds));
+        // An error says that the thread has ended: it changes nothing either.
+        let _ = held.await;
+    }
+
+    /// Ends a [`hold`](Self::hold).
+    pub fn resume(&self) {
+        let _ = self.wake.send(Wake::Resume);
+    }
+
     /// Ends the thread after what it is doing; what is live stays so. Gives the steering back, or `None` if the
     /// thread had panicked.
     pub fn stop(self) -> Option<S> {
@@ -140,20 +159,52 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 }
             };
             match wake {
-                None | Some(Wake::Changed) => self.turn(false),
-                Some(Wake::Reload) => {
-                    info!("reading the configuration again, as asked");
-                    self.turn(true);
-                }
-                Some(Wake::Adopt(worker, listeners)) => {
-                    if let Err(error) = self.runtime.block_on(self.reconciler.adopt(worker, listeners)) {
-                        warn!("{error}");
+                None | Some(Wake::Changed | Wake::Resume) => self.turn(false),
+                Some(Wake::Reload) => self.reload(),
+                Some(Wake::Adopt(worker, listeners)) => self.adopt(worker, listeners),
+                Some(Wake::Hold(holds)) => {
+                    let _ = holds.send(());
+                    if !self.wait_for_resume() {
+                        break;
                     }
-                    self.turn(false);
                 }
                 Some(Wake::Stop) => break,
             }
         }
+    }
+
+    fn reload(&mut self) {
+        info!("reading the configuration again, as asked");
+        self.turn(true);
+    }
+
+    fn adopt(&mut self, worker: usize, listeners: Vec<TcpListener>) {
+        if let Err(error) = self.runtime.block_on(self.reconciler.adopt(worker, listeners)) {
+            warn!("{error}");
+        }
+        self.turn(false);
+    }
+
+    /// Puts off what comes, and does it when resumed; false if it is to end instead.
+    fn wait_for_resume(&mut self) -> bool {
+        let (mut anyway, mut newcomers) = (false, Vec::new());
+        loop {
+            match self.wakes.recv() {
+                Ok(Wake::Changed) => {}
+                Ok(Wake::Reload) => anyway = true,
+                Ok(Wake::Adopt(worker, listeners)) => newcomers.push((worker, listeners)),
+                Ok(Wake::Hold(holds)) => drop(holds.send(())),
+                Ok(Wake::Resume) => break,
+                Ok(Wake::Stop) | Err(_) => return false,
+            }
+        }
+        newcomers.into_iter().for_each(|(worker, listeners)| self.adopt(worker, listeners));
+        if anyway {
+            self.reload();
+        } else {
+            self.turn(false);
+        }
+        true
     }
 
     /// Waits until events pause; gives the first that is not about files.

@@ -60,6 +60,22 @@ impl SharedSteering {
         self.lock().as_mut().map_or(Ok(None), |steering| steering.refill(slot))
     }
 
+    /// Ends a take-over from another process: see [`Steering::settle`]. Gives the path as it is now, for people.
+    pub fn settle(&self) -> Option<String> {
+        let mut steering = self.lock();
+        let steering = steering.as_mut()?;
+        steering.settle();
+        Some(steering.path().to_string())
+    }
+
+    /// Steers alone again after a process that was to take over failed: see [`Steering::reclaim`].
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn reclaim(&self, socket: &TcpListener) -> Result<(), SteerError> {
+        self.lock().as_mut().map_or(Ok(()), |steering| steering.reclaim(socket))
+    }
+
     /// Takes programs off and removes pins. Workers must have accepted what was queued for them.
     pub fn close(&self) {
         let steering = self.lock().take();

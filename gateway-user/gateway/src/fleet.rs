@@ -1,12 +1,13 @@
 //! All workers of the process: started, addressed by slot, drained together.
 
+use std::net::TcpListener;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use gateway_control::publish::Workers;
-use gateway_proxy::worker::{WorkerCommand, WorkerHandle};
+use gateway_proxy::worker::{DrainLimits, WorkerCommand, WorkerHandle};
 use tracing::{error, info, warn};
 
 /// The workers, by slot.
@@ -53,19 +54,41 @@ impl Fleet {
         }
     }
 
-    /// Lets every worker finish: until `min` it still accepts, at `max` what is left is cut. Returns how many
-    /// connections were cut.
-    pub(crate) async fn drain(&self, min: Duration, max: Duration) -> usize {
+    /// Duplicates of every worker's listening sockets, by slot; none of a worker that has died.
+    ///
+    /// # Errors
+    /// A worker does not answer, or no descriptor is left.
+    pub(crate) async fn listeners(&self) -> Result<Vec<Vec<TcpListener>>, String> {
+        let asked: Vec<_> = (0..self.count())
+            .map(|slot| {
+                let (reply, answer) = oneshot::channel();
+                self.send(slot, WorkerCommand::Listeners { reply });
+                answer
+            })
+            .collect();
+        let mut all = Vec::with_capacity(asked.len());
+        for (slot, answer) in asked.into_iter().enumerate() {
+            match tokio::time::timeout(GRACE, answer).await {
+                Ok(Ok(sockets)) => all.push(sockets.map_err(|error| format!("worker {slot}: {error}"))?),
+                Ok(Err(_)) => all.push(Vec::new()),
+                Err(_) => return Err(format!("worker {slot} does not answer")),
+            }
+        }
+        Ok(all)
+    }
+
+    /// Lets every worker finish. Returns how many connections were cut.
+    pub(crate) async fn drain(&self, limits: DrainLimits) -> usize {
         let mut answers = Vec::new();
         for slot in 0..self.count() {
             let (reply, answer) = oneshot::channel();
-            if self.send(slot, WorkerCommand::Drain { min, max, reply }) {
+            if self.send(slot, WorkerCommand::Drain { limits, reply }) {
                 answers.push((slot, answer));
             }
         }
         let mut aborted = 0;
         for (slot, answer) in answers {
-            match tokio::time::timeout(max + GRACE, answer).await {
+            match tokio::time::timeout(limits.max + GRACE, answer).await {
                 Ok(Ok(drained)) => aborted += drained.aborted,
                 Ok(Err(_)) => warn!(slot, "the worker ended before it had drained"),
                 Err(_) => warn!(slot, "the worker does not answer; its connections are cut with the process"),

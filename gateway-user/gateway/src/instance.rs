@@ -1,67 +1,159 @@
 //! One process per state directory: its lock, and the name that tells its kernel objects from others'.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use nix::fcntl::{Flock, FlockArg};
+
+use crate::flags::TakeOver;
+use crate::takeover::{self, Asked, Offer, Received, Taker};
 
 const LOCK: &str = "lock";
+/// How long a process that has the directory may take to listen for us, or to end: it may be starting or draining.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The right to use a state directory; given up, and the directory emptied, when dropped.
 #[derive(Debug)]
 pub(crate) struct Instance {
     dir: PathBuf,
     made: bool,
-    _lock: Flock<File>,
+    serial: u32,
+    /// Locked by flock(2), which belongs to the open file: whoever has a descriptor of it holds the lock.
+    lock: File,
+    /// Not ours to empty: before a take-over is complete, and after one from us.
+    anothers: bool,
+}
+
+/// How a process comes to its state directory.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    pub(crate) instance: Instance,
+    /// From another process, which serves until it is told.
+    pub(crate) taking_over: Option<(Taker, Received)>,
 }
 
 impl Instance {
-    /// Takes the directory, making it if need be. The lock file holds our process id; the kernel releases the lock
-    /// however we end, so a file that a crash left is simply taken over.
+    /// Takes the directory, making it if need be, or begins to take over from the process that has it. The lock file
+    /// holds a process id; the kernel releases the lock however we end, so a file that a crash left is simply taken.
     ///
     /// # Errors
-    /// Another process has it, which the message names; or it cannot be made or written.
-    pub(crate) fn claim(dir: &Path) -> anyhow::Result<Self> {
+    /// Another process has it and does not hand over, which the message says; or it cannot be made or written.
+    pub(crate) fn claim(dir: &Path, take_over: TakeOver) -> anyhow::Result<Claimed> {
         let made = !dir.exists();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
             format!("--state-dir {}: cannot be made; choose a writable one", dir.display())
         })?;
-        let path = dir.join(LOCK);
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let file =
-            file.with_context(|| format!("--state-dir {}: not writable; choose another", dir.display()))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut lock) => {
-                lock.set_len(0)?;
-                writeln!(lock, "{}", std::process::id())?;
-                Ok(Self { dir: dir.to_owned(), made, _lock: lock })
-            }
-            Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-                let pid =
-                    holder(file).map_or("another process".to_owned(), |pid| format!("sluice (pid {pid})"));
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let holder = match try_lock(dir)? {
+                Ok(lock) => return Self::fresh(dir, made, lock),
+                Err(holder) => holder,
+            };
+            let who = holder.map_or("another process".to_owned(), |pid| format!("sluice (pid {pid})"));
+            if take_over == TakeOver::Never {
                 bail!(
-                    "--state-dir {}: {pid} uses it; stop that one or choose another directory",
+                    "--state-dir {}: {who} uses it; stop that one, choose another directory, or allow --take-over",
                     dir.display()
-                )
+                );
             }
-            Err((_, error)) => bail!("--state-dir {}: cannot be locked: {error}", dir.display()),
+            match takeover::ask(&takeover::socket_path(dir)) {
+                Asked::Offered(taker, received) => return Self::anothers(dir, taker, received),
+                Asked::Refused(reason) => {
+                    bail!("--state-dir {}: {who} does not hand over: {reason}", dir.display())
+                }
+                Asked::Nobody if Instant::now() < patience => std::thread::sleep(PAUSE),
+                Asked::Nobody => bail!(
+                    "--state-dir {}: {who} uses it and hands over to nobody: it is starting, draining, or too old \
+                     for that; stop it or choose another directory",
+                    dir.display()
+                ),
+            }
         }
     }
 
-    /// A name for kernel objects that depends on the directory alone, so that the next process on it finds what this
-    /// one left.
+    fn fresh(dir: &Path, made: bool, mut lock: File) -> anyhow::Result<Claimed> {
+        write_pid(&mut lock)?;
+        // Whoever listened there is dead.
+        remove_if_there(&takeover::socket_path(dir))?;
+        let instance = Self { dir: dir.to_owned(), made, serial: 0, lock, anothers: false };
+        Ok(Claimed { instance, taking_over: None })
+    }
+
+    fn anothers(dir: &Path, taker: Taker, mut received: Received) -> anyhow::Result<Claimed> {
+        let Offer { made, serial, pid, .. } = *taker.offer();
+        let lock = received.lock.take().filter(|lock| is_named(lock, &dir.join(LOCK)).unwrap_or(false));
+        let Some(lock) = lock else {
+            bail!("--state-dir {}: sluice (pid {pid}) did not hand over its lock", dir.display());
+        };
+        let serial = serial.wrapping_add(1);
+        let instance = Self { dir: dir.to_owned(), made, serial, lock, anothers: true };
+        Ok(Claimed { instance, taking_over: Some((taker, received)) })
+    }
+
+    /// The take-over is complete: the directory is ours.
+    ///
+    /// # Errors
+    /// The lock file cannot be written.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        self.anothers = false;
+        write_pid(&mut self.lock)
+    }
+
+    /// Leaves the directory to the process that took over.
+    pub(crate) fn leave(mut self) {
+        self.anothers = true;
+    }
+
+    /// Takes away the socket that nobody of ours listens at any more.
+    pub(crate) fn stop_listening(&self) {
+        let _ = fs::remove_file(takeover::socket_path(&self.dir));
+    }
+
+    /// Another descriptor of the locked file.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(crate) fn lock(&self) -> io::Result<OwnedFd> {
+        self.lock.try_clone().map(OwnedFd::from)
+    }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether the directory was made for us or for those we took over from.
+    pub(crate) fn made(&self) -> bool {
+        self.made
+    }
+
+    /// Take-overs since a process was started.
+    pub(crate) fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// A name for kernel objects: of the directory, and of the take-over, since two processes have theirs side by side
+    /// then. What a dead process left is found by its lock, whatever its name.
     pub(crate) fn name(&self) -> String {
         let path = self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone());
-        format!("i{:016x}", fnv1a(path.as_os_str().as_encoded_bytes()))
+        let name = format!("i{:016x}", fnv1a(path.as_os_str().as_encoded_bytes()));
+        if self.serial == 0 { name } else { format!("{name}-{}", self.serial) }
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
+        if self.anothers {
+            return;
+        }
         // Failing leaves an unlocked file, which the next start takes over.
+        self.stop_listening();
         let _ = fs::remove_file(self.dir.join(LOCK));
         if self.made {
             let _ = fs::remove_dir(&self.dir);
@@ -69,7 +161,50 @@ impl Drop for Instance {
     }
 }
 
-/// Removes the lock file that a crashed process left in `dir`; says what was done, one line each.
+/// Locks the directory's file; the inner error has the id in it, if there is one.
+fn try_lock(dir: &Path) -> anyhow::Result<Result<File, Option<u32>>> {
+    let path = dir.join(LOCK);
+    loop {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file =
+            file.with_context(|| format!("--state-dir {}: not writable; choose another", dir.display()))?;
+        match file.try_lock() {
+            // Whoever had it may have removed the file between our opening and locking it.
+            Ok(()) if is_named(&file, &path)? => return Ok(Ok(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(holder(file))),
+            Err(TryLockError::Error(error)) => {
+                bail!("--state-dir {}: cannot be locked: {error}", dir.display())
+            }
+        }
+    }
+}
+
+/// Whether `path` is the name of this open file.
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_pid(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+fn remove_if_there(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    }
+}
+
+/// Removes what a crashed process left in `dir`; says what was done, one line each.
 ///
 /// # Errors
 /// The directory cannot be read or written.
@@ -80,16 +215,17 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     };
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(_held) => {
-            fs::remove_file(&path)?;
-            Ok(vec![format!("removed {}", path.display())])
-        }
-        Err((file, _)) => {
-            let pid = holder(file).map_or(String::new(), |pid| format!(" by pid {pid}"));
-            Ok(vec![format!("left {}: in use{pid}", path.display())])
+    if file.try_lock().is_err() {
+        let pid = holder(file).map_or(String::new(), |pid| format!(" by pid {pid}"));
+        return Ok(vec![format!("left {}: in use{pid}", path.display())]);
+    }
+    let mut said = Vec::new();
+    for stale in [takeover::socket_path(dir), path] {
+        if remove_if_there(&stale)? {
+            said.push(format!("removed {}", stale.display()));
         }
     }
+    Ok(said)
 }
 
 fn holder(mut file: File) -> Option<u32> {
@@ -111,28 +247,46 @@ mod tests {
 
     use super::*;
 
+    fn claim(dir: &Path) -> anyhow::Result<Instance> {
+        Instance::claim(dir, TakeOver::Never).map(|claimed| claimed.instance)
+    }
+
     #[test]
     fn a_directory_has_one_owner_and_is_left_as_it_was() {
         let scratch = Scratch::new("instance").unwrap();
         let dir = scratch.join("state");
-        let first = Instance::claim(&dir).unwrap();
-        let error = Instance::claim(&dir).unwrap_err().to_string();
+        let first = claim(&dir).unwrap();
+        let error = claim(&dir).unwrap_err().to_string();
         assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
         assert!(remove_stale(&dir).unwrap()[0].starts_with("left "));
         drop(first);
         assert!(!dir.exists(), "we made it, so we remove it");
         fs::create_dir(&dir).unwrap();
-        drop(Instance::claim(&dir).unwrap());
+        drop(claim(&dir).unwrap());
         assert!(dir.exists() && fs::read_dir(&dir).unwrap().next().is_none());
     }
 
     #[test]
     fn what_a_crash_left_is_taken_over_or_removed() {
         let dir = Scratch::new("instance").unwrap();
-        fs::write(dir.join(LOCK), "1\n").unwrap();
-        assert!(remove_stale(dir.path()).unwrap()[0].starts_with("removed "));
+        for name in [LOCK, "takeover.sock"] {
+            fs::write(dir.join(name), "1\n").unwrap();
+        }
+        let said = remove_stale(dir.path()).unwrap();
+        assert!(said.len() == 2 && said.iter().all(|line| line.starts_with("removed ")), "{said:?}");
         assert!(remove_stale(dir.path()).unwrap().is_empty());
         fs::write(dir.join(LOCK), "1\n").unwrap();
-        assert!(Instance::claim(dir.path()).is_ok());
+        assert!(claim(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn the_lock_is_held_until_its_last_descriptor_is_closed() {
+        let dir = Scratch::new("instance").unwrap();
+        let first = claim(dir.path()).unwrap();
+        let handed_over = first.lock().unwrap();
+        first.leave();
+        assert!(claim(dir.path()).is_err(), "who was handed the lock holds it");
+        drop(handed_over);
+        assert!(claim(dir.path()).is_ok());
     }
 }

@@ -8,10 +8,13 @@ mod crew;
 mod echo;
 mod flags;
 mod fleet;
+mod hand_over;
 mod instance;
 mod logging;
 mod run;
+mod service;
 mod signals;
+mod takeover;
 mod wire;
 
 use std::process::ExitCode;

@@ -21,16 +21,16 @@ use crate::cmd::resources::translate_options;
 use crate::cmd::{End, bad_settings};
 use crate::crew::Crew;
 use crate::flags::{Effective, Resolved, Settings};
-use crate::fleet::Fleet;
-use crate::instance::Instance;
+use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
-use crate::signals::{self, Order};
-use crate::wire;
+use crate::service::{Service, TakingOver};
+use crate::takeover::{self, Received, Taker};
+use crate::{signals, wire};
 
 /// How long the access log may take to reach its file at the end.
 const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// Serves until a signal asks to stop.
+/// Serves until a signal asks to stop, or another process takes over.
 pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
     if let Some(dir) = &args.dir {
         args.settings.set("config-dir", dir.display().to_string());
@@ -52,32 +52,61 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
 /// What can fail at the start, in the order in which it is opened; dropping it takes everything back.
 struct Parts {
     config_dir: PathBuf,
+    open_files: u64,
     sockets: Sockets,
     places: Vec<Option<usize>>,
     probe: Probe,
     access_log: FileThread,
     steering: Steering,
+    taker: Option<Taker>,
+    /// The socket for those who take over from us, if one was received.
+    takeover: Option<std::os::fd::OwnedFd>,
     /// Last, so that the state directory is ours until all else is gone.
     instance: Instance,
 }
 
 impl Parts {
     fn open(settings: &Settings, config_dir: PathBuf) -> anyhow::Result<Self> {
+        // What nobody else has a part in comes first: a mistake here disturbs no process that serves.
         std::fs::read_dir(&config_dir)
             .with_context(|| format!("{}: name a readable directory", config_dir.display()))?;
-        // First of all: who finds the state directory taken learns by whom, not that some port is busy.
-        let instance = Instance::claim(&settings.state_dir.0)?;
-        // Before steering, which must not take these ports.
-        let sockets = Sockets::bind(settings)?;
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
+        let open_files = open_files()?;
         let mode = wire::io_mode(settings.io);
         let probe = probe(mode, settings.ring_entries.small()).context("--io")?;
+        // Before the ports: who finds the state directory taken learns by whom, not that some port is busy.
+        let Claimed { instance, taking_over } = Instance::claim(&settings.state_dir.0, settings.take_over)?;
+        let (taker, mut received) = match taking_over {
+            Some((taker, received)) => (Some(taker), received),
+            None => (None, Received::default()),
+        };
+        while takeover::is_planted("received") {
+            std::thread::park();
+        }
+        // Before steering, which must not take these ports.
+        let sockets = Sockets::bind(settings, &mut received)?;
         let access_log =
             FileThread::start(wire::file_target(&settings.access_log), mode).context("--access-log")?;
         let options = wire::steer_options(settings, places.len(), instance.name());
-        let steering = Steering::open(wire::steering_mode(settings.steering), options)
-            .with_context(|| format!("--steering {}", settings.steering))?;
-        Ok(Self { config_dir, sockets, places, probe, access_log, steering, instance })
+        let mode = wire::steering_mode(settings.steering);
+        let steering = match taker {
+            Some(_) => Steering::take_over(mode, options, received.steering),
+            None => Steering::open(mode, options),
+        };
+        let steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
+        let takeover = received.takeover;
+        Ok(Self {
+            config_dir,
+            open_files,
+            sockets,
+            places,
+            probe,
+            access_log,
+            steering,
+            taker,
+            takeover,
+            instance,
+        })
     }
 
     fn facts(&self, settings: Vec<Effective>) -> Facts {
@@ -97,13 +126,19 @@ impl Parts {
             refused_drivers: refused.collect(),
             config_dir: self.config_dir.display().to_string(),
             started: jiff::Timestamp::now(),
+            took_over: None,
             settings,
         }
     }
 
     fn serve(self, settings: &Settings, facts: Facts, log_control: LogControl) -> anyhow::Result<()> {
-        let Self { config_dir, sockets, places, probe, access_log, mut steering, instance } = self;
-        let config = wire::proxy_config(settings, steering.path(), places.len(), open_files()?);
+        let Self { config_dir, sockets, places, probe, access_log, mut steering, instance, .. } = self;
+        let config = wire::proxy_config(settings, steering.path(), places.len(), self.open_files);
+        let kind = takeover::Steering::of(steering.path());
+        let taking_over = self.taker.map(|taker| {
+            let same_sockets = taker.offer().shares_sockets(steering.path());
+            TakingOver { taker, same_sockets }
+        });
         let first = steering.worker_listeners();
         let steering = SharedSteering::new(steering);
         let crew = Crew {
@@ -121,7 +156,9 @@ impl Parts {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
             // Before the engine: a signal during the first compilation counts too.
-            let mut orders = signals::listen()?;
+            let orders = signals::listen()?;
+            let options = DirectoryOptions { path: config_dir, debounce: settings.debounce.0 };
+            let engine = Engine::start(options, reconciler)?;
             let shared = Shared {
                 facts: Arc::new(facts),
                 readiness: Readiness::new(view.clone()),
@@ -131,31 +168,18 @@ impl Parts {
                 log_control,
                 access_log: access_log.sink(),
             };
-            sockets.serve(&shared)?;
-            let options = DirectoryOptions { path: config_dir, debounce: settings.debounce.0 };
-            let engine = Engine::start(options, reconciler)?;
-            loop {
-                tokio::select! {
-                    order = orders.next() => match order {
-                        Order::Reload => {
-                            access_log.reopen();
-                            engine.reload();
-                        }
-                        Order::Stop(signal) => {
-                            info!("{signal}: draining");
-                            shared.readiness.drain();
-                            break;
-                        }
-                    },
-                    looked = crew.look_after(&fleet, &engine) => looked?,
-                }
-                if engine.has_ended() {
-                    bail!(
-                        "the compiler thread ended unexpectedly; restarting the process is the only way on"
-                    );
-                }
-            }
-            drain(settings, &fleet, engine, &mut orders).await
+            let service = Service {
+                settings,
+                crew,
+                fleet: Arc::clone(&fleet),
+                engine,
+                orders,
+                shared,
+                access_log: &access_log,
+                instance,
+                kind,
+            };
+            service.run(taking_over, sockets, self.takeover).await
         });
         runtime.shutdown_background();
         // Queued connections were accepted during the drain.
@@ -164,24 +188,8 @@ impl Parts {
             fleet.join();
         }
         let _ = access_log.stop(LAST_LINES);
-        drop(instance);
-        outcome
-    }
-}
-
-/// Ends the process's service in order: readiness is gone already; new connections are served until `--drain-min`, and
-/// running requests until `--drain-max`. A second signal ends all at once.
-async fn drain(
-    settings: &Settings,
-    fleet: &Fleet,
-    engine: Engine<SharedSteering>,
-    orders: &mut signals::Orders,
-) -> anyhow::Result<()> {
-    // Workers that drain take no new generation. The thread ends beside: it may be compiling.
-    drop(tokio::task::spawn_blocking(move || engine.stop()));
-    tokio::select! {
-        _ = fleet.drain(settings.drain_min.0, settings.drain_max.0) => Ok(()),
-        signal = orders.stop() => bail!("{signal} again: ended at once, connections were cut"),
+        // With the directory, unless another process has it by now.
+        outcome.map(drop)
     }
 }
 

@@ -137,7 +137,8 @@ fn cleanup_removes_what_a_crash_left() {
 #[test]
 fn two_on_one_state_directory_do_not_fight() {
     with_gateway("two", |inside, running| {
-        let mut second = common::spawn_gateway(inside, running.config.path(), &["--steering", "ebpf"]);
+        let flags = ["--steering", "ebpf", "--take-over", "never"];
+        let mut second = common::spawn_gateway(inside, running.config.path(), &flags);
         let ended = second.wait();
         assert!(!ended.success());
         let pid = running.gateway.pid().to_string();

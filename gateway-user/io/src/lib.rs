@@ -25,7 +25,7 @@ mod time;
 pub use chunk::{Chunk, ChunkFull};
 pub use cpu::{pin_to_cpu, usable_cpus};
 pub use driver::{Driver, IoMode, Probe, ProbeError, probe};
-pub use listener::{Accept, Accepted, Listener, is_out_of_descriptors};
+pub use listener::{Accept, Accepted, Listener, ListenerHandle, is_out_of_descriptors};
 pub use mailbox::{MailReceiver, MailSender, Next, mailbox};
 pub use pool::{DEFAULT_CHUNK_SIZE, DEFAULT_IDLE_BUFFERS, HEADROOM, PoolStats, pool_stats};
 pub use runtime::{RuntimeOptions, run};

@@ -31,7 +31,7 @@ const BURST: u8 = 16;
 /// It waits for readiness and then calls accept4 itself: a readiness wait can be dropped at any time, while
 /// an accept operation that is dropped as it completes leaks its connection and hangs the client.
 pub struct Listener {
-    socket: StdListener,
+    socket: Rc<StdListener>,
     /// Resolves when the socket has become readable. Watches a duplicate, which can be closed before the socket is.
     ready: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
     watched: Rc<TcpListener>,
@@ -39,6 +39,10 @@ pub struct Listener {
     deadline: Slot,
     bell: Rc<Bell>,
 }
+
+/// Makes duplicates of a listener's socket for as long as the listener lives, without keeping it open.
+#[derive(Clone, Debug)]
+pub struct ListenerHandle(Weak<StdListener>);
 
 /// A connection and the addresses that say whose it is; v4-mapped addresses are IPv4 here.
 #[derive(Debug)]
@@ -80,6 +84,7 @@ impl Listener {
         let target: Weak<dyn OnDue> = weak;
         deadline.register(target, Due::Deadline);
         // The first accept tries at once: connections may be queued already.
+        let socket = Rc::new(socket);
         Ok(Listener { socket, ready: None, watched, burst: BURST, deadline, bell })
     }
 
@@ -137,6 +142,12 @@ impl Listener {
         }
     }
 
+    /// A handle for duplicates of the socket.
+    #[must_use]
+    pub fn handle(&self) -> ListenerHandle {
+        ListenerHandle(Rc::downgrade(&self.socket))
+    }
+
     /// The address it is bound to.
     ///
     /// # Errors
@@ -169,6 +180,16 @@ impl Listener {
                 Err(_) => return queued,
             }
         }
+    }
+}
+
+impl ListenerHandle {
+    /// Another descriptor of the same socket, queue included; `None` once the listener is closed.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn duplicate(&self) -> Option<io::Result<StdListener>> {
+        self.0.upgrade().map(|socket| socket.try_clone())
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gateway_io::Driver;
 use gateway_proxy::ProxyConfig;
-use gateway_proxy::worker::WorkerCommand;
+use gateway_proxy::worker::{DrainLimits, WorkerCommand};
 use gateway_testkit::http::{Client, is_silent};
 use gateway_testkit::wait::{PATIENCE, until};
 use support::backend::{Backend, ok};
@@ -28,6 +28,7 @@ on_every_driver![
     an_aborted_generation_never_serves,
     a_retired_socket_serves_what_it_had_queued,
     a_drain_ends_in_order,
+    a_drain_without_accepting_leaves_idle_connections_their_next_request,
     a_drain_cuts_what_will_not_end,
     logged_octets_stay_json,
 ];
@@ -269,8 +270,9 @@ fn a_drain_ends_in_order(driver: Driver) {
     }
     busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     gateway.until("the slow request", |counters| counters.active_requests == 1);
-    let (min, max) = (Duration::from_millis(700), PATIENCE);
-    let drained = gateway.send(|reply| WorkerCommand::Drain { min, max, reply });
+    let min = Duration::from_millis(700);
+    let limits = DrainLimits { accept: min, idle: min, max: PATIENCE };
+    let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
     let answer = busy.answer().unwrap();
     assert_eq!((answer.text().as_str(), answer.header("connection")), ("here", Some("close")));
     assert!(busy.at_end().unwrap());
@@ -279,6 +281,37 @@ fn a_drain_ends_in_order(driver: Driver) {
     assert!(idle.at_end().unwrap(), "then they are closed");
     assert_eq!(block_on(drained).unwrap().aborted, 0);
     assert!(Client::connect(gateway.address).is_err(), "nothing new is accepted");
+}
+
+/// As when another process has taken the sockets over: nothing is accepted, but kept connections have their next request.
+fn a_drain_without_accepting_leaves_idle_connections_their_next_request(driver: Driver) {
+    let backend = Backend::named("here");
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let sockets = block_on(gateway.send(|reply| WorkerCommand::Listeners { reply })).unwrap().unwrap();
+    assert!(!sockets.is_empty());
+    let mut kept: Vec<Client> = (0..4).map(|_| gateway.connect()).collect();
+    for client in &mut kept {
+        assert_eq!(client.get("a", "/").unwrap().header("connection"), None);
+    }
+    let (max, zero) = (Duration::from_secs(2), Duration::ZERO);
+    let limits = DrainLimits { accept: zero, idle: max, max };
+    let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
+    until("the drain", || {
+        let listeners = block_on(gateway.send(|reply| WorkerCommand::Listeners { reply })).unwrap();
+        listeners.unwrap().is_empty().then_some(())
+    });
+    let mut idle = kept.pop().unwrap();
+    for client in &mut kept {
+        assert_eq!(client.get("a", "/").unwrap().header("connection"), Some("close"));
+        assert!(client.at_end().unwrap());
+    }
+    assert!(idle.at_end().unwrap(), "closed in order at the end");
+    assert_eq!(block_on(drained).unwrap().aborted, 0);
+    // The worker's own descriptor is closed; whoever has the duplicate gets who comes now.
+    sockets[0].set_nonblocking(true).unwrap();
+    let late = gateway.connect();
+    let (_, peer) = until("the late connection", || sockets[0].accept().ok());
+    assert_eq!(peer, late.stream().local_addr().unwrap());
 }
 
 fn a_drain_cuts_what_will_not_end(driver: Driver) {

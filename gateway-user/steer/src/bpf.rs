@@ -34,90 +34,101 @@ unsafe impl Pod for InMap<SteerConfig> {}
 
 /// The programs, attached to the calling thread's network namespace until this is dropped and its pins are removed.
 pub(crate) struct Programs {
-    binds: HashMap<MapData, InMap<SteerKey>, InMap<SteerValue>>,
-    sockets: SockMap<MapData>,
-    verdicts: PerCpuArray<MapData, u64>,
     loads: Arc<Loads>,
-    /// Holds the programs themselves.
+    /// Holds programs and maps, so that they can be pinned at any time.
     ebpf: Ebpf,
     link: Option<Link>,
 }
 
+/// The map of what is steered.
+type Binds<'a> = HashMap<&'a mut MapData, InMap<SteerKey>, InMap<SteerValue>>;
+
 /// What keeps `sk_lookup` attached: dropping it detaches, unless a pin holds on to the link as well. aya tracks a
 /// pinned link by a type of its own; neither is looked into.
-#[allow(dead_code, reason = "kept for its Drop")]
 enum Link {
     Loose(FdLink),
-    Pinned(PinnedLink),
+    Pinned(#[allow(dead_code, reason = "kept for its Drop")] PinnedLink),
 }
 
 impl Programs {
-    /// Loads the programs for so many workers and pins what is to be pinned; attaches nothing yet. An error says what
-    /// the system refused, for people.
-    pub(crate) fn load(workers: u32, pins: Option<&Path>) -> Result<Self, String> {
+    /// Loads the programs for so many workers; attaches and pins nothing yet. An error says what the system refused, for
+    /// people.
+    pub(crate) fn load(workers: u32) -> Result<Self, String> {
         let mut ebpf = EbpfLoader::new().load(&object::object()?).map_err(|e| explain(&e))?;
         let lookup: &mut SkLookup = program(&mut ebpf, programs::SK_LOOKUP)?;
         lookup.load().map_err(|e| explain(&e))?;
         let reuse: &mut SkReuseport = program(&mut ebpf, programs::SK_REUSEPORT)?;
         reuse.load().map_err(|e| explain(&e))?;
-        if let Some(dir) = pins {
-            pin(&mut ebpf, dir)?;
-        }
-        let mut config: Array<MapData, InMap<SteerConfig>> =
-            map(&mut ebpf, maps::CONFIG)?.try_into().map_err(|e: MapError| explain(&e))?;
+        let mut config: Array<&mut MapData, InMap<SteerConfig>> = map_mut(&mut ebpf, maps::CONFIG)?;
         config.set(0, InMap(SteerConfig { slots: workers }), 0).map_err(|e| explain(&e))?;
-        let loads = match map(&mut ebpf, maps::LOADS)? {
-            Map::Array(data) => Loads::map(data.fd().as_fd()).map_err(|e| format!("mmap of gauges: {e}"))?,
+        let loads = match ebpf.map(maps::LOADS) {
+            Some(Map::Array(data)) => {
+                Loads::map(data.fd().as_fd()).map_err(|e| format!("mmap of gauges: {e}"))?
+            }
             _ => return Err(format!("map {} of the object is not an array", maps::LOADS)),
         };
-        Ok(Self {
-            binds: map(&mut ebpf, maps::BINDS)?.try_into().map_err(|e: MapError| explain(&e))?,
-            sockets: map(&mut ebpf, maps::SOCKETS)?.try_into().map_err(|e: MapError| explain(&e))?,
-            verdicts: map(&mut ebpf, maps::VERDICTS)?.try_into().map_err(|e: MapError| explain(&e))?,
-            loads,
-            ebpf,
-            link: None,
-        })
+        Ok(Self { loads, ebpf, link: None })
     }
 
-    /// Puts a worker's listening socket into its slot and `sk_reuseport` onto the socket's group.
-    pub(crate) fn set_socket(&mut self, slot: u32, socket: &TcpListener) -> Result<(), String> {
-        let reuse: &mut SkReuseport = program(&mut self.ebpf, programs::SK_REUSEPORT)?;
-        reuse.attach(socket).map_err(|e| explain(&e))?;
+    /// Puts a worker's listening socket into its slot.
+    pub(crate) fn set_slot(&mut self, slot: u32, socket: &TcpListener) -> Result<(), String> {
         self.loads.store(slot, 0);
-        self.sockets.set(slot, socket, 0).map_err(|e| explain(&e))
+        let mut sockets: SockMap<&mut MapData> = map_mut(&mut self.ebpf, maps::SOCKETS)?;
+        sockets.set(slot, socket, 0).map_err(|e| explain(&e))
+    }
+
+    /// Makes `sk_reuseport` what chooses within the socket's group, in place of any other program.
+    pub(crate) fn choose_in_group_of(&mut self, socket: &TcpListener) -> Result<(), String> {
+        let reuse: &mut SkReuseport = program(&mut self.ebpf, programs::SK_REUSEPORT)?;
+        reuse.attach(socket).map_err(|e| explain(&e))
     }
 
     /// Attaches `sk_lookup` to the calling thread's network namespace: from here on binds are steered.
-    pub(crate) fn attach(&mut self, pins: Option<&Path>) -> Result<(), String> {
+    pub(crate) fn attach(&mut self) -> Result<(), String> {
         let netns = File::open("/proc/thread-self/ns/net").map_err(|e| format!("network namespace: {e}"))?;
         let lookup: &mut SkLookup = program(&mut self.ebpf, programs::SK_LOOKUP)?;
         let id = lookup.attach(netns).map_err(|e| explain(&e))?;
-        let link = FdLink::from(lookup.take_link(id).map_err(|e| explain(&e))?);
-        self.link = Some(match pins {
-            Some(dir) => Link::Pinned(link.pin(dir.join(programs::SK_LOOKUP_LINK)).map_err(|e| explain(&e))?),
-            None => Link::Loose(link),
-        });
+        self.link = Some(Link::Loose(FdLink::from(lookup.take_link(id).map_err(|e| explain(&e))?)));
+        Ok(())
+    }
+
+    /// Gives every map, every program and the attached link its name in `dir`, the link last: a name for it without the
+    /// others would keep steering alive that nobody can read.
+    pub(crate) fn pin(&mut self, dir: &Path) -> Result<(), String> {
+        pin(&mut self.ebpf, dir)?;
+        if let Some(Link::Loose(link)) = self.link.take() {
+            match link.pin(dir.join(programs::SK_LOOKUP_LINK)) {
+                Ok(link) => self.link = Some(Link::Pinned(link)),
+                Err(e) => {
+                    // The attempt took the link along; steering goes on without a pin.
+                    self.attach()?;
+                    return Err(explain(&e));
+                }
+            }
+        }
         Ok(())
     }
 
     pub(crate) fn add(&mut self, key: SteerKey) -> Result<(), String> {
-        let value = InMap(SteerValue { state: STATE_SERVE });
-        self.binds.insert(InMap(key), value, 0).map_err(|e| explain(&e))
+        let mut binds: Binds<'_> = map_mut(&mut self.ebpf, maps::BINDS)?;
+        binds.insert(InMap(key), InMap(SteerValue { state: STATE_SERVE }), 0).map_err(|e| explain(&e))
     }
 
     /// Removes a bind; one that is not there is as good as removed.
     pub(crate) fn remove(&mut self, key: SteerKey) -> Result<(), String> {
-        match self.binds.remove(&InMap(key)) {
+        let mut binds: Binds<'_> = map_mut(&mut self.ebpf, maps::BINDS)?;
+        match binds.remove(&InMap(key)) {
             Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
             done => done.map_err(|e| explain(&e)),
         }
     }
 
     pub(crate) fn counters(&self) -> Result<Counters, String> {
+        let verdicts = self.ebpf.map(maps::VERDICTS).ok_or_else(|| no_map(maps::VERDICTS))?;
+        let verdicts: PerCpuArray<&MapData, u64> = verdicts.try_into().map_err(|e: MapError| explain(&e))?;
         let mut counters = Counters::default();
         for verdict in Verdict::ALL {
-            let per_cpu = self.verdicts.get(&verdict.index(), 0).map_err(|e| explain(&e))?;
+            let per_cpu = verdicts.get(&verdict.index(), 0).map_err(|e| explain(&e))?;
             counters.set(verdict, per_cpu.iter().sum());
         }
         Ok(counters)
@@ -134,7 +145,7 @@ fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<(), String> {
         format!("pinning {}: {}", dir.join(name).display(), explain(e))
     };
     for name in maps::ALL {
-        let map = ebpf.map(name).ok_or_else(|| format!("the object has no map {name}"))?;
+        let map = ebpf.map(name).ok_or_else(|| no_map(name))?;
         map.pin(dir.join(name)).map_err(|e| failed(name, &e))?;
     }
     for name in [programs::SK_LOOKUP, programs::SK_REUSEPORT] {
@@ -144,8 +155,15 @@ fn pin(ebpf: &mut Ebpf, dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn map(ebpf: &mut Ebpf, name: &str) -> Result<Map, String> {
-    ebpf.take_map(name).ok_or_else(|| format!("the object has no map {name}"))
+fn map_mut<'a, M: TryFrom<&'a mut Map, Error = MapError>>(
+    ebpf: &'a mut Ebpf,
+    name: &str,
+) -> Result<M, String> {
+    ebpf.map_mut(name).ok_or_else(|| no_map(name))?.try_into().map_err(|e: MapError| explain(&e))
+}
+
+fn no_map(name: &str) -> String {
+    format!("the object has no map {name}")
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P, String>

@@ -12,7 +12,8 @@ use crate::gauge::Loads;
 use crate::pins::{PinError, Pins};
 use crate::{Counters, PinState, SteerBind, SteerError, SteerOptions, SteerPlan, sockets};
 
-/// Loaded, attached programs. Fields are dropped in this order: pins first, since a pinned link outlives its handle.
+/// Loaded programs, attached unless a take-over is not that far yet. Fields are dropped in this order: pins first, since
+/// a pinned link outlives its handle.
 pub(crate) struct Kernel {
     pins: Result<Pins, String>,
     programs: Programs,
@@ -20,6 +21,18 @@ pub(crate) struct Kernel {
     backlog: u32,
     live: BTreeSet<SteerBind>,
     untaken: Vec<TcpListener>,
+    stage: Stage,
+}
+
+/// How far a take-over is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The process before us steers; nothing in the kernel was changed yet. Workers get `untaken` with new binds.
+    Waiting,
+    /// Both steer, to the same sockets.
+    Beside,
+    /// We alone; also where nobody was taken over from.
+    Alone,
 }
 
 /// Why kernel programs do not steer.
@@ -39,19 +52,76 @@ impl Kernel {
                 return Err(OpenError::Fatal(SteerError::InstanceBusy { dir, pid }));
             }
         };
-        let dir = pins.as_ref().ok().map(|pins| pins.dir().to_owned());
-        let workers = u32::try_from(options.workers).unwrap_or(u32::MAX);
-        let mut programs = Programs::load(workers, dir.as_deref()).map_err(OpenError::Unavailable)?;
-        let (port, untaken) = worker_sockets(options).map_err(OpenError::Fatal)?;
-        for (slot, socket) in (0..).zip(&untaken) {
-            programs.set_socket(slot, socket).map_err(OpenError::Unavailable)?;
+        let mut programs = Programs::load(slots(options)).map_err(OpenError::Unavailable)?;
+        let (port, untaken) = worker_sockets(options, Vec::new()).map_err(OpenError::Fatal)?;
+        enter_slots(&mut programs, &untaken).map_err(OpenError::Unavailable)?;
+        programs.attach().map_err(OpenError::Unavailable)?;
+        if let Ok(pins) = &pins {
+            programs.pin(pins.dir()).map_err(OpenError::Unavailable)?;
         }
-        programs.attach(dir.as_deref()).map_err(OpenError::Unavailable)?;
-        Ok(Self { pins, programs, port, backlog: options.backlog, live: BTreeSet::new(), untaken })
+        let (backlog, live) = (options.backlog, BTreeSet::new());
+        Ok(Self { pins, programs, port, backlog, live, untaken, stage: Stage::Alone })
+    }
+
+    /// Loads programs for the sockets of the process that is taken over from, by slot. Missing ones are made: they
+    /// join the group, and get nothing as long as that process's program chooses. Superfluous ones are let go of: what
+    /// that process does not accept from them moves on when it closes them.
+    pub(crate) fn take_over(options: &SteerOptions, inherited: Vec<TcpListener>) -> Result<Self, OpenError> {
+        let programs = Programs::load(slots(options)).map_err(OpenError::Unavailable)?;
+        let (port, untaken) = worker_sockets(options, inherited).map_err(OpenError::Fatal)?;
+        Ok(Self {
+            pins: Err("not before the take-over is complete".to_owned()),
+            programs,
+            port,
+            backlog: options.backlog,
+            live: BTreeSet::new(),
+            untaken,
+            stage: Stage::Waiting,
+        })
+    }
+
+    /// Steers beside the process before us: slots first, so that our program finds sockets from its first choice on.
+    fn join(&mut self) -> Result<(), String> {
+        enter_slots(&mut self.programs, &self.untaken)?;
+        self.programs.attach()?;
+        self.stage = Stage::Beside;
+        // The workers have theirs. Ours would keep a socket open whose worker died.
+        self.untaken.clear();
+        Ok(())
+    }
+
+    /// The process before us is gone from the kernel, or goes: pins what now is ours alone.
+    pub(crate) fn settle(&mut self, options: &SteerOptions) {
+        self.stage = Stage::Alone;
+        self.pins = match Pins::claim(&options.bpffs, &options.instance) {
+            Ok(pins) => self.programs.pin(pins.dir()).map(|()| pins),
+            Err(PinError::NoPlace(reason)) => Err(reason),
+            Err(PinError::Busy { dir, .. }) => Err(format!("{} is in use", dir.display())),
+        };
+    }
+
+    /// Chooses in the group again, after a process that was to take over failed.
+    pub(crate) fn reclaim(&mut self, socket: &TcpListener) -> Result<(), SteerError> {
+        let what = "taking back the choice of workers".to_owned();
+        self.programs.choose_in_group_of(socket).map_err(|reason| SteerError::Kernel { what, reason })
+    }
+
+    /// What workers get together with new tables: in a take-over their sockets, as duplicates for the case that the
+    /// tables are refused and come again; else nothing.
+    pub(crate) fn first_sockets(&self, workers: usize) -> Vec<Vec<TcpListener>> {
+        let waiting = if self.stage == Stage::Waiting { self.untaken.as_slice() } else { &[] };
+        // Without a duplicate (no descriptor is left) a worker has no share: its slot empties, the others have it.
+        (0..workers)
+            .map(|slot| waiting.get(slot).and_then(|s| s.try_clone().ok()).into_iter().collect())
+            .collect()
     }
 
     pub(crate) fn take_sockets(&mut self) -> Vec<TcpListener> {
-        std::mem::take(&mut self.untaken)
+        match self.stage {
+            // They may only be accepted from once there are tables.
+            Stage::Waiting => Vec::new(),
+            Stage::Beside | Stage::Alone => std::mem::take(&mut self.untaken),
+        }
     }
 
     /// A new socket for a slot whose worker is gone.
@@ -59,7 +129,8 @@ impl Kernel {
         let socket = sockets::listen(BindAddress::Any, self.port, self.backlog)
             .map_err(|source| SteerError::Socket { what: format!("socket of worker {slot}"), source })?;
         self.programs
-            .set_socket(slot, &socket)
+            .set_slot(slot, &socket)
+            .and_then(|()| self.programs.choose_in_group_of(&socket))
             .map_err(|reason| SteerError::Kernel { what: format!("slot of worker {slot}"), reason })?;
         Ok(socket)
     }
@@ -72,6 +143,10 @@ impl Kernel {
         for bind in &added {
             self.programs.add(bind.key()).map_err(|reason| SteerError::Bind { bind: *bind, reason })?;
             self.live.insert(*bind);
+        }
+        if self.stage == Stage::Waiting {
+            let what = "steering beside the process that is taken over from".to_owned();
+            self.join().map_err(|reason| SteerError::Kernel { what, reason })?;
         }
         for bind in &removed {
             self.programs.remove(bind.key()).map_err(|reason| SteerError::Bind { bind: *bind, reason })?;
@@ -107,14 +182,34 @@ impl Kernel {
     }
 }
 
-/// One socket per worker, all in one group on a port that the kernel chooses.
-fn worker_sockets(options: &SteerOptions) -> Result<(u16, Vec<TcpListener>), SteerError> {
+fn slots(options: &SteerOptions) -> u32 {
+    u32::try_from(options.workers).unwrap_or(u32::MAX)
+}
+
+/// Slots before the choice, so that the program never chooses among none.
+fn enter_slots(programs: &mut Programs, sockets: &[TcpListener]) -> Result<(), String> {
+    for (slot, socket) in (0..).zip(sockets) {
+        programs.set_slot(slot, socket)?;
+    }
+    sockets.first().map_or(Ok(()), |socket| programs.choose_in_group_of(socket))
+}
+
+/// One socket per worker, all in one group: the given ones, and more on their port, or on one that the kernel chooses.
+fn worker_sockets(
+    options: &SteerOptions,
+    mut sockets: Vec<TcpListener>,
+) -> Result<(u16, Vec<TcpListener>), SteerError> {
     let failed = |source| SteerError::Socket { what: "listening sockets of the workers".into(), source };
     let listen = |port| sockets::listen(BindAddress::Any, port, options.backlog).map_err(failed);
-    let first = listen(0)?;
-    let port = first.local_addr().map_err(failed)?.port();
-    let mut sockets = vec![first];
-    for _ in 1..options.workers {
+    if sockets.is_empty() {
+        sockets.push(listen(0)?);
+    }
+    let port = match sockets.first() {
+        Some(first) => first.local_addr().map_err(failed)?.port(),
+        None => 0,
+    };
+    sockets.truncate(options.workers);
+    while sockets.len() < options.workers {
         sockets.push(listen(port)?);
     }
     Ok((port, sockets))

@@ -8,6 +8,8 @@
 //! 3. [`Steering::retiring`] gives the sockets that workers close, having accepted what they hold.
 //! 4. [`Steering::apply`] makes the plan what the kernel does.
 //!
+//! A process that replaces another one uses [`Steering::take_over`] instead, and [`Steering::settle`] at the end.
+//!
 //! Everything specific to aya stays inside this crate. See `docs/steering.md` for how it behaves on a node.
 #![deny(unsafe_code)]
 
@@ -34,4 +36,4 @@ pub use gauge::Gauge;
 pub use options::{DEFAULT_BPFFS, RESERVED_PORTS, SteerOptions, SteeringMode};
 pub use pins::{CleanupReport, cleanup};
 pub use plan::{SteerBind, SteerPlan};
-pub use steering::{Applied, PinState, Prepared, Steering, SteeringPath};
+pub use steering::{Applied, Inherited, PinState, Prepared, Steering, SteeringPath};

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use gateway_ir::BindAddress;
 
 use crate::check::{Refusal, RefusalReason};
 use crate::{SteerBind, SteerOptions, SteerPlan, sockets};
@@ -16,6 +18,8 @@ pub(crate) struct Sockets {
     offset: Option<u16>,
     prepared: BTreeMap<SteerBind, Bound>,
     live: BTreeMap<SteerBind, Bound>,
+    /// Sockets of the process that is taken over from, by local address. Binds use these before they make any.
+    inherited: BTreeMap<SocketAddr, Vec<TcpListener>>,
 }
 
 struct Bound {
@@ -32,7 +36,23 @@ impl Sockets {
             offset: options.unprivileged_offset,
             prepared: BTreeMap::new(),
             live: BTreeMap::new(),
+            inherited: BTreeMap::new(),
         }
+    }
+
+    /// Takes over sockets. Every one of a bind stays in use, if need be several by one worker: closing one would reset
+    /// the connections whose handshake has begun there, and nothing moves them.
+    pub(crate) fn inherit(&mut self, sockets: Vec<TcpListener>) {
+        for socket in sockets {
+            if let Ok(local) = socket.local_addr() {
+                self.inherited.entry(local).or_default().push(socket);
+            }
+        }
+    }
+
+    /// The process before us is gone: nobody needs what no bind of ours took.
+    pub(crate) fn settle(&mut self) {
+        self.inherited.clear();
     }
 
     /// The offset, if this process needs it.
@@ -59,7 +79,8 @@ impl Sockets {
 
     pub(crate) fn own(&self) -> HashSet<u64> {
         let bound = self.live.values().chain(self.prepared.values());
-        bound.flat_map(|bound| bound.inodes.iter().copied()).collect()
+        let inherited = self.inherited.values().flatten().filter_map(|socket| sockets::inode(socket).ok());
+        bound.flat_map(|bound| bound.inodes.iter().copied()).chain(inherited).collect()
     }
 
     /// Sockets for the plan's new binds, per worker. What an aborted preparation had made is forgotten.
@@ -71,7 +92,7 @@ impl Sockets {
             match self.bind(*bind) {
                 Ok((bound, sockets)) => {
                     self.prepared.insert(*bind, bound);
-                    listeners.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(socket));
+                    deal(sockets, &mut listeners);
                 }
                 Err(message) => {
                     refused.push(Refusal { bind: *bind, reason: RefusalReason::BindFailed, message });
@@ -85,11 +106,27 @@ impl Sockets {
         let port = self.bound_port(bind.port)?;
         let failed = |e: io::Error| format!("listening on port {port} for {bind}: {e}");
         let listen = || sockets::listen(bind.address, port, self.backlog);
-        let sockets = (0..self.workers).map(|_| listen()).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        let inherited = self.inherited_for(bind.address, port);
+        let mut sockets =
+            inherited.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        while sockets.len() < self.workers {
+            sockets.push(listen().map_err(failed)?);
+        }
         let first = sockets.first().ok_or_else(|| "no worker".to_owned())?;
         let local = first.local_addr().map_err(failed)?;
         let inodes = sockets.iter().map(sockets::inode).collect::<io::Result<_>>().map_err(failed)?;
         Ok((Bound { local, inodes }, sockets))
+    }
+
+    /// What the process before us has for an address and port, in the order of its workers.
+    fn inherited_for(&self, address: BindAddress, port: u16) -> &[TcpListener] {
+        let any: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+        let addresses = match &address {
+            BindAddress::Any => any.as_slice(),
+            BindAddress::Ip(ip) => std::slice::from_ref(ip),
+        };
+        let mut known = addresses.iter().filter_map(|ip| self.inherited.get(&SocketAddr::new(*ip, port)));
+        known.next().map_or(&[], Vec::as_slice)
     }
 
     /// Local addresses of sockets whose binds are no longer in the plan.
@@ -111,5 +148,15 @@ impl Sockets {
     /// Whether the plan that was applied last has this bind.
     pub(crate) fn is_live(&self, bind: SteerBind) -> bool {
         self.live.contains_key(&bind)
+    }
+}
+
+/// Gives each worker its socket, and the rest, if there are more, to workers in turn.
+fn deal(sockets: Vec<TcpListener>, workers: &mut [Vec<TcpListener>]) {
+    let count = workers.len().max(1);
+    for (index, socket) in sockets.into_iter().enumerate() {
+        if let Some(worker) = workers.get_mut(index % count) {
+            worker.push(socket);
+        }
     }
 }

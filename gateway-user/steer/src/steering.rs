@@ -10,7 +10,9 @@ use crate::check::{self, Ground};
 use crate::ebpf::{Kernel, OpenError};
 use crate::gauge::Loads;
 use crate::reuseport::Sockets;
-use crate::{Counters, Gauge, Refusal, SteerBind, SteerError, SteerOptions, SteerPlan, SteeringMode};
+use crate::{
+    Counters, Gauge, Refusal, SteerBind, SteerError, SteerOptions, SteerPlan, SteeringMode, sockets,
+};
 
 /// Steering of this process in one network namespace, that of the thread that opened it. Dropping it takes the
 /// programs off and removes the pins.
@@ -19,6 +21,17 @@ pub struct Steering {
     options: SteerOptions,
     path: SteeringPath,
     loads: Arc<Loads>,
+    /// Sockets of another kind of steering in the process that is taken over from: they are in nobody's way.
+    outgoing: Vec<TcpListener>,
+}
+
+/// Listening sockets of a process that is taken over from.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Its workers' own, by slot, if it steers with kernel programs.
+    pub workers: Vec<TcpListener>,
+    /// Those of its binds, otherwise: any order, but for each bind in the order of slots.
+    pub binds: Vec<TcpListener>,
 }
 
 /// The road that connections take.
@@ -60,7 +73,7 @@ pub enum PinState {
 /// Sockets for new binds.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    /// One list per worker; empty lists with kernel programs. They listen already: connections wait in their queues
+    /// One list per worker; empty lists with kernel programs, but for the first time in a take-over. They listen already: connections wait in their queues
     /// until the worker accepts, and are reset if the sockets are dropped.
     pub listeners: Vec<Vec<TcpListener>>,
     /// Binds for which there are no sockets.
@@ -83,11 +96,39 @@ impl Steering {
     /// A setting is out of range; another process is this instance; the workers' sockets cannot be made; or kernel
     /// programs are demanded and cannot be had.
     pub fn open(mode: SteeringMode, options: SteerOptions) -> Result<Self, SteerError> {
+        Self::open_with(mode, options, None)
+    }
+
+    /// Opens steering beside that of a process which is taken over from and which still serves. Until the first
+    /// [`apply`](Self::apply) nothing changes for it. From then on both steer to the same sockets, or, if they steer by
+    /// different means, kernel programs win; until [`settle`](Self::settle) dropping this gives the kernel back as it was,
+    /// but for [`reclaim`](Self::reclaim). Workers get their first sockets from [`prepare`](Self::prepare) only.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn take_over(
+        mode: SteeringMode,
+        options: SteerOptions,
+        inherited: Inherited,
+    ) -> Result<Self, SteerError> {
+        Self::open_with(mode, options, Some(inherited))
+    }
+
+    fn open_with(
+        mode: SteeringMode,
+        options: SteerOptions,
+        inherited: Option<Inherited>,
+    ) -> Result<Self, SteerError> {
         options.validate()?;
+        let (beside, Inherited { workers, binds }) = (inherited.is_some(), inherited.unwrap_or_default());
+        let kernel = |workers| match beside {
+            true => Kernel::take_over(&options, workers),
+            false => Kernel::open(&options),
+        };
         let reason = match mode {
             SteeringMode::ReusePort => "asked for".to_owned(),
-            SteeringMode::Auto | SteeringMode::Ebpf => match Kernel::open(&options) {
-                Ok(kernel) => return Ok(Self::with_kernel(kernel, options)),
+            SteeringMode::Auto | SteeringMode::Ebpf => match kernel(workers) {
+                Ok(kernel) => return Ok(Self::with_kernel(kernel, options, binds)),
                 Err(OpenError::Fatal(e)) => return Err(e),
                 Err(OpenError::Unavailable(reason)) if mode == SteeringMode::Ebpf => {
                     return Err(SteerError::Unavailable { reason });
@@ -95,7 +136,8 @@ impl Steering {
                 Err(OpenError::Unavailable(reason)) => reason,
             },
         };
-        let sockets = Sockets::new(&options);
+        let mut sockets = Sockets::new(&options);
+        sockets.inherit(binds);
         let path = SteeringPath::ReusePort {
             reason,
             unprivileged_offset: sockets.offset(),
@@ -103,13 +145,38 @@ impl Steering {
         };
         let loads = Loads::unread()
             .map_err(|source| SteerError::Socket { what: "memory for gauges".into(), source })?;
-        Ok(Self { road: Road::Sockets(sockets), options, path, loads })
+        Ok(Self { road: Road::Sockets(sockets), options, path, loads, outgoing: Vec::new() })
     }
 
-    fn with_kernel(kernel: Kernel, options: SteerOptions) -> Self {
+    fn with_kernel(kernel: Kernel, options: SteerOptions, outgoing: Vec<TcpListener>) -> Self {
         let path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
         let loads = kernel.loads();
-        Self { road: Road::Kernel(Box::new(kernel)), options, path, loads }
+        Self { road: Road::Kernel(Box::new(kernel)), options, path, loads, outgoing }
+    }
+
+    /// Ends a take-over: the process before us takes its programs and pins away. Pins ours, and lets go of its sockets
+    /// that no bind took.
+    pub fn settle(&mut self) {
+        self.outgoing.clear();
+        match &mut self.road {
+            Road::Kernel(kernel) => {
+                kernel.settle(&self.options);
+                self.path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
+            }
+            Road::Sockets(sockets) => sockets.settle(),
+        }
+    }
+
+    /// Undoes what a process that was to take over, and failed, did to the group of the workers' sockets, of which one
+    /// is given: our program chooses again.
+    ///
+    /// # Errors
+    /// The kernel refuses. Its program then goes on choosing among the same sockets.
+    pub fn reclaim(&mut self, socket: &TcpListener) -> Result<(), SteerError> {
+        match &mut self.road {
+            Road::Kernel(kernel) => kernel.reclaim(socket),
+            Road::Sockets(_) => Ok(()),
+        }
     }
 
     /// Which road is live, and why.
@@ -159,7 +226,7 @@ impl Steering {
     pub fn check(&self, plan: &SteerPlan) -> Vec<Refusal> {
         let (own, internal_port) = match &self.road {
             // Its sockets are all on the internal port, which is refused for itself.
-            Road::Kernel(kernel) => (HashSet::new(), Some(kernel.port())),
+            Road::Kernel(kernel) => (self.outgoing_inodes(), Some(kernel.port())),
             Road::Sockets(sockets) => (sockets.own(), None),
         };
         let bound_port = |port| match &self.road {
@@ -177,14 +244,17 @@ impl Steering {
         )
     }
 
+    fn outgoing_inodes(&self) -> HashSet<u64> {
+        self.outgoing.iter().filter_map(|socket| sockets::inode(socket).ok()).collect()
+    }
+
     /// Makes the sockets that workers need for the plan's new binds. To be followed by [`apply`](Self::apply), or, after
     /// an abort, by nothing but dropping the sockets.
     pub fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
         match &mut self.road {
-            Road::Kernel(_) => Prepared {
-                listeners: (0..self.options.workers).map(|_| Vec::new()).collect(),
-                refused: Vec::new(),
-            },
+            Road::Kernel(kernel) => {
+                Prepared { listeners: kernel.first_sockets(self.options.workers), refused: Vec::new() }
+            }
             Road::Sockets(sockets) => {
                 let (listeners, refused) = sockets.prepare(plan);
                 Prepared { listeners, refused }

@@ -48,6 +48,21 @@ pub(crate) struct Process {
     pub(crate) started: String,
     /// The directory it serves.
     pub(crate) config_dir: String,
+    /// Whom it took over from, if from somebody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) took_over: Option<TookOverLine>,
+}
+
+/// A take-over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TookOverLine {
+    /// The process before this one, as it saw itself.
+    pub(crate) pid: u32,
+    /// Its version.
+    pub(crate) version: String,
+    /// From asking to being the only one.
+    pub(crate) milliseconds: u64,
 }
 
 /// Steering.

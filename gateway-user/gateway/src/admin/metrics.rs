@@ -190,6 +190,13 @@ fn process(page: &mut Exposition, shared: &Shared, answering: usize) {
     );
     page.gauge("sluice_ready", "1 if traffic is wanted, as /healthz/ready says.");
     page.sample(&[], u8::from(shared.readiness.check().is_ok()));
+    if let Some(took_over) = &shared.facts.took_over {
+        let pid = took_over.pid.to_string();
+        page.gauge("sluice_takeover_info", "The process that this one took over from.");
+        page.sample(&[("from_pid", &pid), ("from_version", &took_over.version)], 1);
+        page.gauge("sluice_takeover_seconds", "From asking it to hand over to being the only one.");
+        page.sample(&[], took_over.took.as_secs_f64());
+    }
     page.gauge("sluice_workers", "Worker threads that answered this scrape.").sample(&[], answering);
     page.counter("sluice_worker_restarts_total", "Worker threads that ended and were replaced.");
     page.sample(&[], shared.fleet.restarts().load(Ordering::Relaxed));

@@ -24,6 +24,7 @@ pub(crate) use ready::Readiness;
 use crate::flags::{Effective, Listen, Settings};
 use crate::fleet::Fleet;
 use crate::logging::LogControl;
+use crate::takeover::{Received, TookOver};
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) config_dir: String,
     /// When the process started.
     pub(crate) started: jiff::Timestamp,
+    /// Whom it took over from.
+    pub(crate) took_over: Option<TookOver>,
     /// Every setting in force.
     pub(crate) settings: Vec<Effective>,
 }
@@ -72,12 +75,21 @@ pub(crate) struct Sockets {
     admin: Option<TcpListener>,
 }
 
+/// The running servers.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    /// For a process that takes over.
+    sockets: Vec<TcpListener>,
+    stop: watch::Sender<bool>,
+}
+
 impl Sockets {
-    /// Binds them.
+    /// Binds them, unless they were received from the process that is taken over from.
     ///
     /// # Errors
     /// An address is not free; names its setting.
-    pub(crate) fn bind(settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) fn bind(settings: &Settings, received: &mut Received) -> anyhow::Result<Self> {
+        let mut bind = |setting, address: Listen| bind(setting, address, received);
         Ok(Self {
             health: bind("health-address", settings.health_address)?,
             metrics: bind("metrics-address", settings.metrics_address)?,
@@ -89,32 +101,71 @@ impl Sockets {
     ///
     /// # Errors
     /// The runtime takes no more sockets.
-    pub(crate) fn serve(self, shared: &Shared) -> anyhow::Result<()> {
-        serve("health", self.health, ready::router(shared.readiness.clone()))?;
-        serve("metrics", self.metrics, metrics::router(shared.clone()))?;
+    pub(crate) fn serve(self, shared: &Shared) -> anyhow::Result<Servers> {
+        let mut servers = Servers { sockets: Vec::new(), stop: watch::Sender::new(false) };
+        servers.add("health", self.health, ready::router(shared.readiness.clone()))?;
+        servers.add("metrics", self.metrics, metrics::router(shared.clone()))?;
         let admin = dump::router(shared.clone())
             .merge(status::router(shared.clone()))
             .merge(logging::router(shared.log_control.clone()));
-        serve("admin", self.admin, admin)
+        servers.add("admin", self.admin, admin)?;
+        Ok(servers)
     }
 }
 
-fn bind(setting: &str, address: Listen) -> anyhow::Result<Option<TcpListener>> {
+impl Servers {
+    fn add(
+        &mut self,
+        what: &'static str,
+        listener: Option<TcpListener>,
+        router: Router,
+    ) -> anyhow::Result<()> {
+        if let Some(listener) = listener {
+            self.sockets.push(listener.try_clone()?);
+            serve(what, listener, router, self.stop.subscribe())?;
+        }
+        Ok(())
+    }
+
+    /// Duplicates of the listening sockets.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub(crate) fn sockets(&self) -> std::io::Result<Vec<TcpListener>> {
+        self.sockets.iter().map(TcpListener::try_clone).collect()
+    }
+
+    /// Accepts nothing more; what is being answered is answered.
+    pub(crate) fn stop(self) {
+        self.stop.send_replace(true);
+    }
+}
+
+fn bind(setting: &str, address: Listen, received: &mut Received) -> anyhow::Result<Option<TcpListener>> {
     let Some(address) = address.0 else { return Ok(None) };
-    let listener = TcpListener::bind(address).with_context(|| {
-        format!("--{setting} {address}: cannot listen there; free the port, choose another or write off")
-    })?;
+    let listener = match received.take_admin(address) {
+        Some(listener) => listener,
+        None => TcpListener::bind(address).with_context(|| {
+            format!("--{setting} {address}: cannot listen there; free the port, choose another or write off")
+        })?,
+    };
     listener.set_nonblocking(true)?;
     Ok(Some(listener))
 }
 
-fn serve(what: &'static str, listener: Option<TcpListener>, router: Router) -> anyhow::Result<()> {
-    let Some(listener) = listener else { return Ok(()) };
+fn serve(
+    what: &'static str,
+    listener: TcpListener,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let address: SocketAddr = listener.local_addr()?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     info!(%address, "{what} is served");
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        // Told to stop, or nobody is left who could.
+        let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
             error!(%address, "{what} is served no more: {error}");
         }
     });

@@ -12,7 +12,7 @@ use gateway_control::view::{Live, View};
 use gateway_ir::ListenerId;
 
 use super::document::{
-    ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, address,
+    ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, TookOverLine, address,
 };
 use super::{Facts, Shared};
 use crate::cmd::version::VERSIONS;
@@ -48,6 +48,11 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             pid: std::process::id(),
             started: facts.started.to_string(),
             config_dir: facts.config_dir.clone(),
+            took_over: facts.took_over.as_ref().map(|took_over| TookOverLine {
+                pid: took_over.pid,
+                version: took_over.version.clone(),
+                milliseconds: u64::try_from(took_over.took.as_millis()).unwrap_or(u64::MAX),
+            }),
         },
         readiness,
         generation: live.map_or(0, |live| live.generation.0),

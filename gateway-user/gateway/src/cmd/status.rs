@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 use super::table::Table;
 use super::{End, bad_settings, print, to_json, to_yaml};
-use crate::admin::document::{ConditionLine, StatusDocument};
+use crate::admin::document::{ConditionLine, StatusDocument, TookOverLine};
 use crate::cli::{Output, StatusArgs};
 
 /// How long the running process may take to answer.
@@ -100,6 +100,12 @@ fn head(document: &StatusDocument) -> String {
         _ => "",
     };
     facts.row(["io:".into(), format!("{}, {workers}{log}{refused}", io.driver)]);
+    if let Some(TookOverLine { pid, version, milliseconds }) = &process.took_over {
+        facts.row([
+            "took over:".into(),
+            format!("from sluice {version} (pid {pid}) within {milliseconds} ms"),
+        ]);
+    }
     if let Some(trouble) = &document.trouble {
         facts.row(["trouble:".into(), trouble.clone()]);
     }

@@ -3,7 +3,7 @@
 use super::resolve::Reader;
 use super::value::{
     AccessLog, Auto, Cidrs, ControllerName, Count, Cpus, FilePath, IoMode, Limit, Listen, LogFilter,
-    OptionalPath, Ports, Size, SteeringMode, Toggle, Value, Wait,
+    OptionalPath, Ports, Size, SteeringMode, TakeOver, Toggle, Value, Wait,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -81,7 +81,10 @@ settings! {
             "Two releases beside each other need two names";
         state_dir: FilePath = "/run/sluice", "DIR",
             "Directory for the lock and state of this process; made if missing, emptied on exit",
-            "Two processes on one machine need two directories";
+            "Two gateways on one machine need two directories; a second process on one takes over from the first";
+        take_over: TakeOver = "auto", "MODE",
+            "What to do if a process serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
+            "auto is how upgrades lose no request; never guards against a start by mistake";
     }
     "Workers" {
         workers: Auto<Count<1, 256>> = "auto", "THREADS",

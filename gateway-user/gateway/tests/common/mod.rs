@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
 
 pub mod load;
+pub mod steady;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -106,7 +107,18 @@ pub fn start_gateway(inside: &Inside, config: &Path, flags: &[&str]) -> Guarded 
 
 /// Starts `sluice run` and does not wait.
 pub fn spawn_gateway(inside: &Inside, config: &Path, flags: &[&str]) -> Guarded {
+    spawn_gateway_with(inside, config, flags, &[])
+}
+
+/// The same with variables in its environment.
+pub fn spawn_gateway_with(
+    inside: &Inside,
+    config: &Path,
+    flags: &[&str],
+    environment: &[(&str, &str)],
+) -> Guarded {
     let mut command = Command::new(SLUICE);
+    command.envs(environment.iter().copied());
     command.arg("run").arg(config).arg("--state-dir").arg(inside.scratch().join("state"));
     command.arg("--bpffs").arg(inside.bpffs()).args(flags);
     Guarded::spawn(&mut command).unwrap()

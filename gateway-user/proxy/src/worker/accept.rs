@@ -1,12 +1,13 @@
 //! Accepting: one task per listening socket.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway_io::{Listener, is_out_of_descriptors, sleep, spawn};
+use gateway_io::{Listener, ListenerHandle, is_out_of_descriptors, sleep, spawn};
 
 use super::state::Worker;
 use crate::conn;
@@ -27,6 +28,7 @@ pub(super) struct Acceptors {
 
 struct Acceptor {
     address: SocketAddr,
+    socket: ListenerHandle,
     stop: Rc<Signal>,
 }
 
@@ -41,7 +43,8 @@ impl Acceptors {
     pub(super) fn add(&self, worker: &Rc<Worker>, listener: Listener) {
         let Ok(address) = listener.local_addr() else { return };
         let stop = Rc::new(Signal::default());
-        self.running.borrow_mut().push(Acceptor { address, stop: Rc::clone(&stop) });
+        let socket = listener.handle();
+        self.running.borrow_mut().push(Acceptor { address, socket, stop: Rc::clone(&stop) });
         self.open.count.set(self.open.count.get() + 1);
         spawn(accept(Rc::clone(worker), listener, stop, Rc::clone(&self.open)));
     }
@@ -55,6 +58,11 @@ impl Acceptors {
             }
             stays
         });
+    }
+
+    /// Duplicates of all sockets, in the order in which they came.
+    pub(super) fn duplicates(&self) -> io::Result<Vec<std::net::TcpListener>> {
+        self.running.borrow().iter().filter_map(|acceptor| acceptor.socket.duplicate()).collect()
     }
 
     /// Stops all; ready once all that was queued is accepted and every socket closed.

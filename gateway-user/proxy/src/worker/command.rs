@@ -51,15 +51,30 @@ pub enum WorkerCommand {
         /// Gets the copy.
         reply: oneshot::Sender<WorkerMetrics>,
     },
+    /// Duplicate the listening sockets, for another process that is to accept from them too.
+    Listeners {
+        /// Gets the duplicates, oldest first; an error if no descriptor is left.
+        reply: oneshot::Sender<std::io::Result<Vec<TcpListener>>>,
+    },
     /// Finish what is under way and end the worker; from now on every answer says `Connection: close`.
     Drain {
-        /// Until this has passed new connections are accepted, and idle ones are left open for clients to use once more.
-        min: Duration,
-        /// After this what is still open is aborted.
-        max: Duration,
+        /// When what ends.
+        limits: DrainLimits,
         /// Told when no connection is left.
         reply: oneshot::Sender<Drained>,
     },
+}
+
+/// When a drain ends what, counted from its begin. A limit above `max` is `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainLimits {
+    /// Until this has passed new connections are accepted: zero where another process accepts from the same sockets.
+    pub accept: Duration,
+    /// Until this has passed connections without a request under way are left open for clients to use once more. A
+    /// client that begins its request just when such a connection is closed loses it.
+    pub idle: Duration,
+    /// After this what is still open is aborted.
+    pub max: Duration,
 }
 
 /// How a drain ended.

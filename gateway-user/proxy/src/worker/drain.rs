@@ -6,26 +6,31 @@ use std::time::Duration;
 use gateway_io::{AssertCancelSafe, sleep, with_deadline};
 
 use super::accept::Acceptors;
-use super::command::Drained;
+use super::command::{DrainLimits, Drained};
 use super::state::Worker;
 use crate::signal::Signal;
 
 /// How long connections that were cut may take to go: they only have to be dropped.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Ends the worker's connections. At once every answer says `Connection: close`. Until `min` new connections are still
-/// accepted, since load balancers in front learn late that they should send none, and idle ones are left open for clients
-/// that are about to use them; at `max` what is left is cut.
-pub(super) async fn drain(worker: &Worker, acceptors: &Acceptors, min: Duration, max: Duration) -> Drained {
+/// Ends the worker's connections. At once every answer says `Connection: close`. New connections are still accepted for a
+/// while, since load balancers in front learn late that they should send none; idle ones are left open for clients
+/// that are about to use them; at the maximum what is left is cut.
+pub(super) async fn drain(worker: &Worker, acceptors: &Acceptors, limits: DrainLimits) -> Drained {
+    let DrainLimits { accept, idle, max } = limits;
     worker.begin_drain();
-    if !min.is_zero() {
-        sleep(min).await;
+    let accept = accept.min(max);
+    if !accept.is_zero() {
+        sleep(accept).await;
     }
     acceptors.close().await;
     let empty = worker.seal();
-    worker.kill(|connection| connection.idle.get());
+    let idle = idle.clamp(accept, max);
+    if !within(idle.saturating_sub(accept), &empty).await {
+        worker.kill(|connection| connection.idle.get());
+    }
     let mut aborted = 0;
-    if !within(max.saturating_sub(min), &empty).await {
+    if !within(max.saturating_sub(idle), &empty).await {
         aborted = worker.kill(|_| true);
         within(LAST_WORDS, &empty).await;
     }

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 
 use gateway_io::{Driver, MailReceiver, MailSender, RuntimeOptions, mailbox, pin_to_cpu, run};
 
-pub use command::{Drained, PrepareError, WorkerCommand};
+pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand};
 pub(crate) use live::{Live, Routed};
 pub(crate) use members::{Membership, Refused};
 pub(crate) use state::Worker;

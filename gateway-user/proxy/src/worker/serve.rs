@@ -12,7 +12,7 @@ use gateway_snapshot::Snapshot;
 
 use super::WorkerSpec;
 use super::accept::Acceptors;
-use super::command::{PrepareError, WorkerCommand};
+use super::command::{DrainLimits, PrepareError, WorkerCommand};
 use super::drain::drain;
 use super::live::Live;
 use super::state::Worker;
@@ -65,7 +65,8 @@ pub(super) async fn serve(
     }
     if !done.is_raised() {
         // The handle is gone: nobody is left to ask for more.
-        drain(&commands.worker, &commands.acceptors, Duration::ZERO, Duration::ZERO).await;
+        let at_once = DrainLimits { accept: Duration::ZERO, idle: Duration::ZERO, max: Duration::ZERO };
+        drain(&commands.worker, &commands.acceptors, at_once).await;
     }
     commands.worker.flush_log();
 }
@@ -110,7 +111,10 @@ impl Commands {
             WorkerCommand::Metrics { reply } => {
                 let _ = reply.send(self.worker.metrics.borrow().clone());
             }
-            WorkerCommand::Drain { min, max, reply } => self.drain(min, max, reply),
+            WorkerCommand::Listeners { reply } => {
+                let _ = reply.send(self.acceptors.duplicates());
+            }
+            WorkerCommand::Drain { limits, reply } => self.drain(limits, reply),
         }
     }
 
@@ -144,12 +148,12 @@ impl Commands {
     }
 
     /// A drain takes its time; commands are carried out meanwhile.
-    fn drain(&mut self, min: Duration, max: Duration, reply: oneshot::Sender<super::Drained>) {
+    fn drain(&mut self, limits: DrainLimits, reply: oneshot::Sender<super::Drained>) {
         self.prepared = None;
         let (worker, acceptors) = (Rc::clone(&self.worker), Rc::clone(&self.acceptors));
         let done = Rc::clone(&self.done);
         spawn(async move {
-            let drained = drain(&worker, &acceptors, min, max).await;
+            let drained = drain(&worker, &acceptors, limits).await;
             let _ = reply.send(drained);
             done.raise();
         });

@@ -18,7 +18,7 @@ use gateway_io::Driver;
 use gateway_ir::Generation;
 use gateway_proxy::ProxyConfig;
 use gateway_proxy::metrics::{Counters, WorkerMetrics};
-use gateway_proxy::worker::{Drained, WorkerCommand, WorkerHandle, WorkerSpec, start};
+use gateway_proxy::worker::{DrainLimits, Drained, WorkerCommand, WorkerHandle, WorkerSpec, start};
 use gateway_snapshot::compile;
 use gateway_testkit::http::{Answer, Client};
 use gateway_testkit::wait::{PATIENCE, until};
@@ -190,7 +190,8 @@ impl Gateway {
 
     /// Drains and waits for the worker's end.
     pub fn drain(mut self, min: Duration, max: Duration) -> Drained {
-        let drained = self.ask(|reply| WorkerCommand::Drain { min, max, reply });
+        let limits = DrainLimits { accept: min, idle: min, max };
+        let drained = self.ask(|reply| WorkerCommand::Drain { limits, reply });
         self.handle.take().unwrap().join().unwrap();
         drained
     }

@@ -7,7 +7,8 @@ mod word;
 pub(crate) use list::{Cidrs, Cpus, Ports};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
-    AccessLog, ControllerName, FilePath, IoMode, Listen, LogFilter, OptionalPath, SteeringMode, Toggle,
+    AccessLog, ControllerName, FilePath, IoMode, Listen, LogFilter, OptionalPath, SteeringMode, TakeOver,
+    Toggle,
 };
 
 /// A type that a setting can have.

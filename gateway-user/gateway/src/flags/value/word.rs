@@ -156,6 +156,16 @@ choice!(
 );
 
 choice!(
+    /// What a second process on a state directory does.
+    TakeOver {
+        /// Takes over from the first.
+        Auto = "auto",
+        /// Does not start.
+        Never = "never",
+    }
+);
+
+choice!(
     /// Yes or no.
     Toggle {
         /// Yes.

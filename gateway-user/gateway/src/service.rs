@@ -1,0 +1,263 @@
+//! The running process on its control thread: from the first configuration, through signals, dead workers and
+//! take-overs, to the end of its drain.
+
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use gateway_control::engine::Engine;
+use gateway_control::steer::SharedSteering;
+use gateway_io::file::FileThread;
+use gateway_proxy::worker::DrainLimits;
+use tracing::{error, info, warn};
+
+use crate::admin::{Facts, Servers, Shared, Sockets};
+use crate::crew::Crew;
+use crate::flags::Settings;
+use crate::fleet::Fleet;
+use crate::hand_over::Possessions;
+use crate::instance::Instance;
+use crate::signals::{Order, Orders};
+use crate::takeover::{self, Giver, Release, Request, Steering, Taker};
+
+/// After a take-over by a process that steers by other means: time for handshakes to end that began at our sockets, of
+/// which it has none. A SYN that has been answered is followed by its ACK within a round trip.
+const HANDSHAKES: Duration = Duration::from_secs(1);
+
+/// All parts of the running process.
+pub(crate) struct Service<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) crew: Crew,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) engine: Engine<SharedSteering>,
+    pub(crate) orders: Orders,
+    pub(crate) shared: Shared,
+    pub(crate) access_log: &'a FileThread,
+    pub(crate) instance: Instance,
+    pub(crate) kind: Steering,
+}
+
+/// The process that serves until we do.
+pub(crate) struct TakingOver {
+    pub(crate) taker: Taker,
+    /// Whether we accept from its sockets.
+    pub(crate) same_sockets: bool,
+}
+
+/// Why serving ends.
+enum Cause {
+    Signal(&'static str),
+    /// Another process serves.
+    TakenOver(Release),
+}
+
+impl Service<'_> {
+    /// Serves to the end of the drain. Gives the state directory back, unless another process has it.
+    ///
+    /// # Errors
+    /// A take-over fails; a part of the process dies for which there is no replacement; a second signal.
+    pub(crate) async fn run(
+        mut self,
+        taking_over: Option<TakingOver>,
+        sockets: Sockets,
+        takeover: Option<OwnedFd>,
+    ) -> anyhow::Result<Option<Instance>> {
+        if let Some(taking_over) = taking_over {
+            match self.take_over(taking_over).await {
+                Ok(true) => {}
+                // Connections that came to us meanwhile are ours to serve.
+                Ok(false) => return self.retreat().await.map(|()| None),
+                Err(error) => {
+                    error!("{error:#}");
+                    self.retreat().await?;
+                    return Err(error);
+                }
+            }
+        }
+        let servers = sockets.serve(&self.shared)?;
+        let giver = self.giver(takeover);
+        self.serve(servers, giver).await
+    }
+
+    /// Makes us the one. False if a signal asked to stop before that.
+    async fn take_over(&mut self, taking_over: TakingOver) -> anyhow::Result<bool> {
+        let TakingOver { taker, same_sockets } = taking_over;
+        let pid = taker.offer().pid;
+        {
+            let mut live = pin!(takeover::live(&taker, self.shared.view.clone()));
+            loop {
+                tokio::select! {
+                    live = &mut live => break live?,
+                    order = self.orders.next() => match order {
+                        Order::Reload => self.reload(),
+                        Order::Stop(signal) => {
+                            info!("{signal} before the take-over: sluice (pid {pid}) serves on");
+                            return Ok(false);
+                        }
+                    },
+                }
+            }
+        }
+        // From here on there is no way back; a signal has to wait for what becomes of it.
+        let took_over = tokio::task::spawn_blocking(move || taker.ready(same_sockets)).await??;
+        let steering_detail = self.shared.steering.settle();
+        let facts = Facts::clone(&self.shared.facts);
+        let steering_detail = steering_detail.unwrap_or_else(|| facts.steering_detail.clone());
+        self.instance.settle()?;
+        info!(
+            "took over from sluice {} (pid {}) within {} ms; steering by {steering_detail}",
+            took_over.version,
+            took_over.pid,
+            took_over.took.as_millis()
+        );
+        self.shared.facts = Arc::new(Facts { took_over: Some(took_over), steering_detail, ..facts });
+        Ok(true)
+    }
+
+    /// Gives up a take-over: the other process has everything, but for connections that are ours already.
+    async fn retreat(self) -> anyhow::Result<()> {
+        self.shared.steering.close();
+        let limits = after_take_over(self.settings, true);
+        drain(&self.fleet, self.engine, self.orders, limits, 1).await
+    }
+
+    /// Listens for those who take over from us; being unable to is no reason not to serve.
+    fn giver(&self, received: Option<OwnedFd>) -> Option<Giver> {
+        let path = takeover::socket_path(self.instance.dir());
+        let started = Giver::start(&path, received);
+        started.inspect_err(|error| warn!("no other process can take over: {error:#}")).ok()
+    }
+
+    async fn serve(mut self, servers: Servers, mut giver: Option<Giver>) -> anyhow::Result<Option<Instance>> {
+        let cause = loop {
+            tokio::select! {
+                order = self.orders.next() => match order {
+                    Order::Reload => self.reload(),
+                    Order::Stop(signal) => break Cause::Signal(signal),
+                },
+                looked = self.crew.look_after(&self.fleet, &self.engine) => looked?,
+                request = next(&mut giver) => {
+                    if let Some(giver) = &giver
+                        && let Some(cause) = self.hand_over(giver, &servers, request).await?
+                    {
+                        break cause;
+                    }
+                }
+            }
+            if self.engine.has_ended() {
+                bail!("the compiler thread ended unexpectedly; restarting the process is the only way on");
+            }
+        };
+        let Self { settings, fleet, engine, orders, shared, instance, .. } = self;
+        match cause {
+            Cause::Signal(signal) => {
+                info!("{signal}: draining");
+                // Who would take over from now on waits until we have ended.
+                drop(giver);
+                instance.stop_listening();
+                shared.readiness.drain();
+                let (accept, max) = (settings.drain_min.0, settings.drain_max.0);
+                // `servers` stay: probes are answered until the end.
+                drain(&fleet, engine, orders, DrainLimits { accept, idle: accept, max }, 1).await?;
+                Ok(Some(instance))
+            }
+            Cause::TakenOver(release) => {
+                servers.stop();
+                // Links first: where the other one has sockets of its own, they now get what is new.
+                shared.steering.close();
+                drop(giver);
+                // At once: should the other one die while we drain, a third must find the directory free.
+                instance.leave();
+                let limits = after_take_over(settings, release.same_sockets);
+                release.done();
+                // Whoever started us may tell us to end, now that there is another: that is what we do.
+                drain(&fleet, engine, orders, limits, 2).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Serves one wish to take over. Why to end, if we are to.
+    async fn hand_over(
+        &mut self,
+        giver: &Giver,
+        servers: &Servers,
+        request: Request,
+    ) -> anyhow::Result<Option<Cause>> {
+        let possessions = Possessions {
+            giver,
+            instance: &self.instance,
+            servers,
+            fleet: &self.fleet,
+            engine: &self.engine,
+            steering: &self.shared.steering,
+            kind: self.kind,
+        };
+        let mut handing_over = pin!(possessions.hand_over(request));
+        let mut asked_to_stop = None;
+        let handed_over = loop {
+            tokio::select! {
+                handed_over = &mut handing_over => break handed_over,
+                order = self.orders.next() => match (order, asked_to_stop) {
+                    (Order::Reload, _) => {
+                        self.access_log.reopen();
+                        self.engine.reload();
+                    }
+                    (Order::Stop(signal), None) => {
+                        info!("{signal}: once it is clear who serves");
+                        asked_to_stop = Some(signal);
+                    }
+                    (Order::Stop(signal), Some(_)) => {
+                        bail!("{signal} again: ended at once, connections were cut")
+                    }
+                },
+            }
+        };
+        Ok(handed_over.map(Cause::TakenOver).or(asked_to_stop.map(Cause::Signal)))
+    }
+
+    fn reload(&self) {
+        self.access_log.reopen();
+        self.engine.reload();
+    }
+}
+
+/// Lets workers finish. So many signals end all at once.
+async fn drain(
+    fleet: &Fleet,
+    engine: Engine<SharedSteering>,
+    mut orders: Orders,
+    limits: DrainLimits,
+    signals: u32,
+) -> anyhow::Result<()> {
+    // Workers that drain take no new generation. The thread ends beside: it may be compiling.
+    drop(tokio::task::spawn_blocking(move || engine.stop()));
+    let mut enough = pin!(async {
+        for _ in 1..signals {
+            let signal = orders.stop().await;
+            info!("{signal}: draining already");
+        }
+        orders.stop().await
+    });
+    tokio::select! {
+        _ = fleet.drain(limits) => Ok(()),
+        signal = &mut enough => bail!("{signal} again: ended at once, connections were cut"),
+    }
+}
+
+/// Another process accepts. Kept connections have until the maximum for their next request, since one that is closed
+/// while the client writes is a lost request.
+fn after_take_over(settings: &Settings, same_sockets: bool) -> DrainLimits {
+    let max = settings.drain_max.0;
+    let accept = if same_sockets { Duration::ZERO } else { HANDSHAKES };
+    DrainLimits { accept, idle: max, max }
+}
+
+async fn next(giver: &mut Option<Giver>) -> Request {
+    match giver {
+        Some(giver) => giver.next().await,
+        None => std::future::pending().await,
+    }
+}

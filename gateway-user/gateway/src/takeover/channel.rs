@@ -1,0 +1,167 @@
+//! Messages with descriptors over a Unix socket of packets (unix(7), `SOCK_SEQPACKET` and `SCM_RIGHTS`).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::geteuid;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Most descriptors in one packet; the kernel takes 253 (`SCM_MAX_FD`).
+pub(super) const MOST: usize = 128;
+/// Largest packet. An item is below 100 octets of JSON.
+const LARGEST: usize = 64 * 1024;
+/// How long the other side may take to make room for a packet.
+const SENDING: Duration = Duration::from_secs(5);
+
+/// One end of a connection between giver and taker; both run as the same user.
+#[derive(Debug)]
+pub(super) struct Channel(OwnedFd);
+
+/// Listens at `path`, which nothing may have.
+pub(super) fn listen(path: &Path) -> io::Result<OwnedFd> {
+    let socket = packets()?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // Before listen(2): nobody else can have connected meanwhile.
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    rustix::net::listen(&socket, 16)?;
+    Ok(socket)
+}
+
+fn packets() -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+impl Channel {
+    /// Connects to the giver that listens at `path`.
+    pub(super) fn connect(path: &Path) -> io::Result<Self> {
+        let socket = packets()?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+        Self::between_us(socket)
+    }
+
+    /// Takes the next connection.
+    pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<Self> {
+        Self::between_us(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?)
+    }
+
+    /// Refuses a peer that is another user. Descriptors to sockets are rights, and what a stranger sends must not be served.
+    fn between_us(socket: OwnedFd) -> io::Result<Self> {
+        let peer = getsockopt(&socket, sockopt::PeerCredentials)?;
+        if peer.uid() != geteuid().as_raw() {
+            let reason = format!("the other side runs as uid {}, this one as {}", peer.uid(), geteuid());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        }
+        set_socket_timeout(&socket, Timeout::Send, Some(SENDING))?;
+        Ok(Self(socket))
+    }
+
+    /// Sends a message with descriptors, at most [`MOST`].
+    pub(super) fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let text = serde_json::to_vec(message)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(io::Error::other("too many descriptors for one message"));
+        }
+        sendmsg(&self.0, &[IoSlice::new(&text)], &mut beside, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// The next message with its descriptors; `UnexpectedEof` when the other side has closed, `TimedOut` after `limit`.
+    pub(super) fn receive<M: DeserializeOwned>(&self, limit: Duration) -> io::Result<(M, Vec<OwnedFd>)> {
+        set_socket_timeout(&self.0, Timeout::Recv, Some(limit.max(Duration::from_millis(1))))?;
+        let mut text = vec![0; LARGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+        let mut beside = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let mut parts = [IoSliceMut::new(&mut text)];
+            match recvmsg(&self.0, &mut parts, &mut beside, RecvFlags::CMSG_CLOEXEC) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+                other => break other?,
+            }
+        };
+        let mut descriptors = Vec::new();
+        for message in beside.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                descriptors.extend(rights);
+            }
+        }
+        if received.bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+            return Err(io::Error::other("a message was cut: too long, or no descriptor is left"));
+        }
+        let message = serde_json::from_slice(text.get(..received.bytes).unwrap_or_default());
+        let message = message
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("unknown message: {e}")))?;
+        Ok((message, descriptors))
+    }
+
+    /// Lets the other side send no more; what it has sent can still be received.
+    pub(super) fn hear_no_more(&self) {
+        let _ = rustix::net::shutdown(&self.0, Shutdown::Read);
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+
+    #[test]
+    fn descriptors_arrive_with_their_message_and_the_end_is_told_from_silence() {
+        let dir = Scratch::new("channel").unwrap();
+        let path = dir.join("s");
+        let listener = listen(&path).unwrap();
+        let near = Channel::connect(&path).unwrap();
+        let far = Channel::accept(listener.as_fd()).unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        near.send(&"here", &[socket.as_fd(), socket.as_fd()]).unwrap();
+        let (text, descriptors): (String, _) = far.receive(SENDING).unwrap();
+        assert_eq!((text.as_str(), descriptors.len()), ("here", 2));
+        let same = TcpListener::from(descriptors.into_iter().next().unwrap());
+        assert_eq!(same.local_addr().unwrap(), socket.local_addr().unwrap());
+        let kind = |limit| far.receive::<String>(limit).unwrap_err().kind();
+        assert_eq!(kind(Duration::from_millis(5)), io::ErrorKind::TimedOut);
+        near.send(&7, &[]).unwrap();
+        assert_eq!(kind(SENDING), io::ErrorKind::InvalidData);
+        near.send(&"last", &[]).unwrap();
+        drop(near);
+        assert_eq!(far.receive::<String>(SENDING).unwrap().0, "last");
+        assert_eq!(kind(SENDING), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_was_sent_before_the_hearing_ended_is_still_heard() {
+        let dir = Scratch::new("channel").unwrap();
+        let listener = listen(&dir.join("s")).unwrap();
+        let near = Channel::connect(&dir.join("s")).unwrap();
+        let far = Channel::accept(listener.as_fd()).unwrap();
+        near.send(&"ready", &[]).unwrap();
+        far.hear_no_more();
+        assert!(near.send(&"too late", &[]).is_err());
+        assert_eq!(far.receive::<String>(SENDING).unwrap().0, "ready");
+    }
+}
