@@ -84,7 +84,7 @@ fn hold_crowd(words: &[String]) {
             let mut client = client();
             client.send(request).unwrap();
             if answered == "yes" {
-                assert_eq!(client.answer().unwrap().status, 200);
+                assert!(client.answer().unwrap().status < 300);
             }
             client
         })
@@ -279,8 +279,8 @@ fn uploads_that_fall_silent_are_told_and_their_backends_freed() {
 fn twelve_thousand_idle_connections_hold_no_buffers() {
     const NAME: &str = "twelve_thousand_idle_connections_hold_no_buffers";
     const IDLE: u64 = 12_000;
-    /// For the task, its operations and its places in the books; with a buffer of 16 KiB it would not fit.
-    const MOST_BYTES: u64 = 14 * 1024;
+    /// For the task, its operations and its places in the books; with the request's buffer it would not fit.
+    const MOST_BYTES: u64 = 18 * 1024;
     if let Some(words) = role::played() {
         return hold_crowd(&words);
     }
@@ -289,9 +289,11 @@ fn twelve_thousand_idle_connections_hold_no_buffers() {
         let running = Running::start(inside, &flags);
         neighbours_are_served("nobody");
         let (pid, before) = (running.gateway.pid(), rss_kib(running.gateway.pid()));
-        let request = "GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n";
+        // So large that a buffer that is kept shows, page by page.
+        let request =
+            format!("GET /httpbin/status/204 HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(12_000));
         let half = (IDLE / 2).to_string();
-        let start = |_| Guarded::spawn(&mut role::copy(NAME, &[&half, request, "yes"])).unwrap();
+        let start = |_| Guarded::spawn(&mut role::copy(NAME, &[&half, &request, "yes"])).unwrap();
         let mut crowds: Vec<Guarded> = (0..2).map(start).collect();
         crowds.iter_mut().for_each(|crowd| crowd.wait_for_output("all there"));
         assert!(metric("sluice_connections", &[]) >= IDLE as f64, "{}", metrics());
