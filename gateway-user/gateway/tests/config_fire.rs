@@ -119,7 +119,6 @@ fn a_thousand_edits_fail_nobody_else_and_end_where_a_fresh_start_would() {
             let status: Value = serde_json::from_str(&status).unwrap();
             assert_eq!(status["findings"].as_array().map(Vec::len).unwrap_or(0), 0, "{}", status["findings"]);
             let after = resident_kib(running.gateway.pid());
-            println!("resident: {before} KiB before, {after} KiB after {EDITS} edits");
             assert!(after < before + 32 * 1024, "memory grew from {before} to {after} KiB");
         },
     );
