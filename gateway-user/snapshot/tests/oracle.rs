@@ -58,6 +58,7 @@ fn tables_agree_with_the_rival() {
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
     let seen = seen.into_inner();
-    assert!(seen.hits > 5_000 && seen.contested > 3_000 && seen.failing > 500, "{seen:?}");
-    assert!(seen.misses.iter().all(|count| *count > 200), "{seen:?}");
+    // Drawn anew each time: floors far below what any run has had.
+    assert!(seen.hits > 3_000 && seen.contested > 1_500 && seen.failing > 300, "{seen:?}");
+    assert!(seen.misses.iter().all(|count| *count > 100), "{seen:?}");
 }
