@@ -33,11 +33,13 @@ pub(super) struct Sluice {
     steering: Steering,
     io: Io,
     live: Option<Process>,
+    draining: Vec<Process>,
     started: u32,
 }
 
 /// Free in a namespace of our own.
 const HEALTH: &str = "127.0.0.1:15021";
+const METRICS: &str = "127.0.0.1:19001";
 
 impl Steering {
     pub(super) fn name(self) -> &'static str {
@@ -59,7 +61,7 @@ impl Io {
 
 impl Sluice {
     pub(super) fn new(place: Place, program: PathBuf, steering: Steering, io: Io) -> Self {
-        Self { place, program, steering, io, live: None, started: 0 }
+        Self { place, program, steering, io, live: None, draining: Vec::new(), started: 0 }
     }
 
     fn launch(&mut self) -> Result<Process> {
@@ -69,7 +71,8 @@ impl Sluice {
         command.arg("run").arg(dir.join("config")).arg("--state-dir").arg(dir.join("state"));
         command.arg("--bpffs").arg(&self.place.bpffs);
         command.args(["--steering", self.steering.name(), "--io", self.io.name()]);
-        command.args(["--workers", &WORKERS.to_string(), "--health-address", HEALTH]);
+        command.args(["--workers", &WORKERS.to_string()]);
+        command.args(["--health-address", HEALTH, "--metrics-address", METRICS]);
         // Longer than any transfer of the clients: what is cut here is cut by mistake.
         command.args(["--access-log", "off", "--drain-min", "0s", "--drain-max", "60s"]);
         Process::spawn(&format!("sluice-{}", self.started), dir, &mut command)
@@ -88,25 +91,35 @@ impl Proxy for Sluice {
     }
 
     fn upgrade(&mut self) -> Result<()> {
-        let mut old = self.live.take().context("sluice has not been started")?;
+        let old = self.live.take().context("sluice has not been started")?;
         let mut new = self.launch()?;
-        // The old one ends of its own accord once the new one has taken over: whose answer /healthz/ready is before
-        // that cannot be told from outside.
-        until("the old sluice has handed over and drained", || {
-            new.must_run()?;
-            old.ended()
-        })?;
-        old.wait_well()?;
+        until_took_over(&mut new, old.pid())?;
         until_ready(&mut new)?;
+        self.draining.push(old);
         self.live = Some(new);
         Ok(())
     }
 
     fn stop(&mut self) -> Result<()> {
-        let mut live = self.live.take().context("sluice has not been started")?;
-        live.signal(Signal::SIGTERM)?;
-        live.wait_well()
+        if let Some(live) = self.live.take() {
+            live.signal(Signal::SIGTERM)?;
+            self.draining.push(live);
+        }
+        self.draining.iter_mut().try_for_each(Process::wait_well)
     }
+}
+
+/// The old one answers at the health socket, too, until it has handed over: only this metric is the new one's alone.
+fn until_took_over(process: &mut Process, from: u32) -> Result<()> {
+    let metrics: SocketAddr = METRICS.parse()?;
+    let label = format!("from_pid=\"{from}\"");
+    until("sluice has taken over", || {
+        process.must_run()?;
+        let said =
+            http::get(metrics, "localhost", "/metrics").map(|answer| answer.text()).unwrap_or_default();
+        let took_over = said.lines().any(|l| l.starts_with("sluice_takeover_info{") && l.contains(&label));
+        Ok(took_over.then_some(()))
+    })
 }
 
 fn until_ready(process: &mut Process) -> Result<()> {
