@@ -7,6 +7,7 @@ mod build_ebpf;
 mod cargo;
 mod check;
 mod needs;
+mod process;
 mod run;
 mod test;
 mod upgrade_test;

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use sluice_bench::load::Mode;
 use sluice_bench::report::Report;
 
-use super::process::Process;
 use super::proxy::Place;
+use crate::process::Process;
 
 /// A choice on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -14,9 +14,9 @@ use sluice_bench::report::Report;
 
 use super::clients::{Client, Share};
 use super::contender::Contender;
-use super::process::{Process, check_interrupt, until};
 use super::proxy::{Place, Proxy};
 use super::wrk::{self, WrkReport};
+use crate::process::{Process, check_interrupt, until};
 
 /// What every proxy has to go through.
 #[derive(Clone, Debug)]

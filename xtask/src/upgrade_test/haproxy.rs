@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
-use super::process::{Process, until};
 use super::proxy::{Place, Proxy, WORKERS};
+use crate::process::{Process, until};
 
 /// How the new process comes to its listening sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,6 @@ mod contender;
 mod course;
 mod haproxy;
 mod nginx;
-mod process;
 mod proxy;
 mod sluice;
 mod table;
@@ -25,6 +24,7 @@ use serde::Serialize;
 
 use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, WRK};
+use crate::process;
 use clients::ClientMode;
 use contender::{Contender, Peer};
 use course::{Course, Outcome};

@@ -9,8 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
-use super::process::{Process, until};
 use super::proxy::{Place, Proxy, WORKERS};
+use crate::process::{Process, until};
 
 pub(super) struct Nginx {
     place: Place,

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use gateway_testkit::http;
 use nix::sys::signal::Signal;
 
-use super::process::{Process, until};
 use super::proxy::{Place, Proxy, WORKERS};
+use crate::process::{Process, until};
 
 /// `--steering`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -7,8 +7,8 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
-use super::process::Process;
 use super::proxy::Place;
+use crate::process::Process;
 
 /// What wrk says of itself. It opens a new connection for one that fails and sends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

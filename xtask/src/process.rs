@@ -13,11 +13,11 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Far above what a start or an upgrade takes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A child; killed with all that it has started, and reaped, when dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     out: PathBuf,
@@ -27,12 +27,12 @@ pub(super) struct Process {
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C makes every wait fail, so that all that was started is ended in order.
-pub(super) fn stop_on_ctrl_c() -> Result<()> {
+pub(crate) fn stop_on_ctrl_c() -> Result<()> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("handling Ctrl-C")
 }
 
 /// An error after Ctrl-C.
-pub(super) fn check_interrupt() -> Result<()> {
+pub(crate) fn check_interrupt() -> Result<()> {
     match INTERRUPTED.load(Ordering::SeqCst) {
         true => bail!("interrupted"),
         false => Ok(()),
@@ -40,7 +40,7 @@ pub(super) fn check_interrupt() -> Result<()> {
 }
 
 /// Polls until `ready` gives a value.
-pub(super) fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let end = Instant::now() + PATIENCE;
     loop {
         check_interrupt()?;
@@ -56,7 +56,7 @@ pub(super) fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>)
 
 impl Process {
     /// Starts `command` in a process group of its own, so that Ctrl-C on the terminal reaches us alone.
-    pub(super) fn spawn(name: &str, dir: &Path, command: &mut Command) -> Result<Self> {
+    pub(crate) fn spawn(name: &str, dir: &Path, command: &mut Command) -> Result<Self> {
         let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
         command.process_group(0).stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?);
         let child = command
@@ -65,27 +65,27 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, out, err })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has printed so far.
-    pub(super) fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         fs::read_to_string(&self.out).unwrap_or_default()
     }
 
     /// What it has complained of so far.
-    pub(super) fn complaints(&self) -> String {
+    pub(crate) fn complaints(&self) -> String {
         fs::read_to_string(&self.err).unwrap_or_default().trim().to_owned()
     }
 
     /// How it has ended, if it has.
-    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// An error if it has ended.
-    pub(super) fn must_run(&mut self) -> Result<()> {
+    pub(crate) fn must_run(&mut self) -> Result<()> {
         match self.ended()? {
             Some(status) => bail!("{} ended by itself ({status}): {}", self.name, self.complaints()),
             None => Ok(()),
@@ -93,19 +93,19 @@ impl Process {
     }
 
     /// Sends a signal to it alone.
-    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         kill(Pid::from_raw(self.pid().cast_signed()), signal)
             .with_context(|| format!("{signal} to {}", self.name))
     }
 
     /// Waits for its end.
-    pub(super) fn wait(&mut self) -> Result<ExitStatus> {
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let name = self.name.clone();
         until(&format!("{name} ends"), || self.ended())
     }
 
     /// Waits for its end, which must be exit code 0.
-    pub(super) fn wait_well(&mut self) -> Result<()> {
+    pub(crate) fn wait_well(&mut self) -> Result<()> {
         let status = self.wait()?;
         match status.success() {
             true => Ok(()),
