@@ -28,7 +28,7 @@ struct Cli {
 enum Command {
     /// Builds the gateway and starts it on examples/shared-gateway with the bundled backend.
     Run(run::Args),
-    /// Runs every test and closes with a count.
+    /// Runs every test, those of the whole gateway over each steering and I/O, and closes with a count.
     Test(test::Args),
     /// Checks formatting and lints; warnings are errors.
     Check,

@@ -93,33 +93,29 @@ fn settle(running: &Running) {
 
 #[test]
 fn a_thousand_edits_fail_nobody_else_and_end_where_a_fresh_start_would() {
-    with_gateway_flags(
-        "fire",
-        &["--steering", "ebpf", "--debounce", "10ms", "--access-log", "off"],
-        |_, running| {
-            running.config.write("stable.yaml", &route("stable", 0)).unwrap();
-            settle(running);
-            wait::until("the stable route", || get("/stable/get").ok().filter(|answer| answer.status == 200));
-            let before = resident_kib(running.gateway.pid());
-            let wrk = Wrk::start("http://127.0.0.1/stable/get", 16, 12);
-            let mut random = Random(0x5eed);
-            for n in 0..EDITS {
-                edit(running, &mut random, n);
-                thread::sleep(Duration::from_millis(7));
-            }
-            settle(running);
-            wrk.report().must_be_clean();
+    with_gateway_flags("fire", &["--debounce", "10ms", "--access-log", "off"], |_, running| {
+        running.config.write("stable.yaml", &route("stable", 0)).unwrap();
+        settle(running);
+        wait::until("the stable route", || get("/stable/get").ok().filter(|answer| answer.status == 200));
+        let before = resident_kib(running.gateway.pid());
+        let wrk = Wrk::start("http://127.0.0.1/stable/get", 16, 12);
+        let mut random = Random(0x5eed);
+        for n in 0..EDITS {
+            edit(running, &mut random, n);
+            thread::sleep(Duration::from_millis(7));
+        }
+        settle(running);
+        wrk.report().must_be_clean();
 
-            let fresh = sluice(&["translate", running.config.path().to_str().unwrap(), "-o", "json"]);
-            let fresh: Value = serde_json::from_slice(&fresh.stdout).unwrap();
-            let live = served();
-            assert_eq!(live["ir"], fresh["ir"], "what is served is what a fresh start would serve");
-            assert_eq!(live["endpoints"], fresh["endpoints"]);
-            let status = String::from_utf8(sluice(&["status", "-o", "json"]).stdout).unwrap();
-            let status: Value = serde_json::from_str(&status).unwrap();
-            assert_eq!(status["findings"].as_array().map(Vec::len).unwrap_or(0), 0, "{}", status["findings"]);
-            let after = resident_kib(running.gateway.pid());
-            assert!(after < before + 32 * 1024, "memory grew from {before} to {after} KiB");
-        },
-    );
+        let fresh = sluice(&["translate", running.config.path().to_str().unwrap(), "-o", "json"]);
+        let fresh: Value = serde_json::from_slice(&fresh.stdout).unwrap();
+        let live = served();
+        assert_eq!(live["ir"], fresh["ir"], "what is served is what a fresh start would serve");
+        assert_eq!(live["endpoints"], fresh["endpoints"]);
+        let status = String::from_utf8(sluice(&["status", "-o", "json"]).stdout).unwrap();
+        let status: Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(status["findings"].as_array().map(Vec::len).unwrap_or(0), 0, "{}", status["findings"]);
+        let after = resident_kib(running.gateway.pid());
+        assert!(after < before + 32 * 1024, "memory grew from {before} to {after} KiB");
+    });
 }

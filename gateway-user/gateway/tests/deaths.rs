@@ -2,21 +2,18 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use common::{HTTP, Running, SLUICE, get, metric, metrics};
+use common::{HTTP, Running, get, metric, metrics};
 use gateway_testkit::http::Client;
 use gateway_testkit::netns::{self, Access, Inside};
-use gateway_testkit::process::Guarded;
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
 
 /// Runs `sluice run` with this state directory to its end, and gives its last line.
 fn refused(inside: &Inside, state: &Path) -> String {
-    let mut command = Command::new(SLUICE);
-    command.arg("run").arg(common::example()).arg("--state-dir").arg(state);
-    let mut gateway = Guarded::spawn(command.arg("--bpffs").arg(inside.bpffs())).unwrap();
+    let mut gateway =
+        common::spawn_gateway(inside, &common::example(), &["--state-dir", &state.display().to_string()]);
     assert_eq!(gateway.wait().code(), Some(1));
     wait::until("its last words", || gateway.output().contains("--state-dir").then_some(()));
     assert!(!gateway.output().contains("panicked"), "{}", gateway.output());
@@ -72,43 +69,6 @@ fn on_a_full_disk_requests_go_on_and_what_the_log_lost_is_counted() {
             text.lines().any(|line| line.contains("\"/httpbin/get\"")).then_some(())
         });
         wait::until("the good news", || running.log().contains("the log is written again").then_some(()));
-    });
-}
-
-/// Pins by name, below our directory on a bpffs.
-fn owners(bpffs: &Path) -> Vec<PathBuf> {
-    let list = |dir: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(dir).into_iter().flatten();
-        entries.map_while(Result::ok).map(|entry| entry.path()).collect()
-    };
-    list(&bpffs.join("sluice")).iter().flat_map(|version| list(version)).collect()
-}
-
-#[test]
-fn what_dead_processes_left_pinned_is_cleared_at_the_next_start() {
-    netns::run("stale", |inside| {
-        let mut dead = Running::start(inside, &["--steering", "ebpf"]);
-        assert_eq!(owners(inside.bpffs()).len(), 1);
-        dead.gateway.signal(Signal::SIGKILL).unwrap();
-        dead.gateway.wait();
-        let left = owners(inside.bpffs());
-        assert_eq!(left.len(), 1, "a killed process cannot unpin");
-        // And one of another layout, whose maps nobody here could read.
-        let foreign = inside.bpffs().join("sluice").join("v999").join("i0123456789abcdef");
-        std::fs::create_dir_all(&foreign).unwrap();
-        drop(dead);
-        // Another state directory: another name, so that nothing is taken over and all is cleared.
-        let config = common::example();
-        let mut command = Command::new(SLUICE);
-        command.arg("run").arg(&config).arg("--state-dir").arg(inside.scratch().join("other"));
-        command.arg("--bpffs").arg(inside.bpffs()).args(["--steering", "ebpf"]);
-        let gateway = Guarded::spawn(&mut command).unwrap();
-        let _backend = common::start_backend();
-        wait::until("an answer", || get("/httpbin/get").ok().filter(|answer| answer.status == 200));
-        let now = owners(inside.bpffs());
-        assert_eq!(now.len(), 1, "{now:?}\n{}", gateway.output());
-        assert_ne!(now, left);
-        assert!(!foreign.exists());
     });
 }
 

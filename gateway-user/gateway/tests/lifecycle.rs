@@ -3,35 +3,16 @@
 mod common;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::time::Duration;
 
-use common::{HTTP, get, sluice, start_gateway, text, with_gateway, with_gateway_flags};
+use common::{HTTP, get, start_gateway, with_gateway, with_gateway_flags};
 use gateway_testkit::http::{self, Client};
 use gateway_testkit::{netns, wait};
 use nix::sys::signal::Signal;
 
-/// What is pinned; a bpffs also has two files of the kernel's own at its top.
-fn pins(bpffs: &Path) -> Vec<String> {
-    files_below(&bpffs.join("sluice"))
-}
-
-fn files_below(dir: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.map_while(Result::ok) {
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files_below(&entry.path())),
-            false => found.push(entry.path().display().to_string()),
-        }
-    }
-    found
-}
-
 #[test]
 fn sigterm_answers_what_is_in_flight_and_leaves_nothing() {
     with_gateway("drain", |inside, running| {
-        assert!(!pins(inside.bpffs()).is_empty(), "kernel programs are pinned while it runs");
         let mut busy = Client::connect(HTTP.parse().unwrap()).unwrap();
         busy.send("GET /httpbin/delay/2 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         // The backend has the request once a second one, sent later, has been answered.
@@ -42,7 +23,7 @@ fn sigterm_answers_what_is_in_flight_and_leaves_nothing() {
         assert_eq!(answer.header("connection").map(str::to_ascii_lowercase).as_deref(), Some("close"));
         let ended = running.gateway.wait();
         assert!(ended.success(), "{ended}: {}", running.log());
-        assert_eq!(pins(inside.bpffs()), Vec::<String>::new());
+        assert!(!inside.bpffs().join("sluice").exists());
         assert!(TcpStream::connect(HTTP).is_err(), "port 80 is free again");
         TcpListener::bind(HTTP).unwrap();
     });
@@ -50,7 +31,7 @@ fn sigterm_answers_what_is_in_flight_and_leaves_nothing() {
 
 #[test]
 fn readiness_goes_before_the_listeners_do() {
-    with_gateway_flags("ready", &["--steering", "ebpf", "--drain-min", "3s"], |_, running| {
+    with_gateway_flags("ready", &["--drain-min", "3s"], |_, running| {
         let health: SocketAddr = "127.0.0.1:15021".parse().unwrap();
         assert_eq!(http::get(health, "a", "/healthz/live").unwrap().status, 200);
         running.gateway.signal(Signal::SIGTERM).unwrap();
@@ -64,19 +45,13 @@ fn readiness_goes_before_the_listeners_do() {
 
 #[test]
 fn a_second_sigterm_ends_at_once() {
-    with_gateway_flags(
-        "second",
-        &["--steering", "ebpf", "--drain-min", "10m", "--drain-max", "11m"],
-        |_, running| {
-            running.gateway.signal(Signal::SIGTERM).unwrap();
-            let health: SocketAddr = "127.0.0.1:15021".parse().unwrap();
-            wait::until("draining", || {
-                http::get(health, "a", "/healthz/ready").ok().filter(|a| a.status == 503)
-            });
-            running.gateway.signal(Signal::SIGTERM).unwrap();
-            running.gateway.wait();
-        },
-    );
+    with_gateway_flags("second", &["--drain-min", "10m", "--drain-max", "11m"], |_, running| {
+        running.gateway.signal(Signal::SIGTERM).unwrap();
+        let health: SocketAddr = "127.0.0.1:15021".parse().unwrap();
+        wait::until("draining", || http::get(health, "a", "/healthz/ready").ok().filter(|a| a.status == 503));
+        running.gateway.signal(Signal::SIGTERM).unwrap();
+        running.gateway.wait();
+    });
 }
 
 #[test]
@@ -85,10 +60,10 @@ fn not_ready_before_a_configuration_was_applied() {
         let empty = inside.scratch().join("empty");
         std::fs::create_dir(&empty).unwrap();
         // An empty directory is a whole configuration too: it is applied, and then the gateway is ready.
-        let gateway = start_gateway(inside, &empty, &["--steering", "ebpf"]);
+        let gateway = start_gateway(inside, &empty, &[]);
         drop(gateway);
         let missing = inside.scratch().join("missing");
-        let mut gateway = common::spawn_gateway(inside, &missing, &["--steering", "ebpf"]);
+        let mut gateway = common::spawn_gateway(inside, &missing, &[]);
         let ended = gateway.wait();
         wait::until("the name of the directory", || gateway.output().contains("missing").then_some(()));
         assert!(!ended.success());
@@ -101,7 +76,7 @@ fn after_a_crash_the_port_is_not_eaten_and_the_next_start_is_clean() {
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         running.gateway.signal(Signal::SIGKILL).unwrap();
         running.gateway.wait();
-        let other = TcpListener::bind(HTTP).unwrap();
+        let other = wait::until("the dead process's port", || TcpListener::bind(HTTP).ok());
         other.set_nonblocking(true).unwrap();
         // The kernel takes a dead process's ring apart after the process is gone; until then its sockets still accept.
         wait::until("a connection that reaches the port's new owner", || {
@@ -111,33 +86,18 @@ fn after_a_crash_the_port_is_not_eaten_and_the_next_start_is_clean() {
             (from == client.local_addr().ok()?).then_some(())
         });
         drop(other);
-        let mut again = start_gateway(inside, running.config.path(), &["--steering", "ebpf"]);
+        let mut again = start_gateway(inside, running.config.path(), &[]);
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         again.signal(Signal::SIGTERM).unwrap();
         assert!(again.wait().success());
-        assert_eq!(pins(inside.bpffs()), Vec::<String>::new());
-    });
-}
-
-#[test]
-fn cleanup_removes_what_a_crash_left() {
-    with_gateway("cleanup", |inside, running| {
-        running.gateway.signal(Signal::SIGKILL).unwrap();
-        running.gateway.wait();
-        assert!(!pins(inside.bpffs()).is_empty());
-        let bpffs = inside.bpffs().to_str().unwrap();
-        let state = inside.scratch().join("state");
-        let done = sluice(&["cleanup", "--bpffs", bpffs, "--state-dir", state.to_str().unwrap()]);
-        assert!(done.status.success(), "{}", text(&done));
-        assert!(text(&done).contains("removed"), "{}", text(&done));
-        assert_eq!(pins(inside.bpffs()), Vec::<String>::new());
+        assert!(!inside.bpffs().join("sluice").exists());
     });
 }
 
 #[test]
 fn two_on_one_state_directory_do_not_fight() {
     with_gateway("two", |inside, running| {
-        let flags = ["--steering", "ebpf", "--take-over", "never"];
+        let flags = ["--take-over", "never"];
         let mut second = common::spawn_gateway(inside, running.config.path(), &flags);
         let ended = second.wait();
         assert!(!ended.success());
@@ -145,14 +105,4 @@ fn two_on_one_state_directory_do_not_fight() {
         wait::until("who is there already", || second.output().contains(&pid).then_some(()));
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
     });
-}
-
-#[test]
-fn every_bad_flag_is_reported_together() {
-    let done = sluice(&["run", "--workers", "many", "--io", "fast", "--max-connections", "-1", "/nowhere"]);
-    let said = text(&done);
-    assert!(!done.status.success());
-    for flag in ["workers", "io", "max-connections"] {
-        assert!(said.contains(flag), "{flag} is missing in:\n{said}");
-    }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 #[test]
 fn every_request_is_one_line_of_json() {
-    with_gateway_flags("access-log", &["--steering", "ebpf", "--access-log", "stdout"], |_, running| {
+    with_gateway_flags("access-log", &["--access-log", "stdout"], |_, running| {
         let mut client = Client::connect(HTTP.parse().unwrap()).unwrap();
         client
             .send("GET /httpbin/get?a=\"x\" HTTP/1.1\r\nHost: a\r\nUser-Agent: \\\"\x01?\u{1f}\r\n\r\n")

@@ -15,7 +15,7 @@ fn client() -> Client {
 
 #[test]
 fn a_slow_client_is_served_and_a_stalled_one_is_told() {
-    with_gateway_flags("slow", &["--steering", "ebpf", "--client-header-timeout", "1s"], |_, _| {
+    with_gateway_flags("slow", &["--client-header-timeout", "1s"], |_, _| {
         let mut slow = client();
         for byte in b"GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n" {
             slow.send([*byte]).unwrap();

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
 
 pub mod load;
+pub mod pair;
+pub mod pins;
 pub mod steady;
 
 use std::net::{SocketAddr, TcpStream};
@@ -37,12 +39,12 @@ pub struct Running {
     pub backend: Guarded,
 }
 
-/// Runs `body` in a fresh namespace with the example being served, steered by kernel programs.
+/// Runs `body` in a fresh namespace with the example being served.
 pub fn with_gateway(label: &str, body: impl FnOnce(&Inside, &mut Running) + Send + 'static) {
-    with_gateway_flags(label, &["--steering", "ebpf"], body);
+    with_gateway_flags(label, &[], body);
 }
 
-/// The same with other flags.
+/// The same with flags.
 pub fn with_gateway_flags(
     label: &str,
     flags: &'static [&'static str],
@@ -105,7 +107,7 @@ pub fn start_gateway(inside: &Inside, config: &Path, flags: &[&str]) -> Guarded 
     gateway
 }
 
-/// Starts `sluice run` and does not wait.
+/// Starts `sluice run`, on the pair of the environment where `flags` name no other, and does not wait.
 pub fn spawn_gateway(inside: &Inside, config: &Path, flags: &[&str]) -> Guarded {
     spawn_gateway_with(inside, config, flags, &[])
 }
@@ -119,8 +121,11 @@ pub fn spawn_gateway_with(
 ) -> Guarded {
     let mut command = Command::new(SLUICE);
     command.envs(environment.iter().copied());
-    command.arg("run").arg(config).arg("--state-dir").arg(inside.scratch().join("state"));
-    command.arg("--bpffs").arg(inside.bpffs()).args(flags);
+    command.arg("run").arg(config).arg("--bpffs").arg(inside.bpffs());
+    if !flags.contains(&"--state-dir") {
+        command.arg("--state-dir").arg(inside.scratch().join("state"));
+    }
+    command.args(pair::flags(flags)).args(flags);
     Guarded::spawn(&mut command).unwrap()
 }
 
