@@ -73,7 +73,7 @@ impl Parts {
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
         let open_files = open_files()?;
         let mode = wire::io_mode(settings.io);
-        let probe = probe(mode, settings.ring_entries.small()).context("--io")?;
+        let probe = probe(mode, settings.ring_entries.small(), places.len()).context("--io")?;
         // Before the ports: who finds the state directory taken learns by whom, not that some port is busy.
         let Claimed { instance, taking_over } = Instance::claim(&settings.state_dir.0, settings.take_over)?;
         let (taker, mut received) = match taking_over {

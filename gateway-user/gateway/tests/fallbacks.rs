@@ -1,19 +1,21 @@
 //! Where the system refuses the better way, the gateway starts on the next one, serves, and says why.
 
 mod common;
+#[path = "common/refusing.rs"]
+mod refusing;
 #[path = "common/role.rs"]
 mod role;
 
 use std::collections::BTreeMap;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::Command;
 
-use common::{SLUICE, get, metric, metrics, sluice, text};
-use gateway_testkit::http::{self, Client};
-use gateway_testkit::netns::{self, Inside};
+use common::{SLUICE, get, metric, metrics};
+use gateway_testkit::netns;
 use gateway_testkit::process::Guarded;
 use gateway_testkit::wait;
+use refusing::{
+    announced, become_sluice, run_args, serves_the_scenario, spawn_copy, status, wait_until_ready,
+};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 const IO_URING: [i64; 3] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
@@ -27,72 +29,7 @@ fn become_filtered(calls: &[i64], words: &[String]) -> ! {
     let program: BpfProgram = filter.try_into().unwrap();
     // For this thread, which is the whole process after execve(2).
     apply_filter(&program).unwrap();
-    panic!("{SLUICE}: {}", Command::new(SLUICE).args(words).exec());
-}
-
-/// Arguments of `sluice run` on the example, with a log file beside the state directory.
-fn run_args(inside: &Inside, bpffs: &Path, flags: &[&str]) -> Vec<String> {
-    let log = inside.scratch().join("access.log");
-    let (config, state) = (common::example(), inside.scratch().join("state"));
-    let path = |path: &Path| path.display().to_string();
-    let mut args = vec!["run".to_owned(), path(&config), "--state-dir".to_owned(), path(&state)];
-    args.extend(["--bpffs".to_owned(), path(bpffs), "--access-log".to_owned(), path(&log)]);
-    args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-    args
-}
-
-/// Starts `sluice run` in a copy of the test `name`, which refuses it some system calls.
-fn spawn_filtered(name: &str, inside: &Inside, flags: &[&str]) -> Guarded {
-    let args = run_args(inside, inside.bpffs(), flags);
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    Guarded::spawn(&mut role::copy(name, &words)).unwrap()
-}
-
-fn wait_until_ready(gateway: &mut Guarded) {
-    let health = "127.0.0.1:15021".parse().unwrap();
-    wait::until("readiness", || {
-        let ended = gateway.try_wait().unwrap();
-        assert!(ended.is_none(), "the gateway ended ({ended:?}):\n{}", gateway.output());
-        http::get(health, "localhost", "/healthz/ready").ok().filter(|answer| answer.status == 200)
-    });
-}
-
-/// Kept connections, single ones, bodies both ways, and a line in the log for each.
-fn serves_the_scenario(inside: &Inside, addresses: &[&str]) {
-    let mut asked = 0;
-    for address in addresses {
-        let address = address.parse().unwrap();
-        let mut kept = Client::connect(address).unwrap();
-        for _ in 0..10 {
-            assert_eq!(kept.get("a", "/httpbin/get").unwrap().status, 200);
-            assert_eq!(http::get(address, "a", "/httpbin/get").unwrap().status, 200);
-        }
-        assert_eq!(kept.get("a", "/httpbin/bytes/300000").unwrap().body.len(), 300_000);
-        let body = "x".repeat(100_000);
-        let post =
-            format!("POST /httpbin/anything HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
-        kept.send(post + &body).unwrap();
-        assert!(kept.answer().unwrap().text().contains(&body));
-        assert_eq!(http::get(address, "a", "/nothing").unwrap().status, 404);
-        asked += 23;
-    }
-    let log = inside.scratch().join("access.log");
-    wait::until("a log line for each request", || {
-        let lines = std::fs::read_to_string(&log).ok()?.lines().count();
-        (lines == asked).then_some(())
-    });
-}
-
-/// The one line of the log that says which paths are live.
-fn announced(gateway: &Guarded) -> String {
-    let output = gateway.output();
-    let said: Vec<&str> = output.lines().filter(|line| line.contains("workers on")).collect();
-    assert_eq!(said.len(), 1, "{output}");
-    said.concat()
-}
-
-fn status() -> String {
-    text(&sluice(&["status"]))
+    become_sluice(words)
 }
 
 #[test]
@@ -103,7 +40,7 @@ fn where_io_uring_is_refused_auto_serves_on_epoll_and_says_why() {
     }
     netns::run("no-uring", |inside| {
         let _backend = common::start_backend();
-        let mut gateway = spawn_filtered(NAME, inside, &["--steering", "ebpf"]);
+        let mut gateway = spawn_copy(NAME, inside, &["--steering", "ebpf"]);
         wait_until_ready(&mut gateway);
         serves_the_scenario(inside, &["127.0.0.1:80", "[::1]:80"]);
         let why = "uring-defer: io_uring_setup: Operation not permitted";
@@ -124,7 +61,7 @@ fn where_io_uring_is_refused_uring_does_not_start() {
         become_filtered(&IO_URING, &words);
     }
     netns::run("forced-uring", |inside| {
-        let mut gateway = spawn_filtered(NAME, inside, &["--io", "uring"]);
+        let mut gateway = spawn_copy(NAME, inside, &["--io", "uring"]);
         let ended = gateway.wait();
         assert!(!ended.success());
         let why = "io_uring is not usable here";
@@ -144,11 +81,11 @@ fn where_bpf_is_refused_auto_serves_and_ebpf_does_not_start() {
         become_filtered(&[libc::SYS_bpf], &words);
     }
     netns::run("no-bpf", |inside| {
-        let mut forced = spawn_filtered(NAME, inside, &["--steering", "ebpf"]);
+        let mut forced = spawn_copy(NAME, inside, &["--steering", "ebpf"]);
         assert!(!forced.wait().success());
         wait::until("the reason", || forced.output().contains("no right to use BPF").then_some(()));
         let _backend = common::start_backend();
-        let mut gateway = spawn_filtered(NAME, inside, &["--steering", "auto"]);
+        let mut gateway = spawn_copy(NAME, inside, &["--steering", "auto"]);
         wait_until_ready(&mut gateway);
         serves_the_scenario(inside, &["127.0.0.1:80", "[::1]:80"]);
         for said in [announced(&gateway), status()] {
@@ -189,7 +126,7 @@ fn where_the_kernel_has_no_ipv6_sockets_every_path_serves_ipv4() {
     netns::run("no-inet6", |inside| {
         let _backend = common::start_backend();
         for flags in [["--steering", "ebpf"], ["--steering", "reuseport"]] {
-            let mut gateway = spawn_filtered(NAME, inside, &flags);
+            let mut gateway = spawn_copy(NAME, inside, &flags);
             wait_until_ready(&mut gateway);
             serves_the_scenario(inside, &["127.0.0.1:80"]);
             assert!(status().contains(flags[1]), "{}", status());
@@ -210,7 +147,7 @@ fn refuse_ipv6_sockets(words: &[String]) -> ! {
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, none, arch).unwrap();
     let program: BpfProgram = filter.try_into().unwrap();
     apply_filter(&program).unwrap();
-    panic!("{SLUICE}: {}", Command::new(SLUICE).args(words).exec());
+    become_sluice(words)
 }
 
 #[test]

@@ -34,18 +34,15 @@ pub enum IoMode {
 pub struct Probe {
     /// The first driver that works.
     pub driver: Driver,
-    /// The drivers before it, each with the reason it was refused.
+    /// The drivers before it, each with the reason it was refused; the last reason ends with what to do about them.
     pub refused: Vec<(Driver, String)>,
 }
 
 /// No driver allowed by the mode works.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "io_uring is not usable here ({}); choose the io mode auto or epoll, or allow io_uring (kernel.io_uring_disabled, seccomp profile)",
-    list(refused)
-)]
+#[error("io_uring is not usable here ({}), or choose the io mode auto or epoll", list(refused))]
 pub struct ProbeError {
-    /// Every driver tried, with the reason it was refused.
+    /// Every driver tried, with the reason it was refused; the last reason ends with what to do about them.
     pub refused: Vec<(Driver, String)>,
 }
 
@@ -96,46 +93,87 @@ impl fmt::Display for Driver {
     }
 }
 
-/// Finds the best driver `mode` allows, by building the very ring a worker would build (`ring_entries` submission
-/// entries) and passing an operation through it. Each try runs in a thread of its own that ends before the answer:
-/// a single-issuer ring belongs to the thread that built it.
+/// Finds the best driver `mode` allows, by building the very rings that so many workers would build (`ring_entries`
+/// submission entries each), all at the same time, and passing an operation through one. Each try runs in a thread of
+/// its own that ends before the answer: a single-issuer ring belongs to the thread that built it.
 ///
 /// # Errors
 /// Mode `Uring` and no ring works. The other modes always find a driver.
-pub fn probe(mode: IoMode, ring_entries: u32) -> Result<Probe, ProbeError> {
+pub fn probe(mode: IoMode, ring_entries: u32, workers: usize) -> Result<Probe, ProbeError> {
     let mut refused = Vec::new();
+    let mut works = None;
     if mode != IoMode::Epoll {
         for driver in Driver::ALL.into_iter().filter(|driver| driver.is_uring()) {
-            match try_ring(driver, ring_entries.max(MIN_ENTRIES)) {
-                Ok(()) => return Ok(Probe { driver, refused }),
-                Err(error) => refused.push((driver, error.to_string())),
+            match try_rings(driver, ring_entries.max(MIN_ENTRIES), workers) {
+                Ok(()) => {
+                    works = Some(driver);
+                    break;
+                }
+                Err(error) => refused.push((driver, error)),
             }
         }
     }
-    if mode == IoMode::Uring {
-        return Err(ProbeError { refused });
+    let advice = refused.last().map(|(_, error)| advice(works.is_some(), error.kind()));
+    let mut refused: Vec<_> = refused.into_iter().map(|(driver, why)| (driver, why.to_string())).collect();
+    if let (Some(advice), Some((_, last))) = (advice, refused.last_mut()) {
+        last.push_str("; ");
+        last.push_str(advice);
     }
-    Ok(Probe { driver: Driver::Epoll, refused })
+    match (works, mode) {
+        (Some(driver), _) => Ok(Probe { driver, refused }),
+        (None, IoMode::Uring) => Err(ProbeError { refused }),
+        (None, _) => Ok(Probe { driver: Driver::Epoll, refused }),
+    }
 }
 
-/// Builds `driver`'s ring in a scratch thread and uses it.
+/// What would give a better driver: `works` says whether there is a ring at all.
+fn advice(works: bool, why: io::ErrorKind) -> &'static str {
+    match why {
+        io::ErrorKind::PermissionDenied => {
+            "allow io_uring (kernel.io_uring_disabled=0, and a seccomp profile that permits its system calls)"
+        }
+        io::ErrorKind::OutOfMemory => {
+            "raise the limit of locked memory (LimitMEMLOCK), or lower --ring-entries or --workers"
+        }
+        _ if works => "Linux 6.1 or later has uring-defer, which costs the least CPU",
+        _ => "io_uring takes Linux 5.7 or later, and is best from 6.1 on",
+    }
+}
+
+/// Builds one ring of `driver` in a scratch thread and uses it.
 pub(crate) fn try_ring(driver: Driver, entries: u32) -> io::Result<()> {
-    let body = move || check_ring(driver, entries);
+    try_rings(driver, entries, 1)
+}
+
+fn try_rings(driver: Driver, entries: u32, count: usize) -> io::Result<()> {
+    let body = move || {
+        let mut rings = Vec::with_capacity(count);
+        // What one ring needs there may be, and yet not enough for all.
+        for number in 1..=count {
+            let ring = driver.ring_builder().build(entries).map_err(|error| match number {
+                1 => step("io_uring_setup", &error),
+                _ => step(&format!("ring {number} of {count}: io_uring_setup"), &error),
+            })?;
+            rings.push(ring);
+        }
+        rings.first_mut().map_or(Ok(()), check_ring)
+    };
     let scratch = thread::Builder::new().name("ring-probe".to_owned()).spawn(body)?;
     scratch.join().unwrap_or_else(|_| Err(io::Error::other("the probing thread panicked")))
 }
 
-fn check_ring(driver: Driver, entries: u32) -> io::Result<()> {
-    let step = |what: &str, error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
-    let mut ring: IoUring =
-        driver.ring_builder().build(entries).map_err(|error| step("io_uring_setup", error))?;
+fn step(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+fn check_ring(ring: &mut IoUring) -> io::Result<()> {
     // Without NODROP completions are lost when the queue overflows; without FAST_POLL every receive that has to
     // wait would block a kernel thread.
     if !ring.params().is_feature_nodrop() || !ring.params().is_feature_fast_poll() {
-        return Err(io::Error::other("the kernel's io_uring is too old (Linux 5.7 or newer needed)"));
+        return Err(io::Error::other("the kernel's io_uring is too old"));
     }
     let mut known = OpcodeProbe::new();
-    ring.submitter().register_probe(&mut known).map_err(|error| step("io_uring_register", error))?;
+    ring.submitter().register_probe(&mut known).map_err(|error| step("io_uring_register", &error))?;
     for (code, name) in NEEDED {
         if !known.is_supported(code) {
             return Err(io::Error::other(format!("the kernel's io_uring lacks {name}")));
@@ -144,10 +182,10 @@ fn check_ring(driver: Driver, entries: u32) -> io::Result<()> {
     // monoio ignores a failing io_uring_enter and would spin, so it must be known to work.
     // SAFETY: a no-op refers to no memory.
     unsafe { ring.submission().push(&opcode::Nop::new().build()) }.map_err(io::Error::other)?;
-    ring.submit_and_wait(1).map_err(|error| step("io_uring_enter", error))?;
+    ring.submit_and_wait(1).map_err(|error| step("io_uring_enter", &error))?;
     match ring.completion().next() {
         Some(done) if done.result() >= 0 => Ok(()),
-        Some(done) => Err(step("no-op", io::Error::from_raw_os_error(-done.result()))),
+        Some(done) => Err(step("no-op", &io::Error::from_raw_os_error(-done.result()))),
         None => Err(io::Error::other("the ring completed nothing")),
     }
 }

@@ -48,19 +48,19 @@ fn refuse(calls: &[i64]) {
 
 #[test]
 fn auto_takes_the_first_ring_that_works_and_it_serves() {
-    let found = probe(IoMode::Auto, 256).unwrap();
+    let found = probe(IoMode::Auto, 256, 2).unwrap();
     let before: Vec<_> = Driver::ALL.into_iter().take_while(|&driver| driver != found.driver).collect();
     let refused: Vec<_> = found.refused.iter().map(|(driver, _)| *driver).collect();
     assert_eq!(refused, before, "every better driver has its reason");
     serves(found.driver);
     if found.driver.is_uring() {
-        assert_eq!(probe(IoMode::Uring, 256).unwrap(), found);
+        assert_eq!(probe(IoMode::Uring, 256, 2).unwrap(), found);
     }
 }
 
 #[test]
 fn epoll_is_taken_without_a_try() {
-    let found = probe(IoMode::Epoll, 256).unwrap();
+    let found = probe(IoMode::Epoll, 256, 2).unwrap();
     assert_eq!(found.driver, Driver::Epoll);
     assert!(found.refused.is_empty());
 }
@@ -68,10 +68,10 @@ fn epoll_is_taken_without_a_try() {
 /// More entries than the kernel allows (32,768): the probe must use the very ring that was asked for.
 #[test]
 fn a_ring_too_large_is_refused_with_reasons() {
-    let found = probe(IoMode::Auto, 1 << 20).unwrap();
+    let found = probe(IoMode::Auto, 1 << 20, 2).unwrap();
     assert_eq!(found.driver, Driver::Epoll);
     assert_eq!(found.refused.len(), 3);
-    let error = probe(IoMode::Uring, 1 << 20).unwrap_err();
+    let error = probe(IoMode::Uring, 1 << 20, 2).unwrap_err();
     assert_eq!(error.refused.len(), 3);
     let text = error.to_string();
     for part in ["uring-defer: io_uring_setup", "uring-coop: ", "uring-plain: ", "io mode auto"] {
@@ -85,14 +85,14 @@ fn a_ring_too_large_is_refused_with_reasons() {
 fn where_io_uring_is_refused_epoll_serves() {
     in_a_process_of_its_own("where_io_uring_is_refused_epoll_serves", || {
         refuse(&[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register]);
-        let found = probe(IoMode::Auto, 256).unwrap();
+        let found = probe(IoMode::Auto, 256, 2).unwrap();
         assert_eq!(found.driver, Driver::Epoll);
         assert_eq!(found.refused.len(), 3);
         for (_, why) in &found.refused {
             assert!(why.contains("io_uring_setup: Operation not permitted"), "{why}");
         }
         serves(found.driver);
-        let error = probe(IoMode::Uring, 256).unwrap_err();
+        let error = probe(IoMode::Uring, 256, 2).unwrap_err();
         assert!(error.to_string().contains("not permitted"), "{error}");
 
         let scratch = Scratch::new("log-refused").unwrap();
@@ -112,7 +112,7 @@ fn where_io_uring_is_refused_epoll_serves() {
 fn a_ring_that_cannot_be_entered_is_refused() {
     in_a_process_of_its_own("a_ring_that_cannot_be_entered_is_refused", || {
         refuse(&[libc::SYS_io_uring_enter]);
-        let found = probe(IoMode::Auto, 256).unwrap();
+        let found = probe(IoMode::Auto, 256, 2).unwrap();
         assert_eq!(found.driver, Driver::Epoll);
         for (_, why) in &found.refused {
             assert!(why.contains("io_uring_enter"), "{why}");
