@@ -2,8 +2,8 @@
 //!
 //! It is apart from the control thread so that probes are answered while many routes compile.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -30,8 +30,8 @@ enum Wake {
     Changed,
     /// Read again, whatever seems to have changed.
     Reload,
-    /// A new worker has a dead one's place; these are its sockets.
-    Adopt(usize, Vec<TcpListener>),
+    /// A new worker has a dead one's place.
+    Adopt(usize),
     /// Change nothing until `Resume`; told once that holds.
     Hold(oneshot::Sender<()>),
     /// Go on.
@@ -75,6 +75,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
                 wakes,
                 watcher,
                 reconciler,
+                idle: BTreeSet::new(),
                 store: Store::default(),
                 seen: None,
                 held: StoreView::default(),
@@ -99,8 +100,8 @@ impl<S: Steer + Send + 'static> Engine<S> {
 
     /// Has a worker that took a dead one's place given what is live, and then its sockets. On this thread, so that it
     /// does not cross a publication.
-    pub fn adopt(&self, worker: usize, listeners: Vec<TcpListener>) {
-        let _ = self.wake.send(Wake::Adopt(worker, listeners));
+    pub fn adopt(&self, worker: usize) {
+        let _ = self.wake.send(Wake::Adopt(worker));
     }
 
     /// Has nothing made live any more until [`Engine::resume`]; ready once what is under way is done. What changes meanwhile
@@ -137,6 +138,8 @@ struct Compiler<W, S> {
     wakes: Receiver<Wake>,
     watcher: Option<Watcher>,
     reconciler: Reconciler<W, S>,
+    /// Successors of dead workers that could not be given anything to serve.
+    idle: BTreeSet<usize>,
     store: Store,
     /// The directory as it was read last.
     seen: Option<Fingerprint>,
@@ -161,7 +164,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             match wake {
                 None | Some(Wake::Changed | Wake::Resume) => self.turn(false),
                 Some(Wake::Reload) => self.reload(),
-                Some(Wake::Adopt(worker, listeners)) => self.adopt(worker, listeners),
+                Some(Wake::Adopt(worker)) => self.adopt(worker),
                 Some(Wake::Hold(holds)) => {
                     let _ = holds.send(());
                     if !self.wait_for_resume() {
@@ -178,11 +181,19 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         self.turn(true);
     }
 
-    fn adopt(&mut self, worker: usize, listeners: Vec<TcpListener>) {
-        if let Err(error) = self.runtime.block_on(self.reconciler.adopt(worker, listeners)) {
-            warn!("{error}");
+    fn adopt(&mut self, worker: usize) {
+        match self.runtime.block_on(self.reconciler.adopt(worker)) {
+            Ok(()) => {
+                self.idle.remove(&worker);
+                info!(worker, "the worker serves in its predecessor's place");
+            }
+            Err(error) => {
+                self.idle.insert(worker);
+                warn!(worker, "the worker has nothing to serve yet, and is tried again: {error}");
+            }
         }
-        self.turn(false);
+        // What it was missing for may be live by now.
+        self.runtime.block_on(self.reconciler.retry(&self.held));
     }
 
     /// Puts off what comes, and does it when resumed; false if it is to end instead.
@@ -192,13 +203,13 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             match self.wakes.recv() {
                 Ok(Wake::Changed) => {}
                 Ok(Wake::Reload) => anyway = true,
-                Ok(Wake::Adopt(worker, listeners)) => newcomers.push((worker, listeners)),
+                Ok(Wake::Adopt(worker)) => newcomers.push(worker),
                 Ok(Wake::Hold(holds)) => drop(holds.send(())),
                 Ok(Wake::Resume) => break,
                 Ok(Wake::Stop) | Err(_) => return false,
             }
         }
-        newcomers.into_iter().for_each(|(worker, listeners)| self.adopt(worker, listeners));
+        newcomers.into_iter().for_each(|worker| self.adopt(worker));
         if anyway {
             self.reload();
         } else {
@@ -243,6 +254,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
 
     /// Without an event: reads if the directory differs from what was read, and else tries again what did not work.
     fn look(&mut self) {
+        self.idle.clone().into_iter().for_each(|worker| self.adopt(worker));
         let now = Fingerprint::take(&self.options.path).ok();
         if now.is_none() || now != self.seen {
             self.turn(true);

@@ -1,6 +1,6 @@
 //! The config road from resources to what is live: translate, compile, publish, steer, report.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,21 +130,24 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         }
     }
 
-    /// Gives a worker that took a dead one's place what is live, and then its sockets.
+    /// Gives a worker that took a dead one's place what is live, and with it its sockets.
     ///
     /// # Errors
-    /// The worker does not take it.
-    pub async fn adopt(
-        &mut self,
-        worker: usize,
-        listeners: Vec<TcpListener>,
-    ) -> Result<(), publish::PublishError> {
+    /// There are no sockets, or the worker does not take it. To be tried again: without sockets it does nothing.
+    pub async fn adopt(&mut self, worker: usize) -> Result<(), ReconcileError> {
         let live = self.view.borrow().live.clone();
-        let Some(live) = live else { return Ok(()) };
+        let listeners = self.steer.refill(worker)?;
         let one = publish::Only { workers: &self.workers, worker };
-        self.tell(publish::endpoints(&one, &live.endpoints).await);
-        publish::prepare(&one, live.generation, &live.snapshot, vec![listeners]).await?;
-        self.tell(publish::commit(&one, live.generation, &[]).await);
+        let (generation, snapshot) = match live {
+            Some(live) => {
+                self.tell(publish::endpoints(&one, &live.endpoints).await);
+                (live.generation, live.snapshot)
+            }
+            // Nothing is steered yet, but the socket has to be in place by then.
+            None => (Generation(0), Arc::new(compile_with(&Ir::default(), Generation(0), None))),
+        };
+        publish::prepare(&one, generation, &snapshot, vec![listeners]).await?;
+        self.tell(publish::commit(&one, generation, &[]).await);
         Ok(())
     }
 
@@ -174,7 +177,11 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let prepared = self.steer.prepare(&plan);
         refused.extend(prepared.refused);
         let plan = without(&plan, &refused);
-        publish::prepare(&self.workers, generation, &snapshot, prepared.listeners).await?;
+        let taken = publish::prepare(&self.workers, generation, &snapshot, prepared.listeners).await;
+        if let Err(error) = taken {
+            self.steer.abandon();
+            return Err(error.into());
+        }
         let retiring = self.withdraw_removed(view, &plan).await?;
         self.tell(publish::commit(&self.workers, generation, &retiring).await);
         self.tell(publish::endpoints(&self.workers, endpoints).await);
@@ -232,6 +239,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         if kept.binds.len() < live.plan.binds.len() && retiring.is_empty() {
             if let Err(error) = self.steer.apply(&kept) {
                 publish::abort(&self.workers, self.generation);
+                self.steer.abandon();
                 return Err(error.into());
             }
             tokio::time::sleep(QUEUES_EMPTY).await;

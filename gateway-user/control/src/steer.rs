@@ -16,6 +16,15 @@ pub trait Steer {
     /// Sockets that workers close because their binds are not in the plan.
     fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr>;
 
+    /// Forgets what was prepared last: it does not go live.
+    fn abandon(&mut self);
+
+    /// Sockets for the successor of a worker that died.
+    ///
+    /// # Errors
+    /// The system gives none.
+    fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError>;
+
     /// Makes the plan what is steered.
     ///
     /// # Errors
@@ -23,7 +32,7 @@ pub trait Steer {
     fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError>;
 }
 
-/// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters and refill slots.
+/// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters.
 /// Cloning shares it. After [`SharedSteering::close`] nothing is steered and every request is answered with nothing.
 #[derive(Clone, Debug)]
 pub struct SharedSteering(Arc<Mutex<Option<Steering>>>);
@@ -52,12 +61,11 @@ impl SharedSteering {
         self.lock().as_ref().map(|steering| steering.gauge(slot)).transpose()
     }
 
-    /// A new socket for the slot of a worker that died, if workers have steering sockets.
-    ///
-    /// # Errors
-    /// The system gives no socket.
-    pub fn refill(&self, slot: usize) -> Result<Option<TcpListener>, SteerError> {
-        self.lock().as_mut().map_or(Ok(None), |steering| steering.refill(slot))
+    /// Lets go of what is kept for successors of workers, which are about to close their sockets for good.
+    pub fn let_go(&self) {
+        if let Some(steering) = self.lock().as_mut() {
+            steering.let_go();
+        }
     }
 
     /// Ends a take-over from another process: see [`Steering::settle`]. Gives the path as it is now, for people.
@@ -93,7 +101,17 @@ impl Steer for SharedSteering {
     }
 
     fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
-        self.lock().as_ref().map(|steering| steering.retiring(plan)).unwrap_or_default()
+        self.lock().as_mut().map(|steering| steering.retiring(plan)).unwrap_or_default()
+    }
+
+    fn abandon(&mut self) {
+        if let Some(steering) = self.lock().as_mut() {
+            steering.abandon();
+        }
+    }
+
+    fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError> {
+        self.lock().as_mut().map_or(Ok(Vec::new()), |steering| steering.refill(worker))
     }
 
     fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError> {

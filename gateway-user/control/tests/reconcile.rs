@@ -1,7 +1,7 @@
 //! The order in which a configuration goes live, with workers and steering that write down what they are asked.
 #![allow(missing_docs)]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
 use gateway_api_types::load::{assemble, load};
@@ -99,6 +99,15 @@ impl Steer for Notebook {
 
     fn retiring(&mut self, _: &SteerPlan) -> Vec<SocketAddr> {
         Vec::new()
+    }
+
+    fn abandon(&mut self) {
+        self.note("no sockets after all".to_owned());
+    }
+
+    fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError> {
+        self.note(format!("sockets of {worker}"));
+        Ok(Vec::new())
     }
 
     fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError> {
@@ -281,10 +290,10 @@ fn a_dead_worker_holds_a_generation_back_until_its_successor_is_there() {
     assert_eq!(bench.live(), Some(1));
     bench.notes.set(|notes| notes.dead = None);
     bench.notes.take();
-    bench.runtime.block_on(bench.reconciler.adopt(1, Vec::new())).unwrap();
+    bench.runtime.block_on(bench.reconciler.adopt(1)).unwrap();
     assert_eq!(
         bench.notes.take(),
-        ["1 endpoints one=1", "1 prepare 1", "1 commit 1"],
+        ["sockets of 1", "1 endpoints one=1", "1 prepare 1", "1 commit 1"],
         "what is live, to it alone"
     );
 }

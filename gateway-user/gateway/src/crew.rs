@@ -1,25 +1,42 @@
-//! Starts workers, and replaces one that died.
+//! Starts workers, and successors of those that die.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
 use gateway_io::Driver;
 use gateway_io::file::LogSink;
 use gateway_proxy::ProxyConfig;
+use gateway_proxy::metrics::WorkerMetrics;
 use gateway_proxy::worker::{WorkerHandle, WorkerSpec, start};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 use tracing::error;
 
 use crate::fleet::Fleet;
 
-/// How often the workers are looked after.
+/// How often the caller gets to look after the rest.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two starts in a slot: workers that all die at once must not keep the node from anything else.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What every worker of this process is started with.
 pub(crate) struct Crew {
+    equipment: Equipment,
+    died: UnboundedSender<Death>,
+    deaths: UnboundedReceiver<Death>,
+    /// When each slot got its worker.
+    started: Vec<Instant>,
+    /// Slots without a worker, and from when on they get one.
+    empty: BTreeMap<usize, Instant>,
+}
+
+/// The same for all workers.
+pub(crate) struct Equipment {
     /// The CPU of each, by slot.
     pub(crate) places: Vec<Option<usize>>,
     pub(crate) driver: Driver,
@@ -29,57 +46,84 @@ pub(crate) struct Crew {
     pub(crate) log: LogSink,
 }
 
+/// A worker's thread has ended.
+struct Death {
+    slot: usize,
+    metrics: WorkerMetrics,
+}
+
 impl Crew {
+    /// Nobody is started yet.
+    pub(crate) fn new(equipment: Equipment) -> Self {
+        let (died, deaths) = unbounded_channel();
+        Self { equipment, died, deaths, started: Vec::new(), empty: BTreeMap::new() }
+    }
+
     /// Starts all workers; `listeners` has one steering socket for each, or none at all.
     ///
     /// # Errors
     /// A worker cannot be started.
-    pub(crate) fn start(&self, listeners: Vec<TcpListener>) -> anyhow::Result<Fleet> {
+    pub(crate) fn start(&mut self, listeners: Vec<TcpListener>) -> anyhow::Result<Fleet> {
         let mut listeners = listeners.into_iter();
-        let workers = (0..self.places.len())
+        let count = self.equipment.places.len();
+        let workers = (0..count)
             .map(|slot| self.start_one(slot, listeners.next()))
             .collect::<anyhow::Result<Vec<_>>>()?;
+        self.started = vec![Instant::now(); count];
         Ok(Fleet::new(workers))
     }
 
     fn start_one(&self, slot: usize, listener: Option<TcpListener>) -> anyhow::Result<WorkerHandle> {
-        let gauge = self.steering.gauge(slot)?.context("steering is closed")?;
-        let log = self.log.clone();
+        let Equipment { places, driver, ring_entries, config, steering, log } = &self.equipment;
+        let gauge = steering.gauge(slot)?.context("steering is closed")?;
+        let (log, died) = (log.clone(), self.died.clone());
         start(WorkerSpec {
             slot: u16::try_from(slot).context("more workers than slots")?,
-            cpu: self.places.get(slot).copied().flatten(),
-            driver: self.driver,
-            ring_entries: self.ring_entries,
+            cpu: places.get(slot).copied().flatten(),
+            driver: *driver,
+            ring_entries: *ring_entries,
             listeners: listener.into_iter().collect(),
-            config: Arc::clone(&self.config),
+            config: Arc::clone(config),
             gauge: Box::new(move |connections| gauge.set(connections)),
             log: Box::new(move |lines| log.try_push(lines)),
+            // Nobody listens when all is over.
+            ended: Box::new(move |metrics| drop(died.send(Death { slot, metrics }))),
         })
         .with_context(|| {
             format!("worker {slot} cannot be started; fewer --workers or --ring-entries may help")
         })
     }
 
-    /// Returns after a while, having replaced every worker that had died by then.
-    ///
-    /// # Errors
-    /// The only worker died, and without kernel programs its sockets went with it.
-    pub(crate) async fn look_after(
-        &self,
-        fleet: &Fleet,
-        engine: &Engine<SharedSteering>,
-    ) -> anyhow::Result<()> {
-        tokio::time::sleep(LOOK).await;
-        for slot in fleet.ended() {
-            error!(slot, "a worker died; its connections are lost, another one takes its place");
-            let socket = self.steering.refill(slot)?;
-            if socket.is_none() && self.places.len() == 1 {
-                bail!("the only worker died and its listening sockets with it");
+    /// Returns after a while, or once a worker has died. A successor is started at once, unless the dead one had just been
+    /// started itself; one that cannot be started is tried again.
+    pub(crate) async fn look_after(&mut self, fleet: &Fleet, engine: &Engine<SharedSteering>) {
+        let look = Instant::now() + LOOK;
+        let until = self.empty.values().min().map_or(look, |due| look.min(*due));
+        tokio::select! {
+            Some(Death { slot, metrics }) = self.deaths.recv() => {
+                let lost = fleet.bury(slot, metrics);
+                error!(slot, lost_connections = lost, "a worker died; another one takes its place");
+                let due = self.started.get(slot).map_or(look, |started| *started + PAUSE);
+                self.empty.insert(slot, due);
             }
-            // It accepts nothing before it has its tables: the socket travels with them.
-            fleet.replace(slot, self.start_one(slot, None)?);
-            engine.adopt(slot, socket.into_iter().collect());
+            () = tokio::time::sleep_until(until) => {}
         }
-        Ok(())
+        let now = Instant::now();
+        for (slot, _) in self.empty.extract_if(.., |_, due| *due <= now).collect::<Vec<_>>() {
+            // It accepts nothing before it has its tables: its sockets travel with them.
+            match self.start_one(slot, None) {
+                Ok(worker) => {
+                    fleet.replace(slot, worker);
+                    if let Some(started) = self.started.get_mut(slot) {
+                        *started = now;
+                    }
+                    engine.adopt(slot);
+                }
+                Err(error) => {
+                    error!(slot, "{error:#}; tried again");
+                    self.empty.insert(slot, now + PAUSE);
+                }
+            }
+        }
     }
 }

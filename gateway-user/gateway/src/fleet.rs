@@ -1,12 +1,12 @@
 //! All workers of the process: started, addressed by slot, drained together.
 
 use std::net::TcpListener;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use gateway_control::publish::Workers;
+use gateway_proxy::metrics::WorkerMetrics;
 use gateway_proxy::worker::{DrainLimits, WorkerCommand, WorkerHandle};
 use tracing::{error, info, warn};
 
@@ -14,7 +14,18 @@ use tracing::{error, info, warn};
 #[derive(Debug)]
 pub(crate) struct Fleet {
     workers: Vec<Mutex<Option<WorkerHandle>>>,
-    restarts: AtomicU64,
+    past: Mutex<Past>,
+}
+
+/// What workers that died leave to the process's books.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    /// How many died.
+    pub(crate) deaths: u64,
+    /// Client connections that ended with them.
+    pub(crate) lost_connections: u64,
+    /// What they had counted: sums must not fall when a worker starts from zero.
+    pub(crate) metrics: WorkerMetrics,
 }
 
 /// After the limit of a drain: time for a worker to say that it is done.
@@ -24,12 +35,26 @@ impl Fleet {
     /// Running workers, in the order of their slots.
     pub(crate) fn new(workers: Vec<WorkerHandle>) -> Self {
         let workers = workers.into_iter().map(|worker| Mutex::new(Some(worker))).collect();
-        Self { workers, restarts: AtomicU64::new(0) }
+        Self { workers, past: Mutex::default() }
     }
 
-    /// How many workers were replaced.
-    pub(crate) fn restarts(&self) -> &AtomicU64 {
-        &self.restarts
+    /// What became of workers that died.
+    pub(crate) fn past(&self) -> Past {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a worker that died off the list, and its numbers into the books. Says how many connections died with it.
+    pub(crate) fn bury(&self, slot: usize, mut metrics: WorkerMetrics) -> u64 {
+        if let Some(mut place) = self.slot(slot) {
+            *place = None;
+        }
+        let lost = metrics.counters.connections;
+        metrics.counters.end();
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.deaths += 1;
+        past.lost_connections += lost;
+        past.metrics.merge(&metrics);
+        lost
     }
 
     fn slot(&self, slot: usize) -> Option<MutexGuard<'_, Option<WorkerHandle>>> {
@@ -37,20 +62,10 @@ impl Fleet {
         self.workers.get(slot).map(|worker| worker.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The slots whose thread has ended, which outside a drain means that it panicked.
-    pub(crate) fn ended(&self) -> Vec<usize> {
-        let has_ended = |slot: &usize| {
-            let worker = self.slot(*slot);
-            worker.is_some_and(|worker| worker.as_ref().is_some_and(|worker| !worker.is_running()))
-        };
-        (0..self.workers.len()).filter(has_ended).collect()
-    }
-
-    /// Puts a new worker into the slot of one that ended.
+    /// Puts a new worker into the slot of one that died.
     pub(crate) fn replace(&self, slot: usize, worker: WorkerHandle) {
         if let Some(mut place) = self.slot(slot) {
             *place = Some(worker);
-            self.restarts.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
 

@@ -6,6 +6,7 @@ mod cli;
 mod cmd;
 mod crew;
 mod echo;
+mod fault;
 mod flags;
 mod fleet;
 mod hand_over;

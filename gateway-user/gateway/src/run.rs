@@ -19,7 +19,7 @@ use crate::admin::{Facts, Readiness, Shared, Sockets};
 use crate::cli::RunArgs;
 use crate::cmd::resources::translate_options;
 use crate::cmd::{End, bad_settings};
-use crate::crew::Crew;
+use crate::crew::{Crew, Equipment};
 use crate::flags::{Effective, Resolved, Settings};
 use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
@@ -141,14 +141,14 @@ impl Parts {
         });
         let first = steering.worker_listeners();
         let steering = SharedSteering::new(steering);
-        let crew = Crew {
+        let mut crew = Crew::new(Equipment {
             places,
             driver: probe.driver,
             ring_entries: settings.ring_entries.small(),
             config,
             steering: steering.clone(),
             log: access_log.sink(),
-        };
+        });
         let fleet = Arc::new(crew.start(first)?);
         let (sender, view) = watch::channel(Arc::new(View::default()));
         let reconciler =

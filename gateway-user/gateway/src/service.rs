@@ -137,7 +137,7 @@ impl Service<'_> {
                     Order::Reload => self.reload(),
                     Order::Stop(signal) => break Cause::Signal(signal),
                 },
-                looked = self.crew.look_after(&self.fleet, &self.engine) => looked?,
+                () = self.crew.look_after(&self.fleet, &self.engine) => {}
                 request = next(&mut giver) => {
                     if let Some(giver) = &giver
                         && let Some(cause) = self.hand_over(giver, &servers, request).await?
@@ -158,6 +158,7 @@ impl Service<'_> {
                 drop(giver);
                 instance.stop_listening();
                 shared.readiness.drain();
+                shared.steering.let_go();
                 let (accept, max) = (settings.drain_min.0, settings.drain_max.0);
                 // `servers` stay: probes are answered until the end.
                 drain(&fleet, engine, orders, DrainLimits { accept, idle: accept, max }, 1).await?;

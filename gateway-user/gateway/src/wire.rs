@@ -9,6 +9,7 @@ use gateway_io::file::FileTarget;
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_steer::{SteerOptions, SteeringPath};
 
+use crate::fault;
 use crate::flags::{AccessLog, Auto, Cpus, IoMode, Limit, Settings, SteeringMode};
 
 /// What "no limit" is to those who want a duration: longer than any process lives, short enough to be added to any
@@ -46,6 +47,7 @@ pub(crate) fn proxy_config(
         internal_port: path.internal_port(),
         unprivileged_offset: path.unprivileged_offset(),
         access_log: settings.access_log != AccessLog::Off,
+        faults: fault::is_planted("requests"),
         ..ProxyConfig::default()
     })
 }

@@ -2,9 +2,11 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::Future,
+    future::{Future, poll_fn},
     io,
+    pin::Pin,
     rc::Rc,
+    task::Poll,
     time::Duration,
 };
 
@@ -118,11 +120,19 @@ where
     });
     WORKER.with(|slot| slot.replace(Some(Rc::clone(&worker))));
     kernel::set_ring_alive(true);
+    let main_task = Rc::new(RefCell::new(None));
     // Declared after `runtime`, so dropped before it, also when a panic comes through.
-    let _leave = Leave(Rc::clone(&worker));
+    let _leave = Leave { worker: Rc::clone(&worker), main_task: Rc::clone(&main_task) };
     runtime.block_on(async move {
         task::spawn(sweeper(Rc::clone(&worker.sweep)));
-        let output = main().await;
+        main_task.replace(Some(Box::pin(main())));
+        let output = poll_fn(|cx| match main_task.borrow_mut().as_mut() {
+            Some(future) => future.as_mut().poll(cx),
+            // Taken only by `Leave`, after which nothing is polled.
+            None => Poll::Pending,
+        })
+        .await;
+        main_task.take();
         wind_down(&worker).await;
         output
     })
@@ -153,12 +163,19 @@ async fn wind_down(worker: &Worker) {
 }
 
 /// Leaves the thread as it was before the runtime, whichever way it ended.
-struct Leave(Rc<Worker>);
+struct Leave<F> {
+    worker: Rc<Worker>,
+    /// monoio makes a task of the future that it blocks on, and leaks it when a panic comes through.
+    main_task: Rc<RefCell<Option<Pin<Box<F>>>>>,
+}
 
-impl Drop for Leave {
+impl<F> Drop for Leave<F> {
     fn drop(&mut self) {
-        self.0.stopping.set(true);
-        self.0.tasks.end_all();
+        self.worker.stopping.set(true);
+        // The main future first, so that it sees what its tasks had when they ended.
+        let main = self.main_task.try_borrow_mut().ok().and_then(|mut main| main.take());
+        drop(main);
+        self.worker.tasks.end_all();
         // What the kernel still holds now is leaked rather than freed under it.
         kernel::set_ring_alive(false);
         let _ = WORKER.try_with(|slot| slot.replace(None));

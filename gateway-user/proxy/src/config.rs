@@ -34,6 +34,8 @@ pub struct ProxyConfig {
     pub unprivileged_offset: Option<u16>,
     /// Whether requests are written to the access log.
     pub access_log: bool,
+    /// Whether tests may plant faults by a field of a request; without effect in release builds.
+    pub faults: bool,
 }
 
 /// The process's own time limits; a route may set further ones.
@@ -90,6 +92,7 @@ impl Default for ProxyConfig {
             internal_port: None,
             unprivileged_offset: None,
             access_log: true,
+            faults: false,
         }
     }
 }

@@ -10,6 +10,7 @@ mod clock;
 mod config;
 mod conn;
 mod error;
+mod fault;
 mod filters;
 mod forwarded;
 pub mod metrics;

@@ -21,6 +21,9 @@ pub(crate) struct Kernel {
     backlog: u32,
     live: BTreeSet<SteerBind>,
     untaken: Vec<TcpListener>,
+    /// A duplicate of the only worker's socket: when it dies there is nobody for its queue to move to, so it must stay. Of
+    /// several workers none is kept: it would keep a socket open whose worker died.
+    spare: Option<TcpListener>,
     stage: Stage,
 }
 
@@ -60,7 +63,8 @@ impl Kernel {
             programs.pin(pins.dir()).map_err(OpenError::Unavailable)?;
         }
         let (backlog, live) = (options.backlog, BTreeSet::new());
-        Ok(Self { pins, programs, port, backlog, live, untaken, stage: Stage::Alone })
+        let spare = spare(&untaken);
+        Ok(Self { pins, programs, port, backlog, live, untaken, spare, stage: Stage::Alone })
     }
 
     /// Loads programs for the sockets of the process that is taken over from, by slot. Missing ones are made: they
@@ -75,6 +79,7 @@ impl Kernel {
             port,
             backlog: options.backlog,
             live: BTreeSet::new(),
+            spare: spare(&untaken),
             untaken,
             stage: Stage::Waiting,
         })
@@ -124,15 +129,23 @@ impl Kernel {
         }
     }
 
-    /// A new socket for a slot whose worker is gone.
+    /// A new socket for a slot whose worker is gone; the old one, if it was kept.
     pub(crate) fn refill(&mut self, slot: u32) -> Result<TcpListener, SteerError> {
-        let socket = sockets::listen(BindAddress::Any, self.port, self.backlog)
-            .map_err(|source| SteerError::Socket { what: format!("socket of worker {slot}"), source })?;
+        let failed = |source| SteerError::Socket { what: format!("socket of worker {slot}"), source };
+        if let Some(spare) = &self.spare {
+            return spare.try_clone().map_err(failed);
+        }
+        let socket = sockets::listen(BindAddress::Any, self.port, self.backlog).map_err(failed)?;
         self.programs
             .set_slot(slot, &socket)
             .and_then(|()| self.programs.choose_in_group_of(&socket))
             .map_err(|reason| SteerError::Kernel { what: format!("slot of worker {slot}"), reason })?;
         Ok(socket)
+    }
+
+    /// The workers are about to close their sockets for good.
+    pub(crate) fn let_go(&mut self) {
+        self.spare = None;
     }
 
     /// Adds what is new, then removes what is gone: a bind that only moves between "every address" and a particular
@@ -179,6 +192,15 @@ impl Kernel {
             Ok(pins) => PinState::Pinned(Path::to_owned(pins.dir())),
             Err(reason) => PinState::NotPinned(reason.clone()),
         }
+    }
+}
+
+/// A duplicate of the only socket.
+fn spare(sockets: &[TcpListener]) -> Option<TcpListener> {
+    match sockets {
+        // Without a descriptor for it the death of the worker costs its queue; not worth more than that.
+        [only] => only.try_clone().ok(),
+        _ => None,
     }
 }
 

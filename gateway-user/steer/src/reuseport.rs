@@ -25,6 +25,9 @@ pub(crate) struct Sockets {
 struct Bound {
     local: SocketAddr,
     inodes: Vec<u64>,
+    /// Duplicates of what the workers have, in the order in which these were dealt out: a socket and its queue outlive the
+    /// worker by them. Gone once the workers are to close theirs, since then they would keep it open for nobody.
+    spares: Vec<TcpListener>,
 }
 
 impl Sockets {
@@ -115,7 +118,8 @@ impl Sockets {
         let first = sockets.first().ok_or_else(|| "no worker".to_owned())?;
         let local = first.local_addr().map_err(failed)?;
         let inodes = sockets.iter().map(sockets::inode).collect::<io::Result<_>>().map_err(failed)?;
-        Ok((Bound { local, inodes }, sockets))
+        let spares = sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>().map_err(failed)?;
+        Ok((Bound { local, inodes, spares }, sockets))
     }
 
     /// What the process before us has for an address and port, in the order of its workers.
@@ -129,10 +133,32 @@ impl Sockets {
         known.next().map_or(&[], Vec::as_slice)
     }
 
-    /// Local addresses of sockets whose binds are no longer in the plan.
-    pub(crate) fn retiring(&self, plan: &SteerPlan) -> Vec<SocketAddr> {
-        let gone = self.live.iter().filter(|(bind, _)| !plan.binds.contains(bind));
-        gone.map(|(_, bound)| bound.local).collect()
+    /// Local addresses of sockets whose binds are no longer in the plan. From now on workers alone hold them.
+    pub(crate) fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
+        let gone = self.live.iter_mut().filter(|(bind, _)| !plan.binds.contains(bind));
+        let retire = |(_, bound): (&SteerBind, &mut Bound)| {
+            bound.spares.clear();
+            bound.local
+        };
+        gone.map(retire).collect()
+    }
+
+    /// The sockets of a worker that died, queues and all, for its successor.
+    pub(crate) fn refill(&self, slot: usize) -> io::Result<Vec<TcpListener>> {
+        let of_slot = |bound: &Bound| -> Vec<io::Result<TcpListener>> {
+            bound.spares.iter().skip(slot).step_by(self.workers.max(1)).map(TcpListener::try_clone).collect()
+        };
+        self.live.values().flat_map(of_slot).collect()
+    }
+
+    /// Forgets what was prepared and is not to be.
+    pub(crate) fn abandon(&mut self) {
+        self.prepared.clear();
+    }
+
+    /// Workers are about to close their sockets for good.
+    pub(crate) fn let_go(&mut self) {
+        self.live.values_mut().for_each(|bound| bound.spares.clear());
     }
 
     /// Takes prepared binds of the plan as live; others stay prepared, so that removals can be applied first.

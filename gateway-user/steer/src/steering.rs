@@ -193,15 +193,36 @@ impl Steering {
         }
     }
 
-    /// A new socket for the slot of a worker that died, with kernel programs; `None` without.
+    /// The sockets for the successor of a worker that died. With kernel programs a new one, since what waited in the old one
+    /// has moved to other workers, or the old one if there is no other worker; without, the old ones with all that waits in
+    /// them.
     ///
     /// # Errors
     /// There is no such slot, or the system gives no socket.
-    pub fn refill(&mut self, slot: usize) -> Result<Option<TcpListener>, SteerError> {
+    pub fn refill(&mut self, slot: usize) -> Result<Vec<TcpListener>, SteerError> {
         let index = self.slot(slot)?;
         match &mut self.road {
-            Road::Kernel(kernel) => kernel.refill(index).map(Some),
-            Road::Sockets(_) => Ok(None),
+            Road::Kernel(kernel) => kernel.refill(index).map(|socket| vec![socket]),
+            Road::Sockets(sockets) => sockets
+                .refill(slot)
+                .map_err(|source| SteerError::Socket { what: format!("sockets of worker {slot}"), source }),
+        }
+    }
+
+    /// Forgets the sockets of a [`prepare`](Self::prepare) that no worker has taken.
+    pub fn abandon(&mut self) {
+        match &mut self.road {
+            Road::Kernel(_) => {}
+            Road::Sockets(sockets) => sockets.abandon(),
+        }
+    }
+
+    /// To be called before workers close their sockets for good, as in a drain: lets go of the duplicates that are kept for
+    /// successors. Steering goes on.
+    pub fn let_go(&mut self) {
+        match &mut self.road {
+            Road::Kernel(kernel) => kernel.let_go(),
+            Road::Sockets(sockets) => sockets.let_go(),
         }
     }
 
@@ -249,7 +270,7 @@ impl Steering {
     }
 
     /// Makes the sockets that workers need for the plan's new binds. To be followed by [`apply`](Self::apply), or, after
-    /// an abort, by nothing but dropping the sockets.
+    /// an abort, by dropping the sockets and [`abandon`](Self::abandon).
     pub fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
         match &mut self.road {
             Road::Kernel(kernel) => {
@@ -264,8 +285,8 @@ impl Steering {
 
     /// Local addresses of the sockets that workers should close, having accepted what they hold, because their binds are
     /// not in the plan; nothing with kernel programs.
-    pub fn retiring(&self, plan: &SteerPlan) -> Vec<SocketAddr> {
-        match &self.road {
+    pub fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
+        match &mut self.road {
             Road::Kernel(_) => Vec::new(),
             Road::Sockets(sockets) => sockets.retiring(plan),
         }

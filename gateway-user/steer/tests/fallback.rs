@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::net::TcpStream;
+
 use caps::{CapSet, Capability};
 use common::{Workers, ask, ask_times, options, plan, refused};
 use gateway_steer::{
@@ -72,7 +74,36 @@ fn sockets_serve_binds_on_every_worker() {
         refused("127.0.0.1:81");
         steering.gauge(0).unwrap().set(3); // nobody reads it, and workers need not know
         assert_eq!(steering.counters().unwrap(), Counters::default());
-        assert_eq!(steering.refill(0).unwrap().map(drop), None);
+    });
+}
+
+/// What happens to the sockets of the only worker, and to what waits in them.
+#[test]
+fn a_queue_outlives_its_worker_unless_its_bind_goes() {
+    netns::run("reuseport-refill", |inside| {
+        let mut steering = reuseport(inside, 1);
+        let both = plan(&["*:80", "*:81"]);
+        drop(steering.prepare(&both).listeners);
+        steering.apply(&both).unwrap();
+        let waiting = TcpStream::connect("127.0.0.1:80").unwrap();
+        let again = steering.refill(0).unwrap();
+        assert_eq!(again.len(), 2);
+        let (accepted, peer) =
+            again.iter().find(|s| s.local_addr().unwrap().port() == 80).unwrap().accept().unwrap();
+        assert_eq!(peer.port(), waiting.local_addr().unwrap().port());
+        drop((accepted, again));
+        // The workers are told to close what they have: then nothing may be left open.
+        let next = plan(&["*:80"]);
+        assert_eq!(steering.retiring(&next).len(), 1);
+        refused("127.0.0.1:81");
+        assert_eq!(steering.apply(&next).unwrap().removed.len(), 1);
+        // Given up before it was live: nobody accepts there.
+        drop(steering.prepare(&both).listeners);
+        steering.abandon();
+        refused("127.0.0.1:81");
+        steering.let_go();
+        refused("127.0.0.1:80");
+        assert!(steering.refill(1).is_err(), "there is one worker");
     });
 }
 

@@ -194,7 +194,7 @@ fn an_empty_slot_is_passed_over_and_can_be_refilled() {
         refused("127.0.0.1:80");
         assert!(steering.counters().unwrap().get(Verdict::NoWorker) > 0);
 
-        let again = steering.refill(2).unwrap().unwrap();
+        let again = steering.refill(2).unwrap().remove(0);
         let _workers = Workers::start(vec![vec![], vec![], vec![again]]);
         assert_eq!(ask("[::1]:80").unwrap().0, 2);
         assert!(steering.refill(3).is_err());

@@ -86,6 +86,12 @@ pub(crate) struct Io {
     pub(crate) refused: Vec<String>,
     /// Worker threads.
     pub(crate) workers: usize,
+    /// Worker threads that died and were replaced.
+    #[serde(default)]
+    pub(crate) worker_deaths: u64,
+    /// Client connections that ended with them.
+    #[serde(default)]
+    pub(crate) lost_connections: u64,
     /// How the access log is written: `uring`, `write` or `off`.
     #[serde(default)]
     pub(crate) access_log: String,

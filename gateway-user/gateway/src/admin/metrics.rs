@@ -1,6 +1,5 @@
 //! `/metrics`: counters of workers, kernel programs, config road and file thread, read when asked for.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +15,7 @@ use gateway_proxy::worker::WorkerCommand;
 use super::Shared;
 use super::exposition::Exposition;
 use crate::cmd::version::VERSIONS;
+use crate::fleet::Past;
 
 /// How long a scrape waits for a worker; one that is late is left out of this scrape.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -55,13 +55,14 @@ async fn collect(shared: &Shared) -> Vec<(usize, WorkerMetrics)> {
 
 fn page(shared: &Shared, workers: &[(usize, WorkerMetrics)]) -> String {
     let mut page = Exposition::default();
-    let mut all = WorkerMetrics::default();
+    let past = shared.fleet.past();
+    let mut all = past.metrics.clone();
     workers.iter().for_each(|(_, metrics)| all.merge(metrics));
     requests(&mut page, &all);
     counters(&mut page, &all, workers);
     steering(&mut page, shared);
     config(&mut page, &shared.view.borrow());
-    process(&mut page, shared, workers.len());
+    process(&mut page, shared, &past, workers.len());
     page.finish()
 }
 
@@ -178,7 +179,7 @@ fn config(page: &mut Exposition, view: &View) {
     page.sample(&[], tally.endpoint_updates);
 }
 
-fn process(page: &mut Exposition, shared: &Shared, answering: usize) {
+fn process(page: &mut Exposition, shared: &Shared, past: &Past, answering: usize) {
     page.gauge("sluice_build_info", "Versions.");
     page.sample(
         &[
@@ -198,8 +199,10 @@ fn process(page: &mut Exposition, shared: &Shared, answering: usize) {
         page.sample(&[], took_over.took.as_secs_f64());
     }
     page.gauge("sluice_workers", "Worker threads that answered this scrape.").sample(&[], answering);
-    page.counter("sluice_worker_restarts_total", "Worker threads that ended and were replaced.");
-    page.sample(&[], shared.fleet.restarts().load(Ordering::Relaxed));
+    page.counter("sluice_worker_deaths_total", "Worker threads that a panic ended; each gets a successor.");
+    page.sample(&[], past.deaths);
+    page.counter("sluice_worker_lost_connections_total", "Client connections that ended with their worker.");
+    page.sample(&[], past.lost_connections);
     let log = shared.log_stats();
     page.counter("sluice_access_log_written_bytes_total", "Written to the access log.");
     page.sample(&[], log.written_bytes);

@@ -100,6 +100,11 @@ fn head(document: &StatusDocument) -> String {
         _ => "",
     };
     facts.row(["io:".into(), format!("{}, {workers}{log}{refused}", io.driver)]);
+    if io.worker_deaths > 0 {
+        let said =
+            format!("{} of workers, {} connections lost with them", io.worker_deaths, io.lost_connections);
+        facts.row(["deaths:".into(), said]);
+    }
     if let Some(TookOverLine { pid, version, milliseconds }) = &process.took_over {
         facts.row([
             "took over:".into(),

@@ -12,6 +12,8 @@ mod taker;
 
 use std::path::{Path, PathBuf};
 
+use crate::fault;
+
 pub(crate) use giver::{Giver, Handoff, Release, Request};
 pub(crate) use message::{Item, Offer, Steering};
 pub(crate) use taker::{Asked, Received, Taker, TookOver, ask, live};
@@ -24,8 +26,7 @@ pub(crate) fn socket_path(state_dir: &Path) -> PathBuf {
 /// Whether to stop for good at a named point of a take-over, because `SLUICE_FAULT=takeover:POINT` says so: for tests that
 /// do something to a process at a certain moment. Release builds have no such thing.
 pub(crate) fn is_planted(point: &str) -> bool {
-    let planted = cfg!(debug_assertions)
-        && std::env::var("SLUICE_FAULT").is_ok_and(|at| at.strip_prefix("takeover:") == Some(point));
+    let planted = fault::is_planted(&format!("takeover:{point}"));
     if planted {
         tracing::warn!("planted: stopped at {point}");
     }

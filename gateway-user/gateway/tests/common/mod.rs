@@ -59,10 +59,16 @@ pub fn with_gateway_flags(
 impl Running {
     /// Starts backend and gateway on a copy of the example and waits until both serve.
     pub fn start(inside: &Inside, flags: &[&str]) -> Self {
+        Self::start_with(inside, flags, &[])
+    }
+
+    /// The same with variables in the gateway's environment.
+    pub fn start_with(inside: &Inside, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let config = Scratch::new("config").unwrap();
         config.copy_from(&example()).unwrap();
         let backend = start_backend();
-        let gateway = start_gateway(inside, config.path(), flags);
+        let mut gateway = spawn_gateway_with(inside, config.path(), flags, environment);
+        wait_until_ready(&mut gateway);
         Self { config, gateway, backend }
     }
 
@@ -98,13 +104,17 @@ pub fn start_backend() -> Guarded {
 /// Starts `sluice run` and waits until it is ready.
 pub fn start_gateway(inside: &Inside, config: &Path, flags: &[&str]) -> Guarded {
     let mut gateway = spawn_gateway(inside, config, flags);
+    wait_until_ready(&mut gateway);
+    gateway
+}
+
+fn wait_until_ready(gateway: &mut Guarded) {
     let health: SocketAddr = HEALTH.parse().unwrap();
     wait::until("readiness", || {
         let ended = gateway.try_wait().unwrap();
         assert!(ended.is_none(), "the gateway ended ({ended:?}):\n{}", gateway.output());
         http::get(health, "localhost", "/healthz/ready").ok().filter(|answer| answer.status == 200)
     });
-    gateway
 }
 
 /// Starts `sluice run`, on the pair of the environment where `flags` name no other, and does not wait.

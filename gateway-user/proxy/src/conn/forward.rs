@@ -18,6 +18,7 @@ use super::session::{Head, Next, Session};
 use super::sink::ChunkSink;
 use super::turns::Turns;
 use crate::Reason;
+use crate::fault::{self, Stage};
 use crate::filters::{Arrival, edit_request, rewrite_url, set_forwarded};
 use crate::upstream::{Cluster, Lease, Tried, lease};
 use crate::worker::{Routed, Worker};
@@ -132,6 +133,8 @@ async fn attempts(
         let mut lease = lease(&worker, cluster, reuse, &mut tried).await.map_err(Failed::For)?;
         end.upstream = Some(lease.backend().address);
         end.upstream_began = Some(Instant::now());
+        let request = scratch.request.view(session.inbox.as_deref().unwrap_or_default());
+        fault::strike(&worker.config, &request, Stage::Leased);
         let result = attempt(session, scratch, head, &mut lease, target, progress).await;
         match result {
             Ok(delivered) => {

@@ -28,16 +28,17 @@ fn a_panic_ends_its_connection_only(driver: Driver) {
         driver,
         ring_entries: 256,
         listeners: vec![listener],
-        config: Arc::new(ProxyConfig::default()),
+        config: Arc::new(ProxyConfig { faults: true, ..ProxyConfig::default() }),
         gauge: Box::new(|_| ()),
         log: Box::new(|_| Ok(())),
+        ended: Box::new(|_| ()),
     })
     .unwrap();
     let mut other = Client::connect(address).unwrap();
     assert_eq!(other.get("a", "/").unwrap().reason(), Some("no_listener_for_address"));
     for round in 1..=3 {
         let mut doomed = TcpStream::connect(address).unwrap();
-        doomed.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Test-Panic: yes\r\n\r\n").unwrap();
+        doomed.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nX-Sluice-Fault: panic routing\r\n\r\n").unwrap();
         // Closed, in order or by a reset, without an octet of an answer.
         assert!(!doomed.read(&mut [0]).is_ok_and(|n| n > 0));
         until("the count", || (counters(&worker).panics == round).then_some(()));

@@ -15,6 +15,7 @@ use super::record::{RequestEnd, request_id};
 use super::scratch::Scratch;
 use super::turns::Turns;
 use super::{answer, forward, route};
+use crate::fault::{self, Stage};
 use crate::worker::{Membership, Worker};
 use crate::{Reason, forwarded, request_id as ids};
 
@@ -192,10 +193,9 @@ impl Session {
     fn route(&self, scratch: &mut Scratch, end: &mut RequestEnd) -> Result<route::Match, Reason> {
         let Scratch { request, path, host, .. } = scratch;
         let request = request.view(self.inbox.as_deref().unwrap_or_default());
-        let lines = request.fields();
-        #[cfg(test)]
-        assert!(lines.get(b"x-test-panic").is_none(), "planted by a test");
+        fault::strike(&self.worker().config, &request, Stage::Routing);
         if self.trusted {
+            let lines = request.fields();
             let chain = ForwardedFor::collect(lines.get_all(b"x-forwarded-for"));
             end.client = forwarded::client_address(&self.worker().config, self.peer.ip(), chain.lines());
         }

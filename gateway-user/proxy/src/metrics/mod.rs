@@ -22,6 +22,13 @@ macro_rules! counters {
                 $(self.$name = self.$name.wrapping_add(other.$name);)+
             }
 
+            /// Forgets what was under way, which nothing is when its worker has ended.
+            pub fn end(&mut self) {
+                $(if matches!(CounterKind::$kind, CounterKind::Gauge) {
+                    self.$name = 0;
+                })+
+            }
+
             /// Every number with its name and help text.
             pub fn each(&self) -> impl Iterator<Item = Counter> {
                 [$(Counter {

@@ -8,8 +8,10 @@ mod members;
 mod serve;
 mod state;
 
+use std::cell::RefCell;
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -22,6 +24,7 @@ pub(crate) use state::Worker;
 pub use state::{Gauge, LogSink};
 
 use crate::ProxyConfig;
+use crate::metrics::WorkerMetrics;
 
 /// What a worker is started with.
 pub struct WorkerSpec {
@@ -41,7 +44,14 @@ pub struct WorkerSpec {
     pub gauge: Gauge,
     /// Gets the access log.
     pub log: LogSink,
+    /// Told that the worker has ended.
+    pub ended: Ended,
 }
+
+/// Called by a worker's thread as the last thing it does, also when a panic ends it, but not if it never began: its runtime
+/// and all sockets are gone by then. Gets what the worker counted, connections and requests that were open at its end
+/// included. Must not panic.
+pub type Ended = Box<dyn FnOnce(WorkerMetrics) + Send>;
 
 /// A running worker. Dropping it lets the worker end at once, as a drain of no length.
 #[derive(Debug)]
@@ -49,6 +59,15 @@ pub struct WorkerHandle {
     slot: u16,
     commands: MailSender<WorkerCommand>,
     thread: JoinHandle<()>,
+}
+
+/// What a worker leaves behind, filled when its main task goes.
+type Estate = Rc<RefCell<Option<WorkerMetrics>>>;
+
+/// Tells that the thread is done, however it came to that.
+struct LastWords {
+    estate: Estate,
+    ended: Option<Ended>,
 }
 
 /// The worker has ended; the command comes back.
@@ -78,22 +97,33 @@ pub fn start(spec: WorkerSpec) -> io::Result<WorkerHandle> {
 }
 
 fn thread_main(
-    spec: WorkerSpec,
+    mut spec: WorkerSpec,
     inbox: MailReceiver<WorkerCommand>,
     ready: &mpsc::SyncSender<io::Result<()>>,
 ) {
     let slot = spec.slot;
+    let ended = std::mem::replace(&mut spec.ended, Box::new(|_| ()));
+    let last_words = LastWords { estate: Rc::default(), ended: Some(ended) };
+    let estate = Rc::clone(&last_words.estate);
     let pinned = spec.cpu.map_or(Ok(()), pin_to_cpu);
     let options = RuntimeOptions {
         ring_entries: spec.ring_entries,
         chunk_size: spec.config.buffer_bytes,
         ..RuntimeOptions::new(spec.driver)
     };
-    let result = pinned.and_then(|()| run(&options, || serve::serve(spec, inbox, ready)));
+    let result = pinned.and_then(|()| run(&options, || serve::serve(spec, inbox, ready, estate)));
     if let Err(error) = result {
         // Nobody listens any more if the worker was ready already; then the log is told.
         tracing::debug!(slot, %error, "worker did not start");
         let _ = ready.send(Err(error));
+    }
+}
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        if let (Some(ended), Some(metrics)) = (self.ended.take(), self.estate.take()) {
+            ended(metrics);
+        }
     }
 }
 

@@ -10,12 +10,12 @@ use gateway_io::{Listener, MailReceiver, sleep, spawn};
 use gateway_ir::Generation;
 use gateway_snapshot::Snapshot;
 
-use super::WorkerSpec;
 use super::accept::Acceptors;
 use super::command::{DrainLimits, PrepareError, WorkerCommand};
 use super::drain::drain;
 use super::live::Live;
 use super::state::Worker;
+use super::{Estate, WorkerSpec};
 use crate::signal::Signal;
 
 /// How long access log lines wait for company.
@@ -39,11 +39,27 @@ struct Commands {
     done: Rc<Signal>,
 }
 
+/// Leaves what the worker counted to its thread, also when a panic ends it.
+struct Will {
+    worker: Rc<Worker>,
+    estate: Estate,
+}
+
+impl Drop for Will {
+    fn drop(&mut self) {
+        // Lines of requests that have ended belong into the log.
+        self.worker.flush_log();
+        let metrics = self.worker.metrics.try_borrow().map(|metrics| metrics.clone());
+        self.estate.replace(Some(metrics.unwrap_or_default()));
+    }
+}
+
 /// Runs until a drain is over or the handle is dropped.
 pub(super) async fn serve(
     spec: WorkerSpec,
     mut inbox: MailReceiver<WorkerCommand>,
     ready: &mpsc::SyncSender<io::Result<()>>,
+    estate: Estate,
 ) {
     let worker = Rc::new(Worker::new(spec.config, spec.driver, spec.gauge, spec.log));
     let acceptors = Rc::new(Acceptors::default());
@@ -56,6 +72,7 @@ pub(super) async fn serve(
             }
         }
     }
+    let _will = Will { worker: Rc::clone(&worker), estate };
     spawn(housekeeping(Rc::clone(&worker)));
     let _ = ready.send(Ok(()));
     let done = Rc::new(Signal::default());

@@ -86,6 +86,8 @@ impl Worker {
     pub(crate) fn go_live(&self, live: Rc<Live>) {
         let old = self.live.replace(live);
         drop(old);
+        // A predecessor's gauge said at its end that nobody is here; who chooses must learn otherwise.
+        self.set_count(self.connections.borrow().len() as u64);
     }
 
     /// Whether answers must say `Connection: close`.

@@ -1,0 +1,28 @@
+//! What the kernel of the calling thread's network namespace counts.
+#![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
+
+/// A counter of `/proc/net/netstat` by its name without group, such as `TCPMigrateReqSuccess`.
+pub fn netstat(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let pairs = lines.chunks_exact(2).flat_map(|pair| pair[0].split(' ').zip(pair[1].split(' ')));
+    let found = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value.parse().unwrap());
+    found.last().unwrap_or_else(|| panic!("no {name} in /proc/net/netstat"))
+}
+
+/// Connections that are established and not yet accepted, of all listening sockets together.
+pub fn queued() -> usize {
+    ["tcp", "tcp6"].iter().map(|file| queued_in(file)).sum()
+}
+
+fn queued_in(file: &str) -> usize {
+    let text = std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap();
+    let queue = |line: &str| {
+        let mut fields = line.split_ascii_whitespace();
+        let listens = fields.nth(3)? == "0A";
+        // Of a listening socket the receive queue is its accept queue (tcp(7), /proc/net/tcp).
+        let (_, queue) = fields.next()?.split_once(':')?;
+        listens.then(|| usize::from_str_radix(queue, 16).unwrap())
+    };
+    text.lines().skip(1).filter_map(queue).sum()
+}

@@ -1,0 +1,265 @@
+//! A panic ends a connection, or a worker's thread, of a gateway that serves: what else notices it.
+
+mod common;
+#[path = "common/kernel.rs"]
+mod kernel;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use common::{HTTP, Running, metric, metrics, sluice, text};
+use gateway_testkit::http::{self, Client};
+use gateway_testkit::netns::{self, Inside};
+use gateway_testkit::wait;
+
+/// Connections that wait in the queues when the worker dies.
+const QUEUED: usize = 60;
+/// Kept connections that send all the time.
+const KEPT: u64 = 12;
+
+fn connect() -> Client {
+    Client::connect(HTTP.parse().unwrap()).unwrap()
+}
+
+fn request(id: &str, more: &str) -> String {
+    format!("GET /httpbin/anything/{id} HTTP/1.1\r\nHost: a\r\n{more}\r\n")
+}
+
+/// Whether the next answer is the one to this request.
+fn answered(client: &mut Client, id: &str) -> Result<(), String> {
+    let answer = client.answer().map_err(|error| error.to_string())?;
+    let fits = answer.status == 200 && answer.text().contains(&format!("/anything/{id}\""));
+    fits.then_some(()).ok_or_else(|| format!("{id}: {} {}", answer.status, answer.text()))
+}
+
+/// Clients on kept connections, each a thread that sends until it is stopped or its connection breaks.
+struct Kept {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    threads: Vec<JoinHandle<Result<(), String>>>,
+}
+
+impl Kept {
+    fn start() -> Self {
+        let (stop, answered): (Arc<AtomicBool>, Arc<AtomicU64>) = Default::default();
+        let clients: Vec<_> = (0..KEPT)
+            .map(|number| {
+                let mut client = connect();
+                client.send(request(&format!("first{number}"), "")).unwrap();
+                self::answered(&mut client, &format!("first{number}")).unwrap();
+                client
+            })
+            .collect();
+        let send = |(number, client): (usize, Client)| {
+            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            thread::spawn(move || send(client, number, &stop, &answered))
+        };
+        let threads = clients.into_iter().enumerate().map(send).collect();
+        let kept = Self { stop: Arc::clone(&stop), answered: Arc::clone(&answered), threads };
+        kept.wait_for_more(50);
+        kept
+    }
+
+    fn wait_for_more(&self, count: u64) {
+        let goal = self.answered.load(Ordering::SeqCst) + count;
+        wait::until("more answers", || (self.answered.load(Ordering::SeqCst) >= goal).then_some(()));
+    }
+
+    /// Ends sending; says whose connections broke, and how.
+    fn stop(mut self) -> Vec<String> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.threads.drain(..).filter_map(|thread| thread.join().unwrap().err()).collect()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+fn send(mut client: Client, number: usize, stop: &AtomicBool, count: &AtomicU64) -> Result<(), String> {
+    for turn in 0_u64.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let id = format!("{number}-{turn}");
+        client.send(request(&id, "")).map_err(|error| error.to_string())?;
+        answered(&mut client, &id)?;
+        count.fetch_add(1, Ordering::SeqCst);
+        // Leaves the processes under test a part of the machine.
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Makes a worker stand still, fills its queue, has it die, and looks at everybody else.
+fn a_worker_dies(inside: &Inside, steering: &str, io: &str, workers: usize) {
+    let count = workers.to_string();
+    let flags =
+        ["--steering", steering, "--io", io, "--workers", &count, "--cpus", "none", "--access-log", "off"];
+    let running = Running::start_with(inside, &flags, &[("SLUICE_FAULT", "requests")]);
+    let kept = Kept::start();
+    let release = inside.scratch().join("release");
+    let mut victim = connect();
+    victim.send(request("victim", &format!("X-Sluice-Fault: worker {}\r\n", release.display()))).unwrap();
+    wait::until("a worker to stand still", || running.log().contains("stands still").then_some(()));
+
+    let mut waiting: Vec<Client> = (0..QUEUED)
+        .map(|number| {
+            let mut client = connect();
+            client.send(request(&format!("queued{number}"), "")).unwrap();
+            client.stream().set_nonblocking(true).unwrap();
+            client
+        })
+        .collect();
+    let has_answer = |client: &&Client| client.stream().peek(&mut [0]).is_ok_and(|n| n > 0);
+    let queued = wait::until("connections in the queue of the one, and answers of the others", || {
+        let (done, queued) = (waiting.iter().filter(has_answer).count(), kernel::queued());
+        (queued > 0 && done + queued == QUEUED).then_some(queued)
+    });
+    if workers > 1 {
+        kept.wait_for_more(100);
+    }
+    let before = metric("sluice_requests_total", &[]);
+    let migrated = kernel::netstat("TCPMigrateReqSuccess");
+    std::fs::write(&release, "").unwrap();
+
+    for (number, client) in waiting.iter_mut().enumerate() {
+        client.stream().set_nonblocking(false).unwrap();
+        let what = answered(client, &format!("queued{number}"));
+        assert!(what.is_ok(), "{queued} were queued; {what:?}\n{}", running.log());
+    }
+    let migrated = kernel::netstat("TCPMigrateReqSuccess") - migrated;
+    // Without kernel programs, or with one worker, the socket itself stays, with all that waits in it.
+    let expected = if steering == "ebpf" && workers > 1 { queued } else { 0 };
+    assert_eq!(migrated, expected as u64, "{queued} were queued");
+    assert!(victim.answer().is_err());
+    must_serve_again(&running, workers);
+
+    let lost = kept.stop();
+    let counted = metric("sluice_worker_lost_connections_total", &[]);
+    assert_eq!(counted, lost.len() as f64 + 1.0, "the dead worker's own, and no other: {lost:?}");
+    assert!(workers == 1 || (lost.len() as u64) < KEPT, "some were on other workers");
+    assert_eq!(metric("sluice_worker_deaths_total", &[]), 1.0);
+    assert!(metric("sluice_requests_total", &[]) > before, "what the dead one counted stays: {}", metrics());
+    assert_eq!(metric("sluice_panics_total", &[]), 0.0, "no connection was to blame");
+    for verdict in ["migrate_failed", "hashed", "broken"] {
+        let verdict = format!("verdict=\"{verdict}\"");
+        assert_eq!(metric("sluice_steering_verdicts_total", &[&verdict]), 0.0, "{}", metrics());
+    }
+    assert!(running.log().contains("a worker died"), "{}", running.log());
+    let said = text(&sluice(&["status"]));
+    assert!(said.contains("deaths"), "{said}");
+}
+
+/// Every slot has a worker that gets connections and answers them.
+fn must_serve_again(running: &Running, workers: usize) {
+    let accepted = |slot: usize| metric("sluice_worker_accepted_total", &[&format!("worker=\"{slot}\"")]);
+    wait::until("all workers to answer for themselves", || {
+        (metric("sluice_workers", &[]) == workers as f64).then_some(())
+    });
+    let before: Vec<f64> = (0..workers).map(accepted).collect();
+    wait::until("connections to every worker", || {
+        // All at once: balanced by load, single ones would all go to the worker that has nothing else.
+        let mut clients: Vec<Client> = (0..40).map(|_| connect()).collect();
+        for client in &mut clients {
+            client.send(request("again", "")).unwrap();
+            let what = answered(client, "again");
+            assert!(what.is_ok(), "{what:?}\n{}", running.log());
+        }
+        (0..workers).all(|slot| accepted(slot) > before[slot]).then_some(())
+    });
+}
+
+#[test]
+fn with_ebpf_and_uring_the_queue_of_a_dead_worker_moves_to_others() {
+    netns::run("died-eu", |inside| a_worker_dies(inside, "ebpf", "uring", 2));
+}
+
+#[test]
+fn with_ebpf_and_epoll_the_queue_of_a_dead_worker_moves_to_others() {
+    netns::run("died-ee", |inside| a_worker_dies(inside, "ebpf", "epoll", 2));
+}
+
+#[test]
+fn with_reuseport_and_uring_the_queue_of_a_dead_worker_waits_for_its_successor() {
+    netns::run("died-ru", |inside| a_worker_dies(inside, "reuseport", "uring", 2));
+}
+
+#[test]
+fn with_reuseport_and_epoll_the_queue_of_a_dead_worker_waits_for_its_successor() {
+    netns::run("died-re", |inside| a_worker_dies(inside, "reuseport", "epoll", 2));
+}
+
+#[test]
+fn with_ebpf_the_queue_of_the_only_worker_waits_for_its_successor() {
+    netns::run("died-e1", |inside| a_worker_dies(inside, "ebpf", "uring", 1));
+}
+
+#[test]
+fn with_reuseport_the_queue_of_the_only_worker_waits_for_its_successor() {
+    netns::run("died-r1", |inside| a_worker_dies(inside, "reuseport", "epoll", 1));
+}
+
+/// Descriptors that a process has open.
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Panics before and while a backend has a part in it, on new connections and on used ones.
+fn connections_panic(inside: &Inside, io: &str) {
+    const ROUNDS: usize = 10;
+    let flags = ["--steering", "ebpf", "--io", io, "--workers", "1", "--access-log", "off"];
+    let running = Running::start_with(inside, &flags, &[("SLUICE_FAULT", "requests")]);
+    let mut others: Vec<Client> = (0..8).map(|_| connect()).collect();
+    let ask_others = |others: &mut [Client]| {
+        for client in others {
+            client.send(request("other", "")).unwrap();
+            let what = answered(client, "other");
+            assert!(what.is_ok(), "{what:?}\n{}", running.log());
+        }
+    };
+    ask_others(&mut others);
+    let pid = running.gateway.pid();
+    let backends = || metric("sluice_upstream_idle", &[]);
+    let base = wait::until("the pool to be counted", || (backends() > 0.0).then(|| descriptors(pid)));
+    for round in 0..ROUNDS {
+        for fault in ["routing", "leased"] {
+            let mut doomed = connect();
+            if round % 2 == 0 {
+                doomed.send(request("before", "")).unwrap();
+                answered(&mut doomed, "before").unwrap();
+            }
+            doomed.send(request("doomed", &format!("X-Sluice-Fault: panic {fault}\r\n"))).unwrap();
+            assert!(doomed.answer().is_err(), "its connection ends without an answer");
+            ask_others(&mut others);
+        }
+    }
+    let panics = (2 * ROUNDS) as f64;
+    wait::until("the books to be right", || {
+        let now = ["sluice_panics_total", "sluice_connections", "http_server_active_requests"];
+        (now.map(|name| metric(name, &[])) == [panics, 8.0, 0.0]).then_some(())
+    });
+    // A connection to the backend that was leased is not given back; whatever else was opened is closed.
+    wait::until("descriptors to be given back", || (descriptors(pid) <= base).then_some(()));
+    assert_eq!(metric("sluice_worker_deaths_total", &[]), 0.0);
+    assert_eq!(running.log().matches("a connection was ended by a panic").count(), 2 * ROUNDS);
+    ask_others(&mut others);
+    drop(others);
+    wait::until("nobody to be left", || (metric("sluice_connections", &[]) == 0.0).then_some(()));
+    let answer = http::get(HTTP.parse().unwrap(), "a", "/httpbin/get").unwrap();
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn with_uring_a_panic_in_a_connection_is_noticed_by_nobody_else() {
+    netns::run("panic-u", |inside| connections_panic(inside, "uring"));
+}
+
+#[test]
+fn with_epoll_a_panic_in_a_connection_is_noticed_by_nobody_else() {
+    netns::run("panic-e", |inside| connections_panic(inside, "epoll"));
+}
