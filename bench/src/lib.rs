@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod hold;
 pub mod id;
 pub mod load;
 pub mod pace;

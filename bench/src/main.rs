@@ -1,4 +1,4 @@
-//! `sluice-bench load` and `sluice-bench backend`: the judge's two processes.
+//! `sluice-bench load`, `backend` and `hold`: the judge's processes.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use sluice_bench::backend;
 use sluice_bench::id::Tag;
 use sluice_bench::load::{LoadSpec, Mode, load};
+use sluice_bench::{backend, hold};
 use tokio::net::TcpListener;
 
 /// Judges proxies: a load client that verifies every answer, and its backend.
@@ -30,6 +30,21 @@ enum Command {
         /// Address to listen on; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+    },
+    /// Opens connections, has one request answered on each, says `holding N`, and keeps them until it is killed.
+    Hold {
+        /// Address of the proxy.
+        #[arg(long)]
+        to: SocketAddr,
+        /// The Host field.
+        #[arg(long, default_value = "bench.example")]
+        host: String,
+        /// What is asked for once on each connection.
+        #[arg(long, default_value = "/download/100")]
+        target: String,
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
     },
 }
 
@@ -103,6 +118,13 @@ fn run(command: Command) -> Result<ExitCode> {
             let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
             println!("listening on {}", listener.local_addr()?);
             backend::serve(listener).await?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Hold { to, host, target, connections } => runtime.block_on(async {
+            let held = hold::open(to, &host, &target, connections).await?;
+            println!("holding {}", held.len());
+            std::future::pending::<()>().await;
+            drop(held);
             Ok(ExitCode::SUCCESS)
         }),
     }

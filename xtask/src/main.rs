@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
 mod api_schemas;
+mod bench;
 mod build_ebpf;
 mod cargo;
 mod check;
@@ -36,6 +37,9 @@ enum Command {
     BuildEbpf(build_ebpf::Args),
     /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.
     UpgradeTest(upgrade_test::Args),
+    /// Measures what a request costs, beside peers and the floor.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Regenerates the schemas that files are checked against.
     ApiSchemas(api_schemas::Args),
 }
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::BuildEbpf(args) => build_ebpf::run(&args),
         Command::UpgradeTest(args) => upgrade_test::run(&args),
+        Command::Bench(command) => bench::run(&command),
         Command::ApiSchemas(args) => api_schemas::run(&args),
     };
     match done {

@@ -1,0 +1,77 @@
+//! Heads: how long they are, and what the relay has to know of them.
+
+use std::io;
+use std::ops::Range;
+
+use httparse::{EMPTY_HEADER, Header, Request, Response, Status};
+
+/// Fields of a head that are looked at.
+const MOST_FIELDS: usize = 64;
+
+/// A request head at the start of a buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Its length with the empty line.
+    pub(crate) length: usize,
+    /// Where its path is.
+    pub(crate) path: Range<usize>,
+    /// Whether the client wants the connection closed after the answer.
+    pub(crate) close: bool,
+}
+
+/// An answer's head at the start of a buffer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// Its length with the empty line.
+    pub(crate) length: usize,
+    /// Octets of its body.
+    pub(crate) body: usize,
+    /// Whether the backend closes the connection after it.
+    pub(crate) close: bool,
+}
+
+/// The request head in `bytes`, if it is whole.
+pub(crate) fn asked(bytes: &[u8]) -> io::Result<Option<Asked>> {
+    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+    let mut request = Request::new(&mut fields);
+    let Status::Complete(length) = request.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
+    let (Some(method), Some(path)) = (request.method, request.path) else { return Ok(None) };
+    let start = method.len() + 1;
+    Ok(Some(Asked { length, path: start..start + path.len(), close: closes(request.headers) }))
+}
+
+/// The answer's head in `bytes`, if it is whole.
+pub(crate) fn answered(bytes: &[u8]) -> io::Result<Option<Answered>> {
+    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+    let mut response = Response::new(&mut fields);
+    let Status::Complete(length) = response.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
+    let body = response
+        .headers
+        .iter()
+        .find(|field| field.name.eq_ignore_ascii_case("content-length"))
+        .and_then(|field| std::str::from_utf8(field.value).ok()?.parse().ok())
+        .ok_or_else(|| io::Error::other("an answer without Content-Length"))?;
+    Ok(Some(Answered { length, body, close: closes(response.headers) }))
+}
+
+fn closes(fields: &[Header<'_>]) -> bool {
+    fields.iter().any(|field| {
+        field.name.eq_ignore_ascii_case("connection") && field.value.eq_ignore_ascii_case(b"close")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_measured() {
+        let bytes = b"GET /app/100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET";
+        let head = asked(bytes).unwrap().unwrap();
+        assert_eq!((&bytes[head.path.clone()], head.length, head.close), (&b"/app/100"[..], 53, true));
+        assert_eq!(asked(&bytes[..20]).unwrap(), None);
+        let bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx";
+        assert_eq!(answered(bytes).unwrap(), Some(Answered { length: 40, body: 100, close: false }));
+        assert!(answered(b"HTTP/1.1 200 OK\r\n\r\n").is_err(), "its end could not be told");
+    }
+}

@@ -1,0 +1,59 @@
+//! The floor under every proxy on this machine: accept, parse a head, replace a path prefix, forward, relay the answer.
+//!
+//! It pools backend connections and trusts everybody. It has no time-outs, no chunked bodies (answers need a
+//! Content-Length, requests have none), no log, no metrics: whatever a gateway spends above this, it spends on being one.
+#![forbid(unsafe_code)]
+
+mod head;
+mod relay;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use iou6::IoUring;
+use monoio::net::{ListenerOpts, TcpListener};
+use monoio::{IoUringDriver, RuntimeBuilder};
+
+use crate::relay::{Backend, relay};
+
+/// Relays HTTP/1.1 on one thread over io_uring, and nothing else.
+#[derive(Parser)]
+struct Cli {
+    /// Address to listen on.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Address to forward to.
+    #[arg(long)]
+    backend: SocketAddr,
+    /// Prefix of every path that is taken away.
+    #[arg(long)]
+    strip: String,
+}
+
+fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let mut ring = IoUring::builder();
+    // The flags that workers of the gateway prefer.
+    ring.setup_single_issuer().setup_defer_taskrun();
+    let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(4096).uring_builder(ring);
+    let mut runtime = builder.build().context("io_uring with SINGLE_ISSUER and DEFER_TASKRUN (Linux 6.1)")?;
+    runtime.block_on(serve(cli))
+}
+
+async fn serve(cli: Cli) -> Result<()> {
+    let options = ListenerOpts::new().backlog(4096).reuse_port(false);
+    let listener = TcpListener::bind_with_config(cli.listen, &options)
+        .with_context(|| format!("--listen {}", cli.listen))?;
+    let backend = Rc::new(Backend { address: cli.backend, strip: cli.strip, idle: RefCell::new(Vec::new()) });
+    loop {
+        let (client, _) = listener.accept().await?;
+        let backend = Rc::clone(&backend);
+        monoio::spawn(async move {
+            // A connection that ends within a request is the client's or the backend's affair; nobody counts here.
+            let _ = relay(client, &backend).await;
+        });
+    }
+}

@@ -1,0 +1,28 @@
+//! `cargo xtask bench`: what a request costs, beside peers and beside the floor.
+
+mod contender;
+mod cost;
+mod plot;
+mod report;
+mod scenario;
+mod smoke;
+mod stand;
+mod wrk;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Measurements.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// CPU per request of Sluice, nginx, HAProxy and a bare relay, in turn and pinned alike.
+    Smoke(smoke::Args),
+}
+
+pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
+    match bench {
+        Bench::Smoke(args) => smoke::run(args),
+    }
+}

@@ -1,0 +1,80 @@
+//! What is asked of every contender, and the bars that Sluice is held to.
+
+use super::contender::Contender::{self, Floor, Haproxy, Nginx, Sluice, SluiceOneRoute};
+
+/// One row of the table.
+#[derive(Debug)]
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    pub(super) connections: u32,
+    pub(super) target: &'static str,
+    /// Each request on a connection of its own.
+    pub(super) close: bool,
+    /// Everybody writes an access log.
+    pub(super) log: bool,
+    /// Requests for [`HOSTS`] names with [`PATHS`] paths each, in turn.
+    pub(super) many: bool,
+    pub(super) contenders: &'static [Contender],
+    pub(super) bars: &'static [Bar],
+}
+
+/// Sluice's CPU per request may be at most so many times that of the cheapest of `of`.
+#[derive(Debug)]
+pub(super) struct Bar {
+    pub(super) times: f64,
+    pub(super) of: &'static [Contender],
+}
+
+/// Names in the scenario of many routes; each has a route of its own.
+pub(super) const HOSTS: usize = 1000;
+/// Rules of each of these routes.
+pub(super) const PATHS: usize = 10;
+
+const fn bar(times: f64, of: &'static [Contender]) -> Bar {
+    Bar { times, of }
+}
+
+const ALL: &[Contender] = &[Sluice, Nginx, Haproxy, Floor];
+
+const PLAIN: Scenario = Scenario {
+    name: "",
+    connections: 64,
+    target: "/app/100",
+    close: false,
+    log: false,
+    many: false,
+    contenders: ALL,
+    bars: &[],
+};
+
+/// All of them, in the order of the table.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "keep-alive-64",
+        bars: &[bar(0.95, &[Nginx]), bar(0.90, &[Haproxy]), bar(1.15, &[Floor])],
+        ..PLAIN
+    },
+    Scenario {
+        name: "keep-alive-512",
+        connections: 512,
+        bars: &[bar(0.95, &[Nginx]), bar(0.90, &[Haproxy]), bar(1.15, &[Floor])],
+        ..PLAIN
+    },
+    Scenario {
+        name: "many-routes",
+        many: true,
+        contenders: &[Sluice, SluiceOneRoute],
+        bars: &[bar(1.05, &[SluiceOneRoute])],
+        ..PLAIN
+    },
+    Scenario {
+        name: "access-log",
+        log: true,
+        contenders: &[Sluice, Nginx, Haproxy],
+        bars: &[bar(0.95, &[Nginx])],
+        ..PLAIN
+    },
+    Scenario { name: "connection-each", close: true, bars: &[bar(1.0, &[Haproxy])], ..PLAIN },
+    Scenario { name: "body-10k", target: "/app/10k", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
+    Scenario { name: "body-1m", target: "/app/1m", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
+];

@@ -1,0 +1,149 @@
+//! `cargo xtask bench smoke`: all scenarios, contenders in turn.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::geteuid;
+use serde::Serialize;
+
+use super::contender::{Contender, Programs};
+use super::plot;
+use super::report::{Idle, Section};
+use super::scenario::{SCENARIOS, Scenario};
+use super::stand::{Plan, Stand, Turn};
+use super::wrk::Load;
+use crate::cargo::{build_binary, build_sluice, workspace};
+use crate::needs::{self, HAPROXY, IP, NGINX, WRK};
+use crate::process;
+
+/// Flags of `bench smoke`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Turns of each contender.
+    #[arg(long, default_value_t = 5)]
+    turns: u32,
+    /// Seconds of load in each turn.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Scenarios whose name contains this; all by default.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Idle connections whose memory is measured; 0 leaves that out.
+    #[arg(long, default_value_t = 10_000)]
+    idle: usize,
+    /// CPU of the proxy, and CPU of load and backend.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1])]
+    cpus: Vec<usize>,
+    /// The cargo profile to build with.
+    #[arg(long, default_value = "release")]
+    profile: String,
+    /// Directory for smoke.json and smoke.svg.
+    #[arg(long)]
+    results: Option<PathBuf>,
+    /// Exits with 1 if a bar is missed.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// The whole run.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Results {
+    turns: u32,
+    seconds: u64,
+    kernel: String,
+    sections: Vec<Section>,
+    idle: Vec<Idle>,
+}
+
+const WARM: Duration = Duration::from_secs(1);
+
+/// Measures everything that was asked for, and prints, writes and plots it.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    ensure!(geteuid().is_root(), "bench makes network namespaces: run it as root");
+    ensure!(args.cpus.len() == 2 && args.turns > 0, "--cpus takes two numbers, and --turns at least one");
+    needs::ensure(&[IP, WRK, NGINX, HAPROXY])?;
+    raise_open_files()?;
+    let programs = Programs {
+        sluice: build_sluice(&args.profile)?,
+        floor: build_binary("sluice-floor", &args.profile)?,
+        bench: build_binary("sluice-bench", &args.profile)?,
+    };
+    process::stop_on_ctrl_c()?;
+    let mut results = Results {
+        turns: args.turns,
+        seconds: args.seconds,
+        kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        sections: Vec::new(),
+        idle: Vec::new(),
+    };
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&args.only)) {
+        let section = measure(args, &programs, scenario)?;
+        section.print();
+        results.sections.push(section);
+    }
+    if args.idle > 0 && "idle".contains(&args.only) {
+        results.idle = idle(args, &programs)?;
+    }
+    let dir = args.results.clone().unwrap_or_else(|| workspace().join("bench/results"));
+    fs::create_dir_all(&dir).with_context(|| format!("--results {}", dir.display()))?;
+    fs::write(dir.join("smoke.json"), serde_json::to_string_pretty(&results)? + "\n")?;
+    plot::write(&dir.join("smoke.svg"), &results.sections)?;
+    println!("\nwritten: smoke.json and smoke.svg in {}", dir.display());
+    let missed = results.sections.iter().flat_map(|section| &section.bars).filter(|bar| !bar.met).count();
+    Ok(if args.strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// All contenders of a scenario run all the time; each has the load when it is its turn: A B C D A B C D.
+fn measure(args: &Args, programs: &Programs, scenario: &Scenario) -> Result<Section> {
+    let mut stands = Vec::new();
+    for contender in scenario.contenders {
+        let plan = plan(args, programs, *contender, scenario.log, scenario.many);
+        let stand = Stand::start(plan).with_context(|| format!("{}: starting", contender.name()))?;
+        stands.push((*contender, stand, Vec::<Turn>::new()));
+    }
+    let load = Load {
+        connections: scenario.connections,
+        target: scenario.target.to_owned(),
+        close: scenario.close,
+        script: scenario.many.then(|| PathBuf::from("many.lua")),
+    };
+    for _ in 0..args.turns {
+        for (_, stand, turns) in &mut stands {
+            process::check_interrupt()?;
+            turns.push(stand.turn(&load, WARM, Duration::from_secs(args.seconds))?);
+        }
+    }
+    let turns: Vec<_> = stands.into_iter().map(|(contender, _, turns)| (contender, turns)).collect();
+    Ok(Section::new(scenario, &turns))
+}
+
+fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
+    println!("\n{} idle connections, each after one request", args.idle);
+    let mut found = Vec::new();
+    for contender in [Contender::Sluice, Contender::Nginx, Contender::Haproxy] {
+        let mut stand = Stand::start(plan(args, programs, contender, false, false))?;
+        let [before, after] = stand.hold(args.idle)?;
+        let bytes = (after.saturating_sub(before) * 1024) as f64 / args.idle as f64;
+        println!("  {:<18}{bytes:>10.0} resident bytes per connection", contender.name());
+        found.push(Idle { contender: contender.name(), connections: args.idle, bytes_per_connection: bytes });
+    }
+    Ok(found)
+}
+
+fn plan(args: &Args, programs: &Programs, contender: Contender, log: bool, many: bool) -> Plan {
+    Plan { contender, programs: programs.clone(), cpus: [args.cpus[0], args.cpus[1]], log, many }
+}
+
+/// For those we start: ten thousand connections need as many descriptors in the client, and twice in a proxy.
+fn raise_open_files() -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(())
+}

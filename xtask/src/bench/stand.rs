@@ -1,0 +1,217 @@
+//! A contender on its stand: a network namespace of its own with its backend, and the load when it is its turn.
+//!
+//! A namespace belongs to the thread that made it, so each stand is a thread that takes orders.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use gateway_testkit::http;
+use gateway_testkit::netns::{self, Inside};
+
+use super::contender::{self, Contender, Programs, Setup};
+use super::cost::{cost, resident_kib};
+use super::scenario::{HOSTS, PATHS};
+use super::wrk::{self, Answer, Load};
+use crate::process::{Process, until};
+
+/// What one turn found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    pub(super) answer: Answer,
+    /// CPU time per request, user and system.
+    pub(super) cpu: Duration,
+    pub(super) resident_kib: u64,
+}
+
+/// How a stand is built.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) contender: Contender,
+    pub(super) programs: Programs,
+    /// The proxy has the first, load and backend have the second.
+    pub(super) cpus: [usize; 2],
+    pub(super) log: bool,
+    pub(super) many: bool,
+}
+
+/// A running contender.
+pub(super) struct Stand {
+    orders: Option<Sender<Order>>,
+    results: Receiver<Result<Turn>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Order {
+    /// Load for so long, and so long before it that is not counted.
+    Turn { load: Load, warm: Duration, time: Duration },
+    /// Memory with so many idle connections, after the same without.
+    Hold { connections: usize },
+}
+
+/// Addresses in a namespace of our own.
+const LISTEN: &str = "127.0.0.1:8080";
+const BACKEND: &str = "127.0.0.1:9000";
+
+impl Stand {
+    /// Starts backend and contender, and waits until it answers.
+    pub(super) fn start(plan: Plan) -> Result<Self> {
+        let (orders, ordered) = channel();
+        let (answers, results) = channel();
+        let thread = thread::spawn(move || {
+            netns::run("bench", move |inside| {
+                let mut running = match Running::start(&plan, inside) {
+                    Ok(running) => {
+                        // A receiver that is gone wants nothing any more, here and below.
+                        let _ = answers.send(Ok(Turn::NONE));
+                        running
+                    }
+                    Err(error) => {
+                        let _ = answers.send(Err(error));
+                        return;
+                    }
+                };
+                for order in ordered {
+                    let done = running.obey(order).with_context(|| plan.contender.name().to_owned());
+                    if answers.send(done).is_err() {
+                        return;
+                    }
+                }
+            });
+        });
+        let mut stand = Self { orders: Some(orders), results, thread: Some(thread) };
+        stand.result()?;
+        Ok(stand)
+    }
+
+    /// One turn under load.
+    pub(super) fn turn(&mut self, load: &Load, warm: Duration, time: Duration) -> Result<Turn> {
+        self.order(Order::Turn { load: load.clone(), warm, time })
+    }
+
+    /// Resident memory without and with so many idle connections, in KiB.
+    pub(super) fn hold(&mut self, connections: usize) -> Result<[u64; 2]> {
+        let before = self.order(Order::Hold { connections: 0 })?.resident_kib;
+        Ok([before, self.order(Order::Hold { connections })?.resident_kib])
+    }
+
+    fn order(&mut self, order: Order) -> Result<Turn> {
+        let orders = self.orders.as_ref().context("the stand is being taken down")?;
+        orders.send(order).map_err(|_| anyhow!("the stand is gone"))?;
+        self.result()
+    }
+
+    fn result(&mut self) -> Result<Turn> {
+        self.results.recv().map_err(|_| anyhow!("the stand is gone"))?
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        // Ends the thread's loop, and with it all that it has started.
+        self.orders.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Turn {
+    const NONE: Self = Self {
+        answer: Answer { requests: 0, per_second: 0.0, p50: Duration::ZERO, p99: Duration::ZERO, failed: 0 },
+        cpu: Duration::ZERO,
+        resident_kib: 0,
+    };
+}
+
+struct Running {
+    dir: PathBuf,
+    bench: PathBuf,
+    load_cpu: usize,
+    proxy: Process,
+    backend: Process,
+    wrks: u32,
+}
+
+impl Running {
+    fn start(plan: &Plan, inside: &Inside) -> Result<Self> {
+        let dir = inside.scratch().path().to_owned();
+        let [cpu, load_cpu] = plan.cpus;
+        let setup = Setup {
+            dir: dir.clone(),
+            bpffs: inside.bpffs().to_owned(),
+            listen: LISTEN.parse()?,
+            backend: BACKEND.parse()?,
+            cpu,
+            log: plan.log,
+            many: plan.many,
+        };
+        let mut command = contender::backend(&dir, setup.backend, load_cpu)?;
+        let mut backend = Process::spawn("backend", &dir, &mut command)?;
+        answers(&mut backend, setup.backend, "/100")?;
+        let mut proxy = Process::spawn("proxy", &dir, &mut plan.contender.command(&setup, &plan.programs)?)?;
+        let target = if plan.many { "/app/0/100" } else { "/app/100" };
+        answers(&mut proxy, setup.listen, target)?;
+        if plan.many {
+            wrk::many(&dir, HOSTS, PATHS)?;
+        }
+        Ok(Self { dir, bench: plan.programs.bench.clone(), load_cpu, proxy, backend, wrks: 0 })
+    }
+
+    fn obey(&mut self, order: Order) -> Result<Turn> {
+        self.backend.must_run()?;
+        self.proxy.must_run()?;
+        match order {
+            Order::Turn { load, warm, time } => {
+                self.load(&load, warm)?;
+                let before = cost(self.proxy.pid())?;
+                let answer = self.load(&load, time)?;
+                let spent = cost(self.proxy.pid())? - before;
+                let requests = u32::try_from(answer.requests).context("more requests than can be")?;
+                Ok(Turn { answer, cpu: spent / requests, resident_kib: resident_kib(self.proxy.pid())? })
+            }
+            Order::Hold { connections } => {
+                let holder = (connections > 0).then(|| self.hold(connections)).transpose()?;
+                // Buffers of connections that have been quiet for a while are given back.
+                thread::sleep(Duration::from_secs(3));
+                let resident_kib = resident_kib(self.proxy.pid())?;
+                drop(holder);
+                Ok(Turn { resident_kib, ..Turn::NONE })
+            }
+        }
+    }
+
+    fn load(&mut self, load: &Load, time: Duration) -> Result<Answer> {
+        self.wrks += 1;
+        let mut load = load.clone();
+        load.script = load.script.map(|script| self.dir.join(script));
+        let mut command = load.command(LISTEN, time, self.load_cpu);
+        let mut wrk = Process::spawn(&format!("wrk-{}", self.wrks), &self.dir, &mut command)?;
+        wrk.wait_well()?;
+        wrk::parse(&wrk.output())
+    }
+
+    fn hold(&mut self, connections: usize) -> Result<Process> {
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &self.load_cpu.to_string()]).arg(&self.bench);
+        command.args(["hold", "--to", LISTEN, "--target", "/app/100"]);
+        command.args(["--connections", &connections.to_string()]);
+        let mut holder = Process::spawn("hold", &self.dir, &mut command)?;
+        until("idle connections are held", || {
+            holder.must_run()?;
+            Ok(holder.output().contains("holding").then_some(()))
+        })?;
+        Ok(holder)
+    }
+}
+
+fn answers(process: &mut Process, at: SocketAddr, target: &str) -> Result<()> {
+    until("it answers", || {
+        process.must_run()?;
+        Ok(http::get(at, "h0.example", target).is_ok_and(|answer| answer.status == 200).then_some(()))
+    })
+}
