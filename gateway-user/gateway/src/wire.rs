@@ -10,11 +10,14 @@ use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_steer::{SteerOptions, SteeringPath};
 
 use crate::fault;
-use crate::flags::{AccessLog, Auto, Cpus, IoMode, Limit, Settings, SteeringMode};
+use crate::flags::{AccessLog, Auto, Count, Cpus, IoMode, Limit, Settings, SteeringMode};
 
 /// What "no limit" is to those who want a duration: longer than any process lives, short enough to be added to any
 /// clock.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// The smallest automatic bound of one backend: a gateway for few connections is no gateway for fewer backends.
+const LEAST_PART: usize = 16;
 
 /// How request paths are normalised.
 pub(crate) fn path_options(settings: &Settings) -> PathOptions {
@@ -29,6 +32,14 @@ pub(crate) fn proxy_config(
     workers: usize,
     open_files: u64,
 ) -> Arc<ProxyConfig> {
+    let max_connections = match settings.max_connections {
+        Auto::Set(count) => count.size(),
+        Auto::Auto => share(open_files, workers),
+    };
+    let part = |set: Auto<Count<1, 1_000_000>>, part: usize| match set {
+        Auto::Set(count) => count.size(),
+        Auto::Auto => (max_connections / part).max(LEAST_PART),
+    };
     Arc::new(ProxyConfig {
         head: HeadLimits {
             first_line: settings.max_request_line.bytes(),
@@ -36,10 +47,9 @@ pub(crate) fn proxy_config(
             fields: settings.max_headers.size(),
         },
         path: path_options(settings),
-        max_connections: match settings.max_connections {
-            Auto::Set(count) => count.size(),
-            Auto::Auto => share(open_files, workers),
-        },
+        max_connections,
+        max_upstream_requests: part(settings.upstream_max_requests, 2),
+        max_upstream_pending: part(settings.upstream_max_pending, 4),
         buffer_bytes: settings.buffer_size.bytes(),
         max_idle_upstream: settings.upstream_max_idle.size(),
         timeouts: timeouts(settings),

@@ -18,6 +18,10 @@ pub struct ProxyConfig {
     pub path: PathOptions,
     /// Most client connections of one worker; one more is answered 503 `overload_connections`.
     pub max_connections: usize,
+    /// Most requests of one worker under way at one cluster; one more is answered 503 `overload_requests`.
+    pub max_upstream_requests: usize,
+    /// Most of those that wait for their answer to begin; one more is answered 503 `overload_pending`.
+    pub max_upstream_pending: usize,
     /// Size of the pooled buffers, in octets: the largest piece of a body in flight per direction.
     pub buffer_bytes: usize,
     /// Idle connections kept per worker and backend address.
@@ -84,6 +88,8 @@ impl Default for ProxyConfig {
             body: BodyLimits::default(),
             path: PathOptions::default(),
             max_connections: 50_000,
+            max_upstream_requests: 25_000,
+            max_upstream_pending: 12_500,
             buffer_bytes: 16 * 1024,
             max_idle_upstream: 64,
             max_series: 1000,

@@ -28,6 +28,12 @@ pub enum Reason {
     RequestBodyTimeout,
     /// The worker has its maximum of client connections.
     OverloadConnections,
+    /// The backend has its maximum of requests under way.
+    OverloadRequests,
+    /// The backend has its maximum of requests whose answer has not begun.
+    OverloadPending,
+    /// No file descriptor was left for a connection to the backend.
+    OverloadDescriptors,
     /// The rule or backendRef is broken; the code is the failure's.
     Failure(FailureKind),
     /// What the rule's filters make of the request cannot be sent.
@@ -122,6 +128,9 @@ impl Reason {
             Self::RequestHeaderTimeout => last(408, "request_header_timeout"),
             Self::RequestBodyTimeout => last(408, "request_body_timeout"),
             Self::OverloadConnections => last(503, "overload_connections"),
+            Self::OverloadRequests => last(503, "overload_requests"),
+            Self::OverloadPending => last(503, "overload_pending"),
+            Self::OverloadDescriptors => last(503, "overload_descriptors"),
             Self::Failure(FailureKind::RefNotPermitted) => answer(500, "ref_not_permitted"),
             Self::Failure(FailureKind::BackendNotFound) => answer(500, "backend_not_found"),
             Self::Failure(FailureKind::NoBackend) => answer(500, "no_backend"),
@@ -187,7 +196,7 @@ mod tests {
 
     fn all() -> Vec<Reason> {
         let mut all = units!(Reason: Redirect NoListenerForAddress RequestHeaderTimeout RequestBodyTimeout
-            OverloadConnections FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
+            OverloadConnections OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamUnexpectedUpgrade UpstreamResponseTimeout
             BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
             ClientSendTimeout DrainAborted;

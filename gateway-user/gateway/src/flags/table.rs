@@ -161,6 +161,12 @@ settings! {
             "Shorter frees clients of stuck backends; event streams that pause longer are cut";
     }
     "Backends" {
+        upstream_max_requests: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
+            "Requests that one worker has under way at one Service port, those above are answered 503; auto is half of --max-connections, at least 16",
+            "Keeps one tenant's slow backend from taking every connection; too low refuses a popular one its long downloads";
+        upstream_max_pending: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
+            "Of those, how many may wait for their answer to begin, those above are answered 503; auto is a quarter of --max-connections, at least 16",
+            "Bounds what a stuck backend holds; set it above what a backend of long polls needs";
         upstream_idle_timeout: Limit = "60s", "DURATION",
             "How long an unused backend connection is kept",
             "Keep it below the backend's own limit, or requests meet closing connections";

@@ -55,6 +55,7 @@ impl Download<'_> {
             unread = Some(head).filter(|rest| !rest.is_empty());
         };
         self.progress.answered_at.set(Some(Instant::now()));
+        self.progress.seat.answered();
         let answer = self.head.view(&head);
         let (framing, reusable) = (answer.framing(), answer.reusable());
         let (keep, chunked) = self.announce(&head)?;

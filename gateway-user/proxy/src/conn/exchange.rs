@@ -12,6 +12,7 @@ use gateway_io::{Chunk, RecvHalf, SendHalf, Stream, now};
 use super::body::{Pump, PumpFault, flush};
 use super::download::{Delivered, Download};
 use super::turns::Turns;
+use crate::upstream::Seat;
 use crate::{Reason, Timeouts};
 
 /// What the answer depends on of the request.
@@ -42,6 +43,8 @@ pub(super) struct Progress {
     pub(super) until_close: Cell<bool>,
     pub(super) download_at: Cell<Instant>,
     pub(super) sent: Cell<u64>,
+    /// The request's place at its backend.
+    pub(super) seat: Seat,
 }
 
 /// How an exchange failed.
@@ -75,7 +78,7 @@ enum UploadEnd {
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(seat: Seat) -> Self {
         let now = now();
         Self {
             uploaded: Cell::new(false),
@@ -88,6 +91,7 @@ impl Progress {
             until_close: Cell::new(false),
             download_at: Cell::new(now),
             sent: Cell::new(0),
+            seat,
         }
     }
 

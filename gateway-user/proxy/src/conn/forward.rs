@@ -44,10 +44,17 @@ pub(super) async fn forward(
     let Some(cluster) = cluster.filter(|cluster| !cluster.is_empty()) else {
         return answer::own(session, scratch, end, Some(head), Reason::NoEndpoints).await;
     };
+    let seat = match cluster.load.enter(&session.worker().config) {
+        Ok(seat) => seat,
+        Err(reason) => {
+            session.worker().metrics.borrow_mut().counters.upstream_overloaded += 1;
+            return answer::own(session, scratch, end, Some(head), reason).await;
+        }
+    };
     if edit(session, scratch, target, matched_len).is_err() {
         return answer::own(session, scratch, end, Some(head), Reason::FilteredRequestInvalid).await;
     }
-    let progress = Progress::new();
+    let progress = Progress::new(seat);
     let limit = Limit::of(&routed, session.worker(), end.began);
     let membership = session.membership().control.clone();
     let result = {
@@ -65,6 +72,8 @@ pub(super) async fn forward(
         });
         membership.kill.unless(limited).await.unwrap_or(Err(Failed::For(Reason::DrainAborted)))
     };
+    // Whatever is still to be said, the backend has no part in it.
+    progress.seat.answered();
     note(end, &progress);
     conclude(session, scratch, end, head, &progress, result).await
 }

@@ -71,6 +71,8 @@ counters! {
     connections: Gauge,
     /// Client connections refused because the worker had its maximum.
     overloaded: Total,
+    /// Requests refused because their backend had its maximum under way or waiting.
+    upstream_overloaded: Total,
     /// Connections addressed to the steering sockets' own port, closed unanswered.
     internal_port_closed: Total,
     /// Times accepting paused because the process had no file descriptor left.

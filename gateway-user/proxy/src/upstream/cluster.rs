@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::Load;
 use crate::request_id::Random;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
@@ -36,6 +37,7 @@ pub(super) struct Idle<C> {
 #[derive(Debug)]
 pub(crate) struct Cluster<C> {
     backends: Vec<Rc<Backend<C>>>,
+    pub(crate) load: Rc<Load>,
 }
 
 /// The endpoints that one request has already failed to reach.
@@ -68,8 +70,8 @@ impl<C> Backend<C> {
 }
 
 impl<C> Cluster<C> {
-    pub(crate) fn new(backends: Vec<Rc<Backend<C>>>) -> Self {
-        Self { backends }
+    pub(crate) fn new(backends: Vec<Rc<Backend<C>>>, load: Rc<Load>) -> Self {
+        Self { backends, load }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -118,7 +120,7 @@ mod tests {
 
     fn cluster(count: u8) -> Cluster<()> {
         let backend = |n| Rc::new(Backend::new(([10, 0, 0, n], 80).into()));
-        Cluster::new((0..count).map(backend).collect())
+        Cluster::new((0..count).map(backend).collect(), Rc::default())
     }
 
     fn shares(cluster: &Cluster<()>, tried: &Tried, now: Instant) -> HashMap<SocketAddr, usize> {

@@ -48,13 +48,15 @@ pub(crate) async fn lease(
                 visit.backend.note(None);
                 return Ok(Lease { stream, reused: false, visit });
             }
+            Err(error) if is_out_of_descriptors(&error) && worker.close_idle_upstreams() => {}
             Err(error) => {
                 worker.metrics.borrow_mut().counters.upstream_connect_failures += 1;
                 failure = reason(&error);
-                // Having no descriptor left is no fault of the endpoint.
-                if !is_out_of_descriptors(&error) {
-                    visit.backend.failed();
+                // Having no descriptor left is no fault of the endpoint, and another one would need one too.
+                if failure == Reason::OverloadDescriptors {
+                    return Err(failure);
                 }
+                visit.backend.failed();
                 if !tried.add(visit.backend.address) {
                     return Err(failure);
                 }
@@ -75,6 +77,7 @@ fn idle(worker: &Worker, backend: &Backend) -> Option<Stream> {
 fn reason(error: &io::Error) -> Reason {
     match error.kind() {
         io::ErrorKind::TimedOut => Reason::UpstreamConnectTimeout,
+        _ if is_out_of_descriptors(error) => Reason::OverloadDescriptors,
         _ => Reason::UpstreamConnectFailed,
     }
 }

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod lease;
+mod load;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use hashbrown::HashMap;
 
 pub(crate) use cluster::Tried;
 pub(crate) use lease::{Lease, lease};
+pub(crate) use load::{Load, Seat};
 
 use cluster::Idle;
 
@@ -25,6 +27,7 @@ pub(crate) type Cluster = cluster::Cluster<Stream>;
 /// All backends of one worker.
 pub(crate) struct Upstreams {
     backends: RefCell<HashMap<SocketAddr, Rc<Backend>>>,
+    loads: RefCell<HashMap<ClusterKey, Rc<Load>>>,
     endpoints: RefCell<Arc<Endpoints>>,
     /// Counts updates of the endpoints.
     version: Cell<u64>,
@@ -47,6 +50,7 @@ impl Upstreams {
     pub(crate) fn new(max_idle: usize, idle_limit: Duration) -> Self {
         Self {
             backends: RefCell::default(),
+            loads: RefCell::default(),
             endpoints: RefCell::default(),
             version: Cell::new(0),
             max_idle,
@@ -79,7 +83,9 @@ impl Upstreams {
         let backend = |address: &SocketAddr| {
             Rc::clone(backends.entry(*address).or_insert_with(|| Rc::new(Backend::new(*address))))
         };
-        Rc::new(Cluster::new(addresses.iter().map(backend).collect()))
+        let mut loads = self.loads.borrow_mut();
+        let load = Rc::clone(loads.entry_ref(key).or_default());
+        Rc::new(Cluster::new(addresses.iter().map(backend).collect(), load))
     }
 
     /// Keeps a connection for another request. False if it was closed instead.
@@ -97,10 +103,17 @@ impl Upstreams {
         true
     }
 
+    /// Closes every idle connection: descriptors have run out, and these only save time. Says how many there were.
+    pub(crate) fn close_idle(&self) -> u64 {
+        let backends = self.backends.borrow();
+        backends.values().map(|backend| backend.idle.take().len() as u64).sum()
+    }
+
     /// Closes connections that were idle for too long or that the backend closed, and forgets backends that no
     /// cluster has any more.
     pub(crate) fn sweep(&self) -> Swept {
         let now = now();
+        self.loads.borrow_mut().retain(|_, load| Rc::strong_count(load) > 1);
         let mut swept = Swept::default();
         self.backends.borrow_mut().retain(|_, backend| {
             backend.idle.borrow_mut().retain_mut(|idle| {

@@ -160,6 +160,15 @@ impl Worker {
         doomed.len()
     }
 
+    /// Gives the descriptors of idle upstream connections back; false if there was none.
+    pub(crate) fn close_idle_upstreams(&self) -> bool {
+        let closed = self.upstreams.close_idle();
+        let counters = &mut self.metrics.borrow_mut().counters;
+        counters.upstream_evicted += closed;
+        counters.upstream_idle = 0;
+        closed > 0
+    }
+
     /// Storage for one request.
     pub(crate) fn take_scratch(&self) -> Box<Scratch> {
         let spare = self.spare.borrow_mut().pop();

@@ -1,0 +1,40 @@
+//! More connections than the limit.
+
+use gateway_testkit::http::Client;
+use gateway_testkit::wait;
+
+use crate::client;
+use crate::common::{get, metric, metrics, with_gateway_flags};
+
+#[test]
+fn connections_beyond_the_limit_are_told_so_and_room_comes_back() {
+    let flags = &["--workers", "1", "--max-connections", "10", "--access-log", "off"];
+    with_gateway_flags("limit", flags, |_, _| {
+        let mut inside: Vec<Client> = (0..10).map(|_| client()).collect();
+        for client in &mut inside {
+            assert_eq!(client.get("a", "/httpbin/get").unwrap().status, 200);
+        }
+        // More than are told at once: those beyond are closed without a word, and none waits.
+        let mut outside: Vec<Client> = (0..200).map(|_| client()).collect();
+        let mut told = 0;
+        for client in &mut outside {
+            let _ = client.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n");
+            match client.answer() {
+                Ok(answer) => {
+                    assert_eq!((answer.status, answer.reason()), (503, Some("overload_connections")));
+                    assert!(client.at_end().unwrap());
+                    told += 1;
+                }
+                Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "left waiting"),
+            }
+        }
+        assert!(told >= 64, "only {told} of 200 were told why");
+        assert_eq!(metric("sluice_overloaded_total", &[]), 200.0, "{}", metrics());
+        assert_eq!(metric("sluice_connections", &[]), 10.0, "{}", metrics());
+        for client in &mut inside {
+            assert_eq!(client.get("a", "/httpbin/get").unwrap().status, 200);
+        }
+        inside.pop();
+        wait::until("room for one more", || get("/httpbin/get").ok().filter(|a| a.status == 200));
+    });
+}

@@ -1,0 +1,80 @@
+//! How much one backend may have under way in one worker, so that a stuck one never takes what others live on.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::{ProxyConfig, Reason};
+
+/// The requests of one cluster. It outlives snapshots and endpoint updates: whoever is under way still counts.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    requests: Cell<usize>,
+    /// Of those, the ones whose answer has not begun.
+    pending: Cell<usize>,
+}
+
+/// A request's place; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    load: Rc<Load>,
+    pending: Cell<bool>,
+}
+
+impl Load {
+    /// Takes a place for a request.
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub(crate) fn enter(self: &Rc<Self>, limits: &ProxyConfig) -> Result<Seat, Reason> {
+        if self.requests.get() >= limits.max_upstream_requests {
+            return Err(Reason::OverloadRequests);
+        }
+        if self.pending.get() >= limits.max_upstream_pending {
+            return Err(Reason::OverloadPending);
+        }
+        self.requests.set(self.requests.get() + 1);
+        self.pending.set(self.pending.get() + 1);
+        Ok(Seat { load: Rc::clone(self), pending: Cell::new(true) })
+    }
+}
+
+impl Seat {
+    /// The backend has begun its answer, or nothing is expected of it any more.
+    pub(crate) fn answered(&self) {
+        if self.pending.replace(false) {
+            self.load.pending.set(self.load.pending.get().saturating_sub(1));
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.answered();
+        self.load.requests.set(self.load.requests.get().saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_frees_a_waiting_place_and_its_end_the_request() {
+        let limits =
+            ProxyConfig { max_upstream_requests: 3, max_upstream_pending: 2, ..ProxyConfig::default() };
+        let load = Rc::new(Load::default());
+        let enter = || load.enter(&limits);
+        let (first, second) = (enter().unwrap(), enter().unwrap());
+        assert_eq!(enter().unwrap_err(), Reason::OverloadPending);
+        first.answered();
+        first.answered();
+        let third = enter().unwrap();
+        second.answered();
+        assert_eq!(enter().unwrap_err(), Reason::OverloadRequests);
+        drop(first);
+        let fourth = enter().unwrap();
+        assert_eq!(enter().unwrap_err(), Reason::OverloadRequests);
+        drop((second, third, fourth));
+        assert_eq!((load.requests.get(), load.pending.get()), (0, 0));
+    }
+}
