@@ -75,6 +75,7 @@ fn timeouts(settings: &Settings) -> Timeouts {
         client_idle: limit(settings.client_idle_timeout),
         client_body: limit(settings.client_body_timeout),
         client_send: limit(settings.client_send_timeout),
+        client_rate: settings.client_min_rate.bytes() as u64,
         connect: limit(settings.upstream_connect_timeout),
         response_header: limit(settings.upstream_response_timeout),
         upstream_idle_body: limit(settings.upstream_body_timeout),

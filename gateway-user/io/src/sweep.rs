@@ -13,6 +13,11 @@ use std::{
 /// A slot that is not due.
 const NEVER: u32 = u32::MAX;
 
+/// Most time that passes for deadlines between two sweeps. A worker that was stopped for longer (its process, or the
+/// whole machine) finds what its peers did meanwhile first; and what it begins before the next sweep reckons from the
+/// last one. Both would be cut off for a time in which nobody could have answered.
+const LONGEST_STEP: Duration = Duration::from_millis(500);
+
 /// A slot that was not registered.
 const UNREGISTERED: usize = usize::MAX;
 
@@ -36,6 +41,8 @@ type Target = (Weak<dyn OnDue>, Due);
 /// The table of one worker.
 pub(crate) struct Sweep {
     began: Instant,
+    /// Time that did not pass for deadlines.
+    skipped: Cell<Duration>,
     tick: Duration,
     now: Cell<Instant>,
     ticks: Cell<u32>,
@@ -52,6 +59,7 @@ impl Sweep {
         let began = Instant::now();
         Rc::new(Sweep {
             began,
+            skipped: Cell::default(),
             tick: tick.max(Duration::from_millis(1)),
             now: Cell::new(began),
             ticks: Cell::new(0),
@@ -72,9 +80,13 @@ impl Sweep {
 
     /// Reads the clock, and tells every target whose tick has passed.
     pub(crate) fn run(&self) {
-        let now = Instant::now();
-        self.now.set(now);
-        let elapsed = now.duration_since(self.began);
+        self.run_at(Instant::now());
+    }
+
+    fn run_at(&self, now: Instant) {
+        let step = now.duration_since(self.now.replace(now));
+        self.skipped.set(self.skipped.get() + step.saturating_sub(LONGEST_STEP));
+        let elapsed = now.duration_since(self.began).saturating_sub(self.skipped.get());
         self.ticks.set(self.whole_ticks(elapsed));
         let mut passed = self.passed.take();
         self.collect(&mut passed);
@@ -208,6 +220,29 @@ mod tests {
         std::thread::sleep(Duration::from_millis(30));
         sweep.run();
         assert_eq!(*told.0.borrow(), [Due::Deadline]);
+    }
+
+    #[test]
+    fn time_in_which_the_worker_was_stopped_does_not_count() {
+        let sweep = Sweep::new(Duration::from_millis(50));
+        let told = Rc::new(Told::default());
+        let (before, after) = (slot(&sweep, &told), slot(&sweep, &told));
+        let mut now = Instant::now();
+        sweep.run_at(now);
+        before.set(Duration::from_secs(5));
+        // Stopped; what begins right after that has no newer clock.
+        now += Duration::from_secs(3600);
+        after.set(Duration::from_secs(5));
+        for _ in 0..80 {
+            sweep.run_at(now);
+            now += Duration::from_millis(50);
+        }
+        assert!(told.0.borrow().is_empty(), "told after 4 of 5 seconds");
+        for _ in 0..30 {
+            sweep.run_at(now);
+            now += Duration::from_millis(50);
+        }
+        assert_eq!(told.0.borrow().len(), 2);
     }
 
     #[test]

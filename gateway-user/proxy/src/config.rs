@@ -51,8 +51,11 @@ pub struct Timeouts {
     pub client_idle: Duration,
     /// Between two pieces of a request body.
     pub client_body: Duration,
-    /// For a client to take one piece of an answer.
+    /// For a client to take anything of an answer that waits for it.
     pub client_send: Duration,
+    /// Octets a second that a client sends of a body at least, averaged over `client_body`, and takes of an answer; zero
+    /// asks for none.
+    pub client_rate: u64,
     /// For a backend to accept a connection.
     pub connect: Duration,
     /// From the end of the request to the head of the backend's answer.
@@ -72,6 +75,7 @@ impl Default for Timeouts {
             client_idle: Duration::from_secs(75),
             client_body: Duration::from_secs(60),
             client_send: Duration::from_secs(60),
+            client_rate: 100,
             connect: Duration::from_secs(5),
             response_header: Duration::from_secs(60),
             upstream_idle_body: Duration::from_secs(60),

@@ -26,6 +26,8 @@ pub enum Reason {
     RequestHeaderTimeout,
     /// The body stopped arriving.
     RequestBodyTimeout,
+    /// The body arrived below the least rate.
+    RequestBodyTooSlow,
     /// The worker has its maximum of client connections.
     OverloadConnections,
     /// The backend has its maximum of requests under way.
@@ -127,6 +129,7 @@ impl Reason {
             Self::Miss(miss) => answer(404, miss.code()),
             Self::RequestHeaderTimeout => last(408, "request_header_timeout"),
             Self::RequestBodyTimeout => last(408, "request_body_timeout"),
+            Self::RequestBodyTooSlow => last(408, "request_body_too_slow"),
             Self::OverloadConnections => last(503, "overload_connections"),
             Self::OverloadRequests => last(503, "overload_requests"),
             Self::OverloadPending => last(503, "overload_pending"),
@@ -195,7 +198,7 @@ mod tests {
     }
 
     fn all() -> Vec<Reason> {
-        let mut all = units!(Reason: Redirect NoListenerForAddress RequestHeaderTimeout RequestBodyTimeout
+        let mut all = units!(Reason: Redirect NoListenerForAddress RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
             OverloadConnections OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamUnexpectedUpgrade UpstreamResponseTimeout
             BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed

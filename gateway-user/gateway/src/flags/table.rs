@@ -147,6 +147,9 @@ settings! {
         client_send_timeout: Limit = "60s", "DURATION",
             "Longest time that a client takes no byte of its response",
             "Shorter frees backends of stalled downloads";
+        client_min_rate: Size<0, 1048576> = "100B", "SIZE",
+            "Bytes a second that a client must send of a request body while it is waited for, on the average of --client-body-timeout, and take of a response",
+            "Ends who drips a byte a while and holds a backend for ever; a slow phone sends some KiB; 0 asks for none, for request bodies that are live feeds of little";
         request_timeout: Limit = "0", "DURATION",
             "From a request's head to the end of its response, where its route sets no timeouts.request; then 504",
             "A limit protects against stuck backends and cuts long downloads and event streams";

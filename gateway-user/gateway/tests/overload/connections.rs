@@ -1,7 +1,11 @@
 //! More connections than the limit.
 
+use std::thread;
+use std::time::Duration;
+
 use gateway_testkit::http::Client;
 use gateway_testkit::wait;
+use nix::sys::signal::Signal;
 
 use crate::client;
 use crate::common::{get, metric, metrics, with_gateway_flags};
@@ -36,5 +40,28 @@ fn connections_beyond_the_limit_are_told_so_and_room_comes_back() {
         }
         inside.pop();
         wait::until("room for one more", || get("/httpbin/get").ok().filter(|a| a.status == 200));
+    });
+}
+
+#[test]
+fn a_pause_of_the_whole_process_times_nobody_out() {
+    let flags = &["--client-header-timeout", "1s", "--upstream-connect-timeout", "1s", "--access-log", "off"];
+    with_gateway_flags("paused", flags, |_, running| {
+        let mut begun: Vec<Client> = (0..100).map(|_| client()).collect();
+        begun.iter_mut().for_each(|client| client.send("GET /httpbin/get HTTP/1.1\r\n").unwrap());
+        wait::until("all heads", || (metric("http_server_active_requests", &[]) == 100.0).then_some(()));
+        running.gateway.signal(Signal::SIGSTOP).unwrap();
+        // What comes meanwhile is there when it goes on, and is no later than it can be.
+        begun.iter_mut().for_each(|client| client.send("Host: a\r\n\r\n").unwrap());
+        let mut fresh: Vec<Client> = (0..100).map(|_| client()).collect();
+        fresh
+            .iter_mut()
+            .for_each(|client| client.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n").unwrap());
+        thread::sleep(Duration::from_secs(3));
+        running.gateway.signal(Signal::SIGCONT).unwrap();
+        for client in begun.iter_mut().chain(&mut fresh) {
+            let answer = client.answer().unwrap();
+            assert_eq!((answer.status, answer.reason()), (200, None));
+        }
     });
 }

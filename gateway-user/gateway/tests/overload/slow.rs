@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use gateway_testkit::http::Client;
 use gateway_testkit::process::Guarded;
 use gateway_testkit::{netns, wait};
 
-use crate::common::{Running, metric, metrics, with_gateway_flags};
+use crate::common::{HTTP, Running, metric, metrics, with_gateway_flags};
 use crate::memory::{peak_rss_kib, rss_kib};
 use crate::{ODD, active, client, hold_crowd, neighbours_are_served, role, route_the_odd};
 
@@ -80,14 +81,21 @@ fn writers_of_one_byte_a_while_are_cut_off() {
     with_gateway_flags("drip", flags, |_, _| {
         let head = b"GET /httpbin/get HTTP/1.1\r\nHost: a\r\nX: ";
         let post = "POST /httpbin/anything HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
-        let mut heads: Vec<Client> = (0..500).map(|_| client()).collect();
+        // Each says its first byte at once: who says nothing is closed without a word.
+        let mut heads: Vec<Client> = (0..500)
+            .map(|_| {
+                let mut client = client();
+                client.send(&head[..1]).unwrap();
+                client
+            })
+            .collect();
         let mut bodies: Vec<Client> = (0..500).map(|_| client()).collect();
         bodies.iter_mut().for_each(|client| client.send(post).unwrap());
         // A byte every 300 ms: no silence is ever long, yet nobody gets more than the limit of a whole head or request.
         for round in 0..14 {
             for client in heads.iter_mut().chain(&mut bodies) {
                 // An error is the cut that is waited for.
-                let _ = client.send([*head.get(round).unwrap_or(&b'x')]);
+                let _ = client.send([*head.get(round + 1).unwrap_or(&b'x')]);
             }
             thread::sleep(Duration::from_millis(300));
         }
@@ -120,5 +128,82 @@ fn uploads_that_fall_silent_are_told_and_their_backends_freed() {
             assert!(client.at_end().unwrap());
         }
         wait::until("the end of them all", || (active() == 0.0).then_some(()));
+    });
+}
+
+#[test]
+fn uploads_below_the_least_rate_are_told_and_slow_ones_come_whole() {
+    let flags = &["--client-body-timeout", "2s", "--client-min-rate", "200B", "--access-log", "off"];
+    with_gateway_flags("rate", flags, |_, _| {
+        let post = |kind: &str| {
+            let mut client = client();
+            client.send(format!("POST /httpbin/anything HTTP/1.1\r\nHost: a\r\n{kind}\r\n\r\n")).unwrap();
+            client
+        };
+        let mut drips: Vec<Client> = (0..100).map(|_| post("Content-Length: 100000")).collect();
+        drips.extend((0..100).map(|_| post("Transfer-Encoding: chunked")));
+        // Well above the rate, and as long on its way as the others may be.
+        let mut slow: Vec<Client> = (0..20).map(|_| post("Content-Length: 10000")).collect();
+        for round in 0..20 {
+            for (number, client) in drips.iter_mut().enumerate() {
+                // An error is the cut that is waited for.
+                let _ = client.send(if number < 100 { "x" } else { "1\r\nx\r\n" });
+            }
+            slow.iter_mut().for_each(|client| client.send("x".repeat(500)).unwrap());
+            thread::sleep(Duration::from_millis(200));
+            if round == 10 {
+                neighbours_are_served("200 drips");
+            }
+        }
+        for client in &mut drips {
+            let answer = client.answer().unwrap();
+            assert_eq!((answer.status, answer.reason()), (408, Some("request_body_too_slow")));
+        }
+        for client in &mut slow {
+            let answer = client.answer().unwrap();
+            assert_eq!(answer.status, 200);
+            assert!(answer.text().contains("\"length\": 10000"), "not all of it");
+        }
+        wait::until("the end of them all", || (active() == 0.0).then_some(()));
+    });
+}
+
+/// A connection that takes little at a time, and a request for a long answer on it.
+fn small_reader() -> TcpStream {
+    let domain = nix::sys::socket::AddressFamily::Inet;
+    let kind = nix::sys::socket::SockType::Stream;
+    let socket = nix::sys::socket::socket(domain, kind, nix::sys::socket::SockFlag::empty(), None).unwrap();
+    // Before connecting, so that the window is never larger.
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBuf, &4096).unwrap();
+    let to: std::net::SocketAddrV4 = HTTP.parse().unwrap();
+    nix::sys::socket::connect(socket.as_raw_fd(), &nix::sys::socket::SockaddrIn::from(to)).unwrap();
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    stream.write_all(b"GET /odd HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream
+}
+
+#[test]
+fn a_reader_that_goes_on_is_waited_for_however_much_lies_ready() {
+    netns::run("slow-readers", |inside| {
+        // Far less than the answer, far more than is taken in one time-out.
+        std::fs::write("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 262144").unwrap();
+        let flags = ["--client-send-timeout", "1s", "--client-min-rate", "500B", "--access-log", "off"];
+        let running = Running::start(inside, &flags);
+        generous_backend();
+        route_the_odd(&running);
+        let (mut slow, mut drips) = (small_reader(), small_reader());
+        let cut =
+            || metric("http_server_request_duration_seconds_count", &["error_type=\"client_send_timeout\""]);
+        // Some KiB a second for many time-outs; the other takes a byte a while.
+        let mut buffer = [0; 2048];
+        for _ in 0..60 {
+            slow.read_exact(&mut buffer).unwrap();
+            let _ = drips.read(&mut [0]);
+            thread::sleep(Duration::from_millis(100));
+        }
+        wait::until("the end of who takes a byte a while", || (cut() >= 1.0).then_some(()));
+        assert_eq!((cut(), active()), (1.0, 1.0), "{}", metrics());
+        slow.read_exact(&mut buffer).unwrap();
     });
 }

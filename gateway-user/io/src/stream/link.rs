@@ -55,6 +55,8 @@ pub(crate) struct SendState {
     pub(crate) way: Way,
     /// Not yet given to the kernel, in order.
     pub(crate) queue: RefCell<VecDeque<Chunk>>,
+    /// Octets in a send that is with the kernel.
+    pub(crate) sending: Cell<usize>,
     /// How the pump's work ended.
     pub(crate) sent: Cell<Option<io::Result<()>>>,
     /// A send failed: what was sent is unknown, nothing more can be.
@@ -85,6 +87,7 @@ impl Link {
             send: SendState {
                 way: way(),
                 queue: RefCell::default(),
+                sending: Cell::new(0),
                 sent: Cell::new(None),
                 broken: Cell::new(false),
             },
@@ -94,6 +97,14 @@ impl Link {
     /// The socket; open as long as a half lives.
     pub(crate) fn fd(&self) -> RawFd {
         self.fd
+    }
+
+    /// Bytes that the kernel has taken and the peer's has not acknowledged; 0 if it does not say.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        let mut count: libc::c_int = 0;
+        // SAFETY: `fd` is open as long as a half lives, and only a live half asks; SIOCOUTQ (tcp(7)) writes one int.
+        let result = unsafe { libc::ioctl(self.fd, libc::TIOCOUTQ, std::ptr::from_mut(&mut count)) };
+        if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
     }
 
     pub(crate) fn begin_operation(&self) {

@@ -119,6 +119,13 @@ impl SendHalf {
         self.link().send.queue.borrow().iter().map(Chunk::len).sum()
     }
 
+    /// Bytes queued, on their way, or with the kernel and not acknowledged by the peer's. That number falls only as the peer
+    /// takes something, so two of them tell a slow peer from one that has stopped. A system call.
+    #[must_use]
+    pub fn unacknowledged(&self) -> usize {
+        self.queued() + self.link().send.sending.get() + self.link().unacknowledged()
+    }
+
     /// A send failed; nothing more can be sent.
     #[must_use]
     pub fn is_broken(&self) -> bool {
@@ -166,7 +173,9 @@ fn finish(link: &Link, result: io::Result<()>) {
 async fn send_one(link: &Link, socket: &Socket) -> io::Result<()> {
     let Some(chunk) = link.send.queue.borrow_mut().pop_front() else { return Ok(()) };
     link.begin_operation();
+    link.send.sending.set(chunk.len());
     let (result, buffer) = socket.send(SendBuf::new(chunk)).await;
+    link.send.sending.set(0);
     link.end_operation();
     let mut chunk = buffer.into_chunk();
     let sent = taken(result)?;
@@ -186,7 +195,9 @@ async fn send_many(link: &Link, socket: &Socket, spare: &mut Option<Box<Gather>>
         gather.chunks.extend(queue.drain(..count));
     }
     link.begin_operation();
+    link.send.sending.set(gather.chunks.iter().map(Chunk::len).sum());
     let (result, buffer) = socket.send_vectored(GatherBuf::new(gather)).await;
+    link.send.sending.set(0);
     link.end_operation();
     let mut gather = buffer.into_gather();
     let mut sent = taken(result)?;

@@ -10,7 +10,7 @@ use gateway_http::h1::{BodyDecoder, Method, Version, status};
 use gateway_io::{Chunk, Stream};
 use gateway_snapshot::rewrite::Redirect;
 
-use super::body::{decode, flush};
+use super::body::{Patience, decode, flush};
 use super::record::{RequestEnd, Text};
 use super::scratch::Scratch;
 use super::session::{Head, Next, Session};
@@ -105,7 +105,7 @@ pub(super) async fn send(
     else {
         return Next::Close;
     };
-    let limit = worker.config.timeouts.client_send;
+    let limit = Patience::of(worker.config.timeouts.client_send);
     session.stream.send.queue(out);
     let kill = session.membership().control.clone();
     end.status = status;
@@ -173,7 +173,7 @@ pub(super) async fn refuse(place: Refused, mut stream: Stream, peer: SocketAddr,
     let status = reason.status().unwrap_or(503);
     if let Some((out, body)) = write(worker, &text, reason, status, &[], false, Persistence::Close) {
         stream.send.queue(out);
-        if flush(&mut stream.send, REFUSAL_LIMIT).await.is_ok() {
+        if flush(&mut stream.send, Patience::of(REFUSAL_LIMIT)).await.is_ok() {
             (end.status, end.sent) = (status, body);
             stream.close_lingering(64 * 1024, REFUSAL_LIMIT).await;
         }

@@ -8,6 +8,7 @@ use gateway_http::h1::encode::{CHUNK_END, ChunkSize, LAST_CHUNK, last_chunk};
 use gateway_http::h1::{BodyDecoder, BodyError};
 use gateway_io::{Chunk, RecvHalf, SendHalf, now};
 
+use super::pace::Pace;
 use super::sink::ChunkSink;
 use super::turns::Turns;
 
@@ -22,8 +23,10 @@ pub(super) struct Pump<'a> {
     pub(super) to: &'a mut SendHalf,
     /// Longest wait for a piece.
     pub(super) wait: Duration,
-    /// Longest wait for the receiver to take a piece.
-    pub(super) take: Duration,
+    /// What the sender owes meanwhile.
+    pub(super) pace: Option<Pace<'a>>,
+    /// How long the receiver may take nothing.
+    pub(super) take: Patience,
     /// Octets of the body passed on so far.
     pub(super) passed: &'a Cell<u64>,
     /// Lets other connections run.
@@ -39,12 +42,30 @@ pub(super) enum PumpFault {
     SourceLost,
     /// The sender paused for too long.
     SourceTimeout,
+    /// The sender was never silent for long, and sent next to nothing.
+    SourceSlow,
     /// The framing is broken.
     Body(BodyError),
     /// The receiver closed or broke the connection.
     SinkLost,
     /// The receiver paused for too long.
     SinkTimeout,
+}
+
+/// How slowly a receiver may take what is sent to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// A wait as long as this ends, unless
+    pub(super) limit: Duration,
+    /// the receiver took so many octets a second in its second half; with zero, any.
+    pub(super) rate: u64,
+}
+
+impl Patience {
+    /// For receivers that only have to take something.
+    pub(super) fn of(limit: Duration) -> Self {
+        Self { limit, rate: 0 }
+    }
 }
 
 impl Pump<'_> {
@@ -83,13 +104,20 @@ impl Pump<'_> {
             // A head must not wait for its body.
             self.flush().await?;
         }
+        let began = now();
         self.from.set_deadline(Some(self.wait));
         let received = self.from.recv().await;
         self.from.set_deadline(None);
-        received.map_err(|error| match error.kind() {
+        let received = received.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => PumpFault::SourceTimeout,
             _ => PumpFault::SourceLost,
-        })
+        })?;
+        if let (Some(pace), Some(chunk)) = (&self.pace, &received)
+            && !pace.keeps(now().saturating_duration_since(began), chunk.len())
+        {
+            return Err(PumpFault::SourceSlow);
+        }
+        Ok(received)
     }
 
     fn queue(&mut self, data: Option<Chunk>, finished: bool) {
@@ -111,15 +139,37 @@ impl Pump<'_> {
     }
 }
 
-/// Sends what is queued within `limit`.
-pub(super) async fn flush(to: &mut SendHalf, limit: Duration) -> Result<(), PumpFault> {
+/// Sends what is queued, as long as the receiver takes some of it. What it has taken is what it has acknowledged, as the
+/// kernel says: a send that waits says nothing, since the kernel lets it go on only when a third of a buffer of
+/// megabytes is free, minutes later for a slow receiver.
+pub(super) async fn flush(to: &mut SendHalf, patience: Patience) -> Result<(), PumpFault> {
+    let half = patience.limit / 2;
+    let owed = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).saturating_mul(patience.rate) / 1000;
+    loop {
+        if flush_within(to, half).await? {
+            return Ok(());
+        }
+        let before = to.unacknowledged();
+        if flush_within(to, patience.limit.saturating_sub(half)).await? {
+            return Ok(());
+        }
+        let taken = before.saturating_sub(to.unacknowledged()) as u64;
+        if taken < owed.max(1) {
+            return Err(PumpFault::SinkTimeout);
+        }
+    }
+}
+
+/// False if it takes longer.
+async fn flush_within(to: &mut SendHalf, limit: Duration) -> Result<bool, PumpFault> {
     to.set_deadline(Some(limit));
     let flushed = to.flush().await;
     to.set_deadline(None);
-    flushed.map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => PumpFault::SinkTimeout,
-        _ => PumpFault::SinkLost,
-    })
+    match flushed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+        Err(_) => Err(PumpFault::SinkLost),
+    }
 }
 
 /// What one received chunk holds of a body.

@@ -8,7 +8,7 @@ use gateway_http::h1::{BodyDecoder, BodyFraming, HeadEdits, Parsed, ResponseHead
 use gateway_io::{Chunk, RecvHalf, SendHalf};
 use gateway_snapshot::Filters;
 
-use super::body::{Pump, PumpFault, flush};
+use super::body::{Patience, Pump, PumpFault, flush};
 use super::exchange::{Asked, Failed, Progress};
 use super::sink::ChunkSink;
 use super::turns::Turns;
@@ -135,7 +135,7 @@ impl Download<'_> {
         )
         .map_err(|_| Failed::For(Reason::FilteredResponseInvalid))?;
         self.to.queue(out);
-        flush(self.to, self.worker.config.timeouts.client_send)
+        flush(self.to, Patience::of(self.worker.config.timeouts.client_send))
             .await
             .map_err(|fault| Failed::For(reason(&fault)))
     }
@@ -183,7 +183,8 @@ impl Download<'_> {
             first,
             to: self.to,
             wait: timeouts.upstream_idle_body,
-            take: timeouts.client_send,
+            pace: None,
+            take: Patience { limit: timeouts.client_send, rate: timeouts.client_rate },
             passed: &self.progress.sent,
             turns: Turns::of(self.worker),
             progress: &self.progress.download_at,
@@ -195,7 +196,8 @@ impl Download<'_> {
 fn reason(fault: &PumpFault) -> Reason {
     match fault {
         PumpFault::SourceLost => Reason::UpstreamBodyTruncated,
-        PumpFault::SourceTimeout => Reason::UpstreamBodyTimeout,
+        // Backends have no pace: event streams say little.
+        PumpFault::SourceTimeout | PumpFault::SourceSlow => Reason::UpstreamBodyTimeout,
         PumpFault::Body(error) => Reason::UpstreamBodyInvalid(*error),
         PumpFault::SinkLost => Reason::ClientClosed,
         PumpFault::SinkTimeout => Reason::ClientSendTimeout,

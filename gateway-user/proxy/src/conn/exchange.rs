@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use gateway_http::h1::{BodyDecoder, BodyError, BodyFraming, Method, Version};
 use gateway_io::{Chunk, RecvHalf, SendHalf, Stream, now};
 
-use super::body::{Pump, PumpFault, flush};
+use super::body::{Patience, Pump, PumpFault, flush};
 use super::download::{Delivered, Download};
+use super::pace::Pace;
 use super::turns::Turns;
 use crate::upstream::Seat;
 use crate::{Reason, Timeouts};
@@ -179,7 +180,7 @@ impl Upload<'_> {
 
     async fn send(&mut self) -> Result<Option<Chunk>, PumpFault> {
         if self.framing.is_empty() {
-            return flush(self.to, self.timeouts.upstream_idle_body).await.map(|()| None);
+            return flush(self.to, Patience::of(self.timeouts.upstream_idle_body)).await.map(|()| None);
         }
         let mut pump = Pump {
             decoder: self.decoder,
@@ -188,7 +189,12 @@ impl Upload<'_> {
             first: self.first.take(),
             to: self.to,
             wait: self.timeouts.client_body,
-            take: self.timeouts.upstream_idle_body,
+            pace: Some(Pace::new(
+                self.timeouts.client_rate,
+                self.timeouts.client_body,
+                &self.progress.status,
+            )),
+            take: Patience::of(self.timeouts.upstream_idle_body),
             passed: &self.progress.received,
             turns: self.turns,
             progress: &self.progress.upload_at,
@@ -200,6 +206,7 @@ impl Upload<'_> {
         match fault {
             PumpFault::SourceLost => UploadEnd::Client(Reason::ClientClosed),
             PumpFault::SourceTimeout => UploadEnd::Client(Reason::RequestBodyTimeout),
+            PumpFault::SourceSlow => UploadEnd::Client(Reason::RequestBodyTooSlow),
             PumpFault::Body(BodyError::Truncated) => UploadEnd::Client(Reason::ClientClosed),
             PumpFault::Body(error) => UploadEnd::Client(Reason::RequestBody(*error)),
             PumpFault::SinkLost | PumpFault::SinkTimeout => UploadEnd::Backend,

@@ -56,6 +56,7 @@ pub(super) async fn forward(
     }
     let progress = Progress::new(seat);
     let limit = Limit::of(&routed, session.worker(), end.began);
+    let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));
     let membership = session.membership().control.clone();
     let result = {
         // Pinned where it is made: passed on by value it would be moved, and kept, at every level.
@@ -64,6 +65,10 @@ pub(super) async fn forward(
             match limit {
                 // Dropping the attempts drops no operation: those belong to the streams.
                 Some(limit) => match with_deadline(limit.left, AssertCancelSafe(attempts.as_mut())).await {
+                    // What broke after the limit is no better an answer than the limit.
+                    Ok(Err(_)) if end_of_limit.is_some_and(|end| Instant::now() >= end) => {
+                        Err(Failed::For(limit.reason))
+                    }
                     Ok(result) => result,
                     Err(_) => Err(Failed::For(limit.reason)),
                 },

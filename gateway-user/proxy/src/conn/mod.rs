@@ -6,6 +6,7 @@ mod download;
 mod exchange;
 mod forward;
 mod head;
+mod pace;
 #[cfg(test)]
 mod panic_tests;
 mod record;

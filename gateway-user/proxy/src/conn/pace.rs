@@ -1,0 +1,86 @@
+//! The least rate of a sender, measured only while it is waited for.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+/// Longest window: without a limit on silence there would be none.
+const LONGEST_WINDOW: Duration = Duration::from_secs(60);
+
+/// What one sender has sent of late. A sender that is held up by a slow receiver is not waited for, so it owes nothing.
+#[derive(Debug)]
+pub(super) struct Pace<'a> {
+    /// Octets owed for each window of waiting.
+    owed: u64,
+    window: Duration,
+    waited: Cell<Duration>,
+    got: Cell<u64>,
+    /// Status of the answer that has begun: a conversation has no pace. 0 before.
+    answered: &'a Cell<u16>,
+}
+
+impl<'a> Pace<'a> {
+    /// At least `rate` octets a second on the average of each window; zero asks for nothing. The window is as long as the
+    /// sender may be silent, so that who is never silent for that long has sent something in each.
+    pub(super) fn new(rate: u64, window: Duration, answered: &'a Cell<u16>) -> Self {
+        let window = window.min(LONGEST_WINDOW);
+        let owed = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).saturating_mul(rate) / 1000;
+        Self { owed, window, waited: Cell::default(), got: Cell::default(), answered }
+    }
+
+    /// Counts a piece and the wait for it; false if the sender is too slow.
+    pub(super) fn keeps(&self, waited: Duration, piece: usize) -> bool {
+        let waited = self.waited.get() + waited;
+        let got = self.got.get() + piece as u64;
+        if waited < self.window {
+            self.waited.set(waited);
+            self.got.set(got);
+            return true;
+        }
+        self.waited.set(Duration::ZERO);
+        self.got.set(0);
+        got >= self.owed || self.answered.get() != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// How many pieces of `piece` octets, each a second apart, are taken before the sender is too slow.
+    fn pieces(rate: u64, piece: usize, answered: u16) -> Option<usize> {
+        let answered = Cell::new(answered);
+        let pace = Pace::new(rate, 60 * SECOND, &answered);
+        (0..1000).find(|_| !pace.keeps(SECOND, piece))
+    }
+
+    #[test]
+    fn a_byte_a_second_is_too_slow_and_a_slow_phone_is_not() {
+        assert_eq!(pieces(100, 1, 0), Some(59));
+        assert_eq!(pieces(100, 99, 0), Some(59));
+        assert_eq!(pieces(100, 100, 0), None);
+        assert_eq!(pieces(100, 1024, 0), None);
+    }
+
+    #[test]
+    fn an_upload_may_pause_and_make_up_for_it() {
+        let answered = Cell::new(0);
+        let pace = Pace::new(100, 60 * SECOND, &answered);
+        assert!(pace.keeps(Duration::ZERO, 6000) && pace.keeps(59 * SECOND, 0) && pace.keeps(SECOND, 0));
+        assert!(!pace.keeps(60 * SECOND, 5999), "what came before the window does not count");
+    }
+
+    #[test]
+    fn neither_no_rate_nor_an_answer_that_has_begun_asks_for_any() {
+        assert_eq!(pieces(0, 0, 0), None);
+        assert_eq!(pieces(100, 1, 200), None);
+    }
+
+    #[test]
+    fn without_a_limit_on_silence_there_is_a_window_all_the_same() {
+        let answered = Cell::new(0);
+        let pace = Pace::new(100, 1_000_000 * SECOND, &answered);
+        assert!(!pace.keeps(60 * SECOND, 1));
+    }
+}
