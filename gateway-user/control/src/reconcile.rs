@@ -187,6 +187,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         self.tell(publish::endpoints(&self.workers, endpoints).await);
         let steered = self.steer.apply(&plan);
         self.unsettled = steered.is_err();
+        refused.extend(steered.as_ref().into_iter().flatten().cloned());
+        let plan = without(&plan, &refused);
         debug!(%generation, compile_us = compiled.as_micros(), "published");
 
         let first = view.live.is_none();
@@ -205,7 +207,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         if !first || steered.is_ok() {
             view.live = Some(live);
         }
-        Ok(steered?)
+        Ok(steered.map(drop)?)
     }
 
     /// Endpoints live outside the snapshot: when only they change, nothing is compiled or prepared.

@@ -25,11 +25,11 @@ pub trait Steer {
     /// The system gives none.
     fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError>;
 
-    /// Makes the plan what is steered.
+    /// Makes the plan what is steered; gives the binds that the kernel has no room for.
     ///
     /// # Errors
-    /// The kernel refuses.
-    fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError>;
+    /// The kernel refuses another change.
+    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Refusal>, SteerError>;
 }
 
 /// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters.
@@ -114,7 +114,8 @@ impl Steer for SharedSteering {
         self.lock().as_mut().map_or(Ok(Vec::new()), |steering| steering.refill(worker))
     }
 
-    fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError> {
-        self.lock().as_mut().map_or(Ok(()), |steering| steering.apply(plan).map(drop))
+    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Refusal>, SteerError> {
+        let mut steering = self.lock();
+        steering.as_mut().map_or(Ok(Vec::new()), |steering| steering.apply(plan).map(|done| done.refused))
     }
 }

@@ -110,12 +110,12 @@ impl Steer for Notebook {
         Ok(Vec::new())
     }
 
-    fn apply(&mut self, plan: &SteerPlan) -> Result<(), SteerError> {
+    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Refusal>, SteerError> {
         self.note(format!("steer {}", ports(plan)));
         if self.0.lock().unwrap().refuse_apply {
             return Err(SteerError::Kernel { what: "map".into(), reason: "full".into() });
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, SockMap};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{ProgramError, SkLookup, SkReuseport};
-use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
-use gateway_common::{STATE_SERVE, SteerConfig, SteerKey, SteerValue, Verdict, maps, programs};
+use aya::{Ebpf, EbpfLoader, Pod};
+use gateway_common::{IPPROTO_TCP, STATE_SERVE, SteerConfig, SteerKey, SteerValue, Verdict, maps, programs};
 
 use crate::gauge::Loads;
 use crate::{Counters, object};
@@ -56,9 +56,9 @@ impl Programs {
     pub(crate) fn load(workers: u32) -> Result<Self, String> {
         let mut ebpf = EbpfLoader::new().load(&object::object()?).map_err(|e| explain(&e))?;
         let lookup: &mut SkLookup = program(&mut ebpf, programs::SK_LOOKUP)?;
-        lookup.load().map_err(|e| explain(&e))?;
+        lookup.load().map_err(|e| refused_program(programs::SK_LOOKUP, &e))?;
         let reuse: &mut SkReuseport = program(&mut ebpf, programs::SK_REUSEPORT)?;
-        reuse.load().map_err(|e| explain(&e))?;
+        reuse.load().map_err(|e| refused_program(programs::SK_REUSEPORT, &e))?;
         let mut config: Array<&mut MapData, InMap<SteerConfig>> = map_mut(&mut ebpf, maps::CONFIG)?;
         config.set(0, InMap(SteerConfig { slots: workers }), 0).map_err(|e| explain(&e))?;
         let loads = match ebpf.map(maps::LOADS) {
@@ -67,27 +67,36 @@ impl Programs {
             }
             _ => return Err(format!("map {} of the object is not an array", maps::LOADS)),
         };
-        Ok(Self { loads, ebpf, link: None })
+        let mut programs = Self { loads, ebpf, link: None };
+        // What no connection asks for: a map that takes no bind is better found now than with the first listener.
+        let nobodys = SteerKey::any(0, IPPROTO_TCP);
+        programs.add(nobodys)?;
+        programs.remove(nobodys)?;
+        Ok(programs)
     }
 
     /// Puts a worker's listening socket into its slot.
     pub(crate) fn set_slot(&mut self, slot: u32, socket: &TcpListener) -> Result<(), String> {
         self.loads.store(slot, 0);
         let mut sockets: SockMap<&mut MapData> = map_mut(&mut self.ebpf, maps::SOCKETS)?;
-        sockets.set(slot, socket, 0).map_err(|e| explain(&e))
+        sockets
+            .set(slot, socket, 0)
+            .map_err(|e| at(format!("putting the socket of worker {slot} into map {}", maps::SOCKETS), &e))
     }
 
     /// Makes `sk_reuseport` what chooses within the socket's group, in place of any other program.
     pub(crate) fn choose_in_group_of(&mut self, socket: &TcpListener) -> Result<(), String> {
         let reuse: &mut SkReuseport = program(&mut self.ebpf, programs::SK_REUSEPORT)?;
-        reuse.attach(socket).map_err(|e| explain(&e))
+        let what = || format!("attaching {} to the workers' sockets", programs::SK_REUSEPORT);
+        reuse.attach(socket).map_err(|e| at(what(), &e))
     }
 
     /// Attaches `sk_lookup` to the calling thread's network namespace: from here on binds are steered.
     pub(crate) fn attach(&mut self) -> Result<(), String> {
         let netns = File::open("/proc/thread-self/ns/net").map_err(|e| format!("network namespace: {e}"))?;
         let lookup: &mut SkLookup = program(&mut self.ebpf, programs::SK_LOOKUP)?;
-        let id = lookup.attach(netns).map_err(|e| explain(&e))?;
+        let what = || format!("attaching {} to the network namespace", programs::SK_LOOKUP);
+        let id = lookup.attach(netns).map_err(|e| at(what(), &e))?;
         self.link = Some(Link::Loose(FdLink::from(lookup.take_link(id).map_err(|e| explain(&e))?)));
         Ok(())
     }
@@ -102,16 +111,22 @@ impl Programs {
                 Err(e) => {
                     // The attempt took the link along; steering goes on without a pin.
                     self.attach()?;
-                    return Err(explain(&e));
+                    return Err(at(format!("pinning {}", programs::SK_LOOKUP_LINK), &e));
                 }
             }
         }
         Ok(())
     }
 
+    /// Whether `sk_lookup` steers.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.link.is_some()
+    }
+
     pub(crate) fn add(&mut self, key: SteerKey) -> Result<(), String> {
         let mut binds: Binds<'_> = map_mut(&mut self.ebpf, maps::BINDS)?;
-        binds.insert(InMap(key), InMap(SteerValue { state: STATE_SERVE }), 0).map_err(|e| explain(&e))
+        let entered = binds.insert(InMap(key), InMap(SteerValue { state: STATE_SERVE }), 0);
+        entered.map_err(|e| at(format!("writing to map {}", maps::BINDS), &e))
     }
 
     /// Removes a bind; one that is not there is as good as removed.
@@ -119,7 +134,7 @@ impl Programs {
         let mut binds: Binds<'_> = map_mut(&mut self.ebpf, maps::BINDS)?;
         match binds.remove(&InMap(key)) {
             Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            done => done.map_err(|e| explain(&e)),
+            done => done.map_err(|e| at(format!("writing to map {}", maps::BINDS), &e)),
         }
     }
 
@@ -174,33 +189,48 @@ where
     program.try_into().map_err(|e| explain(&e))
 }
 
-/// One line for people: what the kernel refused, and what would change its mind.
+/// One line for people: at what the kernel refused, why, and what would change its mind.
+fn at(what: String, error: &(dyn Error + 'static)) -> String {
+    format!("{what}: {}", explain(error))
+}
+
+/// The same where nothing has a name yet.
 fn explain(error: &(dyn Error + 'static)) -> String {
-    let chain = || std::iter::successors(Some(error), |e: &&(dyn Error + 'static)| (*e).source());
-    let errno = chain().find_map(|e| e.downcast_ref::<io::Error>()?.raw_os_error());
-    let verifier = chain().find_map(|e| match e.downcast_ref::<ProgramError>() {
-        Some(ProgramError::LoadError { verifier_log, .. }) => last_line(&verifier_log.to_string()),
-        _ => match e.downcast_ref::<EbpfError>() {
-            Some(EbpfError::ProgramError(ProgramError::LoadError { verifier_log, .. })) => {
-                last_line(&verifier_log.to_string())
-            }
-            _ => None,
-        },
+    let errno = chain(error).find_map(|e| e.downcast_ref::<io::Error>()?.raw_os_error());
+    match errno {
+        Some(libc::EPERM) => "no right to use BPF: needs root, or CAP_BPF and CAP_NET_ADMIN, and a seccomp \
+                              profile that allows bpf(2)"
+            .to_owned(),
+        Some(libc::ENOSYS) => "this kernel has no bpf(2)".to_owned(),
+        _ => {
+            let mut text: Vec<String> = chain(error).map(ToString::to_string).collect();
+            text.dedup_by(|later, earlier| earlier.contains(later.as_str()));
+            text.join(": ")
+        }
+    }
+}
+
+/// Why a program was not loaded: in its verifier's words, if it has any.
+fn refused_program(name: &str, error: &(dyn Error + 'static)) -> String {
+    let refusal = chain(error).find_map(|e| match e.downcast_ref::<ProgramError>() {
+        Some(ProgramError::LoadError { io_error, verifier_log }) => Some((io_error, verifier_log)),
+        _ => None,
     });
-    if errno == Some(libc::EPERM) {
-        return "no right to use BPF: needs root, or CAP_BPF and CAP_NET_ADMIN, and a seccomp profile that \
-                allows bpf(2)"
-            .to_owned();
+    let Some((cause, log)) = refusal.filter(|(cause, _)| cause.raw_os_error() != Some(libc::EPERM)) else {
+        return at(format!("loading {name}"), error);
+    };
+    let needs = "Linux 5.14 or later is needed";
+    match last_line(&log.to_string()) {
+        // A log that was cut off ends anywhere.
+        Some(line) if cause.raw_os_error() != Some(libc::ENOSPC) => {
+            format!("the verifier refused {name}: {line} ({needs})")
+        }
+        _ => format!("the kernel refused {name} without a word of its verifier: {cause} ({needs})"),
     }
-    if errno == Some(libc::ENOSYS) {
-        return "this kernel has no bpf(2)".to_owned();
-    }
-    if let Some(line) = verifier {
-        return format!("the kernel refused a program (Linux 5.14 or later is needed): {line}");
-    }
-    let mut text: Vec<String> = chain().map(ToString::to_string).collect();
-    text.dedup_by(|later, earlier| earlier.contains(later.as_str()));
-    text.join(": ")
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |e: &&(dyn Error + 'static)| (*e).source())
 }
 
 /// The verifier's complaint: its last line that is no statistic.
@@ -214,6 +244,8 @@ fn last_line(log: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use aya::EbpfError;
+
     use super::*;
 
     #[test]

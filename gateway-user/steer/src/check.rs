@@ -36,6 +36,8 @@ pub enum RefusalReason {
     Unknown,
     /// bind(2) or listen(2) failed.
     BindFailed,
+    /// The kernel programs' map took no entry for it.
+    KernelRefused,
 }
 
 /// What a check needs to know about the way connections arrive.
@@ -63,6 +65,7 @@ impl RefusalReason {
             Self::InternalPort => "InternalPort",
             Self::Unknown => "Unknown",
             Self::BindFailed => "BindFailed",
+            Self::KernelRefused => "KernelRefused",
         }
     }
 }

@@ -10,7 +10,10 @@ use gateway_ir::BindAddress;
 use crate::bpf::Programs;
 use crate::gauge::Loads;
 use crate::pins::{PinError, Pins};
-use crate::{Counters, PinState, SteerBind, SteerError, SteerOptions, SteerPlan, sockets};
+use crate::{
+    Applied, Counters, PinState, Refusal, RefusalReason, SteerBind, SteerError, SteerOptions, SteerPlan,
+    sockets,
+};
 
 /// Loaded programs, attached unless a take-over is not that far yet. Fields are dropped in this order: pins first, since
 /// a pinned link outlives its handle.
@@ -59,8 +62,10 @@ impl Kernel {
         let (port, untaken) = worker_sockets(options, Vec::new()).map_err(OpenError::Fatal)?;
         enter_slots(&mut programs, &untaken).map_err(OpenError::Unavailable)?;
         programs.attach().map_err(OpenError::Unavailable)?;
-        if let Ok(pins) = &pins {
-            programs.pin(pins.dir()).map_err(OpenError::Unavailable)?;
+        // Names can be done without; those that were given go with the directory.
+        let pins = pins.and_then(|pins| programs.pin(pins.dir()).map(|()| pins));
+        if let (Err(reason), false) = (&pins, programs.is_attached()) {
+            return Err(OpenError::Unavailable(reason.clone()));
         }
         let (backlog, live) = (options.backlog, BTreeSet::new());
         let spare = spare(&untaken);
@@ -149,14 +154,23 @@ impl Kernel {
     }
 
     /// Adds what is new, then removes what is gone: a bind that only moves between "every address" and a particular
-    /// one is never without an entry.
-    pub(crate) fn apply(&mut self, plan: &SteerPlan) -> Result<(Vec<SteerBind>, Vec<SteerBind>), SteerError> {
-        let added: Vec<SteerBind> = plan.binds.difference(&self.live).copied().collect();
+    /// one is never without an entry. A bind that the kernel has no room for is refused alone; but in a take-over the
+    /// process before us goes on, which has it.
+    pub(crate) fn apply(&mut self, plan: &SteerPlan) -> Result<Applied, SteerError> {
+        let new: Vec<SteerBind> = plan.binds.difference(&self.live).copied().collect();
         let removed: Vec<SteerBind> = self.live.difference(&plan.binds).copied().collect();
-        for bind in &added {
-            self.programs.add(bind.key()).map_err(|reason| SteerError::Bind { bind: *bind, reason })?;
-            self.live.insert(*bind);
+        let (mut added, mut refused) = (Vec::new(), Vec::new());
+        for bind in new {
+            match self.programs.add(bind.key()) {
+                Ok(()) => added.push(bind),
+                Err(reason) if self.stage == Stage::Waiting => return Err(SteerError::Bind { bind, reason }),
+                Err(reason) => {
+                    let message = format!("{reason}; it is tried again");
+                    refused.push(Refusal { bind, reason: RefusalReason::KernelRefused, message });
+                }
+            }
         }
+        self.live.extend(&added);
         if self.stage == Stage::Waiting {
             let what = "steering beside the process that is taken over from".to_owned();
             self.join().map_err(|reason| SteerError::Kernel { what, reason })?;
@@ -165,7 +179,7 @@ impl Kernel {
             self.programs.remove(bind.key()).map_err(|reason| SteerError::Bind { bind: *bind, reason })?;
             self.live.remove(bind);
         }
-        Ok((added, removed))
+        Ok(Applied { added, removed, refused })
     }
 
     /// Whether the plan that was applied last has this bind.

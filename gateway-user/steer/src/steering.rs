@@ -87,6 +87,8 @@ pub struct Applied {
     pub added: Vec<SteerBind>,
     /// Binds no longer steered.
     pub removed: Vec<SteerBind>,
+    /// Binds that the kernel did not take; calling again tries them again.
+    pub refused: Vec<Refusal>,
 }
 
 impl Steering {
@@ -299,11 +301,13 @@ impl Steering {
     /// # Errors
     /// The kernel refuses a change; what was changed before it stays, and calling again goes on from there.
     pub fn apply(&mut self, plan: &SteerPlan) -> Result<Applied, SteerError> {
-        let (added, removed) = match &mut self.road {
-            Road::Kernel(kernel) => kernel.apply(plan)?,
-            Road::Sockets(sockets) => sockets.apply(plan),
-        };
-        Ok(Applied { added, removed })
+        match &mut self.road {
+            Road::Kernel(kernel) => kernel.apply(plan),
+            Road::Sockets(sockets) => {
+                let (added, removed) = sockets.apply(plan);
+                Ok(Applied { added, removed, refused: Vec::new() })
+            }
+        }
     }
 
     /// What the kernel programs decided so far.

@@ -1,11 +1,11 @@
 //! Systems that refuse something: a gateway on one of them, and that it serves and says what it does without.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
 
-use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, io};
 
 use gateway_testkit::http::{self, Client};
 use gateway_testkit::netns::Inside;
@@ -16,10 +16,22 @@ use gateway_testkit::wait;
 use crate::common::{self, SLUICE, sluice, text};
 use crate::role;
 
+/// A copy of the example, which `sluice run` serves.
+pub fn config(inside: &Inside) -> PathBuf {
+    let config = inside.scratch().join("config");
+    if !config.exists() {
+        fs::create_dir(&config).unwrap();
+        for file in fs::read_dir(common::example()).unwrap().flatten() {
+            fs::copy(file.path(), config.join(file.file_name())).unwrap();
+        }
+    }
+    config
+}
+
 /// Arguments of `sluice run` on the example, with a log file beside the state directory.
 pub fn run_args(inside: &Inside, bpffs: &Path, flags: &[&str]) -> Vec<String> {
     let log = inside.scratch().join("access.log");
-    let (config, state) = (common::example(), inside.scratch().join("state"));
+    let (config, state) = (config(inside), inside.scratch().join("state"));
     let path = |path: &Path| path.display().to_string();
     let mut args = vec!["run".to_owned(), path(&config), "--state-dir".to_owned(), path(&state)];
     args.extend(["--bpffs".to_owned(), path(bpffs), "--access-log".to_owned(), path(&log)]);
@@ -72,7 +84,7 @@ pub fn serves_the_scenario(inside: &Inside, addresses: &[&str]) {
     }
     let log = inside.scratch().join("access.log");
     wait::until("a log line for each request", || {
-        let lines = std::fs::read_to_string(&log).ok()?.lines().count();
+        let lines = fs::read_to_string(&log).ok()?.lines().count();
         (lines == asked).then_some(())
     });
 }
