@@ -10,7 +10,7 @@ use gateway_control::steer::SharedSteering;
 use gateway_control::view::View;
 use gateway_io::file::FileThread;
 use gateway_io::{Probe, probe, usable_cpus};
-use gateway_steer::{Steering, SteeringPath};
+use gateway_steer::{Steering, SteeringPath, without_ipv6};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tracing::info;
@@ -121,9 +121,11 @@ impl Parts {
         Facts {
             steering_path: path.name().to_owned(),
             steering_detail: path.to_string(),
+            without_ipv6: without_ipv6(),
             offset,
             driver: self.probe.driver.name().to_owned(),
             refused_drivers: refused.collect(),
+            log_refused: self.access_log.refused().map(str::to_owned),
             config_dir: self.config_dir.display().to_string(),
             started: jiff::Timestamp::now(),
             took_over: None,
@@ -205,11 +207,16 @@ fn open_files() -> anyhow::Result<u64> {
 
 fn announce(facts: &Facts, workers: usize) {
     let refused = match facts.refused_drivers.as_slice() {
-        [] => String::new(),
+        [] => facts
+            .log_refused
+            .as_ref()
+            .map(|why| format!(", access log by write(2) ({why})"))
+            .unwrap_or_default(),
         refused => format!(" (not {})", refused.join("; not ")),
     };
+    let families = facts.without_ipv6.as_ref().map(|why| format!("; IPv4 alone ({why})")).unwrap_or_default();
     info!(
-        "sluice {}: steering by {}; {workers} workers on {}{refused}; serving {}",
+        "sluice {}: steering by {}{families}; {workers} workers on {}{refused}; serving {}",
         crate::cmd::version::VERSIONS.version,
         facts.steering_detail,
         facts.driver,

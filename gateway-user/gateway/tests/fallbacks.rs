@@ -109,11 +109,19 @@ fn without_ipv6_every_path_serves_ipv4() {
             let mut gateway = Guarded::spawn(Command::new(SLUICE).args(args)).unwrap();
             wait_until_ready(&mut gateway);
             serves_the_scenario(inside, &["127.0.0.1:80"]);
-            assert!(status().contains(flags[1]), "{}", status());
+            says_ipv4_alone(&gateway, flags[1], "no interface had an IPv6 address");
             drop(gateway);
             std::fs::remove_file(inside.scratch().join("access.log")).unwrap();
         }
     });
+}
+
+fn says_ipv4_alone(gateway: &Guarded, steering: &str, why: &str) {
+    for said in [announced(gateway), status()] {
+        let line = said.lines().find(|line| line.contains("IPv4 alone")).unwrap_or_else(|| panic!("{said}"));
+        assert!(line.contains(steering) && line.contains(why), "{line}");
+    }
+    assert_eq!(metric("sluice_ipv6_info", &["served=\"no\"", why]), 1.0, "{}", metrics());
 }
 
 /// No kernel option or `ipv6.disable=1`: IPv6 sockets cannot even be made.
@@ -129,7 +137,7 @@ fn where_the_kernel_has_no_ipv6_sockets_every_path_serves_ipv4() {
             let mut gateway = spawn_copy(NAME, inside, &flags);
             wait_until_ready(&mut gateway);
             serves_the_scenario(inside, &["127.0.0.1:80"]);
-            assert!(status().contains(flags[1]), "{}", status());
+            says_ipv4_alone(&gateway, flags[1], "this system makes no IPv6 sockets");
             drop(gateway);
             std::fs::remove_file(inside.scratch().join("access.log")).unwrap();
         }

@@ -132,6 +132,33 @@ fn where_rings_run_out_of_memory_before_every_worker_has_one_epoll_serves() {
 }
 
 #[test]
+fn where_there_is_no_ring_for_the_log_it_is_written_by_calls() {
+    /// Submission entries of the file thread's ring, which no worker's has.
+    const OF_THE_LOG: u64 = 8;
+    const NAME: &str = "where_there_is_no_ring_for_the_log_it_is_written_by_calls";
+    if let Some(words) = role::played() {
+        become_judged(&CALLS, &words);
+    }
+    netns::run("ring-log", |inside| {
+        let _backend = common::start_backend();
+        let mut judged = spawn_judged(NAME, inside, &["--io", "auto"], |call: &Call| {
+            let refused = call.number == libc::SYS_io_uring_setup && call.arguments[0] == OF_THE_LOG;
+            Ok(if refused { Verdict::Fail(libc::ENOMEM) } else { Verdict::Allow })
+        });
+        wait_until_ready(&mut judged.gateway);
+        serves_the_scenario(inside, &["127.0.0.1:80", "[::1]:80"]);
+        let why = "access log by write(2) (io_uring_setup: Cannot allocate memory";
+        for said in [announced(&judged.gateway), status()] {
+            let line = said.lines().find(|line| line.contains(why)).unwrap_or_else(|| panic!("{said}"));
+            assert!(line.contains("uring-defer"), "{line}");
+        }
+        let labels = ["driver=\"write\"", "Cannot allocate memory"];
+        assert_eq!(metric("sluice_access_log_info", &labels), 1.0, "{}", metrics());
+        assert_eq!(metric("sluice_ipv6_info", &["served=\"yes\""]), 1.0, "{}", metrics());
+    });
+}
+
+#[test]
 fn a_forced_ring_takes_the_next_best_and_none_where_there_is_none() {
     const NAME: &str = "a_forced_ring_takes_the_next_best_and_none_where_there_is_none";
     if let Some(words) = role::played() {

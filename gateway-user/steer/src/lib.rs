@@ -33,6 +33,7 @@ pub use counters::Counters;
 pub use error::SteerError;
 pub use gateway_common::Verdict;
 pub use gauge::Gauge;
+pub use local::without_ipv6;
 pub use options::{DEFAULT_BPFFS, RESERVED_PORTS, SteerOptions, SteeringMode};
 pub use pins::{CleanupReport, cleanup};
 pub use plan::{SteerBind, SteerPlan};

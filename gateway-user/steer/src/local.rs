@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use gateway_ir::BindAddress;
 
+use crate::sockets;
+
 /// A TCP socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listening {
@@ -35,6 +37,19 @@ impl Listening {
             (BindAddress::Ip(ip), held) => ip == held,
         }
     }
+}
+
+/// Why nobody in the calling thread's network namespace can be reached over IPv6, for people; `None` where somebody can.
+/// Addresses may come later: sockets for every address are open to both wherever the system makes such.
+pub fn without_ipv6() -> Option<String> {
+    if let Err(error) = sockets::is_local(Ipv6Addr::UNSPECIFIED.into()) {
+        return Some(format!("this system makes no IPv6 sockets: {error}"));
+    }
+    let addresses = fs::read_to_string("/proc/thread-self/net/if_inet6").ok()?;
+    addresses.trim().is_empty().then(|| {
+        "no interface had an IPv6 address at the start (net.ipv6.conf.all.disable_ipv6 turns them off)"
+            .to_owned()
+    })
 }
 
 /// Every listening TCP socket of the calling thread's network namespace.

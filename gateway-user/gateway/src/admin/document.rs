@@ -73,6 +73,9 @@ pub(crate) struct Steering {
     pub(crate) path: String,
     /// The path with the reason for it.
     pub(crate) detail: String,
+    /// Why nobody is reached over IPv6, if nobody is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) without_ipv6: Option<String>,
 }
 
 /// Workers and what drives them.
@@ -95,6 +98,9 @@ pub(crate) struct Io {
     /// How the access log is written: `uring`, `write` or `off`.
     #[serde(default)]
     pub(crate) access_log: String,
+    /// Why that is not `uring`, if it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access_log_refused: Option<String>,
 }
 
 /// One listener on one address.

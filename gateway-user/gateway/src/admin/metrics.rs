@@ -143,10 +143,14 @@ fn steering(page: &mut Exposition, shared: &Shared) {
     let facts = &shared.facts;
     page.gauge("sluice_steering_info", "How connections reach workers, and why so.");
     page.sample(&[("path", &facts.steering_path), ("detail", &facts.steering_detail)], 1);
+    page.gauge("sluice_ipv6_info", "Whether IPv6 clients can be served, and why not.");
+    let reachable = if facts.without_ipv6.is_none() { "yes" } else { "no" };
+    page.sample(&[("served", reachable), ("reason", facts.without_ipv6.as_deref().unwrap_or(""))], 1);
     page.gauge("sluice_io_info", "What drives the workers' I/O, and what was refused before.");
     page.sample(&[("driver", &facts.driver), ("refused", &facts.refused_drivers.join("; "))], 1);
     page.gauge("sluice_access_log_info", "How the access log is written.");
-    page.sample(&[("driver", shared.access_log.driver().name())], 1);
+    let refused = facts.log_refused.as_deref().unwrap_or("");
+    page.sample(&[("driver", shared.access_log.driver().name()), ("refused", refused)], 1);
     page.counter(
         "sluice_steering_verdicts_total",
         "What the kernel programs decided, by program and verdict.",

@@ -33,12 +33,16 @@ pub(crate) struct Facts {
     pub(crate) steering_path: String,
     /// The path with the reason for it.
     pub(crate) steering_detail: String,
+    /// Why nobody is reached over IPv6, if nobody is.
+    pub(crate) without_ipv6: Option<String>,
     /// Added to listener ports below the second number, where the process may not bind those.
     pub(crate) offset: Option<(u16, u16)>,
     /// The driver of the workers' I/O.
     pub(crate) driver: String,
     /// Drivers that were refused.
     pub(crate) refused_drivers: Vec<String>,
+    /// Why the access log is not written by io_uring, though it should be.
+    pub(crate) log_refused: Option<String>,
     /// The directory that is served.
     pub(crate) config_dir: String,
     /// When the process started.

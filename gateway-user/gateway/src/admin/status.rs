@@ -36,6 +36,7 @@ async fn status(State(shared): State<Shared>) -> Response {
         worker_deaths: past.deaths,
         lost_connections: past.lost_connections,
         access_log: shared.access_log.driver().name().to_owned(),
+        access_log_refused: facts.log_refused.clone(),
     };
     super::dump::json(&document(&view, facts, readiness, io))
 }
@@ -61,7 +62,11 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         generation: live.map_or(0, |live| live.generation.0),
         live_since: live.map(|live| live.since.to_string()),
         trouble: view.trouble.clone(),
-        steering: Steering { path: facts.steering_path.clone(), detail: facts.steering_detail.clone() },
+        steering: Steering {
+            path: facts.steering_path.clone(),
+            detail: facts.steering_detail.clone(),
+            without_ipv6: facts.without_ipv6.clone(),
+        },
         io,
         listeners: listeners(view, facts),
         routes: routes(view),

@@ -90,14 +90,17 @@ fn head(document: &StatusDocument) -> String {
         process.version, process.pid, process.config_dir, document.readiness, document.generation
     );
     let mut facts = Table::plain();
-    facts.row(["steering:".into(), steering.detail.clone()]);
+    let families = steering.without_ipv6.as_ref().map(|why| format!("; IPv4 alone ({why})"));
+    facts.row(["steering:".into(), format!("{}{}", steering.detail, families.unwrap_or_default())]);
     let workers = if io.workers == 1 { "1 worker".into() } else { format!("{} workers", io.workers) };
     let refused =
         if io.refused.is_empty() { String::new() } else { format!(" (not {})", io.refused.join("; not ")) };
-    let log = match io.access_log.as_str() {
-        "write" => ", access log by write(2)",
-        "uring" => ", access log by io_uring",
-        _ => "",
+    // Where workers have no ring either, the reason is said of them.
+    let log = match (io.access_log.as_str(), &io.access_log_refused) {
+        ("write", Some(why)) if io.refused.is_empty() => format!(", access log by write(2) ({why})"),
+        ("write", _) => ", access log by write(2)".to_owned(),
+        ("uring", _) => ", access log by io_uring".to_owned(),
+        _ => String::new(),
     };
     facts.row(["io:".into(), format!("{}, {workers}{log}{refused}", io.driver)]);
     if io.worker_deaths > 0 {

@@ -77,13 +77,16 @@ impl FileThread {
             return Ok(FileThread { sink, refused: None, ended });
         }
         let refused = match mode {
-            IoMode::Epoll => Some("not asked for".to_owned()),
+            IoMode::Epoll => None,
             _ => try_ring(Driver::UringPlain, RING_ENTRIES).err().map(|error| error.to_string()),
         };
         if let (IoMode::Uring, Some(why)) = (mode, &refused) {
             return Err(io::Error::other(format!("io_uring is not usable for the file thread: {why}")));
         }
-        let driver = if refused.is_none() { FileDriver::Uring } else { FileDriver::Plain };
+        let driver = match (mode, &refused) {
+            (IoMode::Epoll, _) | (_, Some(_)) => FileDriver::Plain,
+            (IoMode::Auto | IoMode::Uring, None) => FileDriver::Uring,
+        };
         let (sink, orders, shared) = LogSink::new(QUEUED_BATCHES, driver);
         let output = Output::open(target)?;
         let body = move || {
@@ -107,7 +110,7 @@ impl FileThread {
         self.sink.driver()
     }
 
-    /// Why it does not write through io_uring.
+    /// Why it does not write through io_uring, where it should.
     #[must_use]
     pub fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
