@@ -96,11 +96,11 @@ fn run_one(pair: Pair, name: &str, binary: &PathBuf, filter: Option<&str>) -> Re
     let mut count = Count::default();
     text.lines().for_each(|line| count.add(line));
     let mut terminal = io::stdout().lock();
-    writeln!(terminal, "\n     Running tests/{name}.rs over {}\n{errors}{text}", pair.name())?;
+    writeln!(terminal, "\n     Running tests/{name} over {}\n{errors}{text}", pair.name())?;
     if !output.status.success() && count.failed == 0 {
         // It ended without counting: killed, or never began.
         count.failed = 1;
-        writeln!(terminal, "tests/{name}.rs over {}: {}", pair.name(), output.status)?;
+        writeln!(terminal, "tests/{name} over {}: {}", pair.name(), output.status)?;
     }
     Ok(count)
 }
@@ -130,15 +130,24 @@ fn test_of_sluice(message: &Value) -> Option<(String, PathBuf)> {
 mod tests {
     use super::*;
 
+    /// The text of a test binary: of its file, or of every file of its folder.
+    fn text_of(name: &str) -> String {
+        let tests = workspace().join("gateway-user/gateway/tests");
+        let folder =
+            std::fs::read_dir(tests.join(name)).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files: Vec<_> = folder.chain([tests.join(name).with_extension("rs")]).collect();
+        files.iter().filter_map(|file| std::fs::read_to_string(file).ok()).collect()
+    }
+
     #[test]
     fn what_runs_on_every_pair_exists_and_asks_for_no_particular_one() {
         for name in EVERY_PAIR {
-            let file = workspace().join("gateway-user/gateway/tests").join(name).with_extension("rs");
-            let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            let text = text_of(name);
+            assert!(text.contains("#[test]"), "there is no test {name}");
             for flag in ["\"--steering\"", "\"--io\""] {
                 assert!(
                     !text.contains(flag),
-                    "tests/{name}.rs gives {flag}: such a test runs once, elsewhere"
+                    "the test {name} gives {flag}: such a test runs once, elsewhere"
                 );
             }
         }
