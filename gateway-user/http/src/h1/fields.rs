@@ -114,6 +114,11 @@ impl FieldTable {
         Some(options)
     }
 
+    /// Marks every line of this field as not to be forwarded.
+    pub(crate) fn keep_back(&mut self, id: FieldId) {
+        self.slots.iter_mut().filter(|slot| slot.id == id).for_each(|slot| slot.hop = true);
+    }
+
     pub(crate) fn retain(&mut self, bytes: &[u8], mut keep: impl FnMut(Field<'_>) -> bool) {
         self.slots.retain(|slot| keep(slot.field(bytes)));
     }

@@ -190,6 +190,10 @@ impl RequestHead {
         self.expects_continue = expects && !self.framing.is_empty();
         self.accepts_trailers = trailers;
         self.take_host(bytes, host)?;
+        if self.line.version == Version::Http10 {
+            // It means nothing there, and must not begin to when the request goes on as HTTP/1.1.
+            self.fields.keep_back(FieldId::Expect);
+        }
         self.connection =
             self.fields.apply_connection(bytes).ok_or(RequestError::TooManyConnectionOptions)?;
         Ok(())
