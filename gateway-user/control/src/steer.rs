@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gateway_steer::{Counters, Gauge, Prepared, Refusal, SteerError, SteerPlan, Steering};
+use gateway_steer::{Counters, Gauge, Prepared, Refusal, Settled, SteerError, SteerPlan, Steering};
 
 /// Steering, as far as a new plan needs it; tests put a notebook in its place.
 pub trait Steer {
@@ -68,12 +68,9 @@ impl SharedSteering {
         }
     }
 
-    /// Ends a take-over from another process: see [`Steering::settle`]. Gives the path as it is now, for people.
-    pub fn settle(&self) -> Option<String> {
-        let mut steering = self.lock();
-        let steering = steering.as_mut()?;
-        steering.settle();
-        Some(steering.path().to_string())
+    /// Ends a take-over from another process: see [`Steering::settle`]. Nothing after the close.
+    pub fn settle(&self) -> Settled {
+        self.lock().as_mut().map(Steering::settle).unwrap_or_default()
     }
 
     /// Steers alone again after a process that was to take over failed: see [`Steering::reclaim`].

@@ -1,11 +1,21 @@
-//! Faults that tests plant, by `SLUICE_FAULT` in the environment. Release builds have no such thing.
+//! Faults that tests plant, by `SLUICE_FAULT` in the environment: words divided by commas. Release builds have no such
+//! thing.
 //!
-//! | value | what happens |
+//! | word | what happens |
 //! |---|---|
-//! | `takeover:POINT` | a take-over stops for good at that point, see [`crate::takeover`] |
+//! | `takeover:…` | a take-over stops at a point, or pretends something; see `takeover/planted.rs` |
 //! | `requests` | workers do what `X-Sluice-Fault` in a request says, see `fault.rs` of the proxy |
+
+/// Every word.
+pub(crate) fn words() -> Vec<String> {
+    if !cfg!(debug_assertions) {
+        return Vec::new();
+    }
+    let planted = std::env::var("SLUICE_FAULT").unwrap_or_default();
+    planted.split(',').map(str::to_owned).collect()
+}
 
 /// Whether this fault is planted.
 pub(crate) fn is_planted(fault: &str) -> bool {
-    cfg!(debug_assertions) && std::env::var("SLUICE_FAULT").is_ok_and(|planted| planted == fault)
+    words().iter().any(|word| word == fault)
 }

@@ -92,6 +92,14 @@ impl Fleet {
         Ok(all)
     }
 
+    /// Has workers accept from more sockets; one list for each, by slot.
+    pub(crate) fn listen(&self, sockets: Vec<Vec<TcpListener>>) {
+        for (slot, listeners) in sockets.into_iter().enumerate().filter(|(_, sockets)| !sockets.is_empty()) {
+            // To a worker that died: its successor gets other ones.
+            self.send(slot, WorkerCommand::Listen { listeners });
+        }
+    }
+
     /// Lets every worker finish. Returns how many connections were cut.
     pub(crate) async fn drain(&self, limits: DrainLimits) -> usize {
         let mut answers = Vec::new();

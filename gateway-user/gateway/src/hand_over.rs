@@ -10,10 +10,11 @@ use gateway_control::steer::SharedSteering;
 use tracing::{info, warn};
 
 use crate::admin::Servers;
-use crate::cmd::version::VERSIONS;
 use crate::fleet::Fleet;
 use crate::instance::Instance;
-use crate::takeover::{Giver, Handoff, Item, Offer, Release, Request, Steering};
+use crate::takeover::{
+    self, Failure, Failures, Giver, Handoff, Item, Offer, Reason, Release, Request, Steering,
+};
 
 /// For a configuration that is just being made live.
 const HOLDING: Duration = Duration::from_secs(20);
@@ -27,6 +28,7 @@ pub(crate) struct Possessions<'a> {
     pub(crate) engine: &'a Engine<SharedSteering>,
     pub(crate) steering: &'a SharedSteering,
     pub(crate) kind: Steering,
+    pub(crate) failures: &'a Failures,
 }
 
 /// What goes over the socket.
@@ -39,34 +41,51 @@ impl Possessions<'_> {
         info!("{peer} asks to take over");
         let (items, group) = match self.collect().await {
             Ok(collected) => collected,
-            Err(reason) => {
-                warn!("{peer} cannot take over: {reason}");
+            Err(failure) => {
+                warn!("{peer} cannot take over: {failure}");
                 self.engine.resume();
-                request.refuse(reason);
+                // Who talks to it counts it.
+                request.refuse(failure);
                 return None;
             }
         };
         let (outcome, ended) = oneshot::channel();
-        request.accept(Handoff { offer: self.offer(items.len()), items, outcome });
-        let reason = match ended.await {
-            Ok(Ok(release)) => {
-                info!("{peer} serves; draining");
-                return Some(release);
-            }
-            Ok(Err(reason)) => reason,
-            Err(_) => "the connection to it broke".to_owned(),
+        let offer = self.offer(request.protocol, items.len());
+        request.accept(Handoff { offer, items, outcome });
+        let failure = match ended.await {
+            Ok(Ok(release)) => match self.may_let_go(&release) {
+                Ok(()) => {
+                    info!("{peer} serves; draining");
+                    return Some(release);
+                }
+                Err(failure) => failure,
+            },
+            Ok(Err(failure)) => failure,
+            Err(_) => Failure::new(Reason::Lost, "the connection to it broke"),
         };
+        self.failures.count(failure.reason);
         if let Some(Err(error)) = group.map(|socket| self.steering.reclaim(&socket)) {
             warn!("{error}");
         }
         self.engine.resume();
-        warn!("{peer} did not take over, so this process serves on: {reason}");
+        warn!("{peer} did not take over, so this process serves on: {failure}");
         None
     }
 
-    fn offer(&self, items: usize) -> Offer {
+    /// Whether the taker, which was ready once, still is. This process may have been stopped meanwhile, or busy for long:
+    /// a taker that waits too long takes the directory, and whatever becomes of it then, it is ours no more.
+    fn may_let_go(&self, release: &Release) -> Result<(), Failure> {
+        takeover::stop_at("letting-go");
+        if release.is_wanted() || !self.instance.is_ours() {
+            return Ok(());
+        }
+        Err(Failure::new(Reason::Vanished, "it ended before this process had let go"))
+    }
+
+    fn offer(&self, protocol: u32, items: usize) -> Offer {
         Offer {
-            version: VERSIONS.version.to_owned(),
+            protocol,
+            version: takeover::version(),
             pid: std::process::id(),
             serial: self.instance.serial(),
             made: self.instance.made(),
@@ -76,10 +95,13 @@ impl Possessions<'_> {
     }
 
     /// Duplicates of all that is handed over, while no configuration changes it; and one of the workers' own sockets.
-    async fn collect(&self) -> Result<(Items, Option<TcpListener>), String> {
+    async fn collect(&self) -> Result<(Items, Option<TcpListener>), Failure> {
         let held = tokio::time::timeout(HOLDING, self.engine.hold()).await;
-        held.map_err(|_| "it is making a configuration live that takes long".to_owned())?;
-        let none_left = |error: std::io::Error| format!("it has no descriptor left: {error}");
+        held.map_err(|_| Failure::new(Reason::Busy, "it is making a configuration live that takes long"))?;
+        let none_left = |error: std::io::Error| {
+            Failure::new(Reason::Collect, format!("it has no descriptor left: {error}"))
+        };
+        let unheard = |message| Failure::new(Reason::Collect, message);
         let mut items = vec![
             (Item::Lock, self.instance.lock().map_err(none_left)?),
             (Item::Takeover, self.giver.socket().map_err(none_left)?),
@@ -89,7 +111,7 @@ impl Possessions<'_> {
             items.push((Item::Admin { address }, socket.into()));
         }
         let mut group = None;
-        for (slot, sockets) in self.fleet.listeners().await?.into_iter().enumerate() {
+        for (slot, sockets) in self.fleet.listeners().await.map_err(unheard)?.into_iter().enumerate() {
             for socket in sockets {
                 let item = match self.kind {
                     Steering::Ebpf => Item::Worker { slot },

@@ -1,9 +1,9 @@
 //! One process per state directory: its lock, and the name that tells its kernel objects from others'.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -77,8 +77,8 @@ impl Instance {
         }
     }
 
-    fn fresh(dir: &Path, made: bool, mut lock: File) -> anyhow::Result<Claimed> {
-        write_pid(&mut lock)?;
+    fn fresh(dir: &Path, made: bool, lock: File) -> anyhow::Result<Claimed> {
+        write_owner(&lock, 0)?;
         // Whoever listened there is dead.
         remove_if_there(&takeover::socket_path(dir))?;
         let instance = Self { dir: dir.to_owned(), made, serial: 0, lock, anothers: false };
@@ -102,7 +102,16 @@ impl Instance {
     /// The lock file cannot be written.
     pub(crate) fn settle(&mut self) -> io::Result<()> {
         self.anothers = false;
-        write_pid(&mut self.lock)
+        write_owner(&self.lock, self.serial)
+    }
+
+    /// Whether no other process has taken the directory over. Process ids would not tell: in two containers both may be 1.
+    pub(crate) fn is_ours(&self) -> bool {
+        let owner = read(&self.lock).ok();
+        // What cannot be read was not written by anybody else either.
+        owner
+            .and_then(|text| text.lines().nth(1)?.parse().ok())
+            .is_none_or(|serial: u32| serial == self.serial)
     }
 
     /// Leaves the directory to the process that took over.
@@ -190,10 +199,18 @@ fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-fn write_pid(lock: &mut File) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())
+/// The owner's process id, and on the next line how many take-overs there were before.
+fn write_owner(lock: &File, serial: u32) -> io::Result<()> {
+    // One write, and no place in the file that the processes which share it would have to agree on.
+    let text = format!("{}\n{serial}\n", std::process::id());
+    lock.write_all_at(text.as_bytes(), 0)?;
+    lock.set_len(text.len() as u64)
+}
+
+fn read(lock: &File) -> io::Result<String> {
+    let mut text = [0; 64];
+    let length = lock.read_at(&mut text, 0)?;
+    Ok(String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned())
 }
 
 fn remove_if_there(path: &Path) -> io::Result<bool> {
@@ -228,10 +245,8 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
     Ok(said)
 }
 
-fn holder(mut file: File) -> Option<u32> {
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+fn holder(file: File) -> Option<u32> {
+    read(&file).ok()?.lines().next()?.trim().parse().ok()
 }
 
 /// FNV-1a, 64 bits: a short stable name, no secret.
@@ -277,6 +292,19 @@ mod tests {
         assert!(remove_stale(dir.path()).unwrap().is_empty());
         fs::write(dir.join(LOCK), "1\n").unwrap();
         assert!(claim(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_process_knows_when_the_directory_was_taken_over() {
+        let dir = Scratch::new("instance").unwrap();
+        let mut first = claim(dir.path()).unwrap();
+        assert!(first.is_ours());
+        let lock = File::from(first.lock().unwrap());
+        write_owner(&lock, 1).unwrap();
+        assert!(!first.is_ours(), "though the process id is the same");
+        first.settle().unwrap();
+        assert!(first.is_ours());
+        assert_eq!(holder(lock), Some(std::process::id()));
     }
 
     #[test]

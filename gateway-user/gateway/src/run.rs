@@ -24,7 +24,7 @@ use crate::flags::{Effective, Resolved, Settings};
 use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
 use crate::service::{Service, TakingOver};
-use crate::takeover::{self, Received, Taker};
+use crate::takeover::{self, Failures, Received, Taker};
 use crate::{signals, wire};
 
 /// How long the access log may take to reach its file at the end.
@@ -80,9 +80,7 @@ impl Parts {
             Some((taker, received)) => (Some(taker), received),
             None => (None, Received::default()),
         };
-        while takeover::is_planted("received") {
-            std::thread::park();
-        }
+        takeover::stop_at("received");
         // Before steering, which must not take these ports.
         let sockets = Sockets::bind(settings, &mut received)?;
         let access_log =
@@ -161,7 +159,9 @@ impl Parts {
             let orders = signals::listen()?;
             let options = DirectoryOptions { path: config_dir, debounce: settings.debounce.0 };
             let engine = Engine::start(options, reconciler)?;
+            let failures = Failures::default();
             let shared = Shared {
+                takeover_failures: failures.clone(),
                 facts: Arc::new(facts),
                 readiness: Readiness::new(view.clone()),
                 view,
@@ -180,6 +180,7 @@ impl Parts {
                 access_log: &access_log,
                 instance,
                 kind,
+                failures,
             };
             service.run(taking_over, sockets, self.takeover).await
         });

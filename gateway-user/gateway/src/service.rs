@@ -20,7 +20,7 @@ use crate::fleet::Fleet;
 use crate::hand_over::Possessions;
 use crate::instance::Instance;
 use crate::signals::{Order, Orders};
-use crate::takeover::{self, Giver, Release, Request, Steering, Taker};
+use crate::takeover::{self, Failures, Giver, Release, Request, Steering, Taker};
 
 /// After a take-over by a process that steers by other means: time for handshakes to end that began at our sockets, of
 /// which it has none. A SYN that has been answered is followed by its ACK within a round trip.
@@ -37,6 +37,7 @@ pub(crate) struct Service<'a> {
     pub(crate) access_log: &'a FileThread,
     pub(crate) instance: Instance,
     pub(crate) kind: Steering,
+    pub(crate) failures: Failures,
 }
 
 /// The process that serves until we do.
@@ -67,7 +68,6 @@ impl Service<'_> {
         if let Some(taking_over) = taking_over {
             match self.take_over(taking_over).await {
                 Ok(true) => {}
-                // Connections that came to us meanwhile are ours to serve.
                 Ok(false) => return self.retreat().await.map(|()| None),
                 Err(error) => {
                     error!("{error:#}");
@@ -101,11 +101,16 @@ impl Service<'_> {
             }
         }
         // From here on there is no way back; a signal has to wait for what becomes of it.
+        // Sockets wait for it, so their binds must not change.
+        self.engine.hold().await;
         let took_over = tokio::task::spawn_blocking(move || taker.ready(same_sockets)).await??;
-        let steering_detail = self.shared.steering.settle();
-        let facts = Facts::clone(&self.shared.facts);
-        let steering_detail = steering_detail.unwrap_or_else(|| facts.steering_detail.clone());
         self.instance.settle()?;
+        let settled = self.shared.steering.settle();
+        self.engine.resume();
+        self.fleet.listen(settled.listeners);
+        settled.failed.iter().for_each(|error| error!("{error}"));
+        let facts = Facts::clone(&self.shared.facts);
+        let steering_detail = settled.path.map_or(facts.steering_detail.clone(), |path| path.to_string());
         info!(
             "took over from sluice {} (pid {}) within {} ms; steering by {steering_detail}",
             took_over.version,
@@ -116,7 +121,7 @@ impl Service<'_> {
         Ok(true)
     }
 
-    /// Gives up a take-over: the other process has everything, but for connections that are ours already.
+    /// Gives up a take-over: the other process has everything.
     async fn retreat(self) -> anyhow::Result<()> {
         self.shared.steering.close();
         let limits = after_take_over(self.settings, true);
@@ -126,7 +131,7 @@ impl Service<'_> {
     /// Listens for those who take over from us; being unable to is no reason not to serve.
     fn giver(&self, received: Option<OwnedFd>) -> Option<Giver> {
         let path = takeover::socket_path(self.instance.dir());
-        let started = Giver::start(&path, received);
+        let started = Giver::start(&path, received, &self.failures);
         started.inspect_err(|error| warn!("no other process can take over: {error:#}")).ok()
     }
 
@@ -195,6 +200,7 @@ impl Service<'_> {
             engine: &self.engine,
             steering: &self.shared.steering,
             kind: self.kind,
+            failures: &self.failures,
         };
         let mut handing_over = pin!(possessions.hand_over(request));
         let mut asked_to_stop = None;

@@ -86,14 +86,16 @@ fn timeouts(settings: &Settings) -> Timeouts {
 
 /// Options of steering for so many workers of the instance of that name.
 pub(crate) fn steer_options(settings: &Settings, workers: usize, instance: String) -> SteerOptions {
+    let usual = SteerOptions::new(workers, instance);
     SteerOptions {
+        layout: crate::takeover::planted_number("layout").unwrap_or(usual.layout),
         bpffs: settings.bpffs.0.clone(),
         backlog: settings.backlog.small(),
         reserved_ports: settings.reserved_ports.0.iter().copied().collect(),
         unprivileged_offset: u16::try_from(settings.unprivileged_offset.get())
             .ok()
             .filter(|offset| *offset > 0),
-        ..SteerOptions::new(workers, instance)
+        ..usual
     }
 }
 

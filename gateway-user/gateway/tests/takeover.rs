@@ -1,96 +1,59 @@
 //! A second `sluice run` on the same state directory takes over, and no client notices.
 
 mod common;
+#[path = "takeover/hangs.rs"]
+mod hangs;
+#[path = "takeover/kills.rs"]
+mod kills;
+#[path = "takeover/line.rs"]
+mod line;
+#[path = "takeover/refused_programs.rs"]
+mod refused_programs;
+#[path = "common/role.rs"]
+mod role;
+#[path = "takeover/versions.rs"]
+mod versions;
 
 use std::fs;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use common::load::Wrk;
 use common::steady::Steady;
-use common::{HTTP, Running, get, metric, sluice, spawn_gateway_with, text};
-use gateway_testkit::http::{self, Client};
-use gateway_testkit::netns::{self, Inside};
+use common::{HTTP, Running, get, metric, sluice, text};
+use gateway_testkit::http::Client;
+use gateway_testkit::netns;
 use gateway_testkit::process::Guarded;
 use gateway_testkit::wait;
+use line::{DRAIN, Line, ended_well, ready, serves_on, with_line};
 use nix::sys::signal::Signal;
 
-/// Ends quickly where nothing is under way, and waits for what is.
-const DRAIN: [&str; 4] = ["--drain-min", "0s", "--drain-max", "25s"];
-
-/// One gateway after the other in a namespace.
-struct Line<'a> {
-    inside: &'a Inside,
-    running: Running,
-}
-
-fn with_line(label: &str, flags: &'static [&'static str], body: impl FnOnce(&mut Line<'_>) + Send + 'static) {
-    netns::run(label, move |inside| {
-        let running = Running::start(inside, &[flags, &DRAIN].concat());
-        body(&mut Line { inside, running });
-    });
-}
-
-impl Line<'_> {
-    fn spawn(&self, flags: &[&str], environment: &[(&str, &str)]) -> Guarded {
-        let flags = [flags, &DRAIN].concat();
-        spawn_gateway_with(self.inside, self.running.config.path(), &flags, environment)
-    }
-
-    /// Starts the next gateway and waits until it has taken over and the one before has ended well.
-    #[track_caller]
-    fn upgrade(&mut self, flags: &[&str]) -> Guarded {
-        let old = self.begin_upgrade(flags);
-        ended_well(old)
-    }
-
-    /// Starts the next gateway and waits until it has taken over; gives the one before, which drains.
-    #[track_caller]
-    fn begin_upgrade(&mut self, flags: &[&str]) -> Guarded {
-        let mut new = self.spawn(flags, &[]);
-        new.wait_for_output("took over from sluice");
-        std::mem::replace(&mut self.running.gateway, new)
-    }
-
-    fn pin_directories(&self) -> Vec<PathBuf> {
-        let of = |dir: &Path| {
-            let entries =
-                fs::read_dir(dir).map(|entries| entries.flatten().map(|e| e.path()).collect::<Vec<_>>());
-            entries.unwrap_or_default()
-        };
-        let mut found: Vec<_> =
-            of(&self.inside.bpffs().join("sluice")).iter().flat_map(|version| of(version)).collect();
-        found.sort();
-        found
-    }
-}
-
-#[track_caller]
-fn ended_well(mut gateway: Guarded) -> Guarded {
-    let ended = gateway.wait();
-    assert!(ended.success(), "{ended}: {}", gateway.output());
-    gateway
-}
-
-fn ready() -> bool {
-    let health: SocketAddr = "127.0.0.1:15021".parse().unwrap();
-    http::get(health, "a", "/healthz/ready").is_ok_and(|answer| answer.status == 200)
+/// Requests that the process which has the metrics address now has answered.
+fn answered() -> f64 {
+    metric("http_server_request_duration_seconds_count", &["200"])
 }
 
 fn five_upgrades(label: &str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
         let steady = Steady::start(HTTP);
-        let mut wrk = Wrk::start(&format!("http://{HTTP}/httpbin/get"), 4, 60);
+        let wrk = Wrk::start(&format!("http://{HTTP}/httpbin/get"), 4, 100);
         for _ in 0..5 {
-            line.upgrade(flags);
+            // The one before is under load until the moment in which it lets go, the next one from then on: each has its
+            // own counters, which begin at zero.
+            let before = answered();
+            wait::until("answers of the one before", || (answered() > before + 50.0).then_some(()));
+            let sent = steady.answered();
+            let old = line.begin_upgrade(flags);
             assert!(ready());
+            wait::until("answers of the next one", || (answered() > 50.0).then_some(()));
+            assert!(steady.answered() > sent, "the verifying clients sent meanwhile");
             steady.wait_for_more(50);
+            ended_well(old);
         }
-        assert!(wrk.is_running());
-        drop(wrk);
+        let seen = wrk.stop();
+        assert!(seen.requests > 500, "{seen:?}");
+        seen.must_be_clean();
         assert!(steady.must_be_clean() > 300);
         let said = text(&sluice(&["status"]));
         assert!(said.contains("took over:"), "{said}");
@@ -231,66 +194,6 @@ fn pins_are_those_of_the_one_that_serves() {
     });
 }
 
-/// The gateway that is there serves as before and can be taken over from; nothing of the failed one stays.
-fn serves_on(line: &mut Line<'_>, flags: &[&str], pins: &[PathBuf]) {
-    let steady = Steady::start(HTTP);
-    assert_eq!(line.pin_directories(), pins);
-    let other = "127.0.0.1:8099";
-    // Its configuration still follows the directory.
-    line.running.edit("gateway.yaml", "port: 80\n", "port: 8099\n");
-    wait::until("the new port", || {
-        http::get(other.parse().unwrap(), "a", "/httpbin/get").ok().filter(|answer| answer.status == 200)
-    });
-    line.running.edit("gateway.yaml", "port: 8099\n", "port: 80\n");
-    line.running.wait_for_status("/httpbin/get", 200);
-    drop(steady);
-    let steady = Steady::start(HTTP);
-    line.upgrade(flags);
-    steady.wait_for_more(50);
-    steady.must_be_clean();
-}
-
-fn killed_at(label: &str, point: &'static str, flags: &'static [&'static str]) {
-    with_line(label, flags, move |line| {
-        let pins = line.pin_directories();
-        let fault = format!("takeover:{point}");
-        // Without kernel programs nothing moves what waits in a socket that only the killed process had.
-        let workers = if flags.contains(&"ebpf") { "3" } else { "2" };
-        let more = [flags, &["--workers", workers]].concat();
-        let mut new = line.spawn(&more, &[("SLUICE_FAULT", &fault)]);
-        new.wait_for_output("planted: stopped");
-        let steady = (point == "received").then(|| Steady::start(HTTP));
-        new.signal(Signal::SIGKILL).unwrap();
-        new.wait();
-        line.running.gateway.wait_for_output("did not take over");
-        // What a killed process had accepted dies with it; before it accepted anything nothing may.
-        if let Some(steady) = steady {
-            steady.must_be_clean();
-        }
-        serves_on(line, flags, &pins);
-    });
-}
-
-#[test]
-fn killed_with_the_sockets_in_hand_ebpf() {
-    killed_at("take-k1", "received", &["--steering", "ebpf"]);
-}
-
-#[test]
-fn killed_with_the_sockets_in_hand_reuseport() {
-    killed_at("take-k2", "received", &["--steering", "reuseport"]);
-}
-
-#[test]
-fn killed_just_before_it_is_ready_ebpf() {
-    killed_at("take-k3", "live", &["--steering", "ebpf"]);
-}
-
-#[test]
-fn killed_just_before_it_is_ready_reuseport() {
-    killed_at("take-k4", "live", &["--steering", "reuseport"]);
-}
-
 #[test]
 fn a_signal_to_either_before_it_is_decided() {
     with_line("take-signal", &["--steering", "ebpf"], |line| {
@@ -298,7 +201,7 @@ fn a_signal_to_either_before_it_is_decided() {
         let planted = [("SLUICE_FAULT", "takeover:live")];
         let mut new = line.spawn(&["--steering", "ebpf"], &planted);
         new.wait_for_output("planted: stopped");
-        // Both accept, and what the new one has it serves to the end.
+        // One that is live and not ready yet takes nothing.
         steady.wait_for_more(100);
         new.signal(Signal::SIGTERM).unwrap();
         new.wait_for_output("serves on");
@@ -397,43 +300,5 @@ fn what_a_crash_left_is_no_obstacle() {
         line.running.gateway = common::start_gateway(line.inside, line.running.config.path(), &flags);
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         assert_eq!(line.pin_directories().len(), 1);
-    });
-}
-
-#[test]
-fn strangers_get_nothing() {
-    with_line("take-stranger", &["--steering", "reuseport"], |line| {
-        let state = line.inside.scratch().join("state");
-        let socket = state.join("takeover.sock");
-        let script = |protocol: u32| {
-            format!(
-                "use Socket; socket(S, AF_UNIX, SOCK_SEQPACKET, 0) && connect(S, pack_sockaddr_un('{}')) || die $!;
-                 send(S, '{{\"kind\":\"hello\",\"protocol\":{protocol},\"version\":\"x\",\"pid\":1}}', 0);
-                 recv(S, $heard, 999, 0); print $heard;",
-                socket.display()
-            )
-        };
-        // Even where the file lets them in.
-        fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-        fs::set_permissions(
-            line.inside.scratch().path(),
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )
-        .unwrap();
-        let as_nobody = ["--reuid", "65534", "--clear-groups", "perl", "-e"];
-        let mut stranger = Guarded::spawn(Command::new("setpriv").args(as_nobody).arg(script(1))).unwrap();
-        stranger.wait();
-        assert!(!stranger.output().contains("offer"), "{}", stranger.output());
-        wait::until(&format!("the refusal of {}", stranger.output()), || {
-            line.running.log().contains("runs as uid 65534").then_some(())
-        });
-        // Of us, but of another time.
-        let mut newer = Guarded::spawn(Command::new("perl").arg("-e").arg(script(2))).unwrap();
-        newer.wait();
-        wait::until("the refusal", || {
-            newer.output().contains("version 1 of the take-over protocol").then_some(())
-        });
-        line.upgrade(&["--steering", "reuseport"]);
     });
 }

@@ -23,19 +23,22 @@ pub(crate) struct Kernel {
     port: u16,
     backlog: u32,
     live: BTreeSet<SteerBind>,
+    /// Sockets that no worker has yet, by slot.
     untaken: Vec<TcpListener>,
     /// A duplicate of the only worker's socket: when it dies there is nobody for its queue to move to, so it must stay. Of
     /// several workers none is kept: it would keep a socket open whose worker died.
     spare: Option<TcpListener>,
+    /// How many of them the process before us accepts from as well, from the first on; the others are in no slot.
+    shared: usize,
     stage: Stage,
 }
 
 /// How far a take-over is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// The process before us steers; nothing in the kernel was changed yet. Workers get `untaken` with new binds.
+    /// The process before us steers. Our programs are attached and know no bind.
     Waiting,
-    /// Both steer, to the same sockets.
+    /// Both steer, to the sockets that both have.
     Beside,
     /// We alone; also where nobody was taken over from.
     Alone,
@@ -51,7 +54,7 @@ pub(crate) enum OpenError {
 
 impl Kernel {
     pub(crate) fn open(options: &SteerOptions) -> Result<Self, OpenError> {
-        let pins = match Pins::claim(&options.bpffs, &options.instance) {
+        let pins = match Pins::claim(&options.bpffs, options.layout, &options.instance) {
             Ok(pins) => Ok(pins),
             Err(PinError::NoPlace(reason)) => Err(reason),
             Err(PinError::Busy { dir, pid }) => {
@@ -69,15 +72,26 @@ impl Kernel {
         }
         let (backlog, live) = (options.backlog, BTreeSet::new());
         let spare = spare(&untaken);
-        Ok(Self { pins, programs, port, backlog, live, untaken, spare, stage: Stage::Alone })
+        Ok(Self { pins, programs, port, backlog, live, untaken, spare, shared: 0, stage: Stage::Alone })
     }
 
-    /// Loads programs for the sockets of the process that is taken over from, by slot. Missing ones are made: they
-    /// join the group, and get nothing as long as that process's program chooses. Superfluous ones are let go of: what
-    /// that process does not accept from them moves on when it closes them.
+    /// Loads and attaches programs for the sockets of the process that is taken over from, by slot, so that all that the
+    /// kernel may refuse is refused here. Missing sockets are made: they join the group, and get nothing as long as they
+    /// are in no slot. Superfluous ones are let go of: what that process does not accept from them moves on when it
+    /// closes them.
     pub(crate) fn take_over(options: &SteerOptions, inherited: Vec<TcpListener>) -> Result<Self, OpenError> {
-        let programs = Programs::load(slots(options)).map_err(OpenError::Unavailable)?;
+        let mut programs = Programs::load(slots(options)).map_err(OpenError::Unavailable)?;
+        let shared = inherited.len().min(options.workers);
         let (port, untaken) = worker_sockets(options, inherited).map_err(OpenError::Fatal)?;
+        if shared == 0 {
+            enter_slots(&mut programs, &untaken).map_err(OpenError::Unavailable)?;
+        } else {
+            for (slot, socket) in (0..).zip(&untaken).take(shared) {
+                programs.set_slot(slot, socket).map_err(OpenError::Unavailable)?;
+            }
+            try_to_choose(&mut programs)?;
+        }
+        programs.attach().map_err(OpenError::Unavailable)?;
         Ok(Self {
             pins: Err("not before the take-over is complete".to_owned()),
             programs,
@@ -86,28 +100,42 @@ impl Kernel {
             live: BTreeSet::new(),
             spare: spare(&untaken),
             untaken,
+            shared,
             stage: Stage::Waiting,
         })
     }
 
-    /// Steers beside the process before us: slots first, so that our program finds sockets from its first choice on.
-    fn join(&mut self) -> Result<(), String> {
-        enter_slots(&mut self.programs, &self.untaken)?;
-        self.programs.attach()?;
-        self.stage = Stage::Beside;
-        // The workers have theirs. Ours would keep a socket open whose worker died.
-        self.untaken.clear();
-        Ok(())
+    /// Whether nothing may reach us yet: the process before us has none of our sockets, so what waited in those would be
+    /// lost if this one died.
+    fn is_withheld(&self) -> bool {
+        self.stage != Stage::Alone && self.shared == 0
     }
 
-    /// The process before us is gone from the kernel, or goes: pins what now is ours alone.
-    pub(crate) fn settle(&mut self, options: &SteerOptions) {
+    /// The process before us lets go: takes what it could not have a part in, pins, and gives the workers' sockets, one
+    /// for each, with what the kernel refused.
+    pub(crate) fn settle(&mut self, options: &SteerOptions) -> (Vec<TcpListener>, Vec<SteerError>) {
+        let withheld = self.is_withheld();
         self.stage = Stage::Alone;
-        self.pins = match Pins::claim(&options.bpffs, &options.instance) {
+        let sockets = std::mem::take(&mut self.untaken);
+        let mut failed = Vec::new();
+        if withheld {
+            for bind in &self.live {
+                let added = self.programs.add(bind.key());
+                failed.extend(added.err().map(|reason| SteerError::Bind { bind: *bind, reason }));
+            }
+        } else {
+            for (slot, socket) in (0..).zip(&sockets).skip(self.shared) {
+                let entered = self.programs.set_slot(slot, socket);
+                let what = || format!("slot of worker {slot}");
+                failed.extend(entered.err().map(|reason| SteerError::Kernel { what: what(), reason }));
+            }
+        }
+        self.pins = match Pins::claim(&options.bpffs, options.layout, &options.instance) {
             Ok(pins) => self.programs.pin(pins.dir()).map(|()| pins),
             Err(PinError::NoPlace(reason)) => Err(reason),
             Err(PinError::Busy { dir, .. }) => Err(format!("{} is in use", dir.display())),
         };
+        (sockets, failed)
     }
 
     /// Chooses in the group again, after a process that was to take over failed.
@@ -116,21 +144,11 @@ impl Kernel {
         self.programs.choose_in_group_of(socket).map_err(|reason| SteerError::Kernel { what, reason })
     }
 
-    /// What workers get together with new tables: in a take-over their sockets, as duplicates for the case that the
-    /// tables are refused and come again; else nothing.
-    pub(crate) fn first_sockets(&self, workers: usize) -> Vec<Vec<TcpListener>> {
-        let waiting = if self.stage == Stage::Waiting { self.untaken.as_slice() } else { &[] };
-        // Without a duplicate (no descriptor is left) a worker has no share: its slot empties, the others have it.
-        (0..workers)
-            .map(|slot| waiting.get(slot).and_then(|s| s.try_clone().ok()).into_iter().collect())
-            .collect()
-    }
-
     pub(crate) fn take_sockets(&mut self) -> Vec<TcpListener> {
         match self.stage {
-            // They may only be accepted from once there are tables.
-            Stage::Waiting => Vec::new(),
-            Stage::Beside | Stage::Alone => std::mem::take(&mut self.untaken),
+            // The process before us accepts until it lets go.
+            Stage::Waiting | Stage::Beside => Vec::new(),
+            Stage::Alone => std::mem::take(&mut self.untaken),
         }
     }
 
@@ -159,9 +177,11 @@ impl Kernel {
     pub(crate) fn apply(&mut self, plan: &SteerPlan) -> Result<Applied, SteerError> {
         let new: Vec<SteerBind> = plan.binds.difference(&self.live).copied().collect();
         let removed: Vec<SteerBind> = self.live.difference(&plan.binds).copied().collect();
+        let withheld = self.is_withheld();
         let (mut added, mut refused) = (Vec::new(), Vec::new());
         for bind in new {
-            match self.programs.add(bind.key()) {
+            let done = if withheld { Ok(()) } else { self.programs.add(bind.key()) };
+            match done {
                 Ok(()) => added.push(bind),
                 Err(reason) if self.stage == Stage::Waiting => return Err(SteerError::Bind { bind, reason }),
                 Err(reason) => {
@@ -172,8 +192,12 @@ impl Kernel {
         }
         self.live.extend(&added);
         if self.stage == Stage::Waiting {
+            let socket = self.untaken.first().filter(|_| !withheld);
             let what = "steering beside the process that is taken over from".to_owned();
-            self.join().map_err(|reason| SteerError::Kernel { what, reason })?;
+            socket
+                .map_or(Ok(()), |socket| self.programs.choose_in_group_of(socket))
+                .map_err(|reason| SteerError::Kernel { what, reason })?;
+            self.stage = Stage::Beside;
         }
         for bind in &removed {
             self.programs.remove(bind.key()).map_err(|reason| SteerError::Bind { bind: *bind, reason })?;
@@ -228,6 +252,13 @@ fn enter_slots(programs: &mut Programs, sockets: &[TcpListener]) -> Result<(), S
         programs.set_slot(slot, socket)?;
     }
     sockets.first().map_or(Ok(()), |socket| programs.choose_in_group_of(socket))
+}
+
+/// Has the program choose for a socket of nobody, so that it is not refused that when it matters.
+fn try_to_choose(programs: &mut Programs) -> Result<(), OpenError> {
+    let nobodys = sockets::listen(BindAddress::Any, 0, 1)
+        .map_err(|e| OpenError::Unavailable(format!("a socket to try the choice with: {e}")))?;
+    programs.choose_in_group_of(&nobodys).map_err(OpenError::Unavailable)
 }
 
 /// One socket per worker, all in one group: the given ones, and more on their port, or on one that the kernel chooses.

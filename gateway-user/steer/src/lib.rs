@@ -37,4 +37,4 @@ pub use local::without_ipv6;
 pub use options::{DEFAULT_BPFFS, RESERVED_PORTS, SteerOptions, SteeringMode};
 pub use pins::{CleanupReport, cleanup};
 pub use plan::{SteerBind, SteerPlan};
-pub use steering::{Applied, Inherited, PinState, Prepared, Steering, SteeringPath};
+pub use steering::{Applied, Inherited, PinState, Prepared, Settled, Steering, SteeringPath};

@@ -40,6 +40,8 @@ pub struct SteerOptions {
     /// Name of this process among others on the node, letters, digits, `-` and `_`: its pins lie in a directory of that
     /// name.
     pub instance: String,
+    /// Layout of the maps: pins of another one lie in another directory, so nobody takes them for his own.
+    pub layout: u32,
     /// Where bpffs is mounted. Without one, programs are loaded all the same, but not pinned.
     pub bpffs: PathBuf,
     /// Connections that may wait for accept(2) per socket; the kernel caps it at `net.core.somaxconn`.
@@ -57,6 +59,7 @@ impl SteerOptions {
         Self {
             workers,
             instance: instance.into(),
+            layout: gateway_common::LAYOUT_VERSION,
             bpffs: PathBuf::from(DEFAULT_BPFFS),
             backlog: 4096,
             reserved_ports: RESERVED_PORTS.iter().map(|(port, _)| *port).collect(),

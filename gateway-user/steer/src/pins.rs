@@ -10,7 +10,6 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use gateway_common::LAYOUT_VERSION;
 use gateway_common::programs::SK_LOOKUP_LINK;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
@@ -45,9 +44,9 @@ pub(crate) enum PinError {
 
 impl Pins {
     /// Takes the directory of `instance`, empty; directories of dead processes are removed on the way.
-    pub(crate) fn claim(bpffs: &Path, instance: &str) -> Result<Self, PinError> {
+    pub(crate) fn claim(bpffs: &Path, layout: u32, instance: &str) -> Result<Self, PinError> {
         is_bpffs(bpffs).map_err(PinError::NoPlace)?;
-        let dir = bpffs.join(ROOT).join(format!("v{LAYOUT_VERSION}")).join(instance);
+        let dir = bpffs.join(ROOT).join(format!("v{layout}")).join(instance);
         let no_place = |e: io::Error| PinError::NoPlace(format!("{}: {e}", dir.display()));
         // What other dead processes left is no reason not to start.
         let _ = cleanup(bpffs);

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use gateway_ir::BindAddress;
 
 use crate::check::{Refusal, RefusalReason};
-use crate::{SteerBind, SteerOptions, SteerPlan, sockets};
+use crate::{SteerBind, SteerError, SteerOptions, SteerPlan, sockets};
 
 /// Binds and the sockets handed out for them.
 pub(crate) struct Sockets {
@@ -20,14 +20,29 @@ pub(crate) struct Sockets {
     live: BTreeMap<SteerBind, Bound>,
     /// Sockets of the process that is taken over from, by local address. Binds use these before they make any.
     inherited: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    stage: Stage,
+}
+
+/// How far a take-over is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The process before us has sockets of this kind and serves. Ours do not listen: what waited in them would be lost
+    /// if this process died.
+    Beside,
+    /// It serves, and steers by other means: nothing reaches our sockets before it lets go, and then everything does.
+    Under,
+    /// We alone; also where nobody was taken over from.
+    Alone,
 }
 
 struct Bound {
     local: SocketAddr,
     inodes: Vec<u64>,
-    /// Duplicates of what the workers have, in the order in which these were dealt out: a socket and its queue outlive the
-    /// worker by them. Gone once the workers are to close theirs, since then they would keep it open for nobody.
+    /// Duplicates of what the workers have, or get when a take-over is settled, in the order in which these are dealt out:
+    /// a socket and its queue outlive the worker by them. Gone once the workers are to close theirs, since then they would keep it open for nobody.
     spares: Vec<TcpListener>,
+    /// How many of them listen, the first ones; the others do once a take-over is settled.
+    listening: usize,
 }
 
 impl Sockets {
@@ -40,12 +55,15 @@ impl Sockets {
             prepared: BTreeMap::new(),
             live: BTreeMap::new(),
             inherited: BTreeMap::new(),
+            stage: Stage::Alone,
         }
     }
 
-    /// Takes over sockets. Every one of a bind stays in use, if need be several by one worker: closing one would reset
-    /// the connections whose handshake has begun there, and nothing moves them.
-    pub(crate) fn inherit(&mut self, sockets: Vec<TcpListener>) {
+    /// Takes over sockets, if the process before us steers by them (`same_means`). Every one of a bind stays in use, if
+    /// need be several by one worker: closing one would reset the connections whose handshake has begun there, and
+    /// nothing moves them.
+    pub(crate) fn inherit(&mut self, sockets: Vec<TcpListener>, same_means: bool) {
+        self.stage = if same_means { Stage::Beside } else { Stage::Under };
         for socket in sockets {
             if let Ok(local) = socket.local_addr() {
                 self.inherited.entry(local).or_default().push(socket);
@@ -53,9 +71,29 @@ impl Sockets {
         }
     }
 
-    /// The process before us is gone: nobody needs what no bind of ours took.
-    pub(crate) fn settle(&mut self) {
+    /// The process before us lets go, so nobody needs what no bind of ours took. Gives each worker its sockets, all of
+    /// which listen now; and what the system refused.
+    pub(crate) fn settle(&mut self) -> (Vec<Vec<TcpListener>>, Vec<SteerError>) {
         self.inherited.clear();
+        self.stage = Stage::Alone;
+        let mut failed = Vec::new();
+        let mut listeners: Vec<Vec<TcpListener>> = (0..self.workers).map(|_| Vec::new()).collect();
+        for (bind, bound) in &mut self.live {
+            let listening = std::mem::replace(&mut bound.listening, bound.spares.len());
+            let mut refuse = |source| {
+                failed.push(SteerError::Socket { what: format!("listening for {bind}"), source });
+            };
+            let mut index = 0..;
+            bound.spares.retain(|socket| {
+                let listens = index.next().is_some_and(|index: usize| index < listening);
+                listens || sockets::start(socket, self.backlog).map_err(&mut refuse).is_ok()
+            });
+            match duplicates(&bound.spares) {
+                Ok(sockets) => deal(sockets, &mut listeners),
+                Err(source) => refuse(source),
+            }
+        }
+        (listeners, failed)
     }
 
     /// The offset, if this process needs it.
@@ -105,21 +143,28 @@ impl Sockets {
         (listeners, refused)
     }
 
+    /// A bind, and what workers get for it now: nothing before a take-over is settled.
     fn bind(&self, bind: SteerBind) -> Result<(Bound, Vec<TcpListener>), String> {
         let port = self.bound_port(bind.port)?;
         let failed = |e: io::Error| format!("listening on port {port} for {bind}: {e}");
-        let listen = || sockets::listen(bind.address, port, self.backlog);
-        let inherited = self.inherited_for(bind.address, port);
-        let mut sockets =
-            inherited.iter().map(TcpListener::try_clone).collect::<io::Result<Vec<_>>>().map_err(failed)?;
-        while sockets.len() < self.workers {
-            sockets.push(listen().map_err(failed)?);
+        let mut spares = duplicates(self.inherited_for(bind.address, port)).map_err(failed)?;
+        let mut listening = spares.len();
+        while spares.len() < self.workers {
+            spares.push(sockets::bind(bind.address, port).map_err(failed)?);
         }
-        let first = sockets.first().ok_or_else(|| "no worker".to_owned())?;
+        if self.stage != Stage::Beside {
+            let rest = spares.iter().skip(listening);
+            rest.map(|socket| sockets::start(socket, self.backlog))
+                .collect::<io::Result<()>>()
+                .map_err(failed)?;
+            listening = spares.len();
+        }
+        let first = spares.first().ok_or_else(|| "no worker".to_owned())?;
         let local = first.local_addr().map_err(failed)?;
-        let inodes = sockets.iter().map(sockets::inode).collect::<io::Result<_>>().map_err(failed)?;
-        let spares = sockets.iter().map(TcpListener::try_clone).collect::<io::Result<_>>().map_err(failed)?;
-        Ok((Bound { local, inodes, spares }, sockets))
+        let inodes = spares.iter().map(sockets::inode).collect::<io::Result<_>>().map_err(failed)?;
+        let now = if self.stage == Stage::Alone { spares.as_slice() } else { &[] };
+        let now = duplicates(now).map_err(failed)?;
+        Ok((Bound { local, inodes, spares, listening }, now))
     }
 
     /// What the process before us has for an address and port, in the order of its workers.
@@ -175,6 +220,10 @@ impl Sockets {
     pub(crate) fn is_live(&self, bind: SteerBind) -> bool {
         self.live.contains_key(&bind)
     }
+}
+
+fn duplicates(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {
+    sockets.iter().map(TcpListener::try_clone).collect()
 }
 
 /// Gives each worker its socket, and the rest, if there are more, to workers in turn.

@@ -6,28 +6,35 @@ use std::os::fd::AsFd;
 
 use gateway_ir::BindAddress;
 use nix::sys::stat::fstat;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// A listening socket in the `SO_REUSEPORT` group of its address and port; port 0 lets the kernel choose one that
 /// nobody has. [`BindAddress::Any`] is one dual-stack socket, or an IPv4 one where the kernel has no IPv6.
 pub(crate) fn listen(address: BindAddress, port: u16, backlog: u32) -> io::Result<TcpListener> {
+    let socket = bind(address, port)?;
+    start(&socket, backlog)?;
+    Ok(socket)
+}
+
+/// The same before listen(2): it has its place, and nothing can arrive at it.
+pub(crate) fn bind(address: BindAddress, port: u16) -> io::Result<TcpListener> {
     let address = match address {
         BindAddress::Any => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         BindAddress::Ip(ip) => ip,
     };
-    match open(address, port, backlog) {
+    match open(address, port) {
         Err(e)
             if address.is_unspecified()
                 && address.is_ipv6()
                 && e.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
         {
-            open(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, backlog)
+            open(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
         }
         done => done,
     }
 }
 
-fn open(ip: IpAddr, port: u16, backlog: u32) -> io::Result<TcpListener> {
+fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
     let socket = tcp(ip)?;
     if ip.is_ipv6() {
         socket.set_only_v6(!ip.is_unspecified())?;
@@ -35,8 +42,12 @@ fn open(ip: IpAddr, port: u16, backlog: u32) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?; // connections of a former process in TIME_WAIT must not keep the port
     socket.set_reuse_port(true)?;
     socket.bind(&SocketAddr::new(ip, port).into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
+}
+
+/// Has a bound socket listen.
+pub(crate) fn start(socket: &TcpListener, backlog: u32) -> io::Result<()> {
+    SockRef::from(socket).listen(i32::try_from(backlog).unwrap_or(i32::MAX))
 }
 
 fn tcp(ip: IpAddr) -> io::Result<Socket> {

@@ -34,6 +34,17 @@ pub struct Inherited {
     pub binds: Vec<TcpListener>,
 }
 
+/// What the end of a take-over gives.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// The path as it is now.
+    pub path: Option<SteeringPath>,
+    /// Sockets for workers to accept from, one list for each.
+    pub listeners: Vec<Vec<TcpListener>>,
+    /// What does not work though it was prepared. The process before us has let go, so there is no way back.
+    pub failed: Vec<SteerError>,
+}
+
 /// The road that connections take.
 enum Road {
     Kernel(Box<Kernel>),
@@ -73,8 +84,8 @@ pub enum PinState {
 /// Sockets for new binds.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    /// One list per worker; empty lists with kernel programs, but for the first time in a take-over. They listen already: connections wait in their queues
-    /// until the worker accepts, and are reset if the sockets are dropped.
+    /// One list per worker; empty lists with kernel programs, and before a take-over is settled. They listen already:
+    /// connections wait in their queues until the worker accepts, and are reset if the sockets are dropped.
     pub listeners: Vec<Vec<TcpListener>>,
     /// Binds for which there are no sockets.
     pub refused: Vec<Refusal>,
@@ -102,9 +113,9 @@ impl Steering {
     }
 
     /// Opens steering beside that of a process which is taken over from and which still serves. Until the first
-    /// [`apply`](Self::apply) nothing changes for it. From then on both steer to the same sockets, or, if they steer by
-    /// different means, kernel programs win; until [`settle`](Self::settle) dropping this gives the kernel back as it was,
-    /// but for [`reclaim`](Self::reclaim). Workers get their first sockets from [`prepare`](Self::prepare) only.
+    /// [`apply`](Self::apply) nothing changes for it. From then on both steer to sockets that both have; until
+    /// [`settle`](Self::settle) no connection can wait in a socket that only we have, and dropping this gives the kernel
+    /// back as it was, but for [`reclaim`](Self::reclaim). Workers get their first sockets from `settle`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -123,6 +134,8 @@ impl Steering {
     ) -> Result<Self, SteerError> {
         options.validate()?;
         let (beside, Inherited { workers, binds }) = (inherited.is_some(), inherited.unwrap_or_default());
+        // Whoever steers by kernel programs has a socket for each worker.
+        let without_programs = workers.is_empty();
         let kernel = |workers| match beside {
             true => Kernel::take_over(&options, workers),
             false => Kernel::open(&options),
@@ -139,7 +152,9 @@ impl Steering {
             },
         };
         let mut sockets = Sockets::new(&options);
-        sockets.inherit(binds);
+        if beside {
+            sockets.inherit(binds, without_programs);
+        }
         let path = SteeringPath::ReusePort {
             reason,
             unprivileged_offset: sockets.offset(),
@@ -156,17 +171,19 @@ impl Steering {
         Self { road: Road::Kernel(Box::new(kernel)), options, path, loads, outgoing }
     }
 
-    /// Ends a take-over: the process before us takes its programs and pins away. Pins ours, and lets go of its sockets
-    /// that no bind took.
-    pub fn settle(&mut self) {
+    /// Ends a take-over: the process before us lets go, or has. Pins, lets go of its sockets that no bind took, and gives
+    /// those that workers are to accept from.
+    pub fn settle(&mut self) -> Settled {
         self.outgoing.clear();
-        match &mut self.road {
+        let (listeners, failed) = match &mut self.road {
             Road::Kernel(kernel) => {
-                kernel.settle(&self.options);
+                let (sockets, failed) = kernel.settle(&self.options);
                 self.path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
+                (sockets.into_iter().map(|socket| vec![socket]).collect(), failed)
             }
             Road::Sockets(sockets) => sockets.settle(),
-        }
+        };
+        Settled { path: Some(self.path.clone()), listeners, failed }
     }
 
     /// Undoes what a process that was to take over, and failed, did to the group of the workers' sockets, of which one
@@ -275,8 +292,9 @@ impl Steering {
     /// an abort, by dropping the sockets and [`abandon`](Self::abandon).
     pub fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
         match &mut self.road {
-            Road::Kernel(kernel) => {
-                Prepared { listeners: kernel.first_sockets(self.options.workers), refused: Vec::new() }
+            Road::Kernel(_) => {
+                let listeners = (0..self.options.workers).map(|_| Vec::new()).collect();
+                Prepared { listeners, refused: Vec::new() }
             }
             Road::Sockets(sockets) => {
                 let (listeners, refused) = sockets.prepare(plan);

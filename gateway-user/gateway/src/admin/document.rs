@@ -51,6 +51,9 @@ pub(crate) struct Process {
     /// Whom it took over from, if from somebody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) took_over: Option<TookOverLine>,
+    /// Processes that asked to take over and did not, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) takeover_failures: BTreeMap<String, u64>,
 }
 
 /// A take-over.

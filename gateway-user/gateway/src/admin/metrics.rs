@@ -202,6 +202,13 @@ fn process(page: &mut Exposition, shared: &Shared, past: &Past, answering: usize
         page.gauge("sluice_takeover_seconds", "From asking it to hand over to being the only one.");
         page.sample(&[], took_over.took.as_secs_f64());
     }
+    page.counter(
+        "sluice_takeover_failures_total",
+        "Processes that asked to take over and did not, by reason.",
+    );
+    for (reason, count) in shared.takeover_failures.each() {
+        page.sample(&[("reason", reason)], count);
+    }
     page.gauge("sluice_workers", "Worker threads that answered this scrape.").sample(&[], answering);
     page.counter("sluice_worker_deaths_total", "Worker threads that a panic ended; each gets a successor.");
     page.sample(&[], past.deaths);

@@ -24,7 +24,7 @@ pub(crate) use ready::Readiness;
 use crate::flags::{Effective, Listen, Settings};
 use crate::fleet::Fleet;
 use crate::logging::LogControl;
-use crate::takeover::{Received, TookOver};
+use crate::takeover::{Failures, Received, TookOver};
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
@@ -63,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) steering: SharedSteering,
     pub(crate) log_control: LogControl,
     pub(crate) access_log: LogSink,
+    pub(crate) takeover_failures: Failures,
 }
 
 impl Shared {

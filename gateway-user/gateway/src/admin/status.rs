@@ -38,7 +38,10 @@ async fn status(State(shared): State<Shared>) -> Response {
         access_log: shared.access_log.driver().name().to_owned(),
         access_log_refused: facts.log_refused.clone(),
     };
-    super::dump::json(&document(&view, facts, readiness, io))
+    let mut document = document(&view, facts, readiness, io);
+    let failures = shared.takeover_failures.each().filter(|(_, count)| *count > 0);
+    document.process.takeover_failures = failures.map(|(reason, count)| (reason.to_owned(), count)).collect();
+    super::dump::json(&document)
 }
 
 /// The document of one moment.
@@ -57,6 +60,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
                 version: took_over.version.clone(),
                 milliseconds: u64::try_from(took_over.took.as_millis()).unwrap_or(u64::MAX),
             }),
+            takeover_failures: BTreeMap::new(),
         },
         readiness,
         generation: live.map_or(0, |live| live.generation.0),

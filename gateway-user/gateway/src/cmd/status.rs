@@ -114,6 +114,10 @@ fn head(document: &StatusDocument) -> String {
             format!("from sluice {version} (pid {pid}) within {milliseconds} ms"),
         ]);
     }
+    if !process.takeover_failures.is_empty() {
+        let failures = process.takeover_failures.iter().map(|(reason, count)| format!("{count} ({reason})"));
+        facts.row(["failed take-overs:".into(), failures.collect::<Vec<_>>().join(", ")]);
+    }
     if let Some(trouble) = &document.trouble {
         facts.row(["trouble:".into(), trouble.clone()]);
     }

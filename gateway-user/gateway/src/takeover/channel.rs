@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -110,6 +111,14 @@ impl Channel {
         Ok((message, descriptors))
     }
 
+    /// Whether the other side has closed its end, or nobody has it any more.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut look = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // An error of poll(2) says nothing about the other side.
+        poll(&mut look, Some(&now)).is_ok() && look.iter().any(|end| end.revents().contains(PollFlags::HUP))
+    }
+
     /// Lets the other side send no more; what it has sent can still be received.
     pub(super) fn hear_no_more(&self) {
         let _ = rustix::net::shutdown(&self.0, Shutdown::Read);
@@ -148,7 +157,9 @@ mod tests {
         near.send(&7, &[]).unwrap();
         assert_eq!(kind(SENDING), io::ErrorKind::InvalidData);
         near.send(&"last", &[]).unwrap();
+        assert!(!far.has_ended());
         drop(near);
+        assert!(far.has_ended(), "though something is left to be received");
         assert_eq!(far.receive::<String>(SENDING).unwrap().0, "last");
         assert_eq!(kind(SENDING), io::ErrorKind::UnexpectedEof);
     }

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_channel::oneshot;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::mpsc as async_mpsc;
 use tracing::{debug, warn};
 
 use super::channel::{Channel, MOST, listen};
-use super::message::{FromGiver, FromTaker, Item, Offer, PROTOCOL};
+use super::failures::{Failure, Failures, Reason};
+use super::message::{FromGiver, FromTaker, Item, Offer, Range};
+use super::planted::limit;
 
 /// For the first message.
 const HELLO: Duration = Duration::from_secs(5);
@@ -26,8 +29,9 @@ const HELLO: Duration = Duration::from_secs(5);
 const COLLECTING: Duration = Duration::from_secs(30);
 /// For the taker to make its configuration live. Longer than the taker itself tries, which ends things in better order.
 const READY: Duration = Duration::from_secs(150);
-/// For the control thread to let go.
-const RELEASING: Duration = Duration::from_secs(30);
+
+/// Between two looks whether a taker that was ready has failed after all.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,21 +43,25 @@ pub(crate) struct Peer {
 /// A wish to take over. Dropping it refuses.
 pub(crate) struct Request {
     pub(crate) peer: Peer,
-    answer: mpsc::Sender<Result<Handoff, String>>,
+    /// Version of the messages that is spoken.
+    pub(crate) protocol: u32,
+    answer: mpsc::Sender<Result<Handoff, Failure>>,
 }
 
 /// Everything that a taker gets, and whom to tell how it ended.
 pub(crate) struct Handoff {
     pub(crate) offer: Offer,
     pub(crate) items: Vec<(Item, OwnedFd)>,
-    pub(crate) outcome: oneshot::Sender<Result<Release, String>>,
+    pub(crate) outcome: oneshot::Sender<Result<Release, Failure>>,
 }
 
-/// The taker serves. It is told that it is the only one when [`Release::done`] is called.
+/// The taker is ready to serve alone. It is told that it does when [`Release::done`] is called, and decides for itself
+/// if that takes long.
 pub(crate) struct Release {
     /// Whether it accepts from our sockets.
     pub(crate) same_sockets: bool,
-    done: mpsc::Sender<()>,
+    channel: Arc<Channel>,
+    handed: Arc<AtomicBool>,
 }
 
 /// Listens for takers.
@@ -67,12 +75,26 @@ pub(crate) struct Giver {
 /// The one that is being served, of which there is one at a time.
 type Current = Arc<Mutex<Option<Peer>>>;
 
+/// What the threads that talk to takers share.
+#[derive(Clone)]
+struct Asked {
+    current: Current,
+    requests: async_mpsc::UnboundedSender<Request>,
+    failures: Failures,
+    /// A taker is ready: whoever comes now is for it to serve, on the same socket.
+    handed: Arc<AtomicBool>,
+}
+
 impl Giver {
     /// Listens at `path`, or on the socket there that was taken over.
     ///
     /// # Errors
     /// The socket cannot be made: the path may be too long (108 octets, unix(7)).
-    pub(crate) fn start(path: &Path, inherited: Option<OwnedFd>) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        path: &Path,
+        inherited: Option<OwnedFd>,
+        failures: &Failures,
+    ) -> anyhow::Result<Self> {
         let listener = match inherited {
             Some(listener) => listener,
             None => listen(path).with_context(|| format!("{}: cannot listen there", path.display()))?,
@@ -80,9 +102,15 @@ impl Giver {
         let (listener, wake) = (Arc::new(listener), Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?));
         let (sender, requests) = async_mpsc::unbounded_channel();
         let (theirs, woken) = (Arc::clone(&listener), Arc::clone(&wake));
+        let asked = Asked {
+            current: Current::default(),
+            requests: sender,
+            failures: failures.clone(),
+            handed: Arc::default(),
+        };
         let thread = thread::Builder::new()
             .name("sluice-takeover".to_owned())
-            .spawn(move || accept(&theirs, &woken, &sender))?;
+            .spawn(move || accept(&theirs, &woken, &asked))?;
         Ok(Self { requests, listener, wake, thread: Some(thread) })
     }
 
@@ -114,116 +142,142 @@ impl Drop for Giver {
     }
 }
 
-fn accept(listener: &OwnedFd, wake: &OwnedFd, requests: &async_mpsc::UnboundedSender<Request>) {
-    let current = Current::default();
+fn accept(listener: &OwnedFd, wake: &OwnedFd, asked: &Asked) {
     loop {
-        let mut wait = [PollFd::new(wake, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
-        match poll(&mut wait, None) {
+        let handed = asked.handed.load(Ordering::SeqCst);
+        let events = if handed { PollFlags::empty() } else { PollFlags::IN };
+        let mut wait = [PollFd::new(wake, PollFlags::IN), PollFd::new(listener, events)];
+        match poll(&mut wait, handed.then_some(&LOOK)) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return warn!("nobody can take over any more: {error}"),
             Ok(_) if wait.iter().take(1).any(|wake| !wake.revents().is_empty()) => return,
+            Ok(_) if asked.handed.load(Ordering::SeqCst) => continue,
+            Ok(0) => continue,
             Ok(_) => {}
         }
         let channel = match Channel::accept(listener.as_fd()) {
             Ok(channel) => channel,
             Err(error) => {
+                let stranger = error.kind() == io::ErrorKind::PermissionDenied;
+                asked.failures.count(if stranger { Reason::Peer } else { Reason::Lost });
                 warn!("a take-over was not accepted: {error}");
                 thread::sleep(Duration::from_millis(100));
                 continue;
             }
         };
-        let (current, requests) = (Arc::clone(&current), requests.clone());
-        let talking = move || converse(&channel, &current, &requests);
+        let theirs = asked.clone();
+        let talking = move || converse(&Arc::new(channel), &theirs);
         if let Err(error) = thread::Builder::new().name("sluice-handover".to_owned()).spawn(talking) {
+            asked.failures.count(Reason::Lost);
             warn!("a take-over was not accepted: {error}");
         }
     }
 }
 
 /// Hears who is there and serves it unless somebody else is being served.
-fn converse(channel: &Channel, current: &Current, requests: &async_mpsc::UnboundedSender<Request>) {
-    let refuse = |reason: String| {
-        debug!("a take-over was refused: {reason}");
-        let _ = channel.send(&FromGiver::Refused { reason }, &[]);
+fn converse(channel: &Arc<Channel>, asked: &Asked) {
+    let refuse = |failure: Failure| {
+        debug!("a take-over was refused: {failure}");
+        asked.failures.count(failure.reason);
+        let _ = channel.send(&FromGiver::Refused { reason: failure.message }, &[]);
     };
-    let peer = match channel.receive(HELLO) {
-        Ok((FromTaker::Hello { protocol: PROTOCOL, version, pid }, _)) => Peer { version, pid },
-        Ok((FromTaker::Hello { protocol, .. }, _)) => {
-            return refuse(format!("it speaks version {PROTOCOL} of the take-over protocol, not {protocol}"));
-        }
-        Ok((FromTaker::Ready { .. }, _)) => return refuse("a take-over begins with hello".to_owned()),
-        Err(error) => return refuse(error.to_string()),
+    let (peer, protocol) = match greet(channel) {
+        Ok(greeted) => greeted,
+        Err(failure) => return refuse(failure),
     };
     {
-        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = asked.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = &*current {
-            return refuse(format!("sluice {} (pid {}) is taking over just now", other.version, other.pid));
+            let message = format!("sluice {} (pid {}) is taking over just now", other.version, other.pid);
+            return refuse(Failure::new(Reason::Busy, message));
         }
         *current = Some(peer.clone());
     }
-    if let Err(reason) = hand_over(channel, peer, requests) {
-        refuse(reason);
+    if let Err(failure) = hand_over(channel, peer, protocol, asked) {
+        refuse(failure);
     }
-    *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    *asked.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+/// Who asks, and the version of the messages that both speak.
+fn greet(channel: &Channel) -> Result<(Peer, u32), Failure> {
+    let (protocol, oldest, version, pid) = match channel.receive(limit(HELLO)) {
+        Ok((FromTaker::Hello { protocol, oldest, version, pid }, _)) => (protocol, oldest, version, pid),
+        Ok(_) => return Err(Failure::new(Reason::Protocol, "a take-over begins with hello")),
+        Err(error) => return Err(Failure::new(Reason::Lost, error.to_string())),
+    };
+    let (ours, theirs) = (Range::ours(), Range { oldest: oldest.unwrap_or(protocol), newest: protocol });
+    let common = ours.common(theirs).ok_or_else(|| {
+        let message = format!("it speaks {ours} of the take-over protocol, and the other one {theirs}");
+        Failure::new(Reason::Protocol, message)
+    })?;
+    Ok((Peer { version, pid }, common))
 }
 
 /// One take-over, after the greeting. An error is what a taker is told that has got nothing yet.
-fn hand_over(
-    channel: &Channel,
-    peer: Peer,
-    requests: &async_mpsc::UnboundedSender<Request>,
-) -> Result<(), String> {
-    let stopping = || "it is about to end".to_owned();
+fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -> Result<(), Failure> {
+    let stopping = || Failure::new(Reason::Stopping, "it is about to end");
     let (answer, answered) = mpsc::channel();
-    requests.send(Request { peer, answer }).map_err(|_| stopping())?;
-    let Handoff { offer, items, outcome } = match answered.recv_timeout(COLLECTING) {
+    asked.requests.send(Request { peer, protocol, answer }).map_err(|_| stopping())?;
+    let Handoff { offer, items, outcome } = match answered.recv_timeout(limit(COLLECTING)) {
         Ok(handoff) => handoff?,
         Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
-        Err(RecvTimeoutError::Timeout) => return Err("it is busy".to_owned()),
+        Err(RecvTimeoutError::Timeout) => return Err(Failure::new(Reason::Busy, "it is busy")),
     };
     match give(channel, offer, &items) {
         Ok(same_sockets) => {
             // The taker has its own by now; ours must not keep sockets open that workers close.
             drop(items);
-            let (release, released) = mpsc::channel();
-            let nobody_waits = outcome.send(Ok(Release { same_sockets, done: release })).is_err();
-            if !nobody_waits && released.recv_timeout(RELEASING).is_ok() {
-                let _ = channel.send(&FromGiver::Released, &[]);
-            }
+            asked.handed.store(true, Ordering::SeqCst);
+            let (channel, handed) = (Arc::clone(channel), Arc::clone(&asked.handed));
+            let _ = outcome.send(Ok(Release { same_sockets, channel, handed }));
         }
-        Err(reason) => {
+        Err(failure) => {
             // Before the connection ends: a giver that ends without a word has died, and the taker would go on.
-            let _ = channel.send(&FromGiver::Refused { reason: reason.clone() }, &[]);
-            let _ = outcome.send(Err(reason));
+            let _ = channel.send(&FromGiver::Refused { reason: failure.message.clone() }, &[]);
+            let _ = outcome.send(Err(failure));
         }
     }
     Ok(())
 }
 
 /// Sends everything and waits for the taker to be ready; says why it is not.
-fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bool, String> {
-    let lost = |error: io::Error| format!("the connection to it failed: {error}");
+fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bool, Failure> {
+    let lost = |error: io::Error| Failure::new(Reason::Lost, format!("the connection to it failed: {error}"));
     channel.send(&FromGiver::Offer(offer), &[]).map_err(lost)?;
     for some in items.chunks(MOST) {
         let descriptors: Vec<_> = some.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
         let items = some.iter().map(|(item, _)| *item).collect();
         channel.send(&FromGiver::Items { items }, &descriptors).map_err(lost)?;
     }
-    let heard = match channel.receive(READY) {
-        // What it says from now on would come too late; what it has just said counts.
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            channel.hear_no_more();
-            channel.receive(Duration::from_millis(1))
+    loop {
+        let heard = match channel.receive(limit(READY)) {
+            // What it says from now on would come too late; what it has just said counts.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                channel.hear_no_more();
+                channel.receive(Duration::from_millis(1))
+            }
+            heard => heard,
+        };
+        return match heard {
+            Ok((FromTaker::Ready { same_sockets }, _)) => Ok(same_sockets),
+            Ok((FromTaker::Unknown, _)) => continue,
+            Ok((FromTaker::Hello { .. }, _)) => Err(Failure::new(Reason::Protocol, "it said hello twice")),
+            Err(error) => Err(not_ready(&error)),
+        };
+    }
+}
+
+fn not_ready(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            Failure::new(Reason::Ended, "it ended before its configuration was live; its own log says why")
         }
-        heard => heard,
-    };
-    match heard {
-        Ok((FromTaker::Ready { same_sockets }, _)) => Ok(same_sockets),
-        Ok((FromTaker::Hello { .. }, _)) => Err("it said hello twice".to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err("it ended before its configuration was live; its own log says why".to_owned())
+        io::ErrorKind::TimedOut => {
+            Failure::new(Reason::Timeout, "its configuration was not live in time; its own log says why")
         }
-        Err(error) => Err(error.to_string()),
+        io::ErrorKind::InvalidData => Failure::new(Reason::Protocol, error.to_string()),
+        _ => Failure::new(Reason::Lost, error.to_string()),
     }
 }
 
@@ -235,14 +289,25 @@ impl Request {
     }
 
     /// Refuses, saying why.
-    pub(crate) fn refuse(self, reason: String) {
-        let _ = self.answer.send(Err(reason));
+    pub(crate) fn refuse(self, failure: Failure) {
+        let _ = self.answer.send(Err(failure));
     }
 }
 
 impl Release {
+    /// Whether the taker still runs; until it is told that it is alone it keeps the connection.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.channel.has_ended()
+    }
+
     /// Lets the taker be the only one.
     pub(crate) fn done(self) {
-        let _ = self.done.send(());
+        let _ = self.channel.send(&FromGiver::Released, &[]);
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.handed.store(false, Ordering::SeqCst);
     }
 }

@@ -1,12 +1,53 @@
 //! What the two processes say to each other. One message is one packet of JSON; descriptors travel beside it, one for each
-//! item, in order. A message that one of them does not know ends the take-over, and the giver serves on.
+//! item, in order.
+//!
+//! Fields, items and messages that the receiver does not know are passed over, and the descriptors of such items closed:
+//! that is how newer versions add something that older ones can do without. What they cannot do without is a new
+//! [`PROTOCOL`]. Both sides say which range of versions they speak, and the newest one in common is spoken.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of everything in this file. Giver and taker must agree on it.
+use super::planted;
+
+/// Newest version of everything in this file that is spoken here.
 pub(super) const PROTOCOL: u32 = 1;
+/// Oldest version that is spoken here.
+const OLDEST: u32 = 1;
+
+/// The versions that a process speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) oldest: u32,
+    pub(super) newest: u32,
+}
+
+impl Range {
+    /// Ours.
+    pub(super) fn ours() -> Self {
+        Self {
+            oldest: planted::number("oldest").unwrap_or(OLDEST),
+            newest: planted::number("protocol").unwrap_or(PROTOCOL),
+        }
+    }
+
+    /// The newest version that both speak.
+    pub(super) fn common(self, other: Self) -> Option<u32> {
+        let newest = self.newest.min(other.newest);
+        (newest >= self.oldest.max(other.oldest)).then_some(newest)
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.oldest {
+            oldest if oldest == self.newest => write!(f, "version {oldest}"),
+            oldest => write!(f, "versions {oldest} to {}", self.newest),
+        }
+    }
+}
 
 /// From the taker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +55,11 @@ pub(super) const PROTOCOL: u32 = 1;
 pub(super) enum FromTaker {
     /// The first message.
     Hello {
+        /// Newest version that the taker speaks.
         protocol: u32,
+        /// Oldest one, if it is another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        oldest: Option<u32>,
         /// Sluice's version, for people.
         version: String,
         /// As the taker sees itself; in another PID namespace it means nothing.
@@ -25,6 +70,9 @@ pub(super) enum FromTaker {
         /// Whether it accepts from the giver's sockets. If not, handshakes that began there can only end there.
         same_sockets: bool,
     },
+    /// Of a newer version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// From the giver.
@@ -39,11 +87,17 @@ pub(super) enum FromGiver {
     Items { items: Vec<Item> },
     /// The giver accepts nothing any more and serves no probe; the taker is the one.
     Released,
+    /// Of a newer version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What is handed over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Offer {
+    /// Version of the messages that is spoken from here on.
+    #[serde(default = "first")]
+    pub(crate) protocol: u32,
     /// Sluice's version of the giver.
     pub(crate) version: String,
     /// The giver, as it sees itself.
@@ -56,6 +110,11 @@ pub(crate) struct Offer {
     pub(crate) steering: Steering,
     /// How many items follow.
     pub(crate) items: usize,
+}
+
+/// Of givers that do not say.
+fn first() -> u32 {
+    1
 }
 
 /// How connections reach workers.
@@ -82,23 +141,94 @@ pub(crate) enum Item {
     Worker { slot: usize },
     /// A worker's socket of a bind, by the address that is really bound.
     Bind { slot: usize, address: SocketAddr },
+    /// Of a newer version, for something that this one does not do.
+    #[serde(other)]
+    Unknown,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn is<M: Serialize + serde::de::DeserializeOwned + PartialEq + fmt::Debug>(message: M, text: &str) {
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        assert_eq!(serde_json::from_str::<M>(text).unwrap(), message);
+    }
+
+    /// These texts are a promise to processes of every version that speaks version 1: never change one of them.
     #[test]
-    fn messages_are_what_the_other_version_expects() {
-        let text = |message: &FromGiver| serde_json::to_string(message).unwrap();
-        let items = FromGiver::Items { items: vec![Item::Lock, Item::Worker { slot: 1 }] };
-        assert_eq!(text(&items), r#"{"kind":"items","items":[{"kind":"lock"},{"kind":"worker","slot":1}]}"#);
-        let bind = Item::Bind { slot: 0, address: "[::]:80".parse().unwrap() };
-        assert_eq!(serde_json::to_string(&bind).unwrap(), r#"{"kind":"bind","slot":0,"address":"[::]:80"}"#);
-        assert_eq!(text(&FromGiver::Released), r#"{"kind":"released"}"#);
-        let hello = r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7,"more":true}"#;
+    fn version_1_is_octet_for_octet_what_it_always_was() {
+        let hello = FromTaker::Hello { protocol: 1, oldest: None, version: "0.1.0".into(), pid: 7 };
+        is(hello, r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7}"#);
+        let newer = FromTaker::Hello { protocol: 3, oldest: Some(1), version: "3.0.0".into(), pid: 7 };
+        is(newer, r#"{"kind":"hello","protocol":3,"oldest":1,"version":"3.0.0","pid":7}"#);
+        is(FromTaker::Ready { same_sockets: true }, r#"{"kind":"ready","same_sockets":true}"#);
+        is(FromGiver::Refused { reason: "it is busy".into() }, r#"{"kind":"refused","reason":"it is busy"}"#);
+        is(FromGiver::Released, r#"{"kind":"released"}"#);
+        let offer = |steering| {
+            let version = "0.1.0".into();
+            FromGiver::Offer(Offer {
+                protocol: 1,
+                version,
+                pid: 7,
+                serial: 2,
+                made: true,
+                steering,
+                items: 9,
+            })
+        };
+        is(
+            offer(Steering::Ebpf),
+            r#"{"kind":"offer","protocol":1,"version":"0.1.0","pid":7,"serial":2,"made":true,"steering":"ebpf","items":9}"#,
+        );
+        is(
+            offer(Steering::Reuseport),
+            r#"{"kind":"offer","protocol":1,"version":"0.1.0","pid":7,"serial":2,"made":true,"steering":"reuseport","items":9}"#,
+        );
+        let (v4, v6) = ("127.0.0.1:15021".parse().unwrap(), "[::]:80".parse().unwrap());
+        is(
+            FromGiver::Items {
+                items: vec![
+                    Item::Lock,
+                    Item::Takeover,
+                    Item::Admin { address: v4 },
+                    Item::Worker { slot: 1 },
+                    Item::Bind { slot: 0, address: v6 },
+                ],
+            },
+            r#"{"kind":"items","items":[{"kind":"lock"},{"kind":"takeover"},{"kind":"admin","address":"127.0.0.1:15021"},{"kind":"worker","slot":1},{"kind":"bind","slot":0,"address":"[::]:80"}]}"#,
+        );
+    }
+
+    #[test]
+    fn what_a_newer_version_adds_is_passed_over() {
+        let hello = r#"{"kind":"hello","protocol":2,"oldest":1,"version":"2","pid":7,"more":[1]}"#;
         let hello: FromTaker = serde_json::from_str(hello).unwrap();
-        assert_eq!(hello, FromTaker::Hello { protocol: 1, version: "0.1.0".into(), pid: 7 });
-        assert!(serde_json::from_str::<FromTaker>(r#"{"kind":"gimme"}"#).is_err());
+        assert_eq!(hello, FromTaker::Hello { protocol: 2, oldest: Some(1), version: "2".into(), pid: 7 });
+        assert_eq!(
+            serde_json::from_str::<FromTaker>(r#"{"kind":"gimme","x":{}}"#).unwrap(),
+            FromTaker::Unknown
+        );
+        assert_eq!(
+            serde_json::from_str::<FromGiver>(r#"{"kind":"take","y":1}"#).unwrap(),
+            FromGiver::Unknown
+        );
+        let items = r#"{"kind":"items","items":[{"kind":"lock"},{"kind":"udp","address":"[::]:53"}]}"#;
+        let items: FromGiver = serde_json::from_str(items).unwrap();
+        assert_eq!(items, FromGiver::Items { items: vec![Item::Lock, Item::Unknown] });
+    }
+
+    #[test]
+    fn the_newest_version_in_common_is_spoken() {
+        let range = |oldest, newest| Range { oldest, newest };
+        assert_eq!(range(1, 1).common(range(1, 1)), Some(1));
+        assert_eq!(range(1, 1).common(range(1, 3)), Some(1));
+        assert_eq!(range(1, 3).common(range(2, 5)), Some(3));
+        assert_eq!(range(1, 1).common(range(2, 2)), None);
+        assert_eq!(range(3, 4).common(range(1, 2)), None);
+        assert_eq!(
+            (range(1, 1).to_string(), range(1, 3).to_string()),
+            ("version 1".into(), "versions 1 to 3".into())
+        );
     }
 }

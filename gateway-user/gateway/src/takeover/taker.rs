@@ -12,18 +12,17 @@ use anyhow::{Context as _, bail};
 use gateway_control::view::View;
 use gateway_steer::Inherited;
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::channel::Channel;
-use super::is_planted;
-use super::message::{FromGiver, FromTaker, Item, Offer, PROTOCOL, Steering};
-use crate::cmd::version::VERSIONS;
+use super::message::{FromGiver, FromTaker, Item, Offer, Range, Steering};
+use super::planted::{self, limit};
 
 /// For each message with sockets; the first one waits until the giver has collected them.
 const RECEIVING: Duration = Duration::from_secs(60);
 /// For our first configuration to be live.
 const LIVE: Duration = Duration::from_secs(120);
-/// For the giver to let go.
+/// For the giver to let go. It will sooner or later, so waiting longer helps nobody.
 const RELEASE: Duration = Duration::from_secs(60);
 
 /// A connection to the process that is being taken over from.
@@ -65,13 +64,15 @@ pub(crate) struct TookOver {
 
 /// Asks whoever listens at `path` to hand over.
 pub(crate) fn ask(path: &Path) -> Asked {
-    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
+    use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, TimedOut, UnexpectedEof};
 
     let begun = Instant::now();
     let asked = Channel::connect(path).and_then(|channel| {
-        let (version, pid) = (VERSIONS.version.to_owned(), std::process::id());
-        channel.send(&FromTaker::Hello { protocol: PROTOCOL, version, pid }, &[])?;
-        let offer = match channel.receive(RECEIVING)? {
+        let (version, pid) = (planted::version(), std::process::id());
+        let Range { oldest, newest: protocol } = Range::ours();
+        let oldest = Some(oldest).filter(|oldest| *oldest != protocol);
+        channel.send(&FromTaker::Hello { protocol, oldest, version, pid }, &[])?;
+        let offer = match next(&channel, limit(RECEIVING))? {
             (FromGiver::Offer(offer), _) => offer,
             (FromGiver::Refused { reason }, _) => return Ok(Asked::Refused(reason)),
             _ => return Ok(Asked::Refused("it does not begin with an offer".to_owned())),
@@ -79,7 +80,7 @@ pub(crate) fn ask(path: &Path) -> Asked {
         let mut received = Received::default();
         let mut count = 0;
         while count < offer.items {
-            let (FromGiver::Items { items }, descriptors) = channel.receive(RECEIVING)? else {
+            let (FromGiver::Items { items }, descriptors) = next(&channel, limit(RECEIVING))? else {
                 return Ok(Asked::Refused("it does not send what it offered".to_owned()));
             };
             if items.is_empty() || items.len() != descriptors.len() {
@@ -105,7 +106,20 @@ pub(crate) fn ask(path: &Path) -> Asked {
         {
             Asked::Nobody
         }
+        Err(error) if error.kind() == TimedOut => {
+            Asked::Refused("it does not answer; is it stopped, or does it hang?".to_owned())
+        }
         Err(error) => Asked::Refused(error.to_string()),
+    }
+}
+
+/// The next message that is known here; descriptors that came with another one are closed.
+fn next(channel: &Channel, limit: Duration) -> io::Result<(FromGiver, Vec<OwnedFd>)> {
+    loop {
+        match channel.receive(limit)? {
+            (FromGiver::Unknown, _) => {}
+            known => return Ok(known),
+        }
     }
 }
 
@@ -117,6 +131,7 @@ impl Received {
             Item::Admin { address } => self.admin.push(listening(descriptor, Some(address))?),
             Item::Worker { .. } => self.steering.workers.push(listening(descriptor, None)?),
             Item::Bind { address, .. } => self.steering.binds.push(listening(descriptor, Some(address))?),
+            Item::Unknown => drop(descriptor),
         }
         Ok(())
     }
@@ -152,26 +167,45 @@ impl Taker {
         &self.offer
     }
 
-    /// Says that we serve, and waits until the giver accepts no more. A giver that has died lets go as well.
+    /// Says that we are ready, and waits until the giver has let go. From the moment at which it can be heard saying so,
+    /// we are the one: a giver that has died has let go, and one that hangs will as soon as it runs again.
     pub(crate) fn ready(self, same_sockets: bool) -> anyhow::Result<TookOver> {
-        let Offer { pid, version, .. } = self.offer;
+        let Self { channel, offer: Offer { pid, version, .. }, begun } = self;
         let gone = |error: &io::Error| {
             use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
             matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
         };
-        // Whether it is still heard or not, the giver's last word tells what became of the offer.
-        let _ = self.channel.send(&FromTaker::Ready { same_sockets }, &[]);
-        match self.channel.receive(RELEASE) {
+        // It fails once the giver has taken its offer back, which its last word then says; or if it has died.
+        let heard = channel.send(&FromTaker::Ready { same_sockets }, &[]).is_ok();
+        planted::stop_at("said");
+        match next(&channel, limit(RELEASE)) {
             Ok((FromGiver::Released, _)) => {}
             Ok((FromGiver::Refused { reason }, _)) => {
                 bail!("sluice (pid {pid}) took its offer back: {reason}")
             }
             Ok(_) => bail!("sluice (pid {pid}) answers ready with something unknown"),
             Err(error) if gone(&error) => warn!("sluice (pid {pid}) went away while it handed over"),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && heard => {
+                warn!("sluice (pid {pid}) hangs and has not let go; it does as soon as it runs again");
+                wait_beside(channel, pid)?;
+            }
             Err(error) => return Err(error).with_context(|| format!("sluice (pid {pid}) does not let go")),
         }
-        Ok(TookOver { pid, version, took: self.begun.elapsed() })
+        Ok(TookOver { pid, version, took: begun.elapsed() })
     }
+}
+
+/// Keeps the connection until the giver has let go or died: it tells by it that we still run.
+fn wait_beside(channel: Channel, pid: u32) -> io::Result<()> {
+    let waiting = move || {
+        while let Err(error) = channel.receive::<FromGiver>(RELEASE) {
+            if error.kind() != io::ErrorKind::TimedOut {
+                return info!("sluice (pid {pid}) has ended");
+            }
+        }
+        info!("sluice (pid {pid}) has let go");
+    };
+    std::thread::Builder::new().name("sluice-letting-go".to_owned()).spawn(waiting).map(drop)
 }
 
 /// Waits until the first configuration is live and steered.
@@ -180,14 +214,16 @@ impl Taker {
 /// It is not within the limit.
 pub(crate) async fn live(taker: &Taker, mut view: watch::Receiver<Arc<View>>) -> anyhow::Result<()> {
     let live = async { view.wait_for(|view| view.live.is_some()).await.map(drop) };
-    match tokio::time::timeout(LIVE, live).await {
-        Ok(Ok(())) if is_planted("live") => std::future::pending().await,
-        Ok(Ok(())) => Ok(()),
+    match tokio::time::timeout(limit(LIVE), live).await {
+        Ok(Ok(())) => {
+            planted::stop_task_at("live").await;
+            Ok(())
+        }
         Ok(Err(_)) => bail!("the compiler thread ended unexpectedly"),
         Err(_) => {
             let trouble = view.borrow().trouble.clone();
             let trouble = trouble.unwrap_or_else(|| "compiling takes too long".to_owned());
-            let (limit, pid) = (LIVE.as_secs(), taker.offer.pid);
+            let (limit, pid) = (limit(LIVE).as_secs(), taker.offer.pid);
             bail!("no configuration is live after {limit}s, so sluice (pid {pid}) serves on: {trouble}");
         }
     }
@@ -207,5 +243,77 @@ impl Steering {
             gateway_steer::SteeringPath::Ebpf { .. } => Self::Ebpf,
             gateway_steer::SteeringPath::ReusePort { .. } => Self::Reuseport,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use gateway_testkit::scratch::Scratch;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::takeover::channel::listen;
+
+    /// Says all of it to whoever comes; each message with as many descriptors of a listening socket.
+    fn giver(listener: &OwnedFd, messages: &[(Value, usize)]) {
+        let channel = Channel::accept(listener.as_fd()).unwrap();
+        let hello: Value = channel.receive(RECEIVING).unwrap().0;
+        assert_eq!(hello["kind"], "hello");
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        for (message, descriptors) in messages {
+            channel.send(message, &vec![socket.as_fd(); *descriptors]).unwrap();
+        }
+    }
+
+    fn asked(messages: &[(Value, usize)]) -> Asked {
+        let dir = Scratch::new("taker").unwrap();
+        let listener = listen(&dir.join("s")).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| giver(&listener, messages));
+            ask(&dir.join("s"))
+        })
+    }
+
+    fn offer(items: usize) -> (Value, usize) {
+        let offer = json!({
+            "kind": "offer", "protocol": 1, "version": "9", "pid": 1, "serial": 0, "made": true,
+            "steering": "reuseport", "items": items, "more": "of a newer version"
+        });
+        (offer, 0)
+    }
+
+    #[test]
+    fn messages_and_descriptors_of_a_newer_version_are_passed_over() {
+        let all = [
+            (json!({"kind": "weather", "sunny": true}), 1),
+            offer(4),
+            (
+                json!({"kind": "items", "items": [{"kind": "udp", "slot": 0}, {"kind": "worker", "slot": 0}]}),
+                2,
+            ),
+            (json!({"kind": "state", "memory": 7}), 1),
+            (json!({"kind": "items", "items": [{"kind": "quic-keys"}, {"kind": "lock"}]}), 2),
+        ];
+        let Asked::Offered(taker, received) = asked(&all) else { panic!("not taken") };
+        assert_eq!(taker.offer().version, "9");
+        assert_eq!((received.steering.workers.len(), received.lock.is_some()), (1, true));
+    }
+
+    #[test]
+    fn a_giver_that_does_not_keep_to_it_is_left_alone() {
+        let refused = |messages: &[(Value, usize)]| match asked(messages) {
+            Asked::Refused(reason) => reason,
+            other => panic!("{other:?}"),
+        };
+        let lock = json!({"kind": "items", "items": [{"kind": "lock"}]});
+        assert!(refused(&[offer(1), (lock.clone(), 0)]).contains("descriptors are missing"));
+        assert!(refused(&[(lock, 1)]).contains("does not begin with an offer"));
+        assert!(refused(&[offer(1), offer(1)]).contains("does not send what it offered"));
+        let (mut no_steering, none) = offer(1);
+        no_steering["steering"] = json!("by-magic");
+        assert!(refused(&[(no_steering, none)]).contains("unknown message"));
+        assert!(matches!(asked(&[offer(1)]), Asked::Nobody), "it went away");
     }
 }

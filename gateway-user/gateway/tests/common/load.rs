@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use gateway_testkit::process::Guarded;
+use nix::sys::signal::Signal;
 
 /// A running `wrk`, bounded by its own duration.
 pub struct Wrk(Guarded);
@@ -29,6 +30,12 @@ impl Wrk {
     /// Whether it still sends.
     pub fn is_running(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
+    }
+
+    /// Ends it before its time and reads the report.
+    pub fn stop(self) -> Report {
+        self.0.signal(Signal::SIGINT).unwrap();
+        self.report()
     }
 
     /// Waits for the end and reads the report.

@@ -48,6 +48,11 @@ impl Steady {
         });
     }
 
+    /// Requests answered so far.
+    pub fn answered(&self) -> u64 {
+        self.shared.answered.load(Ordering::SeqCst)
+    }
+
     fn failed(&self) -> Vec<String> {
         self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -51,6 +51,11 @@ pub enum WorkerCommand {
         /// Gets the copy.
         reply: oneshot::Sender<WorkerMetrics>,
     },
+    /// Accept from these sockets as well, by the tables that are live.
+    Listen {
+        /// They listen already.
+        listeners: Vec<TcpListener>,
+    },
     /// Duplicate the listening sockets, for another process that is to accept from them too.
     Listeners {
         /// Gets the duplicates, oldest first; an error if no descriptor is left.

@@ -128,6 +128,7 @@ impl Commands {
             WorkerCommand::Metrics { reply } => {
                 let _ = reply.send(self.worker.metrics.borrow().clone());
             }
+            WorkerCommand::Listen { listeners } => self.listen(listeners),
             WorkerCommand::Listeners { reply } => {
                 let _ = reply.send(self.acceptors.duplicates());
             }
@@ -151,6 +152,17 @@ impl Commands {
         let listeners = listeners.into_iter().map(adopt).collect::<Result<_, _>>()?;
         self.prepared = Some(Prepared { generation, live: Rc::new(Live::new(snapshot)), listeners });
         Ok(())
+    }
+
+    fn listen(&mut self, listeners: Vec<std::net::TcpListener>) {
+        for socket in listeners {
+            match Listener::from_std(socket) {
+                // A worker that drains has closed its sockets for good.
+                Ok(listener) if !self.worker.is_draining() => self.acceptors.add(&self.worker, listener),
+                Ok(_) => {}
+                Err(error) => tracing::error!("a listening socket cannot be accepted from: {error}"),
+            }
+        }
     }
 
     fn commit(&mut self, generation: Generation) -> bool {

@@ -1,0 +1,80 @@
+//! Faults that tests plant into take-overs: words that begin with `takeover:`, see [`crate::fault`].
+//!
+//! | word | what it does |
+//! |---|---|
+//! | `POINT` | stops for good at this point |
+//! | `POINT@FILE` | stops there for as long as the file exists |
+//! | `limit=MS` | every limit of a take-over is at most so many milliseconds |
+//! | `protocol=N`, `oldest=N` | the newest and the oldest version of the messages that are spoken |
+//! | `version=TEXT` | Sluice's version, as the other process is told |
+//! | `layout=N` | the layout of maps and pins |
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Between two looks whether the file of a stop is still there.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long to stop.
+enum Stop {
+    ForGood,
+    While(PathBuf),
+}
+
+impl Stop {
+    fn holds(&self) -> bool {
+        match self {
+            Self::ForGood => true,
+            Self::While(file) => file.exists(),
+        }
+    }
+}
+
+/// The rest of every planted word that begins with `start`.
+fn words(start: &str) -> Vec<String> {
+    let ours = |word: String| Some(word.strip_prefix("takeover:")?.strip_prefix(start)?.to_owned());
+    crate::fault::words().into_iter().filter_map(ours).collect()
+}
+
+fn stop(point: &str) -> Option<Stop> {
+    let stop = words(point).into_iter().find_map(|rest| match rest.strip_prefix('@') {
+        Some(file) => Some(Stop::While(PathBuf::from(file))),
+        None => rest.is_empty().then_some(Stop::ForGood),
+    });
+    stop.inspect(|_| tracing::warn!("planted: stopped at {point}"))
+}
+
+/// Stops the calling thread at a named point if that is planted.
+pub(crate) fn stop_at(point: &str) {
+    if let Some(stop) = stop(point) {
+        while stop.holds() {
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Stops the calling task there.
+pub(super) async fn stop_task_at(point: &str) {
+    if let Some(stop) = stop(point) {
+        while stop.holds() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// The limit, or the planted one if that is shorter.
+pub(super) fn limit(usual: Duration) -> Duration {
+    number("limit").map_or(usual, |milliseconds| usual.min(Duration::from_millis(milliseconds)))
+}
+
+/// A planted number.
+pub(crate) fn number<N: FromStr>(name: &str) -> Option<N> {
+    words(&format!("{name}=")).first()?.parse().ok()
+}
+
+/// Sluice's version, or the planted one.
+pub(crate) fn version() -> String {
+    let usual = || crate::cmd::version::VERSIONS.version.to_owned();
+    words("version=").into_iter().next().unwrap_or_else(usual)
+}
