@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use tracing::{debug, info, warn};
 
+use crate::last_good::Keeper;
 use crate::publish::Workers;
 use crate::reconcile::Reconciler;
 use crate::source::file::{Fingerprint, Watcher, read};
@@ -36,6 +37,8 @@ enum Wake {
     Hold(oneshot::Sender<()>),
     /// Go on.
     Resume,
+    /// From now on keep last good versions on disk.
+    Keep,
     /// End.
     Stop,
 }
@@ -47,6 +50,8 @@ pub struct DirectoryOptions {
     pub path: PathBuf,
     /// Quiet time after an event.
     pub debounce: Duration,
+    /// Where last good versions outlive the process, if anywhere.
+    pub last_good: Option<PathBuf>,
 }
 
 /// The running thread. Dropping it does not stop it; [`Engine::stop`] does.
@@ -70,13 +75,16 @@ impl<S: Steer + Send + 'static> Engine<S> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
             let watcher = watcher(changed);
+            let keeper = options.last_good.clone().map(|path| Keeper::new(path, &options.path));
+            let store = keeper.as_ref().map_or_else(Store::default, Keeper::store);
             let mut compiler = Compiler {
                 options,
+                keeper,
                 wakes,
                 watcher,
                 reconciler,
                 idle: BTreeSet::new(),
-                store: Store::default(),
+                store,
                 seen: None,
                 held: StoreView::default(),
                 runtime,
@@ -118,6 +126,11 @@ impl<S: Steer + Send + 'static> Engine<S> {
         let _ = self.wake.send(Wake::Resume);
     }
 
+    /// Has last good versions kept on disk from now on: before that another process may be the one that does.
+    pub fn keep(&self) {
+        let _ = self.wake.send(Wake::Keep);
+    }
+
     /// Ends the thread after what it is doing; what is live stays so. Gives the steering back, or `None` if the
     /// thread had panicked.
     pub fn stop(self) -> Option<S> {
@@ -141,6 +154,7 @@ struct Compiler<W, S> {
     /// Successors of dead workers that could not be given anything to serve.
     idle: BTreeSet<usize>,
     store: Store,
+    keeper: Option<Keeper>,
     /// The directory as it was read last.
     seen: Option<Fingerprint>,
     /// The objects as they were held last.
@@ -171,8 +185,15 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                         break;
                     }
                 }
+                Some(Wake::Keep) => self.begin_to_keep(),
                 Some(Wake::Stop) => break,
             }
+        }
+    }
+
+    fn begin_to_keep(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.begin(&self.store);
         }
     }
 
@@ -205,6 +226,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 Ok(Wake::Reload) => anyway = true,
                 Ok(Wake::Adopt(worker)) => newcomers.push(worker),
                 Ok(Wake::Hold(holds)) => drop(holds.send(())),
+                Ok(Wake::Keep) => self.begin_to_keep(),
                 Ok(Wake::Resume) => break,
                 Ok(Wake::Stop) | Err(_) => return false,
             }
@@ -249,6 +271,9 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         }
         self.held = self.store.apply(&tree);
         self.seen = Some(tree.fingerprint);
+        if let Some(keeper) = &mut self.keeper {
+            keeper.follow(&self.store);
+        }
         self.runtime.block_on(self.reconciler.reconcile(&self.held));
     }
 

@@ -33,15 +33,37 @@ impl StoreView {
 #[derive(Debug, Default)]
 pub struct Store {
     files: BTreeMap<Arc<str>, Held>,
+    /// Last good versions that another process left, by file, until the first reading.
+    left: BTreeMap<Arc<str>, Vec<LoadedObject>>,
 }
 
 #[derive(Debug)]
 struct Held {
     content: TreeFile,
     loaded: Loaded,
+    /// How many of the objects, the last ones, are not in the text, or not without errors.
+    kept: usize,
 }
 
 impl Store {
+    /// Begins with the last good versions that another process left.
+    pub fn with(left: Vec<LoadedObject>) -> Self {
+        let mut store = Self::default();
+        for object in left {
+            store.left.entry(Arc::clone(&object.origin.file)).or_default().push(object);
+        }
+        store
+    }
+
+    /// The objects in force that cannot be read from their files.
+    pub fn kept(&self) -> Vec<LoadedObject> {
+        let kept = |held: &Held| {
+            let read = held.loaded.objects.len().saturating_sub(held.kept);
+            held.loaded.objects.iter().skip(read).cloned().collect::<Vec<_>>()
+        };
+        self.files.values().flat_map(kept).collect()
+    }
+
     /// Takes over a directory's files. Files whose text is unchanged are not parsed again, and their objects stay the
     /// same [`Arc`]s.
     pub fn apply(&mut self, tree: &Tree) -> StoreView {
@@ -51,10 +73,12 @@ impl Store {
             if before.is_some_and(|held| held.content == *content) {
                 continue;
             }
-            let previous = before.map_or(&[][..], |held| &held.loaded.objects);
+            let left = self.left.get(path).map_or(&[][..], Vec::as_slice);
+            let previous = before.map_or(left, |held| &held.loaded.objects);
             let held = Held::load(path, content, previous);
             self.files.insert(Arc::clone(path), held);
         }
+        self.left.clear();
         self.view()
     }
 
@@ -75,13 +99,26 @@ impl Held {
         let anything_may_be_meant = errors.iter().any(|error| error.object.is_empty());
         let shown: BTreeSet<String> = loaded.objects.iter().map(|new| new.object.to_string()).collect();
         let broken: BTreeSet<&str> = errors.iter().map(|error| error.object.as_str()).collect();
-        for old in previous {
+        let is_kept = |old: &&LoadedObject| {
             let name = old.object.to_string();
-            if (anything_may_be_meant || broken.contains(name.as_str())) && !shown.contains(&name) {
-                loaded.objects.push(old.clone());
-            }
-        }
-        Self { content: content.clone(), loaded }
+            (anything_may_be_meant || broken.contains(name.as_str())) && !shown.contains(&name)
+        };
+        let kept: Vec<LoadedObject> = previous.iter().filter(is_kept).cloned().collect();
+        loaded.diagnostics.extend(kept.iter().map(|old| in_force(path, old)));
+        let count = kept.len();
+        loaded.objects.extend(kept);
+        Self { content: content.clone(), loaded, kept: count }
+    }
+}
+
+fn in_force(path: &Arc<str>, old: &LoadedObject) -> Diagnostic {
+    Diagnostic {
+        file: Arc::clone(path),
+        position: old.position,
+        severity: Severity::Warning,
+        object: old.object.to_string(),
+        field: String::new(),
+        message: "its last good version stays in force until the file is right".to_owned(),
     }
 }
 
@@ -160,6 +197,33 @@ mod tests {
         assert_eq!(ports(&view), ["a=1", "b=1"]);
         assert_eq!(view.diagnostics[0].to_string(), "x.yaml:1:1: the file is not UTF-8");
         assert_eq!(ports(&store.apply(&tree(&[("y.yaml", &service("b", "1"))]))), ["b=1"]);
+    }
+
+    #[test]
+    fn what_another_process_left_is_in_force_while_its_file_is_broken() {
+        let good = service("a", "1") + &service("b", "1");
+        let bad = service("a", "none") + &service("b", "2");
+        let mut first = Store::default();
+        first.apply(&tree(&[("x.yaml", &good)]));
+        assert_eq!(first.kept(), []);
+        first.apply(&tree(&[("x.yaml", &bad)]));
+        let left = first.kept();
+        assert_eq!(
+            left.iter().map(|kept| kept.object.to_string()).collect::<Vec<_>>(),
+            ["Service default/a"]
+        );
+        let next = |text: &str| {
+            let mut store = Store::with(left.clone());
+            let view = store.apply(&tree(&[("x.yaml", text)]));
+            let stale = view.diagnostics.iter().any(|line| line.message.contains("last good version"));
+            (ports(&view), stale, store.kept().len())
+        };
+        assert_eq!(next(&bad), (vec!["a=1".to_owned(), "b=2".to_owned()], true, 1));
+        assert_eq!(next(&good), (vec!["a=1".to_owned(), "b=1".to_owned()], false, 0));
+        assert_eq!(next(&service("b", "3")), (vec!["b=3".to_owned()], false, 0), "it is gone from the file");
+        let mut late = Store::with(left.clone());
+        late.apply(&tree(&[]));
+        assert_eq!(ports(&late.apply(&tree(&[("x.yaml", &bad)]))), ["b=2"], "the file was removed meanwhile");
     }
 
     #[test]

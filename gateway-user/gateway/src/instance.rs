@@ -137,6 +137,11 @@ impl Instance {
         &self.dir
     }
 
+    /// Where last good versions of objects are kept. The file stays behind, and then so does the directory.
+    pub(crate) fn last_good(&self) -> PathBuf {
+        self.dir.join("last-good")
+    }
+
     /// Whether the directory was made for us or for those we took over from.
     pub(crate) fn made(&self) -> bool {
         self.made

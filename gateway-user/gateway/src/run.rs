@@ -157,7 +157,11 @@ impl Parts {
         let outcome = runtime.block_on(async {
             // Before the engine: a signal during the first compilation counts too.
             let orders = signals::listen()?;
-            let options = DirectoryOptions { path: config_dir, debounce: settings.debounce.0 };
+            let options = DirectoryOptions {
+                path: config_dir,
+                debounce: settings.debounce.0,
+                last_good: settings.last_good.on().then(|| instance.last_good()),
+            };
             let engine = Engine::start(options, reconciler)?;
             let failures = Failures::default();
             let shared = Shared {

@@ -76,6 +76,7 @@ impl Service<'_> {
                 }
             }
         }
+        self.engine.keep();
         let servers = sockets.serve(&self.shared)?;
         let giver = self.giver(takeover);
         self.serve(servers, giver).await

@@ -5,6 +5,8 @@ mod common;
 mod hangs;
 #[path = "takeover/kills.rs"]
 mod kills;
+#[path = "takeover/last_good.rs"]
+mod last_good;
 #[path = "takeover/line.rs"]
 mod line;
 #[path = "takeover/refused_programs.rs"]

@@ -153,10 +153,8 @@ impl Sockets {
             spares.push(sockets::bind(bind.address, port).map_err(failed)?);
         }
         if self.stage != Stage::Beside {
-            let rest = spares.iter().skip(listening);
-            rest.map(|socket| sockets::start(socket, self.backlog))
-                .collect::<io::Result<()>>()
-                .map_err(failed)?;
+            let mut rest = spares.iter().skip(listening);
+            rest.try_for_each(|socket| sockets::start(socket, self.backlog)).map_err(failed)?;
             listening = spares.len();
         }
         let first = spares.first().ok_or_else(|| "no worker".to_owned())?;

@@ -80,11 +80,14 @@ settings! {
             "GatewayClasses with this spec.controllerName are ours",
             "Two releases beside each other need two names";
         state_dir: FilePath = "/run/sluice", "DIR",
-            "Directory for the lock and state of this process; made if missing, emptied on exit",
+            "Directory for the lock and state of this process; made if missing, emptied on exit but for last good versions",
             "Two gateways on one machine need two directories; a second process on one takes over from the first";
         take_over: TakeOver = "auto", "MODE",
             "What to do if a process serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
             "auto is how upgrades lose no request; never guards against a start by mistake";
+        last_good: Toggle = "true", "BOOL",
+            "Whether the last good versions of objects that are broken in their files are kept in the state directory, for the next process",
+            "An upgrade or a restart serves on what a mistake in a file would take away; false writes no object to disk";
     }
     "Workers" {
         workers: Auto<Count<1, 256>> = "auto", "THREADS",

@@ -1,0 +1,239 @@
+//! The last good versions of objects that are broken in their files, kept on disk for the process that comes next.
+//!
+//! The file is there as long as there is such an object. It may hold what Secrets hold, so only its owner can read it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gateway_api_types::Origin;
+use gateway_api_types::load::{LoadedObject, Position, check_value};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tracing::warn;
+
+use crate::store::Store;
+
+/// Version of the file's format. A file of another one is passed over.
+const FORMAT: u32 = 1;
+
+/// Where the versions are kept, and of which directory.
+#[derive(Clone, Debug)]
+pub struct LastGood {
+    path: PathBuf,
+    root: PathBuf,
+}
+
+/// Why the file does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum LastGoodError {
+    /// It cannot be read, written or removed.
+    #[error("{0}: {1}")]
+    Io(PathBuf, io::Error),
+    /// It is not what this version writes.
+    #[error("{0}: not read, and replaced in time: {1}")]
+    Content(PathBuf, String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: u32,
+    /// The directory's canonical path.
+    directory: PathBuf,
+    objects: Vec<Kept>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// Below the directory.
+    file: PathBuf,
+    line: u32,
+    column: u32,
+    object: Value,
+}
+
+/// Enough of a document to tell whether the rest can be understood.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl LastGood {
+    /// In the file at `path`, for the directory at `root`.
+    pub fn new(path: PathBuf, root: PathBuf) -> Self {
+        Self { path, root }
+    }
+
+    /// What another process kept, by the names that files have now. Objects go through the checks that files go through: what
+    /// another version took for good may not be.
+    ///
+    /// # Errors
+    /// [`LastGoodError`]. That there is no file, or one of another directory, is none.
+    pub fn read(&self) -> Result<Vec<LoadedObject>, LastGoodError> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(LastGoodError::Io(self.path.clone(), error)),
+        };
+        let content = |why: String| LastGoodError::Content(self.path.clone(), why);
+        let Format { format } = serde_json::from_slice(&text).map_err(|e| content(e.to_string()))?;
+        if format != FORMAT {
+            return Err(content(format!("its format is version {format}, not {FORMAT}")));
+        }
+        let document: Document = serde_json::from_slice(&text).map_err(|e| content(e.to_string()))?;
+        if document.directory != self.directory() {
+            return Ok(Vec::new());
+        }
+        Ok(document.objects.into_iter().filter_map(|kept| self.object(&kept)).collect())
+    }
+
+    fn object(&self, kept: &Kept) -> Option<LoadedObject> {
+        let object = check_value(&kept.object).ok().flatten()?;
+        let file = Arc::from(self.root.join(&kept.file).display().to_string());
+        let position = Position { line: kept.line, column: kept.column };
+        Some(LoadedObject { object, origin: Origin { file, line: kept.line }, position })
+    }
+
+    /// Replaces what is kept; with nothing to keep there is no file.
+    ///
+    /// # Errors
+    /// [`LastGoodError::Io`]; the file is as it was before.
+    pub fn write(&self, objects: &[LoadedObject]) -> Result<(), LastGoodError> {
+        let written = if objects.is_empty() { self.remove() } else { self.replace(objects) };
+        written.map_err(|error| LastGoodError::Io(self.path.clone(), error))
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whole or not at all, whenever the process or the machine ends.
+    fn replace(&self, objects: &[LoadedObject]) -> io::Result<()> {
+        let objects = objects.iter().filter_map(|kept| self.kept(kept)).collect();
+        let text = serde_json::to_vec(&Document { format: FORMAT, directory: self.directory(), objects })?;
+        let beside = self.path.with_extension("new");
+        if let Some(dir) = self.path.parent() {
+            DirBuilder::new().recursive(true).create(dir)?;
+        }
+        let _ = fs::remove_file(&beside);
+        let written = write_new(&beside, &text).and_then(|()| fs::rename(&beside, &self.path));
+        if written.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
+        written
+    }
+
+    fn kept(&self, loaded: &LoadedObject) -> Option<Kept> {
+        let file = Path::new(&*loaded.origin.file).strip_prefix(&self.root).ok()?.to_owned();
+        let Position { line, column } = loaded.position;
+        Some(Kept { file, line, column, object: loaded.object.to_value().ok()? })
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.root.canonicalize().unwrap_or_else(|_| self.root.clone())
+    }
+}
+
+/// Writes when what there is to keep has changed, once this process is the one that does.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    last_good: LastGood,
+    begun: bool,
+    /// What the file holds, if that is known.
+    written: Option<Vec<LoadedObject>>,
+}
+
+impl Keeper {
+    pub(crate) fn new(path: PathBuf, root: &Path) -> Self {
+        Self { last_good: LastGood::new(path, root.to_owned()), begun: false, written: None }
+    }
+
+    /// A store that begins with what another process left.
+    pub(crate) fn store(&self) -> Store {
+        let left = self.last_good.read().inspect_err(|error| warn!("last good versions: {error}"));
+        Store::with(left.unwrap_or_default())
+    }
+
+    pub(crate) fn begin(&mut self, store: &Store) {
+        self.begun = true;
+        self.follow(store);
+    }
+
+    pub(crate) fn follow(&mut self, store: &Store) {
+        let kept = store.kept();
+        if !self.begun || self.written.as_ref() == Some(&kept) {
+            return;
+        }
+        if let Err(error) = self.last_good.write(&kept) {
+            warn!("last good versions are not kept for the next process: {error}");
+        }
+        // Said once: what could not be written is tried again with the next change.
+        self.written = Some(kept);
+    }
+}
+
+fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use gateway_api_types::load::load;
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+
+    const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}\n";
+
+    fn kept() -> (Scratch, LastGood, Vec<LoadedObject>) {
+        let dir = Scratch::new("last-good").unwrap();
+        let last_good = LastGood::new(dir.join("state"), dir.path().to_owned());
+        let objects = load(&dir.join("x.yaml").display().to_string(), SERVICE).objects;
+        assert_eq!(objects.len(), 1);
+        (dir, last_good, objects)
+    }
+
+    #[test]
+    fn objects_come_back_as_they_were_and_nothing_is_no_file() {
+        let (dir, last_good, objects) = kept();
+        assert_eq!(last_good.read().unwrap(), []);
+        last_good.write(&objects).unwrap();
+        assert_eq!(last_good.read().unwrap(), objects);
+        let mode = fs::metadata(dir.join("state")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!dir.join("state.new").exists());
+        last_good.write(&[]).unwrap();
+        last_good.write(&[]).unwrap();
+        assert!(!dir.join("state").exists());
+    }
+
+    #[test]
+    fn what_is_of_another_version_or_directory_or_cut_is_passed_over() {
+        let (dir, last_good, objects) = kept();
+        last_good.write(&objects).unwrap();
+        let text = fs::read_to_string(dir.join("state")).unwrap();
+        assert!(text.starts_with("{\"format\":1,"), "{text}");
+        fs::write(dir.join("state"), text.replace("\"format\":1", "\"format\":2,\"x\":[]")).unwrap();
+        assert!(last_good.read().unwrap_err().to_string().contains("version 2"));
+        fs::write(dir.join("state"), &text[..text.len() / 2]).unwrap();
+        assert!(matches!(last_good.read(), Err(LastGoodError::Content(..))));
+        // What the present schema refuses is not taken, whoever wrote it.
+        fs::write(dir.join("state"), text.replace("\"port\":80", "\"port\":\"none\"")).unwrap();
+        assert_eq!(last_good.read().unwrap(), []);
+        fs::write(dir.join("state"), text).unwrap();
+        fs::create_dir(dir.join("other")).unwrap();
+        let other = LastGood::new(dir.join("state"), dir.join("other"));
+        assert_eq!(other.read().unwrap(), []);
+    }
+}
