@@ -22,7 +22,8 @@ pub const HTTP: &str = "127.0.0.1:80";
 /// The scenario's backend.
 pub const BACKEND: &str = "127.0.0.1:8000";
 const HEALTH: &str = "127.0.0.1:15021";
-const METRICS: &str = "127.0.0.1:19001";
+/// Where the gateway's numbers are.
+pub const METRICS: &str = "127.0.0.1:19001";
 
 /// The example that is served, as it lies in the repository.
 pub fn example() -> PathBuf {
@@ -151,7 +152,11 @@ pub fn metrics() -> String {
 
 /// The sum of every series of a metric whose labels contain all of `labels`.
 pub fn metric(name: &str, labels: &[&str]) -> f64 {
-    let text = metrics();
+    metric_of(&metrics(), name, labels)
+}
+
+/// The same of a page that was read before.
+pub fn metric_of(text: &str, name: &str, labels: &[&str]) -> f64 {
     let series = text.lines().filter(|line| {
         let rest = line.strip_prefix(name);
         rest.is_some_and(|rest| rest.starts_with(['{', ' ']))

@@ -11,6 +11,7 @@ mod role;
 mod backends;
 mod bodies;
 mod connections;
+mod descriptors;
 mod idle;
 mod logs;
 mod slow;

@@ -1,0 +1,97 @@
+//! A process without a file descriptor left.
+
+use std::process::Command;
+
+use gateway_testkit::http::Client;
+use gateway_testkit::wait;
+
+use crate::common::{METRICS, get, metric_of, with_gateway_flags};
+use crate::{client, neighbours_are_served};
+
+/// Descriptors that the gateway has left when the crowd comes.
+const LEFT: usize = 60;
+/// The crowd.
+const CROWD: usize = 400;
+
+/// The gateway's numbers, on a connection that is there already: it has no descriptor for another one.
+struct Numbers(Client);
+
+impl Numbers {
+    fn counter(&mut self, name: &str) -> f64 {
+        let page = self.0.get("localhost", "/metrics").unwrap().text();
+        metric_of(&page, name, &[])
+    }
+}
+
+fn set_limit_of_open_files(pid: u32, limit: usize) {
+    let limit = format!("--nofile={limit}:");
+    let done = Command::new("prlimit").args(["--pid", &pid.to_string(), &limit]).status().unwrap();
+    assert!(done.success());
+}
+
+/// How often the worker's thread went to sleep, and the ticks (10 ms) of CPU it has used.
+fn effort(pid: u32) -> (u64, u64) {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let read = |task: &std::path::Path, file: &str| std::fs::read_to_string(task.join(file)).unwrap();
+    let worker =
+        tasks.map(|task| task.unwrap().path()).find(|task| read(task, "comm").trim() == "sluice-worker-0");
+    let worker = worker.unwrap();
+    let status = read(&worker, "status");
+    let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    // Behind the name in brackets: fields 3 and up of proc(5), of which 14 and 15 are the times.
+    let stat = read(&worker, "stat");
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks = |field: usize| fields[field - 3].parse::<u64>().unwrap();
+    (switches.trim().parse().unwrap(), ticks(14) + ticks(15))
+}
+
+#[test]
+fn without_descriptors_accepting_pauses_and_who_is_inside_is_served() {
+    /// Per pause of 100 ms: two sweeps, a flush of the log, the pause's own end, a request of the test.
+    const MOST_SWITCHES_A_PAUSE: f64 = 20.0;
+    const MOST_TICKS_A_PAUSE: f64 = 4.0;
+    let flags = &["--workers", "1", "--access-log", "off"];
+    with_gateway_flags("descriptors", flags, |_, running| {
+        let pid = running.gateway.pid();
+        let mut numbers = Numbers(Client::connect(METRICS.parse().unwrap()).unwrap());
+        let (mut kept, mut second) = (client(), client());
+        assert_eq!(kept.get("a", "/httpbin/get").unwrap().status, 200);
+        assert_eq!(second.get("a", "/httpbin/get").unwrap().status, 200);
+        wait::until("one backend connection for both", || {
+            (numbers.counter("sluice_upstream_idle") == 1.0).then_some(())
+        });
+        let used = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        set_limit_of_open_files(pid, used + LEFT);
+        let crowd: Vec<Client> = (0..CROWD).map(|_| client()).collect();
+        wait::until("a pause", || (numbers.counter("sluice_accept_paused_total") > 0.0).then_some(()));
+        let (before, began) = (effort(pid), numbers.counter("sluice_accept_paused_total"));
+        let mut served = 0;
+        let pauses = wait::until("many pauses", || {
+            assert_eq!(kept.get("a", "/httpbin/get").unwrap().status, 200, "who is inside");
+            served += 1;
+            let pauses = numbers.counter("sluice_accept_paused_total") - began;
+            (pauses >= 20.0).then_some(pauses)
+        });
+        let after = effort(pid);
+        let (switches, ticks) = ((after.0 - before.0) as f64, (after.1 - before.1) as f64);
+        eprintln!("{pauses} pauses, {served} requests meanwhile: {switches} switches, {ticks} ticks of CPU");
+        // A request costs at most as many switches as there are waits in it.
+        assert!(switches <= pauses * MOST_SWITCHES_A_PAUSE + f64::from(served) * 10.0, "{switches} switches");
+        assert!(ticks <= pauses * MOST_TICKS_A_PAUSE + f64::from(served), "{ticks} ticks");
+        // The only backend connection is taken, and there is no descriptor for another: said, not hung.
+        kept.send("GET /httpbin/delay/2 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        wait::until("it to be taken", || {
+            (numbers.counter("http_server_active_requests") >= 1.0).then_some(())
+        });
+        let answer = second.get("a", "/httpbin/get").unwrap();
+        assert_eq!((answer.status, answer.reason()), (503, Some("overload_descriptors")));
+        assert_eq!(kept.answer().unwrap().status, 200);
+        // Room again: all that waited are served, and accepting goes on for good.
+        drop(crowd);
+        wait::until("the crowd's end", || get("/httpbin/get").ok().filter(|answer| answer.status == 200));
+        wait::until("the crowd's end", || (numbers.counter("sluice_connections") < 10.0).then_some(()));
+        let paused = numbers.counter("sluice_accept_paused_total");
+        neighbours_are_served("nobody, after a crowd");
+        assert_eq!(numbers.counter("sluice_accept_paused_total"), paused);
+    });
+}
