@@ -42,7 +42,8 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
     let Some(config_dir) = settings.config_dir.0.clone() else {
         bail!("no directory to serve: write `sluice run DIR`, or set --config-dir");
     };
-    let log_control = logging::init(&settings.log.0)?;
+    // Outlives all that may have something to say.
+    let (log_control, _last_lines) = logging::init(&settings.log.0)?;
     let parts = Parts::open(&settings, config_dir)?;
     let facts = parts.facts(effective);
     announce(&facts, parts.places.len());

@@ -150,7 +150,7 @@ fn a_worker_dies(inside: &Inside, steering: &str, io: &str, workers: usize) {
         let verdict = format!("verdict=\"{verdict}\"");
         assert_eq!(metric("sluice_steering_verdicts_total", &[&verdict]), 0.0, "{}", metrics());
     }
-    assert!(running.log().contains("a worker died"), "{}", running.log());
+    wait::until("the log", || running.log().contains("a worker died").then_some(()));
     let said = text(&sluice(&["status"]));
     assert!(said.contains("deaths"), "{said}");
 }
@@ -246,7 +246,8 @@ fn connections_panic(inside: &Inside, io: &str) {
     // A connection to the backend that was leased is not given back; whatever else was opened is closed.
     wait::until("descriptors to be given back", || (descriptors(pid) <= base).then_some(()));
     assert_eq!(metric("sluice_worker_deaths_total", &[]), 0.0);
-    assert_eq!(running.log().matches("a connection was ended by a panic").count(), 2 * ROUNDS);
+    let said = || running.log().matches("a connection was ended by a panic").count();
+    wait::until("the log", || (said() == 2 * ROUNDS).then_some(()));
     ask_others(&mut others);
     drop(others);
     wait::until("nobody to be left", || (metric("sluice_connections", &[]) == 0.0).then_some(()));

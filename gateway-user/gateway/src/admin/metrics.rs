@@ -214,6 +214,8 @@ fn process(page: &mut Exposition, shared: &Shared, past: &Past, answering: usize
     page.sample(&[], past.deaths);
     page.counter("sluice_worker_lost_connections_total", "Client connections that ended with their worker.");
     page.sample(&[], past.lost_connections);
+    page.counter("sluice_stderr_dropped_lines_total", "Log lines that standard error did not take in time.");
+    page.sample(&[], shared.log_control.dropped());
     let log = shared.log_stats();
     page.counter("sluice_access_log_written_bytes_total", "Written to the access log.");
     page.sample(&[], log.written_bytes);

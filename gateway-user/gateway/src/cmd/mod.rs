@@ -12,11 +12,17 @@ pub(crate) mod version;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::{Command, ConfigCommand};
 use crate::flags::SettingError;
+
+/// How long a line on standard error may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How a command ended; see docs/cli.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +81,16 @@ pub(crate) fn bad_settings(errors: &[SettingError]) -> End {
     End::Usage
 }
 
-/// One line to standard error; nobody is left to tell if that fails.
+/// One line to standard error; nobody is left to tell if that fails. A reader that has stopped does not keep the process
+/// from ending.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let line = format!("{line}\n");
+    let (written, wait) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        drop(written);
+    });
+    let _ = wait.recv_timeout(LAST_WORDS);
 }
 
 /// Text to standard output.

@@ -109,7 +109,8 @@ pub fn start_gateway(inside: &Inside, config: &Path, flags: &[&str]) -> Guarded 
     gateway
 }
 
-fn wait_until_ready(gateway: &mut Guarded) {
+/// Waits until `/healthz/ready` says so.
+pub fn wait_until_ready(gateway: &mut Guarded) {
     let health: SocketAddr = HEALTH.parse().unwrap();
     wait::until("readiness", || {
         let ended = gateway.try_wait().unwrap();
@@ -130,6 +131,16 @@ pub fn spawn_gateway_with(
     flags: &[&str],
     environment: &[(&str, &str)],
 ) -> Guarded {
+    Guarded::spawn(&mut gateway_command(inside, config, flags, environment)).unwrap()
+}
+
+/// The command behind that.
+pub fn gateway_command(
+    inside: &Inside,
+    config: &Path,
+    flags: &[&str],
+    environment: &[(&str, &str)],
+) -> Command {
     let mut command = Command::new(SLUICE);
     command.envs(environment.iter().copied());
     command.arg("run").arg(config).arg("--bpffs").arg(inside.bpffs());
@@ -137,7 +148,7 @@ pub fn spawn_gateway_with(
         command.arg("--state-dir").arg(inside.scratch().join("state"));
     }
     command.args(pair::flags(flags)).args(flags);
-    Guarded::spawn(&mut command).unwrap()
+    command
 }
 
 /// One `GET` through the gateway.

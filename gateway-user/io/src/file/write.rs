@@ -3,8 +3,11 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
-    os::fd::AsFd as _,
-    path::PathBuf,
+    os::{
+        fd::AsFd as _,
+        unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
     sync::atomic::Ordering::Relaxed,
 };
 
@@ -55,8 +58,23 @@ impl Output {
 }
 
 fn append_to(path: &PathBuf) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
+    let is_pipe = std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo());
+    let file =
+        if is_pipe { open_pipe(path) } else { OpenOptions::new().create(true).append(true).open(path) };
     file.map_err(|error| io::Error::new(error.kind(), format!("cannot open {}: {error}", path.display())))
+}
+
+/// Opens a named pipe for good. To open one for writing alone waits for a reader, and writing fails while there is none;
+/// open for both it does neither (fifo(7)), and lines wait in it for the next reader.
+fn open_pipe(path: &Path) -> io::Result<File> {
+    let probe = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
+    if probe.is_err_and(|error| error.raw_os_error() == Some(libc::ENXIO)) {
+        tracing::warn!(
+            "{} is a pipe that nobody reads: lines wait, then are dropped, until somebody does",
+            path.display()
+        );
+    }
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 /// Runs the thread's loop to its end on the driver chosen.
