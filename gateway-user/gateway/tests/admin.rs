@@ -1,18 +1,19 @@
-//! Admin, health and signals of a running gateway that uses neither kernel programs nor io_uring.
-#![allow(missing_docs)]
+//! Admin, health and signals of a running gateway.
+
+mod common;
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
+use common::{SLUICE, pair, spawn_gateway};
 use gateway_testkit::http::{self, Client};
-use gateway_testkit::netns;
+use gateway_testkit::netns::{self, Inside};
 use gateway_testkit::process::Guarded;
 use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait::until;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-const SLUICE: &str = env!("CARGO_BIN_EXE_sluice");
 const ADMIN: &str = "127.0.0.1:15000";
 
 const GATEWAY: &str = "
@@ -29,21 +30,17 @@ spec:
   listeners: [{name: http, port: 8080, protocol: HTTP}]
 ";
 
-fn start(dir: &Scratch, state: &Scratch, flags: &[&str]) -> Guarded {
-    let mut command = Command::new(SLUICE);
-    command.arg("run").arg(dir.path()).arg("--state-dir").arg(state.path());
-    command
-        .args(["--steering", "reuseport", "--io", "epoll", "--workers", "1", "--drain-min", "0"])
-        .args(flags);
-    Guarded::spawn(&mut command).unwrap()
+/// One worker, and no time to be noticed by a load balancer.
+fn start(inside: &Inside, dir: &Scratch, flags: &[&str]) -> Guarded {
+    spawn_gateway(inside, dir.path(), &[&["--workers", "1", "--drain-min", "0"], flags].concat())
 }
 
 /// Runs `body` beside a gateway in a namespace of its own, once that is ready.
 fn beside_a_gateway(label: &str, body: impl FnOnce(&Scratch, &mut Guarded) + Send + 'static) {
-    netns::run(label, move |_| {
-        let (dir, state) = (Scratch::new("config").unwrap(), Scratch::new("state").unwrap());
+    netns::run(label, move |inside| {
+        let dir = Scratch::new("config").unwrap();
         dir.write("gateway.yaml", GATEWAY).unwrap();
-        let mut gateway = start(&dir, &state, &[]);
+        let mut gateway = start(inside, &dir, &[]);
         let health: SocketAddr = "127.0.0.1:15021".parse().unwrap();
         until("readiness", || {
             assert!(gateway.try_wait().unwrap().is_none(), "{}", gateway.output());
@@ -85,8 +82,9 @@ fn status_is_one_document_for_people_and_programs() {
         let document: Value = serde_json::from_slice(&run("json").stdout).unwrap();
         assert_eq!(document["process"]["pid"], gateway.pid());
         assert_eq!(document["process"]["configDir"], dir.path().display().to_string());
-        assert_eq!(document["steering"]["path"], "reuseport");
-        assert_eq!(document["io"]["driver"], "epoll");
+        let (steering, io) = pair::wanted();
+        assert_eq!(document["steering"]["path"], steering);
+        assert!(document["io"]["driver"].as_str().unwrap().starts_with(&io), "{document}");
         let listener = &document["listeners"][0];
         assert_eq!((&listener["gateway"], &listener["port"]), (&"a/gw".into(), &8080.into()));
         assert_eq!(listener["conditions"]["Programmed"]["status"], "True");
@@ -129,12 +127,14 @@ fn a_directory_that_goes_away_is_said_and_changes_nothing() {
 
 #[test]
 fn a_busy_port_names_its_setting() {
-    let (dir, state) = (Scratch::new("config").unwrap(), Scratch::new("state").unwrap());
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let flags = ["--health-address", "off", "--metrics-address", "off", "--admin-address", &address];
-    let mut gateway = start(&dir, &state, &flags);
-    let ended = gateway.wait();
-    assert_eq!(ended.code(), Some(1));
-    gateway.wait_for_output(&format!("--admin-address {address}: cannot listen there"));
+    netns::run("admin-busy", |inside| {
+        let dir = Scratch::new("config").unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let flags = ["--health-address", "off", "--metrics-address", "off", "--admin-address", &address];
+        let mut gateway = start(inside, &dir, &flags);
+        let ended = gateway.wait();
+        assert_eq!(ended.code(), Some(1));
+        gateway.wait_for_output(&format!("--admin-address {address}: cannot listen there"));
+    });
 }

@@ -112,6 +112,19 @@ fn before_linux_5_6_there_are_no_receives_and_epoll_serves() {
 }
 
 #[test]
+fn before_linux_5_6_nobody_tells_operations_and_epoll_serves() {
+    const NAME: &str = "before_linux_5_6_nobody_tells_operations_and_epoll_serves";
+    if let Some(words) = role::played() {
+        become_judged(&CALLS, &words);
+    }
+    let why = &["uring-plain: io_uring_register: Invalid argument", "Linux 5.7"];
+    serves_by(NAME, "epoll", why, |call| {
+        let asks = call.number == libc::SYS_io_uring_register && call.arguments[1] == REGISTER_PROBE;
+        Ok(if asks { Verdict::Fail(libc::EINVAL) } else { Verdict::Allow })
+    });
+}
+
+#[test]
 fn where_rings_run_out_of_memory_before_every_worker_has_one_epoll_serves() {
     const NAME: &str = "where_rings_run_out_of_memory_before_every_worker_has_one_epoll_serves";
     if let Some(words) = role::played() {

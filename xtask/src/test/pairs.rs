@@ -22,8 +22,18 @@ pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair; the longest first, so that none is left over at the
 /// end.
-pub(super) const EVERY_PAIR: [&str; 8] =
-    ["overload", "live_edits", "config_fire", "lifecycle", "traffic", "scenario", "records", "deaths"];
+pub(super) const EVERY_PAIR: [&str; 10] = [
+    "overload",
+    "live_edits",
+    "config_fire",
+    "lifecycle",
+    "traffic",
+    "scenario",
+    "admin",
+    "records",
+    "ports",
+    "deaths",
+];
 
 /// Binaries that run at the same time. Each test has a network namespace of its own, and most of them wait most of the
 /// time.

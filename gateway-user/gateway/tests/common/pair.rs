@@ -8,15 +8,21 @@
 const VARIABLE: &str = "SLUICE_TEST_PAIR";
 const DEFAULT: &str = "ebpf/uring";
 
-/// Flags for what `given` leaves open.
-pub fn flags(given: &[&str]) -> Vec<String> {
+/// Steering and I/O, as the flags are written.
+pub fn wanted() -> (String, String) {
     let pair = std::env::var(VARIABLE).unwrap_or_else(|_| DEFAULT.to_owned());
     let (steering, io) =
         pair.split_once('/').unwrap_or_else(|| panic!("{VARIABLE}={pair}: write ebpf/uring"));
+    (steering.to_owned(), io.to_owned())
+}
+
+/// Flags for what `given` leaves open.
+pub fn flags(given: &[&str]) -> Vec<String> {
+    let (steering, io) = wanted();
     let mut flags = Vec::new();
     for (name, value) in [("--steering", steering), ("--io", io)] {
         if !given.contains(&name) {
-            flags.extend([name.to_owned(), value.to_owned()]);
+            flags.extend([name.to_owned(), value]);
         }
     }
     flags
