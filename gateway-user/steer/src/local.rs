@@ -129,7 +129,7 @@ mod tests {
             let local = socket.local_addr().unwrap();
             let all = listening().unwrap();
             let found = all.iter().find(|l| l.port == local.port() && l.address == local.ip()).unwrap();
-            assert_eq!(found.inode, crate::sockets::inode(&socket).unwrap());
+            assert_eq!(found.inode, sockets::inode(&socket).unwrap());
             assert_eq!(holder(found.inode).unwrap().pid, std::process::id());
         }
     }
