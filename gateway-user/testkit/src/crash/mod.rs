@@ -1,0 +1,63 @@
+//! `kill -9` of a process under a supervisor, seen by clients that verify every answer and repeat nothing.
+
+mod clients;
+mod supervisor;
+mod verdict;
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use crate::wait;
+pub use clients::Attempt;
+use clients::Clients;
+pub use supervisor::Supervisor;
+pub use verdict::{Kill, Verdict};
+
+/// What is killed, and how often.
+#[derive(Clone, Debug)]
+pub struct Course {
+    /// Where clients connect; `/httpbin/anything/ID` must be answered with a body in which that path stands in quotes.
+    pub to: SocketAddr,
+    /// How often.
+    pub kills: u32,
+    /// How many clients there are: threads with one request at a time, every other one on a kept connection.
+    pub clients: usize,
+    /// How many requests must be answered between two kills.
+    pub between: u64,
+}
+
+impl Course {
+    /// Starts `command` under a supervisor, waits until it serves, kills it so many times, and judges what clients saw.
+    ///
+    /// # Errors
+    /// The command cannot be started, or not killed.
+    ///
+    /// # Panics
+    /// If requests are not answered any more.
+    pub fn run(&self, command: impl FnMut() -> Command + Send + 'static) -> io::Result<Verdict> {
+        let supervisor = Supervisor::start(command)?;
+        let complain = |what: &str| format!("{what}; the last process says:\n{}", supervisor.output());
+        wait::until(&complain("the first answer"), || {
+            clients::ask(self.to, &mut None, "first", false).1.ok()
+        });
+        let clients = Clients::start(self.to, self.clients);
+        let mut kills = Vec::new();
+        for _ in 0..self.kills {
+            self.wait_for(&clients, Instant::now(), &complain);
+            let kill = supervisor.kill()?;
+            // What follows must be seen on connections of the next process.
+            self.wait_for(&clients, kill.reaped, &complain);
+            kills.push(kill);
+        }
+        thread::sleep(Duration::from_millis(50));
+        Ok(Verdict::new(kills, &clients.stop()))
+    }
+
+    /// Waits for answers on connections that were opened after a moment.
+    fn wait_for(&self, clients: &Clients, after: Instant, complain: &impl Fn(&str) -> String) {
+        let what = complain("answers");
+        wait::until(&what, || (clients.answered_since(after) >= self.between).then_some(()));
+    }
+}
