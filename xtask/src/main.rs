@@ -7,6 +7,7 @@ mod bench;
 mod build_ebpf;
 mod cargo;
 mod check;
+mod crash_test;
 mod needs;
 mod process;
 mod run;
@@ -40,6 +41,8 @@ enum Command {
     /// Measures what a request costs, beside peers and the floor.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
+    CrashTest(crash_test::Args),
     /// Regenerates the schemas that files are checked against.
     ApiSchemas(api_schemas::Args),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::BuildEbpf(args) => build_ebpf::run(&args),
         Command::UpgradeTest(args) => upgrade_test::run(&args),
         Command::Bench(command) => bench::run(&command),
+        Command::CrashTest(args) => crash_test::run(&args),
         Command::ApiSchemas(args) => api_schemas::run(&args),
     };
     match done {

@@ -19,8 +19,11 @@ use crate::source::file::{Fingerprint, Watcher, read};
 use crate::steer::Steer;
 use crate::store::{Store, StoreView};
 
-/// How often the directory is looked at though no event came, and refused binds are tried again.
+/// How often the directory is looked at though no event came.
 const LOOK: Duration = Duration::from_secs(10);
+/// When what did not work is tried again; then after twice that, and so on, up to `LOOK`. A port that a killed process had
+/// is free within milliseconds.
+const SOON: Duration = Duration::from_millis(20);
 /// Under a stream of events the directory is read after so many quiet times at the latest.
 const MOST_QUIET_TIMES: u32 = 20;
 
@@ -165,13 +168,15 @@ struct Compiler<W, S> {
 impl<W: Workers, S: Steer> Compiler<W, S> {
     fn run(&mut self) {
         self.turn(true);
+        let mut pause = self.first_pause();
         loop {
-            let wake = match self.wakes.recv_timeout(LOOK) {
+            let wake = match self.wakes.recv_timeout(pause) {
                 Ok(Wake::Changed) => self.debounce(),
                 Ok(other) => Some(other),
                 Err(RecvTimeoutError::Disconnected) => Some(Wake::Stop),
                 Err(RecvTimeoutError::Timeout) => {
                     self.look();
+                    pause = if self.is_unsettled() { LOOK.min(pause * 2) } else { LOOK };
                     continue;
                 }
             };
@@ -188,6 +193,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 Some(Wake::Keep) => self.begin_to_keep(),
                 Some(Wake::Stop) => break,
             }
+            pause = self.first_pause();
         }
     }
 
@@ -195,6 +201,15 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         if let Some(keeper) = &mut self.keeper {
             keeper.begin(&self.store);
         }
+    }
+
+    /// Whether there is something that may work if it is tried again.
+    fn is_unsettled(&self) -> bool {
+        !self.idle.is_empty() || self.reconciler.is_unsettled()
+    }
+
+    fn first_pause(&self) -> Duration {
+        if self.is_unsettled() { SOON } else { LOOK }
     }
 
     fn reload(&mut self) {

@@ -115,6 +115,13 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         self.show(view);
     }
 
+    /// Whether something failed or was refused that may work without a change of the resources.
+    pub fn is_unsettled(&self) -> bool {
+        let view = self.view.borrow();
+        view.trouble.is_some()
+            || view.live.iter().flat_map(|live| live.refused.iter()).any(|refusal| refusal.reason.may_pass())
+    }
+
     /// Tries again what failed or was refused and may work by now: a port that another program held, a worker that
     /// was being replaced. Cheap if there is nothing of that kind.
     pub async fn retry(&mut self, resources: &StoreView) {

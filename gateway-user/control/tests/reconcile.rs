@@ -312,10 +312,12 @@ fn a_refused_port_is_left_out_said_and_taken_once_it_is_free() {
     let view = resources(&config(&[80, 81], "one", 1));
     bench.runtime.block_on(bench.reconciler.retry(&view));
     assert!(bench.notes.take().is_empty(), "still refused: nothing to do");
+    assert!(bench.reconciler.is_unsettled(), "who has the port may go");
     bench.notes.set(|notes| notes.refuse_port = None);
     bench.runtime.block_on(bench.reconciler.retry(&view));
     assert_eq!(bench.notes.take().last().map(String::as_str), Some("steer 80,81"));
     assert_eq!(bench.programmed(81), "True Programmed");
+    assert!(!bench.reconciler.is_unsettled());
 }
 
 #[test]

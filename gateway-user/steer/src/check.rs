@@ -55,6 +55,14 @@ pub(crate) struct Ground<'a> {
 }
 
 impl RefusalReason {
+    /// Whether it may hold no more though neither settings nor resources change.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::InUse | Self::AddressNotLocal | Self::Unknown | Self::BindFailed => true,
+            Self::Reserved | Self::OffsetClash | Self::InternalPort => false,
+        }
+    }
+
     /// The reason in the style of condition reasons.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -141,10 +149,10 @@ fn in_use(foreign: &Listening) -> String {
             "this process itself (an admin, health or metrics address)".to_owned()
         }
         Some(holder) => format!("{} (pid {})", holder.program, holder.pid),
-        None => "a process that this one may not look at".to_owned(),
+        None => "a process that has just ended, or one that this one may not look at,".to_owned(),
     };
     let at = std::net::SocketAddr::new(foreign.address, foreign.port);
-    format!("{holder} listens on {at}; stop it, or choose another port")
+    format!("{holder} listens on {at}; stop it, or choose another port (tried again until it is free)")
 }
 
 fn overlap(a: SteerBind, b: SteerBind) -> bool {

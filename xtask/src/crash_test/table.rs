@@ -1,0 +1,74 @@
+//! The figures for people.
+
+use std::time::Duration;
+
+use gateway_testkit::crash::Verdict;
+
+const HEADS: [&str; 10] =
+    ["set-up", "kills", "answered", "cut", "unserved", "lost", "gone ms", "least ms", "median ms", "most ms"];
+/// Failures that are shown one by one for each set-up.
+const SHOWN: usize = 5;
+
+/// One line for each set-up; times are from the kill: until the process was gone, and until the next one answered (least,
+/// median, most).
+pub(super) fn print(rows: &[(String, Verdict)]) {
+    println!();
+    println!("{}", line(&HEADS.map(str::to_owned)));
+    for (name, verdict) in rows {
+        let Verdict { answered, cut, unserved, lost, ending, recovery } = verdict;
+        let counts = [recovery.len() as u64, *answered, *cut, *unserved, lost.len() as u64];
+        let times = [median(ending), least(recovery), median(recovery), most(recovery)].map(millis);
+        let mut cells = vec![name.clone()];
+        cells.extend(counts.iter().map(u64::to_string));
+        cells.extend(times);
+        println!("{}", line(&cells));
+    }
+    println!();
+    println!(
+        "cut: under way at the kill. unserved: came between the kill and the first answer of the next process."
+    );
+    println!(
+        "lost: all other failures. Times from the kill: process gone (median); first answer (least, median, most)."
+    );
+    for (name, verdict) in rows {
+        verdict.lost.iter().take(SHOWN).for_each(|why| println!("{name}: lost: {why}"));
+    }
+}
+
+fn line(cells: &[String]) -> String {
+    let pad = |(column, cell): (usize, &String)| match column {
+        0 => format!("{cell:<16}"),
+        _ => format!("{cell:>9}"),
+    };
+    cells.iter().enumerate().map(pad).collect::<Vec<_>>().join(" ")
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1000.0)
+}
+
+fn least(times: &[Duration]) -> Duration {
+    times.iter().min().copied().unwrap_or_default()
+}
+
+fn most(times: &[Duration]) -> Duration {
+    times.iter().max().copied().unwrap_or_default()
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_off_in_order_of_length() {
+        let times: Vec<Duration> = [30, 10, 20].map(Duration::from_millis).into();
+        let all = [least(&times), median(&times), most(&times), median(&[])].map(millis);
+        assert_eq!(all, ["10.0", "20.0", "30.0", "0.0"]);
+    }
+}
