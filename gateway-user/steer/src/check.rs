@@ -58,7 +58,9 @@ impl RefusalReason {
     /// Whether it may hold no more though neither settings nor resources change.
     pub fn may_pass(self) -> bool {
         match self {
-            Self::InUse | Self::AddressNotLocal | Self::Unknown | Self::BindFailed => true,
+            Self::InUse | Self::AddressNotLocal | Self::Unknown | Self::BindFailed | Self::KernelRefused => {
+                true
+            }
             Self::Reserved | Self::OffsetClash | Self::InternalPort => false,
         }
     }
