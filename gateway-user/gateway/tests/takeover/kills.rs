@@ -5,7 +5,7 @@ use gateway_testkit::wait;
 use nix::sys::signal::Signal;
 
 use crate::common::steady::Steady;
-use crate::common::{HTTP, get, metric};
+use crate::common::{HTTP, get, metric, sluice, text};
 use crate::line::{Gate, Line, ended_well, serves_on, with_line};
 
 const EBPF_URING: &[&str] = &["--steering", "ebpf", "--io", "uring"];
@@ -18,6 +18,19 @@ fn kill(gateway: &mut gateway_testkit::process::Guarded) {
     gateway.wait();
 }
 
+/// Clients that come while two processes have the sockets, and keep half of their connections: whoever accepts some must
+/// not die.
+fn newcomers() -> Vec<Steady> {
+    (0..4).map(|_| Steady::start(HTTP)).collect()
+}
+
+fn still_clean(clients: impl IntoIterator<Item = Steady>) {
+    for steady in clients {
+        steady.wait_for_more(50);
+        steady.must_be_clean();
+    }
+}
+
 /// The new one has more workers, and so sockets that the old one has not: nothing may wait in them when it dies.
 fn new_one_killed_at(label: &str, point: &'static str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
@@ -26,12 +39,15 @@ fn new_one_killed_at(label: &str, point: &'static str, flags: &'static [&'static
         let more = [flags, &["--workers", "5"]].concat();
         let mut new = line.spawn(&more, &[("SLUICE_FAULT", &format!("takeover:{point}"))]);
         new.wait_for_output("planted: stopped");
+        let later = newcomers();
         steady.wait_for_more(300);
         kill(&mut new);
         line.running.gateway.wait_for_output("did not take over");
-        steady.wait_for_more(100);
-        steady.must_be_clean();
+        still_clean(later);
+        still_clean([steady]);
         assert_eq!(metric("sluice_takeover_failures_total", &["reason=\"ended\""]), 1.0);
+        let said = text(&sluice(&["status"]));
+        assert!(said.contains("failed take-overs:") && said.contains("1 (ended)"), "{said}");
         serves_on(line, flags, &pins);
     });
 }
@@ -87,11 +103,12 @@ fn new_one_killed_steering_otherwise(
         let steady = Steady::start(HTTP);
         let mut new = line.spawn(new, &[("SLUICE_FAULT", "takeover:live")]);
         new.wait_for_output("planted: stopped");
+        let later = newcomers();
         steady.wait_for_more(300);
         kill(&mut new);
         line.running.gateway.wait_for_output("did not take over");
-        steady.wait_for_more(100);
-        steady.must_be_clean();
+        still_clean(later);
+        still_clean([steady]);
         serves_on(line, old, &pins);
     });
 }
@@ -140,12 +157,13 @@ fn new_one_killed_after_its_word(label: &str, flags: &'static [&'static str]) {
         let steady = Steady::start(HTTP);
         let mut new = line.spawn(&[flags, &["--workers", "5"]].concat(), &[]);
         line.running.gateway.wait_for_output("planted: stopped");
+        let later = newcomers();
         steady.wait_for_more(100);
         kill(&mut new);
         gate.open();
         line.running.gateway.wait_for_output("it ended before this process had let go");
-        steady.wait_for_more(100);
-        steady.must_be_clean();
+        still_clean(later);
+        still_clean([steady]);
         assert_eq!(metric("sluice_takeover_failures_total", &["reason=\"vanished\""]), 1.0);
         serves_on(line, flags, &pins);
     });
