@@ -21,7 +21,6 @@ use tracing::{debug, warn};
 use super::channel::{Channel, MOST, listen};
 use super::failures::{Failure, Failures, Reason};
 use super::message::{FromGiver, FromTaker, Item, Offer, Range};
-use super::planted::limit;
 
 /// For the first message.
 const HELLO: Duration = Duration::from_secs(5);
@@ -201,7 +200,7 @@ fn converse(channel: &Arc<Channel>, asked: &Asked) {
 
 /// Who asks, and the version of the messages that both speak.
 fn greet(channel: &Channel) -> Result<(Peer, u32), Failure> {
-    let (protocol, oldest, version, pid) = match channel.receive(limit(HELLO)) {
+    let (protocol, oldest, version, pid) = match channel.receive(HELLO) {
         Ok((FromTaker::Hello { protocol, oldest, version, pid }, _)) => (protocol, oldest, version, pid),
         Ok(_) => return Err(Failure::new(Reason::Protocol, "a take-over begins with hello")),
         Err(error) => return Err(Failure::new(Reason::Lost, error.to_string())),
@@ -219,7 +218,7 @@ fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -
     let stopping = || Failure::new(Reason::Stopping, "it is about to end");
     let (answer, answered) = mpsc::channel();
     asked.requests.send(Request { peer, protocol, answer }).map_err(|_| stopping())?;
-    let Handoff { offer, items, outcome } = match answered.recv_timeout(limit(COLLECTING)) {
+    let Handoff { offer, items, outcome } = match answered.recv_timeout(COLLECTING) {
         Ok(handoff) => handoff?,
         Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
         Err(RecvTimeoutError::Timeout) => return Err(Failure::new(Reason::Busy, "it is busy")),
@@ -251,7 +250,7 @@ fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bo
         channel.send(&FromGiver::Items { items }, &descriptors).map_err(lost)?;
     }
     loop {
-        let heard = match channel.receive(limit(READY)) {
+        let heard = match channel.receive(READY) {
             // What it says from now on would come too late; what it has just said counts.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 channel.hear_no_more();

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POINT` | stops for good at this point |
 //! | `POINT@FILE` | stops there for as long as the file exists |
-//! | `limit=MS` | every limit of a take-over is at most so many milliseconds |
+//! | `receive=MS`, `release=MS` | the limit for a message with sockets, or for the giver to let go, in milliseconds |
 //! | `protocol=N`, `oldest=N` | the newest and the oldest version of the messages that are spoken |
 //! | `version=TEXT` | Sluice's version, as the other process is told |
 //! | `layout=N` | the layout of maps and pins |
@@ -63,9 +63,9 @@ pub(super) async fn stop_task_at(point: &str) {
     }
 }
 
-/// The limit, or the planted one if that is shorter.
-pub(super) fn limit(usual: Duration) -> Duration {
-    number("limit").map_or(usual, |milliseconds| usual.min(Duration::from_millis(milliseconds)))
+/// The limit, or the planted one of that name.
+pub(super) fn limit(name: &str, usual: Duration) -> Duration {
+    number(name).map_or(usual, Duration::from_millis)
 }
 
 /// A planted number.

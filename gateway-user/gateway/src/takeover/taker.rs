@@ -72,7 +72,7 @@ pub(crate) fn ask(path: &Path) -> Asked {
         let Range { oldest, newest: protocol } = Range::ours();
         let oldest = Some(oldest).filter(|oldest| *oldest != protocol);
         channel.send(&FromTaker::Hello { protocol, oldest, version, pid }, &[])?;
-        let offer = match next(&channel, limit(RECEIVING))? {
+        let offer = match next(&channel, limit("receive", RECEIVING))? {
             (FromGiver::Offer(offer), _) => offer,
             (FromGiver::Refused { reason }, _) => return Ok(Asked::Refused(reason)),
             _ => return Ok(Asked::Refused("it does not begin with an offer".to_owned())),
@@ -80,7 +80,8 @@ pub(crate) fn ask(path: &Path) -> Asked {
         let mut received = Received::default();
         let mut count = 0;
         while count < offer.items {
-            let (FromGiver::Items { items }, descriptors) = next(&channel, limit(RECEIVING))? else {
+            let (FromGiver::Items { items }, descriptors) = next(&channel, limit("receive", RECEIVING))?
+            else {
                 return Ok(Asked::Refused("it does not send what it offered".to_owned()));
             };
             if items.is_empty() || items.len() != descriptors.len() {
@@ -178,7 +179,7 @@ impl Taker {
         // It fails once the giver has taken its offer back, which its last word then says; or if it has died.
         let heard = channel.send(&FromTaker::Ready { same_sockets }, &[]).is_ok();
         planted::stop_at("said");
-        match next(&channel, limit(RELEASE)) {
+        match next(&channel, limit("release", RELEASE)) {
             Ok((FromGiver::Released, _)) => {}
             Ok((FromGiver::Refused { reason }, _)) => {
                 bail!("sluice (pid {pid}) took its offer back: {reason}")
@@ -214,7 +215,7 @@ fn wait_beside(channel: Channel, pid: u32) -> io::Result<()> {
 /// It is not within the limit.
 pub(crate) async fn live(taker: &Taker, mut view: watch::Receiver<Arc<View>>) -> anyhow::Result<()> {
     let live = async { view.wait_for(|view| view.live.is_some()).await.map(drop) };
-    match tokio::time::timeout(limit(LIVE), live).await {
+    match tokio::time::timeout(LIVE, live).await {
         Ok(Ok(())) => {
             planted::stop_task_at("live").await;
             Ok(())
@@ -223,7 +224,7 @@ pub(crate) async fn live(taker: &Taker, mut view: watch::Receiver<Arc<View>>) ->
         Err(_) => {
             let trouble = view.borrow().trouble.clone();
             let trouble = trouble.unwrap_or_else(|| "compiling takes too long".to_owned());
-            let (limit, pid) = (limit(LIVE).as_secs(), taker.offer.pid);
+            let (limit, pid) = (LIVE.as_secs(), taker.offer.pid);
             bail!("no configuration is live after {limit}s, so sluice (pid {pid}) serves on: {trouble}");
         }
     }
