@@ -8,6 +8,9 @@
 //! | `protocol=N`, `oldest=N` | the newest and the oldest version of the messages that are spoken |
 //! | `version=TEXT` | Sluice's version, as the other process is told |
 //! | `layout=N` | the layout of maps and pins |
+//!
+//! Points of the new process are `received` (the sockets are in hand) and `live` (its configuration is); of the old one
+//! `letting-go` (it has heard that the new one is ready), where its control thread hangs.
 
 use std::path::PathBuf;
 use std::str::FromStr;

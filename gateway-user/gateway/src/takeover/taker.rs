@@ -178,7 +178,6 @@ impl Taker {
         };
         // It fails once the giver has taken its offer back, which its last word then says; or if it has died.
         let heard = channel.send(&FromTaker::Ready { same_sockets }, &[]).is_ok();
-        planted::stop_at("said");
         match next(&channel, limit("release", RELEASE)) {
             Ok((FromGiver::Released, _)) => {}
             Ok((FromGiver::Refused { reason }, _)) => {

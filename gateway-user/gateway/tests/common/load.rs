@@ -32,8 +32,10 @@ impl Wrk {
         self.0.try_wait().unwrap().is_none()
     }
 
-    /// Ends it before its time and reads the report.
-    pub fn stop(self) -> Report {
+    /// Ends it before its time, which must not have come, and reads the report.
+    #[track_caller]
+    pub fn stop(mut self) -> Report {
+        assert!(self.is_running(), "it ended by itself: {}", self.0.output());
         self.0.signal(Signal::SIGINT).unwrap();
         self.report()
     }

@@ -59,7 +59,7 @@ fn it_outlives_upgrades_and_crashes() {
         still_served(line);
         line.running.edit("team1-route.yaml", "port: nothing", "port: 8000");
         wait::until("that nothing is kept", || (!kept.exists()).then_some(()));
-        assert!(!text(&sluice(&["status"])).contains(STALE));
+        wait::until("a status without it", || (!text(&sluice(&["status"])).contains(STALE)).then_some(()));
     });
 }
 
