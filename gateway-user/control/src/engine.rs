@@ -32,8 +32,8 @@ const MOST_QUIET_TIMES: u32 = 20;
 enum Wake {
     /// Something changed below the directory.
     Changed,
-    /// Read again, whatever seems to have changed.
-    Reload,
+    /// Read again, whatever seems to have changed; told once what was read is live or refused.
+    Reload(oneshot::Sender<()>),
     /// A new worker has a dead one's place.
     Adopt(usize),
     /// Change nothing until `Resume`; told once that holds.
@@ -98,10 +98,13 @@ impl<S: Steer + Send + 'static> Engine<S> {
         Ok(Self { wake, thread })
     }
 
-    /// Has the directory read again, as SIGHUP asks for.
-    pub fn reload(&self) {
+    /// Has the directory read again, as SIGHUP asks for. What is returned is ready once what was read is live, or refused
+    /// (the [`View`](crate::view::View) says which), and fails if the thread ends before that.
+    pub fn reload(&self) -> oneshot::Receiver<()> {
+        let (done, applied) = oneshot::channel();
         // Fails only if the thread has ended, and then nothing is left to reload.
-        let _ = self.wake.send(Wake::Reload);
+        let _ = self.wake.send(Wake::Reload(done));
+        applied
     }
 
     /// Whether the thread has ended without being asked: it panicked.
@@ -182,7 +185,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             };
             match wake {
                 None | Some(Wake::Changed | Wake::Resume) => self.turn(false),
-                Some(Wake::Reload) => self.reload(),
+                Some(Wake::Reload(done)) => self.reload([done]),
                 Some(Wake::Adopt(worker)) => self.adopt(worker),
                 Some(Wake::Hold(holds)) => {
                     let _ = holds.send(());
@@ -212,9 +215,13 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         if self.is_unsettled() { SOON } else { LOOK }
     }
 
-    fn reload(&mut self) {
+    fn reload(&mut self, asked: impl IntoIterator<Item = oneshot::Sender<()>>) {
         info!("reading the configuration again, as asked");
         self.turn(true);
+        for done in asked {
+            // Who asked may have stopped waiting.
+            let _ = done.send(());
+        }
     }
 
     fn adopt(&mut self, worker: usize) {
@@ -234,11 +241,11 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
 
     /// Puts off what comes, and does it when resumed; false if it is to end instead.
     fn wait_for_resume(&mut self) -> bool {
-        let (mut anyway, mut newcomers) = (false, Vec::new());
+        let (mut reloads, mut newcomers) = (Vec::new(), Vec::new());
         loop {
             match self.wakes.recv() {
                 Ok(Wake::Changed) => {}
-                Ok(Wake::Reload) => anyway = true,
+                Ok(Wake::Reload(done)) => reloads.push(done),
                 Ok(Wake::Adopt(worker)) => newcomers.push(worker),
                 Ok(Wake::Hold(holds)) => drop(holds.send(())),
                 Ok(Wake::Keep) => self.begin_to_keep(),
@@ -247,10 +254,10 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             }
         }
         newcomers.into_iter().for_each(|worker| self.adopt(worker));
-        if anyway {
-            self.reload();
-        } else {
+        if reloads.is_empty() {
             self.turn(false);
+        } else {
+            self.reload(reloads);
         }
         true
     }

@@ -22,6 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the resources of a directory.
     Run(RunArgs),
+    /// Replace the running process by one with these flags, losing no request; comes back once it serves.
+    Upgrade(RunArgs),
     /// Check the resources of a directory; exit 1 if they have errors.
     Check(CheckArgs),
     /// Print what a directory's resources mean: routing, endpoints and status.
@@ -41,7 +43,7 @@ pub(crate) enum Command {
     Version(VersionArgs),
 }
 
-/// `sluice run`.
+/// `sluice run` and `sluice upgrade`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// Directory of resources; the same as --config-dir.

@@ -250,6 +250,13 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
     Ok(said)
 }
 
+/// The process that holds `dir`, if one does.
+pub(crate) fn serving(dir: &Path) -> Option<u32> {
+    let file = File::options().read(true).write(true).open(dir.join(LOCK)).ok()?;
+    // Not locked, it is what a crash left. Asking takes the lock for a moment, for which a start waits.
+    if file.try_lock_shared().is_ok() { None } else { holder(file) }
+}
+
 fn holder(file: File) -> Option<u32> {
     read(&file).ok()?.lines().next()?.trim().parse().ok()
 }

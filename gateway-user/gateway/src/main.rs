@@ -12,6 +12,8 @@ mod fleet;
 mod hand_over;
 mod instance;
 mod logging;
+mod notify;
+mod privileges;
 mod run;
 mod service;
 mod signals;

@@ -23,6 +23,8 @@ use crate::crew::{Crew, Equipment};
 use crate::flags::{Effective, Resolved, Settings};
 use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
+use crate::notify::Manager;
+use crate::privileges;
 use crate::service::{Service, TakingOver};
 use crate::takeover::{self, Failures, Received, Taker};
 use crate::{signals, wire};
@@ -59,6 +61,8 @@ struct Parts {
     probe: Probe,
     access_log: FileThread,
     steering: Steering,
+    /// What is still held.
+    capabilities: Vec<String>,
     taker: Option<Taker>,
     /// The socket for those who take over from us, if one was received.
     takeover: Option<std::os::fd::OwnedFd>,
@@ -84,15 +88,17 @@ impl Parts {
         takeover::stop_at("received");
         // Before steering, which must not take these ports.
         let sockets = Sockets::bind(settings, &mut received)?;
+        let options = wire::steer_options(settings, places.len(), instance.name());
+        let steering_mode = wire::steering_mode(settings.steering);
+        let steering = match taker {
+            Some(_) => Steering::take_over(steering_mode, options, received.steering),
+            None => Steering::open(steering_mode, options),
+        };
+        let mut steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
+        // After the last thing that takes a right, before the first thread that stays.
+        let capabilities = privileges::drop_unneeded(&settings.keep_capabilities, &mut steering)?;
         let access_log =
             FileThread::start(wire::file_target(&settings.access_log), mode).context("--access-log")?;
-        let options = wire::steer_options(settings, places.len(), instance.name());
-        let mode = wire::steering_mode(settings.steering);
-        let steering = match taker {
-            Some(_) => Steering::take_over(mode, options, received.steering),
-            None => Steering::open(mode, options),
-        };
-        let steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
         let takeover = received.takeover;
         Ok(Self {
             config_dir,
@@ -102,6 +108,7 @@ impl Parts {
             probe,
             access_log,
             steering,
+            capabilities,
             taker,
             takeover,
             instance,
@@ -126,6 +133,7 @@ impl Parts {
             refused_drivers: refused.collect(),
             log_refused: self.access_log.refused().map(str::to_owned),
             config_dir: self.config_dir.display().to_string(),
+            capabilities: self.capabilities.clone(),
             started: jiff::Timestamp::now(),
             took_over: None,
             settings,
@@ -186,6 +194,7 @@ impl Parts {
                 instance,
                 kind,
                 failures,
+                manager: Manager::of_environment(),
             };
             service.run(taking_over, sockets, self.takeover).await
         });

@@ -19,6 +19,7 @@ use crate::flags::Settings;
 use crate::fleet::Fleet;
 use crate::hand_over::Possessions;
 use crate::instance::Instance;
+use crate::notify::Manager;
 use crate::signals::{Order, Orders};
 use crate::takeover::{self, Failures, Giver, Release, Request, Steering, Taker};
 
@@ -38,6 +39,7 @@ pub(crate) struct Service<'a> {
     pub(crate) instance: Instance,
     pub(crate) kind: Steering,
     pub(crate) failures: Failures,
+    pub(crate) manager: Manager,
 }
 
 /// The process that serves until we do.
@@ -79,6 +81,7 @@ impl Service<'_> {
         self.engine.keep();
         let servers = sockets.serve(&self.shared)?;
         let giver = self.giver(takeover);
+        self.manager.serve(&self.shared, self.shared.facts.took_over.is_some());
         self.serve(servers, giver).await
     }
 
@@ -156,7 +159,7 @@ impl Service<'_> {
                 bail!("the compiler thread ended unexpectedly; restarting the process is the only way on");
             }
         };
-        let Self { settings, fleet, engine, orders, shared, instance, .. } = self;
+        let Self { settings, fleet, engine, orders, shared, instance, manager, .. } = self;
         match cause {
             Cause::Signal(signal) => {
                 info!("{signal}: draining");
@@ -165,6 +168,7 @@ impl Service<'_> {
                 instance.stop_listening();
                 shared.readiness.drain();
                 shared.steering.let_go();
+                manager.stopping(settings.drain_max.0);
                 let (accept, max) = (settings.drain_min.0, settings.drain_max.0);
                 // `servers` stay: probes are answered until the end.
                 drain(&fleet, engine, orders, DrainLimits { accept, idle: accept, max }, 1).await?;
@@ -177,6 +181,8 @@ impl Service<'_> {
                 drop(giver);
                 // At once: should the other one die while we drain, a third must find the directory free.
                 instance.leave();
+                // While it waits for our last word: what it says itself comes after this.
+                manager.main_is(release.pid);
                 let limits = after_take_over(settings, release.same_sockets);
                 release.done();
                 // Whoever started us may tell us to end, now that there is another: that is what we do.
@@ -209,10 +215,7 @@ impl Service<'_> {
             tokio::select! {
                 handed_over = &mut handing_over => break handed_over,
                 order = self.orders.next() => match (order, asked_to_stop) {
-                    (Order::Reload, _) => {
-                        self.access_log.reopen();
-                        self.engine.reload();
-                    }
+                    (Order::Reload, _) => self.reload(),
                     (Order::Stop(signal), None) => {
                         info!("{signal}: once it is clear who serves");
                         asked_to_stop = Some(signal);
@@ -228,7 +231,8 @@ impl Service<'_> {
 
     fn reload(&self) {
         self.access_log.reopen();
-        self.engine.reload();
+        let applied = self.engine.reload();
+        self.manager.reloading(&self.shared, applied);
     }
 }
 

@@ -198,8 +198,8 @@ fn at(what: String, error: &(dyn Error + 'static)) -> String {
 fn explain(error: &(dyn Error + 'static)) -> String {
     let errno = chain(error).find_map(|e| e.downcast_ref::<io::Error>()?.raw_os_error());
     match errno {
-        Some(libc::EPERM) => "no right to use BPF: needs root, or CAP_BPF and CAP_NET_ADMIN, and a seccomp \
-                              profile that allows bpf(2)"
+        Some(libc::EPERM) => "no right to use BPF: needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and a \
+                              seccomp profile that allows bpf(2)"
             .to_owned(),
         Some(libc::ENOSYS) => "this kernel has no bpf(2)".to_owned(),
         _ => {
@@ -221,6 +221,10 @@ fn refused_program(name: &str, error: &(dyn Error + 'static)) -> String {
     };
     let needs = "Linux 5.14 or later is needed";
     match last_line(&log.to_string()) {
+        // Without CAP_PERFMON the verifier guards against speculation, which our pointers into maps do not pass.
+        Some(line) if line.contains("prohibited for !root") => {
+            format!("no right to use BPF: CAP_PERFMON is missing, without which the verifier refuses {name}")
+        }
         // A log that was cut off ends anywhere.
         Some(line) if cause.raw_os_error() != Some(libc::ENOSPC) => {
             format!("the verifier refused {name}: {line} ({needs})")
@@ -261,6 +265,6 @@ mod tests {
             name: "BINDS".into(),
             io_error: io::Error::from_raw_os_error(libc::EPERM),
         };
-        assert!(explain(&EbpfError::from(refused)).contains("CAP_BPF and CAP_NET_ADMIN"));
+        assert!(explain(&EbpfError::from(refused)).contains("CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"));
     }
 }

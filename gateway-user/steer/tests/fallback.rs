@@ -49,7 +49,7 @@ fn auto_falls_back_and_says_why_while_ebpf_refuses() {
         let _without = without(&[Capability::CAP_BPF, Capability::CAP_SYS_ADMIN]);
         let error = Steering::open(SteeringMode::Ebpf, options(inside, 2)).unwrap_err();
         assert!(matches!(error, SteerError::Unavailable { .. }));
-        assert!(error.to_string().contains("CAP_BPF and CAP_NET_ADMIN"), "{error}");
+        assert!(error.to_string().contains("CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN"), "{error}");
 
         let mut steering = Steering::open(SteeringMode::Auto, options(inside, 2)).unwrap();
         assert!(steering.path().to_string().contains("CAP_BPF"), "{}", steering.path());

@@ -48,6 +48,9 @@ pub(crate) struct Process {
     pub(crate) started: String,
     /// The directory it serves.
     pub(crate) config_dir: String,
+    /// Capabilities that it still has, as capabilities(7) names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) capabilities: Option<Vec<String>>,
     /// Whom it took over from, if from somebody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) took_over: Option<TookOverLine>,

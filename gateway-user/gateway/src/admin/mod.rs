@@ -45,6 +45,8 @@ pub(crate) struct Facts {
     pub(crate) log_refused: Option<String>,
     /// The directory that is served.
     pub(crate) config_dir: String,
+    /// Capabilities that it still has, by name.
+    pub(crate) capabilities: Vec<String>,
     /// When the process started.
     pub(crate) started: jiff::Timestamp,
     /// Whom it took over from.

@@ -55,6 +55,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             pid: std::process::id(),
             started: facts.started.to_string(),
             config_dir: facts.config_dir.clone(),
+            capabilities: Some(facts.capabilities.clone()),
             took_over: facts.took_over.as_ref().map(|took_over| TookOverLine {
                 pid: took_over.pid,
                 version: took_over.version.clone(),

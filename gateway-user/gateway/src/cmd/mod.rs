@@ -8,6 +8,7 @@ pub(crate) mod resources;
 mod status;
 mod table;
 mod translate;
+mod upgrade;
 pub(crate) mod version;
 
 use std::io::Write as _;
@@ -49,6 +50,7 @@ impl From<End> for ExitCode {
 pub(crate) fn main(command: Command) -> ExitCode {
     let ended = match command {
         Command::Run(args) => crate::run::run(args),
+        Command::Upgrade(args) => upgrade::run(args),
         Command::Check(args) => check::run(args),
         Command::Translate(args) => translate::run(args),
         Command::Explain(args) => explain::run(args),

@@ -108,6 +108,10 @@ fn head(document: &StatusDocument) -> String {
             format!("{} of workers, {} connections lost with them", io.worker_deaths, io.lost_connections);
         facts.row(["deaths:".into(), said]);
     }
+    if let Some(held) = &process.capabilities {
+        facts
+            .row(["capabilities:".into(), if held.is_empty() { "none".to_owned() } else { held.join(", ") }]);
+    }
     if let Some(TookOverLine { pid, version, milliseconds }) = &process.took_over {
         facts.row([
             "took over:".into(),
@@ -217,7 +221,8 @@ mod tests {
         let good = [("Accepted", "True", "Accepted"), ("Conflicted", "False", "NoConflicts")];
         let bad = [("Accepted", "False", "PortUnavailable"), ("Programmed", "False", "PortUnavailable")];
         serde_json::from_value(serde_json::json!({
-            "process": {"version": "0.1.0", "pid": 7, "started": "x", "configDir": "conf"},
+            "process": {"version": "0.1.0", "pid": 7, "started": "x", "configDir": "conf",
+                        "capabilities": ["CAP_NET_BIND_SERVICE"]},
             "readiness": "ready", "generation": 3, "liveSince": "2026-11-23T00:00:00Z",
             "steering": {"path": "reuseport", "detail": "reuseport (asked for)"},
             "io": {"driver": "epoll", "refused": ["uring-defer: EPERM"], "workers": 2},
@@ -241,8 +246,9 @@ mod tests {
         let want = "\
 sluice 0.1.0 (pid 7), serving conf
 ready; generation 3, live since 2026-11-23T00:00:00Z
-steering:   reuseport (asked for)
-io:         epoll, 2 workers (not uring-defer: EPERM)
+steering:       reuseport (asked for)
+io:             epoll, 2 workers (not uring-defer: EPERM)
+capabilities:   CAP_NET_BIND_SERVICE
 
 GATEWAY   LISTENER   ADDRESS    PORT           HOSTNAME        ROUTES   STATE
 a/gw      http       *          80 (on 8080)   *               1        OK

@@ -2,8 +2,8 @@
 
 use super::resolve::Reader;
 use super::value::{
-    AccessLog, Auto, Cidrs, ControllerName, Count, Cpus, FilePath, IoMode, Limit, Listen, LogFilter,
-    OptionalPath, Ports, Size, SteeringMode, TakeOver, Toggle, Value, Wait,
+    AccessLog, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus, FilePath, IoMode, Limit, Listen,
+    LogFilter, OptionalPath, Ports, Size, SteeringMode, TakeOver, Toggle, Value, Wait,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -88,6 +88,9 @@ settings! {
         last_good: Toggle = "true", "BOOL",
             "Whether the last good versions of objects that are broken in their files are kept in the state directory, for the next process",
             "An upgrade or a restart serves on what a mistake in a file would take away; false writes no object to disk";
+        keep_capabilities: Capabilities = "none", "CAPABILITIES",
+            "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
+            "With CAP_SYS_PTRACE a refused port names the program that holds it; what is kept is there for whoever breaks in";
     }
     "Workers" {
         workers: Auto<Count<1, 256>> = "auto", "THREADS",

@@ -57,6 +57,7 @@ pub(crate) struct Handoff {
 /// The taker is ready to serve alone. It is told that it does when [`Release::done`] is called, and decides for itself
 /// if that takes long.
 pub(crate) struct Release {
+    pub(crate) pid: u32,
     /// Whether it accepts from our sockets.
     pub(crate) same_sockets: bool,
     channel: Arc<Channel>,
@@ -217,6 +218,7 @@ fn greet(channel: &Channel) -> Result<(Peer, u32), Failure> {
 fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -> Result<(), Failure> {
     let stopping = || Failure::new(Reason::Stopping, "it is about to end");
     let (answer, answered) = mpsc::channel();
+    let pid = peer.pid;
     asked.requests.send(Request { peer, protocol, answer }).map_err(|_| stopping())?;
     let Handoff { offer, items, outcome } = match answered.recv_timeout(COLLECTING) {
         Ok(handoff) => handoff?,
@@ -229,7 +231,7 @@ fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -
             drop(items);
             asked.handed.store(true, Ordering::SeqCst);
             let (channel, handed) = (Arc::clone(channel), Arc::clone(&asked.handed));
-            let _ = outcome.send(Ok(Release { same_sockets, channel, handed }));
+            let _ = outcome.send(Ok(Release { pid, same_sockets, channel, handed }));
         }
         Err(failure) => {
             // Before the connection ends: a giver that ends without a word has died, and the taker would go on.

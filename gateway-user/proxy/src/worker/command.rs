@@ -46,6 +46,11 @@ pub enum WorkerCommand {
         /// Told once they are in use.
         reply: oneshot::Sender<()>,
     },
+    /// Show that you are there.
+    Ping {
+        /// Told at once.
+        reply: oneshot::Sender<()>,
+    },
     /// Copy the metrics out.
     Metrics {
         /// Gets the copy.

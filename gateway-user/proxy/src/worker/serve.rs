@@ -125,6 +125,9 @@ impl Commands {
                 self.worker.upstreams.update(table);
                 let _ = reply.send(());
             }
+            WorkerCommand::Ping { reply } => {
+                let _ = reply.send(());
+            }
             WorkerCommand::Metrics { reply } => {
                 let _ = reply.send(self.worker.metrics.borrow().clone());
             }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use rustix::thread::CapabilitySet;
 
 use super::{Value, digits};
 
@@ -84,6 +85,29 @@ fn cidr(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
+/// Capabilities that are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Capabilities {
+    /// All that the process was started with.
+    All,
+    /// These, besides what is needed anyway.
+    Listed(CapabilitySet),
+}
+
+impl Value for Capabilities {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "all" {
+            return Some(Self::All);
+        }
+        let each = items(text).map(|name| CapabilitySet::from_name(name.strip_prefix("CAP_")?));
+        Some(Self::Listed(each.collect::<Option<Vec<_>>>()?.into_iter().collect()))
+    }
+
+    fn allowed() -> String {
+        "none, all or names from capabilities(7), such as CAP_SYS_PTRACE".to_owned()
+    }
+}
+
 /// Comma-separated items without blanks; `none` and the empty text are no items.
 fn items(text: &str) -> impl Iterator<Item = &str> {
     let text = if text == "none" { "" } else { text };
@@ -115,6 +139,17 @@ mod tests {
         assert_eq!(Cpus::parse("0-2,5"), Some(Cpus::List(vec![0, 1, 2, 5])));
         assert_eq!(Cpus::parse("0-99999999"), None);
         assert_eq!(Cpus::parse(""), None);
+    }
+
+    #[test]
+    fn capabilities_are_spelled_as_their_manual_does() {
+        assert_eq!(Capabilities::parse("none"), Some(Capabilities::Listed(CapabilitySet::empty())));
+        assert_eq!(Capabilities::parse("all"), Some(Capabilities::All));
+        let two = CapabilitySet::SYS_PTRACE | CapabilitySet::NET_ADMIN;
+        assert_eq!(Capabilities::parse("CAP_SYS_PTRACE, CAP_NET_ADMIN"), Some(Capabilities::Listed(two)));
+        for bad in ["SYS_PTRACE", "cap_net_admin", "CAP_", "CAP_X", "all,CAP_BPF"] {
+            assert_eq!(Capabilities::parse(bad), None, "{bad:?}");
+        }
     }
 
     #[test]
