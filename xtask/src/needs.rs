@@ -22,6 +22,8 @@ pub(crate) const IP: Need = Need { program: "ip", package: "iproute2" };
 pub(crate) const CURL: Need = Need { program: "curl", package: "curl" };
 /// The load that edits are made under.
 pub(crate) const WRK: Need = Need { program: "wrk", package: "wrk" };
+/// Boots in namespaces of its own, to run the unit file.
+pub(crate) const SYSTEMD: Need = Need { program: "systemd-analyze", package: "systemd" };
 /// A peer.
 pub(crate) const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.

@@ -23,7 +23,7 @@ pub(crate) enum Command {
     /// Serve the resources of a directory.
     Run(RunArgs),
     /// Replace the running process by one with these flags, losing no request; comes back once it serves.
-    Upgrade(RunArgs),
+    Upgrade(UpgradeArgs),
     /// Check the resources of a directory; exit 1 if they have errors.
     Check(CheckArgs),
     /// Print what a directory's resources mean: routing, endpoints and status.
@@ -43,13 +43,26 @@ pub(crate) enum Command {
     Version(VersionArgs),
 }
 
-/// `sluice run` and `sluice upgrade`.
+/// `sluice run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// Directory of resources; the same as --config-dir.
     pub(crate) dir: Option<PathBuf>,
+    /// The process that started this one only to end; said by `sluice upgrade`.
+    #[arg(long, hide = true)]
+    pub(crate) started_by: Option<u32>,
     #[command(flatten)]
     pub(crate) settings: SettingFlags<All>,
+}
+
+/// `sluice upgrade`.
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    /// Start the new process and end at once; said by `sluice upgrade`.
+    #[arg(long, hide = true)]
+    pub(crate) apart: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// `sluice check`.

@@ -44,6 +44,9 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
     let Some(config_dir) = settings.config_dir.0.clone() else {
         bail!("no directory to serve: write `sluice run DIR`, or set --config-dir");
     };
+    if let Some(starter) = args.started_by {
+        crate::cmd::upgrade::wait_for_the_end_of(starter);
+    }
     // Outlives all that may have something to say.
     let (log_control, _last_lines) = logging::init(&settings.log.0)?;
     let parts = Parts::open(&settings, config_dir)?;

@@ -198,9 +198,11 @@ fn at(what: String, error: &(dyn Error + 'static)) -> String {
 fn explain(error: &(dyn Error + 'static)) -> String {
     let errno = chain(error).find_map(|e| e.downcast_ref::<io::Error>()?.raw_os_error());
     match errno {
-        Some(libc::EPERM) => "no right to use BPF: needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and a \
+        Some(libc::EPERM) => {
+            "no right to use BPF: needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and a \
                               seccomp profile that allows bpf(2)"
-            .to_owned(),
+                .to_owned()
+        }
         Some(libc::ENOSYS) => "this kernel has no bpf(2)".to_owned(),
         _ => {
             let mut text: Vec<String> = chain(error).map(ToString::to_string).collect();

@@ -151,7 +151,10 @@ fn in_use(foreign: &Listening) -> String {
             "this process itself (an admin, health or metrics address)".to_owned()
         }
         Some(holder) => format!("{} (pid {})", holder.program, holder.pid),
-        None => "a process that has just ended, or one that this one may not look at,".to_owned(),
+        None => format!(
+            "a process of uid {} (it has just ended, or its name takes --keep-capabilities=CAP_SYS_PTRACE to see)",
+            foreign.uid
+        ),
     };
     let at = std::net::SocketAddr::new(foreign.address, foreign.port);
     format!("{holder} listens on {at}; stop it, or choose another port (tried again until it is free)")

@@ -17,6 +17,8 @@ pub(crate) struct Listening {
     pub(crate) port: u16,
     /// Its inode.
     pub(crate) inode: u64,
+    /// The user it belongs to.
+    pub(crate) uid: u32,
 }
 
 /// A process that holds a socket.
@@ -85,7 +87,8 @@ fn parse(line: &str) -> Option<Listening> {
     if fields.nth(1)? != "0A" {
         return None;
     }
-    let inode = fields.nth(5)?.parse().ok()?;
+    let uid = fields.nth(3)?.parse().ok()?;
+    let inode = fields.nth(1)?.parse().ok()?;
     let mut words = [0_u8; 16];
     for (word, text) in words.chunks_exact_mut(4).zip(address.as_bytes().chunks_exact(8)) {
         let value = u32::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()?;
@@ -96,7 +99,7 @@ fn parse(line: &str) -> Option<Listening> {
     } else {
         Ipv6Addr::from(words).to_canonical()
     };
-    Some(Listening { address, port: u16::from_str_radix(port, 16).ok()?, inode })
+    Some(Listening { address, port: u16::from_str_radix(port, 16).ok()?, inode, uid })
 }
 
 /// A process that holds the socket, as far as this one may look.
@@ -130,6 +133,7 @@ mod tests {
             let all = listening().unwrap();
             let found = all.iter().find(|l| l.port == local.port() && l.address == local.ip()).unwrap();
             assert_eq!(found.inode, sockets::inode(&socket).unwrap());
+            assert_eq!(found.uid, std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()));
             assert_eq!(holder(found.inode).unwrap().pid, std::process::id());
         }
     }
@@ -143,7 +147,8 @@ mod tests {
 
     #[test]
     fn wildcards_overlap_addresses_of_their_family() {
-        let held = |address: &str| Listening { address: address.parse().unwrap(), port: 80, inode: 1 };
+        let held =
+            |address: &str| Listening { address: address.parse().unwrap(), port: 80, inode: 1, uid: 0 };
         let bind = |address: &str| BindAddress::Ip(address.parse().unwrap());
         assert!(held("127.0.0.1").overlaps(BindAddress::Any));
         assert!(held("0.0.0.0").overlaps(bind("127.0.0.1")));

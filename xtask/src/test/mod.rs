@@ -9,7 +9,7 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::cargo;
-use crate::needs::{self, CURL, IP, WRK};
+use crate::needs::{self, CURL, IP, SYSTEMD, WRK};
 use count::Count;
 use pairs::Pair;
 
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    needs::ensure(&[IP, CURL, WRK])?;
+    needs::ensure(&[IP, CURL, SYSTEMD, WRK])?;
     let filter = args.filter.as_deref();
     let mut counts = Vec::new();
     let pairs = match args.pair {

@@ -8,7 +8,7 @@ pub(crate) mod resources;
 mod status;
 mod table;
 mod translate;
-mod upgrade;
+pub(crate) mod upgrade;
 pub(crate) mod version;
 
 use std::io::Write as _;
