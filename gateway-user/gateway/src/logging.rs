@@ -14,6 +14,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt as lines, reload};
 
+use crate::privileges;
+
 /// Lines that may wait to be written: what a start with thousands of findings says, and at most some MB.
 const WAITING_LINES: usize = 10_000;
 
@@ -31,13 +33,16 @@ pub(crate) struct LastLines(#[expect(dead_code, reason = "its drop writes")] Wor
 /// Starts logging; to be called once.
 ///
 /// # Errors
-/// The filter is malformed, or logging was started before.
+/// The filter is malformed, logging was started before, or its thread cannot be started.
 pub(crate) fn init(filter: &str) -> anyhow::Result<(LogControl, LastLines)> {
     let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING_LINES)
-        .thread_name("log")
-        .finish(std::io::stderr());
+    // It starts before the others and would keep what they are without.
+    let (writer, guard) = privileges::without_any(|| {
+        NonBlockingBuilder::default()
+            .buffered_lines_limit(WAITING_LINES)
+            .thread_name("log")
+            .finish(std::io::stderr())
+    })?;
     let dropped = writer.error_counter();
     let lines = lines::layer().with_writer(writer).with_ansi(std::io::stderr().is_terminal());
     Registry::default().with(layer).with(lines.with_target(false)).try_init()?;

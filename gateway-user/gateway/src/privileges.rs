@@ -31,6 +31,21 @@ pub(crate) fn drop_unneeded(keep: &Capabilities, steering: &mut Steering) -> any
     Ok(names(capabilities(None).context("capabilities of this process")?.permitted))
 }
 
+/// Runs `start` on a thread without any right, which the threads that it starts share.
+///
+/// # Errors
+/// The thread cannot be started, or the kernel refuses to take its rights.
+pub(crate) fn without_any<T: Send>(start: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+    thread::scope(|scope| {
+        let started = scope.spawn(|| {
+            let held = capabilities(None)?;
+            restrict(held, CapabilitySet::empty()).map(|()| start())
+        });
+        let started = started.join().map_err(|_| anyhow::anyhow!("a thread panicked as it began"))?;
+        started.context("dropping the rights of a thread")
+    })
+}
+
 /// What later work needs on any kernel.
 fn always_needed(path: &SteeringPath) -> CapabilitySet {
     let mut needed = CapabilitySet::empty();
