@@ -27,7 +27,10 @@ pub use cpu::{pin_to_cpu, usable_cpus};
 pub use driver::{Driver, IoMode, Probe, ProbeError, probe};
 pub use listener::{Accept, Accepted, Listener, ListenerHandle, is_out_of_descriptors};
 pub use mailbox::{MailReceiver, MailSender, Next, mailbox};
-pub use pool::{DEFAULT_CHUNK_SIZE, DEFAULT_IDLE_BUFFERS, HEADROOM, PoolStats, pool_stats};
+pub use pool::{
+    DEFAULT_CHUNK_SIZE, DEFAULT_IDLE_BUFFERS, HEADROOM, PoolStats, give_back_free_memory, pool_stats,
+    trim_pool,
+};
 pub use runtime::{RuntimeOptions, run};
 pub use stream::{Flush, Recv, RecvHalf, SendAll, SendHalf, Stream, connect};
 pub use task::{live_tasks, spawn};

@@ -88,22 +88,37 @@ fn raise_the_limit_of_open_files() {
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
 }
 
-/// In a copy: connections that send `request` each; `answered` says whether they read their answers too. Holds them
-/// until it is killed, or for a minute.
+/// Requests of a crowd that are under way at once.
+const TOGETHER: usize = 100;
+
+/// In a copy: connections that send `request` each; `answered` says whether they read their answers too. Does so again
+/// whenever the file `again`, if one is named, is there (and takes it away). Holds them until it is killed, or for
+/// some minutes.
 fn hold_crowd(words: &[String]) {
-    let [count, request, answered] = words else { panic!("{words:?}") };
+    let [count, request, answered, again @ ..] = words else { panic!("{words:?}") };
     raise_the_limit_of_open_files();
-    let mut crowd: Vec<Client> = (0..count.parse().unwrap())
-        .map(|_| {
-            let mut client = client();
-            client.send(request).unwrap();
-            if answered == "yes" {
-                assert!(client.answer().unwrap().status < 300);
-            }
-            client
-        })
-        .collect();
+    // Some at a time: as many as the backend's queue of connections holds.
+    let ask = |some: &mut [Client]| {
+        some.iter_mut().for_each(|client| client.send(request).unwrap());
+        if answered == "yes" {
+            some.iter_mut().for_each(|client| assert!(client.answer().unwrap().status < 300));
+        }
+    };
+    let count: usize = count.parse().unwrap();
+    let mut crowd: Vec<Client> = Vec::new();
+    while crowd.len() < count {
+        let begun = crowd.len();
+        crowd.extend((begun..count.min(begun + TOGETHER)).map(|_| client()));
+        ask(&mut crowd[begun..]);
+    }
     println!("all there");
-    thread::sleep(Duration::from_secs(60));
-    crowd.clear();
+    let mut wave = 1;
+    for _ in 0..1000 {
+        if again.first().is_some_and(|again| std::fs::remove_file(again).is_ok()) {
+            crowd.chunks_mut(TOGETHER).for_each(ask);
+            wave += 1;
+            println!("wave {wave}");
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
 }

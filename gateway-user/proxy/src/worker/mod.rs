@@ -5,6 +5,7 @@ mod command;
 mod drain;
 mod live;
 mod members;
+mod memory;
 mod serve;
 mod state;
 

@@ -14,6 +14,7 @@ use super::accept::Acceptors;
 use super::command::{DrainLimits, PrepareError, WorkerCommand};
 use super::drain::drain;
 use super::live::Live;
+use super::memory::HighWater;
 use super::state::Worker;
 use super::{Estate, WorkerSpec};
 use crate::signal::Signal;
@@ -90,6 +91,7 @@ pub(super) async fn serve(
 
 async fn housekeeping(worker: Rc<Worker>) {
     let mut turn = 0_u32;
+    let mut high_water = HighWater::default();
     loop {
         sleep(LOG_FLUSH).await;
         worker.flush_log();
@@ -100,6 +102,7 @@ async fn housekeeping(worker: Rc<Worker>) {
             counters.upstream_stale += swept.stale;
             counters.upstream_evicted += swept.evicted;
             counters.upstream_idle = swept.idle;
+            high_water.look(counters.connections);
         }
     }
 }
