@@ -8,6 +8,7 @@ mod build_ebpf;
 mod cargo;
 mod check;
 mod crash_test;
+mod fuzz;
 mod needs;
 mod process;
 mod run;
@@ -38,6 +39,8 @@ enum Command {
     BuildEbpf(build_ebpf::Args),
     /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.
     UpgradeTest(upgrade_test::Args),
+    /// Feeds random octets to whatever reads them from the network or from files, for a bounded time.
+    Fuzz(fuzz::Args),
     /// Measures what a request costs, beside peers and the floor.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Check => check::run(),
         Command::BuildEbpf(args) => build_ebpf::run(&args),
         Command::UpgradeTest(args) => upgrade_test::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::CrashTest(args) => crash_test::run(&args),
         Command::ApiSchemas(args) => api_schemas::run(&args),

@@ -1,0 +1,28 @@
+//! Paths: a normal path is normal, stays below the root, and means what it meant.
+#![no_main]
+
+use gateway_http::h1::path::{PathOptions, Separators, normalize};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((flags, rest)) = data.split_first() else { return };
+    let path = [b"/", rest].concat();
+    let separators = if flags & 2 == 0 { Separators::Keep } else { Separators::Reject };
+    let options = PathOptions { merge_slashes: flags & 1 == 0, separators };
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let Ok(normal) = normalize(&path, options, &mut first) else { return };
+    let normal = normal.to_vec();
+    assert_eq!(normal.first(), Some(&b'/'));
+    assert!(!normal[1..].split(|b| *b == b'/').any(|segment| segment == b"." || segment == b".."));
+    assert!(!options.merge_slashes || !normal.windows(2).any(|pair| pair == b"//"));
+    assert!(normal.len() <= path.len(), "no path grows");
+    let again = normalize(&normal, options, &mut second).expect("what is normal is valid");
+    assert_eq!(again, normal);
+    assert!(second.is_empty(), "a normal path is lent back");
+    if options.separators == Separators::Reject {
+        let lower = normal.to_ascii_lowercase();
+        for separator in [&b"%2f"[..], b"%5c", b"%00", b"\\"] {
+            assert!(!lower.windows(separator.len()).any(|part| part == separator));
+        }
+    }
+});

@@ -1,0 +1,81 @@
+//! From received to forwarded octets, with the calls that the proxy makes and no socket.
+
+use gateway_http::h1::encode::{self, ChunkSize, RequestOptions};
+use gateway_http::h1::{BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Parsed, RequestHead};
+
+/// A request as it was understood, and the octets that go on for it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    pub method: Vec<u8>,
+    pub target: Vec<u8>,
+    pub host: Vec<u8>,
+    pub body: Vec<u8>,
+    pub octets: Vec<u8>,
+}
+
+/// Every request of a connection that is whole and accepted, up to the first that is not.
+#[must_use]
+pub fn forward(mut received: &[u8]) -> Vec<Forwarded> {
+    let mut all = Vec::new();
+    while let Some((request, used)) = first(received) {
+        all.push(request);
+        received = &received[used..];
+    }
+    all
+}
+
+fn first(received: &[u8]) -> Option<(Forwarded, usize)> {
+    let mut head = RequestHead::new();
+    let Ok(Parsed::Complete { consumed }) = head.parse(received, &HeadLimits::default()) else { return None };
+    let request = head.view(&received[..consumed]);
+    let mut octets = Vec::new();
+    let options = RequestOptions { framing: request.framing(), ..RequestOptions::default() };
+    encode::request(&mut octets, &request, &HeadEdits::new(), &options).expect("a Vec takes everything");
+    let mut decoder = BodyDecoder::new(BodyLimits::default());
+    decoder.begin(request.framing()).ok()?;
+    let (mut body, mut at) = (Vec::new(), consumed);
+    let chunked = request.framing() == BodyFraming::Chunked;
+    while !decoder.is_finished() {
+        let rest = &received[at..];
+        let step = decoder.decode(rest).ok().filter(|step| step.consumed > 0)?;
+        let data = &rest[step.data];
+        body.extend_from_slice(data);
+        if chunked && !data.is_empty() {
+            octets.extend_from_slice(ChunkSize::new(data.len() as u64).as_bytes());
+            octets.extend_from_slice(data);
+            octets.extend_from_slice(encode::CHUNK_END);
+        } else {
+            octets.extend_from_slice(data);
+        }
+        at += step.consumed;
+    }
+    if chunked {
+        encode::last_chunk(&mut octets, decoder.trailers()).expect("a Vec takes everything");
+    }
+    let mut target = request.path().to_vec();
+    if let Some(query) = request.query() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    let forwarded = Forwarded {
+        method: request.method_token().to_vec(),
+        target,
+        host: request.authority().unwrap_or_default().to_vec(),
+        body,
+        octets,
+    };
+    Some((forwarded, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_requests_go_on_as_two() {
+        let all = forward(b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;x\r\ny\r\n0\r\n\r\nGET http://b/?q HTTP/1.0\r\n\r\nGET");
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].body.as_slice(), all[1].target.as_slice()), (&b"y"[..], &b"/?q"[..]));
+        assert_eq!(all[1].octets, b"GET /?q HTTP/1.1\r\nHost: b\r\n\r\n");
+    }
+}
