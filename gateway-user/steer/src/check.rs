@@ -152,7 +152,7 @@ fn in_use(foreign: &Listening) -> String {
         }
         Some(holder) => format!("{} (pid {})", holder.program, holder.pid),
         None => format!(
-            "a process of uid {} (it has just ended, or its name takes --keep-capabilities=CAP_SYS_PTRACE to see)",
+            "a process of uid {} (`ss -ltnp` by root names it, as we do with --keep-capabilities=CAP_SYS_PTRACE)",
             foreign.uid
         ),
     };
