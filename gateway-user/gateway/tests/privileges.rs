@@ -3,7 +3,7 @@
 mod common;
 
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{Running, SLUICE, get, sluice, start_gateway, text};
@@ -13,6 +13,8 @@ use gateway_testkit::scratch::Scratch;
 use gateway_testkit::{http, wait};
 use nix::sys::signal::Signal;
 
+/// Names the kernel programs under test where they are not those built in.
+const OBJECT: &str = "SLUICE_EBPF_OBJECT";
 /// A user that no system has.
 const UID: u32 = 54_321;
 const DAC_OVERRIDE: u64 = 1 << 1;
@@ -116,10 +118,10 @@ fn what_is_listed_is_kept_and_status_says_so() {
     });
 }
 
-/// A copy of the binary that anybody may run: the build's own directory may be closed to others.
-fn for_anybody(inside: &Inside) -> PathBuf {
-    let copy = inside.scratch().join("sluice");
-    std::fs::copy(SLUICE, &copy).unwrap();
+/// A copy of a file that anybody may read and run: the build's own directory may be closed to others.
+fn for_anybody(inside: &Inside, file: impl AsRef<Path>, name: &str) -> PathBuf {
+    let copy = inside.scratch().join(name);
+    std::fs::copy(file, &copy).unwrap();
     std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
     copy
 }
@@ -137,8 +139,12 @@ fn spawn_as_user(inside: &Inside, config: &Scratch, rights: &str, flags: &[&str]
     for set in ["--inh-caps", "--ambient-caps", "--bounding-set"] {
         command.arg(format!("{set}={given}"));
     }
+    // Kernel programs other than those built in.
+    if let Some(object) = std::env::var_os(OBJECT) {
+        command.env(OBJECT, for_anybody(inside, object, "object"));
+    }
     command
-        .arg(for_anybody(inside))
+        .arg(for_anybody(inside, SLUICE, "sluice"))
         .arg("run")
         .arg(config.path())
         .args(flags)
