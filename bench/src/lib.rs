@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod crowd;
+pub mod deaf;
 pub mod hold;
 pub mod id;
 pub mod load;

@@ -1,4 +1,4 @@
-//! `sluice-bench load`, `backend` and `hold`: the judge's processes.
+//! `sluice-bench load`, `backend`, `hold` and `crowd`: the judge's processes.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use sluice_bench::crowd::{CrowdSpec, Manner, crowd};
 use sluice_bench::id::Tag;
 use sluice_bench::load::{LoadSpec, Mode, load};
-use sluice_bench::{backend, hold};
+use sluice_bench::{backend, deaf, hold};
 use tokio::net::TcpListener;
 
 /// Judges proxies: a load client that verifies every answer, and its backend.
@@ -30,7 +31,13 @@ enum Command {
         /// Address to listen on; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+        /// Accept connections, read nothing and answer nothing.
+        #[arg(long)]
+        deaf: bool,
     },
+    /// Opens connections that all misbehave in one way and come back when they are ended; says `there` when all have
+    /// been tried, and goes on until it is killed.
+    Crowd(CrowdArgs),
     /// Opens connections, has one request answered on each, says `holding N`, and keeps them until it is killed.
     Hold {
         /// Address of the proxy.
@@ -88,6 +95,41 @@ struct LoadArgs {
     backend: Option<SocketAddr>,
 }
 
+#[derive(clap::Args)]
+struct CrowdArgs {
+    /// Address of the proxy.
+    #[arg(long)]
+    to: SocketAddr,
+    /// The Host field.
+    #[arg(long, default_value = "bench.example")]
+    host: String,
+    /// What is asked for.
+    #[arg(long, default_value = "/download/100")]
+    target: String,
+    /// What each connection does.
+    #[arg(long, value_enum)]
+    manner: MannerArg,
+    /// How many there are.
+    #[arg(long, default_value_t = 1000)]
+    connections: usize,
+    /// Milliseconds between two requests or bytes of a connection; 0 asks only once.
+    #[arg(long, default_value_t = 1000)]
+    every_ms: u64,
+    /// Milliseconds until a connection that was ended is opened anew.
+    #[arg(long, default_value_t = 1000)]
+    pause_ms: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MannerArg {
+    Ask,
+    Stall,
+    Read,
+    DripHead,
+    DripBody,
+    Upload,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum ModeArg {
     KeepAlive,
@@ -114,12 +156,19 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", serde_json::to_string_pretty(&report)?);
             Ok(if report.lost() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Backend { listen } => runtime.block_on(async {
+        Command::Backend { listen, deaf } => runtime.block_on(async {
             let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
             println!("listening on {}", listener.local_addr()?);
-            backend::serve(listener).await?;
+            match deaf {
+                true => deaf::serve(listener).await?,
+                false => backend::serve(listener).await?,
+            }
             Ok(ExitCode::SUCCESS)
         }),
+        Command::Crowd(args) => {
+            runtime.block_on(crowd(args.spec(), || println!("there")));
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Hold { to, host, target, connections } => runtime.block_on(async {
             let held = hold::open(to, &host, &target, connections).await?;
             println!("holding {}", held.len());
@@ -127,6 +176,33 @@ fn run(command: Command) -> Result<ExitCode> {
             drop(held);
             Ok(ExitCode::SUCCESS)
         }),
+    }
+}
+
+impl CrowdArgs {
+    fn spec(self) -> CrowdSpec {
+        CrowdSpec {
+            to: self.to,
+            host: self.host,
+            target: self.target,
+            manner: self.manner.into(),
+            connections: self.connections,
+            every: Duration::from_millis(self.every_ms),
+            pause: Duration::from_millis(self.pause_ms),
+        }
+    }
+}
+
+impl From<MannerArg> for Manner {
+    fn from(manner: MannerArg) -> Self {
+        match manner {
+            MannerArg::Ask => Self::Ask,
+            MannerArg::Stall => Self::Stall,
+            MannerArg::Read => Self::Read,
+            MannerArg::DripHead => Self::DripHead,
+            MannerArg::DripBody => Self::DripBody,
+            MannerArg::Upload => Self::Upload,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod check;
 mod crash_test;
 mod fuzz;
 mod needs;
+mod overload_test;
 mod process;
 mod run;
 mod test;
@@ -46,6 +47,8 @@ enum Command {
     Bench(bench::Bench),
     /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
     CrashTest(crash_test::Args),
+    /// Has one tenant overload the gateway in every way we know; prints what a neighbour felt, and what stopped it.
+    OverloadTest(overload_test::Args),
     /// Regenerates the schemas that files are checked against.
     ApiSchemas(api_schemas::Args),
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::CrashTest(args) => crash_test::run(&args),
+        Command::OverloadTest(args) => overload_test::run(&args),
         Command::ApiSchemas(args) => api_schemas::run(&args),
     };
     match done {

@@ -24,6 +24,8 @@ pub(crate) const CURL: Need = Need { program: "curl", package: "curl" };
 pub(crate) const WRK: Need = Need { program: "wrk", package: "wrk" };
 /// Boots in namespaces of its own, to run the unit file.
 pub(crate) const SYSTEMD: Need = Need { program: "systemd-analyze", package: "systemd" };
+/// Starts a program with limits of its own.
+pub(crate) const PRLIMIT: Need = Need { program: "prlimit", package: "util-linux" };
 /// A peer.
 pub(crate) const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.

@@ -1,0 +1,191 @@
+//! What one connection of a crowd does.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::net::TcpStream;
+use tokio::time::{Duration, sleep};
+
+use super::CrowdSpec;
+
+/// How a connection is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Asks and reads the answer, then stays idle, or asks again after a while.
+    Ask,
+    /// Asks and never reads.
+    Stall,
+    /// Asks and reads as fast as it can.
+    Read,
+    /// Sends a head byte by byte.
+    DripHead,
+    /// Sends a body byte by byte.
+    DripBody,
+    /// Sends a body without an end as fast as it can.
+    Upload,
+}
+
+/// Length of the body that [`Manner::DripBody`] promises.
+const PROMISED: usize = 1_000_000;
+/// Length of a chunk of an endless body.
+const CHUNK: usize = 32 * 1024;
+/// How often [`until_gone`] looks.
+const LOOK: Duration = Duration::from_millis(250);
+
+impl Manner {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Ask, Self::Stall, Self::Read, Self::DripHead, Self::DripBody, Self::Upload];
+
+    /// As on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Stall => "stall",
+            Self::Read => "read",
+            Self::DripHead => "drip-head",
+            Self::DripBody => "drip-body",
+            Self::Upload => "upload",
+        }
+    }
+
+    /// Uses `stream` up to its end; `begun` is called after the first step.
+    pub(super) async fn act(
+        self,
+        mut stream: TcpStream,
+        spec: &CrowdSpec,
+        mut begun: impl FnMut(),
+    ) -> io::Result<()> {
+        let head = |method: &str, fields: &str| {
+            let CrowdSpec { target, host, .. } = spec;
+            format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n")
+        };
+        match self {
+            Self::Ask => loop {
+                stream.write_all(head("GET", "").as_bytes()).await?;
+                read_answer(&mut stream).await?;
+                begun();
+                match spec.every.is_zero() {
+                    true => return read_out(&mut stream).await,
+                    false => sleep(spec.every).await,
+                }
+            },
+            Self::Stall => {
+                stream.write_all(head("GET", "").as_bytes()).await?;
+                begun();
+                until_gone(&stream).await;
+                Ok(())
+            }
+            Self::Read => {
+                stream.write_all(head("GET", "").as_bytes()).await?;
+                begun();
+                read_out(&mut stream).await
+            }
+            Self::DripHead => {
+                let endless = format!("GET {} HTTP/1.1\r\nHost: {}\r\nX: ", spec.target, spec.host);
+                let bytes = endless.into_bytes().into_iter().chain(std::iter::repeat(b'x'));
+                drip(&mut stream, bytes, spec.every, begun).await
+            }
+            Self::DripBody => {
+                let fields = format!("Content-Length: {PROMISED}\r\n");
+                stream.write_all(head("POST", &fields).as_bytes()).await?;
+                drip(&mut stream, std::iter::repeat_n(b'x', PROMISED), spec.every, begun).await
+            }
+            Self::Upload => {
+                stream.write_all(head("POST", "Transfer-Encoding: chunked\r\n").as_bytes()).await?;
+                begun();
+                let chunk = format!("{CHUNK:x}\r\n{}\r\n", "x".repeat(CHUNK));
+                loop {
+                    stream.write_all(chunk.as_bytes()).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until the other side has closed or reset `stream`, and reads nothing of what it sent before.
+pub async fn until_gone(stream: &TcpStream) {
+    // Readiness stays while there is something to read, so this looks now and then.
+    while stream.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
+        sleep(LOOK).await;
+    }
+}
+
+/// A byte each time; ends when they are all sent or nobody takes them any more.
+async fn drip(
+    stream: &mut TcpStream,
+    bytes: impl Iterator<Item = u8>,
+    every: Duration,
+    mut begun: impl FnMut(),
+) -> io::Result<()> {
+    for byte in bytes {
+        stream.write_u8(byte).await?;
+        begun();
+        sleep(every).await;
+    }
+    Ok(())
+}
+
+async fn read_out(stream: &mut TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    while stream.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+/// Reads an answer of any status that says its length.
+async fn read_answer(stream: &mut TcpStream) -> io::Result<()> {
+    let mut answer = Vec::new();
+    loop {
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if length(&answer)?.is_some_and(|whole| answer.len() >= whole) {
+            return Ok(());
+        }
+    }
+}
+
+/// Octets of the answer, once its head has come.
+fn length(bytes: &[u8]) -> io::Result<Option<usize>> {
+    let unusable = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut answer = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(head) = answer.parse(bytes).map_err(|e| unusable(e.to_string()))? else {
+        return Ok(None);
+    };
+    let field = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let value = field.and_then(|field| std::str::from_utf8(field.value).ok());
+    let body: usize = value
+        .and_then(|value| value.parse().ok())
+        .ok_or_else(|| unusable("an answer that does not say its length".to_owned()))?;
+    Ok(Some(head + body))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_any_status_ends_with_its_length() {
+        let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\n";
+        assert_eq!(length(b"HTTP/1.1 200").unwrap(), None);
+        assert_eq!(length(head.as_bytes()).unwrap(), Some(head.len() + 4));
+        assert!(length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[tokio::test]
+    async fn an_end_is_seen_behind_what_is_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut other, _) = listener.accept().await.unwrap();
+        other.write_all(b"unread").await.unwrap();
+        tokio::select! {
+            () = until_gone(&stream) => panic!("it is still there"),
+            () = sleep(2 * LOOK) => {}
+        }
+        drop(other);
+        until_gone(&stream).await;
+    }
+}

@@ -1,0 +1,120 @@
+//! Clients that mean no good: many connections, each of which does the same thing, and comes back when it is ended.
+//!
+//! Descriptors are counted per process, so a crowd is a process of its own, beside the clients that are judged.
+
+mod manner;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::sleep;
+
+pub use manner::{Manner, until_gone};
+
+/// A crowd.
+#[derive(Clone, Debug)]
+pub struct CrowdSpec {
+    /// The proxy.
+    pub to: SocketAddr,
+    /// The Host field.
+    pub host: String,
+    /// Path and query that are asked for.
+    pub target: String,
+    /// What each connection does.
+    pub manner: Manner,
+    /// How many there are.
+    pub connections: usize,
+    /// Time between two requests, or two bytes, of a connection. [`Manner::Ask`] asks only once if it is zero.
+    pub every: Duration,
+    /// Time until a connection that was ended, or could not be made, is tried again.
+    pub pause: Duration,
+}
+
+/// Connections whose first steps are taken at once; fewer than any accept queue holds.
+const STEP: usize = 100;
+/// Longest wait for those: some may never be let in.
+const LONGEST_STEP: Duration = Duration::from_millis(200);
+
+/// Keeps the crowd there until this is dropped; `there` is called once every connection has been tried. Needs a tokio
+/// runtime with I/O and time.
+pub async fn crowd(spec: CrowdSpec, there: impl FnOnce()) {
+    LocalSet::new().run_until(keep(Rc::new(spec), there)).await;
+}
+
+async fn keep(spec: Rc<CrowdSpec>, there: impl FnOnce()) {
+    let mut members = JoinSet::new();
+    while members.len() < spec.connections {
+        let (begun, mut all_begun) = mpsc::unbounded_channel();
+        for _ in 0..STEP.min(spec.connections - members.len()) {
+            members.spawn_local(come_again(Rc::clone(&spec), begun.clone()));
+        }
+        drop(begun);
+        // Ends when every sender is dropped: nothing is ever sent.
+        let _ = tokio::time::timeout(LONGEST_STEP, all_begun.recv()).await;
+    }
+    there();
+    while members.join_next().await.is_some() {}
+}
+
+/// One connection after the other; `begun` is dropped once the first has done its first step.
+async fn come_again(spec: Rc<CrowdSpec>, begun: mpsc::UnboundedSender<()>) {
+    let mut begun = Some(begun);
+    loop {
+        if let Ok(stream) = TcpStream::connect(spec.to).await {
+            // How it ends is the proxy's finding, not ours: it counts them by reason.
+            let _ = spec.manner.act(stream, &spec, || drop(begun.take())).await;
+        }
+        begun = None;
+        sleep(spec.pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn spec(to: SocketAddr, manner: Manner) -> CrowdSpec {
+        let (every, pause) = (Duration::from_millis(1), Duration::from_millis(1));
+        let (host, target) = ("a".to_owned(), "/download/100".to_owned());
+        CrowdSpec { to, host, target, manner, connections: 250, every, pause }
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_comes_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let spec = spec(listener.local_addr().unwrap(), Manner::Ask);
+        let seen = Cell::new(0);
+        let refuse = async {
+            while seen.get() < 4 * spec.connections {
+                drop(listener.accept().await.unwrap());
+                seen.set(seen.get() + 1);
+            }
+        };
+        tokio::select! {
+            () = crowd(spec.clone(), || {}) => panic!("a crowd ends with its process only"),
+            () = refuse => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn every_manner_comes_to_be_there_in_full() {
+        for manner in Manner::ALL {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let spec = spec(listener.local_addr().unwrap(), manner);
+            let (said, told) = tokio::sync::oneshot::channel();
+            tokio::select! {
+                () = crowd(spec, || said.send(()).unwrap()) => panic!("{manner:?}"),
+                served = crate::backend::serve(listener) => panic!("{served:?}"),
+                told = told => told.unwrap(),
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One case: the neighbour alone, the neighbour beside the crowd, and what stays behind.
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use gateway_testkit::netns::Inside;
+use serde::Serialize;
+use sluice_bench::report::Report;
+
+use super::case::{Case, Metric, Neighbour, Proof};
+use super::neighbour::{self, Client};
+use super::numbers::{self, Page};
+use super::stand::Stand;
+use crate::process::{Process, check_interrupt, until};
+
+/// What every case goes through.
+#[derive(Clone, Debug)]
+pub(super) struct Course {
+    pub(super) sluice: PathBuf,
+    pub(super) bench: PathBuf,
+    /// Of each of the neighbour's two runs.
+    pub(super) seconds: u32,
+}
+
+/// What a case found.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Outcome {
+    pub(super) neighbours: Vec<Felt>,
+    pub(super) memory: Memory,
+    pub(super) stopped: Vec<Stopped>,
+}
+
+/// What one of the neighbour's clients felt.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Felt {
+    pub(super) before: Report,
+    pub(super) during: Report,
+}
+
+/// The gateway's resident memory in KiB.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Memory {
+    pub(super) before_kib: u64,
+    pub(super) peak_kib: u64,
+    pub(super) after_kib: u64,
+}
+
+/// How far a proof has come.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Stopped {
+    /// A reason code, or what is counted.
+    pub(super) what: &'static str,
+    pub(super) count: f64,
+    /// Below this the case did not come about.
+    pub(super) least: f64,
+}
+
+/// The gateway's numbers while the crowd is there.
+struct Watch {
+    proofs: &'static [Proof],
+    start: Page,
+    best: Vec<f64>,
+}
+
+/// Between two looks at the gateway's numbers.
+const LOOK: Duration = Duration::from_millis(250);
+/// Longest wait for memory to be given back once everybody has gone.
+const RETURN: Duration = Duration::from_secs(2);
+/// Connections that may be left then: the neighbour's own are gone, too.
+const FEW: f64 = 10.0;
+
+impl Course {
+    pub(super) fn run(&self, case: &Case, inside: &Inside) -> Result<Outcome> {
+        let mut stand = Stand::start(case, &self.sluice, &self.bench, inside)?;
+        let pid = stand.gateway.pid();
+        let before = self.alone(case, &stand)?;
+        let before_kib = numbers::rss_kib(pid)?;
+        numbers::forget_peak(pid)?;
+        let mut watch = Watch::begin(case.proofs, stand.numbers.look()?);
+        let (mut clients, crowds) = self.gather(case, &mut stand)?;
+        while any_running(&mut clients)? {
+            check_interrupt()?;
+            watch.look(&stand.numbers.look()?);
+            thread::sleep(LOOK);
+        }
+        watch.look(&stand.numbers.look()?);
+        let during = clients.into_iter().map(Client::report).collect::<Result<Vec<_>>>()?;
+        let peak_kib = numbers::peak_kib(pid)?;
+        stand.gateway.must_run()?;
+        drop(crowds);
+        let after_kib = settle(&mut stand, before_kib, peak_kib)?;
+        let felt = |(before, during)| Felt { before, during };
+        Ok(Outcome {
+            neighbours: before.into_iter().zip(during).map(felt).collect(),
+            memory: Memory { before_kib, peak_kib, after_kib },
+            stopped: watch.end(),
+        })
+    }
+
+    fn alone(&self, case: &Case, stand: &Stand) -> Result<Vec<Report>> {
+        let clients = self.clients(case, stand, 0)?;
+        clients.into_iter().map(Client::report).collect()
+    }
+
+    /// Starts the neighbour's clients and the crowd, in the case's order.
+    fn gather(&self, case: &Case, stand: &mut Stand) -> Result<(Vec<Client>, Vec<Process>)> {
+        let Neighbour::Inside(connections) = case.neighbour else {
+            let crowds = come(case, stand)?;
+            return Ok((self.clients(case, stand, 1)?, crowds));
+        };
+        let clients = self.clients(case, stand, 1)?;
+        until("the neighbour is inside", || {
+            let open = stand.numbers.look()?.sum(Metric::Peak("sluice_connections"));
+            Ok((open >= f64::from(connections)).then_some(()))
+        })?;
+        let crowds = come(case, stand)?;
+        Ok((clients, crowds))
+    }
+
+    fn clients(&self, case: &Case, stand: &Stand, run: u32) -> Result<Vec<Client>> {
+        neighbour::start(case.neighbour, stand.bench(), stand.dir(), self.seconds, run)
+    }
+}
+
+/// Starts the crowd and waits until all of it has been there.
+fn come(case: &Case, stand: &Stand) -> Result<Vec<Process>> {
+    let mut crowds = Vec::new();
+    for (number, crowd) in case.crowds.iter().enumerate() {
+        crowds.push(stand.start_crowd(number, crowd)?);
+    }
+    until("the crowd is there", || {
+        crowds.iter_mut().try_for_each(Process::must_run)?;
+        Ok(crowds.iter().all(|crowd| crowd.output().contains("there")).then_some(()))
+    })?;
+    Ok(crowds)
+}
+
+fn any_running(clients: &mut [Client]) -> Result<bool> {
+    let running = clients.iter_mut().map(Client::is_running).collect::<Result<Vec<_>>>()?;
+    Ok(running.contains(&true))
+}
+
+/// Memory once everybody has gone and most of what came on top was given back, or after a while.
+fn settle(stand: &mut Stand, before_kib: u64, peak_kib: u64) -> Result<u64> {
+    until("everybody has gone", || {
+        let open = stand.numbers.look()?.sum(Metric::Peak("sluice_connections"));
+        Ok((open < FEW).then_some(()))
+    })
+    .context("after the crowd's end")?;
+    let (end, bound) = (Instant::now() + RETURN, before_kib + peak_kib.saturating_sub(before_kib) / 4);
+    loop {
+        check_interrupt()?;
+        let now = numbers::rss_kib(stand.gateway.pid())?;
+        if now <= bound || Instant::now() > end {
+            return Ok(now);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+impl Watch {
+    fn begin(proofs: &'static [Proof], start: Page) -> Self {
+        Self { proofs, start, best: vec![0.0; proofs.len()] }
+    }
+
+    fn look(&mut self, page: &Page) {
+        for (proof, best) in self.proofs.iter().zip(&mut self.best) {
+            let base = match proof.metric {
+                Metric::Peak(_) => 0.0,
+                Metric::Counter(_) | Metric::Reason(_) => self.start.sum(proof.metric),
+            };
+            *best = best.max(page.sum(proof.metric) - base);
+        }
+    }
+
+    fn end(self) -> Vec<Stopped> {
+        let pairs = self.proofs.iter().zip(self.best);
+        pairs.map(|(proof, count)| Stopped { what: proof.label, count, least: proof.least }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_count_from_the_start_and_gauges_show_their_peak() {
+        const PROOFS: &[Proof] = &[
+            Proof { label: "grown", metric: Metric::Counter("a_total"), least: 1.0 },
+            Proof { label: "high", metric: Metric::Peak("b"), least: 1.0 },
+        ];
+        let page = |a, b| Page::from(format!("a_total {a}\nb {b}\n"));
+        let mut watch = Watch::begin(PROOFS, page(10, 7));
+        for (a, b) in [(12, 9), (15, 3)] {
+            watch.look(&page(a, b));
+        }
+        let counts: Vec<f64> = watch.end().iter().map(|stopped| stopped.count).collect();
+        assert_eq!(counts, [5.0, 9.0]);
+    }
+}

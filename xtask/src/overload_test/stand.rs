@@ -1,0 +1,154 @@
+//! A gateway with two tenants and their backends, in a namespace of its own.
+
+use std::fs::{self, File};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use gateway_testkit::http;
+use gateway_testkit::netns::Inside;
+use nix::sys::stat::Mode;
+
+use super::case::{Case, Crowd, World};
+use super::numbers::Numbers;
+use crate::process::{Process, until};
+
+/// Where clients connect; the port is the listener's in resources.yaml.
+pub(super) const LISTEN: &str = "127.0.0.1:8080";
+/// The neighbour's hostname and backend there.
+pub(super) const NEIGHBOUR_HOST: &str = "neighbour.example";
+pub(super) const NEIGHBOUR_BACKEND: &str = "127.0.0.1:9000";
+/// The other tenant's hostname and backends there.
+const OTHER_HOST: &str = "other.example";
+const OTHER_BACKEND: &str = "127.0.0.1:9001";
+const DEAF_BACKEND: &str = "127.0.0.1:9002";
+
+const HEALTH: &str = "127.0.0.1:15021";
+const METRICS: &str = "127.0.0.1:19001";
+
+const RESOURCES: &str = include_str!("resources.yaml");
+
+/// Worker threads: as many as the smallest machine has CPUs.
+const WORKERS: &str = "2";
+/// Above the ports of everything that listens here, with room for 15,000 connections and those that have just ended.
+const CLIENT_PORTS: &str = "20000 65535";
+/// Least, usual and largest size of a socket's buffer in [`World::SmallBuffers`].
+const SMALL: &str = "4096 16384 32768";
+/// Length of a target that is made long; below the limit of a request line.
+const LONG: usize = 6000;
+
+/// Everything that runs but clients.
+pub(super) struct Stand {
+    pub(super) gateway: Process,
+    pub(super) numbers: Numbers,
+    bench: PathBuf,
+    dir: PathBuf,
+    _backends: Vec<Process>,
+    /// The access log's pipe, so that opening it waits for nobody; nothing is read from it.
+    _log: Option<File>,
+}
+
+impl Stand {
+    pub(super) fn start(case: &Case, sluice: &Path, bench: &Path, inside: &Inside) -> Result<Self> {
+        let dir = inside.scratch().path();
+        sysctl("ip_local_port_range", CLIENT_PORTS)?;
+        if case.world == World::SmallBuffers {
+            sysctl("tcp_rmem", SMALL)?;
+            sysctl("tcp_wmem", SMALL)?;
+        }
+        let backends = vec![
+            backend(bench, dir, "neighbour", NEIGHBOUR_BACKEND, &[])?,
+            backend(bench, dir, "other", OTHER_BACKEND, &[])?,
+            backend(bench, dir, "deaf", DEAF_BACKEND, &["--deaf"])?,
+        ];
+        let (path, log) = (dir.join("access.log"), case.world == World::StalledLog);
+        let log = log.then(|| pipe(&path)).transpose()?;
+        let config = dir.join("config");
+        fs::create_dir_all(&config)?;
+        fs::write(config.join("all.yaml"), RESOURCES)?;
+        let mut command = limited(sluice, case.open_files);
+        command.arg("run").arg(&config).arg("--state-dir").arg(dir.join("state"));
+        command.arg("--bpffs").arg(inside.bpffs()).args(["--workers", WORKERS]);
+        command.args(["--health-address", HEALTH, "--metrics-address", METRICS, "--drain-min", "0s"]);
+        command.arg("--access-log").arg(&path).args(case.flags);
+        let mut gateway = Process::spawn("sluice", dir, &mut command)?;
+        until_ready(&mut gateway)?;
+        let numbers = Numbers::connect(METRICS)?;
+        let (bench, dir) = (bench.to_owned(), dir.to_owned());
+        Ok(Self { gateway, numbers, bench, dir, _backends: backends, _log: log })
+    }
+
+    /// Starts the other tenant's clients.
+    pub(super) fn start_crowd(&self, number: usize, crowd: &Crowd) -> Result<Process> {
+        let mut target = crowd.target.to_owned();
+        if crowd.long {
+            target += "?";
+            target += &"x".repeat(LONG);
+        }
+        let flags = [
+            ("--to", LISTEN.to_owned()),
+            ("--host", OTHER_HOST.to_owned()),
+            ("--target", target),
+            ("--manner", crowd.manner.name().to_owned()),
+            ("--connections", crowd.connections.to_string()),
+            ("--every-ms", crowd.every_ms.to_string()),
+        ];
+        let mut command = Command::new(&self.bench);
+        command.arg("crowd").args(flags.iter().flat_map(|(name, value)| [*name, value.as_str()]));
+        Process::spawn(&format!("crowd-{number}"), &self.dir, &mut command)
+    }
+
+    /// Where processes of this stand write.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn bench(&self) -> &Path {
+        &self.bench
+    }
+}
+
+/// Sets a value of this network namespace.
+fn sysctl(name: &str, value: &str) -> Result<()> {
+    let path = format!("/proc/sys/net/ipv4/{name}");
+    fs::write(&path, value).with_context(|| path)
+}
+
+/// A named pipe, open for both sides.
+fn pipe(path: &Path) -> Result<File> {
+    nix::unistd::mkfifo(path, Mode::S_IRWXU)?;
+    Ok(File::options().read(true).write(true).open(path)?)
+}
+
+/// The program with so many open files at most, soft and hard: it raises the soft limit itself.
+fn limited(program: &Path, open_files: Option<u32>) -> Command {
+    match open_files {
+        None => Command::new(program),
+        Some(most) => {
+            let mut command = Command::new("prlimit");
+            command.arg(format!("--nofile={most}:{most}")).arg("--").arg(program);
+            command
+        }
+    }
+}
+
+fn backend(bench: &Path, dir: &Path, name: &str, listen: &str, flags: &[&str]) -> Result<Process> {
+    let mut command = Command::new(bench);
+    command.args(["backend", "--listen", listen]).args(flags);
+    let mut backend = Process::spawn(name, dir, &mut command)?;
+    until(&format!("the backend {name} listens"), || {
+        backend.must_run()?;
+        Ok(TcpStream::connect(listen).is_ok().then_some(()))
+    })?;
+    Ok(backend)
+}
+
+fn until_ready(gateway: &mut Process) -> Result<()> {
+    let health = HEALTH.parse()?;
+    until("sluice is ready", || {
+        gateway.must_run()?;
+        let ready = http::get(health, "localhost", "/healthz/ready").is_ok_and(|answer| answer.status == 200);
+        Ok(ready.then_some(()))
+    })
+}
