@@ -2,14 +2,14 @@
 
 use std::{fmt, io, marker::PhantomData, ops::Deref};
 
-use crate::pool::{self, HEADROOM};
+use crate::{buffer::Buffer, pool::HEADROOM};
 
 /// A pooled buffer with its data range: `headroom | data | spare`.
 ///
 /// `take` lends one from the worker's pool, drop returns it; neither allocates once the worker is warm. A
 /// chunk belongs to the thread that took it (`!Send`).
 pub struct Chunk {
-    buffer: Box<[u8]>,
+    buffer: Buffer,
     // start <= end <= buffer.len(), kept by every method.
     start: usize,
     end: usize,
@@ -38,7 +38,7 @@ impl Chunk {
     /// on drop: meant for rare large heads.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Chunk {
-        let buffer = pool::lend(HEADROOM + capacity);
+        let buffer = Buffer::lend(HEADROOM + capacity);
         Chunk { buffer, start: HEADROOM, end: HEADROOM, _thread: PhantomData }
     }
 
@@ -169,12 +169,6 @@ impl Chunk {
     pub(crate) fn room(&mut self) -> &mut [u8] {
         self.clear();
         self.spare()
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        pool::take_back(std::mem::take(&mut self.buffer));
     }
 }
 

@@ -1,7 +1,10 @@
 //! What the kernel holds while an operation runs: chunks lent to it, and the rule that they are freed only after
 //! it has let go of them.
 
-use std::{cell::Cell, mem::ManuallyDrop};
+use std::{
+    cell::{Cell, RefCell},
+    mem::ManuallyDrop,
+};
 
 use monoio::buf::{IoBuf, IoBufMut, IoVecBuf};
 
@@ -10,7 +13,12 @@ use crate::chunk::Chunk;
 /// Most chunks one vectored send takes.
 pub(crate) const MAX_GATHER: usize = 8;
 
+/// Most gathers a thread keeps for reuse.
+const SPARE_GATHERS: usize = 256;
+
 thread_local! {
+    #[expect(clippy::vec_box, reason = "the boxes are lent to the kernel as they are")]
+    static GATHERS: RefCell<Vec<Box<Gather>>> = const { RefCell::new(Vec::new()) };
     /// Operations whose memory the kernel may still touch.
     static LENT: Cell<usize> = const { Cell::new(0) };
     /// Whether the thread's ring still runs. While it does, memory dropped with a completion is safe to reuse.
@@ -68,7 +76,7 @@ pub(crate) struct SendBuf(Lent<Chunk>);
 /// Chunks and the array of their places, lent to a vectored send.
 pub(crate) struct GatherBuf(Lent<Box<Gather>>);
 
-/// Up to [`MAX_GATHER`] chunks that go out in one operation. Reused from one send to the next.
+/// Up to [`MAX_GATHER`] chunks that go out in one operation. Reused by whichever stream sends next.
 pub(crate) struct Gather {
     pub(crate) chunks: Vec<Chunk>,
     places: Vec<libc::iovec>,
@@ -95,8 +103,24 @@ impl SendBuf {
 }
 
 impl Gather {
-    pub(crate) fn new() -> Box<Gather> {
-        Box::new(Gather { chunks: Vec::with_capacity(MAX_GATHER), places: Vec::with_capacity(MAX_GATHER) })
+    /// One without chunks.
+    pub(crate) fn take() -> Box<Gather> {
+        // Err: the thread is ending.
+        let spare = GATHERS.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let fresh =
+            || Gather { chunks: Vec::with_capacity(MAX_GATHER), places: Vec::with_capacity(MAX_GATHER) };
+        spare.unwrap_or_else(|| Box::new(fresh()))
+    }
+
+    /// Keeps the arrays for the next send; its chunks have gone.
+    pub(crate) fn give_back(mut self: Box<Gather>) {
+        self.chunks.clear();
+        let _ = GATHERS.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_GATHERS {
+                spare.push(self);
+            }
+        });
     }
 }
 

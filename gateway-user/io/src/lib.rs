@@ -8,6 +8,7 @@
 //!
 //! Operations are driven by io_uring or epoll ([`probe`] says which works); the code above sees no difference.
 
+mod buffer;
 mod chunk;
 mod cpu;
 mod driver;
@@ -15,8 +16,10 @@ pub mod file;
 mod kernel;
 mod listener;
 mod mailbox;
+mod placed;
 mod pool;
 mod runtime;
+mod slabs;
 mod stream;
 mod sweep;
 mod task;
@@ -27,11 +30,12 @@ pub use cpu::{pin_to_cpu, usable_cpus};
 pub use driver::{Driver, IoMode, Probe, ProbeError, probe};
 pub use listener::{Accept, Accepted, Listener, ListenerHandle, is_out_of_descriptors};
 pub use mailbox::{MailReceiver, MailSender, Next, mailbox};
+pub use placed::{Placed, place};
 pub use pool::{
     DEFAULT_CHUNK_SIZE, DEFAULT_IDLE_BUFFERS, HEADROOM, PoolStats, give_back_free_memory, pool_stats,
     trim_pool,
 };
 pub use runtime::{RuntimeOptions, run};
-pub use stream::{Flush, Recv, RecvHalf, SendAll, SendHalf, Stream, connect};
+pub use stream::{Flush, Recv, RecvHalf, RecvUnlessQuiet, SendAll, SendHalf, Stream, connect};
 pub use task::{live_tasks, spawn};
 pub use time::{AssertCancelSafe, CancelSafe, Either, now, pause, race, sleep, with_deadline};

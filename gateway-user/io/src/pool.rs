@@ -1,6 +1,11 @@
-//! The worker's idle buffers: plain boxes of one size, kept on the thread that uses them.
+//! The worker's idle blocks: those of chunks and those of tasks, kept on the thread that uses them.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    ptr::NonNull,
+};
+
+use crate::slabs::Slabs;
 
 /// Bytes kept free before the data of every chunk, so that a chunk-size line or a frame head can be put in
 /// front of a received body without a copy.
@@ -12,92 +17,73 @@ pub const DEFAULT_CHUNK_SIZE: usize = 16 * 1024;
 /// Default cap on idle buffers of one worker (16 MiB of 16 KiB chunks).
 pub const DEFAULT_IDLE_BUFFERS: usize = 1024;
 
-/// What the calling thread's pool holds.
+/// Bytes of the blocks that tasks are placed in: two pages less what lets them begin at different offsets.
+pub(crate) const TASK_BYTES: usize = 7 * 1024;
+
+/// Most blocks of a pool whose pages go back at once: well below a millisecond.
+const TRIMMED_AT_ONCE: usize = 512;
+
+/// What the calling thread's pools hold: that of chunks, unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStats {
     /// Bytes a fresh chunk takes, headroom not counted.
     pub chunk_size: usize,
     /// Buffers lent and not yet returned, big ones included.
     pub lent: usize,
-    /// Buffers waiting to be lent again.
+    /// Buffers waiting to be lent again, their pages included.
     pub idle: usize,
-    /// Buffers taken from the allocator since the thread began.
+    /// Buffers that were not there when they were wanted, since the thread began.
     pub allocated: u64,
+    /// Futures in blocks of their own, see [`place`](crate::place).
+    pub placed: usize,
 }
 
-struct Pool {
+/// Blocks of one size.
+pub(crate) struct Pool {
     size: Cell<usize>,
     cap: Cell<usize>,
     lent: Cell<usize>,
     allocated: Cell<u64>,
-    /// Fewest idle buffers since the last trim: so many were not needed.
+    /// Fewest idle blocks since the last trim: so many were not needed.
     spare: Cell<usize>,
-    idle: RefCell<Vec<Box<[u8]>>>,
+    /// Warm ones last. They keep their pages.
+    idle: RefCell<Vec<NonNull<u8>>>,
+    slabs: RefCell<Slabs>,
 }
 
 thread_local! {
-    static POOL: Pool = const {
-        Pool {
-            size: Cell::new(HEADROOM + DEFAULT_CHUNK_SIZE),
-            cap: Cell::new(DEFAULT_IDLE_BUFFERS),
-            lent: Cell::new(0),
-            allocated: Cell::new(0),
-            spare: Cell::new(0),
-            idle: RefCell::new(Vec::new()),
-        }
-    };
+    pub(crate) static CHUNKS: Pool = const { Pool::new(HEADROOM + DEFAULT_CHUNK_SIZE) };
+    pub(crate) static TASKS: Pool = const { Pool::new(TASK_BYTES) };
 }
 
-/// Sets the calling thread's chunk size and cap; buffers of another size are freed when they come back.
+/// Sets the calling thread's chunk size and cap; chunks of another size are not lent again.
 pub(crate) fn configure(chunk_size: usize, idle_buffers: usize) {
-    POOL.with(|pool| {
+    CHUNKS.with(|pool| {
+        pool.trim(usize::MAX);
         pool.size.set(HEADROOM + chunk_size.max(64));
+        pool.slabs.borrow_mut().set_size(pool.size.get());
         pool.cap.set(idle_buffers);
-        pool.idle.borrow_mut().clear();
     });
 }
 
-/// The calling thread's pool, for metrics and tests.
+/// The calling thread's pools, for metrics and tests.
 #[must_use]
 pub fn pool_stats() -> PoolStats {
-    POOL.with(|pool| PoolStats {
+    CHUNKS.with(|pool| PoolStats {
         chunk_size: pool.size.get() - HEADROOM,
         lent: pool.lent.get(),
         idle: pool.idle.borrow().len(),
         allocated: pool.allocated.get(),
+        placed: TASKS.with(|tasks| tasks.lent.get()),
     })
 }
 
-/// A buffer of the pool's size, or of `at_least` bytes when that is more. Its bytes are initialised.
-pub(crate) fn lend(at_least: usize) -> Box<[u8]> {
-    POOL.try_with(|pool| {
-        pool.lent.set(pool.lent.get() + 1);
-        let size = pool.size.get();
-        if at_least <= size {
-            let mut idle = pool.idle.borrow_mut();
-            if let Some(buffer) = idle.pop() {
-                pool.spare.set(pool.spare.get().min(idle.len()));
-                return buffer;
-            }
-        }
-        pool.allocated.set(pool.allocated.get() + 1);
-        // Zeroed by calloc: fresh pages stay untouched, so an unused tail costs no memory.
-        vec![0; size.max(at_least)].into_boxed_slice()
-    })
-    // The thread is ending: serve from the allocator.
-    .unwrap_or_else(|_| vec![0; at_least.max(HEADROOM + DEFAULT_CHUNK_SIZE)].into_boxed_slice())
-}
-
-/// Frees half of the calling thread's buffers that were not needed since the last call. Called every second or so, it
-/// lets a burst's buffers go within half a minute, and keeps those of a steady load.
+/// Gives back the pages of a quarter of the calling thread's blocks that were not needed since the last call, and of those
+/// above the cap, but of so few that nobody has to wait. Called several times a second, it lets a burst's memory go
+/// within seconds and keeps that of a steady load.
 pub fn trim_pool() {
-    POOL.with(|pool| {
-        let mut idle = pool.idle.borrow_mut();
-        let excess = pool.spare.get().min(idle.len()).div_ceil(2);
-        // The front: what was lent last is warm.
-        idle.drain(..excess);
-        pool.spare.set(idle.len());
-    });
+    CHUNKS.with(Pool::trim_unneeded);
+    TASKS.with(Pool::trim_unneeded);
 }
 
 /// Asks the C library to give free pages of all threads back to the system, in a thread of its own: it goes through
@@ -115,39 +101,142 @@ pub fn give_back_free_memory() {
     }
 }
 
-/// Takes a buffer back; frees it when it has another size or enough are idle.
-pub(crate) fn take_back(buffer: Box<[u8]>) {
-    // Err: the thread is ending and its pool is gone; the buffer is simply freed.
-    let _ = POOL.try_with(|pool| {
-        pool.lent.set(pool.lent.get().saturating_sub(1));
-        let mut idle = pool.idle.borrow_mut();
-        if buffer.len() == pool.size.get() && idle.len() < pool.cap.get() {
-            idle.push(buffer);
+impl Pool {
+    const fn new(size: usize) -> Pool {
+        Pool {
+            size: Cell::new(size),
+            cap: Cell::new(DEFAULT_IDLE_BUFFERS),
+            lent: Cell::new(0),
+            allocated: Cell::new(0),
+            spare: Cell::new(0),
+            idle: RefCell::new(Vec::new()),
+            slabs: RefCell::new(Slabs::new(size)),
         }
-    });
+    }
+
+    /// Bytes of the blocks that are lent now.
+    pub(crate) fn size(&self) -> usize {
+        self.size.get()
+    }
+
+    /// A block of [`size`](Self::size) initialised bytes, aligned to [`ALIGN`](crate::slabs::ALIGN).
+    pub(crate) fn lend(&self) -> NonNull<u8> {
+        self.lent.set(self.lent.get() + 1);
+        let mut idle = self.idle.borrow_mut();
+        if let Some(block) = idle.pop() {
+            self.spare.set(self.spare.get().min(idle.len()));
+            return block;
+        }
+        self.allocated.set(self.allocated.get() + 1);
+        self.slabs.borrow_mut().take()
+    }
+
+    /// Takes back a block that was lent when blocks had `size` bytes.
+    pub(crate) fn take_back(&self, block: NonNull<u8>, size: usize) {
+        self.lent.set(self.lent.get().saturating_sub(1));
+        if size == self.size.get() {
+            self.idle.borrow_mut().push(block);
+        } else {
+            self.slabs.borrow_mut().give_back([block].into_iter());
+        }
+    }
+
+    /// Counts a buffer that is too big for a block.
+    pub(crate) fn lend_elsewhere(&self) {
+        self.lent.set(self.lent.get() + 1);
+        self.allocated.set(self.allocated.get() + 1);
+    }
+
+    /// And its end.
+    pub(crate) fn freed_elsewhere(&self) {
+        self.lent.set(self.lent.get().saturating_sub(1));
+    }
+
+    fn trim_unneeded(&self) {
+        let unneeded = self.spare.get().div_ceil(4);
+        let above = self.idle.borrow().len().saturating_sub(self.cap.get());
+        self.trim(unneeded.max(above).min(TRIMMED_AT_ONCE));
+    }
+
+    /// Gives back the pages of up to `count` blocks.
+    fn trim(&self, count: usize) {
+        let mut idle = self.idle.borrow_mut();
+        let count = count.min(idle.len());
+        // The front: what was lent last is warm.
+        self.slabs.borrow_mut().give_back(idle.drain(..count));
+        if idle.capacity() > 4 * idle.len().max(DEFAULT_IDLE_BUFFERS) {
+            idle.shrink_to(2 * DEFAULT_IDLE_BUFFERS);
+        }
+        self.spare.set(idle.len());
+    }
+}
+
+impl Drop for Pool {
+    /// Blocks that are lent when their thread ends keep their slab in memory for good: the kernel may have one.
+    fn drop(&mut self) {
+        self.trim(usize::MAX);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn lend_and_take_back(pool: &Pool, count: usize) {
+        let lent: Vec<_> = (0..count).map(|_| pool.lend()).collect();
+        lent.into_iter().for_each(|block| pool.take_back(block, pool.size()));
+    }
+
     #[test]
-    fn buffers_of_a_burst_go_and_those_in_use_stay() {
-        configure(64, DEFAULT_IDLE_BUFFERS);
-        let burst: Vec<_> = (0..100).map(|_| lend(0)).collect();
-        burst.into_iter().for_each(take_back);
-        assert_eq!(pool_stats().idle, 100);
+    fn blocks_of_a_burst_go_and_those_in_use_stay() {
+        let pool = Pool::new(64);
+        lend_and_take_back(&pool, 100);
+        assert_eq!(pool.idle.borrow().len(), 100);
         // The first call learns what is there.
-        trim_pool();
-        for _ in 0..20 {
-            let steady: Vec<_> = (0..10).map(|_| lend(0)).collect();
-            steady.into_iter().for_each(take_back);
-            trim_pool();
+        pool.trim_unneeded();
+        for _ in 0..40 {
+            lend_and_take_back(&pool, 10);
+            pool.trim_unneeded();
         }
-        assert_eq!(pool_stats().idle, 10, "what a steady load needs");
-        let allocated = pool_stats().allocated;
-        let steady: Vec<_> = (0..10).map(|_| lend(0)).collect();
-        assert_eq!(pool_stats().allocated, allocated);
-        drop(steady);
+        assert_eq!(pool.idle.borrow().len(), 10, "what a steady load needs");
+        let allocated = pool.allocated.get();
+        lend_and_take_back(&pool, 10);
+        assert_eq!(pool.allocated.get(), allocated);
+    }
+
+    #[test]
+    fn what_is_above_the_cap_goes_sooner_and_not_all_at_once() {
+        let pool = Pool::new(64);
+        pool.cap.set(10);
+        lend_and_take_back(&pool, 1000);
+        let idle = || pool.idle.borrow().len();
+        pool.trim_unneeded();
+        assert_eq!(idle(), 1000 - TRIMMED_AT_ONCE);
+        pool.trim_unneeded();
+        assert_eq!((idle(), pool.slabs.borrow().count()), (10, 1));
+    }
+
+    #[test]
+    fn a_thread_that_ends_unmaps_all_but_what_is_lent() {
+        fn is_mapped(place: usize) -> bool {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            maps.lines().filter_map(|line| line.split(' ').next()?.split_once('-')).any(|(from, to)| {
+                let [from, to] = [from, to].map(|end| usize::from_str_radix(end, 16).unwrap());
+                (from..to).contains(&place)
+            })
+        }
+        let ended = |lost: usize| {
+            let body = move || {
+                configure(1_000_000, 10);
+                let blocks: Vec<_> = CHUNKS.with(|pool| (0..2).map(|_| pool.lend()).collect());
+                blocks.iter().skip(lost).for_each(|b| CHUNKS.with(|pool| pool.take_back(*b, pool.size())));
+                assert!(blocks.iter().all(|block| is_mapped(block.addr().get())));
+                blocks.iter().map(|block| block.addr().get()).collect::<Vec<_>>()
+            };
+            std::thread::spawn(body).join().unwrap()
+        };
+        assert!(ended(1).into_iter().all(is_mapped), "the kernel may still write there");
+        // What other threads map meanwhile may take the place at once, but not each time.
+        assert!((0..50).any(|_| !ended(0).into_iter().any(is_mapped)));
     }
 }

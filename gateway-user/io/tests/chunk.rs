@@ -3,7 +3,9 @@
 
 use std::io::Write as _;
 
-use gateway_io::{Chunk, ChunkFull, DEFAULT_CHUNK_SIZE, Driver, HEADROOM, RuntimeOptions, pool_stats, run};
+use gateway_io::{
+    Chunk, ChunkFull, DEFAULT_CHUNK_SIZE, Driver, HEADROOM, RuntimeOptions, pool_stats, run, trim_pool,
+};
 
 fn filled(bytes: &[u8]) -> Chunk {
     let mut chunk = Chunk::take();
@@ -107,6 +109,7 @@ fn a_worker_sets_its_size_and_keeps_no_more_than_its_cap() {
         let chunks: Vec<_> = (0..10).map(|_| Chunk::take()).collect();
         assert!(chunks.iter().all(|chunk| chunk.capacity() == 1000));
         drop(chunks);
+        trim_pool();
         pool_stats()
     });
     let stats = stats.unwrap();

@@ -121,6 +121,45 @@ fn idle_connections_hold_no_chunk_and_still_receive() {
     });
 }
 
+/// A wait may end where the quiet begins; then another goes on with it, in time and data.
+#[test]
+fn a_wait_that_ends_in_quiet_loses_neither_data_nor_its_deadline() {
+    fn eager(driver: gateway_io::Driver) -> gateway_io::RuntimeOptions {
+        gateway_io::RuntimeOptions { quiet_after: Duration::ZERO, ..common::options(driver) }
+    }
+    common::with_every_driver(eager, |_| async {
+        let (mut ours, mut peer) = pair();
+        let writer = thread::spawn(move || {
+            for round in 0..1000_u32 {
+                thread::sleep(Duration::from_micros(u64::from(round * 37 % 4000)));
+                peer.write_all(&round.to_be_bytes()).unwrap();
+            }
+            peer
+        });
+        let mut got = Vec::new();
+        let mut quiet = 0;
+        while got.len() < 4000 {
+            let received = match ours.recv.recv_unless_quiet().await {
+                Some(received) => received,
+                None => {
+                    quiet += 1;
+                    assert_eq!(pool_stats().lent, 0);
+                    ours.recv.recv().await
+                }
+            };
+            got.extend_from_slice(&received.unwrap().unwrap());
+        }
+        let expected: Vec<u8> = (0..1000_u32).flat_map(u32::to_be_bytes).collect();
+        assert!(got == expected);
+        assert!(quiet > 0);
+        ours.recv.set_deadline(Some(Duration::from_millis(200)));
+        assert!(ours.recv.recv_unless_quiet().await.is_none());
+        assert!(ours.recv.recv_unless_quiet().await.is_none(), "it is quiet already");
+        assert_eq!(ours.recv.recv().await.unwrap_err().kind(), ErrorKind::TimedOut);
+        drop(writer.join().unwrap());
+    });
+}
+
 /// A pooled upstream connection: nobody waits, the sweep alone must get the chunk back, and the end must show.
 #[test]
 fn a_receive_nobody_waits_for_goes_quiet_and_tells_of_the_end() {

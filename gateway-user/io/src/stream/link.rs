@@ -49,6 +49,8 @@ pub(crate) struct RecvState {
     pub(crate) canceller: Cell<Option<Canceller>>,
     /// Due when a receive has held a chunk for too long.
     pub(crate) quiet: Slot,
+    /// The receive holds no chunk and waits for readiness.
+    pub(crate) is_quiet: Cell<bool>,
 }
 
 pub(crate) struct SendState {
@@ -83,6 +85,7 @@ impl Link {
                 ended: Cell::new(false),
                 canceller: Cell::new(None),
                 quiet: slot(),
+                is_quiet: Cell::new(false),
             },
             send: SendState {
                 way: way(),

@@ -13,7 +13,7 @@ use std::{io, net::SocketAddr, os::fd::AsRawFd};
 use nix::sys::socket::SockaddrStorage;
 
 pub use connect::connect;
-pub use recv::{Recv, RecvHalf};
+pub use recv::{Recv, RecvHalf, RecvUnlessQuiet};
 pub use send::{Flush, SendAll, SendHalf};
 
 use crate::{driver::Driver, runtime::worker};

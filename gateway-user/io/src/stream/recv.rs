@@ -36,6 +36,13 @@ pub struct Recv<'a> {
     half: &'a mut RecvHalf,
 }
 
+/// The future of [`RecvHalf::recv_unless_quiet`]. Dropping it loses nothing.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct RecvUnlessQuiet<'a> {
+    half: &'a mut RecvHalf,
+}
+
 impl RecvHalf {
     pub(crate) fn new(link: &Rc<Link>, socket: Socket, quiet_after: Duration) -> RecvHalf {
         let pump = Pump::new(link, on_due, receive(Rc::clone(link), socket, quiet_after));
@@ -56,6 +63,15 @@ impl RecvHalf {
     /// the receive goes on); else what the kernel reports, such as `ConnectionReset`.
     pub fn recv(&mut self) -> Recv<'_> {
         Recv { half: self }
+    }
+
+    /// [`recv`](Self::recv), but ends with `None` as soon as the receive has given its chunk back, for callers that can
+    /// then wait with less memory of their own. The deadline stays set, and the next call goes on waiting.
+    ///
+    /// # Errors
+    /// Those of [`recv`](Self::recv).
+    pub fn recv_unless_quiet(&mut self) -> RecvUnlessQuiet<'_> {
+        RecvUnlessQuiet { half: self }
     }
 
     /// `recv` for callers with a context of their own.
@@ -128,7 +144,9 @@ async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
         wanted(&state.way.wanted).await;
         if wait_first {
             link.begin_operation();
+            state.is_quiet.set(true);
             let ready = socket.readable().await;
+            state.is_quiet.set(false);
             link.end_operation();
             if let Err(error) = ready {
                 finish(&link, Err(error));
@@ -199,6 +217,27 @@ impl Drop for Recv<'_> {
 }
 
 impl CancelSafe for Recv<'_> {}
+
+impl Future for RecvUnlessQuiet<'_> {
+    type Output = Option<io::Result<Option<Chunk>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.half.poll_recv(cx) {
+            Poll::Ready(received) => Poll::Ready(Some(received)),
+            // The end of the receive that held a chunk woke us.
+            Poll::Pending if self.half.link().recv.is_quiet.get() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for RecvUnlessQuiet<'_> {
+    fn drop(&mut self) {
+        self.half.link().recv.way.done();
+    }
+}
+
+impl CancelSafe for RecvUnlessQuiet<'_> {}
 
 impl Drop for RecvHalf {
     fn drop(&mut self) {

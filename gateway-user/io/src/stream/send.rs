@@ -113,6 +113,11 @@ impl SendHalf {
         Ok(())
     }
 
+    /// Frees what an empty queue keeps for the next chunk: for streams that have nothing to say for a while.
+    pub fn shrink(&mut self) {
+        self.link().send.queue.borrow_mut().shrink_to_fit();
+    }
+
     /// Bytes queued and not yet given to the kernel.
     #[must_use]
     pub fn queued(&self) -> usize {
@@ -140,7 +145,6 @@ impl SendHalf {
 /// Sends what is queued whenever somebody wants it, until dropped.
 async fn transmit(link: Rc<Link>, socket: Socket) {
     let state = &link.send;
-    let mut spare = None;
     loop {
         wanted(&state.way.wanted).await;
         let waiting = state.queue.borrow().len();
@@ -150,7 +154,7 @@ async fn transmit(link: Rc<Link>, socket: Socket) {
                 continue;
             }
             1 => send_one(&link, &socket).await,
-            _ => send_many(&link, &socket, &mut spare).await,
+            _ => send_many(&link, &socket).await,
         };
         match result {
             Ok(()) => {}
@@ -187,8 +191,8 @@ async fn send_one(link: &Link, socket: &Socket) -> io::Result<()> {
 }
 
 /// One vectored send of the queue's first chunks.
-async fn send_many(link: &Link, socket: &Socket, spare: &mut Option<Box<Gather>>) -> io::Result<()> {
-    let mut gather = spare.take().unwrap_or_else(Gather::new);
+async fn send_many(link: &Link, socket: &Socket) -> io::Result<()> {
+    let mut gather = Gather::take();
     {
         let mut queue = link.send.queue.borrow_mut();
         let count = queue.len().min(MAX_GATHER);
@@ -215,7 +219,7 @@ async fn send_many(link: &Link, socket: &Socket, spare: &mut Option<Box<Gather>>
             }
         }
     }
-    *spare = Some(gather);
+    gather.give_back();
     Ok(())
 }
 

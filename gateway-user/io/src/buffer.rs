@@ -1,0 +1,73 @@
+//! The bytes behind a chunk: a block of the pool, or memory of its own for what does not fit into one.
+
+use std::{
+    ops::{Deref, DerefMut},
+    ptr::NonNull,
+};
+
+use crate::pool::{CHUNKS, DEFAULT_CHUNK_SIZE, HEADROOM};
+
+/// Initialised bytes that belong to the thread. Dropping them gives them back.
+pub(crate) enum Buffer {
+    /// A block of the pool.
+    Block {
+        /// Its first byte.
+        start: NonNull<u8>,
+        /// Bytes of blocks when it was lent.
+        len: usize,
+    },
+    /// More than a block, freed on drop.
+    Own(Box<[u8]>),
+}
+
+impl Buffer {
+    /// A buffer of the pool's size, or of `at_least` bytes when that is more.
+    pub(crate) fn lend(at_least: usize) -> Buffer {
+        let lent = CHUNKS.try_with(|pool| {
+            if at_least <= pool.size() {
+                return Buffer::Block { start: pool.lend(), len: pool.size() };
+            }
+            pool.lend_elsewhere();
+            Buffer::own(at_least)
+        });
+        // Err: the thread is ending.
+        lent.unwrap_or_else(|_| Buffer::own(at_least.max(HEADROOM + DEFAULT_CHUNK_SIZE)))
+    }
+
+    fn own(len: usize) -> Buffer {
+        // Zeroed by calloc: fresh pages stay untouched, so an unused tail costs no memory.
+        Buffer::Own(vec![0; len].into_boxed_slice())
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            // SAFETY: the pool lent `len` initialised bytes from `start` on to this buffer alone, until it is dropped.
+            Buffer::Block { start, len } => unsafe { std::slice::from_raw_parts(start.as_ptr(), *len) },
+            Buffer::Own(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            // SAFETY: as in `deref`; the exclusive borrow of the buffer is one of its bytes.
+            Buffer::Block { start, len } => unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), *len) },
+            Buffer::Own(bytes) => bytes,
+        }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // Err: the thread is ending and its pool is gone, but not this block's slab, which stays.
+        let _ = CHUNKS.try_with(|pool| match self {
+            Buffer::Block { start, len } => pool.take_back(*start, *len),
+            Buffer::Own(_) => pool.freed_elsewhere(),
+        });
+    }
+}
