@@ -20,3 +20,14 @@ pub fn peak_rss_kib(pid: u32, within: Duration) -> u64 {
     }
     peak
 }
+
+/// The smallest `VmRSS` in KiB of several looks within a while.
+pub fn least_rss_kib(pid: u32, within: Duration) -> u64 {
+    let end = Instant::now() + within;
+    let mut least = u64::MAX;
+    while Instant::now() < end {
+        least = least.min(rss_kib(pid));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    least
+}

@@ -1,12 +1,13 @@
 //! One client connection: request after request until either side ends it.
 
 use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway_io::{Chunk, Stream};
+use gateway_io::{Chunk, Stream, place};
 use gateway_snapshot::Action;
 
 use super::exchange::Asked;
@@ -29,8 +30,9 @@ const MAX_CHAIN: usize = 8;
 
 /// A client connection.
 pub(super) struct Session {
-    membership: Membership,
+    // Before the membership: who has left holds no socket any more.
     pub(super) stream: Stream,
+    membership: Membership,
     /// Received and not used yet.
     pub(super) inbox: Option<Chunk>,
     pub(super) peer: SocketAddr,
@@ -53,6 +55,17 @@ pub(super) enum Next {
     Reset,
 }
 
+/// What a wait for a request ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    /// A request's first octets are in the inbox.
+    Begun,
+    /// Nothing came for so long that the wait goes on in less memory.
+    Quiet,
+    /// There will be no request.
+    Ended,
+}
+
 /// One request as far as the head tells.
 pub(super) struct Head {
     /// Octets of the head at the start of the inbox.
@@ -61,9 +74,14 @@ pub(super) struct Head {
 }
 
 impl Session {
-    pub(super) fn new(membership: Membership, stream: Stream, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(super) fn new(
+        membership: Membership,
+        stream: Stream,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Box<Self> {
         let trusted = membership.worker().config.trusts(peer.ip());
-        Self { membership, stream, inbox: None, peer, local, bind: Cell::new(local), trusted }
+        Box::new(Self { membership, stream, inbox: None, peer, local, bind: Cell::new(local), trusted })
     }
 
     pub(super) fn worker(&self) -> &Rc<Worker> {
@@ -74,18 +92,35 @@ impl Session {
         &self.membership
     }
 
-    /// Serves the connection to its end.
-    pub(super) async fn run(mut self) {
-        let timeouts = self.worker().config.timeouts;
+    /// Serves the connection to its end. While it is quiet only this small task is kept; what serves requests is placed
+    /// when one begins, and goes when none has for about a second.
+    pub(super) async fn run(self: Box<Self>) {
+        let mut session = self;
+        let timeouts = session.worker().config.timeouts;
         // Who connects and says nothing gets no more time than who begins a head.
-        let mut idle = timeouts.client_header.min(timeouts.client_idle);
+        session.begin_wait(timeouts.client_header.min(timeouts.client_idle));
+        while session.is_woken().await {
+            match place(|| session.serve_until_quiet()).await {
+                Some(quiet) => session = quiet,
+                None => return,
+            }
+        }
+    }
+
+    /// Serves requests, the first of which has begun; gives the session back when the connection is quiet, with the wait
+    /// going on, and ends it otherwise.
+    async fn serve_until_quiet(mut self: Box<Self>) -> Option<Box<Self>> {
         let mut turns = Turns::of(self.worker());
         let next = loop {
             turns.take().await;
-            if !self.wait(idle).await {
-                break Next::Close;
+            match self.wait().await {
+                Waited::Begun => {}
+                Waited::Quiet => {
+                    self.stream.send.shrink();
+                    return Some(self);
+                }
+                Waited::Ended => break Next::Close,
             }
-            idle = timeouts.client_idle;
             let mut scratch = self.worker().take_scratch();
             let next = self.request(&mut scratch).await;
             self.worker().give_back(scratch);
@@ -93,7 +128,7 @@ impl Session {
                 break next;
             }
         };
-        let Self { membership, stream, .. } = self;
+        let Self { membership, stream, .. } = *self;
         match next {
             Next::Stay | Next::Close => drop(stream),
             Next::Linger => {
@@ -103,27 +138,47 @@ impl Session {
             // If the option can't be set the connection is closed in order; there is nobody left to tell.
             Next::Reset => drop(stream.reset()),
         }
+        None
     }
 
-    /// Waits for the first octets of a request; false if there will be none.
-    async fn wait(&mut self, limit: Duration) -> bool {
+    /// Waits for the first octets of a request until the connection has been quiet for a while.
+    async fn wait(&mut self) -> Waited {
         if self.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()) {
-            return true;
+            return Waited::Begun;
         }
         // Between requests an empty buffer goes back to the pool.
         self.inbox = None;
-        let control = self.membership.control.clone();
-        control.idle.set(true);
+        self.begin_wait(self.worker().config.timeouts.client_idle);
+        let received = self.membership.control.kill.unless(self.stream.recv.recv_unless_quiet()).await;
+        match received {
+            Some(None) => Waited::Quiet,
+            Some(Some(received)) => self.end_wait(Some(received)),
+            None => self.end_wait(None),
+        }
+    }
+
+    /// Waits on for the first octets of a request; false if there will be none.
+    async fn is_woken(&mut self) -> bool {
+        let received = self.membership.control.kill.unless(self.stream.recv.recv()).await;
+        self.end_wait(received) == Waited::Begun
+    }
+
+    /// From now on no request is under way, for at most `limit`.
+    fn begin_wait(&mut self, limit: Duration) {
+        self.membership.control.idle.set(true);
         self.stream.recv.set_deadline(Some(limit));
-        let received = control.kill.unless(self.stream.recv.recv()).await;
+    }
+
+    /// Takes what ended a wait: `None` if the connection must end.
+    fn end_wait(&mut self, received: Option<io::Result<Option<Chunk>>>) -> Waited {
         self.stream.recv.set_deadline(None);
-        control.idle.set(false);
+        self.membership.control.idle.set(false);
         match received {
             Some(Ok(Some(chunk))) => {
                 self.inbox = Some(chunk);
-                true
+                Waited::Begun
             }
-            Some(Ok(None) | Err(_)) | None => false,
+            Some(Ok(None) | Err(_)) | None => Waited::Ended,
         }
     }
 
@@ -238,16 +293,27 @@ impl<'a> ForwardedFor<'a> {
 
 #[cfg(test)]
 mod tests {
+    use gateway_io::Placed;
+
     use super::*;
 
-    fn size<F: Future>(_: fn(Session) -> F) -> usize {
+    fn size<F: Future>(_: fn(Box<Session>) -> F) -> usize {
         size_of::<F>()
     }
 
+    fn fits<F: Future>(_: fn(Box<Session>) -> F) -> bool {
+        Placed::<F>::FITS
+    }
+
     #[test]
-    fn an_idle_connection_costs_little_memory() {
-        // The whole state of its task, every nested wait included: passing futures on by value multiplies it.
-        let size = size(Session::run);
-        assert!(size <= 6 * 1024, "{size} octets");
+    fn a_connection_costs_little_memory() {
+        // The state of a request, every nested wait included: passing futures on by value multiplies it.
+        let serving = size(Session::serve_until_quiet);
+        assert!(serving <= 6 * 1024, "{serving} octets");
+        assert!(fits(Session::serve_until_quiet), "it would leave holes in the heap");
+        // What stays when it is quiet.
+        let quiet = size(Session::run);
+        assert!(quiet <= 128, "{quiet} octets");
+        assert!(size_of::<Session>() <= 256, "{} octets", size_of::<Session>());
     }
 }

@@ -1,8 +1,8 @@
 //! When a worker gives memory back.
 
-use gateway_io::{give_back_free_memory, trim_pool};
+use gateway_io::give_back_free_memory;
 
-/// Connections whose end is worth a look at the memory they had: about ten megabytes.
+/// Connections whose end is worth a look at the memory they had: about two megabytes.
 const CROWD: u64 = 1000;
 
 /// What a worker has had since it last gave memory back.
@@ -12,9 +12,8 @@ pub(super) struct HighWater {
 }
 
 impl HighWater {
-    /// Called every second: gives up buffers that nobody needed, and a crowd's memory once most of it has gone.
+    /// Called every second: gives a crowd's memory up once most of it has gone.
     pub(super) fn look(&mut self, connections: u64) {
-        trim_pool();
         if self.has_gone(connections) {
             give_back_free_memory();
         }

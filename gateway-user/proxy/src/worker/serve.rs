@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use gateway_io::{Listener, MailReceiver, sleep, spawn};
+use gateway_io::{Listener, MailReceiver, sleep, spawn, trim_pool};
 use gateway_ir::Generation;
 use gateway_snapshot::Snapshot;
 
@@ -95,6 +95,7 @@ async fn housekeeping(worker: Rc<Worker>) {
     loop {
         sleep(LOG_FLUSH).await;
         worker.flush_log();
+        trim_pool();
         turn = turn.wrapping_add(1);
         if turn.is_multiple_of(SWEEP_EVERY) {
             let swept = worker.upstreams.sweep();

@@ -1,0 +1,107 @@
+//! What a worker keeps for a connection that is quiet: little on the heap, and no block of its pools.
+//!
+//! A program of its own: the allocator counts for the whole process, on threads that say they are workers.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gateway_io::{Driver, pool_stats};
+use gateway_proxy::ProxyConfig;
+use gateway_testkit::http::Client;
+use gateway_testkit::wait::until;
+use support::Gateway;
+use support::backend::{Backend, ok};
+use support::ir::Config;
+
+struct Counting;
+
+/// Bytes on the heap that workers have and did not free.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// Chunks that are lent and requests that have state, as of the last time a connection came or went.
+static BLOCKS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+fn is_worker() -> bool {
+    // Fails only while the thread ends.
+    IS_WORKER.try_with(Cell::get).unwrap_or(false)
+}
+
+// SAFETY: every call is passed on unchanged to the system's allocator, which keeps `GlobalAlloc`'s contract.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if is_worker() {
+            LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if is_worker() {
+            // What was taken before the thread said that it is a worker was not counted.
+            let _ = LIVE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| {
+                Some(live.saturating_sub(layout.size()))
+            });
+        }
+        // SAFETY: `pointer` came from `alloc` above with this `layout`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn ask(client: &mut Client) {
+    client.send(REQUEST).unwrap();
+    assert_eq!(client.answer().unwrap().status, 200);
+}
+
+fn look() {
+    IS_WORKER.set(true);
+    let stats = pool_stats();
+    BLOCKS.store(stats.lent + stats.placed, Ordering::Relaxed);
+}
+
+fn a_quiet_connection_keeps_little(driver: Driver) {
+    const COUNT: usize = 500;
+    /// Of the socket, its two pumps, its task and its places in the books.
+    const MOST_BYTES: usize = 2560;
+    let backend = Backend::answering(|_| ok("hello"));
+    let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
+    let gateway = Gateway::hooked(driver, &Config::to(backend.address()), proxy, look);
+    let mut first = gateway.connect();
+    ask(&mut first);
+    let before = LIVE.load(Ordering::Relaxed);
+    let each = || LIVE.load(Ordering::Relaxed).saturating_sub(before) / COUNT;
+    let mut crowd: Vec<_> = (0..COUNT).map(|_| gateway.connect()).collect();
+    // As little after the second wave as after the first.
+    for _ in 0..2 {
+        crowd.iter_mut().for_each(ask);
+        drop(gateway.connect());
+        assert!(each() > 0, "nothing is counted");
+        until("little to be kept", || {
+            drop(gateway.connect());
+            (each() <= MOST_BYTES && BLOCKS.load(Ordering::Relaxed) < COUNT / 5).then_some(())
+        });
+    }
+    drop(crowd);
+    gateway.until("the end of them all", |counters| counters.connections == 1);
+    // But for tables that have grown.
+    until("nothing to be kept", || (each() <= 512).then_some(()));
+}
+
+#[test]
+fn on_both_drivers() {
+    // One after the other: they share the counter.
+    a_quiet_connection_keeps_little(Driver::Epoll);
+    a_quiet_connection_keeps_little(Driver::UringDefer);
+}
