@@ -20,7 +20,7 @@ pub const DEFAULT_IDLE_BUFFERS: usize = 1024;
 /// Bytes of the blocks that tasks are placed in: two pages less what lets them begin at different offsets.
 pub(crate) const TASK_BYTES: usize = 7 * 1024;
 
-/// Most blocks of a pool whose pages go back at once: well below a millisecond.
+/// Most blocks of a pool whose pages go back at once, so that no connection waits for those of a whole crowd.
 const TRIMMED_AT_ONCE: usize = 512;
 
 /// What the calling thread's pools hold: that of chunks, unless said otherwise.
