@@ -52,7 +52,8 @@ fn two_thousand_readers_that_stall_cost_a_bounded_amount_and_are_cut() {
         for name in ["tcp_rmem", "tcp_wmem"] {
             std::fs::write(format!("/proc/sys/net/ipv4/{name}"), "4096 16384 32768").unwrap();
         }
-        let flags = ["--client-send-timeout", "4s", "--access-log", "off"];
+        // Long enough for all of them to be there at once, on a busy machine too.
+        let flags = ["--client-send-timeout", "12s", "--access-log", "off"];
         let running = Running::start(inside, &flags);
         generous_backend();
         route_the_odd(&running);
@@ -133,7 +134,7 @@ fn uploads_that_fall_silent_are_told_and_their_backends_freed() {
 
 #[test]
 fn uploads_below_the_least_rate_are_told_and_slow_ones_come_whole() {
-    let flags = &["--client-body-timeout", "2s", "--client-min-rate", "200B", "--access-log", "off"];
+    let flags = &["--client-body-timeout", "5s", "--client-min-rate", "200B", "--access-log", "off"];
     with_gateway_flags("rate", flags, |_, _| {
         let post = |kind: &str| {
             let mut client = client();
@@ -144,12 +145,12 @@ fn uploads_below_the_least_rate_are_told_and_slow_ones_come_whole() {
         drips.extend((0..100).map(|_| post("Transfer-Encoding: chunked")));
         // Well above the rate, and as long on its way as the others may be.
         let mut slow: Vec<Client> = (0..20).map(|_| post("Content-Length: 10000")).collect();
-        for round in 0..20 {
+        for round in 0..40 {
             for (number, client) in drips.iter_mut().enumerate() {
                 // An error is the cut that is waited for.
                 let _ = client.send(if number < 100 { "x" } else { "1\r\nx\r\n" });
             }
-            slow.iter_mut().for_each(|client| client.send("x".repeat(500)).unwrap());
+            slow.iter_mut().for_each(|client| client.send("x".repeat(250)).unwrap());
             thread::sleep(Duration::from_millis(200));
             if round == 10 {
                 neighbours_are_served("200 drips");
@@ -188,21 +189,23 @@ fn a_reader_that_goes_on_is_waited_for_however_much_lies_ready() {
     netns::run("slow-readers", |inside| {
         // Far less than the answer, far more than is taken in one time-out.
         std::fs::write("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 262144").unwrap();
-        let flags = ["--client-send-timeout", "1s", "--client-min-rate", "500B", "--access-log", "off"];
+        let flags = ["--client-send-timeout", "2s", "--client-min-rate", "500B", "--access-log", "off"];
         let running = Running::start(inside, &flags);
         generous_backend();
         route_the_odd(&running);
         let (mut slow, mut drips) = (small_reader(), small_reader());
         let cut =
             || metric("http_server_request_duration_seconds_count", &["error_type=\"client_send_timeout\""]);
-        // Some KiB a second for many time-outs; the other takes a byte a while.
+        // Some KiB a second for many time-outs, and until the other, which takes a byte a while, has been cut.
         let mut buffer = [0; 2048];
-        for _ in 0..60 {
+        let mut rounds = 0;
+        wait::until("the end of who takes a byte a while", || {
             slow.read_exact(&mut buffer).unwrap();
             let _ = drips.read(&mut [0]);
             thread::sleep(Duration::from_millis(100));
-        }
-        wait::until("the end of who takes a byte a while", || (cut() >= 1.0).then_some(()));
+            rounds += 1;
+            (rounds >= 80 && cut() >= 1.0).then_some(())
+        });
         assert_eq!((cut(), active()), (1.0, 1.0), "{}", metrics());
         slow.read_exact(&mut buffer).unwrap();
     });
