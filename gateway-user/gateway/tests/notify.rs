@@ -159,6 +159,8 @@ fn the_watchdog_is_fed_while_every_worker_answers() {
         let stuck = manager.wait_until("the stuck worker", |m| {
             m.field("STATUS").is_some_and(|s| s.contains("worker 1 does not answer"))
         });
+        // As long as a manager waits for food: several rounds of asking the workers.
+        std::thread::sleep(std::time::Duration::from_secs(2));
         assert!(gateway.try_wait().unwrap().is_none());
         ptrace::detach(worker, None).unwrap();
         let well =
