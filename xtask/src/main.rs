@@ -9,6 +9,7 @@ mod cargo;
 mod check;
 mod crash_test;
 mod fuzz;
+mod load_client;
 mod needs;
 mod overload_test;
 mod process;

@@ -10,9 +10,10 @@ use serde::Serialize;
 use sluice_bench::report::Report;
 
 use super::case::{Case, Metric, Neighbour, Proof};
-use super::neighbour::{self, Client};
+use super::neighbour;
 use super::numbers::{self, Page};
 use super::stand::Stand;
+use crate::load_client::LoadClient;
 use crate::process::{Process, check_interrupt, until};
 
 /// What every case goes through.
@@ -88,7 +89,7 @@ impl Course {
             thread::sleep(LOOK);
         }
         watch.look(&stand.numbers.look()?);
-        let during = clients.into_iter().map(Client::report).collect::<Result<Vec<_>>>()?;
+        let during = clients.into_iter().map(LoadClient::report).collect::<Result<Vec<_>>>()?;
         let peak_kib = numbers::peak_kib(pid)?;
         stand.gateway.must_run()?;
         drop(crowds);
@@ -103,11 +104,11 @@ impl Course {
 
     fn alone(&self, case: &Case, stand: &Stand) -> Result<Vec<Report>> {
         let clients = self.clients(case, stand, 0)?;
-        clients.into_iter().map(Client::report).collect()
+        clients.into_iter().map(LoadClient::report).collect()
     }
 
     /// Starts the neighbour's clients and the crowd, in the case's order.
-    fn gather(&self, case: &Case, stand: &mut Stand) -> Result<(Vec<Client>, Vec<Process>)> {
+    fn gather(&self, case: &Case, stand: &mut Stand) -> Result<(Vec<LoadClient>, Vec<Process>)> {
         let Neighbour::Inside(connections) = case.neighbour else {
             let crowds = come(case, stand)?;
             return Ok((self.clients(case, stand, 1)?, crowds));
@@ -121,7 +122,7 @@ impl Course {
         Ok((clients, crowds))
     }
 
-    fn clients(&self, case: &Case, stand: &Stand, run: u32) -> Result<Vec<Client>> {
+    fn clients(&self, case: &Case, stand: &Stand, run: u32) -> Result<Vec<LoadClient>> {
         neighbour::start(case.neighbour, stand.bench(), stand.dir(), self.seconds, run)
     }
 }
@@ -139,8 +140,8 @@ fn come(case: &Case, stand: &Stand) -> Result<Vec<Process>> {
     Ok(crowds)
 }
 
-fn any_running(clients: &mut [Client]) -> Result<bool> {
-    let running = clients.iter_mut().map(Client::is_running).collect::<Result<Vec<_>>>()?;
+fn any_running(clients: &mut [LoadClient]) -> Result<bool> {
+    let running = clients.iter_mut().map(LoadClient::is_running).collect::<Result<Vec<_>>>()?;
     Ok(running.contains(&true))
 }
 

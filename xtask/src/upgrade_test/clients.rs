@@ -1,15 +1,13 @@
 //! The judge's clients: one process for each way of using connections.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use sluice_bench::load::Mode;
-use sluice_bench::report::Report;
 
 use super::proxy::Place;
-use crate::process::Process;
+use crate::load_client::LoadClient;
 
 /// A choice on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -29,12 +27,6 @@ pub(super) struct Share {
     connections: u64,
     bytes: u64,
     over: Duration,
-}
-
-/// A client that has been started.
-pub(super) struct Client {
-    process: Process,
-    mode: Mode,
 }
 
 /// Transfers that are under way at any time.
@@ -92,7 +84,7 @@ impl Share {
         Duration::from_secs_f64(self.requests as f64 / self.rate)
     }
 
-    pub(super) fn start(&self, bench: &Path, place: &Place, tag: usize) -> Result<Client> {
+    pub(super) fn start(&self, bench: &Path, place: &Place, tag: usize) -> Result<LoadClient> {
         let flags = [
             ("--to", place.listen.to_string()),
             ("--backend", place.backend.to_string()),
@@ -104,26 +96,6 @@ impl Share {
             ("--over-ms", self.over.as_millis().to_string()),
             ("--tag", format!("{tag:06x}")),
         ];
-        let mut command = Command::new(bench);
-        command.arg("load").args(flags.iter().flat_map(|(name, value)| [*name, value.as_str()]));
-        Ok(Client { process: Process::spawn(self.mode.name(), &place.dir, &mut command)?, mode: self.mode })
-    }
-}
-
-impl Client {
-    /// Whether it still sends or waits.
-    pub(super) fn is_running(&mut self) -> Result<bool> {
-        Ok(self.process.ended()?.is_none())
-    }
-
-    /// Waits for its end and reads what it found.
-    pub(super) fn report(mut self) -> Result<Report> {
-        let status = self.process.wait()?;
-        match status.code() {
-            // 1 says that the report has losses in it.
-            Some(0 | 1) => serde_json::from_str(&self.process.output())
-                .with_context(|| format!("the report of the {} client", self.mode.name())),
-            _ => bail!("the {} client failed ({status}): {}", self.mode.name(), self.process.complaints()),
-        }
+        LoadClient::start(bench, &place.dir, self.mode.name(), self.mode, &flags)
     }
 }

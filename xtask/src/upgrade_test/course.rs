@@ -12,10 +12,11 @@ use gateway_testkit::netns::Inside;
 use serde::Serialize;
 use sluice_bench::report::Report;
 
-use super::clients::{Client, Share};
+use super::clients::Share;
 use super::contender::Contender;
 use super::proxy::{Place, Proxy};
 use super::wrk::{self, WrkReport};
+use crate::load_client::LoadClient;
 use crate::process::{Process, check_interrupt, until};
 
 /// What every proxy has to go through.
@@ -98,7 +99,7 @@ impl Course {
         };
         let start = Instant::now();
         let shares = self.clients.iter().enumerate();
-        let mut clients: Vec<Client> =
+        let mut clients: Vec<LoadClient> =
             shares.map(|(tag, share)| share.start(&self.bench, place, tag)).collect::<Result<_>>()?;
         let mut upgrades = Vec::new();
         let mut under_load = 0;
@@ -108,11 +109,12 @@ impl Course {
             proxy.upgrade().with_context(|| format!("upgrade {n}"))?;
             let took = start.elapsed() - at;
             upgrades.push(Upgrade { at_ms: millis(at), took_ms: millis(took) });
-            if clients.iter_mut().map(Client::is_running).collect::<Result<Vec<_>>>()?.iter().all(|r| *r) {
+            if clients.iter_mut().map(LoadClient::is_running).collect::<Result<Vec<_>>>()?.iter().all(|r| *r)
+            {
                 under_load += 1;
             }
         }
-        let clients = clients.into_iter().map(Client::report).collect::<Result<_>>()?;
+        let clients = clients.into_iter().map(LoadClient::report).collect::<Result<_>>()?;
         let wrk = wrk.map(wrk::finish).transpose()?;
         Ok(Outcome { upgrades, under_load, clients, wrk })
     }
