@@ -36,6 +36,6 @@ pub use pool::{
     trim_pool,
 };
 pub use runtime::{RuntimeOptions, run};
-pub use stream::{Flush, Recv, RecvHalf, RecvUnlessQuiet, SendAll, SendHalf, Stream, connect};
+pub use stream::{Flush, Layer, Opened, Recv, RecvHalf, RecvUnlessQuiet, SendAll, SendHalf, Stream, connect};
 pub use task::{live_tasks, spawn};
 pub use time::{AssertCancelSafe, CancelSafe, Either, now, pause, race, sleep, with_deadline};

@@ -27,6 +27,14 @@ impl Stream {
         }
     }
 
+    /// Flushes, says that nothing more comes, and closes, within about `max_time`. Without a layer dropping the stream
+    /// says the same at once.
+    pub async fn close_in_order(mut self, max_time: Duration) {
+        self.send.set_deadline(Some(max_time));
+        // Whoever does not take it in time is told by the close alone.
+        let _ = self.send.shutdown_write().await;
+    }
+
     /// Closes with a reset: the peer learns that what it got is not the whole. Unsent data is dropped.
     ///
     /// # Errors

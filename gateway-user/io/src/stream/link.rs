@@ -1,7 +1,7 @@
 //! What both halves of a stream and their pumps share.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
     io,
     os::fd::RawFd,
@@ -12,6 +12,7 @@ use std::{
 use monoio::io::Canceller;
 use nix::sys::socket::{Shutdown, shutdown};
 
+use super::layer::Layered;
 use crate::{
     chunk::Chunk,
     sweep::{Slot, Sweep},
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     in_flight: Cell<u8>,
     /// The connection ends by a reset: no orderly shutdown.
     reset: Cell<bool>,
+    /// What stands between the socket and the halves, if anything does.
+    pub(crate) layer: OnceCell<Box<Layered>>,
     pub(crate) recv: RecvState,
     pub(crate) send: SendState,
 }
@@ -79,6 +82,7 @@ impl Link {
             halves: Cell::new(2),
             in_flight: Cell::new(0),
             reset: Cell::new(false),
+            layer: OnceCell::new(),
             recv: RecvState {
                 way: way(),
                 received: Cell::new(None),

@@ -2,6 +2,7 @@
 
 mod close;
 mod connect;
+mod layer;
 mod link;
 mod pump;
 mod recv;
@@ -13,10 +14,12 @@ use std::{io, net::SocketAddr, os::fd::AsRawFd};
 use nix::sys::socket::SockaddrStorage;
 
 pub use connect::connect;
+pub use layer::{Layer, Opened};
 pub use recv::{Recv, RecvHalf, RecvUnlessQuiet};
 pub use send::{Flush, SendAll, SendHalf};
 
 use crate::{driver::Driver, runtime::worker};
+use layer::Layered;
 use link::Link;
 use socket::Socket;
 
@@ -50,6 +53,18 @@ impl Stream {
         let recv = RecvHalf::new(&link, socket.clone(), worker.quiet_after);
         let send = SendHalf::new(&link, socket);
         Ok(Stream { recv, send })
+    }
+
+    /// From now on the halves carry what `layer` opens and seals. What was received before is the caller's to give to it;
+    /// what was queued before goes out as it is. The first layer stays.
+    pub fn set_layer(&mut self, layer: Box<dyn Layer>) {
+        let _ = self.recv.link().layer.set(Box::new(Layered::new(layer)));
+    }
+
+    /// Whether there is a layer, whose end must be said before the connection's.
+    #[must_use]
+    pub fn is_layered(&self) -> bool {
+        self.recv.link().layer.get().is_some()
     }
 
     /// The peer's address, v4-mapped addresses as IPv4.

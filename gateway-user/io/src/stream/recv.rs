@@ -77,7 +77,7 @@ impl RecvHalf {
     /// `recv` for callers with a context of their own.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
         let state = &self.pump.link.recv;
-        if let Some(result) = self.advance(cx) {
+        if let Some(result) = self.content(cx) {
             state.way.done();
             return Poll::Ready(result);
         }
@@ -94,7 +94,7 @@ impl RecvHalf {
     pub fn try_recv(&mut self) -> Option<io::Result<Option<Chunk>>> {
         // A task that waits by `poll_recv` shall still be woken.
         let waker = self.pump.link.recv.way.waker();
-        self.advance(&mut Context::from_waker(&waker))
+        self.content(&mut Context::from_waker(&waker))
     }
 
     /// From when on a pending or later receive fails with `TimedOut`; `None` clears it. Coarse: never early, at most
@@ -111,11 +111,28 @@ impl RecvHalf {
     /// The peer has finished sending, and all of it was received.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.link().recv.ended.get()
+        match self.link().layer.get() {
+            None => self.link().recv.ended.get(),
+            Some(layer) => layer.is_ended(),
+        }
     }
 
     pub(crate) fn link(&self) -> &Link {
         &self.pump.link
+    }
+
+    /// What came, as the stream's layer opens it.
+    fn content(&self, cx: &mut Context<'_>) -> Option<io::Result<Option<Chunk>>> {
+        let Some(layer) = self.link().layer.get() else { return self.advance(cx) };
+        loop {
+            if let Some(content) = layer.content() {
+                return Some(Ok(content));
+            }
+            let taken = self.advance(cx)?.and_then(|chunk| layer.take(chunk, &self.link().send.queue));
+            if let Err(error) = taken {
+                return Some(Err(error));
+            }
+        }
     }
 
     fn advance(&self, cx: &mut Context<'_>) -> Option<io::Result<Option<Chunk>>> {

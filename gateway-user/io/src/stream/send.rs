@@ -52,8 +52,12 @@ impl SendHalf {
     /// one operation (up to eight), so a head and the body behind it cost one system call. Back-pressure is
     /// the caller's: flush before more is taken in.
     pub fn queue(&mut self, chunk: Chunk) {
-        if !chunk.is_empty() && !self.is_broken() {
-            self.link().send.queue.borrow_mut().push_back(chunk);
+        if chunk.is_empty() || self.is_broken() {
+            return;
+        }
+        match self.link().layer.get() {
+            None => self.link().send.queue.borrow_mut().push_back(chunk),
+            Some(layer) => layer.queue(chunk),
         }
     }
 
@@ -77,6 +81,9 @@ impl SendHalf {
         let state = &self.pump.link.send;
         if state.broken.get() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if let Some(Err(error)) = self.link().layer.get().map(|layer| layer.seal(&state.queue)) {
+            return Poll::Ready(Err(error));
         }
         state.way.wanted.set(true);
         self.pump.poll(cx);
@@ -103,11 +110,17 @@ impl SendHalf {
         }
     }
 
-    /// Flushes, then tells the peer that nothing more comes (FIN). What the peer sends can still be received.
+    /// Flushes, then tells the peer that nothing more comes: in the words of the layer if there is one, and by FIN. What the peer sends can still be received.
     ///
     /// # Errors
     /// Those of [`flush`](Self::flush); `NotConnected` when the connection has gone.
     pub async fn shutdown_write(&mut self) -> io::Result<()> {
+        if let Some(layer) = self.link().layer.get() {
+            let queue = &self.link().send.queue;
+            // After an error of the layer what it left in the queue still goes out: an alert.
+            let _ = layer.seal(queue);
+            layer.close(queue);
+        }
         self.flush().await?;
         shutdown(self.link().fd(), Shutdown::Write)?;
         Ok(())
@@ -116,12 +129,16 @@ impl SendHalf {
     /// Frees what an empty queue keeps for the next chunk: for streams that have nothing to say for a while.
     pub fn shrink(&mut self) {
         self.link().send.queue.borrow_mut().shrink_to_fit();
+        if let Some(layer) = self.link().layer.get() {
+            layer.shrink();
+        }
     }
 
     /// Bytes queued and not yet given to the kernel.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.link().send.queue.borrow().iter().map(Chunk::len).sum()
+        let queued: usize = self.link().send.queue.borrow().iter().map(Chunk::len).sum();
+        queued + self.link().layer.get().map_or(0, |layer| layer.queued())
     }
 
     /// Bytes queued, on their way, or with the kernel and not acknowledged by the peer's. That number falls only as the peer

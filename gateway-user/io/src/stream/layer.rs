@@ -1,0 +1,127 @@
+//! A protocol between a socket's octets and what its halves carry, such as TLS.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    fmt, io,
+};
+
+use crate::chunk::Chunk;
+
+/// Opens what is received and seals what is sent. It works on the chunks of one stream, in the order of the octets, and
+/// never waits.
+pub trait Layer {
+    /// Takes what was received next. Content goes behind what is in `content`; octets that the peer must be sent go
+    /// behind those in `out`, and leave with the next flush.
+    ///
+    /// # Errors
+    /// The peer broke the protocol. `out` may hold what tells it so.
+    fn open(
+        &mut self,
+        received: Chunk,
+        content: &mut VecDeque<Chunk>,
+        out: &mut VecDeque<Chunk>,
+    ) -> io::Result<Opened>;
+
+    /// The peer has closed its side of the connection.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the protocol has an end of its own and this came before it.
+    fn end(&mut self) -> io::Result<()>;
+
+    /// Seals all of `content` and puts it behind what is in `out`.
+    ///
+    /// # Errors
+    /// Nothing more can be sent.
+    fn seal(&mut self, content: &mut VecDeque<Chunk>, out: &mut VecDeque<Chunk>) -> io::Result<()>;
+
+    /// Puts what says that nothing more comes behind what is in `out`.
+    fn close(&mut self, out: &mut VecDeque<Chunk>);
+}
+
+/// Whether more content may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// It may.
+    More,
+    /// The peer said, in the protocol's own words, that this was all.
+    End,
+}
+
+/// A stream's layer and what it has in hand.
+pub(crate) struct Layered {
+    layer: RefCell<Box<dyn Layer>>,
+    opened: RefCell<VecDeque<Chunk>>,
+    unsealed: RefCell<VecDeque<Chunk>>,
+    ended: Cell<bool>,
+}
+
+impl Layered {
+    pub(crate) fn new(layer: Box<dyn Layer>) -> Self {
+        Self {
+            layer: RefCell::new(layer),
+            opened: RefCell::default(),
+            unsealed: RefCell::default(),
+            ended: Cell::new(false),
+        }
+    }
+
+    /// Content that is there already; `Some(None)` at its end.
+    pub(crate) fn content(&self) -> Option<Option<Chunk>> {
+        let next = self.opened.borrow_mut().pop_front();
+        if next.is_some() { Some(next) } else { self.ended.get().then_some(None) }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.get() && self.opened.borrow().is_empty()
+    }
+
+    /// Takes what the socket gave: octets, or its end.
+    pub(crate) fn take(&self, received: Option<Chunk>, out: &RefCell<VecDeque<Chunk>>) -> io::Result<()> {
+        let mut layer = self.layer.borrow_mut();
+        let Some(received) = received else {
+            self.ended.set(true);
+            return layer.end();
+        };
+        let opened = layer.open(received, &mut self.opened.borrow_mut(), &mut out.borrow_mut());
+        self.ended.set(!matches!(opened, Ok(Opened::More)));
+        opened.map(drop)
+    }
+
+    pub(crate) fn queue(&self, chunk: Chunk) {
+        self.unsealed.borrow_mut().push_back(chunk);
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        self.unsealed.borrow().iter().map(Chunk::len).sum()
+    }
+
+    /// Seals what was queued.
+    pub(crate) fn seal(&self, out: &RefCell<VecDeque<Chunk>>) -> io::Result<()> {
+        let mut unsealed = self.unsealed.borrow_mut();
+        if unsealed.is_empty() {
+            return Ok(());
+        }
+        let sealed = self.layer.borrow_mut().seal(&mut unsealed, &mut out.borrow_mut());
+        if sealed.is_err() {
+            unsealed.clear();
+        }
+        sealed
+    }
+
+    pub(crate) fn close(&self, out: &RefCell<VecDeque<Chunk>>) {
+        self.layer.borrow_mut().close(&mut out.borrow_mut());
+    }
+
+    /// Frees what empty queues keep.
+    pub(crate) fn shrink(&self) {
+        self.opened.borrow_mut().shrink_to_fit();
+        self.unsealed.borrow_mut().shrink_to_fit();
+    }
+}
+
+impl fmt::Debug for Layered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layered").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}

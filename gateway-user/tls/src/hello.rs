@@ -1,0 +1,257 @@
+//! The ClientHello, looked at before anything is decided: which name does the client want?
+//!
+//! The listener that a connection is for, and with it everything that the handshake needs, depends on the server name
+//! (RFC 6066 section 3), so it is read here from the same octets that the session is fed afterwards.
+
+/// Longest ClientHello that is waited for, record headers included: ten times what browsers send with post-quantum keys.
+pub const MAX_HELLO: usize = 16 * 1024;
+
+/// Longest DNS name.
+const MAX_NAME: usize = 253;
+
+const RECORD_HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const SERVER_NAME: u16 = 0;
+
+/// What the first octets of a connection are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peek {
+    /// A ClientHello that is not complete.
+    Incomplete,
+    /// A complete one.
+    Hello {
+        /// The name in lower case; `None` without the extension or if it holds an IP address, which is no name.
+        server_name: Option<String>,
+    },
+    /// No TLS at all.
+    NotTls,
+    /// TLS, but not what a ClientHello looks like.
+    Malformed,
+}
+
+/// Looks at the first octets of a connection. Handshake messages may be spread over records, so what is not complete may
+/// become so with more octets, up to [`MAX_HELLO`] of them.
+pub fn peek(received: &[u8]) -> Peek {
+    let mut message = Vec::new();
+    let mut records = Reader(received);
+    loop {
+        if message.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
+            return Peek::Malformed;
+        }
+        match needed(&message) {
+            Some(needed) if message.len() >= needed => {
+                return match read(message.get(4..needed).unwrap_or_default()) {
+                    Some(server_name) => Peek::Hello { server_name },
+                    None => Peek::Malformed,
+                };
+            }
+            Some(needed) if needed > MAX_HELLO => return Peek::Malformed,
+            _ => {}
+        }
+        match records.record(message.is_empty()) {
+            Ok(Some(fragment)) => message.extend_from_slice(fragment),
+            Ok(None) if received.len() >= MAX_HELLO => return Peek::Malformed,
+            Ok(None) => return Peek::Incomplete,
+            Err(wrong) => return wrong,
+        }
+    }
+}
+
+/// Octets of the whole message once its header is there.
+fn needed(message: &[u8]) -> Option<usize> {
+    let length = message.get(1..4)?;
+    Some(length.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet)) + 4)
+}
+
+/// The server name of a ClientHello's body; the outer `None` if it is malformed (RFC 8446 section 4.1.2).
+fn read(body: &[u8]) -> Option<Option<String>> {
+    let mut body = Reader(body);
+    body.take(2 + 32)?;
+    body.vector(1)?;
+    body.vector(2)?;
+    body.vector(1)?;
+    if body.0.is_empty() {
+        return Some(None);
+    }
+    let mut extensions = Reader(body.vector(2)?);
+    let mut name = None;
+    while !extensions.0.is_empty() {
+        let kind = extensions.number(2)?;
+        let content = extensions.vector(2)?;
+        if kind == usize::from(SERVER_NAME) && name.replace(server_name(content)?).is_some() {
+            return None;
+        }
+    }
+    body.0.is_empty().then(|| name.flatten())
+}
+
+/// RFC 6066 section 3: a list of names of which only host names are defined, one at most.
+fn server_name(extension: &[u8]) -> Option<Option<String>> {
+    let mut extension = Reader(extension);
+    let mut list = Reader(extension.vector(2)?);
+    let mut found = None;
+    while !list.0.is_empty() {
+        let kind = list.number(1)?;
+        let name = list.vector(2)?;
+        if kind == 0 && found.replace(host_name(name)?).is_some() {
+            return None;
+        }
+    }
+    (extension.0.is_empty() && found.is_some()).then(|| found.flatten())
+}
+
+fn host_name(name: &[u8]) -> Option<Option<String>> {
+    let text = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+    if text.parse::<std::net::IpAddr>().is_ok() {
+        return Some(None);
+    }
+    let label = |label: &str| {
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(known)
+    };
+    let valid = text.len() <= MAX_NAME && text.split('.').all(label);
+    valid.then_some(Some(text))
+}
+
+/// Takes octets off the front; `None` if there are too few.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (front, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(front)
+    }
+
+    fn number(&mut self, octets: usize) -> Option<usize> {
+        Some(self.take(octets)?.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet)))
+    }
+
+    /// What follows a length of that many octets.
+    fn vector(&mut self, octets: usize) -> Option<&'a [u8]> {
+        let length = self.number(octets)?;
+        self.take(length)
+    }
+
+    /// The content of the next handshake record; `Ok(None)` if it is not complete.
+    fn record(&mut self, first: bool) -> Result<Option<&'a [u8]>, Peek> {
+        let wrong = |ours: bool| if ours { Peek::Malformed } else { Peek::NotTls };
+        match (self.0.first(), self.0.get(1)) {
+            (Some(kind), _) if *kind != RECORD_HANDSHAKE => return Err(wrong(!first)),
+            (_, Some(major)) if *major != 3 => return Err(wrong(!first)),
+            _ => {}
+        }
+        let Some(header) = self.0.get(..5) else { return Ok(None) };
+        let length = usize::from(header.get(3).copied().unwrap_or(0)) << 8
+            | usize::from(header.get(4).copied().unwrap_or(0));
+        if length == 0 || length > MAX_HELLO {
+            return Err(Peek::Malformed);
+        }
+        let Some(content) = self.0.get(5..5 + length) else { return Ok(None) };
+        self.take(5 + length);
+        Ok(Some(content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(octets: usize, content: &[u8]) -> Vec<u8> {
+        let length = content.len().to_be_bytes();
+        [&length[length.len() - octets..], content].concat()
+    }
+
+    fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
+        [&kind.to_be_bytes()[..], &vector(2, content)].concat()
+    }
+
+    fn sni(name: &[u8]) -> Vec<u8> {
+        extension(0, &vector(2, &[&[0][..], &vector(2, name)].concat()))
+    }
+
+    /// A ClientHello in records of at most `size` octets.
+    fn hello(extensions: Option<&[u8]>, size: usize) -> Vec<u8> {
+        let mut body = vec![3, 3];
+        body.extend([7; 32]);
+        body.extend(vector(1, &[9; 32]));
+        body.extend(vector(2, &[0x13, 0x01]));
+        body.extend(vector(1, &[0]));
+        body.extend(extensions.map(|all| vector(2, all)).unwrap_or_default());
+        let message = [&[1][..], &vector(3, &body)].concat();
+        let record = |part: &[u8]| [&[22, 3, 1][..], &vector(2, part)].concat();
+        message.chunks(size).flat_map(record).collect()
+    }
+
+    fn found(name: Option<&str>) -> Peek {
+        Peek::Hello { server_name: name.map(str::to_owned) }
+    }
+
+    #[test]
+    fn names_are_found_in_whatever_records_they_come() {
+        let all = [extension(0x2b, &[2, 3, 4]), sni(b"WWW.Example.com"), extension(0x33, b"x")].concat();
+        for size in [1, 2, 3, 5, 50, 10_000] {
+            let bytes = hello(Some(&all), size);
+            assert_eq!(peek(&bytes), found(Some("www.example.com")), "records of {size}");
+            for cut in 0..bytes.len() {
+                assert_eq!(peek(&bytes[..cut]), Peek::Incomplete, "records of {size} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_name_there_is_none() {
+        for extensions in [None, Some(Vec::new()), Some(extension(0x2b, &[2, 3, 4])), Some(sni(b"192.0.2.1"))]
+        {
+            assert_eq!(peek(&hello(extensions.as_deref(), 10_000)), found(None), "{extensions:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_hello_is_told_apart() {
+        assert_eq!(peek(b"GET / HTTP/1.1\r\n"), Peek::NotTls);
+        assert_eq!(peek(b"\x16\x02"), Peek::NotTls);
+        assert_eq!(peek(b""), Peek::Incomplete);
+        let one = hello(None, 10_000);
+        let mut other = one.clone();
+        other[5] = 2;
+        assert_eq!(peek(&other), Peek::Malformed, "a ServerHello");
+        let twice = [sni(b"a.example"), sni(b"b.example")].concat();
+        let both = vector(2, &[&[0][..], &vector(2, b"a"), &[0], &vector(2, b"b")].concat());
+        for bad in [
+            twice,
+            extension(0, &both),
+            extension(0, &vector(2, b"")),
+            sni(b""),
+            sni(b"a..b"),
+            sni(b"a b"),
+            sni(b"a.example."),
+            sni(&[0xff]),
+            sni(&[b'a'; 300]),
+            vec![0, 0, 9],
+        ] {
+            assert_eq!(peek(&hello(Some(&bad), 10_000)), Peek::Malformed, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_makes_us_wait_for_more_than_a_hello() {
+        let long = [22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff];
+        assert_eq!(peek(&long), Peek::Malformed);
+        assert_eq!(peek(&[22, 3, 1, 0xff, 0xff]), Peek::Malformed);
+        let drip: Vec<u8> = [22, 3, 1, 0, 0].repeat(10);
+        assert_eq!(peek(&drip), Peek::Malformed, "empty records");
+    }
+
+    #[test]
+    fn any_octets_are_read_without_a_panic() {
+        let mut bytes = hello(Some(&sni(b"www.example.com")), 40);
+        for at in 0..bytes.len() {
+            for change in [0, 1, 0x7f, 0xff] {
+                let kept = std::mem::replace(&mut bytes[at], change);
+                let _ = peek(&bytes);
+                bytes[at] = kept;
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! TLS without sockets: bytes in, bytes out. Alone in naming rustls.
+//!
+//! [`Identity::read`] turns the PEM of a Secret into a checked chain and key, or one line that says what is wrong.
+//! [`hello::peek`] reads the server's name out of a ClientHello before anything is decided, [`ServerTls`] is what one
+//! listener answers with, and [`ServerSession`] is one connection: it keeps no buffers, so an idle connection costs its
+//! keys and nothing else.
+//!
+//! One crypto provider serves the whole process: [`install_provider`].
+#![forbid(unsafe_code)]
+
+mod failure;
+pub mod hello;
+mod identity;
+mod server;
+mod session;
+mod tickets;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+pub use failure::Failure;
+pub use identity::{Identity, IdentityError};
+pub use server::{MinVersion, ServerTls, Version};
+pub use session::{Outgoing, ServerSession};
+pub use tickets::Tickets;
+
+/// Makes our crypto provider the one of the process, for libraries that ask rustls for it. May be called again.
+pub fn install_provider() {
+    // Err: it is installed already.
+    let _ = aws_lc_rs::default_provider().install_default();
+}
+
+/// Our crypto provider, whether or not it is installed.
+fn provider() -> Arc<CryptoProvider> {
+    CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()))
+}

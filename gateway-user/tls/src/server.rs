@@ -1,0 +1,149 @@
+//! What one listener answers handshakes with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
+
+use crate::{Identity, IdentityError, Tickets, provider};
+
+/// The application protocols that we speak, best first.
+const ALPN: [&[u8]; 1] = [b"http/1.1"];
+
+/// The oldest version of TLS that a listener accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// TLS 1.2, and 1.3.
+    #[default]
+    Tls12,
+    /// TLS 1.3 alone.
+    Tls13,
+}
+
+/// A version that was agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// Certificates and settings of a listener, ready for handshakes. A clone shares them.
+#[derive(Clone)]
+pub struct ServerTls(pub(crate) Arc<ServerConfig>);
+
+/// The certificates to choose from, in the order of the listener.
+#[derive(Debug)]
+struct Choice(Vec<Shown>);
+
+#[derive(Debug)]
+struct Shown {
+    key: Arc<CertifiedKey>,
+    names: Vec<String>,
+}
+
+impl ServerTls {
+    /// Makes private keys ready to sign, which takes some tens of microseconds each. Of several certificates a client gets
+    /// one for the name it asks for and of a kind that it can check, ECDSA before RSA.
+    ///
+    /// # Errors
+    /// A key that was read by [`Identity::read`] cannot be used after all.
+    pub fn new<'a>(
+        identities: impl IntoIterator<Item = &'a Identity>,
+        min: MinVersion,
+        tickets: &Tickets,
+    ) -> Result<Self, IdentityError> {
+        let shown = |identity: &Identity| {
+            Ok(Shown { key: Arc::new(identity.certified()?), names: identity.names.clone() })
+        };
+        let shown: Vec<Shown> = identities.into_iter().map(shown).collect::<Result<_, _>>()?;
+        let versions = match min {
+            MinVersion::Tls12 => &[&TLS13, &TLS12][..],
+            MinVersion::Tls13 => &[&TLS13],
+        };
+        let builder = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .map_err(|_| IdentityError::BadKey)?;
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Choice(shown)));
+        config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+        // A cache of sessions would be shared and locked; tickets are neither.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Arc::clone(&tickets.0);
+        // Requests in early data may be replayed by whoever recorded them (RFC 8470).
+        config.max_early_data_size = 0;
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+impl Choice {
+    fn best(&self, name: Option<&str>, fits: impl Fn(&CertifiedKey) -> bool) -> Option<&Arc<CertifiedKey>> {
+        let rank = |shown: &&Shown| {
+            let named = name.is_none_or(|name| shown.names.iter().any(|pattern| covers(pattern, name)));
+            let ecdsa = shown.key.key.algorithm() == SignatureAlgorithm::ECDSA;
+            (!named, !ecdsa)
+        };
+        self.0.iter().filter(|shown| fits(&shown.key)).min_by_key(rank).map(|shown| &shown.key)
+    }
+}
+
+impl ResolvesServerCert for Choice {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes = hello.signature_schemes();
+        let fits = |key: &CertifiedKey| key.key.choose_scheme(schemes).is_some();
+        let best = self.best(hello.server_name(), fits);
+        // None fits: the handshake fails with the alert for that.
+        best.or_else(|| self.0.first().map(|shown| &shown.key)).cloned()
+    }
+}
+
+/// Whether a name of a certificate covers a host: itself, or `*` for exactly one label (RFC 9525 section 6.3).
+pub(crate) fn covers(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix("*.") {
+        Some(suffix) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == suffix),
+        None => pattern == host,
+    }
+}
+
+impl Version {
+    pub(crate) fn of(version: ProtocolVersion) -> Self {
+        if version == ProtocolVersion::TLSv1_3 { Self::Tls13 } else { Self::Tls12 }
+    }
+
+    /// `1.2` or `1.3`: the attribute `tls.protocol.version` of OpenTelemetry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerTls")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_stand_for_one_label() {
+        for (pattern, host, want) in [
+            ("a.example", "a.example", true),
+            ("a.example", "b.a.example", false),
+            ("*.example", "a.example", true),
+            ("*.example", "b.a.example", false),
+            ("*.example", "example", false),
+            ("*.example", ".example", false),
+            ("*", "example", false),
+        ] {
+            assert_eq!(covers(pattern, host), want, "{pattern} and {host}");
+        }
+    }
+}

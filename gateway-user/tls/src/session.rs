@@ -1,0 +1,194 @@
+//! One connection's session: octets from the client in, requests out; answers in, octets for the client out.
+
+use std::fmt;
+
+use rustls::HandshakeKind;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError};
+
+use crate::{Failure, ServerTls, Version};
+
+/// What a record adds to its content at most: header, content type, nonce and tag of any suite there is.
+const RECORD_OVERHEAD: usize = 5 + 1 + 8 + 16;
+/// Most content of one record (RFC 8446 section 5.1).
+const RECORD_CONTENT: usize = 16 * 1024;
+
+/// Where octets for the peer go.
+pub trait Outgoing {
+    /// At least `needed` octets to write to, which follow what was written before.
+    fn room(&mut self, needed: usize) -> &mut [u8];
+
+    /// The first `count` octets of that room were written.
+    fn wrote(&mut self, count: usize);
+}
+
+/// The server's side of one TLS connection. It buffers nothing: what is not understood yet stays with the caller, and
+/// what is decrypted or sealed is handed over at once.
+pub struct ServerSession {
+    connection: UnbufferedServerConnection,
+    peer_closed: bool,
+    broken: bool,
+    said_goodbye: bool,
+}
+
+impl ServerSession {
+    /// A session that waits for its ClientHello.
+    ///
+    /// # Errors
+    /// The settings contradict each other, which those of [`ServerTls::new`] do not.
+    pub fn new(tls: &ServerTls) -> Result<Self, Failure> {
+        let connection =
+            UnbufferedServerConnection::new(tls.0.clone()).map_err(|error| Failure::from(&error))?;
+        Ok(Self { connection, peer_closed: false, broken: false, said_goodbye: false })
+    }
+
+    /// Takes the whole records at the front of `input`, which is decrypted in place. Gives how many octets were used up:
+    /// the caller keeps the rest and puts it in front of what comes next. Content goes to `content`, and what is to be
+    /// sent, an alert after an error included, to `out`.
+    ///
+    /// # Errors
+    /// The peer broke the protocol or refused us: nothing more can be received.
+    pub fn receive(
+        &mut self,
+        input: &mut [u8],
+        out: &mut impl Outgoing,
+        content: &mut dyn FnMut(&[u8]),
+    ) -> Result<usize, Failure> {
+        let mut used = 0;
+        loop {
+            let rest = input.get_mut(used..).unwrap_or_default();
+            let status = self.connection.process_tls_records(rest);
+            let discard = status.discard;
+            match status.state {
+                Ok(ConnectionState::ReadTraffic(mut records)) => {
+                    while let Some(Ok(record)) = records.next_record() {
+                        content(record.payload);
+                    }
+                }
+                Ok(ConnectionState::EncodeTlsData(mut record)) => {
+                    put(out, 0, |room| {
+                        record.encode(room).map_err(|error| match error {
+                            EncodeError::InsufficientSize(size) => Some(size),
+                            EncodeError::AlreadyEncoded => None,
+                        })
+                    });
+                }
+                // Whatever was written to `out` is the caller's to send.
+                Ok(ConnectionState::TransmitTlsData(records)) => records.done(),
+                Ok(ConnectionState::PeerClosed) => self.peer_closed = true,
+                Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
+                    return Ok(used + discard);
+                }
+                Ok(ConnectionState::Closed) => return Ok(input.len()),
+                // Early data is not offered; other states are not there yet.
+                Ok(_) => return Err(Failure::Protocol),
+                Err(error) => {
+                    if !self.broken {
+                        self.broken = true;
+                        // The alert that says so.
+                        let _ = self.receive(&mut [], out, &mut |_| {});
+                    }
+                    return Err(Failure::from(&error));
+                }
+            }
+            used += discard;
+        }
+    }
+
+    /// Seals `data` into records of at most what there is room for.
+    ///
+    /// # Errors
+    /// The handshake is not over, the connection is closed, or its keys are used up.
+    pub fn send(&mut self, data: &[u8], out: &mut impl Outgoing) -> Result<(), Failure> {
+        if self.broken || self.said_goodbye {
+            return Err(Failure::Protocol);
+        }
+        let mut rest = data;
+        while !rest.is_empty() {
+            self.flush(out)?;
+            let room = out.room(RECORD_OVERHEAD + 1);
+            let fits = room.len().saturating_sub(RECORD_OVERHEAD).min(RECORD_CONTENT);
+            let (now, later) = rest.split_at(fits.min(rest.len()));
+            let status = self.connection.process_tls_records(&mut []);
+            let Ok(ConnectionState::WriteTraffic(mut sealer)) = status.state else {
+                return Err(Failure::Protocol);
+            };
+            match sealer.encrypt(now, room) {
+                Ok(count) => out.wrote(count),
+                // Something else is to be sent first, such as a new key: it is asked for when the loop comes round.
+                Err(EncryptError::InsufficientSize(size)) => {
+                    let _ = out.room(size.required_size);
+                    continue;
+                }
+                Err(EncryptError::EncryptExhausted) => return Err(Failure::Protocol),
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be sent (RFC 8446 section 6.1), once; nothing where the session is broken or was never
+    /// established.
+    pub fn close(&mut self, out: &mut impl Outgoing) {
+        if self.said_goodbye || self.broken || self.is_handshaking() || self.flush(out).is_err() {
+            return;
+        }
+        self.said_goodbye = true;
+        let status = self.connection.process_tls_records(&mut []);
+        if let Ok(ConnectionState::WriteTraffic(mut sealer)) = status.state {
+            put(out, RECORD_OVERHEAD + 2, |room| {
+                sealer.queue_close_notify(room).map_err(|error| match error {
+                    EncryptError::InsufficientSize(size) => Some(size),
+                    EncryptError::EncryptExhausted => None,
+                })
+            });
+        }
+    }
+
+    /// Hands over what the session itself has to say: answers to key updates.
+    fn flush(&mut self, out: &mut impl Outgoing) -> Result<(), Failure> {
+        self.receive(&mut [], out, &mut |_| {}).map(drop)
+    }
+
+    /// Whether the handshake still goes on.
+    pub fn is_handshaking(&self) -> bool {
+        self.connection.is_handshaking()
+    }
+
+    /// Whether the peer has said that it sends nothing more. An end of the connection without that may be an attacker's.
+    pub fn is_peer_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    /// The version that was agreed on; `None` before.
+    pub fn version(&self) -> Option<Version> {
+        self.connection.protocol_version().map(Version::of)
+    }
+
+    /// Whether the client came with a ticket that was good.
+    pub fn is_resumed(&self) -> bool {
+        self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+}
+
+/// Writes once, in the room that it says it needs.
+fn put(
+    out: &mut impl Outgoing,
+    needed: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, Option<InsufficientSizeError>>,
+) {
+    let mut needed = needed;
+    for _ in 0..2 {
+        match write(out.room(needed)) {
+            Ok(count) => return out.wrote(count),
+            Err(Some(size)) => needed = size.required_size,
+            Err(None) => return,
+        }
+    }
+}
+
+impl fmt::Debug for ServerSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSession").field("handshaking", &self.is_handshaking()).finish_non_exhaustive()
+    }
+}
