@@ -1,11 +1,12 @@
 //! What is to be served once refusals are taken into account, and what is reported of it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway_ir::Endpoints;
 use gateway_steer::{Refusal, RefusalReason, SteerPlan};
-use gateway_translate::{NodeReport, RefusedBind, RefusedReason};
+use gateway_translate::{NodeReport, RefusedBind, RefusedReason, digests};
 
 use crate::view::Live;
 
@@ -23,8 +24,8 @@ pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints>
     Arc::new(both)
 }
 
-/// What this node made of the live configuration.
-pub(crate) fn report(live: Option<&Live>) -> NodeReport {
+/// What this node, which clients reach at these addresses, made of the live configuration.
+pub(crate) fn report(live: Option<&Live>, addresses: &[IpAddr]) -> NodeReport {
     let Some(live) = live else { return NodeReport::default() };
     let refused = live.refused.iter().map(|refusal| RefusedBind {
         address: refusal.bind.address,
@@ -35,5 +36,10 @@ pub(crate) fn report(live: Option<&Live>) -> NodeReport {
         },
         message: refusal.message.clone(),
     });
-    NodeReport { generation: live.generation, refused: refused.collect() }
+    NodeReport {
+        generation: live.generation,
+        gateways: digests(&live.ir),
+        refused: refused.collect(),
+        addresses: addresses.to_vec(),
+    }
 }

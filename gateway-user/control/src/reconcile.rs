@@ -1,6 +1,6 @@
 //! The config road from resources to what is live: translate, compile, publish, steer, report.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +49,8 @@ pub struct Reconciler<W, S> {
     view: watch::Sender<Arc<View>>,
     journal: Journal,
     generation: Generation,
+    /// Where clients reach this node.
+    addresses: Vec<IpAddr>,
     /// Steering failed after a commit: the plan must be applied again though nothing else changed.
     unsettled: bool,
 }
@@ -63,8 +65,15 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             view,
             journal: Journal::default(),
             generation: Generation(0),
+            addresses: Vec::new(),
             unsettled: false,
         }
+    }
+
+    /// Says where clients reach this node, for the status of Gateways that name no address.
+    #[must_use]
+    pub fn reached_at(self, addresses: Vec<IpAddr>) -> Self {
+        Self { addresses, ..self }
     }
 
     /// The steering, to close it when all is over.
@@ -91,14 +100,13 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         view.tally.failed += u64::from(result.is_err());
         view.trouble = result.as_ref().err().map(ToString::to_string);
 
-        let report = report(view.live.as_ref());
-        let mut status = match &view.live {
-            // What is live is not what was asked for, so nothing may be called programmed.
-            Some(live) if live.ir == ir => status.with_report(&report),
-            _ => status,
-        };
-        status::stamp(&view.status, &mut status, Timestamp::now());
-        view.status = Arc::new(status);
+        let report = report(view.live.as_ref(), &self.addresses);
+        // A Gateway is called programmed only if what is live of it is what was asked for.
+        let mut reported = if view.live.is_some() { status.with_report(&report) } else { status.clone() };
+        status::stamp(&view.status, &mut reported, Timestamp::now());
+        view.status = Arc::new(reported);
+        view.translated = Arc::new(status);
+        view.report = Arc::new(report);
         view.diagnostics = resources.diagnostics.as_slice().into();
         view.findings = findings.into();
         view.tally.errors = resources.diagnostics.iter().filter(|line| line.is_error()).count() as u64;

@@ -6,7 +6,7 @@ use gateway_api_types::load::Diagnostic;
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_snapshot::Snapshot;
 use gateway_steer::{Refusal, SteerPlan};
-use gateway_translate::{Finding, StatusSet};
+use gateway_translate::{Finding, NodeReport, StatusSet};
 use jiff::Timestamp;
 
 /// One moment of the config road's end.
@@ -16,6 +16,10 @@ pub struct View {
     pub live: Option<Live>,
     /// The status of every object, with what this node made of it.
     pub status: Arc<StatusSet>,
+    /// The same before any node had a say.
+    pub translated: Arc<StatusSet>,
+    /// What this node made of it.
+    pub report: Arc<NodeReport>,
     /// What was wrong in the files when they were read last.
     pub diagnostics: Arc<[Diagnostic]>,
     /// What translation had to say.

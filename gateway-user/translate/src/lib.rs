@@ -14,6 +14,7 @@ mod attach;
 mod backend;
 mod changes;
 mod conflict;
+mod digest;
 mod duration;
 mod endpoints;
 mod filters;
@@ -42,6 +43,7 @@ use gateway_api_types::ResourceSet;
 use gateway_ir::{Endpoints, Ir};
 use serde::{Serialize, Serializer};
 
+pub use digest::{GatewayDigest, digests};
 pub use findings::{Finding, ObjectRef};
 pub use gateway_api_types::load::Severity;
 pub use report::{NodeReport, RefusedBind, RefusedReason};

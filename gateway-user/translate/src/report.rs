@@ -1,19 +1,27 @@
-//! What a node says about what it serves, and what that makes of the status.
+//! What nodes say about what they serve, and what that makes of the status.
 
-use gateway_api_types::{ConditionStatus, GatewayStatus, ListenerStatus};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use gateway_api_types::{AddressType, ConditionStatus, GatewayStatus, GatewayStatusAddress, ListenerStatus};
 use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName};
 use serde::{Deserialize, Serialize};
 
+use crate::digest::GatewayDigest;
 use crate::reason::{self, condition, kind};
-use crate::status::{StatusSet, accepted_by_listeners, find};
+use crate::status::{StatusSet, WAITING, accepted_by_listeners, find};
 
 /// What one node made of a translation: everything is served, but for what it refused.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeReport {
-    /// The configuration that is live.
+    /// The configuration that is live, counted by the node for itself.
     pub generation: Generation,
+    /// Every Gateway in it, as [`digests`](crate::digests) gives them.
+    pub gateways: BTreeMap<ObjectName, GatewayDigest>,
     /// Binds that are not served.
     pub refused: Vec<RefusedBind>,
+    /// Where clients reach the node: the addresses of Gateways that are served on every address.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// A bind that a node does not serve.
@@ -38,35 +46,112 @@ pub enum RefusedReason {
     AddressNotUsable,
 }
 
+/// `Gateway.status.addresses` holds at most this many (CRD, `maxItems`).
+const ADDRESSES_MAX: usize = 16;
+
 impl StatusSet {
-    /// This status as the node has it: `Programmed` becomes true where it was unknown, and false, with the node's
-    /// message, where a bind was refused. A listener all of whose binds are refused for the port is not accepted.
+    /// This status as one node has it that serves alone: see [`StatusSet::with_reports`].
     #[must_use]
     pub fn with_report(&self, report: &NodeReport) -> Self {
-        let mut next = self.clone();
+        let mut next = self.with_reports(&BTreeMap::from([(String::new(), report.clone())]));
         next.generation = Some(report.generation);
+        next
+    }
+
+    /// This status as these nodes have it, by name: `Programmed` becomes true where it was unknown and every node that
+    /// serves the Gateway serves it as it is now; false, with the nodes' messages, where a bind was refused; and stays
+    /// unknown, with the names of those that are behind, until then. A listener all of whose binds are refused for the
+    /// port is not accepted. A node that does not have an address is not one that serves it, unless no node has it.
+    #[must_use]
+    pub fn with_reports(&self, reports: &BTreeMap<String, NodeReport>) -> Self {
+        let mut next = self.clone();
         for (name, status) in &mut next.gateways {
+            let Some(digest) = self.digests.get(name) else { continue };
+            let current = |report: &NodeReport| report.gateways.get(name) == Some(digest);
+            let behind: Vec<_> = reports
+                .iter()
+                .filter(|(_, report)| !current(report))
+                .map(|(node, _)| node.as_str())
+                .collect();
+            if reports.is_empty() || !behind.is_empty() {
+                wait(status, &behind);
+                continue;
+            }
+            let binds = self.binds_of(name);
+            let refused: Vec<_> = binds.iter().filter_map(|bind| together(*bind, reports)).collect();
             for listener in &mut status.listeners {
                 let id = ListenerId { gateway: name.clone(), listener: listener.name.clone() };
                 if let Some(binds) = self.binds.get(&id) {
-                    apply(listener, binds, report);
+                    apply(listener, binds, &refused);
                 }
             }
-            summarise(name, status, self, report);
+            summarise(status, &refused);
+            status.addresses.extend(node_addresses(&binds, reports));
+            status.addresses.truncate(ADDRESSES_MAX);
         }
         next
     }
+
+    /// Every address and port of a Gateway that is to be served, each once.
+    fn binds_of(&self, gateway: &ObjectName) -> BTreeSet<(BindAddress, u16)> {
+        let own = self.binds.iter().filter(|(id, _)| id.gateway == *gateway);
+        own.flat_map(|(_, binds)| binds.iter().copied()).collect()
+    }
+}
+
+/// Says who has not applied it yet.
+fn wait(status: &mut GatewayStatus, behind: &[&str]) {
+    let message = match behind {
+        [] => WAITING.to_owned(),
+        [""] => "not applied yet".to_owned(),
+        nodes => format!("not applied yet by {}", nodes.join(", ")),
+    };
+    let listeners = status.listeners.iter_mut().map(|listener| &mut listener.conditions);
+    for conditions in listeners.chain([&mut status.conditions]) {
+        let waiting = conditions.iter_mut().filter(|condition| {
+            condition.type_ == kind::PROGRAMMED && condition.status == ConditionStatus::Unknown
+        });
+        waiting.for_each(|condition| condition.message.clone_from(&message));
+    }
+}
+
+/// What the nodes together say of a bind: the address is unusable if none has it; else those that have it count, and
+/// a port that is taken on one of them is not served there.
+fn together(
+    (address, port): (BindAddress, u16),
+    reports: &BTreeMap<String, NodeReport>,
+) -> Option<RefusedBind> {
+    let said = |reason: RefusedReason| {
+        reports.iter().filter_map(move |(node, report)| {
+            let of = |one: &&RefusedBind| (one.address, one.port, one.reason) == (address, port, reason);
+            let refused = report.refused.iter().find(of)?;
+            Some(match node.as_str() {
+                "" => refused.message.clone(),
+                node => format!("node {node}: {}", refused.message),
+            })
+        })
+    };
+    let refuse = |reason, messages: Vec<String>| {
+        let message = reason::join(messages.iter().map(String::as_str));
+        Some(RefusedBind { address, port, reason, message })
+    };
+    let elsewhere: Vec<_> = said(RefusedReason::AddressNotUsable).collect();
+    if elsewhere.len() == reports.len() {
+        return refuse(RefusedReason::AddressNotUsable, elsewhere);
+    }
+    let taken: Vec<_> = said(RefusedReason::PortUnavailable).collect();
+    if taken.is_empty() { None } else { refuse(RefusedReason::PortUnavailable, taken) }
 }
 
 fn refusals<'a>(
     binds: &'a [(BindAddress, u16)],
-    report: &'a NodeReport,
+    refused: &'a [RefusedBind],
 ) -> impl Iterator<Item = &'a RefusedBind> {
-    report.refused.iter().filter(|refused| binds.contains(&(refused.address, refused.port)))
+    refused.iter().filter(|refused| binds.contains(&(refused.address, refused.port)))
 }
 
-fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], report: &NodeReport) {
-    let refused: Vec<_> = refusals(binds, report).collect();
+fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], refused: &[RefusedBind]) {
+    let refused: Vec<_> = refusals(binds, refused).collect();
     let message = reason::join(refused.iter().map(|refused| refused.message.as_str()));
     let generation = find(&listener.conditions, kind::ACCEPTED).and_then(|one| one.observed_generation);
     let mut set = |type_: &str, status, reason: &str, message: &str| {
@@ -91,15 +176,9 @@ fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], report: &N
 
 /// The Gateway's own conditions after its listeners': an address that cannot be used comes first, then whether
 /// anything is served.
-fn summarise(name: &ObjectName, status: &mut GatewayStatus, set: &StatusSet, report: &NodeReport) {
-    let binds: Vec<_> =
-        set.binds.iter().filter(|(id, _)| id.gateway == *name).flat_map(|(_, binds)| binds.clone()).collect();
-    if binds.is_empty() {
-        return;
-    }
-    let unusable: Vec<_> = refusals(&binds, report)
-        .filter(|refused| refused.reason == RefusedReason::AddressNotUsable)
-        .collect();
+fn summarise(status: &mut GatewayStatus, refused: &[RefusedBind]) {
+    let unusable: Vec<_> =
+        refused.iter().filter(|refused| refused.reason == RefusedReason::AddressNotUsable).collect();
     status.addresses.retain(|address| {
         !unusable.iter().any(|refused| match refused.address {
             BindAddress::Ip(ip) => ip.to_string() == address.value,
@@ -132,10 +211,29 @@ fn summarise(name: &ObjectName, status: &mut GatewayStatus, set: &StatusSet, rep
     let accepted = accepted_by_listeners(&status.listeners, generation);
     for condition in &mut status.conditions {
         match condition.type_.as_str() {
-            // An address that was asked for and not given stays the reason, whatever the node serves.
+            // An address that was asked for and not given stays the reason, whatever the nodes serve.
             kind::PROGRAMMED if condition.status == ConditionStatus::Unknown => *condition = new.clone(),
             kind::ACCEPTED => *condition = accepted.clone(),
             _ => {}
         }
     }
+}
+
+/// The nodes' addresses, in order and each once, if a listener is served on every address of theirs.
+fn node_addresses(
+    binds: &BTreeSet<(BindAddress, u16)>,
+    reports: &BTreeMap<String, NodeReport>,
+) -> Vec<GatewayStatusAddress> {
+    if !binds.iter().any(|(address, _)| *address == BindAddress::Any) {
+        return Vec::new();
+    }
+    let mut all: Vec<IpAddr> = reports.values().flat_map(|report| report.addresses.iter().copied()).collect();
+    all.sort_unstable();
+    all.dedup();
+    let address = |ip: IpAddr| GatewayStatusAddress {
+        type_: AddressType::IpAddress,
+        value: ip.to_string(),
+        routability: None,
+    };
+    all.into_iter().map(address).collect()
 }

@@ -10,6 +10,7 @@ use gateway_api_types::{
 use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName};
 use serde::{Serialize, Serializer};
 
+use crate::digest::GatewayDigest;
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::reason::{self, condition, kind};
@@ -33,6 +34,9 @@ pub struct StatusSet {
     /// Where each served listener is to be reachable: what a report is about.
     #[serde(skip)]
     pub(crate) binds: BTreeMap<ListenerId, Vec<(BindAddress, u16)>>,
+    /// What a node that serves a Gateway as it is now reports of it.
+    #[serde(skip)]
+    pub(crate) digests: BTreeMap<ObjectName, GatewayDigest>,
 }
 
 impl StatusSet {

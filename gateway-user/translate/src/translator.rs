@@ -8,7 +8,7 @@ use crate::memo::{Clusters, Routes};
 use crate::read::Reader;
 use crate::status::StatusSet;
 use crate::view::View;
-use crate::{TranslateOptions, Translation, assemble, conflict, gateway, gatewayclass, hints};
+use crate::{TranslateOptions, Translation, assemble, conflict, digest, gateway, gatewayclass, hints};
 
 /// Translates again and again, and each time only what an edit touched.
 ///
@@ -92,7 +92,8 @@ impl Past {
 
         assemble::count_attached(&mut gateways, self.routes.own());
         hints::find(&view, &gateways, &mut findings);
-        let mut status = StatusSet { gateway_classes: classes.status, ..StatusSet::default() };
+        let digests = digest::digests(&ir);
+        let mut status = StatusSet { gateway_classes: classes.status, digests, ..StatusSet::default() };
         for gateway in &gateways {
             status.add_gateway(gateway);
         }

@@ -2,8 +2,14 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use gateway_ir::{BindAddress, Generation};
-use gateway_translate::{NodeReport, RefusedBind, RefusedReason, StatusSet, TranslateOptions, translate};
+
+use gateway_translate::{
+    GatewayDigest, NodeReport, RefusedBind, RefusedReason, StatusSet, TranslateOptions, Translation, digests,
+    translate,
+};
 
 const TWO_LISTENERS: &str = "
 apiVersion: gateway.networking.k8s.io/v1
@@ -23,9 +29,19 @@ spec:
   - {name: secret, protocol: HTTPS, port: 443, tls: {certificateRefs: [{name: cert}]}}
 ";
 
-fn status(addresses: &str) -> StatusSet {
+fn translation(addresses: &str) -> Translation {
     let text = TWO_LISTENERS.replace("ADDRESSES", addresses);
-    translate(&common::resources(&text), &TranslateOptions::default()).status
+    translate(&common::resources(&text), &TranslateOptions::default())
+}
+
+fn status(addresses: &str) -> StatusSet {
+    translation(addresses).status
+}
+
+/// The report of a node that runs what was made of these addresses, but for what it refuses.
+fn report(addresses: &str, refused: Vec<RefusedBind>) -> NodeReport {
+    let gateways = digests(&translation(addresses).ir);
+    NodeReport { generation: Generation(4), gateways, refused, addresses: Vec::new() }
 }
 
 fn refuse(address: &str, port: u16, reason: RefusedReason) -> RefusedBind {
@@ -38,7 +54,7 @@ fn refuse(address: &str, port: u16, reason: RefusedReason) -> RefusedBind {
 
 /// `Gateway edge/gw` after a report, as text.
 fn after(addresses: &str, refused: Vec<RefusedBind>) -> serde_json::Value {
-    let set = status(addresses).with_report(&NodeReport { generation: Generation(4), refused });
+    let set = status(addresses).with_report(&report(addresses, refused));
     assert_eq!(set.generation, Some(Generation(4)));
     common::status(&set).remove("Gateway edge/gw").expect("the Gateway is ours")
 }
@@ -126,13 +142,78 @@ fn reports_about_other_binds_change_nothing() {
 #[test]
 fn a_later_report_replaces_an_earlier_one_made_from_the_same_status() {
     let set = status("[]");
-    let bad = NodeReport {
-        generation: Generation(1),
-        refused: vec![refuse("any", 80, RefusedReason::PortUnavailable)],
-    };
-    let good = NodeReport { generation: Generation(2), refused: vec![] };
+    let bad = report("[]", vec![refuse("any", 80, RefusedReason::PortUnavailable)]);
+    let good = report("[]", vec![]);
     assert_ne!(set.with_report(&bad).gateways, set.with_report(&good).gateways);
     assert_eq!(set.with_report(&good), set.with_report(&good));
+}
+
+/// The Gateway as several nodes have it.
+fn with(addresses: &str, nodes: &[(&str, NodeReport)]) -> serde_json::Value {
+    let reports: BTreeMap<_, _> =
+        nodes.iter().map(|(node, report)| ((*node).to_owned(), report.clone())).collect();
+    let set = status(addresses).with_reports(&reports);
+    common::status(&set).remove("Gateway edge/gw").expect("the Gateway is ours")
+}
+
+#[test]
+fn a_gateway_is_programmed_once_every_node_serves_it_as_it_is() {
+    let current = report("[]", vec![]);
+    let old = report("[{value: 10.0.0.1}]", vec![]);
+    let none = NodeReport { gateways: BTreeMap::new(), ..current.clone() };
+    let other = NodeReport {
+        gateways: current.gateways.keys().map(|name| (name.clone(), GatewayDigest("0".repeat(16)))).collect(),
+        ..current.clone()
+    };
+    for (behind, name) in [(old, "another configuration"), (none, "nothing"), (other, "another version")] {
+        let shown = with("[]", &[("a", current.clone()), ("b", behind)]);
+        let want = "Unknown Pending (generation 2): not applied yet by b";
+        assert_eq!(text(&shown, "/Programmed"), want, "{name}");
+        assert_eq!(text(&shown, "/listener web/Programmed"), want, "{name}");
+        assert!(text(&shown, "/Accepted").starts_with("True"), "that the nodes have no say in: {shown}");
+    }
+    let shown = with("[]", &[("a", current.clone()), ("b", current)]);
+    assert!(text(&shown, "/Programmed").starts_with("True Programmed"), "{shown}");
+    assert!(text(&with("[]", &[]), "/Programmed").ends_with("no node has reported yet"));
+}
+
+#[test]
+fn a_port_that_is_taken_on_one_node_is_said_with_its_name() {
+    let taken = report("[]", vec![refuse("any", 80, RefusedReason::PortUnavailable)]);
+    let shown = with("[]", &[("a", report("[]", vec![])), ("b", taken)]);
+    assert_eq!(
+        text(&shown, "/listener web/Programmed"),
+        "False PortUnavailable (generation 2): node b: PortUnavailable on port 80"
+    );
+    assert!(text(&shown, "/listener alt/Programmed").starts_with("True"), "{shown}");
+}
+
+#[test]
+fn an_address_is_served_by_the_nodes_that_have_it() {
+    let addresses = "[{value: 10.0.0.1}]";
+    let without =
+        || [80, 8080].map(|port| refuse("10.0.0.1", port, RefusedReason::AddressNotUsable)).to_vec();
+    let shown = with(addresses, &[("a", report(addresses, vec![])), ("b", report(addresses, without()))]);
+    assert!(text(&shown, "/Programmed").starts_with("True"), "node a has it: {shown}");
+    assert_eq!(shown["addresses"], serde_json::json!(["IPAddress 10.0.0.1"]));
+    let nobody = report(addresses, without());
+    let shown = with(addresses, &[("a", nobody.clone()), ("b", nobody)]);
+    assert!(text(&shown, "/Programmed").starts_with("False AddressNotUsable"), "{shown}");
+    assert_eq!(shown.get("addresses"), None, "{shown}");
+}
+
+#[test]
+fn a_gateway_on_every_address_has_those_of_its_nodes() {
+    let at = |addresses: &[&str]| NodeReport {
+        addresses: addresses.iter().map(|ip| ip.parse().expect("an address")).collect(),
+        ..report("[]", vec![])
+    };
+    let shown = with("[]", &[("a", at(&["10.0.0.9", "fd00::9"])), ("b", at(&["10.0.0.7", "10.0.0.9"]))]);
+    let want = ["IPAddress 10.0.0.7", "IPAddress 10.0.0.9", "IPAddress fd00::9"];
+    assert_eq!(shown["addresses"], serde_json::json!(want));
+    let named = "[{value: 10.0.0.1}]";
+    let report = NodeReport { addresses: at(&["10.0.0.9"]).addresses, ..report(named, vec![]) };
+    assert_eq!(with(named, &[("a", report)])["addresses"], serde_json::json!(["IPAddress 10.0.0.1"]));
 }
 
 #[test]

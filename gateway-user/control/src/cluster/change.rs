@@ -1,0 +1,215 @@
+//! Kind by kind: the operations that bring a status on the server to the one that is wanted. All of it is pure.
+
+use gateway_api_types::{
+    Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus, HttpRoute, Kind,
+    ListenerStatus, ObjectKey, RouteParentStatus, RouteStatus,
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::json;
+
+use super::op::{Op, Ops, Transition, json};
+
+/// The condition types that the Gateway API gives to the controller, per place, those of earlier versions included.
+/// Any other type is somebody else's.
+const OF_CLASS: &[&str] = &["Accepted", "SupportedVersion"];
+const OF_GATEWAY: &[&str] = &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready"];
+const OF_LISTENER: &[&str] =
+    &[PROGRAMMED, "Accepted", "ResolvedRefs", "Conflicted", "OverlappingTLSConfig", "Detached", "Ready"];
+const OF_ROUTE: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid"];
+const PROGRAMMED: &str = "Programmed";
+
+/// A status that is to be written: operations on one version of one object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The object's kind.
+    pub kind: Kind,
+    /// The object's name.
+    pub key: ObjectKey,
+    /// The version that the operations are for: with any other they mean nothing.
+    pub resource_version: String,
+    /// Tells this object from a later one of the same name.
+    pub uid: String,
+    /// What to do to it; never empty.
+    pub ops: Vec<Op>,
+    /// What people may want to hear of it.
+    pub transitions: Vec<Transition>,
+}
+
+/// The change of a GatewayClass, if it needs one.
+pub fn gateway_class(seen: &GatewayClass, wanted: &GatewayClassStatus, now: Timestamp) -> Option<Change> {
+    let mut ops = Ops::new(now);
+    let Some(status) = &seen.status else {
+        let conditions = ops.stamp(None, &[], &wanted.conditions);
+        ops.add(
+            "/status",
+            GatewayClassStatus { conditions, supported_features: wanted.supported_features.clone() },
+        );
+        return finish(Kind::GatewayClass, &seen.metadata, ops);
+    };
+    ops.conditions("/status/conditions", None, &status.conditions, &wanted.conditions, OF_CLASS);
+    if status.supported_features != wanted.supported_features {
+        ops.add("/status/supportedFeatures", &wanted.supported_features);
+    }
+    finish(Kind::GatewayClass, &seen.metadata, ops)
+}
+
+/// The change of a Gateway, if it needs one. With `patient`, what is said of an earlier generation to be programmed
+/// stays, with that generation's number, while nodes are applying this one.
+pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Timestamp) -> Option<Change> {
+    let mut ops = Ops::new(now);
+    let Some(status) = &seen.status else {
+        let mut all = wanted.clone();
+        all.conditions = ops.stamp(None, &[], &all.conditions);
+        for listener in &mut all.listeners {
+            listener.conditions = ops.stamp(Some(&listener.name), &[], &listener.conditions);
+        }
+        let listeners: Vec<_> = all.listeners.iter().map(entry).collect();
+        ops.add(
+            "/status",
+            json!({"addresses": all.addresses, "conditions": all.conditions, "listeners": listeners}),
+        );
+        return finish(Kind::Gateway, &seen.metadata, ops);
+    };
+    let held = patient && is_waiting(&wanted.conditions);
+    let conditions =
+        if held { hold(&status.conditions, &wanted.conditions) } else { wanted.conditions.clone() };
+    ops.conditions("/status/conditions", None, &status.conditions, &conditions, OF_GATEWAY);
+    // Which addresses are served is known once it is programmed.
+    if status.addresses != wanted.addresses && !held {
+        ops.add("/status/addresses", &wanted.addresses);
+    }
+    listeners(&mut ops, &status.listeners, &wanted.listeners, held);
+    finish(Kind::Gateway, &seen.metadata, ops)
+}
+
+/// The change of an HTTPRoute, if it needs one: of the entries of this controller alone.
+pub fn http_route(
+    seen: &HttpRoute,
+    wanted: &RouteStatus,
+    controller: &str,
+    now: Timestamp,
+) -> Option<Change> {
+    let ops = parents(seen.status.as_ref(), wanted, controller, now);
+    finish(Kind::HttpRoute, &seen.metadata, ops)
+}
+
+/// Whether a route's status has an entry of this controller.
+pub fn has_entry(status: Option<&RouteStatus>, controller: &str) -> bool {
+    status.is_some_and(|status| status.parents.iter().any(|parent| parent.controller_name == controller))
+}
+
+fn parents(seen: Option<&RouteStatus>, wanted: &RouteStatus, controller: &str, now: Timestamp) -> Ops {
+    const LIST: &str = "/status/parents";
+    let mut ops = Ops::new(now);
+    let known = seen.map(|status| status.parents.as_slice()).unwrap_or_default();
+    let ours = |parent: &RouteParentStatus| parent.controller_name == controller;
+    let place = |wanted: &RouteParentStatus| {
+        known.iter().position(|parent| ours(parent) && parent.parent_ref == wanted.parent_ref)
+    };
+    let mut new: Vec<RouteParentStatus> = Vec::new();
+    for parent in &wanted.parents {
+        let section = section(parent);
+        match place(parent).and_then(|index| known.get(index).map(|seen| (index, seen))) {
+            Some((index, seen)) => {
+                let path = format!("{LIST}/{index}/conditions");
+                ops.conditions(&path, Some(&section), &seen.conditions, &parent.conditions, OF_ROUTE);
+            }
+            None if new.iter().any(|other| other.parent_ref == parent.parent_ref) => {}
+            None => {
+                let conditions = ops.stamp(Some(&section), &[], &parent.conditions);
+                new.push(RouteParentStatus { conditions, ..parent.clone() });
+            }
+        }
+    }
+    let is_wanted =
+        |seen: &RouteParentStatus| wanted.parents.iter().any(|parent| parent.parent_ref == seen.parent_ref);
+    let gone = known.iter().enumerate().filter(|(_, seen)| ours(seen) && !is_wanted(seen));
+    ops.remove_all(LIST, gone.map(|(index, _)| index).collect());
+    match seen {
+        _ if new.is_empty() => {}
+        None => ops.add("/status", RouteStatus { parents: new }),
+        Some(status) if status.parents.is_empty() => ops.add(LIST, new),
+        Some(_) => new.into_iter().for_each(|parent| ops.add(format!("{LIST}/-"), parent)),
+    }
+    ops
+}
+
+/// How people name a parent: `edge/gw`, or `edge/gw listener web`.
+fn section(parent: &RouteParentStatus) -> String {
+    let reference = &parent.parent_ref;
+    let namespace = reference.namespace.as_ref().map(|name| format!("{name}/")).unwrap_or_default();
+    let listener =
+        reference.section_name.as_ref().map(|name| format!(" listener {name}")).unwrap_or_default();
+    format!("{} {namespace}{}{listener}", reference.kind, reference.name)
+}
+
+fn listeners(ops: &mut Ops, seen: &[ListenerStatus], wanted: &[ListenerStatus], held: bool) {
+    const LIST: &str = "/status/listeners";
+    let place = |name: &str| seen.iter().position(|listener| listener.name == name);
+    let mut new = Vec::new();
+    for listener in wanted {
+        let Some((index, old)) = place(&listener.name).and_then(|index| Some((index, seen.get(index)?)))
+        else {
+            let conditions = ops.stamp(Some(&listener.name), &[], &listener.conditions);
+            new.push(entry(&ListenerStatus { conditions, ..listener.clone() }));
+            continue;
+        };
+        let path = format!("{LIST}/{index}");
+        if old.supported_kinds != listener.supported_kinds {
+            ops.add(format!("{path}/supportedKinds"), &listener.supported_kinds);
+        }
+        if old.attached_routes != listener.attached_routes {
+            ops.add(format!("{path}/attachedRoutes"), listener.attached_routes);
+        }
+        let held = held && is_waiting(&listener.conditions);
+        let conditions =
+            if held { hold(&old.conditions, &listener.conditions) } else { listener.conditions.clone() };
+        let path = format!("{path}/conditions");
+        ops.conditions(&path, Some(&listener.name), &old.conditions, &conditions, OF_LISTENER);
+    }
+    let gone = seen.iter().enumerate().filter(|(_, old)| !wanted.iter().any(|new| new.name == old.name));
+    ops.remove_all(LIST, gone.map(|(index, _)| index).collect());
+    if seen.is_empty() && !new.is_empty() {
+        ops.add(LIST, new);
+    } else {
+        new.into_iter().for_each(|listener| ops.add(format!("{LIST}/-"), listener));
+    }
+}
+
+/// A listener as CRDs before 1.5 want it: with its kinds, even if there are none.
+fn entry(listener: &ListenerStatus) -> serde_json::Value {
+    let mut value = json(listener);
+    if let Some(fields) = value.as_object_mut() {
+        fields.entry("supportedKinds").or_insert_with(|| json!([]));
+    }
+    value
+}
+
+fn is_waiting(wanted: &[Condition]) -> bool {
+    wanted.iter().any(|one| one.type_ == PROGRAMMED && one.status == ConditionStatus::Unknown)
+}
+
+/// The wanted conditions, but `Programmed` as it was seen, if that was true.
+fn hold(seen: &[Condition], wanted: &[Condition]) -> Vec<Condition> {
+    let before = seen.iter().find(|one| one.type_ == PROGRAMMED && one.status == ConditionStatus::True);
+    let kept = |one: &Condition| match before {
+        Some(before) if one.type_ == PROGRAMMED => before.clone(),
+        _ => one.clone(),
+    };
+    wanted.iter().map(kept).collect()
+}
+
+fn finish(kind: Kind, metadata: &ObjectMeta, ops: Ops) -> Option<Change> {
+    let Ops { ops, transitions, .. } = ops;
+    let resource_version = metadata.resource_version.clone().unwrap_or_default();
+    let uid = metadata.uid.clone().unwrap_or_default();
+    (!ops.is_empty()).then(|| Change {
+        kind,
+        key: ObjectKey::of(metadata),
+        resource_version,
+        uid,
+        ops,
+        transitions,
+    })
+}

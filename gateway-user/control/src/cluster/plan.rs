@@ -1,0 +1,81 @@
+//! From the status that is wanted and what the server was seen to hold to what must be written. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gateway_api_types::{Kind, Object, ObjectKey, RouteStatus};
+use gateway_ir::ObjectName;
+use gateway_translate::{NodeReport, StatusSet};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::Seen;
+use super::change::{self, Change};
+
+/// What a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The status before any node had a say.
+    pub translated: &'a StatusSet,
+    /// What the nodes say, by name.
+    pub reports: &'a BTreeMap<String, NodeReport>,
+    /// Whose entries in the status of routes are ours.
+    pub controller: &'a str,
+    /// Gateways whose nodes have had time enough to apply them.
+    pub overdue: &'a BTreeSet<ObjectName>,
+    /// The time for what changes now.
+    pub now: Timestamp,
+}
+
+/// Every write that is needed, classes first, then Gateways, then routes. Nothing is planned for an object that has
+/// been edited since: its own translation is on its way.
+pub fn plan(inputs: Inputs<'_>, seen: &dyn Seen) -> Vec<Change> {
+    let wanted = inputs.translated.with_reports(inputs.reports);
+    let mut changes = Vec::new();
+    for (name, status) in &wanted.gateway_classes {
+        if let Some(Object::GatewayClass(class)) =
+            seen.object(Kind::GatewayClass, &ObjectKey::new("", &**name))
+            && is_of(&class.metadata, status.conditions.first().and_then(|one| one.observed_generation))
+        {
+            changes.extend(change::gateway_class(&class, status, inputs.now));
+        }
+    }
+    for (name, status) in &wanted.gateways {
+        if let Some(Object::Gateway(gateway)) = seen.object(Kind::Gateway, &key(name))
+            && is_of(&gateway.metadata, status.conditions.first().and_then(|one| one.observed_generation))
+        {
+            let patient = !inputs.overdue.contains(name);
+            changes.extend(change::gateway(&gateway, status, patient, inputs.now));
+        }
+    }
+    changes.extend(routes(inputs, &wanted, seen));
+    changes
+}
+
+fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn Seen) -> Vec<Change> {
+    let nothing = RouteStatus::default();
+    let mut changes = Vec::new();
+    for key in seen.keys(Kind::HttpRoute) {
+        let Some(Object::HttpRoute(route)) = seen.object(Kind::HttpRoute, &key) else { continue };
+        let status = wanted.http_routes.get(&ObjectName::new(&*key.namespace, &*key.name));
+        let generation = status.and_then(|status| {
+            status.parents.first()?.conditions.first().and_then(|one| one.observed_generation)
+        });
+        if status.is_none() && !change::has_entry(route.status.as_ref(), inputs.controller)
+            || !is_of(&route.metadata, generation)
+        {
+            continue;
+        }
+        let status = status.unwrap_or(&nothing);
+        changes.extend(change::http_route(&route, status, inputs.controller, inputs.now));
+    }
+    changes
+}
+
+/// Whether a status that was decided for this generation is of the object as it was seen.
+fn is_of(metadata: &ObjectMeta, decided_for: Option<i64>) -> bool {
+    decided_for.is_none() || metadata.generation.is_none() || decided_for == metadata.generation
+}
+
+fn key(name: &ObjectName) -> ObjectKey {
+    ObjectKey::new(&*name.namespace, &*name.name)
+}

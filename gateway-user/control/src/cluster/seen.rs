@@ -1,0 +1,13 @@
+//! What the API server was last seen to hold.
+
+use gateway_api_types::{Kind, Object, ObjectKey};
+
+/// The newest version of objects that a watch has brought, status and resource version included. It may be older than
+/// what the server holds by now: who writes says which version was meant.
+pub trait Seen: Send + Sync {
+    /// The object, if there is one.
+    fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object>;
+
+    /// The names of all objects of a kind.
+    fn keys(&self, kind: Kind) -> Vec<ObjectKey>;
+}

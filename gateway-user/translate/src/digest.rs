@@ -1,0 +1,82 @@
+//! What tells two nodes' idea of a Gateway apart.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use gateway_ir::{Bind, Ir, Listener, ObjectName};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Stands for everything a node serves of a Gateway but its routes: addresses, ports, protocols, hostnames.
+///
+/// Two nodes that report the same digest serve the Gateway alike, whatever generation of it either has seen. Routes are
+/// left out: they change all the time, and no condition of a Gateway speaks of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GatewayDigest(
+    /// 16 hexadecimal digits.
+    pub String,
+);
+
+impl fmt::Display for GatewayDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The digest of every Gateway that is served at all.
+pub fn digests(ir: &Ir) -> BTreeMap<ObjectName, GatewayDigest> {
+    let mut hashes: BTreeMap<&ObjectName, Sha256> = BTreeMap::new();
+    for bind in &ir.binds {
+        for listener in &bind.listeners {
+            let alone = Bind { listeners: vec![without_routes(listener)], ..without_listeners(bind) };
+            let hash = hashes.entry(&listener.id.gateway).or_default();
+            // Plain data without maps of structured keys, which is all that could fail.
+            hash.update(serde_json::to_vec(&alone).unwrap_or_default());
+        }
+    }
+    let short = |hash: Sha256| {
+        hash.finalize().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    };
+    hashes.into_iter().map(|(gateway, hash)| (gateway.clone(), GatewayDigest(short(hash)))).collect()
+}
+
+fn without_listeners(bind: &Bind) -> Bind {
+    Bind { address: bind.address, port: bind.port, protocol: bind.protocol, listeners: Vec::new() }
+}
+
+fn without_routes(listener: &Listener) -> Listener {
+    Listener { id: listener.id.clone(), hostname: listener.hostname.clone(), routes: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_ir::{AttachedRoute, BindAddress, Hostname, ListenerId, Protocol, RouteId, RouteKind};
+
+    use super::*;
+
+    fn ir(port: u16, hostname: Option<&str>, routes: usize) -> Ir {
+        let gateway = ObjectName::new("edge", "gw");
+        let route = |n: usize| AttachedRoute {
+            route: RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("edge", n.to_string()) },
+            hostnames: Vec::new(),
+        };
+        let listener = Listener {
+            id: ListenerId { gateway, listener: "web".to_owned() },
+            hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
+            routes: (0..routes).map(route).collect(),
+        };
+        let bind =
+            Bind { address: BindAddress::Any, port, protocol: Protocol::Http, listeners: vec![listener] };
+        Ir { binds: vec![bind], ..Ir::default() }
+    }
+
+    #[test]
+    fn a_digest_follows_the_listeners_and_not_the_routes() {
+        let base = digests(&ir(80, None, 0));
+        assert_eq!(base.len(), 1);
+        assert_eq!(base.values().next().unwrap().0.len(), 16);
+        assert_eq!(base, digests(&ir(80, None, 3)), "routes have no part in it");
+        assert_ne!(base, digests(&ir(81, None, 0)));
+        assert_ne!(base, digests(&ir(80, Some("a.example.com"), 0)));
+    }
+}
