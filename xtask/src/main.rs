@@ -5,10 +5,13 @@
 mod api_schemas;
 mod bench;
 mod build_ebpf;
+mod cache;
 mod cargo;
 mod check;
+mod cluster;
 mod crash_test;
 mod fuzz;
+mod go;
 mod load_client;
 mod needs;
 mod overload_test;
@@ -50,6 +53,8 @@ enum Command {
     CrashTest(crash_test::Args),
     /// Has one tenant overload the gateway in every way we know; prints what a neighbour felt, and what stopped it.
     OverloadTest(overload_test::Args),
+    /// Starts and ends a real Kubernetes node on this machine, for the gateway to run in.
+    Cluster(cluster::Args),
     /// Regenerates the schemas that files are checked against.
     ApiSchemas(api_schemas::Args),
 }
@@ -65,6 +70,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => bench::run(&command),
         Command::CrashTest(args) => crash_test::run(&args),
         Command::OverloadTest(args) => overload_test::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::ApiSchemas(args) => api_schemas::run(&args),
     };
     match done {

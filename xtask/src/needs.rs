@@ -26,6 +26,16 @@ pub(crate) const WRK: Need = Need { program: "wrk", package: "wrk" };
 pub(crate) const SYSTEMD: Need = Need { program: "systemd-analyze", package: "systemd" };
 /// Starts a program with limits of its own.
 pub(crate) const PRLIMIT: Need = Need { program: "prlimit", package: "util-linux" };
+/// Programs inside a cluster's namespaces.
+pub(crate) const NSENTER: Need = Need { program: "nsenter", package: "util-linux" };
+/// Runs a cluster's containers.
+pub(crate) const CONTAINERD: Need = Need { program: "containerd", package: "containerd" };
+/// What containerd starts containers with.
+pub(crate) const RUNC: Need = Need { program: "runc", package: "runc" };
+/// Connects a cluster's pods; an absolute path stands for itself.
+pub(crate) const CNI: Need = Need { program: "/usr/lib/cni/bridge", package: "containernetworking-plugins" };
+/// What kube-proxy writes its rules with.
+pub(crate) const NFT: Need = Need { program: "nft", package: "nftables" };
 /// A peer.
 pub(crate) const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.

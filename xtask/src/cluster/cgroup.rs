@@ -1,0 +1,89 @@
+//! The control groups of a cluster: one root of its own in every hierarchy, so that its end touches no other's.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
+
+use anyhow::{Context, Result};
+
+/// A killed process leaves its group a moment later.
+const PATIENCE: Duration = Duration::from_secs(30);
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+
+/// The path of a cluster's root in each hierarchy.
+pub(super) fn root(name: &str) -> String {
+    format!("/sluice-{name}")
+}
+
+/// Makes the root in every hierarchy; kubelet wants it there before it starts.
+pub(super) fn make(name: &str) -> Result<()> {
+    for dir in roots(name)? {
+        fs::create_dir_all(&dir).with_context(|| format!("making the control group {}", dir.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes the root and all below it from every hierarchy.
+pub(super) fn remove(name: &str) -> Result<()> {
+    for dir in roots(name)? {
+        let end = Instant::now() + PATIENCE;
+        while let Err(e) = remove_tree(&dir) {
+            if Instant::now() > end {
+                return Err(e).with_context(|| format!("removing the control group {}", dir.display()));
+            }
+            thread::sleep(BETWEEN_TRIES);
+        }
+    }
+    Ok(())
+}
+
+/// Groups hold files that cannot be removed; only rmdir(2) from the leaves up works.
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_tree(&path)?;
+        }
+    }
+    fs::remove_dir(dir)
+}
+
+fn roots(name: &str) -> Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    Ok(hierarchies(&mounts).map(|mount| Path::new(mount).join(root(name).trim_start_matches('/'))).collect())
+}
+
+/// Where version 1 and version 2 hierarchies are mounted.
+fn hierarchies(mounts: &str) -> impl Iterator<Item = &str> {
+    mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (dir, kind) = (words.next()?, words.next()?);
+        ["cgroup", "cgroup2"].contains(&kind).then_some(dir)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_of_hierarchies_are_found() {
+        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
+                      cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
+        assert_eq!(hierarchies(mounts).collect::<Vec<_>>(), ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified"]);
+    }
+
+    #[test]
+    fn trees_go_from_the_leaves_up() {
+        let dir = gateway_testkit::scratch::Scratch::new("cgroup").unwrap();
+        let root = dir.join("root");
+        fs::create_dir_all(root.join("pods/burstable")).unwrap();
+        remove_tree(&root).unwrap();
+        assert!(!root.exists());
+        remove_tree(&root).unwrap();
+    }
+}

@@ -1,0 +1,93 @@
+//! etcd, the API server, the controllers and the scheduler.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::network::{API_PORT, NODE_V4, PODS_V4, PODS_V6, SERVICES_V4, SERVICES_V6};
+
+/// A component's command line; the first argument picks it.
+pub(super) type Arguments = Vec<String>;
+
+/// The store. Nothing outlives the cluster, so nothing is worth an fsync.
+pub(super) fn etcd(dir: &Path) -> Arguments {
+    let mut arguments = vec!["etcd".to_owned(), format!("--data-dir={}", dir.join("etcd").display())];
+    for (flag, url) in [
+        ("listen-client-urls", "http://127.0.0.1:2379"),
+        ("advertise-client-urls", "http://127.0.0.1:2379"),
+        ("listen-peer-urls", "http://127.0.0.1:2380"),
+    ] {
+        arguments.push(format!("--{flag}={url}"));
+    }
+    arguments.extend(["--unsafe-no-fsync", "--log-level=warn"].map(str::to_owned));
+    arguments
+}
+
+pub(super) fn api_server(pki: &Path) -> Arguments {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", pki.join(name).display());
+    let mut arguments = vec![
+        "kube-apiserver".to_owned(),
+        format!("--advertise-address={NODE_V4}"),
+        format!("--secure-port={API_PORT}"),
+        format!("--service-cluster-ip-range={SERVICES_V4},{SERVICES_V6}"),
+        file("client-ca-file", "ca.crt"),
+        file("tls-cert-file", "server.crt"),
+        file("tls-private-key-file", "server.key"),
+        file("service-account-key-file", "tokens.pub"),
+        file("service-account-signing-key-file", "tokens.key"),
+        file("kubelet-client-certificate", "apiserver-kubelet-client.crt"),
+        file("kubelet-client-key", "apiserver-kubelet-client.key"),
+        file("kubelet-certificate-authority", "ca.crt"),
+    ];
+    let fixed = [
+        "--etcd-servers=http://127.0.0.1:2379",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        // Nobody resolves names here: logs and exec go to the node's address.
+        "--kubelet-preferred-address-types=InternalIP",
+        "--authorization-mode=Node,RBAC",
+        "--allow-privileged=true",
+        "--profiling=false",
+    ];
+    arguments.extend(fixed.map(str::to_owned));
+    arguments
+}
+
+pub(super) fn controller_manager(pki: &Path) -> Arguments {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", pki.join(name).display());
+    let mut arguments = vec![
+        "kube-controller-manager".to_owned(),
+        file("kubeconfig", "kube-controller-manager.kubeconfig"),
+        file("service-account-private-key-file", "tokens.key"),
+        file("root-ca-file", "ca.crt"),
+        format!("--cluster-cidr={PODS_V4},{PODS_V6}"),
+    ];
+    let fixed = ["--use-service-account-credentials", "--leader-elect=false", "--bind-address=127.0.0.1"];
+    arguments.extend(fixed.map(str::to_owned));
+    arguments
+}
+
+pub(super) fn scheduler(pki: &Path) -> Arguments {
+    let kubeconfig = format!("--kubeconfig={}", pki.join("kube-scheduler.kubeconfig").display());
+    ["kube-scheduler", &kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+/// The object at this path of the API server as an administrator sees it; `None` while there is no such answer.
+pub(super) fn get(pki: &Path, path: &str) -> Option<String> {
+    let output = Command::new("curl")
+        .args(["--silent", "--fail", "--max-time", "5", "--cacert"])
+        .arg(pki.join("ca.crt"))
+        .arg("--cert")
+        .arg(pki.join("admin.crt"))
+        .arg("--key")
+        .arg(pki.join("admin.key"))
+        .arg(format!("{}{path}", url()))
+        .output()
+        .ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Where the API server listens.
+pub(super) fn url() -> String {
+    format!("https://{NODE_V4}:{API_PORT}")
+}

@@ -1,0 +1,120 @@
+//! Starting a cluster in namespaces of its own, and waiting until it is up.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::place::Place;
+use super::supervise::{READY, SETTINGS, Settings};
+use crate::process;
+
+/// How long a cluster lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Until somebody ends it.
+    Detached,
+    /// Until the thread that starts it ends, in whatever way.
+    Ours,
+}
+
+/// Longer than the cluster itself waits, so that it gets to say what is missing.
+const PATIENCE: Duration = Duration::from_secs(600);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// Starts a cluster at a place that is free, and waits until it is up; one that does not come up is removed, but for
+/// its logs.
+pub(super) fn start(place: &Place, program: PathBuf, images: Vec<PathBuf>, life: Life) -> Result<()> {
+    let lock = place.take()?;
+    let settings = Settings { name: place.name().to_owned(), program, images };
+    fs::write(place.join(SETTINGS), serde_json::to_string_pretty(&settings)?)?;
+    let mut outer = namespaces(life)
+        .arg(env::current_exe()?)
+        .args(["cluster", "supervise"])
+        .arg(place.dir())
+        .stdin(Stdio::null())
+        .stdout(File::create(place.join("supervisor.log"))?)
+        .stderr(File::create(place.join("supervisor.err"))?)
+        .spawn()
+        .context("starting unshare (package util-linux)")?;
+    // From here on the cluster's processes hold it.
+    drop(lock);
+    let up = first(&mut outer).and_then(|pid| place.remember(pid)).and_then(|()| until_up(place, &mut outer));
+    if up.is_err() {
+        let kept = env::temp_dir().join(format!("sluice-cluster-{}-{}", place.name(), std::process::id()));
+        let _ = outer.kill();
+        let _ = outer.wait();
+        if fs::create_dir_all(&kept).is_ok() && copy_logs(place, &kept).is_ok() {
+            eprintln!("the logs of the cluster that did not come up are in {}", kept.display());
+        }
+        place.clear()?;
+    }
+    up
+}
+
+/// Namespaces for mounts, networks and processes. With its parent the first process dies, and so do all.
+fn namespaces(life: Life) -> Command {
+    let mut command = match life {
+        Life::Detached => Command::new("setsid"),
+        Life::Ours => Command::new("setpriv"),
+    };
+    if life == Life::Ours {
+        command.args(["--pdeathsig", "KILL", "setsid"]);
+    }
+    command.args(["unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork"]);
+    command.args(["--mount-proc", "--kill-child"]);
+    command
+}
+
+/// The first process's id outside its namespace: the only child of the one that made the namespaces.
+fn first(outer: &mut Child) -> Result<u32> {
+    let path = format!("/proc/{0}/task/{0}/children", outer.id());
+    wait(outer, "its first process runs", || {
+        Ok(fs::read_to_string(&path).unwrap_or_default().split_whitespace().next().map(str::to_owned))
+    })?
+    .parse()
+    .context("a process id")
+}
+
+fn until_up(place: &Place, outer: &mut Child) -> Result<()> {
+    let ready = place.join(READY);
+    let up = wait(outer, "it is up", || Ok(ready.exists().then_some(())));
+    up.with_context(|| {
+        let said = fs::read_to_string(place.join("supervisor.err")).unwrap_or_default();
+        format!("the cluster {} did not come up: {}", place.name(), said.trim())
+    })
+}
+
+fn wait<T>(outer: &mut Child, what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        process::check_interrupt()?;
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if let Some(status) = outer.try_wait()? {
+            bail!("it ended ({status}) before {what}");
+        }
+        if Instant::now() > end {
+            bail!("gave up waiting until {what}");
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+fn copy_logs(place: &Place, to: &std::path::Path) -> std::io::Result<()> {
+    for dir in [place.dir().to_owned(), place.join("log")] {
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let log = path.extension().is_some_and(|extension| extension == "log" || extension == "err");
+            if let (true, Some(name)) = (log, path.file_name()) {
+                fs::copy(&path, to.join(name))?;
+            }
+        }
+    }
+    Ok(())
+}

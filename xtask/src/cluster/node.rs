@@ -1,0 +1,153 @@
+//! containerd, kubelet and kube-proxy, each with all that it writes below the cluster's directory.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::control_plane::Arguments;
+use super::network::{self, NODE, NODE_V4, NODE_V6, PODS_V4, PODS_V6};
+
+/// The sandbox of every pod; its image is ours, under the name that kubelet expects.
+pub(super) const PAUSE: &str = "registry.k8s.io/pause:3.10";
+
+/// Where Debian keeps the CNI plug-ins.
+const PLUGINS: &str = "/usr/lib/cni";
+
+/// containerd's configuration file, and the plug-ins' beside it; gives containerd's arguments.
+pub(super) fn containerd(dir: &Path, run: &Path) -> Result<Arguments> {
+    let (root, state, cni) = (dir.join("containerd"), run.join("containerd"), dir.join("cni"));
+    fs::create_dir_all(&cni)?;
+    fs::write(cni.join("10-pods.conflist"), network::cni(&dir.join("leases").display().to_string()))?;
+    let config = dir.join("containerd.toml");
+    // The scores: a process without CAP_SYS_RESOURCE may raise its own and never lower them, and runc would fail.
+    let text = format!(
+        r#"version = 2
+root = "{root}"
+state = "{state}"
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp"]
+[grpc]
+  address = "{socket}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{root}/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  stream_server_address = "127.0.0.1"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+    default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{PLUGINS}"
+    conf_dir = "{cni}"
+"#,
+        root = root.display(),
+        state = state.display(),
+        socket = socket(run),
+        cni = cni.display(),
+    );
+    fs::write(&config, text)?;
+    Ok(vec!["--config".to_owned(), config.display().to_string()])
+}
+
+/// Where containerd listens.
+pub(super) fn socket(run: &Path) -> String {
+    run.join("containerd.sock").display().to_string()
+}
+
+/// Whether containerd answers.
+pub(super) fn answers(run: &Path) -> bool {
+    ctr(run).arg("version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Makes an image archive known to containerd.
+pub(super) fn import(run: &Path, archive: &Path) -> Result<()> {
+    let output = ctr(run)
+        .args(["--namespace", "k8s.io", "images", "import", "--snapshotter", "overlayfs"])
+        .arg(archive)
+        .output()
+        .context("starting ctr")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "importing {}: {}", archive.display(), said.trim());
+    Ok(())
+}
+
+fn ctr(run: &Path) -> Command {
+    let mut command = Command::new("ctr");
+    command.arg("--address").arg(socket(run));
+    command
+}
+
+/// kubelet's configuration file; gives its arguments.
+pub(super) fn kubelet(dir: &Path, run: &Path, cgroup: &str) -> Result<Arguments> {
+    let pki = dir.join("pki");
+    let config = dir.join("kubelet.yaml");
+    fs::write(dir.join("resolv.conf"), "")?;
+    // Disks are never full enough to evict from, and images are never collected: nothing could fetch them again.
+    let text = format!(
+        r#"apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {{anonymous: {{enabled: false}}, webhook: {{enabled: true}}, x509: {{clientCAFile: {pki}/ca.crt}}}}
+authorization: {{mode: Webhook}}
+tlsCertFile: {pki}/server.crt
+tlsPrivateKeyFile: {pki}/server.key
+containerRuntimeEndpoint: unix://{socket}
+cgroupDriver: cgroupfs
+cgroupRoot: {cgroup}
+failCgroupV1: false
+failSwapOn: false
+resolvConf: {dir}/resolv.conf
+enforceNodeAllocatable: []
+evictionHard: {{memory.available: "50Mi", nodefs.available: "0%", imagefs.available: "0%", nodefs.inodesFree: "0%"}}
+imageGCHighThresholdPercent: 100
+imageMinimumGCAge: 8760h
+maxPods: 200
+serializeImagePulls: false
+registryPullQPS: 0
+syncFrequency: 10s
+containerLogMaxSize: 5Mi
+podLogsDir: {dir}/pods
+volumePluginDir: {dir}/volumes
+"#,
+        pki = pki.display(),
+        socket = socket(run),
+        dir = dir.display(),
+    );
+    fs::write(&config, text)?;
+    Ok(vec![
+        "kubelet".to_owned(),
+        format!("--config={}", config.display()),
+        format!("--kubeconfig={}", pki.join("kubelet.kubeconfig").display()),
+        format!("--hostname-override={NODE}"),
+        format!("--node-ip={NODE_V4},{NODE_V6}"),
+        format!("--root-dir={}", dir.join("kubelet").display()),
+        format!("--cert-dir={}", dir.join("kubelet/pki").display()),
+    ])
+}
+
+/// kube-proxy's configuration file; gives its arguments. The limits of connection tracking belong to the machine, so
+/// it is told to leave them alone.
+pub(super) fn proxy(dir: &Path) -> Result<Arguments> {
+    let config = dir.join("kube-proxy.yaml");
+    let text = format!(
+        r#"apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: nftables
+hostnameOverride: {NODE}
+clientConnection: {{kubeconfig: {}}}
+clusterCIDR: {PODS_V4},{PODS_V6}
+healthzBindAddress: 127.0.0.1:10256
+metricsBindAddress: 127.0.0.1:10249
+conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
+"#,
+        dir.join("pki/kube-proxy.kubeconfig").display()
+    );
+    fs::write(&config, text)?;
+    Ok(vec!["kube-proxy".to_owned(), format!("--config={}", config.display())])
+}

@@ -1,0 +1,221 @@
+//! Where a cluster lies on disk, and which of those on this machine are alive.
+//!
+//! A cluster holds the lock of its directory for as long as any of its processes lives: the first one inherits it and
+//! hands it on to all others. So a directory whose lock is free is what a dead cluster left, and taking the lock after
+//! its end is waiting for the last of them.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::cgroup;
+use crate::cache;
+
+/// A cluster's directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    name: String,
+    dir: PathBuf,
+}
+
+/// Far above what the end of a killed cluster takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+impl Place {
+    /// The place of the cluster of this name, there or not.
+    pub(crate) fn of(name: &str) -> Result<Self> {
+        let word =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        ensure!(word, "--name {name}: write letters, digits and dashes");
+        Ok(Self { name: name.to_owned(), dir: all()?.join(name) })
+    }
+
+    /// Every cluster that is or was on this machine, by name.
+    pub(crate) fn list() -> Result<Vec<Self>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(all()?)? {
+            let entry = entry?;
+            if entry.path().is_dir() {
+                names.push(entry.file_name().display().to_string());
+            }
+        }
+        names.sort();
+        names.iter().map(|name| Self::of(name)).collect()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A file or folder in it.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// How anybody with the right to it talks to the API server.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.join("pki/admin.kubeconfig")
+    }
+
+    /// Makes the directory afresh and takes its lock; what starts next inherits it. Fails if the cluster is alive.
+    pub(super) fn take(&self) -> Result<File> {
+        let _one_at_a_time = self.gate()?;
+        if self.dir.exists() {
+            ensure!(!self.alive()?, "the cluster {} is up already", self.name);
+            self.remove()?;
+        }
+        fs::create_dir_all(&self.dir)?;
+        let lock = File::create(self.join("lock"))?;
+        lock.try_lock().with_context(|| format!("locking {}", self.dir.display()))?;
+        fcntl(&lock, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        Ok(lock)
+    }
+
+    /// Whether any process of the cluster lives.
+    pub(crate) fn alive(&self) -> Result<bool> {
+        let Ok(lock) = File::open(self.join("lock")) else { return Ok(false) };
+        match lock.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(e)) => {
+                Err(e).with_context(|| format!("the lock of {}", self.dir.display()))
+            }
+        }
+    }
+
+    /// Remembers the first process of the cluster, by its id outside.
+    pub(super) fn remember(&self, first: u32) -> Result<()> {
+        Ok(fs::write(self.join("pid"), first.to_string())?)
+    }
+
+    /// The first process of a live cluster.
+    pub(crate) fn first(&self) -> Result<u32> {
+        ensure!(self.alive()?, "the cluster {} is not up: start it with `cargo xtask cluster up`", self.name);
+        fs::read_to_string(self.join("pid"))?.parse().context("the cluster is just being started")
+    }
+
+    /// Kills the cluster if it lives, waits for the end of its last process and removes what it leaves.
+    pub(super) fn clear(&self) -> Result<()> {
+        let _one_at_a_time = self.gate()?;
+        if !self.dir.exists() {
+            return Ok(());
+        }
+        if self.alive()? {
+            let first = self.first()?;
+            // The kernel ends every other process of its PID namespace with it.
+            kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL)
+                .with_context(|| format!("ending the cluster {}", self.name))?;
+        }
+        let end = Instant::now() + PATIENCE;
+        while self.alive()? {
+            if Instant::now() > end {
+                bail!("processes of the cluster {} are still there; {} stays", self.name, self.dir.display());
+            }
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        self.remove()
+    }
+
+    /// Held while directories come and go, so that none is taken for dead between its making and its lock.
+    fn gate(&self) -> Result<File> {
+        let beside = self.dir.parent().context("a cluster's directory has a parent")?;
+        let file = File::create(beside.join(".gate"))?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    /// Removes what a dead cluster left: mounts and networks went with its namespaces, control groups and files stay.
+    fn remove(&self) -> Result<()> {
+        cgroup::remove(&self.name)?;
+        fs::remove_dir_all(&self.dir).with_context(|| format!("removing {}", self.dir.display()))
+    }
+}
+
+/// Removes what dead clusters have left on this machine.
+pub(crate) fn sweep() -> Result<()> {
+    for place in Place::list()? {
+        let _one_at_a_time = place.gate()?;
+        if place.dir.exists() && !place.alive()? {
+            println!("removing what the dead cluster {} left", place.name);
+            place.remove()?;
+        }
+    }
+    Ok(())
+}
+
+fn all() -> Result<PathBuf> {
+    let dir = cache::dir()?.join("clusters");
+    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use gateway_testkit::process::Guarded;
+    use gateway_testkit::scratch::Scratch;
+    use gateway_testkit::wait;
+
+    use super::*;
+
+    #[test]
+    fn a_cluster_lives_as_long_as_any_process_that_inherited_its_lock() {
+        let all = Scratch::new("place").unwrap();
+        let name = format!("test-{}", std::process::id());
+        let place = Place { dir: all.join(&name), name };
+        assert!(!place.alive().unwrap(), "there is none yet");
+        let lock = place.take().unwrap();
+        assert!(place.take().is_err(), "it is being started");
+        // Like a cluster: the first process starts another one, which inherits all that the first has.
+        let first = Guarded::spawn(Command::new("sh").args(["-c", "sleep 300 & wait"])).unwrap();
+        drop(lock);
+        assert!(place.alive().unwrap());
+        assert!(place.first().is_err(), "nobody has said yet which process is the first");
+        place.remember(first.pid()).unwrap();
+        assert_eq!(place.first().unwrap(), first.pid());
+        let children = format!("/proc/{0}/task/{0}/children", first.pid());
+        let second = wait::until("the second process", || {
+            fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok()
+        });
+        drop(first);
+        assert!(place.alive().unwrap(), "the second process still has the lock");
+        kill(Pid::from_raw(second), Signal::SIGKILL).unwrap();
+        wait::until("the end of the last process", || (!place.alive().unwrap()).then_some(()));
+        place.clear().unwrap();
+        assert!(!place.dir().exists());
+    }
+
+    #[test]
+    fn what_is_alive_is_killed_and_removed() {
+        let all = Scratch::new("clear").unwrap();
+        let name = format!("test-clear-{}", std::process::id());
+        let place = Place { dir: all.join(&name), name };
+        place.clear().unwrap();
+        let lock = place.take().unwrap();
+        let mut first = Command::new("sleep").arg("300").spawn().unwrap();
+        drop(lock);
+        place.remember(first.id()).unwrap();
+        place.clear().unwrap();
+        assert!(!place.dir().exists());
+        assert!(!first.wait().unwrap().success(), "it was killed");
+    }
+
+    #[test]
+    fn names_are_words() {
+        for wrong in ["", ".", "../x", "a/b", "a b"] {
+            assert!(Place::of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

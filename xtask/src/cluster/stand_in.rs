@@ -1,0 +1,93 @@
+//! A stand-in for the module of the newer suite's echo server, which the module proxy does not give out.
+//!
+//! The release before has the same packages in its own module. They are copied under the other module path, outside
+//! the checkout; every report of such a run says so ([`super::version::Suite::disclosure`]).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::cache;
+use crate::go;
+
+const FROM: &str = "sigs.k8s.io/gateway-api/conformance";
+const TO: &str = "sigs.k8s.io/gateway-api-conformance-images";
+const PACKAGE: &str = "echo-basic";
+
+/// A copy of `module` with the stand-in in the folder that its `replace` line names; `before` is the older suite's.
+pub(super) fn complete(module: &Path, before: &Path) -> Result<PathBuf> {
+    let source = go::unpacked(before, FROM)?.join(PACKAGE);
+    let name = module.file_name().context("a module has a name")?;
+    let mut hash = Sha256::new();
+    for file in ["go.mod", "go.sum", "conformance_test.go"] {
+        hash.update(fs::read(module.join(file))?);
+    }
+    hash.update(source.as_os_str().as_encoded_bytes());
+    let key: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let to = cache::dir()?.join("go").join(format!("{}-module-{key}", name.display()));
+    if to.is_dir() {
+        return Ok(to);
+    }
+    let partial = to.with_extension(std::process::id().to_string());
+    copy(module, &partial, &|text| text)?;
+    let images = partial.join("images");
+    copy(&source, &images.join(PACKAGE), &renamed)?;
+    fs::write(images.join("go.mod"), format!("module {TO}\n\ngo 1.26.0\n"))?;
+    if let Err(e) = fs::rename(&partial, &to) {
+        // Another run was faster, and its copy is the same.
+        fs::remove_dir_all(&partial)?;
+        if !to.is_dir() {
+            return Err(e).context("the stand-in of the suite's echo server");
+        }
+    }
+    Ok(to)
+}
+
+fn renamed(text: String) -> String {
+    text.replace(&format!("{FROM}/{PACKAGE}"), &format!("{TO}/{PACKAGE}"))
+}
+
+/// Copies a folder, its Go files changed. Generated descriptors hold paths with their lengths before them and stay as they
+/// are: a path of another length would make them unreadable.
+fn copy(from: &Path, to: &Path, change: &dyn Fn(String) -> String) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        let name = target.display().to_string();
+        if path.is_dir() {
+            copy(&path, &target, change)?;
+        } else if !name.ends_with(".go") || name.ends_with(".pb.go") {
+            fs::write(&target, fs::read(&path)?)?;
+        } else {
+            fs::write(&target, change(fs::read_to_string(&path)?))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+
+    #[test]
+    fn imports_are_renamed_and_descriptors_are_not() {
+        let dir = Scratch::new("stand-in").unwrap();
+        let (from, to) = (dir.join("from"), dir.join("to"));
+        fs::create_dir_all(from.join("server")).unwrap();
+        let import = format!("import _ \"{FROM}/{PACKAGE}/server\"\n");
+        for file in ["main.go", "server/echo.pb.go"] {
+            fs::write(from.join(file), &import).unwrap();
+        }
+        copy(&from, &to, &renamed).unwrap();
+        assert_eq!(
+            fs::read_to_string(to.join("main.go")).unwrap(),
+            format!("import _ \"{TO}/{PACKAGE}/server\"\n")
+        );
+        assert_eq!(fs::read_to_string(to.join("server/echo.pb.go")).unwrap(), import);
+    }
+}

@@ -1,0 +1,109 @@
+//! One build at a time for each program, with its progress on the terminal.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Program, go};
+
+/// How often a build says how far it is.
+const BETWEEN_LINES: Duration = Duration::from_secs(15);
+/// Lines of a failed build that are shown.
+const SHOWN: usize = 40;
+
+/// The program in `dir`; built first if it is not there. A second call meanwhile, of any process, waits for the first.
+pub(super) fn once(program: &Program<'_>, dir: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    let built = dir.join(program.name);
+    let lock = File::create(dir.join("lock"))?;
+    lock.lock().with_context(|| format!("waiting for another build in {}", dir.display()))?;
+    if !built.is_file() {
+        // Whoever sees the file sees a whole one.
+        let partial = dir.join("partial");
+        build(program, &partial)?;
+        fs::rename(&partial, &built)?;
+    }
+    Ok(built)
+}
+
+fn build(program: &Program<'_>, to: &Path) -> Result<()> {
+    let began = Instant::now();
+    println!("building {} (kept for the next time; minutes if nothing of it was ever built)", program.name);
+    let mut command = go(program.module);
+    match program.tests {
+        true => command.args(["test", "-c"]),
+        false => command.arg("build"),
+    };
+    // -v names each package as it is compiled: the only progress that go gives.
+    command.args(["-v", "-trimpath", "-ldflags", program.ldflags, "-o"]).arg(to).arg(program.package);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("starting go: Go 1.26 or newer is needed on PATH")?;
+    let output = child.stderr.take().context("go has no standard error")?;
+    let complaints = watch(program.name, output)?;
+    let status = child.wait()?;
+    if !status.success() {
+        let from = complaints.len().saturating_sub(SHOWN);
+        bail!("building {} failed ({status}):\n{}", program.name, complaints[from..].join("\n"));
+    }
+    println!("built {} in {} s", program.name, began.elapsed().as_secs());
+    Ok(())
+}
+
+/// Reads what go says to its end, prints how far it is, and gives the lines that are neither package nor download.
+fn watch(name: &str, output: impl std::io::Read) -> Result<Vec<String>> {
+    let (mut packages, mut downloads, mut said) = (0, 0, Instant::now());
+    let mut complaints = Vec::new();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        match kind(&line) {
+            Kind::Package => packages += 1,
+            Kind::Download => downloads += 1,
+            Kind::Complaint => complaints.push(line),
+        }
+        if said.elapsed() >= BETWEEN_LINES {
+            said = Instant::now();
+            println!("building {name}: {packages} packages compiled, {downloads} modules downloaded");
+        }
+    }
+    Ok(complaints)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Package,
+    Download,
+    Complaint,
+}
+
+/// A package's path alone on its line is progress; errors name a place or come after `#`.
+fn kind(line: &str) -> Kind {
+    if line.starts_with("go: downloading ") {
+        Kind::Download
+    } else if line.is_empty() || line.contains([' ', '\t', ':']) {
+        Kind::Complaint
+    } else {
+        Kind::Package
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_from_complaints() {
+        assert_eq!(kind("k8s.io/api/core/v1"), Kind::Package);
+        assert_eq!(kind("go: downloading k8s.io/api v0.37.2"), Kind::Download);
+        let failed = "k8s.io/api/core/v1\n# example.com/broken\n./main.go:3:5: undefined: x\ngo: no module\n";
+        let complaints = watch("p", failed.as_bytes()).unwrap();
+        assert_eq!(complaints, ["# example.com/broken", "./main.go:3:5: undefined: x", "go: no module"]);
+    }
+}

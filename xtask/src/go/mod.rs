@@ -1,0 +1,83 @@
+//! Programs written in Go, out of the modules in `conformance/`: built once for each state of their sources, and kept.
+
+mod build;
+mod key;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cache;
+use crate::cargo::workspace;
+
+/// A program of one of our modules.
+pub(crate) struct Program<'a> {
+    /// The folder of the module.
+    pub(crate) module: &'a Path,
+    /// The package to build: `.`, a folder, or the path of a dependency.
+    pub(crate) package: &'a str,
+    /// Its file name once built.
+    pub(crate) name: &'a str,
+    /// Whether it is the package's tests instead of its command.
+    pub(crate) tests: bool,
+    /// Flags of the linker; what stands there is part of the key.
+    pub(crate) ldflags: &'a str,
+}
+
+/// A module of `conformance/` by its folder.
+pub(crate) fn module(name: &str) -> PathBuf {
+    workspace().join("conformance").join(name)
+}
+
+/// A call of `go` in a module. A module that asks for a newer Go gets it through Go itself, and the module files are
+/// never changed.
+pub(crate) fn go(module: &Path) -> Command {
+    let mut command = Command::new("go");
+    command
+        .current_dir(module)
+        .env("GOTOOLCHAIN", "auto")
+        .env("GOFLAGS", "-mod=readonly")
+        .env("GOWORK", "off");
+    command.env("CGO_ENABLED", "0");
+    command
+}
+
+/// What a call of `go` prints.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command.output().context(
+        "starting go: Go 1.26 or newer is needed on PATH (Debian's own package is too old; see go.dev/doc/install)",
+    )?;
+    let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
+    ensure!(
+        output.status.success(),
+        "`go {}` failed: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// The version that a module takes of one of its dependencies.
+pub(crate) fn version(module: &Path, dependency: &str) -> Result<String> {
+    output(go(module).args(["list", "-m", "-f", "{{.Version}}", dependency]))
+}
+
+/// Where a dependency of a module lies once it is unpacked.
+pub(crate) fn unpacked(module: &Path, dependency: &str) -> Result<PathBuf> {
+    output(go(module).args(["mod", "download", dependency]))?;
+    match output(go(module).args(["list", "-m", "-f", "{{.Dir}}", dependency]))? {
+        dir if dir.is_empty() => bail!("go has not unpacked {dependency}"),
+        dir => Ok(dir.into()),
+    }
+}
+
+impl Program<'_> {
+    /// The built program; builds it, showing how far that is, if its sources have changed since.
+    pub(crate) fn build(&self) -> Result<PathBuf> {
+        let toolchain = output(go(self.module).args(["version"]))?;
+        let key = key::of(self, &toolchain)?;
+        let dir = cache::dir()?.join("go").join(format!("{}-{key}", self.name));
+        build::once(self, &dir)
+    }
+}
