@@ -5,6 +5,7 @@
 #[macro_use]
 mod macros;
 
+mod installed;
 mod kind;
 pub mod load;
 mod object;
@@ -12,6 +13,7 @@ mod resource_set;
 mod schema;
 mod types;
 
+pub use installed::{BUNDLE_VERSION_ANNOTATION, CHANNEL_ANNOTATION, Definition, InstalledApi};
 pub use kind::Kind;
 pub use object::{Object, ObjectKey};
 pub use resource_set::{Origin, ResourceSet};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::kind::for_each_kind;
-use crate::{Kind, Object, ObjectKey};
+use crate::{InstalledApi, Kind, Object, ObjectKey};
 
 /// Where an object was read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,9 @@ macro_rules! resource_set {
                 #[doc = concat!("All objects of kind `", stringify!($variant), "`.")]
                 pub $field: BTreeMap<ObjectKey, Arc<$type>>,
             )+
+            /// What is installed of the Gateway API; `None` where no API server has a part in it, so that it is what
+            /// this crate knows.
+            pub installed: Option<Arc<InstalledApi>>,
             origins: BTreeMap<(Kind, ObjectKey), Origin>,
         }
 
@@ -44,6 +47,11 @@ macro_rules! resource_set {
             /// How many objects it holds.
             pub fn len(&self) -> usize {
                 0 $(+ self.$field.len())+
+            }
+
+            /// The names of all objects of a kind, in order.
+            pub fn keys(&self, kind: Kind) -> Box<dyn Iterator<Item = &ObjectKey> + '_> {
+                match kind { $(Kind::$variant => Box::new(self.$field.keys()),)+ }
             }
 
             /// Every object, by kind, then by namespace and name.

@@ -1,4 +1,4 @@
-//! The compiler thread: waits for changes, reads the directory, reconciles.
+//! The compiler thread: waits for changes, takes them from their source, reconciles.
 //!
 //! It is apart from the control thread so that probes are answered while many routes compile.
 
@@ -12,25 +12,28 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use tracing::{debug, info, warn};
 
-use crate::last_good::Keeper;
 use crate::publish::Workers;
 use crate::reconcile::Reconciler;
-use crate::source::file::{Fingerprint, Watcher, read};
+use crate::source::kube::Cluster;
+use crate::source::{Directory, Source, Turn};
 use crate::steer::Steer;
-use crate::store::{Store, StoreView};
+use crate::store::StoreView;
 
-/// How often the directory is looked at though no event came.
-const LOOK: Duration = Duration::from_secs(10);
+/// How often the source is looked at though no event came.
+pub(crate) const LOOK: Duration = Duration::from_secs(10);
 /// When what did not work is tried again; then after twice that, and so on, up to `LOOK`. A port that a killed process had
 /// is free within milliseconds.
 const SOON: Duration = Duration::from_millis(20);
-/// Under a stream of events the directory is read after so many quiet times at the latest.
+/// Quiet time after a change in a cluster. What is applied together arrives within milliseconds, and an edit should be live
+/// as soon.
+const CLUSTER_DEBOUNCE: Duration = Duration::from_millis(5);
+/// Under a stream of events the source is read after so many quiet times at the latest.
 const MOST_QUIET_TIMES: u32 = 20;
 
 /// What wakes the thread.
 #[derive(Debug)]
 enum Wake {
-    /// Something changed below the directory.
+    /// Something changed in the source.
     Changed,
     /// Read again, whatever seems to have changed; told once what was read is live or refused.
     Reload(oneshot::Sender<()>),
@@ -46,7 +49,16 @@ enum Wake {
     Stop,
 }
 
-/// Where configuration comes from, and how patiently.
+/// Where configuration comes from.
+#[derive(Clone, Debug)]
+pub enum SourceOptions {
+    /// Files.
+    Directory(DirectoryOptions),
+    /// An API server.
+    Cluster(Cluster),
+}
+
+/// A directory, and how patiently it is read.
 #[derive(Clone, Debug)]
 pub struct DirectoryOptions {
     /// The directory.
@@ -65,31 +77,39 @@ pub struct Engine<S> {
 }
 
 impl<S: Steer + Send + 'static> Engine<S> {
-    /// Starts the thread; the directory is read at once.
+    /// Starts the thread; the source is read at once.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start<W: Workers + Send + 'static>(
-        options: DirectoryOptions,
+        options: SourceOptions,
         reconciler: Reconciler<W, S>,
     ) -> io::Result<Self> {
         let (wake, wakes) = channel();
         let changed = wake.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
-            let watcher = watcher(changed);
-            let keeper = options.last_good.clone().map(|path| Keeper::new(path, &options.path));
-            let store = keeper.as_ref().map_or_else(Store::default, Keeper::store);
+            let changed = move || {
+                let _ = changed.send(Wake::Changed);
+            };
+            let (source, debounce) = match options {
+                SourceOptions::Directory(options) => {
+                    let debounce = options.debounce;
+                    (Source::Directory(Box::new(Directory::new(options, changed))), debounce)
+                }
+                SourceOptions::Cluster(cluster) => {
+                    cluster.wake_by(changed);
+                    (Source::Cluster(cluster), CLUSTER_DEBOUNCE)
+                }
+            };
             let mut compiler = Compiler {
-                options,
-                keeper,
+                source,
+                debounce,
                 wakes,
-                watcher,
                 reconciler,
                 idle: BTreeSet::new(),
-                store,
-                seen: None,
                 held: StoreView::default(),
+                has_read: false,
                 runtime,
             };
             compiler.run();
@@ -98,7 +118,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
         Ok(Self { wake, thread })
     }
 
-    /// Has the directory read again, as SIGHUP asks for. What is returned is ready once what was read is live, or refused
+    /// Has the source read again, as SIGHUP asks for. What is returned is ready once what was read is live, or refused
     /// (the [`View`](crate::view::View) says which), and fails if the thread ends before that.
     pub fn reload(&self) -> oneshot::Receiver<()> {
         let (done, applied) = oneshot::channel();
@@ -145,26 +165,18 @@ impl<S: Steer + Send + 'static> Engine<S> {
     }
 }
 
-fn watcher(wake: Sender<Wake>) -> Option<Watcher> {
-    let watcher = Watcher::new(move || {
-        let _ = wake.send(Wake::Changed);
-    });
-    watcher.inspect_err(|error| warn!("{error}")).ok()
-}
-
 struct Compiler<W, S> {
-    options: DirectoryOptions,
+    source: Source,
+    /// Quiet time after an event.
+    debounce: Duration,
     wakes: Receiver<Wake>,
-    watcher: Option<Watcher>,
     reconciler: Reconciler<W, S>,
     /// Successors of dead workers that could not be given anything to serve.
     idle: BTreeSet<usize>,
-    store: Store,
-    keeper: Option<Keeper>,
-    /// The directory as it was read last.
-    seen: Option<Fingerprint>,
     /// The objects as they were held last.
     held: StoreView,
+    /// Whether they ever were.
+    has_read: bool,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -193,16 +205,10 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                         break;
                     }
                 }
-                Some(Wake::Keep) => self.begin_to_keep(),
+                Some(Wake::Keep) => self.source.begin_to_keep(),
                 Some(Wake::Stop) => break,
             }
             pause = self.first_pause();
-        }
-    }
-
-    fn begin_to_keep(&mut self) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.begin(&self.store);
         }
     }
 
@@ -236,7 +242,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             }
         }
         // What it was missing for may be live by now.
-        self.runtime.block_on(self.reconciler.retry(&self.held));
+        self.retry();
     }
 
     /// Puts off what comes, and does it when resumed; false if it is to end instead.
@@ -248,7 +254,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 Ok(Wake::Reload(done)) => reloads.push(done),
                 Ok(Wake::Adopt(worker)) => newcomers.push(worker),
                 Ok(Wake::Hold(holds)) => drop(holds.send(())),
-                Ok(Wake::Keep) => self.begin_to_keep(),
+                Ok(Wake::Keep) => self.source.begin_to_keep(),
                 Ok(Wake::Resume) => break,
                 Ok(Wake::Stop) | Err(_) => return false,
             }
@@ -264,9 +270,9 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
 
     /// Waits until events pause; gives the first that is not about files.
     fn debounce(&self) -> Option<Wake> {
-        let latest = Instant::now() + self.options.debounce * MOST_QUIET_TIMES;
+        let latest = Instant::now() + self.debounce * MOST_QUIET_TIMES;
         loop {
-            let quiet = self.options.debounce.min(latest.saturating_duration_since(Instant::now()));
+            let quiet = self.debounce.min(latest.saturating_duration_since(Instant::now()));
             match self.wakes.recv_timeout(quiet) {
                 Ok(Wake::Changed) if Instant::now() < latest => {}
                 Ok(Wake::Changed) | Err(RecvTimeoutError::Timeout) => return None,
@@ -276,50 +282,33 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         }
     }
 
-    /// Reads the directory and reconciles; `anyway` also if nothing changed.
+    /// Takes what is new and reconciles; `anyway` also if nothing is.
     fn turn(&mut self, anyway: bool) {
-        let tree = match read(&self.options.path) {
-            Ok(tree) => tree,
-            Err(error) => {
-                // Whatever it becomes next is worth a look, so that it counts as unseen.
-                self.seen = None;
-                self.follow(Fingerprint::take(&self.options.path).ok().as_ref());
-                return self.reconciler.unreadable(&error.to_string());
+        match self.source.turn(&mut self.held, anyway) {
+            Turn::Unreadable(why) => self.reconciler.unreadable(&why),
+            Turn::Waiting(what) => self.reconciler.waiting(what, &self.held),
+            Turn::Same => debug!("an event, but no change"),
+            Turn::New => {
+                self.has_read = true;
+                self.runtime.block_on(self.reconciler.reconcile(&self.held));
             }
-        };
-        self.follow(Some(&tree.fingerprint));
-        if !anyway && self.seen.as_ref() == Some(&tree.fingerprint) {
-            return debug!("an event, but no change");
         }
-        self.held = self.store.apply(&tree);
-        self.seen = Some(tree.fingerprint);
-        if let Some(keeper) = &mut self.keeper {
-            keeper.follow(&self.store);
-        }
-        self.runtime.block_on(self.reconciler.reconcile(&self.held));
     }
 
-    /// Without an event: reads if the directory differs from what was read, and else tries again what did not work.
+    /// Without an event: takes what is new though nobody said so, and else tries again what did not work.
     fn look(&mut self) {
         self.idle.clone().into_iter().for_each(|worker| self.adopt(worker));
-        let now = Fingerprint::take(&self.options.path).ok();
-        if now.is_none() || now != self.seen {
+        if self.source.differs() {
             self.turn(true);
         } else {
-            self.runtime.block_on(self.reconciler.retry(&self.held));
+            self.retry();
         }
     }
 
-    fn follow(&mut self, fingerprint: Option<&Fingerprint>) {
-        if let (Some(watcher), Some(fingerprint)) = (&mut self.watcher, fingerprint) {
-            let refused = watcher.follow(fingerprint);
-            if refused > 0 {
-                warn!(
-                    "{refused} directories cannot be watched; changes in them are found within {}s \
-                     (raise fs.inotify.max_user_watches)",
-                    LOOK.as_secs()
-                );
-            }
+    /// Tries again what did not work. Before anything was read, nothing may go live.
+    fn retry(&mut self) {
+        if self.has_read {
+            self.runtime.block_on(self.reconciler.retry(&self.held));
         }
     }
 }

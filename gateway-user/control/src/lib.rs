@@ -1,6 +1,6 @@
 //! The config road's ends: where resources come from, what holds them, and what makes them live.
 //!
-//! [`source::file`] reads and watches a directory; [`store`] keeps the last good version of every object,
+//! [`source::file`] reads and watches a directory, [`source::kube`] a cluster; [`store`] keeps the last good version of every object,
 //! and [`last_good`] those that a successor could not read;
 //! [`reconcile`] takes the resulting view through translate, compile, publish and steer; [`view`] is what others may
 //! know about it. [`engine`] runs all of that on a thread of its own.

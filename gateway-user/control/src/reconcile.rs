@@ -96,6 +96,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             }
         };
         let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
+        view.waiting = None;
         let result = self.bring_live(&mut view, &ir, &endpoints).await;
         view.tally.failed += u64::from(result.is_err());
         view.trouble = result.as_ref().err().map(ToString::to_string);
@@ -120,6 +121,14 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let mut view = View::clone(&self.view.borrow());
         view.tally.unreadable += 1;
         view.trouble = Some(error.to_owned());
+        self.show(view);
+    }
+
+    /// Says that the source has not shown everything yet, so that nothing can be made live.
+    pub fn waiting(&mut self, what: String, resources: &StoreView) {
+        let mut view = View::clone(&self.view.borrow());
+        view.waiting = Some(what);
+        view.diagnostics = resources.diagnostics.as_slice().into();
         self.show(view);
     }
 

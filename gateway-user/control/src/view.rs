@@ -20,10 +20,12 @@ pub struct View {
     pub translated: Arc<StatusSet>,
     /// What this node made of it.
     pub report: Arc<NodeReport>,
-    /// What was wrong in the files when they were read last.
+    /// What was wrong in the files when they were read last, or with the watches of a cluster.
     pub diagnostics: Arc<[Diagnostic]>,
     /// What translation had to say.
     pub findings: Arc<[Finding]>,
+    /// What of the source has not arrived, as long as nothing is live for that reason.
+    pub waiting: Option<String>,
     /// Why the newest configuration is not live, if it is not.
     pub trouble: Option<String>,
     /// Counts since the start.

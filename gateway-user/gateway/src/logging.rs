@@ -10,6 +10,7 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt as lines, reload};
@@ -18,6 +19,9 @@ use crate::privileges;
 
 /// Lines that may wait to be written: what a start with thousands of findings says, and at most some MB.
 const WAITING_LINES: usize = 10_000;
+
+/// What is said of every failed request to the API server where it is made. Who made it says it too, once, with what to do.
+const SAID_ELSEWHERE: &str = "kube_client=off,kube_runtime=off";
 
 /// Changes the filter of the running process, and says what became of its lines.
 #[derive(Clone)]
@@ -35,7 +39,7 @@ pub(crate) struct LastLines(#[expect(dead_code, reason = "its drop writes")] Wor
 /// # Errors
 /// The filter is malformed, logging was started before, or its thread cannot be started.
 pub(crate) fn init(filter: &str) -> anyhow::Result<(LogControl, LastLines)> {
-    let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
+    let (layer, handle) = reload::Layer::new(parse(filter)?);
     // It starts before the others and would keep what they are without.
     let (writer, guard) = privileges::without_any(|| {
         NonBlockingBuilder::default()
@@ -50,6 +54,11 @@ pub(crate) fn init(filter: &str) -> anyhow::Result<(LogControl, LastLines)> {
     std::panic::set_hook(Box::new(say_panic));
     let text = Arc::new(Mutex::new(filter.to_owned()));
     Ok((LogControl { handle, text, dropped }, LastLines(guard)))
+}
+
+/// A filter that names no such target leaves those lines out.
+fn parse(filter: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(format!("{SAID_ELSEWHERE},{filter}"))
 }
 
 fn say_panic(panic: &PanicHookInfo<'_>) {
@@ -82,7 +91,7 @@ impl LogControl {
     /// # Errors
     /// It is malformed; says what is allowed.
     pub(crate) fn change(&self, filter: &str) -> Result<(), String> {
-        let parsed = EnvFilter::try_new(filter).map_err(|error| {
+        let parsed = parse(filter).map_err(|error| {
             format!("{filter:?}: {error}; write a level or a list such as info,gateway_control=debug")
         })?;
         self.handle.reload(parsed).map_err(|error| error.to_string())?;

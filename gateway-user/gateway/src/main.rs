@@ -17,6 +17,7 @@ mod privileges;
 mod run;
 mod service;
 mod signals;
+mod source;
 mod takeover;
 mod wire;
 

@@ -1,10 +1,9 @@
 //! `sluice run`: puts the parts together, and takes them apart again in the right order.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
-use gateway_control::engine::{DirectoryOptions, Engine};
+use anyhow::Context as _;
+use gateway_control::engine::Engine;
 use gateway_control::reconcile::Reconciler;
 use gateway_control::steer::SharedSteering;
 use gateway_control::view::View;
@@ -26,6 +25,7 @@ use crate::logging::{self, LogControl};
 use crate::notify::Manager;
 use crate::privileges;
 use crate::service::{Service, TakingOver};
+use crate::source::Source;
 use crate::takeover::{self, Failures, Received, Taker};
 use crate::{signals, wire};
 
@@ -41,15 +41,13 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
         Ok(resolved) => resolved,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
-    let Some(config_dir) = settings.config_dir.0.clone() else {
-        bail!("no directory to serve: write `sluice run DIR`, or set --config-dir");
-    };
+    let source = Source::of(&settings)?;
     if let Some(starter) = args.started_by {
         crate::cmd::upgrade::wait_for_the_end_of(starter);
     }
     // Outlives all that may have something to say.
     let (log_control, _last_lines) = logging::init(&settings.log.0)?;
-    let parts = Parts::open(&settings, config_dir)?;
+    let parts = Parts::open(&settings, source)?;
     let facts = parts.facts(effective);
     announce(&facts, parts.places.len());
     parts.serve(&settings, facts, log_control).map(|()| End::Done)
@@ -57,7 +55,9 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
 
 /// What can fail at the start, in the order in which it is opened; dropping it takes everything back.
 struct Parts {
-    config_dir: PathBuf,
+    source: Source,
+    /// What it is, for people.
+    source_text: String,
     open_files: u64,
     sockets: Sockets,
     places: Vec<Option<usize>>,
@@ -74,10 +74,9 @@ struct Parts {
 }
 
 impl Parts {
-    fn open(settings: &Settings, config_dir: PathBuf) -> anyhow::Result<Self> {
+    fn open(settings: &Settings, source: Source) -> anyhow::Result<Self> {
         // What nobody else has a part in comes first: a mistake here disturbs no process that serves.
-        std::fs::read_dir(&config_dir)
-            .with_context(|| format!("{}: name a readable directory", config_dir.display()))?;
+        let source_text = source.check()?;
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
         let open_files = open_files()?;
         let mode = wire::io_mode(settings.io);
@@ -104,7 +103,8 @@ impl Parts {
             FileThread::start(wire::file_target(&settings.access_log), mode).context("--access-log")?;
         let takeover = received.takeover;
         Ok(Self {
-            config_dir,
+            source,
+            source_text,
             open_files,
             sockets,
             places,
@@ -135,7 +135,7 @@ impl Parts {
             driver: self.probe.driver.name().to_owned(),
             refused_drivers: refused.collect(),
             log_refused: self.access_log.refused().map(str::to_owned),
-            config_dir: self.config_dir.display().to_string(),
+            source: self.source_text.clone(),
             capabilities: self.capabilities.clone(),
             started: jiff::Timestamp::now(),
             took_over: None,
@@ -144,7 +144,7 @@ impl Parts {
     }
 
     fn serve(self, settings: &Settings, facts: Facts, log_control: LogControl) -> anyhow::Result<()> {
-        let Self { config_dir, sockets, places, probe, access_log, mut steering, instance, .. } = self;
+        let Self { source, sockets, places, probe, access_log, mut steering, instance, .. } = self;
         let config = wire::proxy_config(settings, steering.path(), places.len(), self.open_files);
         let kind = takeover::Steering::of(steering.path());
         let taking_over = self.taker.map(|taker| {
@@ -169,11 +169,7 @@ impl Parts {
         let outcome = runtime.block_on(async {
             // Before the engine: a signal during the first compilation counts too.
             let orders = signals::listen()?;
-            let options = DirectoryOptions {
-                path: config_dir,
-                debounce: settings.debounce.0,
-                last_good: settings.last_good.on().then(|| instance.last_good()),
-            };
+            let (options, cluster) = source.open(settings, &instance)?;
             let engine = Engine::start(options, reconciler)?;
             let failures = Failures::default();
             let shared = Shared {
@@ -182,6 +178,7 @@ impl Parts {
                 readiness: Readiness::new(view.clone()),
                 view,
                 fleet: Arc::clone(&fleet),
+                cluster,
                 steering: steering.clone(),
                 log_control,
                 access_log: access_log.sink(),
@@ -238,6 +235,6 @@ fn announce(facts: &Facts, workers: usize) {
         crate::cmd::version::VERSIONS.version,
         facts.steering_detail,
         facts.driver,
-        facts.config_dir,
+        facts.source,
     );
 }

@@ -81,7 +81,7 @@ fn status_is_one_document_for_people_and_programs() {
         let run = |format: &str| Command::new(SLUICE).args(["status", "-o", format]).output().unwrap();
         let document: Value = serde_json::from_slice(&run("json").stdout).unwrap();
         assert_eq!(document["process"]["pid"], gateway.pid());
-        assert_eq!(document["process"]["configDir"], dir.path().display().to_string());
+        assert_eq!(document["process"]["source"], dir.path().display().to_string());
         let (steering, io) = pair::wanted();
         assert_eq!(document["steering"]["path"], steering);
         assert!(document["io"]["driver"].as_str().unwrap().starts_with(&io), "{document}");

@@ -1,3 +1,59 @@
 //! Where resources come from.
 
+mod directory;
 pub mod file;
+pub mod kube;
+
+pub(crate) use directory::Directory;
+
+use crate::store::StoreView;
+
+/// The one source of a process.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Directory(Box<Directory>),
+    Cluster(kube::Cluster),
+}
+
+/// What came of looking at a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It cannot be read now; says why.
+    Unreadable(String),
+    /// Not everything has arrived yet; says what is missing.
+    Waiting(String),
+    /// It is as it was.
+    Same,
+    /// The view is another one.
+    New,
+}
+
+impl Source {
+    /// Brings `view` to what the source says; `anyway` counts as new what was seen before.
+    pub(crate) fn turn(&mut self, view: &mut StoreView, anyway: bool) -> Turn {
+        match self {
+            Self::Directory(directory) => directory.turn(view, anyway),
+            Self::Cluster(cluster) => match cluster.take(view) {
+                Turn::Same if anyway => Turn::New,
+                turn => turn,
+            },
+        }
+    }
+
+    /// Whether there may be something new that no event has told of. What the watches of a cluster miss they find
+    /// themselves.
+    pub(crate) fn differs(&self) -> bool {
+        match self {
+            Self::Directory(directory) => directory.differs(),
+            Self::Cluster(_) => false,
+        }
+    }
+
+    /// Keeps last good versions on disk from now on.
+    pub(crate) fn begin_to_keep(&mut self) {
+        match self {
+            Self::Directory(directory) => directory.begin_to_keep(),
+            Self::Cluster(_) => {}
+        }
+    }
+}

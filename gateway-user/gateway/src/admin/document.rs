@@ -26,6 +26,9 @@ pub(crate) struct StatusDocument {
     pub(crate) steering: Steering,
     /// How they are served.
     pub(crate) io: Io,
+    /// How each watch of the cluster is doing; none over a directory.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) watches: Vec<WatchLine>,
     /// Every listener of our Gateways.
     pub(crate) listeners: Vec<ListenerLine>,
     /// Every route and parent.
@@ -46,8 +49,8 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     /// When it started, RFC 3339.
     pub(crate) started: String,
-    /// The directory it serves.
-    pub(crate) config_dir: String,
+    /// What it serves: a directory, or the cluster at an address.
+    pub(crate) source: String,
     /// Capabilities that it still has, as capabilities(7) names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) capabilities: Option<Vec<String>>,
@@ -107,6 +110,30 @@ pub(crate) struct Io {
     /// Why that is not `uring`, if it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) access_log_refused: Option<String>,
+}
+
+/// One watch of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WatchLine {
+    /// The kind.
+    pub(crate) kind: String,
+    /// The namespace, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<String>,
+    /// Whether a whole list has arrived.
+    pub(crate) synced: bool,
+    /// Objects held.
+    pub(crate) objects: usize,
+    /// When the server said anything last, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_event: Option<String>,
+    /// Since when it fails, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failing_since: Option<String>,
+    /// Why it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
 }
 
 /// One listener on one address.

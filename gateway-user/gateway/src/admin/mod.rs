@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
+use gateway_control::source::kube::Cluster;
 use gateway_control::steer::SharedSteering;
 use gateway_control::view::View;
 use gateway_io::file::{LogSink, LogStats};
@@ -43,8 +44,8 @@ pub(crate) struct Facts {
     pub(crate) refused_drivers: Vec<String>,
     /// Why the access log is not written by io_uring, though it should be.
     pub(crate) log_refused: Option<String>,
-    /// The directory that is served.
-    pub(crate) config_dir: String,
+    /// What is served: a directory, or the cluster at an address.
+    pub(crate) source: String,
     /// Capabilities that it still has, by name.
     pub(crate) capabilities: Vec<String>,
     /// When the process started.
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) readiness: Readiness,
     pub(crate) fleet: Arc<Fleet>,
+    /// The cluster that is served, if it is one.
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) steering: SharedSteering,
     pub(crate) log_control: LogControl,
     pub(crate) access_log: LogSink,

@@ -34,7 +34,7 @@ impl Readiness {
             return Err("draining: a signal asked this process to stop".to_owned());
         }
         let view = self.view.borrow();
-        match (&view.live, &view.trouble) {
+        match (&view.live, view.trouble.as_ref().or(view.waiting.as_ref())) {
             (Some(_), _) => Ok(()),
             (None, Some(trouble)) => Err(format!("no configuration is live yet: {trouble}")),
             (None, None) => Err("no configuration is live yet".to_owned()),
@@ -82,6 +82,8 @@ mod tests {
         let (sender, receiver) = watch::channel(Arc::new(View::default()));
         let readiness = Readiness::new(receiver);
         assert!(readiness.check().unwrap_err().contains("no configuration"));
+        sender.send_replace(Arc::new(View { waiting: Some("a list".into()), ..View::default() }));
+        assert!(readiness.check().unwrap_err().contains("a list"));
         sender.send_replace(Arc::new(View { trouble: Some("x.yaml: gone".into()), ..View::default() }));
         assert!(readiness.check().unwrap_err().contains("x.yaml: gone"));
         sender.send_replace(Arc::new(View { live: Some(live()), ..View::default() }));

@@ -8,11 +8,13 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use gateway_api_types::Condition;
+use gateway_control::source::kube::{Cluster, WatchId, WatchState};
 use gateway_control::view::{Live, View};
 use gateway_ir::ListenerId;
 
 use super::document::{
-    ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, TookOverLine, address,
+    ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, TookOverLine, WatchLine,
+    address,
 };
 use super::{Facts, Shared};
 use crate::cmd::version::VERSIONS;
@@ -39,6 +41,7 @@ async fn status(State(shared): State<Shared>) -> Response {
         access_log_refused: facts.log_refused.clone(),
     };
     let mut document = document(&view, facts, readiness, io);
+    document.watches = shared.cluster.iter().flat_map(Cluster::watches).map(watch).collect();
     let failures = shared.takeover_failures.each().filter(|(_, count)| *count > 0);
     document.process.takeover_failures = failures.map(|(reason, count)| (reason.to_owned(), count)).collect();
     super::dump::json(&document)
@@ -54,7 +57,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             version: VERSIONS.version.to_owned(),
             pid: std::process::id(),
             started: facts.started.to_string(),
-            config_dir: facts.config_dir.clone(),
+            source: facts.source.clone(),
             capabilities: Some(facts.capabilities.clone()),
             took_over: facts.took_over.as_ref().map(|took_over| TookOverLine {
                 pid: took_over.pid,
@@ -73,6 +76,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             without_ipv6: facts.without_ipv6.clone(),
         },
         io,
+        watches: Vec::new(),
         listeners: listeners(view, facts),
         routes: routes(view),
         findings: findings
@@ -81,6 +85,19 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             .collect(),
         // The types serialise without fail; `null` would only hide the rest.
         status: serde_json::to_value(&*view.status).unwrap_or_default(),
+    }
+}
+
+fn watch((id, state, objects): (WatchId, WatchState, usize)) -> WatchLine {
+    let (since, why) = state.failing.unzip();
+    WatchLine {
+        kind: id.subject.to_string(),
+        namespace: id.namespace,
+        synced: state.synced,
+        objects,
+        last_event: state.last_event.map(|time| time.to_string()),
+        failing_since: since.map(|time| time.to_string()),
+        why: why.map(|failure| failure.to_string()),
     }
 }
 

@@ -87,7 +87,7 @@ fn head(document: &StatusDocument) -> String {
     let since = document.live_since.as_ref().map(|since| format!(", live since {since}")).unwrap_or_default();
     let mut text = format!(
         "sluice {} (pid {}), serving {}\n{}; generation {}{since}\n",
-        process.version, process.pid, process.config_dir, document.readiness, document.generation
+        process.version, process.pid, process.source, document.readiness, document.generation
     );
     let mut facts = Table::plain();
     let families = steering.without_ipv6.as_ref().map(|why| format!("; IPv4 alone ({why})"));
@@ -221,7 +221,7 @@ mod tests {
         let good = [("Accepted", "True", "Accepted"), ("Conflicted", "False", "NoConflicts")];
         let bad = [("Accepted", "False", "PortUnavailable"), ("Programmed", "False", "PortUnavailable")];
         serde_json::from_value(serde_json::json!({
-            "process": {"version": "0.1.0", "pid": 7, "started": "x", "configDir": "conf",
+            "process": {"version": "0.1.0", "pid": 7, "started": "x", "source": "conf",
                         "capabilities": ["CAP_NET_BIND_SERVICE"]},
             "readiness": "ready", "generation": 3, "liveSince": "2026-11-23T00:00:00Z",
             "steering": {"path": "reuseport", "detail": "reuseport (asked for)"},

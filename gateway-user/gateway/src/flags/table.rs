@@ -3,7 +3,7 @@
 use super::resolve::Reader;
 use super::value::{
     AccessLog, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus, FilePath, IoMode, Limit, Listen,
-    LogFilter, OptionalPath, Ports, Size, SteeringMode, TakeOver, Toggle, Value, Wait,
+    LogFilter, Namespaces, OptionalPath, Ports, Size, SteeringMode, TakeOver, Toggle, Value, Wait,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -73,6 +73,12 @@ settings! {
         config_dir: OptionalPath = "none", "DIR",
             "Directory of YAML and JSON files that holds the resources, read with its subdirectories",
             "Also the argument of `sluice run`, which wins";
+        kubeconfig: OptionalPath = "none", "FILE",
+            "Kubeconfig of the cluster whose resources are served instead of a directory's",
+            "Not needed in a pod: with neither this nor a directory, the cluster that the pod runs in is served";
+        watch_namespaces: Namespaces = "all", "NAMES",
+            "Namespaces of the cluster whose resources are read; Namespaces, GatewayClasses and definitions are read anyway",
+            "Fewer take less memory and rights that end at a namespace; a Gateway cannot admit routes of others";
         debounce: Wait = "100ms", "DURATION",
             "Quiet time after a change of a file before the directory is read",
             "Longer gathers more edits into one generation, shorter applies an edit sooner";

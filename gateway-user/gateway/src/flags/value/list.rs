@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use rustix::thread::CapabilitySet;
 
-use super::{Value, digits};
+use super::{Value, digits, dns_name};
 
 /// A set of ports: single ones and ranges.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,30 @@ impl Value for Ports {
 
     fn allowed() -> String {
         "none or ports from 1 to 65535 and ranges of them, such as 22,10248-10259".to_owned()
+    }
+}
+
+/// Namespaces of a cluster; empty is all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Namespaces(pub(crate) Vec<String>);
+
+impl Value for Namespaces {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "all" {
+            return Some(Self(Vec::new()));
+        }
+        let mut names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        // A DNS label (RFC 1123), as the API server asks for.
+        names
+            .iter()
+            .all(|name| dns_name(name) && !name.contains('.') && name.len() <= 63)
+            .then_some(Self(names))
+    }
+
+    fn allowed() -> String {
+        "all or names of namespaces, such as shop,team-a".to_owned()
     }
 }
 
@@ -139,6 +163,16 @@ mod tests {
         assert_eq!(Cpus::parse("0-2,5"), Some(Cpus::List(vec![0, 1, 2, 5])));
         assert_eq!(Cpus::parse("0-99999999"), None);
         assert_eq!(Cpus::parse(""), None);
+    }
+
+    #[test]
+    fn namespaces_are_labels_each_once() {
+        let names = |text| Namespaces::parse(text).map(|names| names.0.join(" "));
+        assert_eq!(names("shop, team-a,shop").as_deref(), Some("shop team-a"));
+        assert_eq!(names("all").as_deref(), Some(""));
+        for bad in ["", "a,", "Shop", "a.b", "-a", "a b"] {
+            assert_eq!(names(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

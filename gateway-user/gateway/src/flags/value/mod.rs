@@ -4,7 +4,7 @@ mod list;
 mod number;
 mod word;
 
-pub(crate) use list::{Capabilities, Cidrs, Cpus, Ports};
+pub(crate) use list::{Capabilities, Cidrs, Cpus, Namespaces, Ports};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
     AccessLog, ControllerName, FilePath, IoMode, Listen, LogFilter, OptionalPath, SteeringMode, TakeOver,

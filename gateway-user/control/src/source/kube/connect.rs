@@ -1,0 +1,85 @@
+//! How the API server is found.
+
+use std::path::{Path, PathBuf};
+
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+/// Where the cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// As a file says.
+    Kubeconfig(PathBuf),
+    /// The one that this process runs in, as the kubelet tells its pods.
+    InCluster,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The file is of no use.
+    #[error("--kubeconfig {0}: {1}")]
+    Kubeconfig(PathBuf, String),
+    /// The pod's own files are of no use.
+    #[error(
+        "this pod's access to its API server: {0}; let the pod have a service account token \
+         (automountServiceAccountToken), or set --kubeconfig"
+    )]
+    InCluster(String),
+    /// No client can be made of what they say.
+    #[error("client of the API server at {0}: {1}")]
+    Client(String, String),
+    /// No thread or runtime is to be had.
+    #[error("thread of the API server's client: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Access {
+    /// The cluster that this process runs in, if it runs in a pod.
+    pub fn in_cluster() -> Option<Self> {
+        std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| Self::InCluster)
+    }
+
+    /// The server's address, found without speaking to it.
+    ///
+    /// # Errors
+    /// Nobody can tell where the server is.
+    pub fn server(&self) -> Result<String, ConnectError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let config = runtime.block_on(self.config())?;
+        Ok(address(&config))
+    }
+
+    pub(super) async fn config(&self) -> Result<Config, ConnectError> {
+        match self {
+            Self::Kubeconfig(path) => of_file(path).await,
+            Self::InCluster => Config::incluster().map_err(|error| ConnectError::InCluster(chain(&error))),
+        }
+    }
+}
+
+/// The server's address, for people.
+pub(super) fn address(config: &Config) -> String {
+    config.cluster_url.to_string().trim_end_matches('/').to_owned()
+}
+
+async fn of_file(path: &Path) -> Result<Config, ConnectError> {
+    let wrong = |error: &dyn std::error::Error| ConnectError::Kubeconfig(path.to_owned(), chain(error));
+    let file = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
+    let options = KubeConfigOptions::default();
+    Config::from_custom_kubeconfig(file, &options).await.map_err(|error| wrong(&error))
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,203 @@
+//! What goes wrong with a watch, in the words of who can mend it.
+
+use std::error::Error as _;
+use std::fmt;
+
+use kube::core::response::Status;
+use kube::runtime::watcher;
+
+use super::kinds::Subject;
+
+/// Why a watch gives nothing at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The API server refuses it: our account lacks the right.
+    Denied {
+        /// The verb that is missing.
+        verb: String,
+        /// Who we are to the server, if it says so.
+        user: String,
+    },
+    /// The server has no such kind, in no version that we know.
+    Missing,
+    /// Our identity is not accepted at all.
+    Unauthorized(String),
+    /// The server cannot be reached.
+    Unreachable(String),
+    /// It answers with something else.
+    Other(String),
+}
+
+/// What to do about a failure.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Say it, and go on after a pause.
+    Wait(Failure),
+    /// Begin anew at once: what was asked for is gone.
+    Relist,
+    /// Begin anew with pages: the server streams no lists.
+    Page,
+    /// Find out anew in which version the kind is served.
+    Rediscover,
+}
+
+impl Failure {
+    /// Whether the server has answered: what it refuses or does not have counts as nothing, and is not waited for.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Denied { .. } | Self::Missing)
+    }
+
+    /// The failure of a single request.
+    pub(super) fn of(error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::of_status(status),
+            other => Self::Unreachable(chain(other)),
+        }
+    }
+
+    fn of_status(status: &Status) -> Self {
+        match status.code {
+            403 => Self::denied(&status.message),
+            401 => Self::Unauthorized(status.message.clone()),
+            404 => Self::Missing,
+            code => Self::Other(format!("{code} {}: {}", status.reason, status.message)),
+        }
+    }
+
+    /// Of `… is forbidden: User "system:serviceaccount:a:b" cannot list resource "httproutes" in API group …`.
+    fn denied(message: &str) -> Self {
+        let verb = message.split_once(" cannot ").and_then(|(_, rest)| rest.split_ascii_whitespace().next());
+        let user = message.split_once("User \"").and_then(|(_, rest)| rest.split_once('"'));
+        Self::Denied {
+            verb: verb.unwrap_or("list").to_owned(),
+            user: user.map(|(name, _)| name.to_owned()).unwrap_or_default(),
+        }
+    }
+
+    /// One line: what is missing and what to do. `synced` says whether objects of the kind are held from before.
+    pub(super) fn line(&self, subject: Subject, namespace: Option<&str>, synced: bool) -> String {
+        let place =
+            namespace.map_or_else(|| "in all namespaces".to_owned(), |name| format!("in namespace {name:?}"));
+        let place = if subject.namespaced() { place } else { "in the cluster".to_owned() };
+        let rest = if synced { "what was seen last stays in force" } else { "its objects count as none" };
+        let resource = subject.resource();
+        match self {
+            Self::Denied { verb, user } => {
+                let who = if user.is_empty() { "this account".to_owned() } else { format!("{user:?}") };
+                format!(
+                    "the API server lets {who} not {verb} {resource} {place}, so {rest}; grant it the verbs list \
+                     and watch"
+                )
+            }
+            Self::Missing => {
+                format!(
+                    "the API server has no {resource}, so {rest}; install the CRDs of Gateway API v1.6 or v1.7"
+                )
+            }
+            Self::Unauthorized(why) => format!(
+                "the API server does not know us ({why}), so {rest}; check the token or certificate of the kubeconfig"
+            ),
+            Self::Unreachable(why) => {
+                format!("the API server cannot be reached, so {rest}; tried again: {why}")
+            }
+            Self::Other(why) => {
+                format!("{resource} cannot be watched {place}, so {rest}; tried again: {why}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied { verb, .. } => write!(f, "no right to {verb}"),
+            Self::Missing => f.write_str("not installed"),
+            Self::Unauthorized(why) => write!(f, "not authenticated: {why}"),
+            Self::Unreachable(why) => write!(f, "not reachable: {why}"),
+            Self::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Next {
+    /// After what a watch has said; `streaming` says whether it asked for a streamed list.
+    pub(super) fn after(error: &watcher::Error, streaming: bool) -> Self {
+        use watcher::Error as E;
+        let status = match error {
+            E::InitialListFailed(kube::Error::Api(status))
+            | E::WatchStartFailed(kube::Error::Api(status))
+            | E::WatchFailed(kube::Error::Api(status))
+            | E::WatchError(status) => status,
+            E::InitialListFailed(error) | E::WatchStartFailed(error) | E::WatchFailed(error) => {
+                return Self::Wait(Failure::of(error));
+            }
+            E::NoResourceVersion => {
+                return Self::Wait(Failure::Other("an object came without resourceVersion".to_owned()));
+            }
+        };
+        match status.code {
+            // As an event the watcher follows it by itself; as an answer it would ask for the same again and again.
+            410 => Self::Relist,
+            404 => Self::Rediscover,
+            // "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled", as 422, and 400 of
+            // servers that do not know the word.
+            400 | 422 if streaming => Self::Page,
+            _ => Self::Wait(Failure::of_status(status)),
+        }
+    }
+}
+
+/// An error with its causes: the outermost alone often says "client error (Connect)".
+fn chain(error: &kube::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_api_types::Kind;
+
+    use super::*;
+
+    fn status(code: u16, message: &str) -> Box<Status> {
+        let mut status = Status::failure(message, "Test");
+        status.code = code;
+        Box::new(status)
+    }
+
+    #[test]
+    fn a_refusal_names_the_verb_the_resource_and_who_we_are() {
+        let message = "httproutes.gateway.networking.k8s.io is forbidden: User \"system:serviceaccount:s:sluice\" \
+                       cannot watch resource \"httproutes\" in API group \"gateway.networking.k8s.io\" at the cluster scope";
+        let failure = Failure::of_status(&status(403, message));
+        let line = failure.line(Subject::Objects(Kind::HttpRoute), None, false);
+        assert!(
+            line.contains(
+                "\"system:serviceaccount:s:sluice\" not watch httproutes.gateway.networking.k8s.io"
+            ) && line.contains("count as none"),
+            "{line}"
+        );
+        assert!(failure.is_answer());
+        let line = failure.line(Subject::Objects(Kind::HttpRoute), Some("a"), true);
+        assert!(line.contains("in namespace \"a\"") && line.contains("stays in force"), "{line}");
+    }
+
+    #[test]
+    fn what_to_do_follows_from_the_code() {
+        let start = |code| watcher::Error::WatchStartFailed(kube::Error::Api(status(code, "x")));
+        assert_eq!(Next::after(&start(410), true), Next::Relist);
+        assert_eq!(Next::after(&start(404), true), Next::Rediscover);
+        assert_eq!(Next::after(&start(422), true), Next::Page);
+        assert!(matches!(Next::after(&start(422), false), Next::Wait(Failure::Other(_))));
+        assert!(matches!(Next::after(&start(403), true), Next::Wait(Failure::Denied { .. })));
+        assert!(matches!(Next::after(&start(500), true), Next::Wait(Failure::Other(_))));
+    }
+}

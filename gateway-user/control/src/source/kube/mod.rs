@@ -1,0 +1,21 @@
+//! A cluster: every kind is watched, and what the watches have seen is one set of resources.
+//!
+//! All of it runs on one thread with a runtime of its own, so that reading a long list keeps no probe waiting. A reader (the
+//! compiler thread) is told once that something has changed and then takes all that has: however many events came, it is one
+//! change to it. A watch that fails drops nothing; what the server cannot give now stays as it was seen last.
+
+mod connect;
+mod failure;
+mod item;
+mod kinds;
+mod pause;
+mod served;
+mod shared;
+mod thread;
+mod watch;
+
+pub use connect::{Access, ConnectError};
+pub use failure::Failure;
+pub use kinds::Subject;
+pub use shared::{WatchId, WatchState};
+pub use thread::{Cluster, ClusterOptions};

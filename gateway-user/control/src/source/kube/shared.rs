@@ -1,0 +1,343 @@
+//! What all watches have seen, between the thread that watches and those that read it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gateway_api_types::load::{Diagnostic, Position, Severity};
+use gateway_api_types::{InstalledApi, Kind, Object, ObjectKey, ResourceSet};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::failure::Failure;
+use super::kinds::Subject;
+use crate::source::Turn;
+use crate::store::StoreView;
+
+/// One watch: what it is of, and in which namespace if not in all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WatchId {
+    /// What it is of.
+    pub subject: Subject,
+    /// The namespace, if not all.
+    pub namespace: Option<String>,
+}
+
+impl WatchId {
+    /// Whether an object of that name would be in its lists.
+    fn covers(&self, key: &ObjectKey) -> bool {
+        let place = if self.subject.namespaced() { &key.namespace } else { &key.name };
+        self.namespace.as_ref().is_none_or(|name| name == place)
+    }
+}
+
+/// How a watch is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchState {
+    /// Whether a whole list has arrived at least once.
+    pub synced: bool,
+    /// When the server said anything last.
+    pub last_event: Option<Timestamp>,
+    /// Since when it gives nothing, and why.
+    pub failing: Option<(Timestamp, Failure)>,
+    /// Objects that came or went, since the start.
+    pub events: u64,
+    /// Whole lists that arrived, since the start.
+    pub lists: u64,
+    /// Failures since the start.
+    pub failures: u64,
+}
+
+impl WatchState {
+    /// Whether nothing more is to be waited for before what is known can be served. With `stale`, objects of an earlier
+    /// process are there in place of those that cannot be had.
+    fn has_answered(&self, stale: bool) -> bool {
+        let failed = self.failing.as_ref().is_some_and(|(_, failure)| stale || failure.is_answer());
+        self.synced || failed
+    }
+}
+
+/// Everything seen. Objects are shared with whoever reads them.
+#[derive(Debug)]
+pub(super) struct Shared {
+    inner: Mutex<Inner>,
+    /// Counts changes, of status as well.
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    objects: ResourceSet,
+    /// What differs from what was taken last.
+    dirty: BTreeSet<(Kind, ObjectKey)>,
+    installed: InstalledApi,
+    installed_changed: bool,
+    broken: BTreeMap<(Kind, ObjectKey), Vec<Diagnostic>>,
+    watches: BTreeMap<WatchId, WatchState>,
+    /// Whether objects of an earlier process are among them.
+    stale: bool,
+    /// Something has changed for the reader, who was told and has not come yet.
+    told: bool,
+    waker: Option<Box<dyn Fn() + Send>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("watches", &self.watches).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(super) fn new(watches: impl IntoIterator<Item = WatchId>) -> Self {
+        let watches = watches.into_iter().map(|id| (id, WatchState::default())).collect();
+        Self { inner: Mutex::new(Inner { watches, ..Inner::default() }), changes: watch::Sender::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Each change below is whole before anything can panic.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who is called when there is something to take; once until it is taken.
+    pub(super) fn wake_by(&self, waker: Box<dyn Fn() + Send>) {
+        self.lock().waker = Some(waker);
+    }
+
+    /// Signals every change, of status as well.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
+        self.lock().objects.get(kind, key)
+    }
+
+    pub(super) fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
+        self.lock().objects.keys(kind).cloned().collect()
+    }
+
+    pub(super) fn watches(&self) -> Vec<(WatchId, WatchState, usize)> {
+        let inner = self.lock();
+        let count = |id: &WatchId| match id.subject {
+            Subject::Definitions => inner.installed.definitions.len(),
+            Subject::Objects(kind) => inner.objects.keys(kind).filter(|key| id.covers(key)).count(),
+        };
+        inner.watches.iter().map(|(id, state)| (id.clone(), state.clone(), count(id))).collect()
+    }
+
+    /// Brings `view` to what is known; what has not changed is the same object in it afterwards.
+    pub(super) fn take(&self, view: &mut StoreView) -> Turn {
+        let mut inner = self.lock();
+        inner.told = false;
+        if let Some(what) = inner.waits_for() {
+            view.diagnostics = inner.diagnostics_of_watches();
+            return Turn::Waiting(what);
+        }
+        let dirty = std::mem::take(&mut inner.dirty);
+        let changed = !dirty.is_empty() || inner.installed_changed;
+        for (kind, key) in dirty {
+            match inner.objects.get(kind, &key) {
+                Some(object) => drop(view.resources.insert(object, None)),
+                None => drop(view.resources.remove(kind, &key)),
+            }
+        }
+        if inner.installed_changed || view.resources.installed.is_none() {
+            inner.installed_changed = false;
+            view.resources.installed = Some(Arc::new(inner.installed.clone()));
+        }
+        let diagnostics = inner.diagnostics();
+        if !changed && diagnostics == view.diagnostics {
+            return Turn::Same;
+        }
+        view.diagnostics = diagnostics;
+        Turn::New
+    }
+
+    /// Changes the state of a watch; returns what `change` does.
+    pub(super) fn note<T>(&self, id: &WatchId, change: impl FnOnce(&mut WatchState) -> T) -> T {
+        let mut inner = self.lock();
+        let before = (inner.waits_for(), inner.diagnostics_of_watches());
+        let result = change(inner.watches.entry(id.clone()).or_default());
+        if before != (inner.waits_for(), inner.diagnostics_of_watches()) {
+            inner.tell();
+        }
+        result
+    }
+
+    /// Whether the object is held in that version already.
+    pub(super) fn has(&self, kind: Kind, key: &ObjectKey, version: Option<&str>) -> bool {
+        let inner = self.lock();
+        let held = inner.objects.get(kind, key);
+        let same = held.is_some_and(|held| held.metadata().resource_version.as_deref() == version);
+        same && version.is_some() && !inner.broken.contains_key(&(kind, key.clone()))
+    }
+
+    /// Takes an object over: `Ok(None)` if it holds nothing of interest, `Err` if it cannot be understood and its last good
+    /// version stays.
+    pub(super) fn put(
+        &self,
+        id: &WatchId,
+        (kind, key): (Kind, ObjectKey),
+        object: Result<Option<Object>, Vec<Diagnostic>>,
+    ) {
+        let mut inner = self.lock();
+        inner.count_event(id);
+        let place = (kind, key);
+        match object {
+            Ok(object) => {
+                let mended = inner.broken.remove(&place).is_some();
+                let before = match object {
+                    Some(object) => {
+                        let before = inner.objects.get(kind, &place.1);
+                        let same = before.as_ref().is_some_and(|before| is_same_but_status(before, &object));
+                        inner.objects.insert(object, None);
+                        (!same).then_some(())
+                    }
+                    None => inner.objects.remove(kind, &place.1).map(drop),
+                };
+                if before.is_some() {
+                    inner.dirty.insert(place);
+                }
+                if before.is_some() || mended {
+                    inner.tell();
+                }
+            }
+            Err(lines) => {
+                let held = inner.objects.get(kind, &place.1).is_some();
+                let lines = lines.into_iter().chain([outcome(kind, &place.1, held)]).collect();
+                if inner.broken.insert(place, lines).is_none() {
+                    inner.tell();
+                }
+            }
+        }
+        drop(inner);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn remove(&self, id: &WatchId, kind: Kind, key: ObjectKey) {
+        let mut inner = self.lock();
+        inner.count_event(id);
+        inner.forget(kind, key);
+        drop(inner);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// A whole list is in: what it does not show is gone.
+    pub(super) fn retain(&self, id: &WatchId, kind: Kind, seen: &HashSet<ObjectKey>) {
+        let mut inner = self.lock();
+        let broken = inner.broken.keys().filter(|(of, _)| *of == kind).map(|(_, key)| key);
+        let gone: Vec<ObjectKey> = (inner.objects.keys(kind).chain(broken))
+            .filter(|key| id.covers(key) && !seen.contains(*key))
+            .cloned()
+            .collect();
+        gone.into_iter().for_each(|key| inner.forget(kind, key));
+        drop(inner);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes what is known of the definitions.
+    pub(super) fn install(&self, id: &WatchId, change: impl FnOnce(&mut InstalledApi)) {
+        let mut inner = self.lock();
+        inner.count_event(id);
+        let before = inner.installed.clone();
+        change(&mut inner.installed);
+        if inner.installed != before {
+            inner.installed_changed = true;
+            inner.tell();
+        }
+    }
+}
+
+impl Inner {
+    fn count_event(&mut self, id: &WatchId) {
+        let state = self.watches.entry(id.clone()).or_default();
+        state.events += 1;
+        state.last_event = Some(Timestamp::now());
+    }
+
+    fn forget(&mut self, kind: Kind, key: ObjectKey) {
+        let place = (kind, key);
+        let broken = self.broken.remove(&place).is_some();
+        let held = self.objects.remove(kind, &place.1).is_some();
+        if held {
+            self.dirty.insert(place);
+        }
+        if held || broken {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        if !self.told {
+            self.told = true;
+            if let Some(wake) = &self.waker {
+                wake();
+            }
+        }
+    }
+
+    /// What is still missing before anything may be served.
+    fn waits_for(&self) -> Option<String> {
+        let missing: Vec<&WatchId> = self
+            .watches
+            .iter()
+            .filter(|(_, state)| !state.has_answered(self.stale))
+            .map(|(id, _)| id)
+            .collect();
+        let first = missing.first()?;
+        let state = self.watches.get(*first)?;
+        Some(match &state.failing {
+            Some((_, failure)) => failure.line(first.subject, first.namespace.as_deref(), false),
+            None => {
+                format!("waiting for the first list of {} of {} kinds", missing.len(), self.watches.len())
+            }
+        })
+    }
+
+    fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.diagnostics_of_watches().into_iter().chain(self.broken.values().flatten().cloned()).collect()
+    }
+
+    /// One line for each reason, however many kinds it is the reason of.
+    fn diagnostics_of_watches(&self) -> Vec<Diagnostic> {
+        let mut said = BTreeSet::new();
+        let failing =
+            self.watches.iter().filter_map(|(id, state)| Some((id, state, state.failing.as_ref()?)));
+        failing
+            .map(|(id, state, (_, failure))| {
+                let synced = state.synced || self.stale;
+                failure.line(id.subject, id.namespace.as_deref(), synced)
+            })
+            .filter(|line| said.insert(line.clone()))
+            .map(|message| Diagnostic {
+                file: "".into(),
+                position: Position::default(),
+                severity: Severity::Error,
+                object: String::new(),
+                field: String::new(),
+                message,
+            })
+            .collect()
+    }
+}
+
+/// Whether no more than status and bookkeeping differs. A generation counts changes of all the rest, where there is one
+/// (Kubernetes API conventions, "metadata").
+fn is_same_but_status(before: &Object, after: &Object) -> bool {
+    let (a, b) = (before.metadata(), after.metadata());
+    a.generation.is_some()
+        && (&a.generation, &a.uid, &a.labels, &a.annotations, &a.deletion_timestamp)
+            == (&b.generation, &b.uid, &b.labels, &b.annotations, &b.deletion_timestamp)
+}
+
+fn outcome(kind: Kind, key: &ObjectKey, held: bool) -> Diagnostic {
+    let message =
+        if held { "its last good version stays in force" } else { "it is left out, and all else is served" };
+    Diagnostic {
+        file: "".into(),
+        position: Position::default(),
+        severity: Severity::Warning,
+        object: format!("{kind} {key}"),
+        field: String::new(),
+        message: message.to_owned(),
+    }
+}

@@ -1,0 +1,180 @@
+//! The thread on which everything runs that speaks to the API server.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use gateway_api_types::{Kind, Object, ObjectKey};
+use kube::Client;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::connect::{Access, ConnectError};
+use super::kinds::{Subject, WATCHED};
+use super::shared::{Shared, WatchId, WatchState};
+use super::watch::Watch;
+use crate::source::Turn;
+use crate::store::StoreView;
+
+/// Which cluster, and how much of it.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// Where it is.
+    pub access: Access,
+    /// The namespaces to read; empty is all.
+    pub namespaces: Vec<String>,
+}
+
+/// A cluster under watch. Clones are of the same one; when the last is gone, the watches end.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    server: Arc<str>,
+    shared: Arc<Shared>,
+    runtime: Handle,
+    /// Its end ends the thread.
+    _alive: Arc<oneshot::Sender<()>>,
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// What the thread says once it runs.
+type Ready = (Client, Arc<str>, Handle);
+
+impl Cluster {
+    /// Starts the thread and its watches. That the server cannot be reached is no error: it is tried again and again.
+    ///
+    /// # Errors
+    /// Nobody can tell where the server is, or how to speak to it.
+    pub fn start(options: ClusterOptions) -> Result<Self, ConnectError> {
+        let ids = ids(&options.namespaces);
+        let shared = Arc::new(Shared::new(ids.clone()));
+        let (alive, ended) = oneshot::channel::<()>();
+        let (ready, started) = channel();
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new().name("sluice-kube".to_owned()).spawn(move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(ready.send(Err(error.into()))),
+            };
+            runtime.block_on(async {
+                match client(&options.access).await {
+                    Ok((client, server)) => {
+                        watch_all(ids, &client, &watched);
+                        let _ = ready.send(Ok((client, server, Handle::current())));
+                    }
+                    Err(error) => return drop(ready.send(Err(error))),
+                }
+                // The end of the other side is the signal.
+                let _ = ended.await;
+            });
+            runtime.shutdown_background();
+        })?;
+        let ended = || ConnectError::Thread(std::io::Error::other("it ended"));
+        let (client, server, runtime): Ready = started.recv().map_err(|_| ended())??;
+        Ok(Self { client, server, shared, runtime, _alive: Arc::new(alive) })
+    }
+
+    /// The client that the watches use.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The server's address, for people.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Runs a future on the thread that speaks to the server. It ends with the thread.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.runtime.spawn(future)
+    }
+
+    /// The newest version of an object that a watch has shown, its status and resourceVersion included.
+    pub fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
+        self.shared.object(kind, key)
+    }
+
+    /// The names of all objects of a kind that the watches have shown.
+    pub fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
+        self.shared.keys(kind)
+    }
+
+    /// Signals every change of an object, of its status as well.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes()
+    }
+
+    /// How each watch is doing, with the number of its objects.
+    pub fn watches(&self) -> Vec<(WatchId, WatchState, usize)> {
+        self.shared.watches()
+    }
+
+    pub(crate) fn wake_by(&self, waker: impl Fn() + Send + 'static) {
+        self.shared.wake_by(Box::new(waker));
+    }
+
+    pub(crate) fn take(&self, view: &mut StoreView) -> Turn {
+        self.shared.take(view)
+    }
+}
+
+async fn client(access: &Access) -> Result<(Client, Arc<str>), ConnectError> {
+    let config = access.config().await?;
+    let server = super::connect::address(&config);
+    let client = Client::try_from(config)
+        .map_err(|error| ConnectError::Client(server.clone(), super::connect::chain(&error)))?;
+    Ok((client, server.into()))
+}
+
+/// One watch for each kind and namespace; what lives in no namespace is watched once, and of Namespaces those that count.
+fn ids(namespaces: &[String]) -> Vec<WatchId> {
+    let subjects = WATCHED.into_iter().map(Subject::Objects).chain([Subject::Definitions]);
+    let each = |subject: Subject| {
+        let scoped = subject.namespaced() || subject == Subject::Objects(Kind::Namespace);
+        let names: Vec<Option<String>> = match (scoped, namespaces) {
+            (false, _) | (true, []) => vec![None],
+            (true, names) => names.iter().cloned().map(Some).collect(),
+        };
+        names.into_iter().map(move |namespace| WatchId { subject, namespace })
+    };
+    subjects.flat_map(each).collect()
+}
+
+fn watch_all(ids: Vec<WatchId>, client: &Client, shared: &Arc<Shared>) {
+    let back = Arc::new(Notify::new());
+    for id in ids {
+        let (client, shared, back) = (client.clone(), Arc::clone(shared), Arc::clone(&back));
+        tokio::spawn(Watch { id, client, shared, back }.run());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lives_in_namespaces_is_watched_in_each_that_counts() {
+        let of = |namespaces: &[&str], subject| {
+            let names: Vec<String> = namespaces.iter().map(|name| (*name).to_owned()).collect();
+            let ids = ids(&names).into_iter().filter(move |id| id.subject == subject);
+            ids.map(|id| id.namespace.unwrap_or("*".to_owned())).collect::<Vec<_>>().join(" ")
+        };
+        let kind = Subject::Objects;
+        assert_eq!(of(&[], kind(Kind::HttpRoute)), "*");
+        assert_eq!(of(&["a", "b"], kind(Kind::HttpRoute)), "a b");
+        assert_eq!(of(&["a", "b"], kind(Kind::Namespace)), "a b");
+        assert_eq!(of(&["a", "b"], kind(Kind::GatewayClass)), "*");
+        assert_eq!(of(&["a"], Subject::Definitions), "*");
+    }
+}

@@ -1,0 +1,125 @@
+//! What this process serves: a directory's resources or a cluster's.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use gateway_control::engine::{DirectoryOptions, SourceOptions};
+use gateway_control::source::kube::{Access, Cluster, ClusterOptions};
+
+use crate::flags::Settings;
+use crate::instance::Instance;
+
+/// Where resources come from, as the settings say.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Files.
+    Directory(PathBuf),
+    /// An API server.
+    Cluster(ClusterOptions),
+}
+
+impl Source {
+    /// The one that is asked for. A directory is served wherever the process runs; a pod that is told nothing serves its
+    /// own cluster.
+    ///
+    /// # Errors
+    /// None or two are asked for.
+    pub(crate) fn of(settings: &Settings) -> anyhow::Result<Self> {
+        let cluster = |access| {
+            let namespaces = settings.watch_namespaces.0.clone();
+            Self::Cluster(ClusterOptions { access, namespaces })
+        };
+        match (&settings.config_dir.0, &settings.kubeconfig.0) {
+            (Some(dir), Some(file)) => bail!(
+                "a directory ({}) and a cluster (--kubeconfig {}) are two sources of which neither could overrule the \
+                 other: leave one out",
+                dir.display(),
+                file.display()
+            ),
+            (Some(dir), None) => Ok(Self::Directory(dir.clone())),
+            (None, Some(file)) => Ok(cluster(Access::Kubeconfig(file.clone()))),
+            (None, None) => match Access::in_cluster() {
+                Some(access) => Ok(cluster(access)),
+                None => bail!(
+                    "nothing to serve: write `sluice run DIR`, or set --kubeconfig; a pod serves its own cluster"
+                ),
+            },
+        }
+    }
+
+    /// Finds mistakes that can be found without disturbing anybody. Gives what it is, for people.
+    ///
+    /// # Errors
+    /// It cannot be read, or nobody can tell where the cluster is.
+    pub(crate) fn check(&self) -> anyhow::Result<String> {
+        match self {
+            Self::Directory(dir) => {
+                std::fs::read_dir(dir)
+                    .with_context(|| format!("{}: name a readable directory", dir.display()))?;
+                Ok(dir.display().to_string())
+            }
+            Self::Cluster(options) => Ok(format!("the cluster at {}", options.access.server()?)),
+        }
+    }
+
+    /// Begins to read it. The cluster is returned as well, if it is one.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn open(
+        self,
+        settings: &Settings,
+        instance: &Instance,
+    ) -> anyhow::Result<(SourceOptions, Option<Cluster>)> {
+        let last_good = settings.last_good.on().then(|| instance.last_good());
+        match self {
+            Self::Directory(path) => {
+                let options = DirectoryOptions { path, debounce: settings.debounce.0, last_good };
+                Ok((SourceOptions::Directory(options), None))
+            }
+            Self::Cluster(options) => {
+                let cluster = Cluster::start(options)?;
+                Ok((SourceOptions::Cluster(cluster.clone()), Some(cluster)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::flags::{Inputs, resolve};
+
+    fn source(flags: &[(&str, &str)]) -> anyhow::Result<Source> {
+        let flags: BTreeMap<_, _> = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Source::of(&resolve(&Inputs { flags, ..Inputs::default() }).unwrap().settings)
+    }
+
+    #[test]
+    fn one_source_is_served_and_two_are_a_mistake() {
+        assert!(
+            matches!(source(&[("config-dir", "d")]).unwrap(), Source::Directory(dir) if dir == PathBuf::from("d"))
+        );
+        let cluster = source(&[("kubeconfig", "k"), ("watch-namespaces", "b, a,b")]).unwrap();
+        let Source::Cluster(ClusterOptions { access, namespaces }) = cluster else { panic!("{cluster:?}") };
+        assert_eq!(
+            (access, namespaces.as_slice()),
+            (Access::Kubeconfig("k".into()), &["a".to_owned(), "b".to_owned()][..])
+        );
+        let both = source(&[("config-dir", "d"), ("kubeconfig", "k")]).unwrap_err().to_string();
+        assert!(both.contains("leave one out"), "{both}");
+    }
+
+    #[test]
+    fn a_kubeconfig_that_is_none_is_found_before_anything_starts() {
+        let dir = gateway_testkit::scratch::Scratch::new("kubeconfig").unwrap();
+        dir.write("k", "apiVersion: v1\nkind: Config\n").unwrap();
+        let path = dir.join("k").display().to_string();
+        let error = format!("{:#}", source(&[("kubeconfig", &path)]).unwrap().check().unwrap_err());
+        assert!(error.contains(&path), "{error}");
+        let missing = source(&[("kubeconfig", "/nowhere/at/all")]).unwrap().check().unwrap_err();
+        assert!(format!("{missing:#}").contains("/nowhere/at/all"), "{missing:#}");
+    }
+}
