@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use gateway_api_types::{ConditionStatus, GatewayClass, GatewayClassStatus};
 
+use crate::Severity;
+use crate::features::{self, Support};
 use crate::findings::{Fault, Findings};
 use crate::reason::{self, condition, kind};
 use crate::view::View;
@@ -28,13 +30,17 @@ pub(crate) struct Classes {
 /// Classes are ours by `spec.controllerName`; the status of others is not ours to write.
 pub(crate) fn evaluate(view: &View<'_>, options: &TranslateOptions, findings: &mut Findings) -> Classes {
     let mut classes = Classes { states: BTreeMap::new(), status: BTreeMap::new() };
+    let support = features::of(view.resources.installed.as_deref());
     for class in view.gateway_classes() {
         let name = class.metadata.name.clone().unwrap_or_default();
         let state = decide(class, options);
         if let ClassState::Refused(fault) = &state {
             findings.fault(&view::class_ref(&name), fault);
         }
-        if let Some(status) = status(class, &state) {
+        if let Some(status) = status(class, &state, &support) {
+            if let Err(why) = &support.version {
+                findings.push(Severity::Warning, &view::class_ref(&name), "", why);
+            }
             classes.status.insert(name.clone(), status);
         }
         classes.states.insert(name, state);
@@ -56,7 +62,7 @@ fn decide(class: &GatewayClass, options: &TranslateOptions) -> ClassState {
     }
 }
 
-fn status(class: &GatewayClass, state: &ClassState) -> Option<GatewayClassStatus> {
+fn status(class: &GatewayClass, state: &ClassState, support: &Support) -> Option<GatewayClassStatus> {
     let generation = class.metadata.generation;
     let accepted = match state {
         ClassState::Foreign => return None,
@@ -71,5 +77,17 @@ fn status(class: &GatewayClass, state: &ClassState) -> Option<GatewayClassStatus
             condition(kind::ACCEPTED, ConditionStatus::False, fault.reason, fault.to_string(), generation)
         }
     };
-    Some(GatewayClassStatus { conditions: vec![accepted], supported_features: Vec::new() })
+    let (holds, reason, message) = match &support.version {
+        Ok(version) => (
+            ConditionStatus::True,
+            reason::SUPPORTED_VERSION,
+            format!("the definitions of Gateway API {version} are supported"),
+        ),
+        Err(why) => (ConditionStatus::False, reason::UNSUPPORTED_VERSION, why.clone()),
+    };
+    let version = condition(kind::SUPPORTED_VERSION, holds, reason, message, generation);
+    Some(GatewayClassStatus {
+        conditions: vec![accepted, version],
+        supported_features: support.features.clone(),
+    })
 }

@@ -17,6 +17,7 @@ mod conflict;
 mod digest;
 mod duration;
 mod endpoints;
+mod features;
 mod filters;
 mod findings;
 mod gateway;

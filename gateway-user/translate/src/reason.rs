@@ -11,6 +11,7 @@ pub(crate) mod kind {
     pub(crate) const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     pub(crate) const PROGRAMMED: &str = "Programmed";
     pub(crate) const RESOLVED_REFS: &str = "ResolvedRefs";
+    pub(crate) const SUPPORTED_VERSION: &str = "SupportedVersion";
 }
 
 pub(crate) const ACCEPTED: &str = "Accepted";
@@ -35,9 +36,11 @@ pub(crate) const PROGRAMMED: &str = "Programmed";
 pub(crate) const PROTOCOL_CONFLICT: &str = "ProtocolConflict";
 pub(crate) const REF_NOT_PERMITTED: &str = "RefNotPermitted";
 pub(crate) const RESOLVED_REFS: &str = "ResolvedRefs";
+pub(crate) const SUPPORTED_VERSION: &str = "SupportedVersion";
 pub(crate) const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
 pub(crate) const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
+pub(crate) const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";
 
 /// `metav1.Condition.message` holds at most this many characters.
 const MESSAGE_MAX: usize = 32_768;

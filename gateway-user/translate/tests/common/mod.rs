@@ -58,7 +58,12 @@ pub(crate) fn status(set: &StatusSet) -> BTreeMap<String, serde_json::Value> {
     use serde_json::json;
     let mut all = BTreeMap::new();
     for (name, status) in &set.gateway_classes {
-        all.insert(format!("GatewayClass {name}"), conditions(&status.conditions));
+        // True for every file; `src/features.rs` has tests of what makes it false.
+        let told = status
+            .conditions
+            .iter()
+            .filter(|one| one.type_ != "SupportedVersion" || one.status.as_str() != "True");
+        all.insert(format!("GatewayClass {name}"), conditions(&told.cloned().collect::<Vec<_>>()));
     }
     for (name, status) in &set.gateways {
         let mut shown = conditions(&status.conditions);

@@ -1,0 +1,251 @@
+//! Every feature that is claimed is translated into something that the byte road does, and those that are not are refused.
+
+mod common;
+
+use gateway_translate::{TranslateOptions, Translation, translate};
+use serde_json::Value;
+
+const WORLD: &str = r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: sluice}
+spec: {controllerName: sluice.dev/gateway}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: a}
+spec:
+  gatewayClassName: sluice
+  listeners:
+  - {name: web, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+  - {name: foo, port: 80, protocol: HTTP, hostname: "*.foo.example.com"}
+  - {name: alt, port: 8080, protocol: HTTP}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: s, namespace: a}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: s, namespace: b}
+spec: {ports: [{name: http, port: 80}]}
+"#;
+
+/// A claimed feature, the route (`spec` but for parentRefs) or objects that use it, and what must be in the translation.
+struct Probe {
+    feature: &'static str,
+    route: &'static str,
+    more: &'static str,
+    /// JSON pointers into `{ir, status}` and the text there.
+    wants: &'static [(&'static str, &'static str)],
+}
+
+const RULE: &str = "/ir/http_routes/0/rules/0";
+
+const fn probe(
+    feature: &'static str,
+    route: &'static str,
+    wants: &'static [(&'static str, &'static str)],
+) -> Probe {
+    Probe { feature, route, more: "", wants }
+}
+
+/// Pointers below the first rule unless they begin at the top.
+const PROBES: &[Probe] = &[
+    probe("Gateway", "rules: [{backendRefs: [{name: s, port: 80}]}]", &[("/ir/binds/0/port", "80")]),
+    probe(
+        "GatewayHTTPListenerIsolation",
+        "hostnames: [x.foo.example.com]\nrules: [{backendRefs: [{name: s, port: 80}]}]",
+        &[("/ir/binds/0/listeners/1/hostname", "\"*.foo.example.com\"")],
+    ),
+    probe(
+        "GatewayPort8080",
+        "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        &[("/ir/binds/1/port", "8080")],
+    ),
+    probe(
+        "GatewayRouteHostnameIntersectionPrecedence",
+        "hostnames: [\"*.example.com\"]\nrules: [{backendRefs: [{name: s, port: 80}]}]",
+        &[("/ir/binds/0/listeners/1/routes/0/hostnames/0/original", "\"*.example.com\"")],
+    ),
+    probe("HTTPRoute", "rules: [{backendRefs: [{name: s, port: 80}]}]", &[("/action/Forward/0/weight", "1")]),
+    probe(
+        "HTTPRoute303RedirectStatusCode",
+        "rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 303}}]}]",
+        &[("/action/Redirect/status", "303")],
+    ),
+    probe(
+        "HTTPRoute307RedirectStatusCode",
+        "rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 307}}]}]",
+        &[("/action/Redirect/status", "307")],
+    ),
+    probe(
+        "HTTPRoute308RedirectStatusCode",
+        "rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 308}}]}]",
+        &[("/action/Redirect/status", "308")],
+    ),
+    probe(
+        "HTTPRouteBackendRequestHeaderModification",
+        "rules: [{backendRefs: [{name: s, port: 80, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x, value: y}]}}]}]}]",
+        &[("/action/Forward/0/filters/0/RequestHeaders/set/0/value", "\"y\"")],
+    ),
+    probe(
+        "HTTPRouteBackendTimeout",
+        "rules: [{timeouts: {backendRequest: 500ms}, backendRefs: [{name: s, port: 80}]}]",
+        &[("/timeouts/backend_request_ms", "500")],
+    ),
+    probe(
+        "HTTPRouteBackendURLRewrite",
+        "rules: [{backendRefs: [{name: s, port: 80, filters: [{type: URLRewrite, urlRewrite: {hostname: b.example.com, path: {type: ReplaceFullPath, replaceFullPath: /x}}}]}]}]",
+        &[
+            ("/action/Forward/0/filters/0/UrlRewrite/host", "\"b.example.com\""),
+            ("/action/Forward/0/filters/0/UrlRewrite/path/Full", "\"/x\""),
+        ],
+    ),
+    probe(
+        "HTTPRouteHostRewrite",
+        "rules: [{filters: [{type: URLRewrite, urlRewrite: {hostname: b.example.com}}], backendRefs: [{name: s, port: 80}]}]",
+        &[("/filters/0/UrlRewrite/host", "\"b.example.com\"")],
+    ),
+    probe(
+        "HTTPRouteMethodMatching",
+        "rules: [{matches: [{method: PATCH}], backendRefs: [{name: s, port: 80}]}]",
+        &[("/matches/0/method", "\"PATCH\"")],
+    ),
+    probe(
+        "HTTPRouteNamedRouteRule",
+        "rules: [{name: first, backendRefs: [{name: s, port: 80}]}]",
+        &[("/name", "\"first\"")],
+    ),
+    Probe {
+        feature: "HTTPRouteParentRefPort",
+        route: "",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{name: gw, port: 8080}], rules: [{backendRefs: [{name: s, port: 80}]}]}
+",
+        wants: &[
+            ("/ir/binds/1/listeners/0/routes/0/route/object/name", "\"r\""),
+            ("/ir/binds/0/listeners/0/routes", "[]"),
+        ],
+    },
+    probe(
+        "HTTPRoutePathRedirect",
+        "rules: [{matches: [{path: {value: /a}}], filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}]}]",
+        &[("/action/Redirect/path/Prefix", "\"/b\"")],
+    ),
+    probe(
+        "HTTPRoutePathRewrite",
+        "rules: [{matches: [{path: {value: /a}}], filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}}}], backendRefs: [{name: s, port: 80}]}]",
+        &[("/filters/0/UrlRewrite/path/Prefix", "\"/b\"")],
+    ),
+    probe(
+        "HTTPRoutePortRedirect",
+        "rules: [{filters: [{type: RequestRedirect, requestRedirect: {port: 8083}}]}]",
+        &[("/action/Redirect/port", "8083")],
+    ),
+    probe(
+        "HTTPRouteQueryParamMatching",
+        "rules: [{matches: [{queryParams: [{name: k, value: v}]}], backendRefs: [{name: s, port: 80}]}]",
+        &[("/matches/0/query/0/value/Exact", "\"v\"")],
+    ),
+    probe(
+        "HTTPRouteRequestTimeout",
+        "rules: [{timeouts: {request: 1s}, backendRefs: [{name: s, port: 80}]}]",
+        &[("/timeouts/request_ms", "1000")],
+    ),
+    probe(
+        "HTTPRouteResponseHeaderModification",
+        "rules: [{filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {remove: [Server]}}], backendRefs: [{name: s, port: 80}]}]",
+        &[("/filters/0/ResponseHeaders/remove/0", "\"server\"")],
+    ),
+    probe(
+        "HTTPRouteSchemeRedirect",
+        "rules: [{filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}]}]",
+        &[("/action/Redirect/scheme", "\"https\"")],
+    ),
+    Probe {
+        feature: "ReferenceGrant",
+        route: "rules: [{backendRefs: [{name: s, namespace: b, port: 80}]}]",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: g, namespace: b}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: a}]
+  to: [{group: '', kind: Service}]
+",
+        wants: &[("/action/Forward/0/target/Cluster/service/namespace", "\"b\"")],
+    },
+];
+
+/// Features that have a filter of their own, which must not be claimed as long as it is refused.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "HTTPRouteRequestMirror",
+        "rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: s, port: 80}}}], backendRefs: [{name: s, port: 80}]}]",
+    ),
+    (
+        "HTTPRouteCORS",
+        "rules: [{filters: [{type: CORS, cors: {allowOrigins: ['*']}}], backendRefs: [{name: s, port: 80}]}]",
+    ),
+];
+
+fn run(route: &str, more: &str) -> Translation {
+    let mut text = WORLD.to_owned();
+    if !route.is_empty() {
+        let spec: String = route.lines().map(|line| format!("  {line}\n")).collect();
+        text += &format!(
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r, namespace: a}}\nspec:\n  \
+             parentRefs: [{{name: gw}}]\n{spec}"
+        );
+    }
+    if !more.is_empty() {
+        text += &format!("---{more}");
+    }
+    translate(&common::resources(&text), &TranslateOptions::default())
+}
+
+fn claimed(translation: &Translation) -> Vec<String> {
+    let class = &translation.status.gateway_classes["sluice"];
+    class.supported_features.iter().map(|feature| feature.name.clone()).collect()
+}
+
+fn accepted(translation: &Translation) -> String {
+    let status = common::status(&translation.status);
+    let parents = status["HTTPRoute a/r"].as_object().unwrap();
+    parents.values().next().unwrap()["Accepted"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn every_claimed_feature_has_a_probe_and_no_other() {
+    let probed: Vec<&str> = PROBES.iter().map(|probe| probe.feature).collect();
+    assert_eq!(claimed(&run("", "")), probed);
+}
+
+#[test]
+fn every_claimed_feature_reaches_the_tables() {
+    for Probe { feature, route, more, wants } in PROBES {
+        let translation = run(route, more);
+        assert!(accepted(&translation).starts_with("True"), "{feature}: {}", accepted(&translation));
+        let document: Value = serde_json::json!({ "ir": &translation.ir });
+        for (pointer, want) in *wants {
+            let pointer =
+                if pointer.starts_with("/ir") { (*pointer).to_owned() } else { format!("{RULE}{pointer}") };
+            let got = document.pointer(&pointer).map(Value::to_string);
+            assert_eq!(got.as_deref(), Some(*want), "{feature}: {pointer} in {document:#}");
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_is_not_claimed() {
+    for (feature, route) in REFUSED {
+        let translation = run(route, "");
+        assert!(accepted(&translation).starts_with("False"), "{feature} works by now: claim it");
+        assert!(!claimed(&translation).contains(&(*feature).to_owned()), "{feature}");
+    }
+}
