@@ -9,6 +9,7 @@ mod cache;
 mod cargo;
 mod check;
 mod cluster;
+mod conformance;
 mod crash_test;
 mod fuzz;
 mod go;
@@ -55,6 +56,8 @@ enum Command {
     OverloadTest(overload_test::Args),
     /// Starts and ends a real Kubernetes node on this machine, for the gateway to run in.
     Cluster(cluster::Args),
+    /// Has the official suite of the Gateway API judge the gateway on a cluster of its own.
+    Conformance(conformance::Args),
     /// Regenerates the schemas that files are checked against.
     ApiSchemas(api_schemas::Args),
 }
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::CrashTest(args) => crash_test::run(&args),
         Command::OverloadTest(args) => overload_test::run(&args),
         Command::Cluster(args) => cluster::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
         Command::ApiSchemas(args) => api_schemas::run(&args),
     };
     match done {

@@ -201,3 +201,8 @@ fn status() -> Result<ExitCode> {
 fn code(status: std::process::ExitStatus) -> ExitCode {
     ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
+
+/// Ends a cluster and removes what is left of it.
+pub(crate) fn end(place: &Place) -> Result<()> {
+    place.clear()
+}

@@ -37,7 +37,6 @@ impl Suite {
         }
     }
 
-    #[cfg(test)]
     /// What a report must say beside its results.
     pub(crate) fn disclosure(self) -> Option<&'static str> {
         match self {

@@ -1,0 +1,161 @@
+//! The gateway that is judged: a process of the node, inside the cluster's namespaces.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::steering::Counted;
+use crate::cluster::enter;
+use crate::cluster::network::LINK;
+use crate::cluster::place::Place;
+use crate::process::{Process, until};
+
+/// Addresses that Gateways get; nothing else of the cluster has any of them.
+const POOL_V4: &str = "10.20.0.0/24";
+const POOL_V6: &str = "fd00:10:20::/64";
+/// An address of the pool for a Gateway that asks for it, and one that no node could have (RFC 5737).
+pub(super) const USABLE: &str = "10.20.0.200";
+pub(super) const UNUSABLE: &str = "192.0.2.1";
+
+/// A running gateway; killed when dropped.
+pub(super) struct Gateway<'a> {
+    place: &'a Place,
+    process: Process,
+    pid: u32,
+}
+
+/// What the gateway has cost.
+pub(super) struct Cost {
+    pub(super) rss_kib: u64,
+    pub(super) peak_rss_kib: u64,
+    pub(super) cpu: Duration,
+}
+
+impl<'a> Gateway<'a> {
+    /// Starts it and waits until it is ready.
+    pub(super) fn start(sluice: &Path, place: &'a Place, dir: &Path) -> Result<Self> {
+        let mut command = enter::whole(place, &sluice.display().to_string())?;
+        command.arg("run").args(flags(place, dir));
+        let process = Process::spawn("sluice", dir, &mut command)?;
+        let pid = process.pid();
+        let mut gateway = Self { place, process, pid };
+        gateway.wait_until_ready().with_context(|| format!("sluice {}", flags(place, dir).join(" ")))?;
+        gateway.pid = child(pid).context("nsenter has no child")?;
+        Ok(gateway)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let place = self.place;
+        until("sluice is ready", || {
+            self.process.must_run()?;
+            Ok(get(place, "http://127.0.0.1:15021/healthz/ready").ok())
+        })
+        .map(drop)
+    }
+
+    /// An error if it has ended.
+    pub(super) fn must_run(&mut self) -> Result<()> {
+        self.process.must_run()
+    }
+
+    /// What its counters say.
+    pub(super) fn counted(&self) -> Result<Counted> {
+        Ok(Counted::read(&get(self.place, "http://127.0.0.1:19001/metrics")?))
+    }
+
+    /// What it costs so far.
+    pub(super) fn cost(&self) -> Result<Cost> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+        };
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        Ok(Cost {
+            rss_kib: kib("VmRSS"),
+            peak_rss_kib: kib("VmHWM"),
+            cpu: cpu(&stat).context("/proc/PID/stat")?,
+        })
+    }
+
+    /// Ends it as a supervisor would; it must end well and leave none of its addresses behind.
+    pub(super) fn stop(mut self) -> Result<()> {
+        kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM).context("ending sluice")?;
+        self.process.wait_well()?;
+        let left = addresses(self.place)?;
+        ensure!(left.is_empty(), "sluice has ended and left addresses on {LINK}: {}", left.join(", "));
+        Ok(())
+    }
+}
+
+fn flags(place: &Place, dir: &Path) -> Vec<String> {
+    let mut flags = vec![
+        format!("--kubeconfig={}", place.kubeconfig().display()),
+        format!("--address-pool={POOL_V4},{POOL_V6}"),
+        format!("--address-interface={LINK}"),
+        format!("--state-dir={}", dir.join("state").display()),
+        format!("--bpffs={}", place.join("bpffs").display()),
+    ];
+    // There is no load balancer that would have to notice first.
+    let fixed =
+        ["--steering=ebpf", "--address-mode=pool", "--access-log=off", "--drain-min=0s", "--drain-max=5s"];
+    flags.extend(fixed.map(str::to_owned));
+    flags
+}
+
+/// Fetches a page from inside the cluster's network; anything but an answer of success is an error.
+fn get(place: &Place, url: &str) -> Result<String> {
+    let output = enter::network(place, "curl")?
+        .args(["--silent", "--show-error", "--fail", "--max-time", "5", url])
+        .output()
+        .context("starting curl")?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => bail!("{url}: {}", String::from_utf8_lossy(&output.stderr).trim()),
+    }
+}
+
+/// Addresses of the pools that the node's link has.
+fn addresses(place: &Place) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for pool in [POOL_V4, POOL_V6] {
+        let mut ip: Command = enter::network(place, "ip")?;
+        let output =
+            ip.args(["-o", "address", "show", "dev", LINK, "to", pool]).output().context("starting ip")?;
+        ensure!(output.status.success(), "ip: {}", String::from_utf8_lossy(&output.stderr).trim());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        all.extend(text.lines().filter_map(|line| line.split_whitespace().nth(3).map(str::to_owned)));
+    }
+    Ok(all)
+}
+
+/// nsenter starts the program as its only child, since only a child can be in another PID namespace.
+fn child(parent: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// Time on CPUs, from `/proc/PID/stat`: fields 14 and 15 (proc_pid_stat(5)), counted behind the name in parentheses.
+fn cpu(stat: &str) -> Option<Duration> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    // USER_HZ is 100 on every architecture that we run on.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_read_behind_any_name() {
+        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 900 0 3 0 150 50 0 0 20 0 5 0 100 1000 10";
+        assert_eq!(cpu(stat), Some(Duration::from_secs(2)));
+        assert_eq!(cpu("7 (a"), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! What became of each test, read from what the suite's test program prints.
+
+use std::collections::BTreeMap;
+
+/// The name of the test that holds all others.
+const TOP: &str = "TestConformance";
+
+/// How a test ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+/// A test of the suite that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ended {
+    pub(crate) name: String,
+    pub(crate) verdict: Verdict,
+    /// As the test program measured it; parallel tests wait for each other meanwhile.
+    pub(crate) seconds: f64,
+}
+
+/// Reads a line such as `    --- FAIL: TestConformance/Name (0.13s)`; parts of tests are none of their own.
+pub(super) fn ended(line: &str) -> Option<Ended> {
+    let (verdict, rest) = line.trim_start().strip_prefix("--- ")?.split_once(": ")?;
+    let verdict = match verdict {
+        "PASS" => Verdict::Passed,
+        "FAIL" => Verdict::Failed,
+        "SKIP" => Verdict::Skipped,
+        _ => return None,
+    };
+    let (path, time) = rest.split_once(" (")?;
+    let name = path.strip_prefix(TOP)?.strip_prefix('/')?;
+    let seconds = time.strip_suffix("s)")?.parse().ok()?;
+    (!name.contains('/')).then(|| Ended { name: name.to_owned(), verdict, seconds })
+}
+
+/// What tests that failed complain of, by test; `""` has what belongs to none, such as a setup that failed.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    current: String,
+    /// Whether the lines that follow belong to a complaint.
+    inside: bool,
+    all: BTreeMap<String, Vec<String>>,
+}
+
+impl Complaints {
+    /// Takes the next line of the output.
+    pub(super) fn line(&mut self, line: &str) {
+        if let Some(path) = line.strip_prefix("=== ").and_then(|rest| rest.split_whitespace().nth(1)) {
+            self.current = path.strip_prefix(TOP).unwrap_or(path).trim_start_matches('/').to_owned();
+            self.inside = false;
+            return;
+        }
+        // testify's blocks: `Error Trace:`, `Error:`, `Test:`, `Messages:`, each with lines behind it.
+        let text = line.trim();
+        if let Some(said) = ["Error:", "Messages:", "panic:"].iter().find_map(|head| text.strip_prefix(head))
+        {
+            self.inside = true;
+            self.add(said.trim());
+        } else if text.is_empty() || ENDS.iter().any(|end| text.starts_with(end)) {
+            self.inside = false;
+        } else if self.inside {
+            self.add(text);
+        }
+    }
+
+    fn add(&mut self, said: &str) {
+        let name = self.current.split('/').next().unwrap_or_default();
+        let all = self.all.entry(name.to_owned()).or_default();
+        if !said.is_empty() && all.len() < MOST && !all.iter().any(|s| s == said) {
+            all.push(said.to_owned());
+        }
+    }
+
+    /// What a test complained of.
+    pub(super) fn of(&self, name: &str) -> &[String] {
+        self.all.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What comes after a complaint.
+const ENDS: [&str; 3] = ["Test:", "Error Trace:", "--- "];
+/// Lines of complaint kept of one test.
+const MOST: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_tests_are_counted() {
+        let test = ended("    --- PASS: TestConformance/HTTPRouteSimpleSameNamespace (0.13s)").unwrap();
+        assert_eq!((test.name.as_str(), test.verdict), ("HTTPRouteSimpleSameNamespace", Verdict::Passed));
+        assert!((test.seconds - 0.13).abs() < 1e-9);
+        assert_eq!(
+            ended("    --- SKIP: TestConformance/TCPRoute (0.00s)").unwrap().verdict,
+            Verdict::Skipped
+        );
+        assert_eq!(ended("    --- FAIL: TestConformance/A (60.10s)").unwrap().verdict, Verdict::Failed);
+        for line in [
+            "--- FAIL: TestConformance (9.00s)",
+            "        --- PASS: TestConformance/A/part (0.01s)",
+            "=== RUN   TestConformance/A",
+        ] {
+            assert_eq!(ended(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_goes_to_the_test_that_made_it() {
+        let mut complaints = Complaints::default();
+        for line in "=== RUN   TestConformance
+    suite.go:1: 2026 Test Setup: Applying base manifests
+        Error:      \tReceived unexpected error:
+                    \tno such class
+        Test:       \tTestConformance
+=== RUN   TestConformance/A
+=== RUN   TestConformance/A/part
+    http.go:3:
+        Error Trace:\thttp.go:3
+        Error:      \tcontext deadline exceeded
+        Test:       \tTestConformance/A/part
+        Messages:   \tno answer
+--- FAIL: TestConformance/A/part (1.00s)
+not a complaint
+=== NAME  TestConformance/B
+panic: runtime error"
+            .lines()
+        {
+            complaints.line(line);
+        }
+        assert_eq!(complaints.of("A"), ["context deadline exceeded", "no answer"]);
+        assert_eq!(complaints.of("B"), ["runtime error"]);
+        assert_eq!(complaints.of(""), ["Received unexpected error:", "no such class"]);
+        assert!(complaints.of("C").is_empty());
+    }
+}

@@ -1,0 +1,60 @@
+//! Whether what the suite's connections met was really steered by the kernel programs.
+
+use anyhow::{Result, ensure};
+
+/// Counters of one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// Connections that workers accepted.
+    pub(super) accepted: u64,
+    /// Connections that `sk_lookup` handed to the workers.
+    pub(super) steered: u64,
+}
+
+impl Counted {
+    /// Reads them from what `/metrics` says; a counter that is not there has counted nothing.
+    pub(super) fn read(metrics: &str) -> Self {
+        let sum = |name: &str, label: &str| {
+            let lines = metrics.lines().filter(|line| {
+                line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+                    && line.contains(label)
+            });
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+        };
+        Self {
+            accepted: sum("sluice_accepted_total", ""),
+            steered: sum("sluice_steering_verdicts_total", "verdict=\"lookup_steered\""),
+        }
+    }
+
+    /// An error if a connection was accepted that no program steered, or, where traffic was tested, if there was none.
+    pub(super) fn judge(self, traffic: bool) -> Result<()> {
+        let Self { accepted, steered } = self;
+        ensure!(
+            steered >= accepted,
+            "{accepted} connections were accepted and only {steered} steered by the kernel programs"
+        );
+        ensure!(accepted > 0 || !traffic, "no connection was accepted, so no traffic was tested");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_accepted_connection_must_have_been_steered() {
+        let metrics = "# TYPE sluice_accepted counter\n\
+            sluice_accepted_total 7\n\
+            sluice_accepted_total_other 9\n\
+            sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"lookup_steered\"} 8\n\
+            sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"lookup_not_ours\"} 50\n";
+        let counted = Counted::read(metrics);
+        assert_eq!(counted, Counted { accepted: 7, steered: 8 });
+        counted.judge(true).unwrap();
+        assert!(Counted { accepted: 7, steered: 6 }.judge(true).is_err());
+        assert!(Counted::default().judge(true).is_err(), "nothing was tested");
+        Counted::default().judge(false).unwrap();
+    }
+}

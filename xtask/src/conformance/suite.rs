@@ -1,0 +1,174 @@
+//! The suite's test program, run in the cluster's network, and its output as it comes.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::gateway::{Gateway, UNUSABLE, USABLE};
+use super::outcome::{Complaints, Ended, Verdict, ended};
+use super::{Args, GATEWAY_CLASS};
+use crate::cluster::enter;
+use crate::cluster::place::Place;
+use crate::process::{self, Process};
+
+/// What a run of the suite gave.
+pub(super) struct Run {
+    /// Every test that ended, in order.
+    pub(super) tests: Vec<Ended>,
+    /// The program's own verdict over all.
+    pub(super) well: bool,
+    pub(super) complaints: Complaints,
+    pub(super) took: Duration,
+}
+
+/// The suite's report, as it writes it.
+pub(super) const REPORT: &str = "report.yaml";
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// Time limits of the suite in seconds, for `--hurry`: far above what a working gateway needs on a machine with nothing
+/// else to do. It can only fail more tests than the suite's own.
+const HURRIED: [(&str, u32); 18] = [
+    ("GatewayMustHaveAddress", 20),
+    ("GatewayMustHaveCondition", 20),
+    ("GatewayStatusMustHaveListeners", 15),
+    ("GatewayListenersMustHaveConditions", 15),
+    ("ListenerSetMustHaveCondition", 15),
+    ("ListenerSetListenersMustHaveConditions", 15),
+    ("GWCMustBeAccepted", 15),
+    ("HTTPRouteMustNotHaveParents", 15),
+    ("HTTPRouteMustHaveCondition", 15),
+    ("TLSRouteMustHaveCondition", 15),
+    ("TCPRouteMustHaveCondition", 15),
+    ("UDPRouteMustHaveCondition", 15),
+    ("RouteMustHaveParents", 15),
+    ("MaxTimeToConsistency", 15),
+    ("NamespacesMustBeReady", 60),
+    ("LatestObservedGenerationSet", 15),
+    ("DefaultTestTimeout", 20),
+    ("RequestTimeout", 5),
+];
+
+/// Runs the suite to its end; prints each test as it ends.
+pub(super) fn run(
+    args: &Args,
+    program: &Path,
+    place: &Place,
+    dir: &Path,
+    gateway: &mut Gateway<'_>,
+) -> Result<Run> {
+    let mut command = enter::whole(place, &program.display().to_string())?;
+    command.env("KUBECONFIG", place.kubeconfig()).args(flags(args, dir));
+    let began = Instant::now();
+    let mut process = Process::spawn("suite", dir, &mut command)?;
+    let mut output = Output::open(&dir.join("suite.out"))?;
+    let mut run =
+        Run { tests: Vec::new(), well: false, complaints: Complaints::default(), took: Duration::ZERO };
+    loop {
+        process::check_interrupt()?;
+        gateway.must_run().context("while the suite ran")?;
+        let status = process.ended()?;
+        for line in output.lines()? {
+            run.complaints.line(&line);
+            if let Some(test) = ended(&line) {
+                announce(&test);
+                run.tests.push(test);
+            }
+        }
+        if let Some(status) = status {
+            run.well = status.success();
+            break;
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    run.took = began.elapsed();
+    ensure!(!run.tests.is_empty(), "no test ran: {}", nothing(&run, &process.complaints()));
+    Ok(run)
+}
+
+/// The suite's own flags. What the gateway supports is never said here: the suite asks the GatewayClass.
+fn flags(args: &Args, dir: &Path) -> Vec<String> {
+    let mut flags = vec![
+        "-test.run=^TestConformance$".to_owned(),
+        "-test.v".to_owned(),
+        format!("-gateway-class={GATEWAY_CLASS}"),
+        format!("-conformance-profiles={}", args.profiles.join(",")),
+        format!("-usable-address={USABLE}"),
+        format!("-unusable-address={UNUSABLE}"),
+        format!("-only={}", args.run_test.join(",")),
+        format!("-report-output={}", dir.join(REPORT).display()),
+        format!("-version={}", env!("CARGO_PKG_VERSION")),
+    ];
+    let ours = ["-organization=sluice", "-project=sluice", "-url=https://sluice.dev", "-contact=@sluice"];
+    flags.extend(ours.map(str::to_owned));
+    if args.hurry {
+        let limits: Vec<_> = HURRIED.iter().map(|(name, seconds)| format!("{name}:{seconds}")).collect();
+        flags.push(format!("-timeout-config-overrides={}", limits.join(";")));
+    }
+    flags
+}
+
+fn announce(test: &Ended) {
+    let word = match test.verdict {
+        Verdict::Passed => "pass",
+        Verdict::Failed => "FAIL",
+        // Counted at the end; most are of features that are not claimed.
+        Verdict::Skipped => return,
+    };
+    println!("{word} {} ({:.1} s)", test.name, test.seconds);
+}
+
+/// Why no test ran, as far as the program said.
+fn nothing(run: &Run, standard_error: &str) -> String {
+    match run.complaints.of("") {
+        [] => standard_error.to_owned(),
+        said => said.join(" "),
+    }
+}
+
+/// A file that grows.
+struct Output {
+    file: File,
+    rest: Vec<u8>,
+}
+
+impl Output {
+    fn open(path: &Path) -> Result<Self> {
+        Ok(Self {
+            file: File::open(path).with_context(|| format!("reading {}", path.display()))?,
+            rest: Vec::new(),
+        })
+    }
+
+    /// Lines that have come whole since the last call.
+    fn lines(&mut self) -> Result<Vec<String>> {
+        self.file.read_to_end(&mut self.rest)?;
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
+        let whole: Vec<u8> = self.rest.drain(..=end).collect();
+        Ok(String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+
+    #[test]
+    fn lines_come_once_and_whole() {
+        let dir = Scratch::new("output").unwrap();
+        let mut file = File::create(dir.join("out")).unwrap();
+        let mut output = Output::open(&dir.join("out")).unwrap();
+        file.write_all(b"one\ntw").unwrap();
+        assert_eq!(output.lines().unwrap(), ["one"]);
+        assert!(output.lines().unwrap().is_empty());
+        file.write_all(b"o\nthree\n").unwrap();
+        assert_eq!(output.lines().unwrap(), ["two", "three"]);
+    }
+}
