@@ -45,7 +45,7 @@ impl Server {
         let now: Timestamp = NOW.parse().unwrap();
         let inputs =
             Inputs { translated: &translated, reports: &reports, controller: OURS, overdue: &overdue, now };
-        plan(inputs, self)
+        plan(inputs, self).changes
     }
 
     /// A node that runs all of this.
@@ -355,7 +355,7 @@ fn an_object_that_was_edited_since_waits_for_its_own_translation() {
     let now = NOW.parse().unwrap();
     let inputs =
         Inputs { translated: &translated, reports: &reports, controller: OURS, overdue: &overdue, now };
-    let kinds: Vec<_> = plan(inputs, &server).iter().map(|change| change.kind).collect();
+    let kinds: Vec<_> = plan(inputs, &server).changes.iter().map(|change| change.kind).collect();
     assert_eq!(kinds, [Kind::GatewayClass, Kind::HttpRoute]);
 }
 

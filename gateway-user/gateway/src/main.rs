@@ -12,6 +12,8 @@ mod fleet;
 mod hand_over;
 mod instance;
 mod logging;
+mod membership;
+mod node;
 mod notify;
 mod privileges;
 mod run;

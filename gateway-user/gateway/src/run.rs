@@ -27,7 +27,7 @@ use crate::privileges;
 use crate::service::{Service, TakingOver};
 use crate::source::Source;
 use crate::takeover::{self, Failures, Received, Taker};
-use crate::{signals, wire};
+use crate::{node, signals, wire};
 
 /// How long the access log may take to reach its file at the end.
 const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(2);
@@ -164,7 +164,8 @@ impl Parts {
         let fleet = Arc::new(crew.start(first)?);
         let (sender, view) = watch::channel(Arc::new(View::default()));
         let reconciler =
-            Reconciler::new(Arc::clone(&fleet), steering.clone(), translate_options(settings), sender);
+            Reconciler::new(Arc::clone(&fleet), steering.clone(), translate_options(settings), sender)
+                .reached_at(node::addresses(settings));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
             // Before the engine: a signal during the first compilation counts too.
@@ -179,6 +180,7 @@ impl Parts {
                 view,
                 fleet: Arc::clone(&fleet),
                 cluster,
+                cluster_tally: Arc::default(),
                 steering: steering.clone(),
                 log_control,
                 access_log: access_log.sink(),
@@ -195,6 +197,7 @@ impl Parts {
                 kind,
                 failures,
                 manager: Manager::of_environment(),
+                membership: None,
             };
             service.run(taking_over, sockets, self.takeover).await
         });

@@ -19,6 +19,7 @@ use crate::flags::Settings;
 use crate::fleet::Fleet;
 use crate::hand_over::Possessions;
 use crate::instance::Instance;
+use crate::membership::Membership;
 use crate::notify::Manager;
 use crate::signals::{Order, Orders};
 use crate::takeover::{self, Failures, Giver, Release, Request, Steering, Taker};
@@ -40,6 +41,8 @@ pub(crate) struct Service<'a> {
     pub(crate) kind: Steering,
     pub(crate) failures: Failures,
     pub(crate) manager: Manager,
+    /// In the cluster, once this process serves alone.
+    pub(crate) membership: Option<Membership>,
 }
 
 /// The process that serves until we do.
@@ -79,6 +82,10 @@ impl Service<'_> {
             }
         }
         self.engine.keep();
+        if let Some(cluster) = &self.shared.cluster {
+            let (view, tally) = (self.shared.view.clone(), Arc::clone(&self.shared.cluster_tally));
+            self.membership = Some(Membership::join(self.settings, cluster, view, tally)?);
+        }
         let servers = sockets.serve(&self.shared)?;
         let giver = self.giver(takeover);
         self.manager.serve(&self.shared, self.shared.facts.took_over.is_some());
@@ -159,7 +166,7 @@ impl Service<'_> {
                 bail!("the compiler thread ended unexpectedly; restarting the process is the only way on");
             }
         };
-        let Self { settings, fleet, engine, orders, shared, instance, manager, .. } = self;
+        let Self { settings, fleet, engine, orders, shared, instance, manager, membership, .. } = self;
         match cause {
             Cause::Signal(signal) => {
                 info!("{signal}: draining");
@@ -171,7 +178,8 @@ impl Service<'_> {
                 manager.stopping(settings.drain_max.0);
                 let (accept, max) = (settings.drain_min.0, settings.drain_max.0);
                 // `servers` stay: probes are answered until the end.
-                drain(&fleet, engine, orders, DrainLimits { accept, idle: accept, max }, 1).await?;
+                let drain = drain(&fleet, engine, orders, DrainLimits { accept, idle: accept, max }, 1);
+                tokio::join!(drain, leave(membership, true)).0?;
                 Ok(Some(instance))
             }
             Cause::TakenOver(release) => {
@@ -186,7 +194,7 @@ impl Service<'_> {
                 let limits = after_take_over(settings, release.same_sockets);
                 release.done();
                 // Whoever started us may tell us to end, now that there is another: that is what we do.
-                drain(&fleet, engine, orders, limits, 2).await?;
+                tokio::join!(drain(&fleet, engine, orders, limits, 2), leave(membership, false)).0?;
                 Ok(None)
             }
         }
@@ -233,6 +241,12 @@ impl Service<'_> {
         self.access_log.reopen();
         let applied = self.engine.reload();
         self.manager.reloading(&self.shared, applied);
+    }
+}
+
+async fn leave(membership: Option<Membership>, last: bool) {
+    if let Some(membership) = membership {
+        membership.leave(last).await;
     }
 }
 

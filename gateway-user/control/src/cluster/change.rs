@@ -186,7 +186,8 @@ fn entry(listener: &ListenerStatus) -> serde_json::Value {
     value
 }
 
-fn is_waiting(wanted: &[Condition]) -> bool {
+/// Whether nodes have yet to apply what these conditions are about.
+pub(super) fn is_waiting(wanted: &[Condition]) -> bool {
     wanted.iter().any(|one| one.type_ == PROGRAMMED && one.status == ConditionStatus::Unknown)
 }
 

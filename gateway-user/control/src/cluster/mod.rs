@@ -1,11 +1,104 @@
 //! What Sluice writes into a cluster: the status of every object that is ours to judge.
 //!
-//! Every node says in a NodeReport what it serves; one of them, by a Lease, writes what that makes of the status.
-//! [`plan`] and [`change`] are pure: status, reports and what the server was seen to hold in, patches out.
+//! Every node says in a NodeReport what it serves; one of them, by a Lease, writes what that makes of the status, and
+//! tells of it in Events. [`plan`] and [`change`] are pure: status, reports and what the server was seen to hold in,
+//! patches out. A patch names the version that it is for, touches what is ours alone, and is made anew from what the
+//! watch brings if somebody else was faster.
 
+mod backoff;
 pub mod change;
+mod events;
+pub mod lease;
 pub mod op;
 pub mod plan;
+pub mod record;
+mod reporter;
+mod reports;
 mod seen;
+mod statuses;
+mod tally;
+mod writer;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::sync::watch;
+
+use self::events::Events;
+use self::lease::{Candidate, LeaseTimes};
+use self::reporter::Reporter;
+use self::reports::Heard;
+use self::statuses::Statuses;
+use self::writer::Writer;
+use crate::view::View;
 
 pub use seen::Seen;
+pub use tally::{ClusterTally, Outcome};
+
+/// The Lease of the process that writes statuses.
+const LEASE: &str = "sluice-status";
+
+/// Who we are in the cluster, and what is followed.
+pub struct Membership {
+    /// The API server.
+    pub client: Client,
+    /// Sluice's own namespace.
+    pub namespace: String,
+    /// The node's name; one process reports for a node.
+    pub node: String,
+    /// The controller name whose entries in the status of routes are ours.
+    pub controller: String,
+    /// What the server was last seen to hold.
+    pub seen: Arc<dyn Seen>,
+    /// Changes with it.
+    pub seen_changed: watch::Receiver<u64>,
+    /// What is live here.
+    pub view: watch::Receiver<Arc<View>>,
+    /// How the Lease is kept.
+    pub times: LeaseTimes,
+    /// Whether this process stands for the Lease; without, it only reports.
+    pub may_lead: bool,
+    /// Where writes are counted.
+    pub tally: Arc<ClusterTally>,
+    /// Whether the node's report goes when this process stops: not if another one serves on the node by then.
+    pub leaves: watch::Receiver<bool>,
+}
+
+/// Reports, leads when it is our turn, and writes statuses then, until `stop` says true or its sender is gone. Ends when
+/// the Lease and, if asked for, the report are given back.
+pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
+    let Membership { client, namespace, node, controller, tally, view, times, .. } = membership;
+    let identity = format!("{node}_{:016x}", backoff::random());
+    let reporter = Reporter::new(client.clone(), &namespace, &node, Arc::clone(&tally));
+    let reporting = reporter.run(view.clone(), stop.clone(), membership.leaves);
+    if !membership.may_lead {
+        return reporting.await;
+    }
+    let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
+    let (heard_by, heard) = watch::channel(Heard::default());
+    let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
+    let writer = Writer::new(client.clone(), leadership.clone(), events, Arc::clone(&tally));
+    let statuses = Statuses {
+        node,
+        controller,
+        seen: membership.seen,
+        seen_changed: membership.seen_changed,
+        view,
+        heard,
+        leadership,
+        writer,
+        tally,
+        waiting: HashMap::new(),
+    };
+    // Others end by themselves once the loop has dropped its ends of their channels.
+    let writing = statuses.run(stop.clone());
+    let following = reports::follow(client, namespace, heard_by);
+    let helpers = async { tokio::join!(sending, following) };
+    let duties = async { tokio::join!(reporting, candidate.run(stop), writing) };
+    tokio::pin!(helpers, duties);
+    tokio::select! {
+        _ = &mut duties => {}
+        _ = &mut helpers => drop(duties.await),
+    }
+}

@@ -26,11 +26,20 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
 }
 
-/// Every write that is needed, classes first, then Gateways, then routes. Nothing is planned for an object that has
-/// been edited since: its own translation is on its way.
-pub fn plan(inputs: Inputs<'_>, seen: &dyn Seen) -> Vec<Change> {
+/// What is to be done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Every write that is needed, classes first, then Gateways, then routes.
+    pub changes: Vec<Change>,
+    /// Gateways that not every node that serves them has applied.
+    pub waiting: BTreeSet<ObjectName>,
+}
+
+/// Plans every write. Nothing is planned for an object that has been edited since: its own translation is on its way.
+pub fn plan(inputs: Inputs<'_>, seen: &dyn Seen) -> Plan {
     let wanted = inputs.translated.with_reports(inputs.reports);
     let mut changes = Vec::new();
+    let mut waiting = BTreeSet::new();
     for (name, status) in &wanted.gateway_classes {
         if let Some(Object::GatewayClass(class)) =
             seen.object(Kind::GatewayClass, &ObjectKey::new("", &**name))
@@ -40,6 +49,9 @@ pub fn plan(inputs: Inputs<'_>, seen: &dyn Seen) -> Vec<Change> {
         }
     }
     for (name, status) in &wanted.gateways {
+        if change::is_waiting(&status.conditions) {
+            waiting.insert(name.clone());
+        }
         if let Some(Object::Gateway(gateway)) = seen.object(Kind::Gateway, &key(name))
             && is_of(&gateway.metadata, status.conditions.first().and_then(|one| one.observed_generation))
         {
@@ -48,7 +60,7 @@ pub fn plan(inputs: Inputs<'_>, seen: &dyn Seen) -> Vec<Change> {
         }
     }
     changes.extend(routes(inputs, &wanted, seen));
-    changes
+    Plan { changes, waiting }
 }
 
 fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn Seen) -> Vec<Change> {

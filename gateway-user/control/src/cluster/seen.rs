@@ -2,6 +2,8 @@
 
 use gateway_api_types::{Kind, Object, ObjectKey};
 
+use crate::source::kube::Cluster;
+
 /// The newest version of objects that a watch has brought, status and resource version included. It may be older than
 /// what the server holds by now: who writes says which version was meant.
 pub trait Seen: Send + Sync {
@@ -10,4 +12,14 @@ pub trait Seen: Send + Sync {
 
     /// The names of all objects of a kind.
     fn keys(&self, kind: Kind) -> Vec<ObjectKey>;
+}
+
+impl Seen for Cluster {
+    fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
+        Cluster::object(self, kind, key)
+    }
+
+    fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
+        Cluster::keys(self, kind)
+    }
 }

@@ -12,8 +12,8 @@ use gateway_control::view::View;
 use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics};
 use gateway_proxy::worker::WorkerCommand;
 
-use super::Shared;
 use super::exposition::Exposition;
+use super::{Shared, members};
 use crate::cmd::version::VERSIONS;
 use crate::fleet::Past;
 
@@ -62,6 +62,9 @@ fn page(shared: &Shared, workers: &[(usize, WorkerMetrics)]) -> String {
     counters(&mut page, &all, workers);
     steering(&mut page, shared);
     config(&mut page, &shared.view.borrow());
+    if shared.cluster.is_some() {
+        members::page(&mut page, &shared.cluster_tally);
+    }
     process(&mut page, shared, &past, workers.len());
     page.finish()
 }

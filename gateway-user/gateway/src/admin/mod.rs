@@ -4,6 +4,7 @@ pub(crate) mod document;
 mod dump;
 mod exposition;
 mod logging;
+mod members;
 mod metrics;
 mod ready;
 mod status;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
+use gateway_control::cluster::ClusterTally;
 use gateway_control::source::kube::Cluster;
 use gateway_control::steer::SharedSteering;
 use gateway_control::view::View;
@@ -65,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) fleet: Arc<Fleet>,
     /// The cluster that is served, if it is one.
     pub(crate) cluster: Option<Cluster>,
+    /// What was written into it.
+    pub(crate) cluster_tally: Arc<ClusterTally>,
     pub(crate) steering: SharedSteering,
     pub(crate) log_control: LogControl,
     pub(crate) access_log: LogSink,

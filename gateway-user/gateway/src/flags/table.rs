@@ -2,8 +2,9 @@
 
 use super::resolve::Reader;
 use super::value::{
-    AccessLog, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus, FilePath, IoMode, Limit, Listen,
-    LogFilter, Namespaces, OptionalPath, Ports, Size, SteeringMode, TakeOver, Toggle, Value, Wait,
+    AccessLog, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus, FilePath, IoMode, Limit,
+    Listen, LogFilter, Namespaces, ObjectName, OptionalPath, Ports, Size, SteeringMode, TakeOver, Toggle,
+    Value, Wait,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -79,6 +80,18 @@ settings! {
         watch_namespaces: Namespaces = "all", "NAMES",
             "Namespaces of the cluster whose resources are read; Namespaces, GatewayClasses and definitions are read anyway",
             "Fewer take less memory and rights that end at a namespace; a Gateway cannot admit routes of others";
+        namespace: Auto<ObjectName> = "auto", "NAME",
+            "Namespace of the cluster that holds Sluice's own objects: the Lease of the process that writes statuses, and a NodeReport per node; auto is the pod's own, else sluice-system",
+            "Two releases beside each other need two";
+        node_name: Auto<ObjectName> = "auto", "NAME",
+            "Name under which this node reports to the others; auto is the environment's NODE_NAME, else the host name",
+            "Two nodes of one name overwrite each other's reports";
+        node_addresses: Auto<Addresses> = "auto", "ADDRESSES",
+            "Where clients reach this node: what the status of a Gateway says that names no address; auto is where the default routes leave from",
+            "Name the public addresses of a node behind address translation; none says nothing";
+        write_status: Toggle = "true", "BOOL",
+            "Whether this process may be the one that writes the status of the cluster's objects",
+            "false only reports and serves: for trying out a second release on a cluster that another one serves";
         debounce: Wait = "100ms", "DURATION",
             "Quiet time after a change of a file before the directory is read",
             "Longer gathers more edits into one generation, shorter applies an edit sooner";

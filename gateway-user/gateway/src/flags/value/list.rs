@@ -55,6 +55,24 @@ impl Value for Namespaces {
     }
 }
 
+/// IP addresses, in the order written; none is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses(pub(crate) Vec<IpAddr>);
+
+impl Value for Addresses {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "none" {
+            return Some(Self(Vec::new()));
+        }
+        let address = |text: &str| text.trim().parse::<IpAddr>().ok().filter(|ip| !ip.is_unspecified());
+        text.split(',').map(address).collect::<Option<_>>().map(Self)
+    }
+
+    fn allowed() -> String {
+        "none or IP addresses, such as 192.0.2.7,2001:db8::7".to_owned()
+    }
+}
+
 /// The CPUs that workers are pinned to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cpus {

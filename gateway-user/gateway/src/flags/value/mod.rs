@@ -4,11 +4,11 @@ mod list;
 mod number;
 mod word;
 
-pub(crate) use list::{Capabilities, Cidrs, Cpus, Namespaces, Ports};
+pub(crate) use list::{Addresses, Capabilities, Cidrs, Cpus, Namespaces, Ports};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
-    AccessLog, ControllerName, FilePath, IoMode, Listen, LogFilter, OptionalPath, SteeringMode, TakeOver,
-    Toggle,
+    AccessLog, ControllerName, FilePath, IoMode, Listen, LogFilter, ObjectName, OptionalPath, SteeringMode,
+    TakeOver, Toggle,
 };
 
 /// A type that a setting can have.

@@ -37,6 +37,20 @@ impl Value for ControllerName {
     }
 }
 
+/// The name of an object in a cluster: a DNS name in lower case (RFC 1123).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ObjectName(pub(crate) String);
+
+impl Value for ObjectName {
+    fn parse(text: &str) -> Option<Self> {
+        (dns_name(text) && text.len() <= 253).then(|| Self(text.to_owned()))
+    }
+
+    fn allowed() -> String {
+        "a name in lower case, such as node-7".to_owned()
+    }
+}
+
 /// A path of the file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FilePath(pub(crate) PathBuf);

@@ -1,0 +1,278 @@
+//! One leader among the processes of a cluster, by a Lease.
+//!
+//! As client-go's leader election: clocks of different machines are never compared. A holder has lost the Lease when its
+//! record has not changed for as long as it says, counted from when *we* saw it change; and it stops acting as the
+//! holder well before that, counted from when it last began to renew.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Api, PostParams};
+use kube::{Client, Error};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::backoff::jittered;
+
+/// How patiently leadership is sought and kept.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseTimes {
+    /// How long the others leave a record alone that does not change. Whole seconds.
+    pub duration: Duration,
+    /// How long after the beginning of its last renewal a holder still acts as one; shorter than `duration`.
+    pub deadline: Duration,
+    /// Between two attempts to renew or to acquire.
+    pub retry: Duration,
+}
+
+impl Default for LeaseTimes {
+    /// Those of client-go.
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(15),
+            deadline: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Until when this process may act as the leader; `None` if it is not the one.
+#[derive(Clone, Debug)]
+pub struct Leadership(watch::Receiver<Option<Instant>>);
+
+impl Leadership {
+    /// Whether to act as the leader now. To be asked before every write.
+    pub fn holds(&self) -> bool {
+        self.0.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Resolves when leadership is won or lost, and at renewals.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            // The candidate has ended: nothing changes any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A process that would lead.
+#[derive(Debug)]
+pub struct Candidate {
+    leases: Api<Lease>,
+    name: String,
+    identity: String,
+    times: LeaseTimes,
+    watched: Watched,
+    leads: watch::Sender<Option<Instant>>,
+}
+
+/// The record as it was seen last, and since when it is like that by our clock.
+#[derive(Debug, Default)]
+struct Watched(Option<(Lease, Instant)>);
+
+impl Watched {
+    fn see(&mut self, lease: Lease, now: Instant) {
+        let same = self.0.as_ref().is_some_and(|(known, _)| known.spec == lease.spec);
+        let since = self.0.take().filter(|_| same).map_or(now, |(_, since)| since);
+        self.0 = Some((lease, since));
+    }
+
+    /// Whether `me` may write itself into the record.
+    fn is_free_for(&self, me: &str, now: Instant) -> bool {
+        let Some((lease, since)) = &self.0 else { return true };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.unwrap_or_default();
+        let lasts = Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0));
+        holder.is_empty() || holder == me || now >= *since + lasts
+    }
+
+    fn holder(&self) -> &str {
+        let spec = self.0.as_ref().and_then(|(lease, _)| lease.spec.as_ref());
+        spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default()
+    }
+}
+
+impl Candidate {
+    /// A candidate for the Lease of that name, who signs as `identity`, which nobody else does.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: &str,
+        times: LeaseTimes,
+    ) -> (Self, Leadership) {
+        let (leads, leadership) = watch::channel(None);
+        let candidate = Self {
+            leases: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity: identity.to_owned(),
+            times,
+            watched: Watched::default(),
+            leads,
+        };
+        (candidate, Leadership(leadership))
+    }
+
+    /// Stands for the Lease until `stop` says true or its sender is gone; then gives it back if it is held.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut trouble = String::new();
+        loop {
+            let begun = Instant::now();
+            let outcome = match timeout(self.times.deadline, self.attempt(begun)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(format!("no answer within {}s", self.times.deadline.as_secs())),
+            };
+            self.conclude(begun, outcome, &mut trouble);
+            tokio::select! {
+                () = sleep(jittered(self.times.retry)) => {}
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+        }
+        self.release().await;
+    }
+
+    /// Renews or acquires; gives whether we hold it.
+    async fn attempt(&mut self, now: Instant) -> Result<bool, String> {
+        let held = self.leads.borrow().is_some_and(|until| now < until);
+        if !held || self.watched.0.is_none() {
+            match self.leases.get_opt(&self.name).await.map_err(|error| self.explain("get", &error))? {
+                Some(lease) => self.watched.see(lease, now),
+                None => self.watched.0 = None,
+            }
+        }
+        if !self.watched.is_free_for(&self.identity, now) {
+            return Ok(false);
+        }
+        match self.write(self.record()).await {
+            Ok(lease) => {
+                self.watched.see(lease, now);
+                Ok(true)
+            }
+            Err(error) if is_conflict(&error) => {
+                // Somebody else was faster; what is known of the record is not worth anything.
+                self.watched.0 = None;
+                Ok(false)
+            }
+            Err(error) => Err(self.explain("update", &error)),
+        }
+    }
+
+    async fn write(&self, lease: Lease) -> Result<Lease, Error> {
+        match &lease.metadata.resource_version {
+            Some(_) => self.leases.replace(&self.name, &PostParams::default(), &lease).await,
+            None => self.leases.create(&PostParams::default(), &lease).await,
+        }
+    }
+
+    /// The record with us as its holder.
+    fn record(&self) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        let known = self.watched.0.as_ref().map(|(lease, _)| lease.clone()).unwrap_or_default();
+        let before = known.spec.unwrap_or_default();
+        let ours = before.holder_identity.as_deref() == Some(&*self.identity);
+        let acquired = before.acquire_time.filter(|_| ours);
+        Lease {
+            metadata: ObjectMeta { name: Some(self.name.clone()), ..known.metadata },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.identity.clone()),
+                lease_duration_seconds: Some(
+                    i32::try_from(self.times.duration.as_secs()).unwrap_or(i32::MAX),
+                ),
+                acquire_time: Some(acquired.unwrap_or_else(|| now.clone())),
+                renew_time: Some(now),
+                lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!ours)),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+
+    fn conclude(&mut self, begun: Instant, outcome: Result<bool, String>, trouble: &mut String) {
+        let before = *self.leads.borrow();
+        let next = match &outcome {
+            Ok(true) => Some(begun + self.times.deadline),
+            Ok(false) => None,
+            // Until then nobody else can have it.
+            Err(_) => before.filter(|until| Instant::now() < *until),
+        };
+        match (before, next) {
+            (None, Some(_)) => info!(lease = self.name, "leads: writes the status of objects from now on"),
+            (Some(_), None) => {
+                info!(lease = self.name, "leads no more; the holder is {:?}", self.watched.holder())
+            }
+            _ => {}
+        }
+        let said = outcome.err().unwrap_or_default();
+        if !said.is_empty() && said != *trouble {
+            warn!("Lease {}: {said}", self.name);
+        }
+        *trouble = said;
+        self.leads.send_replace(next);
+    }
+
+    /// Says that nobody holds it, so that the next leader need not wait.
+    async fn release(self) {
+        if self.leads.send_replace(None).is_none() {
+            return;
+        }
+        let mut lease = self.record();
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+        }
+        // Unanswered, it costs the next leader the time that the record says.
+        let _ = timeout(self.times.retry, self.write(lease)).await;
+    }
+
+    fn explain(&self, verb: &str, error: &Error) -> String {
+        let hint = match error {
+            Error::Api(status) if status.code == 403 => {
+                format!(" (allow verb {verb} on leases in group coordination.k8s.io)")
+            }
+            _ => String::new(),
+        };
+        format!("{error}{hint}; until one process holds it, no status is written")
+    }
+}
+
+fn is_conflict(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 409)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(holder: &str, renewed: i64) -> Lease {
+        Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: Some(holder.to_owned()),
+                lease_duration_seconds: Some(15),
+                renew_time: Some(MicroTime(Timestamp::from_second(renewed).unwrap())),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        }
+    }
+
+    #[test]
+    fn a_record_is_free_once_it_has_not_changed_for_its_time_by_our_clock() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut watched = Watched::default();
+        assert!(watched.is_free_for("me", at(0)), "there is none");
+        // The holder's clock is of no interest: it says 1970.
+        watched.see(lease("other", 1), at(0));
+        assert!(!watched.is_free_for("me", at(14)));
+        assert!(watched.is_free_for("other", at(1)));
+        watched.see(lease("other", 1), at(14));
+        assert!(watched.is_free_for("me", at(15)), "it is what it was");
+        watched.see(lease("other", 0), at(15));
+        assert!(!watched.is_free_for("me", at(29)), "it changed, whatever to");
+        assert!(watched.is_free_for("me", at(30)));
+        watched.see(lease("", 0), at(30));
+        assert!(watched.is_free_for("me", at(30)), "given back");
+    }
+}

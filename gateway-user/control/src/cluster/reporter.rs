@@ -1,0 +1,128 @@
+//! Says in the cluster what this node serves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_translate::NodeReport;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::{Client, Error};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::warn;
+
+use super::backoff::{Backoff, jittered};
+use super::record::{NodeRecord, RecordStatus};
+use super::tally::{ClusterTally, Outcome};
+use crate::view::View;
+
+/// Without a change a node says this often that it is there.
+const RENEW: Duration = Duration::from_secs(10);
+/// Changes that come faster are said together.
+const LEAST: Duration = Duration::from_millis(500);
+/// How long the server may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Whose fields these are, for server-side apply.
+const MANAGER: &str = "sluice-node";
+
+/// Writes this node's NodeReport.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    pub(super) records: Api<NodeRecord>,
+    pub(super) node: String,
+    pub(super) tally: Arc<ClusterTally>,
+}
+
+impl Reporter {
+    pub(super) fn new(client: Client, namespace: &str, node: &str, tally: Arc<ClusterTally>) -> Self {
+        Self { records: Api::namespaced(client, namespace), node: node.to_owned(), tally }
+    }
+
+    /// Reports until `stop` says true or its sender is gone. The report goes with `leaves`: not if another process
+    /// serves on this node and reports under the same name.
+    pub(super) async fn run(
+        self,
+        mut view: watch::Receiver<Arc<View>>,
+        mut stop: watch::Receiver<bool>,
+        leaves: watch::Receiver<bool>,
+    ) {
+        let fresh = || Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let (mut backoff, mut trouble) = (fresh(), String::new());
+        let mut said: Option<NodeReport> = None;
+        let (mut next, mut earliest) = (Instant::now(), Instant::now());
+        loop {
+            let current = report_of(&view.borrow_and_update());
+            let news = current.is_some() && current != said;
+            let due = if trouble.is_empty() && news { earliest } else { next };
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                Ok(()) = view.changed() => continue,
+                () = sleep_until(due) => {}
+            }
+            let Some(report) = current else {
+                next = Instant::now() + RENEW;
+                continue;
+            };
+            earliest = Instant::now() + LEAST;
+            match self.write(&report).await {
+                Ok(()) => {
+                    said = Some(report);
+                    (backoff, trouble) = (fresh(), String::new());
+                    next = Instant::now() + jittered(RENEW);
+                }
+                Err(error) => {
+                    if error != trouble {
+                        warn!("{error}");
+                    }
+                    trouble = error;
+                    next = Instant::now() + backoff.pause();
+                }
+            }
+        }
+        if *leaves.borrow() {
+            // Unanswered, the others find it out by its silence.
+            let _ = timeout(PATIENCE, self.records.delete(&self.node, &DeleteParams::default())).await;
+        }
+    }
+
+    async fn write(&self, report: &NodeReport) -> Result<(), String> {
+        let status =
+            RecordStatus { renew_time: Some(MicroTime(Timestamp::now())), ..RecordStatus::from(report) };
+        let metadata = ObjectMeta { name: Some(self.node.clone()), ..ObjectMeta::default() };
+        let record = NodeRecord { metadata, status };
+        let params = PatchParams::apply(MANAGER).force();
+        let patch = Patch::Apply(&record);
+        let outcome = timeout(PATIENCE, self.records.patch(&self.node, &params, &patch)).await;
+        self.tally.report(if matches!(outcome, Ok(Ok(_))) { Outcome::Written } else { Outcome::Failed });
+        match outcome {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.explain(&error)),
+            Err(_) => Err(format!(
+                "NodeReport {}: no answer within {}s; tried again",
+                self.node,
+                PATIENCE.as_secs()
+            )),
+        }
+    }
+
+    fn explain(&self, error: &Error) -> String {
+        let why = match error {
+            Error::Api(status) if status.code == 404 => {
+                "the cluster has no resource nodereports.sluice.dev, or no such namespace, so that other nodes do \
+                 not hear from this one; run `kubectl apply -f deploy/crds`"
+                    .to_owned()
+            }
+            Error::Api(status) if status.code == 403 => {
+                format!("{error}; allow verb patch on nodereports in group sluice.dev")
+            }
+            other => other.to_string(),
+        };
+        format!("NodeReport {}: {why}", self.node)
+    }
+}
+
+/// What is to be said; nothing before the first configuration is live.
+pub(super) fn report_of(view: &View) -> Option<NodeReport> {
+    view.live.as_ref().map(|_| NodeReport::clone(&view.report))
+}

@@ -1,0 +1,120 @@
+//! The leader's loop: whatever changes, plan and write.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_ir::ObjectName;
+use gateway_translate::NodeReport;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Seen;
+use super::lease::Leadership;
+use super::plan::{Inputs, plan};
+use super::reporter::report_of;
+use super::reports::Heard;
+use super::tally::ClusterTally;
+use super::writer::Writer;
+use crate::view::View;
+
+/// After a pass: what comes meanwhile is planned together.
+const REST: Duration = Duration::from_millis(25);
+/// Without anything that wakes it, a pass finds nodes that fell silent.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long nodes may take to apply a Gateway before its status says that they have not.
+const PATIENT: Duration = Duration::from_secs(10);
+
+/// What the loop follows.
+pub(super) struct Statuses {
+    pub(super) node: String,
+    pub(super) controller: String,
+    pub(super) seen: Arc<dyn Seen>,
+    /// Says that what was seen has changed.
+    pub(super) seen_changed: watch::Receiver<u64>,
+    pub(super) view: watch::Receiver<Arc<View>>,
+    pub(super) heard: watch::Receiver<Heard>,
+    pub(super) leadership: Leadership,
+    pub(super) writer: Writer,
+    pub(super) tally: Arc<ClusterTally>,
+    /// Gateways that nodes are applying, and since when.
+    pub(super) waiting: HashMap<ObjectName, Instant>,
+}
+
+impl Statuses {
+    /// Runs until `stop` says true or its sender is gone.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.woken(next) => {}
+            }
+            let leads = self.leadership.holds();
+            self.tally.lead(leads);
+            let again = if leads { self.pass().await } else { None };
+            next = again.unwrap_or_else(|| Instant::now() + LOOK).min(Instant::now() + LOOK);
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = sleep(REST) => {}
+            }
+        }
+    }
+
+    /// Until anything changes that a plan is made from, or the time has come.
+    async fn woken(&mut self, next: Instant) {
+        tokio::select! {
+            Ok(()) = self.view.changed() => {}
+            Ok(()) = self.heard.changed() => {}
+            Ok(()) = self.seen_changed.changed() => {}
+            () = self.leadership.changed() => {}
+            () = sleep_until(next) => {}
+        }
+    }
+
+    /// Plans and writes; gives when to do so again though nothing changes.
+    async fn pass(&mut self) -> Option<Instant> {
+        let view = Arc::clone(&self.view.borrow_and_update());
+        if view.tally.reconciled == 0 {
+            // What is to be said of anything is not known yet.
+            return None;
+        }
+        let now = Instant::now();
+        let reports = self.reports(&view, now);
+        let overdue: BTreeSet<_> = self
+            .waiting
+            .iter()
+            .filter(|(_, since)| now >= **since + PATIENT)
+            .map(|(name, _)| name.clone())
+            .collect();
+        let planned = plan(
+            Inputs {
+                translated: &view.translated,
+                reports: &reports,
+                controller: &self.controller,
+                overdue: &overdue,
+                now: Timestamp::now(),
+            },
+            &*self.seen,
+        );
+        self.waiting.retain(|name, _| planned.waiting.contains(name));
+        for name in &planned.waiting {
+            self.waiting.entry(name.clone()).or_insert(now);
+        }
+        let patience = self.waiting.values().map(|since| *since + PATIENT).filter(|when| *when > now).min();
+        let again = self.writer.write(planned.changes).await;
+        self.writer.tidy(now);
+        [patience, again].into_iter().flatten().min()
+    }
+
+    /// Of this node what it is about to report; of the others what they have.
+    fn reports(&mut self, view: &View, now: Instant) -> BTreeMap<String, NodeReport> {
+        let mut reports = self.heard.borrow_and_update().current(now);
+        match report_of(view) {
+            Some(own) => drop(reports.insert(self.node.clone(), own)),
+            None => drop(reports.remove(&self.node)),
+        }
+        reports
+    }
+}

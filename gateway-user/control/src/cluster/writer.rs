@@ -1,0 +1,252 @@
+//! Writes planned changes, each when its time has come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use gateway_api_types::{Kind, ObjectKey};
+use http::Request;
+use http::header::CONTENT_TYPE;
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+use tracing::{debug, warn};
+
+use super::backoff::Backoff;
+use super::change::Change;
+use super::events::Events;
+use super::lease::Leadership;
+use super::tally::{ClusterTally, Outcome};
+
+/// Requests under way at once.
+const AT_ONCE: usize = 16;
+/// How long the server may take for one.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the watch may take to bring what was written, before it is written again.
+const ECHO: Duration = Duration::from_secs(10);
+/// One object's status may be written so often in a row, and then once per `EVERY`: enough for any user, and no loop if
+/// another program writes back.
+const BURST: f64 = 10.0;
+const EVERY: f64 = 1.0;
+
+/// Writes statuses, object by object.
+pub(super) struct Writer {
+    client: Client,
+    leadership: Leadership,
+    events: Events,
+    tally: Arc<ClusterTally>,
+    objects: HashMap<(Kind, ObjectKey), Past>,
+}
+
+/// What was done to one object.
+struct Past {
+    /// The version that was patched last, and when: until the watch brings another there is nothing to do.
+    patched: Option<(String, Instant)>,
+    /// Writes that are left, as of then.
+    tokens: (f64, Instant),
+    /// When it may be tried again after a failure.
+    again: Option<Instant>,
+    backoff: Backoff,
+    trouble: String,
+}
+
+impl Past {
+    fn new(now: Instant) -> Self {
+        let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        Self { patched: None, tokens: (BURST, now), again: None, backoff, trouble: String::new() }
+    }
+
+    /// When this change may be written, at the earliest; `None` for now.
+    fn earliest(&mut self, change: &Change, now: Instant) -> Option<Instant> {
+        let (tokens, since) = self.tokens;
+        let filled = (tokens + now.duration_since(since).as_secs_f64() / EVERY).min(BURST);
+        self.tokens = (filled, now);
+        let echo = self.patched.as_ref().filter(|(version, _)| *version == change.resource_version);
+        let echo = echo.map(|(_, when)| *when + ECHO);
+        let token = (filled < 1.0).then(|| now + Duration::from_secs_f64((1.0 - filled) * EVERY));
+        [echo, token, self.again].into_iter().flatten().filter(|when| *when > now).max()
+    }
+}
+
+impl Writer {
+    pub(super) fn new(
+        client: Client,
+        leadership: Leadership,
+        events: Events,
+        tally: Arc<ClusterTally>,
+    ) -> Self {
+        Self { client, leadership, events, tally, objects: HashMap::new() }
+    }
+
+    /// Writes what may be written now. Gives when to plan again for what may not, if there is any.
+    pub(super) async fn write(&mut self, changes: Vec<Change>) -> Option<Instant> {
+        let now = Instant::now();
+        let mut later: Option<Instant> = None;
+        let mut due = Vec::new();
+        for change in changes {
+            let past =
+                self.objects.entry((change.kind, change.key.clone())).or_insert_with(|| Past::new(now));
+            match past.earliest(&change, now) {
+                Some(when) => later = Some(later.map_or(when, |other| other.min(when))),
+                None => {
+                    past.tokens.0 -= 1.0;
+                    due.push(change);
+                }
+            }
+        }
+        let (client, leadership) = (&self.client, &self.leadership);
+        let done: Vec<_> = stream::iter(due)
+            .map(|change| async move {
+                let result = write(client, leadership, &change).await;
+                (change, result)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        for (change, result) in done {
+            if let Some(when) = self.conclude(&change, result) {
+                later = Some(later.map_or(when, |other| other.min(when)));
+            }
+        }
+        later
+    }
+
+    /// Forgets objects that nothing was done to for long.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        self.objects.retain(|_, past| now < past.tokens.1 + Duration::from_secs(600));
+    }
+
+    fn conclude(&mut self, change: &Change, result: Result<(), Refused>) -> Option<Instant> {
+        let past = self.objects.get_mut(&(change.kind, change.key.clone()))?;
+        let outcome = match &result {
+            Ok(()) => Outcome::Written,
+            Err(Refused::Stale) => Outcome::Conflict,
+            Err(Refused::NotLeading) => return None,
+            Err(Refused::Failed(_)) => Outcome::Failed,
+        };
+        self.tally.status(change.kind, outcome);
+        match result {
+            Ok(()) | Err(Refused::Stale | Refused::NotLeading) => {
+                *past = Past { tokens: past.tokens, ..Past::new(past.tokens.1) };
+                past.patched = Some((change.resource_version.clone(), Instant::now()));
+                if outcome == Outcome::Written {
+                    self.events.tell(change);
+                }
+                debug!(
+                    "{} {}: status {}, {} operations",
+                    change.kind,
+                    change.key,
+                    outcome.as_str(),
+                    change.ops.len()
+                );
+                None
+            }
+            Err(Refused::Failed(error)) => {
+                let when = Instant::now() + past.backoff.pause();
+                past.again = Some(when);
+                if past.trouble != error {
+                    warn!("{} {}: status not written: {error}; tried again", change.kind, change.key);
+                }
+                past.trouble = error;
+                Some(when)
+            }
+        }
+    }
+}
+
+/// Why a status was not written.
+enum Refused {
+    /// The object is another one by now, or gone.
+    Stale,
+    /// Another process leads by now.
+    NotLeading,
+    /// For another reason.
+    Failed(String),
+}
+
+async fn write(client: &Client, leadership: &Leadership, change: &Change) -> Result<(), Refused> {
+    if !leadership.holds() {
+        return Err(Refused::NotLeading);
+    }
+    let request = request(change).map_err(|error| Refused::Failed(error.to_string()))?;
+    match timeout(PATIENCE, client.request::<Value>(request)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status))) => Err(judge(change, status.code, &status.message)),
+        Ok(Err(error)) => Err(Refused::Failed(error.to_string())),
+        Err(_) => Err(Refused::Failed(format!("no answer within {}s", PATIENCE.as_secs()))),
+    }
+}
+
+/// Operations for a version that is no longer there are a conflict (409), and if their places are gone too, nonsense to
+/// the server before it gets to compare versions (422 of the patch, not of what it makes).
+fn judge(change: &Change, code: u16, message: &str) -> Refused {
+    match code {
+        404 | 409 => Refused::Stale,
+        422 if !message.contains("is invalid") => Refused::Stale,
+        403 => Refused::Failed(format!(
+            "{message}; allow verb patch on {}/status in group {}",
+            change.kind.plural(),
+            change.kind.group()
+        )),
+        _ => Refused::Failed(format!("{message} ({code})")),
+    }
+}
+
+/// The patch, which the server applies only to the version that it was made for.
+fn request(change: &Change) -> Result<Request<Vec<u8>>, http::Error> {
+    let kind = change.kind;
+    let namespace = match kind.namespaced() {
+        true => format!("namespaces/{}/", change.key.namespace),
+        false => String::new(),
+    };
+    let (group, version, plural) = (kind.group(), kind.version(), kind.plural());
+    let path = format!("/apis/{group}/{version}/{namespace}{plural}/{}/status", change.key.name);
+    let version =
+        json!({"op": "replace", "path": "/metadata/resourceVersion", "value": change.resource_version});
+    let mut ops = vec![version];
+    ops.extend(change.ops.iter().map(super::op::json));
+    let request = Request::patch(path).header(CONTENT_TYPE, "application/json-patch+json");
+    request.body(Value::Array(ops).to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::op::Op;
+
+    fn change(version: &str) -> Change {
+        Change {
+            kind: Kind::Gateway,
+            key: ObjectKey::new("edge", "gw"),
+            resource_version: version.to_owned(),
+            uid: String::new(),
+            ops: vec![Op::Remove { path: "/status/addresses".to_owned() }],
+            transitions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_patch_names_its_version() {
+        let request = request(&change("7")).unwrap();
+        let path = "/apis/gateway.networking.k8s.io/v1/namespaces/edge/gateways/gw/status";
+        assert_eq!(request.uri(), path);
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        let version = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": "7"});
+        assert_eq!(body, json!([version, {"op": "remove", "path": "/status/addresses"}]));
+    }
+
+    #[test]
+    fn an_object_rests_until_the_watch_has_caught_up_and_is_never_written_in_a_loop() {
+        let now = Instant::now();
+        let mut past = Past::new(now);
+        past.patched = Some(("7".to_owned(), now));
+        assert!(past.earliest(&change("7"), now).is_some(), "what was written has not come back");
+        assert_eq!(past.earliest(&change("8"), now), None);
+        past.tokens.0 = 0.5;
+        let when = past.earliest(&change("8"), now).unwrap();
+        assert!(when > now && when < now + Duration::from_secs(1));
+        assert_eq!(past.earliest(&change("8"), now + Duration::from_secs(1)), None);
+        assert_eq!(past.earliest(&change("7"), now + ECHO), None, "the watch may have died");
+    }
+}

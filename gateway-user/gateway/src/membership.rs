@@ -1,0 +1,65 @@
+//! This process among those of its cluster: it reports, and it may lead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_control::cluster::lease::LeaseTimes;
+use gateway_control::cluster::{self, ClusterTally};
+use gateway_control::source::kube::Cluster;
+use gateway_control::view::View;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::flags::Settings;
+use crate::node;
+
+/// How long giving back the Lease and the report may take.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// A member of the cluster. Dropped, it gives back what it holds without anybody waiting for it.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    stop: watch::Sender<bool>,
+    leaves: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Membership {
+    /// Joins: from the first live configuration on, this process speaks for its node.
+    ///
+    /// # Errors
+    /// The node has no name.
+    pub(crate) fn join(
+        settings: &Settings,
+        cluster: &Cluster,
+        view: watch::Receiver<Arc<View>>,
+        tally: Arc<ClusterTally>,
+    ) -> anyhow::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let (leaves, leaving) = watch::channel(false);
+        let membership = cluster::Membership {
+            client: cluster.client(),
+            namespace: node::namespace(settings),
+            node: node::name(settings)?,
+            controller: settings.controller_name.0.clone(),
+            seen: Arc::new(cluster.clone()),
+            seen_changed: cluster.changes(),
+            view,
+            times: LeaseTimes::default(),
+            may_lead: settings.write_status.on(),
+            tally,
+            leaves: leaving,
+        };
+        let task = cluster.spawn(cluster::run(membership, stopped));
+        Ok(Self { stop, leaves, task })
+    }
+
+    /// Leads no more, and speaks for the node no more. With `last`, no other process speaks for it from now on.
+    pub(crate) async fn leave(self, last: bool) {
+        self.leaves.send_replace(last);
+        self.stop.send_replace(true);
+        // Whatever is not given back by then, the others find out by its silence.
+        let _ = timeout(GOODBYE, self.task).await;
+    }
+}

@@ -1,0 +1,107 @@
+//! Who this node is: its name among others, and where clients reach it.
+
+use std::env;
+use std::fs;
+use std::net::{IpAddr, UdpSocket};
+
+use anyhow::Context as _;
+use nix::ifaddrs::getifaddrs;
+
+use crate::flags::{Auto, ObjectName, Settings, Value as _};
+
+/// Where the kubelet puts the name of a pod's namespace.
+const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// The namespace for those that run in none.
+const NAMESPACE: &str = "sluice-system";
+
+/// The node's name, as `--node-name` says.
+///
+/// # Errors
+/// No name is set and the host's is none.
+pub(crate) fn name(settings: &Settings) -> anyhow::Result<String> {
+    if let Auto::Set(name) = &settings.node_name {
+        return Ok(name.0.clone());
+    }
+    let host = || Some(nix::unistd::gethostname().ok()?.to_str()?.to_ascii_lowercase());
+    let name = env::var("NODE_NAME").ok().filter(|name| !name.is_empty()).or_else(host).unwrap_or_default();
+    let name = ObjectName::parse(&name)
+        .with_context(|| format!("{name:?} is no name for a node; set --node-name"))?;
+    Ok(name.0)
+}
+
+/// The namespace of Sluice's own objects, as `--namespace` says.
+pub(crate) fn namespace(settings: &Settings) -> String {
+    if let Auto::Set(name) = &settings.namespace {
+        return name.0.clone();
+    }
+    let of_pod = || fs::read_to_string(POD_NAMESPACE).ok();
+    let name = env::var("POD_NAMESPACE").ok().or_else(of_pod).map(|name| name.trim().to_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| NAMESPACE.to_owned())
+}
+
+/// Where clients reach the node, as `--node-addresses` says; of each family one at most if it is up to us.
+pub(crate) fn addresses(settings: &Settings) -> Vec<IpAddr> {
+    match &settings.node_addresses {
+        Auto::Set(addresses) => addresses.0.clone(),
+        Auto::Auto => [true, false].into_iter().filter_map(|v4| routed(v4).or_else(|| first(v4))).collect(),
+    }
+}
+
+/// The address that packets to far away leave from. Nothing is sent: connecting a UDP socket only looks up the route
+/// (RFC 5737 and RFC 3849 keep these destinations free for documentation).
+fn routed(v4: bool) -> Option<IpAddr> {
+    let (any, far) = if v4 { ("0.0.0.0:0", "192.0.2.1:9") } else { ("[::]:0", "[2001:db8::1]:9") };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(far).ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(is_reachable)
+}
+
+/// The first address that others may reach, in the order of interfaces.
+fn first(v4: bool) -> Option<IpAddr> {
+    let addresses = getifaddrs().ok()?.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    });
+    addresses.filter(is_reachable).find(|ip| ip.is_ipv4() == v4)
+}
+
+fn is_reachable(ip: &IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !ip.is_loopback() && !ip.is_unspecified() && !link_local
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::flags::{Inputs, resolve};
+
+    fn settings(flags: &[(&str, &str)]) -> Settings {
+        let flags: BTreeMap<_, _> = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        resolve(&Inputs { flags, ..Inputs::default() }).unwrap().settings
+    }
+
+    #[test]
+    fn what_is_set_counts() {
+        let settings = settings(&[
+            ("node-name", "edge-1"),
+            ("namespace", "gateways"),
+            ("node-addresses", "192.0.2.7, 2001:db8::7"),
+        ]);
+        assert_eq!(name(&settings).unwrap(), "edge-1");
+        assert_eq!(namespace(&settings), "gateways");
+        let want: [IpAddr; 2] = ["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+        assert_eq!(addresses(&settings), want);
+    }
+
+    #[test]
+    fn what_is_found_can_be_reached() {
+        let found = addresses(&settings(&[]));
+        assert!(found.len() <= 2 && found.iter().all(is_reachable), "{found:?}");
+    }
+}
