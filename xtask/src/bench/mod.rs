@@ -4,6 +4,7 @@ mod contender;
 mod cost;
 mod plot;
 mod report;
+mod scale;
 mod scenario;
 mod smoke;
 mod stand;
@@ -19,10 +20,13 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// CPU per request of Sluice, nginx, HAProxy and a bare relay, in turn and pinned alike.
     Smoke(smoke::Args),
+    /// Many routes on a real API server: cold start, time from a change to its first answer, memory, writes.
+    Scale(scale::Args),
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Smoke(args) => smoke::run(args),
+        Bench::Scale(args) => scale::run(args),
     }
 }

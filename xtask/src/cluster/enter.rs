@@ -1,8 +1,11 @@
 //! Running a program inside a cluster.
 
+use std::fs::File;
 use std::process::Command;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns};
 
 use super::place::Place;
 
@@ -24,4 +27,17 @@ pub(crate) fn whole(place: &Place, program: &str) -> Result<Command> {
         .arg("--")
         .arg(program);
     Ok(command)
+}
+
+/// Runs `body` on a thread that is in the cluster's network, and waits for it; what it starts is there, too.
+pub(crate) fn inside<T: Send>(place: &Place, body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let path = format!("/proc/{}/ns/net", place.first()?);
+    let namespace = File::open(&path).with_context(|| path)?;
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            setns(namespace, CloneFlags::CLONE_NEWNET).context("entering the cluster's network")?;
+            body()
+        });
+        thread.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+    })
 }

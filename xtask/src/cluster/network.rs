@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 /// The link that has the node's addresses; the gateway adds its own there.
 pub(crate) const LINK: &str = "node0";
 /// The node's name and addresses. The API server must not announce a loopback address.
-pub(super) const NODE: &str = "node0";
+pub(crate) const NODE: &str = "node0";
 pub(crate) const NODE_V4: &str = "10.10.0.1";
 pub(super) const NODE_V6: &str = "fd00:10:10::1";
 pub(super) const PODS_V4: &str = "10.244.0.0/16";

@@ -11,34 +11,36 @@ use nix::unistd::Pid;
 
 use super::steering::Counted;
 use crate::cluster::enter;
-use crate::cluster::network::LINK;
+use crate::cluster::network::{LINK, NODE, NODE_V4};
 use crate::cluster::place::Place;
 use crate::process::{Process, until};
 
 /// Addresses that Gateways get; nothing else of the cluster has any of them.
 const POOL_V4: &str = "10.20.0.0/24";
 const POOL_V6: &str = "fd00:10:20::/64";
+/// Where it keeps what is its own.
+pub(super) const NAMESPACE: &str = "sluice-system";
 /// An address of the pool for a Gateway that asks for it, and one that no node could have (RFC 5737).
 pub(super) const USABLE: &str = "10.20.0.200";
 pub(super) const UNUSABLE: &str = "192.0.2.1";
 
 /// A running gateway; killed when dropped.
-pub(super) struct Gateway<'a> {
+pub(crate) struct Gateway<'a> {
     place: &'a Place,
     process: Process,
     pid: u32,
 }
 
 /// What the gateway has cost.
-pub(super) struct Cost {
-    pub(super) rss_kib: u64,
-    pub(super) peak_rss_kib: u64,
-    pub(super) cpu: Duration,
+pub(crate) struct Cost {
+    pub(crate) rss_kib: u64,
+    pub(crate) peak_rss_kib: u64,
+    pub(crate) cpu: Duration,
 }
 
 impl<'a> Gateway<'a> {
     /// Starts it and waits until it is ready.
-    pub(super) fn start(sluice: &Path, place: &'a Place, dir: &Path) -> Result<Self> {
+    pub(crate) fn start(sluice: &Path, place: &'a Place, dir: &Path) -> Result<Self> {
         let mut command = enter::whole(place, &sluice.display().to_string())?;
         command.arg("run").args(flags(place, dir));
         let process = Process::spawn("sluice", dir, &mut command)?;
@@ -69,7 +71,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// What it costs so far.
-    pub(super) fn cost(&self) -> Result<Cost> {
+    pub(crate) fn cost(&self) -> Result<Cost> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let kib = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -84,7 +86,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// Ends it as a supervisor would; it must end well and leave none of its addresses behind.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM).context("ending sluice")?;
         self.process.wait_well()?;
         let left = addresses(self.place)?;
@@ -96,14 +98,14 @@ impl<'a> Gateway<'a> {
 fn flags(place: &Place, dir: &Path) -> Vec<String> {
     let mut flags = vec![
         format!("--kubeconfig={}", place.kubeconfig().display()),
-        format!("--address-pool={POOL_V4},{POOL_V6}"),
-        format!("--address-interface={LINK}"),
+        format!("--namespace={NAMESPACE}"),
+        format!("--node-name={NODE}"),
+        format!("--node-addresses={NODE_V4}"),
         format!("--state-dir={}", dir.join("state").display()),
         format!("--bpffs={}", place.join("bpffs").display()),
     ];
     // There is no load balancer that would have to notice first.
-    let fixed =
-        ["--steering=ebpf", "--address-mode=pool", "--access-log=off", "--drain-min=0s", "--drain-max=5s"];
+    let fixed = ["--steering=ebpf", "--access-log=off", "--drain-min=0s", "--drain-max=5s"];
     flags.extend(fixed.map(str::to_owned));
     flags
 }

@@ -2,7 +2,8 @@
 //!
 //! The suite learns from the GatewayClass what the gateway claims, and is told to skip nothing.
 
-mod gateway;
+pub(crate) mod gateway;
+pub(crate) mod install;
 mod outcome;
 mod passing;
 mod report;
@@ -10,14 +11,13 @@ mod steering;
 mod suite;
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::geteuid;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cache;
 use crate::cargo::build_sluice;
@@ -26,6 +26,7 @@ use crate::cluster::version::Suite;
 use crate::cluster::{self, Life};
 use crate::process::{self, until};
 use gateway::{Cost, Gateway};
+use install::GATEWAY_CLASS;
 use outcome::Verdict;
 use passing::Passing;
 use report::Report;
@@ -62,17 +63,20 @@ pub(crate) struct Args {
     /// Builds the gateway without optimisation.
     #[arg(long)]
     debug: bool,
+    /// Judges this binary instead of building one.
+    #[arg(long, value_name = "FILE", conflicts_with = "debug")]
+    binary: Option<PathBuf>,
 }
 
-/// The class of every Gateway of the suite. Its controller name cannot be changed later, so it is ours from the start.
-const GATEWAY_CLASS: &str = "sluice";
-const CONTROLLER: &str = "sluice.dev/gateway";
 /// Runs whose logs are kept.
 const KEPT: usize = 10;
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "conformance makes namespaces and control groups: run it as root");
-    let sluice = build_sluice(if args.debug { "dev" } else { "release" })?;
+    let sluice = match &args.binary {
+        Some(binary) => fs::canonicalize(binary).with_context(|| format!("--binary {}", binary.display()))?,
+        None => build_sluice(if args.debug { "dev" } else { "release" })?,
+    };
     let program = args.suite.tests()?;
     let dir = directory()?;
     process::stop_on_ctrl_c()?;
@@ -102,7 +106,7 @@ fn judge(
     place: &Place,
     dir: &Path,
 ) -> Result<(Run, Vec<String>)> {
-    apply(place, &gateway_class())?;
+    install::install(place)?;
     let mut gateway = Gateway::start(sluice, place, dir)?;
     println!("sluice is ready; waiting until it accepts the GatewayClass");
     wait_until_accepted(place, &mut gateway)?;
@@ -119,22 +123,6 @@ fn judge(
     complaints.extend(counted.judge(args.run_test.is_empty()).err().map(|e| e.to_string()));
     complaints.extend(stopped.err().map(|e| format!("{e:#}")));
     Ok((run, complaints))
-}
-
-fn gateway_class() -> Value {
-    json!({
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass",
-        "metadata": { "name": GATEWAY_CLASS }, "spec": { "controllerName": CONTROLLER },
-    })
-}
-
-fn apply(place: &Place, object: &Value) -> Result<()> {
-    let mut kubectl = cluster::kubectl(place)?;
-    kubectl.args(["apply", "--server-side", "--filename", "-"]).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut child = kubectl.spawn().context("starting kubectl")?;
-    child.stdin.take().context("kubectl has no standard input")?.write_all(object.to_string().as_bytes())?;
-    ensure!(child.wait()?.success(), "kubectl apply failed");
-    Ok(())
 }
 
 fn wait_until_accepted(place: &Place, gateway: &mut Gateway<'_>) -> Result<()> {

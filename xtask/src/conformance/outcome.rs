@@ -60,7 +60,7 @@ impl Complaints {
         {
             self.inside = true;
             self.add(said.trim());
-        } else if text.is_empty() || ENDS.iter().any(|end| text.starts_with(end)) {
+        } else if text.is_empty() || ENDS.iter().any(|end| text.starts_with(end)) || is_log(text) {
             self.inside = false;
         } else if self.inside {
             self.add(text);
@@ -79,6 +79,12 @@ impl Complaints {
     pub(super) fn of(&self, name: &str) -> &[String] {
         self.all.get(name).map_or(&[], Vec::as_slice)
     }
+}
+
+/// A line of the test's log begins with the place that wrote it: `apply.go:235: …`.
+fn is_log(text: &str) -> bool {
+    let Some((file, rest)) = text.split_once(".go:") else { return false };
+    !file.contains(' ') && rest.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// What comes after a complaint.
@@ -124,6 +130,7 @@ mod tests {
         Error:      \tcontext deadline exceeded
         Test:       \tTestConformance/A/part
         Messages:   \tno answer
+    apply.go:235: Deleting what the test made
 --- FAIL: TestConformance/A/part (1.00s)
 not a complaint
 === NAME  TestConformance/B

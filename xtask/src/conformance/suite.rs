@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::Args;
 use super::gateway::{Gateway, UNUSABLE, USABLE};
+use super::install::GATEWAY_CLASS;
 use super::outcome::{Complaints, Ended, Verdict, ended};
-use super::{Args, GATEWAY_CLASS};
 use crate::cluster::enter;
 use crate::cluster::place::Place;
 use crate::process::{self, Process};

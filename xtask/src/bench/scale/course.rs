@@ -1,0 +1,220 @@
+//! One number of routes: cold start, then changes one after another while a client sends at a steady rate.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use gateway_testkit::http::Client;
+use serde::Serialize;
+use sluice_bench::load::Mode;
+
+use super::api::{self, Api, Writes};
+use super::objects::{self, GATEWAY, NAMESPACE, STEADY_HOST, STEADY_PORT};
+use super::{Args, Programs};
+use crate::cluster::enter::inside;
+use crate::cluster::network::NODE_V4;
+use crate::cluster::place::Place;
+use crate::conformance::gateway::Gateway;
+use crate::conformance::install::install;
+use crate::load_client::LoadClient;
+use crate::process::{Process, check_interrupt, until};
+
+/// What one number of routes gave.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Finding {
+    pub(super) routes: usize,
+    /// From the start of the process until every route answers right.
+    pub(super) cold_answers_ms: u64,
+    /// From the start of the process until every route's status says that it is accepted.
+    pub(super) cold_status_ms: u64,
+    /// From sending a route's change to the API server until the first right answer; sorted.
+    pub(super) change_us: Vec<u64>,
+    pub(super) rss_empty_kib: u64,
+    pub(super) rss_kib: u64,
+    /// Writes until all was accepted, and during the changes.
+    pub(super) cold_status_writes: u64,
+    pub(super) change_status_writes: u64,
+    pub(super) other_writes: u64,
+    /// Of the client at a steady rate.
+    pub(super) sent: u64,
+    pub(super) lost: u64,
+    pub(super) steady_p99_us: u64,
+}
+
+/// Requests a second of the steady client.
+const RATE: u64 = 1000;
+/// Between two changes.
+const PACE: Duration = Duration::from_millis(200);
+/// Between two looks for the first right answer.
+const LOOK: Duration = Duration::from_micros(500);
+/// Memory is looked at once the work is done and buffers are given back.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// The whole course in a cluster that is up and empty.
+pub(super) fn run(
+    args: &Args,
+    programs: &Programs,
+    place: &Place,
+    dir: &Path,
+    routes: usize,
+) -> Result<Finding> {
+    install(place)?;
+    let _proxy = api::proxy(place, dir)?;
+    let _backends = inside(place, || backends(programs, dir))?;
+    inside(place, || {
+        let mut api = Api::connect()?;
+        objects::base().iter().try_for_each(|object| api.create(object))
+    })?;
+    let rss_empty_kib = empty(programs, place, dir)?;
+    println!("{routes} routes: writing them");
+    api::create_routes(place, routes)?;
+    inside(place, || filled(args, programs, place, dir, routes, rss_empty_kib))
+}
+
+fn backends(programs: &Programs, dir: &Path) -> Result<[Process; 2]> {
+    let mut echo = std::process::Command::new(&programs.sluice);
+    echo.args(["echo", "--listen", &format!("{NODE_V4}:{}", objects::ECHO_PORT)]);
+    let mut steady = std::process::Command::new(&programs.bench);
+    steady.args(["backend", "--listen", &format!("{NODE_V4}:{STEADY_PORT}")]);
+    Ok([Process::spawn("echo", dir, &mut echo)?, Process::spawn("steady", dir, &mut steady)?])
+}
+
+/// Memory with one route.
+fn empty(programs: &Programs, place: &Place, dir: &Path) -> Result<u64> {
+    let gateway = Gateway::start(&programs.sluice, place, dir)?;
+    inside(place, || {
+        let to = address(&mut Api::connect()?)?;
+        until("the first route answers", || Ok(right(to, STEADY_HOST, "/").then_some(())))
+    })?;
+    thread::sleep(QUIET);
+    let rss = gateway.cost()?.rss_kib;
+    gateway.stop()?;
+    Ok(rss)
+}
+
+fn filled(
+    args: &Args,
+    programs: &Programs,
+    place: &Place,
+    dir: &Path,
+    routes: usize,
+    rss_empty_kib: u64,
+) -> Result<Finding> {
+    let mut api = Api::connect()?;
+    let at_first = Writes::read(&mut api)?;
+    println!("{routes} routes: cold start");
+    let began = Instant::now();
+    let gateway = Gateway::start(&programs.sluice, place, dir)?;
+    let to = address(&mut api)?;
+    let mut client = Client::connect(to)?;
+    (0..routes).try_for_each(|n| first_right(&mut client, &objects::host(n), &objects::first_path(n)))?;
+    let cold_answers_ms = millis(began);
+    until("every route is accepted", || Ok((accepted(&mut api)? > routes).then_some(())))?;
+    let cold_status_ms = millis(began);
+    let cold = Writes::read(&mut api)?.since(at_first);
+    thread::sleep(QUIET);
+    let rss_kib = gateway.cost()?.rss_kib;
+    println!("{routes} routes: {} changes beside {RATE} requests/s", args.changes);
+    let steady = steady(args, programs, dir, to)?;
+    let before = Writes::read(&mut api)?;
+    let change_us = changes(args, &mut api, &mut client, routes)?;
+    let report = steady.report()?;
+    let after = Writes::read(&mut api)?.since(before);
+    gateway.stop()?;
+    Ok(Finding {
+        routes,
+        cold_answers_ms,
+        cold_status_ms,
+        change_us,
+        rss_empty_kib,
+        rss_kib,
+        cold_status_writes: cold.status,
+        change_status_writes: after.status,
+        other_writes: after.reports + after.leases + after.events,
+        sent: report.sent,
+        lost: report.lost(),
+        steady_p99_us: report.latency.p99_us,
+    })
+}
+
+/// The steady client, for as long as the changes are planned to take.
+fn steady(args: &Args, programs: &Programs, dir: &Path, to: SocketAddr) -> Result<LoadClient> {
+    let seconds = PACE.as_secs_f64() * args.changes as f64 + 1.0;
+    let flags = [
+        ("--to", to.to_string()),
+        ("--host", STEADY_HOST.to_owned()),
+        ("--backend", format!("{NODE_V4}:{STEADY_PORT}")),
+        ("--rate", RATE.to_string()),
+        ("--requests", ((seconds * RATE as f64) as u64).to_string()),
+    ];
+    LoadClient::start(&programs.bench, dir, "client", Mode::KeepAlive, &flags)
+}
+
+fn changes(args: &Args, api: &mut Api, client: &mut Client, routes: usize) -> Result<Vec<u64>> {
+    let mut took = Vec::new();
+    let began = Instant::now();
+    for change in 0..args.changes {
+        check_interrupt()?;
+        // A prime step goes through all routes before one comes again.
+        let number = change * 7919 % routes;
+        let path = format!("/anything/moved-{change}");
+        let sent = Instant::now();
+        api.patch_route(number, &objects::moved(number, &path))?;
+        first_right(client, &objects::host(number), &path)?;
+        took.push(u64::try_from(sent.elapsed().as_micros())?);
+        thread::sleep((PACE * (u32::try_from(change)? + 1)).saturating_sub(began.elapsed()));
+    }
+    took.sort_unstable();
+    Ok(took)
+}
+
+/// Asks again and again until the backend answers. A gateway that has no such route answers itself.
+fn first_right(client: &mut Client, host: &str, path: &str) -> Result<()> {
+    until(&format!("http://{host}{path} answers right"), || {
+        let answer = client.get(host, path).with_context(|| format!("http://{host}{path}"))?;
+        // The backend says as JSON what it was asked for.
+        if answer.status == 200 && answer.text().contains(&format!("\"{path}\"")) {
+            return Ok(Some(()));
+        }
+        thread::sleep(LOOK);
+        Ok(None)
+    })
+}
+
+fn right(to: SocketAddr, host: &str, path: &str) -> bool {
+    gateway_testkit::http::get(to, host, path).is_ok_and(|answer| answer.reason().is_none())
+}
+
+/// The Gateway's address, once it has one.
+fn address(api: &mut Api) -> Result<SocketAddr> {
+    let path = format!("/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/gateways/{GATEWAY}");
+    let text = until("the Gateway has an address", || {
+        let gateway = api.json(&path)?;
+        Ok(gateway["status"]["addresses"][0]["value"].as_str().map(str::to_owned))
+    })?;
+    let to =
+        SocketAddr::new(text.parse::<IpAddr>().with_context(|| format!("the Gateway's address {text}"))?, 80);
+    until("the Gateway's address accepts", || Ok(Client::connect(to).is_ok().then_some(())))?;
+    Ok(to)
+}
+
+/// How many routes are accepted.
+fn accepted(api: &mut Api) -> Result<usize> {
+    thread::sleep(Duration::from_millis(200));
+    let path = format!("/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes");
+    let list = api.json(&path)?;
+    let items = list["items"].as_array().context("the API server gave no list")?;
+    let accepted = |route: &&serde_json::Value| {
+        let conditions = route["status"]["parents"][0]["conditions"].as_array();
+        conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Accepted" && c["status"] == "True"))
+    };
+    ensure!(!items.is_empty(), "there are no routes");
+    Ok(items.iter().filter(accepted).count())
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

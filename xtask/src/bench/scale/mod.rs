@@ -1,0 +1,169 @@
+//! `cargo xtask bench scale`: what many routes on a real API server cost, and how soon a change of one is served.
+
+mod api;
+mod course;
+mod objects;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use gateway_testkit::scratch::Scratch;
+use nix::unistd::geteuid;
+
+use crate::cargo::{build_binary, build_sluice};
+use crate::cluster::place::Place;
+use crate::cluster::version::Suite;
+use crate::cluster::{self, Life};
+use crate::process;
+use course::Finding;
+
+/// Flags of `bench scale`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Numbers of routes, each with a host and a path of its own, each on a fresh cluster.
+    #[arg(long, value_delimiter = ',', default_values_t = [1000, 5000])]
+    routes: Vec<usize>,
+    /// Routes that are changed one after another.
+    #[arg(long, default_value_t = 200)]
+    changes: usize,
+    /// The cargo profile to build with.
+    #[arg(long, default_value = "release")]
+    profile: String,
+    /// Writes the figures there as JSON, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+struct Programs {
+    sluice: PathBuf,
+    bench: PathBuf,
+}
+
+/// Memory that a route may take.
+const MOST_KIB_PER_ROUTE: f64 = 10.0;
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    ensure!(geteuid().is_root(), "bench scale makes namespaces: run it as root");
+    ensure!(args.changes > 0 && !args.routes.contains(&0), "nothing to measure with 0 changes or 0 routes");
+    let programs = Programs {
+        bench: build_binary("sluice-bench", &args.profile)?,
+        sluice: build_sluice(&args.profile)?,
+    };
+    process::stop_on_ctrl_c()?;
+    let mut findings = Vec::new();
+    for routes in &args.routes {
+        let scratch = Scratch::new("scale")?;
+        findings.push(measure(args, &programs, scratch.path(), *routes)?);
+    }
+    print(&findings);
+    if let Some(path) = &args.json {
+        fs::write(path, serde_json::to_string_pretty(&findings)? + "\n")
+            .with_context(|| format!("--json {}", path.display()))?;
+    }
+    let complaints: Vec<_> = findings.iter().flat_map(complaints).collect();
+    for complaint in &complaints {
+        eprintln!("error: {complaint}");
+    }
+    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(args: &Args, programs: &Programs, dir: &Path, routes: usize) -> Result<Finding> {
+    let place = Place::of(&format!("scale-{}", std::process::id()))?;
+    let found = cluster::start(&place, Suite::REFERENCE, false, Life::Ours)
+        .and_then(|()| course::run(args, programs, &place, dir, routes));
+    cluster::end(&place)?;
+    found
+}
+
+/// What is not as it should be.
+fn complaints(finding: &Finding) -> Vec<String> {
+    let mut all = Vec::new();
+    if finding.lost > 0 {
+        all.push(format!(
+            "{} routes: {} of {} requests were lost",
+            finding.routes, finding.lost, finding.sent
+        ));
+    }
+    let each = finding.kib_per_route();
+    if each > MOST_KIB_PER_ROUTE {
+        all.push(format!(
+            "{} routes: {each:.1} KiB for each, more than {MOST_KIB_PER_ROUTE}",
+            finding.routes
+        ));
+    }
+    all
+}
+
+impl Finding {
+    fn kib_per_route(&self) -> f64 {
+        self.rss_kib.saturating_sub(self.rss_empty_kib) as f64 / self.routes as f64
+    }
+
+    /// A change's time at so many hundredths of all of them, in milliseconds.
+    fn change_ms(&self, hundredths: usize) -> f64 {
+        let at = (self.change_us.len() * hundredths).div_ceil(100).saturating_sub(1);
+        self.change_us.get(at).map_or(0.0, |us| *us as f64 / 1000.0)
+    }
+}
+
+fn print(findings: &[Finding]) {
+    for f in findings {
+        println!("\n{} routes", f.routes);
+        println!(
+            "  cold start: all answer after {} ms, all accepted after {} ms",
+            f.cold_answers_ms, f.cold_status_ms
+        );
+        println!(
+            "  one change to its first right answer: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms ({} changes)",
+            f.change_ms(50),
+            f.change_ms(99),
+            f.change_ms(100),
+            f.change_us.len()
+        );
+        println!(
+            "  memory: {:.1} MiB, {:.1} MiB with one route: {:.2} KiB for each",
+            f.rss_kib as f64 / 1024.0,
+            f.rss_empty_kib as f64 / 1024.0,
+            f.kib_per_route()
+        );
+        println!(
+            "  status writes: {} at the start, {} for the changes; {} other writes meanwhile",
+            f.cold_status_writes, f.change_status_writes, f.other_writes
+        );
+        println!(
+            "  client beside: {} requests, {} lost, p99 {:.1} ms",
+            f.sent,
+            f.lost,
+            f.steady_p99_us as f64 / 1000.0
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_and_memory_are_judged_and_times_are_read_off() {
+        let good = Finding {
+            routes: 100,
+            cold_answers_ms: 0,
+            cold_status_ms: 0,
+            change_us: (1..=200).map(|n| n * 1000).collect(),
+            rss_empty_kib: 10_000,
+            rss_kib: 10_900,
+            cold_status_writes: 0,
+            change_status_writes: 0,
+            other_writes: 0,
+            sent: 1000,
+            lost: 0,
+            steady_p99_us: 0,
+        };
+        assert_eq!((good.change_ms(50), good.change_ms(99), good.change_ms(100)), (100.0, 198.0, 200.0));
+        assert!(complaints(&good).is_empty());
+        assert_eq!(complaints(&Finding { lost: 1, ..good.clone() }).len(), 1);
+        assert_eq!(complaints(&Finding { rss_kib: 11_100, ..good }).len(), 1);
+    }
+}
