@@ -5,6 +5,7 @@
 // seccomp(2) and its ioctls have no safe wrapper; they are in `seccomp/kernel.rs` alone.
 #![deny(unsafe_code)]
 
+pub mod apiserver;
 pub mod crash;
 pub mod http;
 pub mod netns;

@@ -70,7 +70,7 @@ async fn of_file(path: &Path) -> Result<Config, ConnectError> {
     Config::from_custom_kubeconfig(file, &options).await.map_err(|error| wrong(&error))
 }
 
-/// An error with its causes.
+/// An error with its causes: the outermost alone often says "client error (Connect)".
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,11 +1,10 @@
 //! What goes wrong with a watch, in the words of who can mend it.
 
-use std::error::Error as _;
 use std::fmt;
 
 use kube::core::response::Status;
-use kube::runtime::watcher;
 
+use super::connect::chain;
 use super::kinds::Subject;
 
 /// Why a watch gives nothing at the moment.
@@ -120,23 +119,10 @@ impl fmt::Display for Failure {
 }
 
 impl Next {
-    /// After what a watch has said; `streaming` says whether it asked for a streamed list.
-    pub(super) fn after(error: &watcher::Error, streaming: bool) -> Self {
-        use watcher::Error as E;
-        let status = match error {
-            E::InitialListFailed(kube::Error::Api(status))
-            | E::WatchStartFailed(kube::Error::Api(status))
-            | E::WatchFailed(kube::Error::Api(status))
-            | E::WatchError(status) => status,
-            E::InitialListFailed(error) | E::WatchStartFailed(error) | E::WatchFailed(error) => {
-                return Self::Wait(Failure::of(error));
-            }
-            E::NoResourceVersion => {
-                return Self::Wait(Failure::Other("an object came without resourceVersion".to_owned()));
-            }
-        };
+    /// After what a request came to; `streaming` says whether it asked for a streamed list.
+    pub(super) fn after(error: &kube::Error, streaming: bool) -> Self {
+        let kube::Error::Api(status) = error else { return Self::Wait(Failure::of(error)) };
         match status.code {
-            // As an event the watcher follows it by itself; as an answer it would ask for the same again and again.
             410 => Self::Relist,
             404 => Self::Rediscover,
             // "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled", as 422, and 400 of
@@ -145,20 +131,6 @@ impl Next {
             _ => Self::Wait(Failure::of_status(status)),
         }
     }
-}
-
-/// An error with its causes: the outermost alone often says "client error (Connect)".
-fn chain(error: &kube::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -192,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_to_do_follows_from_the_code() {
-        let start = |code| watcher::Error::WatchStartFailed(kube::Error::Api(status(code, "x")));
+        let start = |code| kube::Error::Api(status(code, "x"));
         assert_eq!(Next::after(&start(410), true), Next::Relist);
         assert_eq!(Next::after(&start(404), true), Next::Rediscover);
         assert_eq!(Next::after(&start(422), true), Next::Page);

@@ -11,6 +11,8 @@ mod kinds;
 mod pause;
 mod served;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod watch;
 

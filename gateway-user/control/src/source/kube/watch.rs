@@ -1,19 +1,19 @@
 //! One watch, whatever it is of: follows its objects from the first list through every failure.
 
 use std::collections::HashSet;
-use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use gateway_api_types::{
     BUNDLE_VERSION_ANNOTATION, CHANNEL_ANNOTATION, Definition, GATEWAY_GROUP, ObjectKey,
 };
 use jiff::Timestamp;
+use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::ApiResource;
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::Notify;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::failure::{Failure, Next};
 use super::item::Item;
@@ -25,6 +25,15 @@ use super::shared::{Shared, WatchId};
 /// After so many seconds the server ends a watch, and we ask on. A connection that has died in silence is noticed that late.
 const WATCH_SECONDS: u32 = 110;
 
+/// And by so many seconds more.
+const SLACK: u64 = 5;
+/// A request that ends sooner is not followed by another at once.
+const QUICK: Duration = Duration::from_secs(1);
+/// Objects of a page, where lists are not streamed.
+const PAGE: u32 = 500;
+/// Annotation of the bookmark that ends a streamed list (KEP-3157).
+const END_OF_LIST: &str = "k8s.io/initial-events-end";
+
 /// What a watch needs.
 pub(super) struct Watch {
     pub(super) id: WatchId,
@@ -34,11 +43,22 @@ pub(super) struct Watch {
     pub(super) back: Arc<Notify>,
 }
 
-/// Why one run of a watch has ended.
-enum End {
-    Relist,
-    Page,
-    Rediscover,
+/// What keeps a watch from going on.
+enum Trouble {
+    /// The server, or the way to it.
+    Server(kube::Error),
+    /// What came cannot be understood, or ended before it was whole.
+    Garbage(String),
+}
+
+impl From<kube::Error> for Trouble {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            // Each line is an event of its own; whose this one was nobody knows.
+            kube::Error::SerdeError(error) => Self::Garbage(error.to_string()),
+            other => Self::Server(other),
+        }
+    }
 }
 
 impl Watch {
@@ -55,19 +75,149 @@ impl Watch {
                 }
             };
             let resource = self.id.subject.api_resource(version);
-            let end = if self.id.subject.metadata_only() {
-                self.follow::<true>(&resource, streaming, &mut pauses).await
+            if self.id.subject.metadata_only() {
+                self.follow::<true>(&resource, &mut streaming, &mut pauses).await;
             } else {
-                self.follow::<false>(&resource, streaming, &mut pauses).await
+                self.follow::<false>(&resource, &mut streaming, &mut pauses).await;
+            }
+        }
+    }
+
+    /// Follows it until the kind may be served in another version, or in none.
+    async fn follow<const META: bool>(
+        &self,
+        resource: &ApiResource,
+        streaming: &mut bool,
+        pauses: &mut Pauses,
+    ) {
+        let api: Api<Item<META>> = match &self.id.namespace {
+            Some(name) if self.id.subject.namespaced() => {
+                Api::namespaced_with(self.client.clone(), name, resource)
+            }
+            _ => Api::all_with(self.client.clone(), resource),
+        };
+        // The version from which on events are wanted; none before a whole list is there.
+        let mut from = None;
+        loop {
+            let begun = Instant::now();
+            let Err(trouble) = self.round(&api, &mut from, *streaming, pauses).await else {
+                if begun.elapsed() < QUICK {
+                    // The server must not be asked in a circle.
+                    tokio::time::sleep(pauses.next()).await;
+                }
+                continue;
             };
-            match end {
-                End::Relist | End::Rediscover => {}
-                End::Page => {
-                    debug!(subject = %self.id.subject, "the server streams no lists; they are fetched in pages");
-                    streaming = false;
+            let error = match trouble {
+                Trouble::Server(error) => error,
+                Trouble::Garbage(what) => {
+                    // What it said is lost, so all is asked for again.
+                    from = None;
+                    self.failed(Failure::Other(what), pauses).await;
+                    continue;
+                }
+            };
+            debug!(subject = %self.id.subject, "watch: {error}");
+            match Next::after(&error, *streaming && from.is_none()) {
+                Next::Wait(failure) => self.failed(failure, pauses).await,
+                Next::Relist => {
+                    from = None;
+                    tokio::time::sleep(pauses.next()).await;
+                }
+                Next::Page => *streaming = false,
+                Next::Rediscover => return self.failed(Failure::Missing, pauses).await,
+            }
+        }
+    }
+
+    /// One request: a list in pages, or a watch to its end. `from` follows what was seen.
+    async fn round<const META: bool>(
+        &self,
+        api: &Api<Item<META>>,
+        from: &mut Option<String>,
+        streaming: bool,
+        pauses: &mut Pauses,
+    ) -> Result<(), Trouble> {
+        if from.is_none() && !streaming {
+            *from = Some(self.pages(api).await?);
+            self.works(pauses);
+            return Ok(());
+        }
+        let params = WatchParams {
+            field_selector: self.field_selector(),
+            timeout: Some(WATCH_SECONDS),
+            send_initial_events: from.is_none(),
+            ..WatchParams::default()
+        };
+        let mut events = api.watch(&params, from.as_deref().unwrap_or("0")).await?.boxed();
+        if from.is_some() {
+            self.works(pauses);
+        }
+        let mut seen = HashSet::new();
+        let patience = Duration::from_secs(u64::from(WATCH_SECONDS) + SLACK);
+        // A connection that has died says nothing, not even that the time is over.
+        while let Ok(Some(event)) = tokio::time::timeout(patience, events.next()).await {
+            match event {
+                Ok(WatchEvent::Added(item) | WatchEvent::Modified(item)) => {
+                    if from.is_none() {
+                        seen.insert(item.key());
+                    }
+                    advance(from, &item);
+                    self.put(item);
+                }
+                Ok(WatchEvent::Deleted(item)) => {
+                    advance(from, &item);
+                    self.remove(item.key());
+                }
+                Ok(WatchEvent::Bookmark(mark)) => {
+                    let ends_list = mark.metadata.annotations.contains_key(END_OF_LIST);
+                    if from.is_none() && ends_list {
+                        self.whole(&std::mem::take(&mut seen));
+                    }
+                    if from.is_some() || ends_list {
+                        *from = Some(mark.metadata.resource_version);
+                        self.works(pauses);
+                    }
+                }
+                Ok(WatchEvent::Error(status)) => {
+                    return Err(Trouble::Server(kube::Error::Api(Box::new(*status))));
+                }
+                Err(error @ kube::Error::SerdeError(_)) => return Err(error.into()),
+                // The connection ended; the next one says whether the server is well.
+                Err(error) => {
+                    debug!(subject = %self.id.subject, "watch: {error}");
+                    break;
                 }
             }
         }
+        match from {
+            Some(_) => Ok(()),
+            None => Err(Trouble::Garbage("the list ended before it was whole".to_owned())),
+        }
+    }
+
+    /// A whole list, page by page. Returns the version from which on events are wanted.
+    async fn pages<const META: bool>(&self, api: &Api<Item<META>>) -> Result<String, Trouble> {
+        let mut params =
+            ListParams { field_selector: self.field_selector(), ..ListParams::default() }.limit(PAGE);
+        let mut seen = HashSet::new();
+        loop {
+            let page = api.list(&params).await?;
+            for item in page.items {
+                seen.insert(item.key());
+                self.put(item);
+            }
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                self.whole(&seen);
+                return Ok(page.metadata.resource_version.unwrap_or_default());
+            }
+        }
+    }
+
+    fn field_selector(&self) -> Option<String> {
+        let name = self.id.namespace.as_ref().filter(|_| !self.id.subject.namespaced());
+        let named = name.map(|name| format!("metadata.name={name}"));
+        named.or_else(|| self.id.subject.field_selector().map(str::to_owned))
     }
 
     /// The version in which to ask.
@@ -82,88 +232,11 @@ impl Watch {
         }
     }
 
-    async fn follow<const META: bool>(
-        &self,
-        resource: &ApiResource,
-        streaming: bool,
-        pauses: &mut Pauses,
-    ) -> End {
-        let api: Api<Item<META>> = match &self.id.namespace {
-            Some(name) if self.id.subject.namespaced() => {
-                Api::namespaced_with(self.client.clone(), name, resource)
-            }
-            _ => Api::all_with(self.client.clone(), resource),
-        };
-        let mut events = pin!(watcher(api, self.config(streaming)));
-        let mut seen = HashSet::new();
-        while let Some(event) = events.next().await {
-            let error = match event {
-                Ok(event) => {
-                    self.take(event, &mut seen, pauses);
-                    continue;
-                }
-                Err(error) => error,
-            };
-            debug!(subject = %self.id.subject, "watch: {error}");
-            match Next::after(&error, streaming) {
-                Next::Wait(failure) => self.failed(failure, pauses).await,
-                Next::Relist => {
-                    // The server must not be asked in a circle.
-                    tokio::time::sleep(pauses.next()).await;
-                    return End::Relist;
-                }
-                Next::Page => return End::Page,
-                Next::Rediscover => {
-                    self.failed(Failure::Missing, pauses).await;
-                    return End::Rediscover;
-                }
-            }
-        }
-        End::Relist
-    }
-
-    fn config(&self, streaming: bool) -> watcher::Config {
-        let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
-        if streaming {
-            config = config.streaming_lists();
-        }
-        let name = self.id.namespace.as_ref().filter(|_| !self.id.subject.namespaced());
-        let named = name.map(|name| format!("metadata.name={name}"));
-        match named.as_deref().or(self.id.subject.field_selector()) {
-            Some(selector) => config.fields(selector),
-            None => config,
-        }
-    }
-
-    fn take<const META: bool>(
-        &self,
-        event: Event<Item<META>>,
-        seen: &mut HashSet<ObjectKey>,
-        pauses: &mut Pauses,
-    ) {
-        match event {
-            Event::Init => seen.clear(),
-            Event::InitApply(item) => {
-                seen.insert(item.key());
-                self.put(item);
-            }
-            Event::InitDone => {
-                self.whole(&std::mem::take(seen));
-                self.works(pauses);
-            }
-            Event::Apply(item) => {
-                self.put(item);
-                self.works(pauses);
-            }
-            Event::Delete(item) => {
-                match self.id.subject {
-                    Subject::Objects(kind) => self.shared.remove(&self.id, kind, item.key()),
-                    Subject::Definitions => {
-                        let name = item.key().name;
-                        self.shared.install(&self.id, |installed| drop(installed.definitions.remove(&name)));
-                    }
-                }
-                self.works(pauses);
+    fn remove(&self, key: ObjectKey) {
+        match self.id.subject {
+            Subject::Objects(kind) => self.shared.remove(&self.id, kind, key),
+            Subject::Definitions => {
+                self.shared.install(&self.id, |installed| drop(installed.definitions.remove(&key.name)));
             }
         }
     }
@@ -213,11 +286,8 @@ impl Watch {
             state.failing.take()
         });
         if let Some((since, _)) = before {
-            info!(
-                "{} are watched again, after {:#}",
-                self.id.subject.resource(),
-                since.duration_until(Timestamp::now())
-            );
+            let after = since.duration_until(Timestamp::now());
+            debug!("{} are watched again, after {after:#}", self.id.subject.resource());
             self.back.notify_waiters();
         }
     }
@@ -236,5 +306,12 @@ impl Watch {
             () = pause => {}
             () = back, if !reachable => {}
         }
+    }
+}
+
+/// Goes on from after an event; during a list the place is not known yet.
+fn advance<const META: bool>(from: &mut Option<String>, item: &Item<META>) {
+    if let (Some(from), Some(version)) = (from, item.resource_version()) {
+        version.clone_into(from);
     }
 }

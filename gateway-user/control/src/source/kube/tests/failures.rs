@@ -1,0 +1,173 @@
+//! What failures come to.
+
+use super::*;
+
+#[test]
+fn a_server_that_is_away_takes_nothing_away() {
+    let api = server();
+    api.put(ROUTES, route("a", 1, "/1"));
+    let mut reader = Reader::of(&api, &[]);
+    reader.until_routes(&["a"]);
+    api.set_away(true);
+    reader.until("failing watches", |view| {
+        assert_eq!(routes(view), ["a"]);
+        view.diagnostics.iter().any(|line| line.message.contains("cannot be reached"))
+    });
+    until("every watch to fail", || {
+        reader.cluster.watches().iter().all(|(_, state, _)| state.failing.is_some()).then_some(())
+    });
+    assert!(reader.state(Kind::HttpRoute).synced);
+    api.put(ROUTES, route("a", 2, "/2"));
+    api.set_away(false);
+    reader.until("the edit", |view| {
+        assert_eq!(routes(view), ["a"]);
+        path_of(view, "a").as_deref() == Some("/2")
+    });
+    reader.until("no line", |view| view.diagnostics.is_empty());
+}
+
+#[test]
+fn a_watch_that_is_cut_goes_on_where_it_was() {
+    let api = server();
+    api.put(ROUTES, route("a", 1, "/"));
+    let mut reader = Reader::of(&api, &[]);
+    reader.until_routes(&["a"]);
+    let lists = reader.state(Kind::HttpRoute).lists;
+    for round in 2..12 {
+        api.cut();
+        api.put(ROUTES, route("a", round, &format!("/{round}")));
+        reader.until("the edit", |view| {
+            assert_eq!(routes(view), ["a"]);
+            path_of(view, "a") == Some(format!("/{round}"))
+        });
+    }
+    assert_eq!(reader.state(Kind::HttpRoute).lists, lists, "no new list was needed");
+}
+
+#[test]
+fn bookmarks_carry_a_quiet_watch_over_what_the_server_forgets() {
+    let api = server();
+    api.put(ROUTES, route("a", 1, "/"));
+    let mut reader = Reader::of(&api, &[]);
+    reader.until_routes(&["a"]);
+    let lists = reader.state(Kind::HttpRoute).lists;
+    api.put(SLICES, slice("s", "shop", "10.0.0.1"));
+    api.forget();
+    let before = reader.state(Kind::HttpRoute).last_event;
+    api.bookmark(ROUTES);
+    until("the bookmark", || (reader.state(Kind::HttpRoute).last_event > before).then_some(()));
+    api.cut();
+    api.put(ROUTES, route("b", 1, "/"));
+    reader.until_routes(&["a", "b"]);
+    assert_eq!(reader.state(Kind::HttpRoute).lists, lists, "no new list was needed");
+}
+
+#[test]
+fn a_server_that_has_forgotten_gives_a_new_list_and_nothing_is_dropped_meanwhile() {
+    let api = server();
+    for name in ["a", "b", "c"] {
+        api.put(ROUTES, route(name, 1, "/"));
+    }
+    let mut reader = Reader::of(&api, &[]);
+    reader.until_routes(&["a", "b", "c"]);
+    api.set_away(true);
+    until("a failure", || reader.state(Kind::HttpRoute).failing.map(drop));
+    api.delete(ROUTES, "shop", "b");
+    api.put(ROUTES, route("d", 1, "/"));
+    api.forget();
+    api.set_away(false);
+    reader.until("the new list", |view| {
+        let now = routes(view);
+        assert!(now.contains(&"a") && now.contains(&"c"), "{now:?}");
+        now == ["a", "c", "d"]
+    });
+}
+
+#[test]
+fn a_server_that_streams_no_lists_is_asked_for_pages() {
+    let api = server();
+    api.set_streaming(false);
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    for name in names {
+        api.put(ROUTES, route(name, 1, "/"));
+    }
+    let mut reader = Reader::of(&api, &[]);
+    reader.until_routes(&names);
+    let pages =
+        api.requests().iter().filter(|one| one.contains("/httproutes?") && one.contains("limit=")).count();
+    assert_eq!(pages, 3, "{:?}", api.requests());
+    api.delete(ROUTES, "shop", "g");
+    reader.until_routes(&names[..6]);
+    assert_eq!(reader.lines(), [""; 0]);
+}
+
+#[test]
+fn lines_that_are_no_events_cost_nobody_anything() {
+    let api = server();
+    api.put(ROUTES, route("a", 1, "/"));
+    let mut reader = Reader::of(&api, &[]);
+    reader.until_routes(&["a"]);
+    for line in ["not JSON", "{\"type\":\"MODIFIED\"}", "{\"type\":\"WHAT\",\"object\":{}}", "[]"] {
+        api.garbage(ROUTES, line);
+    }
+    api.bookmark(ROUTES);
+    api.put(
+        ROUTES,
+        json!({"metadata": {"name": "odd", "namespace": "shop", "generation": 1}, "spec": "none"}),
+    );
+    api.put(ROUTES, route("b", 1, "/"));
+    reader.until_routes(&["a", "b"]);
+    reader
+        .until("the odd one", |view| view.diagnostics.iter().any(|line| line.object == "HTTPRoute shop/odd"));
+}
+
+#[test]
+fn a_kind_that_is_forbidden_is_said_once_with_its_verb_and_all_else_is_served() {
+    let api = server();
+    api.put(ROUTES, route("a", 1, "/"));
+    api.put(SLICES, slice("s", "shop", "10.0.0.1"));
+    api.set_forbidden("secrets", "watch", true);
+    let mut reader = Reader::of(&api, &[]);
+    reader.until_routes(&["a"]);
+    let lines = reader.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("not watch secrets") && lines[0].contains("system:serviceaccount:s:sluice"),
+        "{lines:?}"
+    );
+    let asked = |reader: &Reader| reader.state(Kind::Secret).failures;
+    until("it to be tried again", || (asked(&reader) > 2).then_some(()));
+    assert_eq!(reader.cluster.take(&mut reader.view), Turn::Same, "nothing new to say");
+
+    api.set_forbidden("secrets", "watch", false);
+    reader.until("no line", |view| view.diagnostics.is_empty());
+
+    // What was seen before the right was taken stays.
+    api.set_forbidden(SLICES, "watch", true);
+    reader.until("the other line", |view| {
+        view.diagnostics.iter().any(|line| line.message.contains("stays in force"))
+    });
+    assert_eq!(reader.view.resources.endpoint_slices.len(), 1);
+}
+
+#[test]
+fn a_kind_that_is_not_installed_is_said_and_found_once_it_is() {
+    let missing = Subject::Objects(Kind::HttpRoute);
+    let plurals: Vec<String> = (WATCHED.into_iter().map(Subject::Objects))
+        .chain([Subject::Definitions])
+        .filter(|subject| *subject != missing)
+        .map(Subject::resource)
+        .collect();
+    let api = ApiServer::start(&plurals.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let mut reader = Reader::of(&api, &[]);
+    reader.until("the rest", |view| view.resources.installed.is_some());
+    let lines = reader.lines();
+    assert!(
+        lines.len() == 1 && lines[0].contains("has no httproutes.gateway.networking.k8s.io"),
+        "{lines:?}"
+    );
+    api.install(ROUTES);
+    api.put(ROUTES, route("a", 1, "/"));
+    reader.until_routes(&["a"]);
+    reader.until("no line", |view| view.diagnostics.is_empty());
+}
