@@ -99,7 +99,8 @@ impl<S: Steer + Send + 'static> Engine<S> {
                 }
                 SourceOptions::Cluster(cluster) => {
                     cluster.wake_by(changed);
-                    (Source::Cluster(cluster), CLUSTER_DEBOUNCE)
+                    let keeper = cluster.keeper();
+                    (Source::Cluster(Box::new(cluster), keeper), CLUSTER_DEBOUNCE)
                 }
             };
             let mut compiler = Compiler {
@@ -205,7 +206,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                         break;
                     }
                 }
-                Some(Wake::Keep) => self.source.begin_to_keep(),
+                Some(Wake::Keep) => self.source.begin_to_keep(&self.held),
                 Some(Wake::Stop) => break,
             }
             pause = self.first_pause();
@@ -254,7 +255,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 Ok(Wake::Reload(done)) => reloads.push(done),
                 Ok(Wake::Adopt(worker)) => newcomers.push(worker),
                 Ok(Wake::Hold(holds)) => drop(holds.send(())),
-                Ok(Wake::Keep) => self.source.begin_to_keep(),
+                Ok(Wake::Keep) => self.source.begin_to_keep(&self.held),
                 Ok(Wake::Resume) => break,
                 Ok(Wake::Stop) | Err(_) => return false,
             }
@@ -298,6 +299,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     /// Without an event: takes what is new though nobody said so, and else tries again what did not work.
     fn look(&mut self) {
         self.idle.clone().into_iter().for_each(|worker| self.adopt(worker));
+        self.source.catch_up(&self.held);
         if self.source.differs() {
             self.turn(true);
         } else {

@@ -27,7 +27,7 @@ impl Source {
     pub(crate) fn of(settings: &Settings) -> anyhow::Result<Self> {
         let cluster = |access| {
             let namespaces = settings.watch_namespaces.0.clone();
-            Self::Cluster(ClusterOptions { access, namespaces })
+            Self::Cluster(ClusterOptions { access, namespaces, last_good: None })
         };
         match (&settings.config_dir.0, &settings.kubeconfig.0) {
             (Some(dir), Some(file)) => bail!(
@@ -78,7 +78,9 @@ impl Source {
                 Ok((SourceOptions::Directory(options), None))
             }
             Self::Cluster(options) => {
-                let cluster = Cluster::start(options)?;
+                // Another file than a directory's: one process may follow the other.
+                let last_good = last_good.map(|path| path.with_file_name("last-good-cluster"));
+                let cluster = Cluster::start(ClusterOptions { last_good, ..options })?;
                 Ok((SourceOptions::Cluster(cluster.clone()), Some(cluster)))
             }
         }
@@ -103,7 +105,9 @@ mod tests {
             matches!(source(&[("config-dir", "d")]).unwrap(), Source::Directory(dir) if dir == PathBuf::from("d"))
         );
         let cluster = source(&[("kubeconfig", "k"), ("watch-namespaces", "b, a,b")]).unwrap();
-        let Source::Cluster(ClusterOptions { access, namespaces }) = cluster else { panic!("{cluster:?}") };
+        let Source::Cluster(ClusterOptions { access, namespaces, .. }) = cluster else {
+            panic!("{cluster:?}")
+        };
         assert_eq!(
             (access, namespaces.as_slice()),
             (Access::Kubeconfig("k".into()), &["a".to_owned(), "b".to_owned()][..])

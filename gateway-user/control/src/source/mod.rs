@@ -12,7 +12,7 @@ use crate::store::StoreView;
 #[derive(Debug)]
 pub(crate) enum Source {
     Directory(Box<Directory>),
-    Cluster(kube::Cluster),
+    Cluster(Box<kube::Cluster>, Option<kube::Keeper>),
 }
 
 /// What came of looking at a source.
@@ -33,7 +33,11 @@ impl Source {
     pub(crate) fn turn(&mut self, view: &mut StoreView, anyway: bool) -> Turn {
         match self {
             Self::Directory(directory) => directory.turn(view, anyway),
-            Self::Cluster(cluster) => match cluster.take(view) {
+            Self::Cluster(cluster, keeper) => match cluster.take(view) {
+                Turn::New => {
+                    keeper.iter_mut().for_each(|keeper| keeper.follow(&view.resources));
+                    Turn::New
+                }
                 Turn::Same if anyway => Turn::New,
                 turn => turn,
             },
@@ -45,15 +49,22 @@ impl Source {
     pub(crate) fn differs(&self) -> bool {
         match self {
             Self::Directory(directory) => directory.differs(),
-            Self::Cluster(_) => false,
+            Self::Cluster(..) => false,
         }
     }
 
     /// Keeps last good versions on disk from now on.
-    pub(crate) fn begin_to_keep(&mut self) {
+    pub(crate) fn begin_to_keep(&mut self, view: &StoreView) {
         match self {
             Self::Directory(directory) => directory.begin_to_keep(),
-            Self::Cluster(_) => {}
+            Self::Cluster(_, keeper) => keeper.iter_mut().for_each(|keeper| keeper.begin(&view.resources)),
+        }
+    }
+
+    /// Keeps what there was no time for.
+    pub(crate) fn catch_up(&mut self, view: &StoreView) {
+        if let Self::Cluster(_, Some(keeper)) = self {
+            keeper.catch_up(&view.resources);
         }
     }
 }

@@ -13,7 +13,7 @@ use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics};
 use gateway_proxy::worker::WorkerCommand;
 
 use super::exposition::Exposition;
-use super::{Shared, members};
+use super::{Shared, members, watches};
 use crate::cmd::version::VERSIONS;
 use crate::fleet::Past;
 
@@ -62,7 +62,8 @@ fn page(shared: &Shared, workers: &[(usize, WorkerMetrics)]) -> String {
     counters(&mut page, &all, workers);
     steering(&mut page, shared);
     config(&mut page, &shared.view.borrow());
-    if shared.cluster.is_some() {
+    if let Some(cluster) = &shared.cluster {
+        watches::page(&mut page, cluster);
         members::page(&mut page, &shared.cluster_tally);
     }
     process(&mut page, shared, &past, workers.len());

@@ -8,6 +8,7 @@ mod members;
 mod metrics;
 mod ready;
 mod status;
+mod watches;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

@@ -8,13 +8,12 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use gateway_api_types::Condition;
-use gateway_control::source::kube::{Cluster, WatchId, WatchState};
+use gateway_control::source::kube::Cluster;
 use gateway_control::view::{Live, View};
 use gateway_ir::ListenerId;
 
 use super::document::{
-    ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, TookOverLine, WatchLine,
-    address,
+    ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, TookOverLine, address,
 };
 use super::{Facts, Shared};
 use crate::cmd::version::VERSIONS;
@@ -41,7 +40,7 @@ async fn status(State(shared): State<Shared>) -> Response {
         access_log_refused: facts.log_refused.clone(),
     };
     let mut document = document(&view, facts, readiness, io);
-    document.watches = shared.cluster.iter().flat_map(Cluster::watches).map(watch).collect();
+    document.watches = shared.cluster.iter().flat_map(Cluster::watches).map(super::watches::line).collect();
     let failures = shared.takeover_failures.each().filter(|(_, count)| *count > 0);
     document.process.takeover_failures = failures.map(|(reason, count)| (reason.to_owned(), count)).collect();
     super::dump::json(&document)
@@ -85,19 +84,6 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             .collect(),
         // The types serialise without fail; `null` would only hide the rest.
         status: serde_json::to_value(&*view.status).unwrap_or_default(),
-    }
-}
-
-fn watch((id, state, objects): (WatchId, WatchState, usize)) -> WatchLine {
-    let (since, why) = state.failing.unzip();
-    WatchLine {
-        kind: id.subject.to_string(),
-        namespace: id.namespace,
-        synced: state.synced,
-        objects,
-        last_event: state.last_event.map(|time| time.to_string()),
-        failing_since: since.map(|time| time.to_string()),
-        why: why.map(|failure| failure.to_string()),
     }
 }
 

@@ -68,6 +68,10 @@ fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
 /// The tables; `wide` adds addresses and every condition's message.
 fn render(document: &StatusDocument, wide: bool) -> String {
     let mut text = head(document);
+    if wide && !document.watches.is_empty() {
+        text.push('\n');
+        text.push_str(&watches(document));
+    }
     text.push('\n');
     text.push_str(&listeners(document, wide));
     let routes = routes(document, wide);
@@ -122,11 +126,38 @@ fn head(document: &StatusDocument) -> String {
         let failures = process.takeover_failures.iter().map(|(reason, count)| format!("{count} ({reason})"));
         facts.row(["failed take-overs:".into(), failures.collect::<Vec<_>>().join(", ")]);
     }
+    if !document.watches.is_empty() {
+        let synced = document.watches.iter().filter(|watch| watch.synced).count();
+        let failing = document.watches.iter().filter(|watch| watch.failing_since.is_some()).count();
+        facts.row([
+            "watches:".into(),
+            format!("{synced} of {} synced, {failing} failing", document.watches.len()),
+        ]);
+    }
     if let Some(trouble) = &document.trouble {
         facts.row(["trouble:".into(), trouble.clone()]);
     }
     text.push_str(&facts.render());
     text
+}
+
+/// Each watch of the cluster: what it holds, when the server said something last, and what keeps it from going on.
+fn watches(document: &StatusDocument) -> String {
+    let mut table =
+        Table::new(&["WATCH", "NAMESPACE", "OBJECTS", "SYNCED", "LAST EVENT", "FAILING SINCE", "WHY"]);
+    for line in &document.watches {
+        let text = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
+        table.row([
+            line.kind.clone(),
+            text(&line.namespace, "*"),
+            line.objects.to_string(),
+            if line.synced { "yes".into() } else { "no".into() },
+            text(&line.last_event, "-"),
+            text(&line.failing_since, "-"),
+            text(&line.why, "-"),
+        ]);
+    }
+    table.render()
 }
 
 fn listeners(document: &StatusDocument, wide: bool) -> String {
@@ -207,6 +238,7 @@ fn messages(conditions: &BTreeMap<String, ConditionLine>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::document::WatchLine;
 
     fn conditions(list: &[(&str, &str, &str)]) -> serde_json::Value {
         let line = |(kind, status, reason): &(&str, &str, &str)| {
@@ -263,6 +295,31 @@ HTTPRoute b/r: something
         assert_eq!(render(&document(), false), want);
         let wide = render(&document(), true);
         assert!(wide.contains("PortUnavailable       about PortUnavailable\n"), "{wide}");
+    }
+
+    #[test]
+    fn watches_are_counted_and_listed_if_asked_for() {
+        let mut document = document();
+        let watch = |kind: &str, why: Option<&str>| WatchLine {
+            kind: kind.into(),
+            namespace: None,
+            synced: why.is_none(),
+            objects: 7,
+            last_event: None,
+            failing_since: why.map(|_| "2026-11-23T00:00:00Z".into()),
+            why: why.map(str::to_owned),
+        };
+        document.watches = vec![watch("HTTPRoute", None), watch("Secret", Some("no right to list"))];
+        let text = render(&document, false);
+        assert!(text.contains("watches:        1 of 2 synced, 1 failing\n"), "{text}");
+        let wide = render(&document, true);
+        assert!(
+            wide.contains(
+                "HTTPRoute   *           7         yes      -            -                      -\n"
+            ),
+            "{wide}"
+        );
+        assert!(wide.contains("2026-11-23T00:00:00Z   no right to list\n"), "{wide}");
     }
 
     #[test]

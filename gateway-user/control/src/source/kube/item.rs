@@ -18,7 +18,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// With `META` only metadata is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Item<const META: bool> {
-    /// Name, namespace and resourceVersion; nothing else.
+    /// Name, namespace, uid and resourceVersion; nothing else.
     metadata: ObjectMeta,
     value: Value,
 }
@@ -36,6 +36,7 @@ impl<'de, const META: bool> Deserialize<'de> for Item<META> {
             let text = |field: &str| fields.get(field).and_then(Value::as_str).map(str::to_owned);
             ObjectMeta {
                 name: text("name"),
+                uid: text("uid"),
                 namespace: text("namespace"),
                 resource_version: text("resourceVersion"),
                 ..ObjectMeta::default()
@@ -86,6 +87,11 @@ impl<const META: bool> Item<META> {
     /// Its namespace and name.
     pub(super) fn key(&self) -> ObjectKey {
         ObjectKey::of(&self.metadata)
+    }
+
+    /// What is known of it without its kind: name, namespace, uid and resourceVersion.
+    pub(super) fn metadata(&self) -> &ObjectMeta {
+        &self.metadata
     }
 
     /// The version of it that this is; for comparing with others of the same object only.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gateway_api_types::load::{Diagnostic, Position, Severity};
 use gateway_api_types::{InstalledApi, Kind, Object, ObjectKey, ResourceSet};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::watch;
 
 use super::failure::Failure;
@@ -75,6 +76,8 @@ struct Inner {
     watches: BTreeMap<WatchId, WatchState>,
     /// Whether objects of an earlier process are among them.
     stale: bool,
+    /// Whether those are served though not every watch has answered.
+    waits_no_more: bool,
     /// Something has changed for the reader, who was told and has not come yet.
     told: bool,
     waker: Option<Box<dyn Fn() + Send>>,
@@ -95,6 +98,27 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Each change below is whole before anything can panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins with the objects of an earlier process. They stay until the server says otherwise.
+    pub(super) fn begin_with(&self, objects: ResourceSet) {
+        let mut inner = self.lock();
+        inner.stale = true;
+        inner.dirty = objects.iter().map(|object| (object.kind(), object.key())).collect();
+        inner.installed_changed = true;
+        if let Some(installed) = &objects.installed {
+            inner.installed = InstalledApi::clone(installed);
+        }
+        inner.objects = objects;
+    }
+
+    /// The server has had its time: what an earlier process left is served if nothing newer is there.
+    pub(super) fn wait_no_more(&self) {
+        let mut inner = self.lock();
+        if inner.stale {
+            inner.waits_no_more = true;
+            inner.tell();
+        }
     }
 
     /// Who is called when there is something to take; once until it is taken.
@@ -164,11 +188,13 @@ impl Shared {
     }
 
     /// Whether the object is held in that version already.
-    pub(super) fn has(&self, kind: Kind, key: &ObjectKey, version: Option<&str>) -> bool {
-        let inner = self.lock();
-        let held = inner.objects.get(kind, key);
-        let same = held.is_some_and(|held| held.metadata().resource_version.as_deref() == version);
-        same && version.is_some() && !inner.broken.contains_key(&(kind, key.clone()))
+    pub(super) fn has(&self, kind: Kind, new: &ObjectMeta) -> bool {
+        let (inner, key) = (self.lock(), ObjectKey::of(new));
+        let same =
+            |held: &ObjectMeta| (&held.uid, &held.resource_version) == (&new.uid, &new.resource_version);
+        new.resource_version.is_some()
+            && inner.objects.get(kind, &key).is_some_and(|held| same(held.metadata()))
+            && !inner.broken.contains_key(&(kind, key))
     }
 
     /// Takes an object over: `Ok(None)` if it holds nothing of interest, `Err` if it cannot be understood and its last good
@@ -277,6 +303,9 @@ impl Inner {
 
     /// What is still missing before anything may be served.
     fn waits_for(&self) -> Option<String> {
+        if self.waits_no_more {
+            return None;
+        }
         let missing: Vec<&WatchId> = self
             .watches
             .iter()

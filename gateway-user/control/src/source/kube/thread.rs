@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use gateway_api_types::{Kind, Object, ObjectKey};
 use kube::Client;
@@ -13,10 +15,14 @@ use tokio::task::JoinHandle;
 
 use super::connect::{Access, ConnectError};
 use super::kinds::{Subject, WATCHED};
+use super::last_good::{self, Keeper, Scope};
 use super::shared::{Shared, WatchId, WatchState};
 use super::watch::Watch;
 use crate::source::Turn;
 use crate::store::StoreView;
+
+/// How long a server that says nothing is waited for, where objects of an earlier process can be served.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which cluster, and how much of it.
 #[derive(Clone, Debug)]
@@ -25,6 +31,8 @@ pub struct ClusterOptions {
     pub access: Access,
     /// The namespaces to read; empty is all.
     pub namespaces: Vec<String>,
+    /// Where all objects outlive the process, if anywhere.
+    pub last_good: Option<PathBuf>,
 }
 
 /// A cluster under watch. Clones are of the same one; when the last is gone, the watches end.
@@ -34,6 +42,8 @@ pub struct Cluster {
     server: Arc<str>,
     shared: Arc<Shared>,
     runtime: Handle,
+    /// Where objects are kept, and of what cluster.
+    last_good: Option<(PathBuf, Scope)>,
     /// Its end ends the thread.
     _alive: Arc<oneshot::Sender<()>>,
 }
@@ -45,7 +55,7 @@ impl fmt::Debug for Cluster {
 }
 
 /// What the thread says once it runs.
-type Ready = (Client, Arc<str>, Handle);
+type Ready = (Client, Arc<str>, Handle, Option<(PathBuf, Scope)>);
 
 impl Cluster {
     /// Starts the thread and its watches. That the server cannot be reached is no error: it is tried again and again.
@@ -53,7 +63,8 @@ impl Cluster {
     /// # Errors
     /// Nobody can tell where the server is, or how to speak to it.
     pub fn start(options: ClusterOptions) -> Result<Self, ConnectError> {
-        let ids = ids(&options.namespaces);
+        let ClusterOptions { access, namespaces, last_good } = options;
+        let ids = ids(&namespaces);
         let shared = Arc::new(Shared::new(ids.clone()));
         let (alive, ended) = oneshot::channel::<()>();
         let (ready, started) = channel();
@@ -64,10 +75,20 @@ impl Cluster {
                 Err(error) => return drop(ready.send(Err(error.into()))),
             };
             runtime.block_on(async {
-                match client(&options.access).await {
+                match client(&access).await {
                     Ok((client, server)) => {
+                        let scope = Scope { server: server.to_string(), namespaces };
+                        let last_good = last_good.map(|path| (path, scope));
+                        let left = last_good.as_ref().and_then(|(path, scope)| last_good::read(path, scope));
+                        if let Some(objects) = left {
+                            watched.begin_with(objects);
+                        }
                         watch_all(ids, &client, &watched);
-                        let _ = ready.send(Ok((client, server, Handle::current())));
+                        tokio::spawn(async move {
+                            tokio::time::sleep(PATIENCE).await;
+                            watched.wait_no_more();
+                        });
+                        let _ = ready.send(Ok((client, server, Handle::current(), last_good)));
                     }
                     Err(error) => return drop(ready.send(Err(error))),
                 }
@@ -77,8 +98,8 @@ impl Cluster {
             runtime.shutdown_background();
         })?;
         let ended = || ConnectError::Thread(std::io::Error::other("it ended"));
-        let (client, server, runtime): Ready = started.recv().map_err(|_| ended())??;
-        Ok(Self { client, server, shared, runtime, _alive: Arc::new(alive) })
+        let (client, server, runtime, last_good): Ready = started.recv().map_err(|_| ended())??;
+        Ok(Self { client, server, shared, runtime, last_good, _alive: Arc::new(alive) })
     }
 
     /// The client that the watches use.
@@ -122,6 +143,11 @@ impl Cluster {
 
     pub(crate) fn wake_by(&self, waker: impl Fn() + Send + 'static) {
         self.shared.wake_by(Box::new(waker));
+    }
+
+    /// Keeps its objects for the next process, if that is wanted.
+    pub(crate) fn keeper(&self) -> Option<Keeper> {
+        self.last_good.clone().map(|(path, scope)| Keeper::new(path, scope))
     }
 
     pub(crate) fn take(&self, view: &mut StoreView) -> Turn {

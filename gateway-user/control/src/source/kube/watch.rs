@@ -245,7 +245,7 @@ impl Watch {
         let key = item.key();
         match self.id.subject {
             Subject::Objects(kind) => {
-                if !self.shared.has(kind, &key, item.resource_version()) {
+                if !self.shared.has(kind, item.metadata()) {
                     self.shared.put(&self.id, (kind, key), item.into_object(kind));
                 }
             }

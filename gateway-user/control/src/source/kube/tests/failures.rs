@@ -171,3 +171,35 @@ fn a_kind_that_is_not_installed_is_said_and_found_once_it_is() {
     reader.until_routes(&["a"]);
     reader.until("no line", |view| view.diagnostics.is_empty());
 }
+
+#[test]
+fn a_process_that_starts_while_the_server_is_away_begins_with_what_the_last_one_saw() {
+    let dir = gateway_testkit::scratch::Scratch::new("last-good").unwrap();
+    let file = dir.join("objects");
+    let api = server();
+    api.put(ROUTES, route("a", 1, "/1"));
+    api.put(ROUTES, route("b", 1, "/1"));
+    let mut first = Reader::with(&api, &[], Some(file.clone()));
+    first.until_routes(&["a", "b"]);
+    let mut keeper = first.cluster.keeper().unwrap();
+    keeper.begin(&first.view.resources);
+    until("the file", || file.exists().then_some(()));
+    drop(first);
+
+    api.set_away(true);
+    let mut second = Reader::with(&api, &[], Some(file.clone()));
+    second.until_routes(&["a", "b"]);
+    second
+        .until("a line", |view| view.diagnostics.iter().any(|line| line.message.contains("stays in force")));
+
+    // What is gone by now goes, what is new comes, and what is the same stays the same object.
+    let before = second.view.resources.http_routes[&ObjectKey::new("shop", "a")].clone();
+    api.delete(ROUTES, "shop", "b");
+    api.put(ROUTES, route("c", 1, "/"));
+    api.set_away(false);
+    second.until("the server's state", |view| {
+        assert!(routes(view).contains(&"a"));
+        routes(view) == ["a", "c"]
+    });
+    assert!(Arc::ptr_eq(&before, &second.view.resources.http_routes[&ObjectKey::new("shop", "a")]));
+}

@@ -3,6 +3,7 @@
 mod failures;
 mod objects;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,9 +40,13 @@ struct Reader {
 
 impl Reader {
     fn of(api: &ApiServer, namespaces: &[&str]) -> Self {
+        Self::with(api, namespaces, None)
+    }
+
+    fn with(api: &ApiServer, namespaces: &[&str], last_good: Option<PathBuf>) -> Self {
         let access = Access::Kubeconfig(api.kubeconfig().unwrap());
         let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
-        let cluster = Cluster::start(ClusterOptions { access, namespaces }).unwrap();
+        let cluster = Cluster::start(ClusterOptions { access, namespaces, last_good }).unwrap();
         let wakes = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&wakes);
         cluster.wake_by(move || {

@@ -1,0 +1,264 @@
+//! All of a cluster's objects on disk, for a process that starts while the API server is away.
+//!
+//! The file holds what Secrets hold, so only its owner can read it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gateway_api_types::{Definition, InstalledApi, Kind, Object, ResourceSet};
+use serde::ser::SerializeSeq as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use tracing::{debug, warn};
+
+/// Version of the file's format. A file of another one is passed over.
+const FORMAT: u32 = 1;
+/// Between the end of one writing and the begin of the next, at least.
+const PAUSE: Duration = Duration::from_secs(10);
+/// And so many times as long as that one took, so that a large cluster's churn costs a bounded part of a disk.
+const SHARE: u32 = 20;
+
+/// Whose objects a file holds. They serve a process that asks for the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Scope {
+    /// The server's address.
+    pub(super) server: String,
+    /// The namespaces that are read; empty is all.
+    pub(super) namespaces: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    scope: &'a Scope,
+    /// Bundle version and channel by name of the definition.
+    definitions: Vec<(&'a str, Option<&'a str>, Option<&'a str>)>,
+    #[serde(serialize_with = "each_object")]
+    objects: &'a ResourceSet,
+}
+
+/// Object by object: a large cluster is never in memory a second time.
+fn each_object<S: Serializer>(objects: &ResourceSet, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut list = serializer.serialize_seq(Some(objects.len()))?;
+    for object in objects.iter() {
+        list.serialize_element(&object.to_value().map_err(serde::ser::Error::custom)?)?;
+    }
+    list.end()
+}
+
+#[derive(Deserialize)]
+struct Read {
+    scope: Scope,
+    definitions: Vec<(String, Option<String>, Option<String>)>,
+    objects: Vec<Value>,
+}
+
+/// Enough of a file to tell whether the rest can be understood.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// What another process left at `path` of the same cluster, if anything; what cannot be used is said.
+pub(super) fn read(path: &Path, scope: &Scope) -> Option<ResourceSet> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            warn!("{}: last good objects: {error}", path.display());
+            return None;
+        }
+    };
+    let read = serde_json::from_slice(&text).and_then(|Format { format }| match format {
+        FORMAT => serde_json::from_slice::<Read>(&text).map(Some),
+        _ => Ok(None),
+    });
+    match read {
+        Ok(Some(read)) if read.scope == *scope => Some(objects(read)),
+        Ok(_) => None,
+        Err(error) => {
+            warn!("{}: last good objects are not read, and replaced in time: {error}", path.display());
+            None
+        }
+    }
+}
+
+fn objects(read: Read) -> ResourceSet {
+    let one = |value: Value| {
+        let text = |field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
+        let (version, kind) = (text("apiVersion")?, text("kind")?);
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        Some((Object::from_value(Kind::find(group, &kind)?, value).ok()?, None))
+    };
+    let mut set: ResourceSet = read.objects.into_iter().filter_map(one).collect();
+    let definitions = read.definitions.into_iter();
+    let definitions =
+        definitions.map(|(name, bundle_version, channel)| (name, Definition { bundle_version, channel }));
+    set.installed = Some(Arc::new(InstalledApi { definitions: definitions.collect() }));
+    set
+}
+
+/// Writes the objects when they have changed, not too often, on a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    path: PathBuf,
+    scope: Arc<Scope>,
+    begun: bool,
+    /// There is something that is not written.
+    behind: bool,
+    /// When the next writing may begin; none while one is under way.
+    due: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Keeper {
+    pub(super) fn new(path: PathBuf, scope: Scope) -> Self {
+        let due = Arc::new(Mutex::new(Some(Instant::now())));
+        Self { path, scope: Arc::new(scope), begun: false, behind: false, due }
+    }
+
+    /// From now on this process is the one that writes.
+    pub(crate) fn begin(&mut self, objects: &ResourceSet) {
+        self.begun = true;
+        self.behind = !objects.is_empty();
+        self.catch_up(objects);
+    }
+
+    /// The objects have changed.
+    pub(crate) fn follow(&mut self, objects: &ResourceSet) {
+        self.behind = true;
+        self.catch_up(objects);
+    }
+
+    /// Writes what is not written, if it is time.
+    pub(crate) fn catch_up(&mut self, objects: &ResourceSet) {
+        if !self.begun || !self.behind || !self.take_turn() {
+            return;
+        }
+        self.behind = false;
+        let (path, scope, due) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.due));
+        let objects = objects.clone();
+        let writing = std::thread::Builder::new().name("sluice-keep".to_owned()).spawn(move || {
+            let begun = Instant::now();
+            match replace(&path, &scope, &objects) {
+                Ok(()) => debug!(took_ms = begun.elapsed().as_millis(), "last good objects are kept"),
+                Err(error) => warn!("{}: last good objects are not kept: {error}", path.display()),
+            }
+            let pause = PAUSE.max(begun.elapsed() * SHARE);
+            *due.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
+        });
+        if let Err(error) = writing {
+            warn!("last good objects are not kept: {error}");
+        }
+    }
+
+    fn take_turn(&self) -> bool {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = due.is_some_and(|due| due <= Instant::now());
+        if now {
+            *due = None;
+        }
+        now
+    }
+}
+
+/// Whole or not at all, whenever the process or the machine ends.
+fn replace(path: &Path, scope: &Scope, objects: &ResourceSet) -> io::Result<()> {
+    let definitions = objects.installed.iter().flat_map(|installed| &installed.definitions);
+    let definitions = definitions
+        .map(|(name, one)| (name.as_str(), one.bundle_version.as_deref(), one.channel.as_deref()))
+        .collect();
+    let beside = path.with_extension("new");
+    if let Some(dir) = path.parent() {
+        DirBuilder::new().recursive(true).create(dir)?;
+    }
+    let _ = fs::remove_file(&beside);
+    let written = write_new(&beside, &Written { format: FORMAT, scope, definitions, objects });
+    let written = written.and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn write_new(path: &Path, document: &Written<'_>) -> io::Result<()> {
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = BufWriter::with_capacity(1 << 20, file);
+    serde_json::to_writer(&mut file, document)?;
+    file.flush()?;
+    file.get_ref().sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use gateway_testkit::scratch::Scratch;
+    use serde_json::json;
+
+    use super::*;
+
+    fn scope() -> Scope {
+        Scope { server: "https://10.0.0.1:6443".into(), namespaces: Vec::new() }
+    }
+
+    fn objects() -> ResourceSet {
+        let secret = json!({"metadata": {"name": "s", "namespace": "a", "resourceVersion": "7"}, "data": {"tls.key": "YQ=="}});
+        let class = json!({"metadata": {"name": "c"}, "spec": {"controllerName": "x/y"}});
+        let mut set: ResourceSet = [(Kind::Secret, secret), (Kind::GatewayClass, class)]
+            .into_iter()
+            .map(|(kind, value)| (Object::from_value(kind, value).unwrap(), None))
+            .collect();
+        let definition = Definition { bundle_version: Some("v1.6.3".into()), channel: None };
+        let definitions = [("x".to_owned(), definition)].into_iter().collect();
+        set.installed = Some(Arc::new(InstalledApi { definitions }));
+        set
+    }
+
+    #[test]
+    fn objects_come_back_as_they_were_to_who_asks_for_the_same() {
+        let dir = Scratch::new("cluster-last-good").unwrap();
+        let path = dir.join("file");
+        assert_eq!(read(&path, &scope()), None);
+        replace(&path, &scope(), &objects()).unwrap();
+        assert_eq!(read(&path, &scope()), Some(objects()));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let narrower = Scope { namespaces: vec!["a".into()], ..scope() };
+        assert_eq!(read(&path, &narrower), None, "what lives elsewhere would never be removed");
+        assert_eq!(read(&path, &Scope { server: "https://other".into(), ..scope() }), None);
+    }
+
+    #[test]
+    fn what_is_of_another_version_or_cut_is_passed_over() {
+        let dir = Scratch::new("cluster-last-good").unwrap();
+        let path = dir.join("file");
+        replace(&path, &scope(), &objects()).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\"format\":1", "\"format\":2")).unwrap();
+        assert_eq!(read(&path, &scope()), None);
+        fs::write(&path, &text[..text.len() - 9]).unwrap();
+        assert_eq!(read(&path, &scope()), None);
+    }
+
+    #[test]
+    fn nothing_is_written_before_this_process_is_the_one_and_then_not_too_often() {
+        let dir = Scratch::new("cluster-last-good").unwrap();
+        let path = dir.join("file");
+        let mut keeper = Keeper::new(path.clone(), scope());
+        keeper.follow(&objects());
+        assert!(!path.exists());
+        keeper.begin(&objects());
+        let idle = |keeper: &Keeper| keeper.due.lock().unwrap().is_some();
+        gateway_testkit::wait::until("the file", || idle(&keeper).then_some(()));
+        assert_eq!(read(&path, &scope()), Some(objects()));
+        keeper.follow(&ResourceSet::default());
+        assert!(idle(&keeper), "it is not time");
+        *keeper.due.lock().unwrap() = Some(Instant::now());
+        keeper.catch_up(&ResourceSet::default());
+        gateway_testkit::wait::until("the next", || idle(&keeper).then_some(()));
+        assert!(read(&path, &scope()).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,143 @@
+//! The whole gateway on a cluster whose API server comes and goes.
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::{SLUICE, get, metric, pair, start_backend, wait_until_ready};
+use gateway_testkit::apiserver::ApiServer;
+use gateway_testkit::netns::{self, Inside};
+use gateway_testkit::process::Guarded;
+use gateway_testkit::wait::until;
+use serde_json::{Value, json};
+
+const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
+const SLICES: &str = "endpointslices.discovery.k8s.io";
+/// The kinds that are there; NodeReports and Leases are not, which is said and disturbs nothing.
+const KINDS: [&str; 11] = [
+    "gatewayclasses.gateway.networking.k8s.io",
+    "gateways.gateway.networking.k8s.io",
+    ROUTES,
+    "referencegrants.gateway.networking.k8s.io",
+    "backendtlspolicies.gateway.networking.k8s.io",
+    "namespaces",
+    "services",
+    SLICES,
+    "secrets",
+    "configmaps",
+    "customresourcedefinitions.apiextensions.k8s.io",
+];
+
+fn named(name: &str, namespace: &str, more: Value) -> Value {
+    let mut object = more;
+    object["metadata"] = json!({"name": name, "namespace": namespace, "generation": 1, "uid": name});
+    object
+}
+
+fn route(path: &str) -> Value {
+    let matches = json!([{"path": {"type": "PathPrefix", "value": path}}]);
+    let rules = json!([{"matches": matches, "backendRefs": [{"name": "echo", "port": 80}]}]);
+    let spec = json!({"parentRefs": [{"name": "web"}], "rules": rules});
+    // The API server would count generations; a label tells versions apart as well.
+    let mut route = named("echo", "shop", json!({"spec": spec}));
+    route["metadata"]["labels"] = json!({"path": path.trim_matches('/').replace('/', "-")});
+    route
+}
+
+fn slice(endpoints: &[&str]) -> Value {
+    let endpoints: Vec<Value> = endpoints.iter().map(|address| json!({"addresses": [address]})).collect();
+    let mut slice = named(
+        "echo-1",
+        "shop",
+        json!({"addressType": "IPv4", "ports": [{"port": 8000}], "endpoints": endpoints}),
+    );
+    slice["metadata"]["labels"] = json!({"kubernetes.io/service-name": "echo"});
+    slice["metadata"]["generation"] = Value::Null;
+    slice
+}
+
+fn cluster() -> ApiServer {
+    let api = ApiServer::start(&KINDS).unwrap();
+    let class = json!({"spec": {"controllerName": "sluice.dev/gateway"}});
+    api.put(KINDS[0], named("sluice", "", class));
+    let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+    let gateway = json!({"spec": {"gatewayClassName": "sluice", "listeners": listeners}});
+    api.put(KINDS[1], named("web", "shop", gateway));
+    api.put("namespaces", named("shop", "", json!({})));
+    api.put("services", named("echo", "shop", json!({"spec": {"ports": [{"port": 80}]}})));
+    api.put(SLICES, slice(&["127.0.0.1"]));
+    api.put(ROUTES, route("/get"));
+    api
+}
+
+fn spawn(inside: &Inside, kubeconfig: &Path) -> Guarded {
+    let mut command = Command::new(SLUICE);
+    command.arg("run").arg("--kubeconfig").arg(kubeconfig).arg("--bpffs").arg(inside.bpffs());
+    command.arg("--state-dir").arg(inside.scratch().join("state")).args(pair::flags(&[]));
+    Guarded::spawn(&mut command).unwrap()
+}
+
+fn wait_for(target: &str, status: u16) {
+    until(&format!("{status} for {target}"), || get(target).ok().filter(|answer| answer.status == status));
+}
+
+#[test]
+fn traffic_goes_on_while_the_api_server_is_away_and_a_restart_serves_what_was_last_good() {
+    netns::run("cluster", |inside| {
+        let backend = start_backend();
+        let api = cluster();
+        let kubeconfig = api.kubeconfig().unwrap();
+        let mut gateway = spawn(inside, &kubeconfig);
+        wait_until_ready(&mut gateway);
+        wait_for("/get", 200);
+
+        api.set_away(true);
+        until("failing watches", || (metric("sluice_watch_failing", &[]) > 0.0).then_some(()));
+        for _ in 0..50 {
+            assert_eq!(get("/get").unwrap().status, 200, "{}", gateway.output());
+        }
+        // Kept within the pause between two writings.
+        let kept = inside.scratch().join("state/last-good-cluster");
+        until("the last good objects", || kept.exists().then_some(()));
+        drop(gateway);
+
+        let mut gateway = spawn(inside, &kubeconfig);
+        wait_until_ready(&mut gateway);
+        wait_for("/get", 200);
+        let failing = |log: &str| log.matches("cannot be reached").count();
+        assert_eq!(failing(&gateway.output()), 1, "said once for all kinds: {}", gateway.output());
+
+        api.put(ROUTES, route("/headers"));
+        api.set_away(false);
+        wait_for("/headers", 200);
+        wait_for("/get", 404);
+        drop(backend);
+    });
+}
+
+#[test]
+fn a_storm_of_endpoints_becomes_few_configurations_and_compiles_nothing() {
+    netns::run("storm", |inside| {
+        let _backend = start_backend();
+        let api = cluster();
+        let mut gateway = spawn(inside, &api.kubeconfig().unwrap());
+        wait_until_ready(&mut gateway);
+        wait_for("/get", 200);
+        let reconciles = || metric("sluice_reconciles_total", &["ok"]);
+        let (before, published) = (reconciles(), metric("sluice_config_published_total", &[]));
+        let events = || metric("sluice_watch_events_total", &["EndpointSlice"]);
+        let begun = events();
+        for round in 0..1000 {
+            let other = format!("127.0.1.{}", round % 250);
+            api.put(SLICES, slice(&["127.0.0.1", &other]));
+        }
+        api.put(SLICES, slice(&["127.0.0.1"]));
+        until("all changes", || (events() - begun >= 1001.0).then_some(()));
+        wait_for("/get", 200);
+        let made = reconciles() - before;
+        assert!(made < 250.0, "{made} configurations of 1001 changes: {}", gateway.output());
+        assert_eq!(metric("sluice_config_published_total", &[]) - published, 0.0);
+        assert!(metric("sluice_endpoint_updates_total", &[]) > 0.0);
+    });
+}
