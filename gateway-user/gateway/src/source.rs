@@ -101,9 +101,7 @@ mod tests {
 
     #[test]
     fn one_source_is_served_and_two_are_a_mistake() {
-        assert!(
-            matches!(source(&[("config-dir", "d")]).unwrap(), Source::Directory(dir) if dir == PathBuf::from("d"))
-        );
+        assert!(matches!(source(&[("config-dir", "d")]).unwrap(), Source::Directory(dir) if dir == *"d"));
         let cluster = source(&[("kubeconfig", "k"), ("watch-namespaces", "b, a,b")]).unwrap();
         let Source::Cluster(ClusterOptions { access, namespaces, .. }) = cluster else {
             panic!("{cluster:?}")

@@ -4,7 +4,6 @@ use std::fmt;
 
 use kube::core::response::Status;
 
-use super::connect::chain;
 use super::kinds::Subject;
 
 /// Why a watch gives nothing at the moment.
@@ -46,11 +45,16 @@ impl Failure {
         matches!(self, Self::Denied { .. } | Self::Missing)
     }
 
+    /// Whether it is the same for all kinds: the server's, not a kind's.
+    pub(super) fn is_common(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Unauthorized(_))
+    }
+
     /// The failure of a single request.
     pub(super) fn of(error: &kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::of_status(status),
-            other => Self::Unreachable(chain(other)),
+            other => Self::Unreachable(root(other)),
         }
     }
 
@@ -131,6 +135,15 @@ impl Next {
             _ => Self::Wait(Failure::of_status(status)),
         }
     }
+}
+
+/// What began it: "Connection refused", where the outermost says "client error (Connect)".
+fn root(error: &kube::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 #[cfg(test)]

@@ -334,10 +334,12 @@ impl Inner {
         failing
             .map(|(id, state, (_, failure))| {
                 let synced = state.synced || self.stale;
-                failure.line(id.subject, id.namespace.as_deref(), synced)
+                (failure, failure.line(id.subject, id.namespace.as_deref(), synced))
             })
-            .filter(|line| said.insert(line.clone()))
-            .map(|message| Diagnostic {
+            .filter(|(failure, line)| {
+                said.insert(if failure.is_common() { String::new() } else { line.clone() })
+            })
+            .map(|(_, message)| Diagnostic {
                 file: "".into(),
                 position: Position::default(),
                 severity: Severity::Error,
