@@ -46,7 +46,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("aya", &["gateway-steer"]),
     ("aya-obj", &["gateway-steer"]),
     ("aya-ebpf", &["gateway-ebpf"]),
-    ("rustls", &["gateway-tls"]),
+    ("rustls", &["gateway-tls", "gateway-testkit"]),
     ("notify", &["gateway-control"]),
     ("kube", &["gateway-control"]),
     ("axum", &["sluice"]),

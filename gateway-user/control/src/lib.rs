@@ -8,6 +8,7 @@
 
 pub mod cluster;
 pub mod engine;
+pub mod expiry;
 pub mod journal;
 pub mod last_good;
 mod plan;

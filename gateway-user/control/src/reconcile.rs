@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
+use crate::expiry;
 use crate::journal::{Journal, Line};
 use crate::plan::{report, union, without};
 use crate::publish::{self, Workers};
@@ -109,7 +110,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         view.translated = Arc::new(status);
         view.report = Arc::new(report);
         view.diagnostics = resources.diagnostics.as_slice().into();
-        view.findings = findings.into();
+        let dated = expiry::findings(&ir, &resources.resources, Timestamp::now());
+        view.findings = findings.into_iter().chain(dated).collect();
         view.tally.errors = resources.diagnostics.iter().filter(|line| line.is_error()).count() as u64;
         view.tally.reconciled += 1;
         view.tally.reconciled_us += u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -28,5 +28,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // Before anything asks rustls for a provider: without one it would panic, or choose by itself.
+    gateway_tls::install_provider();
     cmd::main(cli::Cli::parse().command)
 }

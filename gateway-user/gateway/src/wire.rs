@@ -8,6 +8,7 @@ use gateway_http::h1::path::{PathOptions, Separators};
 use gateway_io::file::FileTarget;
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_steer::{SteerOptions, SteeringPath};
+use gateway_tls::Tickets;
 
 use crate::fault;
 use crate::flags::{AccessLog, Auto, Count, Cpus, IoMode, Limit, Settings, SteeringMode};
@@ -53,6 +54,7 @@ pub(crate) fn proxy_config(
         buffer_bytes: settings.buffer_size.bytes(),
         max_idle_upstream: settings.upstream_max_idle.size(),
         timeouts: timeouts(settings),
+        tickets: tickets(),
         trusted_proxies: settings.trusted_proxies.0.clone(),
         internal_port: path.internal_port(),
         unprivileged_offset: path.unprivileged_offset(),
@@ -60,6 +62,16 @@ pub(crate) fn proxy_config(
         faults: fault::is_planted("requests"),
         ..ProxyConfig::default()
     })
+}
+
+/// The keys of all workers' session tickets.
+fn tickets() -> Option<Tickets> {
+    let tickets = Tickets::new();
+    tickets
+        .inspect_err(|error| {
+            tracing::warn!("TLS sessions are not resumed, every handshake is a full one: {error}")
+        })
+        .ok()
 }
 
 /// Each connection may need a second descriptor towards a backend; some are needed for all the rest.
@@ -72,6 +84,7 @@ fn timeouts(settings: &Settings) -> Timeouts {
     let limit = |limit: Limit| limit.0.unwrap_or(NO_LIMIT);
     Timeouts {
         client_header: limit(settings.client_header_timeout),
+        tls_handshake: limit(settings.tls_handshake_timeout),
         client_idle: limit(settings.client_idle_timeout),
         client_body: limit(settings.client_body_timeout),
         client_send: limit(settings.client_send_timeout),

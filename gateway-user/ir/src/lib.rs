@@ -14,6 +14,7 @@ mod hostname;
 mod ids;
 mod matching;
 mod route;
+mod tls;
 mod topology;
 
 pub use endpoints::Endpoints;
@@ -26,4 +27,5 @@ pub use matching::{
 pub use route::{
     Action, Failure, FailureKind, HttpRoute, HttpRule, Timeouts, WeightedBackend, WeightedTarget,
 };
+pub use tls::{Certificate, ListenerTls, PrivateKey, TlsVersion};
 pub use topology::{AttachedRoute, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};

@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hostname, HttpRoute, ListenerId, RouteId};
+use crate::{Hostname, HttpRoute, ListenerId, ListenerTls, RouteId};
 
 /// Everything that is to be served, but for endpoints.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ir {
     /// Every address and port to serve; ordered by port, then address, no two alike.
     pub binds: Vec<Bind>,
     /// Every attached route, once, however many listeners it is attached to. A list when serialised: text formats
     /// have no maps with structured keys, and each route carries its id.
-    #[serde(with = "routes_as_list")]
+    #[serde(serialize_with = "routes_as_list::serialize")]
     pub http_routes: BTreeMap<RouteId, Arc<HttpRoute>>,
 }
 
 /// One address and port, and the listeners that share it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Bind {
     /// Where connections are addressed to.
     pub address: BindAddress,
@@ -46,16 +46,21 @@ pub enum BindAddress {
 pub enum Protocol {
     /// HTTP/1.1 in clear text.
     Http,
+    /// HTTP/1.1 over TLS, which ends here.
+    Https,
 }
 
 /// One Gateway listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listener {
     /// Its Gateway and name.
     pub id: ListenerId,
     /// The hosts it serves; `None` is every host that no other listener of the bind claims.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<Hostname>,
+    /// How it secures connections; on binds of [`Protocol::Https`] only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
     /// Routes attached to it, ordered by [`RouteId`].
     pub routes: Vec<AttachedRoute>,
 }
@@ -85,7 +90,7 @@ mod routes_as_list {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::Serializer;
 
     use crate::{HttpRoute, RouteId};
 
@@ -94,12 +99,5 @@ mod routes_as_list {
         s: S,
     ) -> Result<S::Ok, S::Error> {
         s.collect_seq(routes.values())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        d: D,
-    ) -> Result<BTreeMap<RouteId, Arc<HttpRoute>>, D::Error> {
-        let routes = Vec::<Arc<HttpRoute>>::deserialize(d)?;
-        Ok(routes.into_iter().map(|route| (route.id.clone(), route)).collect())
     }
 }

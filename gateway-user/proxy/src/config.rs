@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gateway_http::h1::path::PathOptions;
 use gateway_http::h1::{BodyLimits, HeadLimits};
+use gateway_tls::Tickets;
 use ipnet::IpNet;
 
 /// Limits, time-outs and trust, shared read-only by all workers.
@@ -30,6 +31,8 @@ pub struct ProxyConfig {
     pub max_series: usize,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// The keys of session tickets, the same for all workers; without them every handshake is a full one.
+    pub tickets: Option<Tickets>,
     /// Networks whose `X-Forwarded-*` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The port of the steering sockets: connections addressed to it directly are closed.
@@ -47,6 +50,8 @@ pub struct ProxyConfig {
 pub struct Timeouts {
     /// From a request head's first octet to its last.
     pub client_header: Duration,
+    /// From a TLS connection's first octets to the end of its handshake.
+    pub tls_handshake: Duration,
     /// Between requests on a client connection.
     pub client_idle: Duration,
     /// Between two pieces of a request body.
@@ -72,6 +77,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             client_header: Duration::from_secs(15),
+            tls_handshake: Duration::from_secs(10),
             client_idle: Duration::from_secs(75),
             client_body: Duration::from_secs(60),
             client_send: Duration::from_secs(60),
@@ -98,6 +104,7 @@ impl Default for ProxyConfig {
             max_idle_upstream: 64,
             max_series: 1000,
             timeouts: Timeouts::default(),
+            tickets: None,
             trusted_proxies: Vec::new(),
             internal_port: None,
             unprivileged_offset: None,

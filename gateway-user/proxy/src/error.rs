@@ -22,6 +22,10 @@ pub enum Reason {
     NoListenerForAddress,
     /// No rule matches; the code says what came closest.
     Miss(RouteMiss),
+    /// The client speaks HTTP in the clear where TLS is spoken.
+    PlaintextOnTls,
+    /// The connection was secured for another listener than the one that takes the host.
+    Misdirected,
     /// The head did not arrive in time.
     RequestHeaderTimeout,
     /// The body stopped arriving.
@@ -127,6 +131,8 @@ impl Reason {
             Self::Redirect => answer(302, "redirect"),
             Self::NoListenerForAddress => answer(404, "no_listener_for_address"),
             Self::Miss(miss) => answer(404, miss.code()),
+            Self::PlaintextOnTls => last(400, "plaintext_on_tls"),
+            Self::Misdirected => answer(421, "misdirected_request"),
             Self::RequestHeaderTimeout => last(408, "request_header_timeout"),
             Self::RequestBodyTimeout => last(408, "request_body_timeout"),
             Self::RequestBodyTooSlow => last(408, "request_body_too_slow"),
@@ -198,7 +204,7 @@ mod tests {
     }
 
     fn all() -> Vec<Reason> {
-        let mut all = units!(Reason: Redirect NoListenerForAddress RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
+        let mut all = units!(Reason: Redirect NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
             OverloadConnections OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamUnexpectedUpgrade UpstreamResponseTimeout
             BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed

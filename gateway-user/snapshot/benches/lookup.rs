@@ -76,7 +76,7 @@ fn ir(shape: Shape, size: usize) -> Ir {
         AttachedRoute { route: id.clone(), hostnames }
     });
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: "http".into() };
-    let listener = Listener { id, hostname: None, routes: attached.collect() };
+    let listener = Listener { id, hostname: None, tls: None, routes: attached.collect() };
     let bind =
         Bind { address: BindAddress::Any, port: 80, protocol: Protocol::Http, listeners: vec![listener] };
     let http_routes = routes.into_iter().map(|(id, (_, route))| (id, route)).collect();

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use gateway_ir::{BindAddress, Hostname, PathMatch};
+use gateway_ir::{BindAddress, Hostname, PathMatch, Protocol};
 
 use crate::pattern::PatternSet;
+use crate::rewrite::Scheme;
 use crate::snapshot::{HostTable, ListenerTable, Observer};
 use crate::table::condition::ValueTest;
 use crate::table::{Entry, Mismatch};
-use crate::{FieldLines, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
+use crate::{BindTable, FieldLines, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
 
 /// How many patterns or hostnames one line lists at most.
 const LISTED: usize = 8;
@@ -30,12 +31,18 @@ pub enum Verdict {
     Hit(String),
     /// No rule takes it.
     Miss(RouteMiss),
-    /// Nothing is served on this address and port.
+    /// Nothing is served on this address and port, or not by this scheme.
     NotServed,
 }
 
-/// Explains what becomes of `request` on a connection to `local`. Allocates freely: for people, not for traffic.
-pub fn explain(snapshot: &Snapshot, local: SocketAddr, request: &RequestView<'_>) -> Explanation {
+/// Explains what becomes of `request` on a connection to `local` that was made for its host alone, over TLS with
+/// [`Scheme::Https`]. Allocates freely: for people, not for traffic.
+pub fn explain(
+    snapshot: &Snapshot,
+    local: SocketAddr,
+    scheme: Scheme,
+    request: &RequestView<'_>,
+) -> Explanation {
     let mut steps = Vec::new();
     let Some(bind) = snapshot.bind(local) else {
         let mut served: Vec<_> = snapshot.binds().map(|bind| (bind.port(), bind.address())).collect();
@@ -45,6 +52,12 @@ pub fn explain(snapshot: &Snapshot, local: SocketAddr, request: &RequestView<'_>
         return Explanation { steps, verdict: Verdict::NotServed };
     };
     steps.push(format!("{local} belongs to {}", bind_text(bind.address(), bind.port())));
+    let secured = secure(bind, scheme, request);
+    let is_secured = secured.is_ok();
+    steps.extend(secured.unwrap_or_else(Some));
+    if !is_secured {
+        return Explanation { steps, verdict: Verdict::NotServed };
+    }
     let mut narrator = Narrator { request, patterns: &bind.patterns, steps };
     let found = bind.route_observed(request, &mut WorkerRegexes::new(snapshot), &mut narrator);
     let mut steps = narrator.steps;
@@ -66,6 +79,34 @@ pub fn explain(snapshot: &Snapshot, local: SocketAddr, request: &RequestView<'_>
         }
     };
     Explanation { steps, verdict }
+}
+
+/// What the handshake comes to, if there is one; `Err` if the connection goes no further.
+fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result<Option<String>, String> {
+    match (scheme, bind.protocol()) {
+        (Scheme::Http, Protocol::Http) => return Ok(None),
+        (Scheme::Http, Protocol::Https) => return Err("TLS is spoken here: ask with https://".into()),
+        (Scheme::Https, Protocol::Http) => return Err("TLS is not spoken here: ask with http://".into()),
+        (Scheme::Https, Protocol::Https) => {}
+    }
+    // Clients send no IP address as a server name (RFC 6066 section 3).
+    let host = std::str::from_utf8(request.host).unwrap_or_default();
+    let is_address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+    let name = (!is_address).then_some(host);
+    let asks = name.map_or_else(|| "no server name".into(), |name| format!("server name {name:?}"));
+    let Some((listener, tls)) = bind.secured_by(name) else {
+        let listeners = bind.listeners().map(|one| hostname_text(one.hostname.as_ref()));
+        return Err(format!(
+            "handshake fails, unrecognized_name: no listener here takes {asks}; there are {}",
+            list(listeners)
+        ));
+    };
+    let certificates = tls.map(|tls| tls.certificates.as_slice()).unwrap_or_default();
+    let secrets = certificates.iter().map(|certificate| format!("Secret {}", certificate.secret));
+    match certificates.is_empty() {
+        true => Err(format!("handshake fails, no_certificate: listener {} takes {asks}", listener.text)),
+        false => Ok(Some(format!("listener {} secures {asks} with {}", listener.text, list(secrets)))),
+    }
 }
 
 struct Narrator<'a> {

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_ir::{BindAddress, ClusterKey, Generation, Hostname, ListenerId, MatchHostname, Protocol};
+use gateway_ir::{
+    BindAddress, ClusterKey, Generation, Hostname, ListenerId, ListenerTls, MatchHostname, Protocol,
+};
 use hashbrown::HashMap;
 
 use crate::compile::CompiledRoute;
@@ -69,6 +71,8 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 pub(crate) struct ListenerTable {
     pub(crate) info: Arc<ListenerInfo>,
+    /// The same [`Arc`] in every snapshot as long as nothing of it changes.
+    pub(crate) tls: Option<Arc<ListenerTls>>,
     pub(crate) hosts: HostMap<Arc<HostTable>>,
     /// What `hosts` was made of, in the order of the Ir.
     pub(crate) attached: Vec<Arc<Attached>>,
@@ -155,6 +159,36 @@ impl BindTable {
     /// Its listeners.
     pub fn listeners(&self) -> impl Iterator<Item = &Arc<ListenerInfo>> {
         self.listeners.all.iter().map(|listener| &listener.info)
+    }
+
+    /// The listener that secures a connection whose client asks for `server_name`, in lower case: that with the most
+    /// specific hostname, or the one without a hostname for a client that names none. `None` if there is none.
+    pub fn secured_by(
+        &self,
+        server_name: Option<&str>,
+    ) -> Option<(&Arc<ListenerInfo>, Option<&Arc<ListenerTls>>)> {
+        let listener = self.named(server_name)?;
+        Some((&listener.info, listener.tls.as_ref()))
+    }
+
+    /// The settings of every listener that secures connections.
+    pub fn tls(&self) -> impl Iterator<Item = &Arc<ListenerTls>> {
+        self.listeners.all.iter().filter_map(|listener| listener.tls.as_ref())
+    }
+
+    /// Whether a request for `host` came by a connection that was secured for another listener than the one that takes
+    /// it: the client is to open a connection of its own for it (gateway-api `Listener.hostname`, RFC 9110 section
+    /// 15.5.20). A host that no listener takes is not misdirected, just not there.
+    pub fn is_misdirected(&self, server_name: Option<&str>, host: &[u8]) -> bool {
+        if server_name.is_some_and(|name| name.as_bytes() == host) {
+            return false;
+        }
+        let taker = self.listeners.by_host.covering(host).next();
+        taker.is_some_and(|taker| self.named(server_name).is_none_or(|own| !Arc::ptr_eq(own, taker)))
+    }
+
+    fn named(&self, server_name: Option<&str>) -> Option<&Arc<ListenerTable>> {
+        self.listeners.by_host.covering(server_name.unwrap_or_default().as_bytes()).next()
     }
 
     /// The rule for a request.

@@ -3,6 +3,7 @@
 mod support;
 
 use gateway_ir::{Generation, Ir};
+use gateway_snapshot::rewrite::Scheme;
 use gateway_snapshot::{RouteMiss, Verdict, WorkerRegexes, compile, explain};
 use support::{Request, With, exact, gateway, local, prefix, regex, route, rule};
 
@@ -27,7 +28,8 @@ fn ir() -> Ir {
 }
 
 fn explained(request: &Request) -> (Verdict, String) {
-    let explanation = request.view(|view| explain(&compile(&ir(), Generation(1)), local(), view));
+    let explanation =
+        request.view(|view| explain(&compile(&ir(), Generation(1)), local(), Scheme::Http, view));
     (explanation.verdict.clone(), explanation.to_string())
 }
 
@@ -90,9 +92,12 @@ fn hosts_that_nobody_serves_are_told_from_those_without_routes() {
     let mut ir = ir();
     ir.binds[0].listeners[0].routes.retain(|attached| attached.route.object.name == "a");
     let snapshot = compile(&ir, Generation(1));
-    let text = Request::get("b.example.com", "/").view(|view| explain(&snapshot, local(), view)).to_string();
+    let text = Request::get("b.example.com", "/")
+        .view(|view| explain(&snapshot, local(), Scheme::Http, view))
+        .to_string();
     assert!(text.contains("its routes serve host a.example.com\n"), "{text}");
-    let text = Request::get("b", "/").view(|view| explain(&snapshot, "127.0.0.1:81".parse().unwrap(), view));
+    let text = Request::get("b", "/")
+        .view(|view| explain(&snapshot, "127.0.0.1:81".parse().unwrap(), Scheme::Http, view));
     assert_eq!(text.verdict, Verdict::NotServed);
     assert_eq!(text.to_string(), "nothing is served on 127.0.0.1:81; served are port 80 on every address");
 }
@@ -116,7 +121,7 @@ fn the_explanation_agrees_with_the_lookup() {
         for path in ["/get", "/httpbin", "/w", "/"] {
             Request::get(host, path).view(|view| {
                 let miss = bind.route(view, &mut regexes).err();
-                match explain(&snapshot, local(), view).verdict {
+                match explain(&snapshot, local(), Scheme::Http, view).verdict {
                     Verdict::Miss(found) => assert_eq!(Some(found), miss),
                     Verdict::Hit(_) => assert_eq!(None, miss),
                     Verdict::NotServed => panic!("the bind is there"),

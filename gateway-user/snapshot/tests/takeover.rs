@@ -10,6 +10,7 @@ use gateway_ir::{
     Action as IrAction, ClusterKey, Generation, HttpRoute, HttpRule, Ir, ObjectName, RouteId,
     WeightedBackend, WeightedTarget,
 };
+use gateway_snapshot::rewrite::Scheme;
 use gateway_snapshot::{Action, Destination, Rule, Snapshot, WorkerRegexes, compile, compile_with, explain};
 use proptest::collection::vec;
 use proptest::option;
@@ -179,7 +180,7 @@ fn edit_after_edit_requests_get_the_answer_of_tables_from_scratch() {
                     let (want, _) = answer(&ir, *local, request);
                     prop_assert_eq!(&from_tables(&next, &mut regexes, *local, request), &want);
                     prop_assert_eq!(&from_tables(&next, &mut late, *local, request), &want);
-                    let words = |snapshot| request.view(|view| explain(snapshot, *local, view));
+                    let words = |snapshot| request.view(|view| explain(snapshot, *local, Scheme::Http, view));
                     prop_assert_eq!(words(&next), words(&scratch));
                     let (Some(new), Some(fresh)) =
                         (hit(&next, *local, request), hit(&scratch, *local, request))

@@ -37,10 +37,10 @@ impl Answer {
     }
 }
 
-/// A connection that is written to and read from by hand.
+/// A connection that is written to and read from by hand: TCP, or anything over it.
 #[derive(Debug)]
-pub struct Client {
-    stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    stream: S,
     unread: VecDeque<u8>,
 }
 
@@ -63,9 +63,16 @@ impl Client {
         stream.set_nodelay(true)?;
         Ok(Self { stream, unread: VecDeque::new() })
     }
+}
 
-    /// The socket itself.
-    pub fn stream(&self) -> &TcpStream {
+impl<S: Read + Write> Client<S> {
+    /// Speaks over `stream`, which nothing was read from.
+    pub fn over(stream: S) -> Self {
+        Self { stream, unread: VecDeque::new() }
+    }
+
+    /// What carries the connection.
+    pub fn stream(&self) -> &S {
         &self.stream
     }
 

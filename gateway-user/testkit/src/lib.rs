@@ -12,4 +12,5 @@ pub mod netns;
 pub mod process;
 pub mod scratch;
 pub mod seccomp;
+pub mod tls;
 pub mod wait;

@@ -6,6 +6,7 @@ use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
+use sha2::{Digest as _, Sha256};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -20,6 +21,8 @@ pub struct Identity {
     pub key: Vec<u8>,
     /// DNS names of the first certificate's `subjectAltName`, in lower case.
     pub names: Vec<String>,
+    /// SHA-256 of the first certificate, in hexadecimal.
+    pub fingerprint: String,
     /// From when on the first certificate is valid, in seconds since 1970.
     pub not_before: i64,
     /// Until when, in seconds since 1970.
@@ -69,12 +72,14 @@ impl Identity {
             chain.iter().zip(1..).map(|(der, at)| parse(der).ok_or(IdentityError::BadCertificate(at)));
         let about = abouts.next().unwrap_or(Err(IdentityError::NoCertificate))?;
         abouts.try_for_each(|other| other.map(drop))?;
+        let fingerprint = chain.first().map(|der| hex(&Sha256::digest(der))).unwrap_or_default();
         let key = read_key(key)?;
         certified(chain.clone(), key.clone_key())?;
         Ok(Self {
             chain: chain.into_iter().map(|der| der.to_vec()).collect(),
             key: key.secret_der().to_vec(),
             names: about.names,
+            fingerprint,
             not_before: about.not_before,
             not_after: about.not_after,
         })
@@ -100,6 +105,10 @@ fn certified(
         Err(Error::InconsistentKeys(_)) => Err(IdentityError::Mismatch),
         Err(_) => Err(IdentityError::BadCertificate(1)),
     }
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn read_chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError> {

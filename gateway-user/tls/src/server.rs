@@ -55,7 +55,7 @@ impl ServerTls {
     pub fn new<'a>(
         identities: impl IntoIterator<Item = &'a Identity>,
         min: MinVersion,
-        tickets: &Tickets,
+        tickets: Option<&Tickets>,
     ) -> Result<Self, IdentityError> {
         let shown = |identity: &Identity| {
             Ok(Shown { key: Arc::new(identity.certified()?), names: identity.names.clone() })
@@ -72,7 +72,9 @@ impl ServerTls {
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         // A cache of sessions would be shared and locked; tickets are neither.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::clone(&tickets.0);
+        if let Some(tickets) = tickets {
+            config.ticketer = Arc::clone(&tickets.0);
+        }
         // Requests in early data may be replayed by whoever recorded them (RFC 8470).
         config.max_early_data_size = 0;
         Ok(Self(Arc::new(config)))
@@ -101,7 +103,7 @@ impl ResolvesServerCert for Choice {
 }
 
 /// Whether a name of a certificate covers a host: itself, or `*` for exactly one label (RFC 9525 section 6.3).
-pub(crate) fn covers(pattern: &str, host: &str) -> bool {
+pub fn covers(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(suffix) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == suffix),
         None => pattern == host,

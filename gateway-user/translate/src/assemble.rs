@@ -96,7 +96,7 @@ fn binds(
                     listeners: Vec::new(),
                 });
                 let (id, hostname) = (listener.id.clone(), listener.hostname.clone());
-                bind.listeners.push(Listener { id, hostname, routes });
+                bind.listeners.push(Listener { id, hostname, tls: listener.tls.clone(), routes });
             };
             let routes = attached.remove(&(g, l)).unwrap_or_default();
             others.iter().for_each(|address| add(*address, routes.clone()));

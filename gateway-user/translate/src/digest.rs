@@ -7,7 +7,8 @@ use gateway_ir::{Bind, Ir, Listener, ObjectName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Stands for everything a node serves of a Gateway but its routes: addresses, ports, protocols, hostnames.
+/// Stands for everything a node serves of a Gateway but its routes: addresses, ports, protocols, hostnames, and
+/// certificates by their fingerprints.
 ///
 /// Two nodes that report the same digest serve the Gateway alike, whatever generation of it either has seen. Routes are
 /// left out: they change all the time, and no condition of a Gateway speaks of them.
@@ -45,12 +46,22 @@ fn without_listeners(bind: &Bind) -> Bind {
 }
 
 fn without_routes(listener: &Listener) -> Listener {
-    Listener { id: listener.id.clone(), hostname: listener.hostname.clone(), routes: Vec::new() }
+    Listener {
+        id: listener.id.clone(),
+        hostname: listener.hostname.clone(),
+        tls: listener.tls.clone(),
+        routes: Vec::new(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use gateway_ir::{AttachedRoute, BindAddress, Hostname, ListenerId, Protocol, RouteId, RouteKind};
+    use std::sync::Arc;
+
+    use gateway_ir::{
+        AttachedRoute, BindAddress, Certificate, Hostname, ListenerId, ListenerTls, PrivateKey, Protocol,
+        RouteId, RouteKind,
+    };
 
     use super::*;
 
@@ -63,6 +74,7 @@ mod tests {
         let listener = Listener {
             id: ListenerId { gateway, listener: "web".to_owned() },
             hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
+            tls: None,
             routes: (0..routes).map(route).collect(),
         };
         let bind =
@@ -76,6 +88,23 @@ mod tests {
         assert_eq!(base.len(), 1);
         assert_eq!(base.values().next().unwrap().0.len(), 16);
         assert_eq!(base, digests(&ir(80, None, 3)), "routes have no part in it");
+        let secured = |fingerprint: &str| {
+            let mut ir = ir(80, None, 0);
+            let certificate = Certificate {
+                secret: ObjectName::new("edge", "cert"),
+                names: Vec::new(),
+                not_before: 0,
+                not_after: 0,
+                fingerprint: fingerprint.to_owned(),
+                chain: Vec::new(),
+                key: PrivateKey(Vec::new()),
+            };
+            let tls = ListenerTls { certificates: vec![Arc::new(certificate)], ..ListenerTls::default() };
+            ir.binds[0].listeners[0].tls = Some(tls);
+            digests(&ir)
+        };
+        assert_eq!(secured("a"), secured("a"));
+        assert_ne!(secured("a"), secured("b"), "a renewed certificate is another one");
         assert_ne!(base, digests(&ir(81, None, 0)));
         assert_ne!(base, digests(&ir(80, Some("a.example.com"), 0)));
     }

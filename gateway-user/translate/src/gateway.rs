@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress};
-use gateway_ir::{BindAddress, ObjectName};
+use gateway_ir::{BindAddress, ObjectName, Protocol};
 
 use crate::Severity;
+use crate::certificate::Certificates;
 use crate::findings::{Fault, Findings};
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
@@ -33,6 +34,7 @@ pub(crate) struct GatewayState<'a> {
 pub(crate) fn evaluate<'a>(
     view: &View<'a>,
     classes: &Classes,
+    certificates: &mut Certificates,
     findings: &mut Findings,
 ) -> Vec<GatewayState<'a>> {
     let mut gateways = Vec::new();
@@ -41,14 +43,16 @@ pub(crate) fn evaluate<'a>(
         let class = &gateway.spec.gateway_class_name;
         match classes.states.get(class) {
             Some(ClassState::Foreign) => {}
-            Some(ClassState::Accepted) => gateways.push(state(name, gateway, None, findings)),
+            Some(ClassState::Accepted) => {
+                gateways.push(state(view, certificates, name, gateway, None, findings))
+            }
             Some(ClassState::Refused(fault)) => {
                 let fault = Fault::new(
                     fault.reason,
                     "gatewayClassName",
                     format!("GatewayClass {class:?} is not accepted: {fault}"),
                 );
-                gateways.push(state(name, gateway, Some(fault), findings));
+                gateways.push(state(view, certificates, name, gateway, Some(fault), findings));
             }
             None => {
                 let hint = suggest::did_you_mean(class, classes.states.keys().map(String::as_str));
@@ -61,6 +65,11 @@ pub(crate) fn evaluate<'a>(
 }
 
 impl GatewayState<'_> {
+    /// Whether requests to this listener can be answered: it reaches the tables, and has a certificate if it needs one.
+    pub(crate) fn programs(&self, listener: &ListenerState<'_>) -> bool {
+        self.serves(listener) && listener.unsecured().is_none()
+    }
+
     /// Whether this listener of it reaches the tables.
     pub(crate) fn serves(&self, listener: &ListenerState<'_>) -> bool {
         self.refused.is_none() && !self.addresses.is_empty() && listener.is_served()
@@ -68,6 +77,8 @@ impl GatewayState<'_> {
 }
 
 fn state<'a>(
+    view: &View<'_>,
+    certificates: &mut Certificates,
     name: ObjectName,
     gateway: &'a Gateway,
     class_fault: Option<Fault>,
@@ -77,24 +88,44 @@ fn state<'a>(
     let (unsupported, unassigned): (Vec<_>, Vec<_>) =
         faults.into_iter().partition(|fault| fault.reason == reason::UNSUPPORTED_ADDRESS);
     let refused = class_fault.or_else(|| parameters(gateway)).or_else(|| unsupported.into_iter().next());
-    let listeners: Vec<_> = gateway
+    let mut listeners: Vec<_> = gateway
         .spec
         .listeners
         .iter()
         .enumerate()
-        .map(|(index, spec)| ListenerState::new(&name, index, spec))
+        .map(|(index, spec)| ListenerState::new(view, certificates, &name, index, spec))
         .collect();
+    for listener in listeners.iter_mut().filter(|listener| listener.refused.is_none()) {
+        listener.refused = client_certificates(gateway, listener);
+    }
     let object = view::gateway_ref(&name);
     let own = refused.iter().chain(&unassigned);
     let theirs = listeners.iter().flat_map(|listener| listener.refused.iter().chain(&listener.unresolved));
     for fault in own.chain(theirs) {
         findings.fault(&object, fault);
     }
+    for (field, message) in listeners.iter().flat_map(|listener| &listener.notes) {
+        findings.push(Severity::Warning, &object, field, message);
+    }
     for (field, message) in not_built(gateway) {
         findings.push(Severity::Warning, &object, field, message);
     }
     let created = view::created(&gateway.metadata);
     GatewayState { name, object: gateway, created, addresses, refused, unassigned, listeners }
+}
+
+/// Client certificates mostly say who may come in, so a listener is not served without the check.
+fn client_certificates(gateway: &Gateway, listener: &ListenerState<'_>) -> Option<Fault> {
+    let frontend = gateway.spec.tls.as_ref()?.frontend.as_ref()?;
+    let port = frontend.per_port.iter().position(|one| one.port == listener.spec.port);
+    let (field, config) = match port.and_then(|at| Some((at, frontend.per_port.get(at)?))) {
+        Some((at, own)) => (format!("tls.frontend.perPort[{at}].tls.validation"), &own.tls),
+        None => ("tls.frontend.default.validation".to_owned(), &frontend.default),
+    };
+    (listener.protocol == Some(Protocol::Https) && config.validation.is_some()).then(|| {
+        let message = "client certificates cannot be checked, and serving without would let everybody in";
+        Fault::new(reason::UNSUPPORTED_VALUE, field, message)
+    })
 }
 
 fn parameters(gateway: &Gateway) -> Option<Fault> {
@@ -167,11 +198,6 @@ fn not_built(gateway: &Gateway) -> Vec<(&'static str, &'static str)> {
             listener_sets.is_some_and(|from| from != FromNamespaces::None),
             "allowedListeners",
             "ListenerSets are not supported; the field has no effect",
-        ),
-        (
-            tls.is_some_and(|tls| tls.frontend.is_some()),
-            "tls.frontend",
-            "HTTPS listeners are not supported, so client certificates are never asked for",
         ),
         (
             tls.is_some_and(|tls| tls.backend.is_some()),

@@ -12,6 +12,7 @@
 mod assemble;
 mod attach;
 mod backend;
+mod certificate;
 mod changes;
 mod conflict;
 mod digest;
@@ -26,6 +27,7 @@ mod grants;
 mod hints;
 mod httproute;
 mod listener;
+mod listener_tls;
 mod matching;
 mod memo;
 mod read;

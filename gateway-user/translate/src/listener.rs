@@ -3,13 +3,16 @@
 use gateway_api_types::{
     FromNamespaces, GATEWAY_GROUP, Kind, Listener, ProtocolType, RouteGroupKind, RouteNamespaces,
 };
-use gateway_ir::{Hostname, ListenerId, ObjectName, Protocol};
+use gateway_ir::{Hostname, ListenerId, ListenerTls, ObjectName, Protocol};
 
+use crate::certificate::Certificates;
 use crate::findings::Fault;
+use crate::listener_tls::TlsState;
 use crate::read::Reader;
 use crate::reason;
 use crate::selector::Selector;
 use crate::suggest;
+use crate::view::View;
 
 /// A listener as far as it can be judged without its neighbours.
 #[derive(Debug)]
@@ -28,8 +31,12 @@ pub(crate) struct ListenerState<'a> {
     pub(crate) refused: Option<Fault>,
     /// Which listener it is in conflict with, if any.
     pub(crate) conflict: Option<Fault>,
-    /// Route kinds it names that are not supported.
-    pub(crate) unresolved: Option<Fault>,
+    /// Route kinds it names that are not supported, and references of it that lead to no certificate.
+    pub(crate) unresolved: Vec<Fault>,
+    /// What connections are secured with, if its protocol is HTTPS.
+    pub(crate) tls: Option<ListenerTls>,
+    /// What has no effect, or will surprise: field and message.
+    pub(crate) notes: Vec<(String, String)>,
     /// Routes attached and accepted.
     pub(crate) attached_routes: i32,
 }
@@ -45,17 +52,33 @@ pub(crate) enum AllowedNamespaces {
 }
 
 impl<'a> ListenerState<'a> {
-    pub(crate) fn new(gateway: &ObjectName, index: usize, spec: &'a Listener) -> Self {
+    pub(crate) fn new(
+        view: &View<'_>,
+        certificates: &mut Certificates,
+        gateway: &ObjectName,
+        index: usize,
+        spec: &'a Listener,
+    ) -> Self {
         let field = format!("listeners[{index}]");
-        let protocol = (spec.protocol == ProtocolType::Http).then_some(Protocol::Http);
-        let (kinds, unresolved) = route_kinds(spec, protocol, &field);
+        let protocol = protocol(&spec.protocol);
+        let (kinds, wrong_kinds) = route_kinds(spec, protocol, &field);
         let hostname = hostname(spec, &field);
         let namespaces = allowed_namespaces(&spec.allowed_routes.namespaces, &field);
+        let mut secured = (protocol == Some(Protocol::Https))
+            .then(|| TlsState::new(view, certificates, &gateway.namespace, spec, &field));
+        if let (Some(secured), Ok(hostname)) = (&mut secured, &hostname) {
+            secured.check_names(hostname.as_ref(), &field);
+        }
+        let is_secured = secured.is_some();
+        let TlsState { tls, refused: bad_tls, mut unresolved, notes } = secured.unwrap_or_default();
+        // Certificates first: without one nothing can be served.
+        unresolved.extend(wrong_kinds);
         let refused = [
             unsupported_protocol(spec, protocol, &field),
             filters(spec, &field),
             hostname.as_ref().err().cloned(),
             namespaces.as_ref().err().cloned(),
+            bad_tls,
         ];
         Self {
             id: ListenerId { gateway: gateway.clone(), listener: spec.name.clone() },
@@ -68,6 +91,8 @@ impl<'a> ListenerState<'a> {
             refused: refused.into_iter().flatten().next(),
             conflict: None,
             unresolved,
+            tls: is_secured.then_some(tls),
+            notes,
             attached_routes: 0,
         }
     }
@@ -75,6 +100,13 @@ impl<'a> ListenerState<'a> {
     /// Whether it reaches the tables, as far as the listener goes.
     pub(crate) fn is_served(&self) -> bool {
         self.protocol.is_some() && self.refused.is_none() && self.conflict.is_none()
+    }
+
+    /// Why no connection to it can be secured, if so.
+    pub(crate) fn unsecured(&self) -> Option<&Fault> {
+        let tls = self.tls.as_ref()?;
+        // The references come first in the list.
+        if tls.certificates.is_empty() { self.unresolved.first() } else { None }
     }
 
     /// Whether a route of this kind and namespace may attach; else what stands in the way.
@@ -114,6 +146,14 @@ impl<'a> ListenerState<'a> {
     }
 }
 
+fn protocol(spec: &ProtocolType) -> Option<Protocol> {
+    match spec {
+        ProtocolType::Http => Some(Protocol::Http),
+        ProtocolType::Https => Some(Protocol::Https),
+        _ => None,
+    }
+}
+
 fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str) -> Option<Fault> {
     protocol.is_none().then(|| {
         let slip = matches!(spec.protocol, ProtocolType::Other(_)).then_some("HTTP");
@@ -121,7 +161,7 @@ fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str
         Fault::new(
             reason::UNSUPPORTED_PROTOCOL,
             format!("{field}.protocol"),
-            format!("protocol {} is not supported; supported: HTTP{hint}", spec.protocol),
+            format!("protocol {} is not supported; supported: HTTP, HTTPS{hint}", spec.protocol),
         )
     })
 }
@@ -171,7 +211,7 @@ fn route_kinds(
     field: &str,
 ) -> (Vec<RouteGroupKind>, Option<Fault>) {
     let supported: &[&str] = match protocol {
-        Some(Protocol::Http) => &["HTTPRoute"],
+        Some(Protocol::Http | Protocol::Https) => &["HTTPRoute"],
         None => &[],
     };
     let asked = &spec.allowed_routes.kinds;

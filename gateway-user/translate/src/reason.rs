@@ -21,6 +21,7 @@ pub(crate) const BACKEND_NOT_FOUND: &str = "BackendNotFound";
 pub(crate) const HOSTNAME_CONFLICT: &str = "HostnameConflict";
 pub(crate) const INCOMPATIBLE_FILTERS: &str = "IncompatibleFilters";
 pub(crate) const INVALID: &str = "Invalid";
+pub(crate) const INVALID_CERTIFICATE_REF: &str = "InvalidCertificateRef";
 pub(crate) const INVALID_KIND: &str = "InvalidKind";
 pub(crate) const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub(crate) const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";

@@ -55,7 +55,7 @@ impl StatusSet {
             programmed(gateway),
             resolved_refs(&status.listeners, generation),
         ];
-        for listener in gateway.spec_listeners().filter(|listener| gateway.serves(listener)) {
+        for listener in gateway.spec_listeners().filter(|listener| gateway.programs(listener)) {
             let binds = gateway.addresses.iter().map(|address| (*address, listener.spec.port)).collect();
             self.binds.insert(listener.id.clone(), binds);
         }
@@ -95,7 +95,7 @@ pub(crate) fn accepted_by_listeners(listeners: &[ListenerStatus], generation: Op
 }
 
 fn programmed(gateway: &GatewayState<'_>) -> Condition {
-    let serves = gateway.listeners.iter().any(|listener| gateway.serves(listener));
+    let serves = gateway.listeners.iter().any(|listener| gateway.programs(listener));
     let (status, reason, message) = match (&gateway.refused, gateway.unassigned.first()) {
         (Some(fault), _) => (ConditionStatus::False, reason::INVALID, fault.to_string()),
         (None, Some(first)) => {
@@ -140,16 +140,17 @@ fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> 
         Some(fault) => (ConditionStatus::True, fault.reason, fault.to_string()),
         None => (ConditionStatus::False, reason::NO_CONFLICTS, "no other listener is in its way".to_owned()),
     };
-    let resolved = match &listener.unresolved {
-        Some(fault) => (ConditionStatus::False, fault.reason, fault.to_string()),
+    let resolved = match listener.unresolved.first() {
+        Some(fault) => (ConditionStatus::False, fault.reason, reason::join_faults(&listener.unresolved)),
         None if listener.protocol.is_none() => {
             let message = format!("not looked at: protocol {} is not supported", listener.spec.protocol);
             (ConditionStatus::Unknown, reason::PENDING, message)
         }
         None => (ConditionStatus::True, reason::RESOLVED_REFS, "every reference was found".to_owned()),
     };
-    let programmed = match fault.or(gateway.refused.as_ref()).or(gateway.unassigned.first()) {
-        _ if gateway.serves(listener) => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
+    let unserved = fault.or(gateway.refused.as_ref()).or(listener.unsecured());
+    let programmed = match unserved.or(gateway.unassigned.first()) {
+        _ if gateway.programs(listener) => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
         Some(fault) => (ConditionStatus::False, reason::INVALID, fault.to_string()),
         None => (ConditionStatus::False, reason::INVALID, "the Gateway has no usable address".to_owned()),
     };

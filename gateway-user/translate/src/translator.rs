@@ -2,6 +2,7 @@
 
 use gateway_api_types::ResourceSet;
 
+use crate::certificate::Certificates;
 use crate::changes::Known;
 use crate::findings::Findings;
 use crate::memo::{Clusters, Routes};
@@ -36,6 +37,7 @@ pub struct Rebuilt {
 #[derive(Debug, Default)]
 struct Past {
     known: Known,
+    certificates: Certificates,
     routes: Routes,
     clusters: Clusters,
 }
@@ -72,7 +74,9 @@ impl Past {
         let mut rebuilt = Rebuilt::default();
 
         let classes = gatewayclass::evaluate(&view, options, &mut findings);
-        let mut gateways = gateway::evaluate(&view, &classes, &mut findings);
+        self.certificates.start();
+        let mut gateways = gateway::evaluate(&view, &classes, &mut self.certificates, &mut findings);
+        self.certificates.finish();
         conflict::resolve(&mut gateways, &mut findings);
 
         let changes = self.known.turn(&view, &gateways);

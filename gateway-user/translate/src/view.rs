@@ -2,15 +2,16 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, ResourceSet};
 use gateway_ir::ObjectName;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::findings::ObjectRef;
-use crate::grants::Grants;
+use crate::grants::{Grants, Referent, Referrer};
 use crate::suggest::CANDIDATES_MAX;
 
 /// The label by which an EndpointSlice names its Service.
@@ -68,6 +69,19 @@ impl<'a> View<'a> {
 
     pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&'a Service> {
         self.resources.services.get(&ObjectKey::new(namespace, name)).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn secret(&self, namespace: &str, name: &str) -> Option<&'a Arc<Secret>> {
+        self.resources.secrets.get(&ObjectKey::new(namespace, name))
+    }
+
+    /// Secrets of one namespace for suggestions, only such as `from` may refer to.
+    pub(crate) fn secret_names(&self, namespace: &str, from: Referrer<'_>) -> impl Iterator<Item = &'a str> {
+        let secrets = self.resources.secrets.range(ObjectKey::new(namespace, "")..);
+        let here = secrets.take_while(move |(key, _)| key.namespace == namespace).take(CANDIDATES_MAX);
+        here.map(|(key, _)| key.name.as_str()).filter(move |name| {
+            self.grants.allow(from, Referent { group: "", kind: "Secret", namespace, name })
+        })
     }
 
     /// Services for suggestions, those of one namespace first, and of each only as many as a suggestion looks at.

@@ -62,6 +62,7 @@ fn page(shared: &Shared, workers: &[(usize, WorkerMetrics)]) -> String {
     counters(&mut page, &all, workers);
     steering(&mut page, shared);
     config(&mut page, &shared.view.borrow());
+    certificates(&mut page, &shared.view.borrow());
     if let Some(cluster) = &shared.cluster {
         watches::page(&mut page, cluster);
         members::page(&mut page, &shared.cluster_tally);
@@ -112,7 +113,7 @@ fn with_labels(key: &SeriesKey, write: impl FnOnce(&[(&str, &str)])) {
     let mut labels = vec![
         ("http_request_method", key.method),
         ("http_response_status_code", status.as_str()),
-        ("url_scheme", "http"),
+        ("url_scheme", key.scheme),
     ];
     let optional = [
         ("error_type", key.reason.unwrap_or("")),
@@ -132,6 +133,10 @@ fn counters(page: &mut Exposition, all: &WorkerMetrics, workers: &[(usize, Worke
             (name, CounterKind::Gauge) => page.gauge(&format!("sluice_{name}"), counter.help),
         }
         .sample(&[], counter.value);
+    }
+    page.counter("sluice_tls_handshake_failures_total", "TLS handshakes that failed, by reason.");
+    for (reason, count) in all.tls_failures.each() {
+        page.sample(&[("reason", reason)], count);
     }
     page.counter("sluice_worker_accepted_total", "Client connections accepted, by worker.");
     for (slot, metrics) in workers {
@@ -185,6 +190,17 @@ fn config(page: &mut Exposition, view: &View) {
     page.counter("sluice_config_published_total", "Generations that went live.").sample(&[], tally.published);
     page.counter("sluice_endpoint_updates_total", "Changes of endpoints alone, which compile nothing.");
     page.sample(&[], tally.endpoint_updates);
+}
+
+/// One number for each Secret that is served, however many listeners share it.
+fn certificates(page: &mut Exposition, view: &View) {
+    page.gauge(
+        "sluice_tls_certificate_not_after_seconds",
+        "When a served certificate expires, in seconds since 1970.",
+    );
+    for certificate in view.live.iter().flat_map(|live| gateway_control::expiry::certificates(&live.ir)) {
+        page.sample(&[("secret", &certificate.secret.to_string())], certificate.not_after);
+    }
 }
 
 fn process(page: &mut Exposition, shared: &Shared, past: &Past, answering: usize) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use gateway_http::h1::path::normalize;
+use gateway_snapshot::rewrite::Scheme;
 use gateway_snapshot::{FieldList, Generation, RequestView, Verdict, compile, explain};
 
 use super::resources::Resources;
@@ -11,9 +12,10 @@ use super::{End, bad_settings, print};
 use crate::cli::ExplainArgs;
 use crate::wire::path_options;
 
-/// The parts of an `http://` URL.
+/// The parts of an `http://` or `https://` URL.
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
+    scheme: Scheme,
     host: String,
     port: u16,
     path: String,
@@ -45,7 +47,8 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         query: target.query.as_deref().map(str::as_bytes),
         fields: &FieldList(&headers),
     };
-    let explanation = explain(&snapshot, SocketAddr::new(args.address, target.port), &request);
+    let local = SocketAddr::new(args.address, target.port);
+    let explanation = explain(&snapshot, local, target.scheme, &request);
     let mut text: String = explanation.steps.iter().map(|step| format!("{step}\n")).collect();
     let errors = resources.view.diagnostics.iter().filter(|line| line.is_error()).count();
     if errors > 0 {
@@ -57,7 +60,9 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
 
 impl Target {
     fn parse(url: &str) -> anyhow::Result<Self> {
-        let Some(rest) = url.strip_prefix("http://") else {
+        let schemes = [("http://", Scheme::Http), ("https://", Scheme::Https)];
+        let parts = schemes.iter().find_map(|(prefix, scheme)| Some((url.strip_prefix(prefix)?, *scheme)));
+        let Some((rest, scheme)) = parts else {
             bail!("{url:?}: write an absolute URL such as http://www.example.com/cart");
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -72,14 +77,14 @@ impl Target {
             Some((host, port)) if !port.contains(']') => {
                 (host, port.parse().with_context(|| format!("{url:?}: {port:?} is no port"))?)
             }
-            _ => (authority, 80),
+            _ => (authority, scheme.well_known_port()),
         };
         if host.is_empty() || host.contains('@') {
             bail!("{url:?}: write a host and no user, such as http://www.example.com/cart");
         }
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let path = if path.is_empty() { "/" } else { path }.to_owned();
-        Ok(Self { host, port, path, query })
+        Ok(Self { scheme, host, port, path, query })
     }
 }
 
@@ -98,7 +103,7 @@ mod tests {
     use super::*;
 
     fn parts(url: &str) -> (String, u16, String, Option<String>) {
-        let Target { host, port, path, query } = Target::parse(url).unwrap();
+        let Target { host, port, path, query, .. } = Target::parse(url).unwrap();
         (host, port, path, query)
     }
 
@@ -110,8 +115,10 @@ mod tests {
         assert_eq!(parts("http://A.example.com./x?y=1#z"), want("a.example.com", 80, "/x", Some("y=1")));
         assert_eq!(parts("http://a:8080"), want("a", 8080, "/", None));
         assert_eq!(parts("http://[::1]:81?q"), want("[::1]", 81, "/", Some("q")));
+        assert_eq!(parts("https://a/b"), want("a", 443, "/b", None));
+        assert_eq!(Target::parse("https://a").unwrap().scheme, Scheme::Https);
         assert_eq!(parts("http://[::1]/"), want("[::1]", 80, "/", None));
-        for bad in ["a/b", "https://a/", "http:///x", "http://a:x/", "http://u@a/"] {
+        for bad in ["a/b", "ftp://a/", "http:///x", "http://a:x/", "http://u@a/"] {
             assert!(Target::parse(bad).is_err(), "{bad}");
         }
     }

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
+use gateway_control::expiry;
 use gateway_control::journal::Line;
 use gateway_control::source::file::read;
 use gateway_control::store::{Store, StoreView};
 use gateway_translate::{Severity, TranslateOptions, Translation, translate};
+
+use jiff::Timestamp;
 
 use crate::flags::Settings;
 
@@ -25,7 +28,9 @@ impl Resources {
     /// The directory cannot be read.
     pub(super) fn read(dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let view = Store::default().apply(&read(dir)?);
-        let translation = translate(&view.resources, &translate_options(settings));
+        let mut translation = translate(&view.resources, &translate_options(settings));
+        let dated = expiry::findings(&translation.ir, &view.resources, Timestamp::now());
+        translation.findings.extend(dated);
         Ok(Self { view, translation })
     }
 

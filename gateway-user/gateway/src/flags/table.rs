@@ -163,6 +163,9 @@ settings! {
         client_header_timeout: Limit = "15s", "DURATION",
             "From the first byte of a request until its head is complete; then 408",
             "Shorter frees connections of slow or hostile clients, longer helps those far away";
+        tls_handshake_timeout: Limit = "10s", "DURATION",
+            "From the first byte of a TLS connection until its handshake is complete; then it is closed",
+            "Shorter frees connections of slow or hostile clients, longer helps those far away";
         client_idle_timeout: Limit = "75s", "DURATION",
             "How long a kept-alive client connection may wait for its next request",
             "Longer saves handshakes, shorter saves memory; keep it above that of a load balancer in front";

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) use batch::Batch;
 
 use crate::Reason;
+use crate::conn::Secured;
 
 /// All that is written about one request. Field names on the page follow the names here; times are in
 /// microseconds here and milliseconds there.
@@ -40,6 +41,8 @@ pub(crate) struct Record<'a> {
     pub(crate) route: Option<&'a str>,
     pub(crate) rule: Option<u32>,
     pub(crate) listener: Option<&'a str>,
+    /// How the connection is secured, if it is.
+    pub(crate) secured: Option<&'a Secured>,
     /// Who connected.
     pub(crate) peer: SocketAddr,
     /// Who asked, if a trusted proxy says so.
@@ -104,6 +107,12 @@ impl Record<'_> {
         }
         name(out, "listener");
         optional(out, self.listener.map(str::as_bytes));
+        if let Some(secured) = self.secured {
+            name(out, "tls_version");
+            string(out, secured.version.as_str().as_bytes());
+            name(out, "tls_server_name");
+            optional(out, secured.server_name.as_deref().map(str::as_bytes));
+        }
         name(out, "downstream_remote_address");
         display(out, self.peer);
         name(out, "client_address");
@@ -116,6 +125,8 @@ impl Record<'_> {
 
 #[cfg(test)]
 mod tests {
+    use gateway_tls::Version;
+
     use super::*;
 
     fn record() -> Record<'static> {
@@ -139,6 +150,7 @@ mod tests {
             route: Some("HTTPRoute team1/httpbin"),
             rule: Some(0),
             listener: Some("ingress/shared-gateway/http"),
+            secured: None,
             peer: ([192, 0, 2, 1], 1234).into(),
             client: [198, 51, 100, 7].into(),
             local: ([192, 0, 2, 2], 80).into(),
@@ -160,5 +172,10 @@ mod tests {
         assert_eq!(line["reason"], serde_json::Value::Null);
         assert_eq!(line["client_address"], "198.51.100.7");
         assert_eq!(line.as_object().unwrap().len(), 21);
+        let secured = Secured { server_name: Some("a.example".into()), version: Version::Tls13 };
+        let mut out = Vec::new();
+        Record { secured: Some(&secured), ..record() }.write(&mut out, b"1994-11-06T08:49:37");
+        let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&line["tls_version"], &line["tls_server_name"]), (&"1.3".into(), &"a.example".into()));
     }
 }

@@ -48,6 +48,7 @@ pub(super) async fn redirect(
     let request = request.view(session.inbox.as_deref().unwrap_or_default());
     let asked = Asked {
         host: request.host().unwrap_or_default(),
+        scheme: session.scheme(),
         listener_port: session.bind.get().port(),
         path: if path.is_empty() { request.path() } else { path },
         matched_len,
@@ -163,6 +164,21 @@ fn write(
     Some((out, if to_head { 0 } else { length as u64 }))
 }
 
+/// Queues an answer for a client that speaks HTTP in the clear where TLS is spoken. Its request is not read.
+pub(super) fn plaintext(session: &mut Session) {
+    let mut end = RequestEnd::begin(session.peer.ip());
+    let reason = Reason::PlaintextOnTls;
+    end.reason = Some(reason);
+    let text = Text::default();
+    let status = reason.status().unwrap_or(400);
+    let written = write(session.worker(), &text, reason, status, &[], false, Persistence::Close);
+    if let Some((out, body)) = written {
+        (end.status, end.sent) = (status, body);
+        session.stream.send.queue(out);
+    }
+    end.finish(session.worker(), &text, None, session.peer, session.local);
+}
+
 /// Tells a client that the worker has its maximum of connections. Its request is not read.
 pub(super) async fn refuse(place: Refused, mut stream: Stream, peer: SocketAddr, local: SocketAddr) {
     let worker = place.worker();
@@ -178,5 +194,5 @@ pub(super) async fn refuse(place: Refused, mut stream: Stream, peer: SocketAddr,
             stream.close_lingering(64 * 1024, REFUSAL_LIMIT).await;
         }
     }
-    end.finish(worker, &text, peer, local);
+    end.finish(worker, &text, None, peer, local);
 }

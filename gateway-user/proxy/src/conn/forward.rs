@@ -119,6 +119,7 @@ fn edit(
     let arrival = Arrival {
         peer: session.peer.ip(),
         trusted: session.trusted,
+        scheme: session.scheme(),
         port: session.bind.get().port(),
         request_id: text.id(),
     };

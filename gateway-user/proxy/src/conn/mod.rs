@@ -5,6 +5,7 @@ mod body;
 mod download;
 mod exchange;
 mod forward;
+mod handshake;
 mod head;
 mod pace;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod panic_tests;
 mod record;
 mod route;
 mod scratch;
+mod secured;
 mod session;
 mod sink;
 mod turns;
@@ -27,6 +29,7 @@ use std::task::Poll;
 use gateway_io::{Accepted, spawn};
 
 pub(crate) use scratch::Scratch;
+pub(crate) use secured::Secured;
 
 use crate::worker::Worker;
 use session::Session;
@@ -51,6 +54,10 @@ pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
         }
         None => {
             worker.metrics.borrow_mut().counters.overloaded += 1;
+            // To say why to a client that speaks TLS would take the handshake that there is no room for.
+            if route::speaks_tls(worker, local) {
+                return;
+            }
             if let Some(place) = worker.enter_refused(MAX_REFUSING) {
                 let refusing = move || answer::refuse(place, stream, peer, local);
                 spawn(guarded(Rc::clone(worker), peer, refusing));

@@ -10,6 +10,7 @@ use gateway_http::h1::{Request, Version};
 use crate::Reason;
 use crate::access_log::Record;
 use crate::clock::Clock;
+use crate::conn::Secured;
 use crate::metrics::{SeriesRef, method_label};
 use crate::request_id;
 use crate::worker::{Routed, Worker};
@@ -119,10 +120,17 @@ impl RequestEnd {
     }
 
     /// Writes the line and counts the request.
-    pub(super) fn finish(&self, worker: &Worker, text: &Text, peer: SocketAddr, local: SocketAddr) {
+    pub(super) fn finish(
+        &self,
+        worker: &Worker,
+        text: &Text,
+        secured: Option<&Secured>,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) {
         let now = Instant::now();
         let duration_us = micros(now.saturating_duration_since(self.began));
-        self.count(worker, text, duration_us, now);
+        self.count(worker, text, secured, duration_us, now);
         if !worker.config.access_log {
             return;
         }
@@ -155,13 +163,14 @@ impl RequestEnd {
             route: self.routed.as_ref().map(|routed| &*routed.rule.route.text),
             rule: self.routed.as_ref().map(|routed| routed.rule.index),
             listener: self.routed.as_ref().map(|routed| &*routed.listener.text),
+            secured,
             peer,
             client: self.client,
             local,
         });
     }
 
-    fn count(&self, worker: &Worker, text: &Text, duration_us: u64, now: Instant) {
+    fn count(&self, worker: &Worker, text: &Text, secured: Option<&Secured>, duration_us: u64, now: Instant) {
         let mut metrics = worker.metrics.borrow_mut();
         let counters = &mut metrics.counters;
         counters.requests += 1;
@@ -169,6 +178,7 @@ impl RequestEnd {
         counters.response_bytes += self.sent;
         let rule = self.routed.as_ref();
         let series = metrics.series.entry(SeriesRef {
+            scheme: if secured.is_some() { "https" } else { "http" },
             method: method_label(text.get(&text.method)),
             status: self.status,
             reason: self.reason.map(Reason::code),

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use gateway_http::h1::{Fields, Request, path};
+use gateway_ir::Protocol;
 use gateway_snapshot::{Action, BindTable, FieldLines, RequestView, Snapshot};
 
 use super::record::RequestEnd;
 use super::session::Session;
 use crate::Reason;
-use crate::worker::{Live, Routed};
+use crate::worker::{Live, Routed, Worker};
 
 /// The rule that takes a request, and how its path matched.
 pub(super) struct Match {
@@ -41,14 +42,25 @@ pub(super) fn normal_path<'a>(
 
 /// The listeners behind the connection's address. A listener that asks for the very port comes before one whose low port
 /// was moved there.
-fn bind_table<'a>(session: &Session, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
-    let moved =
-        SocketAddr::new(session.local.ip(), session.worker().config.listener_port(session.local.port()));
-    [session.local, moved].into_iter().find_map(|bind| {
-        let table = snapshot.bind(bind)?;
-        session.bind.set(bind);
-        Some(table)
-    })
+pub(super) fn bind_table<'a>(session: &Session, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
+    let (bind, table) = table_of(session.worker(), session.local, snapshot)?;
+    session.bind.set(bind);
+    Some(table)
+}
+
+fn table_of<'a>(
+    worker: &Worker,
+    local: SocketAddr,
+    snapshot: &'a Snapshot,
+) -> Option<(SocketAddr, &'a BindTable)> {
+    let moved = SocketAddr::new(local.ip(), worker.config.listener_port(local.port()));
+    [local, moved].into_iter().find_map(|bind| Some((bind, snapshot.bind(bind)?)))
+}
+
+/// Whether TLS is spoken on connections to `local`.
+pub(super) fn speaks_tls(worker: &Worker, local: SocketAddr) -> bool {
+    let live = worker.live();
+    table_of(worker, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
 }
 
 /// Looks the request up in the generation that is live now.
@@ -61,6 +73,10 @@ pub(super) fn find(
 ) -> Result<Match, Reason> {
     let live = session.worker().live();
     let table = bind_table(session, &live.snapshot).ok_or(Reason::NoListenerForAddress)?;
+    // A connection that was opened before its listener changed its protocol is not what the listener asks for.
+    if (table.protocol() == Protocol::Https) != session.secured.is_some() {
+        return Err(Reason::NoListenerForAddress);
+    }
     let view = RequestView {
         method: request.method_token(),
         host: request.host_lower(host).unwrap_or_default(),
@@ -68,6 +84,11 @@ pub(super) fn find(
         query: request.query(),
         fields: &Lines(request.fields()),
     };
+    if let Some(secured) = &session.secured
+        && table.is_misdirected(secured.server_name.as_deref(), view.host)
+    {
+        return Err(Reason::Misdirected);
+    }
     let hit = table.route(&view, &mut live.regexes.borrow_mut()).map_err(Reason::Miss)?;
     let routed = live.routed(hit.rule, hit.listener);
     let matched_len = hit.matched_len;

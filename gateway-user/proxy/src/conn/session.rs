@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use gateway_io::{Chunk, Stream, place};
 use gateway_snapshot::Action;
+use gateway_snapshot::rewrite::Scheme;
 
 use super::exchange::Asked;
 use super::head::{NoHead, receive};
 use super::record::{RequestEnd, request_id};
 use super::scratch::Scratch;
+use super::secured::Secured;
 use super::turns::Turns;
 use super::{answer, forward, route};
 use crate::fault::{self, Stage};
@@ -24,6 +26,9 @@ use crate::{Reason, forwarded, request_id as ids};
 const LINGER_BYTES: usize = 256 * 1024;
 /// And for how long.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a client may take to be told by TLS that nothing more comes.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Lines of `X-Forwarded-For` that are looked at, from the last one.
 const MAX_CHAIN: usize = 8;
@@ -40,6 +45,10 @@ pub(super) struct Session {
     /// The listener's address and port, which differ from `local` where low ports are moved; settled by each lookup.
     pub(super) bind: Cell<SocketAddr>,
     pub(super) trusted: bool,
+    /// Its first octets have come.
+    pub(super) begun: bool,
+    /// How it is secured, if it is.
+    pub(super) secured: Option<Box<Secured>>,
 }
 
 /// What becomes of the connection after a request.
@@ -81,7 +90,17 @@ impl Session {
         local: SocketAddr,
     ) -> Box<Self> {
         let trusted = membership.worker().config.trusts(peer.ip());
-        Box::new(Self { membership, stream, inbox: None, peer, local, bind: Cell::new(local), trusted })
+        Box::new(Self {
+            membership,
+            stream,
+            inbox: None,
+            peer,
+            local,
+            bind: Cell::new(local),
+            trusted,
+            begun: false,
+            secured: None,
+        })
     }
 
     pub(super) fn worker(&self) -> &Rc<Worker> {
@@ -100,10 +119,19 @@ impl Session {
         // Who connects and says nothing gets no more time than who begins a head.
         session.begin_wait(timeouts.client_header.min(timeouts.client_idle));
         while session.is_woken().await {
+            if session.wants_handshake() {
+                match place(|| session.handshake()).await {
+                    Some(secured) => session = secured,
+                    None => return,
+                }
+            }
             match place(|| session.serve_until_quiet()).await {
                 Some(quiet) => session = quiet,
                 None => return,
             }
+        }
+        if session.stream.is_layered() {
+            place(|| session.stream.close_in_order(GOODBYE)).await;
         }
     }
 
@@ -130,6 +158,8 @@ impl Session {
         };
         let Self { membership, stream, .. } = *self;
         match next {
+            // Who is told by TLS that nothing more comes knows that nothing was cut off.
+            Next::Stay | Next::Close if stream.is_layered() => stream.close_in_order(GOODBYE).await,
             Next::Stay | Next::Close => drop(stream),
             Next::Linger => {
                 let _ =
@@ -192,7 +222,7 @@ impl Session {
             Ok(head) => self.serve(scratch, &mut end, &head).await,
         };
         drop(active);
-        end.finish(self.worker(), &scratch.text, self.peer, self.local);
+        end.finish(self.worker(), &scratch.text, self.secured.as_deref(), self.peer, self.local);
         next
     }
 
@@ -256,6 +286,11 @@ impl Session {
         }
         let path = route::normal_path(self, &request, path)?;
         route::find(self, &request, path, host, end)
+    }
+
+    /// How requests arrive by this connection.
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.secured.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
     /// Whether the client's connection may carry another request after an answer to this one.

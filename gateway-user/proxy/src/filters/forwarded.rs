@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use gateway_http::h1::{EditError, HeadEdits, Request, eq_ignore_case};
+use gateway_snapshot::rewrite::Scheme;
 
 /// Longest text of an IP address.
 const MAX_ADDRESS: usize = 45;
@@ -19,6 +20,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) peer: IpAddr,
     /// The peer is a trusted proxy.
     pub(crate) trusted: bool,
+    /// What the client spoke.
+    pub(crate) scheme: Scheme,
     /// The port of the listener.
     pub(crate) port: u16,
     pub(crate) request_id: &'a [u8],
@@ -42,7 +45,7 @@ pub(crate) fn set_forwarded(
     let mut port = Digits::new();
     let _ = write!(port, "{}", arrival.port);
     let own: [(&[u8], &[u8]); 3] = [
-        (b"x-forwarded-proto", b"http"),
+        (b"x-forwarded-proto", arrival.scheme.as_str().as_bytes()),
         (b"x-forwarded-host", request.authority().unwrap_or_default()),
         (b"x-forwarded-port", port.as_bytes()),
     ];
@@ -123,11 +126,15 @@ mod tests {
     use super::*;
 
     fn forwarded(trusted: bool, fields: &str) -> Vec<String> {
+        arrived(Scheme::Http, trusted, fields)
+    }
+
+    fn arrived(scheme: Scheme, trusted: bool, fields: &str) -> Vec<String> {
         let wire = format!("GET / HTTP/1.1\r\nHost: a.example:81\r\n{fields}\r\n");
         let mut head = RequestHead::new();
         head.parse(wire.as_bytes(), &HeadLimits::default()).unwrap();
         let request = head.view(wire.as_bytes());
-        let arrival = Arrival { peer: [192, 0, 2, 1].into(), trusted, port: 80, request_id: b"id" };
+        let arrival = Arrival { peer: [192, 0, 2, 1].into(), trusted, scheme, port: 80, request_id: b"id" };
         let mut edits = HeadEdits::new();
         set_forwarded(&request, &arrival, &mut edits).unwrap();
         let mut out = Vec::new();
@@ -155,6 +162,8 @@ mod tests {
         assert_eq!(forwarded(false, lies), FRESH);
         assert_eq!(forwarded(false, ""), FRESH);
         assert_eq!(forwarded(true, ""), FRESH);
+        let secured = arrived(Scheme::Https, false, "X-Forwarded-Proto: http\r\n");
+        assert!(secured.contains(&"x-forwarded-proto: https".to_owned()), "{secured:?}");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use gateway_snapshot::rewrite::{Redirect, RedirectSource, Scheme, write_location
 /// What a redirect keeps of the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
+    /// How the request arrived.
+    pub(crate) scheme: Scheme,
     /// Host as received, without its port.
     pub(crate) host: &'a [u8],
     pub(crate) listener_port: u16,
@@ -18,8 +20,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) fn location(redirect: &Redirect, request: &Request<'_>, asked: Asked<'_>, target: &mut Vec<u8>) {
     target.clear();
     let source = RedirectSource {
-        // Listeners speak clear text only.
-        scheme: Scheme::Http,
+        scheme: asked.scheme,
         host: asked.host,
         listener_port: asked.listener_port,
         path: asked.path,

@@ -1,8 +1,10 @@
 //! What a worker counts: plain numbers that only its own thread touches, cloned out on request and summed at scrape.
 
+mod failures;
 mod histogram;
 mod series;
 
+pub use failures::TlsFailures;
 pub use histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
 pub use series::{Series, SeriesKey, SeriesTable};
 pub(crate) use series::{SeriesRef, method_label};
@@ -101,6 +103,10 @@ counters! {
     upstream_retries: Total,
     /// Upstream connections idle in the pool now.
     upstream_idle: Gauge,
+    /// TLS handshakes completed.
+    tls_handshakes: Total,
+    /// TLS handshakes for which the client came with a good ticket, which spares both sides the costly half.
+    tls_resumed: Total,
     /// Access log lines lost because the log could not keep up.
     log_dropped: Total,
     /// Connections aborted at the end of a drain.
@@ -112,6 +118,8 @@ counters! {
 pub struct WorkerMetrics {
     /// Numbers without labels.
     pub counters: Counters,
+    /// TLS handshakes that failed, by reason.
+    pub tls_failures: TlsFailures,
     /// Requests by method, status, listener and route.
     pub series: SeriesTable,
 }
@@ -119,12 +127,17 @@ pub struct WorkerMetrics {
 impl WorkerMetrics {
     /// Empty, with room for `max_series` series.
     pub fn new(max_series: usize) -> Self {
-        Self { counters: Counters::default(), series: SeriesTable::new(max_series) }
+        Self {
+            counters: Counters::default(),
+            tls_failures: TlsFailures::default(),
+            series: SeriesTable::new(max_series),
+        }
     }
 
     /// Adds another worker's metrics.
     pub fn merge(&mut self, other: &Self) {
         self.counters.merge(&other.counters);
+        self.tls_failures.merge(&other.tls_failures);
         self.series.merge(&other.series);
     }
 }

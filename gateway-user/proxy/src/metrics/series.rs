@@ -9,6 +9,8 @@ use super::histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
 /// What requests are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesKey {
+    /// `url.scheme`: `http` or `https`.
+    pub scheme: &'static str,
     /// `http.request.method`: one of the known methods, or `_OTHER` (OpenTelemetry).
     pub method: &'static str,
     /// `http.response.status_code`; 0 if no answer could be sent.
@@ -26,6 +28,7 @@ pub struct SeriesKey {
 /// A [`SeriesKey`] whose texts are borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SeriesRef<'a> {
+    pub(crate) scheme: &'static str,
     pub(crate) method: &'static str,
     pub(crate) status: u16,
     pub(crate) reason: Option<&'static str>,
@@ -124,6 +127,7 @@ impl SeriesTable {
 impl SeriesRef<'_> {
     fn to_key(self) -> SeriesKey {
         SeriesKey {
+            scheme: self.scheme,
             method: self.method,
             status: self.status,
             reason: self.reason,
@@ -137,6 +141,7 @@ impl SeriesRef<'_> {
 /// Fields in the order of [`SeriesKey`], whose derived `Hash` feeds the same values: `str` and `String` hash alike.
 impl Hash for SeriesRef<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
+        self.scheme.hash(state);
         self.method.hash(state);
         self.status.hash(state);
         self.reason.hash(state);
@@ -149,6 +154,7 @@ impl Hash for SeriesRef<'_> {
 impl Equivalent<SeriesKey> for SeriesRef<'_> {
     fn equivalent(&self, key: &SeriesKey) -> bool {
         self.status == key.status
+            && self.scheme == key.scheme
             && self.method == key.method
             && self.reason == key.reason
             && self.pattern == key.pattern
@@ -179,7 +185,15 @@ mod tests {
     use super::*;
 
     fn key(route: &str, status: u16) -> SeriesRef<'_> {
-        SeriesRef { method: "GET", status, reason: None, listener: "ns/gw/http", route, pattern: "/" }
+        SeriesRef {
+            scheme: "http",
+            method: "GET",
+            status,
+            reason: None,
+            listener: "ns/gw/http",
+            route,
+            pattern: "/",
+        }
     }
 
     #[test]

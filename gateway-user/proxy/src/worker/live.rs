@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_ir::FailureKind;
+use gateway_ir::{Certificate, FailureKind, ListenerTls, TlsVersion};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
+use gateway_tls::{Identity, MinVersion, ServerTls, Tickets};
 use hashbrown::HashMap;
 
 use crate::upstream::{Cluster, Upstreams};
@@ -18,6 +19,9 @@ pub(crate) struct Live {
     clusters: RefCell<Vec<Resolved>>,
     /// By the rule's and the listener's place in memory, which are the snapshot's as long as this lives.
     routed: RefCell<HashMap<(usize, usize), Rc<Routed>>>,
+    /// By the settings' place in memory, which is the same in all snapshots until something in them changes; the snapshot
+    /// keeps them there.
+    servers: HashMap<usize, ServerTls>,
 }
 
 /// A cluster as of one update of the endpoints.
@@ -31,15 +35,21 @@ pub(crate) struct Routed {
 }
 
 impl Live {
-    /// Makes everything that a worker needs of its own.
-    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+    /// Makes everything that a worker needs of its own, but for what `previous` has made already.
+    pub(crate) fn new(snapshot: Arc<Snapshot>, tickets: Option<&Tickets>, previous: Option<&Self>) -> Self {
         let clusters = vec![None; snapshot.clusters().len()];
         Self {
             regexes: RefCell::new(WorkerRegexes::new(&snapshot)),
             clusters: RefCell::new(clusters),
             routed: RefCell::default(),
+            servers: servers(&snapshot, tickets, previous),
             snapshot,
         }
+    }
+
+    /// What a listener of this snapshot answers handshakes with; `None` without a certificate.
+    pub(crate) fn server(&self, settings: &Arc<ListenerTls>) -> Option<&ServerTls> {
+        self.servers.get(&Arc::as_ptr(settings).addr())
     }
 
     /// The worker's handle on a rule and listener of this snapshot.
@@ -65,6 +75,53 @@ impl Live {
             }
         }
     }
+}
+
+fn servers(
+    snapshot: &Snapshot,
+    tickets: Option<&Tickets>,
+    previous: Option<&Live>,
+) -> HashMap<usize, ServerTls> {
+    let mut servers = HashMap::new();
+    for settings in snapshot.binds().flat_map(|bind| bind.tls()).filter(|tls| !tls.certificates.is_empty()) {
+        let place = Arc::as_ptr(settings).addr();
+        if servers.contains_key(&place) {
+            continue;
+        }
+        if let Some(same) = previous.and_then(|previous| previous.servers.get(&place)) {
+            servers.insert(place, same.clone());
+            continue;
+        }
+        match server(settings, tickets) {
+            Ok(tls) => drop(servers.insert(place, tls)),
+            // Certificates were checked when they were read. One listener's must not hold up the rest.
+            Err(error) => {
+                let secret = settings.certificates.first().map(|one| one.secret.to_string());
+                tracing::error!(secret, "a certificate that was good cannot be served: {error}");
+            }
+        }
+    }
+    servers
+}
+
+fn server(
+    settings: &ListenerTls,
+    tickets: Option<&Tickets>,
+) -> Result<ServerTls, gateway_tls::IdentityError> {
+    let identity = |certificate: &Arc<Certificate>| Identity {
+        chain: certificate.chain.clone(),
+        key: certificate.key.0.clone(),
+        names: certificate.names.clone(),
+        fingerprint: certificate.fingerprint.clone(),
+        not_before: certificate.not_before,
+        not_after: certificate.not_after,
+    };
+    let identities: Vec<_> = settings.certificates.iter().map(identity).collect();
+    let min = match settings.min_version {
+        TlsVersion::Tls12 => MinVersion::Tls12,
+        TlsVersion::Tls13 => MinVersion::Tls13,
+    };
+    ServerTls::new(&identities, min, tickets)
 }
 
 impl Routed {

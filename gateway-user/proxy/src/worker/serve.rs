@@ -157,7 +157,15 @@ impl Commands {
             Listener::from_std(socket).map_err(|source| PrepareError::Listener { address, source })
         };
         let listeners = listeners.into_iter().map(adopt).collect::<Result<_, _>>()?;
-        self.prepared = Some(Prepared { generation, live: Rc::new(Live::new(snapshot)), listeners });
+        self.prepared = Some(Prepared {
+            generation,
+            live: Rc::new(Live::new(
+                snapshot,
+                self.worker.config.tickets.as_ref(),
+                Some(&self.worker.live()),
+            )),
+            listeners,
+        });
         Ok(())
     }
 

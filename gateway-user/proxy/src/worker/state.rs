@@ -63,7 +63,7 @@ impl Worker {
             random: Random::seeded(),
             clock: Clock::new(),
             metrics: RefCell::new(WorkerMetrics::new(config.max_series)),
-            live: RefCell::new(Rc::new(Live::new(empty))),
+            live: RefCell::new(Rc::new(Live::new(empty, None, None))),
             batch: RefCell::default(),
             log,
             gauge,

@@ -99,6 +99,7 @@ impl Config {
             hostnames: vec![MatchHostname { effective: hostname.clone(), original: hostname }],
         };
         let listener = Listener {
+            tls: None,
             id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: "http".into() },
             hostname: None,
             routes: vec![attached],

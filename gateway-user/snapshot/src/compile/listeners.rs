@@ -65,14 +65,22 @@ impl ListenerTable {
                 port,
             }),
         };
+        let known_tls = previous.and_then(|previous| previous.tls.as_ref());
+        let tls = match (&listener.tls, known_tls) {
+            (Some(tls), Some(same)) if **same == *tls => Some(Arc::clone(same)),
+            (tls, _) => tls.clone().map(Arc::new),
+        };
+        let same_tls = tls.as_ref().map(Arc::as_ptr) == known_tls.map(Arc::as_ptr);
         let old = previous.map(|previous| previous.attached.as_slice()).unwrap_or_default();
         let Difference { attached, touched } = Difference::between(old, listener, routes);
         match previous {
-            Some(same) if touched.is_empty() && Arc::ptr_eq(&same.info, &info) => Arc::clone(same),
+            Some(same) if touched.is_empty() && same_tls && Arc::ptr_eq(&same.info, &info) => {
+                Arc::clone(same)
+            }
             _ => {
                 let known = previous.map(|previous| &previous.hosts);
                 let hosts = hosts(&attached, &touched, known);
-                Arc::new(Self { info, hosts, attached })
+                Arc::new(Self { info, tls, hosts, attached })
             }
         }
     }

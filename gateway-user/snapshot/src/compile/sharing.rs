@@ -48,7 +48,7 @@ fn ir(routes: &[(&str, &str, Vec<HttpRule>)]) -> Ir {
 
 fn bind(port: u16, routes: Vec<AttachedRoute>) -> Bind {
     let id = ListenerId { gateway: ObjectName::new("t", "gw"), listener: format!("l{port}") };
-    let listeners = vec![Listener { id, hostname: None, routes }];
+    let listeners = vec![Listener { id, hostname: None, tls: None, routes }];
     Bind { address: BindAddress::Any, port, protocol: Protocol::Http, listeners }
 }
 

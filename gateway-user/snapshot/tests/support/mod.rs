@@ -149,7 +149,7 @@ pub fn listener(name: &str, hostname: &str, routes: &[(&[&str], HttpRoute)]) -> 
         .collect();
     attached.sort_by(|a, b| a.route.cmp(&b.route));
     let id = ListenerId { gateway: ObjectName::new("ingress", "shared"), listener: name.into() };
-    Listener { id, hostname, routes: attached }
+    Listener { id, hostname, tls: None, routes: attached }
 }
 
 fn attach(listener: Option<&Hostname>, original: Option<Hostname>) -> Option<MatchHostname> {

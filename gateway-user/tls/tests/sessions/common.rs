@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use gateway_tls::{Failure, Identity, MinVersion, Outgoing, ServerSession, ServerTls, Tickets};
+use gateway_tls::{Failure, Identity, MinVersion, Outgoing, ServerSession, ServerTls};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
@@ -39,7 +39,7 @@ pub(crate) fn identity(names: &[&str]) -> Identity {
 
 pub(crate) fn server(identities: &[&Identity]) -> ServerTls {
     gateway_tls::install_provider();
-    ServerTls::new(identities.iter().copied(), MinVersion::Tls12, &Tickets::new().unwrap()).unwrap()
+    ServerTls::new(identities.iter().copied(), MinVersion::Tls12, None).unwrap()
 }
 
 /// A client that trusts these identities alone.

@@ -71,7 +71,7 @@ fn what_breaks_the_protocol_is_answered_with_an_alert() {
         // The client's side sees our alert, or says its own; either is a fatal end.
         assert!(ended.contains(want) || ended.contains("NoApplicationProtocol"), "{ended}");
     }
-    let strict = ServerTls::new([&identity], MinVersion::Tls13, &Tickets::new().unwrap()).unwrap();
+    let strict = ServerTls::new([&identity], MinVersion::Tls13, None).unwrap();
     let mut old =
         Pair::new(&strict, Arc::new(client_config(&[&identity], &[&TLS12], &[])), "a.example", 1000);
     let ended = old.run().unwrap_err();
@@ -92,7 +92,7 @@ fn what_breaks_the_protocol_is_answered_with_an_alert() {
 fn clients_come_back_with_a_ticket_to_any_worker_that_has_the_keys() {
     let identity = identity(&["a.example"]);
     let tickets = Tickets::new().unwrap();
-    let worker = || ServerTls::new([&identity], MinVersion::Tls12, &tickets.clone()).unwrap();
+    let worker = || ServerTls::new([&identity], MinVersion::Tls12, Some(&tickets.clone())).unwrap();
     for version in [&TLS12, &TLS13] {
         let client = Arc::new(client_config(&[&identity], &[version], &[]));
         let mut resumed = Vec::new();

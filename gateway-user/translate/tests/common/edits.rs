@@ -175,6 +175,12 @@ fn tweak(kind: Kind, value: &mut Value, which: usize) {
             let service = ["one", "two"][which % 2];
             value["metadata"]["labels"] = json!({"kubernetes.io/service-name": service});
         }
+        (Kind::Secret, 0) => value["data"]["tls.key"] = json!(""),
+        (Kind::Gateway, 4) => {
+            let listener = &mut value["spec"]["listeners"][0];
+            listener["protocol"] = json!("HTTPS");
+            listener["tls"] = json!({"certificateRefs": [{"name": "one"}]});
+        }
         (Kind::Service, 0) => value["spec"]["type"] = json!("ExternalName"),
         (Kind::Service, 1) => value["spec"]["type"] = json!("ClusterIP"),
         (Kind::Gateway, 0) => value["spec"]["listeners"][0]["hostname"] = json!("x.example.com"),

@@ -1,5 +1,7 @@
 //! Random objects from a world so small that they meet: two Gateways, three tenants, few names.
 
+use std::sync::LazyLock;
+
 use gateway_api_types::{Kind, Object, ResourceSet};
 use gateway_translate::{TranslateOptions, Translation, translate};
 use proptest::prelude::*;
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 
 /// Any object but a class.
 pub(crate) fn object() -> impl Strategy<Value = Value> {
-    prop_oneof![namespace(), gateway(), route(), service(), slice(), grant()]
+    prop_oneof![namespace(), gateway(), route(), service(), slice(), grant(), secret(), secret_grant()]
 }
 
 fn tenant() -> impl Strategy<Value = String> {
@@ -34,7 +36,8 @@ fn listener() -> impl Strategy<Value = Value> {
     let port = prop_oneof![Just(80), Just(81)];
     let protocol = prop_oneof![4 => Just("HTTP"), 1 => Just("HTTPS"), 1 => Just("TCP")];
     let from = prop_oneof![Just("All"), Just("Same"), Just("Selector")];
-    (port, protocol, from, host()).prop_map(|(port, protocol, from, host)| {
+    let secret = (prop_oneof![2 => Just("gateways".to_owned()), 1 => tenant()], name());
+    (port, protocol, from, host(), secret).prop_map(|(port, protocol, from, host, (namespace, secret))| {
         let mut namespaces = json!({"from": from});
         if from == "Selector" {
             namespaces["selector"] = json!({"matchLabels": {"team": "yes"}});
@@ -43,6 +46,9 @@ fn listener() -> impl Strategy<Value = Value> {
             json!({"port": port, "protocol": protocol, "allowedRoutes": {"namespaces": namespaces}});
         if let Some(host) = host {
             listener["hostname"] = json!(host);
+        }
+        if protocol == "HTTPS" {
+            listener["tls"] = json!({"certificateRefs": [{"name": secret, "namespace": namespace}]});
         }
         listener
     })
@@ -130,6 +136,41 @@ pub(crate) fn grant() -> impl Strategy<Value = Value> {
             "to": [{"group": "", "kind": "Service"}]
         });
         json!({"kind": "ReferenceGrant", "metadata": {"name": user, "namespace": owner}, "spec": spec})
+    })
+}
+
+/// Certificates and keys that belong together.
+static PAIRS: LazyLock<[(String, String); 2]> = LazyLock::new(|| {
+    ["x.example.com", "*.com"].map(|name| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    })
+});
+
+/// Good certificates, one that was given another's key, and none.
+pub(crate) fn secret() -> impl Strategy<Value = Value> {
+    let namespace = prop_oneof![2 => Just("gateways".to_owned()), 1 => tenant()];
+    (namespace, name(), 0..4_usize).prop_map(|(namespace, name, which)| {
+        let [one, two] = &*PAIRS;
+        let (certificate, key) = match which {
+            0 => (&one.0, &one.1),
+            1 => (&two.0, &two.1),
+            2 => (&one.0, &two.1),
+            _ => (&one.1, &one.1),
+        };
+        let encode = |text: &str| json!(k8s_openapi::ByteString(text.as_bytes().to_vec()));
+        let data = json!({"tls.crt": encode(certificate), "tls.key": encode(key)});
+        json!({"kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "data": data})
+    })
+}
+
+fn secret_grant() -> impl Strategy<Value = Value> {
+    tenant().prop_map(|owner| {
+        let spec = json!({
+            "from": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "namespace": "gateways"}],
+            "to": [{"group": "", "kind": "Secret"}]
+        });
+        json!({"kind": "ReferenceGrant", "metadata": {"name": "secrets", "namespace": owner}, "spec": spec})
     })
 }
 

@@ -1,0 +1,100 @@
+//! Certificates that are out of date. They are served all the same: clients decide.
+
+use std::collections::BTreeMap;
+
+use gateway_api_types::load::Severity;
+use gateway_api_types::{Kind, ObjectKey, ResourceSet};
+use gateway_ir::{Certificate, Ir, ObjectName};
+use gateway_translate::{Finding, ObjectRef};
+use jiff::Timestamp;
+
+/// Every certificate that is served, once, by its Secret.
+pub fn certificates(ir: &Ir) -> impl Iterator<Item = &Certificate> {
+    let listeners = ir.binds.iter().flat_map(|bind| &bind.listeners);
+    let all = listeners.filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates);
+    let by_secret: BTreeMap<&ObjectName, &Certificate> = all.map(|one| (&one.secret, &**one)).collect();
+    by_secret.into_values()
+}
+
+/// What to say of those that are not valid at `now`.
+pub fn findings(ir: &Ir, resources: &ResourceSet, now: Timestamp) -> Vec<Finding> {
+    let finding = |certificate: &Certificate| {
+        let message = message(certificate, now.as_second())?;
+        let key = ObjectKey::new(&*certificate.secret.namespace, &*certificate.secret.name);
+        let origin = resources.origin(Kind::Secret, &key).cloned();
+        let object = ObjectRef { kind: Kind::Secret, key };
+        Some(Finding {
+            severity: Severity::Warning,
+            object,
+            field: "data[tls.crt]".to_owned(),
+            message,
+            origin,
+        })
+    };
+    certificates(ir).filter_map(finding).collect()
+}
+
+fn message(certificate: &Certificate, now: i64) -> Option<String> {
+    let date =
+        |second: i64| Timestamp::from_second(second).map_or_else(|_| second.to_string(), |at| at.to_string());
+    if certificate.not_after < now {
+        let date = date(certificate.not_after);
+        return Some(format!("the certificate expired at {date}, and clients refuse it; renew it"));
+    }
+    (certificate.not_before > now).then(|| {
+        let date = date(certificate.not_before);
+        format!("the certificate is valid from {date} on, and clients refuse it before")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gateway_ir::{Bind, BindAddress, Listener, ListenerId, ListenerTls, PrivateKey, Protocol};
+
+    use super::*;
+
+    fn ir(valid: &[(&str, i64, i64)]) -> Ir {
+        let certificate = |(name, not_before, not_after): &(&str, i64, i64)| {
+            Arc::new(Certificate {
+                secret: ObjectName::new("edge", *name),
+                names: Vec::new(),
+                not_before: *not_before,
+                not_after: *not_after,
+                fingerprint: String::new(),
+                chain: Vec::new(),
+                key: PrivateKey(Vec::new()),
+            })
+        };
+        let tls =
+            ListenerTls { certificates: valid.iter().map(certificate).collect(), ..ListenerTls::default() };
+        let id = ListenerId { gateway: ObjectName::new("edge", "gw"), listener: "https".to_owned() };
+        let listener = Listener { id, hostname: None, tls: Some(tls), routes: Vec::new() };
+        let bind = |port| Bind {
+            address: BindAddress::Any,
+            port,
+            protocol: Protocol::Https,
+            listeners: vec![listener.clone()],
+        };
+        Ir { binds: vec![bind(443), bind(8443)], ..Ir::default() }
+    }
+
+    #[test]
+    fn what_is_out_of_date_is_said_once() {
+        let ir = ir(&[("good", 0, 2_000), ("old", 0, 999), ("new", 1_001, 2_000), ("edge", 1_000, 1_000)]);
+        assert_eq!(certificates(&ir).count(), 4);
+        let now = Timestamp::from_second(1_000).unwrap();
+        let said: Vec<_> =
+            findings(&ir, &ResourceSet::default(), now).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "Secret edge/new: data[tls.crt]: the certificate is valid from 1970-01-01T00:16:41Z on, and clients \
+                 refuse it before",
+                "Secret edge/old: data[tls.crt]: the certificate expired at 1970-01-01T00:16:39Z, and clients refuse it; \
+                 renew it",
+            ]
+        );
+    }
+}

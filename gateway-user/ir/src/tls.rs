@@ -1,0 +1,104 @@
+//! What HTTPS listeners secure connections with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::ObjectName;
+
+/// How a listener secures its connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct ListenerTls {
+    /// What to choose from, in the order of the Gateway. With none, handshakes for the listener fail and no other
+    /// listener takes them.
+    pub certificates: Vec<Arc<Certificate>>,
+    /// The oldest version that is accepted.
+    pub min_version: TlsVersion,
+}
+
+/// Versions of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// RFC 8446.
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+/// A certificate chain with its private key, checked: they belong together. It can be written out but not read back,
+/// since the key never leaves it in any printed form.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Certificate {
+    /// The Secret that it is from.
+    pub secret: ObjectName,
+    /// DNS names of the first certificate, in lower case.
+    pub names: Vec<String>,
+    /// From when on the first certificate is valid, in seconds since 1970.
+    pub not_before: i64,
+    /// Until when, in seconds since 1970.
+    pub not_after: i64,
+    /// SHA-256 of the first certificate, in hexadecimal: what `openssl x509 -fingerprint -sha256` shows.
+    pub fingerprint: String,
+    /// DER, the server's own first.
+    #[serde(serialize_with = "count")]
+    pub chain: Vec<Vec<u8>>,
+    /// The private key of the first certificate.
+    pub key: PrivateKey,
+}
+
+/// A private key in DER. Neither `Debug` nor serialisation shows it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PrivateKey(
+    /// PKCS #8, PKCS #1 or SEC 1.
+    pub Vec<u8>,
+);
+
+const NOT_SHOWN: &str = "not shown";
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NOT_SHOWN)
+    }
+}
+
+impl Serialize for PrivateKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(NOT_SHOWN)
+    }
+}
+
+/// How many certificates, since nobody reads them as numbers.
+fn count<S: Serializer>(chain: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(chain.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_in_no_printed_form() {
+        let certificate = Certificate {
+            secret: ObjectName::new("a", "b"),
+            names: vec!["a.example".to_owned()],
+            not_before: 1,
+            not_after: 2,
+            fingerprint: "00".to_owned(),
+            chain: vec![vec![201; 3], vec![202; 3]],
+            key: PrivateKey(vec![203, 204, 205]),
+        };
+        let tls = ListenerTls { certificates: vec![Arc::new(certificate)], min_version: TlsVersion::Tls13 };
+        let texts = [format!("{tls:?}"), format!("{tls:#?}"), serde_json::to_string(&tls).unwrap()];
+        for text in texts {
+            assert!(text.contains("a.example") && text.contains(NOT_SHOWN), "{text}");
+            assert!(!text.contains("203") && !text.contains("cb"), "{text}");
+        }
+        let value = serde_json::to_value(&tls).unwrap();
+        assert_eq!(value["certificates"][0]["chain"], 2);
+        assert_eq!(value["min_version"], "1.3");
+    }
+}

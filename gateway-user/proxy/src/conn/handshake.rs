@@ -1,0 +1,179 @@
+//! From a connection's first octets to a secured one: whose name is asked for, which listener answers, the handshake.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gateway_io::Chunk;
+use gateway_tls::hello::{MAX_HELLO, Peek, peek};
+use gateway_tls::{Failure, ServerSession};
+
+use super::answer;
+use super::route::{bind_table, speaks_tls};
+use super::secured::{Records, Secured, TlsLayer, join, put};
+use super::session::Session;
+
+/// For a client to take an alert, and what it still sends meanwhile, which would turn the close into a reset.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS_BYTES: usize = 64 * 1024;
+
+/// A handshake that went well.
+struct Negotiated {
+    secured: Secured,
+    layer: TlsLayer,
+    /// Content that came right behind the handshake.
+    content: Option<Chunk>,
+    resumed: bool,
+}
+
+impl Session {
+    /// Whether the connection's listener speaks TLS and no handshake was made yet. Asked once, when its first octets are
+    /// there.
+    pub(super) fn wants_handshake(&mut self) -> bool {
+        if std::mem::replace(&mut self.begun, true) {
+            return false;
+        }
+        speaks_tls(self.worker(), self.local)
+    }
+
+    /// Secures the connection. `None` if that failed: the client was told, as far as it would understand, and the
+    /// connection is closed.
+    pub(super) async fn handshake(mut self: Box<Self>) -> Option<Box<Self>> {
+        let limit = self.worker().config.timeouts.tls_handshake;
+        self.stream.recv.set_deadline(Some(limit));
+        self.stream.send.set_deadline(Some(limit));
+        let control = Rc::clone(&self.membership().control);
+        let result = control.kill.unless(pin!(self.negotiate())).await;
+        self.stream.recv.set_deadline(None);
+        self.stream.send.set_deadline(None);
+        match result {
+            Some(Ok(Negotiated { secured, layer, content, resumed })) => {
+                self.count(resumed);
+                self.stream.set_layer(Box::new(layer));
+                self.inbox = content;
+                self.secured = Some(Box::new(secured));
+                Some(self)
+            }
+            Some(Err(failure)) => {
+                self.worker().metrics.borrow_mut().tls_failures.count(failure);
+                if failure == Failure::NotTls && self.inbox.as_ref().is_some_and(|inbox| is_http(inbox)) {
+                    answer::plaintext(&mut self);
+                }
+                tracing::debug!(peer = %self.peer, local = %self.local, reason = failure.code(), "TLS handshake failed");
+                if failure != Failure::ClientClosed {
+                    self.stream.close_lingering(LAST_WORDS_BYTES, LAST_WORDS).await;
+                }
+                None
+            }
+            // A drain's maximum.
+            None => None,
+        }
+    }
+
+    fn count(&self, resumed: bool) {
+        let counters = &mut self.worker().metrics.borrow_mut().counters;
+        counters.tls_handshakes += 1;
+        counters.tls_resumed += u64::from(resumed);
+    }
+
+    /// What is to be sent is queued, also after a failure.
+    async fn negotiate(&mut self) -> Result<Negotiated, Failure> {
+        let mut inbox = self.inbox.take().unwrap_or_else(Chunk::take);
+        let server_name = match self.server_name(&mut inbox).await {
+            Ok(server_name) => server_name,
+            Err(failure) => {
+                self.alert(failure);
+                self.inbox = Some(inbox);
+                return Err(failure);
+            }
+        };
+        let mut session =
+            self.session_for(server_name.as_deref()).inspect_err(|failure| self.alert(*failure))?;
+        let mut content = VecDeque::new();
+        loop {
+            let mut out = VecDeque::new();
+            let used = session
+                .receive(inbox.as_mut_slice(), &mut Records(&mut out), &mut |part| put(&mut content, part));
+            out.into_iter().for_each(|chunk| self.stream.send.queue(chunk));
+            inbox.advance(used?);
+            self.stream.send.flush().await.map_err(|error| failure(&error))?;
+            if !session.is_handshaking() {
+                break;
+            }
+            inbox = self.more(inbox).await?;
+        }
+        let version = session.version().ok_or(Failure::Protocol)?;
+        Ok(Negotiated {
+            secured: Secured { server_name: server_name.map(String::into_boxed_str), version },
+            resumed: session.is_resumed(),
+            layer: TlsLayer::new(session, inbox),
+            content: one(content),
+        })
+    }
+
+    /// Receives until the ClientHello is whole.
+    async fn server_name(&mut self, inbox: &mut Chunk) -> Result<Option<String>, Failure> {
+        loop {
+            match peek(inbox) {
+                Peek::Hello { server_name } => return Ok(server_name),
+                Peek::Incomplete if inbox.len() <= MAX_HELLO => {
+                    *inbox = self.more(std::mem::replace(inbox, Chunk::with_capacity(0))).await?;
+                }
+                Peek::Incomplete | Peek::Malformed => return Err(Failure::BadHello),
+                Peek::NotTls => return Err(Failure::NotTls),
+            }
+        }
+    }
+
+    /// A session with what the listener for that name shows.
+    fn session_for(&self, server_name: Option<&str>) -> Result<ServerSession, Failure> {
+        let live = self.worker().live();
+        let table = bind_table(self, &live.snapshot).ok_or(Failure::UnrecognizedName)?;
+        let (_, tls) = table.secured_by(server_name).ok_or(Failure::UnrecognizedName)?;
+        let server = tls.and_then(|tls| live.server(tls)).ok_or(Failure::NoCertificate)?;
+        ServerSession::new(server)
+    }
+
+    async fn more(&mut self, inbox: Chunk) -> Result<Chunk, Failure> {
+        match self.stream.recv.recv().await {
+            Ok(Some(more)) if inbox.is_empty() => Ok(more),
+            Ok(Some(more)) => join(inbox, &more).map_err(|_| Failure::BadHello),
+            Ok(None) => Err(Failure::ClientClosed),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+
+    /// Queues the alert of a failure before which there was no session to say it.
+    fn alert(&mut self, failure: Failure) {
+        let Some(alert) = failure.alert() else { return };
+        let mut chunk = Chunk::with_capacity(alert.len());
+        // Fits: the capacity was just asked for.
+        let _ = chunk.extend_from_slice(&alert);
+        self.stream.send.queue(chunk);
+    }
+}
+
+fn failure(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::TimedOut { Failure::Timeout } else { Failure::ClientClosed }
+}
+
+/// Whether these look like a request's first octets: a method in capital letters.
+fn is_http(octets: &[u8]) -> bool {
+    octets.iter().take(3).all(u8::is_ascii_uppercase)
+}
+
+/// All of it in one chunk.
+fn one(mut content: VecDeque<Chunk>) -> Option<Chunk> {
+    let mut first = content.pop_front()?;
+    if !content.is_empty() {
+        let more = content.iter().map(Chunk::len).sum();
+        // Cannot fail: no limit but what is there.
+        let _ = first.reserve(more, first.len() + more);
+        for chunk in &content {
+            let _ = first.extend_from_slice(chunk);
+        }
+    }
+    Some(first)
+}

@@ -1,0 +1,106 @@
+//! Certificates made on the spot, and a client that trusts them alone.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::http::Client;
+use crate::wait::PATIENCE;
+
+/// A self-signed certificate and its key.
+#[derive(Clone)]
+pub struct SelfSigned {
+    /// The certificate in PEM.
+    pub certificate: String,
+    /// The key in PEM.
+    pub key: String,
+}
+
+/// A client over TLS.
+pub type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
+
+/// Which versions a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    /// TLS 1.2 alone.
+    Old,
+    /// TLS 1.3 alone.
+    New,
+}
+
+impl SelfSigned {
+    /// For these DNS names.
+    ///
+    /// # Panics
+    /// A name cannot be in a certificate.
+    pub fn new(names: &[&str]) -> Self {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).expect("names that can be in a certificate");
+        Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    /// A Secret of type `kubernetes.io/tls` with it, as a YAML document.
+    pub fn secret(&self, namespace: &str, name: &str) -> String {
+        let indent = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
+        format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+             type: kubernetes.io/tls\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}",
+            indent(&self.certificate),
+            indent(&self.key)
+        )
+    }
+
+    /// The certificate in DER.
+    ///
+    /// # Panics
+    /// Its text was changed to something that is no certificate.
+    pub fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("a certificate")
+    }
+}
+
+/// What a client is: whom it trusts, and what it remembers between connections.
+///
+/// # Panics
+/// A certificate is none.
+pub fn client(trusted: &[&SelfSigned], versions: Versions) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for one in trusted {
+        roots.add(one.der()).expect("a certificate");
+    }
+    let versions = match versions {
+        Versions::Old => &[&rustls::version::TLS12],
+        Versions::New => &[&rustls::version::TLS13],
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions);
+    Arc::new(builder.expect("versions of the provider").with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Connects and makes the handshake for `name`; an IP address is sent as no name.
+///
+/// # Errors
+/// The connection or the handshake fails; the latter's text names the alert.
+pub fn connect(to: SocketAddr, name: &str, client: &Arc<ClientConfig>) -> io::Result<TlsClient> {
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+    let socket = TcpStream::connect_timeout(&to, PATIENCE)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_nodelay(true)?;
+    let connection = ClientConnection::new(Arc::clone(client), name).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(connection, socket);
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock)?;
+    }
+    Ok(Client::over(stream))
+}
+
+/// The certificate that the server has shown.
+pub fn shown(client: &TlsClient) -> Option<CertificateDer<'static>> {
+    let chain = client.stream().conn.peer_certificates()?;
+    chain.first().map(|certificate| certificate.clone().into_owned())
+}

@@ -1,0 +1,121 @@
+//! Certificates: from a listener's `certificateRefs` to checked chains and keys.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gateway_api_types::{GATEWAY_GROUP, ObjectKey, SecretObjectReference};
+use gateway_ir::{Certificate, ObjectName, PrivateKey};
+use gateway_tls::Identity;
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::findings::Fault;
+use crate::grants::{Referent, Referrer};
+use crate::reason;
+use crate::suggest;
+use crate::view::View;
+
+/// The entries of a `kubernetes.io/tls` Secret.
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
+
+/// What every Secret that was asked for came to: keys are checked by arithmetic that costs more than all the rest of
+/// judging a Gateway, so it is done once for each version of a Secret.
+#[derive(Debug, Default)]
+pub(crate) struct Certificates {
+    known: BTreeMap<ObjectKey, Known>,
+    round: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    secret: Arc<Secret>,
+    /// The certificate, or what is wrong with the Secret.
+    outcome: Result<Arc<Certificate>, String>,
+    /// The round in which it was last asked for.
+    used: u64,
+}
+
+impl Certificates {
+    /// Begins a translation: what is not asked for until [`Certificates::finish`] is forgotten.
+    pub(crate) fn start(&mut self) {
+        self.round += 1;
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.known.retain(|_, known| known.used == self.round);
+    }
+
+    /// The certificate of one reference of a Gateway in `namespace`. `field` is its place, for messages.
+    ///
+    /// Whether it may be referred to comes first: nothing is told about what is not allowed
+    /// (`ListenerReasonInvalidCertificateRef`).
+    pub(crate) fn resolve(
+        &mut self,
+        view: &View<'_>,
+        namespace: &str,
+        reference: &SecretObjectReference,
+        field: &str,
+    ) -> Result<Arc<Certificate>, Fault> {
+        let invalid = |message: String| Fault::new(reason::INVALID_CERTIFICATE_REF, field, message);
+        if !reference.group.is_empty() || reference.kind != "Secret" {
+            let group = if reference.group.is_empty() { "core" } else { &reference.group };
+            return Err(invalid(format!(
+                "kind {} of group {group} holds no certificates; refer to a core Secret of type kubernetes.io/tls",
+                reference.kind
+            )));
+        }
+        let target = reference.namespace.as_deref().unwrap_or(namespace);
+        let name = reference.name.as_str();
+        let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace };
+        if !view.grants.allow(from, Referent { group: "", kind: "Secret", namespace: target, name }) {
+            return Err(Fault::new(
+                reason::REF_NOT_PERMITTED,
+                field,
+                format!(
+                    "no ReferenceGrant in namespace {target:?} allows Gateways of {namespace:?} to refer to \
+                     Secret {name:?}"
+                ),
+            ));
+        }
+        let Some(secret) = view.secret(target, name) else {
+            let hint = suggest::did_you_mean(name, view.secret_names(target, from));
+            return Err(invalid(format!("no Secret \"{target}/{name}\"")).with_hint(hint));
+        };
+        self.read(target, name, secret).map_err(|why| invalid(format!("Secret \"{target}/{name}\": {why}")))
+    }
+
+    fn read(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        secret: &Arc<Secret>,
+    ) -> Result<Arc<Certificate>, String> {
+        let key = ObjectKey::new(namespace, name);
+        let round = self.round;
+        let before = self.known.get_mut(&key);
+        if let Some(known) = before.filter(|known| Arc::ptr_eq(&known.secret, secret)) {
+            known.used = round;
+            return known.outcome.clone();
+        }
+        let mut outcome = certificate(ObjectName::new(namespace, name), secret).map(Arc::new);
+        if let (Ok(new), Some(Known { outcome: Ok(old), .. })) = (&mut outcome, self.known.get(&key))
+            && *new == *old
+        {
+            *new = Arc::clone(old);
+        }
+        self.known.insert(key, Known { secret: Arc::clone(secret), outcome: outcome.clone(), used: round });
+        outcome
+    }
+}
+
+fn certificate(name: ObjectName, secret: &Secret) -> Result<Certificate, String> {
+    let entry = |key: &str| {
+        let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+        bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| {
+            format!("it has no {key}; a Secret of type kubernetes.io/tls has {CERTIFICATE} and {KEY}")
+        })
+    };
+    let identity = Identity::read(entry(CERTIFICATE)?, entry(KEY)?).map_err(|error| error.to_string())?;
+    let Identity { chain, key, names, fingerprint, not_before, not_after } = identity;
+    Ok(Certificate { secret: name, names, not_before, not_after, fingerprint, chain, key: PrivateKey(key) })
+}

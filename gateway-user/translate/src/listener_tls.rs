@@ -1,0 +1,97 @@
+//! The TLS settings of one listener.
+
+use gateway_api_types::{Listener, TlsMode};
+use gateway_ir::{Hostname, ListenerTls, TlsVersion};
+
+use crate::certificate::Certificates;
+use crate::findings::Fault;
+use crate::reason;
+use crate::view::View;
+
+/// Our key of `tls.options`: the oldest version of TLS to accept.
+pub(crate) const MIN_VERSION: &str = "sluice.dev/min-tls-version";
+
+/// What became of a listener's `tls`.
+#[derive(Debug, Default)]
+pub(crate) struct TlsState {
+    /// What it is served with.
+    pub(crate) tls: ListenerTls,
+    /// Why it cannot be served at all, if so.
+    pub(crate) refused: Option<Fault>,
+    /// References that lead to no certificate.
+    pub(crate) unresolved: Vec<Fault>,
+    /// What has no effect, or will surprise: field and message.
+    pub(crate) notes: Vec<(String, String)>,
+}
+
+impl TlsState {
+    /// Reads the settings of an HTTPS listener in `namespace`.
+    pub(crate) fn new(
+        view: &View<'_>,
+        certificates: &mut Certificates,
+        namespace: &str,
+        spec: &Listener,
+        field: &str,
+    ) -> Self {
+        let mut state = Self::default();
+        let field = format!("{field}.tls");
+        let Some(tls) = &spec.tls else {
+            let message = "an HTTPS listener needs certificateRefs; name a Secret of type kubernetes.io/tls";
+            state.unresolved.push(Fault::new(reason::INVALID_CERTIFICATE_REF, field, message));
+            return state;
+        };
+        if tls.mode != TlsMode::Terminate {
+            let message = format!("mode {} is not possible with protocol HTTPS; use Terminate", tls.mode);
+            state.refused = Some(Fault::new(reason::UNSUPPORTED_VALUE, format!("{field}.mode"), message));
+            return state;
+        }
+        for (index, reference) in tls.certificate_refs.iter().enumerate() {
+            let field = format!("{field}.certificateRefs[{index}]");
+            match certificates.resolve(view, namespace, reference, &field) {
+                Ok(certificate) => state.tls.certificates.push(certificate),
+                Err(fault) => state.unresolved.push(fault),
+            }
+        }
+        if tls.certificate_refs.is_empty() {
+            let message = "no certificate is named; name a Secret of type kubernetes.io/tls";
+            let field = format!("{field}.certificateRefs");
+            state.unresolved.push(Fault::new(reason::INVALID_CERTIFICATE_REF, field, message));
+        }
+        for (key, value) in &tls.options {
+            state.option(&format!("{field}.options[{key:?}]"), key, value);
+        }
+        state
+    }
+
+    fn option(&mut self, field: &str, key: &str, value: &str) {
+        match (key, value) {
+            (MIN_VERSION, "1.2") => self.tls.min_version = TlsVersion::Tls12,
+            (MIN_VERSION, "1.3") => self.tls.min_version = TlsVersion::Tls13,
+            // Who asks for something stricter must not get something laxer.
+            (MIN_VERSION, _) => {
+                let message = format!("{value:?} is no version that is spoken; use \"1.2\" or \"1.3\"");
+                self.refused = Some(Fault::new(reason::UNSUPPORTED_VALUE, field, message));
+            }
+            _ => {
+                let message = format!("the option is not known and has no effect; known: {MIN_VERSION}");
+                self.notes.push((field.to_owned(), message));
+            }
+        }
+    }
+
+    /// Clients that check certificates refuse one that is for other names; some do not check, so it is served.
+    pub(crate) fn check_names(&mut self, hostname: Option<&Hostname>, field: &str) {
+        let (Some(Hostname::Exact(host)), false) = (hostname, self.tls.certificates.is_empty()) else {
+            return;
+        };
+        let covers = |name: &String| gateway_tls::covers(name, host);
+        if !self.tls.certificates.iter().any(|certificate| certificate.names.iter().any(covers)) {
+            let names: Vec<_> =
+                self.tls.certificates.iter().flat_map(|one| one.names.clone()).take(8).collect();
+            let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+            let message =
+                format!("no certificate is for hostname {host:?}, only for {names}; clients will refuse it");
+            self.notes.push((format!("{field}.tls.certificateRefs"), message));
+        }
+    }
+}
