@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// The cargo profile to build with.
     #[arg(long, default_value = "release")]
     profile: String,
+    /// Measures this gateway instead of building one.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Writes the figures there as JSON, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -49,7 +52,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(args.changes > 0 && !args.routes.contains(&0), "nothing to measure with 0 changes or 0 routes");
     let programs = Programs {
         bench: build_binary("sluice-bench", &args.profile)?,
-        sluice: build_sluice(&args.profile)?,
+        sluice: match &args.binary {
+            Some(binary) => {
+                fs::canonicalize(binary).with_context(|| format!("--binary {}", binary.display()))?
+            }
+            None => build_sluice(&args.profile)?,
+        },
     };
     process::stop_on_ctrl_c()?;
     let mut findings = Vec::new();
