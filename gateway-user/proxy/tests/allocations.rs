@@ -6,13 +6,19 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gateway_io::Driver;
 use gateway_proxy::ProxyConfig;
+use gateway_testkit::http::Client;
+use gateway_testkit::tls::{self as testkit, SelfSigned, Versions};
 use support::Gateway;
 use support::backend::{Backend, ok};
-use support::ir::{Config, forward, headers};
+use support::ir::{Config, forward, headers, tls};
+
+/// Most allocations of one short request and its answer over TLS.
+const MOST_OVER_TLS: u64 = 6;
 
 struct Counting;
 
@@ -53,8 +59,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Allocations per request of one kind, in thousandths.
-fn per_thousand(gateway: &Gateway, request: &str) -> u64 {
-    let mut client = gateway.connect();
+fn per_thousand<S: Read + Write>(mut client: Client<S>, request: &str) -> u64 {
     let mut serve = |count| {
         for _ in 0..count {
             client.send(request).unwrap();
@@ -88,10 +93,26 @@ fn a_warm_worker_does_not_allocate(driver: Driver) {
         "GET /none HTTP/1.1\r\nHost: a\r\n\r\n",
         "POST /app HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
     ] {
-        let allocations = per_thousand(&gateway, request);
+        let allocations = per_thousand(gateway.connect(), request);
         // A handful of clock texts, sweeps and timers fall into any stretch of time; requests add nothing.
         assert!(allocations < 200, "{allocations} allocations in 1000 requests of {request:?}");
     }
+}
+
+/// Over TLS the session copies each record's content once into memory of its own (rustls 0.23), and seals answers there.
+fn over_tls_a_request_allocates_little(driver: Driver) {
+    let identity = SelfSigned::new(&["a.example"]);
+    let backend = Backend::answering(|_| ok("hello"));
+    let config = Config { tls: Some(tls(&identity)), ..Config::to(backend.address()) };
+    let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
+    let gateway = Gateway::hooked(driver, &config, proxy, || IS_WORKER.set(true));
+    let client = testkit::client(&[&identity], Versions::New);
+    let client = testkit::connect(gateway.address, "a.example", &client).unwrap();
+    let allocations = per_thousand(client, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    assert!(
+        (1000..MOST_OVER_TLS * 1000).contains(&allocations),
+        "{allocations} allocations in 1000 requests"
+    );
 }
 
 #[test]
@@ -99,5 +120,7 @@ fn on_both_drivers() {
     // One after the other: they share the counter.
     a_warm_worker_does_not_allocate(Driver::Epoll);
     a_warm_worker_does_not_allocate(Driver::UringDefer);
+    over_tls_a_request_allocates_little(Driver::Epoll);
+    over_tls_a_request_allocates_little(Driver::UringDefer);
     assert!(COUNT.load(Ordering::Relaxed) > 0, "what workers allocate as they warm up is counted");
 }

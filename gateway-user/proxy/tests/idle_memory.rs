@@ -6,15 +6,17 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gateway_io::{Driver, pool_stats};
 use gateway_proxy::ProxyConfig;
 use gateway_testkit::http::Client;
+use gateway_testkit::tls::{self as testkit, SelfSigned, Versions};
 use gateway_testkit::wait::until;
 use support::Gateway;
 use support::backend::{Backend, ok};
-use support::ir::Config;
+use support::ir::{Config, tls};
 
 struct Counting;
 
@@ -60,7 +62,7 @@ static ALLOCATOR: Counting = Counting;
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn ask(client: &mut Client) {
+fn ask<S: Read + Write>(client: &mut Client<S>) {
     client.send(REQUEST).unwrap();
     assert_eq!(client.answer().unwrap().status, 200);
 }
@@ -71,18 +73,37 @@ fn look() {
     BLOCKS.store(stats.lent + stats.placed, Ordering::Relaxed);
 }
 
+/// Of the socket, its two pumps, its task and its places in the books.
+const MOST_BYTES: usize = 2560;
+/// Of a session its keys, ciphers and what the handshake left; no buffer.
+const MOST_BYTES_OF_A_SESSION: usize = 8 * 1024;
+
 fn a_quiet_connection_keeps_little(driver: Driver) {
-    const COUNT: usize = 500;
-    /// Of the socket, its two pumps, its task and its places in the books.
-    const MOST_BYTES: usize = 2560;
     let backend = Backend::answering(|_| ok("hello"));
     let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
     let gateway = Gateway::hooked(driver, &Config::to(backend.address()), proxy, look);
-    let mut first = gateway.connect();
+    keeps_at_most(MOST_BYTES, &gateway, || gateway.connect());
+}
+
+fn a_quiet_connection_over_tls_keeps_no_buffer(driver: Driver) {
+    let identity = SelfSigned::new(&["a.example"]);
+    let backend = Backend::answering(|_| ok("hello"));
+    let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
+    let config = Config { tls: Some(tls(&identity)), ..Config::to(backend.address()) };
+    let gateway = Gateway::hooked(driver, &config, proxy, look);
+    let client = testkit::client(&[&identity], Versions::New);
+    keeps_at_most(MOST_BYTES + MOST_BYTES_OF_A_SESSION, &gateway, || {
+        testkit::connect(gateway.address, "a.example", &client).unwrap()
+    });
+}
+
+fn keeps_at_most<S: Read + Write>(most: usize, gateway: &Gateway, connect: impl Fn() -> Client<S>) {
+    const COUNT: usize = 500;
+    let mut first = connect();
     ask(&mut first);
     let before = LIVE.load(Ordering::Relaxed);
     let each = || LIVE.load(Ordering::Relaxed).saturating_sub(before) / COUNT;
-    let mut crowd: Vec<_> = (0..COUNT).map(|_| gateway.connect()).collect();
+    let mut crowd: Vec<_> = (0..COUNT).map(|_| connect()).collect();
     // As little after the second wave as after the first.
     for _ in 0..2 {
         crowd.iter_mut().for_each(ask);
@@ -90,7 +111,7 @@ fn a_quiet_connection_keeps_little(driver: Driver) {
         assert!(each() > 0, "nothing is counted");
         until("little to be kept", || {
             drop(gateway.connect());
-            (each() <= MOST_BYTES && BLOCKS.load(Ordering::Relaxed) < COUNT / 5).then_some(())
+            (each() <= most && BLOCKS.load(Ordering::Relaxed) < COUNT / 5).then_some(())
         });
     }
     drop(crowd);
@@ -104,4 +125,6 @@ fn on_both_drivers() {
     // One after the other: they share the counter.
     a_quiet_connection_keeps_little(Driver::Epoll);
     a_quiet_connection_keeps_little(Driver::UringDefer);
+    a_quiet_connection_over_tls_keeps_no_buffer(Driver::Epoll);
+    a_quiet_connection_over_tls_keeps_no_buffer(Driver::UringDefer);
 }

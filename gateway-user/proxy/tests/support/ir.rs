@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action, AttachedRoute, Bind, BindAddress, ClusterKey, Endpoints, Filter, HeaderChange, HeaderMod,
-    HttpRoute, HttpRule, Ir, Listener, ListenerId, MatchHostname, ObjectName, PathMatch, Protocol, RouteId,
-    RouteKind, RouteMatch, Timeouts, WeightedBackend, WeightedTarget,
+    Action, AttachedRoute, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter, HeaderChange,
+    HeaderMod, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerTls, MatchHostname, ObjectName,
+    PathMatch, PrivateKey, Protocol, RouteId, RouteKind, RouteMatch, Timeouts, WeightedBackend,
+    WeightedTarget,
 };
+use gateway_testkit::tls::SelfSigned;
+use gateway_tls::Identity;
 
 /// Rules and the addresses behind them, on their way to an [`Ir`].
 #[derive(Clone, Default)]
@@ -19,6 +22,8 @@ pub struct Config {
     pub endpoints: Endpoints,
     /// The route's hostname.
     pub hostname: Option<&'static str>,
+    /// What its listener secures connections with.
+    pub tls: Option<ListenerTls>,
 }
 
 /// The cluster `apps/<name>:80`.
@@ -55,6 +60,21 @@ pub fn headers(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> H
         add: add.iter().map(change).collect(),
         remove: remove.iter().map(|name| (*name).into()).collect(),
     }
+}
+
+/// A listener's settings with this certificate.
+pub fn tls(identity: &SelfSigned) -> ListenerTls {
+    let read = Identity::read(identity.certificate.as_bytes(), identity.key.as_bytes()).unwrap();
+    let certificate = Certificate {
+        secret: ObjectName::new("ingress", "certificate"),
+        names: read.names,
+        not_before: read.not_before,
+        not_after: read.not_after,
+        fingerprint: read.fingerprint,
+        chain: read.chain,
+        key: PrivateKey(read.key),
+    };
+    ListenerTls { certificates: vec![Arc::new(certificate)], ..ListenerTls::default() }
 }
 
 impl Config {
@@ -99,7 +119,7 @@ impl Config {
             hostnames: vec![MatchHostname { effective: hostname.clone(), original: hostname }],
         };
         let listener = Listener {
-            tls: None,
+            tls: self.tls.clone(),
             id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: "http".into() },
             hostname: None,
             routes: vec![attached],
@@ -108,7 +128,7 @@ impl Config {
             binds: vec![Bind {
                 address: BindAddress::Any,
                 port: bind.port(),
-                protocol: Protocol::Http,
+                protocol: if self.tls.is_some() { Protocol::Https } else { Protocol::Http },
                 listeners: vec![listener],
             }],
             http_routes: BTreeMap::from([(id, Arc::new(route))]),

@@ -1,0 +1,117 @@
+//! Which listener secures a connection, and which requests it must not serve.
+
+mod support;
+
+use std::sync::Arc;
+
+use gateway_ir::{
+    Bind, BindAddress, Certificate, Generation, Ir, ListenerTls, ObjectName, PrivateKey, Protocol,
+};
+use gateway_snapshot::{Snapshot, compile, compile_with};
+
+fn certificate(name: &str) -> Arc<Certificate> {
+    Arc::new(Certificate {
+        secret: ObjectName::new("edge", name),
+        names: Vec::new(),
+        not_before: 0,
+        not_after: 0,
+        fingerprint: name.to_owned(),
+        chain: Vec::new(),
+        key: PrivateKey(Vec::new()),
+    })
+}
+
+/// Listeners by their hostnames, each with the certificates of those names.
+fn ir(listeners: &[(&str, &[&str])]) -> Ir {
+    let listener = |(hostname, certificates): &(&str, &[&str])| {
+        let mut listener = support::listener(hostname, hostname, &[]);
+        let certificates = certificates.iter().map(|name| certificate(name)).collect();
+        listener.tls = Some(ListenerTls { certificates, ..ListenerTls::default() });
+        listener
+    };
+    let bind = Bind {
+        address: BindAddress::Any,
+        port: 443,
+        protocol: Protocol::Https,
+        listeners: listeners.iter().map(listener).collect(),
+    };
+    Ir { binds: vec![bind], ..Ir::default() }
+}
+
+fn bind(snapshot: &Snapshot) -> &gateway_snapshot::BindTable {
+    snapshot.bind("127.0.0.1:443".parse().unwrap()).unwrap()
+}
+
+const FOUR: [(&str, &[&str]); 4] = [
+    ("", &["any"]),
+    ("second-example.org", &["second"]),
+    ("*.wildcard.org", &["wild"]),
+    ("fourth-example.wildcard.org", &["fourth"]),
+];
+
+#[test]
+fn the_most_specific_hostname_secures() {
+    let snapshot = compile(&ir(&FOUR), Generation(1));
+    let by = |name: Option<&str>| {
+        let (_, tls) = bind(&snapshot).secured_by(name)?;
+        tls.and_then(|tls| tls.certificates.first()).map(|one| one.fingerprint.clone())
+    };
+    for (name, want) in [
+        (None, "any"),
+        (Some("example.org"), "any"),
+        (Some("second-example.org"), "second"),
+        (Some("third-example.wildcard.org"), "wild"),
+        (Some("a.b.wildcard.org"), "wild"),
+        (Some("wildcard.org"), "any"),
+        (Some("fourth-example.wildcard.org"), "fourth"),
+    ] {
+        assert_eq!(by(name).as_deref(), Some(want), "{name:?}");
+    }
+    let strict = compile(&ir(&FOUR[1..]), Generation(1));
+    for name in [None, Some("example.org")] {
+        assert!(bind(&strict).secured_by(name).is_none(), "{name:?}");
+    }
+}
+
+/// The cases of the official test `HTTPRouteHTTPSListenerDetectMisdirectedRequests`.
+#[test]
+fn requests_of_other_listeners_are_misdirected() {
+    let snapshot = compile(&ir(&FOUR), Generation(1));
+    for (name, host, want) in [
+        ("example.org", "example.org", false),
+        ("example.org", "second-example.org", true),
+        ("example.org", "unknown-example.org", false),
+        ("second-example.org", "second-example.org", false),
+        ("second-example.org", "example.org", true),
+        ("second-example.org", "unknown-example.org", true),
+        ("third-example.wildcard.org", "fith-example.wildcard.org", false),
+        ("third-example.wildcard.org", "fourth-example.wildcard.org", true),
+        ("third-example.wildcard.org", "second-example.org", true),
+        ("third-example.wildcard.org", "unknown-example.org", true),
+        ("fourth-example.wildcard.org", "fourth-example.wildcard.org", false),
+        ("fourth-example.wildcard.org", "fith-example.wildcard.org", true),
+        ("unknown-example.org", "example.org", false),
+    ] {
+        assert_eq!(bind(&snapshot).is_misdirected(Some(name), host.as_bytes()), want, "{host} by {name}");
+    }
+    assert!(!bind(&snapshot).is_misdirected(None, b"example.org"));
+    assert!(bind(&snapshot).is_misdirected(None, b"second-example.org"));
+    let strict = compile(&ir(&FOUR[1..]), Generation(1));
+    let by_second = |host: &[u8]| bind(&strict).is_misdirected(Some("second-example.org"), host);
+    assert!(!by_second(b"nobody.example"), "a host that nobody serves is not there, and so 404");
+    assert!(bind(&strict).is_misdirected(Some("gone.example"), b"second-example.org"), "its listener is gone");
+}
+
+#[test]
+fn settings_stay_where_they_are_until_they_change() {
+    let first = compile(&ir(&FOUR), Generation(1));
+    let mut changed = FOUR;
+    changed[1].1 = &["renewed"];
+    let second = compile_with(&ir(&changed), Generation(2), Some(&first));
+    let places = |snapshot: &Snapshot| bind(snapshot).tls().map(Arc::as_ptr).collect::<Vec<_>>();
+    let (before, after) = (places(&first), places(&second));
+    let same: Vec<bool> = before.iter().zip(&after).map(|(before, after)| before == after).collect();
+    assert_eq!(same, [true, false, true, true]);
+    let (_, tls) = bind(&second).secured_by(Some("second-example.org")).unwrap();
+    assert_eq!(tls.unwrap().certificates[0].fingerprint, "renewed");
+}
