@@ -27,7 +27,8 @@ const SOON: Duration = Duration::from_millis(20);
 /// Quiet time after a change in a cluster. What is applied together arrives within milliseconds, and an edit should be live
 /// as soon.
 const CLUSTER_DEBOUNCE: Duration = Duration::from_millis(5);
-/// Under a stream of events the source is read after so many quiet times at the latest.
+/// Under a stream of events the source is read after so many quiet times at the latest, and as long again as it took last: a
+/// stream that does not end must leave time for others.
 const MOST_QUIET_TIMES: u32 = 20;
 
 /// What wakes the thread.
@@ -111,6 +112,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
                 idle: BTreeSet::new(),
                 held: StoreView::default(),
                 has_read: false,
+                took: Duration::ZERO,
                 runtime,
             };
             compiler.run();
@@ -178,6 +180,8 @@ struct Compiler<W, S> {
     held: StoreView,
     /// Whether they ever were.
     has_read: bool,
+    /// How long it took to go through them last.
+    took: Duration,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -271,7 +275,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
 
     /// Waits until events pause; gives the first that is not about files.
     fn debounce(&self) -> Option<Wake> {
-        let latest = Instant::now() + self.debounce * MOST_QUIET_TIMES;
+        let latest = Instant::now() + self.debounce * MOST_QUIET_TIMES + self.took;
         loop {
             let quiet = self.debounce.min(latest.saturating_duration_since(Instant::now()));
             match self.wakes.recv_timeout(quiet) {
@@ -285,6 +289,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
 
     /// Takes what is new and reconciles; `anyway` also if nothing is.
     fn turn(&mut self, anyway: bool) {
+        let begun = Instant::now();
         match self.source.turn(&mut self.held, anyway) {
             Turn::Unreadable(why) => self.reconciler.unreadable(&why),
             Turn::Waiting(what) => self.reconciler.waiting(what, &self.held),
@@ -294,6 +299,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 self.runtime.block_on(self.reconciler.reconcile(&self.held));
             }
         }
+        self.took = begun.elapsed();
     }
 
     /// Without an event: takes what is new though nobody said so, and else tries again what did not work.

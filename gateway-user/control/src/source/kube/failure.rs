@@ -40,7 +40,7 @@ pub(super) enum Next {
 }
 
 impl Failure {
-    /// Whether the server has answered: what it refuses or does not have counts as nothing, and is not waited for.
+    /// Whether the server has answered: what it refuses or does not have counts as nothing once it is clear that it means it.
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Denied { .. } | Self::Missing)
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_api_types::load::{Diagnostic, Position, Severity};
 use gateway_api_types::{InstalledApi, Kind, Object, ObjectKey, ResourceSet};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::watch;
 
@@ -31,6 +31,9 @@ impl WatchId {
     }
 }
 
+/// How long a server must refuse for it to be believed: one that is just starting knows neither roles nor kinds for some seconds.
+const GRACE: SignedDuration = SignedDuration::from_secs(5);
+
 /// How a watch is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchState {
@@ -40,6 +43,10 @@ pub struct WatchState {
     pub last_event: Option<Timestamp>,
     /// Since when it gives nothing, and why.
     pub failing: Option<(Timestamp, Failure)>,
+    /// Since when the server has answered nothing but refusals.
+    refusing: Option<Timestamp>,
+    /// Whether it has done so for [`GRACE`], so that it means them.
+    pub refused: bool,
     /// Objects that came or went, since the start.
     pub events: u64,
     /// Whole lists that arrived, since the start.
@@ -52,8 +59,29 @@ impl WatchState {
     /// Whether nothing more is to be waited for before what is known can be served. With `stale`, objects of an earlier
     /// process are there in place of those that cannot be had.
     fn has_answered(&self, stale: bool) -> bool {
-        let failed = self.failing.as_ref().is_some_and(|(_, failure)| stale || failure.is_answer());
-        self.synced || failed
+        self.synced || self.refused || (stale && self.failing.is_some())
+    }
+
+    /// Notes a failure at that time.
+    pub(super) fn fail(&mut self, failure: Failure, now: Timestamp) {
+        self.failures += 1;
+        self.refusing = failure.is_answer().then(|| self.refusing.unwrap_or(now));
+        self.refused = self.refusing.is_some_and(|since| now.duration_since(since) >= GRACE);
+        let since = self.failing.as_ref().map_or(now, |(since, _)| *since);
+        self.failing = Some((since, failure));
+    }
+
+    /// Notes that the server has said something of use; gives the failure that is over.
+    pub(super) fn succeed(&mut self, now: Timestamp) -> Option<(Timestamp, Failure)> {
+        self.last_event = Some(now);
+        (self.refusing, self.refused) = (None, false);
+        self.failing.take()
+    }
+
+    /// The failure that people should hear of.
+    fn trouble(&self) -> Option<&Failure> {
+        let (_, failure) = self.failing.as_ref()?;
+        (self.refused || !failure.is_answer()).then_some(failure)
     }
 }
 
@@ -76,7 +104,7 @@ struct Inner {
     watches: BTreeMap<WatchId, WatchState>,
     /// Whether objects of an earlier process are among them.
     stale: bool,
-    /// Whether those are served though not every watch has answered.
+    /// Whether nothing is waited for any more: everything has been there once, or the server has had its time.
     waits_no_more: bool,
     /// Something has changed for the reader, who was told and has not come yet.
     told: bool,
@@ -156,6 +184,7 @@ impl Shared {
             view.diagnostics = inner.diagnostics_of_watches();
             return Turn::Waiting(what);
         }
+        inner.waits_no_more = true;
         let dirty = std::mem::take(&mut inner.dirty);
         let changed = !dirty.is_empty() || inner.installed_changed;
         for (kind, key) in dirty {
@@ -314,8 +343,8 @@ impl Inner {
             .collect();
         let first = missing.first()?;
         let state = self.watches.get(*first)?;
-        Some(match &state.failing {
-            Some((_, failure)) => failure.line(first.subject, first.namespace.as_deref(), false),
+        Some(match state.trouble() {
+            Some(failure) => failure.line(first.subject, first.namespace.as_deref(), false),
             None => {
                 format!("waiting for the first list of {} of {} kinds", missing.len(), self.watches.len())
             }

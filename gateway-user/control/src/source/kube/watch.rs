@@ -28,7 +28,8 @@ const WATCH_SECONDS: u32 = 110;
 /// And by so many seconds more.
 const SLACK: u64 = 5;
 /// A request that ends sooner is not followed by another at once.
-const QUICK: Duration = Duration::from_secs(1);
+const QUICK: Duration = SECOND;
+const SECOND: Duration = Duration::from_secs(1);
 /// Objects of a page, where lists are not streamed.
 const PAGE: u32 = 500;
 /// Annotation of the bookmark that ends a streamed list (KEP-3157).
@@ -281,10 +282,7 @@ impl Watch {
     /// The server has said something of use.
     fn works(&self, pauses: &mut Pauses) {
         pauses.reset();
-        let before = self.shared.note(&self.id, |state| {
-            state.last_event = Some(Timestamp::now());
-            state.failing.take()
-        });
+        let before = self.shared.note(&self.id, |state| state.succeed(Timestamp::now()));
         if let Some((since, _)) = before {
             let after = since.duration_until(Timestamp::now());
             debug!("{} are watched again, after {after:#}", self.id.subject.resource());
@@ -294,17 +292,18 @@ impl Watch {
 
     /// Notes a failure and waits, or until another watch has found the server well.
     async fn failed(&self, failure: Failure, pauses: &mut Pauses) {
-        let reachable = failure.is_answer();
-        self.shared.note(&self.id, |state| {
-            state.failures += 1;
-            let since = state.failing.as_ref().map_or_else(Timestamp::now, |(since, _)| *since);
-            state.failing = Some((since, failure));
+        let refused = failure.is_answer();
+        let synced = self.shared.note(&self.id, |state| {
+            state.fail(failure, Timestamp::now());
+            state.synced || state.refused
         });
         let back = self.back.notified();
-        let pause = tokio::time::sleep(pauses.next());
+        // Others wait for the first answer that is meant.
+        let pause = if refused && !synced { pauses.next().min(SECOND) } else { pauses.next() };
+        let pause = tokio::time::sleep(pause);
         tokio::select! {
             () = pause => {}
-            () = back, if !reachable => {}
+            () = back, if !refused => {}
         }
     }
 }

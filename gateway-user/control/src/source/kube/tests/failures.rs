@@ -137,7 +137,21 @@ fn a_kind_that_is_forbidden_is_said_once_with_its_verb_and_all_else_is_served() 
     );
     let asked = |reader: &Reader| reader.state(Kind::Secret).failures;
     until("it to be tried again", || (asked(&reader) > 2).then_some(()));
-    assert_eq!(reader.cluster.take(&mut reader.view), Turn::Same, "nothing new to say");
+    let take = |reader: &mut Reader| reader.cluster.take(&mut reader.view);
+    assert_eq!(take(&mut reader), Turn::Same, "nothing new to say");
+
+    // A kind that was never seen holds nothing up, whatever happens to its watch.
+    api.set_away(true);
+    until("every watch to fail", || {
+        reader.cluster.watches().iter().all(|(_, state, _)| state.failing.is_some()).then_some(())
+    });
+    api.put(ROUTES, route("b", 1, "/"));
+    api.set_away(false);
+    until("the route", || {
+        let turn = reader.cluster.take(&mut reader.view);
+        assert!(!matches!(turn, Turn::Waiting(_)), "{turn:?}");
+        (routes(&reader.view) == ["a", "b"]).then_some(())
+    });
 
     api.set_forbidden("secrets", "watch", false);
     reader.until("no line", |view| view.diagnostics.is_empty());
@@ -202,4 +216,21 @@ fn a_process_that_starts_while_the_server_is_away_begins_with_what_the_last_one_
         routes(view) == ["a", "c"]
     });
     assert!(Arc::ptr_eq(&before, &second.view.resources.http_routes[&ObjectKey::new("shop", "a")]));
+}
+
+#[test]
+fn a_server_that_is_just_starting_is_not_believed_when_it_refuses() {
+    let api = server();
+    api.put(ROUTES, route("a", 1, "/"));
+    api.set_forbidden(ROUTES, "watch", true);
+    let mut reader = Reader::of(&api, &[]);
+    until("two refusals", || (reader.state(Kind::HttpRoute).failures > 1).then_some(()));
+    let turn = reader.cluster.take(&mut reader.view);
+    assert!(matches!(turn, Turn::Waiting(_)), "{turn:?}");
+    api.set_forbidden(ROUTES, "watch", false);
+    reader.until("the route, and not less", |view| {
+        assert_eq!(routes(view), ["a"], "nothing was taken before");
+        true
+    });
+    assert_eq!(reader.lines(), [""; 0]);
 }
