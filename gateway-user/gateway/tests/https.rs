@@ -170,6 +170,15 @@ fn listeners_are_told_apart_by_server_name_over_epoll() {
     listeners_by_name(&["--io", "epoll"], "https-epoll");
 }
 
+/// Ends the load also when the test fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Asks again and again on connections of its own and on kept ones, until told to stop; counts, and stops at a failure.
 fn ask_on(client: Arc<rustls::ClientConfig>, stop: &AtomicBool, asked: &AtomicU32) -> io::Result<()> {
     while !stop.load(Ordering::Relaxed) {
@@ -200,6 +209,7 @@ fn certificates_are_renewed_without_touching_a_connection() {
         thread::scope(|scope| {
             let load: Vec<_> =
                 (0..3).map(|_| scope.spawn(|| ask_on(Arc::clone(&client), &stop, &asked))).collect();
+            let stopping = StopOnDrop(&stop);
             let mut kept = tls::connect(https(), "one.example", &client).unwrap();
             for renewed in renewals.iter().skip(1) {
                 let text = renewed.secret("ingress", "one") + &wild.secret("ingress", "wild");
@@ -211,7 +221,7 @@ fn certificates_are_renewed_without_touching_a_connection() {
                 assert_eq!(kept.get("one.example", "/get").unwrap().status, 200);
                 assert_eq!(tls::shown(&kept), Some(renewals[0].der()), "it is the same connection");
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(stopping);
             for thread in load {
                 thread.join().unwrap().unwrap();
             }

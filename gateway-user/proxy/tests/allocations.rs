@@ -18,7 +18,7 @@ use support::backend::{Backend, ok};
 use support::ir::{Config, forward, headers, tls};
 
 /// Most allocations of one short request and its answer over TLS.
-const MOST_OVER_TLS: u64 = 6;
+const MOST_OVER_TLS: u64 = 3;
 
 struct Counting;
 

@@ -76,7 +76,7 @@ fn look() {
 /// Of the socket, its two pumps, its task and its places in the books.
 const MOST_BYTES: usize = 2560;
 /// Of a session its keys, ciphers and what the handshake left; no buffer.
-const MOST_BYTES_OF_A_SESSION: usize = 8 * 1024;
+const MOST_BYTES_OF_A_SESSION: usize = 4 * 1024;
 
 fn a_quiet_connection_keeps_little(driver: Driver) {
     let backend = Backend::answering(|_| ok("hello"));

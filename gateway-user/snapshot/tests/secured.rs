@@ -99,7 +99,10 @@ fn requests_of_other_listeners_are_misdirected() {
     let strict = compile(&ir(&FOUR[1..]), Generation(1));
     let by_second = |host: &[u8]| bind(&strict).is_misdirected(Some("second-example.org"), host);
     assert!(!by_second(b"nobody.example"), "a host that nobody serves is not there, and so 404");
-    assert!(bind(&strict).is_misdirected(Some("gone.example"), b"second-example.org"), "its listener is gone");
+    assert!(
+        bind(&strict).is_misdirected(Some("gone.example"), b"second-example.org"),
+        "its listener is gone"
+    );
 }
 
 #[test]
