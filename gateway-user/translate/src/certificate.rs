@@ -14,7 +14,9 @@ use crate::reason;
 use crate::suggest;
 use crate::view::View;
 
-/// The entries of a `kubernetes.io/tls` Secret.
+/// The type of Secrets that hold a certificate. Over a cluster no others are seen, and files behave as a cluster does.
+const TLS_SECRET: &str = "kubernetes.io/tls";
+/// The entries of such a Secret.
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
@@ -79,7 +81,9 @@ impl Certificates {
         }
         let Some(secret) = view.secret(target, name) else {
             let hint = suggest::did_you_mean(name, view.secret_names(target, from));
-            return Err(invalid(format!("no Secret \"{target}/{name}\"")).with_hint(hint));
+            return Err(
+                invalid(format!("no Secret \"{target}/{name}\" of type {TLS_SECRET}")).with_hint(hint)
+            );
         };
         self.read(target, name, secret).map_err(|why| invalid(format!("Secret \"{target}/{name}\": {why}")))
     }
@@ -109,10 +113,16 @@ impl Certificates {
 }
 
 fn certificate(name: ObjectName, secret: &Secret) -> Result<Certificate, String> {
+    let type_ = secret.type_.as_deref().unwrap_or("Opaque");
+    if type_ != TLS_SECRET {
+        return Err(format!(
+            "it is of type {type_}; make it anew with type {TLS_SECRET}, as `kubectl create secret tls` does"
+        ));
+    }
     let entry = |key: &str| {
         let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
         bytes.filter(|bytes| !bytes.is_empty()).ok_or_else(|| {
-            format!("it has no {key}; a Secret of type kubernetes.io/tls has {CERTIFICATE} and {KEY}")
+            format!("it has no {key}; a Secret of type {TLS_SECRET} has {CERTIFICATE} and {KEY}")
         })
     };
     let identity = Identity::read(entry(CERTIFICATE)?, entry(KEY)?).map_err(|error| error.to_string())?;

@@ -50,7 +50,7 @@ pub(crate) enum Edit {
 
 /// Any edit.
 pub(crate) fn edit() -> impl Strategy<Value = Edit> {
-    let put = prop_oneof![4 => object(), 1 => rare()];
+    let put = prop_oneof![4 => object().boxed(), 1 => rare().boxed()];
     let one = prop_oneof![
         8 => put.prop_map(Edit::Put),
         3 => any::<Index>().prop_map(Edit::Remove),
@@ -176,6 +176,7 @@ fn tweak(kind: Kind, value: &mut Value, which: usize) {
             value["metadata"]["labels"] = json!({"kubernetes.io/service-name": service});
         }
         (Kind::Secret, 0) => value["data"]["tls.key"] = json!(""),
+        (Kind::Secret, 1) => value["type"] = json!("Opaque"),
         (Kind::Gateway, 4) => {
             let listener = &mut value["spec"]["listeners"][0];
             listener["protocol"] = json!("HTTPS");
