@@ -104,7 +104,7 @@ impl ApiServer {
         self.world.change(|state| state.garbage(plural, line));
     }
 
-    /// Forgets all history: a watch that asks for what comes after an earlier version is told 410.
+    /// Forgets all history: a watch that asks for what comes after an earlier version than now's is told 410.
     pub fn forget(&self) {
         self.world.change(State::forget);
     }

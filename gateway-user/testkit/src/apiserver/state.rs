@@ -76,7 +76,6 @@ impl State {
     }
 
     pub(super) fn forget(&mut self) {
-        self.version += 1;
         self.history.clear();
         self.horizon = self.version;
     }

@@ -30,6 +30,8 @@ const SLACK: u64 = 5;
 /// A request that ends sooner is not followed by another at once.
 const QUICK: Duration = SECOND;
 const SECOND: Duration = Duration::from_secs(1);
+/// How often is asked for what was refused.
+const REFUSED: Duration = Duration::from_secs(8);
 /// Objects of a page, where lists are not streamed.
 const PAGE: u32 = 500;
 /// Annotation of the bookmark that ends a streamed list (KEP-3157).
@@ -149,7 +151,8 @@ impl Watch {
             send_initial_events: from.is_none(),
             ..WatchParams::default()
         };
-        let mut events = api.watch(&params, from.as_deref().unwrap_or("0")).await?.boxed();
+        // None asks for a list that is not older than the question; "0" would allow one out of a cache that lags behind.
+        let mut events = api.watch(&params, from.as_deref().unwrap_or_default()).await?.boxed();
         if from.is_some() {
             self.works(pauses);
         }
@@ -298,9 +301,14 @@ impl Watch {
             state.synced || state.refused
         });
         let back = self.back.notified();
-        // Others wait for the first answer that is meant.
-        let pause = if refused && !synced { pauses.next().min(SECOND) } else { pauses.next() };
-        let pause = tokio::time::sleep(pause);
+        let longest = match (refused, synced) {
+            // Others wait for the first answer that is meant.
+            (true, false) => SECOND,
+            // Nobody tells us that a right was given or a kind installed.
+            (true, true) => REFUSED,
+            (false, _) => Duration::MAX,
+        };
+        let pause = tokio::time::sleep(pauses.next().min(longest));
         tokio::select! {
             () = pause => {}
             () = back, if !refused => {}

@@ -34,6 +34,8 @@ fn a_watch_that_is_cut_goes_on_where_it_was() {
     reader.until_routes(&["a"]);
     let lists = reader.state(Kind::HttpRoute).lists;
     for round in 2..12 {
+        // Who asks for what came before the last event is told to list anew.
+        api.forget();
         api.cut();
         api.put(ROUTES, route("a", round, &format!("/{round}")));
         reader.until("the edit", |view| {
