@@ -3,11 +3,11 @@
 use gateway_api_types::{Condition, ConditionStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One operation of a JSON Patch (RFC 6902, section 4). Paths are JSON Pointers into the object.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 pub enum Op {
     /// Sets a member of an object, whether or not it was there, or appends to a list (path ending in `/-`).

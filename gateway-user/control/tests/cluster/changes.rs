@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use gateway_api_types::{Kind, Object, ObjectKey, ResourceSet};
 use gateway_control::cluster::Seen;
 use gateway_control::cluster::change::Change;
-use gateway_control::cluster::op::{Op, Transition};
+use gateway_control::cluster::op::Transition;
 use gateway_control::cluster::plan::{Inputs, plan};
 use gateway_ir::{Generation, ObjectName};
 use gateway_translate::{NodeReport, TranslateOptions, Translation, digests, translate};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+use crate::json_patch;
 
 const OURS: &str = "sluice.dev/gateway";
 const THEN: &str = "2026-01-01T00:00:00Z";
@@ -62,7 +64,7 @@ impl Server {
         let object = self.0.get_mut(&(change.kind, change.key.clone())).expect("the object is there");
         assert_eq!(object["metadata"]["resourceVersion"], json!(change.resource_version));
         for op in &change.ops {
-            apply(object, op);
+            json_patch::apply(object, op);
         }
         let next = change.resource_version.parse::<u64>().unwrap() + 1;
         object["metadata"]["resourceVersion"] = json!(next.to_string());
@@ -98,27 +100,6 @@ impl Seen for Server {
 
 fn typed(kind: Kind, value: &Value) -> Object {
     Object::from_value(kind, value.clone()).unwrap()
-}
-
-/// RFC 6902, the three operations that are used; wrong places panic.
-fn apply(object: &mut Value, op: &Op) {
-    let (path, value) = match op {
-        Op::Add { path, value } | Op::Replace { path, value } => (path, Some(value)),
-        Op::Remove { path } => (path, None),
-    };
-    let (parent, last) = path.rsplit_once('/').unwrap();
-    let parent = object.pointer_mut(parent).unwrap_or_else(|| panic!("no place for {op:?}"));
-    match (parent, op, value) {
-        (Value::Object(fields), Op::Add { .. }, Some(value)) => {
-            drop(fields.insert(last.to_owned(), value.clone()))
-        }
-        (Value::Array(list), Op::Add { .. }, Some(value)) if last == "-" => list.push(value.clone()),
-        (Value::Array(list), Op::Replace { .. }, Some(value)) => {
-            list[last.parse::<usize>().unwrap()] = value.clone()
-        }
-        (Value::Array(list), Op::Remove { .. }, None) => drop(list.remove(last.parse().unwrap())),
-        (parent, op, _) => panic!("{op:?} does not fit {parent}"),
-    }
 }
 
 fn class() -> (Kind, Value) {

@@ -1,0 +1,96 @@
+//! One leader at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_control::cluster::lease::{Candidate, Leadership, LeaseTimes};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::server::ApiServer;
+
+const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/sys/leases/lead";
+
+fn times() -> LeaseTimes {
+    LeaseTimes {
+        duration: Duration::from_secs(2),
+        deadline: Duration::from_millis(1200),
+        retry: Duration::from_millis(50),
+    }
+}
+
+struct Process {
+    leadership: Leadership,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+fn stand(server: &ApiServer, identity: &str) -> Process {
+    let (stop, stopped) = watch::channel(false);
+    let (candidate, leadership) = Candidate::new(server.client(), "sys", "lead", identity, times());
+    Process { leadership, stop, task: tokio::spawn(candidate.run(stopped)) }
+}
+
+/// Waits for something to become true; a bound that only a hang reaches.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{what}");
+}
+
+fn holder(server: &ApiServer) -> String {
+    let lease = server.get(LEASE).unwrap_or_default();
+    lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn one_of_two_leads_and_hands_over_when_it_stops() {
+    let server = ApiServer::start().await;
+    let a = stand(&server, "a");
+    until("a leads", || a.leadership.holds()).await;
+    let b = stand(&server, "b");
+    until("a renews", || server.writes("leases/lead").len() > 5).await;
+    assert!(a.leadership.holds() && !b.leadership.holds());
+    a.stop.send_replace(true);
+    a.task.await.unwrap();
+    assert!(!a.leadership.holds());
+    until("b leads", || b.leadership.holds()).await;
+    let spec = server.get(LEASE).unwrap()["spec"].clone();
+    assert_eq!((&spec["holderIdentity"], &spec["leaseTransitions"]), (&"b".into(), &2.into()), "{spec}");
+}
+
+#[tokio::test]
+async fn who_cannot_renew_stops_before_another_begins() {
+    let server = ApiServer::start().await;
+    let a = stand(&server, "a");
+    until("a leads", || a.leadership.holds()).await;
+    let b = stand(&server, "b");
+    // Somebody else's requests go through: what fails is a's way to the server.
+    let cut = Arc::new(server.clone());
+    a.task.abort();
+    until("b leads", || {
+        let both = a.leadership.holds() && b.leadership.holds();
+        assert!(!both, "two lead at once; the record says {}", holder(&cut));
+        b.leadership.holds()
+    })
+    .await;
+    assert_eq!(holder(&server), "b");
+}
+
+#[tokio::test]
+async fn a_short_failure_of_the_server_changes_nothing() {
+    let server = ApiServer::start().await;
+    let a = stand(&server, "a");
+    until("a leads", || a.leadership.holds()).await;
+    server.fail("leases/lead", &[500, 503, 500]);
+    let before = server.writes("leases/lead").len();
+    until("a renews again", || {
+        assert!(a.leadership.holds(), "it was given up too soon");
+        server.writes("leases/lead").iter().skip(before).filter(|code| **code == 200).count() > 2
+    })
+    .await;
+    assert_eq!(holder(&server), "a");
+}

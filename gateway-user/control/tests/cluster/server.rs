@@ -1,0 +1,271 @@
+//! A small API server in this process, which speaks the real protocol over TCP: enough for Leases, NodeReports, statuses
+//! and Events. Optimistic locking is real; validation there is none.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use gateway_api_types::{Kind, Object, ObjectKey};
+use gateway_control::cluster::Seen;
+use gateway_control::cluster::op::Op;
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, watch};
+
+use crate::json_patch;
+
+/// The server; dropping the last clone does not end it, the test's runtime does.
+#[derive(Clone)]
+pub(crate) struct ApiServer {
+    state: Arc<Mutex<Contents>>,
+    /// For `Seen`: counts changes.
+    pub(crate) changed: watch::Sender<u64>,
+    events: broadcast::Sender<(String, Value)>,
+    address: std::net::SocketAddr,
+}
+
+#[derive(Default)]
+struct Contents {
+    version: u64,
+    /// By path.
+    objects: BTreeMap<String, Value>,
+    /// Answers in place of those that requests to paths with this text would get.
+    faults: VecDeque<(String, u16)>,
+    /// Paths with this text do not exist.
+    missing: Option<String>,
+    /// Method and path of every request that changes something, with its answer.
+    writes: Vec<(String, u16)>,
+    /// What readers of `Seen` get in place of what is there.
+    frozen: Option<BTreeMap<String, Value>>,
+}
+
+impl ApiServer {
+    pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self {
+            state: Arc::default(),
+            changed: watch::Sender::new(0),
+            events: broadcast::Sender::new(1024),
+            address: listener.local_addr().unwrap(),
+        };
+        let router = Router::new().fallback(handle).with_state(server.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        server
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let config = Config::new(format!("http://{}", self.address).parse().unwrap());
+        Client::try_from(config).unwrap()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.state.lock().unwrap()
+    }
+
+    /// Puts an object there as a user would: its status stays.
+    pub(crate) fn apply(&self, kind: Kind, mut object: Value) {
+        let key = key_of(&object);
+        let path = path_of(kind, &key);
+        if let Some(status) = self.lock().objects.get(&path).and_then(|old| old.get("status")) {
+            object["status"] = status.clone();
+        }
+        self.put(&path, object);
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
+        self.lock().objects.get(path).cloned()
+    }
+
+    pub(crate) fn object_of(&self, kind: Kind, namespace: &str, name: &str) -> Value {
+        self.get(&path_of(kind, &ObjectKey::new(namespace, name))).unwrap()
+    }
+
+    /// Changes what is there.
+    pub(crate) fn edit(&self, kind: Kind, namespace: &str, name: &str, edit: impl FnOnce(&mut Value)) {
+        let path = path_of(kind, &ObjectKey::new(namespace, name));
+        let mut object = self.get(&path).unwrap();
+        edit(&mut object);
+        self.put(&path, object);
+    }
+
+    /// Requests to paths with this text are answered with these codes, one by one.
+    pub(crate) fn fail(&self, text: &str, codes: &[u16]) {
+        self.lock().faults.extend(codes.iter().map(|code| (text.to_owned(), *code)));
+    }
+
+    /// Paths with this text do not exist from now on.
+    pub(crate) fn without(&self, text: &str) {
+        self.lock().missing = Some(text.to_owned());
+    }
+
+    /// Whoever reads what was seen gets what is there now until it is thawed, as if the watch were late.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        let mut state = self.lock();
+        state.frozen = frozen.then(|| state.objects.clone());
+        drop(state);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// The writes to paths with this text so far, with their answers.
+    pub(crate) fn writes(&self, text: &str) -> Vec<u16> {
+        self.lock().writes.iter().filter(|(path, _)| path.contains(text)).map(|(_, code)| *code).collect()
+    }
+
+    fn put(&self, path: &str, mut object: Value) -> Value {
+        let mut state = self.lock();
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        let old = state.objects.insert(path.to_owned(), object.clone());
+        drop(state);
+        let type_ = if old.is_some() { "MODIFIED" } else { "ADDED" };
+        let _ = self.events.send((path.to_owned(), json!({"type": type_, "object": object})));
+        self.changed.send_modify(|count| *count += 1);
+        object
+    }
+
+    fn delete(&self, path: &str) -> Option<Value> {
+        let old = self.lock().objects.remove(path)?;
+        let _ = self.events.send((path.to_owned(), json!({"type": "DELETED", "object": old})));
+        Some(old)
+    }
+
+    fn answer(&self, method: &Method, path: &str, query: &str, content: &str, body: &[u8]) -> Response {
+        let mut state = self.lock();
+        let fault = state.faults.iter().position(|(text, _)| path.contains(text));
+        if let Some((_, code)) = fault.and_then(|index| state.faults.remove(index)) {
+            return status(code, "planted by a test");
+        }
+        if state.missing.as_ref().is_some_and(|text| path.contains(text)) {
+            return status(404, "the server could not find the requested resource");
+        }
+        drop(state);
+        let is_collection = path.trim_start_matches("/apis/").split('/').count() % 2 == 1;
+        match *method {
+            Method::GET if is_collection && query.contains("watch=") => self.watch(path),
+            Method::GET if is_collection => self.list(path),
+            Method::GET => self.get(path).map_or_else(|| status(404, "no such object"), ok),
+            Method::DELETE => self.delete(path).map_or_else(|| status(404, "no such object"), ok),
+            Method::POST => self.create(path, body),
+            Method::PUT => self.replace(path, serde_json::from_slice(body).unwrap()),
+            Method::PATCH if content.contains("apply-patch") => {
+                ok(self.put(path, serde_json::from_slice(body).unwrap()))
+            }
+            Method::PATCH if content.contains("json-patch") => self.patch(path, body),
+            _ => status(405, "not built"),
+        }
+    }
+
+    fn create(&self, path: &str, body: &[u8]) -> Response {
+        let object: Value = serde_json::from_slice(body).unwrap();
+        let path = format!("{path}/{}", key_of(&object).name);
+        if self.get(&path).is_some() { status(409, "it exists") } else { ok(self.put(&path, object)) }
+    }
+
+    fn replace(&self, path: &str, object: Value) -> Response {
+        match self.get(path) {
+            None => status(404, "no such object"),
+            Some(old) if old["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] => {
+                status(409, "the object has been modified")
+            }
+            Some(_) => ok(self.put(path, object)),
+        }
+    }
+
+    fn patch(&self, path: &str, body: &[u8]) -> Response {
+        let path = path.strip_suffix("/status").unwrap_or(path);
+        let Some(mut object) = self.get(path) else { return status(404, "no such object") };
+        let held = object["metadata"]["resourceVersion"].clone();
+        let ops: Vec<Op> = serde_json::from_slice(body).unwrap();
+        ops.iter().for_each(|op| json_patch::apply(&mut object, op));
+        if object["metadata"]["resourceVersion"] != held {
+            return status(409, "the object has been modified");
+        }
+        ok(self.put(path, object))
+    }
+
+    fn list(&self, path: &str) -> Response {
+        let state = self.lock();
+        let items: Vec<_> =
+            state.objects.iter().filter(|(at, _)| at.starts_with(path)).map(|(_, one)| one).collect();
+        let version = state.version.to_string();
+        ok(
+            json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}),
+        )
+    }
+
+    fn watch(&self, path: &str) -> Response {
+        let (events, path) = (self.events.subscribe(), path.to_owned());
+        let lines = stream::unfold((events, path), |(mut events, path)| async move {
+            loop {
+                let (at, event) = events.recv().await.ok()?;
+                if at.starts_with(&path) {
+                    let line = Bytes::from(event.to_string() + "\n");
+                    return Some((Ok::<_, Infallible>(line), (events, path)));
+                }
+            }
+        });
+        ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
+    }
+}
+
+impl Seen for ApiServer {
+    fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
+        let state = self.lock();
+        let objects = state.frozen.as_ref().unwrap_or(&state.objects);
+        Some(Object::from_value(kind, objects.get(&path_of(kind, key))?.clone()).unwrap())
+    }
+
+    fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
+        let state = self.lock();
+        let objects = state.frozen.as_ref().unwrap_or(&state.objects);
+        let of_kind = |path: &str| path.contains(&format!("/{}/", kind.plural()));
+        objects.iter().filter(|(path, _)| of_kind(path)).map(|(_, object)| key_of(object)).collect()
+    }
+}
+
+async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default());
+    let content = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let answer = server.answer(&parts.method, &path, query, content.unwrap_or_default(), &body);
+    if parts.method != Method::GET {
+        let write = (format!("{} {path}", parts.method), answer.status().as_u16());
+        server.lock().writes.push(write);
+    }
+    answer
+}
+
+fn ok(value: Value) -> Response {
+    axum::Json(value).into_response()
+}
+
+fn status(code: u16, message: &str) -> Response {
+    let reason = match code {
+        404 => "NotFound",
+        409 => "Conflict",
+        _ => "InternalError",
+    };
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason,
+        "message": message, "code": code});
+    (StatusCode::from_u16(code).unwrap(), axum::Json(body)).into_response()
+}
+
+fn key_of(object: &Value) -> ObjectKey {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+    ObjectKey::new(text("namespace"), text("name"))
+}
+
+fn path_of(kind: Kind, key: &ObjectKey) -> String {
+    let namespace = match kind.namespaced() {
+        true => format!("namespaces/{}/", key.namespace),
+        false => String::new(),
+    };
+    format!("/apis/{}/{namespace}{}/{}", kind.api_version(), kind.plural(), key.name)
+}

@@ -1,0 +1,241 @@
+//! A process of a cluster as a whole, against a server that does what servers do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_api_types::{Kind, ResourceSet};
+use gateway_control::cluster::lease::LeaseTimes;
+use gateway_control::cluster::{ClusterTally, Membership, Outcome, Seen as _, run};
+use gateway_control::view::{Live, Tally, View};
+use gateway_ir::Generation;
+use gateway_snapshot::compile_with;
+use gateway_steer::SteerPlan;
+use gateway_translate::{NodeReport, TranslateOptions, digests, translate};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::server::ApiServer;
+
+const REPORTS: &str = "/apis/sluice.dev/v1alpha1/namespaces/sys/nodereports";
+
+/// One process: what it would be told by its compiler thread, and what it counts.
+struct Process {
+    server: ApiServer,
+    view: watch::Sender<Arc<View>>,
+    tally: Arc<ClusterTally>,
+    stop: watch::Sender<bool>,
+    _leaves: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Process {
+    fn start(server: &ApiServer, node: &str) -> Self {
+        let (view, viewed) = watch::channel(Arc::default());
+        let (stop, stopped) = watch::channel(false);
+        let (leaves, leaving) = watch::channel(true);
+        let tally = Arc::new(ClusterTally::default());
+        let times = LeaseTimes { retry: Duration::from_millis(50), ..LeaseTimes::default() };
+        let membership = Membership {
+            client: server.client(),
+            namespace: "sys".to_owned(),
+            node: node.to_owned(),
+            controller: TranslateOptions::default().controller_name,
+            seen: Arc::new(server.clone()),
+            seen_changed: server.changed.subscribe(),
+            view: viewed,
+            times,
+            may_lead: true,
+            tally: Arc::clone(&tally),
+            leaves: leaving,
+        };
+        let task = tokio::spawn(run(membership, stopped));
+        Self { server: server.clone(), view, tally, stop, _leaves: leaves, task }
+    }
+
+    /// Has what the server holds translated and made live.
+    fn serve(&self) {
+        let kinds = [Kind::GatewayClass, Kind::Gateway, Kind::HttpRoute];
+        let objects = kinds.iter().flat_map(|kind| {
+            let keys = self.server.keys(*kind);
+            keys.into_iter().filter_map(|key| self.server.object(*kind, &key)).collect::<Vec<_>>()
+        });
+        let resources: ResourceSet = objects.map(|object| (object, None)).collect();
+        let translation = translate(&resources, &TranslateOptions::default());
+        let ir = Arc::new(translation.ir);
+        let live = Live {
+            generation: Generation(1),
+            since: Timestamp::now(),
+            ir: Arc::clone(&ir),
+            snapshot: Arc::new(compile_with(&ir, Generation(1), None)),
+            endpoints: Arc::default(),
+            plan: Arc::new(SteerPlan::of(&ir)),
+            refused: Arc::default(),
+        };
+        let report = NodeReport {
+            generation: Generation(1),
+            gateways: digests(&ir),
+            addresses: vec!["10.0.0.1".parse().unwrap()],
+            ..NodeReport::default()
+        };
+        self.view.send_replace(Arc::new(View {
+            live: Some(live),
+            translated: Arc::new(translation.status),
+            report: Arc::new(report),
+            tally: Tally { reconciled: 1, ..Tally::default() },
+            ..View::default()
+        }));
+    }
+
+    fn written(&self, kind: Kind, outcome: Outcome) -> u64 {
+        self.tally.statuses().get(&(kind, outcome)).copied().unwrap_or_default()
+    }
+
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap();
+    }
+}
+
+/// Waits for something to become true; a bound that only a hang reaches.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{what}");
+}
+
+/// A server with a class, a Gateway and a route.
+async fn server() -> ApiServer {
+    let server = ApiServer::start().await;
+    let class = json!({"metadata": {"name": "sluice", "generation": 1}, "spec": {"controllerName": "sluice.dev/gateway"}});
+    server.apply(Kind::GatewayClass, class);
+    server.apply(Kind::Gateway, gateway(1, 80));
+    let route = json!({"metadata": {"name": "r", "namespace": "edge", "generation": 1},
+        "spec": {"parentRefs": [{"name": "gw"}], "rules": [{}]}});
+    server.apply(Kind::HttpRoute, route);
+    server
+}
+
+fn gateway(generation: i64, port: u16) -> Value {
+    json!({"metadata": {"name": "gw", "namespace": "edge", "generation": generation},
+        "spec": {"gatewayClassName": "sluice", "listeners": [{"name": "web", "port": port, "protocol": "HTTP"}]}})
+}
+
+/// `status` and `observedGeneration` of a condition of the Gateway.
+fn said(server: &ApiServer, type_: &str) -> String {
+    let gateway = server.object_of(Kind::Gateway, "edge", "gw");
+    let conditions = gateway["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let one = conditions.iter().find(|one| one["type"] == json!(type_));
+    one.map_or("-".to_owned(), |one| {
+        format!("{} {}", one["status"].as_str().unwrap(), one["observedGeneration"])
+    })
+}
+
+#[tokio::test]
+async fn each_status_is_written_once_and_again_after_a_change() {
+    let server = server().await;
+    let process = Process::start(&server, "a");
+    process.serve();
+    until("all is written", || process.written(Kind::HttpRoute, Outcome::Written) == 1).await;
+    assert_eq!(said(&server, "Programmed"), "True 1");
+    // Something that is none of our business wakes the loop again and again.
+    for n in 0..5 {
+        server.edit(Kind::Gateway, "edge", "gw", |gateway| {
+            gateway["metadata"]["labels"] = json!({"n": n.to_string()})
+        });
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(process.written(Kind::Gateway, Outcome::Written), 1);
+    server.apply(Kind::Gateway, gateway(2, 81));
+    process.serve();
+    until("the new generation is written", || said(&server, "Programmed") == "True 2").await;
+    let all = process.tally.statuses();
+    let want = [(Kind::GatewayClass, 1), (Kind::Gateway, 2), (Kind::HttpRoute, 1)];
+    assert_eq!(all, want.map(|(kind, count)| ((kind, Outcome::Written), count)).into_iter().collect());
+    until("people hear of it", || !server.writes("events.k8s.io").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_stale_cache_costs_a_conflict_and_nobodys_status() {
+    let server = server().await;
+    let process = Process::start(&server, "a");
+    server.freeze(true);
+    let note = json!({"type": "example.com/Note", "status": "True", "reason": "R", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    server.edit(Kind::Gateway, "edge", "gw", |gateway| gateway["status"] = json!({"conditions": [note]}));
+    process.serve();
+    until("the server refused", || process.written(Kind::Gateway, Outcome::Conflict) == 1).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(process.written(Kind::Gateway, Outcome::Conflict), 1, "it waits for the watch");
+    server.freeze(false);
+    until("written after all", || said(&server, "Programmed") == "True 1").await;
+    let gateway = server.object_of(Kind::Gateway, "edge", "gw");
+    assert_eq!(gateway["status"]["conditions"][0], note);
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_tried_again() {
+    let server = server().await;
+    // Not 429 and 503, which the client library tries again by itself.
+    server.fail("gateways/gw/status", &[500, 500, 500]);
+    let process = Process::start(&server, "a");
+    process.serve();
+    until("written after all", || said(&server, "Programmed") == "True 1").await;
+    assert_eq!(process.written(Kind::Gateway, Outcome::Failed), 3);
+    assert_eq!(process.written(Kind::GatewayClass, Outcome::Written), 1, "others did not wait for it");
+}
+
+#[tokio::test]
+async fn without_the_definition_of_reports_a_node_counts_itself() {
+    let server = server().await;
+    server.without("nodereports");
+    let process = Process::start(&server, "a");
+    process.serve();
+    until("written", || said(&server, "Programmed") == "True 1").await;
+    assert!(process.tally.reports().contains_key(&Outcome::Failed));
+}
+
+#[tokio::test]
+async fn the_leader_waits_for_the_other_node() {
+    let server = server().await;
+    let a = Process::start(&server, "a");
+    a.serve();
+    until("a leads", || said(&server, "Programmed") == "True 1").await;
+    let b = Process::start(&server, "b");
+    b.serve();
+    until("b reports", || server.get(&format!("{REPORTS}/b")).is_some()).await;
+    server.apply(Kind::Gateway, gateway(2, 81));
+    a.serve();
+    until("a knows of it", || said(&server, "Accepted") == "True 2").await;
+    assert_eq!(said(&server, "Programmed"), "True 1", "b has not applied it");
+    b.serve();
+    until("both have applied it", || said(&server, "Programmed") == "True 2").await;
+    b.stop().await;
+    assert_eq!(server.get(&format!("{REPORTS}/b")), None, "who stops takes its report along");
+    server.apply(Kind::Gateway, gateway(3, 82));
+    a.serve();
+    until("b has no say any more", || said(&server, "Programmed") == "True 3").await;
+    let reports: BTreeMap<_, _> = a.tally.reports();
+    assert!(reports[&Outcome::Written] >= 1 && !reports.contains_key(&Outcome::Failed), "{reports:?}");
+}
+
+#[tokio::test]
+async fn another_process_goes_on_where_the_leader_stopped() {
+    let server = server().await;
+    let a = Process::start(&server, "a");
+    a.serve();
+    until("a leads", || said(&server, "Programmed") == "True 1").await;
+    let b = Process::start(&server, "b");
+    b.serve();
+    a.stop().await;
+    server.apply(Kind::Gateway, gateway(2, 81));
+    b.serve();
+    until("b leads", || said(&server, "Programmed") == "True 2").await;
+    assert!(b.tally.leads());
+    assert_eq!(b.written(Kind::HttpRoute, Outcome::Written), 0, "what a has written stays as it is");
+}
