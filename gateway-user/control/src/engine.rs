@@ -44,8 +44,10 @@ enum Wake {
     Hold(oneshot::Sender<()>),
     /// Go on.
     Resume,
-    /// From now on keep last good versions on disk.
+    /// From now on keep last good versions on disk, and take off addresses that nobody has any more.
     Keep,
+    /// Gateways may have other addresses.
+    Assigned,
     /// End.
     Stop,
 }
@@ -88,7 +90,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
     ) -> io::Result<Self> {
         let (wake, wakes) = channel();
         let changed = wake.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
             let changed = move || {
                 let _ = changed.send(Wake::Changed);
@@ -160,6 +162,12 @@ impl<S: Steer + Send + 'static> Engine<S> {
         let _ = self.wake.send(Wake::Keep);
     }
 
+    /// What says that Gateways may have other addresses.
+    pub fn assigner(&self) -> impl Fn() + Send + use<S> {
+        let wake = self.wake.clone();
+        move || drop(wake.send(Wake::Assigned))
+    }
+
     /// Ends the thread after what it is doing; what is live stays so. Gives the steering back, or `None` if the
     /// thread had panicked.
     pub fn stop(self) -> Option<S> {
@@ -190,8 +198,9 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         self.turn(true);
         let mut pause = self.first_pause();
         loop {
+            let mut overtaken = false;
             let wake = match self.wakes.recv_timeout(pause) {
-                Ok(Wake::Changed) => self.debounce(),
+                Ok(Wake::Changed) => self.debounce().inspect(|_| overtaken = true),
                 Ok(other) => Some(other),
                 Err(RecvTimeoutError::Disconnected) => Some(Wake::Stop),
                 Err(RecvTimeoutError::Timeout) => {
@@ -210,8 +219,13 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                         break;
                     }
                 }
-                Some(Wake::Keep) => self.source.begin_to_keep(&self.held),
+                Some(Wake::Keep) => self.begin_to_keep(),
+                Some(Wake::Assigned) => self.again(),
                 Some(Wake::Stop) => break,
+            }
+            // What came during the quiet time was first, and nobody says again that there is something new.
+            if overtaken {
+                self.turn(false);
             }
             pause = self.first_pause();
         }
@@ -252,19 +266,23 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
 
     /// Puts off what comes, and does it when resumed; false if it is to end instead.
     fn wait_for_resume(&mut self) -> bool {
-        let (mut reloads, mut newcomers) = (Vec::new(), Vec::new());
+        let (mut reloads, mut newcomers, mut assigned) = (Vec::new(), Vec::new(), false);
         loop {
             match self.wakes.recv() {
                 Ok(Wake::Changed) => {}
                 Ok(Wake::Reload(done)) => reloads.push(done),
                 Ok(Wake::Adopt(worker)) => newcomers.push(worker),
                 Ok(Wake::Hold(holds)) => drop(holds.send(())),
-                Ok(Wake::Keep) => self.source.begin_to_keep(&self.held),
+                Ok(Wake::Keep) => self.begin_to_keep(),
+                Ok(Wake::Assigned) => assigned = true,
                 Ok(Wake::Resume) => break,
                 Ok(Wake::Stop) | Err(_) => return false,
             }
         }
         newcomers.into_iter().for_each(|worker| self.adopt(worker));
+        if assigned {
+            self.again();
+        }
         if reloads.is_empty() {
             self.turn(false);
         } else {
@@ -300,6 +318,18 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             }
         }
         self.took = begun.elapsed();
+    }
+
+    fn begin_to_keep(&mut self) {
+        self.source.begin_to_keep(&self.held);
+        self.reconciler.settle();
+    }
+
+    /// Reconciles what is held though nothing in it has changed.
+    fn again(&mut self) {
+        if self.has_read {
+            self.runtime.block_on(self.reconciler.reconcile(&self.held));
+        }
     }
 
     /// Without an event: takes what is new though nobody said so, and else tries again what did not work.

@@ -6,6 +6,7 @@
 //! know about it. [`engine`] runs all of that on a thread of its own.
 #![forbid(unsafe_code)]
 
+pub mod addresses;
 pub mod cluster;
 pub mod engine;
 pub mod expiry;

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_snapshot::compile_with;
 use gateway_steer::{Refusal, SteerPlan};
-use gateway_translate::{TranslateOptions, Translation, Translator};
+use gateway_translate::{TranslateOptions, Translation, Translator, address_wants};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
+use crate::addresses::Pool;
 use crate::expiry;
 use crate::journal::{Journal, Line};
 use crate::plan::{report, union, without};
@@ -52,6 +53,9 @@ pub struct Reconciler<W, S> {
     generation: Generation,
     /// Where clients reach this node.
     addresses: Vec<IpAddr>,
+    /// Addresses of Gateways, if they are not the node's.
+    pool: Option<Pool>,
+    options: TranslateOptions,
     /// Steering failed after a commit: the plan must be applied again though nothing else changed.
     unsettled: bool,
 }
@@ -62,11 +66,13 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         Self {
             workers,
             steer,
-            translator: Translator::new(options),
+            translator: Translator::new(options.clone()),
             view,
             journal: Journal::default(),
             generation: Generation(0),
             addresses: Vec::new(),
+            pool: None,
+            options,
             unsettled: false,
         }
     }
@@ -75,6 +81,19 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     #[must_use]
     pub fn reached_at(self, addresses: Vec<IpAddr>) -> Self {
         Self { addresses, ..self }
+    }
+
+    /// Gives Gateways addresses of this pool where they leave the choice to us.
+    #[must_use]
+    pub fn with_pool(self, pool: Pool) -> Self {
+        Self { pool: Some(pool), ..self }
+    }
+
+    /// From here on no other process serves what this one does: addresses that nobody has any more may go.
+    pub fn settle(&mut self) {
+        if let Some(pool) = &mut self.pool {
+            pool.settle();
+        }
     }
 
     /// The steering, to close it when all is over.
@@ -86,6 +105,10 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     pub async fn reconcile(&mut self, resources: &StoreView) {
         let begun = Instant::now();
         let mut view = View::clone(&self.view.borrow());
+        if let Some(pool) = &mut self.pool {
+            let wants = address_wants(&resources.resources, &self.options);
+            self.translator.assign(Some(pool.provide(wants).await));
+        }
         let translated = unharmed("translating", || self.translator.update(&resources.resources));
         let Translation { ir, endpoints, status, findings } = match translated {
             Ok(translation) => translation,
@@ -102,6 +125,11 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         view.tally.failed += u64::from(result.is_err());
         view.trouble = result.as_ref().err().map(ToString::to_string);
 
+        if let Some(pool) = &mut self.pool
+            && result.is_ok()
+        {
+            pool.withdraw().await;
+        }
         let report = report(view.live.as_ref(), &self.addresses);
         // A Gateway is called programmed only if what is live of it is what was asked for.
         let mut reported = if view.live.is_some() { status.with_report(&report) } else { status.clone() };
@@ -144,10 +172,13 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     /// Tries again what failed or was refused and may work by now: a port that another program held, a worker that
     /// was being replaced. Cheap if there is nothing of that kind.
     pub async fn retry(&mut self, resources: &StoreView) {
+        if let Some(pool) = &mut self.pool {
+            pool.mend().await;
+        }
         let view = Arc::clone(&self.view.borrow());
         let changed = match &view.live {
             Some(live) if view.trouble.is_none() => {
-                self.steer.check(&SteerPlan::of(&live.ir)) != *live.refused
+                self.steer.check(&here(self.pool.as_ref(), &live.ir)) != *live.refused
             }
             _ => true,
         };
@@ -183,7 +214,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         ir: &Arc<Ir>,
         endpoints: &Arc<Endpoints>,
     ) -> Result<(), ReconcileError> {
-        let wanted = SteerPlan::of(ir);
+        let wanted = here(self.pool.as_ref(), ir);
         let mut refused = self.steer.check(&wanted);
         let plan = without(&wanted, &refused);
         let same = view.live.as_ref().is_some_and(|live| live.ir == *ir && *live.plan == plan);
@@ -302,6 +333,15 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
 /// what it knew.
 fn unharmed<T>(what: &'static str, stage: impl FnOnce() -> T) -> Result<T, ReconcileError> {
     catch_unwind(AssertUnwindSafe(stage)).map_err(|_| ReconcileError::Fault(what))
+}
+
+/// What is to be steered on this node.
+fn here(pool: Option<&Pool>, ir: &Ir) -> SteerPlan {
+    let plan = SteerPlan::of(ir);
+    match pool {
+        Some(pool) => pool.here(plan),
+        None => plan,
+    }
 }
 
 fn announce(live: &Live) {

@@ -142,6 +142,16 @@ impl Instance {
         self.dir.join("last-good")
     }
 
+    /// Where the assignments of the pool are kept; the file stays behind as well.
+    pub(crate) fn addresses(&self) -> PathBuf {
+        self.dir.join("addresses")
+    }
+
+    /// Where addresses are written down that were put on an interface.
+    pub(crate) fn interface_addresses(&self) -> PathBuf {
+        interface_addresses(&self.dir)
+    }
+
     /// Whether the directory was made for us or for those we took over from.
     pub(crate) fn made(&self) -> bool {
         self.made
@@ -173,6 +183,11 @@ impl Drop for Instance {
             let _ = fs::remove_dir(&self.dir);
         }
     }
+}
+
+/// Where a process on this directory writes down the addresses that it puts on an interface.
+fn interface_addresses(dir: &Path) -> PathBuf {
+    dir.join("interface-addresses")
 }
 
 /// Locks the directory's file; the inner error has the id in it, if there is one.
@@ -242,6 +257,8 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
         return Ok(vec![format!("left {}: in use{pid}", path.display())]);
     }
     let mut said = Vec::new();
+    let addresses = gateway_control::addresses::link::release(&interface_addresses(dir))?;
+    said.extend(addresses.iter().map(|address| format!("took {address} off its interface")));
     for stale in [takeover::socket_path(dir), path] {
         if remove_if_there(&stale)? {
             said.push(format!("removed {}", stale.display()));

@@ -15,6 +15,7 @@ mod logging;
 mod membership;
 mod node;
 mod notify;
+mod pool;
 mod privileges;
 mod run;
 mod service;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_control::cluster::lease::LeaseTimes;
-use gateway_control::cluster::{self, ClusterTally};
+use gateway_control::cluster::{self, ClusterTally, PoolDuty};
 use gateway_control::source::kube::Cluster;
 use gateway_control::view::View;
 use tokio::sync::watch;
@@ -35,6 +35,7 @@ impl Membership {
         cluster: &Cluster,
         view: watch::Receiver<Arc<View>>,
         tally: Arc<ClusterTally>,
+        pool: Option<PoolDuty>,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let (leaves, leaving) = watch::channel(false);
@@ -49,6 +50,7 @@ impl Membership {
             times: LeaseTimes::default(),
             may_lead: settings.write_status.on(),
             tally,
+            pool,
             leaves: leaving,
         };
         let task = cluster.spawn(cluster::run(membership, stopped));

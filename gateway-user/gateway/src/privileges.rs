@@ -19,10 +19,17 @@ use crate::flags::Capabilities;
 ///
 /// # Errors
 /// The kernel refuses, which it has no reason to.
-pub(crate) fn drop_unneeded(keep: &Capabilities, steering: &mut Steering) -> anyhow::Result<Vec<String>> {
+pub(crate) fn drop_unneeded(
+    keep: &Capabilities,
+    steering: &mut Steering,
+    changes_addresses: bool,
+) -> anyhow::Result<Vec<String>> {
     if let Capabilities::Listed(listed) = keep {
         let held = capabilities(None).context("capabilities of this process")?;
         let mut needed = *listed | always_needed(steering.path());
+        if changes_addresses {
+            needed |= CapabilitySet::NET_ADMIN;
+        }
         if !works_with(steering, held.permitted & needed) {
             needed |= CapabilitySet::BPF | CapabilitySet::NET_ADMIN;
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use gateway_control::addresses::link;
 use gateway_control::engine::Engine;
 use gateway_control::reconcile::Reconciler;
 use gateway_control::steer::SharedSteering;
@@ -12,14 +13,14 @@ use gateway_io::{Probe, probe, usable_cpus};
 use gateway_steer::{Steering, SteeringPath, without_ipv6};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::admin::{Facts, Readiness, Shared, Sockets};
 use crate::cli::RunArgs;
 use crate::cmd::resources::translate_options;
 use crate::cmd::{End, bad_settings};
 use crate::crew::{Crew, Equipment};
-use crate::flags::{Effective, Resolved, Settings};
+use crate::flags::{AddressMode, Effective, Resolved, Settings};
 use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
 use crate::notify::Manager;
@@ -27,7 +28,7 @@ use crate::privileges;
 use crate::service::{Service, TakingOver};
 use crate::source::Source;
 use crate::takeover::{self, Failures, Received, Taker};
-use crate::{node, signals, wire};
+use crate::{node, pool, signals, wire};
 
 /// How long the access log may take to reach its file at the end.
 const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(2);
@@ -77,6 +78,7 @@ impl Parts {
     fn open(settings: &Settings, source: Source) -> anyhow::Result<Self> {
         // What nobody else has a part in comes first: a mistake here disturbs no process that serves.
         let source_text = source.check()?;
+        pool::check(settings)?;
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
         let open_files = open_files()?;
         let mode = wire::io_mode(settings.io);
@@ -98,7 +100,8 @@ impl Parts {
         };
         let mut steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
         // After the last thing that takes a right, before the first thread that stays.
-        let capabilities = privileges::drop_unneeded(&settings.keep_capabilities, &mut steering)?;
+        let pools = settings.address_mode == AddressMode::Pool;
+        let capabilities = privileges::drop_unneeded(&settings.keep_capabilities, &mut steering, pools)?;
         let access_log =
             FileThread::start(wire::file_target(&settings.access_log), mode).context("--access-log")?;
         let takeover = received.takeover;
@@ -166,12 +169,16 @@ impl Parts {
         let reconciler =
             Reconciler::new(Arc::clone(&fleet), steering.clone(), translate_options(settings), sender)
                 .reached_at(node::addresses(settings));
+        let record = instance.interface_addresses();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
             // Before the engine: a signal during the first compilation counts too.
             let orders = signals::listen()?;
             let (options, cluster) = source.open(settings, &instance)?;
+            let (reconciler, pool) =
+                pool::open(settings, &instance, cluster.as_ref(), taking_over.is_some(), reconciler)?;
             let engine = Engine::start(options, reconciler)?;
+            let pool = pool.map(|pool| pool.follow(&engine));
             let failures = Failures::default();
             let shared = Shared {
                 takeover_failures: failures.clone(),
@@ -198,6 +205,7 @@ impl Parts {
                 failures,
                 manager: Manager::of_environment(),
                 membership: None,
+                pool,
             };
             service.run(taking_over, sockets, self.takeover).await
         });
@@ -209,7 +217,13 @@ impl Parts {
         }
         let _ = access_log.stop(LAST_LINES);
         // With the directory, unless another process has it by now.
-        outcome.map(drop)
+        let ours = outcome?;
+        if ours.is_some()
+            && let Err(error) = link::release(&record)
+        {
+            warn!("addresses stay on their interface until the next start or `sluice cleanup`: {error}");
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use gateway_control::cluster::PoolDuty;
 use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
 use gateway_io::file::FileThread;
@@ -43,6 +44,8 @@ pub(crate) struct Service<'a> {
     pub(crate) manager: Manager,
     /// In the cluster, once this process serves alone.
     pub(crate) membership: Option<Membership>,
+    /// The pool of addresses, for whoever gives them in the cluster.
+    pub(crate) pool: Option<PoolDuty>,
 }
 
 /// The process that serves until we do.
@@ -84,7 +87,7 @@ impl Service<'_> {
         self.engine.keep();
         if let Some(cluster) = &self.shared.cluster {
             let (view, tally) = (self.shared.view.clone(), Arc::clone(&self.shared.cluster_tally));
-            self.membership = Some(Membership::join(self.settings, cluster, view, tally)?);
+            self.membership = Some(Membership::join(self.settings, cluster, view, tally, self.pool.take())?);
         }
         let servers = sockets.serve(&self.shared)?;
         let giver = self.giver(takeover);

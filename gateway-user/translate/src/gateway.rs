@@ -6,6 +6,7 @@ use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress
 use gateway_ir::{BindAddress, ObjectName, Protocol};
 
 use crate::Severity;
+use crate::assignment::Assignments;
 use crate::certificate::Certificates;
 use crate::findings::{Fault, Findings};
 use crate::gatewayclass::{ClassState, Classes};
@@ -35,6 +36,7 @@ pub(crate) fn evaluate<'a>(
     view: &View<'a>,
     classes: &Classes,
     certificates: &mut Certificates,
+    assignments: Option<&Assignments>,
     findings: &mut Findings,
 ) -> Vec<GatewayState<'a>> {
     let mut gateways = Vec::new();
@@ -44,7 +46,7 @@ pub(crate) fn evaluate<'a>(
         match classes.states.get(class) {
             Some(ClassState::Foreign) => {}
             Some(ClassState::Accepted) => {
-                gateways.push(state(view, certificates, name, gateway, None, findings))
+                gateways.push(state(view, certificates, name, gateway, None, assignments, findings))
             }
             Some(ClassState::Refused(fault)) => {
                 let fault = Fault::new(
@@ -52,7 +54,7 @@ pub(crate) fn evaluate<'a>(
                     "gatewayClassName",
                     format!("GatewayClass {class:?} is not accepted: {fault}"),
                 );
-                gateways.push(state(view, certificates, name, gateway, Some(fault), findings));
+                gateways.push(state(view, certificates, name, gateway, Some(fault), assignments, findings));
             }
             None => {
                 let hint = suggest::did_you_mean(class, classes.states.keys().map(String::as_str));
@@ -82,9 +84,10 @@ fn state<'a>(
     name: ObjectName,
     gateway: &'a Gateway,
     class_fault: Option<Fault>,
+    assignments: Option<&Assignments>,
     findings: &mut Findings,
 ) -> GatewayState<'a> {
-    let (addresses, faults) = addresses(&gateway.spec.addresses);
+    let (addresses, faults) = addresses(&name, &gateway.spec.addresses, assignments);
     let (unsupported, unassigned): (Vec<_>, Vec<_>) =
         faults.into_iter().partition(|fault| fault.reason == reason::UNSUPPORTED_ADDRESS);
     let refused = class_fault.or_else(|| parameters(gateway)).or_else(|| unsupported.into_iter().next());
@@ -137,15 +140,41 @@ fn parameters(gateway: &Gateway) -> Option<Fault> {
     ))
 }
 
-/// The usable addresses, sorted, and what is wrong with the others. No address at all means every one of the node's.
-fn addresses(wanted: &[GatewaySpecAddress]) -> (Vec<BindAddress>, Vec<Fault>) {
-    if wanted.is_empty() {
-        return (vec![BindAddress::Any], Vec::new());
-    }
+/// The usable addresses, sorted, and what is wrong with the others. Where the Gateway leaves the choice to us, it is served
+/// on every address of the node, or on what it was assigned if there is a pool.
+fn addresses(
+    gateway: &ObjectName,
+    wanted: &[GatewaySpecAddress],
+    assignments: Option<&Assignments>,
+) -> (Vec<BindAddress>, Vec<Fault>) {
     let (mut usable, mut faults) = (Vec::new(), Vec::new());
+    let mut choose = |field: String| match chosen(gateway, wanted, assignments, field) {
+        Ok(chosen) => usable.extend(chosen),
+        Err(fault) => faults.push(fault),
+    };
+    if wanted.is_empty() {
+        choose("addresses".to_owned());
+    }
+    let is_ours_to_choose = |address: &GatewaySpecAddress| {
+        address.type_ == AddressType::IpAddress && address.value.as_deref().unwrap_or_default().is_empty()
+    };
+    if let Some(index) = wanted.iter().position(is_ours_to_choose) {
+        choose(format!("addresses[{index}]"));
+    }
     for (index, address) in wanted.iter().enumerate() {
-        match one_address(address, &format!("addresses[{index}]")) {
-            Ok(address) => usable.push(BindAddress::Ip(address)),
+        let field = format!("addresses[{index}]");
+        match one_address(address, &field) {
+            Ok(None) => {}
+            Ok(Some(ip)) => {
+                match assignments.and_then(|all| all.holder(ip)).filter(|holder| *holder != gateway) {
+                    None => usable.push(BindAddress::Ip(ip)),
+                    Some(holder) => faults.push(Fault::new(
+                        reason::ADDRESS_NOT_USABLE,
+                        format!("{field}.value"),
+                        format!("{ip} is Gateway {holder}'s; choose another one"),
+                    )),
+                }
+            }
             Err(fault) => faults.push(fault),
         }
     }
@@ -154,7 +183,25 @@ fn addresses(wanted: &[GatewaySpecAddress]) -> (Vec<BindAddress>, Vec<Fault>) {
     (usable, faults)
 }
 
-fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<IpAddr, Fault> {
+/// What the Gateway gets where it names none.
+fn chosen(
+    gateway: &ObjectName,
+    wanted: &[GatewaySpecAddress],
+    assignments: Option<&Assignments>,
+    field: String,
+) -> Result<Vec<BindAddress>, Fault> {
+    let Some(assignments) = assignments else { return Ok(vec![BindAddress::Any]) };
+    let given = assignments.free_of(gateway, wanted);
+    if given.is_empty() {
+        let why =
+            assignments.problems.get(gateway).map_or("no address has been assigned yet", String::as_str);
+        return Err(Fault::new(reason::ADDRESS_NOT_ASSIGNED, field, why));
+    }
+    Ok(given.into_iter().map(BindAddress::Ip).collect())
+}
+
+/// The address that is named; `None` if none is.
+fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<Option<IpAddr>, Fault> {
     let not_usable = |why: String| Fault::new(reason::ADDRESS_NOT_USABLE, format!("{field}.value"), why);
     if address.type_ != AddressType::IpAddress {
         return Err(Fault::new(
@@ -170,13 +217,7 @@ fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<IpAddr, Faul
             format!("routability {routability:?} is not supported; leave it out"),
         ));
     }
-    let Some(value) = address.value.as_deref().filter(|text| !text.is_empty()) else {
-        return Err(Fault::new(
-            reason::ADDRESS_NOT_ASSIGNED,
-            format!("{field}.value"),
-            "addresses are not chosen for you; name one, or leave addresses out to serve on all of the node's",
-        ));
-    };
+    let Some(value) = address.value.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
     let ip: IpAddr = value.parse().map_err(|_| not_usable(format!("{value:?} is not an IP address")))?;
     // A v4-mapped IPv6 address is the IPv4 address: accepted sockets report it that way.
     match ip.to_canonical() {
@@ -184,7 +225,7 @@ fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<IpAddr, Faul
             Err(not_usable(format!("{value} stands for every address; leave addresses out for that")))
         }
         ip if ip.is_multicast() => Err(not_usable(format!("{value} is a multicast address"))),
-        ip => Ok(ip),
+        ip => Ok(Some(ip)),
     }
 }
 

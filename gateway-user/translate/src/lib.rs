@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod assignment;
 mod attach;
 mod backend;
 mod certificate;
@@ -46,6 +47,7 @@ use gateway_api_types::ResourceSet;
 use gateway_ir::{Endpoints, Ir};
 use serde::{Serialize, Serializer};
 
+pub use assignment::{AddressWant, Assignment, Assignments, address_wants};
 pub use digest::{GatewayDigest, digests};
 pub use findings::{Finding, ObjectRef};
 pub use gateway_api_types::load::Severity;

@@ -67,18 +67,18 @@ impl StatusSet {
         let mut next = self.clone();
         for (name, status) in &mut next.gateways {
             let Some(digest) = self.digests.get(name) else { continue };
-            let current = |report: &NodeReport| report.gateways.get(name) == Some(digest);
-            let behind: Vec<_> = reports
-                .iter()
-                .filter(|(_, report)| !current(report))
-                .map(|(node, _)| node.as_str())
-                .collect();
-            if reports.is_empty() || !behind.is_empty() {
+            let binds = self.binds_of(name);
+            let nodes = self.nodes_of(&binds, reports);
+            let current = |node: &str| {
+                reports.get(node).is_some_and(|report| report.gateways.get(name) == Some(digest))
+            };
+            let behind: Vec<_> = nodes.iter().copied().filter(|node| !current(node)).collect();
+            if nodes.is_empty() || !behind.is_empty() {
                 wait(status, &behind);
                 continue;
             }
-            let binds = self.binds_of(name);
-            let refused: Vec<_> = binds.iter().filter_map(|bind| together(*bind, reports)).collect();
+            let of = |address| self.reports_of(address, reports);
+            let refused: Vec<_> = binds.iter().filter_map(|bind| together(*bind, &of(bind.0))).collect();
             for listener in &mut status.listeners {
                 let id = ListenerId { gateway: name.clone(), listener: listener.name.clone() };
                 if let Some(binds) = self.binds.get(&id) {
@@ -96,6 +96,37 @@ impl StatusSet {
     fn binds_of(&self, gateway: &ObjectName) -> BTreeSet<(BindAddress, u16)> {
         let own = self.binds.iter().filter(|(id, _)| id.gateway == *gateway);
         own.flat_map(|(_, binds)| binds.iter().copied()).collect()
+    }
+
+    /// The nodes that these are served by: the owners of the addresses, or everyone if any address has none.
+    fn nodes_of<'a>(
+        &'a self,
+        binds: &BTreeSet<(BindAddress, u16)>,
+        reports: &'a BTreeMap<String, NodeReport>,
+    ) -> BTreeSet<&'a str> {
+        let all = reports.keys().map(String::as_str);
+        let owner = |address: &BindAddress| match address {
+            BindAddress::Ip(ip) => self.owners.get(ip).map(String::as_str),
+            BindAddress::Any => None,
+        };
+        let owners: Option<BTreeSet<_>> = binds.iter().map(|(address, _)| owner(address)).collect();
+        // A node that reports for itself alone has no name.
+        owners.filter(|_| !reports.contains_key("")).unwrap_or_else(|| all.collect())
+    }
+
+    /// The reports that count for an address.
+    fn reports_of<'a>(
+        &self,
+        address: BindAddress,
+        reports: &'a BTreeMap<String, NodeReport>,
+    ) -> Vec<(&'a str, &'a NodeReport)> {
+        let owner = match address {
+            BindAddress::Ip(ip) => self.owners.get(&ip),
+            BindAddress::Any => None,
+        };
+        let counts = |node: &str| owner.is_none_or(|owner| owner == node || node.is_empty());
+        let all = reports.iter().map(|(node, report)| (node.as_str(), report));
+        all.filter(|(node, _)| counts(node)).collect()
     }
 }
 
@@ -117,15 +148,12 @@ fn wait(status: &mut GatewayStatus, behind: &[&str]) {
 
 /// What the nodes together say of a bind: the address is unusable if none has it; else those that have it count, and
 /// a port that is taken on one of them is not served there.
-fn together(
-    (address, port): (BindAddress, u16),
-    reports: &BTreeMap<String, NodeReport>,
-) -> Option<RefusedBind> {
+fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]) -> Option<RefusedBind> {
     let said = |reason: RefusedReason| {
         reports.iter().filter_map(move |(node, report)| {
             let of = |one: &&RefusedBind| (one.address, one.port, one.reason) == (address, port, reason);
             let refused = report.refused.iter().find(of)?;
-            Some(match node.as_str() {
+            Some(match *node {
                 "" => refused.message.clone(),
                 node => format!("node {node}: {}", refused.message),
             })

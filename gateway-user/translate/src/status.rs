@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use gateway_api_types::{
     AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
@@ -37,6 +38,9 @@ pub struct StatusSet {
     /// What a node that serves a Gateway as it is now reports of it.
     #[serde(skip)]
     pub(crate) digests: BTreeMap<ObjectName, GatewayDigest>,
+    /// The node of each address that was assigned: of the others none is asked.
+    #[serde(skip)]
+    pub(crate) owners: BTreeMap<IpAddr, String>,
 }
 
 impl StatusSet {

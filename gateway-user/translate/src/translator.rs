@@ -1,7 +1,10 @@
 //! Translation after translation of the same resources, a little edited each time.
 
+use std::sync::Arc;
+
 use gateway_api_types::ResourceSet;
 
+use crate::assignment::Assignments;
 use crate::certificate::Certificates;
 use crate::changes::Known;
 use crate::findings::Findings;
@@ -20,6 +23,7 @@ use crate::{TranslateOptions, Translation, assemble, conflict, digest, gateway, 
 #[derive(Debug)]
 pub struct Translator {
     options: TranslateOptions,
+    assignments: Option<Arc<Assignments>>,
     past: Past,
     rebuilt: Rebuilt,
 }
@@ -45,7 +49,12 @@ struct Past {
 impl Translator {
     /// A translator that has seen nothing yet.
     pub fn new(options: TranslateOptions) -> Self {
-        Self { options, past: Past::default(), rebuilt: Rebuilt::default() }
+        Self { options, assignments: None, past: Past::default(), rebuilt: Rebuilt::default() }
+    }
+
+    /// From the next update on, Gateways have these addresses; with `None`, those of the node they are served on.
+    pub fn assign(&mut self, assignments: Option<Arc<Assignments>>) {
+        self.assignments = assignments;
     }
 
     /// How much the last update had to do.
@@ -60,7 +69,7 @@ impl Translator {
     pub fn update(&mut self, resources: &ResourceSet) -> Translation {
         // Taken out, so that after a panic in here nothing is remembered rather than half of it.
         let mut past = std::mem::take(&mut self.past);
-        let (translation, rebuilt) = past.update(resources, &self.options);
+        let (translation, rebuilt) = past.update(resources, &self.options, self.assignments.as_deref());
         self.past = past;
         self.rebuilt = rebuilt;
         translation
@@ -68,14 +77,20 @@ impl Translator {
 }
 
 impl Past {
-    fn update(&mut self, resources: &ResourceSet, options: &TranslateOptions) -> (Translation, Rebuilt) {
+    fn update(
+        &mut self,
+        resources: &ResourceSet,
+        options: &TranslateOptions,
+        assignments: Option<&Assignments>,
+    ) -> (Translation, Rebuilt) {
         let view = View::new(resources);
         let mut findings = Findings::default();
         let mut rebuilt = Rebuilt::default();
 
         let classes = gatewayclass::evaluate(&view, options, &mut findings);
         self.certificates.start();
-        let mut gateways = gateway::evaluate(&view, &classes, &mut self.certificates, &mut findings);
+        let mut gateways =
+            gateway::evaluate(&view, &classes, &mut self.certificates, assignments, &mut findings);
         self.certificates.finish();
         conflict::resolve(&mut gateways, &mut findings);
 
@@ -98,6 +113,7 @@ impl Past {
         hints::find(&view, &gateways, &mut findings);
         let digests = digest::digests(&ir);
         let mut status = StatusSet { gateway_classes: classes.status, digests, ..StatusSet::default() };
+        status.owners = assignments.map(Assignments::owners).unwrap_or_default();
         for gateway in &gateways {
             status.add_gateway(gateway);
         }

@@ -11,6 +11,7 @@ mod events;
 pub mod lease;
 pub mod op;
 pub mod plan;
+pub mod pool;
 pub mod record;
 mod reporter;
 mod reports;
@@ -22,11 +23,13 @@ mod writer;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kube::Client;
+use ipnet::IpNet;
+use kube::{Api, Client};
 use tokio::sync::watch;
 
 use self::events::Events;
 use self::lease::{Candidate, LeaseTimes};
+use self::pool::{Given, Giver, Wants};
 use self::reporter::Reporter;
 use self::reports::Heard;
 use self::statuses::Statuses;
@@ -61,8 +64,21 @@ pub struct Membership {
     pub may_lead: bool,
     /// Where writes are counted.
     pub tally: Arc<ClusterTally>,
+    /// The pool of addresses, if Gateways have any of one.
+    pub pool: Option<PoolDuty>,
     /// Whether the node's report goes when this process stops: not if another one serves on the node by then.
     pub leaves: watch::Receiver<bool>,
+}
+
+/// What the leader needs to give addresses.
+#[derive(Debug)]
+pub struct PoolDuty {
+    /// The networks.
+    pub pool: Vec<IpNet>,
+    /// What Gateways ask for.
+    pub wants: watch::Receiver<Wants>,
+    /// What they have.
+    pub given: watch::Receiver<Given>,
 }
 
 /// Reports, leads when it is our turn, and writes statuses then, until `stop` says true or its sender is gone. Ends when
@@ -79,6 +95,23 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let (heard_by, heard) = watch::channel(Heard::default());
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
     let writer = Writer::new(client.clone(), leadership.clone(), events, Arc::clone(&tally));
+    let giver = membership.pool.map(|duty| Giver {
+        maps: Api::namespaced(client.clone(), &namespace),
+        pool: duty.pool,
+        node: node.clone(),
+        wants: duty.wants,
+        given: duty.given,
+        heard: heard.clone(),
+        leadership: leadership.clone(),
+    });
+    let giving = {
+        let stop = stop.clone();
+        async {
+            if let Some(giver) = giver {
+                giver.run(stop).await;
+            }
+        }
+    };
     let statuses = Statuses {
         node,
         controller,
@@ -95,7 +128,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let writing = statuses.run(stop.clone());
     let following = reports::follow(client, namespace, heard_by);
     let helpers = async { tokio::join!(sending, following) };
-    let duties = async { tokio::join!(reporting, candidate.run(stop), writing) };
+    let duties = async { tokio::join!(reporting, candidate.run(stop), writing, giving) };
     tokio::pin!(helpers, duties);
     tokio::select! {
         _ = &mut duties => {}

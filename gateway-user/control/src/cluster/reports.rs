@@ -21,19 +21,28 @@ const SILENCE: Duration = Duration::from_secs(40);
 
 /// The reports of a cluster as a watch brings them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard(BTreeMap<String, (RecordStatus, Instant)>);
+pub(super) struct Heard {
+    records: BTreeMap<String, (RecordStatus, Instant)>,
+    /// Whether a whole list has arrived, or there is none to be had.
+    complete: bool,
+}
 
 impl Heard {
     fn hear(&mut self, record: NodeRecord) {
         let name = record.metadata.name.unwrap_or_default();
-        let same = self.0.get(&name).filter(|(known, _)| *known == record.status);
+        let same = self.records.get(&name).filter(|(known, _)| *known == record.status);
         let since = same.map_or_else(Instant::now, |(_, since)| *since);
-        self.0.insert(name, (record.status, since));
+        self.records.insert(name, (record.status, since));
+    }
+
+    /// Whether whoever is not among them has not reported.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// The reports of those who are not silent, by node.
     pub(super) fn current(&self, now: Instant) -> BTreeMap<String, NodeReport> {
-        let current = self.0.iter().filter(|(_, (_, since))| now < *since + SILENCE);
+        let current = self.records.iter().filter(|(_, (_, since))| now < *since + SILENCE);
         current.map(|(node, (status, _))| (node.clone(), NodeReport::from(status))).collect()
     }
 }
@@ -51,6 +60,9 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
         let event = match event {
             Ok(event) => event,
             Err(error) => {
+                if is_missing(&error) {
+                    heard.send_modify(|known| known.complete = true);
+                }
                 let error = explain(&error);
                 if error != trouble {
                     warn!("{error}");
@@ -77,7 +89,7 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
             Event::Apply(record) => heard.send_modify(|known| known.hear(record)),
             Event::Delete(record) => {
                 let name = record.metadata.name.unwrap_or_default();
-                heard.send_modify(|known| drop(known.0.remove(&name)));
+                heard.send_modify(|known| drop(known.records.remove(&name)));
             }
         }
         if heard.is_closed() {
@@ -89,14 +101,23 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
 impl Heard {
     /// Becomes the list, but for the times since when what is said was said.
     fn replace(&mut self, mut list: Self) {
-        for (name, (status, since)) in &mut list.0 {
-            if let Some((known, before)) = self.0.get(name)
+        for (name, (status, since)) in &mut list.records {
+            if let Some((known, before)) = self.records.get(name)
                 && known == status
             {
                 *since = *before;
             }
         }
-        *self = list;
+        *self = Self { complete: true, ..list };
+    }
+}
+
+/// Whether no process of this cluster can report.
+fn is_missing(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(Error::Api(status))
+        | watcher::Error::WatchStartFailed(Error::Api(status)) => status.code == 404,
+        _ => false,
     }
 }
 
@@ -135,10 +156,12 @@ mod tests {
     fn a_silent_node_has_no_say_and_a_list_wakes_nobody() {
         let mut heard = Heard::default();
         heard.hear(record("a", 1));
-        let said = heard.0["a"].1;
+        let said = heard.records["a"].1;
         assert_eq!(heard.current(said).len(), 1);
-        let mut list = Heard(BTreeMap::from([("a".into(), (record("a", 1).status, said + SILENCE))]));
-        list.0.insert("b".into(), (record("b", 1).status, said + SILENCE));
+        let mut list = Heard::default();
+        for name in ["a", "b"] {
+            list.records.insert(name.into(), (record(name, 1).status, said + SILENCE));
+        }
         heard.replace(list);
         assert_eq!(heard.current(said + SILENCE).keys().collect::<Vec<_>>(), ["b"], "a said nothing new");
         heard.replace(Heard::default());

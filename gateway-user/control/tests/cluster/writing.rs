@@ -49,6 +49,7 @@ impl Process {
             times,
             may_lead: true,
             tally: Arc::clone(&tally),
+            pool: None,
             leaves: leaving,
         };
         let task = tokio::spawn(run(membership, stopped));

@@ -2,9 +2,9 @@
 
 use super::resolve::Reader;
 use super::value::{
-    AccessLog, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus, FilePath, IoMode, Limit,
-    Listen, LogFilter, Namespaces, ObjectName, OptionalPath, Ports, Size, SteeringMode, TakeOver, Toggle,
-    Value, Wait,
+    AccessLog, AddressMode, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus, FilePath,
+    Interface, IoMode, Limit, Listen, LogFilter, Namespaces, ObjectName, OptionalPath, Ports, Size,
+    SteeringMode, TakeOver, Toggle, Value, Wait,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -89,6 +89,15 @@ settings! {
         node_addresses: Auto<Addresses> = "auto", "ADDRESSES",
             "Where clients reach this node: what the status of a Gateway says that names no address; auto is where the default routes leave from",
             "Name the public addresses of a node behind address translation; none says nothing";
+        address_mode: AddressMode = "node", "MODE",
+            "Which addresses Gateways have that name none: node is every address of the nodes, pool is one of each family of --address-pool for each Gateway",
+            "With node, Gateways share addresses and must not want the same port and host; pool needs addresses that others can route to the nodes, and CAP_NET_ADMIN";
+        address_pool: Cidrs = "none", "CIDRS",
+            "Networks whose addresses are given to Gateways with --address-mode pool; a Gateway that names one of them gets it if it is free",
+            "Nobody else may use these addresses; a Gateway keeps its own across restarts";
+        address_interface: Interface = "none", "NAME",
+            "Interface that the addresses of --address-mode pool are put on, each without its network; taken off at the end",
+            "The network must send packets for these addresses to it: one that answers ARP, or has a route to it";
         write_status: Toggle = "true", "BOOL",
             "Whether this process may be the one that writes the status of the cluster's objects",
             "false only reports and serves: for trying out a second release on a cluster that another one serves";

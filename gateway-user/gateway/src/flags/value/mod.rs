@@ -7,8 +7,8 @@ mod word;
 pub(crate) use list::{Addresses, Capabilities, Cidrs, Cpus, Namespaces, Ports};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
-    AccessLog, ControllerName, FilePath, IoMode, Listen, LogFilter, ObjectName, OptionalPath, SteeringMode,
-    TakeOver, Toggle,
+    AccessLog, AddressMode, ControllerName, FilePath, Interface, IoMode, Listen, LogFilter, ObjectName,
+    OptionalPath, SteeringMode, TakeOver, Toggle,
 };
 
 /// A type that a setting can have.

@@ -79,6 +79,47 @@ impl Value for OptionalPath {
     }
 }
 
+/// Which addresses Gateways have that name none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AddressMode {
+    /// Those of the nodes that serve them.
+    Node,
+    /// One of each family of `--address-pool`, each its own.
+    Pool,
+}
+
+impl Value for AddressMode {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "node" => Some(Self::Node),
+            "pool" => Some(Self::Pool),
+            _ => None,
+        }
+    }
+
+    fn allowed() -> String {
+        "node or pool".to_owned()
+    }
+}
+
+/// The name of a network interface, or `none`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Interface(pub(crate) Option<String>);
+
+impl Value for Interface {
+    fn parse(text: &str) -> Option<Self> {
+        // As the kernel allows (dev_valid_name, IFNAMSIZ).
+        let valid = (1..16).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b':')
+            && !matches!(text, "." | "..");
+        valid.then(|| Self((text != "none").then(|| text.to_owned())))
+    }
+
+    fn allowed() -> String {
+        "none or the name of an interface, such as eth0".to_owned()
+    }
+}
+
 /// Where access log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AccessLog {

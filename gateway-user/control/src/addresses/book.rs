@@ -1,0 +1,193 @@
+//! Assignments written down: as text that a file or a ConfigMap holds, and the file of a process that serves alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gateway_ir::ObjectName;
+use gateway_translate::{AddressWant, Assignment, Assignments};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::allocate::allocate;
+
+/// The only format there is.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Page {
+    version: u32,
+    given: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    address: IpAddr,
+    namespace: String,
+    gateway: String,
+    node: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Problem {
+    namespace: String,
+    gateway: String,
+    message: String,
+}
+
+/// Assignments as text, in the order of Gateways.
+pub fn write(assignments: &Assignments) -> String {
+    let given = assignments.given.iter().flat_map(|(gateway, all)| {
+        all.iter().map(|one| Entry {
+            address: one.address,
+            namespace: gateway.namespace.clone(),
+            gateway: gateway.name.clone(),
+            node: one.node.clone(),
+        })
+    });
+    let problems = assignments.problems.iter().map(|(gateway, message)| Problem {
+        namespace: gateway.namespace.clone(),
+        gateway: gateway.name.clone(),
+        message: message.clone(),
+    });
+    let page = Page { version: VERSION, given: given.collect(), problems: problems.collect() };
+    // Text keys and plain values, which always have a JSON form.
+    serde_json::to_string_pretty(&page).unwrap_or_default()
+}
+
+/// Reads what [`write`] wrote. An address that is in it twice is the first one's.
+///
+/// # Errors
+/// It is something else, for people.
+pub fn read(text: &str) -> Result<Assignments, String> {
+    let page: Page = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if page.version != VERSION {
+        return Err(format!(
+            "format {} is of another version of Sluice; this one reads {VERSION}",
+            page.version
+        ));
+    }
+    let mut given: BTreeMap<ObjectName, Vec<Assignment>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for entry in page.given {
+        if seen.insert(entry.address) {
+            let gateway = ObjectName::new(entry.namespace, entry.gateway);
+            let one = Assignment { address: entry.address, node: entry.node };
+            given.entry(gateway).or_default().push(one);
+        }
+    }
+    given.values_mut().for_each(|all| all.sort());
+    let problem = |one: Problem| (ObjectName::new(one.namespace, one.gateway), one.message);
+    Ok(Assignments { given, problems: page.problems.into_iter().map(problem).collect() })
+}
+
+/// The book of a process that serves alone: a file, so that Gateways keep their addresses across restarts.
+#[derive(Debug)]
+pub struct LocalBook {
+    pool: Vec<IpNet>,
+    node: BTreeSet<String>,
+    path: PathBuf,
+    written: Option<Arc<Assignments>>,
+    held: Arc<Assignments>,
+}
+
+impl LocalBook {
+    /// The book at `path`, which is made if it is missing. One that cannot be read is begun anew, and why is returned:
+    /// Gateways may get other addresses then.
+    pub fn open(path: PathBuf, pool: Vec<IpNet>, node: &str) -> (Self, Option<String>) {
+        let (held, why) = match fs::read_to_string(&path).map_err(|error| (error.kind(), error.to_string())) {
+            Ok(text) => match read(&text) {
+                Ok(held) => (Some(Arc::new(held)), None),
+                Err(error) => (None, Some(error)),
+            },
+            Err((io::ErrorKind::NotFound, _)) => (None, None),
+            Err((_, error)) => (None, Some(error)),
+        };
+        let why = why.map(|why| format!("{}: begun anew: {why}", path.display()));
+        let node = BTreeSet::from([node.to_owned()]);
+        (Self { pool, node, path, written: held.clone(), held: held.unwrap_or_default() }, why)
+    }
+
+    /// What these get; and what went wrong in writing it down.
+    pub(super) fn turn(&mut self, wants: &[AddressWant]) -> (Arc<Assignments>, Option<String>) {
+        let next = allocate(&self.pool, &self.held, wants, &self.node);
+        if next != *self.held {
+            self.held = Arc::new(next);
+        }
+        let mut trouble = None;
+        if self.written.as_ref() != Some(&self.held)
+            && (self.written.is_some() || !self.held.given.is_empty())
+        {
+            match replace(&self.path, &write(&self.held)) {
+                Ok(()) => self.written = Some(Arc::clone(&self.held)),
+                Err(error) => {
+                    let why = "Gateways may get other addresses after a restart";
+                    trouble = Some(format!("{}: {error}: {why}", self.path.display()));
+                }
+            }
+        }
+        (Arc::clone(&self.held), trouble)
+    }
+}
+
+/// Writes a file whole or not at all.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = fs::File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+
+    fn want(name: &str) -> AddressWant {
+        AddressWant { gateway: ObjectName::new("edge", name), created: None, fixed: Vec::new(), free: true }
+    }
+
+    #[test]
+    fn a_gateway_has_its_address_again_after_a_restart() {
+        let dir = Scratch::new("book").unwrap();
+        let path = dir.join("addresses");
+        let pool = vec!["10.0.0.0/29".parse().unwrap()];
+        let (mut book, why) = LocalBook::open(path.clone(), pool.clone(), "n");
+        assert_eq!(why, None);
+        book.turn(&[want("a"), want("b")]);
+        let (before, trouble) = book.turn(&[want("b")]);
+        assert_eq!(trouble, None);
+        let (mut again, _) = LocalBook::open(path.clone(), pool.clone(), "n");
+        let (after, _) = again.turn(&[want("a"), want("b")]);
+        let b = ObjectName::new("edge", "b");
+        assert_eq!(before.given[&b], after.given[&b]);
+        assert_eq!(after.given[&b][0].address.to_string(), "10.0.0.2");
+        fs::write(&path, "{}").unwrap();
+        let (mut anew, why) = LocalBook::open(path, pool, "n");
+        assert!(why.unwrap().contains("begun anew"));
+        assert_eq!(anew.turn(&[want("b")]).0.given[&b][0].address.to_string(), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let one = |address: &str| Assignment { address: address.parse().unwrap(), node: "n".to_owned() };
+        let gateway = ObjectName::new("edge", "gw");
+        let assignments = Assignments {
+            given: BTreeMap::from([(gateway.clone(), vec![one("10.0.0.1"), one("fd00::1")])]),
+            problems: BTreeMap::from([(gateway, "used up".to_owned())]),
+        };
+        assert_eq!(read(&write(&assignments)).unwrap(), assignments);
+        let twice = r#"{"version":1,"given":[
+            {"address":"10.0.0.1","namespace":"e","gateway":"a","node":"n"},
+            {"address":"10.0.0.1","namespace":"e","gateway":"b","node":"n"}]}"#;
+        assert_eq!(read(twice).unwrap().given.len(), 1);
+        assert!(read(r#"{"version":2,"given":[]}"#).unwrap_err().contains("another version"));
+    }
+}

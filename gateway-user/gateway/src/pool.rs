@@ -1,0 +1,96 @@
+//! Addresses of a pool, as the settings ask for them.
+
+use anyhow::{Context as _, bail};
+use gateway_control::addresses::book::LocalBook;
+use gateway_control::addresses::link::{self, Link};
+use gateway_control::addresses::{Book, Pool, SharedBook};
+use gateway_control::cluster::PoolDuty;
+use gateway_control::cluster::pool::{self, Given, Wants};
+use gateway_control::engine::Engine;
+use gateway_control::publish::Workers;
+use gateway_control::reconcile::Reconciler;
+use gateway_control::source::kube::Cluster;
+use gateway_control::steer::Steer;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::flags::{AddressMode, Settings};
+use crate::instance::Instance;
+use crate::node;
+
+/// A pool of a cluster, before anybody is woken by it.
+pub(crate) struct Shared {
+    cluster: Cluster,
+    duty: PoolDuty,
+}
+
+/// Finds settings that do not fit together.
+///
+/// # Errors
+/// The mode wants a pool and an interface, and one of them is missing.
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
+    if settings.address_mode == AddressMode::Pool {
+        if settings.address_pool.0.is_empty() {
+            bail!("--address-mode pool: name the networks to give addresses of with --address-pool");
+        }
+        if settings.address_interface.0.is_none() {
+            bail!("--address-mode pool: name the interface to put addresses on with --address-interface");
+        }
+    }
+    Ok(())
+}
+
+/// Lets the reconciler give addresses, if the settings say so. What an earlier process left on an interface is taken
+/// off: at once without a pool, and once it is clear that nobody has it with one.
+///
+/// # Errors
+/// The record of an earlier process cannot be read, or the node has no name.
+pub(crate) fn open<W: Workers, S: Steer>(
+    settings: &Settings,
+    instance: &Instance,
+    cluster: Option<&Cluster>,
+    takes_over: bool,
+    reconciler: Reconciler<W, S>,
+) -> anyhow::Result<(Reconciler<W, S>, Option<Shared>)> {
+    let record = instance.interface_addresses();
+    let Some(interface) =
+        settings.address_interface.0.as_deref().filter(|_| settings.address_mode == AddressMode::Pool)
+    else {
+        if !takes_over {
+            let left = link::release(&record).context("addresses that an earlier process left")?;
+            left.iter()
+                .for_each(|address| info!("took {address} off its interface: an earlier process left it"));
+        }
+        return Ok((reconciler, None));
+    };
+    let node = node::name(settings)?;
+    let networks = settings.address_pool.0.clone();
+    let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over);
+    let Some(cluster) = cluster else {
+        let (book, why) = LocalBook::open(instance.addresses(), networks, &node);
+        why.into_iter().for_each(|why| warn!("{why}"));
+        return Ok((reconciler.with_pool(Pool::new(Book::Local(book), link, node)), None));
+    };
+    let (wants, wanted) = watch::channel(Wants::None);
+    let (gives, given) = watch::channel(Given::default());
+    cluster.spawn(pool::follow(cluster.client(), node::namespace(settings), gives));
+    let book = Book::Shared(SharedBook { wants, given: given.clone() });
+    let duty = PoolDuty { pool: networks, wants: wanted, given };
+    let shared = Shared { cluster: cluster.clone(), duty };
+    Ok((reconciler.with_pool(Pool::new(book, link, node)), Some(shared)))
+}
+
+impl Shared {
+    /// Has the compiler thread take new assignments as they come.
+    pub(crate) fn follow<S: Steer + Send + 'static>(self, engine: &Engine<S>) -> PoolDuty {
+        let assigned = engine.assigner();
+        let mut given = self.duty.given.clone();
+        self.cluster.spawn(async move {
+            while given.changed().await.is_ok() {
+                given.borrow_and_update();
+                assigned();
+            }
+        });
+        self.duty
+    }
+}
