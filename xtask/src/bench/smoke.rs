@@ -1,7 +1,7 @@
 //! `cargo xtask bench smoke`: all scenarios, contenders in turn.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
-use super::contender::{Contender, Programs};
+use super::contender::{Contender, Programs, Variant};
 use super::plot;
 use super::report::{Idle, Section};
 use super::scenario::{SCENARIOS, Scenario};
@@ -41,6 +41,21 @@ pub(crate) struct Args {
     /// The cargo profile to build with.
     #[arg(long, default_value = "release")]
     profile: String,
+    /// A Sluice to measure instead of building one.
+    #[arg(long)]
+    sluice: Option<PathBuf>,
+    /// A flag for it, such as --sluice-flag=--ring-entries=8192; may be given often.
+    #[arg(long, allow_hyphen_values = true)]
+    sluice_flag: Vec<String>,
+    /// Another Sluice to measure in every scenario beside it: what was before a change.
+    #[arg(long)]
+    beside: Option<PathBuf>,
+    /// A flag for that one; without --beside it is the same program with this flag.
+    #[arg(long, allow_hyphen_values = true)]
+    beside_flag: Vec<String>,
+    /// Contenders whose name contains one of these; all by default.
+    #[arg(long, value_delimiter = ',')]
+    among: Vec<String>,
     /// Directory for smoke.json and smoke.svg.
     #[arg(long)]
     results: Option<PathBuf>,
@@ -68,8 +83,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(args.cpus.len() == 2 && args.turns > 0, "--cpus takes two numbers, and --turns at least one");
     needs::ensure(&[IP, WRK, NGINX, HAPROXY])?;
     raise_open_files()?;
+    let sluice = match &args.sluice {
+        Some(program) => program.clone(),
+        None => build_sluice(&args.profile)?,
+    };
     let programs = Programs {
-        sluice: build_sluice(&args.profile)?,
+        beside: beside(args, &sluice),
+        sluice: Variant { program: sluice, flags: args.sluice_flag.clone() },
         floor: build_binary("sluice-floor", &args.profile)?,
         bench: build_binary("sluice-bench", &args.profile)?,
     };
@@ -101,10 +121,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// All contenders of a scenario run all the time; each has the load when it is its turn: A B C D A B C D.
 fn measure(args: &Args, programs: &Programs, scenario: &Scenario) -> Result<Section> {
     let mut stands = Vec::new();
-    for contender in scenario.contenders {
-        let plan = plan(args, programs, *contender, scenario.log, scenario.many);
+    let beside = programs.beside.is_some().then_some(Contender::SluiceBeside);
+    for contender in scenario.contenders.iter().copied().chain(beside).filter(|one| takes_part(args, *one)) {
+        let plan = plan(args, programs, contender, scenario.log, scenario.many);
         let stand = Stand::start(plan).with_context(|| format!("{}: starting", contender.name()))?;
-        stands.push((*contender, stand, Vec::<Turn>::new()));
+        stands.push((contender, stand, Vec::<Turn>::new()));
     }
     let load = Load {
         connections: scenario.connections,
@@ -122,10 +143,24 @@ fn measure(args: &Args, programs: &Programs, scenario: &Scenario) -> Result<Sect
     Ok(Section::new(scenario, &turns))
 }
 
+fn beside(args: &Args, sluice: &Path) -> Option<Variant> {
+    if args.beside.is_none() && args.beside_flag.is_empty() {
+        return None;
+    }
+    let program = args.beside.clone().unwrap_or_else(|| sluice.to_owned());
+    Some(Variant { program, flags: args.beside_flag.clone() })
+}
+
+fn takes_part(args: &Args, contender: Contender) -> bool {
+    args.among.is_empty() || args.among.iter().any(|name| contender.name().contains(name.as_str()))
+}
+
 fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
     println!("\n{} idle connections, each after one request", args.idle);
     let mut found = Vec::new();
-    for contender in [Contender::Sluice, Contender::Nginx, Contender::Haproxy] {
+    let beside = programs.beside.is_some().then_some(Contender::SluiceBeside);
+    let all = [Contender::Sluice, Contender::Nginx, Contender::Haproxy].into_iter().chain(beside);
+    for contender in all.filter(|one| takes_part(args, *one)) {
         let mut stand = Stand::start(plan(args, programs, contender, false, false))?;
         let [before, after] = stand.hold(args.idle)?;
         let bytes = (after.saturating_sub(before) * 1024) as f64 / args.idle as f64;

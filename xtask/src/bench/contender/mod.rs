@@ -20,6 +20,8 @@ pub(super) enum Contender {
     Sluice,
     /// Sluice with one route for everything, in a scenario where it has many.
     SluiceOneRoute,
+    /// Another build of Sluice, or the same with other settings.
+    SluiceBeside,
     Nginx,
     Haproxy,
     Floor,
@@ -41,9 +43,17 @@ pub(super) struct Setup {
 /// Our programs, built.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
-    pub(super) sluice: PathBuf,
+    pub(super) sluice: Variant,
+    pub(super) beside: Option<Variant>,
     pub(super) floor: PathBuf,
     pub(super) bench: PathBuf,
+}
+
+/// A build of Sluice and what it is told beside what all are.
+#[derive(Clone, Debug)]
+pub(super) struct Variant {
+    pub(super) program: PathBuf,
+    pub(super) flags: Vec<String>,
 }
 
 impl Contender {
@@ -51,6 +61,7 @@ impl Contender {
         match self {
             Self::Sluice => "sluice",
             Self::SluiceOneRoute => "sluice, one route",
+            Self::SluiceBeside => "sluice, beside",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
             Self::Floor => "floor",
@@ -63,6 +74,9 @@ impl Contender {
         words.extend(match self {
             Self::Sluice => sluice::call(setup, &programs.sluice, setup.many)?,
             Self::SluiceOneRoute => sluice::call(setup, &programs.sluice, false)?,
+            Self::SluiceBeside => {
+                sluice::call(setup, programs.beside.as_ref().context("--beside")?, setup.many)?
+            }
             Self::Nginx => nginx::call(setup)?,
             Self::Haproxy => haproxy::call(setup)?,
             Self::Floor => vec![

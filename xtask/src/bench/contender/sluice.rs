@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Setup, path, write};
+use super::{Setup, Variant, path, write};
 use crate::bench::scenario::{HOSTS, PATHS};
 
-pub(super) fn call(setup: &Setup, program: &Path, many: bool) -> Result<Vec<String>> {
+pub(super) fn call(setup: &Setup, variant: &Variant, many: bool) -> Result<Vec<String>> {
     let dir = &setup.dir;
     let config = dir.join("resources");
     fs::create_dir_all(&config)?;
@@ -34,8 +33,9 @@ pub(super) fn call(setup: &Setup, program: &Path, many: bool) -> Result<Vec<Stri
         ("--upstream-max-idle", "512".to_owned()),
         ("--max-connections", "16000".to_owned()),
     ];
-    let mut words = vec![path(program), "run".to_owned(), path(&config)];
+    let mut words = vec![path(&variant.program), "run".to_owned(), path(&config)];
     words.extend(flags.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+    words.extend(variant.flags.iter().cloned());
     Ok(words)
 }
 
