@@ -14,12 +14,30 @@ use std::{
 };
 
 use common::{on_every_driver, pair, pattern};
-use gateway_io::{Chunk, pause};
+use gateway_io::{Chunk, pause, pool_stats};
 
 fn chunk(bytes: &[u8]) -> Chunk {
     let mut chunk = Chunk::take();
     chunk.extend_from_slice(bytes).unwrap();
     chunk
+}
+
+/// A head and a short body leave in one buffer; what is long is not copied.
+#[test]
+fn a_small_chunk_joins_the_one_before_it() {
+    on_every_driver(|_| async {
+        let (mut ours, peer) = pair();
+        let before = pool_stats().lent;
+        let sent = pattern(10_000);
+        for part in [&sent[..300], &sent[300..2300], &sent[2300..2301]] {
+            ours.send.queue(chunk(part));
+        }
+        assert_eq!((ours.send.queued(), pool_stats().lent - before), (2301, 1));
+        ours.send.queue(chunk(&sent[2301..]));
+        assert_eq!((ours.send.queued(), pool_stats().lent - before), (10_000, 2));
+        ours.send.shutdown_write().await.unwrap();
+        assert!(read_slowly(peer).join().unwrap() == sent);
+    });
 }
 
 fn read_slowly(mut peer: TcpStream) -> thread::JoinHandle<Vec<u8>> {

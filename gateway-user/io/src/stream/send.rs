@@ -1,6 +1,7 @@
 //! The sending half.
 
 use std::{
+    collections::VecDeque,
     fmt,
     future::Future,
     io,
@@ -23,6 +24,10 @@ use crate::{
     sweep::{Due, OnDue},
     time::CancelSafe,
 };
+
+/// Up to so many octets a copy costs less than another buffer in a send does: its place in the queue, the vector, and the
+/// kernel's slower road for vectors.
+const MAX_JOINED: usize = 2048;
 
 /// What is sent to the peer: a queue of chunks and the operation that empties it.
 pub struct SendHalf {
@@ -49,14 +54,14 @@ impl SendHalf {
     }
 
     /// Puts a chunk behind those already queued; nothing is sent before a flush. Chunks queued together go out in
-    /// one operation (up to eight), so a head and the body behind it cost one system call. Back-pressure is
-    /// the caller's: flush before more is taken in.
+    /// one operation (up to eight), so a head and the body behind it cost one system call; a small one is copied behind
+    /// the last where there is room. Back-pressure is the caller's: flush before more is taken in.
     pub fn queue(&mut self, chunk: Chunk) {
         if chunk.is_empty() || self.is_broken() {
             return;
         }
         match self.link().layer.get() {
-            None => self.link().send.queue.borrow_mut().push_back(chunk),
+            None => join_or_push(&mut self.link().send.queue.borrow_mut(), chunk),
             Some(layer) => layer.queue(chunk),
         }
     }
@@ -156,6 +161,13 @@ impl SendHalf {
 
     pub(crate) fn link(&self) -> &Link {
         &self.pump.link
+    }
+}
+
+fn join_or_push(queue: &mut VecDeque<Chunk>, chunk: Chunk) {
+    let last = queue.back_mut().filter(|_| chunk.len() <= MAX_JOINED);
+    if last.is_none_or(|last| last.extend_from_slice(&chunk).is_err()) {
+        queue.push_back(chunk);
     }
 }
 
