@@ -5,7 +5,7 @@ use std::{
     ptr::NonNull,
 };
 
-use crate::pool::{CHUNKS, DEFAULT_CHUNK_SIZE, HEADROOM};
+use crate::pool::{BULK, BULK_CHUNK_SIZE, CHUNKS, DEFAULT_CHUNK_SIZE, HEADROOM};
 
 /// Initialised bytes that belong to the thread. Dropping them gives them back.
 pub(crate) enum Buffer {
@@ -16,11 +16,29 @@ pub(crate) enum Buffer {
         /// Bytes of blocks when it was lent.
         len: usize,
     },
+    /// A large block, of [`BULK_BYTES`].
+    Bulk(NonNull<u8>),
     /// More than a block, freed on drop.
     Own(Box<[u8]>),
 }
 
+const BULK_BYTES: usize = HEADROOM + BULK_CHUNK_SIZE;
+
 impl Buffer {
+    /// A large buffer, unless the worker has lent as many as it may, or ordinary ones are as large.
+    pub(crate) fn lend_bulk() -> Option<Buffer> {
+        if Buffer::ordinary() >= BULK_BYTES {
+            return None;
+        }
+        BULK.try_with(|pool| pool.lend_bulk().map(Buffer::Bulk)).ok().flatten()
+    }
+
+    /// Bytes of a block of the pool.
+    pub(crate) fn ordinary() -> usize {
+        // Err: the thread is ending.
+        CHUNKS.try_with(|pool| pool.size()).unwrap_or(HEADROOM + DEFAULT_CHUNK_SIZE)
+    }
+
     /// A buffer of the pool's size, or of `at_least` bytes when that is more.
     pub(crate) fn lend(at_least: usize) -> Buffer {
         let lent = CHUNKS.try_with(|pool| {
@@ -47,6 +65,8 @@ impl Deref for Buffer {
         match self {
             // SAFETY: the pool lent `len` initialised bytes from `start` on to this buffer alone, until it is dropped.
             Buffer::Block { start, len } => unsafe { std::slice::from_raw_parts(start.as_ptr(), *len) },
+            // SAFETY: as above; large blocks have one size.
+            Buffer::Bulk(start) => unsafe { std::slice::from_raw_parts(start.as_ptr(), BULK_BYTES) },
             Buffer::Own(bytes) => bytes,
         }
     }
@@ -57,6 +77,8 @@ impl DerefMut for Buffer {
         match self {
             // SAFETY: as in `deref`; the exclusive borrow of the buffer is one of its bytes.
             Buffer::Block { start, len } => unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), *len) },
+            // SAFETY: as above.
+            Buffer::Bulk(start) => unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), BULK_BYTES) },
             Buffer::Own(bytes) => bytes,
         }
     }
@@ -65,9 +87,14 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // Err: the thread is ending and its pool is gone, but not this block's slab, which stays.
+        if let Buffer::Bulk(start) = self {
+            let _ = BULK.try_with(|pool| pool.take_back(*start, BULK_BYTES));
+            return;
+        }
         let _ = CHUNKS.try_with(|pool| match self {
             Buffer::Block { start, len } => pool.take_back(*start, *len),
             Buffer::Own(_) => pool.freed_elsewhere(),
+            Buffer::Bulk(_) => {}
         });
     }
 }

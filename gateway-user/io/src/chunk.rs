@@ -34,6 +34,19 @@ impl Chunk {
         Chunk::with_capacity(0)
     }
 
+    /// An empty chunk for the next receive of a stream that has filled one: larger where the worker can spare it.
+    pub(crate) fn bulk() -> Chunk {
+        match Buffer::lend_bulk() {
+            Some(buffer) => Chunk { buffer, start: HEADROOM, end: HEADROOM, _thread: PhantomData },
+            None => Chunk::take(),
+        }
+    }
+
+    /// Whether what was received says that larger chunks pay: it filled this one, or would have filled an ordinary one.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.spare_len() == 0 || self.end >= Buffer::ordinary()
+    }
+
     /// An empty chunk with room for at least `capacity` bytes. Above the pool's size it is allocated, and freed
     /// on drop: meant for rare large heads.
     #[must_use]

@@ -14,6 +14,13 @@ pub const HEADROOM: usize = 32;
 /// Default size of a chunk in bytes, headroom not counted. One receive takes at most this much.
 pub const DEFAULT_CHUNK_SIZE: usize = 16 * 1024;
 
+/// Bytes of a chunk for a stream that fills ordinary ones, headroom not counted: an eighth of the operations for the same
+/// octets. Larger ones gain little more.
+pub(crate) const BULK_CHUNK_SIZE: usize = 128 * 1024;
+
+/// Most such chunks that a worker lends (16 MiB), so that many fast senders to slow receivers take no more than that.
+const MAX_BULK: usize = 128;
+
 /// Default cap on idle buffers of one worker (16 MiB of 16 KiB chunks).
 pub const DEFAULT_IDLE_BUFFERS: usize = 1024;
 
@@ -30,6 +37,8 @@ pub struct PoolStats {
     pub chunk_size: usize,
     /// Buffers lent and not yet returned, big ones included.
     pub lent: usize,
+    /// Large buffers lent, for streams that fill ordinary ones; at most 128.
+    pub bulk: usize,
     /// Buffers waiting to be lent again, their pages included.
     pub idle: usize,
     /// Buffers that were not there when they were wanted, since the thread began.
@@ -53,6 +62,7 @@ pub(crate) struct Pool {
 
 thread_local! {
     pub(crate) static CHUNKS: Pool = const { Pool::new(HEADROOM + DEFAULT_CHUNK_SIZE) };
+    pub(crate) static BULK: Pool = const { Pool::new(HEADROOM + BULK_CHUNK_SIZE) };
     pub(crate) static TASKS: Pool = const { Pool::new(TASK_BYTES) };
 }
 
@@ -72,6 +82,7 @@ pub fn pool_stats() -> PoolStats {
     CHUNKS.with(|pool| PoolStats {
         chunk_size: pool.size.get() - HEADROOM,
         lent: pool.lent.get(),
+        bulk: BULK.with(|bulk| bulk.lent.get()),
         idle: pool.idle.borrow().len(),
         allocated: pool.allocated.get(),
         placed: TASKS.with(|tasks| tasks.lent.get()),
@@ -83,6 +94,7 @@ pub fn pool_stats() -> PoolStats {
 /// within seconds and keeps that of a steady load.
 pub fn trim_pool() {
     CHUNKS.with(Pool::trim_unneeded);
+    BULK.with(Pool::trim_unneeded);
     TASKS.with(Pool::trim_unneeded);
 }
 
@@ -129,6 +141,11 @@ impl Pool {
         }
         self.allocated.set(self.allocated.get() + 1);
         self.slabs.borrow_mut().take()
+    }
+
+    /// A block unless [`MAX_BULK`] are lent.
+    pub(crate) fn lend_bulk(&self) -> Option<NonNull<u8>> {
+        (self.lent.get() < MAX_BULK).then(|| self.lend())
     }
 
     /// Takes back a block that was lent when blocks had `size` bytes.

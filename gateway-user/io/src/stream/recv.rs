@@ -157,6 +157,8 @@ impl RecvHalf {
 async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
     let state = &link.recv;
     let mut wait_first = false;
+    // Small answers and heads take an ordinary chunk, long bodies soon a large one.
+    let mut bulk = false;
     loop {
         wanted(&state.way.wanted).await;
         if wait_first {
@@ -175,14 +177,18 @@ async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
         state.canceller.set(Some(canceller));
         link.begin_operation();
         state.quiet.set(quiet_after);
-        let (result, buffer) = socket.recv(RecvBuf::new(Chunk::take()), handle).await;
+        let chunk = if bulk { Chunk::bulk() } else { Chunk::take() };
+        let (result, buffer) = socket.recv(RecvBuf::new(chunk), handle).await;
         state.quiet.clear();
         link.end_operation();
         let chunk = buffer.into_chunk();
         wait_first = false;
         match result {
             Ok(0) => finish(&link, Ok(None)),
-            Ok(_) => finish(&link, Ok(Some(chunk))),
+            Ok(_) => {
+                bulk = chunk.is_bulk();
+                finish(&link, Ok(Some(chunk)));
+            }
             Err(error) if goes_on(&error) => wait_first = true,
             Err(error) => finish(&link, Err(error)),
         }
