@@ -11,9 +11,9 @@ use crate::Reason;
 use crate::access_log::Record;
 use crate::clock::Clock;
 use crate::conn::Secured;
-use crate::metrics::{SeriesRef, method_label};
+use crate::metrics::method_label;
 use crate::request_id;
-use crate::worker::{Routed, Worker};
+use crate::worker::{Outcome, Routed, Worker};
 
 /// Copies of the request's own words: the buffer they came in goes on to the backend.
 #[derive(Debug, Default)]
@@ -176,16 +176,18 @@ impl RequestEnd {
         counters.requests += 1;
         counters.request_bytes += self.received;
         counters.response_bytes += self.sent;
-        let rule = self.routed.as_ref();
-        let series = metrics.series.entry(SeriesRef {
+        let outcome = Outcome {
             scheme: if secured.is_some() { "https" } else { "http" },
             method: method_label(text.get(&text.method)),
             status: self.status,
             reason: self.reason.map(Reason::code),
-            listener: rule.map_or("", |routed| &*routed.listener.text),
-            route: rule.map_or("", |routed| &*routed.rule.route.text),
-            pattern: rule.map_or("", |routed| routed.rule.path_pattern(self.match_index)),
-        });
+            match_index: self.match_index,
+        };
+        let place = match &self.routed {
+            Some(routed) => routed.series(outcome, &mut metrics.series),
+            None => metrics.series.place(outcome.of("", "", "")),
+        };
+        let series = metrics.series.at(place);
         series.duration.record(duration_us);
         series.request_bytes.record(self.received);
         series.response_bytes.record(self.sent);

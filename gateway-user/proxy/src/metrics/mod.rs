@@ -7,7 +7,7 @@ mod series;
 pub use failures::TlsFailures;
 pub use histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
 pub use series::{Series, SeriesKey, SeriesTable};
-pub(crate) use series::{SeriesRef, method_label};
+pub(crate) use series::{SeriesPlace, SeriesRef, method_label};
 
 /// Declares counters with their help texts, so that an exporter needs no list of its own.
 macro_rules! counters {

@@ -37,6 +37,10 @@ pub(crate) struct SeriesRef<'a> {
     pub(crate) pattern: &'a str,
 }
 
+/// Where a series of one table is, for as long as the table lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SeriesPlace(u32);
+
 /// What is measured per series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Series {
@@ -50,10 +54,11 @@ pub struct Series {
     pub upstream: Histogram,
 }
 
-/// All series of one worker.
+/// All series of one worker. None is ever taken away.
 #[derive(Clone, Debug, Default)]
 pub struct SeriesTable {
-    by_key: HashMap<SeriesKey, Series>,
+    by_key: HashMap<SeriesKey, SeriesPlace>,
+    all: Vec<Series>,
     other: Series,
     limit: usize,
 }
@@ -78,42 +83,64 @@ impl Series {
     }
 }
 
+impl SeriesPlace {
+    /// The common series of all that found no room.
+    const OTHER: Self = Self(u32::MAX);
+}
+
 impl SeriesTable {
     /// A table of at most `limit` series.
     pub fn new(limit: usize) -> Self {
-        Self { by_key: HashMap::new(), other: Series::default(), limit }
+        Self { by_key: HashMap::new(), all: Vec::new(), other: Series::default(), limit }
     }
 
-    /// The series of `key`, or the common one once the table is full.
-    pub(crate) fn entry(&mut self, key: SeriesRef<'_>) -> &mut Series {
-        if !self.by_key.contains_key(&key) {
-            if self.by_key.len() >= self.limit {
-                return &mut self.other;
-            }
-            self.by_key.insert(key.to_key(), Series::default());
+    /// The place of the series of `key`, or of the common one once the table is full.
+    pub(crate) fn place(&mut self, key: SeriesRef<'_>) -> SeriesPlace {
+        match self.by_key.get(&key) {
+            Some(place) => *place,
+            None => self.add(key.to_key(), Series::default()),
         }
-        // The key is there: it was found or has just been inserted. The fallback keeps this free of panics.
-        self.by_key.get_mut(&key).unwrap_or(&mut self.other)
+    }
+
+    /// The series of a place of this table.
+    pub(crate) fn at(&mut self, place: SeriesPlace) -> &mut Series {
+        self.all.get_mut(place.0 as usize).unwrap_or(&mut self.other)
+    }
+
+    /// Adds a series that is not there, if there is room.
+    fn add(&mut self, key: SeriesKey, series: Series) -> SeriesPlace {
+        match u32::try_from(self.all.len()) {
+            Ok(place) if self.all.len() < self.limit && place < u32::MAX => {
+                self.all.push(series);
+                self.by_key.insert(key, SeriesPlace(place));
+                SeriesPlace(place)
+            }
+            _ => {
+                self.other.merge(&series);
+                SeriesPlace::OTHER
+            }
+        }
     }
 
     /// Adds another worker's table; series beyond the limit join the common one.
     pub fn merge(&mut self, other: &Self) {
         self.limit = self.limit.max(other.limit);
-        for (key, theirs) in &other.by_key {
-            if let Some(mine) = self.by_key.get_mut(key) {
-                mine.merge(theirs);
-            } else if self.by_key.len() < self.limit {
-                self.by_key.insert(key.clone(), theirs.clone());
-            } else {
-                self.other.merge(theirs);
+        for (key, theirs) in other.each() {
+            match self.by_key.get(key) {
+                Some(place) => self.at(*place).merge(theirs),
+                None => drop(self.add(key.clone(), theirs.clone())),
             }
         }
         self.other.merge(&other.other);
     }
 
+    fn each(&self) -> impl Iterator<Item = (&SeriesKey, &Series)> {
+        self.by_key.iter().filter_map(|(key, place)| Some((key, self.all.get(place.0 as usize)?)))
+    }
+
     /// Every series in a stable order.
     pub fn sorted(&self) -> Vec<(&SeriesKey, &Series)> {
-        let mut all: Vec<_> = self.by_key.iter().collect();
+        let mut all: Vec<_> = self.each().collect();
         all.sort_by_key(|(key, _)| *key);
         all
     }
@@ -200,7 +227,8 @@ mod tests {
     fn one_key_is_one_series_and_the_rest_share_one() {
         let mut table = SeriesTable::new(2);
         for status in [200, 200, 404, 500, 503, 200] {
-            table.entry(key("HTTPRoute a/b", status)).duration.record(1);
+            let place = table.place(key("HTTPRoute a/b", status));
+            table.at(place).duration.record(1);
         }
         let counts: Vec<_> = table.sorted().iter().map(|(k, s)| (k.status, s.duration.count())).collect();
         assert_eq!(counts, [(200, 3), (404, 1)]);
@@ -211,10 +239,14 @@ mod tests {
     fn merged_tables_lose_nothing_and_stay_bounded() {
         let mut a = SeriesTable::new(2);
         let mut b = SeriesTable::new(2);
-        a.entry(key("x", 200)).duration.record(1);
-        b.entry(key("x", 200)).duration.record(1);
-        b.entry(key("y", 200)).duration.record(1);
-        a.entry(key("z", 200)).duration.record(1);
+        let count = |table: &mut SeriesTable, route| {
+            let place = table.place(key(route, 200));
+            table.at(place).duration.record(1);
+        };
+        count(&mut a, "x");
+        count(&mut b, "x");
+        count(&mut b, "y");
+        count(&mut a, "z");
         a.merge(&b);
         assert_eq!(a.sorted().len(), 2);
         let total: u64 = a.sorted().iter().map(|(_, s)| s.duration.count()).sum();

@@ -1,6 +1,6 @@
 //! The generation that new requests are routed by, as one worker holds it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snaps
 use gateway_tls::{Identity, MinVersion, ServerTls, Tickets};
 use hashbrown::HashMap;
 
+use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
 use crate::upstream::{Cluster, Upstreams};
 
 /// A snapshot with this worker's own caches. Requests borrow it for the lookup only.
@@ -32,6 +33,25 @@ type Resolved = Option<(u64, Rc<Cluster>)>;
 pub(crate) struct Routed {
     pub(crate) rule: Arc<Rule>,
     pub(crate) listener: Arc<ListenerInfo>,
+    /// How its last request ended, and the series of such ends: nearly all end alike, and texts need not be compared.
+    last: Cell<Option<(Outcome, SeriesPlace)>>,
+}
+
+/// What tells the series of one rule on one listener apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) scheme: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) status: u16,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) match_index: u32,
+}
+
+impl Outcome {
+    pub(crate) fn of<'a>(self, listener: &'a str, route: &'a str, pattern: &'a str) -> SeriesRef<'a> {
+        let Self { scheme, method, status, reason, match_index: _ } = self;
+        SeriesRef { scheme, method, status, reason, listener, route, pattern }
+    }
 }
 
 impl Live {
@@ -56,7 +76,8 @@ impl Live {
     pub(crate) fn routed(&self, rule: &Arc<Rule>, listener: &Arc<ListenerInfo>) -> Rc<Routed> {
         let key = (Arc::as_ptr(rule).addr(), Arc::as_ptr(listener).addr());
         let mut routed = self.routed.borrow_mut();
-        let fresh = || Rc::new(Routed { rule: rule.clone(), listener: listener.clone() });
+        let fresh =
+            || Rc::new(Routed { rule: rule.clone(), listener: listener.clone(), last: Cell::new(None) });
         Rc::clone(routed.entry(key).or_insert_with(fresh))
     }
 
@@ -125,6 +146,19 @@ fn server(
 }
 
 impl Routed {
+    /// The series that a request of this rule is counted in; `table` is the worker's.
+    pub(crate) fn series(&self, outcome: Outcome, table: &mut SeriesTable) -> SeriesPlace {
+        match self.last.get() {
+            Some((last, place)) if last == outcome => place,
+            _ => {
+                let pattern = self.rule.path_pattern(outcome.match_index);
+                let place = table.place(outcome.of(&self.listener.text, &self.rule.route.text, pattern));
+                self.last.set(Some((outcome, place)));
+                place
+            }
+        }
+    }
+
     /// The sentence behind a failure of this rule or of one of its backends.
     pub(crate) fn failure(&self, kind: FailureKind) -> Option<&str> {
         match &self.rule.action {

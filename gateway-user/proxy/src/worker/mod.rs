@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 use gateway_io::{Driver, MailReceiver, MailSender, RuntimeOptions, mailbox, pin_to_cpu, run};
 
 pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand};
-pub(crate) use live::{Live, Routed};
+pub(crate) use live::{Live, Outcome, Routed};
 pub(crate) use members::{Membership, Refused};
 pub(crate) use state::Worker;
 pub use state::{Gauge, LogSink};
