@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::steering::Counted;
 use crate::cluster::enter;
-use crate::cluster::network::{LINK, NODE, NODE_V4};
+use crate::cluster::network::{LINK, NODE};
 use crate::cluster::place::Place;
 use crate::process::{Process, until};
 
@@ -100,12 +100,14 @@ fn flags(place: &Place, dir: &Path) -> Vec<String> {
         format!("--kubeconfig={}", place.kubeconfig().display()),
         format!("--namespace={NAMESPACE}"),
         format!("--node-name={NODE}"),
-        format!("--node-addresses={NODE_V4}"),
+        format!("--address-pool={POOL_V4},{POOL_V6}"),
+        format!("--address-interface={LINK}"),
         format!("--state-dir={}", dir.join("state").display()),
         format!("--bpffs={}", place.join("bpffs").display()),
     ];
     // There is no load balancer that would have to notice first.
-    let fixed = ["--steering=ebpf", "--access-log=off", "--drain-min=0s", "--drain-max=5s"];
+    let fixed =
+        ["--steering=ebpf", "--address-mode=pool", "--access-log=off", "--drain-min=0s", "--drain-max=5s"];
     flags.extend(fixed.map(str::to_owned));
     flags
 }

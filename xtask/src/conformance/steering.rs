@@ -23,7 +23,7 @@ impl Counted {
         };
         Self {
             accepted: sum("sluice_accepted_total", ""),
-            steered: sum("sluice_steering_verdicts_total", "verdict=\"lookup_steered\""),
+            steered: sum("sluice_steering_verdicts_total", "{program=\"sk_lookup\",verdict=\"steered\"}"),
         }
     }
 
@@ -48,8 +48,8 @@ mod tests {
         let metrics = "# TYPE sluice_accepted counter\n\
             sluice_accepted_total 7\n\
             sluice_accepted_total_other 9\n\
-            sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"lookup_steered\"} 8\n\
-            sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"lookup_not_ours\"} 50\n";
+            sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"steered\"} 8\n\
+            sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"not_ours\"} 50\n";
         let counted = Counted::read(metrics);
         assert_eq!(counted, Counted { accepted: 7, steered: 8 });
         counted.judge(true).unwrap();
