@@ -234,3 +234,53 @@ fn width(address: IpAddr) -> u8 {
 fn missing(interface: &str, why: &str) -> String {
     format!("interface {interface}: {why}; name one of this network namespace with --address-interface")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use gateway_testkit::netns;
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+
+    fn set(addresses: &[&str]) -> BTreeSet<IpAddr> {
+        addresses.iter().map(|ip| ip.parse().unwrap()).collect()
+    }
+
+    fn is_here(address: &str) -> bool {
+        TcpListener::bind((address.parse::<IpAddr>().unwrap(), 0)).is_ok()
+    }
+
+    #[test]
+    fn what_was_put_on_an_interface_is_taken_off_and_nothing_else() {
+        netns::run("link", |_| {
+            let dir = Scratch::new("link").unwrap();
+            let path = dir.join("record");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (four, six, other) = ("192.0.2.7", "2001:db8::7", "192.0.2.9");
+            runtime.block_on(async {
+                // Somebody else's, and wanted as well.
+                let netlink = Netlink::open("lo").unwrap();
+                netlink.add(other.parse().unwrap()).await.unwrap();
+                let mut link = Link::open("lo", path.clone()).unwrap();
+                link.add(&set(&[four, six, other])).await.unwrap();
+                assert!(is_here(four) && is_here(six) && is_here(other));
+                link.retain(&set(&[four])).await.unwrap();
+                assert!(is_here(four) && !is_here(six) && is_here(other));
+                // A process that died here: the next one knows what is its own, and takes off what it does not want.
+                let mut next = Link::open("lo", path.clone()).unwrap().shared(true);
+                next.add(&set(&[six])).await.unwrap();
+                next.retain(&set(&[six])).await.unwrap();
+                assert!(is_here(four), "another process may serve it");
+                next.settle();
+                next.retain(&set(&[six])).await.unwrap();
+                assert!(!is_here(four) && is_here(six));
+                let error = Link::open("none0", path.clone()).unwrap().add(&set(&[four])).await.unwrap_err();
+                assert!(error.contains("none0") && error.contains("--address-interface"), "{error}");
+            });
+            assert_eq!(release(&path).unwrap(), [six.parse::<IpAddr>().unwrap()]);
+            assert!(!is_here(six) && is_here(other) && !path.exists());
+        });
+    }
+}
