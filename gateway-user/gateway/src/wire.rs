@@ -56,6 +56,7 @@ pub(crate) fn proxy_config(
         timeouts: timeouts(settings),
         tickets: tickets(),
         trusted_proxies: settings.trusted_proxies.0.clone(),
+        proxy_protocol: settings.proxy_protocol.0.clone(),
         internal_port: path.internal_port(),
         unprivileged_offset: path.unprivileged_offset(),
         access_log: settings.access_log != AccessLog::Off,

@@ -2,6 +2,8 @@
 //!
 //! [`h1`] parses heads and bodies out of byte slices that somebody else owns, and writes heads into a sink that somebody
 //! else owns. It allocates nothing per message once its reusable storage is warm.
+//! [`proxy_header`] reads what a load balancer may put before all that.
 #![forbid(unsafe_code)]
 
 pub mod h1;
+pub mod proxy_header;

@@ -35,6 +35,8 @@ pub struct ProxyConfig {
     pub tickets: Option<Tickets>,
     /// Networks whose `X-Forwarded-*` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks whose connections must begin with a PROXY header.
+    pub proxy_protocol: Vec<IpNet>,
     /// The port of the steering sockets: connections addressed to it directly are closed.
     pub internal_port: Option<u16>,
     /// Added to every listener port below 1024 where the process may not bind those.
@@ -106,6 +108,7 @@ impl Default for ProxyConfig {
             timeouts: Timeouts::default(),
             tickets: None,
             trusted_proxies: Vec::new(),
+            proxy_protocol: Vec::new(),
             internal_port: None,
             unprivileged_offset: None,
             access_log: true,
@@ -118,6 +121,11 @@ impl ProxyConfig {
     /// Whether `X-Forwarded-*` from this address is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Whether connections from this address must begin with a PROXY header.
+    pub fn announces(&self, peer: IpAddr) -> bool {
+        self.proxy_protocol.iter().any(|net| net.contains(&peer))
     }
 
     /// The listener port that a connection to the local port `port` is for.

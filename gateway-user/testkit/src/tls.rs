@@ -86,11 +86,19 @@ pub fn client(trusted: &[&SelfSigned], versions: Versions) -> Arc<ClientConfig> 
 /// # Errors
 /// The connection or the handshake fails; the latter's text names the alert.
 pub fn connect(to: SocketAddr, name: &str, client: &Arc<ClientConfig>) -> io::Result<TlsClient> {
-    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let socket = TcpStream::connect_timeout(&to, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     socket.set_nodelay(true)?;
+    over(socket, name, client)
+}
+
+/// Makes the handshake for `name` on a connection that stands; an IP address is sent as no name.
+///
+/// # Errors
+/// The handshake fails; the error's text names the alert.
+pub fn over(socket: TcpStream, name: &str, client: &Arc<ClientConfig>) -> io::Result<TlsClient> {
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::clone(client), name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, socket);
     while stream.conn.is_handshaking() {

@@ -218,6 +218,9 @@ settings! {
         trusted_proxies: Cidrs = "none", "CIDRS",
             "Peers whose X-Forwarded-* and X-Request-Id fields are kept and appended to; those of others are replaced",
             "List your own load balancers only: whoever is listed can claim any client address";
+        proxy_protocol: Cidrs = "none", "CIDRS",
+            "Peers whose connections must begin with a PROXY header (version 1 or 2), which says whose they are; others are served as they are",
+            "List your own load balancers only, and those that send it: whoever is listed can claim any client address, and is closed without a header";
     }
     "Paths" {
         merge_slashes: Toggle = "true", "BOOL",

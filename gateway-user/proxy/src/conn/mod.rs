@@ -1,5 +1,6 @@
 //! Client connections: one task each, which a panic ends alone.
 
+mod announced;
 mod answer;
 mod body;
 mod download;

@@ -45,6 +45,8 @@ pub(super) struct Session {
     /// The listener's address and port, which differ from `local` where low ports are moved; settled by each lookup.
     pub(super) bind: Cell<SocketAddr>,
     pub(super) trusted: bool,
+    /// A PROXY header has to come before all else.
+    pub(super) owes_header: bool,
     /// Its first octets have come.
     pub(super) begun: bool,
     /// How it is secured, if it is.
@@ -89,7 +91,8 @@ impl Session {
         peer: SocketAddr,
         local: SocketAddr,
     ) -> Box<Self> {
-        let trusted = membership.worker().config.trusts(peer.ip());
+        let config = &membership.worker().config;
+        let (trusted, owes_header) = (config.trusts(peer.ip()), config.announces(peer.ip()));
         Box::new(Self {
             membership,
             stream,
@@ -98,6 +101,7 @@ impl Session {
             local,
             bind: Cell::new(local),
             trusted,
+            owes_header,
             begun: false,
             secured: None,
         })
@@ -115,10 +119,18 @@ impl Session {
     /// when one begins, and goes when none has for about a second.
     pub(super) async fn run(self: Box<Self>) {
         let mut session = self;
-        let timeouts = session.worker().config.timeouts;
-        // Who connects and says nothing gets no more time than who begins a head.
-        session.begin_wait(timeouts.client_header.min(timeouts.client_idle));
+        session.begin_first_wait();
         while session.is_woken().await {
+            if session.owes_header {
+                match place(|| session.take_header()).await {
+                    Some(announced) => session = announced,
+                    None => return,
+                }
+                if session.inbox.is_none() {
+                    session.begin_first_wait();
+                    continue;
+                }
+            }
             if session.wants_handshake() {
                 match place(|| session.handshake()).await {
                     Some(secured) => session = secured,
@@ -191,6 +203,13 @@ impl Session {
     async fn is_woken(&mut self) -> bool {
         let received = self.membership.control.kill.unless(self.stream.recv.recv()).await;
         self.end_wait(received) == Waited::Begun
+    }
+
+    /// Who connects and says nothing gets no more time than who begins a head.
+    fn begin_first_wait(&mut self) {
+        let timeouts = &self.worker().config.timeouts;
+        let limit = timeouts.client_header.min(timeouts.client_idle);
+        self.begin_wait(limit);
     }
 
     /// From now on no request is under way, for at most `limit`.

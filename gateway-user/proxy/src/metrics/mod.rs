@@ -2,10 +2,12 @@
 
 mod failures;
 mod histogram;
+mod proxy_headers;
 mod series;
 
 pub use failures::TlsFailures;
 pub use histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
+pub use proxy_headers::{ProxyHeaderFailure, ProxyHeaderFailures};
 pub use series::{Series, SeriesKey, SeriesTable};
 pub(crate) use series::{SeriesPlace, SeriesRef, method_label};
 
@@ -120,6 +122,8 @@ pub struct WorkerMetrics {
     pub counters: Counters,
     /// TLS handshakes that failed, by reason.
     pub tls_failures: TlsFailures,
+    /// Connections closed for want of a good PROXY header, by reason.
+    pub proxy_header_failures: ProxyHeaderFailures,
     /// Requests by method, status, listener and route.
     pub series: SeriesTable,
 }
@@ -130,6 +134,7 @@ impl WorkerMetrics {
         Self {
             counters: Counters::default(),
             tls_failures: TlsFailures::default(),
+            proxy_header_failures: ProxyHeaderFailures::default(),
             series: SeriesTable::new(max_series),
         }
     }
@@ -138,6 +143,7 @@ impl WorkerMetrics {
     pub fn merge(&mut self, other: &Self) {
         self.counters.merge(&other.counters);
         self.tls_failures.merge(&other.tls_failures);
+        self.proxy_header_failures.merge(&other.proxy_header_failures);
         self.series.merge(&other.series);
     }
 }
