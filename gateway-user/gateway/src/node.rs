@@ -76,15 +76,8 @@ fn is_reachable(ip: &IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::flags::{Inputs, resolve};
-
-    fn settings(flags: &[(&str, &str)]) -> Settings {
-        let flags: BTreeMap<_, _> = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        resolve(&Inputs { flags, ..Inputs::default() }).unwrap().settings
-    }
+    use crate::flags::tests::settings;
 
     #[test]
     fn what_is_set_counts() {

@@ -89,14 +89,11 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::flags::{Inputs, resolve};
+    use crate::flags::tests::settings;
 
     fn source(flags: &[(&str, &str)]) -> anyhow::Result<Source> {
-        let flags: BTreeMap<_, _> = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Source::of(&resolve(&Inputs { flags, ..Inputs::default() }).unwrap().settings)
+        Source::of(&settings(flags))
     }
 
     #[test]

@@ -168,15 +168,8 @@ pub(crate) fn placement(settings: &Settings, usable: &[usize]) -> Result<Vec<Opt
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::flags::{Inputs, resolve};
-
-    fn settings(flags: &[(&str, &str)]) -> Settings {
-        let flags: BTreeMap<_, _> = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        resolve(&Inputs { flags, ..Inputs::default() }).unwrap().settings
-    }
+    use crate::flags::tests::settings;
 
     #[test]
     fn workers_are_placed_in_turn_on_the_cpus_that_may_be_used() {

@@ -5,7 +5,7 @@ use std::{
     ptr::NonNull,
 };
 
-use crate::pool::{BULK, BULK_CHUNK_SIZE, CHUNKS, DEFAULT_CHUNK_SIZE, HEADROOM};
+use crate::pool::{BULK, BULK_CHUNK_SIZE, CHUNKS, DEFAULT_CHUNK_SIZE, HEADROOM, Pool};
 
 /// Initialised bytes that belong to the thread. Dropping them gives them back.
 pub(crate) enum Buffer {
@@ -87,14 +87,10 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // Err: the thread is ending and its pool is gone, but not this block's slab, which stays.
-        if let Buffer::Bulk(start) = self {
-            let _ = BULK.try_with(|pool| pool.take_back(*start, BULK_BYTES));
-            return;
-        }
-        let _ = CHUNKS.try_with(|pool| match self {
-            Buffer::Block { start, len } => pool.take_back(*start, *len),
-            Buffer::Own(_) => pool.freed_elsewhere(),
-            Buffer::Bulk(_) => {}
-        });
+        let _ = match self {
+            Buffer::Block { start, len } => CHUNKS.try_with(|pool| pool.take_back(*start, *len)),
+            Buffer::Bulk(start) => BULK.try_with(|pool| pool.take_back(*start, BULK_BYTES)),
+            Buffer::Own(_) => CHUNKS.try_with(Pool::freed_elsewhere),
+        };
     }
 }

@@ -12,7 +12,7 @@ mod table;
 mod value;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use args::{Admin, All, Meaning, Places, SettingFlags};
 pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};

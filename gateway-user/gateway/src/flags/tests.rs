@@ -17,6 +17,11 @@ fn inputs(flags: &[(&str, &str)], env: &[(&str, &str)], file: Option<&str>) -> I
     }
 }
 
+/// Defaults but for these flags.
+pub(crate) fn settings(flags: &[(&str, &str)]) -> Settings {
+    resolve(&inputs(flags, &[], None)).expect("the flags are good").settings
+}
+
 fn errors(inputs: &Inputs) -> Vec<String> {
     resolve(inputs).expect_err("a mistake is reported").into_iter().map(|error| error.0).collect()
 }

@@ -186,7 +186,8 @@ async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
         match result {
             Ok(0) => finish(&link, Ok(None)),
             Ok(_) => {
-                bulk = chunk.is_bulk();
+                // A layer puts records together that lie in two chunks, and would copy all of a large one for a part.
+                bulk = link.layer.get().is_none() && chunk.is_bulk();
                 finish(&link, Ok(Some(chunk)));
             }
             Err(error) if goes_on(&error) => wait_first = true,
