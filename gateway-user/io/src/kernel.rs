@@ -11,7 +11,7 @@ use monoio::buf::{IoBuf, IoBufMut, IoVecBuf};
 use crate::chunk::Chunk;
 
 /// Most chunks one vectored send takes.
-pub(crate) const MAX_GATHER: usize = 8;
+pub(crate) const MAX_GATHER: usize = 10;
 
 /// Most gathers a thread keeps for reuse.
 const SPARE_GATHERS: usize = 256;

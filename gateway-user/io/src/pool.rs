@@ -11,7 +11,7 @@ use crate::slabs::Slabs;
 /// front of a received body without a copy.
 pub const HEADROOM: usize = 32;
 
-/// Default size of a chunk in bytes, headroom not counted. One receive takes at most this much.
+/// Default size of a chunk in bytes, headroom not counted. One receive takes at most this much, but for long bodies.
 pub const DEFAULT_CHUNK_SIZE: usize = 16 * 1024;
 
 /// Bytes of a chunk for a stream that fills ordinary ones, headroom not counted: an eighth of the operations for the same
@@ -35,7 +35,7 @@ const TRIMMED_AT_ONCE: usize = 512;
 pub struct PoolStats {
     /// Bytes a fresh chunk takes, headroom not counted.
     pub chunk_size: usize,
-    /// Buffers lent and not yet returned, big ones included.
+    /// Buffers lent and not yet returned, those of [`bulk`](Self::bulk) included.
     pub lent: usize,
     /// Large buffers lent, for streams that fill ordinary ones; at most 128.
     pub bulk: usize,
@@ -81,7 +81,7 @@ pub(crate) fn configure(chunk_size: usize, idle_buffers: usize) {
 pub fn pool_stats() -> PoolStats {
     CHUNKS.with(|pool| PoolStats {
         chunk_size: pool.size.get() - HEADROOM,
-        lent: pool.lent.get(),
+        lent: pool.lent.get() + BULK.with(|bulk| bulk.lent.get()),
         bulk: BULK.with(|bulk| bulk.lent.get()),
         idle: pool.idle.borrow().len(),
         allocated: pool.allocated.get(),

@@ -21,6 +21,7 @@ fn a_stream_that_fills_a_chunk_gets_a_large_one_until_less_comes() {
     on_every_driver(|_| async {
         let (mut ours, mut peer) = pair();
         let sent = pattern(SENT);
+        ours.recv.expect_long(true);
         peer.write_all(&sent).unwrap();
         let first = next(&mut ours).await;
         assert_eq!((first.len(), pool_stats().bulk), (pool_stats().chunk_size, 0));
@@ -44,6 +45,7 @@ fn a_crowd_of_such_streams_gets_a_bounded_number() {
         let mut held = Vec::new();
         for at in 0..140 {
             let (mut ours, mut peer) = pair();
+            ours.recv.expect_long(true);
             peer.write_all(&pattern(SENT)).unwrap();
             let first = next(&mut ours).await;
             let second = next(&mut ours).await;
@@ -54,5 +56,16 @@ fn a_crowd_of_such_streams_gets_a_bounded_number() {
         assert_eq!(pool_stats().bulk, 128);
         held.clear();
         assert_eq!(pool_stats().bulk, 0);
+    });
+}
+
+#[test]
+fn who_expects_no_long_body_gets_ordinary_chunks() {
+    on_every_driver(|_| async {
+        let (mut ours, mut peer) = pair();
+        peer.write_all(&pattern(SENT)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(next(&mut ours).await.len(), pool_stats().chunk_size);
+        }
     });
 }

@@ -108,6 +108,23 @@ fn what_is_carried_goes_through_the_layer_both_ways() {
 }
 
 #[test]
+fn what_came_before_a_mistake_is_heard_and_the_mistake_stays_one() {
+    on_every_driver(|_| async {
+        let (mut ours, mut peer) = pair();
+        ours.set_layer(Box::new(Complement::default()));
+        peer.write_all(&turned(b"ab")).unwrap();
+        // What comes with the mistake is lost with it in this layer; what was opened before is not.
+        assert!(ours.recv.recv().await.unwrap().is_some());
+        peer.write_all(&[0xfe]).unwrap();
+        assert!(ours.recv.recv().await.unwrap().is_some());
+        for _ in 0..2 {
+            assert_eq!(ours.recv.recv().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert!(!ours.recv.is_ended());
+        }
+    });
+}
+
+#[test]
 fn an_end_that_was_not_said_is_an_error() {
     on_every_driver(|_| async {
         let (mut ours, mut peer) = pair();

@@ -17,7 +17,7 @@ use crate::provider;
 pub struct Identity {
     /// Certificates in DER, the server's own first.
     pub chain: Vec<Vec<u8>>,
-    /// The private key in DER, in the format that `chain`'s reader found: PKCS #8, PKCS #1 or SEC 1.
+    /// The private key in DER, in the format of its PEM label: PKCS #8, PKCS #1 or SEC 1.
     pub key: Vec<u8>,
     /// DNS names of the first certificate's `subjectAltName`, in lower case.
     pub names: Vec<String>,
@@ -37,13 +37,16 @@ pub enum IdentityError {
     NoCertificate,
     /// One of the sections is damaged.
     #[error("tls.crt is not PEM from end to end: {0}")]
-    BadPem(String),
+    BadPem(&'static str),
     /// A section is no X.509 certificate.
     #[error("certificate {0} of tls.crt is not X.509 version 3 in DER")]
     BadCertificate(usize),
     /// There is no key in the second text.
     #[error("tls.key holds no private key in PEM (-----BEGIN PRIVATE KEY-----)")]
     NoKey,
+    /// The section with the key is damaged.
+    #[error("tls.key is not PEM from end to end: {0}")]
+    BadKeyPem(&'static str),
     /// The key is encrypted.
     #[error(
         "the private key in tls.key is encrypted, and nobody is there to be asked; store it without a passphrase"
@@ -116,20 +119,28 @@ fn read_chain(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityError
     match chain {
         Ok(chain) if chain.is_empty() => Err(IdentityError::NoCertificate),
         Ok(chain) => Ok(chain),
-        // The reader's own words for other errors quote the text as numbers.
-        Err(pem::Error::MissingSectionEnd { .. }) => {
-            Err(IdentityError::BadPem("a section has no END line".to_owned()))
-        }
-        Err(pem::Error::Base64Decode(_)) => Err(IdentityError::BadPem("a section is not base64".to_owned())),
-        Err(_) => Err(IdentityError::BadPem("a section has no proper BEGIN line".to_owned())),
+        Err(error) => Err(IdentityError::BadPem(damage(&error))),
+    }
+}
+
+/// The reader's own words quote the text as numbers.
+fn damage(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no END line",
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "a section has no proper BEGIN line",
     }
 }
 
 fn read_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, IdentityError> {
-    PrivateKeyDer::from_pem_slice(text).map_err(|_| {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| {
         let encrypted = [&b"ENCRYPTED PRIVATE KEY"[..], b"Proc-Type: 4,ENCRYPTED"];
         let holds = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
-        if encrypted.into_iter().any(holds) { IdentityError::EncryptedKey } else { IdentityError::NoKey }
+        match error {
+            _ if encrypted.into_iter().any(holds) => IdentityError::EncryptedKey,
+            pem::Error::NoItemsFound => IdentityError::NoKey,
+            error => IdentityError::BadKeyPem(damage(&error)),
+        }
     })
 }
 

@@ -70,7 +70,7 @@ impl ServerTls {
             .map_err(|_| IdentityError::BadKey)?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Choice(shown)));
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
-        // A cache of sessions would be shared and locked; tickets are neither.
+        // A cache of sessions would be written to under a lock by every handshake; tickets take a read lock that is written once in hours.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if let Some(tickets) = tickets {
             config.ticketer = Arc::clone(&tickets.0);

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use rustls::HandshakeKind;
-use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError};
 
 use crate::{Failure, ServerTls, Version};
 
@@ -54,6 +54,9 @@ impl ServerSession {
         out: &mut impl Outgoing,
         content: &mut dyn FnMut(&[u8]),
     ) -> Result<usize, Failure> {
+        if self.broken {
+            return Err(Failure::Protocol);
+        }
         let mut used = 0;
         loop {
             let rest = input.get_mut(used..).unwrap_or_default();
@@ -65,33 +68,43 @@ impl ServerSession {
                         content(record.payload);
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(mut record)) => {
-                    put(out, 0, |room| {
-                        record.encode(room).map_err(|error| match error {
-                            EncodeError::InsufficientSize(size) => Some(size),
-                            EncodeError::AlreadyEncoded => None,
-                        })
-                    });
-                }
+                Ok(ConnectionState::EncodeTlsData(record)) => encode(record, out),
                 // Whatever was written to `out` is the caller's to send.
                 Ok(ConnectionState::TransmitTlsData(records)) => records.done(),
                 Ok(ConnectionState::PeerClosed) => self.peer_closed = true,
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
-                    return Ok(used + discard);
+                    used += discard;
+                    // A whole record that is not used up is a part of a handshake message, and the connection refers to
+                    // it from now on: it could not be asked with other octets, as `flush` does. What clients say after
+                    // the handshake has five octets, which nobody has to cut.
+                    if !self.is_handshaking() && begins_with_record(input.get(used..).unwrap_or_default()) {
+                        self.broken = true;
+                        return Err(Failure::Protocol);
+                    }
+                    return Ok(used);
                 }
                 Ok(ConnectionState::Closed) => return Ok(input.len()),
                 // Early data is not offered; other states are not there yet.
                 Ok(_) => return Err(Failure::Protocol),
                 Err(error) => {
-                    if !self.broken {
-                        self.broken = true;
-                        // The alert that says so.
-                        let _ = self.receive(&mut [], out, &mut |_| {});
-                    }
+                    self.broken = true;
+                    self.say_why(input.get_mut(used + discard..).unwrap_or_default(), out);
                     return Err(Failure::from(&error));
                 }
             }
             used += discard;
+        }
+    }
+
+    /// Hands over the alert of an error. `rest` is what was not used up: the connection may refer to it, and would read it
+    /// again if it were asked once there is nothing to say.
+    fn say_why(&mut self, rest: &mut [u8], out: &mut impl Outgoing) {
+        while self.connection.wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(record)) = self.connection.process_tls_records(rest).state
+            else {
+                return;
+            };
+            encode(record, out);
         }
     }
 
@@ -169,6 +182,21 @@ impl ServerSession {
     pub fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
+}
+
+/// Whether a whole record is there (RFC 8446 section 5.1: type, version, length, content).
+fn begins_with_record(octets: &[u8]) -> bool {
+    matches!(octets, [_, _, _, high, low, content @ ..]
+        if content.len() >= usize::from(u16::from_be_bytes([*high, *low])))
+}
+
+fn encode(mut record: EncodeTlsData<'_, ServerConnectionData>, out: &mut impl Outgoing) {
+    put(out, 0, |room| {
+        record.encode(room).map_err(|error| match error {
+            EncodeError::InsufficientSize(size) => Some(size),
+            EncodeError::AlreadyEncoded => None,
+        })
+    });
 }
 
 /// Writes once, in the room that it says it needs.

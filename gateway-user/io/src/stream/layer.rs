@@ -54,6 +54,8 @@ pub(crate) struct Layered {
     opened: RefCell<VecDeque<Chunk>>,
     unsealed: RefCell<VecDeque<Chunk>>,
     ended: Cell<bool>,
+    /// What was opened before it failed comes first, and a failure stays one: it must not pass for an end.
+    failed: Cell<Option<io::ErrorKind>>,
 }
 
 impl Layered {
@@ -63,13 +65,20 @@ impl Layered {
             opened: RefCell::default(),
             unsealed: RefCell::default(),
             ended: Cell::new(false),
+            failed: Cell::new(None),
         }
     }
 
-    /// Content that is there already; `Some(None)` at its end.
-    pub(crate) fn content(&self) -> Option<Option<Chunk>> {
+    /// Content that is there already; `Ok(None)` at its end.
+    pub(crate) fn content(&self) -> Option<io::Result<Option<Chunk>>> {
         let next = self.opened.borrow_mut().pop_front();
-        if next.is_some() { Some(next) } else { self.ended.get().then_some(None) }
+        if next.is_some() {
+            return Some(Ok(next));
+        }
+        if let Some(kind) = self.failed.get() {
+            return Some(Err(kind.into()));
+        }
+        self.ended.get().then_some(Ok(None))
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -77,15 +86,16 @@ impl Layered {
     }
 
     /// Takes what the socket gave: octets, or its end.
-    pub(crate) fn take(&self, received: Option<Chunk>, out: &RefCell<VecDeque<Chunk>>) -> io::Result<()> {
+    pub(crate) fn take(&self, received: Option<Chunk>, out: &RefCell<VecDeque<Chunk>>) {
         let mut layer = self.layer.borrow_mut();
-        let Some(received) = received else {
-            self.ended.set(true);
-            return layer.end();
+        let opened = match received {
+            Some(received) => layer.open(received, &mut self.opened.borrow_mut(), &mut out.borrow_mut()),
+            None => layer.end().map(|()| Opened::End),
         };
-        let opened = layer.open(received, &mut self.opened.borrow_mut(), &mut out.borrow_mut());
-        self.ended.set(!matches!(opened, Ok(Opened::More)));
-        opened.map(drop)
+        match opened {
+            Ok(opened) => self.ended.set(opened == Opened::End),
+            Err(error) => self.failed.set(Some(error.kind())),
+        }
     }
 
     pub(crate) fn queue(&self, chunk: Chunk) {

@@ -54,6 +54,8 @@ pub(crate) struct RecvState {
     pub(crate) quiet: Slot,
     /// The receive holds no chunk and waits for readiness.
     pub(crate) is_quiet: Cell<bool>,
+    /// A long body is expected.
+    pub(crate) expects_long: Cell<bool>,
 }
 
 pub(crate) struct SendState {
@@ -90,6 +92,7 @@ impl Link {
                 canceller: Cell::new(None),
                 quiet: slot(),
                 is_quiet: Cell::new(false),
+                expects_long: Cell::new(false),
             },
             send: SendState {
                 way: way(),

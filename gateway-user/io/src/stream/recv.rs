@@ -108,6 +108,12 @@ impl RecvHalf {
         }
     }
 
+    /// Whether receives that begin from now on may take a large chunk, once one has filled an ordinary chunk: for as long as
+    /// a long body is expected. What comes with a head is copied and kept, so heads take ordinary ones.
+    pub fn expect_long(&mut self, long: bool) {
+        self.link().recv.expects_long.set(long);
+    }
+
     /// The peer has finished sending, and all of it was received.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -126,11 +132,11 @@ impl RecvHalf {
         let Some(layer) = self.link().layer.get() else { return self.advance(cx) };
         loop {
             if let Some(content) = layer.content() {
-                return Some(Ok(content));
+                return Some(content);
             }
-            let taken = self.advance(cx)?.and_then(|chunk| layer.take(chunk, &self.link().send.queue));
-            if let Err(error) = taken {
-                return Some(Err(error));
+            match self.advance(cx)? {
+                Ok(received) => layer.take(received, &self.link().send.queue),
+                Err(error) => return Some(Err(error)),
             }
         }
     }
@@ -157,8 +163,7 @@ impl RecvHalf {
 async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
     let state = &link.recv;
     let mut wait_first = false;
-    // Small answers and heads take an ordinary chunk, long bodies soon a large one.
-    let mut bulk = false;
+    let mut filled = false;
     loop {
         wanted(&state.way.wanted).await;
         if wait_first {
@@ -177,7 +182,9 @@ async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
         state.canceller.set(Some(canceller));
         link.begin_operation();
         state.quiet.set(quiet_after);
-        let chunk = if bulk { Chunk::bulk() } else { Chunk::take() };
+        // A layer puts records together that lie in two chunks, and would copy all of a large one for a part.
+        let large = filled && state.expects_long.get() && link.layer.get().is_none();
+        let chunk = if large { Chunk::bulk() } else { Chunk::take() };
         let (result, buffer) = socket.recv(RecvBuf::new(chunk), handle).await;
         state.quiet.clear();
         link.end_operation();
@@ -186,8 +193,7 @@ async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
         match result {
             Ok(0) => finish(&link, Ok(None)),
             Ok(_) => {
-                // A layer puts records together that lie in two chunks, and would copy all of a large one for a part.
-                bulk = link.layer.get().is_none() && chunk.is_bulk();
+                filled = chunk.is_bulk();
                 finish(&link, Ok(Some(chunk)));
             }
             Err(error) if goes_on(&error) => wait_first = true,

@@ -54,7 +54,7 @@ impl SendHalf {
     }
 
     /// Puts a chunk behind those already queued; nothing is sent before a flush. Chunks queued together go out in
-    /// one operation (up to eight), so a head and the body behind it cost one system call; a small one is copied behind
+    /// one operation (up to ten), so a head and the body behind it cost one system call; a small one is copied behind
     /// the last where there is room. Back-pressure is the caller's: flush before more is taken in.
     pub fn queue(&mut self, chunk: Chunk) {
         if chunk.is_empty() || self.is_broken() {

@@ -12,6 +12,9 @@ use super::pace::Pace;
 use super::sink::ChunkSink;
 use super::turns::Turns;
 
+/// From so many octets on a body is a long one.
+const LONG: u64 = 64 * 1024;
+
 /// Moves a body. Its decoder has begun it; what is queued at the receiver (a head) goes out with the first piece.
 pub(super) struct Pump<'a> {
     pub(super) decoder: &'a mut BodyDecoder,
@@ -106,7 +109,9 @@ impl Pump<'_> {
         }
         let began = now();
         self.from.set_deadline(Some(self.wait));
+        self.from.expect_long(self.is_long());
         let received = self.from.recv().await;
+        self.from.expect_long(false);
         self.from.set_deadline(None);
         let received = received.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => PumpFault::SourceTimeout,
@@ -118,6 +123,12 @@ impl Pump<'_> {
             return Err(PumpFault::SourceSlow);
         }
         Ok(received)
+    }
+
+    /// Whether so much is to come that large chunks pay. Of a request whose length is not known nothing is expected: what
+    /// follows it in the same chunk would have to be copied and kept.
+    fn is_long(&self) -> bool {
+        self.decoder.remaining().map_or(self.pace.is_none(), |left| left >= LONG)
     }
 
     fn queue(&mut self, data: Option<Chunk>, finished: bool) {

@@ -44,9 +44,9 @@ impl Layer for TlsLayer {
         content: &mut VecDeque<Chunk>,
         out: &mut VecDeque<Chunk>,
     ) -> io::Result<Opened> {
-        let mut input = match self.partial.take() {
-            Some(partial) => join(partial, &received)?,
-            None => received,
+        let (mut input, joined) = match self.partial.take() {
+            Some(partial) => (join(partial, &received)?, true),
+            None => (received, false),
         };
         let opened =
             self.session.receive(input.as_mut_slice(), &mut Records(out), &mut |part| put(content, part));
@@ -54,7 +54,8 @@ impl Layer for TlsLayer {
         if self.session.is_peer_closed() {
             return Ok(Opened::End);
         }
-        self.partial = Some(input).filter(|input| !input.is_empty());
+        // The beginning of a record may have to wait: not in what it took to join two chunks, and if it is nothing in none.
+        self.partial = (!input.is_empty()).then(|| if joined { input.split_off(0) } else { input });
         Ok(Opened::More)
     }
 

@@ -136,6 +136,10 @@ impl Session {
                     Some(secured) => session = secured,
                     None => return,
                 }
+                if session.inbox.is_none() {
+                    session.begin_first_wait();
+                    continue;
+                }
             }
             match place(|| session.serve_until_quiet()).await {
                 Some(quiet) => session = quiet,

@@ -88,6 +88,40 @@ fn what_breaks_the_protocol_is_answered_with_an_alert() {
     assert!(pair.server.send(b"x", &mut Wire::default()).is_err(), "nothing is sent after a fatal alert");
 }
 
+/// A handshake message that goes on in another record, and something else in between: the session refers to octets of the
+/// first one then.
+#[test]
+fn a_piece_of_a_handshake_message_and_then_an_alert_end_the_session_in_order() {
+    let identity = identity(&["a.example"]);
+    let tls = server(&[&identity]);
+    let mut pair = Pair::new(&tls, Arc::new(client_config(&[&identity], &[&TLS12], &[])), "a.example", 9000);
+    let mut hello = Vec::new();
+    pair.client.write_tls(&mut hello).unwrap();
+    pair.feed_server(&hello, &mut Wire::default()).unwrap();
+    let mut wire = Wire::default();
+    let failure = pair.feed_server(&[22, 3, 3, 0, 1, 16, 21, 3, 3, 0, 2, 1, 0], &mut wire);
+    assert_eq!(failure.unwrap_err().code(), "protocol_error");
+    assert!(pair.server.receive(&mut [], &mut Wire::default(), &mut |_| {}).is_err());
+    pair.server.close(&mut Wire::default());
+}
+
+/// The same after the handshake, sealed as the client seals: half of a KeyUpdate.
+#[test]
+fn half_of_a_message_after_the_handshake_ends_the_session_in_order() {
+    let identity = identity(&["a.example"]);
+    let mut config = client_config(&[&identity], &[&TLS13], &[]);
+    config.enable_secret_extraction = true;
+    let mut pair = Pair::new(&server(&[&identity]), Arc::new(config), "a.example", 9000);
+    pair.run().unwrap();
+    let Pair { client, mut server, .. } = pair;
+    let record = common::sealed_by(client, &[24, 0, 0], 22);
+    let mut input = record.clone();
+    let failure = server.receive(&mut input, &mut Wire::default(), &mut |_| panic!("no content"));
+    assert_eq!(failure.unwrap_err().code(), "protocol_error");
+    assert!(server.send(b"answer", &mut Wire::default()).is_err());
+    server.close(&mut Wire::default());
+}
+
 #[test]
 fn clients_come_back_with_a_ticket_to_any_worker_that_has_the_keys() {
     let identity = identity(&["a.example"]);
@@ -146,12 +180,14 @@ fn broken_secrets_are_told_apart() {
         ("Hello world\n", key.as_str(), IdentityError::NoCertificate),
         ("", &key, IdentityError::NoCertificate),
         (&key, &key, IdentityError::NoCertificate),
-        (cut, &key, IdentityError::BadPem("a section has no END line".into())),
-        (&damaged, &key, IdentityError::BadPem("a section is not base64".into())),
+        (cut, &key, IdentityError::BadPem("a section has no END line")),
+        (&damaged, &key, IdentityError::BadPem("a section is not base64")),
         (empty, &key, IdentityError::BadCertificate(1)),
         (&format!("{certificate}{empty}"), &key, IdentityError::BadCertificate(2)),
         (&certificate, "Hello world\n", IdentityError::NoKey),
         (&certificate, &certificate, IdentityError::NoKey),
+        (&certificate, &key[..key.len() / 2], IdentityError::BadKeyPem("a section has no END line")),
+        (&certificate, &key.replace("MI", "!!"), IdentityError::BadKeyPem("a section is not base64")),
         (&certificate, sealed, IdentityError::EncryptedKey),
         (&certificate, nonsense, IdentityError::BadKey),
         (&certificate, &other_key, IdentityError::Mismatch),

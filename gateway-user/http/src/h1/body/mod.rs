@@ -71,6 +71,15 @@ impl BodyDecoder {
         matches!(self.state, State::Done)
     }
 
+    /// Content bytes still to come, where that is known.
+    pub fn remaining(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(left),
+            State::Done => Some(0),
+            _ => None,
+        }
+    }
+
     /// Content bytes read so far.
     pub fn content_read(&self) -> u64 {
         self.content
