@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::place::Place;
 use super::supervise::{READY, SETTINGS, Settings};
-use crate::process;
+use crate::{proc, process};
 
 /// How long a cluster lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +72,8 @@ fn namespaces(life: Life) -> Command {
 
 /// The first process's id outside its namespace: the only child of the one that made the namespaces.
 fn first(outer: &mut Child) -> Result<u32> {
-    let path = format!("/proc/{0}/task/{0}/children", outer.id());
-    wait(outer, "its first process runs", || {
-        Ok(fs::read_to_string(&path).unwrap_or_default().split_whitespace().next().map(str::to_owned))
-    })?
-    .parse()
-    .context("a process id")
+    let parent = outer.id();
+    wait(outer, "its first process runs", || Ok(proc::first_child(parent)))
 }
 
 fn until_up(place: &Place, outer: &mut Child) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Everything is built from Go modules (`conformance/`) but containerd, runc and the CNI plug-ins, which are Debian's.
 
 mod cgroup;
+pub(crate) mod condition;
 mod control_plane;
 pub(crate) mod enter;
 mod image;

@@ -169,6 +169,7 @@ mod tests {
     use gateway_testkit::wait;
 
     use super::*;
+    use crate::proc;
 
     #[test]
     fn a_cluster_lives_as_long_as_any_process_that_inherited_its_lock() {
@@ -185,13 +186,10 @@ mod tests {
         assert!(place.first().is_err(), "nobody has said yet which process is the first");
         place.remember(first.pid()).unwrap();
         assert_eq!(place.first().unwrap(), first.pid());
-        let children = format!("/proc/{0}/task/{0}/children", first.pid());
-        let second = wait::until("the second process", || {
-            fs::read_to_string(&children).ok()?.split_whitespace().next()?.parse().ok()
-        });
+        let second = wait::until("the second process", || proc::first_child(first.pid()));
         drop(first);
         assert!(place.alive().unwrap(), "the second process still has the lock");
-        kill(Pid::from_raw(second), Signal::SIGKILL).unwrap();
+        kill(Pid::from_raw(second.cast_signed()), Signal::SIGKILL).unwrap();
         wait::until("the end of the last process", || (!place.alive().unwrap()).then_some(()));
         place.clear().unwrap();
         assert!(!place.dir().exists());

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::control_plane::{self as control, Arguments};
-use super::{cgroup, network, node};
+use super::{cgroup, condition, network, node};
 
 /// What to start; the cluster's directory has it as a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -189,28 +189,11 @@ fn mounts(dir: &Path) -> Result<()> {
 /// Whether a node says that it is ready.
 fn is_ready(node: &str) -> bool {
     let node: Value = serde_json::from_str(node).unwrap_or_default();
-    let conditions = node["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+    condition::holds(&node["status"], "Ready")
 }
 
 fn last_lines(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(5)..].join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_is_ready_when_its_condition_says_so() {
-        let node = |kind: &str, status: &str| {
-            format!(r#"{{"status":{{"conditions":[{{"type":"{kind}","status":"{status}"}}]}}}}"#)
-        };
-        assert!(is_ready(&node("Ready", "True")));
-        assert!(!is_ready(&node("Ready", "False")));
-        assert!(!is_ready(&node("MemoryPressure", "True")));
-        assert!(!is_ready("{}") && !is_ready("no JSON"));
-    }
 }

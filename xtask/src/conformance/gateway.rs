@@ -1,6 +1,5 @@
 //! The gateway that is judged: a process of the node, inside the cluster's namespaces.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -13,6 +12,8 @@ use super::steering::Counted;
 use crate::cluster::enter;
 use crate::cluster::network::{LINK, NODE};
 use crate::cluster::place::Place;
+use crate::metrics::Page;
+use crate::proc;
 use crate::process::{Process, until};
 
 /// Addresses that Gateways get; nothing else of the cluster has any of them.
@@ -47,7 +48,7 @@ impl<'a> Gateway<'a> {
         let pid = process.pid();
         let mut gateway = Self { place, process, pid };
         gateway.wait_until_ready().with_context(|| format!("sluice {}", flags(place, dir).join(" ")))?;
-        gateway.pid = child(pid).context("nsenter has no child")?;
+        gateway.pid = proc::first_child(pid).context("nsenter has no child")?;
         Ok(gateway)
     }
 
@@ -67,21 +68,16 @@ impl<'a> Gateway<'a> {
 
     /// What its counters say.
     pub(super) fn counted(&self) -> Result<Counted> {
-        Ok(Counted::read(&get(self.place, "http://127.0.0.1:19001/metrics")?))
+        let page = get(self.place, "http://127.0.0.1:19001/metrics")?;
+        Ok(Counted::read(&Page::from(page)))
     }
 
     /// What it costs so far.
     pub(crate) fn cost(&self) -> Result<Cost> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let kib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
-        };
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         Ok(Cost {
-            rss_kib: kib("VmRSS"),
-            peak_rss_kib: kib("VmHWM"),
-            cpu: cpu(&stat).context("/proc/PID/stat")?,
+            rss_kib: proc::rss_kib(self.pid)?,
+            peak_rss_kib: proc::peak_kib(self.pid)?,
+            cpu: proc::cpu(self.pid)?,
         })
     }
 
@@ -136,30 +132,4 @@ fn addresses(place: &Place) -> Result<Vec<String>> {
         all.extend(text.lines().filter_map(|line| line.split_whitespace().nth(3).map(str::to_owned)));
     }
     Ok(all)
-}
-
-/// nsenter starts the program as its only child, since only a child can be in another PID namespace.
-fn child(parent: u32) -> Option<u32> {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
-    children.split_whitespace().next()?.parse().ok()
-}
-
-/// Time on CPUs, from `/proc/PID/stat`: fields 14 and 15 (proc_pid_stat(5)), counted behind the name in parentheses.
-fn cpu(stat: &str) -> Option<Duration> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
-    // USER_HZ is 100 on every architecture that we run on.
-    Some(Duration::from_millis(ticks * 10))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cpu_time_is_read_behind_any_name() {
-        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 900 0 3 0 150 50 0 0 20 0 5 0 100 1000 10";
-        assert_eq!(cpu(stat), Some(Duration::from_secs(2)));
-        assert_eq!(cpu("7 (a"), None);
-    }
 }

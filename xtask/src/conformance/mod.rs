@@ -4,34 +4,36 @@
 
 pub(crate) mod gateway;
 pub(crate) mod install;
+mod logs;
 mod outcome;
 mod passing;
 mod report;
 mod steering;
 mod suite;
+mod verdict;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::unistd::geteuid;
 use serde_json::Value;
 
-use crate::cache;
 use crate::cargo::build_sluice;
 use crate::cluster::place::Place;
 use crate::cluster::version::Suite;
-use crate::cluster::{self, Life};
+use crate::cluster::{self, Life, condition};
 use crate::process::{self, until};
 use gateway::{Cost, Gateway};
 use install::GATEWAY_CLASS;
+use logs::Logs;
 use outcome::Verdict;
 use passing::Passing;
 use report::Report;
 use steering::Counted;
 use suite::{REPORT, Run};
+use verdict::Demands;
 
 /// Flags of `conformance`.
 #[derive(clap::Args)]
@@ -45,13 +47,13 @@ pub(crate) struct Args {
     /// Runs these tests only.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     run_test: Vec<String>,
-    /// Writes the suite's report there.
-    #[arg(long, value_name = "FILE")]
+    /// Writes the suite's report there; of a whole run only.
+    #[arg(long, value_name = "FILE", conflicts_with = "run_test")]
     report: Option<PathBuf>,
-    /// Adds tests that passed to those that must.
-    #[arg(long)]
+    /// Adds tests that passed to those that must, if the run is whole and valid but for tests that failed.
+    #[arg(long, conflicts_with = "run_test")]
     update: bool,
-    /// Fails only if a test that must pass did not; others may fail.
+    /// Fails only if a test that must pass, or one of --run-test, did not; others may fail.
     #[arg(long)]
     regressions: bool,
     /// Shortens the suite's time limits, so that a run with many failures ends soon.
@@ -68,23 +70,25 @@ pub(crate) struct Args {
     binary: Option<PathBuf>,
 }
 
-/// Runs whose logs are kept.
-const KEPT: usize = 10;
-
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "conformance makes namespaces and control groups: run it as root");
+    let mut passing = Passing::of(args.suite)?;
+    if args.regressions {
+        passing.must_name_tests()?;
+    }
     let sluice = match &args.binary {
         Some(binary) => fs::canonicalize(binary).with_context(|| format!("--binary {}", binary.display()))?,
         None => build_sluice(if args.debug { "dev" } else { "release" })?,
     };
     let program = args.suite.tests()?;
-    let dir = directory()?;
+    let logs = Logs::make()?;
+    let dir = logs.dir();
     process::stop_on_ctrl_c()?;
     let place = Place::of(&format!("conformance-{}", std::process::id()))?;
     let life = if args.keep { Life::Detached } else { Life::Ours };
     let judged = cluster::start(&place, args.suite, true, life)
-        .and_then(|()| judge(args, &sluice, &program, &place, &dir));
-    if args.keep {
+        .and_then(|()| judge(args, &sluice, &program, &place, dir, &mut passing));
+    if args.keep && place.alive()? {
         println!("kept: cargo xtask cluster --name {} kubectl …, and down", place.name());
     } else {
         cluster::end(&place)?;
@@ -105,6 +109,7 @@ fn judge(
     program: &Path,
     place: &Place,
     dir: &Path,
+    passing: &mut Passing,
 ) -> Result<(Run, Vec<String>)> {
     install::install(place)?;
     let mut gateway = Gateway::start(sluice, place, dir)?;
@@ -119,9 +124,15 @@ fn judge(
         report::hand_on(args.suite, &dir.join(REPORT), to)?;
     }
     print_summary(args, &run, &report, counted, &cost);
-    let mut complaints = verdict(args, &run)?;
-    complaints.extend(counted.judge(args.run_test.is_empty()).err().map(|e| e.to_string()));
-    complaints.extend(stopped.err().map(|e| format!("{e:#}")));
+    let demands = Demands { chosen: &args.run_test, passing, regressions: args.regressions };
+    let mut complaints = demands.complaints(&run.tests, run.well);
+    let steered = counted.judge(args.run_test.is_empty());
+    let whole = if run.whole { Ok(()) } else { Err(anyhow!("the suite was cut short")) };
+    let invalid: Vec<_> = [whole, steered, stopped].into_iter().filter_map(Result::err).collect();
+    if args.update {
+        update(passing, &run, invalid.is_empty())?;
+    }
+    complaints.extend(invalid.iter().map(|error| format!("{error:#}")));
     Ok((run, complaints))
 }
 
@@ -131,29 +142,19 @@ fn wait_until_accepted(place: &Place, gateway: &mut Gateway<'_>) -> Result<()> {
         let output =
             cluster::kubectl(place)?.args(["get", "gatewayclass", GATEWAY_CLASS, "-o", "json"]).output()?;
         let class: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let conditions = class["status"]["conditions"].as_array();
-        let accepted = conditions
-            .is_some_and(|all| all.iter().any(|c| c["type"] == "Accepted" && c["status"] == "True"));
-        Ok(accepted.then_some(()))
+        Ok(condition::holds(&class["status"], "Accepted").then_some(()))
     })
 }
 
-/// What is wrong with the run, by the list of tests that must pass and by the suite itself.
-fn verdict(args: &Args, run: &Run) -> Result<Vec<String>> {
-    let mut complaints = Vec::new();
-    let mut passing = Passing::of(args.suite)?;
-    let missing = passing.missing(&run.tests, &args.run_test);
-    if !missing.is_empty() {
-        complaints.push(format!("{} tests that must pass did not: {}", missing.len(), missing.join(", ")));
+/// Adds what passed to the list, unless the run is not valid: then its passes say nothing.
+fn update(passing: &mut Passing, run: &Run, valid: bool) -> Result<()> {
+    if !valid {
+        println!("the run is not valid: no test was added to those that must pass");
+        return Ok(());
     }
-    if !run.well && !args.regressions {
-        complaints.push("the suite failed".to_owned());
-    }
-    if args.update {
-        let new = passing.add(&run.tests)?;
-        println!("{new} tests more must pass from now on, {} in all", passing.len());
-    }
-    Ok(complaints)
+    let new = passing.add(&run.tests)?;
+    println!("{new} tests more must pass from now on, {} in all", passing.len());
+    Ok(())
 }
 
 fn print_summary(args: &Args, run: &Run, report: &Report, counted: Counted, cost: &Cost) {
@@ -188,17 +189,40 @@ fn print_failures(run: &Run) {
     }
 }
 
-/// A directory for the logs of this run; old ones go.
-fn directory() -> Result<PathBuf> {
-    let all = cache::dir()?.join("conformance");
-    fs::create_dir_all(&all)?;
-    let mut old: Vec<_> = fs::read_dir(&all)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    old.sort();
-    for path in old.iter().take((old.len() + 1).saturating_sub(KEPT)) {
-        fs::remove_dir_all(path).with_context(|| format!("removing {}", path.display()))?;
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use clap::error::ErrorKind::ArgumentConflict;
+    use gateway_testkit::scratch::Scratch;
+
+    use super::outcome::Ended;
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        _args: Args,
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let dir = all.join(format!("{now}-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
-    Ok(dir)
+
+    #[test]
+    fn reports_and_lists_are_of_whole_runs() {
+        let parse = |words: &[&str]| Cli::try_parse_from([&["conformance"], words].concat());
+        assert!(parse(&["--report", "r.yaml", "--regressions"]).is_ok());
+        for whole in [&["--report", "r.yaml"][..], &["--update"]] {
+            let error = parse(&[whole, &["--run-test", "A"]].concat()).err().unwrap();
+            assert_eq!(error.kind(), ArgumentConflict);
+        }
+    }
+
+    #[test]
+    fn only_a_valid_run_adds_to_the_list() {
+        let dir = Scratch::new("update").unwrap();
+        let path = dir.join("passing.txt");
+        let tests = vec![Ended { name: "A".to_owned(), verdict: Verdict::Passed, seconds: 0.0 }];
+        let run = Run { tests, ..Run::default() };
+        update(&mut Passing::read(&path).unwrap(), &run, false).unwrap();
+        assert!(!path.exists());
+        update(&mut Passing::read(&path).unwrap(), &run, true).unwrap();
+        assert_eq!(Passing::read(&path).unwrap().len(), 1);
+    }
 }

@@ -37,6 +37,13 @@ pub(super) fn ended(line: &str) -> Option<Ended> {
     (!name.contains('/')).then(|| Ended { name: name.to_owned(), verdict, seconds })
 }
 
+/// Whether the line says that the test that holds all others has ended.
+pub(super) fn is_last(line: &str) -> bool {
+    let ends = ["--- PASS: ", "--- FAIL: "];
+    let rest = ends.iter().find_map(|end| line.strip_prefix(end)?.strip_prefix(TOP));
+    rest.is_some_and(|rest| rest.starts_with(" ("))
+}
+
 /// What tests that failed complain of, by test; `""` has what belongs to none, such as a setup that failed.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
@@ -113,6 +120,13 @@ mod tests {
         ] {
             assert_eq!(ended(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn the_last_line_is_that_of_the_test_that_holds_all() {
+        assert!(is_last("--- FAIL: TestConformance (9.00s)") && is_last("--- PASS: TestConformance (9.00s)"));
+        assert!(!is_last("    --- PASS: TestConformance/A (0.13s)") && !is_last("=== RUN   TestConformance"));
+        assert!(!is_last("--- FAIL: TestConformanceOther (9.00s)"));
     }
 
     #[test]

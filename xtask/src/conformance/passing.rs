@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::outcome::{Ended, Verdict};
 use crate::cargo::workspace;
@@ -24,7 +24,7 @@ impl Passing {
         Self::read(&workspace().join(format!("conformance/passing-{suite}.txt")))
     }
 
-    fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path) -> Result<Self> {
         let text = match path.exists() {
             true => fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?,
             false => String::new(),
@@ -33,11 +33,20 @@ impl Passing {
         Ok(Self { path: path.to_owned(), names: lines.map(str::to_owned).collect() })
     }
 
-    /// Tests of the list that did not pass; `chosen` are those that were to run, all if empty.
-    pub(super) fn missing(&self, tests: &[Ended], chosen: &[String]) -> Vec<&str> {
+    /// An error if the list names no test: who holds a run to it would hold it to nothing.
+    pub(super) fn must_name_tests(&self) -> Result<()> {
+        ensure!(
+            !self.names.is_empty(),
+            "--regressions: {} names no test that must pass; `cargo xtask conformance --update` writes it",
+            self.path.display()
+        );
+        Ok(())
+    }
+
+    /// Tests of the list that did not pass.
+    pub(super) fn missing(&self, tests: &[Ended]) -> Vec<&str> {
         let passed = passed(tests);
-        let judged = self.names.iter().filter(|name| chosen.is_empty() || chosen.contains(name));
-        judged.filter(|name| !passed.contains(name.as_str())).map(String::as_str).collect()
+        self.names.iter().map(String::as_str).filter(|name| !passed.contains(name)).collect()
     }
 
     /// Adds every test that passed, and gives how many are new.
@@ -77,12 +86,24 @@ mod tests {
         let all = [test("B", Verdict::Passed), test("A", Verdict::Passed), test("C", Verdict::Failed)];
         assert_eq!(list.add(&all).unwrap(), 2);
         let mut list = Passing::read(&path).unwrap();
-        assert_eq!((list.len(), list.missing(&all, &[])), (2, vec![]));
+        assert_eq!((list.len(), list.missing(&all)), (2, vec![]));
         let worse = [test("A", Verdict::Skipped), test("B", Verdict::Failed), test("C", Verdict::Passed)];
-        assert_eq!(list.missing(&worse, &[]), ["A", "B"], "a test that is skipped does not pass");
-        assert_eq!(list.missing(&[], &[]), ["A", "B"], "nor does one that did not run");
-        assert_eq!(list.missing(&worse, &["B".to_owned()]), ["B"], "others were not to run");
+        assert_eq!(list.missing(&worse), ["A", "B"], "a test that is skipped does not pass");
+        assert_eq!(list.missing(&[]), ["A", "B"], "nor does one that did not run");
         assert_eq!(list.add(&worse).unwrap(), 1);
         assert_eq!(Passing::read(&path).unwrap().len(), 3, "nothing is taken away");
+    }
+
+    #[test]
+    fn a_list_that_holds_a_run_to_nothing_is_refused_by_name() {
+        let dir = Scratch::new("passing-empty").unwrap();
+        let path = dir.join("passing.txt");
+        for text in [None, Some("# only a comment\n\n")] {
+            text.map_or(Ok(()), |text| fs::write(&path, text)).unwrap();
+            let error = Passing::read(&path).unwrap().must_name_tests().unwrap_err().to_string();
+            assert!(error.contains(&path.display().to_string()), "{error}");
+        }
+        fs::write(&path, "A\n").unwrap();
+        Passing::read(&path).unwrap().must_name_tests().unwrap();
     }
 }

@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 
+use crate::metrics::Page;
+
 /// Counters of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
@@ -13,17 +15,11 @@ pub(super) struct Counted {
 
 impl Counted {
     /// Reads them from what `/metrics` says; a counter that is not there has counted nothing.
-    pub(super) fn read(metrics: &str) -> Self {
-        let sum = |name: &str, label: &str| {
-            let lines = metrics.lines().filter(|line| {
-                line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
-                    && line.contains(label)
-            });
-            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
-        };
+    pub(super) fn read(page: &Page) -> Self {
+        let steered = ["program=\"sk_lookup\"", "verdict=\"steered\""];
         Self {
-            accepted: sum("sluice_accepted_total", ""),
-            steered: sum("sluice_steering_verdicts_total", "{program=\"sk_lookup\",verdict=\"steered\"}"),
+            accepted: page.series("sluice_accepted_total", &[]) as u64,
+            steered: page.series("sluice_steering_verdicts_total", &steered) as u64,
         }
     }
 
@@ -50,7 +46,7 @@ mod tests {
             sluice_accepted_total_other 9\n\
             sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"steered\"} 8\n\
             sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"not_ours\"} 50\n";
-        let counted = Counted::read(metrics);
+        let counted = Counted::read(&Page::from(metrics.to_owned()));
         assert_eq!(counted, Counted { accepted: 7, steered: 8 });
         counted.judge(true).unwrap();
         assert!(Counted { accepted: 7, steered: 6 }.judge(true).is_err());

@@ -11,17 +11,20 @@ use anyhow::{Context, Result, ensure};
 use super::Args;
 use super::gateway::{Gateway, UNUSABLE, USABLE};
 use super::install::GATEWAY_CLASS;
-use super::outcome::{Complaints, Ended, Verdict, ended};
+use super::outcome::{Complaints, Ended, Verdict, ended, is_last};
 use crate::cluster::enter;
 use crate::cluster::place::Place;
 use crate::process::{self, Process};
 
 /// What a run of the suite gave.
+#[derive(Default)]
 pub(super) struct Run {
     /// Every test that ended, in order.
     pub(super) tests: Vec<Ended>,
     /// The program's own verdict over all.
     pub(super) well: bool,
+    /// Whether the suite came to its end; a panic or the program's time limit cuts it short.
+    pub(super) whole: bool,
     pub(super) complaints: Complaints,
     pub(super) took: Duration,
 }
@@ -66,14 +69,14 @@ pub(super) fn run(
     let began = Instant::now();
     let mut process = Process::spawn("suite", dir, &mut command)?;
     let mut output = Output::open(&dir.join("suite.out"))?;
-    let mut run =
-        Run { tests: Vec::new(), well: false, complaints: Complaints::default(), took: Duration::ZERO };
+    let mut run = Run::default();
     loop {
         process::check_interrupt()?;
         gateway.must_run().context("while the suite ran")?;
         let status = process.ended()?;
         for line in output.lines()? {
             run.complaints.line(&line);
+            run.whole |= is_last(&line);
             if let Some(test) = ended(&line) {
                 announce(&test);
                 run.tests.push(test);
@@ -81,6 +84,8 @@ pub(super) fn run(
         }
         if let Some(status) = status {
             run.well = status.success();
+            // A Go test program that panics ends with another code than one whose tests failed.
+            run.whole &= matches!(status.code(), Some(0 | 1));
             break;
         }
         thread::sleep(BETWEEN_LOOKS);

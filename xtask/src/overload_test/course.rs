@@ -11,9 +11,10 @@ use sluice_bench::report::Report;
 
 use super::case::{Case, Metric, Neighbour, Proof};
 use super::neighbour;
-use super::numbers::{self, Page};
 use super::stand::Stand;
 use crate::load_client::LoadClient;
+use crate::metrics::Page;
+use crate::proc;
 use crate::process::{Process, check_interrupt, until};
 
 /// What every case goes through.
@@ -79,8 +80,8 @@ impl Course {
         let mut stand = Stand::start(case, &self.sluice, &self.bench, inside)?;
         let pid = stand.gateway.pid();
         let before = self.alone(case, &stand)?;
-        let before_kib = numbers::rss_kib(pid)?;
-        numbers::forget_peak(pid)?;
+        let before_kib = proc::rss_kib(pid)?;
+        proc::forget_peak(pid)?;
         let mut watch = Watch::begin(case.proofs, stand.numbers.look()?);
         let (mut clients, crowds) = self.gather(case, &mut stand)?;
         while any_running(&mut clients)? {
@@ -90,7 +91,7 @@ impl Course {
         }
         watch.look(&stand.numbers.look()?);
         let during = clients.into_iter().map(LoadClient::report).collect::<Result<Vec<_>>>()?;
-        let peak_kib = numbers::peak_kib(pid)?;
+        let peak_kib = proc::peak_kib(pid)?;
         stand.gateway.must_run()?;
         drop(crowds);
         let after_kib = settle(&mut stand, before_kib, peak_kib)?;
@@ -155,7 +156,7 @@ fn settle(stand: &mut Stand, before_kib: u64, peak_kib: u64) -> Result<u64> {
     let (end, bound) = (Instant::now() + RETURN, before_kib + peak_kib.saturating_sub(before_kib) / 4);
     loop {
         check_interrupt()?;
-        let now = numbers::rss_kib(stand.gateway.pid())?;
+        let now = proc::rss_kib(stand.gateway.pid())?;
         if now <= bound || Instant::now() > end {
             return Ok(now);
         }

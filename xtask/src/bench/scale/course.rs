@@ -13,6 +13,7 @@ use sluice_bench::load::Mode;
 use super::api::{self, Api, Writes};
 use super::objects::{self, GATEWAY, NAMESPACE, STEADY_HOST, STEADY_PORT};
 use super::{Args, Programs};
+use crate::cluster::condition;
 use crate::cluster::enter::inside;
 use crate::cluster::network::NODE_V4;
 use crate::cluster::place::Place;
@@ -207,10 +208,7 @@ fn accepted(api: &mut Api) -> Result<usize> {
     let path = format!("/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/httproutes");
     let list = api.json(&path)?;
     let items = list["items"].as_array().context("the API server gave no list")?;
-    let accepted = |route: &&serde_json::Value| {
-        let conditions = route["status"]["parents"][0]["conditions"].as_array();
-        conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Accepted" && c["status"] == "True"))
-    };
+    let accepted = |route: &&serde_json::Value| condition::holds(&route["status"]["parents"][0], "Accepted");
     ensure!(!items.is_empty(), "there are no routes");
     Ok(items.iter().filter(accepted).count())
 }

@@ -1,0 +1,91 @@
+//! What the kernel says of a process (proc(5)).
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// `VmRSS` in KiB (proc_pid_status(5)).
+pub(crate) fn rss_kib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmRSS:")
+}
+
+/// The largest `VmRSS` in KiB since [`forget_peak`].
+pub(crate) fn peak_kib(pid: u32) -> Result<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// Begins a new peak (proc_pid_clear_refs(5)).
+pub(crate) fn forget_peak(pid: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    fs::write(&path, "5").with_context(|| path)
+}
+
+fn status_kib(pid: u32, field: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let value = status.lines().find_map(|line| line.strip_prefix(field));
+    let value = value.with_context(|| format!("no {field} in {path}"))?;
+    Ok(value.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Time on CPUs so far.
+pub(crate) fn cpu(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
+    cpu_of(&stat).with_context(|| format!("{path}: {stat}"))
+}
+
+/// Fields 14 and 15 (proc_pid_stat(5)), counted behind the name in parentheses.
+fn cpu_of(stat: &str) -> Option<Duration> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    // USER_HZ is 100 on every architecture that we run on.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+/// The first child that a process with one thread has, if it has any: unshare and nsenter start a program as their only
+/// child, since only a child can be in another PID namespace.
+pub(crate) fn first_child(parent: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use gateway_testkit::process::Guarded;
+    use gateway_testkit::wait;
+
+    use super::*;
+
+    #[test]
+    fn our_own_memory_has_a_size_and_a_peak() {
+        let pid = std::process::id();
+        assert!(rss_kib(pid).unwrap() > 0);
+        assert!(peak_kib(pid).unwrap() > 0);
+        assert!(status_kib(pid, "VmNothing:").is_err(), "what is not there is not 0");
+    }
+
+    #[test]
+    fn cpu_time_is_read_behind_any_name() {
+        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 900 0 3 0 150 50 0 0 20 0 5 0 100 1000 10";
+        assert_eq!(cpu_of(stat), Some(Duration::from_secs(2)));
+        assert_eq!(cpu_of("7 (a"), None);
+        cpu(std::process::id()).unwrap();
+    }
+
+    #[test]
+    fn a_child_is_found_by_its_parent() {
+        let parent = Guarded::spawn(Command::new("sh").args(["-c", "sleep 300 & wait"])).unwrap();
+        let child = wait::until("the child", || first_child(parent.pid()));
+        assert_ne!(child, parent.pid());
+        assert_eq!(first_child(child), None);
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(child.cast_signed()),
+            nix::sys::signal::Signal::SIGKILL,
+        )
+        .unwrap();
+    }
+}
