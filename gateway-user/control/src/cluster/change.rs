@@ -75,8 +75,10 @@ pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Times
     let conditions =
         if held { hold(&status.conditions, &wanted.conditions) } else { wanted.conditions.clone() };
     ops.conditions("/status/conditions", None, &status.conditions, &conditions, OF_GATEWAY);
-    // Which addresses are served is known once it is programmed.
-    if status.addresses != wanted.addresses && !held {
+    // Which addresses are served is known once every node has said so: one that is behind, however long, takes away none.
+    let known =
+        !is_waiting(&wanted.conditions) && !wanted.listeners.iter().any(|one| is_waiting(&one.conditions));
+    if status.addresses != wanted.addresses && known {
         ops.add("/status/addresses", &wanted.addresses);
     }
     listeners(&mut ops, &status.listeners, &wanted.listeners, held);

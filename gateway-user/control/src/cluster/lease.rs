@@ -39,17 +39,30 @@ impl Default for LeaseTimes {
     }
 }
 
-/// Until when this process may act as the leader; `None` if it is not the one.
+/// Whether this process may act as the leader.
 #[derive(Clone, Debug)]
-pub struct Leadership(watch::Receiver<Option<Instant>>);
+pub struct Leadership(watch::Receiver<Option<Term>>);
+
+/// A time in which this process may act as the leader.
+#[derive(Clone, Copy, Debug)]
+struct Term {
+    since: Instant,
+    until: Instant,
+}
 
 impl Leadership {
     /// Whether to act as the leader now. To be asked before every write.
     pub fn holds(&self) -> bool {
-        self.0.borrow().is_some_and(|until| Instant::now() < until)
+        self.0.borrow().is_some_and(|term| Instant::now() < term.until)
     }
 
-    /// Resolves when leadership is won or lost, and at renewals.
+    /// Since when it is the leader without a break; `None` if it is not.
+    pub fn since(&self) -> Option<Instant> {
+        self.0.borrow().map(|term| term.since)
+    }
+
+    /// Resolves when leadership is won or lost; a renewal is neither. One that runs out is not told of before the next
+    /// attempt has failed.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // The candidate has ended: nothing changes any more.
@@ -66,7 +79,9 @@ pub struct Candidate {
     identity: String,
     times: LeaseTimes,
     watched: Watched,
-    leads: watch::Sender<Option<Instant>>,
+    /// Whether the record is certain to be the newest: not after an attempt whose outcome is unknown.
+    certain: bool,
+    leads: watch::Sender<Option<Term>>,
 }
 
 /// The record as it was seen last, and since when it is like that by our clock.
@@ -111,6 +126,7 @@ impl Candidate {
             identity: identity.to_owned(),
             times,
             watched: Watched::default(),
+            certain: false,
             leads,
         };
         (candidate, Leadership(leadership))
@@ -121,9 +137,11 @@ impl Candidate {
         let mut trouble = String::new();
         loop {
             let begun = Instant::now();
-            let outcome = match timeout(self.times.deadline, self.attempt(begun)).await {
+            // One that is not answered leaves time for another before the deadline.
+            let patience = self.times.deadline / 2;
+            let outcome = match timeout(patience, self.attempt()).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(format!("no answer within {}s", self.times.deadline.as_secs())),
+                Err(_) => Err(format!("no answer within {}s", patience.as_secs_f32())),
             };
             self.conclude(begun, outcome, &mut trouble);
             tokio::select! {
@@ -135,20 +153,23 @@ impl Candidate {
     }
 
     /// Renews or acquires; gives whether we hold it.
-    async fn attempt(&mut self, now: Instant) -> Result<bool, String> {
-        let held = self.leads.borrow().is_some_and(|until| now < until);
-        if !held || self.watched.0.is_none() {
+    async fn attempt(&mut self) -> Result<bool, String> {
+        let held = self.leads.borrow().is_some_and(|term| Instant::now() < term.until);
+        if !held || self.watched.0.is_none() || !self.certain {
             match self.leases.get_opt(&self.name).await.map_err(|error| self.explain("get", &error))? {
-                Some(lease) => self.watched.see(lease, now),
+                // Counted from the answer on: the record may have been renewed while it was on its way.
+                Some(lease) => self.watched.see(lease, Instant::now()),
                 None => self.watched.0 = None,
             }
         }
-        if !self.watched.is_free_for(&self.identity, now) {
+        self.certain = false;
+        if !self.watched.is_free_for(&self.identity, Instant::now()) {
             return Ok(false);
         }
         match self.write(self.record()).await {
             Ok(lease) => {
-                self.watched.see(lease, now);
+                self.watched.see(lease, Instant::now());
+                self.certain = true;
                 Ok(true)
             }
             Err(error) if is_conflict(&error) => {
@@ -192,10 +213,14 @@ impl Candidate {
     fn conclude(&mut self, begun: Instant, outcome: Result<bool, String>, trouble: &mut String) {
         let before = *self.leads.borrow();
         let next = match &outcome {
-            Ok(true) => Some(begun + self.times.deadline),
+            Ok(true) => {
+                let unbroken = before.filter(|term| begun < term.until);
+                let since = unbroken.map_or_else(Instant::now, |term| term.since);
+                Some(Term { since, until: begun + self.times.deadline })
+            }
             Ok(false) => None,
             // Until then nobody else can have it.
-            Err(_) => before.filter(|until| Instant::now() < *until),
+            Err(_) => before.filter(|term| Instant::now() < term.until),
         };
         match (before, next) {
             (None, Some(_)) => info!(lease = self.name, "leads: writes the status of objects from now on"),
@@ -209,7 +234,11 @@ impl Candidate {
             warn!("Lease {}: {said}", self.name);
         }
         *trouble = said;
-        self.leads.send_replace(next);
+        self.leads.send_if_modified(|term| {
+            let news = term.map(|term| term.since) != next.map(|term| term.since);
+            *term = next;
+            news
+        });
     }
 
     /// Says that nobody holds it, so that the next leader need not wait.

@@ -163,7 +163,8 @@ impl Giver {
         if !given.read || !heard.is_complete() || !self.leadership.holds() {
             return None;
         }
-        let mut nodes: BTreeSet<String> = heard.current(Instant::now()).into_keys().collect();
+        let mut nodes: BTreeSet<String> =
+            heard.current(Instant::now(), self.leadership.since()).into_keys().collect();
         nodes.insert(self.node.clone());
         drop(heard);
         let next = allocate(&self.pool, &given.assignments, &wants, &nodes);

@@ -23,6 +23,8 @@ const RENEW: Duration = Duration::from_secs(10);
 const LEAST: Duration = Duration::from_millis(500);
 /// How long the server may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest pause after failures: others count from when the server is back how long this node is silent.
+const MOST: Duration = Duration::from_secs(5);
 /// Whose fields these are, for server-side apply.
 const MANAGER: &str = "sluice-node";
 
@@ -47,7 +49,7 @@ impl Reporter {
         mut stop: watch::Receiver<bool>,
         leaves: watch::Receiver<bool>,
     ) {
-        let fresh = || Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        let fresh = || Backoff::new(Duration::from_secs(1), MOST);
         let (mut backoff, mut trouble) = (fresh(), String::new());
         let mut said: Option<NodeReport> = None;
         let (mut next, mut earliest) = (Instant::now(), Instant::now());

@@ -19,20 +19,68 @@ use super::record::{NodeRecord, RecordStatus};
 /// renew a report.
 const SILENCE: Duration = Duration::from_secs(40);
 
+/// How often a node says that it is there.
+const RENEWAL: Duration = Duration::from_secs(10);
+/// Renewals come every ten seconds, this node's own among them. Without any for this long we hear nothing: then silence says
+/// nothing of anybody.
+const DEAF: Duration = Duration::from_secs(20);
+/// No definition of reports, or no right to read them, is believed once it has lasted this long: while a cluster is
+/// being set up, or its API server begins, either may pass.
+const BELIEVED: Duration = Duration::from_secs(5);
+
 /// The reports of a cluster as a watch brings them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard {
+    /// With the time from which the silence of each is counted.
     records: BTreeMap<String, (RecordStatus, Instant)>,
     /// Whether a whole list has arrived, or there is none to be had.
     complete: bool,
+    /// When anything was heard last.
+    last: Option<Instant>,
+    /// When the watch failed, if it has not brought anything since.
+    failed: Option<Instant>,
 }
 
 impl Heard {
-    fn hear(&mut self, record: NodeRecord) {
+    /// Takes what a node says; gives whether that is news: that it is still there is none.
+    fn hear(&mut self, record: NodeRecord, now: Instant) -> bool {
+        let back = self.listen(now);
         let name = record.metadata.name.unwrap_or_default();
-        let same = self.records.get(&name).filter(|(known, _)| *known == record.status);
-        let since = same.map_or_else(Instant::now, |(_, since)| *since);
+        let known = self.records.get(&name);
+        let news = back
+            || known.is_none_or(|(known, since)| {
+                now >= *since + SILENCE || content(known) != content(&record.status)
+            });
+        let same = known.filter(|(known, _)| *known == record.status);
+        let since = same.map_or(now, |(_, since)| *since);
         self.records.insert(name, (record.status, since));
+        news
+    }
+
+    /// Something was heard. After a time in which nothing could be, everybody who had a say before it has a full
+    /// `SILENCE` to speak again: they may have lost the server as we did. If it was short that time alone is not counted: a
+    /// watch that breaks again and again must not keep a dead node alive. Gives whether there was such a time.
+    fn listen(&mut self, now: Instant) -> bool {
+        let ended = self.listened_until(now);
+        let deaf = now - ended;
+        if !deaf.is_zero() {
+            for (_, since) in self.records.values_mut().filter(|(_, since)| ended < *since + SILENCE) {
+                *since = if deaf < RENEWAL { (*since + deaf).min(now) } else { now };
+            }
+        }
+        (self.last, self.failed) = (Some(now), None);
+        !deaf.is_zero()
+    }
+
+    /// The watch has failed: until it brings something again, nobody can be heard.
+    fn fail(&mut self, now: Instant) {
+        self.failed = Some(self.failed.unwrap_or(now));
+    }
+
+    /// Until when we would have heard who speaks.
+    fn listened_until(&self, now: Instant) -> Instant {
+        let deaf = self.last.map(|last| last + DEAF);
+        [deaf, self.failed].into_iter().flatten().fold(now, Instant::min)
     }
 
     /// Whether whoever is not among them has not reported.
@@ -40,29 +88,54 @@ impl Heard {
         self.complete
     }
 
-    /// The reports of those who are not silent, by node.
-    pub(super) fn current(&self, now: Instant) -> BTreeMap<String, NodeReport> {
-        let current = self.records.iter().filter(|(_, (_, since))| now < *since + SILENCE);
+    /// The reports of those who are not silent, by node. Nobody is found to be silent while nothing can be heard, nor
+    /// before a whole `SILENCE` of the leadership that began at `leads_since`.
+    pub(super) fn current(&self, now: Instant, leads_since: Option<Instant>) -> BTreeMap<String, NodeReport> {
+        let at = self.listened_until(now);
+        let counts = |since: Instant| {
+            at < since + SILENCE || leads_since.is_some_and(|won| won < since + SILENCE && at < won + SILENCE)
+        };
+        let current = self.records.iter().filter(|(_, (_, since))| counts(*since));
         current.map(|(node, (status, _))| (node.clone(), NodeReport::from(status))).collect()
     }
+}
+
+/// What a record says but for when.
+fn content(status: &RecordStatus) -> RecordStatus {
+    RecordStatus { renew_time: None, ..status.clone() }
 }
 
 /// Follows the reports until the receiver is gone.
 pub(super) async fn follow(client: Client, namespace: String, heard: watch::Sender<Heard>) {
     let records: Api<NodeRecord> = Api::namespaced(client, &namespace);
-    let fresh = || Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+    let fresh = || Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
     let (mut backoff, mut trouble) = (fresh(), String::new());
     let stream = watcher(records, watcher::Config::default());
     pin_mut!(stream);
     // What a list brings replaces all that was known.
-    let mut listed = None;
+    let mut listed = Vec::new();
+    // Since when there is said to be nothing to read.
+    let mut none_since: Option<Instant> = None;
     while let Some(event) = stream.next().await {
-        let event = match event {
-            Ok(event) => event,
+        let now = Instant::now();
+        match event {
+            // Says that a list is about to be asked for, and nothing of the server.
+            Ok(Event::Init) => listed.clear(),
+            Ok(Event::InitApply(record)) => listed.push(record),
+            Ok(event) => {
+                (backoff, trouble, none_since) = (fresh(), String::new(), None);
+                let list = std::mem::take(&mut listed);
+                heard.send_if_modified(|known| known.turn(event, list, now));
+            }
             Err(error) => {
-                if is_missing(&error) {
-                    heard.send_modify(|known| known.complete = true);
-                }
+                none_since = none_since.or(Some(now)).filter(|_| is_none_to_be_had(&error));
+                let believed = none_since.is_some_and(|since| now >= since + BELIEVED);
+                heard.send_if_modified(|known| {
+                    known.fail(now);
+                    let news = believed && !known.complete;
+                    known.complete |= believed;
+                    news
+                });
                 let error = explain(&error);
                 if error != trouble {
                     warn!("{error}");
@@ -73,24 +146,6 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
                     () = heard.closed() => return,
                 }
             }
-        };
-        (backoff, trouble) = (fresh(), String::new());
-        match event {
-            Event::Init => listed = Some(Heard::default()),
-            Event::InitApply(record) => {
-                if let Some(list) = &mut listed {
-                    list.hear(record);
-                }
-            }
-            Event::InitDone => {
-                let list = listed.take().unwrap_or_default();
-                heard.send_modify(|known| known.replace(list));
-            }
-            Event::Apply(record) => heard.send_modify(|known| known.hear(record)),
-            Event::Delete(record) => {
-                let name = record.metadata.name.unwrap_or_default();
-                heard.send_modify(|known| drop(known.records.remove(&name)));
-            }
         }
         if heard.is_closed() {
             return;
@@ -99,24 +154,40 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
 }
 
 impl Heard {
-    /// Becomes the list, but for the times since when what is said was said.
-    fn replace(&mut self, mut list: Self) {
-        for (name, (status, since)) in &mut list.records {
-            if let Some((known, before)) = self.records.get(name)
-                && known == status
-            {
-                *since = *before;
+    /// Takes an event, or the list that one ends; gives whether it is news.
+    fn turn(&mut self, event: Event<NodeRecord>, list: Vec<NodeRecord>, now: Instant) -> bool {
+        match event {
+            Event::Apply(record) | Event::InitApply(record) => self.hear(record, now),
+            Event::Delete(record) => {
+                let back = self.listen(now);
+                self.records.remove(&record.metadata.name.unwrap_or_default()).is_some() || back
             }
+            Event::InitDone => {
+                self.replace(list, now);
+                true
+            }
+            Event::Init => false,
         }
-        *self = Self { complete: true, ..list };
+    }
+
+    /// Becomes the list, but for the times since when what is said was said.
+    fn replace(&mut self, list: Vec<NodeRecord>, now: Instant) {
+        self.listen(now);
+        let mut known = std::mem::take(&mut self.records);
+        for record in list {
+            let name = record.metadata.name.clone().unwrap_or_default();
+            self.records.extend(known.remove(&name).map(|known| (name, known)));
+            self.hear(record, now);
+        }
+        self.complete = true;
     }
 }
 
-/// Whether no process of this cluster can report.
-fn is_missing(error: &watcher::Error) -> bool {
+/// Whether nothing can be read: no process of this cluster can report, or this one may not read what they do.
+fn is_none_to_be_had(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(Error::Api(status))
-        | watcher::Error::WatchStartFailed(Error::Api(status)) => status.code == 404,
+        | watcher::Error::WatchStartFailed(Error::Api(status)) => matches!(status.code, 403 | 404),
         _ => false,
     }
 }
@@ -143,6 +214,9 @@ fn explain(error: &watcher::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
     use super::*;
 
     fn record(name: &str, generation: u64) -> NodeRecord {
@@ -152,19 +226,109 @@ mod tests {
         record
     }
 
+    fn names(heard: &Heard, now: Instant) -> Vec<String> {
+        heard.current(now, None).into_keys().collect()
+    }
+
+    /// `who` renews every ten seconds, and is heard.
+    fn renew(heard: &mut Heard, who: &[&str], from: Instant, times: u32) -> Instant {
+        for n in 1..=times {
+            for name in who {
+                let mut record = record(name, 1);
+                record.status.program = format!("{n} {from:?}");
+                heard.hear(record, from + RENEWAL * n);
+            }
+        }
+        from + RENEWAL * times
+    }
+
     #[test]
     fn a_silent_node_has_no_say_and_a_list_wakes_nobody() {
-        let mut heard = Heard::default();
-        heard.hear(record("a", 1));
-        let said = heard.records["a"].1;
-        assert_eq!(heard.current(said).len(), 1);
-        let mut list = Heard::default();
-        for name in ["a", "b"] {
-            list.records.insert(name.into(), (record(name, 1).status, said + SILENCE));
+        let (mut heard, start) = (Heard::default(), Instant::now());
+        heard.replace(vec![record("a", 1), record("b", 1)], start);
+        let now = renew(&mut heard, &["b"], start, 3);
+        assert_eq!(names(&heard, now), ["a", "b"]);
+        let now = renew(&mut heard, &["b"], now, 1);
+        assert_eq!(names(&heard, now), ["b"]);
+        let mut b = record("b", 1);
+        b.status = heard.records["b"].0.clone();
+        heard.replace(vec![record("a", 1), b], now);
+        assert_eq!(names(&heard, now), ["b"], "a said nothing new");
+        heard.replace(Vec::new(), now);
+        assert!(heard.current(now, None).is_empty(), "who is not listed is gone");
+    }
+
+    #[test]
+    fn silence_is_not_counted_while_nothing_can_be_heard() {
+        let (mut heard, start) = (Heard::default(), Instant::now());
+        heard.replace(["a", "b", "gone"].map(|name| record(name, 1)).into(), start);
+        let cut = renew(&mut heard, &["a", "b"], start, 4);
+        assert_eq!(names(&heard, cut), ["a", "b"]);
+        // The server is gone for long, and the watch says so.
+        let mut failed = heard.clone();
+        failed.fail(cut + Duration::from_secs(1));
+        failed.fail(cut + Duration::from_secs(90));
+        // Or it says nothing.
+        for mut heard in [failed, heard] {
+            let back = cut + Duration::from_secs(100);
+            assert_eq!(names(&heard, back), ["a", "b"]);
+            // This node's own report is what is heard first; b's is late.
+            assert!(heard.hear(record("a", 2), back));
+            let now = renew(&mut heard, &["a"], back, 3);
+            assert_eq!(names(&heard, now), ["a", "b"], "who was gone before does not come back");
+            let now = renew(&mut heard, &["a"], now, 1);
+            assert_eq!(names(&heard, now), ["a"], "b has had its time");
         }
-        heard.replace(list);
-        assert_eq!(heard.current(said + SILENCE).keys().collect::<Vec<_>>(), ["b"], "a said nothing new");
-        heard.replace(Heard::default());
-        assert!(heard.current(said).is_empty(), "who is not listed is gone");
+    }
+
+    #[test]
+    fn a_watch_that_breaks_again_and_again_keeps_no_dead_node_alive() {
+        let (mut heard, start) = (Heard::default(), Instant::now());
+        heard.replace(vec![record("a", 1), record("dead", 1)], start);
+        let mut now = start;
+        for _ in 0..6 {
+            now = renew(&mut heard, &["a"], now, 1);
+            heard.fail(now);
+            now += Duration::from_secs(2);
+            let list = heard
+                .records
+                .iter()
+                .map(|(name, (status, _))| NodeRecord { status: status.clone(), ..record(name, 0) });
+            heard.replace(list.collect(), now);
+        }
+        assert_eq!(names(&heard, now), ["a"]);
+    }
+
+    #[test]
+    fn a_leader_that_begins_hears_for_a_while_before_it_judges() {
+        let (mut heard, start) = (Heard::default(), Instant::now());
+        heard.replace(vec![record("a", 1), record("b", 1)], start);
+        let won = start + Duration::from_secs(35);
+        let now = renew(&mut heard, &["b"], start, 7);
+        assert_eq!(names(&heard, now), ["b"]);
+        let at = |now| heard.current(now, Some(won)).into_keys().collect::<Vec<_>>();
+        assert_eq!(
+            (at(now), at(won + SILENCE)),
+            (vec!["a".to_owned(), "b".to_owned()], vec!["b".to_owned()])
+        );
+        let late = heard.current(now, Some(start + SILENCE));
+        assert_eq!(late.into_keys().collect::<Vec<_>>(), ["b"], "a was silent before");
+    }
+
+    #[test]
+    fn that_a_node_is_still_there_is_no_news() {
+        let (mut heard, start) = (Heard::default(), Instant::now());
+        heard.replace(vec![record("a", 1), record("b", 1)], start);
+        let renewed = |generation, second| {
+            let mut record = record("a", generation);
+            record.status.renew_time = Some(MicroTime(Timestamp::from_second(second).unwrap()));
+            record
+        };
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!heard.hear(renewed(1, 10), at(10)) && !heard.hear(renewed(1, 20), at(20)));
+        assert!(heard.hear(renewed(2, 30), at(30)), "it runs something else");
+        let mut b = record("b", 1);
+        b.status.renew_time = renewed(1, 45).status.renew_time;
+        assert!(heard.hear(b, at(45)), "it was silent");
     }
 }

@@ -54,6 +54,10 @@ impl Statuses {
             let leads = self.leadership.holds();
             self.tally.lead(leads);
             let again = if leads { self.pass().await } else { None };
+            if !leads {
+                // Another one counts how long nodes take.
+                self.waiting.clear();
+            }
             next = again.unwrap_or_else(|| Instant::now() + LOOK).min(Instant::now() + LOOK);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -76,8 +80,9 @@ impl Statuses {
     /// Plans and writes; gives when to do so again though nothing changes.
     async fn pass(&mut self) -> Option<Instant> {
         let view = Arc::clone(&self.view.borrow_and_update());
-        if view.tally.reconciled == 0 {
-            // What is to be said of anything is not known yet.
+        let complete = self.heard.borrow_and_update().is_complete();
+        if view.tally.reconciled == 0 || !complete {
+            // What is to be said of anything is not known yet, or what the other nodes say.
             return None;
         }
         let now = Instant::now();
@@ -110,7 +115,7 @@ impl Statuses {
 
     /// Of this node what it is about to report; of the others what they have.
     fn reports(&mut self, view: &View, now: Instant) -> BTreeMap<String, NodeReport> {
-        let mut reports = self.heard.borrow_and_update().current(now);
+        let mut reports = self.heard.borrow_and_update().current(now, self.leadership.since());
         match report_of(view) {
             Some(own) => drop(reports.insert(self.node.clone(), own)),
             None => drop(reports.remove(&self.node)),

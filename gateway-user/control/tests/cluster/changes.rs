@@ -318,9 +318,12 @@ fn an_earlier_generation_stays_programmed_while_the_next_is_applied() {
         (shown(&server, "Programmed"), shown(&server, "Accepted")),
         ("True 2".into(), "True 3".into())
     );
-    assert!(!server.at(Kind::Gateway, "gw")["status"]["addresses"].as_array().unwrap().is_empty());
+    let addresses = |server: &Server| server.at(Kind::Gateway, "gw")["status"]["addresses"].clone();
+    let served = json!([{"type": "IPAddress", "value": "10.0.0.9"}]);
+    assert_eq!(addresses(&server), served);
     server.settle(&nodes, &["gw"]);
     assert_eq!(shown(&server, "Programmed"), "Unknown 3", "node b had time enough");
+    assert_eq!(addresses(&server), served, "node a serves there still");
     let both = [("a", server.current()), ("b", server.current())];
     server.settle(&both, &[]);
     assert_eq!(shown(&server, "Programmed"), "True 3");

@@ -26,8 +26,12 @@ struct Process {
 }
 
 fn stand(server: &ApiServer, identity: &str) -> Process {
+    stand_for(server, identity, times())
+}
+
+fn stand_for(server: &ApiServer, identity: &str, times: LeaseTimes) -> Process {
     let (stop, stopped) = watch::channel(false);
-    let (candidate, leadership) = Candidate::new(server.client(), "sys", "lead", identity, times());
+    let (candidate, leadership) = Candidate::new(server.client(), "sys", "lead", identity, times);
     Process { leadership, stop, task: tokio::spawn(candidate.run(stopped)) }
 }
 
@@ -83,9 +87,13 @@ async fn who_cannot_renew_stops_before_another_begins() {
 #[tokio::test]
 async fn a_short_failure_of_the_server_changes_nothing() {
     let server = ApiServer::start().await;
-    let a = stand(&server, "a");
+    // So that this machine's pauses are none of the test's.
+    let patient =
+        LeaseTimes { duration: Duration::from_secs(60), deadline: Duration::from_secs(40), ..times() };
+    let a = stand_for(&server, "a", patient);
     until("a leads", || a.leadership.holds()).await;
-    server.fail("leases/lead", &[500, 503, 500]);
+    // Not 429 and 503, which the client library tries again by itself, and slowly.
+    server.fail("leases/lead", &[500, 500, 500]);
     let before = server.writes("leases/lead").len();
     until("a renews again", || {
         assert!(a.leadership.holds(), "it was given up too soon");
@@ -93,4 +101,39 @@ async fn a_short_failure_of_the_server_changes_nothing() {
     })
     .await;
     assert_eq!(holder(&server), "a");
+}
+
+#[tokio::test]
+async fn a_request_that_is_never_answered_leaves_time_for_another() {
+    let server = ApiServer::start().await;
+    let times = LeaseTimes { duration: Duration::from_secs(20), deadline: Duration::from_secs(6), ..times() };
+    let a = stand_for(&server, "a", times);
+    until("a leads", || a.leadership.holds()).await;
+    server.hang("leases/lead", 1);
+    let before = server.writes("leases/lead").len();
+    until("a renews again", || {
+        assert!(a.leadership.holds(), "it waited for one answer as long as it may lead");
+        server.writes("leases/lead").len() > before + 3
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_renewal_is_no_news() {
+    let server = ApiServer::start().await;
+    let a = stand(&server, "a");
+    let mut leadership = a.leadership.clone();
+    until("a leads", || a.leadership.holds()).await;
+    leadership.changed().await;
+    let since = a.leadership.since();
+    let before = server.writes("leases/lead").len();
+    let renewed = async { until("a renews", || server.writes("leases/lead").len() > before + 5).await };
+    tokio::select! {
+        () = leadership.changed() => panic!("woken by a renewal"),
+        () = renewed => {}
+    }
+    assert_eq!(a.leadership.since(), since);
+    a.stop.send_replace(true);
+    leadership.changed().await;
+    assert!(!leadership.holds());
 }

@@ -37,6 +37,8 @@ struct Contents {
     objects: BTreeMap<String, Value>,
     /// Answers in place of those that requests to paths with this text would get.
     faults: VecDeque<(String, u16)>,
+    /// How many requests to paths with this text are never answered.
+    hangs: Option<(String, usize)>,
     /// Paths with this text do not exist.
     missing: Option<String>,
     /// Method and path of every request that changes something, with its answer.
@@ -97,6 +99,21 @@ impl ApiServer {
     /// Requests to paths with this text are answered with these codes, one by one.
     pub(crate) fn fail(&self, text: &str, codes: &[u16]) {
         self.lock().faults.extend(codes.iter().map(|code| (text.to_owned(), *code)));
+    }
+
+    /// The next so many requests to paths with this text are never answered.
+    pub(crate) fn hang(&self, text: &str, times: usize) {
+        self.lock().hangs = Some((text.to_owned(), times));
+    }
+
+    fn hangs(&self, path: &str) -> bool {
+        match &mut self.lock().hangs {
+            Some((text, left)) if *left > 0 && path.contains(&**text) => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Paths with this text do not exist from now on.
@@ -233,6 +250,9 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default());
+    if server.hangs(&path) {
+        std::future::pending::<()>().await;
+    }
     let content = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let answer = server.answer(&parts.method, &path, query, content.unwrap_or_default(), &body);
     if parts.method != Method::GET {

@@ -24,6 +24,8 @@ const REPORTS: &str = "/apis/sluice.dev/v1alpha1/namespaces/sys/nodereports";
 /// One process: what it would be told by its compiler thread, and what it counts.
 struct Process {
     server: ApiServer,
+    /// Where clients reach its node.
+    address: String,
     view: watch::Sender<Arc<View>>,
     tally: Arc<ClusterTally>,
     stop: watch::Sender<bool>,
@@ -53,7 +55,8 @@ impl Process {
             leaves: leaving,
         };
         let task = tokio::spawn(run(membership, stopped));
-        Self { server: server.clone(), view, tally, stop, _leaves: leaves, task }
+        let address = if node == "a" { "10.0.0.1" } else { "10.0.0.2" }.to_owned();
+        Self { server: server.clone(), address, view, tally, stop, _leaves: leaves, task }
     }
 
     /// Has what the server holds translated and made live.
@@ -78,7 +81,7 @@ impl Process {
         let report = NodeReport {
             generation: Generation(1),
             gateways: digests(&ir),
-            addresses: vec!["10.0.0.1".parse().unwrap()],
+            addresses: vec![self.address.parse().unwrap()],
             ..NodeReport::default()
         };
         self.view.send_replace(Arc::new(View {
@@ -137,6 +140,12 @@ fn said(server: &ApiServer, type_: &str) -> String {
     })
 }
 
+fn addresses(server: &ApiServer) -> Vec<String> {
+    let gateway = server.object_of(Kind::Gateway, "edge", "gw");
+    let all = gateway["status"]["addresses"].as_array().cloned().unwrap_or_default();
+    all.iter().map(|one| one["value"].as_str().unwrap().to_owned()).collect()
+}
+
 #[tokio::test]
 async fn each_status_is_written_once_and_again_after_a_change() {
     let server = server().await;
@@ -191,8 +200,9 @@ async fn what_the_server_refuses_is_tried_again() {
     let process = Process::start(&server, "a");
     process.serve();
     until("written after all", || said(&server, "Programmed") == "True 1").await;
-    assert_eq!(process.written(Kind::Gateway, Outcome::Failed), 3);
-    assert_eq!(process.written(Kind::GatewayClass, Outcome::Written), 1, "others did not wait for it");
+    until("all failures are counted", || process.written(Kind::Gateway, Outcome::Failed) == 3).await;
+    let written = || process.written(Kind::GatewayClass, Outcome::Written);
+    until("that others were written is counted", || written() == 1).await;
 }
 
 #[tokio::test]
@@ -202,6 +212,8 @@ async fn without_the_definition_of_reports_a_node_counts_itself() {
     let process = Process::start(&server, "a");
     process.serve();
     until("written", || said(&server, "Programmed") == "True 1").await;
+    // A report is tried again after one second, and what the server lacks is believed after five.
+    assert!(server.writes("nodereports").len() > 1, "the definition may have been on its way");
     assert!(process.tally.reports().contains_key(&Outcome::Failed));
 }
 
@@ -213,7 +225,8 @@ async fn the_leader_waits_for_the_other_node() {
     until("a leads", || said(&server, "Programmed") == "True 1").await;
     let b = Process::start(&server, "b");
     b.serve();
-    until("b reports", || server.get(&format!("{REPORTS}/b")).is_some()).await;
+    // Of what a's watch has brought nothing else tells.
+    until("a has heard b", || addresses(&server) == ["10.0.0.1", "10.0.0.2"]).await;
     server.apply(Kind::Gateway, gateway(2, 81));
     a.serve();
     until("a knows of it", || said(&server, "Accepted") == "True 2").await;
