@@ -1,7 +1,10 @@
 //! etcd, the API server, the controllers and the scheduler.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use anyhow::Result;
 
 use super::network::{API_PORT, NODE_V4, PODS_V4, PODS_V6, SERVICES_V4, SERVICES_V6};
 
@@ -22,7 +25,21 @@ pub(super) fn etcd(dir: &Path) -> Arguments {
     arguments
 }
 
-pub(super) fn api_server(pki: &Path) -> Arguments {
+/// The API server's log of who asked for what and whether RBAC let it; of accounts of pods and programs only, since
+/// Kubernetes' own parts are many and known.
+pub(crate) const AUDIT_LOG: &str = "log/audit.log";
+const AUDIT_POLICY: &str = r#"{
+"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+"rules": [
+    {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+    {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+    {"level": "None"}
+]}"#;
+
+/// Writes the policy of the log; gives the API server's arguments.
+pub(super) fn api_server(dir: &Path, pki: &Path) -> Result<Arguments> {
+    let policy = dir.join("audit-policy.json");
+    fs::write(&policy, AUDIT_POLICY)?;
     let file = |flag: &str, name: &str| format!("--{flag}={}", pki.join(name).display());
     let mut arguments = vec![
         "kube-apiserver".to_owned(),
@@ -37,6 +54,8 @@ pub(super) fn api_server(pki: &Path) -> Arguments {
         file("kubelet-client-certificate", "apiserver-kubelet-client.crt"),
         file("kubelet-client-key", "apiserver-kubelet-client.key"),
         file("kubelet-certificate-authority", "ca.crt"),
+        format!("--audit-policy-file={}", policy.display()),
+        format!("--audit-log-path={}", dir.join(AUDIT_LOG).display()),
     ];
     let fixed = [
         "--etcd-servers=http://127.0.0.1:2379",
@@ -48,7 +67,7 @@ pub(super) fn api_server(pki: &Path) -> Arguments {
         "--profiling=false",
     ];
     arguments.extend(fixed.map(str::to_owned));
-    arguments
+    Ok(arguments)
 }
 
 pub(super) fn controller_manager(pki: &Path) -> Arguments {
@@ -88,6 +107,6 @@ pub(super) fn get(pki: &Path, path: &str) -> Option<String> {
 }
 
 /// Where the API server listens.
-pub(super) fn url() -> String {
+pub(crate) fn url() -> String {
     format!("https://{NODE_V4}:{API_PORT}")
 }

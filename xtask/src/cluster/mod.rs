@@ -4,7 +4,7 @@
 
 mod cgroup;
 pub(crate) mod condition;
-mod control_plane;
+pub(crate) mod control_plane;
 pub(crate) mod enter;
 mod image;
 mod launch;
@@ -162,14 +162,20 @@ fn images(suite: Suite) -> Result<Vec<PathBuf>> {
 
 /// Installs the experimental channel's CRDs, and the policy that comes with them.
 fn install_crds(place: &Place, suite: Suite) -> Result<()> {
+    apply(place, &suite.crds()?)?;
+    println!("installed the CRDs of Gateway API {suite}");
+    Ok(())
+}
+
+/// Has the API server take over the objects of these files.
+pub(crate) fn apply(place: &Place, files: &[PathBuf]) -> Result<()> {
     let mut apply = kubectl(place)?;
     apply.args(["apply", "--server-side"]);
-    for file in suite.crds()? {
+    for file in files {
         apply.arg("--filename").arg(file);
     }
     let output = apply.output().context("starting kubectl")?;
-    ensure!(output.status.success(), "installing CRDs: {}", String::from_utf8_lossy(&output.stderr).trim());
-    println!("installed the CRDs of Gateway API {suite}");
+    ensure!(output.status.success(), "kubectl apply: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }
 

@@ -76,7 +76,7 @@ impl Supervisor {
         let pki = self.dir.join("pki");
         self.make_pki(&pki)?;
         self.component(control::etcd(&self.dir))?;
-        self.component(control::api_server(&pki))?;
+        self.component(control::api_server(&self.dir, &pki)?)?;
         // Images come in while the API server starts.
         if self.has_node() {
             self.start_containerd()?;

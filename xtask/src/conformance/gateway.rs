@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::account::{self, NAMESPACE};
 use super::steering::Counted;
 use crate::cluster::enter;
 use crate::cluster::network::{LINK, NODE};
@@ -19,8 +20,6 @@ use crate::process::{Process, until};
 /// Addresses that Gateways get; nothing else of the cluster has any of them.
 const POOL_V4: &str = "10.20.0.0/24";
 const POOL_V6: &str = "fd00:10:20::/64";
-/// Where it keeps what is its own.
-pub(super) const NAMESPACE: &str = "sluice-system";
 /// An address of the pool for a Gateway that asks for it, and one that no node could have (RFC 5737).
 pub(super) const USABLE: &str = "10.20.0.200";
 pub(super) const UNUSABLE: &str = "192.0.2.1";
@@ -40,14 +39,15 @@ pub(crate) struct Cost {
 }
 
 impl<'a> Gateway<'a> {
-    /// Starts it and waits until it is ready.
+    /// Starts it with the account of `deploy/` and waits until it is ready.
     pub(crate) fn start(sluice: &Path, place: &'a Place, dir: &Path) -> Result<Self> {
+        let flags = flags(place, dir, &account::kubeconfig(place)?);
         let mut command = enter::whole(place, &sluice.display().to_string())?;
-        command.arg("run").args(flags(place, dir));
+        command.arg("run").args(&flags);
         let process = Process::spawn("sluice", dir, &mut command)?;
         let pid = process.pid();
         let mut gateway = Self { place, process, pid };
-        gateway.wait_until_ready().with_context(|| format!("sluice {}", flags(place, dir).join(" ")))?;
+        gateway.wait_until_ready().with_context(|| format!("sluice {}", flags.join(" ")))?;
         gateway.pid = proc::first_child(pid).context("nsenter has no child")?;
         Ok(gateway)
     }
@@ -91,9 +91,9 @@ impl<'a> Gateway<'a> {
     }
 }
 
-fn flags(place: &Place, dir: &Path) -> Vec<String> {
+fn flags(place: &Place, dir: &Path, kubeconfig: &Path) -> Vec<String> {
     let mut flags = vec![
-        format!("--kubeconfig={}", place.kubeconfig().display()),
+        format!("--kubeconfig={}", kubeconfig.display()),
         format!("--namespace={NAMESPACE}"),
         format!("--node-name={NODE}"),
         format!("--address-pool={POOL_V4},{POOL_V6}"),

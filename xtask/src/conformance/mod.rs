@@ -2,6 +2,7 @@
 //!
 //! The suite learns from the GatewayClass what the gateway claims, and is told to skip nothing.
 
+mod account;
 pub(crate) mod gateway;
 pub(crate) mod install;
 mod logs;
@@ -25,6 +26,7 @@ use crate::cluster::place::Place;
 use crate::cluster::version::Suite;
 use crate::cluster::{self, Life, condition};
 use crate::process::{self, until};
+use account::Asked;
 use gateway::{Cost, Gateway};
 use install::GATEWAY_CLASS;
 use logs::Logs;
@@ -128,7 +130,14 @@ fn judge(
     let mut complaints = demands.complaints(&run.tests, run.well);
     let steered = counted.judge(args.run_test.is_empty());
     let whole = if run.whole { Ok(()) } else { Err(anyhow!("the suite was cut short")) };
-    let invalid: Vec<_> = [whole, steered, stopped].into_iter().filter_map(Result::err).collect();
+    let asked = Asked::read(place)?;
+    println!(
+        "sluice: {} requests to the API server, {} kinds of them refused",
+        asked.allowed,
+        asked.refused.len()
+    );
+    let invalid: Vec<_> =
+        [whole, steered, stopped, asked.judge()].into_iter().filter_map(Result::err).collect();
     if args.update {
         update(passing, &run, invalid.is_empty())?;
     }

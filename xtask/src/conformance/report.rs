@@ -12,8 +12,9 @@ use crate::cluster::version::Suite;
 /// What is read of a ConformanceReport (gateway.networking.k8s.io/v1).
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
+    /// Null where no test of any profile ran.
     #[serde(default)]
-    profiles: Vec<Profile>,
+    profiles: Option<Vec<Profile>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +51,7 @@ impl Report {
     /// A line for each profile and level.
     pub(super) fn table(&self) -> String {
         let mut text = String::new();
-        for profile in &self.profiles {
+        for profile in self.profiles.iter().flatten() {
             let levels = [("core", Some(&profile.core)), ("extended", profile.extended.as_ref())];
             for (level, status) in levels.into_iter().filter_map(|(level, status)| Some((level, status?))) {
                 let Statistics { passed, failed, skipped } = status.statistics;
@@ -115,6 +116,15 @@ profiles:
             "GATEWAY-HTTP core: 35 passed, 1 failed, 0 skipped: failure\n\
              GATEWAY-HTTP extended: 2 passed, 0 failed, 0 skipped: success (2 features claimed)\n"
         );
+    }
+
+    #[test]
+    fn a_report_of_nothing_is_read() {
+        let dir = Scratch::new("report-null").unwrap();
+        for text in ["mode: default\nprofiles: null\n", "mode: default\n"] {
+            fs::write(dir.join("report.yaml"), text).unwrap();
+            assert_eq!(Report::read(&dir.join("report.yaml")).unwrap().table(), "");
+        }
     }
 
     #[test]

@@ -1,0 +1,177 @@
+//! The account that the gateway runs with: that of `deploy/` and no other, and what the API server refused it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::cluster;
+use crate::cluster::control_plane::{AUDIT_LOG, url};
+use crate::cluster::place::Place;
+
+use crate::process::until;
+
+/// The gateway's namespace and account, by `deploy/kubernetes/rbac.yaml`.
+pub(super) const NAMESPACE: &str = "sluice-system";
+const NAME: &str = "sluice";
+/// One right of its ClusterRole and one of its Role.
+const RIGHTS: [(&str, &str); 2] = [("watch", "gateways.gateway.networking.k8s.io"), ("create", "leases")];
+/// Longer than any run.
+const VALID: &str = "24h";
+
+/// What the account has asked of the API server.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// Requests that were allowed.
+    pub(super) allowed: u64,
+    /// What RBAC did not let it do, each once.
+    pub(super) refused: BTreeSet<String>,
+}
+
+fn user() -> String {
+    format!("system:serviceaccount:{NAMESPACE}:{NAME}")
+}
+
+/// Writes a kubeconfig with a token of the account and nothing else that could prove who we are.
+pub(super) fn kubeconfig(place: &Place) -> Result<PathBuf> {
+    let output = cluster::kubectl(place)?
+        .args(["create", "token", NAME, "--namespace", NAMESPACE, "--duration", VALID])
+        .output()
+        .context("starting kubectl")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "a token of the account {}: {}", user(), said.trim());
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "cluster",
+        "clusters": [{
+            "name": "cluster",
+            "cluster": { "server": url(), "certificate-authority": place.join("pki/ca.crt") },
+        }],
+        "users": [{ "name": NAME, "user": { "token": String::from_utf8(output.stdout)?.trim() } }],
+        "contexts": [{ "name": "cluster", "context": { "cluster": "cluster", "user": NAME } }],
+    });
+    let path = place.join("sluice.kubeconfig");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    file.write_all(config.to_string().as_bytes()).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+/// The API server's authorizer learns of new roles by watches of its own, a moment after they are stored.
+pub(super) fn wait_for_rights(place: &Place) -> Result<()> {
+    for (verb, resource) in RIGHTS {
+        until(&format!("{} may {verb} {resource}", user()), || {
+            let mut ask = cluster::kubectl(place)?;
+            ask.args(["auth", "can-i", verb, resource, "--namespace", NAMESPACE, "--as", &user()]);
+            let output = ask.output().context("starting kubectl")?;
+            Ok(output.status.success().then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+impl Asked {
+    /// Reads the API server's log of this cluster.
+    pub(super) fn read(place: &Place) -> Result<Self> {
+        Self::read_from(&place.join(AUDIT_LOG))
+    }
+
+    fn read_from(log: &Path) -> Result<Self> {
+        let text = fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
+        let mut asked = Self::default();
+        for line in text.lines() {
+            let event: Value =
+                serde_json::from_str(line).with_context(|| format!("{}: {line}", log.display()))?;
+            // The log tells of a watch twice, at its start and at its end.
+            if event["user"]["username"] != user() || event["stage"] == "ResponseStarted" {
+                continue;
+            }
+            match event["annotations"]["authorization.k8s.io/decision"] == "allow" {
+                true => asked.allowed += 1,
+                false => drop(asked.refused.insert(described(&event))),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// An error unless the gateway asked as this account and was let do all that it asked for.
+    pub(super) fn judge(&self) -> Result<()> {
+        ensure!(self.allowed > 0, "the API server was asked for nothing by {}", user());
+        let refused: Vec<_> = self.refused.iter().map(String::as_str).collect();
+        ensure!(
+            refused.is_empty(),
+            "deploy/kubernetes/rbac.yaml does not let {} {}",
+            user(),
+            refused.join("; ")
+        );
+        Ok(())
+    }
+}
+
+/// `patch httproutes.gateway.networking.k8s.io/status in infra`.
+fn described(event: &Value) -> String {
+    let object = &event["objectRef"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let part = |before: &str, value: &Value| {
+        value.as_str().map(|text| format!("{before}{text}")).unwrap_or_default()
+    };
+    format!(
+        "{} {}{}{}{}",
+        text(&event["verb"]),
+        if object.is_null() { text(&event["requestURI"]) } else { text(&object["resource"]) },
+        part(".", &object["apiGroup"]),
+        part("/", &object["subresource"]),
+        part(" in ", &object["namespace"])
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+    use crate::cargo::workspace;
+
+    fn line(user: &str, stage: &str, decision: &str) -> String {
+        let object = json!({
+            "resource": "httproutes", "apiGroup": "g.io", "subresource": "status", "namespace": "infra", "name": "r",
+        });
+        json!({
+            "stage": stage, "verb": "patch", "user": { "username": user }, "objectRef": object,
+            "annotations": { "authorization.k8s.io/decision": decision },
+        })
+        .to_string()
+    }
+
+    fn asked(lines: &[String]) -> Asked {
+        let dir = Scratch::new("audit").unwrap();
+        fs::write(dir.join("audit.log"), lines.join("\n")).unwrap();
+        Asked::read_from(&dir.join("audit.log")).unwrap()
+    }
+
+    #[test]
+    fn only_what_the_account_itself_was_refused_counts() {
+        let (ours, other) = (user(), "system:serviceaccount:infra:default");
+        let all = asked(&[
+            line(&ours, "ResponseStarted", "allow"),
+            line(&ours, "ResponseComplete", "allow"),
+            line(other, "ResponseComplete", "forbid"),
+        ]);
+        assert_eq!(all, Asked { allowed: 1, refused: BTreeSet::new() });
+        all.judge().unwrap();
+        let error = asked(&[line(other, "ResponseComplete", "allow")]).judge().unwrap_err();
+        assert!(error.to_string().contains("asked for nothing by"), "{error}");
+        let lines = ["allow", "forbid", "forbid"].map(|decision| line(&ours, "ResponseComplete", decision));
+        let error = asked(&lines).judge().unwrap_err().to_string();
+        assert!(error.ends_with(" patch httproutes.g.io/status in infra"), "{error}");
+    }
+
+    #[test]
+    fn the_manifests_have_the_account() {
+        let text = fs::read_to_string(workspace().join("deploy/kubernetes/rbac.yaml")).unwrap();
+        let account = format!("kind: ServiceAccount\nmetadata:\n  name: {NAME}\n  namespace: {NAMESPACE}\n");
+        assert!(text.contains(&account));
+    }
+}
