@@ -147,6 +147,11 @@ impl Instance {
         self.dir.join("addresses")
     }
 
+    /// Where this node's copy of the assignments of a cluster is kept; the file stays behind too.
+    pub(crate) fn cluster_addresses(&self) -> PathBuf {
+        self.dir.join("addresses-cluster")
+    }
+
     /// Where addresses are written down that were put on an interface.
     pub(crate) fn interface_addresses(&self) -> PathBuf {
         interface_addresses(&self.dir)

@@ -1,7 +1,7 @@
 //! Addresses of a pool, as the settings ask for them.
 
 use anyhow::{Context as _, bail};
-use gateway_control::addresses::book::LocalBook;
+use gateway_control::addresses::book::{BookFile, LocalBook};
 use gateway_control::addresses::link::{self, Link};
 use gateway_control::addresses::{Book, Pool, SharedBook};
 use gateway_control::cluster::PoolDuty;
@@ -71,10 +71,12 @@ pub(crate) fn open<W: Workers, S: Steer>(
         why.into_iter().for_each(|why| warn!("{why}"));
         return Ok((reconciler.with_pool(Pool::new(Book::Local(book), link, node)), None));
     };
+    let (file, kept, why) = BookFile::open(instance.cluster_addresses());
+    why.into_iter().for_each(|why| warn!("{why}"));
     let (wants, wanted) = watch::channel(Wants::None);
-    let (gives, given) = watch::channel(Given::default());
+    let (gives, given) = watch::channel(Given::kept(kept));
     cluster.spawn(pool::follow(cluster.client(), node::namespace(settings), gives));
-    let book = Book::Shared(SharedBook { wants, given: given.clone() });
+    let book = Book::Shared(SharedBook::new(wants, given.clone(), file));
     let duty = PoolDuty { pool: networks, wants: wanted, given };
     let shared = Shared { cluster: cluster.clone(), duty };
     Ok((reconciler.with_pool(Pool::new(book, link, node)), Some(shared)))

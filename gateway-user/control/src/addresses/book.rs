@@ -1,4 +1,4 @@
-//! Assignments written down: as text that a file or a ConfigMap holds, and the file of a process that serves alone.
+//! Assignments written down: as text that a file or a ConfigMap holds, and the files of a process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -60,18 +60,34 @@ pub fn write(assignments: &Assignments) -> String {
     serde_json::to_string_pretty(&page).unwrap_or_default()
 }
 
+/// Why assignments cannot be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Another version of Sluice may read them.
+    #[error("format {0} is of another version of Sluice; this one reads {VERSION}")]
+    Format(u32),
+    /// Nobody can.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// Enough of a page to tell whether the rest can be understood.
+#[derive(Deserialize)]
+struct Format {
+    version: u32,
+}
+
 /// Reads what [`write`] wrote. An address that is in it twice is the first one's.
 ///
 /// # Errors
-/// It is something else, for people.
-pub fn read(text: &str) -> Result<Assignments, String> {
-    let page: Page = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if page.version != VERSION {
-        return Err(format!(
-            "format {} is of another version of Sluice; this one reads {VERSION}",
-            page.version
-        ));
+/// It is something else.
+pub fn read(text: &str) -> Result<Assignments, ReadError> {
+    let broken = |error: serde_json::Error| ReadError::Broken(error.to_string());
+    let Format { version } = serde_json::from_str(text).map_err(broken)?;
+    if version != VERSION {
+        return Err(ReadError::Format(version));
     }
+    let page: Page = serde_json::from_str(text).map_err(broken)?;
     let mut given: BTreeMap<ObjectName, Vec<Assignment>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for entry in page.given {
@@ -86,13 +102,54 @@ pub fn read(text: &str) -> Result<Assignments, String> {
     Ok(Assignments { given, problems: page.problems.into_iter().map(problem).collect() })
 }
 
+/// A file that holds assignments across restarts.
+#[derive(Debug)]
+pub struct BookFile {
+    path: PathBuf,
+    /// What it holds, if that is known.
+    written: Option<Arc<Assignments>>,
+}
+
+impl BookFile {
+    /// The file at `path`, which is made when there is something to write. With what it holds; one that cannot be read holds
+    /// nothing, and why is returned.
+    pub fn open(path: PathBuf) -> (Self, Option<Arc<Assignments>>, Option<String>) {
+        let (held, why) = match fs::read_to_string(&path).map_err(|error| (error.kind(), error.to_string())) {
+            Ok(text) => match read(&text) {
+                Ok(held) => (Some(Arc::new(held)), None),
+                Err(error) => (None, Some(error.to_string())),
+            },
+            Err((io::ErrorKind::NotFound, _)) => (None, None),
+            Err((_, error)) => (None, Some(error)),
+        };
+        let why = why.map(|why| format!("{}: begun anew: {why}", path.display()));
+        (Self { path, written: held.clone() }, held, why)
+    }
+
+    /// Has the file hold these, if it does not; gives what went wrong, for people.
+    pub(super) fn keep(&mut self, held: &Arc<Assignments>) -> Option<String> {
+        if self.written.as_ref().map_or(held.given.is_empty(), |written| written == held) {
+            return None;
+        }
+        match replace(&self.path, &write(held)) {
+            Ok(()) => {
+                self.written = Some(Arc::clone(held));
+                None
+            }
+            Err(error) => {
+                let why = "Gateways may get other addresses after a restart";
+                Some(format!("write {}: {error}: {why}", self.path.display()))
+            }
+        }
+    }
+}
+
 /// The book of a process that serves alone: a file, so that Gateways keep their addresses across restarts.
 #[derive(Debug)]
 pub struct LocalBook {
     pool: Vec<IpNet>,
     node: BTreeSet<String>,
-    path: PathBuf,
-    written: Option<Arc<Assignments>>,
+    file: BookFile,
     held: Arc<Assignments>,
 }
 
@@ -100,17 +157,9 @@ impl LocalBook {
     /// The book at `path`, which is made if it is missing. One that cannot be read is begun anew, and why is returned:
     /// Gateways may get other addresses then.
     pub fn open(path: PathBuf, pool: Vec<IpNet>, node: &str) -> (Self, Option<String>) {
-        let (held, why) = match fs::read_to_string(&path).map_err(|error| (error.kind(), error.to_string())) {
-            Ok(text) => match read(&text) {
-                Ok(held) => (Some(Arc::new(held)), None),
-                Err(error) => (None, Some(error)),
-            },
-            Err((io::ErrorKind::NotFound, _)) => (None, None),
-            Err((_, error)) => (None, Some(error)),
-        };
-        let why = why.map(|why| format!("{}: begun anew: {why}", path.display()));
+        let (file, held, why) = BookFile::open(path);
         let node = BTreeSet::from([node.to_owned()]);
-        (Self { pool, node, path, written: held.clone(), held: held.unwrap_or_default() }, why)
+        (Self { pool, node, file, held: held.unwrap_or_default() }, why)
     }
 
     /// What these get; and what went wrong in writing it down.
@@ -119,19 +168,7 @@ impl LocalBook {
         if next != *self.held {
             self.held = Arc::new(next);
         }
-        let mut trouble = None;
-        if self.written.as_ref() != Some(&self.held)
-            && (self.written.is_some() || !self.held.given.is_empty())
-        {
-            match replace(&self.path, &write(&self.held)) {
-                Ok(()) => self.written = Some(Arc::clone(&self.held)),
-                Err(error) => {
-                    let why = "Gateways may get other addresses after a restart";
-                    trouble = Some(format!("{}: {error}: {why}", self.path.display()));
-                }
-            }
-        }
-        (Arc::clone(&self.held), trouble)
+        (Arc::clone(&self.held), self.file.keep(&self.held))
     }
 }
 
@@ -188,6 +225,7 @@ mod tests {
             {"address":"10.0.0.1","namespace":"e","gateway":"a","node":"n"},
             {"address":"10.0.0.1","namespace":"e","gateway":"b","node":"n"}]}"#;
         assert_eq!(read(twice).unwrap().given.len(), 1);
-        assert!(read(r#"{"version":2,"given":[]}"#).unwrap_err().contains("another version"));
+        assert_eq!(read(r#"{"version":2,"gateways":{}}"#), Err(ReadError::Format(2)));
+        assert!(matches!(read("{"), Err(ReadError::Broken(_))));
     }
 }

@@ -106,6 +106,10 @@ impl Link {
         self.alone = true;
     }
 
+    pub(super) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     fn save(&self) -> io::Result<()> {
         replace(&self.path, &serde_json::to_string(&self.record).unwrap_or_default())
     }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{error, info};
 
-use self::book::LocalBook;
+use self::book::{BookFile, LocalBook};
 use self::link::Link;
 use crate::cluster::pool::{Given, Wants};
 
@@ -48,10 +48,43 @@ pub enum Book {
 /// This process's side of what the cluster decides.
 #[derive(Debug)]
 pub struct SharedBook {
-    /// What Gateways ask for.
-    pub wants: watch::Sender<Wants>,
-    /// What they have.
-    pub given: watch::Receiver<Given>,
+    wants: watch::Sender<Wants>,
+    given: watch::Receiver<Given>,
+    /// A copy for a start without the API server.
+    file: BookFile,
+    /// Whether the cluster has been waited for.
+    waited: bool,
+}
+
+impl SharedBook {
+    /// Says in `wants` what Gateways ask for; what they have is in `given`, and copied to `file`.
+    pub fn new(wants: watch::Sender<Wants>, given: watch::Receiver<Given>, file: BookFile) -> Self {
+        Self { wants, given, file, waited: false }
+    }
+
+    /// What Gateways have, which may be what they had before this process began; and why, if so.
+    async fn turn(&mut self, wants: Vec<AddressWant>) -> (Arc<Assignments>, Option<String>) {
+        self.wants.send_if_modified(|known| {
+            let differs = known.as_ref().is_none_or(|known| **known != wants);
+            *known = Some(Arc::new(wants));
+            differs
+        });
+        // A process that begins must not go live without addresses that its Gateways have. What comes later wakes us.
+        if !self.waited {
+            let _ = timeout(PATIENCE, self.given.wait_for(|given| given.read)).await;
+            self.waited = true;
+        }
+        let given = self.given.borrow_and_update();
+        let trouble =
+            "the cluster does not say who has which: Gateways have those of the last time, others none";
+        (Arc::clone(&given.assignments), (!given.read).then(|| trouble.to_owned()))
+    }
+
+    /// Writes down what Gateways have, for a start without the API server.
+    fn keep(&mut self) -> Option<String> {
+        let given = self.given.borrow();
+        if given.read { self.file.keep(&given.assignments) } else { None }
+    }
 }
 
 impl Pool {
@@ -71,17 +104,11 @@ impl Pool {
                 assignments
             }
             Book::Shared(book) => {
-                book.wants.send_if_modified(|known| {
-                    let differs = known.as_ref().is_none_or(|known| **known != wants);
-                    *known = Some(Arc::new(wants));
-                    differs
-                });
-                // A process that begins must not go live without addresses that its Gateways have.
-                let read = timeout(PATIENCE, book.given.wait_for(|given| given.read)).await.is_ok();
-                if !read {
-                    trouble.push("the cluster does not say who has which".to_owned());
-                }
-                Arc::clone(&book.given.borrow_and_update().assignments)
+                let (assignments, unread) = book.turn(wants).await;
+                trouble.extend(unread);
+                // Until then the file is another process's.
+                trouble.extend(self.link.is_alone().then(|| book.keep()).flatten());
+                assignments
             }
         };
         self.assignments = Arc::clone(&assignments);
@@ -121,6 +148,10 @@ impl Pool {
     /// From here on no other process serves with the same record of addresses.
     pub(crate) fn settle(&mut self) {
         self.link.settle();
+        if let Book::Shared(book) = &mut self.book {
+            let trouble = book.keep();
+            trouble.into_iter().for_each(|trouble| error!("addresses: {trouble}"));
+        }
     }
 
     fn own(&self) -> BTreeSet<IpAddr> {
@@ -142,5 +173,67 @@ impl Pool {
             error!("addresses: {trouble}");
         }
         self.trouble = trouble;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use gateway_ir::ObjectName;
+    use gateway_testkit::scratch::Scratch;
+    use gateway_translate::Assignment;
+
+    use super::*;
+
+    fn assignments(address: &str) -> Arc<Assignments> {
+        let one = Assignment { address: address.parse().unwrap(), node: "other".to_owned() };
+        let given = [(ObjectName::new("edge", "gw"), vec![one])].into();
+        Arc::new(Assignments { given, ..Assignments::default() })
+    }
+
+    fn read(address: &str) -> Given {
+        let mut given = Given::kept(Some(assignments(address)));
+        given.read = true;
+        given
+    }
+
+    /// With what the cluster was read to say, and what the file holds.
+    fn pool(dir: &Scratch, given: watch::Receiver<Given>) -> Pool {
+        let (file, _, why) = BookFile::open(dir.join("copy"));
+        assert_eq!(why, None);
+        let book = Book::Shared(SharedBook::new(watch::channel(None).0, given, file));
+        Pool::new(book, Link::open("lo", dir.join("record")).unwrap(), "n".to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_cluster_is_waited_for_once_and_the_copy_serves_meanwhile() {
+        let dir = Scratch::new("pool").unwrap();
+        let (gives, given) = watch::channel(read("10.0.0.7"));
+        pool(&dir, given).provide(Vec::new()).await;
+        drop(gives);
+        // The next process, without an API server.
+        let kept = BookFile::open(dir.join("copy")).1;
+        let (gives, given) = watch::channel(Given::kept(kept));
+        let mut pool = pool(&dir, given);
+        assert_eq!(pool.provide(Vec::new()).now_or_never(), None, "it may be slow");
+        assert_eq!(pool.provide(Vec::new()).await, assignments("10.0.0.7"));
+        let at_once = pool.provide(Vec::new()).now_or_never();
+        assert_eq!(at_once, Some(assignments("10.0.0.7")));
+        assert!(pool.trouble.contains("those of the last time"), "{}", pool.trouble);
+        gives.send_replace(read("10.0.0.8"));
+        assert_eq!(pool.provide(Vec::new()).await, assignments("10.0.0.8"));
+        assert_eq!(BookFile::open(dir.join("copy")).1, Some(assignments("10.0.0.8")));
+    }
+
+    #[tokio::test]
+    async fn while_another_process_serves_the_copy_is_its_own() {
+        let dir = Scratch::new("pool").unwrap();
+        let (_gives, given) = watch::channel(read("10.0.0.7"));
+        let mut pool = pool(&dir, given);
+        pool.link = pool.link.shared(true);
+        pool.provide(Vec::new()).await;
+        assert!(!dir.join("copy").exists());
+        pool.settle();
+        assert!(dir.join("copy").exists());
     }
 }

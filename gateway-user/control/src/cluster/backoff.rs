@@ -1,27 +1,47 @@
-//! When to try again.
+//! When to try again what fails, and when to say so.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
-/// A pause that doubles with every failure, from `first` to `most`, each a little longer at random so that processes
-/// that failed together do not try again together.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
-    next: Duration,
+use tracing::warn;
+
+/// Failures of one thing in a row. The pause after each doubles, from `first` to `most`, a little longer at random so that
+/// processes that failed together do not try again together.
+#[derive(Clone, Debug)]
+pub(super) struct Failures {
+    first: Duration,
     most: Duration,
+    next: Duration,
+    /// What was said last; nothing since the last success.
+    said: String,
 }
 
-impl Backoff {
+impl Failures {
     pub(super) fn new(first: Duration, most: Duration) -> Self {
-        Self { next: first, most }
+        Self { first, most, next: first, said: String::new() }
     }
 
-    /// The pause after another failure.
-    pub(super) fn pause(&mut self) -> Duration {
+    /// Says what failed, unless that was said, and gives how long to wait before another attempt.
+    pub(super) fn failed(&mut self, what: String) -> Duration {
+        if what != self.said {
+            warn!("{what}");
+        }
+        self.said = what;
         let pause = jittered(self.next);
         self.next = (self.next * 2).min(self.most);
         pause
+    }
+
+    /// It worked.
+    pub(super) fn passed(&mut self) {
+        self.next = self.first;
+        self.said.clear();
+    }
+
+    /// Whether the last attempt failed.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.said.is_empty()
     }
 }
 
@@ -41,9 +61,15 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_most() {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(300));
-        for least in [100, 200, 300, 300] {
-            let pause = backoff.pause();
+        let mut failures = Failures::new(Duration::from_millis(100), Duration::from_millis(300));
+        for least in [100, 200, 300, 300, 0, 100] {
+            if least == 0 {
+                failures.passed();
+                assert!(!failures.has_failed());
+                continue;
+            }
+            let pause = failures.failed("planted by a test".to_owned());
+            assert!(failures.has_failed());
             let least = Duration::from_millis(least);
             assert!(pause >= least && pause <= least * 6 / 5, "{pause:?}");
         }

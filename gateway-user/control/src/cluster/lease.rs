@@ -13,9 +13,9 @@ use kube::api::{Api, PostParams};
 use kube::{Client, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::info;
 
-use super::backoff::jittered;
+use super::backoff::{Failures, jittered};
 
 /// How patiently leadership is sought and kept.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +134,7 @@ impl Candidate {
 
     /// Stands for the Lease until `stop` says true or its sender is gone; then gives it back if it is held.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut trouble = String::new();
+        let mut failures = Failures::new(self.times.retry, self.times.retry);
         loop {
             let begun = Instant::now();
             // One that is not answered leaves time for another before the deadline.
@@ -143,7 +143,11 @@ impl Candidate {
                 Ok(outcome) => outcome,
                 Err(_) => Err(format!("no answer within {}s", patience.as_secs_f32())),
             };
-            self.conclude(begun, outcome, &mut trouble);
+            match &outcome {
+                Ok(_) => failures.passed(),
+                Err(error) => drop(failures.failed(format!("Lease {}: {error}", self.name))),
+            }
+            self.conclude(begun, &outcome);
             tokio::select! {
                 () = sleep(jittered(self.times.retry)) => {}
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -210,9 +214,9 @@ impl Candidate {
         }
     }
 
-    fn conclude(&mut self, begun: Instant, outcome: Result<bool, String>, trouble: &mut String) {
+    fn conclude(&mut self, begun: Instant, outcome: &Result<bool, String>) {
         let before = *self.leads.borrow();
-        let next = match &outcome {
+        let next = match outcome {
             Ok(true) => {
                 let unbroken = before.filter(|term| begun < term.until);
                 let since = unbroken.map_or_else(Instant::now, |term| term.since);
@@ -229,11 +233,6 @@ impl Candidate {
             }
             _ => {}
         }
-        let said = outcome.err().unwrap_or_default();
-        if !said.is_empty() && said != *trouble {
-            warn!("Lease {}: {said}", self.name);
-        }
-        *trouble = said;
         self.leads.send_if_modified(|term| {
             let news = term.map(|term| term.since) != next.map(|term| term.since);
             *term = next;

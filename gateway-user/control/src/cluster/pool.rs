@@ -3,7 +3,7 @@
 //! All of them are in one ConfigMap, so that giving one is a single write which the server refuses if another process has given
 //! something since: no address can be given twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use futures_util::{StreamExt as _, pin_mut};
 use gateway_translate::{AddressWant, Assignments};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, PostParams};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Error};
@@ -19,11 +18,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
-use super::backoff::Backoff;
+use super::backoff::Failures;
 use super::lease::Leadership;
 use super::reports::Heard;
 use crate::addresses::allocate::allocate;
-use crate::addresses::book;
+use crate::addresses::book::{self, ReadError};
 
 /// The ConfigMap.
 const NAME: &str = "sluice-addresses";
@@ -42,17 +41,86 @@ pub type Wants = Option<Arc<Vec<AddressWant>>>;
 pub struct Given {
     /// Whether the cluster was read at all.
     pub read: bool,
-    /// Who has what.
+    /// Who has what, or had when that could be read last.
     pub assignments: Arc<Assignments>,
-    /// The object's version; `None` if there is no object.
-    version: Option<String>,
+    /// Whether that is from somewhere: an earlier reading, or the node's own copy.
+    known: bool,
+    /// Where it stands in the cluster.
+    page: Page,
+    /// The object, if there is one.
+    map: Option<Arc<ConfigMap>>,
+}
+
+/// How the object relates to the assignments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Page {
+    /// It holds them.
+    Holds,
+    /// It does not and is to.
+    #[default]
+    Lacks,
+    /// It holds others, which are not to be lost though they cannot be read.
+    Sealed,
+}
+
+impl Given {
+    /// Before the cluster is read: what this node knows from the last time, if it does.
+    pub fn kept(assignments: Option<Arc<Assignments>>) -> Self {
+        Self { known: assignments.is_some(), assignments: assignments.unwrap_or_default(), ..Self::default() }
+    }
+
+    /// After the object was read. What is lost in the cluster stays as it was here; the second is what to say of that.
+    fn after(&self, map: Option<ConfigMap>) -> (Self, Option<String>) {
+        let text = map.as_ref().and_then(|map| map.data.as_ref()?.get(KEY));
+        let (assignments, page, said) = match text.map(|text| book::read(text)) {
+            Some(Ok(assignments)) => (Some(Arc::new(assignments)), Page::Holds, None),
+            Some(Err(error @ ReadError::Format(_))) => {
+                let said = format!(
+                    "key {KEY}: {error}; Gateways keep the addresses they have, and no other gets one"
+                );
+                (None, Page::Sealed, Some(said))
+            }
+            Some(Err(error)) if self.known => {
+                let said = format!(
+                    "key {KEY}: {error}; Gateways keep the addresses they have, and it is written again"
+                );
+                (None, Page::Lacks, Some(said))
+            }
+            Some(Err(error)) => {
+                let said = format!(
+                    "key {KEY}: {error}; no Gateway gets an address: mend it, or delete it to have all given anew"
+                );
+                (None, Page::Sealed, Some(said))
+            }
+            None if self.assignments.given.is_empty() => (None, Page::Lacks, None),
+            None => {
+                let said = "gone; Gateways keep the addresses they have, and it is written again";
+                (None, Page::Lacks, Some(said.to_owned()))
+            }
+        };
+        let assignments = assignments.unwrap_or_else(|| Arc::clone(&self.assignments));
+        let known = self.known || page != Page::Sealed;
+        (Self { read: true, assignments, known, page, map: map.map(Arc::new) }, said)
+    }
+
+    fn version(&self) -> Option<&str> {
+        self.map.as_ref()?.metadata.resource_version.as_deref()
+    }
+
+    /// Whether the object is to hold `next` and does not.
+    fn lacks(&self, next: &Assignments) -> bool {
+        match self.page {
+            Page::Holds => *next != *self.assignments,
+            Page::Lacks => *next != *self.assignments || !next.given.is_empty(),
+            Page::Sealed => false,
+        }
+    }
 }
 
 /// Follows the assignments until nobody listens any more.
 pub async fn follow(client: Client, namespace: String, given: watch::Sender<Given>) {
     let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
-    let fresh = || Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-    let (mut backoff, mut trouble) = (fresh(), String::new());
+    let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(30));
     let stream = watcher(maps, watcher::Config::default().fields(&format!("metadata.name={NAME}")));
     pin_mut!(stream);
     let mut listed = None;
@@ -74,17 +142,13 @@ pub async fn follow(client: Client, namespace: String, given: watch::Sender<Give
                     "ConfigMap {namespace}/{NAME}: {error}; Gateways keep the addresses they have (verbs list and \
                      watch on configmaps are needed)"
                 );
-                if error != trouble {
-                    warn!("{error}");
-                }
-                trouble = error;
                 tokio::select! {
-                    () = sleep(backoff.pause()) => continue,
+                    () = sleep(failures.failed(error)) => continue,
                     () = given.closed() => return,
                 }
             }
         };
-        (backoff, trouble) = (fresh(), String::new());
+        failures.passed();
         take(&namespace, next, &given);
         if given.is_closed() {
             return;
@@ -93,16 +157,9 @@ pub async fn follow(client: Client, namespace: String, given: watch::Sender<Give
 }
 
 fn take(namespace: &str, map: Option<ConfigMap>, given: &watch::Sender<Given>) {
-    let text = map.as_ref().and_then(|map| map.data.as_ref()?.get(KEY));
-    let assignments = match text.map(|text| book::read(text)).transpose() {
-        Ok(assignments) => Arc::new(assignments.unwrap_or_default()),
-        Err(error) => {
-            warn!("ConfigMap {namespace}/{NAME}: key {KEY}: {error}; Gateways keep the addresses they have");
-            Arc::clone(&given.borrow().assignments)
-        }
-    };
-    let version = map.and_then(|map| map.metadata.resource_version);
-    given.send_replace(Given { read: true, assignments, version });
+    let (next, said) = given.borrow().after(map);
+    said.into_iter().for_each(|said| warn!("ConfigMap {namespace}/{NAME}: {said}"));
+    given.send_replace(next);
 }
 
 /// The leader's side.
@@ -119,28 +176,21 @@ pub(super) struct Giver {
 impl Giver {
     /// Gives addresses until `stop` says true or its sender is gone.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let fresh = || Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        let (mut backoff, mut trouble) = (fresh(), String::new());
+        let mut failures = Failures::new(Duration::from_millis(200), Duration::from_secs(30));
         // The version that was replaced last, and until when its successor is waited for.
         let mut replaced: Option<(Option<String>, Instant)> = None;
         loop {
             let mut next = Instant::now() + LOOK;
             if let Some((given, assignments)) = self.due() {
-                let waits = replaced.as_ref().filter(|(version, _)| *version == given.version);
+                let waits = replaced.as_ref().filter(|(version, _)| version.as_deref() == given.version());
                 match waits.map(|(_, until)| *until).filter(|until| Instant::now() < *until) {
                     Some(until) => next = next.min(until),
                     None => match self.write(&given, &assignments).await {
                         Ok(()) => {
-                            (backoff, trouble) = (fresh(), String::new());
-                            replaced = Some((given.version, Instant::now() + PATIENCE));
+                            failures.passed();
+                            replaced = Some((given.version().map(str::to_owned), Instant::now() + PATIENCE));
                         }
-                        Err(error) => {
-                            if error != trouble {
-                                warn!("{error}");
-                            }
-                            trouble = error;
-                            next = Instant::now() + backoff.pause();
-                        }
+                        Err(error) => next = Instant::now() + failures.failed(error),
                     },
                 }
             }
@@ -168,19 +218,17 @@ impl Giver {
         nodes.insert(self.node.clone());
         drop(heard);
         let next = allocate(&self.pool, &given.assignments, &wants, &nodes);
-        (next != *given.assignments).then_some((given, next))
+        given.lacks(&next).then_some((given, next))
     }
 
     async fn write(&self, given: &Given, assignments: &Assignments) -> Result<(), String> {
-        let metadata = ObjectMeta {
-            name: Some(NAME.to_owned()),
-            resource_version: given.version.clone(),
-            ..ObjectMeta::default()
-        };
-        let data = BTreeMap::from([(KEY.to_owned(), book::write(assignments))]);
-        let map = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+        // All that others have put there stays.
+        let mut map = given.map.as_deref().cloned().unwrap_or_default();
+        map.metadata.name = Some(NAME.to_owned());
+        map.metadata.managed_fields = None;
+        map.data.get_or_insert_default().insert(KEY.to_owned(), book::write(assignments));
         let params = PostParams::default();
-        let written = match given.version {
+        let written = match given.version() {
             Some(_) => timeout(PATIENCE, self.maps.replace(NAME, &params, &map)).await,
             None => timeout(PATIENCE, self.maps.create(&params, &map)).await,
         };

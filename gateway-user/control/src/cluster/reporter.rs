@@ -10,9 +10,8 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::{Client, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::warn;
 
-use super::backoff::{Backoff, jittered};
+use super::backoff::{Failures, jittered};
 use super::record::{NodeRecord, RecordStatus};
 use super::tally::{ClusterTally, Outcome};
 use crate::view::View;
@@ -49,14 +48,13 @@ impl Reporter {
         mut stop: watch::Receiver<bool>,
         leaves: watch::Receiver<bool>,
     ) {
-        let fresh = || Backoff::new(Duration::from_secs(1), MOST);
-        let (mut backoff, mut trouble) = (fresh(), String::new());
+        let mut failures = Failures::new(Duration::from_secs(1), MOST);
         let mut said: Option<NodeReport> = None;
         let (mut next, mut earliest) = (Instant::now(), Instant::now());
         loop {
             let current = report_of(&view.borrow_and_update());
             let news = current.is_some() && current != said;
-            let due = if trouble.is_empty() && news { earliest } else { next };
+            let due = if news && !failures.has_failed() { earliest } else { next };
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Ok(()) = view.changed() => continue,
@@ -70,16 +68,10 @@ impl Reporter {
             match self.write(&report).await {
                 Ok(()) => {
                     said = Some(report);
-                    (backoff, trouble) = (fresh(), String::new());
+                    failures.passed();
                     next = Instant::now() + jittered(RENEW);
                 }
-                Err(error) => {
-                    if error != trouble {
-                        warn!("{error}");
-                    }
-                    trouble = error;
-                    next = Instant::now() + backoff.pause();
-                }
+                Err(error) => next = Instant::now() + failures.failed(error),
             }
         }
         if *leaves.borrow() {

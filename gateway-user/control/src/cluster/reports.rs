@@ -10,9 +10,8 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::warn;
 
-use super::backoff::Backoff;
+use super::backoff::Failures;
 use super::record::{NodeRecord, RecordStatus};
 
 /// A node that has not said anything for this long, by our clock, has no say any more: four times what it takes to
@@ -108,8 +107,7 @@ fn content(status: &RecordStatus) -> RecordStatus {
 /// Follows the reports until the receiver is gone.
 pub(super) async fn follow(client: Client, namespace: String, heard: watch::Sender<Heard>) {
     let records: Api<NodeRecord> = Api::namespaced(client, &namespace);
-    let fresh = || Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
-    let (mut backoff, mut trouble) = (fresh(), String::new());
+    let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(5));
     let stream = watcher(records, watcher::Config::default());
     pin_mut!(stream);
     // What a list brings replaces all that was known.
@@ -123,7 +121,8 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(record)) => listed.push(record),
             Ok(event) => {
-                (backoff, trouble, none_since) = (fresh(), String::new(), None);
+                failures.passed();
+                none_since = None;
                 let list = std::mem::take(&mut listed);
                 heard.send_if_modified(|known| known.turn(event, list, now));
             }
@@ -136,13 +135,8 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
                     known.complete |= believed;
                     news
                 });
-                let error = explain(&error);
-                if error != trouble {
-                    warn!("{error}");
-                }
-                trouble = error;
                 tokio::select! {
-                    () = sleep(backoff.pause()) => continue,
+                    () = sleep(failures.failed(explain(&error))) => continue,
                     () = heard.closed() => return,
                 }
             }

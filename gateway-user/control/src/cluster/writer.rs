@@ -11,9 +11,9 @@ use http::header::CONTENT_TYPE;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::backoff::Backoff;
+use super::backoff::Failures;
 use super::change::Change;
 use super::events::Events;
 use super::lease::Leadership;
@@ -47,14 +47,13 @@ struct Past {
     tokens: (f64, Instant),
     /// When it may be tried again after a failure.
     again: Option<Instant>,
-    backoff: Backoff,
-    trouble: String,
+    failures: Failures,
 }
 
 impl Past {
     fn new(now: Instant) -> Self {
-        let backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        Self { patched: None, tokens: (BURST, now), again: None, backoff, trouble: String::new() }
+        let failures = Failures::new(Duration::from_millis(200), Duration::from_secs(30));
+        Self { patched: None, tokens: (BURST, now), again: None, failures }
     }
 
     /// When this change may be written, at the earliest; `None` for now.
@@ -143,13 +142,10 @@ impl Writer {
                 None
             }
             Err(Refused::Failed(error)) => {
-                let when = Instant::now() + past.backoff.pause();
-                past.again = Some(when);
-                if past.trouble != error {
-                    warn!("{} {}: status not written: {error}; tried again", change.kind, change.key);
-                }
-                past.trouble = error;
-                Some(when)
+                let said =
+                    format!("{} {}: status not written: {error}; tried again", change.kind, change.key);
+                past.again = Some(Instant::now() + past.failures.failed(said));
+                past.again
             }
         }
     }

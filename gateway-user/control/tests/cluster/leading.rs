@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::server::ApiServer;
+use crate::until;
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/sys/leases/lead";
 
@@ -33,16 +34,6 @@ fn stand_for(server: &ApiServer, identity: &str, times: LeaseTimes) -> Process {
     let (stop, stopped) = watch::channel(false);
     let (candidate, leadership) = Candidate::new(server.client(), "sys", "lead", identity, times);
     Process { leadership, stop, task: tokio::spawn(candidate.run(stopped)) }
-}
-
-/// Waits for something to become true; a bound that only a hang reaches.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waited = tokio::time::timeout(Duration::from_secs(60), async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "{what}");
 }
 
 fn holder(server: &ApiServer) -> String {

@@ -134,7 +134,7 @@ impl ApiServer {
         self.lock().writes.iter().filter(|(path, _)| path.contains(text)).map(|(_, code)| *code).collect()
     }
 
-    fn put(&self, path: &str, mut object: Value) -> Value {
+    pub(crate) fn put(&self, path: &str, mut object: Value) -> Value {
         let mut state = self.lock();
         state.version += 1;
         object["metadata"]["resourceVersion"] = json!(state.version.to_string());
@@ -146,7 +146,7 @@ impl ApiServer {
         object
     }
 
-    fn delete(&self, path: &str) -> Option<Value> {
+    pub(crate) fn delete(&self, path: &str) -> Option<Value> {
         let old = self.lock().objects.remove(path)?;
         let _ = self.events.send((path.to_owned(), json!({"type": "DELETED", "object": old})));
         Some(old)
@@ -162,7 +162,9 @@ impl ApiServer {
             return status(404, "the server could not find the requested resource");
         }
         drop(state);
-        let is_collection = path.trim_start_matches("/apis/").split('/').count() % 2 == 1;
+        // After `/api/v1` or `/apis/<group>/<version>`: kinds and names take turns.
+        let version = if path.starts_with("/api/") { 3 } else { 4 };
+        let is_collection = path.split('/').skip(version).count() % 2 == 1;
         match *method {
             Method::GET if is_collection && query.contains("watch=") => self.watch(path),
             Method::GET if is_collection => self.list(path),

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::server::ApiServer;
+use crate::until;
 
 const REPORTS: &str = "/apis/sluice.dev/v1alpha1/namespaces/sys/nodereports";
 
@@ -101,16 +102,6 @@ impl Process {
         self.stop.send_replace(true);
         self.task.await.unwrap();
     }
-}
-
-/// Waits for something to become true; a bound that only a hang reaches.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waited = tokio::time::timeout(Duration::from_secs(60), async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "{what}");
 }
 
 /// A server with a class, a Gateway and a route.
