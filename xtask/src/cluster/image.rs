@@ -1,13 +1,15 @@
 //! Container images of one static program each, as archives that containerd imports (OCI image layout 1.0.0).
 
-use std::fs::{self, File};
-use std::io::{self, Cursor, Write as _};
+use std::fs;
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
+
+use crate::cache::{self, Key};
 
 /// An image to be made.
 pub(crate) struct Image<'a> {
@@ -23,24 +25,24 @@ const PASSWD: &[u8] = b"root:x:0:0:root:/:/\nnobody:x:65532:65532:nobody:/:/\n";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 impl Image<'_> {
-    /// Gives the archive, which lies beside the program; writes it if it is not there yet.
+    /// Gives the archive, which lies beside the program; writes it if it is not there yet. The program's folder is
+    /// named by what it was built of, and the archive by all else that is in it.
     pub(crate) fn write(&self) -> Result<PathBuf> {
-        let names = &digest(self.names.join(" ").as_bytes())["sha256:".len()..][..8];
-        let to = self.program.with_extension(format!("{names}.tar"));
-        if to.is_file() {
-            return Ok(to);
-        }
-        // Another run may be writing it, too: whoever sees the file sees a whole one.
-        let partial = self.program.with_extension(format!("{names}.{}", std::process::id()));
-        let archive = self.archive().with_context(|| format!("packing {}", self.program.display()))?;
-        File::create(&partial)?.write_all(&archive)?;
-        fs::rename(&partial, &to)?;
+        let mut key = Key::default();
+        key.add(&self.archive(&[])?);
+        let to = self.program.with_extension(format!("{}.tar", key.name()));
+        cache::keep(&to, |partial| {
+            let archive =
+                fs::read(self.program).map_err(Into::into).and_then(|program| self.archive(&program));
+            let archive = archive.with_context(|| format!("packing {}", self.program.display()))?;
+            Ok(fs::write(partial, archive)?)
+        })?;
         Ok(to)
     }
 
-    fn archive(&self) -> Result<Vec<u8>> {
+    fn archive(&self, program: &[u8]) -> Result<Vec<u8>> {
         let entry = format!("/{}", self.program.file_name().context("a program has a name")?.display());
-        let layer = layer(&entry, &fs::read(self.program)?)?;
+        let layer = layer(&entry, program)?;
         let config = json!({
             "architecture": architecture(), "os": "linux",
             "config": { "Entrypoint": [entry], "Env": ["PATH=/"], "WorkingDir": "/" },
@@ -148,7 +150,7 @@ mod tests {
         fs::write(&program, "an ELF file").unwrap();
         let image = Image { program: &program, names: &["example.test/hello:v1", "example.test/hello:v2"] };
         let archive = fs::read(image.write().unwrap()).unwrap();
-        assert_eq!(archive, image.archive().unwrap(), "the same image is the same file");
+        assert_eq!(archive, image.archive(b"an ELF file").unwrap(), "the same image is the same file");
         let other = Image { program: &program, names: &["example.test/hello:v3"] };
         assert_ne!(image.write().unwrap(), other.write().unwrap(), "other names are another archive");
         let files = unpack(&archive);

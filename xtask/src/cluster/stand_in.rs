@@ -7,9 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
-use crate::cache;
+use crate::cache::{self, Key};
 use crate::go;
 
 const FROM: &str = "sigs.k8s.io/gateway-api/conformance";
@@ -19,29 +18,24 @@ const PACKAGE: &str = "echo-basic";
 /// A copy of `module` with the stand-in in the folder that its `replace` line names; `before` is the older suite's.
 pub(super) fn complete(module: &Path, before: &Path) -> Result<PathBuf> {
     let source = go::unpacked(before, FROM)?.join(PACKAGE);
+    complete_in(&cache::dir()?.join("go"), module, &source)
+}
+
+fn complete_in(all: &Path, module: &Path, source: &Path) -> Result<PathBuf> {
     let name = module.file_name().context("a module has a name")?;
-    let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum", "conformance_test.go"] {
-        hash.update(fs::read(module.join(file))?);
-    }
-    hash.update(source.as_os_str().as_encoded_bytes());
-    let key: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let to = cache::dir()?.join("go").join(format!("{}-module-{key}", name.display()));
-    if to.is_dir() {
-        return Ok(to);
-    }
-    let partial = to.with_extension(std::process::id().to_string());
-    copy(module, &partial, &|text| text)?;
-    let images = partial.join("images");
-    copy(&source, &images.join(PACKAGE), &renamed)?;
-    fs::write(images.join("go.mod"), format!("module {TO}\n\ngo 1.26.0\n"))?;
-    if let Err(e) = fs::rename(&partial, &to) {
-        // Another run was faster, and its copy is the same.
-        fs::remove_dir_all(&partial)?;
-        if !to.is_dir() {
-            return Err(e).context("the stand-in of the suite's echo server");
-        }
-    }
+    let mut key = Key::default();
+    // This file says what is changed on the way.
+    key.add(include_bytes!("stand_in.rs"));
+    key.add_files(module)?;
+    key.add_files(source)?;
+    let to = all.join(format!("{}-module-{}", name.display(), key.name()));
+    cache::keep(&to, |partial| {
+        copy(module, partial, &|text| text)?;
+        let images = partial.join("images");
+        copy(source, &images.join(PACKAGE), &renamed)?;
+        Ok(fs::write(images.join("go.mod"), format!("module {TO}\n\ngo 1.26.0\n"))?)
+    })
+    .context("the stand-in of the suite's echo server")?;
     Ok(to)
 }
 
@@ -89,5 +83,25 @@ mod tests {
             format!("import _ \"{TO}/{PACKAGE}/server\"\n")
         );
         assert_eq!(fs::read_to_string(to.join("server/echo.pb.go")).unwrap(), import);
+    }
+
+    #[test]
+    fn a_copy_is_made_afresh_when_anything_of_it_changes() {
+        let dir = Scratch::new("stand-in-key").unwrap();
+        let (all, module, source) = (dir.join("all"), dir.join("suite-v1.7.0"), dir.join("source"));
+        for (folder, file) in [(&module, "go.mod"), (&source, "main.go")] {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join(file), "one").unwrap();
+        }
+        let first = complete_in(&all, &module, &source).unwrap();
+        assert!(first.join("go.mod").is_file() && first.join("images/go.mod").is_file());
+        assert_eq!(complete_in(&all, &module, &source).unwrap(), first);
+        fs::write(source.join("main.go"), "two").unwrap();
+        let second = complete_in(&all, &module, &source).unwrap();
+        assert_eq!(fs::read_to_string(second.join("images").join(PACKAGE).join("main.go")).unwrap(), "two");
+        fs::write(module.join("other_test.go"), "three").unwrap();
+        let third = complete_in(&all, &module, &source).unwrap();
+        assert!(third.join("other_test.go").is_file());
+        assert!(first != second && second != third);
     }
 }

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::{Program, go};
+use crate::cache;
 
+/// Flags of every build. -v names each package as it is compiled: the only progress that go gives.
+pub(super) const FLAGS: [&str; 2] = ["-v", "-trimpath"];
 /// How often a build says how far it is.
 const BETWEEN_LINES: Duration = Duration::from_secs(15);
 /// Lines of a failed build that are shown.
@@ -21,12 +24,7 @@ pub(super) fn once(program: &Program<'_>, dir: &Path) -> Result<PathBuf> {
     let built = dir.join(program.name);
     let lock = File::create(dir.join("lock"))?;
     lock.lock().with_context(|| format!("waiting for another build in {}", dir.display()))?;
-    if !built.is_file() {
-        // Whoever sees the file sees a whole one.
-        let partial = dir.join("partial");
-        build(program, &partial)?;
-        fs::rename(&partial, &built)?;
-    }
+    cache::keep(&built, |partial| build(program, partial))?;
     Ok(built)
 }
 
@@ -38,8 +36,7 @@ fn build(program: &Program<'_>, to: &Path) -> Result<()> {
         true => command.args(["test", "-c"]),
         false => command.arg("build"),
     };
-    // -v names each package as it is compiled: the only progress that go gives.
-    command.args(["-v", "-trimpath", "-ldflags", program.ldflags, "-o"]).arg(to).arg(program.package);
+    command.args(FLAGS).args(["-ldflags", program.ldflags, "-o"]).arg(to).arg(program.package);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -1,52 +1,29 @@
 //! What a built program depends on, as a short name.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
-
-use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
+use anyhow::Result;
 
 use super::Program;
+use super::build::FLAGS;
+use crate::cache::Key;
 
-/// A key that changes with anything that changes the program: the toolchain, the flags, and every file of the module.
-/// `go.sum` among these stands for the content of each dependency.
+/// A key that changes with anything that changes the program: the toolchain and what it builds for, the flags, and
+/// every file of the module. `go.sum` among these stands for the content of each dependency.
 pub(super) fn of(program: &Program<'_>, toolchain: &str) -> Result<String> {
-    let mut hash = Sha256::new();
-    for part in [toolchain, program.package, program.ldflags, if program.tests { "tests" } else { "command" }]
-    {
-        add(&mut hash, part.as_bytes());
+    let mut key = Key::default();
+    let tests = if program.tests { "tests" } else { "command" };
+    for part in [toolchain, program.package, program.ldflags, tests, super::FLAGS] {
+        key.add(part.as_bytes());
     }
-    for file in files(program.module).with_context(|| format!("reading {}", program.module.display()))? {
-        let name = file.strip_prefix(program.module)?;
-        add(&mut hash, name.as_os_str().as_encoded_bytes());
-        add(&mut hash, &fs::read(&file)?);
-    }
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Adds one part with its length, so that two parts never read as one.
-fn add(hash: &mut Sha256, part: &[u8]) {
-    hash.update((part.len() as u64).to_le_bytes());
-    hash.update(part);
-}
-
-/// Every file below a folder, in order.
-fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            all.extend(files(&path)?);
-        } else {
-            all.push(path);
-        }
-    }
-    all.sort();
-    Ok(all)
+    FLAGS.iter().for_each(|flag| key.add(flag.as_bytes()));
+    key.add_files(program.module)?;
+    Ok(key.name())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use gateway_testkit::scratch::Scratch;
 
     use super::*;

@@ -34,6 +34,10 @@ pub(crate) fn module(name: &str) -> PathBuf {
 /// of a checkout that another user owns, and go would fail with it.
 const FLAGS: &str = "-mod=readonly -buildvcs=false";
 
+/// What says which compiler builds for which machines, by name of `go env`.
+const TOOLCHAIN: [&str; 7] =
+    ["GOVERSION", "GOOS", "GOARCH", "GOAMD64", "GOARM64", "GOEXPERIMENT", "GOFIPS140"];
+
 /// A call of `go` in a module. A module that asks for a newer Go gets it through Go itself.
 pub(crate) fn go(module: &Path) -> Command {
     let mut command = Command::new("go");
@@ -74,7 +78,7 @@ pub(crate) fn unpacked(module: &Path, dependency: &str) -> Result<PathBuf> {
 impl Program<'_> {
     /// The built program; builds it, showing how far that is, if its sources have changed since.
     pub(crate) fn build(&self) -> Result<PathBuf> {
-        let toolchain = output(go(self.module).args(["version"]))?;
+        let toolchain = output(go(self.module).args(["env"]).args(TOOLCHAIN))?;
         let key = key::of(self, &toolchain)?;
         let dir = cache::dir()?.join("go").join(format!("{}-{key}", self.name));
         build::once(self, &dir)
