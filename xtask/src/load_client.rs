@@ -16,17 +16,23 @@ pub(crate) struct LoadClient {
 }
 
 impl LoadClient {
-    /// Starts `bench load` with these flags; its output lies in `dir` under `name`.
+    /// Starts `bench load` with these flags; its output lies in `dir` under `name`. `bench` is a call of the program.
     pub(crate) fn start(
-        bench: &Path,
+        mut bench: Command,
         dir: &Path,
         name: &str,
         mode: Mode,
         flags: &[(&str, String)],
     ) -> Result<Self> {
-        let mut command = Command::new(bench);
-        command.arg("load").args(flags.iter().flat_map(|(name, value)| [*name, value.as_str()]));
-        Ok(Self { process: Process::spawn(name, dir, &mut command)?, mode })
+        bench.arg("load").args(flags.iter().flat_map(|(name, value)| [*name, value.as_str()]));
+        Ok(Self { process: Process::spawn(name, dir, &mut bench)?, mode })
+    }
+
+    /// An error if it has ended; `what` it was there for.
+    pub(crate) fn must_run(&mut self, what: &str) -> Result<()> {
+        self.process
+            .must_run()
+            .with_context(|| format!("the {} client ended before {what}", self.mode.name()))
     }
 
     /// Whether it still sends or waits.
@@ -43,5 +49,31 @@ impl LoadClient {
                 .with_context(|| format!("the report of the {} client", self.mode.name())),
             _ => bail!("the {} client failed ({status}): {}", self.mode.name(), self.process.complaints()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_testkit::scratch::Scratch;
+
+    use super::*;
+    use crate::process::until;
+
+    #[test]
+    fn a_client_that_has_ended_cannot_have_seen_the_rest() {
+        let dir = Scratch::new("load-client").unwrap();
+        let start = |script: &str| {
+            let mut bench = Command::new("sh");
+            bench.args(["-c", script]);
+            LoadClient::start(bench, dir.path(), "client", Mode::KeepAlive, &[]).unwrap()
+        };
+        start("sleep 300").must_run("the crowd came").unwrap();
+        let mut early = start("exit 0");
+        until("it has ended", || Ok((!early.is_running()?).then_some(()))).unwrap();
+        let error = early.must_run("the crowd came").unwrap_err();
+        assert!(
+            error.to_string().starts_with("the keep-alive client ended before the crowd came"),
+            "{error}"
+        );
     }
 }

@@ -56,11 +56,11 @@ pub(crate) struct Args {
     /// Contenders whose name contains one of these; all by default.
     #[arg(long, value_delimiter = ',')]
     among: Vec<String>,
-    /// Directory for smoke.json and smoke.svg.
-    #[arg(long)]
+    /// Directory for smoke.json and smoke.svg; bench/results by default.
+    #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
-    /// Exits with 1 if a bar is missed.
-    #[arg(long)]
+    /// Exits with 1 if a bar is missed; every bar is a ratio between contenders, so all of them must be there.
+    #[arg(long, conflicts_with = "among")]
     strict: bool,
 }
 

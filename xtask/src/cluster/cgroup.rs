@@ -6,30 +6,37 @@ use std::{fs, io, thread};
 
 use anyhow::{Context, Result};
 
+use crate::cache::Key;
+
 /// A killed process leaves its group a moment later.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
-/// The path of a cluster's root in each hierarchy.
-pub(super) fn root(name: &str) -> String {
-    format!("/sluice-{name}")
+/// The path of a cluster's root in each hierarchy. The hierarchies are the machine's, so the root is named by where the
+/// cluster lies: two caches may have clusters of one name.
+pub(super) fn root(dir: &Path) -> String {
+    let mut key = Key::default();
+    key.add(dir.as_os_str().as_encoded_bytes());
+    let name = dir.file_name().unwrap_or_default();
+    format!("/sluice-{}-{}", name.display(), key.name())
 }
 
 /// Makes the root in every hierarchy; kubelet wants it there before it starts.
-pub(super) fn make(name: &str) -> Result<()> {
-    for dir in roots(name)? {
-        fs::create_dir_all(&dir).with_context(|| format!("making the control group {}", dir.display()))?;
+pub(super) fn make(dir: &Path) -> Result<()> {
+    for group in roots(dir)? {
+        fs::create_dir_all(&group)
+            .with_context(|| format!("making the control group {}", group.display()))?;
     }
     Ok(())
 }
 
 /// Removes the root and all below it from every hierarchy.
-pub(super) fn remove(name: &str) -> Result<()> {
-    for dir in roots(name)? {
+pub(super) fn remove(dir: &Path) -> Result<()> {
+    for group in roots(dir)? {
         let end = Instant::now() + PATIENCE;
-        while let Err(e) = remove_tree(&dir) {
+        while let Err(e) = remove_tree(&group) {
             if Instant::now() > end {
-                return Err(e).with_context(|| format!("removing the control group {}", dir.display()));
+                return Err(e).with_context(|| format!("removing the control group {}", group.display()));
             }
             thread::sleep(BETWEEN_TRIES);
         }
@@ -51,9 +58,9 @@ fn remove_tree(dir: &Path) -> io::Result<()> {
     fs::remove_dir(dir)
 }
 
-fn roots(name: &str) -> Result<Vec<PathBuf>> {
+fn roots(dir: &Path) -> Result<Vec<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
-    Ok(hierarchies(&mounts).map(|mount| Path::new(mount).join(root(name).trim_start_matches('/'))).collect())
+    Ok(hierarchies(&mounts).map(|mount| Path::new(mount).join(root(dir).trim_start_matches('/'))).collect())
 }
 
 /// Where version 1 and version 2 hierarchies are mounted.
@@ -75,6 +82,13 @@ mod tests {
                       cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         assert_eq!(hierarchies(mounts).collect::<Vec<_>>(), ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified"]);
+    }
+
+    #[test]
+    fn clusters_of_one_name_in_two_caches_have_roots_of_their_own() {
+        let [one, other] = ["/a/clusters/default", "/b/clusters/default"].map(|dir| root(Path::new(dir)));
+        assert!(one.starts_with("/sluice-default-") && other.starts_with("/sluice-default-"));
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -30,7 +30,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// its logs.
 pub(super) fn start(place: &Place, program: PathBuf, images: Vec<PathBuf>, life: Life) -> Result<()> {
     let lock = place.take()?;
-    let settings = Settings { name: place.name().to_owned(), program, images };
+    let settings = Settings { program, images };
     fs::write(place.join(SETTINGS), serde_json::to_string_pretty(&settings)?)?;
     let mut outer = namespaces(life)
         .arg(env::current_exe()?)

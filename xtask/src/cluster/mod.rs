@@ -181,11 +181,20 @@ pub(crate) fn apply(place: &Place, files: &[PathBuf]) -> Result<()> {
 
 /// kubectl as an administrator.
 pub(crate) fn kubectl(place: &Place) -> Result<Command> {
+    kubectl_by(enter::network, place)
+}
+
+/// kubectl as an administrator; it ends with the cluster at the latest.
+pub(crate) fn kubectl_within(place: &Place) -> Result<Command> {
+    kubectl_by(enter::whole, place)
+}
+
+fn kubectl_by(enter: fn(&Place, &str) -> Result<Command>, place: &Place) -> Result<Command> {
     let settings = std::fs::read_to_string(place.join(supervise::SETTINGS)).unwrap_or_default();
     let Ok(settings) = serde_json::from_str::<supervise::Settings>(&settings) else {
         bail!("the cluster {} is not up: start it with `cargo xtask cluster up`", place.name());
     };
-    let mut command = enter::network(place, &settings.program.display().to_string())?;
+    let mut command = enter(place, &settings.program.display().to_string())?;
     command.arg("kubectl").env("KUBECONFIG", place.kubeconfig());
     Ok(command)
 }

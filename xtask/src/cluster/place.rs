@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -102,7 +103,16 @@ impl Place {
     /// The first process of a live cluster.
     pub(crate) fn first(&self) -> Result<u32> {
         ensure!(self.alive()?, "the cluster {} is not up: start it with `cargo xtask cluster up`", self.name);
-        fs::read_to_string(self.join("pid"))?.parse().context("the cluster is just being started")
+        let first = fs::read_to_string(self.join("pid")).unwrap_or_default();
+        let first = first.parse().context("the cluster is just being started")?;
+        ensure!(self.is_ours(first), "the first process of the cluster {} has ended", self.name);
+        Ok(first)
+    }
+
+    /// Whether the process of this id was started for this directory; an id may have been given to another one since.
+    fn is_ours(&self, pid: u32) -> bool {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == self.dir.as_os_str().as_encoded_bytes())
     }
 
     /// Kills the cluster if it lives, waits for the end of its last process and removes what it leaves.
@@ -111,20 +121,25 @@ impl Place {
         if !self.dir.exists() {
             return Ok(());
         }
-        if self.alive()? {
-            let first = self.first()?;
-            // The kernel ends every other process of its PID namespace with it.
-            kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL)
-                .with_context(|| format!("ending the cluster {}", self.name))?;
-        }
         let end = Instant::now() + PATIENCE;
         while self.alive()? {
+            self.kill_first()?;
             if Instant::now() > end {
                 bail!("processes of the cluster {} are still there; {} stays", self.name, self.dir.display());
             }
             thread::sleep(BETWEEN_LOOKS);
         }
         self.remove()
+    }
+
+    /// Kills the first process, if there is one; the kernel ends every other one of its PID namespace with it.
+    fn kill_first(&self) -> Result<()> {
+        // Without it the others are about to end. A process that is just starting its program has no command line yet.
+        let Ok(first) = self.first() else { return Ok(()) };
+        match kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(e) => Err(e).with_context(|| format!("ending the cluster {}", self.name)),
+        }
     }
 
     /// Held while directories come and go, so that none is taken for dead between its making and its lock.
@@ -137,7 +152,7 @@ impl Place {
 
     /// Removes what a dead cluster left: mounts and networks went with its namespaces, control groups and files stay.
     fn remove(&self) -> Result<()> {
-        cgroup::remove(&self.name)?;
+        cgroup::remove(&self.dir)?;
         fs::remove_dir_all(&self.dir).with_context(|| format!("removing {}", self.dir.display()))
     }
 }
@@ -157,12 +172,13 @@ pub(crate) fn sweep() -> Result<()> {
 fn all() -> Result<PathBuf> {
     let dir = cache::dir()?.join("clusters");
     fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-    Ok(dir)
+    fs::canonicalize(&dir).with_context(|| dir.display().to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::{Command, Stdio};
 
     use gateway_testkit::process::Guarded;
     use gateway_testkit::scratch::Scratch;
@@ -180,12 +196,14 @@ mod tests {
         let lock = place.take().unwrap();
         assert!(place.take().is_err(), "it is being started");
         // Like a cluster: the first process starts another one, which inherits all that the first has.
-        let first = Guarded::spawn(Command::new("sh").args(["-c", "sleep 300 & wait"])).unwrap();
+        let mut command = Command::new("sh");
+        let first = Guarded::spawn(command.args(["-c", "sleep 300 & wait"]).arg(place.dir())).unwrap();
         drop(lock);
         assert!(place.alive().unwrap());
         assert!(place.first().is_err(), "nobody has said yet which process is the first");
         place.remember(first.pid()).unwrap();
-        assert_eq!(place.first().unwrap(), first.pid());
+        // A process has no command line while it starts its program.
+        assert_eq!(wait::until("its command line", || place.first().ok()), first.pid());
         let second = wait::until("the second process", || proc::first_child(first.pid()));
         drop(first);
         assert!(place.alive().unwrap(), "the second process still has the lock");
@@ -202,12 +220,33 @@ mod tests {
         let place = Place { dir: all.join(&name), name };
         place.clear().unwrap();
         let lock = place.take().unwrap();
-        let mut first = Command::new("sleep").arg("300").spawn().unwrap();
+        // Reads what never comes.
+        let mut first = Command::new("cat").arg("-").arg(place.dir()).stdin(Stdio::piped()).spawn().unwrap();
         drop(lock);
         place.remember(first.id()).unwrap();
         place.clear().unwrap();
         assert!(!place.dir().exists());
-        assert!(!first.wait().unwrap().success(), "it was killed");
+        assert_eq!(first.wait().unwrap().signal(), Some(Signal::SIGKILL as i32), "it was killed");
+    }
+
+    #[test]
+    fn a_stranger_with_the_id_of_the_first_process_is_spared() {
+        let all = Scratch::new("stranger").unwrap();
+        let name = format!("test-stranger-{}", std::process::id());
+        let place = Place { dir: all.join(&name), name };
+        let mut stranger = Guarded::spawn(Command::new("sleep").arg("300")).unwrap();
+        let lock = place.take().unwrap();
+        place.remember(stranger.pid()).unwrap();
+        assert!(place.first().is_err(), "nobody may enter its namespaces");
+        // The last process of the cluster ends while it is waited for.
+        let last = thread::spawn(move || {
+            thread::sleep(BETWEEN_LOOKS);
+            drop(lock);
+        });
+        place.clear().unwrap();
+        last.join().unwrap();
+        assert!(!place.dir().exists());
+        assert!(stranger.try_wait().unwrap().is_none(), "it still runs");
     }
 
     #[test]

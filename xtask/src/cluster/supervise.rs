@@ -25,8 +25,6 @@ use super::{cgroup, condition, network, node};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Settings {
-    /// The cluster's name.
-    pub(super) name: String,
     /// The program that is every component of Kubernetes.
     pub(super) program: PathBuf,
     /// Image archives that the node has from the start; without any there is no node, only a control plane.
@@ -85,8 +83,8 @@ impl Supervisor {
         self.component(control::controller_manager(&pki))?;
         self.component(control::scheduler(&pki))?;
         if self.has_node() {
-            cgroup::make(&self.settings.name)?;
-            let root = cgroup::root(&self.settings.name);
+            cgroup::make(&self.dir)?;
+            let root = cgroup::root(&self.dir);
             self.component(node::kubelet(&self.dir, Path::new(RUN), &root)?)?;
             self.component(node::proxy(&self.dir)?)?;
             self.until("the node is ready", || {

@@ -83,7 +83,9 @@ impl Course {
         let before_kib = proc::rss_kib(pid)?;
         proc::forget_peak(pid)?;
         let mut watch = Watch::begin(case.proofs, stand.numbers.look()?);
-        let (mut clients, crowds) = self.gather(case, &mut stand)?;
+        let (mut clients, mut crowds) = self.gather(case, &mut stand)?;
+        // Who was gone by then felt nothing of the crowd.
+        clients.iter_mut().try_for_each(|client| client.must_run("the crowd was there"))?;
         while any_running(&mut clients)? {
             check_interrupt()?;
             watch.look(&stand.numbers.look()?);
@@ -93,6 +95,7 @@ impl Course {
         let during = clients.into_iter().map(LoadClient::report).collect::<Result<Vec<_>>>()?;
         let peak_kib = proc::peak_kib(pid)?;
         stand.gateway.must_run()?;
+        crowds.iter_mut().try_for_each(Process::must_run).context("before the neighbour's clients ended")?;
         drop(crowds);
         let after_kib = settle(&mut stand, before_kib, peak_kib)?;
         let felt = |(before, during)| Felt { before, during };

@@ -1,6 +1,7 @@
 //! The neighbour's clients: verified requests at an even rate, on kept connections and on new ones.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 use sluice_bench::load::Mode;
@@ -44,7 +45,7 @@ pub(super) fn start(
             ("--timeout", TIMEOUT.to_owned()),
             ("--tag", format!("{:06x}", run * 16 + u32::try_from(number)?)),
         ];
-        LoadClient::start(bench, dir, &format!("{}-{run}", mode.name()), mode, &flags)
+        LoadClient::start(Command::new(bench), dir, &format!("{}-{run}", mode.name()), mode, &flags)
     };
     kinds.iter().enumerate().map(launch).collect()
 }

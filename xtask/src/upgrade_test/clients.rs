@@ -1,6 +1,7 @@
 //! The judge's clients: one process for each way of using connections.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -96,6 +97,6 @@ impl Share {
             ("--over-ms", self.over.as_millis().to_string()),
             ("--tag", format!("{tag:06x}")),
         ];
-        LoadClient::start(bench, &place.dir, self.mode.name(), self.mode, &flags)
+        LoadClient::start(Command::new(bench), &place.dir, self.mode.name(), self.mode, &flags)
     }
 }

@@ -23,9 +23,9 @@ pub(super) struct Api {
     client: Client,
 }
 
-/// Starts the proxy; it ends when what this gives is dropped.
+/// Starts the proxy; it ends when what this gives is dropped, and with the cluster at the latest.
 pub(super) fn proxy(place: &Place, dir: &Path) -> Result<Process> {
-    let mut command = cluster::kubectl(place)?;
+    let mut command = cluster::kubectl_within(place)?;
     command.args(["proxy", "--port", &PROXY.1.to_string()]);
     let mut process = Process::spawn("kubectl-proxy", dir, &mut command)?;
     until("kubectl proxy listens", || {

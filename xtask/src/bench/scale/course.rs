@@ -14,7 +14,7 @@ use super::api::{self, Api, Writes};
 use super::objects::{self, GATEWAY, NAMESPACE, STEADY_HOST, STEADY_PORT};
 use super::{Args, Programs};
 use crate::cluster::condition;
-use crate::cluster::enter::inside;
+use crate::cluster::enter::{self, inside};
 use crate::cluster::network::NODE_V4;
 use crate::cluster::place::Place;
 use crate::conformance::gateway::Gateway;
@@ -49,6 +49,8 @@ pub(super) struct Finding {
 const RATE: u64 = 1000;
 /// Between two changes.
 const PACE: Duration = Duration::from_millis(200);
+/// The steady client goes on for so long after the last change is due.
+const SPARE: Duration = Duration::from_secs(3);
 /// Between two looks for the first right answer.
 const LOOK: Duration = Duration::from_micros(500);
 /// Memory is looked at once the work is done and buffers are given back.
@@ -64,7 +66,7 @@ pub(super) fn run(
 ) -> Result<Finding> {
     install(place)?;
     let _proxy = api::proxy(place, dir)?;
-    let _backends = inside(place, || backends(programs, dir))?;
+    let _backends = backends(programs, place, dir)?;
     inside(place, || {
         let mut api = Api::connect()?;
         objects::base().iter().try_for_each(|object| api.create(object))
@@ -75,10 +77,11 @@ pub(super) fn run(
     inside(place, || filled(args, programs, place, dir, routes, rss_empty_kib))
 }
 
-fn backends(programs: &Programs, dir: &Path) -> Result<[Process; 2]> {
-    let mut echo = std::process::Command::new(&programs.sluice);
+/// Processes of the cluster, so that they end with it whatever becomes of us.
+fn backends(programs: &Programs, place: &Place, dir: &Path) -> Result<[Process; 2]> {
+    let mut echo = enter::whole(place, &programs.sluice.display().to_string())?;
     echo.args(["echo", "--listen", &format!("{NODE_V4}:{}", objects::ECHO_PORT)]);
-    let mut steady = std::process::Command::new(&programs.bench);
+    let mut steady = enter::whole(place, &programs.bench.display().to_string())?;
     steady.args(["backend", "--listen", &format!("{NODE_V4}:{STEADY_PORT}")]);
     Ok([Process::spawn("echo", dir, &mut echo)?, Process::spawn("steady", dir, &mut steady)?])
 }
@@ -119,9 +122,10 @@ fn filled(
     thread::sleep(QUIET);
     let rss_kib = gateway.cost()?.rss_kib;
     println!("{routes} routes: {} changes beside {RATE} requests/s", args.changes);
-    let steady = steady(args, programs, dir, to)?;
+    let mut steady = steady(args, programs, place, dir, to)?;
     let before = Writes::read(&mut api)?;
     let change_us = changes(args, &mut api, &mut client, routes)?;
+    steady.must_run("the last change was made")?;
     let report = steady.report()?;
     let after = Writes::read(&mut api)?.since(before);
     gateway.stop()?;
@@ -141,9 +145,9 @@ fn filled(
     })
 }
 
-/// The steady client, for as long as the changes are planned to take.
-fn steady(args: &Args, programs: &Programs, dir: &Path, to: SocketAddr) -> Result<LoadClient> {
-    let seconds = PACE.as_secs_f64() * args.changes as f64 + 1.0;
+/// The steady client, for a little longer than the changes are planned to take.
+fn steady(args: &Args, programs: &Programs, place: &Place, dir: &Path, to: SocketAddr) -> Result<LoadClient> {
+    let seconds = (PACE * u32::try_from(args.changes)? + SPARE).as_secs_f64();
     let flags = [
         ("--to", to.to_string()),
         ("--host", STEADY_HOST.to_owned()),
@@ -151,7 +155,8 @@ fn steady(args: &Args, programs: &Programs, dir: &Path, to: SocketAddr) -> Resul
         ("--rate", RATE.to_string()),
         ("--requests", ((seconds * RATE as f64) as u64).to_string()),
     ];
-    LoadClient::start(&programs.bench, dir, "client", Mode::KeepAlive, &flags)
+    let bench = enter::whole(place, &programs.bench.display().to_string())?;
+    LoadClient::start(bench, dir, "client", Mode::KeepAlive, &flags)
 }
 
 fn changes(args: &Args, api: &mut Api, client: &mut Client, routes: usize) -> Result<Vec<u64>> {
