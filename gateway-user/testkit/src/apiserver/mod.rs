@@ -2,6 +2,7 @@
 //!
 //! Objects are JSON and checked by nobody. Every kind has one version, `v1`.
 
+mod requests;
 mod serve;
 mod state;
 

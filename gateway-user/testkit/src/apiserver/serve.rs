@@ -1,13 +1,14 @@
 //! HTTP/1.1: requests in, lists and streams out.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::World;
+use super::requests::Requests;
 
 /// Most objects of one page, however many are asked for: tests have few.
 const PAGE: usize = 3;
@@ -39,21 +40,13 @@ pub(super) fn connection(world: &World, stream: &TcpStream) {
 }
 
 fn requests(world: &World, stream: &TcpStream, epoch: u64) -> io::Result<()> {
-    let mut reader = BufReader::new(stream);
     stream.set_read_timeout(Some(LOOK))?;
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if world.lock().away || world.lock().epoch != epoch {
-                return Ok(());
-            }
-            match reader.read_line(&mut head) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
+    let cut = || {
+        let state = world.lock();
+        state.away || state.epoch != epoch
+    };
+    let mut requests = Requests::new(stream, &cut);
+    while let Some(head) = requests.next()? {
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         world.lock().requests.push(target.clone());
         match parse(&target, head.contains("as=PartialObjectMetadata")) {
@@ -62,6 +55,7 @@ fn requests(world: &World, stream: &TcpStream, epoch: u64) -> io::Result<()> {
             Some(Request::Objects(ask)) => objects(world, stream, &ask, epoch)?,
         }
     }
+    Ok(())
 }
 
 /// `/api/v1/…` and `/apis/GROUP/VERSION/…`, with or without `namespaces/NAME/`.
