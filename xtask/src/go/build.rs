@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Program, go};
+use super::{NEEDED, Program, go};
 use crate::cache;
 
 /// Flags of every build. -v names each package as it is compiled: the only progress that go gives.
@@ -37,12 +37,8 @@ fn build(program: &Program<'_>, to: &Path) -> Result<()> {
         false => command.arg("build"),
     };
     command.args(FLAGS).args(["-ldflags", program.ldflags, "-o"]).arg(to).arg(program.package);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("starting go: Go 1.26 or newer is needed on PATH")?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context(NEEDED)?;
     let output = child.stderr.take().context("go has no standard error")?;
     let complaints = watch(program.name, output)?;
     let status = child.wait()?;

@@ -46,11 +46,13 @@ pub(crate) fn go(module: &Path) -> Command {
     command
 }
 
+/// From 1.21 on Go fetches the release that a module asks for.
+const NEEDED: &str = "starting go: Go 1.21 or newer is needed on PATH (Debian 12's own package is too old; see \
+                      go.dev/doc/install)";
+
 /// What a call of `go` prints.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().context(
-        "starting go: Go 1.26 or newer is needed on PATH (Debian's own package is too old; see go.dev/doc/install)",
-    )?;
+    let output = command.output().context(NEEDED)?;
     let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
     ensure!(
         output.status.success(),
