@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use gateway_control::addresses::book::{BookFile, LocalBook};
 use gateway_control::addresses::link::{self, Link};
-use gateway_control::addresses::{Book, Pool, SharedBook};
+use gateway_control::addresses::{Book, Pool, SharedBook, netlink};
 use gateway_control::cluster::PoolDuty;
 use gateway_control::cluster::pool::{self, Given, Wants};
 use gateway_control::engine::Engine;
@@ -27,14 +27,17 @@ pub(crate) struct Shared {
 /// Finds settings that do not fit together.
 ///
 /// # Errors
-/// The mode wants a pool and an interface, and one of them is missing.
+/// The mode wants a pool and an interface, and one of them is missing or not there.
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     if settings.address_mode == AddressMode::Pool {
         if settings.address_pool.0.is_empty() {
             bail!("--address-mode pool: name the networks to give addresses of with --address-pool");
         }
-        if settings.address_interface.0.is_none() {
+        let Some(interface) = &settings.address_interface.0 else {
             bail!("--address-mode pool: name the interface to put addresses on with --address-interface");
+        };
+        if let Err(why) = netlink::check(interface) {
+            bail!("--address-interface: {why}");
         }
     }
     Ok(())
@@ -94,5 +97,25 @@ impl Shared {
             }
         });
         self.duty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::tests::settings;
+
+    #[test]
+    fn an_interface_that_is_not_there_is_a_mistake_in_the_settings() {
+        let with = |name| {
+            let pool =
+                [("address-mode", "pool"), ("address-pool", "192.0.2.0/24"), ("address-interface", name)];
+            check(&settings(&pool)).map_err(|error| error.to_string())
+        };
+        assert_eq!(with("lo"), Ok(()));
+        let error = with("none0").unwrap_err();
+        assert!(error.starts_with("--address-interface: no interface \"none0\""), "{error}");
+        assert!(error.contains("there are lo"), "{error}");
+        assert!(with("none").unwrap_err().contains("name the interface"));
     }
 }

@@ -1,4 +1,4 @@
-//! Addresses on an interface, by rtnetlink.
+//! What we put on an interface, and the record of it.
 //!
 //! What we put there is written down before it is put, so that a process that dies leaves nothing that nobody knows of: the
 //! next one, or `sluice cleanup`, takes it off. An address that was there before us is used and never taken off.
@@ -9,14 +9,10 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use futures_util::TryStreamExt as _;
-use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use rtnetlink::{AddressMessageBuilder, Handle};
 use serde::{Deserialize, Serialize};
 
 use super::book::replace;
+use super::netlink::{Netlink, is_missing};
 
 /// What we have put on an interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,16 +21,26 @@ struct Record {
     addresses: BTreeSet<IpAddr>,
 }
 
+/// What the file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Records {
+    #[serde(flatten)]
+    here: Record,
+    /// What earlier processes put on other interfaces, until it is taken off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    elsewhere: Vec<Record>,
+}
+
 /// An interface of this network namespace, and what we put on it.
 #[derive(Debug)]
 pub struct Link {
-    /// Where the record is.
+    /// Where the records are.
     path: PathBuf,
-    record: Record,
+    records: Records,
+    /// Whether the file is behind them.
+    unsaved: bool,
     /// Addresses that are known to be on it.
     present: BTreeSet<IpAddr>,
-    /// What an earlier process put on another interface.
-    elsewhere: Option<Record>,
     /// Whether this process may take addresses off: not while another one serves with the same record.
     alone: bool,
 }
@@ -45,12 +51,12 @@ impl Link {
     /// # Errors
     /// The record cannot be read.
     pub fn open(interface: &str, path: PathBuf) -> io::Result<Self> {
-        let fresh = Record { interface: interface.to_owned(), addresses: BTreeSet::new() };
-        let (record, elsewhere) = match load(&path)? {
-            Some(record) if record.interface == interface => (record, None),
-            other => (fresh, other),
-        };
-        Ok(Self { path, record, present: BTreeSet::new(), elsewhere, alone: true })
+        let mut left = load(&path)?.map(Records::all).unwrap_or_default();
+        let is_here = |record: &mut Record| record.interface == interface;
+        let addresses = left.extract_if(.., is_here).flat_map(|record| record.addresses).collect();
+        let here = Record { interface: interface.to_owned(), addresses };
+        let records = Records { here, elsewhere: left };
+        Ok(Self { path, records, unsaved: false, present: BTreeSet::new(), alone: true })
     }
 
     /// Whether another process may have put addresses there that it still serves.
@@ -64,41 +70,64 @@ impl Link {
         self.present.clear();
     }
 
-    /// Puts these there, but for those that are.
+    /// Puts these there, but for those that are. What fails for one does not keep others from it.
     pub(super) async fn add(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), String> {
         if wanted.is_subset(&self.present) {
             return Ok(());
         }
-        let netlink = Netlink::open(&self.record.interface)?;
-        let present = netlink.addresses().await?;
-        let missing: BTreeSet<_> = wanted.difference(&present).copied().collect();
-        self.record.addresses.extend(&missing);
-        self.save().map_err(|error| format!("{}: {error}", self.path.display()))?;
-        self.present = present;
+        let netlink = Netlink::open(&self.records.here.interface)?;
+        self.present = netlink.addresses().await?;
+        let missing: BTreeSet<_> = wanted.difference(&self.present).copied().collect();
+        let new: BTreeSet<_> = missing.difference(&self.records.here.addresses).copied().collect();
+        self.records.here.addresses.extend(&new);
+        self.save()?;
+        let (mut others, mut failed) = (BTreeSet::new(), Vec::new());
         for address in missing {
-            netlink.add(address).await?;
+            let put = match netlink.add(address).await {
+                Ok(put) => put,
+                Err(error) => {
+                    failed.push(error);
+                    others.insert(address);
+                    continue;
+                }
+            };
             self.present.insert(address);
+            if !put {
+                others.insert(address);
+            }
         }
-        Ok(())
+        // What somebody else put there meanwhile, or nobody did, is not ours to take off.
+        let others: Vec<_> = others.intersection(&new).collect();
+        if !others.is_empty() {
+            self.records.here.addresses.retain(|address| !others.contains(&address));
+            failed.extend(self.save().err());
+        }
+        join(failed)
     }
 
-    /// Takes off what we put there, but for these.
+    /// Takes off what we put there, but for these. What cannot be taken off stays on record, to be tried again.
     pub(super) async fn retain(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), String> {
         if !self.alone {
             return Ok(());
         }
-        if let Some(elsewhere) = &self.elsewhere {
-            take_off(elsewhere, &elsewhere.addresses).await?;
-            self.elsewhere = None;
-        }
-        let gone: BTreeSet<_> = self.record.addresses.difference(wanted).copied().collect();
-        if gone.is_empty() {
+        let here = &self.records.here.addresses;
+        let gone: BTreeSet<_> = here.difference(wanted).copied().collect();
+        if gone.is_empty() && self.records.elsewhere.is_empty() && !self.unsaved {
             return Ok(());
         }
-        take_off(&self.record, &gone).await?;
-        self.record.addresses.retain(|address| !gone.contains(address));
-        self.present.retain(|address| !gone.contains(address));
-        self.save().map_err(|error| format!("{}: {error}", self.path.display()))
+        let mut failed = Vec::new();
+        for record in &mut self.records.elsewhere {
+            let all = record.addresses.clone();
+            failed.extend(take_off(record, &all).await);
+        }
+        self.records.elsewhere.retain(|record| !record.addresses.is_empty());
+        if !gone.is_empty() {
+            failed.extend(take_off(&mut self.records.here, &gone).await);
+            let here = &self.records.here.addresses;
+            self.present.retain(|address| !gone.contains(address) || here.contains(address));
+        }
+        failed.extend(self.save().err());
+        join(failed)
     }
 
     /// From here on nobody else serves with this record.
@@ -110,12 +139,28 @@ impl Link {
         self.alone
     }
 
-    fn save(&self) -> io::Result<()> {
-        replace(&self.path, &serde_json::to_string(&self.record).unwrap_or_default())
+    fn save(&mut self) -> Result<(), String> {
+        let text = serde_json::to_string(&self.records).unwrap_or_default();
+        let saved = replace(&self.path, &text);
+        self.unsaved = saved.is_err();
+        saved.map_err(|error| format!("write {}: {error}", self.path.display()))
     }
 }
 
-fn load(path: &Path) -> io::Result<Option<Record>> {
+impl Records {
+    fn all(self) -> Vec<Record> {
+        let mut all = self.elsewhere;
+        all.push(self.here);
+        all.retain(|record| !record.addresses.is_empty());
+        all
+    }
+}
+
+fn join(failed: Vec<String>) -> Result<(), String> {
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+}
+
+fn load(path: &Path) -> io::Result<Option<Records>> {
     match fs::read_to_string(path) {
         Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| {
             io::Error::other(format!("{}: {error}; take its addresses off and delete it", path.display()))
@@ -128,115 +173,45 @@ fn load(path: &Path) -> io::Result<Option<Record>> {
 /// Takes off its interface everything that the record at `path` names, and removes the record. Gives the addresses.
 ///
 /// # Errors
-/// The record cannot be read, or the kernel refuses.
+/// The record cannot be read, or the kernel refuses; then it names what is left.
 pub fn release(path: &Path) -> io::Result<Vec<IpAddr>> {
-    let Some(record) = load(path)? else { return Ok(Vec::new()) };
+    let Some(records) = load(path)? else { return Ok(Vec::new()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(take_off(&record, &record.addresses)).map_err(io::Error::other)?;
+    let mut all = records.all();
+    let addresses = all.iter().flat_map(|record| record.addresses.iter().copied()).collect();
+    let mut failed = Vec::new();
+    for record in &mut all {
+        let gone = record.addresses.clone();
+        failed.extend(runtime.block_on(take_off(record, &gone)));
+    }
+    join(failed).map_err(io::Error::other)?;
     fs::remove_file(path)?;
-    Ok(record.addresses.into_iter().collect())
+    Ok(addresses)
 }
 
-async fn take_off(record: &Record, gone: &BTreeSet<IpAddr>) -> Result<(), String> {
+/// Takes these off, and out of the record; gives what failed.
+async fn take_off(record: &mut Record, gone: &BTreeSet<IpAddr>) -> Vec<String> {
+    if is_missing(&record.interface) {
+        // With the interface went its addresses.
+        record.addresses.retain(|address| !gone.contains(address));
+        return Vec::new();
+    }
     let netlink = match Netlink::open(&record.interface) {
         Ok(netlink) => netlink,
-        // With the interface went its addresses.
-        Err(_) if is_missing(&record.interface) => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) => return vec![error],
     };
-    let present = netlink.addresses().await?;
-    for address in gone.intersection(&present) {
-        netlink.remove(*address).await?;
-    }
-    Ok(())
-}
-
-fn is_missing(interface: &str) -> bool {
-    if_nametoindex(interface) == Err(Errno::ENODEV)
-}
-
-/// One conversation with the kernel about one interface.
-struct Netlink {
-    handle: Handle,
-    interface: String,
-    index: u32,
-    connection: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Netlink {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
-}
-
-impl Netlink {
-    fn open(interface: &str) -> Result<Self, String> {
-        let index =
-            if_nametoindex(interface).map_err(|error| missing(interface, &error.desc().to_lowercase()))?;
-        let (connection, handle, _) =
-            rtnetlink::new_connection().map_err(|error| format!("rtnetlink: {error}"))?;
-        let connection = tokio::spawn(connection);
-        Ok(Self { handle, interface: interface.to_owned(), index, connection })
-    }
-
-    async fn addresses(&self) -> Result<BTreeSet<IpAddr>, String> {
-        let listed = self.handle.address().get().set_link_index_filter(self.index).execute();
-        let listed: Vec<AddressMessage> = listed.try_collect().await.map_err(|error| self.explain(&error))?;
-        let address = |message: AddressMessage| {
-            let local = message.attributes.iter().find_map(|one| match one {
-                AddressAttribute::Local(ip) => Some(*ip),
-                _ => None,
-            });
-            local.or_else(|| {
-                message.attributes.iter().find_map(|one| match one {
-                    AddressAttribute::Address(ip) => Some(*ip),
-                    _ => None,
-                })
-            })
-        };
-        Ok(listed.into_iter().filter_map(address).collect())
-    }
-
-    /// The address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at once: nobody else
-    /// was given them.
-    async fn add(&self, address: IpAddr) -> Result<(), String> {
-        let mut request = self.handle.address().add(self.index, address, width(address));
-        if address.is_ipv6() {
-            request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    let present = match netlink.addresses().await {
+        Ok(present) => present,
+        Err(error) => return vec![error],
+    };
+    let mut failed = Vec::new();
+    for address in gone {
+        match if present.contains(address) { netlink.remove(*address).await } else { Ok(()) } {
+            Ok(()) => drop(record.addresses.remove(address)),
+            Err(error) => failed.push(error),
         }
-        request.execute().await.map_err(|error| format!("{address}: {}", self.explain(&error)))
     }
-
-    async fn remove(&self, address: IpAddr) -> Result<(), String> {
-        let message = match address {
-            IpAddr::V4(ip) => {
-                AddressMessageBuilder::<std::net::Ipv4Addr>::new().index(self.index).address(ip, 32).build()
-            }
-            IpAddr::V6(ip) => {
-                AddressMessageBuilder::<std::net::Ipv6Addr>::new().index(self.index).address(ip, 128).build()
-            }
-        };
-        let removed = self.handle.address().del(message).execute().await;
-        removed.map_err(|error| format!("{address}: {}", self.explain(&error)))
-    }
-
-    fn explain(&self, error: &rtnetlink::Error) -> String {
-        let hint = match error {
-            rtnetlink::Error::NetlinkError(message) if message.raw_code() == -(Errno::EPERM as i32) => {
-                "; give the process CAP_NET_ADMIN"
-            }
-            _ => "",
-        };
-        format!("interface {}: {error}{hint}", self.interface)
-    }
-}
-
-fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn missing(interface: &str, why: &str) -> String {
-    format!("interface {interface}: {why}; name one of this network namespace with --address-interface")
+    failed
 }
 
 #[cfg(test)]
@@ -281,10 +256,54 @@ mod tests {
                 next.retain(&set(&[six])).await.unwrap();
                 assert!(!is_here(four) && is_here(six));
                 let error = Link::open("none0", path.clone()).unwrap().add(&set(&[four])).await.unwrap_err();
-                assert!(error.contains("none0") && error.contains("--address-interface"), "{error}");
+                assert!(error.contains("none0") && error.contains("there are lo"), "{error}");
             });
             assert_eq!(release(&path).unwrap(), [six.parse::<IpAddr>().unwrap()]);
             assert!(!is_here(six) && is_here(other) && !path.exists());
+        });
+    }
+    #[test]
+    fn what_is_on_an_interface_of_before_is_not_forgotten() {
+        netns::run("link", |_| {
+            let dir = Scratch::new("link").unwrap();
+            let path = dir.join("record");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut first = Link::open("lo", path.clone()).unwrap();
+                first.add(&set(&["192.0.2.7"])).await.unwrap();
+                // The settings name another interface, and the process dies before it has taken anything off.
+                for addresses in [["192.0.2.8"], ["192.0.2.9"]] {
+                    let mut next = Link::open("none0", path.clone()).unwrap();
+                    next.add(&set(&addresses)).await.unwrap_err();
+                    next.save().unwrap();
+                }
+                let mut again = Link::open("lo", path.clone()).unwrap();
+                again.retain(&set(&["192.0.2.7"])).await.unwrap();
+                assert!(is_here("192.0.2.7"));
+                drop(Link::open("none0", path.clone()).unwrap().save());
+            });
+            assert_eq!(release(&path).unwrap(), ["192.0.2.7".parse::<IpAddr>().unwrap()]);
+            assert!(!is_here("192.0.2.7"));
+        });
+    }
+
+    #[test]
+    fn what_others_do_meanwhile_is_no_failure_and_what_fails_stays_on_record() {
+        netns::run("link", |_| {
+            let dir = Scratch::new("link").unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let ours: IpAddr = "192.0.2.7".parse().unwrap();
+            runtime.block_on(async {
+                let netlink = Netlink::open("lo").unwrap();
+                assert_eq!((netlink.add(ours).await, netlink.add(ours).await), (Ok(true), Ok(false)));
+                assert_eq!((netlink.remove(ours).await, netlink.remove(ours).await), (Ok(()), Ok(())));
+                // One that the kernel does not take keeps none of the others away, and is not called ours.
+                let mut link = Link::open("lo", dir.join("record")).unwrap();
+                let error = link.add(&set(&["::", "192.0.2.7"])).await.unwrap_err();
+                assert!(error.contains("interface lo: add ::"), "{error}");
+                assert!(is_here("192.0.2.7"));
+                assert_eq!(link.records.here.addresses, set(&["192.0.2.7"]));
+            });
         });
     }
 }

@@ -6,6 +6,7 @@
 pub mod allocate;
 pub mod book;
 pub mod link;
+pub mod netlink;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -33,7 +34,18 @@ pub struct Pool {
     link: Link,
     node: String,
     assignments: Arc<Assignments>,
-    trouble: String,
+    /// Whether something could not be taken off that nothing is steered to.
+    owes: bool,
+    trouble: Trouble,
+}
+
+/// What does not work at the moment, and what was said of it.
+#[derive(Debug, Default)]
+struct Trouble {
+    book: Vec<String>,
+    add: Option<String>,
+    withdraw: Option<String>,
+    said: String,
 }
 
 /// Who decides.
@@ -90,49 +102,53 @@ impl SharedBook {
 impl Pool {
     /// Addresses that `book` gives, those of `node` on `link`.
     pub fn new(book: Book, link: Link, node: String) -> Self {
-        Self { book, link, node, assignments: Arc::default(), trouble: String::new() }
+        Self { book, link, node, assignments: Arc::default(), owes: false, trouble: Trouble::default() }
     }
 
     /// Asks for what is wanted, and puts on the interface what this node is to have. Addresses that it has no more stay
     /// until [`Pool::withdraw`].
     pub async fn provide(&mut self, wants: Vec<AddressWant>) -> Arc<Assignments> {
-        let mut trouble = Vec::new();
-        let assignments = match &mut self.book {
+        let (assignments, trouble) = match &mut self.book {
             Book::Local(book) => {
-                let (assignments, failed) = book.turn(&wants);
-                trouble.extend(failed);
-                assignments
+                let (assignments, trouble) = book.turn(&wants);
+                (assignments, vec![trouble])
             }
             Book::Shared(book) => {
                 let (assignments, unread) = book.turn(wants).await;
-                trouble.extend(unread);
                 // Until then the file is another process's.
-                trouble.extend(self.link.is_alone().then(|| book.keep()).flatten());
-                assignments
+                let unkept = self.link.is_alone().then(|| book.keep()).flatten();
+                (assignments, vec![unread, unkept])
             }
         };
+        self.trouble.book = trouble.into_iter().flatten().collect();
         self.assignments = Arc::clone(&assignments);
-        let own = self.own();
-        trouble.extend(self.link.add(&own).await.err());
-        self.say(trouble.join("; "));
+        // What is steered is not known until the plan is applied.
+        self.owes = false;
+        self.put().await;
         assignments
     }
 
     /// Takes off the interface what this node had and has no more. To be called when nothing is steered to it.
     pub async fn withdraw(&mut self) {
         let own = self.own();
-        if let Err(error) = self.link.retain(&own).await {
-            self.say(error);
+        self.trouble.withdraw = self.link.retain(&own).await.err();
+        self.owes = self.trouble.withdraw.is_some();
+        self.trouble.say();
+    }
+
+    /// Puts on the interface again what somebody may have taken off, and tries again what could not be taken off.
+    pub async fn mend(&mut self) {
+        self.link.forget();
+        self.put().await;
+        if self.owes {
+            self.withdraw().await;
         }
     }
 
-    /// Puts on the interface again what somebody may have taken off.
-    pub async fn mend(&mut self) {
-        self.link.forget();
+    async fn put(&mut self) {
         let own = self.own();
-        if let Err(error) = self.link.add(&own).await {
-            self.say(error);
-        }
+        self.trouble.add = self.link.add(&own).await.err();
+        self.trouble.say();
     }
 
     /// The plan but for addresses that other nodes have.
@@ -162,17 +178,22 @@ impl Pool {
         let given = self.assignments.given.values().flatten();
         given.filter(|one| of(&one.node)).map(|one| one.address).collect()
     }
+}
 
-    fn say(&mut self, trouble: String) {
-        if trouble == self.trouble {
+impl Trouble {
+    /// Says what has changed.
+    fn say(&mut self) {
+        let all = self.book.iter().chain(&self.add).chain(&self.withdraw);
+        let all = all.map(String::as_str).collect::<Vec<_>>().join("; ");
+        if all == self.said {
             return;
         }
-        if trouble.is_empty() {
+        if all.is_empty() {
             info!("addresses: all is well again");
         } else {
-            error!("addresses: {trouble}");
+            error!("addresses: {all}");
         }
-        self.trouble = trouble;
+        self.said = all;
     }
 }
 
@@ -219,7 +240,7 @@ mod tests {
         assert_eq!(pool.provide(Vec::new()).await, assignments("10.0.0.7"));
         let at_once = pool.provide(Vec::new()).now_or_never();
         assert_eq!(at_once, Some(assignments("10.0.0.7")));
-        assert!(pool.trouble.contains("those of the last time"), "{}", pool.trouble);
+        assert!(pool.trouble.said.contains("those of the last time"), "{:?}", pool.trouble);
         gives.send_replace(read("10.0.0.8"));
         assert_eq!(pool.provide(Vec::new()).await, assignments("10.0.0.8"));
         assert_eq!(BookFile::open(dir.join("copy")).1, Some(assignments("10.0.0.8")));
@@ -235,5 +256,39 @@ mod tests {
         assert!(!dir.join("copy").exists());
         pool.settle();
         assert!(dir.join("copy").exists());
+    }
+    #[test]
+    fn what_could_not_be_taken_off_is_tried_again() {
+        gateway_testkit::netns::run("pool", |_| {
+            let dir = Scratch::new("pool").unwrap();
+            let records = dir.join("records");
+            std::fs::create_dir(&records).unwrap();
+            let networks = vec!["192.0.2.0/29".parse().unwrap()];
+            let (book, _) = LocalBook::open(dir.join("book"), networks, "n");
+            let link = Link::open("lo", records.join("record")).unwrap();
+            let mut pool = Pool::new(Book::Local(book), link, "n".to_owned());
+            let gateway = ObjectName::new("edge", "gw");
+            let want = AddressWant { gateway, created: None, fixed: Vec::new(), free: true };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                pool.provide(vec![want.clone()]).await;
+                pool.provide(Vec::new()).await;
+                std::fs::remove_dir_all(&records).unwrap();
+                pool.withdraw().await;
+                assert!(pool.trouble.said.contains("write "), "{:?}", pool.trouble);
+                std::fs::create_dir(&records).unwrap();
+                // What was not withdrawn may be steered to again by now.
+                pool.provide(vec![want]).await;
+                pool.mend().await;
+                pool.provide(Vec::new()).await;
+                std::fs::remove_dir_all(&records).unwrap();
+                pool.withdraw().await;
+                std::fs::create_dir(&records).unwrap();
+                pool.mend().await;
+            });
+            assert_eq!(pool.trouble.said, "");
+            let left = std::fs::read_to_string(records.join("record")).unwrap();
+            assert!(!left.contains("192.0.2.1"), "{left}");
+        });
     }
 }

@@ -1,0 +1,120 @@
+//! One interface's addresses, by rtnetlink.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use futures_util::TryStreamExt as _;
+use nix::errno::Errno;
+use nix::net::if_::{if_nameindex, if_nametoindex};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::{AddressMessageBuilder, Handle};
+
+/// Whether the network namespace has an interface of that name.
+///
+/// # Errors
+/// It has not, in one line that names those that there are.
+pub fn check(interface: &str) -> Result<(), String> {
+    let Err(error) = if_nametoindex(interface) else { return Ok(()) };
+    let all =
+        if_nameindex().map(|all| all.iter().map(|one| one.name().to_string_lossy().into_owned()).collect());
+    let all: Vec<_> = all.unwrap_or_default();
+    Err(format!(
+        "no interface {interface:?} in this network namespace ({}); there are {}",
+        error.desc().to_lowercase(),
+        all.join(", ")
+    ))
+}
+
+pub(super) fn is_missing(interface: &str) -> bool {
+    if_nametoindex(interface) == Err(Errno::ENODEV)
+}
+
+/// One conversation with the kernel about one interface.
+pub(super) struct Netlink {
+    handle: Handle,
+    interface: String,
+    index: u32,
+    connection: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Netlink {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Netlink {
+    pub(super) fn open(interface: &str) -> Result<Self, String> {
+        let index = if_nametoindex(interface)
+            .map_err(|_| check(interface).err().unwrap_or_else(|| format!("interface {interface}: gone")))?;
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(|error| format!("open rtnetlink: {error}"))?;
+        let connection = tokio::spawn(connection);
+        Ok(Self { handle, interface: interface.to_owned(), index, connection })
+    }
+
+    pub(super) async fn addresses(&self) -> Result<BTreeSet<IpAddr>, String> {
+        let listed = self.handle.address().get().set_link_index_filter(self.index).execute();
+        let listed: Vec<AddressMessage> =
+            listed.try_collect().await.map_err(|error| self.explain("list addresses", &error))?;
+        let address = |message: AddressMessage| {
+            let local = message.attributes.iter().find_map(|one| match one {
+                AddressAttribute::Local(ip) => Some(*ip),
+                _ => None,
+            });
+            local.or_else(|| {
+                message.attributes.iter().find_map(|one| match one {
+                    AddressAttribute::Address(ip) => Some(*ip),
+                    _ => None,
+                })
+            })
+        };
+        Ok(listed.into_iter().filter_map(address).collect())
+    }
+
+    /// The address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at once: nobody else
+    /// was given them. Gives whether it is we who put it there: somebody else may have done so since we looked.
+    pub(super) async fn add(&self, address: IpAddr) -> Result<bool, String> {
+        let mut request = self.handle.address().add(self.index, address, width(address));
+        if address.is_ipv6() {
+            request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        match request.execute().await {
+            Ok(()) => Ok(true),
+            Err(error) if is(&error, Errno::EEXIST) => Ok(false),
+            Err(error) => Err(self.explain(&format!("add {address}"), &error)),
+        }
+    }
+
+    /// Takes it off, unless somebody else has since we looked.
+    pub(super) async fn remove(&self, address: IpAddr) -> Result<(), String> {
+        let message = match address {
+            IpAddr::V4(ip) => {
+                AddressMessageBuilder::<std::net::Ipv4Addr>::new().index(self.index).address(ip, 32).build()
+            }
+            IpAddr::V6(ip) => {
+                AddressMessageBuilder::<std::net::Ipv6Addr>::new().index(self.index).address(ip, 128).build()
+            }
+        };
+        match self.handle.address().del(message).execute().await {
+            Err(error) if !is(&error, Errno::EADDRNOTAVAIL) => {
+                Err(self.explain(&format!("remove {address}"), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What failed, on which interface, and why.
+    fn explain(&self, what: &str, error: &rtnetlink::Error) -> String {
+        let hint = if is(error, Errno::EPERM) { "; give the process CAP_NET_ADMIN" } else { "" };
+        format!("interface {}: {what}: {error}{hint}", self.interface)
+    }
+}
+
+fn is(error: &rtnetlink::Error, errno: Errno) -> bool {
+    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == -(errno as i32))
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
