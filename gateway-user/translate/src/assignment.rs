@@ -70,14 +70,11 @@ pub fn address_wants(resources: &ResourceSet, options: &TranslateOptions) -> Vec
     let mut wants: Vec<_> = gateways
         .map(|gateway| {
             let wanted = &gateway.spec.addresses;
-            let unnamed = |one: &GatewaySpecAddress| {
-                one.type_ == AddressType::IpAddress && one.value.as_deref().unwrap_or_default().is_empty()
-            };
             AddressWant {
                 gateway: view::name_of(&gateway.metadata),
                 created: view::created(&gateway.metadata),
                 fixed: wanted.iter().filter_map(named).collect(),
-                free: wanted.is_empty() || wanted.iter().any(unnamed),
+                free: wanted.is_empty() || wanted.iter().any(is_ours_to_choose),
             }
         })
         .collect();
@@ -85,6 +82,11 @@ pub fn address_wants(resources: &ResourceSet, options: &TranslateOptions) -> Vec
     let age = |want: &AddressWant| (want.created.is_none(), want.created);
     wants.sort_by(|a, b| age(a).cmp(&age(b)).then_with(|| a.gateway.alphabetical(&b.gateway)));
     wants
+}
+
+/// Whether an entry leaves the choice of the address to us.
+pub(crate) fn is_ours_to_choose(address: &GatewaySpecAddress) -> bool {
+    address.type_ == AddressType::IpAddress && address.value.as_deref().unwrap_or_default().is_empty()
 }
 
 fn named(address: &GatewaySpecAddress) -> Option<IpAddr> {

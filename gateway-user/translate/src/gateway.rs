@@ -6,7 +6,7 @@ use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress
 use gateway_ir::{BindAddress, ObjectName, Protocol};
 
 use crate::Severity;
-use crate::assignment::Assignments;
+use crate::assignment::{Assignments, is_ours_to_choose};
 use crate::certificate::Certificates;
 use crate::findings::{Fault, Findings};
 use crate::gatewayclass::{ClassState, Classes};
@@ -110,6 +110,12 @@ fn state<'a>(
     for (field, message) in listeners.iter().flat_map(|listener| &listener.notes) {
         findings.push(Severity::Warning, &object, field, message);
     }
+    // Another address of it is served all the same.
+    if let Some(problem) = assignments.and_then(|all| all.problems.get(&name))
+        && unassigned.is_empty()
+    {
+        findings.push(Severity::Warning, &object, "addresses", problem);
+    }
     for (field, message) in not_built(gateway) {
         findings.push(Severity::Warning, &object, field, message);
     }
@@ -155,9 +161,6 @@ fn addresses(
     if wanted.is_empty() {
         choose("addresses".to_owned());
     }
-    let is_ours_to_choose = |address: &GatewaySpecAddress| {
-        address.type_ == AddressType::IpAddress && address.value.as_deref().unwrap_or_default().is_empty()
-    };
     if let Some(index) = wanted.iter().position(is_ours_to_choose) {
         choose(format!("addresses[{index}]"));
     }

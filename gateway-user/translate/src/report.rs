@@ -94,7 +94,9 @@ impl StatusSet {
 
     /// Every address and port of a Gateway that is to be served, each once.
     fn binds_of(&self, gateway: &ObjectName) -> BTreeSet<(BindAddress, u16)> {
-        let own = self.binds.iter().filter(|(id, _)| id.gateway == *gateway);
+        // No listener's name comes before the empty one.
+        let first = ListenerId { gateway: gateway.clone(), listener: String::new() };
+        let own = self.binds.range(first..).take_while(|(id, _)| id.gateway == *gateway);
         own.flat_map(|(_, binds)| binds.iter().copied()).collect()
     }
 

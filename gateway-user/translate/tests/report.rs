@@ -217,6 +217,24 @@ fn a_gateway_on_every_address_has_those_of_its_nodes() {
 }
 
 #[test]
+fn what_is_refused_of_one_gateway_says_nothing_of_others() {
+    let of = |name: &str, address: &str| {
+        let text = TWO_LISTENERS.replace("name: gw,", &format!("name: {name},"));
+        text.replace("ADDRESSES", &format!("[{{value: {address}}}]"))
+    };
+    let yaml = [of("gv", "10.0.0.1"), of("gw", "10.0.0.2"), of("gw-b", "10.0.0.3")].join("---");
+    let translation = translate(&common::resources(&yaml), &TranslateOptions::default());
+    let refused = ["10.0.0.1", "10.0.0.3"].map(|ip| refuse(ip, 80, RefusedReason::AddressNotUsable));
+    let report =
+        NodeReport { gateways: digests(&translation.ir), refused: refused.into(), ..NodeReport::default() };
+    let shown = common::status(&translation.status.with_report(&report));
+    let programmed = |name: &str| text(&shown[&format!("Gateway edge/{name}")], "/Programmed").to_owned();
+    assert!(programmed("gv").starts_with("False AddressNotUsable"), "{shown:?}");
+    assert!(programmed("gw").starts_with("True Programmed"), "{shown:?}");
+    assert!(programmed("gw-b").starts_with("False AddressNotUsable"), "{shown:?}");
+}
+
+#[test]
 fn a_translation_can_be_written_as_yaml() {
     let text = TWO_LISTENERS.replace("ADDRESSES", "[]");
     let translation = translate(&common::resources(&text), &TranslateOptions::default());
