@@ -21,6 +21,9 @@ use super::tally::{ClusterTally, Outcome};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
+/// After this long what has not been begun is planned anew: whoever edits a Gateway while thousands of routes are written
+/// need not wait for the last of them.
+const SLICE: Duration = Duration::from_millis(500);
 /// How long the server may take for one.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the watch may take to bring what was written, before it is written again.
@@ -97,7 +100,8 @@ impl Writer {
         let (client, leadership) = (&self.client, &self.leadership);
         let done: Vec<_> = stream::iter(due)
             .map(|change| async move {
-                let result = write(client, leadership, &change).await;
+                let late = now.elapsed() >= SLICE;
+                let result = if late { Err(Refused::Late) } else { write(client, leadership, &change).await };
                 (change, result)
             })
             .buffer_unordered(AT_ONCE)
@@ -122,11 +126,15 @@ impl Writer {
             Ok(()) => Outcome::Written,
             Err(Refused::Stale) => Outcome::Conflict,
             Err(Refused::NotLeading) => return None,
+            Err(Refused::Late) => {
+                past.tokens.0 += 1.0;
+                return Some(Instant::now());
+            }
             Err(Refused::Failed(_)) => Outcome::Failed,
         };
         self.tally.status(change.kind, outcome);
         match result {
-            Ok(()) | Err(Refused::Stale | Refused::NotLeading) => {
+            Ok(()) | Err(Refused::Stale | Refused::NotLeading | Refused::Late) => {
                 *past = Past { tokens: past.tokens, ..Past::new(past.tokens.1) };
                 past.patched = Some((change.resource_version.clone(), Instant::now()));
                 if outcome == Outcome::Written {
@@ -157,6 +165,8 @@ enum Refused {
     Stale,
     /// Another process leads by now.
     NotLeading,
+    /// It was not begun: what is wanted may be something else by now.
+    Late,
     /// For another reason.
     Failed(String),
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -39,6 +40,8 @@ struct Contents {
     faults: VecDeque<(String, u16)>,
     /// How many requests to paths with this text are never answered.
     hangs: Option<(String, usize)>,
+    /// Requests to paths with this text are answered after that time.
+    slow: Option<(String, Duration)>,
     /// Paths with this text do not exist.
     missing: Option<String>,
     /// Method and path of every request that changes something, with its answer.
@@ -114,6 +117,17 @@ impl ApiServer {
             }
             _ => false,
         }
+    }
+
+    /// Requests to paths with this text take that long from now on.
+    pub(crate) fn slow(&self, text: &str, each: Duration) {
+        self.lock().slow = Some((text.to_owned(), each));
+    }
+
+    fn delay(&self, path: &str) -> Duration {
+        let state = self.lock();
+        let slow = state.slow.as_ref().filter(|(text, _)| path.contains(&**text));
+        slow.map_or(Duration::ZERO, |(_, each)| *each)
     }
 
     /// Paths with this text do not exist from now on.
@@ -255,6 +269,7 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     if server.hangs(&path) {
         std::future::pending::<()>().await;
     }
+    tokio::time::sleep(server.delay(&path)).await;
     let content = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let answer = server.answer(&parts.method, &path, query, content.unwrap_or_default(), &body);
     if parts.method != Method::GET {

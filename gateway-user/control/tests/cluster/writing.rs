@@ -248,3 +248,31 @@ async fn another_process_goes_on_where_the_leader_stopped() {
     assert!(b.tally.leads());
     assert_eq!(b.written(Kind::HttpRoute, Outcome::Written), 0, "what a has written stays as it is");
 }
+
+/// Routes beside the one that is there.
+fn add_routes(server: &ApiServer, count: usize) {
+    for n in 0..count {
+        let route = json!({"metadata": {"name": format!("r{n:04}"), "namespace": "edge", "generation": 1},
+            "spec": {"parentRefs": [{"name": "gw"}], "rules": [{}]}});
+        server.apply(Kind::HttpRoute, route);
+    }
+}
+
+#[tokio::test]
+async fn many_routes_do_not_keep_a_gateway_waiting() {
+    let server = server().await;
+    add_routes(&server, 400);
+    // Sixteen at once: the routes alone take five seconds.
+    server.slow("httproutes", Duration::from_millis(200));
+    let process = Process::start(&server, "a");
+    process.serve();
+    until("routes are being written", || !server.writes("httproutes").is_empty()).await;
+    server.apply(Kind::Gateway, gateway(2, 81));
+    process.serve();
+    until("the Gateway is written", || said(&server, "Programmed") == "True 2").await;
+    assert!(server.writes("httproutes").len() < 401, "the routes were first");
+    server.slow("httproutes", Duration::ZERO);
+    until("every route is written", || process.written(Kind::HttpRoute, Outcome::Written) == 401).await;
+    assert!(server.writes("httproutes").iter().all(|code| *code == 200), "and once only");
+    assert_eq!(server.writes("httproutes").len(), 401);
+}
