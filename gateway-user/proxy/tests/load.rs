@@ -22,6 +22,7 @@ on_every_driver![
     a_slow_reader_slows_the_backend,
     a_slow_backend_slows_the_client,
     two_thousand_connections_at_once,
+    clients_that_leave_with_their_answer_have_had_it,
     a_connection_too_many_is_told_so,
     a_flood_leaves_room_for_others,
     nothing_fails_while_generations_change,
@@ -100,6 +101,39 @@ fn stalls(counter: &AtomicU64) {
         }
         (now > 0 && last.1.elapsed() > Duration::from_millis(500)).then_some(())
     });
+}
+
+/// What tells that an answer has gone out and what tells that its client has left may come at once.
+fn clients_that_leave_with_their_answer_have_had_it(driver: Driver) {
+    const AT_ONCE: usize = 64;
+    const REQUESTS: usize = 3000;
+    let backend = Backend::named("here");
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let ask = || {
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        client.stream().set_nonblocking(true).unwrap();
+        client
+    };
+    let mut clients: Vec<_> = (0..AT_ONCE).map(|_| ask()).collect();
+    let (mut answered, end) = (0, Instant::now() + PATIENCE);
+    // One thread that is never asleep leaves while the worker still gives others their answers.
+    while answered < REQUESTS {
+        assert!(Instant::now() < end, "{answered} have their answer");
+        for client in &mut clients {
+            let mut answer = [0; 4096];
+            match client.stream().read(&mut answer) {
+                Ok(length) => assert!(answer[..length].ends_with(b"here")),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                Err(error) => panic!("{error}"),
+            }
+            *client = ask();
+            answered += 1;
+        }
+    }
+    let lines = gateway.log_lines(REQUESTS);
+    let failed: Vec<_> = lines.iter().filter(|line| !line["reason"].is_null()).collect();
+    assert!(failed.is_empty(), "{} of them, such as {}", failed.len(), failed[0]);
 }
 
 fn two_thousand_connections_at_once(driver: Driver) {

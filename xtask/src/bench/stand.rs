@@ -176,9 +176,7 @@ impl Running {
             }
             Order::Hold { connections } => {
                 let holder = (connections > 0).then(|| self.hold(connections)).transpose()?;
-                // Buffers of connections that have been quiet for a while are given back.
-                thread::sleep(Duration::from_secs(3));
-                let resident_kib = resident_kib(self.proxy.pid())?;
+                let resident_kib = self.settled_kib()?;
                 drop(holder);
                 Ok(Turn { resident_kib, ..Turn::NONE })
             }
@@ -193,6 +191,20 @@ impl Running {
         let mut wrk = Process::spawn(&format!("wrk-{}", self.wrks), &self.dir, &mut command)?;
         wrk.wait_well()?;
         wrk::parse(&wrk.output())
+    }
+
+    /// Resident memory once it falls no more: what connections do not need while they are quiet goes back step by step.
+    fn settled_kib(&self) -> Result<u64> {
+        let mut last = u64::MAX;
+        for _ in 0..10 {
+            thread::sleep(Duration::from_secs(3));
+            let now = resident_kib(self.proxy.pid())?;
+            if now + now / 200 >= last {
+                return Ok(now);
+            }
+            last = now;
+        }
+        Ok(last)
     }
 
     fn hold(&mut self, connections: usize) -> Result<Process> {

@@ -139,7 +139,13 @@ pub(super) async fn exchange(
     poll_fn(|cx| {
         if uploading && let Poll::Ready(end) = upload.as_mut().poll(cx) {
             match end {
-                UploadEnd::Client(reason) => return Poll::Ready(Err(Failed::For(reason))),
+                // Whose answer has gone out to its last octet may have taken it and left.
+                UploadEnd::Client(reason) => {
+                    return match download.as_mut().poll(cx) {
+                        Poll::Ready(Ok(delivered)) => Poll::Ready(Ok(delivered)),
+                        _ => Poll::Ready(Err(Failed::For(reason))),
+                    };
+                }
                 UploadEnd::Backend => {
                     uploading = false;
                     progress.end_upload();

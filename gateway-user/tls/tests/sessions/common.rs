@@ -4,8 +4,11 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use gateway_tls::{Failure, Identity, MinVersion, Outgoing, ServerSession, ServerTls};
+use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ConnectionTrafficSecrets, RootCertStore};
+use rustls::{
+    ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion, RootCertStore,
+};
 
 /// Octets for the client, in a buffer that is too small on purpose at first.
 #[derive(Default)]
@@ -153,23 +156,16 @@ impl Pair {
 }
 
 /// A record of TLS 1.3 with this content of this type, as the client's next one (RFC 8446 section 5.2).
-pub(crate) fn sealed_by(client: ClientConnection, content: &[u8], content_type: u8) -> Vec<u8> {
-    use aws_lc_rs::aead;
-    let secrets = client.dangerous_extract_secrets().unwrap();
-    let (number, secrets) = secrets.tx;
-    let (algorithm, key, iv) = match secrets {
-        ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&aead::AES_128_GCM, key, iv),
-        ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&aead::AES_256_GCM, key, iv),
-        ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&aead::CHACHA20_POLY1305, key, iv),
-        _ => panic!("another suite"),
+pub(crate) fn sealed_by(client: ClientConnection, content: &[u8], typ: ContentType) -> Vec<u8> {
+    let suite = client.negotiated_cipher_suite().and_then(|suite| suite.tls13()).unwrap();
+    let (number, secrets) = client.dangerous_extract_secrets().unwrap().tx;
+    let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+    | ConnectionTrafficSecrets::Aes256Gcm { key, iv }
+    | ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv }) = secrets
+    else {
+        panic!("another suite");
     };
-    let mut nonce: [u8; 12] = iv.as_ref().try_into().unwrap();
-    nonce.iter_mut().skip(4).zip(number.to_be_bytes()).for_each(|(octet, mask)| *octet ^= mask);
-    let key = aead::LessSafeKey::new(aead::UnboundKey::new(algorithm, key.as_ref()).unwrap());
-    let mut sealed = [content, &[content_type]].concat();
-    let length = u16::try_from(sealed.len() + algorithm.tag_len()).unwrap().to_be_bytes();
-    let header = [23, 3, 3, length[0], length[1]];
-    let nonce = aead::Nonce::assume_unique_for_key(nonce);
-    key.seal_in_place_append_tag(nonce, aead::Aad::from(header), &mut sealed).unwrap();
-    [&header[..], &sealed].concat()
+    let payload = OutboundChunks::Single(content);
+    let message = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload };
+    suite.aead_alg.encrypter(key, iv).encrypt(message, number).unwrap().encode()
 }

@@ -114,7 +114,7 @@ fn half_of_a_message_after_the_handshake_ends_the_session_in_order() {
     let mut pair = Pair::new(&server(&[&identity]), Arc::new(config), "a.example", 9000);
     pair.run().unwrap();
     let Pair { client, mut server, .. } = pair;
-    let record = common::sealed_by(client, &[24, 0, 0], 22);
+    let record = common::sealed_by(client, &[24, 0, 0], rustls::ContentType::Handshake);
     let mut input = record.clone();
     let failure = server.receive(&mut input, &mut Wire::default(), &mut |_| panic!("no content"));
     assert_eq!(failure.unwrap_err().code(), "protocol_error");
