@@ -163,15 +163,13 @@ fn must_serve_again(running: &Running, workers: usize) {
     });
     assert_eq!(metric("sluice_workers", &[]), workers as f64);
     let before: Vec<f64> = (0..workers).map(accepted).collect();
-    // So many that none is passed over by chance, and all of a round at once: balanced by load, single ones would all go to
-    // the worker that has nothing else.
-    for _ in 0..5 {
-        let mut clients: Vec<Client> = (0..40).map(|_| connect()).collect();
-        for client in &mut clients {
-            client.send(request("again", "")).unwrap();
-            let what = answered(client, "again");
-            assert!(what.is_ok(), "{what:?}\n{}", running.log());
-        }
+    // So many that none is passed over by chance, and all open at once: balanced by load, all go to the successor until it
+    // has as many as the others, who still have everybody that was there before.
+    let mut clients: Vec<Client> = (0..2 * (QUEUED + 40)).map(|_| connect()).collect();
+    for client in &mut clients {
+        client.send(request("again", "")).unwrap();
+        let what = answered(client, "again");
+        assert!(what.is_ok(), "{what:?}\n{}", running.log());
     }
     let after: Vec<f64> = (0..workers).map(accepted).collect();
     assert!(before.iter().zip(&after).all(|(before, after)| after > before), "{before:?} {after:?}");
