@@ -20,7 +20,7 @@ use tracing::warn;
 
 use super::backoff::Failures;
 use super::lease::Leadership;
-use super::reports::Heard;
+use super::reports::{Heard, code};
 use crate::addresses::allocate::allocate;
 use crate::addresses::book::{self, ReadError};
 
@@ -138,9 +138,10 @@ pub async fn follow(client: Client, namespace: String, given: watch::Sender<Give
             Ok(Event::Apply(map)) => Some(map),
             Ok(Event::Delete(_)) => None,
             Err(error) => {
+                let hint =
+                    if code(&error) == Some(403) { "; allow verbs list and watch on configmaps" } else { "" };
                 let error = format!(
-                    "ConfigMap {namespace}/{NAME}: {error}; Gateways keep the addresses they have (verbs list and \
-                     watch on configmaps are needed)"
+                    "watch ConfigMap {namespace}/{NAME}: {error}; Gateways keep the addresses they have{hint}"
                 );
                 tokio::select! {
                     () = sleep(failures.failed(error)) => continue,
@@ -236,10 +237,14 @@ impl Giver {
             Ok(Ok(_)) => Ok(()),
             // Somebody else has written; the watch brings it.
             Ok(Err(Error::Api(status))) if status.code == 409 => Ok(()),
-            Ok(Err(error)) => Err(format!(
-                "ConfigMap {NAME}: {error}; no Gateway gets an address (verbs create and update on configmaps are needed)"
-            )),
-            Err(_) => Err(format!("ConfigMap {NAME}: no answer within {}s; tried again", PATIENCE.as_secs())),
+            Ok(Err(error)) => {
+                let denied = matches!(&error, Error::Api(status) if status.code == 403);
+                let hint = if denied { "; allow verbs create and update on configmaps" } else { "" };
+                Err(format!("write ConfigMap {NAME}: {error}; no Gateway gets another address{hint}"))
+            }
+            Err(_) => {
+                Err(format!("write ConfigMap {NAME}: no answer within {}s; tried again", PATIENCE.as_secs()))
+            }
         }
     }
 }

@@ -177,27 +177,28 @@ impl Heard {
     }
 }
 
-/// Whether nothing can be read: no process of this cluster can report, or this one may not read what they do.
-fn is_none_to_be_had(error: &watcher::Error) -> bool {
+/// What the server answered in place of a list or a watch, as an HTTP status.
+pub(super) fn code(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(Error::Api(status))
-        | watcher::Error::WatchStartFailed(Error::Api(status)) => matches!(status.code, 403 | 404),
-        _ => false,
+        | watcher::Error::WatchStartFailed(Error::Api(status)) => Some(status.code),
+        _ => None,
     }
 }
 
+/// Whether nothing can be read: no process of this cluster can report, or this one may not read what they do.
+fn is_none_to_be_had(error: &watcher::Error) -> bool {
+    matches!(code(error), Some(403 | 404))
+}
+
 fn explain(error: &watcher::Error) -> String {
-    let api = match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => Some(error),
-        _ => None,
-    };
-    match api {
-        Some(Error::Api(status)) if status.code == 404 => {
+    match code(error) {
+        Some(404) => {
             "the cluster has no resource nodereports.sluice.dev: only this node counts for what is programmed; run \
              `kubectl apply -f deploy/crds`"
                 .to_owned()
         }
-        Some(Error::Api(status)) if status.code == 403 => {
+        Some(403) => {
             "nodereports: not allowed, so that only this node counts for what is programmed; allow verbs list and \
              watch on nodereports in group sluice.dev"
                 .to_owned()
