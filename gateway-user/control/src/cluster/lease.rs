@@ -261,7 +261,7 @@ impl Candidate {
             }
             _ => String::new(),
         };
-        format!("{error}{hint}; until one process holds it, no status is written")
+        format!("{verb}: {error}{hint}; until one process holds it, no status is written")
     }
 }
 

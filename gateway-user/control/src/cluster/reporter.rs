@@ -17,7 +17,7 @@ use super::tally::{ClusterTally, Outcome};
 use crate::view::View;
 
 /// Without a change a node says this often that it is there.
-const RENEW: Duration = Duration::from_secs(10);
+pub(super) const RENEW: Duration = Duration::from_secs(10);
 /// Changes that come faster are said together.
 const LEAST: Duration = Duration::from_millis(500);
 /// How long the server may take.

@@ -13,13 +13,12 @@ use tokio::time::{Instant, sleep};
 
 use super::backoff::Failures;
 use super::record::{NodeRecord, RecordStatus};
+use super::reporter::RENEW;
 
 /// A node that has not said anything for this long, by our clock, has no say any more: four times what it takes to
 /// renew a report.
 const SILENCE: Duration = Duration::from_secs(40);
 
-/// How often a node says that it is there.
-const RENEWAL: Duration = Duration::from_secs(10);
 /// Renewals come every ten seconds, this node's own among them. Without any for this long we hear nothing: then silence says
 /// nothing of anybody.
 const DEAF: Duration = Duration::from_secs(20);
@@ -64,7 +63,7 @@ impl Heard {
         let deaf = now - ended;
         if !deaf.is_zero() {
             for (_, since) in self.records.values_mut().filter(|(_, since)| ended < *since + SILENCE) {
-                *since = if deaf < RENEWAL { (*since + deaf).min(now) } else { now };
+                *since = if deaf < RENEW { (*since + deaf).min(now) } else { now };
             }
         }
         (self.last, self.failed) = (Some(now), None);
@@ -231,10 +230,10 @@ mod tests {
             for name in who {
                 let mut record = record(name, 1);
                 record.status.program = format!("{n} {from:?}");
-                heard.hear(record, from + RENEWAL * n);
+                heard.hear(record, from + RENEW * n);
             }
         }
-        from + RENEWAL * times
+        from + RENEW * times
     }
 
     #[test]
