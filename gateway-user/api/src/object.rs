@@ -72,6 +72,17 @@ macro_rules! object {
                 })
             }
 
+            /// As [`from_value`](Self::from_value), from a value that is needed for something else as well.
+            ///
+            /// # Errors
+            /// As there.
+            pub fn read(kind: Kind, value: &Value) -> Result<Self, serde_json::Error> {
+                use serde::Deserialize as _;
+                Ok(match kind {
+                    $(Kind::$variant => Self::$variant(Arc::new(<$type>::deserialize(value)?)),)+
+                })
+            }
+
             /// The object as JSON, with `apiVersion` and `kind`.
             ///
             /// # Errors

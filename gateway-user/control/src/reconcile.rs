@@ -18,7 +18,6 @@ use crate::expiry;
 use crate::journal::{Journal, Line};
 use crate::plan::{report, union, without};
 use crate::publish::{self, Workers};
-use crate::status;
 use crate::steer::Steer;
 use crate::store::StoreView;
 use crate::view::{Live, View};
@@ -132,8 +131,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         }
         let report = report(view.live.as_ref(), &self.addresses);
         // A Gateway is called programmed only if what is live of it is what was asked for.
-        let mut reported = if view.live.is_some() { status.with_report(&report) } else { status.clone() };
-        status::stamp(&view.status, &mut reported, Timestamp::now());
+        let reported = if view.live.is_some() { status.with_report(&report) } else { status.clone() };
+        view.since = Arc::new(view.since.follow(&reported, Timestamp::now()));
         view.status = Arc::new(reported);
         view.translated = Arc::new(status);
         view.report = Arc::new(report);

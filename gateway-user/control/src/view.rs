@@ -9,13 +9,17 @@ use gateway_steer::{Refusal, SteerPlan};
 use gateway_translate::{Finding, NodeReport, StatusSet};
 use jiff::Timestamp;
 
+use crate::status::Since;
+
 /// One moment of the config road's end.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// What all workers serve; `None` until the first configuration is live and steered.
     pub live: Option<Live>,
-    /// The status of every object, with what this node made of it.
+    /// The status of every object, with what this node made of it, without times.
     pub status: Arc<StatusSet>,
+    /// Since when each of its conditions has its status.
+    pub since: Arc<Since>,
     /// The same before any node had a say.
     pub translated: Arc<StatusSet>,
     /// What this node made of it.
@@ -30,6 +34,13 @@ pub struct View {
     pub trouble: Option<String>,
     /// Counts since the start.
     pub tally: Tally,
+}
+
+impl View {
+    /// The status of every object with its times, as it is shown to people.
+    pub fn dated_status(&self) -> StatusSet {
+        self.since.date((*self.status).clone())
+    }
 }
 
 /// A configuration that is live on all workers.

@@ -149,8 +149,8 @@ impl Bench {
 
     /// The `Programmed` condition of listener `l<port>`, as `status reason`.
     fn programmed(&self, port: u16) -> String {
-        let view = self.view.borrow();
-        let gateway = view.status.gateways.values().next().unwrap();
+        let status = self.view.borrow().dated_status();
+        let gateway = status.gateways.values().next().unwrap();
         let listener = gateway.listeners.iter().find(|one| one.name == format!("l{port}")).unwrap();
         let condition = listener.conditions.iter().find(|one| one.type_ == "Programmed").unwrap();
         assert!(condition.last_transition_time.is_some());
@@ -336,8 +336,8 @@ fn nothing_is_ready_before_it_is_steered() {
 fn a_condition_keeps_its_time_while_it_keeps_its_status() {
     let mut bench = Bench::new();
     let time = |bench: &Bench| {
-        let view = bench.view.borrow();
-        let route = view.status.http_routes.values().next().unwrap();
+        let status = bench.view.borrow().dated_status();
+        let route = status.http_routes.values().next().unwrap();
         route.parents[0]
             .conditions
             .iter()

@@ -39,9 +39,9 @@ fn route(path: &str) -> Value {
     let matches = json!([{"path": {"type": "PathPrefix", "value": path}}]);
     let rules = json!([{"matches": matches, "backendRefs": [{"name": "echo", "port": 80}]}]);
     let spec = json!({"parentRefs": [{"name": "web"}], "rules": rules});
-    // The API server would count generations; a label tells versions apart as well.
+    // The API server would count generations; any other number tells versions apart as well.
     let mut route = named("echo", "shop", json!({"spec": spec}));
-    route["metadata"]["labels"] = json!({"path": path.trim_matches('/').replace('/', "-")});
+    route["metadata"]["generation"] = path.len().into();
     route
 }
 

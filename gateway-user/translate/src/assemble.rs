@@ -50,6 +50,7 @@ pub(crate) fn ir<'r>(gateways: &[GatewayState<'_>], routes: impl Iterator<Item =
             http_routes.push((route.ir.id.clone(), Arc::clone(&route.ir)));
         }
     }
+    attached.values_mut().for_each(Vec::shrink_to_fit);
     Ir { binds: binds(gateways, attached), http_routes: http_routes.into_iter().collect() }
 }
 

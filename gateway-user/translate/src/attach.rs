@@ -28,7 +28,7 @@ pub(crate) struct Attachment {
     /// Index of the listener in it.
     pub(crate) listener: usize,
     /// The hosts it is served on there; never empty.
-    pub(crate) hostnames: Vec<MatchHostname>,
+    pub(crate) hostnames: Box<[MatchHostname]>,
 }
 
 /// Judges every parentRef that is ours. Of parents that are another controller's, or do not exist, no status may be
@@ -97,7 +97,7 @@ fn attach(
     let attachments: Vec<_> = allowed
         .iter()
         .filter_map(|(index, listener)| {
-            let hostnames = effective(listener.hostname.as_ref(), hostnames);
+            let hostnames = effective(listener.hostname.as_ref(), hostnames).into_boxed_slice();
             let attachment = Attachment { gateway: gateway.name.clone(), listener: *index, hostnames };
             (!attachment.hostnames.is_empty()).then_some(attachment)
         })

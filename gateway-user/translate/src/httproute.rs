@@ -31,10 +31,10 @@ pub(crate) struct OwnRoute {
     pub(crate) ir: Arc<IrRoute>,
     /// Where it is attached. A route whose rules are all invalid is attached too: it answers 500, and its requests
     /// fall through to nobody else.
-    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) attachments: Box<[Attachment]>,
     /// Whether it counts as attached: at least one rule is served as written ("Accepted" in `RouteParentStatus`).
     pub(crate) is_valid: bool,
-    pub(crate) status: RouteStatus,
+    pub(crate) status: Arc<RouteStatus>,
 }
 
 /// A route, translated and judged at every parent of ours.
@@ -123,7 +123,7 @@ fn rules(reader: &Reader<'_, '_>, route: &HttpRoute, name: &ObjectName) -> Vec<R
 
 impl Judged<'_, '_, '_> {
     fn finish(self, name: ObjectName, controller: &str) -> OwnRoute {
-        let status = self.status(controller);
+        let status = Arc::new(self.status(controller));
         let is_valid = self.is_valid();
         let ir = IrRoute {
             id: RouteId { kind: RouteKind::HTTPRoute, object: name },

@@ -17,7 +17,8 @@ pub(crate) fn matches(spec: &[HttpRouteMatch], field: &str) -> (Vec<RouteMatch>,
     if spec.is_empty() {
         return (vec![RouteMatch::default()], Vec::new());
     }
-    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    // Nearly all are good, and what is made of them is kept: no room for more.
+    let (mut good, mut bad) = (Vec::with_capacity(spec.len()), Vec::new());
     for (index, one) in spec.iter().enumerate() {
         match one_match(one, &format!("{field}.matches[{index}]")) {
             Ok(translated) => good.push(translated),

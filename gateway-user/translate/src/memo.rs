@@ -67,6 +67,10 @@ impl Routes {
             self.0.insert(key, RouteMemo { reads: reader.into_reads(), state });
             rebuilt += 1;
         }
+        if rebuilt > self.0.len() / 2 {
+            // Nodes of a map that grew in order are half empty; those of one that is made at once are full.
+            self.0 = std::mem::take(&mut self.0).into_iter().collect();
+        }
         rebuilt
     }
 
@@ -86,6 +90,9 @@ impl OwnRoute {
     fn share(&mut self, old: &Self) {
         if self.ir == old.ir {
             self.ir = Arc::clone(&old.ir);
+        }
+        if self.status == old.status {
+            self.status = Arc::clone(&old.status);
         }
     }
 }

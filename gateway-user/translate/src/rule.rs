@@ -102,7 +102,7 @@ fn backends(
     field: &str,
     state: &mut RuleState,
 ) -> Vec<WeightedBackend> {
-    let mut backends = Vec::new();
+    let mut backends = Vec::with_capacity(spec.backend_refs.len());
     for (index, reference) in spec.backend_refs.iter().enumerate() {
         let field = format!("{field}.backendRefs[{index}]");
         let target = match backend::resolve(reader, referrer, &reference.backend, &field) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use gateway_api_types::{
     AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
@@ -26,9 +27,10 @@ pub struct StatusSet {
     /// Gateways of those classes.
     #[serde(serialize_with = "by_name")]
     pub gateways: BTreeMap<ObjectName, GatewayStatus>,
-    /// HTTPRoutes with a parent among those; only the entries of our controller.
-    #[serde(rename = "httpRoutes", serialize_with = "by_name")]
-    pub http_routes: BTreeMap<ObjectName, RouteStatus>,
+    /// HTTPRoutes with a parent among those; only the entries of our controller. There are many, so copies of the set share
+    /// them.
+    #[serde(rename = "httpRoutes", serialize_with = "by_name_shared")]
+    pub http_routes: Arc<BTreeMap<ObjectName, Arc<RouteStatus>>>,
     /// The generation whose report is in here; `None` before [`StatusSet::with_report`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
@@ -202,4 +204,11 @@ fn by_name<K: Display, V: Serialize, S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(map.iter().map(|(name, status)| (name.to_string(), status)))
+}
+
+fn by_name_shared<K: Display, V: Serialize, S: Serializer>(
+    map: &Arc<BTreeMap<K, Arc<V>>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(map.iter().map(|(name, status)| (name.to_string(), &**status)))
 }

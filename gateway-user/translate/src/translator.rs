@@ -117,8 +117,8 @@ impl Past {
         for gateway in &gateways {
             status.add_gateway(gateway);
         }
-        let routes = self.routes.own().map(|route| (route.ir.id.object.clone(), route.status.clone()));
-        status.http_routes = routes.collect();
+        let routes = self.routes.own().map(|route| (route.ir.id.object.clone(), Arc::clone(&route.status)));
+        status.http_routes = Arc::new(routes.collect());
         (Translation { ir, endpoints, status, findings: findings.finish(resources) }, rebuilt)
     }
 }

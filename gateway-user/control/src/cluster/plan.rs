@@ -68,7 +68,8 @@ fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn Seen) -> Vec<Change
     let mut changes = Vec::new();
     for key in seen.keys(Kind::HttpRoute) {
         let Some(Object::HttpRoute(route)) = seen.object(Kind::HttpRoute, &key) else { continue };
-        let status = wanted.http_routes.get(&ObjectName::new(&*key.namespace, &*key.name));
+        let status =
+            wanted.http_routes.get(&ObjectName::new(&*key.namespace, &*key.name)).map(|status| &**status);
         let generation = status.and_then(|status| {
             status.parents.first()?.conditions.first().and_then(|one| one.observed_generation)
         });

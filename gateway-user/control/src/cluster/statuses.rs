@@ -108,8 +108,10 @@ impl Statuses {
             self.waiting.entry(name.clone()).or_insert(now);
         }
         let patience = self.waiting.values().map(|since| *since + PATIENT).filter(|when| *when > now).min();
+        // Writing takes as long as the server likes; meanwhile the view is replaced, and the old one would be held.
+        drop((view, reports));
         let again = self.writer.write(planned.changes).await;
-        self.writer.tidy(now);
+        self.writer.tidy(Instant::now());
         [patience, again].into_iter().flatten().min()
     }
 

@@ -51,12 +51,21 @@ struct Past {
     /// When it may be tried again after a failure.
     again: Option<Instant>,
     failures: Failures,
+    /// Whether there is anything to write of it at present.
+    planned: bool,
 }
 
 impl Past {
     fn new(now: Instant) -> Self {
         let failures = Failures::new(Duration::from_millis(200), Duration::from_secs(30));
-        Self { patched: None, tokens: (BURST, now), again: None, failures }
+        Self { patched: None, tokens: (BURST, now), again: None, failures, planned: true }
+    }
+
+    /// Whether it says more than that nothing was done: what is not planned any more has come back, and tokens fill up.
+    fn matters(&self, now: Instant) -> bool {
+        let (tokens, since) = self.tokens;
+        let full = tokens + now.duration_since(since).as_secs_f64() / EVERY >= BURST;
+        self.planned || !full || self.again.is_some_and(|when| when > now)
     }
 
     /// When this change may be written, at the earliest; `None` for now.
@@ -86,9 +95,11 @@ impl Writer {
         let now = Instant::now();
         let mut later: Option<Instant> = None;
         let mut due = Vec::new();
+        self.objects.values_mut().for_each(|past| past.planned = false);
         for change in changes {
             let past =
                 self.objects.entry((change.kind, change.key.clone())).or_insert_with(|| Past::new(now));
+            past.planned = true;
             match past.earliest(&change, now) {
                 Some(when) => later = Some(later.map_or(when, |other| other.min(when))),
                 None => {
@@ -115,9 +126,10 @@ impl Writer {
         later
     }
 
-    /// Forgets objects that nothing was done to for long.
+    /// Forgets objects that are as they should be: after a start every route has been written once.
     pub(super) fn tidy(&mut self, now: Instant) {
-        self.objects.retain(|_, past| now < past.tokens.1 + Duration::from_secs(600));
+        self.objects.retain(|_, past| past.matters(now));
+        self.objects.shrink_to(self.objects.len() * 2);
     }
 
     fn conclude(&mut self, change: &Change, result: Result<(), Refused>) -> Option<Instant> {
@@ -254,5 +266,19 @@ mod tests {
         assert!(when > now && when < now + Duration::from_secs(1));
         assert_eq!(past.earliest(&change("8"), now + Duration::from_secs(1)), None);
         assert_eq!(past.earliest(&change("7"), now + ECHO), None, "the watch may have died");
+    }
+
+    #[test]
+    fn what_is_written_and_has_come_back_is_forgotten() {
+        let now = Instant::now();
+        let mut past = Past::new(now);
+        past.patched = Some(("7".to_owned(), now));
+        past.tokens.0 -= 1.0;
+        assert!(past.matters(now + ECHO), "it has not come back");
+        past.planned = false;
+        assert!(past.matters(now), "it was written a moment ago");
+        assert!(!past.matters(now + Duration::from_secs(1)));
+        past.again = Some(now + ECHO);
+        assert!(past.matters(now + Duration::from_secs(1)), "it has failed");
     }
 }

@@ -59,7 +59,7 @@ async fn dump(State(shared): State<Shared>) -> Response {
                 live.refused.iter().map(|refusal| format!("{}: {}", refusal.bind, refusal.message))
             })
             .collect(),
-        status: &view.status,
+        status: &view.dated_status(),
         findings: &view.findings,
         diagnostics: view.diagnostics.iter().map(ToString::to_string).collect(),
     };

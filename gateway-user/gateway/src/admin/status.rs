@@ -83,7 +83,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             .chain(refused.map(|refusal| format!("{}: not served: {}", refusal.bind, refusal.message)))
             .collect(),
         // The types serialise without fail; `null` would only hide the rest.
-        status: serde_json::to_value(&*view.status).unwrap_or_default(),
+        status: serde_json::to_value(view.dated_status()).unwrap_or_default(),
     }
 }
 
@@ -135,7 +135,7 @@ fn binds_of(live: &Live, id: &ListenerId) -> Vec<(String, u16, String)> {
 
 fn routes(view: &View) -> Vec<RouteLine> {
     let mut lines = Vec::new();
-    for (route, status) in &view.status.http_routes {
+    for (route, status) in view.status.http_routes.iter() {
         for parent in &status.parents {
             let reference = &parent.parent_ref;
             let namespace = reference.namespace.as_deref().unwrap_or(&route.namespace);

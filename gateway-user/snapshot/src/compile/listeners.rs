@@ -167,7 +167,10 @@ impl HostTable {
                 table.finish();
                 table
             });
-            (hostname, Self { hostname: hostname.cloned(), tiers: tiers.collect() })
+            let mut tiers: Vec<_> = tiers.collect();
+            // Collected in place, in room for four.
+            tiers.shrink_to_fit();
+            (hostname, Self { hostname: hostname.cloned(), tiers })
         });
         tables.collect()
     }

@@ -81,7 +81,7 @@ pub(crate) fn status(set: &StatusSet) -> BTreeMap<String, serde_json::Value> {
         }
         all.insert(format!("Gateway {name}"), shown);
     }
-    for (name, status) in &set.http_routes {
+    for (name, status) in set.http_routes.iter() {
         let mut shown = json!({});
         for parent in &status.parents {
             assert_eq!(parent.controller_name, "sluice.dev/gateway");

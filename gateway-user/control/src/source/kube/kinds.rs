@@ -89,20 +89,62 @@ impl Subject {
     }
 }
 
+/// Fields of metadata that are kept. The rest says nothing about what to serve, and is most of many objects: `managedFields`
+/// and the annotation of `kubectl apply` are copies of the whole.
+const METADATA: [&str; 7] =
+    ["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"];
+/// Fields of a Service's spec that are kept.
+const SERVICE: [&str; 2] = ["type", "ports"];
+/// Fields of an endpoint that are kept.
+const ENDPOINT: [&str; 2] = ["addresses", "conditions"];
+/// The label by which an EndpointSlice names its Service.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
 /// Takes away what no table is made of; false if nothing is left that is of use.
 pub(super) fn trim(kind: Kind, object: &mut Value) -> bool {
+    trim_metadata(kind, object);
+    // Whose status we write we must know.
+    if !matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute) {
+        object.as_object_mut().map(|fields| fields.remove("status"));
+    }
     match kind {
         // Certificates and keys; a Secret may hold megabytes beside them.
         Kind::Secret => {
             keep_data(object, &["tls.crt", "tls.key", "ca.crt"]);
-            true
         }
         // Certificates of authorities are all that is looked for in a ConfigMap.
         Kind::ConfigMap => {
             object.as_object_mut().map(|fields| fields.remove("binaryData"));
-            keep_data(object, &["ca.crt"])
+            return keep_data(object, &["ca.crt"]);
         }
-        _ => true,
+        Kind::Service => keep(object.get_mut("spec"), &SERVICE),
+        Kind::EndpointSlice => {
+            let endpoints = object.get_mut("endpoints").and_then(Value::as_array_mut);
+            endpoints.into_iter().flatten().for_each(|endpoint| keep(Some(endpoint), &ENDPOINT));
+        }
+        _ => {}
+    }
+    true
+}
+
+/// Labels are read of Namespaces, which listeners select by them, and one of EndpointSlices.
+fn trim_metadata(kind: Kind, object: &mut Value) {
+    let Some(metadata) = object.get_mut("metadata") else { return };
+    let mut labels = metadata.get_mut("labels").map(Value::take);
+    keep(Some(metadata), &METADATA);
+    match kind {
+        Kind::Namespace => {}
+        Kind::EndpointSlice => keep(labels.as_mut(), &[SERVICE_NAME]),
+        _ => return,
+    }
+    if let (Some(labels), Some(fields)) = (labels, metadata.as_object_mut()) {
+        fields.insert("labels".to_owned(), labels);
+    }
+}
+
+fn keep(object: Option<&mut Value>, keys: &[&str]) {
+    if let Some(fields) = object.and_then(Value::as_object_mut) {
+        fields.retain(|key, _| keys.contains(&key.as_str()));
     }
 }
 
@@ -128,6 +170,34 @@ mod tests {
         assert_eq!(map, json!({"data": {"ca.crt": "x"}}));
         assert!(!trim(Kind::ConfigMap, &mut json!({"data": {"app.conf": "y"}})));
         assert!(!trim(Kind::ConfigMap, &mut json!({})));
+    }
+
+    #[test]
+    fn what_no_table_is_made_of_is_not_kept() {
+        let metadata = json!({
+            "name": "n", "generateName": "n-", "finalizers": ["f"], "ownerReferences": [{}], "annotations": {"a": "b"},
+            "labels": {"app": "x", "kubernetes.io/service-name": "s"},
+        });
+        let mut slice = json!({"metadata": metadata, "endpoints": [
+            {"addresses": ["10.0.0.1"], "conditions": {"ready": true}, "nodeName": "n", "zone": "z", "targetRef": {}}]});
+        assert!(trim(Kind::EndpointSlice, &mut slice));
+        let kept = json!({
+            "metadata": {"name": "n", "labels": {"kubernetes.io/service-name": "s"}},
+            "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}],
+        });
+        assert_eq!(slice, kept);
+        let mut service = json!({
+            "metadata": metadata, "status": {"loadBalancer": {}},
+            "spec": {"ports": [{"port": 80}], "clusterIP": "10.1.2.3", "selector": {"a": "b"}},
+        });
+        assert!(trim(Kind::Service, &mut service));
+        assert_eq!(service, json!({"metadata": {"name": "n"}, "spec": {"ports": [{"port": 80}]}}));
+        let mut namespace = json!({"metadata": metadata});
+        assert!(trim(Kind::Namespace, &mut namespace));
+        assert_eq!(namespace, json!({"metadata": {"name": "n", "labels": metadata["labels"]}}));
+        let mut route = json!({"metadata": {"name": "n"}, "status": {"parents": []}});
+        assert!(trim(Kind::HttpRoute, &mut route));
+        assert_eq!(route["status"], json!({"parents": []}));
     }
 
     #[test]

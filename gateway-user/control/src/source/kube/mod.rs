@@ -6,6 +6,7 @@
 
 mod connect;
 mod failure;
+mod held;
 mod item;
 mod kinds;
 mod last_good;

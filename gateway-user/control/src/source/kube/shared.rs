@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::watch;
 
 use super::failure::Failure;
+use super::held::Held;
 use super::kinds::Subject;
 use crate::source::Turn;
 use crate::store::StoreView;
@@ -95,7 +96,7 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Inner {
-    objects: ResourceSet,
+    objects: BTreeMap<Kind, BTreeMap<ObjectKey, Held>>,
     /// What differs from what was taken last.
     dirty: BTreeSet<(Kind, ObjectKey)>,
     installed: InstalledApi,
@@ -137,7 +138,9 @@ impl Shared {
         if let Some(installed) = &objects.installed {
             inner.installed = InstalledApi::clone(installed);
         }
-        inner.objects = objects;
+        for object in objects.iter() {
+            inner.objects.entry(object.kind()).or_default().insert(object.key(), Held::of(object));
+        }
     }
 
     /// The server has had its time: what an earlier process left is served if nothing newer is there.
@@ -160,18 +163,18 @@ impl Shared {
     }
 
     pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
-        self.lock().objects.get(kind, key)
+        self.lock().held(kind, key).map(Held::newest)
     }
 
     pub(super) fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
-        self.lock().objects.keys(kind).cloned().collect()
+        self.lock().keys(kind).cloned().collect()
     }
 
     pub(super) fn watches(&self) -> Vec<(WatchId, WatchState, usize)> {
         let inner = self.lock();
         let count = |id: &WatchId| match id.subject {
             Subject::Definitions => inner.installed.definitions.len(),
-            Subject::Objects(kind) => inner.objects.keys(kind).filter(|key| id.covers(key)).count(),
+            Subject::Objects(kind) => inner.keys(kind).filter(|key| id.covers(key)).count(),
         };
         inner.watches.iter().map(|(id, state)| (id.clone(), state.clone(), count(id))).collect()
     }
@@ -188,8 +191,8 @@ impl Shared {
         let dirty = std::mem::take(&mut inner.dirty);
         let changed = !dirty.is_empty() || inner.installed_changed;
         for (kind, key) in dirty {
-            match inner.objects.get(kind, &key) {
-                Some(object) => drop(view.resources.insert(object, None)),
+            match inner.held(kind, &key) {
+                Some(held) => drop(view.resources.insert(held.object().clone(), None)),
                 None => drop(view.resources.remove(kind, &key)),
             }
         }
@@ -219,10 +222,8 @@ impl Shared {
     /// Whether the object is held in that version already.
     pub(super) fn has(&self, kind: Kind, new: &ObjectMeta) -> bool {
         let (inner, key) = (self.lock(), ObjectKey::of(new));
-        let same =
-            |held: &ObjectMeta| (&held.uid, &held.resource_version) == (&new.uid, &new.resource_version);
         new.resource_version.is_some()
-            && inner.objects.get(kind, &key).is_some_and(|held| same(held.metadata()))
+            && inner.held(kind, &key).is_some_and(|held| held.is_version(new))
             && !inner.broken.contains_key(&(kind, key))
     }
 
@@ -240,26 +241,22 @@ impl Shared {
         match object {
             Ok(object) => {
                 let mended = inner.broken.remove(&place).is_some();
-                let before = match object {
-                    Some(object) => {
-                        let before = inner.objects.get(kind, &place.1);
-                        let same = before.as_ref().is_some_and(|before| is_same_but_status(before, &object));
-                        inner.objects.insert(object, None);
-                        (!same).then_some(())
-                    }
-                    None => inner.objects.remove(kind, &place.1).map(drop),
+                let changed = match object {
+                    Some(object) => inner.hold(kind, &place.1, object),
+                    None => inner.drop_object(kind, &place.1),
                 };
-                if before.is_some() {
+                if changed {
                     inner.dirty.insert(place);
                 }
-                if before.is_some() || mended {
+                if changed || mended {
                     inner.tell();
                 }
             }
             Err(lines) => {
-                let held = inner.objects.get(kind, &place.1).is_some();
-                let lines = lines.into_iter().chain([outcome(kind, &place.1, held)]).collect();
-                if inner.broken.insert(place, lines).is_none() {
+                let held = inner.held(kind, &place.1).is_some();
+                let lines: Vec<_> = lines.into_iter().chain([outcome(kind, &place.1, held)]).collect();
+                if inner.broken.get(&place) != Some(&lines) {
+                    inner.broken.insert(place, lines);
                     inner.tell();
                 }
             }
@@ -280,11 +277,15 @@ impl Shared {
     pub(super) fn retain(&self, id: &WatchId, kind: Kind, seen: &HashSet<ObjectKey>) {
         let mut inner = self.lock();
         let broken = inner.broken.keys().filter(|(of, _)| *of == kind).map(|(_, key)| key);
-        let gone: Vec<ObjectKey> = (inner.objects.keys(kind).chain(broken))
+        let gone: Vec<ObjectKey> = (inner.keys(kind).chain(broken))
             .filter(|key| id.covers(key) && !seen.contains(*key))
             .cloned()
             .collect();
         gone.into_iter().for_each(|key| inner.forget(kind, key));
+        if let Some(objects) = inner.objects.get_mut(&kind) {
+            // Nodes of a map that grew in order are half empty; those of one that is made at once are full.
+            *objects = std::mem::take(objects).into_iter().collect();
+        }
         drop(inner);
         self.changes.send_modify(|count| *count += 1);
     }
@@ -303,6 +304,28 @@ impl Shared {
 }
 
 impl Inner {
+    fn held(&self, kind: Kind, key: &ObjectKey) -> Option<&Held> {
+        self.objects.get(&kind)?.get(key)
+    }
+
+    fn keys(&self, kind: Kind) -> impl Iterator<Item = &ObjectKey> {
+        self.objects.get(&kind).into_iter().flat_map(BTreeMap::keys)
+    }
+
+    /// Holds an object; whether more than its status differs.
+    fn hold(&mut self, kind: Kind, key: &ObjectKey, object: Object) -> bool {
+        let (objects, new) = (self.objects.entry(kind).or_default(), Held::of(object));
+        match objects.get_mut(key) {
+            Some(held) => held.replace(new),
+            None => objects.insert(key.clone(), new).is_none(),
+        }
+    }
+
+    /// Whether it was there.
+    fn drop_object(&mut self, kind: Kind, key: &ObjectKey) -> bool {
+        self.objects.get_mut(&kind).is_some_and(|objects| objects.remove(key).is_some())
+    }
+
     fn count_event(&mut self, id: &WatchId) {
         let state = self.watches.entry(id.clone()).or_default();
         state.events += 1;
@@ -312,7 +335,7 @@ impl Inner {
     fn forget(&mut self, kind: Kind, key: ObjectKey) {
         let place = (kind, key);
         let broken = self.broken.remove(&place).is_some();
-        let held = self.objects.remove(kind, &place.1).is_some();
+        let held = self.drop_object(kind, &place.1);
         if held {
             self.dirty.insert(place);
         }
@@ -355,13 +378,31 @@ impl Inner {
         self.diagnostics_of_watches().into_iter().chain(self.broken.values().flatten().cloned()).collect()
     }
 
+    /// Namespaces that are to be read and are not there: one that comes later is read then.
+    fn missing_namespaces(&self) -> impl Iterator<Item = Diagnostic> {
+        let named = self.watches.iter().filter(|(id, state)| {
+            id.subject == Subject::Objects(Kind::Namespace) && state.synced && state.trouble().is_none()
+        });
+        let names = named.filter_map(|(id, _)| id.namespace.as_deref());
+        let missing = names.filter(|name| self.held(Kind::Namespace, &ObjectKey::new("", *name)).is_none());
+        missing.map(|name| Diagnostic {
+            file: "".into(),
+            position: Position::default(),
+            severity: Severity::Warning,
+            object: String::new(),
+            field: String::new(),
+            message: format!(
+                "--watch-namespaces: the cluster has no namespace {name:?}, so nothing is read there"
+            ),
+        })
+    }
+
     /// One line for each reason, however many kinds it is the reason of.
     fn diagnostics_of_watches(&self) -> Vec<Diagnostic> {
         let mut said = BTreeSet::new();
-        let failing =
-            self.watches.iter().filter_map(|(id, state)| Some((id, state, state.failing.as_ref()?)));
+        let failing = self.watches.iter().filter_map(|(id, state)| Some((id, state, state.trouble()?)));
         failing
-            .map(|(id, state, (_, failure))| {
+            .map(|(id, state, failure)| {
                 let synced = state.synced || self.stale;
                 (failure, failure.line(id.subject, id.namespace.as_deref(), synced))
             })
@@ -376,17 +417,9 @@ impl Inner {
                 field: String::new(),
                 message,
             })
+            .chain(self.missing_namespaces())
             .collect()
     }
-}
-
-/// Whether no more than status and bookkeeping differs. A generation counts changes of all the rest, where there is one
-/// (Kubernetes API conventions, "metadata").
-fn is_same_but_status(before: &Object, after: &Object) -> bool {
-    let (a, b) = (before.metadata(), after.metadata());
-    a.generation.is_some()
-        && (&a.generation, &a.uid, &a.labels, &a.annotations, &a.deletion_timestamp)
-            == (&b.generation, &b.uid, &b.labels, &b.annotations, &b.deletion_timestamp)
 }
 
 fn outcome(kind: Kind, key: &ObjectKey, held: bool) -> Diagnostic {

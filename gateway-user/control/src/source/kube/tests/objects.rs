@@ -89,6 +89,14 @@ fn an_object_that_cannot_be_read_keeps_its_last_good_version_and_hurts_no_other(
     assert_eq!(path_of(&reader.view, "a").as_deref(), Some("/1"));
     assert!(reader.lines()[1].contains("last good version stays"), "{:?}", reader.lines());
 
+    // Who mends one mistake and makes another one hears of that.
+    let wakes = reader.wakes.load(Ordering::SeqCst);
+    let mut otherwise = route("a", 3, "/3");
+    otherwise["spec"]["rules"][0]["matches"][0]["path"]["type"] = "Blob".into();
+    api.put(ROUTES, otherwise);
+    until("word of the other mistake", || (reader.wakes.load(Ordering::SeqCst) > wakes).then_some(()));
+    reader.until("its line", |view| view.diagnostics.iter().any(|line| line.message.contains("Blob")));
+
     api.put(ROUTES, route("a", 3, "/3"));
     reader.until("the mended one", |view| path_of(view, "a").as_deref() == Some("/3"));
     api.delete(ROUTES, "shop", "never");
@@ -130,11 +138,18 @@ fn a_change_of_status_alone_is_seen_and_changes_nothing() {
     });
     assert_eq!(reader.wakes.load(Ordering::SeqCst), wakes);
     assert_eq!(reader.cluster.take(&mut reader.view), Turn::Same);
-    // A label is read by selectors, so it counts though the generation is the same.
-    let mut labelled = route("a", 1, "/");
-    labelled["metadata"]["labels"] = json!({"team": "x"});
-    api.put(ROUTES, labelled);
-    reader.until("the label", |view| view.resources.http_routes[&key].metadata.labels.is_some());
+    let held = &reader.view.resources.http_routes[&key];
+    assert_eq!(held.status, None, "a reader holds one version of an object, not the one before beside it");
+    // An object of the same name is another one, though its generation is the same.
+    let mut other = route("a", 1, "/");
+    other["metadata"]["uid"] = "other".into();
+    api.put(ROUTES, other);
+    reader
+        .until("the other", |view| view.resources.http_routes[&key].metadata.uid.as_deref() == Some("other"));
+    assert!(
+        matches!(reader.cluster.object(Kind::HttpRoute, &key), Some(gateway_api_types::Object::HttpRoute(route))
+            if route.status.is_none())
+    );
 }
 
 #[test]
@@ -146,6 +161,12 @@ fn namespaces_that_are_not_asked_for_are_not_read() {
     let mut reader = Reader::of(&api, &["other", "shop"]);
     reader.until("two slices", |view| view.resources.endpoint_slices.len() == 2);
     assert!(reader.view.resources.endpoint_slices.contains_key(&ObjectKey::new("shop", "s")));
+    let lines = reader.lines();
+    assert!(lines.len() == 2 && lines[0].contains("no namespace \"other\""), "{lines:?}");
+    for namespace in ["other", "shop"] {
+        api.put("namespaces", json!({"metadata": {"name": namespace}}));
+    }
+    reader.until("no complaint", |view| view.diagnostics.is_empty());
     let asked = api.requests();
     assert!(!asked.iter().any(|one| one.contains("/third/") || one.starts_with("/apis/discovery.k8s.io/v1/endpointslices")));
     api.delete(SLICES, "other", "s");

@@ -1,0 +1,167 @@
+//! An object as it is held: what tables are made of is shared with whoever reads it; what changes beside it is kept apart.
+//!
+//! Every status that is written comes back as a new version of its object. Were that version kept as it comes, readers would
+//! hold the one before until something else changes: every object twice.
+
+use std::sync::Arc;
+
+use gateway_api_types::{GatewayClassStatus, GatewayStatus, HttpRoute, HttpRouteSpec, Object, RouteStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// One object.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Without status, in the version in which anything else changed last.
+    object: Object,
+    /// The newest version.
+    version: Option<Box<str>>,
+    status: Option<Status>,
+}
+
+/// The statuses that we write, and so must know as they are.
+#[derive(Debug)]
+enum Status {
+    Class(Box<GatewayClassStatus>),
+    Gateway(Box<GatewayStatus>),
+    Route(Box<RouteStatus>),
+}
+
+impl Held {
+    /// Takes an object apart.
+    pub(super) fn of(mut object: Object) -> Self {
+        let (version, status) = match &mut object {
+            Object::GatewayClass(class) => {
+                let class = Arc::make_mut(class);
+                (class.metadata.resource_version.take(), class.status.take().map(Box::new).map(Status::Class))
+            }
+            Object::Gateway(gateway) => {
+                let gateway = Arc::make_mut(gateway);
+                let status = gateway.status.take().map(Box::new).map(Status::Gateway);
+                (gateway.metadata.resource_version.take(), status)
+            }
+            Object::HttpRoute(route) => {
+                let route = Arc::make_mut(route);
+                (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
+            }
+            other => (other.metadata().resource_version.clone(), None),
+        };
+        Self { object, version: version.map(String::into_boxed_str), status }
+    }
+
+    /// What tables are made of: no status, and perhaps no version.
+    pub(super) fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// The newest metadata and status. A route's spec is left empty: who asks has seen it elsewhere.
+    pub(super) fn newest(&self) -> Object {
+        let version = self.version.as_deref().map(str::to_owned);
+        match (&self.object, &self.status) {
+            (Object::GatewayClass(class), status) => {
+                let mut class = (**class).clone();
+                class.metadata.resource_version = version;
+                if let Some(Status::Class(status)) = status {
+                    class.status = Some((**status).clone());
+                }
+                class.into()
+            }
+            (Object::Gateway(gateway), status) => {
+                let mut gateway = (**gateway).clone();
+                gateway.metadata.resource_version = version;
+                if let Some(Status::Gateway(status)) = status {
+                    gateway.status = Some((**status).clone());
+                }
+                gateway.into()
+            }
+            (Object::HttpRoute(route), status) => {
+                let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
+                let status = match status {
+                    Some(Status::Route(status)) => Some((**status).clone()),
+                    _ => None,
+                };
+                HttpRoute { metadata, spec: nothing(), status }.into()
+            }
+            (other, _) => other.clone(),
+        }
+    }
+
+    /// Whether this is the version that `new` is of.
+    pub(super) fn is_version(&self, new: &ObjectMeta) -> bool {
+        self.version.as_deref() == new.resource_version.as_deref() && self.object.metadata().uid == new.uid
+    }
+
+    /// Becomes `new`; whether more than status and bookkeeping differs. If not, the object is the same [`Arc`] as before.
+    pub(super) fn replace(&mut self, new: Self) -> bool {
+        let same = is_same_but_status(self.object.metadata(), new.object.metadata());
+        if same {
+            (self.version, self.status) = (new.version, new.status);
+        } else {
+            *self = new;
+        }
+        !same
+    }
+}
+
+/// What says of which object a status is.
+fn identity(metadata: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        namespace: metadata.namespace.clone(),
+        name: metadata.name.clone(),
+        uid: metadata.uid.clone(),
+        generation: metadata.generation,
+        ..ObjectMeta::default()
+    }
+}
+
+fn nothing() -> HttpRouteSpec {
+    HttpRouteSpec {
+        parent_refs: Vec::new(),
+        hostnames: Vec::new(),
+        rules: Vec::new(),
+        use_default_gateways: None,
+    }
+}
+
+/// Whether no more than status and bookkeeping differs. A generation counts changes of all the rest, where there is one
+/// (Kubernetes API conventions, "metadata").
+fn is_same_but_status(a: &ObjectMeta, b: &ObjectMeta) -> bool {
+    a.generation.is_some()
+        && (&a.generation, &a.uid, &a.labels, &a.annotations, &a.deletion_timestamp)
+            == (&b.generation, &b.uid, &b.labels, &b.annotations, &b.deletion_timestamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_api_types::Kind;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn route(generation: i64, version: &str, status: Value) -> Held {
+        let value = json!({
+            "metadata": {"name": "r", "namespace": "n", "uid": "u", "generation": generation, "resourceVersion": version},
+            "spec": {"parentRefs": [{"name": "g"}]}, "status": status,
+        });
+        Held::of(Object::from_value(Kind::HttpRoute, value).unwrap())
+    }
+
+    fn arc(held: &Held) -> Arc<HttpRoute> {
+        let Object::HttpRoute(route) = held.object() else { panic!("{held:?}") };
+        Arc::clone(route)
+    }
+
+    #[test]
+    fn a_new_status_leaves_what_readers_hold_alone() {
+        let mut held = route(1, "7", Value::Null);
+        let before = arc(&held);
+        assert!(!held.replace(route(1, "8", json!({"parents": []}))));
+        assert!(Arc::ptr_eq(&before, &arc(&held)), "it would be held twice");
+        let Object::HttpRoute(newest) = held.newest() else { panic!("{held:?}") };
+        assert_eq!(newest.status, Some(RouteStatus::default()));
+        assert_eq!(newest.metadata.resource_version.as_deref(), Some("8"));
+        assert!(held.is_version(&newest.metadata));
+        assert!(held.replace(route(2, "9", json!({"parents": []}))));
+        assert!(!Arc::ptr_eq(&before, &arc(&held)));
+        assert_eq!(arc(&held).status, None);
+    }
+}
