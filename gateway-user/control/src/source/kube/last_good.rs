@@ -2,16 +2,18 @@
 //!
 //! The file holds what Secrets hold, so only its owner can read it.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gateway_api_types::{Definition, InstalledApi, Kind, Object, ResourceSet};
+use serde::de::{SeqAccess, Visitor};
 use serde::ser::SerializeSeq as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use tracing::{debug, warn};
 
@@ -19,6 +21,8 @@ use tracing::{debug, warn};
 const FORMAT: u32 = 1;
 /// Between the end of one writing and the begin of the next, at least.
 const PAUSE: Duration = Duration::from_secs(10);
+/// Bytes that are read or written at once.
+const BUFFER: usize = 1 << 16;
 /// And so many times as long as that one took, so that a large cluster's churn costs a bounded part of a disk.
 const SHARE: u32 = 20;
 
@@ -54,7 +58,40 @@ fn each_object<S: Serializer>(objects: &ResourceSet, serializer: S) -> Result<S:
 struct Read {
     scope: Scope,
     definitions: Vec<(String, Option<String>, Option<String>)>,
-    objects: Vec<Value>,
+    #[serde(deserialize_with = "readable_objects")]
+    objects: ResourceSet,
+}
+
+/// Object by object, those left out that this version does not know.
+fn readable_objects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ResourceSet, D::Error> {
+    struct Each;
+
+    impl<'de> Visitor<'de> for Each {
+        type Value = ResourceSet;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of objects")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ResourceSet, A::Error> {
+            let mut set = ResourceSet::default();
+            while let Some(value) = list.next_element::<Value>()? {
+                if let Some(object) = object(&value) {
+                    set.insert(object, None);
+                }
+            }
+            Ok(set)
+        }
+    }
+
+    deserializer.deserialize_seq(Each)
+}
+
+fn object(value: &Value) -> Option<Object> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str);
+    let (version, kind) = (text("apiVersion")?, text("kind")?);
+    let group = version.split_once('/').map_or("", |(group, _)| group);
+    Object::read(Kind::find(group, kind)?, value).ok()
 }
 
 /// Enough of a file to tell whether the rest can be understood.
@@ -65,20 +102,14 @@ struct Format {
 
 /// What another process left at `path` of the same cluster, if anything; what cannot be used is said.
 pub(super) fn read(path: &Path, scope: &Scope) -> Option<ResourceSet> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-        Err(error) => {
-            warn!("{}: last good objects: {error}", path.display());
-            return None;
+    match read_file(path) {
+        Ok(Some(Read { scope: of, definitions, mut objects })) if of == *scope => {
+            let definitions = definitions.into_iter();
+            let definitions = definitions
+                .map(|(name, bundle_version, channel)| (name, Definition { bundle_version, channel }));
+            objects.installed = Some(Arc::new(InstalledApi { definitions: definitions.collect() }));
+            Some(objects)
         }
-    };
-    let read = serde_json::from_slice(&text).and_then(|Format { format }| match format {
-        FORMAT => serde_json::from_slice::<Read>(&text).map(Some),
-        _ => Ok(None),
-    });
-    match read {
-        Ok(Some(read)) if read.scope == *scope => Some(objects(read)),
         Ok(_) => None,
         Err(error) => {
             warn!("{}: last good objects are not read, and replaced in time: {error}", path.display());
@@ -87,19 +118,18 @@ pub(super) fn read(path: &Path, scope: &Scope) -> Option<ResourceSet> {
     }
 }
 
-fn objects(read: Read) -> ResourceSet {
-    let one = |value: Value| {
-        let text = |field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
-        let (version, kind) = (text("apiVersion")?, text("kind")?);
-        let group = version.split_once('/').map_or("", |(group, _)| group);
-        Some((Object::from_value(Kind::find(group, &kind)?, value).ok()?, None))
+/// `None` if there is no file, or one of another format.
+fn read_file(path: &Path) -> io::Result<Option<Read>> {
+    let open = || File::open(path).map(|file| BufReader::with_capacity(BUFFER, file));
+    let file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
     };
-    let mut set: ResourceSet = read.objects.into_iter().filter_map(one).collect();
-    let definitions = read.definitions.into_iter();
-    let definitions =
-        definitions.map(|(name, bundle_version, channel)| (name, Definition { bundle_version, channel }));
-    set.installed = Some(Arc::new(InstalledApi { definitions: definitions.collect() }));
-    set
+    // Twice, since only a file of our format can be read as one; neither time is more of it in memory than an object.
+    match serde_json::from_reader(file)? {
+        Format { format: FORMAT } => Ok(Some(serde_json::from_reader(open()?)?)),
+        Format { .. } => Ok(None),
+    }
 }
 
 /// Writes the objects when they have changed, not too often, on a thread of its own.
@@ -110,20 +140,31 @@ pub(crate) struct Keeper {
     begun: bool,
     /// There is something that is not written.
     behind: bool,
-    /// When the next writing may begin; none while one is under way.
-    due: Arc<Mutex<Option<Instant>>>,
+    turn: Arc<Mutex<Turn>>,
+}
+
+/// How writing goes.
+#[derive(Debug)]
+enum Turn {
+    /// The next one may begin at that time.
+    Due(Instant),
+    /// As before, and the last one did not succeed.
+    Again(Instant),
+    /// One is under way.
+    Busy,
 }
 
 impl Keeper {
     pub(super) fn new(path: PathBuf, scope: Scope) -> Self {
-        let due = Arc::new(Mutex::new(Some(Instant::now())));
-        Self { path, scope: Arc::new(scope), begun: false, behind: false, due }
+        let turn = Arc::new(Mutex::new(Turn::Due(Instant::now())));
+        Self { path, scope: Arc::new(scope), begun: false, behind: false, turn }
     }
 
     /// From now on this process is the one that writes.
     pub(crate) fn begin(&mut self, objects: &ResourceSet) {
         self.begun = true;
         self.behind = !objects.is_empty();
+        remove_unfinished(&self.path);
         self.catch_up(objects);
     }
 
@@ -135,33 +176,65 @@ impl Keeper {
 
     /// Writes what is not written, if it is time.
     pub(crate) fn catch_up(&mut self, objects: &ResourceSet) {
-        if !self.begun || !self.behind || !self.take_turn() {
+        if !self.begun || !self.take_turn() {
             return;
         }
         self.behind = false;
-        let (path, scope, due) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.due));
+        let (path, scope, turn) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.turn));
         let objects = objects.clone();
         let writing = std::thread::Builder::new().name("sluice-keep".to_owned()).spawn(move || {
             let begun = Instant::now();
-            match replace(&path, &scope, &objects) {
-                Ok(()) => debug!(took_ms = begun.elapsed().as_millis(), "last good objects are kept"),
-                Err(error) => warn!("{}: last good objects are not kept: {error}", path.display()),
-            }
-            let pause = PAUSE.max(begun.elapsed() * SHARE);
-            *due.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
+            let written = replace(&path, &scope, &objects);
+            // Before the next turn: the objects may be the last of their version.
+            drop(objects);
+            let next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
+            let next = match written {
+                Ok(()) => {
+                    debug!(took_ms = begun.elapsed().as_millis(), "last good objects are kept");
+                    Turn::Due(next)
+                }
+                Err(error) => {
+                    warn!("{}: last good objects are not kept, tried again: {error}", path.display());
+                    Turn::Again(next)
+                }
+            };
+            *turn.lock().unwrap_or_else(PoisonError::into_inner) = next;
         });
         if let Err(error) = writing {
-            warn!("last good objects are not kept: {error}");
+            warn!("last good objects are not kept, tried again: {error}");
+            *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Turn::Again(Instant::now() + PAUSE);
         }
     }
 
+    /// Whether there is something to write and it is time.
     fn take_turn(&self) -> bool {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = due.is_some_and(|due| due <= Instant::now());
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match *turn {
+            Turn::Due(when) => self.behind && when <= Instant::now(),
+            Turn::Again(when) => when <= Instant::now(),
+            Turn::Busy => false,
+        };
         if now {
-            *due = None;
+            *turn = Turn::Busy;
         }
         now
+    }
+}
+
+/// Where a process writes before it replaces the file: another may be writing, too.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}.new", std::process::id()))
+}
+
+/// Takes away what processes left that ended while they wrote.
+fn remove_unfinished(path: &Path) {
+    let Some((dir, name)) = path.parent().zip(path.file_stem()) else { return };
+    let begins = format!("{}.", name.display());
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().display().to_string();
+        if name.starts_with(&begins) && name.ends_with(".new") {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -171,7 +244,7 @@ fn replace(path: &Path, scope: &Scope, objects: &ResourceSet) -> io::Result<()> 
     let definitions = definitions
         .map(|(name, one)| (name.as_str(), one.bundle_version.as_deref(), one.channel.as_deref()))
         .collect();
-    let beside = path.with_extension("new");
+    let beside = beside(path);
     if let Some(dir) = path.parent() {
         DirBuilder::new().recursive(true).create(dir)?;
     }
@@ -186,7 +259,7 @@ fn replace(path: &Path, scope: &Scope, objects: &ResourceSet) -> io::Result<()> 
 
 fn write_new(path: &Path, document: &Written<'_>) -> io::Result<()> {
     let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    let mut file = BufWriter::with_capacity(1 << 20, file);
+    let mut file = BufWriter::with_capacity(BUFFER, file);
     serde_json::to_writer(&mut file, document)?;
     file.flush()?;
     file.get_ref().sync_all()
@@ -251,14 +324,38 @@ mod tests {
         keeper.follow(&objects());
         assert!(!path.exists());
         keeper.begin(&objects());
-        let idle = |keeper: &Keeper| keeper.due.lock().unwrap().is_some();
+        let idle = |keeper: &Keeper| !matches!(*keeper.turn.lock().unwrap(), Turn::Busy);
         gateway_testkit::wait::until("the file", || idle(&keeper).then_some(()));
         assert_eq!(read(&path, &scope()), Some(objects()));
         keeper.follow(&ResourceSet::default());
         assert!(idle(&keeper), "it is not time");
-        *keeper.due.lock().unwrap() = Some(Instant::now());
+        *keeper.turn.lock().unwrap() = Turn::Due(Instant::now());
         keeper.catch_up(&ResourceSet::default());
         gateway_testkit::wait::until("the next", || idle(&keeper).then_some(()));
         assert!(read(&path, &scope()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_writing_that_fails_is_tried_again() {
+        let dir = Scratch::new("cluster-last-good").unwrap();
+        // A directory is in the file's way.
+        let path = dir.join("file");
+        fs::create_dir_all(path.join("x")).unwrap();
+        let unfinished = dir.join("file.7.new");
+        fs::write(&unfinished, "{").unwrap();
+        let mut keeper = Keeper::new(path.clone(), scope());
+        let idle = |keeper: &Keeper| !matches!(*keeper.turn.lock().unwrap(), Turn::Busy);
+        keeper.begin(&objects());
+        gateway_testkit::wait::until("the attempt", || idle(&keeper).then_some(()));
+        assert!(!unfinished.exists(), "what a process left that ended while it wrote is taken away");
+        fs::remove_dir_all(&path).unwrap();
+        keeper.catch_up(&objects());
+        assert!(!path.exists(), "it is not time");
+        let again = matches!(*keeper.turn.lock().unwrap(), Turn::Again(_));
+        assert!(again);
+        *keeper.turn.lock().unwrap() = Turn::Again(Instant::now());
+        keeper.catch_up(&objects());
+        gateway_testkit::wait::until("the file", || idle(&keeper).then_some(()));
+        assert_eq!(read(&path, &scope()), Some(objects()));
     }
 }
