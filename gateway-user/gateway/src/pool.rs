@@ -27,18 +27,24 @@ pub(crate) struct Shared {
 /// Finds settings that do not fit together.
 ///
 /// # Errors
-/// The mode wants a pool and an interface, and one of them is missing or not there.
+/// The mode wants a pool and an interface, and one of them is missing or not there; or one is set and nothing is done with it.
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
-    if settings.address_mode == AddressMode::Pool {
-        if settings.address_pool.0.is_empty() {
-            bail!("--address-mode pool: name the networks to give addresses of with --address-pool");
+    let (pool, interface) = (&settings.address_pool.0, &settings.address_interface.0);
+    if settings.address_mode == AddressMode::Node {
+        let unused = [(!pool.is_empty(), "--address-pool"), (interface.is_some(), "--address-interface")];
+        if let Some((_, flag)) = unused.into_iter().find(|(set, _)| *set) {
+            bail!("{flag} does nothing with --address-mode node: set --address-mode pool, or leave it out");
         }
-        let Some(interface) = &settings.address_interface.0 else {
-            bail!("--address-mode pool: name the interface to put addresses on with --address-interface");
-        };
-        if let Err(why) = netlink::check(interface) {
-            bail!("--address-interface: {why}");
-        }
+        return Ok(());
+    }
+    if pool.is_empty() {
+        bail!("--address-mode pool: name the networks to give addresses of with --address-pool");
+    }
+    let Some(interface) = interface else {
+        bail!("--address-mode pool: name the interface to put addresses on with --address-interface");
+    };
+    if let Err(why) = netlink::check(interface) {
+        bail!("--address-interface: {why}");
     }
     Ok(())
 }
@@ -117,5 +123,14 @@ mod tests {
         assert!(error.starts_with("--address-interface: no interface \"none0\""), "{error}");
         assert!(error.contains("there are lo"), "{error}");
         assert!(with("none").unwrap_err().contains("name the interface"));
+    }
+
+    #[test]
+    fn a_pool_that_nothing_is_done_with_is_a_mistake_in_the_settings() {
+        let of = |set: &[(&str, &str)]| check(&settings(set)).map_err(|error| error.to_string());
+        assert_eq!(of(&[]), Ok(()));
+        let error = of(&[("address-pool", "192.0.2.0/24")]).unwrap_err();
+        assert!(error.starts_with("--address-pool does nothing"), "{error}");
+        assert!(of(&[("address-interface", "lo")]).unwrap_err().contains("--address-interface"));
     }
 }

@@ -78,6 +78,9 @@ impl Parts {
     fn open(settings: &Settings, source: Source) -> anyhow::Result<Self> {
         // What nobody else has a part in comes first: a mistake here disturbs no process that serves.
         let source_text = source.check()?;
+        if source.is_cluster() {
+            node::name(settings)?;
+        }
         pool::check(settings)?;
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
         let open_files = open_files()?;

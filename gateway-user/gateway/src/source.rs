@@ -47,6 +47,11 @@ impl Source {
         }
     }
 
+    /// Whether it is a cluster, among whose nodes this one needs a name.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
     /// Finds mistakes that can be found without disturbing anybody. Gives what it is, for people.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub enum Failure {
     },
     /// The server has no such kind, in no version that we know.
     Missing,
+    /// The server does not have what every API server has: it is none.
+    NoApiServer,
     /// Our identity is not accepted at all.
     Unauthorized(String),
     /// The server cannot be reached.
@@ -47,7 +49,7 @@ impl Failure {
 
     /// Whether it is the same for all kinds: the server's, not a kind's.
     pub(super) fn is_common(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Unauthorized(_))
+        matches!(self, Self::Unreachable(_) | Self::Unauthorized(_) | Self::NoApiServer)
     }
 
     /// The failure of a single request.
@@ -64,6 +66,14 @@ impl Failure {
             401 => Self::Unauthorized(status.message.clone()),
             404 => Self::Missing,
             code => Self::Other(format!("{code} {}: {}", status.reason, status.message)),
+        }
+    }
+
+    /// A kind is not there (404). What Kubernetes itself defines is in every API server.
+    pub(super) fn missing(subject: Subject) -> Self {
+        match subject {
+            Subject::Objects(_) if !subject.is_custom() => Self::NoApiServer,
+            _ => Self::Missing,
         }
     }
 
@@ -97,6 +107,10 @@ impl Failure {
                     "the API server has no {resource}, so {rest}; install the CRDs of Gateway API v1.6 or v1.7"
                 )
             }
+            Self::NoApiServer => format!(
+                "the server has no {resource}, which every API server has, so {rest}; check the address (`server`) of the \
+                 kubeconfig"
+            ),
             Self::Unauthorized(why) => format!(
                 "the API server does not know us ({why}), so {rest}; check the token or certificate of the kubeconfig"
             ),
@@ -115,6 +129,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Denied { verb, .. } => write!(f, "no right to {verb}"),
             Self::Missing => f.write_str("not installed"),
+            Self::NoApiServer => f.write_str("not an API server"),
             Self::Unauthorized(why) => write!(f, "not authenticated: {why}"),
             Self::Unreachable(why) => write!(f, "not reachable: {why}"),
             Self::Other(why) => f.write_str(why),
@@ -173,6 +188,16 @@ mod tests {
         assert!(failure.is_answer());
         let line = failure.line(Subject::Objects(Kind::HttpRoute), Some("a"), true);
         assert!(line.contains("in namespace \"a\"") && line.contains("stays in force"), "{line}");
+    }
+
+    #[test]
+    fn a_server_without_what_every_server_has_is_none() {
+        let core = Failure::missing(Subject::Objects(Kind::Service));
+        assert!(!core.is_answer(), "nothing is served empty for it");
+        let line = core.line(Subject::Objects(Kind::Service), None, false);
+        assert!(line.contains("no services") && line.contains("check the address"), "{line}");
+        assert_eq!(Failure::missing(Subject::Objects(Kind::Gateway)), Failure::Missing);
+        assert_eq!(Failure::missing(Subject::Definitions), Failure::Missing);
     }
 
     #[test]

@@ -8,12 +8,15 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use gateway_api_types::{Kind, Object, ObjectKey};
+use jiff::Timestamp;
 use kube::Client;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::error;
 
 use super::connect::{Access, ConnectError};
+use super::failure::Failure;
 use super::kinds::{Subject, WATCHED};
 use super::last_good::{self, Keeper, Scope};
 use super::shared::{Shared, WatchId, WatchState};
@@ -21,6 +24,8 @@ use super::watch::Watch;
 use crate::source::Turn;
 use crate::store::StoreView;
 
+/// Between a panic of a watch and its next begin.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long a server that says nothing is waited for, where objects of an earlier process can be served.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -181,13 +186,50 @@ fn watch_all(ids: Vec<WatchId>, client: &Client, shared: &Arc<Shared>) {
     let back = Arc::new(Notify::new());
     for id in ids {
         let (client, shared, back) = (client.clone(), Arc::clone(shared), Arc::clone(&back));
-        tokio::spawn(Watch { id, client, shared, back }.run());
+        let watch = Watch { id: id.clone(), client, shared: Arc::clone(&shared), back };
+        tokio::spawn(keep_running(id, shared, move || watch.clone().run()));
+    }
+}
+
+/// Runs a watch, and again if it panics, which only a fault of ours can cause: it must not leave its kind as it was for ever.
+async fn keep_running<F: Future<Output = ()> + Send + 'static>(
+    id: WatchId,
+    shared: Arc<Shared>,
+    watch: impl Fn() -> F,
+) {
+    while let Err(ended) = tokio::spawn(watch()).await {
+        if !ended.is_panic() {
+            return;
+        }
+        let fault = "internal fault: please report it with the log".to_owned();
+        error!("the watch of {} has panicked and begins anew", id.subject.resource());
+        shared.note(&id, |state| state.fail(Failure::Other(fault), Timestamp::now()));
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+
+    #[test]
+    fn a_watch_that_panics_is_noted_and_begins_anew() {
+        let id = WatchId { subject: Subject::Objects(Kind::Service), namespace: None };
+        let shared = Arc::new(Shared::new([id.clone()]));
+        let runs = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&runs);
+        let watch = move || {
+            let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+            async move { assert!(!first, "planted by a test") }
+        };
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(keep_running(id, Arc::clone(&shared), watch));
+        assert_eq!(runs.load(Ordering::SeqCst), 2);
+        let (_, state, _) = shared.watches().remove(0);
+        assert!(state.failing.unwrap().1.to_string().contains("internal fault"));
+    }
 
     #[test]
     fn what_lives_in_namespaces_is_watched_in_each_that_counts() {

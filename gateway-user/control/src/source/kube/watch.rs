@@ -25,6 +25,8 @@ use super::shared::{Shared, WatchId};
 /// After so many seconds the server ends a watch, and we ask on. A connection that has died in silence is noticed that late.
 const WATCH_SECONDS: u32 = 110;
 
+/// How long the server may take to begin an answer, and between two objects of a list.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// And by so many seconds more.
 const SLACK: u64 = 5;
 /// A request that ends sooner is not followed by another at once.
@@ -38,6 +40,7 @@ const PAGE: u32 = 500;
 const END_OF_LIST: &str = "k8s.io/initial-events-end";
 
 /// What a watch needs.
+#[derive(Clone)]
 pub(super) struct Watch {
     pub(super) id: WatchId,
     pub(super) client: Client,
@@ -52,6 +55,8 @@ enum Trouble {
     Server(kube::Error),
     /// What came cannot be understood, or ended before it was whole.
     Garbage(String),
+    /// The server took the question and says nothing.
+    Silence(Duration),
 }
 
 impl From<kube::Error> for Trouble {
@@ -112,6 +117,10 @@ impl Watch {
             };
             let error = match trouble {
                 Trouble::Server(error) => error,
+                Trouble::Silence(limit) => {
+                    self.failed(silent(limit), pauses).await;
+                    continue;
+                }
                 Trouble::Garbage(what) => {
                     // What it said is lost, so all is asked for again.
                     from = None;
@@ -127,7 +136,7 @@ impl Watch {
                     tokio::time::sleep(pauses.next()).await;
                 }
                 Next::Page => *streaming = false,
-                Next::Rediscover => return self.failed(Failure::Missing, pauses).await,
+                Next::Rediscover => return self.failed(Failure::missing(self.id.subject), pauses).await,
             }
         }
     }
@@ -152,14 +161,18 @@ impl Watch {
             ..WatchParams::default()
         };
         // None asks for a list that is not older than the question; "0" would allow one out of a cache that lags behind.
-        let mut events = api.watch(&params, from.as_deref().unwrap_or_default()).await?.boxed();
+        let begin = api.watch(&params, from.as_deref().unwrap_or_default());
+        let mut events = within(PATIENCE, begin).await?.boxed();
         if from.is_some() {
             self.works(pauses);
         }
         let mut seen = HashSet::new();
-        let patience = Duration::from_secs(u64::from(WATCH_SECONDS) + SLACK);
         // A connection that has died says nothing, not even that the time is over.
-        while let Ok(Some(event)) = tokio::time::timeout(patience, events.next()).await {
+        let patience = |listed: bool| match listed {
+            true => Duration::from_secs(u64::from(WATCH_SECONDS) + SLACK),
+            false => PATIENCE,
+        };
+        while let Ok(Some(event)) = tokio::time::timeout(patience(from.is_some()), events.next()).await {
             match event {
                 Ok(WatchEvent::Added(item) | WatchEvent::Modified(item)) => {
                     if from.is_none() {
@@ -205,7 +218,7 @@ impl Watch {
             ListParams { field_selector: self.field_selector(), ..ListParams::default() }.limit(PAGE);
         let mut seen = HashSet::new();
         loop {
-            let page = api.list(&params).await?;
+            let page = within(PATIENCE, api.list(&params)).await?;
             for item in page.items {
                 seen.insert(item.key());
                 self.put(item);
@@ -228,8 +241,12 @@ impl Watch {
     async fn version(&self) -> Result<&'static str, Failure> {
         match self.id.subject {
             Subject::Objects(kind) if self.id.subject.is_custom() => {
-                let version = served::version(&self.client, kind).await;
-                version.map_err(|error| Failure::of(&error))?.ok_or(Failure::Missing)
+                match within(PATIENCE, served::version(&self.client, kind)).await {
+                    Ok(version) => version.ok_or(Failure::Missing),
+                    Err(Trouble::Server(error)) => Err(Failure::of(&error)),
+                    Err(Trouble::Garbage(what)) => Err(Failure::Other(what)),
+                    Err(Trouble::Silence(limit)) => Err(silent(limit)),
+                }
             }
             Subject::Objects(kind) => Ok(kind.version()),
             Subject::Definitions => Ok("v1"),
@@ -316,9 +333,40 @@ impl Watch {
     }
 }
 
+/// An answer that begins in time: a server that accepts connections and never answers would be waited for for ever.
+async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, Trouble> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Trouble::Silence(limit)),
+    }
+}
+
+fn silent(limit: Duration) -> Failure {
+    Failure::Unreachable(format!("no answer within {}s", limit.as_secs()))
+}
+
 /// Goes on from after an event; during a list the place is not known yet.
 fn advance<const META: bool>(from: &mut Option<String>, item: &Item<META>) {
     if let (Some(from), Some(version)) = (from, item.resource_version()) {
         version.clone_into(from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_never_answers_is_not_waited_for_for_ever() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let never = std::future::pending::<Result<(), kube::Error>>();
+        let limit = Duration::from_millis(1);
+        let came = runtime.block_on(within(limit, never));
+        assert!(matches!(came, Err(Trouble::Silence(of)) if of == limit));
+        assert!(matches!(runtime.block_on(within(PATIENCE, async { Ok(7) })), Ok(7)));
+        assert!(silent(PATIENCE).to_string().contains("no answer within 30s"));
     }
 }
