@@ -114,8 +114,8 @@ settings! {
             "What to do if a process serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
             "auto is how upgrades lose no request; never guards against a start by mistake";
         last_good: Toggle = "true", "BOOL",
-            "Whether the last good versions of objects that are broken in their files are kept in the state directory, for the next process",
-            "An upgrade or a restart serves on what a mistake in a file would take away; false writes no object to disk";
+            "Whether the state directory keeps for the next process the last good versions of objects that are broken in their files, or over a cluster all objects",
+            "A restart serves on what a mistake in a file, or an API server that is away, would take away; of a cluster that includes private keys. false writes no object to disk";
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
             "With CAP_SYS_PTRACE a refused port names the program that holds it; what is kept is there for whoever breaks in";
