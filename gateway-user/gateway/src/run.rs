@@ -102,6 +102,9 @@ impl Parts {
             None => Steering::open(steering_mode, options),
         };
         let mut steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
+        // The allocator's threads would keep every right if they began with the process.
+        privileges::without_any(|| tikv_jemalloc_ctl::background_thread::write(true))?
+            .map_err(|error| anyhow::anyhow!("starting the allocator's thread: {error}"))?;
         // After the last thing that takes a right, before the first thread that stays.
         let pools = settings.address_mode == AddressMode::Pool;
         let capabilities = privileges::drop_unneeded(&settings.keep_capabilities, &mut steering, pools)?;
