@@ -100,7 +100,8 @@ pub fn trim_pool() {
 
 /// Asks the C library to give free pages of all threads back to the system, in a thread of its own: it goes through
 /// all that is free, holding one arena's lock at a time. The library itself only ever cuts an arena's end, so memory of
-/// a burst would stay for good behind anything that outlived it.
+/// a burst would stay for good behind anything that outlived it. Of a program with another allocator for Rust this is the
+/// memory of code in C, such as that of TLS handshakes.
 pub fn give_back_free_memory() {
     #[cfg(target_env = "gnu")]
     {

@@ -262,6 +262,7 @@ mod tests {
             assert!(!is_here(six) && is_here(other) && !path.exists());
         });
     }
+
     #[test]
     fn what_is_on_an_interface_of_before_is_not_forgotten() {
         netns::run("link", |_| {

@@ -257,6 +257,7 @@ mod tests {
         pool.settle();
         assert!(dir.join("copy").exists());
     }
+
     #[test]
     fn what_could_not_be_taken_off_is_tried_again() {
         gateway_testkit::netns::run("pool", |_| {
