@@ -29,6 +29,13 @@ pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Where cargo puts this build: this program lies in `<target>/debug`, so no guess about settings is needed.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let own = env::current_exe()?;
+    let target = own.parent().and_then(Path::parent).context("this program lies in no target directory")?;
+    Ok(target.to_owned())
+}
+
 /// Builds the `sluice` binary, showing cargo's progress, and gives its path.
 pub(crate) fn build_sluice(profile: &str) -> Result<PathBuf> {
     build_binary("sluice", profile)
@@ -37,11 +44,8 @@ pub(crate) fn build_sluice(profile: &str) -> Result<PathBuf> {
 /// Builds the binary of the package that has its name, showing cargo's progress, and gives its path.
 pub(crate) fn build_binary(name: &str, profile: &str) -> Result<PathBuf> {
     must_succeed(&mut cargo(&["build", "--package", name, "--profile", profile]))?;
-    // This program lies in <target>/debug, so the target directory needs no guess about settings.
-    let own = env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("this program lies in no target directory")?;
     let dir = if profile == "dev" { "debug" } else { profile };
-    let path = target.join(dir).join(name);
+    let path = target_dir()?.join(dir).join(name);
     if !path.is_file() {
         bail!("cargo built no {}", path.display());
     }

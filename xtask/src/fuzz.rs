@@ -1,12 +1,12 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/`, for a bounded time each.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{must_succeed, workspace};
+use crate::cargo::{must_succeed, target_dir, workspace};
 
 /// Flags of `fuzz`.
 #[derive(clap::Args)]
@@ -73,13 +73,6 @@ fn ensure_installed() -> Result<()> {
     }
     println!("installing cargo-fuzz {CARGO_FUZZ}");
     must_succeed(cargo().args(["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ]))
-}
-
-/// Where cargo puts this build: this program lies in `<target>/debug`.
-fn target_dir() -> Result<PathBuf> {
-    let own = env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("this program lies in no target directory")?;
-    Ok(target.to_owned())
 }
 
 /// Names of the targets, in order.

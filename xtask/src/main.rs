@@ -15,6 +15,7 @@ mod fuzz;
 mod go;
 mod load_client;
 mod metrics;
+mod miri;
 mod needs;
 mod overload_test;
 mod proc;
@@ -49,6 +50,8 @@ enum Command {
     UpgradeTest(upgrade_test::Args),
     /// Feeds random octets to whatever reads them from the network or from files, for a bounded time.
     Fuzz(fuzz::Args),
+    /// Runs the model of a stream's two pumps under Miri, where that is installed.
+    Miri,
     /// Measures what a request costs, beside peers and the floor.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::BuildEbpf(args) => build_ebpf::run(&args),
         Command::UpgradeTest(args) => upgrade_test::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Miri => miri::run(),
         Command::Bench(command) => bench::run(&command),
         Command::CrashTest(args) => crash_test::run(&args),
         Command::OverloadTest(args) => overload_test::run(&args),

@@ -135,7 +135,7 @@ impl Slab {
         };
         // With a huge page the first octet of a block would take two megabytes. Kernels without them refuse.
         // SAFETY: the mapping was just made; the advice changes none of its contents.
-        unsafe { libc::madvise(base.as_ptr().cast(), bytes, libc::MADV_NOHUGEPAGE) };
+        unsafe { advise(base, bytes, libc::MADV_NOHUGEPAGE) };
         Slab { base, shape, empty: u64::MAX }
     }
 
@@ -173,7 +173,7 @@ impl Slab {
             // zeros afterwards.
             unsafe {
                 let begin = self.base.add(first * self.shape.stride);
-                libc::madvise(begin.as_ptr().cast(), count * self.shape.stride, libc::MADV_DONTNEED);
+                advise(begin, count * self.shape.stride, libc::MADV_DONTNEED);
             }
         }
     }
@@ -183,6 +183,23 @@ impl Slab {
         debug_assert_eq!(self.empty, u64::MAX);
         // SAFETY: the mapping is ours and no block of it is out, so nothing refers to it.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.shape.bytes()) };
+    }
+}
+
+/// madvise(2), which Miri does not know; there memory that is not needed is zeroed in place.
+///
+/// # Safety
+/// The range lies in one mapping, and with `MADV_DONTNEED` nobody refers to it.
+unsafe fn advise(begin: NonNull<u8>, bytes: usize, advice: libc::c_int) {
+    #[cfg(not(miri))]
+    // SAFETY: the caller's promise.
+    unsafe {
+        libc::madvise(begin.as_ptr().cast(), bytes, advice)
+    };
+    #[cfg(miri)]
+    if advice == libc::MADV_DONTNEED {
+        // SAFETY: the caller's promise.
+        unsafe { begin.as_ptr().write_bytes(0, bytes) };
     }
 }
 

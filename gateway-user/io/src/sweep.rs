@@ -83,7 +83,7 @@ impl Sweep {
         self.run_at(Instant::now());
     }
 
-    fn run_at(&self, now: Instant) {
+    pub(crate) fn run_at(&self, now: Instant) {
         let step = now.duration_since(self.now.replace(now));
         self.skipped.set(self.skipped.get() + step.saturating_sub(LONGEST_STEP));
         let elapsed = now.duration_since(self.began).saturating_sub(self.skipped.get());

@@ -10,6 +10,7 @@ use std::{
 };
 
 use monoio::io::Canceller;
+#[cfg(not(miri))]
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::layer::Layered;
@@ -129,13 +130,18 @@ impl Link {
         self.reset.set(true);
     }
 
+    fn shut_down(&self) {
+        // Miri knows no shutdown(2). It fails only when the connection is gone already.
+        #[cfg(not(miri))]
+        let _ = shutdown(self.fd, Shutdown::Both);
+    }
+
     /// Called by each half before it goes. The last one shuts the socket down if an operation is still with the
     /// kernel: the descriptor is closed only when that has ended, and the peer shall not wait for it.
     pub(crate) fn leave(&self) {
         self.halves.set(self.halves.get().saturating_sub(1));
         if self.halves.get() == 0 && self.in_flight.get() > 0 && !self.reset.get() {
-            // Fails only when the connection is gone already.
-            let _ = shutdown(self.fd, Shutdown::Both);
+            self.shut_down();
         }
     }
 }

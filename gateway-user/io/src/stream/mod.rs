@@ -4,6 +4,8 @@ mod close;
 mod connect;
 mod layer;
 mod link;
+#[cfg(test)]
+mod model;
 mod pump;
 mod recv;
 mod send;
@@ -21,7 +23,7 @@ pub use send::{Flush, SendAll, SendHalf};
 use crate::{driver::Driver, runtime::worker};
 use layer::Layered;
 use link::Link;
-use socket::Socket;
+use socket::split;
 
 /// A TCP connection. Both halves may be moved apart; the socket is closed when both are dropped, promptly also
 /// when operations are in flight.
@@ -49,9 +51,9 @@ impl Stream {
     pub(crate) fn from_prepared(tcp: monoio::net::TcpStream) -> io::Result<Stream> {
         let worker = worker()?;
         let link = Link::new(tcp.as_raw_fd(), &worker.sweep);
-        let socket = Socket::new(tcp);
-        let recv = RecvHalf::new(&link, socket.clone(), worker.quiet_after);
-        let send = SendHalf::new(&link, socket);
+        let (recv, send) = split(tcp);
+        let recv = RecvHalf::new(&link, recv, worker.quiet_after);
+        let send = SendHalf::new(&link, send);
         Ok(Stream { recv, send })
     }
 

@@ -15,7 +15,7 @@ use monoio::io::Canceller;
 use super::{
     link::Link,
     pump::{AnyPump, Nudge, Pump, wanted},
-    socket::Socket,
+    socket::{RecvSide, Transport},
 };
 use crate::{
     chunk::Chunk,
@@ -44,7 +44,11 @@ pub struct RecvUnlessQuiet<'a> {
 }
 
 impl RecvHalf {
-    pub(crate) fn new(link: &Rc<Link>, socket: Socket, quiet_after: Duration) -> RecvHalf {
+    pub(crate) fn new<T: Transport + 'static>(
+        link: &Rc<Link>,
+        socket: RecvSide<T>,
+        quiet_after: Duration,
+    ) -> RecvHalf {
         let pump = Pump::new(link, on_due, receive(Rc::clone(link), socket, quiet_after));
         let weak = Rc::downgrade(&pump);
         let target: Weak<dyn OnDue> = weak;
@@ -160,7 +164,7 @@ impl RecvHalf {
 }
 
 /// Receives whenever somebody wants it, until dropped.
-async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
+async fn receive<T: Transport>(link: Rc<Link>, mut socket: RecvSide<T>, quiet_after: Duration) {
     let state = &link.recv;
     let mut wait_first = false;
     let mut filled = false;
@@ -169,7 +173,7 @@ async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
         if wait_first {
             link.begin_operation();
             state.is_quiet.set(true);
-            let ready = socket.readable().await;
+            let ready = socket.handle().readable().await;
             state.is_quiet.set(false);
             link.end_operation();
             if let Err(error) = ready {
@@ -185,7 +189,7 @@ async fn receive(link: Rc<Link>, socket: Socket, quiet_after: Duration) {
         // A layer puts records together that lie in two chunks, and would copy all of a large one for a part.
         let large = filled && state.expects_long.get() && link.layer.get().is_none();
         let chunk = if large { Chunk::bulk() } else { Chunk::take() };
-        let (result, buffer) = socket.recv(RecvBuf::new(chunk), handle).await;
+        let (result, buffer) = socket.handle().recv(RecvBuf::new(chunk), handle).await;
         state.quiet.clear();
         link.end_operation();
         let chunk = buffer.into_chunk();

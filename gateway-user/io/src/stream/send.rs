@@ -16,7 +16,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use super::{
     link::Link,
     pump::{AnyPump, Nudge, Pump, wanted},
-    socket::Socket,
+    socket::{SendSide, Transport},
 };
 use crate::{
     chunk::Chunk,
@@ -45,7 +45,7 @@ pub struct Flush<'a> {
 pub type SendAll<'a> = Flush<'a>;
 
 impl SendHalf {
-    pub(crate) fn new(link: &Rc<Link>, socket: Socket) -> SendHalf {
+    pub(crate) fn new<T: Transport + 'static>(link: &Rc<Link>, socket: SendSide<T>) -> SendHalf {
         let pump = Pump::new(link, on_due, transmit(Rc::clone(link), socket));
         let weak = Rc::downgrade(&pump);
         let target: Weak<dyn OnDue> = weak;
@@ -172,7 +172,7 @@ fn join_or_push(queue: &mut VecDeque<Chunk>, chunk: Chunk) {
 }
 
 /// Sends what is queued whenever somebody wants it, until dropped.
-async fn transmit(link: Rc<Link>, socket: Socket) {
+async fn transmit<T: Transport>(link: Rc<Link>, mut socket: SendSide<T>) {
     let state = &link.send;
     loop {
         wanted(&state.way.wanted).await;
@@ -182,8 +182,8 @@ async fn transmit(link: Rc<Link>, socket: Socket) {
                 finish(&link, Ok(()));
                 continue;
             }
-            1 => send_one(&link, &socket).await,
-            _ => send_many(&link, &socket).await,
+            1 => send_one(&link, socket.handle()).await,
+            _ => send_many(&link, socket.handle()).await,
         };
         match result {
             Ok(()) => {}
@@ -203,7 +203,7 @@ fn finish(link: &Link, result: io::Result<()>) {
 }
 
 /// One send of the queue's first chunk; what the kernel did not take goes back to the front.
-async fn send_one(link: &Link, socket: &Socket) -> io::Result<()> {
+async fn send_one(link: &Link, socket: &mut impl Transport) -> io::Result<()> {
     let Some(chunk) = link.send.queue.borrow_mut().pop_front() else { return Ok(()) };
     link.begin_operation();
     link.send.sending.set(chunk.len());
@@ -220,7 +220,7 @@ async fn send_one(link: &Link, socket: &Socket) -> io::Result<()> {
 }
 
 /// One vectored send of the queue's first chunks.
-async fn send_many(link: &Link, socket: &Socket) -> io::Result<()> {
+async fn send_many(link: &Link, socket: &mut impl Transport) -> io::Result<()> {
     let mut gather = Gather::take();
     {
         let mut queue = link.send.queue.borrow_mut();

@@ -1,6 +1,6 @@
-//! The socket as both pumps see it.
+//! The socket as both pumps see it: one owner of the descriptor, and a handle of its own for each direction.
 
-use std::{cell::UnsafeCell, io, rc::Rc};
+use std::{cell::UnsafeCell, future::Future, io, mem::ManuallyDrop, ptr, rc::Rc};
 
 use monoio::{
     BufResult,
@@ -10,38 +10,98 @@ use monoio::{
 
 use crate::kernel::{GatherBuf, RecvBuf, SendBuf};
 
-/// A socket shared by two pumps. monoio's own owned halves are not used: its write half calls shutdown(2) when it is
-/// dropped, which costs a system call per connection and turns a reset into an orderly end.
-#[derive(Clone)]
-pub(crate) struct Socket(Rc<UnsafeCell<TcpStream>>);
-
-impl Socket {
-    pub(crate) fn new(tcp: TcpStream) -> Socket {
-        Socket(Rc::new(UnsafeCell::new(tcp)))
-    }
-
+/// The operations that pumps begin. Each asks for the handle alone, so one handle carries one operation at a time.
+pub(crate) trait Transport {
     /// Receives into an empty chunk.
-    pub(crate) async fn recv(&self, buffer: RecvBuf, cancel: CancelHandle) -> BufResult<usize, RecvBuf> {
-        // SAFETY: monoio declares `TcpStream: Split`: reading and writing may go on at once through references made
-        // like this, because each only clones the shared descriptor. One pump reads, the other one writes.
-        unsafe { &mut *self.0.get() }.cancelable_read(buffer, cancel).await
-    }
+    fn recv(
+        &mut self,
+        buffer: RecvBuf,
+        cancel: CancelHandle,
+    ) -> impl Future<Output = BufResult<usize, RecvBuf>>;
 
     /// Waits until something can be received. May be dropped.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        // SAFETY: as in `recv`; the reading pump does one thing at a time.
-        unsafe { &*self.0.get() }.readable(false).await
-    }
+    fn readable(&mut self) -> impl Future<Output = io::Result<()>>;
 
     /// Sends one chunk, or a part of it.
-    pub(crate) async fn send(&self, buffer: SendBuf) -> BufResult<usize, SendBuf> {
-        // SAFETY: as in `recv`.
-        unsafe { &mut *self.0.get() }.write(buffer).await
-    }
+    fn send(&mut self, buffer: SendBuf) -> impl Future<Output = BufResult<usize, SendBuf>>;
 
     /// Sends several chunks, or a part of them.
-    pub(crate) async fn send_vectored(&self, buffer: GatherBuf) -> BufResult<usize, GatherBuf> {
-        // SAFETY: as in `recv`.
-        unsafe { &mut *self.0.get() }.writev(buffer).await
+    fn send_vectored(&mut self, buffer: GatherBuf) -> impl Future<Output = BufResult<usize, GatherBuf>>;
+}
+
+/// A handle that may be duplicated bit by bit.
+///
+/// # Safety
+/// Original and copy may both be used, each exclusively through its own place in memory, for as long as the original
+/// lives, provided that only the original is dropped: what they share lies behind a shared pointer, nothing points into
+/// the handle itself, and no operation gives up or counts the shared part.
+pub(crate) unsafe trait Duplicable {}
+
+// SAFETY: monoio 0.2.4 (the workspace asks for exactly this version): a `TcpStream` is an `Rc` of the descriptor, which
+// its reads, writes and readiness waits clone for their time, and a cache of addresses with a view of the descriptor's
+// number. Only `into_raw_fd`, `into_poll_io` and the drop give the `Rc` up; nothing here calls the former two.
+unsafe impl Duplicable for TcpStream {}
+
+/// Both handles in one allocation. Dropped with the last side; operations in flight keep the descriptor open on their own.
+struct Shared<T> {
+    /// The owner: its drop closes the descriptor.
+    recv: UnsafeCell<T>,
+    /// A copy of its bits, never dropped.
+    send: UnsafeCell<ManuallyDrop<T>>,
+}
+
+/// The receiving pump's side of a socket. There is one per socket.
+pub(crate) struct RecvSide<T>(Rc<Shared<T>>);
+
+/// The sending pump's side of a socket. There is one per socket.
+pub(crate) struct SendSide<T>(Rc<Shared<T>>);
+
+/// Gives each pump a handle. monoio's own owned halves are not used: both make `&mut` references to one stream, and the
+/// write half calls shutdown(2) when it is dropped, which costs a system call per connection and turns a reset into an
+/// orderly end.
+pub(crate) fn split<T: Duplicable>(socket: T) -> (RecvSide<T>, SendSide<T>) {
+    // SAFETY: `socket` is valid and `Duplicable` allows the copy, which lives no longer than the original and is not
+    // dropped: both lie in `Shared`.
+    let copy = ManuallyDrop::new(unsafe { ptr::read(&raw const socket) });
+    let shared = Rc::new(Shared { recv: UnsafeCell::new(socket), send: UnsafeCell::new(copy) });
+    (RecvSide(Rc::clone(&shared)), SendSide(shared))
+}
+
+impl<T> RecvSide<T> {
+    /// The handle for receiving.
+    pub(crate) fn handle(&mut self) -> &mut T {
+        // SAFETY: only this method refers to the cell, only one `RecvSide` of a socket exists, and it is borrowed
+        // exclusively for as long as the reference lives.
+        unsafe { &mut *self.0.recv.get() }
+    }
+}
+
+impl<T> SendSide<T> {
+    /// The handle for sending.
+    pub(crate) fn handle(&mut self) -> &mut T {
+        // SAFETY: as in `RecvSide::handle`, for the other cell.
+        unsafe { &mut *self.0.send.get() }
+    }
+}
+
+impl Transport for TcpStream {
+    fn recv(
+        &mut self,
+        buffer: RecvBuf,
+        cancel: CancelHandle,
+    ) -> impl Future<Output = BufResult<usize, RecvBuf>> {
+        self.cancelable_read(buffer, cancel)
+    }
+
+    async fn readable(&mut self) -> io::Result<()> {
+        TcpStream::readable(self, false).await
+    }
+
+    fn send(&mut self, buffer: SendBuf) -> impl Future<Output = BufResult<usize, SendBuf>> {
+        self.write(buffer)
+    }
+
+    fn send_vectored(&mut self, buffer: GatherBuf) -> impl Future<Output = BufResult<usize, GatherBuf>> {
+        self.writev(buffer)
     }
 }
