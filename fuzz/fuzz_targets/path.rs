@@ -7,7 +7,11 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let Some((flags, rest)) = data.split_first() else { return };
     let path = [b"/", rest].concat();
-    let separators = if flags & 2 == 0 { Separators::Keep } else { Separators::Reject };
+    let separators = match flags & 6 {
+        0 => Separators::Keep,
+        2 => Separators::Refuse,
+        _ => Separators::RefuseDangerous,
+    };
     let options = PathOptions { merge_slashes: flags & 1 == 0, separators };
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let Ok(normal) = normalize(&path, options, &mut first) else { return };
@@ -19,7 +23,14 @@ fuzz_target!(|data: &[u8]| {
     let again = normalize(&normal, options, &mut second).expect("what is normal is valid");
     assert_eq!(again, normal);
     assert!(second.is_empty(), "a normal path is lent back");
-    if options.separators == Separators::Reject {
+    if options.separators != Separators::Keep {
+        let text = String::from_utf8(normal.clone()).expect("a path is ASCII");
+        assert!(!text.contains("%00") && !text.contains('\\'), "{text}");
+        let decoded = text.replace("%2F", "/").replace("%5C", "/");
+        let hidden = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+        assert!(!decoded.split('/').any(hidden), "{text}");
+    }
+    if options.separators == Separators::Refuse {
         let lower = normal.to_ascii_lowercase();
         for separator in [&b"%2f"[..], b"%5c", b"%00", b"\\"] {
             assert!(!lower.windows(separator.len()).any(|part| part == separator));

@@ -1,6 +1,7 @@
 //! From received to forwarded octets, with the calls that the proxy makes and no socket.
 
 use gateway_http::h1::encode::{self, ChunkSize, RequestOptions};
+use gateway_http::h1::path::{PathOptions, normalize};
 use gateway_http::h1::{BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Parsed, RequestHead};
 
 /// A request as it was understood, and the octets that go on for it.
@@ -27,10 +28,19 @@ pub fn forward(mut received: &[u8]) -> Vec<Forwarded> {
 fn first(received: &[u8]) -> Option<(Forwarded, usize)> {
     let mut head = RequestHead::new();
     let Ok(Parsed::Complete { consumed }) = head.parse(received, &HeadLimits::default()) else { return None };
+    // As for a host whose routes name no field with an underscore.
+    head.retain_fields(&received[..consumed], |field| !field.name.contains(&b'_'));
     let request = head.view(&received[..consumed]);
-    let mut octets = Vec::new();
+    let (mut octets, mut storage, mut edits) = (Vec::new(), Vec::new(), HeadEdits::new());
+    let path = normalize(request.path(), PathOptions::default(), &mut storage).ok()?;
+    if path != request.path() {
+        edits.set_path(path).expect("a normal path can be sent");
+    }
+    if request.announces_trailers() {
+        edits.remove(b"trailer").expect("it frames nothing");
+    }
     let options = RequestOptions { framing: request.framing(), ..RequestOptions::default() };
-    encode::request(&mut octets, &request, &HeadEdits::new(), &options).expect("a Vec takes everything");
+    encode::request(&mut octets, &request, &edits, &options).expect("a Vec takes everything");
     let mut decoder = BodyDecoder::new(BodyLimits::default());
     decoder.begin(request.framing()).ok()?;
     let (mut body, mut at) = (Vec::new(), consumed);
@@ -50,9 +60,10 @@ fn first(received: &[u8]) -> Option<(Forwarded, usize)> {
         at += step.consumed;
     }
     if chunked {
+        decoder.retain_trailers(|_| false);
         encode::last_chunk(&mut octets, decoder.trailers()).expect("a Vec takes everything");
     }
-    let mut target = request.path().to_vec();
+    let mut target = path.to_vec();
     if let Some(query) = request.query() {
         target.push(b'?');
         target.extend_from_slice(query);
@@ -77,5 +88,13 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!((all[0].body.as_slice(), all[1].target.as_slice()), (&b"y"[..], &b"/?q"[..]));
         assert_eq!(all[1].octets, b"GET /?q HTTP/1.1\r\nHost: b\r\n\r\n");
+    }
+
+    #[test]
+    fn what_a_backend_could_misread_does_not_go_on() {
+        let all = forward(b"POST /a/../b HTTP/1.1\r\nHost: a\r\nX_A: 1\r\nTrailer: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nx: 1\r\n\r\n");
+        let want = b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        assert_eq!(all.iter().map(|one| one.octets.as_slice()).collect::<Vec<_>>(), [want]);
+        assert_eq!(forward(b"GET /..;/a HTTP/1.1\r\nHost: a\r\n\r\n"), []);
     }
 }

@@ -21,6 +21,8 @@ pub struct Read {
     pub target: Vec<u8>,
     pub host: Vec<u8>,
     pub body: Vec<u8>,
+    /// Names of trailers, in lower case, if the reader tells them from fields.
+    pub trailers: Vec<Vec<u8>>,
 }
 
 /// hyper's server over a pipe in memory.
@@ -38,7 +40,10 @@ pub fn hyper(octets: &[u8]) -> Vec<Read> {
                 let host = head.headers.get("host").map(|host| host.as_bytes().to_vec());
                 // A body that is cut is no request that was understood.
                 if let Ok(body) = body.collect().await {
+                    let trailers = body.trailers().into_iter().flat_map(|trailers| trailers.keys());
+                    let trailers = trailers.map(|name| name.as_str().as_bytes().to_vec()).collect();
                     noted.borrow_mut().push(Read {
+                        trailers,
                         method: head.method.as_str().as_bytes().to_vec(),
                         target: head.uri.to_string().into_bytes(),
                         host: host.unwrap_or_default(),
