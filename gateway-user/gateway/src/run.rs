@@ -51,6 +51,7 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
     let parts = Parts::open(&settings, source)?;
     let facts = parts.facts(effective);
     announce(&facts, parts.places.len());
+    info!("requests: {}", wire::strictness(&settings, parts.source.is_cluster()));
     parts.serve(&settings, facts, log_control).map(|()| End::Done)
 }
 
@@ -154,7 +155,8 @@ impl Parts {
 
     fn serve(self, settings: &Settings, facts: Facts, log_control: LogControl) -> anyhow::Result<()> {
         let Self { source, sockets, places, probe, access_log, mut steering, instance, .. } = self;
-        let config = wire::proxy_config(settings, steering.path(), places.len(), self.open_files);
+        let config =
+            wire::proxy_config(settings, steering.path(), places.len(), self.open_files, source.is_cluster());
         let kind = takeover::Steering::of(steering.path());
         let taking_over = self.taker.map(|taker| {
             let same_sockets = taker.offer().shares_sockets(steering.path());

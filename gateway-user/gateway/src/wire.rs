@@ -9,9 +9,13 @@ use gateway_io::file::FileTarget;
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_steer::{SteerOptions, SteeringPath};
 use gateway_tls::Tickets;
+use gateway_translate::RequestPolicy;
 
 use crate::fault;
-use crate::flags::{AccessLog, Auto, Count, Cpus, IoMode, Limit, Settings, SteeringMode};
+use crate::flags::{
+    AccessLog, Auto, Count, Cpus, EncodedSeparators, IoMode, Limit, ReasonHeader, RequestTrailers, Settings,
+    SteeringMode, UnderscoreHeaders,
+};
 
 /// What "no limit" is to those who want a duration: longer than any process lives, short enough to be added to any
 /// clock.
@@ -22,8 +26,60 @@ const LEAST_PART: usize = 16;
 
 /// How request paths are normalised.
 pub(crate) fn path_options(settings: &Settings) -> PathOptions {
-    let separators = if settings.reject_encoded_slashes.on() { Separators::Reject } else { Separators::Keep };
+    let separators = match settings.encoded_separators {
+        _ if settings.reject_encoded_slashes.on() => Separators::Refuse,
+        EncodedSeparators::RefuseDangerous => Separators::RefuseDangerous,
+        EncodedSeparators::Refuse => Separators::Refuse,
+        EncodedSeparators::Keep => Separators::Keep,
+    };
     PathOptions { merge_slashes: settings.merge_slashes.on(), separators }
+}
+
+/// What becomes of request fields with `_` in their name.
+pub(crate) fn underscore_headers(settings: &Settings) -> gateway_proxy::UnderscoreHeaders {
+    match settings.underscore_headers {
+        UnderscoreHeaders::Drop => gateway_proxy::UnderscoreHeaders::Drop,
+        UnderscoreHeaders::Reject => gateway_proxy::UnderscoreHeaders::Reject,
+        UnderscoreHeaders::Keep => gateway_proxy::UnderscoreHeaders::Keep,
+    }
+}
+
+/// What translate has to know of what becomes of requests before they are matched.
+pub(crate) fn request_policy(settings: &Settings) -> RequestPolicy {
+    let separators = path_options(settings).separators;
+    RequestPolicy {
+        takes_underscores: settings.underscore_headers != UnderscoreHeaders::Keep,
+        refuses_dangerous_paths: separators != Separators::Keep,
+        refuses_encoded_separators: separators == Separators::Refuse,
+    }
+}
+
+/// Who is told why a response is a local reply.
+fn reason_header(settings: &Settings, serves_cluster: bool) -> gateway_proxy::ReasonHeader {
+    match settings.reason_header {
+        ReasonHeader::Auto if serves_cluster => gateway_proxy::ReasonHeader::Trusted,
+        ReasonHeader::Auto | ReasonHeader::Always => gateway_proxy::ReasonHeader::Always,
+        ReasonHeader::Trusted => gateway_proxy::ReasonHeader::Trusted,
+        ReasonHeader::Never => gateway_proxy::ReasonHeader::Never,
+    }
+}
+
+/// What is dropped or refused of requests that are valid HTTP, and by which flag, for the log.
+pub(crate) fn strictness(settings: &Settings, serves_cluster: bool) -> String {
+    let separators = match path_options(settings).separators {
+        Separators::RefuseDangerous => EncodedSeparators::RefuseDangerous,
+        Separators::Refuse => EncodedSeparators::Refuse,
+        Separators::Keep => EncodedSeparators::Keep,
+    };
+    let reasons = match reason_header(settings, serves_cluster) {
+        gateway_proxy::ReasonHeader::Always => ReasonHeader::Always,
+        gateway_proxy::ReasonHeader::Trusted => ReasonHeader::Trusted,
+        gateway_proxy::ReasonHeader::Never => ReasonHeader::Never,
+    };
+    format!(
+        "--underscore-headers {}, --request-trailers {}, --encoded-separators {separators}, --reason-header {reasons}",
+        settings.underscore_headers, settings.request_trailers,
+    )
 }
 
 /// Limits and trust of the workers, on this steering path.
@@ -32,6 +88,7 @@ pub(crate) fn proxy_config(
     path: &SteeringPath,
     workers: usize,
     open_files: u64,
+    serves_cluster: bool,
 ) -> Arc<ProxyConfig> {
     let max_connections = match settings.max_connections {
         Auto::Set(count) => count.size(),
@@ -57,6 +114,9 @@ pub(crate) fn proxy_config(
         tickets: tickets(),
         trusted_proxies: settings.trusted_proxies.0.clone(),
         proxy_protocol: settings.proxy_protocol.0.clone(),
+        underscore_headers: underscore_headers(settings),
+        request_trailers: settings.request_trailers == RequestTrailers::Keep,
+        reason_header: reason_header(settings, serves_cluster),
         internal_port: path.internal_port(),
         unprivileged_offset: path.unprivileged_offset(),
         access_log: settings.access_log != AccessLog::Off,
@@ -186,10 +246,14 @@ mod tests {
     fn defaults_are_those_that_the_proxy_documents() {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-        let (ours, theirs) = (proxy_config(&settings(&[]), &path, 1, 1024), ProxyConfig::default());
+        let (ours, theirs) = (proxy_config(&settings(&[]), &path, 1, 1024, false), ProxyConfig::default());
         assert_eq!(format!("{:?}", ours.timeouts), format!("{:?}", theirs.timeouts));
         assert_eq!(format!("{:?}", ours.head), format!("{:?}", theirs.head));
         assert_eq!(ours.path, theirs.path);
+        assert_eq!(
+            (ours.underscore_headers, ours.request_trailers, ours.reason_header),
+            (theirs.underscore_headers, theirs.request_trailers, theirs.reason_header)
+        );
         assert_eq!(
             (ours.buffer_bytes, ours.max_idle_upstream),
             (theirs.buffer_bytes, theirs.max_idle_upstream)
@@ -197,10 +261,51 @@ mod tests {
     }
 
     #[test]
+    fn each_flag_restores_what_was_before() {
+        let path =
+            SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
+        let config =
+            |flags: &[(&str, &str)], cluster| proxy_config(&settings(flags), &path, 1, 1024, cluster);
+        let before = config(
+            &[
+                ("underscore-headers", "keep"),
+                ("request-trailers", "keep"),
+                ("encoded-separators", "keep"),
+                ("reason-header", "always"),
+            ],
+            true,
+        );
+        assert_eq!(before.underscore_headers, gateway_proxy::UnderscoreHeaders::Keep);
+        assert!(before.request_trailers);
+        assert_eq!(before.path.separators, Separators::Keep);
+        assert_eq!(before.reason_header, gateway_proxy::ReasonHeader::Always);
+        let now = config(&[], true);
+        assert_eq!(now.underscore_headers, gateway_proxy::UnderscoreHeaders::Drop);
+        assert!(!now.request_trailers);
+        assert_eq!(now.path.separators, Separators::RefuseDangerous);
+        assert_eq!(now.reason_header, gateway_proxy::ReasonHeader::Trusted);
+        assert_eq!(config(&[], false).reason_header, gateway_proxy::ReasonHeader::Always);
+        assert_eq!(config(&[("reject-encoded-slashes", "true")], false).path.separators, Separators::Refuse);
+        assert_eq!(
+            config(&[("underscore-headers", "reject")], false).underscore_headers,
+            gateway_proxy::UnderscoreHeaders::Reject
+        );
+        assert_eq!(
+            config(&[("reason-header", "never")], false).reason_header,
+            gateway_proxy::ReasonHeader::Never
+        );
+        assert_eq!(
+            strictness(&settings(&[]), true),
+            "--underscore-headers drop, --request-trailers drop, --encoded-separators refuse-dangerous, \
+             --reason-header trusted"
+        );
+    }
+
+    #[test]
     fn zero_is_no_limit() {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-        let config = proxy_config(&settings(&[("client-idle-timeout", "0")]), &path, 1, 1024);
+        let config = proxy_config(&settings(&[("client-idle-timeout", "0")]), &path, 1, 1024, false);
         assert_eq!(config.timeouts.client_idle, NO_LIMIT);
         assert_eq!(config.timeouts.request, Duration::ZERO);
     }
@@ -210,7 +315,7 @@ mod tests {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
         let most = |flags: &[(&str, &str)], workers, files| {
-            proxy_config(&settings(flags), &path, workers, files).max_connections
+            proxy_config(&settings(flags), &path, workers, files, false).max_connections
         };
         assert_eq!(most(&[], 2, 20_256), 5_000);
         assert_eq!(most(&[], 2, u64::MAX), 1_000_000);

@@ -205,6 +205,23 @@ proptest! {
     }
 
     #[test]
+    fn dropped_fields_are_gone_and_all_others_are_as_they_were(message in message()) {
+        let text = message.write((" ", ""));
+        let mut head = RequestHead::new();
+        head.parse(&text, &HeadLimits::default()).unwrap();
+        let is_left = |name: &str| !name.contains('_');
+        prop_assert_eq!(head.has_underscores(), message.fields.iter().any(|(name, _)| !is_left(name)));
+        head.retain_fields(&text, |field| !field.name.contains(&b'_'));
+        prop_assert!(!head.has_underscores());
+        let view = head.view(&text);
+        let mut out = Vec::new();
+        let options = RequestOptions { framing: view.framing(), ..RequestOptions::default() };
+        encode::request(&mut out, &view, &HeadEdits::new(), &options).unwrap();
+        let fields = message.fields.iter().filter(|(name, _)| is_left(name)).cloned().collect();
+        prop_assert_eq!(out, Message { fields, ..message }.write((" ", "")));
+    }
+
+    #[test]
     fn chunked_bodies_survive_any_chunks_and_any_pieces(
         chunks in vec((vec(any::<u8>(), 1..40), "(;[a-z]{0,5}(=[a-z]{1,5})?)?"), 0..8),
         trailers in vec(plain_field(), 0..4),
@@ -268,13 +285,12 @@ proptest! {
     fn normal_paths_stay_normal_and_below_the_root(
         path in prop_oneof![
             "(/|\\.|%2e|%2F|%41|%7e|%c3|a|B|\\\\|%){0,20}",
-            vec(select(vec!["/", ".", "..", "%2E", "%2f", "a", "%5c", "%00", "//", "/.", "/../"]), 0..16).prop_map(|p| p.concat()),
+            vec(select(vec!["/", ".", "..", "%2E", "%2f", "a", "%5c", "%00", "//", "/.", "/../", ";", "..;", "%252e", "\\"]), 0..16).prop_map(|p| p.concat()),
         ],
         merge_slashes: bool,
-        reject: bool,
+        separators in select(vec![Separators::Keep, Separators::RefuseDangerous, Separators::Refuse]),
     ) {
         let path = format!("/{path}");
-        let separators = if reject { Separators::Reject } else { Separators::Keep };
         let options = PathOptions { merge_slashes, separators };
         let (mut first, mut second) = (Vec::new(), Vec::new());
         if let Ok(normal) = normalize(path.as_bytes(), options, &mut first) {
@@ -285,6 +301,11 @@ proptest! {
             let again = normalize(&normal, options, &mut second).unwrap();
             prop_assert_eq!(again, &normal[..]);
             prop_assert!(second.is_empty(), "a normal path is lent back");
+            // A reader that decodes separators and cuts parameters off sees no other dot segments than we did: none.
+            let text = String::from_utf8(normal).unwrap();
+            let decoded = text.replace("%2F", "/").replace("%5C", "/");
+            let hides = decoded.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")));
+            prop_assert!(separators == Separators::Keep || !hides && !text.contains("%00") && !text.contains('\\'), "{}", text);
         }
     }
 }

@@ -34,22 +34,6 @@ pub struct HeaderMod {
     pub remove: Vec<String>,
 }
 
-/// Whether a field belongs to the connection or frames the message (RFC 9110 section 7.6.1, RFC 9112 section 6): the
-/// proxy alone writes these, and a filter that names one changes nothing. `name` is in lower case.
-pub fn is_framing_field(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "content-length"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
 /// One header line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeaderChange {

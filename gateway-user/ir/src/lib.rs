@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod endpoints;
+mod field;
 mod filter;
 mod hostname;
 mod ids;
@@ -18,7 +19,8 @@ mod tls;
 mod topology;
 
 pub use endpoints::Endpoints;
-pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect, is_framing_field};
+pub use field::{is_alias, is_framing_field, is_proxy_field};
+pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 pub use hostname::{Hostname, HostnameError};
 pub use ids::{ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
 pub use matching::{

@@ -37,6 +37,12 @@ pub struct ProxyConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Networks whose connections must begin with a PROXY header.
     pub proxy_protocol: Vec<IpNet>,
+    /// Request fields with `_` in their name.
+    pub underscore_headers: UnderscoreHeaders,
+    /// Whether trailers of requests are forwarded, but for those that would change what a proxy or a filter says.
+    pub request_trailers: bool,
+    /// Who is told why a response is a local reply.
+    pub reason_header: ReasonHeader,
     /// The port of the steering sockets: connections addressed to it directly are closed.
     pub internal_port: Option<u16>,
     /// Added to every listener port below 1024 where the process may not bind those.
@@ -45,6 +51,32 @@ pub struct ProxyConfig {
     pub access_log: bool,
     /// Whether tests may plant faults by a field of a request; without effect in release builds.
     pub faults: bool,
+}
+
+/// Policy for request fields with `_` in their name, which servers that know fields by CGI variables take for the same name
+/// with `-` (RFC 3875 section 4.1.18). `Drop` and `Reject` spare the names that a route on the request's host matches or
+/// writes, and all names of gRPC requests, but never a name that could pass for a field that only a proxy may write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnderscoreHeaders {
+    /// They are dropped before the request is matched.
+    #[default]
+    Drop,
+    /// The request is answered 400.
+    Reject,
+    /// All are forwarded.
+    Keep,
+}
+
+/// To whom `x-sluice-reason` and the body of a local reply say why there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReasonHeader {
+    /// To every client.
+    #[default]
+    Always,
+    /// To trusted proxies and to peers on loopback.
+    Trusted,
+    /// To none.
+    Never,
 }
 
 /// The process's own time limits; a route may set further ones.
@@ -65,7 +97,8 @@ pub struct Timeouts {
     pub client_rate: u64,
     /// For a backend to accept a connection.
     pub connect: Duration,
-    /// From the end of the request to the head of the backend's answer.
+    /// From the end of the request to the last byte of the backend's response head, interim responses included; and from the
+    /// first byte of a head to its last, where the request is not at its end yet.
     pub response_header: Duration,
     /// Between two pieces of a response body, and for a backend to take one piece of a request.
     pub upstream_idle_body: Duration,
@@ -109,6 +142,9 @@ impl Default for ProxyConfig {
             tickets: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: Vec::new(),
+            underscore_headers: UnderscoreHeaders::default(),
+            request_trailers: false,
+            reason_header: ReasonHeader::default(),
             internal_port: None,
             unprivileged_offset: None,
             access_log: true,
@@ -121,6 +157,15 @@ impl ProxyConfig {
     /// Whether `X-Forwarded-*` from this address is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Whether a local reply to this peer says why there is one.
+    pub fn shows_reason(&self, peer: IpAddr) -> bool {
+        match self.reason_header {
+            ReasonHeader::Always => true,
+            ReasonHeader::Trusted => peer.to_canonical().is_loopback() || self.trusts(peer),
+            ReasonHeader::Never => false,
+        }
     }
 
     /// Whether connections from this address must begin with a PROXY header.
@@ -149,5 +194,19 @@ mod tests {
             assert_eq!(config.listener_port(local), listener, "local port {local}");
         }
         assert_eq!(ProxyConfig::default().listener_port(8080), 8080);
+    }
+
+    #[test]
+    fn reasons_are_shown_to_whom_they_should_be() {
+        let config = |reason_header| ProxyConfig {
+            reason_header,
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            ..ProxyConfig::default()
+        };
+        let peers = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "10.1.1.1", "192.0.2.1"];
+        let shown = |policy| peers.map(|peer| config(policy).shows_reason(peer.parse().unwrap()));
+        assert_eq!(shown(ReasonHeader::Always), [true; 5]);
+        assert_eq!(shown(ReasonHeader::Trusted), [true, true, true, true, false]);
+        assert_eq!(shown(ReasonHeader::Never), [false; 5]);
     }
 }

@@ -14,6 +14,8 @@ pub enum Reason {
     Request(RequestError),
     /// The request's path cannot be normalised; the code is the codec's.
     Path(PathError),
+    /// A field name holds `_`, where that is refused.
+    UnderscoreHeader,
     /// The request's body is malformed or beyond a limit; status and code are the codec's.
     RequestBody(BodyError),
     /// The rule redirects.
@@ -56,9 +58,11 @@ pub enum Reason {
     UpstreamReset,
     /// The backend's answer is malformed; the code is the codec's.
     Response(ResponseError),
+    /// The backend sent more interim responses than are relayed.
+    UpstreamTooManyInterim,
     /// The backend switches protocols unasked.
     UpstreamUnexpectedUpgrade,
-    /// The backend's answer did not begin in time.
+    /// The head of the backend's response was not complete in time.
     UpstreamResponseTimeout,
     /// The rule's `timeouts.backendRequest` passed.
     BackendRequestTimeout,
@@ -68,7 +72,7 @@ pub enum Reason {
     UpstreamBodyTruncated,
     /// The backend's answer stopped for longer than the idle limit.
     UpstreamBodyTimeout,
-    /// The framing of the backend's body broke after the head was passed on.
+    /// The framing of the backend's body broke.
     UpstreamBodyInvalid(BodyError),
     /// The client closed before its request was complete or answered.
     ClientClosed,
@@ -127,6 +131,7 @@ impl Reason {
         match self {
             Self::Request(error) => last(error.status(), error.reason()),
             Self::Path(error) => last(error.status(), error.reason()),
+            Self::UnderscoreHeader => last(400, "underscore_header"),
             Self::RequestBody(error) => last(error.status(), error.reason()),
             Self::Redirect => answer(302, "redirect"),
             Self::NoListenerForAddress => answer(404, "no_listener_for_address"),
@@ -153,13 +158,15 @@ impl Reason {
             Self::UpstreamConnectTimeout => answer(503, "upstream_connect_timeout"),
             Self::UpstreamReset => answer(502, "upstream_reset"),
             Self::Response(error) => answer(502, error.reason()),
+            Self::UpstreamTooManyInterim => answer(502, "upstream_too_many_interim"),
             Self::UpstreamUnexpectedUpgrade => answer(502, "upstream_unexpected_upgrade"),
             Self::UpstreamResponseTimeout => answer(504, "upstream_response_timeout"),
             Self::BackendRequestTimeout => answer(504, "backend_request_timeout"),
             Self::RequestTimeout => answer(504, "request_timeout"),
-            Self::UpstreamBodyTruncated => broken("upstream_body_truncated"),
+            // These two have a status for a body that broke before the head was passed on; later they are but logged.
+            Self::UpstreamBodyTruncated => answer(502, "upstream_body_truncated"),
             Self::UpstreamBodyTimeout => broken("upstream_body_timeout"),
-            Self::UpstreamBodyInvalid(error) => broken(invalid_body_code(error)),
+            Self::UpstreamBodyInvalid(error) => answer(502, invalid_body_code(error)),
             Self::ClientClosed => broken("client_closed"),
             Self::ClientSendTimeout => broken("client_send_timeout"),
             Self::DrainAborted => broken("drain_aborted"),
@@ -204,9 +211,9 @@ mod tests {
     }
 
     fn all() -> Vec<Reason> {
-        let mut all = units!(Reason: Redirect NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
+        let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
             OverloadConnections OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
-            UpstreamConnectTimeout UpstreamReset UpstreamUnexpectedUpgrade UpstreamResponseTimeout
+            UpstreamConnectTimeout UpstreamReset UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamResponseTimeout
             BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
             ClientSendTimeout DrainAborted;
             Request Path RequestBody Miss Failure Response UpstreamBodyInvalid)
@@ -220,7 +227,7 @@ mod tests {
             TooManyConnectionOptions; Field);
         let bodies = units!(BodyError: BadChunkSize BadChunkLine ChunkExtensionsTooLong BadChunkEnd TrailersTooLarge
             TooLong Truncated; Trailer);
-        let paths = units!(PathError: NotAbsolute BadEscape BadByte EncodedSeparator;);
+        let paths = units!(PathError: NotAbsolute BadEscape BadByte EncodedSeparator HiddenDotSegment;);
         let failures = units!(FailureKind: RefNotPermitted BackendNotFound NoBackend InvalidKind UnsupportedProtocol
             InvalidRule;);
         all.extend(requests.map(Reason::Request));

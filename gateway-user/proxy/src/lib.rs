@@ -19,5 +19,6 @@ mod signal;
 mod upstream;
 pub mod worker;
 
-pub use config::{ProxyConfig, Timeouts};
+pub use config::{ProxyConfig, ReasonHeader, Timeouts, UnderscoreHeaders};
 pub use error::Reason;
+pub use filters::is_grpc;

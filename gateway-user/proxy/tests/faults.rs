@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +32,11 @@ on_every_driver![
     a_backend_that_dies_in_its_head,
     a_backend_that_dies_in_its_body,
     a_backend_that_lies,
+    a_body_that_is_broken_from_its_start_is_told,
+    a_head_does_not_wait_for_its_body,
+    a_backend_that_drips_its_head_is_given_up,
+    a_backend_that_drips_while_it_is_sent_to_is_given_up,
+    a_backend_that_never_comes_to_the_point_is_given_up,
     stale_connections_are_retried_once_where_that_is_safe,
     connections_closed_while_idle_are_not_used,
     unasked_for_octets_end_a_pooled_connection,
@@ -274,9 +279,151 @@ fn a_backend_that_lies(driver: Driver) {
         let answer = gateway.get(target);
         assert_eq!((answer.status, answer.reason()), (502, Some(reason)), "{target}");
     }
-    assert!(gateway.connect().get("a", "/chunk").is_err());
-    assert_eq!(gateway.log_lines(4)[3]["reason"], "backend_bad_chunk_size");
+    let answer = gateway.get("/chunk");
+    assert_eq!((answer.status, answer.reason()), (502, Some("backend_bad_chunk_size")));
     assert_eq!(gateway.metrics().counters.upstream_reused, 0);
+}
+
+fn a_body_that_is_broken_from_its_start_is_told(driver: Driver) {
+    let backend = Backend::start(|mut exchange| {
+        let answer: &[u8] = match exchange.request().unwrap().target.as_str() {
+            "/size" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
+            "/end" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\n",
+            "/trailer" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA B: 1\r\n\r\n",
+            "/long" => b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\nabc",
+            _ => b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",
+        };
+        exchange.stream.write_all(answer).unwrap();
+    });
+    let proxy = ProxyConfig {
+        body: gateway_http::h1::BodyLimits { content: 1000, ..gateway_http::h1::BodyLimits::default() },
+        ..ProxyConfig::default()
+    };
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), proxy);
+    let mut client = gateway.connect();
+    for (target, reason) in [
+        ("/size", "backend_bad_chunk_size"),
+        ("/end", "backend_bad_chunk_end"),
+        ("/trailer", "backend_bad_trailer"),
+        ("/long", "backend_body_too_long"),
+    ] {
+        let answer = client.get("a", target).unwrap();
+        assert_eq!((answer.status, answer.reason()), (502, Some(reason)), "{target}");
+    }
+    let lines = gateway.log_lines(4);
+    assert!(lines.iter().all(|line| line["response_code"] == 502), "{lines:?}");
+    // The end may be seen before the head goes out or after it: a 502 or a response that is cut short, but no whole one.
+    match gateway.connect().get("a", "/nothing") {
+        Ok(answer) => assert_eq!((answer.status, answer.reason()), (502, Some("upstream_body_truncated"))),
+        Err(_) => assert_eq!(gateway.log_lines(5)[4]["response_code"], 200),
+    }
+    assert_eq!(gateway.log_lines(5)[4]["reason"], "upstream_body_truncated");
+    assert_eq!(gateway.metrics().counters.upstream_reused, 0);
+}
+
+fn a_head_does_not_wait_for_its_body(driver: Driver) {
+    let seen = Arc::new(AtomicBool::new(false));
+    let told = seen.clone();
+    let backend = Backend::start(move |mut exchange| {
+        exchange.request();
+        exchange.stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        until("the client to see the head", || told.load(Ordering::SeqCst).then_some(()));
+        exchange.stream.write_all(b"2\r\nhi\r\n0\r\n\r\n").unwrap();
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(b"\r\n\r\n") {
+        let mut one = [0];
+        client.stream().read_exact(&mut one).unwrap();
+        got.extend(one);
+    }
+    seen.store(true, Ordering::SeqCst);
+    assert!(client.rest().unwrap().ends_with(b"2\r\nhi\r\n0\r\n\r\n"));
+}
+
+/// Writes one byte after another, with pauses far below every limit, until the other side closes.
+fn drip(exchange: &mut support::backend::Exchange, text: &str) {
+    for byte in text.bytes().cycle() {
+        if exchange.stream.write_all(&[byte]).is_err() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn a_backend_that_drips_its_head_is_given_up(driver: Driver) {
+    let backend = Backend::start(|mut exchange| match exchange.request().unwrap().target.as_str() {
+        "/interim" => {
+            exchange.stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").unwrap();
+            exchange.stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").unwrap();
+            drip(&mut exchange, "x");
+        }
+        _ => {
+            exchange.stream.write_all(b"HTTP/1.1 200 OK\r\nX: ").unwrap();
+            drip(&mut exchange, "x");
+        }
+    });
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), hasty());
+    let mut client = gateway.connect();
+    let answer = client.get("a", "/").unwrap();
+    assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
+    assert_eq!(client.get("a", "/interim").unwrap().status, 103);
+    let answer = client.answer().unwrap();
+    assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
+}
+
+fn a_backend_that_drips_while_it_is_sent_to_is_given_up(driver: Driver) {
+    let backend = Backend::start(|mut exchange| {
+        exchange.head();
+        exchange.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nX: ").unwrap();
+        drip(&mut exchange, "x");
+    });
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), hasty());
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").unwrap();
+    assert_eq!(client.answer().unwrap().status, 100);
+    // The request goes on and on, so that its end begins no wait.
+    let mut writer = client.stream().try_clone().unwrap();
+    let uploading = thread::spawn(move || {
+        while writer.write_all(&[b'x'; 200]).is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let answer = client.answer().unwrap();
+    assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
+    drop(gateway);
+    uploading.join().unwrap();
+}
+
+fn a_backend_that_never_comes_to_the_point_is_given_up(driver: Driver) {
+    let backend = Backend::start(|mut exchange| {
+        while let Some(request) = exchange.request() {
+            let interim = request.target.trim_start_matches('/').parse::<usize>().unwrap();
+            let mut wire = "HTTP/1.1 102 Processing\r\n\r\n".repeat(interim).into_bytes();
+            wire.extend(ok("at last"));
+            if exchange.stream.write_all(&wire).is_err() {
+                return;
+            }
+        }
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut client = gateway.connect();
+    let mut answers = |interim: usize| {
+        client.send(format!("GET /{interim} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+        let mut relayed = 0;
+        loop {
+            let answer = client.answer().unwrap();
+            if answer.status != 102 {
+                return (relayed, answer.status, answer.reason().map(str::to_owned));
+            }
+            relayed += 1;
+        }
+    };
+    assert_eq!(answers(8), (8, 200, None));
+    assert_eq!(answers(9), (8, 502, Some("upstream_too_many_interim".to_owned())));
+    assert_eq!(answers(1), (1, 200, None));
 }
 
 /// A backend whose connections answer once and close when they see a second request.

@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::thread;
 
 use gateway_io::Driver;
+use gateway_proxy::ProxyConfig;
 use gateway_testkit::http::Client;
 use support::Gateway;
 use support::backend::{Backend, echo, ok};
@@ -128,7 +129,8 @@ fn trailers_pass_both_ways(driver: Driver) {
         write!(out, "{:x}\r\n{seen}\r\n0\r\nX-Sum: 7\r\nContent-Length: 5\r\n\r\n", seen.len()).unwrap();
         out
     });
-    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let proxy = ProxyConfig { request_trailers: true, ..ProxyConfig::default() };
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), proxy);
     let answer = gateway.raw(
         "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n\
          1\r\nx\r\n0\r\nX-Up: 1\r\nHost: evil\r\n\r\n",

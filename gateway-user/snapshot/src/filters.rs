@@ -1,6 +1,6 @@
 //! Filters in the form in which they are applied.
 
-use gateway_ir::{Filter, HeaderChange, HeaderMod, HostRewrite, is_framing_field};
+use gateway_ir::{Filter, HeaderChange, HeaderMod, HostRewrite, is_alias, is_framing_field};
 
 use crate::rewrite::{PathRewrite, is_authority};
 
@@ -10,12 +10,14 @@ pub struct Filters {
     /// Edits of the request's header section, to be applied in this order. None of them concerns `host` or a field
     /// that frames messages.
     pub request: Vec<FieldEdit>,
-    /// Edits of the answer's header section, to be applied in this order; none concerns framing.
+    /// Edits of the response's header section, to be applied in this order; none concerns framing or `x-sluice-reason`.
     pub response: Vec<FieldEdit>,
     /// The `Host` to send instead of the client's.
     pub host: Option<Box<[u8]>>,
     /// The path to send instead of the client's.
     pub path: Option<PathRewrite>,
+    /// A name in `request` holds `_`.
+    pub(crate) underscores: bool,
 }
 
 /// One change of a header section. Names are in lower case and compare without case.
@@ -58,7 +60,7 @@ impl Filters {
         for filter in more {
             match filter {
                 Filter::RequestHeaders(change) => all.edit_request(change)?,
-                Filter::ResponseHeaders(change) => edits(change, &mut all.response)?,
+                Filter::ResponseHeaders(change) => all.edit_response(change)?,
                 Filter::UrlRewrite { host, path } => {
                     if let Some(HostRewrite(host)) = host {
                         all.host = Some(authority(host)?);
@@ -82,7 +84,37 @@ impl Filters {
         edits(change, &mut self.request)?;
         let added = self.request.split_off(before);
         self.request.extend(added.into_iter().filter(|edit| edit.name() != "host"));
+        self.underscores = self.request.iter().any(|edit| edit.name().contains('_'));
         Ok(())
+    }
+
+    /// Nobody but the proxy says why it answered.
+    fn edit_response(&mut self, change: &HeaderMod) -> Result<(), String> {
+        edits(change, &mut self.response)?;
+        self.response.retain(|edit| edit.name() != "x-sluice-reason");
+        Ok(())
+    }
+
+    /// Whether a request field could be taken for one that these filters set or remove, by a server to which `_` and `-` are
+    /// one (see [`is_alias`]), and is not that field itself.
+    pub fn shadows(&self, name: &[u8]) -> bool {
+        self.request.iter().any(|edit| match edit {
+            FieldEdit::Set { name: own, .. } | FieldEdit::Remove { name: own } => {
+                is_alias(own.as_bytes(), name) && !own.as_bytes().eq_ignore_ascii_case(name)
+            }
+            FieldEdit::Add { .. } => false,
+        })
+    }
+
+    /// Whether these filters change a request field of that name, or of one that could be taken for it.
+    pub fn concern(&self, name: &[u8]) -> bool {
+        self.request.iter().any(|edit| is_alias(edit.name().as_bytes(), name))
+    }
+
+    /// Whether the name of a request field that is set or removed holds `_`, so that [`Self::shadows`] may hold of a name
+    /// that has none.
+    pub fn have_underscores(&self) -> bool {
+        self.underscores
     }
 }
 

@@ -89,6 +89,9 @@ pub(crate) struct Attached {
 #[derive(Debug)]
 pub(crate) struct HostTable {
     pub(crate) hostname: Option<Hostname>,
+    /// Names of request fields with `_` in them that its routes match or write, in lower case and in order. Nearly always
+    /// none.
+    pub(crate) underscores: Box<[Box<str>]>,
     /// One table for each specificity of the hostnames that routes wrote, most specific first. Nearly always one.
     pub(crate) tiers: Vec<PathTable>,
 }
@@ -185,6 +188,14 @@ impl BindTable {
         }
         let taker = self.listeners.by_host.covering(host).next();
         taker.is_some_and(|taker| self.named(server_name).is_none_or(|own| !Arc::ptr_eq(own, taker)))
+    }
+
+    /// Whether a route on `host`, in lower case, matches or writes a request field of this name, which has `_` in it. Looks at
+    /// every table that [`Self::route`] could find a rule in.
+    pub fn knows_underscored(&self, host: &[u8], name: &[u8]) -> bool {
+        let Some(listener) = self.listeners.by_host.covering(host).next() else { return false };
+        let mut tables = listener.hosts.covering(host);
+        tables.any(|table| table.underscores.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)))
     }
 
     fn named(&self, server_name: Option<&str>) -> Option<&Arc<ListenerTable>> {

@@ -11,7 +11,7 @@ use gateway_ir::{
     WeightedTarget,
 };
 use gateway_snapshot::{Action, Destination, FieldEdit, RouteMiss, Rule, Snapshot, WorkerRegexes, compile};
-use support::{Request, bind, exact, gateway, listener, local, prefix, regex, route, rule};
+use support::{Request, With as _, bind, exact, gateway, listener, local, prefix, regex, route, rule};
 
 fn find(snapshot: &Snapshot, request: &Request) -> Result<Arc<Rule>, RouteMiss> {
     let mut regexes = WorkerRegexes::new(snapshot);
@@ -225,4 +225,43 @@ fn hostile_lengths_are_looked_up_like_others() {
     assert_eq!(find(&snapshot, &Request::get(&dots, &slashes[4..])).unwrap_err(), RouteMiss::NoRuleForPath);
     let dots = ".".repeat(50_000);
     assert_eq!(find(&snapshot, &Request::get(&dots, "/")).unwrap_err(), RouteMiss::NoRouteForHost);
+}
+
+#[test]
+fn a_host_knows_the_underscore_names_of_its_own_routes() {
+    let mut setting = rule(vec![prefix("/set")]);
+    setting.filters = vec![set_header("Trace_Id", "1")];
+    setting.action = IrAction::Forward(vec![backend(1, "echo", vec![set_header("tenant_id", "2")])]);
+    let exact_host = route("exact", None, vec![rule(vec![prefix("/").with_header("api_key", "k")]), setting]);
+    let wildcard = route("wildcard", None, vec![rule(vec![prefix("/").with_header("wild_card", "w")])]);
+    let other = route(
+        "other",
+        None,
+        vec![rule(vec![prefix("/").with_header("other_key", "o").with_header("x-a", "1")])],
+    );
+    let all = |routes| compile(&gateway("", routes), Generation(1));
+    let snapshot = all(vec![
+        (&["a.example"], exact_host.clone()),
+        (&["*.example"], wildcard.clone()),
+        (&["b.test"], other.clone()),
+    ]);
+    let names = ["api_key", "trace_id", "tenant_id", "wild_card", "other_key", "x_a"];
+    let known = |snapshot: &Snapshot, host: &str| {
+        let bind = snapshot.bind(local()).unwrap();
+        names
+            .into_iter()
+            .filter(|name| bind.knows_underscored(host.as_bytes(), name.to_uppercase().as_bytes()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        known(&snapshot, "a.example"),
+        ["api_key", "trace_id", "tenant_id", "wild_card"],
+        "less specific hosts too"
+    );
+    assert_eq!(known(&snapshot, "c.example"), ["wild_card"]);
+    assert_eq!(known(&snapshot, "b.test"), ["other_key"]);
+    assert!(known(&snapshot, "nobody.test").is_empty());
+    let fewer = gateway("", vec![(&["*.example"], wildcard), (&["b.test"], other)]);
+    let fewer = gateway_snapshot::compile_with(&fewer, Generation(2), Some(&snapshot));
+    assert_eq!(known(&fewer, "a.example"), ["wild_card"], "with the route its names go");
 }

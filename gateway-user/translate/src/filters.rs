@@ -74,7 +74,8 @@ fn add(
             let spec = filter.response_header_modifier.as_ref();
             let spec = spec.ok_or_else(|| missing("responseHeaderModifier"))?;
             let field = format!("{field}.responseHeaderModifier");
-            let changes = header_mod(spec, &field, &mut chain.ignored)?;
+            let mut changes = header_mod(spec, &field, &mut chain.ignored)?;
+            leave_reason_alone(&mut changes, &field, &mut chain.ignored);
             chain.filters.push(Filter::ResponseHeaders(changes));
         }
         Type::UrlRewrite => {
@@ -115,6 +116,19 @@ fn header_mod(
         changes.remove.extend(names.take(name, "remove", index)?);
     }
     Ok(changes)
+}
+
+/// `x-sluice-reason` says that the gateway answered by itself: no route may say so.
+fn leave_reason_alone(changes: &mut HeaderMod, field: &str, ignored: &mut Vec<(String, String)>) {
+    const REASON: &str = "x-sluice-reason";
+    let before = changes.set.len() + changes.add.len() + changes.remove.len();
+    changes.set.retain(|change| !change.name.eq_ignore_ascii_case(REASON));
+    changes.add.retain(|change| !change.name.eq_ignore_ascii_case(REASON));
+    changes.remove.retain(|name| name != REASON);
+    if changes.set.len() + changes.add.len() + changes.remove.len() < before {
+        let message = format!("{REASON} is written by the gateway alone, so the change has no effect");
+        ignored.push((field.to_owned(), message));
+    }
 }
 
 /// The header names that one filter has used so far.

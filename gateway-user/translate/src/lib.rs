@@ -39,6 +39,7 @@ mod selector;
 mod status;
 mod suggest;
 mod translator;
+mod unreachable;
 mod view;
 
 use std::net::SocketAddr;
@@ -63,6 +64,19 @@ pub const CONTROLLER_NAME: &str = "sluice.dev/gateway";
 pub struct TranslateOptions {
     /// GatewayClasses with this `spec.controllerName` are ours.
     pub controller_name: String,
+    /// What becomes of requests before they are matched.
+    pub requests: RequestPolicy,
+}
+
+/// What the process does with requests before it matches them, as far as it makes matches that never hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestPolicy {
+    /// Fields whose name, with `-` for `_`, is one that only proxies may write are dropped or refused.
+    pub takes_underscores: bool,
+    /// Paths with a NUL, a bare backslash or a hidden dot segment are refused.
+    pub refuses_dangerous_paths: bool,
+    /// Paths with an encoded slash or backslash are refused.
+    pub refuses_encoded_separators: bool,
 }
 
 /// The answer of [`translate`].
@@ -87,7 +101,13 @@ fn endpoints_as_text<S: Serializer>(endpoints: &Endpoints, serializer: S) -> Res
 
 impl Default for TranslateOptions {
     fn default() -> Self {
-        Self { controller_name: CONTROLLER_NAME.to_owned() }
+        Self { controller_name: CONTROLLER_NAME.to_owned(), requests: RequestPolicy::default() }
+    }
+}
+
+impl Default for RequestPolicy {
+    fn default() -> Self {
+        Self { takes_underscores: true, refuses_dangerous_paths: true, refuses_encoded_separators: false }
     }
 }
 

@@ -11,6 +11,7 @@ use gateway_ir::ObjectName;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
+use crate::RequestPolicy;
 use crate::gateway::GatewayState;
 use crate::grants::{Referent, Referrer};
 use crate::suggest::CANDIDATES_MAX;
@@ -43,6 +44,8 @@ pub(crate) enum Read {
 pub(crate) struct Reader<'v, 'a> {
     view: &'v View<'a>,
     gateways: &'v [GatewayState<'a>],
+    /// The same for the translator's whole life, so nothing that has to be noted.
+    requests: RequestPolicy,
     reads: RefCell<BTreeSet<Read>>,
 }
 
@@ -56,8 +59,13 @@ pub(crate) enum Parent<'v, 'a> {
 
 impl<'v, 'a> Reader<'v, 'a> {
     /// `gateways` are those of ours, by namespace and name.
-    pub(crate) fn new(view: &'v View<'a>, gateways: &'v [GatewayState<'a>]) -> Self {
-        Self { view, gateways, reads: RefCell::default() }
+    pub(crate) fn new(view: &'v View<'a>, gateways: &'v [GatewayState<'a>], requests: RequestPolicy) -> Self {
+        Self { view, gateways, requests, reads: RefCell::default() }
+    }
+
+    /// What becomes of requests before they are matched.
+    pub(crate) fn requests(&self) -> RequestPolicy {
+        self.requests
     }
 
     /// Every question that was asked.

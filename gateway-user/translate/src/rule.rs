@@ -6,7 +6,7 @@ use gateway_ir::{Action, Failure, FailureKind, Filter, HttpRule, Timeouts, Weigh
 use crate::findings::Fault;
 use crate::grants::Referrer;
 use crate::read::Reader;
-use crate::{backend, duration, filters, matching, reason};
+use crate::{backend, duration, filters, matching, reason, unreachable};
 
 /// A translated rule and what status and findings say about it.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ pub(crate) fn translate(
         unresolved: Vec::new(),
         ignored: not_built(spec, &field),
     };
+    state.ignored.extend(unreachable::conditions(&spec.matches, reader.requests(), &field));
     let backends = backends(reader, referrer, spec, &field, &mut state);
     match chain_and_timeouts(spec, &field, &mut state) {
         Ok(redirect) => state.rule.action = action(redirect, backends, &field, &mut state.ignored),

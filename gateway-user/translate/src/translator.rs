@@ -95,7 +95,7 @@ impl Past {
         conflict::resolve(&mut gateways, &mut findings);
 
         let changes = self.known.turn(&view, &gateways);
-        let reader = || Reader::new(&view, &gateways);
+        let reader = || Reader::new(&view, &gateways, options.requests);
         let controller = &options.controller_name;
         rebuilt.routes = self.routes.turn(&changes, &resources.http_routes, controller, reader);
         self.routes.all().for_each(|route| findings.repeat(&route.findings));

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use gateway_http::h1::path::normalize;
+use gateway_ir::is_proxy_field;
+use gateway_proxy::{UnderscoreHeaders, is_grpc};
 use gateway_snapshot::rewrite::Scheme;
 use gateway_snapshot::{FieldList, Generation, RequestView, Verdict, compile, explain};
 
 use super::resources::Resources;
 use super::{End, bad_settings, print};
 use crate::cli::ExplainArgs;
-use crate::wire::path_options;
+use crate::wire::{self, path_options};
 
 /// The parts of an `http://` or `https://` URL.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +42,19 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
             return Ok(End::Found);
         }
     };
+    let local = SocketAddr::new(args.address, target.port);
+    let (headers, note) = match screened(headers, wire::underscore_headers(&settings), |name| {
+        let bind = snapshot.bind(local);
+        bind.is_some_and(|bind| bind.knows_underscored(target.host.as_bytes(), name.as_bytes()))
+    }) {
+        Ok(screened) => screened,
+        Err(name) => {
+            print(&format!(
+                "400 underscore_header: header {name} is refused (--underscore-headers reject)\n"
+            ))?;
+            return Ok(End::Found);
+        }
+    };
     let request = RequestView {
         method: args.method.as_bytes(),
         host: target.host.as_bytes(),
@@ -47,9 +62,9 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         query: target.query.as_deref().map(str::as_bytes),
         fields: &FieldList(&headers),
     };
-    let local = SocketAddr::new(args.address, target.port);
     let explanation = explain(&snapshot, local, target.scheme, &request);
-    let mut text: String = explanation.steps.iter().map(|step| format!("{step}\n")).collect();
+    let mut text = note;
+    text.extend(explanation.steps.iter().map(|step| format!("{step}\n")));
     let errors = resources.view.diagnostics.iter().filter(|line| line.is_error()).count();
     if errors > 0 {
         text.push_str(&format!("note: {errors} errors keep objects out of this; see `sluice check`\n"));
@@ -88,6 +103,32 @@ impl Target {
     }
 }
 
+/// The headers that are left to match on, and a line for each that is dropped; or else the name for which the request is
+/// refused. `known` tells whether a route on the host matches or sets a name.
+fn screened(
+    headers: Vec<(String, String)>,
+    policy: UnderscoreHeaders,
+    known: impl Fn(&str) -> bool,
+) -> Result<(Vec<(String, String)>, String), String> {
+    let mut note = String::new();
+    if policy == UnderscoreHeaders::Keep {
+        return Ok((headers, note));
+    }
+    let content = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let grpc = content.is_some_and(|(_, value)| is_grpc(value.as_bytes()));
+    let mut left = Vec::new();
+    for (name, value) in headers {
+        if !name.contains('_') || !is_proxy_field(name.as_bytes()) && (grpc || known(&name)) {
+            left.push((name, value));
+        } else if policy == UnderscoreHeaders::Reject {
+            return Err(name);
+        } else {
+            note.push_str(&format!("header {name} is dropped (--underscore-headers drop)\n"));
+        }
+    }
+    Ok((left, note))
+}
+
 fn headers(written: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let split = |line: &String| match line.split_once(':') {
         Some((name, value)) if !name.trim().is_empty() => {
@@ -105,6 +146,24 @@ mod tests {
     fn parts(url: &str) -> (String, u16, String, Option<String>) {
         let Target { host, port, path, query, .. } = Target::parse(url).unwrap();
         (host, port, path, query)
+    }
+
+    #[test]
+    fn headers_with_underscores_are_screened_as_requests_are() {
+        let written = ["x_a: 1", "x-a: 2", "X_Known: 3", "x_forwarded_for: 4"].map(str::to_owned);
+        let screen = |policy, more: &[&str]| {
+            let written: Vec<_> =
+                written.iter().cloned().chain(more.iter().map(|&line| line.to_owned())).collect();
+            screened(headers(&written).unwrap(), policy, |name| name == "X_Known")
+        };
+        let names = |left: Vec<(String, String)>| left.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let (left, note) = screen(UnderscoreHeaders::Drop, &[]).unwrap();
+        assert_eq!(names(left), ["x-a", "X_Known"]);
+        assert_eq!(note.lines().count(), 2, "{note}");
+        let (left, _) = screen(UnderscoreHeaders::Drop, &["content-type: application/grpc"]).unwrap();
+        assert_eq!(names(left), ["x_a", "x-a", "X_Known", "content-type"]);
+        assert_eq!(screen(UnderscoreHeaders::Reject, &[]).unwrap_err(), "x_a");
+        assert_eq!(screen(UnderscoreHeaders::Keep, &[]).unwrap().0.len(), 4);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use gateway_translate::{Severity, TranslateOptions, Translation, translate};
 use jiff::Timestamp;
 
 use crate::flags::Settings;
+use crate::wire;
 
 /// What a directory holds and means.
 #[derive(Debug)]
@@ -53,5 +54,8 @@ fn placed(finding: &gateway_translate::Finding) -> Line {
 
 /// The options of translation that the settings choose.
 pub(crate) fn translate_options(settings: &Settings) -> TranslateOptions {
-    TranslateOptions { controller_name: settings.controller_name.0.clone() }
+    TranslateOptions {
+        controller_name: settings.controller_name.0.clone(),
+        requests: wire::request_policy(settings),
+    }
 }

@@ -31,7 +31,8 @@ impl Subset for All {
     const FIELDS: Option<&'static [&'static str]> = None;
 }
 impl Subset for Meaning {
-    const FIELDS: Option<&'static [&'static str]> = Some(&["controller_name"]);
+    const FIELDS: Option<&'static [&'static str]> =
+        Some(&["controller_name", "underscore_headers", "merge_slashes", "encoded_separators"]);
 }
 impl Subset for Admin {
     const FIELDS: Option<&'static [&'static str]> = Some(&["admin_address"]);

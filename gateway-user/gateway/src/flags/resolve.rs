@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::file::FileSettings;
 use super::table::{Setting, Settings, TABLE};
-use super::value::Value;
+use super::value::{EncodedSeparators, Value};
 
 /// What the outside world says, unread.
 #[derive(Debug, Default)]
@@ -81,6 +81,9 @@ fn contradictions(settings: &Settings) -> Vec<SettingError> {
     }
     if settings.max_request_line.bytes() > settings.max_header_bytes.bytes() {
         found.push("max-request-line is above max-header-bytes, which includes it: raise max-header-bytes");
+    }
+    if settings.reject_encoded_slashes.on() && settings.encoded_separators == EncodedSeparators::Keep {
+        found.push("reject-encoded-slashes is the old name of encoded-separators refuse, which is set to keep: leave one out");
     }
     found.into_iter().map(|text| SettingError(text.to_owned())).collect()
 }

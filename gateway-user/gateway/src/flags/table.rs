@@ -2,9 +2,10 @@
 
 use super::resolve::Reader;
 use super::value::{
-    AccessLog, AddressMode, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus, FilePath,
-    Interface, IoMode, Limit, Listen, LogFilter, Namespaces, ObjectName, OptionalPath, Ports, Size,
-    SteeringMode, TakeOver, Toggle, Value, Wait,
+    AccessLog, AddressMode, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
+    EncodedSeparators, FilePath, Interface, IoMode, Limit, Listen, LogFilter, Namespaces, ObjectName,
+    OptionalPath, Ports, ReasonHeader, RequestTrailers, Size, SteeringMode, TakeOver, Toggle,
+    UnderscoreHeaders, Value, Wait,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -194,7 +195,7 @@ settings! {
             "For a connection to a backend; then another endpoint is tried",
             "Shorter moves on sooner, longer forgives a busy backend";
         upstream_response_timeout: Limit = "60s", "DURATION",
-            "From the request sent to the head of the backend's response; then 504",
+            "From the request sent to the last byte of the backend's response head, interim (1xx) responses included; then 504",
             "Shorter frees connections of stuck backends, longer allows slow answers";
         upstream_body_timeout: Limit = "60s", "DURATION",
             "Longest silence of a backend in the middle of a response body",
@@ -222,13 +223,27 @@ settings! {
             "Peers whose connections must begin with a PROXY header (version 1 or 2), which says whose they are; others are served as they are",
             "List your own load balancers only, and those that send it: whoever is listed can claim any client address, and is closed without a header";
     }
+    "Requests" {
+        underscore_headers: UnderscoreHeaders = "drop", "POLICY",
+            "What becomes of request fields with an underscore in their name: drop forgets them before the request is matched, reject answers 400, keep forwards them",
+            "Many servers read X_Auth_User as X-Auth-User; names that a route on the host matches or sets and those of gRPC requests stay, but for aliases of fields that proxies or filters write; keep is for backends that tell the two apart";
+        request_trailers: RequestTrailers = "drop", "POLICY",
+            "What becomes of the trailers of requests and their Trailer field: drop forgets them, keep forwards those that name no field which a proxy or a filter writes",
+            "A server that merges trailers into the header fields would believe a client's word; hardly any client sends them in requests. Trailers of responses are always forwarded";
+        reason_header: ReasonHeader = "auto", "WHO",
+            "Who is told by x-sluice-reason and the body why a response is the gateway's own: always is everybody, trusted is --trusted-proxies and loopback, never is nobody; auto is trusted over a cluster, always over files",
+            "Strangers learn from it which hosts and backends there are; the access log has it anyway";
+    }
     "Paths" {
         merge_slashes: Toggle = "true", "BOOL",
             "Treat runs of slashes in a path as one, for matching and for the backend",
             "Closes ways around prefix rules where backends merge them too; false keeps paths as RFC 3986 reads them";
+        encoded_separators: EncodedSeparators = "refuse-dangerous", "POLICY",
+            "Which paths are answered 400: refuse-dangerous is those with %00, a bare backslash, or a dot segment behind %2F, %5C or a path parameter (;), refuse is also every %2F and %5C, keep is none",
+            "Closes ways around prefix rules where backends decode more than the gateway does; refuse breaks APIs with encoded slashes in names, keep trusts every backend to read paths as the gateway does";
         reject_encoded_slashes: Toggle = "false", "BOOL",
-            "Refuse paths that hold an encoded slash, backslash or NUL with 400 instead of passing them on as written",
-            "Closes ways around prefix rules where backends decode them; breaks APIs with such names in paths";
+            "The old name of --encoded-separators refuse",
+            "true is the same as that, and contradicts keep";
     }
     "Draining" {
         drain_min: Wait = "5s", "DURATION",

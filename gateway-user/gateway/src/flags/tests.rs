@@ -101,6 +101,15 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn the_old_name_of_a_setting_does_not_contradict_the_new_one() {
+    let found =
+        errors(&inputs(&[("reject-encoded-slashes", "true"), ("encoded-separators", "keep")], &[], None));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("leave one out"), "{found:?}");
+    assert!(resolve(&inputs(&[("reject-encoded-slashes", "true")], &[], None)).is_ok());
+}
+
+#[test]
 fn names_are_unique_and_no_kubernetes_service_link_can_set_them() {
     let names: BTreeSet<String> = TABLE.iter().map(Setting::name).collect();
     assert_eq!(names.len(), TABLE.len());

@@ -42,7 +42,8 @@ fn port(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// A registered name or IPv4 address: unreserved, sub-delims and percent escapes, not empty.
+/// A registered name or IPv4 address: unreserved, sub-delims but the comma, and percent escapes, not empty. With a comma it
+/// could be two `Host` lines that somebody joined (RFC 9110 section 5.3), of which readers take the one or the other.
 fn is_reg_name(mut bytes: &[u8]) -> bool {
     if bytes.is_empty() {
         return false;
@@ -51,7 +52,7 @@ fn is_reg_name(mut bytes: &[u8]) -> bool {
         match bytes {
             [] => return true,
             [b'%', a, b, rest @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => bytes = rest,
-            [b, rest @ ..] if b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(b) => bytes = rest,
+            [b, rest @ ..] if b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(b) => bytes = rest,
             _ => return false,
         }
     }
@@ -92,6 +93,9 @@ mod tests {
             ("a b", None),
             ("a\\b", None),
             ("a%2", None),
+            ("a,b", None),
+            ("a,", None),
+            ("a:80,b", None),
             ("ä.example", None),
         ];
         for (text, want) in table {

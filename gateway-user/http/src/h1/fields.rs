@@ -52,11 +52,18 @@ pub(crate) struct ConnectionOptions {
 #[derive(Debug, Default)]
 pub(crate) struct FieldTable {
     slots: Vec<Slot>,
+    /// A name holds `_`, which some servers read as `-`.
+    underscores: bool,
 }
 
 impl FieldTable {
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
+        self.underscores = false;
+    }
+
+    pub(crate) fn has_underscores(&self) -> bool {
+        self.underscores
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {
@@ -76,10 +83,11 @@ impl FieldTable {
         end: usize,
         headers: &[Header<'_>],
     ) -> Result<(), FieldFault> {
-        self.slots.clear();
+        self.clear();
         let mut line = start;
         for header in headers {
             let (slot, next) = slot(bytes, line, header).ok_or(FieldFault::BareLf)?;
+            self.underscores |= has_underscore(header.name.as_bytes());
             self.slots.push(slot);
             line = next;
         }
@@ -121,7 +129,22 @@ impl FieldTable {
 
     pub(crate) fn retain(&mut self, bytes: &[u8], mut keep: impl FnMut(Field<'_>) -> bool) {
         self.slots.retain(|slot| keep(slot.field(bytes)));
+        self.underscores = self.slots.iter().any(|slot| has_underscore(slot.name.of(bytes)));
     }
+}
+
+/// Whether a name holds `_`. Every name of every request is asked, so eight bytes are compared at a time.
+fn has_underscore(name: &[u8]) -> bool {
+    const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    const WANTED: u64 = u64::from_ne_bytes([b'_'; 8]);
+    let (words, rest) = name.as_chunks::<8>();
+    // A byte of `differs` is zero where the name has `_`; the subtraction borrows into the high bit of a zero byte.
+    let in_words = words.iter().any(|word| {
+        let differs = u64::from_ne_bytes(*word) ^ WANTED;
+        differs.wrapping_sub(LOW) & !differs & HIGH != 0
+    });
+    in_words || rest.contains(&b'_')
 }
 
 /// The slot for one line that must begin at `line`, and where the next begins; `None` if its end is not blanks and CRLF.
@@ -243,5 +266,25 @@ impl<'a> Iterator for FieldsIter<'a> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.slots.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_underscore;
+
+    #[test]
+    fn an_underscore_is_found_at_every_place_and_nothing_else_is_taken_for_one() {
+        for length in 0..40 {
+            for other in [b'a', b'^', b'`', b'-', 0x5e, 0x60, 0xdf, 0x00, 0xff] {
+                let mut name = vec![other; length];
+                assert!(!has_underscore(&name), "{length} of {other:#x}");
+                for at in 0..length {
+                    name[at] = b'_';
+                    assert!(has_underscore(&name), "{length} of {other:#x}, at {at}");
+                    name[at] = other;
+                }
+            }
+        }
     }
 }

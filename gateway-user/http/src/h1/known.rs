@@ -17,6 +17,8 @@ pub enum FieldId {
     Expect,
     /// `Host`
     Host,
+    /// `HTTP2-Settings` (RFC 7540 section 3.2.1), which belongs to an `Upgrade`
+    Http2Settings,
     /// `Keep-Alive`
     KeepAlive,
     /// `Proxy-Connection`
@@ -25,8 +27,12 @@ pub enum FieldId {
     Te,
     /// `Transfer-Encoding`
     TransferEncoding,
+    /// `Trailer`
+    Trailer,
     /// `Upgrade`
     Upgrade,
+    /// `x-sluice-reason`, see [`super::encode::REASON_HEADER`]
+    SluiceReason,
 }
 
 impl FieldId {
@@ -36,11 +42,14 @@ impl FieldId {
             2 => (b"te", Self::Te),
             4 => (b"host", Self::Host),
             6 => (b"expect", Self::Expect),
+            // Of one length, and of different first letters.
+            7 if matches!(name.first(), Some(b't' | b'T')) => (b"trailer", Self::Trailer),
             7 => (b"upgrade", Self::Upgrade),
-            // The two of ten letters differ in their first.
             10 if matches!(name.first(), Some(b'k' | b'K')) => (b"keep-alive", Self::KeepAlive),
             10 => (b"connection", Self::Connection),
+            14 if matches!(name.first(), Some(b'h' | b'H')) => (b"http2-settings", Self::Http2Settings),
             14 => (b"content-length", Self::ContentLength),
+            15 => (b"x-sluice-reason", Self::SluiceReason),
             16 => (b"proxy-connection", Self::ProxyConnection),
             17 => (b"transfer-encoding", Self::TransferEncoding),
             _ => return Self::Other,
@@ -51,7 +60,7 @@ impl FieldId {
     /// Whether the field is never forwarded as received: it speaks about one connection (RFC 9110 section 7.6.1), or we
     /// write it ourselves (`Host`, `Content-Length`).
     pub fn is_ours_to_write(self) -> bool {
-        !matches!(self, Self::Other | Self::Expect)
+        !matches!(self, Self::Other | Self::Expect | Self::SluiceReason | Self::Trailer)
     }
 }
 
@@ -130,6 +139,7 @@ const FORBIDDEN_TRAILERS: &[&[u8]] = &[
     b"expires",
     b"forwarded",
     b"host",
+    b"http2-settings",
     b"if-match",
     b"if-modified-since",
     b"if-none-match",
@@ -153,6 +163,7 @@ const FORBIDDEN_TRAILERS: &[&[u8]] = &[
     b"via",
     b"warning",
     b"www-authenticate",
+    b"x-sluice-reason",
 ];
 
 /// Whether a trailer field is dropped.
@@ -177,7 +188,11 @@ mod tests {
             ("Proxy-Connection", FieldId::ProxyConnection),
             ("TE", FieldId::Te),
             ("Transfer-Encoding", FieldId::TransferEncoding),
+            ("Trailer", FieldId::Trailer),
             ("Upgrade", FieldId::Upgrade),
+            ("HTTP2-Settings", FieldId::Http2Settings),
+            ("X-Sluice-Reason", FieldId::SluiceReason),
+            ("trailor", FieldId::Other),
             ("Transfer_Encoding", FieldId::Other),
             ("hos", FieldId::Other),
             ("hosts", FieldId::Other),

@@ -6,7 +6,7 @@ use super::authority::Authority;
 use super::bytes::{Span, list, offset_in};
 use super::error::RequestError;
 use super::fault;
-use super::fields::{ConnectionOptions, FieldTable, Fields};
+use super::fields::{ConnectionOptions, Field, FieldTable, Fields};
 use super::framing::{BodyFraming, FramingFault, FramingFields};
 use super::known::FieldId;
 use super::limits::HeadLimits;
@@ -28,6 +28,7 @@ pub struct RequestHead {
     connection: ConnectionOptions,
     expects_continue: bool,
     accepts_trailers: bool,
+    announces_trailers: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,6 +92,17 @@ impl RequestHead {
     /// The accessors. `buf` must be what [`Self::parse`] took last, at whatever address it is now.
     pub fn view<'a>(&'a self, buf: &'a [u8]) -> Request<'a> {
         Request { head: self, bytes: buf }
+    }
+
+    /// Whether a field name holds `_`, which some servers read as `-` (RFC 3875 section 4.1.18).
+    pub fn has_underscores(&self) -> bool {
+        self.fields.has_underscores()
+    }
+
+    /// Forgets the fields that `keep` does not want: neither lookups nor [`super::encode::request()`] see them again. What
+    /// was read of them (framing, host, connection options) stays. `buf` as for [`Self::view`].
+    pub fn retain_fields(&mut self, buf: &[u8], keep: impl FnMut(Field<'_>) -> bool) {
+        self.fields.retain(buf, keep);
     }
 
     fn parse_head(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, RequestError> {
@@ -171,7 +183,7 @@ impl RequestHead {
 
     fn take_fields(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
         let mut framing = FramingFields::default();
-        let (mut host, mut expects, mut trailers) = (None, false, false);
+        let (mut host, mut expects, mut trailers, mut announces) = (None, false, false, false);
         for slot in self.fields.slots() {
             let field = slot.field(bytes);
             match slot.id {
@@ -182,6 +194,7 @@ impl RequestHead {
                 FieldId::Expect if self.line.version == Version::Http10 => {}
                 FieldId::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => expects = true,
                 FieldId::Expect => return Err(RequestError::ExpectationFailed),
+                FieldId::Trailer => announces = true,
                 FieldId::Te => trailers |= list(field.value).any(|t| t.eq_ignore_ascii_case(b"trailers")),
                 _ => {}
             }
@@ -189,6 +202,7 @@ impl RequestHead {
         self.framing = framing.finish(self.line.version)?;
         self.expects_continue = expects && !self.framing.is_empty();
         self.accepts_trailers = trailers;
+        self.announces_trailers = announces;
         self.take_host(bytes, host)?;
         if self.line.version == Version::Http10 {
             // It means nothing there, and must not begin to when the request goes on as HTTP/1.1.
@@ -352,6 +366,11 @@ impl<'a> Request<'a> {
     /// Whether the client takes trailers (`TE: trailers`, RFC 9110 section 10.1.4).
     pub fn accepts_trailers(&self) -> bool {
         self.head.accepts_trailers
+    }
+
+    /// Whether a `Trailer` field announces trailers of this request (RFC 9110 section 6.6.2).
+    pub fn announces_trailers(&self) -> bool {
+        self.head.announces_trailers
     }
 
     /// The `Upgrade` field, if `Connection` names it and the version is 1.1 (RFC 9110 section 7.8). A list, most wanted

@@ -114,15 +114,20 @@ impl ResponseHead {
     }
 
     fn take_fields(&mut self, bytes: &[u8], to: Method) -> Result<(), ResponseError> {
-        let mut fields = FramingFields::default();
+        let (mut fields, mut reason) = (FramingFields::default(), false);
         for slot in self.fields.slots() {
             match slot.id {
                 FieldId::ContentLength => fields.content_length(slot.field(bytes).value)?,
                 FieldId::TransferEncoding => fields.transfer_encoding(slot.field(bytes).value)?,
+                FieldId::SluiceReason => reason = true,
                 _ => {}
             }
         }
         let announced = fields.finish(self.version)?;
+        if reason {
+            // It says why we answered, not a backend.
+            self.fields.keep_back(FieldId::SluiceReason);
+        }
         self.connection =
             self.fields.apply_connection(bytes).ok_or(ResponseError::TooManyConnectionOptions)?;
         self.declared = if let BodyFraming::Length(length) = announced { Some(length) } else { None };

@@ -24,6 +24,8 @@ pub(crate) struct Record<'a> {
     pub(crate) response_code: u16,
     /// Set for answers of our own and for exchanges that broke.
     pub(crate) reason: Option<Reason>,
+    /// Names of request fields that were dropped because of an `_`, separated by commas, if any were.
+    pub(crate) dropped_headers: Option<&'a [u8]>,
     /// The sentence behind a reason, where the configuration has one.
     pub(crate) detail: Option<&'a str>,
     /// Octets of the request's body, without framing.
@@ -73,6 +75,10 @@ impl Record<'_> {
         if let Some(detail) = self.detail {
             name(out, "detail");
             string(out, detail.as_bytes());
+        }
+        if let Some(dropped) = self.dropped_headers {
+            name(out, "dropped_headers");
+            string(out, dropped);
         }
         name(out, "bytes_received");
         number(out, self.bytes_received);
@@ -137,6 +143,7 @@ mod tests {
             protocol: "HTTP/1.1",
             response_code: 200,
             reason: None,
+            dropped_headers: None,
             detail: None,
             bytes_received: 0,
             bytes_sent: 5,

@@ -101,11 +101,14 @@ pub(super) async fn send(
     let version = head.map_or(Version::Http11, |head| head.asked.version);
     let to_head = head.is_some_and(|head| head.asked.method == Method::Head);
     let worker = session.worker();
-    let Some((out, body)) =
-        write(worker, text, reason, status, fields, to_head, Persistence::new(version, keep))
-    else {
-        return Next::Close;
+    let reply = Reply {
+        reason: session.shows_reason().then_some(reason),
+        status,
+        fields,
+        to_head,
+        persistence: Persistence::new(version, keep),
     };
+    let Some((out, body)) = write(worker, text, &reply) else { return Next::Close };
     let limit = Patience::of(worker.config.timeouts.client_send);
     session.stream.send.queue(out);
     let kill = session.membership().control.clone();
@@ -119,21 +122,28 @@ pub(super) async fn send(
     }
 }
 
-/// Writes head and body of an answer; gives the body's length too. `None` if it can't be: a field is too long.
-fn write(
-    worker: &Worker,
-    text: &Text,
-    reason: Reason,
+/// What is written of a local reply.
+struct Reply<'a> {
+    /// Why there is one, for clients that are told so.
+    reason: Option<Reason>,
     status: u16,
-    fields: &[(&str, &[u8])],
+    /// At most one, besides our own.
+    fields: &'a [(&'a str, &'a [u8])],
     to_head: bool,
     persistence: Persistence,
-) -> Option<(Chunk, u64)> {
+}
+
+/// Writes head and body of a local reply; gives the body's length too. `None` if it can't be: a field is too long.
+fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64)> {
+    let Reply { reason, status, fields, to_head, persistence } = *reply;
     let mut body = [0; 128];
     let room = body.len();
     let mut rest = body.as_mut_slice();
     // Cut off if it should not fit; codes and phrases are far shorter.
-    let _ = writeln!(rest, "{status} {}: {}", status::phrase(status), reason.code());
+    let _ = match reason {
+        Some(reason) => writeln!(rest, "{status} {}: {}", status::phrase(status), reason.code()),
+        None => writeln!(rest, "{status} {}", status::phrase(status)),
+    };
     let length = room - rest.len();
     let body = body.get(..length).unwrap_or_default();
     let id: &[(&str, &[u8])] = &[("x-request-id", text.id())];
@@ -152,7 +162,7 @@ fn write(
     let date = worker.clock.http_date();
     let content = Answer {
         status,
-        reason: reason.code(),
+        reason: reason.map_or("", Reason::code),
         fields,
         date: Some(&date),
         content_type: Some("text/plain; charset=utf-8"),
@@ -171,8 +181,14 @@ pub(super) fn plaintext(session: &mut Session) {
     end.reason = Some(reason);
     let text = Text::default();
     let status = reason.status().unwrap_or(400);
-    let written = write(session.worker(), &text, reason, status, &[], false, Persistence::Close);
-    if let Some((out, body)) = written {
+    let reply = Reply {
+        reason: session.shows_reason().then_some(reason),
+        status,
+        fields: &[],
+        to_head: false,
+        persistence: Persistence::Close,
+    };
+    if let Some((out, body)) = write(session.worker(), &text, &reply) {
         (end.status, end.sent) = (status, body);
         session.stream.send.queue(out);
     }
@@ -187,7 +203,14 @@ pub(super) async fn refuse(place: Refused, mut stream: Stream, peer: SocketAddr,
     end.reason = Some(reason);
     let text = Text::default();
     let status = reason.status().unwrap_or(503);
-    if let Some((out, body)) = write(worker, &text, reason, status, &[], false, Persistence::Close) {
+    let reply = Reply {
+        reason: worker.config.shows_reason(peer.ip()).then_some(reason),
+        status,
+        fields: &[],
+        to_head: false,
+        persistence: Persistence::Close,
+    };
+    if let Some((out, body)) = write(worker, &text, &reply) {
         stream.send.queue(out);
         if flush(&mut stream.send, Patience::of(REFUSAL_LIMIT)).await.is_ok() {
             (end.status, end.sent) = (status, body);

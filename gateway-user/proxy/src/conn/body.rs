@@ -11,6 +11,7 @@ use gateway_io::{Chunk, RecvHalf, SendHalf, now};
 use super::pace::Pace;
 use super::sink::ChunkSink;
 use super::turns::Turns;
+use crate::filters::RequestTrailers;
 
 /// From so many octets on a body is a long one.
 const LONG: u64 = 64 * 1024;
@@ -20,6 +21,11 @@ pub(super) struct Pump<'a> {
     pub(super) decoder: &'a mut BodyDecoder,
     /// Whether the receiver is sent chunks; otherwise the octets alone.
     pub(super) chunked: bool,
+    /// What becomes of a request's trailers; a response's are forwarded.
+    pub(super) trailers: Option<RequestTrailers<'a>>,
+    /// A response's head. It goes out with the first piece, or when one has to be waited for; a body that breaks before that
+    /// takes it along, and the client is told something else.
+    pub(super) head: Option<ResponseStart<'a>>,
     pub(super) from: &'a mut RecvHalf,
     /// Octets that came together with the head.
     pub(super) first: Option<Chunk>,
@@ -36,6 +42,14 @@ pub(super) struct Pump<'a> {
     pub(super) turns: Turns,
     /// When the receiver last took something, by the worker's coarse clock.
     pub(super) progress: &'a Cell<Instant>,
+}
+
+/// A response's head on its way to the client.
+pub(super) struct ResponseStart<'a> {
+    pub(super) out: Chunk,
+    pub(super) status: u16,
+    /// Takes the status when the head is given to the client.
+    pub(super) started: &'a Cell<u16>,
 }
 
 /// Why a body did not arrive whole.
@@ -79,16 +93,19 @@ impl Pump<'_> {
             if self.decoder.is_finished() {
                 // Nothing to read: an empty body.
                 let rest = self.first.take();
+                self.start();
                 self.flush().await?;
                 return Ok(rest.filter(|rest| !rest.is_empty()));
             }
             let Some(chunk) = self.next().await? else {
                 self.decoder.close().map_err(|_| PumpFault::SourceLost)?;
+                self.start();
                 self.queue(None, true);
                 self.flush().await?;
                 return Ok(None);
             };
             let piece = decode(self.decoder, chunk).map_err(PumpFault::Body)?;
+            self.start();
             self.passed.set(self.passed.get() + piece.data.len() as u64);
             self.queue(Some(piece.data), piece.finished);
             self.flush().await?;
@@ -103,13 +120,21 @@ impl Pump<'_> {
         if let Some(first) = self.first.take().filter(|first| !first.is_empty()) {
             return Ok(Some(first));
         }
+        self.from.expect_long(self.is_long());
+        if self.head.is_some() {
+            // What is there already goes out with the head, or instead of it if it is the connection's end.
+            if let Some(received) = self.from.try_recv() {
+                self.from.expect_long(false);
+                return received.map_err(|_| PumpFault::SourceLost);
+            }
+            self.start();
+        }
         if self.to.queued() > 0 {
             // A head must not wait for its body.
             self.flush().await?;
         }
         let began = now();
         self.from.set_deadline(Some(self.wait));
-        self.from.expect_long(self.is_long());
         let received = self.from.recv().await;
         self.from.expect_long(false);
         self.from.set_deadline(None);
@@ -123,6 +148,14 @@ impl Pump<'_> {
             return Err(PumpFault::SourceSlow);
         }
         Ok(received)
+    }
+
+    /// Queues the head, if there is one left: from here on the client has a response.
+    fn start(&mut self) {
+        if let Some(ResponseStart { out, status, started }) = self.head.take() {
+            started.set(status);
+            self.to.queue(out);
+        }
     }
 
     /// Whether so much is to come that large chunks pay. Of a request whose length is not known nothing is expected: what
@@ -139,6 +172,9 @@ impl Pump<'_> {
             None => {}
         }
         if finished && self.chunked {
+            if let Some(trailers) = self.trailers {
+                trailers.screen(self.decoder);
+            }
             queue_end(self.to, self.decoder);
         }
     }

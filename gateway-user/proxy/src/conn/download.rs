@@ -5,16 +5,20 @@ use std::time::Instant;
 
 use gateway_http::h1::encode::{self, Persistence, ResponseOptions};
 use gateway_http::h1::{BodyDecoder, BodyFraming, HeadEdits, Parsed, ResponseHead, Version};
-use gateway_io::{Chunk, RecvHalf, SendHalf};
+use gateway_io::{Chunk, RecvHalf, SendHalf, now};
 use gateway_snapshot::Filters;
 
-use super::body::{Patience, Pump, PumpFault, flush};
+use super::body::{Patience, Pump, PumpFault, ResponseStart, flush};
 use super::exchange::{Asked, Failed, Progress};
 use super::sink::ChunkSink;
 use super::turns::Turns;
 use crate::Reason;
 use crate::filters::edit_response;
 use crate::worker::Worker;
+
+/// Most interim responses to one request. One with 100 and one with 103 are usual, 102 may be repeated (RFC 2518 section
+/// 10.1); who sends more keeps a client and a connection busy without ever answering.
+const MAX_INTERIM: u32 = 8;
 
 /// The answer's way to the client.
 pub(super) struct Download<'a> {
@@ -38,9 +42,19 @@ pub(super) struct Delivered {
     pub(super) reusable: bool,
 }
 
+/// The head that the client is to get.
+struct Announced {
+    out: Chunk,
+    status: u16,
+    /// The client is told that its connection stays.
+    keep: bool,
+    /// The body is sent in chunks.
+    chunked: bool,
+}
+
 impl Download<'_> {
     pub(super) async fn run(&mut self) -> Result<Delivered, Failed> {
-        let mut unread = None;
+        let (mut unread, mut interim) = (None, 0);
         let (head, consumed) = loop {
             let (mut head, consumed) = self.head(unread.take()).await?;
             let answer = self.head.view(&head);
@@ -50,6 +64,10 @@ impl Download<'_> {
             if !answer.is_interim() {
                 break (head, consumed);
             }
+            interim += 1;
+            if interim > MAX_INTERIM {
+                return Err(Failed::For(Reason::UpstreamTooManyInterim));
+            }
             self.relay_interim(&head).await?;
             head.advance(consumed);
             unread = Some(head).filter(|rest| !rest.is_empty());
@@ -58,16 +76,18 @@ impl Download<'_> {
         self.progress.seat.answered();
         let answer = self.head.view(&head);
         let (framing, reusable) = (answer.framing(), answer.reusable());
-        let (keep, chunked) = self.announce(&head)?;
+        let start = self.announce(&head)?;
+        let keep = start.keep;
         let mut rest = head;
         rest.advance(consumed);
-        let rest = self.body(framing, chunked, Some(rest)).await?;
+        let rest = self.body(framing, start, Some(rest)).await?;
         Ok(Delivered { keep, reusable: reusable && rest.is_none() })
     }
 
     /// Receives until a head is whole; gives the buffer and the head's length in it.
     async fn head(&mut self, mut unread: Option<Chunk>) -> Result<(Chunk, usize), Failed> {
         let limits = &self.worker.config.head;
+        let mut begun = unread.is_some().then(now);
         loop {
             if let Some(buffer) = &unread {
                 match self.head.parse(buffer, limits, self.asked.method) {
@@ -80,7 +100,8 @@ impl Download<'_> {
                     Err(error) => return Err(Failed::For(Reason::Response(error))),
                 }
             }
-            let more = self.more(unread.is_some()).await?;
+            let more = self.more(begun).await?;
+            begun.get_or_insert_with(now);
             unread = Some(match unread {
                 None => more,
                 Some(mut have) => {
@@ -95,26 +116,25 @@ impl Download<'_> {
         }
     }
 
-    /// The next octets of a head. The time limit runs from the end of the request.
-    async fn more(&mut self, begun: bool) -> Result<Chunk, Failed> {
+    /// The next bytes of a head of which the first came at `begun`. The time limit runs from the end of the request, and for
+    /// a head that begins before that from its first byte: one that drips is given no more time for each byte.
+    async fn more(&mut self, begun: Option<Instant>) -> Result<Chunk, Failed> {
         let limit = self.worker.config.timeouts.response_header;
-        let mut wait = limit;
         loop {
+            let since_begun = begun.map(|begun| now().saturating_duration_since(begun));
+            let wait = match self.progress.since_upload().max(since_begun) {
+                Some(since) if since >= limit => return Err(Failed::For(Reason::UpstreamResponseTimeout)),
+                Some(since) => limit.saturating_sub(since),
+                // The request is still on its way: how long that may take is the client's affair.
+                None => limit,
+            };
             self.from.set_deadline(Some(wait));
             let received = self.from.recv().await;
             self.from.set_deadline(None);
             match received {
                 Ok(Some(chunk)) => return Ok(chunk),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    wait = match self.progress.since_upload() {
-                        Some(since) if since >= limit => {
-                            return Err(Failed::For(Reason::UpstreamResponseTimeout));
-                        }
-                        Some(since) => limit.saturating_sub(since),
-                        None => limit,
-                    };
-                }
-                Ok(None) | Err(_) if begun => return Err(Failed::For(Reason::UpstreamReset)),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                Ok(None) | Err(_) if begun.is_some() => return Err(Failed::For(Reason::UpstreamReset)),
                 Ok(None) | Err(_) => return Err(Failed::BeforeAnswer),
             }
         }
@@ -140,8 +160,8 @@ impl Download<'_> {
             .map_err(|fault| Failed::For(reason(&fault)))
     }
 
-    /// Queues the client's head. Gives whether its connection stays, and whether the body is sent in chunks.
-    fn announce(&mut self, head: &Chunk) -> Result<(bool, bool), Failed> {
+    /// Writes the client's head.
+    fn announce(&mut self, head: &Chunk) -> Result<Announced, Failed> {
         let answer = self.head.view(head);
         let (framing, must_close) = answer.client_framing(self.asked.version);
         // An answer before the request's end leaves the connection in the middle of a body.
@@ -161,24 +181,28 @@ impl Download<'_> {
         let mut out = Chunk::take();
         encode::response(&mut ChunkSink::new(&mut out), &answer, self.edits, &options)
             .map_err(|_| invalid)?;
-        self.to.queue(out);
-        self.progress.status.set(answer.status());
         self.progress.until_close.set(framing == BodyFraming::UntilClose);
-        Ok((keep, framing == BodyFraming::Chunked))
+        Ok(Announced { out, status: answer.status(), keep, chunked: framing == BodyFraming::Chunked })
     }
 
-    /// Passes the body on; gives what the backend sent behind it, which nobody asked for.
+    /// Passes head and body on; gives what the backend sent behind it, which nobody asked for.
     async fn body(
         &mut self,
         framing: BodyFraming,
-        chunked: bool,
+        announced: Announced,
         first: Option<Chunk>,
     ) -> Result<Option<Chunk>, Failed> {
         self.decoder.begin(framing).map_err(|error| Failed::For(Reason::UpstreamBodyInvalid(error)))?;
         let timeouts = &self.worker.config.timeouts;
         let mut pump = Pump {
             decoder: self.decoder,
-            chunked,
+            chunked: announced.chunked,
+            trailers: None,
+            head: Some(ResponseStart {
+                out: announced.out,
+                status: announced.status,
+                started: &self.progress.status,
+            }),
             from: self.from,
             first,
             to: self.to,

@@ -13,6 +13,7 @@ use super::body::{Patience, Pump, PumpFault, flush};
 use super::download::{Delivered, Download};
 use super::pace::Pace;
 use super::turns::Turns;
+use crate::filters::RequestTrailers;
 use crate::upstream::Seat;
 use crate::{Reason, Timeouts};
 
@@ -66,6 +67,8 @@ pub(super) struct Upload<'a> {
     /// Nothing was received behind a request without body, so the client's side is watched from its head on.
     pub(super) watch: bool,
     pub(super) timeouts: &'a Timeouts,
+    /// What becomes of its trailers.
+    pub(super) trailers: RequestTrailers<'a>,
     pub(super) turns: Turns,
     pub(super) progress: &'a Progress,
 }
@@ -191,6 +194,8 @@ impl Upload<'_> {
         let mut pump = Pump {
             decoder: self.decoder,
             chunked: self.framing == BodyFraming::Chunked,
+            trailers: Some(self.trailers),
+            head: None,
             from: self.from,
             first: self.first.take(),
             to: self.to,

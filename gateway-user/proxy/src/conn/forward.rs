@@ -18,8 +18,9 @@ use super::session::{Head, Next, Session};
 use super::sink::ChunkSink;
 use super::turns::Turns;
 use crate::Reason;
+use crate::config::UnderscoreHeaders;
 use crate::fault::{self, Stage};
-use crate::filters::{Arrival, edit_request, rewrite_url, set_forwarded};
+use crate::filters::{Arrival, RequestTrailers, drop_shadows, edit_request, rewrite_url, set_forwarded};
 use crate::upstream::{Cluster, Lease, Tried, lease};
 use crate::worker::{Routed, Worker};
 
@@ -115,7 +116,20 @@ fn edit(
     matched_len: usize,
 ) -> Result<(), gateway_http::h1::EditError> {
     let Scratch { request, request_edits: edits, path, target: storage, text, .. } = scratch;
+    let worker = session.worker();
+    let config = &worker.config;
+    let underscores = request.has_underscores() || target.filters.have_underscores();
     let request = request.view(session.inbox.as_deref().unwrap_or_default());
+    // Before our own fields are set: what is removed later takes what was set with it.
+    if underscores && config.underscore_headers != UnderscoreHeaders::Keep {
+        drop_shadows(&target.filters, &request, edits, |name| {
+            text.note_dropped(name);
+            worker.metrics.borrow_mut().counters.underscore_headers_dropped += 1;
+        })?;
+    }
+    if !config.request_trailers && request.announces_trailers() {
+        edits.remove(b"trailer")?;
+    }
     let arrival = Arrival {
         peer: session.peer.ip(),
         trusted: session.trusted,
@@ -205,6 +219,7 @@ async fn attempt(
         first,
         watch,
         timeouts: &worker.config.timeouts,
+        trailers: RequestTrailers::of(&worker.config, &target.filters),
         turns: Turns::of(&worker),
         progress,
     };

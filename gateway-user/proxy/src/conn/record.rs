@@ -25,6 +25,7 @@ pub(crate) struct Text {
     id: Range<usize>,
     forwarded_for: Option<Range<usize>>,
     user_agent: Option<Range<usize>>,
+    dropped_headers: Option<Range<usize>>,
 }
 
 /// Everything else that is known about a request once it is over.
@@ -59,6 +60,7 @@ impl Text {
     /// Copies what the log and the answer need.
     pub(super) fn take(&mut self, request: &Request<'_>, id: &[u8]) {
         self.bytes.clear();
+        self.dropped_headers = None;
         let fields = request.fields();
         self.method = self.put(request.method_token());
         self.path = self.put(request.path());
@@ -79,6 +81,16 @@ impl Text {
             let line = self.put(line);
             self.forwarded_for = Some(joined.map_or(line.start, |joined| joined.start)..line.end);
         }
+    }
+
+    /// Notes the name of a field that was dropped. Nothing else is put between two of them: they make one text.
+    pub(super) fn note_dropped(&mut self, name: &[u8]) {
+        let joined = self.dropped_headers.take();
+        if joined.is_some() {
+            self.bytes.extend_from_slice(b", ");
+        }
+        let name = self.put(name);
+        self.dropped_headers = Some(joined.map_or(name.start, |joined| joined.start)..name.end);
     }
 
     pub(super) fn id(&self) -> &[u8] {
@@ -150,6 +162,7 @@ impl RequestEnd {
             protocol: self.version.map_or("", Version::as_str),
             response_code: self.status,
             reason: self.reason,
+            dropped_headers: text.dropped_headers.as_ref().map(|range| text.get(range)),
             detail: self.detail(),
             bytes_received: self.received,
             bytes_sent: self.sent,

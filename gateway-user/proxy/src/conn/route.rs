@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use gateway_http::h1::{Fields, Request, path};
+use gateway_http::h1::{Fields, Request, RequestHead, path};
 use gateway_ir::Protocol;
 use gateway_snapshot::{Action, BindTable, FieldLines, RequestView, Snapshot};
 
-use super::record::RequestEnd;
+use super::record::{RequestEnd, Text};
 use super::session::Session;
-use crate::Reason;
+use crate::config::UnderscoreHeaders;
 use crate::worker::{Live, Routed, Worker};
+use crate::{Reason, filters};
 
 /// The rule that takes a request, and how its path matched.
 pub(super) struct Match {
@@ -38,6 +39,38 @@ pub(super) fn normal_path<'a>(
     out: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], Reason> {
     path::normalize(request.path(), session.worker().config.path, out).map_err(Reason::Path)
+}
+
+/// Applies the policy for field names with `_`, of which the request has some, before anything is matched. `storage` is for
+/// the host in lower case.
+#[cold]
+pub(super) fn screen(
+    session: &Session,
+    head: &mut RequestHead,
+    bytes: &[u8],
+    storage: &mut Vec<u8>,
+    text: &mut Text,
+) -> Result<(), Reason> {
+    let worker = session.worker();
+    let policy = worker.config.underscore_headers;
+    if policy == UnderscoreHeaders::Keep {
+        return Ok(());
+    }
+    storage.clear();
+    storage.extend(head.view(bytes).host().unwrap_or_default().iter().map(u8::to_ascii_lowercase));
+    let live = worker.live();
+    let table = bind_table(session, &live.snapshot);
+    let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(storage, name));
+    let mut count = 0;
+    filters::screen(head, bytes, known, |name| {
+        count += 1;
+        text.note_dropped(name);
+    });
+    if policy == UnderscoreHeaders::Reject && count > 0 {
+        return Err(Reason::UnderscoreHeader);
+    }
+    worker.metrics.borrow_mut().counters.underscore_headers_dropped += count;
+    Ok(())
 }
 
 /// The listeners behind the connection's address. A listener that asks for the very port comes before one whose low port

@@ -299,8 +299,12 @@ impl Session {
     }
 
     fn route(&self, scratch: &mut Scratch, end: &mut RequestEnd) -> Result<route::Match, Reason> {
-        let Scratch { request, path, host, .. } = scratch;
-        let request = request.view(self.inbox.as_deref().unwrap_or_default());
+        let Scratch { request: head, path, host, text, .. } = scratch;
+        let bytes = self.inbox.as_deref().unwrap_or_default();
+        if head.has_underscores() {
+            route::screen(self, head, bytes, host, text)?;
+        }
+        let request = head.view(bytes);
         fault::strike(&self.worker().config, &request, Stage::Routing);
         if self.trusted {
             let lines = request.fields();
@@ -314,6 +318,11 @@ impl Session {
     /// How requests arrive by this connection.
     pub(super) fn scheme(&self) -> Scheme {
         if self.secured.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// Whether the client is told why a response is a local reply.
+    pub(super) fn shows_reason(&self) -> bool {
+        self.worker().config.shows_reason(self.peer.ip())
     }
 
     /// Whether the client's connection may carry another request after an answer to this one.

@@ -4,13 +4,18 @@
 mod forwarded;
 mod redirect;
 mod request_headers;
+mod request_trailers;
 mod response_headers;
+mod underscores;
 mod url_rewrite;
 
 pub(crate) use forwarded::{Arrival, set_forwarded};
 pub(crate) use redirect::{Asked, location};
 pub(crate) use request_headers::edit_request;
+pub(crate) use request_trailers::RequestTrailers;
 pub(crate) use response_headers::edit_response;
+pub use underscores::is_grpc;
+pub(crate) use underscores::{drop_shadows, screen};
 pub(crate) use url_rewrite::rewrite_url;
 
 use gateway_http::h1::{EditError, HeadEdits};

@@ -105,6 +105,8 @@ counters! {
     upstream_retries: Total,
     /// Upstream connections idle in the pool now.
     upstream_idle: Gauge,
+    /// Request header fields dropped because a name with `_` could be taken for another one.
+    underscore_headers_dropped: Total,
     /// TLS handshakes completed.
     tls_handshakes: Total,
     /// TLS handshakes for which the client came with a good ticket, which spares both sides the costly half.

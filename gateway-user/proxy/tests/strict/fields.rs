@@ -124,6 +124,24 @@ pub(crate) const ROWS: &[Row] = &[
         seen: Whole("GET / HTTP/1.1\r\nHost: a\r\n{ours a}\r\n"),
     },
     Row {
+        why: "settings of HTTP/2 that Connection does not name go with the upgrade (RFC 7540 section 3.2.1)",
+        wire: "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nhttp2-settings: AAMA\r\n\r\n",
+        answers: &[Backend],
+        seen: Whole("GET / HTTP/1.1\r\nHost: a\r\n{ours a}\r\n"),
+    },
+    Row {
+        why: "names that a server may take for others (RFC 3875 section 4.1.18)",
+        wire: "GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 6.6.6.6\r\nX_A: 1\r\nX-A: 2\r\n_: 3\r\n\r\n",
+        answers: &[Backend],
+        seen: Whole("GET / HTTP/1.1\r\nHost: a\r\nX-A: 2\r\n{ours a}\r\n"),
+    },
+    Row {
+        why: "an announcement of trailers that stay behind",
+        wire: "POST / HTTP/1.1\r\nHost: a\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n\r\n",
+        answers: &[Backend],
+        seen: Whole("POST / HTTP/1.1\r\nHost: a\r\n{ours a}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    },
+    Row {
         why: "another upgrade",
         wire: "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x/1\r\n\r\n",
         answers: &[Backend],

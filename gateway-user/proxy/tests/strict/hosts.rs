@@ -42,6 +42,18 @@ pub(crate) const ROWS: &[Row] = &[
         seen: Nothing,
     },
     Row {
+        why: "a list without a blank",
+        wire: "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
+        answers: &[Refused(400, "bad_host")],
+        seen: Nothing,
+    },
+    Row {
+        why: "a list in the target",
+        wire: "GET http://a,b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        answers: &[Refused(400, "bad_target")],
+        seen: Nothing,
+    },
+    Row {
         why: "user information",
         wire: "GET / HTTP/1.1\r\nHost: x@a\r\n\r\n",
         answers: &[Refused(400, "bad_host")],

@@ -25,6 +25,8 @@ on_every_driver![
     request_bodies,
     request_paths,
     encoded_separators_by_a_flag,
+    kept_separators_by_a_flag,
+    kept_trailers_by_a_flag,
     what_follows_a_request,
     unfinished_requests_wait,
     common_cases,
@@ -57,6 +59,14 @@ fn request_paths(driver: Driver) {
 
 fn encoded_separators_by_a_flag(driver: Driver) {
     table::check(driver, &table::no_encoded_separators(), paths::REFUSED_SEPARATORS);
+}
+
+fn kept_separators_by_a_flag(driver: Driver) {
+    table::check(driver, &table::kept_separators(), paths::KEPT_SEPARATORS);
+}
+
+fn kept_trailers_by_a_flag(driver: Driver) {
+    table::check(driver, &table::kept_trailers(), bodies::KEPT_TRAILERS);
 }
 
 fn what_follows_a_request(driver: Driver) {

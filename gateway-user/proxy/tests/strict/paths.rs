@@ -36,12 +36,40 @@ pub(crate) const ROWS: &[Row] = &[
     becomes!("slashes are merged", "//a///b", "/a/b"),
     becomes!("an encoded slash separates nothing", "/a%2fb/..", "/"),
     becomes!("an encoded slash stays", "/a%2fb", "/a%2Fb"),
-    becomes!("a backslash stays", "/a\\b", "/a\\b"),
-    becomes!("an encoded NUL stays", "/a%00", "/a%00"),
+    becomes!(
+        "a project with a slash in its name, as GitLab's clients send it",
+        "/api/v4/projects/group%2Fproject",
+        "/api/v4/projects/group%2Fproject"
+    ),
+    becomes!("a package of a scope, as npm sends it", "/@scope%2fpkg", "/@scope%2Fpkg"),
+    becomes!(
+        "a key with slashes and dots in it, as S3's clients send it",
+        "/bucket/v1..2%2F.a%2Fb..",
+        "/bucket/v1..2%2F.a%2Fb.."
+    ),
+    becomes!("path parameters", "/cars;v=1/wheels;color=red;..", "/cars;v=1/wheels;color=red;.."),
+    becomes!("an escape of an escape", "/%252e%252e%252f", "/%252e%252e%252f"),
+    becomes!("an encoded backslash in a name", "/a%5cb", "/a%5Cb"),
+    refused!("a backslash", "/a\\b", "encoded_separator"),
+    refused!("an encoded NUL", "/a%00", "encoded_separator"),
+    refused!("dots before a path parameter", "/..;/admin", "hidden_dot_segment"),
+    refused!("dots before a path parameter further in", "/public/..;x=1/admin", "hidden_dot_segment"),
+    refused!("dots before an encoded slash", "/public/%2e%2e%2fadmin", "hidden_dot_segment"),
+    refused!("dots behind an encoded slash", "/public%2F..", "hidden_dot_segment"),
+    refused!("dots before an encoded backslash", "/public/..%5cadmin", "hidden_dot_segment"),
     becomes!("a query is not touched", "/a?b=/../%zz//?", "/a?b=/../%zz//?"),
     becomes!("an empty query is one", "/a?", "/a?"),
     refused!("half an escape", "/a%2", "bad_percent_escape"),
     refused!("an escape that is none", "/a%zz", "bad_percent_escape"),
+];
+
+/// With all separators kept, as before they were looked at.
+pub(crate) const KEPT_SEPARATORS: &[Row] = &[
+    becomes!("a backslash stays", "/a\\b", "/a\\b"),
+    becomes!("an encoded NUL stays", "/a%00", "/a%00"),
+    becomes!("dots behind an encoded slash stay", "/a%2f..", "/a%2F.."),
+    becomes!("dots before a path parameter stay", "/..;/admin", "/..;/admin"),
+    becomes!("an encoded slash separates nothing", "/a%2fb/..", "/"),
 ];
 
 /// With encoded separators refused.
@@ -50,5 +78,6 @@ pub(crate) const REFUSED_SEPARATORS: &[Row] = &[
     refused!("an encoded backslash", "/a%5cb", "encoded_separator"),
     refused!("a backslash", "/a\\b", "encoded_separator"),
     refused!("an encoded NUL", "/a%00", "encoded_separator"),
+    refused!("dots before a path parameter", "/..;/admin", "hidden_dot_segment"),
     becomes!("in a query they are data", "/a?b=%2F%5C%00", "/a?b=%2F%5C%00"),
 ];

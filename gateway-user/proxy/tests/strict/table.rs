@@ -51,8 +51,18 @@ pub(crate) fn defaults() -> ProxyConfig {
 
 pub(crate) fn no_encoded_separators() -> ProxyConfig {
     let mut config = ProxyConfig::default();
-    config.path.separators = Separators::Reject;
+    config.path.separators = Separators::Refuse;
     config
+}
+
+pub(crate) fn kept_separators() -> ProxyConfig {
+    let mut config = ProxyConfig::default();
+    config.path.separators = Separators::Keep;
+    config
+}
+
+pub(crate) fn kept_trailers() -> ProxyConfig {
+    ProxyConfig { request_trailers: true, ..ProxyConfig::default() }
 }
 
 /// Plays every row on a connection of its own, to a backend of its own; tells of all that differ.

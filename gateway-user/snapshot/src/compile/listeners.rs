@@ -1,5 +1,6 @@
 //! Listeners and the routes attached to them → tables by host and path.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gateway_ir::{Bind, Hostname, HttpRoute, Listener, MatchHostname};
@@ -162,6 +163,7 @@ impl HostTable {
                 table.push(&matching.path, entry);
             }
         }
+        let mut underscores = names_with_underscores(on_hosts());
         let tables = tiers.into_iter().map(|(hostname, tiers)| {
             let tiers = tiers.into_iter().map(|(_, mut table)| {
                 table.finish();
@@ -170,10 +172,24 @@ impl HostTable {
             let mut tiers: Vec<_> = tiers.collect();
             // Collected in place, in room for four.
             tiers.shrink_to_fit();
-            (hostname, Self { hostname: hostname.cloned(), tiers })
+            let underscores = underscores.remove(&hostname).unwrap_or_default();
+            (hostname, Self { hostname: hostname.cloned(), underscores, tiers })
         });
         tables.collect()
     }
+}
+
+/// By host, the field names with `_` in them that its routes match or write. Hosts without any are left out.
+fn names_with_underscores<'a>(
+    on_hosts: impl Iterator<Item = (&'a Arc<Attached>, &'a MatchHostname)>,
+) -> HashMap<Option<&'a Hostname>, Box<[Box<str>]>> {
+    let mut names: HashMap<Option<&Hostname>, BTreeSet<Box<str>>> = HashMap::new();
+    for (attached, hostname) in on_hosts {
+        for rule in attached.route.rules.iter().filter(|rule| !rule.underscores.is_empty()) {
+            names.entry(hostname.effective.as_ref()).or_default().extend(rule.underscores.iter().cloned());
+        }
+    }
+    names.into_iter().map(|(hostname, names)| (hostname, names.into_iter().collect())).collect()
 }
 
 /// Every match of a route, on one of its hosts.

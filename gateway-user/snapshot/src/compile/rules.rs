@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action as IrAction, ClusterKey, Failure, FailureKind, HttpRoute, HttpRule, PathMatch, RouteId,
+    Action as IrAction, ClusterKey, Failure, FailureKind, Filter, HttpRoute, HttpRule, PathMatch, RouteId,
     RouteMatch, StringMatch, WeightedBackend, WeightedTarget,
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct CompiledRule {
     pub(super) rule: Arc<Rule>,
     /// One for each of the source's.
     pub(super) matches: Vec<CompiledMatch>,
+    /// Names of request fields with `_` in them that it matches or writes, in lower case.
+    pub(super) underscores: Box<[Box<str>]>,
     clusters: Vec<ClusterId>,
     patterns: Vec<PatternId>,
 }
@@ -142,7 +144,28 @@ fn compile_rule<'a>(
         timeouts: source.timeouts,
         paths: source.matches.iter().map(|matching| matching.path.clone()).collect(),
     };
-    CompiledRule { rule: Arc::new(rule), matches, clusters, patterns }
+    let underscores = underscores(source);
+    CompiledRule { rule: Arc::new(rule), matches, underscores, clusters, patterns }
+}
+
+/// The names with `_` in them that a rule matches, or that it or one of its backends sets or adds.
+fn underscores(source: &HttpRule) -> Box<[Box<str>]> {
+    let matched = source.matches.iter().flat_map(|one| &one.headers).map(|header| header.name.as_str());
+    let backends = match &source.action {
+        IrAction::Forward(backends) => backends.as_slice(),
+        IrAction::Redirect(_) | IrAction::Fail(_) => &[],
+    };
+    let filters = source.filters.iter().chain(backends.iter().flat_map(|backend| &backend.filters));
+    let written = filters.filter_map(|filter| match filter {
+        Filter::RequestHeaders(change) => Some(change.set.iter().chain(&change.add)),
+        Filter::ResponseHeaders(_) | Filter::UrlRewrite { .. } => None,
+    });
+    let written = written.flatten().map(|change| change.name.as_str());
+    matched
+        .chain(written)
+        .filter(|name| name.contains('_'))
+        .map(|name| name.to_ascii_lowercase().into())
+        .collect()
 }
 
 fn forward<'a>(

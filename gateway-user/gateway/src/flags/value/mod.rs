@@ -7,8 +7,9 @@ mod word;
 pub(crate) use list::{Addresses, Capabilities, Cidrs, Cpus, Namespaces, Ports};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
-    AccessLog, AddressMode, ControllerName, FilePath, Interface, IoMode, Listen, LogFilter, ObjectName,
-    OptionalPath, SteeringMode, TakeOver, Toggle,
+    AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, Listen,
+    LogFilter, ObjectName, OptionalPath, ReasonHeader, RequestTrailers, SteeringMode, TakeOver, Toggle,
+    UnderscoreHeaders,
 };
 
 /// A type that a setting can have.

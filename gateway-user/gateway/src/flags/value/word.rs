@@ -221,6 +221,54 @@ choice!(
 );
 
 choice!(
+    /// What becomes of request fields with `_` in their name.
+    UnderscoreHeaders {
+        /// They are dropped.
+        Drop = "drop",
+        /// The request is refused.
+        Reject = "reject",
+        /// They are forwarded.
+        Keep = "keep",
+    }
+);
+
+choice!(
+    /// What becomes of the trailers of requests.
+    RequestTrailers {
+        /// They are dropped.
+        Drop = "drop",
+        /// They are forwarded.
+        Keep = "keep",
+    }
+);
+
+choice!(
+    /// What becomes of paths with encoded separators in them.
+    EncodedSeparators {
+        /// Those that no client needs are refused.
+        RefuseDangerous = "refuse-dangerous",
+        /// All are refused.
+        Refuse = "refuse",
+        /// All are forwarded.
+        Keep = "keep",
+    }
+);
+
+choice!(
+    /// Who is told why a response is a local reply.
+    ReasonHeader {
+        /// Everybody where files are served, trusted peers where a cluster is.
+        Auto = "auto",
+        /// Everybody.
+        Always = "always",
+        /// Trusted peers.
+        Trusted = "trusted",
+        /// Nobody.
+        Never = "never",
+    }
+);
+
+choice!(
     /// Yes or no.
     Toggle {
         /// Yes.

@@ -9,7 +9,7 @@ use chunked::ChunkState;
 use trailers::Trailers;
 
 use super::error::BodyError;
-use super::fields::Fields;
+use super::fields::{Field, Fields};
 use super::framing::BodyFraming;
 use super::limits::BodyLimits;
 
@@ -163,6 +163,11 @@ impl BodyDecoder {
     /// ([`super::is_forbidden_trailer`]).
     pub fn trailers(&self) -> Fields<'_> {
         self.trailers.view()
+    }
+
+    /// Forgets the trailer fields that `keep` does not want.
+    pub fn retain_trailers(&mut self, keep: impl FnMut(Field<'_>) -> bool) {
+        self.trailers.retain(keep);
     }
 }
 

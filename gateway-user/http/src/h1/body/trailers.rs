@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::super::error::{BodyError, FieldFault};
 use super::super::fault;
-use super::super::fields::{FieldTable, Fields};
+use super::super::fields::{Field, FieldTable, Fields};
 use super::super::known::is_forbidden_trailer;
 use super::super::limits::BodyLimits;
 
@@ -25,6 +25,10 @@ impl Trailers {
 
     pub(super) fn view(&self) -> Fields<'_> {
         self.table.view(&self.bytes)
+    }
+
+    pub(super) fn retain(&mut self, keep: impl FnMut(Field<'_>) -> bool) {
+        self.table.retain(&self.bytes, keep);
     }
 
     /// Takes bytes up to the empty line that ends the section; says how many, and whether it came.
