@@ -101,9 +101,16 @@ fn flags(place: &Place, dir: &Path, kubeconfig: &Path) -> Vec<String> {
         format!("--state-dir={}", dir.join("state").display()),
         format!("--bpffs={}", place.join("bpffs").display()),
     ];
-    // There is no load balancer that would have to notice first.
-    let fixed =
-        ["--steering=ebpf", "--address-mode=pool", "--access-log=off", "--drain-min=0s", "--drain-max=5s"];
+    // There is no load balancer that would have to notice a drain first; and load clients tell our responses from a
+    // backend's by their reason.
+    let fixed = [
+        "--steering=ebpf",
+        "--address-mode=pool",
+        "--access-log=off",
+        "--drain-min=0s",
+        "--drain-max=5s",
+        "--reason-header=always",
+    ];
     flags.extend(fixed.map(str::to_owned));
     flags
 }
