@@ -13,6 +13,7 @@ const ORDER: &[&str] = &[
     "gateway-ebpf",
     "gateway-api-types",
     "gateway-ir",
+    "gateway-regex",
     "gateway-tls",
     "gateway-translate",
     "gateway-snapshot",
@@ -54,6 +55,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("anyhow", &["sluice", "sluice-bench", "sluice-floor", "xtask"]),
     // The judge reads answers by itself: with the gateway's codec it would share its mistakes.
     ("httparse", &["gateway-http", "sluice-bench", "sluice-floor"]),
+    ("regex-automata", &["gateway-regex"]),
+    ("regex-syntax", &["gateway-regex"]),
 ];
 
 /// Crates that may hold unsafe code; of the testkit only what gets system calls to judge.

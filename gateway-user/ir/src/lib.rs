@@ -23,9 +23,7 @@ pub use field::{is_alias, is_framing_field, is_proxy_field};
 pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 pub use hostname::{Hostname, HostnameError};
 pub use ids::{ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
-pub use matching::{
-    HeaderMatch, PathMatch, QueryMatch, REGEX_SIZE_LIMIT, RouteMatch, StringMatch, regex_texts,
-};
+pub use matching::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use route::{
     Action, Failure, FailureKind, HttpRoute, HttpRule, Timeouts, WeightedBackend, WeightedTarget,
 };

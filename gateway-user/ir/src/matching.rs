@@ -42,6 +42,9 @@ pub enum StringMatch {
     Exact(String),
     /// A regular expression that must match the whole value.
     Regex(String),
+    /// Any value. It stands for an expression that cannot be used, in a rule that answers 500: the requests that it can
+    /// have been meant for get that, and no others do.
+    Present,
 }
 
 /// A condition on one header field; several lines of the field count as one value joined by `,` (RFC 9110 section 5.3).
@@ -60,18 +63,4 @@ pub struct QueryMatch {
     pub name: String,
     /// What its value, percent-decoded, must be.
     pub value: StringMatch,
-}
-
-/// The most memory, in bytes, that one compiled expression may take; a larger one makes its rule invalid.
-pub const REGEX_SIZE_LIMIT: usize = 1 << 20;
-
-/// The two texts that must both compile, with the crate `regex`, its `bytes` module and [`REGEX_SIZE_LIMIT`], for a
-/// user's expression to be valid: the first is the expression by itself, the second is what values are matched with.
-///
-/// The second must match the whole value, which is why it is anchored. The first is needed because `a)|(b` breaks
-/// out of the anchored group and would match any part of a value. Both leave Unicode classes off: `\d`, `\w` and `.`
-/// mean ASCII and single bytes, as in the RE2 and PCRE expressions that users bring along, and paths and field
-/// values are bytes.
-pub fn regex_texts(expression: &str) -> (String, String) {
-    (format!("(?-u){expression}"), format!("^(?-u:{expression})$"))
 }

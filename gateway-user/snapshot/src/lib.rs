@@ -23,12 +23,12 @@ mod snapshot;
 mod spelling;
 mod table;
 
-pub use compile::{compile, compile_with};
+pub use compile::{compile, compile_from, compile_with};
 pub use explain::{Explanation, Verdict, explain};
 pub use filters::{FieldEdit, Filters};
 pub use gateway_ir::Generation;
 pub use hit::{RouteHit, RouteMiss};
-pub use pattern::WorkerRegexes;
+pub use pattern::{RegexTotals, WorkerRegexes};
 pub use picker::Picker;
 pub use request::{FieldLines, FieldList, RequestView};
 pub use rule::{Action, ClusterId, Destination, RouteLabel, Rule, Target};

@@ -1,110 +1,197 @@
-//! Regular expressions: the masters in a snapshot and each worker's own copies.
+//! Regular expressions: those of a snapshot, which all workers share, and what a worker remembers of one request.
 //!
-//! A `Regex` keeps its scratch memory in a pool that threads share under a lock. A clone has a pool of its own, so
-//! each worker clones every expression once per generation and never meets another thread.
+//! A match is one pass over the value by an automaton that is complete when the snapshot is (crate `gateway-regex`): no
+//! worker builds anything, no cache fills, no lock is taken. A request pays for an expression on a value once, however
+//! many rules ask, and translation bounds how many there can be.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use gateway_ir::{REGEX_SIZE_LIMIT, regex_texts};
-use hashbrown::HashMap;
-use regex::bytes::{Regex, RegexBuilder};
+use gateway_regex::{Expression, Library, Matcher};
+use hashbrown::{HashMap, HashSet};
 
 use crate::Snapshot;
 use crate::numbers::Numbers;
 use crate::table::query::Scratch;
 
-/// The most memory, in bytes, that one worker spends on the lazily built states of one expression; beyond it the
-/// states are thrown away and built anew, which is slower and never wrong.
-const STATE_CACHE_LIMIT: usize = 256 << 10;
-
 /// An index into a [`PatternSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PatternId(u32);
 
-/// Every distinct expression of a snapshot. An expression keeps its number from one snapshot to the next, for tables
-/// that both share have it written in them; a number that is no longer in use has no expression.
-#[derive(Debug, Default)]
-pub(crate) struct PatternSet {
-    expressions: Vec<Box<str>>,
-    regexes: Vec<Option<Regex>>,
+/// The part of a request that an expression is matched with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject<'a> {
+    Path,
+    /// The value of the header of this name.
+    Header(&'a str),
+    /// The value of the query parameter of this name.
+    Query(&'a str),
 }
 
-/// Collects a [`PatternSet`]; equal expressions are compiled once.
+/// Every expression of a snapshot, once for each part of a request that it is matched with. One keeps its number from one
+/// snapshot to the next, for tables that both share have it written in them; a number that is no longer in use has none.
+#[derive(Debug, Default)]
+pub(crate) struct PatternSet(Vec<Option<Pattern>>);
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    subject: SubjectKind,
+    /// The header or parameter.
+    name: Arc<str>,
+    expression: Arc<Expression>,
+    matcher: Arc<Matcher>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum SubjectKind {
+    Path,
+    Header,
+    Query,
+}
+
+/// How many different expressions a snapshot has, and what they hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegexTotals {
+    /// Different texts.
+    pub expressions: usize,
+    /// Bytes of their automata, which all workers share.
+    pub bytes: usize,
+}
+
+/// Collects a [`PatternSet`]; equal expressions are built once.
 pub(crate) struct PatternSetBuilder<'a> {
+    library: &'a Library,
     previous: &'a Arc<PatternSet>,
-    seen: HashMap<&'a str, Result<PatternId, Box<str>>>,
+    seen: HashMap<(Subject<'a>, &'a str), Result<PatternId, Box<str>>>,
     numbers: Numbers,
     /// Expressions that the previous set does not have.
-    new: Vec<(PatternId, Box<str>, Regex)>,
+    new: Vec<(PatternId, Pattern)>,
 }
 
 /// The expressions at hand in one lookup.
 #[derive(Clone, Copy)]
-pub(crate) struct Regexes<'a>(&'a [Option<Regex>]);
+pub(crate) struct Regexes<'a> {
+    patterns: &'a [Option<Pattern>],
+    memo: &'a [Cell<u64>],
+    lookup: u64,
+    scanned: &'a Cell<u64>,
+}
 
-/// One worker's copies of a snapshot's expressions, and the buffers that matching needs. Made in the prepare step of
-/// a publish, used with the snapshot it was made for.
-#[derive(Debug)]
+/// One worker's memory for lookups: which expressions matched in this one, and the buffers that matching needs. Made in
+/// the prepare step of a publish for a snapshot, so that lookups in that allocate nothing.
+#[derive(Debug, Default)]
 pub struct WorkerRegexes {
-    patterns: Arc<PatternSet>,
-    regexes: Vec<Option<Regex>>,
+    /// By number: the last lookup that asked, times two, plus one if it matched.
+    memo: Vec<Cell<u64>>,
+    lookup: u64,
+    scanned: Cell<u64>,
     scratch: Scratch,
 }
 
 impl WorkerRegexes {
-    /// Copies every expression of `snapshot`. Call it on the worker's own thread: each copy serves the thread that
-    /// uses it first without any synchronisation.
+    /// Memory for lookups in `snapshot`.
     pub fn new(snapshot: &Snapshot) -> Self {
-        let patterns = Arc::clone(snapshot.patterns());
-        let regexes = patterns.regexes.clone();
-        Self { patterns, regexes, scratch: Scratch::default() }
+        let mut fresh = Self::default();
+        fresh.memo.resize(snapshot.patterns().0.len(), Cell::new(0));
+        fresh
     }
 
-    /// The copies to use with tables that were compiled with `patterns`. For tables of another snapshot these are
-    /// its masters: slower, since shared, but the right expressions.
-    pub(crate) fn split<'a>(&'a mut self, patterns: &'a Arc<PatternSet>) -> (Regexes<'a>, &'a mut Scratch) {
-        let own = Arc::ptr_eq(&self.patterns, patterns);
-        let regexes = if own { &self.regexes } else { &patterns.regexes };
-        (Regexes(regexes), &mut self.scratch)
+    /// Bytes of values that expressions were matched with since it was made. A lookup adds at most the length of a value
+    /// times the number of different expressions for it.
+    pub fn scanned(&self) -> u64 {
+        self.scanned.get()
+    }
+
+    /// Begins a lookup in tables that were compiled with `patterns`.
+    pub(crate) fn split<'a>(&'a mut self, patterns: &'a PatternSet) -> (Regexes<'a>, &'a mut Scratch) {
+        if self.memo.len() < patterns.0.len() {
+            self.memo.resize(patterns.0.len(), Cell::new(0));
+        }
+        self.lookup += 1;
+        let regexes =
+            Regexes { patterns: &patterns.0, memo: &self.memo, lookup: self.lookup, scanned: &self.scanned };
+        (regexes, &mut self.scratch)
     }
 }
 
 impl Regexes<'_> {
-    /// No expressions at all.
-    #[cfg(test)]
-    pub(crate) fn none() -> Self {
-        Self(&[])
-    }
-
-    /// Whether the whole of `value` matches.
+    /// Whether the whole of `value` matches. `value` must be the same whenever one lookup asks for `id`: a number stands
+    /// for an expression and the part of the request that it is for.
     pub(crate) fn is_match(self, id: PatternId, value: &[u8]) -> bool {
-        self.0.get(id.0 as usize).and_then(Option::as_ref).is_some_and(|regex| regex.is_match(value))
+        let at = id.0 as usize;
+        let Some(memo) = self.memo.get(at) else { return false };
+        let known = memo.get();
+        if known >> 1 == self.lookup {
+            return known & 1 == 1;
+        }
+        let pattern = self.patterns.get(at).and_then(Option::as_ref);
+        let is_match = pattern.is_some_and(|pattern| pattern.matcher.is_match(value));
+        self.scanned.set(self.scanned.get() + value.len() as u64);
+        memo.set(self.lookup << 1 | u64::from(is_match));
+        is_match
     }
 }
 
 impl PatternSet {
     /// The expression as the user wrote it.
     pub(crate) fn expression(&self, id: PatternId) -> &str {
-        self.expressions.get(id.0 as usize).map_or("", |text| text)
+        let pattern = self.0.get(id.0 as usize).and_then(Option::as_ref);
+        pattern.map_or("", |pattern| pattern.expression.text())
+    }
+
+    pub(crate) fn totals(&self) -> RegexTotals {
+        let mut counted = HashSet::new();
+        let once = self.0.iter().flatten().filter(|one| counted.insert(Arc::as_ptr(&one.matcher)));
+        let bytes = once.map(|one| one.matcher.memory_usage()).sum();
+        RegexTotals { expressions: counted.len(), bytes }
+    }
+}
+
+impl<'a> Subject<'a> {
+    fn parts(self) -> (SubjectKind, &'a str) {
+        match self {
+            Self::Path => (SubjectKind::Path, ""),
+            Self::Header(name) => (SubjectKind::Header, name),
+            Self::Query(name) => (SubjectKind::Query, name),
+        }
+    }
+}
+
+impl Pattern {
+    fn subject(&self) -> Subject<'_> {
+        match self.subject {
+            SubjectKind::Path => Subject::Path,
+            SubjectKind::Header => Subject::Header(&self.name),
+            SubjectKind::Query => Subject::Query(&self.name),
+        }
     }
 }
 
 impl<'a> PatternSetBuilder<'a> {
-    /// Expressions of `previous` keep their numbers.
-    pub(crate) fn after(previous: &'a Arc<PatternSet>) -> Self {
-        let taken: Vec<bool> = previous.regexes.iter().map(Option::is_some).collect();
-        let known = previous.expressions.iter().zip(&taken).zip(0..).filter(|((_, taken), _)| **taken);
-        let seen = known.map(|((text, _), id)| (&**text, Ok(PatternId(id)))).collect();
-        Self { previous, seen, numbers: Numbers::after(taken), new: Vec::new() }
+    /// Expressions of `previous` keep their numbers; new ones come from `library`.
+    pub(crate) fn after(previous: &'a Arc<PatternSet>, library: &'a Library) -> Self {
+        let taken = previous.0.iter().map(Option::is_some).collect();
+        let known = previous.0.iter().zip(0..).filter_map(|(pattern, id)| Some((pattern.as_ref()?, id)));
+        let seen =
+            known.map(|(pattern, id)| ((pattern.subject(), pattern.expression.text()), Ok(PatternId(id))));
+        let seen = seen.collect();
+        Self { library, previous, seen, numbers: Numbers::after(taken), new: Vec::new() }
     }
 
-    /// The number of `expression`, or why it is invalid.
-    pub(crate) fn intern(&mut self, expression: &'a str) -> Result<PatternId, Box<str>> {
-        let Self { seen, numbers, new, .. } = self;
-        let made = seen.entry(expression).or_insert_with(|| {
-            let regex = build(expression).map_err(|error| fault(expression, &error))?;
+    /// The number of `expression` for this part of requests, or why it is invalid.
+    pub(crate) fn intern(
+        &mut self,
+        subject: Subject<'a>,
+        expression: &'a str,
+    ) -> Result<PatternId, Box<str>> {
+        let Self { library, seen, numbers, new, .. } = self;
+        let made = seen.entry((subject, expression)).or_insert_with(|| {
+            let expression = library.get(expression);
+            let matcher = expression.verdict().as_ref().map_err(|refusal| refusal.to_string())?;
+            let matcher = Arc::clone(matcher);
             let id = PatternId(numbers.take().ok_or("too many expressions")?);
-            new.push((id, expression.into(), regex));
+            let (subject, name) = subject.parts();
+            new.push((id, Pattern { subject, name: name.into(), expression, matcher }));
             Ok(id)
         });
         if let Ok(id) = made {
@@ -123,38 +210,25 @@ impl<'a> PatternSetBuilder<'a> {
         if !self.numbers.changed() {
             return Arc::clone(self.previous);
         }
-        let mut set = PatternSet {
-            expressions: self.previous.expressions.clone(),
-            regexes: self.previous.regexes.clone(),
-        };
-        set.expressions.resize(self.numbers.len(), Box::default());
-        set.regexes.resize(self.numbers.len(), None);
-        for (PatternId(id), expression, regex) in self.new {
-            set.expressions[id as usize] = expression;
-            set.regexes[id as usize] = Some(regex);
+        let mut patterns = self.previous.0.clone();
+        patterns.resize(self.numbers.len(), None);
+        for (PatternId(id), pattern) in self.new {
+            patterns[id as usize] = Some(pattern);
         }
         for id in self.numbers.unused() {
-            set.expressions[id] = Box::default();
-            set.regexes[id] = None;
+            patterns[id] = None;
         }
-        Arc::new(set)
+        Arc::new(PatternSet(patterns))
     }
 }
 
-fn build(expression: &str) -> Result<Regex, regex::Error> {
-    let (alone, anchored) = regex_texts(expression);
-    let compile = |text: &str| {
-        RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).dfa_size_limit(STATE_CACHE_LIMIT).build()
-    };
-    compile(&alone)?;
-    compile(&anchored)
-}
-
-/// One line: the crate draws a syntax error over several, the last of which says what is wrong.
-fn fault(expression: &str, error: &regex::Error) -> Box<str> {
-    let text = error.to_string();
-    let why = text.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
-    format!("{expression:?} is not a usable regular expression (Rust regex syntax): {why}").into()
+#[cfg(test)]
+impl Regexes<'static> {
+    /// No expressions at all.
+    pub(crate) fn none() -> Self {
+        thread_local!(static SCANNED: &'static Cell<u64> = Box::leak(Box::default()));
+        Self { patterns: &[], memo: &[], lookup: 1, scanned: SCANNED.with(|cell| *cell) }
+    }
 }
 
 #[cfg(test)]
@@ -162,60 +236,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_expression_matches_whole_values_only() {
-        let regex = build("a|bc").unwrap();
-        for (value, want) in
-            [("a", true), ("bc", true), ("abc", false), ("a\n", false), ("xa", false), ("", false)]
-        {
-            assert_eq!(regex.is_match(value.as_bytes()), want, "{value:?}");
-        }
-    }
-
-    #[test]
-    fn an_expression_cannot_break_out_of_its_anchors() {
-        for bad in ["a)|(?:b", "(?x)a)#", "a\\", "(", "[z-a]", "a{1000}{1000}{1000}"] {
-            assert!(build(bad).is_err(), "{bad:?} was accepted");
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_utf8_can_be_matched() {
-        assert!(build("caf.+").unwrap().is_match(b"caf\xe9"));
-    }
-
-    #[test]
-    fn equal_expressions_are_compiled_once() {
-        let none = Arc::default();
-        let mut builder = PatternSetBuilder::after(&none);
-        assert_eq!(builder.intern("a+").unwrap(), builder.intern("a+").unwrap());
-        assert!(builder.intern("(").is_err());
-        assert_ne!(builder.intern("b").unwrap(), builder.intern("a+").unwrap());
-        assert_eq!(builder.finish().regexes.len(), 2);
+    fn equal_expressions_are_built_once() {
+        let (none, library) = (Arc::default(), Library::default());
+        let mut builder = PatternSetBuilder::after(&none, &library);
+        let path = builder.intern(Subject::Path, "a+").unwrap();
+        assert_eq!(builder.intern(Subject::Path, "a+").unwrap(), path);
+        assert_ne!(builder.intern(Subject::Header("x"), "a+").unwrap(), path);
+        assert!(builder.intern(Subject::Path, "(").is_err());
+        assert_ne!(builder.intern(Subject::Path, "b").unwrap(), path);
+        let set = builder.finish();
+        assert_eq!(set.0.len(), 3);
+        assert_eq!(set.totals().expressions, 2, "one automaton serves both parts of requests");
     }
 
     /// The texts by number after a set of these, and the set.
-    fn next<'a>(previous: &'a Arc<PatternSet>, expressions: &[&'a str]) -> (Vec<String>, Arc<PatternSet>) {
-        let mut builder = PatternSetBuilder::after(previous);
+    fn next<'a>(
+        previous: &'a Arc<PatternSet>,
+        library: &'a Library,
+        expressions: &[&'a str],
+    ) -> (Vec<String>, Arc<PatternSet>) {
+        let mut builder = PatternSetBuilder::after(previous, library);
         for expression in expressions {
-            builder.intern(expression).unwrap();
+            builder.intern(Subject::Path, expression).unwrap();
         }
         let set = builder.finish();
-        for (text, regex) in set.expressions.iter().zip(&set.regexes) {
-            assert_eq!(regex.is_some(), !text.is_empty());
-            assert!(regex.as_ref().is_none_or(|regex| regex.is_match(text.as_bytes())));
-        }
-        (set.expressions.iter().map(ToString::to_string).collect(), set)
+        let text = |pattern: &Option<Pattern>| {
+            let pattern = pattern.as_ref()?;
+            assert!(pattern.matcher.is_match(pattern.expression.text().as_bytes()));
+            Some(pattern.expression.text().to_owned())
+        };
+        (set.0.iter().map(|pattern| text(pattern).unwrap_or_default()).collect(), set)
     }
 
     #[test]
     fn expressions_keep_their_numbers_and_leave_none_behind() {
-        let (texts, first) = next(&Arc::default(), &["a", "b", "c"]);
+        let (none, library) = (Arc::default(), Library::default());
+        let (texts, first) = next(&none, &library, &["a", "b", "c"]);
         assert_eq!(texts, ["a", "b", "c"]);
-        let (_, same) = next(&first, &["c", "a", "b"]);
+        let (_, same) = next(&first, &library, &["c", "a", "b"]);
         assert!(Arc::ptr_eq(&first, &same));
-        let (texts, second) = next(&first, &["c", "a", "d"]);
+        let (texts, second) = next(&first, &library, &["c", "a", "d"]);
         assert_eq!(texts, ["a", "", "c", "d"], "a number is free only once no table in use has it");
-        let (texts, _) = next(&second, &["d", "e", "c", "f"]);
+        let (texts, third) = next(&second, &library, &["d", "e", "c", "f"]);
         assert_eq!(texts, ["", "e", "c", "d", "f"]);
+        let matchers = |set: &PatternSet, id: usize| Arc::clone(&set.0[id].as_ref().unwrap().matcher);
+        assert!(Arc::ptr_eq(&matchers(&first, 2), &matchers(&third, 2)), "an automaton is built once");
     }
 }

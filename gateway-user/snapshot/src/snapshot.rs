@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::compile::CompiledRoute;
 use crate::hit::{RouteHit, RouteMiss};
-use crate::pattern::{PatternSet, WorkerRegexes};
+use crate::pattern::{PatternSet, RegexTotals, WorkerRegexes};
 use crate::table::host::HostMap;
 use crate::table::path::PathTable;
 use crate::table::{Entry, Mismatch};
@@ -136,6 +136,11 @@ impl Snapshot {
     /// The key of a cluster; `None` for a number of another snapshot that is too large for this one.
     pub fn cluster(&self, id: ClusterId) -> Option<&ClusterKey> {
         self.clusters.keys.get(id.0 as usize)
+    }
+
+    /// How many expressions it has, and what their automata hold.
+    pub fn regexes(&self) -> RegexTotals {
+        self.patterns.totals()
     }
 
     pub(crate) fn patterns(&self) -> &Arc<PatternSet> {

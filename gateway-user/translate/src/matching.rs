@@ -3,10 +3,8 @@
 use gateway_api_types::{
     HttpHeaderMatch, HttpPathMatch, HttpQueryParamMatch, HttpRouteMatch, MatchType, PathMatchType,
 };
-use gateway_ir::{
-    HeaderMatch, PathMatch, QueryMatch, REGEX_SIZE_LIMIT, RouteMatch, StringMatch, regex_texts,
-};
-use regex::bytes::RegexBuilder;
+use gateway_ir::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+use gateway_regex::Library;
 
 use crate::findings::Fault;
 use crate::reason;
@@ -96,25 +94,12 @@ fn value(type_: MatchType, text: &str, field: String) -> Result<StringMatch, Fau
     })
 }
 
-/// Checks an expression as compile will build it: by itself and anchored, see [`regex_texts`].
+/// Checks an expression as compile will build it.
 fn pattern(text: &str, field: String) -> Result<String, Fault> {
-    let (alone, anchored) = regex_texts(text);
-    let check = |text: &str| RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).build();
-    match check(&alone).and_then(|_| check(&anchored)) {
+    match Library::default().get(text).verdict() {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => {
-            let message =
-                format!("{text:?} is not a usable regular expression (Rust regex syntax): {}", why(&error));
-            Err(Fault::new(reason::UNSUPPORTED_VALUE, field, message))
-        }
+        Err(refusal) => Err(Fault::new(reason::UNSUPPORTED_VALUE, field, refusal.to_string())),
     }
-}
-
-/// The crate draws a syntax error over several lines; the last one says what is wrong.
-fn why(error: &regex::Error) -> String {
-    let text = error.to_string();
-    let last = text.lines().last().unwrap_or_default().trim();
-    last.trim_start_matches("error: ").to_owned()
 }
 
 #[cfg(test)]
@@ -163,7 +148,7 @@ mod tests {
         assert_eq!(fault.field, "here");
         assert!(fault.message.ends_with("unclosed group"), "{}", fault.message);
         let huge = pattern("(a{1000}){1000}", "here".into()).unwrap_err();
-        assert!(huge.message.contains("size limit"), "{}", huge.message);
+        assert!(huge.message.contains("more than 1 MiB"), "{}", huge.message);
         assert!(pattern("a)|(b", "here".into()).is_err(), "it would break out of the anchored group");
     }
 }

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway_ir::{Bind, BindAddress, Generation, Ir, ListenerId, RouteId};
+use gateway_regex::Library;
 use hashbrown::HashMap;
 
 use crate::pattern::PatternSetBuilder;
@@ -35,12 +36,23 @@ pub fn compile(ir: &Ir, generation: Generation) -> Snapshot {
 /// [`Snapshot::clusters`]. `previous` may be any snapshot: its parts count, not its generation. Nothing of it is kept
 /// alive but what is taken over.
 pub fn compile_with(ir: &Ir, generation: Generation, previous: Option<&Snapshot>) -> Snapshot {
+    compile_from(&Library::default(), ir, generation, previous)
+}
+
+/// The same with expressions of `library`, which need not be built again if it has them; its limit decides which are
+/// valid.
+pub fn compile_from(
+    library: &Library,
+    ir: &Ir,
+    generation: Generation,
+    previous: Option<&Snapshot>,
+) -> Snapshot {
     let nothing = Snapshot::default();
     let from_scratch = previous.is_none();
     let previous = previous.unwrap_or(&nothing);
     let mut numbering = Numbering {
         clusters: ClusterNumbers::after(&previous.clusters),
-        patterns: PatternSetBuilder::after(&previous.patterns),
+        patterns: PatternSetBuilder::after(&previous.patterns, library),
     };
     if from_scratch {
         for key in clusters::all(ir) {
@@ -50,7 +62,7 @@ pub fn compile_with(ir: &Ir, generation: Generation, previous: Option<&Snapshot>
     let routes = routes(ir, &previous.routes, &mut numbering);
     if numbering.clusters.is_sparse() && !from_scratch {
         // Most of what there was is gone: little is lost by numbering anew.
-        return compile(ir, generation);
+        return compile_from(library, ir, generation, None);
     }
     let patterns = numbering.patterns.finish();
     let clusters = numbering.clusters.finish();

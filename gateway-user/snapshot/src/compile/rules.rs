@@ -8,7 +8,7 @@ use gateway_ir::{
 };
 
 use super::clusters::ClusterNumbers;
-use crate::pattern::{PatternId, PatternSetBuilder};
+use crate::pattern::{PatternId, PatternSetBuilder, Subject};
 use crate::rewrite::Redirect;
 use crate::table::condition::{Conditions, FieldCondition, ParamCondition, ValueTest};
 use crate::table::path::PathKey;
@@ -209,7 +209,7 @@ fn compile_match<'a>(
     let path = match &source.path {
         PathMatch::Exact(path) => PathKey::exact(path),
         PathMatch::Prefix(prefix) => PathKey::prefix(prefix),
-        PathMatch::Regex(expression) => match patterns.intern(expression) {
+        PathMatch::Regex(expression) => match patterns.intern(Subject::Path, expression) {
             Ok(id) => PathKey::Regex(id),
             Err(fault) => {
                 faults.add(&format!("matches[{at}].path"), &fault);
@@ -225,14 +225,14 @@ fn compile_match<'a>(
         let name: Box<str> = header.name.to_ascii_lowercase().into();
         if conditions.headers.iter().all(|earlier| earlier.name != name) {
             let place = format!("matches[{at}].headers[{header_at}]");
-            let value = value_test(&header.value, patterns, &place, faults);
+            let value = value_test(&header.value, Subject::Header(&header.name), patterns, &place, faults);
             conditions.headers.push(FieldCondition { name, value });
         }
     }
     for (param_at, param) in source.query.iter().enumerate() {
         if conditions.query.iter().all(|earlier| *earlier.name != param.name) {
             let place = format!("matches[{at}].queryParams[{param_at}]");
-            let value = value_test(&param.value, patterns, &place, faults);
+            let value = value_test(&param.value, Subject::Query(&param.name), patterns, &place, faults);
             conditions.query.push(ParamCondition { name: param.name.as_str().into(), value });
         }
     }
@@ -242,13 +242,15 @@ fn compile_match<'a>(
 
 fn value_test<'a>(
     value: &'a StringMatch,
+    subject: Subject<'a>,
     patterns: &mut Interned<'_, 'a>,
     place: &str,
     faults: &mut Faults,
 ) -> ValueTest {
     match value {
         StringMatch::Exact(value) => ValueTest::Exact(value.as_bytes().into()),
-        StringMatch::Regex(expression) => match patterns.intern(expression) {
+        StringMatch::Present => ValueTest::Present,
+        StringMatch::Regex(expression) => match patterns.intern(subject, expression) {
             Ok(id) => ValueTest::Regex(id),
             Err(fault) => {
                 faults.add(place, &fault);
@@ -259,8 +261,8 @@ fn value_test<'a>(
 }
 
 impl<'a> Interned<'_, 'a> {
-    fn intern(&mut self, expression: &'a str) -> Result<PatternId, Box<str>> {
-        let id = self.builder.intern(expression)?;
+    fn intern(&mut self, subject: Subject<'a>, expression: &'a str) -> Result<PatternId, Box<str>> {
+        let id = self.builder.intern(subject, expression)?;
         self.ids.push(id);
         Ok(id)
     }

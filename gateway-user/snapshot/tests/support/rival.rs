@@ -229,6 +229,7 @@ fn value_holds(want: &StringMatch, value: Option<Vec<u8>>) -> bool {
     let Some(value) = value else { return false };
     match want {
         StringMatch::Exact(want) => want.as_bytes() == value,
+        StringMatch::Present => true,
         // The rule answers 500 then, to whatever it may have been meant for.
         StringMatch::Regex(text) => whole_match(text, &value).unwrap_or(true),
     }
@@ -280,7 +281,7 @@ fn whole_match(text: &str, value: &[u8]) -> Option<bool> {
 
 fn all_expressions_compile(rule: &HttpRule) -> bool {
     let value = |value: &StringMatch| match value {
-        StringMatch::Exact(_) => true,
+        StringMatch::Exact(_) | StringMatch::Present => true,
         StringMatch::Regex(text) => whole_match(text, b"").is_some(),
     };
     rule.matches.iter().all(|matching| {

@@ -1,0 +1,46 @@
+//! A text and what became of it.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::build::build;
+use crate::{Matcher, Refusal};
+
+/// What an expression came to.
+pub type Verdict = Result<Arc<Matcher>, Refusal>;
+
+/// A user's expression. It is built by whoever asks for its verdict first; the others wait for that.
+#[derive(Debug)]
+pub struct Expression {
+    text: Box<str>,
+    limit: usize,
+    verdict: OnceLock<Verdict>,
+}
+
+impl Expression {
+    pub(crate) fn new(text: &str, limit: usize) -> Self {
+        Self { text: text.into(), limit, verdict: OnceLock::new() }
+    }
+
+    /// As the user wrote it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it came to; built now if it is not yet. Depends on the text and the library's limit alone.
+    pub fn verdict(&self) -> &Verdict {
+        self.verdict.get_or_init(|| build(&self.text, self.limit).map(Arc::new))
+    }
+
+    /// What it came to, if that is known already.
+    pub fn known(&self) -> Option<&Verdict> {
+        self.verdict.get()
+    }
+
+    /// What it is charged with, in bytes; built now if it is not yet.
+    pub fn cost(&self) -> usize {
+        match self.verdict() {
+            Ok(matcher) => matcher.cost(),
+            Err(refusal) => refusal.cost(),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What values are matched with.
+
+use crate::table::Table;
+
+/// What a literal of a list takes besides its bytes.
+const LITERAL: usize = size_of::<Box<[u8]>>();
+
+/// An expression that is ready: one pass over a value says whether the whole of it matches.
+#[derive(Debug)]
+pub struct Matcher {
+    kind: Kind,
+    cost: usize,
+}
+
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// A list of values, sorted: `a|b|c`.
+    Literals(Box<[Box<[u8]>]>),
+    Table(Table),
+}
+
+impl Matcher {
+    pub(crate) fn new(kind: Kind, cost: usize) -> Self {
+        Self { kind, cost }
+    }
+
+    /// Whether the whole of `value` matches. The work is at most one step a byte of it, whatever the expression; it
+    /// needs no memory and no lock.
+    pub fn is_match(&self, value: &[u8]) -> bool {
+        match &self.kind {
+            Kind::Table(table) => table.is_match(value),
+            Kind::Literals(literals) => literals.binary_search_by(|literal| (**literal).cmp(value)).is_ok(),
+        }
+    }
+
+    /// The memory that it holds, in bytes.
+    pub fn memory_usage(&self) -> usize {
+        self.kind.memory_usage()
+    }
+
+    /// What it is charged with, in bytes: its memory, or a byte for every 16 steps of building it if those are more.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+}
+
+impl Kind {
+    pub(crate) fn literals(literals: Vec<&[u8]>) -> Self {
+        let mut literals: Vec<Box<[u8]>> = literals.into_iter().map(Into::into).collect();
+        literals.sort_unstable();
+        literals.dedup();
+        Self::Literals(literals.into())
+    }
+
+    pub(crate) fn memory_usage(&self) -> usize {
+        match self {
+            Self::Table(table) => table.memory_usage(),
+            Self::Literals(literals) => literals.iter().map(|literal| literal.len() + LITERAL).sum(),
+        }
+    }
+}
