@@ -1,4 +1,9 @@
 //! Filters in the form in which they are applied.
+//!
+//! Each backend of a rule has the rule's edits and its own. Names and values are shared: a rule may have 256 KiB of them and
+//! sixteen backends.
+
+use std::sync::Arc;
 
 use gateway_ir::{Filter, HeaderChange, HeaderMod, HostRewrite, is_alias, is_framing_field};
 
@@ -26,21 +31,21 @@ pub enum FieldEdit {
     /// Remove every line of the name, then append this one.
     Set {
         /// Field name.
-        name: Box<str>,
+        name: Arc<str>,
         /// Field value.
-        value: Box<[u8]>,
+        value: Arc<[u8]>,
     },
     /// Append a line.
     Add {
         /// Field name.
-        name: Box<str>,
+        name: Arc<str>,
         /// Field value.
-        value: Box<[u8]>,
+        value: Arc<[u8]>,
     },
     /// Remove every line of the name.
     Remove {
         /// Field name.
-        name: Box<str>,
+        name: Arc<str>,
     },
 }
 
@@ -150,7 +155,7 @@ fn edits(change: &HeaderMod, out: &mut Vec<FieldEdit>) -> Result<(), String> {
     Ok(())
 }
 
-fn line(change: &HeaderChange) -> Result<(Box<str>, Box<[u8]>), String> {
+fn line(change: &HeaderChange) -> Result<(Arc<str>, Arc<[u8]>), String> {
     let name = field_name(&change.name)?;
     let value = change.value.trim_matches([' ', '\t']);
     // RFC 9110 section 5.5: CR, LF and NUL would end the line or be read differently by the next hop.
@@ -161,7 +166,7 @@ fn line(change: &HeaderChange) -> Result<(Box<str>, Box<[u8]>), String> {
 }
 
 /// A field name must be a token (RFC 9110 section 5.6.2).
-fn field_name(name: &str) -> Result<Box<str>, String> {
+fn field_name(name: &str) -> Result<Arc<str>, String> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(token) {
         return Err(format!("{name:?} is no header name"));

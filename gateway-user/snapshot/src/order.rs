@@ -16,7 +16,7 @@ use gateway_ir::{Hostname, PathMatch, RouteId, RouteMatch};
 use crate::spelling::spelled_prefix;
 
 /// How specific a host pattern is. The lesser one is the more specific.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostRank {
     /// A full name, by its number of characters.
     Exact(Reverse<usize>),

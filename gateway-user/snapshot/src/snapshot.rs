@@ -91,9 +91,10 @@ pub(crate) struct HostTable {
     pub(crate) hostname: Option<Hostname>,
     /// Names of request fields with `_` in them that its routes match or write, in lower case and in order. Nearly always
     /// none.
-    pub(crate) underscores: Box<[Box<str>]>,
+    pub(crate) underscores: Arc<[Box<str>]>,
     /// One table for each specificity of the hostnames that routes wrote, most specific first. Nearly always one.
-    pub(crate) tiers: Vec<PathTable>,
+    /// Shared by hosts that have the same.
+    pub(crate) tiers: Arc<[PathTable]>,
 }
 
 /// Told of every step of a lookup. The byte road's is `()`, which compiles to nothing.
@@ -200,7 +201,8 @@ impl BindTable {
     pub fn knows_underscored(&self, host: &[u8], name: &[u8]) -> bool {
         let Some(listener) = self.listeners.by_host.covering(host).next() else { return false };
         let mut tables = listener.hosts.covering(host);
-        tables.any(|table| table.underscores.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)))
+        let lower = || name.iter().map(u8::to_ascii_lowercase);
+        tables.any(|table| table.underscores.binary_search_by(|known| known.bytes().cmp(lower())).is_ok())
     }
 
     fn named(&self, server_name: Option<&str>) -> Option<&Arc<ListenerTable>> {

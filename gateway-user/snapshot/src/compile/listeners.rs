@@ -17,7 +17,6 @@ use crate::table::path::PathTable;
 /// One match on one host, before it is sorted in.
 struct Candidate<'a> {
     rank: Rank<'a>,
-    hostname: Option<&'a Hostname>,
     matching: &'a CompiledMatch,
     entry: Entry,
 }
@@ -29,11 +28,28 @@ struct Difference<'a> {
     touched: HashSet<Option<&'a Hostname>>,
 }
 
+/// The tables of hosts that are made in one compilation, by what they are made of: the routes, in order, each with how
+/// specific the hostname was that it wrote. A route on sixteen hosts of 64 listeners then has one table and not 1,024.
+#[derive(Default)]
+pub(super) struct MadeTables(HashMap<Box<[(*const CompiledRoute, HostRank)]>, Made>);
+
+/// What hosts with the same routes share.
+#[derive(Clone)]
+struct Made {
+    tiers: Arc<[PathTable]>,
+    underscores: Arc<[Box<str>]>,
+}
+
 impl Listeners {
-    pub(super) fn compile(bind: &Bind, routes: &[Arc<CompiledRoute>], known: &Known<'_>) -> Arc<Self> {
+    pub(super) fn compile(
+        bind: &Bind,
+        routes: &[Arc<CompiledRoute>],
+        known: &Known<'_>,
+        made: &mut MadeTables,
+    ) -> Arc<Self> {
         let mut next = Self::default();
         for listener in &bind.listeners {
-            let table = ListenerTable::compile(listener, bind.port, routes, known);
+            let table = ListenerTable::compile(listener, bind.port, routes, known, made);
             next.by_host.insert(listener.hostname.as_ref(), Arc::clone(&table));
             next.all.push(table);
         }
@@ -55,6 +71,7 @@ impl ListenerTable {
         port: u16,
         routes: &[Arc<CompiledRoute>],
         known: &Known<'_>,
+        made: &mut MadeTables,
     ) -> Arc<Self> {
         let previous = known.listeners.get(&(&listener.id, port)).copied();
         let info = match previous.filter(|previous| previous.info.hostname == listener.hostname) {
@@ -80,7 +97,7 @@ impl ListenerTable {
             }
             _ => {
                 let known = previous.map(|previous| &previous.hosts);
-                let hosts = hosts(&attached, &touched, known);
+                let hosts = hosts(&attached, &touched, known, made);
                 Arc::new(Self { info, tls, hosts, attached })
             }
         }
@@ -92,9 +109,10 @@ fn hosts(
     attached: &[Arc<Attached>],
     touched: &HashSet<Option<&Hostname>>,
     known: Option<&HostMap<Arc<HostTable>>>,
+    made: &mut MadeTables,
 ) -> HostMap<Arc<HostTable>> {
     let mut hosts = known.cloned().unwrap_or_default();
-    let mut tables = HostTable::compile(attached, touched);
+    let mut tables = HostTable::compile(attached, touched, made);
     for hostname in touched {
         hosts.replace(*hostname, tables.remove(hostname).map(Arc::new));
     }
@@ -136,60 +154,66 @@ impl<'a> Difference<'a> {
 }
 
 impl HostTable {
-    /// The tables of these hosts, as far as any route is on them.
+    /// The tables of these hosts, as far as any route is on them. A host whose rules match nothing has a table too: the
+    /// host is served, which a miss must tell.
     fn compile<'a>(
         attached: &'a [Arc<Attached>],
         wanted: &HashSet<Option<&Hostname>>,
+        made: &mut MadeTables,
     ) -> HashMap<Option<&'a Hostname>, Self> {
-        let on_hosts = || {
-            let all = attached.iter().flat_map(|one| one.hostnames.iter().map(move |name| (one, name)));
-            all.filter(|(_, name)| wanted.contains(&name.effective.as_ref()))
-        };
-        let best = on_hosts().filter(|(attached, hostname)| is_best(hostname, &attached.hostnames));
-        let mut candidates: Vec<_> =
-            best.flat_map(|(attached, hostname)| candidates(&attached.route, hostname)).collect();
-        candidates.sort_by(|a, b| precedence(&a.rank, &b.rank));
-
-        // Tables grow in order of precedence, so tiers come most specific first and entries stay sorted.
-        // A host whose rules match nothing has a table too: the host is served, which a miss must tell.
-        let mut tiers: HashMap<Option<&Hostname>, Vec<(HostRank, PathTable)>> =
-            on_hosts().map(|(_, hostname)| (hostname.effective.as_ref(), Vec::new())).collect();
-        for Candidate { rank, hostname, matching, entry } in candidates {
-            let tiers = tiers.entry(hostname).or_default();
-            if tiers.last().is_none_or(|(original, _)| *original != rank.original) {
-                tiers.push((rank.original, PathTable::default()));
-            }
-            if let Some((_, table)) = tiers.last_mut() {
-                table.push(&matching.path, entry);
+        let mut on_hosts: HashMap<Option<&Hostname>, Vec<(&CompiledRoute, &MatchHostname)>> = HashMap::new();
+        for one in attached {
+            for hostname in one.hostnames.iter().filter(|name| wanted.contains(&name.effective.as_ref())) {
+                let routes = on_hosts.entry(hostname.effective.as_ref()).or_default();
+                if is_best(hostname, &one.hostnames) {
+                    routes.push((&one.route, hostname));
+                }
             }
         }
-        let mut underscores = names_with_underscores(on_hosts());
-        let tables = tiers.into_iter().map(|(hostname, tiers)| {
-            let tiers = tiers.into_iter().map(|(_, mut table)| {
-                table.finish();
-                table
-            });
-            let mut tiers: Vec<_> = tiers.collect();
-            // Collected in place, in room for four.
-            tiers.shrink_to_fit();
-            let underscores = underscores.remove(&hostname).unwrap_or_default();
+        let table = |(hostname, routes): (Option<&'a Hostname>, Vec<_>)| {
+            let Made { tiers, underscores } = made.of(&routes);
             (hostname, Self { hostname: hostname.cloned(), underscores, tiers })
-        });
-        tables.collect()
+        };
+        on_hosts.into_iter().map(table).collect()
     }
 }
 
-/// By host, the field names with `_` in them that its routes match or write. Hosts without any are left out.
-fn names_with_underscores<'a>(
-    on_hosts: impl Iterator<Item = (&'a Arc<Attached>, &'a MatchHostname)>,
-) -> HashMap<Option<&'a Hostname>, Box<[Box<str>]>> {
-    let mut names: HashMap<Option<&Hostname>, BTreeSet<Box<str>>> = HashMap::new();
-    for (attached, hostname) in on_hosts {
-        for rule in attached.route.rules.iter().filter(|rule| !rule.underscores.is_empty()) {
-            names.entry(hostname.effective.as_ref()).or_default().extend(rule.underscores.iter().cloned());
+impl MadeTables {
+    /// What one host with these routes has: the same as another host with the same ones, if there is one.
+    fn of(&mut self, routes: &[(&CompiledRoute, &MatchHostname)]) -> Made {
+        let rank = |hostname: &MatchHostname| HostRank::of(hostname.original.as_ref());
+        let key = routes.iter().map(|(route, hostname)| (std::ptr::from_ref(*route), rank(hostname)));
+        let make = || Made { tiers: tiers(routes), underscores: names_with_underscores(routes) };
+        self.0.entry(key.collect()).or_insert_with(make).clone()
+    }
+}
+
+/// The field names with `_` in them that the routes of a host match or write.
+fn names_with_underscores(routes: &[(&CompiledRoute, &MatchHostname)]) -> Arc<[Box<str>]> {
+    let rules = routes.iter().flat_map(|(route, _)| &route.rules);
+    let names: BTreeSet<_> = rules.flat_map(|rule| &rule.underscores).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// Tables grow in order of precedence, so tiers come most specific first and entries stay sorted.
+fn tiers(routes: &[(&CompiledRoute, &MatchHostname)]) -> Arc<[PathTable]> {
+    let mut candidates: Vec<_> =
+        routes.iter().flat_map(|(route, hostname)| candidates(route, hostname)).collect();
+    candidates.sort_by(|a, b| precedence(&a.rank, &b.rank));
+    let mut tiers: Vec<(HostRank, PathTable)> = Vec::new();
+    for Candidate { rank, matching, entry } in candidates {
+        if tiers.last().is_none_or(|(original, _)| *original != rank.original) {
+            tiers.push((rank.original, PathTable::default()));
+        }
+        if let Some((_, table)) = tiers.last_mut() {
+            table.push(&matching.path, entry);
         }
     }
-    names.into_iter().map(|(hostname, names)| (hostname, names.into_iter().collect())).collect()
+    let finished = tiers.into_iter().map(|(_, mut table)| {
+        table.finish();
+        table
+    });
+    finished.collect()
 }
 
 /// Every match of a route, on one of its hosts.
@@ -206,7 +230,6 @@ fn candidates<'a>(
             let (age, place) = ((&source.id, source.created), (rule_at, match_index as usize));
             Candidate {
                 rank: Rank::new(effective, hostname.original.as_ref(), age, place, spec),
-                hostname: effective,
                 matching,
                 entry: Entry {
                     rule: Arc::clone(&rule.rule),

@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 use crate::pattern::PatternSetBuilder;
 use crate::snapshot::{BindTable, ListenerTable, Listeners, Snapshot};
 use clusters::ClusterNumbers;
+use listeners::MadeTables;
 pub(crate) use rules::CompiledRoute;
 use rules::Numbering;
 
@@ -69,6 +70,7 @@ pub fn compile_from(
 
     let mut binds = HashMap::with_capacity(ir.binds.len());
     let known = Known::of(previous);
+    let mut made = MadeTables::default();
     // A Gateway with several addresses has one bind after another with the same listeners.
     let mut last: Option<(&Bind, Arc<Listeners>)> = None;
     for bind in &ir.binds {
@@ -76,7 +78,7 @@ pub fn compile_from(
             Some((other, same)) if other.port == bind.port && other.listeners == bind.listeners => {
                 Arc::clone(same)
             }
-            _ => Listeners::compile(bind, &routes, &known),
+            _ => Listeners::compile(bind, &routes, &known, &mut made),
         };
         last = Some((bind, Arc::clone(&listeners)));
         let address = canonical(bind.address);

@@ -1,5 +1,7 @@
 //! The entries of one host by path, in order of precedence.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::prefix::PrefixTable;
@@ -10,29 +12,30 @@ use crate::spelling::{spelled, spelled_prefix};
 /// Entries by path condition. Exact paths go before expressions, expressions before prefixes; see [`crate::order`].
 #[derive(Debug, Default)]
 pub(crate) struct PathTable {
-    exact: HashMap<Box<[u8]>, Vec<Entry>>,
+    exact: HashMap<Arc<[u8]>, Vec<Entry>>,
     regex: Vec<(PatternId, Entry)>,
     prefix: PrefixTable,
 }
 
-/// A path condition in compiled form, in the spelling of requests.
+/// A path condition in compiled form, in the spelling of requests. The text is shared by the tables of all hosts that the
+/// route is on.
 #[derive(Clone, Debug)]
 pub(crate) enum PathKey {
-    Exact(Box<str>),
+    Exact(Arc<[u8]>),
     Regex(PatternId),
     /// Without its trailing `/`.
-    Prefix(Box<str>),
+    Prefix(Arc<[u8]>),
     /// An invalid expression: it matches no path.
     Broken,
 }
 
 impl PathKey {
     pub(crate) fn exact(path: &str) -> Self {
-        Self::Exact(spelled(path).into())
+        Self::Exact(spelled(path).as_bytes().into())
     }
 
     pub(crate) fn prefix(path: &str) -> Self {
-        Self::Prefix(spelled_prefix(path).into())
+        Self::Prefix(spelled_prefix(path).as_bytes().into())
     }
 
     pub(crate) fn extent(&self) -> Extent {
@@ -47,7 +50,7 @@ impl PathTable {
     /// Adds an entry. Entries come in order of precedence.
     pub(crate) fn push(&mut self, path: &PathKey, entry: Entry) {
         match path {
-            PathKey::Exact(path) => self.exact.entry(path.as_bytes().into()).or_default().push(entry),
+            PathKey::Exact(path) => self.exact.entry(Arc::clone(path)).or_default().push(entry),
             PathKey::Regex(id) => self.regex.push((*id, entry)),
             PathKey::Prefix(prefix) => self.prefix.push(prefix, entry),
             PathKey::Broken => {}

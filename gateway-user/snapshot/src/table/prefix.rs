@@ -1,8 +1,15 @@
 //! Path prefixes as a trie of path elements.
 //!
-//! A lookup walks down one hashed step an element until no edge fits, then follows links to the shorter prefixes that
+//! A node stands for a prefix that has entries, or where two prefixes part; what lies between a node and the one above is
+//! one label, however many elements it has. A prefix of 1,024 bytes can have 511 elements, and a node for each of them, on
+//! each host that the route is on, would let one route fill the memory: 7 MiB a host.
+//!
+//! A lookup walks down one hashed step a label until none fits, then follows links to the shorter prefixes that
 //! have entries. Its cost is the length of the path's known part, whatever the number of prefixes, and a path of
 //! thousands of slashes ends at the first element that no prefix has.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use hashbrown::{Equivalent, HashMap};
 
@@ -13,75 +20,164 @@ use super::Entry;
 pub(crate) struct PrefixTable {
     /// The first node is the prefix `/`.
     nodes: Vec<Node>,
-    edges: HashMap<Edge, usize>,
+    edges: HashMap<Edge, u32>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Node {
+    /// What leads here from the node above: elements with the slashes between them, without one before or after.
+    label: Slice,
+    /// The node above; the first one's is itself.
+    parent: u32,
+    /// Bytes of the whole prefix: fewer than those of any node below.
+    length: u32,
     /// In order of precedence.
     entries: Vec<Entry>,
     /// The closest node above that has entries.
-    shorter: Option<usize>,
+    shorter: Option<u32>,
 }
 
-/// The step from one node to the next by one path element.
+/// The step from one node to the next: the first element of the next one's label. No two labels below a node share it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Edge {
-    parent: usize,
-    element: Box<[u8]>,
+    parent: u32,
+    element: Slice,
 }
 
-/// An [`Edge`] to look for. It hashes like one: a boxed slice hashes as the slice does.
+/// An [`Edge`] to look for. It hashes like one: a slice of a text hashes as the bytes do.
 #[derive(Hash)]
 struct EdgeRef<'a> {
-    parent: usize,
+    parent: u32,
     element: &'a [u8],
+}
+
+/// A part of a prefix, whose text is shared by all tables.
+#[derive(Clone, Debug)]
+struct Slice {
+    text: Arc<[u8]>,
+    start: u32,
+    end: u32,
+}
+
+impl Slice {
+    fn bytes(&self) -> &[u8] {
+        self.text.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    /// From this many bytes on.
+    fn from(&self, at: usize) -> Self {
+        Self { start: self.end.min(self.start + at as u32), ..self.clone() }
+    }
+
+    /// So many bytes.
+    fn to(&self, at: usize) -> Self {
+        Self { end: self.end.min(self.start + at as u32), ..self.clone() }
+    }
+}
+
+impl PartialEq for Slice {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Slice {}
+
+impl Hash for Slice {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes().hash(state);
+    }
 }
 
 impl Equivalent<Edge> for EdgeRef<'_> {
     fn equivalent(&self, edge: &Edge) -> bool {
-        self.parent == edge.parent && *self.element == *edge.element
+        self.parent == edge.parent && self.element == edge.element.bytes()
     }
 }
 
 impl Default for PrefixTable {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()], edges: HashMap::new() }
+        let root = Slice { text: Arc::default(), start: 0, end: 0 };
+        Self { nodes: vec![Node::new(root, 0, 0)], edges: HashMap::new() }
+    }
+}
+
+impl Node {
+    fn new(label: Slice, parent: u32, length: u32) -> Self {
+        Self { label, parent, length, entries: Vec::new(), shorter: None }
     }
 }
 
 impl PrefixTable {
     /// Adds an entry behind those that its prefix has. `prefix` goes without its trailing `/`, so `/` is the empty
     /// one. A prefix that does not start with `/` covers no path and is left out.
-    pub(crate) fn push(&mut self, prefix: &str, entry: Entry) {
-        let mut at = 0;
-        if !prefix.is_empty() {
-            let Some(rest) = prefix.strip_prefix('/') else { return };
-            for element in rest.bytes_elements() {
-                let next = self.nodes.len();
-                let edge = Edge { parent: at, element: element.into() };
-                at = *self.edges.entry(edge).or_insert(next);
-                if at == next {
-                    self.nodes.push(Node::default());
-                }
-            }
-        }
-        if let Some(node) = self.nodes.get_mut(at) {
+    pub(crate) fn push(&mut self, prefix: &Arc<[u8]>, entry: Entry) {
+        let at = match (prefix.first(), u32::try_from(prefix.len())) {
+            (None, _) => 0,
+            (Some(b'/'), Ok(end)) => self.place(Slice { text: Arc::clone(prefix), start: 1, end }),
+            _ => return,
+        };
+        if let Some(node) = self.nodes.get_mut(at as usize) {
             node.entries.push(entry);
         }
     }
 
+    /// The node of a prefix, made if it is not there.
+    fn place(&mut self, prefix: Slice) -> u32 {
+        let (mut at, mut rest) = (0, prefix);
+        loop {
+            let step = EdgeRef { parent: at, element: first(rest.bytes()) };
+            let Some(next) = self.edges.get(&step).copied() else { return self.add(rest, at) };
+            let Some(label) = self.nodes.get(next as usize).map(|node| node.label.clone()) else { return at };
+            let common = common(label.bytes(), rest.bytes());
+            at = if common < label.bytes().len() { self.split(next, common) } else { next };
+            if common == rest.bytes().len() {
+                return at;
+            }
+            rest = rest.from(common + 1);
+        }
+    }
+
+    /// Adds a node below another one.
+    fn add(&mut self, label: Slice, parent: u32) -> u32 {
+        let id = self.nodes.len() as u32;
+        let element = label.to(first(label.bytes()).len());
+        let above = self.nodes.get(parent as usize).map_or(0, |node| node.length);
+        let length = above + 1 + label.bytes().len() as u32;
+        self.nodes.push(Node::new(label, parent, length));
+        self.edges.insert(Edge { parent, element }, id);
+        id
+    }
+
+    /// Puts a node between this one and the one above, after so many bytes of its label; gives the new one.
+    fn split(&mut self, below: u32, common: usize) -> u32 {
+        let middle = self.nodes.len() as u32;
+        let Some(node) = self.nodes.get_mut(below as usize) else { return below };
+        let (upper, lower) = (node.label.to(common), node.label.from(common + 1));
+        let parent = std::mem::replace(&mut node.parent, middle);
+        node.label = lower.clone();
+        let length = node.length - lower.bytes().len() as u32 - 1;
+        self.nodes.push(Node::new(upper.clone(), parent, length));
+        let element = |label: &Slice| label.to(first(label.bytes()).len());
+        self.edges.insert(Edge { parent, element: element(&upper) }, middle);
+        self.edges.insert(Edge { parent: middle, element: element(&lower) }, below);
+        middle
+    }
+
     /// Sets the links to shorter prefixes; to be called once after the last [`PrefixTable::push`].
     pub(crate) fn finish(&mut self) {
-        let mut parents = vec![0; self.nodes.len()];
-        for (edge, child) in &self.edges {
-            parents[*child] = edge.parent;
+        // A node comes after the one above it, so that its link is set before theirs are.
+        let mut order: Vec<u32> = (1..self.nodes.len() as u32).collect();
+        order.sort_by_key(|node| self.nodes.get(*node as usize).map(|node| node.length));
+        for at in order {
+            let Some(parent) = self.nodes.get(at as usize).map(|node| node.parent) else { continue };
+            let Some(above) = self.nodes.get(parent as usize) else { continue };
+            let shorter = if above.entries.is_empty() { above.shorter } else { Some(parent) };
+            if let Some(node) = self.nodes.get_mut(at as usize) {
+                node.shorter = shorter;
+            }
         }
-        // A parent is older than its children, so its own link is set before they ask for it.
-        for (at, parent) in parents.into_iter().enumerate().skip(1) {
-            let above = &self.nodes[parent];
-            self.nodes[at].shorter = if above.entries.is_empty() { above.shorter } else { Some(parent) };
-        }
+        self.nodes.iter_mut().for_each(|node| node.entries.shrink_to_fit());
         self.nodes.shrink_to_fit();
         self.edges.shrink_to_fit();
     }
@@ -90,22 +186,25 @@ impl PrefixTable {
     pub(crate) fn covering<'s>(&'s self, path: &[u8]) -> impl Iterator<Item = &'s Entry> {
         let mut at = self.deepest(path);
         std::iter::from_fn(move || {
-            let node = self.nodes.get(at?)?;
+            let node = self.nodes.get(at? as usize)?;
             at = node.shorter;
             Some(node.entries.iter())
         })
         .flatten()
     }
 
-    fn deepest(&self, path: &[u8]) -> Option<usize> {
+    fn deepest(&self, path: &[u8]) -> Option<u32> {
         let mut at = 0;
         if path.is_empty() {
             return Some(at);
         }
-        for element in path.strip_prefix(b"/")?.bytes_elements() {
-            match self.edges.get(&EdgeRef { parent: at, element }) {
-                Some(next) => at = *next,
-                None => break,
+        let mut rest = path.strip_prefix(b"/")?;
+        while let Some(next) = self.edges.get(&EdgeRef { parent: at, element: first(rest) }) {
+            let Some(after) = rest.strip_prefix(self.nodes.get(*next as usize)?.label.bytes()) else { break };
+            match after {
+                [] => return Some(*next),
+                [b'/', after @ ..] => (at, rest) = (*next, after),
+                _ => break,
             }
         }
         Some(at)
@@ -115,15 +214,131 @@ impl PrefixTable {
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.nodes.iter().flat_map(|node| &node.entries)
     }
+
+    /// How many nodes there are.
+    #[cfg(test)]
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
 }
 
-trait Elements {
-    /// The parts between slashes; an empty one counts, so `/a//` has three.
-    fn bytes_elements(&self) -> impl Iterator<Item = &[u8]>;
+/// What is before the first slash: an element may be empty, so `/a//` has three.
+fn first(elements: &[u8]) -> &[u8] {
+    memchr::memchr(b'/', elements).and_then(|slash| elements.get(..slash)).unwrap_or(elements)
 }
 
-impl<T: AsRef<[u8]> + ?Sized> Elements for T {
-    fn bytes_elements(&self) -> impl Iterator<Item = &[u8]> {
-        self.as_ref().split(|byte| *byte == b'/')
+/// The length of the elements that both begin with. Their first elements are the same.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let ends = |text: &[u8]| text.get(same).is_none_or(|byte| *byte == b'/');
+    if ends(one) && ends(other) {
+        return same;
+    }
+    one.get(..same).and_then(|begin| memchr::memrchr(b'/', begin)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gateway_ir::{Failure, FailureKind, ObjectName, RouteId, RouteKind};
+
+    use super::*;
+    use crate::table::Extent;
+    use crate::{Action, RouteLabel, Rule};
+
+    fn entry(number: u32) -> Entry {
+        let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("n", "r") };
+        let rule = Rule {
+            route: Arc::new(RouteLabel { id, text: "n/r".into() }),
+            index: 0,
+            name: None,
+            filters: Arc::default(),
+            action: Action::Fail(Failure { kind: FailureKind::NoBackend, message: String::new() }),
+            timeouts: Default::default(),
+            paths: Box::default(),
+        };
+        Entry { rule: Arc::new(rule), match_index: number, extent: Extent::Whole, conditions: None }
+    }
+
+    fn table(prefixes: &[&str]) -> PrefixTable {
+        let mut table = PrefixTable::default();
+        for (prefix, number) in prefixes.iter().zip(0..) {
+            table.push(&prefix.as_bytes().into(), entry(number));
+        }
+        table.finish();
+        table
+    }
+
+    /// By the definition: whole elements, the longest prefix first.
+    fn expected(prefixes: &[&str], path: &str) -> Vec<u32> {
+        let covers = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| {
+                (rest.is_empty() || rest.starts_with('/')) && (prefix.is_empty() || prefix.starts_with('/'))
+            })
+        };
+        let mut all: Vec<_> = prefixes.iter().zip(0..).filter(|(prefix, _)| covers(prefix)).collect();
+        all.sort_by_key(|(prefix, number)| (std::cmp::Reverse(prefix.len()), *number));
+        all.into_iter().map(|(_, number)| number).collect()
+    }
+
+    #[test]
+    fn labels_part_where_prefixes_do_whatever_the_order() {
+        let prefixes = [
+            "/a/b/c/d",
+            "/a/b",
+            "/a/b/x",
+            "",
+            "/a/b/c/e",
+            "/ab",
+            "/a/bc",
+            "/a/b",
+            "/a//b",
+            "/a/",
+            "//",
+            "x",
+            "/a/b/c/d/e",
+        ];
+        let mut turned = prefixes;
+        for _ in 0..prefixes.len() {
+            turned.rotate_left(1);
+            let table = table(&turned);
+            for path in [
+                "",
+                "/",
+                "/a",
+                "/a/",
+                "/a//",
+                "/a//b",
+                "/a//b/c",
+                "/a/b",
+                "/a/b/",
+                "/a/b/c",
+                "/a/b/c/d",
+                "/a/b/c/dd",
+                "/a/b/c/d/e/f",
+                "/a/b/c/e",
+                "/a/b/x",
+                "/a/b/xx",
+                "/ab",
+                "/abc",
+                "/a/bc/d",
+                "/b",
+                "//",
+                "///",
+                "x",
+                "/x",
+            ] {
+                let found: Vec<_> = table.covering(path.as_bytes()).map(|entry| entry.match_index).collect();
+                assert_eq!(found, expected(&turned, path), "{path:?} in {turned:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nodes_are_as_many_as_prefixes_and_not_as_their_elements() {
+        let prefixes: Vec<String> = (0..127).map(|n| format!("/{n}{}", "/a".repeat(510))).collect();
+        let table = table(&prefixes.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(table.nodes(), 1 + 127, "a node for each element would be 64,898");
     }
 }
