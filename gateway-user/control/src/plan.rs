@@ -20,7 +20,7 @@ pub(crate) fn without(plan: &SteerPlan, refused: &[Refusal]) -> SteerPlan {
 pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints> {
     let Some(live) = live else { return Arc::clone(new) };
     let mut both = Endpoints::clone(&live.endpoints);
-    both.clusters.extend(new.clusters.iter().map(|(key, addresses)| (key.clone(), addresses.clone())));
+    both.clusters.extend(new.clusters.iter().map(|(key, addresses)| (key.clone(), Arc::clone(addresses))));
     Arc::new(both)
 }
 

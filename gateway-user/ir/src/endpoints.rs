@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::ClusterKey;
 
@@ -9,6 +10,7 @@ use crate::ClusterKey;
 /// endpoint to serve with: its requests answer 503.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Addresses by cluster, sorted, without repeats.
-    pub clusters: BTreeMap<ClusterKey, Vec<SocketAddr>>,
+    /// Addresses by cluster, sorted, without repeats. What did not change is the same [`Arc`] in the next update: a Service may
+    /// have ten thousand endpoints, and others change beside it.
+    pub clusters: BTreeMap<ClusterKey, Arc<[SocketAddr]>>,
 }

@@ -11,6 +11,11 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::provider;
+use crate::server::NAMES_UNSORTED;
+
+/// Bytes of a chain in DER. OpenSSL's clients refuse longer ones, so that nobody is served by one; and each handshake sends it
+/// whole. A Secret may hold ten times as much.
+const CHAIN_MAX: usize = 100 << 10;
 
 /// What a server shows and how it proves that it may. Printing it never shows the key.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,7 +24,7 @@ pub struct Identity {
     pub chain: Vec<Vec<u8>>,
     /// The private key in DER, in the format of its PEM label: PKCS #8, PKCS #1 or SEC 1.
     pub key: Vec<u8>,
-    /// DNS names of the first certificate's `subjectAltName`, in lower case.
+    /// DNS names of the first certificate's `subjectAltName`, in lower case; sorted if there are more than 64.
     pub names: Vec<String>,
     /// SHA-256 of the first certificate, in hexadecimal.
     pub fingerprint: String,
@@ -41,6 +46,12 @@ pub enum IdentityError {
     /// A section is no X.509 certificate.
     #[error("certificate {0} of tls.crt is not X.509 version 3 in DER")]
     BadCertificate(usize),
+    /// No client would read all of it.
+    #[error(
+        "the certificates in tls.crt have {0} bytes, and clients take at most {CHAIN_MAX} (OpenSSL's SSL_MAX_CERT_LIST_DEFAULT); \
+         leave out those that do not belong to the chain"
+    )]
+    LongChain(usize),
     /// There is no key in the second text.
     #[error("tls.key holds no private key in PEM (-----BEGIN PRIVATE KEY-----)")]
     NoKey,
@@ -70,6 +81,10 @@ impl Identity {
     /// [`IdentityError`], the first there is.
     pub fn read(certificates: &[u8], key: &[u8]) -> Result<Self, IdentityError> {
         let chain = read_chain(certificates)?;
+        let bytes = chain.iter().map(|der| der.len()).sum::<usize>();
+        if bytes > CHAIN_MAX {
+            return Err(IdentityError::LongChain(bytes));
+        }
         let parse = |der: &CertificateDer<'_>| About::read(der);
         let mut abouts =
             chain.iter().zip(1..).map(|(der, at)| parse(der).ok_or(IdentityError::BadCertificate(at)));
@@ -163,9 +178,13 @@ impl About {
             GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
             _ => None,
         });
+        let mut names: Vec<String> = names.collect();
+        if names.len() > NAMES_UNSORTED {
+            names.sort();
+        }
         let validity = certificate.validity();
         Some(Self {
-            names: names.collect(),
+            names,
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
         })

@@ -21,7 +21,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use failure::Failure;
 pub use identity::{Identity, IdentityError};
-pub use server::{MinVersion, ServerTls, Version, covers};
+pub use server::{Credential, MinVersion, ServerTls, Version, covers};
 pub use session::{Outgoing, ServerSession};
 pub use tickets::Tickets;
 

@@ -38,7 +38,11 @@ pub struct ServerTls(pub(crate) Arc<ServerConfig>);
 
 /// The certificates to choose from, in the order of the listener.
 #[derive(Debug)]
-struct Choice(Vec<Shown>);
+struct Choice(Vec<Credential>);
+
+/// A certificate chain whose key is ready to sign. Cheap to clone: listeners that show the same certificate share it.
+#[derive(Clone, Debug)]
+pub struct Credential(Arc<Shown>);
 
 #[derive(Debug)]
 struct Shown {
@@ -46,21 +50,41 @@ struct Shown {
     names: Vec<String>,
 }
 
-impl ServerTls {
-    /// Makes private keys ready to sign, which takes some tens of microseconds each. Of several certificates a client gets
-    /// one for the name it asks for and of a kind that it can check, ECDSA before RSA.
+impl Credential {
+    /// Makes a private key ready to sign, which takes some tens of microseconds.
     ///
     /// # Errors
     /// A key that was read by [`Identity::read`] cannot be used after all.
+    pub fn new(identity: &Identity) -> Result<Self, IdentityError> {
+        let key = Arc::new(identity.certified()?);
+        Ok(Self(Arc::new(Shown { key, names: identity.names.clone() })))
+    }
+}
+
+impl ServerTls {
+    /// [`ServerTls::with`] these, each made ready.
+    ///
+    /// # Errors
+    /// As [`Credential::new`].
     pub fn new<'a>(
         identities: impl IntoIterator<Item = &'a Identity>,
         min: MinVersion,
         tickets: Option<&Tickets>,
     ) -> Result<Self, IdentityError> {
-        let shown = |identity: &Identity| {
-            Ok(Shown { key: Arc::new(identity.certified()?), names: identity.names.clone() })
-        };
-        let shown: Vec<Shown> = identities.into_iter().map(shown).collect::<Result<_, _>>()?;
+        let credentials = identities.into_iter().map(Credential::new).collect::<Result<_, _>>()?;
+        Self::with(credentials, min, tickets)
+    }
+
+    /// What a listener answers handshakes with. Of several certificates a client gets one for the name it asks for and of a
+    /// kind that it can check, ECDSA before RSA.
+    ///
+    /// # Errors
+    /// None of the versions can be spoken, which does not happen.
+    pub fn with(
+        credentials: Vec<Credential>,
+        min: MinVersion,
+        tickets: Option<&Tickets>,
+    ) -> Result<Self, IdentityError> {
         let versions = match min {
             MinVersion::Tls12 => &[&TLS13, &TLS12][..],
             MinVersion::Tls13 => &[&TLS13],
@@ -68,7 +92,7 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .map_err(|_| IdentityError::BadKey)?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Choice(shown)));
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Choice(credentials)));
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         // A cache of sessions would be written to under a lock by every handshake; tickets take a read lock that is written once in hours.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -84,11 +108,16 @@ impl ServerTls {
 impl Choice {
     fn best(&self, name: Option<&str>, fits: impl Fn(&CertifiedKey) -> bool) -> Option<&Arc<CertifiedKey>> {
         let rank = |shown: &&Shown| {
-            let named = name.is_none_or(|name| shown.names.iter().any(|pattern| covers(pattern, name)));
+            let named = name.is_none_or(|name| covers(&shown.names, name));
             let ecdsa = shown.key.key.algorithm() == SignatureAlgorithm::ECDSA;
             (!named, !ecdsa)
         };
-        self.0.iter().filter(|shown| fits(&shown.key)).min_by_key(rank).map(|shown| &shown.key)
+        self.0
+            .iter()
+            .map(|one| &*one.0)
+            .filter(|shown| fits(&shown.key))
+            .min_by_key(rank)
+            .map(|shown| &shown.key)
     }
 }
 
@@ -98,12 +127,30 @@ impl ResolvesServerCert for Choice {
         let fits = |key: &CertifiedKey| key.key.choose_scheme(schemes).is_some();
         let best = self.best(hello.server_name(), fits);
         // None fits: the handshake fails with the alert for that.
-        best.or_else(|| self.0.first().map(|shown| &shown.key)).cloned()
+        best.or_else(|| self.0.first().map(|one| &one.0.key)).cloned()
     }
 }
 
-/// Whether a name of a certificate covers a host: itself, or `*` for exactly one label (RFC 9525 section 6.3).
-pub fn covers(pattern: &str, host: &str) -> bool {
+/// Names that are looked at one by one. More than these are sorted by [`Identity::read`]: who covers a host is asked in every
+/// handshake, for each certificate of the listener, and a certificate can have thousands.
+pub(crate) const NAMES_UNSORTED: usize = 64;
+
+/// Whether one of a certificate's names covers a host: itself, or with `*` for exactly one label (RFC 9525 section 6.3).
+/// More than 64 are sorted.
+pub fn covers(names: &[String], host: &str) -> bool {
+    if names.len() <= NAMES_UNSORTED {
+        return names.iter().any(|name| covers_one(name, host));
+    }
+    let has = |wanted: &str| names.binary_search_by(|name| name.as_str().cmp(wanted)).is_ok();
+    let parent = host.split_once('.').filter(|(label, _)| !label.is_empty());
+    has(host)
+        || parent.is_some_and(|(_, parent)| {
+            let star = b"*.".iter().chain(parent.as_bytes());
+            names.binary_search_by(|name| name.bytes().cmp(star.clone().copied())).is_ok()
+        })
+}
+
+fn covers_one(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix("*.") {
         Some(suffix) => host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == suffix),
         None => pattern == host,
@@ -145,7 +192,11 @@ mod tests {
             ("*.example", ".example", false),
             ("*", "example", false),
         ] {
-            assert_eq!(covers(pattern, host), want, "{pattern} and {host}");
+            assert_eq!(covers(&[pattern.to_owned()], host), want, "{pattern} and {host}");
+            let many: Vec<String> = (0..NAMES_UNSORTED).map(|n| format!("{n}.examplf")).collect();
+            let mut names = [many.as_slice(), &[pattern.to_owned()]].concat();
+            names.sort();
+            assert_eq!(covers(&names, host), want, "{pattern} among others and {host}");
         }
     }
 }

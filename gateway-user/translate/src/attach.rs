@@ -9,7 +9,7 @@ use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::read::{Parent, Reader};
 use crate::reason;
-use crate::suggest;
+use crate::suggest::{self, Effort};
 use crate::view;
 
 /// What became of one parentRef to a Gateway of ours.
@@ -81,7 +81,7 @@ fn attach(
     let selected: Vec<_> =
         listeners.iter().enumerate().filter(|(_, listener)| selects(reference, listener)).collect();
     if selected.is_empty() {
-        return Err(no_listener(reference, listeners, field));
+        return Err(no_listener(reference, listeners, field, &reader.effort));
     }
     let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
     for (index, listener) in selected {
@@ -151,11 +151,16 @@ fn is_narrower(a: &Hostname, b: &Hostname) -> bool {
 
 fn no_gateway(reader: &Reader<'_, '_>, wanted: &ObjectName) -> String {
     let known = reader.gateway_names();
-    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true);
+    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true, &reader.effort);
     format!("no Gateway \"{wanted}\"{hint}")
 }
 
-fn no_listener(reference: &ParentReference, listeners: &[ListenerState<'_>], field: &str) -> Fault {
+fn no_listener(
+    reference: &ParentReference,
+    listeners: &[ListenerState<'_>],
+    field: &str,
+    effort: &Effort,
+) -> Fault {
     let names = || listeners.iter().map(|listener| listener.spec.name.as_str());
     let section = reference.section_name.as_deref().filter(|name| !name.is_empty());
     let (field, message) = match (section, reference.port) {
@@ -170,7 +175,10 @@ fn no_listener(reference: &ParentReference, listeners: &[ListenerState<'_>], fie
             ),
             None => (
                 format!("{field}.sectionName"),
-                format!("the Gateway has no listener {section:?}{}", suggest::did_you_mean(section, names())),
+                format!(
+                    "the Gateway has no listener {section:?}{}",
+                    suggest::did_you_mean(section, names(), effort)
+                ),
             ),
         },
         (None, port) => {

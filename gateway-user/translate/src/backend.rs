@@ -8,7 +8,7 @@ use crate::findings::Fault;
 use crate::grants::{Referent, Referrer};
 use crate::read::Reader;
 use crate::reason;
-use crate::suggest;
+use crate::suggest::{self, Effort};
 
 /// A backendRef that cannot be used: the fault for status and findings, the kind for the share's 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ fn unsupported_kind(reference: &BackendObjectReference, field: &str) -> Unresolv
             (format!("{field}.group"), format!("group {group:?} has no supported Service; leave group out"))
         }
         ("", kind) => {
-            let hint = suggest::did_you_mean(kind, ["Service"]);
+            let hint = suggest::did_you_mean(kind, ["Service"], &Effort::default());
             (format!("{field}.kind"), format!("kind {kind} is not supported; supported: Service{hint}"))
         }
         (group, kind) => (
@@ -160,7 +160,7 @@ fn not_permitted(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, 
     let hint = if known.contains(namespace) {
         "; ask its owner for one".to_owned()
     } else {
-        let near = suggest::did_you_mean(namespace, known.iter().copied());
+        let near = suggest::did_you_mean(namespace, known.iter().copied(), &reader.effort);
         format!("; nothing is known of such a namespace{near}")
     };
     let message = format!(
@@ -173,8 +173,8 @@ fn not_permitted(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, 
 
 /// Only Services that the referrer may refer to are suggested.
 fn no_service(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
-    let services = reader.service_names(from, to.namespace);
-    let hint = suggest::did_you_mean_object((to.namespace, to.name), &services, false);
+    let hint = reader.near_service(from, to).map(|(namespace, name)| format!("{namespace}/{name}"));
+    let hint = hint.map(|name| suggest::question(&name)).unwrap_or_default();
     let mut unresolved =
         not_found(format!("{field}.name"), format!("no Service \"{}/{}\"", to.namespace, to.name));
     unresolved.fault = unresolved.fault.with_hint(hint);
@@ -190,7 +190,7 @@ fn no_port(ports: &[ServicePort], namespace: &str, name: &str, wanted: u16) -> S
         (None, []) => String::new(),
         (None, _) => {
             let numbers: Vec<_> = ports.iter().map(|port| port.port.to_string()).collect();
-            suggest::nearest(&wanted.to_string(), numbers.iter().map(String::as_str))
+            suggest::nearest(&wanted.to_string(), numbers.iter().map(String::as_str), &Effort::default())
                 .map(|port| format!("; did you mean {port}?"))
                 .unwrap_or_default()
         }

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use crate::findings::Fault;
 use crate::grants::{Referent, Referrer};
 use crate::reason;
-use crate::suggest;
+use crate::suggest::{self, Effort};
 use crate::view::View;
 
 /// The type of Secrets that hold a certificate. Over a cluster no others are seen, and files behave as a cluster does.
@@ -26,6 +26,8 @@ const KEY: &str = "tls.key";
 pub(crate) struct Certificates {
     known: BTreeMap<ObjectKey, Known>,
     round: u64,
+    /// What is left for looking for names that the Gateway at hand may have meant.
+    effort: Effort,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,11 @@ impl Certificates {
     /// Begins a translation: what is not asked for until [`Certificates::finish`] is forgotten.
     pub(crate) fn start(&mut self) {
         self.round += 1;
+    }
+
+    /// Begins another Gateway.
+    pub(crate) fn start_gateway(&mut self) {
+        self.effort = Effort::default();
     }
 
     pub(crate) fn finish(&mut self) {
@@ -80,7 +87,7 @@ impl Certificates {
             ));
         }
         let Some(secret) = view.secret(target, name) else {
-            let hint = suggest::did_you_mean(name, view.secret_names(target, from));
+            let hint = suggest::did_you_mean(name, view.secret_names(target, from), &self.effort);
             return Err(
                 invalid(format!("no Secret \"{target}/{name}\" of type {TLS_SECRET}")).with_hint(hint)
             );

@@ -92,7 +92,10 @@ impl Known {
         let changed = edits.iter().filter(|edit| edit.changed(|one| &one.spec));
         changes.reads.extend(changed.map(|edit| Read::Service(edit.key.clone())));
         let listing = edits.iter().any(Edit::is_listing);
-        changes.reads.extend(listing.then_some(Read::ServiceNames));
+        for key in edits.iter().filter(|edit| edit.is_listing()).map(|edit| &edit.key) {
+            changes.reads.insert(Read::ServiceNames(key.namespace.clone()));
+            changes.reads.insert(Read::ServiceNamed(key.name.clone()));
+        }
         listing
     }
 
@@ -146,7 +149,6 @@ impl Known {
         for edit in edits(&mut self.grants, &resources.reference_grants) {
             if edit.changed(|one| &one.spec) {
                 changes.reads.insert(Read::Grants(edit.key.namespace.clone()));
-                changes.reads.insert(Read::AllGrants);
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use gateway_ir::{Bind, Ir, Listener, ObjectName};
+use gateway_ir::{Bind, Certificate, Ir, Listener, ListenerTls, ObjectName, PrivateKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +24,9 @@ impl fmt::Display for GatewayDigest {
         self.0.fmt(f)
     }
 }
+
+/// Bytes of a certificate's names that are in a digest.
+const NAMES_MAX: usize = 1_024;
 
 /// The digest of every Gateway that is served at all.
 pub fn digests(ir: &Ir) -> BTreeMap<ObjectName, GatewayDigest> {
@@ -49,19 +53,34 @@ fn without_routes(listener: &Listener) -> Listener {
     Listener {
         id: listener.id.clone(),
         hostname: listener.hostname.clone(),
-        tls: listener.tls.clone(),
+        tls: listener.tls.as_ref().map(without_long_lists),
         routes: Vec::new(),
     }
 }
 
+/// The names of a certificate follow from its fingerprint. Short lists are in the digest since its first version, and stay
+/// so that nodes of two versions agree; thousands of names, for each of 64 references of 64 listeners, are left out.
+fn without_long_lists(tls: &ListenerTls) -> ListenerTls {
+    let short = |certificate: &Arc<Certificate>| {
+        if certificate.names.iter().map(String::len).sum::<usize>() <= NAMES_MAX {
+            return Arc::clone(certificate);
+        }
+        Arc::new(Certificate {
+            secret: certificate.secret.clone(),
+            names: Vec::new(),
+            not_before: certificate.not_before,
+            not_after: certificate.not_after,
+            fingerprint: certificate.fingerprint.clone(),
+            chain: Vec::new(),
+            key: PrivateKey(Vec::new()),
+        })
+    };
+    ListenerTls { certificates: tls.certificates.iter().map(short).collect(), min_version: tls.min_version }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use gateway_ir::{
-        AttachedRoute, BindAddress, Certificate, Hostname, ListenerId, ListenerTls, PrivateKey, Protocol,
-        RouteId, RouteKind,
-    };
+    use gateway_ir::{AttachedRoute, BindAddress, Hostname, ListenerId, Protocol, RouteId, RouteKind};
 
     use super::*;
 

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use gateway_ir::ClusterKey;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::backend::is_tcp;
 use crate::read::Reader;
-use crate::suggest;
+use crate::suggest::{self, Effort};
 
 /// What is behind a cluster.
 #[derive(Debug)]
 pub(crate) struct ClusterState {
     /// Sorted, without repeats.
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Arc<[SocketAddr]>,
     /// What to tell if there are none.
     pub(crate) note: Option<String>,
 }
@@ -114,7 +115,7 @@ fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) ->
             .flat_map(|slice| slice.ports.iter().flatten())
             .map(|port| port.name.as_deref().unwrap_or_default())
             .collect();
-        let hint = suggest::did_you_mean(port_name, names.iter().copied());
+        let hint = suggest::did_you_mean(port_name, names.iter().copied(), &Effort::default());
         let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
         return format!(
             "port {} of Service \"{service}\" is named {port_name:?}, and no EndpointSlice of it has a numbered \

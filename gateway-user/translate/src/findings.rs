@@ -6,6 +6,8 @@ use gateway_api_types::load::Severity;
 use gateway_api_types::{Kind, ObjectKey, Origin, ResourceSet};
 use serde::{Serialize, Serializer};
 
+use crate::reason;
+
 /// The object a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectRef {
@@ -33,6 +35,12 @@ pub struct Finding {
     pub origin: Option<Origin>,
 }
 
+/// Bytes of one fault's message.
+const FAULT_MAX: usize = 1_024;
+/// Findings about one object: each of a Gateway's 4,096 references and of a route's thousands of header changes could be a
+/// mistake, and all findings are gone through and compared with those before whenever anything changes.
+const FINDINGS_MAX: usize = 64;
+
 /// Why something was refused: a condition's reason and message, and a finding's field and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -53,8 +61,11 @@ pub(crate) struct Fault {
 pub(crate) struct Findings(Vec<Finding>);
 
 impl Fault {
+    /// The message is cut if it quotes more than people read: a header's value may have 4,096 characters.
     pub(crate) fn new(reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { reason, field: field.into(), message: message.into(), hint: String::new() }
+        let mut message = message.into();
+        reason::shorten(&mut message, FAULT_MAX);
+        Self { reason, field: field.into(), message, hint: String::new() }
     }
 
     /// The same with a suggestion.
@@ -93,6 +104,20 @@ impl Findings {
         self.push(Severity::Error, object, &fault.field, &format!("{}{}", fault.message, fault.hint));
     }
 
+    /// Keeps only the first of what was found about one object, and says how many more there are; to be called where all
+    /// findings are about it.
+    pub(crate) fn bound(&mut self, object: &ObjectRef) {
+        let more = self.0.len().saturating_sub(FINDINGS_MAX);
+        if more > 0 {
+            let worst = self.0.iter().map(|finding| finding.severity).max_by_key(|one| rank(*one));
+            self.0.truncate(FINDINGS_MAX);
+            let message = format!(
+                "{more} more of its fields have something wrong with them; these are the first {FINDINGS_MAX}"
+            );
+            self.push(worst.unwrap_or(Severity::Warning), object, "", &message);
+        }
+    }
+
     /// Adds what was found before.
     pub(crate) fn repeat(&mut self, other: &Self) {
         self.0.extend_from_slice(&other.0);
@@ -105,6 +130,14 @@ impl Findings {
             finding.origin = resources.origin(finding.object.kind, &finding.object.key).cloned();
         }
         self.0
+    }
+}
+
+fn rank(severity: Severity) -> u8 {
+    match severity {
+        Severity::Error => 2,
+        Severity::Warning => 1,
+        Severity::Note => 0,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::findings::{Fault, Findings};
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
 use crate::reason;
-use crate::suggest;
+use crate::suggest::{self, Effort};
 use crate::view::{self, View};
 
 /// A Gateway of one of our classes.
@@ -57,7 +57,11 @@ pub(crate) fn evaluate<'a>(
                 gateways.push(state(view, certificates, name, gateway, Some(fault), assignments, findings));
             }
             None => {
-                let hint = suggest::did_you_mean(class, classes.states.keys().map(String::as_str));
+                let hint = suggest::did_you_mean(
+                    class,
+                    classes.states.keys().map(String::as_str),
+                    &Effort::default(),
+                );
                 let message = format!("no GatewayClass {class:?}{hint}");
                 findings.push(Severity::Error, &view::gateway_ref(&name), "gatewayClassName", &message);
             }
@@ -91,6 +95,7 @@ fn state<'a>(
     let (unsupported, unassigned): (Vec<_>, Vec<_>) =
         faults.into_iter().partition(|fault| fault.reason == reason::UNSUPPORTED_ADDRESS);
     let refused = class_fault.or_else(|| parameters(gateway)).or_else(|| unsupported.into_iter().next());
+    certificates.start_gateway();
     let mut listeners: Vec<_> = gateway
         .spec
         .listeners
@@ -102,23 +107,26 @@ fn state<'a>(
         listener.refused = client_certificates(gateway, listener);
     }
     let object = view::gateway_ref(&name);
+    let mut found = Findings::default();
     let own = refused.iter().chain(&unassigned);
     let theirs = listeners.iter().flat_map(|listener| listener.refused.iter().chain(&listener.unresolved));
     for fault in own.chain(theirs) {
-        findings.fault(&object, fault);
+        found.fault(&object, fault);
     }
     for (field, message) in listeners.iter().flat_map(|listener| &listener.notes) {
-        findings.push(Severity::Warning, &object, field, message);
+        found.push(Severity::Warning, &object, field, message);
     }
     // Another address of it is served all the same.
     if let Some(problem) = assignments.and_then(|all| all.problems.get(&name))
         && unassigned.is_empty()
     {
-        findings.push(Severity::Warning, &object, "addresses", problem);
+        found.push(Severity::Warning, &object, "addresses", problem);
     }
     for (field, message) in not_built(gateway) {
-        findings.push(Severity::Warning, &object, field, message);
+        found.push(Severity::Warning, &object, field, message);
     }
+    found.bound(&object);
+    findings.repeat(&found);
     let created = view::created(&gateway.metadata);
     GatewayState { name, object: gateway, created, addresses, refused, unassigned, listeners }
 }

@@ -11,6 +11,7 @@ use crate::Severity;
 use crate::attach::{self, Attachment, ParentState};
 use crate::findings::{Fault, Findings, ObjectRef};
 use crate::grants::Referrer;
+use crate::host_load;
 use crate::read::{Parent, Reader};
 use crate::reason::{self, condition, kind};
 use crate::rule::{self, RuleState};
@@ -35,6 +36,8 @@ pub(crate) struct OwnRoute {
     /// Whether it counts as attached: at least one rule is served as written ("Accepted" in `RouteParentStatus`).
     pub(crate) is_valid: bool,
     pub(crate) status: Arc<RouteStatus>,
+    /// Conditions of all its matches.
+    pub(crate) conditions: usize,
 }
 
 /// A route, translated and judged at every parent of ours.
@@ -51,6 +54,7 @@ struct Judged<'r, 'v, 'a> {
 pub(crate) fn evaluate(reader: &Reader<'_, '_>, controller: &str, route: &HttpRoute) -> RouteState {
     let mut findings = Findings::default();
     let own = evaluate_own(reader, controller, route, &mut findings);
+    findings.bound(&view::route_ref(&view::name_of(&route.metadata)));
     RouteState { findings, own }
 }
 
@@ -131,7 +135,8 @@ impl Judged<'_, '_, '_> {
             rules: self.rules.into_iter().map(|state| state.rule).collect(),
         };
         let attachments = self.parents.into_iter().filter_map(|parent| parent.outcome.ok()).flatten();
-        OwnRoute { ir: Arc::new(ir), attachments: attachments.collect(), is_valid, status }
+        let conditions = ir.rules.iter().map(host_load::conditions).sum();
+        OwnRoute { ir: Arc::new(ir), attachments: attachments.collect(), is_valid, status, conditions }
     }
 
     fn is_valid(&self) -> bool {
@@ -170,14 +175,11 @@ impl Judged<'_, '_, '_> {
         }
         let listeners: Vec<_> = attachments.iter().filter_map(|one| self.listener_name(one)).collect();
         let noun = if listeners.len() == 1 { "listener" } else { "listeners" };
-        let mut message = format!("attached to {noun} {}", listeners.join(", "));
+        let attached = format!("attached to {noun} {}", listeners.join(", "));
         let ignored = self.rules.iter().flat_map(|rule| &rule.ignored);
-        for (field, why) in ignored {
-            message += &format!("; {field}: {why}");
-        }
-        for fault in &self.bad_hostnames {
-            message += &format!("; ignored: {fault}");
-        }
+        let ignored = ignored.map(|(field, why)| format!("{field}: {why}"));
+        let bad = self.bad_hostnames.iter().map(|fault| format!("ignored: {fault}"));
+        let message = reason::list([attached].into_iter().chain(ignored).chain(bad));
         condition(kind::ACCEPTED, ConditionStatus::True, reason::ACCEPTED, message, self.generation())
     }
 

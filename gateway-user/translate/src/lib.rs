@@ -26,6 +26,7 @@ mod gateway;
 mod gatewayclass;
 mod grants;
 mod hints;
+mod host_load;
 mod httproute;
 mod listener;
 mod listener_tls;
@@ -41,8 +42,10 @@ mod suggest;
 mod translator;
 mod unreachable;
 mod view;
+mod wants;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
 use gateway_ir::{Endpoints, Ir};
@@ -55,6 +58,7 @@ pub use gateway_api_types::load::Severity;
 pub use report::{NodeReport, RefusedBind, RefusedReason};
 pub use status::StatusSet;
 pub use translator::{Rebuilt, Translator};
+pub use wants::secret_wants;
 
 /// The controller name of our GatewayClasses unless configured otherwise.
 pub const CONTROLLER_NAME: &str = "sluice.dev/gateway";
@@ -95,7 +99,7 @@ pub struct Translation {
 
 /// `team2/httpbin:8000: [10.0.0.1:8080]`.
 fn endpoints_as_text<S: Serializer>(endpoints: &Endpoints, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = |addresses: &Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let text = |addresses: &Arc<[SocketAddr]>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
     serializer.collect_map(endpoints.clusters.iter().map(|(key, all)| (key.to_string(), text(all))))
 }
 

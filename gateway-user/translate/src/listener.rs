@@ -11,7 +11,7 @@ use crate::listener_tls::TlsState;
 use crate::read::Reader;
 use crate::reason;
 use crate::selector::Selector;
-use crate::suggest;
+use crate::suggest::{self, Effort};
 use crate::view::View;
 
 /// A listener as far as it can be judged without its neighbours.
@@ -157,7 +157,7 @@ fn protocol(spec: &ProtocolType) -> Option<Protocol> {
 fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str) -> Option<Fault> {
     protocol.is_none().then(|| {
         let slip = matches!(spec.protocol, ProtocolType::Other(_)).then_some("HTTP");
-        let hint = suggest::did_you_mean(spec.protocol.as_str(), slip);
+        let hint = suggest::did_you_mean(spec.protocol.as_str(), slip, &Effort::default());
         Fault::new(
             reason::UNSUPPORTED_PROTOCOL,
             format!("{field}.protocol"),
@@ -235,7 +235,7 @@ fn route_kinds(
                 kind.kind,
                 spec.protocol,
                 supported.join(", "),
-                suggest::did_you_mean(&kind.kind, slip),
+                suggest::did_you_mean(&kind.kind, slip, &Effort::default()),
             ));
         }
     }

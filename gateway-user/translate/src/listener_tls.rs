@@ -1,5 +1,7 @@
 //! The TLS settings of one listener.
 
+use std::sync::Arc;
+
 use gateway_api_types::{Listener, TlsMode};
 use gateway_ir::{Hostname, ListenerTls, TlsVersion};
 
@@ -48,6 +50,8 @@ impl TlsState {
         for (index, reference) in tls.certificate_refs.iter().enumerate() {
             let field = format!("{field}.certificateRefs[{index}]");
             match certificates.resolve(view, namespace, reference, &field) {
+                // Named twice it is one: 64 references are allowed, and to the same Secret.
+                Ok(same) if state.tls.certificates.iter().any(|one| Arc::ptr_eq(one, &same)) => {}
                 Ok(certificate) => state.tls.certificates.push(certificate),
                 Err(fault) => state.unresolved.push(fault),
             }
@@ -84,10 +88,9 @@ impl TlsState {
         let (Some(Hostname::Exact(host)), false) = (hostname, self.tls.certificates.is_empty()) else {
             return;
         };
-        let covers = |name: &String| gateway_tls::covers(name, host);
-        if !self.tls.certificates.iter().any(|certificate| certificate.names.iter().any(covers)) {
-            let names: Vec<_> =
-                self.tls.certificates.iter().flat_map(|one| one.names.clone()).take(8).collect();
+        if !self.tls.certificates.iter().any(|one| gateway_tls::covers(&one.names, host)) {
+            let names = self.tls.certificates.iter().flat_map(|one| &one.names).take(8);
+            let names: Vec<_> = names.map(String::as_str).collect();
             let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
             let message =
                 format!("no certificate is for hostname {host:?}, only for {names}; clients will refuse it");

@@ -14,7 +14,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use crate::RequestPolicy;
 use crate::gateway::GatewayState;
 use crate::grants::{Referent, Referrer};
-use crate::suggest::CANDIDATES_MAX;
+use crate::suggest::{CANDIDATES_MAX, Effort, nearest};
 use crate::view::View;
 
 /// A question about objects other than the one being translated.
@@ -30,12 +30,12 @@ pub(crate) enum Read {
     NamespaceNames,
     /// What the ReferenceGrants of a namespace allow.
     Grants(String),
-    /// What the ReferenceGrants of all namespaces allow.
-    AllGrants,
     /// A Service, and whether it wants TLS.
     Service(ObjectKey),
-    /// The names of all Services.
-    ServiceNames,
+    /// The names of the Services of a namespace.
+    ServiceNames(String),
+    /// The namespaces that have a Service of this name.
+    ServiceNamed(String),
     /// The EndpointSlices of a Service.
     Slices(ObjectKey),
 }
@@ -47,6 +47,8 @@ pub(crate) struct Reader<'v, 'a> {
     /// The same for the translator's whole life, so nothing that has to be noted.
     requests: RequestPolicy,
     reads: RefCell<BTreeSet<Read>>,
+    /// What is left for looking for names that were meant.
+    pub(crate) effort: Effort,
 }
 
 /// What a name stands for among Gateways.
@@ -60,7 +62,7 @@ pub(crate) enum Parent<'v, 'a> {
 impl<'v, 'a> Reader<'v, 'a> {
     /// `gateways` are those of ours, by namespace and name.
     pub(crate) fn new(view: &'v View<'a>, gateways: &'v [GatewayState<'a>], requests: RequestPolicy) -> Self {
-        Self { view, gateways, requests, reads: RefCell::default() }
+        Self { view, gateways, requests, reads: RefCell::default(), effort: Effort::default() }
     }
 
     /// What becomes of requests before they are matched.
@@ -88,6 +90,9 @@ impl<'v, 'a> Reader<'v, 'a> {
 
     /// Gateways for suggestions, only as many as a suggestion looks at.
     pub(crate) fn gateway_names(&self) -> Vec<(&'a str, &'a str)> {
+        if self.effort.is_spent() {
+            return Vec::new();
+        }
         self.note(Read::GatewayNames);
         let keys = self.view.resources.gateways.keys().take(CANDIDATES_MAX);
         keys.map(|key| (key.namespace.as_str(), key.name.as_str())).collect()
@@ -118,14 +123,32 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.view.service(namespace, name)
     }
 
-    /// Services for suggestions, those of one namespace first, and only such as `from` may refer to.
-    pub(crate) fn service_names(&self, from: Referrer<'_>, first: &str) -> Vec<(&'a str, &'a str)> {
-        self.note(Read::ServiceNames);
-        self.note(Read::AllGrants);
-        let allowed = |namespace, name| {
-            self.view.grants.allow(from, Referent { group: "", kind: "Service", namespace, name })
-        };
-        self.view.service_names(first).filter(|(namespace, name)| allowed(namespace, name)).collect()
+    /// The Service that may have been meant by one that is not there: the one of that name in another namespace, else the
+    /// nearest name in the namespace asked for; only such as `from` may refer to. Names of other namespaces are not
+    /// compared: every Service that anybody adds would be a reason to judge this object again.
+    pub(crate) fn near_service(
+        &self,
+        from: Referrer<'_>,
+        wanted: Referent<'_>,
+    ) -> Option<(&'a str, &'a str)> {
+        if self.effort.is_spent() {
+            return None;
+        }
+        let allowed = |namespace, name| self.allows(from, Referent { namespace, name, ..wanted });
+        self.note(Read::ServiceNamed(wanted.name.to_owned()));
+        let elsewhere = self.view.services_named(wanted.name).iter().copied();
+        let elsewhere = elsewhere.take(CANDIDATES_MAX).find(|namespace| allowed(namespace, wanted.name));
+        if let Some(namespace) = elsewhere {
+            let (key, _) =
+                self.view.resources.services.get_key_value(&ObjectKey::new(namespace, wanted.name))?;
+            return Some((key.namespace.as_str(), key.name.as_str()));
+        }
+        self.note(Read::ServiceNames(wanted.namespace.to_owned()));
+        let here =
+            self.view.service_names(wanted.namespace).filter(|(namespace, name)| allowed(namespace, name));
+        let near = nearest(wanted.name, here.map(|(_, name)| name), &self.effort)?;
+        let (key, _) = self.view.resources.services.get_key_value(&ObjectKey::new(wanted.namespace, near))?;
+        Some((key.namespace.as_str(), key.name.as_str()))
     }
 
     /// Whether a BackendTLSPolicy asks for TLS to this port of a Service.

@@ -43,8 +43,10 @@ pub(crate) const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
 pub(crate) const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";
 
-/// `metav1.Condition.message` holds at most this many characters.
-const MESSAGE_MAX: usize = 32_768;
+/// Bytes of a condition's message. The API takes 32,768 characters of each, but a Gateway has four conditions for each of 64
+/// listeners, an HTTPRoute three for each of 32 parents, and etcd takes 1.5 MiB of an object: beyond that no status could be
+/// written at all.
+const MESSAGE_MAX: usize = 2_048;
 
 /// A condition without a transition time, which only the status writer knows.
 pub(crate) fn condition(
@@ -55,9 +57,7 @@ pub(crate) fn condition(
     generation: Option<i64>,
 ) -> Condition {
     let mut message = message.into();
-    if let Some((cut, _)) = message.char_indices().nth(MESSAGE_MAX) {
-        message.truncate(cut);
-    }
+    shorten(&mut message, MESSAGE_MAX);
     Condition {
         type_: type_.to_owned(),
         status,
@@ -68,9 +68,40 @@ pub(crate) fn condition(
     }
 }
 
+/// Cuts a text that is longer, with a mark where.
+pub(crate) fn shorten(text: &mut String, bytes: usize) {
+    const MARK: &str = "…";
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes.saturating_sub(MARK.len())));
+        text.push_str(MARK);
+    }
+}
+
 /// Several faults as one message, in order.
 pub(crate) fn join_faults<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> String {
-    faults.into_iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    list(faults.into_iter().map(ToString::to_string))
+}
+
+/// Several texts as one, in order: as many as a condition has room for, and how many more there are.
+pub(crate) fn list(texts: impl IntoIterator<Item = String>) -> String {
+    const ROOM_FOR_COUNT: usize = 32;
+    let (mut all, mut more) = (String::new(), 0);
+    for text in texts {
+        let fits = all.len() + text.len() + ROOM_FOR_COUNT <= MESSAGE_MAX;
+        if more > 0 || !(fits || all.is_empty()) {
+            more += 1;
+            continue;
+        }
+        if !all.is_empty() {
+            all.push_str("; ");
+        }
+        all.push_str(&text);
+    }
+    if more > 0 {
+        shorten(&mut all, MESSAGE_MAX - ROOM_FOR_COUNT);
+        all.push_str(&format!("; and {more} more"));
+    }
+    all
 }
 
 /// Several messages as one, in order, none twice.
@@ -81,5 +112,27 @@ pub(crate) fn join<'a>(messages: impl IntoIterator<Item = &'a str>) -> String {
             all.push(message);
         }
     }
-    all.join("; ")
+    list(all.into_iter().map(str::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_cut_between_characters_and_says_how_much_is_missing() {
+        let mut text = "é".repeat(1_500);
+        shorten(&mut text, 100);
+        assert!(text.len() <= 100 && text.starts_with('é') && text.ends_with('…'), "{text}");
+        let faults: Vec<_> =
+            (0..300).map(|n| Fault::new(INVALID, format!("f{n}"), "x".repeat(100))).collect();
+        let all = join_faults(&faults);
+        assert!(all.len() <= MESSAGE_MAX && all.starts_with("f0: ") && all.ends_with(" more"), "{all}");
+        let shown = all.matches(": ").count();
+        assert!(all.ends_with(&format!("; and {} more", 300 - shown)), "{all}");
+        let one = list([format!("{}", "y".repeat(5_000))]);
+        let status = condition("T", ConditionStatus::True, "R", one, None);
+        assert!(status.message.len() <= MESSAGE_MAX);
+        assert_eq!(list(["a".to_owned(), "b".to_owned()]), "a; b");
+    }
 }

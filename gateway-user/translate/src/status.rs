@@ -94,7 +94,7 @@ pub(crate) fn accepted_by_listeners(listeners: &[ListenerStatus], generation: Op
         (true, _) => (ConditionStatus::True, reason::ACCEPTED, "every listener is valid".to_owned()),
         (false, some) => {
             let status = if some { ConditionStatus::True } else { ConditionStatus::False };
-            (status, reason::LISTENERS_NOT_VALID, invalid.join("; "))
+            (status, reason::LISTENERS_NOT_VALID, reason::list(invalid))
         }
     };
     condition(kind::ACCEPTED, status, reason, message, generation)
@@ -127,7 +127,7 @@ fn resolved_refs(listeners: &[ListenerStatus], generation: Option<i64>) -> Condi
         .collect();
     let (status, reason, message) = match unresolved.is_empty() {
         true => (ConditionStatus::True, reason::RESOLVED_REFS, "every reference was found".to_owned()),
-        false => (ConditionStatus::False, reason::LISTENERS_NOT_RESOLVED, unresolved.join("; ")),
+        false => (ConditionStatus::False, reason::LISTENERS_NOT_RESOLVED, reason::list(unresolved)),
     };
     condition(kind::RESOLVED_REFS, status, reason, message, generation)
 }

@@ -1,5 +1,6 @@
 //! Translation after translation of the same resources, a little edited each time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
@@ -8,11 +9,15 @@ use crate::assignment::Assignments;
 use crate::certificate::Certificates;
 use crate::changes::Known;
 use crate::findings::Findings;
+use crate::httproute::OwnRoute;
 use crate::memo::{Clusters, Routes};
 use crate::read::Reader;
 use crate::status::StatusSet;
 use crate::view::View;
-use crate::{TranslateOptions, Translation, assemble, conflict, digest, gateway, gatewayclass, hints};
+use crate::{
+    Severity, TranslateOptions, Translation, assemble, conflict, digest, gateway, gatewayclass, hints,
+    host_load, view,
+};
 
 /// Translates again and again, and each time only what an edit touched.
 ///
@@ -100,7 +105,20 @@ impl Past {
         rebuilt.routes = self.routes.turn(&changes, &resources.http_routes, controller, reader);
         self.routes.all().for_each(|route| findings.repeat(&route.findings));
 
-        let ir = assemble::ir(&gateways, self.routes.own());
+        let mut ir = assemble::ir(&gateways, self.routes.own());
+        let conditions: HashMap<_, _> = self
+            .routes
+            .own()
+            .filter(|one| one.conditions > 0)
+            .map(|one| (&one.ir.id, one.conditions))
+            .collect();
+        let refused = host_load::over(&ir, |route| conditions.get(route).copied().unwrap_or(0));
+        refused.apply(&mut ir);
+        for (route, rule, message) in refused.all() {
+            let field = format!("rules[{rule}].matches");
+            let message = message.split_once(": ").map_or(message, |(_, message)| message);
+            findings.push(Severity::Error, &view::route_ref(&route.object), &field, message);
+        }
         self.clusters.start();
         assemble::clusters(&ir, &mut findings, |key| {
             let (note, new) = self.clusters.ask(key, &changes, reader);
@@ -109,7 +127,8 @@ impl Past {
         });
         let endpoints = self.clusters.finish();
 
-        assemble::count_attached(&mut gateways, self.routes.own());
+        let accepted = |one: &&OwnRoute| !refused.is_whole(&one.ir.id, one.ir.rules.len());
+        assemble::count_attached(&mut gateways, self.routes.own().filter(accepted));
         hints::find(&view, &gateways, &mut findings);
         let digests = digest::digests(&ir);
         let mut status = StatusSet { gateway_classes: classes.status, digests, ..StatusSet::default() };
@@ -117,7 +136,10 @@ impl Past {
         for gateway in &gateways {
             status.add_gateway(gateway);
         }
-        let routes = self.routes.own().map(|route| (route.ir.id.object.clone(), Arc::clone(&route.status)));
+        let routes = self.routes.own().map(|route| {
+            let status = refused.tell(&route.ir.id, route.ir.rules.len(), &route.status);
+            (route.ir.id.object.clone(), status)
+        });
         status.http_routes = Arc::new(routes.collect());
         (Translation { ir, endpoints, status, findings: findings.finish(resources) }, rebuilt)
     }

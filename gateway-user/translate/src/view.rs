@@ -29,6 +29,8 @@ pub(crate) struct View<'a> {
     slices: OnceCell<ByObject<'a, &'a EndpointSlice>>,
     /// Services that a BackendTLSPolicy targets: (namespace, name) to the sections named, `None` being all.
     tls_services: ByObject<'a, Option<&'a str>>,
+    /// Namespaces by the names of the Services in them.
+    services_by_name: OnceCell<BTreeMap<&'a str, Vec<&'a str>>>,
     /// Namespaces that any object is in or declares.
     namespaces: OnceCell<BTreeSet<&'a str>>,
     no_labels: BTreeMap<String, String>,
@@ -49,6 +51,7 @@ impl<'a> View<'a> {
             grants: Grants::new(resources.reference_grants.values().map(AsRef::as_ref)),
             slices: OnceCell::new(),
             tls_services,
+            services_by_name: OnceCell::new(),
             namespaces: OnceCell::new(),
             no_labels: BTreeMap::new(),
         }
@@ -84,14 +87,27 @@ impl<'a> View<'a> {
         })
     }
 
-    /// Services for suggestions, those of one namespace first, and of each only as many as a suggestion looks at.
-    pub(crate) fn service_names(&self, first: &str) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let services = &self.resources.services;
-        let here = services.range(ObjectKey::new(first, "")..);
-        let first = first.to_owned();
-        let here = here.take_while(move |(key, _)| key.namespace == first).take(CANDIDATES_MAX);
-        let all = here.chain(services.iter().take(CANDIDATES_MAX));
-        all.map(|(key, _)| (key.namespace.as_str(), key.name.as_str()))
+    /// Services of one namespace for suggestions, only as many as a suggestion looks at.
+    pub(crate) fn service_names(
+        &self,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let here = self.resources.services.range(ObjectKey::new(namespace, "")..);
+        let namespace = namespace.to_owned();
+        let here = here.take_while(move |(key, _)| key.namespace == namespace).take(CANDIDATES_MAX);
+        here.map(|(key, _)| (key.namespace.as_str(), key.name.as_str()))
+    }
+
+    /// The namespaces that have a Service of this name, in order.
+    pub(crate) fn services_named(&self, name: &str) -> &[&'a str] {
+        let by_name = self.services_by_name.get_or_init(|| {
+            let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for key in self.resources.services.keys() {
+                by_name.entry(&key.name).or_default().push(&key.namespace);
+            }
+            by_name
+        });
+        by_name.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
     pub(crate) fn slices(&self, namespace: &str, service: &str) -> &[&'a EndpointSlice] {

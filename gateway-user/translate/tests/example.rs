@@ -28,6 +28,6 @@ fn the_shared_gateway_has_no_findings() {
     let routes: Vec<_> = translation.ir.http_routes.keys().map(ToString::to_string).collect();
     assert_eq!(routes, ["HTTPRoute team1/httpbin"]);
     let addresses: Vec<_> =
-        translation.endpoints.clusters.values().flatten().map(ToString::to_string).collect();
+        translation.endpoints.clusters.values().flat_map(|all| all.iter()).map(ToString::to_string).collect();
     assert_eq!(addresses, ["127.0.0.1:8000"]);
 }

@@ -184,13 +184,19 @@ fn what_routes_refer_to_rebuilds_those_that_do() {
     let service = json!({"kind": "Service", "metadata": {"name": "s1", "namespace": "t1"}});
     remove(&mut resources, &service);
     assert_eq!(rebuilt(&mut translator, &resources), (101, 0), "a Service: its route and those of tenant 0");
-    let other = json!({"kind": "Service", "metadata": {"name": "other", "namespace": "t9"}});
-    resources.insert(typed(other), None);
+    let named = |name: &str, namespace: &str| {
+        typed(json!({"kind": "Service", "metadata": {"name": name, "namespace": namespace}}))
+    };
+    resources.insert(named("other", "t9"), None);
+    assert_eq!(rebuilt(&mut translator, &resources), (0, 0), "another name elsewhere: nobody");
+    resources.insert(named("other", "t1"), None);
     assert_eq!(
         rebuilt(&mut translator, &resources),
         (101, 0),
-        "another name: who is told of names that exist"
+        "one in that namespace: who may have meant it"
     );
+    resources.insert(named("s1", "t9"), None);
+    assert_eq!(rebuilt(&mut translator, &resources), (101, 0), "and one of that name elsewhere");
 
     let metadata = json!({"name": "t5", "labels": {"team": "no"}});
     resources.insert(typed(json!({"kind": "Namespace", "metadata": metadata})), None);

@@ -73,7 +73,7 @@ impl Upstreams {
     /// The current endpoints of a cluster; `known` is given back if it has the same.
     pub(crate) fn resolve(&self, key: &ClusterKey, known: Option<Rc<Cluster>>) -> Rc<Cluster> {
         let endpoints = self.endpoints.borrow();
-        let addresses = endpoints.clusters.get(key).map_or(&[][..], Vec::as_slice);
+        let addresses = endpoints.clusters.get(key).map_or(&[][..], |addresses| addresses);
         if let Some(known) = known
             && known.addresses().eq(addresses.iter().copied())
         {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway_ir::{Certificate, FailureKind, ListenerTls, TlsVersion};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
-use gateway_tls::{Identity, MinVersion, ServerTls, Tickets};
+use gateway_tls::{Credential, Identity, IdentityError, MinVersion, ServerTls, Tickets};
 use hashbrown::HashMap;
 
 use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
@@ -23,7 +23,13 @@ pub(crate) struct Live {
     /// By the settings' place in memory, which is the same in all snapshots until something in them changes; the snapshot
     /// keeps them there.
     servers: HashMap<usize, ServerTls>,
+    credentials: Credentials,
 }
+
+/// Certificates that are ready to sign, by their place in memory, where they stay as long as they are in here. Each is made
+/// once, however many listeners show it: a Gateway has 64, with 64 references each.
+#[derive(Default)]
+struct Credentials(HashMap<usize, (Arc<Certificate>, Credential)>);
 
 /// A cluster as of one update of the endpoints.
 type Resolved = Option<(u64, Rc<Cluster>)>;
@@ -58,11 +64,14 @@ impl Live {
     /// Makes everything that a worker needs of its own, but for what `previous` has made already.
     pub(crate) fn new(snapshot: Arc<Snapshot>, tickets: Option<&Tickets>, previous: Option<&Self>) -> Self {
         let clusters = vec![None; snapshot.clusters().len()];
+        let mut credentials = Credentials::default();
+        let servers = servers(&snapshot, tickets, previous, &mut credentials);
         Self {
             regexes: RefCell::new(WorkerRegexes::new(&snapshot)),
             clusters: RefCell::new(clusters),
             routed: RefCell::default(),
-            servers: servers(&snapshot, tickets, previous),
+            servers,
+            credentials,
             snapshot,
         }
     }
@@ -102,7 +111,9 @@ fn servers(
     snapshot: &Snapshot,
     tickets: Option<&Tickets>,
     previous: Option<&Live>,
+    credentials: &mut Credentials,
 ) -> HashMap<usize, ServerTls> {
+    let known = previous.map(|previous| &previous.credentials);
     let mut servers = HashMap::new();
     for settings in snapshot.binds().flat_map(|bind| bind.tls()).filter(|tls| !tls.certificates.is_empty()) {
         let place = Arc::as_ptr(settings).addr();
@@ -110,10 +121,11 @@ fn servers(
             continue;
         }
         if let Some(same) = previous.and_then(|previous| previous.servers.get(&place)) {
+            credentials.keep(settings, known);
             servers.insert(place, same.clone());
             continue;
         }
-        match server(settings, tickets) {
+        match server(settings, tickets, credentials, known) {
             Ok(tls) => drop(servers.insert(place, tls)),
             // Certificates were checked when they were read. One listener's must not hold up the rest.
             Err(error) => {
@@ -128,21 +140,54 @@ fn servers(
 fn server(
     settings: &ListenerTls,
     tickets: Option<&Tickets>,
-) -> Result<ServerTls, gateway_tls::IdentityError> {
-    let identity = |certificate: &Arc<Certificate>| Identity {
+    credentials: &mut Credentials,
+    known: Option<&Credentials>,
+) -> Result<ServerTls, IdentityError> {
+    let shown = settings.certificates.iter().map(|one| credentials.of(one, known));
+    let min = match settings.min_version {
+        TlsVersion::Tls12 => MinVersion::Tls12,
+        TlsVersion::Tls13 => MinVersion::Tls13,
+    };
+    ServerTls::with(shown.collect::<Result<_, _>>()?, min, tickets)
+}
+
+impl Credentials {
+    /// That of a certificate, made if neither these nor the `known` ones have it.
+    fn of(
+        &mut self,
+        certificate: &Arc<Certificate>,
+        known: Option<&Self>,
+    ) -> Result<Credential, IdentityError> {
+        let place = Arc::as_ptr(certificate).addr();
+        if let Some((_, same)) = self.0.get(&place) {
+            return Ok(same.clone());
+        }
+        let credential = match known.and_then(|known| known.0.get(&place)) {
+            Some((_, same)) => same.clone(),
+            None => Credential::new(&identity(certificate))?,
+        };
+        self.0.insert(place, (Arc::clone(certificate), credential.clone()));
+        Ok(credential)
+    }
+
+    /// Keeps those of a listener that is as before.
+    fn keep(&mut self, settings: &ListenerTls, known: Option<&Self>) {
+        for certificate in &settings.certificates {
+            let place = Arc::as_ptr(certificate).addr();
+            self.0.extend(known.and_then(|known| known.0.get(&place)).map(|same| (place, same.clone())));
+        }
+    }
+}
+
+fn identity(certificate: &Certificate) -> Identity {
+    Identity {
         chain: certificate.chain.clone(),
         key: certificate.key.0.clone(),
         names: certificate.names.clone(),
         fingerprint: certificate.fingerprint.clone(),
         not_before: certificate.not_before,
         not_after: certificate.not_after,
-    };
-    let identities: Vec<_> = settings.certificates.iter().map(identity).collect();
-    let min = match settings.min_version {
-        TlsVersion::Tls12 => MinVersion::Tls12,
-        TlsVersion::Tls13 => MinVersion::Tls13,
-    };
-    ServerTls::new(&identities, min, tickets)
+    }
 }
 
 impl Routed {

@@ -97,7 +97,7 @@ impl Config {
 
     /// Sets a cluster's addresses.
     pub fn endpoints(mut self, name: &str, addresses: &[SocketAddr]) -> Self {
-        self.endpoints.clusters.insert(cluster(name), addresses.to_vec());
+        self.endpoints.clusters.insert(cluster(name), addresses.into());
         self
     }
 
