@@ -70,6 +70,8 @@ pub struct DirectoryOptions {
     pub debounce: Duration,
     /// Where last good versions outlive the process, if anywhere.
     pub last_good: Option<PathBuf>,
+    /// Whether those of Secrets do.
+    pub keeps_keys: bool,
 }
 
 /// The running thread. Dropping it does not stop it; [`Engine::stop`] does.

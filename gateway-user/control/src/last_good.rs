@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gateway_api_types::Origin;
 use gateway_api_types::load::{LoadedObject, Position, check_value};
+use gateway_api_types::{Kind, Origin};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
@@ -24,6 +24,8 @@ const FORMAT: u32 = 1;
 pub struct LastGood {
     path: PathBuf,
     root: PathBuf,
+    /// Whether Secrets are kept.
+    keys: bool,
 }
 
 /// Why the file does not serve.
@@ -65,7 +67,13 @@ struct Format {
 impl LastGood {
     /// In the file at `path`, for the directory at `root`.
     pub fn new(path: PathBuf, root: PathBuf) -> Self {
-        Self { path, root }
+        Self { path, root, keys: true }
+    }
+
+    /// Keeps no Secrets.
+    #[must_use]
+    pub fn without_secrets(self) -> Self {
+        Self { keys: false, ..self }
     }
 
     /// What another process kept, by the names that files have now. Objects go through the checks that files go through: what
@@ -103,6 +111,14 @@ impl LastGood {
     /// # Errors
     /// [`LastGoodError::Io`]; the file is as it was before.
     pub fn write(&self, objects: &[LoadedObject]) -> Result<(), LastGoodError> {
+        let kept: Vec<LoadedObject>;
+        let objects = match self.keys {
+            true => objects,
+            false => {
+                kept = objects.iter().filter(|one| one.object.kind() != Kind::Secret).cloned().collect();
+                &kept
+            }
+        };
         let written = if objects.is_empty() { self.remove() } else { self.replace(objects) };
         written.map_err(|error| LastGoodError::Io(self.path.clone(), error))
     }
@@ -149,8 +165,10 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(path: PathBuf, root: &Path) -> Self {
-        Self { last_good: LastGood::new(path, root.to_owned()), begun: false, written: None }
+    pub(crate) fn new(path: PathBuf, root: &Path, keys: bool) -> Self {
+        let last_good = LastGood::new(path, root.to_owned());
+        let last_good = if keys { last_good } else { last_good.without_secrets() };
+        Self { last_good, begun: false, written: None }
     }
 
     /// A store that begins with what another process left.
@@ -213,6 +231,19 @@ mod tests {
         assert!(!dir.join("state.new").exists());
         last_good.write(&[]).unwrap();
         last_good.write(&[]).unwrap();
+        assert!(!dir.join("state").exists());
+    }
+
+    #[test]
+    fn secrets_are_left_out_where_that_is_asked_for() {
+        let (dir, last_good, objects) = kept();
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: kubernetes.io/tls\ndata: {tls.key: YQ==}\n";
+        let secrets = load(&dir.join("x.yaml").display().to_string(), secret).objects;
+        assert_eq!(secrets.len(), 1);
+        let last_good = last_good.without_secrets();
+        last_good.write(&[secrets.clone(), objects.clone()].concat()).unwrap();
+        assert_eq!(last_good.read().unwrap(), objects);
+        last_good.write(&secrets).unwrap();
         assert!(!dir.join("state").exists());
     }
 

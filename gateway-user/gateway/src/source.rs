@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use gateway_control::engine::{DirectoryOptions, SourceOptions};
-use gateway_control::source::kube::{Access, Cluster, ClusterOptions};
+use gateway_control::source::kube::{Access, Cluster, ClusterOptions, LastGoodKeys};
 
-use crate::flags::Settings;
+use crate::flags::{LastGood, Settings};
 use crate::instance::Instance;
 
 /// Where resources come from, as the settings say.
@@ -27,7 +27,12 @@ impl Source {
     pub(crate) fn of(settings: &Settings) -> anyhow::Result<Self> {
         let cluster = |access| {
             let namespaces = settings.watch_namespaces.0.clone();
-            Self::Cluster(ClusterOptions { access, namespaces, last_good: None })
+            let keys = match settings.last_good {
+                LastGood::NoKeys => LastGoodKeys::LeftOut,
+                LastGood::Keys | LastGood::Off => LastGoodKeys::Kept,
+            };
+            let controller_name = settings.controller_name.0.clone();
+            Self::Cluster(ClusterOptions { access, namespaces, last_good: None, keys, controller_name })
         };
         match (&settings.config_dir.0, &settings.kubeconfig.0) {
             (Some(dir), Some(file)) => bail!(
@@ -76,10 +81,11 @@ impl Source {
         settings: &Settings,
         instance: &Instance,
     ) -> anyhow::Result<(SourceOptions, Option<Cluster>)> {
-        let last_good = settings.last_good.on().then(|| instance.last_good());
+        let last_good = (settings.last_good != LastGood::Off).then(|| instance.last_good());
         match self {
             Self::Directory(path) => {
-                let options = DirectoryOptions { path, debounce: settings.debounce.0, last_good };
+                let keeps_keys = settings.last_good == LastGood::Keys;
+                let options = DirectoryOptions { path, debounce: settings.debounce.0, last_good, keeps_keys };
                 Ok((SourceOptions::Directory(options), None))
             }
             Self::Cluster(options) => {

@@ -23,7 +23,8 @@ impl Directory {
     /// Nothing is read yet; `changed` is called for every event that may matter.
     pub(crate) fn new(options: DirectoryOptions, changed: impl Fn() + Send + 'static) -> Self {
         let watcher = Watcher::new(changed).inspect_err(|error| warn!("{error}")).ok();
-        let keeper = options.last_good.clone().map(|path| Keeper::new(path, &options.path));
+        let keeper =
+            options.last_good.clone().map(|path| Keeper::new(path, &options.path, options.keeps_keys));
         let store = keeper.as_ref().map_or_else(Store::default, Keeper::store);
         Self { options, watcher, keeper, store, seen: None }
     }

@@ -18,6 +18,6 @@ pub(crate) use args::{Admin, All, Meaning, Places, SettingFlags};
 pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};
 pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{
-    AccessLog, AddressMode, Auto, Capabilities, Count, Cpus, EncodedSeparators, IoMode, Limit, Listen,
-    ObjectName, ReasonHeader, RequestTrailers, SteeringMode, TakeOver, UnderscoreHeaders, Value,
+    AccessLog, AddressMode, Auto, Capabilities, Count, Cpus, EncodedSeparators, IoMode, LastGood, Limit,
+    Listen, ObjectName, ReasonHeader, RequestTrailers, SteeringMode, TakeOver, UnderscoreHeaders, Value,
 };

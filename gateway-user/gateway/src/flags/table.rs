@@ -3,8 +3,8 @@
 use super::resolve::Reader;
 use super::value::{
     AccessLog, AddressMode, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
-    EncodedSeparators, FilePath, Interface, IoMode, Limit, Listen, LogFilter, Namespaces, ObjectName,
-    OptionalPath, Ports, ReasonHeader, RequestTrailers, Size, SteeringMode, TakeOver, Toggle,
+    EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, Namespaces,
+    ObjectName, OptionalPath, Ports, ReasonHeader, RequestTrailers, Size, SteeringMode, TakeOver, Toggle,
     UnderscoreHeaders, Value, Wait,
 };
 
@@ -114,9 +114,9 @@ settings! {
         take_over: TakeOver = "auto", "MODE",
             "What to do if a process serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
             "auto is how upgrades lose no request; never guards against a start by mistake";
-        last_good: Toggle = "true", "BOOL",
-            "Whether the state directory keeps for the next process the last good versions of objects that are broken in their files, or over a cluster all objects",
-            "A restart serves on what a mistake in a file, or an API server that is away, would take away; of a cluster that includes private keys. false writes no object to disk";
+        last_good: LastGood = "keys", "MODE",
+            "What the state directory keeps for the next process of objects that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, no-keys without private keys, off nothing",
+            "A restart serves on what a mistake in a file, or an API server that is away, would take away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
             "With CAP_SYS_PTRACE a refused port names the program that holds it; what is kept is there for whoever breaks in";

@@ -31,6 +31,21 @@ struct Ask {
     metadata_only: bool,
 }
 
+impl Ask {
+    /// Whether an object is among those that are asked for: `fieldSelector` on `metadata.name` and on the `type` of Secrets.
+    fn selects(&self, object: &Value) -> bool {
+        let selector = self.query.get("fieldSelector").map(String::as_str).unwrap_or_default();
+        let selector = selector.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
+        selector.split(',').filter_map(|one| one.split_once('=')).all(|(field, value)| {
+            let found = match field {
+                "metadata.name" => &object["metadata"]["name"],
+                field => &object[field],
+            };
+            found == value
+        })
+    }
+}
+
 /// Serves a connection to its end.
 pub(super) fn connection(world: &World, stream: &TcpStream) {
     let epoch = world.lock().epoch;
@@ -125,7 +140,8 @@ fn objects(world: &World, stream: &TcpStream, ask: &Ask, epoch: u64) -> io::Resu
 fn list(world: &World, stream: &TcpStream, ask: &Ask) -> io::Result<()> {
     let (all, version) = {
         let state = world.lock();
-        (state.list(&ask.plural, ask.namespace.as_deref()), state.version())
+        let all = state.list(&ask.plural, ask.namespace.as_deref());
+        (all.into_iter().filter(|object| ask.selects(object)).collect::<Vec<_>>(), state.version())
     };
     let from: usize = ask.query.get("continue").and_then(|text| text.parse().ok()).unwrap_or(0);
     let page: Vec<Value> = all.iter().skip(from).take(PAGE).map(|object| shown(ask, object)).collect();
@@ -162,7 +178,7 @@ fn events(world: &World, stream: &TcpStream, ask: &Ask, initial: bool, epoch: u6
             let added = |object: &Value| json!({"type": "ADDED", "object": shown(ask, object)}).to_string();
             let objects = state.list(&ask.plural, ask.namespace.as_deref());
             let end = state.bookmark_line(&ask.plural, &json!({"k8s.io/initial-events-end": "true"}));
-            (objects.iter().map(added).collect::<Vec<_>>(), end)
+            (objects.iter().filter(|object| ask.selects(object)).map(added).collect::<Vec<_>>(), end)
         };
         lines.push(end);
         lines.iter().try_for_each(|line| chunk(stream, line))?;
@@ -179,7 +195,8 @@ fn events(world: &World, stream: &TcpStream, ask: &Ask, initial: bool, epoch: u6
             if state.epoch != epoch || state.away {
                 return cut(stream);
             }
-            let (lines, now) = state.after(&ask.plural, version);
+            let (lines, now) =
+                state.after(&ask.plural, version, ask.metadata_only, |object| ask.selects(object));
             if lines.is_empty() {
                 // Bounded, so that the end of the watch is seen.
                 drop(world.changed.wait_timeout(state, LOOK));

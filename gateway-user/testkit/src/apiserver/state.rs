@@ -93,12 +93,36 @@ impl State {
         version >= self.horizon
     }
 
-    /// The events of a kind after a version, and the version after the last of them.
-    pub(super) fn after(&self, plural: &str, version: u64) -> (Vec<String>, u64) {
+    /// The events of a kind after a version, of objects that `selects` or as metadata alone, and the version after the last
+    /// of them.
+    pub(super) fn after(
+        &self,
+        plural: &str,
+        version: u64,
+        metadata_only: bool,
+        selects: impl Fn(&Value) -> bool,
+    ) -> (Vec<String>, u64) {
         let new = self.history.iter().filter(|line| line.version > version && line.plural == plural);
         let lines: Vec<&Line> = new.collect();
         let last = lines.last().map_or(version, |line| line.version);
-        (lines.into_iter().map(|line| line.text.clone()).collect(), last)
+        let shown = |line: &Line| {
+            let Ok(mut event) = serde_json::from_str::<Value>(&line.text) else {
+                return Some(line.text.clone());
+            };
+            let is_object = matches!(event["type"].as_str(), Some("ADDED" | "MODIFIED" | "DELETED"));
+            if !is_object || !event["object"].is_object() {
+                return Some(line.text.clone());
+            }
+            if !selects(&event["object"]) {
+                return None;
+            }
+            if metadata_only {
+                let metadata = event["object"]["metadata"].take();
+                event["object"] = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata});
+            }
+            Some(event.to_string())
+        };
+        (lines.into_iter().filter_map(shown).collect(), last)
     }
 
     /// The objects of a kind in a namespace, or in all; in order.

@@ -90,6 +90,11 @@ impl Held {
         self.version.as_deref() == new.resource_version.as_deref() && self.object.metadata().uid == new.uid
     }
 
+    /// Whether this is the version of that number.
+    pub(super) fn is_at(&self, version: &str) -> bool {
+        self.version.as_deref() == Some(version)
+    }
+
     /// Becomes `new`; whether more than status and bookkeeping differs. If not, the object is the same [`Arc`] as before.
     pub(super) fn replace(&mut self, new: Self) -> bool {
         let same = is_same_but_status(self.object.metadata(), new.object.metadata());

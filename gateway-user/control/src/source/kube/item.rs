@@ -96,21 +96,19 @@ impl<const META: bool> Item<META> {
         self.value.get("metadata")?.get("annotations")?.get(name)?.as_str()
     }
 
-    /// The object of that kind, without what no table is made of. `Ok(None)`: it holds nothing of interest.
+    /// The object of that kind, without what no table is made of.
     ///
     /// # Errors
     /// What our types cannot hold, a line for each mistake: the API server has checked it by a schema that is not ours.
-    pub(super) fn into_object(mut self, kind: Kind) -> Result<Option<Object>, Vec<Diagnostic>> {
-        if !super::kinds::trim(kind, &mut self.value) {
-            return Ok(None);
-        }
+    pub(super) fn into_object(mut self, kind: Kind) -> Result<Object, Vec<Diagnostic>> {
+        super::kinds::trim(kind, &mut self.value);
         if let Some(fields) = self.value.as_object_mut() {
             // Lists leave them out of their items, and metadata comes under a name of its own.
             fields.insert("apiVersion".to_owned(), kind.api_version().into());
             fields.insert("kind".to_owned(), kind.as_str().into());
         }
         let typed = Object::read(kind, &self.value);
-        typed.map(Some).map_err(|error| self.why_not(kind, &error))
+        typed.map_err(|error| self.why_not(kind, &error))
     }
 
     /// Our own schema says where the mistake is; if it sees none, serde says what it is.
@@ -164,7 +162,7 @@ mod tests {
             },
             "spec": {"parentRefs": [{"name": "g"}]},
         }));
-        let object = route.into_object(Kind::HttpRoute).unwrap().unwrap();
+        let object = route.into_object(Kind::HttpRoute).unwrap();
         let metadata = object.metadata();
         assert_eq!(metadata.managed_fields, None);
         assert_eq!((&metadata.annotations, metadata.name.as_deref()), (&None, Some("r")));
@@ -176,7 +174,7 @@ mod tests {
             "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
             "metadata": {"name": "shop", "labels": {"a": "b"}},
         }));
-        let object = name.into_object(Kind::Namespace).unwrap().unwrap();
+        let object = name.into_object(Kind::Namespace).unwrap();
         assert_eq!(object.to_string(), "Namespace shop");
         assert_eq!(object.metadata().labels.as_ref().unwrap()["a"], "b");
     }

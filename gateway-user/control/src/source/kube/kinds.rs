@@ -7,8 +7,8 @@ use kube::core::ApiResource;
 use serde_json::Value;
 
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not asked for:
-/// it would cost memory, and the right to read it.
-pub(super) const WATCHED: [Kind; 10] = [
+/// it would cost memory, and the right to read it. So is no ConfigMap: nothing that is served refers to one.
+pub(super) const WATCHED: [Kind; 9] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::HttpRoute,
@@ -18,7 +18,6 @@ pub(super) const WATCHED: [Kind; 10] = [
     Kind::Service,
     Kind::EndpointSlice,
     Kind::Secret,
-    Kind::ConfigMap,
 ];
 
 /// What one watch is of.
@@ -59,9 +58,9 @@ impl Subject {
         matches!(self, Self::Objects(kind) if kind.group().ends_with("k8s.io") && kind.group().starts_with("gateway."))
     }
 
-    /// Whether only metadata is asked for.
+    /// Whether only metadata is asked for. Of Secrets those that are wanted are fetched one by one.
     pub(super) fn metadata_only(self) -> bool {
-        matches!(self, Self::Definitions | Self::Objects(Kind::Namespace))
+        matches!(self, Self::Definitions | Self::Objects(Kind::Namespace | Kind::Secret))
     }
 
     /// What is asked of the server so that it does not send the rest.
@@ -100,8 +99,8 @@ const ENDPOINT: [&str; 2] = ["addresses", "conditions"];
 /// The label by which an EndpointSlice names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
-/// Takes away what no table is made of; false if nothing is left that is of use.
-pub(super) fn trim(kind: Kind, object: &mut Value) -> bool {
+/// Takes away what no table is made of.
+pub(super) fn trim(kind: Kind, object: &mut Value) {
     trim_metadata(kind, object);
     // Whose status we write we must know.
     if !matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute) {
@@ -109,14 +108,7 @@ pub(super) fn trim(kind: Kind, object: &mut Value) -> bool {
     }
     match kind {
         // Certificates and keys; a Secret may hold megabytes beside them.
-        Kind::Secret => {
-            keep_data(object, &["tls.crt", "tls.key", "ca.crt"]);
-        }
-        // Certificates of authorities are all that is looked for in a ConfigMap.
-        Kind::ConfigMap => {
-            object.as_object_mut().map(|fields| fields.remove("binaryData"));
-            return keep_data(object, &["ca.crt"]);
-        }
+        Kind::Secret => keep(object.get_mut("data"), &["tls.crt", "tls.key"]),
         Kind::Service => keep(object.get_mut("spec"), &SERVICE),
         Kind::EndpointSlice => {
             let endpoints = object.get_mut("endpoints").and_then(Value::as_array_mut);
@@ -124,7 +116,6 @@ pub(super) fn trim(kind: Kind, object: &mut Value) -> bool {
         }
         _ => {}
     }
-    true
 }
 
 /// Labels are read of Namespaces, which listeners select by them, and one of EndpointSlices.
@@ -148,13 +139,6 @@ fn keep(object: Option<&mut Value>, keys: &[&str]) {
     }
 }
 
-/// Whether any of these keys is there.
-fn keep_data(object: &mut Value, keys: &[&str]) -> bool {
-    let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) else { return false };
-    data.retain(|key, _| keys.contains(&key.as_str()));
-    !data.is_empty()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,13 +147,8 @@ mod tests {
     #[test]
     fn certificates_are_kept_and_the_rest_of_data_is_not() {
         let mut secret = json!({"data": {"tls.crt": "YQ==", "release": "Yg=="}});
-        assert!(trim(Kind::Secret, &mut secret));
+        trim(Kind::Secret, &mut secret);
         assert_eq!(secret, json!({"data": {"tls.crt": "YQ=="}}));
-        let mut map = json!({"data": {"ca.crt": "x", "app.conf": "y"}, "binaryData": {"z": "Yg=="}});
-        assert!(trim(Kind::ConfigMap, &mut map));
-        assert_eq!(map, json!({"data": {"ca.crt": "x"}}));
-        assert!(!trim(Kind::ConfigMap, &mut json!({"data": {"app.conf": "y"}})));
-        assert!(!trim(Kind::ConfigMap, &mut json!({})));
     }
 
     #[test]
@@ -180,7 +159,7 @@ mod tests {
         });
         let mut slice = json!({"metadata": metadata, "endpoints": [
             {"addresses": ["10.0.0.1"], "conditions": {"ready": true}, "nodeName": "n", "zone": "z", "targetRef": {}}]});
-        assert!(trim(Kind::EndpointSlice, &mut slice));
+        trim(Kind::EndpointSlice, &mut slice);
         let kept = json!({
             "metadata": {"name": "n", "labels": {"kubernetes.io/service-name": "s"}},
             "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}],
@@ -190,13 +169,13 @@ mod tests {
             "metadata": metadata, "status": {"loadBalancer": {}},
             "spec": {"ports": [{"port": 80}], "clusterIP": "10.1.2.3", "selector": {"a": "b"}},
         });
-        assert!(trim(Kind::Service, &mut service));
+        trim(Kind::Service, &mut service);
         assert_eq!(service, json!({"metadata": {"name": "n"}, "spec": {"ports": [{"port": 80}]}}));
         let mut namespace = json!({"metadata": metadata});
-        assert!(trim(Kind::Namespace, &mut namespace));
+        trim(Kind::Namespace, &mut namespace);
         assert_eq!(namespace, json!({"metadata": {"name": "n", "labels": metadata["labels"]}}));
         let mut route = json!({"metadata": {"name": "n"}, "status": {"parents": []}});
-        assert!(trim(Kind::HttpRoute, &mut route));
+        trim(Kind::HttpRoute, &mut route);
         assert_eq!(route["status"], json!({"parents": []}));
     }
 

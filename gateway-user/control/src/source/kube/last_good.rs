@@ -26,6 +26,16 @@ const BUFFER: usize = 1 << 16;
 /// And so many times as long as that one took, so that a large cluster's churn costs a bounded part of a disk.
 const SHARE: u32 = 20;
 
+/// Whether private keys are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastGoodKeys {
+    /// As the objects are.
+    #[default]
+    Kept,
+    /// Without them: a process that begins with the file has no certificates until the API server answers.
+    LeftOut,
+}
+
 /// Whose objects a file holds. They serve a process that asks for the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Scope {
@@ -41,17 +51,32 @@ struct Written<'a> {
     scope: &'a Scope,
     /// Bundle version and channel by name of the definition.
     definitions: Vec<(&'a str, Option<&'a str>, Option<&'a str>)>,
-    #[serde(serialize_with = "each_object")]
-    objects: &'a ResourceSet,
+    objects: Objects<'a>,
 }
 
 /// Object by object: a large cluster is never in memory a second time.
-fn each_object<S: Serializer>(objects: &ResourceSet, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut list = serializer.serialize_seq(Some(objects.len()))?;
-    for object in objects.iter() {
-        list.serialize_element(&object.to_value().map_err(serde::ser::Error::custom)?)?;
+struct Objects<'a>(&'a ResourceSet, LastGoodKeys);
+
+impl Serialize for Objects<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(objects, keys) = self;
+        let mut list = serializer.serialize_seq(Some(objects.len()))?;
+        for object in objects.iter() {
+            let mut value = object.to_value().map_err(serde::ser::Error::custom)?;
+            if *keys == LastGoodKeys::LeftOut && object.kind() == Kind::Secret {
+                leave_key_out(&mut value);
+            }
+            list.serialize_element(&value)?;
+        }
+        list.end()
     }
-    list.end()
+}
+
+/// Without its version, so that it is read again once the server is there.
+fn leave_key_out(secret: &mut Value) {
+    for (part, field) in [("data", "tls.key"), ("metadata", "resourceVersion")] {
+        secret.get_mut(part).and_then(Value::as_object_mut).map(|fields| fields.remove(field));
+    }
 }
 
 #[derive(Deserialize)]
@@ -137,6 +162,7 @@ fn read_file(path: &Path) -> io::Result<Option<Read>> {
 pub(crate) struct Keeper {
     path: PathBuf,
     scope: Arc<Scope>,
+    keys: LastGoodKeys,
     begun: bool,
     /// There is something that is not written.
     behind: bool,
@@ -155,9 +181,9 @@ enum Turn {
 }
 
 impl Keeper {
-    pub(super) fn new(path: PathBuf, scope: Scope) -> Self {
+    pub(super) fn new(path: PathBuf, scope: Scope, keys: LastGoodKeys) -> Self {
         let turn = Arc::new(Mutex::new(Turn::Due(Instant::now())));
-        Self { path, scope: Arc::new(scope), begun: false, behind: false, turn }
+        Self { path, scope: Arc::new(scope), keys, begun: false, behind: false, turn }
     }
 
     /// From now on this process is the one that writes.
@@ -181,10 +207,10 @@ impl Keeper {
         }
         self.behind = false;
         let (path, scope, turn) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.turn));
-        let objects = objects.clone();
+        let (objects, keys) = (objects.clone(), self.keys);
         let writing = std::thread::Builder::new().name("sluice-keep".to_owned()).spawn(move || {
             let begun = Instant::now();
-            let written = replace(&path, &scope, &objects);
+            let written = replace(&path, &scope, &objects, keys);
             // Before the next turn: the objects may be the last of their version.
             drop(objects);
             let next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
@@ -239,7 +265,7 @@ fn remove_unfinished(path: &Path) {
 }
 
 /// Whole or not at all, whenever the process or the machine ends.
-fn replace(path: &Path, scope: &Scope, objects: &ResourceSet) -> io::Result<()> {
+fn replace(path: &Path, scope: &Scope, objects: &ResourceSet, keys: LastGoodKeys) -> io::Result<()> {
     let definitions = objects.installed.iter().flat_map(|installed| &installed.definitions);
     let definitions = definitions
         .map(|(name, one)| (name.as_str(), one.bundle_version.as_deref(), one.channel.as_deref()))
@@ -249,7 +275,8 @@ fn replace(path: &Path, scope: &Scope, objects: &ResourceSet) -> io::Result<()> 
         DirBuilder::new().recursive(true).create(dir)?;
     }
     let _ = fs::remove_file(&beside);
-    let written = write_new(&beside, &Written { format: FORMAT, scope, definitions, objects });
+    let written =
+        write_new(&beside, &Written { format: FORMAT, scope, definitions, objects: Objects(objects, keys) });
     let written = written.and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
@@ -296,7 +323,7 @@ mod tests {
         let dir = Scratch::new("cluster-last-good").unwrap();
         let path = dir.join("file");
         assert_eq!(read(&path, &scope()), None);
-        replace(&path, &scope(), &objects()).unwrap();
+        replace(&path, &scope(), &objects(), LastGoodKeys::Kept).unwrap();
         assert_eq!(read(&path, &scope()), Some(objects()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let narrower = Scope { namespaces: vec!["a".into()], ..scope() };
@@ -305,10 +332,22 @@ mod tests {
     }
 
     #[test]
+    fn private_keys_are_left_out_where_that_is_asked_for() {
+        let dir = Scratch::new("cluster-last-good").unwrap();
+        let path = dir.join("file");
+        replace(&path, &scope(), &objects(), LastGoodKeys::LeftOut).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("tls.key") && !text.contains("YQ=="), "{text}");
+        let read = read(&path, &scope()).unwrap();
+        let secret = read.secrets.values().next().unwrap();
+        assert_eq!((secret.metadata.name.as_deref(), &secret.metadata.resource_version), (Some("s"), &None));
+    }
+
+    #[test]
     fn what_is_of_another_version_or_cut_is_passed_over() {
         let dir = Scratch::new("cluster-last-good").unwrap();
         let path = dir.join("file");
-        replace(&path, &scope(), &objects()).unwrap();
+        replace(&path, &scope(), &objects(), LastGoodKeys::Kept).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replace("\"format\":1", "\"format\":2")).unwrap();
         assert_eq!(read(&path, &scope()), None);
@@ -320,7 +359,7 @@ mod tests {
     fn nothing_is_written_before_this_process_is_the_one_and_then_not_too_often() {
         let dir = Scratch::new("cluster-last-good").unwrap();
         let path = dir.join("file");
-        let mut keeper = Keeper::new(path.clone(), scope());
+        let mut keeper = Keeper::new(path.clone(), scope(), LastGoodKeys::Kept);
         keeper.follow(&objects());
         assert!(!path.exists());
         keeper.begin(&objects());
@@ -343,7 +382,7 @@ mod tests {
         fs::create_dir_all(path.join("x")).unwrap();
         let unfinished = dir.join("file.7.new");
         fs::write(&unfinished, "{").unwrap();
-        let mut keeper = Keeper::new(path.clone(), scope());
+        let mut keeper = Keeper::new(path.clone(), scope(), LastGoodKeys::Kept);
         let idle = |keeper: &Keeper| !matches!(*keeper.turn.lock().unwrap(), Turn::Busy);
         keeper.begin(&objects());
         gateway_testkit::wait::until("the attempt", || idle(&keeper).then_some(()));

@@ -6,11 +6,14 @@
 
 mod connect;
 mod failure;
+mod fair;
+mod fetch;
 mod held;
 mod item;
 mod kinds;
 mod last_good;
 mod pause;
+mod secrets;
 mod served;
 mod shared;
 #[cfg(test)]
@@ -22,5 +25,6 @@ pub use connect::{Access, ConnectError};
 pub use failure::Failure;
 pub use kinds::Subject;
 pub(crate) use last_good::Keeper;
+pub use last_good::LastGoodKeys;
 pub use shared::{WatchId, WatchState};
 pub use thread::{Cluster, ClusterOptions};

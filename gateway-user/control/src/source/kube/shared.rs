@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_api_types::load::{Diagnostic, Position, Severity};
 use gateway_api_types::{InstalledApi, Kind, Object, ObjectKey, ResourceSet};
+use gateway_translate::{TranslateOptions, secret_wants};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::failure::Failure;
+use super::fair;
 use super::held::Held;
 use super::kinds::Subject;
+use super::secrets::Secrets;
 use crate::source::Turn;
 use crate::store::StoreView;
 
@@ -92,6 +95,8 @@ pub(super) struct Shared {
     inner: Mutex<Inner>,
     /// Counts changes, of status as well.
     changes: watch::Sender<u64>,
+    /// Other Secrets may be wanted, or in another version.
+    secrets_changed: Notify,
 }
 
 #[derive(Default)]
@@ -99,12 +104,17 @@ struct Inner {
     objects: BTreeMap<Kind, BTreeMap<ObjectKey, Held>>,
     /// What differs from what was taken last.
     dirty: BTreeSet<(Kind, ObjectKey)>,
+    /// The namespace whose turn it was last of those with more changes than a turn takes.
+    behind: Option<String>,
+    secrets: Secrets,
     installed: InstalledApi,
     installed_changed: bool,
     broken: BTreeMap<(Kind, ObjectKey), Vec<Diagnostic>>,
     watches: BTreeMap<WatchId, WatchState>,
     /// Whether objects of an earlier process are among them.
     stale: bool,
+    /// Whether anything has been taken yet: nothing is served by halves, so the first time everything is.
+    taken: bool,
     /// Whether nothing is waited for any more: everything has been there once, or the server has had its time.
     waits_no_more: bool,
     /// Something has changed for the reader, who was told and has not come yet.
@@ -119,9 +129,11 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Shared {
-    pub(super) fn new(watches: impl IntoIterator<Item = WatchId>) -> Self {
+    pub(super) fn new(watches: impl IntoIterator<Item = WatchId>, options: TranslateOptions) -> Self {
         let watches = watches.into_iter().map(|id| (id, WatchState::default())).collect();
-        Self { inner: Mutex::new(Inner { watches, ..Inner::default() }), changes: watch::Sender::new(0) }
+        let secrets = Secrets::new(options);
+        let inner = Mutex::new(Inner { watches, secrets, ..Inner::default() });
+        Self { inner, changes: watch::Sender::new(0), secrets_changed: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -139,8 +151,14 @@ impl Shared {
             inner.installed = InstalledApi::clone(installed);
         }
         for object in objects.iter() {
+            if let Object::Secret(secret) = &object
+                && secret.data.as_ref().is_none_or(|data| !data.contains_key("tls.key"))
+            {
+                inner.secrets.keyless.insert(object.key());
+            }
             inner.objects.entry(object.kind()).or_default().insert(object.key(), Held::of(object));
         }
+        inner.secrets.stale = true;
     }
 
     /// The server has had its time: what an earlier process left is served if nothing newer is there.
@@ -183,12 +201,14 @@ impl Shared {
     pub(super) fn take(&self, view: &mut StoreView) -> Turn {
         let mut inner = self.lock();
         inner.told = false;
+        inner.refresh_wants();
         if let Some(what) = inner.waits_for() {
             view.diagnostics = inner.diagnostics_of_watches();
             return Turn::Waiting(what);
         }
         inner.waits_no_more = true;
-        let dirty = std::mem::take(&mut inner.dirty);
+        let is_first = !std::mem::replace(&mut inner.taken, true);
+        let dirty = inner.take_dirty(is_first);
         let changed = !dirty.is_empty() || inner.installed_changed;
         for (kind, key) in dirty {
             match inner.held(kind, &key) {
@@ -233,35 +253,76 @@ impl Shared {
         &self,
         id: &WatchId,
         (kind, key): (Kind, ObjectKey),
-        object: Result<Option<Object>, Vec<Diagnostic>>,
+        object: Result<Object, Vec<Diagnostic>>,
     ) {
         let mut inner = self.lock();
         inner.count_event(id);
-        let place = (kind, key);
-        match object {
-            Ok(object) => {
-                let mended = inner.broken.remove(&place).is_some();
-                let changed = match object {
-                    Some(object) => inner.hold(kind, &place.1, object),
-                    None => inner.drop_object(kind, &place.1),
-                };
-                if changed {
-                    inner.dirty.insert(place);
-                }
-                if changed || mended {
-                    inner.tell();
-                }
+        inner.put((kind, key), object);
+        let wants = inner.secrets.stale;
+        drop(inner);
+        self.changed(wants);
+    }
+
+    /// A Secret is there in this version, as the watch says.
+    pub(super) fn see_secret(&self, id: &WatchId, key: ObjectKey, version: &str) {
+        let mut inner = self.lock();
+        inner.count_event(id);
+        let wanted = inner.secrets.stale || inner.secrets.is_wanted(&key);
+        inner.secrets.see(key, version);
+        drop(inner);
+        self.changed(wanted);
+    }
+
+    /// A Secret was fetched; `None` if there is none of that name and type.
+    pub(super) fn put_secret(&self, key: &ObjectKey, object: Option<Result<Object, Vec<Diagnostic>>>) {
+        let mut inner = self.lock();
+        if inner.secrets.fetched(key) {
+            match object {
+                Some(object) => inner.put((Kind::Secret, key.clone()), object),
+                // The watch will say so, too, and what becomes of the name.
+                None => inner.drop_held((Kind::Secret, key.clone())),
             }
-            Err(lines) => {
-                let held = inner.held(kind, &place.1).is_some();
-                let lines: Vec<_> = lines.into_iter().chain([outcome(kind, &place.1, held)]).collect();
-                if inner.broken.get(&place) != Some(&lines) {
-                    inner.broken.insert(place, lines);
-                    inner.tell();
-                }
-            }
+            // Whatever came, there may be Gateways that waited for it.
+            inner.tell();
         }
         drop(inner);
+        self.changed(true);
+    }
+
+    /// A Secret could not be fetched. Whether it is still wanted.
+    pub(super) fn miss_secret(&self, key: &ObjectKey, why: String) -> bool {
+        let mut inner = self.lock();
+        let wanted = inner.secrets.failed(key, why);
+        if wanted {
+            inner.tell();
+        }
+        wanted
+    }
+
+    /// Nothing is on its way: who fetches begins.
+    pub(super) fn begin_to_fetch(&self) {
+        self.lock().secrets.begin();
+    }
+
+    /// The Secrets that are to be fetched now.
+    pub(super) fn due_secrets(&self) -> Vec<ObjectKey> {
+        let inner = &mut *self.lock();
+        inner.refresh_wants();
+        let held = inner.objects.get(&Kind::Secret);
+        inner.secrets.take_due(|key, version| {
+            held.and_then(|held| held.get(key)).is_some_and(|one| one.is_at(version))
+        })
+    }
+
+    /// Ends when other Secrets may be due than at the time of the call.
+    pub(super) fn secrets_changed(&self) -> impl Future<Output = ()> {
+        self.secrets_changed.notified()
+    }
+
+    fn changed(&self, secrets: bool) {
+        if secrets {
+            self.secrets_changed.notify_one();
+        }
         self.changes.send_modify(|count| *count += 1);
     }
 
@@ -269,15 +330,17 @@ impl Shared {
         let mut inner = self.lock();
         inner.count_event(id);
         inner.forget(kind, key);
+        let wants = inner.secrets.stale;
         drop(inner);
-        self.changes.send_modify(|count| *count += 1);
+        self.changed(wants);
     }
 
     /// A whole list is in: what it does not show is gone.
     pub(super) fn retain(&self, id: &WatchId, kind: Kind, seen: &HashSet<ObjectKey>) {
         let mut inner = self.lock();
         let broken = inner.broken.keys().filter(|(of, _)| *of == kind).map(|(_, key)| key);
-        let gone: Vec<ObjectKey> = (inner.keys(kind).chain(broken))
+        let named = inner.secrets.names().filter(|_| kind == Kind::Secret);
+        let gone: Vec<ObjectKey> = (inner.keys(kind).chain(broken).chain(named))
             .filter(|key| id.covers(key) && !seen.contains(*key))
             .cloned()
             .collect();
@@ -286,8 +349,9 @@ impl Shared {
             // Nodes of a map that grew in order are half empty; those of one that is made at once are full.
             *objects = std::mem::take(objects).into_iter().collect();
         }
+        let wants = inner.secrets.stale || kind == Kind::Secret;
         drop(inner);
-        self.changes.send_modify(|count| *count += 1);
+        self.changed(wants);
     }
 
     /// Changes what is known of the definitions.
@@ -312,6 +376,31 @@ impl Inner {
         self.objects.get(&kind).into_iter().flat_map(BTreeMap::keys)
     }
 
+    fn put(&mut self, place: (Kind, ObjectKey), object: Result<Object, Vec<Diagnostic>>) {
+        let kind = place.0;
+        match object {
+            Ok(object) => {
+                let mended = self.broken.remove(&place).is_some();
+                let changed = self.hold(kind, &place.1, object);
+                if changed {
+                    self.secrets.stale |= Secrets::depend_on(kind);
+                    self.dirty.insert(place);
+                }
+                if changed || mended {
+                    self.tell();
+                }
+            }
+            Err(lines) => {
+                let held = self.held(kind, &place.1).is_some();
+                let lines: Vec<_> = lines.into_iter().chain([outcome(kind, &place.1, held)]).collect();
+                if self.broken.get(&place) != Some(&lines) {
+                    self.broken.insert(place, lines);
+                    self.tell();
+                }
+            }
+        }
+    }
+
     /// Holds an object; whether more than its status differs.
     fn hold(&mut self, kind: Kind, key: &ObjectKey, object: Object) -> bool {
         let (objects, new) = (self.objects.entry(kind).or_default(), Held::of(object));
@@ -319,6 +408,57 @@ impl Inner {
             Some(held) => held.replace(new),
             None => objects.insert(key.clone(), new).is_none(),
         }
+    }
+
+    /// Finds out anew which Secrets are wanted, if that may have changed, and forgets the others.
+    fn refresh_wants(&mut self) {
+        if !self.secrets.stale {
+            return;
+        }
+        let all =
+            |kind: Kind| self.objects.get(&kind).into_iter().flat_map(BTreeMap::values).map(Held::object);
+        let classes = all(Kind::GatewayClass).filter_map(|object| match object {
+            Object::GatewayClass(class) => Some(&**class),
+            _ => None,
+        });
+        let gateways = all(Kind::Gateway).filter_map(|object| match object {
+            Object::Gateway(gateway) => Some(&**gateway),
+            _ => None,
+        });
+        let grants = all(Kind::ReferenceGrant).filter_map(|object| match object {
+            Object::ReferenceGrant(grant) => Some(&**grant),
+            _ => None,
+        });
+        let wants = secret_wants(classes, gateways, grants, &self.secrets.options);
+        self.secrets.want(wants);
+        let of_secrets = |place: &&(Kind, ObjectKey)| place.0 == Kind::Secret;
+        let broken = self.broken.keys().filter(of_secrets).map(|(_, key)| key);
+        let unwanted = self.keys(Kind::Secret).chain(broken).filter(|key| !self.secrets.is_wanted(key));
+        for key in unwanted.cloned().collect::<Vec<_>>() {
+            self.drop_held((Kind::Secret, key));
+        }
+    }
+
+    /// What of the changes goes into the next configuration; the rest stays for the one after it.
+    fn take_dirty(&mut self, everything: bool) -> BTreeSet<(Kind, ObjectKey)> {
+        let dirty = std::mem::take(&mut self.dirty);
+        if everything {
+            return dirty;
+        }
+        let (held_up, ready): (BTreeSet<_>, BTreeSet<_>) = dirty.into_iter().partition(|(kind, key)| {
+            let secret = |key: &ObjectKey| self.held(Kind::Secret, key).is_some();
+            self.held(*kind, key).is_some() && self.secrets.hold_up(*kind, key, secret)
+        });
+        let mut behind = self.behind.take();
+        let changes = ready.iter().map(|place| (place, self.held(place.0, &place.1).map(Held::object)));
+        let chosen = fair::choose(changes, &mut behind);
+        self.behind = behind;
+        if chosen.len() < ready.len() {
+            self.tell();
+        }
+        self.dirty = held_up;
+        self.dirty.extend(ready.into_iter().filter(|place| !chosen.contains(place)));
+        chosen
     }
 
     /// Whether it was there.
@@ -333,10 +473,18 @@ impl Inner {
     }
 
     fn forget(&mut self, kind: Kind, key: ObjectKey) {
-        let place = (kind, key);
+        if kind == Kind::Secret {
+            self.secrets.remove(&key);
+        }
+        self.drop_held((kind, key));
+    }
+
+    fn drop_held(&mut self, place: (Kind, ObjectKey)) {
+        let kind = place.0;
         let broken = self.broken.remove(&place).is_some();
         let held = self.drop_object(kind, &place.1);
         if held {
+            self.secrets.stale |= Secrets::depend_on(kind);
             self.dirty.insert(place);
         }
         if held || broken {
@@ -364,7 +512,11 @@ impl Inner {
             .filter(|(_, state)| !state.has_answered(self.stale))
             .map(|(id, _)| id)
             .collect();
-        let first = missing.first()?;
+        let Some(first) = missing.first() else {
+            let pending = self.secrets.pending(|key| self.held(Kind::Secret, key).is_some());
+            return (pending > 0)
+                .then(|| format!("waiting for {pending} certificates that Gateways refer to"));
+        };
         let state = self.watches.get(*first)?;
         Some(match state.trouble() {
             Some(failure) => failure.line(first.subject, first.namespace.as_deref(), false),
@@ -375,7 +527,26 @@ impl Inner {
     }
 
     fn diagnostics(&self) -> Vec<Diagnostic> {
-        self.diagnostics_of_watches().into_iter().chain(self.broken.values().flatten().cloned()).collect()
+        let broken = self.broken.values().flatten().cloned();
+        self.diagnostics_of_watches().into_iter().chain(broken).chain(self.diagnostics_of_secrets()).collect()
+    }
+
+    fn diagnostics_of_secrets(&self) -> impl Iterator<Item = Diagnostic> {
+        let failed = self.secrets.failures().map(|(key, why)| {
+            let held = self.held(Kind::Secret, key).is_some();
+            let rest = if held {
+                "its last version stays in force"
+            } else {
+                "listeners that refer to it have no certificate"
+            };
+            about_secret(Severity::Error, key, format!("cannot be read, so {rest}; tried again: {why}"))
+        });
+        let keyless = self.secrets.without_key().map(|key| {
+            let message = "its private key is not kept on disk (--last-good=no-keys), so listeners that refer to it have no \
+                           certificate until the API server answers";
+            about_secret(Severity::Error, key, message.to_owned())
+        });
+        failed.chain(keyless)
     }
 
     /// Namespaces that are to be read and are not there: one that comes later is read then.
@@ -419,6 +590,18 @@ impl Inner {
             })
             .chain(self.missing_namespaces())
             .collect()
+    }
+}
+
+fn about_secret(severity: Severity, key: &ObjectKey, message: String) -> Diagnostic {
+    let object = format!("{} {key}", Kind::Secret);
+    Diagnostic {
+        file: "".into(),
+        position: Position::default(),
+        severity,
+        object,
+        field: String::new(),
+        message,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use gateway_api_types::{Kind, Object, ObjectKey};
+use gateway_translate::TranslateOptions;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::runtime::{Builder, Handle};
@@ -17,8 +18,9 @@ use tracing::error;
 
 use super::connect::{Access, ConnectError};
 use super::failure::Failure;
+use super::fetch;
 use super::kinds::{Subject, WATCHED};
-use super::last_good::{self, Keeper, Scope};
+use super::last_good::{self, Keeper, LastGoodKeys, Scope};
 use super::shared::{Shared, WatchId, WatchState};
 use super::watch::Watch;
 use crate::source::Turn;
@@ -38,6 +40,10 @@ pub struct ClusterOptions {
     pub namespaces: Vec<String>,
     /// Where all objects outlive the process, if anywhere.
     pub last_good: Option<PathBuf>,
+    /// Whether private keys are among them.
+    pub keys: LastGoodKeys,
+    /// The controller whose Gateways are served: of Secrets, those that they refer to are read.
+    pub controller_name: String,
 }
 
 /// A cluster under watch. Clones are of the same one; when the last is gone, the watches end.
@@ -49,6 +55,7 @@ pub struct Cluster {
     runtime: Handle,
     /// Where objects are kept, and of what cluster.
     last_good: Option<(PathBuf, Scope)>,
+    keys: LastGoodKeys,
     /// Its end ends the thread.
     _alive: Arc<oneshot::Sender<()>>,
 }
@@ -68,9 +75,12 @@ impl Cluster {
     /// # Errors
     /// Nobody can tell where the server is, or how to speak to it.
     pub fn start(options: ClusterOptions) -> Result<Self, ConnectError> {
-        let ClusterOptions { access, namespaces, last_good } = options;
+        let ClusterOptions { access, namespaces, last_good, keys, controller_name } = options;
         let ids = ids(&namespaces);
-        let shared = Arc::new(Shared::new(ids.clone()));
+        let shared = Arc::new(Shared::new(
+            ids.clone(),
+            TranslateOptions { controller_name, ..TranslateOptions::default() },
+        ));
         let (alive, ended) = oneshot::channel::<()>();
         let (ready, started) = channel();
         let watched = Arc::clone(&shared);
@@ -104,7 +114,7 @@ impl Cluster {
         })?;
         let ended = || ConnectError::Thread(std::io::Error::other("it ended"));
         let (client, server, runtime, last_good): Ready = started.recv().map_err(|_| ended())??;
-        Ok(Self { client, server, shared, runtime, last_good, _alive: Arc::new(alive) })
+        Ok(Self { client, server, shared, runtime, last_good, keys, _alive: Arc::new(alive) })
     }
 
     /// The client that the watches use.
@@ -152,7 +162,7 @@ impl Cluster {
 
     /// Keeps its objects for the next process, if that is wanted.
     pub(crate) fn keeper(&self) -> Option<Keeper> {
-        self.last_good.clone().map(|(path, scope)| Keeper::new(path, scope))
+        self.last_good.clone().map(|(path, scope)| Keeper::new(path, scope, self.keys))
     }
 
     pub(crate) fn take(&self, view: &mut StoreView) -> Turn {
@@ -184,11 +194,16 @@ fn ids(namespaces: &[String]) -> Vec<WatchId> {
 
 fn watch_all(ids: Vec<WatchId>, client: &Client, shared: &Arc<Shared>) {
     let back = Arc::new(Notify::new());
+    let secrets = ids.iter().find(|id| id.subject == Subject::Objects(Kind::Secret)).cloned();
     for id in ids {
         let (client, shared, back) = (client.clone(), Arc::clone(shared), Arc::clone(&back));
         let watch = Watch { id: id.clone(), client, shared: Arc::clone(&shared), back };
         tokio::spawn(keep_running(id, shared, move || watch.clone().run()));
     }
+    let Some(id) = secrets else { return };
+    let (client, fetched) = (client.clone(), Arc::clone(shared));
+    let fetch = move || fetch::run(client.clone(), Arc::clone(&fetched));
+    tokio::spawn(keep_running(id, Arc::clone(shared), fetch));
 }
 
 /// Runs a watch, and again if it panics, which only a fault of ours can cause: it must not leave its kind as it was for ever.
@@ -217,7 +232,7 @@ mod tests {
     #[test]
     fn a_watch_that_panics_is_noted_and_begins_anew() {
         let id = WatchId { subject: Subject::Objects(Kind::Service), namespace: None };
-        let shared = Arc::new(Shared::new([id.clone()]));
+        let shared = Arc::new(Shared::new([id.clone()], TranslateOptions::default()));
         let runs = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&runs);
         let watch = move || {

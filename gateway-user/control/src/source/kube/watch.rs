@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use gateway_api_types::{
-    BUNDLE_VERSION_ANNOTATION, CHANNEL_ANNOTATION, Definition, GATEWAY_GROUP, ObjectKey,
+    BUNDLE_VERSION_ANNOTATION, CHANNEL_ANNOTATION, Definition, GATEWAY_GROUP, Kind, ObjectKey,
 };
 use jiff::Timestamp;
 use kube::api::{ListParams, WatchEvent, WatchParams};
@@ -265,6 +265,9 @@ impl Watch {
     fn put<const META: bool>(&self, item: Item<META>) {
         let key = item.key();
         match self.id.subject {
+            Subject::Objects(Kind::Secret) => {
+                self.shared.see_secret(&self.id, key, item.resource_version().unwrap_or_default());
+            }
             Subject::Objects(kind) => {
                 if !self.shared.has(kind, item.metadata()) {
                     self.shared.put(&self.id, (kind, key), item.into_object(kind));

@@ -7,7 +7,7 @@ mod word;
 pub(crate) use list::{Addresses, Capabilities, Cidrs, Cpus, Namespaces, Ports};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
-    AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, Listen,
+    AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
     LogFilter, ObjectName, OptionalPath, ReasonHeader, RequestTrailers, SteeringMode, TakeOver, Toggle,
     UnderscoreHeaders,
 };

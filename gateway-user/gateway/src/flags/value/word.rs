@@ -163,14 +163,20 @@ impl Value for LogFilter {
 
 /// Defines an enum whose variants are written as fixed words.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }
+     $(or { $($alias:literal = $of:ident),+ })?) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl Value for $name {
             fn parse(text: &str) -> Option<Self> {
-                match text { $($word => Some(Self::$variant),)+ _ => None }
+                match text {
+                    $($word => Some(Self::$variant),)+
+                    // Spellings of earlier versions.
+                    $($($alias => Some(Self::$of),)+)?
+                    _ => None,
+                }
             }
 
             fn allowed() -> String {
@@ -285,6 +291,19 @@ impl Toggle {
     }
 }
 
+choice!(
+    /// What the state directory keeps of objects for the next process.
+    LastGood {
+        /// The objects.
+        Keys = "keys",
+        /// The objects without private keys.
+        NoKeys = "no-keys",
+        /// Nothing.
+        Off = "off",
+    }
+    or { "true" = Keys, "false" = Off }
+);
+
 fn one_of(words: &[&str]) -> String {
     match words {
         [] => String::new(),
@@ -301,6 +320,11 @@ mod tests {
     fn names_and_paths_refuse_what_would_be_a_slip() {
         assert!(ControllerName::parse("sluice.dev/gateway").is_some());
         assert!(ControllerName::parse("sluice").is_none() && ControllerName::parse("a b/c").is_none());
+        assert_eq!(["true", "false", "keys", "no-keys", "off"].map(LastGood::parse), {
+            let [keys, no_keys, off] = [LastGood::Keys, LastGood::NoKeys, LastGood::Off].map(Some);
+            [keys, off, keys, no_keys, off]
+        });
+        assert_eq!(LastGood::parse("nokeys"), None);
         assert_eq!(AccessLog::parse("stdot"), None);
         assert_eq!(LogFilter::parse("info,=x="), None);
         assert_eq!(Listen::parse("localhost:80"), None);

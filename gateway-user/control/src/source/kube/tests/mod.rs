@@ -2,6 +2,7 @@
 
 mod failures;
 mod objects;
+mod secrets;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use gateway_testkit::wait::until;
 use serde_json::{Value, json};
 
 use super::kinds::{Subject, WATCHED};
-use super::{Access, Cluster, ClusterOptions, WatchState};
+use super::{Access, Cluster, ClusterOptions, LastGoodKeys, WatchState};
 use crate::source::Turn;
 use crate::store::StoreView;
 
@@ -44,9 +45,20 @@ impl Reader {
     }
 
     fn with(api: &ApiServer, namespaces: &[&str], last_good: Option<PathBuf>) -> Self {
+        Self::keeping(api, namespaces, last_good, LastGoodKeys::Kept)
+    }
+
+    fn keeping(api: &ApiServer, namespaces: &[&str], last_good: Option<PathBuf>, keys: LastGoodKeys) -> Self {
         let access = Access::Kubeconfig(api.kubeconfig().unwrap());
         let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
-        let cluster = Cluster::start(ClusterOptions { access, namespaces, last_good }).unwrap();
+        let cluster = Cluster::start(ClusterOptions {
+            access,
+            namespaces,
+            last_good,
+            keys,
+            controller_name: gateway_translate::CONTROLLER_NAME.to_owned(),
+        })
+        .unwrap();
         let wakes = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&wakes);
         cluster.wake_by(move || {

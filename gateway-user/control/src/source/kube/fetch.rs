@@ -1,0 +1,72 @@
+//! Fetches the Secrets that are wanted, one by one.
+//!
+//! A list with `metadata.name` gives one object and needs no right beside that to list, which the watch needs too; the type
+//! is asked for with it, so that no other Secret comes whatever it is called.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use gateway_api_types::{Kind, ObjectKey};
+use kube::api::ListParams;
+use kube::{Api, Client};
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+use super::failure::Failure;
+use super::item::Item;
+use super::kinds::Subject;
+use super::pause::Pauses;
+use super::shared::Shared;
+
+/// Requests at the same time.
+const REQUESTS: usize = 8;
+/// How long the server may take. Changes of a Gateway wait so long for its certificates at most.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Fetches what becomes due until the runtime ends.
+pub(super) async fn run(client: Client, shared: Arc<Shared>) {
+    shared.begin_to_fetch();
+    let requests = Semaphore::new(REQUESTS);
+    let mut fetches = FuturesUnordered::new();
+    loop {
+        let changed = shared.secrets_changed();
+        for key in shared.due_secrets() {
+            fetches.push(fetch(&client, &shared, &requests, key));
+        }
+        tokio::select! {
+            () = changed => {}
+            Some(()) = fetches.next() => {}
+        }
+    }
+}
+
+/// Fetches one, again and again if that fails, as long as it is wanted.
+async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: ObjectKey) {
+    let subject = Subject::Objects(Kind::Secret);
+    let resource = subject.api_resource(Kind::Secret.version());
+    let api: Api<Item<false>> = Api::namespaced_with(client.clone(), &key.namespace, &resource);
+    let type_ = subject.field_selector().unwrap_or_default();
+    let params = ListParams::default().fields(&format!("metadata.name={},{type_}", key.name));
+    let mut pauses = Pauses::default();
+    loop {
+        let answer = {
+            let _permit = requests.acquire().await;
+            tokio::time::timeout(TIMEOUT, api.list(&params)).await
+        };
+        let why = match answer {
+            Ok(Ok(list)) => {
+                let found = list.items.into_iter().find(|item| item.key() == key);
+                return shared.put_secret(&key, found.map(|item| item.into_object(Kind::Secret)));
+            }
+            Ok(Err(error)) => Failure::of(&error).to_string(),
+            Err(_) => format!("no answer within {}s", TIMEOUT.as_secs()),
+        };
+        debug!("Secret {key}: {why}");
+        if !shared.miss_secret(&key, why) {
+            return;
+        }
+        tokio::time::sleep(pauses.next()).await;
+    }
+}
