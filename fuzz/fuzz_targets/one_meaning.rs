@@ -16,7 +16,7 @@ fn read(forwarded: &Forwarded) -> Read {
     }
 }
 
-/// What went on holds nothing that a backend could take for something else than we did, beside its framing.
+/// Asserts that a backend cannot take what went on for something else than we did, beside its framing.
 fn check(forwarded: &Forwarded) {
     let octets = &forwarded.octets;
     let end = octets.windows(4).position(|four| four == b"\r\n\r\n").expect("a head ends");

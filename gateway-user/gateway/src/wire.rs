@@ -35,7 +35,7 @@ pub(crate) fn path_options(settings: &Settings) -> PathOptions {
     PathOptions { merge_slashes: settings.merge_slashes.on(), separators }
 }
 
-/// What becomes of request fields with `_` in their name.
+/// Policy for request fields with `_` in their name.
 pub(crate) fn underscore_headers(settings: &Settings) -> gateway_proxy::UnderscoreHeaders {
     match settings.underscore_headers {
         UnderscoreHeaders::Drop => gateway_proxy::UnderscoreHeaders::Drop,
@@ -44,7 +44,7 @@ pub(crate) fn underscore_headers(settings: &Settings) -> gateway_proxy::Undersco
     }
 }
 
-/// What translate has to know of what becomes of requests before they are matched.
+/// The policies that translate has to know, because they make matches dead.
 pub(crate) fn request_policy(settings: &Settings) -> RequestPolicy {
     let separators = path_options(settings).separators;
     RequestPolicy {
@@ -54,7 +54,7 @@ pub(crate) fn request_policy(settings: &Settings) -> RequestPolicy {
     }
 }
 
-/// Who is told why a response is a local reply.
+/// Audience of the reasons of local replies.
 fn reason_header(settings: &Settings, serves_cluster: bool) -> gateway_proxy::ReasonHeader {
     match settings.reason_header {
         ReasonHeader::Auto if serves_cluster => gateway_proxy::ReasonHeader::Trusted,
@@ -64,7 +64,7 @@ fn reason_header(settings: &Settings, serves_cluster: bool) -> gateway_proxy::Re
     }
 }
 
-/// What is dropped or refused of requests that are valid HTTP, and by which flag, for the log.
+/// The flags that drop or refuse parts of valid requests, with their values, for the log.
 pub(crate) fn strictness(settings: &Settings, serves_cluster: bool) -> String {
     let separators = match path_options(settings).separators {
         Separators::RefuseDangerous => EncodedSeparators::RefuseDangerous,

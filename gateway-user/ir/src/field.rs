@@ -39,11 +39,11 @@ const PROXY_FIELDS: &[&str] = &[
     "x-rewrite-url",
 ];
 
-/// What the names of further such fields begin with.
+/// Beginnings of the names of further such fields.
 const PROXY_PREFIXES: &[&str] =
     &["x-auth-request-", "x-forwarded-", "x-original-", "x-remote-", "x-sluice-", "x-ssl-client-"];
 
-/// Whether a field frames messages, belongs to the connection, or says where a request came from or who sends it. Such a
+/// True for a field that frames messages, belongs to the connection, or says where a request came from or who sends it. Such a
 /// field is written by proxies and believed by servers. `_` counts as `-`, and letters compare without case.
 pub fn is_proxy_field(name: &[u8]) -> bool {
     let begins =
@@ -51,7 +51,7 @@ pub fn is_proxy_field(name: &[u8]) -> bool {
     PROXY_PREFIXES.iter().any(begins) || PROXY_FIELDS.iter().any(|field| is_alias(name, field.as_bytes()))
 }
 
-/// Whether two field names are one to a server that hands fields on as variables of the environment, as CGI does (RFC 3875
+/// True if two field names are one to a server that hands fields on as variables of the environment, as CGI does (RFC 3875
 /// section 4.1.18): letters compare without case, and `_` is `-`.
 pub fn is_alias(one: &[u8], other: &[u8]) -> bool {
     let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };

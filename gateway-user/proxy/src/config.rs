@@ -39,9 +39,9 @@ pub struct ProxyConfig {
     pub proxy_protocol: Vec<IpNet>,
     /// Request fields with `_` in their name.
     pub underscore_headers: UnderscoreHeaders,
-    /// Whether trailers of requests are forwarded, but for those that would change what a proxy or a filter says.
+    /// Trailers of requests are forwarded, but for those that would change what a proxy or a filter says.
     pub request_trailers: bool,
-    /// Who is told why a response is a local reply.
+    /// Audience of the reasons of local replies.
     pub reason_header: ReasonHeader,
     /// The port of the steering sockets: connections addressed to it directly are closed.
     pub internal_port: Option<u16>,
@@ -67,7 +67,7 @@ pub enum UnderscoreHeaders {
     Keep,
 }
 
-/// To whom `x-sluice-reason` and the body of a local reply say why there is one.
+/// Audience of the reason of a local reply, in `x-sluice-reason` and in its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReasonHeader {
     /// To every client.
@@ -159,7 +159,7 @@ impl ProxyConfig {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
     }
 
-    /// Whether a local reply to this peer says why there is one.
+    /// True if a local reply to this peer gives its reason.
     pub fn shows_reason(&self, peer: IpAddr) -> bool {
         match self.reason_header {
             ReasonHeader::Always => true,

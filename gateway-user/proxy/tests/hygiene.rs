@@ -1,5 +1,4 @@
-//! What a backend is told that a client must not be able to say, and what a client is told that a backend must not be able
-//! to say.
+//! Fields and trailers that a client must not be able to write for a backend, nor a backend for a client.
 
 mod support;
 

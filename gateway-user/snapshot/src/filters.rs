@@ -100,7 +100,7 @@ impl Filters {
         Ok(())
     }
 
-    /// Whether a request field could be taken for one that these filters set or remove, by a server to which `_` and `-` are
+    /// True if a request field could be taken for one that these filters set or remove, by a server to which `_` and `-` are
     /// one (see [`is_alias`]), and is not that field itself.
     pub fn shadows(&self, name: &[u8]) -> bool {
         self.request.iter().any(|edit| match edit {
@@ -111,12 +111,12 @@ impl Filters {
         })
     }
 
-    /// Whether these filters change a request field of that name, or of one that could be taken for it.
+    /// True if these filters change a request field of that name, or of one that could be taken for it.
     pub fn concern(&self, name: &[u8]) -> bool {
         self.request.iter().any(|edit| is_alias(edit.name().as_bytes(), name))
     }
 
-    /// Whether the name of a request field that is set or removed holds `_`, so that [`Self::shadows`] may hold of a name
+    /// True if the name of a request field that is set or removed holds `_`, so that [`Self::shadows`] may hold of a name
     /// that has none.
     pub fn have_underscores(&self) -> bool {
         self.underscores

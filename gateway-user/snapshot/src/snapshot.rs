@@ -196,7 +196,7 @@ impl BindTable {
         taker.is_some_and(|taker| self.named(server_name).is_none_or(|own| !Arc::ptr_eq(own, taker)))
     }
 
-    /// Whether a route on `host`, in lower case, matches or writes a request field of this name, which has `_` in it. Looks at
+    /// True if a route on `host`, in lower case, matches or writes a request field of this name, which has `_` in it. Looks at
     /// every table that [`Self::route`] could find a rule in.
     pub fn knows_underscored(&self, host: &[u8], name: &[u8]) -> bool {
         let Some(listener) = self.listeners.by_host.covering(host).next() else { return false };

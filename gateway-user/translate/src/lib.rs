@@ -68,11 +68,11 @@ pub const CONTROLLER_NAME: &str = "sluice.dev/gateway";
 pub struct TranslateOptions {
     /// GatewayClasses with this `spec.controllerName` are ours.
     pub controller_name: String,
-    /// What becomes of requests before they are matched.
+    /// Policies that are applied to requests before they are matched.
     pub requests: RequestPolicy,
 }
 
-/// What the process does with requests before it matches them, as far as it makes matches that never hold.
+/// Policies that the process applies to requests before it matches them, and that make matches dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestPolicy {
     /// Fields whose name, with `-` for `_`, is one that only proxies may write are dropped or refused.

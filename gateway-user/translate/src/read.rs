@@ -65,7 +65,7 @@ impl<'v, 'a> Reader<'v, 'a> {
         Self { view, gateways, requests, reads: RefCell::default(), effort: Effort::default() }
     }
 
-    /// What becomes of requests before they are matched.
+    /// Policies that are applied to requests before they are matched.
     pub(crate) fn requests(&self) -> RequestPolicy {
         self.requests
     }

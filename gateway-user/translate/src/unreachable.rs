@@ -52,7 +52,7 @@ fn path(spec: &HttpPathMatch, policy: RequestPolicy) -> Option<String> {
     })
 }
 
-/// Whether a segment is `.` or `..` once `%5C` is decoded and path parameters are cut off. `path` is in lower case and has
+/// True if a segment is `.` or `..` once `%5C` is decoded and path parameters are cut off. `path` is in lower case and has
 /// neither `%2f` nor plain dot segments, which no route may have (`HTTPPathMatch`).
 fn hides_dots(path: &str) -> bool {
     let path = path.replace("%5c", "/").replace("%2e", ".");

@@ -225,13 +225,13 @@ settings! {
     }
     "Requests" {
         underscore_headers: UnderscoreHeaders = "drop", "POLICY",
-            "What becomes of request fields with an underscore in their name: drop forgets them before the request is matched, reject answers 400, keep forwards them",
+            "Policy for request fields with an underscore in their name: drop forgets them before the request is matched, reject answers 400, keep forwards them",
             "Many servers read X_Auth_User as X-Auth-User; names that a route on the host matches or sets and those of gRPC requests stay, but for aliases of fields that proxies or filters write; keep is for backends that tell the two apart";
         request_trailers: RequestTrailers = "drop", "POLICY",
-            "What becomes of the trailers of requests and their Trailer field: drop forgets them, keep forwards those that name no field which a proxy or a filter writes",
+            "Policy for the trailers of requests and their Trailer field: drop forgets them, keep forwards those that name no field which a proxy or a filter writes",
             "A server that merges trailers into the header fields would believe a client's word; hardly any client sends them in requests. Trailers of responses are always forwarded";
         reason_header: ReasonHeader = "auto", "WHO",
-            "Who is told by x-sluice-reason and the body why a response is the gateway's own: always is everybody, trusted is --trusted-proxies and loopback, never is nobody; auto is trusted over a cluster, always over files",
+            "Audience of the reason of the gateway's own responses, in x-sluice-reason and the body: always is everybody, trusted is --trusted-proxies and loopback, never is nobody; auto is trusted over a cluster, always over files",
             "Strangers learn from it which hosts and backends there are; the access log has it anyway";
     }
     "Paths" {
@@ -239,7 +239,7 @@ settings! {
             "Treat runs of slashes in a path as one, for matching and for the backend",
             "Closes ways around prefix rules where backends merge them too; false keeps paths as RFC 3986 reads them";
         encoded_separators: EncodedSeparators = "refuse-dangerous", "POLICY",
-            "Which paths are answered 400: refuse-dangerous is those with %00, a bare backslash, or a dot segment behind %2F, %5C or a path parameter (;), refuse is also every %2F and %5C, keep is none",
+            "Policy for paths that two servers could read differently, which get a 400: refuse-dangerous refuses those with %00, a bare backslash, or a dot segment behind %2F, %5C or a path parameter (;), refuse also every %2F and %5C, keep none",
             "Closes ways around prefix rules where backends decode more than the gateway does; refuse breaks APIs with encoded slashes in names, keep trusts every backend to read paths as the gateway does";
         reject_encoded_slashes: Toggle = "false", "BOOL",
             "The old name of --encoded-separators refuse",

@@ -5,7 +5,7 @@
 pub struct PathOptions {
     /// `//` becomes `/`, as most servers do. The RFC calls the two different.
     pub merge_slashes: bool,
-    /// What becomes of `%2F`, `%5C`, `%00`, a bare `\` and `;`, which servers read differently.
+    /// Policy for `%2F`, `%5C`, `%00`, a bare `\` and `;`, which servers read differently.
     pub separators: Separators,
 }
 
@@ -24,7 +24,7 @@ pub enum Separators {
 }
 
 impl Separators {
-    /// Whether this byte is refused when it stands escaped.
+    /// True if this byte is refused when it stands escaped.
     fn refuses_escaped(self, byte: u8) -> bool {
         match self {
             Self::Keep => false,
@@ -223,7 +223,7 @@ impl Scan {
     }
 }
 
-/// Whether there is a `.` or `..` segment for a reader that decodes `%2F` and `%5C` once and then cuts path parameters off
+/// True if there is a `.` or `..` segment for a reader that decodes `%2F` and `%5C` once and then cuts path parameters off
 /// each segment, where a reader that does neither has none. Escapes of other bytes stay escaped; escaped dots are dots.
 fn hides_dot_segment(path: &[u8]) -> bool {
     path.split(|&b| b == b'/').any(|segment| {
@@ -256,7 +256,7 @@ fn hides_dot_segment(path: &[u8]) -> bool {
     })
 }
 
-/// What there is of a segment so far.
+/// The segment so far.
 #[derive(Default)]
 struct Part {
     dots: u32,

@@ -94,7 +94,7 @@ impl RequestHead {
         Request { head: self, bytes: buf }
     }
 
-    /// Whether a field name holds `_`, which some servers read as `-` (RFC 3875 section 4.1.18).
+    /// True if a field name holds `_`, which some servers read as `-` (RFC 3875 section 4.1.18).
     pub fn has_underscores(&self) -> bool {
         self.fields.has_underscores()
     }
@@ -368,7 +368,7 @@ impl<'a> Request<'a> {
         self.head.accepts_trailers
     }
 
-    /// Whether a `Trailer` field announces trailers of this request (RFC 9110 section 6.6.2).
+    /// True if a `Trailer` field announces trailers of this request (RFC 9110 section 6.6.2).
     pub fn announces_trailers(&self) -> bool {
         self.head.announces_trailers
     }

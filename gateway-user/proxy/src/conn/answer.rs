@@ -122,7 +122,7 @@ pub(super) async fn send(
     }
 }
 
-/// What is written of a local reply.
+/// The parts of a local reply.
 struct Reply<'a> {
     /// Why there is one, for clients that are told so.
     reason: Option<Reason>,

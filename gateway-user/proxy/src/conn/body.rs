@@ -21,7 +21,7 @@ pub(super) struct Pump<'a> {
     pub(super) decoder: &'a mut BodyDecoder,
     /// Whether the receiver is sent chunks; otherwise the octets alone.
     pub(super) chunked: bool,
-    /// What becomes of a request's trailers; a response's are forwarded.
+    /// Policy for a request's trailers; a response's are forwarded.
     pub(super) trailers: Option<RequestTrailers<'a>>,
     /// A response's head. It goes out with the first piece, or when one has to be waited for; a body that breaks before that
     /// takes it along, and the client is told something else.

@@ -67,7 +67,7 @@ pub(super) struct Upload<'a> {
     /// Nothing was received behind a request without body, so the client's side is watched from its head on.
     pub(super) watch: bool,
     pub(super) timeouts: &'a Timeouts,
-    /// What becomes of its trailers.
+    /// Policy for its trailers.
     pub(super) trailers: RequestTrailers<'a>,
     pub(super) turns: Turns,
     pub(super) progress: &'a Progress,

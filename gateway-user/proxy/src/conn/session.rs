@@ -320,7 +320,7 @@ impl Session {
         if self.secured.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
-    /// Whether the client is told why a response is a local reply.
+    /// True if local replies to the client give their reason.
     pub(super) fn shows_reason(&self) -> bool {
         self.worker().config.shows_reason(self.peer.ip())
     }

@@ -7,7 +7,7 @@ use gateway_snapshot::Filters;
 
 use crate::config::{ProxyConfig, UnderscoreHeaders};
 
-/// Which trailers of a request are forwarded.
+/// The trailers of a request that are forwarded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RequestTrailers<'a> {
     /// None.

@@ -45,7 +45,7 @@ pub(crate) fn drop_shadows(
     Ok(())
 }
 
-/// Whether a `Content-Type` is gRPC's: `application/grpc`, alone or with a format (`+proto`) or a parameter behind it.
+/// True if a `Content-Type` is gRPC's: `application/grpc`, alone or with a format (`+proto`) or a parameter behind it.
 pub fn is_grpc(content_type: &[u8]) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let Some((start, rest)) = content_type.split_at_checked(GRPC.len()) else { return false };

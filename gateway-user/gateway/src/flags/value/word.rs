@@ -227,7 +227,7 @@ choice!(
 );
 
 choice!(
-    /// What becomes of request fields with `_` in their name.
+    /// Policy for request fields with `_` in their name.
     UnderscoreHeaders {
         /// They are dropped.
         Drop = "drop",
@@ -239,7 +239,7 @@ choice!(
 );
 
 choice!(
-    /// What becomes of the trailers of requests.
+    /// Policy for the trailers of requests.
     RequestTrailers {
         /// They are dropped.
         Drop = "drop",
@@ -249,7 +249,7 @@ choice!(
 );
 
 choice!(
-    /// What becomes of paths with encoded separators in them.
+    /// Policy for paths with encoded separators in them.
     EncodedSeparators {
         /// Those that no client needs are refused.
         RefuseDangerous = "refuse-dangerous",
@@ -261,7 +261,7 @@ choice!(
 );
 
 choice!(
-    /// Who is told why a response is a local reply.
+    /// Audience of the reasons of local replies.
     ReasonHeader {
         /// Everybody where files are served, trusted peers where a cluster is.
         Auto = "auto",
