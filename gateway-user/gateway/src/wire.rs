@@ -21,6 +21,10 @@ use crate::flags::{
 /// clock.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
+/// Descriptors that client and backend connections leave to the rest of the process: 112 to connections of the health,
+/// metrics and admin servers (64, 32 and 16 at most), 144 to rings, maps, listening sockets, files and a hot restart.
+pub(crate) const RESERVED_DESCRIPTORS: u64 = 256;
+
 /// The smallest automatic bound of one backend: a gateway for few connections is no gateway for fewer backends.
 const LEAST_PART: usize = 16;
 
@@ -135,9 +139,9 @@ fn tickets() -> Option<Tickets> {
         .ok()
 }
 
-/// Each connection may need a second descriptor towards a backend; some are needed for all the rest.
+/// Each connection may need a second descriptor towards a backend; [`RESERVED_DESCRIPTORS`] are left to the rest.
 fn share(open_files: u64, workers: usize) -> usize {
-    let pairs = usize::try_from(open_files.saturating_sub(256) / 2).unwrap_or(usize::MAX);
+    let pairs = usize::try_from(open_files.saturating_sub(RESERVED_DESCRIPTORS) / 2).unwrap_or(usize::MAX);
     (pairs / workers.max(1)).clamp(16, 1_000_000)
 }
 
