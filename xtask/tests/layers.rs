@@ -22,6 +22,7 @@ const ORDER: &[&str] = &[
     "gateway-proxy",
     "gateway-steer",
     "gateway-control",
+    "gateway-admin",
     "sluice",
 ];
 
@@ -35,6 +36,8 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("gateway-http", "gateway-io", "codecs never touch sockets"),
     ("gateway-proxy", "gateway-api-types", "the byte road knows no config type"),
     ("gateway-proxy", "gateway-translate", "the byte road knows no config type"),
+    ("gateway-admin", "gateway-control", "servers know no configuration"),
+    ("gateway-admin", "gateway-proxy", "servers for operators share nothing with the data plane"),
     ("gateway-io", "gateway-http", "the fence carries bytes, not messages"),
 ];
 
@@ -50,7 +53,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustls", &["gateway-tls", "gateway-testkit"]),
     ("notify", &["gateway-control"]),
     ("kube", &["gateway-control"]),
-    ("axum", &["sluice"]),
+    ("axum", &["gateway-admin", "sluice"]),
     ("clap", &["sluice", "sluice-bench", "sluice-floor", "xtask"]),
     ("anyhow", &["sluice", "sluice-bench", "sluice-floor", "xtask"]),
     // The judge reads answers by itself: with the gateway's codec it would share its mistakes.
