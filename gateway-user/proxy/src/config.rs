@@ -29,6 +29,8 @@ pub struct ProxyConfig {
     pub max_idle_upstream: usize,
     /// Most series of per-route metrics per worker; the rest are counted together.
     pub max_series: usize,
+    /// Most of those of the routes of one namespace.
+    pub max_series_per_namespace: usize,
     /// Time limits.
     pub timeouts: Timeouts,
     /// The keys of session tickets, the same for all workers; without them every handshake is a full one.
@@ -137,7 +139,8 @@ impl Default for ProxyConfig {
             max_upstream_pending: 12_500,
             buffer_bytes: 16 * 1024,
             max_idle_upstream: 64,
-            max_series: 1000,
+            max_series: 2000,
+            max_series_per_namespace: 1000,
             timeouts: Timeouts::default(),
             tickets: None,
             trusted_proxies: Vec::new(),

@@ -72,6 +72,11 @@ pub enum Destination {
 }
 
 impl Rule {
+    /// The path patterns of all of the rule's matches, as the route wrote them.
+    pub fn path_patterns(&self) -> impl Iterator<Item = &str> {
+        (0..self.paths.len() as u32).map(|index| self.path_pattern(index))
+    }
+
     /// The path pattern of one of the rule's matches, as the route wrote it.
     pub fn path_pattern(&self, match_index: u32) -> &str {
         match self.paths.get(match_index as usize) {

@@ -14,7 +14,7 @@ use crate::pattern::{PatternSet, RegexTotals, WorkerRegexes};
 use crate::table::host::HostMap;
 use crate::table::path::PathTable;
 use crate::table::{Entry, Mismatch};
-use crate::{ClusterId, RequestView};
+use crate::{ClusterId, RequestView, Rule};
 
 /// Everything workers route by, of one generation. It never changes; workers share it.
 #[derive(Debug, Default)]
@@ -125,6 +125,16 @@ impl Snapshot {
     /// Every table, in no order.
     pub fn binds(&self) -> impl Iterator<Item = &BindTable> {
         self.binds.values()
+    }
+
+    /// Every rule with each listener that its route is attached to, in no order; a listener on several addresses counts
+    /// once for each.
+    pub fn attached_rules(&self) -> impl Iterator<Item = (&Arc<ListenerInfo>, &Arc<Rule>)> {
+        let listeners = self.binds.values().flat_map(|bind| bind.listeners.all.iter());
+        listeners.flat_map(|listener| {
+            let rules = listener.attached.iter().flat_map(|attached| attached.route.rules());
+            rules.map(|rule| (&listener.info, rule))
+        })
     }
 
     /// Clusters by [`ClusterId`]: every one that rules refer to. Ascending and without repeats, unless the snapshot

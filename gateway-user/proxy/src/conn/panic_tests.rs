@@ -31,6 +31,7 @@ fn a_panic_ends_its_connection_only(driver: Driver) {
         config: Arc::new(ProxyConfig { faults: true, ..ProxyConfig::default() }),
         gauge: Box::new(|_| ()),
         log: Box::new(|_| Ok(())),
+        heartbeat: Arc::default(),
         ended: Box::new(|_| ()),
     })
     .unwrap();

@@ -11,7 +11,7 @@ use crate::Reason;
 use crate::access_log::Record;
 use crate::clock::Clock;
 use crate::conn::Secured;
-use crate::metrics::method_label;
+use crate::metrics::{bounded, method_label};
 use crate::request_id;
 use crate::worker::{Outcome, Routed, Worker};
 
@@ -192,7 +192,7 @@ impl RequestEnd {
         let outcome = Outcome {
             scheme: if secured.is_some() { "https" } else { "http" },
             method: method_label(text.get(&text.method)),
-            status: self.status,
+            status: bounded(self.status),
             reason: self.reason.map(Reason::code),
             match_index: self.match_index,
         };

@@ -4,12 +4,15 @@ mod failures;
 mod histogram;
 mod proxy_headers;
 mod series;
+mod status;
 
 pub use failures::TlsFailures;
 pub use histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
 pub use proxy_headers::{ProxyHeaderFailure, ProxyHeaderFailures};
 pub use series::{Series, SeriesKey, SeriesTable};
 pub(crate) use series::{SeriesPlace, SeriesRef, method_label};
+pub(crate) use status::bounded;
+pub use status::status_label;
 
 /// Declares counters with their help texts, so that an exporter needs no list of its own.
 macro_rules! counters {
@@ -131,14 +134,21 @@ pub struct WorkerMetrics {
 }
 
 impl WorkerMetrics {
-    /// Empty, with room for `max_series` series.
-    pub fn new(max_series: usize) -> Self {
+    /// Empty, with room for so many series, and so many of one namespace.
+    pub fn new(max_series: usize, max_series_per_namespace: usize) -> Self {
         Self {
             counters: Counters::default(),
             tls_failures: TlsFailures::default(),
             proxy_header_failures: ProxyHeaderFailures::default(),
-            series: SeriesTable::new(max_series),
+            series: SeriesTable::new(max_series, max_series_per_namespace),
         }
+    }
+
+    /// The sum of several workers' metrics; no series is left out.
+    pub fn sum<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::new(usize::MAX, usize::MAX);
+        all.into_iter().for_each(|metrics| sum.merge(metrics));
+        sum
     }
 
     /// Adds another worker's metrics.

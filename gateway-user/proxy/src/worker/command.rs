@@ -8,7 +8,7 @@ use futures_channel::oneshot;
 use gateway_ir::Endpoints;
 use gateway_snapshot::{Generation, Snapshot};
 
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{SeriesKey, WorkerMetrics};
 
 /// One request to a worker.
 #[derive(Debug)]
@@ -55,6 +55,11 @@ pub enum WorkerCommand {
     Metrics {
         /// Gets the copy.
         reply: oneshot::Sender<WorkerMetrics>,
+    },
+    /// Count these series with the common one: no rule makes them any more.
+    ForgetSeries {
+        /// Their keys.
+        keys: Arc<[SeriesKey]>,
     },
     /// Accept from these sockets as well, by the tables that are live.
     Listen {

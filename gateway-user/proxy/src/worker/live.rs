@@ -194,7 +194,7 @@ impl Routed {
     /// The series that a request of this rule is counted in; `table` is the worker's.
     pub(crate) fn series(&self, outcome: Outcome, table: &mut SeriesTable) -> SeriesPlace {
         match self.last.get() {
-            Some((last, place)) if last == outcome => place,
+            Some((last, place)) if last == outcome && table.holds(place) => place,
             _ => {
                 let pattern = self.rule.path_pattern(outcome.match_index);
                 let place = table.place(outcome.of(&self.listener.text, &self.rule.route.text, pattern));

@@ -3,6 +3,7 @@
 mod accept;
 mod command;
 mod drain;
+mod heartbeat;
 mod live;
 mod members;
 mod memory;
@@ -19,6 +20,7 @@ use std::thread::{self, JoinHandle};
 use gateway_io::{Driver, MailReceiver, MailSender, RuntimeOptions, mailbox, pin_to_cpu, run};
 
 pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand};
+pub use heartbeat::Heartbeat;
 pub(crate) use live::{Live, Outcome, Routed};
 pub(crate) use members::{Membership, Refused};
 pub(crate) use state::Worker;
@@ -45,6 +47,8 @@ pub struct WorkerSpec {
     pub gauge: Gauge,
     /// Gets the access log.
     pub log: LogSink,
+    /// Stamped by the worker's loop, several times a second.
+    pub heartbeat: Arc<Heartbeat>,
     /// Told that the worker has ended.
     pub ended: Ended,
 }

@@ -16,7 +16,7 @@ use super::drain::drain;
 use super::live::Live;
 use super::memory::HighWater;
 use super::state::Worker;
-use super::{Estate, WorkerSpec};
+use super::{Estate, Heartbeat, WorkerSpec};
 use crate::signal::Signal;
 
 /// How long access log lines wait for company.
@@ -74,7 +74,7 @@ pub(super) async fn serve(
         }
     }
     let _will = Will { worker: Rc::clone(&worker), estate };
-    spawn(housekeeping(Rc::clone(&worker)));
+    spawn(housekeeping(Rc::clone(&worker), spec.heartbeat));
     let _ = ready.send(Ok(()));
     let done = Rc::new(Signal::default());
     let mut commands = Commands { worker, acceptors, prepared: None, done: Rc::clone(&done) };
@@ -89,10 +89,12 @@ pub(super) async fn serve(
     commands.worker.flush_log();
 }
 
-async fn housekeeping(worker: Rc<Worker>) {
+async fn housekeeping(worker: Rc<Worker>, heartbeat: Arc<Heartbeat>) {
     let mut turn = 0_u32;
     let mut high_water = HighWater::default();
     loop {
+        // Once in each turn of the loop, and no more often than the timer: a busy worker turns seldom and lives.
+        heartbeat.stamp();
         sleep(LOG_FLUSH).await;
         worker.flush_log();
         trim_pool();
@@ -134,6 +136,9 @@ impl Commands {
             }
             WorkerCommand::Metrics { reply } => {
                 let _ = reply.send(self.worker.metrics.borrow().clone());
+            }
+            WorkerCommand::ForgetSeries { keys } => {
+                self.worker.metrics.borrow_mut().series.forget(&keys);
             }
             WorkerCommand::Listen { listeners } => self.listen(listeners),
             WorkerCommand::Listeners { reply } => {

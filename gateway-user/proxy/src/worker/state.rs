@@ -62,7 +62,7 @@ impl Worker {
             upstreams: Upstreams::new(config.max_idle_upstream, config.timeouts.upstream_idle),
             random: Random::seeded(),
             clock: Clock::new(),
-            metrics: RefCell::new(WorkerMetrics::new(config.max_series)),
+            metrics: RefCell::new(WorkerMetrics::new(config.max_series, config.max_series_per_namespace)),
             live: RefCell::new(Rc::new(Live::new(empty, None, None))),
             batch: RefCell::default(),
             log,

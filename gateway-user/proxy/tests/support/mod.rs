@@ -106,6 +106,7 @@ impl Gateway {
                 lines.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&batch);
                 Ok(())
             }),
+            heartbeat: Arc::default(),
             ended: Box::new(|_| ()),
         };
         let address = listener.local_addr().unwrap();

@@ -22,6 +22,13 @@ pub(crate) struct CompiledRoute {
     pub(super) rules: Vec<Arc<CompiledRule>>,
 }
 
+impl CompiledRoute {
+    /// Its rules, in the source's order.
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.iter().map(|compiled| &compiled.rule)
+    }
+}
+
 /// A rule that is ready, and the numbers that are written in it.
 #[derive(Debug)]
 pub(crate) struct CompiledRule {
