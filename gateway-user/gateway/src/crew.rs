@@ -12,7 +12,7 @@ use gateway_io::Driver;
 use gateway_io::file::LogSink;
 use gateway_proxy::ProxyConfig;
 use gateway_proxy::metrics::WorkerMetrics;
-use gateway_proxy::worker::{WorkerHandle, WorkerSpec, start};
+use gateway_proxy::worker::{Heartbeat, WorkerHandle, WorkerSpec, start};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 use tracing::error;
@@ -29,6 +29,8 @@ pub(crate) struct Crew {
     equipment: Equipment,
     died: UnboundedSender<Death>,
     deaths: UnboundedReceiver<Death>,
+    /// Each slot's, whichever worker has it.
+    heartbeats: Arc<[Arc<Heartbeat>]>,
     /// When each slot got its worker.
     started: Vec<Instant>,
     /// Slots without a worker, and from when on they get one.
@@ -56,7 +58,13 @@ impl Crew {
     /// Nobody is started yet.
     pub(crate) fn new(equipment: Equipment) -> Self {
         let (died, deaths) = unbounded_channel();
-        Self { equipment, died, deaths, started: Vec::new(), empty: BTreeMap::new() }
+        let heartbeats = equipment.places.iter().map(|_| Arc::default()).collect();
+        Self { equipment, died, deaths, heartbeats, started: Vec::new(), empty: BTreeMap::new() }
+    }
+
+    /// The workers' signs of life, by slot.
+    pub(crate) fn heartbeats(&self) -> Arc<[Arc<Heartbeat>]> {
+        Arc::clone(&self.heartbeats)
     }
 
     /// Starts all workers; `listeners` has one steering socket for each, or none at all.
@@ -86,6 +94,7 @@ impl Crew {
             config: Arc::clone(config),
             gauge: Box::new(move |connections| gauge.set(connections)),
             log: Box::new(move |lines| log.try_push(lines)),
+            heartbeat: self.heartbeats.get(slot).map(Arc::clone).unwrap_or_default(),
             // Nobody listens when all is over.
             ended: Box::new(move |metrics| drop(died.send(Death { slot, metrics }))),
         })

@@ -1,12 +1,12 @@
 //! All workers of the process: started, addressed by slot, drained together.
 
 use std::net::TcpListener;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
 use gateway_control::publish::Workers;
-use gateway_proxy::metrics::WorkerMetrics;
+use gateway_proxy::metrics::{SeriesKey, WorkerMetrics};
 use gateway_proxy::worker::{DrainLimits, WorkerCommand, WorkerHandle};
 use tracing::{error, info, warn};
 
@@ -55,6 +55,14 @@ impl Fleet {
         past.lost_connections += lost;
         past.metrics.merge(&metrics);
         lost
+    }
+
+    /// Has everybody count these series with the common one: no rule makes them any more.
+    pub(crate) fn forget_series(&self, keys: &Arc<[SeriesKey]>) {
+        for slot in 0..self.count() {
+            self.send(slot, WorkerCommand::ForgetSeries { keys: Arc::clone(keys) });
+        }
+        self.past.lock().unwrap_or_else(PoisonError::into_inner).metrics.series.forget(keys);
     }
 
     fn slot(&self, slot: usize) -> Option<MutexGuard<'_, Option<WorkerHandle>>> {

@@ -46,7 +46,7 @@ impl Instance {
     /// Another process has it and does not hand over, which the message says; or it cannot be made or written.
     pub(crate) fn claim(dir: &Path, take_over: TakeOver) -> anyhow::Result<Claimed> {
         let made = !dir.exists();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| {
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).with_context(|| {
             format!("--state-dir {}: cannot be made; choose a writable one", dir.display())
         })?;
         let patience = Instant::now() + PATIENCE;
@@ -264,7 +264,8 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
     let mut said = Vec::new();
     let addresses = gateway_control::addresses::link::release(&interface_addresses(dir))?;
     said.extend(addresses.iter().map(|address| format!("took {address} off its interface")));
-    for stale in [takeover::socket_path(dir), path] {
+    let admin = [crate::admin::socket_path(dir), dir.join("admin.new")];
+    for stale in admin.into_iter().chain([takeover::socket_path(dir), path]) {
         if remove_if_there(&stale)? {
             said.push(format!("removed {}", stale.display()));
         }

@@ -15,7 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::admin::{Facts, Readiness, Shared, Sockets};
+use crate::admin::{AllCounters, Facts, Readiness, Shared, Sockets};
 use crate::cli::RunArgs;
 use crate::cmd::resources::translate_options;
 use crate::cmd::{End, bad_settings};
@@ -83,6 +83,7 @@ impl Parts {
             node::name(settings)?;
         }
         pool::check(settings)?;
+        Sockets::check(settings)?;
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
         let open_files = open_files()?;
         let mode = wire::io_mode(settings.io);
@@ -95,7 +96,7 @@ impl Parts {
         };
         takeover::stop_at("received");
         // Before steering, which must not take these ports.
-        let sockets = Sockets::bind(settings, &mut received)?;
+        let sockets = Sockets::bind(settings, source.is_cluster(), &mut received)?;
         let options = wire::steer_options(settings, places.len(), instance.name());
         let steering_mode = wire::steering_mode(settings.steering);
         let steering = match taker {
@@ -191,7 +192,8 @@ impl Parts {
             let shared = Shared {
                 takeover_failures: failures.clone(),
                 facts: Arc::new(facts),
-                readiness: Readiness::new(view.clone()),
+                readiness: Readiness::new(view.clone(), crew.heartbeats()),
+                counters: AllCounters::default(),
                 view,
                 fleet: Arc::clone(&fleet),
                 cluster,

@@ -11,7 +11,7 @@ use gateway_control::cluster::PoolDuty;
 use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
 use gateway_io::file::FileThread;
-use gateway_proxy::worker::DrainLimits;
+use gateway_proxy::worker::{DrainLimits, Heartbeat};
 use tracing::{error, info, warn};
 
 use crate::admin::{Facts, Servers, Shared, Sockets};
@@ -28,6 +28,9 @@ use crate::takeover::{self, Failures, Giver, Release, Request, Steering, Taker};
 /// After a take-over by a process that steers by other means: time for handshakes to end that began at our sockets, of
 /// which it has none. A SYN that has been answered is followed by its ACK within a round trip.
 const HANDSHAKES: Duration = Duration::from_secs(1);
+
+/// Between two signs of life of the control thread.
+const PULSE: Duration = Duration::from_secs(1);
 
 /// All parts of the running process.
 pub(crate) struct Service<'a> {
@@ -70,11 +73,12 @@ impl Service<'_> {
     pub(crate) async fn run(
         mut self,
         taking_over: Option<TakingOver>,
-        sockets: Sockets,
+        mut sockets: Sockets,
         takeover: Option<OwnedFd>,
     ) -> anyhow::Result<Option<Instance>> {
+        tokio::spawn(stamp(self.shared.readiness.control()));
         if let Some(taking_over) = taking_over {
-            match self.take_over(taking_over).await {
+            match self.take_over(taking_over, &mut sockets).await {
                 Ok(true) => {}
                 Ok(false) => return self.retreat().await.map(|()| None),
                 Err(error) => {
@@ -89,6 +93,7 @@ impl Service<'_> {
             let (view, tally) = (self.shared.view.clone(), Arc::clone(&self.shared.cluster_tally));
             self.membership = Some(Membership::join(self.settings, cluster, view, tally, self.pool.take())?);
         }
+        sockets.open_admin_socket(self.instance.dir());
         let servers = sockets.serve(&self.shared)?;
         let giver = self.giver(takeover);
         self.manager.serve(&self.shared, self.shared.facts.took_over.is_some());
@@ -96,7 +101,7 @@ impl Service<'_> {
     }
 
     /// Makes us the one. False if a signal asked to stop before that.
-    async fn take_over(&mut self, taking_over: TakingOver) -> anyhow::Result<bool> {
+    async fn take_over(&mut self, taking_over: TakingOver, sockets: &mut Sockets) -> anyhow::Result<bool> {
         let TakingOver { taker, same_sockets } = taking_over;
         let pid = taker.offer().pid;
         {
@@ -118,6 +123,8 @@ impl Service<'_> {
         // Sockets wait for it, so their binds must not change.
         self.engine.hold().await;
         let took_over = tokio::task::spawn_blocking(move || taker.ready(same_sockets)).await??;
+        // Before anybody can learn that this process is the one: who asks from here on is told of this process.
+        sockets.open_admin_socket(self.instance.dir());
         self.instance.settle()?;
         let settled = self.shared.steering.settle();
         self.engine.resume();
@@ -149,7 +156,11 @@ impl Service<'_> {
         started.inspect_err(|error| warn!("no other process can take over: {error:#}")).ok()
     }
 
-    async fn serve(mut self, servers: Servers, mut giver: Option<Giver>) -> anyhow::Result<Option<Instance>> {
+    async fn serve(
+        mut self,
+        mut servers: Servers,
+        mut giver: Option<Giver>,
+    ) -> anyhow::Result<Option<Instance>> {
         let cause = loop {
             tokio::select! {
                 order = self.orders.next() => match order {
@@ -186,7 +197,7 @@ impl Service<'_> {
                 Ok(Some(instance))
             }
             Cause::TakenOver(release) => {
-                servers.stop();
+                servers.hand_over(release.opens_admin_socket);
                 // Links first: where the other one has sockets of its own, they now get what is new.
                 shared.steering.close();
                 drop(giver);
@@ -244,6 +255,14 @@ impl Service<'_> {
         self.access_log.reopen();
         let applied = self.engine.reload();
         self.manager.reloading(&self.shared, applied);
+    }
+}
+
+/// Shows that the control thread's loop turns.
+async fn stamp(heartbeat: Arc<Heartbeat>) {
+    loop {
+        heartbeat.stamp();
+        tokio::time::sleep(PULSE).await;
     }
 }
 

@@ -114,6 +114,11 @@ pub(crate) fn proxy_config(
         max_upstream_pending: part(settings.upstream_max_pending, 4),
         buffer_bytes: settings.buffer_size.bytes(),
         max_idle_upstream: settings.upstream_max_idle.size(),
+        max_series: settings.max_series.size(),
+        max_series_per_namespace: match settings.max_series_per_namespace {
+            Auto::Set(count) => count.size(),
+            Auto::Auto => settings.max_series.size() / 2,
+        },
         timeouts: timeouts(settings),
         tickets: tickets(),
         trusted_proxies: settings.trusted_proxies.0.clone(),
@@ -261,6 +266,30 @@ mod tests {
         assert_eq!(
             (ours.buffer_bytes, ours.max_idle_upstream),
             (theirs.buffer_bytes, theirs.max_idle_upstream)
+        );
+        assert_eq!(
+            (ours.max_series, ours.max_series_per_namespace),
+            (theirs.max_series, theirs.max_series_per_namespace)
+        );
+    }
+
+    #[test]
+    fn one_namespace_may_have_the_whole_table_of_series_again() {
+        let path =
+            SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
+        let flags = [("max-series", "1000"), ("max-series-per-namespace", "1000")];
+        let config = proxy_config(&settings(&flags), &path, 1, 1024, false);
+        assert_eq!((config.max_series, config.max_series_per_namespace), (1000, 1000));
+    }
+
+    #[test]
+    fn servers_for_operators_have_room_in_what_connections_leave() {
+        use crate::admin::{ADMIN, HEALTH, METRICS};
+        let servers: usize = [HEALTH, METRICS, ADMIN].iter().map(|limits| limits.connections).sum();
+        assert_eq!(servers, 112);
+        assert!(
+            servers as u64 + 128 < RESERVED_DESCRIPTORS,
+            "half is for rings, maps, files and a hot restart"
         );
     }
 

@@ -2,10 +2,12 @@
 
 mod common;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
-use common::{SLUICE, pair, spawn_gateway};
+use common::{METRICS, SLUICE, admin, admin_client, pair, sluice, spawn_gateway, text};
 use gateway_testkit::http::{self, Client};
 use gateway_testkit::netns::{self, Inside};
 use gateway_testkit::process::Guarded;
@@ -14,6 +16,7 @@ use gateway_testkit::wait::until;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+/// Where admin was until it got a socket.
 const ADMIN: &str = "127.0.0.1:15000";
 
 const GATEWAY: &str = "
@@ -50,16 +53,21 @@ fn beside_a_gateway(label: &str, body: impl FnOnce(&Scratch, &mut Guarded) + Sen
     });
 }
 
-fn admin(path: &str) -> http::Answer {
-    http::get(ADMIN.parse().unwrap(), "localhost", path).unwrap()
-}
-
+/// `PUT` of the admin server.
 fn put(path: &str, body: &str) -> http::Answer {
-    let mut client = Client::connect(ADMIN.parse().unwrap()).unwrap();
+    let mut client = admin_client();
     client
         .send(format!("PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
         .unwrap();
     client.answer().unwrap()
+}
+
+/// Addresses of this network namespace that somebody listens at (proc_net_tcp(5): state 0A), as hexadecimal text.
+fn listening() -> Vec<String> {
+    let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"].map(std::fs::read_to_string);
+    let text = tables.into_iter().flatten().collect::<String>();
+    let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields.get(3) == Some(&"0A")).map(|fields| fields[1].to_owned()).collect()
 }
 
 #[test]
@@ -78,7 +86,7 @@ fn the_log_filter_changes_while_running() {
 #[test]
 fn status_is_one_document_for_people_and_programs() {
     beside_a_gateway("admin-status", |dir, gateway| {
-        let run = |format: &str| Command::new(SLUICE).args(["status", "-o", format]).output().unwrap();
+        let run = |format: &str| sluice(&["status", "-o", format]);
         let document: Value = serde_json::from_slice(&run("json").stdout).unwrap();
         assert_eq!(document["process"]["pid"], gateway.pid());
         assert_eq!(document["process"]["source"], dir.path().display().to_string());
@@ -136,5 +144,140 @@ fn a_busy_port_names_its_setting() {
         let ended = gateway.wait();
         assert_eq!(ended.code(), Some(1));
         gateway.wait_for_output(&format!("--admin-address {address}: cannot listen there"));
+    });
+}
+
+#[test]
+fn admin_is_a_socket_for_root_and_nothing_listens_on_tcp_for_it() {
+    netns::run("admin-socket", |inside| {
+        let dir = Scratch::new("config").unwrap();
+        dir.write("gateway.yaml", GATEWAY).unwrap();
+        let mut gateway = start(inside, &dir, &[]);
+        common::wait_until_ready(&mut gateway);
+        let state = inside.scratch().join("state");
+        let socket = state.join("admin.sock");
+        let (file, directory) = (std::fs::metadata(&socket).unwrap(), std::fs::metadata(&state).unwrap());
+        assert_eq!((file.mode() & 0o777, file.gid()), (0o660, 0));
+        assert_eq!(directory.mode() & 0o777, 0o750);
+        assert_eq!(admin("/config_dump").status, 200);
+        // What a route of a team could lead to through an endpoint on loopback: health, and metrics; no admin.
+        for address in listening() {
+            let port = u16::from_str_radix(address.rsplit(':').next().unwrap(), 16).unwrap();
+            let Ok(mut client) = Client::connect(([127, 0, 0, 1], port).into()) else { continue };
+            let Ok(dump) = client.get("localhost", "/config_dump") else { continue };
+            assert_ne!(dump.status, 200, "port {port}");
+        }
+        assert!(TcpStream::connect(ADMIN).is_err());
+        // Metrics are not for strangers either, unless somebody says so: 127.0.0.1:19001 and no other address.
+        let on_metrics: Vec<_> =
+            listening().into_iter().filter(|address| address.ends_with(":4A39")).collect();
+        assert_eq!(on_metrics, ["0100007F:4A39"]);
+        gateway.signal(Signal::SIGTERM).unwrap();
+        assert!(gateway.wait().success());
+        assert!(!socket.exists(), "it goes with its process");
+    });
+}
+
+#[test]
+fn the_flags_that_restore_the_addresses_of_before_do_and_are_warned_about() {
+    netns::run("admin-address", |inside| {
+        let dir = Scratch::new("config").unwrap();
+        dir.write("gateway.yaml", GATEWAY).unwrap();
+        let flags = ["--admin-address", ADMIN, "--metrics-address", "0.0.0.0:19001"];
+        let mut gateway = start(inside, &dir, &flags);
+        common::wait_until_ready(&mut gateway);
+        gateway.wait_for_output("--admin-address: whoever reaches it reads the whole configuration");
+        assert!(listening().contains(&"00000000:4A39".to_owned()), "{:?}", listening());
+        let asked = Command::new(SLUICE).args(["status", "--admin-address", ADMIN]).output().unwrap();
+        assert!(asked.status.success(), "{}", text(&asked));
+        let get = |host: &str| http::get(ADMIN.parse().unwrap(), host, "/config_dump").unwrap();
+        for host in ["localhost", "localhost:15000", "127.0.0.1:15000", "[::1]"] {
+            assert_eq!(get(host).status, 200, "{host}");
+        }
+        // A page of a stranger whose name leads here has its browser send that name.
+        for host in ["rebound.example", "rebound.example:15000", "127.0.0.1.rebound.example", "192.0.2.1"] {
+            let refused = get(host);
+            assert_eq!(refused.status, 403, "{host}");
+            assert!(!refused.text().contains("generation"), "{}", refused.text());
+        }
+        assert_eq!(admin("/status").status, 200, "the socket is there as well");
+    });
+}
+
+#[test]
+fn another_user_is_refused_and_told_whom_to_ask() {
+    netns::run("admin-stranger", |inside| {
+        let dir = Scratch::new("config").unwrap();
+        dir.write("gateway.yaml", GATEWAY).unwrap();
+        let mut gateway = start(inside, &dir, &[]);
+        common::wait_until_ready(&mut gateway);
+        let state = inside.scratch().join("state");
+        let program = inside.scratch().join("sluice");
+        std::fs::copy(SLUICE, &program).unwrap();
+        let open =
+            |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        open(&program, 0o755);
+        open(inside.scratch().path(), 0o755);
+        let ask = || {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+            let asked = command.args(["status", "--state-dir"]).arg(&state).output().unwrap();
+            assert_eq!(asked.status.code(), Some(1));
+            text(&asked)
+        };
+        let path = state.join("admin.sock").display().to_string();
+        let says = |said: &str| {
+            let sudo = format!("sudo sluice status --state-dir {}", state.display());
+            [path.as_str(), "uid 65534", &sudo].into_iter().all(|word| said.contains(word))
+        };
+        let said = ask();
+        assert!(says(&said) && said.contains("Permission denied"), "{said}");
+        // Even where the files let them in.
+        open(&state, 0o755);
+        open(&state.join("admin.sock"), 0o666);
+        let said = ask();
+        assert!(says(&said) && said.contains("403: uid 65534 may not use this socket"), "{said}");
+        assert_eq!(admin("/status").status, 200);
+        // In a container of the same node, as `kubectl exec` would start it: another mount and PID namespace, the same files.
+        let mut entered = Command::new("unshare");
+        entered.args(["--mount", "--pid", "--fork", "--mount-proc"]).arg(&program);
+        let said = entered.args(["status", "--state-dir"]).arg(&state).output().unwrap();
+        assert!(said.status.success() && text(&said).contains("a/gw"), "{}", text(&said));
+    });
+}
+
+#[test]
+fn a_state_directory_whose_path_is_too_long_is_a_clear_mistake() {
+    netns::run("admin-long", |inside| {
+        let dir = Scratch::new("config").unwrap();
+        let long = inside.scratch().join(&"d".repeat(100));
+        let long = long.to_str().unwrap();
+        let mut gateway = start(inside, &dir, &["--state-dir", long]);
+        assert_eq!(gateway.wait().code(), Some(1));
+        gateway.wait_for_output(&format!("--state-dir {long}: choose a directory with a shorter path"));
+        let asked = Command::new(SLUICE).args(["status", "--state-dir", long]).output().unwrap();
+        assert!(text(&asked).contains("at most 107"), "{}", text(&asked));
+    });
+}
+
+#[test]
+fn scrapers_outside_the_networks_are_closed_before_a_byte_is_read() {
+    netns::run("admin-clients", |inside| {
+        let dir = Scratch::new("config").unwrap();
+        dir.write("gateway.yaml", GATEWAY).unwrap();
+        let flags = ["--metrics-address", "0.0.0.0:19001", "--metrics-clients", "10.0.0.0/8,127.0.0.2"];
+        let mut gateway = start(inside, &dir, &flags);
+        common::wait_until_ready(&mut gateway);
+        let mut stranger = Client::connect(METRICS.parse().unwrap()).unwrap();
+        // Not a byte is sent, and it ends all the same.
+        assert!(stranger.rest().unwrap_or_default().is_empty());
+        let perl = "use IO::Socket::INET; $s = IO::Socket::INET->new(LocalAddr => '127.0.0.2', PeerAddr => '127.0.0.1:19001') || die $!;
+                    print $s \"GET /metrics HTTP/1.0\\r\\n\\r\\n\"; print <$s>;";
+        let allowed = Command::new("perl").args(["-e", perl]).output().unwrap();
+        let page = text(&allowed);
+        let refused = "sluice_server_closed_total{server=\"metrics\",reason=\"client\"}";
+        let count =
+            page.lines().find_map(|line| line.strip_prefix(refused)).unwrap_or_else(|| panic!("{page}"));
+        assert!(count.trim().parse::<u32>().unwrap() >= 1, "{count}");
     });
 }

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use common::load::Wrk;
-use common::{Running, get, sluice, with_gateway_flags};
-use gateway_testkit::{http, wait};
+use common::{Running, admin, get, sluice, with_gateway_flags};
+use gateway_testkit::wait;
 use serde_json::Value;
 
 const EDITS: u32 = 1_000;
@@ -73,7 +73,7 @@ fn resident_kib(pid: u32) -> u64 {
 }
 
 fn served() -> Value {
-    let dump = http::get("127.0.0.1:15000".parse().unwrap(), "localhost", "/config_dump").unwrap();
+    let dump = admin("/config_dump");
     serde_json::from_slice(&dump.body).unwrap()
 }
 

@@ -258,8 +258,7 @@ fn a_drain_says_goodbye_and_the_key_is_nowhere() {
         let client = tls::client(&[&one], Versions::New);
         let mut idle = tls::connect(https(), "one.example", &client).unwrap();
         assert_eq!(idle.get("one.example", "/get").unwrap().status, 200);
-        let admin = ([127, 0, 0, 1], 15000).into();
-        let dump = gateway_testkit::http::get(admin, "localhost", "/config_dump").unwrap().text();
+        let dump = common::admin("/config_dump").text();
         let translated = text(&sluice(&["translate", &running.config.path().display().to_string()]));
         for printed in [&dump, &translated] {
             assert!(printed.contains("fingerprint") && printed.contains("not shown"), "{printed}");

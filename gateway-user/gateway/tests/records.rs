@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{HTTP, get, metric, metrics, with_gateway, with_gateway_flags};
-use gateway_testkit::http::{self, Client};
+use common::{HTTP, admin, get, metric, metrics, with_gateway, with_gateway_flags};
+use gateway_testkit::http::Client;
 use gateway_testkit::wait;
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn metrics_have_the_names_operators_know() {
 #[test]
 fn the_configuration_can_be_dumped() {
     with_gateway("dump", |_, _| {
-        let dump = http::get("127.0.0.1:15000".parse().unwrap(), "localhost", "/config_dump").unwrap();
+        let dump = admin("/config_dump");
         assert_eq!(dump.status, 200);
         let dump: Value = serde_json::from_slice(&dump.body).unwrap();
         let text = dump.to_string();

@@ -2,11 +2,18 @@
 
 use std::fmt::{Display, Write as _};
 
+use bytes::Bytes;
 use gateway_proxy::metrics::Histogram;
+
+/// Length of a piece of the page, which readers share: what a reader that stops holds is a few of these.
+const PIECE: usize = 32 * 1024;
 
 /// A page of metrics under construction. Every family is opened once and then gets its samples.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
+    /// Whole pieces.
+    pieces: Vec<Bytes>,
+    /// The piece under construction.
     text: String,
     family: String,
 }
@@ -63,11 +70,20 @@ impl Exposition {
         }
         let close = if labels.is_empty() && last.is_none() { "" } else { "}" };
         let _ = writeln!(self.text, "{close} {value}");
+        if self.text.len() >= PIECE {
+            self.end_piece();
+        }
     }
 
-    /// The page.
-    pub(super) fn finish(self) -> String {
-        self.text
+    fn end_piece(&mut self) {
+        let text = std::mem::replace(&mut self.text, String::with_capacity(PIECE + PIECE / 8));
+        self.pieces.push(text.into());
+    }
+
+    /// The page, in pieces.
+    pub(super) fn finish(mut self) -> Vec<Bytes> {
+        self.end_piece();
+        self.pieces
     }
 }
 
@@ -92,11 +108,27 @@ mod tests {
         histogram.record(6_000);
         page.histogram("b_seconds", "Help.").buckets(&[("m", "GET")], &histogram, 1e6);
         assert_eq!(
-            page.finish(),
-            "# HELP a_total Help.\n# TYPE a_total counter\na_total 3\na_total{x=\"q\\\"\\\\\\n\"} 4\n\
+            page.finish().concat(),
+            b"# HELP a_total Help.\n# TYPE a_total counter\na_total 3\na_total{x=\"q\\\"\\\\\\n\"} 4\n\
              # HELP b_seconds Help.\n# TYPE b_seconds histogram\n\
              b_seconds_bucket{m=\"GET\",le=\"0.005\"} 0\nb_seconds_bucket{m=\"GET\",le=\"0.01\"} 1\n\
              b_seconds_bucket{m=\"GET\",le=\"+Inf\"} 1\nb_seconds_sum{m=\"GET\"} 0.006\nb_seconds_count{m=\"GET\"} 1\n"
         );
+    }
+
+    #[test]
+    fn a_long_page_is_in_pieces() {
+        let mut page = Exposition::default();
+        page.gauge("a", "Help.");
+        (0..20_000).for_each(|value| {
+            page.sample(&[], value);
+        });
+        let pieces = page.finish();
+        assert!(
+            pieces.len() > 3 && pieces.iter().all(|piece| piece.len() <= PIECE + 100),
+            "{}",
+            pieces.len()
+        );
+        assert_eq!(pieces.concat().iter().filter(|byte| **byte == b'\n').count(), 20_002);
     }
 }

@@ -1,15 +1,21 @@
 //! `/logging`: reads and changes the log filter.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 
 use crate::logging::LogControl;
 
+/// Longest filter in bytes.
+const LONGEST: usize = 8 * 1024;
+
 /// `GET /logging` says the filter, `PUT /logging` with a filter as body changes it.
 pub(super) fn router(control: LogControl) -> Router {
-    Router::new().route("/logging", get(read).put(change)).with_state(control)
+    Router::new()
+        .route("/logging", get(read).put(change))
+        .layer(DefaultBodyLimit::max(LONGEST))
+        .with_state(control)
 }
 
 async fn read(State(control): State<LogControl>) -> String {

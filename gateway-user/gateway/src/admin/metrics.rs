@@ -1,19 +1,25 @@
-//! `/metrics`: counters of workers, kernel programs, config road and file thread, read when asked for.
+//! `/metrics`: counters of workers, kernel programs, control plane and file thread, read when asked for.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::header;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use futures_channel::oneshot;
+use gateway_admin::Pages;
+use gateway_control::publish::Workers as _;
 use gateway_control::view::View;
-use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics};
+use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics, status_label};
 use gateway_proxy::worker::WorkerCommand;
+use tokio::time::{Instant, timeout_at};
 
 use super::exposition::Exposition;
-use super::{Shared, members, watches};
+use super::gone::GoneSeries;
+use super::{Shared, members, servers, watches};
 use crate::cmd::version::VERSIONS;
 use crate::fleet::Past;
 
@@ -23,20 +29,46 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MICROSECONDS: f64 = 1e6;
 const BYTES: f64 = 1.0;
 
-/// `/metrics`.
-pub(super) fn router(shared: Shared) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(shared)
+/// The page and what it needs from one scrape to the next.
+struct MetricsPage {
+    shared: Shared,
+    pages: Pages,
+    gone: Mutex<GoneSeries>,
 }
 
-async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
-    let workers = collect(&shared).await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page(&shared, &workers))
+/// `/metrics`.
+pub(super) fn router(shared: Shared) -> Router {
+    let page = MetricsPage { shared, pages: Pages::default(), gone: Mutex::default() };
+    Router::new().route("/metrics", get(metrics)).with_state(Arc::new(page))
+}
+
+async fn metrics(State(metrics): State<Arc<MetricsPage>>) -> Response {
+    let page = metrics.pages.get(|| metrics.render()).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.body()).into_response()
+}
+
+impl MetricsPage {
+    async fn render(&self) -> Vec<Bytes> {
+        let shared = &self.shared;
+        let workers = collect(shared).await;
+        let past = shared.fleet.past();
+        let all =
+            WorkerMetrics::sum(std::iter::once(&past.metrics).chain(workers.iter().map(|(_, one)| one)));
+        let view = Arc::clone(&shared.view.borrow());
+        if let Some(live) = &view.live {
+            // A panic elsewhere leaves it whole at any time.
+            let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            let keys = gone.find(&live.snapshot, all.series.keys());
+            if !keys.is_empty() {
+                shared.fleet.forget_series(&keys);
+            }
+        }
+        page(shared, &view, &workers, &past, &all)
+    }
 }
 
 /// Each worker's metrics, with its slot.
 async fn collect(shared: &Shared) -> Vec<(usize, WorkerMetrics)> {
-    use gateway_control::publish::Workers as _;
-
     let asked: Vec<_> = (0..shared.fleet.count())
         .map(|slot| {
             let (reply, answer) = oneshot::channel();
@@ -45,29 +77,34 @@ async fn collect(shared: &Shared) -> Vec<(usize, WorkerMetrics)> {
         })
         .collect();
     let mut answers = Vec::with_capacity(asked.len());
+    let end = Instant::now() + PATIENCE;
     for (slot, answer) in asked {
-        if let Ok(Ok(metrics)) = tokio::time::timeout(PATIENCE, answer).await {
+        if let Ok(Ok(metrics)) = timeout_at(end, answer).await {
             answers.push((slot, metrics));
         }
     }
     answers
 }
 
-fn page(shared: &Shared, workers: &[(usize, WorkerMetrics)]) -> String {
+fn page(
+    shared: &Shared,
+    view: &View,
+    workers: &[(usize, WorkerMetrics)],
+    past: &Past,
+    all: &WorkerMetrics,
+) -> Vec<Bytes> {
     let mut page = Exposition::default();
-    let past = shared.fleet.past();
-    let mut all = past.metrics.clone();
-    workers.iter().for_each(|(_, metrics)| all.merge(metrics));
-    requests(&mut page, &all);
-    counters(&mut page, &all, workers);
+    requests(&mut page, all);
+    counters(&mut page, all, workers);
     steering(&mut page, shared);
-    config(&mut page, &shared.view.borrow());
-    certificates(&mut page, &shared.view.borrow());
+    config(&mut page, view);
+    certificates(&mut page, view);
     if let Some(cluster) = &shared.cluster {
         watches::page(&mut page, cluster);
         members::page(&mut page, &shared.cluster_tally);
     }
-    process(&mut page, shared, &past, workers.len());
+    process(&mut page, shared, past, workers.len());
+    servers::page(&mut page, shared);
     page.finish()
 }
 
@@ -109,10 +146,10 @@ fn requests(page: &mut Exposition, all: &WorkerMetrics) {
 }
 
 fn with_labels(key: &SeriesKey, write: impl FnOnce(&[(&str, &str)])) {
-    let status = key.status.to_string();
+    let status = status_label(key.status);
     let mut labels = vec![
         ("http_request_method", key.method),
-        ("http_response_status_code", status.as_str()),
+        ("http_response_status_code", &*status),
         ("url_scheme", key.scheme),
     ];
     let optional = [

@@ -1,26 +1,63 @@
-//! Whether traffic is wanted.
+//! Probes: readiness and liveness. They are answered on a thread of their own, out of words that others write: no probe waits
+//! for a worker, for the control thread or for a scraper.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use gateway_control::view::View;
+use gateway_proxy::worker::Heartbeat;
 use tokio::sync::watch;
 
-/// Ready is: a whole configuration is live on all workers, steering is attached, and nobody has asked us to stop.
+/// No traffic is wanted once every worker's loop has stood still for this long. One that still turns accepts.
+const UNREADY_AFTER: Duration = Duration::from_secs(5);
+/// The process is to be restarted once every worker's loop, or the control thread's, has stood still for this long.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
+
+/// Ready is: a whole configuration is live on all workers, steering is attached, some worker's loop turns, and nobody has
+/// asked us to stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
     view: watch::Receiver<Arc<View>>,
     draining: Arc<AtomicBool>,
+    workers: Arc<[Arc<Heartbeat>]>,
+    control: Arc<Heartbeat>,
 }
 
 impl Readiness {
-    /// Not ready until `view` shows a live configuration.
-    pub(crate) fn new(view: watch::Receiver<Arc<View>>) -> Self {
-        Self { view, draining: Arc::default() }
+    /// Not ready until `view` shows a live configuration. Each worker stamps its own of `workers`.
+    pub(crate) fn new(view: watch::Receiver<Arc<View>>, workers: Arc<[Arc<Heartbeat>]>) -> Self {
+        Self { view, draining: Arc::default(), workers, control: Arc::default() }
+    }
+
+    /// The control thread's own, which it stamps while its loop turns.
+    pub(crate) fn control(&self) -> Arc<Heartbeat> {
+        Arc::clone(&self.control)
+    }
+
+    /// Every worker's, by slot.
+    pub(crate) fn workers(&self) -> &[Arc<Heartbeat>] {
+        &self.workers
+    }
+
+    fn all_workers_stand_still(&self, limit: Duration) -> bool {
+        self.workers.iter().all(|worker| worker.age() > limit)
+    }
+
+    /// `Err` with the reason if only a restart can help.
+    pub(crate) fn check_alive(&self) -> Result<(), String> {
+        let limit = DEAD_AFTER.as_secs();
+        if self.all_workers_stand_still(DEAD_AFTER) {
+            return Err(format!("no worker's loop has turned for {limit} s"));
+        }
+        if self.control.age() > DEAD_AFTER {
+            return Err(format!("the control thread's loop has not turned for {limit} s"));
+        }
+        Ok(())
     }
 
     /// No more traffic is wanted; there is no way back.
@@ -33,7 +70,11 @@ impl Readiness {
         if self.draining.load(Ordering::SeqCst) {
             return Err("draining: a signal asked this process to stop".to_owned());
         }
-        let view = self.view.borrow();
+        if self.all_workers_stand_still(UNREADY_AFTER) {
+            return Err(format!("no worker's loop has turned for {} s", UNREADY_AFTER.as_secs()));
+        }
+        // Not borrowed for longer than the copy of a pointer, so that who writes it never keeps a probe waiting.
+        let view = Arc::clone(&self.view.borrow());
         match (&view.live, view.trouble.as_ref().or(view.waiting.as_ref())) {
             (Some(_), _) => Ok(()),
             (None, Some(trouble)) => Err(format!("no configuration is live yet: {trouble}")),
@@ -44,15 +85,20 @@ impl Readiness {
 
 /// `/healthz/live` and `/healthz/ready`.
 pub(super) fn router(readiness: Readiness) -> Router {
-    Router::new()
-        .route("/healthz/live", get(|| async { "live\n" }))
-        .route("/healthz/ready", get(ready))
-        .with_state(readiness)
+    Router::new().route("/healthz/live", get(live)).route("/healthz/ready", get(ready)).with_state(readiness)
+}
+
+async fn live(State(readiness): State<Readiness>) -> (StatusCode, String) {
+    answer(readiness.check_alive(), "live\n")
 }
 
 async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    match readiness.check() {
-        Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+    answer(readiness.check(), "ready\n")
+}
+
+fn answer(checked: Result<(), String>, good: &str) -> (StatusCode, String) {
+    match checked {
+        Ok(()) => (StatusCode::OK, good.to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),
     }
 }
@@ -63,6 +109,10 @@ mod tests {
     use gateway_ir::{Generation, Ir};
 
     use super::*;
+
+    fn workers(count: usize) -> Arc<[Arc<Heartbeat>]> {
+        (0..count).map(|_| Arc::default()).collect()
+    }
 
     fn live() -> Live {
         let ir = Arc::new(Ir::default());
@@ -80,7 +130,7 @@ mod tests {
     #[test]
     fn ready_from_the_first_live_configuration_until_the_signal() {
         let (sender, receiver) = watch::channel(Arc::new(View::default()));
-        let readiness = Readiness::new(receiver);
+        let readiness = Readiness::new(receiver, workers(2));
         assert!(readiness.check().unwrap_err().contains("no configuration"));
         sender.send_replace(Arc::new(View { waiting: Some("a list".into()), ..View::default() }));
         assert!(readiness.check().unwrap_err().contains("a list"));
@@ -97,5 +147,25 @@ mod tests {
         assert_eq!(readiness.check(), Ok(()));
         readiness.drain();
         assert!(readiness.check().unwrap_err().contains("draining"));
+    }
+
+    #[test]
+    fn workers_that_stand_still_make_it_unready_and_then_dead_unless_one_turns() {
+        let view = View { live: Some(live()), ..View::default() };
+        let (_sender, receiver) = watch::channel(Arc::new(view));
+        let workers: Arc<[Arc<Heartbeat>]> =
+            (0..3).map(|_| Arc::new(Heartbeat::since(Duration::from_secs(6)))).collect();
+        let readiness = Readiness::new(receiver.clone(), Arc::clone(&workers));
+        assert!(readiness.check().unwrap_err().contains("no worker's loop has turned for 5 s"));
+        assert_eq!(readiness.check_alive(), Ok(()), "slow is not dead");
+        workers[1].stamp();
+        assert_eq!(readiness.check(), Ok(()), "one worker accepts");
+        let dead = Readiness::new(
+            receiver,
+            (0..3).map(|_| Arc::new(Heartbeat::since(Duration::from_secs(61)))).collect(),
+        );
+        assert!(dead.check_alive().unwrap_err().contains("60 s"));
+        dead.workers()[2].stamp();
+        assert_eq!(dead.check_alive(), Ok(()));
     }
 }

@@ -1,8 +1,11 @@
 //! `sluice status`.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::fmt;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,27 +13,34 @@ use anyhow::{Context as _, bail};
 use super::table::Table;
 use super::{End, bad_settings, print, to_json, to_yaml};
 use crate::admin::document::{ConditionLine, StatusDocument, TookOverLine};
+use crate::admin::{Sockets, socket_path};
 use crate::cli::{Output, StatusArgs};
+use crate::flags::Settings;
 
-/// How long the running process may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Largest answer that is read.
+/// For each step of the running process's response.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest response that is read, in bytes.
 const LARGEST: u64 = 256 << 20;
 
-/// Asks the running process and shows its answer.
+/// Where the running process answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Endpoint {
+    /// The socket in its state directory.
+    Socket(PathBuf),
+    /// Its `--admin-address`.
+    Address(SocketAddr),
+}
+
+/// Asks the running process and shows its response.
 pub(super) fn run(args: StatusArgs) -> anyhow::Result<End> {
     let settings = match args.settings.resolve() {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
-    let Some(address) = settings.admin_address.0 else {
-        bail!("admin-address is off, so there is nobody to ask; name the address of a running Sluice");
-    };
-    let body = get(reachable(address), "/status").with_context(|| {
-        format!("no Sluice answers on {address}; is one running, and is this its --admin-address?")
-    })?;
+    let endpoint = Endpoint::of(&settings)?;
+    let body = endpoint.get("/status").with_context(|| endpoint.advice())?;
     let document: StatusDocument =
-        serde_json::from_str(&body).with_context(|| format!("{address} answers, but not as Sluice does"))?;
+        serde_json::from_str(&body).with_context(|| format!("{endpoint} answers, but not as Sluice does"))?;
     let text = match args.output {
         Output::Json => to_json(&document)?,
         Output::Yaml => to_yaml(&document)?,
@@ -38,6 +48,65 @@ pub(super) fn run(args: StatusArgs) -> anyhow::Result<End> {
         Output::Wide => render(&document, true),
     };
     print(&text).map(|()| End::Done)
+}
+
+impl Endpoint {
+    /// The address if one is given, else the state directory's socket.
+    ///
+    /// # Errors
+    /// The directory's path is too long for a socket.
+    fn of(settings: &Settings) -> anyhow::Result<Self> {
+        match settings.admin_address.0 {
+            Some(address) => Ok(Self::Address(reachable(address))),
+            None => {
+                Sockets::check(settings)?;
+                Ok(Self::Socket(socket_path(&settings.state_dir.0)))
+            }
+        }
+    }
+
+    /// What to look at when nobody answers.
+    fn advice(&self) -> String {
+        match self {
+            Self::Address(address) => {
+                format!("no Sluice answers on {address}; is one running, and is this its --admin-address?")
+            }
+            Self::Socket(path) => format!(
+                "{}: no Sluice answers there to uid {}; is one running, and is this its --state-dir? Only root and the \
+                 user that it runs as may ask: sudo sluice status --state-dir {}",
+                path.display(),
+                rustix::process::geteuid().as_raw(),
+                path.parent().unwrap_or(path).display()
+            ),
+        }
+    }
+
+    /// One `GET`.
+    fn get(&self, path: &str) -> anyhow::Result<String> {
+        match self {
+            Self::Address(address) => {
+                let stream = TcpStream::connect_timeout(address, TIMEOUT)?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                get(stream, &address.to_string(), path)
+            }
+            Self::Socket(socket) => {
+                let stream = UnixStream::connect(socket)?;
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                get(stream, "localhost", path)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "{}", path.display()),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
 }
 
 /// A server on the unspecified address answers on loopback.
@@ -49,18 +118,20 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// One `GET`. HTTP/1.0, so that the answer ends with the connection and is not chunked.
-fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(LARGEST).read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP")?;
+/// One `GET`. HTTP/1.0, so that the response ends with the connection and is not chunked.
+fn get(mut stream: impl Read + Write, host: &str, path: &str) -> anyhow::Result<String> {
+    // A server that refuses this user may have closed by now; its response says so.
+    let sent = write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n");
+    let mut response = String::new();
+    let read = stream.take(LARGEST).read_to_string(&mut response);
+    if response.is_empty() {
+        sent?;
+        read?;
+    }
+    let (head, body) = response.split_once("\r\n\r\n").context("the response is no HTTP")?;
     let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
     if status != "200" {
-        bail!("answered {status}");
+        bail!("it answers {status}: {}", body.lines().next().unwrap_or_default());
     }
     Ok(body.to_owned())
 }
@@ -320,6 +391,22 @@ HTTPRoute b/r: something
             "{wide}"
         );
         assert!(wide.contains("2026-11-23T00:00:00Z   no right to list\n"), "{wide}");
+    }
+
+    #[test]
+    fn the_socket_is_asked_unless_an_address_is_given_and_advice_names_all_that_matters() {
+        use crate::flags::tests::settings;
+
+        let of = |flags: &[(&str, &str)]| Endpoint::of(&settings(flags)).unwrap();
+        assert_eq!(of(&[]), Endpoint::Socket("/run/sluice/admin.sock".into()));
+        assert_eq!(of(&[("state-dir", "/s")]), Endpoint::Socket("/s/admin.sock".into()));
+        let address = [("state-dir", "/s"), ("admin-address", "127.0.0.1:15000")];
+        assert_eq!(of(&address), Endpoint::Address("127.0.0.1:15000".parse().unwrap()));
+        let advice = of(&[("state-dir", "/s")]).advice();
+        let uid = format!("uid {}", rustix::process::geteuid().as_raw());
+        for word in ["/s/admin.sock", &uid, "sudo sluice status --state-dir /s"] {
+            assert!(advice.contains(word), "{word}: {advice}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Subset for Meaning {
         Some(&["controller_name", "underscore_headers", "merge_slashes", "encoded_separators"]);
 }
 impl Subset for Admin {
-    const FIELDS: Option<&'static [&'static str]> = Some(&["admin_address"]);
+    const FIELDS: Option<&'static [&'static str]> = Some(&["state_dir", "admin_address"]);
 }
 impl Subset for Places {
     const FIELDS: Option<&'static [&'static str]> = Some(&["state_dir", "bpffs"]);

@@ -85,6 +85,11 @@ fn contradictions(settings: &Settings) -> Vec<SettingError> {
     if settings.reject_encoded_slashes.on() && settings.encoded_separators == EncodedSeparators::Keep {
         found.push("reject-encoded-slashes is the old name of encoded-separators refuse, which is set to keep: leave one out");
     }
+    if let super::Auto::Set(share) = settings.max_series_per_namespace
+        && share.get() > settings.max_series.get()
+    {
+        found.push("max-series-per-namespace is above max-series, which includes it: raise max-series");
+    }
     found.into_iter().map(|text| SettingError(text.to_owned())).collect()
 }
 

@@ -3,7 +3,7 @@
 use super::resolve::Reader;
 use super::value::{
     AccessLog, AddressMode, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
-    EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, Namespaces,
+    EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, Namespaces, Networks,
     ObjectName, OptionalPath, Ports, ReasonHeader, RequestTrailers, Size, SteeringMode, TakeOver, Toggle,
     UnderscoreHeaders, Value, Wait,
 };
@@ -257,12 +257,21 @@ settings! {
         health_address: Listen = "0.0.0.0:15021", "ADDRESS",
             "Where /healthz/live and /healthz/ready are served",
             "Load balancers and the kubelet must reach it; off has no probes";
-        metrics_address: Listen = "0.0.0.0:19001", "ADDRESS",
-            "Where /metrics is served",
-            "Prometheus must reach it";
-        admin_address: Listen = "127.0.0.1:15000", "ADDRESS",
-            "Where `sluice status`, /config_dump and /logging are served",
-            "Whoever reaches it reads the whole configuration: keep it on loopback";
+        metrics_address: Auto<Listen> = "auto", "ADDRESS",
+            "Where /metrics is served; auto is 127.0.0.1:19001, and 0.0.0.0:19001 where a cluster is served",
+            "Prometheus must reach it; whoever does learns hosts, routes and traffic of every team";
+        metrics_clients: Networks = "all", "CIDRS",
+            "Networks of the clients that may read /metrics; others are closed before a byte is read",
+            "Name those that Prometheus scrapes from: that of the nodes and that of the pods in a cluster";
+        max_series: Count<100, 100000> = "2000", "SERIES",
+            "Series of request metrics that one worker keeps; requests beyond are counted together",
+            "More tells more routes apart, and makes pages of metrics and the memory for them larger";
+        max_series_per_namespace: Auto<Count<10, 100000>> = "auto", "SERIES",
+            "Of those, how many the routes of one namespace may have; auto is half of --max-series",
+            "Keeps one team's routes from using up the table; a gateway of one team may set it to --max-series";
+        admin_address: Listen = "off", "ADDRESS",
+            "TCP address where /status, /config_dump and /logging are served besides the socket in --state-dir",
+            "Whoever reaches it reads the whole configuration, a backend on loopback included: prefer the socket, which serves root and Sluice's own user alone";
         access_log: AccessLog = "stdout", "TARGET",
             "Where one JSON line per request goes: off, stdout or a path",
             "Costs CPU and disk per request; a slow disk drops lines (counted), never requests";

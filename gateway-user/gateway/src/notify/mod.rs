@@ -65,7 +65,8 @@ impl Manager {
         let mut said: Option<String> = None;
         while self.speaks() {
             if shared.readiness.check().is_ok() {
-                let state = status(&shared, &view.borrow_and_update());
+                let now = Arc::clone(&view.borrow_and_update());
+                let state = status(&shared, &now);
                 match &said {
                     // The process before us said so too, unless it is older than that.
                     None if took_over => {
@@ -91,7 +92,7 @@ impl Manager {
                 None => {
                     if stuck {
                         info!("all workers answer again");
-                        self.say(&format!("STATUS={}", status(&shared, &shared.view.borrow())));
+                        self.say(&format!("STATUS={}", current_status(&shared)));
                     }
                     stuck = false;
                     self.say("WATCHDOG=1");
@@ -123,7 +124,7 @@ impl Manager {
             let _ = applied.await;
             // READY ends all reloads in the manager's eyes, so it belongs to the last one.
             if manager.0.reloads.fetch_sub(1, Ordering::SeqCst) == 1 {
-                let state = status(&shared, &shared.view.borrow());
+                let state = current_status(&shared);
                 manager.say(&format!("READY=1\nSTATUS={state}"));
             }
         });
@@ -162,6 +163,13 @@ impl Manager {
             debug!("NOTIFY_SOCKET: {error}");
         }
     }
+}
+
+/// The state of now. The view is not borrowed meanwhile: readiness looks at it too, and a second borrow behind a writer that
+/// waits for the first would wait for ever.
+fn current_status(shared: &Shared) -> String {
+    let view = Arc::clone(&shared.view.borrow());
+    status(shared, &view)
 }
 
 /// One line for people.

@@ -37,6 +37,8 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 pub(crate) struct Peer {
     pub(crate) version: String,
     pub(crate) pid: u32,
+    /// It opens an admin socket in place of ours.
+    pub(crate) admin_socket: bool,
 }
 
 /// A wish to take over. Dropping it refuses.
@@ -60,6 +62,8 @@ pub(crate) struct Release {
     pub(crate) pid: u32,
     /// Whether it accepts from our sockets.
     pub(crate) same_sockets: bool,
+    /// It opens an admin socket in place of ours.
+    pub(crate) opens_admin_socket: bool,
     channel: Arc<Channel>,
     handed: Arc<AtomicBool>,
 }
@@ -201,8 +205,10 @@ fn converse(channel: &Arc<Channel>, asked: &Asked) {
 
 /// Who asks, and the version of the messages that both speak.
 fn greet(channel: &Channel) -> Result<(Peer, u32), Failure> {
-    let (protocol, oldest, version, pid) = match channel.receive(HELLO) {
-        Ok((FromTaker::Hello { protocol, oldest, version, pid }, _)) => (protocol, oldest, version, pid),
+    let (protocol, oldest, peer) = match channel.receive(HELLO) {
+        Ok((FromTaker::Hello { protocol, oldest, version, pid, admin_socket }, _)) => {
+            (protocol, oldest, Peer { version, pid, admin_socket })
+        }
         Ok(_) => return Err(Failure::new(Reason::Protocol, "a take-over begins with hello")),
         Err(error) => return Err(Failure::new(Reason::Lost, error.to_string())),
     };
@@ -211,14 +217,14 @@ fn greet(channel: &Channel) -> Result<(Peer, u32), Failure> {
         let message = format!("it speaks {ours} of the take-over protocol, and the other one {theirs}");
         Failure::new(Reason::Protocol, message)
     })?;
-    Ok((Peer { version, pid }, common))
+    Ok((peer, common))
 }
 
 /// One take-over, after the greeting. An error is what a taker is told that has got nothing yet.
 fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -> Result<(), Failure> {
     let stopping = || Failure::new(Reason::Stopping, "it is about to end");
     let (answer, answered) = mpsc::channel();
-    let pid = peer.pid;
+    let (pid, opens_admin_socket) = (peer.pid, peer.admin_socket);
     asked.requests.send(Request { peer, protocol, answer }).map_err(|_| stopping())?;
     let Handoff { offer, items, outcome } = match answered.recv_timeout(COLLECTING) {
         Ok(handoff) => handoff?,
@@ -231,7 +237,7 @@ fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -
             drop(items);
             asked.handed.store(true, Ordering::SeqCst);
             let (channel, handed) = (Arc::clone(channel), Arc::clone(&asked.handed));
-            let _ = outcome.send(Ok(Release { pid, same_sockets, channel, handed }));
+            let _ = outcome.send(Ok(Release { pid, same_sockets, opens_admin_socket, channel, handed }));
         }
         Err(failure) => {
             // Before the connection ends: a giver that ends without a word has died, and the taker would go on.

@@ -64,6 +64,9 @@ pub(super) enum FromTaker {
         version: String,
         /// As the taker sees itself; in another PID namespace it means nothing.
         pid: u32,
+        /// It opens an admin socket in the state directory in place of the giver's.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        admin_socket: bool,
     },
     /// Its configuration is live and steered: the giver is to let go.
     Ready {
@@ -158,10 +161,25 @@ mod tests {
     /// These texts are a promise to processes of every version that speaks version 1: never change one of them.
     #[test]
     fn version_1_is_octet_for_octet_what_it_always_was() {
-        let hello = FromTaker::Hello { protocol: 1, oldest: None, version: "0.1.0".into(), pid: 7 };
+        let hello = FromTaker::Hello {
+            protocol: 1,
+            oldest: None,
+            version: "0.1.0".into(),
+            pid: 7,
+            admin_socket: false,
+        };
         is(hello, r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7}"#);
-        let newer = FromTaker::Hello { protocol: 3, oldest: Some(1), version: "3.0.0".into(), pid: 7 };
-        is(newer, r#"{"kind":"hello","protocol":3,"oldest":1,"version":"3.0.0","pid":7}"#);
+        let newer = FromTaker::Hello {
+            protocol: 3,
+            oldest: Some(1),
+            version: "3.0.0".into(),
+            pid: 7,
+            admin_socket: true,
+        };
+        is(
+            newer,
+            r#"{"kind":"hello","protocol":3,"oldest":1,"version":"3.0.0","pid":7,"admin_socket":true}"#,
+        );
         is(FromTaker::Ready { same_sockets: true }, r#"{"kind":"ready","same_sockets":true}"#);
         is(FromGiver::Refused { reason: "it is busy".into() }, r#"{"kind":"refused","reason":"it is busy"}"#);
         is(FromGiver::Released, r#"{"kind":"released"}"#);
@@ -204,7 +222,16 @@ mod tests {
     fn what_a_newer_version_adds_is_passed_over() {
         let hello = r#"{"kind":"hello","protocol":2,"oldest":1,"version":"2","pid":7,"more":[1]}"#;
         let hello: FromTaker = serde_json::from_str(hello).unwrap();
-        assert_eq!(hello, FromTaker::Hello { protocol: 2, oldest: Some(1), version: "2".into(), pid: 7 });
+        assert_eq!(
+            hello,
+            FromTaker::Hello {
+                protocol: 2,
+                oldest: Some(1),
+                version: "2".into(),
+                pid: 7,
+                admin_socket: false
+            }
+        );
         assert_eq!(
             serde_json::from_str::<FromTaker>(r#"{"kind":"gimme","x":{}}"#).unwrap(),
             FromTaker::Unknown

@@ -71,7 +71,7 @@ pub(crate) fn ask(path: &Path) -> Asked {
         let (version, pid) = (planted::version(), std::process::id());
         let Range { oldest, newest: protocol } = Range::ours();
         let oldest = Some(oldest).filter(|oldest| *oldest != protocol);
-        channel.send(&FromTaker::Hello { protocol, oldest, version, pid }, &[])?;
+        channel.send(&FromTaker::Hello { protocol, oldest, version, pid, admin_socket: true }, &[])?;
         let offer = match next(&channel, limit("receive", RECEIVING))? {
             (FromGiver::Offer(offer), _) => offer,
             (FromGiver::Refused { reason }, _) => return Ok(Asked::Refused(reason)),
@@ -145,6 +145,19 @@ impl Received {
     /// The received socket with this address, if there is one.
     pub(crate) fn take_admin(&mut self, address: SocketAddr) -> Option<TcpListener> {
         let at = self.admin.iter().position(|socket| socket.local_addr().ok() == Some(address))?;
+        Some(self.admin.swap_remove(at))
+    }
+
+    /// The received socket of every address with this port and family, if there is one: while it is open, nobody can be
+    /// bound to one address of that port.
+    pub(crate) fn take_admin_of_every_address(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        let at = self.admin.iter().position(|socket| {
+            socket.local_addr().is_ok_and(|bound| {
+                bound.ip().is_unspecified()
+                    && bound.port() == address.port()
+                    && bound.is_ipv4() == address.is_ipv4()
+            })
+        })?;
         Some(self.admin.swap_remove(at))
     }
 }

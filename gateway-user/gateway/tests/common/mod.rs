@@ -6,7 +6,9 @@ pub mod pair;
 pub mod pins;
 pub mod steady;
 
+use std::cell::Cell;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -28,6 +30,16 @@ pub const METRICS: &str = "127.0.0.1:19001";
 /// The example that is served, as it lies in the repository.
 pub fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shared-gateway")
+}
+
+thread_local! {
+    /// The state directory of the gateway that this thread has started last: a test has a thread of its own.
+    static STATE: Cell<Option<PathBuf>> = const { Cell::new(None) };
+}
+
+/// Where the gateway that this thread starts next is asked for its status.
+pub fn remember_state(dir: &Path) {
+    STATE.set(Some(dir.to_owned()));
 }
 
 /// A running gateway over a copy of the example, with the bundled backend.
@@ -144,9 +156,12 @@ pub fn gateway_command(
     let mut command = Command::new(SLUICE);
     command.envs(environment.iter().copied());
     command.arg("run").arg(config).arg("--bpffs").arg(inside.bpffs());
+    let state = flags.iter().position(|flag| *flag == "--state-dir").and_then(|at| flags.get(at + 1));
+    let state = state.map_or_else(|| inside.scratch().join("state"), PathBuf::from);
     if !flags.contains(&"--state-dir") {
-        command.arg("--state-dir").arg(inside.scratch().join("state"));
+        command.arg("--state-dir").arg(&state);
     }
+    remember_state(&state);
     command.args(pair::flags(flags)).args(flags);
     command
 }
@@ -176,9 +191,28 @@ pub fn metric_of(text: &str, name: &str, labels: &[&str]) -> f64 {
     series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
-/// Runs `sluice` with `args` to its end.
+/// Runs `sluice` with `args` to its end; `status` asks the gateway that this thread has started last.
 pub fn sluice(args: &[&str]) -> Output {
-    Command::new(SLUICE).args(args).output().unwrap()
+    let mut command = Command::new(SLUICE);
+    if let (Some(state), ["status", ..]) = (STATE.take(), args) {
+        command.env("SLUICE_STATE_DIR", &state);
+        STATE.set(Some(state));
+    }
+    command.args(args).output().unwrap()
+}
+
+/// A connection to the admin socket of the gateway that this thread has started last.
+pub fn admin_client() -> http::Client<UnixStream> {
+    let state = STATE.take().expect("a gateway was started");
+    let stream = UnixStream::connect(state.join("admin.sock")).unwrap();
+    STATE.set(Some(state));
+    stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    http::Client::over(stream)
+}
+
+/// One `GET` of the admin server.
+pub fn admin(path: &str) -> http::Answer {
+    admin_client().get("localhost", path).unwrap()
 }
 
 /// Standard output and error of a finished command, together.

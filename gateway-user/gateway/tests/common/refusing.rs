@@ -32,6 +32,7 @@ pub fn config(inside: &Inside) -> PathBuf {
 pub fn run_args(inside: &Inside, bpffs: &Path, flags: &[&str]) -> Vec<String> {
     let log = inside.scratch().join("access.log");
     let (config, state) = (config(inside), inside.scratch().join("state"));
+    common::remember_state(&state);
     let path = |path: &Path| path.display().to_string();
     let mut args = vec!["run".to_owned(), path(&config), "--state-dir".to_owned(), path(&state)];
     args.extend(["--bpffs".to_owned(), path(bpffs), "--access-log".to_owned(), path(&log)]);

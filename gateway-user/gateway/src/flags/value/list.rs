@@ -123,6 +123,23 @@ impl Value for Cidrs {
     }
 }
 
+/// Networks of clients; `None` is all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Networks(pub(crate) Option<Vec<IpNet>>);
+
+impl Value for Networks {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "all" {
+            return Some(Self(None));
+        }
+        items(text).map(cidr).collect::<Option<Vec<_>>>().map(|networks| Self(Some(networks)))
+    }
+
+    fn allowed() -> String {
+        "all, none or addresses and CIDR ranges, such as 10.0.0.0/8,fd00::/8,192.0.2.7".to_owned()
+    }
+}
+
 fn cidr(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
@@ -202,6 +219,14 @@ mod tests {
         for bad in ["SYS_PTRACE", "cap_net_admin", "CAP_", "CAP_X", "all,CAP_BPF"] {
             assert_eq!(Capabilities::parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn networks_are_all_or_listed() {
+        assert_eq!(Networks::parse("all"), Some(Networks(None)));
+        assert_eq!(Networks::parse("none"), Some(Networks(Some(Vec::new()))));
+        assert_eq!(Networks::parse("10.0.0.0/8,::1").unwrap().0.unwrap().len(), 2);
+        assert_eq!(Networks::parse("10.0.0.0/8,all"), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod list;
 mod number;
 mod word;
 
-pub(crate) use list::{Addresses, Capabilities, Cidrs, Cpus, Namespaces, Ports};
+pub(crate) use list::{Addresses, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
