@@ -24,12 +24,25 @@ pub(super) struct Case {
 pub(super) struct Crowd {
     pub(super) manner: Manner,
     pub(super) connections: u32,
+    /// The port that they come to.
+    pub(super) to: To,
     /// A path that leads to the other tenant's backend; `/deaf` leads to one that never answers.
     pub(super) target: &'static str,
     /// Milliseconds between two requests or bytes of a connection; 0 asks once.
     pub(super) every_ms: u32,
     /// Whether each target is made 6,000 bytes long.
     pub(super) long: bool,
+}
+
+/// Ports of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    /// The listener that both tenants share.
+    Listener,
+    /// Where probes are answered.
+    Health,
+    /// Where scrapers get the metrics.
+    Metrics,
 }
 
 /// Which of the neighbour's clients can be served at all.
@@ -78,7 +91,7 @@ const ENDLESS_ANSWER: &str = "/download/1000000000000?chunked=1";
 const DEAF: &str = "/deaf";
 
 const fn crowd(manner: Manner, connections: u32, target: &'static str, every_ms: u32) -> Crowd {
-    Crowd { manner, connections, target, every_ms, long: false }
+    Crowd { manner, connections, to: To::Listener, target, every_ms, long: false }
 }
 
 const fn reason(code: &'static str, least: f64) -> Proof {
@@ -101,7 +114,7 @@ const PLAIN: Case = Case {
 };
 
 /// All of them, in the order of the table.
-pub(super) const CASES: [Case; 11] = [
+pub(super) const CASES: [Case; 12] = [
     Case {
         name: "connections",
         flags: &["--max-connections", "500"],
@@ -205,6 +218,29 @@ pub(super) const CASES: [Case; 11] = [
         crowds: &[Crowd { long: true, ..crowd(Manner::Ask, 100, HONEST, 50) }],
         world: World::StalledLog,
         proofs: &[counter("lines dropped", "sluice_log_dropped_total", 100.0)],
+        ..PLAIN
+    },
+    Case {
+        name: "scrapers",
+        open_files: Some(1024),
+        crowds: &[
+            // Idle, deaf and busy: each with more connections than there is room for.
+            Crowd { to: To::Health, ..crowd(Manner::Ask, 1000, "/healthz/ready", 0) },
+            Crowd { to: To::Metrics, ..crowd(Manner::Stall, 100, "/metrics", 0) },
+            Crowd { to: To::Metrics, ..crowd(Manner::Read, 30, "/metrics", 0) },
+        ],
+        proofs: &[
+            counter(
+                "probes evicted",
+                "sluice_server_closed_total server=\"health\",reason=\"evicted\"",
+                500.0,
+            ),
+            counter(
+                "scrapers evicted",
+                "sluice_server_closed_total server=\"metrics\",reason=\"evicted\"",
+                10.0,
+            ),
+        ],
         ..PLAIN
     },
 ];

@@ -31,6 +31,7 @@ pub(super) struct Course {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Outcome {
     pub(super) neighbours: Vec<Felt>,
+    pub(super) probes: Probes,
     pub(super) memory: Memory,
     pub(super) stopped: Vec<Stopped>,
 }
@@ -40,6 +41,16 @@ pub(super) struct Outcome {
 pub(super) struct Felt {
     pub(super) before: Report,
     pub(super) during: Report,
+}
+
+/// What probes of readiness took in milliseconds: the median and the longest, before the crowd came and beside it.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Probes {
+    pub(super) before_median: f64,
+    pub(super) before_longest: f64,
+    pub(super) during_median: f64,
+    pub(super) during_longest: f64,
 }
 
 /// The gateway's resident memory in KiB.
@@ -68,6 +79,8 @@ struct Watch {
     best: Vec<f64>,
 }
 
+/// Probes of the gateway before the crowd comes.
+const PROBES: u32 = 20;
 /// Between two looks at the gateway's numbers.
 const LOOK: Duration = Duration::from_millis(250);
 /// Longest wait for memory to be given back once everybody has gone.
@@ -80,14 +93,17 @@ impl Course {
         let mut stand = Stand::start(case, &self.sluice, &self.bench, inside)?;
         let pid = stand.gateway.pid();
         let before = self.alone(case, &stand)?;
+        let probes_before = (0..PROBES).map(|_| stand.probe()).collect::<Result<Vec<_>>>()?;
         let before_kib = proc::rss_kib(pid)?;
         proc::forget_peak(pid)?;
         let mut watch = Watch::begin(case.proofs, stand.numbers.look()?);
         let (mut clients, mut crowds) = self.gather(case, &mut stand)?;
         // Who was gone by then felt nothing of the crowd.
         clients.iter_mut().try_for_each(|client| client.must_run("the crowd was there"))?;
+        let mut probes = Vec::new();
         while any_running(&mut clients)? {
             check_interrupt()?;
+            probes.push(stand.probe()?);
             watch.look(&stand.numbers.look()?);
             thread::sleep(LOOK);
         }
@@ -101,6 +117,7 @@ impl Course {
         let felt = |(before, during)| Felt { before, during };
         Ok(Outcome {
             neighbours: before.into_iter().zip(during).map(felt).collect(),
+            probes: Probes::of(probes_before, probes),
             memory: Memory { before_kib, peak_kib, after_kib },
             stopped: watch.end(),
         })
@@ -164,6 +181,21 @@ fn settle(stand: &mut Stand, before_kib: u64, peak_kib: u64) -> Result<u64> {
             return Ok(now);
         }
         thread::sleep(LOOK);
+    }
+}
+
+impl Probes {
+    fn of(mut before: Vec<f64>, mut during: Vec<f64>) -> Self {
+        before.sort_by(f64::total_cmp);
+        during.sort_by(f64::total_cmp);
+        let median = |sorted: &[f64]| sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+        let longest = |sorted: &[f64]| sorted.last().copied().unwrap_or_default();
+        Self {
+            before_median: median(&before),
+            before_longest: longest(&before),
+            during_median: median(&during),
+            during_longest: longest(&during),
+        }
     }
 }
 

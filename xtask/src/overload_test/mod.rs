@@ -131,7 +131,7 @@ impl Finding {
 mod tests {
     use sluice_bench::report::{Connections, Failures, Latency, Report};
 
-    use super::course::{Felt, Memory, Stopped};
+    use super::course::{Felt, Memory, Probes, Stopped};
     use super::*;
 
     fn report(ok: u64, reset: u64) -> Report {
@@ -153,7 +153,8 @@ mod tests {
     fn finding(before: Report, during: Report, count: f64) -> Finding {
         let stopped = vec![Stopped { what: "overload_pending", count, least: 10.0 }];
         let neighbours = vec![Felt { before, during }];
-        let outcome = Outcome { neighbours, memory: Memory::default(), stopped };
+        let (probes, memory) = (Probes::default(), Memory::default());
+        let outcome = Outcome { neighbours, probes, memory, stopped };
         Finding { case: "pending", outcome: Some(outcome), error: None }
     }
 

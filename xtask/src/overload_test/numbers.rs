@@ -6,10 +6,16 @@ use anyhow::{Context, Result};
 use gateway_testkit::http::Client;
 
 use super::case::Metric;
+use super::stand::operator;
 use crate::metrics::Page;
+use crate::process::until;
 
-/// The gateway's metrics, on a connection that is there already: in some cases it has no descriptor for another one.
-pub(super) struct Numbers(Client);
+/// The gateway's metrics, on a connection that is kept for as long as the gateway keeps it: beside a crowd of scrapers it may
+/// have to make room.
+pub(super) struct Numbers {
+    to: SocketAddr,
+    client: Option<Client>,
+}
 
 /// What the route metrics call the other tenant's route.
 const OTHER: &str = "other/";
@@ -17,13 +23,20 @@ const OTHER: &str = "other/";
 impl Numbers {
     pub(super) fn connect(to: &str) -> Result<Self> {
         let to: SocketAddr = to.parse()?;
-        Ok(Self(Client::connect(to).context("connecting to the metrics")?))
+        let client = Some(operator(to).context("connecting to the metrics")?);
+        Ok(Self { to, client })
     }
 
     pub(super) fn look(&mut self) -> Result<Page> {
-        let answer = self.0.get("localhost", "/metrics").context("reading the metrics")?;
-        anyhow::ensure!(answer.status == 200, "the metrics answered {}", answer.status);
-        Ok(Page::from(answer.text()))
+        until("the metrics are read", || {
+            let Some(mut client) = self.client.take().or_else(|| operator(self.to).ok()) else {
+                return Ok(None);
+            };
+            let Ok(answer) = client.get("localhost", "/metrics") else { return Ok(None) };
+            anyhow::ensure!(answer.status == 200, "the metrics answered {}", answer.status);
+            self.client = Some(client);
+            Ok(Some(Page::from(answer.text())))
+        })
     }
 }
 

@@ -1,16 +1,19 @@
 //! A gateway with two tenants and their backends, in a namespace of its own.
 
 use std::fs::{self, File};
-use std::net::TcpStream;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use gateway_testkit::http;
+use gateway_testkit::http::{self, Client};
 use gateway_testkit::netns::Inside;
 use nix::sys::stat::Mode;
+use socket2::{Domain, Socket, Type};
 
-use super::case::{Case, Crowd, World};
+use super::case::{Case, Crowd, To, World};
 use super::numbers::Numbers;
 use crate::process::{Process, until};
 
@@ -29,6 +32,8 @@ const METRICS: &str = "127.0.0.1:19001";
 
 const RESOURCES: &str = include_str!("resources.yaml");
 
+/// For a probe or a page; far above what either takes.
+const OPERATOR_TIMEOUT: Duration = Duration::from_secs(10);
 /// Worker threads: as many as the smallest machine has CPUs.
 const WORKERS: &str = "2";
 /// Above the ports of everything that listens here, with room for 15,000 connections and those that have just ended.
@@ -86,8 +91,13 @@ impl Stand {
             target += "?";
             target += &"x".repeat(LONG);
         }
+        let to = match crowd.to {
+            To::Listener => LISTEN,
+            To::Health => HEALTH,
+            To::Metrics => METRICS,
+        };
         let flags = [
-            ("--to", LISTEN.to_owned()),
+            ("--to", to.to_owned()),
             ("--host", OTHER_HOST.to_owned()),
             ("--target", target),
             ("--manner", crowd.manner.name().to_owned()),
@@ -99,6 +109,14 @@ impl Stand {
         Process::spawn(&format!("crowd-{number}"), &self.dir, &mut command)
     }
 
+    /// The milliseconds that one probe of readiness takes, on a connection of its own.
+    pub(super) fn probe(&self) -> Result<f64> {
+        let began = Instant::now();
+        let answer = operator(HEALTH.parse()?)?.get("localhost", "/healthz/ready").context("a probe")?;
+        anyhow::ensure!(answer.status == 200, "readiness answered {}", answer.status);
+        Ok(began.elapsed().as_secs_f64() * 1e3)
+    }
+
     /// Where processes of this stand write.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
@@ -107,6 +125,16 @@ impl Stand {
     pub(super) fn bench(&self) -> &Path {
         &self.bench
     }
+}
+
+/// A connection from an address that the crowd does not come from, as probes and scrapers of a cluster do.
+pub(super) fn operator(to: SocketAddr) -> io::Result<Client> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())?;
+    socket.connect_timeout(&to.into(), OPERATOR_TIMEOUT)?;
+    socket.set_read_timeout(Some(OPERATOR_TIMEOUT))?;
+    socket.set_write_timeout(Some(OPERATOR_TIMEOUT))?;
+    Ok(Client::from(TcpStream::from(socket)))
 }
 
 /// Sets a value of this network namespace.

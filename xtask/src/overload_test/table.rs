@@ -3,7 +3,7 @@
 use sluice_bench::report::Report;
 
 use super::Finding;
-use super::course::{Felt, Memory, Outcome};
+use super::course::{Felt, Memory, Outcome, Probes};
 
 const HEADS: [&str; 14] = [
     "case",
@@ -105,6 +105,12 @@ fn print_notes(finding: &Finding) {
         println!("{}: no result: {error}", finding.case);
     }
     let Some(outcome) = &finding.outcome else { return };
+    let Probes { before_median, before_longest, during_median, during_longest } = outcome.probes;
+    println!(
+        "{}: probes took {before_median:.1} ms at the median and {before_longest:.1} at most before, \
+         {during_median:.1} and {during_longest:.1} beside the crowd",
+        finding.case
+    );
     for felt in &outcome.neighbours {
         print_failures(finding.case, "before", &felt.before);
         print_failures(finding.case, "during", &felt.during);

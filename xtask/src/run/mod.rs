@@ -82,7 +82,8 @@ fn serve(sluice: &Path) -> Result<ExitCode> {
     for target in ["/httpbin/get", "/httpbin/headers", "/httpbin/anything?q=1", "/httpbinx"] {
         println!("    curl -i {}{target}", stack.base_url()?);
     }
-    println!("    {} status\n\nEdit the files while it runs. Ctrl-C stops everything.\n", sluice.display());
+    println!("    {} status --state-dir {}", sluice.display(), state.path().display());
+    println!("\nEdit the files while it runs. Ctrl-C stops everything.\n");
     while stopped.recv_timeout(Duration::from_millis(200)) == Err(mpsc::RecvTimeoutError::Timeout) {
         if let Some(ended) = stack.ended()? {
             bail!("{ended}");

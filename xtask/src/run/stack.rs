@@ -25,6 +25,7 @@ pub(crate) enum Output {
 /// A running gateway with its backend; both end when this is dropped.
 pub(crate) struct Stack {
     sluice: PathBuf,
+    state: PathBuf,
     backend: Child,
     gateway: Child,
 }
@@ -64,7 +65,8 @@ impl Stack {
                 return Err(e);
             }
         };
-        let mut stack = Self { sluice: sluice.to_owned(), backend: backend_child, gateway };
+        let mut stack =
+            Self { sluice: sluice.to_owned(), state: state.to_owned(), backend: backend_child, gateway };
         stack.wait_until("the backend accepts", || TcpStream::connect(backend).is_ok())?;
         let health: SocketAddr = HEALTH.parse()?;
         stack.wait_until("the gateway is ready", || {
@@ -99,7 +101,8 @@ impl Stack {
 
     /// What `sluice status -o json` says.
     pub(crate) fn status(&self) -> Result<Value> {
-        let output = Command::new(&self.sluice).args(["status", "-o", "json"]).output()?;
+        let mut command = Command::new(&self.sluice);
+        let output = command.args(["status", "-o", "json", "--state-dir"]).arg(&self.state).output()?;
         if !output.status.success() {
             bail!("sluice status failed: {}", String::from_utf8_lossy(&output.stderr));
         }
