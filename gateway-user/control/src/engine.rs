@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 use tracing::{debug, info, warn};
 
+use crate::expressions::Builder;
 use crate::publish::Workers;
 use crate::reconcile::Reconciler;
 use crate::source::kube::Cluster;
@@ -48,6 +49,8 @@ enum Wake {
     Keep,
     /// Gateways may have other addresses.
     Assigned,
+    /// Expressions that an edit waited for are built.
+    Built,
     /// End.
     Stop,
 }
@@ -88,9 +91,11 @@ impl<S: Steer + Send + 'static> Engine<S> {
     /// The system gives no thread.
     pub fn start<W: Workers + Send + 'static>(
         options: SourceOptions,
-        reconciler: Reconciler<W, S>,
+        mut reconciler: Reconciler<W, S>,
     ) -> io::Result<Self> {
         let (wake, wakes) = channel();
+        let built = wake.clone();
+        reconciler.build_by(Builder::start(move || drop(built.send(Wake::Built)))?);
         let changed = wake.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
@@ -116,6 +121,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
                 idle: BTreeSet::new(),
                 held: StoreView::default(),
                 has_read: false,
+                asked: Vec::new(),
                 took: Duration::ZERO,
                 runtime,
             };
@@ -190,6 +196,8 @@ struct Compiler<W, S> {
     held: StoreView,
     /// Whether they ever were.
     has_read: bool,
+    /// Who asked for a reload whose expressions are not built yet.
+    asked: Vec<oneshot::Sender<()>>,
     /// How long it took to go through them last.
     took: Duration,
     runtime: tokio::runtime::Runtime,
@@ -222,13 +230,14 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                     }
                 }
                 Some(Wake::Keep) => self.begin_to_keep(),
-                Some(Wake::Assigned) => self.again(),
+                Some(Wake::Assigned | Wake::Built) => self.again(),
                 Some(Wake::Stop) => break,
             }
             // What came during the quiet time was first, and nobody says again that there is something new.
             if overtaken {
                 self.turn(false);
             }
+            self.say_applied();
             pause = self.first_pause();
         }
     }
@@ -245,9 +254,17 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     fn reload(&mut self, asked: impl IntoIterator<Item = oneshot::Sender<()>>) {
         info!("reading the configuration again, as asked");
         self.turn(true);
-        for done in asked {
+        self.asked.extend(asked);
+        self.say_applied();
+    }
+
+    /// Tells those who asked for a reload that what was read is live, once no part of it waits for its expressions.
+    fn say_applied(&mut self) {
+        if !self.reconciler.is_building() {
             // Who asked may have stopped waiting.
-            let _ = done.send(());
+            for done in self.asked.drain(..) {
+                let _ = done.send(());
+            }
         }
     }
 
@@ -276,7 +293,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 Ok(Wake::Adopt(worker)) => newcomers.push(worker),
                 Ok(Wake::Hold(holds)) => drop(holds.send(())),
                 Ok(Wake::Keep) => self.begin_to_keep(),
-                Ok(Wake::Assigned) => assigned = true,
+                Ok(Wake::Assigned | Wake::Built) => assigned = true,
                 Ok(Wake::Resume) => break,
                 Ok(Wake::Stop) | Err(_) => return false,
             }

@@ -10,6 +10,7 @@ pub mod addresses;
 pub mod cluster;
 pub mod engine;
 pub mod expiry;
+mod expressions;
 pub mod journal;
 pub mod last_good;
 mod plan;

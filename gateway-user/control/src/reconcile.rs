@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_ir::{Endpoints, Generation, Ir};
-use gateway_snapshot::compile_with;
+use gateway_regex::Library;
+use gateway_snapshot::{compile_from, compile_with};
 use gateway_steer::{Refusal, SteerPlan};
-use gateway_translate::{TranslateOptions, Translation, Translator, address_wants};
+use gateway_translate::{Admission, Admitted, TranslateOptions, Translation, Translator, address_wants};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use crate::addresses::Pool;
 use crate::expiry;
+use crate::expressions::Builder;
 use crate::journal::{Journal, Line};
 use crate::plan::{report, union, without};
 use crate::publish::{self, Workers};
@@ -47,6 +49,12 @@ pub struct Reconciler<W, S> {
     steer: S,
     /// Remembers what each object's translation read, so that an edit costs what it touches.
     translator: Translator,
+    /// Holds edits back whose expressions are not built yet.
+    admission: Admission,
+    /// Builds them; without it they are built at once.
+    builder: Option<Builder>,
+    /// Expressions of translator, admission and snapshots.
+    library: Arc<Library>,
     view: watch::Sender<Arc<View>>,
     journal: Journal,
     generation: Generation,
@@ -62,10 +70,14 @@ pub struct Reconciler<W, S> {
 impl<W: Workers, S: Steer> Reconciler<W, S> {
     /// Nothing is live yet.
     pub fn new(workers: W, steer: S, options: TranslateOptions, view: watch::Sender<Arc<View>>) -> Self {
+        let library = Arc::new(Library::new(options.regex.expression));
         Self {
             workers,
             steer,
-            translator: Translator::new(options.clone()),
+            translator: Translator::with_library(options.clone(), Arc::clone(&library)),
+            admission: Admission::new(options.clone(), Arc::clone(&library)),
+            builder: None,
+            library,
             view,
             journal: Journal::default(),
             generation: Generation(0),
@@ -80,6 +92,16 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     #[must_use]
     pub fn reached_at(self, addresses: Vec<IpAddr>) -> Self {
         Self { addresses, ..self }
+    }
+
+    /// Has expressions built by a thread, so that edits which bring none wait for none.
+    pub(crate) fn build_by(&mut self, builder: Builder) {
+        self.builder = Some(builder);
+    }
+
+    /// Whether edits wait for their expressions.
+    pub(crate) fn is_building(&self) -> bool {
+        !self.view.borrow().building.is_empty()
     }
 
     /// Gives Gateways addresses of this pool where they leave the choice to us.
@@ -104,12 +126,25 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     pub async fn reconcile(&mut self, resources: &StoreView) {
         let begun = Instant::now();
         let mut view = View::clone(&self.view.borrow());
+        let Admitted { resources: admitted, waiting } = self.admission.admit(&resources.resources);
+        view.building = waiting.keys().cloned().collect();
+        // Nothing is served by halves: the first configuration is whole, expressions and all.
+        let admitted = match &self.builder {
+            Some(builder) if view.live.is_some() => {
+                builder.set(waiting);
+                admitted
+            }
+            _ => {
+                view.building = Arc::default();
+                std::borrow::Cow::Borrowed(&resources.resources)
+            }
+        };
         if let Some(pool) = &mut self.pool {
             let wants = address_wants(&resources.resources, &self.options);
             self.translator.assign(Some(pool.provide(wants).await));
         }
-        let translated = unharmed("translating", || self.translator.update(&resources.resources));
-        let Translation { ir, endpoints, status, findings } = match translated {
+        let translated = unharmed("translating", || self.translator.update(&admitted));
+        let Translation { ir, endpoints, status, findings, refused_expressions } = match translated {
             Ok(translation) => translation,
             Err(fault) => {
                 view.tally.failed += 1;
@@ -120,6 +155,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         };
         let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
         view.waiting = None;
+        view.refused_expressions = refused_expressions;
         let result = self.bring_live(&mut view, &ir, &endpoints).await;
         view.tally.failed += u64::from(result.is_err());
         view.trouble = result.as_ref().err().map(ToString::to_string);
@@ -224,7 +260,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let generation = self.generation;
         let begun = Instant::now();
         let predecessor = view.live.as_ref().map(|live| &*live.snapshot);
-        let snapshot = Arc::new(unharmed("compiling", || compile_with(ir, generation, predecessor))?);
+        let compile = || compile_from(&self.library, ir, generation, predecessor);
+        let snapshot = Arc::new(unharmed("compiling", compile)?);
         let compiled = begun.elapsed();
 
         // Until the commit both generations are in use, so the addresses of either's clusters must be known.

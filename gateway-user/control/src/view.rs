@@ -30,6 +30,10 @@ pub struct View {
     pub findings: Arc<[Finding]>,
     /// What of the source has not arrived, as long as nothing is live for that reason.
     pub waiting: Option<String>,
+    /// Namespaces whose newest HTTPRoutes wait for their regular expressions to be built; the ones before are live.
+    pub building: Arc<[String]>,
+    /// Regular expressions of HTTPRoutes that are refused.
+    pub refused_expressions: usize,
     /// Why the newest configuration is not live, if it is not.
     pub trouble: Option<String>,
     /// Counts since the start.

@@ -25,7 +25,7 @@ pub(crate) struct Known {
     namespace_names: BTreeSet<String>,
 }
 
-type Objects<T> = BTreeMap<ObjectKey, Arc<T>>;
+pub(crate) type Objects<T> = BTreeMap<ObjectKey, Arc<T>>;
 
 /// A Gateway as routes see it.
 #[derive(Debug)]
@@ -45,10 +45,10 @@ pub(crate) struct Changes {
 }
 
 /// An object that was added, removed or replaced.
-struct Edit<T> {
-    key: ObjectKey,
-    old: Option<Arc<T>>,
-    new: Option<Arc<T>>,
+pub(crate) struct Edit<T> {
+    pub(crate) key: ObjectKey,
+    pub(crate) old: Option<Arc<T>>,
+    pub(crate) new: Option<Arc<T>>,
 }
 
 impl Changes {
@@ -195,7 +195,7 @@ fn said_of(metadata: &ObjectMeta) -> (Option<i64>, Option<i64>) {
 
 /// Brings `old` to what `new` is and gives the objects that are not the same [`Arc`] in both. An object that was read
 /// again and is still equal is among them.
-fn edits<T>(old: &mut Objects<T>, new: &Objects<T>) -> Vec<Edit<T>> {
+pub(crate) fn edits<T>(old: &mut Objects<T>, new: &Objects<T>) -> Vec<Edit<T>> {
     let mut edits = Vec::new();
     let (mut left, mut right) = (old.iter().peekable(), new.iter().peekable());
     loop {

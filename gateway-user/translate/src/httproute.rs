@@ -12,6 +12,7 @@ use crate::attach::{self, Attachment, ParentState};
 use crate::findings::{Fault, Findings, ObjectRef};
 use crate::grants::Referrer;
 use crate::host_load;
+use crate::price::{Demand, Refusals};
 use crate::read::{Parent, Reader};
 use crate::reason::{self, condition, kind};
 use crate::rule::{self, RuleState};
@@ -38,6 +39,8 @@ pub(crate) struct OwnRoute {
     pub(crate) status: Arc<RouteStatus>,
     /// Conditions of all its matches.
     pub(crate) conditions: usize,
+    /// The expressions of its rules that can be built, whether or not requests may have them tried.
+    pub(crate) demands: Box<[Demand]>,
 }
 
 /// A route, translated and judged at every parent of ours.
@@ -51,9 +54,14 @@ struct Judged<'r, 'v, 'a> {
 }
 
 /// Translates one HTTPRoute and judges it at every parent of ours.
-pub(crate) fn evaluate(reader: &Reader<'_, '_>, controller: &str, route: &HttpRoute) -> RouteState {
+pub(crate) fn evaluate(
+    reader: &Reader<'_, '_>,
+    controller: &str,
+    route: &HttpRoute,
+    refusals: &Refusals,
+) -> RouteState {
     let mut findings = Findings::default();
-    let own = evaluate_own(reader, controller, route, &mut findings);
+    let own = evaluate_own(reader, controller, route, refusals, &mut findings);
     findings.bound(&view::route_ref(&view::name_of(&route.metadata)));
     RouteState { findings, own }
 }
@@ -63,6 +71,7 @@ fn evaluate_own(
     reader: &Reader<'_, '_>,
     controller: &str,
     route: &HttpRoute,
+    refusals: &Refusals,
     findings: &mut Findings,
 ) -> Option<OwnRoute> {
     let name = view::name_of(&route.metadata);
@@ -80,7 +89,7 @@ fn evaluate_own(
     if let Some(fault) = bad_hostnames.first().filter(|_| hostnames.is_empty()) {
         parents.iter_mut().for_each(|parent| parent.outcome = Err(fault.clone()));
     }
-    let rules = rules(reader, route, &name);
+    let rules = rules(reader, route, &name, refusals);
     for rule in &rules {
         rule.invalid.iter().chain(&rule.unresolved).for_each(|fault| findings.fault(&object, fault));
         for (field, message) in &rule.ignored {
@@ -89,7 +98,8 @@ fn evaluate_own(
     }
     let judged = Judged { reader, object: route, rules, bad_hostnames, parents };
     judged.not_served(&object, findings);
-    Some(judged.finish(name, controller))
+    let demands = Demand::of(route, |text| refusals.texts.contains_key(text));
+    Some(judged.finish(name, controller, demands))
 }
 
 fn about_parents(route: &HttpRoute, object: &ObjectRef, findings: &mut Findings) {
@@ -118,15 +128,21 @@ fn hostnames(route: &HttpRoute) -> (Vec<Hostname>, Vec<Fault>) {
 }
 
 /// No rule at all is one that matches everything and has no backend (the CRD's default).
-fn rules(reader: &Reader<'_, '_>, route: &HttpRoute, name: &ObjectName) -> Vec<RuleState> {
+fn rules(
+    reader: &Reader<'_, '_>,
+    route: &HttpRoute,
+    name: &ObjectName,
+    refusals: &Refusals,
+) -> Vec<RuleState> {
     let referrer = Referrer::http_route(&name.namespace);
     let default = [HttpRouteRule::default()];
     let rules = if route.spec.rules.is_empty() { default.as_slice() } else { &route.spec.rules };
-    rules.iter().enumerate().map(|(index, spec)| rule::translate(reader, referrer, index, spec)).collect()
+    let rules = rules.iter().enumerate();
+    rules.map(|(index, spec)| rule::translate(reader, referrer, index, spec, refusals)).collect()
 }
 
 impl Judged<'_, '_, '_> {
-    fn finish(self, name: ObjectName, controller: &str) -> OwnRoute {
+    fn finish(self, name: ObjectName, controller: &str, demands: Box<[Demand]>) -> OwnRoute {
         let status = Arc::new(self.status(controller));
         let is_valid = self.is_valid();
         let ir = IrRoute {
@@ -136,7 +152,8 @@ impl Judged<'_, '_, '_> {
         };
         let attachments = self.parents.into_iter().filter_map(|parent| parent.outcome.ok()).flatten();
         let conditions = ir.rules.iter().map(host_load::conditions).sum();
-        OwnRoute { ir: Arc::new(ir), attachments: attachments.collect(), is_valid, status, conditions }
+        let attachments = attachments.collect();
+        OwnRoute { ir: Arc::new(ir), attachments, is_valid, status, conditions, demands }
     }
 
     fn is_valid(&self) -> bool {

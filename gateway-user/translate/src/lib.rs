@@ -32,6 +32,7 @@ mod listener;
 mod listener_tls;
 mod matching;
 mod memo;
+mod price;
 mod read;
 mod reason;
 mod report;
@@ -55,6 +56,7 @@ pub use assignment::{AddressWant, Assignment, Assignments, address_wants};
 pub use digest::{GatewayDigest, digests};
 pub use findings::{Finding, ObjectRef};
 pub use gateway_api_types::load::Severity;
+pub use price::{Admission, Admitted, RegexLimits, Walk};
 pub use report::{NodeReport, RefusedBind, RefusedReason};
 pub use status::StatusSet;
 pub use translator::{Rebuilt, Translator};
@@ -70,6 +72,8 @@ pub struct TranslateOptions {
     pub controller_name: String,
     /// Policies that are applied to requests before they are matched.
     pub requests: RequestPolicy,
+    /// How much regular expressions may cost.
+    pub regex: RegexLimits,
 }
 
 /// Policies that the process applies to requests before it matches them, and that make matches dead.
@@ -95,6 +99,9 @@ pub struct Translation {
     pub status: StatusSet,
     /// The same and more in one line each, by object.
     pub findings: Vec<Finding>,
+    /// How many expressions of HTTPRoutes are refused.
+    #[serde(skip)]
+    pub refused_expressions: usize,
 }
 
 /// `team2/httpbin:8000: [10.0.0.1:8080]`.
@@ -105,7 +112,11 @@ fn endpoints_as_text<S: Serializer>(endpoints: &Endpoints, serializer: S) -> Res
 
 impl Default for TranslateOptions {
     fn default() -> Self {
-        Self { controller_name: CONTROLLER_NAME.to_owned(), requests: RequestPolicy::default() }
+        Self {
+            controller_name: CONTROLLER_NAME.to_owned(),
+            requests: RequestPolicy::default(),
+            regex: RegexLimits::default(),
+        }
     }
 }
 

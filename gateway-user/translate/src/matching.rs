@@ -4,47 +4,121 @@ use gateway_api_types::{
     HttpHeaderMatch, HttpPathMatch, HttpQueryParamMatch, HttpRouteMatch, MatchType, PathMatchType,
 };
 use gateway_ir::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
-use gateway_regex::Library;
 
 use crate::findings::Fault;
 use crate::reason;
 
-/// Translates the matches of a rule that can be understood, and says what is wrong with the others. No match at all
-/// is the one that every request fits.
-pub(crate) fn matches(spec: &[HttpRouteMatch], field: &str) -> (Vec<RouteMatch>, Vec<Fault>) {
+/// What becomes of an expression, by its text.
+pub(crate) type Judge<'a> = &'a dyn Fn(&str) -> Judgement;
+
+/// Whether an expression is matched.
+pub(crate) enum Judgement {
+    Used,
+    /// Not, for this reason.
+    Refused(String),
+    /// Not, and the rule has said why.
+    RefusedWithRule,
+}
+
+/// Translates the matches of a rule, and says what is wrong with them. No match at all is the one that every request
+/// fits. The rule answers 500 if anything is wrong; what it matches then are the requests that it can have been meant for:
+/// a match whose path cannot be understood is left out, for any guess would take requests from others, and an expression
+/// for a value that cannot be used stands for any value.
+pub(crate) fn matches(
+    spec: &[HttpRouteMatch],
+    field: &str,
+    judge: Judge<'_>,
+) -> (Vec<RouteMatch>, Vec<Fault>) {
     if spec.is_empty() {
         return (vec![RouteMatch::default()], Vec::new());
     }
     // Nearly all are good, and what is made of them is kept: no room for more.
     let (mut good, mut bad) = (Vec::with_capacity(spec.len()), Vec::new());
     for (index, one) in spec.iter().enumerate() {
-        match one_match(one, &format!("{field}.matches[{index}]")) {
-            Ok(translated) => good.push(translated),
-            Err(fault) => bad.push(fault),
-        }
+        let mut faults = Faults { judge, first: None };
+        good.extend(faults.one_match(one, &format!("{field}.matches[{index}]")));
+        bad.extend(faults.first);
     }
     (good, bad)
 }
 
-fn one_match(spec: &HttpRouteMatch, field: &str) -> Result<RouteMatch, Fault> {
-    Ok(RouteMatch {
-        path: path(&spec.path, field)?,
-        method: spec.method.map(|method| method.as_str().to_owned()),
-        headers: headers(&spec.headers, field)?,
-        query: query(&spec.query_params, field)?,
-    })
+/// Translates one match and keeps the first thing that is wrong with it.
+struct Faults<'a> {
+    judge: Judge<'a>,
+    first: Option<Fault>,
 }
 
-fn path(spec: &HttpPathMatch, field: &str) -> Result<PathMatch, Fault> {
-    let field = format!("{field}.path.value");
-    if spec.type_ != PathMatchType::RegularExpression {
-        check_path(&spec.value).map_err(|why| Fault::new(reason::UNSUPPORTED_VALUE, &*field, why))?;
+impl Faults<'_> {
+    fn one_match(&mut self, spec: &HttpRouteMatch, field: &str) -> Option<RouteMatch> {
+        Some(RouteMatch {
+            path: self.path(&spec.path, field)?,
+            method: spec.method.map(|method| method.as_str().to_owned()),
+            headers: self.headers(&spec.headers, field),
+            query: self.query(&spec.query_params, field),
+        })
     }
-    Ok(match spec.type_ {
-        PathMatchType::Exact => PathMatch::Exact(spec.value.clone()),
-        PathMatchType::PathPrefix => PathMatch::Prefix(spec.value.clone()),
-        PathMatchType::RegularExpression => PathMatch::Regex(pattern(&spec.value, field)?),
-    })
+
+    fn path(&mut self, spec: &HttpPathMatch, field: &str) -> Option<PathMatch> {
+        let field = format!("{field}.path.value");
+        if spec.type_ == PathMatchType::RegularExpression {
+            return self.is_used(&spec.value, field).then(|| PathMatch::Regex(spec.value.clone()));
+        }
+        if let Err(why) = check_path(&spec.value) {
+            self.add(field, why);
+            return None;
+        }
+        Some(match spec.type_ {
+            PathMatchType::Exact => PathMatch::Exact(spec.value.clone()),
+            _ => PathMatch::Prefix(spec.value.clone()),
+        })
+    }
+
+    /// Of several headers of one name, whatever its case, only the first counts.
+    fn headers(&mut self, spec: &[HttpHeaderMatch], field: &str) -> Vec<HeaderMatch> {
+        let mut translated: Vec<HeaderMatch> = Vec::new();
+        for (index, header) in spec.iter().enumerate() {
+            let name = header.name.to_ascii_lowercase();
+            if translated.iter().all(|other| other.name != name) {
+                let field = format!("{field}.headers[{index}].value");
+                translated.push(HeaderMatch { name, value: self.value(header.type_, &header.value, field) });
+            }
+        }
+        translated
+    }
+
+    /// Of several parameters of one name only the first counts; names compare with case.
+    fn query(&mut self, spec: &[HttpQueryParamMatch], field: &str) -> Vec<QueryMatch> {
+        let mut translated: Vec<QueryMatch> = Vec::new();
+        for (index, parameter) in spec.iter().enumerate() {
+            if translated.iter().all(|other| other.name != parameter.name) {
+                let field = format!("{field}.queryParams[{index}].value");
+                let value = self.value(parameter.type_, &parameter.value, field);
+                translated.push(QueryMatch { name: parameter.name.clone(), value });
+            }
+        }
+        translated
+    }
+
+    fn value(&mut self, type_: MatchType, text: &str, field: String) -> StringMatch {
+        match type_ {
+            MatchType::Exact => StringMatch::Exact(text.to_owned()),
+            MatchType::RegularExpression if self.is_used(text, field) => StringMatch::Regex(text.to_owned()),
+            MatchType::RegularExpression => StringMatch::Present,
+        }
+    }
+
+    fn is_used(&mut self, text: &str, field: String) -> bool {
+        match (self.judge)(text) {
+            Judgement::Used => return true,
+            Judgement::Refused(why) => self.add(field, why),
+            Judgement::RefusedWithRule => {}
+        }
+        false
+    }
+
+    fn add(&mut self, field: String, why: String) {
+        self.first.get_or_insert_with(|| Fault::new(reason::UNSUPPORTED_VALUE, field, why));
+    }
 }
 
 /// The CEL rules of `HTTPPathMatch`: the API server applies them, but only from the CRD version that has them on.
@@ -58,47 +132,6 @@ fn check_path(path: &str) -> Result<(), String> {
     match inside.or(at_end) {
         Some(part) => Err(format!("{path:?} must not contain {part:?}: no request has such a path here")),
         None => Ok(()),
-    }
-}
-
-/// Of several headers of one name, whatever its case, only the first counts.
-fn headers(spec: &[HttpHeaderMatch], field: &str) -> Result<Vec<HeaderMatch>, Fault> {
-    let mut translated: Vec<HeaderMatch> = Vec::new();
-    for (index, header) in spec.iter().enumerate() {
-        let name = header.name.to_ascii_lowercase();
-        if translated.iter().all(|other| other.name != name) {
-            let field = format!("{field}.headers[{index}].value");
-            translated.push(HeaderMatch { name, value: value(header.type_, &header.value, field)? });
-        }
-    }
-    Ok(translated)
-}
-
-/// Of several parameters of one name only the first counts; names compare with case.
-fn query(spec: &[HttpQueryParamMatch], field: &str) -> Result<Vec<QueryMatch>, Fault> {
-    let mut translated: Vec<QueryMatch> = Vec::new();
-    for (index, parameter) in spec.iter().enumerate() {
-        if translated.iter().all(|other| other.name != parameter.name) {
-            let field = format!("{field}.queryParams[{index}].value");
-            let value = value(parameter.type_, &parameter.value, field)?;
-            translated.push(QueryMatch { name: parameter.name.clone(), value });
-        }
-    }
-    Ok(translated)
-}
-
-fn value(type_: MatchType, text: &str, field: String) -> Result<StringMatch, Fault> {
-    Ok(match type_ {
-        MatchType::Exact => StringMatch::Exact(text.to_owned()),
-        MatchType::RegularExpression => StringMatch::Regex(pattern(text, field)?),
-    })
-}
-
-/// Checks an expression as compile will build it.
-fn pattern(text: &str, field: String) -> Result<String, Fault> {
-    match Library::default().get(text).verdict() {
-        Ok(_) => Ok(text.to_owned()),
-        Err(refusal) => Err(Fault::new(reason::UNSUPPORTED_VALUE, field, refusal.to_string())),
     }
 }
 
@@ -123,7 +156,8 @@ mod tests {
             name: name.into(),
             value: value.into(),
         };
-        let translated = headers(&[header("X-A", "1"), header("x-a", "2"), header("x-b", "3")], "f").unwrap();
+        let mut faults = Faults { judge: &|_| Judgement::Used, first: None };
+        let translated = faults.headers(&[header("X-A", "1"), header("x-a", "2"), header("x-b", "3")], "f");
         let seen: Vec<_> = translated.iter().map(|h| (h.name.as_str(), &h.value)).collect();
         assert_eq!(
             seen,
@@ -134,21 +168,11 @@ mod tests {
             name: name.into(),
             value: value.into(),
         };
-        let names: Vec<_> = query(&[parameter("a", "1"), parameter("A", "2"), parameter("a", "3")], "f")
-            .unwrap()
+        let names: Vec<_> = faults
+            .query(&[parameter("a", "1"), parameter("A", "2"), parameter("a", "3")], "f")
             .into_iter()
             .map(|q| q.name)
             .collect();
         assert_eq!(names, ["a", "A"], "parameter names have case");
-    }
-
-    #[test]
-    fn a_broken_pattern_says_why() {
-        let fault = pattern("/a(", "here".into()).unwrap_err();
-        assert_eq!(fault.field, "here");
-        assert!(fault.message.ends_with("unclosed group"), "{}", fault.message);
-        let huge = pattern("(a{1000}){1000}", "here".into()).unwrap_err();
-        assert!(huge.message.contains("more than 1 MiB"), "{}", huge.message);
-        assert!(pattern("a)|(b", "here".into()).is_err(), "it would break out of the anchored group");
     }
 }

@@ -9,6 +9,7 @@ use gateway_ir::{ClusterKey, Endpoints};
 use crate::changes::Changes;
 use crate::endpoints::{self, ClusterState};
 use crate::httproute::{self, OwnRoute, RouteState};
+use crate::price::{Prices, Refusals};
 use crate::read::{Read, Reader};
 
 /// Every HTTPRoute, by namespace and name.
@@ -18,6 +19,7 @@ pub(crate) struct Routes(BTreeMap<ObjectKey, RouteMemo>);
 #[derive(Debug)]
 struct RouteMemo {
     reads: Box<[Read]>,
+    refusals: Refusals,
     state: RouteState,
 }
 
@@ -43,28 +45,27 @@ impl Routes {
         changes: &Changes,
         objects: &BTreeMap<ObjectKey, Arc<HttpRoute>>,
         controller: &str,
+        prices: &Prices,
         reader: impl Fn() -> Reader<'v, 'a>,
     ) -> usize {
         let mut stale = changes.routes.clone();
+        stale.extend(self.judged_anew(prices));
         if !changes.reads.is_empty() {
             let readers = self.0.iter().filter(|(_, memo)| changes.concern(&memo.reads));
             stale.extend(readers.map(|(key, _)| key.clone()));
-            stale.sort();
-            stale.dedup();
         }
+        stale.sort();
+        stale.dedup();
         let mut rebuilt = 0;
         for key in stale {
             let Some(object) = objects.get(&key) else {
                 self.0.remove(&key);
                 continue;
             };
-            let reader = reader();
-            let mut state = httproute::evaluate(&reader, controller, object);
-            let memo = self.0.get(&key);
-            if let (Some(new), Some(old)) = (&mut state.own, memo.and_then(|memo| memo.state.own.as_ref())) {
-                new.share(old);
-            }
-            self.0.insert(key, RouteMemo { reads: reader.into_reads(), state });
+            // What a request may have scanned is judged when all routes are there; most often as it was.
+            let rules = self.0.get(&key).map(|memo| memo.refusals.rules.clone()).unwrap_or_default();
+            let refusals = Refusals { texts: prices.refused(&key), rules };
+            self.translate(key, object, controller, refusals, reader());
             rebuilt += 1;
         }
         if rebuilt > self.0.len() / 2 {
@@ -72,6 +73,55 @@ impl Routes {
             self.0 = std::mem::take(&mut self.0).into_iter().collect();
         }
         rebuilt
+    }
+
+    /// Translates those again whose rules may now have other expressions tried than before, and says how many.
+    pub(crate) fn refuse<'v, 'a: 'v>(
+        &mut self,
+        mut refused: BTreeMap<ObjectKey, BTreeMap<usize, String>>,
+        objects: &BTreeMap<ObjectKey, Arc<HttpRoute>>,
+        controller: &str,
+        reader: impl Fn() -> Reader<'v, 'a>,
+    ) -> usize {
+        let before = self.0.iter().filter(|(_, memo)| !memo.refusals.rules.is_empty());
+        for key in before.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+            refused.entry(key).or_default();
+        }
+        let mut rebuilt = 0;
+        for (key, rules) in refused {
+            let Some((memo, object)) = self.0.get(&key).zip(objects.get(&key)) else { continue };
+            if memo.refusals.rules != rules {
+                let refusals = Refusals { rules, ..memo.refusals.clone() };
+                self.translate(key, object, controller, refusals, reader());
+                rebuilt += 1;
+            }
+        }
+        rebuilt
+    }
+
+    fn translate(
+        &mut self,
+        key: ObjectKey,
+        object: &HttpRoute,
+        controller: &str,
+        refusals: Refusals,
+        reader: Reader<'_, '_>,
+    ) {
+        let mut state = httproute::evaluate(&reader, controller, object, &refusals);
+        let memo = self.0.get(&key);
+        if let (Some(new), Some(old)) = (&mut state.own, memo.and_then(|memo| memo.state.own.as_ref())) {
+            new.share(old);
+        }
+        self.0.insert(key, RouteMemo { reads: reader.into_reads(), refusals, state });
+    }
+
+    /// Routes that may not have the expressions that they had, or the other way round.
+    fn judged_anew(&self, prices: &Prices) -> Vec<ObjectKey> {
+        let before = self.0.iter().filter(|(_, memo)| !memo.refusals.texts.is_empty()).map(|(key, _)| key);
+        let differs = |key: &&ObjectKey| {
+            self.0.get(*key).is_some_and(|memo| memo.refusals.texts != prices.refused(key))
+        };
+        before.chain(prices.routes()).filter(differs).cloned().collect()
     }
 
     /// All of them.

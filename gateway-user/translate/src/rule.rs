@@ -5,6 +5,8 @@ use gateway_ir::{Action, Failure, FailureKind, Filter, HttpRule, Timeouts, Weigh
 
 use crate::findings::Fault;
 use crate::grants::Referrer;
+use crate::matching::Judgement;
+use crate::price::Refusals;
 use crate::read::Reader;
 use crate::{backend, duration, filters, matching, reason, unreachable};
 
@@ -27,9 +29,19 @@ pub(crate) fn translate(
     referrer: Referrer<'_>,
     index: usize,
     spec: &HttpRouteRule,
+    refusals: &Refusals,
 ) -> RuleState {
     let field = format!("rules[{index}]");
-    let (matches, bad_matches) = matching::matches(&spec.matches, &field);
+    let of_rule = refusals.rules.get(&index);
+    let judge = |text: &str| match (refusals.texts.get(text), of_rule) {
+        (Some(why), _) => Judgement::Refused(why.clone()),
+        (None, Some(_)) => Judgement::RefusedWithRule,
+        (None, None) => Judgement::Used,
+    };
+    let (matches, mut bad_matches) = matching::matches(&spec.matches, &field, &judge);
+    let of_rule =
+        of_rule.map(|why| Fault::new(reason::UNSUPPORTED_VALUE, format!("{field}.matches"), &**why));
+    bad_matches.extend(of_rule);
     let mut state = RuleState {
         rule: HttpRule {
             name: spec.name.clone(),

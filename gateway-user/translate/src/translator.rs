@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use gateway_api_types::ResourceSet;
+use gateway_api_types::{ObjectKey, ResourceSet};
+use gateway_regex::Library;
 
 use crate::assignment::Assignments;
 use crate::certificate::Certificates;
 use crate::changes::Known;
 use crate::findings::Findings;
+use crate::gateway::GatewayState;
 use crate::httproute::OwnRoute;
 use crate::memo::{Clusters, Routes};
+use crate::price::{self, Prices, names_any};
 use crate::read::Reader;
 use crate::status::StatusSet;
 use crate::view::View;
@@ -29,6 +32,7 @@ use crate::{
 pub struct Translator {
     options: TranslateOptions,
     assignments: Option<Arc<Assignments>>,
+    library: Arc<Library>,
     past: Past,
     rebuilt: Rebuilt,
 }
@@ -47,6 +51,7 @@ pub struct Rebuilt {
 struct Past {
     known: Known,
     certificates: Certificates,
+    prices: Prices,
     routes: Routes,
     clusters: Clusters,
 }
@@ -54,7 +59,15 @@ struct Past {
 impl Translator {
     /// A translator that has seen nothing yet.
     pub fn new(options: TranslateOptions) -> Self {
-        Self { options, assignments: None, past: Past::default(), rebuilt: Rebuilt::default() }
+        let library = Arc::new(Library::new(options.regex.expression));
+        Self::with_library(options, library)
+    }
+
+    /// The same with expressions that others have built or will use: those of `library`, whose limit must be that of
+    /// the options.
+    pub fn with_library(options: TranslateOptions, library: Arc<Library>) -> Self {
+        let (past, rebuilt) = (Past::default(), Rebuilt::default());
+        Self { options, assignments: None, library, past, rebuilt }
     }
 
     /// From the next update on, Gateways have these addresses; with `None`, those of the node they are served on.
@@ -74,7 +87,8 @@ impl Translator {
     pub fn update(&mut self, resources: &ResourceSet) -> Translation {
         // Taken out, so that after a panic in here nothing is remembered rather than half of it.
         let mut past = std::mem::take(&mut self.past);
-        let (translation, rebuilt) = past.update(resources, &self.options, self.assignments.as_deref());
+        let assignments = self.assignments.as_deref();
+        let (translation, rebuilt) = past.update(resources, &self.options, assignments, &self.library);
         self.past = past;
         self.rebuilt = rebuilt;
         translation
@@ -87,6 +101,7 @@ impl Past {
         resources: &ResourceSet,
         options: &TranslateOptions,
         assignments: Option<&Assignments>,
+        library: &Library,
     ) -> (Translation, Rebuilt) {
         let view = View::new(resources);
         let mut findings = Findings::default();
@@ -101,8 +116,17 @@ impl Past {
 
         let changes = self.known.turn(&view, &gateways);
         let reader = || Reader::new(&view, &gateways, options.requests);
-        let controller = &options.controller_name;
-        rebuilt.routes = self.routes.turn(&changes, &resources.http_routes, controller, reader);
+        let (controller, routes) = (&options.controller_name, &resources.http_routes);
+        let key = |gateway: &GatewayState<'_>| ObjectKey::new(&*gateway.name.namespace, &*gateway.name.name);
+        let ours = gateways.iter().map(key).collect();
+        self.prices.update(
+            routes.iter().filter(|(_, route)| names_any(route, &ours)),
+            library,
+            &options.regex,
+        );
+        rebuilt.routes = self.routes.turn(&changes, routes, controller, &self.prices, reader);
+        let refused = price::scan_refusals(self.routes.own(), &options.regex);
+        rebuilt.routes += self.routes.refuse(refused, routes, controller, reader);
         self.routes.all().for_each(|route| findings.repeat(&route.findings));
 
         let mut ir = assemble::ir(&gateways, self.routes.own());
@@ -141,6 +165,8 @@ impl Past {
             (route.ir.id.object.clone(), status)
         });
         status.http_routes = Arc::new(routes.collect());
-        (Translation { ir, endpoints, status, findings: findings.finish(resources) }, rebuilt)
+        let refused_expressions = self.prices.refused_count();
+        let findings = findings.finish(resources);
+        (Translation { ir, endpoints, status, findings, refused_expressions }, rebuilt)
     }
 }

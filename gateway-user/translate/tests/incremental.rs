@@ -6,10 +6,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use common::edits::{apply, changed, edit, settled, slice};
-use common::world::{class, distinct, object, run, set, typed};
+use common::world::{class, distinct, object, run, set, tight, typed};
 use gateway_api_types::{Kind, Object, ObjectKey, ResourceSet};
 use gateway_ir::{ClusterKey, ObjectName};
-use gateway_translate::{Rebuilt, TranslateOptions, Translation, Translator};
+use gateway_translate::{Rebuilt, TranslateOptions, Translation, Translator, translate};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -36,19 +36,27 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
     });
     // How often an edit of something else made a route different, and how often routes were left alone.
     let (followed, spared) = (Cell::new(0), Cell::new(0));
+    // How often each of the bounds of expressions refused something.
+    let refused: [Cell<usize>; 4] = Default::default();
     let steps = (world, prop::collection::vec(edit(), EDITS));
     TestRunner::new(config)
         .run(&steps, |(objects, edits)| {
             let mut resources = set(&objects);
-            let mut translator = Translator::new(TranslateOptions::default());
+            let mut translator = Translator::new(tight());
             let mut last = translator.update(&resources);
-            prop_assert_eq!(&last, &run(&resources));
+            prop_assert_eq!(&last, &translate(&resources, &tight()));
             for edit in &edits {
                 let before = resources.clone();
                 apply(edit, &mut resources);
                 let next = translator.update(&resources);
-                let scratch = run(&resources);
+                let scratch = translate(&resources, &tight());
                 prop_assert_eq!(&next, &scratch, "after {:?}", edit);
+                for (count, said) in
+                    refused.iter().zip(["--regex-bytes", "--regex-route", "--regex-names", "--regex-scan"])
+                {
+                    let is_said = next.findings.iter().any(|finding| finding.message.contains(said));
+                    count.set(count.get() + usize::from(is_said));
+                }
                 shared(&last, &next)?;
                 let same_routes = before.http_routes == resources.http_routes;
                 followed.set(
@@ -63,6 +71,8 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
+    let refused = refused.map(|count| count.get());
+    assert!(refused.iter().all(|count| *count > 50), "{refused:?}");
     assert!(followed.get() > 300 && spared.get() > 2_000, "{} {}", followed.get(), spared.get());
 }
 

@@ -229,6 +229,15 @@ fn config(page: &mut Exposition, view: &View) {
     page.sample(&[("result", "unreadable")], tally.unreadable);
     page.counter("sluice_reconcile_seconds_total", "Time spent on that.");
     page.sample(&[], tally.reconciled_us as f64 / MICROSECONDS);
+    let regexes = view.live.as_ref().map(|live| live.snapshot.regexes()).unwrap_or_default();
+    page.gauge("sluice_regex_expressions", "Different regular expressions that are live.")
+        .sample(&[], regexes.expressions);
+    page.gauge("sluice_regex_bytes", "Memory of their automata, which all workers share.")
+        .sample(&[], regexes.bytes);
+    page.gauge("sluice_regex_refused", "Regular expressions of HTTPRoutes that cost too much or are none.")
+        .sample(&[], view.refused_expressions);
+    page.gauge("sluice_regex_waiting", "Namespaces whose edits wait for regular expressions to be built.")
+        .sample(&[], view.building.len());
     page.counter("sluice_config_published_total", "Generations that went live.").sample(&[], tally.published);
     page.counter("sluice_endpoint_updates_total", "Changes of endpoints alone, which compile nothing.");
     page.sample(&[], tally.endpoint_updates);

@@ -6,8 +6,9 @@ use anyhow::{Context as _, bail};
 use gateway_http::h1::path::normalize;
 use gateway_ir::is_proxy_field;
 use gateway_proxy::{UnderscoreHeaders, is_grpc};
+use gateway_regex::Library;
 use gateway_snapshot::rewrite::Scheme;
-use gateway_snapshot::{FieldList, Generation, RequestView, Verdict, compile, explain};
+use gateway_snapshot::{FieldList, Generation, RequestView, Verdict, compile_from, explain};
 
 use super::resources::Resources;
 use super::{End, bad_settings, print};
@@ -33,7 +34,8 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     let target = Target::parse(&args.url)?;
     let headers = headers(&args.headers)?;
     let resources = Resources::read(&args.dir, &settings)?;
-    let snapshot = compile(&resources.translation.ir, Generation(1));
+    let library = Library::new(settings.regex_bytes.bytes());
+    let snapshot = compile_from(&library, &resources.translation.ir, Generation(1), None);
     let mut scratch = Vec::new();
     let path = match normalize(target.path.as_bytes(), path_options(&settings), &mut scratch) {
         Ok(path) => path,

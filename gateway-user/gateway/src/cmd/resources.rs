@@ -6,7 +6,7 @@ use gateway_control::expiry;
 use gateway_control::journal::Line;
 use gateway_control::source::file::read;
 use gateway_control::store::{Store, StoreView};
-use gateway_translate::{Severity, TranslateOptions, Translation, translate};
+use gateway_translate::{RegexLimits, Severity, TranslateOptions, Translation, translate};
 
 use jiff::Timestamp;
 
@@ -57,5 +57,13 @@ pub(crate) fn translate_options(settings: &Settings) -> TranslateOptions {
     TranslateOptions {
         controller_name: settings.controller_name.0.clone(),
         requests: wire::request_policy(settings),
+        regex: RegexLimits {
+            expression: settings.regex_bytes.bytes(),
+            route: settings.regex_route_bytes.bytes(),
+            namespace: settings.regex_namespace_bytes.bytes(),
+            scan: settings.regex_scan_bytes.bytes(),
+            request_line: settings.max_request_line.bytes(),
+            head: settings.max_header_bytes.bytes(),
+        },
     }
 }

@@ -169,6 +169,20 @@ settings! {
             "Most header fields in one head; more are answered 431 or 502",
             "Each field costs parsing on every request";
     }
+    "Regular expressions" {
+        regex_bytes: Size<1024, 16777216> = "1MiB", "SIZE",
+            "The most that one regular expression of a route may take, compiled or as the work of compiling it; its rule is refused otherwise",
+            "More admits larger counted repetitions and takes memory, and CPU of one thread when such a route is edited";
+        regex_route_bytes: Size<1024, 1073741824> = "8MiB", "SIZE",
+            "The most that all regular expressions of a route may take; its later rules are refused otherwise",
+            "Bounds what one object can cost";
+        regex_namespace_bytes: Size<1024, 1073741824> = "32MiB", "SIZE",
+            "The most that all regular expressions of a namespace's routes may take; its youngest routes are refused otherwise",
+            "Bounds what one tenant can cost in memory, and how long a start waits for it";
+        regex_scan_bytes: Size<65536, 1073741824> = "4MiB", "SIZE",
+            "The most that one request may have scanned: bytes of its longest head times the regular expressions that may be tried on them; the youngest rules of the host are refused otherwise",
+            "4MiB hold a worker up for about ten milliseconds; more admits more different expressions on one host";
+    }
     "Timeouts" {
         client_header_timeout: Limit = "15s", "DURATION",
             "From the first byte of a request until its head is complete; then 408",

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use gateway_api_types::{Kind, Object, ResourceSet};
-use gateway_translate::{TranslateOptions, Translation, translate};
+use gateway_translate::{RegexLimits, TranslateOptions, Translation, translate};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -91,31 +91,47 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
 }
 
 pub(crate) fn route() -> impl Strategy<Value = Value> {
-    let path =
-        prop_oneof![Just(("PathPrefix", "/")), Just(("Exact", "/x")), Just(("RegularExpression", "/("))];
+    const EXPRESSIONS: [&str; 7] =
+        ["/(", "/x[0-9]+", "/[a-z]{1,90}", "/.*a.{7}b", "/a|/b", "/.*a.{40}b", "/y+"];
+    let path = prop_oneof![
+        3 => Just(("PathPrefix", "/")),
+        3 => Just(("Exact", "/x")),
+        4 => prop::sample::select(&EXPRESSIONS[..]).prop_map(|text| ("RegularExpression", text)),
+    ];
+    let path = (path, prop_oneof![5 => Just(None), 1 => Just(Some("[0-9]+")), 1 => Just(Some("b.*"))]);
+    let created =
+        prop_oneof![Just(None), Just(Some("2026-01-01T00:00:00Z")), Just(Some("2026-01-02T00:00:00Z"))];
     let section = prop_oneof![2 => Just(None), 1 => Just(Some("l0")), 1 => Just(Some("none"))];
     let backend = (tenant(), name(), prop_oneof![Just(80), Just(81)]);
     let rule = (path, prop::collection::vec(backend, 0..3));
     let rules = prop::collection::vec(rule, 1..3);
-    (tenant(), name(), name(), section, host(), rules).prop_map(
-        |(tenant, name, gateway, section, host, rules)| {
+    (tenant(), name(), name(), section, host(), rules, created).prop_map(
+        |(tenant, name, gateway, section, host, rules, created)| {
             let mut parent = json!({"name": gateway, "namespace": "gateways"});
             if let Some(section) = section {
                 parent["sectionName"] = json!(section);
             }
             let rules: Vec<_> = rules
                 .into_iter()
-                .map(|((type_, value), backends)| {
+                .map(|(((type_, value), header), backends)| {
                     let backends: Vec<_> = backends
                         .into_iter()
                         .map(|(ns, name, port)| json!({"name": name, "namespace": ns, "port": port}))
                         .collect();
-                    json!({"matches": [{"path": {"type": type_, "value": value}}], "backendRefs": backends})
+                    let mut one = json!({"path": {"type": type_, "value": value}});
+                    if let Some(header) = header {
+                        one["headers"] = json!([{"type": "RegularExpression", "name": "x", "value": header}]);
+                    }
+                    json!({"matches": [one], "backendRefs": backends})
                 })
                 .collect();
             let hostnames: Vec<_> = host.into_iter().collect();
             let spec = json!({"parentRefs": [parent], "hostnames": hostnames, "rules": rules});
-            json!({"kind": "HTTPRoute", "metadata": {"name": name, "namespace": tenant}, "spec": spec})
+            let mut metadata = json!({"name": name, "namespace": tenant});
+            if let Some(created) = created {
+                metadata["creationTimestamp"] = json!(created);
+            }
+            json!({"kind": "HTTPRoute", "metadata": metadata, "spec": spec})
         },
     )
 }
@@ -212,4 +228,16 @@ pub(crate) fn set(objects: &[Object]) -> ResourceSet {
 
 pub(crate) fn run(resources: &ResourceSet) -> Translation {
     translate(resources, &TranslateOptions::default())
+}
+
+/// Limits of expressions that routes of such a world exceed in every way.
+pub(crate) fn tight() -> TranslateOptions {
+    let regex = RegexLimits {
+        expression: 24 << 10,
+        route: 24 << 10,
+        namespace: 30 << 10,
+        scan: 24 << 10,
+        ..RegexLimits::default()
+    };
+    TranslateOptions { regex, ..TranslateOptions::default() }
 }

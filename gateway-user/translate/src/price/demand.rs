@@ -1,0 +1,81 @@
+//! The expressions that a route writes.
+
+use gateway_api_types::{HttpRoute, HttpRouteMatch, MatchType, PathMatchType};
+
+/// The part of a request that an expression is matched with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Path,
+    /// By name in lower case.
+    Header(String),
+    Query(String),
+}
+
+/// One rule's expressions that are matched, each once for each part of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Demand {
+    /// The rule's index in its route.
+    pub(crate) rule: usize,
+    pub(crate) expressions: Vec<(Subject, String)>,
+}
+
+/// Whether the route writes any expression.
+pub(super) fn has_any(route: &HttpRoute) -> bool {
+    let matches = || route.spec.rules.iter().flat_map(|rule| &rule.matches);
+    matches().any(|one| {
+        one.path.type_ == PathMatchType::RegularExpression
+            || one.headers.iter().any(|header| header.type_ == MatchType::RegularExpression)
+            || one.query_params.iter().any(|param| param.type_ == MatchType::RegularExpression)
+    })
+}
+
+/// Every expression that a route writes, in order, with its rule and what it is matched with. Of several headers or
+/// parameters of one name only the first counts.
+pub(super) fn expressions(route: &HttpRoute) -> impl Iterator<Item = (usize, Subject, &str)> {
+    route.spec.rules.iter().enumerate().flat_map(|(index, rule)| {
+        rule.matches.iter().flat_map(of_match).map(move |(subject, text)| (index, subject, text))
+    })
+}
+
+fn of_match(spec: &HttpRouteMatch) -> Vec<(Subject, &str)> {
+    let mut all = Vec::new();
+    if spec.path.type_ == PathMatchType::RegularExpression {
+        all.push((Subject::Path, spec.path.value.as_str()));
+    }
+    let mut names: Vec<String> = Vec::new();
+    for header in &spec.headers {
+        let name = header.name.to_ascii_lowercase();
+        if !names.contains(&name) {
+            names.push(name.clone());
+            if header.type_ == MatchType::RegularExpression {
+                all.push((Subject::Header(name), &header.value));
+            }
+        }
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for param in &spec.query_params {
+        if !names.contains(&param.name.as_str()) {
+            names.push(&param.name);
+            if param.type_ == MatchType::RegularExpression {
+                all.push((Subject::Query(param.name.clone()), &param.value));
+            }
+        }
+    }
+    all
+}
+
+impl Demand {
+    /// What a route asks of requests, but for expressions that are refused.
+    pub(crate) fn of(route: &HttpRoute, is_refused: impl Fn(&str) -> bool) -> Box<[Self]> {
+        let mut demands: Vec<Self> = Vec::new();
+        for (rule, subject, text) in expressions(route).filter(|(_, _, text)| !is_refused(text)) {
+            let pair = (subject, text.to_owned());
+            match demands.last_mut().filter(|demand| demand.rule == rule) {
+                Some(demand) if demand.expressions.contains(&pair) => {}
+                Some(demand) => demand.expressions.push(pair),
+                None => demands.push(Self { rule, expressions: vec![pair] }),
+            }
+        }
+        demands.into()
+    }
+}
