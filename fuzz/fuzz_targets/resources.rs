@@ -12,7 +12,7 @@ fuzz_target!(|text: &str| {
     for diagnostic in diagnostics {
         let _ = diagnostic.to_string();
     }
-    let options = TranslateOptions { controller_name: "sluice.dev/gateway".to_owned() };
+    let options = TranslateOptions::default();
     let translation = translate(&resources, &options);
     let first = compile(&translation.ir, Generation(1));
     let again = compile(&translate(&resources, &options).ir, Generation(1));
