@@ -1,5 +1,6 @@
 //! HTTPRoutes: rules and parents put together, and the status of each parent.
 
+use std::fmt;
 use std::sync::Arc;
 
 use gateway_api_types::{
@@ -141,6 +142,23 @@ fn rules(
     rules.map(|(index, spec)| rule::translate(reader, referrer, index, spec, refusals)).collect()
 }
 
+/// A part of the message of `Accepted`. There may be thousands for each of 32 parents, so only what is shown is written.
+enum Said<'a> {
+    Attached(&'a str),
+    Note(&'a str, &'a str),
+    BadHostname(&'a Fault),
+}
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attached(text) => f.write_str(text),
+            Self::Note(field, why) => write!(f, "{field}: {why}"),
+            Self::BadHostname(fault) => write!(f, "ignored: {fault}"),
+        }
+    }
+}
+
 impl Judged<'_, '_, '_> {
     fn finish(self, name: ObjectName, controller: &str, demands: Box<[Demand]>) -> OwnRoute {
         let status = Arc::new(self.status(controller));
@@ -194,9 +212,9 @@ impl Judged<'_, '_, '_> {
         let noun = if listeners.len() == 1 { "listener" } else { "listeners" };
         let attached = format!("attached to {noun} {}", listeners.join(", "));
         let ignored = self.rules.iter().flat_map(|rule| &rule.ignored);
-        let ignored = ignored.map(|(field, why)| format!("{field}: {why}"));
-        let bad = self.bad_hostnames.iter().map(|fault| format!("ignored: {fault}"));
-        let message = reason::list([attached].into_iter().chain(ignored).chain(bad));
+        let ignored = ignored.map(|(field, why)| Said::Note(field, why));
+        let bad = self.bad_hostnames.iter().map(Said::BadHostname);
+        let message = reason::list([Said::Attached(&attached)].into_iter().chain(ignored).chain(bad));
         condition(kind::ACCEPTED, ConditionStatus::True, reason::ACCEPTED, message, self.generation())
     }
 

@@ -1,5 +1,7 @@
 //! Condition types and reasons, as the Gateway API spells them (apis/v1 of v1.7.0), and how a condition is made.
 
+use std::fmt;
+
 use gateway_api_types::{Condition, ConditionStatus};
 
 use crate::findings::Fault;
@@ -79,16 +81,21 @@ pub(crate) fn shorten(text: &mut String, bytes: usize) {
 
 /// Several faults as one message, in order.
 pub(crate) fn join_faults<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> String {
-    list(faults.into_iter().map(ToString::to_string))
+    list(faults)
 }
 
-/// Several texts as one, in order: as many as a condition has room for, and how many more there are.
-pub(crate) fn list(texts: impl IntoIterator<Item = String>) -> String {
+/// Several texts as one, in order: as many as a condition has room for, and how many more there are, which are only counted.
+pub(crate) fn list<T: fmt::Display>(texts: impl IntoIterator<Item = T>) -> String {
     const ROOM_FOR_COUNT: usize = 32;
     let (mut all, mut more) = (String::new(), 0);
     for text in texts {
+        if more > 0 {
+            more += 1;
+            continue;
+        }
+        let text = text.to_string();
         let fits = all.len() + text.len() + ROOM_FOR_COUNT <= MESSAGE_MAX;
-        if more > 0 || !(fits || all.is_empty()) {
+        if !(fits || all.is_empty()) {
             more += 1;
             continue;
         }
@@ -112,7 +119,7 @@ pub(crate) fn join<'a>(messages: impl IntoIterator<Item = &'a str>) -> String {
             all.push(message);
         }
     }
-    list(all.into_iter().map(str::to_owned))
+    list(all)
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ fn a_chain_that_no_client_reads_is_refused_with_its_size() {
         findings.first()
     );
     assert!(cost.kept() < MIB, "{cost:?}");
-    pipeline.assert_edit_costs(2 * MIB);
+    pipeline.assert_edit_costs(16 * MIB);
 }
 
 /// References that lead nowhere, beside 500 Secrets of like names, are judged with every edit of anybody.
