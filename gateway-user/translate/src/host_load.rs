@@ -6,11 +6,11 @@
 //!
 //! What counts is the conditions that one request can meet in the table of one host: those under its path's first element,
 //! and those of matches that fit more than one (`/`, expressions, escapes). Where there are more than the budget, the rules
-//! that are oldest by the API's own order keep it, and the others are refused: they answer 500, and their matches with conditions
-//! are left out. A request is looked up in its host's table and in those of the wildcards above it, so each of them that
+//! that are oldest by the API's own order keep it, and the others are refused: they answer 500 to every request whose path fits,
+//! for a rule that denies must not stop matching. A request is looked up in its host's table and in those of the wildcards above it, so each of them that
 //! has conditions halves the budget of the wildcards below it: all of them together have three budgets at most.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use gateway_api_types::{Condition, ConditionStatus, RouteStatus};
@@ -130,7 +130,12 @@ impl Refused {
             let mut new = HttpRoute::clone(route);
             for (at, message) in rules {
                 let Some(rule) = new.rules.get_mut(*at) else { continue };
-                rule.matches.retain(|one| of_match(one) == 0);
+                // Each path once.
+                let mut paths = HashSet::new();
+                rule.matches.retain(|one| paths.insert(one.path.clone()));
+                for one in &mut rule.matches {
+                    *one = RouteMatch { path: one.path.clone(), ..RouteMatch::default() };
+                }
                 rule.filters.clear();
                 let failure = Failure { kind: FailureKind::InvalidRule, message: message.clone() };
                 rule.action = Action::Fail(failure);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use gateway_ir::ObjectName;
-use gateway_snapshot::{FieldLines, RequestView, WorkerRegexes};
+use gateway_snapshot::{Action, FieldLines, RequestView, WorkerRegexes};
 use serde_json::{Value, json};
 
 use crate::pipeline::Pipeline;
@@ -169,7 +169,8 @@ fn one_request_meets_a_bounded_number_of_conditions_and_the_oldest_rules_keep_th
         let request =
             RequestView { method: b"GET", host: host.as_bytes(), path: b"/", query: None, fields: &fields };
         fields.0.set(0);
-        let found = bind.route(&request, &mut regexes).is_ok();
+        let hit = bind.route(&request, &mut regexes);
+        let found = hit.is_ok_and(|hit| !matches!(hit.rule.action, Action::Fail(_)));
         (found, fields.0.get())
     };
     let (found, searches) = lookup("h0.loud.example.com");
