@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures_channel::oneshot;
 use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
+use nix::unistd::geteuid;
 use tracing::{info, warn};
 
 use crate::admin::Servers;
 use crate::fleet::Fleet;
 use crate::instance::Instance;
 use crate::takeover::{
-    self, Failure, Failures, Giver, Handoff, Item, Offer, Reason, Release, Request, Steering,
+    self, Failure, Failures, Giver, Handoff, Item, Name, Offer, Reason, Release, Request, Steering,
 };
 
 /// For a configuration that is just being made live.
@@ -37,8 +38,15 @@ type Items = Vec<(Item, OwnedFd)>;
 impl Possessions<'_> {
     /// Serves one wish. `Some` when the other process serves all there is and we are to go; `None` when all is as before.
     pub(crate) async fn hand_over(&self, request: Request) -> Option<Release> {
-        let peer = format!("sluice {} (pid {})", request.peer.version, request.peer.pid);
+        let peer = format!("sluice {} ({})", request.peer.version, request.peer.name);
         info!("{peer} asks to take over");
+        if request.peer.stays_root && !geteuid().is_root() {
+            warn!(
+                "{peer} stays root and cannot add sockets to those of uid {}: it needs as many workers or fewer, and one that \
+                 dies there is not replaced; to go back to its version, start this one with --user=keep in between",
+                geteuid()
+            );
+        }
         let (items, group) = match self.collect().await {
             Ok(collected) => collected,
             Err(failure) => {
@@ -83,10 +91,12 @@ impl Possessions<'_> {
     }
 
     fn offer(&self, protocol: u32, items: usize) -> Offer {
+        let name = Name::own();
         Offer {
             protocol,
             version: takeover::version(),
-            pid: std::process::id(),
+            pid: name.pid,
+            pod: name.pod,
             serial: self.instance.serial(),
             made: self.instance.made(),
             steering: self.kind,

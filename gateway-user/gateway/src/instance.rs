@@ -3,16 +3,17 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
 use crate::flags::TakeOver;
-use crate::takeover::{self, Asked, Offer, Received, Taker};
+use crate::identity::Identity;
+use crate::state_dir::{self, LOCK};
+use crate::takeover::{self, Asked, Name, Offer, Received, Taker};
 
-const LOCK: &str = "lock";
 /// How long a process that has the directory may take to listen for us, or to end: it may be starting or draining.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks.
@@ -43,26 +44,24 @@ impl Instance {
     /// holds a process id; the kernel releases the lock however we end, so a file that a crash left is simply taken.
     ///
     /// # Errors
-    /// Another process has it and does not hand over, which the message says; or it cannot be made or written.
-    pub(crate) fn claim(dir: &Path, take_over: TakeOver) -> anyhow::Result<Claimed> {
-        let made = !dir.exists();
-        fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).with_context(|| {
-            format!("--state-dir {}: cannot be made; choose a writable one", dir.display())
-        })?;
+    /// Another process has it and does not hand over, which the message says; it cannot be made or written; or others could
+    /// change what is in it.
+    pub(crate) fn claim(dir: &Path, take_over: TakeOver, identity: &Identity) -> anyhow::Result<Claimed> {
+        let made = state_dir::make(dir, identity)?;
         let patience = Instant::now() + PATIENCE;
         loop {
             let holder = match try_lock(dir)? {
                 Ok(lock) => return Self::fresh(dir, made, lock),
                 Err(holder) => holder,
             };
-            let who = holder.map_or("another process".to_owned(), |pid| format!("sluice (pid {pid})"));
+            let who = holder.map_or("another process".to_owned(), |name| format!("sluice ({name})"));
             if take_over == TakeOver::Never {
                 bail!(
                     "--state-dir {}: {who} uses it; stop that one, choose another directory, or allow --take-over",
                     dir.display()
                 );
             }
-            match takeover::ask(&takeover::socket_path(dir)) {
+            match takeover::ask(&takeover::socket_path(dir), identity.uid()) {
                 Asked::Offered(taker, received) => return Self::anothers(dir, taker, received),
                 Asked::Refused(reason) => {
                     bail!("--state-dir {}: {who} does not hand over: {reason}", dir.display())
@@ -78,7 +77,7 @@ impl Instance {
     }
 
     fn fresh(dir: &Path, made: bool, lock: File) -> anyhow::Result<Claimed> {
-        write_owner(&lock, 0)?;
+        write_owner(&lock, 0, &Name::own())?;
         // Whoever listened there is dead.
         remove_if_there(&takeover::socket_path(dir))?;
         let instance = Self { dir: dir.to_owned(), made, serial: 0, lock, anothers: false };
@@ -86,7 +85,7 @@ impl Instance {
     }
 
     fn anothers(dir: &Path, taker: Taker, mut received: Received) -> anyhow::Result<Claimed> {
-        let Offer { made, serial, pid, .. } = *taker.offer();
+        let Offer { made, serial, pid, .. } = taker.offer().clone();
         let lock = received.lock.take().filter(|lock| is_named(lock, &dir.join(LOCK)).unwrap_or(false));
         let Some(lock) = lock else {
             bail!("--state-dir {}: sluice (pid {pid}) did not hand over its lock", dir.display());
@@ -102,7 +101,7 @@ impl Instance {
     /// The lock file cannot be written.
     pub(crate) fn settle(&mut self) -> io::Result<()> {
         self.anothers = false;
-        write_owner(&self.lock, self.serial)
+        write_owner(&self.lock, self.serial, &Name::own())
     }
 
     /// Whether no other process has taken the directory over. Process ids would not tell: in two containers both may be 1.
@@ -112,6 +111,15 @@ impl Instance {
         owner
             .and_then(|text| text.lines().nth(1)?.parse().ok())
             .is_none_or(|serial: u32| serial == self.serial)
+    }
+
+    /// Makes the directory and all in it `uid`'s, the user that this process goes on as.
+    ///
+    /// # Errors
+    /// This thread lacks CAP_CHOWN.
+    pub(crate) fn give_to(&self, uid: u32) -> anyhow::Result<()> {
+        state_dir::give(&self.dir, uid)
+            .with_context(|| format!("--state-dir {}: giving it to uid {uid}", self.dir.display()))
     }
 
     /// Leaves the directory to the process that took over.
@@ -195,11 +203,11 @@ fn interface_addresses(dir: &Path) -> PathBuf {
     dir.join("interface-addresses")
 }
 
-/// Locks the directory's file; the inner error has the id in it, if there is one.
-fn try_lock(dir: &Path) -> anyhow::Result<Result<File, Option<u32>>> {
+/// Locks the directory's file; the inner error is its holder, if that is known.
+fn try_lock(dir: &Path) -> anyhow::Result<Result<File, Option<Name>>> {
     let path = dir.join(LOCK);
     loop {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = state_dir::open_lock(dir, true);
         let file =
             file.with_context(|| format!("--state-dir {}: not writable; choose another", dir.display()))?;
         match file.try_lock() {
@@ -224,16 +232,18 @@ fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The owner's process id, and on the next line how many take-overs there were before.
-fn write_owner(lock: &File, serial: u32) -> io::Result<()> {
+/// The owner's process id; on the next line how many take-overs there were before; on the third its pod, if it has one.
+fn write_owner(lock: &File, serial: u32, owner: &Name) -> io::Result<()> {
     // One write, and no place in the file that the processes which share it would have to agree on.
-    let text = format!("{}\n{serial}\n", std::process::id());
+    let pod = owner.pod.as_ref().map(|pod| format!("{pod}\n")).unwrap_or_default();
+    let text = format!("{}\n{serial}\n{pod}", owner.pid);
     lock.write_all_at(text.as_bytes(), 0)?;
     lock.set_len(text.len() as u64)
 }
 
 fn read(lock: &File) -> io::Result<String> {
-    let mut text = [0; 64];
+    // A pod's name has 253 characters at most.
+    let mut text = [0; 512];
     let length = lock.read_at(&mut text, 0)?;
     Ok(String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned())
 }
@@ -252,14 +262,14 @@ fn remove_if_there(path: &Path) -> io::Result<bool> {
 /// The directory cannot be read or written.
 pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
     let path = dir.join(LOCK);
-    let file = match File::options().read(true).write(true).open(&path) {
+    let file = match state_dir::open_lock(dir, false) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     };
     if file.try_lock().is_err() {
-        let pid = holder(file).map_or(String::new(), |pid| format!(" by pid {pid}"));
-        return Ok(vec![format!("left {}: in use{pid}", path.display())]);
+        let name = holder(file).map_or(String::new(), |name| format!(" by {name}"));
+        return Ok(vec![format!("left {}: in use{name}", path.display())]);
     }
     let mut said = Vec::new();
     let addresses = gateway_control::addresses::link::release(&interface_addresses(dir))?;
@@ -275,13 +285,16 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
 
 /// The process that holds `dir`, if one does.
 pub(crate) fn serving(dir: &Path) -> Option<u32> {
-    let file = File::options().read(true).write(true).open(dir.join(LOCK)).ok()?;
+    let file = state_dir::open_lock(dir, false).ok()?;
     // Not locked, it is what a crash left. Asking takes the lock for a moment, for which a start waits.
-    if file.try_lock_shared().is_ok() { None } else { holder(file) }
+    if file.try_lock_shared().is_ok() { None } else { holder(file).map(|name| name.pid) }
 }
 
-fn holder(file: File) -> Option<u32> {
-    read(&file).ok()?.lines().next()?.trim().parse().ok()
+fn holder(file: File) -> Option<Name> {
+    let text = read(&file).ok()?;
+    let mut lines = text.lines();
+    let pid = lines.next()?.trim().parse().ok()?;
+    Some(Name { pid, pod: lines.nth(1).map(str::to_owned) })
 }
 
 /// FNV-1a, 64 bits: a short stable name, no secret.
@@ -298,7 +311,7 @@ mod tests {
     use super::*;
 
     fn claim(dir: &Path) -> anyhow::Result<Instance> {
-        Instance::claim(dir, TakeOver::Never).map(|claimed| claimed.instance)
+        Instance::claim(dir, TakeOver::Never, &Identity::default()).map(|claimed| claimed.instance)
     }
 
     #[test]
@@ -335,11 +348,28 @@ mod tests {
         let mut first = claim(dir.path()).unwrap();
         assert!(first.is_ours());
         let lock = File::from(first.lock().unwrap());
-        write_owner(&lock, 1).unwrap();
+        write_owner(&lock, 1, &Name::own()).unwrap();
         assert!(!first.is_ours(), "though the process id is the same");
         first.settle().unwrap();
         assert!(first.is_ours());
-        assert_eq!(holder(lock), Some(std::process::id()));
+        assert_eq!(holder(lock), Some(Name::own()));
+    }
+
+    #[test]
+    fn the_lock_names_the_pod() {
+        let dir = Scratch::new("instance").unwrap();
+        let first = claim(dir.path()).unwrap();
+        let name = Name { pid: 1, pod: Some("sluice-x7f2k".to_owned()) };
+        write_owner(&File::from(first.lock().unwrap()), 0, &name).unwrap();
+        let error = claim(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("sluice (pid 1 in pod sluice-x7f2k) uses it"), "{error}");
+        assert_eq!(
+            remove_stale(dir.path()).unwrap()[0].split(": ").nth(1),
+            Some("in use by pid 1 in pod sluice-x7f2k")
+        );
+        // What a shorter name leaves is cut off.
+        write_owner(&File::from(first.lock().unwrap()), 3, &Name { pid: 2, pod: None }).unwrap();
+        assert_eq!(holder(File::from(first.lock().unwrap())), Some(Name { pid: 2, pod: None }));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt as lines, reload};
 
+use crate::confinement::Confinement;
+use crate::identity::Identity;
 use crate::privileges;
 
 /// Lines that may wait to be written: what a start with thousands of findings says, and at most some MB.
@@ -38,10 +40,15 @@ pub(crate) struct LastLines(#[expect(dead_code, reason = "its drop writes")] Wor
 ///
 /// # Errors
 /// The filter is malformed, logging was started before, or its thread cannot be started.
-pub(crate) fn init(filter: &str) -> anyhow::Result<(LogControl, LastLines)> {
+pub(crate) fn init(
+    filter: &str,
+    identity: &Identity,
+    confinement: Confinement,
+) -> anyhow::Result<(LogControl, LastLines)> {
     let (layer, handle) = reload::Layer::new(parse(filter)?);
     // It starts before the others and would keep what they are without.
-    let (writer, guard) = privileges::without_any(|| {
+    let (writer, guard) = privileges::without_any(identity, || {
+        confinement.control();
         NonBlockingBuilder::default()
             .buffered_lines_limit(WAITING_LINES)
             .thread_name("log")

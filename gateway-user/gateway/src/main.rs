@@ -4,12 +4,14 @@
 mod admin;
 mod cli;
 mod cmd;
+mod confinement;
 mod crew;
 mod echo;
 mod fault;
 mod flags;
 mod fleet;
 mod hand_over;
+mod identity;
 mod instance;
 mod logging;
 mod membership;
@@ -17,10 +19,12 @@ mod node;
 mod notify;
 mod pool;
 mod privileges;
+mod reopen;
 mod run;
 mod service;
 mod signals;
 mod source;
+mod state_dir;
 mod takeover;
 mod wire;
 

@@ -1,4 +1,4 @@
-//! Rights that are given up once nothing needs them any more (capabilities(7)).
+//! Rights that are given up once nothing needs them any more (capabilities(7)), and root with them.
 //!
 //! Capabilities belong to threads, and a thread starts with those of the one that starts it. So they are dropped when
 //! kernel programs are loaded and attached, and before any other thread that stays is started.
@@ -6,16 +6,17 @@
 use std::thread;
 
 use anyhow::Context as _;
-use gateway_steer::{Steering, SteeringPath};
-use nix::unistd::geteuid;
+use gateway_steer::Steering;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities, set_no_new_privs,
 };
 
 use crate::flags::Capabilities;
+use crate::identity::Identity;
 
-/// Gives up what is not needed from here on, for this thread and those it starts. Returns the names of what is held.
+/// Gives up what is not needed from here on, for this thread and those it starts, and becomes the user that the process goes
+/// on as. Returns the names of what is held.
 ///
 /// # Errors
 /// The kernel refuses, which it has no reason to.
@@ -23,30 +24,36 @@ pub(crate) fn drop_unneeded(
     keep: &Capabilities,
     steering: &mut Steering,
     changes_addresses: bool,
+    identity: &Identity,
 ) -> anyhow::Result<Vec<String>> {
+    let held = capabilities(None).context("capabilities of this process")?;
     if let Capabilities::Listed(listed) = keep {
-        let held = capabilities(None).context("capabilities of this process")?;
-        let mut needed = *listed | always_needed(steering.path());
+        let mut needed = *listed | always_needed(identity);
         if changes_addresses {
             needed |= CapabilitySet::NET_ADMIN;
         }
         if !works_with(steering, held.permitted & needed) {
             needed |= CapabilitySet::BPF | CapabilitySet::NET_ADMIN;
         }
-        restrict(held, needed).context("--keep-capabilities: dropping the others")?;
+        restrict(held, needed, identity).context("--keep-capabilities: dropping the others")?;
+    } else if identity.other().is_some() {
+        become_and_keep(held.permitted, identity).context("--user")?;
     }
     Ok(names(capabilities(None).context("capabilities of this process")?.permitted))
 }
 
-/// Runs `start` on a thread without any right, which the threads that it starts share.
+/// Runs `start` on a thread that is the process's later user and has no right, as the threads that it starts.
 ///
 /// # Errors
 /// The thread cannot be started, or the kernel refuses to take its rights.
-pub(crate) fn without_any<T: Send>(start: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+pub(crate) fn without_any<T: Send>(
+    identity: &Identity,
+    start: impl FnOnce() -> T + Send,
+) -> anyhow::Result<T> {
     thread::scope(|scope| {
         let started = scope.spawn(|| {
             let held = capabilities(None)?;
-            restrict(held, CapabilitySet::empty()).map(|()| start())
+            restrict(held, CapabilitySet::empty(), identity).map(|()| start())
         });
         let started = started.join().map_err(|_| anyhow::anyhow!("a thread panicked as it began"))?;
         started.context("dropping the rights of a thread")
@@ -54,13 +61,10 @@ pub(crate) fn without_any<T: Send>(start: impl FnOnce() -> T + Send) -> anyhow::
 }
 
 /// What later work needs on any kernel.
-fn always_needed(path: &SteeringPath) -> CapabilitySet {
-    let mut needed = CapabilitySet::empty();
-    if matches!(path, SteeringPath::ReusePort { .. }) {
-        // Listeners that are added later bind their ports then.
-        needed |= CapabilitySet::NET_BIND_SERVICE;
-    }
-    if geteuid().is_root() {
+fn always_needed(identity: &Identity) -> CapabilitySet {
+    // Listeners that are added later bind their ports then; with kernel programs, sockets that keep others from them.
+    let mut needed = CapabilitySet::NET_BIND_SERVICE;
+    if identity.uid() == 0 {
         // Resources and the directory of the access log may belong to others, and are opened again and again.
         needed |= CapabilitySet::DAC_OVERRIDE;
     }
@@ -81,7 +85,7 @@ fn works_with(steering: &mut Steering, rights: CapabilitySet) -> bool {
     tried.unwrap_or(false)
 }
 
-fn restrict(held: CapabilitySets, needed: CapabilitySet) -> rustix::io::Result<()> {
+fn restrict(held: CapabilitySets, needed: CapabilitySet, identity: &Identity) -> rustix::io::Result<()> {
     let kept = held.permitted & needed;
     // Nothing that this process could ever start may get more.
     set_no_new_privs(true)?;
@@ -96,10 +100,26 @@ fn restrict(held: CapabilitySets, needed: CapabilitySet) -> rustix::io::Result<(
             }
         }
     }
+    become_and_keep(kept, identity)
+}
+
+/// A change of users takes the effective set and, but for `PR_SET_KEEPCAPS`, the permitted one.
+fn become_and_keep(kept: CapabilitySet, identity: &Identity) -> rustix::io::Result<()> {
+    if identity.other().is_some() {
+        set_keep_capabilities(true)?;
+        identity.assume()?;
+        set_keep_capabilities(false)?;
+    }
     set_capabilities(
         None,
         CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },
     )
+}
+
+/// Leaves the calling thread these rights alone.
+#[cfg(test)]
+pub(crate) fn restrict_to(rights: CapabilitySet) -> rustix::io::Result<()> {
+    restrict(capabilities(None)?, rights, &Identity::default())
 }
 
 fn names(set: CapabilitySet) -> Vec<String> {

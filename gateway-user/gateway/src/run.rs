@@ -19,8 +19,10 @@ use crate::admin::{AllCounters, Facts, Readiness, Shared, Sockets};
 use crate::cli::RunArgs;
 use crate::cmd::resources::translate_options;
 use crate::cmd::{End, bad_settings};
+use crate::confinement::Confinement;
 use crate::crew::{Crew, Equipment};
 use crate::flags::{AddressMode, Effective, Resolved, Settings};
+use crate::identity::Identity;
 use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
 use crate::notify::Manager;
@@ -28,7 +30,7 @@ use crate::privileges;
 use crate::service::{Service, TakingOver};
 use crate::source::Source;
 use crate::takeover::{self, Failures, Received, Taker};
-use crate::{node, pool, signals, wire};
+use crate::{fault, node, pool, reopen, signals, wire};
 
 /// How long the access log may take to reach its file at the end.
 const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(2);
@@ -46,9 +48,12 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
     if let Some(starter) = args.started_by {
         crate::cmd::upgrade::wait_for_the_end_of(starter);
     }
+    let confinement = Confinement::of(settings.seccomp, &source);
+    let identity = Identity::decide(settings.user, &settings.state_dir.0, source.program())?;
     // Outlives all that may have something to say.
-    let (log_control, _last_lines) = logging::init(&settings.log.0)?;
-    let parts = Parts::open(&settings, source)?;
+    let (log_control, _last_lines) = logging::init(&settings.log.0, &identity, confinement)?;
+    identity.announce();
+    let parts = Parts::open(&settings, source, &identity, confinement)?;
     let facts = parts.facts(effective);
     announce(&facts, parts.places.len());
     info!("requests: {}", wire::strictness(&settings, parts.source.is_cluster()));
@@ -71,12 +76,18 @@ struct Parts {
     taker: Option<Taker>,
     /// The socket for those who take over from us, if one was received.
     takeover: Option<std::os::fd::OwnedFd>,
+    confinement: Confinement,
     /// Last, so that the state directory is ours until all else is gone.
     instance: Instance,
 }
 
 impl Parts {
-    fn open(settings: &Settings, source: Source) -> anyhow::Result<Self> {
+    fn open(
+        settings: &Settings,
+        source: Source,
+        identity: &Identity,
+        confinement: Confinement,
+    ) -> anyhow::Result<Self> {
         // What nobody else has a part in comes first: a mistake here disturbs no process that serves.
         let source_text = source.check()?;
         if source.is_cluster() {
@@ -87,12 +98,20 @@ impl Parts {
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
         let open_files = open_files()?;
         let mode = wire::io_mode(settings.io);
-        let probe = probe(mode, settings.ring_entries.small(), places.len()).context("--io")?;
+        // As the workers will be: kernel.io_uring_disabled=1 lets root alone have rings.
+        let probe =
+            privileges::without_any(identity, || probe(mode, settings.ring_entries.small(), places.len()))?
+                .context("--io")?;
+        reopen::try_source_and_log(identity, settings, &source)?;
         // Before the ports: who finds the state directory taken learns by whom, not that some port is busy.
-        let Claimed { instance, taking_over } = Instance::claim(&settings.state_dir.0, settings.take_over)?;
+        let Claimed { instance, taking_over } =
+            Instance::claim(&settings.state_dir.0, settings.take_over, identity)?;
         let (taker, mut received) = match taking_over {
             Some((taker, received)) => (Some(taker), received),
-            None => (None, Received::default()),
+            None => {
+                let takeover = takeover::listen_early(instance.dir());
+                (None, Received { takeover, ..Received::default() })
+            }
         };
         takeover::stop_at("received");
         // Before steering, which must not take these ports.
@@ -104,12 +123,20 @@ impl Parts {
             None => Steering::open(steering_mode, options),
         };
         let mut steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
+        give(identity, &instance, &steering)?;
         // The allocator's threads would keep every right if they began with the process.
-        privileges::without_any(|| tikv_jemalloc_ctl::background_thread::write(true))?
+        let start = || {
+            confinement.control();
+            tikv_jemalloc_ctl::background_thread::write(true)
+        };
+        privileges::without_any(identity, start)?
             .map_err(|error| anyhow::anyhow!("starting the allocator's thread: {error}"))?;
         // After the last thing that takes a right, before the first thread that stays.
         let pools = settings.address_mode == AddressMode::Pool;
-        let capabilities = privileges::drop_unneeded(&settings.keep_capabilities, &mut steering, pools)?;
+        let capabilities =
+            privileges::drop_unneeded(&settings.keep_capabilities, &mut steering, pools, identity)?;
+        // Whatever starts from here on has a list of its own or this one.
+        confinement.control();
         let access_log =
             FileThread::start(wire::file_target(&settings.access_log), mode).context("--access-log")?;
         let takeover = received.takeover;
@@ -125,6 +152,7 @@ impl Parts {
             capabilities,
             taker,
             takeover,
+            confinement,
             instance,
         })
     }
@@ -155,14 +183,18 @@ impl Parts {
     }
 
     fn serve(self, settings: &Settings, facts: Facts, log_control: LogControl) -> anyhow::Result<()> {
-        let Self { source, sockets, places, probe, access_log, mut steering, instance, .. } = self;
-        let config =
-            wire::proxy_config(settings, steering.path(), places.len(), self.open_files, source.is_cluster());
+        let Self { source, sockets, places, probe, access_log, mut steering, instance, confinement, .. } =
+            self;
+        let (path, cluster) = (steering.path(), source.is_cluster());
+        let config = wire::proxy_config(settings, path, places.len(), self.open_files, cluster, confinement);
         let kind = takeover::Steering::of(steering.path());
         let taking_over = self.taker.map(|taker| {
             let same_sockets = taker.offer().shares_sockets(steering.path());
             TakingOver { taker, same_sockets }
         });
+        if fault::is_planted("requests") {
+            gateway_proxy::watch_fault_files();
+        }
         let first = steering.worker_listeners();
         let steering = SharedSteering::new(steering);
         let mut crew = Crew::new(Equipment {
@@ -186,7 +218,7 @@ impl Parts {
             let (options, cluster) = source.open(settings, &instance)?;
             let (reconciler, pool) =
                 pool::open(settings, &instance, cluster.as_ref(), taking_over.is_some(), reconciler)?;
-            let engine = Engine::start(options, reconciler)?;
+            let engine = Engine::start_with(options, reconciler, move || confinement.compiler())?;
             let pool = pool.map(|pool| pool.follow(&engine));
             let failures = Failures::default();
             let shared = Shared {
@@ -235,6 +267,21 @@ impl Parts {
         }
         Ok(())
     }
+}
+
+/// Gives what the process has so far to the user that it goes on as. Sockets and pins also go back to a process that stays
+/// root and takes over from one that did not; what it cannot give then, it can do without.
+fn give(identity: &Identity, instance: &Instance, steering: &Steering) -> anyhow::Result<()> {
+    let given = steering.give_to(identity.uid());
+    if identity.other().is_none() {
+        if let Err(error) = given {
+            warn!("a worker that dies may get no successor: {error}");
+        }
+        return Ok(());
+    }
+    given?;
+    instance.give_to(identity.uid())?;
+    reopen::try_state(identity, instance.dir())
 }
 
 /// Raises this process's limit of open files as far as it may, and gives it. The soft limit is 1,024 on many systems for

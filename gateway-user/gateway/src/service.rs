@@ -15,6 +15,7 @@ use gateway_proxy::worker::{DrainLimits, Heartbeat};
 use tracing::{error, info, warn};
 
 use crate::admin::{Facts, Servers, Shared, Sockets};
+use crate::confinement::Denials;
 use crate::crew::Crew;
 use crate::flags::Settings;
 use crate::fleet::Fleet;
@@ -133,9 +134,9 @@ impl Service<'_> {
         let facts = Facts::clone(&self.shared.facts);
         let steering_detail = settled.path.map_or(facts.steering_detail.clone(), |path| path.to_string());
         info!(
-            "took over from sluice {} (pid {}) within {} ms; steering by {steering_detail}",
+            "took over from sluice {} ({}) within {} ms; steering by {steering_detail}",
             took_over.version,
-            took_over.pid,
+            took_over.name(),
             took_over.took.as_millis()
         );
         self.shared.facts = Arc::new(Facts { took_over: Some(took_over), steering_detail, ..facts });
@@ -161,7 +162,9 @@ impl Service<'_> {
         mut servers: Servers,
         mut giver: Option<Giver>,
     ) -> anyhow::Result<Option<Instance>> {
+        let mut denials = Denials::default();
         let cause = loop {
+            denials.report();
             tokio::select! {
                 order = self.orders.next() => match order {
                     Order::Reload => self.reload(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use gateway_control::engine::{DirectoryOptions, SourceOptions};
+use gateway_control::source::file::Fingerprint;
 use gateway_control::source::kube::{Access, Cluster, ClusterOptions, LastGoodKeys};
 
 use crate::flags::{LastGood, Settings};
@@ -69,6 +70,27 @@ impl Source {
                 Ok(dir.display().to_string())
             }
             Self::Cluster(options) => Ok(format!("the cluster at {}", options.access.server()?)),
+        }
+    }
+
+    /// The program that gives the credentials for the cluster, if one does.
+    pub(crate) fn program(&self) -> Option<String> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Cluster(options) => options.access.program(),
+        }
+    }
+
+    /// Every file and directory that is there now and read again later.
+    ///
+    /// # Errors
+    /// This process itself cannot list them.
+    pub(crate) fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        match self {
+            Self::Directory(dir) => {
+                Ok(Fingerprint::take(dir).with_context(|| "listing the resources".to_owned())?.paths(dir))
+            }
+            Self::Cluster(options) => Ok(options.access.files()?),
         }
     }
 

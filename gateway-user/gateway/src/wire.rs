@@ -11,6 +11,7 @@ use gateway_steer::{SteerOptions, SteeringPath};
 use gateway_tls::Tickets;
 use gateway_translate::RequestPolicy;
 
+use crate::confinement::Confinement;
 use crate::fault;
 use crate::flags::{
     AccessLog, Auto, Count, Cpus, EncodedSeparators, IoMode, Limit, ReasonHeader, RequestTrailers, Settings,
@@ -93,6 +94,7 @@ pub(crate) fn proxy_config(
     workers: usize,
     open_files: u64,
     serves_cluster: bool,
+    confinement: Confinement,
 ) -> Arc<ProxyConfig> {
     let max_connections = match settings.max_connections {
         Auto::Set(count) => count.size(),
@@ -129,6 +131,7 @@ pub(crate) fn proxy_config(
         internal_port: path.internal_port(),
         unprivileged_offset: path.unprivileged_offset(),
         access_log: settings.access_log != AccessLog::Off,
+        confine: confinement.of_workers(),
         faults: fault::is_planted("requests"),
         ..ProxyConfig::default()
     })
@@ -255,7 +258,8 @@ mod tests {
     fn defaults_are_those_that_the_proxy_documents() {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-        let (ours, theirs) = (proxy_config(&settings(&[]), &path, 1, 1024, false), ProxyConfig::default());
+        let ours = proxy_config(&settings(&[]), &path, 1, 1024, false, Confinement::default());
+        let theirs = ProxyConfig::default();
         assert_eq!(format!("{:?}", ours.timeouts), format!("{:?}", theirs.timeouts));
         assert_eq!(format!("{:?}", ours.head), format!("{:?}", theirs.head));
         assert_eq!(ours.path, theirs.path);
@@ -278,7 +282,7 @@ mod tests {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
         let flags = [("max-series", "1000"), ("max-series-per-namespace", "1000")];
-        let config = proxy_config(&settings(&flags), &path, 1, 1024, false);
+        let config = proxy_config(&settings(&flags), &path, 1, 1024, false, Confinement::default());
         assert_eq!((config.max_series, config.max_series_per_namespace), (1000, 1000));
     }
 
@@ -297,8 +301,9 @@ mod tests {
     fn each_flag_restores_what_was_before() {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-        let config =
-            |flags: &[(&str, &str)], cluster| proxy_config(&settings(flags), &path, 1, 1024, cluster);
+        let config = |flags: &[(&str, &str)], cluster| {
+            proxy_config(&settings(flags), &path, 1, 1024, cluster, Confinement::default())
+        };
         let before = config(
             &[
                 ("underscore-headers", "keep"),
@@ -338,7 +343,8 @@ mod tests {
     fn zero_is_no_limit() {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-        let config = proxy_config(&settings(&[("client-idle-timeout", "0")]), &path, 1, 1024, false);
+        let settings = settings(&[("client-idle-timeout", "0")]);
+        let config = proxy_config(&settings, &path, 1, 1024, false, Confinement::default());
         assert_eq!(config.timeouts.client_idle, NO_LIMIT);
         assert_eq!(config.timeouts.request, Duration::ZERO);
     }
@@ -348,7 +354,8 @@ mod tests {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
         let most = |flags: &[(&str, &str)], workers, files| {
-            proxy_config(&settings(flags), &path, workers, files, false).max_connections
+            let none = Confinement::default();
+            proxy_config(&settings(flags), &path, workers, files, false, none).max_connections
         };
         assert_eq!(most(&[], 2, 20_256), 5_000);
         assert_eq!(most(&[], 2, u64::MAX), 1_000_000);

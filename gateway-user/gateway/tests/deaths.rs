@@ -7,13 +7,16 @@ use std::path::Path;
 use common::{HTTP, Running, get, metric, metrics};
 use gateway_testkit::http::Client;
 use gateway_testkit::netns::{self, Access, Inside};
+use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
 
 /// Runs `sluice run` with this state directory to its end, and gives its last line.
 fn refused(inside: &Inside, state: &Path) -> String {
+    let config = Scratch::new("config").unwrap();
+    config.copy_from(&common::example()).unwrap();
     let mut gateway =
-        common::spawn_gateway(inside, &common::example(), &["--state-dir", &state.display().to_string()]);
+        common::spawn_gateway(inside, config.path(), &["--state-dir", &state.display().to_string()]);
     assert_eq!(gateway.wait().code(), Some(1));
     wait::until("its last words", || gateway.output().contains("--state-dir").then_some(()));
     assert!(!gateway.output().contains("panicked"), "{}", gateway.output());

@@ -7,6 +7,7 @@ use std::process::Command;
 use common::pins::{owners, pins};
 use common::{Running, SLUICE, get, metric, sluice, text, with_gateway_flags};
 use gateway_testkit::process::Guarded;
+use gateway_testkit::scratch::Scratch;
 use gateway_testkit::{http, netns, wait};
 use nix::sys::signal::Signal;
 
@@ -76,9 +77,10 @@ fn what_dead_processes_left_pinned_is_cleared_at_the_next_start() {
         std::fs::create_dir_all(&foreign).unwrap();
         drop(dead);
         // Another state directory: another name, so that nothing is taken over and all is cleared.
-        let config = common::example();
+        let config = Scratch::new("config").unwrap();
+        config.copy_from(&common::example()).unwrap();
         let mut command = Command::new(SLUICE);
-        command.arg("run").arg(&config).arg("--state-dir").arg(inside.scratch().join("other"));
+        command.arg("run").arg(config.path()).arg("--state-dir").arg(inside.scratch().join("other"));
         command.arg("--bpffs").arg(inside.bpffs()).args(["--steering", "ebpf"]);
         let gateway = Guarded::spawn(&mut command).unwrap();
         let _backend = common::start_backend();

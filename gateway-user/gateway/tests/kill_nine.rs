@@ -7,6 +7,7 @@ use std::process::Command;
 use common::{HTTP, SLUICE};
 use gateway_testkit::crash::{Course, Verdict};
 use gateway_testkit::netns;
+use gateway_testkit::scratch::Scratch;
 
 const CLIENTS: usize = 8;
 const KILLS: u32 = 3;
@@ -16,15 +17,11 @@ fn killed(label: &str, steering: &'static str, io: &'static str) {
     netns::run(label, move |inside| {
         let _backend = common::start_backend();
         let (state, bpffs) = (inside.scratch().join("state"), inside.bpffs().to_owned());
+        let config = Scratch::new("config").unwrap();
+        config.copy_from(&common::example()).unwrap();
         let gateway = move || {
             let mut command = Command::new(SLUICE);
-            command
-                .arg("run")
-                .arg(common::example())
-                .arg("--state-dir")
-                .arg(&state)
-                .arg("--bpffs")
-                .arg(&bpffs);
+            command.arg("run").arg(config.path()).arg("--state-dir").arg(&state).arg("--bpffs").arg(&bpffs);
             command.args(["--steering", steering, "--io", io, "--access-log", "off"]);
             command
         };

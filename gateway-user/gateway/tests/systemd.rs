@@ -42,8 +42,13 @@ fn it_serves_with_the_rights_of_the_unit_and_then_with_none() {
         assert_ne!(user, 0);
         let by_name = systemd.run(&["id", "-u", "sluice"]);
         assert_eq!(text(&by_name).trim(), user.to_string());
-        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        for set in ["CapInh:", "CapAmb:"] {
             all_threads(pid, set, "0000000000000000");
+        }
+        // CAP_NET_BIND_SERVICE, and nothing for the thread that writes log lines and those of the allocator.
+        let held = ["0000000000000000", "0000000000000400"].map(str::to_owned);
+        for set in ["CapPrm:", "CapEff:"] {
+            assert_eq!(of_threads(pid, set), BTreeSet::from(held.clone()), "{set}");
         }
         // 2 is a filter (seccomp(2)).
         all_threads(pid, "Seccomp:", "2");

@@ -10,6 +10,7 @@
 
 mod buffer;
 mod chunk;
+pub mod confine;
 mod cpu;
 mod driver;
 pub mod file;

@@ -13,6 +13,7 @@ use std::{
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
 use crate::{
+    confine::{Role, Unlisted, confine, ring},
     driver::Driver,
     kernel, pool,
     sweep::Sweep,
@@ -35,6 +36,8 @@ pub struct RuntimeOptions {
     pub tick: Duration,
     /// A receive without data for this long gives its chunk back and waits for readiness instead.
     pub quiet_after: Duration,
+    /// Restricts the thread to what a worker needs once its driver is built; what happens to other system calls.
+    pub confine: Option<Unlisted>,
 }
 
 impl RuntimeOptions {
@@ -48,6 +51,7 @@ impl RuntimeOptions {
             idle_chunks: pool::DEFAULT_IDLE_BUFFERS,
             tick: Duration::from_millis(50),
             quiet_after: Duration::from_secs(1),
+            confine: None,
         }
     }
 }
@@ -94,14 +98,24 @@ where
         Driver::Epoll => {
             let builder = RuntimeBuilder::<LegacyDriver>::new().with_entries(options.ring_entries);
             let runtime = builder.enable_timer().build()?;
+            confine_worker(options)?;
             Ok(drive(runtime, options, main))
         }
-        ring => {
-            let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(options.ring_entries);
-            let runtime = builder.uring_builder(ring.ring_builder()).enable_timer().build()?;
+        driver => {
+            let restricted = options.confine == Some(Unlisted::Fails);
+            let runtime = ring::build(driver, restricted, |rings| {
+                let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(options.ring_entries);
+                builder.uring_builder(rings).enable_timer().build()
+            })?;
+            confine_worker(options)?;
             Ok(drive(runtime, options, main))
         }
     }
+}
+
+/// After the driver is built: a worker makes no second ring.
+fn confine_worker(options: &RuntimeOptions) -> io::Result<()> {
+    options.confine.map_or(Ok(()), |unlisted| confine(Role::Worker(options.driver), unlisted))
 }
 
 fn drive<D, M, F>(mut runtime: Runtime<D>, options: &RuntimeOptions, main: M) -> F::Output

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gateway_http::h1::path::PathOptions;
 use gateway_http::h1::{BodyLimits, HeadLimits};
+use gateway_io::confine::Unlisted;
 use gateway_tls::Tickets;
 use ipnet::IpNet;
 
@@ -51,6 +52,8 @@ pub struct ProxyConfig {
     pub unprivileged_offset: Option<u16>,
     /// Whether requests are written to the access log.
     pub access_log: bool,
+    /// What happens to a system call that no worker makes; they are not restricted without it.
+    pub confine: Option<Unlisted>,
     /// Whether tests may plant faults by a field of a request; without effect in release builds.
     pub faults: bool,
 }
@@ -151,6 +154,7 @@ impl Default for ProxyConfig {
             internal_port: None,
             unprivileged_offset: None,
             access_log: true,
+            confine: None,
             faults: false,
         }
     }

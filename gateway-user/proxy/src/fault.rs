@@ -5,10 +5,13 @@
 //! |---|---|
 //! | `panic routing` | a panic in the connection, before a backend has any part in it |
 //! | `panic leased` | a panic in the connection, which holds one to a backend |
+//! | `open` | the worker opens a file, and says whether that was possible |
 //! | `worker FILE` | the worker's thread stands still until FILE exists, then a panic outside of any connection |
 
-use std::path::PathBuf;
-use std::thread::sleep;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use gateway_http::h1::Request;
@@ -44,7 +47,46 @@ pub(crate) fn strike(config: &ProxyConfig, request: &Request<'_>, stage: Stage) 
             panic!("planted in a connection")
         }
         (("worker", file), Stage::Routing) => spawn(die(PathBuf::from(file))),
+        (("open", _), Stage::Routing) => {
+            let opened = if std::fs::File::open("/").is_ok() { "opened" } else { "not opened" };
+            tracing::warn!("planted: a file was {opened}");
+        }
         _ => {}
+    }
+}
+
+/// Looks for the file of a worker that stands still: a worker that is confined to its system calls cannot look itself.
+struct Watch;
+
+static ASKED: Mutex<Option<PathBuf>> = Mutex::new(None);
+static RUNS: AtomicBool = AtomicBool::new(false);
+static FOUND: AtomicBool = AtomicBool::new(false);
+
+/// Starts a thread that looks for the files of faults on behalf of workers. Release builds start none.
+pub fn watch_fault_files() {
+    if cfg!(debug_assertions) && !RUNS.swap(true, SeqCst) {
+        thread::spawn(Watch::run);
+    }
+}
+
+impl Watch {
+    fn run() {
+        loop {
+            let asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if asked.is_some_and(|file| file.exists()) {
+                FOUND.store(true, SeqCst);
+            }
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn ask(file: &Path) {
+        FOUND.store(false, SeqCst);
+        *ASKED.lock().unwrap_or_else(PoisonError::into_inner) = Some(file.to_owned());
+    }
+
+    fn exists(file: &Path) -> bool {
+        if RUNS.load(SeqCst) { FOUND.load(SeqCst) } else { file.exists() }
     }
 }
 
@@ -52,7 +94,8 @@ pub(crate) fn strike(config: &ProxyConfig, request: &Request<'_>, stage: Stage) 
 async fn die(file: PathBuf) {
     tracing::warn!("planted: this worker stands still");
     let latest = Instant::now() + LONGEST_STANDSTILL;
-    while !file.exists() && Instant::now() < latest {
+    Watch::ask(&file);
+    while !Watch::exists(&file) && Instant::now() < latest {
         sleep(Duration::from_millis(1));
     }
     // What was asked for; nothing in a release build spawns this.

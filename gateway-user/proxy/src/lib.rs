@@ -21,4 +21,5 @@ pub mod worker;
 
 pub use config::{ProxyConfig, ReasonHeader, Timeouts, UnderscoreHeaders};
 pub use error::Reason;
+pub use fault::watch_fault_files;
 pub use filters::is_grpc;

@@ -1,6 +1,7 @@
 //! Steering by kernel programs: one listening socket per worker, and binds that are map entries.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) struct Kernel {
     /// A duplicate of the only worker's socket: when it dies there is nobody for its queue to move to, so it must stay. Of
     /// several workers none is kept: it would keep a socket open whose worker died.
     spare: Option<TcpListener>,
+    /// The place for pins that a take-over claims at its beginning: later this process may not be able to.
+    claimed: Option<Result<Pins, String>>,
     /// How many of them the process before us accepts from as well, from the first on; the others are in no slot.
     shared: usize,
     stage: Stage,
@@ -66,13 +69,14 @@ impl Kernel {
         enter_slots(&mut programs, &untaken).map_err(OpenError::Unavailable)?;
         programs.attach().map_err(OpenError::Unavailable)?;
         // Names can be done without; those that were given go with the directory.
-        let pins = pins.and_then(|pins| programs.pin(pins.dir()).map(|()| pins));
+        let pins = pins.and_then(|pins| programs.pin(&pins.place()).map(|()| pins));
         if let (Err(reason), false) = (&pins, programs.is_attached()) {
             return Err(OpenError::Unavailable(reason.clone()));
         }
         let (backlog, live) = (options.backlog, BTreeSet::new());
         let spare = spare(&untaken);
-        Ok(Self { pins, programs, port, backlog, live, untaken, spare, shared: 0, stage: Stage::Alone })
+        let (claimed, shared, stage) = (None, 0, Stage::Alone);
+        Ok(Self { pins, programs, port, backlog, live, untaken, spare, claimed, shared, stage })
     }
 
     /// Loads and attaches programs for the sockets of the process that is taken over from, by slot, so that all that the
@@ -92,7 +96,13 @@ impl Kernel {
             try_to_choose(&mut programs)?;
         }
         programs.attach().map_err(OpenError::Unavailable)?;
+        let claimed = match Pins::claim(&options.bpffs, options.layout, &options.instance) {
+            Ok(pins) => Ok(pins),
+            Err(PinError::NoPlace(reason)) => Err(reason),
+            Err(PinError::Busy { dir, .. }) => Err(format!("{} is in use", dir.display())),
+        };
         Ok(Self {
+            claimed: Some(claimed),
             pins: Err("not before the take-over is complete".to_owned()),
             programs,
             port,
@@ -113,7 +123,7 @@ impl Kernel {
 
     /// The process before us lets go: takes what it could not have a part in, pins, and gives the workers' sockets, one
     /// for each, with what the kernel refused.
-    pub(crate) fn settle(&mut self, options: &SteerOptions) -> (Vec<TcpListener>, Vec<SteerError>) {
+    pub(crate) fn settle(&mut self) -> (Vec<TcpListener>, Vec<SteerError>) {
         let withheld = self.is_withheld();
         self.stage = Stage::Alone;
         let sockets = std::mem::take(&mut self.untaken);
@@ -130,12 +140,18 @@ impl Kernel {
                 failed.extend(entered.err().map(|reason| SteerError::Kernel { what: what(), reason }));
             }
         }
-        self.pins = match Pins::claim(&options.bpffs, options.layout, &options.instance) {
-            Ok(pins) => self.programs.pin(pins.dir()).map(|()| pins),
-            Err(PinError::NoPlace(reason)) => Err(reason),
-            Err(PinError::Busy { dir, .. }) => Err(format!("{} is in use", dir.display())),
-        };
+        if let Some(claimed) = self.claimed.take() {
+            self.pins = claimed.and_then(|pins| self.programs.pin(&pins.place()).map(|()| pins));
+        }
         (sockets, failed)
+    }
+
+    /// Makes the workers' sockets and the pins `uid`'s.
+    pub(crate) fn give_to(&self, uid: u32) -> io::Result<()> {
+        let pins = self.pins.as_ref().ok().into_iter();
+        let claimed = self.claimed.iter().filter_map(|claimed| claimed.as_ref().ok());
+        pins.chain(claimed).try_for_each(|pins| pins.give_to(uid))?;
+        self.untaken.iter().chain(&self.spare).try_for_each(|socket| sockets::give(socket, uid))
     }
 
     /// Chooses in the group again, after a process that was to take over failed.
@@ -267,17 +283,20 @@ fn worker_sockets(
     mut sockets: Vec<TcpListener>,
 ) -> Result<(u16, Vec<TcpListener>), SteerError> {
     let failed = |source| SteerError::Socket { what: "listening sockets of the workers".into(), source };
-    let listen = |port| sockets::listen(BindAddress::Any, port, options.backlog).map_err(failed);
-    if sockets.is_empty() {
-        sockets.push(listen(0)?);
-    }
-    let port = match sockets.first() {
-        Some(first) => first.local_addr().map_err(failed)?.port(),
-        None => 0,
+    let listen = |port| sockets::listen(BindAddress::Any, port, options.backlog);
+    let first = match sockets.first() {
+        Some(first) => first.try_clone().map_err(failed)?,
+        None => {
+            let first = listen(0).map_err(failed)?;
+            sockets.push(first.try_clone().map_err(failed)?);
+            first
+        }
     };
+    let port = first.local_addr().map_err(failed)?.port();
     sockets.truncate(options.workers);
-    while sockets.len() < options.workers {
-        sockets.push(listen(port)?);
-    }
+    // They join the group of the first one, whose owner may be another user than this process is by now.
+    let more = || (sockets.len()..options.workers).map(|_| listen(port)).collect::<io::Result<Vec<_>>>();
+    let more = sockets::as_owner_of(&first, more).and_then(|made| made).map_err(failed)?;
+    sockets.extend(more);
     Ok((port, sockets))
 }

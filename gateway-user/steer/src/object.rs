@@ -1,10 +1,12 @@
-//! The kernel programs as an ELF object: the committed one, or the one a test run names.
+//! The kernel programs as an ELF object: the committed one, or, in debug builds, the one that a test run names.
 
 use std::borrow::Cow;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 
-/// Names a file to load instead of the embedded object; how CI tests the object it has just built.
+/// Names a file to load instead of the embedded object; how CI tests the object it has just built. Release builds do not
+/// read it: whoever sets a service's environment could otherwise have root load programs of their own.
 const OVERRIDE: &str = "SLUICE_EBPF_OBJECT";
 
 /// Built by `cargo xtask build-ebpf`; aligned, because it is parsed in place.
@@ -12,7 +14,11 @@ static EMBEDDED: &[u8] = aya::include_bytes_aligned!("../ebpf/gateway-ebpf.o");
 
 /// The object's bytes, or why the file named in the environment cannot be read.
 pub(crate) fn object() -> Result<Cow<'static, [u8]>, String> {
-    match env::var_os(OVERRIDE) {
+    chosen(cfg!(debug_assertions), env::var_os(OVERRIDE))
+}
+
+fn chosen(debug_build: bool, named: Option<OsString>) -> Result<Cow<'static, [u8]>, String> {
+    match named.filter(|_| debug_build) {
         Some(file) => {
             fs::read(&file).map(Cow::Owned).map_err(|e| format!("{OVERRIDE}={}: {e}", file.display()))
         }
@@ -27,6 +33,14 @@ mod sources;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_debug_build_loads_another_object() {
+        let missing = || Some(OsString::from("/nowhere/at/all"));
+        let error = chosen(true, missing()).unwrap_err();
+        assert!(error.contains("SLUICE_EBPF_OBJECT=/nowhere/at/all"), "{error}");
+        assert!(chosen(false, missing()).unwrap() == EMBEDDED);
+    }
 
     #[test]
     fn the_committed_object_was_built_from_these_sources() {

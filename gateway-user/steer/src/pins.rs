@@ -7,12 +7,14 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use gateway_common::programs::SK_LOOKUP_LINK;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{AtFlags, Flock, FlockArg};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use nix::unistd::{Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
 
 /// Directory of ours on bpffs.
 const ROOT: &str = "sluice";
@@ -30,7 +32,10 @@ pub struct CleanupReport {
 #[derive(Debug)]
 pub(crate) struct Pins {
     dir: PathBuf,
-    _lock: Flock<File>,
+    /// The directory itself, locked.
+    lock: Flock<File>,
+    /// The directories above it that are ours: that of the layout, and [`ROOT`].
+    above: [File; 2],
 }
 
 /// Why a process gets no pin directory.
@@ -56,7 +61,9 @@ impl Pins {
             match lock(&dir) {
                 Ok(Some(lock)) => {
                     remove_pins(&dir).map_err(no_place)?;
-                    return Ok(Self { dir, _lock: lock });
+                    let version = File::open(dir.join("..")).map_err(no_place)?;
+                    let root = File::open(dir.join("../..")).map_err(no_place)?;
+                    return Ok(Self { dir, lock, above: [version, root] });
                 }
                 Ok(None) => return Err(PinError::Busy { pid: owner(&dir), dir }),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -66,18 +73,50 @@ impl Pins {
         Err(PinError::NoPlace(format!("{}: removed by somebody as often as it is made", dir.display())))
     }
 
+    /// Its path, for people.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
+
+    /// A path to the directory that needs no leave of those above it: systems mount bpffs for root alone, and the process may
+    /// be somebody else by now.
+    pub(crate) fn place(&self) -> PathBuf {
+        through(&self.lock)
+    }
+
+    /// Makes the directory and what is in it `uid`'s, and those above it that are root's.
+    pub(crate) fn give_to(&self, uid: u32) -> io::Result<()> {
+        let uid = Some(Uid::from_raw(uid));
+        for entry in fs::read_dir(self.place())? {
+            fchownat(&*self.lock, entry?.file_name().as_os_str(), uid, None, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        }
+        fchown(&*self.lock, uid, None)?;
+        for above in &self.above {
+            if above.metadata()?.uid() == 0 {
+                fchown(above, uid, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path of an open directory.
+fn through(dir: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()))
 }
 
 impl Drop for Pins {
     fn drop(&mut self) {
         // What cannot be removed is found and removed by the next start or by `sluice cleanup`.
-        let _ = remove_pins(&self.dir);
-        let _ = fs::remove_dir(&self.dir);
-        if let Some(version) = self.dir.parent() {
-            remove_empty(version);
+        let _ = remove_pins(&self.place());
+        let [version, root] = &self.above;
+        for (above, path) in [(version, Some(self.dir.as_path())), (root, self.dir.parent())] {
+            if let Some(name) = path.and_then(Path::file_name) {
+                let _ = unlinkat(above, name, UnlinkatFlags::RemoveDir);
+            }
+        }
+        if let Some(root) = self.dir.parent().and_then(Path::parent) {
+            let _ = fs::remove_dir(root);
         }
     }
 }

@@ -96,6 +96,11 @@ impl Sockets {
         (listeners, failed)
     }
 
+    /// Makes the sockets of the process that is taken over from `uid`'s, so that those which are made later can join them.
+    pub(crate) fn give_to(&self, uid: u32) -> io::Result<()> {
+        self.inherited.values().flatten().try_for_each(|socket| sockets::give(socket, uid))
+    }
+
     /// The offset, if this process needs it.
     pub(crate) fn offset(&self) -> Option<u16> {
         self.offset.filter(|_| self.lowest_port > 0)

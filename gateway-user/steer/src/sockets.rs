@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use gateway_ir::BindAddress;
 use nix::sys::stat::fstat;
+use nix::unistd::{Uid, fchown, setfsuid};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// A listening socket in the `SO_REUSEPORT` group of its address and port; port 0 lets the kernel choose one that
@@ -77,7 +78,67 @@ pub(crate) fn lowest_port() -> u16 {
     }
 }
 
+/// The user that a socket belongs to. Sockets of one `SO_REUSEPORT` group must share theirs (inet_bind_conflict in
+/// net/ipv4/inet_connection_sock.c): bind(2) gives `EADDRINUSE` otherwise.
+pub(crate) fn owner(socket: &impl AsFd) -> io::Result<u32> {
+    Ok(fstat(socket)?.st_uid)
+}
+
+/// Makes the socket `uid`'s. Changing the owner of its inode changes that of the socket (sockfs_setattr in net/socket.c).
+///
+/// # Errors
+/// It belongs to somebody else and this thread lacks CAP_CHOWN.
+pub(crate) fn give(socket: &impl AsFd, uid: u32) -> io::Result<()> {
+    if owner(socket)? != uid {
+        fchown(socket, Some(Uid::from_raw(uid)), None)?;
+    }
+    Ok(())
+}
+
+/// Runs `make` so that the sockets it makes belong to the owner of `like`, if this thread may do that (CAP_SETUID): a new
+/// socket takes the thread's file system user (sock_alloc).
+pub(crate) fn as_owner_of<T>(like: &impl AsFd, make: impl FnOnce() -> T) -> io::Result<T> {
+    /// Puts the thread's own user back, also when a panic comes through.
+    struct Back(Uid);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            setfsuid(self.0);
+        }
+    }
+    let _back = Back(setfsuid(Uid::from_raw(owner(like)?)));
+    Ok(make())
+}
+
 /// The socket's inode, by which `/proc` names it.
 pub(crate) fn inode(socket: &impl AsFd) -> io::Result<u64> {
     Ok(fstat(socket)?.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: BindAddress = BindAddress::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    /// A user that no system has.
+    const UID: u32 = 54_321;
+
+    #[test]
+    fn a_group_has_one_owner_who_can_be_changed_and_joined() {
+        if !nix::unistd::geteuid().is_root() {
+            return; // CAP_CHOWN and CAP_SETUID
+        }
+        let first = listen(ANY, 0, 1).unwrap();
+        let port = first.local_addr().unwrap().port();
+        drop(listen(ANY, port, 1).unwrap());
+        give(&first, UID).unwrap();
+        assert_eq!(owner(&first).unwrap(), UID);
+        assert_eq!(
+            listen(ANY, port, 1).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse,
+            "root is another user"
+        );
+        let second = as_owner_of(&first, || listen(ANY, port, 1)).unwrap().unwrap();
+        assert_eq!(owner(&second).unwrap(), UID);
+        assert_eq!(owner(&listen(ANY, 0, 1).unwrap()).unwrap(), 0, "the thread is itself again");
+    }
 }

@@ -177,7 +177,7 @@ impl Steering {
         self.outgoing.clear();
         let (listeners, failed) = match &mut self.road {
             Road::Kernel(kernel) => {
-                let (sockets, failed) = kernel.settle(&self.options);
+                let (sockets, failed) = kernel.settle();
                 self.path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
                 (sockets.into_iter().map(|socket| vec![socket]).collect(), failed)
             }
@@ -196,6 +196,22 @@ impl Steering {
             Road::Kernel(kernel) => kernel.reclaim(socket),
             Road::Sockets(_) => Ok(()),
         }
+    }
+
+    /// Makes the sockets and pins that this process has so far `uid`'s, the user that it goes on as: all sockets of a
+    /// `SO_REUSEPORT` group must have one owner, and pins are removed by theirs. To be called before the first plan.
+    ///
+    /// # Errors
+    /// Something belongs to another user and this thread lacks CAP_CHOWN.
+    pub fn give_to(&self, uid: u32) -> Result<(), SteerError> {
+        let given = match &self.road {
+            Road::Kernel(kernel) => kernel.give_to(uid),
+            Road::Sockets(sockets) => sockets.give_to(uid),
+        };
+        given.map_err(|source| SteerError::Socket {
+            what: format!("giving sockets and pins to uid {uid}"),
+            source,
+        })
     }
 
     /// Which road is live, and why.

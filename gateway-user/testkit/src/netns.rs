@@ -5,6 +5,8 @@
 //! gone, the kernel takes the namespace, its links and programs, and the bpffs with every pin in it. There is
 //! nothing to clean up by hand, whatever way the test ended.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -46,13 +48,17 @@ impl Inside {
     pub fn disk(&self, name: &str, kib: u32, access: Access) -> io::Result<PathBuf> {
         let dir = self.scratch.join(name);
         fs::create_dir(&dir)?;
-        let flags = if access == Access::Read { MsFlags::MS_RDONLY } else { MsFlags::empty() };
-        mount(Some("tmpfs"), &dir, Some("tmpfs"), flags, Some(format!("size={kib}k").as_str()))?;
+        // Open to anybody for writing, like the scratch directory.
+        let (flags, mode) = match access {
+            Access::Read => (MsFlags::MS_RDONLY, 755),
+            Access::Write => (MsFlags::empty(), 777),
+        };
+        mount(Some("tmpfs"), &dir, Some("tmpfs"), flags, Some(format!("size={kib}k,mode={mode}").as_str()))?;
         self.disks.lock().unwrap_or_else(PoisonError::into_inner).push(dir.clone());
         Ok(dir)
     }
 
-    /// A scratch directory.
+    /// A scratch directory. Anybody may write to it: processes under test give root up.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
     }
@@ -90,6 +96,8 @@ fn enter(label: &str) -> io::Result<Inside> {
         return Err(io::Error::other("`ip link set lo up` failed"));
     }
     let scratch = Scratch::new(label)?;
+    // Without the sticky bit, which would keep users from files of each other (fs.protected_regular).
+    fs::set_permissions(scratch.path(), Permissions::from_mode(0o777))?;
     let bpffs = scratch.join("bpffs");
     fs::create_dir_all(&bpffs)?;
     mount(Some("bpffs"), &bpffs, Some("bpf"), MsFlags::empty(), None::<&str>)?;

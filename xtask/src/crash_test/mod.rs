@@ -106,6 +106,8 @@ fn command(sluice: &Path, state: &PathBuf, bpffs: &Path, flags: &[String]) -> Co
     let mut command = Command::new(sluice);
     command.arg("run").arg(workspace().join("examples/shared-gateway"));
     command.arg("--state-dir").arg(state).arg("--bpffs").arg(bpffs).args(flags);
+    // The example lies where it was checked out, which may be closed to other users.
+    command.args(["--user", "keep"]);
     command
 }
 

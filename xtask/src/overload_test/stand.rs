@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -146,6 +147,8 @@ fn sysctl(name: &str, value: &str) -> Result<()> {
 /// A named pipe, open for both sides.
 fn pipe(path: &Path) -> Result<File> {
     nix::unistd::mkfifo(path, Mode::S_IRWXU)?;
+    // The gateway gives root up.
+    fs::set_permissions(path, PermissionsExt::from_mode(0o666))?;
     Ok(File::options().read(true).write(true).open(path)?)
 }
 

@@ -280,6 +280,13 @@ fn process(page: &mut Exposition, shared: &Shared, past: &Past, answering: usize
     for (reason, count) in shared.takeover_failures.each() {
         page.sample(&[("reason", reason)], count);
     }
+    page.counter(
+        "sluice_seccomp_denied_total",
+        "System calls that failed because they are not on the list of the thread, by thread and call.",
+    );
+    for denied in gateway_io::confine::denied() {
+        page.sample(&[("thread", denied.role), ("call", &denied.name())], denied.times);
+    }
     page.gauge("sluice_workers", "Worker threads that answered this scrape.").sample(&[], answering);
     page.counter("sluice_worker_deaths_total", "Worker threads that a panic ended; each gets a successor.");
     page.sample(&[], past.deaths);

@@ -4,8 +4,8 @@ use super::resolve::Reader;
 use super::value::{
     AccessLog, AddressMode, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
     EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, Namespaces, Networks,
-    ObjectName, OptionalPath, Ports, ReasonHeader, RequestTrailers, Size, SteeringMode, TakeOver, Toggle,
-    UnderscoreHeaders, Value, Wait,
+    ObjectName, OptionalPath, Ports, ReasonHeader, RequestTrailers, Seccomp, Size, SteeringMode, TakeOver,
+    Toggle, UnderscoreHeaders, User, Value, Wait,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -120,6 +120,12 @@ settings! {
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
             "With CAP_SYS_PTRACE a refused port names the program that holds it; what is kept is there for whoever breaks in";
+        user: User = "auto", "USER",
+            "User that a process which was started as root goes on as once programs are loaded and ports are bound: auto is 65532 where the process has the rights to change, keep stays who it is",
+            "Resources, kubeconfig and log file must be open to that user, which is checked at the start; root is there for whoever breaks in";
+        seccomp: Seccomp = "on", "MODE",
+            "What happens to a system call that is not on the list of the kind of thread that makes it: on has it fail and counts it, log has the kernel's audit log tell of it, off sets no filter",
+            "on leaves one who breaks into a worker no files, programs or connections by system call; a worker's io_uring, whose operations are no system calls, is restricted to a worker's from Linux 5.19 on";
     }
     "Workers" {
         workers: Auto<Count<1, 256>> = "auto", "THREADS",

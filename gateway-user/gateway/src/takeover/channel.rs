@@ -24,7 +24,7 @@ const LARGEST: usize = 64 * 1024;
 /// How long the other side may take to make room for a packet.
 const SENDING: Duration = Duration::from_secs(5);
 
-/// One end of a connection between giver and taker; both run as the same user.
+/// One end of a connection between giver and taker. Both are root or the user that root becomes.
 #[derive(Debug)]
 pub(super) struct Channel(OwnedFd);
 
@@ -45,26 +45,33 @@ fn packets() -> io::Result<OwnedFd> {
 
 impl Channel {
     /// Connects to the giver that listens at `path`.
-    pub(super) fn connect(path: &Path) -> io::Result<Self> {
+    /// The peer may be `other` as well, the user that this process becomes later.
+    pub(super) fn connect(path: &Path, other: Option<u32>) -> io::Result<Self> {
         let socket = packets()?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-        Self::between_us(socket)
+        Self::between_us(socket, other)
     }
 
     /// Takes the next connection.
     pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::between_us(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?)
+        Self::between_us(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?, None)
     }
 
-    /// Refuses a peer that is another user. Descriptors to sockets are rights, and what a stranger sends must not be served.
-    fn between_us(socket: OwnedFd) -> io::Result<Self> {
-        let peer = getsockopt(&socket, sockopt::PeerCredentials)?;
-        if peer.uid() != geteuid().as_raw() {
-            let reason = format!("the other side runs as uid {}, this one as {}", peer.uid(), geteuid());
+    /// Refuses a stranger. Descriptors to sockets are rights, and what a stranger sends must not be served. Root is none: a
+    /// process that starts connects before it changes users, and a listener counts as whoever called listen(2) first.
+    fn between_us(socket: OwnedFd, other: Option<u32>) -> io::Result<Self> {
+        let peer = getsockopt(&socket, sockopt::PeerCredentials)?.uid();
+        if !is_one_of_us(peer, geteuid().as_raw(), other) {
+            let reason = format!("the other side runs as uid {peer}, this one as {}", geteuid());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
         }
         set_socket_timeout(&socket, Timeout::Send, Some(SENDING))?;
         Ok(Self(socket))
+    }
+
+    /// Whether root is at the other end.
+    pub(super) fn peer_is_root(&self) -> bool {
+        getsockopt(&self.0, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0)
     }
 
     /// Sends a message with descriptors, at most [`MOST`].
@@ -125,6 +132,11 @@ impl Channel {
     }
 }
 
+/// Whether a peer is root, the user of this process, or the one that it becomes.
+fn is_one_of_us(peer: u32, own: u32, other: Option<u32>) -> bool {
+    peer == 0 || peer == own || other == Some(peer)
+}
+
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -144,7 +156,7 @@ mod tests {
         let dir = Scratch::new("channel").unwrap();
         let path = dir.join("s");
         let listener = listen(&path).unwrap();
-        let near = Channel::connect(&path).unwrap();
+        let near = Channel::connect(&path, None).unwrap();
         let far = Channel::accept(listener.as_fd()).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         near.send(&"here", &[socket.as_fd(), socket.as_fd()]).unwrap();
@@ -165,10 +177,24 @@ mod tests {
     }
 
     #[test]
+    fn root_and_ones_own_user_are_no_strangers() {
+        for (peer, own, other) in
+            [(0, 0, None), (0, 65_532, None), (65_532, 65_532, None), (65_532, 0, Some(65_532))]
+        {
+            assert!(is_one_of_us(peer, own, other), "{peer} {own} {other:?}");
+        }
+        for (peer, own, other) in
+            [(1000, 0, None), (1000, 65_532, None), (65_532, 0, None), (1000, 0, Some(65_532))]
+        {
+            assert!(!is_one_of_us(peer, own, other), "{peer} {own} {other:?}");
+        }
+    }
+
+    #[test]
     fn what_was_sent_before_the_hearing_ended_is_still_heard() {
         let dir = Scratch::new("channel").unwrap();
         let listener = listen(&dir.join("s")).unwrap();
-        let near = Channel::connect(&dir.join("s")).unwrap();
+        let near = Channel::connect(&dir.join("s"), None).unwrap();
         let far = Channel::accept(listener.as_fd()).unwrap();
         near.send(&"ready", &[]).unwrap();
         far.hear_no_more();

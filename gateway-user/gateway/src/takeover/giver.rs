@@ -18,6 +18,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::mpsc as async_mpsc;
 use tracing::{debug, warn};
 
+use super::Name;
 use super::channel::{Channel, MOST, listen};
 use super::failures::{Failure, Failures, Reason};
 use super::message::{FromGiver, FromTaker, Item, Offer, Range};
@@ -36,9 +37,11 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) version: String,
-    pub(crate) pid: u32,
+    pub(crate) name: Name,
     /// It opens an admin socket in place of ours.
     pub(crate) admin_socket: bool,
+    /// It is root, and of a version that stays so and leaves sockets to their owner.
+    pub(crate) stays_root: bool,
 }
 
 /// A wish to take over. Dropping it refuses.
@@ -192,7 +195,7 @@ fn converse(channel: &Arc<Channel>, asked: &Asked) {
     {
         let mut current = asked.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = &*current {
-            let message = format!("sluice {} (pid {}) is taking over just now", other.version, other.pid);
+            let message = format!("sluice {} ({}) is taking over just now", other.version, other.name);
             return refuse(Failure::new(Reason::Busy, message));
         }
         *current = Some(peer.clone());
@@ -206,8 +209,9 @@ fn converse(channel: &Arc<Channel>, asked: &Asked) {
 /// Who asks, and the version of the messages that both speak.
 fn greet(channel: &Channel) -> Result<(Peer, u32), Failure> {
     let (protocol, oldest, peer) = match channel.receive(HELLO) {
-        Ok((FromTaker::Hello { protocol, oldest, version, pid, admin_socket }, _)) => {
-            (protocol, oldest, Peer { version, pid, admin_socket })
+        Ok((FromTaker::Hello { protocol, oldest, version, pid, admin_socket, pod, user }, _)) => {
+            let stays_root = user.is_none() && channel.peer_is_root();
+            (protocol, oldest, Peer { version, name: Name { pid, pod }, admin_socket, stays_root })
         }
         Ok(_) => return Err(Failure::new(Reason::Protocol, "a take-over begins with hello")),
         Err(error) => return Err(Failure::new(Reason::Lost, error.to_string())),
@@ -224,7 +228,7 @@ fn greet(channel: &Channel) -> Result<(Peer, u32), Failure> {
 fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -> Result<(), Failure> {
     let stopping = || Failure::new(Reason::Stopping, "it is about to end");
     let (answer, answered) = mpsc::channel();
-    let (pid, opens_admin_socket) = (peer.pid, peer.admin_socket);
+    let (pid, opens_admin_socket) = (peer.name.pid, peer.admin_socket);
     asked.requests.send(Request { peer, protocol, answer }).map_err(|_| stopping())?;
     let Handoff { offer, items, outcome } = match answered.recv_timeout(COLLECTING) {
         Ok(handoff) => handoff?,

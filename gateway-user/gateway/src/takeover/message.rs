@@ -67,6 +67,12 @@ pub(super) enum FromTaker {
         /// It opens an admin socket in the state directory in place of the giver's.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         admin_socket: bool,
+        /// The pod that it runs in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pod: Option<String>,
+        /// The user that it goes on as, if it knows of such: older ones stay who they are and leave the owner of sockets alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<u32>,
     },
     /// Its configuration is live and steered: the giver is to let go.
     Ready {
@@ -113,6 +119,9 @@ pub(crate) struct Offer {
     pub(crate) steering: Steering,
     /// How many items follow.
     pub(crate) items: usize,
+    /// The pod that the giver runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pod: Option<String>,
 }
 
 /// Of givers that do not say.
@@ -161,23 +170,13 @@ mod tests {
     /// These texts are a promise to processes of every version that speaks version 1: never change one of them.
     #[test]
     fn version_1_is_octet_for_octet_what_it_always_was() {
-        let hello = FromTaker::Hello {
-            protocol: 1,
-            oldest: None,
-            version: "0.1.0".into(),
-            pid: 7,
-            admin_socket: false,
+        let hello = |protocol, oldest, version: &str, admin_socket| {
+            let (pod, user, version) = (None, None, version.into());
+            FromTaker::Hello { protocol, oldest, version, pid: 7, admin_socket, pod, user }
         };
-        is(hello, r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7}"#);
-        let newer = FromTaker::Hello {
-            protocol: 3,
-            oldest: Some(1),
-            version: "3.0.0".into(),
-            pid: 7,
-            admin_socket: true,
-        };
+        is(hello(1, None, "0.1.0", false), r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7}"#);
         is(
-            newer,
+            hello(3, Some(1), "3.0.0", true),
             r#"{"kind":"hello","protocol":3,"oldest":1,"version":"3.0.0","pid":7,"admin_socket":true}"#,
         );
         is(FromTaker::Ready { same_sockets: true }, r#"{"kind":"ready","same_sockets":true}"#);
@@ -193,6 +192,7 @@ mod tests {
                 made: true,
                 steering,
                 items: 9,
+                pod: None,
             })
         };
         is(
@@ -222,16 +222,10 @@ mod tests {
     fn what_a_newer_version_adds_is_passed_over() {
         let hello = r#"{"kind":"hello","protocol":2,"oldest":1,"version":"2","pid":7,"more":[1]}"#;
         let hello: FromTaker = serde_json::from_str(hello).unwrap();
-        assert_eq!(
-            hello,
-            FromTaker::Hello {
-                protocol: 2,
-                oldest: Some(1),
-                version: "2".into(),
-                pid: 7,
-                admin_socket: false
-            }
-        );
+        let (version, admin_socket, pod, user) = ("2".into(), false, None, None);
+        let expected =
+            FromTaker::Hello { protocol: 2, oldest: Some(1), version, pid: 7, admin_socket, pod, user };
+        assert_eq!(hello, expected);
         assert_eq!(
             serde_json::from_str::<FromTaker>(r#"{"kind":"gimme","x":{}}"#).unwrap(),
             FromTaker::Unknown

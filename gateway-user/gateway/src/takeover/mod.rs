@@ -12,6 +12,8 @@ mod message;
 mod planted;
 mod taker;
 
+use std::fmt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 pub(crate) use failures::{Failure, Failures, Reason};
@@ -19,6 +21,37 @@ pub(crate) use giver::{Giver, Handoff, Release, Request};
 pub(crate) use message::{Item, Offer, Steering};
 pub(crate) use planted::{number as planted_number, stop_at, version};
 pub(crate) use taker::{Asked, Received, Taker, TookOver, ask, live};
+
+/// A process, for people: its id, and its pod, since in two pods both may be 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name {
+    pub(crate) pid: u32,
+    pub(crate) pod: Option<String>,
+}
+
+impl Name {
+    /// This process; its pod by the environment's POD_NAME, which the manifest sets.
+    pub(crate) fn own() -> Self {
+        let pod = std::env::var("POD_NAME").ok();
+        Self { pid: std::process::id(), pod: pod.filter(|name| !name.is_empty() && !name.contains('\n')) }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.pod {
+            None => write!(f, "pid {}", self.pid),
+            Some(pod) => write!(f, "pid {} in pod {pod}", self.pid),
+        }
+    }
+}
+
+/// Makes the giver's socket before anybody serves it: who connects waits. Made by root, it stays root's to those who connect,
+/// also to versions that know root alone.
+pub(crate) fn listen_early(state_dir: &Path) -> Option<OwnedFd> {
+    // Being unable to is said by whoever needs it.
+    channel::listen(&socket_path(state_dir)).ok()
+}
 
 /// The giver's socket in a state directory.
 pub(crate) fn socket_path(state_dir: &Path) -> PathBuf {

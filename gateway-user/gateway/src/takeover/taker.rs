@@ -14,6 +14,7 @@ use gateway_steer::Inherited;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use super::Name;
 use super::channel::Channel;
 use super::message::{FromGiver, FromTaker, Item, Offer, Range, Steering};
 use super::planted::{self, limit};
@@ -57,21 +58,24 @@ pub(crate) enum Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TookOver {
     pub(crate) pid: u32,
+    pub(crate) pod: Option<String>,
     pub(crate) version: String,
     /// From asking to being the only one.
     pub(crate) took: Duration,
 }
 
-/// Asks whoever listens at `path` to hand over.
-pub(crate) fn ask(path: &Path) -> Asked {
+/// Asks whoever listens at `path` to hand over to a process that goes on as `user`.
+pub(crate) fn ask(path: &Path, user: u32) -> Asked {
     use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, TimedOut, UnexpectedEof};
 
     let begun = Instant::now();
-    let asked = Channel::connect(path).and_then(|channel| {
-        let (version, pid) = (planted::version(), std::process::id());
+    let asked = Channel::connect(path, Some(user)).and_then(|channel| {
+        let (version, Name { pid, pod }) = (planted::version(), Name::own());
         let Range { oldest, newest: protocol } = Range::ours();
         let oldest = Some(oldest).filter(|oldest| *oldest != protocol);
-        channel.send(&FromTaker::Hello { protocol, oldest, version, pid, admin_socket: true }, &[])?;
+        let (admin_socket, user) = (true, Some(user));
+        let hello = FromTaker::Hello { protocol, oldest, version, pid, admin_socket, pod, user };
+        channel.send(&hello, &[])?;
         let offer = match next(&channel, limit("receive", RECEIVING))? {
             (FromGiver::Offer(offer), _) => offer,
             (FromGiver::Refused { reason }, _) => return Ok(Asked::Refused(reason)),
@@ -162,6 +166,13 @@ impl Received {
     }
 }
 
+impl TookOver {
+    /// For people.
+    pub(crate) fn name(&self) -> Name {
+        Name { pid: self.pid, pod: self.pod.clone() }
+    }
+}
+
 /// A TCP socket that listens, and where it is said to.
 fn listening(descriptor: OwnedFd, said: Option<SocketAddr>) -> io::Result<TcpListener> {
     if !rustix::net::sockopt::socket_acceptconn(&descriptor)? {
@@ -184,7 +195,7 @@ impl Taker {
     /// Says that we are ready, and waits until the giver has let go. From the moment at which it can be heard saying so,
     /// we are the one: a giver that has died has let go, and one that hangs will as soon as it runs again.
     pub(crate) fn ready(self, same_sockets: bool) -> anyhow::Result<TookOver> {
-        let Self { channel, offer: Offer { pid, version, .. }, begun } = self;
+        let Self { channel, offer: Offer { pid, pod, version, .. }, begun } = self;
         let gone = |error: &io::Error| {
             use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
             matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
@@ -204,7 +215,7 @@ impl Taker {
             }
             Err(error) => return Err(error).with_context(|| format!("sluice (pid {pid}) does not let go")),
         }
-        Ok(TookOver { pid, version, took: begun.elapsed() })
+        Ok(TookOver { pid, pod, version, took: begun.elapsed() })
     }
 }
 
@@ -285,7 +296,7 @@ mod tests {
         let listener = listen(&dir.join("s")).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| giver(&listener, messages));
-            ask(&dir.join("s"))
+            ask(&dir.join("s"), nix::unistd::geteuid().as_raw())
         })
     }
 

@@ -34,7 +34,10 @@ impl Message {
 impl Manager {
     /// Listens at a path.
     pub fn at_path(path: &Path) -> Self {
-        Self::hear(path.display().to_string(), UnixDatagram::bind(path).unwrap())
+        let socket = UnixDatagram::bind(path).unwrap();
+        // As systemd's: services of any user speak to it.
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        Self::hear(path.display().to_string(), socket)
     }
 
     /// Listens at a name in the abstract namespace, which is written with an `@` before it.

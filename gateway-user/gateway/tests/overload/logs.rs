@@ -20,9 +20,15 @@ use crate::common::{
 };
 use crate::{client, neighbours_are_served, route_the_odd};
 
+/// A named pipe for processes of any user.
+fn open_to_all(path: &Path) {
+    nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+}
+
 /// A named pipe, open for both sides so that opening waits for nobody.
 fn pipe(path: &Path) -> File {
-    nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    open_to_all(path);
     File::options().read(true).write(true).open(path).unwrap()
 }
 
@@ -166,7 +172,7 @@ fn a_standard_error_that_nobody_reads_does_not_keep_the_process_from_ending() {
 fn a_log_that_is_a_pipe_without_a_reader_is_said_and_waits_for_one() {
     netns::run("log-pipe", |inside| {
         let path = inside.scratch().join("log");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        open_to_all(&path);
         // Serves, though nobody has opened the pipe.
         let running = Running::start(inside, &["--access-log", path.to_str().unwrap()]);
         wait::until("the warning", || {

@@ -68,7 +68,7 @@ impl Line<'_> {
         std::mem::replace(&mut self.running.gateway, new)
     }
 
-    /// Where pins are now.
+    /// Where pins are now. A process that is to take over has an empty directory already; killed, it leaves that to the next.
     pub fn pin_directories(&self) -> Vec<PathBuf> {
         let of = |dir: &Path| {
             let entries =
@@ -77,6 +77,7 @@ impl Line<'_> {
         };
         let mut found: Vec<_> =
             of(&self.inside.bpffs().join("sluice")).iter().flat_map(|version| of(version)).collect();
+        found.retain(|dir| !of(dir).is_empty());
         found.sort();
         found
     }

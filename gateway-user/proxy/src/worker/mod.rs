@@ -114,6 +114,7 @@ fn thread_main(
     let options = RuntimeOptions {
         ring_entries: spec.ring_entries,
         chunk_size: spec.config.buffer_bytes,
+        confine: spec.config.confine,
         ..RuntimeOptions::new(spec.driver)
     };
     let result = pinned.and_then(|()| run(&options, || serve::serve(spec, inbox, ready, estate)));

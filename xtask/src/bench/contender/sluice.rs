@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Result;
 
@@ -17,6 +18,10 @@ pub(super) fn call(setup: &Setup, variant: &Variant, many: bool) -> Result<Vec<S
     let routes =
         if many { many_routes(setup.backend.port()) } else { route("all", "", &[""], setup.backend.port()) };
     write(&config.join("routes.yaml"), &routes)?;
+    if setup.log {
+        // It makes its log as a user without rights.
+        fs::set_permissions(dir, PermissionsExt::from_mode(0o777))?;
+    }
     let log = if setup.log { path(&dir.join("access.log")) } else { "off".to_owned() };
     let flags = [
         ("--state-dir", path(&dir.join("state"))),

@@ -85,6 +85,12 @@ impl Fingerprint {
         Ok(found)
     }
 
+    /// Directories and files below `root`, the root among them: what must be readable.
+    pub fn paths(&self, root: &Path) -> Vec<PathBuf> {
+        let files = self.files.keys().map(|below| root.join(below));
+        self.directories.keys().cloned().chain(files).collect()
+    }
+
     fn look_at(
         &mut self,
         root: &Path,

@@ -14,6 +14,9 @@ pub enum Access {
     InCluster,
 }
 
+/// Where the kubelet puts a pod's access to the API server.
+const OF_POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -48,6 +51,41 @@ impl Access {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let config = runtime.block_on(self.config())?;
         Ok(address(&config))
+    }
+
+    /// The files that are read to reach the server, now and whenever a token is renewed.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be read, or gets its credentials from a program, which would run as the process's user.
+    pub fn files(&self) -> Result<Vec<PathBuf>, ConnectError> {
+        match self {
+            Self::Kubeconfig(path) => {
+                let wrong = |error: String| ConnectError::Kubeconfig(path.clone(), error);
+                let file = Kubeconfig::read_from(path).map_err(|error| wrong(chain(&error)))?;
+                let users = file.auth_infos.iter().filter_map(|user| user.auth_info.as_ref());
+                let mut files = vec![path.clone()];
+                for user in users {
+                    let named = [&user.client_certificate, &user.client_key, &user.token_file];
+                    files.extend(named.into_iter().flatten().map(PathBuf::from));
+                }
+                let clusters = file.clusters.iter().filter_map(|cluster| cluster.cluster.as_ref());
+                files.extend(
+                    clusters.filter_map(|cluster| cluster.certificate_authority.as_ref()).map(PathBuf::from),
+                );
+                Ok(files)
+            }
+            Self::InCluster => {
+                Ok(["token", "ca.crt", "namespace"].map(|name| Path::new(OF_POD).join(name)).into())
+            }
+        }
+    }
+
+    /// The program that gives the credentials, if one does: it reads its own files, as the user that this process is then.
+    pub fn program(&self) -> Option<String> {
+        let Self::Kubeconfig(path) = self else { return None };
+        let file = Kubeconfig::read_from(path).ok()?;
+        let mut programs = file.auth_infos.into_iter().filter_map(|user| user.auth_info?.exec?.command);
+        programs.next()
     }
 
     pub(super) async fn config(&self) -> Result<Config, ConnectError> {

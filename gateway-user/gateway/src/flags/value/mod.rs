@@ -8,8 +8,8 @@ pub(crate) use list::{Addresses, Capabilities, Cidrs, Cpus, Namespaces, Networks
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
-    LogFilter, ObjectName, OptionalPath, ReasonHeader, RequestTrailers, SteeringMode, TakeOver, Toggle,
-    UnderscoreHeaders,
+    LogFilter, ObjectName, OptionalPath, ReasonHeader, RequestTrailers, Seccomp, SteeringMode, TakeOver,
+    Toggle, UnderscoreHeaders, User,
 };
 
 /// A type that a setting can have.

@@ -79,6 +79,58 @@ impl Value for OptionalPath {
     }
 }
 
+/// What happens to system calls that a thread has no use for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seccomp {
+    /// They fail.
+    On,
+    /// They are done, and logged by the kernel.
+    Log,
+    /// They are done.
+    Off,
+}
+
+impl Value for Seccomp {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "on" => Some(Self::On),
+            "log" => Some(Self::Log),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+
+    fn allowed() -> String {
+        "on, log or off".to_owned()
+    }
+}
+
+/// The user to go on as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum User {
+    /// One without rights, if this process can become it.
+    Auto,
+    /// The one that it was started as.
+    Keep,
+    /// This one; its group has the same number.
+    Uid(u32),
+}
+
+impl Value for User {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "keep" => Some(Self::Keep),
+            // The largest number means "leave it as it is" (setresuid(2)).
+            _ => super::digits(text)?.try_into().ok().filter(|uid| *uid != u32::MAX).map(Self::Uid),
+        }
+    }
+
+    fn allowed() -> String {
+        "auto, keep or the number of a user".to_owned()
+    }
+}
+
 /// Which addresses Gateways have that name none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressMode {
@@ -326,6 +378,10 @@ mod tests {
         });
         assert_eq!(LastGood::parse("nokeys"), None);
         assert_eq!(AccessLog::parse("stdot"), None);
+        assert_eq!((User::parse("auto"), User::parse("1000")), (Some(User::Auto), Some(User::Uid(1000))));
+        for bad in ["root", "-1", "4294967295", "1:1", ""] {
+            assert_eq!(User::parse(bad), None, "{bad:?}");
+        }
         assert_eq!(LogFilter::parse("info,=x="), None);
         assert_eq!(Listen::parse("localhost:80"), None);
     }

@@ -1,0 +1,205 @@
+//! The state directory as a place: whom it may belong to, and how its files are opened and given away.
+//!
+//! Sockets and private keys are in it, and root opens files in it by name. So nobody else may be able to put something there.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use nix::fcntl::{AtFlags, OFlag};
+use nix::unistd::{Uid, fchown, fchownat, getegid, geteuid};
+
+use crate::identity::{AUTO, Identity};
+
+/// The file that says whose the directory is; locked by that process.
+pub(crate) const LOCK: &str = "lock";
+
+/// How names of Sluice's own files begin. `lost+found` is at the top of a disk.
+const OURS: [&str; 7] =
+    [LOCK, "takeover.sock", "admin", "last-good", "addresses", "interface-addresses", "lost+found"];
+
+/// Makes the directory unless it is there, and says whether it did; its parents are open to all, it itself to its owner and, to pass, its group.
+///
+/// # Errors
+/// It cannot be made; or others could change what is in it, which the message says with what to do.
+pub(crate) fn make(dir: &Path, identity: &Identity) -> anyhow::Result<bool> {
+    let made = !dir.exists();
+    let failed = || format!("--state-dir {}: cannot be made; choose a writable one", dir.display());
+    if let Some(parent) = dir.parent().filter(|parent| !parent.exists()) {
+        fs::create_dir_all(parent).with_context(failed)?;
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).with_context(failed)?;
+    vet(dir, identity)?;
+    Ok(made)
+}
+
+/// Refuses a directory that belongs to a stranger or that others may write to: what is opened there by name could be theirs.
+fn vet(dir: &Path, identity: &Identity) -> anyhow::Result<()> {
+    let found = fs::metadata(dir).with_context(|| format!("--state-dir {}", dir.display()))?;
+    let (owner, euid) = (found.uid(), geteuid().as_raw());
+    // That of `auto` may have been given it by the process before this one.
+    if ![0, AUTO, euid, identity.uid()].contains(&owner) {
+        bail!(
+            "--state-dir {}: it belongs to uid {owner}, who could put files there for this process (uid {euid}) to open; \
+             choose another directory, or as root give --user={owner}",
+            dir.display()
+        );
+    }
+    let mode = found.mode() & 0o7777;
+    // A group of root's or of our own is no stranger: many systems give each user a group and a umask of 002.
+    let of_group = mode & 0o020 != 0 && ![0, getegid().as_raw(), identity.uid()].contains(&found.gid());
+    if mode & 0o002 != 0 || of_group {
+        bail!(
+            "--state-dir {}: others may write to it (mode {mode:04o}, group {}); chmod go-w it, or choose another directory",
+            dir.display(),
+            found.gid()
+        );
+    }
+    Ok(())
+}
+
+/// Opens the lock file, never through a link, for its owner alone.
+///
+/// # Errors
+/// As open(2); `NotFound` if it is not there and not to be made.
+pub(crate) fn open_lock(dir: &Path, make: bool) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(make).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
+    let lock = options.open(dir.join(LOCK))?;
+    // Processes before 0.2 made it readable by all. Where it is another user's it stays as it is.
+    if make && lock.metadata()?.mode() & 0o177 != 0 {
+        let _ = lock.set_permissions(Permissions::from_mode(0o600));
+    }
+    Ok(lock)
+}
+
+/// An entry of the directory that no Sluice made, if there is one: then the directory has other uses.
+pub(crate) fn strange_entry(dir: &Path) -> Option<OsString> {
+    let names = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.file_name());
+    names
+        .into_iter()
+        .find(|name| !OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes())))
+}
+
+/// Makes the directory and the files in it `uid`'s. The group stays, which is root's where root made it.
+///
+/// # Errors
+/// This thread lacks CAP_CHOWN.
+pub(crate) fn give(dir: &Path, uid: u32) -> io::Result<()> {
+    let open = File::options().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(dir)?;
+    let uid = Some(Uid::from_raw(uid));
+    for entry in fs::read_dir(dir)?.flatten() {
+        let kind = entry.file_type()?;
+        if !kind.is_dir() && !kind.is_symlink() {
+            let name = entry.file_name();
+            fchownat(open.as_fd(), name.as_os_str(), uid, None, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        }
+    }
+    // New files take the directory's group: what is open to the group is open to root without any capability.
+    let mode = open.metadata()?.mode() & 0o7777;
+    if mode & 0o2000 == 0 {
+        open.set_permissions(Permissions::from_mode(mode | 0o2000))?;
+    }
+    fchown(&open, uid, None)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use gateway_testkit::scratch::Scratch;
+    use nix::libc;
+
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused() {
+        let dir = Scratch::new("state-dir").unwrap();
+        let refused = |mode| {
+            set_mode(dir.path(), mode);
+            make(dir.path(), &Identity::default()).err().map(|error| error.to_string())
+        };
+        for mode in [0o700, 0o755, 0o750] {
+            assert_eq!(refused(mode), None, "{mode:o}");
+        }
+        for mode in [0o777, 0o1777, 0o702] {
+            let error = refused(mode).unwrap_or_else(|| panic!("{mode:o} is fine"));
+            assert!(error.contains("others may write") && error.contains("--state-dir"), "{error}");
+        }
+        if geteuid().is_root() {
+            chown(dir.path(), Some(0), Some(54_321)).unwrap();
+            assert!(refused(0o770).unwrap().contains("group 54321"));
+            assert_eq!(refused(0o750), None);
+        }
+    }
+
+    #[test]
+    fn a_strangers_directory_is_refused_and_that_of_our_user_is_not() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let dir = Scratch::new("state-dir").unwrap();
+        chown(dir.path(), Some(54_321), Some(54_321)).unwrap();
+        let error = make(dir.path(), &Identity::default()).unwrap_err().to_string();
+        assert!(error.contains("uid 54321") && error.contains("--user=54321"), "{error}");
+        let theirs = Identity::decide(crate::flags::User::Uid(54_321), dir.path(), None).unwrap();
+        assert!(make(dir.path(), &theirs).is_ok());
+    }
+
+    #[test]
+    fn parents_are_open_and_the_directory_is_not() {
+        let dir = Scratch::new("state-dir").unwrap();
+        let below = dir.join("a/b");
+        assert!(make(&below, &Identity::default()).unwrap());
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&below), mode(&dir.join("a")) & 0o500), (0o750, 0o500));
+        assert!(!make(&below, &Identity::default()).unwrap());
+    }
+
+    #[test]
+    fn the_lock_is_its_owners_alone_and_never_a_link() {
+        let dir = Scratch::new("state-dir").unwrap();
+        let victim = dir.join("victim");
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, dir.join(LOCK)).unwrap();
+        for make in [true, false] {
+            let error = open_lock(dir.path(), make).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ELOOP), "{error}");
+        }
+        fs::remove_file(dir.join(LOCK)).unwrap();
+        fs::write(dir.join(LOCK), "1\n").unwrap();
+        set_mode(&dir.join(LOCK), 0o644);
+        let lock = open_lock(dir.path(), true).unwrap();
+        assert_eq!(lock.metadata().unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn files_of_others_are_seen_and_never_given_away() {
+        let dir = Scratch::new("state-dir").unwrap();
+        for name in ["lock", "last-good-cluster", "takeover.sock"] {
+            dir.write(name, "").unwrap();
+        }
+        assert_eq!(strange_entry(dir.path()), None);
+        if geteuid().is_root() {
+            give(dir.path(), 54_321).unwrap();
+            assert_eq!(fs::metadata(dir.join("lock")).unwrap().uid(), 54_321);
+            assert_eq!(
+                (dir.path().metadata().unwrap().uid(), dir.path().metadata().unwrap().gid()),
+                (54_321, 0)
+            );
+        }
+        dir.write("passwd", "").unwrap();
+        assert_eq!(strange_entry(dir.path()), Some("passwd".into()));
+        assert_eq!(strange_entry(Path::new("/nowhere/at/all")), None);
+    }
+}
