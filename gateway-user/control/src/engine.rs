@@ -91,7 +91,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
     /// The system gives no thread.
     pub fn start<W: Workers + Send + 'static>(
         options: SourceOptions,
-        mut reconciler: Reconciler<W, S>,
+        reconciler: Reconciler<W, S>,
     ) -> io::Result<Self> {
         Self::start_with(options, reconciler, || ())
     }
@@ -102,7 +102,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
     /// As [`start`](Self::start).
     pub fn start_with<W: Workers + Send + 'static>(
         options: SourceOptions,
-        reconciler: Reconciler<W, S>,
+        mut reconciler: Reconciler<W, S>,
         first: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let (wake, wakes) = channel();
