@@ -19,11 +19,13 @@ mod steer;
 pub use ids::{MAX_SLOTS, WorkerSlot};
 pub use load::SlotLoad;
 pub use stats::Verdict;
-pub use steer::{IPPROTO_TCP, MAX_BINDS, STATE_SERVE, SteerConfig, SteerKey, SteerValue};
+pub use steer::{
+    IPPROTO_TCP, MAX_BINDS, MAX_POOL, PoolNetwork, STATE_SERVE, SteerConfig, SteerGuard, SteerKey, SteerValue,
+};
 
 /// Version of every layout, map name and program name in this crate. Pins live in a directory named after it, so
 /// that a binary never reads the maps of another layout.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Names of maps in the object, and of their pins.
 pub mod maps {
@@ -39,6 +41,14 @@ pub mod maps {
     pub const VERDICTS: &str = "VERDICTS";
     /// All of them.
     pub const ALL: [&str; 5] = [BINDS, SOCKETS, LOADS, CONFIG, VERDICTS];
+}
+
+/// Names of read-only data in the object.
+pub mod globals {
+    /// The [`SteerGuard`](crate::SteerGuard), frozen before the programs are loaded.
+    pub const GUARD: &str = "GUARD";
+    /// The map that holds it.
+    pub const MAP: &str = ".rodata";
 }
 
 /// Names of programs in the object, and of their pins.

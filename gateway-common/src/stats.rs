@@ -25,11 +25,13 @@ pub enum Verdict {
     MigrateFailed = 8,
     /// `sk_reuseport`: no slot could be chosen; the kernel chose by its own hash.
     Hashed = 9,
+    /// `sk_lookup`: a reserved port on an address of the node; left to the host, whatever the binds say.
+    Reserved = 10,
 }
 
 impl Verdict {
     /// How many there are: entries of the map.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
 
     /// All of them, in the order of their indices.
     pub const ALL: [Self; Self::COUNT as usize] = [
@@ -43,6 +45,7 @@ impl Verdict {
         Self::Migrated,
         Self::MigrateFailed,
         Self::Hashed,
+        Self::Reserved,
     ];
 
     /// Index in the map of counters.
@@ -66,6 +69,7 @@ impl Verdict {
             Self::Migrated => "reuseport_migrated",
             Self::MigrateFailed => "reuseport_migrate_failed",
             Self::Hashed => "reuseport_hashed",
+            Self::Reserved => "lookup_reserved",
         }
     }
 }

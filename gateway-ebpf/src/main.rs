@@ -5,6 +5,9 @@
 //! - `sk_reuseport` then chooses the worker within that group, and later moves connections that nobody accepted
 //!   when their worker's socket closes.
 //!
+//! A reserved port on an address of the node is never steered: that is in read-only data, which nobody can change once
+//! the programs are loaded.
+//!
 //! Rules of both: what is not ours passes, and so does what is ours while no worker has a socket, so that programs
 //! that outlive their process never take a port from whoever serves it next. What is ours but broken is dropped.
 //! Every verdict is counted, per CPU; nothing is logged per packet.

@@ -5,7 +5,9 @@
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, SockMap};
-use gateway_common::{MAX_BINDS, MAX_SLOTS, SlotLoad, SteerConfig, SteerKey, SteerValue, Verdict};
+use gateway_common::{
+    MAX_BINDS, MAX_SLOTS, SlotLoad, SteerConfig, SteerGuard, SteerKey, SteerValue, Verdict,
+};
 
 /// What we steer: written by the user side only.
 #[map]
@@ -28,6 +30,11 @@ pub(crate) static CONFIG: Array<SteerConfig> = Array::with_max_entries(1, 0);
 /// Verdict → count.
 #[map]
 pub(crate) static VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
+
+/// What is never steered. The user side fills it in before the kernel sees the object, and freezes it; the name is
+/// `gateway_common::globals::GUARD`.
+#[unsafe(no_mangle)]
+pub(crate) static GUARD: SteerGuard = SteerGuard::NONE;
 
 /// Slots in use, at most [`MAX_SLOTS`].
 #[inline(always)]

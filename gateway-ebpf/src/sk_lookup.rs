@@ -6,9 +6,9 @@ use aya_ebpf::bindings::bpf_sk_lookup;
 use aya_ebpf::bindings::sk_action::{SK_DROP, SK_PASS};
 use aya_ebpf::macros::sk_lookup;
 use aya_ebpf::programs::SkLookupContext;
-use gateway_common::{MAX_SLOTS, STATE_SERVE, SteerKey, SteerValue, Verdict};
+use gateway_common::{MAX_POOL, MAX_SLOTS, STATE_SERVE, SteerKey, SteerValue, Verdict};
 
-use crate::maps::{BINDS, SOCKETS, count, slots};
+use crate::maps::{BINDS, GUARD, SOCKETS, count, slots};
 
 /// `AF_INET`, of `bpf_sk_lookup.family`.
 const AF_INET: u32 = 2;
@@ -22,7 +22,12 @@ const TAKEN: i32 = -17;
 /// Attached to the network namespace.
 #[sk_lookup]
 pub(crate) fn sluice_lookup(ctx: SkLookupContext) -> u32 {
-    let Some(bind) = bind_of(&ctx) else {
+    let to = destination(ctx.lookup);
+    if is_reserved(&to) {
+        count(Verdict::Reserved);
+        return SK_PASS;
+    }
+    let Some(bind) = bind_of(to.key) else {
         count(Verdict::NotOurs);
         return SK_PASS;
     };
@@ -34,10 +39,54 @@ pub(crate) fn sluice_lookup(ctx: SkLookupContext) -> u32 {
     }
 }
 
+/// Where a connection is addressed to.
+struct Destination {
+    key: SteerKey,
+    /// The address of the key as words of four octets in network byte order.
+    words: [u32; 4],
+}
+
+/// Whether the port is one that is left to the host. Asked before the map of binds, so that nothing in there can take it.
+#[inline(always)]
+fn is_reserved(to: &Destination) -> bool {
+    let port = to.key.port as usize & 0xffff;
+    // Volatile: the compiler must not take the object's zeros for what the program will read.
+    // SAFETY: an element of a static array, aligned, of which there is one for every port.
+    let word = unsafe { addr_of!(GUARD.reserved[port / 64]).read_volatile() };
+    word >> (port % 64) & 1 == 1 && !is_of_pool(&to.words)
+}
+
+/// Whether an address is one of the pool's, which are not the node's own.
+#[inline(always)]
+fn is_of_pool(words: &[u32; 4]) -> bool {
+    // SAFETY: a field of a static, aligned.
+    let networks = unsafe { addr_of!(GUARD.networks).read_volatile() };
+    for index in 0..MAX_POOL {
+        if index >= networks as usize {
+            break;
+        }
+        let network = addr_of!(GUARD.pool[index]);
+        let mut differs = 0;
+        for word in 0..4 {
+            // SAFETY: elements of a static, aligned; both indices are within their arrays.
+            let (address, mask) = unsafe {
+                (
+                    addr_of!((*network).address_be[word]).read_volatile(),
+                    addr_of!((*network).mask_be[word]).read_volatile(),
+                )
+            };
+            differs |= words[word] & mask ^ address;
+        }
+        if differs == 0 {
+            return true;
+        }
+    }
+    false
+}
+
 /// The bind that this connection is for: its very address first, then every address.
 #[inline(always)]
-fn bind_of(ctx: &SkLookupContext) -> Option<SteerValue> {
-    let mut key = destination(ctx.lookup);
+fn bind_of(mut key: SteerKey) -> Option<SteerValue> {
     // SAFETY: entries are only ever written whole by the user side; four bytes are read, once.
     let exact = unsafe { BINDS.get(&key) };
     if let Some(value) = exact {
@@ -48,9 +97,9 @@ fn bind_of(ctx: &SkLookupContext) -> Option<SteerValue> {
     unsafe { BINDS.get(&key) }.copied()
 }
 
-/// The destination as a key. Addresses are in network byte order in the context, the local port in host byte order.
+/// Reads the destination. Addresses are in network byte order in the context, the local port in host byte order.
 #[inline(always)]
-fn destination(lookup: *const bpf_sk_lookup) -> SteerKey {
+fn destination(lookup: *const bpf_sk_lookup) -> Destination {
     // Each field is read once, by a load of 32 bits at a constant offset from the context: the verifier refuses any
     // other (bpf_sk_lookup in linux/bpf.h), and volatile keeps the compiler from making another out of it.
     // SAFETY: the kernel passes a valid context for the run of the program; the address fields exist for both families
@@ -80,7 +129,7 @@ fn destination(lookup: *const bpf_sk_lookup) -> SteerKey {
         key.addr_be[word * 4 + 3] = bytes[3];
         word += 1;
     }
-    key
+    Destination { key, words }
 }
 
 /// Hands the connection to the first worker socket there is. All of them are one `SO_REUSEPORT` group, so which one

@@ -134,6 +134,8 @@ impl Compiler {
             .arg(&target)
             .env_remove("RUSTFLAGS")
             .env_remove("RUSTC_WRAPPER")
+            // The user side's features of gateway-common need the standard library.
+            .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
             .env("CARGO_ENCODED_RUSTFLAGS", rustflags().join("\x1f"))
             .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", "bpf-linker");
         must_succeed(&mut cargo)?;

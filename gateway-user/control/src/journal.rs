@@ -16,6 +16,11 @@ pub struct Line {
 }
 
 impl Line {
+    /// A warning.
+    pub fn warning(text: impl ToString) -> Self {
+        Self { severity: Severity::Warning, text: text.to_string() }
+    }
+
     /// An error.
     pub fn error(text: impl Into<String>) -> Self {
         Self { severity: Severity::Error, text: text.into() }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gateway_api_types::ResourceSet;
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_regex::Library;
 use gateway_snapshot::{compile_from, compile_with};
@@ -17,7 +18,9 @@ use tracing::{debug, error, info};
 use crate::addresses::Pool;
 use crate::expiry;
 use crate::expressions::Builder;
+use crate::held_ports::HeldPorts;
 use crate::journal::{Journal, Line};
+use crate::own_ports::OwnPorts;
 use crate::plan::{report, union, without};
 use crate::publish::{self, Workers};
 use crate::steer::Steer;
@@ -27,6 +30,8 @@ use crate::view::{Live, View};
 /// After a bind is no longer steered: time for workers to accept what its queues held, before the tables that serve
 /// those connections are replaced. Accepting takes microseconds unless a worker is held up.
 const QUEUES_EMPTY: Duration = Duration::from_millis(100);
+/// How long a port that another program held has to have been free, unless that is set.
+const FREED_PORTS_AFTER: Duration = Duration::from_secs(300);
 
 /// Why a configuration is not live.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,11 @@ pub struct Reconciler<W, S> {
     /// Addresses of Gateways, if they are not the node's.
     pool: Option<Pool>,
     options: TranslateOptions,
+    /// What endpoints must not lead to on this node.
+    own_ports: OwnPorts,
+    /// The endpoints as the resources have them.
+    endpoints: Arc<Endpoints>,
+    held_ports: HeldPorts,
     /// Steering failed after a commit: the plan must be applied again though nothing else changed.
     unsettled: bool,
 }
@@ -84,6 +94,9 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             addresses: Vec::new(),
             pool: None,
             options,
+            own_ports: OwnPorts::default(),
+            endpoints: Arc::default(),
+            held_ports: HeldPorts::new(FREED_PORTS_AFTER, false),
             unsettled: false,
         }
     }
@@ -102,6 +115,19 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     /// Whether edits wait for their expressions.
     pub(crate) fn is_building(&self) -> bool {
         !self.view.borrow().building.is_empty()
+    }
+
+    /// Says what endpoints must not lead to on this node.
+    #[must_use]
+    pub fn guarding(self, own_ports: OwnPorts) -> Self {
+        Self { own_ports, ..self }
+    }
+
+    /// Says how long a port that another program held has to have been free before a listener gets it, and whether this
+    /// process takes over from one that serves, so that no socket of a dead one is about to close.
+    #[must_use]
+    pub fn taking_freed_ports_after(self, patience: Duration, takes_over: bool) -> Self {
+        Self { held_ports: HeldPorts::new(patience, takes_over), ..self }
     }
 
     /// Gives Gateways addresses of this pool where they leave the choice to us.
@@ -156,7 +182,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
         view.waiting = None;
         view.refused_expressions = refused_expressions;
-        let result = self.bring_live(&mut view, &ir, &endpoints).await;
+        self.endpoints = endpoints;
+        let result = self.bring_live(&mut view, &ir, &resources.resources).await;
         view.tally.failed += u64::from(result.is_err());
         view.trouble = result.as_ref().err().map(ToString::to_string);
 
@@ -210,10 +237,15 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         if let Some(pool) = &mut self.pool {
             pool.mend().await;
         }
+        self.steer.mend();
         let view = Arc::clone(&self.view.borrow());
         let changed = match &view.live {
             Some(live) if view.trouble.is_none() => {
-                self.steer.check(&here(self.pool.as_ref(), &live.ir)) != *live.refused
+                let wanted = here(self.pool.as_ref(), &live.ir);
+                let refused = self.refusals(&wanted, &live.ir, &resources.resources);
+                // An address of the node may have come or gone.
+                let (endpoints, _) = self.own_ports.without(&self.endpoints, &live.plan);
+                refused != *live.refused || endpoints != live.endpoints
             }
             _ => true,
         };
@@ -247,11 +279,14 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         &mut self,
         view: &mut View,
         ir: &Arc<Ir>,
-        endpoints: &Arc<Endpoints>,
+        resources: &ResourceSet,
     ) -> Result<(), ReconcileError> {
         let wanted = here(self.pool.as_ref(), ir);
-        let mut refused = self.steer.check(&wanted);
+        let mut refused = self.refusals(&wanted, ir, resources);
         let plan = without(&wanted, &refused);
+        let (endpoints, own) = self.own_ports.without(&self.endpoints, &plan);
+        let endpoints = &endpoints;
+        view.own_endpoints = own.into();
         let same = view.live.as_ref().is_some_and(|live| live.ir == *ir && *live.plan == plan);
         if same && !self.unsettled {
             return self.follow_endpoints(view, endpoints, &refused).await;
@@ -268,6 +303,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let both = union(view.live.as_ref(), endpoints);
         self.tell(publish::endpoints(&self.workers, &both).await);
         let prepared = self.steer.prepare(&plan);
+        self.held_ports.note(&prepared.refused, ir, resources);
         refused.extend(prepared.refused);
         let plan = without(&plan, &refused);
         let taken = publish::prepare(&self.workers, generation, &snapshot, prepared.listeners).await;
@@ -301,6 +337,12 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             view.live = Some(live);
         }
         Ok(steered.map(drop)?)
+    }
+
+    /// The binds of `wanted` that are not served.
+    fn refusals(&mut self, wanted: &SteerPlan, ir: &Ir, resources: &ResourceSet) -> Vec<Refusal> {
+        let refused = self.steer.check(wanted);
+        self.held_ports.judge(wanted, refused, ir, resources)
     }
 
     /// Endpoints live outside the snapshot: when only they change, nothing is compiled or prepared.
@@ -355,6 +397,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let refusals = view.live.iter().flat_map(|live| live.refused.iter());
         let lines = (view.diagnostics.iter().map(Line::from))
             .chain(view.findings.iter().map(Line::from))
+            .chain(view.own_endpoints.iter().map(Line::warning))
             .chain(
                 refusals
                     .map(|refusal| Line::error(format!("{}: not served: {}", refusal.bind, refusal.message))),

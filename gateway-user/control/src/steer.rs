@@ -3,7 +3,9 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gateway_steer::{Counters, Gauge, Prepared, Refusal, Settled, SteerError, SteerPlan, Steering};
+use gateway_steer::{
+    Counters, Gauge, PlaceholderState, Prepared, Refusal, Settled, SteerError, SteerPlan, Steering,
+};
 
 /// Steering, as far as a new plan needs it; tests put a notebook in its place.
 pub trait Steer {
@@ -30,6 +32,9 @@ pub trait Steer {
     /// # Errors
     /// The kernel refuses another change.
     fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Refusal>, SteerError>;
+
+    /// Tries again to keep other programs from what is steered, where that was not possible. Called every few seconds.
+    fn mend(&mut self) {}
 }
 
 /// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters.
@@ -51,6 +56,27 @@ impl SharedSteering {
     /// What the kernel programs decided so far; `None` if the kernel does not say.
     pub fn counters(&self) -> Option<Counters> {
         self.lock().as_ref()?.counters().ok()
+    }
+
+    /// Which steered ports other programs are kept from: see [`Steering::placeholders`].
+    pub fn placeholders(&self) -> Option<PlaceholderState> {
+        self.lock().as_ref()?.placeholders()
+    }
+
+    /// The sockets that keep others from steered ports, for a process that takes over: see
+    /// [`Steering::lend_placeholders`].
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn lend_placeholders(&self) -> std::io::Result<Vec<TcpListener>> {
+        self.lock().as_mut().map_or(Ok(Vec::new()), Steering::lend_placeholders)
+    }
+
+    /// Ends that, after a take-over that failed.
+    pub fn seal(&self) {
+        if let Some(steering) = self.lock().as_mut() {
+            steering.seal();
+        }
     }
 
     /// The load gauge of a worker; `None` after the close.
@@ -114,5 +140,11 @@ impl Steer for SharedSteering {
     fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Refusal>, SteerError> {
         let mut steering = self.lock();
         steering.as_mut().map_or(Ok(Vec::new()), |steering| steering.apply(plan).map(|done| done.refused))
+    }
+
+    fn mend(&mut self) {
+        if let Some(steering) = self.lock().as_mut() {
+            steering.mend();
+        }
     }
 }

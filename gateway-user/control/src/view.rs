@@ -9,6 +9,7 @@ use gateway_steer::{Refusal, SteerPlan};
 use gateway_translate::{Finding, NodeReport, StatusSet};
 use jiff::Timestamp;
 
+use crate::own_ports::OwnEndpoint;
 use crate::status::Since;
 
 /// One moment of the config road's end.
@@ -28,6 +29,8 @@ pub struct View {
     pub diagnostics: Arc<[Diagnostic]>,
     /// What translation had to say.
     pub findings: Arc<[Finding]>,
+    /// Endpoints that this node leaves out because they are the node itself.
+    pub own_endpoints: Arc<[OwnEndpoint]>,
     /// What of the source has not arrived, as long as nothing is live for that reason.
     pub waiting: Option<String>,
     /// Namespaces whose newest HTTPRoutes wait for their regular expressions to be built; the ones before are live.

@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gateway_api_types::load::{assemble, load};
 use gateway_control::publish::Workers;
@@ -318,6 +319,138 @@ fn a_refused_port_is_left_out_said_and_taken_once_it_is_free() {
     assert_eq!(bench.notes.take().last().map(String::as_str), Some("steer 80,81"));
     assert_eq!(bench.programmed(81), "True Programmed");
     assert!(!bench.reconciler.is_unsettled());
+}
+
+impl Bench {
+    /// What is refused, as `port reason`.
+    fn refused(&self) -> Vec<String> {
+        let view = self.view.borrow();
+        let live = view.live.as_ref().unwrap();
+        live.refused.iter().map(|one| format!("{} {}", one.bind.port, one.reason.as_str())).collect()
+    }
+
+    /// Looks again after so many seconds.
+    fn look_after(&mut self, seconds: u64, text: &str) -> Vec<String> {
+        let view = resources(text);
+        self.runtime.block_on(async {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            self.reconciler.retry(&view).await;
+        });
+        self.refused()
+    }
+}
+
+#[test]
+fn a_listener_does_not_lie_in_wait_for_a_port_that_another_program_held() {
+    let mut bench = Bench::new();
+    let text = config(&[80, 81], "one", 1);
+    bench.reconcile(&config(&[80], "one", 1));
+    bench.notes.set(|notes| notes.refuse_port = Some(81));
+    bench.reconcile(&text);
+    assert_eq!(bench.refused(), ["81 PortInUse"]);
+    bench.notes.set(|notes| notes.refuse_port = None);
+    assert_eq!(bench.look_after(1, &text), ["81 PortAwaited"], "whoever had it may be about to come back");
+    assert_eq!(bench.programmed(81), "False PortUnavailable");
+    assert!(bench.reconciler.is_unsettled());
+    assert_eq!(bench.look_after(290, &text), ["81 PortAwaited"]);
+    // It is back for a moment: the time begins anew.
+    bench.notes.set(|notes| notes.refuse_port = Some(81));
+    assert_eq!(bench.look_after(5, &text), ["81 PortInUse"]);
+    bench.notes.set(|notes| notes.refuse_port = None);
+    assert_eq!(bench.look_after(10, &text), ["81 PortAwaited"]);
+    assert_eq!(bench.look_after(299, &text), ["81 PortAwaited"]);
+    assert_eq!(bench.look_after(2, &text), Vec::<String>::new(), "free for five minutes");
+    assert_eq!(bench.programmed(81), "True Programmed");
+    assert!(!bench.reconciler.is_unsettled());
+}
+
+#[test]
+fn an_edit_of_its_gateway_asks_for_a_freed_port_at_once_and_one_of_a_route_does_not() {
+    let mut bench = Bench::new();
+    bench.reconcile(&config(&[80], "one", 1));
+    bench.notes.set(|notes| notes.refuse_port = Some(81));
+    bench.reconcile(&config(&[80, 81], "one", 1));
+    bench.notes.set(|notes| notes.refuse_port = None);
+    bench.reconcile(&config(&[80, 81], "two", 3));
+    assert_eq!(bench.refused(), ["81 PortAwaited"], "a route and its Service were edited");
+    bench.reconcile(&config(&[80, 81, 82], "two", 3));
+    assert_eq!(bench.refused(), Vec::<String>::new());
+}
+
+#[test]
+fn a_listener_that_was_away_meanwhile_asks_anew() {
+    let mut bench = Bench::new();
+    bench.reconcile(&config(&[80], "one", 1));
+    bench.notes.set(|notes| notes.refuse_port = Some(81));
+    bench.reconcile(&config(&[80, 81], "one", 1));
+    bench.notes.set(|notes| notes.refuse_port = None);
+    bench.reconcile(&config(&[80], "one", 1));
+    bench.reconcile(&config(&[80, 81], "one", 1));
+    assert_eq!(bench.refused(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_dead_predecessor_held_is_taken_at_once_but_beside_a_living_one_nothing_is() {
+    for (beside, expected) in [(false, Vec::new()), (true, vec!["81 PortAwaited"])] {
+        let bench = Bench::new();
+        let reconciler = bench.reconciler.taking_freed_ports_after(Duration::from_secs(300), beside);
+        let mut bench = Bench { reconciler, ..bench };
+        let text = config(&[80, 81], "one", 1);
+        bench.notes.set(|notes| notes.refuse_port = Some(81));
+        bench.reconcile(&text);
+        bench.notes.set(|notes| notes.refuse_port = None);
+        assert_eq!(bench.look_after(9, &text), expected, "beside another: {beside}");
+    }
+    // Ten seconds after the start no killed process's sockets are left.
+    let mut bench = Bench::new();
+    let text = config(&[80, 81], "one", 1);
+    bench.notes.set(|notes| notes.refuse_port = Some(81));
+    bench.reconcile(&text);
+    bench.notes.set(|notes| notes.refuse_port = None);
+    assert_eq!(bench.look_after(11, &text), ["81 PortAwaited"]);
+}
+
+#[test]
+fn endpoints_that_are_the_node_itself_reach_no_worker_until_they_are_not() {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use gateway_control::own_ports::OwnPorts;
+
+    /// Whether the address that the configuration names is the node's now.
+    static OWN: AtomicBool = AtomicBool::new(true);
+    fn addresses() -> Option<BTreeSet<IpAddr>> {
+        let own = OWN.load(Ordering::Relaxed).then(|| IpAddr::from([10, 0, 0, 1]));
+        Some(own.into_iter().collect())
+    }
+    let bench = Bench::new();
+    let own =
+        OwnPorts { reserved: BTreeSet::from([8000]), addresses: Some(addresses), ..OwnPorts::default() };
+    let mut bench = Bench { reconciler: bench.reconciler.guarding(own), ..bench };
+    let text = config(&[80], "one", 2);
+    let lines = bench.reconcile(&text);
+    assert!(
+        lines.iter().filter(|line| line.contains("endpoints")).all(|line| line.ends_with("one=1")),
+        "{lines:?}"
+    );
+    let said: Vec<String> = bench.view.borrow().own_endpoints.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 1);
+    assert!(
+        said[0].contains("a/one:80: endpoint 10.0.0.1:8000") && said[0].contains("--reserved-ports"),
+        "{said:?}"
+    );
+    // The status says the same on every node.
+    let status = serde_json::to_string(&*bench.view.borrow().translated).unwrap();
+    assert!(!status.contains("10.0.0.1"), "{status}");
+
+    OWN.store(false, Ordering::Relaxed);
+    bench.look_after(10, &text);
+    assert_eq!(bench.notes.take(), ["0 endpoints one=2", "1 endpoints one=2"], "an address of the node went");
+    assert!(bench.view.borrow().own_endpoints.is_empty());
+    OWN.store(true, Ordering::Relaxed);
+    bench.look_after(10, &text);
+    assert_eq!(bench.notes.take(), ["0 endpoints one=1", "1 endpoints one=1"]);
 }
 
 #[test]

@@ -51,6 +51,7 @@ impl Possessions<'_> {
             Ok(collected) => collected,
             Err(failure) => {
                 warn!("{peer} cannot take over: {failure}");
+                self.steering.seal();
                 self.engine.resume();
                 // Who talks to it counts it.
                 request.refuse(failure);
@@ -75,6 +76,7 @@ impl Possessions<'_> {
         if let Some(Err(error)) = group.map(|socket| self.steering.reclaim(&socket)) {
             warn!("{error}");
         }
+        self.steering.seal();
         self.engine.resume();
         warn!("{peer} did not take over, so this process serves on: {failure}");
         None
@@ -134,6 +136,12 @@ impl Possessions<'_> {
                 }
                 items.push((item, socket.into()));
             }
+        }
+        for socket in self.steering.lend_placeholders().map_err(none_left)? {
+            items.push((
+                Item::Placeholder { address: socket.local_addr().map_err(none_left)? },
+                socket.into(),
+            ));
         }
         Ok((items, group))
     }

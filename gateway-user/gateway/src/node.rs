@@ -1,5 +1,6 @@
 //! Who this node is: its name among others, and where clients reach it.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::net::{IpAddr, UdpSocket};
@@ -47,6 +48,19 @@ pub(crate) fn addresses(settings: &Settings) -> Vec<IpAddr> {
     }
 }
 
+/// Every address of the interfaces in this network namespace; `None` if the system does not say.
+pub(crate) fn own_addresses() -> Option<BTreeSet<IpAddr>> {
+    interface_addresses().map(Iterator::collect)
+}
+
+fn interface_addresses() -> Option<impl Iterator<Item = IpAddr>> {
+    Some(getifaddrs().ok()?.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    }))
+}
+
 /// The address that packets to far away leave from. Nothing is sent: connecting a UDP socket only looks up the route
 /// (RFC 5737 and RFC 3849 keep these destinations free for documentation).
 fn routed(v4: bool) -> Option<IpAddr> {
@@ -58,12 +72,7 @@ fn routed(v4: bool) -> Option<IpAddr> {
 
 /// The first address that others may reach, in the order of interfaces.
 fn first(v4: bool) -> Option<IpAddr> {
-    let addresses = getifaddrs().ok()?.filter_map(|interface| {
-        let address = interface.address?;
-        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
-    });
-    addresses.filter(is_reachable).find(|ip| ip.is_ipv4() == v4)
+    interface_addresses()?.filter(is_reachable).find(|ip| ip.is_ipv4() == v4)
 }
 
 fn is_reachable(ip: &IpAddr) -> bool {

@@ -116,7 +116,7 @@ impl Parts {
         takeover::stop_at("received");
         // Before steering, which must not take these ports.
         let sockets = Sockets::bind(settings, source.is_cluster(), &mut received)?;
-        let options = wire::steer_options(settings, places.len(), instance.name());
+        let options = wire::steer_options(settings, places.len(), instance.name(), open_files);
         let steering_mode = wire::steering_mode(settings.steering);
         let steering = match taker {
             Some(_) => Steering::take_over(steering_mode, options, received.steering),
@@ -188,6 +188,7 @@ impl Parts {
         let (path, cluster) = (steering.path(), source.is_cluster());
         let config = wire::proxy_config(settings, path, places.len(), self.open_files, cluster, confinement);
         let kind = takeover::Steering::of(steering.path());
+        let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
         let taking_over = self.taker.map(|taker| {
             let same_sockets = taker.offer().shares_sockets(steering.path());
             TakingOver { taker, same_sockets }
@@ -207,9 +208,11 @@ impl Parts {
         });
         let fleet = Arc::new(crew.start(first)?);
         let (sender, view) = watch::channel(Arc::new(View::default()));
-        let reconciler =
-            Reconciler::new(Arc::clone(&fleet), steering.clone(), translate_options(settings), sender)
-                .reached_at(node::addresses(settings));
+        let options = translate_options(settings, source.is_cluster());
+        let reconciler = Reconciler::new(Arc::clone(&fleet), steering.clone(), options, sender)
+            .reached_at(node::addresses(settings))
+            .guarding(own_ports)
+            .taking_freed_ports_after(settings.freed_ports_after.0, taking_over.is_some());
         let record = instance.interface_addresses();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_control::own_ports::OwnPorts;
 use gateway_http::h1::HeadLimits;
 use gateway_http::h1::path::{PathOptions, Separators};
 use gateway_io::file::FileTarget;
@@ -11,12 +12,14 @@ use gateway_steer::{SteerOptions, SteeringPath};
 use gateway_tls::Tickets;
 use gateway_translate::RequestPolicy;
 
+use crate::admin::metrics_address;
 use crate::confinement::Confinement;
 use crate::fault;
 use crate::flags::{
-    AccessLog, Auto, Count, Cpus, EncodedSeparators, IoMode, Limit, ReasonHeader, RequestTrailers, Settings,
-    SteeringMode, UnderscoreHeaders,
+    AccessLog, AddressMode, Auto, Count, Cpus, EncodedSeparators, IoMode, Limit, NodeEndpoints, ReasonHeader,
+    RequestTrailers, Settings, SteeringMode, UnderscoreHeaders,
 };
+use crate::node;
 
 /// What "no limit" is to those who want a duration: longer than any process lives, short enough to be added to any
 /// clock.
@@ -170,14 +173,64 @@ fn timeouts(settings: &Settings) -> Timeouts {
     }
 }
 
+/// What endpoints must not lead to on this node, which is reached on this steering path. The ports of the node's other
+/// services are guarded from those who may write EndpointSlices, and not from its own operator's files.
+pub(crate) fn own_ports(settings: &Settings, path: &SteeringPath, over_cluster: bool) -> OwnPorts {
+    let offset = match path {
+        SteeringPath::ReusePort { unprivileged_offset: Some(offset), lowest_port, .. } => {
+            Some((*offset, *lowest_port))
+        }
+        _ => None,
+    };
+    let reserved = settings.reserved_ports.0.iter().copied().filter(|_| over_cluster).collect();
+    OwnPorts {
+        internal_port: path.internal_port(),
+        offset,
+        reserved,
+        addresses: Some(node::own_addresses),
+        ..listens(settings, over_cluster)
+    }
+}
+
+/// The part of that which the settings alone say.
+pub(crate) fn listens(settings: &Settings, over_cluster: bool) -> OwnPorts {
+    let metrics = metrics_address(settings, over_cluster);
+    let addresses = [settings.health_address, metrics, settings.admin_address];
+    OwnPorts {
+        listens: addresses.into_iter().filter_map(|address| address.0).collect(),
+        refuse_all: settings.node_endpoints == NodeEndpoints::Refuse,
+        ..OwnPorts::default()
+    }
+}
+
+/// Most placeholder sockets: a sixty-fourth of the descriptors, so that they are in no connection's way.
+fn placeholders(settings: &Settings, open_files: u64) -> usize {
+    if settings.placeholders.on() {
+        usize::try_from(open_files / 64).unwrap_or(usize::MAX).clamp(16, 4096)
+    } else {
+        0
+    }
+}
+
 /// Options of steering for so many workers of the instance of that name.
-pub(crate) fn steer_options(settings: &Settings, workers: usize, instance: String) -> SteerOptions {
+pub(crate) fn steer_options(
+    settings: &Settings,
+    workers: usize,
+    instance: String,
+    open_files: u64,
+) -> SteerOptions {
     let usual = SteerOptions::new(workers, instance);
     SteerOptions {
         layout: crate::takeover::planted_number("layout").unwrap_or(usual.layout),
         bpffs: settings.bpffs.0.clone(),
         backlog: settings.backlog.small(),
         reserved_ports: settings.reserved_ports.0.iter().copied().collect(),
+        allowed_ports: settings.allowed_ports.0.as_ref().map(|ports| ports.iter().copied().collect()),
+        pool: match settings.address_mode {
+            AddressMode::Pool => settings.address_pool.0.clone(),
+            AddressMode::Node => Vec::new(),
+        },
+        placeholders: placeholders(settings, open_files),
         unprivileged_offset: u16::try_from(settings.unprivileged_offset.get())
             .ok()
             .filter(|offset| *offset > 0),
@@ -337,6 +390,37 @@ mod tests {
             "--underscore-headers drop, --request-trailers drop, --encoded-separators refuse-dangerous, \
              --reason-header trusted"
         );
+    }
+
+    #[test]
+    fn placeholders_take_a_sixty_fourth_of_the_descriptors_or_none() {
+        let most = |flags: &[(&str, &str)], files| {
+            steer_options(&settings(flags), 1, "a".to_owned(), files).placeholders
+        };
+        assert_eq!((most(&[], 1024), most(&[], 64_000), most(&[], u64::MAX)), (16, 1000, 4096));
+        assert_eq!(most(&[("placeholders", "false")], 64_000), 0);
+    }
+
+    #[test]
+    fn what_is_guarded_on_the_node_follows_the_settings() {
+        let path = SteeringPath::ReusePort {
+            reason: "test".into(),
+            unprivileged_offset: Some(8000),
+            lowest_port: 1024,
+        };
+        let own = own_ports(&settings(&[("admin-address", "127.0.0.1:15000")]), &path, true);
+        assert_eq!(own.listens.iter().map(|one| one.port()).collect::<Vec<_>>(), [15021, 19001, 15000]);
+        assert!(own.reserved.contains(&10250) && !own.refuse_all && own.offset == Some((8000, 1024)));
+        let own = own_ports(&settings(&[("node-endpoints", "refuse")]), &path, false);
+        assert!(own.reserved.is_empty() && own.refuse_all, "files are the operator's");
+    }
+
+    #[test]
+    fn the_pool_and_the_allowed_ports_reach_steering() {
+        let set = |flags: &[(&str, &str)]| steer_options(&settings(flags), 1, "a".to_owned(), 1024);
+        assert_eq!((set(&[]).pool.len(), set(&[]).allowed_ports), (0, None));
+        let pool = [("address-mode", "pool"), ("address-pool", "192.0.2.0/24"), ("allowed-ports", "443,80")];
+        assert_eq!((set(&pool).pool.len(), set(&pool).allowed_ports), (1, Some([80, 443].into())));
     }
 
     #[test]

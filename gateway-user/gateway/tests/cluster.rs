@@ -5,11 +5,12 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{SLUICE, get, metric, pair, start_backend, wait_until_ready};
+use common::{SLUICE, get, metric, pair, remember_state, sluice, start_backend, text, wait_until_ready};
 use gateway_testkit::apiserver::ApiServer;
 use gateway_testkit::netns::{self, Inside};
 use gateway_testkit::process::Guarded;
 use gateway_testkit::wait::until;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
@@ -71,10 +72,16 @@ fn cluster() -> ApiServer {
     api
 }
 
+/// Over a cluster whose backend is on loopback, which has to be named.
 fn spawn(inside: &Inside, kubeconfig: &Path) -> Guarded {
+    spawn_with(inside, kubeconfig, &["--backend-networks", "127.0.0.0/8,0.0.0.0/0,::1/128,::/0"])
+}
+
+fn spawn_with(inside: &Inside, kubeconfig: &Path, flags: &[&str]) -> Guarded {
     let mut command = Command::new(SLUICE);
     command.arg("run").arg("--kubeconfig").arg(kubeconfig).arg("--bpffs").arg(inside.bpffs());
-    command.arg("--state-dir").arg(inside.scratch().join("state")).args(pair::flags(&[]));
+    command.arg("--state-dir").arg(inside.scratch().join("state")).args(pair::flags(&[])).args(flags);
+    remember_state(&inside.scratch().join("state"));
     Guarded::spawn(&mut command).unwrap()
 }
 
@@ -117,6 +124,91 @@ fn traffic_goes_on_while_the_api_server_is_away_and_a_restart_serves_what_was_la
             said("the API server cannot be reached") - said("settled: the API server cannot be reached");
         assert_eq!(lines, 1, "{}", gateway.output());
         drop(backend);
+    });
+}
+
+/// What status says of one route's references, and in its findings.
+fn said() -> String {
+    text(&sluice(&["status", "-o", "yaml"]))
+}
+
+#[test]
+fn a_slice_leads_to_no_door_of_the_node_itself() {
+    netns::run("own-doors", |inside| {
+        let added =
+            Command::new("ip").args(["address", "add", "192.0.2.7/32", "dev", "lo"]).status().unwrap();
+        assert!(added.success());
+        let _backend = start_backend();
+        // What a kubelet would be, and a backend in the node's network.
+        let kubelet =
+            Guarded::spawn(Command::new(SLUICE).args(["echo", "--listen", "192.0.2.7:10250"])).unwrap();
+        let _host =
+            Guarded::spawn(Command::new(SLUICE).args(["echo", "--listen", "192.0.2.7:8080"])).unwrap();
+        let api = cluster();
+        let kubeconfig = api.kubeconfig().unwrap();
+        let at = |family: &str, address: &str, port: u16| {
+            let mut slice = slice(&[address]);
+            (slice["addressType"], slice["ports"]) = (family.into(), json!([{"port": port}]));
+            slice
+        };
+        let is_refused = |slice: Value, why: &str| {
+            api.put(SLICES, slice);
+            until(&format!("503, and {why:?} in {}", said()), || {
+                let reason = get("/get").ok().filter(|a| a.status == 503)?.reason().map(str::to_owned);
+                (reason.as_deref() == Some("no_endpoints") && said().contains(why)).then_some(())
+            });
+        };
+
+        let mut gateway = spawn_with(inside, &kubeconfig, &["--drain-min", "0s"]);
+        wait_until_ready(&mut gateway);
+        is_refused(slice(&["127.0.0.1"]), "127.0.0.1 is loopback");
+        is_refused(at("IPv4", "127.0.0.1", 15000), "1 endpoint is not used");
+        is_refused(at("IPv6", "::ffff:127.0.0.1", 15000), "127.0.0.1 is loopback");
+        is_refused(at("IPv4", "169.254.169.254", 80), "169.254.169.254 is link-local");
+        assert!(said().contains("every backendRef was found; rules[0].backendRefs[0]"), "{}", said());
+        is_refused(
+            at("IPv4", "192.0.2.7", 10250),
+            "192.0.2.7:10250 is not used on this node: the port is reserved",
+        );
+        is_refused(
+            at("IPv4", "192.0.2.7", 15021),
+            "192.0.2.7:15021 is not used on this node: it is a port of Sluice",
+        );
+        is_refused(
+            at("IPv4", "192.0.2.7", 80),
+            "192.0.2.7:80 is not used on this node: it is a listener of Sluice",
+        );
+        assert_eq!(metric("sluice_refused_endpoints", &["reason=\"listener\""]), 1.0);
+        // Another node's status must be able to say the same of the route.
+        let route = said();
+        let route = route.split("httpRoutes").nth(1).unwrap_or_default();
+        assert!(!route.contains("192.0.2.7"), "{route}");
+        api.put(SLICES, at("IPv4", "192.0.2.7", 8080));
+        wait_for("/get", 200);
+        gateway.signal(Signal::SIGTERM).unwrap();
+        gateway.wait();
+
+        // Named, loopback is believed, but for Sluice's own ports and the reserved ones.
+        let named =
+            ["--backend-networks", "127.0.0.0/8,192.0.2.0/24", "--reserved-ports", "22", "--drain-min", "0s"];
+        let mut gateway = spawn_with(inside, &kubeconfig, &named);
+        wait_until_ready(&mut gateway);
+        wait_for("/get", 200);
+        is_refused(
+            at("IPv4", "127.0.0.1", 15021),
+            "127.0.0.1:15021 is not used on this node: it is a port of Sluice",
+        );
+        is_refused(at("IPv4", "10.1.1.1", 80), "10.1.1.1 is outside --backend-networks");
+        api.put(SLICES, at("IPv4", "192.0.2.7", 10250));
+        wait_for("/get", 200);
+        gateway.signal(Signal::SIGTERM).unwrap();
+        gateway.wait();
+
+        let refuse = ["--node-endpoints", "refuse", "--reserved-ports", "none", "--drain-min", "0s"];
+        let mut gateway = spawn_with(inside, &kubeconfig, &refuse);
+        wait_until_ready(&mut gateway);
+        is_refused(at("IPv4", "192.0.2.7", 8080), "--node-endpoints refuse");
+        drop(kubelet);
     });
 }
 

@@ -12,7 +12,7 @@ use gateway_testkit::{http, netns, wait};
 use nix::sys::signal::Signal;
 
 #[test]
-fn port_80_is_served_with_no_socket_bound_to_it() {
+fn port_80_is_served_with_no_socket_listening_on_it() {
     with_gateway_flags("no-socket", &["--steering", "ebpf"], |_, _| {
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];

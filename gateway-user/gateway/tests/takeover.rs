@@ -153,6 +153,46 @@ fn another_way_of_steering_and_of_io() {
     });
 }
 
+/// Whether another program could serve on port 80.
+fn is_free() -> bool {
+    // The standard library sets SO_REUSEADDR.
+    std::net::TcpListener::bind(HTTP).is_ok()
+}
+
+/// From a version that knows no placeholders to this one and back, over both kinds of I/O, and by way of sockets that listen.
+#[test]
+fn placeholders_go_from_hand_to_hand_and_are_in_no_older_ones_way() {
+    const HELD: &[&str] = &["--steering", "ebpf"];
+    // Sends and takes what such a version does: no placeholder.
+    const OLDER: &[&str] = &["--steering", "ebpf", "--io", "epoll", "--placeholders", "false"];
+    with_line("take-held", OLDER, |line| {
+        let steady = Steady::start(HTTP);
+        steady.wait_for_more(20);
+        let held = |line: &Line<'_>| {
+            wait::until(&format!("a placeholder: {}", line.running.log()), || {
+                text(&sluice(&["status"])).contains("placeholders:  1 port\n").then_some(())
+            });
+            assert!(!is_free());
+        };
+        line.upgrade(&[HELD, &["--io", "epoll"]].concat());
+        steady.wait_for_more(20);
+        held(line);
+        line.upgrade(&[HELD, &["--io", "uring"]].concat());
+        steady.wait_for_more(20);
+        held(line);
+        line.upgrade(&["--steering", "reuseport", "--io", "uring"]);
+        steady.wait_for_more(20);
+        assert!(!text(&sluice(&["status"])).contains("not served"));
+        line.upgrade(&[HELD, &["--io", "uring"]].concat());
+        steady.wait_for_more(20);
+        held(line);
+        line.upgrade(OLDER);
+        steady.wait_for_more(20);
+        assert!(is_free(), "the last one's connections alone have the port");
+        steady.must_be_clean();
+    });
+}
+
 #[test]
 fn transfers_end_where_they_began_and_kept_connections_have_one_more_request() {
     with_line("take-long", &["--steering", "ebpf"], |line| {

@@ -15,7 +15,9 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, SockMap};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::{ProgramError, SkLookup, SkReuseport};
 use aya::{Ebpf, EbpfLoader, Pod};
-use gateway_common::{IPPROTO_TCP, STATE_SERVE, SteerConfig, SteerKey, SteerValue, Verdict, maps, programs};
+use gateway_common::{
+    IPPROTO_TCP, STATE_SERVE, SteerConfig, SteerGuard, SteerKey, SteerValue, Verdict, globals, maps, programs,
+};
 
 use crate::gauge::Loads;
 use crate::{Counters, object};
@@ -31,6 +33,8 @@ unsafe impl Pod for InMap<SteerKey> {}
 unsafe impl Pod for InMap<SteerValue> {}
 // SAFETY: as above.
 unsafe impl Pod for InMap<SteerConfig> {}
+// SAFETY: as above.
+unsafe impl Pod for InMap<SteerGuard> {}
 
 /// The programs, attached to the calling thread's network namespace until this is dropped and its pins are removed.
 pub(crate) struct Programs {
@@ -51,10 +55,14 @@ enum Link {
 }
 
 impl Programs {
-    /// Loads the programs for so many workers; attaches and pins nothing yet. An error says what the system refused, for
-    /// people.
-    pub(crate) fn load(workers: u32) -> Result<Self, String> {
-        let mut ebpf = EbpfLoader::new().load(&object::object()?).map_err(|e| explain(&e))?;
+    /// Loads the programs for so many workers, with what they are never to steer frozen into them; attaches and pins
+    /// nothing yet. An error says what the system refused, for people.
+    pub(crate) fn load(workers: u32, guard: &SteerGuard) -> Result<Self, String> {
+        let guard = InMap(*guard);
+        let mut loader = EbpfLoader::new();
+        // Read-only data is a map that aya fills, makes read-only for programs and freezes (BPF_MAP_FREEZE).
+        loader.override_global(globals::GUARD, &guard, true);
+        let mut ebpf = loader.load(&object::object()?).map_err(|e| explain(&e))?;
         let lookup: &mut SkLookup = program(&mut ebpf, programs::SK_LOOKUP)?;
         lookup.load().map_err(|e| refused_program(programs::SK_LOOKUP, &e))?;
         let reuse: &mut SkReuseport = program(&mut ebpf, programs::SK_REUSEPORT)?;

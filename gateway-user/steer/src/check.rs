@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 
 use gateway_ir::BindAddress;
+use ipnet::IpNet;
 
 use crate::local::{self, Listening};
 use crate::{RESERVED_PORTS, SteerBind, SteerPlan, sockets};
@@ -38,11 +39,19 @@ pub enum RefusalReason {
     BindFailed,
     /// The kernel programs' map took no entry for it.
     KernelRefused,
+    /// Not on the operator's list of ports that may be taken.
+    NotAllowed,
+    /// Another program held the port when it was asked for, and may be about to come back.
+    Awaited,
 }
 
 /// What a check needs to know about the way connections arrive.
 pub(crate) struct Ground<'a> {
     pub(crate) reserved: &'a BTreeSet<u16>,
+    /// Ports that may be taken; `None` is all.
+    pub(crate) allowed: Option<&'a BTreeSet<u16>>,
+    /// Networks on whose addresses no port is reserved.
+    pub(crate) pool: &'a [IpNet],
     /// Our own listening sockets.
     pub(crate) own: &'a HashSet<u64>,
     /// Port of the worker sockets, with kernel programs.
@@ -54,14 +63,27 @@ pub(crate) struct Ground<'a> {
     pub(crate) live: &'a dyn Fn(SteerBind) -> bool,
 }
 
+impl Ground<'_> {
+    /// Whether an address is one of the pool's, and so none of the node's own.
+    fn is_of_pool(&self, address: BindAddress) -> bool {
+        match address {
+            BindAddress::Any => false,
+            BindAddress::Ip(ip) => self.pool.iter().any(|network| network.contains(&ip.to_canonical())),
+        }
+    }
+}
+
 impl RefusalReason {
     /// Whether it may hold no more though neither settings nor resources change.
     pub fn may_pass(self) -> bool {
         match self {
-            Self::InUse | Self::AddressNotLocal | Self::Unknown | Self::BindFailed | Self::KernelRefused => {
-                true
-            }
-            Self::Reserved | Self::OffsetClash | Self::InternalPort => false,
+            Self::InUse
+            | Self::AddressNotLocal
+            | Self::Unknown
+            | Self::BindFailed
+            | Self::KernelRefused
+            | Self::Awaited => true,
+            Self::Reserved | Self::OffsetClash | Self::InternalPort | Self::NotAllowed => false,
         }
     }
 
@@ -76,6 +98,8 @@ impl RefusalReason {
             Self::Unknown => "Unknown",
             Self::BindFailed => "BindFailed",
             Self::KernelRefused => "KernelRefused",
+            Self::NotAllowed => "PortNotAllowed",
+            Self::Awaited => "PortAwaited",
         }
     }
 }
@@ -96,7 +120,14 @@ fn judge(
     ground: &Ground<'_>,
     listening: &io::Result<Vec<Listening>>,
 ) -> Option<(RefusalReason, String)> {
-    if ground.reserved.contains(&bind.port) {
+    if ground.allowed.is_some_and(|allowed| !allowed.contains(&bind.port)) {
+        let message = format!(
+            "port {} is not one that this node serves (--allowed-ports); choose another, or have it put on that list",
+            bind.port
+        );
+        return Some((RefusalReason::NotAllowed, message));
+    }
+    if ground.reserved.contains(&bind.port) && !ground.is_of_pool(bind.address) {
         return Some((RefusalReason::Reserved, reserved(bind.port)));
     }
     if ground.internal_port == Some(bind.port) {
@@ -157,7 +188,7 @@ fn in_use(foreign: &Listening) -> String {
         ),
     };
     let at = std::net::SocketAddr::new(foreign.address, foreign.port);
-    format!("{holder} listens on {at}; stop it, or choose another port (tried again until it is free)")
+    format!("{holder} listens on {at}; stop it, or choose another port")
 }
 
 fn overlap(a: SteerBind, b: SteerBind) -> bool {
@@ -169,7 +200,15 @@ mod tests {
     use super::*;
 
     fn ground<'a>(own: &'a HashSet<u64>, reserved: &'a BTreeSet<u16>) -> Ground<'a> {
-        Ground { reserved, own, internal_port: Some(40_000), bound_port: &|port| Ok(port), live: &|_| false }
+        Ground {
+            reserved,
+            allowed: None,
+            pool: &[],
+            own,
+            internal_port: Some(40_000),
+            bound_port: &|port| Ok(port),
+            live: &|_| false,
+        }
     }
 
     #[test]
@@ -190,12 +229,36 @@ mod tests {
     }
 
     #[test]
+    fn no_port_is_reserved_on_addresses_of_the_pool() {
+        let (own, list) = (HashSet::new(), BTreeSet::from([7022]));
+        let pool: [IpNet; 1] = ["127.0.0.8/30".parse().unwrap()];
+        let ground = Ground { pool: &pool, ..ground(&own, &list) };
+        let at = |address: &str| SteerBind::exact(address.parse().unwrap());
+        let plan: SteerPlan =
+            [SteerBind::any(7022), at("127.0.0.7:7022"), at("127.0.0.9:7022")].into_iter().collect();
+        let refused: Vec<_> = check(&plan, &ground).iter().map(|refusal| refusal.bind.to_string()).collect();
+        assert_eq!(refused, ["*:7022", "127.0.0.7:7022"]);
+    }
+
+    #[test]
+    fn of_allowed_ports_alone_are_listeners_served() {
+        let (own, list, allowed) = (HashSet::new(), BTreeSet::new(), BTreeSet::from([7080, 7443]));
+        let ground = Ground { allowed: Some(&allowed), ..ground(&own, &list) };
+        let plan: SteerPlan = [7080, 7081, 7443].into_iter().map(SteerBind::any).collect();
+        let refused = check(&plan, &ground);
+        assert_eq!(
+            refused.iter().map(|r| (r.bind.port, r.reason)).collect::<Vec<_>>(),
+            [(7081, RefusalReason::NotAllowed)]
+        );
+        assert!(refused[0].message.contains("--allowed-ports") && !refused[0].reason.may_pass());
+    }
+
+    #[test]
     fn a_port_moved_up_must_not_meet_another_bind() {
         let (own, list) = (HashSet::new(), BTreeSet::new());
         let moved: &dyn Fn(u16) -> Result<u16, String> =
             &|port| Ok(if port < 1024 { port + 8000 } else { port });
-        let ground =
-            Ground { reserved: &list, own: &own, internal_port: None, bound_port: moved, live: &|_| false };
+        let ground = Ground { internal_port: None, bound_port: moved, ..ground(&own, &list) };
         let plan: SteerPlan = [SteerBind::any(80), SteerBind::any(8080)].into_iter().collect();
         let refused = check(&plan, &ground);
         let clash: Vec<_> = refused.iter().filter(|r| r.reason == RefusalReason::OffsetClash).collect();

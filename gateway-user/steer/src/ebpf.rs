@@ -11,6 +11,7 @@ use gateway_ir::BindAddress;
 use crate::bpf::Programs;
 use crate::gauge::Loads;
 use crate::pins::{PinError, Pins};
+use crate::placeholder::{PlaceholderState, Placeholders};
 use crate::{
     Applied, Counters, PinState, Refusal, RefusalReason, SteerBind, SteerError, SteerOptions, SteerPlan,
     sockets,
@@ -24,6 +25,8 @@ pub(crate) struct Kernel {
     port: u16,
     backlog: u32,
     live: BTreeSet<SteerBind>,
+    /// Keep others from binding what is live.
+    placeholders: Placeholders,
     /// Sockets that no worker has yet, by slot.
     untaken: Vec<TcpListener>,
     /// A duplicate of the only worker's socket: when it dies there is nobody for its queue to move to, so it must stay. Of
@@ -64,7 +67,7 @@ impl Kernel {
                 return Err(OpenError::Fatal(SteerError::InstanceBusy { dir, pid }));
             }
         };
-        let mut programs = Programs::load(slots(options)).map_err(OpenError::Unavailable)?;
+        let mut programs = load(options)?;
         let (port, untaken) = worker_sockets(options, Vec::new()).map_err(OpenError::Fatal)?;
         enter_slots(&mut programs, &untaken).map_err(OpenError::Unavailable)?;
         programs.attach().map_err(OpenError::Unavailable)?;
@@ -75,16 +78,34 @@ impl Kernel {
         }
         let (backlog, live) = (options.backlog, BTreeSet::new());
         let spare = spare(&untaken);
+        let placeholders = Placeholders::new(options.placeholders, Vec::new());
         let (claimed, shared, stage) = (None, 0, Stage::Alone);
-        Ok(Self { pins, programs, port, backlog, live, untaken, spare, claimed, shared, stage })
+        let kernel = Self {
+            pins,
+            programs,
+            port,
+            backlog,
+            live,
+            placeholders,
+            untaken,
+            spare,
+            claimed,
+            shared,
+            stage,
+        };
+        Ok(kernel)
     }
 
     /// Loads and attaches programs for the sockets of the process that is taken over from, by slot, so that all that the
     /// kernel may refuse is refused here. Missing sockets are made: they join the group, and get nothing as long as they
     /// are in no slot. Superfluous ones are let go of: what that process does not accept from them moves on when it
     /// closes them.
-    pub(crate) fn take_over(options: &SteerOptions, inherited: Vec<TcpListener>) -> Result<Self, OpenError> {
-        let mut programs = Programs::load(slots(options)).map_err(OpenError::Unavailable)?;
+    pub(crate) fn take_over(
+        options: &SteerOptions,
+        inherited: Vec<TcpListener>,
+        placeholders: Vec<TcpListener>,
+    ) -> Result<Self, OpenError> {
+        let mut programs = load(options)?;
         let shared = inherited.len().min(options.workers);
         let (port, untaken) = worker_sockets(options, inherited).map_err(OpenError::Fatal)?;
         if shared == 0 {
@@ -108,6 +129,7 @@ impl Kernel {
             port,
             backlog: options.backlog,
             live: BTreeSet::new(),
+            placeholders: Placeholders::new(options.placeholders, placeholders),
             spare: spare(&untaken),
             untaken,
             shared,
@@ -126,6 +148,7 @@ impl Kernel {
     pub(crate) fn settle(&mut self) -> (Vec<TcpListener>, Vec<SteerError>) {
         let withheld = self.is_withheld();
         self.stage = Stage::Alone;
+        self.placeholders.seal();
         let sockets = std::mem::take(&mut self.untaken);
         let mut failed = Vec::new();
         if withheld {
@@ -219,7 +242,22 @@ impl Kernel {
             self.programs.remove(bind.key()).map_err(|reason| SteerError::Bind { bind: *bind, reason })?;
             self.live.remove(bind);
         }
+        self.placeholders.follow(&self.live);
         Ok(Applied { added, removed, refused })
+    }
+
+    /// Tries again to hold what could not be held.
+    pub(crate) fn mend(&mut self) {
+        self.placeholders.mend(&self.live);
+    }
+
+    /// The placeholders, for its caller to lend or to seal.
+    pub(crate) fn placeholders(&mut self) -> &mut Placeholders {
+        &mut self.placeholders
+    }
+
+    pub(crate) fn placeholder_state(&self) -> PlaceholderState {
+        self.placeholders.state()
     }
 
     /// Whether the plan that was applied last has this bind.
@@ -256,6 +294,13 @@ fn spare(sockets: &[TcpListener]) -> Option<TcpListener> {
         [only] => only.try_clone().ok(),
         _ => None,
     }
+}
+
+/// Loads the programs with what they are never to steer.
+fn load(options: &SteerOptions) -> Result<Programs, OpenError> {
+    let too_many = || OpenError::Unavailable("the pool has too many networks".to_owned());
+    let guard = options.guard().ok_or_else(too_many)?;
+    Programs::load(slots(options), &guard).map_err(OpenError::Unavailable)
 }
 
 fn slots(options: &SteerOptions) -> u32 {

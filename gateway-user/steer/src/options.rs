@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use gateway_common::{MAX_POOL, SteerGuard};
+use ipnet::IpNet;
+
 use crate::SteerError;
 
 /// Which road connections take to the workers (`--steering`).
@@ -46,8 +49,15 @@ pub struct SteerOptions {
     pub bpffs: PathBuf,
     /// Connections that may wait for accept(2) per socket; the kernel caps it at `net.core.somaxconn`.
     pub backlog: u32,
-    /// Ports that are never taken.
+    /// Ports that are never taken on an address of the node.
     pub reserved_ports: BTreeSet<u16>,
+    /// Ports that may be taken; `None` is all.
+    pub allowed_ports: Option<BTreeSet<u16>>,
+    /// Networks whose addresses are given to Gateways: they are not the node's own, and no port is reserved on them. At
+    /// most 64.
+    pub pool: Vec<IpNet>,
+    /// Most placeholder sockets with kernel programs, each of which takes a descriptor; 0 makes none.
+    pub placeholders: usize,
     /// Added to privileged ports where the process may not bind them; `None` refuses such binds instead. Kernel
     /// programs need no privileged bind and ignore it.
     pub unprivileged_offset: Option<u16>,
@@ -63,8 +73,19 @@ impl SteerOptions {
             bpffs: PathBuf::from(DEFAULT_BPFFS),
             backlog: 4096,
             reserved_ports: RESERVED_PORTS.iter().map(|(port, _)| *port).collect(),
+            allowed_ports: None,
+            pool: Vec::new(),
+            placeholders: 1024,
             unprivileged_offset: Some(8000),
         }
+    }
+
+    /// What the kernel programs are never to steer; `None` if there are too many networks.
+    pub(crate) fn guard(&self) -> Option<SteerGuard> {
+        let mut guard = SteerGuard::NONE;
+        self.reserved_ports.iter().for_each(|port| guard.reserve(*port));
+        let exempt = |network: &IpNet| guard.exempt(network.network(), network.prefix_len());
+        IpNet::aggregate(&self.pool).iter().all(exempt).then_some(guard)
     }
 
     pub(crate) fn validate(&self) -> Result<(), SteerError> {
@@ -72,6 +93,9 @@ impl SteerOptions {
         let most = gateway_common::MAX_SLOTS as usize;
         if self.workers == 0 || self.workers > most {
             return bad("workers", format!("{} is not between 1 and {most}", self.workers));
+        }
+        if self.guard().is_none() {
+            return bad("address-pool", format!("more than {MAX_POOL} networks; join some of them"));
         }
         // bpffs allows no dots in names; a slash would leave the directory.
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';

@@ -140,18 +140,22 @@ impl Sockets {
                     self.prepared.insert(*bind, bound);
                     deal(sockets, &mut listeners);
                 }
-                Err(message) => {
-                    refused.push(Refusal { bind: *bind, reason: RefusalReason::BindFailed, message });
-                }
+                Err((reason, message)) => refused.push(Refusal { bind: *bind, reason, message }),
             }
         }
         (listeners, refused)
     }
 
     /// A bind, and what workers get for it now: nothing before a take-over is settled.
-    fn bind(&self, bind: SteerBind) -> Result<(Bound, Vec<TcpListener>), String> {
-        let port = self.bound_port(bind.port)?;
-        let failed = |e: io::Error| format!("listening on port {port} for {bind}: {e}");
+    fn bind(&self, bind: SteerBind) -> Result<(Bound, Vec<TcpListener>), (RefusalReason, String)> {
+        let unbound = |message| (RefusalReason::BindFailed, message);
+        let port = self.bound_port(bind.port).map_err(unbound)?;
+        let failed = |e: io::Error| {
+            // Somebody bound it since the check, or has it bound and does not listen yet.
+            let held = e.kind() == io::ErrorKind::AddrInUse;
+            let reason = if held { RefusalReason::InUse } else { RefusalReason::BindFailed };
+            (reason, format!("listening on port {port} for {bind}: {e}"))
+        };
         let mut spares = duplicates(self.inherited_for(bind.address, port)).map_err(failed)?;
         let mut listening = spares.len();
         while spares.len() < self.workers {
@@ -162,7 +166,7 @@ impl Sockets {
             rest.try_for_each(|socket| sockets::start(socket, self.backlog)).map_err(failed)?;
             listening = spares.len();
         }
-        let first = spares.first().ok_or_else(|| "no worker".to_owned())?;
+        let first = spares.first().ok_or_else(|| unbound("no worker".to_owned()))?;
         let local = first.local_addr().map_err(failed)?;
         let inodes = spares.iter().map(sockets::inode).collect::<io::Result<_>>().map_err(failed)?;
         let now = if self.stage == Stage::Alone { spares.as_slice() } else { &[] };

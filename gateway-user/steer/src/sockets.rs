@@ -46,6 +46,57 @@ fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// A socket that is bound to an address and port, and beside which no other can be, whatever its options: connections
+/// that are under way or in TIME_WAIT alone may have the port. [`BindAddress::Any`] is one dual-stack socket, or an IPv4
+/// one where the kernel has no IPv6.
+pub(crate) fn hold(address: BindAddress, port: u16) -> io::Result<TcpListener> {
+    let ip = match address {
+        BindAddress::Any => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        BindAddress::Ip(ip) => ip,
+    };
+    match hold_at(ip, port) {
+        Err(e) if ip.is_unspecified() && ip.is_ipv6() && e.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            hold_at(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+        }
+        done => done,
+    }
+}
+
+fn hold_at(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let open = |reuse| -> io::Result<TcpListener> {
+        let socket = tcp(ip)?;
+        if ip.is_ipv6() {
+            socket.set_only_v6(!ip.is_unspecified())?;
+        }
+        socket.set_reuse_address(reuse)?;
+        socket.bind(&SocketAddr::new(ip, port).into())?;
+        Ok(socket.into())
+    };
+    match open(false) {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+        done => return done,
+    }
+    // Connections that were steered have the port as their own, and go on after a restart or in TIME_WAIT. Their sockets
+    // have SO_REUSEADDR, so one that has it too may be bound beside them. The kernel remembers of a port that all its
+    // sockets have it and then lets everybody in who has it (`fastreuse`, inet_csk_get_port()), until one without it was
+    // bound: to an address of nobody, for a moment. It need not succeed, since listen(2) looks again.
+    let nobodys = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 254, 83, 76)), port);
+    drop(tcp(nobodys.ip()).and_then(|socket| socket.bind(&nobodys.into())));
+    let socket = open(true)?;
+    seal(&socket)?;
+    Ok(socket)
+}
+
+/// From now on no socket can be bound beside this one.
+pub(crate) fn seal(socket: &TcpListener) -> io::Result<()> {
+    SockRef::from(socket).set_reuse_address(false)
+}
+
+/// From now on sockets with `SO_REUSEADDR` can be bound beside this one.
+pub(crate) fn share(socket: &TcpListener) -> io::Result<()> {
+    SockRef::from(socket).set_reuse_address(true)
+}
+
 /// Has a bound socket listen.
 pub(crate) fn start(socket: &TcpListener, backlog: u32) -> io::Result<()> {
     SockRef::from(socket).listen(i32::try_from(backlog).unwrap_or(i32::MAX))

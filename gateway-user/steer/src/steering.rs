@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::check::{self, Ground};
 use crate::ebpf::{Kernel, OpenError};
 use crate::gauge::Loads;
+use crate::placeholder::PlaceholderState;
 use crate::reuseport::Sockets;
 use crate::{
     Counters, Gauge, Refusal, SteerBind, SteerError, SteerOptions, SteerPlan, SteeringMode, sockets,
@@ -32,6 +33,8 @@ pub struct Inherited {
     pub workers: Vec<TcpListener>,
     /// Those of its binds, otherwise: any order, but for each bind in the order of slots.
     pub binds: Vec<TcpListener>,
+    /// Sockets that are bound to what it steers with kernel programs and do not listen.
+    pub placeholders: Vec<TcpListener>,
 }
 
 /// What the end of a take-over gives.
@@ -54,7 +57,7 @@ enum Road {
 /// Which road is live, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SteeringPath {
-    /// Kernel programs; nothing is bound to the binds' own ports.
+    /// Kernel programs; no socket listens on the binds' own ports.
     Ebpf {
         /// Port of the workers' sockets; connections straight to it belong to no bind.
         internal_port: u16,
@@ -133,11 +136,12 @@ impl Steering {
         inherited: Option<Inherited>,
     ) -> Result<Self, SteerError> {
         options.validate()?;
-        let (beside, Inherited { workers, binds }) = (inherited.is_some(), inherited.unwrap_or_default());
+        let beside = inherited.is_some();
+        let Inherited { workers, binds, placeholders } = inherited.unwrap_or_default();
         // Whoever steers by kernel programs has a socket for each worker.
         let without_programs = workers.is_empty();
         let kernel = |workers| match beside {
-            true => Kernel::take_over(&options, workers),
+            true => Kernel::take_over(&options, workers, placeholders),
             false => Kernel::open(&options),
         };
         let reason = match mode {
@@ -212,6 +216,40 @@ impl Steering {
             what: format!("giving sockets and pins to uid {uid}"),
             source,
         })
+    }
+
+    /// Duplicates of the placeholder sockets, for a process that takes over. Until [`seal`](Self::seal) it can bind its own
+    /// beside them.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn lend_placeholders(&mut self) -> std::io::Result<Vec<TcpListener>> {
+        match &mut self.road {
+            Road::Kernel(kernel) => kernel.placeholders().lend(),
+            Road::Sockets(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends what [`lend_placeholders`](Self::lend_placeholders) began, after a take-over that failed.
+    pub fn seal(&mut self) {
+        if let Road::Kernel(kernel) = &mut self.road {
+            kernel.placeholders().seal();
+        }
+    }
+
+    /// Tries again to hold ports that could not be held. Cheap if all are.
+    pub fn mend(&mut self) {
+        if let Road::Kernel(kernel) = &mut self.road {
+            kernel.mend();
+        }
+    }
+
+    /// Which steered ports other programs are kept from; `None` where workers listen on them, or if it is not wanted.
+    pub fn placeholders(&self) -> Option<PlaceholderState> {
+        match &self.road {
+            Road::Kernel(kernel) => (self.options.placeholders > 0).then(|| kernel.placeholder_state()),
+            Road::Sockets(_) => None,
+        }
     }
 
     /// Which road is live, and why.
@@ -296,7 +334,15 @@ impl Steering {
         };
         check::check(
             plan,
-            &Ground { reserved, own: &own, internal_port, bound_port: &bound_port, live: &live },
+            &Ground {
+                reserved,
+                allowed: self.options.allowed_ports.as_ref(),
+                pool: &self.options.pool,
+                own: &own,
+                internal_port,
+                bound_port: &bound_port,
+                live: &live,
+            },
         )
     }
 

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::endpoints;
 use crate::gateway::GatewayState;
 use crate::read::{Read, find_gateway};
 use crate::view::{self, View};
@@ -73,7 +74,7 @@ impl Known {
             self.namespace_names = view.namespaces().iter().map(|name| (*name).to_owned()).collect();
             changes.reads.insert(Read::NamespaceNames);
         }
-        self.endpoints(resources, &mut changes);
+        self.endpoints(view, &mut changes);
         self.grants(resources, &mut changes);
         self.tls_policies(resources, &mut changes);
         changes
@@ -135,8 +136,21 @@ impl Known {
         listing
     }
 
-    fn endpoints(&mut self, resources: &ResourceSet, changes: &mut Changes) {
-        for edit in edits(&mut self.slices, &resources.endpoint_slices) {
+    fn endpoints(&mut self, view: &View<'_>, changes: &mut Changes) {
+        let policy = view.endpoint_policy;
+        // With the Service that is spoken of, if any is.
+        let refused = |slice: &EndpointSlice| -> Option<(Option<String>, Vec<_>)> {
+            let refused: Vec<_> = endpoints::refused(slice, policy).collect();
+            (!refused.is_empty()).then(|| (view::service_of(slice).map(str::to_owned), refused))
+        };
+        for edit in edits(&mut self.slices, &view.resources.endpoint_slices) {
+            if policy.is_active()
+                && edit.old.as_deref().and_then(refused) != edit.new.as_deref().and_then(refused)
+            {
+                let services = edit.sides().filter_map(view::service_of);
+                let keys = services.map(|service| ObjectKey::new(&*edit.key.namespace, service));
+                changes.reads.extend(keys.map(Read::RefusedEndpoints));
+            }
             if edit.changed(|one| (view::service_of(one), &one.address_type, &one.ports, &one.endpoints)) {
                 let services = edit.sides().filter_map(view::service_of);
                 let keys = services.map(|service| ObjectKey::new(&*edit.key.namespace, service));

@@ -1,6 +1,6 @@
 //! EndpointSlices: the addresses behind a port of a Service.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use gateway_ir::ClusterKey;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::backend::is_tcp;
+use crate::endpoint_policy::{self, EndpointPolicy, Refused};
 use crate::read::Reader;
 use crate::suggest::{self, Effort};
 
@@ -16,7 +17,7 @@ use crate::suggest::{self, Effort};
 pub(crate) struct ClusterState {
     /// Sorted, without repeats.
     pub(crate) addresses: Arc<[SocketAddr]>,
-    /// What to tell if there are none.
+    /// What to tell if there are none, or if some are refused.
     pub(crate) note: Option<String>,
 }
 
@@ -29,11 +30,17 @@ pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> Cluster
     let (namespace, name) = (cluster.service.namespace.as_str(), cluster.service.name.as_str());
     let slices = reader.slices(namespace, name);
     let port_name = port_name(reader, cluster);
+    let policy = reader.endpoint_policy();
     let (mut ready, mut closing) = (BTreeSet::new(), BTreeSet::new());
+    let mut refused: BTreeMap<IpAddr, Refused> = BTreeMap::new();
     for slice in slices {
         for port in ports(slice, &port_name) {
             for endpoint in slice.endpoints.iter().flatten() {
                 let Some(address) = address(slice, endpoint) else { continue };
+                if let Some(why) = policy.refuses(address) {
+                    refused.insert(address, why);
+                    continue;
+                }
                 match state(endpoint) {
                     State::Ready => ready.insert(SocketAddr::new(address, port)),
                     State::Closing => closing.insert(SocketAddr::new(address, port)),
@@ -43,8 +50,30 @@ pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> Cluster
         }
     }
     let chosen = if ready.is_empty() { closing } else { ready };
-    let note = chosen.is_empty().then(|| why_none(slices, &port_name, cluster));
+    let refused: Vec<_> = refused.into_iter().collect();
+    let note = match (chosen.is_empty(), refused.is_empty()) {
+        (true, true) => Some(why_none(slices, &port_name, cluster)),
+        (true, false) => Some(format!(
+            "Service \"{}\" has no endpoint for port {} that may be used; requests are answered with 503; {}",
+            cluster.service,
+            cluster.port,
+            endpoint_policy::describe(&refused)
+        )),
+        (false, false) => {
+            Some(format!("Service \"{}\": {}", cluster.service, endpoint_policy::describe(&refused)))
+        }
+        (false, true) => None,
+    };
     ClusterState { addresses: chosen.into_iter().collect(), note }
+}
+
+/// The addresses of a slice that are refused, in the order of its endpoints.
+pub(crate) fn refused<'s>(
+    slice: &'s EndpointSlice,
+    policy: &'s EndpointPolicy,
+) -> impl Iterator<Item = (IpAddr, Refused)> + 's {
+    let addresses = slice.endpoints.iter().flatten().filter_map(|endpoint| address(slice, endpoint));
+    addresses.filter_map(|address| Some((address, policy.refuses(address)?)))
 }
 
 enum State {

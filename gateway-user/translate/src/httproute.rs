@@ -226,6 +226,8 @@ impl Judged<'_, '_, '_> {
                 (ConditionStatus::False, first.reason, reason::join_faults(faults.iter().copied()))
             }
         };
+        let doubted = self.rules.iter().flat_map(|rule| &rule.doubted);
+        let message = doubted.fold(message, |all, (field, why)| format!("{all}; {field}: {why}"));
         condition(kind::RESOLVED_REFS, status, reason, message, self.generation())
     }
 

@@ -18,6 +18,7 @@ mod changes;
 mod conflict;
 mod digest;
 mod duration;
+mod endpoint_policy;
 mod endpoints;
 mod features;
 mod filters;
@@ -54,6 +55,7 @@ use serde::{Serialize, Serializer};
 
 pub use assignment::{AddressWant, Assignment, Assignments, address_wants};
 pub use digest::{GatewayDigest, digests};
+pub use endpoint_policy::EndpointPolicy;
 pub use findings::{Finding, ObjectRef};
 pub use gateway_api_types::load::Severity;
 pub use price::{Admission, Admitted, RegexLimits, Walk};
@@ -70,6 +72,8 @@ pub const CONTROLLER_NAME: &str = "sluice.dev/gateway";
 pub struct TranslateOptions {
     /// GatewayClasses with this `spec.controllerName` are ours.
     pub controller_name: String,
+    /// Which endpoint addresses are used.
+    pub endpoints: EndpointPolicy,
     /// Policies that are applied to requests before they are matched.
     pub requests: RequestPolicy,
     /// How much regular expressions may cost.
@@ -114,6 +118,7 @@ impl Default for TranslateOptions {
     fn default() -> Self {
         Self {
             controller_name: CONTROLLER_NAME.to_owned(),
+            endpoints: EndpointPolicy::default(),
             requests: RequestPolicy::default(),
             regex: RegexLimits::default(),
         }

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::RequestPolicy;
+use crate::endpoint_policy::EndpointPolicy;
 use crate::gateway::GatewayState;
 use crate::grants::{Referent, Referrer};
 use crate::suggest::{CANDIDATES_MAX, Effort, nearest};
@@ -38,6 +39,8 @@ pub(crate) enum Read {
     ServiceNamed(String),
     /// The EndpointSlices of a Service.
     Slices(ObjectKey),
+    /// Which addresses of a Service's endpoints are refused.
+    RefusedEndpoints(ObjectKey),
 }
 
 /// Answers questions about other objects, and keeps the questions.
@@ -155,6 +158,20 @@ impl<'v, 'a> Reader<'v, 'a> {
     pub(crate) fn wants_tls(&self, namespace: &str, service: &str, port_name: Option<&str>) -> bool {
         self.note(Read::Service(ObjectKey::new(namespace, service)));
         self.view.wants_tls(namespace, service, port_name)
+    }
+
+    /// What there is to tell of the Service's endpoints whose addresses are refused. Another question than which endpoints
+    /// there are: the answer to that one changes all the time.
+    pub(crate) fn refused_endpoints(&self, namespace: &str, service: &str) -> Option<String> {
+        if self.view.endpoint_policy.is_active() {
+            self.note(Read::RefusedEndpoints(ObjectKey::new(namespace, service)));
+        }
+        self.view.refused_endpoints(namespace, service)
+    }
+
+    /// Which endpoint addresses are used.
+    pub(crate) fn endpoint_policy(&self) -> &'v EndpointPolicy {
+        self.view.endpoint_policy
     }
 
     pub(crate) fn slices(&self, namespace: &str, service: &str) -> &'v [&'a EndpointSlice] {

@@ -20,6 +20,8 @@ pub(crate) struct RuleState {
     pub(crate) unresolved: Vec<Fault>,
     /// What is served otherwise than written: field and message.
     pub(crate) ignored: Vec<(String, String)>,
+    /// backendRefs some endpoints of which are not used: field and message, said beside `ResolvedRefs`.
+    pub(crate) doubted: Vec<(String, String)>,
 }
 
 /// Translates `rules[index]`. An invalid rule keeps the matches that can be understood, and answers them with 500:
@@ -53,6 +55,7 @@ pub(crate) fn translate(
         invalid: bad_matches,
         unresolved: Vec::new(),
         ignored: not_built(spec, &field),
+        doubted: Vec::new(),
     };
     state.ignored.extend(unreachable::conditions(&spec.matches, reader.requests(), &field));
     let backends = backends(reader, referrer, spec, &field, &mut state);
@@ -121,6 +124,10 @@ fn backends(
         let target = match backend::resolve(reader, referrer, &reference.backend, &field) {
             Ok(backend) => {
                 state.ignored.extend(backend.note);
+                let service = &backend.cluster.service;
+                let refused = reader.refused_endpoints(&service.namespace, &service.name);
+                let told = |refused| (field.clone(), format!("Service \"{service}\": {refused}"));
+                state.doubted.extend(refused.map(told));
                 WeightedTarget::Cluster(backend.cluster)
             }
             Err(unresolved) => {

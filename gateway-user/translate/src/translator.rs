@@ -103,7 +103,7 @@ impl Past {
         assignments: Option<&Assignments>,
         library: &Library,
     ) -> (Translation, Rebuilt) {
-        let view = View::new(resources);
+        let view = View::new(resources, &options.endpoints);
         let mut findings = Findings::default();
         let mut rebuilt = Rebuilt::default();
 

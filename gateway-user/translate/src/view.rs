@@ -1,7 +1,8 @@
 //! The resources as translate asks for them, with the indices it needs.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, ResourceSet};
@@ -10,6 +11,8 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::endpoint_policy::{self, EndpointPolicy, Refused};
+use crate::endpoints;
 use crate::findings::ObjectRef;
 use crate::grants::{Grants, Referent, Referrer};
 use crate::suggest::CANDIDATES_MAX;
@@ -34,10 +37,14 @@ pub(crate) struct View<'a> {
     /// Namespaces that any object is in or declares.
     namespaces: OnceCell<BTreeSet<&'a str>>,
     no_labels: BTreeMap<String, String>,
+    /// Which endpoint addresses are used.
+    pub(crate) endpoint_policy: &'a EndpointPolicy,
+    /// What there is to tell of refused endpoints, by Service: many routes may ask of one.
+    refused_endpoints: RefCell<BTreeMap<(String, String), Option<String>>>,
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(resources: &'a ResourceSet) -> Self {
+    pub(crate) fn new(resources: &'a ResourceSet, endpoint_policy: &'a EndpointPolicy) -> Self {
         let mut tls_services = ByObject::new();
         for (key, policy) in &resources.backend_tls_policies {
             for target in policy.spec.target_refs.iter().filter(|t| t.group.is_empty() && t.kind == "Service")
@@ -54,6 +61,8 @@ impl<'a> View<'a> {
             services_by_name: OnceCell::new(),
             namespaces: OnceCell::new(),
             no_labels: BTreeMap::new(),
+            endpoint_policy,
+            refused_endpoints: RefCell::default(),
         }
     }
 
@@ -112,6 +121,24 @@ impl<'a> View<'a> {
 
     pub(crate) fn slices(&self, namespace: &str, service: &str) -> &[&'a EndpointSlice] {
         get(self.slices.get_or_init(|| slices_by_service(self.resources)), namespace, service)
+    }
+
+    /// What there is to tell of the endpoints of a Service whose addresses are refused; `None` if there are none.
+    pub(crate) fn refused_endpoints(&self, namespace: &str, service: &str) -> Option<String> {
+        if !self.endpoint_policy.is_active() {
+            return None;
+        }
+        let key = (namespace.to_owned(), service.to_owned());
+        if let Some(known) = self.refused_endpoints.borrow().get(&key) {
+            return known.clone();
+        }
+        let slices = self.slices(namespace, service).iter();
+        let refused: BTreeMap<IpAddr, Refused> =
+            slices.flat_map(|slice| endpoints::refused(slice, self.endpoint_policy)).collect();
+        let refused: Vec<_> = refused.into_iter().collect();
+        let told = (!refused.is_empty()).then(|| endpoint_policy::describe(&refused));
+        self.refused_endpoints.borrow_mut().insert(key, told.clone());
+        told
     }
 
     /// Whether a BackendTLSPolicy asks for TLS to this port of a Service.

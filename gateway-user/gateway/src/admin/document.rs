@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gateway_ir::{BindAddress, Endpoints};
+use gateway_steer::PlaceholderState;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
@@ -85,6 +86,30 @@ pub(crate) struct Steering {
     /// Why nobody is reached over IPv6, if nobody is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) without_ipv6: Option<String>,
+    /// Which steered ports other programs are kept from; not said where workers listen on them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) placeholders: Option<Placeholders>,
+}
+
+/// Sockets that are bound to steered ports and never listen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Placeholders {
+    /// How many there are.
+    pub(crate) held: usize,
+    /// Addresses and ports without one, by the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) missing: BTreeMap<String, Vec<String>>,
+}
+
+impl From<PlaceholderState> for Placeholders {
+    fn from(state: PlaceholderState) -> Self {
+        let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (bind, reason) in state.missing {
+            missing.entry(reason).or_default().push(bind.to_string());
+        }
+        Self { held: state.held, missing }
+    }
 }
 
 /// Workers and what drives them.

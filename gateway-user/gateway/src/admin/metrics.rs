@@ -11,6 +11,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use gateway_admin::Pages;
+use gateway_control::own_ports::OwnReason;
 use gateway_control::publish::Workers as _;
 use gateway_control::view::View;
 use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics, status_label};
@@ -202,6 +203,14 @@ fn steering(page: &mut Exposition, shared: &Shared) {
     page.gauge("sluice_access_log_info", "How the access log is written.");
     let refused = facts.log_refused.as_deref().unwrap_or("");
     page.sample(&[("driver", shared.access_log.driver().name()), ("refused", refused)], 1);
+    if let Some(placeholders) = shared.steering.placeholders() {
+        page.gauge(
+            "sluice_steering_placeholders",
+            "Steered ports that other programs cannot bind, and those they can.",
+        );
+        page.sample(&[("state", "held")], placeholders.held);
+        page.sample(&[("state", "missing")], placeholders.missing.len());
+    }
     page.counter(
         "sluice_steering_verdicts_total",
         "What the kernel programs decided, by program and verdict.",
@@ -218,6 +227,14 @@ fn config(page: &mut Exposition, view: &View) {
     let generation = view.live.as_ref().map_or(0, |live| live.generation.0);
     let since = view.live.as_ref().map_or(0, |live| live.since.as_second());
     let tally = &view.tally;
+    page.gauge(
+        "sluice_refused_endpoints",
+        "Endpoints not used because they are this node itself, by reason.",
+    );
+    for reason in OwnReason::ALL {
+        let refused = view.own_endpoints.iter().filter(|one| one.reason == reason);
+        page.sample(&[("reason", reason.name())], refused.map(|one| 1 + one.more).sum::<usize>());
+    }
     page.gauge("sluice_config_generation", "Number of the live configuration; 0 before the first.");
     page.sample(&[], generation);
     page.gauge("sluice_config_live_since_seconds", "When it went live, in seconds since 1970.");

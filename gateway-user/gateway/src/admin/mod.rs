@@ -27,7 +27,7 @@ pub(crate) use ready::Readiness;
 pub(crate) use servers::AllCounters;
 #[cfg(test)]
 pub(crate) use servers::{ADMIN, HEALTH, METRICS};
-pub(crate) use sockets::{Servers, Sockets, socket_path};
+pub(crate) use sockets::{Servers, Sockets, metrics_address, socket_path};
 
 use crate::flags::Effective;
 use crate::fleet::Fleet;

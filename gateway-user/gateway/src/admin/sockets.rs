@@ -152,7 +152,7 @@ fn admin_router(shared: &Shared) -> Router {
 }
 
 /// Scrapers come from elsewhere in a cluster; on a node by itself, who may read metrics is for somebody to say.
-fn metrics_address(settings: &Settings, cluster: bool) -> Listen {
+pub(crate) fn metrics_address(settings: &Settings, cluster: bool) -> Listen {
     match settings.metrics_address {
         Auto::Set(address) => address,
         Auto::Auto => {

@@ -41,6 +41,7 @@ async fn status(State(shared): State<Shared>) -> Response {
     };
     let mut document = document(&view, facts, readiness, io);
     document.watches = shared.cluster.iter().flat_map(Cluster::watches).map(super::watches::line).collect();
+    document.steering.placeholders = shared.steering.placeholders().map(Into::into);
     let failures = shared.takeover_failures.each().filter(|(_, count)| *count > 0);
     document.process.takeover_failures = failures.map(|(reason, count)| (reason.to_owned(), count)).collect();
     super::dump::json(&document)
@@ -73,6 +74,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
             path: facts.steering_path.clone(),
             detail: facts.steering_detail.clone(),
             without_ipv6: facts.without_ipv6.clone(),
+            placeholders: None,
         },
         io,
         watches: Vec::new(),
@@ -80,6 +82,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         routes: routes(view),
         findings: findings
             .chain(view.findings.iter().map(ToString::to_string))
+            .chain(view.own_endpoints.iter().map(ToString::to_string))
             .chain(refused.map(|refusal| format!("{}: not served: {}", refusal.bind, refusal.message)))
             .collect(),
         // The types serialise without fail; `null` would only hide the rest.

@@ -1,12 +1,15 @@
 //! A directory's resources, read once and translated, for the commands that do not serve them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use gateway_control::expiry;
 use gateway_control::journal::Line;
+use gateway_control::own_ports::OwnEndpoint;
 use gateway_control::source::file::read;
 use gateway_control::store::{Store, StoreView};
-use gateway_translate::{RegexLimits, Severity, TranslateOptions, Translation, translate};
+use gateway_steer::SteerPlan;
+use gateway_translate::{EndpointPolicy, RegexLimits, Severity, TranslateOptions, Translation, translate};
 
 use jiff::Timestamp;
 
@@ -20,6 +23,8 @@ pub(super) struct Resources {
     pub(super) view: StoreView,
     /// What they mean.
     pub(super) translation: Translation,
+    /// Endpoints that a gateway with these settings would not use, as far as that can be told from afar: those on loopback.
+    own_endpoints: Vec<OwnEndpoint>,
 }
 
 impl Resources {
@@ -29,16 +34,22 @@ impl Resources {
     /// The directory cannot be read.
     pub(super) fn read(dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let view = Store::default().apply(&read(dir)?);
-        let mut translation = translate(&view.resources, &translate_options(settings));
+        let mut translation = translate(&view.resources, &translate_options(settings, false));
         let dated = expiry::findings(&translation.ir, &view.resources, Timestamp::now());
         translation.findings.extend(dated);
-        Ok(Self { view, translation })
+        let endpoints = Arc::new(std::mem::take(&mut translation.endpoints));
+        let (endpoints, own_endpoints) =
+            wire::listens(settings, false).without(&endpoints, &SteerPlan::of(&translation.ir));
+        translation.endpoints = Arc::unwrap_or_clone(endpoints);
+        Ok(Self { view, translation, own_endpoints })
     }
 
     /// Everything there is to say, in the order of files, then of objects.
     pub(super) fn lines(&self) -> Vec<Line> {
         let files = self.view.diagnostics.iter().map(Line::from);
-        files.chain(self.translation.findings.iter().map(placed)).collect()
+        let findings = self.translation.findings.iter().map(placed);
+        let own = self.own_endpoints.iter().map(|one| Line::warning(format!("warning: {one}")));
+        files.chain(findings).chain(own).collect()
     }
 }
 
@@ -52,10 +63,15 @@ fn placed(finding: &gateway_translate::Finding) -> Line {
     Line { severity: finding.severity, text: format!("{place}{severity}{finding}") }
 }
 
-/// The options of translation that the settings choose.
-pub(crate) fn translate_options(settings: &Settings) -> TranslateOptions {
+/// The options of translation that the settings choose. Endpoints of a cluster are written by many, those of files by the
+/// machine's operator.
+pub(crate) fn translate_options(settings: &Settings, over_cluster: bool) -> TranslateOptions {
     TranslateOptions {
         controller_name: settings.controller_name.0.clone(),
+        endpoints: EndpointPolicy {
+            refuse_special: over_cluster,
+            networks: settings.backend_networks.0.clone(),
+        },
         requests: wire::request_policy(settings),
         regex: RegexLimits {
             expression: settings.regex_bytes.bytes(),

@@ -12,13 +12,15 @@ use anyhow::{Context as _, bail};
 
 use super::table::Table;
 use super::{End, bad_settings, print, to_json, to_yaml};
-use crate::admin::document::{ConditionLine, StatusDocument, TookOverLine};
+use crate::admin::document::{ConditionLine, Placeholders, StatusDocument, TookOverLine};
 use crate::admin::{Sockets, socket_path};
 use crate::cli::{Output, StatusArgs};
 use crate::flags::Settings;
 
 /// For each step of the running process's response.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Most ports without a placeholder that are listed for one reason.
+const LISTED_MAX: usize = 8;
 /// Largest response that is read, in bytes.
 const LARGEST: u64 = 256 << 20;
 
@@ -167,6 +169,9 @@ fn head(document: &StatusDocument) -> String {
     let mut facts = Table::plain();
     let families = steering.without_ipv6.as_ref().map(|why| format!("; IPv4 alone ({why})"));
     facts.row(["steering:".into(), format!("{}{}", steering.detail, families.unwrap_or_default())]);
+    if let Some(placeholders) = &steering.placeholders {
+        facts.row(["placeholders:".into(), held_ports(placeholders)]);
+    }
     let workers = if io.workers == 1 { "1 worker".into() } else { format!("{} workers", io.workers) };
     let refused =
         if io.refused.is_empty() { String::new() } else { format!(" (not {})", io.refused.join("; not ")) };
@@ -210,6 +215,18 @@ fn head(document: &StatusDocument) -> String {
     }
     text.push_str(&facts.render());
     text
+}
+
+/// How many steered ports are bound so that nobody else's bind succeeds, and which are not, and why.
+fn held_ports(placeholders: &Placeholders) -> String {
+    let held =
+        if placeholders.held == 1 { "1 port".to_owned() } else { format!("{} ports", placeholders.held) };
+    placeholders.missing.iter().fold(held, |text, (reason, binds)| {
+        let listed = binds.iter().take(LISTED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = binds.len().saturating_sub(LISTED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{text}; not {listed}{more}: {reason}")
+    })
 }
 
 /// Each watch of the cluster: what it holds, when the server said something last, and what keeps it from going on.

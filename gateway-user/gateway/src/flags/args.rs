@@ -31,8 +31,17 @@ impl Subset for All {
     const FIELDS: Option<&'static [&'static str]> = None;
 }
 impl Subset for Meaning {
-    const FIELDS: Option<&'static [&'static str]> =
-        Some(&["controller_name", "underscore_headers", "merge_slashes", "encoded_separators"]);
+    const FIELDS: Option<&'static [&'static str]> = Some(&[
+        "controller_name",
+        "underscore_headers",
+        "merge_slashes",
+        "encoded_separators",
+        "backend_networks",
+        "node_endpoints",
+        "health_address",
+        "metrics_address",
+        "admin_address",
+    ]);
 }
 impl Subset for Admin {
     const FIELDS: Option<&'static [&'static str]> = Some(&["state_dir", "admin_address"]);

@@ -2,10 +2,10 @@
 
 use super::resolve::Reader;
 use super::value::{
-    AccessLog, AddressMode, Addresses, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
+    AccessLog, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
     EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, Namespaces, Networks,
-    ObjectName, OptionalPath, Ports, ReasonHeader, RequestTrailers, Seccomp, Size, SteeringMode, TakeOver,
-    Toggle, UnderscoreHeaders, User, Value, Wait,
+    NodeEndpoints, ObjectName, OptionalPath, Ports, ReasonHeader, RequestTrailers, Seccomp, Size,
+    SteeringMode, TakeOver, Toggle, UnderscoreHeaders, User, Value, Wait,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -157,6 +157,15 @@ settings! {
         reserved_ports: Ports = "22,2379-2381,6443,10248-10250,10256-10259", "PORTS",
             "Ports that no listener may take on an address of the node",
             "Protects the node's own services; none lets a Gateway take any port, ssh included";
+        allowed_ports: AllowedPorts = "all", "PORTS",
+            "Ports that listeners may have; one with another port is not served, and its condition says so",
+            "A list keeps teams from ports that a firewall or a load balancer in front does not expect; all asks nobody";
+        freed_ports_after: Wait = "5m", "DURATION",
+            "How long a port that another program held has to have been free before a listener gets it by itself; an edit of its Gateway asks for it at once",
+            "Keeps a listener from taking the port of a service that restarts; 0 takes it as soon as it is free";
+        placeholders: Toggle = "true", "BOOL",
+            "Whether ports that kernel programs steer are bound as well, by sockets that never listen, so that no other program's bind succeeds there; at most one descriptor in 64, and 4096",
+            "Ports below 1024 need a process that was started with CAP_NET_BIND_SERVICE; false lets other programs bind such ports and wait for connections that never come";
         unprivileged_offset: Count<0, 64511> = "8000", "PORTS",
             "Added to listener ports below 1024 where the process may not bind those; 0 refuses such listeners instead",
             "Lets a user without rights run a Gateway for port 80 at port 8080; ebpf steering needs no offset";
@@ -234,6 +243,14 @@ settings! {
         upstream_max_idle: Count<0, 65535> = "64", "CONNECTIONS",
             "Unused connections that a worker keeps per endpoint; 0 connects anew for every request",
             "More saves connects under load, fewer saves the backend's memory";
+    }
+    "Endpoints" {
+        backend_networks: Cidrs = "none", "CIDRS",
+            "Networks in which endpoints may lie, those elsewhere are not used; none is everywhere. Over a cluster loopback, link-local, multicast, broadcast and unspecified addresses are used only if a network within such a range is listed, such as 127.0.0.0/8",
+            "Name the networks of pods and nodes: whoever may write EndpointSlices then reaches nothing else; set it alike on all nodes, since the status of routes speaks of it";
+        node_endpoints: NodeEndpoints = "allow", "MODE",
+            "Endpoints on this node's own addresses: allow uses them but for reserved ports (over a cluster) and Sluice's own ports and listeners, refuse uses none",
+            "refuse closes what listens on the node to those who may write EndpointSlices; backends in the node's network and clusters of one node need allow";
     }
     "Trust" {
         trusted_proxies: Cidrs = "none", "CIDRS",

@@ -153,6 +153,8 @@ pub(crate) enum Item {
     Worker { slot: usize },
     /// A worker's socket of a bind, by the address that is really bound.
     Bind { slot: usize, address: SocketAddr },
+    /// A socket that is bound to an address and port that kernel programs steer, and does not listen.
+    Placeholder { address: SocketAddr },
     /// Of a newer version, for something that this one does not do.
     #[serde(other)]
     Unknown,
@@ -215,6 +217,10 @@ mod tests {
                 ],
             },
             r#"{"kind":"items","items":[{"kind":"lock"},{"kind":"takeover"},{"kind":"admin","address":"127.0.0.1:15021"},{"kind":"worker","slot":1},{"kind":"bind","slot":0,"address":"[::]:80"}]}"#,
+        );
+        is(
+            FromGiver::Items { items: vec![Item::Placeholder { address: v6 }] },
+            r#"{"kind":"items","items":[{"kind":"placeholder","address":"[::]:80"}]}"#,
         );
     }
 

@@ -136,6 +136,7 @@ impl Received {
             Item::Admin { address } => self.admin.push(listening(descriptor, Some(address))?),
             Item::Worker { .. } => self.steering.workers.push(listening(descriptor, None)?),
             Item::Bind { address, .. } => self.steering.binds.push(listening(descriptor, Some(address))?),
+            Item::Placeholder { address } => self.steering.placeholders.push(bound(descriptor, address)?),
             Item::Unknown => drop(descriptor),
         }
         Ok(())
@@ -179,11 +180,27 @@ fn listening(descriptor: OwnedFd, said: Option<SocketAddr>) -> io::Result<TcpLis
         return Err(io::Error::other("it sent a descriptor that is no listening socket"));
     }
     let socket = TcpListener::from(descriptor);
-    let address = socket.local_addr()?;
-    if said.is_some_and(|said| said != address) {
-        return Err(io::Error::other(format!("it sent a socket of {address} for another address")));
+    if let Some(said) = said {
+        must_be_at(&socket, said)?;
     }
     Ok(socket)
+}
+
+/// A TCP socket that is bound to an address and does not listen.
+fn bound(descriptor: OwnedFd, said: SocketAddr) -> io::Result<TcpListener> {
+    if rustix::net::sockopt::socket_acceptconn(&descriptor)? {
+        return Err(io::Error::other("it sent a listening socket for one that only holds a port"));
+    }
+    let socket = TcpListener::from(descriptor);
+    must_be_at(&socket, said)?;
+    Ok(socket)
+}
+
+fn must_be_at(socket: &TcpListener, said: SocketAddr) -> io::Result<()> {
+    match socket.local_addr()? {
+        address if address == said => Ok(()),
+        address => Err(io::Error::other(format!("it sent a socket of {address} for another address"))),
+    }
 }
 
 impl Taker {

@@ -31,6 +31,25 @@ impl Value for Ports {
     }
 }
 
+/// Ports that listeners may have; `None` is all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AllowedPorts(pub(crate) Option<Vec<u16>>);
+
+impl Value for AllowedPorts {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "all" => Some(Self(None)),
+            // That would serve nothing.
+            "none" | "" => None,
+            list => Ports::parse(list).map(|ports| Self(Some(ports.0))),
+        }
+    }
+
+    fn allowed() -> String {
+        "all or ports from 1 to 65535 and ranges of them, such as 80,443,8000-8999".to_owned()
+    }
+}
+
 /// Namespaces of a cluster; empty is all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Namespaces(pub(crate) Vec<String>);
@@ -194,6 +213,11 @@ mod tests {
         assert_eq!(Ports::parse("none"), Some(Ports(vec![])));
         for bad in ["0", "70000", "9-8", "x", "+1", "1-"] {
             assert_eq!(Ports::parse(bad), None, "{bad:?}");
+        }
+        assert_eq!(AllowedPorts::parse("all"), Some(AllowedPorts(None)));
+        assert_eq!(AllowedPorts::parse("443, 80"), Some(AllowedPorts(Some(vec![80, 443]))));
+        for bad in ["none", "", "0", "80-79"] {
+            assert_eq!(AllowedPorts::parse(bad), None, "{bad:?}");
         }
         assert_eq!(Cpus::parse("0-2,5"), Some(Cpus::List(vec![0, 1, 2, 5])));
         assert_eq!(Cpus::parse("0-99999999"), None);

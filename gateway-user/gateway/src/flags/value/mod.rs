@@ -4,12 +4,12 @@ mod list;
 mod number;
 mod word;
 
-pub(crate) use list::{Addresses, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports};
+pub(crate) use list::{Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
-    LogFilter, ObjectName, OptionalPath, ReasonHeader, RequestTrailers, Seccomp, SteeringMode, TakeOver,
-    Toggle, UnderscoreHeaders, User,
+    LogFilter, NodeEndpoints, ObjectName, OptionalPath, ReasonHeader, RequestTrailers, Seccomp, SteeringMode,
+    TakeOver, Toggle, UnderscoreHeaders, User,
 };
 
 /// A type that a setting can have.

@@ -154,6 +154,29 @@ impl Value for AddressMode {
     }
 }
 
+/// Whether endpoints on the node's own addresses are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeEndpoints {
+    /// But for the node's and Sluice's own ports.
+    Allow,
+    /// None of them.
+    Refuse,
+}
+
+impl Value for NodeEndpoints {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "allow" => Some(Self::Allow),
+            "refuse" => Some(Self::Refuse),
+            _ => None,
+        }
+    }
+
+    fn allowed() -> String {
+        "allow or refuse".to_owned()
+    }
+}
+
 /// The name of a network interface, or `none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interface(pub(crate) Option<String>);

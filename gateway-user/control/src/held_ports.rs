@@ -1,0 +1,145 @@
+//! Ports that another program held when a Gateway asked for them.
+//!
+//! A listener that lay in wait for such a port would get it while the other program restarts; with kernel programs that
+//! program could then bind and serve nobody. So a port that was found held has to have been free for long, or somebody
+//! has to edit the Gateway, who then means it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_api_types::{Gateway, ObjectKey, ResourceSet};
+use gateway_ir::{BindAddress, Ir};
+use gateway_steer::{Refusal, RefusalReason, SteerBind, SteerPlan};
+use tokio::time::Instant;
+
+/// After the start of a process, how long its predecessor's sockets may take to close. With io_uring the kernel takes a
+/// killed process's sockets apart a moment after the process is gone.
+const PREDECESSOR: Duration = Duration::from_secs(10);
+
+/// The ports that were found held.
+#[derive(Debug)]
+pub(crate) struct HeldPorts {
+    /// How long a port must have been free.
+    patience: Duration,
+    /// Until when what was held at the first look may be our predecessor's; `None` if there is none that died.
+    predecessor: Predecessor,
+    held: BTreeMap<SteerBind, Held>,
+}
+
+#[derive(Debug)]
+enum Predecessor {
+    /// Nothing was looked at yet.
+    Unknown,
+    /// It may have died shortly before this moment.
+    Until(Instant),
+    /// It lives, and what it has is known.
+    None,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// The Gateways whose listeners are on it.
+    gateways: Vec<Arc<Gateway>>,
+    /// What was said of who holds it.
+    by: String,
+    /// Since when nobody does.
+    free_since: Option<Instant>,
+    /// Whether it was held at the first look of all.
+    at_first: bool,
+}
+
+impl HeldPorts {
+    /// A port has to have been free for `patience`; zero takes it as soon as it is. `beside` a process that serves there is
+    /// no predecessor whose sockets are about to close.
+    pub(crate) fn new(patience: Duration, beside: bool) -> Self {
+        let predecessor = if beside { Predecessor::None } else { Predecessor::Unknown };
+        Self { patience, predecessor, held: BTreeMap::new() }
+    }
+
+    /// The refusals of `wanted` together with those of ports that were held and have not been free for long enough.
+    pub(crate) fn judge(
+        &mut self,
+        wanted: &SteerPlan,
+        mut refused: Vec<Refusal>,
+        ir: &Ir,
+        resources: &ResourceSet,
+    ) -> Vec<Refusal> {
+        let now = Instant::now();
+        self.held.retain(|bind, _| wanted.binds.contains(bind));
+        self.note(&refused, ir, resources);
+        if matches!(self.predecessor, Predecessor::Unknown) {
+            self.predecessor = Predecessor::Until(now + PREDECESSOR);
+        }
+        let may_be_predecessors = match self.predecessor {
+            Predecessor::Until(end) => now < end,
+            Predecessor::Unknown | Predecessor::None => false,
+        };
+        let patience = self.patience;
+        self.held.retain(|bind, held| {
+            if refused.iter().any(|refusal| refusal.bind == *bind) {
+                held.free_since = None;
+                return true;
+            }
+            let since = *held.free_since.get_or_insert(now);
+            let in_again = now.duration_since(since) >= patience
+                || held.at_first && may_be_predecessors
+                || !are_alike(&held.gateways, &gateways(*bind, ir, resources));
+            if !in_again {
+                refused.push(held.refusal(*bind, patience));
+            }
+            !in_again
+        });
+        refused.sort_by_key(|refusal| refusal.bind);
+        refused
+    }
+
+    /// Remembers those of `refused` that another program holds.
+    pub(crate) fn note(&mut self, refused: &[Refusal], ir: &Ir, resources: &ResourceSet) {
+        let at_first = matches!(self.predecessor, Predecessor::Unknown);
+        for refusal in refused.iter().filter(|refusal| refusal.reason == RefusalReason::InUse) {
+            let gateways = gateways(refusal.bind, ir, resources);
+            let by = refusal.message.split(';').next().unwrap_or_default().to_owned();
+            let held = self.held.entry(refusal.bind);
+            let held =
+                held.or_insert(Held { gateways: Vec::new(), by: String::new(), free_since: None, at_first });
+            (held.gateways, held.by, held.free_since) = (gateways, by, None);
+        }
+    }
+}
+
+impl Held {
+    fn refusal(&self, bind: SteerBind, patience: Duration) -> Refusal {
+        let message = format!(
+            "port {} is free, but was not when it was asked for ({}); it is taken once it has been free for {} s \
+             (--freed-ports-after), or at once when its Gateway is edited",
+            bind.port,
+            self.by,
+            patience.as_secs()
+        );
+        Refusal { bind, reason: RefusalReason::Awaited, message }
+    }
+}
+
+/// The Gateways whose listeners are on a bind, in the order of their names.
+fn gateways(bind: SteerBind, ir: &Ir, resources: &ResourceSet) -> Vec<Arc<Gateway>> {
+    let same = |address: BindAddress| address == bind.address;
+    let found = ir.binds.iter().filter(|other| other.port == bind.port && same(other.address));
+    let mut names: Vec<_> =
+        found.flat_map(|bind| &bind.listeners).map(|listener| &listener.id.gateway).collect();
+    names.sort();
+    names.dedup();
+    let gateway = |key| resources.gateways.get(&key).cloned();
+    names.into_iter().filter_map(|name| gateway(ObjectKey::new(&*name.namespace, &*name.name))).collect()
+}
+
+/// Whether nobody edited one of them, or added or removed one.
+fn are_alike(before: &[Arc<Gateway>], now: &[Arc<Gateway>]) -> bool {
+    let alike = |(a, b): (&Arc<Gateway>, &Arc<Gateway>)| {
+        Arc::ptr_eq(a, b)
+            || a.spec == b.spec
+                && a.metadata.name == b.metadata.name
+                && a.metadata.namespace == b.metadata.namespace
+    };
+    before.len() == now.len() && before.iter().zip(now).all(alike)
+}
