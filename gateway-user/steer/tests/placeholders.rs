@@ -11,7 +11,11 @@ use caps::{CapSet, Capability};
 use common::{Workers, ask, one_each, open, options, plan, refused};
 use gateway_steer::{Inherited, SteerOptions, Steering, SteeringMode};
 use gateway_testkit::netns::{self, Inside};
+use nix::unistd::{Uid, getuid, setfsuid};
 use socket2::{Domain, Socket, Type};
+
+/// A user that no system has.
+const STRANGER: u32 = 54_321;
 
 /// Binds and listens as another program would, with these options.
 fn serve(address: &str, reuse_address: bool, reuse_port: bool) -> io::Result<TcpListener> {
@@ -24,11 +28,16 @@ fn serve(address: &str, reuse_address: bool, reuse_port: bool) -> io::Result<Tcp
     Ok(socket.into())
 }
 
-/// Nobody can serve there, whatever the options of the socket.
+/// Nobody can serve there, whatever the options of the socket; with `SO_REUSEPORT`, no other user. The kernel lets ours in
+/// beside a connection that was steered, since that has the option too, of the workers' sockets (decision 197).
 #[track_caller]
 fn is_held(address: &str) {
     for (reuse_address, reuse_port) in [(false, false), (true, false), (false, true), (true, true)] {
-        let error = serve(address, reuse_address, reuse_port)
+        // The owner of a new socket, of this thread alone.
+        let _before = setfsuid(if reuse_port { Uid::from_raw(STRANGER) } else { getuid() });
+        let served = serve(address, reuse_address, reuse_port);
+        setfsuid(getuid());
+        let error = served
             .expect_err(&format!("{address} with SO_REUSEADDR={reuse_address} SO_REUSEPORT={reuse_port}"));
         assert_eq!(error.kind(), ErrorKind::AddrInUse, "{address} {reuse_address} {reuse_port}: {error}");
     }

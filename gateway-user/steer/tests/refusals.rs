@@ -36,7 +36,9 @@ fn foreign_listeners_keep_their_ports_on_either_road() {
 #[test]
 fn a_later_listener_does_not_take_a_steered_port() {
     netns::run("later", |inside| {
-        let mut steering = open(inside, 1);
+        // Without placeholders, which would not let it bind.
+        let options = SteerOptions { placeholders: 0, ..options(inside, 1) };
+        let mut steering = Steering::open(SteeringMode::Ebpf, options).unwrap();
         let _workers = Workers::start(one_each(&mut steering));
         let live = plan(&["*:8081", "127.0.0.1:8082"]);
         assert_eq!(steering.check(&live), []);
