@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod capacity;
 mod cli;
 mod cmd;
 mod confinement;

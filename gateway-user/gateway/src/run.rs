@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::admin::{AllCounters, Facts, Readiness, Shared, Sockets};
+use crate::capacity::{Bounds, Capacity};
 use crate::cli::RunArgs;
 use crate::cmd::resources::translate_options;
 use crate::cmd::{End, bad_settings};
@@ -55,9 +56,10 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
     identity.announce();
     let parts = Parts::open(&settings, source, &identity, confinement)?;
     let facts = parts.facts(effective);
-    announce(&facts, parts.places.len());
+    let bounds = parts.capacity.bounds(&settings, parts.places.len());
+    announce(&facts, parts.places.len(), &bounds);
     info!("requests: {}", wire::strictness(&settings, parts.source.is_cluster()));
-    parts.serve(&settings, facts, log_control).map(|()| End::Done)
+    parts.serve(&settings, &bounds, facts, log_control).map(|()| End::Done)
 }
 
 /// What can fail at the start, in the order in which it is opened; dropping it takes everything back.
@@ -65,7 +67,7 @@ struct Parts {
     source: Source,
     /// What it is, for people.
     source_text: String,
-    open_files: u64,
+    capacity: Capacity,
     sockets: Sockets,
     places: Vec<Option<usize>>,
     probe: Probe,
@@ -96,7 +98,7 @@ impl Parts {
         pool::check(settings)?;
         Sockets::check(settings)?;
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
-        let open_files = open_files()?;
+        let capacity = Capacity::of_process(open_files()?);
         let mode = wire::io_mode(settings.io);
         // As the workers will be: kernel.io_uring_disabled=1 lets root alone have rings.
         let probe =
@@ -143,7 +145,7 @@ impl Parts {
         Ok(Self {
             source,
             source_text,
-            open_files,
+            capacity,
             sockets,
             places,
             probe,
@@ -182,11 +184,17 @@ impl Parts {
         }
     }
 
-    fn serve(self, settings: &Settings, facts: Facts, log_control: LogControl) -> anyhow::Result<()> {
+    fn serve(
+        self,
+        settings: &Settings,
+        bounds: &Bounds,
+        facts: Facts,
+        log_control: LogControl,
+    ) -> anyhow::Result<()> {
         let Self { source, sockets, places, probe, access_log, mut steering, instance, confinement, .. } =
             self;
         let (path, cluster) = (steering.path(), source.is_cluster());
-        let config = wire::proxy_config(settings, path, places.len(), self.open_files, cluster, confinement);
+        let config = wire::proxy_config(settings, path, bounds, cluster, confinement);
         let kind = takeover::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
         let taking_over = self.taker.map(|taker| {
@@ -297,7 +305,7 @@ fn open_files() -> anyhow::Result<u64> {
     Ok(hard)
 }
 
-fn announce(facts: &Facts, workers: usize) {
+fn announce(facts: &Facts, workers: usize, bounds: &Bounds) {
     let refused = match facts.refused_drivers.as_slice() {
         [] => facts
             .log_refused
@@ -314,4 +322,5 @@ fn announce(facts: &Facts, workers: usize) {
         facts.driver,
         facts.source,
     );
+    info!("each worker holds at most {}", bounds.text);
 }

@@ -7,12 +7,14 @@ use gateway_control::own_ports::OwnPorts;
 use gateway_http::h1::HeadLimits;
 use gateway_http::h1::path::{PathOptions, Separators};
 use gateway_io::file::FileTarget;
+use gateway_proxy::worker::ClientLimit;
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_steer::{SteerOptions, SteeringPath};
 use gateway_tls::Tickets;
 use gateway_translate::RequestPolicy;
 
 use crate::admin::metrics_address;
+use crate::capacity::Bounds;
 use crate::confinement::Confinement;
 use crate::fault;
 use crate::flags::{
@@ -94,15 +96,11 @@ pub(crate) fn strictness(settings: &Settings, serves_cluster: bool) -> String {
 pub(crate) fn proxy_config(
     settings: &Settings,
     path: &SteeringPath,
-    workers: usize,
-    open_files: u64,
+    bounds: &Bounds,
     serves_cluster: bool,
     confinement: Confinement,
 ) -> Arc<ProxyConfig> {
-    let max_connections = match settings.max_connections {
-        Auto::Set(count) => count.size(),
-        Auto::Auto => share(open_files, workers),
-    };
+    let max_connections = bounds.connections;
     let part = |set: Auto<Count<1, 1_000_000>>, part: usize| match set {
         Auto::Set(count) => count.size(),
         Auto::Auto => (max_connections / part).max(LEAST_PART),
@@ -115,6 +113,12 @@ pub(crate) fn proxy_config(
         },
         path: path_options(settings),
         max_connections,
+        clients: ClientLimit {
+            connections: settings.max_connections_per_client.size(),
+            ipv4_prefix: u8::try_from(settings.client_prefix_ipv4.get()).unwrap_or(32),
+            ipv6_prefix: u8::try_from(settings.client_prefix_ipv6.get()).unwrap_or(64),
+        },
+        buffer_limit: bounds.buffers,
         max_upstream_requests: part(settings.upstream_max_requests, 2),
         max_upstream_pending: part(settings.upstream_max_pending, 4),
         buffer_bytes: settings.buffer_size.bytes(),
@@ -148,12 +152,6 @@ fn tickets() -> Option<Tickets> {
             tracing::warn!("TLS sessions are not resumed, every handshake is a full one: {error}")
         })
         .ok()
-}
-
-/// Each connection may need a second descriptor towards a backend; [`RESERVED_DESCRIPTORS`] are left to the rest.
-fn share(open_files: u64, workers: usize) -> usize {
-    let pairs = usize::try_from(open_files.saturating_sub(RESERVED_DESCRIPTORS) / 2).unwrap_or(usize::MAX);
-    (pairs / workers.max(1)).clamp(16, 1_000_000)
 }
 
 fn timeouts(settings: &Settings) -> Timeouts {
@@ -296,6 +294,8 @@ mod tests {
     use super::*;
     use crate::flags::tests::settings;
 
+    const BOUNDS: Bounds = Bounds { connections: 384, buffers: 1 << 20, text: String::new() };
+
     #[test]
     fn workers_are_placed_in_turn_on_the_cpus_that_may_be_used() {
         let place = |flags: &[(&str, &str)]| placement(&settings(flags), &[0, 1, 4]);
@@ -311,7 +311,7 @@ mod tests {
     fn defaults_are_those_that_the_proxy_documents() {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-        let ours = proxy_config(&settings(&[]), &path, 1, 1024, false, Confinement::default());
+        let ours = proxy_config(&settings(&[]), &path, &BOUNDS, false, Confinement::default());
         let theirs = ProxyConfig::default();
         assert_eq!(format!("{:?}", ours.timeouts), format!("{:?}", theirs.timeouts));
         assert_eq!(format!("{:?}", ours.head), format!("{:?}", theirs.head));
@@ -355,7 +355,7 @@ mod tests {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
         let config = |flags: &[(&str, &str)], cluster| {
-            proxy_config(&settings(flags), &path, 1, 1024, cluster, Confinement::default())
+            proxy_config(&settings(flags), &path, &BOUNDS, cluster, Confinement::default())
         };
         let before = config(
             &[
@@ -428,21 +428,24 @@ mod tests {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
         let settings = settings(&[("client-idle-timeout", "0")]);
-        let config = proxy_config(&settings, &path, 1, 1024, false, Confinement::default());
+        let config = proxy_config(&settings, &path, &BOUNDS, false, Confinement::default());
         assert_eq!(config.timeouts.client_idle, NO_LIMIT);
         assert_eq!(config.timeouts.request, Duration::ZERO);
     }
 
     #[test]
-    fn connections_fit_the_limit_of_open_files() {
+    fn what_a_worker_may_hold_and_whose_clients_count_together_is_passed_on() {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-        let most = |flags: &[(&str, &str)], workers, files| {
-            let none = Confinement::default();
-            proxy_config(&settings(flags), &path, workers, files, false, none).max_connections
-        };
-        assert_eq!(most(&[], 2, 20_256), 5_000);
-        assert_eq!(most(&[], 2, u64::MAX), 1_000_000);
-        assert_eq!(most(&[("max-connections", "7")], 2, 20_256), 7);
+        let flags =
+            [("max-connections-per-client", "9"), ("client-prefix-ipv4", "24"), ("client-prefix-ipv6", "56")];
+        let config = proxy_config(&settings(&flags), &path, &BOUNDS, false, Confinement::default());
+        assert_eq!((config.max_connections, config.buffer_limit), (384, 1 << 20));
+        assert_eq!((config.max_upstream_requests, config.max_upstream_pending), (192, 96));
+        assert_eq!(config.clients, ClientLimit { connections: 9, ipv4_prefix: 24, ipv6_prefix: 56 });
+        assert_eq!(
+            proxy_config(&settings(&[]), &path, &BOUNDS, false, Confinement::default()).clients,
+            ClientLimit::default()
+        );
     }
 }

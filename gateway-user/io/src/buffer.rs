@@ -5,7 +5,7 @@ use std::{
     ptr::NonNull,
 };
 
-use crate::pool::{BULK, BULK_CHUNK_SIZE, CHUNKS, DEFAULT_CHUNK_SIZE, HEADROOM, Pool};
+use crate::pool::{BULK, BULK_CHUNK_SIZE, CHUNKS, DEFAULT_CHUNK_SIZE, HEADROOM};
 
 /// Initialised bytes that belong to the thread. Dropping them gives them back.
 pub(crate) enum Buffer {
@@ -45,11 +45,28 @@ impl Buffer {
             if at_least <= pool.size() {
                 return Buffer::Block { start: pool.lend(), len: pool.size() };
             }
-            pool.lend_elsewhere();
+            pool.lend_elsewhere(at_least);
             Buffer::own(at_least)
         });
         // Err: the thread is ending.
         lent.unwrap_or_else(|_| Buffer::own(at_least.max(HEADROOM + DEFAULT_CHUNK_SIZE)))
+    }
+
+    /// Bytes of it. Makes no reference to them.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Buffer::Block { len, .. } => *len,
+            Buffer::Bulk(_) => BULK_BYTES,
+            Buffer::Own(bytes) => bytes.len(),
+        }
+    }
+
+    /// Its first byte, for the kernel: of a block without a reference to it.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
+        match self {
+            Buffer::Block { start, .. } | Buffer::Bulk(start) => start.as_ptr(),
+            Buffer::Own(bytes) => bytes.as_mut_ptr(),
+        }
     }
 
     fn own(len: usize) -> Buffer {
@@ -90,7 +107,7 @@ impl Drop for Buffer {
         let _ = match self {
             Buffer::Block { start, len } => CHUNKS.try_with(|pool| pool.take_back(*start, *len)),
             Buffer::Bulk(start) => BULK.try_with(|pool| pool.take_back(*start, BULK_BYTES)),
-            Buffer::Own(_) => CHUNKS.try_with(Pool::freed_elsewhere),
+            Buffer::Own(bytes) => CHUNKS.try_with(|pool| pool.freed_elsewhere(bytes.len())),
         };
     }
 }

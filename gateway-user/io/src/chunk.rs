@@ -178,10 +178,17 @@ impl Chunk {
         rest
     }
 
-    /// Where a receive writes: all behind the start. The chunk must be empty.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
+    /// Where a receive writes: all behind the start. The chunk must be empty. A pointer, since the next reference to these
+    /// bytes would end its right to write.
+    pub(crate) fn room_ptr(&mut self) -> *mut u8 {
         self.clear();
-        self.spare()
+        // SAFETY: the headroom lies within every buffer.
+        unsafe { self.buffer.as_mut_ptr().add(HEADROOM) }
+    }
+
+    /// How many bytes it may write there.
+    pub(crate) fn room_len(&self) -> usize {
+        self.buffer.len() - HEADROOM
     }
 }
 

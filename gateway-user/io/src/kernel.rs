@@ -144,11 +144,11 @@ impl GatherBuf {
 // initialised; `Lent` keeps it alive until the operation has completed.
 unsafe impl IoBufMut for RecvBuf {
     fn write_ptr(&mut self) -> *mut u8 {
-        self.0.0.room().as_mut_ptr()
+        self.0.0.room_ptr()
     }
 
     fn bytes_total(&mut self) -> usize {
-        self.0.0.room().len()
+        self.0.0.room_len()
     }
 
     unsafe fn set_init(&mut self, written: usize) {

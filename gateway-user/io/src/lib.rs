@@ -33,8 +33,8 @@ pub use listener::{Accept, Accepted, Listener, ListenerHandle, is_out_of_descrip
 pub use mailbox::{MailReceiver, MailSender, Next, mailbox};
 pub use placed::{Placed, place};
 pub use pool::{
-    DEFAULT_CHUNK_SIZE, DEFAULT_IDLE_BUFFERS, HEADROOM, PoolStats, give_back_free_memory, pool_stats,
-    trim_pool,
+    BufferLevel, DEFAULT_CHUNK_SIZE, DEFAULT_IDLE_BUFFERS, HEADROOM, PoolStats, buffer_level,
+    give_back_free_memory, pool_stats, trim_pool,
 };
 pub use runtime::{RuntimeOptions, run};
 pub use stream::{Flush, Layer, Opened, Recv, RecvHalf, RecvUnlessQuiet, SendAll, SendHalf, Stream, connect};

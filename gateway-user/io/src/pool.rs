@@ -27,6 +27,12 @@ pub const DEFAULT_IDLE_BUFFERS: usize = 1024;
 /// Bytes of the blocks that tasks are placed in: two pages less what lets them begin at different offsets.
 pub(crate) const TASK_BYTES: usize = 7 * 1024;
 
+/// With so many of the buffers lent that may be, in hundredths, they are short: no large ones are lent, and callers begin
+/// to choose whom to serve.
+const SHORT: usize = 60;
+/// And with so many the rest is the reserve of what is under way.
+const FULL: usize = 80;
+
 /// Most blocks of a pool whose pages go back at once, so that no connection waits for those of a whole crowd.
 const TRIMMED_AT_ONCE: usize = 512;
 
@@ -45,6 +51,21 @@ pub struct PoolStats {
     pub allocated: u64,
     /// Futures in blocks of their own, see [`place`](crate::place).
     pub placed: usize,
+    /// Bytes of all buffers lent, of any size.
+    pub lent_bytes: usize,
+}
+
+/// How many of a worker's buffers are lent, against [`RuntimeOptions::buffer_limit`](crate::RuntimeOptions).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BufferLevel {
+    /// Fewer than three fifths.
+    Plenty,
+    /// More than that: nobody should take more than others.
+    Short,
+    /// Four fifths: the rest is the reserve of what is under way, and of those that have least.
+    Full,
+    /// All. Who is under way still gets more, or could not end and give back what it has; nothing new should begin.
+    Exhausted,
 }
 
 /// Blocks of one size.
@@ -52,6 +73,8 @@ pub(crate) struct Pool {
     size: Cell<usize>,
     cap: Cell<usize>,
     lent: Cell<usize>,
+    /// Of those that are lent.
+    bytes: Cell<usize>,
     allocated: Cell<u64>,
     /// Fewest idle blocks since the last trim: so many were not needed.
     spare: Cell<usize>,
@@ -64,10 +87,13 @@ thread_local! {
     pub(crate) static CHUNKS: Pool = const { Pool::new(HEADROOM + DEFAULT_CHUNK_SIZE) };
     pub(crate) static BULK: Pool = const { Pool::new(HEADROOM + BULK_CHUNK_SIZE) };
     pub(crate) static TASKS: Pool = const { Pool::new(TASK_BYTES) };
+    /// Most bytes of buffers that should be lent.
+    static LIMIT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Sets the calling thread's chunk size and cap; chunks of another size are not lent again.
-pub(crate) fn configure(chunk_size: usize, idle_buffers: usize) {
+/// Sets the calling thread's chunk size, cap and limit of bytes; chunks of another size are not lent again.
+pub(crate) fn configure(chunk_size: usize, idle_buffers: usize, limit: usize) {
+    LIMIT.set(limit);
     CHUNKS.with(|pool| {
         pool.trim(usize::MAX);
         pool.size.set(HEADROOM + chunk_size.max(64));
@@ -86,7 +112,29 @@ pub fn pool_stats() -> PoolStats {
         idle: pool.idle.borrow().len(),
         allocated: pool.allocated.get(),
         placed: TASKS.with(|tasks| tasks.lent.get()),
+        lent_bytes: lent_bytes(),
     })
+}
+
+/// How many of the calling thread's buffers are lent. Costs a few loads.
+#[must_use]
+pub fn buffer_level() -> BufferLevel {
+    let (lent, limit) = (lent_bytes(), LIMIT.get());
+    if lent < limit / 100 * SHORT {
+        BufferLevel::Plenty
+    } else if lent < limit / 100 * FULL {
+        BufferLevel::Short
+    } else if lent < limit {
+        BufferLevel::Full
+    } else {
+        BufferLevel::Exhausted
+    }
+}
+
+fn lent_bytes() -> usize {
+    // Err: the thread is ending.
+    let bytes = |pool: &Pool| pool.bytes.get();
+    CHUNKS.try_with(bytes).unwrap_or(0) + BULK.try_with(bytes).unwrap_or(0)
 }
 
 /// Gives back the pages of a quarter of the calling thread's blocks that were not needed since the last call, and of those
@@ -120,6 +168,7 @@ impl Pool {
             size: Cell::new(size),
             cap: Cell::new(DEFAULT_IDLE_BUFFERS),
             lent: Cell::new(0),
+            bytes: Cell::new(0),
             allocated: Cell::new(0),
             spare: Cell::new(0),
             idle: RefCell::new(Vec::new()),
@@ -135,6 +184,7 @@ impl Pool {
     /// A block of [`size`](Self::size) initialised bytes, aligned to [`ALIGN`](crate::slabs::ALIGN).
     pub(crate) fn lend(&self) -> NonNull<u8> {
         self.lent.set(self.lent.get() + 1);
+        self.bytes.set(self.bytes.get() + self.size.get());
         let mut idle = self.idle.borrow_mut();
         if let Some(block) = idle.pop() {
             self.spare.set(self.spare.get().min(idle.len()));
@@ -144,14 +194,15 @@ impl Pool {
         self.slabs.borrow_mut().take()
     }
 
-    /// A block unless [`MAX_BULK`] are lent.
+    /// A block unless [`MAX_BULK`] are lent, or buffers are short.
     pub(crate) fn lend_bulk(&self) -> Option<NonNull<u8>> {
-        (self.lent.get() < MAX_BULK).then(|| self.lend())
+        (self.lent.get() < MAX_BULK && buffer_level() == BufferLevel::Plenty).then(|| self.lend())
     }
 
     /// Takes back a block that was lent when blocks had `size` bytes.
     pub(crate) fn take_back(&self, block: NonNull<u8>, size: usize) {
         self.lent.set(self.lent.get().saturating_sub(1));
+        self.bytes.set(self.bytes.get().saturating_sub(size));
         if size == self.size.get() {
             self.idle.borrow_mut().push(block);
         } else {
@@ -159,15 +210,17 @@ impl Pool {
         }
     }
 
-    /// Counts a buffer that is too big for a block.
-    pub(crate) fn lend_elsewhere(&self) {
+    /// Counts a buffer of `size` bytes that is too big for a block.
+    pub(crate) fn lend_elsewhere(&self, size: usize) {
         self.lent.set(self.lent.get() + 1);
+        self.bytes.set(self.bytes.get() + size);
         self.allocated.set(self.allocated.get() + 1);
     }
 
     /// And its end.
-    pub(crate) fn freed_elsewhere(&self) {
+    pub(crate) fn freed_elsewhere(&self, size: usize) {
         self.lent.set(self.lent.get().saturating_sub(1));
+        self.bytes.set(self.bytes.get().saturating_sub(size));
     }
 
     fn trim_unneeded(&self) {
@@ -235,6 +288,34 @@ mod tests {
     }
 
     #[test]
+    fn buffers_of_every_size_are_counted_and_large_ones_end_when_they_are_short() {
+        let body = || {
+            use crate::chunk::Chunk;
+            const SIZE: usize = HEADROOM + 1000;
+            configure(1000, 10, 400 * 1024);
+            assert_eq!(buffer_level(), BufferLevel::Plenty);
+            let mut held: Vec<_> = (0..10).map(|_| Chunk::take()).collect();
+            held.push(Chunk::with_capacity(5000));
+            held.push(Chunk::bulk());
+            let lent = 10 * SIZE + HEADROOM + 5000 + HEADROOM + BULK_CHUNK_SIZE;
+            assert_eq!(pool_stats().lent_bytes, lent);
+            held.push(Chunk::bulk());
+            assert_eq!((buffer_level(), pool_stats().bulk), (BufferLevel::Short, 2));
+            held.push(Chunk::bulk());
+            assert_eq!(pool_stats().bulk, 2, "an ordinary one in its place");
+            held.push(Chunk::with_capacity(60 * 1024));
+            assert_eq!(buffer_level(), BufferLevel::Full);
+            // Beyond the limit: who is under way gets them all the same.
+            held.push(Chunk::with_capacity(100 * 1024));
+            assert_eq!(buffer_level(), BufferLevel::Exhausted);
+            held.push(Chunk::take());
+            drop(held);
+            assert_eq!((pool_stats().lent_bytes, buffer_level()), (0, BufferLevel::Plenty));
+        };
+        std::thread::spawn(body).join().unwrap();
+    }
+
+    #[test]
     fn a_thread_that_ends_unmaps_all_but_what_is_lent() {
         fn is_mapped(place: usize) -> bool {
             let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
@@ -245,7 +326,7 @@ mod tests {
         }
         let ended = |lost: usize| {
             let body = move || {
-                configure(1_000_000, 10);
+                configure(1_000_000, 10, usize::MAX);
                 let blocks: Vec<_> = CHUNKS.with(|pool| (0..2).map(|_| pool.lend()).collect());
                 blocks.iter().skip(lost).for_each(|b| CHUNKS.with(|pool| pool.take_back(*b, pool.size())));
                 assert!(blocks.iter().all(|block| is_mapped(block.addr().get())));

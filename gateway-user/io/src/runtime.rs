@@ -32,6 +32,9 @@ pub struct RuntimeOptions {
     pub chunk_size: usize,
     /// Idle chunks a worker keeps for reuse.
     pub idle_chunks: usize,
+    /// Bytes of buffers that [`buffer_level`](crate::buffer_level) is measured against. Receives that begin beyond it hold a
+    /// chunk only once something has come.
+    pub buffer_limit: usize,
     /// Granularity of deadlines and of [`now`](crate::now).
     pub tick: Duration,
     /// A receive without data for this long gives its chunk back and waits for readiness instead.
@@ -41,7 +44,7 @@ pub struct RuntimeOptions {
 }
 
 impl RuntimeOptions {
-    /// Options for `driver` with defaults for the rest: 4096 entries, 1024 idle chunks of 16 KiB, 50 ms, 1 s.
+    /// Options for `driver` with defaults for the rest: 4096 entries, 1024 idle chunks of 16 KiB, no limit, 50 ms, 1 s.
     #[must_use]
     pub const fn new(driver: Driver) -> RuntimeOptions {
         RuntimeOptions {
@@ -49,6 +52,7 @@ impl RuntimeOptions {
             ring_entries: 4096,
             chunk_size: pool::DEFAULT_CHUNK_SIZE,
             idle_chunks: pool::DEFAULT_IDLE_BUFFERS,
+            buffer_limit: usize::MAX,
             tick: Duration::from_millis(50),
             quiet_after: Duration::from_secs(1),
             confine: None,
@@ -124,7 +128,7 @@ where
     M: FnOnce() -> F,
     F: Future,
 {
-    pool::configure(options.chunk_size, options.idle_chunks);
+    pool::configure(options.chunk_size, options.idle_chunks, options.buffer_limit);
     let worker = Rc::new(Worker {
         driver: options.driver,
         quiet_after: options.quiet_after,

@@ -9,6 +9,8 @@ use gateway_io::confine::Unlisted;
 use gateway_tls::Tickets;
 use ipnet::IpNet;
 
+use crate::worker::ClientLimit;
+
 /// Limits, time-outs and trust, shared read-only by all workers.
 #[derive(Clone, Debug)]
 pub struct ProxyConfig {
@@ -24,6 +26,10 @@ pub struct ProxyConfig {
     pub max_upstream_requests: usize,
     /// Most of those that wait for their answer to begin; one more is answered 503 `overload_pending`.
     pub max_upstream_pending: usize,
+    /// Whose connections count together, and how many there may be in one worker.
+    pub clients: ClientLimit,
+    /// Bytes of buffers that one worker lends; with so many lent, new requests are answered 503 `overload_memory`.
+    pub buffer_limit: usize,
     /// Size of the pooled buffers, in octets: the largest piece of a body in flight per direction.
     pub buffer_bytes: usize,
     /// Idle connections kept per worker and backend address.
@@ -140,6 +146,8 @@ impl Default for ProxyConfig {
             max_connections: 50_000,
             max_upstream_requests: 25_000,
             max_upstream_pending: 12_500,
+            clients: ClientLimit::default(),
+            buffer_limit: usize::MAX,
             buffer_bytes: 16 * 1024,
             max_idle_upstream: 64,
             max_series: 2000,

@@ -36,6 +36,12 @@ pub enum Reason {
     RequestBodyTooSlow,
     /// The worker has its maximum of client connections.
     OverloadConnections,
+    /// The client's network has its maximum of connections.
+    OverloadClient,
+    /// Connections are scarce, and the request's namespace or listener has the most requests under way.
+    OverloadShare,
+    /// Buffers are scarce, and the same; or there is none left for anybody's new request.
+    OverloadMemory,
     /// The backend has its maximum of requests under way.
     OverloadRequests,
     /// The backend has its maximum of requests whose answer has not begun.
@@ -142,6 +148,9 @@ impl Reason {
             Self::RequestBodyTimeout => last(408, "request_body_timeout"),
             Self::RequestBodyTooSlow => last(408, "request_body_too_slow"),
             Self::OverloadConnections => last(503, "overload_connections"),
+            Self::OverloadClient => last(503, "overload_client"),
+            Self::OverloadShare => last(503, "overload_share"),
+            Self::OverloadMemory => last(503, "overload_memory"),
             Self::OverloadRequests => last(503, "overload_requests"),
             Self::OverloadPending => last(503, "overload_pending"),
             Self::OverloadDescriptors => last(503, "overload_descriptors"),
@@ -212,7 +221,7 @@ mod tests {
 
     fn all() -> Vec<Reason> {
         let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
-            OverloadConnections OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
+            OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamResponseTimeout
             BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
             ClientSendTimeout DrainAborted;

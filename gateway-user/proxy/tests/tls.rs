@@ -19,7 +19,7 @@ on_every_driver! {
     a_handshake_has_its_time,
     who_goes_away_is_counted,
     a_connection_serves_the_protocol_it_was_opened_for,
-    the_crowd_over_the_limit_is_closed,
+    the_crowd_over_the_limit_is_told_so_in_the_words_of_tls,
 }
 
 fn secured(identity: &SelfSigned, backend: &Backend) -> Config {
@@ -75,15 +75,21 @@ fn a_connection_serves_the_protocol_it_was_opened_for(driver: Driver) {
     assert_eq!((answer.status, answer.reason()), (404, Some("no_listener_for_address")), "over TLS");
 }
 
-fn the_crowd_over_the_limit_is_closed(driver: Driver) {
+fn the_crowd_over_the_limit_is_told_so_in_the_words_of_tls(driver: Driver) {
     let (identity, backend) = (SelfSigned::new(&["a.example"]), Backend::answering(|_| ok("hello")));
     let proxy = ProxyConfig { max_connections: 1, ..ProxyConfig::default() };
     let gateway = Gateway::with(driver, &secured(&identity, &backend), proxy);
     let client = testkit::client(&[&identity], Versions::New);
     let mut first = testkit::connect(gateway.address, "a.example", &client).unwrap();
     assert_eq!(first.get("a.example", "/").unwrap().status, 200);
-    // Not an octet of clear text: that would be no answer to who speaks TLS.
-    let mut second = Client::connect(gateway.address).unwrap();
-    assert_eq!(second.rest().unwrap(), b"");
+    // Whose request it is decides, and that is known once it has come.
+    let mut second = testkit::connect(gateway.address, "a.example", &client).unwrap();
+    let answer = second.get("a.example", "/").unwrap();
+    assert_eq!((answer.status, answer.reason()), (503, Some("overload_connections")));
+    drop(second);
     gateway.until("the refusal", |counters| counters.overloaded == 1);
+    // Not a byte of clear text to who says nothing: that would be no response to who speaks TLS.
+    let mut third = Client::connect(gateway.address).unwrap();
+    assert_eq!(third.rest().unwrap(), b"");
+    gateway.until("the refusal", |counters| counters.overloaded == 2);
 }

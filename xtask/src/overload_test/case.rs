@@ -114,7 +114,7 @@ const PLAIN: Case = Case {
 };
 
 /// All of them, in the order of the table.
-pub(super) const CASES: [Case; 12] = [
+pub(super) const CASES: [Case; 14] = [
     Case {
         name: "connections",
         flags: &["--max-connections", "500"],
@@ -211,6 +211,36 @@ pub(super) const CASES: [Case; 12] = [
         crowds: &[crowd(Manner::Upload, 500, DEAF, 0)],
         world: World::SmallBuffers,
         proofs: &[reason("upstream_response_timeout", 100.0)],
+        ..PLAIN
+    },
+    Case {
+        name: "shares",
+        // The bounds of one backend are out of the way: a tenant may have many.
+        flags: &[
+            "--max-connections",
+            "500",
+            "--upstream-max-requests",
+            "1000",
+            "--upstream-max-pending",
+            "1000",
+        ],
+        crowds: &[crowd(Manner::Ask, 900, DEAF, 0)],
+        proofs: &[reason("overload_share", 50.0)],
+        ..PLAIN
+    },
+    Case {
+        name: "buffers",
+        // Each of the crowd's requests keeps its head in a buffer of 16 KiB.
+        flags: &["--buffer-memory", "8MiB", "--upstream-max-pending", "10000"],
+        crowds: &[crowd(Manner::Ask, 2000, DEAF, 0)],
+        proofs: &[
+            reason("overload_memory", 200.0),
+            Proof {
+                label: "buffers lent",
+                metric: Metric::Peak("sluice_buffer_bytes"),
+                least: 8.0 * 1024.0 * 1024.0,
+            },
+        ],
         ..PLAIN
     },
     Case {

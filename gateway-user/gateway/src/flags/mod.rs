@@ -20,5 +20,5 @@ pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{
     AccessLog, AddressMode, Auto, Capabilities, Count, Cpus, EncodedSeparators, IoMode, LastGood, Limit,
     Listen, NodeEndpoints, ObjectName, ReasonHeader, RequestTrailers, Seccomp, SteeringMode, TakeOver,
-    UnderscoreHeaders, User, Value,
+    UnderscoreHeaders, User, Value, bytes_text,
 };

@@ -144,8 +144,20 @@ settings! {
             "Size of the buffers that workers receive into",
             "Larger costs fewer system calls on big bodies and more memory per active connection";
         max_connections: Auto<Count<1, 1000000>> = "auto", "CONNECTIONS",
-            "Client connections that one worker holds, those above are answered 503; auto is a worker's share of half the limit of open files",
-            "Bounds memory and descriptors under attack; too low refuses real clients";
+            "Client connections that one worker holds, those above are answered 503; auto is a worker's share of half the limit of open files or, if that is less, of what a quarter of the memory holds at 16KiB each",
+            "Bounds memory and descriptors under attack; too low refuses real clients. Above four fifths of it the namespace and the listener with the most requests under way give way to others";
+        buffer_memory: Auto<Size<1048576, 1099511627776>> = "auto", "SIZE",
+            "Buffers that one worker lends, in bytes; with all of them lent new requests are answered 503, those under way go on; auto is a worker's share of a quarter of the memory, which is that of the tightest cgroup or the machine's",
+            "Bounds memory under slow clients and backends; above three fifths of it the namespace and the listener with the most requests under way give way to others";
+        max_connections_per_client: Count<0, 1000000> = "0", "CONNECTIONS",
+            "Client connections that one worker holds of one client network (--client-prefix-ipv4, --client-prefix-ipv6), those above are answered 503; 0 bounds nothing",
+            "Keeps one client from taking every connection; many clients behind one address translation count as one. --trusted-proxies are not counted, those behind --proxy-protocol as who they announce";
+        client_prefix_ipv4: Count<8, 32> = "32", "BITS",
+            "Leading bits of an IPv4 address that tell client networks apart",
+            "Fewer take neighbouring addresses for one client";
+        client_prefix_ipv6: Count<16, 128> = "64", "BITS",
+            "Leading bits of an IPv6 address that tell client networks apart",
+            "A customer has a /64 at least, often a /56; more bits let one client be many";
         backlog: Count<1, 65535> = "4096", "CONNECTIONS",
             "Connections that may wait to be accepted, per listening socket; the kernel caps it at net.core.somaxconn",
             "A longer queue rides out bursts, a shorter one refuses sooner";

@@ -14,13 +14,13 @@ use crate::common::{metric, metrics, with_gateway_flags};
 use crate::{ODD, active, client, neighbours_are_served, route_the_odd};
 
 /// A backend that takes everything and answers nothing until it is told; counts its connections.
-struct Mute {
+pub(crate) struct Mute {
     open: Arc<AtomicU64>,
     speaks: Arc<AtomicBool>,
 }
 
 impl Mute {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind(ODD).unwrap();
         let mute = Self { open: Arc::default(), speaks: Arc::default() };
         let (open, speaks) = (Arc::clone(&mute.open), Arc::clone(&mute.speaks));
@@ -35,6 +35,11 @@ impl Mute {
             }
         });
         mute
+    }
+
+    /// From now on it answers, or no more.
+    pub(crate) fn speak(&self, speaks: bool) {
+        self.speaks.store(speaks, Ordering::SeqCst);
     }
 
     fn hold(mut stream: TcpStream, speaks: &AtomicBool) {
@@ -60,7 +65,7 @@ impl Mute {
 }
 
 /// So many clients that ask it, each on a connection of its own.
-fn ask_the_odd(count: usize) -> Vec<Client> {
+pub(crate) fn ask_the_odd(count: usize) -> Vec<Client> {
     let ask = |_| {
         let mut client = client();
         client.send("GET /odd HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();

@@ -100,3 +100,47 @@ fn without_descriptors_accepting_pauses_and_who_is_inside_is_served() {
         assert_eq!(numbers.counter("sluice_accept_paused_total"), paused);
     });
 }
+
+#[test]
+fn without_descriptors_idle_backend_connections_are_given_back_and_new_clients_served() {
+    const IDLE: usize = 10;
+    let flags = &["--workers", "1", "--access-log", "off"];
+    with_gateway_flags("giveback", flags, |_, running| {
+        let pid = running.gateway.pid();
+        let mut numbers = Numbers(Client::connect(METRICS.parse().unwrap()).unwrap());
+        let mut inside: Vec<Client> = (0..IDLE).map(|_| client()).collect();
+        // All at once, so that each has a backend connection of its own.
+        for client in &mut inside {
+            client.send("GET /httpbin/delay/1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        }
+        for client in &mut inside {
+            assert_eq!(client.answer().unwrap().status, 200);
+        }
+        wait::until("idle backend connections", || {
+            (numbers.counter("sluice_upstream_idle") >= IDLE as f64).then_some(())
+        });
+        let evicted = numbers.counter("sluice_upstream_evicted_total");
+        // A limit bounds numbers: first those are taken that are free below the highest.
+        let mut silent: Vec<Client> = Vec::new();
+        let limit = wait::until("every number to be in use", || {
+            let names = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+            let numbers =
+                names.map(|name| name.unwrap().file_name().to_string_lossy().parse::<usize>().unwrap());
+            let numbers: Vec<usize> = numbers.collect();
+            let limit = numbers.iter().max().unwrap() + 1;
+            silent.extend((numbers.len()..limit).map(|_| client()));
+            (numbers.len() == limit).then_some(limit)
+        });
+        set_limit_of_open_files(pid, limit);
+        let mut fresh: Vec<Client> = (0..5).map(|_| client()).collect();
+        for client in &mut fresh {
+            assert_eq!(client.get("a", "/httpbin/get").unwrap().status, 200, "a new client");
+        }
+        let given = numbers.counter("sluice_upstream_evicted_total") - evicted;
+        assert!((5.0..IDLE as f64).contains(&given), "{given} of {IDLE} were given back");
+        // One stays for those that are inside.
+        for client in inside.iter_mut().chain(&mut fresh) {
+            assert_eq!(client.get("a", "/httpbin/get").unwrap().status, 200);
+        }
+    });
+}

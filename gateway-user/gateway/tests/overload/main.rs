@@ -10,10 +10,14 @@ mod role;
 
 mod backends;
 mod bodies;
+mod buffers;
+mod capacity;
+mod clients;
 mod connections;
 mod descriptors;
 mod idle;
 mod logs;
+mod shares;
 mod slow;
 
 use std::thread;

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     chunk::Chunk,
     kernel::RecvBuf,
+    pool::{BufferLevel, buffer_level},
     sweep::{Due, OnDue},
     time::CancelSafe,
 };
@@ -170,7 +171,8 @@ async fn receive<T: Transport>(link: Rc<Link>, mut socket: RecvSide<T>, quiet_af
     let mut filled = false;
     loop {
         wanted(&state.way.wanted).await;
-        if wait_first {
+        // Where buffers have run out, a wait of any length must not hold one.
+        if wait_first || buffer_level() >= BufferLevel::Full {
             link.begin_operation();
             state.is_quiet.set(true);
             let ready = socket.handle().readable().await;

@@ -4,19 +4,27 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gateway_http::proxy_header::{Parsed, Proxied, parse};
 use gateway_io::Chunk;
 
+use super::answer;
+use super::route::speaks_tls;
 use super::secured::join;
 use super::session::Session;
+use crate::Reason;
 use crate::metrics::ProxyHeaderFailure;
+
+/// What a client that is refused may still send, and for how long.
+const REFUSED_BYTES: usize = 64 * 1024;
+const REFUSED_LINGER: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Takes the header from the first octets, which are in the inbox; what came behind it stays there. `None` if there
     /// is no good one: that was counted, and the connection is closed.
     pub(super) async fn take_header(mut self: Box<Self>) -> Option<Box<Self>> {
-        let limit = self.worker().config.timeouts.client_header;
+        let limit = self.limited(self.worker().config.timeouts.client_header);
         self.stream.recv.set_deadline(Some(limit));
         let control = Rc::clone(&self.membership().control);
         // Nothing but a drain's maximum ends it otherwise.
@@ -27,6 +35,10 @@ impl Session {
                 self.owes_header = false;
                 if let Some(Proxied { client, .. }) = source {
                     self.speak_for(client);
+                }
+                if self.membership().belongs_to(self.peer.ip()).is_err() {
+                    self.refuse_client().await;
+                    return None;
                 }
                 Some(self)
             }
@@ -59,6 +71,16 @@ impl Session {
                     inbox = join(inbox, &more).map_err(|_| ProxyHeaderFailure::ClientClosed)?;
                 }
             }
+        }
+    }
+
+    /// The client that was announced has too many connections.
+    async fn refuse_client(mut self: Box<Self>) {
+        self.worker().metrics.borrow_mut().counters.client_refused += 1;
+        self.membership().admit();
+        if !speaks_tls(self.worker(), self.local) {
+            answer::unasked(&mut self, Reason::OverloadClient);
+            self.stream.close_lingering(REFUSED_BYTES, REFUSED_LINGER).await;
         }
     }
 

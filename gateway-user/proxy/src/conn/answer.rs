@@ -174,13 +174,12 @@ fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64)
     Some((out, if to_head { 0 } else { length as u64 }))
 }
 
-/// Queues an answer for a client that speaks HTTP in the clear where TLS is spoken. Its request is not read.
-pub(super) fn plaintext(session: &mut Session) {
+/// Queues a response in the clear for a client whose request is not read.
+pub(super) fn unasked(session: &mut Session, reason: Reason) {
     let mut end = RequestEnd::begin(session.peer.ip());
-    let reason = Reason::PlaintextOnTls;
     end.reason = Some(reason);
     let text = Text::default();
-    let status = reason.status().unwrap_or(400);
+    let status = reason.status().unwrap_or(503);
     let reply = Reply {
         reason: session.shows_reason().then_some(reason),
         status,
@@ -195,11 +194,16 @@ pub(super) fn plaintext(session: &mut Session) {
     end.finish(session.worker(), &text, None, session.peer, session.local);
 }
 
-/// Tells a client that the worker has its maximum of connections. Its request is not read.
-pub(super) async fn refuse(place: Refused, mut stream: Stream, peer: SocketAddr, local: SocketAddr) {
+/// Tells a client why it has no place. Its request is not read.
+pub(super) async fn refuse(
+    place: Refused,
+    mut stream: Stream,
+    peer: SocketAddr,
+    local: SocketAddr,
+    reason: Reason,
+) {
     let worker = place.worker();
     let mut end = RequestEnd::begin(peer.ip());
-    let reason = Reason::OverloadConnections;
     end.reason = Some(reason);
     let text = Text::default();
     let status = reason.status().unwrap_or(503);

@@ -14,6 +14,7 @@ use super::answer;
 use super::route::{bind_table, speaks_tls};
 use super::secured::{Records, Secured, TlsLayer, join, put};
 use super::session::Session;
+use crate::Reason;
 
 /// For a client to take an alert, and what it still sends meanwhile, which would turn the close into a reset.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -41,7 +42,7 @@ impl Session {
     /// Secures the connection. `None` if that failed: the client was told, as far as it would understand, and the
     /// connection is closed.
     pub(super) async fn handshake(mut self: Box<Self>) -> Option<Box<Self>> {
-        let limit = self.worker().config.timeouts.tls_handshake;
+        let limit = self.limited(self.worker().config.timeouts.tls_handshake);
         self.stream.recv.set_deadline(Some(limit));
         self.stream.send.set_deadline(Some(limit));
         let control = Rc::clone(&self.membership().control);
@@ -59,7 +60,7 @@ impl Session {
             Some(Err(failure)) => {
                 self.worker().metrics.borrow_mut().tls_failures.count(failure);
                 if failure == Failure::NotTls && self.inbox.as_ref().is_some_and(|inbox| is_http(inbox)) {
-                    answer::plaintext(&mut self);
+                    answer::unasked(&mut self, Reason::PlaintextOnTls);
                 }
                 tracing::debug!(peer = %self.peer, local = %self.local, reason = failure.code(), "TLS handshake failed");
                 if failure != Failure::ClientClosed {

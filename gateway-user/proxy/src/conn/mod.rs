@@ -27,11 +27,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use gateway_io::{Accepted, spawn};
+use gateway_io::{Accepted, Stream, spawn};
 
 pub(crate) use scratch::Scratch;
 pub(crate) use secured::Secured;
 
+use crate::Reason;
 use crate::worker::Worker;
 use session::Session;
 
@@ -48,22 +49,29 @@ pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
         worker.metrics.borrow_mut().counters.internal_port_closed += 1;
         return;
     }
-    match worker.enter() {
-        Some(membership) => {
-            let session = Session::new(membership, stream, peer, local);
-            spawn(guarded(Rc::clone(worker), peer, || session.run()));
-        }
-        None => {
-            worker.metrics.borrow_mut().counters.overloaded += 1;
-            // To say why to a client that speaks TLS would take the handshake that there is no room for.
-            if route::speaks_tls(worker, local) {
-                return;
-            }
-            if let Some(place) = worker.enter_refused(MAX_REFUSING) {
-                let refusing = move || answer::refuse(place, stream, peer, local);
-                spawn(guarded(Rc::clone(worker), peer, refusing));
-            }
-        }
+    let Some(membership) = worker.enter() else {
+        worker.metrics.borrow_mut().counters.overloaded += 1;
+        return refuse(worker, stream, peer, local, Reason::OverloadConnections);
+    };
+    // Who announces clients is none.
+    if !worker.config.announces(peer.ip()) && membership.belongs_to(peer.ip()).is_err() {
+        worker.metrics.borrow_mut().counters.client_refused += 1;
+        membership.admit();
+        return refuse(worker, stream, peer, local, Reason::OverloadClient);
+    }
+    let session = Session::new(membership, stream, peer, local);
+    spawn(guarded(Rc::clone(worker), peer, || session.run()));
+}
+
+/// Tells a client why it is not served, and reads nothing of it.
+fn refuse(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, local: SocketAddr, reason: Reason) {
+    // To say why to a client that speaks TLS would take a handshake.
+    if route::speaks_tls(worker, local) {
+        return;
+    }
+    if let Some(place) = worker.enter_refused(MAX_REFUSING) {
+        let refusing = move || answer::refuse(place, stream, peer, local, reason);
+        spawn(guarded(Rc::clone(worker), peer, refusing));
     }
 }
 

@@ -123,7 +123,7 @@ pub(super) fn find(
         return Err(Reason::Misdirected);
     }
     let hit = table.route(&view, &mut live.regexes.borrow_mut()).map_err(Reason::Miss)?;
-    let routed = live.routed(hit.rule, hit.listener);
+    let routed = live.routed(hit.rule, hit.listener, &session.worker().shares);
     let matched_len = hit.matched_len;
     end.match_index = hit.match_index;
     end.routed = Some(Rc::clone(&routed));

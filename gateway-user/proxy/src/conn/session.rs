@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway_io::{Chunk, Stream, place};
+use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place};
 use gateway_snapshot::Action;
 use gateway_snapshot::rewrite::Scheme;
 
@@ -19,13 +19,18 @@ use super::secured::Secured;
 use super::turns::Turns;
 use super::{answer, forward, route};
 use crate::fault::{self, Stage};
-use crate::worker::{Membership, Worker};
+use crate::worker::{Counted, Membership, Routed, Worker};
 use crate::{Reason, forwarded, request_id as ids};
 
 /// How much of what a client still sends is read after the last answer, so that a reset does not eat the answer.
 const LINGER_BYTES: usize = 256 * 1024;
 /// And for how long.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a client may take for each step to its first request where places or buffers are scarce.
+const OVER_LIMIT_STEP: Duration = Duration::from_secs(2);
+/// And to close once it has its response: its place is wanted.
+const OVER_LIMIT_LINGER: Duration = Duration::from_secs(1);
 
 /// How long a client may take to be told by TLS that nothing more comes.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -132,6 +137,11 @@ impl Session {
                 }
             }
             if session.wants_handshake() {
+                // It takes more memory than a request, and whose it is is not known.
+                if buffer_level() == BufferLevel::Exhausted {
+                    session.worker().metrics.borrow_mut().counters.memory_refused += 1;
+                    return;
+                }
                 match place(|| session.handshake()).await {
                     Some(secured) => session = secured,
                     None => return,
@@ -178,8 +188,9 @@ impl Session {
             Next::Stay | Next::Close if stream.is_layered() => stream.close_in_order(GOODBYE).await,
             Next::Stay | Next::Close => drop(stream),
             Next::Linger => {
+                let linger = if membership.is_over_limit() { OVER_LIMIT_LINGER } else { LINGER };
                 let _ =
-                    membership.control.kill.unless(pin!(stream.close_lingering(LINGER_BYTES, LINGER))).await;
+                    membership.control.kill.unless(pin!(stream.close_lingering(LINGER_BYTES, linger))).await;
             }
             // If the option can't be set the connection is closed in order; there is nobody left to tell.
             Next::Reset => drop(stream.reset()),
@@ -213,7 +224,13 @@ impl Session {
     fn begin_first_wait(&mut self) {
         let timeouts = &self.worker().config.timeouts;
         let limit = timeouts.client_header.min(timeouts.client_idle);
-        self.begin_wait(limit);
+        self.begin_wait(self.limited(limit));
+    }
+
+    /// A limit for what comes before a request's head is there, where places or buffers are scarce.
+    pub(super) fn limited(&self, limit: Duration) -> Duration {
+        let scarce = self.membership.is_over_limit() || buffer_level() >= BufferLevel::Full;
+        if scarce { limit.min(OVER_LIMIT_STEP) } else { limit }
     }
 
     /// From now on no request is under way, for at most `limit`.
@@ -239,6 +256,14 @@ impl Session {
     async fn request(&mut self, scratch: &mut Scratch) -> Next {
         let mut end = RequestEnd::begin(self.peer.ip());
         let active = self.membership.begin_request();
+        // Before its head is received, which takes a buffer for as long as the client likes.
+        if buffer_level() == BufferLevel::Exhausted {
+            self.worker().metrics.borrow_mut().counters.memory_refused += 1;
+            let next = answer::own(self, scratch, &mut end, None, Reason::OverloadMemory).await;
+            drop(active);
+            end.finish(self.worker(), &scratch.text, self.secured.as_deref(), self.peer, self.local);
+            return next;
+        }
         let next = match self.head(scratch).await {
             Err(NoHead::Silent) => return Next::Close,
             Err(NoHead::Refused(reason)) => answer::own(self, scratch, &mut end, None, reason).await,
@@ -253,13 +278,9 @@ impl Session {
     async fn head(&mut self, scratch: &mut Scratch) -> Result<Head, NoHead> {
         let worker = Rc::clone(self.worker());
         let config = &worker.config;
-        let receiving = receive(
-            &mut self.stream.recv,
-            &mut self.inbox,
-            &mut scratch.request,
-            &config.head,
-            config.timeouts.client_header,
-        );
+        let limit = self.limited(config.timeouts.client_header);
+        let receiving =
+            receive(&mut self.stream.recv, &mut self.inbox, &mut scratch.request, &config.head, limit);
         // A drain's maximum ends a head that is still coming in.
         let len =
             self.membership.control.kill.unless(pin!(receiving)).await.unwrap_or(Err(NoHead::Silent))?;
@@ -280,9 +301,11 @@ impl Session {
     async fn serve(&mut self, scratch: &mut Scratch, end: &mut RequestEnd, head: &Head) -> Next {
         end.version = Some(head.asked.version);
         let found = self.route(scratch, end);
+        // Counted until the response is out, or the connection is lost.
+        let found = self.admit(found);
         match found {
             Err(reason) => answer::own(self, scratch, end, Some(head), reason).await,
-            Ok(found) => match &found.routed.clone().rule.action {
+            Ok((found, _counted)) => match &found.routed.clone().rule.action {
                 Action::Redirect(redirect) => {
                     answer::redirect(self, scratch, end, head, redirect, found.matched_len).await
                 }
@@ -315,6 +338,49 @@ impl Session {
         route::find(self, &request, path, host, end)
     }
 
+    /// Counts a request that found its rule, unless others go first.
+    fn admit(&self, found: Result<route::Match, Reason>) -> Result<(route::Match, Counted), Reason> {
+        if !self.membership.is_over_limit() {
+            let found = found?;
+            self.takes_its_share(&found.routed)?;
+            let counted = found.routed.shared.begin();
+            return Ok((found, counted));
+        }
+        match found {
+            Ok(found) if self.worker().shares.goes_first(&found.routed.shared) => {
+                self.membership.admit();
+                let counted = found.routed.shared.begin();
+                Ok((found, counted))
+            }
+            _ => {
+                self.membership.refuse();
+                Err(Reason::OverloadConnections)
+            }
+        }
+    }
+
+    /// Where something is scarce the namespace and the listener with the most requests under way wait.
+    fn takes_its_share(&self, routed: &Routed) -> Result<(), Reason> {
+        let worker = self.worker();
+        let (shares, shared) = (&worker.shares, &routed.shared);
+        let refused = match buffer_level() {
+            BufferLevel::Plenty => None,
+            BufferLevel::Short => shares.gives_way(shared).then_some(Reason::OverloadMemory),
+            // The rest is for what is under way, and for those that have less of it.
+            BufferLevel::Full | BufferLevel::Exhausted => {
+                (!shares.goes_first(shared)).then_some(Reason::OverloadMemory)
+            }
+        };
+        let crowded = || (worker.is_crowded() && shares.gives_way(shared)).then_some(Reason::OverloadShare);
+        let Some(reason) = refused.or_else(crowded) else { return Ok(()) };
+        let counters = &mut worker.metrics.borrow_mut().counters;
+        match reason {
+            Reason::OverloadMemory => counters.memory_refused += 1,
+            _ => counters.share_refused += 1,
+        }
+        Err(reason)
+    }
+
     /// How requests arrive by this connection.
     pub(super) fn scheme(&self) -> Scheme {
         if self.secured.is_some() { Scheme::Https } else { Scheme::Http }
@@ -327,7 +393,7 @@ impl Session {
 
     /// Whether the client's connection may carry another request after an answer to this one.
     pub(super) fn may_stay(&self, asked: Asked) -> bool {
-        asked.keep_alive && !self.worker().is_draining()
+        asked.keep_alive && !self.worker().is_draining() && !self.membership.is_over_limit()
     }
 }
 

@@ -78,6 +78,14 @@ counters! {
     connections: Gauge,
     /// Client connections refused because the worker had its maximum.
     overloaded: Total,
+    /// Client connections refused because their network had its maximum.
+    client_refused: Total,
+    /// Requests refused because connections were scarce and their namespace or listener had the most under way.
+    share_refused: Total,
+    /// Requests and TLS handshakes refused because buffers were scarce.
+    memory_refused: Total,
+    /// Bytes of buffers lent now.
+    buffer_bytes: Gauge,
     /// Requests refused because their backend had its maximum under way or waiting.
     upstream_overloaded: Total,
     /// Connections addressed to the steering sockets' own port, closed unanswered.

@@ -109,6 +109,23 @@ impl Upstreams {
         backends.values().map(|backend| backend.idle.take().len() as u64).sum()
     }
 
+    /// Closes half of the idle connections, the longest unused of each backend first. Says how many.
+    pub(crate) fn close_half_of_idle(&self) -> u64 {
+        let backends = self.backends.borrow();
+        let idle: usize = backends.values().map(|backend| backend.idle.borrow().len()).sum();
+        let mut left = idle / 2;
+        // At first half of each; then, where backends have one each, of some.
+        for part in [2, 1] {
+            for backend in backends.values() {
+                let mut idle = backend.idle.borrow_mut();
+                let count = (idle.len() / part).min(left);
+                left -= count;
+                drop(idle.drain(..count));
+            }
+        }
+        (idle / 2 - left) as u64
+    }
+
     /// Closes connections that were idle for too long or that the backend closed, and forgets backends that no
     /// cluster has any more.
     pub(crate) fn sweep(&self) -> Swept {

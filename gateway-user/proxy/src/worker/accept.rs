@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use gateway_io::{Listener, ListenerHandle, is_out_of_descriptors, sleep, spawn};
 
+use super::descriptors;
 use super::state::Worker;
 use crate::conn;
 use crate::signal::Signal;
 
 /// How long accepting pauses when the process has no file descriptor left: closing ones take about that long.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
+/// Until closed connections have given their descriptors back: a few turns of the ring.
+const CLOSING_PAUSE: Duration = Duration::from_millis(5);
 /// After an error that concerns one connection only. It keeps an error that stays from spinning.
 const ERROR_PAUSE: Duration = Duration::from_millis(5);
 
@@ -84,8 +87,15 @@ async fn accept(worker: Rc<Worker>, mut listener: Listener, stop: Rc<Signal>, op
             None => break,
             Some(Ok(accepted)) => conn::open(&worker, accepted),
             Some(Err(error)) if is_out_of_descriptors(&error) => {
-                worker.metrics.borrow_mut().counters.accept_paused += 1;
-                let _ = stop.unless(pin!(sleep(DESCRIPTOR_PAUSE))).await;
+                // What is idle only saves time. Half of it: who is accepted needs a backend too.
+                let pause = if worker.close_half_of_idle_upstreams() {
+                    CLOSING_PAUSE
+                } else {
+                    worker.metrics.borrow_mut().counters.accept_paused += 1;
+                    descriptors::ask();
+                    DESCRIPTOR_PAUSE
+                };
+                let _ = stop.unless(pin!(sleep(pause))).await;
             }
             Some(Err(_)) => {
                 let _ = stop.unless(pin!(sleep(ERROR_PAUSE))).await;

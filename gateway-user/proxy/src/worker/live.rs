@@ -9,6 +9,7 @@ use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snaps
 use gateway_tls::{Credential, Identity, IdentityError, MinVersion, ServerTls, Tickets};
 use hashbrown::HashMap;
 
+use super::shares::{Shared, Shares};
 use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
 use crate::upstream::{Cluster, Upstreams};
 
@@ -39,6 +40,8 @@ type Resolved = Option<(u64, Rc<Cluster>)>;
 pub(crate) struct Routed {
     pub(crate) rule: Arc<Rule>,
     pub(crate) listener: Arc<ListenerInfo>,
+    /// What its requests are counted in while they are under way.
+    pub(crate) shared: Shared,
     /// How its last request ended, and the series of such ends: nearly all end alike, and texts need not be compared.
     last: Cell<Option<(Outcome, SeriesPlace)>>,
 }
@@ -81,12 +84,19 @@ impl Live {
         self.servers.get(&Arc::as_ptr(settings).addr())
     }
 
-    /// The worker's handle on a rule and listener of this snapshot.
-    pub(crate) fn routed(&self, rule: &Arc<Rule>, listener: &Arc<ListenerInfo>) -> Rc<Routed> {
+    /// The worker's handle on a rule and listener of this snapshot; `shares` are the worker's.
+    pub(crate) fn routed(
+        &self,
+        rule: &Arc<Rule>,
+        listener: &Arc<ListenerInfo>,
+        shares: &Shares,
+    ) -> Rc<Routed> {
         let key = (Arc::as_ptr(rule).addr(), Arc::as_ptr(listener).addr());
         let mut routed = self.routed.borrow_mut();
-        let fresh =
-            || Rc::new(Routed { rule: rule.clone(), listener: listener.clone(), last: Cell::new(None) });
+        let fresh = || {
+            let shared = shares.of(&rule.route.id.object.namespace, &listener.text);
+            Rc::new(Routed { rule: rule.clone(), listener: listener.clone(), shared, last: Cell::new(None) })
+        };
         Rc::clone(routed.entry(key).or_insert_with(fresh))
     }
 

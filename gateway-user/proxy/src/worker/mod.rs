@@ -1,13 +1,17 @@
 //! Workers: a thread each, with its own runtime, connections, pools and counters.
 
 mod accept;
+mod clients;
 mod command;
+mod descriptors;
 mod drain;
 mod heartbeat;
 mod live;
 mod members;
 mod memory;
+mod scarcity;
 mod serve;
+mod shares;
 mod state;
 
 use std::cell::RefCell;
@@ -19,10 +23,12 @@ use std::thread::{self, JoinHandle};
 
 use gateway_io::{Driver, MailReceiver, MailSender, RuntimeOptions, mailbox, pin_to_cpu, run};
 
+pub use clients::ClientLimit;
 pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand};
 pub use heartbeat::Heartbeat;
 pub(crate) use live::{Live, Outcome, Routed};
 pub(crate) use members::{Membership, Refused};
+pub(crate) use shares::Counted;
 pub(crate) use state::Worker;
 pub use state::{Gauge, LogSink};
 
@@ -115,6 +121,7 @@ fn thread_main(
         ring_entries: spec.ring_entries,
         chunk_size: spec.config.buffer_bytes,
         confine: spec.config.confine,
+        buffer_limit: spec.config.buffer_limit,
         ..RuntimeOptions::new(spec.driver)
     };
     let result = pinned.and_then(|()| run(&options, || serve::serve(spec, inbox, ready, estate)));

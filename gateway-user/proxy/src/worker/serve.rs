@@ -6,15 +6,17 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use gateway_io::{Listener, MailReceiver, sleep, spawn, trim_pool};
+use gateway_io::{Listener, MailReceiver, pool_stats, sleep, spawn, trim_pool};
 use gateway_ir::Generation;
 use gateway_snapshot::Snapshot;
 
 use super::accept::Acceptors;
 use super::command::{DrainLimits, PrepareError, WorkerCommand};
+use super::descriptors::Want;
 use super::drain::drain;
 use super::live::Live;
 use super::memory::HighWater;
+use super::scarcity::ScarcityLog;
 use super::state::Worker;
 use super::{Estate, Heartbeat, WorkerSpec};
 use crate::signal::Signal;
@@ -92,20 +94,28 @@ pub(super) async fn serve(
 async fn housekeeping(worker: Rc<Worker>, heartbeat: Arc<Heartbeat>) {
     let mut turn = 0_u32;
     let mut high_water = HighWater::default();
+    let mut want = Want::new();
+    let mut scarcity = ScarcityLog::default();
     loop {
         // Once in each turn of the loop, and no more often than the timer: a busy worker turns seldom and lives.
         heartbeat.stamp();
         sleep(LOG_FLUSH).await;
         worker.flush_log();
         trim_pool();
+        worker.metrics.borrow_mut().counters.buffer_bytes = pool_stats().lent_bytes as u64;
+        if want.is_new() {
+            worker.close_half_of_idle_upstreams();
+        }
         turn = turn.wrapping_add(1);
         if turn.is_multiple_of(SWEEP_EVERY) {
+            worker.shares.sweep();
             let swept = worker.upstreams.sweep();
             let counters = &mut worker.metrics.borrow_mut().counters;
             counters.upstream_stale += swept.stale;
             counters.upstream_evicted += swept.evicted;
             counters.upstream_idle = swept.idle;
             high_water.look(counters.connections);
+            scarcity.look(counters);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Everything that the tasks of one worker share. All of it belongs to one thread; no borrow is held across a wait.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,8 +10,10 @@ use gateway_ir::{Generation, Ir};
 use gateway_snapshot::compile;
 use slab::Slab;
 
+use super::clients::{ClientCounts, ClientFull, ClientSlot};
 use super::live::Live;
-use super::members::{Control, Membership, Refused};
+use super::members::{Control, Membership, Place, Refused};
+use super::shares::Shares;
 use crate::ProxyConfig;
 use crate::access_log::{Batch, Record};
 use crate::clock::Clock;
@@ -22,6 +25,10 @@ use crate::upstream::Upstreams;
 
 /// Most scratch storage kept for reuse; a burst beyond it is freed again.
 const SPARE_SCRATCH: usize = 256;
+/// Connections beyond the maximum that are held at once until it is known whose they are.
+const MOST_OVER_LIMIT: usize = 64;
+/// With so many of the connections there may be, in hundredths, namespaces and listeners have shares.
+const CROWDED: usize = 80;
 
 /// Tells whoever steers connections how many this worker has: a plain store, called on every change.
 pub type Gauge = Box<dyn Fn(u64) + Send>;
@@ -33,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) config: Arc<ProxyConfig>,
     pub(crate) driver: Driver,
     pub(crate) upstreams: Upstreams,
+    pub(crate) shares: Shares,
+    clients: ClientCounts,
     pub(crate) random: Random,
     pub(crate) clock: Clock,
     pub(crate) metrics: RefCell<WorkerMetrics>,
@@ -46,6 +55,8 @@ pub(crate) struct Worker {
     )]
     spare: RefCell<Vec<Box<Scratch>>>,
     connections: RefCell<Slab<Rc<Control>>>,
+    /// Of those, the ones beyond the maximum.
+    over_limit: Cell<usize>,
     /// Connections that are being told that there is no room.
     pub(super) refusing: Cell<usize>,
     draining: Cell<bool>,
@@ -60,6 +71,8 @@ impl Worker {
         let empty = Arc::new(compile(&Ir::default(), Generation(0)));
         Self {
             upstreams: Upstreams::new(config.max_idle_upstream, config.timeouts.upstream_idle),
+            shares: Shares::default(),
+            clients: ClientCounts::default(),
             random: Random::seeded(),
             clock: Clock::new(),
             metrics: RefCell::new(WorkerMetrics::new(config.max_series, config.max_series_per_namespace)),
@@ -69,6 +82,7 @@ impl Worker {
             gauge,
             spare: RefCell::default(),
             connections: RefCell::default(),
+            over_limit: Cell::new(0),
             refusing: Cell::new(0),
             draining: Cell::new(false),
             sealed: Cell::new(false),
@@ -87,7 +101,7 @@ impl Worker {
         let old = self.live.replace(live);
         drop(old);
         // A predecessor's gauge said at its end that nobody is here; who chooses must learn otherwise.
-        self.set_count(self.connections.borrow().len() as u64);
+        self.set_count();
     }
 
     /// Whether answers must say `Connection: close`.
@@ -95,18 +109,43 @@ impl Worker {
         self.draining.get()
     }
 
-    /// Enters a new connection. `None` at the maximum.
+    /// Enters a new connection. At the maximum a few more enter, until their first request says whether somebody gives
+    /// way to it; `None` beyond those.
     pub(crate) fn enter(self: &Rc<Self>) -> Option<Membership> {
-        let mut connections = self.connections.borrow_mut();
-        if connections.len() >= self.config.max_connections {
-            return None;
+        let place =
+            if self.inside() < self.config.max_connections { Place::Inside } else { Place::OverLimit };
+        if place == Place::OverLimit {
+            if self.over_limit.get() >= MOST_OVER_LIMIT {
+                return None;
+            }
+            self.over_limit.set(self.over_limit.get() + 1);
         }
         let control = Rc::new(Control::default());
-        let key = connections.insert(Rc::clone(&control));
-        let count = connections.len() as u64;
-        drop(connections);
-        self.set_count(count);
-        Some(Membership::new(Rc::clone(self), key, control))
+        let key = self.connections.borrow_mut().insert(Rc::clone(&control));
+        self.set_count();
+        Some(Membership::new(Rc::clone(self), key, control, place))
+    }
+
+    /// Connections that count towards the maximum.
+    fn inside(&self) -> usize {
+        self.connections.borrow().len().saturating_sub(self.over_limit.get())
+    }
+
+    /// Whether so many of the connections there may be are there that namespaces and listeners have shares.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.inside()
+            > self.config.max_connections / 100 * CROWDED + self.config.max_connections % 100 * CROWDED / 100
+    }
+
+    /// Counts a connection for its client. Peers that speak for others are not counted themselves.
+    ///
+    /// # Errors
+    /// The client's network has its maximum.
+    pub(crate) fn enter_client(&self, client: IpAddr) -> Result<Option<ClientSlot>, ClientFull> {
+        if self.config.clients.connections == 0 || self.config.trusts(client) {
+            return Ok(None);
+        }
+        self.config.clients.enter(&self.clients, client)
     }
 
     /// Enters a connection that is only told that there is no room. `None` if `limit` are being told already.
@@ -114,16 +153,21 @@ impl Worker {
         (self.refusing.get() < limit).then(|| Refused::new(Rc::clone(self)))
     }
 
-    pub(super) fn leave(&self, key: usize) {
-        let mut connections = self.connections.borrow_mut();
-        let _ = connections.try_remove(key);
-        let count = connections.len() as u64;
-        drop(connections);
-        self.set_count(count);
+    pub(super) fn leave(&self, key: usize, place: Place) {
+        let _ = self.connections.borrow_mut().try_remove(key);
+        if place != Place::Inside {
+            self.over_limit.set(self.over_limit.get().saturating_sub(1));
+        }
+        if place == Place::OverLimit {
+            // Gone without a request.
+            self.metrics.borrow_mut().counters.overloaded += 1;
+        }
+        self.set_count();
         self.tell_if_empty();
     }
 
-    fn set_count(&self, count: u64) {
+    fn set_count(&self) {
+        let count = self.inside() as u64;
         self.metrics.borrow_mut().counters.connections = count;
         (self.gauge)(count);
     }
@@ -166,6 +210,16 @@ impl Worker {
         let counters = &mut self.metrics.borrow_mut().counters;
         counters.upstream_evicted += closed;
         counters.upstream_idle = 0;
+        closed > 0
+    }
+
+    /// Gives the descriptors of half of the idle upstream connections back, for clients that wait to be accepted: those
+    /// need the other half. False if there were fewer than two.
+    pub(crate) fn close_half_of_idle_upstreams(&self) -> bool {
+        let closed = self.upstreams.close_half_of_idle();
+        let counters = &mut self.metrics.borrow_mut().counters;
+        counters.upstream_evicted += closed;
+        counters.upstream_idle = counters.upstream_idle.saturating_sub(closed);
         closed > 0
     }
 

@@ -5,7 +5,7 @@ mod number;
 mod word;
 
 pub(crate) use list::{Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports};
-pub(crate) use number::{Auto, Count, Limit, Size, Wait};
+pub(crate) use number::{Auto, Count, Limit, Size, Wait, bytes_text};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
     LogFilter, NodeEndpoints, ObjectName, OptionalPath, ReasonHeader, RequestTrailers, Seccomp, SteeringMode,

@@ -59,7 +59,8 @@ impl<const MIN: u64, const MAX: u64> Value for Size<MIN, MAX> {
     }
 }
 
-fn bytes_text(bytes: u64) -> String {
+/// `16KiB`, `1MiB`, or bytes, whichever is exact.
+pub(crate) fn bytes_text(bytes: u64) -> String {
     match bytes {
         n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{}MiB", n >> 20),
         n if n >= 1 << 10 && n.is_multiple_of(1 << 10) => format!("{}KiB", n >> 10),

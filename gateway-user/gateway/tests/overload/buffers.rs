@@ -1,0 +1,64 @@
+//! More buffers than a worker may lend.
+
+use std::thread;
+use std::time::Duration;
+
+use gateway_testkit::http::Client;
+use gateway_testkit::wait;
+
+use crate::backends::{Mute, ask_the_odd};
+use crate::common::{get, metric, metrics, with_gateway_flags};
+use crate::route_the_odd;
+
+const MEMORY: f64 = 1_048_576.0;
+
+fn lent() -> f64 {
+    metric("sluice_buffer_bytes", &[])
+}
+
+#[test]
+fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
+    let flags = &["--workers", "1", "--buffer-memory", "1MiB", "--max-connections", "10000"];
+    with_gateway_flags("buffers", flags, |_, running| {
+        let backend = Mute::start();
+        route_the_odd(running);
+        // Each keeps its head in a buffer until its answer comes, and for a second two more to receive into.
+        let mut waiting: Vec<Client> = Vec::new();
+        wait::until("four fifths to be lent for long", || {
+            assert!(waiting.len() < 2000, "no bound: {}", metrics());
+            waiting.extend(ask_the_odd(20));
+            let settled = wait::until("receives to give their buffers back", || {
+                let before = lent();
+                thread::sleep(Duration::from_millis(1500));
+                (lent() == before).then_some(before)
+            });
+            (settled >= MEMORY * 0.75).then_some(())
+        });
+        assert!(metric("sluice_memory_refused_total", &[]) > 0.0, "{}", metrics());
+        assert!(lent() < MEMORY, "the reserve: {}", metrics());
+        for _ in 0..20 {
+            assert_eq!(get("/httpbin/get").unwrap().status, 200, "another tenant: {}", metrics());
+        }
+        backend.speak(true);
+        let mut served = 0;
+        for client in &mut waiting {
+            let answer = client.answer().unwrap();
+            match answer.status {
+                200 => served += 1,
+                status => assert_eq!((status, answer.reason()), (503, Some("overload_memory"))),
+            }
+        }
+        eprintln!("of {} requests {served} had a buffer", waiting.len());
+        // Of 64 buffers.
+        assert!((40..64).contains(&served), "{served} of {}", waiting.len());
+        let refused = metric("sluice_memory_refused_total", &[]);
+        assert_eq!(refused, (waiting.len() - served) as f64, "{}", metrics());
+        drop(waiting);
+        wait::until("buffers to come back", || (lent() < MEMORY / 4.0).then_some(()));
+        for mut client in ask_the_odd(10) {
+            assert_eq!(client.answer().unwrap().status, 200);
+        }
+        let line = "\"reason\":\"overload_memory\"";
+        wait::until("the access log", || running.log().contains(line).then_some(()));
+    });
+}

@@ -1,0 +1,202 @@
+//! Who gives way when a worker's connections or buffers run short: the namespace, or the listener, with the most requests
+//! under way. Until then anybody may have all.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use gateway_io::now;
+use hashbrown::HashMap;
+
+/// Who had a request so lately is one who others make room for, also between two short requests.
+const PRESENT: Duration = Duration::from_secs(10);
+
+/// The requests of one namespace or listener in one worker.
+#[derive(Debug)]
+pub(crate) struct Share {
+    under_way: Cell<u32>,
+    /// When the last one began or ended, by the worker's coarse clock.
+    last: Cell<Instant>,
+}
+
+/// All shares of one worker, by name. They outlive snapshots: who is under way still counts.
+#[derive(Debug, Default)]
+pub(crate) struct Shares {
+    namespaces: RefCell<HashMap<Box<str>, Rc<Share>>>,
+    listeners: RefCell<HashMap<Box<str>, Rc<Share>>>,
+}
+
+/// The shares that the requests of one rule on one listener are counted in.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    namespace: Rc<Share>,
+    listener: Rc<Share>,
+}
+
+/// A request counted as under way until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted(Shared);
+
+/// How a share compares with the others that are present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    /// Nobody else is there.
+    Alone,
+    /// Nobody has more under way.
+    Largest,
+    /// Somebody has more under way.
+    Smaller,
+}
+
+impl Shares {
+    /// The shares of a route's namespace and of a listener, by its text.
+    pub(crate) fn of(&self, namespace: &str, listener: &str) -> Shared {
+        Shared { namespace: entry(&self.namespaces, namespace), listener: entry(&self.listeners, listener) }
+    }
+
+    /// Whether these must give way to others: their namespace or their listener has the most requests under way of all
+    /// that are present.
+    pub(crate) fn gives_way(&self, shared: &Shared) -> bool {
+        self.ranks(shared).contains(&Rank::Largest)
+    }
+
+    /// Whether others must give way to these: somebody has more requests under way, and these give way to nobody.
+    pub(crate) fn goes_first(&self, shared: &Shared) -> bool {
+        let ranks = self.ranks(shared);
+        ranks.contains(&Rank::Smaller) && !ranks.contains(&Rank::Largest)
+    }
+
+    fn ranks(&self, shared: &Shared) -> [Rank; 2] {
+        [rank(&self.namespaces, &shared.namespace), rank(&self.listeners, &shared.listener)]
+    }
+
+    /// Forgets those that nothing refers to and that were not present lately.
+    pub(crate) fn sweep(&self) {
+        let now = now();
+        for family in [&self.namespaces, &self.listeners] {
+            family.borrow_mut().retain(|_, share| Rc::strong_count(share) > 1 || share.is_present(now));
+        }
+    }
+}
+
+fn entry(family: &RefCell<HashMap<Box<str>, Rc<Share>>>, name: &str) -> Rc<Share> {
+    let mut family = family.borrow_mut();
+    if let Some(share) = family.get(name) {
+        return Rc::clone(share);
+    }
+    let share = Rc::new(Share::new());
+    family.insert(name.into(), Rc::clone(&share));
+    share
+}
+
+/// Goes through all of them: only asked when something runs short.
+fn rank(family: &RefCell<HashMap<Box<str>, Rc<Share>>>, share: &Rc<Share>) -> Rank {
+    let (now, own) = (now(), share.under_way.get());
+    let family = family.borrow();
+    let others = family.values().filter(|other| !Rc::ptr_eq(other, share) && other.is_present(now));
+    match others.map(|other| other.under_way.get()).max() {
+        None => Rank::Alone,
+        Some(most) if most > own => Rank::Smaller,
+        // Who has nothing under way takes nothing from anybody.
+        Some(_) if own == 0 => Rank::Smaller,
+        Some(_) => Rank::Largest,
+    }
+}
+
+impl Share {
+    fn new() -> Self {
+        // Nobody is present for being known.
+        let long_ago = now().checked_sub(PRESENT).unwrap_or_else(now);
+        Self { under_way: Cell::new(0), last: Cell::new(long_ago) }
+    }
+
+    fn is_present(&self, now: Instant) -> bool {
+        self.under_way.get() > 0 || now.saturating_duration_since(self.last.get()) < PRESENT
+    }
+
+    fn begin(&self, now: Instant) {
+        self.under_way.set(self.under_way.get().saturating_add(1));
+        self.last.set(now);
+    }
+
+    fn end(&self, now: Instant) {
+        self.under_way.set(self.under_way.get().saturating_sub(1));
+        self.last.set(now);
+    }
+}
+
+impl Shared {
+    /// Counts a request.
+    pub(crate) fn begin(&self) -> Counted {
+        let now = now();
+        self.namespace.begin(now);
+        self.listener.begin(now);
+        Counted(self.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let now = now();
+        self.0.namespace.end(now);
+        self.0.listener.end(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(shares: &Shares, namespace: &str, count: usize) -> Vec<Counted> {
+        let shared = shares.of(namespace, "infra/shared/http");
+        (0..count).map(|_| shared.begin()).collect()
+    }
+
+    #[test]
+    fn who_is_alone_gives_way_to_nobody() {
+        let shares = Shares::default();
+        let _many = begin(&shares, "a", 50);
+        // Known to the tables, never seen.
+        let idle = shares.of("b", "infra/shared/http");
+        let a = shares.of("a", "infra/shared/http");
+        assert!(!shares.gives_way(&a) && !shares.goes_first(&a));
+        assert!(shares.goes_first(&idle) && !shares.gives_way(&idle));
+    }
+
+    #[test]
+    fn the_namespace_with_the_most_under_way_gives_way_once_another_is_there() {
+        let shares = Shares::default();
+        let mut many = begin(&shares, "a", 50);
+        let one = begin(&shares, "b", 1);
+        let [a, b] = ["a", "b"].map(|name| shares.of(name, "infra/shared/http"));
+        assert!(shares.gives_way(&a) && !shares.goes_first(&a));
+        assert!(!shares.gives_way(&b) && shares.goes_first(&b));
+        // Between two of its requests the other one is still there.
+        drop(one);
+        assert!(shares.gives_way(&a));
+        many.clear();
+        assert!(!shares.gives_way(&a), "it has nothing under way");
+    }
+
+    #[test]
+    fn listeners_have_shares_as_well() {
+        let shares = Shares::default();
+        let (public, private) = (shares.of("a", "infra/public/http"), shares.of("a", "infra/private/http"));
+        let _crowd: Vec<_> = (0..9).map(|_| public.begin()).collect();
+        let _one = private.begin();
+        assert!(shares.gives_way(&public) && !shares.gives_way(&private));
+        assert!(shares.goes_first(&private));
+    }
+
+    #[test]
+    fn what_nobody_refers_to_is_forgotten() {
+        let shares = Shares::default();
+        let kept = shares.of("a", "l");
+        drop(shares.of("b", "m"));
+        shares.sweep();
+        assert_eq!((shares.namespaces.borrow().len(), shares.listeners.borrow().len()), (1, 1));
+        drop(kept);
+        shares.sweep();
+        assert!(shares.namespaces.borrow().is_empty());
+    }
+}
