@@ -335,7 +335,7 @@ mod tests {
         let path =
             SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
         let flags = [("max-series", "1000"), ("max-series-per-namespace", "1000")];
-        let config = proxy_config(&settings(&flags), &path, 1, 1024, false, Confinement::default());
+        let config = proxy_config(&settings(&flags), &path, &BOUNDS, false, Confinement::default());
         assert_eq!((config.max_series, config.max_series_per_namespace), (1000, 1000));
     }
 
