@@ -98,7 +98,8 @@ impl Parts {
         pool::check(settings)?;
         Sockets::check(settings)?;
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
-        let capacity = Capacity::of_process(open_files()?);
+        let open_files = open_files()?;
+        let capacity = Capacity::of_process(open_files);
         let mode = wire::io_mode(settings.io);
         // As the workers will be: kernel.io_uring_disabled=1 lets root alone have rings.
         let probe =
