@@ -64,7 +64,7 @@ fn options(networks: &[&str]) -> TranslateOptions {
 }
 
 fn used(translation: &Translation) -> Vec<String> {
-    translation.endpoints.clusters.values().flatten().map(ToString::to_string).collect()
+    translation.endpoints.clusters.values().flat_map(|list| list.iter()).map(ToString::to_string).collect()
 }
 
 /// The route's `ResolvedRefs`, as `status message`.
