@@ -14,6 +14,9 @@ mod filter;
 mod hostname;
 mod ids;
 mod matching;
+pub mod order;
+pub mod overlap;
+mod path;
 mod route;
 mod tls;
 mod topology;
@@ -24,6 +27,7 @@ pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redi
 pub use hostname::{Hostname, HostnameError};
 pub use ids::{ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
 pub use matching::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+pub use path::{normalize_route_path, normalize_route_prefix};
 pub use route::{
     Action, Failure, FailureKind, HttpRoute, HttpRule, Timeouts, WeightedBackend, WeightedTarget,
 };

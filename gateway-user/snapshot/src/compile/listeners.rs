@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use gateway_ir::order::{HostRank, Rank, precedence};
 use gateway_ir::{Bind, Hostname, HttpRoute, Listener, MatchHostname};
 use hashbrown::{HashMap, HashSet};
 
 use super::rules::{CompiledMatch, CompiledRoute};
 use super::{Cursor, Known, canonical};
-use crate::order::{HostRank, Rank, precedence};
 use crate::snapshot::{Attached, HostTable, ListenerInfo, ListenerTable, Listeners};
 use crate::table::Entry;
 use crate::table::host::HostMap;

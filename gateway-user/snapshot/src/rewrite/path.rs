@@ -85,12 +85,12 @@ fn rooted(path: &[u8], whole: bool) -> Box<[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spelling::spelled_prefix;
+    use gateway_ir::normalize_route_prefix;
 
     fn prefix(path: &str, prefix: &str, replacement: &str) -> String {
         let rewrite = PathRewrite::compile(&gateway_ir::PathRewrite::Prefix(replacement.into())).unwrap();
         let mut out = Vec::new();
-        rewrite.write(path.as_bytes(), spelled_prefix(prefix).len(), &mut out);
+        rewrite.write(path.as_bytes(), normalize_route_prefix(prefix).len(), &mut out);
         String::from_utf8(out).unwrap()
     }
 

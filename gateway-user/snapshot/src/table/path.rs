@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use gateway_ir::{normalize_route_path, normalize_route_prefix};
 use hashbrown::HashMap;
 
 use super::prefix::PrefixTable;
 use super::{Entry, Extent};
 use crate::pattern::{PatternId, Regexes};
-use crate::spelling::{spelled, spelled_prefix};
 
 /// Entries by path condition. Exact paths go before expressions, expressions before prefixes; see [`crate::order`].
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(crate) struct PathTable {
     prefix: PrefixTable,
 }
 
-/// A path condition in compiled form, in the spelling of requests. The text is shared by the tables of all hosts that the
+/// A path condition in compiled form, normalised as requests are. The text is shared by the tables of all hosts that the
 /// route is on.
 #[derive(Clone, Debug)]
 pub(crate) enum PathKey {
@@ -31,11 +31,11 @@ pub(crate) enum PathKey {
 
 impl PathKey {
     pub(crate) fn exact(path: &str) -> Self {
-        Self::Exact(spelled(path).as_bytes().into())
+        Self::Exact(normalize_route_path(path).as_bytes().into())
     }
 
     pub(crate) fn prefix(path: &str) -> Self {
-        Self::Prefix(spelled_prefix(path).as_bytes().into())
+        Self::Prefix(normalize_route_prefix(path).as_bytes().into())
     }
 
     pub(crate) fn extent(&self) -> Extent {

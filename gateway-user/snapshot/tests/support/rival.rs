@@ -188,7 +188,7 @@ fn spelled(path: &str) -> String {
     path
 }
 
-fn holds(matching: &RouteMatch, request: &Request) -> Result<(), (&'static str, u8)> {
+pub fn holds(matching: &RouteMatch, request: &Request) -> Result<(), (&'static str, u8)> {
     let path = request.path.as_str();
     let path_holds = match &matching.path {
         PathMatch::Exact(want) => spelled(want) == path,

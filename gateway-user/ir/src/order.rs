@@ -11,9 +11,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use gateway_ir::{Hostname, PathMatch, RouteId, RouteMatch};
-
-use crate::spelling::spelled_prefix;
+use crate::{Hostname, PathMatch, RouteId, RouteMatch, normalize_route_prefix};
 
 /// How specific a host pattern is. The lesser one is the more specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,7 +31,7 @@ pub enum PathRank {
     Exact,
     /// An expression, by its number of characters.
     Regex(Reverse<usize>),
-    /// A prefix, by its number of characters but for a trailing `/`, with escapes in the spelling of requests.
+    /// A prefix, by its number of characters but for a trailing `/`, with escapes normalised as those of requests are.
     Prefix(Reverse<usize>),
 }
 
@@ -79,7 +77,7 @@ impl PathRank {
         match path {
             PathMatch::Exact(_) => Self::Exact,
             PathMatch::Regex(text) => Self::Regex(Reverse(text.chars().count())),
-            PathMatch::Prefix(text) => Self::Prefix(Reverse(spelled_prefix(text).chars().count())),
+            PathMatch::Prefix(text) => Self::Prefix(Reverse(normalize_route_prefix(text).chars().count())),
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The one spelling of a path. Requests arrive normalised (RFC 3986 section 6.2.2), so the paths of routes must be
-//! spelled alike, or `/caf%c3%a9` and `/%7Euser` would match nothing.
+//! The normal form of paths that routes write. Requests arrive normalised (RFC 3986 section 6.2.2), so routes must be
+//! too, or `/caf%c3%a9` and `/%7Euser` would match nothing.
 
 use std::borrow::Cow;
 
 /// `path` with escapes of unreserved characters decoded and the hexadecimal digits of the others in upper case.
-pub(crate) fn spelled(path: &str) -> Cow<'_, str> {
+pub fn normalize_route_path(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);
     }
@@ -29,18 +29,18 @@ pub(crate) fn spelled(path: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// A `PathPrefix` in that spelling, without the trailing `/` that the specification ignores; empty for `/`.
-pub(crate) fn spelled_prefix(prefix: &str) -> Cow<'_, str> {
-    let mut spelled = spelled(prefix);
-    if spelled.ends_with('/') {
-        match &mut spelled {
+/// A `PathPrefix` in that form, without the trailing `/` that the specification ignores; empty for `/`.
+pub fn normalize_route_prefix(prefix: &str) -> Cow<'_, str> {
+    let mut text = normalize_route_path(prefix);
+    if text.ends_with('/') {
+        match &mut text {
             Cow::Borrowed(text) => *text = text.strip_suffix('/').unwrap_or(text),
             Cow::Owned(text) => {
                 text.pop();
             }
         }
     }
-    spelled
+    text
 }
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escapes_have_one_spelling() {
+    fn escapes_have_one_form() {
         for (path, want) in [
             ("/a/b", "/a/b"),
             ("/%7euser", "/~user"),
@@ -59,7 +59,7 @@ mod tests {
             ("/%é1", "/%é1"),
             ("/%25%37", "/%257"),
         ] {
-            assert_eq!(spelled(path), want, "{path}");
+            assert_eq!(normalize_route_path(path), want, "{path}");
         }
     }
 
@@ -68,7 +68,7 @@ mod tests {
         for (prefix, want) in
             [("/", ""), ("", ""), ("/a/", "/a"), ("/a", "/a"), ("/%61/", "/a"), ("/a//", "/a/")]
         {
-            assert_eq!(spelled_prefix(prefix), want, "{prefix}");
+            assert_eq!(normalize_route_prefix(prefix), want, "{prefix}");
         }
     }
 }

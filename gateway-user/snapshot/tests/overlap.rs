@@ -1,0 +1,160 @@
+//! What is said of matches that are in each other's way, against the slow rival: a match that is called unreachable takes
+//! no request, and every request that it fits fits the match that is named for it too.
+
+mod support;
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use gateway_ir::order::HostRank;
+use gateway_ir::overlap::{HostRoute, MatchIndex, Overlaps, overlaps};
+use gateway_ir::{BindAddress, Hostname, HttpRoute, Ir, Listener, RouteMatch};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use support::Request;
+use support::random::{irs, requests};
+use support::rival::{Answer, answer, holds};
+
+const IRS: u32 = 1_000;
+const REQUESTS: usize = 24;
+
+/// A host of a listener, its routes, and what is said of them.
+struct OnHost<'a> {
+    routes: Vec<HostRoute<'a>>,
+    said: Overlaps,
+}
+
+type Host<'a> = Option<&'a Hostname>;
+
+fn hosts<'a>(ir: &'a Ir, listener: &'a Listener) -> BTreeMap<Host<'a>, OnHost<'a>> {
+    let mut hosts: BTreeMap<Host<'a>, Vec<HostRoute<'a>>> = BTreeMap::new();
+    for attached in &listener.routes {
+        let route = &*ir.http_routes[&attached.route];
+        // Of several originals with one effective hostname the most specific counts.
+        let mut best: BTreeMap<Host<'_>, Host<'_>> = BTreeMap::new();
+        for name in &attached.hostnames {
+            let original = best.entry(name.effective.as_ref()).or_insert(name.original.as_ref());
+            *original = (*original).min_by_rank(name.original.as_ref());
+        }
+        for (effective, original) in best {
+            hosts.entry(effective).or_default().push(HostRoute { route, original });
+        }
+    }
+    hosts.into_iter().map(|(host, routes)| (host, OnHost { said: overlaps(&routes), routes })).collect()
+}
+
+trait ByRank {
+    fn min_by_rank(self, other: Self) -> Self;
+}
+
+impl ByRank for Host<'_> {
+    fn min_by_rank(self, other: Self) -> Self {
+        if HostRank::of(other) < HostRank::of(self) { other } else { self }
+    }
+}
+
+impl OnHost<'_> {
+    fn matching(&self, at: MatchIndex) -> &RouteMatch {
+        &self.route(at).rules[at.rule].matches[at.position]
+    }
+
+    fn route(&self, at: MatchIndex) -> &HttpRoute {
+        self.routes[at.route].route
+    }
+
+    fn fits(&self, at: MatchIndex, request: &Request) -> bool {
+        holds(self.matching(at), request).is_ok()
+    }
+
+    /// Whether the rival gives a request that reached this host to this match.
+    fn takes(&self, at: MatchIndex, answer: &Answer) -> bool {
+        matches!(answer, Answer::Hit { route, rule, position, .. }
+            if *route == self.route(at).id && (*rule, *position) == (at.rule, at.position))
+    }
+}
+
+/// How often something that was said could have been wrong.
+#[derive(Debug, Default)]
+struct Checked {
+    unreachable: Cell<usize>,
+    taken: Cell<usize>,
+    hits: Cell<usize>,
+}
+
+fn check(
+    on_host: &OnHost<'_>,
+    request: &Request,
+    answer: Option<&Answer>,
+    checked: &Checked,
+) -> Result<(), TestCaseError> {
+    let count = |cell: &Cell<usize>| cell.set(cell.get() + 1);
+    for one in &on_host.said.unreachable {
+        if on_host.fits(one.loser, request) {
+            count(&checked.unreachable);
+            prop_assert!(
+                on_host.fits(one.winner, request),
+                "{:?} is not beaten by {:?}",
+                one.loser,
+                one.winner
+            );
+        }
+        if let Some(answer) = answer {
+            prop_assert!(!on_host.takes(one.loser, answer), "{:?} is reached by {request:?}", one.loser);
+        }
+    }
+    for one in &on_host.said.taken {
+        let (younger, older) = (on_host.route(one.winner), on_host.route(one.loser));
+        prop_assert_ne!(&younger.id.object.namespace, &older.id.object.namespace);
+        if on_host.fits(one.winner, request) && on_host.fits(one.loser, request) {
+            count(&checked.taken);
+            if let Some(answer) = answer {
+                prop_assert!(!on_host.takes(one.loser, answer), "{:?} is not taken from", one.loser);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_said_of_overlapping_matches_holds_for_every_request() {
+    let config = ProptestConfig { cases: IRS, failure_persistence: None, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let checked = Checked::default();
+    runner
+        .run(&(irs(), vec(requests(), REQUESTS)), |(ir, requests)| {
+            let listeners: Vec<_> = ir.binds.iter().flat_map(|bind| &bind.listeners).collect();
+            let hosts: Vec<_> = listeners.iter().map(|listener| (listener, hosts(&ir, listener))).collect();
+            for (local, request) in &requests {
+                let (found, _) = answer(&ir, *local, request);
+                // Two binds have listeners of the same names; an address of its own wins.
+                let on =
+                    |address| ir.binds.iter().find(|one| one.port == local.port() && one.address == address);
+                let bind = on(BindAddress::Ip(local.ip())).or_else(|| on(BindAddress::Any));
+                // The host that the hit is of: the most specific one of its route.
+                let hit = match (&found, bind) {
+                    (Answer::Hit { listener, route, .. }, Some(bind)) => {
+                        checked.hits.set(checked.hits.get() + 1);
+                        let of = bind.listeners.iter().find(|one| one.id == *listener).unwrap();
+                        let names = &of.routes.iter().find(|one| one.route == *route).unwrap().hostnames;
+                        let covering = names.iter().map(|name| name.effective.as_ref());
+                        let covering =
+                            covering.filter(|name| name.is_none_or(|name| name.matches(&request.host)));
+                        Some((of, covering.min_by_key(|name| HostRank::of(*name)).unwrap()))
+                    }
+                    _ => None,
+                };
+                for (listener, on_hosts) in &hosts {
+                    for (host, on_host) in on_hosts {
+                        let reached =
+                            hit.is_some_and(|(of, name)| std::ptr::eq(of, **listener) && name == *host);
+                        check(on_host, request, reached.then_some(&found), &checked)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    let enough =
+        checked.unreachable.get() > 2_000 && checked.taken.get() > 2_000 && checked.hits.get() > 2_000;
+    assert!(enough, "{checked:?}");
+}
