@@ -6,7 +6,7 @@ use gateway_api_types::load::Diagnostic;
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_snapshot::Snapshot;
 use gateway_steer::{Refusal, SteerPlan};
-use gateway_translate::{Finding, NodeReport, StatusSet};
+use gateway_translate::{Finding, HostTotals, NodeReport, StatusSet};
 use jiff::Timestamp;
 
 use crate::own_ports::OwnEndpoint;
@@ -31,6 +31,8 @@ pub struct View {
     pub findings: Arc<[Finding]>,
     /// Endpoints that this node leaves out because they are the node itself.
     pub own_endpoints: Arc<[OwnEndpoint]>,
+    /// Hosts and rules that are in each other's way.
+    pub hosts: HostTotals,
     /// What of the source has not arrived, as long as nothing is live for that reason.
     pub waiting: Option<String>,
     /// Namespaces whose newest HTTPRoutes wait for their regular expressions to be built; the ones before are live.

@@ -49,6 +49,8 @@ impl Membership {
             view,
             times: LeaseTimes::default(),
             may_lead: settings.write_status.on(),
+            namespaces: settings.watch_namespaces.0.clone(),
+            tell_after: cluster::TELL_AFTER,
             tally,
             pool,
             leaves: leaving,

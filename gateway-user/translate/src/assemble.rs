@@ -1,14 +1,18 @@
 //! The answer put together: the IR of what is served, and the endpoints behind it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_ir::{Action, AttachedRoute, Bind, BindAddress, ClusterKey, Ir, Listener, WeightedTarget};
+use gateway_ir::{
+    Action, AttachedRoute, Bind, BindAddress, ClusterKey, Ir, Listener, MatchHostname, WeightedTarget,
+};
 
 use crate::Severity;
 use crate::attach::Attachment;
 use crate::findings::Findings;
 use crate::gateway::GatewayState;
+use crate::hosts::{Hosts, RouteVerdict};
 use crate::httproute::OwnRoute;
 use crate::read::find_gateway;
 use crate::view;
@@ -18,9 +22,12 @@ use crate::view;
 pub(crate) fn count_attached<'r>(
     gateways: &mut [GatewayState<'_>],
     routes: impl Iterator<Item = &'r OwnRoute>,
+    hosts: &Hosts,
 ) {
     for route in routes.filter(|route| route.is_valid) {
-        let mut places: Vec<_> = route.attachments.iter().filter_map(|one| place(gateways, one)).collect();
+        let verdict = hosts.verdict(&route.ir.id.object);
+        let attachments = route.attachments.iter().filter(|one| !kept(one, verdict).is_empty());
+        let mut places: Vec<_> = attachments.filter_map(|one| place(gateways, one)).collect();
         places.sort_unstable();
         places.dedup();
         for (gateway, listener) in places {
@@ -33,17 +40,26 @@ pub(crate) fn count_attached<'r>(
 }
 
 /// Everything that is served: accepted Gateways, their listeners without conflicts, and the routes on those.
-pub(crate) fn ir<'r>(gateways: &[GatewayState<'_>], routes: impl Iterator<Item = &'r OwnRoute>) -> Ir {
+pub(crate) fn ir<'r>(
+    gateways: &[GatewayState<'_>],
+    routes: impl Iterator<Item = &'r OwnRoute>,
+    hosts: &Hosts,
+) -> Ir {
     let mut attached = BTreeMap::new();
     // Collected in order, which makes a map in one go.
     let mut http_routes = Vec::new();
     for route in routes {
         let mut served = false;
+        let verdict = hosts.verdict(&route.ir.id.object);
         for attachment in &route.attachments {
+            let hostnames = kept(attachment, verdict);
+            if hostnames.is_empty() {
+                continue;
+            }
             let Some(place) = place(gateways, attachment).filter(|place| is_served(gateways, *place)) else {
                 continue;
             };
-            add(attached.entry(place).or_default(), route, &attachment.hostnames);
+            add(attached.entry(place).or_default(), route, &hostnames);
             served = true;
         }
         if served {
@@ -52,6 +68,15 @@ pub(crate) fn ir<'r>(gateways: &[GatewayState<'_>], routes: impl Iterator<Item =
     }
     attached.values_mut().for_each(Vec::shrink_to_fit);
     Ir { binds: binds(gateways, attached), http_routes: http_routes.into_iter().collect() }
+}
+
+/// The hosts of an attachment that are the route's to serve.
+fn kept<'r>(attachment: &'r Attachment, verdict: Option<&RouteVerdict>) -> Cow<'r, [MatchHostname]> {
+    let keeps = |name: &&MatchHostname| verdict.is_none_or(|one| one.keeps(name.effective.as_ref()));
+    match attachment.hostnames.iter().all(|name| keeps(&name)) {
+        true => Cow::Borrowed(&attachment.hostnames),
+        false => attachment.hostnames.iter().filter(keeps).cloned().collect(),
+    }
 }
 
 /// Indices of Gateway and listener.
@@ -66,7 +91,7 @@ fn is_served(gateways: &[GatewayState<'_>], (gateway, listener): (usize, usize))
 
 /// Two parentRefs may name one listener; the route is on it once. Routes come one after the other, so only the last
 /// entry can be of the same route.
-fn add(on_listener: &mut Vec<AttachedRoute>, route: &OwnRoute, hostnames: &[gateway_ir::MatchHostname]) {
+fn add(on_listener: &mut Vec<AttachedRoute>, route: &OwnRoute, hostnames: &[MatchHostname]) {
     match on_listener.last_mut().filter(|attached| attached.route == route.ir.id) {
         Some(attached) => {
             let new = hostnames.iter().filter(|name| !attached.hostnames.contains(name)).cloned();

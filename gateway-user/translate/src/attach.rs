@@ -20,9 +20,20 @@ pub(crate) struct ParentState<'a> {
     pub(crate) outcome: Result<Vec<Attachment>, Fault>,
 }
 
+/// What became of all parentRefs of a route.
+#[derive(Debug)]
+pub(crate) struct Parents<'a> {
+    /// Those to Gateways of ours.
+    pub(crate) ours: Vec<ParentState<'a>>,
+    /// The first that names no Gateway at all, but nearly one of ours: whose, and what to tell the route's owner.
+    pub(crate) missing: Option<(ObjectName, String)>,
+}
+
 /// A route on one listener.
 #[derive(Debug)]
 pub(crate) struct Attachment {
+    /// Index of the parentRef among those that are ours, as in the route's status.
+    pub(crate) parent: u32,
     /// The Gateway.
     pub(crate) gateway: ObjectName,
     /// Index of the listener in it.
@@ -38,9 +49,9 @@ pub(crate) fn parents<'a>(
     route: &'a HttpRoute,
     hostnames: &[Hostname],
     findings: &mut Findings,
-) -> Vec<ParentState<'a>> {
+) -> Parents<'a> {
     let name = view::name_of(&route.metadata);
-    let mut parents = Vec::new();
+    let (mut parents, mut missing) = (Vec::new(), None);
     for (index, reference) in route.spec.parent_refs.iter().enumerate() {
         let field = format!("parentRefs[{index}]");
         if !reference.is_gateway() {
@@ -53,7 +64,10 @@ pub(crate) fn parents<'a>(
         let parent = ObjectName::new(namespace, &*reference.name);
         match reader.gateway(&parent) {
             Parent::Ours(gateway) => {
-                let outcome = attach(reader, gateway, reference, &name, hostnames, &field);
+                let mut outcome = attach(reader, gateway, reference, &name, hostnames, &field);
+                // A route has 32 parents at most.
+                let number = u32::try_from(parents.len()).unwrap_or(u32::MAX);
+                outcome.iter_mut().flatten().for_each(|attachment| attachment.parent = number);
                 if let Err(fault) = &outcome {
                     findings.fault(&view::route_ref(&name), fault);
                 }
@@ -63,10 +77,11 @@ pub(crate) fn parents<'a>(
             Parent::Missing => {
                 let message = no_gateway(reader, &parent);
                 findings.push(Severity::Error, &view::route_ref(&name), &field, &message);
+                missing = missing.or_else(|| near_one_of_ours(reader, parent, &field));
             }
         }
     }
-    parents
+    Parents { ours: parents, missing }
 }
 
 fn attach(
@@ -98,7 +113,8 @@ fn attach(
         .iter()
         .filter_map(|(index, listener)| {
             let hostnames = effective(listener.hostname.as_ref(), hostnames).into_boxed_slice();
-            let attachment = Attachment { gateway: gateway.name.clone(), listener: *index, hostnames };
+            let gateway = gateway.name.clone();
+            let attachment = Attachment { parent: 0, gateway, listener: *index, hostnames };
             (!attachment.hostnames.is_empty()).then_some(attachment)
         })
         .collect();
@@ -153,6 +169,20 @@ fn no_gateway(reader: &Reader<'_, '_>, wanted: &ObjectName) -> String {
     let known = reader.gateway_names();
     let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true, &reader.effort);
     format!("no Gateway \"{wanted}\"{hint}")
+}
+
+/// The Gateway that is missing, and what to tell of it if one of ours was probably meant.
+fn near_one_of_ours(
+    reader: &Reader<'_, '_>,
+    wanted: ObjectName,
+    field: &str,
+) -> Option<(ObjectName, String)> {
+    let ours = reader.own_gateway_names();
+    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &ours, true, &reader.effort);
+    (!hint.is_empty()).then(|| {
+        let message = format!("{field}: no Gateway \"{wanted}\"{hint}");
+        (wanted, message)
+    })
 }
 
 fn no_listener(

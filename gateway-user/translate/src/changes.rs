@@ -132,7 +132,11 @@ impl Known {
         let touched = gone.clone().chain(changed.map(|(key, _)| key));
         changes.reads.extend(touched.cloned().map(Read::Gateway));
         let listing = gone.count() > 0 || old.len() != new.len();
-        changes.reads.extend(listing.then_some(Read::GatewayNames));
+        let ours = |faces: &BTreeMap<ObjectKey, Face>| -> Vec<ObjectKey> {
+            faces.iter().filter(|(_, face)| face.serves.is_some()).map(|(key, _)| key.clone()).collect()
+        };
+        let renamed = listing || ours(&old) != ours(new);
+        changes.reads.extend(renamed.then_some(Read::GatewayNames));
         listing
     }
 

@@ -14,7 +14,10 @@ use gateway_ir::{BindAddress, Hostname, ListenerId, Protocol};
 use crate::findings::{Fault, Findings};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
-use crate::{reason, view};
+use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, reason, view};
+
+/// Addresses of others that are named for one listener.
+const KEPT_APART_MAX: usize = 4;
 
 /// Who serves what, filled from the oldest Gateway on.
 type Claims = BTreeMap<(BindAddress, u16), Claim>;
@@ -25,7 +28,12 @@ struct Claim {
 }
 
 /// Marks every listener that is in conflict.
-pub(crate) fn resolve(gateways: &mut [GatewayState<'_>], findings: &mut Findings) {
+pub(crate) fn resolve(
+    gateways: &mut [GatewayState<'_>],
+    options: &TranslateOptions,
+    host_claims: &hosts::Claims,
+    findings: &mut Findings,
+) {
     for gateway in gateways.iter_mut() {
         within(&mut gateway.listeners);
     }
@@ -41,7 +49,7 @@ pub(crate) fn resolve(gateways: &mut [GatewayState<'_>], findings: &mut Findings
     let mut claims = Claims::new();
     for index in order {
         if let Some(gateway) = gateways.get_mut(index) {
-            across(gateway, &mut claims);
+            across(gateway, options, host_claims, &mut claims, findings);
         }
     }
     for gateway in gateways.iter() {
@@ -115,12 +123,27 @@ fn hostname_fault(one: &ListenerState<'_>, other: &str) -> Fault {
 
 /// Takes what is free for a Gateway's listeners. A listener that finds any of its addresses taken takes none:
 /// listeners are served on all addresses of their Gateway or not at all.
-fn across(gateway: &mut GatewayState<'_>, claims: &mut Claims) {
+fn across(
+    gateway: &mut GatewayState<'_>,
+    options: &TranslateOptions,
+    host_claims: &hosts::Claims,
+    claims: &mut Claims,
+    findings: &mut Findings,
+) {
     let served: Vec<bool> = gateway.listeners.iter().map(|listener| gateway.serves(listener)).collect();
     let addresses = gateway.addresses.clone();
+    let object = view::gateway_ref(&gateway.name);
     for (listener, _) in gateway.listeners.iter_mut().zip(served).filter(|(_, served)| *served) {
         let Some(protocol) = listener.protocol else { continue };
         let port = listener.spec.port;
+        let carved = || match options.address_ownership {
+            AddressOwnership::Shared => None,
+            AddressOwnership::OldestNamespace => carved_out(listener, protocol, &addresses, claims),
+        };
+        let within = || match options.host_ownership {
+            HostOwnership::Shared => None,
+            HostOwnership::OldestNamespace => within_anothers(listener, &addresses, claims, host_claims),
+        };
         let taken = addresses.iter().find_map(|address| {
             let claim = claims.get(&(*address, port))?;
             if claim.protocol != protocol {
@@ -132,9 +155,15 @@ fn across(gateway: &mut GatewayState<'_>, claims: &mut Claims) {
                 &format!("listener {:?} of Gateway \"{}\"", owner.listener, owner.gateway),
             ))
         });
+        let taken = taken.or_else(carved).or_else(within);
         if taken.is_some() {
             listener.conflict = taken;
             continue;
+        }
+        if addresses.contains(&BindAddress::Any) {
+            for message in kept_apart(listener, claims) {
+                findings.push(Severity::Note, &object, &listener.field, &message);
+            }
         }
         for address in &addresses {
             let claim =
@@ -152,4 +181,94 @@ fn across_protocol_fault(listener: &ListenerState<'_>, claim: &Claim) -> Fault {
         format!("{}.protocol", listener.field),
         format!("port {} of Gateway {owners} speaks another protocol; use another port", listener.spec.port),
     )
+}
+
+/// A listener that would take an address of its own out of an every-address that an older Gateway of another namespace
+/// serves on the port. Connections to the address would all come here, whatever the hostnames of either.
+fn carved_out(
+    listener: &ListenerState<'_>,
+    protocol: Protocol,
+    addresses: &[BindAddress],
+    claims: &Claims,
+) -> Option<Fault> {
+    let port = listener.spec.port;
+    let own = addresses.iter().find_map(|address| match address {
+        BindAddress::Ip(ip) => Some(ip),
+        BindAddress::Any => None,
+    })?;
+    let claim = claims.get(&(BindAddress::Any, port))?;
+    let namespace = &listener.id.gateway.namespace;
+    let owner = claim.hosts.values().find(|owner| owner.gateway.namespace != *namespace)?;
+    let reason =
+        if claim.protocol == protocol { reason::HOSTNAME_CONFLICT } else { reason::PROTOCOL_CONFLICT };
+    Some(Fault::new(
+        reason,
+        format!("{}.port", listener.field),
+        format!(
+            "Gateway \"{}\" would take {own} from listener {:?} of the older Gateway \"{}\", which serves port {port} \
+             on every address; use another port, take addresses away here, or give the older Gateway addresses of \
+             its own",
+            listener.id.gateway, owner.listener, owner.gateway
+        ),
+    ))
+}
+
+/// A listener that would take a host out of those that an older Gateway of another namespace serves on one of its
+/// addresses: the owner's routes are there, and none of their requests would reach them. A label is leave to do so.
+fn within_anothers(
+    listener: &ListenerState<'_>,
+    addresses: &[BindAddress],
+    claims: &Claims,
+    host_claims: &hosts::Claims,
+) -> Option<Fault> {
+    let host = listener.hostname.as_ref()?;
+    let namespace = &listener.id.gateway.namespace;
+    if host_claims.has(host, namespace) {
+        return None;
+    }
+    let port = listener.spec.port;
+    let older =
+        addresses.iter().filter_map(|address| claims.get(&(*address, port))).flat_map(|one| &one.hosts);
+    let covers =
+        |wider: &Option<Hostname>| wider.as_ref().is_none_or(|wider| wider.intersect(host) == Some(host));
+    let mut wider = older.filter(|(wider, owner)| owner.gateway.namespace != *namespace && covers(wider));
+    let (_, owner) = wider.next()?;
+    Some(Fault::new(
+        reason::HOSTNAME_CONFLICT,
+        format!("{}.hostname", listener.field),
+        format!(
+            "Gateway \"{}\" would take host \"{host}\" on port {port} from listener {:?} of the older Gateway \"{}\"; \
+             have a cluster admin label Namespace {namespace:?} with {}, or use another port or address",
+            listener.id.gateway,
+            owner.listener,
+            owner.gateway,
+            hosts::label(host)
+        ),
+    ))
+}
+
+/// Addresses that older Gateways of other namespaces have for themselves on the port of a listener that is served on
+/// every address: connections to them never come here.
+fn kept_apart(listener: &ListenerState<'_>, claims: &Claims) -> Vec<String> {
+    let port = listener.spec.port;
+    let others =
+        claims.iter().filter(|((_, claimed), _)| *claimed == port).filter_map(|((address, _), claim)| {
+            let BindAddress::Ip(ip) = address else { return None };
+            let namespace = &listener.id.gateway.namespace;
+            let owner = claim.hosts.values().find(|owner| owner.gateway.namespace != *namespace)?;
+            Some((ip, owner))
+        });
+    let text = |(ip, owner): (&std::net::IpAddr, &ListenerId)| {
+        format!(
+            "listener {:?} is not reached on {ip}: the older Gateway \"{}\" has port {port} of that address for its \
+             listener {:?}",
+            listener.spec.name, owner.gateway, owner.listener
+        )
+    };
+    let mut said: Vec<_> = others.take(KEPT_APART_MAX + 1).map(text).collect();
+    if said.len() > KEPT_APART_MAX {
+        said.truncate(KEPT_APART_MAX);
+        said.push(format!("listener {:?} is not reached on further addresses", listener.spec.name));
+    }
+    said
 }

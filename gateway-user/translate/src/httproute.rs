@@ -9,7 +9,7 @@ use gateway_api_types::{
 use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName, RouteId, RouteKind};
 
 use crate::Severity;
-use crate::attach::{self, Attachment, ParentState};
+use crate::attach::{self, Attachment, ParentState, Parents};
 use crate::findings::{Fault, Findings, ObjectRef};
 use crate::grants::Referrer;
 use crate::host_load;
@@ -17,6 +17,7 @@ use crate::price::{Demand, Refusals};
 use crate::read::{Parent, Reader};
 use crate::reason::{self, condition, kind};
 use crate::rule::{self, RuleState};
+use crate::status::MissingGateway;
 use crate::view;
 
 /// What became of an HTTPRoute: everything that later steps and later translations need of it, nothing borrowed.
@@ -24,6 +25,8 @@ use crate::view;
 pub(crate) struct RouteState {
     /// What there is to tell, whether or not the route is ours.
     pub(crate) findings: Findings,
+    /// A Gateway that it names and that does not exist, if one of ours was probably meant.
+    pub(crate) missing: Option<Box<MissingGateway>>,
     /// `None` if no parent of it is ours.
     pub(crate) own: Option<OwnRoute>,
 }
@@ -62,9 +65,12 @@ pub(crate) fn evaluate(
     refusals: &Refusals,
 ) -> RouteState {
     let mut findings = Findings::default();
-    let own = evaluate_own(reader, controller, route, refusals, &mut findings);
+    let mut missing = None;
+    let own = evaluate_own(reader, controller, route, refusals, &mut findings, &mut missing);
     findings.bound(&view::route_ref(&view::name_of(&route.metadata)));
-    RouteState { findings, own }
+    let generation = route.metadata.generation;
+    let missing = missing.map(|(wanted, message)| Box::new(MissingGateway { generation, wanted, message }));
+    RouteState { findings, missing, own }
 }
 
 /// `None` if no parent of it is ours: then nothing is said about its rules, which are another controller's to judge.
@@ -74,12 +80,15 @@ fn evaluate_own(
     route: &HttpRoute,
     refusals: &Refusals,
     findings: &mut Findings,
+    missing: &mut Option<(ObjectName, String)>,
 ) -> Option<OwnRoute> {
     let name = view::name_of(&route.metadata);
     let object = view::route_ref(&name);
     about_parents(route, &object, findings);
     let (hostnames, bad_hostnames) = hostnames(route);
-    let mut parents = attach::parents(reader, route, &hostnames, findings);
+    let Parents { ours: mut parents, missing: gateway } =
+        attach::parents(reader, route, &hostnames, findings);
+    *missing = gateway;
     if parents.is_empty() {
         return None;
     }

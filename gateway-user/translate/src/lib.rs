@@ -28,6 +28,7 @@ mod gatewayclass;
 mod grants;
 mod hints;
 mod host_load;
+mod hosts;
 mod httproute;
 mod listener;
 mod listener_tls;
@@ -58,9 +59,10 @@ pub use digest::{GatewayDigest, digests};
 pub use endpoint_policy::EndpointPolicy;
 pub use findings::{Finding, ObjectRef};
 pub use gateway_api_types::load::Severity;
+pub use hosts::HostTotals;
 pub use price::{Admission, Admitted, RegexLimits, Walk};
 pub use report::{NodeReport, RefusedBind, RefusedReason};
-pub use status::StatusSet;
+pub use status::{MissingGateway, StatusSet};
 pub use translator::{Rebuilt, Translator};
 pub use wants::secret_wants;
 
@@ -78,6 +80,10 @@ pub struct TranslateOptions {
     pub requests: RequestPolicy,
     /// How much regular expressions may cost.
     pub regex: RegexLimits,
+    /// Who may serve one address of those that an older Gateway serves with every address.
+    pub address_ownership: AddressOwnership,
+    /// Whether a host belongs to one namespace.
+    pub host_ownership: HostOwnership,
 }
 
 /// Policies that the process applies to requests before it matches them, and that make matches dead.
@@ -89,6 +95,26 @@ pub struct RequestPolicy {
     pub refuses_dangerous_paths: bool,
     /// Paths with an encoded slash or backslash are refused.
     pub refuses_encoded_separators: bool,
+}
+
+/// Whether a host, which is the text that listener and route hostname come to together, belongs to one namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostOwnership {
+    /// No: routes of several namespaces share it by the Gateway API's precedence, and it is told where they collide.
+    #[default]
+    Shared,
+    /// To the one with a label for it, else to that of the oldest route that names it: others' routes are refused.
+    OldestNamespace,
+}
+
+/// Whether a younger Gateway of another namespace may take one address out of an older Gateway's every-address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressOwnership {
+    /// No: its listener is Conflicted.
+    #[default]
+    OldestNamespace,
+    /// Yes: the exact address wins, as for Gateways of one namespace.
+    Shared,
 }
 
 /// The answer of [`translate`].
@@ -106,6 +132,8 @@ pub struct Translation {
     /// How many expressions of HTTPRoutes are refused.
     #[serde(skip)]
     pub refused_expressions: usize,
+    /// Hosts and rules that are in each other's way.
+    pub hosts: HostTotals,
 }
 
 /// `team2/httpbin:8000: [10.0.0.1:8080]`.
@@ -121,6 +149,8 @@ impl Default for TranslateOptions {
             endpoints: EndpointPolicy::default(),
             requests: RequestPolicy::default(),
             regex: RegexLimits::default(),
+            address_ownership: AddressOwnership::default(),
+            host_ownership: HostOwnership::default(),
         }
     }
 }

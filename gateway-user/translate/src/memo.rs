@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway_api_types::{HttpRoute, ObjectKey};
-use gateway_ir::{ClusterKey, Endpoints};
+use gateway_ir::{ClusterKey, Endpoints, ObjectName};
 
 use crate::changes::Changes;
 use crate::endpoints::{self, ClusterState};
 use crate::httproute::{self, OwnRoute, RouteState};
 use crate::price::{Prices, Refusals};
 use crate::read::{Read, Reader};
+use crate::status::MissingGateway;
 
 /// Every HTTPRoute, by namespace and name.
 #[derive(Debug, Default)]
@@ -21,6 +22,16 @@ struct RouteMemo {
     reads: Box<[Read]>,
     refusals: Refusals,
     state: RouteState,
+}
+
+/// A route that may be another one than before.
+#[derive(Debug)]
+pub(crate) struct Edited {
+    pub(crate) key: ObjectKey,
+    /// What it was.
+    pub(crate) before: Option<OwnRoute>,
+    /// Whether it was translated; else it is gone.
+    pub(crate) is_translated: bool,
 }
 
 /// Every cluster that a served route refers to.
@@ -39,7 +50,7 @@ struct ClusterMemo {
 }
 
 impl Routes {
-    /// Translates those that changed, or read what changed, and says how many. `reader` makes a reader for each.
+    /// Translates those that changed, or read what changed. `reader` makes a reader for each.
     pub(crate) fn turn<'v, 'a: 'v>(
         &mut self,
         changes: &Changes,
@@ -47,7 +58,7 @@ impl Routes {
         controller: &str,
         prices: &Prices,
         reader: impl Fn() -> Reader<'v, 'a>,
-    ) -> usize {
+    ) -> Vec<Edited> {
         let mut stale = changes.routes.clone();
         stale.extend(self.judged_anew(prices));
         if !changes.reads.is_empty() {
@@ -56,47 +67,59 @@ impl Routes {
         }
         stale.sort();
         stale.dedup();
-        let mut rebuilt = 0;
+        let mut edited = Vec::with_capacity(stale.len());
         for key in stale {
             let Some(object) = objects.get(&key) else {
-                self.0.remove(&key);
+                let before = self.0.remove(&key).and_then(|memo| memo.state.own);
+                edited.push(Edited { key, before, is_translated: false });
                 continue;
             };
             // What a request may have scanned is judged when all routes are there; most often as it was.
             let rules = self.0.get(&key).map(|memo| memo.refusals.rules.clone()).unwrap_or_default();
             let refusals = Refusals { texts: prices.refused(&key), rules };
-            self.translate(key, object, controller, refusals, reader());
-            rebuilt += 1;
+            edited.push(self.translate(key, object, controller, refusals, reader()));
         }
-        if rebuilt > self.0.len() / 2 {
+        if edited.len() > self.0.len() / 2 {
             // Nodes of a map that grew in order are half empty; those of one that is made at once are full.
             self.0 = std::mem::take(&mut self.0).into_iter().collect();
         }
-        rebuilt
+        edited
     }
 
-    /// Translates those again whose rules may now have other expressions tried than before, and says how many.
+    /// Those that name a Gateway that does not exist, nearly one of ours.
+    pub(crate) fn missing_gateways(&self) -> impl Iterator<Item = (ObjectName, MissingGateway)> {
+        self.0.iter().filter_map(|(key, memo)| {
+            let missing = memo.state.missing.as_deref()?;
+            Some((ObjectName::new(&*key.namespace, &*key.name), missing.clone()))
+        })
+    }
+
+    /// One with a parent of ours.
+    pub(crate) fn find(&self, key: &ObjectKey) -> Option<&OwnRoute> {
+        self.0.get(key)?.state.own.as_ref()
+    }
+
+    /// Translates those again whose rules may now have other expressions tried than before.
     pub(crate) fn refuse<'v, 'a: 'v>(
         &mut self,
         mut refused: BTreeMap<ObjectKey, BTreeMap<usize, String>>,
         objects: &BTreeMap<ObjectKey, Arc<HttpRoute>>,
         controller: &str,
         reader: impl Fn() -> Reader<'v, 'a>,
-    ) -> usize {
+    ) -> Vec<Edited> {
         let before = self.0.iter().filter(|(_, memo)| !memo.refusals.rules.is_empty());
         for key in before.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             refused.entry(key).or_default();
         }
-        let mut rebuilt = 0;
+        let mut edited = Vec::new();
         for (key, rules) in refused {
             let Some((memo, object)) = self.0.get(&key).zip(objects.get(&key)) else { continue };
             if memo.refusals.rules != rules {
                 let refusals = Refusals { rules, ..memo.refusals.clone() };
-                self.translate(key, object, controller, refusals, reader());
-                rebuilt += 1;
+                edited.push(self.translate(key, object, controller, refusals, reader()));
             }
         }
-        rebuilt
+        edited
     }
 
     fn translate(
@@ -106,13 +129,14 @@ impl Routes {
         controller: &str,
         refusals: Refusals,
         reader: Reader<'_, '_>,
-    ) {
+    ) -> Edited {
         let mut state = httproute::evaluate(&reader, controller, object, &refusals);
         let memo = self.0.get(&key);
         if let (Some(new), Some(old)) = (&mut state.own, memo.and_then(|memo| memo.state.own.as_ref())) {
             new.share(old);
         }
-        self.0.insert(key, RouteMemo { reads: reader.into_reads(), refusals, state });
+        let memo = self.0.insert(key.clone(), RouteMemo { reads: reader.into_reads(), refusals, state });
+        Edited { key, before: memo.and_then(|memo| memo.state.own), is_translated: true }
     }
 
     /// Routes that may not have the expressions that they had, or the other way round.

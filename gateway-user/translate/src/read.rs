@@ -23,7 +23,7 @@ use crate::view::View;
 pub(crate) enum Read {
     /// A Gateway: whether it is there and ours, its spec, and which of its listeners are served.
     Gateway(ObjectKey),
-    /// The names of all Gateways.
+    /// The names of all Gateways, and which of them are ours.
     GatewayNames,
     /// The labels of a Namespace.
     Namespace(String),
@@ -99,6 +99,13 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.note(Read::GatewayNames);
         let keys = self.view.resources.gateways.keys().take(CANDIDATES_MAX);
         keys.map(|key| (key.namespace.as_str(), key.name.as_str())).collect()
+    }
+
+    /// Gateways of ours for suggestions, only as many as a suggestion looks at.
+    pub(crate) fn own_gateway_names(&self) -> Vec<(&'v str, &'v str)> {
+        self.note(Read::GatewayNames);
+        let gateways = self.gateways.iter().take(CANDIDATES_MAX);
+        gateways.map(|gateway| (gateway.name.namespace.as_str(), gateway.name.name.as_str())).collect()
     }
 
     /// The labels of a Namespace object; `None` if there is no such object.

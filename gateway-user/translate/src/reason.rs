@@ -10,6 +10,8 @@ use crate::findings::Fault;
 pub(crate) mod kind {
     pub(crate) const ACCEPTED: &str = "Accepted";
     pub(crate) const CONFLICTED: &str = "Conflicted";
+    /// Of our own, on a route's parent: how it gets on with routes of others on its hosts.
+    pub(crate) const HOST_CONFLICT: &str = "sluice.dev/HostConflict";
     pub(crate) const PARTIALLY_INVALID: &str = "PartiallyInvalid";
     pub(crate) const PROGRAMMED: &str = "Programmed";
     pub(crate) const RESOLVED_REFS: &str = "ResolvedRefs";
@@ -20,6 +22,8 @@ pub(crate) const ACCEPTED: &str = "Accepted";
 pub(crate) const ADDRESS_NOT_ASSIGNED: &str = "AddressNotAssigned";
 pub(crate) const ADDRESS_NOT_USABLE: &str = "AddressNotUsable";
 pub(crate) const BACKEND_NOT_FOUND: &str = "BackendNotFound";
+/// Of our own, with `Accepted`: every host of the route is another namespace's.
+pub(crate) const HOST_OWNED_BY_OTHER_NAMESPACE: &str = "HostOwnedByOtherNamespace";
 pub(crate) const HOSTNAME_CONFLICT: &str = "HostnameConflict";
 pub(crate) const INCOMPATIBLE_FILTERS: &str = "IncompatibleFilters";
 pub(crate) const INVALID: &str = "Invalid";
@@ -29,6 +33,8 @@ pub(crate) const INVALID_PARAMETERS: &str = "InvalidParameters";
 pub(crate) const INVALID_ROUTE_KINDS: &str = "InvalidRouteKinds";
 pub(crate) const LISTENERS_NOT_RESOLVED: &str = "ListenersNotResolved";
 pub(crate) const LISTENERS_NOT_VALID: &str = "ListenersNotValid";
+/// Of our own, with `sluice.dev/HostConflict`.
+pub(crate) const LOSES_REQUESTS: &str = "LosesRequests";
 pub(crate) const NO_CONFLICTS: &str = "NoConflicts";
 pub(crate) const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostname";
 pub(crate) const NO_MATCHING_PARENT: &str = "NoMatchingParent";
@@ -39,7 +45,13 @@ pub(crate) const PROGRAMMED: &str = "Programmed";
 pub(crate) const PROTOCOL_CONFLICT: &str = "ProtocolConflict";
 pub(crate) const REF_NOT_PERMITTED: &str = "RefNotPermitted";
 pub(crate) const RESOLVED_REFS: &str = "ResolvedRefs";
+/// Of our own, with `sluice.dev/HostConflict`.
+pub(crate) const RULE_NEVER_REACHED: &str = "RuleNeverReached";
+/// Of our own, with `sluice.dev/HostConflict`, which is then false.
+pub(crate) const SHARED: &str = "Shared";
 pub(crate) const SUPPORTED_VERSION: &str = "SupportedVersion";
+/// Of our own, with `sluice.dev/HostConflict`.
+pub(crate) const TAKES_REQUESTS: &str = "TakesRequests";
 pub(crate) const UNSUPPORTED_ADDRESS: &str = "UnsupportedAddress";
 pub(crate) const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";

@@ -40,9 +40,23 @@ pub struct StatusSet {
     /// What a node that serves a Gateway as it is now reports of it.
     #[serde(skip)]
     pub(crate) digests: BTreeMap<ObjectName, GatewayDigest>,
+    /// Routes that name a Gateway that does not exist, nearly one of ours. There is no status of ours on them.
+    #[serde(skip)]
+    pub missing_gateways: BTreeMap<ObjectName, MissingGateway>,
     /// The node of each address that was assigned: of the others none is asked.
     #[serde(skip)]
     pub(crate) owners: BTreeMap<IpAddr, String>,
+}
+
+/// A Gateway that a route names and that does not exist, of whatever class, while one of ours has nearly its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingGateway {
+    /// The route's `metadata.generation`.
+    pub generation: Option<i64>,
+    /// What the route names.
+    pub wanted: ObjectName,
+    /// Field, what is wrong with it, and which one may have been meant.
+    pub message: String,
 }
 
 impl StatusSet {

@@ -11,6 +11,7 @@ use crate::certificate::Certificates;
 use crate::changes::Known;
 use crate::findings::Findings;
 use crate::gateway::GatewayState;
+use crate::hosts::{Claims, Hosts};
 use crate::httproute::OwnRoute;
 use crate::memo::{Clusters, Routes};
 use crate::price::{self, Prices, names_any};
@@ -26,7 +27,8 @@ use crate::{
 ///
 /// It remembers what every HTTPRoute and every cluster came to, with the questions that were asked of other objects on
 /// the way. A route is translated again if it changed itself or if one of its questions has another answer; what it
-/// comes to is the same [`Arc`](std::sync::Arc) in the next IR unless it differs. GatewayClasses and Gateways are judged
+/// comes to is the same [`Arc`](std::sync::Arc) in the next IR unless it differs. Routes are compared with one another
+/// on the hosts that an edited one was or is on. GatewayClasses and Gateways are judged
 /// anew each time: they are few, and listeners are in conflict across all of them.
 #[derive(Debug)]
 pub struct Translator {
@@ -44,6 +46,10 @@ pub struct Rebuilt {
     pub routes: usize,
     /// Clusters whose endpoints were collected.
     pub clusters: usize,
+    /// Hosts on which routes were compared with one another.
+    pub hosts: usize,
+    /// Routes on those, each once for each of its listeners.
+    pub host_routes: usize,
 }
 
 /// What is remembered. All of it speaks of one set of resources.
@@ -53,6 +59,7 @@ struct Past {
     certificates: Certificates,
     prices: Prices,
     routes: Routes,
+    hosts: Hosts,
     clusters: Clusters,
 }
 
@@ -66,7 +73,7 @@ impl Translator {
     /// The same with expressions that others have built or will use: those of `library`, whose limit must be that of
     /// the options.
     pub fn with_library(options: TranslateOptions, library: Arc<Library>) -> Self {
-        let (past, rebuilt) = (Past::default(), Rebuilt::default());
+        let (past, rebuilt) = (Past::new(&options), Rebuilt::default());
         Self { options, assignments: None, library, past, rebuilt }
     }
 
@@ -86,7 +93,7 @@ impl Translator {
     /// read again and is equal costs a comparison.
     pub fn update(&mut self, resources: &ResourceSet) -> Translation {
         // Taken out, so that after a panic in here nothing is remembered rather than half of it.
-        let mut past = std::mem::take(&mut self.past);
+        let mut past = std::mem::replace(&mut self.past, Past::new(&self.options));
         let assignments = self.assignments.as_deref();
         let (translation, rebuilt) = past.update(resources, &self.options, assignments, &self.library);
         self.past = past;
@@ -96,6 +103,10 @@ impl Translator {
 }
 
 impl Past {
+    fn new(options: &TranslateOptions) -> Self {
+        Self { hosts: Hosts::new(options.host_ownership), ..Self::default() }
+    }
+
     fn update(
         &mut self,
         resources: &ResourceSet,
@@ -112,7 +123,8 @@ impl Past {
         let mut gateways =
             gateway::evaluate(&view, &classes, &mut self.certificates, assignments, &mut findings);
         self.certificates.finish();
-        conflict::resolve(&mut gateways, &mut findings);
+        let host_claims = Claims::of(&view, options.host_ownership, &mut findings);
+        conflict::resolve(&mut gateways, options, &host_claims, &mut findings);
 
         let changes = self.known.turn(&view, &gateways);
         let reader = || Reader::new(&view, &gateways, options.requests);
@@ -124,12 +136,15 @@ impl Past {
             library,
             &options.regex,
         );
-        rebuilt.routes = self.routes.turn(&changes, routes, controller, &self.prices, reader);
+        let mut edited = self.routes.turn(&changes, routes, controller, &self.prices, reader);
         let refused = price::scan_refusals(self.routes.own(), &options.regex);
-        rebuilt.routes += self.routes.refuse(refused, routes, controller, reader);
+        edited.extend(self.routes.refuse(refused, routes, controller, reader));
+        rebuilt.routes = edited.iter().filter(|edit| edit.is_translated).count();
         self.routes.all().for_each(|route| findings.repeat(&route.findings));
+        let examined = self.hosts.follow(&gateways, host_claims, &self.routes, &edited, &mut findings);
+        (rebuilt.hosts, rebuilt.host_routes) = (examined.hosts, examined.routes);
 
-        let mut ir = assemble::ir(&gateways, self.routes.own());
+        let mut ir = assemble::ir(&gateways, self.routes.own(), &self.hosts);
         let conditions: HashMap<_, _> = self
             .routes
             .own()
@@ -152,21 +167,25 @@ impl Past {
         let endpoints = self.clusters.finish();
 
         let accepted = |one: &&OwnRoute| !refused.is_whole(&one.ir.id, one.ir.rules.len());
-        assemble::count_attached(&mut gateways, self.routes.own().filter(accepted));
+        assemble::count_attached(&mut gateways, self.routes.own().filter(accepted), &self.hosts);
         hints::find(&view, &gateways, &mut findings);
         let digests = digest::digests(&ir);
         let mut status = StatusSet { gateway_classes: classes.status, digests, ..StatusSet::default() };
         status.owners = assignments.map(Assignments::owners).unwrap_or_default();
+        status.missing_gateways = self.routes.missing_gateways().collect();
         for gateway in &gateways {
             status.add_gateway(gateway);
         }
         let routes = self.routes.own().map(|route| {
-            let status = refused.tell(&route.ir.id, route.ir.rules.len(), &route.status);
+            let verdict = self.hosts.verdict(&route.ir.id.object);
+            let status = verdict.map_or(&route.status, |verdict| &verdict.status);
+            let status = refused.tell(&route.ir.id, route.ir.rules.len(), status);
             (route.ir.id.object.clone(), status)
         });
         status.http_routes = Arc::new(routes.collect());
         let refused_expressions = self.prices.refused_count();
+        let hosts = self.hosts.totals();
         let findings = findings.finish(resources);
-        (Translation { ir, endpoints, status, findings, refused_expressions }, rebuilt)
+        (Translation { ir, endpoints, status, findings, hosts, refused_expressions }, rebuilt)
     }
 }

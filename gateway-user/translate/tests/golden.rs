@@ -3,7 +3,8 @@
 //! difference before committing it.
 //!
 //! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case replaces
-//! one by naming it again, and drops one with a line `# without: Kind namespace/name`.
+//! one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line
+//! `# with: host-ownership=oldest-namespace` or `# with: address-ownership=shared` sets an option.
 
 mod common;
 
@@ -11,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gateway_api_types::{Kind, ObjectKey, ResourceSet};
-use gateway_translate::{TranslateOptions, translate};
+use gateway_translate::{AddressOwnership, HostOwnership, TranslateOptions, translate};
 
 const MARKER: &str = "--- # expected\n";
 
@@ -36,11 +37,23 @@ fn run(root: &Path, case: &Path, update: bool) -> Result<(), String> {
     let text = read(case)?;
     let (input, expected) = text.split_once(MARKER).unwrap_or((&text, ""));
     let resources = resources(root, case, input)?;
-    let got = common::show(&translate(&resources, &TranslateOptions::default()));
+    let got = common::show(&translate(&resources, &options(input)?));
     if update {
         return fs::write(case, format!("{}\n{MARKER}{got}", input.trim_end())).map_err(|e| e.to_string());
     }
     if got == expected { Ok(()) } else { Err(difference(expected, &got)) }
+}
+
+fn options(input: &str) -> Result<TranslateOptions, String> {
+    let mut options = TranslateOptions::default();
+    for line in input.lines().filter_map(|line| line.strip_prefix("# with: ")) {
+        match line {
+            "host-ownership=oldest-namespace" => options.host_ownership = HostOwnership::OldestNamespace,
+            "address-ownership=shared" => options.address_ownership = AddressOwnership::Shared,
+            other => return Err(format!("no option {other}")),
+        }
+    }
+    Ok(options)
 }
 
 fn resources(root: &Path, case: &Path, input: &str) -> Result<ResourceSet, String> {

@@ -9,8 +9,9 @@ use common::edits::{apply, changed, edit, settled, slice};
 use common::world::{class, distinct, object, run, set, tight, typed};
 use gateway_api_types::{Kind, Object, ObjectKey, ResourceSet};
 use gateway_ir::{ClusterKey, ObjectName};
-use gateway_translate::{Rebuilt, TranslateOptions, Translation, Translator, translate};
+use gateway_translate::{HostOwnership, Rebuilt, TranslateOptions, Translation, Translator, translate};
 use proptest::prelude::*;
+use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
@@ -37,26 +38,35 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
     // How often an edit of something else made a route different, and how often routes were left alone.
     let (followed, spared) = (Cell::new(0), Cell::new(0));
     // How often each of the bounds of expressions refused something.
-    let refused: [Cell<usize>; 4] = Default::default();
-    let steps = (world, prop::collection::vec(edit(), EDITS));
+    let refused_texts: [Cell<usize>; 4] = Default::default();
+    // The same for hosts: edits after which another verdict was reached, and hosts that were left alone.
+    let (judged, refused) = (Cell::new(0), Cell::new(0));
+    let ownership = select(&[HostOwnership::Shared, HostOwnership::OldestNamespace][..]);
+    let steps = (world, prop::collection::vec(edit(), EDITS), ownership);
     TestRunner::new(config)
-        .run(&steps, |(objects, edits)| {
+        .run(&steps, |(objects, edits, host_ownership)| {
             let mut resources = set(&objects);
-            let mut translator = Translator::new(tight());
+            let options = TranslateOptions { host_ownership, ..tight() };
+            let mut translator = Translator::new(options.clone());
             let mut last = translator.update(&resources);
-            prop_assert_eq!(&last, &translate(&resources, &tight()));
+            prop_assert_eq!(&last, &translate(&resources, &options));
             for edit in &edits {
                 let before = resources.clone();
                 apply(edit, &mut resources);
                 let next = translator.update(&resources);
-                let scratch = translate(&resources, &tight());
+                let scratch = translate(&resources, &options);
                 prop_assert_eq!(&next, &scratch, "after {:?}", edit);
-                for (count, said) in
-                    refused.iter().zip(["--regex-bytes", "--regex-route", "--regex-names", "--regex-scan"])
-                {
+                for (count, said) in refused_texts.iter().zip([
+                    "--regex-bytes",
+                    "--regex-route",
+                    "--regex-names",
+                    "--regex-scan",
+                ]) {
                     let is_said = next.findings.iter().any(|finding| finding.message.contains(said));
                     count.set(count.get() + usize::from(is_said));
                 }
+                judged.set(judged.get() + usize::from(last.hosts != next.hosts));
+                refused.set(refused.get() + usize::from(next.hosts.refused_routes > 0));
                 shared(&last, &next)?;
                 let same_routes = before.http_routes == resources.http_routes;
                 followed.set(
@@ -71,9 +81,10 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let refused = refused.map(|count| count.get());
-    assert!(refused.iter().all(|count| *count > 50), "{refused:?}");
+    let refused_texts = refused_texts.map(|count| count.get());
+    assert!(refused_texts.iter().all(|count| *count > 50), "{refused_texts:?}");
     assert!(followed.get() > 300 && spared.get() > 2_000, "{} {}", followed.get(), spared.get());
+    assert!(judged.get() > 100 && refused.get() > 50, "{} {}", judged.get(), refused.get());
 }
 
 /// 1,000 routes of ten tenants on one Gateway, each with a Service and a slice of its own; tenant 0 uses the Service
@@ -126,7 +137,8 @@ fn seen() -> (Translator, ResourceSet, Translation) {
     let resources = large();
     let mut translator = Translator::new(TranslateOptions::default());
     let translation = translator.update(&resources);
-    assert_eq!(translator.rebuilt(), Rebuilt { routes: 1_000, clusters: 1_000 });
+    let all = Rebuilt { routes: 1_000, clusters: 1_000, hosts: 1, host_routes: 1_000 };
+    assert_eq!(translator.rebuilt(), all);
     assert_eq!(translation.ir.http_routes.len(), 1_000);
     (translator, resources, translation)
 }
@@ -157,7 +169,8 @@ fn a_changed_route_rebuilds_itself() {
     resources.insert(typed(route(7, "/new")), None);
     let after = translator.update(&resources);
     assert_eq!(after, run(&resources));
-    assert_eq!(translator.rebuilt(), Rebuilt { routes: 1, clusters: 0 });
+    let did = translator.rebuilt();
+    assert_eq!((did.routes, did.clusters), (1, 0));
     let same = |(id, route): &(_, &Arc<_>)| Arc::ptr_eq(&before.ir.http_routes[*id], route);
     assert_eq!(after.ir.http_routes.iter().filter(same).count(), 999);
 
@@ -173,7 +186,7 @@ fn endpoints_rebuild_no_route() {
     resources.insert(typed(slice("t3", "s3", 999)), None);
     let after = translator.update(&resources);
     assert_eq!(after, run(&resources));
-    assert_eq!(translator.rebuilt(), Rebuilt { routes: 0, clusters: 1 });
+    assert_eq!(translator.rebuilt(), Rebuilt { clusters: 1, ..Rebuilt::default() });
     assert_eq!(after.ir, before.ir);
     let key = ClusterKey { service: ObjectName::new("t3", "s3"), port: 80 };
     assert_eq!(after.endpoints.clusters[&key][0].to_string(), "10.3.249.1:8080");

@@ -11,12 +11,12 @@ use serde_json::json;
 use super::op::{Op, Ops, Transition, json};
 
 /// The condition types that the Gateway API gives to the controller, per place, those of earlier versions included.
-/// Any other type is somebody else's.
+/// Any other type is somebody else's, but for the one of our own.
 const OF_CLASS: &[&str] = &["Accepted", "SupportedVersion"];
 const OF_GATEWAY: &[&str] = &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready"];
 const OF_LISTENER: &[&str] =
     &[PROGRAMMED, "Accepted", "ResolvedRefs", "Conflicted", "OverlappingTLSConfig", "Detached", "Ready"];
-const OF_ROUTE: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid"];
+const OF_ROUTE: &[&str] = &["Accepted", "ResolvedRefs", "PartiallyInvalid", "sluice.dev/HostConflict"];
 const PROGRAMMED: &str = "Programmed";
 
 /// A status that is to be written: operations on one version of one object.

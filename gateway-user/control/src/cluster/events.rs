@@ -1,12 +1,17 @@
 //! Tells people on their objects what has changed (events.k8s.io).
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_api_types::{ConditionStatus, Kind};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
+use k8s_openapi::api::events::v1;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
@@ -24,12 +29,26 @@ const WAITING: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// `Event.note` holds at most this many bytes, `reason` and `action` fewer.
 const NOTE_MAX: usize = 1024;
+/// Of an object's name so much is in its Event's, which has 253 characters at most.
+const NAME_MAX: usize = 230;
+
+/// A condition of our own: see `docs/status.md`.
+const HOST_CONFLICT: &str = "sluice.dev/HostConflict";
 
 /// Takes events and sends them when it can. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Events {
-    queue: mpsc::Sender<(Event, ObjectReference)>,
+    queue: mpsc::Sender<Told>,
+    reporter: Reporter,
     tally: Arc<ClusterTally>,
+}
+
+/// What waits to be sent.
+enum Told {
+    /// A change that was written.
+    Change(Event, ObjectReference),
+    /// An Event whose name says what it is about: the server has it once, whoever leads.
+    Once(Box<v1::Event>),
 }
 
 impl Events {
@@ -42,17 +61,62 @@ impl Events {
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (queue, waiting) = mpsc::channel(WAITING);
         let reporter = Reporter { controller: controller.to_owned(), instance: Some(identity.to_owned()) };
-        let sending = send(Recorder::new(client, reporter), waiting, Arc::clone(&tally));
-        (Self { queue, tally }, sending)
+        let recorder = Recorder::new(client.clone(), reporter.clone());
+        let sending = send(client, recorder, waiting, Arc::clone(&tally));
+        (Self { queue, reporter, tally }, sending)
     }
 
     /// Says what a written change changes for people.
     pub(super) fn tell(&self, change: &Change) {
         for transition in change.transitions.iter().filter(|one| is_news(one)) {
-            let sent = self.queue.try_send((event(transition), reference(change)));
+            let sent = self.queue.try_send(Told::Change(event(transition), reference(change)));
             if sent.is_err() {
                 self.tally.event(false);
             }
+        }
+    }
+}
+
+impl Events {
+    /// Warns of one generation of an object, once for all processes that ever lead as long as the server keeps the Event.
+    pub(super) fn tell_once(&self, kind: Kind, metadata: &ObjectMeta, reason: &str, note: &str) {
+        let event = Box::new(self.warning(kind, metadata, reason, note));
+        if self.queue.try_send(Told::Once(event)).is_err() {
+            self.tally.event(false);
+        }
+    }
+
+    fn warning(&self, kind: Kind, metadata: &ObjectMeta, reason: &str, note: &str) -> v1::Event {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (name, uid) = (text(&metadata.name), text(&metadata.uid));
+        let mut hasher = DefaultHasher::new();
+        (uid, metadata.generation, reason).hash(&mut hasher);
+        // As client-go names Events: the object's name and a number. Names are ASCII.
+        let short = name.get(..NAME_MAX).unwrap_or(&name);
+        let namespace = metadata.namespace.clone();
+        v1::Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{short}.{:016x}", hasher.finish())),
+                namespace: namespace.clone(),
+                ..ObjectMeta::default()
+            },
+            type_: Some("Warning".to_owned()),
+            reason: Some(reason.to_owned()),
+            action: Some("Attach".to_owned()),
+            note: Some(shortened(note.to_owned())),
+            event_time: Some(MicroTime(Timestamp::now())),
+            reporting_controller: Some(self.reporter.controller.clone()),
+            reporting_instance: self.reporter.instance.clone(),
+            regarding: Some(ObjectReference {
+                api_version: Some(kind.api_version().to_owned()),
+                kind: Some(Kind::as_str(kind).to_owned()),
+                name: metadata.name.clone(),
+                namespace,
+                uid: metadata.uid.clone(),
+                resource_version: metadata.resource_version.clone(),
+                field_path: None,
+            }),
+            ..v1::Event::default()
         }
     }
 }
@@ -64,6 +128,8 @@ fn is_news(transition: &Transition) -> bool {
         (_, ConditionStatus::Unknown) => false,
         // To be in conflict is the bad news.
         _ if condition.type_ == "Conflicted" => condition.status == ConditionStatus::True,
+        // False says that a host is shared and nothing collides, which is worth a word too.
+        _ if condition.type_ == HOST_CONFLICT => true,
         (_, ConditionStatus::False) => true,
         (Some(ConditionStatus::False), ConditionStatus::True) => true,
         (_, ConditionStatus::True) => {
@@ -76,16 +142,12 @@ fn is_news(transition: &Transition) -> bool {
 fn event(transition: &Transition) -> Event {
     let condition = &transition.condition;
     let bad = match condition.type_.as_str() {
-        "Conflicted" | "PartiallyInvalid" => condition.status == ConditionStatus::True,
+        "Conflicted" | "PartiallyInvalid" | HOST_CONFLICT => condition.status == ConditionStatus::True,
         _ => condition.status != ConditionStatus::True,
     };
     let place = transition.section.as_ref().map(|section| format!("{section}: ")).unwrap_or_default();
-    let mut note = format!("{place}{}={}: {}", condition.type_, condition.status, condition.message);
-    if note.len() > NOTE_MAX {
-        let cut = (0..=NOTE_MAX - 4).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
-        note.truncate(cut);
-        note.push_str(" ...");
-    }
+    let note = format!("{place}{}={}: {}", condition.type_, condition.status, condition.message);
+    let note = shortened(note);
     Event {
         type_: if bad { EventType::Warning } else { EventType::Normal },
         reason: condition.reason.clone(),
@@ -93,6 +155,15 @@ fn event(transition: &Transition) -> Event {
         action: condition.type_.clone(),
         secondary: None,
     }
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > NOTE_MAX {
+        let cut = (0..=NOTE_MAX - 4).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
+        note.truncate(cut);
+        note.push_str(" ...");
+    }
+    note
 }
 
 fn reference(change: &Change) -> ObjectReference {
@@ -108,14 +179,25 @@ fn reference(change: &Change) -> ObjectReference {
     }
 }
 
+/// Creates an Event. That it is there already is what another leader did.
+async fn create(client: &Client, event: &v1::Event) -> Result<(), kube::Error> {
+    let namespace = event.metadata.namespace.as_deref().unwrap_or("default");
+    let events: Api<v1::Event> = Api::namespaced(client.clone(), namespace);
+    match events.create(&PostParams::default(), event).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 async fn send(
+    client: Client,
     recorder: Recorder,
-    mut waiting: mpsc::Receiver<(Event, ObjectReference)>,
+    mut waiting: mpsc::Receiver<Told>,
     tally: Arc<ClusterTally>,
 ) {
     let (mut tokens, mut filled) = (BURST, Instant::now());
     let mut trouble = String::new();
-    while let Some((event, object)) = waiting.recv().await {
+    while let Some(told) = waiting.recv().await {
         let earned = u32::try_from(filled.elapsed().as_millis() / EVERY.as_millis()).unwrap_or(BURST);
         if earned > 0 {
             tokens = BURST.min(tokens.saturating_add(earned));
@@ -126,7 +208,13 @@ async fn send(
             continue;
         }
         tokens -= 1;
-        match timeout(PATIENCE, recorder.publish(&event, &object)).await {
+        let sent = async {
+            match &told {
+                Told::Change(event, object) => recorder.publish(event, object).await,
+                Told::Once(event) => create(&client, event).await,
+            }
+        };
+        match timeout(PATIENCE, sent).await {
             Ok(Ok(())) => tally.event(true),
             Ok(Err(error)) => {
                 tally.event(false);
@@ -172,6 +260,10 @@ mod tests {
         assert!(!news("Accepted", Some(True), Unknown));
         assert!(news("Programmed", Some(Unknown), True), "a Gateway that is served for the first time");
         assert!(news("Conflicted", None, True) && !news("Conflicted", None, False));
+        let warns =
+            |status| matches!(event(&transition(HOST_CONFLICT, None, status)).type_, EventType::Warning);
+        assert!(news(HOST_CONFLICT, None, True) && news(HOST_CONFLICT, None, False));
+        assert!(warns(True) && !warns(False), "a host that is merely shared is nobody's fault");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod backoff;
 pub mod change;
+mod dangling;
 mod events;
 pub mod lease;
 pub mod op;
@@ -22,11 +23,13 @@ mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
+use self::dangling::Dangling;
 use self::events::Events;
 use self::lease::{Candidate, LeaseTimes};
 use self::pool::{Given, Giver, Wants};
@@ -36,6 +39,7 @@ use self::statuses::Statuses;
 use self::writer::Writer;
 use crate::view::View;
 
+pub use dangling::TELL_AFTER;
 pub use seen::Seen;
 pub use tally::{ClusterTally, Outcome};
 
@@ -62,6 +66,10 @@ pub struct Membership {
     pub times: LeaseTimes,
     /// Whether this process stands for the Lease; without, it only reports.
     pub may_lead: bool,
+    /// The namespaces that are read; empty is all.
+    pub namespaces: Vec<String>,
+    /// How long a route may name a Gateway that does not exist before its owner is told.
+    pub tell_after: Duration,
     /// Where writes are counted.
     pub tally: Arc<ClusterTally>,
     /// The pool of addresses, if Gateways have any of one.
@@ -94,7 +102,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
     let (heard_by, heard) = watch::channel(Heard::default());
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
-    let writer = Writer::new(client.clone(), leadership.clone(), events, Arc::clone(&tally));
+    let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally));
     let giver = membership.pool.map(|duty| Giver {
         maps: Api::namespaced(client.clone(), &namespace),
         pool: duty.pool,
@@ -123,6 +131,10 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         writer,
         tally,
         waiting: HashMap::new(),
+        dangling: Dangling::default(),
+        namespaces: membership.namespaces,
+        tell_after: membership.tell_after,
+        events,
     };
     // Others end by themselves once the loop has dropped its ends of their channels.
     let writing = statuses.run(stop.clone());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gateway_api_types::{Kind, Object, ObjectKey};
 use gateway_ir::ObjectName;
 use gateway_translate::NodeReport;
 use jiff::Timestamp;
@@ -11,6 +12,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Seen;
+use super::dangling::Dangling;
+use super::events::Events;
 use super::lease::Leadership;
 use super::plan::{Inputs, plan};
 use super::reporter::report_of;
@@ -40,6 +43,13 @@ pub(super) struct Statuses {
     pub(super) tally: Arc<ClusterTally>,
     /// Gateways that nodes are applying, and since when.
     pub(super) waiting: HashMap<ObjectName, Instant>,
+    /// Routes that name no Gateway, and since when.
+    pub(super) dangling: Dangling,
+    /// The namespaces that are read; empty is all.
+    pub(super) namespaces: Vec<String>,
+    /// How long such a route is left alone.
+    pub(super) tell_after: Duration,
+    pub(super) events: Events,
 }
 
 impl Statuses {
@@ -57,6 +67,7 @@ impl Statuses {
             if !leads {
                 // Another one counts how long nodes take.
                 self.waiting.clear();
+                self.dangling.clear();
             }
             next = again.unwrap_or_else(|| Instant::now() + LOOK).min(Instant::now() + LOOK);
             tokio::select! {
@@ -107,12 +118,31 @@ impl Statuses {
         for name in &planned.waiting {
             self.waiting.entry(name.clone()).or_insert(now);
         }
+        let advice = self.advise(&view, now);
         let patience = self.waiting.values().map(|since| *since + PATIENT).filter(|when| *when > now).min();
         // Writing takes as long as the server likes; meanwhile the view is replaced, and the old one would be held.
         drop((view, reports));
         let again = self.writer.write(planned.changes).await;
         self.writer.tidy(Instant::now());
-        [patience, again].into_iter().flatten().min()
+        [patience, advice, again].into_iter().flatten().min()
+    }
+
+    /// Tells the owners of routes that name no Gateway; gives when to look again.
+    fn advise(&mut self, view: &View, now: Instant) -> Option<Instant> {
+        let mut missing = view.translated.missing_gateways.clone();
+        // What is in namespaces that are not read nobody here knows.
+        missing
+            .retain(|_, one| self.namespaces.is_empty() || self.namespaces.contains(&one.wanted.namespace));
+        let (due, next) = self.dangling.due(&missing, self.tell_after, now);
+        for (route, one) in due {
+            let key = ObjectKey::new(&*route.namespace, &*route.name);
+            if let Some(Object::HttpRoute(object)) = self.seen.object(Kind::HttpRoute, &key)
+                && object.metadata.generation == one.generation
+            {
+                self.events.tell_once(Kind::HttpRoute, &object.metadata, "NoMatchingParent", &one.message);
+            }
+        }
+        next
     }
 
     /// Of this node what it is about to report; of the others what they have.

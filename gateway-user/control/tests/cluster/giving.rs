@@ -44,6 +44,8 @@ impl Process {
             view: viewed,
             times: LeaseTimes { retry: Duration::from_millis(50), ..LeaseTimes::default() },
             may_lead: true,
+            namespaces: Vec::new(),
+            tell_after: Duration::ZERO,
             tally: Arc::new(ClusterTally::default()),
             pool: Some(PoolDuty {
                 pool: vec!["10.0.0.0/29".parse().unwrap()],

@@ -148,6 +148,17 @@ impl ApiServer {
         self.lock().writes.iter().filter(|(path, _)| path.contains(text)).map(|(_, code)| *code).collect()
     }
 
+    /// Every object whose path has this text.
+    pub(crate) fn all(&self, text: &str) -> Vec<Value> {
+        let state = self.lock();
+        state
+            .objects
+            .iter()
+            .filter(|(path, _)| path.contains(text))
+            .map(|(_, object)| object.clone())
+            .collect()
+    }
+
     pub(crate) fn put(&self, path: &str, mut object: Value) -> Value {
         let mut state = self.lock();
         state.version += 1;

@@ -51,6 +51,8 @@ impl Process {
             view: viewed,
             times,
             may_lead: true,
+            namespaces: Vec::new(),
+            tell_after: Duration::ZERO,
             tally: Arc::clone(&tally),
             pool: None,
             leaves: leaving,
@@ -163,6 +165,35 @@ async fn each_status_is_written_once_and_again_after_a_change() {
     let want = [(Kind::GatewayClass, 1), (Kind::Gateway, 2), (Kind::HttpRoute, 1)];
     assert_eq!(all, want.map(|(kind, count)| ((kind, Outcome::Written), count)).into_iter().collect());
     until("people hear of it", || !server.writes("events.k8s.io").is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_route_that_names_no_gateway_is_told_once_in_a_generation_whoever_leads() {
+    let server = server().await;
+    let lost = |generation: i64| {
+        json!({"metadata": {"name": "lost", "namespace": "edge", "generation": generation, "uid": "u"},
+            "spec": {"parentRefs": [{"name": "gwx"}], "rules": [{}]}})
+    };
+    server.apply(Kind::HttpRoute, lost(1));
+    let told = || {
+        let all = server.all("/apis/events.k8s.io/v1/namespaces/edge/events/lost.");
+        all.iter().map(|event| event["note"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let first = Process::start(&server, "a");
+    first.serve();
+    until("the owner is told", || told().len() == 1).await;
+    assert_eq!(told(), ["parentRefs[0]: no Gateway \"edge/gwx\"; did you mean \"edge/gw\"?"]);
+    let route = server.object_of(Kind::HttpRoute, "edge", "lost");
+    assert_eq!(route.get("status"), None, "its status is nobody's of ours");
+    first.stop().await;
+
+    let second = Process::start(&server, "b");
+    second.serve();
+    until("the next leader has tried too", || second.tally.events().0 > 0).await;
+    assert_eq!(told().len(), 1);
+    server.apply(Kind::HttpRoute, lost(2));
+    second.serve();
+    until("an edit that does not help is told again", || told().len() == 2).await;
 }
 
 #[tokio::test]

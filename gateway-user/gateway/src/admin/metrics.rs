@@ -239,6 +239,17 @@ fn config(page: &mut Exposition, view: &View) {
     page.sample(&[], generation);
     page.gauge("sluice_config_live_since_seconds", "When it went live, in seconds since 1970.");
     page.sample(&[], since);
+    let hosts = &view.hosts;
+    page.gauge("sluice_shared_hosts", "Hosts on which a listener serves routes of several namespaces.");
+    page.sample(&[], hosts.shared);
+    page.gauge(
+        "sluice_shadowed_rules",
+        "Rules in the way of others, each once for each of its hosts, by kind.",
+    );
+    page.sample(&[("kind", "never_reached")], hosts.unreachable_rules);
+    page.sample(&[("kind", "takes_from_older")], hosts.taking_rules);
+    page.gauge("sluice_host_refusals", "Routes refused on a host that is another namespace's.");
+    page.sample(&[], hosts.refused_routes);
     page.gauge("sluice_config_errors", "Errors in files at the last reading.").sample(&[], tally.errors);
     page.counter("sluice_reconciles_total", "Times the configuration was gone through, by outcome.");
     page.sample(&[("result", "ok")], tally.reconciled.saturating_sub(tally.failed));

@@ -9,11 +9,14 @@ use gateway_control::own_ports::OwnEndpoint;
 use gateway_control::source::file::read;
 use gateway_control::store::{Store, StoreView};
 use gateway_steer::SteerPlan;
-use gateway_translate::{EndpointPolicy, RegexLimits, Severity, TranslateOptions, Translation, translate};
+use gateway_translate::{
+    AddressOwnership, EndpointPolicy, HostOwnership, RegexLimits, Severity, TranslateOptions, Translation,
+    translate,
+};
 
 use jiff::Timestamp;
 
-use crate::flags::Settings;
+use crate::flags::{Ownership, Settings};
 use crate::wire;
 
 /// What a directory holds and means.
@@ -80,6 +83,14 @@ pub(crate) fn translate_options(settings: &Settings, over_cluster: bool) -> Tran
             scan: settings.regex_scan_bytes.bytes(),
             request_line: settings.max_request_line.bytes(),
             head: settings.max_header_bytes.bytes(),
+        },
+        address_ownership: match settings.address_ownership {
+            Ownership::OldestNamespace => AddressOwnership::OldestNamespace,
+            Ownership::Shared => AddressOwnership::Shared,
+        },
+        host_ownership: match settings.host_ownership {
+            Ownership::OldestNamespace => HostOwnership::OldestNamespace,
+            Ownership::Shared => HostOwnership::Shared,
         },
     }
 }

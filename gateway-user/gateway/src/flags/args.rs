@@ -41,6 +41,8 @@ impl Subset for Meaning {
         "health_address",
         "metrics_address",
         "admin_address",
+        "address_ownership",
+        "host_ownership",
     ]);
 }
 impl Subset for Admin {

@@ -4,7 +4,7 @@ use super::resolve::Reader;
 use super::value::{
     AccessLog, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
     EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, Namespaces, Networks,
-    NodeEndpoints, ObjectName, OptionalPath, Ports, ReasonHeader, RequestTrailers, Seccomp, Size,
+    NodeEndpoints, ObjectName, OptionalPath, Ownership, Ports, ReasonHeader, RequestTrailers, Seccomp, Size,
     SteeringMode, TakeOver, Toggle, UnderscoreHeaders, User, Value, Wait,
 };
 
@@ -108,6 +108,12 @@ settings! {
         controller_name: ControllerName = "sluice.dev/gateway", "DOMAIN/PATH",
             "GatewayClasses with this spec.controllerName are ours",
             "Two releases beside each other need two names";
+        address_ownership: Ownership = "oldest-namespace", "WHO",
+            "Whether a Gateway may take one address out of an older Gateway's every-address on a port: oldest-namespace refuses the listener if the two are of different namespaces, shared does not",
+            "With shared, whoever may create a Gateway can take another team's traffic on one of the node's addresses";
+        host_ownership: Ownership = "shared", "WHO",
+            "Whether routes of several namespaces may be served on one host: shared merges them and tells where they collide, oldest-namespace refuses all but those of the namespace that has a label for the host, or else the oldest route that names it",
+            "With shared, any namespace that a listener admits can take paths of another's host; with oldest-namespace, teams that share a host by path need labels";
         state_dir: FilePath = "/run/sluice", "DIR",
             "Directory for the lock and state of this process; made if missing, emptied on exit but for last good versions",
             "Two gateways on one machine need two directories; a second process on one takes over from the first";

@@ -189,6 +189,8 @@ fn tweak(kind: Kind, value: &mut Value, which: usize) {
         (Kind::Gateway | Kind::HttpRoute, 2 | 3) => {
             value["metadata"]["creationTimestamp"] = json!(times[which % 2]);
         }
+        (Kind::Namespace, 0) => value["metadata"]["labels"]["sluice.dev/hosts"] = json!("y.example.com"),
+        (Kind::Namespace, 1) => value["metadata"]["labels"] = json!({"team": "yes"}),
         (Kind::HttpRoute, 0) => value["spec"]["hostnames"] = json!(["y.example.com"]),
         _ => value["metadata"]["generation"] = json!(which),
     }

@@ -31,14 +31,25 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof![Just("one"), Just("two")].prop_map(str::to_owned)
 }
 
+/// Namespaces of Gateways.
+fn gateways() -> impl Strategy<Value = &'static str> {
+    prop_oneof![3 => Just("gateways"), 1 => Just("a")]
+}
+
 fn host() -> impl Strategy<Value = Option<&'static str>> {
     let hosts = ["x.example.com", "y.example.com", "*.example.com", "*.com", "10.0.0.1"];
     prop_oneof![Just(None), (0..hosts.len()).prop_map(move |index| Some(hosts[index]))]
 }
 
 pub(crate) fn namespace() -> impl Strategy<Value = Value> {
-    (tenant(), any::<bool>()).prop_map(|(name, label)| {
-        let labels = if label { json!({"team": "yes"}) } else { json!({}) };
+    (tenant(), any::<bool>(), 0..4_usize).prop_map(|(name, label, hosts)| {
+        let mut labels = if label { json!({"team": "yes"}) } else { json!({}) };
+        match hosts {
+            1 => labels["sluice.dev/hosts"] = json!("x.example.com_y.example.com"),
+            2 => labels["hosts.sluice.dev/example.com"] = json!("subdomains"),
+            3 => labels["hosts.sluice.dev/x.example.com"] = json!("wrong"),
+            _ => {}
+        }
         json!({"kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     })
 }
@@ -69,8 +80,8 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
     let address = prop_oneof![2 => Just(None), 1 => Just(Some("10.0.0.1")), 1 => Just(Some("10.0.0.2"))];
     let created =
         prop_oneof![Just(None), Just(Some("2026-01-01T00:00:00Z")), Just(Some("2026-01-02T00:00:00Z"))];
-    (name(), address, created, prop::collection::vec(listener(), 1..4)).prop_map(
-        |(name, address, created, listeners)| {
+    (gateways(), name(), address, created, prop::collection::vec(listener(), 1..4)).prop_map(
+        |(namespace, name, address, created, listeners)| {
             let listeners: Vec<_> = listeners
                 .into_iter()
                 .enumerate()
@@ -79,7 +90,7 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
                     listener
                 })
                 .collect();
-            let mut metadata = json!({"name": name, "namespace": "gateways"});
+            let mut metadata = json!({"name": name, "namespace": namespace});
             if let Some(created) = created {
                 metadata["creationTimestamp"] = json!(created);
             }
@@ -95,6 +106,7 @@ pub(crate) fn route() -> impl Strategy<Value = Value> {
         ["/(", "/x[0-9]+", "/[a-z]{1,90}", "/.*a.{7}b", "/a|/b", "/.*a.{40}b", "/y+"];
     let path = prop_oneof![
         3 => Just(("PathPrefix", "/")),
+        1 => Just(("PathPrefix", "/x/")),
         3 => Just(("Exact", "/x")),
         4 => prop::sample::select(&EXPRESSIONS[..]).prop_map(|text| ("RegularExpression", text)),
     ];
@@ -103,17 +115,19 @@ pub(crate) fn route() -> impl Strategy<Value = Value> {
         prop_oneof![Just(None), Just(Some("2026-01-01T00:00:00Z")), Just(Some("2026-01-02T00:00:00Z"))];
     let section = prop_oneof![2 => Just(None), 1 => Just(Some("l0")), 1 => Just(Some("none"))];
     let backend = (tenant(), name(), prop_oneof![Just(80), Just(81)]);
-    let rule = (path, prop::collection::vec(backend, 0..3));
+    let method = prop_oneof![3 => Just(None), 1 => Just(Some("GET"))];
+    let rule = ((path, method), prop::collection::vec(backend, 0..3));
     let rules = prop::collection::vec(rule, 1..3);
-    (tenant(), name(), name(), section, host(), rules, created).prop_map(
-        |(tenant, name, gateway, section, host, rules, created)| {
-            let mut parent = json!({"name": gateway, "namespace": "gateways"});
+    let hosts = prop::collection::vec(host(), 1..3);
+    ((tenant(), name(), created), (gateways(), name(), section), hosts, rules).prop_map(
+        |((tenant, name, created), (gateways, gateway, section), hosts, rules)| {
+            let mut parent = json!({"name": gateway, "namespace": gateways});
             if let Some(section) = section {
                 parent["sectionName"] = json!(section);
             }
             let rules: Vec<_> = rules
                 .into_iter()
-                .map(|(((type_, value), header), backends)| {
+                .map(|((((type_, value), header), method), backends)| {
                     let backends: Vec<_> = backends
                         .into_iter()
                         .map(|(ns, name, port)| json!({"name": name, "namespace": ns, "port": port}))
@@ -122,10 +136,13 @@ pub(crate) fn route() -> impl Strategy<Value = Value> {
                     if let Some(header) = header {
                         one["headers"] = json!([{"type": "RegularExpression", "name": "x", "value": header}]);
                     }
+                    if let Some(method) = method {
+                        one["method"] = json!(method);
+                    }
                     json!({"matches": [one], "backendRefs": backends})
                 })
                 .collect();
-            let hostnames: Vec<_> = host.into_iter().collect();
+            let hostnames: Vec<_> = hosts.into_iter().flatten().collect();
             let spec = json!({"parentRefs": [parent], "hostnames": hostnames, "rules": rules});
             let mut metadata = json!({"name": name, "namespace": tenant});
             if let Some(created) = created {

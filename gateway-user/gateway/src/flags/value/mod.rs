@@ -8,8 +8,8 @@ pub(crate) use list::{Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namesp
 pub(crate) use number::{Auto, Count, Limit, Size, Wait, bytes_text};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
-    LogFilter, NodeEndpoints, ObjectName, OptionalPath, ReasonHeader, RequestTrailers, Seccomp, SteeringMode,
-    TakeOver, Toggle, UnderscoreHeaders, User,
+    LogFilter, NodeEndpoints, ObjectName, OptionalPath, Ownership, ReasonHeader, RequestTrailers, Seccomp,
+    SteeringMode, TakeOver, Toggle, UnderscoreHeaders, User,
 };
 
 /// A type that a setting can have.

@@ -292,6 +292,16 @@ choice!(
 );
 
 choice!(
+    /// Who may have something that several namespaces ask for.
+    Ownership {
+        /// All of them.
+        Shared = "shared",
+        /// The namespace of the oldest object that asks for it.
+        OldestNamespace = "oldest-namespace",
+    }
+);
+
+choice!(
     /// What a second process on a state directory does.
     TakeOver {
         /// Takes over from the first.
