@@ -99,7 +99,9 @@ impl Hierarchy {
         let below = Path::new(path).strip_prefix(&self.root).unwrap_or(Path::new(""));
         let below =
             if below.components().any(|part| part.as_os_str() == "..") { Path::new("") } else { below };
-        ours.then(|| self.mount.join(below))
+        // Joining nothing would append a slash.
+        let dir = if below.as_os_str().is_empty() { self.mount.clone() } else { self.mount.join(below) };
+        ours.then_some(dir)
     }
 
     /// A directory and all above it, up to the mount.
