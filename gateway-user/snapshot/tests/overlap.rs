@@ -154,7 +154,7 @@ fn what_is_said_of_overlapping_matches_holds_for_every_request() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let enough =
-        checked.unreachable.get() > 2_000 && checked.taken.get() > 2_000 && checked.hits.get() > 2_000;
+    // Far below what chance draws, which is some thousands of each.
+    let enough = checked.unreachable.get() > 300 && checked.taken.get() > 300 && checked.hits.get() > 300;
     assert!(enough, "{checked:?}");
 }

@@ -42,6 +42,12 @@ pub fn remember_state(dir: &Path) {
     STATE.set(Some(dir.to_owned()));
 }
 
+fn remembered_state() -> Option<PathBuf> {
+    let state = STATE.take();
+    STATE.set(state.clone());
+    state
+}
+
 /// A running gateway over a copy of the example, with the bundled backend.
 pub struct Running {
     /// The directory that it serves.
@@ -194,18 +200,16 @@ pub fn metric_of(text: &str, name: &str, labels: &[&str]) -> f64 {
 /// Runs `sluice` with `args` to its end; `status` asks the gateway that this thread has started last.
 pub fn sluice(args: &[&str]) -> Output {
     let mut command = Command::new(SLUICE);
-    if let (Some(state), ["status", ..]) = (STATE.take(), args) {
-        command.env("SLUICE_STATE_DIR", &state);
-        STATE.set(Some(state));
+    if let (Some(state), ["status", ..]) = (remembered_state(), args) {
+        command.env("SLUICE_STATE_DIR", state);
     }
     command.args(args).output().unwrap()
 }
 
 /// A connection to the admin socket of the gateway that this thread has started last.
 pub fn admin_client() -> http::Client<UnixStream> {
-    let state = STATE.take().expect("a gateway was started");
+    let state = remembered_state().expect("a gateway was started");
     let stream = UnixStream::connect(state.join("admin.sock")).unwrap();
-    STATE.set(Some(state));
     stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
     http::Client::over(stream)
 }

@@ -72,18 +72,20 @@ fn add<'r>(
         let concerned = hosts.keys().copied().filter(|host| own().any(|own| covers(own, *host)));
         places.extend(concerned.map(|host| (listener, host)));
     }
-    for (listener, host) in &places {
-        let Some(load) = loads.get(listener).and_then(|hosts| hosts.get(host)) else { continue };
-        let most = load.most_with(demand, limits);
-        if most > limits.scan {
-            let host = host.map_or_else(|| "every host".to_owned(), |host| format!("host {host}"));
-            return Err(format!(
-                "with the expressions of older rules, one request for {host} could have {} scanned, more than {} \
-                 (--regex-scan-bytes): write fewer different expressions, or join some with |",
-                bytes(most),
-                bytes(limits.scan)
-            ));
-        }
+    let loaded = |listener: &Listener<'r>, host: &Host<'r>| loads.get(listener)?.get(host);
+    let over = places.iter().filter_map(|(listener, host)| {
+        let most = loaded(listener, host)?.most_with(demand, limits);
+        (most > limits.scan).then_some((host.map(ToString::to_string), most))
+    });
+    // Hosts have no order here, and the message must not depend on one: every host first, then by name.
+    if let Some((host, most)) = over.min() {
+        let host = host.map_or_else(|| "every host".to_owned(), |host| format!("host {host}"));
+        return Err(format!(
+            "with the expressions of older rules, one request for {host} could have {} scanned, more than {} \
+             (--regex-scan-bytes): write fewer different expressions, or join some with |",
+            bytes(most),
+            bytes(limits.scan)
+        ));
     }
     for (listener, host) in places {
         if let Some(load) = loads.get_mut(&listener).and_then(|hosts| hosts.get_mut(&host)) {
