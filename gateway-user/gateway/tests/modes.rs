@@ -72,6 +72,7 @@ fn without_bpf_rights_auto_serves_and_ebpf_refuses() {
         let config = config.to_str().unwrap();
         let state = inside.scratch().join("state");
         let state = state.to_str().unwrap();
+        common::remember_state(state.as_ref());
         let run = ["run", config, "--state-dir", state];
         let forced = without_rights("-all,+net_bind_service", &[&run[..], &["--steering", "ebpf"]].concat());
         let mut forced = gateway_testkit::process::Guarded::spawn(&mut { forced }).unwrap();
@@ -97,6 +98,7 @@ fn without_low_ports_an_offset_is_added_and_shown() {
         std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "1024").unwrap();
         let config = common::example();
         let state = inside.scratch().join("state");
+        common::remember_state(&state);
         let args = ["run", config.to_str().unwrap(), "--state-dir", state.to_str().unwrap()];
         let _backend = common::start_backend();
         let gateway = gateway_testkit::process::Guarded::spawn(&mut without_rights("-all", &args)).unwrap();

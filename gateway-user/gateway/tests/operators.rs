@@ -20,6 +20,8 @@ use nix::unistd::Pid;
 
 const HEALTH: &str = "127.0.0.1:15021";
 const FLAGS: &[&str] = &["--workers", "2", "--access-log", "off", "--drain-min", "0s"];
+/// The limits of another user's process may be changed with CAP_SYS_RESOURCE only.
+const AS_ROOT: &[&str] = &["--workers", "1", "--access-log", "off", "--user", "keep"];
 
 fn probe(path: &str) -> http::Answer {
     http::get(HEALTH.parse().unwrap(), "localhost", path).unwrap()
@@ -83,7 +85,7 @@ impl Drop for Stopped {
 #[test]
 fn a_thousand_idle_scrapers_take_no_descriptor_from_clients() {
     raise_own_limit();
-    with_gateway_flags("idle-scrapers", FLAGS, |_, running| {
+    with_gateway_flags("idle-scrapers", AS_ROOT, |_, running| {
         let pid = running.gateway.pid();
         let before = open_files(pid);
         set_limit_of_open_files(pid, 1024);
@@ -184,7 +186,7 @@ fn without_a_worker_that_turns_it_is_not_ready_and_still_alive() {
 #[test]
 fn without_a_descriptor_left_probes_and_scrapes_are_answered() {
     raise_own_limit();
-    with_gateway_flags("no-descriptor", &["--workers", "1", "--access-log", "off"], |_, running| {
+    with_gateway_flags("no-descriptor", AS_ROOT, |_, running| {
         let pid = running.gateway.pid();
         set_limit_of_open_files(pid, open_files(pid) + 60);
         let crowd = idle(HTTP, 400);

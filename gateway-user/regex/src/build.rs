@@ -46,7 +46,7 @@ pub(crate) fn build(text: &str, limit: usize) -> Result<Matcher, Refusal> {
     };
     let nfa = nfa(&hir, limit).map_err(|error| match error.size_limit() {
         Some(_) => Refusal::size(text, limit).at_cost(limit),
-        None => Refusal::syntax(text, &error),
+        None => Refusal::syntax(text, &*error),
     })?;
     let (table, work) = determinize(text, &nfa, tail, limit)?;
     let cost = table.memory_usage().max(work);
@@ -56,13 +56,13 @@ pub(crate) fn build(text: &str, limit: usize) -> Result<Matcher, Refusal> {
     }
 }
 
-fn nfa(hir: &Hir, limit: usize) -> Result<NFA, thompson::BuildError> {
+fn nfa(hir: &Hir, limit: usize) -> Result<NFA, Box<thompson::BuildError>> {
     let config = thompson::Config::new()
         .utf8(false)
         .shrink(false)
         .which_captures(WhichCaptures::None)
         .nfa_size_limit(Some(limit.saturating_mul(NFA_PER_BYTE)));
-    thompson::Compiler::new().configure(config).build_from_hir(hir)
+    thompson::Compiler::new().configure(config).build_from_hir(hir).map_err(Box::new)
 }
 
 /// The automaton, and what building it is charged with: the work is given in doubling portions until one suffices, so

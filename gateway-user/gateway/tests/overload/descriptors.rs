@@ -51,7 +51,8 @@ fn without_descriptors_accepting_pauses_and_who_is_inside_is_served() {
     /// In a tenth of a second: the pause's end, two sweeps, a flush of the log. A slow machine has more of them, and less
     /// in each.
     const MOST_SWITCHES: u32 = 20;
-    let flags = &["--workers", "1", "--access-log", "off"];
+    // The limits of another user's process may be changed with CAP_SYS_RESOURCE only.
+    let flags = &["--workers", "1", "--access-log", "off", "--user", "keep"];
     with_gateway_flags("descriptors", flags, |_, running| {
         let pid = running.gateway.pid();
         let mut numbers = Numbers(Client::connect(METRICS.parse().unwrap()).unwrap());
@@ -104,7 +105,8 @@ fn without_descriptors_accepting_pauses_and_who_is_inside_is_served() {
 #[test]
 fn without_descriptors_idle_backend_connections_are_given_back_and_new_clients_served() {
     const IDLE: usize = 10;
-    let flags = &["--workers", "1", "--access-log", "off"];
+    // The limits of another user's process may be changed with CAP_SYS_RESOURCE only.
+    let flags = &["--workers", "1", "--access-log", "off", "--user", "keep"];
     with_gateway_flags("giveback", flags, |_, running| {
         let pid = running.gateway.pid();
         let mut numbers = Numbers(Client::connect(METRICS.parse().unwrap()).unwrap());
