@@ -38,7 +38,7 @@ fn reserved_and_foreign_ports_are_refused_with_the_user_who_holds_them() {
 
 #[test]
 fn with_the_right_to_look_at_processes_the_holder_has_a_name() {
-    let flags = &["--reserved-ports", "22,6443", "--keep-capabilities", "CAP_SYS_PTRACE"];
+    let flags = &["--user", "keep", "--reserved-ports", "22,6443", "--keep-capabilities", "CAP_SYS_PTRACE"];
     refused("ports-named", flags, format!("(pid {})", std::process::id()));
 }
 

@@ -149,7 +149,7 @@ mod tests {
         assert!(all.len() <= MESSAGE_MAX && all.starts_with("f0: ") && all.ends_with(" more"), "{all}");
         let shown = all.matches(": ").count();
         assert!(all.ends_with(&format!("; and {} more", 300 - shown)), "{all}");
-        let one = list([format!("{}", "y".repeat(5_000))]);
+        let one = list(["y".repeat(5_000)]);
         let status = condition("T", ConditionStatus::True, "R", one, None);
         assert!(status.message.len() <= MESSAGE_MAX);
         assert_eq!(list(["a".to_owned(), "b".to_owned()]), "a; b");

@@ -44,6 +44,7 @@ pub(super) struct Events {
 }
 
 /// What waits to be sent.
+#[allow(clippy::large_enum_variant)] // nearly all are the large one
 enum Told {
     /// A change that was written.
     Change(Event, ObjectReference),

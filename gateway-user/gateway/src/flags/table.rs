@@ -125,7 +125,7 @@ settings! {
             "A restart serves on what a mistake in a file, or an API server that is away, would take away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
-            "With CAP_SYS_PTRACE a refused port names the program that holds it; what is kept is there for whoever breaks in";
+            "With CAP_SYS_PTRACE and --user=keep a refused port names the program that holds it; what is kept is there for whoever breaks in";
         user: User = "auto", "USER",
             "User that a process which was started as root goes on as once programs are loaded and ports are bound: auto is 65532 where the process has the rights to change, keep stays who it is",
             "Resources, kubeconfig and log file must be open to that user, which is checked at the start; root is there for whoever breaks in";

@@ -16,17 +16,20 @@ pub(super) const TURN: usize = 20_000;
 /// One changed object: its place, and the object if it is still there.
 pub(super) type Change<'a> = (&'a (Kind, ObjectKey), Option<&'a Object>);
 
+/// One change of a namespace: what it waits for, what it weighs, and where it is.
+type Weighed<'a> = (u8, usize, &'a (Kind, ObjectKey));
+
 /// Chooses what goes into the next configuration. `behind` is the namespace whose turn it was last of those that were left.
 pub(super) fn choose<'a>(
     changes: impl Iterator<Item = Change<'a>>,
     behind: &mut Option<String>,
 ) -> BTreeSet<(Kind, ObjectKey)> {
-    let mut spaces: BTreeMap<&str, Vec<(u8, usize, &(Kind, ObjectKey))>> = BTreeMap::new();
+    let mut spaces: BTreeMap<&str, Vec<Weighed<'_>>> = BTreeMap::new();
     for (place, object) in changes {
         let all = spaces.entry(&place.1.namespace).or_default();
         all.push((rank(place.0, object.is_some()), object.map_or(1, weight), place));
     }
-    let total = |all: &[(u8, usize, &(Kind, ObjectKey))]| all.iter().map(|one| one.1).sum::<usize>();
+    let total = |all: &[Weighed<'_>]| all.iter().map(|one| one.1).sum::<usize>();
     let mut order: Vec<_> = spaces.iter().map(|(space, all)| (total(all), *space)).collect();
     order.sort_unstable();
     let (mut left, mut chosen) = (TURN, BTreeSet::new());
