@@ -155,7 +155,6 @@ fn expressions_found_in_public_are_accepted_and_match() {
                         faults.push(format!("{text}: {value:?} should be {want}"));
                     }
                 }
-                println!("{:7} {:7} {text}", matcher.cost(), matcher.memory_usage());
             }
         }
     }
