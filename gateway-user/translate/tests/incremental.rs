@@ -81,10 +81,11 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
-    let refused_texts = refused_texts.map(|count| count.get());
-    assert!(refused_texts.iter().all(|count| *count > 50), "{refused_texts:?}");
-    assert!(followed.get() > 300 && spared.get() > 2_000, "{} {}", followed.get(), spared.get());
-    assert!(judged.get() > 100 && refused.get() > 50, "{} {}", judged.get(), refused.get());
+    // Namespaces of this world are too small for their budget to be the first that is spent; `expressions.rs` spends it.
+    let [text, route, _, scan] = refused_texts.map(|count| count.get());
+    assert!(text > 20 && route > 20 && scan > 20, "{text} {route} {scan}");
+    assert!(followed.get() > 50 && spared.get() > 500, "{} {}", followed.get(), spared.get());
+    assert!(judged.get() > 20 && refused.get() > 10, "{} {}", judged.get(), refused.get());
 }
 
 /// 1,000 routes of ten tenants on one Gateway, each with a Service and a slice of its own; tenant 0 uses the Service
