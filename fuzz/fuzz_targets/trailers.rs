@@ -13,7 +13,7 @@ const WRITTEN: &[&str] = &["x-auth-user", "x_added", "x-debug"];
 
 fn filters() -> Filters {
     let mut filters = Filters::default();
-    let edit = |name: &&str| FieldEdit::Set { name: (*name).into(), value: Box::default() };
+    let edit = |name: &&str| FieldEdit::Set { name: (*name).into(), value: Default::default() };
     filters.request.extend(WRITTEN.iter().map(edit));
     filters
 }
