@@ -21,6 +21,7 @@ mod overload_test;
 mod proc;
 mod process;
 mod run;
+mod supply_chain;
 mod test;
 mod upgrade_test;
 
@@ -63,6 +64,8 @@ enum Command {
     Cluster(cluster::Args),
     /// Has the official suite of the Gateway API judge the gateway on a cluster of its own.
     Conformance(conformance::Args),
+    /// Holds licenses, bans, sources and known advisories of all that is built in; writes the bill of materials.
+    SupplyChain(supply_chain::Args),
     /// Regenerates the schemas that files are checked against.
     ApiSchemas(api_schemas::Args),
 }
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Command::OverloadTest(args) => overload_test::run(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Conformance(args) => conformance::run(&args),
+        Command::SupplyChain(args) => supply_chain::run(&args),
         Command::ApiSchemas(args) => api_schemas::run(&args),
     };
     match done {
