@@ -112,6 +112,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         heard: heard.clone(),
         leadership: leadership.clone(),
     });
+    let following = reports::follow(client, namespace, heard_by, leadership.clone());
     let giving = {
         let stop = stop.clone();
         async {
@@ -138,7 +139,6 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     };
     // Others end by themselves once the loop has dropped its ends of their channels.
     let writing = statuses.run(stop.clone());
-    let following = reports::follow(client, namespace, heard_by);
     let helpers = async { tokio::join!(sending, following) };
     let duties = async { tokio::join!(reporting, candidate.run(stop), writing, giving) };
     tokio::pin!(helpers, duties);

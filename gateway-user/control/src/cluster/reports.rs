@@ -1,17 +1,21 @@
 //! What the other nodes say.
+//!
+//! Who leads keeps the reports. Everybody else keeps of each node no more than that it said something new, by the
+//! version of its report: that is what a new leader needs, which must know how long each has been silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, pin_mut};
+use futures_util::stream::{BoxStream, StreamExt as _};
 use gateway_translate::NodeReport;
-use kube::api::Api;
+use kube::api::{Api, ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::backoff::Failures;
+use super::lease::Leadership;
 use super::record::{NodeRecord, RecordStatus};
 use super::reporter::RENEW;
 
@@ -26,12 +30,30 @@ const DEAF: Duration = Duration::from_secs(20);
 /// being set up, or its API server begins, either may pass.
 const BELIEVED: Duration = Duration::from_secs(5);
 
+/// What a watch says of one node's report.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Said {
+    node: String,
+    /// Changes whenever the node says anything.
+    version: Option<String>,
+    /// Absent where the report itself is not asked for.
+    status: Option<RecordStatus>,
+}
+
+/// What is known of one node.
+#[derive(Clone, Debug)]
+struct Known {
+    version: Option<String>,
+    status: Option<RecordStatus>,
+    /// From when its silence is counted.
+    since: Instant,
+}
+
 /// The reports of a cluster as a watch brings them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard {
-    /// With the time from which the silence of each is counted.
-    records: BTreeMap<String, (RecordStatus, Instant)>,
-    /// Whether a whole list has arrived, or there is none to be had.
+    records: BTreeMap<String, Known>,
+    /// Whether a whole list of reports has arrived, or there is none to be had.
     complete: bool,
     /// When anything was heard last.
     last: Option<Instant>,
@@ -41,17 +63,16 @@ pub(super) struct Heard {
 
 impl Heard {
     /// Takes what a node says; gives whether that is news: that it is still there is none.
-    fn hear(&mut self, record: NodeRecord, now: Instant) -> bool {
+    fn hear(&mut self, said: Said, now: Instant) -> bool {
         let back = self.listen(now);
-        let name = record.metadata.name.unwrap_or_default();
-        let known = self.records.get(&name);
+        let known = self.records.get(&said.node);
         let news = back
-            || known.is_none_or(|(known, since)| {
-                now >= *since + SILENCE || content(known) != content(&record.status)
+            || known.is_none_or(|known| {
+                now >= known.since + SILENCE
+                    || known.status.as_ref().map(content) != said.status.as_ref().map(content)
             });
-        let same = known.filter(|(known, _)| *known == record.status);
-        let since = same.map_or(now, |(_, since)| *since);
-        self.records.insert(name, (record.status, since));
+        let since = known.filter(|known| known.says(&said)).map_or(now, |known| known.since);
+        self.records.insert(said.node, Known { version: said.version, status: said.status, since });
         news
     }
 
@@ -62,8 +83,8 @@ impl Heard {
         let ended = self.listened_until(now);
         let deaf = now - ended;
         if !deaf.is_zero() {
-            for (_, since) in self.records.values_mut().filter(|(_, since)| ended < *since + SILENCE) {
-                *since = if deaf < RENEW { (*since + deaf).min(now) } else { now };
+            for known in self.records.values_mut().filter(|known| ended < known.since + SILENCE) {
+                known.since = if deaf < RENEW { (known.since + deaf).min(now) } else { now };
             }
         }
         (self.last, self.failed) = (Some(now), None);
@@ -86,6 +107,12 @@ impl Heard {
         self.complete
     }
 
+    /// Begins anew with reports or, after a leadership, without: what they say is forgotten, and not when they spoke.
+    fn begin(&mut self) {
+        self.complete = false;
+        self.records.values_mut().for_each(|known| known.status = None);
+    }
+
     /// The reports of those who are not silent, by node. Nobody is found to be silent while nothing can be heard, nor
     /// before a whole `SILENCE` of the leadership that began at `leads_since`.
     pub(super) fn current(&self, now: Instant, leads_since: Option<Instant>) -> BTreeMap<String, NodeReport> {
@@ -93,8 +120,10 @@ impl Heard {
         let counts = |since: Instant| {
             at < since + SILENCE || leads_since.is_some_and(|won| won < since + SILENCE && at < won + SILENCE)
         };
-        let current = self.records.iter().filter(|(_, (_, since))| counts(*since));
-        current.map(|(node, (status, _))| (node.clone(), NodeReport::from(status))).collect()
+        let current = self.records.iter().filter(|(_, known)| counts(known.since));
+        let reports = current
+            .filter_map(|(node, known)| Some((node.clone(), NodeReport::from(known.status.as_ref()?))));
+        reports.collect()
     }
 }
 
@@ -103,22 +132,93 @@ fn content(status: &RecordStatus) -> RecordStatus {
     RecordStatus { renew_time: None, ..status.clone() }
 }
 
-/// Follows the reports until the receiver is gone.
-pub(super) async fn follow(client: Client, namespace: String, heard: watch::Sender<Heard>) {
-    let records: Api<NodeRecord> = Api::namespaced(client, &namespace);
+impl Known {
+    /// Whether this is what was known already. A report that was not asked for before says nothing new by being there.
+    fn says(&self, said: &Said) -> bool {
+        let both = self.status.as_ref().zip(said.status.as_ref());
+        self.version == said.version && both.is_none_or(|(known, status)| known == status)
+    }
+}
+
+impl Said {
+    fn new(metadata: ObjectMeta, status: Option<RecordStatus>) -> Self {
+        Self { node: metadata.name.unwrap_or_default(), version: metadata.resource_version, status }
+    }
+}
+
+impl From<NodeRecord> for Said {
+    fn from(record: NodeRecord) -> Self {
+        Self::new(record.metadata, Some(record.status))
+    }
+}
+
+impl From<PartialObjectMeta<NodeRecord>> for Said {
+    fn from(record: PartialObjectMeta<NodeRecord>) -> Self {
+        Self::new(record.metadata, None)
+    }
+}
+
+type Events = BoxStream<'static, watcher::Result<Event<Said>>>;
+
+/// Follows the reports until the receiver is gone: whole ones for as long as this process leads.
+pub(super) async fn follow(
+    client: Client,
+    namespace: String,
+    heard: watch::Sender<Heard>,
+    mut leadership: Leadership,
+) {
     let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(5));
-    let stream = watcher(records, watcher::Config::default());
-    pin_mut!(stream);
+    while !heard.is_closed() {
+        let leads = leadership.since().is_some();
+        heard.send_modify(Heard::begin);
+        let listening = listen(events(client.clone(), &namespace, leads), &heard, &mut failures);
+        let turned = async {
+            while leadership.since().is_some() == leads {
+                leadership.changed().await;
+            }
+        };
+        tokio::select! {
+            () = listening => {}
+            () = turned => {}
+            () = heard.closed() => {}
+        }
+    }
+}
+
+/// What the server says of reports, or with the reports themselves.
+fn events(client: Client, namespace: &str, whole: bool) -> Events {
+    let config = watcher::Config::default();
+    if whole {
+        let records: Api<NodeRecord> = Api::namespaced(client, namespace);
+        watcher(records, config).map(|event| event.map(said)).boxed()
+    } else {
+        let records: Api<PartialObjectMeta<NodeRecord>> = Api::namespaced(client, namespace);
+        watcher(records, config).map(|event| event.map(said)).boxed()
+    }
+}
+
+fn said<T: Into<Said>>(event: Event<T>) -> Event<Said> {
+    match event {
+        Event::Init => Event::Init,
+        Event::InitApply(record) => Event::InitApply(record.into()),
+        Event::InitDone => Event::InitDone,
+        Event::Apply(record) => Event::Apply(record.into()),
+        Event::Delete(record) => Event::Delete(record.into()),
+    }
+}
+
+/// Passes on what one watch brings, which ends with the receiver.
+async fn listen(mut events: Events, heard: &watch::Sender<Heard>, failures: &mut Failures) {
     // What a list brings replaces all that was known.
     let mut listed = Vec::new();
     // Since when there is said to be nothing to read.
     let mut none_since: Option<Instant> = None;
-    while let Some(event) = stream.next().await {
+    while let Some(event) = events.next().await {
         let now = Instant::now();
         match event {
             // Says that a list is about to be asked for, and nothing of the server.
             Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(record)) => listed.push(record),
+            Ok(Event::InitApply(said)) => listed.push(said),
             Ok(event) => {
                 failures.passed();
                 none_since = None;
@@ -134,10 +234,7 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
                     known.complete |= believed;
                     news
                 });
-                tokio::select! {
-                    () = sleep(failures.failed(explain(&error))) => continue,
-                    () = heard.closed() => return,
-                }
+                sleep(failures.failed(explain(&error))).await;
             }
         }
         if heard.is_closed() {
@@ -148,12 +245,12 @@ pub(super) async fn follow(client: Client, namespace: String, heard: watch::Send
 
 impl Heard {
     /// Takes an event, or the list that one ends; gives whether it is news.
-    fn turn(&mut self, event: Event<NodeRecord>, list: Vec<NodeRecord>, now: Instant) -> bool {
+    fn turn(&mut self, event: Event<Said>, list: Vec<Said>, now: Instant) -> bool {
         match event {
-            Event::Apply(record) | Event::InitApply(record) => self.hear(record, now),
-            Event::Delete(record) => {
+            Event::Apply(said) | Event::InitApply(said) => self.hear(said, now),
+            Event::Delete(said) => {
                 let back = self.listen(now);
-                self.records.remove(&record.metadata.name.unwrap_or_default()).is_some() || back
+                self.records.remove(&said.node).is_some() || back
             }
             Event::InitDone => {
                 self.replace(list, now);
@@ -164,13 +261,12 @@ impl Heard {
     }
 
     /// Becomes the list, but for the times since when what is said was said.
-    fn replace(&mut self, list: Vec<NodeRecord>, now: Instant) {
+    fn replace(&mut self, list: Vec<Said>, now: Instant) {
         self.listen(now);
         let mut known = std::mem::take(&mut self.records);
-        for record in list {
-            let name = record.metadata.name.clone().unwrap_or_default();
-            self.records.extend(known.remove(&name).map(|known| (name, known)));
-            self.hear(record, now);
+        for said in list {
+            self.records.extend(known.remove_entry(&said.node));
+            self.hear(said, now);
         }
         self.complete = true;
     }
@@ -213,11 +309,14 @@ mod tests {
 
     use super::*;
 
-    fn record(name: &str, generation: u64) -> NodeRecord {
-        let mut record = NodeRecord::default();
-        record.metadata.name = Some(name.to_owned());
-        record.status.generation = generation;
-        record
+    fn record(name: &str, generation: u64) -> Said {
+        let status = RecordStatus { generation, ..RecordStatus::default() };
+        Said { node: name.to_owned(), version: None, status: Some(status) }
+    }
+
+    /// The same where reports are not asked for.
+    fn sign(name: &str, version: &str) -> Said {
+        Said { node: name.to_owned(), version: Some(version.to_owned()), status: None }
     }
 
     fn names(heard: &Heard, now: Instant) -> Vec<String> {
@@ -228,9 +327,9 @@ mod tests {
     fn renew(heard: &mut Heard, who: &[&str], from: Instant, times: u32) -> Instant {
         for n in 1..=times {
             for name in who {
-                let mut record = record(name, 1);
-                record.status.program = format!("{n} {from:?}");
-                heard.hear(record, from + RENEW * n);
+                let program = format!("{n} {from:?}");
+                let status = RecordStatus { program, ..RecordStatus::default() };
+                heard.hear(Said { status: Some(status), ..record(name, 1) }, from + RENEW * n);
             }
         }
         from + RENEW * times
@@ -244,8 +343,7 @@ mod tests {
         assert_eq!(names(&heard, now), ["a", "b"]);
         let now = renew(&mut heard, &["b"], now, 1);
         assert_eq!(names(&heard, now), ["b"]);
-        let mut b = record("b", 1);
-        b.status = heard.records["b"].0.clone();
+        let b = Said { status: heard.records["b"].status.clone(), ..record("b", 1) };
         heard.replace(vec![record("a", 1), b], now);
         assert_eq!(names(&heard, now), ["b"], "a said nothing new");
         heard.replace(Vec::new(), now);
@@ -287,7 +385,7 @@ mod tests {
             let list = heard
                 .records
                 .iter()
-                .map(|(name, (status, _))| NodeRecord { status: status.clone(), ..record(name, 0) });
+                .map(|(name, known)| Said { status: known.status.clone(), ..record(name, 0) });
             heard.replace(list.collect(), now);
         }
         assert_eq!(names(&heard, now), ["a"]);
@@ -314,15 +412,36 @@ mod tests {
         let (mut heard, start) = (Heard::default(), Instant::now());
         heard.replace(vec![record("a", 1), record("b", 1)], start);
         let renewed = |generation, second| {
-            let mut record = record("a", generation);
-            record.status.renew_time = Some(MicroTime(Timestamp::from_second(second).unwrap()));
-            record
+            let renew_time = Some(MicroTime(Timestamp::from_second(second).unwrap()));
+            let status = RecordStatus { generation, renew_time, ..RecordStatus::default() };
+            Said { status: Some(status), ..record("a", 0) }
         };
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(!heard.hear(renewed(1, 10), at(10)) && !heard.hear(renewed(1, 20), at(20)));
         assert!(heard.hear(renewed(2, 30), at(30)), "it runs something else");
-        let mut b = record("b", 1);
-        b.status.renew_time = renewed(1, 45).status.renew_time;
+        let b = Said { status: renewed(1, 45).status, ..record("b", 1) };
         assert!(heard.hear(b, at(45)), "it was silent");
+    }
+
+    #[test]
+    fn who_does_not_lead_knows_who_speaks_and_not_what_is_said() {
+        let (mut heard, start) = (Heard::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        heard.replace(vec![sign("a", "1"), sign("dead", "1")], start);
+        for (version, seconds) in [("2", 10), ("3", 20), ("4", 30), ("5", 41)] {
+            assert!(!heard.hear(sign("a", version), at(seconds)), "nobody waits for it");
+        }
+        assert!(heard.current(at(41), None).is_empty());
+        // The leader falls silent, and this process wins. The reports come by a list of their own.
+        let won = at(42);
+        heard.begin();
+        assert!(!heard.is_complete(), "nothing is planned before they are here");
+        let whole = |name, version: &str| Said { version: Some(version.to_owned()), ..record(name, 1) };
+        heard.replace(vec![whole("a", "5"), whole("dead", "1")], won);
+        assert!(heard.is_complete());
+        let names = |heard: &Heard| heard.current(won, Some(won)).into_keys().collect::<Vec<_>>();
+        assert_eq!(names(&heard), ["a"], "it was heard while another led that the other is dead");
+        heard.begin();
+        assert!(names(&heard).is_empty() && !heard.is_complete(), "another leads again");
     }
 }
