@@ -1,4 +1,4 @@
-//! Container images of one static program each, as archives that containerd imports (OCI image layout 1.0.0).
+//! Container images of one program each, as archives that containerd imports (OCI image layout 1.0.0).
 
 use std::fs;
 use std::io::{self, Cursor};
@@ -13,8 +13,10 @@ use crate::cache::{self, Key};
 
 /// An image to be made.
 pub(crate) struct Image<'a> {
-    /// The program that it starts; static, since nothing else is in it.
+    /// The program that it starts.
     pub(crate) program: &'a Path,
+    /// Where on this machine the program finds its libraries, and in the image; a static one has none.
+    pub(crate) libraries: &'a [PathBuf],
     /// Every name it is known by.
     pub(crate) names: &'a [&'a str],
 }
@@ -40,9 +42,10 @@ impl Image<'_> {
         Ok(to)
     }
 
-    fn archive(&self, program: &[u8]) -> Result<Vec<u8>> {
+    /// The archive of the image with these octets as its program.
+    pub(crate) fn archive(&self, program: &[u8]) -> Result<Vec<u8>> {
         let entry = format!("/{}", self.program.file_name().context("a program has a name")?.display());
-        let layer = layer(&entry, program)?;
+        let layer = layer(&entry, program, self.libraries)?;
         let config = json!({
             "architecture": architecture(), "os": "linux",
             "config": { "Entrypoint": [entry], "Env": ["PATH=/"], "WorkingDir": "/" },
@@ -80,7 +83,7 @@ fn named(manifest: &[u8], name: &str) -> Value {
     descriptor
 }
 
-fn layer(entry: &str, program: &[u8]) -> io::Result<Vec<u8>> {
+fn layer(entry: &str, program: &[u8], libraries: &[PathBuf]) -> io::Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
     for (name, mode) in [("tmp/", 0o1777), ("etc/", 0o755)] {
         let mut header = header(0, mode);
@@ -89,6 +92,9 @@ fn layer(entry: &str, program: &[u8]) -> io::Result<Vec<u8>> {
     }
     file(&mut tar, "etc/passwd", 0o644, PASSWD)?;
     file(&mut tar, entry.trim_start_matches('/'), 0o755, program)?;
+    for library in libraries {
+        file(&mut tar, &library.display().to_string()[1..], 0o755, &fs::read(library)?)?;
+    }
     tar.into_inner()
 }
 
@@ -148,10 +154,14 @@ mod tests {
         let dir = Scratch::new("image").unwrap();
         let program = dir.join("hello");
         fs::write(&program, "an ELF file").unwrap();
-        let image = Image { program: &program, names: &["example.test/hello:v1", "example.test/hello:v2"] };
+        let image = Image {
+            program: &program,
+            libraries: &[],
+            names: &["example.test/hello:v1", "example.test/hello:v2"],
+        };
         let archive = fs::read(image.write().unwrap()).unwrap();
         assert_eq!(archive, image.archive(b"an ELF file").unwrap(), "the same image is the same file");
-        let other = Image { program: &program, names: &["example.test/hello:v3"] };
+        let other = Image { program: &program, libraries: &[], names: &["example.test/hello:v3"] };
         assert_ne!(image.write().unwrap(), other.write().unwrap(), "other names are another archive");
         let files = unpack(&archive);
         let blob = |descriptor: &Value| {

@@ -6,7 +6,7 @@ mod cgroup;
 pub(crate) mod condition;
 pub(crate) mod control_plane;
 pub(crate) mod enter;
-mod image;
+pub(crate) mod image;
 mod launch;
 pub(crate) mod network;
 mod node;
@@ -15,7 +15,7 @@ mod stand_in;
 mod supervise;
 pub(crate) mod version;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -150,12 +150,12 @@ fn images(suite: Suite) -> Result<Vec<PathBuf>> {
     let program = |package, name| Program { module: &module, package, name, tests: false, ldflags: "-s -w" };
     let mut archives = Vec::new();
     let pause = program("./pause", "pause").build()?;
-    archives.push(Image { program: &pause, names: &[node::PAUSE] }.write()?);
+    archives.push(Image { program: &pause, libraries: &[], names: &[node::PAUSE] }.write()?);
     let echo = suite.echo()?;
-    archives.push(Image { program: &echo, names: suite.echo_images() }.write()?);
+    archives.push(Image { program: &echo, libraries: &[], names: suite.echo_images() }.write()?);
     if let Some(name) = suite.coredns_image() {
         let coredns = program("./coredns", "coredns").build()?;
-        archives.push(Image { program: &coredns, names: &[name] }.write()?);
+        archives.push(Image { program: &coredns, libraries: &[], names: &[name] }.write()?);
     }
     Ok(archives)
 }
@@ -177,6 +177,11 @@ pub(crate) fn apply(place: &Place, files: &[PathBuf]) -> Result<()> {
     let output = apply.output().context("starting kubectl")?;
     ensure!(output.status.success(), "kubectl apply: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
+}
+
+/// Makes an image archive known to the cluster's node.
+pub(crate) fn import(place: &Place, archive: &Path) -> Result<()> {
+    node::import(enter::whole(place, "ctr")?, Path::new(supervise::RUN), archive)
 }
 
 /// kubectl as an administrator.

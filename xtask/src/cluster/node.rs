@@ -63,12 +63,16 @@ pub(super) fn socket(run: &Path) -> String {
 
 /// Whether containerd answers.
 pub(super) fn answers(run: &Path) -> bool {
-    ctr(run).arg("version").output().is_ok_and(|output| output.status.success())
+    let mut ctr = Command::new("ctr");
+    ctr.arg("--address").arg(socket(run)).arg("version");
+    ctr.output().is_ok_and(|output| output.status.success())
 }
 
-/// Makes an image archive known to containerd.
-pub(super) fn import(run: &Path, archive: &Path) -> Result<()> {
-    let output = ctr(run)
+/// Makes an image archive known to containerd, by its client `ctr`.
+pub(super) fn import(mut ctr: Command, run: &Path, archive: &Path) -> Result<()> {
+    let output = ctr
+        .arg("--address")
+        .arg(socket(run))
         .args(["--namespace", "k8s.io", "images", "import", "--snapshotter", "overlayfs"])
         .arg(archive)
         .output()
@@ -76,12 +80,6 @@ pub(super) fn import(run: &Path, archive: &Path) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "importing {}: {}", archive.display(), said.trim());
     Ok(())
-}
-
-fn ctr(run: &Path) -> Command {
-    let mut command = Command::new("ctr");
-    command.arg("--address").arg(socket(run));
-    command
 }
 
 /// kubelet's configuration file; gives its arguments.

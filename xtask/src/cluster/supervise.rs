@@ -40,7 +40,7 @@ pub(super) const READY: &str = "ready";
 /// namespace.
 const PRIVATE: [&str; 4] = ["/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/var/log/pods"];
 /// Sockets, network namespaces of pods, locks.
-const RUN: &str = "/run";
+pub(super) const RUN: &str = "/run";
 
 /// Far above what a start takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -118,7 +118,7 @@ impl Supervisor {
         let arguments = node::containerd(&self.dir, run)?;
         self.part("containerd", Command::new("containerd").args(arguments))?;
         self.until("containerd answers", || node::answers(run))?;
-        self.settings.images.iter().try_for_each(|archive| node::import(run, archive))
+        self.settings.images.iter().try_for_each(|archive| node::import(Command::new("ctr"), run, archive))
     }
 
     /// Starts a component of Kubernetes.

@@ -8,6 +8,7 @@ pub(crate) mod install;
 mod logs;
 mod outcome;
 mod passing;
+mod pod;
 mod report;
 mod steering;
 mod suite;
@@ -130,6 +131,11 @@ fn judge(
     let mut complaints = demands.complaints(&run.tests, run.well);
     let steered = counted.judge(args.run_test.is_empty());
     let whole = if run.whole { Ok(()) } else { Err(anyhow!("the suite was cut short")) };
+    // On the ports that the process has given back.
+    let in_pod = match args.run_test.is_empty() && stopped.is_ok() {
+        true => pod::judge(sluice, place, dir),
+        false => Ok(()),
+    };
     let asked = Asked::read(place)?;
     println!(
         "sluice: {} requests to the API server, {} kinds of them refused",
@@ -137,7 +143,7 @@ fn judge(
         asked.refused.len()
     );
     let invalid: Vec<_> =
-        [whole, steered, stopped, asked.judge()].into_iter().filter_map(Result::err).collect();
+        [whole, steered, stopped, in_pod, asked.judge()].into_iter().filter_map(Result::err).collect();
     if args.update {
         update(passing, &run, invalid.is_empty())?;
     }

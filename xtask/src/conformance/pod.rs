@@ -1,0 +1,204 @@
+//! The DaemonSet of `deploy/`, as a node runs it: an image of the binary that was judged, started with the rights that
+//! the manifest gives, asked through `kubectl exec`, and replaced by a pod that takes over from it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::account::NAMESPACE;
+use crate::cargo::workspace;
+use crate::cluster;
+use crate::cluster::image::Image;
+use crate::cluster::place::Place;
+
+/// What `image:` of the manifest means to containerd.
+const IMAGE: &str = "docker.io/library/sluice:0.1.0";
+const MANIFEST: &str = "deploy/kubernetes/daemonset.yaml";
+/// The manifest's directory on the node, and the one rights that a thread may keep: CAP_NET_BIND_SERVICE.
+const STATE: &str = "hostPath: {path: /var/lib/sluice,";
+const NET_BIND_SERVICE: u64 = 1 << 10;
+/// Whom the process goes on as (`--user`).
+const USER: u32 = 65_532;
+/// For a pod to be ready, and for one to drain.
+const PATIENCE: &str = "--timeout=150s";
+
+/// Runs it and asks it. What a pod says that does not come up is in `dir`.
+///
+/// # Errors
+/// The pod does not become ready, has more rights than it should, does not answer, or its successor does not take over.
+pub(super) fn judge(sluice: &Path, place: &Place, dir: &Path) -> Result<()> {
+    let archive = dir.join("sluice.tar");
+    fs::write(&archive, image(sluice)?).with_context(|| format!("writing {}", archive.display()))?;
+    cluster::import(place, &archive)?;
+    fs::remove_file(&archive)?;
+    let manifest = manifest(&place.join("pod-state"))?;
+    let file = dir.join("daemonset.yaml");
+    fs::write(&file, manifest)?;
+    cluster::apply(place, &[file])?;
+    let judged = ready_and_asked(place).and_then(|first| {
+        kubectl(place, &["rollout", "restart", "daemonset/sluice"])?;
+        let second = ready_and_asked(place)?;
+        ensure!(first != second, "the pod {first} was to be replaced and is still there");
+        Ok(())
+    });
+    if judged.is_err() {
+        let said = kubectl(place, &["logs", "--all-containers", "--selector=app.kubernetes.io/name=sluice"]);
+        let events = kubectl(place, &["describe", "pods"]);
+        fs::write(dir.join("pod.log"), said.unwrap_or_default() + &events.unwrap_or_default())?;
+    }
+    judged.context(MANIFEST)
+}
+
+/// Waits for the one pod that should be there; gives its name.
+fn ready_and_asked(place: &Place) -> Result<String> {
+    kubectl(place, &["rollout", "status", "daemonset/sluice", PATIENCE])?;
+    let names = kubectl(place, &["get", "pods", "--field-selector=status.phase=Running", "--output=name"])?;
+    // The one before it still drains.
+    let name = newest(place, &names)?;
+    let status = kubectl(place, &["exec", &name, "--", "/sluice", "status"])?;
+    ensure!(status.contains("generation"), "`sluice status` in {name} says: {status}");
+    let threads = threads()?;
+    ensure!(!threads.is_empty(), "no thread of {name} is to be seen");
+    for (thread, rights) in &threads {
+        rights.judge().with_context(|| format!("the thread {thread}"))?;
+    }
+    println!("{name}: ready, asked through kubectl exec, {} threads without rights", threads.len());
+    Ok(name)
+}
+
+/// Of pods, as `pod/NAME` in lines, the one that began last.
+fn newest(place: &Place, names: &str) -> Result<String> {
+    let mut pods = Vec::new();
+    for name in names.lines() {
+        let begun = kubectl(place, &["get", name, "--output=jsonpath={.metadata.creationTimestamp}"])?;
+        pods.push((begun, name.to_owned()));
+    }
+    pods.into_iter().max().map(|(_, name)| name).context("no pod runs")
+}
+
+/// kubectl in the gateway's namespace; gives what it says.
+fn kubectl(place: &Place, words: &[&str]) -> Result<String> {
+    let output = cluster::kubectl(place)?.args(["--namespace", NAMESPACE]).args(words).output()?;
+    if !output.status.success() {
+        bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The DaemonSet, with its state in `state` on this machine.
+fn manifest(state: &Path) -> Result<String> {
+    let text = fs::read_to_string(workspace().join(MANIFEST)).context(MANIFEST)?;
+    ensure!(text.contains(STATE), "{MANIFEST} has no `{STATE}`");
+    Ok(text.replace(STATE, &format!("hostPath: {{path: {},", state.display())))
+}
+
+/// The archive of an image with the program as `/sluice` and what it is linked to.
+fn image(sluice: &Path) -> Result<Vec<u8>> {
+    let libraries = libraries(sluice)?;
+    let image = Image { program: sluice, names: &[IMAGE], libraries: &libraries };
+    let program = fs::read(sluice).with_context(|| format!("reading {}", sluice.display()))?;
+    image.archive(&program)
+}
+
+/// The shared libraries of a program and what loads them, by ldd(1).
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").arg(program).output().context("starting ldd")?;
+    ensure!(output.status.success(), "ldd: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let text = String::from_utf8_lossy(&output.stdout);
+    let paths = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    Ok(paths.map(PathBuf::from).collect())
+}
+
+/// Who a thread is and what it may do (proc(5)).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rights {
+    users: Vec<u32>,
+    capabilities: u64,
+    no_new_privileges: bool,
+}
+
+impl Rights {
+    fn read(status: &str) -> Self {
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        let capabilities = ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| {
+            // A set that cannot be read is every right.
+            u64::from_str_radix(&field(set), 16).unwrap_or(u64::MAX)
+        });
+        Self {
+            users: field("Uid").split_whitespace().filter_map(|user| user.parse().ok()).collect(),
+            capabilities: capabilities.into_iter().fold(0, |all, set| all | set),
+            no_new_privileges: field("NoNewPrivs") == "1",
+        }
+    }
+
+    fn judge(&self) -> Result<()> {
+        ensure!(self.users == [USER; 4], "its users are {:?}, not {USER}", self.users);
+        ensure!(self.capabilities & !NET_BIND_SERVICE == 0, "it holds capabilities {:#x}", self.capabilities);
+        ensure!(self.no_new_privileges, "it may get new privileges");
+        Ok(())
+    }
+}
+
+/// Every thread of the gateways that run in pods, by name and number.
+fn threads() -> Result<BTreeMap<String, Rights>> {
+    let mut all = BTreeMap::new();
+    for process in fs::read_dir("/proc")?.flatten() {
+        let dir = process.path();
+        // Whatever has ended meanwhile is passed over.
+        let command = fs::read(dir.join("cmdline")).unwrap_or_default();
+        let groups = fs::read_to_string(dir.join("cgroup")).unwrap_or_default();
+        if command != b"/sluice\0run\0" || !groups.contains("kubepods") {
+            continue;
+        }
+        for task in fs::read_dir(dir.join("task")).into_iter().flatten().flatten() {
+            let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
+            let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            all.insert(format!("{} {}", name.trim(), task.file_name().display()), Rights::read(&status));
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = "Name:\tworker-0\nUid:\t65532\t65532\t65532\t65532\nCapInh:\t0000000000000000\n\
+         CapPrm:\t0000000000000400\nCapEff:\t0000000000000400\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
+
+    #[test]
+    fn a_thread_with_one_right_more_is_found() {
+        assert!(Rights::read(STATUS).judge().is_ok());
+        for (right, wrong) in [
+            ("CapPrm:\t0000000000000400", "CapPrm:\t0000000000001400"),
+            ("Uid:\t65532\t65532\t65532", "Uid:\t65532\t65532\t0"),
+            ("NoNewPrivs:\t1", "NoNewPrivs:\t0"),
+            ("CapAmb:\t0000000000000000\n", ""),
+        ] {
+            let status = STATUS.replace(right, wrong);
+            assert_ne!(status, STATUS);
+            assert!(Rights::read(&status).judge().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_manifests_state_lies_elsewhere() {
+        let text = manifest(Path::new("/elsewhere")).unwrap();
+        assert!(text.contains("hostPath: {path: /elsewhere,"), "{text}");
+        assert!(text.contains(&format!("image: {}", IMAGE.strip_prefix("docker.io/library/").unwrap())));
+    }
+
+    #[test]
+    fn a_program_needs_what_loads_it() {
+        let libraries = libraries(&std::env::current_exe().unwrap()).unwrap();
+        let loader =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ld-"));
+        assert!(libraries.iter().any(loader), "{libraries:?}");
+    }
+}
