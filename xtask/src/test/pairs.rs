@@ -22,13 +22,14 @@ pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair; the longest first, so that none is left over at the
 /// end.
-pub(super) const EVERY_PAIR: [&str; 10] = [
+pub(super) const EVERY_PAIR: [&str; 11] = [
     "overload",
     "live_edits",
     "config_fire",
     "lifecycle",
     "traffic",
     "scenario",
+    "operators",
     "admin",
     "records",
     "ports",
