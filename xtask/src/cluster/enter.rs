@@ -1,6 +1,7 @@
 //! Running a program inside a cluster.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
@@ -27,6 +28,11 @@ pub(crate) fn whole(place: &Place, program: &str) -> Result<Command> {
         .arg("--")
         .arg(program);
     Ok(command)
+}
+
+/// Where a file of the cluster's own mounts is to be found from outside, such as what lies in `/run`.
+pub(crate) fn path(place: &Place, path: &str) -> Result<PathBuf> {
+    Ok(PathBuf::from(format!("/proc/{}/root{path}", place.first()?)))
 }
 
 /// Runs `body` on a thread that is in the cluster's network, and waits for it; what it starts is there, too.

@@ -27,6 +27,7 @@ use crate::process;
 use image::Image;
 pub(crate) use launch::Life;
 use place::Place;
+pub(crate) use supervise::BPFFS;
 use version::Suite;
 
 /// Flags of `cluster`.

@@ -41,6 +41,8 @@ pub(super) const READY: &str = "ready";
 const PRIVATE: [&str; 4] = ["/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/var/log/pods"];
 /// Sockets, network namespaces of pods, locks.
 pub(super) const RUN: &str = "/run";
+/// A bpffs of the cluster's own.
+pub(crate) const BPFFS: &str = "/run/bpffs";
 
 /// Far above what a start takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -179,9 +181,8 @@ fn mounts(dir: &Path) -> Result<()> {
         fs::create_dir_all(&from)?;
         mount(Some(&from), to, none, MsFlags::MS_BIND, none).with_context(|| format!("mounting {to}"))?;
     }
-    let bpffs = dir.join("bpffs");
-    fs::create_dir_all(&bpffs)?;
-    mount(Some("bpffs"), &bpffs, Some("bpf"), MsFlags::empty(), none).context("mounting a bpffs")
+    fs::create_dir_all(BPFFS)?;
+    mount(Some("bpffs"), BPFFS, Some("bpf"), MsFlags::empty(), none).context("mounting a bpffs")
 }
 
 /// Whether a node says that it is ready.

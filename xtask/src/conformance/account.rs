@@ -1,16 +1,17 @@
 //! The account that the gateway runs with: that of `deploy/` and no other, and what the API server refused it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::cluster;
 use crate::cluster::control_plane::{AUDIT_LOG, url};
+use crate::cluster::enter;
 use crate::cluster::place::Place;
 
 use crate::process::until;
@@ -18,6 +19,8 @@ use crate::process::until;
 /// The gateway's namespace and account, by `deploy/kubernetes/rbac.yaml`.
 pub(super) const NAMESPACE: &str = "sluice-system";
 const NAME: &str = "sluice";
+/// Whom the gateway goes on as (`--user=auto`).
+pub(super) const USER: u32 = 65_532;
 /// One right of its ClusterRole and one of its Role.
 const RIGHTS: [(&str, &str); 2] = [("watch", "gateways.gateway.networking.k8s.io"), ("create", "leases")];
 /// Longer than any run.
@@ -36,8 +39,13 @@ fn user() -> String {
     format!("system:serviceaccount:{NAMESPACE}:{NAME}")
 }
 
-/// Writes a kubeconfig with a token of the account and nothing else that could prove who we are.
-pub(super) fn kubeconfig(place: &Place) -> Result<PathBuf> {
+/// Among the cluster's own files, which every user of it finds; the machine's may lie in a home.
+const KUBECONFIG: &str = "/run/sluice.kubeconfig";
+const AUTHORITY: &str = "/run/sluice-ca.crt";
+
+/// Writes a kubeconfig with a token of the account and nothing else that could prove who we are, for the user that the
+/// gateway goes on as; gives its path inside the cluster.
+pub(super) fn kubeconfig(place: &Place) -> Result<&'static str> {
     let output = cluster::kubectl(place)?
         .args(["create", "token", NAME, "--namespace", NAMESPACE, "--duration", VALID])
         .output()
@@ -48,15 +56,19 @@ pub(super) fn kubeconfig(place: &Place) -> Result<PathBuf> {
         "apiVersion": "v1", "kind": "Config", "current-context": "cluster",
         "clusters": [{
             "name": "cluster",
-            "cluster": { "server": url(), "certificate-authority": place.join("pki/ca.crt") },
+            "cluster": { "server": url(), "certificate-authority": AUTHORITY },
         }],
         "users": [{ "name": NAME, "user": { "token": String::from_utf8(output.stdout)?.trim() } }],
         "contexts": [{ "name": "cluster", "context": { "cluster": "cluster", "user": NAME } }],
     });
-    let path = place.join("sluice.kubeconfig");
+    let authority = enter::path(place, AUTHORITY)?;
+    fs::copy(place.join("pki/ca.crt"), &authority).context("the cluster's certificate authority")?;
+    fs::set_permissions(&authority, Permissions::from_mode(0o644))?;
+    let path = enter::path(place, KUBECONFIG)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-    file.write_all(config.to_string().as_bytes()).with_context(|| format!("writing {}", path.display()))?;
-    Ok(path)
+    fchown(&file, Some(USER), Some(USER)).with_context(|| format!("giving {KUBECONFIG} to {USER}"))?;
+    file.write_all(config.to_string().as_bytes()).with_context(|| format!("writing {KUBECONFIG}"))?;
+    Ok(KUBECONFIG)
 }
 
 /// The API server's authorizer learns of new roles by watches of its own, a moment after they are stored.

@@ -10,9 +10,9 @@ use nix::unistd::Pid;
 
 use super::account::{self, NAMESPACE};
 use super::steering::Counted;
-use crate::cluster::enter;
 use crate::cluster::network::{LINK, NODE};
 use crate::cluster::place::Place;
+use crate::cluster::{BPFFS, enter};
 use crate::metrics::Page;
 use crate::proc;
 use crate::process::{Process, until};
@@ -23,6 +23,9 @@ const POOL_V6: &str = "fd00:10:20::/64";
 /// An address of the pool for a Gateway that asks for it, and one that no node could have (RFC 5737).
 pub(super) const USABLE: &str = "10.20.0.200";
 pub(super) const UNUSABLE: &str = "192.0.2.1";
+
+/// Among the cluster's own files, as a node has it.
+const STATE: &str = "/run/sluice";
 
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway<'a> {
@@ -41,7 +44,7 @@ pub(crate) struct Cost {
 impl<'a> Gateway<'a> {
     /// Starts it with the account of `deploy/` and waits until it is ready.
     pub(crate) fn start(sluice: &Path, place: &'a Place, dir: &Path) -> Result<Self> {
-        let flags = flags(place, dir, &account::kubeconfig(place)?);
+        let flags = flags(account::kubeconfig(place)?);
         let mut command = enter::whole(place, &sluice.display().to_string())?;
         command.arg("run").args(&flags);
         let process = Process::spawn("sluice", dir, &mut command)?;
@@ -91,15 +94,15 @@ impl<'a> Gateway<'a> {
     }
 }
 
-fn flags(place: &Place, dir: &Path, kubeconfig: &Path) -> Vec<String> {
+fn flags(kubeconfig: &str) -> Vec<String> {
     let mut flags = vec![
-        format!("--kubeconfig={}", kubeconfig.display()),
+        format!("--kubeconfig={kubeconfig}"),
         format!("--namespace={NAMESPACE}"),
         format!("--node-name={NODE}"),
         format!("--address-pool={POOL_V4},{POOL_V6}"),
         format!("--address-interface={LINK}"),
-        format!("--state-dir={}", dir.join("state").display()),
-        format!("--bpffs={}", place.join("bpffs").display()),
+        format!("--state-dir={STATE}"),
+        format!("--bpffs={BPFFS}"),
     ];
     // There is no load balancer that would have to notice a drain first; and load clients tell our responses from a
     // backend's by their reason.

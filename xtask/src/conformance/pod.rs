@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::account::NAMESPACE;
+use super::account::{NAMESPACE, USER};
 use crate::cargo::workspace;
 use crate::cluster;
 use crate::cluster::image::Image;
@@ -20,8 +20,6 @@ const MANIFEST: &str = "deploy/kubernetes/daemonset.yaml";
 /// The manifest's directory on the node, and the one rights that a thread may keep: CAP_NET_BIND_SERVICE.
 const STATE: &str = "hostPath: {path: /var/lib/sluice,";
 const NET_BIND_SERVICE: u64 = 1 << 10;
-/// Whom the process goes on as (`--user`).
-const USER: u32 = 65_532;
 /// For a pod to be ready, and for one to drain.
 const PATIENCE: &str = "--timeout=150s";
 
