@@ -1,16 +1,17 @@
 //! One host: which routes are in each other's way on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use gateway_ir::overlap::{HostRoute, MatchIndex, Overlap, overlaps};
-use gateway_ir::{Hostname, ListenerId, ObjectName, PathMatch};
+use gateway_ir::{Hostname, ListenerId, ObjectName};
 
+use super::contest::{Contest, Contests};
 use super::listeners::{Listeners, Place};
 use super::ownership::{Owner, oldest};
 use super::{HostTotals, Original, Placed};
 
 /// How many notes of one sort a host has at most: a host with a thousand routes may have a million pairs.
-const NOTES_MAX: usize = 16;
+pub(super) const NOTES_MAX: usize = 16;
 
 /// What there is to tell of one host.
 #[derive(Debug, Default)]
@@ -18,16 +19,18 @@ pub(super) struct HostVerdict {
     /// Whose it is, where hosts have owners.
     pub(super) owner: Option<Owner>,
     /// By route and place.
-    pub(super) notes: Vec<HostNote>,
+    notes: Vec<HostNote>,
+    /// What rules of the routes at a place come to, by place; shared with all places that have the same routes.
+    contests: BTreeMap<Place, Arc<Contest>>,
     pub(super) totals: HostTotals,
 }
 
 /// What there is to tell one route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct HostNote {
-    pub(super) route: ObjectName,
-    pub(super) place: Place,
-    pub(super) note: Note,
+struct HostNote {
+    route: ObjectName,
+    place: Place,
+    note: Note,
 }
 
 /// Something about a route on a host.
@@ -65,6 +68,7 @@ impl HostVerdict {
         routes: &[Placed],
         listeners: &Listeners,
         owner: Option<Owner>,
+        contests: &mut Contests,
     ) -> Option<Self> {
         let mut verdict = Self { owner, ..Self::default() };
         let owner = verdict.owner.clone();
@@ -81,7 +85,7 @@ impl HostVerdict {
         for (place, here) in &by_place {
             let instead = listeners.instead_of(*place, host);
             if instead.is_empty() {
-                verdict.contest(host, here);
+                verdict.contest(*place, contests.of(host, here));
                 verdict.sharing(host, here);
             } else {
                 verdict.elsewhere(here, &instead, &by_place, listeners);
@@ -89,9 +93,28 @@ impl HostVerdict {
         }
         verdict.totals.shared = verdict.totals.shared.min(1);
         verdict.notes.sort();
-        let silent =
-            verdict.notes.is_empty() && verdict.owner.is_none() && verdict.totals == HostTotals::default();
+        let told = !verdict.notes.is_empty() || !verdict.contests.is_empty();
+        let silent = !told && verdict.owner.is_none() && verdict.totals == HostTotals::default();
         (!silent).then_some(verdict)
+    }
+
+    /// What there is to tell of a route at a place.
+    pub(super) fn notes_of<'a>(
+        &'a self,
+        route: &'a ObjectName,
+        place: Place,
+    ) -> impl Iterator<Item = &'a Note> {
+        let key = (route, place);
+        let from = self.notes.partition_point(|one| (&one.route, one.place) < key);
+        let here = self.notes.iter().skip(from).take_while(move |one| (&one.route, one.place) == key);
+        let contest = self.contests.get(&place).into_iter().flat_map(|contest| contest.notes_of(route));
+        here.map(|one| &one.note).chain(contest)
+    }
+
+    /// The routes that there is something to tell of.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &ObjectName> {
+        let contests = self.contests.values().flat_map(|contest| contest.routes());
+        self.notes.iter().map(|one| &one.route).chain(contests)
     }
 
     /// Routes that the host is refused to, and what becomes of it without the owner's.
@@ -106,49 +129,12 @@ impl HostVerdict {
         }
     }
 
-    /// Routes of one listener that requests reach.
-    fn contest(&mut self, host: Option<&Hostname>, here: &[&Placed]) {
-        if let [only] = here
-            && only.route.rules.iter().map(|rule| rule.matches.len()).sum::<usize>() < 2
-        {
-            return;
-        }
-        let asked: Vec<_> = here.iter().map(|placed| placed.asked(host)).collect();
-        let found = overlaps(&asked);
-        self.unreachable(here, &found.unreachable);
-        self.taken(here, &found.taken);
-    }
-
-    fn unreachable(&mut self, here: &[&Placed], found: &[Overlap]) {
-        // By rule: its matches that no request reaches.
-        let mut rules: BTreeMap<(usize, usize), Vec<&Overlap>> = BTreeMap::new();
-        for one in found {
-            rules.entry((one.loser.route, one.loser.rule)).or_default().push(one);
-        }
-        self.totals.unreachable_rules += rules.len();
-        for ((route, rule), all) in rules.into_iter().take(NOTES_MAX) {
-            let (Some(placed), Some(first)) = (here.get(route), all.first()) else { continue };
-            let Some(by) = rule_name(here, first.winner) else { continue };
-            let whole = placed.route.rules.get(rule).is_some_and(|spec| spec.matches.len() == all.len());
-            let position = (!whole).then_some(first.loser.position);
-            self.add(placed, Note::Unreachable { rule, position, by });
-        }
-    }
-
-    fn taken(&mut self, here: &[&Placed], found: &[Overlap]) {
-        let rules: BTreeSet<_> = found.iter().map(|one| (one.winner.route, one.winner.rule)).collect();
-        self.totals.taking_rules += rules.len();
-        let mut pairs = BTreeSet::new();
-        let first_of_pair = found.iter().filter(|one| pairs.insert((one.winner.route, one.loser.route)));
-        for one in first_of_pair.take(NOTES_MAX) {
-            let (Some(younger), Some(older)) = (here.get(one.winner.route), here.get(one.loser.route)) else {
-                continue;
-            };
-            let (Some(to), Some(from)) = (rule_name(here, one.winner), rule_name(here, one.loser)) else {
-                continue;
-            };
-            self.add(younger, Note::Takes { rule: to.rule, path: to.path.clone(), from: from.clone() });
-            self.add(older, Note::Loses { rule: from.rule, path: from.path, to });
+    /// Rules of routes of one listener that requests reach.
+    fn contest(&mut self, place: Place, contest: Option<Arc<Contest>>) {
+        if let Some(contest) = contest {
+            self.totals.unreachable_rules += contest.unreachable_rules;
+            self.totals.taking_rules += contest.taking_rules;
+            self.contests.insert(place, contest);
         }
     }
 
@@ -206,26 +192,4 @@ impl HostVerdict {
         let route = placed.route.id.object.clone();
         self.notes.push(HostNote { route, place: placed.place, note });
     }
-}
-
-impl Placed {
-    fn asked<'a>(&'a self, host: Option<&'a Hostname>) -> HostRoute<'a> {
-        let original = match &self.original {
-            Original::Same => host,
-            Original::Unnamed => None,
-            Original::Wider(other) => Some(&**other),
-        };
-        HostRoute { route: &self.route, original }
-    }
-}
-
-fn rule_name(here: &[&Placed], at: MatchIndex) -> Option<RuleName> {
-    let route = &here.get(at.route)?.route;
-    let matching = route.rules.get(at.rule)?.matches.get(at.position)?;
-    let path = match &matching.path {
-        PathMatch::Exact(path) => format!("Exact {path}"),
-        PathMatch::Prefix(path) => format!("PathPrefix {path}"),
-        PathMatch::Regex(text) => format!("RegularExpression {text}"),
-    };
-    Some(RuleName { route: route.id.object.clone(), rule: at.rule, path })
 }

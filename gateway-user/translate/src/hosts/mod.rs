@@ -5,6 +5,7 @@
 //! that know nothing of each other, so they are judged here, host by host. An edit has the hosts looked at again that
 //! its route was or is on, and no others (decision 186).
 
+mod contest;
 mod examine;
 mod listeners;
 mod ownership;
@@ -23,6 +24,7 @@ use crate::gateway::GatewayState;
 use crate::httproute::OwnRoute;
 use crate::memo::{Edited, Routes};
 use crate::view;
+use contest::Contests;
 use examine::HostVerdict;
 use listeners::{Listeners, Place};
 use ownership::Owner;
@@ -151,6 +153,7 @@ impl Hosts {
         affected: &mut BTreeSet<ObjectName>,
     ) -> Examined {
         let mut examined = Examined::default();
+        let mut contests = Contests::default();
         for name in touched {
             let Some(host) = self.by_name.get_mut(name) else { continue };
             host.routes.shrink_to_fit();
@@ -162,13 +165,16 @@ impl Hosts {
                 }
                 _ => None,
             };
-            let new = HostVerdict::of(name.as_ref(), &host.routes, &self.listeners, owner);
+            let new = HostVerdict::of(name.as_ref(), &host.routes, &self.listeners, owner, &mut contests);
             let old = std::mem::replace(&mut host.verdict, new.map(Box::new));
             let new = host.verdict.as_deref();
             self.totals.replace(old.as_deref(), new);
-            let notes =
-                old.iter().flat_map(|one| &one.notes).chain(new.into_iter().flat_map(|one| &one.notes));
-            affected.extend(notes.map(|note| note.route.clone()));
+            // Most are told the same on many hosts and listeners.
+            for route in old.as_deref().into_iter().chain(new).flat_map(HostVerdict::routes) {
+                if !affected.contains(route) {
+                    affected.insert(route.clone());
+                }
+            }
             if old.as_ref().and_then(|one| one.owner.as_ref()) != new.and_then(|one| one.owner.as_ref()) {
                 affected.extend(host.routes.iter().map(|placed| placed.route.id.object.clone()));
             }

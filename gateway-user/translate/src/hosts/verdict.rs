@@ -33,7 +33,7 @@ pub(crate) struct RouteVerdict {
 type Told = (Severity, String, String);
 
 /// Each thing there is to tell, with the hosts and the listeners that it holds for.
-type Notes = BTreeMap<Note, (BTreeSet<Option<Hostname>>, BTreeSet<Place>)>;
+type Notes<'a> = BTreeMap<&'a Note, (BTreeSet<Option<Hostname>>, BTreeSet<Place>)>;
 
 impl RouteVerdict {
     /// `None` if the route's own status says everything. `before` is what it came to the last time.
@@ -55,11 +55,8 @@ impl RouteVerdict {
                 if let (Some(hostname), Some(owner)) = (hostname, owner) {
                     lost.insert(hostname.clone(), owner.text());
                 }
-                let key = (name, place);
-                let from = verdict.notes.partition_point(|one| (&one.route, one.place) < key);
-                let here = verdict.notes.iter().skip(from).take_while(|one| (&one.route, one.place) == key);
-                for one in here {
-                    let (hosts, places) = notes.entry(one.note.clone()).or_default();
+                for note in verdict.notes_of(name, place) {
+                    let (hosts, places) = notes.entry(note).or_default();
                     hosts.insert(hostname.clone());
                     places.insert(place);
                 }
@@ -93,7 +90,7 @@ impl RouteVerdict {
 fn status(
     own: &OwnRoute,
     lost: &BTreeMap<Hostname, String>,
-    notes: &Notes,
+    notes: &Notes<'_>,
     place: &dyn Fn(&Attachment) -> Option<Place>,
 ) -> RouteStatus {
     let mut status = RouteStatus::clone(&own.status);
@@ -106,7 +103,7 @@ fn status(
         let places: BTreeSet<_> = attachments.iter().filter_map(|one| place(one)).collect();
         let here = notes.iter().filter(|(_, (_, at))| !at.is_disjoint(&places));
         let generation = parent.conditions.first().and_then(|one| one.observed_generation);
-        let here = here.map(|(note, (hosts, _))| (note, hosts));
+        let here = here.map(|(note, (hosts, _))| (*note, hosts));
         parent.conditions.extend(conflict(&own.ir.id.object, here, generation));
     }
     status
@@ -183,9 +180,9 @@ fn conflict<'a>(
     Some(condition(kind::HOST_CONFLICT, status, reason, reason::join(messages), generation))
 }
 
-fn findings<'a>(route: &'a ObjectName, notes: &'a Notes) -> impl Iterator<Item = Told> + use<'a> {
+fn findings<'a>(route: &'a ObjectName, notes: &'a Notes<'_>) -> impl Iterator<Item = Told> {
     let speaker = Speaker { route, with_place: false };
-    let conflicts = notes.keys().any(Note::is_conflict);
+    let conflicts = notes.keys().any(|note| note.is_conflict());
     let told = notes.iter().filter(move |(note, _)| note.is_conflict() || !conflicts || note.is_ownership());
     let told = told.filter_map(move |(note, (hosts, _))| {
         let (severity, field, fix) = note.finding()?;
