@@ -28,6 +28,13 @@ fn shared(old: &Translation, new: &Translation) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// The places of expressions that a namespace's budget refuses.
+fn over_namespace(translation: &Translation) -> Vec<(&ObjectKey, &str)> {
+    let findings = translation.findings.iter();
+    let over = findings.filter(|finding| finding.message.contains("--regex-namespace-bytes"));
+    over.map(|finding| (&finding.object.key, &*finding.field)).collect()
+}
+
 #[test]
 fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
     let config = ProptestConfig { cases: WORLDS, failure_persistence: None, ..ProptestConfig::default() };
@@ -39,6 +46,8 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
     let (followed, spared) = (Cell::new(0), Cell::new(0));
     // How often each of the bounds of expressions refused something.
     let refused_texts: [Cell<usize>; 4] = Default::default();
+    // How often an edit changed which expressions a namespace's budget refuses.
+    let rebudgeted = Cell::new(0);
     // The same for hosts: edits after which another verdict was reached, and hosts that were left alone.
     let (judged, refused) = (Cell::new(0), Cell::new(0));
     let ownership = select(&[HostOwnership::Shared, HostOwnership::OldestNamespace][..]);
@@ -65,6 +74,8 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
                     let is_said = next.findings.iter().any(|finding| finding.message.contains(said));
                     count.set(count.get() + usize::from(is_said));
                 }
+                let differs = over_namespace(&last) != over_namespace(&next);
+                rebudgeted.set(rebudgeted.get() + usize::from(differs));
                 judged.set(judged.get() + usize::from(last.hosts != next.hosts));
                 refused.set(refused.get() + usize::from(next.hosts.refused_routes > 0));
                 shared(&last, &next)?;
@@ -81,9 +92,9 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
-    // Namespaces of this world are too small for their budget to be the first that is spent; `expressions.rs` spends it.
-    let [text, route, _, scan] = refused_texts.map(|count| count.get());
-    assert!(text > 20 && route > 20 && scan > 20, "{text} {route} {scan}");
+    let [text, route, namespace, scan] = refused_texts.map(|count| count.get());
+    assert!(text > 20 && route > 20 && namespace > 100 && scan > 20, "{text} {route} {namespace} {scan}");
+    assert!(rebudgeted.get() > 12, "{}", rebudgeted.get());
     assert!(followed.get() > 50 && spared.get() > 500, "{} {}", followed.get(), spared.get());
     assert!(judged.get() > 20 && refused.get() > 10, "{} {}", judged.get(), refused.get());
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::world::{object, typed};
 
 /// Both Gateways, and for both names of all tenants a Service with an endpoint and a route that uses it: with little
-/// at work, edits would change little.
+/// at work, edits would change little. One tenant is over its budget of expressions.
 pub(crate) fn settled() -> Vec<Value> {
     let mut objects = Vec::new();
     for name in ["one", "two"] {
@@ -27,7 +27,14 @@ pub(crate) fn settled() -> Vec<Value> {
             objects.push(slice(tenant, name, number));
             let backend = json!({"name": name, "namespace": tenant, "port": 80});
             let parent = json!({"name": name, "namespace": "gateways"});
-            let spec = json!({"parentRefs": [parent], "rules": [{"backendRefs": [backend]}]});
+            let mut rules = vec![json!({"backendRefs": [backend]})];
+            if *tenant == "a" {
+                // Either route fits into the budgets of `tight`, both are too much for their namespace.
+                let text = if name == "one" { "/.*a.{5}b" } else { "/.*c.{5}d" };
+                let path = json!({"path": {"type": "RegularExpression", "value": text}});
+                rules.push(json!({"matches": [path], "backendRefs": [backend]}));
+            }
+            let spec = json!({"parentRefs": [parent], "rules": rules});
             objects.push(json!({"kind": "HTTPRoute", "metadata": metadata, "spec": spec}));
         }
     }
