@@ -93,10 +93,10 @@ impl<S: Steer + Send + 'static> Engine<S> {
         options: SourceOptions,
         reconciler: Reconciler<W, S>,
     ) -> io::Result<Self> {
-        Self::start_with(options, reconciler, || ())
+        Self::start_with(options, reconciler, || (), || ())
     }
 
-    /// The same, where the thread does something before all else.
+    /// The same, where the thread does something before all else, and so does the one that builds expressions.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -104,10 +104,11 @@ impl<S: Steer + Send + 'static> Engine<S> {
         options: SourceOptions,
         mut reconciler: Reconciler<W, S>,
         first: impl FnOnce() + Send + 'static,
+        builder_first: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let (wake, wakes) = channel();
         let built = wake.clone();
-        reconciler.build_by(Builder::start(move || drop(built.send(Wake::Built)))?);
+        reconciler.build_by(Builder::start(builder_first, move || drop(built.send(Wake::Built)))?);
         let changed = wake.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {

@@ -39,11 +39,17 @@ struct Turn {
 }
 
 impl Builder {
-    /// Starts the thread. `built` is called after the last expression of a namespace.
-    pub(crate) fn start(built: impl Fn() + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread, which calls `first` before all else, and `built` after the last expression of a namespace.
+    pub(crate) fn start(
+        first: impl FnOnce() + Send + 'static,
+        built: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
-        std::thread::Builder::new().name("sluice-regex".to_owned()).spawn(move || own.run(&built))?;
+        std::thread::Builder::new().name("sluice-regex".to_owned()).spawn(move || {
+            first();
+            own.run(&built);
+        })?;
         Ok(Self(shared))
     }
 
@@ -210,7 +216,7 @@ mod tests {
     fn the_thread_builds_what_waits_and_says_so_for_each_namespace() {
         let (mut both, _held) = waiting(&[("a", 3), ("b", 1)]);
         let (said, heard) = channel();
-        let builder = Builder::start(move || said.send(()).unwrap()).unwrap();
+        let builder = Builder::start(|| (), move || said.send(()).unwrap()).unwrap();
         builder.set(both.clone());
         heard.recv().unwrap();
         heard.recv().unwrap();

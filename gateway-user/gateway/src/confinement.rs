@@ -44,6 +44,11 @@ impl Confinement {
         self.hold(Role::Compiler);
     }
 
+    /// Holds the calling thread to the list of the one that builds expressions.
+    pub(crate) fn builder(self) {
+        self.hold(Role::Builder);
+    }
+
     fn hold(self, role: Role) {
         let held = self.unlisted.map_or(Ok(()), |unlisted| confine(role, unlisted));
         if let Err(error) = held {

@@ -230,7 +230,8 @@ impl Parts {
             let (options, cluster) = source.open(settings, &instance)?;
             let (reconciler, pool) =
                 pool::open(settings, &instance, cluster.as_ref(), taking_over.is_some(), reconciler)?;
-            let engine = Engine::start_with(options, reconciler, move || confinement.compiler())?;
+            let (compiler, builder) = (move || confinement.compiler(), move || confinement.builder());
+            let engine = Engine::start_with(options, reconciler, compiler, builder)?;
             let pool = pool.map(|pool| pool.follow(&engine));
             let failures = Failures::default();
             let shared = Shared {

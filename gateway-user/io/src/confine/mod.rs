@@ -28,6 +28,8 @@ pub enum Role {
     Worker(Driver),
     /// Reads resources, compiles and steers: files, sockets to listen on, maps of kernel programs.
     Compiler,
+    /// Builds regular expressions: memory, and waiting for more of them.
+    Builder,
     /// Everything else, and starts all other threads.
     Control,
 }
@@ -48,6 +50,7 @@ impl Role {
         match self {
             Role::Worker(_) => "worker",
             Role::Compiler => "compiler",
+            Role::Builder => "builder",
             Role::Control => "control",
         }
     }
@@ -56,7 +59,8 @@ impl Role {
         match self {
             Role::Worker(_) => 0,
             Role::Compiler => 1,
-            Role::Control => 2,
+            Role::Builder => 2,
+            Role::Control => 3,
         }
     }
 
@@ -65,6 +69,7 @@ impl Role {
         match self {
             Role::Worker(Driver::Epoll) => [calls::ANY, calls::SERVE, calls::CONNECT].concat(),
             Role::Worker(_) => [calls::ANY, calls::SERVE, calls::DRIVE_RING].concat(),
+            Role::Builder => calls::ANY.to_vec(),
             Role::Compiler => [calls::ANY, calls::SERVE, calls::FILES, calls::LISTEN, calls::STEER].concat(),
             Role::Control => [
                 calls::ANY,
@@ -177,6 +182,22 @@ mod tests {
     }
 
     #[test]
+    fn the_builder_has_memory_and_threads_and_nothing_that_leads_anywhere() {
+        let all = confined(Role::Builder, || {
+            let memory = vec![1_u8; 8 << 20];
+            [
+                is_denied(File::open("/etc/hostname")),
+                is_denied(TcpListener::bind("127.0.0.1:0")),
+                is_denied(std::net::UdpSocket::bind("127.0.0.1:0")),
+                nix::unistd::execv(c"/nowhere", &[c"x"]) == Err(nix::errno::Errno::EPERM),
+                memory.iter().map(|byte| usize::from(*byte)).sum::<usize>() == memory.len(),
+                thread::spawn(|| 7).join().unwrap() == 7,
+            ]
+        });
+        assert_eq!(all, [true; 6]);
+    }
+
+    #[test]
     fn what_is_only_logged_is_done() {
         let opened = thread::spawn(|| {
             confine(Role::Worker(Driver::Epoll), Unlisted::IsLogged).unwrap();
@@ -188,7 +209,7 @@ mod tests {
     #[test]
     fn control_may_do_what_the_threads_that_it_starts_may() {
         let control = Role::Control.calls();
-        for role in Driver::ALL.map(Role::Worker).into_iter().chain([Role::Compiler]) {
+        for role in Driver::ALL.map(Role::Worker).into_iter().chain([Role::Compiler, Role::Builder]) {
             assert!(role.calls().iter().all(|call| control.contains(call)), "{role:?}");
         }
     }

@@ -13,7 +13,7 @@ use super::{Role, calls};
 /// Numbers above this are counted as this one; no architecture has so many.
 const CALLS: usize = 512;
 /// Names of roles, by their index.
-const ROLES: [&str; 3] = ["worker", "compiler", "control"];
+const ROLES: [&str; 4] = ["worker", "compiler", "builder", "control"];
 
 /// How often each call was denied, by the thread's role.
 static COUNTS: [[AtomicU64; CALLS]; ROLES.len()] =
@@ -21,7 +21,7 @@ static COUNTS: [[AtomicU64; CALLS]; ROLES.len()] =
 
 thread_local! {
     /// The thread's role; those that it starts count as control, as long as they have none.
-    static ROLE: Cell<usize> = const { Cell::new(2) };
+    static ROLE: Cell<usize> = const { Cell::new(ROLES.len() - 1) };
 }
 
 /// Calls that failed because they are not on the list of the thread that made them.
