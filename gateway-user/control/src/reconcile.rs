@@ -170,7 +170,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             self.translator.assign(Some(pool.provide(wants).await));
         }
         let translated = unharmed("translating", || self.translator.update(&admitted));
-        let Translation { ir, endpoints, status, findings, hosts, refused_expressions } = match translated {
+        let translation = match translated {
             Ok(translation) => translation,
             Err(fault) => {
                 view.tally.failed += 1;
@@ -179,10 +179,12 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
                 return;
             }
         };
+        let Translation { ir, endpoints, status, findings, refused_expressions, refused_rules, hosts } =
+            translation;
         let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
         view.waiting = None;
         view.hosts = hosts;
-        view.refused_expressions = refused_expressions;
+        (view.refused_expressions, view.refused_rules) = (refused_expressions, refused_rules);
         self.endpoints = endpoints;
         let result = self.bring_live(&mut view, &ir, &resources.resources).await;
         view.tally.failed += u64::from(result.is_err());

@@ -39,6 +39,8 @@ pub struct View {
     pub building: Arc<[String]>,
     /// Regular expressions of HTTPRoutes that are refused.
     pub refused_expressions: usize,
+    /// Rules of HTTPRoutes that are refused because requests could have too much scanned.
+    pub refused_rules: usize,
     /// Why the newest configuration is not live, if it is not.
     pub trouble: Option<String>,
     /// Counts since the start.

@@ -132,6 +132,9 @@ pub struct Translation {
     /// How many expressions of HTTPRoutes are refused.
     #[serde(skip)]
     pub refused_expressions: usize,
+    /// How many rules are refused because requests for their hosts could have too much scanned.
+    #[serde(skip)]
+    pub refused_rules: usize,
     /// Hosts and rules that are in each other's way.
     pub hosts: HostTotals,
 }

@@ -1,6 +1,6 @@
 //! Translation after translation of the same resources, a little edited each time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use gateway_api_types::{ObjectKey, ResourceSet};
@@ -138,6 +138,7 @@ impl Past {
         );
         let mut edited = self.routes.turn(&changes, routes, controller, &self.prices, reader);
         let refused = price::scan_refusals(self.routes.own(), &options.regex);
+        let refused_rules = refused.values().map(BTreeMap::len).sum();
         edited.extend(self.routes.refuse(refused, routes, controller, reader));
         rebuilt.routes = edited.iter().filter(|edit| edit.is_translated).count();
         self.routes.all().for_each(|route| findings.repeat(&route.findings));
@@ -186,6 +187,8 @@ impl Past {
         let refused_expressions = self.prices.refused_count();
         let hosts = self.hosts.totals();
         let findings = findings.finish(resources);
-        (Translation { ir, endpoints, status, findings, hosts, refused_expressions }, rebuilt)
+        let translation =
+            Translation { ir, endpoints, status, findings, refused_expressions, refused_rules, hosts };
+        (translation, rebuilt)
     }
 }

@@ -191,8 +191,9 @@ fn a_host_on_which_a_request_could_have_too_much_scanned_loses_its_youngest_rule
         message.contains("host tenant.example could have 4.01 MiB scanned, more than 4 MiB"),
         "{message}"
     );
+    assert_eq!((translation.refused_rules, translation.refused_expressions), (8, 0));
     let more = translate(&resources, &options(|limits| limits.scan = 5 << 20));
-    assert!(is_served(&more, "tenant", "younger"));
+    assert!(is_served(&more, "tenant", "younger") && more.refused_rules == 0);
 }
 
 #[test]

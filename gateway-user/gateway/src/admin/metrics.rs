@@ -262,8 +262,13 @@ fn config(page: &mut Exposition, view: &View) {
         .sample(&[], regexes.expressions);
     page.gauge("sluice_regex_bytes", "Memory of their automata, which all workers share.")
         .sample(&[], regexes.bytes);
-    page.gauge("sluice_regex_refused", "Regular expressions of HTTPRoutes that cost too much or are none.")
-        .sample(&[], view.refused_expressions);
+    page.gauge(
+        "sluice_regex_refused",
+        "Regular expressions of HTTPRoutes that cost too much or are none, and rules of which requests would have too \
+         much scanned, by kind.",
+    );
+    page.sample(&[("kind", "expression")], view.refused_expressions);
+    page.sample(&[("kind", "rule")], view.refused_rules);
     page.gauge("sluice_regex_waiting", "Namespaces whose edits wait for regular expressions to be built.")
         .sample(&[], view.building.len());
     page.counter("sluice_config_published_total", "Generations that went live.").sample(&[], tally.published);

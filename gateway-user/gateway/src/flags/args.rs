@@ -43,6 +43,12 @@ impl Subset for Meaning {
         "admin_address",
         "address_ownership",
         "host_ownership",
+        "max_request_line",
+        "max_header_bytes",
+        "regex_bytes",
+        "regex_route_bytes",
+        "regex_namespace_bytes",
+        "regex_scan_bytes",
     ]);
 }
 impl Subset for Admin {
