@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::account::{NAMESPACE, USER};
-use crate::cargo::workspace;
+use crate::cargo::{must_succeed, workspace};
 use crate::cluster;
 use crate::cluster::image::Image;
 use crate::cluster::place::Place;
@@ -29,7 +29,7 @@ const PATIENCE: &str = "--timeout=150s";
 /// The pod does not become ready, has more rights than it should, does not answer, or its successor does not take over.
 pub(super) fn judge(sluice: &Path, place: &Place, dir: &Path) -> Result<()> {
     let archive = dir.join("sluice.tar");
-    fs::write(&archive, image(sluice)?).with_context(|| format!("writing {}", archive.display()))?;
+    fs::write(&archive, image(sluice, dir)?).with_context(|| format!("writing {}", archive.display()))?;
     cluster::import(place, &archive)?;
     fs::remove_file(&archive)?;
     let manifest = manifest(&place.join("pod-state"))?;
@@ -94,11 +94,16 @@ fn manifest(state: &Path) -> Result<String> {
 }
 
 /// The archive of an image with the program as `/sluice` and what it is linked to.
-fn image(sluice: &Path) -> Result<Vec<u8>> {
+fn image(sluice: &Path, dir: &Path) -> Result<Vec<u8>> {
     let libraries = libraries(sluice)?;
-    let image = Image { program: sluice, names: &[IMAGE], libraries: &libraries };
-    let program = fs::read(sluice).with_context(|| format!("reading {}", sluice.display()))?;
-    image.archive(&program)
+    // What debuggers read makes up nine tenths of it.
+    let program = dir.join("sluice");
+    let mut strip = Command::new("strip");
+    must_succeed(strip.arg("--strip-debug").arg("-o").arg(&program).arg(sluice))?;
+    let image = Image { program: &program, names: &[IMAGE], libraries: &libraries };
+    let archive = image.archive(&fs::read(&program)?)?;
+    fs::remove_file(&program)?;
+    Ok(archive)
 }
 
 /// The shared libraries of a program and what loads them, by ldd(1).
