@@ -106,6 +106,9 @@ struct CrowdArgs {
     /// What is asked for.
     #[arg(long, default_value = "/download/100")]
     target: String,
+    /// One more field of each head; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
+    header: Vec<(String, String)>,
     /// What each connection does.
     #[arg(long, value_enum)]
     manner: MannerArg,
@@ -115,6 +118,9 @@ struct CrowdArgs {
     /// Milliseconds between two requests or bytes of a connection; 0 asks only once.
     #[arg(long, default_value_t = 1000)]
     every_ms: u64,
+    /// Wait before the first request as well, and each time at random with that mean: requests come at random moments.
+    #[arg(long)]
+    random: bool,
     /// Milliseconds until a connection that was ended is opened anew.
     #[arg(long, default_value_t = 1000)]
     pause_ms: u64,
@@ -179,15 +185,25 @@ fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
+/// `NAME=VALUE`; the value may have `=` in it.
+fn field(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
 impl CrowdArgs {
     fn spec(self) -> CrowdSpec {
         CrowdSpec {
             to: self.to,
             host: self.host,
             target: self.target,
+            fields: self.header,
             manner: self.manner.into(),
             connections: self.connections,
             every: Duration::from_millis(self.every_ms),
+            random: self.random,
             pause: Duration::from_millis(self.pause_ms),
         }
     }

@@ -58,18 +58,26 @@ impl Manner {
     ) -> io::Result<()> {
         let head = |method: &str, fields: &str| {
             let CrowdSpec { target, host, .. } = spec;
-            format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n")
+            let more: String =
+                spec.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}{more}\r\n")
         };
         match self {
-            Self::Ask => loop {
-                stream.write_all(head("GET", "").as_bytes()).await?;
-                read_answer(&mut stream).await?;
-                begun();
-                match spec.every.is_zero() {
-                    true => return read_out(&mut stream).await,
-                    false => sleep(spec.every).await,
+            Self::Ask => {
+                let (head, mut wait) = (head("GET", ""), Wait::new(spec, &stream));
+                if spec.random {
+                    sleep(wait.next()).await;
                 }
-            },
+                loop {
+                    stream.write_all(head.as_bytes()).await?;
+                    read_answer(&mut stream).await?;
+                    begun();
+                    match spec.every.is_zero() {
+                        true => return read_out(&mut stream).await,
+                        false => sleep(wait.next()).await,
+                    }
+                }
+            }
             Self::Stall => {
                 stream.write_all(head("GET", "").as_bytes()).await?;
                 begun();
@@ -100,6 +108,30 @@ impl Manner {
                 }
             }
         }
+    }
+}
+
+/// Times between the requests of one connection.
+struct Wait {
+    mean: Duration,
+    /// A state of xorshift64, never 0; `None` where times are even.
+    random: Option<u64>,
+}
+
+impl Wait {
+    fn new(spec: &CrowdSpec, stream: &TcpStream) -> Self {
+        let port = stream.local_addr().map_or(0, |address| u64::from(address.port()));
+        let random = spec.random.then_some((port + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Self { mean: spec.every, random }
+    }
+
+    fn next(&mut self) -> Duration {
+        let Some(state) = &mut self.random else { return self.mean };
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        let uniform = ((*state >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
+        self.mean.mul_f64(-uniform.ln())
     }
 }
 
@@ -173,6 +205,15 @@ mod tests {
         assert_eq!(length(b"HTTP/1.1 200").unwrap(), None);
         assert_eq!(length(head.as_bytes()).unwrap(), Some(head.len() + 4));
         assert!(length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn random_times_have_the_mean_that_is_asked_for() {
+        let mut wait = Wait { mean: Duration::from_millis(100), random: Some(7) };
+        let times: Vec<f64> = (0..10_000).map(|_| wait.next().as_secs_f64()).collect();
+        let mean = times.iter().sum::<f64>() / times.len() as f64;
+        assert!((0.09..0.11).contains(&mean), "{mean}");
+        assert!(times.iter().any(|time| *time < 0.01) && times.iter().any(|time| *time > 0.3));
     }
 
     #[tokio::test]

@@ -24,12 +24,17 @@ pub struct CrowdSpec {
     pub host: String,
     /// Path and query that are asked for.
     pub target: String,
+    /// More fields of each head: names and values.
+    pub fields: Vec<(String, String)>,
     /// What each connection does.
     pub manner: Manner,
     /// How many there are.
     pub connections: usize,
     /// Time between two requests, or two bytes, of a connection. [`Manner::Ask`] asks only once if it is zero.
     pub every: Duration,
+    /// [`Manner::Ask`] waits before its first request as well, and each time for an exponentially distributed time whose
+    /// mean is `every`: requests come at random moments and not in step.
+    pub random: bool,
     /// Time until a connection that was ended, or could not be made, is tried again.
     pub pause: Duration,
 }
@@ -77,14 +82,15 @@ async fn come_again(spec: Rc<CrowdSpec>, begun: mpsc::UnboundedSender<()>) {
 mod tests {
     use std::cell::Cell;
 
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     use super::*;
 
     fn spec(to: SocketAddr, manner: Manner) -> CrowdSpec {
         let (every, pause) = (Duration::from_millis(1), Duration::from_millis(1));
-        let (host, target) = ("a".to_owned(), "/download/100".to_owned());
-        CrowdSpec { to, host, target, manner, connections: 250, every, pause }
+        let (host, target, fields) = ("a".to_owned(), "/download/100".to_owned(), Vec::new());
+        CrowdSpec { to, host, target, fields, manner, connections: 250, every, random: false, pause }
     }
 
     #[tokio::test]
@@ -101,6 +107,26 @@ mod tests {
         tokio::select! {
             () = crowd(spec.clone(), || {}) => panic!("a crowd ends with its process only"),
             () = refuse => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn fields_are_sent_at_random_moments_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fields = vec![("X-Bench-Id".to_owned(), "abc".to_owned())];
+        let plain = spec(listener.local_addr().unwrap(), Manner::Ask);
+        let spec = CrowdSpec { fields, random: true, connections: 1, ..plain };
+        let receive = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut head).await.unwrap() > 0);
+            }
+            assert!(String::from_utf8(head).unwrap().contains("\r\nX-Bench-Id: abc\r\n"));
+        };
+        tokio::select! {
+            () = crowd(spec, || {}) => panic!("a crowd ends with its process only"),
+            () = receive => {}
         }
     }
 
