@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpListener};
 
 use gateway_io::Driver;
 use gateway_ir::{
-    Action, Failure, FailureKind, Filter, HostRewrite, PathRewrite, QueryMatch, Redirect, StringMatch,
-    WeightedBackend, WeightedTarget,
+    Action, Failure, FailureKind, Filter, HeaderMatch, HostRewrite, PathRewrite, QueryMatch, Redirect,
+    StringMatch, WeightedBackend, WeightedTarget,
 };
 use gateway_proxy::ProxyConfig;
 use gateway_testkit::http::Answer;
@@ -18,6 +18,7 @@ use support::ir::{Config, forward, headers, rule, share};
 
 on_every_driver![
     misses_say_what_came_closest,
+    others_have_their_turn_while_much_is_looked_at,
     broken_rules_answer_for_themselves,
     paths_and_hosts_are_rewritten,
     redirects_are_answered,
@@ -85,6 +86,26 @@ fn misses_say_what_came_closest(driver: Driver) {
     assert_eq!(client.answer_to("HEAD").unwrap().status, 404);
     assert_eq!(client.get("test.example", "/app").unwrap().status, 200);
     assert_eq!(gateway.metrics().counters.accepted, 2, "our own answers keep the connection");
+}
+
+fn others_have_their_turn_while_much_is_looked_at(driver: Driver) {
+    let backend = Backend::named("here");
+    let costly = (0..16).map(|n| {
+        let mut rule = forward("/", "none");
+        let value = StringMatch::Regex(format!("[ab]*{n}"));
+        rule.matches[0].headers = vec![HeaderMatch { name: "x".into(), value }];
+        rule
+    });
+    let config = costly.fold(Config::default(), Config::rule).rule(forward("/", "app"));
+    let config = config.endpoints("app", &[backend.address()]).endpoints("none", &[]);
+    let gateway = Gateway::start(driver, &config);
+    let ask = |value: String| gateway.raw(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {value}\r\n\r\n"));
+    assert_eq!(ask("a".repeat(4_000)).status, 200);
+    assert_eq!(gateway.metrics().counters.lookup_pauses, 0, "as much as ordinary requests have looked at");
+    // Sixteen times 20,000 bytes, of which four expressions make up a step.
+    assert_eq!(ask("a".repeat(20_000)).status, 200);
+    assert_eq!(ask("a".repeat(20_000) + "15").reason(), Some("no_endpoints"));
+    assert_eq!(gateway.metrics().counters.lookup_pauses, 6);
 }
 
 fn broken_rules_answer_for_themselves(driver: Driver) {

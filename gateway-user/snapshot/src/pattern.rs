@@ -4,7 +4,7 @@
 //! worker builds anything, no cache fills, no lock is taken. A request pays for an expression on a value once, however
 //! many rules ask, and translation bounds how many there can be.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use gateway_regex::{Expression, Library, Matcher};
@@ -75,6 +75,18 @@ pub(crate) struct Regexes<'a> {
     memo: &'a [Cell<u64>],
     lookup: u64,
     scanned: &'a Cell<u64>,
+    step: &'a Step,
+}
+
+/// The part of a lookup that is gone through at once.
+#[derive(Debug, Default)]
+struct Step {
+    /// What may still be scanned in it.
+    left: Cell<u64>,
+    /// More was asked for: from then on no verdict means anything.
+    is_over: Cell<bool>,
+    /// The expressions that were matched in it. Has room for all, so that noting one allocates nothing.
+    asked: RefCell<Vec<PatternId>>,
 }
 
 /// One worker's memory for lookups: which expressions matched in this one, and the buffers that matching needs. Made in
@@ -85,6 +97,7 @@ pub struct WorkerRegexes {
     memo: Vec<Cell<u64>>,
     lookup: u64,
     scanned: Cell<u64>,
+    step: Step,
     scratch: Scratch,
 }
 
@@ -92,8 +105,15 @@ impl WorkerRegexes {
     /// Memory for lookups in `snapshot`.
     pub fn new(snapshot: &Snapshot) -> Self {
         let mut fresh = Self::default();
-        fresh.memo.resize(snapshot.patterns().0.len(), Cell::new(0));
+        fresh.make_room(snapshot.patterns());
         fresh
+    }
+
+    fn make_room(&mut self, patterns: &PatternSet) {
+        if self.memo.len() < patterns.0.len() {
+            self.memo.resize(patterns.0.len(), Cell::new(0));
+            self.step.asked.get_mut().reserve(patterns.0.len());
+        }
     }
 
     /// Bytes of values that expressions were matched with since it was made. A lookup adds at most the length of a value
@@ -102,15 +122,23 @@ impl WorkerRegexes {
         self.scanned.get()
     }
 
-    /// Begins a lookup in tables that were compiled with `patterns`.
-    pub(crate) fn split<'a>(&'a mut self, patterns: &'a PatternSet) -> (Regexes<'a>, &'a mut Scratch) {
-        if self.memo.len() < patterns.0.len() {
-            self.memo.resize(patterns.0.len(), Cell::new(0));
-        }
+    /// Begins a step of a lookup in tables that were compiled with `patterns`: it may scan `limit`, or one value more,
+    /// and earlier steps came to these verdicts.
+    pub(crate) fn split<'a>(
+        &'a mut self,
+        patterns: &'a PatternSet,
+        limit: u64,
+        known: &[(PatternId, bool)],
+    ) -> (Regexes<'a>, &'a mut Scratch) {
+        self.make_room(patterns);
         self.lookup += 1;
-        let regexes =
-            Regexes { patterns: &patterns.0, memo: &self.memo, lookup: self.lookup, scanned: &self.scanned };
-        (regexes, &mut self.scratch)
+        self.step.left.set(limit);
+        self.step.is_over.set(false);
+        self.step.asked.get_mut().clear();
+        let Self { memo, lookup, scanned, step, scratch } = self;
+        let regexes = Regexes { patterns: &patterns.0, memo, lookup: *lookup, scanned, step };
+        known.iter().for_each(|(id, is_match)| regexes.note(*id, *is_match));
+        (regexes, scratch)
     }
 }
 
@@ -124,11 +152,36 @@ impl Regexes<'_> {
         if known >> 1 == self.lookup {
             return known & 1 == 1;
         }
-        let pattern = self.patterns.get(at).and_then(Option::as_ref);
-        let is_match = pattern.is_some_and(|pattern| pattern.matcher.is_match(value));
+        let Some(pattern) = self.patterns.get(at).and_then(Option::as_ref) else { return false };
+        let left = self.step.left.get();
+        if left == 0 {
+            self.step.is_over.set(true);
+            return false;
+        }
+        let is_match = pattern.matcher.is_match(value);
         self.scanned.set(self.scanned.get() + value.len() as u64);
-        memo.set(self.lookup << 1 | u64::from(is_match));
+        self.step.left.set(left.saturating_sub(pattern.matcher.effort(value)));
+        self.step.asked.borrow_mut().push(id);
+        self.note(id, is_match);
         is_match
+    }
+
+    /// Whether the lookup has to be interrupted. Verdicts since then are none.
+    pub(crate) fn is_over(self) -> bool {
+        self.step.is_over.get()
+    }
+
+    /// Adds the verdicts of this step to those of earlier ones.
+    pub(crate) fn save(self, known: &mut Vec<(PatternId, bool)>) {
+        let verdict =
+            |id: &PatternId| (*id, self.memo.get(id.0 as usize).is_some_and(|memo| memo.get() & 1 == 1));
+        known.extend(self.step.asked.borrow().iter().map(verdict));
+    }
+
+    fn note(self, id: PatternId, is_match: bool) {
+        if let Some(memo) = self.memo.get(id.0 as usize) {
+            memo.set(self.lookup << 1 | u64::from(is_match));
+        }
     }
 }
 
@@ -226,8 +279,12 @@ impl<'a> PatternSetBuilder<'a> {
 impl Regexes<'static> {
     /// No expressions at all.
     pub(crate) fn none() -> Self {
-        thread_local!(static SCANNED: &'static Cell<u64> = Box::leak(Box::default()));
-        Self { patterns: &[], memo: &[], lookup: 1, scanned: SCANNED.with(|cell| *cell) }
+        thread_local! {
+            static SCANNED: &'static Cell<u64> = Box::leak(Box::default());
+            static STEP: &'static Step = Box::leak(Box::default());
+        }
+        let (scanned, step) = (SCANNED.with(|cell| *cell), STEP.with(|step| *step));
+        Self { patterns: &[], memo: &[], lookup: 1, scanned, step }
     }
 }
 

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use crate::compile::CompiledRoute;
 use crate::hit::{RouteHit, RouteMiss};
 use crate::pattern::{PatternSet, RegexTotals, WorkerRegexes};
+use crate::progress::Progress;
 use crate::table::host::HostMap;
 use crate::table::path::PathTable;
 use crate::table::{Entry, Mismatch};
@@ -236,38 +237,75 @@ impl BindTable {
         self.route_observed(request, regexes, &mut ())
     }
 
+    /// As [`Self::route`], in steps: `None` is the end of a step that found nothing yet. The caller lets others run and calls
+    /// again, with the same request, `regexes` and `progress`. Between two steps other lookups may use `regexes`.
+    pub fn route_step<'s>(
+        &'s self,
+        request: &RequestView<'_>,
+        regexes: &mut WorkerRegexes,
+        progress: &mut Progress,
+    ) -> Option<Result<RouteHit<'s>, RouteMiss>> {
+        self.walk(request, regexes, progress, &mut ())
+    }
+
     pub(crate) fn route_observed<'s>(
         &'s self,
         request: &RequestView<'_>,
         regexes: &mut WorkerRegexes,
         observer: &mut impl Observer,
     ) -> Result<RouteHit<'s>, RouteMiss> {
-        let (regexes, scratch) = regexes.split(&self.patterns);
+        let mut progress = Progress::new(u64::MAX);
+        loop {
+            if let Some(result) = self.walk(request, regexes, &mut progress, observer) {
+                return result;
+            }
+        }
+    }
+
+    fn walk<'s>(
+        &'s self,
+        request: &RequestView<'_>,
+        regexes: &mut WorkerRegexes,
+        progress: &mut Progress,
+        observer: &mut impl Observer,
+    ) -> Option<Result<RouteHit<'s>, RouteMiss>> {
+        let (regexes, scratch) = regexes.split(&self.patterns, progress.limit, &progress.verdicts);
         scratch.start();
-        let by_host = &self.listeners.by_host;
-        let listener = by_host.covering(request.host).next().ok_or(RouteMiss::NoListenerForHost)?;
+        let Some(listener) = self.listeners.by_host.covering(request.host).next() else {
+            return Some(Err(RouteMiss::NoListenerForHost));
+        };
         observer.listener(listener);
-        let mut miss = RouteMiss::NoRouteForHost;
-        for host in listener.hosts.covering(request.host) {
-            miss = miss.max(RouteMiss::NoRuleForPath);
-            let mut found = false;
-            for entry in host.tiers.iter().flat_map(|tier| tier.matching(request.path, regexes)) {
-                found = true;
+        for host in listener.hosts.covering(request.host).skip(progress.hosts) {
+            progress.miss = progress.miss.max(RouteMiss::NoRuleForPath);
+            // Verdicts are the same as before, and so are these entries.
+            let entries = host.tiers.iter().flat_map(|tier| tier.matching(request.path, regexes));
+            for entry in entries.skip(progress.entries) {
                 let checked = match &entry.conditions {
                     Some(conditions) => conditions.check(request, regexes, scratch),
                     None => Ok(()),
                 };
+                // Neither its path nor its conditions may hold in truth.
+                if regexes.is_over() {
+                    break;
+                }
+                progress.entries += 1;
                 match checked {
-                    Ok(()) => return Ok(hit(&listener.info, entry, request.path)),
+                    Ok(()) => return Some(Ok(hit(&listener.info, entry, request.path))),
                     Err(mismatch) => {
                         observer.missed(entry, mismatch);
-                        miss = miss.max(mismatch.into());
+                        progress.miss = progress.miss.max(mismatch.into());
                     }
                 }
             }
-            observer.passed(host, found);
+            if regexes.is_over() {
+                regexes.save(&mut progress.verdicts);
+                return None;
+            }
+            observer.passed(host, progress.entries > 0);
+            progress.hosts += 1;
+            progress.entries = 0;
         }
-        Err(miss)
+        Some(Err(progress.miss))
     }
 }
 

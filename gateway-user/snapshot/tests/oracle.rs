@@ -8,7 +8,7 @@ use gateway_ir::Generation;
 use gateway_snapshot::{WorkerRegexes, compile};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::random::{from_tables, irs, requests};
+use support::random::{from_tables, from_tables_in_steps, irs, requests};
 use support::rival::{Answer, answer};
 
 /// Random Irs, and requests to each: 24,000 comparisons.
@@ -40,6 +40,9 @@ fn tables_agree_with_the_rival() {
                 let found = from_tables(&snapshot, &mut regexes, *local, request);
                 let (want, contenders) = answer(&ir, *local, request);
                 prop_assert_eq!(&found, &want, "{:?} to {}", request, local);
+                let (_, other) = &requests[0];
+                let in_steps = from_tables_in_steps(&snapshot, &mut regexes, *local, request, other);
+                prop_assert_eq!(&in_steps, &want, "in steps: {:?} to {}", request, local);
                 let mut seen = seen.borrow_mut();
                 match found {
                     Answer::NotServed => {}

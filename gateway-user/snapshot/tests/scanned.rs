@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway_ir::{Generation, HeaderMatch, HttpRule, QueryMatch, RouteMatch, StringMatch};
 use gateway_regex::Library;
-use gateway_snapshot::{Snapshot, WorkerRegexes, compile, compile_from};
+use gateway_snapshot::{Progress, Snapshot, WorkerRegexes, compile, compile_from};
 use support::{Request, gateway, local, prefix, regex, route, rule};
 
 fn with_rules(rules: Vec<HttpRule>) -> gateway_ir::Ir {
@@ -59,6 +59,43 @@ fn a_request_pays_once_for_an_expression_however_many_rules_ask() {
         let request = Request::get("h", "/path").header("x", value);
         let found = request.view(|view| bind.route(view, &mut regexes).ok().map(|hit| hit.rule.index));
         assert_eq!(found, want, "{value}");
+    }
+}
+
+/// One request may have 4 MiB scanned: others must have their turn meanwhile.
+#[test]
+fn a_lookup_in_steps_scans_an_expression_a_step_and_nothing_twice() {
+    let rules = (0..20).map(|n| rule(vec![header("x", &format!("a{n}|[bc]+"))]));
+    let snapshot =
+        compile(&with_rules(rules.chain([rule(vec![header("x", "d+")])]).collect()), Generation(1));
+    let (bind, mut regexes) = (snapshot.bind(local()).unwrap(), WorkerRegexes::new(&snapshot));
+    let others = [Request::get("h", "/").header("x", "b"), Request::get("h", "/").header("x", "none")];
+    let long = Request::get("h", "/").header("x", &"d".repeat(10_000));
+    for limit in [1, 10_000, 10_001, 1_000_000] {
+        let (mut progress, mut steps, before) = (Progress::new(limit), Vec::new(), regexes.scanned());
+        let mut by_others = 0;
+        let index = loop {
+            let at = regexes.scanned();
+            let result = long.view(|view| {
+                bind.route_step(view, &mut regexes, &mut progress).map(|r| r.unwrap().rule.index)
+            });
+            steps.push((regexes.scanned() - at) / 10_000);
+            if let Some(index) = result {
+                break index;
+            }
+            // Others overwrite what the worker remembers of this lookup.
+            let at = regexes.scanned();
+            for (other, want) in others.iter().zip([Some(0), None]) {
+                let index = other.view(|view| bind.route(view, &mut regexes).ok().map(|hit| hit.rule.index));
+                assert_eq!(index, want);
+            }
+            by_others += regexes.scanned() - at;
+        };
+        let each = if limit > 10_000 { 2 } else { 1 };
+        let want =
+            if limit > 100_000 { vec![21] } else { [vec![each; 20 / each as usize], vec![1]].concat() };
+        assert_eq!((index, &steps), (20, &want), "{limit}");
+        assert_eq!(regexes.scanned() - before - by_others, 210_000);
     }
 }
 

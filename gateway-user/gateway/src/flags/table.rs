@@ -214,7 +214,7 @@ settings! {
             "Bounds what one tenant can cost in memory, and how long a start waits for it";
         regex_scan_bytes: Size<65536, 1073741824> = "4MiB", "SIZE",
             "The most that one request may have scanned: bytes of its longest head times the regular expressions that may be tried on them; the youngest rules of the host are refused otherwise",
-            "4MiB hold a worker up for about ten milliseconds; more admits more different expressions on one host";
+            "4MiB take a worker 10 to 50 ms, in turns with other requests; more admits more different expressions on one host";
     }
     "Timeouts" {
         client_header_timeout: Limit = "15s", "DURATION",

@@ -1,11 +1,12 @@
-//! From a head to what is done about it: no waiting in here.
+//! From a head to what is done about it: no waiting in here but for others to have their turn.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use gateway_http::h1::{Fields, Request, RequestHead, path};
+use gateway_io::pause;
 use gateway_ir::Protocol;
-use gateway_snapshot::{Action, BindTable, FieldLines, RequestView, Snapshot};
+use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView, Snapshot};
 
 use super::record::{RequestEnd, Text};
 use super::session::Session;
@@ -96,8 +97,8 @@ pub(super) fn speaks_tls(worker: &Worker, local: SocketAddr) -> bool {
     table_of(worker, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
 }
 
-/// Looks the request up in the generation that is live now.
-pub(super) fn find(
+/// Looks the request up in the generation that is live now, and lets others run where that takes long.
+pub(super) async fn find(
     session: &Session,
     request: &Request<'_>,
     path: &[u8],
@@ -122,7 +123,18 @@ pub(super) fn find(
     {
         return Err(Reason::Misdirected);
     }
-    let hit = table.route(&view, &mut live.regexes.borrow_mut()).map_err(Reason::Miss)?;
+    let mut progress = Progress::default();
+    let hit = loop {
+        // Not borrowed while others run.
+        let step = table.route_step(&view, &mut live.regexes.borrow_mut(), &mut progress);
+        match step {
+            Some(result) => break result.map_err(Reason::Miss)?,
+            None => {
+                session.worker().metrics.borrow_mut().counters.lookup_pauses += 1;
+                pause().await;
+            }
+        }
+    };
     let routed = live.routed(hit.rule, hit.listener, &session.worker().shares);
     let matched_len = hit.matched_len;
     end.match_index = hit.match_index;

@@ -300,7 +300,7 @@ impl Session {
     /// Routes a request and does what its rule says.
     async fn serve(&mut self, scratch: &mut Scratch, end: &mut RequestEnd, head: &Head) -> Next {
         end.version = Some(head.asked.version);
-        let found = self.route(scratch, end);
+        let found = self.route(scratch, end).await;
         // Counted until the response is out, or the connection is lost.
         let found = self.admit(found);
         match found {
@@ -321,7 +321,7 @@ impl Session {
         }
     }
 
-    fn route(&self, scratch: &mut Scratch, end: &mut RequestEnd) -> Result<route::Match, Reason> {
+    async fn route(&self, scratch: &mut Scratch, end: &mut RequestEnd) -> Result<route::Match, Reason> {
         let Scratch { request: head, path, host, text, .. } = scratch;
         let bytes = self.inbox.as_deref().unwrap_or_default();
         if head.has_underscores() {
@@ -335,7 +335,7 @@ impl Session {
             end.client = forwarded::client_address(&self.worker().config, self.peer.ip(), chain.lines());
         }
         let path = route::normal_path(self, &request, path)?;
-        route::find(self, &request, path, host, end)
+        route::find(self, &request, path, host, end).await
     }
 
     /// Counts a request that found its rule, unless others go first.

@@ -118,6 +118,8 @@ counters! {
     upstream_idle: Gauge,
     /// Request header fields dropped because a name with `_` could be taken for another one.
     underscore_headers_dropped: Total,
+    /// Times that others had a turn while expressions looked at much of one request.
+    lookup_pauses: Total,
     /// TLS handshakes completed.
     tls_handshakes: Total,
     /// TLS handshakes for which the client came with a good ticket, which spares both sides the costly half.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gateway_ir::{
     BindAddress, HeaderMatch, HttpRoute, HttpRule, Ir, PathMatch, QueryMatch, RouteMatch, StringMatch,
 };
-use gateway_snapshot::{Action, Snapshot, WorkerRegexes};
+use gateway_snapshot::{Action, Progress, RouteHit, RouteMiss, Snapshot, WorkerRegexes};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -143,7 +143,31 @@ pub fn from_tables(
     request: &Request,
 ) -> Answer {
     let Some(bind) = snapshot.bind(local) else { return Answer::NotServed };
-    request.view(|view| match bind.route(view, regexes) {
+    request.view(|view| said(bind.route(view, regexes)))
+}
+
+/// The same with a pause after each expression, in which the worker looks `other` up.
+pub fn from_tables_in_steps(
+    snapshot: &Snapshot,
+    regexes: &mut WorkerRegexes,
+    local: SocketAddr,
+    request: &Request,
+    other: &Request,
+) -> Answer {
+    let Some(bind) = snapshot.bind(local) else { return Answer::NotServed };
+    let mut progress = Progress::new(1);
+    request.view(|view| {
+        loop {
+            if let Some(result) = bind.route_step(view, regexes, &mut progress) {
+                return said(result);
+            }
+            other.view(|view| bind.route(view, regexes).is_ok());
+        }
+    })
+}
+
+fn said(result: Result<RouteHit<'_>, RouteMiss>) -> Answer {
+    match result {
         Err(miss) => Answer::Miss(miss.code()),
         Ok(hit) => Answer::Hit {
             listener: hit.listener.id.clone(),
@@ -153,5 +177,5 @@ pub fn from_tables(
             matched_len: hit.matched_len,
             fails: matches!(hit.rule.action, Action::Fail(_)),
         },
-    })
+    }
 }
