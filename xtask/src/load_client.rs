@@ -28,6 +28,10 @@ impl LoadClient {
         Ok(Self { process: Process::spawn(name, dir, &mut bench)?, mode })
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// An error if it has ended; `what` it was there for.
     pub(crate) fn must_run(&mut self, what: &str) -> Result<()> {
         self.process

@@ -36,6 +36,26 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     cpu_of(&stat).with_context(|| format!("{path}: {stat}"))
 }
 
+/// Time on CPUs so far of all of these.
+pub(crate) fn cpu_of_all(pids: &[u32]) -> Result<Duration> {
+    pids.iter().map(|pid| cpu(*pid)).sum()
+}
+
+/// Time that all CPUs of the machine were busy, and all time (proc_stat(5)).
+pub(crate) fn machine() -> Result<(Duration, Duration)> {
+    let path = "/proc/stat";
+    let stat = fs::read_to_string(path).context(path)?;
+    machine_of(&stat).with_context(|| format!("{path}: {stat}"))
+}
+
+/// Of user, nice, system, idle, iowait, irq, softirq and steal, idle and iowait are not busy; guests are in user.
+fn machine_of(stat: &str) -> Option<(Duration, Duration)> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+    let ticks: Vec<u64> = fields.map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    let (total, idle) = (ticks.iter().sum::<u64>(), ticks.get(3)? + ticks.get(4)?);
+    Some((Duration::from_millis((total - idle) * 10), Duration::from_millis(total * 10)))
+}
+
 /// Fields 14 and 15 (proc_pid_stat(5)), counted behind the name in parentheses.
 fn cpu_of(stat: &str) -> Option<Duration> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
@@ -74,6 +94,14 @@ mod tests {
         assert_eq!(cpu_of(stat), Some(Duration::from_secs(2)));
         assert_eq!(cpu_of("7 (a"), None);
         cpu(std::process::id()).unwrap();
+    }
+
+    #[test]
+    fn waiting_is_not_busy() {
+        let times = machine_of("cpu  10 1 20 60 5 1 2 1 7 7\ncpu0 1 2 3 4 5 6 7 8 9 10\n");
+        assert_eq!(times, Some((Duration::from_millis(350), Duration::from_secs(1))));
+        assert_eq!(machine_of("cpu0 1 2"), None);
+        assert!(machine().unwrap().1 > Duration::ZERO);
     }
 
     #[test]

@@ -4,11 +4,16 @@
 //! first, then the same beside a crowd that misbehaves in one way.
 
 mod case;
+mod cases;
 mod course;
+mod expressions;
 mod neighbour;
 mod numbers;
+mod outcome;
 mod stand;
 mod table;
+mod turns;
+mod watch;
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,7 +29,8 @@ use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, PRLIMIT};
 use crate::process;
 use case::Case;
-use course::{Course, Outcome};
+use course::Course;
+use outcome::Outcome;
 
 /// Flags of `overload-test`.
 #[derive(clap::Args)]
@@ -108,8 +114,9 @@ impl Finding {
         let Some(outcome) = &self.outcome else {
             return Some(format!("{case}: did not come to its end"));
         };
-        for felt in &outcome.neighbours {
-            for (when, report) in [("alone", &felt.before), ("beside the crowd", &felt.during)] {
+        let turns = outcome.neighbours.iter().flat_map(|felt| &felt.turns);
+        for turn in turns {
+            for (when, report) in [("alone", &turn.before), ("beside the crowd", &turn.during)] {
                 if report.lost() > 0 {
                     return Some(format!(
                         "{case}: the neighbour lost {} {} requests {when}",
@@ -122,8 +129,17 @@ impl Finding {
                 }
             }
         }
-        let missed = outcome.stopped.iter().find(|stopped| stopped.count < stopped.least)?;
-        Some(format!("{case}: {} is {}, below {}", missed.what, missed.count, missed.least))
+        if let Some(missed) = outcome.stopped.iter().find(|stopped| stopped.count < stopped.least) {
+            return Some(format!("{case}: {} is {}, below {}", missed.what, missed.count, missed.least));
+        }
+        let below = outcome.below?;
+        outcome.neighbours.iter().find_map(|felt| {
+            let [_, _, ratio] = felt.compare(|latency| latency.p99_us);
+            (ratio >= below).then(|| {
+                let mode = felt.mode();
+                format!("{case}: the neighbour's {mode} p99 is {ratio:.2} times what it is without, not below {below}")
+            })
+        })
     }
 }
 
@@ -131,7 +147,7 @@ impl Finding {
 mod tests {
     use sluice_bench::report::{Connections, Failures, Latency, Report};
 
-    use super::course::{Felt, Memory, Probes, Stopped};
+    use super::outcome::{Felt, Memory, Probes, Stopped};
     use super::*;
 
     fn report(ok: u64, reset: u64) -> Report {
@@ -152,9 +168,9 @@ mod tests {
 
     fn finding(before: Report, during: Report, count: f64) -> Finding {
         let stopped = vec![Stopped { what: "overload_pending", count, least: 10.0 }];
-        let neighbours = vec![Felt { before, during }];
+        let neighbours = Felt::by_client(vec![[vec![before], vec![during]]]);
         let (probes, memory) = (Probes::default(), Memory::default());
-        let outcome = Outcome { neighbours, probes, memory, stopped };
+        let outcome = Outcome { neighbours, below: Some(2.0), notes: Vec::new(), probes, memory, stopped };
         Finding { case: "pending", outcome: Some(outcome), error: None }
     }
 
@@ -167,6 +183,13 @@ mod tests {
         assert!(finding(report(5, 0), report(0, 0), 10.0).complaint().is_some(), "nobody was judged");
         let missed = finding(report(5, 0), report(5, 0), 9.0).complaint().unwrap();
         assert_eq!(missed, "pending: overload_pending is 9, below 10");
+        let at = |p99_us| Report { latency: Latency { p99_us, ..Latency::default() }, ..report(5, 0) };
+        assert_eq!(finding(at(10), at(19), 10.0).complaint(), None);
+        let late = finding(at(10), at(20), 10.0).complaint().unwrap();
+        assert_eq!(
+            late,
+            "pending: the neighbour's keep-alive p99 is 2.00 times what it is without, not below 2"
+        );
         let failed = Finding { outcome: None, ..finding(report(5, 0), report(5, 0), 10.0) };
         assert!(failed.complaint().is_some());
     }

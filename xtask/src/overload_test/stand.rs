@@ -24,7 +24,7 @@ pub(super) const LISTEN: &str = "127.0.0.1:8080";
 pub(super) const NEIGHBOUR_HOST: &str = "neighbour.example";
 pub(super) const NEIGHBOUR_BACKEND: &str = "127.0.0.1:9000";
 /// The other tenant's hostname and backends there.
-const OTHER_HOST: &str = "other.example";
+pub(super) const OTHER_HOST: &str = "other.example";
 const OTHER_BACKEND: &str = "127.0.0.1:9001";
 const DEAF_BACKEND: &str = "127.0.0.1:9002";
 
@@ -32,11 +32,13 @@ const HEALTH: &str = "127.0.0.1:15021";
 const METRICS: &str = "127.0.0.1:19001";
 
 const RESOURCES: &str = include_str!("resources.yaml");
+/// The gateway's directory.
+const CONFIG: &str = "config";
 
 /// For a probe or a page; far above what either takes.
 const OPERATOR_TIMEOUT: Duration = Duration::from_secs(10);
 /// Worker threads: as many as the smallest machine has CPUs.
-const WORKERS: &str = "2";
+pub(super) const WORKERS: u32 = 2;
 /// Above the ports of everything that listens here, with room for 15,000 connections and those that have just ended.
 const CLIENT_PORTS: &str = "20000 65535";
 /// Least, usual and largest size of a socket's buffer in [`World::SmallBuffers`].
@@ -50,7 +52,7 @@ pub(super) struct Stand {
     pub(super) numbers: Numbers,
     bench: PathBuf,
     dir: PathBuf,
-    _backends: Vec<Process>,
+    backends: Vec<Process>,
     /// The access log's pipe, so that opening it waits for nobody; nothing is read from it.
     _log: Option<File>,
 }
@@ -70,19 +72,19 @@ impl Stand {
         ];
         let (path, log) = (dir.join("access.log"), case.world == World::StalledLog);
         let log = log.then(|| pipe(&path)).transpose()?;
-        let config = dir.join("config");
+        let config = dir.join(CONFIG);
         fs::create_dir_all(&config)?;
         fs::write(config.join("all.yaml"), RESOURCES)?;
         let mut command = limited(sluice, case.open_files);
         command.arg("run").arg(&config).arg("--state-dir").arg(dir.join("state"));
-        command.arg("--bpffs").arg(inside.bpffs()).args(["--workers", WORKERS]);
+        command.arg("--bpffs").arg(inside.bpffs()).args(["--workers", &WORKERS.to_string()]);
         command.args(["--health-address", HEALTH, "--metrics-address", METRICS, "--drain-min", "0s"]);
         command.arg("--access-log").arg(&path).args(case.flags);
         let mut gateway = Process::spawn("sluice", dir, &mut command)?;
         until_ready(&mut gateway)?;
         let numbers = Numbers::connect(METRICS)?;
         let (bench, dir) = (bench.to_owned(), dir.to_owned());
-        Ok(Self { gateway, numbers, bench, dir, _backends: backends, _log: log })
+        Ok(Self { gateway, numbers, bench, dir, backends, _log: log })
     }
 
     /// Starts the other tenant's clients.
@@ -97,17 +99,47 @@ impl Stand {
             To::Health => HEALTH,
             To::Metrics => METRICS,
         };
-        let flags = [
-            ("--to", to.to_owned()),
-            ("--host", OTHER_HOST.to_owned()),
-            ("--target", target),
-            ("--manner", crowd.manner.name().to_owned()),
-            ("--connections", crowd.connections.to_string()),
-            ("--every-ms", crowd.every_ms.to_string()),
-        ];
-        let mut command = Command::new(&self.bench);
-        command.arg("crowd").args(flags.iter().flat_map(|(name, value)| [*name, value.as_str()]));
+        let mut command = self.crowd_command(crowd, OTHER_HOST, crowd.every_ms);
+        command.args(["--to", to, "--target", &target]);
         Process::spawn(&format!("crowd-{number}"), &self.dir, &mut command)
+    }
+
+    /// Starts clients of `host` that ask at random moments, each every so often at the mean, with this field.
+    pub(super) fn start_asking(
+        &self,
+        crowd: &Crowd,
+        host: &str,
+        every_ms: u32,
+        field: &str,
+    ) -> Result<Process> {
+        let mut command = self.crowd_command(crowd, host, every_ms);
+        command.args(["--to", LISTEN, "--target", crowd.target, "--random", "--header", field]);
+        let mut clients = Process::spawn(&format!("crowd-{host}"), &self.dir, &mut command)?;
+        until("the crowd is there", || {
+            clients.must_run()?;
+            Ok(clients.output().contains("there").then_some(()))
+        })?;
+        Ok(clients)
+    }
+
+    fn crowd_command(&self, crowd: &Crowd, host: &str, every_ms: u32) -> Command {
+        let mut command = Command::new(&self.bench);
+        command.args(["crowd", "--host", host, "--manner", crowd.manner.name()]);
+        command.arg("--connections").arg(crowd.connections.to_string());
+        command.arg("--every-ms").arg(every_ms.to_string());
+        command
+    }
+
+    /// Puts a file into the gateway's directory, whole.
+    pub(super) fn write(&self, name: &str, resources: &str) -> Result<()> {
+        let beside = self.dir.join(name);
+        fs::write(&beside, resources)?;
+        fs::rename(&beside, self.dir.join(CONFIG).join(name)).with_context(|| name.to_owned())
+    }
+
+    /// Takes it away again.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
+        fs::remove_file(self.dir.join(CONFIG).join(name)).with_context(|| name.to_owned())
     }
 
     /// The milliseconds that one probe of readiness takes, on a connection of its own.
@@ -116,6 +148,12 @@ impl Stand {
         let answer = operator(HEALTH.parse()?)?.get("localhost", "/healthz/ready").context("a probe")?;
         anyhow::ensure!(answer.status == 200, "readiness answered {}", answer.status);
         Ok(began.elapsed().as_secs_f64() * 1e3)
+    }
+
+    /// The gateway, the backends and these.
+    pub(super) fn pids(&self, clients: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        let own = self.backends.iter().chain([&self.gateway]).map(Process::pid);
+        own.chain(clients).collect()
     }
 
     /// Where processes of this stand write.

@@ -3,17 +3,20 @@
 use sluice_bench::report::Report;
 
 use super::Finding;
-use super::course::{Felt, Memory, Outcome, Probes};
+use super::outcome::{Felt, Memory, Outcome, Probes};
 
-const HEADS: [&str; 14] = [
+const COLUMNS: usize = 16;
+const HEADS: [&str; COLUMNS] = [
     "case",
     "neighbour",
     "sent",
     "failed",
     "p50 ms",
     "during",
+    "ratio",
     "p99 ms",
     "during",
+    "ratio",
     "max ms",
     "during",
     "RSS MiB",
@@ -23,7 +26,7 @@ const HEADS: [&str; 14] = [
 ];
 
 /// Columns of words; the others are figures and stand right.
-const WORDS: [usize; 3] = [0, 1, 13];
+const WORDS: [usize; 3] = [0, 1, COLUMNS - 1];
 /// Failures that are shown one by one for each client.
 const SHOWN: usize = 3;
 
@@ -51,22 +54,27 @@ pub(super) fn print(findings: &[Finding]) {
     findings.iter().for_each(print_notes);
 }
 
-/// What is the same for all clients of a case stands on its `first` line only.
-fn row(case: &str, outcome: &Outcome, felt: &Felt, first: bool) -> [String; 14] {
-    let (before, during) = (&felt.before, &felt.during);
+/// What is the same for all clients of a case stands on its `first` line only. Of several turns it has the medians.
+fn row(case: &str, outcome: &Outcome, felt: &Felt, first: bool) -> [String; COLUMNS] {
     let once = |text: String| if first { text } else { String::new() };
     let Memory { before_kib, peak_kib, after_kib } = outcome.memory;
+    let figure = |value: f64| format!("{value:.1}");
+    let [p50, p50_during, p50_ratio] = felt.compare(|latency| latency.p50_us).map(figure);
+    let [p99, p99_during, p99_ratio] = felt.compare(|latency| latency.p99_us).map(figure);
+    let [max, max_during, _] = felt.compare(|latency| latency.max_us).map(figure);
     [
         once(case.to_owned()),
-        during.mode.clone(),
-        during.sent.to_string(),
-        during.lost().to_string(),
-        millis(before.latency.p50_us),
-        millis(during.latency.p50_us),
-        millis(before.latency.p99_us),
-        millis(during.latency.p99_us),
-        millis(before.latency.max_us),
-        millis(during.latency.max_us),
+        felt.mode().to_owned(),
+        felt.sum(|report| report.sent).to_string(),
+        felt.sum(Report::lost).to_string(),
+        p50,
+        p50_during,
+        p50_ratio,
+        p99,
+        p99_during,
+        p99_ratio,
+        max,
+        max_during,
         once(mib(before_kib)),
         once(mib(peak_kib)),
         once(mib(after_kib)),
@@ -92,10 +100,6 @@ fn grouped(number: f64) -> String {
     text
 }
 
-fn millis(micros: u64) -> String {
-    format!("{:.1}", micros as f64 / 1000.0)
-}
-
 fn mib(kib: u64) -> String {
     format!("{:.1}", kib as f64 / 1024.0)
 }
@@ -111,9 +115,16 @@ fn print_notes(finding: &Finding) {
          {during_median:.1} and {during_longest:.1} beside the crowd",
         finding.case
     );
+    outcome.notes.iter().for_each(|note| println!("{}: {note}", finding.case));
     for felt in &outcome.neighbours {
-        print_failures(finding.case, "before", &felt.before);
-        print_failures(finding.case, "during", &felt.during);
+        let ratios = felt.p99_ratios().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>();
+        if ratios.len() > 1 {
+            println!("{}: {} p99 ratios by turn: {}", finding.case, felt.mode(), ratios.join(", "));
+        }
+        for turn in &felt.turns {
+            print_failures(finding.case, "before", &turn.before);
+            print_failures(finding.case, "during", &turn.during);
+        }
     }
 }
 
