@@ -17,7 +17,7 @@ use super::outcome::{Outcome, median};
 use super::stand::{OTHER_HOST, Stand, WORKERS};
 use super::watch::Watch;
 use crate::proc;
-use crate::process::{Process, check_interrupt};
+use crate::process::{Process, check_interrupt, until};
 
 /// How often the neighbour is judged without and with.
 const TURNS: u32 = 5;
@@ -30,6 +30,8 @@ const TRIES: u32 = 3;
 /// Until clients are at their pace, and how long they are measured then.
 const START: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_secs(2);
+/// Fewer say little of what one costs: they are measured longer on a slow machine.
+const LEAST_REQUESTS: f64 = 20.0;
 
 /// The other tenant's clients at their pace.
 struct Load<'a> {
@@ -130,9 +132,11 @@ impl<'a> Load<'a> {
         let ended = Metric::Counter("sluice_requests_total");
         let (before, requests) = (proc::cpu_of_all(&pids)?, stand.numbers.look()?.sum(ended));
         thread::sleep(MEASURED);
+        let requests = until(&format!("{LEAST_REQUESTS} requests for {} have ended", self.host), || {
+            let ended = stand.numbers.look()?.sum(ended) - requests;
+            Ok((ended >= LEAST_REQUESTS).then_some(ended))
+        })?;
         let used = proc::cpu_of_all(&pids)? - before;
-        let requests = stand.numbers.look()?.sum(ended) - requests;
-        anyhow::ensure!(requests > 0.0, "no request for {} ended in {MEASURED:?}", self.host);
         self.rate = requests / at.elapsed().as_secs_f64();
         self.cost_ms = used.as_secs_f64() * 1e3 / requests;
         Ok(())
