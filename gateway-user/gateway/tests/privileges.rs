@@ -311,8 +311,36 @@ fn manifest() -> Value {
     manifest["spec"]["template"]["spec"].clone()
 }
 
+/// A process in a PID namespace of its own, and `unshare`, which has started it.
+struct Pod(Guarded);
+
+impl std::ops::Deref for Pod {
+    type Target = Guarded;
+    fn deref(&self) -> &Guarded {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Pod {
+    fn deref_mut(&mut self) -> &mut Guarded {
+        &mut self.0
+    }
+}
+
+impl Drop for Pod {
+    /// The end of `unshare` does not end it: whoever changes users gets no signal for that any more (prctl(2),
+    /// PR_SET_PDEATHSIG).
+    fn drop(&mut self) {
+        let of = self.0.pid();
+        let children = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), Signal::SIGKILL);
+        }
+    }
+}
+
 /// `sluice run` as the pod's container: its capabilities, and a PID namespace of its own.
-fn spawn_pod(inside: &Inside, config: &Path, name: &str) -> Guarded {
+fn spawn_pod(inside: &Inside, config: &Path, name: &str) -> Pod {
     let container = manifest()["containers"][0].clone();
     let rights = container["securityContext"]["capabilities"]["add"].clone();
     let rights: String = rights
@@ -326,7 +354,7 @@ fn spawn_pod(inside: &Inside, config: &Path, name: &str) -> Guarded {
     command.arg(format!("--bounding-set=-all{rights}")).args([SLUICE, "run"]).arg(config);
     command.args(["--steering", "ebpf", "--drain-min", "0s", "--bpffs", "/nowhere/at/all"]);
     command.arg("--state-dir").arg(inside.scratch().join("state")).env("POD_NAME", name);
-    Guarded::spawn(&mut command).unwrap()
+    Pod(Guarded::spawn(&mut command).unwrap())
 }
 
 /// What `unshare` has started.
