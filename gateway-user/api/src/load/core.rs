@@ -8,14 +8,18 @@ use serde_json::Value;
 
 use super::tree::{Entry, Node, Tree};
 use crate::Kind;
-use crate::schema::Violation;
+use crate::schema::{Violation, plain_base64};
 
-/// Checks, and for Secrets merges `stringData` into `data`.
+/// Checks, writes base64 as our types read it, and for Secrets merges `stringData` into `data`.
 pub(super) fn check(kind: Kind, object: &mut Node, violations: &mut Vec<Violation>) {
     match kind {
         Kind::Service => service(object, violations),
         Kind::EndpointSlice => endpoint_slice(object, violations),
-        Kind::Secret => merge_string_data(object),
+        Kind::Secret => {
+            write_plainly(object.get_mut("data"));
+            merge_string_data(object);
+        }
+        Kind::ConfigMap => write_plainly(object.get_mut("binaryData")),
         _ => {}
     }
 }
@@ -79,6 +83,18 @@ fn check_port(port: Option<&Node>, field: &str, violations: &mut Vec<Violation>)
         && !(1..=65535).contains(number)
     {
         violations.push(violation(node, field, format!("{number} is not a port: 1 to 65535")));
+    }
+}
+
+/// Base64 in the one form that our types read; the API server's reader takes more of them. What is no base64 has been told.
+fn write_plainly(field: Option<&mut Node>) {
+    let Some(Node { tree: Tree::Map(entries), .. }) = field else { return };
+    for entry in entries {
+        if let Tree::String { text, .. } = &mut entry.value.tree
+            && let Some(plain) = plain_base64(text)
+        {
+            *text = plain;
+        }
     }
 }
 

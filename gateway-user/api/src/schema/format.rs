@@ -40,7 +40,7 @@ impl Format {
             }
             Self::Ipv4 => (text.parse::<Ipv4Addr>().is_ok(), "an IPv4 address"),
             Self::Ipv6 => (text.parse::<Ipv6Addr>().is_ok(), "an IPv6 address"),
-            Self::Byte => (is_base64(text), "base64"),
+            Self::Byte => (plain_base64(text).is_some(), "base64"),
             Self::Int32 | Self::Int64 | Self::IntOrString => (true, ""),
         };
         (!fits).then_some(expected)
@@ -89,15 +89,31 @@ fn is_dns1123_characters(label: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
-/// RFC 4648 section 4 with padding; line breaks are let through, as `encoding/base64` does.
-fn is_base64(text: &str) -> bool {
-    let bytes: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
-    let padding = bytes.iter().rev().take_while(|b| **b == b'=').count();
-    let data = bytes.get(..bytes.len() - padding).unwrap_or(&[]);
-    padding <= 2
-        && bytes.len().is_multiple_of(4)
-        && data.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+/// Base64 as RFC 4648 section 4 writes it: without the line breaks, and with zeros for the bits after the last octet, both of
+/// which Go's `encoding/base64` passes over. `None` if it is no base64 to Go either: blanks, no padding, other letters.
+pub(crate) fn plain_base64(text: &str) -> Option<String> {
+    let mut plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    let data = plain.trim_end_matches('=').len();
+    let padding = plain.len() - data;
+    let letters = plain.bytes().take(data).all(|b| BASE64.contains(&b));
+    if padding > 2 || !plain.len().is_multiple_of(4) || !letters {
+        return None;
+    }
+    let unused = match padding {
+        0 => 0,
+        1 => 2,
+        _ => 4,
+    };
+    let last = plain.as_bytes().get(data.saturating_sub(1)).copied();
+    if let Some(value) = last.and_then(|last| BASE64.iter().position(|b| *b == last)) {
+        let letter = BASE64.get(value >> unused << unused).copied().map_or('A', char::from);
+        plain.replace_range(data - 1..data, letter.encode_utf8(&mut [0; 4]));
+    }
+    Some(plain)
 }
+
+/// The letters of base64, each at its value.
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 #[cfg(test)]
 mod tests {
@@ -111,6 +127,8 @@ mod tests {
             (Format::Ipv6, "fd00::1", "10.0.0.1"),
             (Format::Byte, "aGVsbG8=", "hello"),
             (Format::Byte, "", "a==="),
+            (Format::Byte, "aGVs\r\nbG8=\n", "aGVs bG8="),
+            (Format::Byte, "YQ=\n=", "===="),
         ] {
             assert_eq!(format.refuse_text(good), None, "{format:?} {good}");
             assert!(format.refuse_text(bad).is_some(), "{format:?} {bad}");

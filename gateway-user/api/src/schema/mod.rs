@@ -12,7 +12,9 @@ mod rules;
 mod structure;
 mod suggest;
 
-pub(crate) use format::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name};
+pub(crate) use format::{
+    is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, plain_base64,
+};
 pub(crate) use model::Schema;
 pub(crate) use path::Path;
 pub(crate) use suggest::{closest, did_you_mean, quoted};
