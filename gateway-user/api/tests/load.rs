@@ -124,10 +124,6 @@ fn faults_are_told_with_their_place_and_their_fix() {
             &["f.yaml:3:11: Secret: metadata.name: required field is missing; generateName needs an API server"],
         ),
         (
-            "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, namespace: b}\n".to_owned(),
-            &["f.yaml:3:32: Namespace b/a: metadata.namespace: remove it: a Namespace lives in no namespace"],
-        ),
-        (
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {b: \"c d\", \"e f\": g}}\n".to_owned(),
             &["f.yaml:3:33: Namespace a: metadata.labels[b]: \"c d\" must be", "f.yaml:3:47: Namespace a: metadata.labels[e f]: not a label"],
         ),

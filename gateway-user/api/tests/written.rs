@@ -63,3 +63,24 @@ fn what_is_no_base64_is_refused_at_its_key() {
         }
     }
 }
+
+#[test]
+fn kinds_without_namespace_are_taken_without_the_one_they_carry() {
+    let class = "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: a, namespace: b}\nspec: {controllerName: a.b/c}\n";
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, namespace: Not A Name}\n";
+    let mesh = "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XMesh\nmetadata: {name: a, namespace: b}\nspec: {controllerName: a.b/c}\n";
+    for (kind, text) in [("GatewayClass", class), ("Namespace", namespace), ("XMesh", mesh)] {
+        let (told, objects) = said(text);
+        assert_eq!(objects, [format!("{kind} a at 1:1")], "{told:?}");
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with(&format!("f.yaml:3:32: warning: {kind} a: metadata.namespace: remove it")),
+            "{told:?}"
+        );
+    }
+    let (told, _) = said("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, namespace: \"\"}\n");
+    assert_eq!(told, Vec::<String>::new());
+    let (told, objects) = said("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, namespace: 3}\n");
+    assert_eq!(objects, Vec::<String>::new(), "a number is not a name to an API server either");
+    assert!(told[0].contains("metadata.namespace: expected a string"), "{told:?}");
+}

@@ -8,17 +8,27 @@ use crate::schema::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_q
 /// Namespace of an object that names none, as for kubectl without a context of its own.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Gives a namespaced object a namespace if it names none, and takes an empty one from one that lives in none.
-pub(super) fn settle_namespace(kind: Kind, object: &mut Node) {
-    let Some(metadata) = object.get_mut("metadata") else { return };
-    let named = metadata.get("namespace").is_some_and(|n| n.as_str() != Some("") && n.tree != Tree::Null);
-    if named {
-        return;
-    }
+/// Gives a namespaced object a namespace if it names none, and takes it from one that lives in none, as the API server does.
+/// One that it had is worth a warning.
+pub(super) fn settle_namespace(kind: Kind, object: &mut Node) -> Option<Violation> {
+    let metadata = object.get_mut("metadata")?;
+    let named = metadata.get("namespace").filter(|n| n.as_str() != Some("") && n.tree != Tree::Null);
+    let warning = match (named, kind.namespaced()) {
+        (Some(_), true) => return None,
+        (Some(node), false) => {
+            // What is no string is left to the schema.
+            node.as_str()?;
+            let message =
+                format!("remove it: a {kind} lives in no namespace; it is read as if it named none");
+            Some(Violation { warning: true, ..violation(node, "metadata.namespace", message) })
+        }
+        (None, _) => None,
+    };
     metadata.take("namespace");
     if kind.namespaced() {
         metadata.put("namespace", Tree::String { text: DEFAULT_NAMESPACE.to_owned(), ambiguous: false });
     }
+    warning
 }
 
 /// Names, namespaces and labels.
@@ -28,14 +38,10 @@ pub(super) fn check(kind: Kind, object: &Node, violations: &mut Vec<Violation>) 
         return;
     };
     check_name(kind, metadata, violations);
-    if let Some(namespace) = metadata.get("namespace").filter(|n| n.as_str().is_some()) {
-        let text = namespace.as_str().unwrap_or_default();
-        let message = match kind.namespaced() {
-            false => Some(format!("remove it: a {kind} lives in no namespace")),
-            true if !is_dns1123_label(text) => Some(format!("{} {LABEL}", quoted(text))),
-            true => None,
-        };
-        violations.extend(message.map(|m| violation(namespace, "metadata.namespace", m)));
+    if let Some(namespace) = metadata.get("namespace")
+        && let Some(text) = namespace.as_str().filter(|text| !is_dns1123_label(text))
+    {
+        violations.push(violation(namespace, "metadata.namespace", format!("{} {LABEL}", quoted(text))));
     }
     for entry in metadata.get("labels").map_or(&[][..], Node::entries) {
         let field = format!("metadata.labels[{}]", entry.key);

@@ -144,12 +144,13 @@ impl Loader {
     fn object(&mut self, known: Known, mut node: Node, prefix: &str) {
         let Known { kind, schema, .. } = known;
         let at = node.at;
-        metadata::settle_namespace(kind, &mut node);
+        let settled = metadata::settle_namespace(kind, &mut node);
         if kind.has_status() {
             // The API server drops what arrives there with the object: it has a road of its own.
             node.take("status");
         }
         let mut violations = schema::apply(schema, &mut node);
+        violations.extend(settled);
         metadata::check(kind, &node, &mut violations);
         core::check(kind, &mut node, &mut violations);
         let shown = identify::shown(&node);
