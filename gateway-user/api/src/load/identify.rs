@@ -51,8 +51,8 @@ pub(super) fn identify(node: &Node) -> Identity {
     let Some(found) = Kind::find(group, kind) else {
         let element = kind.strip_suffix("List").and_then(|element| Kind::find(group, element));
         return match element {
-            Some(_) if node.get("items").is_some() => Identity::List,
-            _ => foreign(node, (version_at, group), (kind_at, kind)),
+            Some(_) => Identity::List,
+            None => foreign(node, (version_at, group), (kind_at, kind)),
         };
     };
     match schema::of(found, version) {

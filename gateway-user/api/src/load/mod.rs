@@ -5,6 +5,7 @@
 mod core;
 mod diagnostic;
 mod identify;
+mod json;
 mod metadata;
 mod scalar;
 pub(crate) mod tree;
@@ -127,9 +128,14 @@ impl Loader {
     /// A list's items, each as if it were a document. An item that is a list itself would be one for nobody.
     fn list(&mut self, node: &mut Node) {
         let Some(items) = node.take("items") else { return };
-        let Tree::List(items) = items.tree else {
-            self.tell(Severity::Error, items.at, "List", "items", "expected a list".to_owned());
-            return;
+        let items = match items.tree {
+            Tree::List(items) => items,
+            // What a template leaves whose loop found nothing.
+            Tree::Null => return,
+            _ => {
+                self.tell(Severity::Error, items.at, "List", "items", "expected a list".to_owned());
+                return;
+            }
         };
         for (n, item) in items.into_iter().enumerate() {
             let prefix = format!("items[{n}]");

@@ -1,12 +1,12 @@
-//! YAML text → trees. A broken document costs itself, not the ones after it.
+//! YAML and JSON text → trees. A broken document costs itself, not the ones after it.
 
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::Position;
-use super::scalar;
 use super::tree::{Entry, Node, Tree};
+use super::{json, scalar};
 
 /// Bytes that a file may have.
 pub(crate) const MAX_FILE_BYTES: usize = 64 << 20;
@@ -31,29 +31,39 @@ pub(crate) fn documents(text: &str) -> Vec<Result<Node, Fault>> {
         let message = format!("the file has {} bytes; split it, the limit is {MAX_FILE_BYTES}", text.len());
         return vec![Err(Fault { at: Position { line: 1, column: 1 }, message })];
     }
+    let mut documents = Vec::new();
+    let mut faults_left = MAX_FAULTS;
+    for piece in json::pieces(text) {
+        let from = documents.len();
+        read(piece.text, &mut documents, &mut faults_left);
+        documents.iter_mut().skip(from).for_each(|document| piece.place(document));
+        if faults_left == 0 {
+            let at =
+                documents.iter().rev().find_map(|document| document.as_ref().err().map(|fault| fault.at));
+            let message = format!("YAML: {MAX_FAULTS} faults in one file; the rest of it is not read");
+            documents.push(Err(Fault { at: at.unwrap_or_default(), message }));
+            break;
+        }
+    }
+    documents
+}
+
+/// The documents of a text that is YAML, until no fault is left.
+fn read(text: &str, documents: &mut Vec<Result<Node, Fault>>, faults_left: &mut usize) {
     let mut options = Options::default();
     options.set_emit_comments(false);
     let mut reader =
         Reader { text, parser: Parser::new_from_str_with_options(text, options), copies_left: MAX_COPIED };
-    let mut documents = Vec::new();
-    let mut faults = 0;
     loop {
         match reader.document() {
             Ok(Some(node)) if node.tree == Tree::Null => {}
             Ok(Some(node)) => documents.push(Ok(node)),
-            Ok(None) => return documents,
+            Ok(None) => return,
             Err(fault) => {
-                let at = fault.at;
                 documents.push(Err(fault));
-                faults += 1;
-                if faults == MAX_FAULTS {
-                    let message =
-                        format!("YAML: {MAX_FAULTS} faults in one file; the rest of it is not read");
-                    documents.push(Err(Fault { at, message }));
-                    return documents;
-                }
-                if !matches!(reader.parser.proceed_next_document(), Ok(true)) {
-                    return documents;
+                *faults_left -= 1;
+                if *faults_left == 0 || !matches!(reader.parser.proceed_next_document(), Ok(true)) {
+                    return;
                 }
             }
         }

@@ -119,14 +119,13 @@ fn check_inside<'a>(
     }
 }
 
-/// `None` if the value has the type. Integers may be written `1.0`, as JSON readers allow.
+/// `None` if the value has the type.
 fn wrong_type(wanted: Type, node: &Node) -> Option<String> {
     let (fits, expected) = match (wanted, &node.tree) {
         (Type::Object, tree) => (matches!(tree, Tree::Map(_)), "an object"),
         (Type::Array, tree) => (matches!(tree, Tree::List(_)), "a list"),
         (Type::String, tree) => (matches!(tree, Tree::String { .. }), "a string"),
         (Type::Boolean, tree) => (matches!(tree, Tree::Bool(_)), "true or false"),
-        (Type::Integer, Tree::Float(x)) => (x.fract() == 0.0 && x.abs() < 9e15, "an integer"),
         (Type::Integer, tree) => (matches!(tree, Tree::Int(_)), "an integer"),
         (Type::Number, tree) => (matches!(tree, Tree::Int(_) | Tree::Float(_)), "a number"),
         (Type::IntOrString, tree) => {
