@@ -11,8 +11,8 @@ pub(super) enum Identity {
     Known(Known),
     /// `List`, or the list of one kind.
     List,
-    /// A kind that we do not read.
-    Foreign { shown: String },
+    /// A kind that we do not read, or no Kubernetes object at all: somebody else's business, and why it is passed over.
+    Foreign { shown: String, why: String },
     /// Nothing that can be said to be any kind.
     Wrong { at: Position, shown: String, field: &'static str, message: String },
 }
@@ -23,8 +23,18 @@ pub(super) struct Known {
     pub(super) schema: &'static Schema,
 }
 
-/// Reads `apiVersion` and `kind`.
-pub(super) fn identify(node: &Node) -> Identity {
+/// Reads `apiVersion` and `kind`; `file` is where the document stands.
+pub(super) fn identify(file: &str, node: &Node) -> Identity {
+    let identity = read(node);
+    match (&identity, passed_over(file, node)) {
+        (Identity::Wrong { .. }, Some(why)) => {
+            Identity::Foreign { shown: shown(node), why: format!("ignored: {why}") }
+        }
+        _ => identity,
+    }
+}
+
+fn read(node: &Node) -> Identity {
     let wrong = |at, field, message| Identity::Wrong { at, shown: shown(node), field, message };
     if !matches!(node.tree, Tree::Map(_)) {
         return wrong(
@@ -69,6 +79,38 @@ pub(super) fn identify(node: &Node) -> Identity {
     }
 }
 
+/// What a document is that no API server would take and that lies beside those it does, if it is one of those.
+fn passed_over(file: &str, node: &Node) -> Option<&'static str> {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let whole = node.get("apiVersion").is_some() && node.get("kind").is_some();
+    match stem {
+        _ if whole => None,
+        "kustomization" => Some("it is kustomize's own; what `kustomize build` prints can be loaded"),
+        "Chart" => Some("it is Helm's own; what `helm template` prints can be loaded"),
+        _ if stem == "values" || stem.starts_with("values-") || stem.ends_with("-values") => {
+            Some("it holds Helm's values; what `helm template` prints can be loaded")
+        }
+        _ if is_json_patch(node) => Some("it is a JSON patch; what `kustomize build` prints can be loaded"),
+        _ if is_no_object(node) => Some("it is no Kubernetes object: it has neither apiVersion nor kind"),
+        _ => None,
+    }
+}
+
+/// RFC 6902: a list of operations, each with `op` and `path`.
+fn is_json_patch(node: &Node) -> bool {
+    let Tree::List(items) = &node.tree else { return false };
+    let is_operation = |item: &Node| item.get("op").is_some() && item.get("path").is_some();
+    !items.is_empty() && items.iter().all(is_operation)
+}
+
+/// Whether a map has nothing of an object, nor anything that could be a misspelt part of one.
+fn is_no_object(node: &Node) -> bool {
+    let parts = ["apiVersion", "kind", "metadata", "spec", "data", "items"];
+    matches!(node.tree, Tree::Map(_))
+        && !node.entries().iter().any(|entry| schema::closest(&entry.key, parts).is_some())
+}
+
 /// A kind that we do not read: somebody else's, or ours misspelt. Only a group that we read whole can be misspelt in.
 fn foreign(
     node: &Node,
@@ -83,12 +125,34 @@ fn foreign(
             return wrong(version_at, "apiVersion", message);
         }
     }
-    if group == crate::GATEWAY_GROUP || group == crate::EXPERIMENTAL_GROUP {
+    if let Some((_, now)) = RENAMED.iter().find(|(then, _)| *then == kind && is_gateway_group(group)) {
+        let version = now.api_version();
+        return wrong(
+            kind_at,
+            "kind",
+            format!("{kind} is now {now}; write kind {now} and apiVersion {version}"),
+        );
+    }
+    if is_gateway_group(group) {
         let known = Kind::ALL.iter().filter(|k| k.group() == group).map(|k| k.as_str());
         return wrong(kind_at, "kind", format!("{group} has no kind {kind:?}{}", did_you_mean(kind, known)));
     }
-    Identity::Foreign { shown: shown(node) }
+    let why = match (group, kind) {
+        ("", "Endpoints") => {
+            "ignored: Sluice reads EndpointSlices in their place (discovery.k8s.io/v1, labelled kubernetes.io/service-name)"
+        }
+        _ => "ignored: Sluice does not read this kind",
+    };
+    Identity::Foreign { shown: shown(node), why: why.to_owned() }
 }
+
+fn is_gateway_group(group: &str) -> bool {
+    group == crate::GATEWAY_GROUP || group == crate::EXPERIMENTAL_GROUP
+}
+
+/// Kinds of the Gateway API that have another name now.
+const RENAMED: [(&str, Kind); 2] =
+    [("ReferencePolicy", Kind::ReferenceGrant), ("XListenerSet", Kind::ListenerSet)];
 
 /// `Kind namespace/name`, as far as the object says.
 pub(super) fn shown(node: &Node) -> String {

@@ -107,18 +107,10 @@ impl Loader {
     /// One document, or one item of a list; `prefix` is the item's path in the document.
     fn document(&mut self, mut node: Node, prefix: String) {
         let at = node.at;
-        match identify::identify(&node) {
+        match identify::identify(&self.file, &node) {
             Identity::Known(known) => self.object(known, node, &prefix),
             Identity::List => self.list(&mut node),
-            Identity::Foreign { shown } => {
-                self.tell(
-                    Severity::Note,
-                    at,
-                    &shown,
-                    &prefix,
-                    "ignored: Sluice does not read this kind".to_owned(),
-                );
-            }
+            Identity::Foreign { shown, why } => self.tell(Severity::Note, at, &shown, &prefix, why),
             Identity::Wrong { at, shown, field, message } => {
                 self.tell(Severity::Error, at, &shown, &join(&prefix, field), message);
             }
@@ -139,7 +131,7 @@ impl Loader {
         };
         for (n, item) in items.into_iter().enumerate() {
             let prefix = format!("items[{n}]");
-            if matches!(identify::identify(&item), Identity::List) {
+            if matches!(identify::identify(&self.file, &item), Identity::List) {
                 self.tell(Severity::Error, item.at, "List", &prefix, "a list inside a list".to_owned());
             } else {
                 self.document(item, prefix);
