@@ -85,7 +85,7 @@ fn faults_are_told_with_their_place_and_their_fix() {
         ),
         (
             http("  hostnames: [\"A.b\"]\n"),
-            &["f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: \"A.b\" must match ^("],
+            &["f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: \"A.b\" is refused: write \"a.b\", in lower case"],
         ),
         (http("  hostnames: [\"\"]\n"), &["f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: must not be empty"]),
         (http("  rules: []\n"), &["f.yaml:5:10: HTTPRoute n/r: spec.rules: must not be empty"]),

@@ -3,7 +3,9 @@
 use super::tree::{Node, Tree};
 use crate::Kind;
 use crate::schema::Violation;
-use crate::schema::{is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, quoted};
+use crate::schema::{
+    is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, quoted, unfilled,
+};
 
 /// Namespace of an object that names none, as for kubectl without a context of its own.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -89,7 +91,11 @@ fn check_name(kind: Kind, metadata: &Node, violations: &mut Vec<Violation>) {
         _ => (is_dns1123_subdomain(text), SUBDOMAIN),
     };
     if !valid {
-        violations.push(violation(name, "metadata.name", format!("{} {rule}", quoted(text))));
+        let message = match unfilled(text) {
+            Some(advice) => format!("{} is no name: {advice}", quoted(text)),
+            None => format!("{} {rule}", quoted(text)),
+        };
+        violations.push(violation(name, "metadata.name", message));
     }
 }
 

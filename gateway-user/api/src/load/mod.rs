@@ -8,6 +8,7 @@ mod identify;
 mod json;
 mod metadata;
 mod scalar;
+mod slip;
 pub(crate) mod tree;
 pub(crate) mod yaml;
 

@@ -6,7 +6,7 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::Position;
 use super::tree::{Entry, Node, Tree};
-use super::{json, scalar};
+use super::{json, scalar, slip};
 
 /// Bytes that a file may have.
 pub(crate) const MAX_FILE_BYTES: usize = 64 << 20;
@@ -59,7 +59,8 @@ fn read(text: &str, documents: &mut Vec<Result<Node, Fault>>, faults_left: &mut 
             Ok(Some(node)) if node.tree == Tree::Null => {}
             Ok(Some(node)) => documents.push(Ok(node)),
             Ok(None) => return,
-            Err(fault) => {
+            Err(mut fault) => {
+                slip::explain(text, &mut fault);
                 documents.push(Err(fault));
                 *faults_left -= 1;
                 if *faults_left == 0 || !matches!(reader.parser.proceed_next_document(), Ok(true)) {
@@ -221,7 +222,13 @@ fn add(items: &mut Items, node: Node) -> Result<(), Fault> {
     match items {
         Items::List(list) => list.push(node),
         Items::Map { entries, seen, key, merge } => match key.take() {
-            None => *key = Some((key_text(&node)?, node.at)),
+            None => {
+                let name = key_text(&node)?;
+                if let Some(message) = slip::odd_key(&name) {
+                    return Err(Fault { at: node.at, message });
+                }
+                *key = Some((name, node.at));
+            }
             Some((name, _)) if name == "<<" => match node.tree {
                 Tree::List(sources) => merge.extend(sources),
                 _ => merge.push(node),

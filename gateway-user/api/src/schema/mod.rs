@@ -3,6 +3,7 @@
 //! They are made by `cargo xtask api-schemas` out of the CRDs and Kubernetes' OpenAPI documents; each file under
 //! `schemas/` names its source.
 
+mod advice;
 mod cel;
 mod defaults;
 mod format;
@@ -12,6 +13,7 @@ mod rules;
 mod structure;
 mod suggest;
 
+pub(crate) use advice::unfilled;
 pub(crate) use format::{
     is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, plain_base64,
 };

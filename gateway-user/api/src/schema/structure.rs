@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::model::{Type, Unique};
-use super::suggest::{did_you_mean, quoted};
-use super::{Path, Schema, Violation};
+use super::suggest::{did_you_mean, did_you_mean_value, quoted};
+use super::{Path, Schema, Violation, advice};
 use crate::load::Position;
 use crate::load::tree::{Node, Tree};
 
@@ -54,7 +54,7 @@ pub(crate) fn check<'a>(
     if node.tree == Tree::Null && schema.nullable {
         return;
     }
-    if let Some(message) = schema.types.and_then(|wanted| wrong_type(wanted, node)) {
+    if let Some(message) = schema.types.and_then(|wanted| wrong_type(schema, wanted, node, path)) {
         violations.push(error(node.at, path, message));
         return;
     }
@@ -120,7 +120,7 @@ fn check_inside<'a>(
 }
 
 /// `None` if the value has the type.
-fn wrong_type(wanted: Type, node: &Node) -> Option<String> {
+fn wrong_type(schema: &Schema, wanted: Type, node: &Node, path: &Path<'_>) -> Option<String> {
     let (fits, expected) = match (wanted, &node.tree) {
         (Type::Object, tree) => (matches!(tree, Tree::Map(_)), "an object"),
         (Type::Array, tree) => (matches!(tree, Tree::List(_)), "a list"),
@@ -136,12 +136,16 @@ fn wrong_type(wanted: Type, node: &Node) -> Option<String> {
         return None;
     }
     let fix = match (wanted, &node.tree) {
-        (Type::String, Tree::Bool(_) | Tree::Int(_) | Tree::Float(_)) => "; put it in quotes",
-        (Type::Array, Tree::Map(_) | Tree::String { .. }) => "; begin each item with \"- \"",
-        (Type::Integer | Type::Number | Type::Boolean, Tree::String { .. }) => "; write it without quotes",
-        _ => "",
+        (Type::String, Tree::Bool(_) | Tree::Int(_) | Tree::Float(_)) => {
+            advice::for_text(schema, &node.to_value().to_string())
+        }
+        (Type::Array, Tree::Map(_) | Tree::String { .. }) => "; begin each item with \"- \"".to_owned(),
+        (Type::Integer | Type::Number, Tree::String { text, .. }) => {
+            advice::for_number(schema, &path.to_string(), text)
+        }
+        (Type::Boolean, Tree::String { text, .. }) => advice::for_boolean(text),
+        _ => String::new(),
     };
-    let fix = if matches!(node.tree, Tree::String { ambiguous: true, .. }) { "" } else { fix };
     Some(format!("expected {expected}, found {}{fix}", shown(node)))
 }
 
@@ -171,7 +175,10 @@ fn check_string(schema: &Schema, text: &str, report: &mut impl FnMut(String)) {
     // Of an empty text that may not be empty that has been said.
     let empty_said = text.is_empty() && schema.min_length.is_some_and(|min| min > 0);
     if let Some(pattern) = schema.pattern.as_ref().filter(|p| !empty_said && !p.is_match(text)) {
-        report(format!("{} must match {pattern}", quoted(text)));
+        report(match advice::for_pattern(schema, text) {
+            Some(advice) => format!("{} is refused: {advice}", quoted(text)),
+            None => format!("{} must match {pattern}", quoted(text)),
+        });
     }
     if let Some(expected) = schema.format.and_then(|f| f.refuse_text(text)) {
         report(format!("{} is not {expected}", quoted(text)));
@@ -206,7 +213,11 @@ fn check_count(
 
 fn not_allowed(schema: &Schema, node: &Node) -> String {
     let allowed: Vec<String> = schema.allowed.iter().map(ToString::to_string).collect();
-    let hint = node.as_str().map(|text| did_you_mean(text, schema.allowed.iter().filter_map(Value::as_str)));
+    let values = || schema.allowed.iter().filter_map(Value::as_str);
+    let hint = node.as_str().map(|text| match advice::unfilled(text) {
+        Some(advice) => format!("; {advice}"),
+        None => did_you_mean_value(text, values()),
+    });
     let found = node.as_str().map_or_else(|| node.to_value().to_string(), quoted);
     format!("{found} is not one of {}{}", allowed.join(", "), hint.unwrap_or_default())
 }
