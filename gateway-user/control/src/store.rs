@@ -28,8 +28,8 @@ impl StoreView {
 ///
 /// A mistake costs as little as it can. An object with an error keeps its last good version; the other objects of the
 /// file change as written. Where a document cannot be parsed, so that nobody knows which objects it holds, every
-/// object that the file had and no longer shows stays. An object that was never good is left out. Removing a file
-/// removes its objects.
+/// object that the file had and no longer shows stays, as does every object of files in a directory that cannot be read. An
+/// object that was never good is left out. Removing a file removes its objects.
 #[derive(Debug, Default)]
 pub struct Store {
     files: BTreeMap<Arc<str>, Held>,
@@ -67,8 +67,9 @@ impl Store {
     /// Takes over a directory's files. Files whose text is unchanged are not parsed again, and their objects stay the
     /// same [`Arc`]s.
     pub fn apply(&mut self, tree: &Tree) -> StoreView {
-        self.files.retain(|path, _| tree.files.contains_key(path));
-        for (path, content) in &tree.files {
+        let lost = self.lost(tree);
+        self.files.retain(|path, _| tree.files.contains_key(path) || lost.contains_key(path));
+        for (path, content) in tree.files.iter().chain(&lost) {
             let before = self.files.get(path);
             if before.is_some_and(|held| held.content == *content) {
                 continue;
@@ -80,6 +81,20 @@ impl Store {
         }
         self.left.clear();
         self.view()
+    }
+
+    /// Files that were read before and are now behind a directory that cannot be: nobody knows whether they are gone.
+    fn lost(&self, tree: &Tree) -> BTreeMap<Arc<str>, TreeFile> {
+        let unusable = tree.files.iter().filter(|(_, content)| matches!(content, TreeFile::Unusable(_)));
+        let unusable: Vec<&str> = unusable.map(|(path, _)| path.as_ref()).collect();
+        let is_behind = |path: &str| {
+            let inside = |outer: &&str| path.strip_prefix(*outer).is_some_and(|rest| rest.starts_with('/'));
+            unusable.iter().any(inside)
+        };
+        let known = self.files.keys().chain(self.left.keys());
+        let lost = known.filter(|path| !tree.files.contains_key(*path) && is_behind(path));
+        let why = || TreeFile::Unusable("the directory around it cannot be read".to_owned());
+        lost.map(|path| (Arc::clone(path), why())).collect()
     }
 
     /// All files together. Of two objects with one kind and name the one in the first file counts, by path.
@@ -197,6 +212,33 @@ mod tests {
         assert_eq!(ports(&view), ["a=1", "b=1"]);
         assert_eq!(view.diagnostics[0].to_string(), "x.yaml:1:1: the file is not UTF-8");
         assert_eq!(ports(&store.apply(&tree(&[("y.yaml", &service("b", "1"))]))), ["b=1"]);
+    }
+
+    #[test]
+    fn files_in_a_directory_that_cannot_be_read_keep_their_objects() {
+        let mut store = Store::default();
+        let good = tree(&[("d/x.yaml", &service("a", "1")), ("d.yaml", &service("b", "1"))]);
+        store.apply(&good);
+        let mut spoilt = tree(&[("d.yaml", &service("b", "2"))]);
+        spoilt.files.insert("d".into(), TreeFile::Unusable("the directory cannot be read".into()));
+        for mut store in [store, Store::with(load("d/x.yaml", &service("a", "1")).objects)] {
+            for _ in 0..2 {
+                let view = store.apply(&spoilt);
+                assert_eq!(ports(&view), ["a=1", "b=2"]);
+                let told: Vec<_> = view.diagnostics.iter().map(ToString::to_string).collect();
+                assert_eq!(
+                    told[..2],
+                    [
+                        "d:1:1: the directory cannot be read",
+                        "d/x.yaml:1:1: the directory around it cannot be read"
+                    ]
+                );
+                assert!(told[2].contains("its last good version stays in force"), "{told:?}");
+                assert_eq!(store.kept().len(), 1);
+            }
+            assert_eq!(ports(&store.apply(&good)), ["a=1", "b=1"]);
+            assert!(store.apply(&tree(&[])).resources.is_empty(), "removed with the directory");
+        }
     }
 
     #[test]

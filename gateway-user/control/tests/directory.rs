@@ -125,3 +125,40 @@ fn reading_does_not_wake_the_watcher() {
     let after = watched.events.load(Ordering::SeqCst);
     assert!(after - settled <= 2, "{} events for one new directory", after - settled);
 }
+
+#[test]
+fn what_cannot_be_read_costs_itself_also_when_it_comes_later() {
+    let mut watched = Watched::new();
+    watched.after(|dir| fs::write(dir.join("a.yaml"), "one").unwrap());
+    let mut spoil = |change: &dyn Fn(&Path)| {
+        let before = watched.events.load(Ordering::SeqCst);
+        change(watched.dir.path());
+        until("an event", || (watched.events.load(Ordering::SeqCst) > before).then_some(()));
+        let tree = watched.follow();
+        let root = format!("{}/", watched.dir.path().display());
+        let shown = |(path, file): (&Arc<str>, &TreeFile)| match file {
+            TreeFile::Text(text) => format!("{}={text}", path.replace(&root, "")),
+            TreeFile::Unusable(_) => format!("{} unusable", path.replace(&root, "")),
+        };
+        tree.files.iter().map(shown).collect::<Vec<_>>()
+    };
+    let link = |target: &'static str| move |dir: &Path| symlink(target, dir.join("x.yaml")).unwrap();
+    assert_eq!(spoil(&link("/nonexistent")), ["a.yaml=one", "x.yaml unusable"]);
+    assert_eq!(
+        spoil(&|dir| fs::write(dir.join("a.yaml"), "two").unwrap()),
+        ["a.yaml=two", "x.yaml unusable"]
+    );
+    assert_eq!(spoil(&|dir| fs::remove_file(dir.join("x.yaml")).unwrap()), ["a.yaml=two"]);
+    assert_eq!(spoil(&link("x.yaml")), ["a.yaml=two", "x.yaml unusable"]);
+    let pipe = |dir: &Path| {
+        fs::remove_file(dir.join("x.yaml")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(dir.join("x.yaml")).status().unwrap();
+        assert!(made.success());
+    };
+    assert_eq!(spoil(&pipe), ["a.yaml=two", "x.yaml unusable"]);
+    let file = |dir: &Path| {
+        fs::remove_file(dir.join("x.yaml")).unwrap();
+        fs::write(dir.join("x.yaml"), "three").unwrap();
+    };
+    assert_eq!(spoil(&file), ["a.yaml=two", "x.yaml=three"]);
+}

@@ -8,6 +8,6 @@ mod read;
 mod walk;
 mod watch;
 
-pub use read::{ReadError, Tree, TreeFile, read};
+pub use read::{ReadError, Tree, TreeFile, read, read_one};
 pub use walk::Fingerprint;
 pub use watch::{WatchError, Watcher};

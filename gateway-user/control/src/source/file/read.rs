@@ -1,8 +1,9 @@
 //! One consistent view of a directory's texts.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// All files at one moment, by path as people see it: the root as it was given, joined with the path below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
-    /// Files by path, sorted.
+    /// Files by path, sorted; beside them each directory that cannot be read, as [`TreeFile::Unusable`].
     pub files: BTreeMap<Arc<str>, TreeFile>,
     /// What the directory looked like when it was read.
     pub fingerprint: Fingerprint,
@@ -37,7 +38,7 @@ pub enum TreeFile {
 /// Why there is no [`Tree`]: what was read before stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A directory or an entry of it cannot be read.
+    /// The directory cannot be read, or entries of it vanish all the time.
     #[error("{0}; make it readable or remove it")]
     Unreadable(io::Error),
     /// Files changed all the time while they were read.
@@ -51,7 +52,8 @@ pub enum ReadError {
 /// written in place nor the two halves of a ConfigMap swap end up in one view.
 ///
 /// # Errors
-/// [`ReadError`]; nothing is half read. One file that cannot be read is no error but [`TreeFile::Unusable`].
+/// [`ReadError`]; nothing is half read. A file or a directory below that cannot be read is no error but
+/// [`TreeFile::Unusable`].
 pub fn read(root: &Path) -> Result<Tree, ReadError> {
     let mut last = None;
     for attempt in 0..TRIES {
@@ -74,7 +76,7 @@ fn read_once(root: &Path) -> io::Result<Option<Tree>> {
     for (below, stamp) in &fingerprint.files {
         let path = root.join(below);
         let file = if stamp.size() > LARGEST {
-            TreeFile::Unusable(format!("the file is larger than {} MiB: split it", LARGEST >> 20))
+            TreeFile::Unusable(too_large())
         } else {
             match text(&path) {
                 Ok(text) => TreeFile::Text(text.into()),
@@ -84,16 +86,43 @@ fn read_once(root: &Path) -> io::Result<Option<Tree>> {
         };
         files.insert(Arc::from(path.display().to_string()), file);
     }
+    for (below, why) in &fingerprint.unusable {
+        files.insert(Arc::from(root.join(below).display().to_string()), TreeFile::Unusable(why.clone()));
+    }
     let unchanged = Fingerprint::take(root)? == fingerprint;
     Ok(unchanged.then_some(Tree { files, fingerprint }))
 }
 
-fn text(path: &Path) -> io::Result<String> {
+/// Reads one file, whatever its name ends in, and also if it is a pipe.
+///
+/// # Errors
+/// It cannot be opened or read. The error names the path.
+pub fn read_one(path: &Path) -> Result<TreeFile, ReadError> {
+    let file = fs::File::open(path).map_err(|error| ReadError::Unreadable(at(path, error)))?;
+    match bounded(file) {
+        Ok(text) if text.len() as u64 > LARGEST => Ok(TreeFile::Unusable(too_large())),
+        Ok(text) => Ok(TreeFile::Text(text.into())),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(TreeFile::Unusable(unusable(&error))),
+        Err(error) => Err(ReadError::Unreadable(at(path, error))),
+    }
+}
+
+fn too_large() -> String {
+    format!("the file is larger than {} MiB: split it", LARGEST >> 20)
+}
+
+/// The text of a file, bounded also if it grows meanwhile.
+fn bounded(file: fs::File) -> io::Result<String> {
     let mut text = String::new();
-    // Bounded also for a file that grows while it is read.
-    let file = fs::File::open(path).map_err(|error| at(path, error))?;
     file.take(LARGEST + 1).read_to_string(&mut text)?;
     Ok(text)
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    // A pipe that took the file's place meanwhile is not waited for: the second look will tell.
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|error| at(path, error))?;
+    bounded(file)
 }
 
 fn unusable(error: &io::Error) -> String {

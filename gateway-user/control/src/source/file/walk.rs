@@ -36,51 +36,49 @@ impl Stamp {
     }
 }
 
-/// Every file that counts, by path below the root, with its stamp; and every directory that was entered.
+/// Every file that counts, by path below the root, with its stamp; every directory that was entered; and what cannot be.
 ///
 /// Two equal fingerprints mean that there is nothing new to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Files by path below the root.
     pub(super) files: BTreeMap<PathBuf, Stamp>,
+    /// Files and directories that are there and of no use, by path below the root: why, and what to do.
+    pub(super) unusable: BTreeMap<PathBuf, String>,
     /// Directories to watch, the root among them, by full path: each with its device and inode, since a directory
     /// that was removed and made again under its name needs a new watch.
     pub(super) directories: BTreeMap<PathBuf, (u64, u64)>,
 }
 
+/// What an entry of a directory that is changing fails with.
+const CHANGED: [io::ErrorKind; 2] = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+
 impl Fingerprint {
     /// Walks the tree below `root`.
     ///
-    /// Counted are files ending in `.yaml`, `.yml` or `.json`. Names that begin with a dot are passed over: editors'
-    /// swap and lock files, and the `..data` and `..<timestamp>` entries of a mounted ConfigMap, whose files are
-    /// reached through their visible symbolic links instead. Symbolic links are followed; a directory that was
-    /// entered already is not entered again, so that links in a circle end.
+    /// Counted are files ending in `.yaml`, `.yml` or `.json`, in capitals too. Names that begin with a dot are passed over:
+    /// editors' swap and lock files, and the `..data` and `..<timestamp>` entries of a mounted ConfigMap, whose files are
+    /// reached through their visible symbolic links instead. So is `lost+found`, which every ext4 volume has for its own
+    /// use. Symbolic links are followed; a directory that was entered already is not entered again, so that links in a
+    /// circle end.
     ///
     /// # Errors
-    /// A directory cannot be read, or something vanished between being listed and being looked at: the caller walks
-    /// again. The error names the path.
+    /// The root cannot be read, or something vanished between being listed and being looked at: the caller walks
+    /// again. The error names the path. What else cannot be read costs only itself.
     pub fn take(root: &Path) -> io::Result<Self> {
         let mut found = Self::default();
         let mut entered = BTreeSet::new();
         let mut waiting = vec![(PathBuf::new(), 0)];
         while let Some((below, depth)) = waiting.pop() {
-            let path = root.join(&below);
-            let metadata = fs::metadata(&path).map_err(|error| at(&path, error))?;
-            let identity = (metadata.dev(), metadata.ino());
-            if !entered.insert(identity) {
-                continue;
-            }
-            if depth > DEEPEST {
-                return Err(at(&path, io::Error::other("directories are nested too deeply")));
-            }
-            for entry in fs::read_dir(&path).map_err(|error| at(&path, error))? {
-                let name = entry.map_err(|error| at(&path, error))?.file_name();
-                if name.as_encoded_bytes().starts_with(b".") {
-                    continue;
+            match found.enter(root, &below, depth, &mut entered) {
+                Ok(inner) => waiting.extend(inner.into_iter().map(|below| (below, depth + 1))),
+                Err(error) if depth == 0 || CHANGED.contains(&error.kind()) => {
+                    return Err(at(&root.join(&below), error));
                 }
-                found.look_at(root, below.join(&name), depth, &mut waiting)?;
+                Err(error) => {
+                    found.unusable.insert(below, why_not_entered(&error));
+                }
             }
-            found.directories.insert(path, identity);
         }
         Ok(found)
     }
@@ -91,30 +89,89 @@ impl Fingerprint {
         self.directories.keys().cloned().chain(files).collect()
     }
 
-    fn look_at(
+    /// Looks at what is in a directory that was not entered before; gives the directories in it.
+    fn enter(
         &mut self,
         root: &Path,
-        below: PathBuf,
+        below: &Path,
         depth: usize,
-        waiting: &mut Vec<(PathBuf, usize)>,
-    ) -> io::Result<()> {
+        entered: &mut BTreeSet<(u64, u64)>,
+    ) -> io::Result<Vec<PathBuf>> {
+        let path = root.join(below);
+        let metadata = fs::metadata(&path)?;
+        let identity = (metadata.dev(), metadata.ino());
+        if !entered.insert(identity) {
+            return Ok(Vec::new());
+        }
+        if depth > DEEPEST {
+            return Err(io::Error::other("directories are nested too deeply"));
+        }
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&path)? {
+            let name = entry?.file_name();
+            if !name.as_encoded_bytes().starts_with(b".") && name != "lost+found" {
+                names.push(name);
+            }
+        }
+        self.directories.insert(path, identity);
+        let mut inner = Vec::new();
+        for name in names {
+            self.look_at(root, below.join(&name), &mut inner)?;
+        }
+        Ok(inner)
+    }
+
+    fn look_at(&mut self, root: &Path, below: PathBuf, inner: &mut Vec<PathBuf>) -> io::Result<()> {
         let path = root.join(&below);
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => waiting.push((below, depth + 1)),
-            Ok(metadata) if metadata.is_file() && is_resource(&below) => {
+            Ok(metadata) if metadata.is_dir() => inner.push(below),
+            // Nothing in the directory may be looked at: no permission to search it.
+            Err(error) if entry_fails(&path, io::ErrorKind::PermissionDenied) => return Err(error),
+            // Nothing that we would read: a broken link called `README` is no business of ours.
+            _ if !is_resource(&below) => {}
+            Ok(metadata) if metadata.is_file() => {
                 self.files.insert(below, Stamp::of(&metadata));
             }
-            Ok(_) => {}
-            // Nothing that we would read: a broken link called `README` is no business of ours.
-            Err(_) if !is_resource(&below) => {}
-            Err(error) => return Err(at(&path, error)),
+            Ok(_) => {
+                let why = "this is no regular file but a pipe, a socket or a device: move it elsewhere";
+                self.unusable.insert(below, why.to_owned());
+            }
+            Err(error) if entry_fails(&path, io::ErrorKind::NotFound) => return Err(error),
+            Err(error) => {
+                self.unusable.insert(below, why_not_followed(&path, &error));
+            }
         }
         Ok(())
     }
 }
 
+/// Whether an entry itself, and not what it leads to if it is a link, fails so.
+fn entry_fails(path: &Path, kind: io::ErrorKind) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == kind)
+}
+
+fn why_not_entered(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "the directory cannot be read: give read and search permission or move it elsewhere".to_owned()
+        }
+        _ => format!("the directory cannot be read: {error}"),
+    }
+}
+
+fn why_not_followed(path: &Path, error: &io::Error) -> String {
+    let Ok(target) = fs::read_link(path) else { return format!("the file cannot be looked at: {error}") };
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("the link leads to {}, which is not there: correct or remove it", target.display())
+        }
+        _ => format!("the link to {} cannot be followed: {error}; correct or remove it", target.display()),
+    }
+}
+
 fn is_resource(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
+    path.extension()
+        .is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
 
 /// The same error with the path in front.
@@ -171,10 +228,49 @@ mod tests {
     fn a_broken_link_matters_only_if_it_would_be_read() {
         let dir = Scratch::new("walk").unwrap();
         symlink("nowhere", dir.join("README")).unwrap();
-        assert!(names(dir.path()).is_empty());
-        symlink("nowhere", dir.join("a.yaml")).unwrap();
-        let error = Fingerprint::take(dir.path()).unwrap_err();
-        assert!(error.to_string().contains("a.yaml"), "{error}");
+        let found = Fingerprint::take(dir.path()).unwrap();
+        assert!(found.files.is_empty() && found.unusable.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_costs_itself() {
+        let dir = Scratch::new("walk").unwrap();
+        fs::write(dir.join("good.yaml"), "").unwrap();
+        symlink("nowhere", dir.join("dangling.yaml")).unwrap();
+        symlink("itself.yaml", dir.join("itself.yaml")).unwrap();
+        symlink("good.yaml/below", dir.join("through.yaml")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket.json")).unwrap();
+        let deep = (0..40).fold(dir.join("deep"), |path, _| path.join("d"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::create_dir(dir.join("lost+found")).unwrap();
+        fs::write(dir.join("lost+found/a.yaml"), "").unwrap();
+        let found = Fingerprint::take(dir.path()).unwrap();
+        assert_eq!(found.files.keys().collect::<Vec<_>>(), [Path::new("good.yaml")]);
+        let mut lines = found.unusable.iter().map(|(path, why)| format!("{}: {why}", path.display()));
+        assert_eq!(
+            lines.next().as_deref(),
+            Some("dangling.yaml: the link leads to nowhere, which is not there: correct or remove it")
+        );
+        let deepest = lines.next().unwrap();
+        assert!(deepest.starts_with("deep/d/") && deepest.contains("nested too deeply"), "{deepest}");
+        for name in
+            ["itself.yaml: the link to itself.yaml cannot", "socket.json: this is no regular file", "through"]
+        {
+            let line = lines.next().unwrap();
+            assert!(line.starts_with(name), "{line}");
+        }
+        assert_eq!(lines.next(), None);
+        fs::remove_file(dir.join("dangling.yaml")).unwrap();
+        assert_ne!(found, Fingerprint::take(dir.path()).unwrap(), "its going is a change");
+    }
+
+    #[test]
+    fn endings_may_be_in_capitals() {
+        let dir = Scratch::new("walk").unwrap();
+        for name in ["A.YAML", "b.Yml", "C.JSON", "d.YAMLX"] {
+            fs::write(dir.join(name), "").unwrap();
+        }
+        assert_eq!(names(dir.path()), ["A.YAML", "C.JSON", "b.Yml"]);
     }
 
     #[test]
