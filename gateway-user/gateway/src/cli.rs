@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Replace the running process by one with these flags, losing no request; comes back once it serves.
     Upgrade(UpgradeArgs),
-    /// Check the resources of a directory; exit 1 if they have errors.
+    /// Check resources; exit 1 if they have errors.
     Check(CheckArgs),
     /// Print what a directory's resources mean: routing, endpoints and status.
     Translate(TranslateArgs),
@@ -68,8 +68,9 @@ pub(crate) struct UpgradeArgs {
 /// `sluice check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Directory of resources.
-    pub(crate) dir: PathBuf,
+    /// Directories and files of resources, read together; - is standard input.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
     /// Count warnings as errors.
     #[arg(long)]
     pub(crate) strict: bool,
@@ -80,7 +81,7 @@ pub(crate) struct CheckArgs {
 /// `sluice translate`.
 #[derive(Debug, Args)]
 pub(crate) struct TranslateArgs {
-    /// Directory of resources.
+    /// Directory or file of resources; - is standard input.
     pub(crate) dir: PathBuf,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t = Document::Yaml)]
@@ -92,7 +93,7 @@ pub(crate) struct TranslateArgs {
 /// `sluice explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// Directory of resources.
+    /// Directory or file of resources; - is standard input.
     pub(crate) dir: PathBuf,
     /// Request method.
     pub(crate) method: String,

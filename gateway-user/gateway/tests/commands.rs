@@ -63,3 +63,66 @@ fn every_bad_flag_is_reported_together() {
         assert!(said.contains(flag), "{flag} is missing in:\n{said}");
     }
 }
+
+/// Runs a command with something on its standard input.
+fn sluice_with_input(args: &[&str], input: &str) -> std::process::Output {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(common::SLUICE);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn check_takes_files_several_paths_and_standard_input() {
+    let config = Scratch::new("paths").unwrap();
+    config.copy_from(&example()).unwrap();
+    let dir = config.path().to_str().unwrap().to_owned();
+    let whole = text(&sluice(&["check", &dir]));
+    let counts = |said: &str| said.lines().last().unwrap().rsplit_once(": ").unwrap().1.to_owned();
+    let mut files: Vec<String> = std::fs::read_dir(config.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .filter(|path| path.ends_with(".yaml"))
+        .collect();
+    files.sort();
+    let paths: Vec<&str> = files.iter().map(String::as_str).collect();
+    let check = sluice(&[&["check"], paths.as_slice()].concat());
+    assert_eq!(check.status.code(), Some(0), "{}", text(&check));
+    assert_eq!(counts(&text(&check)), counts(&whole), "each file by itself is the directory");
+    assert_eq!(counts(&text(&sluice(&["check", &dir, paths[0]]))), counts(&whole), "a file counts once");
+
+    let all: String =
+        paths.iter().map(|path| format!("---\n{}\n", std::fs::read_to_string(path).unwrap())).collect();
+    let check = sluice_with_input(&["check", "-"], &all);
+    assert_eq!(counts(&text(&check)), counts(&whole));
+    assert!(text(&check).contains("standard input: "), "{}", text(&check));
+    let check = sluice_with_input(&["check", "-"], &all.replace("httpbin", "http_bin"));
+    assert!(text(&check).contains("\nstandard input:") || text(&check).starts_with("standard input:"));
+    assert_eq!(check.status.code(), Some(1), "{}", text(&check));
+
+    // A name with another ending is meant as it is given.
+    config.write("one.txt", "apiVersion: v1\nkind: Namespace\nmetadata: {name: A}\n").unwrap();
+    let one = config.join("one.txt").display().to_string();
+    let said = text(&sluice(&["check", &one]));
+    assert!(said.contains("one.txt:3:18: Namespace A: metadata.name: "), "{said}");
+    let gone = sluice(&["check", &config.join("gone.yaml").display().to_string()]);
+    assert!(text(&gone).contains("gone.yaml: No such file"), "{}", text(&gone));
+    assert_eq!(gone.status.code(), Some(1));
+    let explain = sluice_with_input(&["explain", "-", "GET", "http://127.0.0.1/httpbin/get"], &all);
+    assert!(text(&explain).contains("takes the request"), "{}", text(&explain));
+    assert_eq!(sluice(&["check"]).status.code(), Some(2));
+}
+
+#[test]
+fn what_cannot_be_read_costs_itself_in_a_check() {
+    let config = Scratch::new("unreadable").unwrap();
+    config.copy_from(&example()).unwrap();
+    std::os::unix::fs::symlink("/nonexistent", config.join("x.yaml")).unwrap();
+    let check = sluice(&["check", config.path().to_str().unwrap()]);
+    let said = text(&check);
+    assert!(said.contains("x.yaml:1:1: the link leads to /nonexistent, which is not there"), "{said}");
+    assert!(said.contains("9 objects, 1 error, 0 warnings; 1 port and 1 route served"), "{said}");
+}

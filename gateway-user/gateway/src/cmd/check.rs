@@ -1,8 +1,10 @@
 //! `sluice check`.
 
+use std::path::PathBuf;
+
 use gateway_translate::Severity;
 
-use super::resources::Resources;
+use super::resources::{self, Resources, STANDARD_INPUT};
 use super::{End, bad_settings, print};
 use crate::cli::CheckArgs;
 
@@ -12,7 +14,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
-    let resources = Resources::read(&args.dir, &settings)?;
+    let resources = Resources::read(&args.paths, &settings)?;
     let lines = resources.lines();
     let mut text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
     let count = |severity| lines.iter().filter(|line| line.severity == severity).count();
@@ -20,7 +22,7 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
     let ir = &resources.translation.ir;
     text.push_str(&format!(
         "{}: {}, {}, {}; {} and {} served\n",
-        args.dir.display(),
+        named(&args.paths),
         plural(resources.view.resources.len(), "object"),
         plural(errors, "error"),
         plural(warnings, "warning"),
@@ -30,6 +32,14 @@ pub(super) fn run(args: CheckArgs) -> anyhow::Result<End> {
     print(&text)?;
     let bad = errors > 0 || (args.strict && warnings > 0);
     Ok(if bad { End::Found } else { End::Done })
+}
+
+fn named(paths: &[PathBuf]) -> String {
+    let name = |path: &PathBuf| match path.as_os_str() == STANDARD_INPUT {
+        true => resources::STANDARD_INPUT_NAME.to_owned(),
+        false => path.display().to_string(),
+    };
+    paths.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 fn plural(count: usize, noun: &str) -> String {

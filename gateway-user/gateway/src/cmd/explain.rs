@@ -33,7 +33,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     };
     let target = Target::parse(&args.url)?;
     let headers = headers(&args.headers)?;
-    let resources = Resources::read(&args.dir, &settings)?;
+    let resources = Resources::read(&[args.dir], &settings)?;
     let library = Library::new(settings.regex_bytes.bytes());
     let snapshot = compile_from(&library, &resources.translation.ir, Generation(1), None);
     let mut scratch = Vec::new();

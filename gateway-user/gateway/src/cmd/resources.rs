@@ -1,12 +1,14 @@
-//! A directory's resources, read once and translated, for the commands that do not serve them.
+//! Resources of directories and files, read once and translated, for the commands that do not serve them.
 
-use std::path::Path;
+use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use gateway_control::expiry;
 use gateway_control::journal::Line;
 use gateway_control::own_ports::OwnEndpoint;
-use gateway_control::source::file::read;
+use gateway_control::source::file::{Tree, TreeFile, read, read_one};
 use gateway_control::store::{Store, StoreView};
 use gateway_steer::SteerPlan;
 use gateway_translate::{
@@ -19,7 +21,12 @@ use jiff::Timestamp;
 use crate::flags::{Ownership, Settings};
 use crate::wire;
 
-/// What a directory holds and means.
+/// The path that means standard input.
+pub(super) const STANDARD_INPUT: &str = "-";
+/// What standard input is called in findings.
+pub(super) const STANDARD_INPUT_NAME: &str = "standard input";
+
+/// What resources are and mean.
 #[derive(Debug)]
 pub(super) struct Resources {
     /// The objects and what is wrong with the files.
@@ -31,12 +38,22 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    /// Reads `dir` as a gateway that just started would.
+    /// Reads directories and files as a gateway that just started would, as if they were one directory.
     ///
     /// # Errors
-    /// The directory cannot be read.
-    pub(super) fn read(dir: &Path, settings: &Settings) -> anyhow::Result<Self> {
-        let view = Store::default().apply(&read(dir)?);
+    /// One of them is not there, or cannot be read.
+    pub(super) fn read(paths: &[PathBuf], settings: &Settings) -> anyhow::Result<Self> {
+        let mut tree = Tree::default();
+        for path in paths {
+            if path.as_os_str() == STANDARD_INPUT {
+                tree.files.entry(STANDARD_INPUT_NAME.into()).or_insert(standard_input()?);
+            } else if std::fs::metadata(path).with_context(|| path.display().to_string())?.is_dir() {
+                tree.files.append(&mut read(path)?.files);
+            } else {
+                tree.files.insert(path.display().to_string().into(), read_one(path)?);
+            }
+        }
+        let view = Store::default().apply(&tree);
         let mut translation = translate(&view.resources, &translate_options(settings, false));
         let dated = expiry::findings(&translation.ir, &view.resources, Timestamp::now());
         translation.findings.extend(dated);
@@ -54,6 +71,15 @@ impl Resources {
         let own = self.own_endpoints.iter().map(|one| Line::warning(format!("warning: {one}")));
         files.chain(findings).chain(own).collect()
     }
+}
+
+fn standard_input() -> anyhow::Result<TreeFile> {
+    let mut octets = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut octets).context(STANDARD_INPUT_NAME)?;
+    Ok(match String::from_utf8(octets) {
+        Ok(text) => TreeFile::Text(text.into()),
+        Err(_) => TreeFile::Unusable("this is not UTF-8: pipe UTF-8 in".to_owned()),
+    })
 }
 
 /// A finding with its object's place in front, as compilers print it.

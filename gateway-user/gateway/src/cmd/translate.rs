@@ -26,7 +26,7 @@ pub(super) fn run(args: TranslateArgs) -> anyhow::Result<End> {
         Ok(resolved) => resolved.settings,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
-    let Resources { view, translation, .. } = Resources::read(&args.dir, &settings)?;
+    let Resources { view, translation, .. } = Resources::read(&[args.dir], &settings)?;
     let printed = Printed {
         ir: &translation.ir,
         endpoints: &translation.endpoints,
