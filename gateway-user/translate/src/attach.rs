@@ -54,6 +54,10 @@ pub(crate) fn parents<'a>(
     let (mut parents, mut missing) = (Vec::new(), None);
     for (index, reference) in route.spec.parent_refs.iter().enumerate() {
         let field = format!("parentRefs[{index}]");
+        if reference.is_service() {
+            // A mesh's business.
+            continue;
+        }
         if !reference.is_gateway() {
             let message =
                 format!("parents of kind {} are not served here; supported: Gateway", reference.kind);

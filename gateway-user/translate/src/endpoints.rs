@@ -129,6 +129,11 @@ fn ports<'s>(slice: &'s EndpointSlice, name: &'s str) -> impl Iterator<Item = u1
         .filter_map(|port| u16::try_from(port.port?).ok().filter(|number| *number > 0))
 }
 
+/// Whether its addresses are of a kind that is connected to. Names of hosts (FQDN) are not looked up.
+fn is_served_family(slice: &EndpointSlice) -> bool {
+    matches!(slice.address_type.as_str(), "IPv4" | "IPv6")
+}
+
 fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) -> String {
     let service = &cluster.service;
     let answer = "requests are answered with 503";
@@ -136,6 +141,14 @@ fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) ->
         return format!(
             "Service \"{service}\" has no EndpointSlice (label kubernetes.io/service-name: {}); {answer}",
             service.name
+        );
+    }
+    if slices.iter().all(|slice| !is_served_family(slice)) {
+        let kinds: BTreeSet<&str> = slices.iter().map(|slice| slice.address_type.as_str()).collect();
+        return format!(
+            "the EndpointSlices of Service \"{service}\" have addressType {}, of which none is used: write IP addresses \
+             (IPv4 or IPv6); {answer}",
+            kinds.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
     if slices.iter().all(|slice| ports(slice, port_name).next().is_none()) {
@@ -146,11 +159,11 @@ fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) ->
             .collect();
         let hint = suggest::did_you_mean(port_name, names.iter().copied(), &Effort::default());
         let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
+        let names = if names.is_empty() { "no ports at all".to_owned() } else { names.join(", ") };
         return format!(
             "port {} of Service \"{service}\" is named {port_name:?}, and no EndpointSlice of it has a numbered \
              TCP port of that name; they have {}; {answer}{hint}",
-            cluster.port,
-            names.join(", ")
+            cluster.port, names
         );
     }
     format!("Service \"{service}\" has no ready endpoint for port {}; {answer}", cluster.port)

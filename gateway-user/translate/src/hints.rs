@@ -1,10 +1,12 @@
 //! Leftovers: objects that are valid and do nothing.
 
-use gateway_api_types::{Kind, ObjectKey};
+use gateway_api_types::{Kind, ObjectKey, ParentReference};
+use gateway_ir::ObjectName;
 
 use crate::Severity;
 use crate::findings::{Findings, ObjectRef};
 use crate::gateway::GatewayState;
+use crate::read::find_gateway;
 use crate::view::{self, View};
 
 /// Kinds that can be written and are not served.
@@ -25,6 +27,9 @@ const NOT_SERVED: [Kind; 10] = [
 pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mut Findings) {
     for kind in NOT_SERVED {
         for key in keys(view, kind) {
+            if parents(view, kind, key).is_some_and(|parents| are_foreign(view, gateways, key, parents)) {
+                continue;
+            }
             let object = ObjectRef { kind, key: key.clone() };
             findings.push(Severity::Warning, &object, "", no_effect(kind));
         }
@@ -47,6 +52,35 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mu
             findings.push(Severity::Note, &object, "", message);
         }
     }
+}
+
+/// The parents of a route of a kind that is not served.
+fn parents<'a>(view: &View<'a>, kind: Kind, key: &ObjectKey) -> Option<&'a [ParentReference]> {
+    let resources = view.resources;
+    Some(match kind {
+        Kind::GrpcRoute => &resources.grpc_routes.get(key)?.spec.parent_refs,
+        Kind::TlsRoute => &resources.tls_routes.get(key)?.spec.parent_refs,
+        Kind::TcpRoute => &resources.tcp_routes.get(key)?.spec.parent_refs,
+        Kind::UdpRoute => &resources.udp_routes.get(key)?.spec.parent_refs,
+        _ => return None,
+    })
+}
+
+/// Whether a route is another controller's alone: all its parents are Gateways that are not ours, or Services (a mesh).
+fn are_foreign(
+    view: &View<'_>,
+    gateways: &[GatewayState<'_>],
+    route: &ObjectKey,
+    parents: &[ParentReference],
+) -> bool {
+    let is_foreign = |parent: &ParentReference| {
+        let namespace = parent.namespace.as_deref().unwrap_or(&route.namespace);
+        let name = ObjectName::new(namespace, &*parent.name);
+        let gateway =
+            parent.is_gateway() && view.has_gateway(&name) && find_gateway(gateways, &name).is_none();
+        gateway || parent.is_service()
+    };
+    !parents.is_empty() && parents.iter().all(is_foreign)
 }
 
 fn no_effect(kind: Kind) -> &'static str {

@@ -134,6 +134,11 @@ impl ParentReference {
     pub fn is_gateway(&self) -> bool {
         self.group == crate::GATEWAY_GROUP && self.kind == "Gateway"
     }
+
+    /// Whether it names a core `Service`, as routes of a mesh do (GAMMA).
+    pub fn is_service(&self) -> bool {
+        self.group.is_empty() && self.kind == "Service"
+    }
 }
 
 impl BackendObjectReference {
