@@ -134,7 +134,7 @@ fn advice_works_when_it_is_followed() {
         ("header.value", "80", "put it in quotes"),
         ("header.value", "true", "put it in quotes"),
         ("backend.name", "@a", "quote it: \"@a\""),
-        // What a tool should have filled in.
+        // Variables and templates that a tool should have filled in.
         ("route.name", "{{ .Release.Name }}", "is a template: render it"),
         ("route.name", "{{ include \"x.name\" . }}-web", "is a template: render it"),
         ("route.name", "${NAME}", "\"${NAME}\" is not filled in"),

@@ -1,4 +1,4 @@
-//! What lies beside resources and is none: passed over with a note at most. And names that are no longer.
+//! Files that lie beside resources and are none: skipped with a note at most. Kinds that were renamed or removed.
 
 use gateway_api_types::load::{Diagnostic, load};
 

@@ -3,7 +3,7 @@
 use gateway_api_types::Object;
 use gateway_api_types::load::{Diagnostic, load};
 
-/// What is told of a text, and the objects of it with their places.
+/// The diagnostics for a file, and its objects with their positions.
 fn said(text: &str) -> (Vec<String>, Vec<String>) {
     let loaded = load("f.yaml", text);
     let place = |line: u32, column: u32| format!("{line}:{column}");
@@ -23,13 +23,13 @@ fn object(kind: &str, fields: &str) -> String {
 
 #[test]
 fn base64_is_read_as_gos_reader_does() {
-    for (written, octets) in [
+    for (written, bytes) in [
         ("|\n    YWJj\n    ZGVm", "abcdef"),
         ("|-\n    YWJj\n    ZGVm", "abcdef"),
         ("\"YWJj\\r\\nZGVm\\r\\n\"", "abcdef"),
         ("\"YW\\nI=\\n\"", "ab"),
         ("YQ==", "a"),
-        // Bits that no octet has room for.
+        // Bits after the last whole byte.
         ("YR==", "a"),
         ("YWJ=", "ab"),
         ("\"\"", ""),
@@ -42,7 +42,7 @@ fn base64_is_read_as_gos_reader_does() {
                 Object::ConfigMap(map) => map.binary_data.as_ref().map(|data| data["z"].0.clone()),
                 _ => None,
             };
-            assert_eq!(read.as_deref(), Some(octets.as_bytes()), "{kind} {written}");
+            assert_eq!(read.as_deref(), Some(bytes.as_bytes()), "{kind} {written}");
         }
     }
 }
@@ -147,7 +147,7 @@ fn json_objects_may_follow_one_another() {
     );
     let text = format!("{}\n{}\n{}\n", pretty("a"), pretty("b"), pretty("c"));
     assert_eq!(said(&text), all(["1:1", "4:1", "7:1"]));
-    // What follows may be YAML, with or without a line between.
+    // YAML may follow, with or without an empty line.
     assert_eq!(said(&format!("{a}\n{b}\n---\n{c}\n")), all(["1:1", "2:1", "4:1"]));
     assert_eq!(said(&format!("{a}\n---\n{b}\n---\n{c}\n")), all(["1:1", "3:1", "5:1"]));
     // A fault is told where it is, and costs what it must.

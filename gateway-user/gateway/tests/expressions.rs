@@ -87,11 +87,11 @@ struct Budget {
     says: Vec<&'static str>,
     /// A request for what is refused, path and fields.
     refused: (&'static str, &'static str),
-    /// What it gets then, and which rule serves it with the higher value.
+    /// Its response then, and the rule that serves it with the higher value.
     gets: [&'static str; 2],
     /// A request for what is served in any case.
     served: (&'static str, &'static str),
-    /// What is counted: expressions or rules, and how many.
+    /// The kind that is counted, expressions or rules, and the count.
     counted: (&'static str, f64),
 }
 
@@ -125,7 +125,7 @@ fn check(config: &Scratch, flags: &[&str]) -> (Option<i32>, Vec<String>) {
     (output.status.code(), text.lines().filter_map(about).collect())
 }
 
-/// What the running gateway finds, and the conditions of a route as type, status, reason and message.
+/// Findings of the running gateway, and the conditions of a route as type, status, reason and message.
 fn status(route: &str) -> (Vec<String>, Vec<[String; 4]>) {
     let document: Value = serde_json::from_slice(&admin("/status").body).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

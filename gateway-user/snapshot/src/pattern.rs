@@ -81,7 +81,7 @@ pub(crate) struct Regexes<'a> {
 /// The part of a lookup that is gone through at once.
 #[derive(Debug, Default)]
 struct Step {
-    /// What may still be scanned in it.
+    /// Bytes that may still be scanned in it.
     left: Cell<u64>,
     /// More was asked for: from then on no verdict means anything.
     is_over: Cell<bool>,
@@ -166,7 +166,7 @@ impl Regexes<'_> {
         is_match
     }
 
-    /// Whether the lookup has to be interrupted. Verdicts since then are none.
+    /// True if the lookup has to be interrupted. Results after that are not valid.
     pub(crate) fn is_over(self) -> bool {
         self.step.is_over.get()
     }

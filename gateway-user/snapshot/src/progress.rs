@@ -10,7 +10,7 @@ use crate::pattern::PatternId;
 /// overwrite the worker's memory of them.
 #[derive(Debug)]
 pub struct Progress {
-    /// What a step may scan, in bytes as `gateway_regex::Matcher::effort` counts them.
+    /// The budget of a step, in bytes as `gateway_regex::Matcher::effort` counts them.
     pub(crate) limit: u64,
     pub(crate) verdicts: Vec<(PatternId, bool)>,
     /// Hosts all of whose rules were tried.
@@ -22,7 +22,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// What a step may scan by default: a quarter to half a millisecond. Ordinary requests never come to its end.
+    /// The default budget of a step: a quarter to half a millisecond. Ordinary requests never come to its end.
     pub const STEP: u64 = 64 << 10;
 
     /// The start. The expression that passes `limit` ends its step. Allocates nothing.

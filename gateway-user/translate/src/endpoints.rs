@@ -129,7 +129,7 @@ fn ports<'s>(slice: &'s EndpointSlice, name: &'s str) -> impl Iterator<Item = u1
         .filter_map(|port| u16::try_from(port.port?).ok().filter(|number| *number > 0))
 }
 
-/// Whether its addresses are of a kind that is connected to. Names of hosts (FQDN) are not looked up.
+/// True if its addresses are of a kind that is connected to. Names of hosts (FQDN) are not looked up.
 fn is_served_family(slice: &EndpointSlice) -> bool {
     matches!(slice.address_type.as_str(), "IPv4" | "IPv6")
 }

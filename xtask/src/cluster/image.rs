@@ -42,7 +42,7 @@ impl Image<'_> {
         Ok(to)
     }
 
-    /// The archive of the image with these octets as its program.
+    /// The archive of the image with these bytes as its program.
     pub(crate) fn archive(&self, program: &[u8]) -> Result<Vec<u8>> {
         let entry = format!("/{}", self.program.file_name().context("a program has a name")?.display());
         let layer = layer(&entry, program, self.libraries)?;

@@ -14,7 +14,7 @@ use crate::cluster;
 use crate::cluster::image::Image;
 use crate::cluster::place::Place;
 
-/// What `image:` of the manifest means to containerd.
+/// The manifest's `image:` as containerd names it.
 const IMAGE: &str = "docker.io/library/sluice:0.1.0";
 const MANIFEST: &str = "deploy/kubernetes/daemonset.yaml";
 /// The manifest's directory on the node, and the one rights that a thread may keep: CAP_NET_BIND_SERVICE.
@@ -96,7 +96,7 @@ fn manifest(state: &Path) -> Result<String> {
 /// The archive of an image with the program as `/sluice` and what it is linked to.
 fn image(sluice: &Path, dir: &Path) -> Result<Vec<u8>> {
     let libraries = libraries(sluice)?;
-    // What debuggers read makes up nine tenths of it.
+    // Debug information makes up nine tenths of it.
     let program = dir.join("sluice");
     let mut strip = Command::new("strip");
     must_succeed(strip.arg("--strip-debug").arg("-o").arg(&program).arg(sluice))?;
@@ -115,7 +115,7 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths.map(PathBuf::from).collect())
 }
 
-/// Who a thread is and what it may do (proc(5)).
+/// A thread's users and capabilities (proc(5)).
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Rights {
     users: Vec<u32>,

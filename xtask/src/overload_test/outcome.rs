@@ -1,4 +1,4 @@
-//! What a case found.
+//! Results of a case.
 
 use serde::Serialize;
 use sluice_bench::report::{Latency, Report};
@@ -17,7 +17,7 @@ pub(super) struct Outcome {
     pub(super) stopped: Vec<Stopped>,
 }
 
-/// What one of the neighbour's clients felt.
+/// Results of one of the neighbour's clients.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Felt {
     /// One after the other; never none.
@@ -31,7 +31,7 @@ pub(super) struct Turn {
     pub(super) during: Report,
 }
 
-/// What probes of readiness took in milliseconds: the median and the longest, before the crowd came and beside it.
+/// Latency of readiness probes in milliseconds: the median and the longest, before the crowd came and beside it.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Probes {

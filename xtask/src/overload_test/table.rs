@@ -54,7 +54,7 @@ pub(super) fn print(findings: &[Finding]) {
     findings.iter().for_each(print_notes);
 }
 
-/// What is the same for all clients of a case stands on its `first` line only. Of several turns it has the medians.
+/// Columns that are the same for all clients of a case stand on its `first` line only. Of several turns it has the medians.
 fn row(case: &str, outcome: &Outcome, felt: &Felt, first: bool) -> [String; COLUMNS] {
     let once = |text: String| if first { text } else { String::new() };
     let Memory { before_kib, peak_kib, after_kib } = outcome.memory;

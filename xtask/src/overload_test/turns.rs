@@ -21,7 +21,7 @@ use crate::process::{Process, check_interrupt, until};
 
 /// How often the neighbour is judged without and with.
 const TURNS: u32 = 5;
-/// What clients, backends and gateway together may take of as many CPUs as there are workers.
+/// The share of the workers' CPUs that clients, backends and gateway may use together.
 const LOAD: f64 = 0.5;
 /// The least that is left for the other tenant where the neighbour alone takes nearly as much.
 const LEAST_LOAD: f64 = 0.2;
@@ -39,7 +39,7 @@ struct Load<'a> {
     host: &'static str,
     /// Mean time between two requests of each.
     every_ms: u32,
-    /// What came of it when it was tried: requests per second, and CPU time of each in milliseconds.
+    /// The result of the calibration: requests per second, and CPU time of each in milliseconds.
     rate: f64,
     cost_ms: f64,
 }

@@ -14,7 +14,7 @@ use crate::metrics::Page;
 use crate::proc;
 use crate::process::{check_interrupt, until};
 
-/// What was seen of a gateway so far.
+/// Samples of a gateway so far.
 pub(super) struct Watch {
     progress: Progress,
     before_kib: u64,

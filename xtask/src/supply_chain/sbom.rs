@@ -10,7 +10,7 @@ use super::tool::Tool;
 use crate::cargo::{cargo, must_succeed, workspace};
 
 const CARGO_CYCLONEDX: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9" };
-/// What the tool names its files, without `.json`; ours alone, since it puts one beside every manifest.
+/// The name of the tool's files, without `.json`; ours alone, since it puts one beside every manifest.
 const NAME: &str = ".sluice-bill-of-materials";
 
 /// Writes the bill of materials of the package `sluice`, CycloneDX 1.5 in JSON, for the target that this machine is;

@@ -33,7 +33,7 @@ impl Tool {
             println!("building {} {} (once)", self.name, self.version);
             let mut install = cargo(&["install", "--quiet", "--locked", "--debug", self.name]);
             install.args(["--version", self.version, "--root"]).arg(partial);
-            // What is built in between goes with it; nothing else on the machine has a use for it.
+            // Intermediate artifacts go with it; nothing else on the machine has a use for it.
             install.env("CARGO_TARGET_DIR", partial.join("target"));
             must_succeed(&mut install)?;
             Ok(std::fs::remove_dir_all(partial.join("target"))?)

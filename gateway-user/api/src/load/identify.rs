@@ -79,7 +79,7 @@ fn read(node: &Node) -> Identity {
     }
 }
 
-/// What a document is that no API server would take and that lies beside those it does, if it is one of those.
+/// Recognises a document that is no Kubernetes object and commonly lies beside them; gives its kind for the note.
 fn passed_over(file: &str, node: &Node) -> Option<&'static str> {
     let name = file.rsplit('/').next().unwrap_or(file);
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
@@ -104,7 +104,7 @@ fn is_json_patch(node: &Node) -> bool {
     !items.is_empty() && items.iter().all(is_operation)
 }
 
-/// Whether a map has nothing of an object, nor anything that could be a misspelt part of one.
+/// True if a map has no field of an object, nor one that could be a misspelt field of one.
 fn is_no_object(node: &Node) -> bool {
     let parts = ["apiVersion", "kind", "metadata", "spec", "data", "items"];
     matches!(node.tree, Tree::Map(_))

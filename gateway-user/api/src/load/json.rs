@@ -51,7 +51,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
 }
 
 impl Piece<'_> {
-    /// Whether places in it are those in the whole text.
+    /// True if positions in it are those in the whole file.
     fn is_first(&self) -> bool {
         (self.line, self.column) == (0, 0)
     }

@@ -18,7 +18,7 @@ pub(super) fn settle_namespace(kind: Kind, object: &mut Node) -> Option<Violatio
     let warning = match (named, kind.namespaced()) {
         (Some(_), true) => return None,
         (Some(node), false) => {
-            // What is no string is left to the schema.
+            // The schema judges a value that is no string.
             node.as_str()?;
             let message =
                 format!("remove it: a {kind} lives in no namespace; it is read as if it named none");

@@ -123,7 +123,7 @@ impl Loader {
         let Some(items) = node.take("items") else { return };
         let items = match items.tree {
             Tree::List(items) => items,
-            // What a template leaves whose loop found nothing.
+            // A template leaves this where its loop found nothing.
             Tree::Null => return,
             _ => {
                 self.tell(Severity::Error, items.at, "List", "items", "expected a list".to_owned());

@@ -1,4 +1,4 @@
-//! What a text that is no YAML was probably meant to be.
+//! Likely intentions behind a file that is not valid YAML.
 
 use super::yaml::Fault;
 

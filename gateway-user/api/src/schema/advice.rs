@@ -1,9 +1,9 @@
-//! What to write in place of a text that is refused. A text is only suggested if its schema takes it.
+//! Suggestions for a value that is refused. A value is only suggested if its schema accepts it.
 
 use super::Schema;
 use super::suggest::quoted;
 
-/// What is wrong with a text that a tool should have filled in.
+/// The message for a string with a variable or template that a tool should have filled in.
 pub(crate) fn unfilled(text: &str) -> Option<String> {
     if text.contains("{{") {
         return Some("it is a template: render it (helm template) and load what comes out".to_owned());
@@ -16,7 +16,7 @@ pub(crate) fn unfilled(text: &str) -> Option<String> {
     Some(format!("{} is not filled in: run the file through envsubst, or write the value", quoted(variable)))
 }
 
-/// What to write in place of a text that does not match its pattern.
+/// A suggestion for a string that does not match its pattern.
 pub(super) fn for_pattern(schema: &Schema, text: &str) -> Option<String> {
     let pattern = schema.pattern.as_ref()?.as_str();
     let of_labels = pattern.contains(r"(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$");
@@ -42,7 +42,7 @@ pub(super) fn for_pattern(schema: &Schema, text: &str) -> Option<String> {
     Some(format!("write {}, {what}", quoted(&write)))
 }
 
-/// What is done to a text, whether it makes sense for its schema, and what to call it.
+/// A correction of a string: the function, the schemas it is for, and its name in messages.
 type Repair = (fn(&str) -> String, bool, &'static str);
 
 /// The text with as few repairs as its schema wants, and what they are.
@@ -109,7 +109,7 @@ fn duration(text: &str) -> Option<String> {
     Some(format!("{}{unit}", milliseconds / length))
 }
 
-/// What to write in place of a number or boolean where a text is wanted; it begins with `; `.
+/// A suggestion for a number or boolean where a string is expected; it begins with `; `.
 pub(super) fn for_text(schema: &Schema, written: &str) -> String {
     if schema.takes(written) {
         return "; put it in quotes".to_owned();
@@ -120,7 +120,7 @@ pub(super) fn for_text(schema: &Schema, written: &str) -> String {
     }
 }
 
-/// What to write in place of a text where a number is wanted; it begins with `; `.
+/// A suggestion for a string where a number is expected; it begins with `; `.
 pub(super) fn for_number(schema: &Schema, field: &str, text: &str) -> String {
     if let Some(advice) = unfilled(text) {
         return format!("; {advice}");
@@ -141,7 +141,7 @@ pub(super) fn for_number(schema: &Schema, field: &str, text: &str) -> String {
     }
 }
 
-/// What to write in place of a text where true or false is wanted; it begins with `; `.
+/// A suggestion for a string where a boolean is expected; it begins with `; `.
 pub(super) fn for_boolean(text: &str) -> String {
     if let Some(advice) = unfilled(text) {
         return format!("; {advice}");
@@ -155,7 +155,7 @@ pub(super) fn for_boolean(text: &str) -> String {
 }
 
 impl Schema {
-    /// Whether it takes a text, as far as length, pattern and values go.
+    /// True if it accepts a string, by its length, pattern and enum.
     fn takes(&self, text: &str) -> bool {
         let length = text.chars().count();
         self.min_length.is_none_or(|min| length >= min)

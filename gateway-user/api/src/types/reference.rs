@@ -135,14 +135,14 @@ impl ParentReference {
         self.group == crate::GATEWAY_GROUP && self.kind == "Gateway"
     }
 
-    /// Whether it names a core `Service`, as routes of a mesh do (GAMMA).
+    /// True if it names a core `Service`, as routes of a mesh do (GAMMA).
     pub fn is_service(&self) -> bool {
         self.group.is_empty() && self.kind == "Service"
     }
 }
 
 impl BackendObjectReference {
-    /// Whether it names a core `Service`.
+    /// True if it names a core `Service`.
     pub fn is_service(&self) -> bool {
         self.group.is_empty() && self.kind == "Service"
     }

@@ -1,7 +1,7 @@
 //! What the other nodes say.
 //!
-//! Who leads keeps the reports. Everybody else keeps of each node no more than that it said something new, by the
-//! version of its report: that is what a new leader needs, which must know how long each has been silent.
+//! The leader keeps the reports. A follower keeps the version of each node's report and the time it changed: a new leader
+//! must know how long each node has been silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,9 +30,9 @@ const DEAF: Duration = Duration::from_secs(20);
 /// being set up, or its API server begins, either may pass.
 const BELIEVED: Duration = Duration::from_secs(5);
 
-/// What a watch says of one node's report.
+/// One node's report in an event of the watch.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Said {
+struct ReportEvent {
     node: String,
     /// Changes whenever the node says anything.
     version: Option<String>,
@@ -40,9 +40,9 @@ struct Said {
     status: Option<RecordStatus>,
 }
 
-/// What is known of one node.
+/// The last report of one node.
 #[derive(Clone, Debug)]
-struct Known {
+struct NodeState {
     version: Option<String>,
     status: Option<RecordStatus>,
     /// From when its silence is counted.
@@ -52,8 +52,8 @@ struct Known {
 /// The reports of a cluster as a watch brings them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard {
-    records: BTreeMap<String, Known>,
-    /// Whether a whole list of reports has arrived, or there is none to be had.
+    records: BTreeMap<String, NodeState>,
+    /// True if a whole list of reports has arrived, or there is none to be had.
     complete: bool,
     /// When anything was heard last.
     last: Option<Instant>,
@@ -63,7 +63,7 @@ pub(super) struct Heard {
 
 impl Heard {
     /// Takes what a node says; gives whether that is news: that it is still there is none.
-    fn hear(&mut self, said: Said, now: Instant) -> bool {
+    fn hear(&mut self, said: ReportEvent, now: Instant) -> bool {
         let back = self.listen(now);
         let known = self.records.get(&said.node);
         let news = back
@@ -72,7 +72,7 @@ impl Heard {
                     || known.status.as_ref().map(content) != said.status.as_ref().map(content)
             });
         let since = known.filter(|known| known.says(&said)).map_or(now, |known| known.since);
-        self.records.insert(said.node, Known { version: said.version, status: said.status, since });
+        self.records.insert(said.node, NodeState { version: said.version, status: said.status, since });
         news
     }
 
@@ -132,33 +132,33 @@ fn content(status: &RecordStatus) -> RecordStatus {
     RecordStatus { renew_time: None, ..status.clone() }
 }
 
-impl Known {
-    /// Whether this is what was known already. A report that was not asked for before says nothing new by being there.
-    fn says(&self, said: &Said) -> bool {
+impl NodeState {
+    /// True if the report is unchanged. A follower that starts to read reports compares versions alone.
+    fn says(&self, said: &ReportEvent) -> bool {
         let both = self.status.as_ref().zip(said.status.as_ref());
         self.version == said.version && both.is_none_or(|(known, status)| known == status)
     }
 }
 
-impl Said {
+impl ReportEvent {
     fn new(metadata: ObjectMeta, status: Option<RecordStatus>) -> Self {
         Self { node: metadata.name.unwrap_or_default(), version: metadata.resource_version, status }
     }
 }
 
-impl From<NodeRecord> for Said {
+impl From<NodeRecord> for ReportEvent {
     fn from(record: NodeRecord) -> Self {
         Self::new(record.metadata, Some(record.status))
     }
 }
 
-impl From<PartialObjectMeta<NodeRecord>> for Said {
+impl From<PartialObjectMeta<NodeRecord>> for ReportEvent {
     fn from(record: PartialObjectMeta<NodeRecord>) -> Self {
         Self::new(record.metadata, None)
     }
 }
 
-type Events = BoxStream<'static, watcher::Result<Event<Said>>>;
+type EventStream = BoxStream<'static, watcher::Result<Event<ReportEvent>>>;
 
 /// Follows the reports until the receiver is gone: whole ones for as long as this process leads.
 pub(super) async fn follow(
@@ -185,8 +185,8 @@ pub(super) async fn follow(
     }
 }
 
-/// What the server says of reports, or with the reports themselves.
-fn events(client: Client, namespace: &str, whole: bool) -> Events {
+/// A watch of the reports, or of their metadata alone.
+fn events(client: Client, namespace: &str, whole: bool) -> EventStream {
     let config = watcher::Config::default();
     if whole {
         let records: Api<NodeRecord> = Api::namespaced(client, namespace);
@@ -197,7 +197,7 @@ fn events(client: Client, namespace: &str, whole: bool) -> Events {
     }
 }
 
-fn said<T: Into<Said>>(event: Event<T>) -> Event<Said> {
+fn said<T: Into<ReportEvent>>(event: Event<T>) -> Event<ReportEvent> {
     match event {
         Event::Init => Event::Init,
         Event::InitApply(record) => Event::InitApply(record.into()),
@@ -208,7 +208,7 @@ fn said<T: Into<Said>>(event: Event<T>) -> Event<Said> {
 }
 
 /// Passes on what one watch brings, which ends with the receiver.
-async fn listen(mut events: Events, heard: &watch::Sender<Heard>, failures: &mut Failures) {
+async fn listen(mut events: EventStream, heard: &watch::Sender<Heard>, failures: &mut Failures) {
     // What a list brings replaces all that was known.
     let mut listed = Vec::new();
     // Since when there is said to be nothing to read.
@@ -245,7 +245,7 @@ async fn listen(mut events: Events, heard: &watch::Sender<Heard>, failures: &mut
 
 impl Heard {
     /// Takes an event, or the list that one ends; gives whether it is news.
-    fn turn(&mut self, event: Event<Said>, list: Vec<Said>, now: Instant) -> bool {
+    fn turn(&mut self, event: Event<ReportEvent>, list: Vec<ReportEvent>, now: Instant) -> bool {
         match event {
             Event::Apply(said) | Event::InitApply(said) => self.hear(said, now),
             Event::Delete(said) => {
@@ -261,7 +261,7 @@ impl Heard {
     }
 
     /// Becomes the list, but for the times since when what is said was said.
-    fn replace(&mut self, list: Vec<Said>, now: Instant) {
+    fn replace(&mut self, list: Vec<ReportEvent>, now: Instant) {
         self.listen(now);
         let mut known = std::mem::take(&mut self.records);
         for said in list {
@@ -309,14 +309,14 @@ mod tests {
 
     use super::*;
 
-    fn record(name: &str, generation: u64) -> Said {
+    fn record(name: &str, generation: u64) -> ReportEvent {
         let status = RecordStatus { generation, ..RecordStatus::default() };
-        Said { node: name.to_owned(), version: None, status: Some(status) }
+        ReportEvent { node: name.to_owned(), version: None, status: Some(status) }
     }
 
     /// The same where reports are not asked for.
-    fn sign(name: &str, version: &str) -> Said {
-        Said { node: name.to_owned(), version: Some(version.to_owned()), status: None }
+    fn sign(name: &str, version: &str) -> ReportEvent {
+        ReportEvent { node: name.to_owned(), version: Some(version.to_owned()), status: None }
     }
 
     fn names(heard: &Heard, now: Instant) -> Vec<String> {
@@ -329,7 +329,7 @@ mod tests {
             for name in who {
                 let program = format!("{n} {from:?}");
                 let status = RecordStatus { program, ..RecordStatus::default() };
-                heard.hear(Said { status: Some(status), ..record(name, 1) }, from + RENEW * n);
+                heard.hear(ReportEvent { status: Some(status), ..record(name, 1) }, from + RENEW * n);
             }
         }
         from + RENEW * times
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(names(&heard, now), ["a", "b"]);
         let now = renew(&mut heard, &["b"], now, 1);
         assert_eq!(names(&heard, now), ["b"]);
-        let b = Said { status: heard.records["b"].status.clone(), ..record("b", 1) };
+        let b = ReportEvent { status: heard.records["b"].status.clone(), ..record("b", 1) };
         heard.replace(vec![record("a", 1), b], now);
         assert_eq!(names(&heard, now), ["b"], "a said nothing new");
         heard.replace(Vec::new(), now);
@@ -385,7 +385,7 @@ mod tests {
             let list = heard
                 .records
                 .iter()
-                .map(|(name, known)| Said { status: known.status.clone(), ..record(name, 0) });
+                .map(|(name, known)| ReportEvent { status: known.status.clone(), ..record(name, 0) });
             heard.replace(list.collect(), now);
         }
         assert_eq!(names(&heard, now), ["a"]);
@@ -414,12 +414,12 @@ mod tests {
         let renewed = |generation, second| {
             let renew_time = Some(MicroTime(Timestamp::from_second(second).unwrap()));
             let status = RecordStatus { generation, renew_time, ..RecordStatus::default() };
-            Said { status: Some(status), ..record("a", 0) }
+            ReportEvent { status: Some(status), ..record("a", 0) }
         };
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(!heard.hear(renewed(1, 10), at(10)) && !heard.hear(renewed(1, 20), at(20)));
         assert!(heard.hear(renewed(2, 30), at(30)), "it runs something else");
-        let b = Said { status: renewed(1, 45).status, ..record("b", 1) };
+        let b = ReportEvent { status: renewed(1, 45).status, ..record("b", 1) };
         assert!(heard.hear(b, at(45)), "it was silent");
     }
 
@@ -436,7 +436,8 @@ mod tests {
         let won = at(42);
         heard.begin();
         assert!(!heard.is_complete(), "nothing is planned before they are here");
-        let whole = |name, version: &str| Said { version: Some(version.to_owned()), ..record(name, 1) };
+        let whole =
+            |name, version: &str| ReportEvent { version: Some(version.to_owned()), ..record(name, 1) };
         heard.replace(vec![whole("a", "5"), whole("dead", "1")], won);
         assert!(heard.is_complete());
         let names = |heard: &Heard| heard.current(won, Some(won)).into_keys().collect::<Vec<_>>();

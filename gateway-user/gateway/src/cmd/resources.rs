@@ -23,10 +23,10 @@ use crate::wire;
 
 /// The path that means standard input.
 pub(super) const STANDARD_INPUT: &str = "-";
-/// What standard input is called in findings.
+/// The name of standard input in findings.
 pub(super) const STANDARD_INPUT_NAME: &str = "standard input";
 
-/// What resources are and mean.
+/// Resources and their translation.
 #[derive(Debug)]
 pub(super) struct Resources {
     /// The objects and what is wrong with the files.
@@ -74,9 +74,9 @@ impl Resources {
 }
 
 fn standard_input() -> anyhow::Result<TreeFile> {
-    let mut octets = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut octets).context(STANDARD_INPUT_NAME)?;
-    Ok(match String::from_utf8(octets) {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes).context(STANDARD_INPUT_NAME)?;
+    Ok(match String::from_utf8(bytes) {
         Ok(text) => TreeFile::Text(text.into()),
         Err(_) => TreeFile::Unusable("this is not UTF-8: pipe UTF-8 in".to_owned()),
     })

@@ -38,7 +38,7 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
         for _ in 0..20 {
             assert_eq!(get("/httpbin/get").unwrap().status, 200, "another tenant: {}", metrics());
         }
-        // Who has most of them gives way, now that another one is there.
+        // The namespace with most of them gives way, now that another one is there.
         let mut more = ask_the_odd(1).remove(0);
         let answer = more.answer().unwrap();
         assert_eq!((answer.status, answer.reason()), (503, Some("overload_memory")), "{}", metrics());

@@ -1,6 +1,6 @@
 //! Routes that compete for the requests of one host on one listener, and what there is to tell of it.
 //!
-//! What they come to depends on the routes alone and on how specific the hostnames are that they wrote, so it is found
+//! The result depends on the routes alone and on how specific the hostnames are that they wrote, so it is found
 //! out once however many hosts and listeners have the same routes, and all of those hold one result (decision 174).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use gateway_ir::{Hostname, HttpRoute, ObjectName, PathMatch};
 use super::examine::{NOTES_MAX, Note, RuleName};
 use super::{Original, Placed};
 
-/// What there is to tell where these routes are together.
+/// Findings where these routes are together.
 #[derive(Debug, Default)]
 pub(super) struct Contest {
     /// By route.
@@ -41,7 +41,7 @@ enum Standing {
 }
 
 impl Contests {
-    /// What routes that requests for the host reach on one listener come to; `None` if that is nothing. `here` is in the
+    /// The result for routes that requests for the host reach on one listener; `None` if that is nothing. `here` is in the
     /// order of routes, which stay in memory as long as this does.
     pub(super) fn of(&mut self, host: Option<&Hostname>, here: &[&Placed]) -> Option<Arc<Contest>> {
         if let [only] = here
@@ -71,7 +71,7 @@ impl Contest {
         self.notes.is_empty() && self.unreachable_rules == 0 && self.taking_rules == 0
     }
 
-    /// What there is to tell of a route.
+    /// Findings about a route.
     pub(super) fn notes_of<'a>(&'a self, route: &'a ObjectName) -> impl Iterator<Item = &'a Note> {
         let from = self.notes.partition_point(|(other, _)| other < route);
         let notes = self.notes.iter().skip(from).take_while(move |(other, _)| other == route);

@@ -20,7 +20,7 @@ pub(super) struct HostVerdict {
     pub(super) owner: Option<Owner>,
     /// By route and place.
     notes: Vec<HostNote>,
-    /// What rules of the routes at a place come to, by place; shared with all places that have the same routes.
+    /// Results for the rules of the routes at a place, by place; shared with all places that have the same routes.
     contests: BTreeMap<Place, Arc<Contest>>,
     pub(super) totals: HostTotals,
 }
@@ -98,7 +98,7 @@ impl HostVerdict {
         (!silent).then_some(verdict)
     }
 
-    /// What there is to tell of a route at a place.
+    /// Findings about a route at a place.
     pub(super) fn notes_of<'a>(
         &'a self,
         route: &'a ObjectName,

@@ -50,7 +50,7 @@ pub struct Fingerprint {
     pub(super) directories: BTreeMap<PathBuf, (u64, u64)>,
 }
 
-/// What an entry of a directory that is changing fails with.
+/// The errors of an entry in a directory that is changing.
 const CHANGED: [io::ErrorKind; 2] = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
 
 impl Fingerprint {
@@ -145,7 +145,7 @@ impl Fingerprint {
     }
 }
 
-/// Whether an entry itself, and not what it leads to if it is a link, fails so.
+/// True if the entry itself fails so, not the target of a link.
 fn entry_fails(path: &Path, kind: io::ErrorKind) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == kind)
 }
