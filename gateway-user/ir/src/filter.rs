@@ -50,7 +50,7 @@ pub struct HostRewrite(
     pub String,
 );
 
-/// A new path; the query is kept.
+/// A new path. The query is kept, unless there is a `?` in the replacement: then what follows it is the new query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PathRewrite {
     /// `ReplaceFullPath`.

@@ -20,6 +20,7 @@ mod path;
 mod route;
 mod tls;
 mod topology;
+mod written;
 
 pub use endpoints::Endpoints;
 pub use field::{is_alias, is_framing_field, is_proxy_field};
@@ -33,3 +34,4 @@ pub use route::{
 };
 pub use tls::{Certificate, ListenerTls, PrivateKey, TlsVersion};
 pub use topology::{AttachedRoute, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};
+pub use written::{check_name, is_authority};

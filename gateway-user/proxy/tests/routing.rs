@@ -22,6 +22,8 @@ on_every_driver![
     broken_rules_answer_for_themselves,
     paths_and_hosts_are_rewritten,
     redirects_are_answered,
+    fields_of_redirects_are_changed,
+    replacements_bring_their_query,
     header_filters_change_both_heads,
     weights_share_requests,
     strangers_claims_are_replaced,
@@ -180,6 +182,42 @@ fn redirects_are_answered(driver: Driver) {
     let answer = gateway.get("/old/page?x=1");
     assert_eq!((answer.status, answer.reason()), (301, Some("redirect")));
     assert_eq!(answer.header("location"), Some("https://new.example/new/page?x=1"));
+}
+
+fn fields_of_redirects_are_changed(driver: Driver) {
+    let redirect = Redirect { scheme: None, hostname: None, path: None, port: None, status: 302 };
+    let mut changed = rule("/", Action::Redirect(redirect.clone()));
+    let set = [("X-By", "gw"), ("Content-Type", "text/html"), ("X-Request-Id", "fixed")];
+    changed.filters =
+        vec![Filter::ResponseHeaders(headers(&set, &[("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], &[]))];
+    let mut long = rule("/long", Action::Redirect(redirect));
+    long.filters = vec![Filter::ResponseHeaders(headers(&[("X-Long", &"a".repeat(200_000))], &[], &[]))];
+    let gateway = Gateway::start(driver, &Config::default().rule(changed).rule(long));
+    let mut client = gateway.connect();
+    let answer = client.get("a", "/old?x=1").unwrap();
+    assert_eq!((answer.status, answer.header("x-by")), (302, Some("gw")));
+    assert!(answer.header("location").is_some_and(|location| location.ends_with("/old?x=1")));
+    let lines = |name: &str| -> Vec<&str> {
+        let of_name = answer.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        of_name.map(|(_, value)| value.as_str()).collect()
+    };
+    assert_eq!(lines("content-type"), ["text/html"]);
+    assert_eq!(lines("x-request-id"), ["fixed"]);
+    assert_eq!(lines("set-cookie"), ["a=1", "b=2"]);
+    let answer = client.get("a", "/long").unwrap();
+    assert_eq!(answer.reason(), Some("filtered_response_invalid"));
+}
+
+fn replacements_bring_their_query(driver: Driver) {
+    let backend = Backend::answering(echo);
+    let rewrite = |path| vec![Filter::UrlRewrite { host: None, path: Some(path) }];
+    let config = Config::default()
+        .filtered(forward("/a", "app"), rewrite(PathRewrite::Full("/index.php?p=1".into())))
+        .filtered(forward("/b", "app"), rewrite(PathRewrite::Prefix("/c?".into())))
+        .endpoints("app", &[backend.address()]);
+    let gateway = Gateway::start(driver, &config);
+    assert_eq!(seen(&gateway.get("/a/x?q=2"))["target"], "/index.php?p=1");
+    assert_eq!(seen(&gateway.get("/b/x?q=2"))["target"], "/c/x?");
 }
 
 fn header_filters_change_both_heads(driver: Driver) {

@@ -68,7 +68,7 @@ fn add(
             let spec = spec.ok_or_else(|| missing("requestHeaderModifier"))?;
             let field = format!("{field}.requestHeaderModifier");
             let changes = header_mod(spec, &field, &mut chain.ignored)?;
-            chain.filters.push(Filter::RequestHeaders(changes));
+            chain.filters.push(checked(Filter::RequestHeaders(changes), &field)?);
         }
         Type::ResponseHeaderModifier => {
             let spec = filter.response_header_modifier.as_ref();
@@ -76,7 +76,7 @@ fn add(
             let field = format!("{field}.responseHeaderModifier");
             let mut changes = header_mod(spec, &field, &mut chain.ignored)?;
             leave_reason_alone(&mut changes, &field, &mut chain.ignored);
-            chain.filters.push(Filter::ResponseHeaders(changes));
+            chain.filters.push(checked(Filter::ResponseHeaders(changes), &field)?);
         }
         Type::UrlRewrite => {
             let spec = filter.url_rewrite.as_ref().ok_or_else(|| missing("urlRewrite"))?;
@@ -194,6 +194,12 @@ fn redirect(
     })
 }
 
+/// What could not be written into a message would be refused as tables are compiled, when nobody is told any more.
+fn checked(filter: Filter, field: &str) -> Result<Filter, Fault> {
+    filter.check().map_err(|message| unsupported(field, message))?;
+    Ok(filter)
+}
+
 fn precise_host(text: &str, field: &str) -> Result<String, Fault> {
     let field = format!("{field}.hostname");
     match Hostname::parse(text) {
@@ -210,12 +216,15 @@ fn path_rewrite(spec: &HttpPathModifier, matches: &[RouteMatch], field: &str) ->
         |name: &str| unsupported(&field, format!("{name} is missing; type {} needs it", spec.type_));
     match spec.type_ {
         HttpPathModifierType::ReplaceFullPath => {
-            spec.replace_full_path.clone().map(PathRewrite::Full).ok_or_else(|| missing("replaceFullPath"))
+            let path = spec.replace_full_path.clone().ok_or_else(|| missing("replaceFullPath"))?;
+            written(PathRewrite::Full(path), &format!("{field}.replaceFullPath"))
         }
         HttpPathModifierType::ReplacePrefixMatch => {
             let prefix = spec.replace_prefix_match.clone().ok_or_else(|| missing("replacePrefixMatch"))?;
             match matches {
-                [RouteMatch { path: PathMatch::Prefix(_), .. }] => Ok(PathRewrite::Prefix(prefix)),
+                [RouteMatch { path: PathMatch::Prefix(_), .. }] => {
+                    written(PathRewrite::Prefix(prefix), &format!("{field}.replacePrefixMatch"))
+                }
                 _ => Err(unsupported(
                     &field,
                     "ReplacePrefixMatch needs exactly one match, of type PathPrefix, in its rule".to_owned(),
@@ -223,6 +232,11 @@ fn path_rewrite(spec: &HttpPathModifier, matches: &[RouteMatch], field: &str) ->
             }
         }
     }
+}
+
+fn written(rewrite: PathRewrite, field: &str) -> Result<PathRewrite, Fault> {
+    rewrite.parts().map_err(|message| unsupported(field, message))?;
+    Ok(rewrite)
 }
 
 fn unsupported(field: &str, message: String) -> Fault {

@@ -138,3 +138,33 @@ fn of_listeners_that_are_alike_none_wins() {
         translation.ir.binds[0].listeners.iter().map(|one| one.id.listener.as_str()).collect();
     assert_eq!(served, ["c"]);
 }
+
+/// The CRDs have no pattern for these, and the data plane cannot send them.
+#[test]
+fn what_no_message_can_hold_is_refused_where_status_is_decided() {
+    let redirect = |path: Value| json!({"type": "RequestRedirect", "requestRedirect": {"path": path}});
+    let full = |text: &str| json!({"type": "ReplaceFullPath", "replaceFullPath": text});
+    let prefix = |text: &str| json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": text});
+    let matches = json!([{"path": {"type": "PathPrefix", "value": "/a"}}]);
+    for text in ["/#a", "/a b", "/\u{e9}", "/\"", "/a\r\nb: c"] {
+        for path in [full(text), prefix(text)] {
+            refused("UnsupportedValue", json!({"matches": matches, "filters": [rewrite(path.clone())]}));
+            let answers = json!({"matches": matches, "filters": [redirect(path.clone())], "backendRefs": []});
+            refused("UnsupportedValue", answers);
+        }
+        let own = json!([{"name": "s", "port": 80, "filters": [rewrite(full(text))]}]);
+        refused("UnsupportedValue", json!({"backendRefs": own}));
+    }
+    for name in ["RequestHeaderModifier", "ResponseHeaderModifier"] {
+        let field = format!("{}{}", name[..1].to_lowercase(), &name[1..]);
+        let change = json!({"type": name, field: {"set": [{"name": "x", "value": "a\r\nb: c"}]}});
+        refused("UnsupportedValue", json!({"filters": [change]}));
+    }
+    // A query is no mistake.
+    let (accepted, action) = rule(json!({
+        "filters": [rewrite(full("/index.php?page=1"))],
+        "backendRefs": [{"name": "s", "port": 80}],
+    }));
+    assert!(accepted.starts_with("True"), "{accepted}");
+    assert!(matches!(action, Action::Forward(_)), "{action:?}");
+}

@@ -12,6 +12,7 @@ use gateway_snapshot::rewrite::Redirect;
 
 use super::body::{Patience, decode, flush};
 use super::record::{RequestEnd, Text};
+use super::route::Match;
 use super::scratch::Scratch;
 use super::session::{Head, Next, Session};
 use super::sink::ChunkSink;
@@ -35,14 +36,14 @@ pub(super) async fn own(
     send(session, &scratch.text, end, head, reason, reason.status(), &[], whole).await
 }
 
-/// Answers with a redirect.
+/// Answers with a redirect, and with what the rule's filters change of its fields.
 pub(super) async fn redirect(
     session: &mut Session,
     scratch: &mut Scratch,
     end: &mut RequestEnd,
     head: &Head,
     redirect: &Redirect,
-    matched_len: usize,
+    found: &Match,
 ) -> Next {
     let Scratch { request, request_body, path, target, text, .. } = scratch;
     let request = request.view(session.inbox.as_deref().unwrap_or_default());
@@ -51,12 +52,20 @@ pub(super) async fn redirect(
         scheme: session.scheme(),
         listener_port: session.bind.get().port(),
         path: if path.is_empty() { request.path() } else { path },
-        matched_len,
+        matched_len: found.matched_len,
     };
     filters::location(redirect, &request, asked, target);
     let whole = take_request(session, request_body, end, head);
-    let fields: [(&str, &[u8]); 1] = [("location", target)];
-    send(session, text, end, Some(head), Reason::Redirect, Some(redirect.status), &fields, whole).await
+    let changes = &found.routed.rule.filters;
+    let (location, changed): ([(&str, &[u8]); 1], _);
+    let fields = if changes.response.is_empty() {
+        location = [("location", target)];
+        location.as_slice()
+    } else {
+        changed = filters::redirect_fields(changes, target);
+        changed.as_slice()
+    };
+    send(session, text, end, Some(head), Reason::Redirect, Some(redirect.status), fields, whole).await
 }
 
 /// Takes the request out of the inbox, and its body if all of it is there already. Otherwise the connection can't be
@@ -108,7 +117,15 @@ pub(super) async fn send(
         to_head,
         persistence: Persistence::new(version, keep),
     };
-    let Some((out, body)) = write(worker, text, &reply) else { return Next::Close };
+    let written = write(worker, text, &reply).or_else(|| {
+        // Of all that is answered here only what filters add can be too long.
+        let reason = Reason::FilteredResponseInvalid;
+        end.reason = Some(reason);
+        let shown = session.shows_reason().then_some(reason);
+        let status = reason.status().unwrap_or(500);
+        write(worker, text, &Reply { reason: shown, status, fields: &[], ..reply })
+    });
+    let Some((out, body, status)) = written else { return Next::Close };
     let limit = Patience::of(worker.config.timeouts.client_send);
     session.stream.send.queue(out);
     let kill = session.membership().control.clone();
@@ -127,14 +144,14 @@ struct Reply<'a> {
     /// Why there is one, for clients that are told so.
     reason: Option<Reason>,
     status: u16,
-    /// At most one, besides our own.
+    /// Besides our own.
     fields: &'a [(&'a str, &'a [u8])],
     to_head: bool,
     persistence: Persistence,
 }
 
-/// Writes head and body of a local reply; gives the body's length too. `None` if it can't be: a field is too long.
-fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64)> {
+/// Writes head and body of a local reply; gives the body's length and the status too. `None` if it can't be: a field is too long.
+fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64, u16)> {
     let Reply { reason, status, fields, to_head, persistence } = *reply;
     let mut body = [0; 128];
     let room = body.len();
@@ -147,16 +164,22 @@ fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64)
     let length = room - rest.len();
     let body = body.get(..length).unwrap_or_default();
     let id: &[(&str, &[u8])] = &[("x-request-id", text.id())];
-    let id = if text.id().is_empty() { &[] } else { id };
-    // One list of at most two: the codec takes a slice.
-    let all: [(&str, &[u8]); 2];
+    let has = |name: &str| fields.iter().any(|(other, _)| *other == name);
+    let (has_date, has_type) = (has("date"), has("content-type"));
+    let id = if text.id().is_empty() || has("x-request-id") { &[] } else { id };
+    // The codec takes one list.
+    let (two, all): ([(&str, &[u8]); 2], _);
     let fields = match (fields, id) {
-        ([field, ..], [id, ..]) => {
-            all = [*field, *id];
-            all.as_slice()
+        ([field], [id]) => {
+            two = [*field, *id];
+            two.as_slice()
         }
         ([], id) => id,
         (fields, []) => fields,
+        (fields, id) => {
+            all = [fields, id].concat();
+            all.as_slice()
+        }
     };
     let mut out = Chunk::take();
     let date = worker.clock.http_date();
@@ -164,14 +187,14 @@ fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64)
         status,
         reason: reason.map_or("", Reason::code),
         fields,
-        date: Some(&date),
-        content_type: Some("text/plain; charset=utf-8"),
+        date: (!has_date).then_some(&date),
+        content_type: (!has_type).then_some("text/plain; charset=utf-8"),
         body,
         to_head,
         persistence,
     };
     answer(&mut ChunkSink::new(&mut out), &content).ok()?;
-    Some((out, if to_head { 0 } else { length as u64 }))
+    Some((out, if to_head { 0 } else { length as u64 }, status))
 }
 
 /// Queues a response in the clear for a client whose request is not read.
@@ -187,7 +210,7 @@ pub(super) fn unasked(session: &mut Session, reason: Reason) {
         to_head: false,
         persistence: Persistence::Close,
     };
-    if let Some((out, body)) = write(session.worker(), &text, &reply) {
+    if let Some((out, body, _)) = write(session.worker(), &text, &reply) {
         (end.status, end.sent) = (status, body);
         session.stream.send.queue(out);
     }
@@ -214,7 +237,7 @@ pub(super) async fn refuse(
         to_head: false,
         persistence: Persistence::Close,
     };
-    if let Some((out, body)) = write(worker, &text, &reply) {
+    if let Some((out, body, _)) = write(worker, &text, &reply) {
         stream.send.queue(out);
         if flush(&mut stream.send, Patience::of(REFUSAL_LIMIT)).await.is_ok() {
             (end.status, end.sent) = (status, body);

@@ -307,7 +307,7 @@ impl Session {
             Err(reason) => answer::own(self, scratch, end, Some(head), reason).await,
             Ok((found, _counted)) => match &found.routed.clone().rule.action {
                 Action::Redirect(redirect) => {
-                    answer::redirect(self, scratch, end, head, redirect, found.matched_len).await
+                    answer::redirect(self, scratch, end, head, redirect, &found).await
                 }
                 Action::Forward(picker) => {
                     let target = picker.pick(self.worker().random.next());

@@ -2,6 +2,7 @@
 
 use gateway_http::h1::Request;
 use gateway_snapshot::rewrite::{Redirect, RedirectSource, Scheme, write_location};
+use gateway_snapshot::{FieldEdit, Filters};
 
 /// What a redirect keeps of the request.
 #[derive(Clone, Copy, Debug)]
@@ -28,4 +29,20 @@ pub(crate) fn location(redirect: &Redirect, request: &Request<'_>, asked: Asked<
         matched_len: asked.matched_len,
     };
     write_location(redirect, &source, target);
+}
+
+/// The fields of a redirect to `location`, as the rule's `ResponseHeaderModifier` changes them.
+pub(crate) fn fields<'a>(filters: &'a Filters, location: &'a [u8]) -> Vec<(&'a str, &'a [u8])> {
+    let mut fields: Vec<(&str, &[u8])> = vec![("location", location)];
+    for edit in &filters.response {
+        match edit {
+            FieldEdit::Set { name, value } => {
+                fields.retain(|(other, _)| *other != &**name);
+                fields.push((name, value));
+            }
+            FieldEdit::Add { name, value } => fields.push((name, value)),
+            FieldEdit::Remove { name } => fields.retain(|(other, _)| *other != &**name),
+        }
+    }
+    fields
 }

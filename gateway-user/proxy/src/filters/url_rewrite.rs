@@ -17,6 +17,9 @@ pub(crate) fn rewrite_url(
         target.clear();
         rewrite.write(path, matched_len, target);
         edits.set_path(target)?;
+        if let Some(query) = rewrite.query() {
+            edits.set_query(Some(query))?;
+        }
     } else if path != request.path() {
         edits.set_path(path)?;
     }

@@ -4,7 +4,6 @@ use std::io::Write as _;
 
 use super::PathRewrite;
 use super::path::{without_leading_slashes, write_target};
-use crate::rewrite::is_authority;
 
 /// The schemes that requests arrive with and redirects lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,18 +68,11 @@ impl Redirect {
     /// # Errors
     /// A line that names what cannot be answered with.
     pub(crate) fn compile(redirect: &gateway_ir::Redirect) -> Result<Self, String> {
-        let scheme = match redirect.scheme.as_deref() {
-            None => None,
-            Some("http") => Some(Scheme::Http),
-            Some("https") => Some(Scheme::Https),
-            Some(other) => return Err(format!("{other:?} is no scheme to redirect to; use http or https")),
-        };
-        if let Some(hostname) = redirect.hostname.as_deref().filter(|hostname| !is_authority(hostname)) {
-            return Err(format!("{hostname:?} is no hostname to redirect to"));
-        }
-        if !matches!(redirect.status, 301 | 302 | 303 | 307 | 308) {
-            return Err(format!("{} is no status to redirect with", redirect.status));
-        }
+        redirect.check()?;
+        let scheme = redirect.scheme.as_deref().map(|scheme| match scheme {
+            "https" => Scheme::Https,
+            _ => Scheme::Http,
+        });
         Ok(Self {
             scheme,
             hostname: redirect.hostname.as_ref().map(|hostname| hostname.as_bytes().into()),

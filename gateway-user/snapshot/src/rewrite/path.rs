@@ -1,10 +1,15 @@
 //! `HTTPPathModifier`: a new path for the backend or the `Location`.
 
-use super::checked_path;
-
 /// A new path in the form in which it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PathRewrite {
+pub struct PathRewrite {
+    path: NewPath,
+    /// Stands in place of the request's query.
+    query: Option<Box<[u8]>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NewPath {
     /// The whole path; starts with `/`.
     Full(Box<[u8]>),
     /// What stands in place of the matched prefix: starts with `/` and does not end with one, or is empty.
@@ -15,14 +20,21 @@ impl PathRewrite {
     /// # Errors
     /// A line that names the path if it has characters in it that no path can have.
     pub(crate) fn compile(rewrite: &gateway_ir::PathRewrite) -> Result<Self, String> {
-        Ok(match rewrite {
-            gateway_ir::PathRewrite::Full(path) => Self::Full(rooted(checked_path(path)?, true)),
-            gateway_ir::PathRewrite::Prefix(path) => {
-                let path = checked_path(path)?;
+        let (path, query) = rewrite.parts()?;
+        let path = path.as_bytes();
+        let path = match rewrite {
+            gateway_ir::PathRewrite::Full(_) => NewPath::Full(rooted(path, true)),
+            gateway_ir::PathRewrite::Prefix(_) => {
                 let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-                Self::Prefix(rooted(path.get(..end).unwrap_or_default(), false))
+                NewPath::Prefix(rooted(path.get(..end).unwrap_or_default(), false))
             }
-        })
+        };
+        Ok(Self { path, query: query.map(|query| query.as_bytes().into()) })
+    }
+
+    /// What stands in place of the request's query, without its `?`; `None` leaves that as it is.
+    pub fn query(&self) -> Option<&[u8]> {
+        self.query.as_deref()
     }
 
     /// Appends the new path to `out`. `matched_len` is that of [`RouteHit`](crate::RouteHit).
@@ -31,9 +43,9 @@ impl PathRewrite {
     /// rest of the path starts with one `/` however many it had: a path that starts with `//` would be read as a host
     /// (RFC 3986 section 4.2).
     pub fn write(&self, path: &[u8], matched_len: usize, out: &mut Vec<u8>) {
-        match self {
-            Self::Full(new) => out.extend_from_slice(new),
-            Self::Prefix(new) => {
+        match &self.path {
+            NewPath::Full(new) => out.extend_from_slice(new),
+            NewPath::Prefix(new) => {
                 let rest = path.get(matched_len..).unwrap_or_default();
                 out.extend_from_slice(new);
                 if new.is_empty() {
@@ -51,7 +63,7 @@ impl PathRewrite {
 }
 
 /// Appends the request target to send to a backend: the path, changed by `rewrite` if there is one, and the query as
-/// the client sent it. Allocates only if `out` has to grow.
+/// the client sent it or as the rewrite has it. Allocates only if `out` has to grow.
 pub fn write_target(
     rewrite: Option<&PathRewrite>,
     path: &[u8],
@@ -63,7 +75,7 @@ pub fn write_target(
         Some(rewrite) => rewrite.write(path, matched_len, out),
         None => out.extend_from_slice(path),
     }
-    if let Some(query) = query {
+    if let Some(query) = rewrite.and_then(PathRewrite::query).or(query) {
         out.push(b'?');
         out.extend_from_slice(query);
     }
@@ -141,13 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn the_query_is_kept_as_it_was() {
+    fn the_query_is_kept_as_it_was_unless_the_replacement_has_one() {
         let full = |path: &str| PathRewrite::compile(&gateway_ir::PathRewrite::Full(path.into())).unwrap();
+        let part = |path: &str| PathRewrite::compile(&gateway_ir::PathRewrite::Prefix(path.into())).unwrap();
         for (rewrite, query, want) in [
             (Some(full("/new")), Some("a=%20&b"), "/new?a=%20&b"),
             (Some(full("")), None, "/"),
             (Some(full("new")), Some(""), "/new?"),
             (None, Some("a"), "/old/path?a"),
+            (Some(full("/index.php?page=1")), Some("a"), "/index.php?page=1"),
+            (Some(full("/new?")), Some("a"), "/new?"),
+            (Some(part("/new?b")), Some("a"), "/new/path?b"),
+            (Some(part("?b")), None, "/path?b"),
         ] {
             let mut out = Vec::new();
             write_target(rewrite.as_ref(), b"/old/path", 4, query.map(str::as_bytes), &mut out);
