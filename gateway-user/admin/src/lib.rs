@@ -11,6 +11,7 @@ mod activity;
 mod body;
 mod connections;
 mod counters;
+mod headroom;
 mod hosts;
 mod listener;
 mod pages;
@@ -20,6 +21,7 @@ mod stream;
 mod unix;
 
 pub use counters::{ClosedReason, ServerCounters};
+pub use headroom::soft_limit;
 pub use hosts::Hosts;
 pub use listener::Listener;
 pub use pages::{Page, Pages};

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use crate::activity::Activity;
 use crate::body::ObservedBody;
 use crate::connections::{ClientKey, Connections};
 use crate::counters::{ClosedReason, ServerCounters};
+use crate::headroom;
 use crate::hosts::Hosts;
 use crate::listener::{Accepted, Listener, RuntimeListener};
 use crate::spares::Spares;
@@ -134,7 +136,12 @@ async fn serve(
                     tokio::task::yield_now().await;
                 }
                 Err(error) if is_out_of_descriptors(&error) => {
-                    if !spares.free_one() {
+                    // Without a wait: whoever else is short of descriptors must not be quicker.
+                    let ready = headroom::with(|| poll_once(listener.accept()));
+                    if let Some(Some(Ok(accepted))) = ready {
+                        connections.enter(accepted, &shared, limits, counters);
+                        tokio::task::yield_now().await;
+                    } else if !spares.free_one() {
                         warn!("{name}: no descriptor is left for a connection: {error}");
                         tokio::time::sleep(DESCRIPTOR_PAUSE).await;
                         spares.refill();
@@ -159,6 +166,14 @@ async fn serve(
         connections.sweep(&limits, counters);
     }
     info!("{name} is served no more");
+}
+
+/// Polls a future that may be dropped unfinished.
+fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
 }
 
 impl Connections {

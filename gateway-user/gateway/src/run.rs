@@ -297,14 +297,13 @@ fn give(identity: &Identity, instance: &Instance, steering: &Steering) -> anyhow
     reopen::try_state(identity, instance.dir())
 }
 
-/// Raises this process's limit of open files as far as it may, and gives it. The soft limit is 1,024 on many systems for
-/// the sake of programs that call select(2), which we never do.
+/// Raises this process's limit of open files nearly as far as it may, and gives it. The soft limit is 1,024 on many systems
+/// for the sake of programs that call select(2), which we never do. The rest is for operators' connections.
 fn open_files() -> anyhow::Result<u64> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("limit of open files")?;
-    }
-    Ok(hard)
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let soft = gateway_admin::soft_limit(hard);
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).context("limit of open files")?;
+    Ok(soft)
 }
 
 fn announce(facts: &Facts, workers: usize, bounds: &Bounds) {
