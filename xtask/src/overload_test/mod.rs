@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// The cargo profile to build with.
     #[arg(long, default_value = "release")]
     profile: String,
+    /// The binary to judge, instead of building one.
+    #[arg(long, value_name = "FILE")]
+    sluice: Option<PathBuf>,
     /// Writes what was found there as JSON, every figure of every client.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -68,7 +71,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     needs::ensure(&[IP, PRLIMIT])?;
     raise_the_limit_of_open_files()?;
     let course = Course {
-        sluice: build_sluice(&args.profile)?,
+        sluice: match &args.sluice {
+            Some(program) => program.clone(),
+            None => build_sluice(&args.profile)?,
+        },
         bench: build_binary("sluice-bench", &args.profile)?,
         seconds: args.seconds,
     };
