@@ -1,7 +1,7 @@
 //! Paths: a normal path is normal, stays below the root, and means what it meant.
 #![no_main]
 
-use gateway_http::h1::path::{PathOptions, Separators, normalize};
+use gateway_http::h1::path::{MergeSlashes, PathOptions, Separators, merged, normalize};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -12,13 +12,29 @@ fuzz_target!(|data: &[u8]| {
         2 => Separators::Refuse,
         _ => Separators::RefuseDangerous,
     };
-    let options = PathOptions { merge_slashes: flags & 1 == 0, separators };
+    let merge_slashes = match flags & 9 {
+        0 => MergeSlashes::Always,
+        1 => MergeSlashes::Never,
+        _ => MergeSlashes::Match,
+    };
+    let options = PathOptions { merge_slashes, separators };
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let Ok(normal) = normalize(&path, options, &mut first) else { return };
     let normal = normal.to_vec();
     assert_eq!(normal.first(), Some(&b'/'));
     assert!(!normal[1..].split(|b| *b == b'/').any(|segment| segment == b"." || segment == b".."));
-    assert!(!options.merge_slashes || !normal.windows(2).any(|pair| pair == b"//"));
+    match merge_slashes {
+        MergeSlashes::Always => assert!(!normal.windows(2).any(|pair| pair == b"//")),
+        MergeSlashes::Never => {}
+        MergeSlashes::Match => {
+            assert!(!normal.starts_with(b"//"), "a path that begins like this reads as a host");
+            // A server that merges sees what rules saw.
+            let merging = PathOptions { merge_slashes: MergeSlashes::Always, separators };
+            let (mut seen, mut theirs) = (Vec::new(), Vec::new());
+            let seen = merged(&normal, &mut seen);
+            assert_eq!(normalize(&normal, merging, &mut theirs).expect("what is normal is valid"), seen);
+        }
+    }
     assert!(normal.len() <= path.len(), "no path grows");
     let again = normalize(&normal, options, &mut second).expect("what is normal is valid");
     assert_eq!(again, normal);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gateway_control::own_ports::OwnPorts;
 use gateway_http::h1::HeadLimits;
-use gateway_http::h1::path::{PathOptions, Separators};
+use gateway_http::h1::path::{self, PathOptions, Separators};
 use gateway_io::file::FileTarget;
 use gateway_proxy::worker::ClientLimit;
 use gateway_proxy::{ProxyConfig, Timeouts};
@@ -18,8 +18,8 @@ use crate::capacity::Bounds;
 use crate::confinement::Confinement;
 use crate::fault;
 use crate::flags::{
-    AccessLog, AddressMode, Auto, Count, Cpus, EncodedSeparators, IoMode, Limit, NodeEndpoints, ReasonHeader,
-    RequestTrailers, Settings, SteeringMode, UnderscoreHeaders,
+    AccessLog, AddressMode, Auto, Count, Cpus, EncodedSeparators, IoMode, Limit, MergeSlashes, NodeEndpoints,
+    ReasonHeader, RequestTrailers, Settings, SteeringMode, UnderscoreHeaders,
 };
 use crate::node;
 
@@ -42,7 +42,12 @@ pub(crate) fn path_options(settings: &Settings) -> PathOptions {
         EncodedSeparators::Refuse => Separators::Refuse,
         EncodedSeparators::Keep => Separators::Keep,
     };
-    PathOptions { merge_slashes: settings.merge_slashes.on(), separators }
+    let merge_slashes = match settings.merge_slashes {
+        MergeSlashes::Match => path::MergeSlashes::Match,
+        MergeSlashes::True => path::MergeSlashes::Always,
+        MergeSlashes::False => path::MergeSlashes::Never,
+    };
+    PathOptions { merge_slashes, separators }
 }
 
 /// Policy for request fields with `_` in their name.
@@ -160,6 +165,7 @@ fn timeouts(settings: &Settings) -> Timeouts {
         client_header: limit(settings.client_header_timeout),
         tls_handshake: limit(settings.tls_handshake_timeout),
         client_idle: limit(settings.client_idle_timeout),
+        half_close: settings.half_close_timeout.0.unwrap_or(NO_LIMIT),
         client_body: limit(settings.client_body_timeout),
         client_send: limit(settings.client_send_timeout),
         client_rate: settings.client_min_rate.bytes() as u64,

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use gateway_http::h1::encode::{self, Answer, RequestOptions, ResponseOptions, SliceSink};
-use gateway_http::h1::path::{PathOptions, normalize};
+use gateway_http::h1::path::{MergeSlashes, PathOptions, Separators, normalize};
 use gateway_http::h1::{
     BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Method, Parsed, RequestHead, ResponseHead,
 };
@@ -60,6 +60,9 @@ struct Connection {
     host: Vec<u8>,
 }
 
+const PATH: PathOptions =
+    PathOptions { merge_slashes: MergeSlashes::Always, separators: Separators::RefuseDangerous };
+
 /// One exchange; gives the bytes written both ways.
 fn round(c: &mut Connection, out: &mut [u8]) -> usize {
     let limits = HeadLimits::default();
@@ -68,7 +71,7 @@ fn round(c: &mut Connection, out: &mut [u8]) -> usize {
     let Ok(Parsed::Complete { consumed }) = c.request.parse(REQUEST, &limits) else { panic!("a whole head") };
     let view = c.request.view(REQUEST);
     assert_eq!(view.host_lower(&mut c.host), Some(&b"shared.example"[..]));
-    let path = normalize(view.path(), PathOptions::default(), &mut c.path).unwrap();
+    let path = normalize(view.path(), PATH, &mut c.path).unwrap();
     assert_eq!(path, b"/httpbin/get~");
     c.edits.clear();
     c.edits.set_path_parts(&[b"/", path.strip_prefix(b"/httpbin/").unwrap()]).unwrap();

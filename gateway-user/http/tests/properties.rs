@@ -1,7 +1,7 @@
 //! Properties over random input: nothing panics, what is accepted survives a round trip, normal paths stay normal.
 
 use gateway_http::h1::encode::{self, ChunkSize, RequestOptions, ResponseOptions};
-use gateway_http::h1::path::{PathOptions, Separators, normalize};
+use gateway_http::h1::path::{MergeSlashes, PathOptions, Separators, merged, normalize, unmerged_len};
 use gateway_http::h1::{
     BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Method, Parsed, RequestHead, ResponseHead,
 };
@@ -287,7 +287,7 @@ proptest! {
             "(/|\\.|%2e|%2F|%41|%7e|%c3|a|B|\\\\|%){0,20}",
             vec(select(vec!["/", ".", "..", "%2E", "%2f", "a", "%5c", "%00", "//", "/.", "/../", ";", "..;", "%252e", "\\"]), 0..16).prop_map(|p| p.concat()),
         ],
-        merge_slashes: bool,
+        merge_slashes in select(vec![MergeSlashes::Match, MergeSlashes::Always, MergeSlashes::Never]),
         separators in select(vec![Separators::Keep, Separators::RefuseDangerous, Separators::Refuse]),
     ) {
         let path = format!("/{path}");
@@ -296,7 +296,23 @@ proptest! {
         if let Ok(normal) = normalize(path.as_bytes(), options, &mut first) {
             prop_assert_eq!(normal.first(), Some(&b'/'));
             prop_assert!(!normal[1..].split(|&b| b == b'/').any(|segment| segment == b"." || segment == b".."));
-            prop_assert!(!merge_slashes || !normal.windows(2).any(|pair| pair == b"//"));
+            prop_assert!(merge_slashes != MergeSlashes::Always || !normal.windows(2).any(|pair| pair == b"//"));
+            if merge_slashes == MergeSlashes::Match {
+                prop_assert!(!normal.starts_with(b"//"));
+                // A server that merges sees what rules saw, and nothing in it is still to be resolved.
+                let mut storage = Vec::new();
+                let seen = merged(normal, &mut storage);
+                prop_assert!(!seen.windows(2).any(|pair| pair == b"//"));
+                let mut again = Vec::new();
+                let merging = PathOptions { merge_slashes: MergeSlashes::Always, ..options };
+                prop_assert_eq!(normalize(seen, merging, &mut again).unwrap(), seen);
+                let mut again = Vec::new();
+                prop_assert_eq!(normalize(normal, merging, &mut again).unwrap(), seen);
+                for len in 0..=seen.len() {
+                    let (part, mut out) = (&normal[..unmerged_len(normal, len)], Vec::new());
+                    prop_assert_eq!(merged(part, &mut out), &seen[..len]);
+                }
+            }
             let normal = normal.to_vec();
             let again = normalize(&normal, options, &mut second).unwrap();
             prop_assert_eq!(again, &normal[..]);

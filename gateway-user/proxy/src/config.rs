@@ -99,6 +99,8 @@ pub struct Timeouts {
     pub tls_handshake: Duration,
     /// Between requests on a client connection.
     pub client_idle: Duration,
+    /// For a response to begin once the client has finished sending; zero is none.
+    pub half_close: Duration,
     /// Between two pieces of a request body.
     pub client_body: Duration,
     /// For a client to take anything of an answer that waits for it.
@@ -125,6 +127,7 @@ impl Default for Timeouts {
             client_header: Duration::from_secs(15),
             tls_handshake: Duration::from_secs(10),
             client_idle: Duration::from_secs(75),
+            half_close: Duration::from_secs(5),
             client_body: Duration::from_secs(60),
             client_send: Duration::from_secs(60),
             client_rate: 100,

@@ -5,6 +5,7 @@ mod support;
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 
+use gateway_http::h1::path::{MergeSlashes, PathOptions};
 use gateway_io::Driver;
 use gateway_ir::{
     Action, Failure, FailureKind, Filter, HeaderMatch, HostRewrite, PathRewrite, QueryMatch, Redirect,
@@ -29,6 +30,7 @@ on_every_driver![
     strangers_claims_are_replaced,
     trusted_claims_are_continued,
     paths_are_matched_and_sent_in_one_spelling,
+    slashes_are_merged_for_rules_and_stay_for_backends,
     the_request_id_is_everywhere,
     low_ports_are_mapped_back,
     a_listener_on_the_very_port_comes_before_a_moved_one,
@@ -191,7 +193,7 @@ fn fields_of_redirects_are_changed(driver: Driver) {
     changed.filters =
         vec![Filter::ResponseHeaders(headers(&set, &[("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")], &[]))];
     let mut long = rule("/long", Action::Redirect(redirect));
-    long.filters = vec![Filter::ResponseHeaders(headers(&[("X-Long", &"a".repeat(200_000))], &[], &[]))];
+    long.filters = vec![Filter::ResponseHeaders(headers(&[("X-Long", &"a".repeat(300_000))], &[], &[]))];
     let gateway = Gateway::start(driver, &Config::default().rule(changed).rule(long));
     let mut client = gateway.connect();
     let answer = client.get("a", "/old?x=1").unwrap();
@@ -308,6 +310,49 @@ fn paths_are_matched_and_sent_in_one_spelling(driver: Driver) {
     assert_eq!(seen(&gateway.get("/x/..//%70ublic/./a%2fb?q=..%2f"))["target"], "/public/a%2Fb?q=..%2f");
     assert_eq!(gateway.get("/public/../secret").status, 404, "no way around the rule");
     assert_eq!(gateway.log_lines(2)[1]["path"], "/public/../secret", "the log has what was asked");
+}
+
+fn slashes_are_merged_for_rules_and_stay_for_backends(driver: Driver) {
+    let backend = Backend::answering(echo);
+    let under = |path: PathRewrite| vec![Filter::UrlRewrite { host: None, path: Some(path) }];
+    let redirect = Redirect { scheme: None, hostname: None, path: None, port: None, status: 302 };
+    let config = Config::default()
+        .rule(forward("/x/admin", "app"))
+        .filtered(forward("/a/b", "app"), under(PathRewrite::Prefix("/new".into())))
+        .filtered(forward("/strip", "app"), under(PathRewrite::Prefix("/".into())))
+        .rule(rule("/moved", Action::Redirect(redirect)))
+        .endpoints("app", &[backend.address()]);
+    let targets = |merge_slashes, asked: &[(&str, &str)]| {
+        let path = PathOptions { merge_slashes, ..PathOptions::default() };
+        let gateway = Gateway::with(driver, &config, ProxyConfig { path, ..ProxyConfig::default() });
+        for (target, want) in asked {
+            let answer = gateway.get(target);
+            match answer.status {
+                200 => assert_eq!(seen(&answer)["target"], *want, "{target}"),
+                302 => assert!(
+                    answer.header("location").is_some_and(|at| at.ends_with(want)),
+                    "{target}: {answer:?}"
+                ),
+                404 => assert_eq!(*want, "404", "{target}"),
+                _ => panic!("{target}: {answer:?}"),
+            }
+        }
+        assert_eq!(gateway.log_lines(1)[0]["path"], asked[0].0, "as it was received");
+    };
+    targets(
+        MergeSlashes::Match,
+        &[
+            ("//x///admin//http://b//c?d=//", "/x///admin//http://b//c?d=//"),
+            ("/y/..//x/admin", "/x/admin"),
+            ("/a//b//c", "/new//c"),
+            ("/a/b", "/new"),
+            ("//a//b/", "/new/"),
+            ("/strip//c//d", "/c//d"),
+            ("//moved//here", "/moved//here"),
+        ],
+    );
+    targets(MergeSlashes::Always, &[("//x///admin//a", "/x/admin/a"), ("/a//b//c", "/new/c")]);
+    targets(MergeSlashes::Never, &[("//x//admin", "404"), ("/x/admin//a", "/x/admin//a")]);
 }
 
 fn the_request_id_is_everywhere(driver: Driver) {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
-use gateway_http::h1::path::normalize;
+use gateway_http::h1::path::{MergeSlashes, merged, normalize};
 use gateway_ir::is_proxy_field;
 use gateway_proxy::{UnderscoreHeaders, is_grpc};
 use gateway_regex::Library;
@@ -36,8 +36,10 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     let resources = Resources::read(&[args.dir], &settings)?;
     let library = Library::new(settings.regex_bytes.bytes());
     let snapshot = compile_from(&library, &resources.translation.ir, Generation(1), None);
-    let mut scratch = Vec::new();
-    let path = match normalize(target.path.as_bytes(), path_options(&settings), &mut scratch) {
+    let (mut scratch, mut merge) = (Vec::new(), Vec::new());
+    let options = path_options(&settings);
+    let path = match normalize(target.path.as_bytes(), options, &mut scratch) {
+        Ok(path) if options.merge_slashes == MergeSlashes::Match => merged(path, &mut merge),
         Ok(path) => path,
         Err(error) => {
             print(&format!("{} {}: {error}\n", error.status(), error.reason()))?;

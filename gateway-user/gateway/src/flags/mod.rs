@@ -19,6 +19,6 @@ pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};
 pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{
     AccessLog, AddressMode, Auto, Capabilities, Count, Cpus, EncodedSeparators, IoMode, LastGood, Limit,
-    Listen, NodeEndpoints, ObjectName, Ownership, ReasonHeader, RequestTrailers, Seccomp, SteeringMode,
-    TakeOver, UnderscoreHeaders, User, Value, bytes_text,
+    Listen, MergeSlashes, NodeEndpoints, ObjectName, Ownership, ReasonHeader, RequestTrailers, Seccomp,
+    SteeringMode, TakeOver, UnderscoreHeaders, User, Value, bytes_text,
 };

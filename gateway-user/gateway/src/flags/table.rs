@@ -3,9 +3,10 @@
 use super::resolve::Reader;
 use super::value::{
     AccessLog, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
-    EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, Namespaces, Networks,
-    NodeEndpoints, ObjectName, OptionalPath, Ownership, Ports, ReasonHeader, RequestTrailers, Seccomp, Size,
-    SteeringMode, TakeOver, Toggle, UnderscoreHeaders, User, Value, Wait,
+    EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, MergeSlashes,
+    Namespaces, Networks, NodeEndpoints, ObjectName, OptionalPath, Ownership, Ports, ReasonHeader,
+    RequestTrailers, Seccomp, Size, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, User, Value, Wait,
+    WaitOrOff,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -226,6 +227,9 @@ settings! {
         client_idle_timeout: Limit = "75s", "DURATION",
             "How long a kept-alive client connection may wait for its next request",
             "Longer saves handshakes, shorter saves memory; keep it above that of a load balancer in front";
+        half_close_timeout: WaitOrOff = "5s", "DURATION",
+            "How long a client that has finished sending (FIN, or close_notify) may wait for its response to begin; 0 ends its requests at once, off waits as for any client",
+            "Clients such as nc -N and old health checks finish before they read; a client that is gone looks alike, and its backend works on meanwhile";
         client_body_timeout: Limit = "60s", "DURATION",
             "Longest silence of a client in the middle of a request body",
             "Shorter frees backends of stalled uploads";
@@ -290,9 +294,9 @@ settings! {
             "Strangers learn from it which hosts and backends there are; the access log has it anyway";
     }
     "Paths" {
-        merge_slashes: Toggle = "true", "BOOL",
-            "Treat runs of slashes in a path as one, for matching and for the backend",
-            "Closes ways around prefix rules where backends merge them too; false keeps paths as RFC 3986 reads them";
+        merge_slashes: MergeSlashes = "match", "POLICY",
+            "Policy for runs of slashes in a path: match has rules see each as one and backends see all but those at the start as written, true makes each one for both, false for none",
+            "Rules for /admin hold for //admin as well, and URLs in paths and keys of object stores reach backends whole; true breaks those, false opens ways around rules where backends merge";
         encoded_separators: EncodedSeparators = "refuse-dangerous", "POLICY",
             "Policy for paths that two servers could read differently, which get a 400: refuse-dangerous refuses those with %00, a bare backslash, or a dot segment behind %2F, %5C or a path parameter (;), refuse also every %2F and %5C, keep none",
             "Closes ways around prefix rules where backends decode more than the gateway does; refuse breaks APIs with encoded slashes in names, keep trusts every backend to read paths as the gateway does";

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::value::{AccessLog, Listen};
+use super::value::{AccessLog, Listen, MergeSlashes};
 use super::*;
 
 fn pairs(list: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -79,7 +79,7 @@ fn the_file_takes_yaml_lists_numbers_and_words_that_look_like_booleans() {
     let settings = resolve(&inputs(&[], &[], Some(file))).expect("all fine").settings;
     assert_eq!(settings.reserved_ports.0, [22, 6443, 6444, 6445]);
     assert_eq!(settings.access_log, AccessLog::Off);
-    assert!(!settings.merge_slashes.on());
+    assert_eq!(settings.merge_slashes, MergeSlashes::False);
     assert_eq!(settings.health_address, Listen(None));
     assert!(resolve(&inputs(&[], &[], Some(""))).is_ok(), "an empty file sets nothing");
 }

@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::VecDeque,
     io,
-    os::fd::RawFd,
+    os::fd::{BorrowedFd, RawFd},
     rc::Rc,
     task::{Context, Waker},
 };
@@ -12,6 +12,7 @@ use std::{
 use monoio::io::Canceller;
 #[cfg(not(miri))]
 use nix::sys::socket::{Shutdown, shutdown};
+use nix::sys::socket::{getsockopt, sockopt};
 
 use super::layer::Layered;
 use crate::{
@@ -116,6 +117,13 @@ impl Link {
         // SAFETY: `fd` is open as long as a half lives, and only a live half asks; SIOCOUTQ (tcp(7)) writes one int.
         let result = unsafe { libc::ioctl(self.fd, libc::TIOCOUTQ, std::ptr::from_mut(&mut count)) };
         if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
+    }
+
+    /// Whether the kernel has noted an error of the connection, such as a reset, that no operation has told. Takes it.
+    pub(crate) fn has_failed(&self) -> bool {
+        // SAFETY: `fd` is open as long as a half lives, and only a live half asks.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.fd) };
+        getsockopt(&socket, sockopt::SocketError).map_or(true, |error| error != 0)
     }
 
     pub(crate) fn begin_operation(&self) {

@@ -11,6 +11,7 @@ use gateway_io::{Chunk, Stream};
 use gateway_snapshot::rewrite::Redirect;
 
 use super::body::{Patience, decode, flush};
+use super::linger::{Left, Linger};
 use super::record::{RequestEnd, Text};
 use super::route::Match;
 use super::scratch::Scratch;
@@ -70,7 +71,12 @@ pub(super) async fn redirect(
 
 /// Takes the request out of the inbox, and its body if all of it is there already. Otherwise the connection can't be
 /// used again: the rest of the body would have to be waited for.
-fn take_request(session: &mut Session, decoder: &mut BodyDecoder, end: &mut RequestEnd, head: &Head) -> bool {
+pub(super) fn take_request(
+    session: &mut Session,
+    decoder: &mut BodyDecoder,
+    end: &mut RequestEnd,
+    head: &Head,
+) -> bool {
     let Some(mut inbox) = session.inbox.take() else { return false };
     inbox.advance(head.len);
     if head.asked.framing.is_empty() {
@@ -133,7 +139,19 @@ pub(super) async fn send(
     match kill.kill.unless(pin!(flush(&mut session.stream.send, limit))).await {
         Some(Ok(())) => {
             end.sent = body;
-            if keep { Next::Stay } else { Next::Linger }
+            if keep {
+                return Next::Stay;
+            }
+            let left = match head {
+                Some(_) if whole => Left::Nothing,
+                // It has had its time.
+                _ if matches!(reason, Reason::RequestBodyTimeout | Reason::RequestBodyTooSlow) => {
+                    Left::Nothing
+                }
+                Some(_) if !matches!(reason, Reason::RequestBody(_)) => Left::Body,
+                _ => Left::Unknown,
+            };
+            Next::Linger(Linger::after(left))
         }
         Some(Err(_)) | None => Next::Close,
     }

@@ -138,10 +138,7 @@ impl Pump<'_> {
         let received = self.from.recv().await;
         self.from.expect_long(false);
         self.from.set_deadline(None);
-        let received = received.map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => PumpFault::SourceTimeout,
-            _ => PumpFault::SourceLost,
-        })?;
+        let received = received.map_err(|error| source_fault(&error))?;
         if let (Some(pace), Some(chunk)) = (&self.pace, &received)
             && !pace.keeps(now().saturating_duration_since(began), chunk.len())
         {
@@ -219,6 +216,39 @@ async fn flush_within(to: &mut SendHalf, limit: Duration) -> Result<bool, PumpFa
     }
 }
 
+/// Receives the rest of a body that nobody wants. Gives the bytes received behind it.
+pub(super) async fn discard(
+    from: &mut RecvHalf,
+    decoder: &mut BodyDecoder,
+    wait: Duration,
+    pace: &Pace<'_>,
+) -> Result<Option<Chunk>, PumpFault> {
+    while !decoder.is_finished() {
+        let began = now();
+        from.set_deadline(Some(wait));
+        let received = from.recv().await;
+        from.set_deadline(None);
+        let Some(chunk) = received.map_err(|error| source_fault(&error))? else {
+            return Err(PumpFault::SourceLost);
+        };
+        if !pace.keeps(now().saturating_duration_since(began), chunk.len()) {
+            return Err(PumpFault::SourceSlow);
+        }
+        let piece = decode(decoder, chunk).map_err(PumpFault::Body)?;
+        if piece.finished {
+            return Ok(piece.rest);
+        }
+    }
+    Ok(None)
+}
+
+fn source_fault(error: &io::Error) -> PumpFault {
+    match error.kind() {
+        io::ErrorKind::TimedOut => PumpFault::SourceTimeout,
+        _ => PumpFault::SourceLost,
+    }
+}
+
 /// What one received chunk holds of a body.
 #[derive(Debug)]
 pub(super) struct Piece {
@@ -253,7 +283,7 @@ pub(super) fn decode(decoder: &mut BodyDecoder, mut chunk: Chunk) -> Result<Piec
 }
 
 /// Queues data as one chunk of a chunked body, its framing in the same buffer where there is room.
-fn queue_chunk(to: &mut SendHalf, mut data: Chunk) {
+pub(super) fn queue_chunk(to: &mut SendHalf, mut data: Chunk) {
     let size = ChunkSize::new(data.len() as u64);
     if data.prepend(size.as_bytes()).is_err() {
         queue_bytes(to, size.as_bytes());
@@ -266,7 +296,7 @@ fn queue_chunk(to: &mut SendHalf, mut data: Chunk) {
 }
 
 /// Queues the last chunk with the trailers that the decoder read.
-fn queue_end(to: &mut SendHalf, decoder: &BodyDecoder) {
+pub(super) fn queue_end(to: &mut SendHalf, decoder: &BodyDecoder) {
     let trailers = decoder.trailers();
     if trailers.is_empty() {
         return queue_bytes(to, LAST_CHUNK);

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use gateway_http::h1::encode::{self, Persistence, ResponseOptions};
-use gateway_http::h1::{BodyDecoder, BodyFraming, HeadEdits, Parsed, ResponseHead, Version};
+use gateway_http::h1::{BodyDecoder, BodyFraming, Fields, HeadEdits, Parsed, ResponseHead, Version};
 use gateway_io::{Chunk, RecvHalf, SendHalf, now};
 use gateway_snapshot::Filters;
 
@@ -14,6 +14,7 @@ use super::sink::ChunkSink;
 use super::turns::Turns;
 use crate::Reason;
 use crate::filters::edit_response;
+use crate::upstream::logs_connections_in;
 use crate::worker::Worker;
 
 /// Most interim responses to one request. One with 100 and one with 103 are usual, 102 may be repeated (RFC 2518 section
@@ -76,6 +77,9 @@ impl Download<'_> {
         self.progress.seat.answered();
         let answer = self.head.view(&head);
         let (framing, reusable) = (answer.framing(), answer.reusable());
+        if matches!(answer.status(), 401 | 407) && challenges(answer.fields()) {
+            self.progress.logs_in.set(true);
+        }
         let start = self.announce(&head)?;
         let keep = start.keep;
         let mut rest = head;
@@ -168,7 +172,8 @@ impl Download<'_> {
         let keep = self.asked.keep_alive
             && !must_close
             && !self.worker.is_draining()
-            && (self.progress.uploaded.get() || self.asked.framing.is_empty());
+            && !self.progress.half_closed.get()
+            && (self.progress.read.get() || self.asked.framing.is_empty());
         let invalid = Failed::For(Reason::FilteredResponseInvalid);
         self.edits.clear();
         edit_response(self.filters, answer.fields(), || self.worker.clock.http_date(), self.edits)
@@ -215,6 +220,12 @@ impl Download<'_> {
         };
         pump.run().await.map_err(|fault| Failed::For(reason(&fault)))
     }
+}
+
+/// Whether the client is asked for credentials that count for a connection.
+fn challenges(fields: Fields<'_>) -> bool {
+    let [own, proxy] = ["www-authenticate", "proxy-authenticate"].map(|name| fields.get_all(name.as_bytes()));
+    own.chain(proxy).any(logs_connections_in)
 }
 
 fn reason(fault: &PumpFault) -> Reason {

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use gateway_http::h1::{BodyDecoder, BodyError, BodyFraming, Method, Version};
 use gateway_io::{Chunk, RecvHalf, SendHalf, Stream, now};
 
-use super::body::{Patience, Pump, PumpFault, flush};
+use super::body::{Patience, Pump, PumpFault, discard, flush};
 use super::download::{Delivered, Download};
+use super::half_close::outstayed;
 use super::pace::Pace;
 use super::turns::Turns;
+use crate::Reason;
 use crate::filters::RequestTrailers;
 use crate::upstream::Seat;
-use crate::{Reason, Timeouts};
+use crate::worker::Worker;
 
 /// What the answer depends on of the request.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,12 @@ pub(super) struct Asked {
 pub(super) struct Progress {
     /// The request was sent to its end.
     pub(super) uploaded: Cell<bool>,
+    /// It was received to its end, wherever it went.
+    pub(super) read: Cell<bool>,
+    /// The exchange logs the backend's connection in.
+    pub(super) logs_in: Cell<bool>,
+    /// The client has finished sending.
+    pub(super) half_closed: Cell<bool>,
     /// The request goes no further, sent whole or not.
     over: Cell<bool>,
     /// When the backend last took something.
@@ -59,6 +67,7 @@ pub(super) enum Failed {
 
 /// The request's way to the backend. Its head is queued already.
 pub(super) struct Upload<'a> {
+    pub(super) worker: &'a Worker,
     pub(super) from: &'a mut RecvHalf,
     pub(super) to: &'a mut SendHalf,
     pub(super) decoder: &'a mut BodyDecoder,
@@ -66,26 +75,23 @@ pub(super) struct Upload<'a> {
     pub(super) first: Option<Chunk>,
     /// Nothing was received behind a request without body, so the client's side is watched from its head on.
     pub(super) watch: bool,
-    pub(super) timeouts: &'a Timeouts,
     /// Policy for its trailers.
     pub(super) trailers: RequestTrailers<'a>,
     pub(super) turns: Turns,
     pub(super) progress: &'a Progress,
 }
 
-/// Why the request's way ended before the answer's.
-enum UploadEnd {
-    /// The client is at fault: the exchange is over.
-    Client(Reason),
-    /// The backend takes no more; it may have answered all the same.
-    Backend,
-}
+/// The request's way ended before the response's: the client is at fault, or gone, and the exchange is over.
+struct ClientEnd(Reason);
 
 impl Progress {
     pub(super) fn new(seat: Seat) -> Self {
         let now = now();
         Self {
             uploaded: Cell::new(false),
+            read: Cell::new(false),
+            logs_in: Cell::new(false),
+            half_closed: Cell::new(false),
             over: Cell::new(false),
             upload_at: Cell::new(now),
             rest: Cell::new(None),
@@ -112,6 +118,7 @@ impl Progress {
     /// For another attempt of the same request. Octets received behind it stay.
     pub(super) fn restart(&self) {
         self.uploaded.set(false);
+        self.read.set(false);
         self.over.set(false);
     }
 
@@ -123,37 +130,32 @@ impl Progress {
         has
     }
 
+    /// Whether the backend still takes the request.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.over.get()
+    }
+
     /// How long the backend has had all of the request that it will get.
     pub(super) fn since_upload(&self) -> Option<Duration> {
         self.over.get().then(|| now().saturating_duration_since(self.upload_at.get()))
     }
 }
 
-/// Runs both directions until the answer is delivered. Early answers are delivered while the request still arrives.
+/// Runs both directions until the response is delivered. Early responses are delivered while the request still arrives.
 /// The future may be dropped at any point: operations belong to the streams.
 pub(super) async fn exchange(
     upload: &mut Upload<'_>,
     download: &mut Download<'_>,
 ) -> Result<Delivered, Failed> {
-    let progress = upload.progress;
     let mut upload = pin!(upload.run());
     let mut download = pin!(download.run());
-    let mut uploading = true;
     poll_fn(|cx| {
-        if uploading && let Poll::Ready(end) = upload.as_mut().poll(cx) {
-            match end {
-                // Whose answer has gone out to its last octet may have taken it and left.
-                UploadEnd::Client(reason) => {
-                    return match download.as_mut().poll(cx) {
-                        Poll::Ready(Ok(delivered)) => Poll::Ready(Ok(delivered)),
-                        _ => Poll::Ready(Err(Failed::For(reason))),
-                    };
-                }
-                UploadEnd::Backend => {
-                    uploading = false;
-                    progress.end_upload();
-                }
-            }
+        if let Poll::Ready(ClientEnd(reason)) = upload.as_mut().poll(cx) {
+            // Who has had all of its response may have taken it and left.
+            return match download.as_mut().poll(cx) {
+                Poll::Ready(Ok(delivered)) => Poll::Ready(Ok(delivered)),
+                _ => Poll::Ready(Err(Failed::For(reason))),
+            };
         }
         download.as_mut().poll(cx)
     })
@@ -161,35 +163,72 @@ pub(super) async fn exchange(
 }
 
 impl Upload<'_> {
-    async fn run(&mut self) -> UploadEnd {
+    async fn run(&mut self) -> ClientEnd {
         let progress = self.progress;
         match self.send().await {
             Ok(rest) => {
-                let watch = self.watch && rest.is_none();
-                if rest.is_some() {
-                    progress.rest.set(rest);
-                }
                 progress.uploaded.set(true);
+                self.arrived(rest);
+            }
+            Err(fault) => {
+                if let Some(reason) = fault_of_client(&fault) {
+                    return ClientEnd(reason);
+                }
                 progress.end_upload();
-                if !watch {
-                    return pending().await;
+                // The backend takes no more; it may have responded all the same. A client that writes all of its request
+                // before it reads would not see that if nobody took the rest.
+                match self.discard().await {
+                    Ok(rest) => self.arrived(rest),
+                    Err(PumpFault::SourceLost | PumpFault::Body(BodyError::Truncated)) => {
+                        return ClientEnd(Reason::ClientClosed);
+                    }
+                    Err(_) => return pending().await,
                 }
             }
-            Err(fault) => return self.ended_by(&fault),
         }
-        // The next request may come early, and then waits; the end of the connection ends the exchange.
+        if !self.watch {
+            return pending().await;
+        }
+        // The next request may come early, and then waits; the end of the connection may end the exchange.
         match self.from.recv().await {
             Ok(Some(early)) => {
                 progress.rest.set(Some(early));
-                pending().await
+                return pending().await;
             }
-            Ok(None) | Err(_) => UploadEnd::Client(Reason::ClientClosed),
+            Ok(None) => outstayed(self.worker, self.from, progress).await,
+            Err(_) => {}
         }
+        ClientEnd(Reason::ClientClosed)
+    }
+
+    /// Notes that the request was received to its end, and what came behind it.
+    fn arrived(&mut self, rest: Option<Chunk>) {
+        let progress = self.progress;
+        if rest.is_some() {
+            self.watch = false;
+            progress.rest.set(rest);
+        }
+        progress.read.set(true);
+        if progress.uploaded.get() {
+            progress.end_upload();
+        }
+    }
+
+    /// Receives the rest of the body and forgets it.
+    async fn discard(&mut self) -> Result<Option<Chunk>, PumpFault> {
+        if self.framing.is_empty() {
+            return Ok(None);
+        }
+        let timeouts = &self.worker.config.timeouts;
+        let pace = Pace::new(timeouts.client_rate, timeouts.client_body, &self.progress.status);
+        discard(self.from, self.decoder, timeouts.client_body, &pace).await
     }
 
     async fn send(&mut self) -> Result<Option<Chunk>, PumpFault> {
         if self.framing.is_empty() {
-            return flush(self.to, Patience::of(self.timeouts.upstream_idle_body)).await.map(|()| None);
+            return flush(self.to, Patience::of(self.worker.config.timeouts.upstream_idle_body))
+                .await
+                .map(|()| None);
         }
         let mut pump = Pump {
             decoder: self.decoder,
@@ -199,29 +238,29 @@ impl Upload<'_> {
             from: self.from,
             first: self.first.take(),
             to: self.to,
-            wait: self.timeouts.client_body,
+            wait: self.worker.config.timeouts.client_body,
             pace: Some(Pace::new(
-                self.timeouts.client_rate,
-                self.timeouts.client_body,
+                self.worker.config.timeouts.client_rate,
+                self.worker.config.timeouts.client_body,
                 &self.progress.status,
             )),
-            take: Patience::of(self.timeouts.upstream_idle_body),
+            take: Patience::of(self.worker.config.timeouts.upstream_idle_body),
             passed: &self.progress.received,
             turns: self.turns,
             progress: &self.progress.upload_at,
         };
         pump.run().await
     }
+}
 
-    fn ended_by(&self, fault: &PumpFault) -> UploadEnd {
-        match fault {
-            PumpFault::SourceLost => UploadEnd::Client(Reason::ClientClosed),
-            PumpFault::SourceTimeout => UploadEnd::Client(Reason::RequestBodyTimeout),
-            PumpFault::SourceSlow => UploadEnd::Client(Reason::RequestBodyTooSlow),
-            PumpFault::Body(BodyError::Truncated) => UploadEnd::Client(Reason::ClientClosed),
-            PumpFault::Body(error) => UploadEnd::Client(Reason::RequestBody(*error)),
-            PumpFault::SinkLost | PumpFault::SinkTimeout => UploadEnd::Backend,
-        }
+/// Why the exchange is over, unless it is the backend that takes no more.
+fn fault_of_client(fault: &PumpFault) -> Option<Reason> {
+    match fault {
+        PumpFault::SourceLost | PumpFault::Body(BodyError::Truncated) => Some(Reason::ClientClosed),
+        PumpFault::SourceTimeout => Some(Reason::RequestBodyTimeout),
+        PumpFault::SourceSlow => Some(Reason::RequestBodyTooSlow),
+        PumpFault::Body(error) => Some(Reason::RequestBody(*error)),
+        PumpFault::SinkLost | PumpFault::SinkTimeout => None,
     }
 }
 

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use gateway_http::h1::encode::{self, RequestOptions};
+use gateway_http::h1::{BodyFraming, Request};
 use gateway_io::{AssertCancelSafe, Chunk, with_deadline};
 use gateway_snapshot::{Destination, Target};
 
 use super::answer;
 use super::download::{Delivered, Download};
 use super::exchange::{Failed, Progress, Upload, crossed, exchange};
+use super::linger::{Left, Linger, Relay};
 use super::record::RequestEnd;
 use super::route::Match;
 use super::scratch::Scratch;
@@ -21,7 +23,7 @@ use crate::Reason;
 use crate::config::UnderscoreHeaders;
 use crate::fault::{self, Stage};
 use crate::filters::{Arrival, RequestTrailers, drop_shadows, edit_request, rewrite_url, set_forwarded};
-use crate::upstream::{Cluster, Lease, Tried, lease};
+use crate::upstream::{Cluster, Lease, Tried, lease, logs_connections_in};
 use crate::worker::{Routed, Worker};
 
 /// Sends a request to a backend and its answer to the client.
@@ -83,6 +85,9 @@ pub(super) async fn forward(
     note(end, &progress);
     conclude(session, scratch, end, head, &progress, result).await
 }
+
+/// A response that was given to the client whole, and the backend if it still takes the request.
+type Outcome = (Delivered, Option<Box<Relay>>);
 
 /// The shorter of the two limits that a rule may set.
 struct Limit {
@@ -152,25 +157,40 @@ async fn attempts(
     cluster: &Cluster,
     target: &Target,
     progress: &Progress,
-) -> Result<Delivered, Failed> {
+) -> Result<Outcome, Failed> {
     let worker = Rc::clone(session.worker());
     let mut tried = Tried::default();
     // RFC 9110 section 9.2.2: only what may be done twice, and only where no octet of a body is spent.
     let replayable = head.asked.method.is_idempotent() && head.asked.framing.is_empty();
     let mut reuse = true;
     loop {
-        let mut lease = lease(&worker, cluster, reuse, &mut tried).await.map_err(Failed::For)?;
+        let own = session.private.as_mut().filter(|_| reuse).and_then(|private| private.take(cluster));
+        let mut lease = match own {
+            Some(lease) => lease,
+            None => lease(&worker, cluster, reuse, &mut tried).await.map_err(Failed::For)?,
+        };
         end.upstream = Some(lease.backend().address);
         end.upstream_began = Some(Instant::now());
         let request = scratch.request.view(session.inbox.as_deref().unwrap_or_default());
+        progress.logs_in.set(lease.private || logs_in(&request));
         fault::strike(&worker.config, &request, Stage::Leased);
         let result = attempt(session, scratch, head, &mut lease, target, progress).await;
         match result {
             Ok(delivered) => {
-                if delivered.reusable && progress.uploaded.get() {
-                    lease.keep(&worker);
+                if progress.uploaded.get() {
+                    match delivered.reusable {
+                        true if progress.logs_in.get() => {
+                            lease.keep_private(session.private.get_or_insert_default());
+                        }
+                        true => lease.keep(&worker),
+                        false => {}
+                    }
+                } else if progress.goes_on() {
+                    // It has responded early and still reads.
+                    let chunked = head.asked.framing == BodyFraming::Chunked;
+                    return Ok((delivered, Some(Box::new(Relay { lease, chunked }))));
                 }
-                return Ok(delivered);
+                return Ok((delivered, None));
             }
             Err(Failed::BeforeAnswer) if lease.reused && replayable && reuse => {
                 // The connection may have closed as the request was on its way: a fresh one tells.
@@ -181,6 +201,13 @@ async fn attempts(
             Err(failed) => return Err(failed),
         }
     }
+}
+
+/// Whether a request brings credentials that count for its connection.
+fn logs_in(request: &Request<'_>) -> bool {
+    let fields = request.fields();
+    let [own, proxy] = ["authorization", "proxy-authorization"].map(|name| fields.get_all(name.as_bytes()));
+    own.chain(proxy).any(logs_connections_in)
 }
 
 /// One exchange on one connection.
@@ -212,13 +239,13 @@ async fn attempt(
     };
     let (up, down) = crossed(&mut session.stream, &mut lease.stream);
     let mut upload = Upload {
+        worker: &worker,
         from: up.0,
         to: up.1,
         decoder: &mut scratch.request_body,
         framing,
         first,
         watch,
-        timeouts: &worker.config.timeouts,
         trailers: RequestTrailers::of(&worker.config, &target.filters),
         turns: Turns::of(&worker),
         progress,
@@ -255,21 +282,28 @@ async fn conclude(
     end: &mut RequestEnd,
     head: &Head,
     progress: &Progress,
-    result: Result<Delivered, Failed>,
+    result: Result<Outcome, Failed>,
 ) -> Next {
-    let whole = head.asked.framing.is_empty() || progress.uploaded.get();
-    if head.asked.framing.is_empty() {
-        session.inbox.iter_mut().for_each(|inbox| inbox.advance(head.len));
-    }
+    // With the body the inbox was taken, unless there was no backend.
+    let untouched = session.inbox.is_some();
+    let whole = if head.asked.framing.is_empty() || untouched {
+        answer::take_request(session, &mut scratch.request_body, end, head)
+    } else {
+        progress.read.get()
+    };
     if let Some(rest) = progress.rest.take() {
         // Only taken where the inbox has nothing behind the request.
         session.inbox = Some(rest);
     }
     let reason = match result {
-        Ok(Delivered { keep: true, .. }) if whole => return Next::Stay,
-        Ok(_) => {
+        Ok((Delivered { keep: true, .. }, _)) if whole => return Next::Stay,
+        Ok((_, relay)) => {
             let unread = session.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
-            return if whole && !unread { Next::Close } else { Next::Linger };
+            if whole && !unread {
+                return Next::Close;
+            }
+            let left = if whole { Left::Nothing } else { Left::Body };
+            return Next::Linger(Linger { left, until_close: progress.until_close.get(), relay });
         }
         Err(Failed::BeforeAnswer) => Reason::UpstreamReset,
         Err(Failed::For(reason)) => reason,

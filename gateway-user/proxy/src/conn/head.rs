@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use gateway_http::h1::{HeadLimits, Parsed, RequestError, RequestHead};
-use gateway_io::{Chunk, RecvHalf};
+use gateway_io::{BufferLevel, Chunk, RecvHalf, buffer_level};
 
 use crate::Reason;
 
@@ -17,8 +17,9 @@ pub(super) enum NoHead {
     Refused(Reason),
 }
 
-/// Receives until `inbox` holds a whole head; gives its length. `inbox` holds at least its first octet. `limit` runs
-/// from here: a head that trickles in is not given more time for each octet.
+/// Receives until `inbox` holds a whole head; gives its length. `inbox` holds at least its first byte. `limit` runs
+/// from here: a head that trickles in is not given more time for each byte. With all buffers lent a head that did not
+/// come whole is not waited for.
 pub(super) async fn receive(
     from: &mut RecvHalf,
     inbox: &mut Option<Chunk>,
@@ -36,6 +37,11 @@ pub(super) async fn receive(
             }
         }
         if !timed {
+            // It would keep its buffer for as long as the client likes. A head that is there costs nothing to look at, and
+            // may be of a tenant that others make room for.
+            if buffer_level() == BufferLevel::Exhausted {
+                break Err(NoHead::Refused(Reason::OverloadMemory));
+            }
             from.set_deadline(Some(limit));
             timed = true;
         }

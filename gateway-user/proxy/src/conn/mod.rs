@@ -6,8 +6,10 @@ mod body;
 mod download;
 mod exchange;
 mod forward;
+mod half_close;
 mod handshake;
 mod head;
+mod linger;
 mod pace;
 #[cfg(test)]
 mod panic_tests;

@@ -9,22 +9,27 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(60);
 /// What one sender has sent of late. A sender that is held up by a slow receiver is not waited for, so it owes nothing.
 #[derive(Debug)]
 pub(super) struct Pace<'a> {
-    /// Octets owed for each window of waiting.
+    /// Bytes owed for each window of waiting.
     owed: u64,
     window: Duration,
     waited: Cell<Duration>,
     got: Cell<u64>,
-    /// Status of the answer that has begun: a conversation has no pace. 0 before.
-    answered: &'a Cell<u16>,
+    /// Status of the response that has begun: a conversation has no pace. 0 before.
+    answered: Option<&'a Cell<u16>>,
 }
 
 impl<'a> Pace<'a> {
-    /// At least `rate` octets a second on the average of each window; zero asks for nothing. The window is as long as the
+    /// At least `rate` bytes a second on the average of each window; zero asks for nothing. The window is as long as the
     /// sender may be silent, so that who is never silent for that long has sent something in each.
     pub(super) fn new(rate: u64, window: Duration, answered: &'a Cell<u16>) -> Self {
+        Self { answered: Some(answered), ..Self::of_sender(rate, window) }
+    }
+
+    /// The same for a sender whose response is out, and who owes that much to the end.
+    pub(super) fn of_sender(rate: u64, window: Duration) -> Self {
         let window = window.min(LONGEST_WINDOW);
         let owed = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).saturating_mul(rate) / 1000;
-        Self { owed, window, waited: Cell::default(), got: Cell::default(), answered }
+        Self { owed, window, waited: Cell::default(), got: Cell::default(), answered: None }
     }
 
     /// Counts a piece and the wait for it; false if the sender is too slow.
@@ -38,7 +43,7 @@ impl<'a> Pace<'a> {
         }
         self.waited.set(Duration::ZERO);
         self.got.set(0);
-        got >= self.owed || self.answered.get() != 0
+        got >= self.owed || self.answered.is_some_and(|status| status.get() != 0)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::config::UnderscoreHeaders;
 use crate::worker::{Live, Routed, Worker};
 use crate::{Reason, filters};
 
-/// The rule that takes a request, and how its path matched.
+/// The rule that takes a request, and how its path matched: `matched_len` is of the path as it is forwarded.
 pub(super) struct Match {
     pub(super) live: Rc<Live>,
     pub(super) routed: Rc<Routed>,
@@ -33,7 +33,7 @@ impl FieldLines for Lines<'_> {
     }
 }
 
-/// The path to match and forward: as received if it is normal, else written to `out`.
+/// The path to forward, and to match but for runs of slashes: as received if it is normal, else written to `out`.
 pub(super) fn normal_path<'a>(
     session: &Session,
     request: &Request<'a>,

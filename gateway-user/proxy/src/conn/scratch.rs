@@ -19,6 +19,8 @@ pub(crate) struct Scratch {
     pub(super) response_body: BodyDecoder,
     /// The normalised path, if it differs from what was received.
     pub(super) path: Vec<u8>,
+    /// The same as rules see it, if that differs.
+    pub(super) merged: Vec<u8>,
     /// The host in lower case, if it differs from what was received.
     pub(super) host: Vec<u8>,
     /// A rewritten path, or a `Location`.
@@ -36,6 +38,7 @@ impl Scratch {
             response_edits: HeadEdits::new(),
             response_body: BodyDecoder::new(config.body.clone()),
             path: Vec::new(),
+            merged: Vec::new(),
             host: Vec::new(),
             target: Vec::new(),
             text: Text::default(),
@@ -48,7 +51,7 @@ impl Scratch {
         self.request_edits.clear();
         self.response.clear();
         self.response_edits.clear();
-        for buffer in [&mut self.path, &mut self.host, &mut self.target] {
+        for buffer in [&mut self.path, &mut self.merged, &mut self.host, &mut self.target] {
             buffer.clear();
             buffer.shrink_to(KEPT_BYTES);
         }

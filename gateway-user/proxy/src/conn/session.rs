@@ -7,30 +7,26 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place};
+use gateway_http::h1::path::{self, MergeSlashes};
+use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place, pool_stats};
 use gateway_snapshot::Action;
 use gateway_snapshot::rewrite::Scheme;
 
 use super::exchange::Asked;
 use super::head::{NoHead, receive};
+use super::linger::{Linger, linger};
 use super::record::{RequestEnd, request_id};
 use super::scratch::Scratch;
 use super::secured::Secured;
 use super::turns::Turns;
 use super::{answer, forward, route};
 use crate::fault::{self, Stage};
+use crate::upstream::PrivateConnections;
 use crate::worker::{Counted, Membership, Routed, Worker};
 use crate::{Reason, forwarded, request_id as ids};
 
-/// How much of what a client still sends is read after the last answer, so that a reset does not eat the answer.
-const LINGER_BYTES: usize = 256 * 1024;
-/// And for how long.
-const LINGER: Duration = Duration::from_secs(2);
-
 /// How long a client may take for each step to its first request where places or buffers are scarce.
 const OVER_LIMIT_STEP: Duration = Duration::from_secs(2);
-/// And to close once it has its response: its place is wanted.
-const OVER_LIMIT_LINGER: Duration = Duration::from_secs(1);
 
 /// How long a client may take to be told by TLS that nothing more comes.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -56,17 +52,19 @@ pub(super) struct Session {
     pub(super) begun: bool,
     /// How it is secured, if it is.
     pub(super) secured: Option<Box<Secured>>,
+    /// Connections to backends that this client has logged in, if any.
+    pub(super) private: Option<Box<PrivateConnections>>,
 }
 
 /// What becomes of the connection after a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Next {
     /// Another request.
     Stay,
     /// Closed at once: nothing is lost, or the client is to see that something is.
     Close,
-    /// Closed once the client has had the answer, though it may still be sending.
-    Linger,
+    /// Closed once the client has had the response, though it may still be sending.
+    Linger(Linger),
     /// Reset: an orderly close would look like the answer's end.
     Reset,
 }
@@ -109,6 +107,7 @@ impl Session {
             owes_header,
             begun: false,
             secured: None,
+            private: None,
         })
     }
 
@@ -177,21 +176,22 @@ impl Session {
             }
             let mut scratch = self.worker().take_scratch();
             let next = self.request(&mut scratch).await;
+            if let Next::Linger(rest) = next {
+                let Self { membership, stream, .. } = *self;
+                place(|| linger(membership, stream, scratch, rest)).await;
+                return None;
+            }
             self.worker().give_back(scratch);
-            if next != Next::Stay {
+            if !matches!(next, Next::Stay) {
                 break next;
             }
         };
-        let Self { membership, stream, .. } = *self;
+        // Held until the stream is gone.
+        let Self { membership: _membership, stream, .. } = *self;
         match next {
             // Who is told by TLS that nothing more comes knows that nothing was cut off.
-            Next::Stay | Next::Close if stream.is_layered() => stream.close_in_order(GOODBYE).await,
-            Next::Stay | Next::Close => drop(stream),
-            Next::Linger => {
-                let linger = if membership.is_over_limit() { OVER_LIMIT_LINGER } else { LINGER };
-                let _ =
-                    membership.control.kill.unless(pin!(stream.close_lingering(LINGER_BYTES, linger))).await;
-            }
+            Next::Close if stream.is_layered() => stream.close_in_order(GOODBYE).await,
+            Next::Stay | Next::Linger(_) | Next::Close => drop(stream),
             // If the option can't be set the connection is closed in order; there is nobody left to tell.
             Next::Reset => drop(stream.reset()),
         }
@@ -256,17 +256,14 @@ impl Session {
     async fn request(&mut self, scratch: &mut Scratch) -> Next {
         let mut end = RequestEnd::begin(self.peer.ip());
         let active = self.membership.begin_request();
-        // Before its head is received, which takes a buffer for as long as the client likes.
-        if buffer_level() == BufferLevel::Exhausted {
-            self.worker().metrics.borrow_mut().counters.memory_refused += 1;
-            let next = answer::own(self, scratch, &mut end, None, Reason::OverloadMemory).await;
-            drop(active);
-            end.finish(self.worker(), &scratch.text, self.secured.as_deref(), self.peer, self.local);
-            return next;
-        }
         let next = match self.head(scratch).await {
             Err(NoHead::Silent) => return Next::Close,
-            Err(NoHead::Refused(reason)) => answer::own(self, scratch, &mut end, None, reason).await,
+            Err(NoHead::Refused(reason)) => {
+                if reason == Reason::OverloadMemory {
+                    self.worker().metrics.borrow_mut().counters.memory_refused += 1;
+                }
+                answer::own(self, scratch, &mut end, None, reason).await
+            }
             Ok(head) => self.serve(scratch, &mut end, &head).await,
         };
         drop(active);
@@ -322,7 +319,7 @@ impl Session {
     }
 
     async fn route(&self, scratch: &mut Scratch, end: &mut RequestEnd) -> Result<route::Match, Reason> {
-        let Scratch { request: head, path, host, text, .. } = scratch;
+        let Scratch { request: head, path, merged, host, text, .. } = scratch;
         let bytes = self.inbox.as_deref().unwrap_or_default();
         if head.has_underscores() {
             route::screen(self, head, bytes, host, text)?;
@@ -335,7 +332,15 @@ impl Session {
             end.client = forwarded::client_address(&self.worker().config, self.peer.ip(), chain.lines());
         }
         let path = route::normal_path(self, &request, path)?;
-        route::find(self, &request, path, host, end).await
+        let seen = match self.worker().config.path.merge_slashes {
+            MergeSlashes::Match => path::merged(path, merged),
+            MergeSlashes::Always | MergeSlashes::Never => path,
+        };
+        let mut found = route::find(self, &request, seen, host, end).await?;
+        if seen.len() != path.len() {
+            found.matched_len = path::unmerged_len(path, found.matched_len);
+        }
+        Ok(found)
     }
 
     /// Counts a request that found its rule, unless others go first.
@@ -365,13 +370,19 @@ impl Session {
         let (shares, shared) = (&worker.shares, &routed.shared);
         let refused = match buffer_level() {
             BufferLevel::Plenty => None,
-            BufferLevel::Short => shares.gives_way(shared).then_some(Reason::OverloadMemory),
+            BufferLevel::Short => {
+                let lent = pool_stats().lent;
+                shares.gives_way(shared, lent).then_some(Reason::OverloadMemory)
+            }
             // The rest is for what is under way, and for those that have less of it.
             BufferLevel::Full | BufferLevel::Exhausted => {
                 (!shares.goes_first(shared)).then_some(Reason::OverloadMemory)
             }
         };
-        let crowded = || (worker.is_crowded() && shares.gives_way(shared)).then_some(Reason::OverloadShare);
+        let crowded = || {
+            let gives_way = worker.is_crowded() && shares.gives_way(shared, worker.inside());
+            gives_way.then_some(Reason::OverloadShare)
+        };
         let Some(reason) = refused.or_else(crowded) else { return Ok(()) };
         let counters = &mut worker.metrics.borrow_mut().counters;
         match reason {

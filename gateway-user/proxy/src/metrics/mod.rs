@@ -86,6 +86,10 @@ counters! {
     memory_refused: Total,
     /// Bytes of buffers lent now.
     buffer_bytes: Gauge,
+    /// Connections whose request is read on from after their response, so that the response reaches a client that still sends.
+    lingering: Gauge,
+    /// Connections whose client has finished sending and whose response has not begun.
+    half_closed: Gauge,
     /// Requests refused because their backend had its maximum under way or waiting.
     upstream_overloaded: Total,
     /// Connections addressed to the steering sockets' own port, closed unanswered.

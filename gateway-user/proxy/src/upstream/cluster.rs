@@ -82,6 +82,11 @@ impl<C> Cluster<C> {
         self.backends.iter().map(|backend| backend.address)
     }
 
+    /// Whether this is one of its endpoints.
+    pub(super) fn has(&self, backend: &Rc<Backend<C>>) -> bool {
+        self.backends.iter().any(|own| Rc::ptr_eq(own, backend))
+    }
+
     /// The one of two random endpoints with fewer requests under way; one that failed lately or that this request
     /// has tried gives way to any other. `None` once all were tried.
     pub(crate) fn pick(&self, random: &Random, tried: &Tried, now: Instant) -> Option<&Rc<Backend<C>>> {

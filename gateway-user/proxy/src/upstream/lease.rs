@@ -5,19 +5,23 @@ use std::rc::Rc;
 
 use gateway_io::{Stream, connect, is_out_of_descriptors, now};
 
-use super::{Backend, Cluster, Tried};
+use super::{Backend, Cluster, PrivateConnections, Tried};
 use crate::Reason;
 use crate::worker::Worker;
 
 /// A connection in use. Dropped, it is closed.
+#[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) stream: Stream,
     /// It has carried a request before.
     pub(crate) reused: bool,
+    /// It is logged in, so no other client's requests may go on it.
+    pub(crate) private: bool,
     visit: Visit,
 }
 
 /// Counts a request as under way at a backend.
+#[derive(Debug)]
 struct Visit {
     backend: Rc<Backend>,
 }
@@ -39,14 +43,14 @@ pub(crate) async fn lease(
             return Err(failure);
         };
         if reuse && let Some(stream) = idle(worker, &backend) {
-            return Ok(Lease { stream, reused: true, visit: Visit::begin(backend) });
+            return Ok(Lease { stream, reused: true, private: false, visit: Visit::begin(backend) });
         }
         let visit = Visit::begin(backend);
         match connect(visit.backend.address, worker.config.timeouts.connect).await {
             Ok(stream) => {
                 worker.metrics.borrow_mut().counters.upstream_connects += 1;
                 visit.backend.note(None);
-                return Ok(Lease { stream, reused: false, visit });
+                return Ok(Lease { stream, reused: false, private: false, visit });
             }
             Err(error) if is_out_of_descriptors(&error) && worker.close_idle_upstreams() => {}
             Err(error) => {
@@ -83,6 +87,17 @@ fn reason(error: &io::Error) -> Reason {
 }
 
 impl Lease {
+    /// The same client's connection once more.
+    pub(super) fn again(backend: Rc<Backend>, stream: Stream) -> Self {
+        Self { stream, reused: true, private: true, visit: Visit::begin(backend) }
+    }
+
+    /// Ends the request; the connection is kept for the same client. As [`keep`](Self::keep).
+    pub(crate) fn keep_private(self, connections: &mut PrivateConnections) {
+        let Self { stream, visit, .. } = self;
+        connections.keep(Rc::clone(&visit.backend), stream);
+    }
+
     pub(crate) fn backend(&self) -> &Backend {
         &self.visit.backend
     }

@@ -4,6 +4,7 @@
 mod cluster;
 mod lease;
 mod load;
+mod private;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use hashbrown::HashMap;
 pub(crate) use cluster::Tried;
 pub(crate) use lease::{Lease, lease};
 pub(crate) use load::{Load, Seat};
+pub(crate) use private::{PrivateConnections, logs_connections_in};
 
 use cluster::Idle;
 

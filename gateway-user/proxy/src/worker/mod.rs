@@ -5,6 +5,7 @@ mod clients;
 mod command;
 mod descriptors;
 mod drain;
+mod guests;
 mod heartbeat;
 mod live;
 mod members;

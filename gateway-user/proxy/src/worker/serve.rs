@@ -102,7 +102,12 @@ async fn housekeeping(worker: Rc<Worker>, heartbeat: Arc<Heartbeat>) {
         sleep(LOG_FLUSH).await;
         worker.flush_log();
         trim_pool();
-        worker.metrics.borrow_mut().counters.buffer_bytes = pool_stats().lent_bytes as u64;
+        {
+            let [lingering, half_closed] = worker.guests();
+            let counters = &mut worker.metrics.borrow_mut().counters;
+            counters.buffer_bytes = pool_stats().lent_bytes as u64;
+            (counters.lingering, counters.half_closed) = (lingering, half_closed);
+        }
         if want.is_new() {
             worker.close_half_of_idle_upstreams();
         }

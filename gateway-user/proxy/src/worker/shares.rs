@@ -42,9 +42,9 @@ pub(crate) struct Counted(Shared);
 enum Rank {
     /// Nobody else is there.
     Alone,
-    /// Nobody has more under way.
+    /// Nobody has more under way, and it is at least half of an even share of what is in use.
     Largest,
-    /// Somebody has more under way.
+    /// Somebody has more under way, or nobody has much.
     Smaller,
 }
 
@@ -54,20 +54,21 @@ impl Shares {
         Shared { namespace: entry(&self.namespaces, namespace), listener: entry(&self.listeners, listener) }
     }
 
-    /// Whether these must give way to others: their namespace or their listener has the most requests under way of all
-    /// that are present.
-    pub(crate) fn gives_way(&self, shared: &Shared) -> bool {
-        self.ranks(shared).contains(&Rank::Largest)
+    /// Whether these must give way to others: their namespace or their listener has the most requests under way of all that
+    /// are present, and they hold a part worth having of the `in_use` connections or buffers. Where idle clients hold nearly
+    /// all, who has a single request under way has the most, and takes nothing from anybody.
+    pub(crate) fn gives_way(&self, shared: &Shared, in_use: usize) -> bool {
+        self.ranks(shared, in_use).contains(&Rank::Largest)
     }
 
     /// Whether others must give way to these: somebody has more requests under way, and these give way to nobody.
     pub(crate) fn goes_first(&self, shared: &Shared) -> bool {
-        let ranks = self.ranks(shared);
+        let ranks = self.ranks(shared, 0);
         ranks.contains(&Rank::Smaller) && !ranks.contains(&Rank::Largest)
     }
 
-    fn ranks(&self, shared: &Shared) -> [Rank; 2] {
-        [rank(&self.namespaces, &shared.namespace), rank(&self.listeners, &shared.listener)]
+    fn ranks(&self, shared: &Shared, in_use: usize) -> [Rank; 2] {
+        [rank(&self.namespaces, &shared.namespace, in_use), rank(&self.listeners, &shared.listener, in_use)]
     }
 
     /// Forgets those that nothing refers to and that were not present lately.
@@ -90,16 +91,20 @@ fn entry(family: &RefCell<HashMap<Box<str>, Rc<Share>>>, name: &str) -> Rc<Share
 }
 
 /// Goes through all of them: only asked when something runs short.
-fn rank(family: &RefCell<HashMap<Box<str>, Rc<Share>>>, share: &Rc<Share>) -> Rank {
+fn rank(family: &RefCell<HashMap<Box<str>, Rc<Share>>>, share: &Rc<Share>, in_use: usize) -> Rank {
     let (now, own) = (now(), share.under_way.get());
     let family = family.borrow();
-    let others = family.values().filter(|other| !Rc::ptr_eq(other, share) && other.is_present(now));
-    match others.map(|other| other.under_way.get()).max() {
-        None => Rank::Alone,
-        Some(most) if most > own => Rank::Smaller,
+    let (mut others, mut most) = (0, 0);
+    for other in family.values().filter(|other| !Rc::ptr_eq(other, share) && other.is_present(now)) {
+        others += 1;
+        most = most.max(other.under_way.get());
+    }
+    let even = in_use / (others + 1);
+    match own {
+        _ if others == 0 => Rank::Alone,
         // Who has nothing under way takes nothing from anybody.
-        Some(_) if own == 0 => Rank::Smaller,
-        Some(_) => Rank::Largest,
+        own if own == 0 || most > own || (own as usize) < even / 2 => Rank::Smaller,
+        _ => Rank::Largest,
     }
 }
 
@@ -159,8 +164,8 @@ mod tests {
         // Known to the tables, never seen.
         let idle = shares.of("b", "infra/shared/http");
         let a = shares.of("a", "infra/shared/http");
-        assert!(!shares.gives_way(&a) && !shares.goes_first(&a));
-        assert!(shares.goes_first(&idle) && !shares.gives_way(&idle));
+        assert!(!shares.gives_way(&a, 60) && !shares.goes_first(&a));
+        assert!(shares.goes_first(&idle) && !shares.gives_way(&idle, 60));
     }
 
     #[test]
@@ -169,13 +174,25 @@ mod tests {
         let mut many = begin(&shares, "a", 50);
         let one = begin(&shares, "b", 1);
         let [a, b] = ["a", "b"].map(|name| shares.of(name, "infra/shared/http"));
-        assert!(shares.gives_way(&a) && !shares.goes_first(&a));
-        assert!(!shares.gives_way(&b) && shares.goes_first(&b));
+        assert!(shares.gives_way(&a, 60) && !shares.goes_first(&a));
+        assert!(!shares.gives_way(&b, 60) && shares.goes_first(&b));
         // Between two of its requests the other one is still there.
         drop(one);
-        assert!(shares.gives_way(&a));
+        assert!(shares.gives_way(&a, 60));
         many.clear();
-        assert!(!shares.gives_way(&a), "it has nothing under way");
+        assert!(!shares.gives_way(&a, 60), "it has nothing under way");
+    }
+
+    #[test]
+    fn who_has_the_most_of_little_gives_way_to_nobody() {
+        let shares = Shares::default();
+        // Idle clients of `a` hold nearly all: it was present lately, and has nothing under way.
+        drop(begin(&shares, "a", 400));
+        let _few = begin(&shares, "b", 20);
+        let b = shares.of("b", "infra/shared/http");
+        assert!(!shares.gives_way(&b, 400), "20 of 400");
+        let _more = begin(&shares, "b", 80);
+        assert!(shares.gives_way(&b, 400), "half of an even share");
     }
 
     #[test]
@@ -184,7 +201,7 @@ mod tests {
         let (public, private) = (shares.of("a", "infra/public/http"), shares.of("a", "infra/private/http"));
         let _crowd: Vec<_> = (0..9).map(|_| public.begin()).collect();
         let _one = private.begin();
-        assert!(shares.gives_way(&public) && !shares.gives_way(&private));
+        assert!(shares.gives_way(&public, 10) && !shares.gives_way(&private, 10));
         assert!(shares.goes_first(&private));
     }
 

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_io::Driver;
+use gateway_io::{BufferLevel, Driver, buffer_level};
 use gateway_ir::{Generation, Ir};
 use gateway_snapshot::compile;
 use slab::Slab;
 
 use super::clients::{ClientCounts, ClientFull, ClientSlot};
+use super::guests::{Guest, Guests};
 use super::live::Live;
 use super::members::{Control, Membership, Place, Refused};
 use super::shares::Shares;
@@ -27,6 +28,10 @@ use crate::upstream::Upstreams;
 const SPARE_SCRATCH: usize = 256;
 /// Connections beyond the maximum that are held at once until it is known whose they are.
 const MOST_OVER_LIMIT: usize = 64;
+/// Connections at once that are read on from after their response, without limits of what is read.
+const MOST_LINGERING: usize = 1000;
+/// Of the connections there may be, in hundredths, those whose clients have finished sending and wait for a response.
+const HALF_CLOSED: usize = 5;
 /// With so many of the connections there may be, in hundredths, namespaces and listeners have shares.
 const CROWDED: usize = 80;
 
@@ -59,6 +64,8 @@ pub(crate) struct Worker {
     over_limit: Cell<usize>,
     /// Connections that are being told that there is no room.
     pub(super) refusing: Cell<usize>,
+    half_closed: Guests,
+    lingering: Guests,
     draining: Cell<bool>,
     /// Nothing is accepted any more.
     sealed: Cell<bool>,
@@ -84,6 +91,8 @@ impl Worker {
             connections: RefCell::default(),
             over_limit: Cell::new(0),
             refusing: Cell::new(0),
+            half_closed: Guests::default(),
+            lingering: Guests::default(),
             draining: Cell::new(false),
             sealed: Cell::new(false),
             empty: Rc::default(),
@@ -115,6 +124,8 @@ impl Worker {
         let place =
             if self.inside() < self.config.max_connections { Place::Inside } else { Place::OverLimit };
         if place == Place::OverLimit {
+            // Who has had its response makes room.
+            self.lingering.end_oldest();
             if self.over_limit.get() >= MOST_OVER_LIMIT {
                 return None;
             }
@@ -127,7 +138,7 @@ impl Worker {
     }
 
     /// Connections that count towards the maximum.
-    fn inside(&self) -> usize {
+    pub(crate) fn inside(&self) -> usize {
         self.connections.borrow().len().saturating_sub(self.over_limit.get())
     }
 
@@ -135,6 +146,29 @@ impl Worker {
     pub(crate) fn is_crowded(&self) -> bool {
         self.inside()
             > self.config.max_connections / 100 * CROWDED + self.config.max_connections % 100 * CROWDED / 100
+    }
+
+    /// A place among the connections that are read on from after their response; `None` while room is scarce.
+    pub(crate) fn enter_lingering(&self, membership: &Membership) -> Option<Guest<'_>> {
+        let full = membership.is_over_limit()
+            || self.inside() >= self.config.max_connections
+            || self.lingering.len() >= MOST_LINGERING
+            || buffer_level() >= BufferLevel::Full;
+        (!full).then(|| self.lingering.enter())
+    }
+
+    /// A place among the connections whose clients have finished sending; the one that has waited longest leaves for it if
+    /// there are too many.
+    pub(crate) fn enter_half_closed(&self) -> Guest<'_> {
+        if self.half_closed.len() >= (self.config.max_connections * HALF_CLOSED / 100).max(1) {
+            self.half_closed.end_oldest();
+        }
+        self.half_closed.enter()
+    }
+
+    /// Connections that are read on from after their response, and those whose clients have finished sending.
+    pub(crate) fn guests(&self) -> [u64; 2] {
+        [self.lingering.len() as u64, self.half_closed.len() as u64]
     }
 
     /// Counts a connection for its client. Peers that speak for others are not counted themselves.

@@ -86,12 +86,13 @@ pub(super) fn without_leading_slashes(path: &[u8]) -> &[u8] {
     path.get(start..).unwrap_or_default()
 }
 
-/// `path` with a `/` in front; an empty one becomes `/` only if it has to be a path of its own.
+/// `path` with one `/` in front, since a path that starts with `//` would be read as a host; an empty one becomes `/` only if
+/// it has to be a path of its own.
 fn rooted(path: &[u8], whole: bool) -> Box<[u8]> {
-    if path.starts_with(b"/") || (path.is_empty() && !whole) {
+    if path.is_empty() && !whole {
         return path.into();
     }
-    [b"/", path].concat().into()
+    [b"/", without_leading_slashes(path)].concat().into()
 }
 
 #[cfg(test)]
@@ -143,6 +144,7 @@ mod tests {
             ("/foo/bar", "/foo", "xyz", "/xyz/bar"),
             ("/foo/a//b", "/foo", "/xyz", "/xyz/a//b"),
             ("/foo/bar", "/foo", "///", "/bar"),
+            ("/foo/bar", "/foo", "//xyz", "/xyz/bar"),
         ] {
             assert_eq!(
                 prefix(path, matched, replacement),
@@ -159,6 +161,7 @@ mod tests {
         for (rewrite, query, want) in [
             (Some(full("/new")), Some("a=%20&b"), "/new?a=%20&b"),
             (Some(full("")), None, "/"),
+            (Some(full("//evil.example/a")), None, "/evil.example/a"),
             (Some(full("new")), Some(""), "/new?"),
             (None, Some("a"), "/old/path?a"),
             (Some(full("/index.php?page=1")), Some("a"), "/index.php?page=1"),

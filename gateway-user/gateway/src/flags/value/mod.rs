@@ -5,11 +5,11 @@ mod number;
 mod word;
 
 pub(crate) use list::{Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports};
-pub(crate) use number::{Auto, Count, Limit, Size, Wait, bytes_text};
+pub(crate) use number::{Auto, Count, Limit, Size, Wait, WaitOrOff, bytes_text};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
-    LogFilter, NodeEndpoints, ObjectName, OptionalPath, Ownership, ReasonHeader, RequestTrailers, Seccomp,
-    SteeringMode, TakeOver, Toggle, UnderscoreHeaders, User,
+    LogFilter, MergeSlashes, NodeEndpoints, ObjectName, OptionalPath, Ownership, ReasonHeader,
+    RequestTrailers, Seccomp, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, User,
 };
 
 /// A type that a setting can have.

@@ -115,6 +115,20 @@ impl Value for Wait {
     }
 }
 
+/// A length of time, which may be none, or `off` for no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaitOrOff(pub(crate) Option<Duration>);
+
+impl Value for WaitOrOff {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "off" { Some(Self(None)) } else { duration(text).map(|wait| Self(Some(wait))) }
+    }
+
+    fn allowed() -> String {
+        format!("{}, or off", Wait::allowed())
+    }
+}
+
 /// Gateway API's duration format (GEP-2257): up to four parts of `h`, `m`, `s`, `ms`, each with up to five digits.
 /// A bare `0` is zero; any other bare number is refused, since its unit would be a guess.
 fn duration(text: &str) -> Option<Duration> {

@@ -334,6 +334,18 @@ choice!(
 );
 
 choice!(
+    /// Policy for runs of slashes in paths.
+    MergeSlashes {
+        /// Each is one for rules; backends see them as written.
+        Match = "match",
+        /// Each is one, for rules and backends.
+        True = "true",
+        /// They stay.
+        False = "false",
+    }
+);
+
+choice!(
     /// Policy for paths with encoded separators in them.
     EncodedSeparators {
         /// Those that no client needs are refused.
