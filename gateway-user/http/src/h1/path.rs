@@ -8,7 +8,7 @@ use slashes::leading_run;
 pub use slashes::{MergeSlashes, merged, unmerged_len};
 
 /// What to do beyond the RFC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathOptions {
     /// Policy for empty segments.
     pub merge_slashes: MergeSlashes,
@@ -38,12 +38,6 @@ impl Separators {
             Self::RefuseDangerous => byte == 0,
             Self::Refuse => matches!(byte, b'/' | b'\\' | 0),
         }
-    }
-}
-
-impl Default for PathOptions {
-    fn default() -> Self {
-        Self { merge_slashes: MergeSlashes::default(), separators: Separators::default() }
     }
 }
 

@@ -123,7 +123,7 @@ impl Link {
     pub(crate) fn has_failed(&self) -> bool {
         // SAFETY: `fd` is open as long as a half lives, and only a live half asks.
         let socket = unsafe { BorrowedFd::borrow_raw(self.fd) };
-        getsockopt(&socket, sockopt::SocketError).map_or(true, |error| error != 0)
+        getsockopt(&socket, sockopt::SocketError) != Ok(0)
     }
 
     pub(crate) fn begin_operation(&self) {
