@@ -11,6 +11,8 @@ use crate::request_id::Random;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
 const FAILURE_MEMORY: Duration = Duration::from_secs(5);
+/// A connection that is idle for so long is not part of a conversation.
+const UNUSED: Duration = Duration::from_secs(1);
 /// Most endpoints that one request tries to connect to.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 
@@ -31,6 +33,13 @@ pub(crate) struct Backend<C> {
 pub(super) struct Idle<C> {
     pub(super) connection: C,
     pub(super) since: Instant,
+}
+
+impl<C> Idle<C> {
+    /// It was not used lately, so nobody is likely to miss it.
+    pub(super) fn is_unused(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= UNUSED
+    }
 }
 
 /// The endpoints of one cluster as of one update.

@@ -105,27 +105,44 @@ impl Upstreams {
         true
     }
 
-    /// Closes every idle connection: descriptors have run out, and these only save time. Says how many there were.
+    /// Gives descriptors back to a request that needs one: those of all connections that were not used lately, or that of the
+    /// one that was used last of all the longest ago. Says how many.
     pub(crate) fn close_idle(&self) -> u64 {
+        let now = now();
         let backends = self.backends.borrow();
-        backends.values().map(|backend| backend.idle.take().len() as u64).sum()
+        let unused = |backend: &Rc<Backend>| {
+            let mut idle = backend.idle.borrow_mut();
+            let count = idle.iter().take_while(|idle| idle.is_unused(now)).count();
+            idle.drain(..count).len() as u64
+        };
+        let closed = backends.values().map(unused).sum();
+        if closed > 0 {
+            return closed;
+        }
+        let since = |backend: &&Rc<Backend>| backend.idle.borrow().front().map(|idle| idle.since);
+        let oldest = backends.values().filter(|backend| since(backend).is_some()).min_by_key(since);
+        oldest.map_or(0, |backend| backend.idle.borrow_mut().pop_front().map_or(0, |_| 1))
     }
 
-    /// Closes half of the idle connections, the longest unused of each backend first. Says how many.
-    pub(crate) fn close_half_of_idle(&self) -> u64 {
+    /// Closes half of the connections that were not used lately, the longest unused of each backend first. Says how many.
+    /// The others belong to clients that are inside, who would need a descriptor each at once.
+    pub(crate) fn close_half_of_unused(&self) -> u64 {
+        let now = now();
         let backends = self.backends.borrow();
-        let idle: usize = backends.values().map(|backend| backend.idle.borrow().len()).sum();
-        let mut left = idle / 2;
+        let unused = |backend: &Rc<Backend>| {
+            backend.idle.borrow().iter().take_while(|idle| idle.is_unused(now)).count()
+        };
+        let all: usize = backends.values().map(unused).sum();
+        let mut left = all / 2;
         // At first half of each; then, where backends have one each, of some.
         for part in [2, 1] {
             for backend in backends.values() {
-                let mut idle = backend.idle.borrow_mut();
-                let count = (idle.len() / part).min(left);
+                let count = (unused(backend) / part).min(left);
                 left -= count;
-                drop(idle.drain(..count));
+                drop(backend.idle.borrow_mut().drain(..count));
             }
         }
-        (idle / 2 - left) as u64
+        (all / 2 - left) as u64
     }
 
     /// Closes connections that were idle for too long or that the backend closed, and forgets backends that no

@@ -109,7 +109,7 @@ async fn housekeeping(worker: Rc<Worker>, heartbeat: Arc<Heartbeat>) {
             (counters.lingering, counters.half_closed) = (lingering, half_closed);
         }
         if want.is_new() {
-            worker.close_half_of_idle_upstreams();
+            worker.close_half_of_unused_upstreams();
         }
         turn = turn.wrapping_add(1);
         if turn.is_multiple_of(SWEEP_EVERY) {

@@ -238,19 +238,19 @@ impl Worker {
         doomed.len()
     }
 
-    /// Gives the descriptors of idle upstream connections back; false if there was none.
+    /// Gives descriptors of idle upstream connections back, for a request that needs one; false if there was none.
     pub(crate) fn close_idle_upstreams(&self) -> bool {
         let closed = self.upstreams.close_idle();
         let counters = &mut self.metrics.borrow_mut().counters;
         counters.upstream_evicted += closed;
-        counters.upstream_idle = 0;
+        counters.upstream_idle = counters.upstream_idle.saturating_sub(closed);
         closed > 0
     }
 
-    /// Gives the descriptors of half of the idle upstream connections back, for clients that wait to be accepted: those
-    /// need the other half. False if there were fewer than two.
-    pub(crate) fn close_half_of_idle_upstreams(&self) -> bool {
-        let closed = self.upstreams.close_half_of_idle();
+    /// Gives the descriptors of half of the upstream connections back that were not used lately, for clients that wait to be
+    /// accepted: those need the other half. False if there were fewer than two.
+    pub(crate) fn close_half_of_unused_upstreams(&self) -> bool {
+        let closed = self.upstreams.close_half_of_unused();
         let counters = &mut self.metrics.borrow_mut().counters;
         counters.upstream_evicted += closed;
         counters.upstream_idle = counters.upstream_idle.saturating_sub(closed);
