@@ -27,7 +27,8 @@ static ENDS: LazyLock<Ends> = LazyLock::new(|| {
     gateway_tls::install_provider();
     let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
     let key = made.signing_key.serialize_pem();
-    let identity = Identity::read(made.cert.pem().as_bytes(), key.as_bytes()).expect("what was just made");
+    let read = Identity::read(made.cert.pem().as_bytes(), key.as_bytes());
+    let identity = read.expect("what was just made").identity;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(identity.chain[0].clone())).expect("a certificate");
     let mut client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();

@@ -11,6 +11,8 @@
 mod failure;
 pub mod hello;
 mod identity;
+mod pem;
+mod public_key;
 mod server;
 mod session;
 mod tickets;
@@ -20,7 +22,8 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use failure::Failure;
-pub use identity::{Identity, IdentityError};
+pub use identity::{Identity, IdentityError, IdentityNote, Reading};
+pub use pem::PemNote;
 pub use server::{Credential, MinVersion, ServerTls, Version, covers};
 pub use session::{Outgoing, ServerSession};
 pub use tickets::Tickets;

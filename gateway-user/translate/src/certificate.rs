@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{GATEWAY_GROUP, ObjectKey, SecretObjectReference};
 use gateway_ir::{Certificate, ObjectName, PrivateKey};
-use gateway_tls::Identity;
+use gateway_tls::{Identity, Reading};
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::findings::Fault;
@@ -19,6 +19,9 @@ const TLS_SECRET: &str = "kubernetes.io/tls";
 /// The entries of such a Secret.
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
+
+/// A certificate, and what will surprise somebody about it.
+pub(crate) type Noted = (Arc<Certificate>, Vec<String>);
 
 /// What every Secret that was asked for came to: keys are checked by arithmetic that costs more than all the rest of
 /// judging a Gateway, so it is done once for each version of a Secret.
@@ -35,6 +38,8 @@ struct Known {
     secret: Arc<Secret>,
     /// The certificate, or what is wrong with the Secret.
     outcome: Result<Arc<Certificate>, String>,
+    /// What will surprise somebody about the certificate.
+    notes: Arc<[String]>,
     /// The round in which it was last asked for.
     used: u64,
 }
@@ -54,7 +59,7 @@ impl Certificates {
         self.known.retain(|_, known| known.used == self.round);
     }
 
-    /// The certificate of one reference of a Gateway in `namespace`. `field` is its place, for messages.
+    /// The certificate of one reference of a Gateway in `namespace`, and notes on it. `field` is its place, for messages.
     ///
     /// Whether it may be referred to comes first: nothing is told about what is not allowed
     /// (`ListenerReasonInvalidCertificateRef`).
@@ -64,7 +69,7 @@ impl Certificates {
         namespace: &str,
         reference: &SecretObjectReference,
         field: &str,
-    ) -> Result<Arc<Certificate>, Fault> {
+    ) -> Result<Noted, Fault> {
         let invalid = |message: String| Fault::new(reason::INVALID_CERTIFICATE_REF, field, message);
         if !reference.group.is_empty() || reference.kind != "Secret" {
             let group = if reference.group.is_empty() { "core" } else { &reference.group };
@@ -92,7 +97,9 @@ impl Certificates {
                 invalid(format!("no Secret \"{target}/{name}\" of type {TLS_SECRET}")).with_hint(hint)
             );
         };
-        self.read(target, name, secret).map_err(|why| invalid(format!("Secret \"{target}/{name}\": {why}")))
+        let of_secret = |text: &str| format!("Secret \"{target}/{name}\": {text}");
+        let (certificate, notes) = self.read(target, name, secret).map_err(|why| invalid(of_secret(&why)))?;
+        Ok((certificate, notes.iter().map(|note| of_secret(note)).collect()))
     }
 
     fn read(
@@ -100,26 +107,35 @@ impl Certificates {
         namespace: &str,
         name: &str,
         secret: &Arc<Secret>,
-    ) -> Result<Arc<Certificate>, String> {
+    ) -> Result<(Arc<Certificate>, Arc<[String]>), String> {
         let key = ObjectKey::new(namespace, name);
         let round = self.round;
         let before = self.known.get_mut(&key);
         if let Some(known) = before.filter(|known| Arc::ptr_eq(&known.secret, secret)) {
             known.used = round;
-            return known.outcome.clone();
+            return known.outcome.clone().map(|certificate| (certificate, Arc::clone(&known.notes)));
         }
-        let mut outcome = certificate(ObjectName::new(namespace, name), secret).map(Arc::new);
+        let (mut outcome, notes) = match certificate(ObjectName::new(namespace, name), secret) {
+            Ok((certificate, notes)) => (Ok(Arc::new(certificate)), notes.into()),
+            Err(why) => (Err(why), Arc::default()),
+        };
         if let (Ok(new), Some(Known { outcome: Ok(old), .. })) = (&mut outcome, self.known.get(&key))
             && *new == *old
         {
             *new = Arc::clone(old);
         }
-        self.known.insert(key, Known { secret: Arc::clone(secret), outcome: outcome.clone(), used: round });
-        outcome
+        let known = Known {
+            secret: Arc::clone(secret),
+            outcome: outcome.clone(),
+            notes: Arc::clone(&notes),
+            used: round,
+        };
+        self.known.insert(key, known);
+        outcome.map(|certificate| (certificate, notes))
     }
 }
 
-fn certificate(name: ObjectName, secret: &Secret) -> Result<Certificate, String> {
+fn certificate(name: ObjectName, secret: &Secret) -> Result<(Certificate, Vec<String>), String> {
     let type_ = secret.type_.as_deref().unwrap_or("Opaque");
     if type_ != TLS_SECRET {
         return Err(format!(
@@ -132,7 +148,10 @@ fn certificate(name: ObjectName, secret: &Secret) -> Result<Certificate, String>
             format!("it has no {key}; a Secret of type {TLS_SECRET} has {CERTIFICATE} and {KEY}")
         })
     };
-    let identity = Identity::read(entry(CERTIFICATE)?, entry(KEY)?).map_err(|error| error.to_string())?;
+    let Reading { identity, notes } =
+        Identity::read(entry(CERTIFICATE)?, entry(KEY)?).map_err(|error| error.to_string())?;
     let Identity { chain, key, names, fingerprint, not_before, not_after } = identity;
-    Ok(Certificate { secret: name, names, not_before, not_after, fingerprint, chain, key: PrivateKey(key) })
+    let certificate =
+        Certificate { secret: name, names, not_before, not_after, fingerprint, chain, key: PrivateKey(key) };
+    Ok((certificate, notes.iter().map(ToString::to_string).collect()))
 }

@@ -51,8 +51,11 @@ impl TlsState {
             let field = format!("{field}.certificateRefs[{index}]");
             match certificates.resolve(view, namespace, reference, &field) {
                 // Named twice it is one: 64 references are allowed, and to the same Secret.
-                Ok(same) if state.tls.certificates.iter().any(|one| Arc::ptr_eq(one, &same)) => {}
-                Ok(certificate) => state.tls.certificates.push(certificate),
+                Ok((same, _)) if state.tls.certificates.iter().any(|one| Arc::ptr_eq(one, &same)) => {}
+                Ok((certificate, notes)) => {
+                    state.tls.certificates.push(certificate);
+                    state.notes.extend(notes.into_iter().map(|note| (field.clone(), note)));
+                }
                 Err(fault) => state.unresolved.push(fault),
             }
         }

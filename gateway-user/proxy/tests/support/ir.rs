@@ -64,7 +64,7 @@ pub fn headers(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> H
 
 /// A listener's settings with this certificate.
 pub fn tls(identity: &SelfSigned) -> ListenerTls {
-    let read = Identity::read(identity.certificate.as_bytes(), identity.key.as_bytes()).unwrap();
+    let read = Identity::read(identity.certificate.as_bytes(), identity.key.as_bytes()).unwrap().identity;
     let certificate = Certificate {
         secret: ObjectName::new("ingress", "certificate"),
         names: read.names,

@@ -37,7 +37,7 @@ pub(crate) fn pem(names: &[&str]) -> (String, String) {
 
 pub(crate) fn identity(names: &[&str]) -> Identity {
     let (certificate, key) = pem(names);
-    Identity::read(certificate.as_bytes(), key.as_bytes()).unwrap()
+    Identity::read(certificate.as_bytes(), key.as_bytes()).unwrap().identity
 }
 
 pub(crate) fn server(identities: &[&Identity]) -> ServerTls {
