@@ -3,11 +3,10 @@
 //! The listener that a connection is for, and with it everything that the handshake needs, depends on the server name
 //! (RFC 6066 section 3), so it is read here from the same octets that the session is fed afterwards.
 
+use rustls::pki_types::ServerName;
+
 /// Longest ClientHello that is waited for, record headers included: ten times what browsers send with post-quantum keys.
 pub const MAX_HELLO: usize = 16 * 1024;
-
-/// Longest DNS name.
-const MAX_NAME: usize = 253;
 
 const RECORD_HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
@@ -100,17 +99,13 @@ fn server_name(extension: &[u8]) -> Option<Option<String>> {
     (extension.0.is_empty() && found.is_some()).then(|| found.flatten())
 }
 
+/// The name in lower case, by the same rules as the session's own: a final dot is left out. RFC 6066 section 3 forbids it,
+/// but browsers send it for `https://host./`.
 fn host_name(name: &[u8]) -> Option<Option<String>> {
-    let text = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
-    if text.parse::<std::net::IpAddr>().is_ok() {
-        return Some(None);
+    match ServerName::try_from(name).ok()? {
+        ServerName::DnsName(name) => Some(Some(name.to_lowercase_owned().as_ref().to_owned())),
+        _ => Some(None),
     }
-    let label = |label: &str| {
-        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(known)
-    };
-    let valid = text.len() <= MAX_NAME && text.split('.').all(label);
-    valid.then_some(Some(text))
 }
 
 /// Takes octets off the front; `None` if there are too few.
@@ -200,9 +195,27 @@ mod tests {
     }
 
     #[test]
+    fn a_final_dot_is_no_part_of_the_name() {
+        for (name, want) in [
+            ("www.example.com.", "www.example.com"),
+            ("WWW.Example.COM.", "www.example.com"),
+            ("localhost.", "localhost"),
+            ("a_b.example", "a_b.example"),
+            ("xn--bcher-kva.example.", "xn--bcher-kva.example"),
+        ] {
+            assert_eq!(peek(&hello(Some(&sni(name.as_bytes())), 10_000)), found(Some(want)), "{name}");
+        }
+    }
+
+    #[test]
     fn without_a_name_there_is_none() {
-        for extensions in [None, Some(Vec::new()), Some(extension(0x2b, &[2, 3, 4])), Some(sni(b"192.0.2.1"))]
-        {
+        for extensions in [
+            None,
+            Some(Vec::new()),
+            Some(extension(0x2b, &[2, 3, 4])),
+            Some(sni(b"192.0.2.1")),
+            Some(sni(b"2001:db8::1")),
+        ] {
             assert_eq!(peek(&hello(extensions.as_deref(), 10_000)), found(None), "{extensions:?}");
         }
     }
@@ -225,7 +238,9 @@ mod tests {
             sni(b""),
             sni(b"a..b"),
             sni(b"a b"),
-            sni(b"a.example."),
+            sni(b"a.example.."),
+            sni(b"."),
+            sni(b"192.0.2.1."),
             sni(&[0xff]),
             sni(&[b'a'; 300]),
             vec![0, 0, 9],

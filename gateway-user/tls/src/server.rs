@@ -10,8 +10,9 @@ use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
 
 use crate::{Identity, IdentityError, Tickets, provider};
 
-/// The application protocols that we speak, best first.
-const ALPN: [&[u8]; 1] = [b"http/1.1"];
+/// The application protocols that we speak, best first. All of them are HTTP/1: a client that offers `http/1.0` alone, as curl
+/// 7.88 to 8.4 does with `--http1.0`, sends messages that are read like others.
+const ALPN: [&[u8]; 3] = [b"http/1.1", b"http/1.0", b"http/0.9"];
 
 /// The oldest version of TLS that a listener accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

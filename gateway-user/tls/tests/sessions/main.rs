@@ -161,6 +161,39 @@ fn the_peek_sees_the_name_that_the_session_sees() {
     assert_eq!(hello::peek(&sent), hello::Peek::Hello { server_name: Some("www.example.com".to_owned()) });
 }
 
+/// The name that browsers send for `https://www.example.com./`.
+#[test]
+fn a_final_dot_is_seen_alike_by_peek_and_session() {
+    let identity = identity(&["www.example.com"]);
+    let client = Arc::new(client_config(&[&identity], &[&TLS13], &[]));
+    let mut pair = Pair::new(&server(&[&identity]), client, "www.example.comx", 1000);
+    let mut sent = Vec::new();
+    pair.client.write_tls(&mut sent).unwrap();
+    let at = sent.windows(16).position(|part| part == b"www.example.comx").unwrap();
+    sent[at + 15] = b'.';
+    assert_eq!(hello::peek(&sent), hello::Peek::Hello { server_name: Some("www.example.com".to_owned()) });
+    let mut wire = Wire::default();
+    pair.feed_server(&sent, &mut wire).unwrap();
+    assert!(wire.bytes.starts_with(&[22, 3, 3]), "a ServerHello: {:?}", &wire.bytes[..8]);
+}
+
+#[test]
+fn every_protocol_of_http_1_is_spoken() {
+    let identity = identity(&["a.example"]);
+    let tls = server(&[&identity]);
+    for (offered, chosen) in [
+        (&["http/1.0"][..], "http/1.0"),
+        (&["http/0.9"], "http/0.9"),
+        (&["http/1.0", "http/1.1"], "http/1.1"),
+        (&["h2", "http/1.0"], "http/1.0"),
+    ] {
+        let client = Arc::new(client_config(&[&identity], &[&TLS13], offered));
+        let mut pair = Pair::new(&tls, client, "a.example", 1000);
+        pair.run().unwrap();
+        assert_eq!(pair.client.alpn_protocol(), Some(chosen.as_bytes()), "{offered:?}");
+    }
+}
+
 #[test]
 fn broken_secrets_are_told_apart() {
     let (certificate, key) = pem(&["A.example", "*.b.example"]);
