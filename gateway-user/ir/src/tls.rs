@@ -15,6 +15,10 @@ pub struct ListenerTls {
     pub certificates: Vec<Arc<Certificate>>,
     /// The oldest version that is accepted.
     pub min_version: TlsVersion,
+    /// Takes handshakes without a server name, which otherwise the listener without a hostname takes. Of the listeners of a
+    /// bind one at most.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_default: bool,
 }
 
 /// Versions of TLS.
@@ -91,7 +95,11 @@ mod tests {
             chain: vec![vec![201; 3], vec![202; 3]],
             key: PrivateKey(vec![203, 204, 205]),
         };
-        let tls = ListenerTls { certificates: vec![Arc::new(certificate)], min_version: TlsVersion::Tls13 };
+        let tls = ListenerTls {
+            certificates: vec![Arc::new(certificate)],
+            min_version: TlsVersion::Tls13,
+            is_default: false,
+        };
         let texts = [format!("{tls:?}"), format!("{tls:#?}"), serde_json::to_string(&tls).unwrap()];
         for text in texts {
             assert!(text.contains("a.example") && text.contains(NOT_SHOWN), "{text}");
@@ -100,5 +108,6 @@ mod tests {
         let value = serde_json::to_value(&tls).unwrap();
         assert_eq!(value["certificates"][0]["chain"], 2);
         assert_eq!(value["min_version"], "1.3");
+        assert!(value.get("is_default").is_none(), "digests stay those of versions that did not know it");
     }
 }

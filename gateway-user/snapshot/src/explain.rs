@@ -58,6 +58,15 @@ pub fn explain(
     if !is_secured {
         return Explanation { steps, verdict: Verdict::NotServed };
     }
+    // As a connection for this host alone comes to it.
+    let host = match scheme {
+        Scheme::Https => bind.routed_host(server_name(request.host), request.host),
+        Scheme::Http => request.host,
+    };
+    if host != request.host {
+        steps.push(format!("without a server name the request is routed as one for host {}", text(host)));
+    }
+    let request = &RequestView { host, ..*request };
     let mut narrator = Narrator { request, patterns: &bind.patterns, steps };
     let found = bind.route_observed(request, &mut WorkerRegexes::new(snapshot), &mut narrator);
     let mut steps = narrator.steps;
@@ -89,10 +98,7 @@ fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result
         (Scheme::Https, Protocol::Http) => return Err("TLS is not spoken here: ask with http://".into()),
         (Scheme::Https, Protocol::Https) => {}
     }
-    // Clients send no IP address as a server name (RFC 6066 section 3).
-    let host = std::str::from_utf8(request.host).unwrap_or_default();
-    let is_address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
-    let name = (!is_address).then_some(host);
+    let name = server_name(request.host);
     let asks = name.map_or_else(|| "no server name".into(), |name| format!("server name {name:?}"));
     let Some((listener, tls)) = bind.secured_by(name) else {
         let listeners = bind.listeners().map(|one| hostname_text(one.hostname.as_ref()));
@@ -107,6 +113,13 @@ fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result
         true => Err(format!("handshake fails, no_certificate: listener {} takes {asks}", listener.text)),
         false => Ok(Some(format!("listener {} secures {asks} with {}", listener.text, list(secrets)))),
     }
+}
+
+/// The server name that clients send for a host: none for an IP address (RFC 6066 section 3).
+fn server_name(host: &[u8]) -> Option<&str> {
+    let host = std::str::from_utf8(host).unwrap_or_default();
+    let is_address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+    (!is_address).then_some(host)
 }
 
 struct Narrator<'a> {

@@ -66,6 +66,8 @@ pub(crate) struct Listeners {
     pub(crate) by_host: HostMap<Arc<ListenerTable>>,
     /// All of them, in the order of the Ir.
     pub(crate) all: Vec<Arc<ListenerTable>>,
+    /// The one that is marked for handshakes without a server name.
+    pub(crate) marked: Option<Arc<ListenerTable>>,
 }
 
 /// The routes of a listener. Snapshots share it as a whole, or else host by host.
@@ -182,7 +184,8 @@ impl BindTable {
     }
 
     /// The listener that secures a connection whose client asks for `server_name`, in lower case: that with the most
-    /// specific hostname, or the one without a hostname for a client that names none. `None` if there is none.
+    /// specific hostname. For a client that names none it is the one that is marked for that, else the one without a
+    /// hostname. `None` if there is none.
     pub fn secured_by(
         &self,
         server_name: Option<&str>,
@@ -194,6 +197,24 @@ impl BindTable {
     /// The settings of every listener that secures connections.
     pub fn tls(&self) -> impl Iterator<Item = &Arc<ListenerTls>> {
         self.listeners.all.iter().filter_map(|listener| listener.tls.as_ref())
+    }
+
+    /// The host to route a request on that came by a connection for `server_name`, both in lower case.
+    ///
+    /// HTTP/1.0 may name no host (RFC 9112 section 3.3); then the connection's server name is the only one there is. A client
+    /// without either, or one that names an IP address, as health checks do, asks for what the marked listener serves, if
+    /// that is one host, and no listener is for the address.
+    pub fn routed_host<'h>(&'h self, server_name: Option<&'h str>, host: &'h [u8]) -> &'h [u8] {
+        match (server_name, &self.listeners.marked) {
+            (Some(name), _) if host.is_empty() => name.as_bytes(),
+            (None, Some(marked)) if self.listeners.by_host.covering(host).next().is_none() => {
+                match &marked.info.hostname {
+                    Some(Hostname::Exact(only)) if is_address(host) => only.as_bytes(),
+                    _ => host,
+                }
+            }
+            _ => host,
+        }
     }
 
     /// Whether a request for `host` came by a connection that was secured for another listener than the one that takes
@@ -217,6 +238,9 @@ impl BindTable {
     }
 
     fn named(&self, server_name: Option<&str>) -> Option<&Arc<ListenerTable>> {
+        if server_name.is_none() && self.listeners.marked.is_some() {
+            return self.listeners.marked.as_ref();
+        }
         self.listeners.by_host.covering(server_name.unwrap_or_default().as_bytes()).next()
     }
 
@@ -323,3 +347,9 @@ const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<Snapshot>();
 };
+
+/// No host, or an IP address.
+fn is_address(host: &[u8]) -> bool {
+    let text = std::str::from_utf8(host).unwrap_or_default();
+    host.is_empty() || text.starts_with('[') || text.parse::<std::net::Ipv4Addr>().is_ok()
+}

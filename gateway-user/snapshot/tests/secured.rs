@@ -106,6 +106,45 @@ fn requests_of_other_listeners_are_misdirected() {
 }
 
 #[test]
+fn a_marked_listener_takes_clients_without_a_server_name() {
+    let mark = |names: &[(&str, &[&str])], at: usize| {
+        let mut ir = ir(names);
+        ir.binds[0].listeners[at].tls.as_mut().unwrap().is_default = true;
+        compile(&ir, Generation(1))
+    };
+    for (first, listeners) in [(0, &FOUR[..]), (1, &FOUR[1..])] {
+        let snapshot = mark(listeners, 1 - first);
+        let (info, _) = bind(&snapshot).secured_by(None).unwrap();
+        assert_eq!(
+            info.text.as_ref(),
+            bind(&snapshot).secured_by(Some("second-example.org")).unwrap().0.text.as_ref()
+        );
+        assert!(!bind(&snapshot).is_misdirected(None, b"second-example.org"));
+        assert!(bind(&snapshot).is_misdirected(None, b"a.wildcard.org"));
+    }
+    let snapshot = mark(&FOUR[1..], 0);
+    let routed = |name: Option<&'static str>, host: &'static str| {
+        String::from_utf8(bind(&snapshot).routed_host(name, host.as_bytes()).to_vec()).unwrap()
+    };
+    for (name, host, want) in [
+        (None, "", "second-example.org"),
+        (None, "192.0.2.7", "second-example.org"),
+        (None, "[2001:db8::7]", "second-example.org"),
+        (None, "nobody.example", "nobody.example"),
+        (None, "a.wildcard.org", "a.wildcard.org"),
+        (Some("a.wildcard.org"), "", "a.wildcard.org"),
+        (Some("a.wildcard.org"), "192.0.2.7", "192.0.2.7"),
+    ] {
+        assert_eq!(routed(name, host), want, "{host} by {name:?}");
+    }
+    // With a listener for every host an address is that one's, and a wildcard names no host to serve.
+    assert_eq!(bind(&mark(&FOUR, 1)).routed_host(None, b"192.0.2.7"), b"192.0.2.7");
+    assert_eq!(bind(&mark(&FOUR[1..], 1)).routed_host(None, b"192.0.2.7"), b"192.0.2.7");
+    let plain = compile(&ir(&FOUR[1..]), Generation(1));
+    assert_eq!(bind(&plain).routed_host(None, b""), b"");
+}
+
+#[test]
 fn settings_stay_where_they_are_until_they_change() {
     let first = compile(&ir(&FOUR), Generation(1));
     let mut changed = FOUR;

@@ -14,7 +14,7 @@ use gateway_ir::{BindAddress, Hostname, ListenerId, Protocol};
 use crate::findings::{Fault, Findings};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
-use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, reason, view};
+use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, listener_tls, reason, view};
 
 /// Addresses of others that are named for one listener.
 const KEPT_APART_MAX: usize = 4;
@@ -25,6 +25,14 @@ type Claims = BTreeMap<(BindAddress, u16), Claim>;
 struct Claim {
     protocol: Protocol,
     hosts: BTreeMap<Option<Hostname>, ListenerId>,
+    /// Who takes handshakes without a server name.
+    nameless: Option<Nameless>,
+}
+
+struct Nameless {
+    listener: ListenerId,
+    /// By its option, and not for want of a hostname.
+    marked: bool,
 }
 
 /// Marks every listener that is in conflict.
@@ -166,11 +174,52 @@ fn across(
             }
         }
         for address in &addresses {
-            let claim =
-                claims.entry((*address, port)).or_insert_with(|| Claim { protocol, hosts: BTreeMap::new() });
+            let claim = claims.entry((*address, port)).or_insert_with(|| Claim {
+                protocol,
+                hosts: BTreeMap::new(),
+                nameless: None,
+            });
             claim.hosts.insert(listener.hostname.clone(), listener.id.clone());
         }
+        if let Some(other) = take_nameless(listener, &addresses, claims) {
+            let field = format!("{}.tls.options[{:?}]", listener.field, listener_tls::DEFAULT);
+            findings.push(Severity::Warning, &object, &field, &other);
+        }
     }
+}
+
+/// Takes the handshakes without a server name, if the listener is marked for them or has no hostname. Who has them keeps them,
+/// but for a listener of the same Gateway that is not marked. Gives a line on a mark that has no effect.
+fn take_nameless(
+    listener: &mut ListenerState<'_>,
+    addresses: &[BindAddress],
+    claims: &mut Claims,
+) -> Option<String> {
+    let port = listener.spec.port;
+    let marked = listener.tls.as_ref().is_some_and(|tls| tls.is_default);
+    if !marked && listener.hostname.is_some() {
+        return None;
+    }
+    let places = || addresses.iter().map(|address| (*address, port));
+    let keeps = |has: &&Nameless| !marked || has.marked || has.listener.gateway != listener.id.gateway;
+    let taken = places().find_map(|place| claims.get(&place)?.nameless.as_ref().filter(keeps));
+    if let Some(Nameless { listener: owner, .. }) = taken {
+        let message = format!(
+            "handshakes without a server name on port {port} are taken by listener {:?} of Gateway \"{}\" already, so the \
+             option has no effect; take it away from one of them",
+            owner.listener, owner.gateway
+        );
+        if let Some(tls) = &mut listener.tls {
+            tls.is_default = false;
+        }
+        return marked.then_some(message);
+    }
+    for place in places() {
+        if let Some(claim) = claims.get_mut(&place) {
+            claim.nameless = Some(Nameless { listener: listener.id.clone(), marked });
+        }
+    }
+    None
 }
 
 fn across_protocol_fault(listener: &ListenerState<'_>, claim: &Claim) -> Fault {

@@ -75,7 +75,11 @@ fn without_long_lists(tls: &ListenerTls) -> ListenerTls {
             key: PrivateKey(Vec::new()),
         })
     };
-    ListenerTls { certificates: tls.certificates.iter().map(short).collect(), min_version: tls.min_version }
+    ListenerTls {
+        certificates: tls.certificates.iter().map(short).collect(),
+        min_version: tls.min_version,
+        is_default: tls.is_default,
+    }
 }
 
 #[cfg(test)]

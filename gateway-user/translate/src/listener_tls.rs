@@ -13,6 +13,9 @@ use crate::view::View;
 /// Our key of `tls.options`: the oldest version of TLS to accept.
 pub(crate) const MIN_VERSION: &str = "sluice.dev/min-tls-version";
 
+/// Our key of `tls.options`: whether the listener takes handshakes without a server name.
+pub(crate) const DEFAULT: &str = "sluice.dev/default";
+
 /// What became of a listener's `tls`.
 #[derive(Debug, Default)]
 pub(crate) struct TlsState {
@@ -79,8 +82,15 @@ impl TlsState {
                 let message = format!("{value:?} is no version that is spoken; use \"1.2\" or \"1.3\"");
                 self.refused = Some(Fault::new(reason::UNSUPPORTED_VALUE, field, message));
             }
+            (DEFAULT, "true") => self.tls.is_default = true,
+            (DEFAULT, "false") => {}
+            (DEFAULT, _) => {
+                let message = format!("{value:?} is neither \"true\" nor \"false\"; use one of them");
+                self.refused = Some(Fault::new(reason::UNSUPPORTED_VALUE, field, message));
+            }
             _ => {
-                let message = format!("the option is not known and has no effect; known: {MIN_VERSION}");
+                let message =
+                    format!("the option is not known and has no effect; known: {MIN_VERSION}, {DEFAULT}");
                 self.notes.push((field.to_owned(), message));
             }
         }

@@ -49,7 +49,7 @@ pub(super) async fn redirect(
     let Scratch { request, request_body, path, target, text, .. } = scratch;
     let request = request.view(session.inbox.as_deref().unwrap_or_default());
     let asked = Asked {
-        host: request.host().unwrap_or_default(),
+        host: request.host().or(session.server_name()).unwrap_or_default(),
         scheme: session.scheme(),
         listener_port: session.bind.get().port(),
         path: if path.is_empty() { request.path() } else { path },

@@ -143,6 +143,10 @@ fn edit(
         request_id: text.id(),
     };
     set_forwarded(&request, &arrival, edits)?;
+    if let (None, Some(name)) = (request.authority(), session.server_name()) {
+        // HTTP/1.0 without `Host`: it was routed by the name of the connection.
+        edits.set_host(name)?;
+    }
     let path = if path.is_empty() { request.path() } else { path.as_slice() };
     rewrite_url(&target.filters, &request, path, matched_len, storage, edits)?;
     edit_request(&target.filters, edits)

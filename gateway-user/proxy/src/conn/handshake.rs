@@ -82,7 +82,7 @@ impl Session {
     /// What is to be sent is queued, also after a failure.
     async fn negotiate(&mut self) -> Result<Negotiated, Failure> {
         let mut inbox = self.inbox.take().unwrap_or_else(Chunk::take);
-        let server_name = match self.server_name(&mut inbox).await {
+        let server_name = match self.receive_server_name(&mut inbox).await {
             Ok(server_name) => server_name,
             Err(failure) => {
                 self.alert(failure);
@@ -115,7 +115,7 @@ impl Session {
     }
 
     /// Receives until the ClientHello is whole.
-    async fn server_name(&mut self, inbox: &mut Chunk) -> Result<Option<String>, Failure> {
+    async fn receive_server_name(&mut self, inbox: &mut Chunk) -> Result<Option<String>, Failure> {
         loop {
             match peek(inbox) {
                 Peek::Hello { server_name } => return Ok(server_name),

@@ -61,7 +61,8 @@ pub(super) fn screen(
     storage.extend(head.view(bytes).host().unwrap_or_default().iter().map(u8::to_ascii_lowercase));
     let live = worker.live();
     let table = bind_table(session, &live.snapshot);
-    let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(storage, name));
+    let host = table.map_or(storage.as_slice(), |table| routed_host(session, table, storage));
+    let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(host, name));
     let mut count = 0;
     filters::screen(head, bytes, known, |name| {
         count += 1;
@@ -97,6 +98,14 @@ pub(super) fn speaks_tls(worker: &Worker, local: SocketAddr) -> bool {
     table_of(worker, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
 }
 
+/// The host to route on, of a request for `host`.
+fn routed_host<'h>(session: &'h Session, table: &'h BindTable, host: &'h [u8]) -> &'h [u8] {
+    match &session.secured {
+        Some(secured) => table.routed_host(secured.server_name.as_deref(), host),
+        None => host,
+    }
+}
+
 /// Looks the request up in the generation that is live now, and lets others run where that takes long.
 pub(super) async fn find(
     session: &Session,
@@ -113,7 +122,7 @@ pub(super) async fn find(
     }
     let view = RequestView {
         method: request.method_token(),
-        host: request.host_lower(host).unwrap_or_default(),
+        host: routed_host(session, table, request.host_lower(host).unwrap_or_default()),
         path,
         query: request.query(),
         fields: &Lines(request.fields()),

@@ -397,6 +397,11 @@ impl Session {
         if self.secured.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
+    /// The name that the client asked for when the connection was secured.
+    pub(super) fn server_name(&self) -> Option<&[u8]> {
+        self.secured.as_ref()?.server_name.as_deref().map(str::as_bytes)
+    }
+
     /// True if local replies to the client give their reason.
     pub(super) fn shows_reason(&self) -> bool {
         self.worker().config.shows_reason(self.peer.ip())

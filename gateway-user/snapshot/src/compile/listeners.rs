@@ -51,6 +51,9 @@ impl Listeners {
         for listener in &bind.listeners {
             let table = ListenerTable::compile(listener, bind.port, routes, known, made);
             next.by_host.insert(listener.hostname.as_ref(), Arc::clone(&table));
+            if listener.tls.as_ref().is_some_and(|tls| tls.is_default) {
+                next.marked.get_or_insert_with(|| Arc::clone(&table));
+            }
             next.all.push(table);
         }
         match known.binds.get(&(canonical(bind.address), bind.port)).map(|bind| &bind.listeners) {
