@@ -255,6 +255,7 @@ fn refused_heads_say_why() {
         ),
         (b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", TransferEncodingOnHttp10),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 200-ok\r\n\r\n", ExpectationFailed),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, teapot\r\n\r\n", ExpectationFailed),
     ];
     for (text, want) in rows {
         assert_eq!(parse(text).err(), Some(*want), "{:?}", String::from_utf8_lossy(text));
@@ -292,6 +293,10 @@ fn expectations_upgrades_and_trailers() {
     assert_eq!(head("Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", v11), (true, None, false));
     assert_eq!(head("Expect: 100-continue\r\n", v11), (false, None, false), "there is no body to wait with");
     assert_eq!(head("Content-Length: 3\r\nExpect: 100-continue\r\n", v10), (false, None, false));
+    for empty in ["Expect:\r\n", "Expect: ,\t, \r\n", "Expect:\r\nExpect: ,\r\n"] {
+        assert_eq!(head(&format!("Content-Length: 3\r\n{empty}"), v11), (false, None, false), "{empty:?}");
+    }
+    assert_eq!(head("Content-Length: 3\r\nExpect: , 100-continue,\r\n", v11), (true, None, false));
     assert_eq!(head("Content-Length: 3\r\nExpect: teapot\r\n", v10), (false, None, false));
     let websocket = Some(b"websocket".to_vec());
     assert_eq!(head("Connection: Upgrade\r\nUpgrade: websocket\r\n", v11), (false, websocket, false));

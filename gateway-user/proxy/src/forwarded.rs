@@ -6,7 +6,7 @@ use crate::ProxyConfig;
 
 /// The client that a request is from: the right-most address of `X-Forwarded-For` that is no trusted proxy, if the
 /// peer is one; else the peer itself. The walk ends at an element that is no address, because nothing left of it
-/// can be vouched for. `lines` are the field's lines in order.
+/// can be vouched for; empty elements say nothing (RFC 9110 section 5.6.1.2). `lines` are the field's lines in order.
 pub(crate) fn client_address<'a>(
     config: &ProxyConfig,
     peer: IpAddr,
@@ -16,8 +16,9 @@ pub(crate) fn client_address<'a>(
         return peer;
     }
     let mut client = peer;
-    for element in lines.rev().flat_map(|line| line.rsplit(|b| *b == b',')) {
-        let Some(address) = parse_address(element.trim_ascii()) else { break };
+    let elements = lines.rev().flat_map(|line| line.rsplit(|b| *b == b',')).map(<[u8]>::trim_ascii);
+    for element in elements.filter(|element| !element.is_empty()) {
+        let Some(address) = parse_address(element) else { break };
         client = address;
         if !config.trusts(address) {
             break;
@@ -73,6 +74,19 @@ mod tests {
     fn nothing_left_of_nonsense_counts() {
         assert_eq!(client("10.1.1.1", &["203.0.113.7, unknown, 10.2.2.2"]), "10.2.2.2");
         assert_eq!(client("10.1.1.1", &["garbage"]), "10.1.1.1");
-        assert_eq!(client("10.1.1.1", &["203.0.113.7,,"]), "10.1.1.1");
+        assert_eq!(client("10.1.1.1", &["203.0.113.7,unknown,,10.2.2.2"]), "10.2.2.2");
+    }
+
+    #[test]
+    fn empty_elements_say_nothing() {
+        for lines in [
+            &["203.0.113.7,,10.2.2.2"][..],
+            &["203.0.113.7,,"],
+            &["203.0.113.7", "", ","],
+            &[" , 203.0.113.7\t, ,\t10.2.2.2 ,"],
+        ] {
+            assert_eq!(client("10.1.1.1", lines), "203.0.113.7", "{lines:?}");
+        }
+        assert_eq!(client("10.1.1.1", &[",, ,"]), "10.1.1.1");
     }
 }

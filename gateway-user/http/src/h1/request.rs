@@ -192,8 +192,15 @@ impl RequestHead {
                 FieldId::Host if host.is_some() => return Err(RequestError::RepeatedHost),
                 FieldId::Host => host = Some(field.value),
                 FieldId::Expect if self.line.version == Version::Http10 => {}
-                FieldId::Expect if field.value.eq_ignore_ascii_case(b"100-continue") => expects = true,
-                FieldId::Expect => return Err(RequestError::ExpectationFailed),
+                // A list of which all elements are known; without any it says nothing (RFC 9110 sections 5.6.1.2, 10.1.1).
+                FieldId::Expect => {
+                    for expectation in list(field.value) {
+                        if !expectation.eq_ignore_ascii_case(b"100-continue") {
+                            return Err(RequestError::ExpectationFailed);
+                        }
+                        expects = true;
+                    }
+                }
                 FieldId::Trailer => announces = true,
                 FieldId::Te => trailers |= list(field.value).any(|t| t.eq_ignore_ascii_case(b"trailers")),
                 _ => {}
@@ -204,8 +211,8 @@ impl RequestHead {
         self.accepts_trailers = trailers;
         self.announces_trailers = announces;
         self.take_host(bytes, host)?;
-        if self.line.version == Version::Http10 {
-            // It means nothing there, and must not begin to when the request goes on as HTTP/1.1.
+        if self.line.version == Version::Http10 || !expects {
+            // It means nothing, and must not begin to when HTTP/1.0 goes on as HTTP/1.1.
             self.fields.keep_back(FieldId::Expect);
         }
         self.connection =
