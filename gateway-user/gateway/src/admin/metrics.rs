@@ -181,6 +181,12 @@ fn counters(page: &mut Exposition, all: &WorkerMetrics, workers: &[(usize, Worke
     for (reason, count) in all.proxy_header_failures.each() {
         page.sample(&[("reason", reason)], count);
     }
+    let help =
+        "Requests and connections that offered or wanted a protocol that is not supported, by protocol.";
+    page.counter("sluice_unsupported_protocols_total", help);
+    for (protocol, count) in all.unsupported.each() {
+        page.sample(&[("protocol", protocol)], count);
+    }
     page.counter("sluice_worker_accepted_total", "Client connections accepted, by worker.");
     for (slot, metrics) in workers {
         page.sample(&[("worker", &slot.to_string())], metrics.counters.accepted);

@@ -19,11 +19,13 @@ pub(crate) struct Record<'a> {
     pub(crate) method: &'a [u8],
     /// Path and query as the client wrote them.
     pub(crate) path: &'a [u8],
-    pub(crate) protocol: &'static str,
+    pub(crate) protocol: &'a [u8],
     /// 0 if no answer could be sent.
     pub(crate) response_code: u16,
     /// Set for answers of our own and for exchanges that broke.
     pub(crate) reason: Option<Reason>,
+    /// The other protocol that the client offered, if it did; it was left out.
+    pub(crate) upgrade: Option<&'static str>,
     /// Names of request fields that were dropped because of an `_`, separated by commas, if any were.
     pub(crate) dropped_headers: Option<&'a [u8]>,
     /// The sentence behind a reason, where the configuration has one.
@@ -67,7 +69,7 @@ impl Record<'_> {
         name(out, "path");
         string(out, self.path);
         name(out, "protocol");
-        string(out, self.protocol.as_bytes());
+        string(out, self.protocol);
         name(out, "response_code");
         number(out, u64::from(self.response_code));
         name(out, "reason");
@@ -75,6 +77,10 @@ impl Record<'_> {
         if let Some(detail) = self.detail {
             name(out, "detail");
             string(out, detail.as_bytes());
+        }
+        if let Some(upgrade) = self.upgrade {
+            name(out, "ignored_upgrade");
+            string(out, upgrade.as_bytes());
         }
         if let Some(dropped) = self.dropped_headers {
             name(out, "dropped_headers");
@@ -140,9 +146,10 @@ mod tests {
             start_ms: 784_111_777_042,
             method: b"GET",
             path: b"/a?b=\"\xff",
-            protocol: "HTTP/1.1",
+            protocol: b"HTTP/1.1",
             response_code: 200,
             reason: None,
+            upgrade: None,
             dropped_headers: None,
             detail: None,
             bytes_received: 0,

@@ -219,7 +219,8 @@ fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64,
 pub(super) fn unasked(session: &mut Session, reason: Reason) {
     let mut end = RequestEnd::begin(session.peer.ip());
     end.reason = Some(reason);
-    let text = Text::default();
+    let mut text = Text::default();
+    text.take_refused(session.inbox.as_deref().unwrap_or_default());
     let status = reason.status().unwrap_or(503);
     let reply = Reply {
         reason: session.shows_reason().then_some(reason),

@@ -15,6 +15,7 @@ use super::route::{bind_table, speaks_tls};
 use super::secured::{Records, Secured, TlsLayer, join, put};
 use super::session::Session;
 use crate::Reason;
+use crate::metrics::UnsupportedProtocol;
 
 /// For a client to take an alert, and what it still sends meanwhile, which would turn the close into a reset.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ impl Session {
                 Some(self)
             }
             Some(Err(failure)) => {
-                self.worker().metrics.borrow_mut().tls_failures.count(failure);
+                self.count_failure(failure);
                 if failure == Failure::NotTls && self.inbox.as_ref().is_some_and(|inbox| is_http(inbox)) {
                     answer::unasked(&mut self, Reason::PlaintextOnTls);
                 }
@@ -77,6 +78,14 @@ impl Session {
         let counters = &mut self.worker().metrics.borrow_mut().counters;
         counters.tls_handshakes += 1;
         counters.tls_resumed += u64::from(resumed);
+    }
+
+    fn count_failure(&self, failure: Failure) {
+        let metrics = &mut self.worker().metrics.borrow_mut();
+        metrics.tls_failures.count(failure);
+        if failure == Failure::NoApplicationProtocol {
+            metrics.unsupported.count(UnsupportedProtocol::Alpn);
+        }
     }
 
     /// What is to be sent is queued, also after a failure.

@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use gateway_http::h1::{Request, Version};
+use gateway_http::h1::{Glimpse, Request, Version};
 
 use crate::Reason;
 use crate::access_log::Record;
 use crate::clock::Clock;
 use crate::conn::Secured;
-use crate::metrics::{bounded, method_label};
+use crate::metrics::{UnsupportedProtocol, bounded, method_label};
 use crate::request_id;
 use crate::worker::{Outcome, Routed, Worker};
 
@@ -21,6 +21,8 @@ pub(crate) struct Text {
     bytes: Vec<u8>,
     method: Range<usize>,
     path: Range<usize>,
+    /// Of a request that was refused; others have a version.
+    protocol: Range<usize>,
     authority: Range<usize>,
     id: Range<usize>,
     forwarded_for: Option<Range<usize>>,
@@ -33,6 +35,8 @@ pub(super) struct RequestEnd {
     pub(super) began: Instant,
     start_ms: u64,
     pub(super) version: Option<Version>,
+    /// The other protocol that it offers, and that was left out.
+    pub(super) upgrade: Option<UnsupportedProtocol>,
     pub(super) client: IpAddr,
     pub(super) routed: Option<Rc<Routed>>,
     pub(super) match_index: u32,
@@ -83,6 +87,17 @@ impl Text {
         }
     }
 
+    /// Copies what can be told of a request whose head is not whole or is refused. `bytes` are what was received of it.
+    #[cold]
+    pub(super) fn take_refused(&mut self, bytes: &[u8]) {
+        self.clear(usize::MAX);
+        let Glimpse { method, path, protocol, authority } = Glimpse::of(bytes);
+        self.method = self.put(method);
+        self.path = self.put(path);
+        self.protocol = self.put(protocol);
+        self.authority = self.put(authority);
+    }
+
     /// Notes the name of a field that was dropped. Nothing else is put between two of them: they make one text.
     pub(super) fn note_dropped(&mut self, name: &[u8]) {
         let joined = self.dropped_headers.take();
@@ -118,6 +133,7 @@ impl RequestEnd {
             began: Instant::now(),
             start_ms: Clock::wall_ms(),
             version: None,
+            upgrade: None,
             client: peer,
             routed: None,
             match_index: 0,
@@ -159,7 +175,8 @@ impl RequestEnd {
             start_ms: self.start_ms,
             method: text.get(&text.method),
             path: text.get(&text.path),
-            protocol: self.version.map_or("", Version::as_str),
+            protocol: self.version.map_or(text.get(&text.protocol), |version| version.as_str().as_bytes()),
+            upgrade: self.upgrade.map(UnsupportedProtocol::name),
             response_code: self.status,
             reason: self.reason,
             dropped_headers: text.dropped_headers.as_ref().map(|range| text.get(range)),

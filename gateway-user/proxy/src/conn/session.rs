@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use gateway_http::h1::RequestError;
 use gateway_http::h1::path::{self, MergeSlashes};
 use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place, pool_stats};
 use gateway_snapshot::Action;
@@ -21,6 +22,7 @@ use super::secured::Secured;
 use super::turns::Turns;
 use super::{answer, forward, route};
 use crate::fault::{self, Stage};
+use crate::metrics::UnsupportedProtocol;
 use crate::upstream::PrivateConnections;
 use crate::worker::{Counted, Membership, Routed, Worker};
 use crate::{Reason, forwarded, request_id as ids};
@@ -256,12 +258,11 @@ impl Session {
     async fn request(&mut self, scratch: &mut Scratch) -> Next {
         let mut end = RequestEnd::begin(self.peer.ip());
         let active = self.membership.begin_request();
-        let next = match self.head(scratch).await {
+        let next = match self.head(scratch, &mut end).await {
             Err(NoHead::Silent) => return Next::Close,
             Err(NoHead::Refused(reason)) => {
-                if reason == Reason::OverloadMemory {
-                    self.worker().metrics.borrow_mut().counters.memory_refused += 1;
-                }
+                scratch.text.take_refused(self.inbox.as_deref().unwrap_or_default());
+                self.note_refused(reason);
                 answer::own(self, scratch, &mut end, None, reason).await
             }
             Ok(head) => self.serve(scratch, &mut end, &head).await,
@@ -272,7 +273,7 @@ impl Session {
     }
 
     /// Receives a head and notes what is needed of it later.
-    async fn head(&mut self, scratch: &mut Scratch) -> Result<Head, NoHead> {
+    async fn head(&mut self, scratch: &mut Scratch, end: &mut RequestEnd) -> Result<Head, NoHead> {
         let worker = Rc::clone(self.worker());
         let config = &worker.config;
         let limit = self.limited(config.timeouts.client_header);
@@ -285,6 +286,11 @@ impl Session {
         let mut fresh = [0; ids::ID_LEN];
         let id = request_id(self.worker(), &request, self.trusted, &mut fresh);
         scratch.text.take(&request, id);
+        if let Some(protocol) = request.upgrade().and_then(UnsupportedProtocol::of_upgrade) {
+            // A server may ignore it (RFC 9110 section 7.8): the request is served over HTTP/1.1.
+            worker.metrics.borrow_mut().unsupported.count(protocol);
+            end.upgrade = Some(protocol);
+        }
         let asked = Asked {
             method: request.method(),
             version: request.version(),
@@ -292,6 +298,18 @@ impl Session {
             framing: request.framing(),
         };
         Ok(Head { len, asked })
+    }
+
+    /// Counts a request whose head was refused, where that has a number of its own.
+    fn note_refused(&self, reason: Reason) {
+        let metrics = &mut self.worker().metrics.borrow_mut();
+        match reason {
+            Reason::OverloadMemory => metrics.counters.memory_refused += 1,
+            Reason::Request(RequestError::Http2Preface) => {
+                metrics.unsupported.count(UnsupportedProtocol::Http2)
+            }
+            _ => {}
+        }
     }
 
     /// Routes a request and does what its rule says.

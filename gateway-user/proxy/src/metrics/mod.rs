@@ -5,6 +5,7 @@ mod histogram;
 mod proxy_headers;
 mod series;
 mod status;
+mod unsupported;
 
 pub use failures::TlsFailures;
 pub use histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
@@ -13,6 +14,7 @@ pub use series::{Series, SeriesKey, SeriesTable};
 pub(crate) use series::{SeriesPlace, SeriesRef, method_label};
 pub(crate) use status::bounded;
 pub use status::status_label;
+pub use unsupported::{UnsupportedProtocol, UnsupportedProtocols};
 
 /// Declares counters with their help texts, so that an exporter needs no list of its own.
 macro_rules! counters {
@@ -143,6 +145,8 @@ pub struct WorkerMetrics {
     pub tls_failures: TlsFailures,
     /// Connections closed for want of a good PROXY header, by reason.
     pub proxy_header_failures: ProxyHeaderFailures,
+    /// Requests and connections for protocols that are not supported.
+    pub unsupported: UnsupportedProtocols,
     /// Requests by method, status, listener and route.
     pub series: SeriesTable,
 }
@@ -154,6 +158,7 @@ impl WorkerMetrics {
             counters: Counters::default(),
             tls_failures: TlsFailures::default(),
             proxy_header_failures: ProxyHeaderFailures::default(),
+            unsupported: UnsupportedProtocols::default(),
             series: SeriesTable::new(max_series, max_series_per_namespace),
         }
     }
@@ -170,6 +175,7 @@ impl WorkerMetrics {
         self.counters.merge(&other.counters);
         self.tls_failures.merge(&other.tls_failures);
         self.proxy_header_failures.merge(&other.proxy_header_failures);
+        self.unsupported.merge(&other.unsupported);
         self.series.merge(&other.series);
     }
 }
