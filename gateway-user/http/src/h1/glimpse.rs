@@ -1,6 +1,6 @@
 //! The parts of a request head that was refused, or that never became whole, as far as they can be told: for logs only.
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::bytes::{eq_ignore_case, trim_ows};
 
@@ -83,14 +83,13 @@ fn without_user_information(authority: &[u8]) -> &[u8] {
     memrchr(b'@', authority).and_then(|at| authority.get(at + 1..)).unwrap_or(authority)
 }
 
-/// The value of the first `Host` line; `fields` begin with the end of the request line.
+/// The value of the first `Host` line before an empty one; `fields` begin with the end of the request line.
 fn host(fields: &[u8]) -> Option<&[u8]> {
-    memchr_iter(b'\n', fields).find_map(|at| {
-        let rest = fields.get(at + 1..)?;
-        let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len()))?;
+    let lines = fields.get(1..)?.split(|b| *b == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.take_while(|line| !line.is_empty()).find_map(|line| {
         let (name, value) = line.split_at(memchr(b':', line)?);
-        let value = value.get(1..)?;
-        eq_ignore_case(trim_ows(name), b"host").then(|| trim_ows(value.strip_suffix(b"\r").unwrap_or(value)))
+        eq_ignore_case(trim_ows(name), b"host").then(|| trim_ows(value.get(1..).unwrap_or_default()))
     })
 }
 
@@ -124,6 +123,7 @@ mod tests {
             ("GET u:p@a/x HTTP/1.1\r\nHost: b\r\n", ["GET", "/x", "HTTP/1.1", "a"]),
             ("GET / HTTP/1.1\r\nHost: u:secret@a\r\nHost: b\r\n", ["GET", "/", "HTTP/1.1", "a"]),
             ("GET /@x HTTP/1.1\r\nHos", ["GET", "/@x", "HTTP/1.1", ""]),
+            ("GET / HTTP/1.0\r\n\r\nHost: body\r\n", ["GET", "/", "HTTP/1.0", ""]),
             ("GE", ["GE", "", "", ""]),
             ("\u{16}\u{3}\u{1} / HTTP/1.1", ["", "", "", ""]),
             ("", ["", "", "", ""]),
