@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use crate::expressions::Builder;
 use crate::publish::Workers;
 use crate::reconcile::Reconciler;
+use crate::source::file::WriteDelays;
 use crate::source::kube::Cluster;
 use crate::source::{Directory, Source, Turn};
 use crate::steer::Steer;
@@ -69,8 +70,8 @@ pub enum SourceOptions {
 pub struct DirectoryOptions {
     /// The directory.
     pub path: PathBuf,
-    /// Quiet time after an event.
-    pub debounce: Duration,
+    /// How long a changed file has to stay as it is; its quiet time is that after any event.
+    pub delays: WriteDelays,
     /// Where last good versions outlive the process, if anywhere.
     pub last_good: Option<PathBuf>,
     /// Whether those of Secrets do.
@@ -118,7 +119,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
             };
             let (source, debounce) = match options {
                 SourceOptions::Directory(options) => {
-                    let debounce = options.debounce;
+                    let debounce = options.delays.quiet;
                     (Source::Directory(Box::new(Directory::new(options, changed))), debounce)
                 }
                 SourceOptions::Cluster(cluster) => {
@@ -221,15 +222,24 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     fn run(&mut self) {
         self.turn(true);
         let mut pause = self.first_pause();
+        let mut look_at = Instant::now() + pause;
         loop {
             let mut overtaken = false;
-            let wake = match self.wakes.recv_timeout(pause) {
+            let rest = look_at.saturating_duration_since(Instant::now());
+            let due = self.source.due_in().filter(|due| *due < rest);
+            let wake = match self.wakes.recv_timeout(due.unwrap_or(rest)) {
                 Ok(Wake::Changed) => self.debounce().inspect(|_| overtaken = true),
                 Ok(other) => Some(other),
                 Err(RecvTimeoutError::Disconnected) => Some(Wake::Stop),
+                Err(RecvTimeoutError::Timeout) if due.is_some() => {
+                    self.turn(false);
+                    self.say_applied();
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     self.look();
                     pause = if self.is_unsettled() { LOOK.min(pause * 2) } else { LOOK };
+                    look_at = Instant::now() + pause;
                     continue;
                 }
             };
@@ -253,6 +263,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             }
             self.say_applied();
             pause = self.first_pause();
+            look_at = Instant::now() + pause;
         }
     }
 
@@ -370,7 +381,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         self.idle.clone().into_iter().for_each(|worker| self.adopt(worker));
         self.source.catch_up(&self.held);
         if self.source.differs() {
-            self.turn(true);
+            self.turn(false);
         } else {
             self.retry();
         }

@@ -23,7 +23,7 @@ impl Watched {
         let dir = Scratch::new("directory").unwrap();
         let events = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&events);
-        let watcher = Watcher::new(move || {
+        let watcher = Watcher::new(move |_| {
             counter.fetch_add(1, Ordering::SeqCst);
         })
         .unwrap();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use gateway_control::engine::{DirectoryOptions, Engine, SourceOptions};
 use gateway_control::publish::Workers;
 use gateway_control::reconcile::Reconciler;
+use gateway_control::source::file::WriteDelays;
 use gateway_control::steer::Steer;
 use gateway_control::view::View;
 use gateway_proxy::worker::WorkerCommand;
@@ -160,8 +161,8 @@ impl Running {
         options.regex.expression = LIMIT;
         let reconciler = Reconciler::new(notes.clone(), notes.clone(), options, sender);
         let path = dir.path().to_owned();
-        let debounce = Duration::from_millis(5);
-        let source = DirectoryOptions { path, debounce, last_good: None, keeps_keys: false };
+        let delays = WriteDelays::patient(Duration::from_millis(5));
+        let source = DirectoryOptions { path, delays, last_good: None, keeps_keys: false };
         let engine = Engine::start(SourceOptions::Directory(source), reconciler).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self { dir, engine, notes, runtime, _view: view }

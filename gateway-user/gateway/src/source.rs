@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use gateway_control::engine::{DirectoryOptions, SourceOptions};
-use gateway_control::source::file::Fingerprint;
+use gateway_control::source::file::{Fingerprint, WriteDelays};
 use gateway_control::source::kube::{Access, Cluster, ClusterOptions, LastGoodKeys};
 
-use crate::flags::{LastGood, Settings};
+use crate::flags::{LastGood, Settings, UnfinishedWrites};
 use crate::instance::Instance;
 
 /// Where resources come from, as the settings say.
@@ -107,7 +107,12 @@ impl Source {
         match self {
             Self::Directory(path) => {
                 let keeps_keys = settings.last_good == LastGood::Keys;
-                let options = DirectoryOptions { path, debounce: settings.debounce.0, last_good, keeps_keys };
+                let quiet = settings.debounce.0;
+                let delays = match settings.unfinished_writes {
+                    UnfinishedWrites::Wait => WriteDelays::patient(quiet),
+                    UnfinishedWrites::Read => WriteDelays::quiet_only(quiet),
+                };
+                let options = DirectoryOptions { path, delays, last_good, keeps_keys };
                 Ok((SourceOptions::Directory(options), None))
             }
             Self::Cluster(options) => {

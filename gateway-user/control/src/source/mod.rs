@@ -6,6 +6,8 @@ pub mod kube;
 
 pub(crate) use directory::Directory;
 
+use std::time::Duration;
+
 use crate::store::StoreView;
 
 /// The one source of a process.
@@ -50,6 +52,14 @@ impl Source {
         match self {
             Self::Directory(directory) => directory.differs(),
             Self::Cluster(..) => false,
+        }
+    }
+
+    /// In how long it is worth another look, though nothing happens: a file that is being written may be done.
+    pub(crate) fn due_in(&self) -> Option<Duration> {
+        match self {
+            Self::Directory(directory) => directory.due_in(),
+            Self::Cluster(..) => None,
         }
     }
 

@@ -5,8 +5,8 @@ use super::value::{
     AccessLog, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
     EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, MergeSlashes,
     Namespaces, Networks, NodeEndpoints, ObjectName, OptionalPath, Ownership, Ports, ReasonHeader,
-    RequestTrailers, Seccomp, Size, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, User, Value, Wait,
-    WaitOrOff,
+    RequestTrailers, Seccomp, Size, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, UnfinishedWrites,
+    User, Value, Wait, WaitOrOff,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -106,6 +106,9 @@ settings! {
         debounce: Wait = "100ms", "DURATION",
             "Quiet time after a change of a file before the directory is read",
             "Longer gathers more edits into one generation, shorter applies an edit sooner";
+        unfinished_writes: UnfinishedWrites = "wait", "MODE",
+            "When a changed file counts: wait is once it was closed or moved into place, or else unchanged for 5 s, or for 2 s where it became empty or shorter; read is after the quiet time of --debounce",
+            "wait keeps what was read before while a file is being written; with read, objects of a file that is empty for a moment are gone for that moment";
         controller_name: ControllerName = "sluice.dev/gateway", "DOMAIN/PATH",
             "GatewayClasses with this spec.controllerName are ours",
             "Two releases beside each other need two names";

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::walk::{Fingerprint, at};
+use super::walk::{Fingerprint, Stamp, at};
 
 /// Largest file that is read.
 const LARGEST: u64 = 64 << 20;
@@ -55,13 +55,18 @@ pub enum ReadError {
 /// [`ReadError`]; nothing is half read. A file or a directory below that cannot be read is no error but
 /// [`TreeFile::Unusable`].
 pub fn read(root: &Path) -> Result<Tree, ReadError> {
+    retry(root, || read_once(root))
+}
+
+/// Tries until something comes of it: `None` means that something changed meanwhile.
+pub(crate) fn retry<T>(root: &Path, mut once: impl FnMut() -> io::Result<Option<T>>) -> Result<T, ReadError> {
     let mut last = None;
     for attempt in 0..TRIES {
         if attempt > 0 {
             std::thread::sleep(PAUSE);
         }
-        match read_once(root) {
-            Ok(Some(tree)) => return Ok(tree),
+        match once() {
+            Ok(Some(found)) => return Ok(found),
             Ok(None) => last = None,
             Err(error) => last = Some(error),
         }
@@ -75,15 +80,7 @@ fn read_once(root: &Path) -> io::Result<Option<Tree>> {
     let mut files = BTreeMap::new();
     for (below, stamp) in &fingerprint.files {
         let path = root.join(below);
-        let file = if stamp.size() > LARGEST {
-            TreeFile::Unusable(too_large())
-        } else {
-            match text(&path) {
-                Ok(text) => TreeFile::Text(text.into()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => TreeFile::Unusable(unusable(&error)),
-            }
-        };
+        let Some(file) = text_of(&path, stamp) else { return Ok(None) };
         files.insert(Arc::from(path.display().to_string()), file);
     }
     for (below, why) in &fingerprint.unusable {
@@ -91,6 +88,18 @@ fn read_once(root: &Path) -> io::Result<Option<Tree>> {
     }
     let unchanged = Fingerprint::take(root)? == fingerprint;
     Ok(unchanged.then_some(Tree { files, fingerprint }))
+}
+
+/// Reads a file that was found to look so; `None` if it is gone.
+pub(crate) fn text_of(path: &Path, stamp: &Stamp) -> Option<TreeFile> {
+    if stamp.size() > LARGEST {
+        return Some(TreeFile::Unusable(too_large()));
+    }
+    match text(path) {
+        Ok(text) => Some(TreeFile::Text(text.into())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(TreeFile::Unusable(unusable(&error))),
+    }
 }
 
 /// Reads one file, whatever its name ends in, and also if it is a pipe.

@@ -11,7 +11,7 @@ const DEEPEST: usize = 32;
 
 /// What changes when a file's content does: device, inode, size, and the times of content and inode in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -30,9 +30,25 @@ impl Stamp {
         }
     }
 
+    /// The stamp of what is at a path now, through links, if that is a file.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().filter(Metadata::is_file).map(|metadata| Self::of(&metadata))
+    }
+
+    /// One that no file has; another `version` is another content.
+    #[cfg(test)]
+    pub(super) fn made_up(inode: u64, size: u64, version: i64) -> Self {
+        Self { device: 1, inode, size, modified: (version, 0), changed: (version, 0) }
+    }
+
     /// The size in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Device and inode, which stay while the content changes.
+    pub(super) fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 }
 
@@ -42,9 +58,9 @@ impl Stamp {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Files by path below the root.
-    pub(super) files: BTreeMap<PathBuf, Stamp>,
+    pub(crate) files: BTreeMap<PathBuf, Stamp>,
     /// Files and directories that are there and of no use, by path below the root: why, and what to do.
-    pub(super) unusable: BTreeMap<PathBuf, String>,
+    pub(crate) unusable: BTreeMap<PathBuf, String>,
     /// Directories to watch, the root among them, by full path: each with its device and inode, since a directory
     /// that was removed and made again under its name needs a new watch.
     pub(super) directories: BTreeMap<PathBuf, (u64, u64)>,
@@ -87,6 +103,15 @@ impl Fingerprint {
     pub fn paths(&self, root: &Path) -> Vec<PathBuf> {
         let files = self.files.keys().map(|below| root.join(below));
         self.directories.keys().cloned().chain(files).collect()
+    }
+
+    /// Whether it is the same as another but for these files.
+    pub(crate) fn is_but_for(&self, other: &Self, files: &BTreeSet<PathBuf>) -> bool {
+        let kept = |this: &Self| -> Vec<(PathBuf, Stamp)> {
+            let kept = this.files.iter().filter(|(path, _)| !files.contains(*path));
+            kept.map(|(path, stamp)| (path.clone(), *stamp)).collect()
+        };
+        self.unusable == other.unusable && self.directories == other.directories && kept(self) == kept(other)
     }
 
     /// Looks at what is in a directory that was not entered before; gives the directories in it.

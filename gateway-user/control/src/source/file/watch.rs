@@ -1,11 +1,13 @@
-//! Says that a directory is worth reading again.
+//! Says what happens in a directory.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::walk::Fingerprint;
+use super::event::FileEvent;
+use super::walk::{Fingerprint, Stamp};
 
 /// The kernel refuses to watch.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +39,11 @@ impl Watcher {
     ///
     /// # Errors
     /// The kernel has no inotify instance left for this user.
-    pub fn new(changed: impl Fn() + Send + 'static) -> Result<Self, WatchError> {
-        let inner = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
-            // Our own reading opens and closes files; answering that with another read would never end.
-            Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
+    pub fn new(changed: impl Fn(FileEvent) + Send + 'static) -> Result<Self, WatchError> {
+        let inner = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
+            Ok(event) => event_of(&event).into_iter().for_each(&changed),
             // An error is a lost event as often as not, so it is looked into as well.
-            Ok(_) | Err(_) => changed(),
+            Err(_) => changed(FileEvent::Other),
         })
         .map_err(WatchError::Unavailable)?;
         Ok(Self { inner, watched: BTreeMap::new() })
@@ -75,4 +76,27 @@ impl Watcher {
         }
         refused
     }
+}
+
+/// What an event of the kernel means; `None` for one that means nothing.
+fn event_of(event: &Event) -> Option<FileEvent> {
+    let path = event.paths.first();
+    let file =
+        |of: fn(Stamp) -> FileEvent| path.and_then(|path| Stamp::at(path)).map_or(FileEvent::Other, of);
+    Some(match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => file(FileEvent::Closed),
+        // Our own reading opens and closes files; following that with another read would never end.
+        EventKind::Access(_) => return None,
+        EventKind::Modify(ModifyKind::Data(_)) => file(FileEvent::Written),
+        EventKind::Create(_) => file(FileEvent::created),
+        EventKind::Modify(ModifyKind::Metadata(_)) => file(FileEvent::Touched),
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => match file(FileEvent::Replaced) {
+            FileEvent::Other => FileEvent::Swapped,
+            replaced => replaced,
+        },
+        // Beside both its halves.
+        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return None,
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => FileEvent::Removed,
+        _ => FileEvent::Other,
+    })
 }

@@ -312,6 +312,16 @@ choice!(
 );
 
 choice!(
+    /// When a file that was changed counts.
+    UnfinishedWrites {
+        /// Once the write is done.
+        Wait = "wait",
+        /// After the quiet time.
+        Read = "read",
+    }
+);
+
+choice!(
     /// Policy for request fields with `_` in their name.
     UnderscoreHeaders {
         /// They are dropped.
