@@ -22,4 +22,4 @@ pub mod worker;
 pub use config::{ProxyConfig, ReasonHeader, Timeouts, UnderscoreHeaders};
 pub use error::Reason;
 pub use fault::watch_fault_files;
-pub use filters::is_grpc;
+pub use filters::{is_grpc, redirect_fields};

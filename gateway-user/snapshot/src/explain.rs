@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use gateway_ir::{BindAddress, Hostname, PathMatch, Protocol};
 
@@ -18,11 +19,31 @@ const LISTED: usize = 8;
 /// The steps of a lookup and what came of it. Prints as one line a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// What was found and what was passed over, in order; the last one says what becomes of the request.
+    /// What was found and what was passed over, in order; the last one names the rule, or says why there is none.
     pub steps: Vec<String>,
     /// What came of it.
     pub verdict: Verdict,
+    /// The rule that takes the request, if one does.
+    pub hit: Option<ExplainedHit>,
 }
+
+/// The rule that takes a request, for those who say what comes of it.
+#[derive(Clone, Debug)]
+pub struct ExplainedHit {
+    /// The rule.
+    pub rule: Arc<Rule>,
+    /// As in [`RouteHit`](crate::RouteHit).
+    pub matched_len: usize,
+}
+
+impl PartialEq for ExplainedHit {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |hit: &Self| (hit.rule.route.id.clone(), hit.rule.index, hit.matched_len);
+        of(self) == of(other)
+    }
+}
+
+impl Eq for ExplainedHit {}
 
 /// What comes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +70,14 @@ pub fn explain(
         served.sort();
         let served = served.into_iter().map(|(port, address)| bind_text(address, port));
         steps.push(format!("nothing is served on {local}; served are {}", list(served)));
-        return Explanation { steps, verdict: Verdict::NotServed };
+        return Explanation { steps, verdict: Verdict::NotServed, hit: None };
     };
     steps.push(format!("{local} belongs to {}", bind_text(bind.address(), bind.port())));
     let secured = secure(bind, scheme, request);
     let is_secured = secured.is_ok();
     steps.extend(secured.unwrap_or_else(Some));
     if !is_secured {
-        return Explanation { steps, verdict: Verdict::NotServed };
+        return Explanation { steps, verdict: Verdict::NotServed, hit: None };
     }
     // As a connection for this host alone comes to it.
     let host = match scheme {
@@ -70,10 +91,12 @@ pub fn explain(
     let mut narrator = Narrator { request, patterns: &bind.patterns, steps };
     let found = bind.route_observed(request, &mut WorkerRegexes::new(snapshot), &mut narrator);
     let mut steps = narrator.steps;
+    let mut taken = None;
     let verdict = match found {
         Ok(hit) => {
             let rule = place(hit.rule, hit.match_index);
             steps.push(format!("{rule} takes the request"));
+            taken = Some(ExplainedHit { rule: Arc::clone(hit.rule), matched_len: hit.matched_len });
             Verdict::Hit(rule)
         }
         Err(miss) => {
@@ -87,7 +110,7 @@ pub fn explain(
             Verdict::Miss(miss)
         }
     };
-    Explanation { steps, verdict }
+    Explanation { steps, verdict, hit: taken }
 }
 
 /// What the handshake comes to, if there is one; `Err` if the connection goes no further.

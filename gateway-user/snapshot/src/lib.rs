@@ -23,7 +23,7 @@ mod snapshot;
 mod table;
 
 pub use compile::{compile, compile_from, compile_with};
-pub use explain::{Explanation, Verdict, explain};
+pub use explain::{ExplainedHit, Explanation, Verdict, explain};
 pub use filters::{FieldEdit, Filters};
 pub use gateway_ir::{Generation, order};
 pub use hit::{RouteHit, RouteMiss};

@@ -1,5 +1,7 @@
 //! `sluice explain`.
 
+mod result;
+
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
@@ -8,8 +10,9 @@ use gateway_ir::is_proxy_field;
 use gateway_proxy::{UnderscoreHeaders, is_grpc};
 use gateway_regex::Library;
 use gateway_snapshot::rewrite::Scheme;
-use gateway_snapshot::{FieldList, Generation, RequestView, Verdict, compile_from, explain};
+use gateway_snapshot::{FieldList, Generation, RequestView, compile_from, explain};
 
+use self::result::Outcome;
 use super::resources::Resources;
 use super::{End, bad_settings, print};
 use crate::cli::ExplainArgs;
@@ -67,17 +70,31 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
         fields: &FieldList(&headers),
     };
     let explanation = explain(&snapshot, local, target.scheme, &request);
+    let outcome = explanation.hit.as_ref().map(|hit| {
+        let request =
+            result::Request { target: &target, method: &args.method, path, matched_len: hit.matched_len };
+        Outcome::of(&hit.rule, &request, snapshot.clusters(), &resources.translation.endpoints)
+    });
     let mut text = note;
     text.extend(explanation.steps.iter().map(|step| format!("{step}\n")));
+    text.extend(outcome.iter().flat_map(|outcome| &outcome.lines).map(|line| format!("{line}\n")));
     let errors = resources.view.diagnostics.iter().filter(|line| line.is_error()).count();
     if errors > 0 {
         text.push_str(&format!("note: {errors} errors keep objects out of this; see `sluice check`\n"));
     }
     print(&text)?;
-    Ok(if matches!(explanation.verdict, Verdict::Hit(_)) { End::Done } else { End::Found })
+    Ok(if outcome.is_some_and(|outcome| outcome.serves) { End::Done } else { End::Found })
 }
 
 impl Target {
+    /// Host and port as a client sends them.
+    fn authority(&self) -> String {
+        match self.port == self.scheme.well_known_port() {
+            true => self.host.clone(),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     fn parse(url: &str) -> anyhow::Result<Self> {
         let schemes = [("http://", Scheme::Http), ("https://", Scheme::Https)];
         let parts = schemes.iter().find_map(|(prefix, scheme)| Some((url.strip_prefix(prefix)?, *scheme)));

@@ -10,7 +10,8 @@ mod underscores;
 mod url_rewrite;
 
 pub(crate) use forwarded::{Arrival, set_forwarded};
-pub(crate) use redirect::{Asked, fields as redirect_fields, location};
+pub use redirect::fields as redirect_fields;
+pub(crate) use redirect::{Asked, location};
 pub(crate) use request_headers::edit_request;
 pub(crate) use request_trailers::RequestTrailers;
 pub(crate) use response_headers::edit_response;

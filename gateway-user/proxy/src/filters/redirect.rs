@@ -32,7 +32,7 @@ pub(crate) fn location(redirect: &Redirect, request: &Request<'_>, asked: Asked<
 }
 
 /// The fields of a redirect to `location`, as the rule's `ResponseHeaderModifier` changes them.
-pub(crate) fn fields<'a>(filters: &'a Filters, location: &'a [u8]) -> Vec<(&'a str, &'a [u8])> {
+pub fn fields<'a>(filters: &'a Filters, location: &'a [u8]) -> Vec<(&'a str, &'a [u8])> {
     let mut fields: Vec<(&str, &[u8])> = vec![("location", location)];
     for edit in &filters.response {
         match edit {

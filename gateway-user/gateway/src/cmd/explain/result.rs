@@ -1,0 +1,130 @@
+//! The result of a request that a rule takes: a local reply, a redirect, or backends.
+//!
+//! Everything is asked of what workers ask: the compiled rule, its filters and weights, the endpoints of its clusters, and the
+//! table of reasons.
+
+use std::net::SocketAddr;
+
+use gateway_ir::{ClusterKey, Endpoints, Failure};
+use gateway_proxy::{Reason, redirect_fields};
+use gateway_snapshot::rewrite::{Redirect, RedirectSource, write_location, write_target};
+use gateway_snapshot::{Action, Destination, Filters, Rule, Target};
+
+use super::Target as Url;
+
+/// Addresses that one line lists at most.
+const LISTED: usize = 4;
+
+/// The request, as it was matched.
+pub(super) struct Request<'a> {
+    pub(super) target: &'a Url,
+    pub(super) method: &'a str,
+    /// The normalised path.
+    pub(super) path: &'a [u8],
+    pub(super) matched_len: usize,
+}
+
+/// What comes of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// For people.
+    pub(super) lines: Vec<String>,
+    /// A backend or a redirect serves it, if only a share of such requests.
+    pub(super) serves: bool,
+}
+
+impl Outcome {
+    /// What a worker does with a request that `rule` takes.
+    pub(super) fn of(
+        rule: &Rule,
+        request: &Request<'_>,
+        clusters: &[ClusterKey],
+        endpoints: &Endpoints,
+    ) -> Self {
+        match &rule.action {
+            Action::Fail(failure) => Self { lines: vec![failed(failure)], serves: false },
+            Action::Redirect(redirect) => {
+                Self { lines: redirected(redirect, &rule.filters, request), serves: true }
+            }
+            Action::Forward(picker) => {
+                let total = picker.targets().map(|(weight, _)| weight).sum();
+                let mut outcome = Self { lines: Vec::new(), serves: false };
+                for (weight, target) in picker.targets() {
+                    let cluster = match &target.destination {
+                        Destination::Fail(failure) => Err(failed(failure)),
+                        Destination::Cluster(id) => reached(clusters.get(id.0 as usize), endpoints)
+                            .map(|to| sent(&to, target, request)),
+                    };
+                    outcome.serves |= cluster.is_ok();
+                    let line = cluster.unwrap_or_else(|reply| reply);
+                    outcome.lines.push(format!("{}{line}", share(weight, total)));
+                }
+                outcome
+            }
+        }
+    }
+}
+
+/// The share of requests that a line is about; nothing where it is about all of them.
+fn share(weight: u64, total: u64) -> String {
+    if weight == total { String::new() } else { format!("{weight} of {total} requests: ") }
+}
+
+fn status(reason: Reason) -> String {
+    let status = reason.status().map(|status| status.to_string()).unwrap_or_default();
+    format!("{status} {}", reason.code())
+}
+
+fn failed(failure: &Failure) -> String {
+    format!("{}: {}", status(Reason::Failure(failure.kind)), failure.message)
+}
+
+/// The Service and its endpoints, for people; or the reply if there are none.
+fn reached(cluster: Option<&ClusterKey>, endpoints: &Endpoints) -> Result<String, String> {
+    let addresses = cluster.and_then(|cluster| endpoints.clusters.get(cluster));
+    let (Some(cluster), Some(addresses)) = (cluster, addresses.filter(|all| !all.is_empty())) else {
+        let service = cluster.map(|cluster| format!("Service {cluster}")).unwrap_or_default();
+        return Err(format!("{}: {service} has no usable endpoint", status(Reason::NoEndpoints)));
+    };
+    Ok(format!("to Service {cluster} at {}", list(addresses)))
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let shown: Vec<_> = addresses.iter().take(LISTED).map(ToString::to_string).collect();
+    let more = addresses.len().saturating_sub(LISTED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Service, and the request as the filters of rule and backend leave it.
+fn sent(to: &str, target: &Target, request: &Request<'_>) -> String {
+    let filters = &target.filters;
+    let mut path = Vec::new();
+    let query = request.target.query.as_deref().map(str::as_bytes);
+    write_target(filters.path.as_ref(), request.path, request.matched_len, query, &mut path);
+    let host = filters.host.as_deref().map_or_else(|| request.target.authority(), text);
+    format!("{to}: {} {} with Host {host}", request.method, text(&path))
+}
+
+fn redirected(redirect: &Redirect, filters: &Filters, request: &Request<'_>) -> Vec<String> {
+    let url = request.target;
+    let source = RedirectSource {
+        scheme: url.scheme,
+        host: url.host.as_bytes(),
+        listener_port: url.port,
+        path: request.path,
+        query: url.query.as_deref().map(str::as_bytes),
+        matched_len: request.matched_len,
+    };
+    let mut location = Vec::new();
+    write_location(redirect, &source, &mut location);
+    let first = format!("{} {}", redirect.status, Reason::Redirect.code());
+    let fields = redirect_fields(filters, &location);
+    std::iter::once(first)
+        .chain(fields.into_iter().map(|(name, value)| format!("{name}: {}", text(value))))
+        .collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
