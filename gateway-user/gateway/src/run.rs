@@ -1,5 +1,6 @@
 //! `sluice run`: puts the parts together, and takes them apart again in the right order.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -31,7 +32,7 @@ use crate::privileges;
 use crate::service::{Service, TakingOver};
 use crate::source::Source;
 use crate::takeover::{self, Failures, Received, Taker};
-use crate::{fault, node, pool, reopen, signals, wire};
+use crate::{fault, node, pool, reopen, signals, state_dir, wire};
 
 /// How long the access log may take to reach its file at the end.
 const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(2);
@@ -50,11 +51,12 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
         crate::cmd::upgrade::wait_for_the_end_of(starter);
     }
     let confinement = Confinement::of(settings.seccomp, &source);
-    let identity = Identity::decide(settings.user, &settings.state_dir.0, source.program())?;
+    let state_dir = state_dir::resolve(&settings.state_dir)?;
+    let identity = Identity::decide(settings.user, &state_dir, source.program())?;
     // Outlives all that may have something to say.
     let (log_control, _last_lines) = logging::init(&settings.log.0, &identity, confinement)?;
     identity.announce();
-    let parts = Parts::open(&settings, source, &identity, confinement)?;
+    let parts = Parts::open(&settings, &state_dir, source, &identity, confinement)?;
     let facts = parts.facts(effective);
     let bounds = parts.capacity.bounds(&settings, parts.places.len());
     announce(&facts, parts.places.len(), &bounds);
@@ -86,6 +88,7 @@ struct Parts {
 impl Parts {
     fn open(
         settings: &Settings,
+        state_dir: &Path,
         source: Source,
         identity: &Identity,
         confinement: Confinement,
@@ -96,7 +99,7 @@ impl Parts {
             node::name(settings)?;
         }
         pool::check(settings)?;
-        Sockets::check(settings)?;
+        Sockets::check(state_dir)?;
         let places = wire::placement(settings, &usable_cpus()?).map_err(anyhow::Error::msg)?;
         let open_files = open_files()?;
         let capacity = Capacity::of_process(open_files);
@@ -107,8 +110,7 @@ impl Parts {
                 .context("--io")?;
         reopen::try_source_and_log(identity, settings, &source)?;
         // Before the ports: who finds the state directory taken learns by whom, not that some port is busy.
-        let Claimed { instance, taking_over } =
-            Instance::claim(&settings.state_dir.0, settings.take_over, identity)?;
+        let Claimed { instance, taking_over } = Instance::claim(state_dir, settings.take_over, identity)?;
         let (taker, mut received) = match taking_over {
             Some((taker, received)) => (Some(taker), received),
             None => {

@@ -7,12 +7,13 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::unistd::{Uid, fchown, fchownat, getegid, geteuid};
 
+use crate::flags::StateDir;
 use crate::identity::{AUTO, Identity};
 
 /// The file that says whose the directory is; locked by that process.
@@ -22,7 +23,57 @@ pub(crate) const LOCK: &str = "lock";
 const OURS: [&str; 7] =
     [LOCK, "takeover.sock", "admin", "last-good", "addresses", "interface-addresses", "lost+found"];
 
-/// Makes the directory unless it is there, and says whether it did; its parents are open to all, it itself to its owner and, to pass, its group.
+/// The place of the machine's one Sluice.
+const OF_SYSTEM: &str = "/run/sluice";
+
+/// What the usual place depends on.
+struct Surroundings {
+    euid: u32,
+    of_system: PathBuf,
+    /// `$XDG_RUNTIME_DIR`.
+    runtime: Option<PathBuf>,
+    temporary: PathBuf,
+}
+
+/// The directory that the setting means. It need not be there.
+///
+/// # Errors
+/// The usual place of an ordinary user is taken by somebody else.
+pub(crate) fn resolve(setting: &StateDir) -> anyhow::Result<PathBuf> {
+    if let StateDir::Path(path) = setting {
+        return Ok(path.clone());
+    }
+    let euid = geteuid();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let temporary = std::env::temp_dir();
+    let place = Surroundings { euid: euid.as_raw(), of_system: OF_SYSTEM.into(), runtime, temporary }.place();
+    // Whom it was given to root finds out when it opens it.
+    if !euid.is_root() && place.symlink_metadata().is_ok() {
+        vet(&place, &Identity::default())?;
+    }
+    Ok(place)
+}
+
+impl Surroundings {
+    fn place(&self) -> PathBuf {
+        let is_ours =
+            |dir: &Path| dir.metadata().is_ok_and(|found| found.is_dir() && found.uid() == self.euid);
+        if self.euid == 0 || is_ours(&self.of_system) {
+            return self.of_system.clone();
+        }
+        // As the XDG Base Directory Specification asks for; what is otherwise belongs to another session, as after `su`.
+        let is_private = |dir: &Path| dir.metadata().is_ok_and(|found| found.mode() & 0o077 == 0);
+        let runtime =
+            self.runtime.as_deref().filter(|dir| dir.is_absolute() && is_ours(dir) && is_private(dir));
+        match runtime {
+            Some(runtime) => runtime.join("sluice"),
+            None => self.temporary.join(format!("sluice-{}", self.euid)),
+        }
+    }
+}
+
+/// Makes the directory unless it is there, and says whether it did; its parents are open to all, it itself to its owner and, where root makes it and may give
+/// it away, to its group, to pass.
 ///
 /// # Errors
 /// It cannot be made; or others could change what is in it, which the message says with what to do.
@@ -32,7 +83,8 @@ pub(crate) fn make(dir: &Path, identity: &Identity) -> anyhow::Result<bool> {
     if let Some(parent) = dir.parent().filter(|parent| !parent.exists()) {
         fs::create_dir_all(parent).with_context(failed)?;
     }
-    fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).with_context(failed)?;
+    let mode = if geteuid().is_root() { 0o750 } else { 0o700 };
+    fs::DirBuilder::new().recursive(true).mode(mode).create(dir).with_context(failed)?;
     vet(dir, identity)?;
     Ok(made)
 }
@@ -40,9 +92,15 @@ pub(crate) fn make(dir: &Path, identity: &Identity) -> anyhow::Result<bool> {
 /// Refuses a directory that belongs to a stranger or that others may write to: what is opened there by name could be theirs.
 fn vet(dir: &Path, identity: &Identity) -> anyhow::Result<()> {
     let found = fs::metadata(dir).with_context(|| format!("--state-dir {}", dir.display()))?;
-    let (owner, euid) = (found.uid(), geteuid().as_raw());
-    // That of `auto` may have been given it by the process before this one.
-    if ![0, AUTO, euid, identity.uid()].contains(&owner) {
+    let euid = geteuid();
+    // That of `--user=auto` may have been given it by the process before this one.
+    let is_stranger = |uid: u32| match uid {
+        AUTO if euid.is_root() => false,
+        uid => ![0, euid.as_raw(), identity.uid()].contains(&uid),
+    };
+    let entry = fs::symlink_metadata(dir).with_context(|| format!("--state-dir {}", dir.display()))?;
+    let owner = if is_stranger(entry.uid()) { entry.uid() } else { found.uid() };
+    if is_stranger(owner) {
         bail!(
             "--state-dir {}: it belongs to uid {owner}, who could put files there for this process (uid {euid}) to open; \
              choose another directory, or as root give --user={owner}",
@@ -153,6 +211,57 @@ mod tests {
         assert!(error.contains("uid 54321") && error.contains("--user=54321"), "{error}");
         let theirs = Identity::decide(crate::flags::User::Uid(54_321), dir.path(), None).unwrap();
         assert!(make(dir.path(), &theirs).is_ok());
+    }
+
+    #[test]
+    fn the_usual_place_is_that_of_the_user() {
+        let dir = Scratch::new("state-dir").unwrap();
+        let (system, runtime) = (dir.join("run"), dir.join("user"));
+        let euid = geteuid().as_raw();
+        let place = |euid, runtime: Option<&Path>| {
+            let of_system = dir.join("run");
+            let runtime = runtime.map(Path::to_owned);
+            Surroundings { euid, of_system, runtime, temporary: "/tmp".into() }.place()
+        };
+        let stranger = 54_321;
+        // Root has the system's, be it there or not.
+        assert_eq!(place(0, Some(&runtime)), system);
+        // An ordinary user has that of the session, if there is one and it is private.
+        fs::create_dir(&runtime).unwrap();
+        set_mode(&runtime, 0o700);
+        let private = PathBuf::from(format!("/tmp/sluice-{stranger}"));
+        assert_eq!(place(stranger, Some(&runtime)), private, "after `su` it is another's");
+        assert_eq!(place(stranger, None), private);
+        assert_eq!(place(stranger, Some(Path::new("relative"))), private);
+        assert_eq!(place(stranger, Some(Path::new("/nowhere/at/all"))), private);
+        if !geteuid().is_root() {
+            return;
+        }
+        assert_eq!(euid, 0);
+        chown(&runtime, Some(stranger), None).unwrap();
+        assert_eq!(place(stranger, Some(&runtime)), runtime.join("sluice"));
+        set_mode(&runtime, 0o755);
+        assert_eq!(place(stranger, Some(&runtime)), private, "others may look into it");
+        // A service manager has made the system's for it.
+        fs::create_dir(&system).unwrap();
+        assert_eq!(place(stranger, None), private);
+        chown(&system, Some(stranger), None).unwrap();
+        assert_eq!(place(stranger, Some(&runtime)), system);
+    }
+
+    #[test]
+    fn a_strangers_link_is_not_followed() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let dir = Scratch::new("state-dir").unwrap();
+        let (link, target) = (dir.join("link"), dir.join("target"));
+        fs::create_dir(&target).unwrap();
+        symlink(&target, &link).unwrap();
+        assert!(make(&link, &Identity::default()).is_ok(), "our own is");
+        std::os::unix::fs::lchown(&link, Some(54_321), None).unwrap();
+        let error = make(&link, &Identity::default()).unwrap_err().to_string();
+        assert!(error.contains("uid 54321"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::admin::document::{ConditionLine, Placeholders, StatusDocument, TookOv
 use crate::admin::{Sockets, socket_path};
 use crate::cli::{Output, StatusArgs};
 use crate::flags::Settings;
+use crate::state_dir;
 
 /// For each step of the running process's response.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,13 +57,14 @@ impl Endpoint {
     /// The address if one is given, else the state directory's socket.
     ///
     /// # Errors
-    /// The directory's path is too long for a socket.
+    /// The directory's path is too long for a socket, or a stranger has the directory.
     fn of(settings: &Settings) -> anyhow::Result<Self> {
         match settings.admin_address.0 {
             Some(address) => Ok(Self::Address(reachable(address))),
             None => {
-                Sockets::check(settings)?;
-                Ok(Self::Socket(socket_path(&settings.state_dir.0)))
+                let dir = state_dir::resolve(&settings.state_dir)?;
+                Sockets::check(&dir)?;
+                Ok(Self::Socket(socket_path(&dir)))
             }
         }
     }
@@ -73,13 +75,20 @@ impl Endpoint {
             Self::Address(address) => {
                 format!("no Sluice answers on {address}; is one running, and is this its --admin-address?")
             }
-            Self::Socket(path) => format!(
-                "{}: no Sluice answers there to uid {}; is one running, and is this its --state-dir? Only root and the \
-                 user that it runs as may ask: sudo sluice status --state-dir {}",
-                path.display(),
-                rustix::process::geteuid().as_raw(),
-                path.parent().unwrap_or(path).display()
-            ),
+            Self::Socket(path) => {
+                let (dir, uid) = (path.parent().unwrap_or(path), rustix::process::geteuid());
+                let elsewhere = match uid.is_root() || dir.exists() {
+                    true => "",
+                    false => "; one that root has started without that flag: sudo sluice status",
+                };
+                format!(
+                    "{}: no Sluice answers there to uid {}; is one running, and is this its --state-dir? Only root and the \
+                     user that it runs as may ask: sudo sluice status --state-dir {}{elsewhere}",
+                    path.display(),
+                    uid.as_raw(),
+                    dir.display()
+                )
+            }
         }
     }
 
@@ -415,7 +424,8 @@ HTTPRoute b/r: something
         use crate::flags::tests::settings;
 
         let of = |flags: &[(&str, &str)]| Endpoint::of(&settings(flags)).unwrap();
-        assert_eq!(of(&[]), Endpoint::Socket("/run/sluice/admin.sock".into()));
+        let usual = state_dir::resolve(&settings(&[]).state_dir).unwrap();
+        assert_eq!(of(&[]), Endpoint::Socket(usual.join("admin.sock")));
         assert_eq!(of(&[("state-dir", "/s")]), Endpoint::Socket("/s/admin.sock".into()));
         let address = [("state-dir", "/s"), ("admin-address", "127.0.0.1:15000")];
         assert_eq!(of(&address), Endpoint::Address("127.0.0.1:15000".parse().unwrap()));

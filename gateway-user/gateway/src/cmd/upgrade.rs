@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{End, bad_settings, print};
 use crate::cli::UpgradeArgs;
 use crate::flags::TakeOver;
-use crate::instance;
+use crate::{instance, state_dir};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -30,7 +30,7 @@ pub(super) fn run(args: UpgradeArgs) -> anyhow::Result<End> {
     if args.apart {
         return start_and_end();
     }
-    let dir: &Path = &settings.state_dir.0;
+    let dir: &Path = &state_dir::resolve(&settings.state_dir)?;
     if settings.take_over == TakeOver::Never {
         bail!("--take-over never: an upgrade is a take-over; leave it out");
     }

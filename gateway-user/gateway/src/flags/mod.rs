@@ -20,5 +20,5 @@ pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{
     AccessLog, AddressMode, Auto, Capabilities, Count, Cpus, EncodedSeparators, IoMode, LastGood, Limit,
     Listen, MergeSlashes, NodeEndpoints, ObjectName, Ownership, ReasonHeader, RequestTrailers, Seccomp,
-    SteeringMode, TakeOver, UnderscoreHeaders, UnfinishedWrites, User, Value, bytes_text,
+    StateDir, SteeringMode, TakeOver, UnderscoreHeaders, UnfinishedWrites, User, Value, bytes_text,
 };

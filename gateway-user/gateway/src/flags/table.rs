@@ -5,8 +5,8 @@ use super::value::{
     AccessLog, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
     EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, MergeSlashes,
     Namespaces, Networks, NodeEndpoints, ObjectName, OptionalPath, Ownership, Ports, ReasonHeader,
-    RequestTrailers, Seccomp, Size, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, UnfinishedWrites,
-    User, Value, Wait, WaitOrOff,
+    RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle, UnderscoreHeaders,
+    UnfinishedWrites, User, Value, Wait, WaitOrOff,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -118,8 +118,8 @@ settings! {
         host_ownership: Ownership = "shared", "WHO",
             "Whether routes of several namespaces may be served on one host: shared merges them and tells where they collide, oldest-namespace refuses all but those of the namespace that has a label for the host, or else the oldest route that names it",
             "With shared, any namespace that a listener admits can take paths of another's host; with oldest-namespace, teams that share a host by path need labels";
-        state_dir: FilePath = "/run/sluice", "DIR",
-            "Directory for the lock and state of this process; made if missing, emptied on exit but for last good versions",
+        state_dir: StateDir = "auto", "DIR",
+            "Directory for the lock and state of this process; made if missing, emptied on exit but for last good versions. auto is /run/sluice for root and for the user whom it belongs to, for others sluice in $XDG_RUNTIME_DIR, or sluice-UID in the directory for temporary files where that is not set, not theirs or open to others",
             "Two gateways on one machine need two directories; a second process on one takes over from the first";
         take_over: TakeOver = "auto", "MODE",
             "What to do if a process serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",

@@ -9,7 +9,8 @@ pub(crate) use number::{Auto, Count, Limit, Size, Wait, WaitOrOff, bytes_text};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
     LogFilter, MergeSlashes, NodeEndpoints, ObjectName, OptionalPath, Ownership, ReasonHeader,
-    RequestTrailers, Seccomp, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, UnfinishedWrites, User,
+    RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, UnfinishedWrites,
+    User,
 };
 
 /// A type that a setting can have.

@@ -79,6 +79,29 @@ impl Value for OptionalPath {
     }
 }
 
+/// The state directory: a path, or the usual place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StateDir {
+    /// That of the user.
+    Auto,
+    /// This one.
+    Path(PathBuf),
+}
+
+impl Value for StateDir {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "" => None,
+            "auto" => Some(Self::Auto),
+            path => Some(Self::Path(path.into())),
+        }
+    }
+
+    fn allowed() -> String {
+        "auto or a path".to_owned()
+    }
+}
+
 /// What happens to system calls that a thread has no use for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seccomp {
