@@ -126,3 +126,41 @@ fn what_cannot_be_read_costs_itself_in_a_check() {
     assert!(said.contains("x.yaml:1:1: the link leads to /nonexistent, which is not there"), "{said}");
     assert!(said.contains("9 objects, 1 error, 0 warnings; 1 port and 1 route served"), "{said}");
 }
+
+#[test]
+fn a_port_that_no_node_serves_is_told() {
+    let config = Scratch::new("reserved").unwrap();
+    config.copy_from(&example()).unwrap();
+    let gateway = std::fs::read_to_string(config.join("gateway.yaml")).unwrap();
+    config.write("gateway.yaml", &gateway.replace("port: 80\n", "port: 22\n")).unwrap();
+    let dir = config.path().to_str().unwrap();
+    let check = |flags: &[&str]| {
+        let check = sluice(&[&["check", dir], flags].concat());
+        (check.status.code(), text(&check))
+    };
+    let (code, said) = check(&[]);
+    let want = "warning: Gateway ingress/shared-gateway: listeners[0].port: port 22 is reserved on this node for SSH";
+    assert!(code == Some(0) && said.contains("gateway.yaml:") && said.contains(want), "{said}");
+    assert_eq!(check(&["--strict"]).0, Some(1));
+    let (code, said) = check(&["--strict", "--reserved-ports", "10250"]);
+    assert!(code == Some(0), "{said}");
+    let (_, said) = check(&["--reserved-ports", "10250", "--allowed-ports", "80,443"]);
+    assert!(said.contains("port 22 is not one that this node serves (--allowed-ports)"), "{said}");
+}
+
+#[test]
+fn a_route_that_an_older_one_shadows_entirely_is_told() {
+    let config = Scratch::new("shadow").unwrap();
+    config.copy_from(&example()).unwrap();
+    let route = std::fs::read_to_string(config.join("team1-route.yaml")).unwrap();
+    assert!(route.contains("  name: httpbin\n") && !route.contains("creationTimestamp"), "{route}");
+    let at = |name: &str, time: &str| {
+        route.replacen("  name: httpbin\n", &format!("  name: {name}\n  creationTimestamp: {time}\n"), 1)
+    };
+    config.write("team1-route.yaml", &at("older", "2020-01-01T00:00:00Z")).unwrap();
+    config.write("young.yaml", &at("younger", "2021-01-01T00:00:00Z")).unwrap();
+    let check = sluice(&["check", "--strict", config.path().to_str().unwrap()]);
+    let said = text(&check);
+    let want = "warning: HTTPRoute team1/younger: rules[0]: no request for any host reaches it: HTTPRoute team1/older rules[0]";
+    assert!(check.status.code() == Some(1) && said.contains("young.yaml:") && said.contains(want), "{said}");
+}

@@ -7,7 +7,7 @@ use gateway_ir::BindAddress;
 use ipnet::IpNet;
 
 use crate::local::{self, Listening};
-use crate::{RESERVED_PORTS, SteerBind, SteerPlan, sockets};
+use crate::{RESERVED_PORTS, SteerBind, SteerOptions, SteerPlan, sockets};
 
 /// A bind that is not served, and what the user can do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,16 +63,6 @@ pub(crate) struct Ground<'a> {
     pub(crate) live: &'a dyn Fn(SteerBind) -> bool,
 }
 
-impl Ground<'_> {
-    /// Whether an address is one of the pool's, and so none of the node's own.
-    fn is_of_pool(&self, address: BindAddress) -> bool {
-        match address {
-            BindAddress::Any => false,
-            BindAddress::Ip(ip) => self.pool.iter().any(|network| network.contains(&ip.to_canonical())),
-        }
-    }
-}
-
 impl RefusalReason {
     /// Whether it may hold no more though neither settings nor resources change.
     pub fn may_pass(self) -> bool {
@@ -114,21 +104,48 @@ pub(crate) fn check(plan: &SteerPlan, ground: &Ground<'_>) -> Vec<Refusal> {
     plan.binds.iter().filter_map(judge).collect()
 }
 
-fn judge(
+impl SteerOptions {
+    /// The binds of a plan that these options rule out wherever the process runs; ordered like the plan.
+    pub fn refused(&self, plan: &SteerPlan) -> Vec<Refusal> {
+        let judge = |bind: &SteerBind| {
+            let (reason, message) =
+                ruled_out(*bind, &self.reserved_ports, self.allowed_ports.as_ref(), &self.pool)?;
+            Some(Refusal { bind: *bind, reason, message })
+        };
+        plan.binds.iter().filter_map(judge).collect()
+    }
+}
+
+/// What settings alone say of a bind.
+fn ruled_out(
     bind: SteerBind,
-    plan: &SteerPlan,
-    ground: &Ground<'_>,
-    listening: &io::Result<Vec<Listening>>,
+    reserved_ports: &BTreeSet<u16>,
+    allowed: Option<&BTreeSet<u16>>,
+    pool: &[IpNet],
 ) -> Option<(RefusalReason, String)> {
-    if ground.allowed.is_some_and(|allowed| !allowed.contains(&bind.port)) {
+    if allowed.is_some_and(|allowed| !allowed.contains(&bind.port)) {
         let message = format!(
             "port {} is not one that this node serves (--allowed-ports); choose another, or have it put on that list",
             bind.port
         );
         return Some((RefusalReason::NotAllowed, message));
     }
-    if ground.reserved.contains(&bind.port) && !ground.is_of_pool(bind.address) {
-        return Some((RefusalReason::Reserved, reserved(bind.port)));
+    let is_of_pool = match bind.address {
+        BindAddress::Any => false,
+        BindAddress::Ip(ip) => pool.iter().any(|network| network.contains(&ip.to_canonical())),
+    };
+    (reserved_ports.contains(&bind.port) && !is_of_pool)
+        .then(|| (RefusalReason::Reserved, reserved(bind.port)))
+}
+
+fn judge(
+    bind: SteerBind,
+    plan: &SteerPlan,
+    ground: &Ground<'_>,
+    listening: &io::Result<Vec<Listening>>,
+) -> Option<(RefusalReason, String)> {
+    if let Some(refused) = ruled_out(bind, ground.reserved, ground.allowed, ground.pool) {
+        return Some(refused);
     }
     if ground.internal_port == Some(bind.port) {
         let message = format!("port {} is Sluice's own for now; a restart chooses another one", bind.port);

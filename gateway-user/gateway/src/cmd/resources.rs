@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use gateway_api_types::{Kind, ObjectKey, ResourceSet};
 use gateway_control::expiry;
 use gateway_control::journal::Line;
 use gateway_control::own_ports::OwnEndpoint;
 use gateway_control::source::file::{Tree, TreeFile, read, read_one};
 use gateway_control::store::{Store, StoreView};
+use gateway_ir::{Bind, Ir, ListenerId};
 use gateway_steer::SteerPlan;
 use gateway_translate::{
-    AddressOwnership, EndpointPolicy, HostOwnership, RegexLimits, Severity, TranslateOptions, Translation,
-    translate,
+    AddressOwnership, EndpointPolicy, Finding, HostOwnership, ObjectRef, RegexLimits, Severity,
+    TranslateOptions, Translation, translate,
 };
 
 use jiff::Timestamp;
@@ -57,6 +59,8 @@ impl Resources {
         let mut translation = translate(&view.resources, &translate_options(settings, false));
         let dated = expiry::findings(&translation.ir, &view.resources, Timestamp::now());
         translation.findings.extend(dated);
+        let ports = refused_ports(&translation.ir, &view.resources, settings);
+        translation.findings.extend(ports);
         let endpoints = Arc::new(std::mem::take(&mut translation.endpoints));
         let (endpoints, own_endpoints) =
             wire::listens(settings, false).without(&endpoints, &SteerPlan::of(&translation.ir));
@@ -73,6 +77,30 @@ impl Resources {
     }
 }
 
+/// Listeners on ports that no node with these settings serves.
+fn refused_ports(ir: &Ir, resources: &ResourceSet, settings: &Settings) -> Vec<Finding> {
+    let options = wire::steer_options(settings, 1, String::new(), 0);
+    let mut findings = Vec::new();
+    for refusal in options.refused(&SteerPlan::of(ir)) {
+        let is_meant = |bind: &&Bind| (bind.address, bind.port) == (refusal.bind.address, refusal.bind.port);
+        for listener in ir.binds.iter().filter(is_meant).flat_map(|bind| &bind.listeners) {
+            let ListenerId { gateway, listener } = &listener.id;
+            let key = ObjectKey::new(&*gateway.namespace, &*gateway.name);
+            let listeners = resources.gateways.get(&key).map(|gateway| &gateway.spec.listeners);
+            let at = listeners.and_then(|all| all.iter().position(|one| one.name == *listener));
+            findings.push(Finding {
+                severity: Severity::Warning,
+                field: at.map_or_else(String::new, |at| format!("listeners[{at}].port")),
+                message: refusal.message.clone(),
+                origin: resources.origin(Kind::Gateway, &key).cloned(),
+                object: ObjectRef { kind: Kind::Gateway, key },
+            });
+        }
+    }
+    findings.dedup();
+    findings
+}
+
 fn standard_input() -> anyhow::Result<TreeFile> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes).context(STANDARD_INPUT_NAME)?;
@@ -83,7 +111,7 @@ fn standard_input() -> anyhow::Result<TreeFile> {
 }
 
 /// A finding with its object's place in front, as compilers print it.
-fn placed(finding: &gateway_translate::Finding) -> Line {
+fn placed(finding: &Finding) -> Line {
     let place = finding.origin.as_ref().map_or(String::new(), |origin| format!("{origin}: "));
     let severity = match finding.severity {
         Severity::Error => String::new(),

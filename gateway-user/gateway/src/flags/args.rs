@@ -49,6 +49,10 @@ impl Subset for Meaning {
         "regex_route_bytes",
         "regex_namespace_bytes",
         "regex_scan_bytes",
+        "reserved_ports",
+        "allowed_ports",
+        "address_mode",
+        "address_pool",
     ]);
 }
 impl Subset for Admin {
