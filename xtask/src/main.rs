@@ -11,6 +11,7 @@ mod check;
 mod cluster;
 mod conformance;
 mod crash_test;
+mod files;
 mod fuzz;
 mod go;
 mod load_client;
@@ -64,6 +65,8 @@ enum Command {
     Cluster(cluster::Args),
     /// Has the official suite of the Gateway API judge the gateway on a cluster of its own.
     Conformance(conformance::Args),
+    /// Has a real API server and `sluice check` judge files as people write them, and compares.
+    Files(files::Args),
     /// Holds licenses, bans, sources and known advisories of all that is built in; writes the bill of materials.
     SupplyChain(supply_chain::Args),
     /// Regenerates the schemas that files are checked against.
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::OverloadTest(args) => overload_test::run(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Conformance(args) => conformance::run(&args),
+        Command::Files(args) => files::run(&args),
         Command::SupplyChain(args) => supply_chain::run(&args),
         Command::ApiSchemas(args) => api_schemas::run(&args),
     };
