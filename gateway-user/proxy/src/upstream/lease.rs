@@ -52,7 +52,7 @@ pub(crate) async fn lease(
                 visit.backend.note(None);
                 return Ok(Lease { stream, reused: false, private: false, visit });
             }
-            Err(error) if is_out_of_descriptors(&error) && worker.close_idle_upstreams() => {}
+            Err(error) if is_out_of_descriptors(&error) && worker.close_unused_upstreams() => {}
             Err(error) => {
                 worker.metrics.borrow_mut().counters.upstream_connect_failures += 1;
                 failure = reason(&error);

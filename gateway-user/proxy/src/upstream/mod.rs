@@ -105,27 +105,19 @@ impl Upstreams {
         true
     }
 
-    /// Gives descriptors back to a request that needs one: those of all connections that were not used lately, or that of the
-    /// one that was used last of all the longest ago. Says how many.
-    pub(crate) fn close_idle(&self) -> u64 {
+    /// Closes all connections that were not used lately, for a request that needs a descriptor. Says how many. What was used
+    /// a moment ago stays: its client is inside, and would need a descriptor for its next request at once.
+    pub(crate) fn close_unused(&self) -> u64 {
         let now = now();
-        let backends = self.backends.borrow();
-        let unused = |backend: &Rc<Backend>| {
+        let close = |backend: &Rc<Backend>| {
             let mut idle = backend.idle.borrow_mut();
             let count = idle.iter().take_while(|idle| idle.is_unused(now)).count();
             idle.drain(..count).len() as u64
         };
-        let closed = backends.values().map(unused).sum();
-        if closed > 0 {
-            return closed;
-        }
-        let since = |backend: &&Rc<Backend>| backend.idle.borrow().front().map(|idle| idle.since);
-        let oldest = backends.values().filter(|backend| since(backend).is_some()).min_by_key(since);
-        oldest.map_or(0, |backend| backend.idle.borrow_mut().pop_front().map_or(0, |_| 1))
+        self.backends.borrow().values().map(close).sum()
     }
 
     /// Closes half of the connections that were not used lately, the longest unused of each backend first. Says how many.
-    /// The others belong to clients that are inside, who would need a descriptor each at once.
     pub(crate) fn close_half_of_unused(&self) -> u64 {
         let now = now();
         let backends = self.backends.borrow();

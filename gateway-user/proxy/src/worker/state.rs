@@ -238,9 +238,10 @@ impl Worker {
         doomed.len()
     }
 
-    /// Gives descriptors of idle upstream connections back, for a request that needs one; false if there was none.
-    pub(crate) fn close_idle_upstreams(&self) -> bool {
-        let closed = self.upstreams.close_idle();
+    /// Gives the descriptors of all upstream connections back that were not used lately, for a request that needs one; false
+    /// if there was none.
+    pub(crate) fn close_unused_upstreams(&self) -> bool {
+        let closed = self.upstreams.close_unused();
         let counters = &mut self.metrics.borrow_mut().counters;
         counters.upstream_evicted += closed;
         counters.upstream_idle = counters.upstream_idle.saturating_sub(closed);
