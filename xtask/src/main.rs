@@ -8,6 +8,7 @@ mod build_ebpf;
 mod cache;
 mod cargo;
 mod check;
+mod clients;
 mod cluster;
 mod conformance;
 mod crash_test;
@@ -61,6 +62,8 @@ enum Command {
     CrashTest(crash_test::Args),
     /// Has one tenant overload the gateway in every way we know; prints what a neighbour felt, and what stopped it.
     OverloadTest(overload_test::Args),
+    /// Has real clients make the requests that people's tools make, and counts the responses that they did not see.
+    Clients(clients::Args),
     /// Starts and ends a real Kubernetes node on this machine, for the gateway to run in.
     Cluster(cluster::Args),
     /// Has the official suite of the Gateway API judge the gateway on a cluster of its own.
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => bench::run(&command),
         Command::CrashTest(args) => crash_test::run(&args),
         Command::OverloadTest(args) => overload_test::run(&args),
+        Command::Clients(args) => clients::run(&args),
         Command::Cluster(args) => cluster::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Files(args) => files::run(&args),

@@ -11,6 +11,7 @@ use nix::unistd::geteuid;
 use crate::cargo::must_succeed;
 
 /// A program and the Debian or Ubuntu package that has it.
+#[derive(Clone, Copy)]
 pub(crate) struct Need {
     program: &'static str,
     package: &'static str,
@@ -20,6 +21,22 @@ pub(crate) struct Need {
 pub(crate) const IP: Need = Need { program: "ip", package: "iproute2" };
 /// The client whose lines `run` prints and `run --check` runs.
 pub(crate) const CURL: Need = Need { program: "curl", package: "curl" };
+/// A client of few features.
+pub(crate) const WGET: Need = Need { program: "wget", package: "wget" };
+/// TLS by hand.
+pub(crate) const OPENSSL: Need = Need { program: "openssl", package: "openssl" };
+/// HTTP by hand; the netcat that can half-close.
+pub(crate) const NETCAT: Need = Need { program: "nc.openbsd", package: "netcat-openbsd" };
+/// HTTP by hand, over TLS as well.
+pub(crate) const SOCAT: Need = Need { program: "socat", package: "socat" };
+/// A browser.
+pub(crate) const CHROMIUM: Need = Need { program: "chromium", package: "chromium" };
+/// A client.
+pub(crate) const JAVA: Need = Need { program: "java", package: "default-jdk-headless" };
+/// A client.
+pub(crate) const NODE: Need = Need { program: "node", package: "nodejs" };
+/// The language of several clients.
+pub(crate) const PYTHON: Need = Need { program: "python3", package: "python3-venv" };
 /// The load that edits are made under.
 pub(crate) const WRK: Need = Need { program: "wrk", package: "wrk" };
 /// Boots in namespaces of its own, to run the unit file.
@@ -100,6 +117,18 @@ impl Drop for NoServices {
             // Left behind it would keep other packages' services off; there is no better moment to try again.
             let _ = fs::remove_file(POLICY);
         }
+    }
+}
+
+impl Need {
+    /// The program's name, or its absolute path.
+    pub(crate) fn program(&self) -> &'static str {
+        self.program
+    }
+
+    /// Whether the program is there.
+    pub(crate) fn is_there(&self) -> bool {
+        on_path(self.program)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -57,8 +57,13 @@ pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>)
 impl Process {
     /// Starts `command` in a process group of its own, so that Ctrl-C on the terminal reaches us alone.
     pub(crate) fn spawn(name: &str, dir: &Path, command: &mut Command) -> Result<Self> {
+        Self::spawn_with(name, dir, command, Stdio::null())
+    }
+
+    /// The same with a standard input.
+    pub(crate) fn spawn_with(name: &str, dir: &Path, command: &mut Command, input: Stdio) -> Result<Self> {
         let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
-        command.process_group(0).stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?);
+        command.process_group(0).stdin(input).stdout(File::create(&out)?).stderr(File::create(&err)?);
         let child = command
             .spawn()
             .with_context(|| format!("starting {name}: {}", command.get_program().display()))?;
@@ -77,6 +82,11 @@ impl Process {
     /// What it has complained of so far.
     pub(crate) fn complaints(&self) -> String {
         fs::read_to_string(&self.err).unwrap_or_default().trim().to_owned()
+    }
+
+    /// The other end of its standard input, once, if that is a pipe.
+    pub(crate) fn take_input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// How it has ended, if it has.
@@ -102,6 +112,18 @@ impl Process {
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let name = self.name.clone();
         until(&format!("{name} ends"), || self.ended())
+    }
+
+    /// Waits so long at most for its end.
+    pub(crate) fn wait_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let end = Instant::now() + limit;
+        loop {
+            check_interrupt()?;
+            match self.ended()? {
+                None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+                ended => return Ok(ended),
+            }
+        }
     }
 
     /// Waits for its end, which must be exit code 0.

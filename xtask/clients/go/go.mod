@@ -1,0 +1,3 @@
+module sluice.dev/clients
+
+go 1.21

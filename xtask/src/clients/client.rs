@@ -1,0 +1,189 @@
+//! The clients, and the cases that each of them can make.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::job::Job;
+use super::observation::Observation;
+use super::testbed::Testbed;
+use super::transport::Transport;
+use super::{chromium, curl, openssl, pipes, script, wget};
+
+/// A client that this command knows.
+pub(super) struct Client {
+    pub(super) name: &'static str,
+    /// How to get it where it is missing.
+    pub(super) source: &'static str,
+    pub(super) transports: &'static [Transport],
+    /// Names of cases.
+    pub(super) cases: &'static [&'static str],
+    means: Means,
+}
+
+/// A client that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    pub(super) version: String,
+    /// The program and its first arguments.
+    pub(super) command: Vec<OsString>,
+}
+
+/// How a client is called.
+enum Means {
+    /// Once for each try.
+    Tool(fn(&Testbed, &Program, &Job) -> Result<Observation>),
+    /// Once for a transport, with a file of all jobs.
+    Jobs(fn(&Testbed, &Program, Transport, &[Job]) -> Result<Vec<(usize, Observation)>>),
+}
+
+const WHOLE: &[&str] = &["get", "head", "keep", "gzip", "download", "upload"];
+const EARLY: &[&str] = &["post-404", "post-301", "post-401", "post-413", "post-503"];
+
+/// The names of two or more lists.
+macro_rules! cases {
+    ($($list:expr),+) => {{
+        const LISTS: &[&[&str]] = &[$($list),+];
+        const COUNT: usize = length(LISTS);
+        const NAMES: [&str; COUNT] = join::<COUNT>(LISTS);
+        &NAMES
+    }};
+}
+
+const fn length(lists: &[&[&str]]) -> usize {
+    let (mut list, mut sum) = (0, 0);
+    while list < lists.len() {
+        sum += lists[list].len();
+        list += 1;
+    }
+    sum
+}
+
+const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; COUNT] {
+    let mut names = [""; COUNT];
+    let (mut list, mut at) = (0, 0);
+    while list < lists.len() {
+        let mut name = 0;
+        while name < lists[list].len() {
+            names[at] = lists[list][name];
+            at += 1;
+            name += 1;
+        }
+        list += 1;
+    }
+    names
+}
+
+const LIBRARY: &[&str] = cases!(WHOLE, EARLY, &["upload-chunked", "chunked-404"]);
+const HALF_CLOSE: &[&str] = &["half-close", "half-close-stream"];
+const EXPECT: &[&str] = &["upload-expect", "expect-404"];
+
+pub(super) const CLIENTS: &[Client] = &[
+    tool("curl", "apt: curl", cases!(LIBRARY, EXPECT, &["expect-empty", "http10", "h2c"]), curl::attempt),
+    tool("wget", "apt: wget", cases!(WHOLE, EARLY), wget::attempt),
+    Client {
+        transports: Transport::TLS,
+        ..tool("openssl", "apt: openssl", &["get", "http10", "final-dot", "resume"], openssl::attempt)
+    },
+    Client { transports: Transport::CLEAR, ..tool("nc", "apt: netcat-openbsd", HALF_CLOSE, pipes::netcat) },
+    tool("socat", "apt: socat", HALF_CLOSE, pipes::socat),
+    jobs(
+        "socket",
+        "apt: python3",
+        cases!(HALF_CLOSE, EXPECT, &["get", "expect-empty", "final-dot", "resume"]),
+        script::run,
+    ),
+    jobs("http.client", "apt: python3", LIBRARY, script::run),
+    jobs("requests", "apt: python3-venv, and the package index", LIBRARY, script::run),
+    jobs("httpx", "apt: python3-venv, and the package index", LIBRARY, script::run),
+    jobs("aiohttp", "apt: python3-venv, and the package index", cases!(LIBRARY, EXPECT), script::run),
+    jobs("go", "go.dev/doc/install", cases!(LIBRARY, EXPECT, &["resume"]), script::run),
+    jobs("node-http", "apt: nodejs", cases!(LIBRARY, EXPECT, &["resume"]), script::run),
+    jobs("node-fetch", "apt: nodejs, 18 or newer", LIBRARY, script::run),
+    // It cannot tell connections apart, does not undo compression, and waits for 100 (Continue) even after a refusal.
+    jobs(
+        "java",
+        "apt: default-jdk-headless",
+        cases!(
+            &["get", "head", "download", "upload"],
+            EARLY,
+            &["upload-chunked", "chunked-404", "upload-expect"]
+        ),
+        script::run,
+    ),
+    jobs("chromium", "apt: chromium", cases!(WHOLE, EARLY, &["final-dot"]), chromium::run),
+];
+
+const fn tool(
+    name: &'static str,
+    source: &'static str,
+    cases: &'static [&'static str],
+    attempt: fn(&Testbed, &Program, &Job) -> Result<Observation>,
+) -> Client {
+    Client { name, source, transports: Transport::ALL, cases, means: Means::Tool(attempt) }
+}
+
+const fn jobs(
+    name: &'static str,
+    source: &'static str,
+    cases: &'static [&'static str],
+    run: fn(&Testbed, &Program, Transport, &[Job]) -> Result<Vec<(usize, Observation)>>,
+) -> Client {
+    Client { name, source, transports: Transport::ALL, cases, means: Means::Jobs(run) }
+}
+
+impl Client {
+    /// Every try of these jobs, which are all over one transport, with the number of its job.
+    pub(super) fn run(
+        &self,
+        testbed: &Testbed,
+        program: &Program,
+        transport: Transport,
+        jobs: &[Job],
+    ) -> Result<Vec<(usize, Observation)>> {
+        let attempt = match self.means {
+            Means::Tool(attempt) => attempt,
+            Means::Jobs(run) => return run(testbed, program, transport, jobs),
+        };
+        let mut seen = Vec::new();
+        for (number, job) in jobs.iter().enumerate() {
+            for _ in 0..job.tries {
+                seen.push((number, attempt(testbed, program, job)?));
+            }
+        }
+        Ok(seen)
+    }
+}
+
+impl Program {
+    /// A call of it.
+    pub(super) fn call(&self) -> Command {
+        let mut words = self.command.iter();
+        let mut command = Command::new(words.next().cloned().unwrap_or_default());
+        command.args(words);
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::CASES;
+    use super::*;
+
+    #[test]
+    fn clients_make_cases_that_are_there() {
+        for client in CLIENTS {
+            let mut names = client.cases.to_vec();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), client.cases.len(), "{}", client.name);
+            for name in names {
+                assert!(CASES.iter().any(|case| case.name == name), "{}: {name}", client.name);
+            }
+        }
+        for case in CASES {
+            assert!(CLIENTS.iter().any(|client| client.cases.contains(&case.name)), "{}", case.name);
+        }
+    }
+}

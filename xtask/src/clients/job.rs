@@ -1,0 +1,141 @@
+//! A case over one transport and of one size, and the judgment of a try.
+
+use super::case::{Case, Content};
+use super::content;
+use super::observation::Observation;
+use super::testbed;
+use super::transport::Transport;
+
+/// One request to make, so many times.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) case: &'static Case,
+    pub(super) transport: Transport,
+    /// Bytes of the content of a case that is sized, else 0.
+    pub(super) size: usize,
+    pub(super) tries: u32,
+    /// The response's content where that is known.
+    wanted: Option<content::Digest>,
+}
+
+impl Job {
+    pub(super) fn new(case: &'static Case, transport: Transport, size: usize, tries: u32) -> Self {
+        let wanted = match case.content {
+            Content::Any => None,
+            Content::Nothing => Some(content::digest(b"")),
+            Content::Text => Some(content::digest(content::TEXT)),
+            Content::Stream => Some(content::digest(&content::stream())),
+            Content::Pattern => Some(content::digest(&content::pattern(size))),
+            Content::Received => Some(content::digest(content::received(size).as_bytes())),
+        };
+        Self { case, transport, size, tries, wanted }
+    }
+
+    /// Path and query.
+    pub(super) fn target(&self) -> String {
+        match self.case.content {
+            Content::Pattern => format!("{}?{}", self.case.path, self.size),
+            _ => self.case.path.to_owned(),
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        match (self.transport, self.case.server_name) {
+            (Transport::Clear, _) => testbed::HTTP,
+            (_, "") => testbed::HTTPS,
+            _ => testbed::HTTPS_OF_ONE_NAME,
+        }
+    }
+
+    pub(super) fn url(&self) -> String {
+        let scheme = if self.transport == Transport::Clear { "http" } else { "https" };
+        format!("{scheme}://{}:{}{}", testbed::HOST, self.port(), self.target())
+    }
+
+    /// The server name of a handshake.
+    pub(super) fn server_name(&self) -> &'static str {
+        if self.case.server_name.is_empty() { testbed::HOST } else { self.case.server_name }
+    }
+
+    /// The request without content, as one writes it by hand.
+    pub(super) fn text(&self, fields: &str) -> String {
+        let (method, target, port) = (self.case.method, self.target(), self.port());
+        format!("{method} {target} HTTP/1.1\r\nHost: {}:{port}\r\n{fields}\r\n", self.server_name())
+    }
+
+    /// Its line in a file of jobs, under this number.
+    pub(super) fn line(&self, number: usize) -> String {
+        let Case { does, method, body, gzip, expect, field, server_name, .. } = self.case;
+        let (does, body, version) = (does.name(), body.name(), self.transport.version());
+        let (url, size, times, tries) = (self.url(), self.size, self.case.times(), self.tries);
+        format!(
+            "job={number}\tdoes={does}\tmethod={method}\turl={url}\tbody={body}\tsize={size}\tgzip={gzip}\t\
+             expect={expect}\ttimes={times}\ttries={tries}\ttls={version}\tname={server_name}\tfield={field}"
+        )
+    }
+
+    /// The reason why a client did not see what it should, if there is one.
+    pub(super) fn complaint(&self, seen: &Observation) -> Option<String> {
+        if let Some(error) = &seen.error {
+            return Some(error.clone());
+        }
+        let (times, status) = (self.case.times() as usize, self.case.status);
+        if seen.statuses.len() != times || seen.statuses.iter().any(|seen| *seen != status) {
+            return Some(format!("status {:?}", seen.statuses));
+        }
+        if let Some(wanted) = &self.wanted
+            && (seen.length, &seen.sha256) != (wanted.length, &wanted.sha256)
+        {
+            return Some(format!("other content: {} of {} bytes", seen.length, wanted.length));
+        }
+        match self.case.does {
+            super::case::Does::Keep if seen.connections != Some(1) => Some(format!(
+                "connections: {}",
+                seen.connections.map_or("not known".into(), |n| n.to_string())
+            )),
+            super::case::Does::Resume if seen.resumed != Some(true) => Some("not resumed".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::CASES;
+    use super::*;
+
+    fn job(name: &str, size: usize) -> Job {
+        let case = CASES.iter().find(|case| case.name == name).unwrap();
+        Job::new(case, Transport::Tls13, size, 1)
+    }
+
+    fn text() -> Observation {
+        Observation::of(200, content::TEXT)
+    }
+
+    #[test]
+    fn status_and_content_must_be_right() {
+        assert_eq!(job("get", 0).complaint(&text()), None);
+        let cut = Observation::of(200, &content::TEXT[1..]);
+        assert_eq!(job("get", 0).complaint(&cut).unwrap(), "other content: 59 of 60 bytes");
+        let refused = Observation::of(502, content::TEXT);
+        assert_eq!(job("get", 0).complaint(&refused).unwrap(), "status [502]");
+        assert!(job("get", 0).complaint(&Observation::default()).is_some(), "nothing was seen");
+        let broken = Observation { error: Some("EPIPE".to_owned()), ..text() };
+        assert_eq!(job("get", 0).complaint(&broken).unwrap(), "EPIPE");
+        assert_eq!(job("post-404", 9).complaint(&Observation::of(404, b"any")), None);
+    }
+
+    #[test]
+    fn connections_and_sessions_must_be_the_old_ones() {
+        let kept = |connections| Observation { statuses: vec![200; 5], connections, ..text() };
+        assert_eq!(job("keep", 0).complaint(&kept(Some(1))), None);
+        assert!(job("keep", 0).complaint(&kept(Some(2))).is_some());
+        assert!(job("keep", 0).complaint(&kept(None)).is_some(), "nobody counted");
+        assert!(job("keep", 0).complaint(&text()).is_some(), "one of five");
+        let resumed = |resumed| Observation { statuses: vec![200; 2], resumed, ..text() };
+        assert_eq!(job("resume", 0).complaint(&resumed(Some(true))), None);
+        assert!(job("resume", 0).complaint(&resumed(Some(false))).is_some());
+        assert!(job("resume", 0).complaint(&resumed(None)).is_some());
+    }
+}
