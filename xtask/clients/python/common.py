@@ -95,11 +95,13 @@ def error_name(error):
     """The error that the others were made of, with its system error if it has one."""
     seen = error
     while True:
-        inner = seen.__cause__ or seen.__context__ or nested(seen)
+        inner = seen.__cause__ or nested(seen)
         if inner is None:
             break
         seen = inner
     name = type(seen).__name__
+    if isinstance(seen, ssl.SSLError) and seen.reason:
+        name = f"{name} {seen.reason}"
     return name if seen is error else f"{type(error).__name__} ({name})"
 
 

@@ -75,9 +75,12 @@ class Connection:
 
 def head(job):
     """The request's head, with a field that no client has a setting for."""
-    lines = [f"{job.method} {job.target} HTTP/1.1", f"Host: {job.address[0]}:{job.address[1]}"]
+    host, port = job.address
+    lines = [f"{job.method} {job.target} HTTP/1.1", f"Host: {job.name or host}:{port}"]
     if job.field:
         lines.append(job.field)
+    if job.expect:
+        lines.append("Expect: 100-continue")
     if job.body == "plain":
         lines.append(f"Content-Length: {job.size}")
     return "".join(line + "\r\n" for line in lines).encode() + b"\r\n"
@@ -126,9 +129,8 @@ def attempt(job):
 def request(job, connection):
     connection.send(head(job))
     if job.expect:
-        status, _, rest = read_head(connection, b"")
+        status, _, content = read_head(connection, b"")
         if status != 100:
-            status, content = status, rest
             return {"statuses": [status], **digest(content)}
     if job.body == "plain":
         for piece in job.pieces():

@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_delimiter = ',', value_name = "MB", default_value = "5",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     sizes: Vec<u32>,
-    /// Installs heavy clients as well: Python's packages, Node, Java, Chromium.
+    /// Installs heavy clients as well: Python, Node, Java and Chromium.
     #[arg(long)]
     all: bool,
     /// Judges this binary instead of building one.
