@@ -33,6 +33,7 @@ public class Client {
             byte[] content = pattern(Integer.parseInt(job.get("size")));
             for (int time = 0; time < Integer.parseInt(job.get("tries")); time++) {
                 System.out.println("{\"job\":" + job.get("job") + "," + attempt(job, content) + "}");
+                System.out.flush();
             }
         }
         System.exit(0);
