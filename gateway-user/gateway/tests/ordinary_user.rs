@@ -65,9 +65,12 @@ fn an_ordinary_user_serves_and_asks_without_a_flag() {
             });
             let found = fs::metadata(&state).unwrap();
             assert_eq!((found.uid(), found.mode() & 0o7777), (UID, 0o700), "{}", state.display());
-            let status = command(inside, &environment, &["status"]).output().unwrap();
-            let said = text(&status);
-            assert!(status.status.success() && said.contains("ingress/shared-gateway"), "{said}");
+            // It serves a moment before it says so.
+            wait::until("the status", || {
+                let status = command(inside, &environment, &["status"]).output().unwrap();
+                assert!(status.status.success(), "{}", text(&status));
+                text(&status).contains("ingress/shared-gateway").then_some(())
+            });
             gateway.signal(Signal::SIGTERM).unwrap();
             assert!(gateway.wait().success(), "{}", gateway.output());
             let status = command(inside, &environment, &["status"]).output().unwrap();
