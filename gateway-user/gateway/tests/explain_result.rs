@@ -85,6 +85,9 @@ fn explain_says_what_the_gateway_does() {
         let sent = "\nto Service team2/httpbin:8000 at 127.0.0.1:8000: GET /anything/x/y?a=b with Host inner.example\n";
         assert!(code == Some(0) && said.contains(sent), "{said}");
         assert!(body.contains("/anything/x/y?a=b") && body.contains("inner.example"), "{body}");
+        let (response, (_, said)) = (get("/e//ok//y").unwrap(), explain("/e//ok//y"));
+        assert!(said.contains(": GET /anything/x//y with Host inner.example\n"), "{said}");
+        assert!(response.text().contains("/anything/x//y"), "{}", response.text());
         let (code, said) = explain("/e/both");
         assert!(
             code == Some(0) && said.contains("\n3 of 4 requests: to Service team2/httpbin:8000"),

@@ -5,7 +5,7 @@ mod result;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
-use gateway_http::h1::path::{MergeSlashes, merged, normalize};
+use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
 use gateway_ir::is_proxy_field;
 use gateway_proxy::{UnderscoreHeaders, is_grpc};
 use gateway_regex::Library;
@@ -41,14 +41,15 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     let snapshot = compile_from(&library, &resources.translation.ir, Generation(1), None);
     let (mut scratch, mut merge) = (Vec::new(), Vec::new());
     let options = path_options(&settings);
-    let path = match normalize(target.path.as_bytes(), options, &mut scratch) {
-        Ok(path) if options.merge_slashes == MergeSlashes::Match => merged(path, &mut merge),
+    let forwarded = match normalize(target.path.as_bytes(), options, &mut scratch) {
         Ok(path) => path,
         Err(error) => {
             print(&format!("{} {}: {error}\n", error.status(), error.reason()))?;
             return Ok(End::Found);
         }
     };
+    let merges = options.merge_slashes == MergeSlashes::Match;
+    let path = if merges { merged(forwarded, &mut merge) } else { forwarded };
     let local = SocketAddr::new(args.address, target.port);
     let (headers, note) = match screened(headers, wire::underscore_headers(&settings), |name| {
         let bind = snapshot.bind(local);
@@ -71,8 +72,12 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     };
     let explanation = explain(&snapshot, local, target.scheme, &request);
     let outcome = explanation.hit.as_ref().map(|hit| {
-        let request =
-            result::Request { target: &target, method: &args.method, path, matched_len: hit.matched_len };
+        // What is matched is what is forwarded but for runs of slashes, of which every one is forwarded.
+        let matched_len = match path.len() == forwarded.len() {
+            true => hit.matched_len,
+            false => unmerged_len(forwarded, hit.matched_len),
+        };
+        let request = result::Request { target: &target, method: &args.method, path: forwarded, matched_len };
         Outcome::of(&hit.rule, &request, snapshot.clusters(), &resources.translation.endpoints)
     });
     let mut text = note;

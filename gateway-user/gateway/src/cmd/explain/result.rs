@@ -19,8 +19,9 @@ const LISTED: usize = 4;
 pub(super) struct Request<'a> {
     pub(super) target: &'a Url,
     pub(super) method: &'a str,
-    /// The normalised path.
+    /// The path to forward.
     pub(super) path: &'a [u8],
+    /// How much of that path the rule's prefix stands for.
     pub(super) matched_len: usize,
 }
 
