@@ -2,12 +2,18 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
-use gateway_io::{Stream, connect, is_out_of_descriptors, now};
+use gateway_io::{Stream, connect, is_out_of_descriptors, now, sleep};
 
 use super::{Backend, Cluster, PrivateConnections, Tried};
 use crate::Reason;
 use crate::worker::Worker;
+
+/// How long, and how often, a request waits for a descriptor. That of a connection which its backend has closed comes free
+/// when the kernel has ended what was in flight on it; clients that wait to be accepted try less often.
+const DESCRIPTOR_WAIT: Duration = Duration::from_millis(5);
+const MOST_WAITS: u32 = 20;
 
 /// A connection in use. Dropped, it is closed.
 #[derive(Debug)]
@@ -38,6 +44,7 @@ pub(crate) async fn lease(
     tried: &mut Tried,
 ) -> Result<Lease, Reason> {
     let mut failure = Reason::NoEndpoints;
+    let mut waited = 0;
     loop {
         let Some(backend) = cluster.pick(&worker.random, tried, now()).map(Rc::clone) else {
             return Err(failure);
@@ -53,6 +60,10 @@ pub(crate) async fn lease(
                 return Ok(Lease { stream, reused: false, private: false, visit });
             }
             Err(error) if is_out_of_descriptors(&error) && worker.close_unused_upstreams() => {}
+            Err(error) if is_out_of_descriptors(&error) && waited < MOST_WAITS => {
+                waited += 1;
+                sleep(DESCRIPTOR_WAIT).await;
+            }
             Err(error) => {
                 worker.metrics.borrow_mut().counters.upstream_connect_failures += 1;
                 failure = reason(&error);
