@@ -11,6 +11,9 @@ use super::testbed::Testbed;
 use super::transport::Transport;
 use super::{chromium, curl, openssl, pipes, script, wget};
 
+/// Makes every try of jobs that are all over one transport; gives what each saw, with the number of its job.
+type Run = fn(&Testbed, &Program, Transport, &[Job]) -> Result<Vec<(usize, Observation)>>;
+
 /// A client that this command knows.
 pub(super) struct Client {
     pub(super) name: &'static str,
@@ -35,7 +38,7 @@ enum Means {
     /// Once for each try.
     Tool(fn(&Testbed, &Program, &Job) -> Result<Observation>),
     /// Once for a transport, with a file of all jobs.
-    Jobs(fn(&Testbed, &Program, Transport, &[Job]) -> Result<Vec<(usize, Observation)>>),
+    Jobs(Run),
 }
 
 const WHOLE: &[&str] = &["get", "head", "keep", "gzip", "download", "upload"];
@@ -131,12 +134,7 @@ const fn tool(
     Client { name, source, transports: Transport::ALL, cases, means: Means::Tool(attempt) }
 }
 
-const fn jobs(
-    name: &'static str,
-    source: &'static str,
-    cases: &'static [&'static str],
-    run: fn(&Testbed, &Program, Transport, &[Job]) -> Result<Vec<(usize, Observation)>>,
-) -> Client {
+const fn jobs(name: &'static str, source: &'static str, cases: &'static [&'static str], run: Run) -> Client {
     Client { name, source, transports: Transport::ALL, cases, means: Means::Jobs(run) }
 }
 
