@@ -79,7 +79,9 @@ fn show(
     });
     browser.show(PAGE.replace(JOBS, &serde_json::to_string(&described.collect::<Vec<_>>())?));
     let mut command = program.call();
-    command.args(FLAGS).arg(format!("--user-data-dir={}", testbed.dir().join("chromium").display()));
+    // One of its own each time: the browser before may still be letting go of its own.
+    let profile = testbed.dir().join(format!("chromium-{}", url.replace(['/', ':'], "-")));
+    command.args(FLAGS).arg(format!("--user-data-dir={}", profile.display()));
     command.args(transport.choose("--ssl-version-max=tls1.2", "--ssl-version-min=tls1.3"));
     command.arg("--host-resolver-rules=MAP * 127.0.0.1").arg(url);
     let mut process = Process::spawn("client", testbed.dir(), &mut command)?;

@@ -122,7 +122,7 @@ pub(super) const CLIENTS: &[Client] = &[
         ),
         script::run,
     ),
-    jobs("chromium", "apt: chromium", cases!(WHOLE, EARLY, &["final-dot"]), chromium::run),
+    jobs("chromium", "apt: chromium", cases!(WHOLE, EARLY), chromium::run),
 ];
 
 const fn tool(

@@ -50,7 +50,7 @@ fn connections_beyond_the_limit_are_told_so_and_room_comes_back() {
 
 #[test]
 fn a_pause_of_the_whole_process_times_nobody_out() {
-    let flags = &["--client-header-timeout", "1s", "--upstream-connect-timeout", "1s", "--access-log", "off"];
+    let flags = &["--client-header-timeout", "3s", "--upstream-connect-timeout", "3s", "--access-log", "off"];
     with_gateway_flags("paused", flags, |_, running| {
         let mut begun: Vec<Client> = (0..100).map(|_| client()).collect();
         begun.iter_mut().for_each(|client| client.send("GET /httpbin/get HTTP/1.1\r\n").unwrap());
@@ -62,7 +62,7 @@ fn a_pause_of_the_whole_process_times_nobody_out() {
         fresh
             .iter_mut()
             .for_each(|client| client.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n").unwrap());
-        thread::sleep(Duration::from_secs(3));
+        thread::sleep(Duration::from_secs(6));
         running.gateway.signal(Signal::SIGCONT).unwrap();
         for client in begun.iter_mut().chain(&mut fresh) {
             let answer = client.answer().unwrap();
