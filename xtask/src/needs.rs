@@ -126,7 +126,7 @@ impl Need {
         self.program
     }
 
-    /// Whether the program is there.
+    /// True if the program is there.
     pub(crate) fn is_there(&self) -> bool {
         on_path(self.program)
     }

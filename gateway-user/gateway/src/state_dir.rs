@@ -26,7 +26,7 @@ const OURS: [&str; 7] =
 /// The place of the machine's one Sluice.
 const OF_SYSTEM: &str = "/run/sluice";
 
-/// What the usual place depends on.
+/// The facts that the usual place depends on.
 struct Surroundings {
     euid: u32,
     of_system: PathBuf,

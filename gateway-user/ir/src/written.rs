@@ -3,14 +3,14 @@
 
 use crate::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 
-/// Whether `text` can stand as a host, with or without a port.
+/// True if `text` can stand as a host, with or without a port.
 pub fn is_authority(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)
 }
 
 impl Filter {
-    /// Whether everything that the filter writes can be written.
+    /// True if everything that the filter writes can be written.
     ///
     /// # Errors
     /// A line that names the value, and what to write instead where that can be said.

@@ -116,7 +116,7 @@ impl SteerOptions {
     }
 }
 
-/// What settings alone say of a bind.
+/// The verdict of settings alone on a bind.
 fn ruled_out(
     bind: SteerBind,
     reserved_ports: &BTreeSet<u16>,

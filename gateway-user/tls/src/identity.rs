@@ -42,7 +42,7 @@ pub struct Identity {
 /// An [`Identity`] that was read, and what will surprise somebody about it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// What can be served.
+    /// The identity to serve.
     pub identity: Identity,
     /// Not in the way of serving it.
     pub notes: Vec<IdentityNote>,

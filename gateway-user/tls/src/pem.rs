@@ -117,7 +117,7 @@ fn damage(error: &pem::Error) -> &'static str {
     }
 }
 
-/// Whether a text begins with the byte order mark of UTF-16, as Windows writes files that are redirected.
+/// True if a text begins with the byte order mark of UTF-16, as Windows writes files that are redirected.
 fn is_utf16(text: &[u8]) -> bool {
     matches!(text, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
 }

@@ -1,4 +1,4 @@
-//! Whether a private key belongs to a certificate, and what kind of key that has.
+//! Tells whether a private key belongs to a certificate, and what kind of key that has.
 
 use x509_parser::asn1_rs::Tag;
 use x509_parser::oid_registry::{

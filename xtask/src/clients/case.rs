@@ -137,7 +137,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 impl Case {
-    /// Whether its content has a size.
+    /// True if its content has a size.
     pub(super) fn is_sized(&self) -> bool {
         self.body != Body::None || self.content == Content::Pattern
     }

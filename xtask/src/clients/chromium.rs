@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 
-use super::case::NAME_WITH_DOT;
 use super::client::Program;
 use super::job::Job;
 use super::observation::Observation;
@@ -38,18 +37,8 @@ pub(super) fn run(
     transport: Transport,
     jobs: &[Job],
 ) -> Result<Vec<(usize, Observation)>> {
-    let mut seen = Vec::new();
-    // Each origin has a page of its own.
-    for name in ["", NAME_WITH_DOT] {
-        let (numbers, chosen): (Vec<usize>, Vec<Job>) =
-            jobs.iter().cloned().enumerate().filter(|(_, job)| job.case.server_name == name).unzip();
-        if let Some(first) = chosen.first() {
-            let shown = show(testbed, program, transport, &page(first), &chosen)?;
-            let own = |(number, seen): (usize, Observation)| Some((*numbers.get(number)?, seen));
-            seen.extend(shown.into_iter().filter_map(own));
-        }
-    }
-    Ok(seen)
+    let Some(first) = jobs.first() else { return Ok(Vec::new()) };
+    show(testbed, program, transport, &page(first), jobs)
 }
 
 /// The page's URL; it has the origin of what it asks for.

@@ -15,7 +15,7 @@ pub(super) struct Standing {
     pub(super) version: Option<String>,
     /// How to get it.
     pub(super) source: &'static str,
-    /// Whether it was asked for by name.
+    /// True if it was asked for by name.
     #[serde(skip)]
     pub(super) named: bool,
 }
@@ -57,7 +57,7 @@ impl Finding {
         Self { client, case: case.name, transport: transport.name(), size, tries, seen, errors }
     }
 
-    /// Whether every try was good, and there was one.
+    /// True if every try was good, and there was one.
     pub(super) fn passed(&self) -> bool {
         self.tries > 0 && self.seen == self.tries
     }

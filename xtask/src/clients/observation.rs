@@ -16,7 +16,7 @@ pub(super) struct Observation {
     pub(super) sha256: String,
     /// Connections that were made, if the client can tell.
     pub(super) connections: Option<u32>,
-    /// Whether the TLS session was an earlier one, if the client can tell.
+    /// True if the TLS session was an earlier one, if the client can tell.
     pub(super) resumed: Option<bool>,
     pub(super) error: Option<String>,
 }

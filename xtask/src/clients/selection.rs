@@ -34,7 +34,7 @@ impl Selection {
         Ok(chosen)
     }
 
-    /// Whether this client was asked for by name.
+    /// True if this client was asked for by name.
     pub(super) fn names(&self, client: &Client) -> bool {
         self.clients.iter().any(|name| name == client.name)
     }

@@ -35,12 +35,12 @@ pub(crate) struct Directory {
     due: Option<Instant>,
 }
 
-/// What counts of the directory.
+/// The part of the directory that counts.
 #[derive(Clone, Debug, Default)]
 struct Read {
     /// Files by path below the directory.
     files: BTreeMap<PathBuf, TreeFile>,
-    /// What is of no use, by path below the directory.
+    /// Entries of no use, by path below the directory.
     unusable: BTreeMap<PathBuf, String>,
 }
 
@@ -78,7 +78,7 @@ impl Directory {
         }
     }
 
-    /// Whether it looks another way than when it was looked at.
+    /// True if it looks another way than when it was looked at.
     pub(crate) fn differs(&self) -> bool {
         let now = Fingerprint::take(&self.options.path).ok();
         now.is_none() || now != self.seen
@@ -184,7 +184,7 @@ impl Read {
     }
 }
 
-/// What another thread left half done in there is at worst a wait too long.
+/// A change that another thread left half done in there costs a wait too long at worst.
 fn lock(pending: &Mutex<PendingWrites>) -> MutexGuard<'_, PendingWrites> {
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,7 +7,7 @@ use super::bytes::{eq_ignore_case, trim_ows};
 /// Most bytes of each part.
 const PART_MAX: usize = 1024;
 
-/// What was read of a request head. Each part is a piece of the bytes as they came, neither checked nor whole for sure, of
+/// The parts of a request head that were read. Each part is a piece of the bytes as they came, neither checked nor whole for sure, of
 /// 1 KiB at most, and empty if it was not found. User information is cut off. No field but `Host` is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Glimpse<'a> {
@@ -78,7 +78,7 @@ fn split_target<'a>(method: &[u8], target: &'a [u8]) -> (Option<&'a [u8]>, &'a [
     (Some(authority), path)
 }
 
-/// What follows the last `@`: a password may hold one itself.
+/// The part after the last `@`: a password may hold one itself.
 fn without_user_information(authority: &[u8]) -> &[u8] {
     memrchr(b'@', authority).and_then(|at| authority.get(at + 1..)).unwrap_or(authority)
 }

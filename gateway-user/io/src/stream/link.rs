@@ -119,7 +119,7 @@ impl Link {
         if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
     }
 
-    /// Whether the kernel has noted an error of the connection, such as a reset, that no operation has told. Takes it.
+    /// True if the kernel has noted an error of the connection, such as a reset, that no operation has told. Takes it.
     pub(crate) fn has_failed(&self) -> bool {
         // SAFETY: `fd` is open as long as a half lives, and only a live half asks.
         let socket = unsafe { BorrowedFd::borrow_raw(self.fd) };

@@ -128,7 +128,7 @@ impl RecvHalf {
         }
     }
 
-    /// Whether the connection has broken since its last operation. After the peer's end no receive tells that any more; a
+    /// True if the connection has broken since its last operation. After the peer's end no receive tells that any more; a
     /// peer that is gone answers what it is sent with a reset. A system call, which takes the error (socket(7) `SO_ERROR`).
     #[must_use]
     pub fn is_broken(&self) -> bool {

@@ -222,7 +222,7 @@ impl Download<'_> {
     }
 }
 
-/// Whether the client is asked for credentials that count for a connection.
+/// True if the client is asked for credentials that count for a connection.
 fn challenges(fields: Fields<'_>) -> bool {
     let [own, proxy] = ["www-authenticate", "proxy-authenticate"].map(|name| fields.get_all(name.as_bytes()));
     own.chain(proxy).any(logs_connections_in)

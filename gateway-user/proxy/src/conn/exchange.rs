@@ -130,7 +130,7 @@ impl Progress {
         has
     }
 
-    /// Whether the backend still takes the request.
+    /// True if the backend still takes the request.
     pub(super) fn goes_on(&self) -> bool {
         !self.over.get()
     }

@@ -207,7 +207,7 @@ async fn attempts(
     }
 }
 
-/// Whether a request brings credentials that count for its connection.
+/// True if a request brings credentials that count for its connection.
 fn logs_in(request: &Request<'_>) -> bool {
     let fields = request.fields();
     let [own, proxy] = ["authorization", "proxy-authorization"].map(|name| fields.get_all(name.as_bytes()));

@@ -91,7 +91,7 @@ impl<C> Cluster<C> {
         self.backends.iter().map(|backend| backend.address)
     }
 
-    /// Whether this is one of its endpoints.
+    /// True if this is one of its endpoints.
     pub(super) fn has(&self, backend: &Rc<Backend<C>>) -> bool {
         self.backends.iter().any(|own| Rc::ptr_eq(own, backend))
     }

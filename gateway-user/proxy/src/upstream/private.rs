@@ -36,7 +36,7 @@ impl PrivateConnections {
     }
 }
 
-/// Whether a field of credentials or challenges (RFC 9110 section 11) names a scheme that logs a connection in. Too often at
+/// True if a field of credentials or challenges (RFC 9110 section 11) names a scheme that logs a connection in. Too often at
 /// worst, where a quoted text says so.
 pub(crate) fn logs_connections_in(value: &[u8]) -> bool {
     value.split(|byte| *byte == b',').any(|part| {

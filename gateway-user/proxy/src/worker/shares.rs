@@ -54,7 +54,7 @@ impl Shares {
         Shared { namespace: entry(&self.namespaces, namespace), listener: entry(&self.listeners, listener) }
     }
 
-    /// Whether these must give way to others: their namespace or their listener has the most requests under way of all that
+    /// True if these must give way to others: their namespace or their listener has the most requests under way of all that
     /// are present, and they hold a part worth having of the `in_use` connections or buffers. Where idle clients hold nearly
     /// all, who has a single request under way has the most, and takes nothing from anybody.
     pub(crate) fn gives_way(&self, shared: &Shared, in_use: usize) -> bool {

@@ -1,4 +1,4 @@
-//! What happens to files, and how long to wait then.
+//! Events of files, and the waits after them.
 
 use std::time::Duration;
 

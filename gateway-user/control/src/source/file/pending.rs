@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::event::{FileEvent, WriteDelays};
 use super::walk::Stamp;
 
-/// What is known of a change that does not count yet.
+/// A change that does not count yet.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     phase: Phase,
@@ -55,7 +55,7 @@ pub struct PendingWrites {
     removed: Option<Instant>,
 }
 
-/// What is to be done about the files of a directory.
+/// The work to be done about the files of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// To be read.
@@ -171,7 +171,7 @@ impl PendingWrites {
         look
     }
 
-    /// What was ready was read as it was found at that time, and what is gone is forgotten.
+    /// Files that were ready were read as they were found at that time; those that are gone are forgotten.
     pub fn accept(&mut self, found: &BTreeMap<PathBuf, Stamp>, look: &Look, as_of: Instant) {
         let before = self.accepted.take().unwrap_or_default();
         let read = found.iter().filter(|(path, _)| !look.held.contains(*path));

@@ -105,7 +105,7 @@ impl Fingerprint {
         self.directories.keys().cloned().chain(files).collect()
     }
 
-    /// Whether it is the same as another but for these files.
+    /// True if it is the same as another but for these files.
     pub(crate) fn is_but_for(&self, other: &Self, files: &BTreeSet<PathBuf>) -> bool {
         let kept = |this: &Self| -> Vec<(PathBuf, Stamp)> {
             let kept = this.files.iter().filter(|(path, _)| !files.contains(*path));

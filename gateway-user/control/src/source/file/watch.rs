@@ -78,7 +78,7 @@ impl Watcher {
     }
 }
 
-/// What an event of the kernel means; `None` for one that means nothing.
+/// The meaning of an event of the kernel; `None` for one without any.
 fn event_of(event: &Event) -> Option<FileEvent> {
     let path = event.paths.first();
     let file =

@@ -25,7 +25,7 @@ pub(super) struct Request<'a> {
     pub(super) matched_len: usize,
 }
 
-/// What comes of a request.
+/// The result of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// For people.
