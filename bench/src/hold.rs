@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Connections that are opened at once; fewer than any accept queue holds.
-const STEP: usize = 100;
+const BATCH: usize = 100;
 
 /// Opens `connections` to `to`, has one `GET` for `target` answered on each, and gives them, all idle.
 ///
@@ -16,7 +16,7 @@ const STEP: usize = 100;
 pub async fn open(to: SocketAddr, host: &str, target: &str, connections: usize) -> Result<Vec<TcpStream>> {
     let mut held = Vec::with_capacity(connections);
     while held.len() < connections {
-        let step = (0..STEP.min(connections - held.len())).map(|_| {
+        let step = (0..BATCH.min(connections - held.len())).map(|_| {
             let (host, target) = (host.to_owned(), target.to_owned());
             tokio::spawn(async move { open_one(to, &host, &target).await })
         });
@@ -30,11 +30,11 @@ pub async fn open(to: SocketAddr, host: &str, target: &str, connections: usize) 
 async fn open_one(to: SocketAddr, host: &str, target: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(to).await.context("connecting")?;
     stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     loop {
-        ensure!(stream.read_buf(&mut answer).await? > 0, "closed instead of an answer");
-        if let Some(whole) = length(&answer)?
-            && answer.len() >= whole
+        ensure!(stream.read_buf(&mut response).await? > 0, "closed instead of an answer");
+        if let Some(whole) = length(&response)?
+            && response.len() >= whole
         {
             return Ok(stream);
         }
@@ -44,10 +44,10 @@ async fn open_one(to: SocketAddr, host: &str, target: &str) -> Result<TcpStream>
 /// Octets of the answer, once its head has come.
 fn length(bytes: &[u8]) -> Result<Option<usize>> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
-    let mut answer = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(head) = answer.parse(bytes)? else { return Ok(None) };
-    ensure!(answer.code == Some(200), "answered {:?}", answer.code);
-    let field = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let mut response = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
+    ensure!(response.code == Some(200), "answered {:?}", response.code);
+    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
     let body: usize = std::str::from_utf8(field.context("no Content-Length")?.value)?.parse()?;
     Ok(Some(head + body))
 }

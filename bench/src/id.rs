@@ -13,7 +13,7 @@ pub struct RequestId(u64);
 
 /// The text is no tag or no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadId;
+pub struct InvalidId;
 
 const SEQUENCE_BITS: u32 = 40;
 
@@ -54,31 +54,31 @@ impl fmt::Display for RequestId {
 }
 
 impl FromStr for Tag {
-    type Err = BadId;
+    type Err = InvalidId;
 
-    fn from_str(text: &str) -> Result<Self, BadId> {
-        u32::from_str_radix(text, 16).map(Self::new).map_err(|_| BadId)
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        u32::from_str_radix(text, 16).map(Self::new).map_err(|_| InvalidId)
     }
 }
 
 impl FromStr for RequestId {
-    type Err = BadId;
+    type Err = InvalidId;
 
-    fn from_str(text: &str) -> Result<Self, BadId> {
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
         if text.len() != 16 {
-            return Err(BadId);
+            return Err(InvalidId);
         }
-        u64::from_str_radix(text, 16).map(Self).map_err(|_| BadId)
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| InvalidId)
     }
 }
 
-impl fmt::Display for BadId {
+impl fmt::Display for InvalidId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not an id: write hexadecimal digits")
     }
 }
 
-impl std::error::Error for BadId {}
+impl std::error::Error for InvalidId {}
 
 #[cfg(test)]
 mod tests {
@@ -91,6 +91,6 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.tag(), Tag::new(0xabc));
         assert_eq!("abc".parse::<Tag>(), Ok(Tag::new(0xabc)));
-        assert_eq!("12".parse::<RequestId>(), Err(BadId));
+        assert_eq!("12".parse::<RequestId>(), Err(InvalidId));
     }
 }

@@ -8,12 +8,12 @@
 //! Nothing here uses the gateway's own crates: a judge that shared its HTTP code would share its mistakes.
 #![forbid(unsafe_code)]
 
+pub mod abusers;
 pub mod backend;
-pub mod crowd;
-pub mod deaf;
 pub mod hold;
 pub mod id;
 pub mod load;
-pub mod pace;
+pub mod pacer;
 pub mod pattern;
 pub mod report;
+pub mod unresponsive;

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use sluice_bench::crowd::{CrowdSpec, Manner, crowd};
+use sluice_bench::abusers::{AbusersSpec, Behavior, abusers};
 use sluice_bench::id::Tag;
 use sluice_bench::load::{LoadSpec, Mode, load};
-use sluice_bench::{backend, deaf, hold};
+use sluice_bench::{backend, hold, unresponsive};
 use tokio::net::TcpListener;
 
 /// Judges proxies: a load client that verifies every answer, and its backend.
@@ -32,12 +32,12 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
         /// Accept connections, read nothing and answer nothing.
-        #[arg(long)]
-        deaf: bool,
+        #[arg(long = "deaf")]
+        unresponsive: bool,
     },
     /// Opens connections that all misbehave in one way and come back when they are ended; says `there` when all have
     /// been tried, and goes on until it is killed.
-    Crowd(CrowdArgs),
+    Crowd(AbusersArgs),
     /// Opens connections, has one request answered on each, says `holding N`, and keeps them until it is killed.
     Hold {
         /// Address of the proxy.
@@ -96,7 +96,7 @@ struct LoadArgs {
 }
 
 #[derive(clap::Args)]
-struct CrowdArgs {
+struct AbusersArgs {
     /// Address of the proxy.
     #[arg(long)]
     to: SocketAddr,
@@ -110,8 +110,8 @@ struct CrowdArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
     header: Vec<(String, String)>,
     /// What each connection does.
-    #[arg(long, value_enum)]
-    manner: MannerArg,
+    #[arg(long = "manner", value_enum, value_name = "MANNER")]
+    behavior: BehaviorArg,
     /// How many there are.
     #[arg(long, default_value_t = 1000)]
     connections: usize,
@@ -127,7 +127,7 @@ struct CrowdArgs {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum MannerArg {
+enum BehaviorArg {
     Ask,
     Stall,
     Read,
@@ -162,17 +162,17 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", serde_json::to_string_pretty(&report)?);
             Ok(if report.lost() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Backend { listen, deaf } => runtime.block_on(async {
+        Command::Backend { listen, unresponsive } => runtime.block_on(async {
             let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
             println!("listening on {}", listener.local_addr()?);
-            match deaf {
-                true => deaf::serve(listener).await?,
+            match unresponsive {
+                true => unresponsive::serve(listener).await?,
                 false => backend::serve(listener).await?,
             }
             Ok(ExitCode::SUCCESS)
         }),
         Command::Crowd(args) => {
-            runtime.block_on(crowd(args.spec(), || println!("there")));
+            runtime.block_on(abusers(args.spec(), || println!("there")));
             Ok(ExitCode::SUCCESS)
         }
         Command::Hold { to, host, target, connections } => runtime.block_on(async {
@@ -193,14 +193,14 @@ fn field(text: &str) -> Result<(String, String), String> {
     }
 }
 
-impl CrowdArgs {
-    fn spec(self) -> CrowdSpec {
-        CrowdSpec {
+impl AbusersArgs {
+    fn spec(self) -> AbusersSpec {
+        AbusersSpec {
             to: self.to,
             host: self.host,
             target: self.target,
             fields: self.header,
-            manner: self.manner.into(),
+            behavior: self.behavior.into(),
             connections: self.connections,
             every: Duration::from_millis(self.every_ms),
             random: self.random,
@@ -209,15 +209,15 @@ impl CrowdArgs {
     }
 }
 
-impl From<MannerArg> for Manner {
-    fn from(manner: MannerArg) -> Self {
-        match manner {
-            MannerArg::Ask => Self::Ask,
-            MannerArg::Stall => Self::Stall,
-            MannerArg::Read => Self::Read,
-            MannerArg::DripHead => Self::DripHead,
-            MannerArg::DripBody => Self::DripBody,
-            MannerArg::Upload => Self::Upload,
+impl From<BehaviorArg> for Behavior {
+    fn from(behavior: BehaviorArg) -> Self {
+        match behavior {
+            BehaviorArg::Ask => Self::Ask,
+            BehaviorArg::Stall => Self::Stall,
+            BehaviorArg::Read => Self::Read,
+            BehaviorArg::DripHead => Self::DripHead,
+            BehaviorArg::DripBody => Self::DripBody,
+            BehaviorArg::Upload => Self::Upload,
         }
     }
 }

@@ -79,7 +79,7 @@ pub struct Latency {
 
 /// What the backend has seen of one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Witness {
+pub struct Arrivals {
     /// Different ids.
     pub seen: u64,
     /// Arrivals of an id that had arrived before.
@@ -103,7 +103,7 @@ pub struct Report {
     /// Requests without any end: the run's time was over first.
     pub missing: u64,
     /// What the backend says; absent if it was not asked.
-    pub witness: Option<Witness>,
+    pub witness: Option<Arrivals>,
     /// Connections.
     pub connections: Connections,
     /// Latency.

@@ -6,11 +6,11 @@ use std::ops::Range;
 use httparse::{EMPTY_HEADER, Header, Request, Response, Status};
 
 /// Fields of a head that are looked at.
-const MOST_FIELDS: usize = 64;
+const MAX_FIELDS: usize = 64;
 
 /// A request head at the start of a buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct RequestHead {
     /// Its length with the empty line.
     pub(crate) length: usize,
     /// Where its path is.
@@ -21,7 +21,7 @@ pub(crate) struct Asked {
 
 /// An answer's head at the start of a buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answered {
+pub(crate) struct ResponseHead {
     /// Its length with the empty line.
     pub(crate) length: usize,
     /// Octets of its body.
@@ -31,18 +31,18 @@ pub(crate) struct Answered {
 }
 
 /// The request head in `bytes`, if it is whole.
-pub(crate) fn asked(bytes: &[u8]) -> io::Result<Option<Asked>> {
-    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+pub(crate) fn request_head(bytes: &[u8]) -> io::Result<Option<RequestHead>> {
+    let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut request = Request::new(&mut fields);
     let Status::Complete(length) = request.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
     let (Some(method), Some(path)) = (request.method, request.path) else { return Ok(None) };
     let start = method.len() + 1;
-    Ok(Some(Asked { length, path: start..start + path.len(), close: closes(request.headers) }))
+    Ok(Some(RequestHead { length, path: start..start + path.len(), close: closes(request.headers) }))
 }
 
 /// The answer's head in `bytes`, if it is whole.
-pub(crate) fn answered(bytes: &[u8]) -> io::Result<Option<Answered>> {
-    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
+pub(crate) fn response_head(bytes: &[u8]) -> io::Result<Option<ResponseHead>> {
+    let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut response = Response::new(&mut fields);
     let Status::Complete(length) = response.parse(bytes).map_err(io::Error::other)? else { return Ok(None) };
     let body = response
@@ -51,7 +51,7 @@ pub(crate) fn answered(bytes: &[u8]) -> io::Result<Option<Answered>> {
         .find(|field| field.name.eq_ignore_ascii_case("content-length"))
         .and_then(|field| std::str::from_utf8(field.value).ok()?.parse().ok())
         .ok_or_else(|| io::Error::other("an answer without Content-Length"))?;
-    Ok(Some(Answered { length, body, close: closes(response.headers) }))
+    Ok(Some(ResponseHead { length, body, close: closes(response.headers) }))
 }
 
 fn closes(fields: &[Header<'_>]) -> bool {
@@ -67,11 +67,11 @@ mod tests {
     #[test]
     fn heads_are_measured() {
         let bytes = b"GET /app/100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET";
-        let head = asked(bytes).unwrap().unwrap();
+        let head = request_head(bytes).unwrap().unwrap();
         assert_eq!((&bytes[head.path.clone()], head.length, head.close), (&b"/app/100"[..], 53, true));
-        assert_eq!(asked(&bytes[..20]).unwrap(), None);
+        assert_eq!(request_head(&bytes[..20]).unwrap(), None);
         let bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nx";
-        assert_eq!(answered(bytes).unwrap(), Some(Answered { length: 40, body: 100, close: false }));
-        assert!(answered(b"HTTP/1.1 200 OK\r\n\r\n").is_err(), "its end could not be told");
+        assert_eq!(response_head(bytes).unwrap(), Some(ResponseHead { length: 40, body: 100, close: false }));
+        assert!(response_head(b"HTTP/1.1 200 OK\r\n\r\n").is_err(), "its end could not be told");
     }
 }

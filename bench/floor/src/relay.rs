@@ -20,7 +20,7 @@ pub(crate) struct Backend {
 }
 
 /// As much as the gateway's buffers hold by default.
-const BUFFER: usize = 16 * 1024;
+const BUFFER_SIZE: usize = 16 * 1024;
 
 impl Backend {
     async fn connection(&self) -> io::Result<TcpStream> {
@@ -39,11 +39,11 @@ impl Backend {
 /// Serves a client until it leaves.
 pub(crate) async fn relay(mut client: TcpStream, backend: &Backend) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let (mut request, mut answer) = (Vec::with_capacity(BUFFER), Vec::with_capacity(BUFFER));
-    let mut out = Vec::with_capacity(BUFFER);
+    let (mut request, mut response) = (Vec::with_capacity(BUFFER_SIZE), Vec::with_capacity(BUFFER_SIZE));
+    let mut out = Vec::with_capacity(BUFFER_SIZE);
     loop {
         let head = loop {
-            if let Some(head) = head::asked(&request)? {
+            if let Some(head) = head::request_head(&request)? {
                 break head;
             }
             let read;
@@ -62,7 +62,7 @@ pub(crate) async fn relay(mut client: TcpStream, backend: &Backend) -> io::Resul
         out.clear();
         request.drain(..head.length);
         let close;
-        (close, answer) = answer_to(&mut client, &mut upstream, answer).await?;
+        (close, response) = relay_response(&mut client, &mut upstream, response).await?;
         if !close {
             backend.idle.borrow_mut().push(upstream);
         }
@@ -73,13 +73,13 @@ pub(crate) async fn relay(mut client: TcpStream, backend: &Backend) -> io::Resul
 }
 
 /// Relays one answer; says whether the backend closes its connection.
-async fn answer_to(
+async fn relay_response(
     client: &mut TcpStream,
     upstream: &mut TcpStream,
     mut buffer: Vec<u8>,
 ) -> io::Result<(bool, Vec<u8>)> {
     let head = loop {
-        if let Some(head) = head::answered(&buffer)? {
+        if let Some(head) = head::response_head(&buffer)? {
             break head;
         }
         let read;

@@ -9,13 +9,13 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep_until};
 
-use crate::pace::Pace;
+use crate::pacer::Pacer;
 use crate::pattern::Pattern;
 
 /// The first bytes of a pattern, spread over a time.
 pub(super) struct PatternBody {
     pattern: Pattern,
-    pace: Pace,
+    pacer: Pacer,
     length: u64,
     done: u64,
     chunked: bool,
@@ -26,9 +26,9 @@ pub(super) struct PatternBody {
 impl PatternBody {
     /// `chunked` leaves the length unsaid.
     pub(super) fn new(seed: u64, length: u64, over: Duration, chunked: bool) -> Self {
-        let pace = Pace::new(length, over);
-        let wait = pace.is_spread().then(|| Box::pin(sleep_until(pace.due(0))));
-        Self { pattern: Pattern::new(seed), pace, length, done: 0, chunked, wait }
+        let pacer = Pacer::new(length, over);
+        let wait = pacer.is_spread().then(|| Box::pin(sleep_until(pacer.due(0))));
+        Self { pattern: Pattern::new(seed), pacer, length, done: 0, chunked, wait }
     }
 }
 
@@ -41,7 +41,7 @@ impl Body for PatternBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
-        let n = this.pace.piece(this.done);
+        let n = this.pacer.piece(this.done);
         if n == 0 {
             return Poll::Ready(None);
         }
@@ -52,7 +52,7 @@ impl Body for PatternBody {
         this.pattern.fill(&mut piece);
         this.done += n as u64;
         if let Some(wait) = &mut this.wait {
-            wait.as_mut().reset(this.pace.due(this.done));
+            wait.as_mut().reset(this.pacer.due(this.done));
         }
         Poll::Ready(Some(Ok(Frame::data(piece.freeze()))))
     }

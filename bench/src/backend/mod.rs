@@ -7,9 +7,9 @@
 //! The field `X-Bench-Id` comes back as it was sent. A request without an id is answered and not remembered, so that
 //! another load can run beside.
 
+mod arrival_log;
 mod body;
-mod ledger;
-mod target;
+mod request_target;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -29,9 +29,9 @@ use tokio::net::TcpListener;
 use tokio::task::LocalSet;
 
 use crate::pattern::Checksum;
+use arrival_log::ArrivalLog;
 use body::PatternBody;
-use ledger::Ledger;
-use target::Target;
+use request_target::RequestTarget;
 
 type Body = Either<PatternBody, Full<Bytes>>;
 
@@ -46,7 +46,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
 }
 
 async fn accept(listener: TcpListener) -> io::Result<()> {
-    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let arrival_log = Rc::new(RefCell::new(ArrivalLog::default()));
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -57,10 +57,10 @@ async fn accept(listener: TcpListener) -> io::Result<()> {
             Err(error) => return Err(error),
         };
         let _ = stream.set_nodelay(true);
-        let ledger = Rc::clone(&ledger);
+        let arrival_log = Rc::clone(&arrival_log);
         let service = service_fn(move |request| {
-            let ledger = Rc::clone(&ledger);
-            async move { Ok::<_, Infallible>(answer(request, &ledger).await) }
+            let arrival_log = Rc::clone(&arrival_log);
+            async move { Ok::<_, Infallible>(respond(request, &arrival_log).await) }
         });
         tokio::task::spawn_local(async move {
             // How a connection ends is the client's finding, not ours.
@@ -75,19 +75,19 @@ fn is_passing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionAborted || error.raw_os_error() == Some(EMFILE)
 }
 
-async fn answer(request: Request<Incoming>, ledger: &RefCell<Ledger>) -> Response<Body> {
+async fn respond(request: Request<Incoming>, arrival_log: &RefCell<ArrivalLog>) -> Response<Body> {
     let echoed = request.headers().get(BENCH_ID).cloned();
-    let mut response = match Target::parse(request.method(), request.uri()) {
-        Some(Target::Download { length, id, over, chunked }) => {
+    let mut response = match RequestTarget::parse(request.method(), request.uri()) {
+        Some(RequestTarget::Download { length, id, over, chunked }) => {
             if let Some(id) = id {
-                ledger.borrow_mut().arrived(id);
+                arrival_log.borrow_mut().record(id);
             }
             let seed = id.map_or(0, |id| id.bits());
             Response::new(Either::Left(PatternBody::new(seed, length, over, chunked)))
         }
-        Some(Target::Upload { id }) => {
+        Some(RequestTarget::Upload { id }) => {
             if let Some(id) = id {
-                ledger.borrow_mut().arrived(id);
+                arrival_log.borrow_mut().record(id);
             }
             match measure(request.into_body()).await {
                 Ok((length, sum)) => text(StatusCode::OK, format!("{length} {:016x}\n", sum.value())),
@@ -95,7 +95,7 @@ async fn answer(request: Request<Incoming>, ledger: &RefCell<Ledger>) -> Respons
                 Err(error) => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
             }
         }
-        Some(Target::Witness(tag)) => match serde_json::to_string(&ledger.borrow().witness(tag)) {
+        Some(RequestTarget::Arrivals(tag)) => match serde_json::to_string(&arrival_log.borrow().of(tag)) {
             Ok(json) => text(StatusCode::OK, json),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },

@@ -11,28 +11,28 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{sleep_until, timeout};
 
-use super::answer::{Answer, Expected, Step};
-use super::tally::Failure;
+use super::response::{ExpectedBody, Progress, ResponseVerifier};
+use super::stats::RequestError;
 use super::{LoadSpec, Mode};
 use crate::id::RequestId;
-use crate::pace::{PIECE, Pace};
+use crate::pacer::{PIECE_SIZE, Pacer};
 use crate::pattern::{Checksum, Pattern};
 use crate::report::FailureKind;
 
 /// How long an answer is looked for after sending has failed: it can only be on its way already.
-const LAST_LOOK: Duration = Duration::from_millis(500);
+const RESPONSE_GRACE: Duration = Duration::from_millis(500);
 
 /// A connection and how far it has been used.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
     unread: Vec<u8>,
-    answers: u64,
+    responses: u64,
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, unread: Vec::new(), answers: 0 }
+        Self { stream, unread: Vec::new(), responses: 0 }
     }
 
     /// Waits until the other side ends the connection, or sends something that nobody asked for (such as a 408 before
@@ -56,11 +56,11 @@ pub(super) async fn exchange(
     connection: &mut Connection,
     spec: &LoadSpec,
     id: RequestId,
-) -> Result<bool, Failure> {
-    let mut answer = Answer::new(id, expected(spec, id));
-    let earlier = connection.answers;
+) -> Result<bool, RequestError> {
+    let mut response = ResponseVerifier::new(id, expected(spec, id));
+    let earlier = connection.responses;
     let (reader, writer) = connection.stream.split();
-    let mut receive = pin!(receive(reader, &mut connection.unread, &mut answer, earlier));
+    let mut receive = pin!(receive(reader, &mut connection.unread, &mut response, earlier));
     let mut send = pin!(send(writer, spec, id));
     // Both at once: who answers an upload before its end must not be taken for a broken pipe.
     let first = poll_fn(|cx| match receive.as_mut().poll(cx) {
@@ -74,30 +74,30 @@ pub(super) async fn exchange(
             send.await.is_ok() && keep
         }
         Err(Ok(())) => receive.await?,
-        Err(Err(error)) => match timeout(LAST_LOOK, receive).await {
-            Ok(Err(failure)) if failure.kind == FailureKind::Wrong => return Err(failure),
+        Err(Err(error)) => match timeout(RESPONSE_GRACE, receive).await {
+            Ok(Err(error)) if error.kind == FailureKind::Wrong => return Err(error),
             Ok(Ok(_)) => false,
-            _ => return Err(broken(&error, "while the request was sent", earlier)),
+            _ => return Err(transport_error(&error, "while the request was sent", earlier)),
         },
     };
-    connection.answers += 1;
+    connection.responses += 1;
     Ok(keep)
 }
 
-fn expected(spec: &LoadSpec, id: RequestId) -> Expected {
+fn expected(spec: &LoadSpec, id: RequestId) -> ExpectedBody {
     if spec.mode != Mode::Upload {
-        return Expected::Pattern { pattern: Pattern::new(id.bits()), length: spec.bytes };
+        return ExpectedBody::Pattern { pattern: Pattern::new(id.bits()), length: spec.bytes };
     }
     let (mut pattern, mut sum) = (Pattern::new(id.bits()), Checksum::default());
-    let mut piece = [0; PIECE];
+    let mut piece = [0; PIECE_SIZE];
     let mut left = spec.bytes;
     while left > 0 {
-        let n = usize::try_from(left).map_or(PIECE, |n| n.min(PIECE));
+        let n = usize::try_from(left).map_or(PIECE_SIZE, |n| n.min(PIECE_SIZE));
         pattern.fill(&mut piece[..n]);
         sum.update(&piece[..n]);
         left -= n as u64;
     }
-    Expected::Text(format!("{} {:016x}\n", spec.bytes, sum.value()))
+    ExpectedBody::Text(format!("{} {:016x}\n", spec.bytes, sum.value()))
 }
 
 async fn send(mut writer: WriteHalf<'_>, spec: &LoadSpec, id: RequestId) -> io::Result<()> {
@@ -116,16 +116,16 @@ async fn send(mut writer: WriteHalf<'_>, spec: &LoadSpec, id: RequestId) -> io::
     if spec.mode != Mode::Upload {
         return Ok(());
     }
-    let (pace, mut pattern) = (Pace::new(*bytes, spec.over), Pattern::new(id.bits()));
-    let mut piece = [0; PIECE];
+    let (pacer, mut pattern) = (Pacer::new(*bytes, spec.over), Pattern::new(id.bits()));
+    let mut piece = [0; PIECE_SIZE];
     let mut done = 0;
     loop {
-        let n = pace.piece(done);
+        let n = pacer.piece(done);
         if n == 0 {
             return Ok(());
         }
-        if pace.is_spread() {
-            sleep_until(pace.due(done)).await;
+        if pacer.is_spread() {
+            sleep_until(pacer.due(done)).await;
         }
         pattern.fill(&mut piece[..n]);
         writer.write_all(&piece[..n]).await?;
@@ -136,29 +136,29 @@ async fn send(mut writer: WriteHalf<'_>, spec: &LoadSpec, id: RequestId) -> io::
 async fn receive(
     mut reader: ReadHalf<'_>,
     unread: &mut Vec<u8>,
-    answer: &mut Answer,
+    response: &mut ResponseVerifier,
     earlier: u64,
-) -> Result<bool, Failure> {
+) -> Result<bool, RequestError> {
     loop {
-        match answer.advance(unread)? {
-            Step::Done { keep } if unread.is_empty() => return Ok(keep),
-            Step::Done { .. } => {
-                return Err(Failure::wrong(format!("{} bytes after the answer's end", unread.len())));
+        match response.advance(unread)? {
+            Progress::Done { keep } if unread.is_empty() => return Ok(keep),
+            Progress::Done { .. } => {
+                return Err(RequestError::wrong(format!("{} bytes after the answer's end", unread.len())));
             }
-            Step::More => {}
+            Progress::More => {}
         }
         match reader.read_buf(unread).await {
             Ok(0) => {
-                let detail = format!("closed {}, {}", answer.progress(), usage(earlier));
-                return Err(Failure::new(FailureKind::ClosedEarly, detail));
+                let detail = format!("closed {}, {}", response.progress(), usage(earlier));
+                return Err(RequestError::new(FailureKind::ClosedEarly, detail));
             }
             Ok(_) => {}
-            Err(error) => return Err(broken(&error, &answer.progress(), earlier)),
+            Err(error) => return Err(transport_error(&error, &response.progress(), earlier)),
         }
     }
 }
 
-fn broken(error: &io::Error, when: &str, earlier: u64) -> Failure {
+fn transport_error(error: &io::Error, when: &str, earlier: u64) -> RequestError {
     let kind = match error.kind() {
         io::ErrorKind::TimedOut => FailureKind::Timeout,
         // Writing to a connection that has been reset gives EPIPE once the reset has been reported.
@@ -168,7 +168,7 @@ fn broken(error: &io::Error, when: &str, earlier: u64) -> Failure {
         | io::ErrorKind::NotConnected => FailureKind::Reset,
         _ => FailureKind::Local,
     };
-    Failure::new(kind, format!("{error} {when}, {}", usage(earlier)))
+    RequestError::new(kind, format!("{error} {when}, {}", usage(earlier)))
 }
 
 fn usage(earlier: u64) -> String {

@@ -4,12 +4,12 @@
 //! requests and hardly moves its percentiles (coordinated omission). Here every request has its moment, and its latency
 //! counts from then.
 
-mod answer;
+mod arrivals;
+mod client_task;
 mod exchange;
-mod lane;
 mod queue;
-mod tally;
-mod witness;
+mod response;
+mod stats;
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,9 +21,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::id::Tag;
 use crate::report::Report;
-use lane::Lane;
+use client_task::ClientTask;
 use queue::{Job, Queue};
-use tally::Tally;
+use stats::RunStats;
 
 /// How requests use connections, and which way their bodies go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,17 +109,17 @@ pub async fn load(spec: LoadSpec) -> io::Result<Report> {
 
 async fn run(spec: Rc<LoadSpec>) -> io::Result<Report> {
     let start = Instant::now();
-    let tally = Rc::new(Tally::new(start));
+    let stats = Rc::new(RunStats::new(start));
     let queue = Rc::new(Queue::default());
-    let mut lanes = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for _ in 0..spec.connections.max(1) {
-        let lane = Lane::new(Rc::clone(&spec), Rc::clone(&queue), Rc::clone(&tally));
-        lanes.spawn_local(lane.run());
+        let client_task = ClientTask::new(Rc::clone(&spec), Rc::clone(&queue), Rc::clone(&stats));
+        tasks.spawn_local(client_task.run());
     }
     let end = start + spec.time_limit;
     let all = async {
         schedule(&spec, &queue, start).await;
-        while let Some(ended) = lanes.join_next().await {
+        while let Some(ended) = tasks.join_next().await {
             ended.map_err(io::Error::other)?;
         }
         Ok::<_, io::Error>(())
@@ -127,12 +127,12 @@ async fn run(spec: Rc<LoadSpec>) -> io::Result<Report> {
     if let Ok(ended) = timeout_at(end, all).await {
         ended?;
     }
-    lanes.abort_all();
+    tasks.abort_all();
     let witness = match spec.backend {
-        Some(backend) => Some(witness::ask(backend, spec.tag).await?),
+        Some(backend) => Some(arrivals::fetch(backend, spec.tag).await?),
         None => None,
     };
-    Ok(tally.report(&spec, witness))
+    Ok(stats.report(&spec, witness))
 }
 
 /// Puts every request into the queue when it is due.

@@ -1,6 +1,6 @@
 //! What is done to the gateway, and what must be seen to have stopped it.
 
-use sluice_bench::crowd::Manner;
+use sluice_bench::abusers::Behavior;
 
 pub(super) use super::cases::CASES;
 
@@ -26,11 +26,11 @@ pub(super) struct Case {
 /// Clients of the other tenant.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crowd {
-    pub(super) manner: Manner,
+    pub(super) manner: Behavior,
     pub(super) connections: u32,
     /// The port that they come to.
     pub(super) to: To,
-    /// A path that leads to the other tenant's backend; `/deaf` leads to one that never answers.
+    /// A path that leads to the other tenant's backend; `/unresponsive` leads to one that never answers.
     pub(super) target: &'static str,
     /// Milliseconds between two requests or bytes of a connection; 0 asks once.
     pub(super) every_ms: u32,

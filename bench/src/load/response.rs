@@ -1,12 +1,12 @@
 //! Reading and verifying one answer: bytes in, no sockets.
 
-use super::tally::Failure;
+use super::stats::RequestError;
 use crate::id::RequestId;
 use crate::pattern::Pattern;
 
 /// What the body must be.
 #[derive(Debug)]
-pub(super) enum Expected {
+pub(super) enum ExpectedBody {
     /// The first `length` bytes of the pattern.
     Pattern { pattern: Pattern, length: u64 },
     /// Exactly this.
@@ -15,9 +15,9 @@ pub(super) enum Expected {
 
 /// How far an answer has got.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ResponseVerifier {
     id: RequestId,
-    expected: Expected,
+    expected: ExpectedBody,
     /// Body bytes verified.
     seen: u64,
     keep: bool,
@@ -43,7 +43,7 @@ enum State {
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Progress {
     /// Read more.
     More,
     /// The answer is whole and right; `keep` says that the connection may be used again.
@@ -55,8 +55,8 @@ const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 64;
 const MAX_LINE: usize = 4096;
 
-impl Answer {
-    pub(super) fn new(id: RequestId, expected: Expected) -> Self {
+impl ResponseVerifier {
+    pub(super) fn new(id: RequestId, expected: ExpectedBody) -> Self {
         Self { id, expected, seen: 0, keep: false, state: State::Head { partly: false } }
     }
 
@@ -70,7 +70,7 @@ impl Answer {
     }
 
     /// Consumes what it understands from the front of `unread`.
-    pub(super) fn advance(&mut self, unread: &mut Vec<u8>) -> Result<Step, Failure> {
+    pub(super) fn advance(&mut self, unread: &mut Vec<u8>) -> Result<Progress, RequestError> {
         let mut at = 0;
         loop {
             let rest = &unread[at..];
@@ -91,20 +91,20 @@ impl Answer {
                 State::Trailers => self.trailer(rest)?,
                 State::Done => {
                     unread.drain(..at);
-                    return Ok(Step::Done { keep: self.keep });
+                    return Ok(Progress::Done { keep: self.keep });
                 }
             };
             match used {
                 Some(n) => at += n,
                 None => {
                     unread.drain(..at);
-                    return Ok(Step::More);
+                    return Ok(Progress::More);
                 }
             }
         }
     }
 
-    fn head(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
+    fn head(&mut self, bytes: &[u8]) -> Result<Option<usize>, RequestError> {
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -114,8 +114,8 @@ impl Answer {
         let length = match response.parse(bytes) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
-            Ok(httparse::Status::Partial) => return Err(Failure::wrong("an endless head")),
-            Err(error) => return Err(Failure::wrong(format!("no HTTP/1 answer: {error}"))),
+            Ok(httparse::Status::Partial) => return Err(RequestError::wrong("an endless head")),
+            Err(error) => return Err(RequestError::wrong(format!("no HTTP/1 answer: {error}"))),
         };
         match response.code.unwrap_or_default() {
             // Interim answers precede the real one.
@@ -124,12 +124,12 @@ impl Answer {
                 return Ok(Some(length));
             }
             200 => {}
-            status => return Err(Failure::wrong(status_text(status, response.headers))),
+            status => return Err(RequestError::wrong(status_text(status, response.headers))),
         }
         match values(response.headers, "x-bench-id").next() {
             Some(id) if id == self.id.to_string() => {}
-            Some(id) => return Err(Failure::wrong(format!("the answer to {id}"))),
-            None => return Err(Failure::wrong("no X-Bench-Id: not the backend's answer")),
+            Some(id) => return Err(RequestError::wrong(format!("the answer to {id}"))),
+            None => return Err(RequestError::wrong("no X-Bench-Id: not the backend's answer")),
         }
         let close = values(response.headers, "connection")
             .flat_map(|value| value.split(','))
@@ -139,30 +139,37 @@ impl Answer {
         Ok(Some(length))
     }
 
-    fn framing(&self, fields: &[httparse::Header<'_>]) -> Result<State, Failure> {
+    fn framing(&self, fields: &[httparse::Header<'_>]) -> Result<State, RequestError> {
         let mut lengths = values(fields, "content-length");
         let length = lengths.next();
         if lengths.next().is_some() {
-            return Err(Failure::wrong("two Content-Length fields"));
+            return Err(RequestError::wrong("two Content-Length fields"));
         }
         let coding = values(fields, "transfer-encoding").next();
         match (length, coding) {
             (None, Some(coding)) if coding.eq_ignore_ascii_case("chunked") => Ok(State::ChunkSize),
             (Some(length), None) => match length.parse() {
                 Ok(n) if n == self.expected.length() => Ok(State::Counted(n)),
-                _ => Err(Failure::wrong(format!(
+                _ => Err(RequestError::wrong(format!(
                     "Content-Length {length} instead of {}",
                     self.expected.length()
                 ))),
             },
-            (None, None) => Err(Failure::wrong("a body whose end cannot be told from a broken connection")),
+            (None, None) => {
+                Err(RequestError::wrong("a body whose end cannot be told from a broken connection"))
+            }
             (_, Some(coding)) => {
-                Err(Failure::wrong(format!("Transfer-Encoding {coding:?}, Content-Length {length:?}")))
+                Err(RequestError::wrong(format!("Transfer-Encoding {coding:?}, Content-Length {length:?}")))
             }
         }
     }
 
-    fn data(&mut self, bytes: &[u8], left: u64, next: fn(u64) -> State) -> Result<Option<usize>, Failure> {
+    fn data(
+        &mut self,
+        bytes: &[u8],
+        left: u64,
+        next: fn(u64) -> State,
+    ) -> Result<Option<usize>, RequestError> {
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -171,17 +178,17 @@ impl Answer {
         let at = self.seen;
         self.seen += n as u64;
         if self.seen > self.expected.length() {
-            return Err(Failure::wrong(format!("a body longer than {}", self.expected.length())));
+            return Err(RequestError::wrong(format!("a body longer than {}", self.expected.length())));
         }
         match &mut self.expected {
-            Expected::Pattern { pattern, .. } => pattern
-                .expect(piece)
-                .map_err(|offset| Failure::wrong(format!("another byte at offset {offset} of the body")))?,
-            Expected::Text(text) => {
+            ExpectedBody::Pattern { pattern, .. } => pattern.expect(piece).map_err(|offset| {
+                RequestError::wrong(format!("another byte at offset {offset} of the body"))
+            })?,
+            ExpectedBody::Text(text) => {
                 let from = usize::try_from(at).unwrap_or(text.len());
                 if text.as_bytes().get(from..from + n) != Some(piece) {
                     let seen = String::from_utf8_lossy(piece);
-                    return Err(Failure::wrong(format!("a body of {seen:?} instead of {text:?}")));
+                    return Err(RequestError::wrong(format!("a body of {seen:?} instead of {text:?}")));
                 }
             }
         }
@@ -189,7 +196,7 @@ impl Answer {
         Ok(Some(n))
     }
 
-    fn chunk_size(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
+    fn chunk_size(&mut self, bytes: &[u8]) -> Result<Option<usize>, RequestError> {
         match httparse::parse_chunk_size(bytes) {
             Ok(httparse::Status::Complete((length, 0))) => {
                 self.state = State::Trailers;
@@ -200,22 +207,22 @@ impl Answer {
                 Ok(Some(length))
             }
             Ok(httparse::Status::Partial) if bytes.len() < MAX_LINE => Ok(None),
-            _ => Err(Failure::wrong("a chunk size that is none")),
+            _ => Err(RequestError::wrong("a chunk size that is none")),
         }
     }
 
-    fn chunk_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
+    fn chunk_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, RequestError> {
         match bytes {
             [b'\r', b'\n', ..] => {
                 self.state = State::ChunkSize;
                 Ok(Some(2))
             }
             [] | [b'\r'] => Ok(None),
-            _ => Err(Failure::wrong("a chunk that does not end where it says")),
+            _ => Err(RequestError::wrong("a chunk that does not end where it says")),
         }
     }
 
-    fn trailer(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
+    fn trailer(&mut self, bytes: &[u8]) -> Result<Option<usize>, RequestError> {
         match bytes.windows(2).position(|two| two == b"\r\n") {
             Some(0) => {
                 self.finish()?;
@@ -223,13 +230,13 @@ impl Answer {
             }
             Some(end) => Ok(Some(end + 2)),
             None if bytes.len() < MAX_LINE => Ok(None),
-            None => Err(Failure::wrong("an endless trailer")),
+            None => Err(RequestError::wrong("an endless trailer")),
         }
     }
 
-    fn finish(&mut self) -> Result<(), Failure> {
+    fn finish(&mut self) -> Result<(), RequestError> {
         if self.seen != self.expected.length() {
-            return Err(Failure::wrong(format!(
+            return Err(RequestError::wrong(format!(
                 "a whole body of {} bytes instead of {}",
                 self.seen,
                 self.expected.length()
@@ -240,7 +247,7 @@ impl Answer {
     }
 }
 
-impl Expected {
+impl ExpectedBody {
     fn length(&self) -> u64 {
         match self {
             Self::Pattern { length, .. } => *length,
@@ -272,8 +279,8 @@ mod tests {
 
     const ID: RequestId = Tag::new(1).request(2);
 
-    fn text(body: &str) -> Answer {
-        Answer::new(ID, Expected::Text(body.to_owned()))
+    fn text(body: &str) -> ResponseVerifier {
+        ResponseVerifier::new(ID, ExpectedBody::Text(body.to_owned()))
     }
 
     fn head(more: &str) -> String {
@@ -281,14 +288,14 @@ mod tests {
     }
 
     /// Feeds `bytes` in two parts, cut everywhere; the outcome must not depend on the cut.
-    fn outcome(bytes: &str, body: &str) -> Result<Step, Failure> {
+    fn outcome(bytes: &str, body: &str) -> Result<Progress, RequestError> {
         let whole = text(body).advance(&mut bytes.as_bytes().to_vec());
         for cut in 0..bytes.len() {
-            let mut answer = text(body);
+            let mut response = text(body);
             let mut unread = bytes.as_bytes()[..cut].to_vec();
-            let first = answer.advance(&mut unread);
+            let first = response.advance(&mut unread);
             unread.extend_from_slice(&bytes.as_bytes()[cut..]);
-            let both = if first == Ok(Step::More) { answer.advance(&mut unread) } else { first };
+            let both = if first == Ok(Progress::More) { response.advance(&mut unread) } else { first };
             assert_eq!(both.is_ok(), whole.is_ok(), "cut at {cut}: {both:?}, {whole:?}");
             if whole.is_ok() {
                 assert_eq!(both, whole, "cut at {cut}");
@@ -300,13 +307,13 @@ mod tests {
     #[test]
     fn right_answers_pass() {
         let counted = head("Content-Length: 3\r\n") + "abc";
-        assert_eq!(outcome(&counted, "abc"), Ok(Step::Done { keep: true }));
+        assert_eq!(outcome(&counted, "abc"), Ok(Progress::Done { keep: true }));
         let closing = head("Connection: foo, Close\r\nContent-Length: 0\r\n");
-        assert_eq!(outcome(&closing, ""), Ok(Step::Done { keep: false }));
+        assert_eq!(outcome(&closing, ""), Ok(Progress::Done { keep: false }));
         let chunked = head("Transfer-Encoding: chunked\r\n") + "2\r\nab\r\n1;x=y\r\nc\r\n0\r\nt: v\r\n\r\n";
-        assert_eq!(outcome(&chunked, "abc"), Ok(Step::Done { keep: true }));
+        assert_eq!(outcome(&chunked, "abc"), Ok(Progress::Done { keep: true }));
         let interim = "HTTP/1.1 100 Continue\r\n\r\n".to_owned() + &counted;
-        assert_eq!(outcome(&interim, "abc"), Ok(Step::Done { keep: true }));
+        assert_eq!(outcome(&interim, "abc"), Ok(Progress::Done { keep: true }));
     }
 
     #[test]
@@ -326,8 +333,8 @@ mod tests {
             head("") + "abc",
             "SSH-2.0-OpenSSH\r\n\r\n".to_owned(),
         ] {
-            let failure = outcome(&bytes, "abc").expect_err(&bytes);
-            assert_eq!(failure.kind, FailureKind::Wrong, "{bytes}");
+            let error = outcome(&bytes, "abc").expect_err(&bytes);
+            assert_eq!(error.kind, FailureKind::Wrong, "{bytes}");
         }
     }
 
@@ -338,7 +345,7 @@ mod tests {
         for whole in [counted, chunked] {
             for cut in 0..whole.len() {
                 let mut unread = whole.as_bytes()[..cut].to_vec();
-                assert_eq!(text("abc").advance(&mut unread), Ok(Step::More), "cut at {cut} of {whole:?}");
+                assert_eq!(text("abc").advance(&mut unread), Ok(Progress::More), "cut at {cut} of {whole:?}");
             }
         }
     }

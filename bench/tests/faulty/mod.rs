@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What a planted server does with a request.
-pub(crate) enum Act {
+pub(crate) enum Reaction {
     /// Sends this and goes on.
     Send(Vec<u8>),
     /// Sends this and closes in order.
@@ -24,18 +24,18 @@ pub(crate) enum Act {
 }
 
 /// A whole and right answer, with more header lines.
-pub(crate) fn right(id: RequestId, more: &str) -> Vec<u8> {
+pub(crate) fn correct_response(id: RequestId, more: &str) -> Vec<u8> {
     let mut body = vec![0; BYTES as usize];
     Pattern::new(id.bits()).fill(&mut body);
-    answer(id, more, BYTES, &body)
+    response(id, more, BYTES, &body)
 }
 
 /// An answer that says that it has `length` bytes, and has these.
-pub(crate) fn answer(id: RequestId, more: &str, length: u64, body: &[u8]) -> Vec<u8> {
-    let mut answer =
+pub(crate) fn response(id: RequestId, more: &str, length: u64, body: &[u8]) -> Vec<u8> {
+    let mut response =
         format!("HTTP/1.1 200 OK\r\nX-Bench-Id: {id}\r\nContent-Length: {length}\r\n{more}\r\n").into_bytes();
-    answer.extend_from_slice(body);
-    answer
+    response.extend_from_slice(body);
+    response
 }
 
 /// Length of bodies in these tests.
@@ -59,33 +59,37 @@ pub(crate) fn spec(to: SocketAddr, mode: Mode) -> LoadSpec {
     }
 }
 
-/// Serves on a port of its own; `act` is asked for each request, which is read without its body.
-pub(crate) async fn plant(act: impl Fn(RequestId) -> Act + Send + Sync + 'static) -> SocketAddr {
-    plant_async(move |id| std::future::ready(act(id))).await
+/// Serves on a port of its own; `react` is asked for each request, which is read without its body.
+pub(crate) async fn faulty_server(
+    react: impl Fn(RequestId) -> Reaction + Send + Sync + 'static,
+) -> SocketAddr {
+    faulty_server_async(move |id| std::future::ready(react(id))).await
 }
 
-/// As [`plant`], with time to think.
-pub(crate) async fn plant_async<F>(act: impl Fn(RequestId) -> F + Send + Sync + 'static) -> SocketAddr
+/// As [`faulty_server`], with time to think.
+pub(crate) async fn faulty_server_async<F>(
+    react: impl Fn(RequestId) -> F + Send + Sync + 'static,
+) -> SocketAddr
 where
-    F: Future<Output = Act> + Send + 'static,
+    F: Future<Output = Reaction> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let act = Arc::new(act);
+    let react = Arc::new(react);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let act = Arc::clone(&act);
+            let react = Arc::clone(&react);
             tokio::spawn(async move {
                 let mut unread = Vec::new();
                 while let Some(id) = next_request(&mut stream, &mut unread).await {
-                    match act(id).await {
-                        Act::Send(bytes) => stream.write_all(&bytes).await.unwrap(),
-                        Act::SendAndClose(bytes) => return stream.write_all(&bytes).await.unwrap(),
-                        Act::SendAndReset(bytes) => {
+                    match react(id).await {
+                        Reaction::Send(bytes) => stream.write_all(&bytes).await.unwrap(),
+                        Reaction::SendAndClose(bytes) => return stream.write_all(&bytes).await.unwrap(),
+                        Reaction::SendAndReset(bytes) => {
                             stream.write_all(&bytes).await.unwrap();
                             return stream.set_zero_linger().unwrap();
                         }
-                        Act::Stall => std::future::pending().await,
+                        Reaction::Stall => std::future::pending().await,
                     }
                 }
             });

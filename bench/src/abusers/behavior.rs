@@ -6,11 +6,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, sleep};
 
-use super::CrowdSpec;
+use super::AbusersSpec;
 
 /// How a connection is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behavior {
     /// Asks and reads the answer, then stays idle, or asks again after a while.
     Ask,
     /// Asks and never reads.
@@ -25,14 +25,14 @@ pub enum Manner {
     Upload,
 }
 
-/// Length of the body that [`Manner::DripBody`] promises.
-const PROMISED: usize = 1_000_000;
+/// Length of the body that [`Behavior::DripBody`] promises.
+const DECLARED_LENGTH: usize = 1_000_000;
 /// Length of a chunk of an endless body.
 const CHUNK: usize = 32 * 1024;
-/// How often [`until_gone`] looks.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often [`until_closed`] looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-impl Manner {
+impl Behavior {
     /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Ask, Self::Stall, Self::Read, Self::DripHead, Self::DripBody, Self::Upload];
@@ -50,30 +50,30 @@ impl Manner {
     }
 
     /// Uses `stream` up to its end; `begun` is called after the first step.
-    pub(super) async fn act(
+    pub(super) async fn run(
         self,
         mut stream: TcpStream,
-        spec: &CrowdSpec,
+        spec: &AbusersSpec,
         mut begun: impl FnMut(),
     ) -> io::Result<()> {
         let head = |method: &str, fields: &str| {
-            let CrowdSpec { target, host, .. } = spec;
+            let AbusersSpec { target, host, .. } = spec;
             let more: String =
                 spec.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
             format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{fields}{more}\r\n")
         };
         match self {
             Self::Ask => {
-                let (head, mut wait) = (head("GET", ""), Wait::new(spec, &stream));
+                let (head, mut wait) = (head("GET", ""), RequestInterval::new(spec, &stream));
                 if spec.random {
                     sleep(wait.next()).await;
                 }
                 loop {
                     stream.write_all(head.as_bytes()).await?;
-                    read_answer(&mut stream).await?;
+                    read_response(&mut stream).await?;
                     begun();
                     match spec.every.is_zero() {
-                        true => return read_out(&mut stream).await,
+                        true => return read_to_end_of_stream(&mut stream).await,
                         false => sleep(wait.next()).await,
                     }
                 }
@@ -81,13 +81,13 @@ impl Manner {
             Self::Stall => {
                 stream.write_all(head("GET", "").as_bytes()).await?;
                 begun();
-                until_gone(&stream).await;
+                until_closed(&stream).await;
                 Ok(())
             }
             Self::Read => {
                 stream.write_all(head("GET", "").as_bytes()).await?;
                 begun();
-                read_out(&mut stream).await
+                read_to_end_of_stream(&mut stream).await
             }
             Self::DripHead => {
                 let endless = format!("GET {} HTTP/1.1\r\nHost: {}\r\nX: ", spec.target, spec.host);
@@ -95,9 +95,9 @@ impl Manner {
                 drip(&mut stream, bytes, spec.every, begun).await
             }
             Self::DripBody => {
-                let fields = format!("Content-Length: {PROMISED}\r\n");
+                let fields = format!("Content-Length: {DECLARED_LENGTH}\r\n");
                 stream.write_all(head("POST", &fields).as_bytes()).await?;
-                drip(&mut stream, std::iter::repeat_n(b'x', PROMISED), spec.every, begun).await
+                drip(&mut stream, std::iter::repeat_n(b'x', DECLARED_LENGTH), spec.every, begun).await
             }
             Self::Upload => {
                 stream.write_all(head("POST", "Transfer-Encoding: chunked\r\n").as_bytes()).await?;
@@ -112,14 +112,14 @@ impl Manner {
 }
 
 /// Times between the requests of one connection.
-struct Wait {
+struct RequestInterval {
     mean: Duration,
     /// A state of xorshift64, never 0; `None` where times are even.
     random: Option<u64>,
 }
 
-impl Wait {
-    fn new(spec: &CrowdSpec, stream: &TcpStream) -> Self {
+impl RequestInterval {
+    fn new(spec: &AbusersSpec, stream: &TcpStream) -> Self {
         let port = stream.local_addr().map_or(0, |address| u64::from(address.port()));
         let random = spec.random.then_some((port + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Self { mean: spec.every, random }
@@ -136,10 +136,10 @@ impl Wait {
 }
 
 /// Waits until the other side has closed or reset `stream`, and reads nothing of what it sent before.
-pub async fn until_gone(stream: &TcpStream) {
+pub async fn until_closed(stream: &TcpStream) {
     // Readiness stays while there is something to read, so this looks now and then.
     while stream.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -158,20 +158,20 @@ async fn drip(
     Ok(())
 }
 
-async fn read_out(stream: &mut TcpStream) -> io::Result<()> {
+async fn read_to_end_of_stream(stream: &mut TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     while stream.read(&mut buffer).await? > 0 {}
     Ok(())
 }
 
 /// Reads an answer of any status that says its length.
-async fn read_answer(stream: &mut TcpStream) -> io::Result<()> {
-    let mut answer = Vec::new();
+async fn read_response(stream: &mut TcpStream) -> io::Result<()> {
+    let mut response = Vec::new();
     loop {
-        if stream.read_buf(&mut answer).await? == 0 {
+        if stream.read_buf(&mut response).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if length(&answer)?.is_some_and(|whole| answer.len() >= whole) {
+        if length(&response)?.is_some_and(|whole| response.len() >= whole) {
             return Ok(());
         }
     }
@@ -179,17 +179,17 @@ async fn read_answer(stream: &mut TcpStream) -> io::Result<()> {
 
 /// Octets of the answer, once its head has come.
 fn length(bytes: &[u8]) -> io::Result<Option<usize>> {
-    let unusable = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut fields = [httparse::EMPTY_HEADER; 64];
-    let mut answer = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(head) = answer.parse(bytes).map_err(|e| unusable(e.to_string()))? else {
+    let mut response = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(head) = response.parse(bytes).map_err(|e| invalid(e.to_string()))? else {
         return Ok(None);
     };
-    let field = answer.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
     let value = field.and_then(|field| std::str::from_utf8(field.value).ok());
     let body: usize = value
         .and_then(|value| value.parse().ok())
-        .ok_or_else(|| unusable("an answer that does not say its length".to_owned()))?;
+        .ok_or_else(|| invalid("an answer that does not say its length".to_owned()))?;
     Ok(Some(head + body))
 }
 
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn random_times_have_the_mean_that_is_asked_for() {
-        let mut wait = Wait { mean: Duration::from_millis(100), random: Some(7) };
+        let mut wait = RequestInterval { mean: Duration::from_millis(100), random: Some(7) };
         let times: Vec<f64> = (0..10_000).map(|_| wait.next().as_secs_f64()).collect();
         let mean = times.iter().sum::<f64>() / times.len() as f64;
         assert!((0.09..0.11).contains(&mean), "{mean}");
@@ -223,10 +223,10 @@ mod tests {
         let (mut other, _) = listener.accept().await.unwrap();
         other.write_all(b"unread").await.unwrap();
         tokio::select! {
-            () = until_gone(&stream) => panic!("it is still there"),
-            () = sleep(2 * LOOK) => {}
+            () = until_closed(&stream) => panic!("it is still there"),
+            () = sleep(2 * POLL_INTERVAL) => {}
         }
         drop(other);
-        until_gone(&stream).await;
+        until_closed(&stream).await;
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Descriptors are counted per process, so a crowd is a process of its own, beside the clients that are judged.
 
-mod manner;
+mod behavior;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::sleep;
 
-pub use manner::{Manner, until_gone};
+pub use behavior::{Behavior, until_closed};
 
 /// A crowd.
 #[derive(Clone, Debug)]
-pub struct CrowdSpec {
+pub struct AbusersSpec {
     /// The proxy.
     pub to: SocketAddr,
     /// The Host field.
@@ -27,12 +27,12 @@ pub struct CrowdSpec {
     /// More fields of each head: names and values.
     pub fields: Vec<(String, String)>,
     /// What each connection does.
-    pub manner: Manner,
+    pub behavior: Behavior,
     /// How many there are.
     pub connections: usize,
-    /// Time between two requests, or two bytes, of a connection. [`Manner::Ask`] asks only once if it is zero.
+    /// Time between two requests, or two bytes, of a connection. [`Behavior::Ask`] asks only once if it is zero.
     pub every: Duration,
-    /// [`Manner::Ask`] waits before its first request as well, and each time for an exponentially distributed time whose
+    /// [`Behavior::Ask`] waits before its first request as well, and each time for an exponentially distributed time whose
     /// mean is `every`: requests come at random moments and not in step.
     pub random: bool,
     /// Time until a connection that was ended, or could not be made, is tried again.
@@ -40,38 +40,38 @@ pub struct CrowdSpec {
 }
 
 /// Connections whose first steps are taken at once; fewer than any accept queue holds.
-const STEP: usize = 100;
+const BATCH: usize = 100;
 /// Longest wait for those: some may never be let in.
-const LONGEST_STEP: Duration = Duration::from_millis(200);
+const BATCH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Keeps the crowd there until this is dropped; `there` is called once every connection has been tried. Needs a tokio
 /// runtime with I/O and time.
-pub async fn crowd(spec: CrowdSpec, there: impl FnOnce()) {
+pub async fn abusers(spec: AbusersSpec, there: impl FnOnce()) {
     LocalSet::new().run_until(keep(Rc::new(spec), there)).await;
 }
 
-async fn keep(spec: Rc<CrowdSpec>, there: impl FnOnce()) {
+async fn keep(spec: Rc<AbusersSpec>, there: impl FnOnce()) {
     let mut members = JoinSet::new();
     while members.len() < spec.connections {
         let (begun, mut all_begun) = mpsc::unbounded_channel();
-        for _ in 0..STEP.min(spec.connections - members.len()) {
-            members.spawn_local(come_again(Rc::clone(&spec), begun.clone()));
+        for _ in 0..BATCH.min(spec.connections - members.len()) {
+            members.spawn_local(reconnect(Rc::clone(&spec), begun.clone()));
         }
         drop(begun);
         // Ends when every sender is dropped: nothing is ever sent.
-        let _ = tokio::time::timeout(LONGEST_STEP, all_begun.recv()).await;
+        let _ = tokio::time::timeout(BATCH_TIMEOUT, all_begun.recv()).await;
     }
     there();
     while members.join_next().await.is_some() {}
 }
 
 /// One connection after the other; `begun` is dropped once the first has done its first step.
-async fn come_again(spec: Rc<CrowdSpec>, begun: mpsc::UnboundedSender<()>) {
+async fn reconnect(spec: Rc<AbusersSpec>, begun: mpsc::UnboundedSender<()>) {
     let mut begun = Some(begun);
     loop {
         if let Ok(stream) = TcpStream::connect(spec.to).await {
             // How it ends is the proxy's finding, not ours: it counts them by reason.
-            let _ = spec.manner.act(stream, &spec, || drop(begun.take())).await;
+            let _ = spec.behavior.run(stream, &spec, || drop(begun.take())).await;
         }
         begun = None;
         sleep(spec.pause).await;
@@ -87,16 +87,16 @@ mod tests {
 
     use super::*;
 
-    fn spec(to: SocketAddr, manner: Manner) -> CrowdSpec {
+    fn spec(to: SocketAddr, behavior: Behavior) -> AbusersSpec {
         let (every, pause) = (Duration::from_millis(1), Duration::from_millis(1));
         let (host, target, fields) = ("a".to_owned(), "/download/100".to_owned(), Vec::new());
-        CrowdSpec { to, host, target, fields, manner, connections: 250, every, random: false, pause }
+        AbusersSpec { to, host, target, fields, behavior, connections: 250, every, random: false, pause }
     }
 
     #[tokio::test]
     async fn who_is_refused_comes_back() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let spec = spec(listener.local_addr().unwrap(), Manner::Ask);
+        let spec = spec(listener.local_addr().unwrap(), Behavior::Ask);
         let seen = Cell::new(0);
         let refuse = async {
             while seen.get() < 4 * spec.connections {
@@ -105,7 +105,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = crowd(spec.clone(), || {}) => panic!("a crowd ends with its process only"),
+            () = abusers(spec.clone(), || {}) => panic!("a crowd ends with its process only"),
             () = refuse => {}
         }
     }
@@ -114,8 +114,8 @@ mod tests {
     async fn fields_are_sent_at_random_moments_too() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fields = vec![("X-Bench-Id".to_owned(), "abc".to_owned())];
-        let plain = spec(listener.local_addr().unwrap(), Manner::Ask);
-        let spec = CrowdSpec { fields, random: true, connections: 1, ..plain };
+        let plain = spec(listener.local_addr().unwrap(), Behavior::Ask);
+        let spec = AbusersSpec { fields, random: true, connections: 1, ..plain };
         let receive = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = Vec::new();
@@ -125,19 +125,19 @@ mod tests {
             assert!(String::from_utf8(head).unwrap().contains("\r\nX-Bench-Id: abc\r\n"));
         };
         tokio::select! {
-            () = crowd(spec, || {}) => panic!("a crowd ends with its process only"),
+            () = abusers(spec, || {}) => panic!("a crowd ends with its process only"),
             () = receive => {}
         }
     }
 
     #[tokio::test]
     async fn every_manner_comes_to_be_there_in_full() {
-        for manner in Manner::ALL {
+        for behavior in Behavior::ALL {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let spec = spec(listener.local_addr().unwrap(), manner);
+            let spec = spec(listener.local_addr().unwrap(), behavior);
             let (said, told) = tokio::sync::oneshot::channel();
             tokio::select! {
-                () = crowd(spec, || said.send(()).unwrap()) => panic!("{manner:?}"),
+                () = abusers(spec, || said.send(()).unwrap()) => panic!("{behavior:?}"),
                 served = crate::backend::serve(listener) => panic!("{served:?}"),
                 told = told => told.unwrap(),
             }

@@ -7,13 +7,13 @@ use hyper::{Method, Uri};
 use crate::id::{RequestId, Tag};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum RequestTarget {
     Download { length: u64, id: Option<RequestId>, over: Duration, chunked: bool },
     Upload { id: Option<RequestId> },
-    Witness(Tag),
+    Arrivals(Tag),
 }
 
-impl Target {
+impl RequestTarget {
     pub(super) fn parse(method: &Method, uri: &Uri) -> Option<Self> {
         let query = |name: &str| {
             let mut pairs =
@@ -36,7 +36,7 @@ impl Target {
                 chunked: query("chunked") == Some("1"),
             }),
             (&Method::POST, "upload", None) => Some(Self::Upload { id }),
-            (&Method::GET, "witness", Some(tag)) => Some(Self::Witness(tag.parse().ok()?)),
+            (&Method::GET, "witness", Some(tag)) => Some(Self::Arrivals(tag.parse().ok()?)),
             _ => None,
         }
     }
@@ -46,8 +46,8 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn parse(method: Method, target: &str) -> Option<Target> {
-        Target::parse(&method, &target.parse().unwrap())
+    fn parse(method: Method, target: &str) -> Option<RequestTarget> {
+        RequestTarget::parse(&method, &target.parse().unwrap())
     }
 
     #[test]
@@ -56,10 +56,10 @@ mod tests {
         let (over, chunked) = (Duration::from_millis(5), true);
         assert_eq!(
             parse(Method::GET, &format!("/download/9?id={id}&over=5&chunked=1")),
-            Some(Target::Download { length: 9, id: Some(id), over, chunked })
+            Some(RequestTarget::Download { length: 9, id: Some(id), over, chunked })
         );
-        assert_eq!(parse(Method::POST, "/upload"), Some(Target::Upload { id: None }));
-        assert_eq!(parse(Method::GET, "/witness/000001"), Some(Target::Witness(Tag::new(1))));
+        assert_eq!(parse(Method::POST, "/upload"), Some(RequestTarget::Upload { id: None }));
+        assert_eq!(parse(Method::GET, "/witness/000001"), Some(RequestTarget::Arrivals(Tag::new(1))));
         for nonsense in ["/", "/download", "/download/x", "/download/1?id=2", "/upload", "/witness/zz"] {
             assert_eq!(parse(Method::GET, nonsense), None, "{nonsense}");
         }

@@ -7,21 +7,21 @@ use tokio::time::Instant;
 
 use super::LoadSpec;
 use super::queue::Job;
-use crate::report::{Connections, FailureKind, Failures, Latency, Report, Sample, Witness};
+use crate::report::{Arrivals, Connections, FailureKind, Failures, Latency, Report, Sample};
 
 /// Longer latencies count as this one.
-const LONGEST_US: u64 = 3_600_000_000;
+const MAX_LATENCY_US: u64 = 3_600_000_000;
 
 /// A failed request: its kind, and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct RequestError {
     pub(super) kind: FailureKind,
     pub(super) detail: String,
 }
 
 /// Counts of one run, shared by its connections.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct RunStats {
     start: Instant,
     counts: RefCell<Counts>,
 }
@@ -36,9 +36,9 @@ struct Counts {
     samples: Vec<Sample>,
 }
 
-impl Tally {
+impl RunStats {
     pub(super) fn new(start: Instant) -> Self {
-        let latency = Histogram::new_with_bounds(1, LONGEST_US, 3)
+        let latency = Histogram::new_with_bounds(1, MAX_LATENCY_US, 3)
             .expect("an hour in microseconds with three digits is within the histogram's limits");
         let counts = Counts {
             sent: 0,
@@ -55,7 +55,7 @@ impl Tally {
         self.counts.borrow_mut().sent += 1;
     }
 
-    pub(super) fn ended(&self, job: Job, outcome: Result<(), Failure>) {
+    pub(super) fn ended(&self, job: Job, outcome: Result<(), RequestError>) {
         let mut counts = self.counts.borrow_mut();
         match outcome {
             Ok(()) => {
@@ -63,7 +63,7 @@ impl Tally {
                 let micros = u64::try_from(job.due.elapsed().as_micros()).unwrap_or(u64::MAX);
                 counts.latency.saturating_record(micros);
             }
-            Err(Failure { kind, detail }) => {
+            Err(RequestError { kind, detail }) => {
                 counts.failed.add(kind);
                 if counts.samples.len() < Report::SAMPLES {
                     let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -77,7 +77,7 @@ impl Tally {
         count(&mut self.counts.borrow_mut().connections);
     }
 
-    pub(super) fn report(&self, spec: &LoadSpec, witness: Option<Witness>) -> Report {
+    pub(super) fn report(&self, spec: &LoadSpec, witness: Option<Arrivals>) -> Report {
         let counts = self.counts.borrow();
         Report {
             mode: spec.mode.name().to_owned(),
@@ -99,7 +99,7 @@ impl Tally {
     }
 }
 
-impl Failure {
+impl RequestError {
     pub(super) fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into() }
     }

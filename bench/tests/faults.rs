@@ -1,13 +1,13 @@
 //! The judge must be able to find someone guilty: each fault, planted, is counted as exactly that.
 
-mod plants;
+mod faulty;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use plants::{Act, BYTES, answer, plant, plant_async, right, spec};
+use faulty::{BYTES, Reaction, correct_response, faulty_server, faulty_server_async, response, spec};
 use sluice_bench::backend;
 use sluice_bench::load::{LoadSpec, Mode, load};
 use sluice_bench::report::{Failures, Report};
@@ -17,7 +17,7 @@ use tokio::sync::Barrier;
 
 const N: u64 = 30;
 
-async fn judge(spec: LoadSpec) -> Report {
+async fn run_load(spec: LoadSpec) -> Report {
     let report = load(spec).await.unwrap();
     assert_eq!(report.planned, report.ok + report.failed.total() + report.missing, "{report:#?}");
     report
@@ -39,53 +39,53 @@ fn detail(report: &Report, part: &str) {
 #[tokio::test]
 async fn refused() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let report = judge(spec(closed, Mode::KeepAlive)).await;
+    let report = run_load(spec(closed, Mode::KeepAlive)).await;
     only(&report, 0, Failures { refused: N, ..Failures::default() });
     assert_eq!(report.sent, N);
 }
 
 #[tokio::test]
 async fn reset_before_and_in_the_answer() {
-    let half = |id| right(id, "")[..100].to_vec();
-    let to = plant(move |id| match id.bits() % 3 {
-        0 => Act::SendAndReset(Vec::new()),
-        1 => Act::SendAndReset(half(id)),
-        _ => Act::Send(right(id, "")),
+    let half = |id| correct_response(id, "")[..100].to_vec();
+    let to = faulty_server(move |id| match id.bits() % 3 {
+        0 => Reaction::SendAndReset(Vec::new()),
+        1 => Reaction::SendAndReset(half(id)),
+        _ => Reaction::Send(correct_response(id, "")),
     })
     .await;
-    let report = judge(spec(to, Mode::KeepAlive)).await;
+    let report = run_load(spec(to, Mode::KeepAlive)).await;
     only(&report, 10, Failures { reset: 20, ..Failures::default() });
 }
 
 #[tokio::test]
 async fn closed_before_the_answer_on_a_kept_connection() {
-    let to = plant(|id| match id.bits() % 2 {
-        0 => Act::Send(right(id, "")),
-        _ => Act::SendAndClose(Vec::new()),
+    let to = faulty_server(|id| match id.bits() % 2 {
+        0 => Reaction::Send(correct_response(id, "")),
+        _ => Reaction::SendAndClose(Vec::new()),
     })
     .await;
-    let report = judge(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
+    let report = run_load(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
     only(&report, 15, Failures { closed_early: 15, ..Failures::default() });
     detail(&report, "closed before the answer, on a connection with 1 earlier answers");
 }
 
 #[tokio::test]
 async fn closed_in_the_body() {
-    let to = plant(|id| Act::SendAndClose(right(id, "")[..110].to_vec())).await;
-    let report = judge(spec(to, Mode::PerConnection)).await;
+    let to = faulty_server(|id| Reaction::SendAndClose(correct_response(id, "")[..110].to_vec())).await;
+    let report = run_load(spec(to, Mode::PerConnection)).await;
     only(&report, 0, Failures { closed_early: N, ..Failures::default() });
     detail(&report, "bytes of the body");
 }
 
 #[tokio::test]
 async fn closing_with_notice_or_while_idle_is_no_failure() {
-    let to = plant(|id| Act::SendAndClose(right(id, "Connection: close\r\n"))).await;
-    let report = judge(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
+    let to = faulty_server(|id| Reaction::SendAndClose(correct_response(id, "Connection: close\r\n"))).await;
+    let report = run_load(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
     only(&report, N, Failures::default());
     assert_eq!(report.connections.announced_closes, N);
 
-    let to = plant(|id| Act::SendAndClose(right(id, ""))).await;
-    let report = judge(LoadSpec { connections: 1, rate: 50.0, ..spec(to, Mode::KeepAlive) }).await;
+    let to = faulty_server(|id| Reaction::SendAndClose(correct_response(id, ""))).await;
+    let report = run_load(LoadSpec { connections: 1, rate: 50.0, ..spec(to, Mode::KeepAlive) }).await;
     only(&report, N, Failures::default());
     assert!(report.connections.idle_closes >= N - 1, "{report:#?}");
 }
@@ -93,8 +93,8 @@ async fn closing_with_notice_or_while_idle_is_no_failure() {
 #[tokio::test]
 async fn another_requests_answer() {
     let other = sluice_bench::id::Tag::new(7).request(1_000_000);
-    let to = plant(move |_| Act::Send(right(other, ""))).await;
-    let report = judge(spec(to, Mode::KeepAlive)).await;
+    let to = faulty_server(move |_| Reaction::Send(correct_response(other, ""))).await;
+    let report = run_load(spec(to, Mode::KeepAlive)).await;
     only(&report, 0, Failures { wrong: N, ..Failures::default() });
     detail(&report, "the answer to 00000700000f4240");
 }
@@ -102,29 +102,31 @@ async fn another_requests_answer() {
 #[tokio::test]
 async fn another_requests_body() {
     let other = sluice_bench::id::Tag::new(7).request(1_000_000);
-    let body = right(other, "").split_off(right(other, "").len() - BYTES as usize);
-    let to = plant(move |id| Act::Send(answer(id, "", BYTES, &body))).await;
-    let report = judge(spec(to, Mode::KeepAlive)).await;
+    let body = correct_response(other, "").split_off(correct_response(other, "").len() - BYTES as usize);
+    let to = faulty_server(move |id| Reaction::Send(response(id, "", BYTES, &body))).await;
+    let report = run_load(spec(to, Mode::KeepAlive)).await;
     only(&report, 0, Failures { wrong: N, ..Failures::default() });
     detail(&report, "another byte at offset");
 }
 
 #[tokio::test]
 async fn a_short_body_that_seems_whole() {
-    let to = plant(|id| {
-        let whole = right(id, "");
-        Act::Send(answer(id, "", BYTES - 1, &whole[whole.len() - BYTES as usize..whole.len() - 1]))
+    let to = faulty_server(|id| {
+        let whole = correct_response(id, "");
+        Reaction::Send(response(id, "", BYTES - 1, &whole[whole.len() - BYTES as usize..whole.len() - 1]))
     })
     .await;
-    let report = judge(spec(to, Mode::KeepAlive)).await;
+    let report = run_load(spec(to, Mode::KeepAlive)).await;
     only(&report, 0, Failures { wrong: N, ..Failures::default() });
     detail(&report, "Content-Length 63 instead of 64");
 }
 
 #[tokio::test]
 async fn two_answers_to_one_request() {
-    let to = plant(|id| Act::Send([right(id, ""), right(id, "")].concat())).await;
-    let report = judge(spec(to, Mode::KeepAlive)).await;
+    let to =
+        faulty_server(|id| Reaction::Send([correct_response(id, ""), correct_response(id, "")].concat()))
+            .await;
+    let report = run_load(spec(to, Mode::KeepAlive)).await;
     only(&report, 0, Failures { wrong: N, ..Failures::default() });
     detail(&report, "bytes after the answer's end");
 }
@@ -133,11 +135,11 @@ async fn two_answers_to_one_request() {
 async fn another_status() {
     let refusal =
         b"HTTP/1.1 503 Service Unavailable\r\nX-Sluice-Reason: no_endpoint\r\nContent-Length: 0\r\n\r\n";
-    let to = plant(|_| Act::Send(refusal.to_vec())).await;
+    let to = faulty_server(|_| Reaction::Send(refusal.to_vec())).await;
     // An upload that is answered while its body is still on its way is a refusal too, not a broken pipe.
     let long = LoadSpec { bytes: 1_000_000, over: Duration::from_secs(20), ..spec(to, Mode::Upload) };
     for spec in [spec(to, Mode::KeepAlive), long] {
-        let report = judge(spec).await;
+        let report = run_load(spec).await;
         only(&report, 0, Failures { wrong: N, ..Failures::default() });
         detail(&report, "status 503 (no_endpoint)");
     }
@@ -145,11 +147,11 @@ async fn another_status() {
 
 #[tokio::test]
 async fn silence_is_a_timeout_or_missing() {
-    let to = plant(|_| Act::Stall).await;
+    let to = faulty_server(|_| Reaction::Stall).await;
     let short = LoadSpec { timeout: Duration::from_millis(50), ..spec(to, Mode::KeepAlive) };
-    only(&judge(short).await, 0, Failures { timeout: N, ..Failures::default() });
+    only(&run_load(short).await, 0, Failures { timeout: N, ..Failures::default() });
     let cut = LoadSpec { time_limit: Duration::from_millis(300), ..spec(to, Mode::KeepAlive) };
-    let report = judge(cut).await;
+    let report = run_load(cut).await;
     assert_eq!((report.ok, report.failed.total(), report.missing), (0, 0, N));
     assert!(report.lost() == N && report.sent <= 4, "{report:#?}");
 }
@@ -157,7 +159,7 @@ async fn silence_is_a_timeout_or_missing() {
 #[tokio::test]
 async fn what_the_client_cannot_do_is_its_own_failure() {
     // TCP knows no broadcast.
-    let report = judge(spec("255.255.255.255:1".parse().unwrap(), Mode::PerConnection)).await;
+    let report = run_load(spec("255.255.255.255:1".parse().unwrap(), Mode::PerConnection)).await;
     only(&report, 0, Failures { local: N, ..Failures::default() });
 }
 
@@ -165,27 +167,27 @@ async fn what_the_client_cannot_do_is_its_own_failure() {
 async fn requests_do_not_wait_for_answers() {
     let all = Arc::new(Barrier::new(16));
     // Nobody is answered before 16 have asked: a client that waits for answers would never come that far.
-    let to = plant_async(move |id| {
+    let to = faulty_server_async(move |id| {
         let all = Arc::clone(&all);
         async move {
             all.wait().await;
-            Act::Send(right(id, ""))
+            Reaction::Send(correct_response(id, ""))
         }
     })
     .await;
-    let report = judge(LoadSpec { connections: 16, requests: 32, ..spec(to, Mode::KeepAlive) }).await;
+    let report = run_load(LoadSpec { connections: 16, requests: 32, ..spec(to, Mode::KeepAlive) }).await;
     only(&report, 32, Failures::default());
 }
 
 #[tokio::test]
 async fn latency_counts_from_when_a_request_was_due() {
-    let to = plant_async(|id| async move {
+    let to = faulty_server_async(|id| async move {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        Act::Send(right(id, ""))
+        Reaction::Send(correct_response(id, ""))
     })
     .await;
     // Due every 5 ms and served every 20 ms: they queue up, and the waiting is theirs. Each alone takes 20 ms.
-    let report = judge(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
+    let report = run_load(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
     only(&report, N, Failures::default());
     let latency = report.latency;
     assert!(latency.p50_us >= 200_000 && latency.max_us >= 400_000, "{latency:?}");
@@ -210,7 +212,7 @@ async fn an_honest_server_passes_in_every_mode() {
         let tag = sluice_bench::id::Tag::new(tag as u32);
         let spec =
             LoadSpec { bytes: 100_000, over, tag, backend: Some(to), connections: 16, ..spec(to, mode) };
-        let report = judge(spec).await;
+        let report = run_load(spec).await;
         only(&report, N, Failures::default());
         let witness = report.witness.unwrap();
         assert_eq!((witness.seen, witness.duplicated, report.lost()), (N, 0, 0));
@@ -242,7 +244,7 @@ async fn a_request_that_arrives_twice() {
             });
         }
     });
-    let report = judge(LoadSpec { backend: Some(backend), ..spec(to, Mode::PerConnection) }).await;
+    let report = run_load(LoadSpec { backend: Some(backend), ..spec(to, Mode::PerConnection) }).await;
     only(&report, N, Failures::default());
     let witness = report.witness.unwrap();
     assert_eq!((witness.seen, witness.duplicated, report.lost()), (N, 10, 10));
@@ -251,7 +253,7 @@ async fn a_request_that_arrives_twice() {
 async fn forward(to: SocketAddr, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(to).await.unwrap();
     stream.write_all(request).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    answer
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await.unwrap();
+    response
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::exchange::{Connection, exchange};
 use super::queue::{Job, Queue};
-use super::tally::{Failure, Tally};
+use super::stats::{RequestError, RunStats};
 use super::{LoadSpec, Mode};
 use crate::report::FailureKind;
 
@@ -17,30 +17,32 @@ use crate::report::FailureKind;
 /// A request is tried once. That a kept connection may have been closed meanwhile is no excuse: a proxy that means to
 /// end one can say so with an answer, and clients may not repeat just any request (RFC 9110 section 9.2.2).
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct ClientTask {
     spec: Rc<LoadSpec>,
     queue: Rc<Queue>,
-    tally: Rc<Tally>,
+    stats: Rc<RunStats>,
     kept: Option<Connection>,
 }
 
-impl Lane {
-    pub(super) fn new(spec: Rc<LoadSpec>, queue: Rc<Queue>, tally: Rc<Tally>) -> Self {
-        Self { spec, queue, tally, kept: None }
+impl ClientTask {
+    pub(super) fn new(spec: Rc<LoadSpec>, queue: Rc<Queue>, stats: Rc<RunStats>) -> Self {
+        Self { spec, queue, stats, kept: None }
     }
 
     pub(super) async fn run(mut self) {
         while let Some(job) = self.next().await {
-            self.tally.sent();
+            self.stats.sent();
             let limit = self.spec.timeout + self.spec.over;
             let outcome = match timeout(limit, self.serve(job)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(Failure::new(FailureKind::Timeout, format!("no whole answer in {limit:?}"))),
+                Err(_) => {
+                    Err(RequestError::new(FailureKind::Timeout, format!("no whole answer in {limit:?}")))
+                }
             };
             if outcome.is_err() {
                 self.kept = None;
             }
-            self.tally.ended(job, outcome);
+            self.stats.ended(job, outcome);
         }
     }
 
@@ -51,7 +53,7 @@ impl Lane {
                 biased;
                 () = connection.ended() => {
                     self.kept = None;
-                    self.tally.connection(|c| c.idle_closes += 1);
+                    self.stats.connection(|c| c.idle_closes += 1);
                 }
                 job = self.queue.take() => return job,
             }
@@ -59,7 +61,7 @@ impl Lane {
         self.queue.take().await
     }
 
-    async fn serve(&mut self, job: Job) -> Result<(), Failure> {
+    async fn serve(&mut self, job: Job) -> Result<(), RequestError> {
         // Out of its place meanwhile: whatever ends this future ends the connection.
         let mut connection = match self.kept.take() {
             Some(connection) => connection,
@@ -69,23 +71,25 @@ impl Lane {
         match (self.spec.mode, keep) {
             (Mode::PerConnection, _) => {}
             (_, true) => self.kept = Some(connection),
-            (_, false) => self.tally.connection(|c| c.announced_closes += 1),
+            (_, false) => self.stats.connection(|c| c.announced_closes += 1),
         }
         Ok(())
     }
 
-    async fn connect(&self) -> Result<Connection, Failure> {
+    async fn connect(&self) -> Result<Connection, RequestError> {
         let stream = match TcpStream::connect(self.spec.to).await {
             Ok(stream) => stream,
-            Err(error) => return Err(Failure::new(connect_failure(&error), format!("connect: {error}"))),
+            Err(error) => {
+                return Err(RequestError::new(connect_error_kind(&error), format!("connect: {error}")));
+            }
         };
         let _ = stream.set_nodelay(true);
-        self.tally.connection(|c| c.opened += 1);
+        self.stats.connection(|c| c.opened += 1);
         Ok(Connection::new(stream))
     }
 }
 
-fn connect_failure(error: &io::Error) -> FailureKind {
+fn connect_error_kind(error: &io::Error) -> FailureKind {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => FailureKind::Refused,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => FailureKind::Reset,

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::id::{RequestId, Tag};
-use crate::report::Witness;
+use crate::report::Arrivals;
 
 /// Ids by client. Grows with the number of requests: about 20 bytes each.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct ArrivalLog {
     clients: HashMap<Tag, Client>,
 }
 
@@ -17,16 +17,16 @@ struct Client {
     duplicated: u64,
 }
 
-impl Ledger {
-    pub(super) fn arrived(&mut self, id: RequestId) {
+impl ArrivalLog {
+    pub(super) fn record(&mut self, id: RequestId) {
         let client = self.clients.entry(id.tag()).or_default();
         if !client.seen.insert(id) {
             client.duplicated += 1;
         }
     }
 
-    pub(super) fn witness(&self, tag: Tag) -> Witness {
-        self.clients.get(&tag).map_or_else(Witness::default, |client| Witness {
+    pub(super) fn of(&self, tag: Tag) -> Arrivals {
+        self.clients.get(&tag).map_or_else(Arrivals::default, |client| Arrivals {
             seen: client.seen.len() as u64,
             duplicated: client.duplicated,
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use crate::crowd::until_gone;
+use crate::abusers::until_closed;
 
 /// Serves nobody until dropped. A connection is held until the other side closes it.
 ///
@@ -15,7 +15,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(async move { until_gone(&stream).await });
+                tokio::spawn(async move { until_closed(&stream).await });
             }
             // Out of descriptors, or gone before it was taken: both pass.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
