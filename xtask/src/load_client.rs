@@ -33,15 +33,15 @@ impl LoadClient {
     }
 
     /// An error if it has ended; `what` it was there for.
-    pub(crate) fn must_run(&mut self, what: &str) -> Result<()> {
+    pub(crate) fn ensure_running(&mut self, what: &str) -> Result<()> {
         self.process
-            .must_run()
+            .ensure_running()
             .with_context(|| format!("the {} client ended before {what}", self.mode.name()))
     }
 
     /// Whether it still sends or waits.
     pub(crate) fn is_running(&mut self) -> Result<bool> {
-        Ok(self.process.ended()?.is_none())
+        Ok(self.process.exit_status()?.is_none())
     }
 
     /// Waits for its end and reads what it found.
@@ -51,7 +51,7 @@ impl LoadClient {
             // 1 says that the report has losses in it.
             Some(0 | 1) => serde_json::from_str(&self.process.output())
                 .with_context(|| format!("the report of the {} client", self.mode.name())),
-            _ => bail!("the {} client failed ({status}): {}", self.mode.name(), self.process.complaints()),
+            _ => bail!("the {} client failed ({status}): {}", self.mode.name(), self.process.stderr()),
         }
     }
 }
@@ -71,10 +71,10 @@ mod tests {
             bench.args(["-c", script]);
             LoadClient::start(bench, dir.path(), "client", Mode::KeepAlive, &[]).unwrap()
         };
-        start("sleep 300").must_run("the crowd came").unwrap();
+        start("sleep 300").ensure_running("the crowd came").unwrap();
         let mut early = start("exit 0");
         until("it has ended", || Ok((!early.is_running()?).then_some(()))).unwrap();
-        let error = early.must_run("the crowd came").unwrap_err();
+        let error = early.ensure_running("the crowd came").unwrap_err();
         assert!(
             error.to_string().starts_with("the keep-alive client ended before the crowd came"),
             "{error}"

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Far above what a start or an upgrade takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A child; killed with all that it has started, and reaped, when dropped.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(crate) fn check_interrupt() -> Result<()> {
 
 /// Polls until `ready` gives a value.
 pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + WAIT_TIMEOUT;
     loop {
         check_interrupt()?;
         if let Some(value) = ready()? {
@@ -80,7 +80,7 @@ impl Process {
     }
 
     /// What it has complained of so far.
-    pub(crate) fn complaints(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(&self.err).unwrap_or_default().trim().to_owned()
     }
 
@@ -90,14 +90,14 @@ impl Process {
     }
 
     /// How it has ended, if it has.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    pub(crate) fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// An error if it has ended.
-    pub(crate) fn must_run(&mut self) -> Result<()> {
-        match self.ended()? {
-            Some(status) => bail!("{} ended by itself ({status}): {}", self.name, self.complaints()),
+    pub(crate) fn ensure_running(&mut self) -> Result<()> {
+        match self.exit_status()? {
+            Some(status) => bail!("{} ended by itself ({status}): {}", self.name, self.stderr()),
             None => Ok(()),
         }
     }
@@ -111,7 +111,7 @@ impl Process {
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
         let name = self.name.clone();
-        until(&format!("{name} ends"), || self.ended())
+        until(&format!("{name} ends"), || self.exit_status())
     }
 
     /// Waits so long at most for its end.
@@ -119,7 +119,7 @@ impl Process {
         let end = Instant::now() + limit;
         loop {
             check_interrupt()?;
-            match self.ended()? {
+            match self.exit_status()? {
                 None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
                 ended => return Ok(ended),
             }
@@ -127,11 +127,11 @@ impl Process {
     }
 
     /// Waits for its end, which must be exit code 0.
-    pub(crate) fn wait_well(&mut self) -> Result<()> {
+    pub(crate) fn wait_for_success(&mut self) -> Result<()> {
         let status = self.wait()?;
         match status.success() {
             true => Ok(()),
-            false => bail!("{} did not end well ({status}): {}", self.name, self.complaints()),
+            false => bail!("{} did not end well ({status}): {}", self.name, self.stderr()),
         }
     }
 }

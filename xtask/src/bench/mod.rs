@@ -1,13 +1,13 @@
 //! `cargo xtask bench`: what a request costs, beside peers and beside the floor.
 
-mod contender;
 mod cost;
 mod plot;
 mod report;
 mod scale;
 mod scenario;
 mod smoke;
-mod stand;
+mod target;
+mod testbed;
 mod wrk;
 
 use std::process::ExitCode;

@@ -46,9 +46,9 @@ fn draw_bar(area: &Area<'_>, line: &Line, top: i32, longest: f64) -> Result<(), 
     let x = |value: f64| LEFT + (value / longest * f64::from(RIGHT - LEFT)) as i32;
     let font = || ("sans-serif", 12).into_font();
     let colour =
-        if line.contender.starts_with("sluice") { RGBColor(20, 110, 160) } else { RGBColor(170, 170, 170) };
+        if line.target.starts_with("sluice") { RGBColor(20, 110, 160) } else { RGBColor(170, 170, 170) };
     let cpu = line.cpu_us;
-    area.draw(&Text::new(line.contender, (20, top), font()))?;
+    area.draw(&Text::new(line.target, (20, top), font()))?;
     area.draw(&Rectangle::new([(LEFT, top), (x(cpu.median), top + BAR - 6)], colour.filled()))?;
     let middle = top + (BAR - 6) / 2;
     area.draw(&PathElement::new([(x(cpu.least), middle), (x(cpu.most), middle)], BLACK))?;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::contender::Contender;
 use super::scenario::Scenario;
-use super::stand::Turn;
+use super::target::Target;
+use super::testbed::Measurement;
 
 /// A figure over several turns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -20,7 +20,8 @@ pub(super) struct Spread {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Line {
-    pub(super) contender: &'static str,
+    #[serde(rename = "contender")]
+    pub(super) target: &'static str,
     pub(super) requests_per_second: Spread,
     /// Microseconds of CPU time per request, user and system.
     pub(super) cpu_us: Spread,
@@ -36,7 +37,7 @@ pub(super) struct Line {
 /// A bar and what was seen.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Verdict {
+pub(super) struct BarResult {
     pub(super) at_most: f64,
     pub(super) times: String,
     pub(super) seen: f64,
@@ -49,14 +50,15 @@ pub(super) struct Verdict {
 pub(super) struct Section {
     pub(super) scenario: &'static str,
     pub(super) lines: Vec<Line>,
-    pub(super) bars: Vec<Verdict>,
+    pub(super) bars: Vec<BarResult>,
 }
 
 /// Resident memory of idle connections.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Idle {
-    pub(super) contender: &'static str,
+    #[serde(rename = "contender")]
+    pub(super) target: &'static str,
     pub(super) connections: usize,
     pub(super) bytes_per_connection: f64,
 }
@@ -79,21 +81,20 @@ impl Spread {
 
 impl Section {
     /// From the turns of each contender, in their order; the n-th turns of all followed each other.
-    pub(super) fn new(scenario: &Scenario, turns: &[(Contender, Vec<Turn>)]) -> Self {
-        let of =
-            |contender| turns.iter().find(|(who, _)| *who == contender).map(|(_, turns)| turns.as_slice());
-        let sluice = of(Contender::Sluice);
+    pub(super) fn new(scenario: &Scenario, turns: &[(Target, Vec<Measurement>)]) -> Self {
+        let of = |target| turns.iter().find(|(who, _)| *who == target).map(|(_, turns)| turns.as_slice());
+        let sluice = of(Target::Sluice);
         let lines = turns.iter().map(|(who, turns)| line(*who, turns, sluice)).collect::<Vec<Line>>();
-        let ratio = |contender| {
-            let ratios = ratios(sluice?, of(contender)?);
+        let ratio = |target| {
+            let ratios = ratios(sluice?, of(target)?);
             Some(Spread::of(ratios).median)
         };
         let bars = scenario.bars.iter().filter_map(|bar| {
-            let seen = bar.of.iter().map(|contender| ratio(*contender)).collect::<Option<Vec<f64>>>()?;
+            let seen = bar.of.iter().map(|target| ratio(*target)).collect::<Option<Vec<f64>>>()?;
             // Over the cheapest of them is the highest ratio.
             let seen = seen.into_iter().max_by(f64::total_cmp)?;
-            let times = bar.of.iter().map(|contender| contender.name()).collect::<Vec<_>>().join(" and ");
-            Some(Verdict { at_most: bar.times, times, seen, met: seen <= bar.times })
+            let times = bar.of.iter().map(|target| target.name()).collect::<Vec<_>>().join(" and ");
+            Some(BarResult { at_most: bar.times, times, seen, met: seen <= bar.times })
         });
         Self { scenario: scenario.name, bars: bars.collect(), lines }
     }
@@ -111,7 +112,7 @@ impl Section {
             });
             println!(
                 "  {:<18}{:>10.0}{:>28}{:>9.0}{:>10.0}{:>9.1}{:>8}  {ratio}",
-                line.contender,
+                line.target,
                 line.requests_per_second.median,
                 format!("{:.2} ({:.2}–{:.2})", cpu.median, cpu.least, cpu.most),
                 line.p50_us.median,
@@ -127,24 +128,24 @@ impl Section {
     }
 }
 
-fn line(who: Contender, turns: &[Turn], sluice: Option<&[Turn]>) -> Line {
-    let spread = |figure: fn(&Turn) -> f64| Spread::of(turns.iter().map(figure));
+fn line(who: Target, turns: &[Measurement], sluice: Option<&[Measurement]>) -> Line {
+    let spread = |figure: fn(&Measurement) -> f64| Spread::of(turns.iter().map(figure));
     Line {
-        contender: who.name(),
-        requests_per_second: spread(|turn| turn.answer.per_second),
-        cpu_us: spread(|turn| micros(turn.cpu)),
-        p50_us: spread(|turn| micros(turn.answer.p50)),
-        p99_us: spread(|turn| micros(turn.answer.p99)),
-        resident_kib: spread(|turn| turn.resident_kib as f64),
-        failed: turns.iter().map(|turn| turn.answer.failed).sum(),
+        target: who.name(),
+        requests_per_second: spread(|measurement| measurement.wrk.per_second),
+        cpu_us: spread(|measurement| micros(measurement.cpu)),
+        p50_us: spread(|measurement| micros(measurement.wrk.p50)),
+        p99_us: spread(|measurement| micros(measurement.wrk.p99)),
+        resident_kib: spread(|measurement| measurement.resident_kib as f64),
+        failed: turns.iter().map(|measurement| measurement.wrk.failed).sum(),
         sluice_over_this: sluice
-            .filter(|_| who != Contender::Sluice)
+            .filter(|_| who != Target::Sluice)
             .map(|sluice| Spread::of(ratios(sluice, turns))),
     }
 }
 
 /// Turn by turn: neighbours share the machine's weather.
-fn ratios(ours: &[Turn], theirs: &[Turn]) -> Vec<f64> {
+fn ratios(ours: &[Measurement], theirs: &[Measurement]) -> Vec<f64> {
     ours.iter().zip(theirs).map(|(our, their)| our.cpu.as_secs_f64() / their.cpu.as_secs_f64()).collect()
 }
 
@@ -156,20 +157,20 @@ fn micros(time: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::bench::scenario::SCENARIOS;
-    use crate::bench::wrk::Answer;
+    use crate::bench::wrk::WrkReport;
 
-    fn turn(cpu_us: u64) -> Turn {
-        let (cpu, answer) = (Duration::from_micros(cpu_us), Answer { requests: 1, ..Answer::default() });
-        Turn { cpu, answer, resident_kib: 1 }
+    fn measurement(cpu_us: u64) -> Measurement {
+        let (cpu, wrk) = (Duration::from_micros(cpu_us), WrkReport { requests: 1, ..WrkReport::default() });
+        Measurement { cpu, wrk, resident_kib: 1 }
     }
 
     #[test]
     fn bars_are_held_against_medians_of_pairs() {
-        let of = |cpu: [u64; 3]| cpu.map(turn).to_vec();
+        let of = |cpu: [u64; 3]| cpu.map(measurement).to_vec();
         let turns = [
-            (Contender::Sluice, of([90, 50, 91])),
-            (Contender::Nginx, of([100, 100, 100])),
-            (Contender::Haproxy, of([100, 50, 101])),
+            (Target::Sluice, of([90, 50, 91])),
+            (Target::Nginx, of([100, 100, 100])),
+            (Target::Haproxy, of([100, 50, 101])),
         ];
         let section = Section::new(&SCENARIOS[0], &turns);
         let seen: Vec<_> = section.bars.iter().map(|bar| (bar.times.as_str(), bar.seen, bar.met)).collect();

@@ -1,20 +1,20 @@
 //! What is asked of every contender, and the bars that Sluice is held to.
 
-use super::contender::Contender::{self, Floor, Haproxy, Nginx, Sluice, SluiceOneRoute};
+use super::target::Target::{self, Floor, Haproxy, Nginx, Sluice, SluiceOneRoute};
 
 /// One row of the table.
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) connections: u32,
-    pub(super) target: &'static str,
+    pub(super) request_path: &'static str,
     /// Each request on a connection of its own.
     pub(super) close: bool,
     /// Everybody writes an access log.
     pub(super) log: bool,
     /// Requests for [`HOSTS`] names with [`PATHS`] paths each, in turn.
     pub(super) many: bool,
-    pub(super) contenders: &'static [Contender],
+    pub(super) targets: &'static [Target],
     pub(super) bars: &'static [Bar],
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Scenario {
 #[derive(Debug)]
 pub(super) struct Bar {
     pub(super) times: f64,
-    pub(super) of: &'static [Contender],
+    pub(super) of: &'static [Target],
 }
 
 /// Names in the scenario of many routes; each has a route of its own.
@@ -30,20 +30,20 @@ pub(super) const HOSTS: usize = 1000;
 /// Rules of each of these routes.
 pub(super) const PATHS: usize = 10;
 
-const fn bar(times: f64, of: &'static [Contender]) -> Bar {
+const fn bar(times: f64, of: &'static [Target]) -> Bar {
     Bar { times, of }
 }
 
-const ALL: &[Contender] = &[Sluice, Nginx, Haproxy, Floor];
+const ALL: &[Target] = &[Sluice, Nginx, Haproxy, Floor];
 
 const PLAIN: Scenario = Scenario {
     name: "",
     connections: 64,
-    target: "/app/100",
+    request_path: "/app/100",
     close: false,
     log: false,
     many: false,
-    contenders: ALL,
+    targets: ALL,
     bars: &[],
 };
 
@@ -63,18 +63,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "many-routes",
         many: true,
-        contenders: &[Sluice, SluiceOneRoute],
+        targets: &[Sluice, SluiceOneRoute],
         bars: &[bar(1.05, &[SluiceOneRoute])],
         ..PLAIN
     },
     Scenario {
         name: "access-log",
         log: true,
-        contenders: &[Sluice, Nginx, Haproxy],
+        targets: &[Sluice, Nginx, Haproxy],
         bars: &[bar(0.95, &[Nginx])],
         ..PLAIN
     },
     Scenario { name: "connection-each", close: true, bars: &[bar(1.0, &[Haproxy])], ..PLAIN },
-    Scenario { name: "body-10k", target: "/app/10k", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
-    Scenario { name: "body-1m", target: "/app/1m", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
+    Scenario { name: "body-10k", request_path: "/app/10k", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
+    Scenario { name: "body-1m", request_path: "/app/1m", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
 ];

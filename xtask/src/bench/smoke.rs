@@ -10,12 +10,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
-use super::contender::{Contender, Programs, Variant};
 use super::plot;
 use super::report::{Idle, Section};
 use super::scenario::{SCENARIOS, Scenario};
-use super::stand::{Plan, Stand, Turn};
-use super::wrk::Load;
+use super::target::{Programs, Target, Variant};
+use super::testbed::{Measurement, Plan, Testbed};
+use super::wrk::LoadSpec;
 use crate::cargo::{build_binary, build_sluice, workspace};
 use crate::needs::{self, HAPROXY, IP, NGINX, WRK};
 use crate::process;
@@ -75,7 +75,7 @@ struct Results {
     idle: Vec<Idle>,
 }
 
-const WARM: Duration = Duration::from_secs(1);
+const WARMUP: Duration = Duration::from_secs(1);
 
 /// Measures everything that was asked for, and prints, writes and plots it.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -120,26 +120,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// All contenders of a scenario run all the time; each has the load when it is its turn: A B C D A B C D.
 fn measure(args: &Args, programs: &Programs, scenario: &Scenario) -> Result<Section> {
-    let mut stands = Vec::new();
-    let beside = programs.beside.is_some().then_some(Contender::SluiceBeside);
-    for contender in scenario.contenders.iter().copied().chain(beside).filter(|one| takes_part(args, *one)) {
-        let plan = plan(args, programs, contender, scenario.log, scenario.many);
-        let stand = Stand::start(plan).with_context(|| format!("{}: starting", contender.name()))?;
-        stands.push((contender, stand, Vec::<Turn>::new()));
+    let mut testbeds = Vec::new();
+    let beside = programs.beside.is_some().then_some(Target::SluiceBeside);
+    for target in scenario.targets.iter().copied().chain(beside).filter(|one| is_selected(args, *one)) {
+        let plan = plan(args, programs, target, scenario.log, scenario.many);
+        let testbed = Testbed::start(plan).with_context(|| format!("{}: starting", target.name()))?;
+        testbeds.push((target, testbed, Vec::<Measurement>::new()));
     }
-    let load = Load {
+    let load = LoadSpec {
         connections: scenario.connections,
-        target: scenario.target.to_owned(),
+        request_path: scenario.request_path.to_owned(),
         close: scenario.close,
         script: scenario.many.then(|| PathBuf::from("many.lua")),
     };
     for _ in 0..args.turns {
-        for (_, stand, turns) in &mut stands {
+        for (_, testbed, turns) in &mut testbeds {
             process::check_interrupt()?;
-            turns.push(stand.turn(&load, WARM, Duration::from_secs(args.seconds))?);
+            turns.push(testbed.measure(&load, WARMUP, Duration::from_secs(args.seconds))?);
         }
     }
-    let turns: Vec<_> = stands.into_iter().map(|(contender, _, turns)| (contender, turns)).collect();
+    let turns: Vec<_> = testbeds.into_iter().map(|(target, _, turns)| (target, turns)).collect();
     Ok(Section::new(scenario, &turns))
 }
 
@@ -151,27 +151,27 @@ fn beside(args: &Args, sluice: &Path) -> Option<Variant> {
     Some(Variant { program, flags: args.beside_flag.clone() })
 }
 
-fn takes_part(args: &Args, contender: Contender) -> bool {
-    args.among.is_empty() || args.among.iter().any(|name| contender.name().contains(name.as_str()))
+fn is_selected(args: &Args, target: Target) -> bool {
+    args.among.is_empty() || args.among.iter().any(|name| target.name().contains(name.as_str()))
 }
 
 fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
     println!("\n{} idle connections, each after one request", args.idle);
     let mut found = Vec::new();
-    let beside = programs.beside.is_some().then_some(Contender::SluiceBeside);
-    let all = [Contender::Sluice, Contender::Nginx, Contender::Haproxy].into_iter().chain(beside);
-    for contender in all.filter(|one| takes_part(args, *one)) {
-        let mut stand = Stand::start(plan(args, programs, contender, false, false))?;
-        let [before, after] = stand.hold(args.idle)?;
+    let beside = programs.beside.is_some().then_some(Target::SluiceBeside);
+    let all = [Target::Sluice, Target::Nginx, Target::Haproxy].into_iter().chain(beside);
+    for target in all.filter(|one| is_selected(args, *one)) {
+        let mut testbed = Testbed::start(plan(args, programs, target, false, false))?;
+        let [before, after] = testbed.hold(args.idle)?;
         let bytes = (after.saturating_sub(before) * 1024) as f64 / args.idle as f64;
-        println!("  {:<18}{bytes:>10.0} resident bytes per connection", contender.name());
-        found.push(Idle { contender: contender.name(), connections: args.idle, bytes_per_connection: bytes });
+        println!("  {:<18}{bytes:>10.0} resident bytes per connection", target.name());
+        found.push(Idle { target: target.name(), connections: args.idle, bytes_per_connection: bytes });
     }
     Ok(found)
 }
 
-fn plan(args: &Args, programs: &Programs, contender: Contender, log: bool, many: bool) -> Plan {
-    Plan { contender, programs: programs.clone(), cpus: [args.cpus[0], args.cpus[1]], log, many }
+fn plan(args: &Args, programs: &Programs, target: Target, log: bool, many: bool) -> Plan {
+    Plan { target, programs: programs.clone(), cpus: [args.cpus[0], args.cpus[1]], log, many }
 }
 
 /// For those we start: ten thousand connections need as many descriptors in the client, and twice in a proxy.

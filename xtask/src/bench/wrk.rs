@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 
 /// What is asked for, and how.
 #[derive(Clone, Debug)]
-pub(super) struct Load {
+pub(super) struct LoadSpec {
     pub(super) connections: u32,
-    pub(super) target: String,
+    pub(super) request_path: String,
     /// Each request on a connection of its own.
     pub(super) close: bool,
     /// A Lua script that chooses Host and target.
@@ -19,7 +19,7 @@ pub(super) struct Load {
 
 /// What wrk says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct WrkReport {
     pub(super) requests: u64,
     pub(super) per_second: f64,
     pub(super) p50: Duration,
@@ -28,7 +28,7 @@ pub(super) struct Answer {
     pub(super) failed: u64,
 }
 
-impl Load {
+impl LoadSpec {
     /// The call, on one CPU.
     pub(super) fn command(&self, to: &str, time: Duration, cpu: usize) -> Command {
         let mut command = Command::new("taskset");
@@ -41,33 +41,33 @@ impl Load {
         if let Some(script) = &self.script {
             command.arg("--script").arg(script);
         }
-        command.arg(format!("http://{to}{}", self.target));
+        command.arg(format!("http://{to}{}", self.request_path));
         command
     }
 }
 
 /// Reads wrk's figures; an error if one that is needed is missing.
-pub(super) fn parse(text: &str) -> Result<Answer> {
-    let mut answer = Answer::default();
+pub(super) fn parse(text: &str) -> Result<WrkReport> {
+    let mut response = WrkReport::default();
     for line in text.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix("50%") {
-            answer.p50 = time(rest)?;
+            response.p50 = time(rest)?;
         } else if let Some(rest) = line.strip_prefix("99%") {
-            answer.p99 = time(rest)?;
+            response.p99 = time(rest)?;
         } else if let Some(errors) = line.strip_prefix("Socket errors:") {
             let counts =
                 errors.split(',').filter_map(|part| part.trim().rsplit_once(' ')?.1.parse::<u64>().ok());
-            answer.failed += counts.sum::<u64>();
+            response.failed += counts.sum::<u64>();
         } else if let Some(count) = line.strip_prefix("Non-2xx or 3xx responses:") {
-            answer.failed += count.trim().parse::<u64>()?;
+            response.failed += count.trim().parse::<u64>()?;
         } else if let Some(rate) = line.strip_prefix("Requests/sec:") {
-            answer.per_second = rate.trim().parse()?;
+            response.per_second = rate.trim().parse()?;
         } else if let Some((count, _)) = line.split_once(" requests in ") {
-            answer.requests = count.trim().parse()?;
+            response.requests = count.trim().parse()?;
         }
     }
-    ensure!(answer.requests > 0 && answer.per_second > 0.0, "wrk says:\n{text}");
-    Ok(answer)
+    ensure!(response.requests > 0 && response.per_second > 0.0, "wrk says:\n{text}");
+    Ok(response)
 }
 
 /// `1.23ms`, `45.00us`, `1.02s`, `1.10m`.
@@ -124,7 +124,7 @@ mod tests {
   Non-2xx or 3xx responses: 5
 Requests/sec:  61728.10
 ";
-        let expected = Answer {
+        let expected = WrkReport {
             requests: 123_456,
             per_second: 61_728.10,
             p50: Duration::from_micros(980),

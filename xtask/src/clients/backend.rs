@@ -12,9 +12,9 @@ use anyhow::{Context, Result};
 use super::content;
 
 /// Time that `/late` takes for its response.
-const LATE: Duration = Duration::from_millis(300);
+const LATE_DELAY: Duration = Duration::from_millis(300);
 /// Time between two pieces of `/stream`.
-const BETWEEN_PIECES: Duration = Duration::from_millis(100);
+const PIECE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A server on a thread of its own, and one for each connection.
 pub(super) struct Backend {
@@ -127,7 +127,7 @@ fn serve(stream: TcpStream, browser: &Browser) -> io::Result<()> {
             }
             "/stream" => connection.stream()?,
             "/late" => {
-                thread::sleep(LATE);
+                thread::sleep(LATE_DELAY);
                 connection.respond(&request, "200 OK", "", content::TEXT)?;
             }
             "/text" => connection.respond(&request, "200 OK", "", content::TEXT)?,
@@ -183,7 +183,7 @@ impl Connection {
         write!(self.writer, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n")?;
         for _ in 0..content::PIECES {
             self.writer.write_all(content::PIECE)?;
-            thread::sleep(BETWEEN_PIECES);
+            thread::sleep(PIECE_INTERVAL);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use crate::process::Process;
 
 /// Time for one call of a tool; a little more than the tools are told themselves.
-const LIMIT: Duration = Duration::from_secs(25);
+const CALL_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Input of a call.
 pub(super) enum Input<'a> {
@@ -23,18 +23,18 @@ pub(super) enum Input<'a> {
 }
 
 /// A call that has ended.
-pub(super) struct Called {
+pub(super) struct CallResult {
     /// None if it had to be ended.
     pub(super) status: Option<ExitStatus>,
     pub(super) output: String,
-    pub(super) complaints: String,
+    pub(super) stderr: String,
 }
 
-impl Called {
+impl CallResult {
     /// The last thing that it complained of, or how it ended.
     pub(super) fn error(&self) -> String {
         let Some(status) = self.status else { return "no end within the time".to_owned() };
-        match self.complaints.lines().next_back() {
+        match self.stderr.lines().next_back() {
             Some(line) => line.to_owned(),
             None => status.to_string(),
         }
@@ -42,7 +42,7 @@ impl Called {
 }
 
 /// Calls a tool, whose files lie in `dir`.
-pub(super) fn call(dir: &Path, command: &mut Command, input: &Input<'_>) -> Result<Called> {
+pub(super) fn call(dir: &Path, command: &mut Command, input: &Input<'_>) -> Result<CallResult> {
     let stdin = match input {
         Input::None => Stdio::null(),
         Input::Whole(text) => {
@@ -56,8 +56,8 @@ pub(super) fn call(dir: &Path, command: &mut Command, input: &Input<'_>) -> Resu
     if let Input::Until(text, seen) = input {
         feed(&mut process, text, seen)?;
     }
-    let status = process.wait_within(LIMIT)?;
-    Ok(Called { status, output: process.output(), complaints: process.complaints() })
+    let status = process.wait_within(CALL_TIMEOUT)?;
+    Ok(CallResult { status, output: process.output(), stderr: process.stderr() })
 }
 
 /// Writes the input and ends it once the output has `seen` in it, the process has ended, or there was time enough.
@@ -65,7 +65,7 @@ fn feed(process: &mut Process, text: &str, seen: &str) -> Result<()> {
     let mut input = process.take_input().context("a client without input")?;
     // A client that takes no input ends, and says why.
     let _ = input.write_all(text.as_bytes());
-    let end = Instant::now() + LIMIT;
+    let end = Instant::now() + CALL_TIMEOUT;
     while !process.output().contains(seen) && process.wait_within(POLL_INTERVAL)?.is_none() {
         if Instant::now() > end {
             break;

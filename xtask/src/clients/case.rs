@@ -6,7 +6,7 @@ use super::transport::Transport;
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) name: &'static str,
-    pub(super) does: Does,
+    pub(super) action: Action,
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     /// Which content the request has; one that is sized is made once for each size.
@@ -27,7 +27,7 @@ pub(super) struct Case {
 
 /// How a client goes about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Does {
+pub(super) enum Action {
     /// One request on a connection of its own.
     Request,
     /// Several requests on one connection.
@@ -79,7 +79,7 @@ pub(super) const NAME_WITH_DOT: &str = "www.example.test.";
 
 const GET: Case = Case {
     name: "get",
-    does: Does::Request,
+    action: Action::Request,
     method: "GET",
     path: "/text",
     body: Body::None,
@@ -108,7 +108,7 @@ const fn early(name: &'static str, path: &'static str, status: u16) -> Case {
 pub(super) const CASES: &[Case] = &[
     GET,
     Case { name: "head", method: "HEAD", content: Content::Nothing, ..GET },
-    Case { name: "keep", does: Does::Keep, ..GET },
+    Case { name: "keep", action: Action::Keep, ..GET },
     Case { name: "gzip", path: "/gzip", gzip: true, ..GET },
     Case { name: "download", path: "/large", content: Content::Pattern, ..GET },
     UPLOAD,
@@ -122,18 +122,18 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "chunked-404", body: Body::Chunked, ..early("", "/nowhere", 404) },
     Case { name: "expect-404", expect: true, ..early("", "/nowhere", 404) },
     Case { name: "expect-empty", field: "Expect:", ..GET },
-    Case { name: "half-close", does: Does::HalfClose, path: "/late", ..GET },
+    Case { name: "half-close", action: Action::HalfClose, path: "/late", ..GET },
     Case {
         name: "half-close-stream",
-        does: Does::HalfCloseStream,
+        action: Action::HalfCloseStream,
         path: "/stream",
         content: Content::Stream,
         ..GET
     },
-    Case { name: "http10", does: Does::Http10, ..GET },
-    Case { name: "h2c", does: Does::H2c, transports: Transport::CLEAR, ..GET },
+    Case { name: "http10", action: Action::Http10, ..GET },
+    Case { name: "h2c", action: Action::H2c, transports: Transport::CLEAR, ..GET },
     Case { name: "final-dot", transports: Transport::TLS, server_name: NAME_WITH_DOT, ..GET },
-    Case { name: "resume", does: Does::Resume, transports: Transport::TLS, ..GET },
+    Case { name: "resume", action: Action::Resume, transports: Transport::TLS, ..GET },
 ];
 
 impl Case {
@@ -144,15 +144,15 @@ impl Case {
 
     /// Requests of one try.
     pub(super) fn times(&self) -> u32 {
-        match self.does {
-            Does::Keep => KEPT,
-            Does::Resume => 2,
+        match self.action {
+            Action::Keep => KEPT,
+            Action::Resume => 2,
             _ => 1,
         }
     }
 }
 
-impl Does {
+impl Action {
     /// For the programs that read jobs.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -78,7 +78,7 @@ fn show(
         (jobs.iter().map(|job| job.tries as usize).sum::<usize>(), Instant::now() + limit(jobs));
     while browser.reports().len() < wanted && Instant::now() < end {
         if process.wait_within(POLL_INTERVAL)?.is_some() {
-            eprintln!("chromium ended by itself: {}", process.complaints());
+            eprintln!("chromium ended by itself: {}", process.stderr());
             break;
         }
     }

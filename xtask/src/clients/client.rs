@@ -22,7 +22,7 @@ pub(super) struct Client {
     pub(super) transports: &'static [Transport],
     /// Names of cases.
     pub(super) cases: &'static [&'static str],
-    means: Means,
+    invocation: Invocation,
 }
 
 /// A client that was found.
@@ -34,7 +34,7 @@ pub(super) struct Program {
 }
 
 /// How a client is called.
-enum Means {
+enum Invocation {
     /// Once for each try.
     Tool(fn(&Testbed, &Program, &Job) -> Result<Observation>),
     /// Once for a transport, with a file of all jobs.
@@ -131,11 +131,11 @@ const fn tool(
     cases: &'static [&'static str],
     attempt: fn(&Testbed, &Program, &Job) -> Result<Observation>,
 ) -> Client {
-    Client { name, source, transports: Transport::ALL, cases, means: Means::Tool(attempt) }
+    Client { name, source, transports: Transport::ALL, cases, invocation: Invocation::Tool(attempt) }
 }
 
 const fn jobs(name: &'static str, source: &'static str, cases: &'static [&'static str], run: Run) -> Client {
-    Client { name, source, transports: Transport::ALL, cases, means: Means::Jobs(run) }
+    Client { name, source, transports: Transport::ALL, cases, invocation: Invocation::Jobs(run) }
 }
 
 impl Client {
@@ -147,9 +147,9 @@ impl Client {
         transport: Transport,
         jobs: &[Job],
     ) -> Result<Vec<(usize, Observation)>> {
-        let attempt = match self.means {
-            Means::Tool(attempt) => attempt,
-            Means::Jobs(run) => return run(testbed, program, transport, jobs),
+        let attempt = match self.invocation {
+            Invocation::Tool(attempt) => attempt,
+            Invocation::Jobs(run) => return run(testbed, program, transport, jobs),
         };
         let mut seen = Vec::new();
         for (number, job) in jobs.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Result;
 
 use super::call::{Input, call};
-use super::case::{Body, Content, Does};
+use super::case::{Action, Body, Content};
 use super::client::Program;
 use super::job::Job;
 use super::observation::Observation;
@@ -32,16 +32,16 @@ pub(super) fn attempt(testbed: &Testbed, program: &Program, job: &Job) -> Result
     for _ in 0..job.case.times() {
         command.arg("--output").arg(&response).arg(job.url());
     }
-    let called = call(testbed.dir(), &mut command, &Input::None)?;
-    if !called.status.is_some_and(|status| status.success()) {
-        return Ok(Observation::failed(called.error()));
+    let result = call(testbed.dir(), &mut command, &Input::None)?;
+    if !result.status.is_some_and(|status| status.success()) {
+        return Ok(Observation::failed(result.error()));
     }
     let mut seen = Observation::of(0, &fs::read(&response)?);
     if job.case.content == Content::Nothing {
         // It writes the head there.
         seen = Observation::of(0, b"");
     }
-    let transfers = called.output.lines().filter_map(|line| line.split_once(' '));
+    let transfers = result.output.lines().filter_map(|line| line.split_once(' '));
     let (statuses, connections): (Vec<_>, Vec<_>) = transfers.unzip();
     seen.statuses = statuses.iter().filter_map(|status| status.parse().ok()).collect();
     seen.connections = Some(connections.iter().filter_map(|count| count.parse::<u32>().ok()).sum());
@@ -53,9 +53,9 @@ fn flags(job: &Job) -> Vec<&'static str> {
     let mut flags = Vec::new();
     flags.extend(job.transport.choose(["--tlsv1.2", "--tls-max", "1.2"], ["--tlsv1.3", "--tls-max", "1.3"]));
     let mut flags: Vec<&str> = flags.concat();
-    match case.does {
-        Does::Http10 => flags.push("--http1.0"),
-        Does::H2c => flags.push("--http2"),
+    match case.action {
+        Action::Http10 => flags.push("--http1.0"),
+        Action::H2c => flags.push("--http2"),
         _ => {}
     }
     if case.method == "HEAD" {

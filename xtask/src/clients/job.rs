@@ -65,17 +65,17 @@ impl Job {
 
     /// Its line in a file of jobs, under this number.
     pub(super) fn line(&self, number: usize) -> String {
-        let Case { does, method, body, gzip, expect, field, server_name, .. } = self.case;
-        let (does, body, version) = (does.name(), body.name(), self.transport.version());
+        let Case { action, method, body, gzip, expect, field, server_name, .. } = self.case;
+        let (action, body, version) = (action.name(), body.name(), self.transport.version());
         let (url, size, times, tries) = (self.url(), self.size, self.case.times(), self.tries);
         format!(
-            "job={number}\tdoes={does}\tmethod={method}\turl={url}\tbody={body}\tsize={size}\tgzip={gzip}\t\
+            "job={number}\tdoes={action}\tmethod={method}\turl={url}\tbody={body}\tsize={size}\tgzip={gzip}\t\
              expect={expect}\ttimes={times}\ttries={tries}\ttls={version}\tname={server_name}\tfield={field}"
         )
     }
 
     /// The reason why a client did not see what it should, if there is one.
-    pub(super) fn complaint(&self, seen: &Observation) -> Option<String> {
+    pub(super) fn failure(&self, seen: &Observation) -> Option<String> {
         if let Some(error) = &seen.error {
             return Some(error.clone());
         }
@@ -88,12 +88,12 @@ impl Job {
         {
             return Some(format!("other content: {} of {} bytes", seen.length, wanted.length));
         }
-        match self.case.does {
-            super::case::Does::Keep if seen.connections != Some(1) => Some(format!(
+        match self.case.action {
+            super::case::Action::Keep if seen.connections != Some(1) => Some(format!(
                 "connections: {}",
                 seen.connections.map_or("not known".into(), |n| n.to_string())
             )),
-            super::case::Does::Resume if seen.resumed != Some(true) => Some("not resumed".to_owned()),
+            super::case::Action::Resume if seen.resumed != Some(true) => Some("not resumed".to_owned()),
             _ => None,
         }
     }
@@ -115,27 +115,27 @@ mod tests {
 
     #[test]
     fn status_and_content_must_be_right() {
-        assert_eq!(job("get", 0).complaint(&text()), None);
+        assert_eq!(job("get", 0).failure(&text()), None);
         let cut = Observation::of(200, &content::TEXT[1..]);
-        assert_eq!(job("get", 0).complaint(&cut).unwrap(), "other content: 59 of 60 bytes");
+        assert_eq!(job("get", 0).failure(&cut).unwrap(), "other content: 59 of 60 bytes");
         let refused = Observation::of(502, content::TEXT);
-        assert_eq!(job("get", 0).complaint(&refused).unwrap(), "status [502]");
-        assert!(job("get", 0).complaint(&Observation::default()).is_some(), "nothing was seen");
+        assert_eq!(job("get", 0).failure(&refused).unwrap(), "status [502]");
+        assert!(job("get", 0).failure(&Observation::default()).is_some(), "nothing was seen");
         let broken = Observation { error: Some("EPIPE".to_owned()), ..text() };
-        assert_eq!(job("get", 0).complaint(&broken).unwrap(), "EPIPE");
-        assert_eq!(job("post-404", 9).complaint(&Observation::of(404, b"any")), None);
+        assert_eq!(job("get", 0).failure(&broken).unwrap(), "EPIPE");
+        assert_eq!(job("post-404", 9).failure(&Observation::of(404, b"any")), None);
     }
 
     #[test]
     fn connections_and_sessions_must_be_the_old_ones() {
         let kept = |connections| Observation { statuses: vec![200; 5], connections, ..text() };
-        assert_eq!(job("keep", 0).complaint(&kept(Some(1))), None);
-        assert!(job("keep", 0).complaint(&kept(Some(2))).is_some());
-        assert!(job("keep", 0).complaint(&kept(None)).is_some(), "nobody counted");
-        assert!(job("keep", 0).complaint(&text()).is_some(), "one of five");
+        assert_eq!(job("keep", 0).failure(&kept(Some(1))), None);
+        assert!(job("keep", 0).failure(&kept(Some(2))).is_some());
+        assert!(job("keep", 0).failure(&kept(None)).is_some(), "nobody counted");
+        assert!(job("keep", 0).failure(&text()).is_some(), "one of five");
         let resumed = |resumed| Observation { statuses: vec![200; 2], resumed, ..text() };
-        assert_eq!(job("resume", 0).complaint(&resumed(Some(true))), None);
-        assert!(job("resume", 0).complaint(&resumed(Some(false))).is_some());
-        assert!(job("resume", 0).complaint(&resumed(None)).is_some());
+        assert_eq!(job("resume", 0).failure(&resumed(Some(true))), None);
+        assert!(job("resume", 0).failure(&resumed(Some(false))).is_some());
+        assert!(job("resume", 0).failure(&resumed(None)).is_some());
     }
 }

@@ -10,13 +10,13 @@ mod chromium;
 mod client;
 mod content;
 mod curl;
-mod finding;
 mod job;
 mod observation;
 mod openssl;
 mod pipes;
 mod programs;
 mod python;
+mod result;
 mod script;
 mod selection;
 mod table;
@@ -37,9 +37,9 @@ use crate::cargo::build_sluice;
 use crate::needs::{self, IP};
 use crate::process;
 use client::{Client, Program};
-use finding::{Finding, Standing};
 use job::Job;
 use observation::Observation;
+use result::{CaseResult, ClientStatus};
 use selection::Selection;
 use testbed::Testbed;
 use transport::Transport;
@@ -73,9 +73,10 @@ pub(crate) struct Args {
 
 /// Everything that was found.
 #[derive(Serialize)]
-struct Found<'a> {
-    clients: &'a [Standing],
-    findings: &'a [Finding],
+struct Report<'a> {
+    clients: &'a [ClientStatus],
+    #[serde(rename = "findings")]
+    results: &'a [CaseResult],
 }
 
 /// A client that was found, and what it has to do.
@@ -91,31 +92,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let selection = Selection::of(&args.only)?;
     needs::ensure(&[IP])?;
     programs::install(args.all);
-    let (standings, plans) = plan(args, &selection)?;
+    let (statuses, plans) = plan(args, &selection)?;
     let sluice = match &args.sluice {
         Some(sluice) => fs::canonicalize(sluice).with_context(|| format!("--sluice {}", sluice.display()))?,
         None => build_sluice(&args.profile)?,
     };
     process::stop_on_ctrl_c()?;
-    let findings = netns::run("clients", move |inside| judge(&sluice, inside, &plans))?;
-    table::print(&standings, &findings);
+    let results = netns::run("clients", move |inside| judge(&sluice, inside, &plans))?;
+    table::print(&statuses, &results);
     if let Some(path) = &args.json {
-        let json = serde_json::to_string_pretty(&Found { clients: &standings, findings: &findings })? + "\n";
+        let json = serde_json::to_string_pretty(&Report { clients: &statuses, results: &results })? + "\n";
         fs::write(path, json).with_context(|| format!("--json {}", path.display()))?;
     }
-    let complaints = finding::complaints(&standings, &findings);
+    let failures = result::failures(&statuses, &results);
     println!();
-    complaints.iter().for_each(|complaint| eprintln!("error: {complaint}"));
-    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    failures.iter().for_each(|failure| eprintln!("error: {failure}"));
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Finds the clients that were chosen and says what each has to do.
-fn plan(args: &Args, selection: &Selection) -> Result<(Vec<Standing>, Vec<Plan>)> {
+fn plan(args: &Args, selection: &Selection) -> Result<(Vec<ClientStatus>, Vec<Plan>)> {
     let sizes: Vec<usize> = args.sizes.iter().map(|size| *size as usize * 1_000_000).collect();
-    let (mut standings, mut plans) = (Vec::new(), Vec::new());
+    let (mut statuses, mut plans) = (Vec::new(), Vec::new());
     for client in selection.clients() {
         let program = programs::find(client.name).with_context(|| format!("finding {}", client.name))?;
-        standings.push(Standing {
+        statuses.push(ClientStatus {
             client: client.name,
             version: program.as_ref().map(|program| program.version.clone()),
             source: client.source,
@@ -125,12 +126,12 @@ fn plan(args: &Args, selection: &Selection) -> Result<(Vec<Standing>, Vec<Plan>)
             plans.push(Plan { client, program, jobs: selection.jobs(client, &sizes, args.tries) });
         }
     }
-    Ok((standings, plans))
+    Ok((statuses, plans))
 }
 
-fn judge(sluice: &Path, inside: &netns::Inside, plans: &[Plan]) -> Result<Vec<Finding>> {
+fn judge(sluice: &Path, inside: &netns::Inside, plans: &[Plan]) -> Result<Vec<CaseResult>> {
     let mut testbed = Testbed::start(sluice, inside)?;
-    let mut findings = Vec::new();
+    let mut results = Vec::new();
     for Plan { client, program, jobs } in plans {
         println!("{}", client.name);
         for transport in Transport::ALL {
@@ -139,15 +140,16 @@ fn judge(sluice: &Path, inside: &netns::Inside, plans: &[Plan]) -> Result<Vec<Fi
                 continue;
             }
             let tries = client.run(&testbed, program, *transport, &jobs)?;
-            testbed.must_run().with_context(|| format!("with {} over {}", client.name, transport.name()))?;
-            findings
-                .extend(jobs.iter().enumerate().map(|(number, job)| of(client.name, number, job, &tries)));
+            testbed
+                .ensure_running()
+                .with_context(|| format!("with {} over {}", client.name, transport.name()))?;
+            results.extend(jobs.iter().enumerate().map(|(number, job)| of(client.name, number, job, &tries)));
         }
     }
-    Ok(findings)
+    Ok(results)
 }
 
 /// The finding of one job among the tries of all.
-fn of(client: &'static str, number: usize, job: &Job, tries: &[(usize, Observation)]) -> Finding {
-    Finding::of(client, job, tries.iter().filter(|(of, _)| *of == number).map(|(_, seen)| seen))
+fn of(client: &'static str, number: usize, job: &Job, tries: &[(usize, Observation)]) -> CaseResult {
+    CaseResult::of(client, job, tries.iter().filter(|(of, _)| *of == number).map(|(_, seen)| seen))
 }

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::call::{Called, Input, call};
-use super::case::Does;
+use super::call::{CallResult, Input, call};
+use super::case::Action;
 use super::client::Program;
 use super::job::Job;
 use super::observation::Observation;
@@ -12,8 +12,8 @@ use super::testbed::{HOST, Testbed};
 pub(super) fn attempt(testbed: &Testbed, program: &Program, job: &Job) -> Result<Observation> {
     let session = testbed.dir().join("session");
     let session = session.display().to_string();
-    match job.case.does {
-        Does::Resume => {
+    match job.case.action {
+        Action::Resume => {
             let first = connect(testbed, program, job, &["-sess_out", &session])?;
             let second = connect(testbed, program, job, &["-sess_in", &session])?;
             let (first, mut seen) =
@@ -22,43 +22,43 @@ pub(super) fn attempt(testbed: &Testbed, program: &Program, job: &Job) -> Result
             seen.error = first.error.or(seen.error);
             Ok(seen)
         }
-        Does::Http10 => Ok(observe(&connect(testbed, program, job, &["-alpn", "http/1.0"])?)),
+        Action::Http10 => Ok(observe(&connect(testbed, program, job, &["-alpn", "http/1.0"])?)),
         _ => Ok(observe(&connect(testbed, program, job, &[])?)),
     }
 }
 
-fn connect(testbed: &Testbed, program: &Program, job: &Job, flags: &[&str]) -> Result<Called> {
+fn connect(testbed: &Testbed, program: &Program, job: &Job, flags: &[&str]) -> Result<CallResult> {
     let mut command = program.call();
     command.args(["s_client", "-ign_eof", "-connect", &format!("{HOST}:{}", job.port())]);
     command
         .args(["-servername", job.server_name()])
         .args(job.transport.choose("-tls1_2", "-tls1_3"))
         .args(flags);
-    let text = match job.case.does {
-        Does::Http10 => job.text("").replacen("HTTP/1.1", "HTTP/1.0", 1),
+    let text = match job.case.action {
+        Action::Http10 => job.text("").replacen("HTTP/1.1", "HTTP/1.0", 1),
         _ => job.text("Connection: close\r\n"),
     };
     call(testbed.dir(), &mut command, &Input::Whole(&text))
 }
 
 /// The response among all that is printed of the connection.
-fn observe(called: &Called) -> Observation {
-    match called.output.find("HTTP/1.1 ") {
-        Some(at) => Observation::of_bytes(called.output.get(at..).unwrap_or_default().as_bytes()),
-        None => Observation::failed(alert(called)),
+fn observe(result: &CallResult) -> Observation {
+    match result.output.find("HTTP/1.1 ") {
+        Some(at) => Observation::of_bytes(result.output.get(at..).unwrap_or_default().as_bytes()),
+        None => Observation::failed(alert(result)),
     }
 }
 
 /// The alert without its numbers, which differ from call to call.
-fn alert(called: &Called) -> String {
-    let line = called.complaints.lines().find(|line| line.contains("alert"));
+fn alert(result: &CallResult) -> String {
+    let line = result.stderr.lines().find(|line| line.contains("alert"));
     let words = line.and_then(|line| line.split(':').find(|word| word.contains("alert")));
-    words.map_or_else(|| called.error(), str::to_owned)
+    words.map_or_else(|| result.error(), str::to_owned)
 }
 
 /// The line about the session that was made or taken.
-fn resumed(called: &Called) -> Option<bool> {
+fn resumed(result: &CallResult) -> Option<bool> {
     let line =
-        called.output.lines().find(|line| line.starts_with("New, ") || line.starts_with("Reused, "))?;
+        result.output.lines().find(|line| line.starts_with("New, ") || line.starts_with("Reused, "))?;
     Some(line.starts_with("Reused"))
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::call::{Input, call};
-use super::case::Does;
+use super::case::Action;
 use super::client::Program;
 use super::content;
 use super::job::Job;
@@ -34,13 +34,13 @@ pub(super) fn socat(testbed: &Testbed, program: &Program, job: &Job) -> Result<O
 fn attempt(testbed: &Testbed, command: &mut Command, job: &Job) -> Result<Observation> {
     let text = job.text("");
     let begun = std::str::from_utf8(content::PIECE)?;
-    let input = match job.case.does {
-        Does::HalfCloseStream => Input::Until(&text, begun),
+    let input = match job.case.action {
+        Action::HalfCloseStream => Input::Until(&text, begun),
         _ => Input::Whole(&text),
     };
-    let called = call(testbed.dir(), command, &input)?;
-    Ok(match called.status {
-        Some(status) if status.success() => Observation::of_bytes(called.output.as_bytes()),
-        _ => Observation::failed(called.error()),
+    let result = call(testbed.dir(), command, &input)?;
+    Ok(match result.status {
+        Some(status) if status.success() => Observation::of_bytes(result.output.as_bytes()),
+        _ => Observation::failed(result.error()),
     })
 }

@@ -48,7 +48,7 @@ pub(super) fn run(
     let mut process = Process::spawn("client", testbed.dir(), &mut command)?;
     let ended = process.wait_within(limit(jobs))?;
     if !ended.is_some_and(|status| status.success()) {
-        eprintln!("a client did not end well ({ended:?}): {}", process.complaints());
+        eprintln!("a client did not end well ({ended:?}): {}", process.stderr());
     }
     Ok(process.output().lines().filter_map(parse).collect())
 }

@@ -1,57 +1,57 @@
 //! The findings for people: a table for each transport, with a line for each case and a column for each client.
 
 use super::case::CASES;
-use super::finding::{Finding, Standing};
+use super::result::{CaseResult, ClientStatus};
 use super::transport::Transport;
 
 /// A cell of a case that a client has no way to make, or was not to make.
-const NONE: &str = "·";
+const NO_CELL: &str = "·";
 
-pub(super) fn print(standings: &[Standing], findings: &[Finding]) {
-    println!("\n{}", clients(standings).join("\n"));
+pub(super) fn print(statuses: &[ClientStatus], results: &[CaseResult]) {
+    println!("\n{}", clients(statuses).join("\n"));
     for transport in Transport::ALL {
-        let rows = rows(transport.name(), findings);
+        let rows = rows(transport.name(), results);
         if rows.len() > 1 {
             println!("\n{}", align(&rows).join("\n"));
         }
     }
     println!(
-        "\ncells: tries in which the client saw the whole response, of all tries; {NONE} not a case of this client"
+        "\ncells: tries in which the client saw the whole response, of all tries; {NO_CELL} not a case of this client"
     );
-    let lost = lost(findings);
+    let lost = lost(results);
     if !lost.is_empty() {
         println!("\nlost:\n{}", lost.join("\n"));
     }
 }
 
 /// Each client with its version.
-fn clients(standings: &[Standing]) -> Vec<String> {
-    let line = |standing: &Standing| match &standing.version {
-        Some(version) => format!("{:<12} {version}", standing.client),
-        None => format!("{:<12} not installed ({})", standing.client, standing.source),
+fn clients(statuses: &[ClientStatus]) -> Vec<String> {
+    let line = |status: &ClientStatus| match &status.version {
+        Some(version) => format!("{:<12} {version}", status.client),
+        None => format!("{:<12} not installed ({})", status.client, status.source),
     };
-    standings.iter().map(line).collect()
+    statuses.iter().map(line).collect()
 }
 
 /// The table of a transport: its heads, and a row for each case and size.
-fn rows(transport: &str, findings: &[Finding]) -> Vec<Vec<String>> {
-    let findings: Vec<&Finding> = findings.iter().filter(|finding| finding.transport == transport).collect();
-    let mut clients: Vec<&str> = findings.iter().map(|finding| finding.client).collect();
+fn rows(transport: &str, results: &[CaseResult]) -> Vec<Vec<String>> {
+    let results: Vec<&CaseResult> = results.iter().filter(|result| result.transport == transport).collect();
+    let mut clients: Vec<&str> = results.iter().map(|result| result.client).collect();
     clients.dedup();
-    let mut sizes: Vec<usize> = findings.iter().map(|finding| finding.size).collect();
+    let mut sizes: Vec<usize> = results.iter().map(|result| result.size).collect();
     sizes.sort_unstable();
     sizes.dedup();
     let heads = [transport].iter().chain(&clients).map(|head| (*head).to_owned()).collect();
     let mut rows = vec![heads];
     for case in CASES {
         for size in &sizes {
-            let own: Vec<_> = findings.iter().filter(|f| (f.case, f.size) == (case.name, *size)).collect();
+            let own: Vec<_> = results.iter().filter(|f| (f.case, f.size) == (case.name, *size)).collect();
             if own.is_empty() {
                 continue;
             }
-            let cell = |client: &&str| match own.iter().find(|finding| finding.client == *client) {
-                Some(Finding { seen, tries, .. }) => format!("{seen}/{tries}"),
-                None => NONE.to_owned(),
+            let cell = |client: &&str| match own.iter().find(|result| result.client == *client) {
+                Some(CaseResult { seen, tries, .. }) => format!("{seen}/{tries}"),
+                None => NO_CELL.to_owned(),
             };
             rows.push([name(case.name, *size)].into_iter().chain(clients.iter().map(cell)).collect());
         }
@@ -86,12 +86,12 @@ fn align(rows: &[Vec<String>]) -> Vec<String> {
 }
 
 /// A line for each finding that lost something, with the errors by name.
-fn lost(findings: &[Finding]) -> Vec<String> {
-    let lost = findings.iter().filter(|finding| !finding.passed());
-    let line = |finding: &Finding| {
-        let errors = finding.errors.iter().map(|(error, count)| format!("{count} × {error}"));
+fn lost(results: &[CaseResult]) -> Vec<String> {
+    let lost = results.iter().filter(|result| !result.passed());
+    let line = |result: &CaseResult| {
+        let errors = result.errors.iter().map(|(error, count)| format!("{count} × {error}"));
         let errors = errors.collect::<Vec<_>>().join(", ");
-        let Finding { client, case, transport, size, tries, seen, .. } = finding;
+        let CaseResult { client, case, transport, size, tries, seen, .. } = result;
         format!("{client} {} over {transport}: {} of {tries}: {errors}", name(case, *size), tries - seen)
     };
     lost.map(line).collect()
@@ -103,38 +103,38 @@ mod tests {
 
     use super::*;
 
-    fn finding(client: &'static str, case: &'static str, size: usize, seen: u32) -> Finding {
+    fn result(client: &'static str, case: &'static str, size: usize, seen: u32) -> CaseResult {
         let errors = BTreeMap::from([("EPIPE".to_owned(), 3 - seen)]);
-        Finding { client, case, transport: "clear text", size, tries: 3, seen, errors }
+        CaseResult { client, case, transport: "clear text", size, tries: 3, seen, errors }
     }
 
     #[test]
     fn a_table_has_a_row_for_each_size_and_no_cell_for_what_was_not_done() {
-        let findings = [
-            finding("curl", "get", 0, 3),
-            finding("curl", "download", 5_000_000, 1),
-            finding("nc", "get", 0, 0),
+        let results = [
+            result("curl", "get", 0, 3),
+            result("curl", "download", 5_000_000, 1),
+            result("nc", "get", 0, 0),
         ];
-        let lines = align(&rows("clear text", &findings));
+        let lines = align(&rows("clear text", &results));
         assert_eq!(
             lines,
             ["clear text     curl   nc", "get             3/3  0/3", "download 5 MB   1/3    ·"],
             "{lines:#?}"
         );
-        assert_eq!(rows("TLS 1.2", &findings).len(), 1, "heads alone");
+        assert_eq!(rows("TLS 1.2", &results).len(), 1, "heads alone");
     }
 
     #[test]
     fn a_client_that_is_not_there_is_said_to_be_so_and_has_no_cell() {
-        let absent = Standing { client: "java", version: None, source: "apt: jdk", named: false };
+        let absent = ClientStatus { client: "java", version: None, source: "apt: jdk", named: false };
         assert_eq!(clients(&[absent]), ["java         not installed (apt: jdk)"]);
-        let heads = &rows("clear text", &[finding("curl", "get", 0, 3)])[0];
+        let heads = &rows("clear text", &[result("curl", "get", 0, 3)])[0];
         assert_eq!(heads, &["clear text", "curl"]);
     }
 
     #[test]
     fn losses_are_listed_with_the_names_of_their_errors() {
-        let findings = [finding("curl", "get", 0, 3), finding("go", "post-404", 500_000, 1)];
-        assert_eq!(lost(&findings), ["go post-404 0.5 MB over clear text: 2 of 3: 2 × EPIPE"]);
+        let results = [result("curl", "get", 0, 3), result("go", "post-404", 500_000, 1)];
+        assert_eq!(lost(&results), ["go post-404 0.5 MB over clear text: 2 of 3: 2 × EPIPE"]);
     }
 }

@@ -47,7 +47,7 @@ impl Testbed {
         let mut gateway = Process::spawn("sluice", &dir, &mut command)?;
         let health: SocketAddr = HEALTH.parse()?;
         until("sluice is ready", || {
-            gateway.must_run()?;
+            gateway.ensure_running()?;
             let ready =
                 http::get(health, HOST, "/healthz/ready").is_ok_and(|response| response.status == 200);
             Ok(ready.then_some(()))
@@ -61,7 +61,7 @@ impl Testbed {
     }
 
     /// An error if the gateway has ended.
-    pub(super) fn must_run(&mut self) -> Result<()> {
-        self.gateway.must_run()
+    pub(super) fn ensure_running(&mut self) -> Result<()> {
+        self.gateway.ensure_running()
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::call::{Called, Input, call};
+use super::call::{CallResult, Input, call};
 use super::case::Body;
 use super::client::Program;
 use super::job::Job;
@@ -29,28 +29,28 @@ pub(super) fn attempt(testbed: &Testbed, program: &Program, job: &Job) -> Result
         command.arg("--body-file").arg(content_file(testbed, job.size)?);
     }
     let urls = vec![job.url(); job.case.times() as usize];
-    let called = call(testbed.dir(), command.args(urls), &Input::None)?;
-    let code = called.status.and_then(|status| status.code());
-    let statuses = statuses(&called);
+    let result = call(testbed.dir(), command.args(urls), &Input::None)?;
+    let code = result.status.and_then(|status| status.code());
+    let statuses = statuses(&result);
     if statuses.is_empty() || !code.is_some_and(|code| RESPONDED.contains(&code)) {
-        return Ok(Observation::failed(error(&called)));
+        return Ok(Observation::failed(error(&result)));
     }
     let content = fs::read(&response)?;
     // One behind the other.
     let last = content.len() - content.len() / statuses.len();
-    let reused = called.complaints.matches("Reusing existing connection").count();
+    let reused = result.stderr.matches("Reusing existing connection").count();
     let connections = u32::try_from(statuses.len().saturating_sub(reused)).ok();
     Ok(Observation { statuses, connections, ..Observation::of(0, content.get(last..).unwrap_or_default()) })
 }
 
-fn statuses(called: &Called) -> Vec<u16> {
-    let lines = called.complaints.lines().filter_map(|line| line.trim_start().strip_prefix("HTTP/1.1 "));
+fn statuses(result: &CallResult) -> Vec<u16> {
+    let lines = result.stderr.lines().filter_map(|line| line.trim_start().strip_prefix("HTTP/1.1 "));
     lines.filter_map(|line| line.get(..3)?.parse().ok()).filter(|status| *status >= 200).collect()
 }
 
 /// The line that names an error, if there is one.
-fn error(called: &Called) -> String {
-    let mut lines = called.complaints.lines().rev();
+fn error(result: &CallResult) -> String {
+    let mut lines = result.stderr.lines().rev();
     let named = lines.find(|line| ["ailed", "rror", "reset"].iter().any(|word| line.contains(word)));
-    named.map_or_else(|| called.error(), |line| line.trim().to_owned())
+    named.map_or_else(|| result.error(), |line| line.trim().to_owned())
 }

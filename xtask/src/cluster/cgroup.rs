@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use crate::cache::Key;
 
 /// A killed process leaves its group a moment later.
-const PATIENCE: Duration = Duration::from_secs(30);
-const BETWEEN_TRIES: Duration = Duration::from_millis(20);
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// The path of a cluster's root in each hierarchy. The hierarchies are the machine's, so the root is named by where the
 /// cluster lies: two caches may have clusters of one name.
@@ -33,12 +33,12 @@ pub(super) fn make(dir: &Path) -> Result<()> {
 /// Removes the root and all below it from every hierarchy.
 pub(super) fn remove(dir: &Path) -> Result<()> {
     for group in roots(dir)? {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + REMOVE_TIMEOUT;
         while let Err(e) = remove_tree(&group) {
             if Instant::now() > end {
                 return Err(e).with_context(|| format!("removing the control group {}", group.display()));
             }
-            thread::sleep(BETWEEN_TRIES);
+            thread::sleep(RETRY_DELAY);
         }
     }
     Ok(())

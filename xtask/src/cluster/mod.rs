@@ -6,11 +6,11 @@ mod cgroup;
 pub(crate) mod condition;
 pub(crate) mod control_plane;
 pub(crate) mod enter;
+pub(crate) mod handle;
 pub(crate) mod image;
 mod launch;
 pub(crate) mod network;
 mod node;
-pub(crate) mod place;
 mod stand_in;
 mod supervise;
 pub(crate) mod version;
@@ -24,9 +24,9 @@ use nix::unistd::geteuid;
 use crate::go::{self, Program};
 use crate::needs::{self, CNI, CONTAINERD, CURL, IP, NFT, NSENTER, RUNC};
 use crate::process;
+use handle::Cluster;
 use image::Image;
-pub(crate) use launch::Life;
-use place::Place;
+pub(crate) use launch::Lifetime;
 pub(crate) use supervise::BPFFS;
 use version::Suite;
 
@@ -90,25 +90,25 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     ensure!(geteuid().is_root(), "cluster makes namespaces and control groups: run it as root");
-    let place = Place::of(&args.name)?;
+    let cluster = Cluster::of(&args.name)?;
     match &args.command {
         Action::Up(up) => {
             process::stop_on_ctrl_c()?;
-            start(&place, up.suite, !up.control_plane, Life::Detached)?;
-            println!("\nexport KUBECONFIG={}", place.kubeconfig().display());
-            println!("cargo xtask cluster --name {} kubectl get nodes", place.name());
+            start(&cluster, up.suite, !up.control_plane, Lifetime::Detached)?;
+            println!("\nexport KUBECONFIG={}", cluster.kubeconfig().display());
+            println!("cargo xtask cluster --name {} kubectl get nodes", cluster.name());
         }
         Action::Down => {
-            place.clear()?;
-            place::sweep()?;
+            cluster.clear()?;
+            handle::sweep()?;
         }
         Action::Status => return status(),
         Action::Kubectl(Words { words }) => {
-            return kubectl(&place)?.args(words).status().map(code).context("kubectl");
+            return kubectl(&cluster)?.args(words).status().map(code).context("kubectl");
         }
         Action::Exec(Words { words }) => {
-            let mut command = enter::whole(&place, &words[0])?;
-            command.env("KUBECONFIG", place.kubeconfig());
+            let mut command = enter::whole(&cluster, &words[0])?;
+            command.env("KUBECONFIG", cluster.kubeconfig());
             return command.args(&words[1..]).status().map(code).context("starting nsenter");
         }
         Action::Build(_) => {}
@@ -118,17 +118,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Builds what is missing, starts a cluster and installs the suite's CRDs.
-pub(crate) fn start(place: &Place, suite: Suite, node: bool, life: Life) -> Result<()> {
+pub(crate) fn start(cluster: &Cluster, suite: Suite, node: bool, lifetime: Lifetime) -> Result<()> {
     needs::ensure(&[IP, CURL, NSENTER])?;
     if node {
         needs::ensure(&[CONTAINERD, RUNC, CNI, NFT])?;
     }
-    place::sweep()?;
+    handle::sweep()?;
     let program = kubernetes()?;
     let images = if node { images(suite)? } else { Vec::new() };
-    println!("starting the cluster {}", place.name());
-    launch::start(place, program, images, life)?;
-    install_crds(place, suite)
+    println!("starting the cluster {}", cluster.name());
+    launch::start(cluster, program, images, lifetime)?;
+    install_crds(cluster, suite)
 }
 
 /// The program that is every component of Kubernetes.
@@ -162,15 +162,15 @@ fn images(suite: Suite) -> Result<Vec<PathBuf>> {
 }
 
 /// Installs the experimental channel's CRDs, and the policy that comes with them.
-fn install_crds(place: &Place, suite: Suite) -> Result<()> {
-    apply(place, &suite.crds()?)?;
+fn install_crds(cluster: &Cluster, suite: Suite) -> Result<()> {
+    apply(cluster, &suite.crds()?)?;
     println!("installed the CRDs of Gateway API {suite}");
     Ok(())
 }
 
 /// Has the API server take over the objects of these files.
-pub(crate) fn apply(place: &Place, files: &[PathBuf]) -> Result<()> {
-    let mut apply = kubectl(place)?;
+pub(crate) fn apply(cluster: &Cluster, files: &[PathBuf]) -> Result<()> {
+    let mut apply = kubectl(cluster)?;
     apply.args(["apply", "--server-side"]);
     for file in files {
         apply.arg("--filename").arg(file);
@@ -181,40 +181,40 @@ pub(crate) fn apply(place: &Place, files: &[PathBuf]) -> Result<()> {
 }
 
 /// Makes an image archive known to the cluster's node.
-pub(crate) fn import(place: &Place, archive: &Path) -> Result<()> {
-    node::import(enter::whole(place, "ctr")?, Path::new(supervise::RUN), archive)
+pub(crate) fn import(cluster: &Cluster, archive: &Path) -> Result<()> {
+    node::import(enter::whole(cluster, "ctr")?, Path::new(supervise::RUN), archive)
 }
 
 /// kubectl as an administrator.
-pub(crate) fn kubectl(place: &Place) -> Result<Command> {
-    kubectl_by(enter::network, place)
+pub(crate) fn kubectl(cluster: &Cluster) -> Result<Command> {
+    kubectl_by(enter::network, cluster)
 }
 
 /// kubectl as an administrator; it ends with the cluster at the latest.
-pub(crate) fn kubectl_within(place: &Place) -> Result<Command> {
-    kubectl_by(enter::whole, place)
+pub(crate) fn kubectl_within(cluster: &Cluster) -> Result<Command> {
+    kubectl_by(enter::whole, cluster)
 }
 
-fn kubectl_by(enter: fn(&Place, &str) -> Result<Command>, place: &Place) -> Result<Command> {
-    let settings = std::fs::read_to_string(place.join(supervise::SETTINGS)).unwrap_or_default();
+fn kubectl_by(enter: fn(&Cluster, &str) -> Result<Command>, cluster: &Cluster) -> Result<Command> {
+    let settings = std::fs::read_to_string(cluster.join(supervise::SETTINGS)).unwrap_or_default();
     let Ok(settings) = serde_json::from_str::<supervise::Settings>(&settings) else {
-        bail!("the cluster {} is not up: start it with `cargo xtask cluster up`", place.name());
+        bail!("the cluster {} is not up: start it with `cargo xtask cluster up`", cluster.name());
     };
-    let mut command = enter(place, &settings.program.display().to_string())?;
-    command.arg("kubectl").env("KUBECONFIG", place.kubeconfig());
+    let mut command = enter(cluster, &settings.program.display().to_string())?;
+    command.arg("kubectl").env("KUBECONFIG", cluster.kubeconfig());
     Ok(command)
 }
 
 fn status() -> Result<ExitCode> {
-    for place in Place::list()? {
-        match place.alive()? {
+    for cluster in Cluster::list()? {
+        match cluster.alive()? {
             true => println!(
                 "{}: up, first process {}, {}",
-                place.name(),
-                place.first()?,
-                place.kubeconfig().display()
+                cluster.name(),
+                cluster.first()?,
+                cluster.kubeconfig().display()
             ),
-            false => println!("{}: dead; `cargo xtask cluster down` removes what it left", place.name()),
+            false => println!("{}: dead; `cargo xtask cluster down` removes what it left", cluster.name()),
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -225,6 +225,6 @@ fn code(status: std::process::ExitStatus) -> ExitCode {
 }
 
 /// Ends a cluster and removes what is left of it.
-pub(crate) fn end(place: &Place) -> Result<()> {
-    place.clear()
+pub(crate) fn end(cluster: &Cluster) -> Result<()> {
+    cluster.clear()
 }

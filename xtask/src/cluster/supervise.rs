@@ -45,8 +45,8 @@ pub(super) const RUN: &str = "/run";
 pub(crate) const BPFFS: &str = "/run/bpffs";
 
 /// Far above what a start takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+const START_TIMEOUT: Duration = Duration::from_secs(180);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The parts that run, by process.
 struct Supervisor {
@@ -64,7 +64,7 @@ pub(super) fn run(dir: &Path) -> Result<()> {
     supervisor.start()?;
     loop {
         supervisor.reap()?;
-        thread::sleep(BETWEEN_LOOKS);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -143,13 +143,13 @@ impl Supervisor {
     }
 
     fn until(&mut self, what: &str, mut ready: impl FnMut() -> bool) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + START_TIMEOUT;
         while !ready() {
             self.reap()?;
             if Instant::now() > end {
                 bail!("gave up waiting until {what}; see {}", self.dir.join("log").display());
             }
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }

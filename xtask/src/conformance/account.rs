@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::cluster;
 use crate::cluster::control_plane::{AUDIT_LOG, url};
 use crate::cluster::enter;
-use crate::cluster::place::Place;
+use crate::cluster::handle::Cluster;
 
 use crate::process::until;
 
@@ -28,7 +28,7 @@ const VALID: &str = "24h";
 
 /// What the account has asked of the API server.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct ApiAccess {
     /// Requests that were allowed.
     pub(super) allowed: u64,
     /// What RBAC did not let it do, each once.
@@ -45,8 +45,8 @@ const AUTHORITY: &str = "/run/sluice-ca.crt";
 
 /// Writes a kubeconfig with a token of the account and nothing else that could prove who we are, for the user that the
 /// gateway goes on as; gives its path inside the cluster.
-pub(super) fn kubeconfig(place: &Place) -> Result<&'static str> {
-    let output = cluster::kubectl(place)?
+pub(super) fn kubeconfig(cluster: &Cluster) -> Result<&'static str> {
+    let output = cluster::kubectl(cluster)?
         .args(["create", "token", NAME, "--namespace", NAMESPACE, "--duration", VALID])
         .output()
         .context("starting kubectl")?;
@@ -61,10 +61,10 @@ pub(super) fn kubeconfig(place: &Place) -> Result<&'static str> {
         "users": [{ "name": NAME, "user": { "token": String::from_utf8(output.stdout)?.trim() } }],
         "contexts": [{ "name": "cluster", "context": { "cluster": "cluster", "user": NAME } }],
     });
-    let authority = enter::path(place, AUTHORITY)?;
-    fs::copy(place.join("pki/ca.crt"), &authority).context("the cluster's certificate authority")?;
+    let authority = enter::path(cluster, AUTHORITY)?;
+    fs::copy(cluster.join("pki/ca.crt"), &authority).context("the cluster's certificate authority")?;
     fs::set_permissions(&authority, Permissions::from_mode(0o644))?;
-    let path = enter::path(place, KUBECONFIG)?;
+    let path = enter::path(cluster, KUBECONFIG)?;
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
     fchown(&file, Some(USER), Some(USER)).with_context(|| format!("giving {KUBECONFIG} to {USER}"))?;
     file.write_all(config.to_string().as_bytes()).with_context(|| format!("writing {KUBECONFIG}"))?;
@@ -72,10 +72,10 @@ pub(super) fn kubeconfig(place: &Place) -> Result<&'static str> {
 }
 
 /// The API server's authorizer learns of new roles by watches of its own, a moment after they are stored.
-pub(super) fn wait_for_rights(place: &Place) -> Result<()> {
+pub(super) fn wait_for_rights(cluster: &Cluster) -> Result<()> {
     for (verb, resource) in RIGHTS {
         until(&format!("{} may {verb} {resource}", user()), || {
-            let mut ask = cluster::kubectl(place)?;
+            let mut ask = cluster::kubectl(cluster)?;
             ask.args(["auth", "can-i", verb, resource, "--namespace", NAMESPACE, "--as", &user()]);
             let output = ask.output().context("starting kubectl")?;
             Ok(output.status.success().then_some(()))
@@ -84,15 +84,15 @@ pub(super) fn wait_for_rights(place: &Place) -> Result<()> {
     Ok(())
 }
 
-impl Asked {
+impl ApiAccess {
     /// Reads the API server's log of this cluster.
-    pub(super) fn read(place: &Place) -> Result<Self> {
-        Self::read_from(&place.join(AUDIT_LOG))
+    pub(super) fn read(cluster: &Cluster) -> Result<Self> {
+        Self::read_from(&cluster.join(AUDIT_LOG))
     }
 
     fn read_from(log: &Path) -> Result<Self> {
         let text = fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
-        let mut asked = Self::default();
+        let mut access = Self::default();
         for line in text.lines() {
             let event: Value =
                 serde_json::from_str(line).with_context(|| format!("{}: {line}", log.display()))?;
@@ -101,11 +101,11 @@ impl Asked {
                 continue;
             }
             match event["annotations"]["authorization.k8s.io/decision"] == "allow" {
-                true => asked.allowed += 1,
-                false => drop(asked.refused.insert(described(&event))),
+                true => access.allowed += 1,
+                false => drop(access.refused.insert(described(&event))),
             }
         }
-        Ok(asked)
+        Ok(access)
     }
 
     /// An error unless the gateway asked as this account and was let do all that it asked for.
@@ -157,26 +157,26 @@ mod tests {
         .to_string()
     }
 
-    fn asked(lines: &[String]) -> Asked {
+    fn access(lines: &[String]) -> ApiAccess {
         let dir = Scratch::new("audit").unwrap();
         fs::write(dir.join("audit.log"), lines.join("\n")).unwrap();
-        Asked::read_from(&dir.join("audit.log")).unwrap()
+        ApiAccess::read_from(&dir.join("audit.log")).unwrap()
     }
 
     #[test]
     fn only_what_the_account_itself_was_refused_counts() {
         let (ours, other) = (user(), "system:serviceaccount:infra:default");
-        let all = asked(&[
+        let all = access(&[
             line(&ours, "ResponseStarted", "allow"),
             line(&ours, "ResponseComplete", "allow"),
             line(other, "ResponseComplete", "forbid"),
         ]);
-        assert_eq!(all, Asked { allowed: 1, refused: BTreeSet::new() });
+        assert_eq!(all, ApiAccess { allowed: 1, refused: BTreeSet::new() });
         all.judge().unwrap();
-        let error = asked(&[line(other, "ResponseComplete", "allow")]).judge().unwrap_err();
+        let error = access(&[line(other, "ResponseComplete", "allow")]).judge().unwrap_err();
         assert!(error.to_string().contains("asked for nothing by"), "{error}");
         let lines = ["allow", "forbid", "forbid"].map(|decision| line(&ours, "ResponseComplete", decision));
-        let error = asked(&lines).judge().unwrap_err().to_string();
+        let error = access(&lines).judge().unwrap_err().to_string();
         assert!(error.ends_with(" patch httproutes.g.io/status in infra"), "{error}");
     }
 

@@ -9,9 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::account::{self, NAMESPACE};
-use super::steering::Counted;
+use super::steering::SteeringCounters;
+use crate::cluster::handle::Cluster;
 use crate::cluster::network::{LINK, NODE};
-use crate::cluster::place::Place;
 use crate::cluster::{BPFFS, enter};
 use crate::metrics::Page;
 use crate::proc;
@@ -29,7 +29,7 @@ const STATE: &str = "/run/sluice";
 
 /// A running gateway; killed when dropped.
 pub(crate) struct Gateway<'a> {
-    place: &'a Place,
+    cluster: &'a Cluster,
     process: Process,
     pid: u32,
 }
@@ -43,36 +43,36 @@ pub(crate) struct Cost {
 
 impl<'a> Gateway<'a> {
     /// Starts it with the account of `deploy/` and waits until it is ready.
-    pub(crate) fn start(sluice: &Path, place: &'a Place, dir: &Path) -> Result<Self> {
-        let flags = flags(account::kubeconfig(place)?);
-        let mut command = enter::whole(place, &sluice.display().to_string())?;
+    pub(crate) fn start(sluice: &Path, cluster: &'a Cluster, dir: &Path) -> Result<Self> {
+        let flags = flags(account::kubeconfig(cluster)?);
+        let mut command = enter::whole(cluster, &sluice.display().to_string())?;
         command.arg("run").args(&flags);
         let process = Process::spawn("sluice", dir, &mut command)?;
         let pid = process.pid();
-        let mut gateway = Self { place, process, pid };
+        let mut gateway = Self { cluster, process, pid };
         gateway.wait_until_ready().with_context(|| format!("sluice {}", flags.join(" ")))?;
         gateway.pid = proc::first_child(pid).context("nsenter has no child")?;
         Ok(gateway)
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
-        let place = self.place;
+        let cluster = self.cluster;
         until("sluice is ready", || {
-            self.process.must_run()?;
-            Ok(get(place, "http://127.0.0.1:15021/healthz/ready").ok())
+            self.process.ensure_running()?;
+            Ok(get(cluster, "http://127.0.0.1:15021/healthz/ready").ok())
         })
         .map(drop)
     }
 
     /// An error if it has ended.
-    pub(super) fn must_run(&mut self) -> Result<()> {
-        self.process.must_run()
+    pub(super) fn ensure_running(&mut self) -> Result<()> {
+        self.process.ensure_running()
     }
 
     /// What its counters say.
-    pub(super) fn counted(&self) -> Result<Counted> {
-        let page = get(self.place, "http://127.0.0.1:19001/metrics")?;
-        Ok(Counted::read(&Page::from(page)))
+    pub(super) fn counters(&self) -> Result<SteeringCounters> {
+        let page = get(self.cluster, "http://127.0.0.1:19001/metrics")?;
+        Ok(SteeringCounters::read(&Page::from(page)))
     }
 
     /// What it costs so far.
@@ -87,8 +87,8 @@ impl<'a> Gateway<'a> {
     /// Ends it as a supervisor would; it must end well and leave none of its addresses behind.
     pub(crate) fn stop(mut self) -> Result<()> {
         kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM).context("ending sluice")?;
-        self.process.wait_well()?;
-        let left = addresses(self.place)?;
+        self.process.wait_for_success()?;
+        let left = addresses(self.cluster)?;
         ensure!(left.is_empty(), "sluice has ended and left addresses on {LINK}: {}", left.join(", "));
         Ok(())
     }
@@ -119,8 +119,8 @@ fn flags(kubeconfig: &str) -> Vec<String> {
 }
 
 /// Fetches a page from inside the cluster's network; anything but an answer of success is an error.
-fn get(place: &Place, url: &str) -> Result<String> {
-    let output = enter::network(place, "curl")?
+fn get(cluster: &Cluster, url: &str) -> Result<String> {
+    let output = enter::network(cluster, "curl")?
         .args(["--silent", "--show-error", "--fail", "--max-time", "5", url])
         .output()
         .context("starting curl")?;
@@ -131,10 +131,10 @@ fn get(place: &Place, url: &str) -> Result<String> {
 }
 
 /// Addresses of the pools that the node's link has.
-fn addresses(place: &Place) -> Result<Vec<String>> {
+fn addresses(cluster: &Cluster) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for pool in [POOL_V4, POOL_V6] {
-        let mut ip: Command = enter::network(place, "ip")?;
+        let mut ip: Command = enter::network(cluster, "ip")?;
         let output =
             ip.args(["-o", "address", "show", "dev", LINK, "to", pool]).output().context("starting ip")?;
         ensure!(output.status.success(), "ip: {}", String::from_utf8_lossy(&output.stderr).trim());

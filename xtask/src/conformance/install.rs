@@ -8,15 +8,15 @@ use anyhow::{Context, Result};
 use super::account;
 use crate::cargo::workspace;
 use crate::cluster;
-use crate::cluster::place::Place;
+use crate::cluster::handle::Cluster;
 
 /// The class of every Gateway of the suite. Its controller name cannot be changed later, so it is ours from the start.
 pub(crate) const GATEWAY_CLASS: &str = "sluice";
 
 /// Installs our definitions, the gateway's namespace, its account with its rights, and the GatewayClass.
-pub(crate) fn install(place: &Place) -> Result<()> {
-    cluster::apply(place, &manifests().context("deploy/")?)?;
-    account::wait_for_rights(place)
+pub(crate) fn install(cluster: &Cluster) -> Result<()> {
+    cluster::apply(cluster, &manifests().context("deploy/")?)?;
+    account::wait_for_rights(cluster)
 }
 
 /// All of `deploy/` but the DaemonSet: the gateway runs as a process of the node.

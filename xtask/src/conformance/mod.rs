@@ -23,20 +23,20 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use crate::cargo::build_sluice;
-use crate::cluster::place::Place;
+use crate::cluster::handle::Cluster;
 use crate::cluster::version::Suite;
-use crate::cluster::{self, Life, condition};
+use crate::cluster::{self, Lifetime, condition};
 use crate::process::{self, until};
-use account::Asked;
+use account::ApiAccess;
 use gateway::{Cost, Gateway};
 use install::GATEWAY_CLASS;
 use logs::Logs;
 use outcome::Verdict;
 use passing::Passing;
 use report::Report;
-use steering::Counted;
+use steering::SteeringCounters;
 use suite::{REPORT, Run};
-use verdict::Demands;
+use verdict::Requirements;
 
 /// Flags of `conformance`.
 #[derive(clap::Args)]
@@ -87,22 +87,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let logs = Logs::make()?;
     let dir = logs.dir();
     process::stop_on_ctrl_c()?;
-    let place = Place::of(&format!("conformance-{}", std::process::id()))?;
-    let life = if args.keep { Life::Detached } else { Life::Ours };
-    let judged = cluster::start(&place, args.suite, true, life)
-        .and_then(|()| judge(args, &sluice, &program, &place, dir, &mut passing));
-    if args.keep && place.alive()? {
-        println!("kept: cargo xtask cluster --name {} kubectl …, and down", place.name());
+    let cluster = Cluster::of(&format!("conformance-{}", std::process::id()))?;
+    let lifetime = if args.keep { Lifetime::Detached } else { Lifetime::Bound };
+    let judged = cluster::start(&cluster, args.suite, true, lifetime)
+        .and_then(|()| judge(args, &sluice, &program, &cluster, dir, &mut passing));
+    if args.keep && cluster.alive()? {
+        println!("kept: cargo xtask cluster --name {} kubectl …, and down", cluster.name());
     } else {
-        cluster::end(&place)?;
+        cluster::end(&cluster)?;
     }
-    let (run, complaints) = judged.with_context(|| format!("logs are in {}", dir.display()))?;
+    let (run, failures) = judged.with_context(|| format!("logs are in {}", dir.display()))?;
     print_failures(&run);
     println!("logs: {}", dir.display());
-    for complaint in &complaints {
-        eprintln!("error: {complaint}");
+    for failure in &failures {
+        eprintln!("error: {failure}");
     }
-    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs gateway and suite in a cluster that is up; gives what happened and what is wrong with it.
@@ -110,52 +110,52 @@ fn judge(
     args: &Args,
     sluice: &Path,
     program: &Path,
-    place: &Place,
+    cluster: &Cluster,
     dir: &Path,
     passing: &mut Passing,
 ) -> Result<(Run, Vec<String>)> {
-    install::install(place)?;
-    let mut gateway = Gateway::start(sluice, place, dir)?;
+    install::install(cluster)?;
+    let mut gateway = Gateway::start(sluice, cluster, dir)?;
     println!("sluice is ready; waiting until it accepts the GatewayClass");
-    wait_until_accepted(place, &mut gateway)?;
+    wait_until_accepted(cluster, &mut gateway)?;
     println!("running suite {} with {}", args.suite, args.profiles.join(", "));
-    let run = suite::run(args, program, place, dir, &mut gateway)?;
-    let (counted, cost) = (gateway.counted()?, gateway.cost()?);
+    let run = suite::run(args, program, cluster, dir, &mut gateway)?;
+    let (counters, cost) = (gateway.counters()?, gateway.cost()?);
     let stopped = gateway.stop();
     let report = Report::read(&dir.join(REPORT))?;
     if let Some(to) = &args.report {
-        report::hand_on(args.suite, &dir.join(REPORT), to)?;
+        report::write_with_disclosure(args.suite, &dir.join(REPORT), to)?;
     }
-    print_summary(args, &run, &report, counted, &cost);
-    let demands = Demands { chosen: &args.run_test, passing, regressions: args.regressions };
-    let mut complaints = demands.complaints(&run.tests, run.well);
-    let steered = counted.judge(args.run_test.is_empty());
+    print_summary(args, &run, &report, counters, &cost);
+    let requirements = Requirements { chosen: &args.run_test, passing, regressions: args.regressions };
+    let mut failures = requirements.failures(&run.tests, run.succeeded);
+    let steered = counters.judge(args.run_test.is_empty());
     let whole = if run.whole { Ok(()) } else { Err(anyhow!("the suite was cut short")) };
     // On the ports that the process has given back.
     let in_pod = match args.run_test.is_empty() && stopped.is_ok() {
-        true => pod::judge(sluice, place, dir),
+        true => pod::judge(sluice, cluster, dir),
         false => Ok(()),
     };
-    let asked = Asked::read(place)?;
+    let access = ApiAccess::read(cluster)?;
     println!(
         "sluice: {} requests to the API server, {} kinds of them refused",
-        asked.allowed,
-        asked.refused.len()
+        access.allowed,
+        access.refused.len()
     );
     let invalid: Vec<_> =
-        [whole, steered, stopped, in_pod, asked.judge()].into_iter().filter_map(Result::err).collect();
+        [whole, steered, stopped, in_pod, access.judge()].into_iter().filter_map(Result::err).collect();
     if args.update {
         update(passing, &run, invalid.is_empty())?;
     }
-    complaints.extend(invalid.iter().map(|error| format!("{error:#}")));
-    Ok((run, complaints))
+    failures.extend(invalid.iter().map(|error| format!("{error:#}")));
+    Ok((run, failures))
 }
 
-fn wait_until_accepted(place: &Place, gateway: &mut Gateway<'_>) -> Result<()> {
+fn wait_until_accepted(cluster: &Cluster, gateway: &mut Gateway<'_>) -> Result<()> {
     until("sluice accepts the GatewayClass", || {
-        gateway.must_run()?;
+        gateway.ensure_running()?;
         let output =
-            cluster::kubectl(place)?.args(["get", "gatewayclass", GATEWAY_CLASS, "-o", "json"]).output()?;
+            cluster::kubectl(cluster)?.args(["get", "gatewayclass", GATEWAY_CLASS, "-o", "json"]).output()?;
         let class: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         Ok(condition::holds(&class["status"], "Accepted").then_some(()))
     })
@@ -172,7 +172,7 @@ fn update(passing: &mut Passing, run: &Run, valid: bool) -> Result<()> {
     Ok(())
 }
 
-fn print_summary(args: &Args, run: &Run, report: &Report, counted: Counted, cost: &Cost) {
+fn print_summary(args: &Args, run: &Run, report: &Report, counters: SteeringCounters, cost: &Cost) {
     let count = |verdict| run.tests.iter().filter(|test| test.verdict == verdict).count();
     println!("\nsuite {}, {}:", args.suite, args.profiles.join(", "));
     if let Some(said) = args.suite.disclosure() {
@@ -186,7 +186,7 @@ fn print_summary(args: &Args, run: &Run, report: &Report, counted: Counted, cost
         run.took.as_secs_f64()
     );
     print!("{}", report.table());
-    println!("connections: {} accepted, {} steered by the kernel", counted.accepted, counted.steered);
+    println!("connections: {} accepted, {} steered by the kernel", counters.accepted, counters.steered);
     println!(
         "sluice: {:.1} MiB resident, {:.1} MiB at most, {:.2} s of CPU",
         cost.rss_kib as f64 / 1024.0,
@@ -198,7 +198,7 @@ fn print_summary(args: &Args, run: &Run, report: &Report, counted: Counted, cost
 fn print_failures(run: &Run) {
     for test in run.tests.iter().filter(|test| test.verdict == Verdict::Failed) {
         println!("\n{} failed after {:.1} s:", test.name, test.seconds);
-        for said in run.complaints.of(&test.name) {
+        for said in run.failures.of(&test.name) {
             println!("    {said}");
         }
     }
@@ -210,7 +210,7 @@ mod tests {
     use clap::error::ErrorKind::ArgumentConflict;
     use gateway_testkit::scratch::Scratch;
 
-    use super::outcome::Ended;
+    use super::outcome::EndedTest;
     use super::*;
 
     #[derive(clap::Parser)]
@@ -233,7 +233,7 @@ mod tests {
     fn only_a_valid_run_adds_to_the_list() {
         let dir = Scratch::new("update").unwrap();
         let path = dir.join("passing.txt");
-        let tests = vec![Ended { name: "A".to_owned(), verdict: Verdict::Passed, seconds: 0.0 }];
+        let tests = vec![EndedTest { name: "A".to_owned(), verdict: Verdict::Passed, seconds: 0.0 }];
         let run = Run { tests, ..Run::default() };
         update(&mut Passing::read(&path).unwrap(), &run, false).unwrap();
         assert!(!path.exists());

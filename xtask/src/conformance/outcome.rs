@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The name of the test that holds all others.
-const TOP: &str = "TestConformance";
+const TOP_TEST: &str = "TestConformance";
 
 /// How a test ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) enum Verdict {
 
 /// A test of the suite that has ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ended {
+pub(crate) struct EndedTest {
     pub(crate) name: String,
     pub(crate) verdict: Verdict,
     /// As the test program measured it; parallel tests wait for each other meanwhile.
@@ -23,7 +23,7 @@ pub(crate) struct Ended {
 }
 
 /// Reads a line such as `    --- FAIL: TestConformance/Name (0.13s)`; parts of tests are none of their own.
-pub(super) fn ended(line: &str) -> Option<Ended> {
+pub(super) fn ended_test(line: &str) -> Option<EndedTest> {
     let (verdict, rest) = line.trim_start().strip_prefix("--- ")?.split_once(": ")?;
     let verdict = match verdict {
         "PASS" => Verdict::Passed,
@@ -32,32 +32,32 @@ pub(super) fn ended(line: &str) -> Option<Ended> {
         _ => return None,
     };
     let (path, time) = rest.split_once(" (")?;
-    let name = path.strip_prefix(TOP)?.strip_prefix('/')?;
+    let name = path.strip_prefix(TOP_TEST)?.strip_prefix('/')?;
     let seconds = time.strip_suffix("s)")?.parse().ok()?;
-    (!name.contains('/')).then(|| Ended { name: name.to_owned(), verdict, seconds })
+    (!name.contains('/')).then(|| EndedTest { name: name.to_owned(), verdict, seconds })
 }
 
 /// Whether the line says that the test that holds all others has ended.
 pub(super) fn is_last(line: &str) -> bool {
     let ends = ["--- PASS: ", "--- FAIL: "];
-    let rest = ends.iter().find_map(|end| line.strip_prefix(end)?.strip_prefix(TOP));
+    let rest = ends.iter().find_map(|end| line.strip_prefix(end)?.strip_prefix(TOP_TEST));
     rest.is_some_and(|rest| rest.starts_with(" ("))
 }
 
 /// What tests that failed complain of, by test; `""` has what belongs to none, such as a setup that failed.
 #[derive(Debug, Default)]
-pub(super) struct Complaints {
+pub(super) struct FailureMessages {
     current: String,
     /// Whether the lines that follow belong to a complaint.
     inside: bool,
     all: BTreeMap<String, Vec<String>>,
 }
 
-impl Complaints {
+impl FailureMessages {
     /// Takes the next line of the output.
     pub(super) fn line(&mut self, line: &str) {
         if let Some(path) = line.strip_prefix("=== ").and_then(|rest| rest.split_whitespace().nth(1)) {
-            self.current = path.strip_prefix(TOP).unwrap_or(path).trim_start_matches('/').to_owned();
+            self.current = path.strip_prefix(TOP_TEST).unwrap_or(path).trim_start_matches('/').to_owned();
             self.inside = false;
             return;
         }
@@ -67,7 +67,7 @@ impl Complaints {
         {
             self.inside = true;
             self.add(said.trim());
-        } else if text.is_empty() || ENDS.iter().any(|end| text.starts_with(end)) || is_log(text) {
+        } else if text.is_empty() || BLOCK_ENDS.iter().any(|end| text.starts_with(end)) || is_log(text) {
             self.inside = false;
         } else if self.inside {
             self.add(text);
@@ -77,7 +77,7 @@ impl Complaints {
     fn add(&mut self, said: &str) {
         let name = self.current.split('/').next().unwrap_or_default();
         let all = self.all.entry(name.to_owned()).or_default();
-        if !said.is_empty() && all.len() < MOST && !all.iter().any(|s| s == said) {
+        if !said.is_empty() && all.len() < MAX_LINES && !all.iter().any(|s| s == said) {
             all.push(said.to_owned());
         }
     }
@@ -95,9 +95,9 @@ fn is_log(text: &str) -> bool {
 }
 
 /// What comes after a complaint.
-const ENDS: [&str; 3] = ["Test:", "Error Trace:", "--- "];
+const BLOCK_ENDS: [&str; 3] = ["Test:", "Error Trace:", "--- "];
 /// Lines of complaint kept of one test.
-const MOST: usize = 6;
+const MAX_LINES: usize = 6;
 
 #[cfg(test)]
 mod tests {
@@ -105,20 +105,20 @@ mod tests {
 
     #[test]
     fn only_whole_tests_are_counted() {
-        let test = ended("    --- PASS: TestConformance/HTTPRouteSimpleSameNamespace (0.13s)").unwrap();
+        let test = ended_test("    --- PASS: TestConformance/HTTPRouteSimpleSameNamespace (0.13s)").unwrap();
         assert_eq!((test.name.as_str(), test.verdict), ("HTTPRouteSimpleSameNamespace", Verdict::Passed));
         assert!((test.seconds - 0.13).abs() < 1e-9);
         assert_eq!(
-            ended("    --- SKIP: TestConformance/TCPRoute (0.00s)").unwrap().verdict,
+            ended_test("    --- SKIP: TestConformance/TCPRoute (0.00s)").unwrap().verdict,
             Verdict::Skipped
         );
-        assert_eq!(ended("    --- FAIL: TestConformance/A (60.10s)").unwrap().verdict, Verdict::Failed);
+        assert_eq!(ended_test("    --- FAIL: TestConformance/A (60.10s)").unwrap().verdict, Verdict::Failed);
         for line in [
             "--- FAIL: TestConformance (9.00s)",
             "        --- PASS: TestConformance/A/part (0.01s)",
             "=== RUN   TestConformance/A",
         ] {
-            assert_eq!(ended(line), None, "{line}");
+            assert_eq!(ended_test(line), None, "{line}");
         }
     }
 
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_complaint_goes_to_the_test_that_made_it() {
-        let mut complaints = Complaints::default();
+        let mut failures = FailureMessages::default();
         for line in "=== RUN   TestConformance
     suite.go:1: 2026 Test Setup: Applying base manifests
         Error:      \tReceived unexpected error:
@@ -151,11 +151,11 @@ not a complaint
 panic: runtime error"
             .lines()
         {
-            complaints.line(line);
+            failures.line(line);
         }
-        assert_eq!(complaints.of("A"), ["context deadline exceeded", "no answer"]);
-        assert_eq!(complaints.of("B"), ["runtime error"]);
-        assert_eq!(complaints.of(""), ["Received unexpected error:", "no such class"]);
-        assert!(complaints.of("C").is_empty());
+        assert_eq!(failures.of("A"), ["context deadline exceeded", "no answer"]);
+        assert_eq!(failures.of("B"), ["runtime error"]);
+        assert_eq!(failures.of(""), ["Received unexpected error:", "no such class"]);
+        assert!(failures.of("C").is_empty());
     }
 }

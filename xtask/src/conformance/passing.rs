@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::outcome::{Ended, Verdict};
+use super::outcome::{EndedTest, Verdict};
 use crate::cargo::workspace;
 use crate::cluster::version::Suite;
 
@@ -44,13 +44,13 @@ impl Passing {
     }
 
     /// Tests of the list that did not pass.
-    pub(super) fn missing(&self, tests: &[Ended]) -> Vec<&str> {
+    pub(super) fn missing(&self, tests: &[EndedTest]) -> Vec<&str> {
         let passed = passed(tests);
         self.names.iter().map(String::as_str).filter(|name| !passed.contains(name)).collect()
     }
 
     /// Adds every test that passed, and gives how many are new.
-    pub(super) fn add(&mut self, tests: &[Ended]) -> Result<usize> {
+    pub(super) fn add(&mut self, tests: &[EndedTest]) -> Result<usize> {
         let before = self.names.len();
         self.names.extend(passed(tests).into_iter().map(str::to_owned));
         let names: Vec<_> = self.names.iter().map(String::as_str).collect();
@@ -64,7 +64,7 @@ impl Passing {
     }
 }
 
-fn passed(tests: &[Ended]) -> BTreeSet<&str> {
+fn passed(tests: &[EndedTest]) -> BTreeSet<&str> {
     tests.iter().filter(|test| test.verdict == Verdict::Passed).map(|test| test.name.as_str()).collect()
 }
 
@@ -74,8 +74,8 @@ mod tests {
 
     use super::*;
 
-    fn test(name: &str, verdict: Verdict) -> Ended {
-        Ended { name: name.to_owned(), verdict, seconds: 0.0 }
+    fn test(name: &str, verdict: Verdict) -> EndedTest {
+        EndedTest { name: name.to_owned(), verdict, seconds: 0.0 }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::account::{NAMESPACE, USER};
 use crate::cargo::{must_succeed, workspace};
 use crate::cluster;
+use crate::cluster::handle::Cluster;
 use crate::cluster::image::Image;
-use crate::cluster::place::Place;
 
 /// The manifest's `image:` as containerd names it.
 const IMAGE: &str = "docker.io/library/sluice:0.1.0";
@@ -21,42 +21,43 @@ const MANIFEST: &str = "deploy/kubernetes/daemonset.yaml";
 const STATE: &str = "hostPath: {path: /var/lib/sluice,";
 const NET_BIND_SERVICE: u64 = 1 << 10;
 /// For a pod to be ready, and for one to drain.
-const PATIENCE: &str = "--timeout=150s";
+const POD_TIMEOUT: &str = "--timeout=150s";
 
 /// Runs it and asks it. What a pod says that does not come up is in `dir`.
 ///
 /// # Errors
 /// The pod does not become ready, has more rights than it should, does not answer, or its successor does not take over.
-pub(super) fn judge(sluice: &Path, place: &Place, dir: &Path) -> Result<()> {
+pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
     let archive = dir.join("sluice.tar");
     fs::write(&archive, image(sluice, dir)?).with_context(|| format!("writing {}", archive.display()))?;
-    cluster::import(place, &archive)?;
+    cluster::import(cluster, &archive)?;
     fs::remove_file(&archive)?;
-    let manifest = manifest(&place.join("pod-state"))?;
+    let manifest = manifest(&cluster.join("pod-state"))?;
     let file = dir.join("daemonset.yaml");
     fs::write(&file, manifest)?;
-    cluster::apply(place, &[file])?;
-    let judged = ready_and_asked(place).and_then(|first| {
-        kubectl(place, &["rollout", "restart", "daemonset/sluice"])?;
-        let second = ready_and_asked(place)?;
+    cluster::apply(cluster, &[file])?;
+    let judged = ready_and_asked(cluster).and_then(|first| {
+        kubectl(cluster, &["rollout", "restart", "daemonset/sluice"])?;
+        let second = ready_and_asked(cluster)?;
         ensure!(first != second, "the pod {first} was to be replaced and is still there");
         Ok(())
     });
     if judged.is_err() {
-        let said = kubectl(place, &["logs", "--all-containers", "--selector=app.kubernetes.io/name=sluice"]);
-        let events = kubectl(place, &["describe", "pods"]);
+        let said =
+            kubectl(cluster, &["logs", "--all-containers", "--selector=app.kubernetes.io/name=sluice"]);
+        let events = kubectl(cluster, &["describe", "pods"]);
         fs::write(dir.join("pod.log"), said.unwrap_or_default() + &events.unwrap_or_default())?;
     }
     judged.context(MANIFEST)
 }
 
 /// Waits for the one pod that should be there; gives its name.
-fn ready_and_asked(place: &Place) -> Result<String> {
-    kubectl(place, &["rollout", "status", "daemonset/sluice", PATIENCE])?;
-    let names = kubectl(place, &["get", "pods", "--field-selector=status.phase=Running", "--output=name"])?;
+fn ready_and_asked(cluster: &Cluster) -> Result<String> {
+    kubectl(cluster, &["rollout", "status", "daemonset/sluice", POD_TIMEOUT])?;
+    let names = kubectl(cluster, &["get", "pods", "--field-selector=status.phase=Running", "--output=name"])?;
     // The one before it still drains.
-    let name = newest(place, &names)?;
-    let status = kubectl(place, &["exec", &name, "--", "/sluice", "status"])?;
+    let name = newest(cluster, &names)?;
+    let status = kubectl(cluster, &["exec", &name, "--", "/sluice", "status"])?;
     ensure!(status.contains("generation"), "`sluice status` in {name} says: {status}");
     let threads = threads()?;
     ensure!(!threads.is_empty(), "no thread of {name} is to be seen");
@@ -68,18 +69,18 @@ fn ready_and_asked(place: &Place) -> Result<String> {
 }
 
 /// Of pods, as `pod/NAME` in lines, the one that began last.
-fn newest(place: &Place, names: &str) -> Result<String> {
+fn newest(cluster: &Cluster, names: &str) -> Result<String> {
     let mut pods = Vec::new();
     for name in names.lines() {
-        let begun = kubectl(place, &["get", name, "--output=jsonpath={.metadata.creationTimestamp}"])?;
+        let begun = kubectl(cluster, &["get", name, "--output=jsonpath={.metadata.creationTimestamp}"])?;
         pods.push((begun, name.to_owned()));
     }
     pods.into_iter().max().map(|(_, name)| name).context("no pod runs")
 }
 
 /// kubectl in the gateway's namespace; gives what it says.
-fn kubectl(place: &Place, words: &[&str]) -> Result<String> {
-    let output = cluster::kubectl(place)?.args(["--namespace", NAMESPACE]).args(words).output()?;
+fn kubectl(cluster: &Cluster, words: &[&str]) -> Result<String> {
+    let output = cluster::kubectl(cluster)?.args(["--namespace", NAMESPACE]).args(words).output()?;
     if !output.status.success() {
         bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -71,7 +71,7 @@ impl Report {
 }
 
 /// Writes the report where it is wanted, with what must be said beside it on top.
-pub(super) fn hand_on(suite: Suite, from: &Path, to: &Path) -> Result<()> {
+pub(super) fn write_with_disclosure(suite: Suite, from: &Path, to: &Path) -> Result<()> {
     let text = fs::read_to_string(from).with_context(|| format!("reading {}", from.display()))?;
     let told = suite.disclosure().map(|said| format!("# {said}\n")).unwrap_or_default();
     fs::write(to, told + &text).with_context(|| format!("writing {}", to.display()))
@@ -132,9 +132,9 @@ profiles:
         let dir = Scratch::new("hand-on").unwrap();
         let (from, to) = (dir.join("from"), dir.join("to"));
         fs::write(&from, REPORT).unwrap();
-        hand_on(Suite::V1_6_3, &from, &to).unwrap();
+        write_with_disclosure(Suite::V1_6_3, &from, &to).unwrap();
         assert_eq!(fs::read_to_string(&to).unwrap(), REPORT);
-        hand_on(Suite::V1_7_0, &from, &to).unwrap();
+        write_with_disclosure(Suite::V1_7_0, &from, &to).unwrap();
         let told = fs::read_to_string(&to).unwrap();
         assert!(told.starts_with("# ") && told.lines().next().unwrap().contains("v1.6.3"), "{told}");
         assert!(told.ends_with(REPORT));

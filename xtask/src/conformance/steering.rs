@@ -6,14 +6,14 @@ use crate::metrics::Page;
 
 /// Counters of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counted {
+pub(super) struct SteeringCounters {
     /// Connections that workers accepted.
     pub(super) accepted: u64,
     /// Connections that `sk_lookup` handed to the workers.
     pub(super) steered: u64,
 }
 
-impl Counted {
+impl SteeringCounters {
     /// Reads them from what `/metrics` says; a counter that is not there has counted nothing.
     pub(super) fn read(page: &Page) -> Self {
         let steered = ["program=\"sk_lookup\"", "verdict=\"steered\""];
@@ -46,11 +46,11 @@ mod tests {
             sluice_accepted_total_other 9\n\
             sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"steered\"} 8\n\
             sluice_steering_verdicts_total{program=\"sk_lookup\",verdict=\"not_ours\"} 50\n";
-        let counted = Counted::read(&Page::from(metrics.to_owned()));
-        assert_eq!(counted, Counted { accepted: 7, steered: 8 });
-        counted.judge(true).unwrap();
-        assert!(Counted { accepted: 7, steered: 6 }.judge(true).is_err());
-        assert!(Counted::default().judge(true).is_err(), "nothing was tested");
-        Counted::default().judge(false).unwrap();
+        let counters = SteeringCounters::read(&Page::from(metrics.to_owned()));
+        assert_eq!(counters, SteeringCounters { accepted: 7, steered: 8 });
+        counters.judge(true).unwrap();
+        assert!(SteeringCounters { accepted: 7, steered: 6 }.judge(true).is_err());
+        assert!(SteeringCounters::default().judge(true).is_err(), "nothing was tested");
+        SteeringCounters::default().judge(false).unwrap();
     }
 }

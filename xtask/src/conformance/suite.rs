@@ -11,31 +11,31 @@ use anyhow::{Context, Result, ensure};
 use super::Args;
 use super::gateway::{Gateway, UNUSABLE, USABLE};
 use super::install::GATEWAY_CLASS;
-use super::outcome::{Complaints, Ended, Verdict, ended, is_last};
+use super::outcome::{EndedTest, FailureMessages, Verdict, ended_test, is_last};
 use crate::cluster::enter;
-use crate::cluster::place::Place;
+use crate::cluster::handle::Cluster;
 use crate::process::{self, Process};
 
 /// What a run of the suite gave.
 #[derive(Default)]
 pub(super) struct Run {
     /// Every test that ended, in order.
-    pub(super) tests: Vec<Ended>,
+    pub(super) tests: Vec<EndedTest>,
     /// The program's own verdict over all.
-    pub(super) well: bool,
+    pub(super) succeeded: bool,
     /// Whether the suite came to its end; a panic or the program's time limit cuts it short.
     pub(super) whole: bool,
-    pub(super) complaints: Complaints,
+    pub(super) failures: FailureMessages,
     pub(super) took: Duration,
 }
 
 /// The suite's report, as it writes it.
 pub(super) const REPORT: &str = "report.yaml";
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Time limits of the suite in seconds, for `--hurry`: far above what a working gateway needs on a machine with nothing
 /// else to do. It can only fail more tests than the suite's own.
-const HURRIED: [(&str, u32); 18] = [
+const SHORT_TIMEOUTS: [(&str, u32); 18] = [
     ("GatewayMustHaveAddress", 20),
     ("GatewayMustHaveCondition", 20),
     ("GatewayStatusMustHaveListeners", 15),
@@ -65,38 +65,38 @@ const IMPLEMENTATION: [&str; 4] =
 pub(super) fn run(
     args: &Args,
     program: &Path,
-    place: &Place,
+    cluster: &Cluster,
     dir: &Path,
     gateway: &mut Gateway<'_>,
 ) -> Result<Run> {
-    let mut command = enter::whole(place, &program.display().to_string())?;
-    command.env("KUBECONFIG", place.kubeconfig()).args(flags(args, dir));
+    let mut command = enter::whole(cluster, &program.display().to_string())?;
+    command.env("KUBECONFIG", cluster.kubeconfig()).args(flags(args, dir));
     let began = Instant::now();
     let mut process = Process::spawn("suite", dir, &mut command)?;
     let mut output = Output::open(&dir.join("suite.out"))?;
     let mut run = Run::default();
     loop {
         process::check_interrupt()?;
-        gateway.must_run().context("while the suite ran")?;
-        let status = process.ended()?;
+        gateway.ensure_running().context("while the suite ran")?;
+        let status = process.exit_status()?;
         for line in output.lines()? {
-            run.complaints.line(&line);
+            run.failures.line(&line);
             run.whole |= is_last(&line);
-            if let Some(test) = ended(&line) {
+            if let Some(test) = ended_test(&line) {
                 announce(&test);
                 run.tests.push(test);
             }
         }
         if let Some(status) = status {
-            run.well = status.success();
+            run.succeeded = status.success();
             // A Go test program that panics ends with another code than one whose tests failed.
             run.whole &= matches!(status.code(), Some(0 | 1));
             break;
         }
-        thread::sleep(BETWEEN_LOOKS);
+        thread::sleep(POLL_INTERVAL);
     }
     run.took = began.elapsed();
-    ensure!(!run.tests.is_empty(), "no test ran: {}", nothing(&run, &process.complaints()));
+    ensure!(!run.tests.is_empty(), "no test ran: {}", nothing(&run, &process.stderr()));
     Ok(run)
 }
 
@@ -115,13 +115,14 @@ fn flags(args: &Args, dir: &Path) -> Vec<String> {
     ];
     flags.extend(IMPLEMENTATION.map(str::to_owned));
     if args.hurry {
-        let limits: Vec<_> = HURRIED.iter().map(|(name, seconds)| format!("{name}:{seconds}")).collect();
+        let limits: Vec<_> =
+            SHORT_TIMEOUTS.iter().map(|(name, seconds)| format!("{name}:{seconds}")).collect();
         flags.push(format!("-timeout-config-overrides={}", limits.join(";")));
     }
     flags
 }
 
-fn announce(test: &Ended) {
+fn announce(test: &EndedTest) {
     let word = match test.verdict {
         Verdict::Passed => "pass",
         Verdict::Failed => "FAIL",
@@ -133,7 +134,7 @@ fn announce(test: &Ended) {
 
 /// Why no test ran, as far as the program said.
 fn nothing(run: &Run, standard_error: &str) -> String {
-    match run.complaints.of("") {
+    match run.failures.of("") {
         [] => standard_error.to_owned(),
         said => said.join(" "),
     }

@@ -1,10 +1,10 @@
 //! What is wrong with a run by what became of its tests.
 
-use super::outcome::{Ended, Verdict};
+use super::outcome::{EndedTest, Verdict};
 use super::passing::Passing;
 
 /// What the tests of a run are held to.
-pub(super) struct Demands<'a> {
+pub(super) struct Requirements<'a> {
     /// Tests that were to run; all if empty. Who names a test wants it to pass.
     pub(super) chosen: &'a [String],
     /// The tests that must pass if all were to run.
@@ -13,23 +13,23 @@ pub(super) struct Demands<'a> {
     pub(super) regressions: bool,
 }
 
-impl Demands<'_> {
-    /// Complaints about these tests; `well` is the suite's own verdict.
-    pub(super) fn complaints(&self, tests: &[Ended], well: bool) -> Vec<String> {
+impl Requirements<'_> {
+    /// Complaints about these tests; `succeeded` is the suite's own verdict.
+    pub(super) fn failures(&self, tests: &[EndedTest], succeeded: bool) -> Vec<String> {
         let mut all = if self.chosen.is_empty() { self.missing(tests) } else { self.not_as_chosen(tests) };
-        if !well && !self.regressions {
+        if !succeeded && !self.regressions {
             all.push("the suite failed".to_owned());
         }
         all
     }
 
-    fn missing(&self, tests: &[Ended]) -> Vec<String> {
+    fn missing(&self, tests: &[EndedTest]) -> Vec<String> {
         let missing = self.passing.missing(tests);
         let said = format!("{} tests that must pass did not: {}", missing.len(), missing.join(", "));
         if missing.is_empty() { Vec::new() } else { vec![said] }
     }
 
-    fn not_as_chosen(&self, tests: &[Ended]) -> Vec<String> {
+    fn not_as_chosen(&self, tests: &[EndedTest]) -> Vec<String> {
         let became = |name: &String| tests.iter().find(|test| test.name == *name).map(|test| test.verdict);
         let of = |what: &[Option<Verdict>]| -> Vec<&str> {
             let names = self.chosen.iter().filter(|name| what.contains(&became(name)));
@@ -48,32 +48,32 @@ mod tests {
 
     use super::*;
 
-    fn test(name: &str, verdict: Verdict) -> Ended {
-        Ended { name: name.to_owned(), verdict, seconds: 0.0 }
+    fn test(name: &str, verdict: Verdict) -> EndedTest {
+        EndedTest { name: name.to_owned(), verdict, seconds: 0.0 }
     }
 
     /// Complaints about a run in which A passed, B failed and C was skipped; A and C must pass.
-    fn complaints(chosen: &[&str], regressions: bool) -> Vec<String> {
+    fn failures(chosen: &[&str], regressions: bool) -> Vec<String> {
         let dir = Scratch::new("verdict").unwrap();
         std::fs::write(dir.join("passing.txt"), "A\nC\n").unwrap();
         let passing = Passing::read(&dir.join("passing.txt")).unwrap();
         let chosen: Vec<_> = chosen.iter().map(|name| (*name).to_owned()).collect();
         let tests = [test("A", Verdict::Passed), test("B", Verdict::Failed), test("C", Verdict::Skipped)];
-        Demands { chosen: &chosen, passing: &passing, regressions }.complaints(&tests, false)
+        Requirements { chosen: &chosen, passing: &passing, regressions }.failures(&tests, false)
     }
 
     #[test]
     fn a_whole_run_is_held_to_the_list() {
         let missing = "1 tests that must pass did not: C";
-        assert_eq!(complaints(&[], true), [missing], "others may fail");
-        assert_eq!(complaints(&[], false), [missing, "the suite failed"]);
+        assert_eq!(failures(&[], true), [missing], "others may fail");
+        assert_eq!(failures(&[], false), [missing, "the suite failed"]);
     }
 
     #[test]
     fn what_was_chosen_must_be_tested_and_pass() {
-        assert!(complaints(&["A"], true).is_empty(), "nothing else was to run");
-        assert_eq!(complaints(&["A", "C", "D"], true), ["chosen and not tested: C, D"]);
-        assert_eq!(complaints(&["B"], true), ["chosen and failed: B"]);
-        assert_eq!(complaints(&["B"], false), ["chosen and failed: B", "the suite failed"]);
+        assert!(failures(&["A"], true).is_empty(), "nothing else was to run");
+        assert_eq!(failures(&["A", "C", "D"], true), ["chosen and not tested: C, D"]);
+        assert_eq!(failures(&["B"], true), ["chosen and failed: B"]);
+        assert_eq!(failures(&["B"], false), ["chosen and failed: B", "the suite failed"]);
     }
 }

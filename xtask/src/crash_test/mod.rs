@@ -57,8 +57,8 @@ enum Io {
 const LISTEN: &str = "127.0.0.1:80";
 const BACKEND: &str = "127.0.0.1:8000";
 /// Far above what the backend's start takes.
-const LOOKS: u32 = 1000;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+const MAX_POLLS: u32 = 1000;
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs each set-up in turn and prints one table; fails if a request was lost for no reason.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         for io in &args.io {
             let (steering, io) = (name(*steering), name(*io));
             println!("{steering}/{io}: {} kills", args.kills);
-            let verdict = judge(args, &sluice, &steering, &io)?;
+            let verdict = run_case(args, &sluice, &steering, &io)?;
             rows.push((format!("{steering}/{io}"), verdict));
             process::check_interrupt()?;
         }
@@ -85,7 +85,7 @@ fn name(value: impl clap::ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-fn judge(args: &Args, sluice: &Path, steering: &str, io: &str) -> Result<Verdict> {
+fn run_case(args: &Args, sluice: &Path, steering: &str, io: &str) -> Result<Verdict> {
     let course =
         Course { to: LISTEN.parse()?, kills: args.kills, clients: args.clients, between: args.between };
     let flags = ["--steering", steering, "--io", io, "--access-log", "off"].map(str::to_owned);
@@ -112,12 +112,12 @@ fn command(sluice: &Path, state: &PathBuf, bpffs: &Path, flags: &[String]) -> Co
 }
 
 fn until_listens(backend: &mut Process) -> Result<()> {
-    for _ in 0..LOOKS {
-        backend.must_run()?;
+    for _ in 0..MAX_POLLS {
+        backend.ensure_running()?;
         if std::net::TcpStream::connect(BACKEND).is_ok() {
             return Ok(());
         }
-        thread::sleep(BETWEEN_LOOKS);
+        thread::sleep(POLL_INTERVAL);
     }
     anyhow::bail!("the backend does not listen on {BACKEND}")
 }

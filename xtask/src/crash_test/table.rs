@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use gateway_testkit::crash::Verdict;
 
-const HEADS: [&str; 10] =
+const HEADERS: [&str; 10] =
     ["set-up", "kills", "answered", "cut", "unserved", "lost", "gone ms", "least ms", "median ms", "most ms"];
 /// Failures that are shown one by one for each set-up.
-const SHOWN: usize = 5;
+const SHOWN_FAILURES: usize = 5;
 
 /// One line for each set-up; times are from the kill: until the process was gone, and until the next one answered (least,
 /// median, most).
 pub(super) fn print(rows: &[(String, Verdict)]) {
     println!();
-    println!("{}", line(&HEADS.map(str::to_owned)));
+    println!("{}", line(&HEADERS.map(str::to_owned)));
     for (name, verdict) in rows {
         let Verdict { answered, cut, unserved, lost, ending, recovery } = verdict;
         let counts = [recovery.len() as u64, *answered, *cut, *unserved, lost.len() as u64];
@@ -31,7 +31,7 @@ pub(super) fn print(rows: &[(String, Verdict)]) {
         "lost: all other failures. Times from the kill: process gone (median); first answer (least, median, most)."
     );
     for (name, verdict) in rows {
-        verdict.lost.iter().take(SHOWN).for_each(|why| println!("{name}: lost: {why}"));
+        verdict.lost.iter().take(SHOWN_FAILURES).for_each(|why| println!("{name}: lost: {why}"));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Those of `conformance/files` must be judged as their folder says; of others, which `--sample` names, a draw is compared.
 
-mod own;
+mod project_files;
 mod sample;
 mod server;
 mod sluice;
@@ -15,9 +15,9 @@ use anyhow::{Context as _, Result, ensure};
 use nix::unistd::geteuid;
 
 use crate::cargo::build_sluice;
-use crate::cluster::place::Place;
+use crate::cluster::handle::Cluster;
 use crate::cluster::version::Suite;
-use crate::cluster::{self, Life};
+use crate::cluster::{self, Lifetime};
 use crate::process;
 use sample::Sample;
 use server::Server;
@@ -71,17 +71,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         None => build_sluice("dev")?,
     };
     process::stop_on_ctrl_c()?;
-    let place = Place::of(&format!("files-{}", std::process::id()))?;
-    let judged = cluster::start(&place, args.suite, false, Life::Ours)
-        .and_then(|()| judge(&Server::ready(&place)?, &sluice, sample.as_ref()));
-    cluster::end(&place)?;
+    let cluster = Cluster::of(&format!("files-{}", std::process::id()))?;
+    let judged = cluster::start(&cluster, args.suite, false, Lifetime::Bound)
+        .and_then(|()| check(&Server::ready(&cluster)?, &sluice, sample.as_ref()));
+    cluster::end(&cluster)?;
     Ok(if judged? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// True if the project's own files are judged as they should be. Differences over a sample are told and no failure: what of
 /// them is right is for people to say.
-fn judge(server: &Server<'_>, sluice: &Path, sample: Option<&Sample>) -> Result<bool> {
-    let as_wanted = own::judge(server, sluice)?;
+fn check(server: &Server<'_>, sluice: &Path, sample: Option<&Sample>) -> Result<bool> {
+    let as_wanted = project_files::check(server, sluice)?;
     if let Some(sample) = sample {
         sample.compare(server, sluice)?;
     }

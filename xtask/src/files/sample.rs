@@ -35,8 +35,8 @@ impl Sample {
     pub(super) fn compare(&self, server: &Server<'_>, sluice: &Path) -> Result<()> {
         let (mut accepted, mut refused, mut only_server, mut only_sluice) = (0, 0, 0, 0);
         for file in &self.files {
-            let of_server = Verdict::of(server::of_the_file(server.judge(file)?.lines()));
-            let of_sluice = Verdict::of(sluice::of_the_file(sluice::judge(sluice, &[file])?.lines()));
+            let of_server = Verdict::of(server::of_the_file(server.check(file)?.lines()));
+            let of_sluice = Verdict::of(sluice::of_the_file(sluice::check(sluice, &[file])?.lines()));
             let (said, count) = match (&of_server, &of_sluice) {
                 (Verdict::Accepted, Verdict::Accepted) => (None, &mut accepted),
                 (Verdict::Refused(_), Verdict::Refused(_)) => (None, &mut refused),

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Verdict;
+use crate::cluster::handle::Cluster;
 use crate::cluster::kubectl;
-use crate::cluster::place::Place;
 use crate::process;
 
 /// How often a server that is too busy is asked.
@@ -17,21 +17,21 @@ const NOT_REACHED: [&str; 4] =
 
 /// An API server that is up.
 pub(super) struct Server<'a> {
-    place: &'a Place,
+    cluster: &'a Cluster,
 }
 
 impl<'a> Server<'a> {
     /// Waits until the server knows the kinds of the Gateway API.
-    pub(super) fn ready(place: &'a Place) -> Result<Self> {
+    pub(super) fn ready(cluster: &'a Cluster) -> Result<Self> {
         let names = ["crd", "--all", "--for=condition=Established", "--timeout=60s"];
-        let output = kubectl(place)?.arg("wait").args(names).output().context("starting kubectl")?;
+        let output = kubectl(cluster)?.arg("wait").args(names).output().context("starting kubectl")?;
         ensure!(output.status.success(), "kubectl wait: {}", String::from_utf8_lossy(&output.stderr).trim());
-        Ok(Self { place })
+        Ok(Self { cluster })
     }
 
     /// Has the server look at a file. Namespaces that are missing are made, since the file's author has them; kinds that
     /// are not installed and objects that are there already say nothing about the file.
-    pub(super) fn judge(&self, file: &Path) -> Result<Verdict> {
+    pub(super) fn check(&self, file: &Path) -> Result<Verdict> {
         loop {
             process::check_interrupt()?;
             let lines = self.create(&["--dry-run=server", "--filename"], &file.display().to_string())?;
@@ -55,11 +55,11 @@ impl<'a> Server<'a> {
             }
             process::check_interrupt()?;
         }
-        bail!("the API server is not reached, or too slow; its logs are in {}", self.place.dir().display())
+        bail!("the API server is not reached, or too slow; its logs are in {}", self.cluster.dir().display())
     }
 
     fn create_once(&self, words: &[&str], last: &str) -> Result<Vec<String>> {
-        let output = kubectl(self.place)?.arg("create").args(words).arg(last).output();
+        let output = kubectl(self.cluster)?.arg("create").args(words).arg(last).output();
         let output = output.context("starting kubectl")?;
         let said = String::from_utf8_lossy(&output.stderr);
         // What goes on in indented lines belongs to the line before.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use super::Verdict;
 
 /// Everything that `sluice check` takes for an error in these files.
-pub(super) fn judge(sluice: &Path, files: &[&Path]) -> Result<Verdict> {
+pub(super) fn check(sluice: &Path, files: &[&Path]) -> Result<Verdict> {
     let output = Command::new(sluice).arg("check").args(files).output().context("starting sluice")?;
     let said = String::from_utf8_lossy(&output.stdout);
     let mut errors: Vec<String> = said.lines().filter(|line| is_error(line)).map(str::to_owned).collect();
@@ -33,8 +33,8 @@ fn is_error(line: &str) -> bool {
 
 fn has_column(line: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let place = line.split(": ").next().unwrap_or_default();
-    let mut parts = place.rsplit(':');
+    let location = line.split(": ").next().unwrap_or_default();
+    let mut parts = location.rsplit(':');
     parts.next().is_some_and(is_number) && parts.next().is_some_and(is_number)
 }
 

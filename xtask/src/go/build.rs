@@ -14,9 +14,9 @@ use crate::cache;
 /// Flags of every build. -v names each package as it is compiled: the only progress that go gives.
 pub(super) const FLAGS: [&str; 2] = ["-v", "-trimpath"];
 /// How often a build says how far it is.
-const BETWEEN_LINES: Duration = Duration::from_secs(15);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 /// Lines of a failed build that are shown.
-const SHOWN: usize = 40;
+const SHOWN_LINES: usize = 40;
 
 /// The program in `dir`; built first if it is not there. A second call meanwhile, of any process, waits for the first.
 pub(super) fn once(program: &Program<'_>, dir: &Path) -> Result<PathBuf> {
@@ -40,11 +40,11 @@ fn build(program: &Program<'_>, to: &Path) -> Result<()> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context(NEEDED)?;
     let output = child.stderr.take().context("go has no standard error")?;
-    let complaints = watch(program.name, output)?;
+    let errors = watch(program.name, output)?;
     let status = child.wait()?;
     if !status.success() {
-        let from = complaints.len().saturating_sub(SHOWN);
-        bail!("building {} failed ({status}):\n{}", program.name, complaints[from..].join("\n"));
+        let from = errors.len().saturating_sub(SHOWN_LINES);
+        bail!("building {} failed ({status}):\n{}", program.name, errors[from..].join("\n"));
     }
     println!("built {} in {} s", program.name, began.elapsed().as_secs());
     Ok(())
@@ -53,27 +53,27 @@ fn build(program: &Program<'_>, to: &Path) -> Result<()> {
 /// Reads what go says to its end, prints how far it is, and gives the lines that are neither package nor download.
 fn watch(name: &str, output: impl std::io::Read) -> Result<Vec<String>> {
     let (mut packages, mut downloads, mut said) = (0, 0, Instant::now());
-    let mut complaints = Vec::new();
+    let mut errors = Vec::new();
     for line in BufReader::new(output).lines() {
         let line = line?;
         match kind(&line) {
             Kind::Package => packages += 1,
             Kind::Download => downloads += 1,
-            Kind::Complaint => complaints.push(line),
+            Kind::Error => errors.push(line),
         }
-        if said.elapsed() >= BETWEEN_LINES {
+        if said.elapsed() >= PROGRESS_INTERVAL {
             said = Instant::now();
             println!("building {name}: {packages} packages compiled, {downloads} modules downloaded");
         }
     }
-    Ok(complaints)
+    Ok(errors)
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     Package,
     Download,
-    Complaint,
+    Error,
 }
 
 /// A package's path alone on its line is progress; errors name a place or come after `#`.
@@ -81,7 +81,7 @@ fn kind(line: &str) -> Kind {
     if line.starts_with("go: downloading ") {
         Kind::Download
     } else if line.is_empty() || line.contains([' ', '\t', ':']) {
-        Kind::Complaint
+        Kind::Error
     } else {
         Kind::Package
     }
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(kind("k8s.io/api/core/v1"), Kind::Package);
         assert_eq!(kind("go: downloading k8s.io/api v0.37.2"), Kind::Download);
         let failed = "k8s.io/api/core/v1\n# example.com/broken\n./main.go:3:5: undefined: x\ngo: no module\n";
-        let complaints = watch("p", failed.as_bytes()).unwrap();
-        assert_eq!(complaints, ["# example.com/broken", "./main.go:3:5: undefined: x", "go: no module"]);
+        let errors = watch("p", failed.as_bytes()).unwrap();
+        assert_eq!(errors, ["# example.com/broken", "./main.go:3:5: undefined: x", "go: no module"]);
     }
 }

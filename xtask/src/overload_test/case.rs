@@ -14,9 +14,9 @@ pub(super) struct Case {
     /// The gateway's limit of open files, if it is a small one.
     pub(super) open_files: Option<u32>,
     /// Who misbehaves, all of them at once.
-    pub(super) crowds: &'static [Crowd],
+    pub(super) abuser_groups: &'static [Abusers],
     pub(super) neighbour: Neighbour,
-    pub(super) world: World,
+    pub(super) environment: Environment,
     /// The neighbour's 99th percentile must stay below so many times what it is without, if that is asked.
     pub(super) below: Option<f64>,
     /// What shows that the case came about. Each must be reached.
@@ -25,8 +25,8 @@ pub(super) struct Case {
 
 /// Clients of the other tenant.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Crowd {
-    pub(super) manner: Behavior,
+pub(super) struct Abusers {
+    pub(super) behavior: Behavior,
     pub(super) connections: u32,
     /// The port that they come to.
     pub(super) to: To,
@@ -60,13 +60,13 @@ pub(super) enum Neighbour {
 
 /// What is unusual around the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum World {
+pub(super) enum Environment {
     Usual,
     /// Sockets with small buffers, so that transfers stall in the gateway and not in the kernel.
     SmallBuffers,
     /// The access log is a pipe that nobody reads.
     StalledLog,
-    /// The other tenant has routes with regular expressions, as costly as the budgets let in; see [`super::turns`].
+    /// The other tenant has routes with regular expressions, as costly as the budgets let in; see [`super::rounds`].
     Expressions,
 }
 
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn every_case_has_a_crowd_and_a_proof_that_nothing_does_not_reach() {
         for case in CASES {
-            assert!(!case.crowds.is_empty() && !case.proofs.is_empty(), "{}", case.name);
+            assert!(!case.abuser_groups.is_empty() && !case.proofs.is_empty(), "{}", case.name);
             assert!(case.proofs.iter().all(|proof| proof.least > 0.0), "{}", case.name);
         }
     }

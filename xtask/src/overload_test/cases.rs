@@ -2,16 +2,16 @@
 
 use sluice_bench::abusers::Behavior;
 
-use super::case::{Case, Crowd, Metric, Neighbour, Proof, To, World};
+use super::case::{Abusers, Case, Environment, Metric, Neighbour, Proof, To};
 use super::expressions;
 
-const HONEST: &str = "/download/100";
-const LONG_ANSWER: &str = "/download/2000000";
-const ENDLESS_ANSWER: &str = "/download/1000000000000?chunked=1";
-const DEAF: &str = "/deaf";
+const SHORT_RESPONSE: &str = "/download/100";
+const LONG_RESPONSE: &str = "/download/2000000";
+const ENDLESS_RESPONSE: &str = "/download/1000000000000?chunked=1";
+const UNRESPONSIVE: &str = "/deaf";
 
-const fn crowd(manner: Behavior, connections: u32, target: &'static str, every_ms: u32) -> Crowd {
-    Crowd { manner, connections, to: To::Listener, target, every_ms, long: false }
+const fn abusers(behavior: Behavior, connections: u32, target: &'static str, every_ms: u32) -> Abusers {
+    Abusers { behavior, connections, to: To::Listener, target, every_ms, long: false }
 }
 
 const fn reason(code: &'static str, least: f64) -> Proof {
@@ -27,9 +27,9 @@ const PLAIN: Case = Case {
     name: "",
     flags: &[],
     open_files: None,
-    crowds: &[],
+    abuser_groups: &[],
     neighbour: Neighbour::Any,
-    world: World::Usual,
+    environment: Environment::Usual,
     below: None,
     proofs: &[],
 };
@@ -39,7 +39,7 @@ pub(super) const CASES: [Case; 15] = [
     Case {
         name: "connections",
         flags: &["--max-connections", "500"],
-        crowds: &[crowd(Behavior::Ask, 2000, HONEST, 0)],
+        abuser_groups: &[abusers(Behavior::Ask, 2000, SHORT_RESPONSE, 0)],
         neighbour: Neighbour::Inside(16),
         proofs: &[counter("overload_connections", "sluice_overloaded_total", 1000.0)],
         ..PLAIN
@@ -48,7 +48,7 @@ pub(super) const CASES: [Case; 15] = [
         name: "descriptors",
         flags: &["--max-connections", "10000"],
         open_files: Some(400),
-        crowds: &[crowd(Behavior::Ask, 1000, HONEST, 0)],
+        abuser_groups: &[abusers(Behavior::Ask, 1000, SHORT_RESPONSE, 0)],
         // One: a second request at the same time could want a backend connection, for which there is no descriptor.
         neighbour: Neighbour::Inside(1),
         proofs: &[counter("accepting paused", "sluice_accept_paused_total", 1.0)],
@@ -57,7 +57,7 @@ pub(super) const CASES: [Case; 15] = [
     Case {
         name: "idle",
         flags: &["--max-connections", "10000"],
-        crowds: &[crowd(Behavior::Ask, 15_000, HONEST, 30_000)],
+        abuser_groups: &[abusers(Behavior::Ask, 15_000, SHORT_RESPONSE, 30_000)],
         proofs: &[Proof {
             label: "connections held",
             metric: Metric::Peak("sluice_connections"),
@@ -68,17 +68,17 @@ pub(super) const CASES: [Case; 15] = [
     Case {
         name: "slow-readers",
         flags: &["--client-send-timeout", "2s"],
-        crowds: &[crowd(Behavior::Stall, 2000, LONG_ANSWER, 0)],
-        world: World::SmallBuffers,
+        abuser_groups: &[abusers(Behavior::Stall, 2000, LONG_RESPONSE, 0)],
+        environment: Environment::SmallBuffers,
         proofs: &[reason("client_send_timeout", 1000.0)],
         ..PLAIN
     },
     Case {
         name: "slow-writers",
         flags: &["--client-header-timeout", "2s", "--client-body-timeout", "2s"],
-        crowds: &[
-            crowd(Behavior::DripHead, 1000, HONEST, 1000),
-            crowd(Behavior::DripBody, 1000, "/upload", 1000),
+        abuser_groups: &[
+            abusers(Behavior::DripHead, 1000, SHORT_RESPONSE, 1000),
+            abusers(Behavior::DripBody, 1000, "/upload", 1000),
         ],
         proofs: &[
             Proof {
@@ -96,30 +96,30 @@ pub(super) const CASES: [Case; 15] = [
     Case {
         name: "mute-backend",
         flags: &["--upstream-response-timeout", "2s"],
-        crowds: &[crowd(Behavior::Ask, 1000, DEAF, 100)],
+        abuser_groups: &[abusers(Behavior::Ask, 1000, UNRESPONSIVE, 100)],
         proofs: &[reason("upstream_response_timeout", 500.0)],
         ..PLAIN
     },
     Case {
         name: "pending",
         flags: &["--upstream-max-pending", "100"],
-        crowds: &[crowd(Behavior::Ask, 2000, DEAF, 100)],
+        abuser_groups: &[abusers(Behavior::Ask, 2000, UNRESPONSIVE, 100)],
         proofs: &[reason("overload_pending", 1000.0)],
         ..PLAIN
     },
     Case {
         name: "requests",
         flags: &["--upstream-max-requests", "50"],
-        crowds: &[crowd(Behavior::Stall, 500, LONG_ANSWER, 0)],
-        world: World::SmallBuffers,
+        abuser_groups: &[abusers(Behavior::Stall, 500, LONG_RESPONSE, 0)],
+        environment: Environment::SmallBuffers,
         proofs: &[reason("overload_requests", 100.0)],
         ..PLAIN
     },
     Case {
         name: "downloads",
-        crowds: &[
-            crowd(Behavior::Read, 4, ENDLESS_ANSWER, 0),
-            crowd(Behavior::Stall, 500, ENDLESS_ANSWER, 0),
+        abuser_groups: &[
+            abusers(Behavior::Read, 4, ENDLESS_RESPONSE, 0),
+            abusers(Behavior::Stall, 500, ENDLESS_RESPONSE, 0),
         ],
         proofs: &[Proof {
             label: "under way",
@@ -132,8 +132,8 @@ pub(super) const CASES: [Case; 15] = [
         name: "uploads",
         // The upload stops when the backend takes nothing, and the wait for its answer begins then.
         flags: &["--upstream-body-timeout", "1s", "--upstream-response-timeout", "2s"],
-        crowds: &[crowd(Behavior::Upload, 500, DEAF, 0)],
-        world: World::SmallBuffers,
+        abuser_groups: &[abusers(Behavior::Upload, 500, UNRESPONSIVE, 0)],
+        environment: Environment::SmallBuffers,
         proofs: &[reason("upstream_response_timeout", 100.0)],
         ..PLAIN
     },
@@ -148,7 +148,7 @@ pub(super) const CASES: [Case; 15] = [
             "--upstream-max-pending",
             "1000",
         ],
-        crowds: &[crowd(Behavior::Ask, 900, DEAF, 0)],
+        abuser_groups: &[abusers(Behavior::Ask, 900, UNRESPONSIVE, 0)],
         proofs: &[reason("overload_share", 50.0)],
         ..PLAIN
     },
@@ -156,7 +156,7 @@ pub(super) const CASES: [Case; 15] = [
         name: "buffers",
         // Each of the crowd's requests keeps its head in a buffer of 16 KiB.
         flags: &["--buffer-memory", "8MiB", "--upstream-max-pending", "10000"],
-        crowds: &[crowd(Behavior::Ask, 2000, DEAF, 0)],
+        abuser_groups: &[abusers(Behavior::Ask, 2000, UNRESPONSIVE, 0)],
         proofs: &[
             reason("overload_memory", 200.0),
             Proof {
@@ -169,19 +169,19 @@ pub(super) const CASES: [Case; 15] = [
     },
     Case {
         name: "stalled-log",
-        crowds: &[Crowd { long: true, ..crowd(Behavior::Ask, 100, HONEST, 50) }],
-        world: World::StalledLog,
+        abuser_groups: &[Abusers { long: true, ..abusers(Behavior::Ask, 100, SHORT_RESPONSE, 50) }],
+        environment: Environment::StalledLog,
         proofs: &[counter("lines dropped", "sluice_log_dropped_total", 100.0)],
         ..PLAIN
     },
     Case {
         name: "scrapers",
         open_files: Some(1024),
-        crowds: &[
+        abuser_groups: &[
             // Idle, deaf and busy: each with more connections than there is room for.
-            Crowd { to: To::Health, ..crowd(Behavior::Ask, 1000, "/healthz/ready", 0) },
-            Crowd { to: To::Metrics, ..crowd(Behavior::Stall, 100, "/metrics", 0) },
-            Crowd { to: To::Metrics, ..crowd(Behavior::Read, 30, "/metrics", 0) },
+            Abusers { to: To::Health, ..abusers(Behavior::Ask, 1000, "/healthz/ready", 0) },
+            Abusers { to: To::Metrics, ..abusers(Behavior::Stall, 100, "/metrics", 0) },
+            Abusers { to: To::Metrics, ..abusers(Behavior::Read, 30, "/metrics", 0) },
         ],
         proofs: &[
             counter(
@@ -200,8 +200,8 @@ pub(super) const CASES: [Case; 15] = [
     Case {
         name: "regex",
         // How often each asks is found out: half of what two CPUs can do.
-        crowds: &[crowd(Behavior::Ask, 64, HONEST, 1000)],
-        world: World::Expressions,
+        abuser_groups: &[abusers(Behavior::Ask, 64, SHORT_RESPONSE, 1000)],
+        environment: Environment::Expressions,
         below: Some(2.0),
         proofs: &[
             Proof {

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use gateway_testkit::http::Client;
 
 use super::case::Metric;
-use super::outcome::Stopped;
-use super::stand::{LISTEN, Stand};
+use super::outcome::ProofCount;
+use super::testbed::{LISTEN_ADDRESS, Testbed};
 use crate::process::until;
 
 /// The hostname whose requests meet all of them.
@@ -16,45 +16,45 @@ pub(super) const HOST: &str = "costly.example";
 /// mebibyte, which is all of `--regex-namespace-bytes`. More states each would be fewer expressions.
 pub(super) const LIVE: usize = 128;
 /// A route may have 8 MiB of them.
-const OF_A_ROUTE: usize = 32;
+const PER_ROUTE: usize = 32;
 /// Expressions that find nothing left.
 pub(super) const REFUSED: usize = 64;
 
 /// A hostname that the neighbour adds meanwhile.
 const EDITED_HOST: &str = "edited.example";
 /// The header that they look at.
-const FIELD: &str = "x-costly";
+const FIELD_NAME: &str = "x-costly";
 /// Its length: the largest that fits `--max-header-bytes` beside the rest of the head.
-const LENGTH: usize = 32_000;
+const FIELD_LENGTH: usize = 32_000;
 
 const COSTLY_FILE: &str = "costly.yaml";
 const EDIT_FILE: &str = "edit.yaml";
 
 /// Brings the tenant's routes, and an edit of the neighbour's while they are built. Says whether that was live first.
-pub(super) fn bring(stand: &mut Stand) -> Result<Stopped> {
-    stand.write(COSTLY_FILE, &costly())?;
+pub(super) fn install(testbed: &mut Testbed) -> Result<ProofCount> {
+    testbed.write(COSTLY_FILE, &costly())?;
     let waiting = Metric::Peak("sluice_regex_waiting");
-    until("the expressions wait", || Ok((stand.numbers.look()?.sum(waiting) > 0.0).then_some(())))?;
-    stand.write(EDIT_FILE, &route("neighbour", "edited", EDITED_HOST, 9000, ""))?;
+    until("the expressions wait", || Ok((testbed.metrics.read()?.sum(waiting) > 0.0).then_some(())))?;
+    testbed.write(EDIT_FILE, &route("neighbour", "edited", EDITED_HOST, 9000, ""))?;
     until("the neighbour's edit is live", || {
-        let answer = Client::connect(LISTEN.parse()?)?.get(EDITED_HOST, "/download/1")?;
-        Ok((answer.status == 200).then_some(()))
+        let response = Client::connect(LISTEN_ADDRESS.parse()?)?.get(EDITED_HOST, "/download/1")?;
+        Ok((response.status == 200).then_some(()))
     })
     .context("beside expressions that are built")?;
-    let count = stand.numbers.look()?.sum(waiting);
+    let count = testbed.metrics.read()?.sum(waiting);
     until("the expressions are live", || {
-        let page = stand.numbers.look()?;
+        let page = testbed.metrics.read()?;
         let live = page.sum(Metric::Peak("sluice_regex_expressions"));
         Ok((live >= LIVE as f64 && page.sum(waiting) == 0.0).then_some(()))
     })?;
-    Ok(Stopped { what: "behind the neighbour's edit", count, least: 1.0 })
+    Ok(ProofCount { what: "behind the neighbour's edit", count, least: 1.0 })
 }
 
 /// Takes the tenant's routes away.
-pub(super) fn remove(stand: &mut Stand) -> Result<()> {
-    stand.remove(COSTLY_FILE)?;
+pub(super) fn remove(testbed: &mut Testbed) -> Result<()> {
+    testbed.remove(COSTLY_FILE)?;
     until("the expressions are gone", || {
-        let live = stand.numbers.look()?.sum(Metric::Peak("sluice_regex_expressions"));
+        let live = testbed.metrics.read()?.sum(Metric::Peak("sluice_regex_expressions"));
         Ok((live == 0.0).then_some(()))
     })
 }
@@ -63,19 +63,19 @@ pub(super) fn remove(stand: &mut Stand) -> Result<()> {
 /// at random, so that tables are of use to a CPU's caches only if they fit.
 pub(super) fn field() -> String {
     let mut state: u64 = 1;
-    let letters = (0..LENGTH).map(|_| {
+    let letters = (0..FIELD_LENGTH).map(|_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         if state >> 63 == 0 { 'a' } else { 'b' }
     });
-    format!("{FIELD}={}", letters.collect::<String>())
+    format!("{FIELD_NAME}={}", letters.collect::<String>())
 }
 
 fn costly() -> String {
     let mut numbers = 1..=LIVE;
     let mut text = String::new();
-    for name in 0..LIVE / OF_A_ROUTE {
+    for name in 0..LIVE / PER_ROUTE {
         // The twelve letters before the end are remembered: 2^13 states.
-        let expressions = numbers.by_ref().take(OF_A_ROUTE).map(|n| format!("[ab]*a[ab]{{12}}c{{{n}}}"));
+        let expressions = numbers.by_ref().take(PER_ROUTE).map(|n| format!("[ab]*a[ab]{{12}}c{{{n}}}"));
         text += &route("other", &format!("costly-{name}"), HOST, 9001, &matches(expressions));
     }
     // Without a time they go by name, so this one is last.
@@ -90,7 +90,7 @@ fn matches(expressions: impl Iterator<Item = String>) -> String {
     for expression in expressions {
         let _ = write!(
             text,
-            "\n        - headers: [{{type: RegularExpression, name: {FIELD}, value: \"{expression}\"}}]"
+            "\n        - headers: [{{type: RegularExpression, name: {FIELD_NAME}, value: \"{expression}\"}}]"
         );
     }
     text
@@ -120,8 +120,8 @@ mod tests {
     fn as_many_expressions_as_are_counted_are_written() {
         let text = costly();
         assert_eq!(text.matches("type: RegularExpression").count(), LIVE + REFUSED);
-        assert_eq!(text.matches("kind: HTTPRoute").count(), LIVE / OF_A_ROUTE + 2);
+        assert_eq!(text.matches("kind: HTTPRoute").count(), LIVE / PER_ROUTE + 2);
         assert!(text.contains("[ab]*a[ab]{12}c{1}\"") && text.contains("c{128}\""), "{text}");
-        assert_eq!(field().len(), FIELD.len() + 1 + LENGTH);
+        assert_eq!(field().len(), FIELD_NAME.len() + 1 + FIELD_LENGTH);
     }
 }

@@ -5,15 +5,15 @@
 
 mod case;
 mod cases;
-mod course;
 mod expressions;
+mod metrics_reader;
+mod monitor;
 mod neighbour;
-mod numbers;
 mod outcome;
-mod stand;
+mod rounds;
+mod run;
 mod table;
-mod turns;
-mod watch;
+mod testbed;
 
 use std::fs;
 use std::path::PathBuf;
@@ -29,8 +29,8 @@ use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, PRLIMIT};
 use crate::process;
 use case::Case;
-use course::Course;
 use outcome::Outcome;
+use run::Run;
 
 /// Flags of `overload-test`.
 #[derive(clap::Args)]
@@ -54,7 +54,7 @@ pub(crate) struct Args {
 
 /// What became of one case.
 #[derive(Serialize)]
-struct Finding {
+struct CaseResult {
     case: &'static str,
     /// Absent if the run itself failed.
     outcome: Option<Outcome>,
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let cases = case::chosen(&args.only)?;
     needs::ensure(&[IP, PRLIMIT])?;
     raise_the_limit_of_open_files()?;
-    let course = Course {
+    let run = Run {
         sluice: match &args.sluice {
             Some(program) => program.clone(),
             None => build_sluice(&args.profile)?,
@@ -79,20 +79,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         seconds: args.seconds,
     };
     process::stop_on_ctrl_c()?;
-    let mut findings = Vec::new();
+    let mut results = Vec::new();
     for case in cases {
         println!("{}: {}", case.name, case.flags.join(" "));
-        findings.push(judge(&course, case));
+        results.push(run_case(&run, case));
         process::check_interrupt()?;
     }
-    table::print(&findings);
+    table::print(&results);
     if let Some(path) = &args.json {
-        let json = serde_json::to_string_pretty(&findings)? + "\n";
+        let json = serde_json::to_string_pretty(&results)? + "\n";
         fs::write(path, json).with_context(|| format!("--json {}", path.display()))?;
     }
-    let complaints: Vec<String> = findings.iter().filter_map(Finding::complaint).collect();
-    complaints.iter().for_each(|complaint| eprintln!("error: {complaint}"));
-    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let failures: Vec<String> = results.iter().filter_map(CaseResult::failure).collect();
+    failures.iter().for_each(|failure| eprintln!("error: {failure}"));
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Children inherit the limit.
@@ -105,24 +105,24 @@ fn raise_the_limit_of_open_files() -> Result<()> {
     Ok(())
 }
 
-fn judge(course: &Course, case: Case) -> Finding {
-    let course = course.clone();
-    match netns::run("overload", move |inside| course.run(&case, inside)) {
-        Ok(outcome) => Finding { case: case.name, outcome: Some(outcome), error: None },
-        Err(error) => Finding { case: case.name, outcome: None, error: Some(format!("{error:#}")) },
+fn run_case(run: &Run, case: Case) -> CaseResult {
+    let run = run.clone();
+    match netns::run("overload", move |inside| run.run(&case, inside)) {
+        Ok(outcome) => CaseResult { case: case.name, outcome: Some(outcome), error: None },
+        Err(error) => CaseResult { case: case.name, outcome: None, error: Some(format!("{error:#}")) },
     }
 }
 
-impl Finding {
+impl CaseResult {
     /// Why this case fails the run: nothing may happen to a neighbour, and no case may pass because it did not happen.
-    fn complaint(&self) -> Option<String> {
+    fn failure(&self) -> Option<String> {
         let case = self.case;
         let Some(outcome) = &self.outcome else {
             return Some(format!("{case}: did not come to its end"));
         };
-        let turns = outcome.neighbours.iter().flat_map(|felt| &felt.turns);
-        for turn in turns {
-            for (when, report) in [("alone", &turn.before), ("beside the crowd", &turn.during)] {
+        let turns = outcome.neighbours.iter().flat_map(|client| &client.turns);
+        for round in turns {
+            for (when, report) in [("alone", &round.before), ("beside the crowd", &round.during)] {
                 if report.lost() > 0 {
                     return Some(format!(
                         "{case}: the neighbour lost {} {} requests {when}",
@@ -139,10 +139,10 @@ impl Finding {
             return Some(format!("{case}: {} is {}, below {}", missed.what, missed.count, missed.least));
         }
         let below = outcome.below?;
-        outcome.neighbours.iter().find_map(|felt| {
-            let [_, _, ratio] = felt.compare(|latency| latency.p99_us);
+        outcome.neighbours.iter().find_map(|client| {
+            let [_, _, ratio] = client.compare(|latency| latency.p99_us);
             (ratio >= below).then(|| {
-                let mode = felt.mode();
+                let mode = client.mode();
                 format!("{case}: the neighbour's {mode} p99 is {ratio:.2} times what it is without, not below {below}")
             })
         })
@@ -153,7 +153,7 @@ impl Finding {
 mod tests {
     use sluice_bench::report::{Connections, Failures, Latency, Report};
 
-    use super::outcome::{Felt, Memory, Probes, Stopped};
+    use super::outcome::{ClientLatency, Memory, Probes, ProofCount};
     use super::*;
 
     fn report(ok: u64, reset: u64) -> Report {
@@ -172,31 +172,31 @@ mod tests {
         }
     }
 
-    fn finding(before: Report, during: Report, count: f64) -> Finding {
-        let stopped = vec![Stopped { what: "overload_pending", count, least: 10.0 }];
-        let neighbours = Felt::by_client(vec![[vec![before], vec![during]]]);
+    fn result(before: Report, during: Report, count: f64) -> CaseResult {
+        let stopped = vec![ProofCount { what: "overload_pending", count, least: 10.0 }];
+        let neighbours = ClientLatency::by_client(vec![[vec![before], vec![during]]]);
         let (probes, memory) = (Probes::default(), Memory::default());
         let outcome = Outcome { neighbours, below: Some(2.0), notes: Vec::new(), probes, memory, stopped };
-        Finding { case: "pending", outcome: Some(outcome), error: None }
+        CaseResult { case: "pending", outcome: Some(outcome), error: None }
     }
 
     #[test]
     fn neighbours_may_lose_nothing_and_every_case_must_come_about() {
-        assert_eq!(finding(report(5, 0), report(5, 0), 10.0).complaint(), None);
-        let lost = finding(report(5, 0), report(5, 1), 10.0).complaint().unwrap();
+        assert_eq!(result(report(5, 0), report(5, 0), 10.0).failure(), None);
+        let lost = result(report(5, 0), report(5, 1), 10.0).failure().unwrap();
         assert_eq!(lost, "pending: the neighbour lost 1 keep-alive requests beside the crowd");
-        assert!(finding(report(5, 1), report(5, 0), 10.0).complaint().is_some());
-        assert!(finding(report(5, 0), report(0, 0), 10.0).complaint().is_some(), "nobody was judged");
-        let missed = finding(report(5, 0), report(5, 0), 9.0).complaint().unwrap();
+        assert!(result(report(5, 1), report(5, 0), 10.0).failure().is_some());
+        assert!(result(report(5, 0), report(0, 0), 10.0).failure().is_some(), "nobody was judged");
+        let missed = result(report(5, 0), report(5, 0), 9.0).failure().unwrap();
         assert_eq!(missed, "pending: overload_pending is 9, below 10");
         let at = |p99_us| Report { latency: Latency { p99_us, ..Latency::default() }, ..report(5, 0) };
-        assert_eq!(finding(at(10), at(19), 10.0).complaint(), None);
-        let late = finding(at(10), at(20), 10.0).complaint().unwrap();
+        assert_eq!(result(at(10), at(19), 10.0).failure(), None);
+        let late = result(at(10), at(20), 10.0).failure().unwrap();
         assert_eq!(
             late,
             "pending: the neighbour's keep-alive p99 is 2.00 times what it is without, not below 2"
         );
-        let failed = Finding { outcome: None, ..finding(report(5, 0), report(5, 0), 10.0) };
-        assert!(failed.complaint().is_some());
+        let failed = CaseResult { outcome: None, ..result(report(5, 0), report(5, 0), 10.0) };
+        assert!(failed.failure().is_some());
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use sluice_bench::load::Mode;
 
 use super::case::Neighbour;
-use super::stand::{LISTEN, NEIGHBOUR_BACKEND, NEIGHBOUR_HOST};
+use super::testbed::{LISTEN_ADDRESS, NEIGHBOUR_BACKEND, NEIGHBOUR_HOST};
 use crate::load_client::LoadClient;
 
 /// Requests per second of each client.
@@ -35,7 +35,7 @@ pub(super) fn start(
     };
     let launch = |(number, &mode): (usize, &Mode)| {
         let flags = [
-            ("--to", LISTEN.to_owned()),
+            ("--to", LISTEN_ADDRESS.to_owned()),
             ("--host", NEIGHBOUR_HOST.to_owned()),
             ("--backend", NEIGHBOUR_BACKEND.to_owned()),
             ("--mode", mode.name().to_owned()),

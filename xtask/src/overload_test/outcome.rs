@@ -7,26 +7,26 @@ use sluice_bench::report::{Latency, Report};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Outcome {
-    pub(super) neighbours: Vec<Felt>,
+    pub(super) neighbours: Vec<ClientLatency>,
     /// [`super::case::Case::below`].
     pub(super) below: Option<f64>,
     /// More to say of this case.
     pub(super) notes: Vec<String>,
     pub(super) probes: Probes,
     pub(super) memory: Memory,
-    pub(super) stopped: Vec<Stopped>,
+    pub(super) stopped: Vec<ProofCount>,
 }
 
 /// Results of one of the neighbour's clients.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Felt {
+pub(super) struct ClientLatency {
     /// One after the other; never none.
-    pub(super) turns: Vec<Turn>,
+    pub(super) turns: Vec<Round>,
 }
 
 /// The same client without what the case is about, then with it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Turn {
+pub(super) struct Round {
     pub(super) before: Report,
     pub(super) during: Report,
 }
@@ -52,7 +52,7 @@ pub(super) struct Memory {
 
 /// How far a proof has come.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Stopped {
+pub(super) struct ProofCount {
     /// A reason code, or what is counted.
     pub(super) what: &'static str,
     pub(super) count: f64,
@@ -60,16 +60,16 @@ pub(super) struct Stopped {
     pub(super) least: f64,
 }
 
-impl Felt {
+impl ClientLatency {
     /// Turns come with the reports of all clients, before and during.
     pub(super) fn by_client(turns: Vec<[Vec<Report>; 2]>) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for [before, during] in turns {
-            let clients = before.into_iter().zip(during).map(|(before, during)| Turn { before, during });
-            for (number, turn) in clients.enumerate() {
+            let clients = before.into_iter().zip(during).map(|(before, during)| Round { before, during });
+            for (number, round) in clients.enumerate() {
                 match all.get_mut(number) {
-                    Some(felt) => felt.turns.push(turn),
-                    None => all.push(Self { turns: vec![turn] }),
+                    Some(client) => client.turns.push(round),
+                    None => all.push(Self { turns: vec![round] }),
                 }
             }
         }
@@ -78,33 +78,33 @@ impl Felt {
 
     /// `keep-alive` or `per-connection`.
     pub(super) fn mode(&self) -> &str {
-        self.turns.first().map_or("", |turn| &turn.during.mode)
+        self.turns.first().map_or("", |round| &round.during.mode)
     }
 
     /// Sum of a figure of the reports beside the crowd.
     pub(super) fn sum(&self, figure: impl Fn(&Report) -> u64) -> u64 {
-        self.turns.iter().map(|turn| figure(&turn.during)).sum()
+        self.turns.iter().map(|round| figure(&round.during)).sum()
     }
 
     /// Median in milliseconds of a figure without and with, and of the ratios of both.
     pub(super) fn compare(&self, figure: impl Fn(&Latency) -> u64 + Copy) -> [f64; 3] {
-        let of = |report: fn(&Turn) -> &Report| {
-            median(self.turns.iter().map(|turn| figure(&report(turn).latency) as f64 / 1000.0))
+        let of = |report: fn(&Round) -> &Report| {
+            median(self.turns.iter().map(|round| figure(&report(round).latency) as f64 / 1000.0))
         };
         [
-            of(|turn| &turn.before),
-            of(|turn| &turn.during),
-            median(self.turns.iter().map(|turn| turn.ratio(figure))),
+            of(|round| &round.before),
+            of(|round| &round.during),
+            median(self.turns.iter().map(|round| round.ratio(figure))),
         ]
     }
 
     /// How many times the 99th percentile of each turn is with what it is without.
     pub(super) fn p99_ratios(&self) -> impl Iterator<Item = f64> {
-        self.turns.iter().map(|turn| turn.ratio(|latency| latency.p99_us))
+        self.turns.iter().map(|round| round.ratio(|latency| latency.p99_us))
     }
 }
 
-impl Turn {
+impl Round {
     fn ratio(&self, figure: impl Fn(&Latency) -> u64) -> f64 {
         match figure(&self.before.latency) {
             0 => 0.0,
@@ -160,10 +160,10 @@ mod tests {
     fn turns_are_compared_pair_by_pair() {
         let turns = [(1_000, 3_000), (10_000, 10_000), (2_000, 9_000)];
         let turns = turns.map(|(before, during)| [vec![report(before)], vec![report(during)]]);
-        let all = Felt::by_client(turns.to_vec());
-        let [felt] = &all[..] else { panic!("{all:?}") };
-        assert_eq!(felt.compare(|latency| latency.p99_us), [2.0, 9.0, 3.0]);
-        assert_eq!(felt.compare(|latency| latency.p50_us), [0.0; 3], "no answer has no latency");
-        assert_eq!((felt.mode(), felt.sum(|report| report.ok)), ("keep-alive", 3));
+        let all = ClientLatency::by_client(turns.to_vec());
+        let [client] = &all[..] else { panic!("{all:?}") };
+        assert_eq!(client.compare(|latency| latency.p99_us), [2.0, 9.0, 3.0]);
+        assert_eq!(client.compare(|latency| latency.p50_us), [0.0; 3], "no answer has no latency");
+        assert_eq!((client.mode(), client.sum(|report| report.ok)), ("keep-alive", 3));
     }
 }

@@ -2,11 +2,11 @@
 
 use sluice_bench::report::Report;
 
-use super::Finding;
-use super::outcome::{Felt, Memory, Outcome, Probes};
+use super::CaseResult;
+use super::outcome::{ClientLatency, Memory, Outcome, Probes};
 
 const COLUMNS: usize = 16;
-const HEADS: [&str; COLUMNS] = [
+const HEADERS: [&str; COLUMNS] = [
     "case",
     "neighbour",
     "sent",
@@ -26,24 +26,24 @@ const HEADS: [&str; COLUMNS] = [
 ];
 
 /// Columns of words; the others are figures and stand right.
-const WORDS: [usize; 3] = [0, 1, COLUMNS - 1];
+const TEXT_COLUMNS: [usize; 3] = [0, 1, COLUMNS - 1];
 /// Failures that are shown one by one for each client.
-const SHOWN: usize = 3;
+const SHOWN_FAILURES: usize = 3;
 
 /// One line for each of the neighbour's clients in each case.
-pub(super) fn print(findings: &[Finding]) {
-    let mut rows = vec![HEADS.map(str::to_owned)];
-    for finding in findings {
-        let Some(outcome) = &finding.outcome else { continue };
+pub(super) fn print(results: &[CaseResult]) {
+    let mut rows = vec![HEADERS.map(str::to_owned)];
+    for result in results {
+        let Some(outcome) = &result.outcome else { continue };
         let clients = outcome.neighbours.iter().enumerate();
-        rows.extend(clients.map(|(number, felt)| row(finding.case, outcome, felt, number == 0)));
+        rows.extend(clients.map(|(number, client)| row(result.case, outcome, client, number == 0)));
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
+    let widths: Vec<usize> = (0..HEADERS.len()).map(width).collect();
     println!();
     for row in &rows {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            match WORDS.contains(&column) {
+            match TEXT_COLUMNS.contains(&column) {
                 true => format!("{cell:<width$}"),
                 false => format!("{cell:>width$}"),
             }
@@ -51,22 +51,22 @@ pub(super) fn print(findings: &[Finding]) {
         println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
     println!();
-    findings.iter().for_each(print_notes);
+    results.iter().for_each(print_notes);
 }
 
 /// Columns that are the same for all clients of a case stand on its `first` line only. Of several turns it has the medians.
-fn row(case: &str, outcome: &Outcome, felt: &Felt, first: bool) -> [String; COLUMNS] {
+fn row(case: &str, outcome: &Outcome, client: &ClientLatency, first: bool) -> [String; COLUMNS] {
     let once = |text: String| if first { text } else { String::new() };
     let Memory { before_kib, peak_kib, after_kib } = outcome.memory;
     let figure = |value: f64| format!("{value:.1}");
-    let [p50, p50_during, p50_ratio] = felt.compare(|latency| latency.p50_us).map(figure);
-    let [p99, p99_during, p99_ratio] = felt.compare(|latency| latency.p99_us).map(figure);
-    let [max, max_during, _] = felt.compare(|latency| latency.max_us).map(figure);
+    let [p50, p50_during, p50_ratio] = client.compare(|latency| latency.p50_us).map(figure);
+    let [p99, p99_during, p99_ratio] = client.compare(|latency| latency.p99_us).map(figure);
+    let [max, max_during, _] = client.compare(|latency| latency.max_us).map(figure);
     [
         once(case.to_owned()),
-        felt.mode().to_owned(),
-        felt.sum(|report| report.sent).to_string(),
-        felt.sum(Report::lost).to_string(),
+        client.mode().to_owned(),
+        client.sum(|report| report.sent).to_string(),
+        client.sum(Report::lost).to_string(),
         p50,
         p50_during,
         p50_ratio,
@@ -104,32 +104,32 @@ fn mib(kib: u64) -> String {
     format!("{:.1}", kib as f64 / 1024.0)
 }
 
-fn print_notes(finding: &Finding) {
-    if let Some(error) = &finding.error {
-        println!("{}: no result: {error}", finding.case);
+fn print_notes(result: &CaseResult) {
+    if let Some(error) = &result.error {
+        println!("{}: no result: {error}", result.case);
     }
-    let Some(outcome) = &finding.outcome else { return };
+    let Some(outcome) = &result.outcome else { return };
     let Probes { before_median, before_longest, during_median, during_longest } = outcome.probes;
     println!(
         "{}: probes took {before_median:.1} ms at the median and {before_longest:.1} at most before, \
          {during_median:.1} and {during_longest:.1} beside the crowd",
-        finding.case
+        result.case
     );
-    outcome.notes.iter().for_each(|note| println!("{}: {note}", finding.case));
-    for felt in &outcome.neighbours {
-        let ratios = felt.p99_ratios().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>();
+    outcome.notes.iter().for_each(|note| println!("{}: {note}", result.case));
+    for client in &outcome.neighbours {
+        let ratios = client.p99_ratios().map(|ratio| format!("{ratio:.2}")).collect::<Vec<_>>();
         if ratios.len() > 1 {
-            println!("{}: {} p99 ratios by turn: {}", finding.case, felt.mode(), ratios.join(", "));
+            println!("{}: {} p99 ratios by turn: {}", result.case, client.mode(), ratios.join(", "));
         }
-        for turn in &felt.turns {
-            print_failures(finding.case, "before", &turn.before);
-            print_failures(finding.case, "during", &turn.during);
+        for round in &client.turns {
+            print_failures(result.case, "before", &round.before);
+            print_failures(result.case, "during", &round.during);
         }
     }
 }
 
 fn print_failures(case: &str, when: &str, report: &Report) {
-    for sample in report.samples.iter().take(SHOWN) {
+    for sample in report.samples.iter().take(SHOWN_FAILURES) {
         println!("{case}: {} {when}: at {} ms: {}", report.mode, sample.at_ms, sample.detail);
     }
 }

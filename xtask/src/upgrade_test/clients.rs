@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use sluice_bench::load::Mode;
 
-use super::proxy::Place;
+use super::proxy::Setup;
 use crate::load_client::LoadClient;
 
 /// A choice on the command line.
@@ -85,10 +85,10 @@ impl Share {
         Duration::from_secs_f64(self.requests as f64 / self.rate)
     }
 
-    pub(super) fn start(&self, bench: &Path, place: &Place, tag: usize) -> Result<LoadClient> {
+    pub(super) fn start(&self, bench: &Path, setup: &Setup, tag: usize) -> Result<LoadClient> {
         let flags = [
-            ("--to", place.listen.to_string()),
-            ("--backend", place.backend.to_string()),
+            ("--to", setup.listen.to_string()),
+            ("--backend", setup.backend.to_string()),
             ("--mode", self.mode.name().to_owned()),
             ("--requests", self.requests.to_string()),
             ("--rate", self.rate.to_string()),
@@ -97,6 +97,6 @@ impl Share {
             ("--over-ms", self.over.as_millis().to_string()),
             ("--tag", format!("{tag:06x}")),
         ];
-        LoadClient::start(Command::new(bench), &place.dir, self.mode.name(), self.mode, &flags)
+        LoadClient::start(Command::new(bench), &setup.dir, self.mode.name(), self.mode, &flags)
     }
 }

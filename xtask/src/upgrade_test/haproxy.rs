@@ -10,12 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
-use super::proxy::{Place, Proxy, WORKERS};
+use super::proxy::{Proxy, Setup, WORKERS};
 use crate::process::{Process, until};
 
 /// How the new process comes to its listening sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handover {
+pub(super) enum Reload {
     /// Binds its own beside the old ones (SO_REUSEPORT).
     Rebind,
     /// Receives the old ones (`-x`), and idle connections are kept until their next answer: what its documentation
@@ -24,33 +24,33 @@ pub(super) enum Handover {
 }
 
 pub(super) struct Haproxy {
-    place: Place,
-    handover: Handover,
+    setup: Setup,
+    reload: Reload,
     live: Option<Process>,
     draining: Vec<Process>,
     started: u32,
 }
 
 impl Haproxy {
-    pub(super) fn new(place: Place, handover: Handover) -> Self {
-        Self { place, handover, live: None, draining: Vec::new(), started: 0 }
+    pub(super) fn new(setup: Setup, reload: Reload) -> Self {
+        Self { setup, reload, live: None, draining: Vec::new(), started: 0 }
     }
 
     fn config_path(&self) -> PathBuf {
-        self.place.dir.join("haproxy.cfg")
+        self.setup.dir.join("haproxy.cfg")
     }
 
     fn socket(&self) -> PathBuf {
-        self.place.dir.join("haproxy.sock")
+        self.setup.dir.join("haproxy.sock")
     }
 
     fn config(&self) -> String {
-        let Place { listen, backend, .. } = &self.place;
+        let Setup { listen, backend, .. } = &self.setup;
         let socket = self.socket();
         let socket = socket.display();
-        let (expose, idle) = match self.handover {
-            Handover::Rebind => ("", ""),
-            Handover::PassSockets => (" expose-fd listeners", "    option idle-close-on-response\n"),
+        let (expose, idle) = match self.reload {
+            Reload::Rebind => ("", ""),
+            Reload::PassSockets => (" expose-fd listeners", "    option idle-close-on-response\n"),
         };
         format!(
             "global
@@ -78,10 +78,10 @@ backend out
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(self.config_path()).args(more);
         let mut process =
-            Process::spawn(&format!("haproxy-{}", self.started), &self.place.dir, &mut command)?;
+            Process::spawn(&format!("haproxy-{}", self.started), &self.setup.dir, &mut command)?;
         let socket = self.socket();
         until("the new haproxy serves", || {
-            process.must_run()?;
+            process.ensure_running()?;
             Ok((answering_pid(&socket) == Some(process.pid())).then_some(()))
         })?;
         Ok(process)
@@ -98,7 +98,7 @@ impl Proxy for Haproxy {
     fn upgrade(&mut self) -> Result<()> {
         let old = self.live.take().context("haproxy has not been started")?;
         let mut more = vec!["-sf".to_owned(), old.pid().to_string()];
-        if self.handover == Handover::PassSockets {
+        if self.reload == Reload::PassSockets {
             more.extend(["-x".to_owned(), self.socket().display().to_string()]);
         }
         self.draining.push(old);
@@ -111,7 +111,7 @@ impl Proxy for Haproxy {
             live.signal(Signal::SIGUSR1)?;
             self.draining.push(live);
         }
-        self.draining.iter_mut().try_for_each(Process::wait_well)
+        self.draining.iter_mut().try_for_each(Process::wait_for_success)
     }
 }
 

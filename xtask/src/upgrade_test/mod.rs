@@ -4,13 +4,13 @@
 //! with wrk beside them, and is replaced again and again the way its operators would.
 
 mod clients;
-mod contender;
-mod course;
 mod haproxy;
 mod nginx;
 mod proxy;
+mod run;
 mod sluice;
 mod table;
+mod target;
 mod wrk;
 
 use std::fs;
@@ -26,9 +26,9 @@ use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, WRK};
 use crate::process;
 use clients::ClientMode;
-use contender::{Contender, Peer};
-use course::{Course, Outcome};
+use run::{Outcome, Run};
 use sluice::{Io, Steering};
+use target::{Peer, Target};
 
 /// Flags of `upgrade-test`.
 #[derive(clap::Args)]
@@ -68,7 +68,7 @@ pub(crate) struct Args {
 /// What became of one proxy.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Finding {
+struct TargetResult {
     proxy: String,
     variant: String,
     /// Absent if the run itself failed.
@@ -80,65 +80,65 @@ struct Finding {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "upgrade-test makes network namespaces: run it as root");
     ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
-    let contenders = contender::chosen(&args.peer, &args.steering, &args.io);
+    let targets = target::chosen(&args.peer, &args.steering, &args.io);
     let mut wanted = vec![IP, WRK];
-    wanted.extend(contenders.iter().filter_map(Contender::need));
+    wanted.extend(targets.iter().filter_map(Target::need));
     needs::ensure(&wanted)?;
     let bench = build_binary("sluice-bench", &args.profile)?;
-    let sluice = match contenders.iter().any(Contender::is_sluice) {
+    let sluice = match targets.iter().any(Target::is_sluice) {
         true => Some(build_sluice(&args.profile)?),
         false => None,
     };
     process::stop_on_ctrl_c()?;
-    let course = Course {
+    let run = Run {
         bench,
         sluice,
         upgrades: args.upgrades,
         clients: clients::plan(&args.mode, args.requests, args.rate, args.upgrades),
         wrk_connections: args.wrk_connections,
     };
-    let mut findings = Vec::new();
-    for contender in contenders {
-        println!("{contender}: {} upgrades, about {} s", args.upgrades, course.length().as_secs());
-        findings.push(judge(&course, contender));
+    let mut results = Vec::new();
+    for target in targets {
+        println!("{target}: {} upgrades, about {} s", args.upgrades, run.length().as_secs());
+        results.push(run_target(&run, target));
         process::check_interrupt()?;
     }
-    table::print(&findings);
-    let json = serde_json::to_string_pretty(&findings)?;
+    table::print(&results);
+    let json = serde_json::to_string_pretty(&results)?;
     match &args.json {
         Some(path) => fs::write(path, json + "\n").with_context(|| format!("--json {}", path.display()))?,
         None => println!("\n{json}"),
     }
-    Ok(verdict(&findings, args.upgrades))
+    Ok(verdict(&results, args.upgrades))
 }
 
-fn judge(course: &Course, contender: Contender) -> Finding {
-    let course = course.clone();
-    let outcome = netns::run("upgrade", move |inside| course.run(contender, inside));
-    let (proxy, variant) = (contender.name().to_owned(), contender.variant());
+fn run_target(run: &Run, target: Target) -> TargetResult {
+    let run = run.clone();
+    let outcome = netns::run("upgrade", move |inside| run.run(target, inside));
+    let (proxy, variant) = (target.name().to_owned(), target.variant());
     match outcome {
-        Ok(outcome) => Finding { proxy, variant, outcome: Some(outcome), error: None },
+        Ok(outcome) => TargetResult { proxy, variant, outcome: Some(outcome), error: None },
         Err(error) => {
-            eprintln!("{contender}: {error:#}");
-            Finding { proxy, variant, outcome: None, error: Some(format!("{error:#}")) }
+            eprintln!("{target}: {error:#}");
+            TargetResult { proxy, variant, outcome: None, error: Some(format!("{error:#}")) }
         }
     }
 }
 
-fn verdict(findings: &[Finding], upgrades: u32) -> ExitCode {
+fn verdict(results: &[TargetResult], upgrades: u32) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
-    for finding in findings {
-        if let Some(complaint) = finding.complaint(upgrades) {
-            eprintln!("error: {} {}: {complaint}", finding.proxy, finding.variant);
+    for result in results {
+        if let Some(failure) = result.failure(upgrades) {
+            eprintln!("error: {} {}: {failure}", result.proxy, result.variant);
             code = ExitCode::FAILURE;
         }
     }
     code
 }
 
-impl Finding {
+impl TargetResult {
     /// Peers may lose requests: that is their finding. Sluice may not, and nobody may fail to run.
-    fn complaint(&self, upgrades: u32) -> Option<String> {
+    fn failure(&self, upgrades: u32) -> Option<String> {
         let Some(outcome) = &self.outcome else {
             return Some("did not come to the end of its run".to_owned());
         };
@@ -146,7 +146,7 @@ impl Finding {
             return Some(format!("{} of {upgrades} upgrades were under load", outcome.under_load));
         }
         match outcome.lost() {
-            lost if lost > 0 && self.proxy == contender::SLUICE => Some(format!("lost {lost} requests")),
+            lost if lost > 0 && self.proxy == target::SLUICE => Some(format!("lost {lost} requests")),
             _ => None,
         }
     }
@@ -157,20 +157,20 @@ mod tests {
     use super::wrk::WrkReport;
     use super::*;
 
-    fn finding(proxy: &str, read_errors: u64) -> Finding {
+    fn result(proxy: &str, read_errors: u64) -> TargetResult {
         let wrk = Some(WrkReport { read_errors, ..WrkReport::default() });
         let outcome = Outcome { upgrades: Vec::new(), under_load: 2, clients: Vec::new(), wrk };
-        Finding { proxy: proxy.to_owned(), variant: String::new(), outcome: Some(outcome), error: None }
+        TargetResult { proxy: proxy.to_owned(), variant: String::new(), outcome: Some(outcome), error: None }
     }
 
     #[test]
     fn sluice_may_lose_nothing_and_nobody_may_fail_to_run() {
-        assert_eq!(finding("sluice", 0).complaint(2), None);
-        assert!(finding("sluice", 1).complaint(2).is_some());
-        assert_eq!(finding("nginx", 1).complaint(2), None);
+        assert_eq!(result("sluice", 0).failure(2), None);
+        assert!(result("sluice", 1).failure(2).is_some());
+        assert_eq!(result("nginx", 1).failure(2), None);
         for proxy in ["sluice", "nginx"] {
-            assert!(finding(proxy, 0).complaint(3).is_some(), "an upgrade came too late to be judged");
-            assert!(Finding { outcome: None, ..finding(proxy, 0) }.complaint(2).is_some());
+            assert!(result(proxy, 0).failure(3).is_some(), "an upgrade came too late to be judged");
+            assert!(TargetResult { outcome: None, ..result(proxy, 0) }.failure(2).is_some());
         }
     }
 }

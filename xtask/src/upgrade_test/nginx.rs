@@ -9,27 +9,27 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
-use super::proxy::{Place, Proxy, WORKERS};
+use super::proxy::{Proxy, Setup, WORKERS};
 use crate::process::{Process, until};
 
 pub(super) struct Nginx {
-    place: Place,
+    setup: Setup,
     master: Option<Process>,
 }
 
 impl Nginx {
-    pub(super) fn new(place: Place) -> Self {
-        Self { place, master: None }
+    pub(super) fn new(setup: Setup) -> Self {
+        Self { setup, master: None }
     }
 
     fn config_path(&self) -> PathBuf {
-        self.place.dir.join("nginx.conf")
+        self.setup.dir.join("nginx.conf")
     }
 
     /// As its documentation advises for a proxy: HTTP/1.1 and kept connections to the backend, bodies passed on as
     /// they come.
     fn config(&self) -> String {
-        let Place { dir, listen, backend, .. } = &self.place;
+        let Setup { dir, listen, backend, .. } = &self.setup;
         let dir = dir.display();
         format!(
             "daemon off;
@@ -72,24 +72,24 @@ impl Proxy for Nginx {
     fn start(&mut self) -> Result<()> {
         fs::write(self.config_path(), self.config())?;
         let mut command = Command::new("nginx");
-        command.arg("-c").arg(self.config_path()).arg("-e").arg(self.place.dir.join("nginx.log"));
-        let master = self.master.insert(Process::spawn("nginx", &self.place.dir, &mut command)?);
+        command.arg("-c").arg(self.config_path()).arg("-e").arg(self.setup.dir.join("nginx.log"));
+        let master = self.master.insert(Process::spawn("nginx", &self.setup.dir, &mut command)?);
         until("nginx has its workers", || {
-            master.must_run()?;
+            master.ensure_running()?;
             Ok((children(master.pid())?.len() >= WORKERS).then_some(()))
         })
     }
 
     fn upgrade(&mut self) -> Result<()> {
         let config = self.config_path();
-        let log = self.place.dir.join("nginx.log");
+        let log = self.setup.dir.join("nginx.log");
         let master = self.running()?;
         let old = children(master.pid())?;
         let status =
             Command::new("nginx").arg("-c").arg(config).arg("-e").arg(log).args(["-s", "reload"]).status()?;
         ensure!(status.success(), "nginx -s reload failed ({status})");
         until("nginx has new workers", || {
-            master.must_run()?;
+            master.ensure_running()?;
             Ok((children(master.pid())?.difference(&old).count() >= WORKERS).then_some(()))
         })
     }
@@ -97,7 +97,7 @@ impl Proxy for Nginx {
     fn stop(&mut self) -> Result<()> {
         let master = self.running()?;
         master.signal(Signal::SIGQUIT)?;
-        master.wait_well()
+        master.wait_for_success()
     }
 }
 

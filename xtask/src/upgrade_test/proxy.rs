@@ -7,7 +7,7 @@ use anyhow::Result;
 
 /// Where a proxy runs and what it serves: everything that comes in goes to one backend.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Setup {
     /// For its configuration, sockets and output; nothing else uses it.
     pub(super) dir: PathBuf,
     /// Where clients connect.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use gateway_testkit::http;
 use nix::sys::signal::Signal;
 
-use super::proxy::{Place, Proxy, WORKERS};
+use super::proxy::{Proxy, Setup, WORKERS};
 use crate::process::{Process, until};
 
 /// `--steering`.
@@ -28,7 +28,7 @@ pub(super) enum Io {
 }
 
 pub(super) struct Sluice {
-    place: Place,
+    setup: Setup,
     program: PathBuf,
     steering: Steering,
     io: Io,
@@ -60,16 +60,16 @@ impl Io {
 }
 
 impl Sluice {
-    pub(super) fn new(place: Place, program: PathBuf, steering: Steering, io: Io) -> Self {
-        Self { place, program, steering, io, live: None, draining: Vec::new(), started: 0 }
+    pub(super) fn new(setup: Setup, program: PathBuf, steering: Steering, io: Io) -> Self {
+        Self { setup, program, steering, io, live: None, draining: Vec::new(), started: 0 }
     }
 
     fn launch(&mut self) -> Result<Process> {
         self.started += 1;
-        let dir = &self.place.dir;
+        let dir = &self.setup.dir;
         let mut command = Command::new(&self.program);
         command.arg("run").arg(dir.join("config")).arg("--state-dir").arg(dir.join("state"));
-        command.arg("--bpffs").arg(&self.place.bpffs);
+        command.arg("--bpffs").arg(&self.setup.bpffs);
         command.args(["--steering", self.steering.name(), "--io", self.io.name()]);
         command.args(["--workers", &WORKERS.to_string()]);
         command.args(["--health-address", HEALTH, "--metrics-address", METRICS]);
@@ -81,9 +81,9 @@ impl Sluice {
 
 impl Proxy for Sluice {
     fn start(&mut self) -> Result<()> {
-        let config = self.place.dir.join("config");
+        let config = self.setup.dir.join("config");
         fs::create_dir_all(&config)?;
-        fs::write(config.join("all.yaml"), resources(self.place.listen, self.place.backend))?;
+        fs::write(config.join("all.yaml"), resources(self.setup.listen, self.setup.backend))?;
         let mut process = self.launch()?;
         until_ready(&mut process)?;
         self.live = Some(process);
@@ -105,7 +105,7 @@ impl Proxy for Sluice {
             live.signal(Signal::SIGTERM)?;
             self.draining.push(live);
         }
-        self.draining.iter_mut().try_for_each(Process::wait_well)
+        self.draining.iter_mut().try_for_each(Process::wait_for_success)
     }
 }
 
@@ -114,9 +114,9 @@ fn until_took_over(process: &mut Process, from: u32) -> Result<()> {
     let metrics: SocketAddr = METRICS.parse()?;
     let label = format!("from_pid=\"{from}\"");
     until("sluice has taken over", || {
-        process.must_run()?;
+        process.ensure_running()?;
         let said =
-            http::get(metrics, "localhost", "/metrics").map(|answer| answer.text()).unwrap_or_default();
+            http::get(metrics, "localhost", "/metrics").map(|response| response.text()).unwrap_or_default();
         let took_over = said.lines().any(|l| l.starts_with("sluice_takeover_info{") && l.contains(&label));
         Ok(took_over.then_some(()))
     })
@@ -125,8 +125,9 @@ fn until_took_over(process: &mut Process, from: u32) -> Result<()> {
 fn until_ready(process: &mut Process) -> Result<()> {
     let health: SocketAddr = HEALTH.parse()?;
     until("sluice is ready", || {
-        process.must_run()?;
-        let ready = http::get(health, "localhost", "/healthz/ready").is_ok_and(|answer| answer.status == 200);
+        process.ensure_running()?;
+        let ready =
+            http::get(health, "localhost", "/healthz/ready").is_ok_and(|response| response.status == 200);
         Ok(ready.then_some(()))
     })
 }

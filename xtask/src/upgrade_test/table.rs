@@ -2,47 +2,48 @@
 
 use sluice_bench::report::Report;
 
-use super::Finding;
+use super::TargetResult;
 
-const HEADS: [&str; 15] = [
+const HEADERS: [&str; 15] = [
     "proxy", "variant", "client", "upgrades", "sent", "ok", "refused", "reset", "closed", "timeout", "wrong",
     "missing", "twice", "p99 ms", "max ms",
 ];
 
 /// Columns of words; the others are figures and stand right.
-const WORDS: usize = 3;
+const TEXT_COLUMNS: usize = 3;
 
 /// Failures that are shown one by one for each client.
-const SHOWN: usize = 3;
+const SHOWN_FAILURES: usize = 3;
 
-pub(super) fn print(findings: &[Finding]) {
-    let mut rows = vec![HEADS.map(str::to_owned)];
-    for finding in findings {
-        let Some(outcome) = &finding.outcome else { continue };
+pub(super) fn print(results: &[TargetResult]) {
+    let mut rows = vec![HEADERS.map(str::to_owned)];
+    for result in results {
+        let Some(outcome) = &result.outcome else { continue };
         for report in &outcome.clients {
-            rows.push(row(finding, outcome.under_load, report));
+            rows.push(row(result, outcome.under_load, report));
         }
     }
     println!();
-    let widths: Vec<usize> = (0..HEADS.len())
+    let widths: Vec<usize> = (0..HEADERS.len())
         .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
         .collect();
     for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column < WORDS {
-            true => format!("{cell:<width$}"),
-            false => format!("{cell:>width$}"),
-        });
+        let cells =
+            row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column < TEXT_COLUMNS {
+                true => format!("{cell:<width$}"),
+                false => format!("{cell:>width$}"),
+            });
         println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
     println!();
-    findings.iter().for_each(print_notes);
+    results.iter().for_each(print_notes);
 }
 
-fn row(finding: &Finding, upgrades: u32, report: &Report) -> [String; 15] {
+fn row(result: &TargetResult, upgrades: u32, report: &Report) -> [String; 15] {
     let failed = &report.failed;
     [
-        finding.proxy.clone(),
-        finding.variant.clone(),
+        result.proxy.clone(),
+        result.variant.clone(),
         report.mode.clone(),
         upgrades.to_string(),
         report.sent.to_string(),
@@ -63,12 +64,12 @@ fn millis(micros: u64) -> String {
     format!("{:.1}", micros as f64 / 1000.0)
 }
 
-fn print_notes(finding: &Finding) {
-    let name = format!("{} {}", finding.proxy, finding.variant);
-    if let Some(error) = &finding.error {
+fn print_notes(result: &TargetResult) {
+    let name = format!("{} {}", result.proxy, result.variant);
+    if let Some(error) = &result.error {
         println!("{name}: no result: {error}");
     }
-    let Some(outcome) = &finding.outcome else { return };
+    let Some(outcome) = &result.outcome else { return };
     if let Some(wrk) = &outcome.wrk {
         println!("{name}: wrk beside it: {} requests, {} lost", wrk.requests, wrk.lost());
     }
@@ -76,7 +77,7 @@ fn print_notes(finding: &Finding) {
         if report.failed.local > 0 {
             println!("{name}: {}: {} requests failed in the client itself", report.mode, report.failed.local);
         }
-        for sample in report.samples.iter().take(SHOWN) {
+        for sample in report.samples.iter().take(SHOWN_FAILURES) {
             println!("{name}: {}: at {} ms: {}", report.mode, sample.at_ms, sample.detail);
         }
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
-use super::proxy::Place;
+use super::proxy::Setup;
 use crate::process::Process;
 
 /// What wrk says of itself. It opens a new connection for one that fails and sends on.
@@ -23,18 +23,18 @@ pub(super) struct WrkReport {
 }
 
 /// Runs until [`finish`], or for `most`.
-pub(super) fn start(place: &Place, connections: u32, most: Duration) -> Result<Process> {
+pub(super) fn start(setup: &Setup, connections: u32, most: Duration) -> Result<Process> {
     let mut command = Command::new("wrk");
     command.args(["--threads", "1", "--connections", &connections.to_string()]);
     command.args(["--duration", &format!("{}s", most.as_secs().max(1))]);
-    command.arg(format!("http://{}/download/128", place.listen));
-    Process::spawn("wrk", &place.dir, &mut command)
+    command.arg(format!("http://{}/download/128", setup.listen));
+    Process::spawn("wrk", &setup.dir, &mut command)
 }
 
 /// Ends it as Ctrl-C would, which makes it print its figures.
 pub(super) fn finish(mut wrk: Process) -> Result<WrkReport> {
     wrk.signal(Signal::SIGINT)?;
-    wrk.wait_well()?;
+    wrk.wait_for_success()?;
     Ok(WrkReport::parse(&wrk.output()))
 }
 

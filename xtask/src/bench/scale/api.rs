@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::objects;
 use crate::cluster;
-use crate::cluster::place::Place;
+use crate::cluster::handle::Cluster;
 use crate::process::{Process, until};
 
 /// Where the proxy listens, in the cluster's network.
@@ -24,12 +24,12 @@ pub(super) struct Api {
 }
 
 /// Starts the proxy; it ends when what this gives is dropped, and with the cluster at the latest.
-pub(super) fn proxy(place: &Place, dir: &Path) -> Result<Process> {
-    let mut command = cluster::kubectl_within(place)?;
+pub(super) fn proxy(cluster: &Cluster, dir: &Path) -> Result<Process> {
+    let mut command = cluster::kubectl_within(cluster)?;
     command.args(["proxy", "--port", &PROXY.1.to_string()]);
     let mut process = Process::spawn("kubectl-proxy", dir, &mut command)?;
     until("kubectl proxy listens", || {
-        process.must_run()?;
+        process.ensure_running()?;
         Ok(process.output().contains("Starting to serve").then_some(()))
     })?;
     Ok(process)
@@ -41,7 +41,7 @@ impl Api {
     }
 
     pub(super) fn get(&mut self, path: &str) -> Result<String> {
-        self.call("GET", path, "application/json", "").map(|answer| answer.text())
+        self.call("GET", path, "application/json", "").map(|response| response.text())
     }
 
     pub(super) fn json(&mut self, path: &str) -> Result<Value> {
@@ -63,19 +63,24 @@ impl Api {
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ))?;
-        let answer = self.client.answer_to(method)?;
-        ensure!((200..300).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.text());
-        Ok(answer)
+        let response = self.client.answer_to(method)?;
+        ensure!(
+            (200..300).contains(&response.status),
+            "{method} {path}: {} {}",
+            response.status,
+            response.text()
+        );
+        Ok(response)
     }
 }
 
 /// Creates the routes of these numbers over several connections.
-pub(super) fn create_routes(place: &Place, count: usize) -> Result<()> {
+pub(super) fn create_routes(cluster: &Cluster, count: usize) -> Result<()> {
     thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 scope.spawn(move || {
-                    cluster::enter::inside(place, || {
+                    cluster::enter::inside(cluster, || {
                         let mut api = Api::connect()?;
                         (writer..count)
                             .step_by(WRITERS)

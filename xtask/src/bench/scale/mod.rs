@@ -1,8 +1,8 @@
 //! `cargo xtask bench scale`: what many routes on a real API server cost, and how soon a change of one is served.
 
 mod api;
-mod course;
 mod objects;
+mod run;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use gateway_testkit::scratch::Scratch;
 use nix::unistd::geteuid;
 
 use crate::cargo::{build_binary, build_sluice};
-use crate::cluster::place::Place;
+use crate::cluster::handle::Cluster;
 use crate::cluster::version::Suite;
-use crate::cluster::{self, Life};
+use crate::cluster::{self, Lifetime};
 use crate::process;
-use course::Finding;
+use run::Figures;
 
 /// Flags of `bench scale`.
 #[derive(clap::Args)]
@@ -45,7 +45,7 @@ struct Programs {
 }
 
 /// Memory that a route may take.
-const MOST_KIB_PER_ROUTE: f64 = 10.0;
+const MAX_KIB_PER_ROUTE: f64 = 10.0;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench scale makes namespaces: run it as root");
@@ -60,51 +60,48 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         },
     };
     process::stop_on_ctrl_c()?;
-    let mut findings = Vec::new();
+    let mut all_figures = Vec::new();
     for routes in &args.routes {
         let scratch = Scratch::new("scale")?;
-        findings.push(measure(args, &programs, scratch.path(), *routes)?);
+        all_figures.push(measure(args, &programs, scratch.path(), *routes)?);
     }
-    print(&findings);
+    print(&all_figures);
     if let Some(path) = &args.json {
-        fs::write(path, serde_json::to_string_pretty(&findings)? + "\n")
+        fs::write(path, serde_json::to_string_pretty(&all_figures)? + "\n")
             .with_context(|| format!("--json {}", path.display()))?;
     }
-    let complaints: Vec<_> = findings.iter().flat_map(complaints).collect();
-    for complaint in &complaints {
-        eprintln!("error: {complaint}");
+    let failures: Vec<_> = all_figures.iter().flat_map(failures).collect();
+    for failure in &failures {
+        eprintln!("error: {failure}");
     }
-    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measure(args: &Args, programs: &Programs, dir: &Path, routes: usize) -> Result<Finding> {
-    let place = Place::of(&format!("scale-{}", std::process::id()))?;
-    let found = cluster::start(&place, Suite::REFERENCE, false, Life::Ours)
-        .and_then(|()| course::run(args, programs, &place, dir, routes));
-    cluster::end(&place)?;
+fn measure(args: &Args, programs: &Programs, dir: &Path, routes: usize) -> Result<Figures> {
+    let cluster = Cluster::of(&format!("scale-{}", std::process::id()))?;
+    let found = cluster::start(&cluster, Suite::REFERENCE, false, Lifetime::Bound)
+        .and_then(|()| run::run(args, programs, &cluster, dir, routes));
+    cluster::end(&cluster)?;
     found
 }
 
 /// What is not as it should be.
-fn complaints(finding: &Finding) -> Vec<String> {
+fn failures(figures: &Figures) -> Vec<String> {
     let mut all = Vec::new();
-    if finding.lost > 0 {
+    if figures.lost > 0 {
         all.push(format!(
             "{} routes: {} of {} requests were lost",
-            finding.routes, finding.lost, finding.sent
+            figures.routes, figures.lost, figures.sent
         ));
     }
-    let each = finding.kib_per_route();
-    if each > MOST_KIB_PER_ROUTE {
-        all.push(format!(
-            "{} routes: {each:.1} KiB for each, more than {MOST_KIB_PER_ROUTE}",
-            finding.routes
-        ));
+    let each = figures.kib_per_route();
+    if each > MAX_KIB_PER_ROUTE {
+        all.push(format!("{} routes: {each:.1} KiB for each, more than {MAX_KIB_PER_ROUTE}", figures.routes));
     }
     all
 }
 
-impl Finding {
+impl Figures {
     fn kib_per_route(&self) -> f64 {
         self.rss_kib.saturating_sub(self.rss_empty_kib) as f64 / self.routes as f64
     }
@@ -116,8 +113,8 @@ impl Finding {
     }
 }
 
-fn print(findings: &[Finding]) {
-    for f in findings {
+fn print(all_figures: &[Figures]) {
+    for f in all_figures {
         println!("\n{} routes", f.routes);
         println!(
             "  cold start: all answer after {} ms, all accepted after {} ms",
@@ -155,7 +152,7 @@ mod tests {
 
     #[test]
     fn losses_and_memory_are_judged_and_times_are_read_off() {
-        let good = Finding {
+        let good = Figures {
             routes: 100,
             cold_answers_ms: 0,
             cold_status_ms: 0,
@@ -170,8 +167,8 @@ mod tests {
             steady_p99_us: 0,
         };
         assert_eq!((good.change_ms(50), good.change_ms(99), good.change_ms(100)), (100.0, 198.0, 200.0));
-        assert!(complaints(&good).is_empty());
-        assert_eq!(complaints(&Finding { lost: 1, ..good.clone() }).len(), 1);
-        assert_eq!(complaints(&Finding { rss_kib: 11_100, ..good }).len(), 1);
+        assert!(failures(&good).is_empty());
+        assert_eq!(failures(&Figures { lost: 1, ..good.clone() }).len(), 1);
+        assert_eq!(failures(&Figures { rss_kib: 11_100, ..good }).len(), 1);
     }
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::haproxy::{Handover, Haproxy};
+use super::haproxy::{Haproxy, Reload};
 use super::nginx::Nginx;
-use super::proxy::{Place, Proxy};
+use super::proxy::{Proxy, Setup};
 use super::sluice::{Io, Sluice, Steering};
 use crate::needs::{HAPROXY, NGINX, Need};
 
@@ -26,32 +26,32 @@ pub(super) enum Peer {
 
 /// One proxy in one set-up.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Contender {
+pub(super) enum Target {
     Sluice(Steering, Io),
     Nginx,
-    Haproxy(Handover),
+    Haproxy(Reload),
 }
 
 pub(super) const SLUICE: &str = "sluice";
 
 /// Ours first.
-pub(super) fn chosen(peers: &[Peer], steering: &[Steering], io: &[Io]) -> Vec<Contender> {
+pub(super) fn chosen(peers: &[Peer], steering: &[Steering], io: &[Io]) -> Vec<Target> {
     let wants = |peer| peers.contains(&peer) || peers.contains(&Peer::All);
     let mut chosen = Vec::new();
     if wants(Peer::Sluice) {
         let pairs = steering.iter().flat_map(|steering| io.iter().map(move |io| (*steering, *io)));
-        chosen.extend(pairs.map(|(steering, io)| Contender::Sluice(steering, io)));
+        chosen.extend(pairs.map(|(steering, io)| Target::Sluice(steering, io)));
     }
     if wants(Peer::Nginx) {
-        chosen.push(Contender::Nginx);
+        chosen.push(Target::Nginx);
     }
     if wants(Peer::Haproxy) {
-        chosen.extend([Contender::Haproxy(Handover::Rebind), Contender::Haproxy(Handover::PassSockets)]);
+        chosen.extend([Target::Haproxy(Reload::Rebind), Target::Haproxy(Reload::PassSockets)]);
     }
     chosen
 }
 
-impl Contender {
+impl Target {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Sluice(..) => SLUICE,
@@ -65,8 +65,8 @@ impl Contender {
         match self {
             Self::Sluice(steering, io) => format!("{}/{}", steering.name(), io.name()),
             Self::Nginx => "reload".to_owned(),
-            Self::Haproxy(Handover::Rebind) => "-sf".to_owned(),
-            Self::Haproxy(Handover::PassSockets) => "-sf -x".to_owned(),
+            Self::Haproxy(Reload::Rebind) => "-sf".to_owned(),
+            Self::Haproxy(Reload::PassSockets) => "-sf -x".to_owned(),
         }
     }
 
@@ -83,19 +83,19 @@ impl Contender {
         }
     }
 
-    pub(super) fn proxy(&self, place: Place, sluice: Option<&Path>) -> Result<Box<dyn Proxy>> {
+    pub(super) fn proxy(&self, setup: Setup, sluice: Option<&Path>) -> Result<Box<dyn Proxy>> {
         Ok(match self {
             Self::Sluice(steering, io) => {
                 let program = sluice.context("sluice was not built")?;
-                Box::new(Sluice::new(place, program.to_owned(), *steering, *io))
+                Box::new(Sluice::new(setup, program.to_owned(), *steering, *io))
             }
-            Self::Nginx => Box::new(Nginx::new(place)),
-            Self::Haproxy(handover) => Box::new(Haproxy::new(place, *handover)),
+            Self::Nginx => Box::new(Nginx::new(setup)),
+            Self::Haproxy(reload) => Box::new(Haproxy::new(setup, *reload)),
         })
     }
 }
 
-impl fmt::Display for Contender {
+impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name(), self.variant())
     }

@@ -8,7 +8,7 @@ pub(super) fn call(setup: &Setup) -> Result<Vec<String>> {
     let Setup { dir, listen, backend, .. } = setup;
     let config = dir.join("haproxy.cfg");
     // Standard output is a file here, as an access log is.
-    let (target, format) = match setup.log {
+    let (log_target, format) = match setup.log {
         true => ("    log stdout format raw local0\n", "    log global\n    option httplog\n"),
         false => ("", ""),
     };
@@ -17,7 +17,7 @@ pub(super) fn call(setup: &Setup) -> Result<Vec<String>> {
     maxconn 16000
     no strict-limits
     nbthread 1
-{target}defaults
+{log_target}defaults
     mode http
 {format}    timeout connect 5s
     timeout client 1h

@@ -15,8 +15,8 @@ use super::objects::{self, GATEWAY, NAMESPACE, STEADY_HOST, STEADY_PORT};
 use super::{Args, Programs};
 use crate::cluster::condition;
 use crate::cluster::enter::{self, inside};
+use crate::cluster::handle::Cluster;
 use crate::cluster::network::NODE_V4;
-use crate::cluster::place::Place;
 use crate::conformance::gateway::Gateway;
 use crate::conformance::install::install;
 use crate::load_client::LoadClient;
@@ -25,7 +25,7 @@ use crate::process::{Process, check_interrupt, until};
 /// What one number of routes gave.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Finding {
+pub(super) struct Figures {
     pub(super) routes: usize,
     /// From the start of the process until every route answers right.
     pub(super) cold_answers_ms: u64,
@@ -48,88 +48,89 @@ pub(super) struct Finding {
 /// Requests a second of the steady client.
 const RATE: u64 = 1000;
 /// Between two changes.
-const PACE: Duration = Duration::from_millis(200);
+const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
 /// The steady client goes on for so long after the last change is due.
-const SPARE: Duration = Duration::from_secs(3);
+const STEADY_MARGIN: Duration = Duration::from_secs(3);
 /// Between two looks for the first right answer.
-const LOOK: Duration = Duration::from_micros(500);
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
 /// Memory is looked at once the work is done and buffers are given back.
-const QUIET: Duration = Duration::from_secs(5);
+const SETTLE_TIME: Duration = Duration::from_secs(5);
 
 /// The whole course in a cluster that is up and empty.
 pub(super) fn run(
     args: &Args,
     programs: &Programs,
-    place: &Place,
+    cluster: &Cluster,
     dir: &Path,
     routes: usize,
-) -> Result<Finding> {
-    install(place)?;
-    let _proxy = api::proxy(place, dir)?;
-    let _backends = backends(programs, place, dir)?;
-    inside(place, || {
+) -> Result<Figures> {
+    install(cluster)?;
+    let _proxy = api::proxy(cluster, dir)?;
+    let _backends = backends(programs, cluster, dir)?;
+    inside(cluster, || {
         let mut api = Api::connect()?;
         objects::base().iter().try_for_each(|object| api.create(object))
     })?;
-    let rss_empty_kib = empty(programs, place, dir)?;
+    let rss_empty_kib = measure_empty(programs, cluster, dir)?;
     println!("{routes} routes: writing them");
-    api::create_routes(place, routes)?;
-    inside(place, || filled(args, programs, place, dir, routes, rss_empty_kib))
+    api::create_routes(cluster, routes)?;
+    inside(cluster, || measure_filled(args, programs, cluster, dir, routes, rss_empty_kib))
 }
 
 /// Processes of the cluster, so that they end with it whatever becomes of us.
-fn backends(programs: &Programs, place: &Place, dir: &Path) -> Result<[Process; 2]> {
-    let mut echo = enter::whole(place, &programs.sluice.display().to_string())?;
+fn backends(programs: &Programs, cluster: &Cluster, dir: &Path) -> Result<[Process; 2]> {
+    let mut echo = enter::whole(cluster, &programs.sluice.display().to_string())?;
     echo.args(["echo", "--listen", &format!("{NODE_V4}:{}", objects::ECHO_PORT)]);
-    let mut steady = enter::whole(place, &programs.bench.display().to_string())?;
+    let mut steady = enter::whole(cluster, &programs.bench.display().to_string())?;
     steady.args(["backend", "--listen", &format!("{NODE_V4}:{STEADY_PORT}")]);
     Ok([Process::spawn("echo", dir, &mut echo)?, Process::spawn("steady", dir, &mut steady)?])
 }
 
 /// Memory with one route.
-fn empty(programs: &Programs, place: &Place, dir: &Path) -> Result<u64> {
-    let gateway = Gateway::start(&programs.sluice, place, dir)?;
-    inside(place, || {
+fn measure_empty(programs: &Programs, cluster: &Cluster, dir: &Path) -> Result<u64> {
+    let gateway = Gateway::start(&programs.sluice, cluster, dir)?;
+    inside(cluster, || {
         let to = address(&mut Api::connect()?)?;
-        until("the first route answers", || Ok(right(to, STEADY_HOST, "/").then_some(())))
+        until("the first route answers", || Ok(is_served(to, STEADY_HOST, "/").then_some(())))
     })?;
-    thread::sleep(QUIET);
+    thread::sleep(SETTLE_TIME);
     let rss = gateway.cost()?.rss_kib;
     gateway.stop()?;
     Ok(rss)
 }
 
-fn filled(
+fn measure_filled(
     args: &Args,
     programs: &Programs,
-    place: &Place,
+    cluster: &Cluster,
     dir: &Path,
     routes: usize,
     rss_empty_kib: u64,
-) -> Result<Finding> {
+) -> Result<Figures> {
     let mut api = Api::connect()?;
     let at_first = Writes::read(&mut api)?;
     println!("{routes} routes: cold start");
     let began = Instant::now();
-    let gateway = Gateway::start(&programs.sluice, place, dir)?;
+    let gateway = Gateway::start(&programs.sluice, cluster, dir)?;
     let to = address(&mut api)?;
     let mut client = Client::connect(to)?;
-    (0..routes).try_for_each(|n| first_right(&mut client, &objects::host(n), &objects::first_path(n)))?;
+    (0..routes)
+        .try_for_each(|n| wait_until_served(&mut client, &objects::host(n), &objects::first_path(n)))?;
     let cold_answers_ms = millis(began);
     until("every route is accepted", || Ok((accepted(&mut api)? > routes).then_some(())))?;
     let cold_status_ms = millis(began);
     let cold = Writes::read(&mut api)?.since(at_first);
-    thread::sleep(QUIET);
+    thread::sleep(SETTLE_TIME);
     let rss_kib = gateway.cost()?.rss_kib;
     println!("{routes} routes: {} changes beside {RATE} requests/s", args.changes);
-    let mut steady = steady(args, programs, place, dir, to)?;
+    let mut steady = steady(args, programs, cluster, dir, to)?;
     let before = Writes::read(&mut api)?;
     let change_us = changes(args, &mut api, &mut client, routes)?;
-    steady.must_run("the last change was made")?;
+    steady.ensure_running("the last change was made")?;
     let report = steady.report()?;
     let after = Writes::read(&mut api)?.since(before);
     gateway.stop()?;
-    Ok(Finding {
+    Ok(Figures {
         routes,
         cold_answers_ms,
         cold_status_ms,
@@ -146,8 +147,14 @@ fn filled(
 }
 
 /// The steady client, for a little longer than the changes are planned to take.
-fn steady(args: &Args, programs: &Programs, place: &Place, dir: &Path, to: SocketAddr) -> Result<LoadClient> {
-    let seconds = (PACE * u32::try_from(args.changes)? + SPARE).as_secs_f64();
+fn steady(
+    args: &Args,
+    programs: &Programs,
+    cluster: &Cluster,
+    dir: &Path,
+    to: SocketAddr,
+) -> Result<LoadClient> {
+    let seconds = (CHANGE_INTERVAL * u32::try_from(args.changes)? + STEADY_MARGIN).as_secs_f64();
     let flags = [
         ("--to", to.to_string()),
         ("--host", STEADY_HOST.to_owned()),
@@ -155,7 +162,7 @@ fn steady(args: &Args, programs: &Programs, place: &Place, dir: &Path, to: Socke
         ("--rate", RATE.to_string()),
         ("--requests", ((seconds * RATE as f64) as u64).to_string()),
     ];
-    let bench = enter::whole(place, &programs.bench.display().to_string())?;
+    let bench = enter::whole(cluster, &programs.bench.display().to_string())?;
     LoadClient::start(bench, dir, "client", Mode::KeepAlive, &flags)
 }
 
@@ -169,29 +176,29 @@ fn changes(args: &Args, api: &mut Api, client: &mut Client, routes: usize) -> Re
         let path = format!("/anything/moved-{change}");
         let sent = Instant::now();
         api.patch_route(number, &objects::moved(number, &path))?;
-        first_right(client, &objects::host(number), &path)?;
+        wait_until_served(client, &objects::host(number), &path)?;
         took.push(u64::try_from(sent.elapsed().as_micros())?);
-        thread::sleep((PACE * (u32::try_from(change)? + 1)).saturating_sub(began.elapsed()));
+        thread::sleep((CHANGE_INTERVAL * (u32::try_from(change)? + 1)).saturating_sub(began.elapsed()));
     }
     took.sort_unstable();
     Ok(took)
 }
 
 /// Asks again and again until the backend answers. A gateway that has no such route answers itself.
-fn first_right(client: &mut Client, host: &str, path: &str) -> Result<()> {
+fn wait_until_served(client: &mut Client, host: &str, path: &str) -> Result<()> {
     until(&format!("http://{host}{path} answers right"), || {
-        let answer = client.get(host, path).with_context(|| format!("http://{host}{path}"))?;
+        let response = client.get(host, path).with_context(|| format!("http://{host}{path}"))?;
         // The backend says as JSON what it was asked for.
-        if answer.status == 200 && answer.text().contains(&format!("\"{path}\"")) {
+        if response.status == 200 && response.text().contains(&format!("\"{path}\"")) {
             return Ok(Some(()));
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
         Ok(None)
     })
 }
 
-fn right(to: SocketAddr, host: &str, path: &str) -> bool {
-    gateway_testkit::http::get(to, host, path).is_ok_and(|answer| answer.reason().is_none())
+fn is_served(to: SocketAddr, host: &str, path: &str) -> bool {
+    gateway_testkit::http::get(to, host, path).is_ok_and(|response| response.reason().is_none())
 }
 
 /// The Gateway's address, once it has one.

@@ -14,19 +14,19 @@ use gateway_testkit::netns::Inside;
 use nix::sys::stat::Mode;
 use socket2::{Domain, Socket, Type};
 
-use super::case::{Case, Crowd, To, World};
-use super::numbers::Numbers;
+use super::case::{Abusers, Case, Environment, To};
+use super::metrics_reader::MetricsReader;
 use crate::process::{Process, until};
 
 /// Where clients connect; the port is the listener's in resources.yaml.
-pub(super) const LISTEN: &str = "127.0.0.1:8080";
+pub(super) const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
 /// The neighbour's hostname and backend there.
 pub(super) const NEIGHBOUR_HOST: &str = "neighbour.example";
 pub(super) const NEIGHBOUR_BACKEND: &str = "127.0.0.1:9000";
 /// The other tenant's hostname and backends there.
 pub(super) const OTHER_HOST: &str = "other.example";
 const OTHER_BACKEND: &str = "127.0.0.1:9001";
-const DEAF_BACKEND: &str = "127.0.0.1:9002";
+const UNRESPONSIVE_BACKEND: &str = "127.0.0.1:9002";
 
 const HEALTH: &str = "127.0.0.1:15021";
 const METRICS: &str = "127.0.0.1:19001";
@@ -41,15 +41,15 @@ const OPERATOR_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const WORKERS: u32 = 2;
 /// Above the ports of everything that listens here, with room for 15,000 connections and those that have just ended.
 const CLIENT_PORTS: &str = "20000 65535";
-/// Least, usual and largest size of a socket's buffer in [`World::SmallBuffers`].
-const SMALL: &str = "4096 16384 32768";
+/// Least, usual and largest size of a socket's buffer in [`Environment::SmallBuffers`].
+const SMALL_BUFFERS: &str = "4096 16384 32768";
 /// Length of a target that is made long; below the limit of a request line.
-const LONG: usize = 6000;
+const LONG_TARGET_LENGTH: usize = 6000;
 
 /// Everything that runs but clients.
-pub(super) struct Stand {
+pub(super) struct Testbed {
     pub(super) gateway: Process,
-    pub(super) numbers: Numbers,
+    pub(super) metrics: MetricsReader,
     bench: PathBuf,
     dir: PathBuf,
     backends: Vec<Process>,
@@ -57,20 +57,20 @@ pub(super) struct Stand {
     _log: Option<File>,
 }
 
-impl Stand {
+impl Testbed {
     pub(super) fn start(case: &Case, sluice: &Path, bench: &Path, inside: &Inside) -> Result<Self> {
         let dir = inside.scratch().path();
         sysctl("ip_local_port_range", CLIENT_PORTS)?;
-        if case.world == World::SmallBuffers {
-            sysctl("tcp_rmem", SMALL)?;
-            sysctl("tcp_wmem", SMALL)?;
+        if case.environment == Environment::SmallBuffers {
+            sysctl("tcp_rmem", SMALL_BUFFERS)?;
+            sysctl("tcp_wmem", SMALL_BUFFERS)?;
         }
         let backends = vec![
             backend(bench, dir, "neighbour", NEIGHBOUR_BACKEND, &[])?,
             backend(bench, dir, "other", OTHER_BACKEND, &[])?,
-            backend(bench, dir, "deaf", DEAF_BACKEND, &["--deaf"])?,
+            backend(bench, dir, "deaf", UNRESPONSIVE_BACKEND, &["--deaf"])?,
         ];
-        let (path, log) = (dir.join("access.log"), case.world == World::StalledLog);
+        let (path, log) = (dir.join("access.log"), case.environment == Environment::StalledLog);
         let log = log.then(|| pipe(&path)).transpose()?;
         let config = dir.join(CONFIG);
         fs::create_dir_all(&config)?;
@@ -82,24 +82,24 @@ impl Stand {
         command.arg("--access-log").arg(&path).args(case.flags);
         let mut gateway = Process::spawn("sluice", dir, &mut command)?;
         until_ready(&mut gateway)?;
-        let numbers = Numbers::connect(METRICS)?;
+        let metrics = MetricsReader::connect(METRICS)?;
         let (bench, dir) = (bench.to_owned(), dir.to_owned());
-        Ok(Self { gateway, numbers, bench, dir, backends, _log: log })
+        Ok(Self { gateway, metrics, bench, dir, backends, _log: log })
     }
 
     /// Starts the other tenant's clients.
-    pub(super) fn start_crowd(&self, number: usize, crowd: &Crowd) -> Result<Process> {
-        let mut target = crowd.target.to_owned();
-        if crowd.long {
+    pub(super) fn start_abusers(&self, number: usize, abusers: &Abusers) -> Result<Process> {
+        let mut target = abusers.target.to_owned();
+        if abusers.long {
             target += "?";
-            target += &"x".repeat(LONG);
+            target += &"x".repeat(LONG_TARGET_LENGTH);
         }
-        let to = match crowd.to {
-            To::Listener => LISTEN,
+        let to = match abusers.to {
+            To::Listener => LISTEN_ADDRESS,
             To::Health => HEALTH,
             To::Metrics => METRICS,
         };
-        let mut command = self.crowd_command(crowd, OTHER_HOST, crowd.every_ms);
+        let mut command = self.abusers_command(abusers, OTHER_HOST, abusers.every_ms);
         command.args(["--to", to, "--target", &target]);
         Process::spawn(&format!("crowd-{number}"), &self.dir, &mut command)
     }
@@ -107,25 +107,25 @@ impl Stand {
     /// Starts clients of `host` that ask at random moments, each every so often at the mean, with this field.
     pub(super) fn start_asking(
         &self,
-        crowd: &Crowd,
+        abusers: &Abusers,
         host: &str,
         every_ms: u32,
         field: &str,
     ) -> Result<Process> {
-        let mut command = self.crowd_command(crowd, host, every_ms);
-        command.args(["--to", LISTEN, "--target", crowd.target, "--random", "--header", field]);
+        let mut command = self.abusers_command(abusers, host, every_ms);
+        command.args(["--to", LISTEN_ADDRESS, "--target", abusers.target, "--random", "--header", field]);
         let mut clients = Process::spawn(&format!("crowd-{host}"), &self.dir, &mut command)?;
         until("the crowd is there", || {
-            clients.must_run()?;
+            clients.ensure_running()?;
             Ok(clients.output().contains("there").then_some(()))
         })?;
         Ok(clients)
     }
 
-    fn crowd_command(&self, crowd: &Crowd, host: &str, every_ms: u32) -> Command {
+    fn abusers_command(&self, abusers: &Abusers, host: &str, every_ms: u32) -> Command {
         let mut command = Command::new(&self.bench);
-        command.args(["crowd", "--host", host, "--manner", crowd.manner.name()]);
-        command.arg("--connections").arg(crowd.connections.to_string());
+        command.args(["crowd", "--host", host, "--manner", abusers.behavior.name()]);
+        command.arg("--connections").arg(abusers.connections.to_string());
         command.arg("--every-ms").arg(every_ms.to_string());
         command
     }
@@ -145,8 +145,8 @@ impl Stand {
     /// The milliseconds that one probe of readiness takes, on a connection of its own.
     pub(super) fn probe(&self) -> Result<f64> {
         let began = Instant::now();
-        let answer = operator(HEALTH.parse()?)?.get("localhost", "/healthz/ready").context("a probe")?;
-        anyhow::ensure!(answer.status == 200, "readiness answered {}", answer.status);
+        let response = operator(HEALTH.parse()?)?.get("localhost", "/healthz/ready").context("a probe")?;
+        anyhow::ensure!(response.status == 200, "readiness answered {}", response.status);
         Ok(began.elapsed().as_secs_f64() * 1e3)
     }
 
@@ -207,7 +207,7 @@ fn backend(bench: &Path, dir: &Path, name: &str, listen: &str, flags: &[&str]) -
     command.args(["backend", "--listen", listen]).args(flags);
     let mut backend = Process::spawn(name, dir, &mut command)?;
     until(&format!("the backend {name} listens"), || {
-        backend.must_run()?;
+        backend.ensure_running()?;
         Ok(TcpStream::connect(listen).is_ok().then_some(()))
     })?;
     Ok(backend)
@@ -216,8 +216,9 @@ fn backend(bench: &Path, dir: &Path, name: &str, listen: &str, flags: &[&str]) -
 fn until_ready(gateway: &mut Process) -> Result<()> {
     let health = HEALTH.parse()?;
     until("sluice is ready", || {
-        gateway.must_run()?;
-        let ready = http::get(health, "localhost", "/healthz/ready").is_ok_and(|answer| answer.status == 200);
+        gateway.ensure_running()?;
+        let ready =
+            http::get(health, "localhost", "/healthz/ready").is_ok_and(|response| response.status == 200);
         Ok(ready.then_some(()))
     })
 }

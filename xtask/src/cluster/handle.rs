@@ -20,16 +20,16 @@ use crate::cache;
 
 /// A cluster's directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Cluster {
     name: String,
     dir: PathBuf,
 }
 
 /// Far above what the end of a killed cluster takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-impl Place {
+impl Cluster {
     /// The place of the cluster of this name, there or not.
     pub(crate) fn of(name: &str) -> Result<Self> {
         let word =
@@ -71,7 +71,7 @@ impl Place {
 
     /// Makes the directory afresh and takes its lock; what starts next inherits it. Fails if the cluster is alive.
     pub(super) fn take(&self) -> Result<File> {
-        let _one_at_a_time = self.gate()?;
+        let _one_at_a_time = self.lock_all()?;
         if self.dir.exists() {
             ensure!(!self.alive()?, "the cluster {} is up already", self.name);
             self.remove()?;
@@ -117,17 +117,17 @@ impl Place {
 
     /// Kills the cluster if it lives, waits for the end of its last process and removes what it leaves.
     pub(super) fn clear(&self) -> Result<()> {
-        let _one_at_a_time = self.gate()?;
+        let _one_at_a_time = self.lock_all()?;
         if !self.dir.exists() {
             return Ok(());
         }
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + END_TIMEOUT;
         while self.alive()? {
             self.kill_first()?;
             if Instant::now() > end {
                 bail!("processes of the cluster {} are still there; {} stays", self.name, self.dir.display());
             }
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(POLL_INTERVAL);
         }
         self.remove()
     }
@@ -143,7 +143,7 @@ impl Place {
     }
 
     /// Held while directories come and go, so that none is taken for dead between its making and its lock.
-    fn gate(&self) -> Result<File> {
+    fn lock_all(&self) -> Result<File> {
         let beside = self.dir.parent().context("a cluster's directory has a parent")?;
         let file = File::create(beside.join(".gate"))?;
         file.lock()?;
@@ -159,11 +159,11 @@ impl Place {
 
 /// Removes what dead clusters have left on this machine.
 pub(crate) fn sweep() -> Result<()> {
-    for place in Place::list()? {
-        let _one_at_a_time = place.gate()?;
-        if place.dir.exists() && !place.alive()? {
-            println!("removing what the dead cluster {} left", place.name);
-            place.remove()?;
+    for cluster in Cluster::list()? {
+        let _one_at_a_time = cluster.lock_all()?;
+        if cluster.dir.exists() && !cluster.alive()? {
+            println!("removing what the dead cluster {} left", cluster.name);
+            cluster.remove()?;
         }
     }
     Ok(())
@@ -191,41 +191,42 @@ mod tests {
     fn a_cluster_lives_as_long_as_any_process_that_inherited_its_lock() {
         let all = Scratch::new("place").unwrap();
         let name = format!("test-{}", std::process::id());
-        let place = Place { dir: all.join(&name), name };
-        assert!(!place.alive().unwrap(), "there is none yet");
-        let lock = place.take().unwrap();
-        assert!(place.take().is_err(), "it is being started");
+        let cluster = Cluster { dir: all.join(&name), name };
+        assert!(!cluster.alive().unwrap(), "there is none yet");
+        let lock = cluster.take().unwrap();
+        assert!(cluster.take().is_err(), "it is being started");
         // Like a cluster: the first process starts another one, which inherits all that the first has.
         let mut command = Command::new("sh");
-        let first = Guarded::spawn(command.args(["-c", "sleep 300 & wait"]).arg(place.dir())).unwrap();
+        let first = Guarded::spawn(command.args(["-c", "sleep 300 & wait"]).arg(cluster.dir())).unwrap();
         drop(lock);
-        assert!(place.alive().unwrap());
-        assert!(place.first().is_err(), "nobody has said yet which process is the first");
-        place.remember(first.pid()).unwrap();
+        assert!(cluster.alive().unwrap());
+        assert!(cluster.first().is_err(), "nobody has said yet which process is the first");
+        cluster.remember(first.pid()).unwrap();
         // A process has no command line while it starts its program.
-        assert_eq!(wait::until("its command line", || place.first().ok()), first.pid());
+        assert_eq!(wait::until("its command line", || cluster.first().ok()), first.pid());
         let second = wait::until("the second process", || proc::first_child(first.pid()));
         drop(first);
-        assert!(place.alive().unwrap(), "the second process still has the lock");
+        assert!(cluster.alive().unwrap(), "the second process still has the lock");
         kill(Pid::from_raw(second.cast_signed()), Signal::SIGKILL).unwrap();
-        wait::until("the end of the last process", || (!place.alive().unwrap()).then_some(()));
-        place.clear().unwrap();
-        assert!(!place.dir().exists());
+        wait::until("the end of the last process", || (!cluster.alive().unwrap()).then_some(()));
+        cluster.clear().unwrap();
+        assert!(!cluster.dir().exists());
     }
 
     #[test]
     fn what_is_alive_is_killed_and_removed() {
         let all = Scratch::new("clear").unwrap();
         let name = format!("test-clear-{}", std::process::id());
-        let place = Place { dir: all.join(&name), name };
-        place.clear().unwrap();
-        let lock = place.take().unwrap();
+        let cluster = Cluster { dir: all.join(&name), name };
+        cluster.clear().unwrap();
+        let lock = cluster.take().unwrap();
         // Reads what never comes.
-        let mut first = Command::new("cat").arg("-").arg(place.dir()).stdin(Stdio::piped()).spawn().unwrap();
+        let mut first =
+            Command::new("cat").arg("-").arg(cluster.dir()).stdin(Stdio::piped()).spawn().unwrap();
         drop(lock);
-        place.remember(first.id()).unwrap();
-        place.clear().unwrap();
-        assert!(!place.dir().exists());
+        cluster.remember(first.id()).unwrap();
+        cluster.clear().unwrap();
+        assert!(!cluster.dir().exists());
         assert_eq!(first.wait().unwrap().signal(), Some(Signal::SIGKILL as i32), "it was killed");
     }
 
@@ -233,26 +234,26 @@ mod tests {
     fn a_stranger_with_the_id_of_the_first_process_is_spared() {
         let all = Scratch::new("stranger").unwrap();
         let name = format!("test-stranger-{}", std::process::id());
-        let place = Place { dir: all.join(&name), name };
+        let cluster = Cluster { dir: all.join(&name), name };
         let mut stranger = Guarded::spawn(Command::new("sleep").arg("300")).unwrap();
-        let lock = place.take().unwrap();
-        place.remember(stranger.pid()).unwrap();
-        assert!(place.first().is_err(), "nobody may enter its namespaces");
+        let lock = cluster.take().unwrap();
+        cluster.remember(stranger.pid()).unwrap();
+        assert!(cluster.first().is_err(), "nobody may enter its namespaces");
         // The last process of the cluster ends while it is waited for.
         let last = thread::spawn(move || {
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(POLL_INTERVAL);
             drop(lock);
         });
-        place.clear().unwrap();
+        cluster.clear().unwrap();
         last.join().unwrap();
-        assert!(!place.dir().exists());
+        assert!(!cluster.dir().exists());
         assert!(stranger.try_wait().unwrap().is_none(), "it still runs");
     }
 
     #[test]
     fn names_are_words() {
         for wrong in ["", ".", "../x", "a/b", "a b"] {
-            assert!(Place::of(wrong).is_err(), "{wrong}");
+            assert!(Cluster::of(wrong).is_err(), "{wrong}");
         }
     }
 }

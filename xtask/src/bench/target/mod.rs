@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 
 /// A program in a set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Contender {
+pub(super) enum Target {
     Sluice,
     /// Sluice with one route for everything, in a scenario where it has many.
     SluiceOneRoute,
@@ -56,7 +56,7 @@ pub(super) struct Variant {
     pub(super) flags: Vec<String>,
 }
 
-impl Contender {
+impl Target {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Sluice => "sluice",

@@ -7,15 +7,15 @@ use anyhow::{Context, Result};
 use sluice_bench::report::Report;
 
 use super::case::{Case, Metric, Proof};
-use super::outcome::{Felt, Memory, Outcome, Probes, Stopped};
-use super::stand::Stand;
+use super::outcome::{ClientLatency, Memory, Outcome, Probes, ProofCount};
+use super::testbed::Testbed;
 use crate::load_client::LoadClient;
 use crate::metrics::Page;
 use crate::proc;
 use crate::process::{check_interrupt, until};
 
 /// Samples of a gateway so far.
-pub(super) struct Watch {
+pub(super) struct Monitor {
     progress: Progress,
     before_kib: u64,
     probes_before: Vec<f64>,
@@ -32,54 +32,58 @@ struct Progress {
 /// Probes of the gateway before the crowd comes.
 const PROBES: u32 = 20;
 /// Between two looks at the gateway's numbers.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Longest wait for memory to be given back once everybody has gone.
-const RETURN: Duration = Duration::from_secs(2);
+const MEMORY_RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that may be left then: the neighbour's own are gone, too.
-const FEW: f64 = 10.0;
+const FEW_CONNECTIONS: f64 = 10.0;
 
-impl Watch {
+impl Monitor {
     /// Before the crowd comes.
-    pub(super) fn begin(proofs: &'static [Proof], stand: &mut Stand) -> Result<Self> {
-        let probes_before = (0..PROBES).map(|_| stand.probe()).collect::<Result<Vec<_>>>()?;
-        let pid = stand.gateway.pid();
+    pub(super) fn begin(proofs: &'static [Proof], testbed: &mut Testbed) -> Result<Self> {
+        let probes_before = (0..PROBES).map(|_| testbed.probe()).collect::<Result<Vec<_>>>()?;
+        let pid = testbed.gateway.pid();
         let before_kib = proc::rss_kib(pid)?;
         proc::forget_peak(pid)?;
-        let progress = Progress { proofs, start: stand.numbers.look()?, best: vec![0.0; proofs.len()] };
+        let progress = Progress { proofs, start: testbed.metrics.read()?, best: vec![0.0; proofs.len()] };
         Ok(Self { progress, before_kib, probes_before, probes: Vec::new() })
     }
 
     /// Looks until these clients have ended; gives their reports.
-    pub(super) fn attend(&mut self, stand: &mut Stand, mut clients: Vec<LoadClient>) -> Result<Vec<Report>> {
+    pub(super) fn observe(
+        &mut self,
+        testbed: &mut Testbed,
+        mut clients: Vec<LoadClient>,
+    ) -> Result<Vec<Report>> {
         while any_running(&mut clients)? {
             check_interrupt()?;
-            self.probes.push(stand.probe()?);
-            self.look(stand)?;
-            thread::sleep(LOOK);
+            self.probes.push(testbed.probe()?);
+            self.read(testbed)?;
+            thread::sleep(POLL_INTERVAL);
         }
-        self.look(stand)?;
+        self.read(testbed)?;
         clients.into_iter().map(LoadClient::report).collect()
     }
 
-    pub(super) fn look(&mut self, stand: &mut Stand) -> Result<()> {
-        self.progress.look(&stand.numbers.look()?);
+    pub(super) fn read(&mut self, testbed: &mut Testbed) -> Result<()> {
+        self.progress.read(&testbed.metrics.read()?);
         Ok(())
     }
 
     /// Everything that was found, once `leave` has sent everybody away.
     pub(super) fn end(
         self,
-        stand: &mut Stand,
+        testbed: &mut Testbed,
         case: &Case,
         turns: Vec<[Vec<Report>; 2]>,
         leave: impl FnOnce(),
     ) -> Result<Outcome> {
-        let peak_kib = proc::peak_kib(stand.gateway.pid())?;
-        stand.gateway.must_run()?;
+        let peak_kib = proc::peak_kib(testbed.gateway.pid())?;
+        testbed.gateway.ensure_running()?;
         leave();
-        let after_kib = settle(stand, self.before_kib, peak_kib)?;
+        let after_kib = wait_for_memory(testbed, self.before_kib, peak_kib)?;
         Ok(Outcome {
-            neighbours: Felt::by_client(turns),
+            neighbours: ClientLatency::by_client(turns),
             below: case.below,
             notes: Vec::new(),
             probes: Probes::of(self.probes_before, self.probes),
@@ -90,7 +94,7 @@ impl Watch {
 }
 
 impl Progress {
-    fn look(&mut self, page: &Page) {
+    fn read(&mut self, page: &Page) {
         for (proof, best) in self.proofs.iter().zip(&mut self.best) {
             let base = match proof.metric {
                 Metric::Peak(_) => 0.0,
@@ -100,9 +104,9 @@ impl Progress {
         }
     }
 
-    fn stopped(&self) -> impl Iterator<Item = Stopped> {
+    fn stopped(&self) -> impl Iterator<Item = ProofCount> {
         let pairs = self.proofs.iter().zip(&self.best);
-        pairs.map(|(proof, count)| Stopped { what: proof.label, count: *count, least: proof.least })
+        pairs.map(|(proof, count)| ProofCount { what: proof.label, count: *count, least: proof.least })
     }
 }
 
@@ -112,20 +116,21 @@ fn any_running(clients: &mut [LoadClient]) -> Result<bool> {
 }
 
 /// Memory once everybody has gone and most of what came on top was given back, or after a while.
-fn settle(stand: &mut Stand, before_kib: u64, peak_kib: u64) -> Result<u64> {
+fn wait_for_memory(testbed: &mut Testbed, before_kib: u64, peak_kib: u64) -> Result<u64> {
     until("everybody has gone", || {
-        let open = stand.numbers.look()?.sum(Metric::Peak("sluice_connections"));
-        Ok((open < FEW).then_some(()))
+        let open = testbed.metrics.read()?.sum(Metric::Peak("sluice_connections"));
+        Ok((open < FEW_CONNECTIONS).then_some(()))
     })
     .context("after the crowd's end")?;
-    let (end, bound) = (Instant::now() + RETURN, before_kib + peak_kib.saturating_sub(before_kib) / 4);
+    let (end, bound) =
+        (Instant::now() + MEMORY_RETURN_TIMEOUT, before_kib + peak_kib.saturating_sub(before_kib) / 4);
     loop {
         check_interrupt()?;
-        let now = proc::rss_kib(stand.gateway.pid())?;
+        let now = proc::rss_kib(testbed.gateway.pid())?;
         if now <= bound || Instant::now() > end {
             return Ok(now);
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -142,7 +147,7 @@ mod tests {
         let page = |a, b| Page::from(format!("a_total {a}\nb {b}\n"));
         let mut progress = Progress { proofs: PROOFS, start: page(10, 7), best: vec![0.0; 2] };
         for (a, b) in [(12, 9), (15, 3)] {
-            progress.look(&page(a, b));
+            progress.read(&page(a, b));
         }
         let counts: Vec<f64> = progress.stopped().map(|stopped| stopped.count).collect();
         assert_eq!(counts, [5.0, 9.0]);

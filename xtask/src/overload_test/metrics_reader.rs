@@ -6,13 +6,13 @@ use anyhow::{Context, Result};
 use gateway_testkit::http::Client;
 
 use super::case::Metric;
-use super::stand::operator;
+use super::testbed::operator;
 use crate::metrics::Page;
 use crate::process::until;
 
 /// The gateway's metrics, on a connection that is kept for as long as the gateway keeps it: beside a crowd of scrapers it may
 /// have to make room.
-pub(super) struct Numbers {
+pub(super) struct MetricsReader {
     to: SocketAddr,
     client: Option<Client>,
 }
@@ -20,22 +20,22 @@ pub(super) struct Numbers {
 /// What the route metrics call the other tenant's route.
 const OTHER: &str = "other/";
 
-impl Numbers {
+impl MetricsReader {
     pub(super) fn connect(to: &str) -> Result<Self> {
         let to: SocketAddr = to.parse()?;
         let client = Some(operator(to).context("connecting to the metrics")?);
         Ok(Self { to, client })
     }
 
-    pub(super) fn look(&mut self) -> Result<Page> {
+    pub(super) fn read(&mut self) -> Result<Page> {
         until("the metrics are read", || {
             let Some(mut client) = self.client.take().or_else(|| operator(self.to).ok()) else {
                 return Ok(None);
             };
-            let Ok(answer) = client.get("localhost", "/metrics") else { return Ok(None) };
-            anyhow::ensure!(answer.status == 200, "the metrics answered {}", answer.status);
+            let Ok(response) = client.get("localhost", "/metrics") else { return Ok(None) };
+            anyhow::ensure!(response.status == 200, "the metrics answered {}", response.status);
             self.client = Some(client);
-            Ok(Some(Page::from(answer.text())))
+            Ok(Some(Page::from(response.text())))
         })
     }
 }

@@ -24,7 +24,7 @@ const FOLDERS: [(&str, bool, bool); 6] = [
 ];
 
 /// Judges each file; tells where a verdict is not that of the folder.
-pub(super) fn judge(server: &Server<'_>, sluice: &Path) -> Result<bool> {
+pub(super) fn check(server: &Server<'_>, sluice: &Path) -> Result<bool> {
     let dir = workspace().join("conformance/files");
     let base = dir.join("base.yaml");
     let (mut count, mut wrong) = (0, 0);
@@ -32,8 +32,8 @@ pub(super) fn judge(server: &Server<'_>, sluice: &Path) -> Result<bool> {
         for file in files(&dir.join(folder))? {
             count += 1;
             let verdicts = [
-                ("the API server", by_server, server.judge(&file)?),
-                ("sluice check", by_sluice, sluice::judge(sluice, &[&base, &file])?),
+                ("the API server", by_server, server.check(&file)?),
+                ("sluice check", by_sluice, sluice::check(sluice, &[&base, &file])?),
             ];
             for (who, wanted, verdict) in verdicts {
                 if wanted != (verdict == Verdict::Accepted) {

@@ -10,32 +10,32 @@ use anyhow::{Context, Result};
 use gateway_testkit::netns::Inside;
 use sluice_bench::report::Report;
 
-use super::case::{Case, Crowd, Metric};
-use super::course::Course;
+use super::case::{Abusers, Case, Metric};
 use super::expressions;
+use super::monitor::Monitor;
 use super::outcome::{Outcome, median};
-use super::stand::{OTHER_HOST, Stand, WORKERS};
-use super::watch::Watch;
+use super::run::Run;
+use super::testbed::{OTHER_HOST, Testbed, WORKERS};
 use crate::proc;
 use crate::process::{Process, check_interrupt, until};
 
 /// How often the neighbour is judged without and with.
-const TURNS: u32 = 5;
+const ROUNDS: u32 = 5;
 /// The share of the workers' CPUs that clients, backends and gateway may use together.
 const LOAD: f64 = 0.5;
 /// The least that is left for the other tenant where the neighbour alone takes nearly as much.
-const LEAST_LOAD: f64 = 0.2;
+const MIN_LOAD: f64 = 0.2;
 /// Tries to find a pace, each with what the last one found.
-const TRIES: u32 = 3;
+const CALIBRATION_ROUNDS: u32 = 3;
 /// Until clients are at their pace, and how long they are measured then.
-const START: Duration = Duration::from_millis(500);
-const MEASURED: Duration = Duration::from_secs(2);
+const WARMUP: Duration = Duration::from_millis(500);
+const MEASURING_TIME: Duration = Duration::from_secs(2);
 /// Fewer say little of what one costs: they are measured longer on a slow machine.
-const LEAST_REQUESTS: f64 = 20.0;
+const MIN_REQUESTS: f64 = 20.0;
 
 /// The other tenant's clients at their pace.
-struct Load<'a> {
-    crowd: &'a Crowd,
+struct PacedLoad<'a> {
+    abusers: &'a Abusers,
     host: &'static str,
     /// Mean time between two requests of each.
     every_ms: u32,
@@ -44,41 +44,42 @@ struct Load<'a> {
     cost_ms: f64,
 }
 
-pub(super) fn run(course: &Course, case: &Case, inside: &Inside) -> Result<Outcome> {
-    let mut stand = Stand::start(case, &course.sluice, &course.bench, inside)?;
-    let mut watch = Watch::begin(case.proofs, &mut stand)?;
-    let edit = expressions::bring(&mut stand)?;
-    watch.look(&mut stand)?;
+pub(super) fn run(run: &Run, case: &Case, inside: &Inside) -> Result<Outcome> {
+    let mut testbed = Testbed::start(case, &run.sluice, &run.bench, inside)?;
+    let mut monitor = Monitor::begin(case.proofs, &mut testbed)?;
+    let edit = expressions::install(&mut testbed)?;
+    monitor.read(&mut testbed)?;
     let cpus = f64::from(WORKERS);
-    let spare = (cpus * LOAD - neighbours(course, case, &stand)?).max(cpus * LEAST_LOAD);
-    let crowd = case.crowds.first().context("a case without a crowd")?;
-    let without = Load::find(crowd, OTHER_HOST, 20, spare, &mut stand)?;
-    let with = Load::find(crowd, expressions::HOST, 4_000, spare, &mut stand)?;
+    let spare = (cpus * LOAD - neighbour_cpus(run, case, &testbed)?).max(cpus * MIN_LOAD);
+    let abusers = case.abuser_groups.first().context("a case without a crowd")?;
+    let without = PacedLoad::calibrate(abusers, OTHER_HOST, 20, spare, &mut testbed)?;
+    let with = PacedLoad::calibrate(abusers, expressions::HOST, 4_000, spare, &mut testbed)?;
     let (mut turns, mut busy) = (Vec::new(), [Vec::new(), Vec::new()]);
-    for turn in 1..=TURNS {
-        let mut judge = |load: &Load<'_>, number: u32, busy: &mut Vec<f64>| {
-            let clients = load.start(&stand)?;
-            let (reports, share) = beside(course, case, &mut stand, &mut watch, clients, 2 * turn + number)?;
+    for round in 1..=ROUNDS {
+        let mut measure = |load: &PacedLoad<'_>, number: u32, busy: &mut Vec<f64>| {
+            let clients = load.start(&testbed)?;
+            let (reports, share) =
+                beside(run, case, &mut testbed, &mut monitor, clients, 2 * round + number)?;
             busy.push(share);
             anyhow::Ok(reports)
         };
         let [busy_without, busy_with] = &mut busy;
-        turns.push([judge(&without, 0, busy_without)?, judge(&with, 1, busy_with)?]);
+        turns.push([measure(&without, 0, busy_without)?, measure(&with, 1, busy_with)?]);
     }
-    expressions::remove(&mut stand)?;
-    let mut outcome = watch.end(&mut stand, case, turns, || {})?;
+    expressions::remove(&mut testbed)?;
+    let mut outcome = monitor.end(&mut testbed, case, turns, || {})?;
     outcome.stopped.push(edit);
     outcome.notes.extend([without.note("without", &busy[0]), with.note("with", &busy[1])]);
     Ok(outcome)
 }
 
 /// CPUs that the neighbour takes by itself, with its backend and what the gateway does for it.
-fn neighbours(course: &Course, case: &Case, stand: &Stand) -> Result<f64> {
-    let clients = course.clients(case, stand, 0)?;
-    thread::sleep(START);
-    let (at, pids) = (Instant::now(), stand.pids(clients.iter().map(|client| client.pid())));
+fn neighbour_cpus(run: &Run, case: &Case, testbed: &Testbed) -> Result<f64> {
+    let clients = run.clients(case, testbed, 0)?;
+    thread::sleep(WARMUP);
+    let (at, pids) = (Instant::now(), testbed.pids(clients.iter().map(|client| client.pid())));
     let before = proc::cpu_of_all(&pids)?;
-    thread::sleep(MEASURED);
+    thread::sleep(MEASURING_TIME);
     let used = proc::cpu_of_all(&pids)? - before;
     let cpus = used.as_secs_f64() / at.elapsed().as_secs_f64();
     clients.into_iter().try_for_each(|client| client.report().map(drop))?;
@@ -87,36 +88,36 @@ fn neighbours(course: &Course, case: &Case, stand: &Stand) -> Result<f64> {
 
 /// Judges the neighbour beside these clients; says how busy the machine was as well.
 fn beside(
-    course: &Course,
+    run: &Run,
     case: &Case,
-    stand: &mut Stand,
-    watch: &mut Watch,
+    testbed: &mut Testbed,
+    monitor: &mut Monitor,
     mut others: Process,
-    run: u32,
+    number: u32,
 ) -> Result<(Vec<Report>, f64)> {
-    thread::sleep(START);
+    thread::sleep(WARMUP);
     let (busy, total) = proc::machine()?;
-    let clients = course.clients(case, stand, run)?;
-    let reports = watch.attend(stand, clients)?;
+    let clients = run.clients(case, testbed, number)?;
+    let reports = monitor.observe(testbed, clients)?;
     let (busy, total) = proc::machine().map(|(later, all)| (later - busy, all - total))?;
-    others.must_run().context("before the neighbour's clients ended")?;
+    others.ensure_running().context("before the neighbour's clients ended")?;
     Ok((reports, busy.as_secs_f64() / total.as_secs_f64()))
 }
 
-impl<'a> Load<'a> {
+impl<'a> PacedLoad<'a> {
     /// Finds the pace at which clients of `host` and all that is done for them take so many CPUs; `every_ms` is a guess.
-    fn find(
-        crowd: &'a Crowd,
+    fn calibrate(
+        abusers: &'a Abusers,
         host: &'static str,
         every_ms: u32,
         cpus: f64,
-        stand: &mut Stand,
+        testbed: &mut Testbed,
     ) -> Result<Self> {
-        let mut load = Self { crowd, host, every_ms, rate: 0.0, cost_ms: 0.0 };
-        for _ in 0..TRIES {
+        let mut load = Self { abusers, host, every_ms, rate: 0.0, cost_ms: 0.0 };
+        for _ in 0..CALIBRATION_ROUNDS {
             check_interrupt()?;
-            load.measure(stand)?;
-            let each = f64::from(crowd.connections) * 1e3;
+            load.measure(testbed)?;
+            let each = f64::from(abusers.connections) * 1e3;
             let wanted = each / (cpus / load.cost_ms * 1e3);
             // The rest of the time it waits for its response.
             let answered = (each / load.rate - f64::from(load.every_ms)).clamp(0.0, wanted / 2.0);
@@ -125,16 +126,16 @@ impl<'a> Load<'a> {
         Ok(load)
     }
 
-    fn measure(&mut self, stand: &mut Stand) -> Result<()> {
-        let clients = self.start(stand)?;
-        thread::sleep(START);
-        let (at, pids) = (Instant::now(), stand.pids([clients.pid()]));
+    fn measure(&mut self, testbed: &mut Testbed) -> Result<()> {
+        let clients = self.start(testbed)?;
+        thread::sleep(WARMUP);
+        let (at, pids) = (Instant::now(), testbed.pids([clients.pid()]));
         let ended = Metric::Counter("sluice_requests_total");
-        let (before, requests) = (proc::cpu_of_all(&pids)?, stand.numbers.look()?.sum(ended));
-        thread::sleep(MEASURED);
-        let requests = until(&format!("{LEAST_REQUESTS} requests for {} have ended", self.host), || {
-            let ended = stand.numbers.look()?.sum(ended) - requests;
-            Ok((ended >= LEAST_REQUESTS).then_some(ended))
+        let (before, requests) = (proc::cpu_of_all(&pids)?, testbed.metrics.read()?.sum(ended));
+        thread::sleep(MEASURING_TIME);
+        let requests = until(&format!("{MIN_REQUESTS} requests for {} have ended", self.host), || {
+            let ended = testbed.metrics.read()?.sum(ended) - requests;
+            Ok((ended >= MIN_REQUESTS).then_some(ended))
         })?;
         let used = proc::cpu_of_all(&pids)? - before;
         self.rate = requests / at.elapsed().as_secs_f64();
@@ -142,8 +143,8 @@ impl<'a> Load<'a> {
         Ok(())
     }
 
-    fn start(&self, stand: &Stand) -> Result<Process> {
-        stand.start_asking(self.crowd, self.host, self.every_ms, &expressions::field())
+    fn start(&self, testbed: &Testbed) -> Result<Process> {
+        testbed.start_asking(self.abusers, self.host, self.every_ms, &expressions::field())
     }
 
     fn note(&self, which: &str, busy: &[f64]) -> String {

@@ -13,15 +13,15 @@ use serde::Serialize;
 use sluice_bench::report::Report;
 
 use super::clients::Share;
-use super::contender::Contender;
-use super::proxy::{Place, Proxy};
+use super::proxy::{Proxy, Setup};
+use super::target::Target;
 use super::wrk::{self, WrkReport};
 use crate::load_client::LoadClient;
 use crate::process::{Process, check_interrupt, until};
 
 /// What every proxy has to go through.
 #[derive(Clone, Debug)]
-pub(super) struct Course {
+pub(super) struct Run {
     pub(super) bench: PathBuf,
     /// Present if Sluice takes part.
     pub(super) sluice: Option<PathBuf>,
@@ -51,8 +51,8 @@ pub(super) struct Outcome {
 }
 
 /// Addresses in a namespace of our own.
-const LISTEN: &str = "127.0.0.1:8080";
-const BACKEND: &str = "127.0.0.1:9000";
+const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
+const BACKEND_ADDRESS: &str = "127.0.0.1:9000";
 
 /// Longer than any run; wrk is stopped when the clients are done.
 const WRK_SLACK: Duration = Duration::from_secs(3600);
@@ -66,41 +66,41 @@ impl Outcome {
     }
 }
 
-impl Course {
+impl Run {
     /// How long the clients send.
     pub(super) fn length(&self) -> Duration {
         self.clients.iter().map(Share::length).max().unwrap_or_default()
     }
 
-    pub(super) fn run(&self, contender: Contender, inside: &Inside) -> Result<Outcome> {
-        let place = Place {
+    pub(super) fn run(&self, target: Target, inside: &Inside) -> Result<Outcome> {
+        let setup = Setup {
             dir: inside.scratch().path().to_owned(),
-            listen: LISTEN.parse()?,
-            backend: BACKEND.parse()?,
+            listen: LISTEN_ADDRESS.parse()?,
+            backend: BACKEND_ADDRESS.parse()?,
             bpffs: inside.bpffs().to_owned(),
         };
         let mut command = Command::new(&self.bench);
-        command.args(["backend", "--listen", BACKEND]);
-        let mut backend = Process::spawn("backend", &place.dir, &mut command)?;
-        until_serves(&mut backend, place.backend, "the backend answers")?;
-        let mut proxy = contender.proxy(place.clone(), self.sluice.as_deref())?;
+        command.args(["backend", "--listen", BACKEND_ADDRESS]);
+        let mut backend = Process::spawn("backend", &setup.dir, &mut command)?;
+        until_serves(&mut backend, setup.backend, "the backend answers")?;
+        let mut proxy = target.proxy(setup.clone(), self.sluice.as_deref())?;
         proxy.start()?;
-        until_serves(&mut backend, place.listen, "the proxy answers")?;
-        let outcome = self.load(&place, proxy.as_mut())?;
-        backend.must_run()?;
+        until_serves(&mut backend, setup.listen, "the proxy answers")?;
+        let outcome = self.load(&setup, proxy.as_mut())?;
+        backend.ensure_running()?;
         proxy.stop().context("at the end")?;
         Ok(outcome)
     }
 
-    fn load(&self, place: &Place, proxy: &mut dyn Proxy) -> Result<Outcome> {
+    fn load(&self, setup: &Setup, proxy: &mut dyn Proxy) -> Result<Outcome> {
         let wrk = match self.wrk_connections {
             0 => None,
-            n => Some(wrk::start(place, n, self.length() + WRK_SLACK)?),
+            n => Some(wrk::start(setup, n, self.length() + WRK_SLACK)?),
         };
         let start = Instant::now();
         let shares = self.clients.iter().enumerate();
         let mut clients: Vec<LoadClient> =
-            shares.map(|(tag, share)| share.start(&self.bench, place, tag)).collect::<Result<_>>()?;
+            shares.map(|(tag, share)| share.start(&self.bench, setup, tag)).collect::<Result<_>>()?;
         let mut upgrades = Vec::new();
         let mut under_load = 0;
         for n in 1..=self.upgrades {
@@ -122,9 +122,10 @@ impl Course {
 
 fn until_serves(backend: &mut Process, at: SocketAddr, what: &str) -> Result<()> {
     until(what, || {
-        backend.must_run()?;
-        let answered = http::get(at, "bench.example", "/download/1").is_ok_and(|answer| answer.status == 200);
-        Ok(answered.then_some(()))
+        backend.ensure_running()?;
+        let responded =
+            http::get(at, "bench.example", "/download/1").is_ok_and(|response| response.status == 200);
+        Ok(responded.then_some(()))
     })
 }
 

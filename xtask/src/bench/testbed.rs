@@ -13,16 +13,16 @@ use anyhow::{Context, Result, anyhow};
 use gateway_testkit::http;
 use gateway_testkit::netns::{self, Inside};
 
-use super::contender::{self, Contender, Programs, Setup};
 use super::cost::{cost, resident_kib};
 use super::scenario::{HOSTS, PATHS};
-use super::wrk::{self, Answer, Load};
+use super::target::{self, Programs, Setup, Target};
+use super::wrk::{self, LoadSpec, WrkReport};
 use crate::process::{Process, until};
 
 /// What one turn found.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn {
-    pub(super) answer: Answer,
+pub(super) struct Measurement {
+    pub(super) wrk: WrkReport,
     /// CPU time per request, user and system.
     pub(super) cpu: Duration,
     pub(super) resident_kib: u64,
@@ -31,7 +31,7 @@ pub(super) struct Turn {
 /// How a stand is built.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    pub(super) contender: Contender,
+    pub(super) target: Target,
     pub(super) programs: Programs,
     /// The proxy has the first, load and backend have the second.
     pub(super) cpus: [usize; 2],
@@ -40,89 +40,89 @@ pub(super) struct Plan {
 }
 
 /// A running contender.
-pub(super) struct Stand {
-    orders: Option<Sender<Order>>,
-    results: Receiver<Result<Turn>>,
+pub(super) struct Testbed {
+    tasks: Option<Sender<Task>>,
+    results: Receiver<Result<Measurement>>,
     thread: Option<JoinHandle<()>>,
 }
 
-enum Order {
+enum Task {
     /// Load for so long, and so long before it that is not counted.
-    Turn { load: Load, warm: Duration, time: Duration },
+    Measure { load: LoadSpec, warm: Duration, time: Duration },
     /// Memory with so many idle connections, after the same without.
     Hold { connections: usize },
 }
 
 /// Addresses in a namespace of our own.
-const LISTEN: &str = "127.0.0.1:8080";
-const BACKEND: &str = "127.0.0.1:9000";
+const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
+const BACKEND_ADDRESS: &str = "127.0.0.1:9000";
 
-impl Stand {
+impl Testbed {
     /// Starts backend and contender, and waits until it answers.
     pub(super) fn start(plan: Plan) -> Result<Self> {
-        let (orders, ordered) = channel();
-        let (answers, results) = channel();
+        let (tasks, queued) = channel();
+        let (reports, results) = channel();
         let thread = thread::spawn(move || {
             netns::run("bench", move |inside| {
                 let mut running = match Running::start(&plan, inside) {
                     Ok(running) => {
                         // A receiver that is gone wants nothing any more, here and below.
-                        let _ = answers.send(Ok(Turn::NONE));
+                        let _ = reports.send(Ok(Measurement::NONE));
                         running
                     }
                     Err(error) => {
-                        let _ = answers.send(Err(error));
+                        let _ = reports.send(Err(error));
                         return;
                     }
                 };
-                for order in ordered {
-                    let done = running.obey(order).with_context(|| plan.contender.name().to_owned());
-                    if answers.send(done).is_err() {
+                for task in queued {
+                    let done = running.execute(task).with_context(|| plan.target.name().to_owned());
+                    if reports.send(done).is_err() {
                         return;
                     }
                 }
             });
         });
-        let mut stand = Self { orders: Some(orders), results, thread: Some(thread) };
-        stand.result()?;
-        Ok(stand)
+        let mut testbed = Self { tasks: Some(tasks), results, thread: Some(thread) };
+        testbed.result()?;
+        Ok(testbed)
     }
 
     /// One turn under load.
-    pub(super) fn turn(&mut self, load: &Load, warm: Duration, time: Duration) -> Result<Turn> {
-        self.order(Order::Turn { load: load.clone(), warm, time })
+    pub(super) fn measure(&mut self, load: &LoadSpec, warm: Duration, time: Duration) -> Result<Measurement> {
+        self.run_task(Task::Measure { load: load.clone(), warm, time })
     }
 
     /// Resident memory without and with so many idle connections, in KiB.
     pub(super) fn hold(&mut self, connections: usize) -> Result<[u64; 2]> {
-        let before = self.order(Order::Hold { connections: 0 })?.resident_kib;
-        Ok([before, self.order(Order::Hold { connections })?.resident_kib])
+        let before = self.run_task(Task::Hold { connections: 0 })?.resident_kib;
+        Ok([before, self.run_task(Task::Hold { connections })?.resident_kib])
     }
 
-    fn order(&mut self, order: Order) -> Result<Turn> {
-        let orders = self.orders.as_ref().context("the stand is being taken down")?;
-        orders.send(order).map_err(|_| anyhow!("the stand is gone"))?;
+    fn run_task(&mut self, task: Task) -> Result<Measurement> {
+        let tasks = self.tasks.as_ref().context("the stand is being taken down")?;
+        tasks.send(task).map_err(|_| anyhow!("the stand is gone"))?;
         self.result()
     }
 
-    fn result(&mut self) -> Result<Turn> {
+    fn result(&mut self) -> Result<Measurement> {
         self.results.recv().map_err(|_| anyhow!("the stand is gone"))?
     }
 }
 
-impl Drop for Stand {
+impl Drop for Testbed {
     fn drop(&mut self) {
         // Ends the thread's loop, and with it all that it has started.
-        self.orders.take();
+        self.tasks.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-impl Turn {
+impl Measurement {
     const NONE: Self = Self {
-        answer: Answer { requests: 0, per_second: 0.0, p50: Duration::ZERO, p99: Duration::ZERO, failed: 0 },
+        wrk: WrkReport { requests: 0, per_second: 0.0, p50: Duration::ZERO, p99: Duration::ZERO, failed: 0 },
         cpu: Duration::ZERO,
         resident_kib: 0,
     };
@@ -144,52 +144,56 @@ impl Running {
         let setup = Setup {
             dir: dir.clone(),
             bpffs: inside.bpffs().to_owned(),
-            listen: LISTEN.parse()?,
-            backend: BACKEND.parse()?,
+            listen: LISTEN_ADDRESS.parse()?,
+            backend: BACKEND_ADDRESS.parse()?,
             cpu,
             log: plan.log,
             many: plan.many,
         };
-        let mut command = contender::backend(&dir, setup.backend, load_cpu)?;
+        let mut command = target::backend(&dir, setup.backend, load_cpu)?;
         let mut backend = Process::spawn("backend", &dir, &mut command)?;
-        answers(&mut backend, setup.backend, "/100")?;
-        let mut proxy = Process::spawn("proxy", &dir, &mut plan.contender.command(&setup, &plan.programs)?)?;
-        let target = if plan.many { "/app/0/100" } else { "/app/100" };
-        answers(&mut proxy, setup.listen, target)?;
+        wait_for_response(&mut backend, setup.backend, "/100")?;
+        let mut proxy = Process::spawn("proxy", &dir, &mut plan.target.command(&setup, &plan.programs)?)?;
+        let request_path = if plan.many { "/app/0/100" } else { "/app/100" };
+        wait_for_response(&mut proxy, setup.listen, request_path)?;
         if plan.many {
             wrk::many(&dir, HOSTS, PATHS)?;
         }
         Ok(Self { dir, bench: plan.programs.bench.clone(), load_cpu, proxy, backend, wrks: 0 })
     }
 
-    fn obey(&mut self, order: Order) -> Result<Turn> {
-        self.backend.must_run()?;
-        self.proxy.must_run()?;
-        match order {
-            Order::Turn { load, warm, time } => {
+    fn execute(&mut self, task: Task) -> Result<Measurement> {
+        self.backend.ensure_running()?;
+        self.proxy.ensure_running()?;
+        match task {
+            Task::Measure { load, warm, time } => {
                 self.load(&load, warm)?;
                 let before = cost(self.proxy.pid())?;
-                let answer = self.load(&load, time)?;
+                let response = self.load(&load, time)?;
                 let spent = cost(self.proxy.pid())? - before;
-                let requests = u32::try_from(answer.requests).context("more requests than can be")?;
-                Ok(Turn { answer, cpu: spent / requests, resident_kib: resident_kib(self.proxy.pid())? })
+                let requests = u32::try_from(response.requests).context("more requests than can be")?;
+                Ok(Measurement {
+                    wrk: response,
+                    cpu: spent / requests,
+                    resident_kib: resident_kib(self.proxy.pid())?,
+                })
             }
-            Order::Hold { connections } => {
+            Task::Hold { connections } => {
                 let holder = (connections > 0).then(|| self.hold(connections)).transpose()?;
                 let resident_kib = self.settled_kib()?;
                 drop(holder);
-                Ok(Turn { resident_kib, ..Turn::NONE })
+                Ok(Measurement { resident_kib, ..Measurement::NONE })
             }
         }
     }
 
-    fn load(&mut self, load: &Load, time: Duration) -> Result<Answer> {
+    fn load(&mut self, load: &LoadSpec, time: Duration) -> Result<WrkReport> {
         self.wrks += 1;
         let mut load = load.clone();
         load.script = load.script.map(|script| self.dir.join(script));
-        let mut command = load.command(LISTEN, time, self.load_cpu);
+        let mut command = load.command(LISTEN_ADDRESS, time, self.load_cpu);
         let mut wrk = Process::spawn(&format!("wrk-{}", self.wrks), &self.dir, &mut command)?;
-        wrk.wait_well()?;
+        wrk.wait_for_success()?;
         wrk::parse(&wrk.output())
     }
 
@@ -210,20 +214,22 @@ impl Running {
     fn hold(&mut self, connections: usize) -> Result<Process> {
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", &self.load_cpu.to_string()]).arg(&self.bench);
-        command.args(["hold", "--to", LISTEN, "--target", "/app/100"]);
+        command.args(["hold", "--to", LISTEN_ADDRESS, "--target", "/app/100"]);
         command.args(["--connections", &connections.to_string()]);
         let mut holder = Process::spawn("hold", &self.dir, &mut command)?;
         until("idle connections are held", || {
-            holder.must_run()?;
+            holder.ensure_running()?;
             Ok(holder.output().contains("holding").then_some(()))
         })?;
         Ok(holder)
     }
 }
 
-fn answers(process: &mut Process, at: SocketAddr, target: &str) -> Result<()> {
+fn wait_for_response(process: &mut Process, at: SocketAddr, request_path: &str) -> Result<()> {
     until("it answers", || {
-        process.must_run()?;
-        Ok(http::get(at, "h0.example", target).is_ok_and(|answer| answer.status == 200).then_some(()))
+        process.ensure_running()?;
+        Ok(http::get(at, "h0.example", request_path)
+            .is_ok_and(|response| response.status == 200)
+            .then_some(()))
     })
 }

@@ -1,0 +1,92 @@
+//! One case: the neighbour alone, the neighbour beside the crowd, and what stays behind.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use gateway_testkit::netns::Inside;
+use sluice_bench::report::Report;
+
+use super::case::{Case, Environment, Metric, Neighbour};
+use super::monitor::Monitor;
+use super::neighbour;
+use super::outcome::Outcome;
+use super::rounds;
+use super::testbed::Testbed;
+use crate::load_client::LoadClient;
+use crate::process::{Process, until};
+
+/// What every case goes through.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) sluice: PathBuf,
+    pub(super) bench: PathBuf,
+    /// Of each of the neighbour's two runs.
+    pub(super) seconds: u32,
+}
+
+impl Run {
+    pub(super) fn run(&self, case: &Case, inside: &Inside) -> Result<Outcome> {
+        match case.environment {
+            Environment::Expressions => rounds::run(self, case, inside),
+            Environment::Usual | Environment::SmallBuffers | Environment::StalledLog => {
+                self.run_once(case, inside)
+            }
+        }
+    }
+
+    fn run_once(&self, case: &Case, inside: &Inside) -> Result<Outcome> {
+        let mut testbed = Testbed::start(case, &self.sluice, &self.bench, inside)?;
+        let before = self.alone(case, &testbed)?;
+        let mut monitor = Monitor::begin(case.proofs, &mut testbed)?;
+        let (mut clients, mut abuser_groups) = self.start_clients_and_abusers(case, &mut testbed)?;
+        // Who was gone by then felt nothing of the crowd.
+        clients.iter_mut().try_for_each(|client| client.ensure_running("the crowd was there"))?;
+        let during = monitor.observe(&mut testbed, clients)?;
+        abuser_groups
+            .iter_mut()
+            .try_for_each(Process::ensure_running)
+            .context("before the neighbour's clients ended")?;
+        monitor.end(&mut testbed, case, vec![[before, during]], || drop(abuser_groups))
+    }
+
+    fn alone(&self, case: &Case, testbed: &Testbed) -> Result<Vec<Report>> {
+        let clients = self.clients(case, testbed, 0)?;
+        clients.into_iter().map(LoadClient::report).collect()
+    }
+
+    /// Starts the neighbour's clients and the crowd, in the case's order.
+    fn start_clients_and_abusers(
+        &self,
+        case: &Case,
+        testbed: &mut Testbed,
+    ) -> Result<(Vec<LoadClient>, Vec<Process>)> {
+        let Neighbour::Inside(connections) = case.neighbour else {
+            let abuser_groups = start_all_abusers(case, testbed)?;
+            return Ok((self.clients(case, testbed, 1)?, abuser_groups));
+        };
+        let clients = self.clients(case, testbed, 1)?;
+        until("the neighbour is inside", || {
+            let open = testbed.metrics.read()?.sum(Metric::Peak("sluice_connections"));
+            Ok((open >= f64::from(connections)).then_some(()))
+        })?;
+        let abuser_groups = start_all_abusers(case, testbed)?;
+        Ok((clients, abuser_groups))
+    }
+
+    pub(super) fn clients(&self, case: &Case, testbed: &Testbed, run: u32) -> Result<Vec<LoadClient>> {
+        neighbour::start(case.neighbour, testbed.bench(), testbed.dir(), self.seconds, run)
+    }
+}
+
+/// Starts the crowd and waits until all of it has been there.
+fn start_all_abusers(case: &Case, testbed: &Testbed) -> Result<Vec<Process>> {
+    let mut abuser_groups = Vec::new();
+    for (number, abusers) in case.abuser_groups.iter().enumerate() {
+        abuser_groups.push(testbed.start_abusers(number, abusers)?);
+    }
+    until("the crowd is there", || {
+        abuser_groups.iter_mut().try_for_each(Process::ensure_running)?;
+        Ok(abuser_groups.iter().all(|abusers| abusers.output().contains("there")).then_some(()))
+    })?;
+    Ok(abuser_groups)
+}
