@@ -5,8 +5,6 @@
 mod api_schemas;
 mod bench;
 mod build_ebpf;
-mod cache;
-mod cargo;
 mod check;
 mod clients;
 mod cluster;
@@ -16,12 +14,8 @@ mod files;
 mod fuzz;
 mod go;
 mod load_client;
-mod metrics;
 mod miri;
-mod needs;
 mod overload_test;
-mod proc;
-mod process;
 mod run;
 mod supply_chain;
 mod test;
@@ -30,6 +24,7 @@ mod upgrade_test;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use sluice_tooling::{cache, cargo, metrics, needs, proc, process};
 
 /// Builds, runs and tests Sluice.
 #[derive(Parser)]

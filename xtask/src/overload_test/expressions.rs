@@ -34,18 +34,18 @@ const EDIT_FILE: &str = "edit.yaml";
 pub(super) fn install(testbed: &mut Testbed) -> Result<ProofCount> {
     testbed.write(COSTLY_FILE, &costly())?;
     let waiting = Metric::Peak("sluice_regex_waiting");
-    until("the expressions wait", || Ok((testbed.metrics.read()?.sum(waiting) > 0.0).then_some(())))?;
+    until("the expressions wait", || Ok((waiting.sum_in(&testbed.metrics.read()?) > 0.0).then_some(())))?;
     testbed.write(EDIT_FILE, &route("neighbour", "edited", EDITED_HOST, 9000, ""))?;
     until("the neighbour's edit is live", || {
         let response = Client::connect(LISTEN_ADDRESS.parse()?)?.get(EDITED_HOST, "/download/1")?;
         Ok((response.status == 200).then_some(()))
     })
     .context("beside expressions that are built")?;
-    let count = testbed.metrics.read()?.sum(waiting);
+    let count = waiting.sum_in(&testbed.metrics.read()?);
     until("the expressions are live", || {
         let page = testbed.metrics.read()?;
-        let live = page.sum(Metric::Peak("sluice_regex_expressions"));
-        Ok((live >= LIVE as f64 && page.sum(waiting) == 0.0).then_some(()))
+        let live = Metric::Peak("sluice_regex_expressions").sum_in(&page);
+        Ok((live >= LIVE as f64 && waiting.sum_in(&page) == 0.0).then_some(()))
     })?;
     Ok(ProofCount { what: "behind the neighbour's edit", count, least: 1.0 })
 }
@@ -54,7 +54,7 @@ pub(super) fn install(testbed: &mut Testbed) -> Result<ProofCount> {
 pub(super) fn remove(testbed: &mut Testbed) -> Result<()> {
     testbed.remove(COSTLY_FILE)?;
     until("the expressions are gone", || {
-        let live = testbed.metrics.read()?.sum(Metric::Peak("sluice_regex_expressions"));
+        let live = Metric::Peak("sluice_regex_expressions").sum_in(&testbed.metrics.read()?);
         Ok((live == 0.0).then_some(()))
     })
 }

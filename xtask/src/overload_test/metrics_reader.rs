@@ -40,17 +40,17 @@ impl MetricsReader {
     }
 }
 
-impl Page {
-    /// Sum of the samples of a metric.
-    pub(super) fn sum(&self, metric: Metric) -> f64 {
-        match metric {
-            Metric::Reason(code) => {
+impl Metric {
+    /// Sum of its samples on a page of metrics.
+    pub(super) fn sum_in(self, page: &Page) -> f64 {
+        match self {
+            Self::Reason(code) => {
                 let reason = format!("error_type=\"{code}\"");
-                self.series("http_server_request_duration_seconds_count", &[&reason, OTHER])
+                page.series("http_server_request_duration_seconds_count", &[&reason, OTHER])
             }
-            Metric::Counter(name) | Metric::Peak(name) => match name.split_once(' ') {
-                Some((name, label)) => self.series(name, &[label]),
-                None => self.series(name, &[]),
+            Self::Counter(name) | Self::Peak(name) => match name.split_once(' ') {
+                Some((name, label)) => page.series(name, &[label]),
+                None => page.series(name, &[]),
             },
         }
     }
@@ -73,11 +73,11 @@ http_server_request_duration_seconds_count{sluice_route=\"other/all/0\"} 600
     #[test]
     fn metrics_are_summed_by_name_reason_and_tenant() {
         let page = Page::from(PAGE.to_owned());
-        assert_eq!(page.sum(Metric::Counter("sluice_overloaded_total")), 12.0);
-        assert_eq!(page.sum(Metric::Peak("sluice_overloaded_total")), 12.0);
-        assert_eq!(page.sum(Metric::Reason("overload_pending")), 3.0);
+        assert_eq!(Metric::Counter("sluice_overloaded_total").sum_in(&page), 12.0);
+        assert_eq!(Metric::Peak("sluice_overloaded_total").sum_in(&page), 12.0);
+        assert_eq!(Metric::Reason("overload_pending").sum_in(&page), 3.0);
         let heads = "http_server_request_duration_seconds_count error_type=\"request_header_timeout\"";
-        assert_eq!(page.sum(Metric::Counter(heads)), 5.0);
-        assert_eq!(page.sum(Metric::Counter("nothing")), 0.0);
+        assert_eq!(Metric::Counter(heads).sum_in(&page), 5.0);
+        assert_eq!(Metric::Counter("nothing").sum_in(&page), 0.0);
     }
 }

@@ -98,9 +98,9 @@ impl Progress {
         for (proof, best) in self.proofs.iter().zip(&mut self.best) {
             let base = match proof.metric {
                 Metric::Peak(_) => 0.0,
-                Metric::Counter(_) | Metric::Reason(_) => self.start.sum(proof.metric),
+                Metric::Counter(_) | Metric::Reason(_) => proof.metric.sum_in(&self.start),
             };
-            *best = best.max(page.sum(proof.metric) - base);
+            *best = best.max(proof.metric.sum_in(page) - base);
         }
     }
 
@@ -118,7 +118,7 @@ fn any_running(clients: &mut [LoadClient]) -> Result<bool> {
 /// Memory once everybody has gone and most of what came on top was given back, or after a while.
 fn wait_for_memory(testbed: &mut Testbed, before_kib: u64, peak_kib: u64) -> Result<u64> {
     until("everybody has gone", || {
-        let open = testbed.metrics.read()?.sum(Metric::Peak("sluice_connections"));
+        let open = Metric::Peak("sluice_connections").sum_in(&testbed.metrics.read()?);
         Ok((open < FEW_CONNECTIONS).then_some(()))
     })
     .context("after the crowd's end")?;

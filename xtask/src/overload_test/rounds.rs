@@ -131,10 +131,10 @@ impl<'a> PacedLoad<'a> {
         thread::sleep(WARMUP);
         let (at, pids) = (Instant::now(), testbed.pids([clients.pid()]));
         let ended = Metric::Counter("sluice_requests_total");
-        let (before, requests) = (proc::cpu_of_all(&pids)?, testbed.metrics.read()?.sum(ended));
+        let (before, requests) = (proc::cpu_of_all(&pids)?, ended.sum_in(&testbed.metrics.read()?));
         thread::sleep(MEASURING_TIME);
         let requests = until(&format!("{MIN_REQUESTS} requests for {} have ended", self.host), || {
-            let ended = testbed.metrics.read()?.sum(ended) - requests;
+            let ended = ended.sum_in(&testbed.metrics.read()?) - requests;
             Ok((ended >= MIN_REQUESTS).then_some(ended))
         })?;
         let used = proc::cpu_of_all(&pids)? - before;

@@ -66,7 +66,7 @@ impl Run {
         };
         let clients = self.clients(case, testbed, 1)?;
         until("the neighbour is inside", || {
-            let open = testbed.metrics.read()?.sum(Metric::Peak("sluice_connections"));
+            let open = Metric::Peak("sluice_connections").sum_in(&testbed.metrics.read()?);
             Ok((open >= f64::from(connections)).then_some(()))
         })?;
         let abuser_groups = start_all_abusers(case, testbed)?;

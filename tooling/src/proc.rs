@@ -6,17 +6,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 /// `VmRSS` in KiB (proc_pid_status(5)).
-pub(crate) fn rss_kib(pid: u32) -> Result<u64> {
+pub fn rss_kib(pid: u32) -> Result<u64> {
     status_kib(pid, "VmRSS:")
 }
 
 /// The largest `VmRSS` in KiB since [`forget_peak`].
-pub(crate) fn peak_kib(pid: u32) -> Result<u64> {
+pub fn peak_kib(pid: u32) -> Result<u64> {
     status_kib(pid, "VmHWM:")
 }
 
 /// Begins a new peak (proc_pid_clear_refs(5)).
-pub(crate) fn forget_peak(pid: u32) -> Result<()> {
+pub fn forget_peak(pid: u32) -> Result<()> {
     let path = format!("/proc/{pid}/clear_refs");
     fs::write(&path, "5").with_context(|| path)
 }
@@ -30,19 +30,19 @@ fn status_kib(pid: u32, field: &str) -> Result<u64> {
 }
 
 /// Time on CPUs so far.
-pub(crate) fn cpu(pid: u32) -> Result<Duration> {
+pub fn cpu(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
     cpu_of(&stat).with_context(|| format!("{path}: {stat}"))
 }
 
 /// Time on CPUs so far of all of these.
-pub(crate) fn cpu_of_all(pids: &[u32]) -> Result<Duration> {
+pub fn cpu_of_all(pids: &[u32]) -> Result<Duration> {
     pids.iter().map(|pid| cpu(*pid)).sum()
 }
 
 /// Time that all CPUs of the machine were busy, and all time (proc_stat(5)).
-pub(crate) fn machine() -> Result<(Duration, Duration)> {
+pub fn machine() -> Result<(Duration, Duration)> {
     let path = "/proc/stat";
     let stat = fs::read_to_string(path).context(path)?;
     machine_of(&stat).with_context(|| format!("{path}: {stat}"))
@@ -66,7 +66,7 @@ fn cpu_of(stat: &str) -> Option<Duration> {
 
 /// The first child that a process with one thread has, if it has any: unshare and nsenter start a program as their only
 /// child, since only a child can be in another PID namespace.
-pub(crate) fn first_child(parent: u32) -> Option<u32> {
+pub fn first_child(parent: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()
 }

@@ -2,7 +2,7 @@
 
 /// What `/metrics` said at one time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Page(String);
+pub struct Page(String);
 
 impl From<String> for Page {
     fn from(text: String) -> Self {
@@ -12,7 +12,7 @@ impl From<String> for Page {
 
 impl Page {
     /// Sum of the samples whose labels contain all of `labels`.
-    pub(crate) fn series(&self, name: &str, labels: &[&str]) -> f64 {
+    pub fn series(&self, name: &str, labels: &[&str]) -> f64 {
         let value = |line: &str| {
             let (series, value) = line.rsplit_once(' ')?;
             let rest = series.strip_prefix(name)?;

@@ -13,11 +13,11 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Far above what a start or an upgrade takes.
-pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A child; killed with all that it has started, and reaped, when dropped.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     child: Child,
     out: PathBuf,
@@ -27,12 +27,12 @@ pub(crate) struct Process {
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C makes every wait fail, so that all that was started is ended in order.
-pub(crate) fn stop_on_ctrl_c() -> Result<()> {
+pub fn stop_on_ctrl_c() -> Result<()> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("handling Ctrl-C")
 }
 
 /// An error after Ctrl-C.
-pub(crate) fn check_interrupt() -> Result<()> {
+pub fn check_interrupt() -> Result<()> {
     match INTERRUPTED.load(Ordering::SeqCst) {
         true => bail!("interrupted"),
         false => Ok(()),
@@ -40,7 +40,7 @@ pub(crate) fn check_interrupt() -> Result<()> {
 }
 
 /// Polls until `ready` gives a value.
-pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let end = Instant::now() + WAIT_TIMEOUT;
     loop {
         check_interrupt()?;
@@ -56,12 +56,12 @@ pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>)
 
 impl Process {
     /// Starts `command` in a process group of its own, so that Ctrl-C on the terminal reaches us alone.
-    pub(crate) fn spawn(name: &str, dir: &Path, command: &mut Command) -> Result<Self> {
+    pub fn spawn(name: &str, dir: &Path, command: &mut Command) -> Result<Self> {
         Self::spawn_with(name, dir, command, Stdio::null())
     }
 
     /// The same with a standard input.
-    pub(crate) fn spawn_with(name: &str, dir: &Path, command: &mut Command, input: Stdio) -> Result<Self> {
+    pub fn spawn_with(name: &str, dir: &Path, command: &mut Command, input: Stdio) -> Result<Self> {
         let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
         command.process_group(0).stdin(input).stdout(File::create(&out)?).stderr(File::create(&err)?);
         let child = command
@@ -70,32 +70,33 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, out, err })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process id, which is its process group's too.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has printed so far.
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         fs::read_to_string(&self.out).unwrap_or_default()
     }
 
     /// What it has complained of so far.
-    pub(crate) fn stderr(&self) -> String {
+    pub fn stderr(&self) -> String {
         fs::read_to_string(&self.err).unwrap_or_default().trim().to_owned()
     }
 
     /// The other end of its standard input, once, if that is a pipe.
-    pub(crate) fn take_input(&mut self) -> Option<ChildStdin> {
+    pub fn take_input(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
     }
 
     /// How it has ended, if it has.
-    pub(crate) fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
+    pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// An error if it has ended.
-    pub(crate) fn ensure_running(&mut self) -> Result<()> {
+    pub fn ensure_running(&mut self) -> Result<()> {
         match self.exit_status()? {
             Some(status) => bail!("{} ended by itself ({status}): {}", self.name, self.stderr()),
             None => Ok(()),
@@ -103,19 +104,19 @@ impl Process {
     }
 
     /// Sends a signal to it alone.
-    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(Pid::from_raw(self.pid().cast_signed()), signal)
             .with_context(|| format!("{signal} to {}", self.name))
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
+    pub fn wait(&mut self) -> Result<ExitStatus> {
         let name = self.name.clone();
         until(&format!("{name} ends"), || self.exit_status())
     }
 
     /// Waits so long at most for its end.
-    pub(crate) fn wait_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+    pub fn wait_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let end = Instant::now() + limit;
         loop {
             check_interrupt()?;
@@ -127,7 +128,7 @@ impl Process {
     }
 
     /// Waits for its end, which must be exit code 0.
-    pub(crate) fn wait_for_success(&mut self) -> Result<()> {
+    pub fn wait_for_success(&mut self) -> Result<()> {
         let status = self.wait()?;
         match status.success() {
             true => Ok(()),

@@ -12,55 +12,55 @@ use crate::cargo::must_succeed;
 
 /// A program and the Debian or Ubuntu package that has it.
 #[derive(Clone, Copy)]
-pub(crate) struct Need {
+pub struct Need {
     program: &'static str,
     package: &'static str,
 }
 
 /// Network namespaces and links.
-pub(crate) const IP: Need = Need { program: "ip", package: "iproute2" };
+pub const IP: Need = Need { program: "ip", package: "iproute2" };
 /// The client whose lines `run` prints and `run --check` runs.
-pub(crate) const CURL: Need = Need { program: "curl", package: "curl" };
+pub const CURL: Need = Need { program: "curl", package: "curl" };
 /// A client of few features.
-pub(crate) const WGET: Need = Need { program: "wget", package: "wget" };
+pub const WGET: Need = Need { program: "wget", package: "wget" };
 /// TLS by hand.
-pub(crate) const OPENSSL: Need = Need { program: "openssl", package: "openssl" };
+pub const OPENSSL: Need = Need { program: "openssl", package: "openssl" };
 /// HTTP by hand; the netcat that can half-close.
-pub(crate) const NETCAT: Need = Need { program: "nc.openbsd", package: "netcat-openbsd" };
+pub const NETCAT: Need = Need { program: "nc.openbsd", package: "netcat-openbsd" };
 /// HTTP by hand, over TLS as well.
-pub(crate) const SOCAT: Need = Need { program: "socat", package: "socat" };
+pub const SOCAT: Need = Need { program: "socat", package: "socat" };
 /// A browser.
-pub(crate) const CHROMIUM: Need = Need { program: "chromium", package: "chromium" };
+pub const CHROMIUM: Need = Need { program: "chromium", package: "chromium" };
 /// A client.
-pub(crate) const JAVA: Need = Need { program: "java", package: "default-jdk-headless" };
+pub const JAVA: Need = Need { program: "java", package: "default-jdk-headless" };
 /// A client.
-pub(crate) const NODE: Need = Need { program: "node", package: "nodejs" };
+pub const NODE: Need = Need { program: "node", package: "nodejs" };
 /// The language of several clients.
-pub(crate) const PYTHON: Need = Need { program: "python3", package: "python3-venv" };
+pub const PYTHON: Need = Need { program: "python3", package: "python3-venv" };
 /// The load that edits are made under.
-pub(crate) const WRK: Need = Need { program: "wrk", package: "wrk" };
+pub const WRK: Need = Need { program: "wrk", package: "wrk" };
 /// Boots in namespaces of its own, to run the unit file.
-pub(crate) const SYSTEMD: Need = Need { program: "systemd-analyze", package: "systemd" };
+pub const SYSTEMD: Need = Need { program: "systemd-analyze", package: "systemd" };
 /// Starts a program with limits of its own.
-pub(crate) const PRLIMIT: Need = Need { program: "prlimit", package: "util-linux" };
+pub const PRLIMIT: Need = Need { program: "prlimit", package: "util-linux" };
 /// Programs inside a cluster's namespaces.
-pub(crate) const NSENTER: Need = Need { program: "nsenter", package: "util-linux" };
+pub const NSENTER: Need = Need { program: "nsenter", package: "util-linux" };
 /// Runs a cluster's containers.
-pub(crate) const CONTAINERD: Need = Need { program: "containerd", package: "containerd" };
+pub const CONTAINERD: Need = Need { program: "containerd", package: "containerd" };
 /// What containerd starts containers with.
-pub(crate) const RUNC: Need = Need { program: "runc", package: "runc" };
+pub const RUNC: Need = Need { program: "runc", package: "runc" };
 /// Connects a cluster's pods; an absolute path stands for itself.
-pub(crate) const CNI: Need = Need { program: "/usr/lib/cni/bridge", package: "containernetworking-plugins" };
+pub const CNI: Need = Need { program: "/usr/lib/cni/bridge", package: "containernetworking-plugins" };
 /// What kube-proxy writes its rules with.
-pub(crate) const NFT: Need = Need { program: "nft", package: "nftables" };
+pub const NFT: Need = Need { program: "nft", package: "nftables" };
 /// A peer.
-pub(crate) const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
+pub const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.
-pub(crate) const HAPROXY: Need = Need { program: "haproxy", package: "haproxy" };
+pub const HAPROXY: Need = Need { program: "haproxy", package: "haproxy" };
 
 /// Makes sure that every program is there: as root on Debian or Ubuntu by installing its package, else by an error
 /// with the command to type.
-pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+pub fn ensure(needs: &[Need]) -> Result<()> {
     let missing: Vec<&str> = needs.iter().filter(|n| !on_path(n.program)).map(|n| n.package).collect();
     if missing.is_empty() {
         return Ok(());
@@ -74,7 +74,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
 }
 
 /// Installs Debian packages, which takes root.
-pub(crate) fn install(packages: &[&str]) -> Result<()> {
+pub fn install(packages: &[&str]) -> Result<()> {
     let _quiet = NoServices::new()?;
     let call = || {
         let mut command = Command::new("apt-get");
@@ -122,12 +122,12 @@ impl Drop for NoServices {
 
 impl Need {
     /// The program's name, or its absolute path.
-    pub(crate) fn program(&self) -> &'static str {
+    pub fn program(&self) -> &'static str {
         self.program
     }
 
     /// True if the program is there.
-    pub(crate) fn is_there(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         on_path(self.program)
     }
 }

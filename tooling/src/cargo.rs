@@ -7,19 +7,19 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// The top of the checkout.
-pub(crate) fn workspace() -> &'static Path {
+pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
 /// A cargo call in the workspace, by the cargo that runs this.
-pub(crate) fn cargo(args: &[&str]) -> Command {
+pub fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace()).args(args);
     command
 }
 
 /// Runs `command` with its output on our terminal.
-pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
+pub fn must_succeed(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_owned();
     let status = command.status().with_context(|| format!("starting {}", program.display()))?;
     if !status.success() {
@@ -30,19 +30,19 @@ pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
 }
 
 /// Where cargo puts this build: this program lies in `<target>/debug`, so no guess about settings is needed.
-pub(crate) fn target_dir() -> Result<PathBuf> {
+pub fn target_dir() -> Result<PathBuf> {
     let own = env::current_exe()?;
     let target = own.parent().and_then(Path::parent).context("this program lies in no target directory")?;
     Ok(target.to_owned())
 }
 
 /// Builds the `sluice` binary, showing cargo's progress, and gives its path.
-pub(crate) fn build_sluice(profile: &str) -> Result<PathBuf> {
+pub fn build_sluice(profile: &str) -> Result<PathBuf> {
     build_binary("sluice", profile)
 }
 
 /// Builds the binary of the package that has its name, showing cargo's progress, and gives its path.
-pub(crate) fn build_binary(name: &str, profile: &str) -> Result<PathBuf> {
+pub fn build_binary(name: &str, profile: &str) -> Result<PathBuf> {
     must_succeed(&mut cargo(&["build", "--package", name, "--profile", profile]))?;
     let dir = if profile == "dev" { "debug" } else { profile };
     let path = target_dir()?.join(dir).join(name);

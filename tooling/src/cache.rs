@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 
 /// A short name for all that something is made of: with any of it the name changes.
 #[derive(Default)]
-pub(crate) struct Key(Sha256);
+pub struct Key(Sha256);
 
 impl Key {
     /// Adds one part with its length, so that two parts never read as one.
-    pub(crate) fn add(&mut self, part: &[u8]) {
+    pub fn add(&mut self, part: &[u8]) {
         self.0.update((part.len() as u64).to_le_bytes());
         self.0.update(part);
     }
 
     /// Adds every file below a folder, its name and its content.
-    pub(crate) fn add_files(&mut self, dir: &Path) -> Result<()> {
+    pub fn add_files(&mut self, dir: &Path) -> Result<()> {
         for file in files(dir).with_context(|| format!("reading {}", dir.display()))? {
             self.add(file.strip_prefix(dir)?.as_os_str().as_encoded_bytes());
             self.add(&fs::read(&file).with_context(|| format!("reading {}", file.display()))?);
@@ -27,7 +27,7 @@ impl Key {
     }
 
     /// 16 hexadecimal digits.
-    pub(crate) fn name(self) -> String {
+    pub fn name(self) -> String {
         self.0.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -48,7 +48,7 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The project's cache directory: everything in it may be deleted while nothing runs.
-pub(crate) fn dir() -> Result<PathBuf> {
+pub fn dir() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
         None => PathBuf::from(env::var_os("HOME").context("neither HOME nor XDG_CACHE_HOME is set")?)
@@ -59,7 +59,7 @@ pub(crate) fn dir() -> Result<PathBuf> {
 
 /// Makes the file or folder `to` unless it is there. It is filled beside its place under a name of our own, so whoever
 /// sees it sees it whole, and what somebody who was killed has left is never taken for it.
-pub(crate) fn keep(to: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn keep(to: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if to.exists() {
         return Ok(());
     }
