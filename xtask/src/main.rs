@@ -7,12 +7,8 @@ mod bench;
 mod build_ebpf;
 mod check;
 mod clients;
-mod cluster;
-mod conformance;
 mod crash_test;
-mod files;
 mod fuzz;
-mod go;
 mod load_client;
 mod miri;
 mod overload_test;
@@ -24,6 +20,7 @@ mod upgrade_test;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use sluice_cluster::{command as cluster, conformance, files, go};
 use sluice_tooling::{cache, cargo, metrics, needs, proc, process};
 
 /// Builds, runs and tests Sluice.

@@ -9,9 +9,9 @@ use gateway_testkit::http::{Answer, Client};
 use serde_json::Value;
 
 use super::objects;
-use crate::cluster;
-use crate::cluster::handle::Cluster;
 use crate::process::{Process, until};
+use sluice_cluster::enter;
+use sluice_cluster::handle::Cluster;
 
 /// Where the proxy listens, in the cluster's network.
 const PROXY: ([u8; 4], u16) = ([127, 0, 0, 1], 8009);
@@ -25,7 +25,7 @@ pub(super) struct Api {
 
 /// Starts the proxy; it ends when what this gives is dropped, and with the cluster at the latest.
 pub(super) fn proxy(cluster: &Cluster, dir: &Path) -> Result<Process> {
-    let mut command = cluster::kubectl_within(cluster)?;
+    let mut command = cluster.kubectl_within()?;
     command.args(["proxy", "--port", &PROXY.1.to_string()]);
     let mut process = Process::spawn("kubectl-proxy", dir, &mut command)?;
     until("kubectl proxy listens", || {
@@ -80,7 +80,7 @@ pub(super) fn create_routes(cluster: &Cluster, count: usize) -> Result<()> {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
                 scope.spawn(move || {
-                    cluster::enter::inside(cluster, || {
+                    enter::inside(cluster, || {
                         let mut api = Api::connect()?;
                         (writer..count)
                             .step_by(WRITERS)

@@ -13,11 +13,11 @@ use gateway_testkit::scratch::Scratch;
 use nix::unistd::geteuid;
 
 use crate::cargo::{build_binary, build_sluice};
-use crate::cluster::handle::Cluster;
-use crate::cluster::version::Suite;
-use crate::cluster::{self, Lifetime};
 use crate::process;
 use run::Figures;
+use sluice_cluster::handle::Cluster;
+use sluice_cluster::launch::Lifetime;
+use sluice_cluster::version::Suite;
 
 /// Flags of `bench scale`.
 #[derive(clap::Args)]
@@ -79,9 +79,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 fn measure(args: &Args, programs: &Programs, dir: &Path, routes: usize) -> Result<Figures> {
     let cluster = Cluster::of(&format!("scale-{}", std::process::id()))?;
-    let found = cluster::start(&cluster, Suite::REFERENCE, false, Lifetime::Bound)
+    let found = cluster
+        .start(Suite::REFERENCE, false, Lifetime::Bound)
         .and_then(|()| run::run(args, programs, &cluster, dir, routes));
-    cluster::end(&cluster)?;
+    cluster.end()?;
     found
 }
 

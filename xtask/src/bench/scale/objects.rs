@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::network::NODE_V4;
-use crate::conformance::install::GATEWAY_CLASS;
+use sluice_cluster::conformance::install::GATEWAY_CLASS;
+use sluice_cluster::network::NODE_V4;
 
 pub(super) const NAMESPACE: &str = "default";
 pub(super) const GATEWAY: &str = "scale";

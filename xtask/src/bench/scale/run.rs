@@ -13,14 +13,14 @@ use sluice_bench::load::Mode;
 use super::api::{self, Api, Writes};
 use super::objects::{self, GATEWAY, NAMESPACE, STEADY_HOST, STEADY_PORT};
 use super::{Args, Programs};
-use crate::cluster::condition;
-use crate::cluster::enter::{self, inside};
-use crate::cluster::handle::Cluster;
-use crate::cluster::network::NODE_V4;
-use crate::conformance::gateway::Gateway;
-use crate::conformance::install::install;
 use crate::load_client::LoadClient;
 use crate::process::{Process, check_interrupt, until};
+use sluice_cluster::condition;
+use sluice_cluster::conformance::gateway::Gateway;
+use sluice_cluster::conformance::install::install;
+use sluice_cluster::enter::{self, inside};
+use sluice_cluster::handle::Cluster;
+use sluice_cluster::network::NODE_V4;
 
 /// What one number of routes gave.
 #[derive(Clone, Debug, Serialize)]

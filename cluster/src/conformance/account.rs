@@ -9,10 +9,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::cluster;
-use crate::cluster::control_plane::{AUDIT_LOG, url};
-use crate::cluster::enter;
-use crate::cluster::handle::Cluster;
+use crate::control_plane::{AUDIT_LOG, url};
+use crate::enter;
+use crate::handle::Cluster;
 
 use crate::process::until;
 
@@ -46,7 +45,8 @@ const AUTHORITY: &str = "/run/sluice-ca.crt";
 /// Writes a kubeconfig with a token of the account and nothing else that could prove who we are, for the user that the
 /// gateway goes on as; gives its path inside the cluster.
 pub(super) fn kubeconfig(cluster: &Cluster) -> Result<&'static str> {
-    let output = cluster::kubectl(cluster)?
+    let output = cluster
+        .kubectl()?
         .args(["create", "token", NAME, "--namespace", NAMESPACE, "--duration", VALID])
         .output()
         .context("starting kubectl")?;
@@ -75,7 +75,7 @@ pub(super) fn kubeconfig(cluster: &Cluster) -> Result<&'static str> {
 pub(super) fn wait_for_rights(cluster: &Cluster) -> Result<()> {
     for (verb, resource) in RIGHTS {
         until(&format!("{} may {verb} {resource}", user()), || {
-            let mut ask = cluster::kubectl(cluster)?;
+            let mut ask = cluster.kubectl()?;
             ask.args(["auth", "can-i", verb, resource, "--namespace", NAMESPACE, "--as", &user()]);
             let output = ask.output().context("starting kubectl")?;
             Ok(output.status.success().then_some(()))

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::cluster::version::Suite;
+use crate::version::Suite;
 
 /// What is read of a ConformanceReport (gateway.networking.k8s.io/v1).
 #[derive(Debug, Deserialize)]

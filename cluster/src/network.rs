@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 /// The link that has the node's addresses; the gateway adds its own there.
-pub(crate) const LINK: &str = "node0";
-/// The node's name and addresses. The API server must not announce a loopback address.
-pub(crate) const NODE: &str = "node0";
-pub(crate) const NODE_V4: &str = "10.10.0.1";
+pub const LINK: &str = "node0";
+/// The node's name.
+pub const NODE: &str = "node0";
+/// The node's IPv4 address: the API server must not announce a loopback address.
+pub const NODE_V4: &str = "10.10.0.1";
 pub(super) const NODE_V6: &str = "fd00:10:10::1";
 pub(super) const PODS_V4: &str = "10.244.0.0/16";
 pub(super) const PODS_V6: &str = "fd00:10:244::/64";

@@ -15,7 +15,7 @@ use crate::{proc, process};
 
 /// How long a cluster lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lifetime {
+pub enum Lifetime {
     /// Until somebody ends it.
     Detached,
     /// Until the thread that starts it ends, in whatever way.
@@ -57,7 +57,7 @@ pub(super) fn start(
         if fs::create_dir_all(&kept).is_ok() && copy_logs(cluster, &kept).is_ok() {
             eprintln!("the logs of the cluster that did not come up are in {}", kept.display());
         }
-        cluster.clear()?;
+        cluster.end()?;
     }
     up
 }

@@ -15,16 +15,16 @@ use anyhow::{Context as _, Result, ensure};
 use nix::unistd::geteuid;
 
 use crate::cargo::build_sluice;
-use crate::cluster::handle::Cluster;
-use crate::cluster::version::Suite;
-use crate::cluster::{self, Lifetime};
+use crate::handle::Cluster;
+use crate::launch::Lifetime;
 use crate::process;
+use crate::version::Suite;
 use sample::Sample;
 use server::Server;
 
 /// Flags of `files`.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// The CRDs of this suite's release are installed.
     #[arg(long, value_enum, default_value_t = Suite::V1_7_0)]
     suite: Suite,
@@ -63,7 +63,11 @@ impl Verdict {
     }
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+/// Compares both verdicts; the exit code says whether the project's own files were judged as they should be.
+///
+/// # Errors
+/// The API server cannot be started, or one of the two gives no verdict.
+pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "files starts an API server in namespaces of its own: run it as root");
     let sample = args.sample.as_deref().map(|dir| Sample::draw(dir, args.seed, args.count)).transpose()?;
     let sluice = match &args.binary {
@@ -72,9 +76,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     process::stop_on_ctrl_c()?;
     let cluster = Cluster::of(&format!("files-{}", std::process::id()))?;
-    let judged = cluster::start(&cluster, args.suite, false, Lifetime::Bound)
+    let judged = cluster
+        .start(args.suite, false, Lifetime::Bound)
         .and_then(|()| check(&Server::ready(&cluster)?, &sluice, sample.as_ref()));
-    cluster::end(&cluster)?;
+    cluster.end()?;
     Ok(if judged? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

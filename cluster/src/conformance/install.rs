@@ -7,15 +7,14 @@ use anyhow::{Context, Result};
 
 use super::account;
 use crate::cargo::workspace;
-use crate::cluster;
-use crate::cluster::handle::Cluster;
+use crate::handle::Cluster;
 
 /// The class of every Gateway of the suite. Its controller name cannot be changed later, so it is ours from the start.
-pub(crate) const GATEWAY_CLASS: &str = "sluice";
+pub const GATEWAY_CLASS: &str = "sluice";
 
 /// Installs our definitions, the gateway's namespace, its account with its rights, and the GatewayClass.
-pub(crate) fn install(cluster: &Cluster) -> Result<()> {
-    cluster::apply(cluster, &manifests().context("deploy/")?)?;
+pub fn install(cluster: &Cluster) -> Result<()> {
+    cluster.apply(&manifests().context("deploy/")?)?;
     account::wait_for_rights(cluster)
 }
 

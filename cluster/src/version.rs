@@ -12,7 +12,7 @@ use crate::go::{self, Program};
 
 /// A release of the Gateway API's conformance suite, with its CRDs and images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Suite {
+pub enum Suite {
     /// The reference: all that it needs is in its own module.
     #[value(name = "v1.6.3")]
     V1_6_3,
@@ -26,10 +26,10 @@ const CRDS: &str = "config/crd/experimental";
 
 impl Suite {
     /// The one that decides.
-    pub(crate) const REFERENCE: Self = Self::V1_6_3;
+    pub const REFERENCE: Self = Self::V1_6_3;
 
     /// The module with its test program.
-    pub(crate) fn module(self) -> Result<PathBuf> {
+    pub fn module(self) -> Result<PathBuf> {
         let module = go::module(&format!("suite-{self}"));
         match self {
             Self::V1_6_3 => Ok(module),
@@ -38,7 +38,7 @@ impl Suite {
     }
 
     /// What a report must say beside its results.
-    pub(crate) fn disclosure(self) -> Option<&'static str> {
+    pub fn disclosure(self) -> Option<&'static str> {
         match self {
             Self::V1_6_3 => None,
             Self::V1_7_0 => Some(
@@ -49,7 +49,7 @@ impl Suite {
     }
 
     /// The suite as a test program.
-    pub(crate) fn tests(self) -> Result<PathBuf> {
+    pub fn tests(self) -> Result<PathBuf> {
         let (module, name) = (self.module()?, format!("suite-{self}"));
         Program { module: &module, package: ".", name: &name, tests: true, ldflags: "-s -w" }.build()
     }

@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Verdict;
-use crate::cluster::handle::Cluster;
-use crate::cluster::kubectl;
+use crate::handle::Cluster;
 use crate::process;
 
 /// How often a server that is too busy is asked.
@@ -24,7 +23,7 @@ impl<'a> Server<'a> {
     /// Waits until the server knows the kinds of the Gateway API.
     pub(super) fn ready(cluster: &'a Cluster) -> Result<Self> {
         let names = ["crd", "--all", "--for=condition=Established", "--timeout=60s"];
-        let output = kubectl(cluster)?.arg("wait").args(names).output().context("starting kubectl")?;
+        let output = cluster.kubectl()?.arg("wait").args(names).output().context("starting kubectl")?;
         ensure!(output.status.success(), "kubectl wait: {}", String::from_utf8_lossy(&output.stderr).trim());
         Ok(Self { cluster })
     }
@@ -59,7 +58,7 @@ impl<'a> Server<'a> {
     }
 
     fn create_once(&self, words: &[&str], last: &str) -> Result<Vec<String>> {
-        let output = kubectl(self.cluster)?.arg("create").args(words).arg(last).output();
+        let output = self.cluster.kubectl()?.arg("create").args(words).arg(last).output();
         let output = output.context("starting kubectl")?;
         let said = String::from_utf8_lossy(&output.stderr);
         // What goes on in indented lines belongs to the line before.

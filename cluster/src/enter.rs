@@ -11,14 +11,14 @@ use nix::sched::{CloneFlags, setns};
 use super::handle::Cluster;
 
 /// In the cluster's network alone: files are the machine's.
-pub(crate) fn network(cluster: &Cluster, program: &str) -> Result<Command> {
+pub fn network(cluster: &Cluster, program: &str) -> Result<Command> {
     let mut command = Command::new("nsenter");
     command.arg("--target").arg(cluster.first()?.to_string()).args(["--net", "--"]).arg(program);
     Ok(command)
 }
 
 /// Among the cluster's processes, with its mounts and network: it ends with the cluster at the latest.
-pub(crate) fn whole(cluster: &Cluster, program: &str) -> Result<Command> {
+pub fn whole(cluster: &Cluster, program: &str) -> Result<Command> {
     let mut command = Command::new("nsenter");
     command.arg("--target").arg(cluster.first()?.to_string());
     let here = std::env::current_dir()?;
@@ -31,12 +31,12 @@ pub(crate) fn whole(cluster: &Cluster, program: &str) -> Result<Command> {
 }
 
 /// Where a file of the cluster's own mounts is to be found from outside, such as what lies in `/run`.
-pub(crate) fn path(cluster: &Cluster, path: &str) -> Result<PathBuf> {
+pub fn path(cluster: &Cluster, path: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(format!("/proc/{}/root{path}", cluster.first()?)))
 }
 
 /// Runs `body` on a thread that is in the cluster's network, and waits for it; what it starts is there, too.
-pub(crate) fn inside<T: Send>(cluster: &Cluster, body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub fn inside<T: Send>(cluster: &Cluster, body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let path = format!("/proc/{}/ns/net", cluster.first()?);
     let namespace = File::open(&path).with_context(|| path)?;
     thread::scope(|scope| {

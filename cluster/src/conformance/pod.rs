@@ -10,9 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::account::{NAMESPACE, USER};
 use crate::cargo::{must_succeed, workspace};
-use crate::cluster;
-use crate::cluster::handle::Cluster;
-use crate::cluster::image::Image;
+use crate::handle::Cluster;
+use crate::image::Image;
 
 /// The manifest's `image:` as containerd names it.
 const IMAGE: &str = "docker.io/library/sluice:0.1.0";
@@ -30,12 +29,12 @@ const POD_TIMEOUT: &str = "--timeout=150s";
 pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
     let archive = dir.join("sluice.tar");
     fs::write(&archive, image(sluice, dir)?).with_context(|| format!("writing {}", archive.display()))?;
-    cluster::import(cluster, &archive)?;
+    cluster.import(&archive)?;
     fs::remove_file(&archive)?;
     let manifest = manifest(&cluster.join("pod-state"))?;
     let file = dir.join("daemonset.yaml");
     fs::write(&file, manifest)?;
-    cluster::apply(cluster, &[file])?;
+    cluster.apply(&[file])?;
     let judged = ready_and_asked(cluster).and_then(|first| {
         kubectl(cluster, &["rollout", "restart", "daemonset/sluice"])?;
         let second = ready_and_asked(cluster)?;
@@ -80,7 +79,7 @@ fn newest(cluster: &Cluster, names: &str) -> Result<String> {
 
 /// kubectl in the gateway's namespace; gives what it says.
 fn kubectl(cluster: &Cluster, words: &[&str]) -> Result<String> {
-    let output = cluster::kubectl(cluster)?.args(["--namespace", NAMESPACE]).args(words).output()?;
+    let output = cluster.kubectl()?.args(["--namespace", NAMESPACE]).args(words).output()?;
     if !output.status.success() {
         bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }

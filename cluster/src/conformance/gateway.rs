@@ -10,12 +10,12 @@ use nix::unistd::Pid;
 
 use super::account::{self, NAMESPACE};
 use super::steering::SteeringCounters;
-use crate::cluster::handle::Cluster;
-use crate::cluster::network::{LINK, NODE};
-use crate::cluster::{BPFFS, enter};
+use crate::handle::Cluster;
 use crate::metrics::Page;
+use crate::network::{LINK, NODE};
 use crate::proc;
 use crate::process::{Process, until};
+use crate::{BPFFS, enter};
 
 /// Addresses that Gateways get; nothing else of the cluster has any of them.
 const POOL_V4: &str = "10.20.0.0/24";
@@ -28,22 +28,25 @@ pub(super) const UNUSABLE: &str = "192.0.2.1";
 const STATE: &str = "/run/sluice";
 
 /// A running gateway; killed when dropped.
-pub(crate) struct Gateway<'a> {
+pub struct Gateway<'a> {
     cluster: &'a Cluster,
     process: Process,
     pid: u32,
 }
 
 /// What the gateway has cost.
-pub(crate) struct Cost {
-    pub(crate) rss_kib: u64,
-    pub(crate) peak_rss_kib: u64,
-    pub(crate) cpu: Duration,
+pub struct Cost {
+    /// Resident memory now.
+    pub rss_kib: u64,
+    /// The most resident memory so far.
+    pub peak_rss_kib: u64,
+    /// CPU time so far, user and system.
+    pub cpu: Duration,
 }
 
 impl<'a> Gateway<'a> {
     /// Starts it with the account of `deploy/` and waits until it is ready.
-    pub(crate) fn start(sluice: &Path, cluster: &'a Cluster, dir: &Path) -> Result<Self> {
+    pub fn start(sluice: &Path, cluster: &'a Cluster, dir: &Path) -> Result<Self> {
         let flags = flags(account::kubeconfig(cluster)?);
         let mut command = enter::whole(cluster, &sluice.display().to_string())?;
         command.arg("run").args(&flags);
@@ -76,7 +79,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// What it costs so far.
-    pub(crate) fn cost(&self) -> Result<Cost> {
+    pub fn cost(&self) -> Result<Cost> {
         Ok(Cost {
             rss_kib: proc::rss_kib(self.pid)?,
             peak_rss_kib: proc::peak_kib(self.pid)?,
@@ -85,7 +88,7 @@ impl<'a> Gateway<'a> {
     }
 
     /// Ends it as a supervisor would; it must end well and leave none of its addresses behind.
-    pub(crate) fn stop(mut self) -> Result<()> {
+    pub fn stop(mut self) -> Result<()> {
         kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM).context("ending sluice")?;
         self.process.wait_for_success()?;
         let left = addresses(self.cluster)?;

@@ -3,8 +3,8 @@
 //! The suite learns from the GatewayClass what the gateway claims, and is told to skip nothing.
 
 mod account;
-pub(crate) mod gateway;
-pub(crate) mod install;
+pub mod gateway;
+pub mod install;
 mod logs;
 mod outcome;
 mod passing;
@@ -23,10 +23,11 @@ use nix::unistd::geteuid;
 use serde_json::Value;
 
 use crate::cargo::build_sluice;
-use crate::cluster::handle::Cluster;
-use crate::cluster::version::Suite;
-use crate::cluster::{self, Lifetime, condition};
+use crate::condition;
+use crate::handle::Cluster;
+use crate::launch::Lifetime;
 use crate::process::{self, until};
+use crate::version::Suite;
 use account::ApiAccess;
 use gateway::{Cost, Gateway};
 use install::GATEWAY_CLASS;
@@ -40,7 +41,7 @@ use verdict::Requirements;
 
 /// Flags of `conformance`.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// The suite's release.
     #[arg(long, value_enum, default_value_t = Suite::REFERENCE)]
     suite: Suite,
@@ -73,7 +74,11 @@ pub(crate) struct Args {
     binary: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+/// Judges the gateway; the exit code says whether it passed.
+///
+/// # Errors
+/// The run did not come to its end.
+pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "conformance makes namespaces and control groups: run it as root");
     let mut passing = Passing::of(args.suite)?;
     if args.regressions {
@@ -89,12 +94,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     process::stop_on_ctrl_c()?;
     let cluster = Cluster::of(&format!("conformance-{}", std::process::id()))?;
     let lifetime = if args.keep { Lifetime::Detached } else { Lifetime::Bound };
-    let judged = cluster::start(&cluster, args.suite, true, lifetime)
+    let judged = cluster
+        .start(args.suite, true, lifetime)
         .and_then(|()| judge(args, &sluice, &program, &cluster, dir, &mut passing));
     if args.keep && cluster.alive()? {
         println!("kept: cargo xtask cluster --name {} kubectl …, and down", cluster.name());
     } else {
-        cluster::end(&cluster)?;
+        cluster.end()?;
     }
     let (run, failures) = judged.with_context(|| format!("logs are in {}", dir.display()))?;
     print_failures(&run);
@@ -155,7 +161,7 @@ fn wait_until_accepted(cluster: &Cluster, gateway: &mut Gateway<'_>) -> Result<(
     until("sluice accepts the GatewayClass", || {
         gateway.ensure_running()?;
         let output =
-            cluster::kubectl(cluster)?.args(["get", "gatewayclass", GATEWAY_CLASS, "-o", "json"]).output()?;
+            cluster.kubectl()?.args(["get", "gatewayclass", GATEWAY_CLASS, "-o", "json"]).output()?;
         let class: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         Ok(condition::holds(&class["status"], "Accepted").then_some(()))
     })

@@ -20,7 +20,7 @@ use crate::cache;
 
 /// A cluster's directory.
 #[derive(Clone, Debug)]
-pub(crate) struct Cluster {
+pub struct Cluster {
     name: String,
     dir: PathBuf,
 }
@@ -31,7 +31,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Cluster {
     /// The place of the cluster of this name, there or not.
-    pub(crate) fn of(name: &str) -> Result<Self> {
+    pub fn of(name: &str) -> Result<Self> {
         let word =
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         ensure!(word, "--name {name}: write letters, digits and dashes");
@@ -39,7 +39,7 @@ impl Cluster {
     }
 
     /// Every cluster that is or was on this machine, by name.
-    pub(crate) fn list() -> Result<Vec<Self>> {
+    pub fn list() -> Result<Vec<Self>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(all()?)? {
             let entry = entry?;
@@ -51,21 +51,23 @@ impl Cluster {
         names.iter().map(|name| Self::of(name)).collect()
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// Its name.
+    pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub(crate) fn dir(&self) -> &Path {
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// A file or folder in it.
-    pub(crate) fn join(&self, name: &str) -> PathBuf {
+    pub fn join(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
     /// How anybody with the right to it talks to the API server.
-    pub(crate) fn kubeconfig(&self) -> PathBuf {
+    pub fn kubeconfig(&self) -> PathBuf {
         self.join("pki/admin.kubeconfig")
     }
 
@@ -84,7 +86,7 @@ impl Cluster {
     }
 
     /// Whether any process of the cluster lives.
-    pub(crate) fn alive(&self) -> Result<bool> {
+    pub fn alive(&self) -> Result<bool> {
         let Ok(lock) = File::open(self.join("lock")) else { return Ok(false) };
         match lock.try_lock() {
             Ok(()) => Ok(false),
@@ -101,7 +103,7 @@ impl Cluster {
     }
 
     /// The first process of a live cluster.
-    pub(crate) fn first(&self) -> Result<u32> {
+    pub fn first(&self) -> Result<u32> {
         ensure!(self.alive()?, "the cluster {} is not up: start it with `cargo xtask cluster up`", self.name);
         let first = fs::read_to_string(self.join("pid")).unwrap_or_default();
         let first = first.parse().context("the cluster is just being started")?;
@@ -116,7 +118,7 @@ impl Cluster {
     }
 
     /// Kills the cluster if it lives, waits for the end of its last process and removes what it leaves.
-    pub(super) fn clear(&self) -> Result<()> {
+    pub fn end(&self) -> Result<()> {
         let _one_at_a_time = self.lock_all()?;
         if !self.dir.exists() {
             return Ok(());
@@ -158,7 +160,7 @@ impl Cluster {
 }
 
 /// Removes what dead clusters have left on this machine.
-pub(crate) fn sweep() -> Result<()> {
+pub fn sweep() -> Result<()> {
     for cluster in Cluster::list()? {
         let _one_at_a_time = cluster.lock_all()?;
         if cluster.dir.exists() && !cluster.alive()? {
@@ -209,7 +211,7 @@ mod tests {
         assert!(cluster.alive().unwrap(), "the second process still has the lock");
         kill(Pid::from_raw(second.cast_signed()), Signal::SIGKILL).unwrap();
         wait::until("the end of the last process", || (!cluster.alive().unwrap()).then_some(()));
-        cluster.clear().unwrap();
+        cluster.end().unwrap();
         assert!(!cluster.dir().exists());
     }
 
@@ -218,14 +220,14 @@ mod tests {
         let all = Scratch::new("clear").unwrap();
         let name = format!("test-clear-{}", std::process::id());
         let cluster = Cluster { dir: all.join(&name), name };
-        cluster.clear().unwrap();
+        cluster.end().unwrap();
         let lock = cluster.take().unwrap();
         // Reads what never comes.
         let mut first =
             Command::new("cat").arg("-").arg(cluster.dir()).stdin(Stdio::piped()).spawn().unwrap();
         drop(lock);
         cluster.remember(first.id()).unwrap();
-        cluster.clear().unwrap();
+        cluster.end().unwrap();
         assert!(!cluster.dir().exists());
         assert_eq!(first.wait().unwrap().signal(), Some(Signal::SIGKILL as i32), "it was killed");
     }
@@ -244,7 +246,7 @@ mod tests {
             thread::sleep(POLL_INTERVAL);
             drop(lock);
         });
-        cluster.clear().unwrap();
+        cluster.end().unwrap();
         last.join().unwrap();
         assert!(!cluster.dir().exists());
         assert!(stranger.try_wait().unwrap().is_none(), "it still runs");

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::outcome::{EndedTest, Verdict};
 use crate::cargo::workspace;
-use crate::cluster::version::Suite;
+use crate::version::Suite;
 
 /// The names of tests that have passed, one on each line.
 pub(super) struct Passing {

@@ -12,8 +12,8 @@ use super::Args;
 use super::gateway::{Gateway, UNUSABLE, USABLE};
 use super::install::GATEWAY_CLASS;
 use super::outcome::{EndedTest, FailureMessages, Verdict, ended_test, is_last};
-use crate::cluster::enter;
-use crate::cluster::handle::Cluster;
+use crate::enter;
+use crate::handle::Cluster;
 use crate::process::{self, Process};
 
 /// What a run of the suite gave.

@@ -12,21 +12,21 @@ use crate::cache;
 use crate::cargo::workspace;
 
 /// A program of one of our modules.
-pub(crate) struct Program<'a> {
+pub struct Program<'a> {
     /// The folder of the module.
-    pub(crate) module: &'a Path,
+    pub module: &'a Path,
     /// The package to build: `.`, a folder, or the path of a dependency.
-    pub(crate) package: &'a str,
+    pub package: &'a str,
     /// Its file name once built.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// Whether it is the package's tests instead of its command.
-    pub(crate) tests: bool,
+    pub tests: bool,
     /// Flags of the linker; what stands there is part of the key.
-    pub(crate) ldflags: &'a str,
+    pub ldflags: &'a str,
 }
 
 /// A module of `conformance/` by its folder.
-pub(crate) fn module(name: &str) -> PathBuf {
+pub fn module(name: &str) -> PathBuf {
     workspace().join("conformance").join(name)
 }
 
@@ -39,7 +39,7 @@ const TOOLCHAIN: [&str; 7] =
     ["GOVERSION", "GOOS", "GOARCH", "GOAMD64", "GOARM64", "GOEXPERIMENT", "GOFIPS140"];
 
 /// A call of `go` in a module. A module that asks for a newer Go gets it through Go itself.
-pub(crate) fn go(module: &Path) -> Command {
+pub fn go(module: &Path) -> Command {
     let mut command = Command::new("go");
     command.current_dir(module).env("GOTOOLCHAIN", "auto").env("GOFLAGS", FLAGS).env("GOWORK", "off");
     command.env("CGO_ENABLED", "0");
@@ -51,7 +51,7 @@ const NEEDED: &str = "starting go: Go 1.21 or newer is needed on PATH (Debian 12
                       go.dev/doc/install)";
 
 /// What a call of `go` prints.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let output = command.output().context(NEEDED)?;
     let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
     ensure!(
@@ -64,12 +64,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// The version that a module takes of one of its dependencies.
-pub(crate) fn version(module: &Path, dependency: &str) -> Result<String> {
+pub fn version(module: &Path, dependency: &str) -> Result<String> {
     output(go(module).args(["list", "-m", "-f", "{{.Version}}", dependency]))
 }
 
 /// Where a dependency of a module lies once it is unpacked.
-pub(crate) fn unpacked(module: &Path, dependency: &str) -> Result<PathBuf> {
+pub fn unpacked(module: &Path, dependency: &str) -> Result<PathBuf> {
     output(go(module).args(["mod", "download", dependency]))?;
     match output(go(module).args(["list", "-m", "-f", "{{.Dir}}", dependency]))? {
         dir if dir.is_empty() => bail!("go has not unpacked {dependency}"),
@@ -79,7 +79,7 @@ pub(crate) fn unpacked(module: &Path, dependency: &str) -> Result<PathBuf> {
 
 impl Program<'_> {
     /// The built program; builds it, showing how far that is, if its sources have changed since.
-    pub(crate) fn build(&self) -> Result<PathBuf> {
+    pub fn build(&self) -> Result<PathBuf> {
         let toolchain = output(go(self.module).args(["env"]).args(TOOLCHAIN))?;
         let key = key::of(self, &toolchain)?;
         let dir = cache::dir()?.join("go").join(format!("{}-{key}", self.name));
