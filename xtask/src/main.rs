@@ -3,25 +3,20 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
 mod api_schemas;
-mod bench;
 mod build_ebpf;
 mod check;
-mod clients;
-mod crash_test;
 mod fuzz;
-mod load_client;
 mod miri;
-mod overload_test;
 mod run;
 mod supply_chain;
 mod test;
-mod upgrade_test;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sluice_cluster::{command as cluster, conformance, files, go};
-use sluice_tooling::{cache, cargo, metrics, needs, proc, process};
+use sluice_cluster::{command as cluster, conformance, files};
+use sluice_lab::{bench, clients, crash_test, overload_test, upgrade_test};
+use sluice_tooling::{cache, cargo, needs};
 
 /// Builds, runs and tests Sluice.
 #[derive(Parser)]

@@ -46,7 +46,7 @@ use transport::Transport;
 
 /// Flags of `clients`.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Clients to run, cases to make, or both, by name; all by default. One that is named must be installed.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
@@ -87,7 +87,7 @@ struct Plan {
 }
 
 /// Runs every client and prints the tables; fails if a client did not see a response.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "clients makes network namespaces: run it as root");
     let selection = Selection::of(&args.only)?;
     needs::ensure(&[IP])?;

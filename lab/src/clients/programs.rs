@@ -54,7 +54,7 @@ pub(super) fn find(client: &str) -> Result<Option<Program>> {
 
 /// Programs of ours that are clients.
 pub(super) fn folder() -> PathBuf {
-    workspace().join("xtask/clients")
+    workspace().join("lab/clients")
 }
 
 fn tool(need: Need, version: &str) -> Option<Program> {

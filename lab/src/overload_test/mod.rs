@@ -34,7 +34,7 @@ use run::Run;
 
 /// Flags of `overload-test`.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Cases to run, by name; all by default.
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     only: Vec<String>,
@@ -65,7 +65,7 @@ struct CaseResult {
 const OPEN_FILES: u64 = 18_000;
 
 /// Runs each case in turn and prints one table; fails if a neighbour's request failed or a case did not come about.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "overload-test makes network namespaces: run it as root");
     let cases = case::chosen(&args.only)?;
     needs::ensure(&[IP, PRLIMIT])?;

@@ -22,7 +22,7 @@ use crate::process;
 
 /// Flags of `bench smoke`.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Turns of each contender.
     #[arg(long, default_value_t = 5)]
     turns: u32,
@@ -78,7 +78,7 @@ struct Results {
 const WARMUP: Duration = Duration::from_secs(1);
 
 /// Measures everything that was asked for, and prints, writes and plots it.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench makes network namespaces: run it as root");
     ensure!(args.cpus.len() == 2 && args.turns > 0, "--cpus takes two numbers, and --turns at least one");
     needs::ensure(&[IP, WRK, NGINX, HAPROXY])?;

@@ -18,7 +18,7 @@ use crate::process::{self, Process};
 
 /// Flags of `crash-test`.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// How often the gateway is killed in each set-up.
     #[arg(long, default_value_t = 20)]
     kills: u32,
@@ -61,7 +61,7 @@ const MAX_POLLS: u32 = 1000;
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs each set-up in turn and prints one table; fails if a request was lost for no reason.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "crash-test makes network namespaces: run it as root");
     needs::ensure(&[IP])?;
     let sluice = build_sluice(&args.profile)?;

@@ -21,7 +21,7 @@ use sluice_cluster::version::Suite;
 
 /// Flags of `bench scale`.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Numbers of routes, each with a host and a path of its own, each on a fresh cluster.
     #[arg(long, value_delimiter = ',', default_values_t = [1000, 5000])]
     routes: Vec<usize>,

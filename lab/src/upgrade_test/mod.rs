@@ -32,7 +32,7 @@ use target::{Peer, Target};
 
 /// Flags of `upgrade-test`.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// How often each proxy is replaced, evenly over its run.
     #[arg(long, default_value_t = 20)]
     upgrades: u32,
@@ -77,7 +77,7 @@ struct TargetResult {
 }
 
 /// Judges each proxy in turn; fails if Sluice lost anything, or if a run did not come to its end.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "upgrade-test makes network namespaces: run it as root");
     ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
     let targets = target::chosen(&args.peer, &args.steering, &args.io);

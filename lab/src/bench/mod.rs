@@ -17,14 +17,18 @@ use clap::Subcommand;
 
 /// Measurements.
 #[derive(Subcommand)]
-pub(crate) enum Bench {
+pub enum Bench {
     /// CPU per request of Sluice, nginx, HAProxy and a bare relay, in turn and pinned alike.
     Smoke(smoke::Args),
     /// Many routes on a real API server: cold start, time from a change to its first answer, memory, writes.
     Scale(scale::Args),
 }
 
-pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
+/// Runs a measurement.
+///
+/// # Errors
+/// It could not be carried out.
+pub fn run(bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Smoke(args) => smoke::run(args),
         Bench::Scale(args) => scale::run(args),

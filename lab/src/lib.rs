@@ -1,0 +1,16 @@
+//! The gateway measured and judged beside its peers: CPU per request, requests lost in upgrades, crashes and overload, and the
+//! responses that real clients see.
+//!
+//! Everything runs in network namespaces of its own on this machine, as root.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)] // commands talk to their terminal
+
+pub mod bench;
+pub mod clients;
+pub mod crash_test;
+mod load_client;
+pub mod overload_test;
+pub mod upgrade_test;
+
+pub(crate) use sluice_cluster::go;
+pub(crate) use sluice_tooling::{cache, cargo, metrics, needs, proc, process};
