@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
@@ -27,6 +27,14 @@ pub fn must_succeed(command: &mut Command) -> Result<()> {
         bail!("`{} {}` failed ({status})", program.display(), args.join(" "));
     }
     Ok(())
+}
+
+/// The exit code of a command; an error is printed with its causes.
+pub fn exit(done: Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Where cargo puts this build: this program lies in `<target>/debug`, so no guess about settings is needed.

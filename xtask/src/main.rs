@@ -1,10 +1,11 @@
 //! Developer commands; CI calls only these. `cargo xtask --help` lists them.
+//!
+//! Small ones are here. The others are programs of `codegen/`, `cluster/` and `lab/`, which are built when they are called.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
-mod api_schemas;
-mod build_ebpf;
 mod check;
+mod forward;
 mod fuzz;
 mod miri;
 mod run;
@@ -14,9 +15,9 @@ mod test;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sluice_cluster::{command as cluster, conformance, files};
-use sluice_lab::{bench, clients, crash_test, overload_test, upgrade_test};
 use sluice_tooling::{cache, cargo, needs};
+
+use forward::Words;
 
 /// Builds, runs and tests Sluice.
 #[derive(Parser)]
@@ -35,58 +36,59 @@ enum Command {
     /// Checks formatting and lints; warnings are errors.
     Check,
     /// Builds the kernel programs from source.
-    BuildEbpf(build_ebpf::Args),
+    #[command(disable_help_flag = true)]
+    BuildEbpf(Words),
     /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.
-    UpgradeTest(upgrade_test::Args),
+    #[command(disable_help_flag = true)]
+    UpgradeTest(Words),
     /// Feeds random octets to whatever reads them from the network or from files, for a bounded time.
     Fuzz(fuzz::Args),
     /// Runs the model of a stream's two pumps under Miri, where that is installed.
     Miri,
     /// Measures what a request costs, beside peers and the floor.
-    #[command(subcommand)]
-    Bench(bench::Bench),
+    #[command(disable_help_flag = true)]
+    Bench(Words),
     /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
-    CrashTest(crash_test::Args),
+    #[command(disable_help_flag = true)]
+    CrashTest(Words),
     /// Has one tenant overload the gateway in every way we know; prints what a neighbour felt, and what stopped it.
-    OverloadTest(overload_test::Args),
+    #[command(disable_help_flag = true)]
+    OverloadTest(Words),
     /// Has real clients make the requests that people's tools make, and counts the responses that they did not see.
-    Clients(clients::Args),
+    #[command(disable_help_flag = true)]
+    Clients(Words),
     /// Starts and ends a real Kubernetes node on this machine, for the gateway to run in.
-    Cluster(cluster::Args),
+    #[command(disable_help_flag = true)]
+    Cluster(Words),
     /// Has the official suite of the Gateway API judge the gateway on a cluster of its own.
-    Conformance(conformance::Args),
+    #[command(disable_help_flag = true)]
+    Conformance(Words),
     /// Has a real API server and `sluice check` judge files as people write them, and compares.
-    Files(files::Args),
+    #[command(disable_help_flag = true)]
+    Files(Words),
     /// Holds licenses, bans, sources and known advisories of all that is built in; writes the bill of materials.
     SupplyChain(supply_chain::Args),
     /// Regenerates the schemas that files are checked against.
-    ApiSchemas(api_schemas::Args),
+    #[command(disable_help_flag = true)]
+    ApiSchemas(Words),
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    cargo::exit(match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Check => check::run(),
-        Command::BuildEbpf(args) => build_ebpf::run(&args),
-        Command::UpgradeTest(args) => upgrade_test::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Miri => miri::run(),
-        Command::Bench(command) => bench::run(&command),
-        Command::CrashTest(args) => crash_test::run(&args),
-        Command::OverloadTest(args) => overload_test::run(&args),
-        Command::Clients(args) => clients::run(&args),
-        Command::Cluster(args) => cluster::run(&args),
-        Command::Conformance(args) => conformance::run(&args),
-        Command::Files(args) => files::run(&args),
         Command::SupplyChain(args) => supply_chain::run(&args),
-        Command::ApiSchemas(args) => api_schemas::run(&args),
-    };
-    match done {
-        Ok(code) => code,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::FAILURE
+        Command::BuildEbpf(_) | Command::ApiSchemas(_) => forward::become_program("sluice-codegen"),
+        Command::Cluster(_) | Command::Conformance(_) | Command::Files(_) => {
+            forward::become_program("sluice-cluster")
         }
-    }
+        Command::Bench(_)
+        | Command::UpgradeTest(_)
+        | Command::CrashTest(_)
+        | Command::OverloadTest(_)
+        | Command::Clients(_) => forward::become_program("sluice-lab"),
+    })
 }

@@ -32,6 +32,7 @@ const TOOLS: &[&str] = &[
     "sluice-bench",
     "sluice-floor",
     "sluice-tooling",
+    "sluice-codegen",
     "sluice-cluster",
     "sluice-lab",
     "xtask",
@@ -65,7 +66,18 @@ const OWNED: &[(&str, &[&str])] = &[
     ("notify", &["gateway-control"]),
     ("kube", &["gateway-control"]),
     ("axum", &["gateway-admin", "sluice"]),
-    ("clap", &["sluice", "sluice-bench", "sluice-floor", "sluice-cluster", "sluice-lab", "xtask"]),
+    (
+        "clap",
+        &[
+            "sluice",
+            "sluice-bench",
+            "sluice-floor",
+            "sluice-codegen",
+            "sluice-cluster",
+            "sluice-lab",
+            "xtask",
+        ],
+    ),
     (
         "anyhow",
         &[
@@ -73,6 +85,7 @@ const OWNED: &[(&str, &[&str])] = &[
             "sluice-bench",
             "sluice-floor",
             "sluice-tooling",
+            "sluice-codegen",
             "sluice-cluster",
             "sluice-lab",
             "xtask",

@@ -12,5 +12,6 @@ pub mod netns;
 pub mod process;
 pub mod scratch;
 pub mod seccomp;
+#[cfg(feature = "tls")]
 pub mod tls;
 pub mod wait;

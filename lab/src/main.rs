@@ -1,0 +1,46 @@
+//! `cargo xtask bench`, `upgrade-test`, `crash-test`, `overload-test` and `clients`.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sluice_cluster::command as cluster;
+use sluice_lab::{bench, clients, crash_test, overload_test, upgrade_test};
+use sluice_tooling::cargo;
+
+/// Measures and judges the gateway beside its peers.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures what a request costs, beside peers and the floor.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.
+    UpgradeTest(upgrade_test::Args),
+    /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
+    CrashTest(crash_test::Args),
+    /// Has one tenant overload the gateway in every way we know; prints what a neighbour felt, and what stopped it.
+    OverloadTest(overload_test::Args),
+    /// Has real clients make the requests that people's tools make, and counts the responses that they did not see.
+    Clients(clients::Args),
+    /// The first process of a cluster, which the program that starts the cluster is itself.
+    #[command(hide = true)]
+    Cluster(cluster::Args),
+}
+
+fn main() -> ExitCode {
+    cargo::exit(match Cli::parse().command {
+        Command::Bench(command) => bench::run(&command),
+        Command::UpgradeTest(args) => upgrade_test::run(&args),
+        Command::CrashTest(args) => crash_test::run(&args),
+        Command::OverloadTest(args) => overload_test::run(&args),
+        Command::Clients(args) => clients::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
+    })
+}
