@@ -10,6 +10,7 @@ pub mod clients;
 pub mod crash_test;
 mod load_client;
 pub mod overload_test;
+mod table;
 pub mod upgrade_test;
 
 pub(crate) use sluice_cluster::go;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::scenario::Scenario;
 use super::target::Target;
 use super::testbed::Measurement;
+use crate::table;
 
 /// A figure over several turns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -79,6 +80,29 @@ impl Spread {
     }
 }
 
+/// Heads of the table of a scenario.
+const HEADERS: [&str; 8] =
+    ["", "req/s", "CPU µs/req (spread)", "p50 µs", "p99 µs", "RSS MiB", "failed", "sluice ÷ this"];
+
+impl Line {
+    fn row(&self) -> Vec<String> {
+        let cpu = self.cpu_us;
+        let ratio = self.sluice_over_this.map_or(String::new(), |ratio| {
+            format!("{:.3} ({:.3}–{:.3})", ratio.median, ratio.least, ratio.most)
+        });
+        vec![
+            self.target.to_owned(),
+            format!("{:.0}", self.requests_per_second.median),
+            format!("{:.2} ({:.2}–{:.2})", cpu.median, cpu.least, cpu.most),
+            format!("{:.0}", self.p50_us.median),
+            format!("{:.0}", self.p99_us.median),
+            format!("{:.1}", self.resident_kib.median / 1024.0),
+            self.failed.to_string(),
+            ratio,
+        ]
+    }
+}
+
 impl Section {
     /// From the turns of each contender, in their order; the n-th turns of all followed each other.
     pub(super) fn new(scenario: &Scenario, turns: &[(Target, Vec<Measurement>)]) -> Self {
@@ -101,26 +125,7 @@ impl Section {
 
     pub(super) fn print(&self) {
         println!("\n{}", self.scenario);
-        println!(
-            "  {:<18}{:>10}{:>28}{:>9}{:>10}{:>9}{:>8}  sluice ÷ this",
-            "", "req/s", "CPU µs/req (spread)", "p50 µs", "p99 µs", "RSS MiB", "failed"
-        );
-        for line in &self.lines {
-            let cpu = line.cpu_us;
-            let ratio = line.sluice_over_this.map_or(String::new(), |ratio| {
-                format!("{:.3} ({:.3}–{:.3})", ratio.median, ratio.least, ratio.most)
-            });
-            println!(
-                "  {:<18}{:>10.0}{:>28}{:>9.0}{:>10.0}{:>9.1}{:>8}  {ratio}",
-                line.target,
-                line.requests_per_second.median,
-                format!("{:.2} ({:.2}–{:.2})", cpu.median, cpu.least, cpu.most),
-                line.p50_us.median,
-                line.p99_us.median,
-                line.resident_kib.median / 1024.0,
-                line.failed,
-            );
-        }
+        println!("{}", table::render(HEADERS, &[0, HEADERS.len() - 1], self.lines.iter().map(Line::row)));
         for bar in &self.bars {
             let verdict = if bar.met { "met" } else { "MISSED" };
             println!("  bar: ≤ {:.2} × {}: {:.3}, {verdict}", bar.at_most, bar.times, bar.seen);

@@ -3,6 +3,7 @@
 use super::case::CASES;
 use super::result::{CaseResult, ClientStatus};
 use super::transport::Transport;
+use crate::table;
 
 /// A cell of a case that a client has no way to make, or was not to make.
 const NO_CELL: &str = "·";
@@ -10,9 +11,9 @@ const NO_CELL: &str = "·";
 pub(super) fn print(statuses: &[ClientStatus], results: &[CaseResult]) {
     println!("\n{}", clients(statuses).join("\n"));
     for transport in Transport::ALL {
-        let rows = rows(transport.name(), results);
-        if rows.len() > 1 {
-            println!("\n{}", align(&rows).join("\n"));
+        let (headers, rows) = rows(transport.name(), results);
+        if !rows.is_empty() {
+            println!("\n{}", table::render(headers, &[0], rows));
         }
     }
     println!(
@@ -33,16 +34,16 @@ fn clients(statuses: &[ClientStatus]) -> Vec<String> {
     statuses.iter().map(line).collect()
 }
 
-/// The table of a transport: its heads, and a row for each case and size.
-fn rows(transport: &str, results: &[CaseResult]) -> Vec<Vec<String>> {
+/// The table of a transport: its headers, and a row for each case and size.
+fn rows<'a>(transport: &'a str, results: &[CaseResult]) -> (Vec<&'a str>, Vec<Vec<String>>) {
     let results: Vec<&CaseResult> = results.iter().filter(|result| result.transport == transport).collect();
     let mut clients: Vec<&str> = results.iter().map(|result| result.client).collect();
     clients.dedup();
     let mut sizes: Vec<usize> = results.iter().map(|result| result.size).collect();
     sizes.sort_unstable();
     sizes.dedup();
-    let heads = [transport].iter().chain(&clients).map(|head| (*head).to_owned()).collect();
-    let mut rows = vec![heads];
+    let headers = [transport].into_iter().chain(clients.iter().copied()).collect();
+    let mut rows = Vec::new();
     for case in CASES {
         for size in &sizes {
             let own: Vec<_> = results.iter().filter(|f| (f.case, f.size) == (case.name, *size)).collect();
@@ -56,7 +57,7 @@ fn rows(transport: &str, results: &[CaseResult]) -> Vec<Vec<String>> {
             rows.push([name(case.name, *size)].into_iter().chain(clients.iter().map(cell)).collect());
         }
     }
-    rows
+    (headers, rows)
 }
 
 fn name(case: &str, size: usize) -> String {
@@ -68,21 +69,6 @@ fn name(case: &str, size: usize) -> String {
 
 fn megabytes(size: usize) -> String {
     format!("{} MB", size as f64 / 1e6)
-}
-
-/// Rows as lines: the first column stands left, the others right.
-fn align(rows: &[Vec<String>]) -> Vec<String> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        cells.collect::<Vec<_>>().join("  ")
-    };
-    rows.iter().map(line).collect()
 }
 
 /// A line for each finding that lost something, with the errors by name.
@@ -115,21 +101,18 @@ mod tests {
             result("curl", "download", 5_000_000, 1),
             result("nc", "get", 0, 0),
         ];
-        let lines = align(&rows("clear text", &results));
-        assert_eq!(
-            lines,
-            ["clear text     curl   nc", "get             3/3  0/3", "download 5 MB   1/3    ·"],
-            "{lines:#?}"
-        );
-        assert_eq!(rows("TLS 1.2", &results).len(), 1, "heads alone");
+        let (headers, cells) = rows("clear text", &results);
+        assert_eq!(headers, ["clear text", "curl", "nc"]);
+        assert_eq!(cells, [["get", "3/3", "0/3"], ["download 5 MB", "1/3", NO_CELL]]);
+        assert!(rows("TLS 1.2", &results).1.is_empty());
     }
 
     #[test]
     fn a_client_that_is_not_there_is_said_to_be_so_and_has_no_cell() {
         let absent = ClientStatus { client: "java", version: None, source: "apt: jdk", named: false };
         assert_eq!(clients(&[absent]), ["java         not installed (apt: jdk)"]);
-        let heads = &rows("clear text", &[result("curl", "get", 0, 3)])[0];
-        assert_eq!(heads, &["clear text", "curl"]);
+        let (headers, _) = rows("clear text", &[result("curl", "get", 0, 3)]);
+        assert_eq!(headers, ["clear text", "curl"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use gateway_testkit::crash::Verdict;
 
+use crate::table;
+
 const HEADERS: [&str; 10] =
     ["set-up", "kills", "answered", "cut", "unserved", "lost", "gone ms", "least ms", "median ms", "most ms"];
 /// Failures that are shown one by one for each set-up.
@@ -12,18 +14,7 @@ const SHOWN_FAILURES: usize = 5;
 /// One line for each set-up; times are from the kill: until the process was gone, and until the next one answered (least,
 /// median, most).
 pub(super) fn print(rows: &[(String, Verdict)]) {
-    println!();
-    println!("{}", line(&HEADERS.map(str::to_owned)));
-    for (name, verdict) in rows {
-        let Verdict { answered, cut, unserved, lost, ending, recovery } = verdict;
-        let counts = [recovery.len() as u64, *answered, *cut, *unserved, lost.len() as u64];
-        let times = [median(ending), least(recovery), median(recovery), most(recovery)].map(millis);
-        let mut cells = vec![name.clone()];
-        cells.extend(counts.iter().map(u64::to_string));
-        cells.extend(times);
-        println!("{}", line(&cells));
-    }
-    println!();
+    println!("\n{}\n", table::render(HEADERS, &[0], rows.iter().map(|(name, verdict)| row(name, verdict))));
     println!(
         "cut: under way at the kill. unserved: came between the kill and the first answer of the next process."
     );
@@ -35,12 +26,12 @@ pub(super) fn print(rows: &[(String, Verdict)]) {
     }
 }
 
-fn line(cells: &[String]) -> String {
-    let pad = |(column, cell): (usize, &String)| match column {
-        0 => format!("{cell:<16}"),
-        _ => format!("{cell:>9}"),
-    };
-    cells.iter().enumerate().map(pad).collect::<Vec<_>>().join(" ")
+fn row(name: &str, verdict: &Verdict) -> Vec<String> {
+    let Verdict { answered, cut, unserved, lost, ending, recovery } = verdict;
+    let counts = [recovery.len() as u64, *answered, *cut, *unserved, lost.len() as u64];
+    let times = [median(ending), least(recovery), median(recovery), most(recovery)].map(millis);
+    let counts = counts.iter().map(u64::to_string);
+    [name.to_owned()].into_iter().chain(counts).chain(times).collect()
 }
 
 fn millis(time: Duration) -> String {

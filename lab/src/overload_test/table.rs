@@ -4,6 +4,7 @@ use sluice_bench::report::Report;
 
 use super::CaseResult;
 use super::outcome::{ClientLatency, Memory, Outcome, Probes};
+use crate::table;
 
 const COLUMNS: usize = 16;
 const HEADERS: [&str; COLUMNS] = [
@@ -32,37 +33,25 @@ const SHOWN_FAILURES: usize = 3;
 
 /// One line for each of the neighbour's clients in each case.
 pub(super) fn print(results: &[CaseResult]) {
-    let mut rows = vec![HEADERS.map(str::to_owned)];
+    let mut rows = Vec::new();
     for result in results {
         let Some(outcome) = &result.outcome else { continue };
         let clients = outcome.neighbours.iter().enumerate();
         rows.extend(clients.map(|(number, client)| row(result.case, outcome, client, number == 0)));
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADERS.len()).map(width).collect();
-    println!();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            match TEXT_COLUMNS.contains(&column) {
-                true => format!("{cell:<width$}"),
-                false => format!("{cell:>width$}"),
-            }
-        });
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
-    println!();
+    println!("\n{}\n", table::render(HEADERS, &TEXT_COLUMNS, rows));
     results.iter().for_each(print_notes);
 }
 
 /// Columns that are the same for all clients of a case stand on its `first` line only. Of several turns it has the medians.
-fn row(case: &str, outcome: &Outcome, client: &ClientLatency, first: bool) -> [String; COLUMNS] {
+fn row(case: &str, outcome: &Outcome, client: &ClientLatency, first: bool) -> Vec<String> {
     let once = |text: String| if first { text } else { String::new() };
     let Memory { before_kib, peak_kib, after_kib } = outcome.memory;
     let figure = |value: f64| format!("{value:.1}");
     let [p50, p50_during, p50_ratio] = client.compare(|latency| latency.p50_us).map(figure);
     let [p99, p99_during, p99_ratio] = client.compare(|latency| latency.p99_us).map(figure);
     let [max, max_during, _] = client.compare(|latency| latency.max_us).map(figure);
-    [
+    vec![
         once(case.to_owned()),
         client.mode().to_owned(),
         client.sum(|report| report.sent).to_string(),

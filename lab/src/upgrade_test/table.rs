@@ -3,6 +3,7 @@
 use sluice_bench::report::Report;
 
 use super::TargetResult;
+use crate::table;
 
 const HEADERS: [&str; 15] = [
     "proxy", "variant", "client", "upgrades", "sent", "ok", "refused", "reset", "closed", "timeout", "wrong",
@@ -10,38 +11,24 @@ const HEADERS: [&str; 15] = [
 ];
 
 /// Columns of words; the others are figures and stand right.
-const TEXT_COLUMNS: usize = 3;
+const TEXT_COLUMNS: [usize; 3] = [0, 1, 2];
 
 /// Failures that are shown one by one for each client.
 const SHOWN_FAILURES: usize = 3;
 
 pub(super) fn print(results: &[TargetResult]) {
-    let mut rows = vec![HEADERS.map(str::to_owned)];
+    let mut rows = Vec::new();
     for result in results {
         let Some(outcome) = &result.outcome else { continue };
-        for report in &outcome.clients {
-            rows.push(row(result, outcome.under_load, report));
-        }
+        rows.extend(outcome.clients.iter().map(|report| row(result, outcome.under_load, report)));
     }
-    println!();
-    let widths: Vec<usize> = (0..HEADERS.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
-        .collect();
-    for row in &rows {
-        let cells =
-            row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column < TEXT_COLUMNS {
-                true => format!("{cell:<width$}"),
-                false => format!("{cell:>width$}"),
-            });
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
-    println!();
+    println!("\n{}\n", table::render(HEADERS, &TEXT_COLUMNS, rows));
     results.iter().for_each(print_notes);
 }
 
-fn row(result: &TargetResult, upgrades: u32, report: &Report) -> [String; 15] {
+fn row(result: &TargetResult, upgrades: u32, report: &Report) -> Vec<String> {
     let failed = &report.failed;
-    [
+    vec![
         result.proxy.clone(),
         result.variant.clone(),
         report.mode.clone(),
