@@ -12,6 +12,7 @@ mod load_client;
 pub mod overload_test;
 mod table;
 pub mod upgrade_test;
+mod wrk;
 
 pub(crate) use sluice_cluster::go;
 pub(crate) use sluice_tooling::{cache, cargo, metrics, needs, proc, process};

@@ -8,7 +8,6 @@ mod scenario;
 mod smoke;
 mod target;
 mod testbed;
-mod wrk;
 
 use std::process::ExitCode;
 

@@ -142,7 +142,7 @@ fn line(who: Target, turns: &[Measurement], sluice: Option<&[Measurement]>) -> L
         p50_us: spread(|measurement| micros(measurement.wrk.p50)),
         p99_us: spread(|measurement| micros(measurement.wrk.p99)),
         resident_kib: spread(|measurement| measurement.resident_kib as f64),
-        failed: turns.iter().map(|measurement| measurement.wrk.failed).sum(),
+        failed: turns.iter().map(|measurement| measurement.wrk.failed()).sum(),
         sluice_over_this: sluice
             .filter(|_| who != Target::Sluice)
             .map(|sluice| Spread::of(ratios(sluice, turns))),
@@ -162,7 +162,7 @@ fn micros(time: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::bench::scenario::SCENARIOS;
-    use crate::bench::wrk::WrkReport;
+    use crate::wrk::WrkReport;
 
     fn measurement(cpu_us: u64) -> Measurement {
         let (cpu, wrk) = (Duration::from_micros(cpu_us), WrkReport { requests: 1, ..WrkReport::default() });

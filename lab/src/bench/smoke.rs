@@ -15,10 +15,10 @@ use super::report::{Idle, Section};
 use super::scenario::{SCENARIOS, Scenario};
 use super::target::{Programs, Target, Variant};
 use super::testbed::{Measurement, Plan, Testbed};
-use super::wrk::LoadSpec;
 use crate::cargo::{build_binary, build_sluice, workspace};
 use crate::needs::{self, HAPROXY, IP, NGINX, WRK};
 use crate::process;
+use crate::wrk::LoadSpec;
 
 /// Flags of `bench smoke`.
 #[derive(clap::Args)]

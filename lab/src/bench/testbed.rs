@@ -16,11 +16,11 @@ use gateway_testkit::netns::{self, Inside};
 use super::cost::{cost, resident_kib};
 use super::scenario::{HOSTS, PATHS};
 use super::target::{self, Programs, Setup, Target};
-use super::wrk::{self, LoadSpec, WrkReport};
 use crate::process::{Process, until};
+use crate::wrk::{self, LoadSpec, WrkReport};
 
 /// What one turn found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measurement {
     pub(super) wrk: WrkReport,
     /// CPU time per request, user and system.
@@ -67,7 +67,7 @@ impl Testbed {
                 let mut running = match Running::start(&plan, inside) {
                     Ok(running) => {
                         // A receiver that is gone wants nothing any more, here and below.
-                        let _ = reports.send(Ok(Measurement::NONE));
+                        let _ = reports.send(Ok(Measurement::default()));
                         running
                     }
                     Err(error) => {
@@ -118,14 +118,6 @@ impl Drop for Testbed {
             let _ = thread.join();
         }
     }
-}
-
-impl Measurement {
-    const NONE: Self = Self {
-        wrk: WrkReport { requests: 0, per_second: 0.0, p50: Duration::ZERO, p99: Duration::ZERO, failed: 0 },
-        cpu: Duration::ZERO,
-        resident_kib: 0,
-    };
 }
 
 struct Running {
@@ -182,7 +174,7 @@ impl Running {
                 let holder = (connections > 0).then(|| self.hold(connections)).transpose()?;
                 let resident_kib = self.settled_kib()?;
                 drop(holder);
-                Ok(Measurement { resident_kib, ..Measurement::NONE })
+                Ok(Measurement { resident_kib, ..Measurement::default() })
             }
         }
     }
@@ -194,7 +186,7 @@ impl Running {
         let mut command = load.command(LISTEN_ADDRESS, time, self.load_cpu);
         let mut wrk = Process::spawn(&format!("wrk-{}", self.wrks), &self.dir, &mut command)?;
         wrk.wait_for_success()?;
-        wrk::parse(&wrk.output())
+        WrkReport::parse(&wrk.output())
     }
 
     /// Resident memory once it falls no more: what connections do not need while they are quiet goes back step by step.

@@ -11,7 +11,6 @@ mod run;
 mod sluice;
 mod table;
 mod target;
-mod wrk;
 
 use std::fs;
 use std::path::PathBuf;
@@ -154,8 +153,8 @@ impl TargetResult {
 
 #[cfg(test)]
 mod tests {
-    use super::wrk::WrkReport;
     use super::*;
+    use crate::wrk::WrkReport;
 
     fn result(proxy: &str, read_errors: u64) -> TargetResult {
         let wrk = Some(WrkReport { read_errors, ..WrkReport::default() });

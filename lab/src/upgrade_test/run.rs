@@ -15,9 +15,9 @@ use sluice_bench::report::Report;
 use super::clients::Share;
 use super::proxy::{Proxy, Setup};
 use super::target::Target;
-use super::wrk::{self, WrkReport};
 use crate::load_client::LoadClient;
 use crate::process::{Process, check_interrupt, until};
+use crate::wrk::{self, WrkReport};
 
 /// What every proxy has to go through.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl Run {
     fn load(&self, setup: &Setup, proxy: &mut dyn Proxy) -> Result<Outcome> {
         let wrk = match self.wrk_connections {
             0 => None,
-            n => Some(wrk::start(setup, n, self.length() + WRK_SLACK)?),
+            n => Some(wrk::start(setup.listen, &setup.dir, n, self.length() + WRK_SLACK)?),
         };
         let start = Instant::now();
         let shares = self.clients.iter().enumerate();
