@@ -3,7 +3,7 @@
 #![no_main]
 
 use gateway_http::h1::encode::{self, RequestOptions};
-use gateway_http::h1::{Glimpse, HeadEdits, HeadLimits, Parsed, RequestHead};
+use gateway_http::h1::{PartialHead, HeadEdits, HeadLimits, Parsed, RequestHead};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -22,14 +22,14 @@ fuzz_target!(|data: &[u8]| {
     let mut table = [httparse::EMPTY_HEADER; 256];
     let mut theirs = httparse::Request::new(&mut table);
     let reference = theirs.parse(bytes);
-    let glimpse = Glimpse::of(bytes);
+    let partial_head = PartialHead::of(bytes);
     let Some(consumed) = length(whole) else { return };
     assert_eq!(reference, Ok(httparse::Status::Complete(consumed)), "httparse is stricter");
     let request = head.view(&bytes[..consumed]);
     let cut = |part: &'_ [u8]| part.len().min(1024);
-    assert_eq!(glimpse.method, &request.method_token()[..cut(request.method_token())]);
+    assert_eq!(partial_head.method, &request.method_token()[..cut(request.method_token())]);
     let authority = request.authority().unwrap_or_default();
-    assert_eq!(glimpse.authority, &authority[..cut(authority)]);
+    assert_eq!(partial_head.authority, &authority[..cut(authority)]);
     let mut written = Vec::new();
     let options = RequestOptions { framing: request.framing(), ..RequestOptions::default() };
     encode::request(&mut written, &request, &HeadEdits::new(), &options).expect("a Vec takes everything");

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use gateway_http::h1::encode::{self, Answer, RequestOptions, ResponseOptions, SliceSink};
+use gateway_http::h1::encode::{self, LocalReply, RequestOptions, ResponseOptions, SliceSink};
 use gateway_http::h1::path::{MergeSlashes, PathOptions, Separators, normalize};
 use gateway_http::h1::{
     BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Method, Parsed, RequestHead, ResponseHead,
@@ -91,9 +91,9 @@ fn round(c: &mut Connection, out: &mut [u8]) -> usize {
     c.edits.remove(b"x-gone").unwrap();
     let options = ResponseOptions { framing: BodyFraming::Length(5), ..ResponseOptions::default() };
     encode::response(&mut sink, &view, &c.edits, &options).unwrap();
-    encode::answer(
+    encode::local_reply(
         &mut sink,
-        &Answer { status: 404, reason: "no_route", body: b"no\n", ..Answer::default() },
+        &LocalReply { status: 404, reason: "no_route", body: b"no\n", ..LocalReply::default() },
     )
     .unwrap();
     sink.filled()

@@ -1,6 +1,6 @@
 //! Bodies: content, trailers and the end are found whatever the pieces they come in.
 
-use gateway_http::h1::{BodyDecoder, BodyError, BodyFraming, BodyLimits, FieldFault};
+use gateway_http::h1::{BodyDecoder, BodyError, BodyFraming, BodyLimits, FieldError};
 
 type Trailers = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -118,13 +118,13 @@ fn broken_chunked_bodies() {
         (b"5\r\nhello0\r\n\r\n", BadChunkEnd),
         (b"5\r\nhello\n0\r\n\r\n", BadChunkEnd),
         (b"5\r\nhello\r0\r\n\r\n", BadChunkEnd),
-        (b"0\r\n\n", Trailer(FieldFault::BareLf)),
-        (b"0\r\nx: y\n\r\n", Trailer(FieldFault::BareLf)),
-        (b"0\r\nx : y\r\n\r\n", Trailer(FieldFault::SpaceBeforeColon)),
-        (b"0\r\nx: y\r\n z\r\n\r\n", Trailer(FieldFault::ObsFold)),
-        (b"0\r\nx: y\rz\r\n\r\n", Trailer(FieldFault::BareCr)),
-        (b"0\r\nx: \x01\r\n\r\n", Trailer(FieldFault::BadValue)),
-        (b"0\r\nxyz\r\n\r\n", Trailer(FieldFault::BadName)),
+        (b"0\r\n\n", Trailer(FieldError::BareLf)),
+        (b"0\r\nx: y\n\r\n", Trailer(FieldError::BareLf)),
+        (b"0\r\nx : y\r\n\r\n", Trailer(FieldError::SpaceBeforeColon)),
+        (b"0\r\nx: y\r\n z\r\n\r\n", Trailer(FieldError::ObsFold)),
+        (b"0\r\nx: y\rz\r\n\r\n", Trailer(FieldError::BareCr)),
+        (b"0\r\nx: \x01\r\n\r\n", Trailer(FieldError::BadValue)),
+        (b"0\r\nxyz\r\n\r\n", Trailer(FieldError::BadName)),
     ];
     for (text, want) in rows {
         assert_eq!(chunked(text), Err(*want), "{:?}", String::from_utf8_lossy(text));

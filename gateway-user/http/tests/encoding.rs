@@ -1,7 +1,7 @@
 //! What is written: forwarded heads byte for byte, edits, answers of our own, chunks.
 
 use gateway_http::h1::encode::{
-    self, Answer, ChunkSize, Full, Persistence, RequestOptions, ResponseOptions, SliceSink,
+    self, ChunkSize, Full, LocalReply, Persistence, RequestOptions, ResponseOptions, SliceSink,
 };
 use gateway_http::h1::{
     BodyDecoder, BodyFraming, BodyLimits, EditError, HeadEdits, HeadLimits, Method, RequestHead,
@@ -213,38 +213,38 @@ fn interim_answers_and_upgrades_carry_no_framing() {
 
 #[test]
 fn answers_of_our_own() {
-    let write = |a: &Answer<'_>| {
+    let write = |a: &LocalReply<'_>| {
         let mut out = Vec::new();
-        encode::answer(&mut out, a).unwrap();
+        encode::local_reply(&mut out, a).unwrap();
         String::from_utf8(out).unwrap()
     };
-    let base = Answer {
+    let base = LocalReply {
         status: 404,
         reason: "no_route",
         content_type: Some("text/plain"),
         body: b"no\n",
-        ..Answer::default()
+        ..LocalReply::default()
     };
     let head = "HTTP/1.1 404 Not Found\r\nx-sluice-reason: no_route\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n";
     assert_eq!(write(&base), format!("{head}\r\nno\n"));
-    assert_eq!(write(&Answer { to_head: true, ..base }), format!("{head}\r\n"));
-    let close = Answer { persistence: Persistence::Close, ..base };
+    assert_eq!(write(&LocalReply { to_head: true, ..base }), format!("{head}\r\n"));
+    let close = LocalReply { persistence: Persistence::Close, ..base };
     assert_eq!(write(&close), format!("{head}Connection: close\r\n\r\nno\n"));
-    let redirect = Answer {
+    let redirect = LocalReply {
         status: 301,
         fields: &[("Location", b"https://a/")],
         date: Some(b"Sun, 06 Nov 1994 08:49:37 GMT"),
-        ..Answer::default()
+        ..LocalReply::default()
     };
     let want = "HTTP/1.1 301 Moved Permanently\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nLocation: https://a/\r\n\
         Content-Length: 0\r\n\r\n";
     assert_eq!(write(&redirect), want);
     assert_eq!(
-        write(&Answer { status: 204, body: b"x", ..Answer::default() }),
+        write(&LocalReply { status: 204, body: b"x", ..LocalReply::default() }),
         "HTTP/1.1 204 No Content\r\n\r\n"
     );
     assert_eq!(
-        write(&Answer { status: 599, ..Answer::default() }),
+        write(&LocalReply { status: 599, ..LocalReply::default() }),
         "HTTP/1.1 599 \r\nContent-Length: 0\r\n\r\n"
     );
 }

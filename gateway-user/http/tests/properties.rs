@@ -3,7 +3,7 @@
 use gateway_http::h1::encode::{self, ChunkSize, RequestOptions, ResponseOptions};
 use gateway_http::h1::path::{MergeSlashes, PathOptions, Separators, merged, normalize, unmerged_len};
 use gateway_http::h1::{
-    BodyDecoder, BodyFraming, BodyLimits, Glimpse, HeadEdits, HeadLimits, Method, Parsed, RequestHead,
+    BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Method, Parsed, PartialHead, RequestHead,
     ResponseHead,
 };
 use proptest::collection::vec;
@@ -133,7 +133,7 @@ proptest! {
         let limits = HeadLimits::default();
         let mut head = RequestHead::new();
         let whole = head.parse(&bytes, &limits);
-        let glimpse = Glimpse::of(&bytes);
+        let partial_head = PartialHead::of(&bytes);
         let mut table = [httparse::EMPTY_HEADER; 256];
         let mut theirs = httparse::Request::new(&mut table);
         let reference = theirs.parse(&bytes);
@@ -141,8 +141,8 @@ proptest! {
             prop_assert_eq!(reference, Ok(httparse::Status::Complete(consumed)));
             let view = head.view(&bytes);
             // A log line says the same of a head, refused or not.
-            prop_assert_eq!(glimpse.method, view.method_token());
-            prop_assert_eq!(glimpse.authority, view.authority().unwrap_or_default());
+            prop_assert_eq!(partial_head.method, view.method_token());
+            prop_assert_eq!(partial_head.authority, view.authority().unwrap_or_default());
             prop_assert_eq!(view.method_token(), theirs.method.unwrap_or_default().as_bytes());
             let ours: Vec<_> = view.fields().iter().map(|f| (f.name, f.value)).collect();
             let fields: Vec<_> = theirs.headers.iter().map(|h| (h.name.as_bytes(), h.value)).collect();

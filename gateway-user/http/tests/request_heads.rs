@@ -1,7 +1,7 @@
 //! Request heads: what is accepted and what it means, what is refused and why, whole and at every split.
 
 use gateway_http::h1::{
-    BodyFraming, FieldFault, HeadLimits, Method, Parsed, RequestError, RequestHead, Version,
+    BodyFraming, FieldError, HeadLimits, Method, Parsed, RequestError, RequestHead, Version,
 };
 
 /// Offers the head whole, then growing byte by byte, and checks that both end the same.
@@ -153,15 +153,15 @@ fn accepted_heads_mean_what_they_say() {
 #[test]
 fn refused_heads_say_why() {
     use RequestError::*;
-    let field = |fault| Field(fault);
+    let field = |error| Field(error);
     let rows: &[(&[u8], RequestError)] = &[
         // First line.
-        (b"GET / HTTP/1.1\nHost: a\n\n", field(FieldFault::BareLf)),
-        (b"GET / HTTP/1.1\nHost: a\r\n\r\n", field(FieldFault::BareLf)),
-        (b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", field(FieldFault::BareLf)),
-        (b"\r\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", field(FieldFault::BareLf)),
-        (b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", field(FieldFault::BareCr)),
-        (b"GET / HTTP/1.1\rHost: a\r\n\r\n", field(FieldFault::BareCr)),
+        (b"GET / HTTP/1.1\nHost: a\n\n", field(FieldError::BareLf)),
+        (b"GET / HTTP/1.1\nHost: a\r\n\r\n", field(FieldError::BareLf)),
+        (b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", field(FieldError::BareLf)),
+        (b"\r\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", field(FieldError::BareLf)),
+        (b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", field(FieldError::BareCr)),
+        (b"GET / HTTP/1.1\rHost: a\r\n\r\n", field(FieldError::BareCr)),
         (b" GET / HTTP/1.1\r\nHost: a\r\n\r\n", BadRequestLine),
         (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", BadRequestLine),
         (b"GET /  HTTP/1.1\r\nHost: a\r\n\r\n", BadRequestLine),
@@ -197,28 +197,28 @@ fn refused_heads_say_why() {
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Http2Preface),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", TlsOnPlaintext),
         // Field lines.
-        (b"GET / HTTP/1.1\r\nHost: a\nx: y\r\n\r\n", field(FieldFault::BareLf)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: \ny: z\r\n\r\n", field(FieldFault::BareLf)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx:\n\r\n", field(FieldFault::BareLf)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\r\n\n", field(FieldFault::BareLf)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\n\r\n", field(FieldFault::BareLf)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\rz: w\r\n\r\n", field(FieldFault::BareCr)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\r\r\n\r\n", field(FieldFault::BareCr)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\r\n z\r\n\r\n", field(FieldFault::ObsFold)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx:\r\n\tz\r\n\r\n", field(FieldFault::ObsFold)),
-        (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", field(FieldFault::ObsFold)),
-        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", field(FieldFault::SpaceBeforeColon)),
-        (b"GET / HTTP/1.1\r\nHost\t: a\r\n\r\n", field(FieldFault::SpaceBeforeColon)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n: y\r\n\r\n", field(FieldFault::BadName)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx y: z\r\n\r\n", field(FieldFault::BadName)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx\xc3\xa4: z\r\n\r\n", field(FieldFault::BadName)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx(y): z\r\n\r\n", field(FieldFault::BadName)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx\x00: z\r\n\r\n", field(FieldFault::BadName)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nxyz\r\n\r\n", field(FieldFault::BadName)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\x00z\r\n\r\n", field(FieldFault::BadValue)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\x7f\r\n\r\n", field(FieldFault::BadValue)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nx: \x0by\r\n\r\n", field(FieldFault::BadValue)),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n", field(FieldFault::BadValue)),
+        (b"GET / HTTP/1.1\r\nHost: a\nx: y\r\n\r\n", field(FieldError::BareLf)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: \ny: z\r\n\r\n", field(FieldError::BareLf)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx:\n\r\n", field(FieldError::BareLf)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\r\n\n", field(FieldError::BareLf)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\n\r\n", field(FieldError::BareLf)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\rz: w\r\n\r\n", field(FieldError::BareCr)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\r\r\n\r\n", field(FieldError::BareCr)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\r\n z\r\n\r\n", field(FieldError::ObsFold)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx:\r\n\tz\r\n\r\n", field(FieldError::ObsFold)),
+        (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", field(FieldError::ObsFold)),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", field(FieldError::SpaceBeforeColon)),
+        (b"GET / HTTP/1.1\r\nHost\t: a\r\n\r\n", field(FieldError::SpaceBeforeColon)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n: y\r\n\r\n", field(FieldError::BadName)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx y: z\r\n\r\n", field(FieldError::BadName)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx\xc3\xa4: z\r\n\r\n", field(FieldError::BadName)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx(y): z\r\n\r\n", field(FieldError::BadName)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx\x00: z\r\n\r\n", field(FieldError::BadName)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nxyz\r\n\r\n", field(FieldError::BadName)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\x00z\r\n\r\n", field(FieldError::BadValue)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: y\x7f\r\n\r\n", field(FieldError::BadValue)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nx: \x0by\r\n\r\n", field(FieldError::BadValue)),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n", field(FieldError::BadValue)),
         // Host.
         (b"GET / HTTP/1.1\r\n\r\n", MissingHost),
         (b"GET http://a/ HTTP/1.1\r\n\r\n", MissingHost),
@@ -383,7 +383,7 @@ fn reasons_are_stable_and_statuses_fit() {
         (RequestError::ConnectNotSupported, "connect_not_supported", 501),
         (RequestError::ExpectationFailed, "expectation_failed", 417),
         (RequestError::BadHost, "bad_host", 400),
-        (RequestError::Field(FieldFault::ObsFold), "obs_fold", 400),
+        (RequestError::Field(FieldError::ObsFold), "obs_fold", 400),
     ];
     for (error, reason, status) in table {
         assert_eq!((error.reason(), error.status()), (reason, status));

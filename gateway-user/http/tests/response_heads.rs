@@ -1,7 +1,7 @@
 //! Response heads: framing by status and method, what a lying backend is told apart by, at every split.
 
 use gateway_http::h1::{
-    BodyFraming, FieldFault, HeadLimits, Method, Parsed, ResponseError, ResponseHead, Version,
+    BodyFraming, FieldError, HeadLimits, Method, Parsed, ResponseError, ResponseHead, Version,
 };
 
 fn parse(text: &[u8], to: Method) -> Result<ResponseHead, ResponseError> {
@@ -123,13 +123,13 @@ fn lying_backends_are_refused() {
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", BadTransferEncoding),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", BadTransferEncoding),
         (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", TransferEncodingOnHttp10),
-        (b"HTTP/1.1 200 OK\nContent-Length: 5\n\n", Field(FieldFault::BareLf)),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\n\r\n", Field(FieldFault::BareLf)),
-        (b"HTTP/1.1 200 OK\r\nx: a\rb\r\n\r\n", Field(FieldFault::BareCr)),
-        (b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n", Field(FieldFault::ObsFold)),
-        (b"HTTP/1.1 200 OK\r\nx : a\r\n\r\n", Field(FieldFault::SpaceBeforeColon)),
-        (b"HTTP/1.1 200 OK\r\nx: a\x00\r\n\r\n", Field(FieldFault::BadValue)),
-        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", Field(FieldFault::BadName)),
+        (b"HTTP/1.1 200 OK\nContent-Length: 5\n\n", Field(FieldError::BareLf)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\n\r\n", Field(FieldError::BareLf)),
+        (b"HTTP/1.1 200 OK\r\nx: a\rb\r\n\r\n", Field(FieldError::BareCr)),
+        (b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n", Field(FieldError::ObsFold)),
+        (b"HTTP/1.1 200 OK\r\nx : a\r\n\r\n", Field(FieldError::SpaceBeforeColon)),
+        (b"HTTP/1.1 200 OK\r\nx: a\x00\r\n\r\n", Field(FieldError::BadValue)),
+        (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", Field(FieldError::BadName)),
         (b"HTTP/1.1 200 O\x00K\r\n\r\n", BadStatusLine),
         (b"HTTP/1.1  200 OK\r\n\r\n", BadStatusLine),
         (b"HTTP/1.1 20 OK\r\n\r\n", BadStatusLine),

@@ -200,7 +200,7 @@ fn invalid_body_code(error: BodyError) -> &'static str {
 mod tests {
     use std::collections::BTreeMap;
 
-    use gateway_http::h1::FieldFault;
+    use gateway_http::h1::FieldError;
 
     use super::*;
 
@@ -215,8 +215,8 @@ mod tests {
         }};
     }
 
-    fn faults() -> [FieldFault; 6] {
-        units!(FieldFault: BareLf BareCr ObsFold SpaceBeforeColon BadName BadValue;)
+    fn faults() -> [FieldError; 6] {
+        units!(FieldError: BareLf BareCr ObsFold SpaceBeforeColon BadName BadValue;)
     }
 
     fn all() -> Vec<Reason> {
@@ -245,8 +245,8 @@ mod tests {
         all.extend(faults().map(|fault| Reason::Response(fault.into())));
         all.extend(bodies.map(Reason::RequestBody));
         all.extend(bodies.map(Reason::UpstreamBodyInvalid));
-        all.push(Reason::RequestBody(BodyError::Trailer(FieldFault::BareLf)));
-        all.push(Reason::UpstreamBodyInvalid(BodyError::Trailer(FieldFault::BareLf)));
+        all.push(Reason::RequestBody(BodyError::Trailer(FieldError::BareLf)));
+        all.push(Reason::UpstreamBodyInvalid(BodyError::Trailer(FieldError::BareLf)));
         all.extend(paths.map(Reason::Path));
         all.extend(failures.map(Reason::Failure));
         all.extend(RouteMiss::ALL.map(Reason::Miss));

@@ -2,8 +2,8 @@
 
 use super::authority::Authority;
 use super::bytes::{Span, eq_ignore_case, is_token, is_value_byte, trim_ows};
+use super::field_id::FieldId;
 use super::fields::Fields;
-use super::known::FieldId;
 
 /// Why an edit is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]

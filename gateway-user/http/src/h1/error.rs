@@ -2,7 +2,7 @@
 
 /// What is wrong with a field line or a line end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum FieldFault {
+pub enum FieldError {
     /// A line ends in LF without CR (RFC 9112 section 2.2).
     #[error("a line ends in LF alone")]
     BareLf,
@@ -23,7 +23,7 @@ pub enum FieldFault {
     BadValue,
 }
 
-impl FieldFault {
+impl FieldError {
     /// Stable code in snake_case.
     pub fn reason(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ pub enum RequestError {
     TlsOnPlaintext,
     /// A field line is malformed.
     #[error(transparent)]
-    Field(#[from] FieldFault),
+    Field(#[from] FieldError),
     /// HTTP/1.1 without `Host` (RFC 9112 section 3.2).
     #[error("Host is missing")]
     MissingHost,
@@ -121,7 +121,7 @@ impl RequestError {
             Self::UnsupportedVersion => "unsupported_version",
             Self::Http2Preface => "http2_preface",
             Self::TlsOnPlaintext => "tls_on_plaintext",
-            Self::Field(fault) => fault.reason(),
+            Self::Field(error) => error.reason(),
             Self::MissingHost => "missing_host",
             Self::RepeatedHost => "repeated_host",
             Self::BadHost => "bad_host",
@@ -164,7 +164,7 @@ pub enum ResponseError {
     BadStatusLine,
     /// A field line is malformed.
     #[error("the backend's answer is malformed: {0}")]
-    Field(#[from] FieldFault),
+    Field(#[from] FieldError),
     /// `Content-Length` is no number of 64 bits.
     #[error("the backend's Content-Length is malformed")]
     BadContentLength,
@@ -192,12 +192,12 @@ impl ResponseError {
             Self::HeadTooLarge => "backend_head_too_large",
             Self::TooManyHeaders => "backend_too_many_headers",
             Self::BadStatusLine => "backend_bad_status_line",
-            Self::Field(FieldFault::BareLf) => "backend_bare_lf",
-            Self::Field(FieldFault::BareCr) => "backend_bare_cr",
-            Self::Field(FieldFault::ObsFold) => "backend_obs_fold",
-            Self::Field(FieldFault::SpaceBeforeColon) => "backend_space_before_colon",
-            Self::Field(FieldFault::BadName) => "backend_bad_header_name",
-            Self::Field(FieldFault::BadValue) => "backend_bad_header_value",
+            Self::Field(FieldError::BareLf) => "backend_bare_lf",
+            Self::Field(FieldError::BareCr) => "backend_bare_cr",
+            Self::Field(FieldError::ObsFold) => "backend_obs_fold",
+            Self::Field(FieldError::SpaceBeforeColon) => "backend_space_before_colon",
+            Self::Field(FieldError::BadName) => "backend_bad_header_name",
+            Self::Field(FieldError::BadValue) => "backend_bad_header_value",
             Self::BadContentLength => "backend_bad_content_length",
             Self::RepeatedContentLength => "backend_repeated_content_length",
             Self::LengthWithTransferEncoding => "backend_length_with_transfer_encoding",
@@ -225,7 +225,7 @@ pub enum BodyError {
     BadChunkEnd,
     /// A trailer line is malformed.
     #[error("a trailer is malformed: {0}")]
-    Trailer(FieldFault),
+    Trailer(FieldError),
     /// The trailer section is longer than allowed, in bytes or in lines.
     #[error("the trailers are too long")]
     TrailersTooLarge,

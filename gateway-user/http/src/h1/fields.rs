@@ -3,8 +3,8 @@
 use httparse::Header;
 
 use super::bytes::{Span, eq_ignore_case, is_ows, list, offset_in};
-use super::error::FieldFault;
-use super::known::{FieldId, is_end_to_end};
+use super::error::FieldError;
+use super::field_id::{FieldId, is_end_to_end};
 use super::limits::HeadLimits;
 
 /// One field line.
@@ -82,16 +82,16 @@ impl FieldTable {
         start: usize,
         end: usize,
         headers: &[Header<'_>],
-    ) -> Result<(), FieldFault> {
+    ) -> Result<(), FieldError> {
         self.clear();
         let mut line = start;
         for header in headers {
-            let (slot, next) = slot(bytes, line, header).ok_or(FieldFault::BareLf)?;
+            let (slot, next) = slot(bytes, line, header).ok_or(FieldError::BareLf)?;
             self.underscores |= has_underscore(header.name.as_bytes());
             self.slots.push(slot);
             line = next;
         }
-        if bytes.get(line..end) == Some(b"\r\n") { Ok(()) } else { Err(FieldFault::BareLf) }
+        if bytes.get(line..end) == Some(b"\r\n") { Ok(()) } else { Err(FieldError::BareLf) }
     }
 
     /// Reads the `Connection` lines and marks the fields they name, unless those are end-to-end. `None`: too many options.

@@ -26,7 +26,7 @@ impl BodyFraming {
 
 /// Why framing fields can't be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FramingFault {
+pub(crate) enum FramingError {
     BadLength,
     RepeatedLength,
     LengthAndCoding,
@@ -46,22 +46,22 @@ pub(crate) struct FramingFields {
 }
 
 impl FramingFields {
-    pub(crate) fn content_length(&mut self, value: &[u8]) -> Result<(), FramingFault> {
+    pub(crate) fn content_length(&mut self, value: &[u8]) -> Result<(), FramingError> {
         if self.length.is_some() || value.contains(&b',') {
-            return Err(FramingFault::RepeatedLength);
+            return Err(FramingError::RepeatedLength);
         }
-        self.length = Some(decimal(value).ok_or(FramingFault::BadLength)?);
+        self.length = Some(decimal(value).ok_or(FramingError::BadLength)?);
         Ok(())
     }
 
     /// Several lines are one list. An empty element, a parameter of `chunked` or anything but a token is refused:
     /// recipients read those differently.
-    pub(crate) fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), FramingFault> {
+    pub(crate) fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), FramingError> {
         self.coding = true;
         for element in value.split(|&b| b == b',').map(trim_ows) {
             let name = element.split(|&b| b == b';' || is_ows(b)).next().unwrap_or_default();
             if !super::bytes::is_token(name) {
-                return Err(FramingFault::BadCoding);
+                return Err(FramingError::BadCoding);
             }
             self.last_is_chunked = name.eq_ignore_ascii_case(b"chunked");
             if !self.last_is_chunked {
@@ -69,25 +69,25 @@ impl FramingFields {
             } else if element.len() == name.len() {
                 self.chunked = self.chunked.saturating_add(1);
             } else {
-                return Err(FramingFault::BadCoding);
+                return Err(FramingError::BadCoding);
             }
         }
         Ok(())
     }
 
     /// `Chunked`, `Length` or, with neither field, `None`.
-    pub(crate) fn finish(self, version: Version) -> Result<BodyFraming, FramingFault> {
+    pub(crate) fn finish(self, version: Version) -> Result<BodyFraming, FramingError> {
         if !self.coding {
             return Ok(self.length.map_or(BodyFraming::None, BodyFraming::Length));
         }
         if self.length.is_some() {
-            Err(FramingFault::LengthAndCoding)
+            Err(FramingError::LengthAndCoding)
         } else if version == Version::Http10 {
-            Err(FramingFault::CodingOnHttp10)
+            Err(FramingError::CodingOnHttp10)
         } else if !self.last_is_chunked || self.chunked != 1 {
-            Err(FramingFault::BadCoding)
+            Err(FramingError::BadCoding)
         } else if self.other_coding {
-            Err(FramingFault::UnknownCoding)
+            Err(FramingError::UnknownCoding)
         } else {
             Ok(BodyFraming::Chunked)
         }
@@ -113,7 +113,7 @@ fn decimal(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn framing(version: Version, lengths: &[&str], codings: &[&str]) -> Result<BodyFraming, FramingFault> {
+    fn framing(version: Version, lengths: &[&str], codings: &[&str]) -> Result<BodyFraming, FramingError> {
         let mut fields = FramingFields::default();
         for value in lengths {
             fields.content_length(value.as_bytes())?;
@@ -127,8 +127,8 @@ mod tests {
     #[test]
     fn framing_table() {
         use BodyFraming::{Chunked, Length, None};
-        use FramingFault::*;
-        type Row<'a> = (&'a [&'a str], &'a [&'a str], Result<BodyFraming, FramingFault>);
+        use FramingError::*;
+        type Row<'a> = (&'a [&'a str], &'a [&'a str], Result<BodyFraming, FramingError>);
         let table: &[Row<'_>] = &[
             (&[], &[], Ok(None)),
             (&["0"], &[], Ok(Length(0))),

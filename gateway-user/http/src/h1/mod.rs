@@ -11,20 +11,20 @@
 //! 3. Filters write into [`HeadEdits`].
 //! 4. [`encode::request`] writes the head for the backend; [`BodyDecoder`] reads the body, [`encode::ChunkSize`] and
 //!    [`encode::last_chunk`] frame it anew.
-//! 5. [`ResponseHead::parse`] and [`encode::response`] do the same on the way back; [`encode::answer`] writes an answer
+//! 5. [`ResponseHead::parse`] and [`encode::response`] do the same on the way back; [`encode::local_reply`] writes an answer
 //!    of our own.
 
 mod authority;
 mod bytes;
+mod diagnose;
 mod edits;
 mod error;
-mod fault;
+mod field_id;
 mod fields;
 mod framing;
-mod glimpse;
-mod known;
 mod limits;
 mod method;
+mod partial_head;
 mod scan;
 mod target;
 
@@ -39,13 +39,13 @@ pub use authority::Authority;
 pub use body::{BodyDecoder, BodyStep};
 pub use bytes::{eq_ignore_case, list};
 pub use edits::{EditError, HeadEdits};
-pub use error::{BodyError, FieldFault, RequestError, ResponseError};
+pub use error::{BodyError, FieldError, RequestError, ResponseError};
+pub use field_id::{FieldId, is_end_to_end, is_forbidden_trailer};
 pub use fields::{Field, Fields, FieldsIter};
 pub use framing::BodyFraming;
-pub use glimpse::Glimpse;
-pub use known::{FieldId, is_end_to_end, is_forbidden_trailer};
 pub use limits::{BodyLimits, HeadLimits};
 pub use method::{Method, Version};
+pub use partial_head::PartialHead;
 pub use request::{Request, RequestHead};
 pub use response::{Response, ResponseHead};
 pub use scan::Parsed;

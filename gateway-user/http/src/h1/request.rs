@@ -4,11 +4,11 @@ use std::mem::MaybeUninit;
 
 use super::authority::Authority;
 use super::bytes::{Span, list, offset_in};
+use super::diagnose;
 use super::error::RequestError;
-use super::fault;
+use super::field_id::FieldId;
 use super::fields::{ConnectionOptions, Field, FieldTable, Fields};
-use super::framing::{BodyFraming, FramingFault, FramingFields};
-use super::known::FieldId;
+use super::framing::{BodyFraming, FramingError, FramingFields};
 use super::limits::HeadLimits;
 use super::method::{Method, Version};
 use super::scan::{Parsed, Scan};
@@ -110,7 +110,7 @@ impl RequestHead {
         let blank = blank_lines(window);
         let message = window.get(blank..).unwrap_or_default();
         if matches!(message, [b'\n', ..] | [b'\r', _, ..]) {
-            return Err(fault::in_request(message));
+            return Err(diagnose::in_request(message));
         }
         let mut headers = [const { MaybeUninit::uninit() }; HeadLimits::MAX_FIELDS];
         let headers = headers.get_mut(..limits.fields.min(HeadLimits::MAX_FIELDS)).unwrap_or_default();
@@ -119,7 +119,7 @@ impl RequestHead {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => return Ok(Parsed::Incomplete),
             Err(httparse::Error::TooManyHeaders) => return Err(RequestError::TooManyHeaders),
-            Err(_) => return Err(fault::in_request(message)),
+            Err(_) => return Err(diagnose::in_request(message)),
         };
         let consumed = blank + length;
         let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
@@ -133,7 +133,7 @@ impl RequestHead {
             return Err(RequestError::RequestLineTooLong);
         }
         if self.fields.fill(window, fields_at, consumed, request.headers).is_err() {
-            return Err(fault::in_request(message));
+            return Err(diagnose::in_request(message));
         }
         self.take_target(window, target.as_bytes())?;
         self.take_fields(window)?;
@@ -270,15 +270,15 @@ fn within(buf: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
     }
 }
 
-impl From<FramingFault> for RequestError {
-    fn from(fault: FramingFault) -> Self {
-        match fault {
-            FramingFault::BadLength => Self::BadContentLength,
-            FramingFault::RepeatedLength => Self::RepeatedContentLength,
-            FramingFault::LengthAndCoding => Self::LengthWithTransferEncoding,
-            FramingFault::BadCoding => Self::BadTransferEncoding,
-            FramingFault::UnknownCoding => Self::UnsupportedTransferCoding,
-            FramingFault::CodingOnHttp10 => Self::TransferEncodingOnHttp10,
+impl From<FramingError> for RequestError {
+    fn from(error: FramingError) -> Self {
+        match error {
+            FramingError::BadLength => Self::BadContentLength,
+            FramingError::RepeatedLength => Self::RepeatedContentLength,
+            FramingError::LengthAndCoding => Self::LengthWithTransferEncoding,
+            FramingError::BadCoding => Self::BadTransferEncoding,
+            FramingError::UnknownCoding => Self::UnsupportedTransferCoding,
+            FramingError::CodingOnHttp10 => Self::TransferEncodingOnHttp10,
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::mem::MaybeUninit;
 
 use super::bytes::{Span, offset_in};
-use super::error::{FieldFault, ResponseError};
-use super::fault;
+use super::diagnose;
+use super::error::{FieldError, ResponseError};
+use super::field_id::FieldId;
 use super::fields::{ConnectionOptions, FieldTable, Fields};
-use super::framing::{BodyFraming, FramingFault, FramingFields};
-use super::known::FieldId;
+use super::framing::{BodyFraming, FramingError, FramingFields};
 use super::limits::HeadLimits;
 use super::method::{Method, Version};
 use super::scan::{Parsed, Scan};
@@ -88,7 +88,7 @@ impl ResponseHead {
         };
         let fields_at = self.take_line(window, minor, code)?;
         self.fields.fill(window, fields_at, consumed, response.headers).map_err(|fallback| {
-            ResponseError::Field(window.get(fields_at..).and_then(fault::in_fields).unwrap_or(fallback))
+            ResponseError::Field(window.get(fields_at..).and_then(diagnose::in_fields).unwrap_or(fallback))
         })?;
         self.take_fields(window, to)?;
         Ok(Parsed::Complete { consumed })
@@ -96,10 +96,10 @@ impl ResponseHead {
 
     /// Notes the status line; gives where the fields begin.
     fn take_line(&mut self, bytes: &[u8], minor: u8, code: u16) -> Result<usize, ResponseError> {
-        let line = match fault::first_line(bytes) {
-            fault::Line::Whole(line, _) => line,
-            fault::Line::Fault(fault) => return Err(ResponseError::Field(fault)),
-            fault::Line::Open(_) => return Err(ResponseError::BadStatusLine),
+        let line = match diagnose::first_line(bytes) {
+            diagnose::Line::Whole(line, _) => line,
+            diagnose::Line::Invalid(error) => return Err(ResponseError::Field(error)),
+            diagnose::Line::Open(_) => return Err(ResponseError::BadStatusLine),
         };
         if code < 100 {
             return Err(ResponseError::BadStatusLine);
@@ -151,27 +151,27 @@ impl ResponseHead {
 }
 
 fn name_fault(bytes: &[u8], error: httparse::Error) -> ResponseError {
-    let rest = match fault::first_line(bytes) {
-        fault::Line::Fault(fault) => return ResponseError::Field(fault),
-        fault::Line::Open(_) => return ResponseError::BadStatusLine,
-        fault::Line::Whole(_, rest) => rest,
+    let rest = match diagnose::first_line(bytes) {
+        diagnose::Line::Invalid(error) => return ResponseError::Field(error),
+        diagnose::Line::Open(_) => return ResponseError::BadStatusLine,
+        diagnose::Line::Whole(_, rest) => rest,
     };
     match error {
         httparse::Error::HeaderName | httparse::Error::HeaderValue | httparse::Error::NewLine => {
-            ResponseError::Field(fault::in_fields(rest).unwrap_or(FieldFault::BadName))
+            ResponseError::Field(diagnose::in_fields(rest).unwrap_or(FieldError::BadName))
         }
         _ => ResponseError::BadStatusLine,
     }
 }
 
-impl From<FramingFault> for ResponseError {
-    fn from(fault: FramingFault) -> Self {
-        match fault {
-            FramingFault::BadLength => Self::BadContentLength,
-            FramingFault::RepeatedLength => Self::RepeatedContentLength,
-            FramingFault::LengthAndCoding => Self::LengthWithTransferEncoding,
-            FramingFault::BadCoding | FramingFault::UnknownCoding => Self::BadTransferEncoding,
-            FramingFault::CodingOnHttp10 => Self::TransferEncodingOnHttp10,
+impl From<FramingError> for ResponseError {
+    fn from(error: FramingError) -> Self {
+        match error {
+            FramingError::BadLength => Self::BadContentLength,
+            FramingError::RepeatedLength => Self::RepeatedContentLength,
+            FramingError::LengthAndCoding => Self::LengthWithTransferEncoding,
+            FramingError::BadCoding | FramingError::UnknownCoding => Self::BadTransferEncoding,
+            FramingError::CodingOnHttp10 => Self::TransferEncodingOnHttp10,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use gateway_http::h1::encode::{Answer, Persistence, answer};
+use gateway_http::h1::encode::{LocalReply, Persistence, local_reply};
 use gateway_http::h1::{BodyDecoder, Method, Version, status};
 use gateway_io::{Chunk, Stream};
 use gateway_snapshot::rewrite::Redirect;
@@ -201,7 +201,7 @@ fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64,
     };
     let mut out = Chunk::take();
     let date = worker.clock.http_date();
-    let content = Answer {
+    let content = LocalReply {
         status,
         reason: reason.map_or("", Reason::code),
         fields,
@@ -211,7 +211,7 @@ fn write(worker: &Worker, text: &Text, reply: &Reply<'_>) -> Option<(Chunk, u64,
         to_head,
         persistence,
     };
-    answer(&mut ChunkSink::new(&mut out), &content).ok()?;
+    local_reply(&mut ChunkSink::new(&mut out), &content).ok()?;
     Some((out, if to_head { 0 } else { length as u64 }, status))
 }
 

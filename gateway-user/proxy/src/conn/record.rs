@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use gateway_http::h1::{Glimpse, Request, Version};
+use gateway_http::h1::{PartialHead, Request, Version};
 
 use crate::Reason;
 use crate::access_log::Record;
@@ -91,7 +91,7 @@ impl Text {
     #[cold]
     pub(super) fn take_refused(&mut self, bytes: &[u8]) {
         self.clear(usize::MAX);
-        let Glimpse { method, path, protocol, authority } = Glimpse::of(bytes);
+        let PartialHead { method, path, protocol, authority } = PartialHead::of(bytes);
         self.method = self.put(method);
         self.path = self.put(path);
         self.protocol = self.put(protocol);

@@ -2,10 +2,10 @@
 
 use memchr::memchr;
 
-use super::super::error::{BodyError, FieldFault};
-use super::super::fault;
+use super::super::diagnose;
+use super::super::error::{BodyError, FieldError};
+use super::super::field_id::is_forbidden_trailer;
 use super::super::fields::{Field, FieldTable, Fields};
-use super::super::known::is_forbidden_trailer;
 use super::super::limits::BodyLimits;
 
 /// Reused storage for one trailer section.
@@ -47,7 +47,7 @@ impl Trailers {
             }
             match self.bytes.get(self.line..) {
                 Some(b"\r\n") => return self.parse(limits).map(|()| (used, true)),
-                Some(line) if !line.ends_with(b"\r\n") => return Err(BodyError::Trailer(FieldFault::BareLf)),
+                Some(line) if !line.ends_with(b"\r\n") => return Err(BodyError::Trailer(FieldError::BareLf)),
                 _ => self.line = self.bytes.len(),
             }
         }
@@ -58,12 +58,12 @@ impl Trailers {
         let mut headers = [httparse::EMPTY_HEADER; BodyLimits::MAX_TRAILERS];
         let headers =
             headers.get_mut(..limits.trailer_fields.min(BodyLimits::MAX_TRAILERS)).unwrap_or_default();
-        let fault = || BodyError::Trailer(fault::in_fields(&self.bytes).unwrap_or(FieldFault::BadName));
+        let error = || BodyError::Trailer(diagnose::in_fields(&self.bytes).unwrap_or(FieldError::BadName));
         let (end, found) = match httparse::parse_headers(&self.bytes, headers) {
             Ok(httparse::Status::Complete(parsed)) => parsed,
-            Ok(httparse::Status::Partial) => return Err(fault()),
+            Ok(httparse::Status::Partial) => return Err(error()),
             Err(httparse::Error::TooManyHeaders) => return Err(BodyError::TrailersTooLarge),
-            Err(_) => return Err(fault()),
+            Err(_) => return Err(error()),
         };
         self.table.fill(&self.bytes, 0, end, found).map_err(BodyError::Trailer)?;
         self.table.retain(&self.bytes, |field| !is_forbidden_trailer(field.name));

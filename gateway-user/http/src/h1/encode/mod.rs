@@ -3,15 +3,15 @@
 //! Framing and connection fields are always ours: whatever framing or hop-by-hop field came in is left out, and one that
 //! says what we do is written.
 
-mod answer;
 mod chunk;
 mod fields;
+mod local_reply;
 mod request;
 mod response;
 mod sink;
 
-pub use answer::{Answer, CONTINUE, REASON_HEADER, answer};
 pub use chunk::{CHUNK_END, ChunkSize, LAST_CHUNK, last_chunk};
+pub use local_reply::{CONTINUE, LocalReply, REASON_HEADER, local_reply};
 pub use request::{RequestOptions, request};
 pub use response::{Persistence, ResponseOptions, response};
 pub use sink::{Full, HeadSink, SliceSink};

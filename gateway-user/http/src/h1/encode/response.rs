@@ -15,7 +15,7 @@ pub enum Persistence {
     #[default]
     Keep,
     /// Kept, and an HTTP/1.0 client is told so.
-    KeepTold,
+    KeepAlive,
     /// Closed.
     Close,
 }
@@ -25,7 +25,7 @@ impl Persistence {
     pub fn new(version: Version, keep: bool) -> Self {
         match (keep, version) {
             (false, _) => Self::Close,
-            (true, Version::Http10) => Self::KeepTold,
+            (true, Version::Http10) => Self::KeepAlive,
             (true, Version::Http11) => Self::Keep,
         }
     }
@@ -33,7 +33,7 @@ impl Persistence {
     pub(super) fn line(self) -> &'static [u8] {
         match self {
             Self::Keep => b"",
-            Self::KeepTold => b"Connection: keep-alive\r\n",
+            Self::KeepAlive => b"Connection: keep-alive\r\n",
             Self::Close => b"Connection: close\r\n",
         }
     }

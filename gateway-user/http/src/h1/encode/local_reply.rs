@@ -13,7 +13,7 @@ pub const REASON_HEADER: &str = "x-sluice-reason";
 
 /// An answer of our own.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Answer<'a> {
+pub struct LocalReply<'a> {
     /// Status code.
     pub status: u16,
     /// Stable reason code in snake_case; empty for none.
@@ -37,25 +37,25 @@ pub struct Answer<'a> {
 ///
 /// # Errors
 /// [`Full`].
-pub fn answer<S: HeadSink + ?Sized>(sink: &mut S, answer: &Answer<'_>) -> Result<(), Full> {
-    let bodiless = answer.status < 200 || matches!(answer.status, 204 | 304);
-    put_status_line(sink, answer.status, b"")?;
-    if let Some(date) = answer.date {
+pub fn local_reply<S: HeadSink + ?Sized>(sink: &mut S, reply: &LocalReply<'_>) -> Result<(), Full> {
+    let bodiless = reply.status < 200 || matches!(reply.status, 204 | 304);
+    put_status_line(sink, reply.status, b"")?;
+    if let Some(date) = reply.date {
         put_line(sink, b"Date", date)?;
     }
-    if !answer.reason.is_empty() {
-        put_line(sink, REASON_HEADER.as_bytes(), answer.reason.as_bytes())?;
+    if !reply.reason.is_empty() {
+        put_line(sink, REASON_HEADER.as_bytes(), reply.reason.as_bytes())?;
     }
-    for (name, value) in answer.fields {
+    for (name, value) in reply.fields {
         put_line(sink, name.as_bytes(), value)?;
     }
-    if let Some(media_type) = answer.content_type.filter(|_| !bodiless && !answer.body.is_empty()) {
+    if let Some(media_type) = reply.content_type.filter(|_| !bodiless && !reply.body.is_empty()) {
         put_line(sink, b"Content-Type", media_type.as_bytes())?;
     }
     if !bodiless {
-        put_framing(sink, BodyFraming::Length(answer.body.len() as u64))?;
+        put_framing(sink, BodyFraming::Length(reply.body.len() as u64))?;
     }
-    sink.put(answer.persistence.line())?;
+    sink.put(reply.persistence.line())?;
     sink.put(b"\r\n")?;
-    if bodiless || answer.to_head { Ok(()) } else { sink.put(answer.body) }
+    if bodiless || reply.to_head { Ok(()) } else { sink.put(reply.body) }
 }

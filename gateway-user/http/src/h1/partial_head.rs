@@ -10,7 +10,7 @@ const PART_MAX: usize = 1024;
 /// The parts of a request head that were read. Each part is a piece of the bytes as they came, neither checked nor whole for sure, of
 /// 1 KiB at most, and empty if it was not found. User information is cut off. No field but `Host` is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Glimpse<'a> {
+pub struct PartialHead<'a> {
     /// The first word of the request line.
     pub method: &'a [u8],
     /// The target without scheme and authority, with its query.
@@ -21,7 +21,7 @@ pub struct Glimpse<'a> {
     pub authority: &'a [u8],
 }
 
-impl<'a> Glimpse<'a> {
+impl<'a> PartialHead<'a> {
     /// Looks at the beginning of what a client sent.
     pub fn of(bytes: &'a [u8]) -> Self {
         let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(bytes.len());
@@ -99,7 +99,7 @@ mod tests {
 
     /// Method, path, protocol, authority.
     fn parts(text: &str) -> [&str; 4] {
-        let Glimpse { method, path, protocol, authority } = Glimpse::of(text.as_bytes());
+        let PartialHead { method, path, protocol, authority } = PartialHead::of(text.as_bytes());
         [method, path, protocol, authority].map(|part| std::str::from_utf8(part).unwrap())
     }
 
@@ -145,11 +145,11 @@ mod tests {
     fn no_bytes_are_a_panic() {
         let text = b"GET http://u:p@a/x HTTP/1.1\r\nHost: b\r\n\r\n";
         for at in 0..text.len() {
-            let _ = Glimpse::of(&text[..at]);
+            let _ = PartialHead::of(&text[..at]);
             for byte in [0, b' ', b'\n', b'@', b':', b'/', 0xff] {
                 let mut changed = *text;
                 changed[at] = byte;
-                let _ = Glimpse::of(&changed);
+                let _ = PartialHead::of(&changed);
             }
         }
     }

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::bytes::{is_ows, is_token, is_value_byte};
-use super::error::{FieldFault, RequestError};
+use super::error::{FieldError, RequestError};
 
 /// A first line, and what follows it.
 pub(crate) enum Line<'a> {
@@ -12,64 +12,64 @@ pub(crate) enum Line<'a> {
     /// No line end yet.
     Open(&'a [u8]),
     /// Its end or its inside is wrong.
-    Fault(FieldFault),
+    Invalid(FieldError),
 }
 
 /// Splits off the first line, whose end must be CRLF.
 pub(crate) fn first_line(bytes: &[u8]) -> Line<'_> {
     let Some(end) = memchr(b'\n', bytes) else {
         let open = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        return if open.contains(&b'\r') { Line::Fault(FieldFault::BareCr) } else { Line::Open(open) };
+        return if open.contains(&b'\r') { Line::Invalid(FieldError::BareCr) } else { Line::Open(open) };
     };
     let (line, rest) = (bytes.get(..end).unwrap_or_default(), bytes.get(end + 1..).unwrap_or_default());
     match line.strip_suffix(b"\r") {
-        None if line.contains(&b'\r') => Line::Fault(FieldFault::BareCr),
-        None => Line::Fault(FieldFault::BareLf),
-        Some(line) if line.contains(&b'\r') => Line::Fault(FieldFault::BareCr),
+        None if line.contains(&b'\r') => Line::Invalid(FieldError::BareCr),
+        None => Line::Invalid(FieldError::BareLf),
+        Some(line) if line.contains(&b'\r') => Line::Invalid(FieldError::BareCr),
         Some(line) => Line::Whole(line, rest),
     }
 }
 
 /// The first fault in a section of field lines; `None` when every whole line is in order.
-pub(crate) fn in_fields(mut bytes: &[u8]) -> Option<FieldFault> {
+pub(crate) fn in_fields(mut bytes: &[u8]) -> Option<FieldError> {
     loop {
         let (line, rest) = match first_line(bytes) {
-            Line::Fault(fault) => return Some(fault),
+            Line::Invalid(error) => return Some(error),
             Line::Whole(b"", _) => return None,
             Line::Whole(line, rest) => (line, Some(rest)),
             Line::Open(line) => (line, None),
         };
-        if let Some(fault) = in_line(line, rest.is_some()) {
-            return Some(fault);
+        if let Some(error) = in_line(line, rest.is_some()) {
+            return Some(error);
         }
         bytes = rest?;
     }
 }
 
-fn in_line(line: &[u8], whole: bool) -> Option<FieldFault> {
+fn in_line(line: &[u8], whole: bool) -> Option<FieldError> {
     if line.first().is_some_and(|&b| is_ows(b)) {
-        return Some(FieldFault::ObsFold);
+        return Some(FieldError::ObsFold);
     }
     let Some(colon) = memchr(b':', line) else {
         let name_so_far = line.is_empty() || is_token(line);
         return (whole || !name_so_far).then(|| {
             if line.last().is_some_and(|&b| is_ows(b)) {
-                FieldFault::SpaceBeforeColon
+                FieldError::SpaceBeforeColon
             } else {
-                FieldFault::BadName
+                FieldError::BadName
             }
         });
     };
     let (name, value) = (line.get(..colon).unwrap_or_default(), line.get(colon + 1..).unwrap_or_default());
     if is_token(name) {
-        return (!value.iter().all(|&b| is_value_byte(b))).then_some(FieldFault::BadValue);
+        return (!value.iter().all(|&b| is_value_byte(b))).then_some(FieldError::BadValue);
     }
     let trimmed =
         name.iter().rposition(|&b| !is_ows(b)).and_then(|last| name.get(..=last)).unwrap_or_default();
     Some(if trimmed.len() < name.len() && is_token(trimmed) {
-        FieldFault::SpaceBeforeColon
+        FieldError::SpaceBeforeColon
     } else {
-        FieldFault::BadName
+        FieldError::BadName
     })
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn in_request(bytes: &[u8]) -> RequestError {
         return RequestError::Http2Preface;
     }
     let (line, rest) = match first_line(bytes) {
-        Line::Fault(fault) => return RequestError::Field(fault),
+        Line::Invalid(error) => return RequestError::Field(error),
         Line::Open(line) => (line, None),
         Line::Whole(line, rest) => (line, Some(rest)),
     };
