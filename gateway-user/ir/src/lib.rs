@@ -20,7 +20,7 @@ mod path;
 mod route;
 mod tls;
 mod topology;
-mod written;
+mod validate;
 
 pub use endpoints::Endpoints;
 pub use field::{is_alias, is_framing_field, is_proxy_field};
@@ -30,8 +30,8 @@ pub use ids::{ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind
 pub use matching::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use path::{normalize_route_path, normalize_route_prefix};
 pub use route::{
-    Action, Failure, FailureKind, HttpRoute, HttpRule, Timeouts, WeightedBackend, WeightedTarget,
+    Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
 };
 pub use tls::{Certificate, ListenerTls, PrivateKey, TlsVersion};
 pub use topology::{AttachedRoute, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};
-pub use written::{check_name, is_authority};
+pub use validate::{check_name, is_authority};

@@ -47,7 +47,7 @@ pub enum Action {
     /// Answer with a redirect.
     Redirect(Redirect),
     /// Answer 500: the rule is broken, and only the rule.
-    Fail(Failure),
+    Fail(RuleError),
 }
 
 /// One `backendRef` and its share.
@@ -68,21 +68,21 @@ pub enum WeightedTarget {
     /// The endpoints of this cluster; with none of them ready: 503.
     Cluster(ClusterKey),
     /// The reference is broken: this share answers 500.
-    Fail(Failure),
+    Fail(RuleError),
 }
 
 /// Why a rule or backendRef answers 500; the text reaches the access log, never the client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Failure {
+pub struct RuleError {
     /// The stable kind, for reason codes.
-    pub kind: FailureKind,
+    pub kind: RuleErrorKind,
     /// Object, field and fix, as in the status condition.
     pub message: String,
 }
 
 /// The kinds of broken configuration that reach requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum FailureKind {
+pub enum RuleErrorKind {
     /// A backendRef crosses namespaces with no ReferenceGrant.
     RefNotPermitted,
     /// A backendRef names an object or port that does not exist.
@@ -97,7 +97,7 @@ pub enum FailureKind {
     InvalidRule,
 }
 
-impl fmt::Display for FailureKind {
+impl fmt::Display for RuleErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::RefNotPermitted => "ref_not_permitted",

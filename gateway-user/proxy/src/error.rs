@@ -4,7 +4,7 @@
 
 use gateway_http::h1::path::PathError;
 use gateway_http::h1::{BodyError, RequestError, ResponseError};
-use gateway_ir::FailureKind;
+use gateway_ir::RuleErrorKind;
 use gateway_snapshot::RouteMiss;
 
 /// A reason with a stable code. The code is sent in `x-sluice-reason`, in the answer's body and to the access log.
@@ -49,7 +49,7 @@ pub enum Reason {
     /// No file descriptor was left for a connection to the backend.
     OverloadDescriptors,
     /// The rule or backendRef is broken; the code is the failure's.
-    Failure(FailureKind),
+    Failure(RuleErrorKind),
     /// What the rule's filters make of the request cannot be sent.
     FilteredRequestInvalid,
     /// What the rule's filters make of the answer cannot be sent.
@@ -154,12 +154,12 @@ impl Reason {
             Self::OverloadRequests => last(503, "overload_requests"),
             Self::OverloadPending => last(503, "overload_pending"),
             Self::OverloadDescriptors => last(503, "overload_descriptors"),
-            Self::Failure(FailureKind::RefNotPermitted) => answer(500, "ref_not_permitted"),
-            Self::Failure(FailureKind::BackendNotFound) => answer(500, "backend_not_found"),
-            Self::Failure(FailureKind::NoBackend) => answer(500, "no_backend"),
-            Self::Failure(FailureKind::UnsupportedProtocol) => answer(500, "unsupported_protocol"),
-            Self::Failure(FailureKind::InvalidKind) => answer(500, "invalid_kind"),
-            Self::Failure(FailureKind::InvalidRule) => answer(500, "invalid_rule"),
+            Self::Failure(RuleErrorKind::RefNotPermitted) => answer(500, "ref_not_permitted"),
+            Self::Failure(RuleErrorKind::BackendNotFound) => answer(500, "backend_not_found"),
+            Self::Failure(RuleErrorKind::NoBackend) => answer(500, "no_backend"),
+            Self::Failure(RuleErrorKind::UnsupportedProtocol) => answer(500, "unsupported_protocol"),
+            Self::Failure(RuleErrorKind::InvalidKind) => answer(500, "invalid_kind"),
+            Self::Failure(RuleErrorKind::InvalidRule) => answer(500, "invalid_rule"),
             Self::FilteredRequestInvalid => answer(500, "filtered_request_invalid"),
             Self::FilteredResponseInvalid => answer(502, "filtered_response_invalid"),
             Self::NoEndpoints => answer(503, "no_endpoints"),
@@ -237,7 +237,7 @@ mod tests {
         let bodies = units!(BodyError: BadChunkSize BadChunkLine ChunkExtensionsTooLong BadChunkEnd TrailersTooLarge
             TooLong Truncated; Trailer);
         let paths = units!(PathError: NotAbsolute BadEscape BadByte EncodedSeparator HiddenDotSegment;);
-        let failures = units!(FailureKind: RefNotPermitted BackendNotFound NoBackend InvalidKind UnsupportedProtocol
+        let failures = units!(RuleErrorKind: RefNotPermitted BackendNotFound NoBackend InvalidKind UnsupportedProtocol
             InvalidRule;);
         all.extend(requests.map(Reason::Request));
         all.extend(faults().map(|fault| Reason::Request(fault.into())));

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use gateway_http::h1::path::{MergeSlashes, PathOptions};
 use gateway_io::Driver;
 use gateway_ir::{
-    Action, Failure, FailureKind, Filter, HeaderMatch, HostRewrite, PathRewrite, QueryMatch, Redirect,
+    Action, Filter, HeaderMatch, HostRewrite, PathRewrite, QueryMatch, Redirect, RuleError, RuleErrorKind,
     StringMatch, WeightedBackend, WeightedTarget,
 };
 use gateway_proxy::ProxyConfig;
@@ -114,14 +114,14 @@ fn others_have_their_turn_while_much_is_looked_at(driver: Driver) {
 
 fn broken_rules_answer_for_themselves(driver: Driver) {
     let backend = Backend::named("here");
-    let failure = |kind| Failure { kind, message: "HTTPRoute apps/route: backendRefs[0]: why".into() };
+    let failure = |kind| RuleError { kind, message: "HTTPRoute apps/route: backendRefs[0]: why".into() };
     let broken_share = WeightedBackend {
         weight: 1,
-        target: WeightedTarget::Fail(failure(FailureKind::RefNotPermitted)),
+        target: WeightedTarget::Fail(failure(RuleErrorKind::RefNotPermitted)),
         filters: vec![],
     };
     let config = Config::default()
-        .rule(rule("/rule", Action::Fail(failure(FailureKind::InvalidRule))))
+        .rule(rule("/rule", Action::Fail(failure(RuleErrorKind::InvalidRule))))
         .rule(rule("/share", Action::Forward(vec![broken_share])))
         .rule(rule("/zero", Action::Forward(vec![share(0, "app")])))
         .rule(forward("/", "app"))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway_ir::{Failure, PathMatch, RouteId, Timeouts};
+use gateway_ir::{PathMatch, RouteId, RuleError, Timeouts};
 
 use crate::rewrite::Redirect;
 use crate::{Filters, Picker};
@@ -50,7 +50,7 @@ pub enum Action {
     /// Answer with a redirect; [`rewrite::write_location`](crate::rewrite::write_location) makes its `Location`.
     Redirect(Redirect),
     /// Answer 500.
-    Fail(Failure),
+    Fail(RuleError),
 }
 
 /// One backend of a rule.
@@ -68,7 +68,7 @@ pub enum Destination {
     /// The endpoints of a cluster; without any: 503.
     Cluster(ClusterId),
     /// The reference is broken: 500.
-    Fail(Failure),
+    Fail(RuleError),
 }
 
 impl Rule {

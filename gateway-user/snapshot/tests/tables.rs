@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action as IrAction, BindAddress, ClusterKey, FailureKind, Filter, Generation, HeaderChange, HeaderMatch,
-    HeaderMod, HttpRule, Ir, ObjectName, PathRewrite, QueryMatch, RouteMatch, StringMatch, WeightedBackend,
-    WeightedTarget,
+    Action as IrAction, BindAddress, ClusterKey, Filter, Generation, HeaderChange, HeaderMatch, HeaderMod,
+    HttpRule, Ir, ObjectName, PathRewrite, QueryMatch, RouteMatch, RuleErrorKind, StringMatch,
+    WeightedBackend, WeightedTarget,
 };
 use gateway_snapshot::{Action, Destination, FieldEdit, RouteMiss, Rule, Snapshot, WorkerRegexes, compile};
 use support::{Request, With as _, bind, exact, gateway, listener, local, prefix, regex, route, rule};
@@ -24,7 +24,7 @@ fn with_rules(rules: Vec<HttpRule>) -> Snapshot {
 }
 
 /// The kind and text of the failure that a request to `path` runs into.
-fn failure(snapshot: &Snapshot, request: &Request) -> (FailureKind, String) {
+fn failure(snapshot: &Snapshot, request: &Request) -> (RuleErrorKind, String) {
     match &find(snapshot, request).unwrap().action {
         Action::Fail(failure) => (failure.kind, failure.message.clone()),
         other => panic!("{request:?} should fail, and gets {other:?}"),
@@ -149,7 +149,7 @@ fn an_invalid_expression_breaks_its_rule_and_no_other() {
         (get("/b").query("q=any"), "rules[2].matches[0].queryParams[0]"),
     ] {
         let (kind, message) = failure(&snapshot, &request);
-        assert_eq!(kind, FailureKind::InvalidRule);
+        assert_eq!(kind, RuleErrorKind::InvalidRule);
         assert!(message.starts_with(&format!("HTTPRoute team1/r: {place}: ")), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
@@ -171,7 +171,7 @@ fn filters_that_cannot_be_sent_break_their_rule_or_their_backend() {
         },
     ]);
     let (kind, message) = failure(&snapshot, &Request::get("h", "/rule"));
-    assert_eq!(kind, FailureKind::InvalidRule);
+    assert_eq!(kind, RuleErrorKind::InvalidRule);
     assert!(message.contains("rules[0].filters"), "{message}");
 
     let rule = find(&snapshot, &Request::get("h", "/backend")).unwrap();
@@ -188,7 +188,7 @@ fn a_rule_without_a_backend_of_any_weight_fails() {
     let forward = |backends| HttpRule { action: IrAction::Forward(backends), ..rule(vec![prefix("/")]) };
     for backends in [vec![], vec![backend(0, "a", vec![]), backend(0, "b", vec![])]] {
         let (kind, message) = failure(&with_rules(vec![forward(backends)]), &Request::get("h", "/"));
-        assert_eq!(kind, FailureKind::NoBackend, "{message}");
+        assert_eq!(kind, RuleErrorKind::NoBackend, "{message}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! backendRefs: which Service and port is meant, whether it may be referred to, and whether we can speak to it.
 
 use gateway_api_types::BackendObjectReference;
-use gateway_ir::{ClusterKey, FailureKind, ObjectName};
+use gateway_ir::{ClusterKey, ObjectName, RuleErrorKind};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 
 use crate::findings::Fault;
@@ -14,7 +14,7 @@ use crate::suggest::{self, Effort};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unresolved {
     pub(crate) fault: Fault,
-    pub(crate) kind: FailureKind,
+    pub(crate) kind: RuleErrorKind,
 }
 
 /// A backendRef that can be used.
@@ -80,7 +80,7 @@ fn supported<'s>(
         );
         return Err(unresolved(
             reason::INVALID_KIND,
-            FailureKind::InvalidKind,
+            RuleErrorKind::InvalidKind,
             format!("{field}.name"),
             message,
         ));
@@ -125,16 +125,16 @@ fn is_plain_http(app_protocol: &str) -> bool {
     !matches!(name, "h2c" | "ws" | "wss" | "https" | "http2" | "grpc" | "grpcs" | "tls")
 }
 
-fn unresolved(reason: &'static str, kind: FailureKind, field: String, message: String) -> Unresolved {
+fn unresolved(reason: &'static str, kind: RuleErrorKind, field: String, message: String) -> Unresolved {
     Unresolved { fault: Fault::new(reason, field, message), kind }
 }
 
 fn not_found(field: String, message: String) -> Unresolved {
-    unresolved(reason::BACKEND_NOT_FOUND, FailureKind::BackendNotFound, field, message)
+    unresolved(reason::BACKEND_NOT_FOUND, RuleErrorKind::BackendNotFound, field, message)
 }
 
 fn unsupported_protocol(field: String, message: String) -> Unresolved {
-    unresolved(reason::UNSUPPORTED_PROTOCOL, FailureKind::UnsupportedProtocol, field, message)
+    unresolved(reason::UNSUPPORTED_PROTOCOL, RuleErrorKind::UnsupportedProtocol, field, message)
 }
 
 fn unsupported_kind(reference: &BackendObjectReference, field: &str) -> Unresolved {
@@ -151,7 +151,7 @@ fn unsupported_kind(reference: &BackendObjectReference, field: &str) -> Unresolv
             format!("kind {kind} of group {group} is not supported; supported: Service"),
         ),
     };
-    unresolved(reason::INVALID_KIND, FailureKind::InvalidKind, field, message)
+    unresolved(reason::INVALID_KIND, RuleErrorKind::InvalidKind, field, message)
 }
 
 fn not_permitted(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, field: &str) -> Unresolved {
@@ -168,7 +168,7 @@ fn not_permitted(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, 
         from.kind, from.namespace
     );
     let fault = Fault::new(reason::REF_NOT_PERMITTED, format!("{field}.namespace"), message);
-    Unresolved { fault: fault.with_hint(hint), kind: FailureKind::RefNotPermitted }
+    Unresolved { fault: fault.with_hint(hint), kind: RuleErrorKind::RefNotPermitted }
 }
 
 /// Only Services that the referrer may refer to are suggested.

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use gateway_api_types::{Condition, ConditionStatus, RouteStatus};
 use gateway_ir::{
-    Action, Failure, FailureKind, Hostname, HttpRoute, HttpRule, Ir, Listener, PathMatch, RouteId, RouteMatch,
+    Action, Hostname, HttpRoute, HttpRule, Ir, Listener, PathMatch, RouteId, RouteMatch, RuleError,
+    RuleErrorKind,
 };
 
 use crate::reason::{self, condition, kind};
@@ -137,7 +138,7 @@ impl Refused {
                     *one = RouteMatch { path: one.path.clone(), ..RouteMatch::default() };
                 }
                 rule.filters.clear();
-                let failure = Failure { kind: FailureKind::InvalidRule, message: message.clone() };
+                let failure = RuleError { kind: RuleErrorKind::InvalidRule, message: message.clone() };
                 rule.action = Action::Fail(failure);
             }
             *route = Arc::new(new);

@@ -1,7 +1,9 @@
 //! One rule of an HTTPRoute: matches, filters, backends, timeouts, and everything that is wrong with them.
 
 use gateway_api_types::{HttpBackendRef, HttpRouteFilterType, HttpRouteRule, HttpRouteTimeouts};
-use gateway_ir::{Action, Failure, FailureKind, Filter, HttpRule, Timeouts, WeightedBackend, WeightedTarget};
+use gateway_ir::{
+    Action, Filter, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
+};
 
 use crate::findings::Fault;
 use crate::grants::Referrer;
@@ -66,7 +68,7 @@ pub(crate) fn translate(
     if !state.invalid.is_empty() {
         let message = reason::join_faults(&state.invalid);
         state.rule.filters.clear();
-        state.rule.action = Action::Fail(Failure { kind: FailureKind::InvalidRule, message });
+        state.rule.action = Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message });
     }
     state
 }
@@ -106,7 +108,7 @@ fn action(
         true => (field.to_owned(), "no backendRefs and no RequestRedirect; requests are answered with 500"),
         false => (format!("{field}.backendRefs"), "every weight is 0; requests are answered with 500"),
     };
-    let failure = Failure { kind: FailureKind::NoBackend, message: format!("{field}: {message}") };
+    let failure = RuleError { kind: RuleErrorKind::NoBackend, message: format!("{field}: {message}") };
     ignored.push((field, message.to_owned()));
     Action::Fail(failure)
 }
@@ -131,7 +133,7 @@ fn backends(
                 WeightedTarget::Cluster(backend.cluster)
             }
             Err(unresolved) => {
-                let failure = Failure { kind: unresolved.kind, message: unresolved.fault.plain() };
+                let failure = RuleError { kind: unresolved.kind, message: unresolved.fault.plain() };
                 state.unresolved.push(unresolved.fault);
                 WeightedTarget::Fail(failure)
             }

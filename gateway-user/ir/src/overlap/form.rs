@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{PathMatch, RouteMatch, StringMatch, normalize_route_path, normalize_route_prefix};
 
 /// Expressions that every path matches.
-const TAKES_ALL: [&str; 2] = [".*", "/.*"];
+const MATCH_ALL: [&str; 2] = [".*", "/.*"];
 
 /// A match, normalised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ fn first_of_each<'a>(
 impl<'a> Path<'a> {
     /// Whether it is an expression that every path matches.
     pub(super) fn takes_all(&self) -> bool {
-        matches!(self, Self::Regex(text) if TAKES_ALL.contains(text))
+        matches!(self, Self::Regex(text) if MATCH_ALL.contains(text))
     }
 
     /// The path elements that every path of this condition begins with. All of them, if the condition is no expression.

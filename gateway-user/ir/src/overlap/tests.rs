@@ -1,11 +1,11 @@
 use super::*;
 use crate::{
-    Action, Failure, FailureKind, HeaderMatch, HttpRule, ObjectName, PathMatch, RouteId, RouteKind,
-    RouteMatch, StringMatch, Timeouts,
+    Action, HeaderMatch, HttpRule, ObjectName, PathMatch, RouteId, RouteKind, RouteMatch, RuleError,
+    RuleErrorKind, StringMatch, Timeouts,
 };
 
 fn rule(matches: Vec<RouteMatch>) -> HttpRule {
-    let action = Action::Fail(Failure { kind: FailureKind::NoBackend, message: String::new() });
+    let action = Action::Fail(RuleError { kind: RuleErrorKind::NoBackend, message: String::new() });
     HttpRule { name: None, matches, filters: Vec::new(), action, timeouts: Timeouts::default() }
 }
 

@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use super::form::{Conditions, Path};
 
 /// Entries that one place of the tree holds at most: a match is compared with so many at each element of its path.
-const KEPT: usize = 16;
+const KEPT_MAX: usize = 16;
 /// Of those, entries of one namespace.
-const OF_ONE_NAMESPACE: usize = 2;
+const PER_NAMESPACE_MAX: usize = 2;
 
 /// Which entries a place keeps, of more than it can hold.
-pub(super) trait Keep {
+pub(super) trait Retention {
     /// What is known of an entry.
-    type About<'a>: Copy;
+    type Key<'a>: Copy;
 
     /// Adds an entry, or leaves it out, or drops another one for it.
-    fn add<'a>(&self, kept: &mut Vec<(usize, Self::About<'a>)>, new: usize, about: Self::About<'a>);
+    fn add<'a>(&self, kept: &mut Vec<(usize, Self::Key<'a>)>, new: usize, key: Self::Key<'a>);
 }
 
 /// Those with the fewest conditions: they cover the most.
@@ -24,46 +24,46 @@ pub(super) struct FewestConditions;
 /// The first that come, of each namespace a few: nobody fills a place with entries of its own.
 pub(super) struct ByNamespace;
 
-impl Keep for FewestConditions {
-    type About<'a> = &'a Conditions<'a>;
+impl Retention for FewestConditions {
+    type Key<'a> = &'a Conditions<'a>;
 
-    fn add<'a>(&self, kept: &mut Vec<(usize, Self::About<'a>)>, new: usize, about: Self::About<'a>) {
-        kept.push((new, about));
-        let most = kept.iter().enumerate().max_by_key(|(_, (_, about))| about.count()).map(|(at, _)| at);
-        if let Some(most) = most.filter(|_| kept.len() > KEPT) {
+    fn add<'a>(&self, kept: &mut Vec<(usize, Self::Key<'a>)>, new: usize, key: Self::Key<'a>) {
+        kept.push((new, key));
+        let most = kept.iter().enumerate().max_by_key(|(_, (_, key))| key.count()).map(|(at, _)| at);
+        if let Some(most) = most.filter(|_| kept.len() > KEPT_MAX) {
             kept.remove(most);
         }
     }
 }
 
-impl Keep for ByNamespace {
-    type About<'a> = &'a str;
+impl Retention for ByNamespace {
+    type Key<'a> = &'a str;
 
-    fn add<'a>(&self, kept: &mut Vec<(usize, Self::About<'a>)>, new: usize, about: Self::About<'a>) {
-        let own = kept.iter().filter(|(_, namespace)| *namespace == about).count();
-        if kept.len() < KEPT && own < OF_ONE_NAMESPACE {
-            kept.push((new, about));
+    fn add<'a>(&self, kept: &mut Vec<(usize, Self::Key<'a>)>, new: usize, key: Self::Key<'a>) {
+        let own = kept.iter().filter(|(_, namespace)| *namespace == key).count();
+        if kept.len() < KEPT_MAX && own < PER_NAMESPACE_MAX {
+            kept.push((new, key));
         }
     }
 }
 
 /// Entries by path.
-pub(super) struct Tree<'a, K: Keep> {
+pub(super) struct Tree<'a, K: Retention> {
     keep: K,
     /// The first one is the root.
     nodes: Vec<Node<'a, K>>,
-    expressions: HashMap<&'a str, Vec<(usize, K::About<'a>)>>,
+    expressions: HashMap<&'a str, Vec<(usize, K::Key<'a>)>>,
 }
 
-struct Node<'a, K: Keep> {
+struct Node<'a, K: Retention> {
     children: HashMap<&'a str, usize>,
     /// `PathPrefix` conditions that end here, at the root also expressions that every path matches.
-    prefixes: Vec<(usize, K::About<'a>)>,
+    prefixes: Vec<(usize, K::Key<'a>)>,
     /// `Exact` conditions that end here.
-    exact: Vec<(usize, K::About<'a>)>,
+    exact: Vec<(usize, K::Key<'a>)>,
 }
 
-impl<'a, K: Keep> Tree<'a, K> {
+impl<'a, K: Retention> Tree<'a, K> {
     pub(super) fn new(keep: K) -> Self {
         Self { keep, nodes: vec![Node::default()], expressions: HashMap::new() }
     }
@@ -71,7 +71,7 @@ impl<'a, K: Keep> Tree<'a, K> {
     /// Entries with a path condition that holds wherever this one does.
     pub(super) fn above(&self, path: &Path<'_>) -> impl Iterator<Item = usize> {
         let (mut found, mut here, mut whole) = (Vec::new(), self.nodes.first(), true);
-        let mut take = |kept: &[(usize, K::About<'a>)]| found.extend(kept.iter().map(|(index, _)| *index));
+        let mut take = |kept: &[(usize, K::Key<'a>)]| found.extend(kept.iter().map(|(index, _)| *index));
         // An expression may match what is no path, such as the `*` of OPTIONS.
         let rooted = !matches!(path, Path::Regex(text) if !text.trim_start_matches('^').starts_with('/'));
         if let Some(root) = here.filter(|_| rooted) {
@@ -96,9 +96,9 @@ impl<'a, K: Keep> Tree<'a, K> {
     }
 
     /// Adds an entry.
-    pub(super) fn insert(&mut self, path: &'a Path<'a>, entry: usize, about: K::About<'a>) {
+    pub(super) fn insert(&mut self, path: &'a Path<'a>, entry: usize, key: K::Key<'a>) {
         if let Path::Regex(text) = path {
-            self.keep.add(self.expressions.entry(text).or_default(), entry, about);
+            self.keep.add(self.expressions.entry(text).or_default(), entry, key);
             if !path.takes_all() {
                 return;
             }
@@ -114,12 +114,12 @@ impl<'a, K: Keep> Tree<'a, K> {
         }
         if let Some(node) = self.nodes.get_mut(at) {
             let list = if matches!(path, Path::Exact(_)) { &mut node.exact } else { &mut node.prefixes };
-            self.keep.add(list, entry, about);
+            self.keep.add(list, entry, key);
         }
     }
 }
 
-impl<K: Keep> Default for Node<'_, K> {
+impl<K: Retention> Default for Node<'_, K> {
     fn default() -> Self {
         Self { children: HashMap::new(), prefixes: Vec::new(), exact: Vec::new() }
     }

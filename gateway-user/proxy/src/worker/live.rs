@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_ir::{Certificate, FailureKind, ListenerTls, TlsVersion};
+use gateway_ir::{Certificate, ListenerTls, RuleErrorKind, TlsVersion};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
 use gateway_tls::{Credential, Identity, IdentityError, MinVersion, ServerTls, Tickets};
 use hashbrown::HashMap;
@@ -215,7 +215,7 @@ impl Routed {
     }
 
     /// The sentence behind a failure of this rule or of one of its backends.
-    pub(crate) fn failure(&self, kind: FailureKind) -> Option<&str> {
+    pub(crate) fn failure(&self, kind: RuleErrorKind) -> Option<&str> {
         match &self.rule.action {
             Action::Fail(failure) => Some(&failure.message),
             Action::Redirect(_) => None,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action as IrAction, ClusterKey, Failure, FailureKind, Filter, HttpRoute, HttpRule, PathMatch, RouteId,
-    RouteMatch, StringMatch, WeightedBackend, WeightedTarget,
+    Action as IrAction, ClusterKey, Filter, HttpRoute, HttpRule, PathMatch, RouteId, RouteMatch, RuleError,
+    RuleErrorKind, StringMatch, WeightedBackend, WeightedTarget,
 };
 
 use super::clusters::ClusterNumbers;
@@ -139,7 +139,7 @@ fn compile_rule<'a>(
     };
     let action = match (action, faults.first) {
         (Action::Fail(failure), _) => Action::Fail(failure),
-        (_, Some(message)) => Action::Fail(Failure { kind: FailureKind::InvalidRule, message }),
+        (_, Some(message)) => Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message }),
         (action, None) => action,
     };
     let rule = Rule {
@@ -200,8 +200,8 @@ fn forward<'a>(
     };
     match Picker::new(backends.iter().enumerate().map(target)) {
         Some(picker) => Action::Forward(picker),
-        None => Action::Fail(Failure {
-            kind: FailureKind::NoBackend,
+        None => Action::Fail(RuleError {
+            kind: RuleErrorKind::NoBackend,
             message: format!("{}.backendRefs: name a backend with a weight above 0", faults.place),
         }),
     }
@@ -289,7 +289,7 @@ impl Faults {
         })
     }
 
-    fn failure(&self, field: &str, fault: &str) -> Failure {
-        Failure { kind: FailureKind::InvalidRule, message: format!("{}.{field}: {fault}", self.place) }
+    fn failure(&self, field: &str, fault: &str) -> RuleError {
+        RuleError { kind: RuleErrorKind::InvalidRule, message: format!("{}.{field}: {fault}", self.place) }
     }
 }

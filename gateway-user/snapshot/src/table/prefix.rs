@@ -241,7 +241,7 @@ fn common(one: &[u8], other: &[u8]) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use gateway_ir::{Failure, FailureKind, ObjectName, RouteId, RouteKind};
+    use gateway_ir::{ObjectName, RouteId, RouteKind, RuleError, RuleErrorKind};
 
     use super::*;
     use crate::table::Extent;
@@ -254,7 +254,7 @@ mod tests {
             index: 0,
             name: None,
             filters: Arc::default(),
-            action: Action::Fail(Failure { kind: FailureKind::NoBackend, message: String::new() }),
+            action: Action::Fail(RuleError { kind: RuleErrorKind::NoBackend, message: String::new() }),
             timeouts: Default::default(),
             paths: Box::default(),
         };

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use gateway_ir::{ClusterKey, Endpoints, Failure};
+use gateway_ir::{ClusterKey, Endpoints, RuleError};
 use gateway_proxy::{Reason, redirect_fields};
 use gateway_snapshot::rewrite::{Redirect, RedirectSource, write_location, write_target};
 use gateway_snapshot::{Action, Destination, Filters, Rule, Target};
@@ -76,7 +76,7 @@ fn status(reason: Reason) -> String {
     format!("{status} {}", reason.code())
 }
 
-fn failed(failure: &Failure) -> String {
+fn failed(failure: &RuleError) -> String {
     format!("{}: {}", status(Reason::Failure(failure.kind)), failure.message)
 }
 
