@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why a connection was never secured. `docs/tls.md` explains every code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Failure {
+pub enum HandshakeError {
     /// The first octets are no TLS record.
     NotTls,
     /// The ClientHello is malformed or longer than anything a client sends.
@@ -29,7 +29,7 @@ pub enum Failure {
     Protocol,
 }
 
-impl Failure {
+impl HandshakeError {
     /// Every failure, in the order of their numbers.
     pub const ALL: [Self; 11] = [
         Self::NotTls,
@@ -79,7 +79,7 @@ impl Failure {
     }
 }
 
-impl From<&rustls::Error> for Failure {
+impl From<&rustls::Error> for HandshakeError {
     fn from(error: &rustls::Error) -> Self {
         use rustls::{Error, PeerIncompatible as No};
         match error {
@@ -97,7 +97,7 @@ impl From<&rustls::Error> for Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
     }

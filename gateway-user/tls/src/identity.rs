@@ -41,7 +41,7 @@ pub struct Identity {
 
 /// An [`Identity`] that was read, and what will surprise somebody about it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct ParsedIdentity {
     /// The identity to serve.
     pub identity: Identity,
     /// Not in the way of serving it.
@@ -128,7 +128,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`IdentityError`], the first there is.
-    pub fn read(certificates: &[u8], key: &[u8]) -> Result<Reading, IdentityError> {
+    pub fn read(certificates: &[u8], key: &[u8]) -> Result<ParsedIdentity, IdentityError> {
         let mut pem_notes = Vec::new();
         let chain = pem::certificates(certificates, &mut pem_notes)?;
         let bytes = chain.iter().map(|der| der.len()).sum::<usize>();
@@ -139,7 +139,7 @@ impl Identity {
             chain.iter().zip(1..).map(|(der, at)| parse(der).ok_or(IdentityError::BadCertificate(at)));
         let first = parsed.next().unwrap_or(Err(IdentityError::NoCertificate))?;
         parsed.try_for_each(|other| other.map(drop))?;
-        let about = About::of(&first).ok_or(IdentityError::BadCertificate(1))?;
+        let about = LeafInfo::of(&first).ok_or(IdentityError::BadCertificate(1))?;
         let fingerprint = chain.first().map(|der| hex(&Sha256::digest(der))).unwrap_or_default();
         let key = pem::private_key(key, &mut pem_notes)?;
         let mut notes: Vec<_> = pem_notes.into_iter().map(IdentityNote::Pem).collect();
@@ -153,7 +153,7 @@ impl Identity {
             not_after: about.not_after,
             chain: chain.iter().map(|der| der.to_vec()).collect(),
         };
-        Ok(Reading { identity, notes })
+        Ok(ParsedIdentity { identity, notes })
     }
 
     /// Ready to sign with. That the key is the certificate's was checked when they were read.
@@ -197,14 +197,14 @@ fn hex(octets: &[u8]) -> String {
 }
 
 /// What a certificate says of itself.
-struct About {
+struct LeafInfo {
     names: Vec<String>,
     not_before: i64,
     not_after: i64,
     notes: Vec<IdentityNote>,
 }
 
-impl About {
+impl LeafInfo {
     /// `None` if it has two lists of names, or one that cannot be read.
     fn of(certificate: &X509Certificate<'_>) -> Option<Self> {
         let alternative = certificate.subject_alternative_name().ok()?;

@@ -8,7 +8,7 @@
 //! One crypto provider serves the whole process: [`install_provider`].
 #![forbid(unsafe_code)]
 
-mod failure;
+mod handshake_error;
 pub mod hello;
 mod identity;
 mod pem;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-pub use failure::Failure;
-pub use identity::{Identity, IdentityError, IdentityNote, Reading};
+pub use handshake_error::HandshakeError;
+pub use identity::{Identity, IdentityError, IdentityNote, ParsedIdentity};
 pub use pem::PemNote;
 pub use server::{Credential, MinVersion, ServerTls, Version, covers};
 pub use session::{Outgoing, ServerSession};

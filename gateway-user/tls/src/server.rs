@@ -39,14 +39,14 @@ pub struct ServerTls(pub(crate) Arc<ServerConfig>);
 
 /// The certificates to choose from, in the order of the listener.
 #[derive(Debug)]
-struct Choice(Vec<Credential>);
+struct CertResolver(Vec<Credential>);
 
 /// A certificate chain whose key is ready to sign. Cheap to clone: listeners that show the same certificate share it.
 #[derive(Clone, Debug)]
-pub struct Credential(Arc<Shown>);
+pub struct Credential(Arc<CredentialInner>);
 
 #[derive(Debug)]
-struct Shown {
+struct CredentialInner {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
 }
@@ -58,7 +58,7 @@ impl Credential {
     /// A key that was read by [`Identity::read`] cannot be used after all.
     pub fn new(identity: &Identity) -> Result<Self, IdentityError> {
         let key = Arc::new(identity.certified()?);
-        Ok(Self(Arc::new(Shown { key, names: identity.names.clone() })))
+        Ok(Self(Arc::new(CredentialInner { key, names: identity.names.clone() })))
     }
 }
 
@@ -93,7 +93,8 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .map_err(|_| IdentityError::BadKey)?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Choice(credentials)));
+        let mut config =
+            builder.with_no_client_auth().with_cert_resolver(Arc::new(CertResolver(credentials)));
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
         // A cache of sessions would be written to under a lock by every handshake; tickets take a read lock that is written once in hours.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -106,9 +107,9 @@ impl ServerTls {
     }
 }
 
-impl Choice {
+impl CertResolver {
     fn best(&self, name: Option<&str>, fits: impl Fn(&CertifiedKey) -> bool) -> Option<&Arc<CertifiedKey>> {
-        let rank = |shown: &&Shown| {
+        let rank = |shown: &&CredentialInner| {
             let named = name.is_none_or(|name| covers(&shown.names, name));
             let ecdsa = shown.key.key.algorithm() == SignatureAlgorithm::ECDSA;
             (!named, !ecdsa)
@@ -122,7 +123,7 @@ impl Choice {
     }
 }
 
-impl ResolvesServerCert for Choice {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
         let fits = |key: &CertifiedKey| key.key.choose_scheme(schemes).is_some();

@@ -6,7 +6,7 @@ use rustls::HandshakeKind;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError};
 
-use crate::{Failure, ServerTls, Version};
+use crate::{HandshakeError, ServerTls, Version};
 
 /// What a record adds to its content at most: header, content type, nonce and tag of any suite there is.
 const RECORD_OVERHEAD: usize = 5 + 1 + 8 + 16;
@@ -36,9 +36,9 @@ impl ServerSession {
     ///
     /// # Errors
     /// The settings contradict each other, which those of [`ServerTls::new`] do not.
-    pub fn new(tls: &ServerTls) -> Result<Self, Failure> {
+    pub fn new(tls: &ServerTls) -> Result<Self, HandshakeError> {
         let connection =
-            UnbufferedServerConnection::new(tls.0.clone()).map_err(|error| Failure::from(&error))?;
+            UnbufferedServerConnection::new(tls.0.clone()).map_err(|error| HandshakeError::from(&error))?;
         Ok(Self { connection, peer_closed: false, broken: false, said_goodbye: false })
     }
 
@@ -53,9 +53,9 @@ impl ServerSession {
         input: &mut [u8],
         out: &mut impl Outgoing,
         content: &mut dyn FnMut(&[u8]),
-    ) -> Result<usize, Failure> {
+    ) -> Result<usize, HandshakeError> {
         if self.broken {
-            return Err(Failure::Protocol);
+            return Err(HandshakeError::Protocol);
         }
         let mut used = 0;
         loop {
@@ -79,17 +79,17 @@ impl ServerSession {
                     // the handshake has five octets, which nobody has to cut.
                     if !self.is_handshaking() && begins_with_record(input.get(used..).unwrap_or_default()) {
                         self.broken = true;
-                        return Err(Failure::Protocol);
+                        return Err(HandshakeError::Protocol);
                     }
                     return Ok(used);
                 }
                 Ok(ConnectionState::Closed) => return Ok(input.len()),
                 // Early data is not offered; other states are not there yet.
-                Ok(_) => return Err(Failure::Protocol),
+                Ok(_) => return Err(HandshakeError::Protocol),
                 Err(error) => {
                     self.broken = true;
                     self.say_why(input.get_mut(used + discard..).unwrap_or_default(), out);
-                    return Err(Failure::from(&error));
+                    return Err(HandshakeError::from(&error));
                 }
             }
             used += discard;
@@ -112,9 +112,9 @@ impl ServerSession {
     ///
     /// # Errors
     /// The handshake is not over, the connection is closed, or its keys are used up.
-    pub fn send(&mut self, data: &[u8], out: &mut impl Outgoing) -> Result<(), Failure> {
+    pub fn send(&mut self, data: &[u8], out: &mut impl Outgoing) -> Result<(), HandshakeError> {
         if self.broken || self.said_goodbye {
-            return Err(Failure::Protocol);
+            return Err(HandshakeError::Protocol);
         }
         let mut rest = data;
         while !rest.is_empty() {
@@ -124,7 +124,7 @@ impl ServerSession {
             let (now, later) = rest.split_at(fits.min(rest.len()));
             let status = self.connection.process_tls_records(&mut []);
             let Ok(ConnectionState::WriteTraffic(mut sealer)) = status.state else {
-                return Err(Failure::Protocol);
+                return Err(HandshakeError::Protocol);
             };
             match sealer.encrypt(now, room) {
                 Ok(count) => out.wrote(count),
@@ -133,7 +133,7 @@ impl ServerSession {
                     let _ = out.room(size.required_size);
                     continue;
                 }
-                Err(EncryptError::EncryptExhausted) => return Err(Failure::Protocol),
+                Err(EncryptError::EncryptExhausted) => return Err(HandshakeError::Protocol),
             }
             rest = later;
         }
@@ -159,7 +159,7 @@ impl ServerSession {
     }
 
     /// Hands over what the session itself has to say: answers to key updates.
-    fn flush(&mut self, out: &mut impl Outgoing) -> Result<(), Failure> {
+    fn flush(&mut self, out: &mut impl Outgoing) -> Result<(), HandshakeError> {
         self.receive(&mut [], out, &mut |_| {}).map(drop)
     }
 

@@ -1,9 +1,9 @@
 //! Certificates and keys as people have them: what is served, with which notes, and what is refused with which words.
 
-use gateway_tls::{Identity, IdentityError, IdentityNote, Reading};
+use gateway_tls::{Identity, IdentityError, IdentityNote, ParsedIdentity};
 
 /// A certificate and its key, made by OpenSSL 3.0, in one text.
-fn read(text: &str) -> Result<Reading, IdentityError> {
+fn read(text: &str) -> Result<ParsedIdentity, IdentityError> {
     let at = text.find("-----END CERTIFICATE-----\n").unwrap() + "-----END CERTIFICATE-----\n".len();
     let (certificate, key) = text.split_at(at);
     Identity::read(certificate.as_bytes(), key.as_bytes())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway_api_types::{GATEWAY_GROUP, ObjectKey, SecretObjectReference};
 use gateway_ir::{Certificate, ObjectName, PrivateKey};
-use gateway_tls::{Identity, Reading};
+use gateway_tls::{Identity, ParsedIdentity};
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::findings::Fault;
@@ -148,7 +148,7 @@ fn certificate(name: ObjectName, secret: &Secret) -> Result<(Certificate, Vec<St
             format!("it has no {key}; a Secret of type {TLS_SECRET} has {CERTIFICATE} and {KEY}")
         })
     };
-    let Reading { identity, notes } =
+    let ParsedIdentity { identity, notes } =
         Identity::read(entry(CERTIFICATE)?, entry(KEY)?).map_err(|error| error.to_string())?;
     let Identity { chain, key, names, fingerprint, not_before, not_after } = identity;
     let certificate =

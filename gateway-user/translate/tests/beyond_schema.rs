@@ -3,7 +3,7 @@
 mod common;
 
 use gateway_api_types::{Kind, Object, ResourceSet};
-use gateway_ir::{Action, FailureKind};
+use gateway_ir::{Action, RuleErrorKind};
 use gateway_translate::{TranslateOptions, Translation, translate};
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ fn refused(wanted: &str, mut spec: Value) {
     let (accepted, action) = rule(spec.clone());
     assert!(accepted.starts_with(&format!("False {wanted}")), "{spec}: {accepted}");
     let Action::Fail(failure) = action else { panic!("{spec}: the rule is served: {action:?}") };
-    assert_eq!(failure.kind, FailureKind::InvalidRule, "{spec}");
+    assert_eq!(failure.kind, RuleErrorKind::InvalidRule, "{spec}");
 }
 
 fn rewrite(path: Value) -> Value {
@@ -117,7 +117,7 @@ fn a_service_reference_needs_a_port() {
     assert!(accepted.starts_with("True Accepted"), "{accepted}");
     let Action::Forward(backends) = action else { panic!("{action:?}") };
     assert!(
-        matches!(&backends[0].target, gateway_ir::WeightedTarget::Fail(f) if f.kind == FailureKind::BackendNotFound)
+        matches!(&backends[0].target, gateway_ir::WeightedTarget::Fail(f) if f.kind == RuleErrorKind::BackendNotFound)
     );
 }
 

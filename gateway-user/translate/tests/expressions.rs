@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::world::{class, set, typed};
 use gateway_api_types::{Object, ResourceSet};
-use gateway_ir::{Action, FailureKind, StringMatch};
+use gateway_ir::{Action, RuleErrorKind, StringMatch};
 use gateway_regex::Library;
 use gateway_translate::{Admission, RegexLimits, TranslateOptions, Translation, Translator, translate};
 use serde_json::{Value, json};
@@ -168,7 +168,7 @@ fn requests_that_a_refused_expression_can_have_been_meant_for_are_answered_500()
     let resources = world(vec![route("tenant", "r", "01", vec![matches, prefix("/")])]);
     let translation = translate(&resources, &TranslateOptions::default());
     let rule = &translation.ir.http_routes.values().next().unwrap().rules[0];
-    assert!(matches!(&rule.action, Action::Fail(failure) if failure.kind == FailureKind::InvalidRule));
+    assert!(matches!(&rule.action, Action::Fail(failure) if failure.kind == RuleErrorKind::InvalidRule));
     assert_eq!(rule.matches[0].headers[0].value, StringMatch::Present);
     assert_eq!(rule.matches[1].query[0].value, StringMatch::Present);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gateway_io::Chunk;
 use gateway_tls::hello::{MAX_HELLO, Peek, peek};
-use gateway_tls::{Failure, ServerSession};
+use gateway_tls::{HandshakeError, ServerSession};
 
 use super::answer;
 use super::route::{bind_table, speaks_tls};
@@ -60,11 +60,13 @@ impl Session {
             }
             Some(Err(failure)) => {
                 self.count_failure(failure);
-                if failure == Failure::NotTls && self.inbox.as_ref().is_some_and(|inbox| is_http(inbox)) {
+                if failure == HandshakeError::NotTls
+                    && self.inbox.as_ref().is_some_and(|inbox| is_http(inbox))
+                {
                     answer::unasked(&mut self, Reason::PlaintextOnTls);
                 }
                 tracing::debug!(peer = %self.peer, local = %self.local, reason = failure.code(), "TLS handshake failed");
-                if failure != Failure::ClientClosed {
+                if failure != HandshakeError::ClientClosed {
                     self.stream.close_lingering(LAST_WORDS_BYTES, LAST_WORDS).await;
                 }
                 None
@@ -80,16 +82,16 @@ impl Session {
         counters.tls_resumed += u64::from(resumed);
     }
 
-    fn count_failure(&self, failure: Failure) {
+    fn count_failure(&self, failure: HandshakeError) {
         let metrics = &mut self.worker().metrics.borrow_mut();
         metrics.tls_failures.count(failure);
-        if failure == Failure::NoApplicationProtocol {
+        if failure == HandshakeError::NoApplicationProtocol {
             metrics.unsupported.count(UnsupportedProtocol::Alpn);
         }
     }
 
     /// What is to be sent is queued, also after a failure.
-    async fn negotiate(&mut self) -> Result<Negotiated, Failure> {
+    async fn negotiate(&mut self) -> Result<Negotiated, HandshakeError> {
         let mut inbox = self.inbox.take().unwrap_or_else(Chunk::take);
         let server_name = match self.receive_server_name(&mut inbox).await {
             Ok(server_name) => server_name,
@@ -114,7 +116,7 @@ impl Session {
             }
             inbox = self.more(inbox).await?;
         }
-        let version = session.version().ok_or(Failure::Protocol)?;
+        let version = session.version().ok_or(HandshakeError::Protocol)?;
         Ok(Negotiated {
             secured: Secured { server_name: server_name.map(String::into_boxed_str), version },
             resumed: session.is_resumed(),
@@ -124,39 +126,39 @@ impl Session {
     }
 
     /// Receives until the ClientHello is whole.
-    async fn receive_server_name(&mut self, inbox: &mut Chunk) -> Result<Option<String>, Failure> {
+    async fn receive_server_name(&mut self, inbox: &mut Chunk) -> Result<Option<String>, HandshakeError> {
         loop {
             match peek(inbox) {
                 Peek::Hello { server_name } => return Ok(server_name),
                 Peek::Incomplete if inbox.len() <= MAX_HELLO => {
                     *inbox = self.more(std::mem::replace(inbox, Chunk::with_capacity(0))).await?;
                 }
-                Peek::Incomplete | Peek::Malformed => return Err(Failure::BadHello),
-                Peek::NotTls => return Err(Failure::NotTls),
+                Peek::Incomplete | Peek::Malformed => return Err(HandshakeError::BadHello),
+                Peek::NotTls => return Err(HandshakeError::NotTls),
             }
         }
     }
 
     /// A session with what the listener for that name shows.
-    fn session_for(&self, server_name: Option<&str>) -> Result<ServerSession, Failure> {
+    fn session_for(&self, server_name: Option<&str>) -> Result<ServerSession, HandshakeError> {
         let live = self.worker().live();
-        let table = bind_table(self, &live.snapshot).ok_or(Failure::UnrecognizedName)?;
-        let (_, tls) = table.secured_by(server_name).ok_or(Failure::UnrecognizedName)?;
-        let server = tls.and_then(|tls| live.server(tls)).ok_or(Failure::NoCertificate)?;
+        let table = bind_table(self, &live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
+        let (_, tls) = table.secured_by(server_name).ok_or(HandshakeError::UnrecognizedName)?;
+        let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
         ServerSession::new(server)
     }
 
-    async fn more(&mut self, inbox: Chunk) -> Result<Chunk, Failure> {
+    async fn more(&mut self, inbox: Chunk) -> Result<Chunk, HandshakeError> {
         match self.stream.recv.recv().await {
             Ok(Some(more)) if inbox.is_empty() => Ok(more),
-            Ok(Some(more)) => join(inbox, &more).map_err(|_| Failure::BadHello),
-            Ok(None) => Err(Failure::ClientClosed),
+            Ok(Some(more)) => join(inbox, &more).map_err(|_| HandshakeError::BadHello),
+            Ok(None) => Err(HandshakeError::ClientClosed),
             Err(error) => Err(failure(&error)),
         }
     }
 
     /// Queues the alert of a failure before which there was no session to say it.
-    fn alert(&mut self, failure: Failure) {
+    fn alert(&mut self, failure: HandshakeError) {
         let Some(alert) = failure.alert() else { return };
         let mut chunk = Chunk::with_capacity(alert.len());
         // Fits: the capacity was just asked for.
@@ -165,8 +167,12 @@ impl Session {
     }
 }
 
-fn failure(error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::TimedOut { Failure::Timeout } else { Failure::ClientClosed }
+fn failure(error: &io::Error) -> HandshakeError {
+    if error.kind() == io::ErrorKind::TimedOut {
+        HandshakeError::Timeout
+    } else {
+        HandshakeError::ClientClosed
+    }
 }
 
 /// Whether these look like a request's first octets: a method in capital letters.

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use gateway_tls::{Failure, Identity, MinVersion, Outgoing, ServerSession, ServerTls};
+use gateway_tls::{HandshakeError, Identity, MinVersion, Outgoing, ServerSession, ServerTls};
 use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
@@ -93,14 +93,14 @@ impl Pair {
             let mut wire = Wire::default();
             let mut failed = None;
             for piece in sent.chunks(self.piece) {
-                if let Err(failure) = self.feed_server(piece, &mut wire) {
-                    failed = Some(failure);
+                if let Err(error) = self.feed_server(piece, &mut wire) {
+                    failed = Some(error);
                     break;
                 }
             }
             self.feed_client(&wire.bytes)?;
-            if let Some(failure) = failed {
-                return Err(failure.code().to_owned());
+            if let Some(error) = failed {
+                return Err(error.code().to_owned());
             }
             if sent.is_empty() && wire.bytes.is_empty() {
                 return Ok(());
@@ -108,7 +108,7 @@ impl Pair {
         }
     }
 
-    pub(crate) fn feed_server(&mut self, piece: &[u8], wire: &mut Wire) -> Result<(), Failure> {
+    pub(crate) fn feed_server(&mut self, piece: &[u8], wire: &mut Wire) -> Result<(), HandshakeError> {
         self.unread.extend_from_slice(piece);
         let content = &mut self.content;
         let used =

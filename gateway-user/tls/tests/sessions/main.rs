@@ -79,11 +79,11 @@ fn what_breaks_the_protocol_is_answered_with_an_alert() {
     let mut pair = Pair::new(&tls, Arc::new(client_config(&[&identity], &[&TLS13], &[])), "a.example", 1000);
     pair.run().unwrap();
     let mut wire = Wire::default();
-    let failure = pair.feed_server(
+    let error = pair.feed_server(
         &[23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20],
         &mut wire,
     );
-    assert_eq!(failure.unwrap_err().code(), "protocol_error");
+    assert_eq!(error.unwrap_err().code(), "protocol_error");
     assert!(pair.feed_client(&wire.bytes).unwrap_err().contains("BadRecordMac"));
     assert!(pair.server.send(b"x", &mut Wire::default()).is_err(), "nothing is sent after a fatal alert");
 }
@@ -99,8 +99,8 @@ fn a_piece_of_a_handshake_message_and_then_an_alert_end_the_session_in_order() {
     pair.client.write_tls(&mut hello).unwrap();
     pair.feed_server(&hello, &mut Wire::default()).unwrap();
     let mut wire = Wire::default();
-    let failure = pair.feed_server(&[22, 3, 3, 0, 1, 16, 21, 3, 3, 0, 2, 1, 0], &mut wire);
-    assert_eq!(failure.unwrap_err().code(), "protocol_error");
+    let error = pair.feed_server(&[22, 3, 3, 0, 1, 16, 21, 3, 3, 0, 2, 1, 0], &mut wire);
+    assert_eq!(error.unwrap_err().code(), "protocol_error");
     assert!(pair.server.receive(&mut [], &mut Wire::default(), &mut |_| {}).is_err());
     pair.server.close(&mut Wire::default());
 }
@@ -116,8 +116,8 @@ fn half_of_a_message_after_the_handshake_ends_the_session_in_order() {
     let Pair { client, mut server, .. } = pair;
     let record = common::sealed_by(client, &[24, 0, 0], rustls::ContentType::Handshake);
     let mut input = record.clone();
-    let failure = server.receive(&mut input, &mut Wire::default(), &mut |_| panic!("no content"));
-    assert_eq!(failure.unwrap_err().code(), "protocol_error");
+    let error = server.receive(&mut input, &mut Wire::default(), &mut |_| panic!("no content"));
+    assert_eq!(error.unwrap_err().code(), "protocol_error");
     assert!(server.send(b"answer", &mut Wire::default()).is_err());
     server.close(&mut Wire::default());
 }
