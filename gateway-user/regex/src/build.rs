@@ -8,7 +8,7 @@ use regex_syntax::hir::{Hir, Look};
 use crate::matcher::{Kind, Matcher};
 use crate::table::Table;
 use crate::tail::{self, Tail};
-use crate::{Refusal, parse};
+use crate::{Error, parse};
 
 /// The least that an expression is charged with.
 const LEAST: usize = 1 << 10;
@@ -25,19 +25,19 @@ const DENSE_PER_BYTE: usize = 8;
 const DENSE_FIXED: usize = 16 << 10;
 
 /// Builds an expression that may cost at most `limit` bytes.
-pub(crate) fn build(text: &str, limit: usize) -> Result<Matcher, Refusal> {
+pub(crate) fn build(text: &str, limit: usize) -> Result<Matcher, Error> {
     let hir = parse::parse(text)?;
     if let Some(literals) = parse::literals(&hir) {
         let kind = Kind::literals(literals);
         let cost = kind.memory_usage().max(LEAST);
         return match cost <= limit {
             true => Ok(Matcher::new(kind, cost)),
-            false => Err(Refusal::size(text, limit)),
+            false => Err(Error::size(text, limit)),
         };
     }
     // Nothing has been built yet, so this costs nothing.
     if parse::positions(&hir) > limit.saturating_mul(NFA_PER_BYTE) / NFA_POSITION {
-        return Err(Refusal::size(text, limit));
+        return Err(Error::size(text, limit));
     }
     // Whole values only: the search begins at the start, and the end is part of the expression or of its tail.
     let (hir, tail) = match tail::split(&hir) {
@@ -45,14 +45,14 @@ pub(crate) fn build(text: &str, limit: usize) -> Result<Matcher, Refusal> {
         None => (Hir::concat(vec![hir, Hir::look(Look::End)]), None),
     };
     let nfa = nfa(&hir, limit).map_err(|error| match error.size_limit() {
-        Some(_) => Refusal::size(text, limit).at_cost(limit),
-        None => Refusal::syntax(text, &*error),
+        Some(_) => Error::size(text, limit).at_cost(limit),
+        None => Error::syntax(text, &*error),
     })?;
     let (table, work) = determinize(text, &nfa, tail, limit)?;
     let cost = table.memory_usage().max(work);
     match cost <= limit {
         true => Ok(Matcher::new(Kind::Table(table), cost)),
-        false => Err(Refusal::size(text, limit).at_cost(limit)),
+        false => Err(Error::size(text, limit).at_cost(limit)),
     }
 }
 
@@ -67,8 +67,8 @@ fn nfa(hir: &Hir, limit: usize) -> Result<NFA, Box<thompson::BuildError>> {
 
 /// The automaton, and what building it is charged with: the work is given in doubling portions until one suffices, so
 /// an expression pays for the work that it needs, and all portions together are less than twice the last one.
-fn determinize(text: &str, nfa: &NFA, tail: Option<Tail>, limit: usize) -> Result<(Table, usize), Refusal> {
-    let refused = || Refusal::size(text, limit).at_cost(limit);
+fn determinize(text: &str, nfa: &NFA, tail: Option<Tail>, limit: usize) -> Result<(Table, usize), Error> {
+    let refused = || Error::size(text, limit).at_cost(limit);
     let classes = nfa.byte_classes().alphabet_len();
     let mut portion = (nfa.memory_usage() / NFA_PER_BYTE).max(LEAST).min(limit);
     loop {
@@ -84,7 +84,7 @@ fn determinize(text: &str, nfa: &NFA, tail: Option<Tail>, limit: usize) -> Resul
                 let table = Table::of(&dfa, tail, limit);
                 return table.map(|table| (table, portion)).ok_or_else(refused);
             }
-            Err(error) if !error.is_size_limit_exceeded() => return Err(Refusal::syntax(text, &error)),
+            Err(error) if !error.is_size_limit_exceeded() => return Err(Error::syntax(text, &error)),
             Err(_) if portion >= limit => return Err(refused()),
             Err(_) => portion = portion.saturating_mul(2).min(limit),
         }

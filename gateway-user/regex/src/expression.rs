@@ -3,10 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::build::build;
-use crate::{Matcher, Refusal};
+use crate::{Error, Matcher};
 
 /// What an expression came to.
-pub type Verdict = Result<Arc<Matcher>, Refusal>;
+pub type Verdict = Result<Arc<Matcher>, Error>;
 
 /// A user's expression. It is built by whoever asks for its verdict first; the others wait for that.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Expression {
     pub fn cost(&self) -> usize {
         match self.verdict() {
             Ok(matcher) => matcher.cost(),
-            Err(refusal) => refusal.cost(),
+            Err(error) => error.cost(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Regular expressions with a price.
 //!
 //! A [`Library`] makes an [`Expression`] of a text, once for all who ask. Building it gives a [`Matcher`] or a
-//! [`Refusal`], which depends on the text and the limit alone: every node comes to the same verdict. A matcher is an
+//! [`Error`], which depends on the text and the limit alone: every node comes to the same verdict. A matcher is an
 //! automaton built to the end, so a match is one pass over the value whatever the expression: no cache that fills, no
 //! lock, no second look. It is shared by all workers.
 //!
@@ -10,18 +10,18 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod error;
 mod expression;
 mod library;
 mod matcher;
 mod parse;
-mod refusal;
 mod table;
 mod tail;
 
+pub use error::Error;
 pub use expression::{Expression, Verdict};
 pub use library::Library;
 pub use matcher::Matcher;
-pub use refusal::Refusal;
 
 /// The most that one expression may cost unless configured otherwise, in bytes; see [`Matcher::cost`].
 pub const DEFAULT_LIMIT: usize = 1 << 20;

@@ -14,11 +14,11 @@ const FEW: usize = 64;
 pub struct Library {
     /// The most that one of them may cost, in bytes.
     limit: usize,
-    shelf: Mutex<Shelf>,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Entries {
     expressions: HashMap<Box<str>, Weak<Expression>>,
     /// How many were left when those that are gone were last taken out.
     kept: usize,
@@ -27,26 +27,26 @@ struct Shelf {
 impl Library {
     /// An empty one, in which an expression may cost `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { limit, shelf: Mutex::default() }
+        Self { limit, entries: Mutex::default() }
     }
 
     /// The expression of this text: the same one for everybody as long as anybody holds it. Builds nothing.
     pub fn get(&self, text: &str) -> Arc<Expression> {
         // Every change is one insertion, so a panic elsewhere leaves nothing half done.
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(expression) = shelf.expressions.get(text).and_then(Weak::upgrade) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(expression) = entries.expressions.get(text).and_then(Weak::upgrade) {
             return expression;
         }
         let expression = Arc::new(Expression::new(text, self.limit));
-        shelf.expressions.insert(text.into(), Arc::downgrade(&expression));
-        shelf.sweep();
+        entries.expressions.insert(text.into(), Arc::downgrade(&expression));
+        entries.sweep();
         expression
     }
 
     /// How many expressions anybody holds.
     pub fn len(&self) -> usize {
-        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.expressions.values().filter(|expression| expression.strong_count() > 0).count()
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.expressions.values().filter(|expression| expression.strong_count() > 0).count()
     }
 
     /// Whether nobody holds any.
@@ -61,7 +61,7 @@ impl Default for Library {
     }
 }
 
-impl Shelf {
+impl Entries {
     /// Takes out those that are gone once there may be as many of them as of the others.
     fn sweep(&mut self) {
         if self.expressions.len() > FEW && self.expressions.len() > self.kept * 2 {
@@ -92,7 +92,7 @@ mod tests {
         let library = Library::default();
         let held: Vec<_> = (0..10).map(|number| library.get(&format!("held-{number}"))).collect();
         (0..10_000).for_each(|number| drop(library.get(&format!("gone-{number}"))));
-        let kept = library.shelf.lock().unwrap().expressions.len();
+        let kept = library.entries.lock().unwrap().expressions.len();
         assert!(
             library.len() == held.len() && kept <= 2 * FEW,
             "{kept} texts for {} expressions",

@@ -4,7 +4,7 @@ use regex_syntax::ast::{self, Ast, Flag, Flags, GroupKind};
 use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{self, Class, Hir, HirKind};
 
-use crate::Refusal;
+use crate::Error;
 
 /// Character classes in an expression that turns Unicode on: folding the case of one walks 140,000 characters.
 const UNICODE_CLASSES: usize = 32;
@@ -15,24 +15,24 @@ const UNICODE_COST: usize = 64 << 10;
 const NEEDS_UNICODE: &str = "a class of characters beyond ASCII needs (?u) in front of it";
 
 /// Parses an expression as bytes, Unicode off unless it says `(?u)`.
-pub(crate) fn parse(text: &str) -> Result<Hir, Refusal> {
+pub(crate) fn parse(text: &str) -> Result<Hir, Error> {
     let ast = ast::parse::ParserBuilder::new().build().parse(text);
-    let ast = ast.map_err(|error| Refusal::syntax(text, error.kind()))?;
+    let ast = ast.map_err(|error| Error::syntax(text, error.kind()))?;
     let mut unicode = UnicodeUse::default();
     // The visitor gives no error.
     let _ = ast::visit(&ast, &mut unicode);
     if unicode.is_on && unicode.classes > UNICODE_CLASSES {
         let why = format!("(?u) with {} character classes; at most {UNICODE_CLASSES}", unicode.classes);
-        return Err(Refusal::syntax(text, &why));
+        return Err(Error::syntax(text, &why));
     }
     let mut translator = TranslatorBuilder::new().utf8(false).unicode(false).build();
     translator.translate(text, &ast).map_err(|error| {
         let cost = if unicode.is_on { UNICODE_COST } else { 0 };
-        let refusal = match error.kind() {
-            hir::ErrorKind::UnicodeNotAllowed => Refusal::syntax(text, &NEEDS_UNICODE),
-            kind => Refusal::syntax(text, kind),
+        let error = match error.kind() {
+            hir::ErrorKind::UnicodeNotAllowed => Error::syntax(text, &NEEDS_UNICODE),
+            kind => Error::syntax(text, kind),
         };
-        refusal.at_cost(cost)
+        error.at_cost(cost)
     })
 }
 

@@ -68,7 +68,7 @@ proptest! {
         let expression = Library::default().get(&text);
         match (whole(&text), expression.verdict()) {
             (None, verdict) => prop_assert!(verdict.is_err() || text.contains("(?x)"), "{text:?} was accepted"),
-            (Some(_), Err(refusal)) => prop_assert!(text.contains("(?u)"), "{refusal}"),
+            (Some(_), Err(error)) => prop_assert!(text.contains("(?u)"), "{error}"),
             (Some(rival), Ok(matcher)) => {
                 for value in &values {
                     prop_assert_eq!(matcher.is_match(value), rival.is_match(value), "{:?} {:?}", &text, value);

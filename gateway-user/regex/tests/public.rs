@@ -148,7 +148,7 @@ fn expressions_found_in_public_are_accepted_and_match() {
     let mut faults = Vec::new();
     for (text, yes, no) in PUBLIC {
         match library.get(text).verdict() {
-            Err(refusal) => faults.push(refusal.to_string()),
+            Err(error) => faults.push(error.to_string()),
             Ok(matcher) => {
                 for (value, want) in [(yes, true), (no, false)] {
                     if matcher.is_match(value.as_bytes()) != want {

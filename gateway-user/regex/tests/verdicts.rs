@@ -1,23 +1,23 @@
 //! What an expression costs, and which are refused.
 
-use gateway_regex::{DEFAULT_LIMIT, Library, Matcher, Refusal};
+use gateway_regex::{DEFAULT_LIMIT, Error, Library, Matcher};
 use std::sync::Arc;
 
-fn verdict(text: &str) -> Result<Arc<Matcher>, Refusal> {
+fn verdict(text: &str) -> Result<Arc<Matcher>, Error> {
     Library::default().get(text).verdict().clone()
 }
 
 fn matcher(text: &str) -> Arc<Matcher> {
-    verdict(text).unwrap_or_else(|refusal| panic!("{refusal}"))
+    verdict(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// As a route of one tenant had them, 4,224 times: each took 0.6 MB and 8 ms to build, and 4.7 s for one long header.
 #[test]
 fn an_expression_whose_automaton_doubles_with_each_repetition_is_refused_at_the_limit() {
     for text in ["[ab]*a[ab]{9900}c", ".*a.{30}c", "[ -~]*a[ -~]{4000}c", "(a{0,100}){0,100}"] {
-        let refusal = verdict(text).unwrap_err();
-        assert_eq!(refusal.cost(), DEFAULT_LIMIT, "{text}: work was done, and is charged for");
-        let message = refusal.to_string();
+        let error = verdict(text).unwrap_err();
+        assert_eq!(error.cost(), DEFAULT_LIMIT, "{text}: work was done, and is charged for");
+        let message = error.to_string();
         assert!(message.contains("more than 1 MiB") && message.contains("--regex-bytes"), "{message}");
     }
 }
@@ -25,9 +25,9 @@ fn an_expression_whose_automaton_doubles_with_each_repetition_is_refused_at_the_
 #[test]
 fn an_absurd_expression_is_refused_before_anything_is_built() {
     for text in ["a{1000}{1000}", "a{1000}{1000}{1000}", "(?:[ab]c{999}){999}", "(?u)\\w{900}"] {
-        let refusal = verdict(text).unwrap_err();
-        assert_eq!(refusal.cost(), 0, "{text}");
-        assert!(refusal.to_string().contains("more than 1 MiB"), "{refusal}");
+        let error = verdict(text).unwrap_err();
+        assert_eq!(error.cost(), 0, "{text}");
+        assert!(error.to_string().contains("more than 1 MiB"), "{error}");
     }
 }
 
@@ -35,9 +35,9 @@ fn an_absurd_expression_is_refused_before_anything_is_built() {
 fn a_verdict_is_the_same_whenever_and_wherever_it_is_found() {
     for text in ["/api/v[0-9]+/.*", "a|b|cd", "(?i)x{3,9}y", "(", ".*a.{30}c", "a{1000}{1000}"] {
         let (first, second) = (verdict(text), verdict(text));
-        let figures = |one: &Result<Arc<Matcher>, Refusal>| match one {
+        let figures = |one: &Result<Arc<Matcher>, Error>| match one {
             Ok(matcher) => Ok((matcher.cost(), matcher.memory_usage())),
-            Err(refusal) => Err(refusal.clone()),
+            Err(error) => Err(error.clone()),
         };
         assert_eq!(figures(&first), figures(&second), "{text}");
     }
@@ -164,8 +164,8 @@ fn classes_and_cases_are_ascii_unless_unicode_is_asked_for() {
 #[test]
 fn many_unicode_classes_are_refused_before_they_are_folded() {
     let text = format!("(?iu){}", r"\pL".repeat(300));
-    let refusal = verdict(&text).unwrap_err();
-    assert!(refusal.to_string().contains("300 character classes; at most 32"), "{refusal}");
+    let error = verdict(&text).unwrap_err();
+    assert!(error.to_string().contains("300 character classes; at most 32"), "{error}");
     assert!(verdict(&format!("(?iu){}", r"\pL".repeat(3))).is_ok());
 }
 

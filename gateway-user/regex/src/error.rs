@@ -7,12 +7,12 @@ const QUOTED: usize = 80;
 
 /// Why an expression cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Error {
     message: Box<str>,
     cost: usize,
 }
 
-impl Refusal {
+impl Error {
     /// What finding it out cost, in bytes like [`Matcher::cost`](crate::Matcher::cost): an expression that is refused
     /// only after its automaton has grown to the limit counts as one that reaches the limit.
     pub fn cost(&self) -> usize {
@@ -43,7 +43,7 @@ impl Refusal {
 }
 
 /// The whole line.
-impl fmt::Display for Refusal {
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
