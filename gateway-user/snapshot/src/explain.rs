@@ -88,9 +88,9 @@ pub fn explain(
         steps.push(format!("without a server name the request is routed as one for host {}", text(host)));
     }
     let request = &RequestView { host, ..*request };
-    let mut narrator = Narrator { request, patterns: &bind.patterns, steps };
-    let found = bind.route_observed(request, &mut WorkerRegexes::new(snapshot), &mut narrator);
-    let mut steps = narrator.steps;
+    let mut observer = ExplainObserver { request, patterns: &bind.patterns, steps };
+    let found = bind.route_observed(request, &mut WorkerRegexes::new(snapshot), &mut observer);
+    let mut steps = observer.steps;
     let mut taken = None;
     let verdict = match found {
         Ok(hit) => {
@@ -123,7 +123,7 @@ fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result
     }
     let name = server_name(request.host);
     let asks = name.map_or_else(|| "no server name".into(), |name| format!("server name {name:?}"));
-    let Some((listener, tls)) = bind.secured_by(name) else {
+    let Some((listener, tls)) = bind.select_tls(name) else {
         let listeners = bind.listeners().map(|one| hostname_text(one.hostname.as_ref()));
         return Err(format!(
             "handshake fails, unrecognized_name: no listener here takes {asks}; there are {}",
@@ -145,13 +145,13 @@ fn server_name(host: &[u8]) -> Option<&str> {
     (!is_address).then_some(host)
 }
 
-struct Narrator<'a> {
+struct ExplainObserver<'a> {
     request: &'a RequestView<'a>,
     patterns: &'a PatternSet,
     steps: Vec<String>,
 }
 
-impl Observer for Narrator<'_> {
+impl Observer for ExplainObserver<'_> {
     fn listener(&mut self, listener: &ListenerTable) {
         let hostname = hostname_text(listener.info.hostname.as_ref());
         let host = text(self.request.host);
@@ -187,7 +187,7 @@ impl Observer for Narrator<'_> {
     }
 }
 
-impl Narrator<'_> {
+impl ExplainObserver<'_> {
     fn reason(&self, entry: &Entry, mismatch: Mismatch) -> String {
         let conditions = entry.conditions.as_deref();
         match mismatch {

@@ -240,7 +240,7 @@ impl<'a> PatternSetBuilder<'a> {
         let Self { library, seen, numbers, new, .. } = self;
         let made = seen.entry((subject, expression)).or_insert_with(|| {
             let expression = library.get(expression);
-            let matcher = expression.verdict().as_ref().map_err(|refusal| refusal.to_string())?;
+            let matcher = expression.verdict().as_ref().map_err(|error| error.to_string())?;
             let matcher = Arc::clone(matcher);
             let id = PatternId(numbers.take().ok_or("too many expressions")?);
             let (subject, name) = subject.parts();

@@ -186,7 +186,7 @@ impl BindTable {
     /// The listener that secures a connection whose client asks for `server_name`, in lower case: that with the most
     /// specific hostname. For a client that names none it is the one that is marked for that, else the one without a
     /// hostname. `None` if there is none.
-    pub fn secured_by(
+    pub fn select_tls(
         &self,
         server_name: Option<&str>,
     ) -> Option<(&Arc<ListenerInfo>, Option<&Arc<ListenerTls>>)> {

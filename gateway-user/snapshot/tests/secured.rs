@@ -53,7 +53,7 @@ const FOUR: [(&str, &[&str]); 4] = [
 fn the_most_specific_hostname_secures() {
     let snapshot = compile(&ir(&FOUR), Generation(1));
     let by = |name: Option<&str>| {
-        let (_, tls) = bind(&snapshot).secured_by(name)?;
+        let (_, tls) = bind(&snapshot).select_tls(name)?;
         tls.and_then(|tls| tls.certificates.first()).map(|one| one.fingerprint.clone())
     };
     for (name, want) in [
@@ -69,7 +69,7 @@ fn the_most_specific_hostname_secures() {
     }
     let strict = compile(&ir(&FOUR[1..]), Generation(1));
     for name in [None, Some("example.org")] {
-        assert!(bind(&strict).secured_by(name).is_none(), "{name:?}");
+        assert!(bind(&strict).select_tls(name).is_none(), "{name:?}");
     }
 }
 
@@ -114,10 +114,10 @@ fn a_marked_listener_takes_clients_without_a_server_name() {
     };
     for (first, listeners) in [(0, &FOUR[..]), (1, &FOUR[1..])] {
         let snapshot = mark(listeners, 1 - first);
-        let (info, _) = bind(&snapshot).secured_by(None).unwrap();
+        let (info, _) = bind(&snapshot).select_tls(None).unwrap();
         assert_eq!(
             info.text.as_ref(),
-            bind(&snapshot).secured_by(Some("second-example.org")).unwrap().0.text.as_ref()
+            bind(&snapshot).select_tls(Some("second-example.org")).unwrap().0.text.as_ref()
         );
         assert!(!bind(&snapshot).is_misdirected(None, b"second-example.org"));
         assert!(bind(&snapshot).is_misdirected(None, b"a.wildcard.org"));
@@ -154,6 +154,6 @@ fn settings_stay_where_they_are_until_they_change() {
     let (before, after) = (places(&first), places(&second));
     let same: Vec<bool> = before.iter().zip(&after).map(|(before, after)| before == after).collect();
     assert_eq!(same, [true, false, true, true]);
-    let (_, tls) = bind(&second).secured_by(Some("second-example.org")).unwrap();
+    let (_, tls) = bind(&second).select_tls(Some("second-example.org")).unwrap();
     assert_eq!(tls.unwrap().certificates[0].fingerprint, "renewed");
 }

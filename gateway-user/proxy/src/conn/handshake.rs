@@ -143,7 +143,7 @@ impl Session {
     fn session_for(&self, server_name: Option<&str>) -> Result<ServerSession, HandshakeError> {
         let live = self.worker().live();
         let table = bind_table(self, &live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
-        let (_, tls) = table.secured_by(server_name).ok_or(HandshakeError::UnrecognizedName)?;
+        let (_, tls) = table.select_tls(server_name).ok_or(HandshakeError::UnrecognizedName)?;
         let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
         ServerSession::new(server)
     }

@@ -8,7 +8,7 @@ use gateway_ir::{Bind, Hostname, HttpRoute, Listener, MatchHostname};
 use hashbrown::{HashMap, HashSet};
 
 use super::rules::{CompiledMatch, CompiledRoute};
-use super::{Cursor, Known, canonical};
+use super::{Cursor, PreviousTables, canonical};
 use crate::snapshot::{Attached, HostTable, ListenerInfo, ListenerTable, Listeners};
 use crate::table::Entry;
 use crate::table::host::HostMap;
@@ -31,11 +31,11 @@ struct Difference<'a> {
 /// The tables of hosts that are made in one compilation, by what they are made of: the routes, in order, each with how
 /// specific the hostname was that it wrote. A route on sixteen hosts of 64 listeners then has one table and not 1,024.
 #[derive(Default)]
-pub(super) struct MadeTables(HashMap<Box<[(*const CompiledRoute, HostRank)]>, Made>);
+pub(super) struct SharedTables(HashMap<Box<[(*const CompiledRoute, HostRank)]>, SharedTable>);
 
 /// What hosts with the same routes share.
 #[derive(Clone)]
-struct Made {
+struct SharedTable {
     tiers: Arc<[PathTable]>,
     underscores: Arc<[Box<str>]>,
 }
@@ -44,12 +44,12 @@ impl Listeners {
     pub(super) fn compile(
         bind: &Bind,
         routes: &[Arc<CompiledRoute>],
-        known: &Known<'_>,
-        made: &mut MadeTables,
+        known: &PreviousTables<'_>,
+        shared_tables: &mut SharedTables,
     ) -> Arc<Self> {
         let mut next = Self::default();
         for listener in &bind.listeners {
-            let table = ListenerTable::compile(listener, bind.port, routes, known, made);
+            let table = ListenerTable::compile(listener, bind.port, routes, known, shared_tables);
             next.by_host.insert(listener.hostname.as_ref(), Arc::clone(&table));
             if listener.tls.as_ref().is_some_and(|tls| tls.is_default) {
                 next.marked.get_or_insert_with(|| Arc::clone(&table));
@@ -73,8 +73,8 @@ impl ListenerTable {
         listener: &Listener,
         port: u16,
         routes: &[Arc<CompiledRoute>],
-        known: &Known<'_>,
-        made: &mut MadeTables,
+        known: &PreviousTables<'_>,
+        shared_tables: &mut SharedTables,
     ) -> Arc<Self> {
         let previous = known.listeners.get(&(&listener.id, port)).copied();
         let info = match previous.filter(|previous| previous.info.hostname == listener.hostname) {
@@ -100,7 +100,7 @@ impl ListenerTable {
             }
             _ => {
                 let known = previous.map(|previous| &previous.hosts);
-                let hosts = hosts(&attached, &touched, known, made);
+                let hosts = hosts(&attached, &touched, known, shared_tables);
                 Arc::new(Self { info, tls, hosts, attached })
             }
         }
@@ -112,10 +112,10 @@ fn hosts(
     attached: &[Arc<Attached>],
     touched: &HashSet<Option<&Hostname>>,
     known: Option<&HostMap<Arc<HostTable>>>,
-    made: &mut MadeTables,
+    shared_tables: &mut SharedTables,
 ) -> HostMap<Arc<HostTable>> {
     let mut hosts = known.cloned().unwrap_or_default();
-    let mut tables = HostTable::compile(attached, touched, made);
+    let mut tables = HostTable::compile(attached, touched, shared_tables);
     for hostname in touched {
         hosts.replace(*hostname, tables.remove(hostname).map(Arc::new));
     }
@@ -162,7 +162,7 @@ impl HostTable {
     fn compile<'a>(
         attached: &'a [Arc<Attached>],
         wanted: &HashSet<Option<&Hostname>>,
-        made: &mut MadeTables,
+        shared_tables: &mut SharedTables,
     ) -> HashMap<Option<&'a Hostname>, Self> {
         let mut on_hosts: HashMap<Option<&Hostname>, Vec<(&CompiledRoute, &MatchHostname)>> = HashMap::new();
         for one in attached {
@@ -174,19 +174,19 @@ impl HostTable {
             }
         }
         let table = |(hostname, routes): (Option<&'a Hostname>, Vec<_>)| {
-            let Made { tiers, underscores } = made.of(&routes);
+            let SharedTable { tiers, underscores } = shared_tables.of(&routes);
             (hostname, Self { hostname: hostname.cloned(), underscores, tiers })
         };
         on_hosts.into_iter().map(table).collect()
     }
 }
 
-impl MadeTables {
+impl SharedTables {
     /// What one host with these routes has: the same as another host with the same ones, if there is one.
-    fn of(&mut self, routes: &[(&CompiledRoute, &MatchHostname)]) -> Made {
+    fn of(&mut self, routes: &[(&CompiledRoute, &MatchHostname)]) -> SharedTable {
         let rank = |hostname: &MatchHostname| HostRank::of(hostname.original.as_ref());
         let key = routes.iter().map(|(route, hostname)| (std::ptr::from_ref(*route), rank(hostname)));
-        let make = || Made { tiers: tiers(routes), underscores: names_with_underscores(routes) };
+        let make = || SharedTable { tiers: tiers(routes), underscores: names_with_underscores(routes) };
         self.0.entry(key.collect()).or_insert_with(make).clone()
     }
 }

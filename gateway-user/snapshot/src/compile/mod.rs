@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use crate::pattern::PatternSetBuilder;
 use crate::snapshot::{BindTable, ListenerTable, Listeners, Snapshot};
 use clusters::ClusterNumbers;
-use listeners::MadeTables;
+use listeners::SharedTables;
 pub(crate) use rules::CompiledRoute;
 use rules::Numbering;
 
@@ -69,8 +69,8 @@ pub fn compile_from(
     let clusters = numbering.clusters.finish();
 
     let mut binds = HashMap::with_capacity(ir.binds.len());
-    let known = Known::of(previous);
-    let mut made = MadeTables::default();
+    let known = PreviousTables::of(previous);
+    let mut shared_tables = SharedTables::default();
     // A Gateway with several addresses has one bind after another with the same listeners.
     let mut last: Option<(&Bind, Arc<Listeners>)> = None;
     for bind in &ir.binds {
@@ -78,7 +78,7 @@ pub fn compile_from(
             Some((other, same)) if other.port == bind.port && other.listeners == bind.listeners => {
                 Arc::clone(same)
             }
-            _ => Listeners::compile(bind, &routes, &known, &mut made),
+            _ => Listeners::compile(bind, &routes, &known, &mut shared_tables),
         };
         last = Some((bind, Arc::clone(&listeners)));
         let address = canonical(bind.address);
@@ -95,14 +95,14 @@ pub fn compile_from(
 }
 
 /// The tables of the previous snapshot.
-struct Known<'a> {
+struct PreviousTables<'a> {
     /// By listener and port.
     listeners: HashMap<(&'a ListenerId, u16), &'a Arc<ListenerTable>>,
     /// By address and port.
     binds: &'a HashMap<(BindAddress, u16), BindTable>,
 }
 
-impl<'a> Known<'a> {
+impl<'a> PreviousTables<'a> {
     fn of(previous: &'a Snapshot) -> Self {
         let all = previous.binds().flat_map(|bind| &bind.listeners.all);
         let listeners = all.map(|table| ((&table.info.id, table.info.port), table)).collect();

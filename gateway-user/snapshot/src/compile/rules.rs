@@ -61,7 +61,7 @@ struct Interned<'b, 'a> {
 }
 
 /// Collects what is wrong with one rule; the first fault is the one that is told.
-struct Faults {
+struct FirstError {
     place: String,
     first: Option<String>,
 }
@@ -114,13 +114,14 @@ fn compile_rule<'a>(
     index: u32,
     numbering: &mut Numbering<'a>,
 ) -> CompiledRule {
-    let mut faults = Faults { place: format!("{}: rules[{index}]", route.id), first: None };
+    let mut first_error = FirstError { place: format!("{}: rules[{index}]", route.id), first: None };
     let mut patterns = Interned { builder: &mut numbering.patterns, ids: Vec::new() };
     let matches = source.matches.iter().enumerate();
-    let matches = matches.map(|(at, source)| compile_match(at, source, &mut patterns, &mut faults)).collect();
+    let matches =
+        matches.map(|(at, source)| compile_match(at, source, &mut patterns, &mut first_error)).collect();
     let patterns = patterns.ids;
     let filters = Filters::default().followed_by(&source.filters);
-    let filters = Arc::new(faults.or_default("filters", filters));
+    let filters = Arc::new(first_error.or_default("filters", filters));
     let mut clusters = Vec::new();
     let action = match &source.action {
         IrAction::Forward(backends) => {
@@ -129,15 +130,15 @@ fn compile_rule<'a>(
                 clusters.extend(id);
                 id
             };
-            forward(backends, &mut number, &filters, &faults)
+            forward(backends, &mut number, &filters, &first_error)
         }
         IrAction::Redirect(redirect) => match Redirect::compile(redirect) {
             Ok(redirect) => Action::Redirect(redirect),
-            Err(fault) => Action::Fail(faults.failure("filters", &fault)),
+            Err(error) => Action::Fail(first_error.failure("filters", &error)),
         },
         IrAction::Fail(failure) => Action::Fail(failure.clone()),
     };
-    let action = match (action, faults.first) {
+    let action = match (action, first_error.first) {
         (Action::Fail(failure), _) => Action::Fail(failure),
         (_, Some(message)) => Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message }),
         (action, None) => action,
@@ -179,7 +180,7 @@ fn forward<'a>(
     backends: &'a [WeightedBackend],
     number: &mut impl FnMut(&'a ClusterKey) -> Option<ClusterId>,
     filters: &Arc<Filters>,
-    faults: &Faults,
+    first_error: &FirstError,
 ) -> Action {
     let target = |(at, backend): (usize, &'a WeightedBackend)| {
         let own = match backend.filters.as_slice() {
@@ -187,13 +188,15 @@ fn forward<'a>(
             own => filters.followed_by(own).map(Arc::new),
         };
         let destination = match (&own, &backend.target) {
-            (Err(fault), _) => {
-                Destination::Fail(faults.failure(&format!("backendRefs[{at}].filters"), fault))
+            (Err(error), _) => {
+                Destination::Fail(first_error.failure(&format!("backendRefs[{at}].filters"), error))
             }
             (Ok(_), WeightedTarget::Fail(failure)) => Destination::Fail(failure.clone()),
             (Ok(_), WeightedTarget::Cluster(key)) => match number(key) {
                 Some(id) => Destination::Cluster(id),
-                None => Destination::Fail(faults.failure(&format!("backendRefs[{at}]"), "too many clusters")),
+                None => {
+                    Destination::Fail(first_error.failure(&format!("backendRefs[{at}]"), "too many clusters"))
+                }
             },
         };
         (backend.weight, Target { destination, filters: own.unwrap_or_default() })
@@ -202,7 +205,7 @@ fn forward<'a>(
         Some(picker) => Action::Forward(picker),
         None => Action::Fail(RuleError {
             kind: RuleErrorKind::NoBackend,
-            message: format!("{}.backendRefs: name a backend with a weight above 0", faults.place),
+            message: format!("{}.backendRefs: name a backend with a weight above 0", first_error.place),
         }),
     }
 }
@@ -211,15 +214,15 @@ fn compile_match<'a>(
     at: usize,
     source: &'a RouteMatch,
     patterns: &mut Interned<'_, 'a>,
-    faults: &mut Faults,
+    first_error: &mut FirstError,
 ) -> CompiledMatch {
     let path = match &source.path {
         PathMatch::Exact(path) => PathKey::exact(path),
         PathMatch::Prefix(prefix) => PathKey::prefix(prefix),
         PathMatch::Regex(expression) => match patterns.intern(Subject::Path, expression) {
             Ok(id) => PathKey::Regex(id),
-            Err(fault) => {
-                faults.add(&format!("matches[{at}].path"), &fault);
+            Err(error) => {
+                first_error.add(&format!("matches[{at}].path"), &error);
                 PathKey::Broken
             }
         },
@@ -232,14 +235,15 @@ fn compile_match<'a>(
         let name: Box<str> = header.name.to_ascii_lowercase().into();
         if conditions.headers.iter().all(|earlier| earlier.name != name) {
             let place = format!("matches[{at}].headers[{header_at}]");
-            let value = value_test(&header.value, Subject::Header(&header.name), patterns, &place, faults);
+            let value =
+                value_test(&header.value, Subject::Header(&header.name), patterns, &place, first_error);
             conditions.headers.push(FieldCondition { name, value });
         }
     }
     for (param_at, param) in source.query.iter().enumerate() {
         if conditions.query.iter().all(|earlier| *earlier.name != param.name) {
             let place = format!("matches[{at}].queryParams[{param_at}]");
-            let value = value_test(&param.value, Subject::Query(&param.name), patterns, &place, faults);
+            let value = value_test(&param.value, Subject::Query(&param.name), patterns, &place, first_error);
             conditions.query.push(ParamCondition { name: param.name.as_str().into(), value });
         }
     }
@@ -252,15 +256,15 @@ fn value_test<'a>(
     subject: Subject<'a>,
     patterns: &mut Interned<'_, 'a>,
     place: &str,
-    faults: &mut Faults,
+    first_error: &mut FirstError,
 ) -> ValueTest {
     match value {
         StringMatch::Exact(value) => ValueTest::Exact(value.as_bytes().into()),
         StringMatch::Present => ValueTest::Present,
         StringMatch::Regex(expression) => match patterns.intern(subject, expression) {
             Ok(id) => ValueTest::Regex(id),
-            Err(fault) => {
-                faults.add(place, &fault);
+            Err(error) => {
+                first_error.add(place, &error);
                 ValueTest::Present
             }
         },
@@ -275,21 +279,21 @@ impl<'a> Interned<'_, 'a> {
     }
 }
 
-impl Faults {
-    fn add(&mut self, field: &str, fault: &str) {
+impl FirstError {
+    fn add(&mut self, field: &str, error: &str) {
         if self.first.is_none() {
-            self.first = Some(format!("{}.{field}: {fault}", self.place));
+            self.first = Some(format!("{}.{field}: {error}", self.place));
         }
     }
 
     fn or_default<T: Default>(&mut self, field: &str, result: Result<T, String>) -> T {
-        result.unwrap_or_else(|fault| {
-            self.add(field, &fault);
+        result.unwrap_or_else(|error| {
+            self.add(field, &error);
             T::default()
         })
     }
 
-    fn failure(&self, field: &str, fault: &str) -> RuleError {
-        RuleError { kind: RuleErrorKind::InvalidRule, message: format!("{}.{field}: {fault}", self.place) }
+    fn failure(&self, field: &str, error: &str) -> RuleError {
+        RuleError { kind: RuleErrorKind::InvalidRule, message: format!("{}.{field}: {error}", self.place) }
     }
 }
