@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::tree::{Entry, Node, Tree};
 use crate::Kind;
-use crate::schema::{Violation, plain_base64};
+use crate::schema::{FieldDiagnostic, plain_base64};
 
 /// Checks, writes base64 as our types read it, and for Secrets merges `stringData` into `data`.
-pub(super) fn check(kind: Kind, object: &mut Node, violations: &mut Vec<Violation>) {
+pub(super) fn check(kind: Kind, object: &mut Node, diagnostics: &mut Vec<FieldDiagnostic>) {
     match kind {
-        Kind::Service => service(object, violations),
-        Kind::EndpointSlice => endpoint_slice(object, violations),
+        Kind::Service => service(object, diagnostics),
+        Kind::EndpointSlice => endpoint_slice(object, diagnostics),
         Kind::Secret => {
             write_plainly(object.get_mut("data"));
             merge_string_data(object);
@@ -24,39 +24,39 @@ pub(super) fn check(kind: Kind, object: &mut Node, violations: &mut Vec<Violatio
     }
 }
 
-fn service(object: &Node, violations: &mut Vec<Violation>) {
+fn service(object: &Node, diagnostics: &mut Vec<FieldDiagnostic>) {
     let ports = object.get("spec").and_then(|spec| spec.get("ports"));
     let Some(Node { tree: Tree::List(ports), .. }) = ports else { return };
     let mut names = HashSet::new();
     for (n, port) in ports.iter().enumerate() {
-        check_port(port.get("port"), &format!("spec.ports[{n}].port"), violations);
-        check_port(port.get("targetPort"), &format!("spec.ports[{n}].targetPort"), violations);
+        check_port(port.get("port"), &format!("spec.ports[{n}].port"), diagnostics);
+        check_port(port.get("targetPort"), &format!("spec.ports[{n}].targetPort"), diagnostics);
         let name = port.get("name").and_then(Node::as_str).filter(|name| !name.is_empty());
         match name {
             None if ports.len() > 1 => {
                 let message = "required field is missing: a Service with several ports names each".to_owned();
-                violations.push(violation(port, &format!("spec.ports[{n}].name"), message));
+                diagnostics.push(diagnostic(port, &format!("spec.ports[{n}].name"), message));
             }
             Some(name) if !names.insert(name) => {
                 let message =
                     format!("another port before it is called {name:?}; each name may be there once");
-                violations.push(violation(port, &format!("spec.ports[{n}].name"), message));
+                diagnostics.push(diagnostic(port, &format!("spec.ports[{n}].name"), message));
             }
             _ => {}
         }
     }
 }
 
-fn endpoint_slice(object: &Node, violations: &mut Vec<Violation>) {
+fn endpoint_slice(object: &Node, diagnostics: &mut Vec<FieldDiagnostic>) {
     let family = object.get("addressType");
     let kind = family.and_then(Node::as_str);
     if let (Some(node), Some(text)) = (family, kind.filter(|k| !["IPv4", "IPv6", "FQDN"].contains(k))) {
         let message = format!("{text:?} is not one of \"IPv4\", \"IPv6\", \"FQDN\"");
-        violations.push(violation(node, "addressType", message));
+        diagnostics.push(diagnostic(node, "addressType", message));
     }
     if let Some(Node { tree: Tree::List(ports), .. }) = object.get("ports") {
         for (n, port) in ports.iter().enumerate() {
-            check_port(port.get("port"), &format!("ports[{n}].port"), violations);
+            check_port(port.get("port"), &format!("ports[{n}].port"), diagnostics);
         }
     }
     let Some(Node { tree: Tree::List(endpoints), .. }) = object.get("endpoints") else { return };
@@ -72,17 +72,17 @@ fn endpoint_slice(object: &Node, violations: &mut Vec<Violation>) {
             if !valid {
                 let message =
                     format!("{text:?} is not an {} address, as addressType says", kind.unwrap_or_default());
-                violations.push(violation(address, &format!("endpoints[{n}].addresses[{a}]"), message));
+                diagnostics.push(diagnostic(address, &format!("endpoints[{n}].addresses[{a}]"), message));
             }
         }
     }
 }
 
-fn check_port(port: Option<&Node>, field: &str, violations: &mut Vec<Violation>) {
+fn check_port(port: Option<&Node>, field: &str, diagnostics: &mut Vec<FieldDiagnostic>) {
     if let Some(node @ Node { tree: Tree::Int(number), .. }) = port
         && !(1..=65535).contains(number)
     {
-        violations.push(violation(node, field, format!("{number} is not a port: 1 to 65535")));
+        diagnostics.push(diagnostic(node, field, format!("{number} is not a port: 1 to 65535")));
     }
 }
 
@@ -117,6 +117,6 @@ fn merge_string_data(object: &mut Node) {
     }
 }
 
-fn violation(node: &Node, field: &str, message: String) -> Violation {
-    Violation { at: node.at, field: field.to_owned(), message, warning: false }
+fn diagnostic(node: &Node, field: &str, message: String) -> FieldDiagnostic {
+    FieldDiagnostic { at: node.at, field: field.to_owned(), message, warning: false }
 }

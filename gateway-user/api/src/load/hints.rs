@@ -1,18 +1,18 @@
 //! Likely intentions behind a file that is not valid YAML.
 
-use super::yaml::Fault;
+use super::yaml;
 
 /// Parts of messages that say all there is to say.
-const SURE: [&str; 5] = ["tab;", "duplicate key", "alias stands", "aliases copy", "nested deeper"];
+const FINAL_MESSAGES: [&str; 5] = ["tab;", "duplicate key", "alias stands", "aliases copy", "nested deeper"];
 
 /// Says it in place of what the parser says, if the lines around the fault show it.
-pub(super) fn explain(text: &str, fault: &mut Fault) {
-    let line = fault.at.line.max(1) as usize - 1;
+pub(super) fn explain(text: &str, error: &mut yaml::Error) {
+    let line = error.at.line.max(1) as usize - 1;
     // A parser often notices only on the next line that it was misled.
     let before = text.lines().skip(line.saturating_sub(1)).take(line.min(1)).next().unwrap_or_default();
     let here = text.lines().nth(line).unwrap_or_default();
     let anywhere = |letters: &str| here.contains(letters) || before.contains(letters);
-    if SURE.iter().any(|sure| fault.message.contains(sure)) {
+    if FINAL_MESSAGES.iter().any(|sure| error.message.contains(sure)) {
         return;
     }
     let message = if anywhere("{{") {
@@ -21,12 +21,12 @@ pub(super) fn explain(text: &str, fault: &mut Fault) {
         "${…} is not filled in: run the file through envsubst, or write the value".to_owned()
     } else if let Some(blank) = [here, before].iter().find_map(|line| odd_blank(line)) {
         odd(blank)
-    } else if let Some(value) = unquoted(here, fault.at.column.max(1) as usize - 1) {
+    } else if let Some(value) = unquoted(here, error.at.column.max(1) as usize - 1) {
         format!("quote it: \"{value}\" (without quotes the first character has a meaning of its own)")
     } else {
         return;
     };
-    fault.message = format!("YAML: {message}");
+    error.message = format!("YAML: {message}");
 }
 
 /// Why a key cannot be meant as it stands: it begins with a blank that only looks like one.

@@ -8,7 +8,7 @@ use crate::schema::{self, Schema, did_you_mean};
 /// What a document says it is.
 pub(super) enum Identity {
     /// A kind that we read.
-    Known(Known),
+    KnownKind(KnownKind),
     /// `List`, or the list of one kind.
     List,
     /// A kind that we do not read, or no Kubernetes object at all: somebody else's business, and why it is passed over.
@@ -18,7 +18,7 @@ pub(super) enum Identity {
 }
 
 /// A kind that we read, and the schema of the version that the document names.
-pub(super) struct Known {
+pub(super) struct KnownKind {
     pub(super) kind: Kind,
     pub(super) schema: &'static Schema,
 }
@@ -66,7 +66,7 @@ fn read(node: &Node) -> Identity {
         };
     };
     match schema::of(found, version) {
-        Some(schema) => Identity::Known(Known { kind: found, schema }),
+        Some(schema) => Identity::KnownKind(KnownKind { kind: found, schema }),
         None => {
             let served = found.served_versions().iter().map(|v| format!("{group}/{v}"));
             let served: Vec<_> = served.map(|v| v.trim_start_matches('/').to_owned()).collect();

@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 
 use super::tree::{Node, Tree};
-use super::yaml::Fault;
+use super::yaml;
 
 /// A piece of a text, and the line (from 0) and column (in characters, from 0) at which it begins.
 pub(super) struct Piece<'t> {
@@ -57,11 +57,11 @@ impl Piece<'_> {
     }
 
     /// Turns places in the piece into places in the text.
-    pub(super) fn place(&self, document: &mut Result<Node, Fault>) {
+    pub(super) fn place(&self, document: &mut Result<Node, yaml::Error>) {
         match document {
             _ if self.is_first() => {}
             Ok(node) => self.place_node(node),
-            Err(fault) => self.shift(&mut fault.at),
+            Err(error) => self.shift(&mut error.at),
         }
     }
 

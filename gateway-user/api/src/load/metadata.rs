@@ -2,7 +2,7 @@
 
 use super::tree::{Node, Tree};
 use crate::Kind;
-use crate::schema::Violation;
+use crate::schema::FieldDiagnostic;
 use crate::schema::{
     is_dns1123_label, is_dns1123_subdomain, is_label_value, is_qualified_name, quoted, unfilled,
 };
@@ -12,7 +12,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 
 /// Gives a namespaced object a namespace if it names none, and takes it from one that lives in none, as the API server does.
 /// One that it had is worth a warning.
-pub(super) fn settle_namespace(kind: Kind, object: &mut Node) -> Option<Violation> {
+pub(super) fn resolve_namespace(kind: Kind, object: &mut Node) -> Option<FieldDiagnostic> {
     let metadata = object.get_mut("metadata")?;
     let named = metadata.get("namespace").filter(|n| n.as_str() != Some("") && n.tree != Tree::Null);
     let warning = match (named, kind.namespaced()) {
@@ -22,7 +22,7 @@ pub(super) fn settle_namespace(kind: Kind, object: &mut Node) -> Option<Violatio
             node.as_str()?;
             let message =
                 format!("remove it: a {kind} lives in no namespace; it is read as if it named none");
-            Some(Violation { warning: true, ..violation(node, "metadata.namespace", message) })
+            Some(FieldDiagnostic { warning: true, ..diagnostic(node, "metadata.namespace", message) })
         }
         (None, _) => None,
     };
@@ -34,21 +34,21 @@ pub(super) fn settle_namespace(kind: Kind, object: &mut Node) -> Option<Violatio
 }
 
 /// Names, namespaces and labels.
-pub(super) fn check(kind: Kind, object: &Node, violations: &mut Vec<Violation>) {
+pub(super) fn check(kind: Kind, object: &Node, diagnostics: &mut Vec<FieldDiagnostic>) {
     let Some(metadata) = object.get("metadata") else {
-        violations.push(violation(object, "metadata", "required field is missing".to_owned()));
+        diagnostics.push(diagnostic(object, "metadata", "required field is missing".to_owned()));
         return;
     };
-    check_name(kind, metadata, violations);
+    check_name(kind, metadata, diagnostics);
     if let Some(namespace) = metadata.get("namespace")
         && let Some(text) = namespace.as_str().filter(|text| !is_dns1123_label(text))
     {
-        violations.push(violation(namespace, "metadata.namespace", format!("{} {LABEL}", quoted(text))));
+        diagnostics.push(diagnostic(namespace, "metadata.namespace", format!("{} {LABEL}", quoted(text))));
     }
     for entry in metadata.get("labels").map_or(&[][..], Node::entries) {
         let field = format!("metadata.labels[{}]", entry.key);
         if !is_qualified_name(&entry.key) {
-            violations.push(violation(
+            diagnostics.push(diagnostic(
                 &entry.value,
                 &field,
                 "not a label: write name or prefix.example/name".to_owned(),
@@ -57,13 +57,13 @@ pub(super) fn check(kind: Kind, object: &Node, violations: &mut Vec<Violation>) 
         if let Some(text) = entry.value.as_str().filter(|text| !is_label_value(text)) {
             let rule =
                 "must be at most 63 of a-z, A-Z, 0-9, '-', '_', '.', with a letter or digit at both ends";
-            violations.push(violation(&entry.value, &field, format!("{} {rule}", quoted(text))));
+            diagnostics.push(diagnostic(&entry.value, &field, format!("{} {rule}", quoted(text))));
         }
     }
     for entry in metadata.get("annotations").map_or(&[][..], Node::entries) {
         if !is_qualified_name(&entry.key.to_lowercase()) {
             let field = format!("metadata.annotations[{}]", entry.key);
-            violations.push(violation(
+            diagnostics.push(diagnostic(
                 &entry.value,
                 &field,
                 "not a key: write name or prefix.example/name".to_owned(),
@@ -77,11 +77,11 @@ const LABEL: &str =
 const SUBDOMAIN: &str =
     "must be at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends (RFC 1123 subdomain)";
 
-fn check_name(kind: Kind, metadata: &Node, violations: &mut Vec<Violation>) {
+fn check_name(kind: Kind, metadata: &Node, diagnostics: &mut Vec<FieldDiagnostic>) {
     let Some(name) = metadata.get("name").filter(|n| n.tree != Tree::Null && n.as_str() != Some("")) else {
         let hint =
             if metadata.get("generateName").is_some() { "; generateName needs an API server" } else { "" };
-        violations.push(violation(metadata, "metadata.name", format!("required field is missing{hint}")));
+        diagnostics.push(diagnostic(metadata, "metadata.name", format!("required field is missing{hint}")));
         return;
     };
     let Some(text) = name.as_str() else { return };
@@ -95,10 +95,10 @@ fn check_name(kind: Kind, metadata: &Node, violations: &mut Vec<Violation>) {
             Some(advice) => format!("{} is no name: {advice}", quoted(text)),
             None => format!("{} {rule}", quoted(text)),
         };
-        violations.push(violation(name, "metadata.name", message));
+        diagnostics.push(diagnostic(name, "metadata.name", message));
     }
 }
 
-fn violation(node: &Node, field: &str, message: String) -> Violation {
-    Violation { at: node.at, field: field.to_owned(), message, warning: false }
+fn diagnostic(node: &Node, field: &str, message: String) -> FieldDiagnostic {
+    FieldDiagnostic { at: node.at, field: field.to_owned(), message, warning: false }
 }

@@ -4,11 +4,11 @@
 
 mod core;
 mod diagnostic;
+mod hints;
 mod identify;
 mod json;
 mod metadata;
 mod scalar;
-mod slip;
 pub(crate) mod tree;
 pub(crate) mod yaml;
 
@@ -19,13 +19,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::schema::{self, Violation};
+use crate::schema::{self, FieldDiagnostic};
 use crate::{Kind, Object, ObjectKey, Origin, ResourceSet};
-use identify::{Identity, Known};
+use identify::{Identity, KnownKind};
 use tree::{Node, Tree};
 
 /// Faults of one object that are told.
-const MAX_TOLD: usize = 50;
+const MAX_DIAGNOSTICS: usize = 50;
 
 /// An object and where it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +54,7 @@ pub fn load(file: &str, text: &str) -> Loaded {
     for document in yaml::documents(text) {
         match document {
             Ok(node) => loader.document(node, String::new()),
-            Err(fault) => loader.tell(Severity::Error, fault.at, "", "", fault.message),
+            Err(error) => loader.push(Severity::Error, error.at, "", "", error.message),
         }
     }
     loader.loaded
@@ -109,11 +109,11 @@ impl Loader {
     fn document(&mut self, mut node: Node, prefix: String) {
         let at = node.at;
         match identify::identify(&self.file, &node) {
-            Identity::Known(known) => self.object(known, node, &prefix),
+            Identity::KnownKind(known) => self.object(known, node, &prefix),
             Identity::List => self.list(&mut node),
-            Identity::Foreign { shown, why } => self.tell(Severity::Note, at, &shown, &prefix, why),
+            Identity::Foreign { shown, why } => self.push(Severity::Note, at, &shown, &prefix, why),
             Identity::Wrong { at, shown, field, message } => {
-                self.tell(Severity::Error, at, &shown, &join(&prefix, field), message);
+                self.push(Severity::Error, at, &shown, &join(&prefix, field), message);
             }
         }
     }
@@ -126,34 +126,34 @@ impl Loader {
             // A template leaves this where its loop found nothing.
             Tree::Null => return,
             _ => {
-                self.tell(Severity::Error, items.at, "List", "items", "expected a list".to_owned());
+                self.push(Severity::Error, items.at, "List", "items", "expected a list".to_owned());
                 return;
             }
         };
         for (n, item) in items.into_iter().enumerate() {
             let prefix = format!("items[{n}]");
             if matches!(identify::identify(&self.file, &item), Identity::List) {
-                self.tell(Severity::Error, item.at, "List", &prefix, "a list inside a list".to_owned());
+                self.push(Severity::Error, item.at, "List", &prefix, "a list inside a list".to_owned());
             } else {
                 self.document(item, prefix);
             }
         }
     }
 
-    fn object(&mut self, known: Known, mut node: Node, prefix: &str) {
-        let Known { kind, schema, .. } = known;
+    fn object(&mut self, known: KnownKind, mut node: Node, prefix: &str) {
+        let KnownKind { kind, schema, .. } = known;
         let at = node.at;
-        let settled = metadata::settle_namespace(kind, &mut node);
+        let resolved = metadata::resolve_namespace(kind, &mut node);
         if kind.has_status() {
             // The API server drops what arrives there with the object: it has a road of its own.
             node.take("status");
         }
-        let mut violations = schema::apply(schema, &mut node);
-        violations.extend(settled);
-        metadata::check(kind, &node, &mut violations);
-        core::check(kind, &mut node, &mut violations);
+        let mut diagnostics = schema::apply(schema, &mut node);
+        diagnostics.extend(resolved);
+        metadata::check(kind, &node, &mut diagnostics);
+        core::check(kind, &mut node, &mut diagnostics);
         let shown = identify::shown(&node);
-        let refused = self.report(&shown, prefix, violations);
+        let refused = self.report(&shown, prefix, diagnostics);
         if refused {
             return;
         }
@@ -162,30 +162,30 @@ impl Loader {
                 let origin = Origin { file: Arc::clone(&self.file), line: at.line };
                 self.loaded.objects.push(LoadedObject { object, origin, position: at });
             }
-            Err(error) => self.tell(Severity::Error, at, &shown, prefix, error.to_string()),
+            Err(error) => self.push(Severity::Error, at, &shown, prefix, error.to_string()),
         }
     }
 
     /// Tells violations in the order of their places, each once; whether one is an error.
-    fn report(&mut self, object: &str, prefix: &str, mut violations: Vec<Violation>) -> bool {
-        violations.sort_by(|a, b| (a.at, &a.field, &a.message).cmp(&(b.at, &b.field, &b.message)));
-        violations.dedup_by(|a, b| (a.at, &a.field, &a.message) == (b.at, &b.field, &b.message));
-        let refused = violations.iter().any(|v| !v.warning);
-        let left_out = violations.len().saturating_sub(MAX_TOLD);
-        let last = violations.last().map(|v| v.at);
-        violations.truncate(MAX_TOLD);
-        for violation in violations {
-            let severity = if violation.warning { Severity::Warning } else { Severity::Error };
-            self.tell(severity, violation.at, object, &join(prefix, &violation.field), violation.message);
+    fn report(&mut self, object: &str, prefix: &str, mut diagnostics: Vec<FieldDiagnostic>) -> bool {
+        diagnostics.sort_by(|a, b| (a.at, &a.field, &a.message).cmp(&(b.at, &b.field, &b.message)));
+        diagnostics.dedup_by(|a, b| (a.at, &a.field, &a.message) == (b.at, &b.field, &b.message));
+        let refused = diagnostics.iter().any(|v| !v.warning);
+        let left_out = diagnostics.len().saturating_sub(MAX_DIAGNOSTICS);
+        let last = diagnostics.last().map(|v| v.at);
+        diagnostics.truncate(MAX_DIAGNOSTICS);
+        for diagnostic in diagnostics {
+            let severity = if diagnostic.warning { Severity::Warning } else { Severity::Error };
+            self.push(severity, diagnostic.at, object, &join(prefix, &diagnostic.field), diagnostic.message);
         }
         if let (Some(at), true) = (last, left_out > 0) {
             let severity = if refused { Severity::Error } else { Severity::Warning };
-            self.tell(severity, at, object, prefix, format!("and {left_out} more faults in this object"));
+            self.push(severity, at, object, prefix, format!("and {left_out} more faults in this object"));
         }
         refused
     }
 
-    fn tell(&mut self, severity: Severity, position: Position, object: &str, field: &str, message: String) {
+    fn push(&mut self, severity: Severity, position: Position, object: &str, field: &str, message: String) {
         self.loaded.diagnostics.push(Diagnostic {
             file: Arc::clone(&self.file),
             position,

@@ -6,7 +6,7 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::Position;
 use super::tree::{Entry, Node, Tree};
-use super::{json, scalar, slip};
+use super::{hints, json, scalar};
 
 /// Bytes that a file may have.
 pub(crate) const MAX_FILE_BYTES: usize = 64 << 20;
@@ -16,32 +16,32 @@ pub(crate) const MAX_DEPTH: usize = 100;
 /// exponentially ("billion laughs").
 pub(crate) const MAX_COPIED: usize = 200_000;
 /// Faults after which the rest of a file is not read: finding the next document costs a look at the text.
-pub(crate) const MAX_FAULTS: usize = 100;
+pub(crate) const MAX_ERRORS: usize = 100;
 
 /// A fault in the text.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub(crate) struct Error {
     pub(crate) at: Position,
     pub(crate) message: String,
 }
 
 /// Every document of `text`: its tree, or what is wrong with it. Empty documents are left out.
-pub(crate) fn documents(text: &str) -> Vec<Result<Node, Fault>> {
+pub(crate) fn documents(text: &str) -> Vec<Result<Node, Error>> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file has {} bytes; split it, the limit is {MAX_FILE_BYTES}", text.len());
-        return vec![Err(Fault { at: Position { line: 1, column: 1 }, message })];
+        return vec![Err(Error { at: Position { line: 1, column: 1 }, message })];
     }
     let mut documents = Vec::new();
-    let mut faults_left = MAX_FAULTS;
+    let mut errors_left = MAX_ERRORS;
     for piece in json::pieces(text) {
         let from = documents.len();
-        read(piece.text, &mut documents, &mut faults_left);
+        read(piece.text, &mut documents, &mut errors_left);
         documents.iter_mut().skip(from).for_each(|document| piece.place(document));
-        if faults_left == 0 {
+        if errors_left == 0 {
             let at =
-                documents.iter().rev().find_map(|document| document.as_ref().err().map(|fault| fault.at));
-            let message = format!("YAML: {MAX_FAULTS} faults in one file; the rest of it is not read");
-            documents.push(Err(Fault { at: at.unwrap_or_default(), message }));
+                documents.iter().rev().find_map(|document| document.as_ref().err().map(|error| error.at));
+            let message = format!("YAML: {MAX_ERRORS} faults in one file; the rest of it is not read");
+            documents.push(Err(Error { at: at.unwrap_or_default(), message }));
             break;
         }
     }
@@ -49,7 +49,7 @@ pub(crate) fn documents(text: &str) -> Vec<Result<Node, Fault>> {
 }
 
 /// The documents of a text that is YAML, until no fault is left.
-fn read(text: &str, documents: &mut Vec<Result<Node, Fault>>, faults_left: &mut usize) {
+fn read(text: &str, documents: &mut Vec<Result<Node, Error>>, errors_left: &mut usize) {
     let mut options = Options::default();
     options.set_emit_comments(false);
     let mut reader =
@@ -59,11 +59,11 @@ fn read(text: &str, documents: &mut Vec<Result<Node, Fault>>, faults_left: &mut 
             Ok(Some(node)) if node.tree == Tree::Null => {}
             Ok(Some(node)) => documents.push(Ok(node)),
             Ok(None) => return,
-            Err(mut fault) => {
-                slip::explain(text, &mut fault);
-                documents.push(Err(fault));
-                *faults_left -= 1;
-                if *faults_left == 0 || !matches!(reader.parser.proceed_next_document(), Ok(true)) {
+            Err(mut error) => {
+                hints::explain(text, &mut error);
+                documents.push(Err(error));
+                *errors_left -= 1;
+                if *errors_left == 0 || !matches!(reader.parser.proceed_next_document(), Ok(true)) {
                     return;
                 }
             }
@@ -91,7 +91,7 @@ enum Items {
 
 impl<'t> Reader<'t> {
     /// The next document; `None` at the end of the text.
-    fn document(&mut self) -> Result<Option<Node>, Fault> {
+    fn document(&mut self) -> Result<Option<Node>, Error> {
         loop {
             match self.event()? {
                 None | Some((Event::StreamEnd, _)) => return Ok(None),
@@ -144,7 +144,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn event(&mut self) -> Result<Option<(Event<'t>, Span)>, Fault> {
+    fn event(&mut self) -> Result<Option<(Event<'t>, Span)>, Error> {
         let text = self.text;
         self.parser.next_event().transpose().map_err(|error| {
             let mark = error.marker();
@@ -153,9 +153,9 @@ impl<'t> Reader<'t> {
             let met_tab = error.info().contains("tab");
             match indenting_tab(text, at.line, if met_tab { usize::MAX } else { 1 }) {
                 Some(at) => {
-                    Fault { at, message: "YAML: this line is indented with a tab; use spaces".to_owned() }
+                    Error { at, message: "YAML: this line is indented with a tab; use spaces".to_owned() }
                 }
-                None => Fault { at, message: format!("YAML: {}", error.info()) },
+                None => Error { at, message: format!("YAML: {}", error.info()) },
             }
         })
     }
@@ -167,9 +167,9 @@ impl<'t> Reader<'t> {
         id: usize,
         at: Position,
         level: usize,
-    ) -> Result<Node, Fault> {
+    ) -> Result<Node, Error> {
         let Some(node) = anchors.get(&id) else {
-            return Err(Fault { at, message: "YAML: the alias stands inside what it names".to_owned() });
+            return Err(Error { at, message: "YAML: the alias stands inside what it names".to_owned() });
         };
         if level + node.depth() > MAX_DEPTH {
             return Err(too_deep(at));
@@ -178,26 +178,26 @@ impl<'t> Reader<'t> {
         Ok(Node { at, tree: node.tree.clone() })
     }
 
-    fn spend(&mut self, node: &Node, at: Position) -> Result<(), Fault> {
+    fn spend(&mut self, node: &Node, at: Position) -> Result<(), Error> {
         match self.copies_left.checked_sub(node.weight()) {
             Some(left) => self.copies_left = left,
             None => {
                 let message = "YAML: anchors and aliases copy too much; write it out".to_owned();
-                return Err(Fault { at, message });
+                return Err(Error { at, message });
             }
         }
         Ok(())
     }
 
     /// A finished collection; `<<` merges go under what the map itself says (YAML 1.1 merge keys, as kubectl does).
-    fn close(&mut self, at: Position, items: Items) -> Result<Node, Fault> {
+    fn close(&mut self, at: Position, items: Items) -> Result<Node, Error> {
         let (mut entries, mut seen, merge) = match items {
             Items::List(list) => return Ok(Node { at, tree: Tree::List(list) }),
             Items::Map { entries, seen, merge, .. } => (entries, seen, merge),
         };
         for source in merge {
             let Tree::Map(merged) = source.tree else {
-                return Err(Fault { at: source.at, message: "YAML: << merges objects only".to_owned() });
+                return Err(Error { at: source.at, message: "YAML: << merges objects only".to_owned() });
             };
             entries.extend(merged.into_iter().filter(|e| seen.insert(e.key.clone())));
         }
@@ -205,7 +205,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn push(open: &mut Vec<Open>, next: Open) -> Result<(), Fault> {
+fn push(open: &mut Vec<Open>, next: Open) -> Result<(), Error> {
     if open.len() >= MAX_DEPTH {
         return Err(too_deep(next.at));
     }
@@ -213,19 +213,19 @@ fn push(open: &mut Vec<Open>, next: Open) -> Result<(), Fault> {
     Ok(())
 }
 
-fn too_deep(at: Position) -> Fault {
-    Fault { at, message: format!("YAML: nested deeper than {MAX_DEPTH} levels") }
+fn too_deep(at: Position) -> Error {
+    Error { at, message: format!("YAML: nested deeper than {MAX_DEPTH} levels") }
 }
 
 /// Adds a finished node to the collection around it: an item, a key, or the value of the key before it.
-fn add(items: &mut Items, node: Node) -> Result<(), Fault> {
+fn add(items: &mut Items, node: Node) -> Result<(), Error> {
     match items {
         Items::List(list) => list.push(node),
         Items::Map { entries, seen, key, merge } => match key.take() {
             None => {
                 let name = key_text(&node)?;
-                if let Some(message) = slip::odd_key(&name) {
-                    return Err(Fault { at: node.at, message });
+                if let Some(message) = hints::odd_key(&name) {
+                    return Err(Error { at: node.at, message });
                 }
                 *key = Some((name, node.at));
             }
@@ -237,7 +237,7 @@ fn add(items: &mut Items, node: Node) -> Result<(), Fault> {
                 if !seen.insert(name.clone()) {
                     let first = entries.iter().find(|e| e.key == name).map_or(0, |e| e.key_at.line);
                     let message = format!("YAML: duplicate key {name:?}, first on line {first}; keep one");
-                    return Err(Fault { at: key_at, message });
+                    return Err(Error { at: key_at, message });
                 }
                 entries.push(Entry { key: name, key_at, value: node });
             }
@@ -247,19 +247,19 @@ fn add(items: &mut Items, node: Node) -> Result<(), Fault> {
 }
 
 /// A key as text: JSON has no other keys, so `80:` is `"80":`.
-fn key_text(node: &Node) -> Result<String, Fault> {
+fn key_text(node: &Node) -> Result<String, Error> {
     match &node.tree {
         Tree::String { text, .. } => Ok(text.clone()),
         Tree::Bool(b) => Ok(b.to_string()),
         Tree::Int(i) => Ok(i.to_string()),
         Tree::Float(x) => Ok(x.to_string()),
         Tree::Null | Tree::List(_) | Tree::Map(_) => {
-            Err(Fault { at: node.at, message: format!("YAML: a key is a string, not {}", node.type_name()) })
+            Err(Error { at: node.at, message: format!("YAML: a key is a string, not {}", node.type_name()) })
         }
     }
 }
 
-fn scalar_tree(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Result<Tree, Fault> {
+fn scalar_tree(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Result<Tree, Error> {
     let string = || Tree::String { text: text.to_owned(), ambiguous: false };
     match tag {
         None if style == ScalarStyle::Plain => Ok(scalar::resolve(text)),
@@ -278,15 +278,15 @@ fn scalar_tree(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) 
             };
             let message =
                 || format!("YAML: {text:?} does not fit the tag {}; remove the tag", tag.original());
-            if fits { Ok(tree) } else { Err(Fault { at, message: message() }) }
+            if fits { Ok(tree) } else { Err(Error { at, message: message() }) }
         }
     }
 }
 
-fn check_tag(tag: Option<&Tag>, expected: &str, at: Position) -> Result<(), Fault> {
+fn check_tag(tag: Option<&Tag>, expected: &str, at: Position) -> Result<(), Error> {
     match tag {
         Some(tag) if tag.core_suffix() != Some(expected) => {
-            Err(Fault { at, message: format!("YAML: unknown tag {}; remove it", tag.original()) })
+            Err(Error { at, message: format!("YAML: unknown tag {}; remove it", tag.original()) })
         }
         _ => Ok(()),
     }

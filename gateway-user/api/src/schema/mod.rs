@@ -32,7 +32,7 @@ use crate::load::tree::Node;
 
 /// Something that a value does wrong.
 #[derive(Debug)]
-pub(crate) struct Violation {
+pub(crate) struct FieldDiagnostic {
     pub(crate) at: Position,
     pub(crate) field: String,
     pub(crate) message: String,
@@ -41,15 +41,15 @@ pub(crate) struct Violation {
 }
 
 /// Drops nulls, applies defaults and checks everything that the schema says, rules last: they may rely on the rest.
-pub(crate) fn apply(schema: &Schema, node: &mut Node) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    structure::unknown_fields(schema, node, &mut Path::default(), &mut violations);
+pub(crate) fn apply(schema: &Schema, node: &mut Node) -> Vec<FieldDiagnostic> {
+    let mut diagnostics = Vec::new();
+    structure::unknown_fields(schema, node, &mut Path::default(), &mut diagnostics);
     defaults::apply(schema, node);
-    structure::check(schema, node, &mut Path::default(), &mut violations);
-    if violations.iter().all(|v| v.warning) {
-        rules::check(schema, node, &mut violations);
+    structure::check(schema, node, &mut Path::default(), &mut diagnostics);
+    if diagnostics.iter().all(|v| v.warning) {
+        rules::check(schema, node, &mut diagnostics);
     }
-    violations
+    diagnostics
 }
 
 /// The schema of a kind in a served version, with that of its `metadata`. `None` if the version is not served.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::model::{Type, Unique};
 use super::suggest::{did_you_mean, did_you_mean_value, quoted};
-use super::{Path, Schema, Violation, advice};
+use super::{FieldDiagnostic, Path, Schema, advice};
 use crate::load::Position;
 use crate::load::tree::{Node, Tree};
 
@@ -15,20 +15,20 @@ pub(crate) fn unknown_fields<'a>(
     schema: &'a Schema,
     node: &'a Node,
     path: &mut Path<'a>,
-    violations: &mut Vec<Violation>,
+    diagnostics: &mut Vec<FieldDiagnostic>,
 ) {
     match &node.tree {
         Tree::Map(entries) => {
             for entry in entries {
                 let inner = schema.properties.get(&entry.key).or(schema.additional.as_deref());
                 path.field(&entry.key, |path| match inner {
-                    Some(inner) => unknown_fields(inner, &entry.value, path, violations),
+                    Some(inner) => unknown_fields(inner, &entry.value, path, diagnostics),
                     None if schema.preserve_unknown || schema.types != Some(Type::Object) => {}
                     // An object without properties of its own takes any (`FieldsV1`).
                     None if schema.properties.is_empty() && schema.additional.is_none() => {}
                     None => {
                         let hint = did_you_mean(&entry.key, schema.properties.keys().map(String::as_str));
-                        violations.push(error(entry.key_at, path, format!("unknown field{hint}")));
+                        diagnostics.push(error(entry.key_at, path, format!("unknown field{hint}")));
                     }
                 });
             }
@@ -36,7 +36,7 @@ pub(crate) fn unknown_fields<'a>(
         Tree::List(items) => {
             if let Some(inner) = &schema.items {
                 for (n, item) in items.iter().enumerate() {
-                    path.index(n, |path| unknown_fields(inner, item, path, violations));
+                    path.index(n, |path| unknown_fields(inner, item, path, diagnostics));
                 }
             }
         }
@@ -49,16 +49,16 @@ pub(crate) fn check<'a>(
     schema: &'a Schema,
     node: &'a Node,
     path: &mut Path<'a>,
-    violations: &mut Vec<Violation>,
+    diagnostics: &mut Vec<FieldDiagnostic>,
 ) {
     if node.tree == Tree::Null && schema.nullable {
         return;
     }
     if let Some(message) = schema.types.and_then(|wanted| wrong_type(schema, wanted, node, path)) {
-        violations.push(error(node.at, path, message));
+        diagnostics.push(error(node.at, path, message));
         return;
     }
-    let mut report = |message: String| violations.push(error(node.at, path, message));
+    let mut report = |message: String| diagnostics.push(error(node.at, path, message));
     match &node.tree {
         Tree::String { text, .. } => check_string(schema, text, &mut report),
         Tree::Int(number) => {
@@ -82,38 +82,38 @@ pub(crate) fn check<'a>(
     if let Tree::String { text, ambiguous: true } = &node.tree {
         let message =
             format!("quote {}: kubectl, which reads YAML 1.1, takes it for another type", quoted(text));
-        violations.push(Violation { at: node.at, field: path.to_string(), message, warning: true });
+        diagnostics.push(FieldDiagnostic { at: node.at, field: path.to_string(), message, warning: true });
     }
-    check_branches(schema, node, path, violations);
-    check_inside(schema, node, path, violations);
+    check_branches(schema, node, path, diagnostics);
+    check_inside(schema, node, path, diagnostics);
 }
 
 fn check_inside<'a>(
     schema: &'a Schema,
     node: &'a Node,
     path: &mut Path<'a>,
-    violations: &mut Vec<Violation>,
+    diagnostics: &mut Vec<FieldDiagnostic>,
 ) {
     match &node.tree {
         Tree::Map(entries) => {
             for name in schema.required.iter().filter(|name| node.get(name).is_none()) {
                 path.field(name, |path| {
-                    violations.push(error(node.at, path, "required field is missing".to_owned()))
+                    diagnostics.push(error(node.at, path, "required field is missing".to_owned()))
                 });
             }
             for entry in entries {
                 if let Some(inner) = schema.properties.get(&entry.key).or(schema.additional.as_deref()) {
-                    path.field(&entry.key, |path| check(inner, &entry.value, path, violations));
+                    path.field(&entry.key, |path| check(inner, &entry.value, path, diagnostics));
                 }
             }
         }
         Tree::List(items) => {
             if let Some(inner) = &schema.items {
                 for (n, item) in items.iter().enumerate() {
-                    path.index(n, |path| check(inner, item, path, violations));
+                    path.index(n, |path| check(inner, item, path, diagnostics));
                 }
             }
-            check_unique(&schema.unique, items, path, violations);
+            check_unique(&schema.unique, items, path, diagnostics);
         }
         _ => {}
     }
@@ -227,7 +227,7 @@ fn check_branches<'a>(
     schema: &'a Schema,
     node: &'a Node,
     path: &mut Path<'a>,
-    violations: &mut Vec<Violation>,
+    diagnostics: &mut Vec<FieldDiagnostic>,
 ) {
     let mut failures = |branch: &'a Schema| {
         let mut found = Vec::new();
@@ -245,16 +245,16 @@ fn check_branches<'a>(
             } else {
                 failed.into_iter().flatten().map(|v| v.message).collect::<Vec<_>>().join(", and ")
             };
-            violations.push(error(node.at, path, message));
+            diagnostics.push(error(node.at, path, message));
             return;
         }
     }
     if !schema.one_of.is_empty() {
         let mut failed: Vec<_> = schema.one_of.iter().map(failures).collect();
         match failed.iter().filter(|f| f.is_empty()).count() {
-            0 => violations.append(&mut failed.swap_remove(0)),
+            0 => diagnostics.append(&mut failed.swap_remove(0)),
             1 => {}
-            n => violations.push(error(
+            n => diagnostics.push(error(
                 node.at,
                 path,
                 format!("fits {n} alternatives that exclude each other"),
@@ -265,7 +265,7 @@ fn check_branches<'a>(
         let mut found = Vec::new();
         check(not, node, path, &mut found);
         if found.iter().all(|v| v.warning) {
-            violations.push(error(node.at, path, format!("{} is not allowed here", shown(node))));
+            diagnostics.push(error(node.at, path, format!("{} is not allowed here", shown(node))));
         }
     }
 }
@@ -274,7 +274,7 @@ fn check_unique<'a>(
     unique: &'a Unique,
     items: &'a [Node],
     path: &mut Path<'a>,
-    violations: &mut Vec<Violation>,
+    diagnostics: &mut Vec<FieldDiagnostic>,
 ) {
     let mut seen = HashSet::new();
     for (n, item) in items.iter().enumerate() {
@@ -291,11 +291,11 @@ fn check_unique<'a>(
         };
         if !seen.insert(identity) {
             let message = format!("another item before it has {what}; each may be there once");
-            path.index(n, |path| violations.push(error(item.at, path, message)));
+            path.index(n, |path| diagnostics.push(error(item.at, path, message)));
         }
     }
 }
 
-fn error(at: Position, path: &Path<'_>, message: String) -> Violation {
-    Violation { at, field: path.to_string(), message, warning: false }
+fn error(at: Position, path: &Path<'_>, message: String) -> FieldDiagnostic {
+    FieldDiagnostic { at, field: path.to_string(), message, warning: false }
 }

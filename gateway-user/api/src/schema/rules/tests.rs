@@ -230,8 +230,8 @@ fn right_objects_keep_every_rule() {
                 node.put(field.0, Tree::String { text: field.1.to_owned(), ambiguous: false });
             }
         }
-        let violations = schema::apply(schema_of(kind), &mut node);
-        assert!(violations.is_empty(), "{kind} {path} {value}: {violations:?}");
+        let diagnostics = schema::apply(schema_of(kind), &mut node);
+        assert!(diagnostics.is_empty(), "{kind} {path} {value}: {diagnostics:?}");
     }
 }
 
@@ -242,9 +242,9 @@ fn every_rule_is_broken_by_some_object() {
     for (kind, path, value, message) in BROKEN {
         let mut node = object(*kind, path, value);
         defaults::apply(schema_of(*kind), &mut node);
-        let mut violations = Vec::new();
-        rules::check(schema_of(*kind), &node, &mut violations);
-        let messages: Vec<_> = violations.into_iter().map(|v| v.message).collect();
+        let mut diagnostics = Vec::new();
+        rules::check(schema_of(*kind), &node, &mut diagnostics);
+        let messages: Vec<_> = diagnostics.into_iter().map(|v| v.message).collect();
         assert!(messages.iter().any(|m| m.contains(message)), "{kind} {path} {value}: {messages:?}");
         broken.extend(messages);
     }
