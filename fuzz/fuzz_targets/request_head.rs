@@ -3,7 +3,7 @@
 #![no_main]
 
 use gateway_http::h1::encode::{self, RequestOptions};
-use gateway_http::h1::{PartialHead, HeadEdits, HeadLimits, Parsed, RequestHead};
+use gateway_http::h1::{HeadEdits, HeadLimits, Parsed, PartialHead, RequestHead};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gateway_api_types::load::Severity;
 use gateway_api_types::{Kind, ObjectKey, ResourceSet};
 use gateway_ir::{Certificate, Ir, ObjectName};
-use gateway_translate::{Finding, ObjectRef};
+use gateway_translate::{Diagnostic, ObjectRef};
 use jiff::Timestamp;
 
 /// Every certificate that is served, once, by its Secret.
@@ -17,13 +17,13 @@ pub fn certificates(ir: &Ir) -> impl Iterator<Item = &Certificate> {
 }
 
 /// What to say of those that are not valid at `now`.
-pub fn findings(ir: &Ir, resources: &ResourceSet, now: Timestamp) -> Vec<Finding> {
+pub fn findings(ir: &Ir, resources: &ResourceSet, now: Timestamp) -> Vec<Diagnostic> {
     let finding = |certificate: &Certificate| {
         let message = message(certificate, now.as_second())?;
         let key = ObjectKey::new(&*certificate.secret.namespace, &*certificate.secret.name);
         let origin = resources.origin(Kind::Secret, &key).cloned();
         let object = ObjectRef { kind: Kind::Secret, key };
-        Some(Finding {
+        Some(Diagnostic {
             severity: Severity::Warning,
             object,
             field: "data[tls.crt]".to_owned(),

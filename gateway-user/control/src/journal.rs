@@ -33,8 +33,8 @@ impl From<&Diagnostic> for Line {
     }
 }
 
-impl From<&gateway_translate::Finding> for Line {
-    fn from(finding: &gateway_translate::Finding) -> Self {
+impl From<&gateway_translate::Diagnostic> for Line {
+    fn from(finding: &gateway_translate::Diagnostic) -> Self {
         Self { severity: finding.severity, text: finding.to_string() }
     }
 }

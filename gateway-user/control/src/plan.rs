@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use gateway_ir::Endpoints;
 use gateway_steer::{Refusal, RefusalReason, SteerPlan};
-use gateway_translate::{NodeReport, RefusedBind, RefusedReason, digests};
+use gateway_translate::{NodeReport, RejectedBind, RejectionReason, digests};
 
 use crate::view::Live;
 
@@ -27,12 +27,12 @@ pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints>
 /// What this node, which clients reach at these addresses, made of the live configuration.
 pub(crate) fn report(live: Option<&Live>, addresses: &[IpAddr]) -> NodeReport {
     let Some(live) = live else { return NodeReport::default() };
-    let refused = live.refused.iter().map(|refusal| RefusedBind {
+    let refused = live.refused.iter().map(|refusal| RejectedBind {
         address: refusal.bind.address,
         port: refusal.bind.port,
         reason: match refusal.reason {
-            RefusalReason::AddressNotLocal => RefusedReason::AddressNotUsable,
-            _ => RefusedReason::PortUnavailable,
+            RefusalReason::AddressNotLocal => RejectionReason::AddressNotUsable,
+            _ => RejectionReason::PortUnavailable,
         },
         message: refusal.message.clone(),
     });

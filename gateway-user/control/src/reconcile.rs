@@ -179,8 +179,15 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
                 return;
             }
         };
-        let Translation { ir, endpoints, status, findings, refused_expressions, refused_rules, hosts } =
-            translation;
+        let Translation {
+            ir,
+            endpoints,
+            status,
+            diagnostics: findings,
+            refused_expressions,
+            refused_rules,
+            hosts,
+        } = translation;
         let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
         view.waiting = None;
         view.hosts = hosts;

@@ -6,7 +6,7 @@ use gateway_api_types::load::Diagnostic;
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_snapshot::Snapshot;
 use gateway_steer::{Refusal, SteerPlan};
-use gateway_translate::{Finding, HostTotals, NodeReport, StatusSet};
+use gateway_translate::{HostTotals, NodeReport, StatusSet};
 use jiff::Timestamp;
 
 use crate::own_ports::OwnEndpoint;
@@ -28,7 +28,7 @@ pub struct View {
     /// What was wrong in the files when they were read last, or with the watches of a cluster.
     pub diagnostics: Arc<[Diagnostic]>,
     /// What translation had to say.
-    pub findings: Arc<[Finding]>,
+    pub findings: Arc<[gateway_translate::Diagnostic]>,
     /// Endpoints that this node leaves out because they are the node itself.
     pub own_endpoints: Arc<[OwnEndpoint]>,
     /// Hosts and rules that are in each other's way.

@@ -10,7 +10,7 @@ use gateway_ir::{
 
 use crate::Severity;
 use crate::attach::Attachment;
-use crate::findings::Findings;
+use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
 use crate::hosts::{Hosts, RouteVerdict};
 use crate::httproute::OwnRoute;
@@ -139,7 +139,7 @@ fn binds(
 /// refers to it.
 pub(crate) fn clusters(
     ir: &Ir,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
     mut note: impl FnMut(&ClusterKey) -> Option<String>,
 ) {
     for (id, route) in &ir.http_routes {
@@ -149,7 +149,7 @@ pub(crate) fn clusters(
                 let WeightedTarget::Cluster(cluster) = &backend.target else { continue };
                 if let Some(note) = note(cluster) {
                     let field = format!("rules[{index}].backendRefs[{b}]");
-                    findings.push(Severity::Warning, &view::route_ref(&id.object), &field, &note);
+                    diagnostics.push(Severity::Warning, &view::route_ref(&id.object), &field, &note);
                 }
             }
         }

@@ -4,12 +4,12 @@ use gateway_api_types::{HttpRoute, Kind, ParentReference};
 use gateway_ir::{Hostname, MatchHostname, ObjectName};
 
 use crate::Severity;
-use crate::findings::{Fault, Findings};
+use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::read::{Parent, Reader};
 use crate::reason;
-use crate::suggest::{self, Effort};
+use crate::suggest::{self, SearchBudget};
 use crate::view;
 
 /// What became of one parentRef to a Gateway of ours.
@@ -17,7 +17,7 @@ use crate::view;
 pub(crate) struct ParentState<'a> {
     pub(crate) reference: &'a ParentReference,
     /// Where it attached, or why nowhere.
-    pub(crate) outcome: Result<Vec<Attachment>, Fault>,
+    pub(crate) outcome: Result<Vec<Attachment>, ConfigError>,
 }
 
 /// What became of all parentRefs of a route.
@@ -48,7 +48,7 @@ pub(crate) fn parents<'a>(
     reader: &Reader<'_, '_>,
     route: &'a HttpRoute,
     hostnames: &[Hostname],
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) -> Parents<'a> {
     let name = view::name_of(&route.metadata);
     let (mut parents, mut missing) = (Vec::new(), None);
@@ -61,7 +61,7 @@ pub(crate) fn parents<'a>(
         if !reference.is_gateway() {
             let message =
                 format!("parents of kind {} are not served here; supported: Gateway", reference.kind);
-            findings.push(Severity::Warning, &view::route_ref(&name), &format!("{field}.kind"), &message);
+            diagnostics.push(Severity::Warning, &view::route_ref(&name), &format!("{field}.kind"), &message);
             continue;
         }
         let namespace = reference.namespace.as_deref().unwrap_or(&name.namespace);
@@ -72,15 +72,15 @@ pub(crate) fn parents<'a>(
                 // A route has 32 parents at most.
                 let number = u32::try_from(parents.len()).unwrap_or(u32::MAX);
                 outcome.iter_mut().flatten().for_each(|attachment| attachment.parent = number);
-                if let Err(fault) = &outcome {
-                    findings.fault(&view::route_ref(&name), fault);
+                if let Err(error) = &outcome {
+                    diagnostics.error(&view::route_ref(&name), error);
                 }
                 parents.push(ParentState { reference, outcome });
             }
             Parent::Foreign => {}
             Parent::Missing => {
                 let message = no_gateway(reader, &parent);
-                findings.push(Severity::Error, &view::route_ref(&name), &field, &message);
+                diagnostics.push(Severity::Error, &view::route_ref(&name), &field, &message);
                 missing = missing.or_else(|| near_one_of_ours(reader, parent, &field));
             }
         }
@@ -95,12 +95,12 @@ fn attach(
     route: &ObjectName,
     hostnames: &[Hostname],
     field: &str,
-) -> Result<Vec<Attachment>, Fault> {
+) -> Result<Vec<Attachment>, ConfigError> {
     let listeners = gateway.listeners.as_slice();
     let selected: Vec<_> =
         listeners.iter().enumerate().filter(|(_, listener)| selects(reference, listener)).collect();
     if selected.is_empty() {
-        return Err(no_listener(reference, listeners, field, &reader.effort));
+        return Err(no_listener(reference, listeners, field, &reader.budget));
     }
     let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
     for (index, listener) in selected {
@@ -111,7 +111,7 @@ fn attach(
     }
     if allowed.is_empty() {
         let message = reason::join(refusals.iter().map(String::as_str));
-        return Err(Fault::new(reason::NOT_ALLOWED_BY_LISTENERS, field, message));
+        return Err(ConfigError::new(reason::NOT_ALLOWED_BY_LISTENERS, field, message));
     }
     let attachments: Vec<_> = allowed
         .iter()
@@ -171,7 +171,7 @@ fn is_narrower(a: &Hostname, b: &Hostname) -> bool {
 
 fn no_gateway(reader: &Reader<'_, '_>, wanted: &ObjectName) -> String {
     let known = reader.gateway_names();
-    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true, &reader.effort);
+    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &known, true, &reader.budget);
     format!("no Gateway \"{wanted}\"{hint}")
 }
 
@@ -182,7 +182,7 @@ fn near_one_of_ours(
     field: &str,
 ) -> Option<(ObjectName, String)> {
     let ours = reader.own_gateway_names();
-    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &ours, true, &reader.effort);
+    let hint = suggest::did_you_mean_object((&wanted.namespace, &wanted.name), &ours, true, &reader.budget);
     (!hint.is_empty()).then(|| {
         let message = format!("{field}: no Gateway \"{wanted}\"{hint}");
         (wanted, message)
@@ -193,8 +193,8 @@ fn no_listener(
     reference: &ParentReference,
     listeners: &[ListenerState<'_>],
     field: &str,
-    effort: &Effort,
-) -> Fault {
+    budget: &SearchBudget,
+) -> ConfigError {
     let names = || listeners.iter().map(|listener| listener.spec.name.as_str());
     let section = reference.section_name.as_deref().filter(|name| !name.is_empty());
     let (field, message) = match (section, reference.port) {
@@ -211,7 +211,7 @@ fn no_listener(
                 format!("{field}.sectionName"),
                 format!(
                     "the Gateway has no listener {section:?}{}",
-                    suggest::did_you_mean(section, names(), effort)
+                    suggest::did_you_mean(section, names(), budget)
                 ),
             ),
         },
@@ -228,10 +228,10 @@ fn no_listener(
             (format!("{field}.port"), message)
         }
     };
-    Fault::new(reason::NO_MATCHING_PARENT, field, message)
+    ConfigError::new(reason::NO_MATCHING_PARENT, field, message)
 }
 
-fn no_hostname(allowed: &[(usize, &ListenerState<'_>)], hostnames: &[Hostname], field: &str) -> Fault {
+fn no_hostname(allowed: &[(usize, &ListenerState<'_>)], hostnames: &[Hostname], field: &str) -> ConfigError {
     let listeners: Vec<_> = allowed
         .iter()
         .filter_map(|(_, listener)| {
@@ -241,7 +241,7 @@ fn no_hostname(allowed: &[(usize, &ListenerState<'_>)], hostnames: &[Hostname], 
         .collect();
     let wanted: Vec<_> = hostnames.iter().map(ToString::to_string).collect();
     let message = format!("no hostname of the route ({}) fits: {}", wanted.join(", "), listeners.join(", "));
-    Fault::new(reason::NO_MATCHING_LISTENER_HOSTNAME, field, message)
+    ConfigError::new(reason::NO_MATCHING_LISTENER_HOSTNAME, field, message)
 }
 
 #[cfg(test)]

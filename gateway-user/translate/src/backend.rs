@@ -4,16 +4,16 @@ use gateway_api_types::BackendObjectReference;
 use gateway_ir::{ClusterKey, ObjectName, RuleErrorKind};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 
-use crate::findings::Fault;
+use crate::diagnostics::ConfigError;
 use crate::grants::{Referent, Referrer};
 use crate::read::Reader;
 use crate::reason;
-use crate::suggest::{self, Effort};
+use crate::suggest::{self, SearchBudget};
 
 /// A backendRef that cannot be used: the fault for status and findings, the kind for the share's 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unresolved {
-    pub(crate) fault: Fault,
+    pub(crate) error: ConfigError,
     pub(crate) kind: RuleErrorKind,
 }
 
@@ -126,7 +126,7 @@ fn is_plain_http(app_protocol: &str) -> bool {
 }
 
 fn unresolved(reason: &'static str, kind: RuleErrorKind, field: String, message: String) -> Unresolved {
-    Unresolved { fault: Fault::new(reason, field, message), kind }
+    Unresolved { error: ConfigError::new(reason, field, message), kind }
 }
 
 fn not_found(field: String, message: String) -> Unresolved {
@@ -143,7 +143,7 @@ fn unsupported_kind(reference: &BackendObjectReference, field: &str) -> Unresolv
             (format!("{field}.group"), format!("group {group:?} has no supported Service; leave group out"))
         }
         ("", kind) => {
-            let hint = suggest::did_you_mean(kind, ["Service"], &Effort::default());
+            let hint = suggest::did_you_mean(kind, ["Service"], &SearchBudget::default());
             (format!("{field}.kind"), format!("kind {kind} is not supported; supported: Service{hint}"))
         }
         (group, kind) => (
@@ -160,15 +160,15 @@ fn not_permitted(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, 
     let hint = if known.contains(namespace) {
         "; ask its owner for one".to_owned()
     } else {
-        let near = suggest::did_you_mean(namespace, known.iter().copied(), &reader.effort);
+        let near = suggest::did_you_mean(namespace, known.iter().copied(), &reader.budget);
         format!("; nothing is known of such a namespace{near}")
     };
     let message = format!(
         "no ReferenceGrant in namespace {namespace:?} lets {}s of namespace {:?} refer to Service {name:?} there",
         from.kind, from.namespace
     );
-    let fault = Fault::new(reason::REF_NOT_PERMITTED, format!("{field}.namespace"), message);
-    Unresolved { fault: fault.with_hint(hint), kind: RuleErrorKind::RefNotPermitted }
+    let error = ConfigError::new(reason::REF_NOT_PERMITTED, format!("{field}.namespace"), message);
+    Unresolved { error: error.with_hint(hint), kind: RuleErrorKind::RefNotPermitted }
 }
 
 /// Only Services that the referrer may refer to are suggested.
@@ -177,7 +177,7 @@ fn no_service(reader: &Reader<'_, '_>, from: Referrer<'_>, to: Referent<'_>, fie
     let hint = hint.map(|name| suggest::question(&name)).unwrap_or_default();
     let mut unresolved =
         not_found(format!("{field}.name"), format!("no Service \"{}/{}\"", to.namespace, to.name));
-    unresolved.fault = unresolved.fault.with_hint(hint);
+    unresolved.error = unresolved.error.with_hint(hint);
     unresolved
 }
 
@@ -190,9 +190,13 @@ fn no_port(ports: &[ServicePort], namespace: &str, name: &str, wanted: u16) -> S
         (None, []) => String::new(),
         (None, _) => {
             let numbers: Vec<_> = ports.iter().map(|port| port.port.to_string()).collect();
-            suggest::nearest(&wanted.to_string(), numbers.iter().map(String::as_str), &Effort::default())
-                .map(|port| format!("; did you mean {port}?"))
-                .unwrap_or_default()
+            suggest::nearest(
+                &wanted.to_string(),
+                numbers.iter().map(String::as_str),
+                &SearchBudget::default(),
+            )
+            .map(|port| format!("; did you mean {port}?"))
+            .unwrap_or_default()
         }
     };
     let has = if listed.is_empty() { "no port at all".to_owned() } else { listed.join(", ") };

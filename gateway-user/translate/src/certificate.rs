@@ -8,10 +8,10 @@ use gateway_ir::{Certificate, ObjectName, PrivateKey};
 use gateway_tls::{Identity, ParsedIdentity};
 use k8s_openapi::api::core::v1::Secret;
 
-use crate::findings::Fault;
+use crate::diagnostics::ConfigError;
 use crate::grants::{Referent, Referrer};
 use crate::reason;
-use crate::suggest::{self, Effort};
+use crate::suggest::{self, SearchBudget};
 use crate::view::View;
 
 /// The type of Secrets that hold a certificate. Over a cluster no others are seen, and files behave as a cluster does.
@@ -21,20 +21,20 @@ const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
 /// A certificate, and what will surprise somebody about it.
-pub(crate) type Noted = (Arc<Certificate>, Vec<String>);
+pub(crate) type CertificateWithNotes = (Arc<Certificate>, Vec<String>);
 
 /// What every Secret that was asked for came to: keys are checked by arithmetic that costs more than all the rest of
 /// judging a Gateway, so it is done once for each version of a Secret.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
-    known: BTreeMap<ObjectKey, Known>,
+    known: BTreeMap<ObjectKey, CachedCertificate>,
     round: u64,
     /// What is left for looking for names that the Gateway at hand may have meant.
-    effort: Effort,
+    budget: SearchBudget,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedCertificate {
     secret: Arc<Secret>,
     /// The certificate, or what is wrong with the Secret.
     outcome: Result<Arc<Certificate>, String>,
@@ -52,7 +52,7 @@ impl Certificates {
 
     /// Begins another Gateway.
     pub(crate) fn start_gateway(&mut self) {
-        self.effort = Effort::default();
+        self.budget = SearchBudget::default();
     }
 
     pub(crate) fn finish(&mut self) {
@@ -69,8 +69,8 @@ impl Certificates {
         namespace: &str,
         reference: &SecretObjectReference,
         field: &str,
-    ) -> Result<Noted, Fault> {
-        let invalid = |message: String| Fault::new(reason::INVALID_CERTIFICATE_REF, field, message);
+    ) -> Result<CertificateWithNotes, ConfigError> {
+        let invalid = |message: String| ConfigError::new(reason::INVALID_CERTIFICATE_REF, field, message);
         if !reference.group.is_empty() || reference.kind != "Secret" {
             let group = if reference.group.is_empty() { "core" } else { &reference.group };
             return Err(invalid(format!(
@@ -82,7 +82,7 @@ impl Certificates {
         let name = reference.name.as_str();
         let from = Referrer { group: GATEWAY_GROUP, kind: "Gateway", namespace };
         if !view.grants.allow(from, Referent { group: "", kind: "Secret", namespace: target, name }) {
-            return Err(Fault::new(
+            return Err(ConfigError::new(
                 reason::REF_NOT_PERMITTED,
                 field,
                 format!(
@@ -92,7 +92,7 @@ impl Certificates {
             ));
         }
         let Some(secret) = view.secret(target, name) else {
-            let hint = suggest::did_you_mean(name, view.secret_names(target, from), &self.effort);
+            let hint = suggest::did_you_mean(name, view.secret_names(target, from), &self.budget);
             return Err(
                 invalid(format!("no Secret \"{target}/{name}\" of type {TLS_SECRET}")).with_hint(hint)
             );
@@ -119,12 +119,13 @@ impl Certificates {
             Ok((certificate, notes)) => (Ok(Arc::new(certificate)), notes.into()),
             Err(why) => (Err(why), Arc::default()),
         };
-        if let (Ok(new), Some(Known { outcome: Ok(old), .. })) = (&mut outcome, self.known.get(&key))
+        if let (Ok(new), Some(CachedCertificate { outcome: Ok(old), .. })) =
+            (&mut outcome, self.known.get(&key))
             && *new == *old
         {
             *new = Arc::clone(old);
         }
-        let known = Known {
+        let known = CachedCertificate {
             secret: Arc::clone(secret),
             outcome: outcome.clone(),
             notes: Arc::clone(&notes),

@@ -15,14 +15,14 @@ use crate::view::{self, View};
 
 /// The objects of the last translation, as far as routes and clusters are made of them.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct PreviousObjects {
     namespaces: Objects<Namespace>,
     services: Objects<Service>,
     slices: Objects<EndpointSlice>,
     grants: Objects<ReferenceGrant>,
     tls_policies: Objects<BackendTlsPolicy>,
     routes: Objects<HttpRoute>,
-    gateways: BTreeMap<ObjectKey, Face>,
+    gateways: BTreeMap<ObjectKey, GatewaySummary>,
     namespace_names: BTreeSet<String>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) type Objects<T> = BTreeMap<ObjectKey, Arc<T>>;
 
 /// A Gateway as routes see it.
 #[derive(Debug)]
-struct Face {
+struct GatewaySummary {
     object: Arc<Gateway>,
     /// For each listener whether it is served; `None` if the Gateway is not ours.
     serves: Option<Vec<bool>>,
@@ -59,9 +59,9 @@ impl Changes {
     }
 }
 
-impl Known {
+impl PreviousObjects {
     /// Takes note of a new set, and says what is new in it. `gateways` are those of ours in it.
-    pub(crate) fn turn(&mut self, view: &View<'_>, gateways: &[GatewayState<'_>]) -> Changes {
+    pub(crate) fn update(&mut self, view: &View<'_>, gateways: &[GatewayState<'_>]) -> Changes {
         let mut changes = Changes::default();
         let resources = view.resources;
         let listed = [
@@ -116,24 +116,29 @@ impl Known {
         gateways: &[GatewayState<'_>],
         changes: &mut Changes,
     ) -> bool {
-        let face = |object: &Arc<Gateway>| {
+        let summary = |object: &Arc<Gateway>| {
             let ours = find_gateway(gateways, &view::name_of(&object.metadata));
             let serves = |(_, gateway): (usize, &GatewayState<'_>)| {
                 gateway.listeners.iter().map(|listener| gateway.serves(listener)).collect()
             };
-            Face { object: Arc::clone(object), serves: ours.map(serves) }
+            GatewaySummary { object: Arc::clone(object), serves: ours.map(serves) }
         };
         let new: BTreeMap<_, _> =
-            resources.gateways.iter().map(|(key, object)| (key.clone(), face(object))).collect();
+            resources.gateways.iter().map(|(key, object)| (key.clone(), summary(object))).collect();
         let old = std::mem::replace(&mut self.gateways, new);
         let new = &self.gateways;
         let gone = old.keys().filter(|key| !new.contains_key(*key));
-        let changed = new.iter().filter(|(key, face)| old.get(*key).is_none_or(|old| !old.is_like(face)));
+        let changed =
+            new.iter().filter(|(key, summary)| old.get(*key).is_none_or(|old| !old.is_like(summary)));
         let touched = gone.clone().chain(changed.map(|(key, _)| key));
         changes.reads.extend(touched.cloned().map(Read::Gateway));
         let listing = gone.count() > 0 || old.len() != new.len();
-        let ours = |faces: &BTreeMap<ObjectKey, Face>| -> Vec<ObjectKey> {
-            faces.iter().filter(|(_, face)| face.serves.is_some()).map(|(key, _)| key.clone()).collect()
+        let ours = |summaries: &BTreeMap<ObjectKey, GatewaySummary>| -> Vec<ObjectKey> {
+            summaries
+                .iter()
+                .filter(|(_, summary)| summary.serves.is_some())
+                .map(|(key, _)| key.clone())
+                .collect()
         };
         let renamed = listing || ours(&old) != ours(new);
         changes.reads.extend(renamed.then_some(Read::GatewayNames));
@@ -182,7 +187,7 @@ impl Known {
     }
 }
 
-impl Face {
+impl GatewaySummary {
     fn is_like(&self, other: &Self) -> bool {
         let same = Arc::ptr_eq(&self.object, &other.object) || self.object.spec == other.object.spec;
         same && self.serves == other.serves

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use gateway_api_types::ProtocolType;
 use gateway_ir::{BindAddress, Hostname, ListenerId, Protocol};
 
-use crate::findings::{Fault, Findings};
+use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, listener_tls, reason, view};
@@ -40,7 +40,7 @@ pub(crate) fn resolve(
     gateways: &mut [GatewayState<'_>],
     options: &TranslateOptions,
     host_claims: &hosts::Claims,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) {
     for gateway in gateways.iter_mut() {
         within(&mut gateway.listeners);
@@ -57,18 +57,18 @@ pub(crate) fn resolve(
     let mut claims = Claims::new();
     for index in order {
         if let Some(gateway) = gateways.get_mut(index) {
-            across(gateway, options, host_claims, &mut claims, findings);
+            across(gateway, options, host_claims, &mut claims, diagnostics);
         }
     }
     for gateway in gateways.iter() {
         for conflict in gateway.listeners.iter().filter_map(|listener| listener.conflict.as_ref()) {
-            findings.fault(&view::gateway_ref(&gateway.name), conflict);
+            diagnostics.error(&view::gateway_ref(&gateway.name), conflict);
         }
     }
 }
 
 fn within(listeners: &mut [ListenerState<'_>]) {
-    let conflicts: Vec<Option<Fault>> = listeners
+    let conflicts: Vec<Option<ConfigError>> = listeners
         .iter()
         .map(|one| {
             let others = listeners.iter().filter(|other| other.id != one.id);
@@ -85,7 +85,7 @@ fn within(listeners: &mut [ListenerState<'_>]) {
 
 /// HTTP in the clear and TLS cannot share a port. TCP listeners are not supported, so they never stand in the way of
 /// others (same section of the specification); UDP ports are separate ports.
-fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<Fault> {
+fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<ConfigError> {
     let clear = |listener: &ListenerState<'_>| listener.spec.protocol == ProtocolType::Http;
     let tls = |listener: &ListenerState<'_>| {
         matches!(listener.spec.protocol, ProtocolType::Https | ProtocolType::Tls)
@@ -93,7 +93,7 @@ fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Opti
     let clash =
         one.spec.port == other.spec.port && ((clear(one) && tls(other)) || (tls(one) && clear(other)));
     clash.then(|| {
-        Fault::new(
+        ConfigError::new(
             reason::PROTOCOL_CONFLICT,
             format!("{}.protocol", one.field),
             format!(
@@ -104,7 +104,7 @@ fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Opti
     })
 }
 
-fn hostname_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<Fault> {
+fn hostname_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<ConfigError> {
     let same = one.spec.port == other.spec.port
         && one.spec.protocol == other.spec.protocol
         && one.protocol.is_some()
@@ -114,12 +114,12 @@ fn hostname_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Opti
     same.then(|| hostname_fault(one, &format!("listener {:?}", other.spec.name)))
 }
 
-fn hostname_fault(one: &ListenerState<'_>, other: &str) -> Fault {
+fn hostname_fault(one: &ListenerState<'_>, other: &str) -> ConfigError {
     let host = match &one.hostname {
         Some(host) => format!("hostname \"{host}\""),
         None => "every hostname".to_owned(),
     };
-    Fault::new(
+    ConfigError::new(
         reason::HOSTNAME_CONFLICT,
         format!("{}.hostname", one.field),
         format!(
@@ -136,7 +136,7 @@ fn across(
     options: &TranslateOptions,
     host_claims: &hosts::Claims,
     claims: &mut Claims,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) {
     let served: Vec<bool> = gateway.listeners.iter().map(|listener| gateway.serves(listener)).collect();
     let addresses = gateway.addresses.clone();
@@ -170,7 +170,7 @@ fn across(
         }
         if addresses.contains(&BindAddress::Any) {
             for message in kept_apart(listener, claims) {
-                findings.push(Severity::Note, &object, &listener.field, &message);
+                diagnostics.push(Severity::Note, &object, &listener.field, &message);
             }
         }
         for address in &addresses {
@@ -183,7 +183,7 @@ fn across(
         }
         if let Some(other) = take_nameless(listener, &addresses, claims) {
             let field = format!("{}.tls.options[{:?}]", listener.field, listener_tls::DEFAULT);
-            findings.push(Severity::Warning, &object, &field, &other);
+            diagnostics.push(Severity::Warning, &object, &field, &other);
         }
     }
 }
@@ -222,10 +222,10 @@ fn take_nameless(
     None
 }
 
-fn across_protocol_fault(listener: &ListenerState<'_>, claim: &Claim) -> Fault {
+fn across_protocol_fault(listener: &ListenerState<'_>, claim: &Claim) -> ConfigError {
     let owners =
         claim.hosts.values().map(|owner| format!("\"{}\"", owner.gateway)).next().unwrap_or_default();
-    Fault::new(
+    ConfigError::new(
         reason::PROTOCOL_CONFLICT,
         format!("{}.protocol", listener.field),
         format!("port {} of Gateway {owners} speaks another protocol; use another port", listener.spec.port),
@@ -239,7 +239,7 @@ fn carved_out(
     protocol: Protocol,
     addresses: &[BindAddress],
     claims: &Claims,
-) -> Option<Fault> {
+) -> Option<ConfigError> {
     let port = listener.spec.port;
     let own = addresses.iter().find_map(|address| match address {
         BindAddress::Ip(ip) => Some(ip),
@@ -250,7 +250,7 @@ fn carved_out(
     let owner = claim.hosts.values().find(|owner| owner.gateway.namespace != *namespace)?;
     let reason =
         if claim.protocol == protocol { reason::HOSTNAME_CONFLICT } else { reason::PROTOCOL_CONFLICT };
-    Some(Fault::new(
+    Some(ConfigError::new(
         reason,
         format!("{}.port", listener.field),
         format!(
@@ -269,7 +269,7 @@ fn within_anothers(
     addresses: &[BindAddress],
     claims: &Claims,
     host_claims: &hosts::Claims,
-) -> Option<Fault> {
+) -> Option<ConfigError> {
     let host = listener.hostname.as_ref()?;
     let namespace = &listener.id.gateway.namespace;
     if host_claims.has(host, namespace) {
@@ -282,7 +282,7 @@ fn within_anothers(
         |wider: &Option<Hostname>| wider.as_ref().is_none_or(|wider| wider.intersect(host) == Some(host));
     let mut wider = older.filter(|(wider, owner)| owner.gateway.namespace != *namespace && covers(wider));
     let (_, owner) = wider.next()?;
-    Some(Fault::new(
+    Some(ConfigError::new(
         reason::HOSTNAME_CONFLICT,
         format!("{}.hostname", listener.field),
         format!(

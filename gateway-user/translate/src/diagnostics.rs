@@ -19,7 +19,7 @@ pub struct ObjectRef {
 
 /// One line for people: object, field, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Diagnostic {
     /// How bad it is.
     #[serde(serialize_with = "as_text")]
     pub severity: Severity,
@@ -36,14 +36,14 @@ pub struct Finding {
 }
 
 /// Bytes of one fault's message.
-const FAULT_MAX: usize = 1_024;
+const ERROR_MESSAGE_MAX: usize = 1_024;
 /// Findings about one object: each of a Gateway's 4,096 references and of a route's thousands of header changes could be a
 /// mistake, and all findings are gone through and compared with those before whenever anything changes.
-const FINDINGS_MAX: usize = 64;
+const DIAGNOSTICS_MAX: usize = 64;
 
 /// Why something was refused: a condition's reason and message, and a finding's field and message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct ConfigError {
     /// A condition reason of the Gateway API.
     pub(crate) reason: &'static str,
     /// Path below `spec`; may be empty.
@@ -58,13 +58,13 @@ pub(crate) struct Fault {
 /// Findings as they are made. Where their objects are written is looked up at the end: a line that moves is no
 /// reason to judge an object again.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
+pub(crate) struct Diagnostics(Vec<Diagnostic>);
 
-impl Fault {
+impl ConfigError {
     /// The message is cut if it quotes more than people read: a header's value may have 4,096 characters.
     pub(crate) fn new(reason: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
         let mut message = message.into();
-        reason::shorten(&mut message, FAULT_MAX);
+        reason::shorten(&mut message, ERROR_MESSAGE_MAX);
         Self { reason, field: field.into(), message, hint: String::new() }
     }
 
@@ -80,7 +80,7 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
@@ -89,9 +89,9 @@ impl fmt::Display for Fault {
     }
 }
 
-impl Findings {
+impl Diagnostics {
     pub(crate) fn push(&mut self, severity: Severity, object: &ObjectRef, field: &str, message: &str) {
-        self.0.push(Finding {
+        self.0.push(Diagnostic {
             severity,
             object: object.clone(),
             field: field.to_owned(),
@@ -100,19 +100,19 @@ impl Findings {
         });
     }
 
-    pub(crate) fn fault(&mut self, object: &ObjectRef, fault: &Fault) {
-        self.push(Severity::Error, object, &fault.field, &format!("{}{}", fault.message, fault.hint));
+    pub(crate) fn error(&mut self, object: &ObjectRef, error: &ConfigError) {
+        self.push(Severity::Error, object, &error.field, &format!("{}{}", error.message, error.hint));
     }
 
     /// Keeps only the first of what was found about one object, and says how many more there are; to be called where all
     /// findings are about it.
     pub(crate) fn bound(&mut self, object: &ObjectRef) {
-        let more = self.0.len().saturating_sub(FINDINGS_MAX);
+        let more = self.0.len().saturating_sub(DIAGNOSTICS_MAX);
         if more > 0 {
-            let worst = self.0.iter().map(|finding| finding.severity).max_by_key(|one| rank(*one));
-            self.0.truncate(FINDINGS_MAX);
+            let worst = self.0.iter().map(|diagnostic| diagnostic.severity).max_by_key(|one| rank(*one));
+            self.0.truncate(DIAGNOSTICS_MAX);
             let message = format!(
-                "{more} more of its fields have something wrong with them; these are the first {FINDINGS_MAX}"
+                "{more} more of its fields have something wrong with them; these are the first {DIAGNOSTICS_MAX}"
             );
             self.push(worst.unwrap_or(Severity::Warning), object, "", &message);
         }
@@ -124,10 +124,10 @@ impl Findings {
     }
 
     /// All of them, by object; those of one object in the order in which they were made.
-    pub(crate) fn finish(mut self, resources: &ResourceSet) -> Vec<Finding> {
+    pub(crate) fn finish(mut self, resources: &ResourceSet) -> Vec<Diagnostic> {
         self.0.sort_by(|a, b| a.object.cmp(&b.object));
-        for finding in &mut self.0 {
-            finding.origin = resources.origin(finding.object.kind, &finding.object.key).cloned();
+        for diagnostic in &mut self.0 {
+            diagnostic.origin = resources.origin(diagnostic.object.kind, &diagnostic.object.key).cloned();
         }
         self.0
     }
@@ -170,7 +170,7 @@ impl fmt::Display for ObjectRef {
 
 /// `HTTPRoute team1/httpbin: parentRefs[0]: no Gateway "ingress/ingress"`: object, field and message, without the
 /// severity and place, which whoever prints it puts in front.
-impl fmt::Display for Finding {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.object)?;
         if !self.field.is_empty() {

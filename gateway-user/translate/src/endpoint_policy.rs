@@ -24,7 +24,7 @@ pub struct EndpointPolicy {
 
 /// Why an address is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Refused {
+pub(crate) enum AddressRefusal {
     /// Of the named range, such as "loopback".
     Special(&'static str),
     /// In none of the operator's networks.
@@ -39,17 +39,17 @@ impl EndpointPolicy {
 
     /// Why `address` is not used, if it is not. IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2) count as IPv4,
     /// which is what the kernel connects to.
-    pub(crate) fn refuses(&self, address: IpAddr) -> Option<Refused> {
+    pub(crate) fn refuses(&self, address: IpAddr) -> Option<AddressRefusal> {
         let address = address.to_canonical();
         let special = special(address).filter(|_| self.refuse_special);
         let mut within = self.networks.iter().filter(|network| network.contains(&address));
         match special {
             Some(kind) => {
                 let named = within.any(|network| is_within(network, kind));
-                (!named).then_some(Refused::Special(kind))
+                (!named).then_some(AddressRefusal::Special(kind))
             }
             None if self.networks.is_empty() => None,
-            None => within.next().is_none().then_some(Refused::Outside),
+            None => within.next().is_none().then_some(AddressRefusal::Outside),
         }
     }
 }
@@ -90,10 +90,10 @@ fn is_within(network: &IpNet, kind: &str) -> bool {
 }
 
 /// What to tell of refused addresses: the first few with their reasons, how many more there are, and what to do.
-pub(crate) fn describe(refused: &[(IpAddr, Refused)]) -> String {
-    let reason = |(address, why): &(IpAddr, Refused)| match why {
-        Refused::Special(kind) => format!("{address} is {kind}"),
-        Refused::Outside => format!("{address} is outside --backend-networks"),
+pub(crate) fn describe(refused: &[(IpAddr, AddressRefusal)]) -> String {
+    let reason = |(address, why): &(IpAddr, AddressRefusal)| match why {
+        AddressRefusal::Special(kind) => format!("{address} is {kind}"),
+        AddressRefusal::Outside => format!("{address} is outside --backend-networks"),
     };
     let listed: Vec<_> = refused.iter().take(LISTED_MAX).map(reason).collect();
     let more = match refused.len().saturating_sub(LISTED_MAX) {
@@ -112,7 +112,7 @@ pub(crate) fn describe(refused: &[(IpAddr, Refused)]) -> String {
 mod tests {
     use super::*;
 
-    fn refused(policy: &EndpointPolicy, address: &str) -> Option<Refused> {
+    fn refused(policy: &EndpointPolicy, address: &str) -> Option<AddressRefusal> {
         policy.refuses(address.parse().unwrap())
     }
 
@@ -143,7 +143,7 @@ mod tests {
             ("ff02::1", "multicast"),
             ("255.255.255.255", "broadcast"),
         ] {
-            assert_eq!(refused(&policy, address), Some(Refused::Special(kind)), "{address}");
+            assert_eq!(refused(&policy, address), Some(AddressRefusal::Special(kind)), "{address}");
         }
         for address in
             ["10.0.0.1", "192.168.0.1", "1.1.1.1", "fd00::1", "2001:db8::1", "::ffff:10.0.0.1", "fec0::1"]
@@ -160,21 +160,21 @@ mod tests {
             assert_eq!(refused(&policy, address), None, "{address}");
         }
         for address in ["192.0.2.1", "2001:db8::1"] {
-            assert_eq!(refused(&policy, address), Some(Refused::Outside), "{address}");
+            assert_eq!(refused(&policy, address), Some(AddressRefusal::Outside), "{address}");
         }
-        assert_eq!(refused(&policy, "127.0.0.9"), Some(Refused::Special("loopback")));
+        assert_eq!(refused(&policy, "127.0.0.9"), Some(AddressRefusal::Special("loopback")));
         let everything = cluster(&["0.0.0.0/0", "::/0"]);
         assert_eq!(refused(&everything, "192.0.2.1"), None);
-        assert_eq!(refused(&everything, "127.0.0.1"), Some(Refused::Special("loopback")));
-        assert_eq!(refused(&everything, "::1"), Some(Refused::Special("loopback")));
+        assert_eq!(refused(&everything, "127.0.0.1"), Some(AddressRefusal::Special("loopback")));
+        assert_eq!(refused(&everything, "::1"), Some(AddressRefusal::Special("loopback")));
         let narrowed = EndpointPolicy { refuse_special: false, ..cluster(&["10.0.0.0/8"]) };
-        assert_eq!(refused(&narrowed, "127.0.0.1"), Some(Refused::Outside), "of files too");
+        assert_eq!(refused(&narrowed, "127.0.0.1"), Some(AddressRefusal::Outside), "of files too");
     }
 
     #[test]
     fn a_long_list_is_cut_and_counted() {
         let refused: Vec<_> =
-            (1..=5).map(|n| (IpAddr::from([127, 0, 0, n]), Refused::Special("loopback"))).collect();
+            (1..=5).map(|n| (IpAddr::from([127, 0, 0, n]), AddressRefusal::Special("loopback"))).collect();
         let text = describe(&refused);
         assert!(text.starts_with("5 endpoints are not used: 127.0.0.1 is loopback, "), "{text}");
         assert!(text.contains("127.0.0.3 is loopback and 2 more; ") && !text.contains("127.0.0.4"), "{text}");

@@ -8,9 +8,9 @@ use gateway_ir::ClusterKey;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::backend::is_tcp;
-use crate::endpoint_policy::{self, EndpointPolicy, Refused};
+use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
 use crate::read::Reader;
-use crate::suggest::{self, Effort};
+use crate::suggest::{self, SearchBudget};
 
 /// What is behind a cluster.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> Cluster
     let port_name = port_name(reader, cluster);
     let policy = reader.endpoint_policy();
     let (mut ready, mut closing) = (BTreeSet::new(), BTreeSet::new());
-    let mut refused: BTreeMap<IpAddr, Refused> = BTreeMap::new();
+    let mut refused: BTreeMap<IpAddr, AddressRefusal> = BTreeMap::new();
     for slice in slices {
         for port in ports(slice, &port_name) {
             for endpoint in slice.endpoints.iter().flatten() {
@@ -71,7 +71,7 @@ pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> Cluster
 pub(crate) fn refused<'s>(
     slice: &'s EndpointSlice,
     policy: &'s EndpointPolicy,
-) -> impl Iterator<Item = (IpAddr, Refused)> + 's {
+) -> impl Iterator<Item = (IpAddr, AddressRefusal)> + 's {
     let addresses = slice.endpoints.iter().flatten().filter_map(|endpoint| address(slice, endpoint));
     addresses.filter_map(|address| Some((address, policy.refuses(address)?)))
 }
@@ -157,7 +157,7 @@ fn why_none(slices: &[&EndpointSlice], port_name: &str, cluster: &ClusterKey) ->
             .flat_map(|slice| slice.ports.iter().flatten())
             .map(|port| port.name.as_deref().unwrap_or_default())
             .collect();
-        let hint = suggest::did_you_mean(port_name, names.iter().copied(), &Effort::default());
+        let hint = suggest::did_you_mean(port_name, names.iter().copied(), &SearchBudget::default());
         let names: Vec<_> = names.iter().map(|name| format!("{name:?}")).collect();
         let names = if names.is_empty() { "no ports at all".to_owned() } else { names.join(", ") };
         return format!(

@@ -9,7 +9,7 @@ use gateway_ir::{
     is_framing_field,
 };
 
-use crate::findings::Fault;
+use crate::diagnostics::ConfigError;
 use crate::reason;
 
 /// What a filter list comes to.
@@ -30,7 +30,7 @@ pub(crate) fn chain(
     spec: &[HttpRouteFilter],
     matches: &[RouteMatch],
     field: &str,
-) -> Result<FilterChain, Fault> {
+) -> Result<FilterChain, ConfigError> {
     let mut chain = FilterChain::default();
     for (index, filter) in spec.iter().enumerate() {
         let field = format!("{field}.filters[{index}]");
@@ -58,7 +58,7 @@ fn add(
     filter: &HttpRouteFilter,
     matches: &[RouteMatch],
     field: &str,
-) -> Result<(), Fault> {
+) -> Result<(), ConfigError> {
     use HttpRouteFilterType as Type;
     let missing =
         |name: &str| unsupported(field, format!("{name} is missing; type {} needs it", filter.type_));
@@ -99,7 +99,7 @@ fn header_mod(
     spec: &HttpHeaderFilter,
     field: &str,
     ignored: &mut Vec<(String, String)>,
-) -> Result<HeaderMod, Fault> {
+) -> Result<HeaderMod, ConfigError> {
     let mut changes = HeaderMod::default();
     let mut names = Names { field, seen: Vec::new(), ignored };
     for (index, header) in spec.set.iter().enumerate() {
@@ -140,7 +140,7 @@ struct Names<'a> {
 
 impl Names<'_> {
     /// The name in lower case if the change is to be made.
-    fn take(&mut self, name: &str, list: &'static str, index: usize) -> Result<Option<String>, Fault> {
+    fn take(&mut self, name: &str, list: &'static str, index: usize) -> Result<Option<String>, ConfigError> {
         let lower = name.to_ascii_lowercase();
         let field = format!("{}.{list}[{index}]", self.field);
         if lower == "host" {
@@ -170,7 +170,11 @@ impl Names<'_> {
     }
 }
 
-fn url_rewrite(spec: &HttpUrlRewriteFilter, matches: &[RouteMatch], field: &str) -> Result<Filter, Fault> {
+fn url_rewrite(
+    spec: &HttpUrlRewriteFilter,
+    matches: &[RouteMatch],
+    field: &str,
+) -> Result<Filter, ConfigError> {
     let host = spec.hostname.as_deref().map(|host| precise_host(host, field)).transpose()?;
     let path = spec.path.as_ref().map(|path| path_rewrite(path, matches, field)).transpose()?;
     Ok(Filter::UrlRewrite { host: host.map(HostRewrite), path })
@@ -180,7 +184,7 @@ fn redirect(
     spec: &HttpRequestRedirectFilter,
     matches: &[RouteMatch],
     field: &str,
-) -> Result<Redirect, Fault> {
+) -> Result<Redirect, ConfigError> {
     if !matches!(spec.status_code, 301 | 302 | 303 | 307 | 308) {
         let message = format!("{} is not one of 301, 302, 303, 307, 308", spec.status_code);
         return Err(unsupported(&format!("{field}.statusCode"), message));
@@ -195,12 +199,12 @@ fn redirect(
 }
 
 /// What could not be written into a message would be refused as tables are compiled, when nobody is told any more.
-fn checked(filter: Filter, field: &str) -> Result<Filter, Fault> {
+fn checked(filter: Filter, field: &str) -> Result<Filter, ConfigError> {
     filter.check().map_err(|message| unsupported(field, message))?;
     Ok(filter)
 }
 
-fn precise_host(text: &str, field: &str) -> Result<String, Fault> {
+fn precise_host(text: &str, field: &str) -> Result<String, ConfigError> {
     let field = format!("{field}.hostname");
     match Hostname::parse(text) {
         Ok(Hostname::Exact(name)) => Ok(name),
@@ -210,7 +214,11 @@ fn precise_host(text: &str, field: &str) -> Result<String, Fault> {
 }
 
 /// `ReplacePrefixMatch` needs exactly one match, by `PathPrefix`: else there is no one prefix to replace.
-fn path_rewrite(spec: &HttpPathModifier, matches: &[RouteMatch], field: &str) -> Result<PathRewrite, Fault> {
+fn path_rewrite(
+    spec: &HttpPathModifier,
+    matches: &[RouteMatch],
+    field: &str,
+) -> Result<PathRewrite, ConfigError> {
     let field = format!("{field}.path");
     let missing =
         |name: &str| unsupported(&field, format!("{name} is missing; type {} needs it", spec.type_));
@@ -234,15 +242,15 @@ fn path_rewrite(spec: &HttpPathModifier, matches: &[RouteMatch], field: &str) ->
     }
 }
 
-fn written(rewrite: PathRewrite, field: &str) -> Result<PathRewrite, Fault> {
+fn written(rewrite: PathRewrite, field: &str) -> Result<PathRewrite, ConfigError> {
     rewrite.parts().map_err(|message| unsupported(field, message))?;
     Ok(rewrite)
 }
 
-fn unsupported(field: &str, message: String) -> Fault {
-    Fault::new(reason::UNSUPPORTED_VALUE, field, message)
+fn unsupported(field: &str, message: String) -> ConfigError {
+    ConfigError::new(reason::UNSUPPORTED_VALUE, field, message)
 }
 
-fn incompatible(field: &str, message: String) -> Fault {
-    Fault::new(reason::INCOMPATIBLE_FILTERS, field, message)
+fn incompatible(field: &str, message: String) -> ConfigError {
+    ConfigError::new(reason::INCOMPATIBLE_FILTERS, field, message)
 }

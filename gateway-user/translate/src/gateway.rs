@@ -8,11 +8,11 @@ use gateway_ir::{BindAddress, ObjectName, Protocol};
 use crate::Severity;
 use crate::assignment::{Assignments, is_ours_to_choose};
 use crate::certificate::Certificates;
-use crate::findings::{Fault, Findings};
+use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
 use crate::reason;
-use crate::suggest::{self, Effort};
+use crate::suggest::{self, SearchBudget};
 use crate::view::{self, View};
 
 /// A Gateway of one of our classes.
@@ -25,9 +25,9 @@ pub(crate) struct GatewayState<'a> {
     /// Where it is to be served; empty if no address is usable.
     pub(crate) addresses: Vec<BindAddress>,
     /// Why none of it can be served, if so: the `Accepted` condition.
-    pub(crate) refused: Option<Fault>,
+    pub(crate) refused: Option<ConfigError>,
     /// Addresses it asked for and does not get: the `Programmed` condition.
-    pub(crate) unassigned: Vec<Fault>,
+    pub(crate) unassigned: Vec<ConfigError>,
     pub(crate) listeners: Vec<ListenerState<'a>>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn evaluate<'a>(
     classes: &Classes,
     certificates: &mut Certificates,
     assignments: Option<&Assignments>,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) -> Vec<GatewayState<'a>> {
     let mut gateways = Vec::new();
     for gateway in view.gateways() {
@@ -46,24 +46,32 @@ pub(crate) fn evaluate<'a>(
         match classes.states.get(class) {
             Some(ClassState::Foreign) => {}
             Some(ClassState::Accepted) => {
-                gateways.push(state(view, certificates, name, gateway, None, assignments, findings))
+                gateways.push(state(view, certificates, name, gateway, None, assignments, diagnostics))
             }
-            Some(ClassState::Refused(fault)) => {
-                let fault = Fault::new(
-                    fault.reason,
+            Some(ClassState::Refused(error)) => {
+                let error = ConfigError::new(
+                    error.reason,
                     "gatewayClassName",
-                    format!("GatewayClass {class:?} is not accepted: {fault}"),
+                    format!("GatewayClass {class:?} is not accepted: {error}"),
                 );
-                gateways.push(state(view, certificates, name, gateway, Some(fault), assignments, findings));
+                gateways.push(state(
+                    view,
+                    certificates,
+                    name,
+                    gateway,
+                    Some(error),
+                    assignments,
+                    diagnostics,
+                ));
             }
             None => {
                 let hint = suggest::did_you_mean(
                     class,
                     classes.states.keys().map(String::as_str),
-                    &Effort::default(),
+                    &SearchBudget::default(),
                 );
                 let message = format!("no GatewayClass {class:?}{hint}");
-                findings.push(Severity::Error, &view::gateway_ref(&name), "gatewayClassName", &message);
+                diagnostics.push(Severity::Error, &view::gateway_ref(&name), "gatewayClassName", &message);
             }
         }
     }
@@ -87,13 +95,13 @@ fn state<'a>(
     certificates: &mut Certificates,
     name: ObjectName,
     gateway: &'a Gateway,
-    class_fault: Option<Fault>,
+    class_fault: Option<ConfigError>,
     assignments: Option<&Assignments>,
-    findings: &mut Findings,
+    diagnostics: &mut Diagnostics,
 ) -> GatewayState<'a> {
-    let (addresses, faults) = addresses(&name, &gateway.spec.addresses, assignments);
+    let (addresses, errors) = addresses(&name, &gateway.spec.addresses, assignments);
     let (unsupported, unassigned): (Vec<_>, Vec<_>) =
-        faults.into_iter().partition(|fault| fault.reason == reason::UNSUPPORTED_ADDRESS);
+        errors.into_iter().partition(|error| error.reason == reason::UNSUPPORTED_ADDRESS);
     let refused = class_fault.or_else(|| parameters(gateway)).or_else(|| unsupported.into_iter().next());
     certificates.start_gateway();
     let mut listeners: Vec<_> = gateway
@@ -107,11 +115,11 @@ fn state<'a>(
         listener.refused = client_certificates(gateway, listener);
     }
     let object = view::gateway_ref(&name);
-    let mut found = Findings::default();
+    let mut found = Diagnostics::default();
     let own = refused.iter().chain(&unassigned);
     let theirs = listeners.iter().flat_map(|listener| listener.refused.iter().chain(&listener.unresolved));
-    for fault in own.chain(theirs) {
-        found.fault(&object, fault);
+    for error in own.chain(theirs) {
+        found.error(&object, error);
     }
     for (field, message) in listeners.iter().flat_map(|listener| &listener.notes) {
         found.push(Severity::Warning, &object, field, message);
@@ -126,13 +134,13 @@ fn state<'a>(
         found.push(Severity::Warning, &object, field, message);
     }
     found.bound(&object);
-    findings.repeat(&found);
+    diagnostics.repeat(&found);
     let created = view::created(&gateway.metadata);
     GatewayState { name, object: gateway, created, addresses, refused, unassigned, listeners }
 }
 
 /// Client certificates mostly say who may come in, so a listener is not served without the check.
-fn client_certificates(gateway: &Gateway, listener: &ListenerState<'_>) -> Option<Fault> {
+fn client_certificates(gateway: &Gateway, listener: &ListenerState<'_>) -> Option<ConfigError> {
     let frontend = gateway.spec.tls.as_ref()?.frontend.as_ref()?;
     let port = frontend.per_port.iter().position(|one| one.port == listener.spec.port);
     let (field, config) = match port.and_then(|at| Some((at, frontend.per_port.get(at)?))) {
@@ -141,13 +149,13 @@ fn client_certificates(gateway: &Gateway, listener: &ListenerState<'_>) -> Optio
     };
     (listener.protocol == Some(Protocol::Https) && config.validation.is_some()).then(|| {
         let message = "client certificates cannot be checked, and serving without would let everybody in";
-        Fault::new(reason::UNSUPPORTED_VALUE, field, message)
+        ConfigError::new(reason::UNSUPPORTED_VALUE, field, message)
     })
 }
 
-fn parameters(gateway: &Gateway) -> Option<Fault> {
+fn parameters(gateway: &Gateway) -> Option<ConfigError> {
     let parameters = gateway.spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
-    Some(Fault::new(
+    Some(ConfigError::new(
         reason::INVALID_PARAMETERS,
         "infrastructure.parametersRef",
         format!("kind {} is not supported as parameters; take parametersRef away", parameters.kind),
@@ -160,11 +168,11 @@ fn addresses(
     gateway: &ObjectName,
     wanted: &[GatewaySpecAddress],
     assignments: Option<&Assignments>,
-) -> (Vec<BindAddress>, Vec<Fault>) {
-    let (mut usable, mut faults) = (Vec::new(), Vec::new());
+) -> (Vec<BindAddress>, Vec<ConfigError>) {
+    let (mut usable, mut errors) = (Vec::new(), Vec::new());
     let mut choose = |field: String| match chosen(gateway, wanted, assignments, field) {
         Ok(chosen) => usable.extend(chosen),
-        Err(fault) => faults.push(fault),
+        Err(error) => errors.push(error),
     };
     if wanted.is_empty() {
         choose("addresses".to_owned());
@@ -179,19 +187,19 @@ fn addresses(
             Ok(Some(ip)) => {
                 match assignments.and_then(|all| all.holder(ip)).filter(|holder| *holder != gateway) {
                     None => usable.push(BindAddress::Ip(ip)),
-                    Some(holder) => faults.push(Fault::new(
+                    Some(holder) => errors.push(ConfigError::new(
                         reason::ADDRESS_NOT_USABLE,
                         format!("{field}.value"),
                         format!("{ip} is Gateway {holder}'s; choose another one"),
                     )),
                 }
             }
-            Err(fault) => faults.push(fault),
+            Err(error) => errors.push(error),
         }
     }
     usable.sort();
     usable.dedup();
-    (usable, faults)
+    (usable, errors)
 }
 
 /// What the Gateway gets where it names none.
@@ -200,29 +208,30 @@ fn chosen(
     wanted: &[GatewaySpecAddress],
     assignments: Option<&Assignments>,
     field: String,
-) -> Result<Vec<BindAddress>, Fault> {
+) -> Result<Vec<BindAddress>, ConfigError> {
     let Some(assignments) = assignments else { return Ok(vec![BindAddress::Any]) };
     let given = assignments.free_of(gateway, wanted);
     if given.is_empty() {
         let why =
             assignments.problems.get(gateway).map_or("no address has been assigned yet", String::as_str);
-        return Err(Fault::new(reason::ADDRESS_NOT_ASSIGNED, field, why));
+        return Err(ConfigError::new(reason::ADDRESS_NOT_ASSIGNED, field, why));
     }
     Ok(given.into_iter().map(BindAddress::Ip).collect())
 }
 
 /// The address that is named; `None` if none is.
-fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<Option<IpAddr>, Fault> {
-    let not_usable = |why: String| Fault::new(reason::ADDRESS_NOT_USABLE, format!("{field}.value"), why);
+fn one_address(address: &GatewaySpecAddress, field: &str) -> Result<Option<IpAddr>, ConfigError> {
+    let not_usable =
+        |why: String| ConfigError::new(reason::ADDRESS_NOT_USABLE, format!("{field}.value"), why);
     if address.type_ != AddressType::IpAddress {
-        return Err(Fault::new(
+        return Err(ConfigError::new(
             reason::UNSUPPORTED_ADDRESS,
             format!("{field}.type"),
             format!("type {} is not supported; use IPAddress", address.type_),
         ));
     }
     if let Some(routability) = address.routability.as_deref().filter(|text| !text.is_empty()) {
-        return Err(Fault::new(
+        return Err(ConfigError::new(
             reason::ADDRESS_NOT_ASSIGNED,
             format!("{field}.routability"),
             format!("routability {routability:?} is not supported; leave it out"),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use gateway_api_types::{ConditionStatus, GatewayClass, GatewayClassStatus};
 
 use crate::Severity;
+use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::features::{self, Support};
-use crate::findings::{Fault, Findings};
 use crate::reason::{self, condition, kind};
 use crate::view::View;
 use crate::{TranslateOptions, view};
@@ -18,7 +18,7 @@ pub(crate) enum ClassState {
     /// Ours.
     Accepted,
     /// Ours, but it asks for something we do not do.
-    Refused(Fault),
+    Refused(ConfigError),
 }
 
 /// Every class by name.
@@ -28,18 +28,22 @@ pub(crate) struct Classes {
 }
 
 /// Classes are ours by `spec.controllerName`; the status of others is not ours to write.
-pub(crate) fn evaluate(view: &View<'_>, options: &TranslateOptions, findings: &mut Findings) -> Classes {
+pub(crate) fn evaluate(
+    view: &View<'_>,
+    options: &TranslateOptions,
+    diagnostics: &mut Diagnostics,
+) -> Classes {
     let mut classes = Classes { states: BTreeMap::new(), status: BTreeMap::new() };
     let support = features::of(view.resources.installed.as_deref());
     for class in view.gateway_classes() {
         let name = class.metadata.name.clone().unwrap_or_default();
         let state = decide(class, options);
-        if let ClassState::Refused(fault) = &state {
-            findings.fault(&view::class_ref(&name), fault);
+        if let ClassState::Refused(error) = &state {
+            diagnostics.error(&view::class_ref(&name), error);
         }
         if let Some(status) = status(class, &state, &support) {
             if let Err(why) = &support.version {
-                findings.push(Severity::Warning, &view::class_ref(&name), "", why);
+                diagnostics.push(Severity::Warning, &view::class_ref(&name), "", why);
             }
             classes.status.insert(name.clone(), status);
         }
@@ -54,7 +58,7 @@ fn decide(class: &GatewayClass, options: &TranslateOptions) -> ClassState {
     }
     match &class.spec.parameters_ref {
         None => ClassState::Accepted,
-        Some(parameters) => ClassState::Refused(Fault::new(
+        Some(parameters) => ClassState::Refused(ConfigError::new(
             reason::INVALID_PARAMETERS,
             "parametersRef",
             format!("kind {} is not supported as parameters; take parametersRef away", parameters.kind),
@@ -73,8 +77,8 @@ fn status(class: &GatewayClass, state: &ClassState, support: &Support) -> Option
             "Gateways of this class are served",
             generation,
         ),
-        ClassState::Refused(fault) => {
-            condition(kind::ACCEPTED, ConditionStatus::False, fault.reason, fault.to_string(), generation)
+        ClassState::Refused(error) => {
+            condition(kind::ACCEPTED, ConditionStatus::False, error.reason, error.to_string(), generation)
         }
     };
     let (holds, reason, message) = match &support.version {

@@ -4,7 +4,7 @@ use gateway_api_types::{Kind, ObjectKey, ParentReference};
 use gateway_ir::ObjectName;
 
 use crate::Severity;
-use crate::findings::{Findings, ObjectRef};
+use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::gateway::GatewayState;
 use crate::read::find_gateway;
 use crate::view::{self, View};
@@ -24,14 +24,14 @@ const NOT_SERVED: [Kind; 10] = [
 ];
 
 /// Says what has no effect.
-pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mut Findings) {
+pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: &mut Diagnostics) {
     for kind in NOT_SERVED {
         for key in keys(view, kind) {
             if parents(view, kind, key).is_some_and(|parents| are_foreign(view, gateways, key, parents)) {
                 continue;
             }
             let object = ObjectRef { kind, key: key.clone() };
-            findings.push(Severity::Warning, &object, "", no_effect(kind));
+            diagnostics.push(Severity::Warning, &object, "", no_effect(kind));
         }
     }
     for gateway in gateways {
@@ -41,7 +41,12 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mu
                     "no route is attached to listener {:?}; requests are answered with 404",
                     listener.spec.name
                 );
-                findings.push(Severity::Note, &view::gateway_ref(&gateway.name), &listener.field, &message);
+                diagnostics.push(
+                    Severity::Note,
+                    &view::gateway_ref(&gateway.name),
+                    &listener.field,
+                    &message,
+                );
             }
         }
     }
@@ -49,7 +54,7 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], findings: &mu
         if view::service_of(slice).is_none() {
             let object = ObjectRef { kind: Kind::EndpointSlice, key: key.clone() };
             let message = "belongs to no Service; label it kubernetes.io/service-name: <name>";
-            findings.push(Severity::Note, &object, "", message);
+            diagnostics.push(Severity::Note, &object, "", message);
         }
     }
 }

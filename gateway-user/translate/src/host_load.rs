@@ -26,7 +26,7 @@ pub(crate) const CONDITIONS_MAX: usize = 1 << 16;
 
 /// The rules that are over the budget, by route and place.
 #[derive(Debug, Default)]
-pub(crate) struct Refused(BTreeMap<RouteId, BTreeMap<usize, String>>);
+pub(crate) struct OverBudget(BTreeMap<RouteId, BTreeMap<usize, String>>);
 
 /// One rule on one host.
 struct Entry<'a> {
@@ -53,8 +53,8 @@ fn first_element(path: &PathMatch) -> Option<&str> {
 
 /// Finds the rules that are over the budget of a host. `total` gives the number of a route's conditions: where even all of a
 /// listener's together are below it, which is nearly always, nothing else is looked at.
-pub(crate) fn over(ir: &Ir, total: impl Fn(&RouteId) -> usize) -> Refused {
-    let mut refused = Refused::default();
+pub(crate) fn over(ir: &Ir, total: impl Fn(&RouteId) -> usize) -> OverBudget {
+    let mut refused = OverBudget::default();
     let mut seen = BTreeSet::new();
     for listener in ir.binds.iter().flat_map(|bind| &bind.listeners) {
         let on_hosts = |one: &gateway_ir::AttachedRoute| total(&one.route) * one.hostnames.len();
@@ -65,7 +65,7 @@ pub(crate) fn over(ir: &Ir, total: impl Fn(&RouteId) -> usize) -> Refused {
     refused
 }
 
-impl Refused {
+impl OverBudget {
     fn judge(&mut self, ir: &Ir, listener: &Listener, total: impl Fn(&RouteId) -> usize) {
         let mut hosts: BTreeMap<Option<&Hostname>, Vec<&Arc<HttpRoute>>> = BTreeMap::new();
         for one in listener.routes.iter().filter(|one| total(&one.route) > 0) {

@@ -10,10 +10,10 @@ use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName, RouteId, RouteKind}
 
 use crate::Severity;
 use crate::attach::{self, Attachment, ParentState, Parents};
-use crate::findings::{Fault, Findings, ObjectRef};
+use crate::diagnostics::{ConfigError, Diagnostics, ObjectRef};
 use crate::grants::Referrer;
 use crate::host_load;
-use crate::price::{Demand, Refusals};
+use crate::price::{Demand, RejectedParts};
 use crate::read::{Parent, Reader};
 use crate::reason::{self, condition, kind};
 use crate::rule::{self, RuleState};
@@ -24,7 +24,7 @@ use crate::view;
 #[derive(Debug)]
 pub(crate) struct RouteState {
     /// What there is to tell, whether or not the route is ours.
-    pub(crate) findings: Findings,
+    pub(crate) diagnostics: Diagnostics,
     /// A Gateway that it names and that does not exist, if one of ours was probably meant.
     pub(crate) missing: Option<Box<MissingGateway>>,
     /// `None` if no parent of it is ours.
@@ -48,12 +48,12 @@ pub(crate) struct OwnRoute {
 }
 
 /// A route, translated and judged at every parent of ours.
-struct Judged<'r, 'v, 'a> {
+struct EvaluatedRoute<'r, 'v, 'a> {
     reader: &'r Reader<'v, 'a>,
     object: &'r HttpRoute,
     rules: Vec<RuleState>,
     /// Hostnames that are none; the others are served.
-    bad_hostnames: Vec<Fault>,
+    bad_hostnames: Vec<ConfigError>,
     parents: Vec<ParentState<'r>>,
 }
 
@@ -62,15 +62,15 @@ pub(crate) fn evaluate(
     reader: &Reader<'_, '_>,
     controller: &str,
     route: &HttpRoute,
-    refusals: &Refusals,
+    refusals: &RejectedParts,
 ) -> RouteState {
-    let mut findings = Findings::default();
+    let mut diagnostics = Diagnostics::default();
     let mut missing = None;
-    let own = evaluate_own(reader, controller, route, refusals, &mut findings, &mut missing);
-    findings.bound(&view::route_ref(&view::name_of(&route.metadata)));
+    let own = evaluate_own(reader, controller, route, refusals, &mut diagnostics, &mut missing);
+    diagnostics.bound(&view::route_ref(&view::name_of(&route.metadata)));
     let generation = route.metadata.generation;
     let missing = missing.map(|(wanted, message)| Box::new(MissingGateway { generation, wanted, message }));
-    RouteState { findings, missing, own }
+    RouteState { diagnostics, missing, own }
 }
 
 /// `None` if no parent of it is ours: then nothing is said about its rules, which are another controller's to judge.
@@ -78,56 +78,56 @@ fn evaluate_own(
     reader: &Reader<'_, '_>,
     controller: &str,
     route: &HttpRoute,
-    refusals: &Refusals,
-    findings: &mut Findings,
+    refusals: &RejectedParts,
+    diagnostics: &mut Diagnostics,
     missing: &mut Option<(ObjectName, String)>,
 ) -> Option<OwnRoute> {
     let name = view::name_of(&route.metadata);
     let object = view::route_ref(&name);
-    about_parents(route, &object, findings);
+    about_parents(route, &object, diagnostics);
     let (hostnames, bad_hostnames) = hostnames(route);
     let Parents { ours: mut parents, missing: gateway } =
-        attach::parents(reader, route, &hostnames, findings);
+        attach::parents(reader, route, &hostnames, diagnostics);
     *missing = gateway;
     if parents.is_empty() {
         return None;
     }
-    for fault in &bad_hostnames {
-        findings.fault(&object, fault);
+    for error in &bad_hostnames {
+        diagnostics.error(&object, error);
     }
     // With no hostname left the route would serve every host, which is the opposite of what was written.
-    if let Some(fault) = bad_hostnames.first().filter(|_| hostnames.is_empty()) {
-        parents.iter_mut().for_each(|parent| parent.outcome = Err(fault.clone()));
+    if let Some(error) = bad_hostnames.first().filter(|_| hostnames.is_empty()) {
+        parents.iter_mut().for_each(|parent| parent.outcome = Err(error.clone()));
     }
     let rules = rules(reader, route, &name, refusals);
     for rule in &rules {
-        rule.invalid.iter().chain(&rule.unresolved).for_each(|fault| findings.fault(&object, fault));
+        rule.invalid.iter().chain(&rule.unresolved).for_each(|error| diagnostics.error(&object, error));
         for (field, message) in &rule.ignored {
-            findings.push(Severity::Warning, &object, field, message);
+            diagnostics.push(Severity::Warning, &object, field, message);
         }
     }
-    let judged = Judged { reader, object: route, rules, bad_hostnames, parents };
-    judged.not_served(&object, findings);
+    let evaluated = EvaluatedRoute { reader, object: route, rules, bad_hostnames, parents };
+    evaluated.not_served(&object, diagnostics);
     let demands = Demand::of(route, |text| refusals.texts.contains_key(text));
-    Some(judged.finish(name, controller, demands))
+    Some(evaluated.finish(name, controller, demands))
 }
 
-fn about_parents(route: &HttpRoute, object: &ObjectRef, findings: &mut Findings) {
+fn about_parents(route: &HttpRoute, object: &ObjectRef, diagnostics: &mut Diagnostics) {
     if route.spec.use_default_gateways.is_some_and(|scope| scope.as_str() != "None") {
         let message = "default Gateways are not supported; name the Gateway in parentRefs";
-        findings.push(Severity::Warning, object, "useDefaultGateways", message);
+        diagnostics.push(Severity::Warning, object, "useDefaultGateways", message);
     } else if route.spec.parent_refs.is_empty() {
         let message = "names no Gateway, so it serves nothing";
-        findings.push(Severity::Note, object, "parentRefs", message);
+        diagnostics.push(Severity::Note, object, "parentRefs", message);
     }
 }
 
-fn hostnames(route: &HttpRoute) -> (Vec<Hostname>, Vec<Fault>) {
+fn hostnames(route: &HttpRoute) -> (Vec<Hostname>, Vec<ConfigError>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (index, text) in route.spec.hostnames.iter().enumerate() {
         match Hostname::parse(text) {
             Ok(hostname) => good.push(hostname),
-            Err(error) => bad.push(Fault::new(
+            Err(error) => bad.push(ConfigError::new(
                 reason::UNSUPPORTED_VALUE,
                 format!("hostnames[{index}]"),
                 error.to_string(),
@@ -142,7 +142,7 @@ fn rules(
     reader: &Reader<'_, '_>,
     route: &HttpRoute,
     name: &ObjectName,
-    refusals: &Refusals,
+    refusals: &RejectedParts,
 ) -> Vec<RuleState> {
     let referrer = Referrer::http_route(&name.namespace);
     let default = [HttpRouteRule::default()];
@@ -152,23 +152,23 @@ fn rules(
 }
 
 /// A part of the message of `Accepted`. There may be thousands for each of 32 parents, so only what is shown is written.
-enum Said<'a> {
+enum AcceptedNote<'a> {
     Attached(&'a str),
     Note(&'a str, &'a str),
-    BadHostname(&'a Fault),
+    BadHostname(&'a ConfigError),
 }
 
-impl fmt::Display for Said<'_> {
+impl fmt::Display for AcceptedNote<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Attached(text) => f.write_str(text),
             Self::Note(field, why) => write!(f, "{field}: {why}"),
-            Self::BadHostname(fault) => write!(f, "ignored: {fault}"),
+            Self::BadHostname(error) => write!(f, "ignored: {error}"),
         }
     }
 }
 
-impl Judged<'_, '_, '_> {
+impl EvaluatedRoute<'_, '_, '_> {
     fn finish(self, name: ObjectName, controller: &str, demands: Box<[Demand]>) -> OwnRoute {
         let status = Arc::new(self.status(controller));
         let is_valid = self.is_valid();
@@ -210,29 +210,29 @@ impl Judged<'_, '_, '_> {
         };
         let attachments = match &parent.outcome {
             Ok(attachments) => attachments,
-            Err(fault) => return refused(fault.reason, fault.to_string()),
+            Err(error) => return refused(error.reason, error.to_string()),
         };
         let invalid = || self.rules.iter().flat_map(|rule| &rule.invalid);
         if let Some(first) = invalid().next().filter(|_| !self.is_valid()) {
-            let message = format!("{}; requests are answered with 500", reason::join_faults(invalid()));
+            let message = format!("{}; requests are answered with 500", reason::join_errors(invalid()));
             return refused(first.reason, message);
         }
         let listeners: Vec<_> = attachments.iter().filter_map(|one| self.listener_name(one)).collect();
         let noun = if listeners.len() == 1 { "listener" } else { "listeners" };
         let attached = format!("attached to {noun} {}", listeners.join(", "));
         let ignored = self.rules.iter().flat_map(|rule| &rule.ignored);
-        let ignored = ignored.map(|(field, why)| Said::Note(field, why));
-        let bad = self.bad_hostnames.iter().map(Said::BadHostname);
-        let message = reason::list([Said::Attached(&attached)].into_iter().chain(ignored).chain(bad));
+        let ignored = ignored.map(|(field, why)| AcceptedNote::Note(field, why));
+        let bad = self.bad_hostnames.iter().map(AcceptedNote::BadHostname);
+        let message = reason::list([AcceptedNote::Attached(&attached)].into_iter().chain(ignored).chain(bad));
         condition(kind::ACCEPTED, ConditionStatus::True, reason::ACCEPTED, message, self.generation())
     }
 
     fn resolved_refs(&self) -> Condition {
-        let faults: Vec<_> = self.rules.iter().flat_map(|rule| &rule.unresolved).collect();
-        let (status, reason, message) = match faults.first() {
+        let errors: Vec<_> = self.rules.iter().flat_map(|rule| &rule.unresolved).collect();
+        let (status, reason, message) = match errors.first() {
             None => (ConditionStatus::True, reason::RESOLVED_REFS, "every backendRef was found".to_owned()),
             Some(first) => {
-                (ConditionStatus::False, first.reason, reason::join_faults(faults.iter().copied()))
+                (ConditionStatus::False, first.reason, reason::join_errors(errors.iter().copied()))
             }
         };
         let doubted = self.rules.iter().flat_map(|rule| &rule.doubted);
@@ -248,7 +248,7 @@ impl Judged<'_, '_, '_> {
             1 => "Dropped Rule (answered with 500 where it matches)",
             _ => "Dropped Rules (answered with 500 where they match)",
         };
-        let message = format!("{message}: {}", reason::join_faults(invalid()));
+        let message = format!("{message}: {}", reason::join_errors(invalid()));
         Some(condition(
             kind::PARTIALLY_INVALID,
             ConditionStatus::True,
@@ -259,13 +259,13 @@ impl Judged<'_, '_, '_> {
     }
 
     /// A route may be attached to listeners that are not served, which is the Gateway's owner's to mend.
-    fn not_served(&self, object: &ObjectRef, findings: &mut Findings) {
+    fn not_served(&self, object: &ObjectRef, diagnostics: &mut Diagnostics) {
         let attachments = self.parents.iter().flat_map(|parent| parent.outcome.iter().flatten());
         let mut served =
             attachments.filter_map(|one| self.find_listener(one)).map(|(_, served)| served).peekable();
         if served.peek().is_some() && !served.any(|served| served) {
             let message = "attached to no listener that is served; see the status of its Gateways";
-            findings.push(Severity::Warning, object, "parentRefs", message);
+            diagnostics.push(Severity::Warning, object, "parentRefs", message);
         }
     }
 

@@ -5,7 +5,7 @@
 //! no client, and the input is never changed, so the same resources always give the same answer, whatever was
 //! translated before them; [`translate`] is a translator without a past.
 //!
-//! A user's mistake is never an `Err`. It becomes a condition on the object, a [`Finding`] for the command line, and
+//! A user's mistake is never an `Err`. It becomes a condition on the object, a [`Diagnostic`] for the command line, and
 //! where requests can meet it an answer of its own; everything else goes on being served.
 #![forbid(unsafe_code)]
 
@@ -16,13 +16,13 @@ mod backend;
 mod certificate;
 mod changes;
 mod conflict;
+mod diagnostics;
 mod digest;
 mod duration;
 mod endpoint_policy;
 mod endpoints;
 mod features;
 mod filters;
-mod findings;
 mod gateway;
 mod gatewayclass;
 mod grants;
@@ -55,13 +55,13 @@ use gateway_ir::{Endpoints, Ir};
 use serde::{Serialize, Serializer};
 
 pub use assignment::{AddressWant, Assignment, Assignments, address_wants};
+pub use diagnostics::{Diagnostic, ObjectRef};
 pub use digest::{GatewayDigest, digests};
 pub use endpoint_policy::EndpointPolicy;
-pub use findings::{Finding, ObjectRef};
 pub use gateway_api_types::load::Severity;
 pub use hosts::HostTotals;
 pub use price::{Admission, Admitted, RegexLimits, Walk};
-pub use report::{NodeReport, RefusedBind, RefusedReason};
+pub use report::{NodeReport, RejectedBind, RejectionReason};
 pub use status::{MissingGateway, StatusSet};
 pub use translator::{Rebuilt, Translator};
 pub use wants::secret_wants;
@@ -128,7 +128,8 @@ pub struct Translation {
     /// What to tell users on their objects, before a node has reported.
     pub status: StatusSet,
     /// The same and more in one line each, by object.
-    pub findings: Vec<Finding>,
+    #[serde(rename = "findings")]
+    pub diagnostics: Vec<Diagnostic>,
     /// How many expressions of HTTPRoutes are refused.
     #[serde(skip)]
     pub refused_expressions: usize,

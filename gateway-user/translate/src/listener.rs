@@ -6,12 +6,12 @@ use gateway_api_types::{
 use gateway_ir::{Hostname, ListenerId, ListenerTls, ObjectName, Protocol};
 
 use crate::certificate::Certificates;
-use crate::findings::Fault;
+use crate::diagnostics::ConfigError;
 use crate::listener_tls::TlsState;
 use crate::read::Reader;
 use crate::reason;
 use crate::selector::Selector;
-use crate::suggest::{self, Effort};
+use crate::suggest::{self, SearchBudget};
 use crate::view::View;
 
 /// A listener as far as it can be judged without its neighbours.
@@ -28,11 +28,11 @@ pub(crate) struct ListenerState<'a> {
     pub(crate) kinds: Vec<RouteGroupKind>,
     pub(crate) namespaces: AllowedNamespaces,
     /// Why it cannot be served, if it cannot.
-    pub(crate) refused: Option<Fault>,
+    pub(crate) refused: Option<ConfigError>,
     /// Which listener it is in conflict with, if any.
-    pub(crate) conflict: Option<Fault>,
+    pub(crate) conflict: Option<ConfigError>,
     /// Route kinds it names that are not supported, and references of it that lead to no certificate.
-    pub(crate) unresolved: Vec<Fault>,
+    pub(crate) unresolved: Vec<ConfigError>,
     /// What connections are secured with, if its protocol is HTTPS.
     pub(crate) tls: Option<ListenerTls>,
     /// What has no effect, or will surprise: field and message.
@@ -103,7 +103,7 @@ impl<'a> ListenerState<'a> {
     }
 
     /// Why no connection to it can be secured, if so.
-    pub(crate) fn unsecured(&self) -> Option<&Fault> {
+    pub(crate) fn unsecured(&self) -> Option<&ConfigError> {
         let tls = self.tls.as_ref()?;
         // The references come first in the list.
         if tls.certificates.is_empty() { self.unresolved.first() } else { None }
@@ -154,11 +154,11 @@ fn protocol(spec: &ProtocolType) -> Option<Protocol> {
     }
 }
 
-fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str) -> Option<Fault> {
+fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str) -> Option<ConfigError> {
     protocol.is_none().then(|| {
         let slip = matches!(spec.protocol, ProtocolType::Other(_)).then_some("HTTP");
-        let hint = suggest::did_you_mean(spec.protocol.as_str(), slip, &Effort::default());
-        Fault::new(
+        let hint = suggest::did_you_mean(spec.protocol.as_str(), slip, &SearchBudget::default());
+        ConfigError::new(
             reason::UNSUPPORTED_PROTOCOL,
             format!("{field}.protocol"),
             format!("protocol {} is not supported; supported: HTTP, HTTPS{hint}", spec.protocol),
@@ -167,10 +167,10 @@ fn unsupported_protocol(spec: &Listener, protocol: Option<Protocol>, field: &str
 }
 
 /// Filters that run before routing mostly authenticate, so a listener is not served without them.
-fn filters(spec: &Listener, field: &str) -> Option<Fault> {
+fn filters(spec: &Listener, field: &str) -> Option<ConfigError> {
     let wanted = spec.filters.as_ref().is_some_and(|filters| !filters.requests.is_empty());
     wanted.then(|| {
-        Fault::new(
+        ConfigError::new(
             reason::UNSUPPORTED_VALUE,
             format!("{field}.filters"),
             "listener filters are not supported, and serving without them would let requests past them",
@@ -178,14 +178,14 @@ fn filters(spec: &Listener, field: &str) -> Option<Fault> {
     })
 }
 
-fn hostname(spec: &Listener, field: &str) -> Result<Option<Hostname>, Fault> {
+fn hostname(spec: &Listener, field: &str) -> Result<Option<Hostname>, ConfigError> {
     let Some(text) = spec.hostname.as_deref().filter(|text| !text.is_empty()) else { return Ok(None) };
     Hostname::parse(text).map(Some).map_err(|error| {
-        Fault::new(reason::UNSUPPORTED_VALUE, format!("{field}.hostname"), error.to_string())
+        ConfigError::new(reason::UNSUPPORTED_VALUE, format!("{field}.hostname"), error.to_string())
     })
 }
 
-fn allowed_namespaces(spec: &RouteNamespaces, field: &str) -> Result<AllowedNamespaces, Fault> {
+fn allowed_namespaces(spec: &RouteNamespaces, field: &str) -> Result<AllowedNamespaces, ConfigError> {
     let field = format!("{field}.allowedRoutes.namespaces");
     match (spec.from, &spec.selector) {
         (FromNamespaces::All, _) => Ok(AllowedNamespaces::All),
@@ -193,10 +193,10 @@ fn allowed_namespaces(spec: &RouteNamespaces, field: &str) -> Result<AllowedName
         (FromNamespaces::None, _) => Ok(AllowedNamespaces::Nothing),
         (FromNamespaces::Selector, Some(selector)) => {
             Selector::new(selector).map(AllowedNamespaces::Selected).map_err(|(place, message)| {
-                Fault::new(reason::UNSUPPORTED_VALUE, format!("{field}.selector.{place}"), message)
+                ConfigError::new(reason::UNSUPPORTED_VALUE, format!("{field}.selector.{place}"), message)
             })
         }
-        (FromNamespaces::Selector, None) => Err(Fault::new(
+        (FromNamespaces::Selector, None) => Err(ConfigError::new(
             reason::UNSUPPORTED_VALUE,
             field,
             "from: Selector needs a selector; add one, or use from: Same or from: All",
@@ -209,7 +209,7 @@ fn route_kinds(
     spec: &Listener,
     protocol: Option<Protocol>,
     field: &str,
-) -> (Vec<RouteGroupKind>, Option<Fault>) {
+) -> (Vec<RouteGroupKind>, Option<ConfigError>) {
     let supported: &[&str] = match protocol {
         Some(Protocol::Http | Protocol::Https) => &["HTTPRoute"],
         None => &[],
@@ -235,13 +235,14 @@ fn route_kinds(
                 kind.kind,
                 spec.protocol,
                 supported.join(", "),
-                suggest::did_you_mean(&kind.kind, slip, &Effort::default()),
+                suggest::did_you_mean(&kind.kind, slip, &SearchBudget::default()),
             ));
         }
     }
-    let fault = (!wrong.is_empty())
-        .then(|| Fault::new(reason::INVALID_ROUTE_KINDS, format!("{field}.allowedRoutes"), wrong.join("; ")));
-    (kinds, fault)
+    let error = (!wrong.is_empty()).then(|| {
+        ConfigError::new(reason::INVALID_ROUTE_KINDS, format!("{field}.allowedRoutes"), wrong.join("; "))
+    });
+    (kinds, error)
 }
 
 fn gateway_kind(kind: &str) -> RouteGroupKind {

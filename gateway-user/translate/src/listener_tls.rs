@@ -6,7 +6,7 @@ use gateway_api_types::{Listener, TlsMode};
 use gateway_ir::{Hostname, ListenerTls, TlsVersion};
 
 use crate::certificate::Certificates;
-use crate::findings::Fault;
+use crate::diagnostics::ConfigError;
 use crate::reason;
 use crate::view::View;
 
@@ -22,9 +22,9 @@ pub(crate) struct TlsState {
     /// What it is served with.
     pub(crate) tls: ListenerTls,
     /// Why it cannot be served at all, if so.
-    pub(crate) refused: Option<Fault>,
+    pub(crate) refused: Option<ConfigError>,
     /// References that lead to no certificate.
-    pub(crate) unresolved: Vec<Fault>,
+    pub(crate) unresolved: Vec<ConfigError>,
     /// What has no effect, or will surprise: field and message.
     pub(crate) notes: Vec<(String, String)>,
 }
@@ -42,12 +42,13 @@ impl TlsState {
         let field = format!("{field}.tls");
         let Some(tls) = &spec.tls else {
             let message = "an HTTPS listener needs certificateRefs; name a Secret of type kubernetes.io/tls";
-            state.unresolved.push(Fault::new(reason::INVALID_CERTIFICATE_REF, field, message));
+            state.unresolved.push(ConfigError::new(reason::INVALID_CERTIFICATE_REF, field, message));
             return state;
         };
         if tls.mode != TlsMode::Terminate {
             let message = format!("mode {} is not possible with protocol HTTPS; use Terminate", tls.mode);
-            state.refused = Some(Fault::new(reason::UNSUPPORTED_VALUE, format!("{field}.mode"), message));
+            state.refused =
+                Some(ConfigError::new(reason::UNSUPPORTED_VALUE, format!("{field}.mode"), message));
             return state;
         }
         for (index, reference) in tls.certificate_refs.iter().enumerate() {
@@ -59,13 +60,13 @@ impl TlsState {
                     state.tls.certificates.push(certificate);
                     state.notes.extend(notes.into_iter().map(|note| (field.clone(), note)));
                 }
-                Err(fault) => state.unresolved.push(fault),
+                Err(error) => state.unresolved.push(error),
             }
         }
         if tls.certificate_refs.is_empty() {
             let message = "no certificate is named; name a Secret of type kubernetes.io/tls";
             let field = format!("{field}.certificateRefs");
-            state.unresolved.push(Fault::new(reason::INVALID_CERTIFICATE_REF, field, message));
+            state.unresolved.push(ConfigError::new(reason::INVALID_CERTIFICATE_REF, field, message));
         }
         for (key, value) in &tls.options {
             state.option(&format!("{field}.options[{key:?}]"), key, value);
@@ -80,13 +81,13 @@ impl TlsState {
             // Who asks for something stricter must not get something laxer.
             (MIN_VERSION, _) => {
                 let message = format!("{value:?} is no version that is spoken; use \"1.2\" or \"1.3\"");
-                self.refused = Some(Fault::new(reason::UNSUPPORTED_VALUE, field, message));
+                self.refused = Some(ConfigError::new(reason::UNSUPPORTED_VALUE, field, message));
             }
             (DEFAULT, "true") => self.tls.is_default = true,
             (DEFAULT, "false") => {}
             (DEFAULT, _) => {
                 let message = format!("{value:?} is neither \"true\" nor \"false\"; use one of them");
-                self.refused = Some(Fault::new(reason::UNSUPPORTED_VALUE, field, message));
+                self.refused = Some(ConfigError::new(reason::UNSUPPORTED_VALUE, field, message));
             }
             _ => {
                 let message =

@@ -5,14 +5,14 @@ use gateway_api_types::{
 };
 use gateway_ir::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 
-use crate::findings::Fault;
+use crate::diagnostics::ConfigError;
 use crate::reason;
 
 /// What becomes of an expression, by its text.
-pub(crate) type Judge<'a> = &'a dyn Fn(&str) -> Judgement;
+pub(crate) type CheckExpression<'a> = &'a dyn Fn(&str) -> ExpressionUse;
 
 /// Whether an expression is matched.
-pub(crate) enum Judgement {
+pub(crate) enum ExpressionUse {
     Used,
     /// Not, for this reason.
     Refused(String),
@@ -27,28 +27,28 @@ pub(crate) enum Judgement {
 pub(crate) fn matches(
     spec: &[HttpRouteMatch],
     field: &str,
-    judge: Judge<'_>,
-) -> (Vec<RouteMatch>, Vec<Fault>) {
+    judge: CheckExpression<'_>,
+) -> (Vec<RouteMatch>, Vec<ConfigError>) {
     if spec.is_empty() {
         return (vec![RouteMatch::default()], Vec::new());
     }
     // Nearly all are good, and what is made of them is kept: no room for more.
     let (mut good, mut bad) = (Vec::with_capacity(spec.len()), Vec::new());
     for (index, one) in spec.iter().enumerate() {
-        let mut faults = Faults { judge, first: None };
-        good.extend(faults.one_match(one, &format!("{field}.matches[{index}]")));
-        bad.extend(faults.first);
+        let mut errors = MatchErrors { judge, first: None };
+        good.extend(errors.one_match(one, &format!("{field}.matches[{index}]")));
+        bad.extend(errors.first);
     }
     (good, bad)
 }
 
 /// Translates one match and keeps the first thing that is wrong with it.
-struct Faults<'a> {
-    judge: Judge<'a>,
-    first: Option<Fault>,
+struct MatchErrors<'a> {
+    judge: CheckExpression<'a>,
+    first: Option<ConfigError>,
 }
 
-impl Faults<'_> {
+impl MatchErrors<'_> {
     fn one_match(&mut self, spec: &HttpRouteMatch, field: &str) -> Option<RouteMatch> {
         Some(RouteMatch {
             path: self.path(&spec.path, field)?,
@@ -109,15 +109,15 @@ impl Faults<'_> {
 
     fn is_used(&mut self, text: &str, field: String) -> bool {
         match (self.judge)(text) {
-            Judgement::Used => return true,
-            Judgement::Refused(why) => self.add(field, why),
-            Judgement::RefusedWithRule => {}
+            ExpressionUse::Used => return true,
+            ExpressionUse::Refused(why) => self.add(field, why),
+            ExpressionUse::RefusedWithRule => {}
         }
         false
     }
 
     fn add(&mut self, field: String, why: String) {
-        self.first.get_or_insert_with(|| Fault::new(reason::UNSUPPORTED_VALUE, field, why));
+        self.first.get_or_insert_with(|| ConfigError::new(reason::UNSUPPORTED_VALUE, field, why));
     }
 }
 
@@ -156,8 +156,8 @@ mod tests {
             name: name.into(),
             value: value.into(),
         };
-        let mut faults = Faults { judge: &|_| Judgement::Used, first: None };
-        let translated = faults.headers(&[header("X-A", "1"), header("x-a", "2"), header("x-b", "3")], "f");
+        let mut errors = MatchErrors { judge: &|_| ExpressionUse::Used, first: None };
+        let translated = errors.headers(&[header("X-A", "1"), header("x-a", "2"), header("x-b", "3")], "f");
         let seen: Vec<_> = translated.iter().map(|h| (h.name.as_str(), &h.value)).collect();
         assert_eq!(
             seen,
@@ -168,7 +168,7 @@ mod tests {
             name: name.into(),
             value: value.into(),
         };
-        let names: Vec<_> = faults
+        let names: Vec<_> = errors
             .query(&[parameter("a", "1"), parameter("A", "2"), parameter("a", "3")], "f")
             .into_iter()
             .map(|q| q.name)

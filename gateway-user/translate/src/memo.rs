@@ -9,7 +9,7 @@ use gateway_ir::{ClusterKey, Endpoints, ObjectName};
 use crate::changes::Changes;
 use crate::endpoints::{self, ClusterState};
 use crate::httproute::{self, OwnRoute, RouteState};
-use crate::price::{Prices, Refusals};
+use crate::price::{Prices, RejectedParts};
 use crate::read::{Read, Reader};
 use crate::status::MissingGateway;
 
@@ -20,7 +20,7 @@ pub(crate) struct Routes(BTreeMap<ObjectKey, RouteMemo>);
 #[derive(Debug)]
 struct RouteMemo {
     reads: Box<[Read]>,
-    refusals: Refusals,
+    refusals: RejectedParts,
     state: RouteState,
 }
 
@@ -51,7 +51,7 @@ struct ClusterMemo {
 
 impl Routes {
     /// Translates those that changed, or read what changed. `reader` makes a reader for each.
-    pub(crate) fn turn<'v, 'a: 'v>(
+    pub(crate) fn update<'v, 'a: 'v>(
         &mut self,
         changes: &Changes,
         objects: &BTreeMap<ObjectKey, Arc<HttpRoute>>,
@@ -76,7 +76,7 @@ impl Routes {
             };
             // What a request may have scanned is judged when all routes are there; most often as it was.
             let rules = self.0.get(&key).map(|memo| memo.refusals.rules.clone()).unwrap_or_default();
-            let refusals = Refusals { texts: prices.refused(&key), rules };
+            let refusals = RejectedParts { texts: prices.refused(&key), rules };
             edited.push(self.translate(key, object, controller, refusals, reader()));
         }
         if edited.len() > self.0.len() / 2 {
@@ -115,7 +115,7 @@ impl Routes {
         for (key, rules) in refused {
             let Some((memo, object)) = self.0.get(&key).zip(objects.get(&key)) else { continue };
             if memo.refusals.rules != rules {
-                let refusals = Refusals { rules, ..memo.refusals.clone() };
+                let refusals = RejectedParts { rules, ..memo.refusals.clone() };
                 edited.push(self.translate(key, object, controller, refusals, reader()));
             }
         }
@@ -127,7 +127,7 @@ impl Routes {
         key: ObjectKey,
         object: &HttpRoute,
         controller: &str,
-        refusals: Refusals,
+        refusals: RejectedParts,
         reader: Reader<'_, '_>,
     ) -> Edited {
         let mut state = httproute::evaluate(&reader, controller, object, &refusals);

@@ -15,7 +15,7 @@ use crate::RequestPolicy;
 use crate::endpoint_policy::EndpointPolicy;
 use crate::gateway::GatewayState;
 use crate::grants::{Referent, Referrer};
-use crate::suggest::{CANDIDATES_MAX, Effort, nearest};
+use crate::suggest::{CANDIDATES_MAX, SearchBudget, nearest};
 use crate::view::View;
 
 /// A question about objects other than the one being translated.
@@ -51,7 +51,7 @@ pub(crate) struct Reader<'v, 'a> {
     requests: RequestPolicy,
     reads: RefCell<BTreeSet<Read>>,
     /// What is left for looking for names that were meant.
-    pub(crate) effort: Effort,
+    pub(crate) budget: SearchBudget,
 }
 
 /// What a name stands for among Gateways.
@@ -65,7 +65,7 @@ pub(crate) enum Parent<'v, 'a> {
 impl<'v, 'a> Reader<'v, 'a> {
     /// `gateways` are those of ours, by namespace and name.
     pub(crate) fn new(view: &'v View<'a>, gateways: &'v [GatewayState<'a>], requests: RequestPolicy) -> Self {
-        Self { view, gateways, requests, reads: RefCell::default(), effort: Effort::default() }
+        Self { view, gateways, requests, reads: RefCell::default(), budget: SearchBudget::default() }
     }
 
     /// Policies that are applied to requests before they are matched.
@@ -93,7 +93,7 @@ impl<'v, 'a> Reader<'v, 'a> {
 
     /// Gateways for suggestions, only as many as a suggestion looks at.
     pub(crate) fn gateway_names(&self) -> Vec<(&'a str, &'a str)> {
-        if self.effort.is_spent() {
+        if self.budget.is_spent() {
             return Vec::new();
         }
         self.note(Read::GatewayNames);
@@ -141,7 +141,7 @@ impl<'v, 'a> Reader<'v, 'a> {
         from: Referrer<'_>,
         wanted: Referent<'_>,
     ) -> Option<(&'a str, &'a str)> {
-        if self.effort.is_spent() {
+        if self.budget.is_spent() {
             return None;
         }
         let allowed = |namespace, name| self.allows(from, Referent { namespace, name, ..wanted });
@@ -156,7 +156,7 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.note(Read::ServiceNames(wanted.namespace.to_owned()));
         let here =
             self.view.service_names(wanted.namespace).filter(|(namespace, name)| allowed(namespace, name));
-        let near = nearest(wanted.name, here.map(|(_, name)| name), &self.effort)?;
+        let near = nearest(wanted.name, here.map(|(_, name)| name), &self.budget)?;
         let (key, _) = self.view.resources.services.get_key_value(&ObjectKey::new(wanted.namespace, near))?;
         Some((key.namespace.as_str(), key.name.as_str()))
     }

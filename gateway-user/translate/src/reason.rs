@@ -4,7 +4,7 @@ use std::fmt;
 
 use gateway_api_types::{Condition, ConditionStatus};
 
-use crate::findings::Fault;
+use crate::diagnostics::ConfigError;
 
 /// Condition types.
 pub(crate) mod kind {
@@ -92,8 +92,8 @@ pub(crate) fn shorten(text: &mut String, bytes: usize) {
 }
 
 /// Several faults as one message, in order.
-pub(crate) fn join_faults<'a>(faults: impl IntoIterator<Item = &'a Fault>) -> String {
-    list(faults)
+pub(crate) fn join_errors<'a>(errors: impl IntoIterator<Item = &'a ConfigError>) -> String {
+    list(errors)
 }
 
 /// Several texts as one, in order: as many as a condition has room for, and how many more there are, which are only counted.
@@ -143,9 +143,9 @@ mod tests {
         let mut text = "é".repeat(1_500);
         shorten(&mut text, 100);
         assert!(text.len() <= 100 && text.starts_with('é') && text.ends_with('…'), "{text}");
-        let faults: Vec<_> =
-            (0..300).map(|n| Fault::new(INVALID, format!("f{n}"), "x".repeat(100))).collect();
-        let all = join_faults(&faults);
+        let errors: Vec<_> =
+            (0..300).map(|n| ConfigError::new(INVALID, format!("f{n}"), "x".repeat(100))).collect();
+        let all = join_errors(&errors);
         assert!(all.len() <= MESSAGE_MAX && all.starts_with("f0: ") && all.ends_with(" more"), "{all}");
         let shown = all.matches(": ").count();
         assert!(all.ends_with(&format!("; and {} more", 300 - shown)), "{all}");

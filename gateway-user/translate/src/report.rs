@@ -19,27 +19,27 @@ pub struct NodeReport {
     /// Every Gateway in it, as [`digests`](crate::digests) gives them.
     pub gateways: BTreeMap<ObjectName, GatewayDigest>,
     /// Binds that are not served.
-    pub refused: Vec<RefusedBind>,
+    pub refused: Vec<RejectedBind>,
     /// Where clients reach the node: the addresses of Gateways that are served on every address.
     pub addresses: Vec<IpAddr>,
 }
 
 /// A bind that a node does not serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedBind {
+pub struct RejectedBind {
     /// The bind's address.
     pub address: BindAddress,
     /// The bind's port.
     pub port: u16,
     /// Whose fault it is.
-    pub reason: RefusedReason,
+    pub reason: RejectionReason,
     /// Who holds the port, or what is wrong with the address, and what to do.
     pub message: String,
 }
 
 /// Why a node does not serve a bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum RefusedReason {
+pub enum RejectionReason {
     /// The port is reserved, or another program listens on it.
     PortUnavailable,
     /// The address is not one of the node's.
@@ -150,10 +150,10 @@ fn wait(status: &mut GatewayStatus, behind: &[&str]) {
 
 /// What the nodes together say of a bind: the address is unusable if none has it; else those that have it count, and
 /// a port that is taken on one of them is not served there.
-fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]) -> Option<RefusedBind> {
-    let said = |reason: RefusedReason| {
+fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]) -> Option<RejectedBind> {
+    let said = |reason: RejectionReason| {
         reports.iter().filter_map(move |(node, report)| {
-            let of = |one: &&RefusedBind| (one.address, one.port, one.reason) == (address, port, reason);
+            let of = |one: &&RejectedBind| (one.address, one.port, one.reason) == (address, port, reason);
             let refused = report.refused.iter().find(of)?;
             Some(match *node {
                 "" => refused.message.clone(),
@@ -163,24 +163,24 @@ fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]
     };
     let refuse = |reason, messages: Vec<String>| {
         let message = reason::join(messages.iter().map(String::as_str));
-        Some(RefusedBind { address, port, reason, message })
+        Some(RejectedBind { address, port, reason, message })
     };
-    let elsewhere: Vec<_> = said(RefusedReason::AddressNotUsable).collect();
+    let elsewhere: Vec<_> = said(RejectionReason::AddressNotUsable).collect();
     if elsewhere.len() == reports.len() {
-        return refuse(RefusedReason::AddressNotUsable, elsewhere);
+        return refuse(RejectionReason::AddressNotUsable, elsewhere);
     }
-    let taken: Vec<_> = said(RefusedReason::PortUnavailable).collect();
-    if taken.is_empty() { None } else { refuse(RefusedReason::PortUnavailable, taken) }
+    let taken: Vec<_> = said(RejectionReason::PortUnavailable).collect();
+    if taken.is_empty() { None } else { refuse(RejectionReason::PortUnavailable, taken) }
 }
 
 fn refusals<'a>(
     binds: &'a [(BindAddress, u16)],
-    refused: &'a [RefusedBind],
-) -> impl Iterator<Item = &'a RefusedBind> {
+    refused: &'a [RejectedBind],
+) -> impl Iterator<Item = &'a RejectedBind> {
     refused.iter().filter(|refused| binds.contains(&(refused.address, refused.port)))
 }
 
-fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], refused: &[RefusedBind]) {
+fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], refused: &[RejectedBind]) {
     let refused: Vec<_> = refusals(binds, refused).collect();
     let message = reason::join(refused.iter().map(|refused| refused.message.as_str()));
     let generation = find(&listener.conditions, kind::ACCEPTED).and_then(|one| one.observed_generation);
@@ -196,7 +196,7 @@ fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], refused: &
         return;
     }
     let everywhere = binds.iter().all(|bind| refused.iter().any(|one| (one.address, one.port) == *bind));
-    let port = refused.iter().any(|refused| refused.reason == RefusedReason::PortUnavailable);
+    let port = refused.iter().any(|refused| refused.reason == RejectionReason::PortUnavailable);
     if everywhere && port {
         set(kind::ACCEPTED, ConditionStatus::False, reason::PORT_UNAVAILABLE, &message);
     }
@@ -206,9 +206,9 @@ fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], refused: &
 
 /// The Gateway's own conditions after its listeners': an address that cannot be used comes first, then whether
 /// anything is served.
-fn summarise(status: &mut GatewayStatus, refused: &[RefusedBind]) {
+fn summarise(status: &mut GatewayStatus, refused: &[RejectedBind]) {
     let unusable: Vec<_> =
-        refused.iter().filter(|refused| refused.reason == RefusedReason::AddressNotUsable).collect();
+        refused.iter().filter(|refused| refused.reason == RejectionReason::AddressNotUsable).collect();
     status.addresses.retain(|address| {
         !unusable.iter().any(|refused| match refused.address {
             BindAddress::Ip(ip) => ip.to_string() == address.value,

@@ -5,10 +5,10 @@ use gateway_ir::{
     Action, Filter, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
 };
 
-use crate::findings::Fault;
+use crate::diagnostics::ConfigError;
 use crate::grants::Referrer;
-use crate::matching::Judgement;
-use crate::price::Refusals;
+use crate::matching::ExpressionUse;
+use crate::price::RejectedParts;
 use crate::read::Reader;
 use crate::{backend, duration, filters, matching, reason, unreachable};
 
@@ -17,9 +17,9 @@ use crate::{backend, duration, filters, matching, reason, unreachable};
 pub(crate) struct RuleState {
     pub(crate) rule: HttpRule,
     /// Why it answers 500 as a whole; empty if it is served: `Accepted` or `PartiallyInvalid`.
-    pub(crate) invalid: Vec<Fault>,
+    pub(crate) invalid: Vec<ConfigError>,
     /// backendRefs that cannot be used: `ResolvedRefs`.
-    pub(crate) unresolved: Vec<Fault>,
+    pub(crate) unresolved: Vec<ConfigError>,
     /// What is served otherwise than written: field and message.
     pub(crate) ignored: Vec<(String, String)>,
     /// backendRefs some endpoints of which are not used: field and message, said beside `ResolvedRefs`.
@@ -33,18 +33,18 @@ pub(crate) fn translate(
     referrer: Referrer<'_>,
     index: usize,
     spec: &HttpRouteRule,
-    refusals: &Refusals,
+    refusals: &RejectedParts,
 ) -> RuleState {
     let field = format!("rules[{index}]");
     let of_rule = refusals.rules.get(&index);
     let judge = |text: &str| match (refusals.texts.get(text), of_rule) {
-        (Some(why), _) => Judgement::Refused(why.clone()),
-        (None, Some(_)) => Judgement::RefusedWithRule,
-        (None, None) => Judgement::Used,
+        (Some(why), _) => ExpressionUse::Refused(why.clone()),
+        (None, Some(_)) => ExpressionUse::RefusedWithRule,
+        (None, None) => ExpressionUse::Used,
     };
     let (matches, mut bad_matches) = matching::matches(&spec.matches, &field, &judge);
     let of_rule =
-        of_rule.map(|why| Fault::new(reason::UNSUPPORTED_VALUE, format!("{field}.matches"), &**why));
+        of_rule.map(|why| ConfigError::new(reason::UNSUPPORTED_VALUE, format!("{field}.matches"), &**why));
     bad_matches.extend(of_rule);
     let mut state = RuleState {
         rule: HttpRule {
@@ -63,10 +63,10 @@ pub(crate) fn translate(
     let backends = backends(reader, referrer, spec, &field, &mut state);
     match chain_and_timeouts(spec, &field, &mut state) {
         Ok(redirect) => state.rule.action = action(redirect, backends, &field, &mut state.ignored),
-        Err(fault) => state.invalid.push(fault),
+        Err(error) => state.invalid.push(error),
     }
     if !state.invalid.is_empty() {
-        let message = reason::join_faults(&state.invalid);
+        let message = reason::join_errors(&state.invalid);
         state.rule.filters.clear();
         state.rule.action = Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message });
     }
@@ -77,13 +77,13 @@ fn chain_and_timeouts(
     spec: &HttpRouteRule,
     field: &str,
     state: &mut RuleState,
-) -> Result<Option<gateway_ir::Redirect>, Fault> {
+) -> Result<Option<gateway_ir::Redirect>, ConfigError> {
     let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
     state.ignored.extend(chain.ignored);
     state.rule.filters = chain.filters;
     state.rule.timeouts = timeouts(spec.timeouts.as_ref(), field)?;
     if chain.redirect.is_some() && !spec.backend_refs.is_empty() {
-        return Err(Fault::new(
+        return Err(ConfigError::new(
             reason::INCOMPATIBLE_FILTERS,
             format!("{field}.backendRefs"),
             "RequestRedirect answers by itself; take the filter or the backendRefs away",
@@ -133,15 +133,15 @@ fn backends(
                 WeightedTarget::Cluster(backend.cluster)
             }
             Err(unresolved) => {
-                let failure = RuleError { kind: unresolved.kind, message: unresolved.fault.plain() };
-                state.unresolved.push(unresolved.fault);
+                let failure = RuleError { kind: unresolved.kind, message: unresolved.error.plain() };
+                state.unresolved.push(unresolved.error);
                 WeightedTarget::Fail(failure)
             }
         };
         let filters = match backend_filters(spec, reference, &field, state) {
             Ok(filters) => filters,
-            Err(fault) => {
-                state.invalid.push(fault);
+            Err(error) => {
+                state.invalid.push(error);
                 Vec::new()
             }
         };
@@ -157,11 +157,11 @@ fn backend_filters(
     spec: &HttpBackendRef,
     field: &str,
     state: &mut RuleState,
-) -> Result<Vec<Filter>, Fault> {
+) -> Result<Vec<Filter>, ConfigError> {
     let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
     state.ignored.extend(chain.ignored);
     if chain.redirect.is_some() {
-        return Err(Fault::new(
+        return Err(ConfigError::new(
             reason::UNSUPPORTED_VALUE,
             format!("{field}.filters"),
             "RequestRedirect is not supported on a backendRef; put it into the rule's filters",
@@ -174,7 +174,7 @@ fn backend_filters(
         })
     };
     if rewrites_path(&rule.filters) && rewrites_path(&spec.filters) {
-        return Err(Fault::new(
+        return Err(ConfigError::new(
             reason::INCOMPATIBLE_FILTERS,
             format!("{field}.filters"),
             "the rule and its backendRef both rewrite the path; keep one of them",
@@ -183,7 +183,7 @@ fn backend_filters(
     Ok(chain.filters)
 }
 
-fn timeouts(spec: Option<&HttpRouteTimeouts>, field: &str) -> Result<Timeouts, Fault> {
+fn timeouts(spec: Option<&HttpRouteTimeouts>, field: &str) -> Result<Timeouts, ConfigError> {
     let Some(spec) = spec else { return Ok(Timeouts::default()) };
     let request_ms = duration(spec.request.as_deref(), &format!("{field}.timeouts.request"))?;
     let backend_request_ms =
@@ -192,7 +192,7 @@ fn timeouts(spec: Option<&HttpRouteTimeouts>, field: &str) -> Result<Timeouts, F
         && request != 0
         && backend > request
     {
-        return Err(Fault::new(
+        return Err(ConfigError::new(
             reason::UNSUPPORTED_VALUE,
             format!("{field}.timeouts.backendRequest"),
             "backendRequest must not be longer than request, which covers it",
@@ -201,11 +201,11 @@ fn timeouts(spec: Option<&HttpRouteTimeouts>, field: &str) -> Result<Timeouts, F
     Ok(Timeouts { request_ms, backend_request_ms })
 }
 
-fn duration(text: Option<&str>, field: &str) -> Result<Option<u64>, Fault> {
+fn duration(text: Option<&str>, field: &str) -> Result<Option<u64>, ConfigError> {
     let Some(text) = text else { return Ok(None) };
     duration::parse_millis(text).map(Some).ok_or_else(|| {
         let message = format!("{text:?} is not a duration such as 10s, 1m30s or 500ms (GEP-2257)");
-        Fault::new(reason::UNSUPPORTED_VALUE, field, message)
+        ConfigError::new(reason::UNSUPPORTED_VALUE, field, message)
     })
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use gateway_api_types::{LabelSelector, LabelSelectorRequirement};
 
-use crate::suggest::{self, Effort};
+use crate::suggest::{self, SearchBudget};
 
 /// The label that the API server puts on every namespace; files need not repeat it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -61,7 +61,11 @@ impl Requirement {
             }
             (other, _) => Err(format!(
                 "operator {other:?} is not one of In, NotIn, Exists, DoesNotExist{}",
-                suggest::did_you_mean(other, ["In", "NotIn", "Exists", "DoesNotExist"], &Effort::default())
+                suggest::did_you_mean(
+                    other,
+                    ["In", "NotIn", "Exists", "DoesNotExist"],
+                    &SearchBudget::default()
+                )
             )),
         }
     }

@@ -86,8 +86,8 @@ impl StatusSet {
 fn accepted(gateway: &GatewayState<'_>, status: &GatewayStatus) -> Condition {
     let generation = gateway.object.metadata.generation;
     match &gateway.refused {
-        Some(fault) => {
-            condition(kind::ACCEPTED, ConditionStatus::False, fault.reason, fault.to_string(), generation)
+        Some(error) => {
+            condition(kind::ACCEPTED, ConditionStatus::False, error.reason, error.to_string(), generation)
         }
         None => accepted_by_listeners(&status.listeners, generation),
     }
@@ -117,9 +117,9 @@ pub(crate) fn accepted_by_listeners(listeners: &[ListenerStatus], generation: Op
 fn programmed(gateway: &GatewayState<'_>) -> Condition {
     let serves = gateway.listeners.iter().any(|listener| gateway.programs(listener));
     let (status, reason, message) = match (&gateway.refused, gateway.unassigned.first()) {
-        (Some(fault), _) => (ConditionStatus::False, reason::INVALID, fault.to_string()),
+        (Some(error), _) => (ConditionStatus::False, reason::INVALID, error.to_string()),
         (None, Some(first)) => {
-            (ConditionStatus::False, first.reason, reason::join_faults(&gateway.unassigned))
+            (ConditionStatus::False, first.reason, reason::join_errors(&gateway.unassigned))
         }
         (None, None) if serves => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
         (None, None) => (ConditionStatus::False, reason::INVALID, "no listener is valid".to_owned()),
@@ -151,27 +151,27 @@ fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> 
     let of = |type_, (status, reason, message): (ConditionStatus, &str, String)| {
         condition(type_, status, reason, message, generation)
     };
-    let fault = listener.refused.as_ref().or(listener.conflict.as_ref());
-    let accepted = match fault {
-        Some(fault) => (ConditionStatus::False, fault.reason, fault.to_string()),
+    let error = listener.refused.as_ref().or(listener.conflict.as_ref());
+    let accepted = match error {
+        Some(error) => (ConditionStatus::False, error.reason, error.to_string()),
         None => (ConditionStatus::True, reason::ACCEPTED, "the listener is valid".to_owned()),
     };
     let conflicted = match &listener.conflict {
-        Some(fault) => (ConditionStatus::True, fault.reason, fault.to_string()),
+        Some(error) => (ConditionStatus::True, error.reason, error.to_string()),
         None => (ConditionStatus::False, reason::NO_CONFLICTS, "no other listener is in its way".to_owned()),
     };
     let resolved = match listener.unresolved.first() {
-        Some(fault) => (ConditionStatus::False, fault.reason, reason::join_faults(&listener.unresolved)),
+        Some(error) => (ConditionStatus::False, error.reason, reason::join_errors(&listener.unresolved)),
         None if listener.protocol.is_none() => {
             let message = format!("not looked at: protocol {} is not supported", listener.spec.protocol);
             (ConditionStatus::Unknown, reason::PENDING, message)
         }
         None => (ConditionStatus::True, reason::RESOLVED_REFS, "every reference was found".to_owned()),
     };
-    let unserved = fault.or(gateway.refused.as_ref()).or(listener.unsecured());
+    let unserved = error.or(gateway.refused.as_ref()).or(listener.unsecured());
     let programmed = match unserved.or(gateway.unassigned.first()) {
         _ if gateway.programs(listener) => (ConditionStatus::Unknown, reason::PENDING, WAITING.to_owned()),
-        Some(fault) => (ConditionStatus::False, reason::INVALID, fault.to_string()),
+        Some(error) => (ConditionStatus::False, reason::INVALID, error.to_string()),
         None => (ConditionStatus::False, reason::INVALID, "the Gateway has no usable address".to_owned()),
     };
     ListenerStatus {

@@ -14,20 +14,20 @@ pub(crate) const CANDIDATES_MAX: usize = 2_000;
 /// all of them.
 const PAIRS_MAX: usize = 1 << 18;
 /// What a candidate costs at least, in pairs.
-const LOOK: usize = 16;
+const MIN_COST: usize = 16;
 
 /// What is left for the searches for one object. The answer to a search depends on those before it for the same object and
 /// on nothing else, so that equal resources have equal answers.
 #[derive(Debug)]
-pub(crate) struct Effort(Cell<usize>);
+pub(crate) struct SearchBudget(Cell<usize>);
 
-impl Default for Effort {
+impl Default for SearchBudget {
     fn default() -> Self {
         Self(Cell::new(PAIRS_MAX))
     }
 }
 
-impl Effort {
+impl SearchBudget {
     /// Whether nothing more is searched for.
     pub(crate) fn is_spent(&self) -> bool {
         self.0.get() == 0
@@ -45,13 +45,13 @@ impl Effort {
 ///
 /// Near enough is a quarter of the longer name's letters, at least two; letters that changed places count once. Of
 /// names equally near the first in order wins, so that the answer does not depend on the order of candidates. Where
-/// `effort` ends, those that were looked at until then count.
+/// `budget` ends, those that were looked at until then count.
 pub(crate) fn nearest<'a>(
     wanted: &str,
     candidates: impl IntoIterator<Item = &'a str>,
-    effort: &Effort,
+    budget: &SearchBudget,
 ) -> Option<&'a str> {
-    if effort.is_spent() {
+    if budget.is_spent() {
         return None;
     }
     let letters = wanted.chars().count();
@@ -62,7 +62,7 @@ pub(crate) fn nearest<'a>(
         // Each letter that one has more is a difference.
         let worth = name != wanted && letters.abs_diff(others) <= limit;
         let pairs = if worth { letters * others } else { 0 };
-        effort.spend(pairs.max(LOOK)).then(|| {
+        budget.spend(pairs.max(MIN_COST)).then(|| {
             let distance = worth.then(|| strsim::osa_distance(wanted, name))?;
             (distance <= limit).then_some((distance, name))
         })
@@ -75,9 +75,9 @@ pub(crate) fn nearest<'a>(
 pub(crate) fn did_you_mean<'a>(
     wanted: &str,
     candidates: impl IntoIterator<Item = &'a str>,
-    effort: &Effort,
+    budget: &SearchBudget,
 ) -> String {
-    nearest(wanted, candidates, effort).map(question).unwrap_or_default()
+    nearest(wanted, candidates, budget).map(question).unwrap_or_default()
 }
 
 /// `; did you mean "x"?`
@@ -92,14 +92,14 @@ pub(crate) fn did_you_mean_object(
     (namespace, name): (&str, &str),
     candidates: &[(&str, &str)],
     lone: bool,
-    effort: &Effort,
+    budget: &SearchBudget,
 ) -> String {
     let named = |wanted: &str| candidates.iter().filter(|(_, other)| *other == wanted).min().copied();
     let here = || candidates.iter().filter(|(other, _)| *other == namespace).map(|(_, name)| *name);
     let only_here = || (lone && here().count() == 1).then(|| here().next()).flatten();
     named(name)
-        .or_else(|| nearest(name, here(), effort).or_else(only_here).map(|found| (namespace, found)))
-        .or_else(|| nearest(name, candidates.iter().map(|(_, name)| *name), effort).and_then(named))
+        .or_else(|| nearest(name, here(), budget).or_else(only_here).map(|found| (namespace, found)))
+        .or_else(|| nearest(name, candidates.iter().map(|(_, name)| *name), budget).and_then(named))
         .map(|(namespace, name)| question(&format!("{namespace}/{name}")))
         .unwrap_or_default()
 }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn nearest_of<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
-        nearest(wanted, names.iter().copied(), &Effort::default())
+        nearest(wanted, names.iter().copied(), &SearchBudget::default())
     }
 
     #[test]
@@ -120,8 +120,8 @@ mod tests {
         assert_eq!(nearest_of("shard-gatway", &names), Some("shared-gateway"));
         assert_eq!(nearest_of("postgres", &names), None);
         assert_eq!(nearest_of("ab", &["xy"]), None, "nothing in common");
-        assert_eq!(did_you_mean("htpp", names, &Effort::default()), "; did you mean \"http\"?");
-        assert_eq!(did_you_mean("postgres", names, &Effort::default()), "");
+        assert_eq!(did_you_mean("htpp", names, &SearchBudget::default()), "; did you mean \"http\"?");
+        assert_eq!(did_you_mean("postgres", names, &SearchBudget::default()), "");
     }
 
     #[test]
@@ -133,8 +133,9 @@ mod tests {
     #[test]
     fn an_object_in_another_namespace_is_the_best_answer() {
         let objects = [("ingress", "shared"), ("infra", "edge"), ("ingress", "edges")];
-        let ask =
-            |namespace, name| did_you_mean_object((namespace, name), &objects, false, &Effort::default());
+        let ask = |namespace, name| {
+            did_you_mean_object((namespace, name), &objects, false, &SearchBudget::default())
+        };
         assert_eq!(ask("ingress", "edge"), "; did you mean \"infra/edge\"?");
         assert_eq!(ask("ingress", "sharde"), "; did you mean \"ingress/shared\"?");
         assert_eq!(ask("nowhere", "shaerd"), "; did you mean \"ingress/shared\"?");
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn the_only_gateway_of_a_namespace_is_what_was_meant() {
         let one = [("ingress", "shared-gateway"), ("infra", "edge")];
-        let ask = |lone| did_you_mean_object(("ingress", "ingress"), &one, lone, &Effort::default());
+        let ask = |lone| did_you_mean_object(("ingress", "ingress"), &one, lone, &SearchBudget::default());
         assert_eq!(ask(true), "; did you mean \"ingress/shared-gateway\"?");
         assert_eq!(ask(false), "");
     }
@@ -153,22 +154,22 @@ mod tests {
     fn a_search_ends_however_many_names_there_are() {
         let names: Vec<String> = (0..2_000).map(|n| format!("{}{n:04}", "x".repeat(249))).collect();
         let wanted = "y".repeat(253);
-        let effort = Effort::default();
+        let budget = SearchBudget::default();
         let looked = Cell::new(0);
         for _ in 0..256 {
             let names = names.iter().map(String::as_str).inspect(|_| looked.set(looked.get() + 1));
-            assert_eq!(nearest(&wanted, names, &effort), None);
+            assert_eq!(nearest(&wanted, names, &budget), None);
         }
-        assert!(effort.is_spent());
+        assert!(budget.is_spent());
         assert_eq!(
             looked.get(),
             PAIRS_MAX / (253 * 253) + 1,
             "512,000 comparisons of 64,009 pairs were made"
         );
         // Names that cannot be near cost little, and not nothing.
-        let effort = Effort::default();
+        let budget = SearchBudget::default();
         let short: Vec<String> = (0..1_000).map(|n| format!("s{n}")).collect();
-        assert_eq!(nearest(&wanted, short.iter().map(String::as_str), &effort), None);
-        assert_eq!(effort.0.get(), PAIRS_MAX - 1_000 * LOOK);
+        assert_eq!(nearest(&wanted, short.iter().map(String::as_str), &budget), None);
+        assert_eq!(budget.0.get(), PAIRS_MAX - 1_000 * MIN_COST);
     }
 }

@@ -8,8 +8,8 @@ use gateway_regex::Library;
 
 use crate::assignment::Assignments;
 use crate::certificate::Certificates;
-use crate::changes::Known;
-use crate::findings::Findings;
+use crate::changes::PreviousObjects;
+use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
 use crate::hosts::{Claims, Hosts};
 use crate::httproute::OwnRoute;
@@ -35,7 +35,7 @@ pub struct Translator {
     options: TranslateOptions,
     assignments: Option<Arc<Assignments>>,
     library: Arc<Library>,
-    past: Past,
+    previous: PreviousState,
     rebuilt: Rebuilt,
 }
 
@@ -54,8 +54,8 @@ pub struct Rebuilt {
 
 /// What is remembered. All of it speaks of one set of resources.
 #[derive(Debug, Default)]
-struct Past {
-    known: Known,
+struct PreviousState {
+    known: PreviousObjects,
     certificates: Certificates,
     prices: Prices,
     routes: Routes,
@@ -73,8 +73,8 @@ impl Translator {
     /// The same with expressions that others have built or will use: those of `library`, whose limit must be that of
     /// the options.
     pub fn with_library(options: TranslateOptions, library: Arc<Library>) -> Self {
-        let (past, rebuilt) = (Past::new(&options), Rebuilt::default());
-        Self { options, assignments: None, library, past, rebuilt }
+        let (previous, rebuilt) = (PreviousState::new(&options), Rebuilt::default());
+        Self { options, assignments: None, library, previous, rebuilt }
     }
 
     /// From the next update on, Gateways have these addresses; with `None`, those of the node they are served on.
@@ -93,16 +93,16 @@ impl Translator {
     /// read again and is equal costs a comparison.
     pub fn update(&mut self, resources: &ResourceSet) -> Translation {
         // Taken out, so that after a panic in here nothing is remembered rather than half of it.
-        let mut past = std::mem::replace(&mut self.past, Past::new(&self.options));
+        let mut previous = std::mem::replace(&mut self.previous, PreviousState::new(&self.options));
         let assignments = self.assignments.as_deref();
-        let (translation, rebuilt) = past.update(resources, &self.options, assignments, &self.library);
-        self.past = past;
+        let (translation, rebuilt) = previous.update(resources, &self.options, assignments, &self.library);
+        self.previous = previous;
         self.rebuilt = rebuilt;
         translation
     }
 }
 
-impl Past {
+impl PreviousState {
     fn new(options: &TranslateOptions) -> Self {
         Self { hosts: Hosts::new(options.host_ownership), ..Self::default() }
     }
@@ -115,18 +115,18 @@ impl Past {
         library: &Library,
     ) -> (Translation, Rebuilt) {
         let view = View::new(resources, &options.endpoints);
-        let mut findings = Findings::default();
+        let mut diagnostics = Diagnostics::default();
         let mut rebuilt = Rebuilt::default();
 
-        let classes = gatewayclass::evaluate(&view, options, &mut findings);
+        let classes = gatewayclass::evaluate(&view, options, &mut diagnostics);
         self.certificates.start();
         let mut gateways =
-            gateway::evaluate(&view, &classes, &mut self.certificates, assignments, &mut findings);
+            gateway::evaluate(&view, &classes, &mut self.certificates, assignments, &mut diagnostics);
         self.certificates.finish();
-        let host_claims = Claims::of(&view, options.host_ownership, &mut findings);
-        conflict::resolve(&mut gateways, options, &host_claims, &mut findings);
+        let host_claims = Claims::of(&view, options.host_ownership, &mut diagnostics);
+        conflict::resolve(&mut gateways, options, &host_claims, &mut diagnostics);
 
-        let changes = self.known.turn(&view, &gateways);
+        let changes = self.known.update(&view, &gateways);
         let reader = || Reader::new(&view, &gateways, options.requests);
         let (controller, routes) = (&options.controller_name, &resources.http_routes);
         let key = |gateway: &GatewayState<'_>| ObjectKey::new(&*gateway.name.namespace, &*gateway.name.name);
@@ -136,13 +136,13 @@ impl Past {
             library,
             &options.regex,
         );
-        let mut edited = self.routes.turn(&changes, routes, controller, &self.prices, reader);
+        let mut edited = self.routes.update(&changes, routes, controller, &self.prices, reader);
         let refused = price::scan_refusals(self.routes.own(), &options.regex);
         let refused_rules = refused.values().map(BTreeMap::len).sum();
         edited.extend(self.routes.refuse(refused, routes, controller, reader));
         rebuilt.routes = edited.iter().filter(|edit| edit.is_translated).count();
-        self.routes.all().for_each(|route| findings.repeat(&route.findings));
-        let examined = self.hosts.follow(&gateways, host_claims, &self.routes, &edited, &mut findings);
+        self.routes.all().for_each(|route| diagnostics.repeat(&route.diagnostics));
+        let examined = self.hosts.follow(&gateways, host_claims, &self.routes, &edited, &mut diagnostics);
         (rebuilt.hosts, rebuilt.host_routes) = (examined.hosts, examined.routes);
 
         let mut ir = assemble::ir(&gateways, self.routes.own(), &self.hosts);
@@ -157,10 +157,10 @@ impl Past {
         for (route, rule, message) in refused.all() {
             let field = format!("rules[{rule}].matches");
             let message = message.split_once(": ").map_or(message, |(_, message)| message);
-            findings.push(Severity::Error, &view::route_ref(&route.object), &field, message);
+            diagnostics.push(Severity::Error, &view::route_ref(&route.object), &field, message);
         }
         self.clusters.start();
-        assemble::clusters(&ir, &mut findings, |key| {
+        assemble::clusters(&ir, &mut diagnostics, |key| {
             let (note, new) = self.clusters.ask(key, &changes, reader);
             rebuilt.clusters += usize::from(new);
             note
@@ -169,7 +169,7 @@ impl Past {
 
         let accepted = |one: &&OwnRoute| !refused.is_whole(&one.ir.id, one.ir.rules.len());
         assemble::count_attached(&mut gateways, self.routes.own().filter(accepted), &self.hosts);
-        hints::find(&view, &gateways, &mut findings);
+        hints::find(&view, &gateways, &mut diagnostics);
         let digests = digest::digests(&ir);
         let mut status = StatusSet { gateway_classes: classes.status, digests, ..StatusSet::default() };
         status.owners = assignments.map(Assignments::owners).unwrap_or_default();
@@ -186,9 +186,9 @@ impl Past {
         status.http_routes = Arc::new(routes.collect());
         let refused_expressions = self.prices.refused_count();
         let hosts = self.hosts.totals();
-        let findings = findings.finish(resources);
+        let diagnostics = diagnostics.finish(resources);
         let translation =
-            Translation { ir, endpoints, status, findings, refused_expressions, refused_rules, hosts };
+            Translation { ir, endpoints, status, diagnostics, refused_expressions, refused_rules, hosts };
         (translation, rebuilt)
     }
 }

@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::endpoint_policy::{self, EndpointPolicy, Refused};
+use crate::diagnostics::ObjectRef;
+use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
 use crate::endpoints;
-use crate::findings::ObjectRef;
 use crate::grants::{Grants, Referent, Referrer};
 use crate::suggest::CANDIDATES_MAX;
 
@@ -133,7 +133,7 @@ impl<'a> View<'a> {
             return known.clone();
         }
         let slices = self.slices(namespace, service).iter();
-        let refused: BTreeMap<IpAddr, Refused> =
+        let refused: BTreeMap<IpAddr, AddressRefusal> =
             slices.flat_map(|slice| endpoints::refused(slice, self.endpoint_policy)).collect();
         let refused: Vec<_> = refused.into_iter().collect();
         let told = (!refused.is_empty()).then(|| endpoint_policy::describe(&refused));

@@ -38,7 +38,7 @@ fn translation(given: &[&str]) -> Translation {
 
 /// What is wrong with it.
 fn found(translation: &Translation) -> Vec<(Severity, &str)> {
-    let all = translation.findings.iter().map(|one| (one.severity, &*one.message));
+    let all = translation.diagnostics.iter().map(|one| (one.severity, &*one.message));
     all.filter(|(severity, _)| *severity != Severity::Note).collect()
 }
 

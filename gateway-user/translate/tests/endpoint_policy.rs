@@ -75,7 +75,8 @@ fn resolved(translation: &Translation) -> String {
 }
 
 fn warnings(translation: &Translation) -> Vec<String> {
-    let warnings = translation.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    let warnings =
+        translation.diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Warning);
     warnings.map(ToString::to_string).collect()
 }
 
@@ -126,16 +127,16 @@ fn networks_narrow_and_can_name_loopback() {
 #[test]
 fn a_route_is_judged_again_when_its_refused_endpoints_change_and_only_then() {
     let mut translator = Translator::new(options(&[]));
-    let mut turn = |v4: &[&str]| {
+    let mut update = |v4: &[&str]| {
         let set = world(v4, &[]);
         let answer = translator.update(&set);
         assert_eq!(answer, translate(&set, &options(&[])), "{v4:?}");
         (translator.rebuilt().routes, resolved(&answer).contains("not used"))
     };
-    assert_eq!(turn(&["10.0.0.1"]), (1, false));
-    assert_eq!(turn(&["10.0.0.1", "10.0.0.2"]), (0, false), "endpoints travel alone");
-    assert_eq!(turn(&["10.0.0.1", "127.0.0.1"]), (1, true));
-    assert_eq!(turn(&["10.0.0.3", "127.0.0.1"]), (0, true));
-    assert_eq!(turn(&["10.0.0.3", "127.0.0.2"]), (1, true));
-    assert_eq!(turn(&["10.0.0.3"]), (1, false));
+    assert_eq!(update(&["10.0.0.1"]), (1, false));
+    assert_eq!(update(&["10.0.0.1", "10.0.0.2"]), (0, false), "endpoints travel alone");
+    assert_eq!(update(&["10.0.0.1", "127.0.0.1"]), (1, true));
+    assert_eq!(update(&["10.0.0.3", "127.0.0.1"]), (0, true));
+    assert_eq!(update(&["10.0.0.3", "127.0.0.2"]), (1, true));
+    assert_eq!(update(&["10.0.0.3"]), (1, false));
 }

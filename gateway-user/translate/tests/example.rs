@@ -22,7 +22,7 @@ fn the_shared_gateway_has_no_findings() {
     let (resources, diagnostics) = gateway_api_types::load::assemble(loaded);
     assert_eq!(diagnostics, [], "the example passes the schemas");
     let translation = translate(&resources, &TranslateOptions::default());
-    assert_eq!(translation.findings, []);
+    assert_eq!(translation.diagnostics, []);
     assert_eq!(translation.ir.binds.len(), 1);
     assert_eq!(translation.ir.binds[0].port, 80);
     let routes: Vec<_> = translation.ir.http_routes.keys().map(ToString::to_string).collect();

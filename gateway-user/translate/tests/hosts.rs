@@ -85,7 +85,7 @@ fn what_is_said_of_a_crowded_host_is_bounded() {
     // Those of its own namespace take nothing from it, and neither do those that are never reached.
     assert_eq!(translation.hosts.unreachable_rules, 999);
     assert_eq!(translation.hosts.taking_rules, 4_000 - 40);
-    let of = |text: &str| translation.findings.iter().filter(|one| one.message.contains(text)).count();
+    let of = |text: &str| translation.diagnostics.iter().filter(|one| one.message.contains(text)).count();
     assert_eq!((of("takes requests for"), of("no request for")), (16, 16));
     let told = |(_, status): (&gateway_ir::ObjectName, &std::sync::Arc<gateway_api_types::RouteStatus>)| {
         let conditions = status.parents.iter().flat_map(|parent| &parent.conditions);
@@ -111,6 +111,6 @@ fn refused_routes_are_all_refused_however_many_there_are() {
         conditions.filter(|one| one.reason == "HostOwnedByOtherNamespace").count() == 1
     };
     assert_eq!(translation.status.http_routes.values().filter(|status| refused(status)).count(), 990);
-    let errors = translation.findings.iter().filter(|one| one.severity == Severity::Error);
+    let errors = translation.diagnostics.iter().filter(|one| one.severity == Severity::Error);
     assert_eq!(errors.count(), 990);
 }

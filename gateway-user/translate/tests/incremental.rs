@@ -30,9 +30,9 @@ fn shared(old: &Translation, new: &Translation) -> Result<(), TestCaseError> {
 
 /// The places of expressions that a namespace's budget refuses.
 fn over_namespace(translation: &Translation) -> Vec<(&ObjectKey, &str)> {
-    let findings = translation.findings.iter();
-    let over = findings.filter(|finding| finding.message.contains("--regex-namespace-bytes"));
-    over.map(|finding| (&finding.object.key, &*finding.field)).collect()
+    let diagnostics = translation.diagnostics.iter();
+    let over = diagnostics.filter(|diagnostic| diagnostic.message.contains("--regex-namespace-bytes"));
+    over.map(|diagnostic| (&diagnostic.object.key, &*diagnostic.field)).collect()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
     // How often an edit changed which expressions a namespace's budget refuses.
     let rebudgeted = Cell::new(0);
     // The same for hosts: edits after which another verdict was reached, and hosts that were left alone.
-    let (judged, refused) = (Cell::new(0), Cell::new(0));
+    let (evaluated, refused) = (Cell::new(0), Cell::new(0));
     let ownership = select(&[HostOwnership::Shared, HostOwnership::OldestNamespace][..]);
     let steps = (world, prop::collection::vec(edit(), EDITS), ownership);
     TestRunner::new(config)
@@ -71,12 +71,12 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
                     "--regex-names",
                     "--regex-scan",
                 ]) {
-                    let is_said = next.findings.iter().any(|finding| finding.message.contains(said));
+                    let is_said = next.diagnostics.iter().any(|diagnostic| diagnostic.message.contains(said));
                     count.set(count.get() + usize::from(is_said));
                 }
                 let differs = over_namespace(&last) != over_namespace(&next);
                 rebudgeted.set(rebudgeted.get() + usize::from(differs));
-                judged.set(judged.get() + usize::from(last.hosts != next.hosts));
+                evaluated.set(evaluated.get() + usize::from(last.hosts != next.hosts));
                 refused.set(refused.get() + usize::from(next.hosts.refused_routes > 0));
                 shared(&last, &next)?;
                 let same_routes = before.http_routes == resources.http_routes;
@@ -96,7 +96,7 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
     assert!(text > 20 && route > 20 && namespace > 100 && scan > 20, "{text} {route} {namespace} {scan}");
     assert!(rebudgeted.get() > 12, "{}", rebudgeted.get());
     assert!(followed.get() > 50 && spared.get() > 500, "{} {}", followed.get(), spared.get());
-    assert!(judged.get() > 20 && refused.get() > 10, "{} {}", judged.get(), refused.get());
+    assert!(evaluated.get() > 20 && refused.get() > 10, "{} {}", evaluated.get(), refused.get());
 }
 
 /// 1,000 routes of ten tenants on one Gateway, each with a Service and a slice of its own; tenant 0 uses the Service

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use gateway_ir::{BindAddress, Generation};
 
 use gateway_translate::{
-    GatewayDigest, NodeReport, RefusedBind, RefusedReason, StatusSet, TranslateOptions, Translation, digests,
-    translate,
+    GatewayDigest, NodeReport, RejectedBind, RejectionReason, StatusSet, TranslateOptions, Translation,
+    digests, translate,
 };
 
 const TWO_LISTENERS: &str = "
@@ -39,21 +39,21 @@ fn status(addresses: &str) -> StatusSet {
 }
 
 /// The report of a node that runs what was made of these addresses, but for what it refuses.
-fn report(addresses: &str, refused: Vec<RefusedBind>) -> NodeReport {
+fn report(addresses: &str, refused: Vec<RejectedBind>) -> NodeReport {
     let gateways = digests(&translation(addresses).ir);
     NodeReport { generation: Generation(4), gateways, refused, addresses: Vec::new() }
 }
 
-fn refuse(address: &str, port: u16, reason: RefusedReason) -> RefusedBind {
+fn refuse(address: &str, port: u16, reason: RejectionReason) -> RejectedBind {
     let address = match address {
         "any" => BindAddress::Any,
         ip => BindAddress::Ip(ip.parse().expect("an address")),
     };
-    RefusedBind { address, port, reason, message: format!("{reason:?} on port {port}") }
+    RejectedBind { address, port, reason, message: format!("{reason:?} on port {port}") }
 }
 
 /// `Gateway edge/gw` after a report, as text.
-fn after(addresses: &str, refused: Vec<RefusedBind>) -> serde_json::Value {
+fn after(addresses: &str, refused: Vec<RejectedBind>) -> serde_json::Value {
     let set = status(addresses).with_report(&report(addresses, refused));
     assert_eq!(set.generation, Some(Generation(4)));
     common::status(&set).remove("Gateway edge/gw").expect("the Gateway is ours")
@@ -94,7 +94,7 @@ fn what_is_not_refused_is_programmed() {
 
 #[test]
 fn a_port_that_somebody_holds_refuses_its_listener_alone() {
-    let shown = after("[]", vec![refuse("any", 80, RefusedReason::PortUnavailable)]);
+    let shown = after("[]", vec![refuse("any", 80, RejectionReason::PortUnavailable)]);
     let want = "(generation 2): PortUnavailable on port 80";
     assert_eq!(text(&shown, "/listener web/Accepted"), format!("False PortUnavailable {want}"));
     assert_eq!(text(&shown, "/listener web/Programmed"), format!("False PortUnavailable {want}"));
@@ -107,7 +107,7 @@ fn a_port_that_somebody_holds_refuses_its_listener_alone() {
 fn a_port_refused_on_one_address_of_two_leaves_the_listener_accepted() {
     let shown = after(
         "[{value: 10.0.0.1}, {value: 10.0.0.2}]",
-        vec![refuse("10.0.0.1", 80, RefusedReason::PortUnavailable)],
+        vec![refuse("10.0.0.1", 80, RejectionReason::PortUnavailable)],
     );
     assert!(text(&shown, "/listener web/Accepted").starts_with("True Accepted"), "{shown}");
     assert!(text(&shown, "/listener web/Programmed").starts_with("False PortUnavailable"), "{shown}");
@@ -115,7 +115,7 @@ fn a_port_refused_on_one_address_of_two_leaves_the_listener_accepted() {
 
 #[test]
 fn an_address_of_another_machine_is_not_usable() {
-    let refused = [80, 8080].map(|port| refuse("10.0.0.1", port, RefusedReason::AddressNotUsable));
+    let refused = [80, 8080].map(|port| refuse("10.0.0.1", port, RejectionReason::AddressNotUsable));
     let shown = after("[{value: 10.0.0.1}, {value: 10.0.0.2}]", refused.to_vec());
     assert!(text(&shown, "/Programmed").starts_with("False AddressNotUsable"), "{shown}");
     assert!(text(&shown, "/Accepted").starts_with("True"), "the resource is valid: {shown}");
@@ -124,7 +124,7 @@ fn an_address_of_another_machine_is_not_usable() {
 
 #[test]
 fn with_every_listener_refused_the_gateway_is_not_accepted() {
-    let refused = [80, 8080].map(|port| refuse("any", port, RefusedReason::PortUnavailable));
+    let refused = [80, 8080].map(|port| refuse("any", port, RejectionReason::PortUnavailable));
     let shown = after("[]", refused.to_vec());
     assert!(text(&shown, "/Accepted").starts_with("False ListenersNotValid"), "{shown}");
     assert!(text(&shown, "/Programmed").starts_with("False Invalid"), "{shown}");
@@ -133,8 +133,8 @@ fn with_every_listener_refused_the_gateway_is_not_accepted() {
 #[test]
 fn reports_about_other_binds_change_nothing() {
     let other = vec![
-        refuse("any", 443, RefusedReason::PortUnavailable),
-        refuse("10.0.0.9", 80, RefusedReason::AddressNotUsable),
+        refuse("any", 443, RejectionReason::PortUnavailable),
+        refuse("10.0.0.9", 80, RejectionReason::AddressNotUsable),
     ];
     assert_eq!(after("[]", other), after("[]", vec![]));
 }
@@ -142,7 +142,7 @@ fn reports_about_other_binds_change_nothing() {
 #[test]
 fn a_later_report_replaces_an_earlier_one_made_from_the_same_status() {
     let set = status("[]");
-    let bad = report("[]", vec![refuse("any", 80, RefusedReason::PortUnavailable)]);
+    let bad = report("[]", vec![refuse("any", 80, RejectionReason::PortUnavailable)]);
     let good = report("[]", vec![]);
     assert_ne!(set.with_report(&bad).gateways, set.with_report(&good).gateways);
     assert_eq!(set.with_report(&good), set.with_report(&good));
@@ -179,7 +179,7 @@ fn a_gateway_is_programmed_once_every_node_serves_it_as_it_is() {
 
 #[test]
 fn a_port_that_is_taken_on_one_node_is_said_with_its_name() {
-    let taken = report("[]", vec![refuse("any", 80, RefusedReason::PortUnavailable)]);
+    let taken = report("[]", vec![refuse("any", 80, RejectionReason::PortUnavailable)]);
     let shown = with("[]", &[("a", report("[]", vec![])), ("b", taken)]);
     assert_eq!(
         text(&shown, "/listener web/Programmed"),
@@ -192,7 +192,7 @@ fn a_port_that_is_taken_on_one_node_is_said_with_its_name() {
 fn an_address_is_served_by_the_nodes_that_have_it() {
     let addresses = "[{value: 10.0.0.1}]";
     let without =
-        || [80, 8080].map(|port| refuse("10.0.0.1", port, RefusedReason::AddressNotUsable)).to_vec();
+        || [80, 8080].map(|port| refuse("10.0.0.1", port, RejectionReason::AddressNotUsable)).to_vec();
     let shown = with(addresses, &[("a", report(addresses, vec![])), ("b", report(addresses, without()))]);
     assert!(text(&shown, "/Programmed").starts_with("True"), "node a has it: {shown}");
     assert_eq!(shown["addresses"], serde_json::json!(["IPAddress 10.0.0.1"]));
@@ -224,7 +224,7 @@ fn what_is_refused_of_one_gateway_says_nothing_of_others() {
     };
     let yaml = [of("gv", "10.0.0.1"), of("gw", "10.0.0.2"), of("gw-b", "10.0.0.3")].join("---");
     let translation = translate(&common::resources(&yaml), &TranslateOptions::default());
-    let refused = ["10.0.0.1", "10.0.0.3"].map(|ip| refuse(ip, 80, RefusedReason::AddressNotUsable));
+    let refused = ["10.0.0.1", "10.0.0.3"].map(|ip| refuse(ip, 80, RejectionReason::AddressNotUsable));
     let report =
         NodeReport { gateways: digests(&translation.ir), refused: refused.into(), ..NodeReport::default() };
     let shown = common::status(&translation.status.with_report(&report));

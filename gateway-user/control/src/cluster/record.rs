@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use gateway_ir::{BindAddress, Generation, ObjectName};
-use gateway_translate::{GatewayDigest, NodeReport, RefusedBind, RefusedReason};
+use gateway_translate::{GatewayDigest, NodeReport, RejectedBind, RejectionReason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ pub struct RefusedRecord {
     /// The port.
     pub port: u16,
     /// Whose fault it is.
-    pub reason: RefusedReason,
+    pub reason: RejectionReason,
     /// What is wrong and what to do.
     pub message: String,
 }
@@ -106,7 +106,7 @@ impl From<&NodeReport> for RecordStatus {
             name: name.name.clone(),
             digest: digest.clone(),
         };
-        let refused = |refused: &RefusedBind| RefusedRecord {
+        let refused = |refused: &RejectedBind| RefusedRecord {
             address: match refused.address {
                 BindAddress::Any => "*".to_owned(),
                 BindAddress::Ip(ip) => ip.to_string(),
@@ -136,7 +136,7 @@ impl From<&RecordStatus> for NodeReport {
                 ip => BindAddress::Ip(ip.parse().ok()?),
             };
             let RefusedRecord { port, reason, message, .. } = refused.clone();
-            Some(RefusedBind { address, port, reason, message })
+            Some(RejectedBind { address, port, reason, message })
         };
         let gateway =
             |one: &GatewayRecord| (ObjectName::new(&*one.namespace, &*one.name), one.digest.clone());
@@ -159,16 +159,16 @@ mod tests {
             generation: Generation(7),
             gateways: [(ObjectName::new("edge", "gw"), GatewayDigest("0123456789abcdef".to_owned()))].into(),
             refused: vec![
-                RefusedBind {
+                RejectedBind {
                     address: BindAddress::Any,
                     port: 80,
-                    reason: RefusedReason::PortUnavailable,
+                    reason: RejectionReason::PortUnavailable,
                     message: "nginx listens".to_owned(),
                 },
-                RefusedBind {
+                RejectedBind {
                     address: BindAddress::Ip("fd00::1".parse().unwrap()),
                     port: 443,
-                    reason: RefusedReason::AddressNotUsable,
+                    reason: RejectionReason::AddressNotUsable,
                     message: "not here".to_owned(),
                 },
             ],
@@ -193,10 +193,10 @@ mod tests {
         };
         let report = NodeReport {
             gateways: [(ObjectName::new("a", "b"), GatewayDigest(String::new()))].into(),
-            refused: vec![RefusedBind {
+            refused: vec![RejectedBind {
                 address: BindAddress::Any,
                 port: 1,
-                reason: RefusedReason::PortUnavailable,
+                reason: RejectionReason::PortUnavailable,
                 message: String::new(),
             }],
             addresses: vec!["10.0.0.1".parse().unwrap()],

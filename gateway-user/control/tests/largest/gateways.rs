@@ -51,7 +51,7 @@ fn a_chain_that_no_client_reads_is_refused_with_its_size() {
     objects.push(secret("s0", 100, 100));
     objects.push(secured(1));
     let (mut pipeline, cost) = Pipeline::new(objects);
-    let findings: Vec<String> = pipeline.translation.findings.iter().map(ToString::to_string).collect();
+    let findings: Vec<String> = pipeline.translation.diagnostics.iter().map(ToString::to_string).collect();
     assert!(
         findings.iter().any(|line| line.contains("clients take at most 102400")),
         "{:?}",

@@ -129,8 +129,8 @@ fn mistakes_without_number_are_told_in_bounded_messages() {
     let status = &pipeline.translation.status.http_routes[&ObjectName::new("loud", "r0")];
     let bytes = serde_json::to_vec(status).unwrap().len();
     assert!(bytes < 300 << 10, "a status of {bytes} bytes");
-    let about = |finding: &&gateway_translate::Finding| finding.object.key.namespace == "loud";
-    assert_eq!(pipeline.translation.findings.iter().filter(about).count(), 65);
+    let about = |finding: &&gateway_translate::Diagnostic| finding.object.key.namespace == "loud";
+    assert_eq!(pipeline.translation.diagnostics.iter().filter(about).count(), 65);
     assert!(cost.asked() < 40 * MIB, "{cost:?}");
     pipeline.assert_edit_costs(MIB);
 }

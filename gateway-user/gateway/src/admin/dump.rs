@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use gateway_ir::{Endpoints, Ir};
-use gateway_translate::{Finding, StatusSet};
+use gateway_translate::{Diagnostic, StatusSet};
 use serde::Serialize;
 
 use super::{Facts, Shared, document};
@@ -28,7 +28,7 @@ struct Dump<'a> {
     steered: Vec<String>,
     refused: Vec<String>,
     status: &'a StatusSet,
-    findings: &'a [Finding],
+    findings: &'a [Diagnostic],
     diagnostics: Vec<String>,
 }
 

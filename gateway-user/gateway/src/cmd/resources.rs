@@ -14,7 +14,7 @@ use gateway_control::store::{Store, StoreView};
 use gateway_ir::{Bind, Ir, ListenerId};
 use gateway_steer::SteerPlan;
 use gateway_translate::{
-    AddressOwnership, EndpointPolicy, Finding, HostOwnership, ObjectRef, RegexLimits, Severity,
+    AddressOwnership, Diagnostic, EndpointPolicy, HostOwnership, ObjectRef, RegexLimits, Severity,
     TranslateOptions, Translation, translate,
 };
 
@@ -58,9 +58,9 @@ impl Resources {
         let view = Store::default().apply(&tree);
         let mut translation = translate(&view.resources, &translate_options(settings, false));
         let dated = expiry::findings(&translation.ir, &view.resources, Timestamp::now());
-        translation.findings.extend(dated);
+        translation.diagnostics.extend(dated);
         let ports = refused_ports(&translation.ir, &view.resources, settings);
-        translation.findings.extend(ports);
+        translation.diagnostics.extend(ports);
         let endpoints = Arc::new(std::mem::take(&mut translation.endpoints));
         let (endpoints, own_endpoints) =
             wire::listens(settings, false).without(&endpoints, &SteerPlan::of(&translation.ir));
@@ -71,14 +71,14 @@ impl Resources {
     /// Everything there is to say, in the order of files, then of objects.
     pub(super) fn lines(&self) -> Vec<Line> {
         let files = self.view.diagnostics.iter().map(Line::from);
-        let findings = self.translation.findings.iter().map(placed);
+        let findings = self.translation.diagnostics.iter().map(placed);
         let own = self.own_endpoints.iter().map(|one| Line::warning(format!("warning: {one}")));
         files.chain(findings).chain(own).collect()
     }
 }
 
 /// Listeners on ports that no node with these settings serves.
-fn refused_ports(ir: &Ir, resources: &ResourceSet, settings: &Settings) -> Vec<Finding> {
+fn refused_ports(ir: &Ir, resources: &ResourceSet, settings: &Settings) -> Vec<Diagnostic> {
     let options = wire::steer_options(settings, 1, String::new(), 0);
     let mut findings = Vec::new();
     for refusal in options.refused(&SteerPlan::of(ir)) {
@@ -88,7 +88,7 @@ fn refused_ports(ir: &Ir, resources: &ResourceSet, settings: &Settings) -> Vec<F
             let key = ObjectKey::new(&*gateway.namespace, &*gateway.name);
             let listeners = resources.gateways.get(&key).map(|gateway| &gateway.spec.listeners);
             let at = listeners.and_then(|all| all.iter().position(|one| one.name == *listener));
-            findings.push(Finding {
+            findings.push(Diagnostic {
                 severity: Severity::Warning,
                 field: at.map_or_else(String::new, |at| format!("listeners[{at}].port")),
                 message: refusal.message.clone(),
@@ -111,7 +111,7 @@ fn standard_input() -> anyhow::Result<TreeFile> {
 }
 
 /// A finding with its object's place in front, as compilers print it.
-fn placed(finding: &Finding) -> Line {
+fn placed(finding: &Diagnostic) -> Line {
     let place = finding.origin.as_ref().map_or(String::new(), |origin| format!("{origin}: "));
     let severity = match finding.severity {
         Severity::Error => String::new(),

@@ -1,7 +1,7 @@
 //! `sluice translate`.
 
 use gateway_ir::{Endpoints, Ir};
-use gateway_translate::{Finding, StatusSet};
+use gateway_translate::{Diagnostic, StatusSet};
 use serde::Serialize;
 
 use super::resources::Resources;
@@ -16,7 +16,7 @@ struct Printed<'a> {
     #[serde(serialize_with = "document::endpoints")]
     endpoints: &'a Endpoints,
     status: &'a StatusSet,
-    findings: &'a [Finding],
+    findings: &'a [Diagnostic],
     diagnostics: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn run(args: TranslateArgs) -> anyhow::Result<End> {
         ir: &translation.ir,
         endpoints: &translation.endpoints,
         status: &translation.status,
-        findings: &translation.findings,
+        findings: &translation.diagnostics,
         diagnostics: view.diagnostics.iter().map(ToString::to_string).collect(),
     };
     print(&match args.output {

@@ -19,7 +19,7 @@ use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName};
 use serde::Serialize;
 
 use crate::HostOwnership;
-use crate::findings::Findings;
+use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
 use crate::httproute::OwnRoute;
 use crate::memo::{Edited, Routes};
@@ -112,7 +112,7 @@ impl Hosts {
         claims: Claims,
         routes: &Routes,
         edited: &[Edited],
-        findings: &mut Findings,
+        diagnostics: &mut Diagnostics,
     ) -> Examined {
         let mut touched = BTreeSet::new();
         let mut affected = BTreeSet::new();
@@ -141,7 +141,7 @@ impl Hosts {
             }
         }
         for (name, verdict) in &self.verdicts {
-            verdict.tell(&view::route_ref(name), findings);
+            verdict.tell(&view::route_ref(name), diagnostics);
         }
         examined
     }

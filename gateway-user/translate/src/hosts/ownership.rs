@@ -6,7 +6,7 @@ use gateway_api_types::{Kind, ObjectKey};
 use gateway_ir::{Hostname, ObjectName};
 
 use super::{Original, Placed};
-use crate::findings::{Findings, ObjectRef};
+use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::view::View;
 use crate::{HostOwnership, Severity};
 
@@ -33,7 +33,7 @@ pub(super) struct Owner {
 
 impl Claims {
     /// Reads the labels of every Namespace, and says which name no host. Where hosts have no owners labels say nothing.
-    pub(crate) fn of(view: &View<'_>, ownership: HostOwnership, findings: &mut Findings) -> Self {
+    pub(crate) fn of(view: &View<'_>, ownership: HostOwnership, diagnostics: &mut Diagnostics) -> Self {
         let mut claims = Self::default();
         if ownership == HostOwnership::Shared {
             return claims;
@@ -46,7 +46,7 @@ impl Claims {
                     Ok(host) => drop(claims.0.entry(host).or_default().insert(key.name.clone())),
                     Err(message) => {
                         let field = format!("metadata.labels[{label}]");
-                        findings.push(Severity::Warning, &object, &field, &message);
+                        diagnostics.push(Severity::Warning, &object, &field, &message);
                     }
                 }
             }

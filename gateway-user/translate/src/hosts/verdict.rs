@@ -11,13 +11,13 @@ use super::examine::{Note, RuleName};
 use super::listeners::Place;
 use crate::Severity;
 use crate::attach::Attachment;
-use crate::findings::{Findings, ObjectRef};
+use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::gateway::GatewayState;
 use crate::httproute::OwnRoute;
 use crate::reason::{self, condition, kind};
 
 /// How many things of one sort are told of a route at most, and how many hosts are named in one.
-const TOLD_MAX: usize = 4;
+const MESSAGES_MAX: usize = 4;
 
 /// A route that is not alone on its hosts.
 #[derive(Debug)]
@@ -26,11 +26,11 @@ pub(crate) struct RouteVerdict {
     lost: BTreeMap<Hostname, String>,
     /// Its whole status.
     pub(crate) status: Arc<RouteStatus>,
-    told: Vec<Told>,
+    told: Vec<Message>,
 }
 
 /// A finding: severity, field and message.
-type Told = (Severity, String, String);
+type Message = (Severity, String, String);
 
 /// Each thing there is to tell, with the hosts and the listeners that it holds for.
 type Notes<'a> = BTreeMap<&'a Note, (BTreeSet<Option<Hostname>>, BTreeSet<Place>)>;
@@ -71,7 +71,7 @@ impl RouteVerdict {
             Some(same) => Arc::clone(&same.status),
             None => Arc::new(status),
         };
-        let told = refusals(&lost).chain(findings(name, &notes)).collect();
+        let told = refusals(&lost).chain(diagnostics(name, &notes)).collect();
         Some(Self { lost, status, told })
     }
 
@@ -80,9 +80,9 @@ impl RouteVerdict {
         host.is_none_or(|host| !self.lost.contains_key(host))
     }
 
-    pub(super) fn tell(&self, object: &ObjectRef, findings: &mut Findings) {
+    pub(super) fn tell(&self, object: &ObjectRef, diagnostics: &mut Diagnostics) {
         for (severity, field, message) in &self.told {
-            findings.push(*severity, object, field, message);
+            diagnostics.push(*severity, object, field, message);
         }
     }
 }
@@ -120,8 +120,8 @@ fn refuse(parent: &mut RouteParentStatus, attachments: &[&Attachment], lost: &BT
     }
     let gone: BTreeSet<_> = gone.iter().filter_map(|name| name.effective.as_ref()).collect();
     let mut why: Vec<_> =
-        gone.iter().take(TOLD_MAX).filter_map(|host| Some(belongs(host, lost.get(*host)?))).collect();
-    why.extend((gone.len() > TOLD_MAX).then(|| "and others".to_owned()));
+        gone.iter().take(MESSAGES_MAX).filter_map(|host| Some(belongs(host, lost.get(*host)?))).collect();
+    why.extend((gone.len() > MESSAGES_MAX).then(|| "and others".to_owned()));
     let why = why.join("; ");
     let is_accepted =
         |one: &&mut Condition| one.type_ == kind::ACCEPTED && one.status == ConditionStatus::True;
@@ -152,9 +152,9 @@ fn belongs(host: &Hostname, owner: &str) -> String {
     format!("host \"{host}\" belongs to {owner}")
 }
 
-fn refusals(lost: &BTreeMap<Hostname, String>) -> impl Iterator<Item = Told> {
+fn refusals(lost: &BTreeMap<Hostname, String>) -> impl Iterator<Item = Message> {
     let fix = "use another host, or have a cluster admin label the Namespace";
-    let told = lost.iter().take(TOLD_MAX);
+    let told = lost.iter().take(MESSAGES_MAX);
     told.map(move |(host, owner)| {
         let message = format!("{}; {fix} with {}", belongs(host, owner), super::label(host));
         (Severity::Error, "hostnames".to_owned(), message)
@@ -169,27 +169,27 @@ fn conflict<'a>(
 ) -> Option<Condition> {
     let of = |wanted: bool| notes.clone().filter(move |(note, _)| note.is_conflict() == wanted);
     let conflicts = of(true).next().is_some();
-    let speaker = Speaker { route, with_place: true };
-    let told = of(conflicts).filter_map(|(note, hosts)| Some((note.reason()?, speaker.say(note, hosts))));
+    let writer = MessageWriter { route, with_place: true };
+    let told = of(conflicts).filter_map(|(note, hosts)| Some((note.reason()?, writer.say(note, hosts))));
     let told: Vec<_> = told.collect();
     // The gravest first, which is the order of notes.
     let (reason, _) = told.first()?;
-    let mut messages: Vec<_> = told.iter().take(TOLD_MAX).map(|(_, message)| message.as_str()).collect();
-    messages.extend((told.len() > TOLD_MAX).then_some("and others"));
+    let mut messages: Vec<_> = told.iter().take(MESSAGES_MAX).map(|(_, message)| message.as_str()).collect();
+    messages.extend((told.len() > MESSAGES_MAX).then_some("and others"));
     let status = if conflicts { ConditionStatus::True } else { ConditionStatus::False };
     Some(condition(kind::HOST_CONFLICT, status, reason, reason::join(messages), generation))
 }
 
-fn findings<'a>(route: &'a ObjectName, notes: &'a Notes<'_>) -> impl Iterator<Item = Told> {
-    let speaker = Speaker { route, with_place: false };
+fn diagnostics<'a>(route: &'a ObjectName, notes: &'a Notes<'_>) -> impl Iterator<Item = Message> {
+    let writer = MessageWriter { route, with_place: false };
     let conflicts = notes.keys().any(|note| note.is_conflict());
     let told = notes.iter().filter(move |(note, _)| note.is_conflict() || !conflicts || note.is_ownership());
     let told = told.filter_map(move |(note, (hosts, _))| {
-        let (severity, field, fix) = note.finding()?;
+        let (severity, field, fix) = note.diagnostic()?;
         let fix = if fix.is_empty() { String::new() } else { format!("; {fix}") };
-        Some((severity, field, format!("{}{fix}", speaker.say(note, hosts))))
+        Some((severity, field, format!("{}{fix}", writer.say(note, hosts))))
     });
-    told.take(TOLD_MAX)
+    told.take(MESSAGES_MAX)
 }
 
 impl Note {
@@ -219,7 +219,7 @@ impl Note {
     }
 
     /// Severity, field and fix of its finding, if it makes one: of two routes in each other's way the younger has it.
-    fn finding(&self) -> Option<(Severity, String, String)> {
+    fn diagnostic(&self) -> Option<(Severity, String, String)> {
         let warning = |field: String, fix: String| Some((Severity::Warning, field, fix));
         match self {
             Self::OtherListener(_) => warning(
@@ -252,13 +252,13 @@ impl Note {
 
 /// Whose sentences these are.
 #[derive(Clone, Copy)]
-struct Speaker<'a> {
+struct MessageWriter<'a> {
     route: &'a ObjectName,
     /// Whether the rule is said with its place: a condition has none.
     with_place: bool,
 }
 
-impl Speaker<'_> {
+impl MessageWriter<'_> {
     /// One thing in a sentence.
     fn say(self, note: &Note, hosts: &BTreeSet<Option<Hostname>>) -> String {
         let on = named(hosts);
@@ -305,12 +305,12 @@ impl Speaker<'_> {
 
 /// `host "a.example.com"`, `hosts "a", "b" and others`.
 fn named(hosts: &BTreeSet<Option<Hostname>>) -> String {
-    let names: Vec<_> = hosts.iter().flatten().take(TOLD_MAX).map(|host| format!("\"{host}\"")).collect();
+    let names: Vec<_> = hosts.iter().flatten().take(MESSAGES_MAX).map(|host| format!("\"{host}\"")).collect();
     match (hosts.contains(&None), names.as_slice()) {
         (true, _) | (_, []) => "any host".to_owned(),
         (false, [only]) => format!("host {only}"),
         (false, several) => {
-            let more = if hosts.len() > TOLD_MAX { " and others" } else { "" };
+            let more = if hosts.len() > MESSAGES_MAX { " and others" } else { "" };
             format!("hosts {}{more}", several.join(", "))
         }
     }

@@ -53,7 +53,7 @@ impl Default for RegexLimits {
 
 /// What a route's rules cannot have. Empty for nearly all routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Refusals {
+pub(crate) struct RejectedParts {
     /// Expressions by text, and why.
     pub(crate) texts: Arc<BTreeMap<String, String>>,
     /// Rules all of whose expressions are refused, by index, and why.
@@ -79,7 +79,7 @@ impl Prices {
         let mut next = BTreeMap::new();
         for (namespace, mut walk) in walk::by_namespace(routes, library, limits) {
             // Expressions of the last walk are still held here, so the verdicts on them are known.
-            let judged = match self.namespaces.remove(&namespace).filter(|old| old.is_same(&walk)) {
+            let evaluated = match self.namespaces.remove(&namespace).filter(|old| old.is_same(&walk)) {
                 Some(same) => same,
                 None => {
                     while let Some(expression) = walk.missing() {
@@ -88,7 +88,7 @@ impl Prices {
                     walk
                 }
             };
-            next.insert(namespace, judged);
+            next.insert(namespace, evaluated);
         }
         self.namespaces = next;
         let refused = self.namespaces.values().flat_map(Walk::refused);

@@ -29,7 +29,7 @@ pub(crate) fn resources(text: &str) -> ResourceSet {
 /// A translation as a golden file shows it.
 #[derive(Serialize)]
 struct Shown<'a> {
-    findings: Vec<String>,
+    diagnostics: Vec<String>,
     status: BTreeMap<String, serde_json::Value>,
     endpoints: BTreeMap<String, Vec<String>>,
     ir: &'a Ir,
@@ -38,7 +38,7 @@ struct Shown<'a> {
 /// Everything a translation says, as YAML. Conditions are one line each: `True Accepted: message`.
 pub(crate) fn show(translation: &Translation) -> String {
     let shown = Shown {
-        findings: translation.findings.iter().map(|f| format!("{}: {f}", f.severity)).collect(),
+        diagnostics: translation.diagnostics.iter().map(|f| format!("{}: {f}", f.severity)).collect(),
         status: status(&translation.status),
         endpoints: translation
             .endpoints
