@@ -11,6 +11,7 @@ use serde_json::Value;
 const ORDER: &[&str] = &[
     "gateway-common",
     "gateway-ebpf",
+    "gateway-grammar",
     "gateway-api-types",
     "gateway-ir",
     "gateway-regex",
