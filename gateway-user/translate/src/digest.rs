@@ -84,7 +84,9 @@ fn without_long_lists(tls: &ListenerTls) -> ListenerTls {
 
 #[cfg(test)]
 mod tests {
-    use gateway_ir::{AttachedRoute, BindAddress, Hostname, ListenerId, Protocol, RouteId, RouteKind};
+    use gateway_ir::{
+        AttachedRoute, BindAddress, Hostname, ListenerId, Protocol, RouteId, RouteKind, TlsVersion,
+    };
 
     use super::*;
 
@@ -130,5 +132,79 @@ mod tests {
         assert_ne!(secured("a"), secured("b"), "a renewed certificate is another one");
         assert_ne!(base, digests(&ir(81, None, 0)));
         assert_ne!(base, digests(&ir(80, Some("a.example.com"), 0)));
+    }
+
+    fn certificate(name: &str, names: usize) -> Arc<Certificate> {
+        Arc::new(Certificate {
+            secret: ObjectName::new("edge", name),
+            names: (0..names).map(|n| format!("{n}.example.com")).collect(),
+            not_before: -1,
+            not_after: 1_800_000_000,
+            fingerprint: "ab:cd".to_owned(),
+            chain: vec![vec![1], vec![2, 3]],
+            key: PrivateKey(vec![4]),
+        })
+    }
+
+    /// Nodes of the previous version compare their digests with these: a value that changes leaves `Programmed` behind for
+    /// as long as a cluster is updated.
+    #[test]
+    fn digests_are_those_of_the_versions_before() {
+        let listener =
+            |gateway: &str, name: &str, hostname: Option<&str>, tls: Option<ListenerTls>| Listener {
+                id: ListenerId { gateway: ObjectName::new("edge", gateway), listener: name.to_owned() },
+                hostname: hostname.map(|text| Hostname::parse(text).unwrap()),
+                tls,
+                routes: Vec::new(),
+            };
+        let tls = |certificates: &[&Arc<Certificate>], min_version, is_default| {
+            let certificates = certificates.iter().map(|one| Arc::clone(one)).collect();
+            Some(ListenerTls { certificates, min_version, is_default })
+        };
+        let (short, long) = (certificate("short", 2), certificate("long", 200));
+        let ip = |text: &str| BindAddress::Ip(text.parse().unwrap());
+        let bind = |address, port, protocol, listeners| Bind { address, port, protocol, listeners };
+        let ir = Ir {
+            binds: vec![
+                bind(
+                    BindAddress::Any,
+                    80,
+                    Protocol::Http,
+                    vec![
+                        listener("plain", "web", None, None),
+                        listener("hosts", "exact", Some("a.example.com"), None),
+                        listener("hosts", "wildcard", Some("*.example.com"), None),
+                    ],
+                ),
+                bind(ip("10.0.0.1"), 8080, Protocol::Http, vec![listener("addresses", "v4", None, None)]),
+                bind(ip("fd00::1"), 8080, Protocol::Http, vec![listener("addresses", "v6", None, None)]),
+                bind(
+                    BindAddress::Any,
+                    443,
+                    Protocol::Https,
+                    vec![
+                        listener("none", "tls", Some("none.example.com"), tls(&[], TlsVersion::Tls12, false)),
+                        listener(
+                            "one",
+                            "tls",
+                            Some("one.example.com"),
+                            tls(&[&short], TlsVersion::Tls12, false),
+                        ),
+                        listener("two", "tls", None, tls(&[&short, &long], TlsVersion::Tls13, true)),
+                    ],
+                ),
+            ],
+            ..Ir::default()
+        };
+        let got: String = digests(&ir).iter().map(|(name, digest)| format!("{name} {digest}\n")).collect();
+        let wanted = "\
+edge/addresses 566c096d22f1cefd
+edge/hosts 841eb69bfb7e4eaa
+edge/none 9614c26283af2828
+edge/one 57fc668c9c7fe1f3
+edge/plain 5ce352a372eba825
+edge/two a75f874cd0bf1343
+";
+        assert_eq!(got, wanted);
     }
 }
