@@ -206,6 +206,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use gateway_api_types::load::load;
+    use gateway_testkit::golden;
     use gateway_testkit::scratch::Scratch;
 
     use super::*;
@@ -264,5 +265,30 @@ mod tests {
         fs::create_dir(dir.join("other")).unwrap();
         let other = LastGood::new(dir.join("state"), dir.join("other"));
         assert_eq!(other.read().unwrap(), []);
+    }
+
+    /// Another version of Sluice reads the file after an upgrade or a downgrade.
+    #[test]
+    fn the_format_is_byte_for_byte_as_it_was() {
+        let dir = Scratch::new("last-good").unwrap();
+        // It does not exist, so that the path in the file is the same everywhere.
+        let root = Path::new("/etc/sluice-golden");
+        let objects = load("/etc/sluice-golden/edge/all.yaml", include_str!("../tests/golden/objects.yaml"));
+        assert!(objects.diagnostics.is_empty(), "{:?}", objects.diagnostics);
+        let objects = objects.objects;
+        let without_secrets: Vec<_> =
+            objects.iter().filter(|one| one.object.kind() != Kind::Secret).cloned().collect();
+        let whole = LastGood::new(dir.join("state"), root.to_owned());
+        let cases = [
+            ("last-good-directory.json", whole.clone(), objects.clone()),
+            ("last-good-directory-without-secrets.json", whole.without_secrets(), without_secrets),
+        ];
+        for (name, last_good, kept) in cases {
+            last_good.write(&objects).unwrap();
+            let written = fs::read(dir.join("state")).unwrap();
+            let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, &written);
+            fs::write(dir.join("state"), bytes).unwrap();
+            assert_eq!(last_good.read().unwrap(), kept);
+        }
     }
 }

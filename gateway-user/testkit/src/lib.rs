@@ -7,6 +7,7 @@
 
 pub mod apiserver;
 pub mod crash;
+pub mod golden;
 pub mod http;
 pub mod netns;
 pub mod process;

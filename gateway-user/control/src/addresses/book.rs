@@ -183,6 +183,7 @@ pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use gateway_testkit::golden;
     use gateway_testkit::scratch::Scratch;
 
     use super::*;
@@ -227,5 +228,35 @@ mod tests {
         assert_eq!(read(twice).unwrap().given.len(), 1);
         assert_eq!(read(r#"{"version":2,"gateways":{}}"#), Err(ReadError::Format(2)));
         assert!(matches!(read("{"), Err(ReadError::Broken(_))));
+    }
+
+    /// The file and the pool's ConfigMap hold these bytes; other versions of Sluice read them.
+    #[test]
+    fn the_format_is_byte_for_byte_as_it_was() {
+        let one = |address: &str, node: &str| Assignment {
+            address: address.parse().unwrap(),
+            node: node.to_owned(),
+        };
+        let (web, api) = (ObjectName::new("edge", "web"), ObjectName::new("team-b", "api"));
+        let given = BTreeMap::from([
+            (web, vec![one("10.0.0.1", "node-1"), one("fd00::1", "node-1")]),
+            (api.clone(), vec![one("10.0.0.2", "node-2")]),
+        ]);
+        let used_up = "the pool has no IPv6 address left (2 in use)".to_owned();
+        let whole = Assignments { given: given.clone(), problems: BTreeMap::from([(api, used_up)]) };
+        let without_problems = Assignments { given, problems: BTreeMap::new() };
+        for (name, assignments) in [("addresses.json", whole), ("addresses-alone.json", without_problems)] {
+            let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, write(&assignments).as_bytes());
+            assert_eq!(read(std::str::from_utf8(&bytes).unwrap()).unwrap(), assignments);
+        }
+        let dir = Scratch::new("book").unwrap();
+        let bytes = golden::check(
+            env!("CARGO_MANIFEST_DIR"),
+            "addresses-empty.json",
+            write(&Assignments::default()).as_bytes(),
+        );
+        fs::write(dir.join("addresses"), bytes).unwrap();
+        let (_, held, why) = BookFile::open(dir.join("addresses"));
+        assert_eq!((held.as_deref(), why), (Some(&Assignments::default()), None));
     }
 }

@@ -151,6 +151,8 @@ impl From<&RecordStatus> for NodeReport {
 
 #[cfg(test)]
 mod tests {
+    use gateway_testkit::golden;
+
     use super::*;
 
     #[test]
@@ -178,6 +180,55 @@ mod tests {
         let text = serde_json::to_string(&record).unwrap();
         let back: NodeRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(NodeReport::from(&back.status), report);
+    }
+
+    /// Nodes of other versions write and read these bytes while a cluster is updated.
+    #[test]
+    fn the_format_is_byte_for_byte_as_it_was() {
+        let refused = |address, port, reason, message: &str| RefusedBind {
+            address,
+            port,
+            reason,
+            message: message.to_owned(),
+        };
+        let report = NodeReport {
+            generation: Generation(7),
+            gateways: [
+                (ObjectName::new("edge", "web"), GatewayDigest("0123456789abcdef".to_owned())),
+                (ObjectName::new("team-b", "api"), GatewayDigest("fedcba9876543210".to_owned())),
+            ]
+            .into(),
+            refused: vec![
+                refused(BindAddress::Any, 80, RefusedReason::PortUnavailable, "nginx listens"),
+                refused(
+                    BindAddress::Ip("fd00::1".parse().unwrap()),
+                    443,
+                    RefusedReason::AddressNotUsable,
+                    "not an address of this node",
+                ),
+            ],
+            addresses: vec!["10.0.0.1".parse().unwrap(), "fd00::9".parse().unwrap()],
+        };
+        let record = |report: &NodeReport, renew_time| {
+            let (name, namespace) = (Some("node-1".to_owned()), Some("sluice-system".to_owned()));
+            let metadata = ObjectMeta { name, namespace, ..ObjectMeta::default() };
+            let status =
+                RecordStatus { program: "sluice 0.1.0".to_owned(), renew_time, ..RecordStatus::from(report) };
+            NodeRecord { metadata, status }
+        };
+        let renewed = jiff::Timestamp::new(1_700_000_000, 123_456_000).map(MicroTime).unwrap();
+        let cases = [
+            ("node-report.json", record(&report, Some(renewed)), report),
+            ("node-report-empty.json", record(&NodeReport::default(), None), NodeReport::default()),
+        ];
+        for (name, record, report) in cases {
+            let mut text = serde_json::to_string_pretty(&record).unwrap();
+            text.push('\n');
+            let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, text.as_bytes());
+            let back: NodeRecord = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(back, record);
+            assert_eq!(NodeReport::from(&back.status), report);
+        }
     }
 
     /// Every field that is written, and no other, is in the schema that the API server prunes by.

@@ -296,6 +296,8 @@ fn write_new(path: &Path, document: &Written<'_>) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use gateway_api_types::load::load;
+    use gateway_testkit::golden;
     use gateway_testkit::scratch::Scratch;
     use serde_json::json;
 
@@ -396,5 +398,38 @@ mod tests {
         keeper.catch_up(&objects());
         gateway_testkit::wait::until("the file", || idle(&keeper).then_some(()));
         assert_eq!(read(&path, &scope()), Some(objects()));
+    }
+
+    /// Another version of Sluice reads the file after an upgrade or a downgrade.
+    #[test]
+    fn the_format_is_byte_for_byte_as_it_was() {
+        let dir = Scratch::new("cluster-last-good").unwrap();
+        let path = dir.join("file");
+        let loaded = load("all.yaml", include_str!("../../../tests/golden/objects.yaml"));
+        let mut whole: ResourceSet = loaded.objects.into_iter().map(|one| (one.object, None)).collect();
+        let definition =
+            Definition { bundle_version: Some("v1.6.3".into()), channel: Some("standard".into()) };
+        let definitions = [
+            ("gateways.gateway.networking.k8s.io".to_owned(), definition),
+            ("x.example".to_owned(), Definition { bundle_version: None, channel: None }),
+        ];
+        whole.installed = Some(Arc::new(InstalledApi { definitions: definitions.into_iter().collect() }));
+        let mut without_keys = whole.clone();
+        without_keys.secrets.values_mut().for_each(|secret| {
+            let mut value = serde_json::to_value(&**secret).unwrap();
+            leave_key_out(&mut value);
+            *secret = serde_json::from_value(value).map(Arc::new).unwrap();
+        });
+        let narrow = Scope { namespaces: vec!["edge".into(), "team-b".into()], ..scope() };
+        let cases = [
+            ("last-good-cluster.json", LastGoodKeys::Kept, scope(), whole.clone()),
+            ("last-good-cluster-without-keys.json", LastGoodKeys::LeftOut, narrow, without_keys),
+        ];
+        for (name, keys, scope, expected) in cases {
+            replace(&path, &scope, &whole, keys).unwrap();
+            let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, &fs::read(&path).unwrap());
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(read(&path, &scope), Some(expected));
+        }
     }
 }
