@@ -137,6 +137,7 @@ impl Record<'_> {
 
 #[cfg(test)]
 mod tests {
+    use gateway_testkit::golden;
     use gateway_tls::Version;
 
     use super::*;
@@ -191,5 +192,43 @@ mod tests {
         Record { secured: Some(&secured), ..record() }.write(&mut out, b"1994-11-06T08:49:37");
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&line["tls_version"], &line["tls_server_name"]), (&"1.3".into(), &"a.example".into()));
+    }
+
+    /// Programs read these lines: the order of the fields, their names and the form of every value stay.
+    #[test]
+    fn lines_are_byte_for_byte_as_they_were() {
+        let secured = Secured { server_name: Some("a.example".into()), version: Version::Tls13 };
+        let unnamed = Secured { server_name: None, version: Version::Tls12 };
+        let refused = Record {
+            method: b"",
+            path: b"",
+            protocol: b"",
+            response_code: 0,
+            reason: Some(Reason::Failure(gateway_ir::FailureKind::BackendNotFound)),
+            upgrade: Some("websocket"),
+            dropped_headers: Some(b"x_a, x_b"),
+            detail: Some("Service \"s\" does not exist"),
+            bytes_received: u64::MAX,
+            upstream_us: None,
+            x_forwarded_for: Some(b"192.0.2.9, 192.0.2.10"),
+            user_agent: None,
+            upstream_host: None,
+            route: None,
+            rule: None,
+            listener: None,
+            secured: Some(&unnamed),
+            peer: "[fd00::1]:5".parse().unwrap(),
+            client: "fd00::2".parse().unwrap(),
+            local: "[fd00::3]:443".parse().unwrap(),
+            ..record()
+        };
+        let mut out = Vec::new();
+        for record in [record(), Record { secured: Some(&secured), ..record() }, refused] {
+            record.write(&mut out, b"1994-11-06T08:49:37");
+        }
+        let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), "access-log.jsonl", &out);
+        let lines: Vec<serde_json::Value> =
+            serde_json::Deserializer::from_slice(&bytes).into_iter().map(Result::unwrap).collect();
+        assert_eq!(lines.len(), 3);
     }
 }
