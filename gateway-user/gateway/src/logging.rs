@@ -83,6 +83,14 @@ fn say_panic(panic: &PanicHookInfo<'_>) {
 }
 
 impl LogControl {
+    /// For tests of what shows it: its filter is nobody's.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        let (_, handle) = reload::Layer::new(EnvFilter::default());
+        let (writer, _guard) = NonBlockingBuilder::default().finish(std::io::sink());
+        Self { handle, text: Arc::default(), dropped: writer.error_counter() }
+    }
+
     /// The filter in force.
     pub(crate) fn filter(&self) -> String {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()

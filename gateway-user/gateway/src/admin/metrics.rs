@@ -16,6 +16,7 @@ use gateway_control::publish::Workers as _;
 use gateway_control::view::View;
 use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics, status_label};
 use gateway_proxy::worker::WorkerCommand;
+use gateway_steer::Counters;
 use tokio::time::{Instant, timeout_at};
 
 use super::exposition::Exposition;
@@ -95,13 +96,13 @@ fn page(
     all: &WorkerMetrics,
 ) -> Vec<Bytes> {
     let mut page = Exposition::default();
-    requests(&mut page, all);
+    requests(&mut page, &all.series.sorted(), all.series.other());
     counters(&mut page, all, workers);
     steering(&mut page, shared);
     config(&mut page, view);
     certificates(&mut page, view);
     if let Some(cluster) = &shared.cluster {
-        watches::page(&mut page, cluster);
+        watches::page(&mut page, &cluster.watches());
         members::page(&mut page, &shared.cluster_tally);
     }
     process(&mut page, shared, past, workers.len());
@@ -113,7 +114,7 @@ fn page(
 type Pick = fn(&Series) -> &gateway_proxy::metrics::Histogram;
 
 /// The metrics that OpenTelemetry names (semantic conventions, HTTP metrics).
-fn requests(page: &mut Exposition, all: &WorkerMetrics) {
+fn requests(page: &mut Exposition, each: &[(&SeriesKey, &Series)], other: &Series) {
     let families: [(&str, &str, f64, Pick); 4] = [
         (
             "http_server_request_duration_seconds",
@@ -132,14 +133,14 @@ fn requests(page: &mut Exposition, all: &WorkerMetrics) {
     ];
     for (name, help, unit, pick) in families {
         page.histogram(name, help);
-        for (key, series) in all.series.sorted() {
+        for (key, series) in each {
             if pick(series).count() > 0 {
                 with_labels(key, |labels| {
                     page.buckets(labels, pick(series), unit);
                 });
             }
         }
-        let rest = pick(all.series.other());
+        let rest = pick(other);
         if rest.count() > 0 {
             page.buckets(&[("sluice_series", "other")], rest, unit);
         }
@@ -221,7 +222,12 @@ fn steering(page: &mut Exposition, shared: &Shared) {
         "sluice_steering_verdicts_total",
         "What the kernel programs decided, by program and verdict.",
     );
-    let Some(counters) = shared.steering.counters() else { return };
+    if let Some(counters) = shared.steering.counters() {
+        verdicts(page, &counters);
+    }
+}
+
+fn verdicts(page: &mut Exposition, counters: &Counters) {
     for (verdict, count) in counters.iter() {
         // The name says the program first: lookup_steered.
         let (program, verdict) = verdict.name().split_once('_').unwrap_or(("", verdict.name()));
@@ -339,4 +345,71 @@ fn process(page: &mut Exposition, shared: &Shared, past: &Past, answering: usize
     page.counter("sluice_access_log_lost_bytes_total", "Given up because a write failed.");
     page.sample(&[], log.lost_bytes);
     page.counter("sluice_access_log_write_errors_total", "Writes that failed.").sample(&[], log.write_errors);
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_control::cluster::ClusterTally;
+    use gateway_control::source::kube::{Subject, WatchId, WatchState};
+    use gateway_testkit::golden;
+
+    use super::*;
+    use crate::admin::fixtures;
+
+    /// Of every family its name, kind and help text; of every sample its labels. Values are left out, but for those that
+    /// are one of a few words.
+    fn shape(page: &[u8]) -> String {
+        let (version, commit) = (VERSIONS.version, VERSIONS.commit.unwrap_or("unknown"));
+        let of_build = format!("version=\"{version}\",commit=\"{commit}\"");
+        let text = std::str::from_utf8(page).unwrap().replace(&of_build, "version=\"\",commit=\"\"");
+        let shape = text.lines().map(|line| match line.starts_with('#') {
+            true => line,
+            false => line.rsplit_once(' ').unwrap().0,
+        });
+        shape.map(|line| format!("{line}\n")).collect()
+    }
+
+    fn series() -> (Vec<SeriesKey>, Series) {
+        let key = |scheme, status, reason, place: [&str; 3]| {
+            let [listener, route, pattern] = place.map(str::to_owned);
+            SeriesKey { scheme, method: "GET", status, reason, listener, route, pattern }
+        };
+        let keys = vec![
+            key("http", 200, None, ["edge/web/http", "team-b/r", "/a/*"]),
+            key("https", 502, Some("upstream_reset"), ["edge/web/https", "team-b/r", "/\"b\""]),
+            key("http", 0, Some("client_closed"), ["", "", ""]),
+        ];
+        let mut series = Series::default();
+        let Series { duration, request_bytes, response_bytes, upstream } = &mut series;
+        for histogram in [duration, request_bytes, response_bytes, upstream] {
+            histogram.record(1);
+        }
+        (keys, series)
+    }
+
+    #[test]
+    fn names_help_texts_and_labels_are_as_they_were() {
+        let (_views, mut shared) = fixtures::shared();
+        shared.facts = Arc::new(fixtures::facts());
+        let workers = [(0, WorkerMetrics::new(1, 1)), (1, WorkerMetrics::new(1, 1))];
+        let all = WorkerMetrics::new(1, 1);
+        let mut whole = page(&shared, &fixtures::view(), &workers, &Past::default(), &all);
+        let mut rest = Exposition::default();
+        let (keys, one) = series();
+        requests(&mut rest, &keys.iter().map(|key| (key, &one)).collect::<Vec<_>>(), &one);
+        rest.counter("sluice_steering_verdicts_total", "As above.");
+        verdicts(&mut rest, &Counters::default());
+        let mut synced = WatchState::default();
+        synced.synced = true;
+        let id = |namespace: Option<&str>| WatchId {
+            subject: Subject::Definitions,
+            namespace: namespace.map(str::to_owned),
+        };
+        let watches = [(id(None), synced, 3), (id(Some("edge")), WatchState::default(), 0)];
+        watches::page(&mut rest, &watches);
+        members::page(&mut rest, &ClusterTally::default());
+        whole.append(&mut rest.finish());
+        let text: Vec<u8> = whole.concat();
+        golden::check(env!("CARGO_MANIFEST_DIR"), "metrics.txt", shape(&text).as_bytes());
+    }
 }

@@ -4,6 +4,8 @@
 pub(crate) mod document;
 mod dump;
 mod exposition;
+#[cfg(test)]
+mod fixtures;
 mod gone;
 mod logging;
 mod members;

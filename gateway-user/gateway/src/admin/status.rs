@@ -162,3 +162,60 @@ fn conditions(list: &[Condition]) -> BTreeMap<String, ConditionLine> {
     };
     list.iter().map(|condition| (condition.type_.clone(), line(condition))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use gateway_steer::{PlaceholderState, SteerBind};
+    use gateway_testkit::golden;
+
+    use super::*;
+    use crate::admin::document::WatchLine;
+    use crate::admin::fixtures;
+
+    fn io() -> Io {
+        Io {
+            driver: "epoll".to_owned(),
+            refused: vec!["uring-defer: EPERM".to_owned()],
+            workers: 2,
+            worker_deaths: 1,
+            lost_connections: 3,
+            access_log: "write".to_owned(),
+            access_log_refused: Some("EPERM".to_owned()),
+        }
+    }
+
+    /// With every field that there is.
+    fn whole() -> StatusDocument {
+        let mut document = document(&fixtures::view(), &fixtures::facts(), "ready".to_owned(), io());
+        (document.process.version, document.process.pid) = ("0.1.0".to_owned(), 7);
+        document.process.takeover_failures = BTreeMap::from([("busy".to_owned(), 2)]);
+        let missing = vec![(SteerBind::any(81), "nginx listens".to_owned())];
+        document.steering.placeholders = Some(PlaceholderState { held: 2, missing }.into());
+        document.watches = vec![WatchLine {
+            kind: "HTTPRoute".to_owned(),
+            namespace: Some("edge".to_owned()),
+            synced: false,
+            objects: 4,
+            last_event: Some("2026-01-02T03:04:05Z".to_owned()),
+            failing_since: Some("2026-01-02T03:04:06Z".to_owned()),
+            why: Some("not allowed".to_owned()),
+        }];
+        document
+    }
+
+    /// `sluice status` of another version reads the document, and prints with `-o json` all that it knows.
+    #[test]
+    fn the_document_is_byte_for_byte_as_it_was() {
+        let facts = Facts { offset: None, without_ipv6: None, took_over: None, ..fixtures::facts() };
+        let io = Io { refused: Vec::new(), access_log_refused: None, ..io() };
+        let mut small = document(&View::default(), &facts, "no configuration is live yet".to_owned(), io);
+        (small.process.version, small.process.pid) = ("0.1.0".to_owned(), 7);
+        for (name, document) in [("status.json", whole()), ("status-before.json", small)] {
+            let mut written = crate::cmd::to_json(&document).unwrap();
+            let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, written.as_bytes());
+            let read: StatusDocument = serde_json::from_slice(&bytes).unwrap();
+            written = crate::cmd::to_json(&read).unwrap();
+            assert_eq!(written.as_bytes(), bytes, "nothing is lost in reading");
+        }
+    }
+}

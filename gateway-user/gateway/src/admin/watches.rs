@@ -1,20 +1,19 @@
 //! How each watch of the cluster is doing: for `/metrics` and `/status`.
 
-use gateway_control::source::kube::{Cluster, WatchId, WatchState};
+use gateway_control::source::kube::{WatchId, WatchState};
 
 use super::document::WatchLine;
 use super::exposition::Exposition;
 
 /// Adds the metrics of all watches.
-pub(super) fn page(page: &mut Exposition, cluster: &Cluster) {
-    let watches = cluster.watches();
+pub(super) fn page(page: &mut Exposition, watches: &[(WatchId, WatchState, usize)]) {
     let mut family = |name: &str, help: &str, is_counter: bool, value: fn(&WatchState, usize) -> u64| {
         if is_counter {
             page.counter(name, help)
         } else {
             page.gauge(name, help)
         };
-        for (id, state, objects) in &watches {
+        for (id, state, objects) in watches {
             let kind = id.subject.to_string();
             let namespace = id.namespace.as_deref().unwrap_or("");
             page.sample(&[("kind", &kind), ("namespace", namespace)], value(state, *objects));

@@ -224,6 +224,34 @@ mod tests {
         );
     }
 
+    /// So are these, which came later and which older processes pass over.
+    #[test]
+    fn what_version_1_got_later_is_byte_for_byte_what_it_was_then() {
+        let (version, pod, user) = ("0.1.0".to_owned(), Some("sluice-x2x4z".to_owned()), Some(65_532));
+        is(
+            FromTaker::Hello {
+                protocol: 1,
+                oldest: None,
+                version: version.clone(),
+                pid: 7,
+                admin_socket: true,
+                pod: pod.clone(),
+                user,
+            },
+            r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7,"admin_socket":true,"pod":"sluice-x2x4z","user":65532}"#,
+        );
+        is(FromTaker::Ready { same_sockets: false }, r#"{"kind":"ready","same_sockets":false}"#);
+        let (serial, made, steering, items) = (2, false, Steering::Ebpf, 9);
+        is(
+            FromGiver::Offer(Offer { protocol: 1, version, pid: 7, serial, made, steering, items, pod }),
+            r#"{"kind":"offer","protocol":1,"version":"0.1.0","pid":7,"serial":2,"made":false,"steering":"ebpf","items":9,"pod":"sluice-x2x4z"}"#,
+        );
+        is(FromGiver::Items { items: Vec::new() }, r#"{"kind":"items","items":[]}"#);
+        let first = r#"{"kind":"offer","version":"0.1.0","pid":7,"serial":2,"made":true,"steering":"ebpf","items":9}"#;
+        let FromGiver::Offer(offer) = serde_json::from_str(first).unwrap() else { panic!("an offer") };
+        assert_eq!((offer.protocol, offer.pod), (1, None), "the first versions did not say");
+    }
+
     #[test]
     fn what_a_newer_version_adds_is_passed_over() {
         let hello = r#"{"kind":"hello","protocol":2,"oldest":1,"version":"2","pid":7,"more":[1]}"#;
