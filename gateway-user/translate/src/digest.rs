@@ -1,10 +1,11 @@
-//! What tells two nodes' idea of a Gateway apart.
+//! The digest by which two nodes tell whether they serve a Gateway alike.
+
+mod hashed;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
-use gateway_ir::{Bind, Certificate, Ir, Listener, ListenerTls, ObjectName, PrivateKey};
+use gateway_ir::{Ir, ObjectName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -25,18 +26,14 @@ impl fmt::Display for GatewayDigest {
     }
 }
 
-/// Bytes of a certificate's names that are in a digest.
-const NAMES_MAX: usize = 1_024;
-
 /// The digest of every Gateway that is served at all.
 pub fn digests(ir: &Ir) -> BTreeMap<ObjectName, GatewayDigest> {
     let mut hashes: BTreeMap<&ObjectName, Sha256> = BTreeMap::new();
     for bind in &ir.binds {
         for listener in &bind.listeners {
-            let alone = Bind { listeners: vec![without_routes(listener)], ..without_listeners(bind) };
             let hash = hashes.entry(&listener.id.gateway).or_default();
             // Plain data without maps of structured keys, which is all that could fail.
-            hash.update(serde_json::to_vec(&alone).unwrap_or_default());
+            hash.update(serde_json::to_vec(&hashed::Bind::new(bind, listener)).unwrap_or_default());
         }
     }
     let short = |hash: Sha256| {
@@ -45,47 +42,13 @@ pub fn digests(ir: &Ir) -> BTreeMap<ObjectName, GatewayDigest> {
     hashes.into_iter().map(|(gateway, hash)| (gateway.clone(), GatewayDigest(short(hash)))).collect()
 }
 
-fn without_listeners(bind: &Bind) -> Bind {
-    Bind { address: bind.address, port: bind.port, protocol: bind.protocol, listeners: Vec::new() }
-}
-
-fn without_routes(listener: &Listener) -> Listener {
-    Listener {
-        id: listener.id.clone(),
-        hostname: listener.hostname.clone(),
-        tls: listener.tls.as_ref().map(without_long_lists),
-        routes: Vec::new(),
-    }
-}
-
-/// The names of a certificate follow from its fingerprint. Short lists are in the digest since its first version, and stay
-/// so that nodes of two versions agree; thousands of names, for each of 64 references of 64 listeners, are left out.
-fn without_long_lists(tls: &ListenerTls) -> ListenerTls {
-    let short = |certificate: &Arc<Certificate>| {
-        if certificate.names.iter().map(String::len).sum::<usize>() <= NAMES_MAX {
-            return Arc::clone(certificate);
-        }
-        Arc::new(Certificate {
-            secret: certificate.secret.clone(),
-            names: Vec::new(),
-            not_before: certificate.not_before,
-            not_after: certificate.not_after,
-            fingerprint: certificate.fingerprint.clone(),
-            chain: Vec::new(),
-            key: PrivateKey(Vec::new()),
-        })
-    };
-    ListenerTls {
-        certificates: tls.certificates.iter().map(short).collect(),
-        min_version: tls.min_version,
-        is_default: tls.is_default,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use gateway_ir::{
-        AttachedRoute, BindAddress, Hostname, ListenerId, Protocol, RouteId, RouteKind, TlsVersion,
+        AttachedRoute, Bind, BindAddress, Certificate, Hostname, Listener, ListenerId, ListenerTls,
+        PrivateKey, Protocol, RouteId, RouteKind, TlsVersion,
     };
 
     use super::*;
