@@ -97,7 +97,8 @@ fn who_has_not_taken_over_yet_says_nothing() {
         assert!(manager.heard().iter().all(|m| m.pid == old.pid()), "{:?}", manager.heard());
         old.signal(Signal::SIGTERM).unwrap();
         assert!(old.wait().success());
-        assert!(manager.heard().last().unwrap().field("STOPPING").is_some(), "it speaks still");
+        manager.wait_for("STOPPING");
+        assert!(manager.heard().last().unwrap().field("STOPPING").is_some(), "its last word");
     });
 }
 

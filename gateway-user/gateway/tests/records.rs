@@ -41,9 +41,14 @@ fn metrics_have_the_names_operators_know() {
         }
         get("/missing").unwrap();
         let ok = ["http_response_status_code=\"200\"", "http_request_method=\"GET\""];
-        assert!(metric("http_server_request_duration_seconds_count", &ok) >= 5.0, "{}", metrics());
+        // A response is counted after it is sent.
+        wait::until("five requests to be counted", || {
+            (metric("http_server_request_duration_seconds_count", &ok) >= 5.0).then_some(())
+        });
         let missed = ["http_response_status_code=\"404\""];
-        assert!(metric("http_server_request_duration_seconds_count", &missed) >= 1.0);
+        wait::until("the miss to be counted", || {
+            (metric("http_server_request_duration_seconds_count", &missed) >= 1.0).then_some(())
+        });
         assert!(metric("http_client_request_duration_seconds_count", &[]) >= 5.0);
         assert!(metric("sluice_config_generation", &[]) >= 1.0);
         assert!(metrics().contains("sluice_build_info"));

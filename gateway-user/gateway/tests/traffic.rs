@@ -50,10 +50,12 @@ fn a_backend_that_dies_within_a_body_is_never_taken_for_a_whole_answer() {
             // An error here is what is waited for: the connection ends before the 100 bytes that were promised.
             client.answer().is_err().then_some(())
         });
-        let mut chunked = client();
-        chunked.send("GET /httpbin/chunked HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        let answer = chunked.answer();
-        assert!(answer.is_err(), "a chunked body without its end is no answer: {answer:?}");
+        // Another worker may use the backend before for a moment, whose response is whole.
+        gateway_testkit::wait::until("a chunked body without its end to be no response", || {
+            let mut chunked = client();
+            chunked.send("GET /httpbin/chunked HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
+            chunked.answer().is_err().then_some(())
+        });
         running.gateway.wait_for_output("upstream_body_truncated");
     });
 }

@@ -10,12 +10,12 @@ pub fn netstat(name: &str) -> u64 {
     found.last().unwrap_or_else(|| panic!("no {name} in /proc/net/netstat"))
 }
 
-/// Connections that are established and not yet accepted, of all listening sockets together.
-pub fn queued() -> usize {
-    ["tcp", "tcp6"].iter().map(|file| queued_in(file)).sum()
+/// Connections that are established and not yet accepted, for each listening socket that has any.
+pub fn queues() -> Vec<usize> {
+    ["tcp", "tcp6"].iter().flat_map(|file| queues_in(file)).filter(|queue| *queue > 0).collect()
 }
 
-fn queued_in(file: &str) -> usize {
+fn queues_in(file: &str) -> Vec<usize> {
     let text = std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap();
     let queue = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
@@ -24,5 +24,5 @@ fn queued_in(file: &str) -> usize {
         let (_, queue) = fields.next()?.split_once(':')?;
         listens.then(|| usize::from_str_radix(queue, 16).unwrap())
     };
-    text.lines().skip(1).filter_map(queue).sum()
+    text.lines().skip(1).filter_map(queue).collect()
 }

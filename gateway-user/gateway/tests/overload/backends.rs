@@ -90,7 +90,10 @@ fn one_tenants_stuck_backend_takes_its_part_and_no_more() {
         let backend = Mute::start();
         route_the_odd(running);
         let waiting = ask_the_odd(PENDING);
-        wait::until("the stuck backend's part", || (active() >= PENDING as f64).then_some(()));
+        // Seen there: a request is active before it has a connection to its backend.
+        wait::until("the stuck backend's part", || {
+            (backend.open.load(Ordering::SeqCst) == PENDING as u64).then_some(())
+        });
         // Three times what the gateway holds in all: each is told at once, and gives its connection back.
         for _ in 0..REFUSED / 200 {
             for mut refused in ask_the_odd(200) {
@@ -141,7 +144,8 @@ fn answers_that_nobody_finishes_have_a_bound_of_their_own() {
         assert!(streams.iter().all(|(_, begun)| *begun));
         let (_, begun) = begin();
         assert!(!begun, "one too many");
-        assert_eq!(ended_for("overload_requests"), 1.0, "{}", metrics());
+        // A response is counted after it is sent.
+        wait::until("its count", || (ended_for("overload_requests") == 1.0).then_some(()));
         neighbours_are_served("a full backend");
         streams.pop();
         wait::until("its place", || begin().1.then_some(()));
@@ -166,6 +170,6 @@ fn a_backend_that_never_answers_costs_its_own_requests_only() {
         wait::until("the end of every connection to it", || {
             (backend.open.load(Ordering::SeqCst) == 0).then_some(())
         });
-        assert_eq!(active(), 0.0);
+        wait::until("the last request's end", || (active() == 0.0).then_some(()));
     });
 }

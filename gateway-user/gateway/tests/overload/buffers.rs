@@ -40,6 +40,8 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
         }
         let refused = || metric("sluice_memory_refused_total", &[]);
         let of_waiting = refused();
+        let connections = || metric("sluice_connections", &[]);
+        let there = connections();
         // Who has less under way is served even while all is lent: its head is here, and costs nothing to look at.
         wait::until("a request while all is lent", || {
             let _beginning = begin_heads(96);
@@ -47,7 +49,8 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
             assert_eq!(get("/httpbin/get").unwrap().status, 200, "another tenant: {}", metrics());
             (before >= MEMORY && lent() >= MEMORY).then_some(())
         });
-        wait::until("what had begun to end", || (lent() < MEMORY).then_some(()));
+        // All of it: a head that is read later is refused later, and counted then.
+        wait::until("what had begun to end", || (lent() < MEMORY && connections() <= there).then_some(()));
         let of_heads = refused() - of_waiting;
         // The namespace with most of them gives way, now that another one is there.
         let mut more = ask_the_odd(1).remove(0);

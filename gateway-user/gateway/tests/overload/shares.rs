@@ -39,7 +39,8 @@ fn a_lone_tenant_may_have_all_and_gives_way_once_another_is_there() {
             assert_eq!(get("/httpbin/get").unwrap().status, 200, "{}", metrics());
         }
         assert_eq!(metric("sluice_overloaded_total", &[]), 1.0, "who was served was not refused");
-        assert_eq!(metric("sluice_connections", &[]), PLACES as f64);
+        let connections = || metric("sluice_connections", &[]);
+        wait::until("the last neighbour's end", || (connections() == PLACES as f64).then_some(()));
         backend.speak(true);
         all.iter_mut().for_each(|client| assert_eq!(client.answer().unwrap().status, 200));
         backend.speak(false);

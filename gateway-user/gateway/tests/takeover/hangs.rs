@@ -63,8 +63,8 @@ fn hung_when_it_is_to_let_go(label: &str, flags: &'static [&'static str]) {
         let gate = Gate::closed(line.inside, "letting-go");
         ended_well(line.begin_upgrade_with(flags, &[("SLUICE_FAULT", gate.fault())]));
         let steady = Steady::start(HTTP);
-        let old = line.begin_upgrade_with(flags, &[("SLUICE_FAULT", LIMIT)]);
-        assert!(old.output().contains("planted: stopped"), "{}", old.output());
+        let mut old = line.begin_upgrade_with(flags, &[("SLUICE_FAULT", LIMIT)]);
+        old.wait_for_output("planted: stopped");
         steady.wait_for_more(100);
         gate.open();
         ended_well(old);
