@@ -185,7 +185,7 @@ mod tests {
     /// Nodes of other versions write and read these bytes while a cluster is updated.
     #[test]
     fn the_format_is_byte_for_byte_as_it_was() {
-        let refused = |address, port, reason, message: &str| RefusedBind {
+        let refused = |address, port, reason, message: &str| RejectedBind {
             address,
             port,
             reason,
@@ -199,11 +199,11 @@ mod tests {
             ]
             .into(),
             refused: vec![
-                refused(BindAddress::Any, 80, RefusedReason::PortUnavailable, "nginx listens"),
+                refused(BindAddress::Any, 80, RejectionReason::PortUnavailable, "nginx listens"),
                 refused(
                     BindAddress::Ip("fd00::1".parse().unwrap()),
                     443,
-                    RefusedReason::AddressNotUsable,
+                    RejectionReason::AddressNotUsable,
                     "not an address of this node",
                 ),
             ],

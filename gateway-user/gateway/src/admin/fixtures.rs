@@ -12,12 +12,12 @@ use gateway_control::view::{Live, View};
 use gateway_io::IoMode;
 use gateway_io::file::{FileTarget, FileThread};
 use gateway_ir::{
-    Action, Certificate, ClusterKey, Failure, FailureKind, Generation, Ir, ListenerTls, ObjectName,
-    PrivateKey, TlsVersion,
+    Action, Certificate, ClusterKey, Generation, Ir, ListenerTls, ObjectName, PrivateKey, RuleError,
+    RuleErrorKind, TlsVersion,
 };
 use gateway_proxy::worker::Heartbeat;
 use gateway_steer::{Refusal, RefusalReason, SteerBind, SteerOptions, SteerPlan, Steering, SteeringMode};
-use gateway_translate::{Finding, HostTotals, ObjectRef, StatusSet, TranslateOptions, translate};
+use gateway_translate::{HostTotals, ObjectRef, StatusSet, TranslateOptions, translate};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -43,7 +43,7 @@ pub(super) fn view() -> View {
     let status = Arc::new(without_prose(translation.status));
     let ir = Arc::new(with_all_shapes(translation.ir));
     let object = |name: &str| ObjectRef { kind: Kind::HttpRoute, key: ObjectKey::new("team-b", name) };
-    let finding = |severity, field: &str, origin| Finding {
+    let finding = |severity, field: &str, origin| gateway_translate::Diagnostic {
         severity,
         object: object("r"),
         field: field.to_owned(),
@@ -124,7 +124,8 @@ fn with_all_shapes(mut ir: Ir) -> Ir {
     for route in ir.http_routes.values_mut() {
         let route = Arc::make_mut(route);
         let mut broken = route.rules[0].clone();
-        broken.action = Action::Fail(Failure { kind: FailureKind::InvalidRule, message: MESSAGE.to_owned() });
+        broken.action =
+            Action::Fail(RuleError { kind: RuleErrorKind::InvalidRule, message: MESSAGE.to_owned() });
         route.rules.push(broken);
     }
     ir

@@ -204,7 +204,7 @@ mod tests {
             path: b"",
             protocol: b"",
             response_code: 0,
-            reason: Some(Reason::Failure(gateway_ir::FailureKind::BackendNotFound)),
+            reason: Some(Reason::Failure(gateway_ir::RuleErrorKind::BackendNotFound)),
             upgrade: Some("websocket"),
             dropped_headers: Some(b"x_a, x_b"),
             detail: Some("Service \"s\" does not exist"),
