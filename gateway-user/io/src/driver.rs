@@ -95,7 +95,7 @@ impl fmt::Display for Driver {
 
 /// Finds the best driver `mode` allows, by building the very rings that so many workers would build (`ring_entries`
 /// submission entries each), all at the same time, and passing an operation through one. Each try runs in a thread of
-/// its own that ends before the answer: a single-issuer ring belongs to the thread that built it.
+/// its own that ends before the response: a single-issuer ring belongs to the thread that built it.
 ///
 /// # Errors
 /// Mode `Uring` and no ring works. The other modes always find a driver.

@@ -15,7 +15,7 @@ pub const HEADROOM: usize = 32;
 pub const DEFAULT_CHUNK_SIZE: usize = 16 * 1024;
 
 /// Bytes of a chunk for a stream that fills ordinary ones, headroom not counted: an eighth of the operations for the same
-/// octets. Larger ones gain little more.
+/// bytes. Larger ones gain little more.
 pub(crate) const BULK_CHUNK_SIZE: usize = 128 * 1024;
 
 /// Most such chunks that a worker lends (16 MiB), so that many fast senders to slow receivers take no more than that.

@@ -133,7 +133,7 @@ impl Slab {
             // As every allocation does when there is no memory.
             handle_alloc_error(layout)
         };
-        // With a huge page the first octet of a block would take two megabytes. Kernels without them refuse.
+        // With a huge page the first byte of a block would take two megabytes. Kernels without them refuse.
         // SAFETY: the mapping was just made; the advice changes none of its contents.
         unsafe { advise(base, bytes, libc::MADV_NOHUGEPAGE) };
         Slab { base, shape, empty: u64::MAX }

@@ -78,7 +78,7 @@ fn reset_is_seen_as_a_reset() {
     });
 }
 
-/// The peer is still sending when the answer comes; without lingering the kernel's reset destroys it.
+/// The peer is still sending when the response comes; without lingering the kernel's reset destroys it.
 #[test]
 fn a_lingering_close_lets_the_answer_through() {
     on_every_driver(|_| async {

@@ -51,7 +51,7 @@ fn two_and_a_half_thousand_streams_closed_in_flight_leave_nothing() {
     });
 }
 
-/// A listener whose queue is full: further connects wait for an answer that never comes.
+/// A listener whose queue is full: further connects wait for a response that never comes.
 fn deaf_listener() -> (std::os::fd::OwnedFd, SocketAddr, Vec<TcpStream>) {
     let deaf = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
     bind(std::os::fd::AsRawFd::as_raw_fd(&deaf), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();

@@ -1,4 +1,4 @@
-//! A layer between socket and halves, here one that turns every octet around.
+//! A layer between socket and halves, here one that turns every byte around.
 
 mod common;
 
@@ -11,7 +11,7 @@ use gateway_io::{Chunk, Layer, Opened};
 
 const END: u8 = 0xff;
 
-/// Octets travel as their complement; the octet 0xff on the wire says the end, 0xfe is a mistake that is answered "!".
+/// Bytes travel as their complement; the byte 0xff on the wire says the end, 0xfe is a mistake that is answered "!".
 #[derive(Default)]
 struct Complement {
     ended: bool,
@@ -67,7 +67,7 @@ fn turned(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|octet| !octet).collect()
 }
 
-/// Without the two octets that have a meaning of their own on the wire.
+/// Without the two bytes that have a meaning of their own on the wire.
 fn harmless(len: usize) -> Vec<u8> {
     pattern(len).into_iter().map(|octet| octet.clamp(2, 0xfd)).collect()
 }

@@ -29,7 +29,7 @@ fn twenty_thousand_messages_arrive_in_order() {
     });
 }
 
-/// One message at a time, the next only after the answer: every one must wake the worker.
+/// One message at a time, the next only after the response: every one must wake the worker.
 #[test]
 fn every_message_wakes_a_sleeping_worker() {
     on_every_driver(|_| async {

@@ -24,13 +24,13 @@ pub struct ProxyConfig {
     pub max_connections: usize,
     /// Most requests of one worker under way at one cluster; one more is answered 503 `overload_requests`.
     pub max_upstream_requests: usize,
-    /// Most of those that wait for their answer to begin; one more is answered 503 `overload_pending`.
+    /// Most of those that wait for their response to begin; one more is answered 503 `overload_pending`.
     pub max_upstream_pending: usize,
     /// Whose connections count together, and how many there may be in one worker.
     pub clients: ClientLimit,
     /// Bytes of buffers that one worker lends; with so many lent, new requests are answered 503 `overload_memory`.
     pub buffer_limit: usize,
-    /// Size of the pooled buffers, in octets: the largest piece of a body in flight per direction.
+    /// Size of the pooled buffers, in bytes: the largest piece of a body in flight per direction.
     pub buffer_bytes: usize,
     /// Idle connections kept per worker and backend address.
     pub max_idle_upstream: usize,
@@ -93,9 +93,9 @@ pub enum ReasonHeader {
 /// The process's own time limits; a route may set further ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// From a request head's first octet to its last.
+    /// From a request head's first byte to its last.
     pub client_header: Duration,
-    /// From a TLS connection's first octets to the end of its handshake.
+    /// From a TLS connection's first bytes to the end of its handshake.
     pub tls_handshake: Duration,
     /// Between requests on a client connection.
     pub client_idle: Duration,
@@ -103,9 +103,9 @@ pub struct Timeouts {
     pub half_close: Duration,
     /// Between two pieces of a request body.
     pub client_body: Duration,
-    /// For a client to take anything of an answer that waits for it.
+    /// For a client to take anything of a response that waits for it.
     pub client_send: Duration,
-    /// Octets a second that a client sends of a body at least, averaged over `client_body`, and takes of an answer; zero
+    /// Bytes a second that a client sends of a body at least, averaged over `client_body`, and takes of a response; zero
     /// asks for none.
     pub client_rate: u64,
     /// For a backend to accept a connection.
@@ -117,7 +117,7 @@ pub struct Timeouts {
     pub upstream_idle_body: Duration,
     /// Without use before a pooled upstream connection is closed.
     pub upstream_idle: Duration,
-    /// From the request's head to the end of its answer, for rules that set no limit of their own; zero is none.
+    /// From the request's head to the end of its response, for rules that set no limit of their own; zero is none.
     pub request: Duration,
 }
 

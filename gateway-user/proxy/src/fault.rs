@@ -34,7 +34,7 @@ pub(crate) enum Stage {
 ///
 /// # Panics
 /// If it asks for that.
-pub(crate) fn strike(config: &ProxyConfig, request: &Request<'_>, stage: Stage) {
+pub(crate) fn inject(config: &ProxyConfig, request: &Request<'_>, stage: Stage) {
     if !cfg!(debug_assertions) || !config.faults {
         return;
     }
@@ -44,12 +44,12 @@ pub(crate) fn strike(config: &ProxyConfig, request: &Request<'_>, stage: Stage) 
     match (fault.split_once(' ').unwrap_or((fault, "")), stage) {
         (("panic", "routing"), Stage::Routing) | (("panic", "leased"), Stage::Leased) => {
             // What was asked for; release builds have returned above.
-            panic!("planted in a connection")
+            panic!("injected in a connection")
         }
-        (("worker", file), Stage::Routing) => spawn(die(PathBuf::from(file))),
+        (("worker", file), Stage::Routing) => spawn(crash_worker(PathBuf::from(file))),
         (("open", _), Stage::Routing) => {
             let opened = if std::fs::File::open("/").is_ok() { "opened" } else { "not opened" };
-            tracing::warn!("planted: a file was {opened}");
+            tracing::warn!("injected: a file was {opened}");
         }
         _ => {}
     }
@@ -91,13 +91,13 @@ impl Watch {
 }
 
 /// A task of the worker that no connection guards.
-async fn die(file: PathBuf) {
-    tracing::warn!("planted: this worker stands still");
+async fn crash_worker(file: PathBuf) {
+    tracing::warn!("injected: this worker stands still");
     let latest = Instant::now() + LONGEST_STANDSTILL;
     Watch::ask(&file);
     while !Watch::exists(&file) && Instant::now() < latest {
         sleep(Duration::from_millis(1));
     }
     // What was asked for; nothing in a release build spawns this.
-    panic!("planted in the worker");
+    panic!("injected in the worker");
 }

@@ -5,21 +5,25 @@
 //! numbers are copied out the same way.
 #![forbid(unsafe_code)]
 
-mod access_log;
+mod body;
 mod clock;
 mod config;
-mod conn;
-mod error;
+mod connection;
+mod exchange;
 mod fault;
 mod filters;
 mod forwarded;
-pub mod metrics;
+mod h1;
+mod observe;
+mod reason;
 mod request_id;
 mod signal;
+mod tls;
 mod upstream;
 pub mod worker;
 
 pub use config::{ProxyConfig, ReasonHeader, Timeouts, UnderscoreHeaders};
-pub use error::Reason;
 pub use fault::watch_fault_files;
 pub use filters::{is_grpc, redirect_fields};
+pub use observe::metrics;
+pub use reason::Reason;

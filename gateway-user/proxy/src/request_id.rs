@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
-/// Length of an id of ours in octets.
+/// Length of an id of ours in bytes.
 pub(crate) const ID_LEN: usize = 32;
 /// Longest id that is taken over from a trusted peer.
 const MAX_FOREIGN: usize = 128;

@@ -17,7 +17,7 @@ use support::Gateway;
 use support::backend::{Backend, ok};
 use support::ir::{Config, forward, headers, tls};
 
-/// Most allocations of one short request and its answer over TLS.
+/// Most allocations of one short request and its response over TLS.
 const MOST_OVER_TLS: u64 = 3;
 
 struct Counting;

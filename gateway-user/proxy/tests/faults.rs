@@ -86,7 +86,7 @@ fn malformed_requests_are_answered_before_the_close(driver: Driver) {
     ] {
         let mut client = gateway.connect();
         client.send(request).unwrap();
-        // More than the gateway reads: closing at once would reset the connection and eat the answer.
+        // More than the gateway reads: closing at once would reset the connection and eat the response.
         client.send("x".repeat(60_000)).unwrap();
         let answer = client.answer().unwrap();
         assert_eq!((answer.status, answer.reason()), (status, Some(reason)), "{request:.60}");

@@ -103,7 +103,7 @@ fn stalls(counter: &AtomicU64) {
     });
 }
 
-/// What tells that an answer has gone out and what tells that its client has left may come at once.
+/// What tells that a response has gone out and what tells that its client has left may come at once.
 fn clients_that_leave_with_their_answer_have_had_it(driver: Driver) {
     const AT_ONCE: usize = 64;
     const REQUESTS: usize = 3000;
@@ -117,7 +117,7 @@ fn clients_that_leave_with_their_answer_have_had_it(driver: Driver) {
     };
     let mut clients: Vec<_> = (0..AT_ONCE).map(|_| ask()).collect();
     let (mut answered, end) = (0, Instant::now() + PATIENCE);
-    // One thread that is never asleep leaves while the worker still gives others their answers.
+    // One thread that is never asleep leaves while the worker still gives others their responses.
     while answered < REQUESTS {
         assert!(Instant::now() < end, "{answered} have their answer");
         for client in &mut clients {

@@ -31,7 +31,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The gateway's reason code, if the answer is its own.
+    /// The gateway's reason code, if the response is its own.
     pub fn reason(&self) -> Option<&str> {
         self.header("x-sluice-reason")
     }
@@ -84,15 +84,15 @@ impl<S: Read + Write> Client<S> {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// Reads one answer to a `GET`-like request; interim answers (1xx) are returned like any other.
+    /// Reads one response to a `GET`-like request; interim responses (1xx) are returned like any other.
     ///
     /// # Errors
-    /// The connection ends or breaks before the answer does, or the answer is no HTTP/1.
+    /// The connection ends or breaks before the response does, or the response is no HTTP/1.
     pub fn answer(&mut self) -> io::Result<Answer> {
         self.answer_to("GET")
     }
 
-    /// Reads one answer to a request with `method`: `HEAD` has no body.
+    /// Reads one response to a request with `method`: `HEAD` has no body.
     ///
     /// # Errors
     /// As [`Client::answer`].
@@ -133,7 +133,7 @@ impl<S: Read + Write> Client<S> {
         Ok(answer)
     }
 
-    /// Sends a `GET` and reads the answer.
+    /// Sends a `GET` and reads the response.
     ///
     /// # Errors
     /// As [`Client::answer`].

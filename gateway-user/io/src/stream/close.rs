@@ -11,7 +11,7 @@ impl Stream {
     /// `max_bytes` came, or `max_time` passed; then closes.
     ///
     /// For answers sent before the request was read: closing with unread data makes the kernel send a reset, and
-    /// that can destroy the answer in the peer's receive buffer (RFC 9112 section 9.6).
+    /// that can destroy the response in the peer's receive buffer (RFC 9112 section 9.6).
     pub async fn close_lingering(mut self, max_bytes: usize, max_time: Duration) {
         self.send.set_deadline(Some(max_time));
         self.recv.set_deadline(Some(max_time));

@@ -1,4 +1,4 @@
-//! A protocol between a socket's octets and what its halves carry, such as TLS.
+//! A protocol between a socket's bytes and what its halves carry, such as TLS.
 
 use std::{
     cell::{Cell, RefCell},
@@ -8,10 +8,10 @@ use std::{
 
 use crate::chunk::Chunk;
 
-/// Opens what is received and seals what is sent. It works on the chunks of one stream, in the order of the octets, and
+/// Opens what is received and seals what is sent. It works on the chunks of one stream, in the order of the bytes, and
 /// never waits.
 pub trait Layer {
-    /// Takes what was received next. Content goes behind what is in `content`; octets that the peer must be sent go
+    /// Takes what was received next. Content goes behind what is in `content`; bytes that the peer must be sent go
     /// behind those in `out`, and leave with the next flush.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Layered {
         self.ended.get() && self.opened.borrow().is_empty()
     }
 
-    /// Takes what the socket gave: octets, or its end.
+    /// Takes what the socket gave: bytes, or its end.
     pub(crate) fn take(&self, received: Option<Chunk>, out: &RefCell<VecDeque<Chunk>>) {
         let mut layer = self.layer.borrow_mut();
         let opened = match received {

@@ -64,7 +64,7 @@ pub(crate) struct SendState {
     pub(crate) way: Way,
     /// Not yet given to the kernel, in order.
     pub(crate) queue: RefCell<VecDeque<Chunk>>,
-    /// Octets in a send that is with the kernel.
+    /// Bytes in a send that is with the kernel.
     pub(crate) sending: Cell<usize>,
     /// How the pump's work ended.
     pub(crate) sent: Cell<Option<io::Result<()>>>,

@@ -25,7 +25,7 @@ use crate::{
     time::CancelSafe,
 };
 
-/// Up to so many octets a copy costs less than another buffer in a send does: its place in the queue, the vector, and the
+/// Up to so many bytes a copy costs less than another buffer in a send does: its place in the queue, the vector, and the
 /// kernel's slower road for vectors.
 const MAX_JOINED: usize = 2048;
 

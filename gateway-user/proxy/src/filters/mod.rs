@@ -11,7 +11,7 @@ mod url_rewrite;
 
 pub(crate) use forwarded::{Arrival, set_forwarded};
 pub use redirect::fields as redirect_fields;
-pub(crate) use redirect::{Asked, location};
+pub(crate) use redirect::{RedirectContext, location};
 pub(crate) use request_headers::edit_request;
 pub(crate) use request_trailers::RequestTrailers;
 pub(crate) use response_headers::edit_response;

@@ -6,7 +6,7 @@ use gateway_snapshot::{FieldEdit, Filters};
 
 /// What a redirect keeps of the request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct RedirectContext<'a> {
     /// How the request arrived.
     pub(crate) scheme: Scheme,
     /// Host as received, without its port.
@@ -18,15 +18,20 @@ pub(crate) struct Asked<'a> {
 }
 
 /// Writes the `Location` into `target`, which is storage.
-pub(crate) fn location(redirect: &Redirect, request: &Request<'_>, asked: Asked<'_>, target: &mut Vec<u8>) {
+pub(crate) fn location(
+    redirect: &Redirect,
+    request: &Request<'_>,
+    context: RedirectContext<'_>,
+    target: &mut Vec<u8>,
+) {
     target.clear();
     let source = RedirectSource {
-        scheme: asked.scheme,
-        host: asked.host,
-        listener_port: asked.listener_port,
-        path: asked.path,
+        scheme: context.scheme,
+        host: context.host,
+        listener_port: context.listener_port,
+        path: context.path,
         query: request.query(),
-        matched_len: asked.matched_len,
+        matched_len: context.matched_len,
     };
     write_location(redirect, &source, target);
 }

@@ -1,11 +1,11 @@
-//! `ResponseHeaderModifier`, and the `Date` that an answer must have.
+//! `ResponseHeaderModifier`, and the `Date` that a response must have.
 
 use gateway_http::h1::{EditError, Fields, HeadEdits};
 use gateway_snapshot::Filters;
 
 use super::apply;
 
-/// Adds the filters' changes to the answer's. An answer without `Date` gets one first (RFC 9110 section 6.6.1).
+/// Adds the filters' changes to the response's. A response without `Date` gets one first (RFC 9110 section 6.6.1).
 pub(crate) fn edit_response(
     filters: &Filters,
     fields: Fields<'_>,

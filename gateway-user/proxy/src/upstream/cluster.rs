@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Load;
+use super::ClusterLimits;
 use crate::request_id::Random;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
 const FAILURE_MEMORY: Duration = Duration::from_secs(5);
 /// A connection that is idle for so long is not part of a conversation.
-const UNUSED: Duration = Duration::from_secs(1);
+const UNUSED_AFTER: Duration = Duration::from_secs(1);
 /// Most endpoints that one request tries to connect to.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 
@@ -38,7 +38,7 @@ pub(super) struct Idle<C> {
 impl<C> Idle<C> {
     /// It was not used lately, so nobody is likely to miss it.
     pub(super) fn is_unused(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= UNUSED
+        now.saturating_duration_since(self.since) >= UNUSED_AFTER
     }
 }
 
@@ -46,7 +46,7 @@ impl<C> Idle<C> {
 #[derive(Debug)]
 pub(crate) struct Cluster<C> {
     backends: Vec<Rc<Backend<C>>>,
-    pub(crate) load: Rc<Load>,
+    pub(crate) load: Rc<ClusterLimits>,
 }
 
 /// The endpoints that one request has already failed to reach.
@@ -79,7 +79,7 @@ impl<C> Backend<C> {
 }
 
 impl<C> Cluster<C> {
-    pub(crate) fn new(backends: Vec<Rc<Backend<C>>>, load: Rc<Load>) -> Self {
+    pub(crate) fn new(backends: Vec<Rc<Backend<C>>>, load: Rc<ClusterLimits>) -> Self {
         Self { backends, load }
     }
 

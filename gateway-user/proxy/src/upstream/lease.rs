@@ -13,7 +13,7 @@ use crate::worker::Worker;
 /// How long, and how often, a request waits for a descriptor. That of a connection which its backend has closed comes free
 /// when the kernel has ended what was in flight on it; clients that wait to be accepted try less often.
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(5);
-const MOST_WAITS: u32 = 20;
+const MAX_DESCRIPTOR_WAITS: u32 = 20;
 
 /// A connection in use. Dropped, it is closed.
 #[derive(Debug)]
@@ -23,12 +23,12 @@ pub(crate) struct Lease {
     pub(crate) reused: bool,
     /// It is logged in, so no other client's requests may go on it.
     pub(crate) private: bool,
-    visit: Visit,
+    in_flight: InFlight,
 }
 
 /// Counts a request as under way at a backend.
 #[derive(Debug)]
-struct Visit {
+struct InFlight {
     backend: Rc<Backend>,
 }
 
@@ -50,17 +50,17 @@ pub(crate) async fn lease(
             return Err(failure);
         };
         if reuse && let Some(stream) = idle(worker, &backend) {
-            return Ok(Lease { stream, reused: true, private: false, visit: Visit::begin(backend) });
+            return Ok(Lease { stream, reused: true, private: false, in_flight: InFlight::begin(backend) });
         }
-        let visit = Visit::begin(backend);
-        match connect(visit.backend.address, worker.config.timeouts.connect).await {
+        let in_flight = InFlight::begin(backend);
+        match connect(in_flight.backend.address, worker.config.timeouts.connect).await {
             Ok(stream) => {
                 worker.metrics.borrow_mut().counters.upstream_connects += 1;
-                visit.backend.note(None);
-                return Ok(Lease { stream, reused: false, private: false, visit });
+                in_flight.backend.note(None);
+                return Ok(Lease { stream, reused: false, private: false, in_flight });
             }
             Err(error) if is_out_of_descriptors(&error) && worker.close_unused_upstreams() => {}
-            Err(error) if is_out_of_descriptors(&error) && waited < MOST_WAITS => {
+            Err(error) if is_out_of_descriptors(&error) && waited < MAX_DESCRIPTOR_WAITS => {
                 waited += 1;
                 sleep(DESCRIPTOR_WAIT).await;
             }
@@ -71,8 +71,8 @@ pub(crate) async fn lease(
                 if failure == Reason::OverloadDescriptors {
                     return Err(failure);
                 }
-                visit.backend.failed();
-                if !tried.add(visit.backend.address) {
+                in_flight.backend.failed();
+                if !tried.add(in_flight.backend.address) {
                     return Err(failure);
                 }
             }
@@ -100,37 +100,37 @@ fn reason(error: &io::Error) -> Reason {
 impl Lease {
     /// The same client's connection once more.
     pub(super) fn again(backend: Rc<Backend>, stream: Stream) -> Self {
-        Self { stream, reused: true, private: true, visit: Visit::begin(backend) }
+        Self { stream, reused: true, private: true, in_flight: InFlight::begin(backend) }
     }
 
     /// Ends the request; the connection is kept for the same client. As [`keep`](Self::keep).
     pub(crate) fn keep_private(self, connections: &mut PrivateConnections) {
-        let Self { stream, visit, .. } = self;
-        connections.keep(Rc::clone(&visit.backend), stream);
+        let Self { stream, in_flight, .. } = self;
+        connections.keep(Rc::clone(&in_flight.backend), stream);
     }
 
     pub(crate) fn backend(&self) -> &Backend {
-        &self.visit.backend
+        &self.in_flight.backend
     }
 
-    /// Ends the request; the connection is kept for another one. Only for a connection whose answer was read to its
+    /// Ends the request; the connection is kept for another one. Only for a connection whose response was read to its
     /// end and was not followed by anything.
     pub(crate) fn keep(self, worker: &Worker) {
-        let Self { stream, visit, .. } = self;
-        if !worker.upstreams.park(&visit.backend, stream) {
+        let Self { stream, in_flight, .. } = self;
+        if !worker.upstreams.park(&in_flight.backend, stream) {
             worker.metrics.borrow_mut().counters.upstream_stale += 1;
         }
     }
 }
 
-impl Visit {
+impl InFlight {
     fn begin(backend: Rc<Backend>) -> Self {
         backend.begin();
         Self { backend }
     }
 }
 
-impl Drop for Visit {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.backend.end();
     }

@@ -7,25 +7,25 @@ use crate::{ProxyConfig, Reason};
 
 /// The requests of one cluster. It outlives snapshots and endpoint updates: whoever is under way still counts.
 #[derive(Debug, Default)]
-pub(crate) struct Load {
+pub(crate) struct ClusterLimits {
     requests: Cell<usize>,
-    /// Of those, the ones whose answer has not begun.
+    /// Of those, the ones whose response has not begun.
     pending: Cell<usize>,
 }
 
 /// A request's place; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    load: Rc<Load>,
+pub(crate) struct Permit {
+    load: Rc<ClusterLimits>,
     pending: Cell<bool>,
 }
 
-impl Load {
+impl ClusterLimits {
     /// Takes a place for a request.
     ///
     /// # Errors
     /// Which limit is reached.
-    pub(crate) fn enter(self: &Rc<Self>, limits: &ProxyConfig) -> Result<Seat, Reason> {
+    pub(crate) fn enter(self: &Rc<Self>, limits: &ProxyConfig) -> Result<Permit, Reason> {
         if self.requests.get() >= limits.max_upstream_requests {
             return Err(Reason::OverloadRequests);
         }
@@ -34,22 +34,22 @@ impl Load {
         }
         self.requests.set(self.requests.get() + 1);
         self.pending.set(self.pending.get() + 1);
-        Ok(Seat { load: Rc::clone(self), pending: Cell::new(true) })
+        Ok(Permit { load: Rc::clone(self), pending: Cell::new(true) })
     }
 }
 
-impl Seat {
-    /// The backend has begun its answer, or nothing is expected of it any more.
-    pub(crate) fn answered(&self) {
+impl Permit {
+    /// The backend has begun its response, or nothing is expected of it any more.
+    pub(crate) fn response_began(&self) {
         if self.pending.replace(false) {
             self.load.pending.set(self.load.pending.get().saturating_sub(1));
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.answered();
+        self.response_began();
         self.load.requests.set(self.load.requests.get().saturating_sub(1));
     }
 }
@@ -62,14 +62,14 @@ mod tests {
     fn an_answer_frees_a_waiting_place_and_its_end_the_request() {
         let limits =
             ProxyConfig { max_upstream_requests: 3, max_upstream_pending: 2, ..ProxyConfig::default() };
-        let load = Rc::new(Load::default());
+        let load = Rc::new(ClusterLimits::default());
         let enter = || load.enter(&limits);
         let (first, second) = (enter().unwrap(), enter().unwrap());
         assert_eq!(enter().unwrap_err(), Reason::OverloadPending);
-        first.answered();
-        first.answered();
+        first.response_began();
+        first.response_began();
         let third = enter().unwrap();
-        second.answered();
+        second.response_began();
         assert_eq!(enter().unwrap_err(), Reason::OverloadRequests);
         drop(first);
         let fourth = enter().unwrap();

@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 
 pub(crate) use cluster::Tried;
 pub(crate) use lease::{Lease, lease};
-pub(crate) use load::{Load, Seat};
+pub(crate) use load::{ClusterLimits, Permit};
 pub(crate) use private::{PrivateConnections, logs_connections_in};
 
 use cluster::Idle;
@@ -29,7 +29,7 @@ pub(crate) type Cluster = cluster::Cluster<Stream>;
 /// All backends of one worker.
 pub(crate) struct Upstreams {
     backends: RefCell<HashMap<SocketAddr, Rc<Backend>>>,
-    loads: RefCell<HashMap<ClusterKey, Rc<Load>>>,
+    loads: RefCell<HashMap<ClusterKey, Rc<ClusterLimits>>>,
     endpoints: RefCell<Arc<Endpoints>>,
     /// Counts updates of the endpoints.
     version: Cell<u64>,

@@ -9,7 +9,7 @@ use gateway_io::Stream;
 use super::{Backend, Cluster, Lease};
 
 /// Most that one client connection keeps: it talks to one application as a rule.
-const MOST: usize = 4;
+const MAX_CONNECTIONS: usize = 4;
 
 /// Those of one client connection, between two requests.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl PrivateConnections {
 
     /// Keeps one for the client's next request.
     pub(super) fn keep(&mut self, backend: Rc<Backend>, stream: Stream) {
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_CONNECTIONS {
             self.0.remove(0);
         }
         self.0.push((backend, stream));

@@ -11,7 +11,7 @@ use gateway_io::{Listener, ListenerHandle, is_out_of_descriptors, sleep, spawn};
 
 use super::descriptors;
 use super::state::Worker;
-use crate::conn;
+use crate::connection;
 use crate::signal::Signal;
 
 /// How long accepting pauses when the process has no file descriptor left: closing ones take about that long.
@@ -85,7 +85,7 @@ async fn accept(worker: Rc<Worker>, mut listener: Listener, stop: Rc<Signal>, op
     while !stop.is_raised() {
         match stop.unless(listener.accept()).await {
             None => break,
-            Some(Ok(accepted)) => conn::open(&worker, accepted),
+            Some(Ok(accepted)) => connection::open(&worker, accepted),
             Some(Err(error)) if is_out_of_descriptors(&error) => {
                 // What is idle only saves time. Half of it: who is accepted needs a backend too.
                 let pause = if worker.close_half_of_unused_upstreams() {
@@ -104,7 +104,7 @@ async fn accept(worker: Rc<Worker>, mut listener: Listener, stop: Rc<Signal>, op
     }
     stop.forget();
     for accepted in listener.close().await {
-        conn::open(&worker, accepted);
+        connection::open(&worker, accepted);
     }
     open.count.set(open.count.get().saturating_sub(1));
     if open.count.get() == 0

@@ -71,7 +71,7 @@ pub enum WorkerCommand {
         /// Gets the duplicates, oldest first; an error if no descriptor is left.
         reply: oneshot::Sender<std::io::Result<Vec<TcpListener>>>,
     },
-    /// Finish what is under way and end the worker; from now on every answer says `Connection: close`.
+    /// Finish what is under way and end the worker; from now on every response says `Connection: close`.
     Drain {
         /// When what ends.
         limits: DrainLimits,

@@ -13,7 +13,7 @@ use crate::signal::Signal;
 /// How long connections that were cut may take to go: they only have to be dropped.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Ends the worker's connections. At once every answer says `Connection: close`. New connections are still accepted for a
+/// Ends the worker's connections. At once every response says `Connection: close`. New connections are still accepted for a
 /// while, since load balancers in front learn late that they should send none; idle ones are left open for clients
 /// that are about to use them; at the maximum what is left is cut.
 pub(super) async fn drain(worker: &Worker, acceptors: &Acceptors, limits: DrainLimits) -> Drained {

@@ -18,7 +18,7 @@ pub(crate) struct Control {
 }
 
 /// A connection's place in the worker's list.
-pub(crate) struct Membership {
+pub(crate) struct ConnectionSlot {
     worker: Rc<Worker>,
     key: usize,
     pub(crate) control: Rc<Control>,
@@ -41,16 +41,16 @@ pub(super) enum Place {
 }
 
 /// A connection that is told that there is no room.
-pub(crate) struct Refused {
+pub(crate) struct OverloadSlot {
     worker: Rc<Worker>,
 }
 
 /// A request under way.
-pub(crate) struct Active {
+pub(crate) struct ActiveRequest {
     worker: Rc<Worker>,
 }
 
-impl Membership {
+impl ConnectionSlot {
     pub(super) fn new(worker: Rc<Worker>, key: usize, control: Rc<Control>, place: Place) -> Self {
         Self { worker, key, control, place: Cell::new(place), client: RefCell::default() }
     }
@@ -90,20 +90,20 @@ impl Membership {
     }
 
     /// Counts a request as active until the guard is dropped.
-    pub(crate) fn begin_request(&self) -> Active {
+    pub(crate) fn begin_request(&self) -> ActiveRequest {
         self.worker.metrics.borrow_mut().counters.active_requests += 1;
-        Active { worker: Rc::clone(&self.worker) }
+        ActiveRequest { worker: Rc::clone(&self.worker) }
     }
 }
 
-impl Drop for Membership {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.control.kill.forget();
         self.worker.leave(self.key, self.place.get());
     }
 }
 
-impl Refused {
+impl OverloadSlot {
     pub(super) fn new(worker: Rc<Worker>) -> Self {
         worker.refusing.set(worker.refusing.get() + 1);
         Self { worker }
@@ -114,13 +114,13 @@ impl Refused {
     }
 }
 
-impl Drop for Refused {
+impl Drop for OverloadSlot {
     fn drop(&mut self) {
         self.worker.refusing.set(self.worker.refusing.get().saturating_sub(1));
     }
 }
 
-impl Drop for Active {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let active = &mut self.worker.metrics.borrow_mut().counters.active_requests;
         *active = active.saturating_sub(1);

@@ -3,15 +3,15 @@
 use gateway_io::give_back_free_memory;
 
 /// Connections whose end is worth a look at the memory they had: about two megabytes.
-const CROWD: u64 = 1000;
+const TRIM_THRESHOLD: u64 = 1000;
 
 /// What a worker has had since it last gave memory back.
 #[derive(Debug, Default)]
-pub(super) struct HighWater {
+pub(super) struct MemoryTrimmer {
     connections: u64,
 }
 
-impl HighWater {
+impl MemoryTrimmer {
     /// Called every second: gives a crowd's memory up once most of it has gone.
     pub(super) fn look(&mut self, connections: u64) {
         if self.has_gone(connections) {
@@ -22,7 +22,7 @@ impl HighWater {
     /// Whether most of a crowd has gone since the last time; half of the rest is the next crowd.
     fn has_gone(&mut self, connections: u64) -> bool {
         self.connections = self.connections.max(connections);
-        let gone = self.connections >= CROWD && connections <= self.connections / 2;
+        let gone = self.connections >= TRIM_THRESHOLD && connections <= self.connections / 2;
         if gone {
             self.connections = connections;
         }
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_crowd_goes_once_and_its_rest_counts_anew() {
-        let mut water = HighWater::default();
+        let mut water = MemoryTrimmer::default();
         let seen: Vec<bool> =
             [0, 999, 0, 8000, 7000, 4000, 4000, 2000, 600, 0, 0].map(|count| water.has_gone(count)).into();
         let gone: Vec<usize> = (0..seen.len()).filter(|at| seen[*at]).collect();

@@ -5,7 +5,7 @@ mod clients;
 mod command;
 mod descriptors;
 mod drain;
-mod guests;
+mod evictable_slots;
 mod heartbeat;
 mod live;
 mod members;
@@ -28,7 +28,7 @@ pub use clients::ClientLimit;
 pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand};
 pub use heartbeat::Heartbeat;
 pub(crate) use live::{Live, Outcome, Routed};
-pub(crate) use members::{Membership, Refused};
+pub(crate) use members::{ConnectionSlot, OverloadSlot};
 pub(crate) use shares::Counted;
 pub(crate) use state::Worker;
 pub use state::{Gauge, LogSink};
@@ -74,11 +74,11 @@ pub struct WorkerHandle {
 }
 
 /// What a worker leaves behind, filled when its main task goes.
-type Estate = Rc<RefCell<Option<WorkerMetrics>>>;
+type FinalMetrics = Rc<RefCell<Option<WorkerMetrics>>>;
 
 /// Tells that the thread is done, however it came to that.
-struct LastWords {
-    estate: Estate,
+struct ExitNotifier {
+    estate: FinalMetrics,
     ended: Option<Ended>,
 }
 
@@ -115,7 +115,7 @@ fn thread_main(
 ) {
     let slot = spec.slot;
     let ended = std::mem::replace(&mut spec.ended, Box::new(|_| ()));
-    let last_words = LastWords { estate: Rc::default(), ended: Some(ended) };
+    let last_words = ExitNotifier { estate: Rc::default(), ended: Some(ended) };
     let estate = Rc::clone(&last_words.estate);
     let pinned = spec.cpu.map_or(Ok(()), pin_to_cpu);
     let options = RuntimeOptions {
@@ -133,7 +133,7 @@ fn thread_main(
     }
 }
 
-impl Drop for LastWords {
+impl Drop for ExitNotifier {
     fn drop(&mut self) {
         if let (Some(ended), Some(metrics)) = (self.ended.take(), self.estate.take()) {
             ended(metrics);

@@ -7,7 +7,7 @@ use gateway_io::now;
 use crate::metrics::Counters;
 
 /// Between two lines.
-const PAUSE: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What was refused when the log was last told.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ impl ScarcityLog {
     /// Called every second.
     pub(super) fn look(&mut self, counters: &Counters) {
         let now = now();
-        if self.told.is_some_and(|told| now.saturating_duration_since(told) < PAUSE) {
+        if self.told.is_some_and(|told| now.saturating_duration_since(told) < LOG_INTERVAL) {
             return;
         }
         let Counters { share_refused, memory_refused, client_refused, .. } = *counters;
@@ -56,7 +56,7 @@ mod tests {
         assert!(told.is_some());
         log.look(&Counters { share_refused: 9, ..Counters::default() });
         assert_eq!((log.told, log.share), (told, 3), "not again so soon");
-        log.told = told.and_then(|told| told.checked_sub(PAUSE));
+        log.told = told.and_then(|told| told.checked_sub(LOG_INTERVAL));
         log.look(&Counters { share_refused: 3, ..Counters::default() });
         assert_ne!(log.told, told, "nothing is new");
         log.look(&Counters { share_refused: 9, ..Counters::default() });

@@ -15,10 +15,10 @@ use super::command::{DrainLimits, PrepareError, WorkerCommand};
 use super::descriptors::Want;
 use super::drain::drain;
 use super::live::Live;
-use super::memory::HighWater;
+use super::memory::MemoryTrimmer;
 use super::scarcity::ScarcityLog;
 use super::state::Worker;
-use super::{Estate, Heartbeat, WorkerSpec};
+use super::{FinalMetrics, Heartbeat, WorkerSpec};
 use crate::signal::Signal;
 
 /// How long access log lines wait for company.
@@ -43,12 +43,12 @@ struct Commands {
 }
 
 /// Leaves what the worker counted to its thread, also when a panic ends it.
-struct Will {
+struct MetricsOnDrop {
     worker: Rc<Worker>,
-    estate: Estate,
+    estate: FinalMetrics,
 }
 
-impl Drop for Will {
+impl Drop for MetricsOnDrop {
     fn drop(&mut self) {
         // Lines of requests that have ended belong into the log.
         self.worker.flush_log();
@@ -62,7 +62,7 @@ pub(super) async fn serve(
     spec: WorkerSpec,
     mut inbox: MailReceiver<WorkerCommand>,
     ready: &mpsc::SyncSender<io::Result<()>>,
-    estate: Estate,
+    estate: FinalMetrics,
 ) {
     let worker = Rc::new(Worker::new(spec.config, spec.driver, spec.gauge, spec.log));
     let acceptors = Rc::new(Acceptors::default());
@@ -75,7 +75,7 @@ pub(super) async fn serve(
             }
         }
     }
-    let _will = Will { worker: Rc::clone(&worker), estate };
+    let _will = MetricsOnDrop { worker: Rc::clone(&worker), estate };
     spawn(housekeeping(Rc::clone(&worker), spec.heartbeat));
     let _ = ready.send(Ok(()));
     let done = Rc::new(Signal::default());
@@ -93,7 +93,7 @@ pub(super) async fn serve(
 
 async fn housekeeping(worker: Rc<Worker>, heartbeat: Arc<Heartbeat>) {
     let mut turn = 0_u32;
-    let mut high_water = HighWater::default();
+    let mut high_water = MemoryTrimmer::default();
     let mut want = Want::new();
     let mut scarcity = ScarcityLog::default();
     loop {
@@ -103,7 +103,7 @@ async fn housekeeping(worker: Rc<Worker>, heartbeat: Arc<Heartbeat>) {
         worker.flush_log();
         trim_pool();
         {
-            let [lingering, half_closed] = worker.guests();
+            let [lingering, half_closed] = worker.evictable_slots();
             let counters = &mut worker.metrics.borrow_mut().counters;
             counters.buffer_bytes = pool_stats().lent_bytes as u64;
             (counters.lingering, counters.half_closed) = (lingering, half_closed);

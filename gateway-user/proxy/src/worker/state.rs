@@ -11,15 +11,15 @@ use gateway_snapshot::compile;
 use slab::Slab;
 
 use super::clients::{ClientCounts, ClientFull, ClientSlot};
-use super::guests::{Guest, Guests};
+use super::evictable_slots::{EvictableSlot, EvictableSlots};
 use super::live::Live;
-use super::members::{Control, Membership, Place, Refused};
+use super::members::{ConnectionSlot, Control, OverloadSlot, Place};
 use super::shares::Shares;
 use crate::ProxyConfig;
-use crate::access_log::{Batch, Record};
 use crate::clock::Clock;
-use crate::conn::Scratch;
+use crate::h1::scratch::Scratch;
 use crate::metrics::WorkerMetrics;
+use crate::observe::access_log::{Batch, Record};
 use crate::request_id::Random;
 use crate::signal::Signal;
 use crate::upstream::Upstreams;
@@ -27,13 +27,13 @@ use crate::upstream::Upstreams;
 /// Most scratch storage kept for reuse; a burst beyond it is freed again.
 const SPARE_SCRATCH: usize = 256;
 /// Connections beyond the maximum that are held at once until it is known whose they are.
-const MOST_OVER_LIMIT: usize = 64;
+const MAX_OVER_LIMIT: usize = 64;
 /// Connections at once that are read on from after their response, without limits of what is read.
-const MOST_LINGERING: usize = 1000;
+const MAX_LINGERING: usize = 1000;
 /// Of the connections there may be, in hundredths, those whose clients have finished sending and wait for a response.
-const HALF_CLOSED: usize = 5;
+const MAX_HALF_CLOSED_PERCENT: usize = 5;
 /// With so many of the connections there may be, in hundredths, namespaces and listeners have shares.
-const CROWDED: usize = 80;
+const CROWDED_PERCENT: usize = 80;
 
 /// Tells whoever steers connections how many this worker has: a plain store, called on every change.
 pub type Gauge = Box<dyn Fn(u64) + Send>;
@@ -64,8 +64,8 @@ pub(crate) struct Worker {
     over_limit: Cell<usize>,
     /// Connections that are being told that there is no room.
     pub(super) refusing: Cell<usize>,
-    half_closed: Guests,
-    lingering: Guests,
+    half_closed: EvictableSlots,
+    lingering: EvictableSlots,
     draining: Cell<bool>,
     /// Nothing is accepted any more.
     sealed: Cell<bool>,
@@ -91,8 +91,8 @@ impl Worker {
             connections: RefCell::default(),
             over_limit: Cell::new(0),
             refusing: Cell::new(0),
-            half_closed: Guests::default(),
-            lingering: Guests::default(),
+            half_closed: EvictableSlots::default(),
+            lingering: EvictableSlots::default(),
             draining: Cell::new(false),
             sealed: Cell::new(false),
             empty: Rc::default(),
@@ -120,13 +120,13 @@ impl Worker {
 
     /// Enters a new connection. At the maximum a few more enter, until their first request says whether somebody gives
     /// way to it; `None` beyond those.
-    pub(crate) fn enter(self: &Rc<Self>) -> Option<Membership> {
+    pub(crate) fn enter(self: &Rc<Self>) -> Option<ConnectionSlot> {
         let place =
             if self.inside() < self.config.max_connections { Place::Inside } else { Place::OverLimit };
         if place == Place::OverLimit {
             // Who has had its response makes room.
             self.lingering.end_oldest();
-            if self.over_limit.get() >= MOST_OVER_LIMIT {
+            if self.over_limit.get() >= MAX_OVER_LIMIT {
                 return None;
             }
             self.over_limit.set(self.over_limit.get() + 1);
@@ -134,7 +134,7 @@ impl Worker {
         let control = Rc::new(Control::default());
         let key = self.connections.borrow_mut().insert(Rc::clone(&control));
         self.set_count();
-        Some(Membership::new(Rc::clone(self), key, control, place))
+        Some(ConnectionSlot::new(Rc::clone(self), key, control, place))
     }
 
     /// Connections that count towards the maximum.
@@ -145,29 +145,30 @@ impl Worker {
     /// Whether so many of the connections there may be are there that namespaces and listeners have shares.
     pub(crate) fn is_crowded(&self) -> bool {
         self.inside()
-            > self.config.max_connections / 100 * CROWDED + self.config.max_connections % 100 * CROWDED / 100
+            > self.config.max_connections / 100 * CROWDED_PERCENT
+                + self.config.max_connections % 100 * CROWDED_PERCENT / 100
     }
 
     /// A place among the connections that are read on from after their response; `None` while room is scarce.
-    pub(crate) fn enter_lingering(&self, membership: &Membership) -> Option<Guest<'_>> {
-        let full = membership.is_over_limit()
+    pub(crate) fn enter_lingering(&self, slot: &ConnectionSlot) -> Option<EvictableSlot<'_>> {
+        let full = slot.is_over_limit()
             || self.inside() >= self.config.max_connections
-            || self.lingering.len() >= MOST_LINGERING
+            || self.lingering.len() >= MAX_LINGERING
             || buffer_level() >= BufferLevel::Full;
         (!full).then(|| self.lingering.enter())
     }
 
     /// A place among the connections whose clients have finished sending; the one that has waited longest leaves for it if
     /// there are too many.
-    pub(crate) fn enter_half_closed(&self) -> Guest<'_> {
-        if self.half_closed.len() >= (self.config.max_connections * HALF_CLOSED / 100).max(1) {
+    pub(crate) fn enter_half_closed(&self) -> EvictableSlot<'_> {
+        if self.half_closed.len() >= (self.config.max_connections * MAX_HALF_CLOSED_PERCENT / 100).max(1) {
             self.half_closed.end_oldest();
         }
         self.half_closed.enter()
     }
 
     /// Connections that are read on from after their response, and those whose clients have finished sending.
-    pub(crate) fn guests(&self) -> [u64; 2] {
+    pub(crate) fn evictable_slots(&self) -> [u64; 2] {
         [self.lingering.len() as u64, self.half_closed.len() as u64]
     }
 
@@ -183,8 +184,8 @@ impl Worker {
     }
 
     /// Enters a connection that is only told that there is no room. `None` if `limit` are being told already.
-    pub(crate) fn enter_refused(self: &Rc<Self>, limit: usize) -> Option<Refused> {
-        (self.refusing.get() < limit).then(|| Refused::new(Rc::clone(self)))
+    pub(crate) fn enter_refused(self: &Rc<Self>, limit: usize) -> Option<OverloadSlot> {
+        (self.refusing.get() < limit).then(|| OverloadSlot::new(Rc::clone(self)))
     }
 
     pub(super) fn leave(&self, key: usize, place: Place) {

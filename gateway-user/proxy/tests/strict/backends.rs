@@ -17,7 +17,7 @@ struct Lie {
     wire: &'static str,
     /// It closes after that.
     closes: bool,
-    /// Status and reason of the answer; no reason if it is the backend's.
+    /// Status and reason of the response; no reason if it is the backend's.
     answer: (u16, Option<&'static str>),
     /// Connections to the backend after a second request: one if the first was used again.
     connections: usize,

@@ -1,5 +1,5 @@
 //! The cases that uNetworking's h1spec puts to a server, in our own words: those which must wait for more, and those
-//! with an answer.
+//! with a response.
 
 use crate::table::Seen::{Nothing, Whole};
 use crate::table::Told::{Backend, Refused};

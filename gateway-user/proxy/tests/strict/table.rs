@@ -16,7 +16,7 @@ use crate::support::ir::Config;
 pub(crate) struct Row {
     /// What the row shows.
     pub(crate) why: &'static str,
-    /// Octets from the client.
+    /// Bytes from the client.
     pub(crate) wire: &'static str,
     /// Answers, in order.
     pub(crate) answers: &'static [Told],
@@ -39,7 +39,7 @@ pub(crate) enum Told {
 #[derive(Debug)]
 pub(crate) enum Seen {
     Nothing,
-    /// These octets. `{ours HOST}` stands for the fields that we write, in their order.
+    /// These bytes. `{ours HOST}` stands for the fields that we write, in their order.
     Whole(&'static str),
     /// The beginning of these, and then the end of the connection: no body that looks whole.
     Cut(&'static str),
@@ -117,7 +117,7 @@ pub(crate) fn check_unfinished(driver: Driver, rows: &[&str]) {
     gateway.until("all of them", |counters| counters.connections == rows.len() as u64);
     assert_eq!(gateway.get("/after").status, 200);
     for (mut client, wire) in clients.into_iter().zip(rows) {
-        // Half of a request is no reason for an answer; its client going is none either.
+        // Half of a request is no reason for a response; its client going is none either.
         client.stream().shutdown(Shutdown::Write).unwrap();
         let said = client.rest().unwrap();
         assert!(said.is_empty(), "{wire:?}: {}", String::from_utf8_lossy(&said));
@@ -128,7 +128,7 @@ pub(crate) fn check_unfinished(driver: Driver, rows: &[&str]) {
     assert_eq!(seen.windows(4).filter(|octets| octets == b"GET ").count(), 1, "only the whole request");
 }
 
-/// A backend that answers each whole request with 200 and remembers every octet.
+/// A backend that responses each whole request with 200 and remembers every byte.
 fn recorder() -> (Backend, Arc<Mutex<Vec<u8>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let record = Arc::clone(&seen);
@@ -152,7 +152,7 @@ fn recorder() -> (Backend, Arc<Mutex<Vec<u8>>>) {
     (backend, seen)
 }
 
-/// Octets of the first request, once it is whole: in the simplest reading there is.
+/// Bytes of the first request, once it is whole: in the simplest reading there is.
 fn whole(octets: &[u8]) -> Option<usize> {
     let text = String::from_utf8_lossy(octets).to_lowercase();
     let head = octets.windows(4).position(|four| four == b"\r\n\r\n")? + 4;

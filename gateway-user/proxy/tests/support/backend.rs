@@ -174,7 +174,7 @@ impl Exchange {
         self.exactly(length, &mut request.body)
     }
 
-    /// Reads one octet, or sees the end.
+    /// Reads one byte, or sees the end.
     pub fn octet(&mut self) -> io::Result<Option<u8>> {
         let mut one = [0];
         Ok((self.reader.read(&mut one)? == 1).then_some(one[0]))

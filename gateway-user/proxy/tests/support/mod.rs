@@ -172,7 +172,7 @@ impl Gateway {
         self.connect().get("test.example", target).unwrap()
     }
 
-    /// Sends bytes on a connection of their own and reads one answer.
+    /// Sends bytes on a connection of their own and reads one response.
     pub fn raw(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut client = self.connect();
         client.send(request).unwrap();

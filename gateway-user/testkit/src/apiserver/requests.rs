@@ -70,7 +70,7 @@ impl<'a, R: Read> Requests<'a, R> {
         }
     }
 
-    /// Reads so many octets; false if the connection ends before.
+    /// Reads so many bytes; false if the connection ends before.
     fn skip(&mut self, mut octets: usize) -> io::Result<bool> {
         while octets > 0 {
             if (self.cut)() {
@@ -104,7 +104,7 @@ fn number(text: &str, radix: u32) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    /// Gives an octet at a time, and nothing before each, as a socket with a time limit does.
+    /// Gives a byte at a time, and nothing before each, as a socket with a time limit does.
     struct Slow<'a>(&'a [u8], bool);
 
     impl Read for Slow<'_> {

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub struct Attempt {
     /// When its connection was asked for, which may have been for an earlier request.
     pub opened: Instant,
-    /// When its whole answer was there and verified, or when it was given up.
+    /// When its whole response was there and verified, or when it was given up.
     pub ended: Instant,
     /// How it failed.
     pub failed: Option<String>,

@@ -1,4 +1,4 @@
-//! `kill -9` of a process under a supervisor, seen by clients that verify every answer and repeat nothing.
+//! `kill -9` of a process under a supervisor, seen by clients that verify every response and repeat nothing.
 
 mod clients;
 mod supervisor;

@@ -20,13 +20,13 @@ pub struct Verdict {
     pub answered: u64,
     /// Requests that failed on connections opened before a kill: what the process had under way.
     pub cut: u64,
-    /// Requests for which a connection was asked between a kill and the first answer of the next process: refused, or reset.
+    /// Requests for which a connection was asked between a kill and the first response of the next process: refused, or reset.
     pub unserved: u64,
     /// All other failures, with what was seen: there must be none.
     pub lost: Vec<String>,
     /// For each kill, from the signal to the process's end.
     pub ending: Vec<Duration>,
-    /// For each kill, from the signal to the first answer on a connection opened after the process's end.
+    /// For each kill, from the signal to the first response on a connection opened after the process's end.
     pub recovery: Vec<Duration>,
 }
 
@@ -88,7 +88,7 @@ mod tests {
             attempt(3, 11, true),   // under way
             attempt(4, 40, true),   // under way, and told late
             attempt(13, 14, true),  // nobody there
-            attempt(15, 30, false), // the first answer
+            attempt(15, 30, false), // the first response
             attempt(20, 45, true),  // taken by a socket of the dead process
             attempt(31, 32, true),  // after that nothing may fail
             attempt(33, 34, false),

@@ -1,0 +1,81 @@
+//! Client connections: one task each, which a panic ends alone.
+
+#[cfg(test)]
+mod panic_tests;
+pub(crate) mod proxy_protocol;
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use gateway_io::{Accepted, Stream, spawn};
+
+use crate::Reason;
+use crate::exchange::{reply, route};
+use crate::h1::server::ServerConnection;
+use crate::worker::Worker;
+
+/// Most connections at once that are told why they are refused; more are closed without a word, so that a flood of
+/// them has a bound too.
+const MAX_REFUSING: usize = 64;
+
+/// Starts serving an accepted connection.
+pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
+    let Accepted { stream, peer, local } = accepted;
+    worker.metrics.borrow_mut().counters.accepted += 1;
+    if worker.config.internal_port == Some(local.port()) {
+        // Nobody is meant to dial the steering sockets themselves: no listener would be known.
+        worker.metrics.borrow_mut().counters.internal_port_closed += 1;
+        return;
+    }
+    let Some(slot) = worker.enter() else {
+        worker.metrics.borrow_mut().counters.overloaded += 1;
+        return refuse(worker, stream, peer, local, Reason::OverloadConnections);
+    };
+    // Who announces clients is none.
+    if !worker.config.announces(peer.ip()) && slot.belongs_to(peer.ip()).is_err() {
+        worker.metrics.borrow_mut().counters.client_refused += 1;
+        slot.admit();
+        return refuse(worker, stream, peer, local, Reason::OverloadClient);
+    }
+    let conn = ServerConnection::new(slot, stream, peer, local);
+    spawn(guarded(Rc::clone(worker), peer, || conn.run()));
+}
+
+/// Tells a client why it is not served, and reads nothing of it.
+fn refuse(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, local: SocketAddr, reason: Reason) {
+    // To say why to a client that speaks TLS would take a handshake.
+    if route::speaks_tls(worker, local) {
+        return;
+    }
+    if let Some(place) = worker.enter_refused(MAX_REFUSING) {
+        let refusing = move || reply::refuse(place, stream, peer, local, reason);
+        spawn(guarded(Rc::clone(worker), peer, refusing));
+    }
+}
+
+/// Runs a connection's task, which is made here so that it is kept once. A panic in it drops the task, and with it the connection and its upstream's, and is
+/// counted; the runtime would not survive it otherwise.
+async fn guarded<F: Future<Output = ()>>(worker: Rc<Worker>, peer: SocketAddr, task: impl FnOnce() -> F) {
+    let mut task = pin!(task());
+    // Unwind safety: what tasks share are cells that are borrowed for single statements, none of which leaves them
+    // half-changed; the task itself is not polled again.
+    let result = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await;
+    if let Err(panic) = result {
+        worker.metrics.borrow_mut().counters.panics += 1;
+        tracing::error!(%peer, message = text(&*panic), "a connection was ended by a panic");
+    }
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

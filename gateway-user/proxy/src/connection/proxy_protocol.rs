@@ -1,0 +1,92 @@
+//! The PROXY header before everything else on a connection, from peers that have to send one: whose connection it is.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gateway_http::proxy_header::{Parsed, Proxied, parse};
+use gateway_io::Chunk;
+
+use crate::Reason;
+use crate::exchange::reply;
+use crate::exchange::route::speaks_tls;
+use crate::h1::server::ServerConnection;
+use crate::metrics::ProxyHeaderFailure;
+use crate::tls::layer::join;
+
+/// What a client that is refused may still send, and for how long.
+const REFUSED_BYTES: usize = 64 * 1024;
+const REFUSED_LINGER: Duration = Duration::from_secs(1);
+
+impl ServerConnection {
+    /// Takes the header from the first bytes, which are in the inbox; what came behind it stays there. `None` if there
+    /// is no good one: that was counted, and the connection is closed.
+    pub(crate) async fn read_proxy_header(mut self: Box<Self>) -> Option<Box<Self>> {
+        let limit = self.limited(self.worker().config.timeouts.client_header);
+        self.stream.recv.set_deadline(Some(limit));
+        let control = Rc::clone(&self.slot().control);
+        // Nothing but a drain's maximum ends it otherwise.
+        let result = control.kill.unless(pin!(self.receive_header())).await?;
+        self.stream.recv.set_deadline(None);
+        match result {
+            Ok(source) => {
+                self.expects_proxy_header = false;
+                if let Some(Proxied { client, .. }) = source {
+                    self.set_client(client);
+                }
+                if self.slot().belongs_to(self.peer.ip()).is_err() {
+                    self.refuse_client().await;
+                    return None;
+                }
+                Some(self)
+            }
+            Err(failure) => {
+                self.worker().metrics.borrow_mut().proxy_header_failures.count(failure);
+                tracing::debug!(peer = %self.peer, local = %self.local, reason = failure.code(), "no good PROXY header");
+                None
+            }
+        }
+    }
+
+    async fn receive_header(&mut self) -> Result<Option<Proxied>, ProxyHeaderFailure> {
+        let mut inbox = self.inbox.take().unwrap_or_else(Chunk::take);
+        loop {
+            match parse(&inbox).map_err(ProxyHeaderFailure::Refused)? {
+                Parsed::Complete { consumed, source } => {
+                    inbox.advance(consumed);
+                    self.inbox = Some(inbox).filter(|inbox| !inbox.is_empty());
+                    return Ok(source);
+                }
+                Parsed::Incomplete => {
+                    let more = match self.stream.recv.recv().await {
+                        Ok(Some(more)) => more,
+                        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                            return Err(ProxyHeaderFailure::Timeout);
+                        }
+                        Ok(None) | Err(_) => return Err(ProxyHeaderFailure::ClientClosed),
+                    };
+                    // Always fits: a header that is not whole is shorter than a TLS record.
+                    inbox = join(inbox, &more).map_err(|_| ProxyHeaderFailure::ClientClosed)?;
+                }
+            }
+        }
+    }
+
+    /// The client that was announced has too many connections.
+    async fn refuse_client(mut self: Box<Self>) {
+        self.worker().metrics.borrow_mut().counters.client_refused += 1;
+        self.slot().admit();
+        if !speaks_tls(self.worker(), self.local) {
+            reply::reply_before_request(&mut self, Reason::OverloadClient);
+            self.stream.close_lingering(REFUSED_BYTES, REFUSED_LINGER).await;
+        }
+    }
+
+    /// From here on the connection is that client's, as if it had come by itself.
+    fn set_client(&mut self, client: SocketAddr) {
+        self.peer = SocketAddr::new(client.ip().to_canonical(), client.port());
+        self.trusted = self.worker().config.trusts(self.peer.ip());
+    }
+}

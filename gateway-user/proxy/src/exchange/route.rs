@@ -1,0 +1,155 @@
+//! From a head to what is done about it: no waiting in here but for others to have their turn.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use gateway_http::h1::{Fields, Request, RequestHead, path};
+use gateway_io::pause;
+use gateway_ir::Protocol;
+use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView, Snapshot};
+
+use crate::config::UnderscoreHeaders;
+use crate::h1::server::ServerConnection;
+use crate::observe::record::{RequestRecord, RequestText};
+use crate::worker::{Live, Routed, Worker};
+use crate::{Reason, filters};
+
+/// The rule that takes a request, and how its path matched: `matched_len` is of the path as it is forwarded.
+pub(crate) struct MatchedRoute {
+    pub(crate) live: Rc<Live>,
+    pub(crate) routed: Rc<Routed>,
+    pub(crate) matched_len: usize,
+}
+
+/// A head's fields as the tables ask for them.
+struct Lines<'a>(Fields<'a>);
+
+impl FieldLines for Lines<'_> {
+    fn find(&self, name: &str, from: usize) -> Option<(usize, &[u8])> {
+        let mut lines = self.0.iter().enumerate().skip(from);
+        lines
+            .find(|(_, field)| field.name.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(at, field)| (at, field.value))
+    }
+}
+
+/// The path to forward, and to match but for runs of slashes: as received if it is normal, else written to `out`.
+pub(crate) fn normal_path<'a>(
+    conn: &ServerConnection,
+    request: &Request<'a>,
+    out: &'a mut Vec<u8>,
+) -> Result<&'a [u8], Reason> {
+    path::normalize(request.path(), conn.worker().config.path, out).map_err(Reason::Path)
+}
+
+/// Applies the policy for field names with `_`, of which the request has some, before anything is matched. `storage` is for
+/// the host in lower case.
+#[cold]
+pub(crate) fn screen(
+    conn: &ServerConnection,
+    head: &mut RequestHead,
+    bytes: &[u8],
+    storage: &mut Vec<u8>,
+    text: &mut RequestText,
+) -> Result<(), Reason> {
+    let worker = conn.worker();
+    let policy = worker.config.underscore_headers;
+    if policy == UnderscoreHeaders::Keep {
+        return Ok(());
+    }
+    storage.clear();
+    storage.extend(head.view(bytes).host().unwrap_or_default().iter().map(u8::to_ascii_lowercase));
+    let live = worker.live();
+    let table = bind_table(conn, &live.snapshot);
+    let host = table.map_or(storage.as_slice(), |table| routed_host(conn, table, storage));
+    let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(host, name));
+    let mut count = 0;
+    filters::screen(head, bytes, known, |name| {
+        count += 1;
+        text.note_dropped(name);
+    });
+    if policy == UnderscoreHeaders::Reject && count > 0 {
+        return Err(Reason::UnderscoreHeader);
+    }
+    worker.metrics.borrow_mut().counters.underscore_headers_dropped += count;
+    Ok(())
+}
+
+/// The listeners behind the connection's address. A listener that asks for the very port comes before one whose low port
+/// was moved there.
+pub(crate) fn bind_table<'a>(conn: &ServerConnection, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
+    let (bind, table) = table_of(conn.worker(), conn.local, snapshot)?;
+    conn.bind.set(bind);
+    Some(table)
+}
+
+fn table_of<'a>(
+    worker: &Worker,
+    local: SocketAddr,
+    snapshot: &'a Snapshot,
+) -> Option<(SocketAddr, &'a BindTable)> {
+    let moved = SocketAddr::new(local.ip(), worker.config.listener_port(local.port()));
+    [local, moved].into_iter().find_map(|bind| Some((bind, snapshot.bind(bind)?)))
+}
+
+/// Whether TLS is spoken on connections to `local`.
+pub(crate) fn speaks_tls(worker: &Worker, local: SocketAddr) -> bool {
+    let live = worker.live();
+    table_of(worker, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
+}
+
+/// The host to route on, of a request for `host`.
+fn routed_host<'h>(conn: &'h ServerConnection, table: &'h BindTable, host: &'h [u8]) -> &'h [u8] {
+    match &conn.tls {
+        Some(tls) => table.routed_host(tls.server_name.as_deref(), host),
+        None => host,
+    }
+}
+
+/// Looks the request up in the generation that is live now, and lets others run where that takes long.
+pub(crate) async fn find(
+    conn: &ServerConnection,
+    request: &Request<'_>,
+    path: &[u8],
+    host: &mut Vec<u8>,
+    record: &mut RequestRecord,
+) -> Result<MatchedRoute, Reason> {
+    let live = conn.worker().live();
+    let table = bind_table(conn, &live.snapshot).ok_or(Reason::NoListenerForAddress)?;
+    // A connection that was opened before its listener changed its protocol is not what the listener asks for.
+    if (table.protocol() == Protocol::Https) != conn.tls.is_some() {
+        return Err(Reason::NoListenerForAddress);
+    }
+    let view = RequestView {
+        method: request.method_token(),
+        host: routed_host(conn, table, request.host_lower(host).unwrap_or_default()),
+        path,
+        query: request.query(),
+        fields: &Lines(request.fields()),
+    };
+    if let Some(tls) = &conn.tls
+        && table.is_misdirected(tls.server_name.as_deref(), view.host)
+    {
+        return Err(Reason::Misdirected);
+    }
+    let mut progress = Progress::default();
+    let hit = loop {
+        // Not borrowed while others run.
+        let step = table.route_step(&view, &mut live.regexes.borrow_mut(), &mut progress);
+        match step {
+            Some(result) => break result.map_err(Reason::Miss)?,
+            None => {
+                conn.worker().metrics.borrow_mut().counters.lookup_pauses += 1;
+                pause().await;
+            }
+        }
+    };
+    let routed = live.routed(hit.rule, hit.listener, &conn.worker().shares);
+    let matched_len = hit.matched_len;
+    record.match_index = hit.match_index;
+    record.routed = Some(Rc::clone(&routed));
+    match &routed.rule.action {
+        Action::Fail(failure) => Err(Reason::Failure(failure.kind)),
+        Action::Forward(_) | Action::Redirect(_) => Ok(MatchedRoute { live, routed, matched_len }),
+    }
+}

@@ -1,0 +1,493 @@
+//! One client connection: request after request until either side ends it.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gateway_http::h1::RequestError;
+use gateway_http::h1::path::{self, MergeSlashes};
+use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place, pool_stats};
+use gateway_snapshot::Action;
+use gateway_snapshot::rewrite::Scheme;
+
+use crate::body::coop_budget::CoopBudget;
+use crate::exchange::attempt::RequestMeta;
+use crate::exchange::{dispatch, reply, route};
+use crate::fault::{self, Stage};
+use crate::h1::head::{HeadError, receive};
+use crate::h1::linger::{Linger, linger};
+use crate::h1::scratch::Scratch;
+use crate::metrics::UnsupportedProtocol;
+use crate::observe::record::{RequestRecord, request_id};
+use crate::tls::layer::TlsInfo;
+use crate::upstream::PrivateConnections;
+use crate::worker::{ConnectionSlot, Counted, Routed, Worker};
+use crate::{Reason, forwarded, request_id as ids};
+
+/// How long a client may take for each step to its first request where places or buffers are scarce.
+const SCARCE_STEP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a client may take to be told by TLS that nothing more comes.
+const TLS_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Lines of `X-Forwarded-For` that are looked at, from the last one.
+const MAX_FORWARDED_FOR_LINES: usize = 8;
+
+/// A client connection.
+pub(crate) struct ServerConnection {
+    // Before the membership: who has left holds no socket any more.
+    pub(crate) stream: Stream,
+    slot: ConnectionSlot,
+    /// Received and not used yet.
+    pub(crate) inbox: Option<Chunk>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// The listener's address and port, which differ from `local` where low ports are moved; settled by each lookup.
+    pub(crate) bind: Cell<SocketAddr>,
+    pub(crate) trusted: bool,
+    /// A PROXY header has to come before all else.
+    pub(crate) expects_proxy_header: bool,
+    /// Its first bytes have come.
+    pub(crate) begun: bool,
+    /// How it is secured, if it is.
+    pub(crate) tls: Option<Box<TlsInfo>>,
+    /// Connections to backends that this client has logged in, if any.
+    pub(crate) private: Option<Box<PrivateConnections>>,
+}
+
+/// What becomes of the connection after a request.
+#[derive(Debug)]
+pub(crate) enum Disposition {
+    /// Another request.
+    KeepAlive,
+    /// Closed at once: nothing is lost, or the client is to see that something is.
+    Close,
+    /// Closed once the client has had the response, though it may still be sending.
+    Linger(Linger),
+    /// Reset: an orderly close would look like the response's end.
+    Reset,
+}
+
+/// What a wait for a request ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitEnd {
+    /// A request's first bytes are in the inbox.
+    Begun,
+    /// Nothing came for so long that the wait goes on in less memory.
+    Quiet,
+    /// There will be no request.
+    Ended,
+}
+
+/// One request as far as the head tells.
+pub(crate) struct Head {
+    /// Bytes of the head at the start of the inbox.
+    pub(crate) len: usize,
+    pub(crate) meta: RequestMeta,
+}
+
+impl ServerConnection {
+    pub(crate) fn new(
+        slot: ConnectionSlot,
+        stream: Stream,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Box<Self> {
+        let config = &slot.worker().config;
+        let (trusted, expects_proxy_header) = (config.trusts(peer.ip()), config.announces(peer.ip()));
+        Box::new(Self {
+            slot,
+            stream,
+            inbox: None,
+            peer,
+            local,
+            bind: Cell::new(local),
+            trusted,
+            expects_proxy_header,
+            begun: false,
+            tls: None,
+            private: None,
+        })
+    }
+
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        self.slot.worker()
+    }
+
+    pub(crate) fn slot(&self) -> &ConnectionSlot {
+        &self.slot
+    }
+
+    /// Serves the connection to its end. While it is quiet only this small task is kept; what serves requests is placed
+    /// when one begins, and goes when none has for about a second.
+    pub(crate) async fn run(self: Box<Self>) {
+        let mut conn = self;
+        conn.begin_first_wait();
+        while conn.is_woken().await {
+            if conn.expects_proxy_header {
+                match place(|| conn.read_proxy_header()).await {
+                    Some(announced) => conn = announced,
+                    None => return,
+                }
+                if conn.inbox.is_none() {
+                    conn.begin_first_wait();
+                    continue;
+                }
+            }
+            if conn.expects_handshake() {
+                // It takes more memory than a request, and whose it is is not known.
+                if buffer_level() == BufferLevel::Exhausted {
+                    conn.worker().metrics.borrow_mut().counters.memory_refused += 1;
+                    return;
+                }
+                match place(|| conn.handshake()).await {
+                    Some(tls) => conn = tls,
+                    None => return,
+                }
+                if conn.inbox.is_none() {
+                    conn.begin_first_wait();
+                    continue;
+                }
+            }
+            match place(|| conn.serve_until_quiet()).await {
+                Some(quiet) => conn = quiet,
+                None => return,
+            }
+        }
+        if conn.stream.is_layered() {
+            place(|| conn.stream.close_in_order(TLS_CLOSE_TIMEOUT)).await;
+        }
+    }
+
+    /// Serves requests, the first of which has begun; gives the session back when the connection is quiet, with the wait
+    /// going on, and ends it otherwise.
+    async fn serve_until_quiet(mut self: Box<Self>) -> Option<Box<Self>> {
+        let mut budget = CoopBudget::of(self.worker());
+        let next = loop {
+            budget.take().await;
+            match self.wait().await {
+                WaitEnd::Begun => {}
+                WaitEnd::Quiet => {
+                    self.stream.send.shrink();
+                    return Some(self);
+                }
+                WaitEnd::Ended => break Disposition::Close,
+            }
+            let mut scratch = self.worker().take_scratch();
+            let next = self.request(&mut scratch).await;
+            if let Disposition::Linger(rest) = next {
+                let Self { slot, stream, .. } = *self;
+                place(|| linger(slot, stream, scratch, rest)).await;
+                return None;
+            }
+            self.worker().give_back(scratch);
+            if !matches!(next, Disposition::KeepAlive) {
+                break next;
+            }
+        };
+        // Held until the stream is gone.
+        let Self { slot: _slot, stream, .. } = *self;
+        match next {
+            // Who is told by TLS that nothing more comes knows that nothing was cut off.
+            Disposition::Close if stream.is_layered() => stream.close_in_order(TLS_CLOSE_TIMEOUT).await,
+            Disposition::KeepAlive | Disposition::Linger(_) | Disposition::Close => drop(stream),
+            // If the option can't be set the connection is closed in order; there is nobody left to tell.
+            Disposition::Reset => drop(stream.reset()),
+        }
+        None
+    }
+
+    /// Waits for the first bytes of a request until the connection has been quiet for a while.
+    async fn wait(&mut self) -> WaitEnd {
+        if self.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()) {
+            return WaitEnd::Begun;
+        }
+        // Between requests an empty buffer goes back to the pool.
+        self.inbox = None;
+        self.begin_wait(self.worker().config.timeouts.client_idle);
+        let received = self.slot.control.kill.unless(self.stream.recv.recv_unless_quiet()).await;
+        match received {
+            Some(None) => WaitEnd::Quiet,
+            Some(Some(received)) => self.end_wait(Some(received)),
+            None => self.end_wait(None),
+        }
+    }
+
+    /// Waits on for the first bytes of a request; false if there will be none.
+    async fn is_woken(&mut self) -> bool {
+        let received = self.slot.control.kill.unless(self.stream.recv.recv()).await;
+        self.end_wait(received) == WaitEnd::Begun
+    }
+
+    /// Who connects and says nothing gets no more time than who begins a head.
+    fn begin_first_wait(&mut self) {
+        let timeouts = &self.worker().config.timeouts;
+        let limit = timeouts.client_header.min(timeouts.client_idle);
+        self.begin_wait(self.limited(limit));
+    }
+
+    /// A limit for what comes before a request's head is there, where places or buffers are scarce.
+    pub(crate) fn limited(&self, limit: Duration) -> Duration {
+        let scarce = self.slot.is_over_limit() || buffer_level() >= BufferLevel::Full;
+        if scarce { limit.min(SCARCE_STEP_TIMEOUT) } else { limit }
+    }
+
+    /// From now on no request is under way, for at most `limit`.
+    fn begin_wait(&mut self, limit: Duration) {
+        self.slot.control.idle.set(true);
+        self.stream.recv.set_deadline(Some(limit));
+    }
+
+    /// Takes what ended a wait: `None` if the connection must end.
+    fn end_wait(&mut self, received: Option<io::Result<Option<Chunk>>>) -> WaitEnd {
+        self.stream.recv.set_deadline(None);
+        self.slot.control.idle.set(false);
+        match received {
+            Some(Ok(Some(chunk))) => {
+                self.inbox = Some(chunk);
+                WaitEnd::Begun
+            }
+            Some(Ok(None) | Err(_)) | None => WaitEnd::Ended,
+        }
+    }
+
+    /// Serves one request.
+    async fn request(&mut self, scratch: &mut Scratch) -> Disposition {
+        let mut record = RequestRecord::begin(self.peer.ip());
+        let active = self.slot.begin_request();
+        let next = match self.head(scratch, &mut record).await {
+            Err(HeadError::Silent) => return Disposition::Close,
+            Err(HeadError::Refused(reason)) => {
+                scratch.text.take_refused(self.inbox.as_deref().unwrap_or_default());
+                self.note_refused(reason);
+                reply::send_local_reply(self, scratch, &mut record, None, reason).await
+            }
+            Ok(head) => self.serve(scratch, &mut record, &head).await,
+        };
+        drop(active);
+        record.finish(self.worker(), &scratch.text, self.tls.as_deref(), self.peer, self.local);
+        next
+    }
+
+    /// Receives a head and notes what is needed of it later.
+    async fn head(&mut self, scratch: &mut Scratch, record: &mut RequestRecord) -> Result<Head, HeadError> {
+        let worker = Rc::clone(self.worker());
+        let config = &worker.config;
+        let limit = self.limited(config.timeouts.client_header);
+        let receiving =
+            receive(&mut self.stream.recv, &mut self.inbox, &mut scratch.request, &config.head, limit);
+        // A drain's maximum ends a head that is still coming in.
+        let len = self.slot.control.kill.unless(pin!(receiving)).await.unwrap_or(Err(HeadError::Silent))?;
+        let request = scratch.request.view(self.inbox.as_deref().unwrap_or_default());
+        let mut fresh = [0; ids::ID_LEN];
+        let id = request_id(self.worker(), &request, self.trusted, &mut fresh);
+        scratch.text.take(&request, id);
+        if let Some(protocol) = request.upgrade().and_then(UnsupportedProtocol::of_upgrade) {
+            // A server may ignore it (RFC 9110 section 7.8): the request is served over HTTP/1.1.
+            worker.metrics.borrow_mut().unsupported.count(protocol);
+            record.upgrade = Some(protocol);
+        }
+        let meta = RequestMeta {
+            method: request.method(),
+            version: request.version(),
+            keep_alive: request.keep_alive(),
+            framing: request.framing(),
+        };
+        Ok(Head { len, meta })
+    }
+
+    /// Counts a request whose head was refused, where that has a number of its own.
+    fn note_refused(&self, reason: Reason) {
+        let metrics = &mut self.worker().metrics.borrow_mut();
+        match reason {
+            Reason::OverloadMemory => metrics.counters.memory_refused += 1,
+            Reason::Request(RequestError::Http2Preface) => {
+                metrics.unsupported.count(UnsupportedProtocol::Http2)
+            }
+            _ => {}
+        }
+    }
+
+    /// Routes a request and does what its rule says.
+    async fn serve(&mut self, scratch: &mut Scratch, record: &mut RequestRecord, head: &Head) -> Disposition {
+        record.version = Some(head.meta.version);
+        let found = self.route(scratch, record).await;
+        // Counted until the response is out, or the connection is lost.
+        let found = self.admit(found);
+        match found {
+            Err(reason) => reply::send_local_reply(self, scratch, record, Some(head), reason).await,
+            Ok((found, _counted)) => match &found.routed.clone().rule.action {
+                Action::Redirect(redirect) => {
+                    reply::redirect(self, scratch, record, head, redirect, &found).await
+                }
+                Action::Forward(picker) => {
+                    let target = picker.pick(self.worker().random.next());
+                    dispatch::forward(self, scratch, record, head, found, target).await
+                }
+                // Told from the others when the rule was found.
+                Action::Fail(failure) => {
+                    reply::send_local_reply(self, scratch, record, Some(head), Reason::Failure(failure.kind))
+                        .await
+                }
+            },
+        }
+    }
+
+    async fn route(
+        &self,
+        scratch: &mut Scratch,
+        record: &mut RequestRecord,
+    ) -> Result<route::MatchedRoute, Reason> {
+        let Scratch { request: head, path, merged, host, text, .. } = scratch;
+        let bytes = self.inbox.as_deref().unwrap_or_default();
+        if head.has_underscores() {
+            route::screen(self, head, bytes, host, text)?;
+        }
+        let request = head.view(bytes);
+        fault::inject(&self.worker().config, &request, Stage::Routing);
+        if self.trusted {
+            let lines = request.fields();
+            let chain = ForwardedFor::collect(lines.get_all(b"x-forwarded-for"));
+            record.client = forwarded::client_address(&self.worker().config, self.peer.ip(), chain.lines());
+        }
+        let path = route::normal_path(self, &request, path)?;
+        let seen = match self.worker().config.path.merge_slashes {
+            MergeSlashes::Match => path::merged(path, merged),
+            MergeSlashes::Always | MergeSlashes::Never => path,
+        };
+        let mut found = route::find(self, &request, seen, host, record).await?;
+        if seen.len() != path.len() {
+            found.matched_len = path::unmerged_len(path, found.matched_len);
+        }
+        Ok(found)
+    }
+
+    /// Counts a request that found its rule, unless others go first.
+    fn admit(
+        &self,
+        found: Result<route::MatchedRoute, Reason>,
+    ) -> Result<(route::MatchedRoute, Counted), Reason> {
+        if !self.slot.is_over_limit() {
+            let found = found?;
+            self.takes_its_share(&found.routed)?;
+            let counted = found.routed.shared.begin();
+            return Ok((found, counted));
+        }
+        match found {
+            Ok(found) if self.worker().shares.goes_first(&found.routed.shared) => {
+                self.slot.admit();
+                let counted = found.routed.shared.begin();
+                Ok((found, counted))
+            }
+            _ => {
+                self.slot.refuse();
+                Err(Reason::OverloadConnections)
+            }
+        }
+    }
+
+    /// Where something is scarce the namespace and the listener with the most requests under way wait.
+    fn takes_its_share(&self, routed: &Routed) -> Result<(), Reason> {
+        let worker = self.worker();
+        let (shares, shared) = (&worker.shares, &routed.shared);
+        let refused = match buffer_level() {
+            BufferLevel::Plenty => None,
+            BufferLevel::Short => {
+                let lent = pool_stats().lent;
+                shares.gives_way(shared, lent).then_some(Reason::OverloadMemory)
+            }
+            // The rest is for what is under way, and for those that have less of it.
+            BufferLevel::Full | BufferLevel::Exhausted => {
+                (!shares.goes_first(shared)).then_some(Reason::OverloadMemory)
+            }
+        };
+        let crowded = || {
+            let gives_way = worker.is_crowded() && shares.gives_way(shared, worker.inside());
+            gives_way.then_some(Reason::OverloadShare)
+        };
+        let Some(reason) = refused.or_else(crowded) else { return Ok(()) };
+        let counters = &mut worker.metrics.borrow_mut().counters;
+        match reason {
+            Reason::OverloadMemory => counters.memory_refused += 1,
+            _ => counters.share_refused += 1,
+        }
+        Err(reason)
+    }
+
+    /// How requests arrive by this connection.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The name that the client asked for when the connection was secured.
+    pub(crate) fn server_name(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.server_name.as_deref().map(str::as_bytes)
+    }
+
+    /// True if local replies to the client give their reason.
+    pub(crate) fn shows_reason(&self) -> bool {
+        self.worker().config.shows_reason(self.peer.ip())
+    }
+
+    /// Whether the client's connection may carry another request after a response to this one.
+    pub(crate) fn may_stay(&self, meta: RequestMeta) -> bool {
+        meta.keep_alive && !self.worker().is_draining() && !self.slot.is_over_limit()
+    }
+}
+
+/// The last lines of `X-Forwarded-For`, which have to be walked backwards.
+struct ForwardedFor<'a> {
+    lines: [&'a [u8]; MAX_FORWARDED_FOR_LINES],
+    count: usize,
+}
+
+impl<'a> ForwardedFor<'a> {
+    fn collect(lines: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut kept = Self { lines: [b""; MAX_FORWARDED_FOR_LINES], count: 0 };
+        for line in lines {
+            if kept.count == MAX_FORWARDED_FOR_LINES {
+                kept.lines.rotate_left(1);
+                kept.count -= 1;
+            }
+            if let Some(slot) = kept.lines.get_mut(kept.count) {
+                *slot = line;
+            }
+            kept.count += 1;
+        }
+        kept
+    }
+
+    fn lines(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + '_ {
+        self.lines.iter().take(self.count).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_io::Placed;
+
+    use super::*;
+
+    fn size<F: Future>(_: fn(Box<ServerConnection>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn fits<F: Future>(_: fn(Box<ServerConnection>) -> F) -> bool {
+        Placed::<F>::FITS
+    }
+
+    #[test]
+    fn a_connection_costs_little_memory() {
+        // The state of a request, every nested wait included: passing futures on by value multiplies it.
+        let serving = size(ServerConnection::serve_until_quiet);
+        assert!(serving <= 6 * 1024, "{serving} octets");
+        assert!(fits(ServerConnection::serve_until_quiet), "it would leave holes in the heap");
+        // What stays when it is quiet.
+        let quiet = size(ServerConnection::run);
+        assert!(quiet <= 128, "{quiet} octets");
+        assert!(size_of::<ServerConnection>() <= 256, "{} octets", size_of::<ServerConnection>());
+    }
+}

@@ -1,0 +1,305 @@
+//! Why a response is our own, or why an exchange broke: a closed list with one table.
+//!
+//! `docs/reason-codes.md` explains every code to operators; a test keeps the page and this list in step.
+
+use gateway_http::h1::path::PathError;
+use gateway_http::h1::{BodyError, RequestError, ResponseError};
+use gateway_ir::RuleErrorKind;
+use gateway_snapshot::RouteMiss;
+
+/// A reason with a stable code. The code is sent in `x-sluice-reason`, in the response's body and to the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The request's head is malformed or beyond a limit; status and code are the codec's.
+    Request(RequestError),
+    /// The request's path cannot be normalised; the code is the codec's.
+    Path(PathError),
+    /// A field name holds `_`, where that is refused.
+    UnderscoreHeader,
+    /// The request's body is malformed or beyond a limit; status and code are the codec's.
+    RequestBody(BodyError),
+    /// The rule redirects.
+    Redirect,
+    /// No Gateway listener on the address and port.
+    NoListenerForAddress,
+    /// No rule matches; the code says what came closest.
+    Miss(RouteMiss),
+    /// The client speaks HTTP in the clear where TLS is spoken.
+    PlaintextOnTls,
+    /// The connection was secured for another listener than the one that takes the host.
+    Misdirected,
+    /// The head did not arrive in time.
+    RequestHeaderTimeout,
+    /// The body stopped arriving.
+    RequestBodyTimeout,
+    /// The body arrived below the least rate.
+    RequestBodyTooSlow,
+    /// The worker has its maximum of client connections.
+    OverloadConnections,
+    /// The client's network has its maximum of connections.
+    OverloadClient,
+    /// Connections are scarce, and the request's namespace or listener has the most requests under way.
+    OverloadShare,
+    /// Buffers are scarce, and the same; or there is none left for anybody's new request.
+    OverloadMemory,
+    /// The backend has its maximum of requests under way.
+    OverloadRequests,
+    /// The backend has its maximum of requests whose response has not begun.
+    OverloadPending,
+    /// No file descriptor was left for a connection to the backend.
+    OverloadDescriptors,
+    /// The rule or backendRef is broken; the code is the failure's.
+    Failure(RuleErrorKind),
+    /// What the rule's filters make of the request cannot be sent.
+    FilteredRequestInvalid,
+    /// What the rule's filters make of the response cannot be sent.
+    FilteredResponseInvalid,
+    /// The backend has no ready endpoint.
+    NoEndpoints,
+    /// No connection to any endpoint that was tried.
+    UpstreamConnectFailed,
+    /// The last endpoint that was tried let the connect time-out pass.
+    UpstreamConnectTimeout,
+    /// The backend closed the connection before its response's head was complete.
+    UpstreamReset,
+    /// The backend's response is malformed; the code is the codec's.
+    Response(ResponseError),
+    /// The backend sent more interim responses than are relayed.
+    UpstreamTooManyInterim,
+    /// The backend switches protocols unasked.
+    UpstreamUnexpectedUpgrade,
+    /// The head of the backend's response was not complete in time.
+    UpstreamResponseTimeout,
+    /// The rule's `timeouts.backendRequest` passed.
+    BackendRequestTimeout,
+    /// The rule's `timeouts.request`, or the process's, passed.
+    RequestTimeout,
+    /// The backend closed or broke the connection in the middle of its response's body.
+    UpstreamBodyTruncated,
+    /// The backend's response stopped for longer than the idle limit.
+    UpstreamBodyTimeout,
+    /// The framing of the backend's body broke.
+    UpstreamBodyInvalid(BodyError),
+    /// The client closed before its request was complete or answered.
+    ClientClosed,
+    /// The client did not take the response in time.
+    ClientSendTimeout,
+    /// The drain's maximum passed.
+    DrainAborted,
+}
+
+/// What becomes of the client's connection after a local reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AfterReply {
+    /// It may serve another request if this one's body was read to its end.
+    KeepAlive,
+    /// It is closed, once the client has had the response.
+    Close,
+}
+
+struct Row {
+    /// `None`: the exchange is past the point where a response could be sent.
+    status: Option<u16>,
+    code: &'static str,
+    after: AfterReply,
+}
+
+const fn answer(status: u16, code: &'static str) -> Row {
+    Row { status: Some(status), code, after: AfterReply::KeepAlive }
+}
+
+const fn last(status: u16, code: &'static str) -> Row {
+    Row { status: Some(status), code, after: AfterReply::Close }
+}
+
+const fn broken(code: &'static str) -> Row {
+    Row { status: None, code, after: AfterReply::Close }
+}
+
+impl Reason {
+    /// The stable code, in snake_case.
+    pub fn code(self) -> &'static str {
+        self.row().code
+    }
+
+    /// The status of the response; `None` for what happens where no response can be sent any more.
+    ///
+    /// A redirect's status is the rule's; here it stands as 302.
+    pub fn status(self) -> Option<u16> {
+        self.row().status
+    }
+
+    pub(crate) fn after(self) -> AfterReply {
+        self.row().after
+    }
+
+    fn row(self) -> Row {
+        match self {
+            Self::Request(error) => last(error.status(), error.reason()),
+            Self::Path(error) => last(error.status(), error.reason()),
+            Self::UnderscoreHeader => last(400, "underscore_header"),
+            Self::RequestBody(error) => last(error.status(), error.reason()),
+            Self::Redirect => answer(302, "redirect"),
+            Self::NoListenerForAddress => answer(404, "no_listener_for_address"),
+            Self::Miss(miss) => answer(404, miss.code()),
+            Self::PlaintextOnTls => last(400, "plaintext_on_tls"),
+            Self::Misdirected => answer(421, "misdirected_request"),
+            Self::RequestHeaderTimeout => last(408, "request_header_timeout"),
+            Self::RequestBodyTimeout => last(408, "request_body_timeout"),
+            Self::RequestBodyTooSlow => last(408, "request_body_too_slow"),
+            Self::OverloadConnections => last(503, "overload_connections"),
+            Self::OverloadClient => last(503, "overload_client"),
+            Self::OverloadShare => last(503, "overload_share"),
+            Self::OverloadMemory => last(503, "overload_memory"),
+            Self::OverloadRequests => last(503, "overload_requests"),
+            Self::OverloadPending => last(503, "overload_pending"),
+            Self::OverloadDescriptors => last(503, "overload_descriptors"),
+            Self::Failure(RuleErrorKind::RefNotPermitted) => answer(500, "ref_not_permitted"),
+            Self::Failure(RuleErrorKind::BackendNotFound) => answer(500, "backend_not_found"),
+            Self::Failure(RuleErrorKind::NoBackend) => answer(500, "no_backend"),
+            Self::Failure(RuleErrorKind::UnsupportedProtocol) => answer(500, "unsupported_protocol"),
+            Self::Failure(RuleErrorKind::InvalidKind) => answer(500, "invalid_kind"),
+            Self::Failure(RuleErrorKind::InvalidRule) => answer(500, "invalid_rule"),
+            Self::FilteredRequestInvalid => answer(500, "filtered_request_invalid"),
+            Self::FilteredResponseInvalid => answer(502, "filtered_response_invalid"),
+            Self::NoEndpoints => answer(503, "no_endpoints"),
+            Self::UpstreamConnectFailed => answer(503, "upstream_connect_failed"),
+            Self::UpstreamConnectTimeout => answer(503, "upstream_connect_timeout"),
+            Self::UpstreamReset => answer(502, "upstream_reset"),
+            Self::Response(error) => answer(502, error.reason()),
+            Self::UpstreamTooManyInterim => answer(502, "upstream_too_many_interim"),
+            Self::UpstreamUnexpectedUpgrade => answer(502, "upstream_unexpected_upgrade"),
+            Self::UpstreamResponseTimeout => answer(504, "upstream_response_timeout"),
+            Self::BackendRequestTimeout => answer(504, "backend_request_timeout"),
+            Self::RequestTimeout => answer(504, "request_timeout"),
+            // These two have a status for a body that broke before the head was passed on; later they are but logged.
+            Self::UpstreamBodyTruncated => answer(502, "upstream_body_truncated"),
+            Self::UpstreamBodyTimeout => broken("upstream_body_timeout"),
+            Self::UpstreamBodyInvalid(error) => answer(502, invalid_body_code(error)),
+            Self::ClientClosed => broken("client_closed"),
+            Self::ClientSendTimeout => broken("client_send_timeout"),
+            Self::DrainAborted => broken("drain_aborted"),
+        }
+    }
+}
+
+fn invalid_body_code(error: BodyError) -> &'static str {
+    match error {
+        BodyError::BadChunkSize => "backend_bad_chunk_size",
+        BodyError::BadChunkLine => "backend_bad_chunk_line",
+        BodyError::ChunkExtensionsTooLong => "backend_chunk_extensions_too_long",
+        BodyError::BadChunkEnd => "backend_bad_chunk_end",
+        BodyError::Trailer(_) => "backend_bad_trailer",
+        BodyError::TrailersTooLarge => "backend_trailers_too_large",
+        BodyError::TooLong => "backend_body_too_long",
+        BodyError::Truncated => "upstream_body_truncated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use gateway_http::h1::FieldError;
+
+    use super::*;
+
+    /// Lists the variants without payload; one that is in neither list does not compile.
+    macro_rules! units {
+        ($type:ident: $($unit:ident)+; $($payload:ident)*) => {{
+            let _ = |value: $type| match value {
+                $($type::$unit => (),)+
+                $($type::$payload(_) => (),)*
+            };
+            [$($type::$unit),+]
+        }};
+    }
+
+    fn faults() -> [FieldError; 6] {
+        units!(FieldError: BareLf BareCr ObsFold SpaceBeforeColon BadName BadValue;)
+    }
+
+    fn all() -> Vec<Reason> {
+        let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
+            OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
+            UpstreamConnectTimeout UpstreamReset UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamResponseTimeout
+            BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
+            ClientSendTimeout DrainAborted;
+            Request Path RequestBody Miss Failure Response UpstreamBodyInvalid)
+        .to_vec();
+        let requests = units!(RequestError: RequestLineTooLong HeadTooLarge TooManyHeaders BadRequestLine BadMethod
+            BadTarget UnsupportedVersion Http2Preface TlsOnPlaintext MissingHost RepeatedHost BadHost BadContentLength
+            RepeatedContentLength LengthWithTransferEncoding BadTransferEncoding UnsupportedTransferCoding
+            TransferEncodingOnHttp10 ExpectationFailed ConnectNotSupported TooManyConnectionOptions; Field);
+        let responses = units!(ResponseError: HeadTooLarge TooManyHeaders BadStatusLine BadContentLength
+            RepeatedContentLength LengthWithTransferEncoding BadTransferEncoding TransferEncodingOnHttp10
+            TooManyConnectionOptions; Field);
+        let bodies = units!(BodyError: BadChunkSize BadChunkLine ChunkExtensionsTooLong BadChunkEnd TrailersTooLarge
+            TooLong Truncated; Trailer);
+        let paths = units!(PathError: NotAbsolute BadEscape BadByte EncodedSeparator HiddenDotSegment;);
+        let failures = units!(RuleErrorKind: RefNotPermitted BackendNotFound NoBackend InvalidKind UnsupportedProtocol
+            InvalidRule;);
+        all.extend(requests.map(Reason::Request));
+        all.extend(faults().map(|fault| Reason::Request(fault.into())));
+        all.extend(responses.map(Reason::Response));
+        all.extend(faults().map(|fault| Reason::Response(fault.into())));
+        all.extend(bodies.map(Reason::RequestBody));
+        all.extend(bodies.map(Reason::UpstreamBodyInvalid));
+        all.push(Reason::RequestBody(BodyError::Trailer(FieldError::BareLf)));
+        all.push(Reason::UpstreamBodyInvalid(BodyError::Trailer(FieldError::BareLf)));
+        all.extend(paths.map(Reason::Path));
+        all.extend(failures.map(Reason::Failure));
+        all.extend(RouteMiss::ALL.map(Reason::Miss));
+        all
+    }
+
+    /// Codes in the first column of the page's tables, with the statuses beside them.
+    fn documented() -> BTreeMap<String, String> {
+        let page = include_str!("../../../docs/reason-codes.md");
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|line| {
+            let mut cells = line.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
+            (cells.next().unwrap(), cells.next().unwrap())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_code_is_explained_with_its_status_and_no_other_is() {
+        let listed: BTreeMap<String, String> = all()
+            .into_iter()
+            .map(|reason| {
+                let status = match (reason, reason.status()) {
+                    (Reason::Redirect, _) => "301–308".to_owned(),
+                    (_, Some(status)) => status.to_string(),
+                    (_, None) => "–".to_owned(),
+                };
+                (reason.code().to_owned(), status)
+            })
+            .collect();
+        assert_eq!(documented(), listed);
+    }
+
+    #[test]
+    fn codes_are_snake_case_and_failures_have_those_of_the_ir() {
+        for reason in all() {
+            let code = reason.code();
+            assert!(
+                code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                "{code}"
+            );
+            if let Reason::Failure(kind) = reason {
+                assert_eq!(code, kind.to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_never_means_two_statuses() {
+        let mut seen = BTreeMap::new();
+        for reason in all() {
+            let status = *seen.entry(reason.code()).or_insert(reason.status());
+            assert_eq!(status, reason.status(), "{}", reason.code());
+        }
+    }
+}

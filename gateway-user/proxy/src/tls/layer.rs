@@ -1,0 +1,124 @@
+//! TLS between a connection's socket and its halves.
+
+use std::collections::VecDeque;
+use std::io;
+
+use gateway_io::{Chunk, Layer, Opened};
+use gateway_tls::{Outgoing, ServerSession, Version};
+
+/// Most bytes of a record, header and all, of any version (RFC 5246 section 6.2.3).
+const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
+/// Contents up to this size together are sealed as one record: another record costs more than the copy.
+const MERGED_MAX: usize = 4 * 1024;
+
+/// What is known of a connection that was secured.
+#[derive(Debug)]
+pub(crate) struct TlsInfo {
+    /// The name that the client asked for, in lower case.
+    pub(crate) server_name: Option<Box<str>>,
+    pub(crate) version: Version,
+}
+
+/// The layer of a stream whose handshake is over.
+#[derive(Debug)]
+pub(crate) struct TlsLayer {
+    session: ServerSession,
+    /// The beginning of a record. Nothing is kept where a record has just ended, as between requests.
+    partial: Option<Chunk>,
+}
+
+/// Records on their way into the last of some chunks, or a new one behind it.
+pub(crate) struct Records<'a>(pub(crate) &'a mut VecDeque<Chunk>);
+
+impl TlsLayer {
+    /// `unread` was received behind the handshake.
+    pub(crate) fn new(session: ServerSession, unread: Chunk) -> Self {
+        Self { session, partial: Some(unread).filter(|unread| !unread.is_empty()) }
+    }
+}
+
+impl Layer for TlsLayer {
+    fn open(
+        &mut self,
+        received: Chunk,
+        content: &mut VecDeque<Chunk>,
+        out: &mut VecDeque<Chunk>,
+    ) -> io::Result<Opened> {
+        let (mut input, joined) = match self.partial.take() {
+            Some(partial) => (join(partial, &received)?, true),
+            None => (received, false),
+        };
+        let opened =
+            self.session.receive(input.as_mut_slice(), &mut Records(out), &mut |part| put(content, part));
+        input.advance(opened.map_err(|failure| io::Error::new(io::ErrorKind::InvalidData, failure.code()))?);
+        if self.session.is_peer_closed() {
+            return Ok(Opened::End);
+        }
+        // The beginning of a record may have to wait: not in what it took to join two chunks, and if it is nothing in none.
+        self.partial = (!input.is_empty()).then(|| if joined { input.split_off(0) } else { input });
+        Ok(Opened::More)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        if self.session.is_peer_closed() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn seal(&mut self, content: &mut VecDeque<Chunk>, out: &mut VecDeque<Chunk>) -> io::Result<()> {
+        let mut records = Records(out);
+        let mut send = |data: &[u8]| {
+            self.session.send(data, &mut records).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+        };
+        let mut waiting: Option<Chunk> = None;
+        for chunk in content.drain(..) {
+            // A head and a short body behind it.
+            let merged = waiting.as_mut().is_some_and(|first| {
+                first.len() + chunk.len() <= MERGED_MAX && first.extend_from_slice(&chunk).is_ok()
+            });
+            if !merged && let Some(before) = waiting.replace(chunk) {
+                send(&before)?;
+            }
+        }
+        waiting.as_deref().map_or(Ok(()), &mut send)
+    }
+
+    fn close(&mut self, out: &mut VecDeque<Chunk>) {
+        self.session.close(&mut Records(out));
+    }
+}
+
+impl Outgoing for Records<'_> {
+    fn room(&mut self, needed: usize) -> &mut [u8] {
+        if self.0.back().is_none_or(|last| last.spare_len() < needed) {
+            self.0.push_back(Chunk::with_capacity(needed));
+        }
+        // There is one: it was found or has just been put there.
+        self.0.back_mut().map(Chunk::spare).unwrap_or_default()
+    }
+
+    fn wrote(&mut self, count: usize) {
+        if let Some(last) = self.0.back_mut() {
+            last.commit(count);
+        }
+    }
+}
+
+/// Puts what was received behind the beginning of a record.
+pub(crate) fn join(mut first: Chunk, second: &Chunk) -> io::Result<Chunk> {
+    let joined =
+        first.reserve(second.len(), RECORD_MAX + second.len()).and_then(|()| first.extend_from_slice(second));
+    // The session uses up whole records, so what is left is always less than one.
+    joined.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    Ok(first)
+}
+
+/// Puts content behind what is there.
+pub(crate) fn put(content: &mut VecDeque<Chunk>, part: &[u8]) {
+    let mut rest = part;
+    while !rest.is_empty() {
+        let fits = content.back_mut().map_or(0, |last| last.append(rest));
+        rest = rest.get(fits..).unwrap_or_default();
+        if !rest.is_empty() {
+            content.push_back(Chunk::take());
+        }
+    }
+}
