@@ -102,7 +102,6 @@ async fn accept(worker: Rc<Worker>, mut listener: Listener, stop: Rc<Signal>, op
             }
         }
     }
-    stop.forget();
     for accepted in listener.close().await {
         connection::open(&worker, accepted);
     }

@@ -98,7 +98,6 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.control.kill.forget();
         self.worker.leave(self.key, self.place.get());
     }
 }
