@@ -4,6 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::ProxyConfig;
 
+/// Lines of the field that are looked at, from the last one.
+const MAX_LINES: usize = 8;
+
 /// The client that a request is from: the right-most address of `X-Forwarded-For` that is no trusted proxy, if the
 /// peer is one; else the peer itself. The walk ends at an element that is no address, because nothing left of it
 /// can be vouched for; empty elements say nothing (RFC 9110 section 5.6.1.2). `lines` are the field's lines in order.
@@ -36,6 +39,33 @@ fn parse_address(element: &[u8]) -> Option<IpAddr> {
         .ok()
         .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))?;
     Some(address.to_canonical())
+}
+
+/// The last lines of `X-Forwarded-For`, which have to be walked backwards.
+pub(crate) struct Lines<'a> {
+    lines: [&'a [u8]; MAX_LINES],
+    count: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn collect(lines: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut kept = Self { lines: [b""; MAX_LINES], count: 0 };
+        for line in lines {
+            if kept.count == MAX_LINES {
+                kept.lines.rotate_left(1);
+                kept.count -= 1;
+            }
+            if let Some(slot) = kept.lines.get_mut(kept.count) {
+                *slot = line;
+            }
+            kept.count += 1;
+        }
+        kept
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + '_ {
+        self.lines.iter().take(self.count).copied()
+    }
 }
 
 #[cfg(test)]

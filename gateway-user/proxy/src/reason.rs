@@ -88,32 +88,24 @@ pub enum Reason {
     DrainAborted,
 }
 
-/// What becomes of the client's connection after a local reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AfterReply {
-    /// It may serve another request if this one's body was read to its end.
-    KeepAlive,
-    /// It is closed, once the client has had the response.
-    Close,
-}
-
 struct Row {
     /// `None`: the exchange is past the point where a response could be sent.
     status: Option<u16>,
     code: &'static str,
-    after: AfterReply,
+    /// The connection is closed once the client has had the response, though the request was read to its end.
+    ends_connection: bool,
 }
 
-const fn answer(status: u16, code: &'static str) -> Row {
-    Row { status: Some(status), code, after: AfterReply::KeepAlive }
+const fn reply(status: u16, code: &'static str) -> Row {
+    Row { status: Some(status), code, ends_connection: false }
 }
 
 const fn last(status: u16, code: &'static str) -> Row {
-    Row { status: Some(status), code, after: AfterReply::Close }
+    Row { status: Some(status), code, ends_connection: true }
 }
 
 const fn broken(code: &'static str) -> Row {
-    Row { status: None, code, after: AfterReply::Close }
+    Row { status: None, code, ends_connection: true }
 }
 
 impl Reason {
@@ -129,8 +121,9 @@ impl Reason {
         self.row().status
     }
 
-    pub(crate) fn after(self) -> AfterReply {
-        self.row().after
+    /// Whether no other request follows on the connection after this local reply.
+    pub(crate) fn ends_connection(self) -> bool {
+        self.row().ends_connection
     }
 
     fn row(self) -> Row {
@@ -139,11 +132,11 @@ impl Reason {
             Self::Path(error) => last(error.status(), error.reason()),
             Self::UnderscoreHeader => last(400, "underscore_header"),
             Self::RequestBody(error) => last(error.status(), error.reason()),
-            Self::Redirect => answer(302, "redirect"),
-            Self::NoListenerForAddress => answer(404, "no_listener_for_address"),
-            Self::Miss(miss) => answer(404, miss.code()),
+            Self::Redirect => reply(302, "redirect"),
+            Self::NoListenerForAddress => reply(404, "no_listener_for_address"),
+            Self::Miss(miss) => reply(404, miss.code()),
             Self::PlaintextOnTls => last(400, "plaintext_on_tls"),
-            Self::Misdirected => answer(421, "misdirected_request"),
+            Self::Misdirected => reply(421, "misdirected_request"),
             Self::RequestHeaderTimeout => last(408, "request_header_timeout"),
             Self::RequestBodyTimeout => last(408, "request_body_timeout"),
             Self::RequestBodyTooSlow => last(408, "request_body_too_slow"),
@@ -154,28 +147,28 @@ impl Reason {
             Self::OverloadRequests => last(503, "overload_requests"),
             Self::OverloadPending => last(503, "overload_pending"),
             Self::OverloadDescriptors => last(503, "overload_descriptors"),
-            Self::Failure(RuleErrorKind::RefNotPermitted) => answer(500, "ref_not_permitted"),
-            Self::Failure(RuleErrorKind::BackendNotFound) => answer(500, "backend_not_found"),
-            Self::Failure(RuleErrorKind::NoBackend) => answer(500, "no_backend"),
-            Self::Failure(RuleErrorKind::UnsupportedProtocol) => answer(500, "unsupported_protocol"),
-            Self::Failure(RuleErrorKind::InvalidKind) => answer(500, "invalid_kind"),
-            Self::Failure(RuleErrorKind::InvalidRule) => answer(500, "invalid_rule"),
-            Self::FilteredRequestInvalid => answer(500, "filtered_request_invalid"),
-            Self::FilteredResponseInvalid => answer(502, "filtered_response_invalid"),
-            Self::NoEndpoints => answer(503, "no_endpoints"),
-            Self::UpstreamConnectFailed => answer(503, "upstream_connect_failed"),
-            Self::UpstreamConnectTimeout => answer(503, "upstream_connect_timeout"),
-            Self::UpstreamReset => answer(502, "upstream_reset"),
-            Self::Response(error) => answer(502, error.reason()),
-            Self::UpstreamTooManyInterim => answer(502, "upstream_too_many_interim"),
-            Self::UpstreamUnexpectedUpgrade => answer(502, "upstream_unexpected_upgrade"),
-            Self::UpstreamResponseTimeout => answer(504, "upstream_response_timeout"),
-            Self::BackendRequestTimeout => answer(504, "backend_request_timeout"),
-            Self::RequestTimeout => answer(504, "request_timeout"),
+            Self::Failure(RuleErrorKind::RefNotPermitted) => reply(500, "ref_not_permitted"),
+            Self::Failure(RuleErrorKind::BackendNotFound) => reply(500, "backend_not_found"),
+            Self::Failure(RuleErrorKind::NoBackend) => reply(500, "no_backend"),
+            Self::Failure(RuleErrorKind::UnsupportedProtocol) => reply(500, "unsupported_protocol"),
+            Self::Failure(RuleErrorKind::InvalidKind) => reply(500, "invalid_kind"),
+            Self::Failure(RuleErrorKind::InvalidRule) => reply(500, "invalid_rule"),
+            Self::FilteredRequestInvalid => reply(500, "filtered_request_invalid"),
+            Self::FilteredResponseInvalid => reply(502, "filtered_response_invalid"),
+            Self::NoEndpoints => reply(503, "no_endpoints"),
+            Self::UpstreamConnectFailed => reply(503, "upstream_connect_failed"),
+            Self::UpstreamConnectTimeout => reply(503, "upstream_connect_timeout"),
+            Self::UpstreamReset => reply(502, "upstream_reset"),
+            Self::Response(error) => reply(502, error.reason()),
+            Self::UpstreamTooManyInterim => reply(502, "upstream_too_many_interim"),
+            Self::UpstreamUnexpectedUpgrade => reply(502, "upstream_unexpected_upgrade"),
+            Self::UpstreamResponseTimeout => reply(504, "upstream_response_timeout"),
+            Self::BackendRequestTimeout => reply(504, "backend_request_timeout"),
+            Self::RequestTimeout => reply(504, "request_timeout"),
             // These two have a status for a body that broke before the head was passed on; later they are but logged.
-            Self::UpstreamBodyTruncated => answer(502, "upstream_body_truncated"),
+            Self::UpstreamBodyTruncated => reply(502, "upstream_body_truncated"),
             Self::UpstreamBodyTimeout => broken("upstream_body_timeout"),
-            Self::UpstreamBodyInvalid(error) => answer(502, invalid_body_code(error)),
+            Self::UpstreamBodyInvalid(error) => reply(502, invalid_body_code(error)),
             Self::ClientClosed => broken("client_closed"),
             Self::ClientSendTimeout => broken("client_send_timeout"),
             Self::DrainAborted => broken("drain_aborted"),

@@ -15,7 +15,8 @@ use std::task::Poll;
 use gateway_io::{Accepted, Stream, spawn};
 
 use crate::Reason;
-use crate::exchange::{reply, route};
+use crate::exchange::route;
+use crate::h1::reply;
 use crate::h1::server::ServerConnection;
 use crate::worker::Worker;
 

@@ -10,8 +10,8 @@ use gateway_http::proxy_header::{Parsed, Proxied, parse};
 use gateway_io::Chunk;
 
 use crate::Reason;
-use crate::exchange::reply;
 use crate::exchange::route::speaks_tls;
+use crate::h1::reply;
 use crate::h1::server::ServerConnection;
 use crate::metrics::ProxyHeaderFailure;
 use crate::tls::layer::join;

@@ -65,6 +65,15 @@ pub(crate) enum AttemptError {
     BeforeResponse,
 }
 
+impl AttemptError {
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::For(reason) => reason,
+            Self::BeforeResponse => Reason::UpstreamReset,
+        }
+    }
+}
+
 /// The request's way to the backend. Its head is queued already.
 pub(crate) struct Upload<'a> {
     pub(crate) worker: &'a Worker,

@@ -14,13 +14,13 @@ use crate::body::coop_budget::CoopBudget;
 use crate::config::UnderscoreHeaders;
 use crate::exchange::attempt::{AttemptError, Progress, Upload, exchange, split_directions};
 use crate::exchange::deliver::{Delivered, Download};
-use crate::exchange::reply;
 use crate::exchange::route::MatchedRoute;
+use crate::exchange::{Done, Ended, Outcome};
 use crate::fault::{self, Stage};
 use crate::filters::{Arrival, RequestTrailers, drop_shadows, edit_request, rewrite_url, set_forwarded};
-use crate::h1::linger::{Linger, Relay, Remaining};
+use crate::h1::linger::Relay;
 use crate::h1::scratch::Scratch;
-use crate::h1::server::{Disposition, Head, ServerConnection};
+use crate::h1::server::{Head, ServerConnection};
 use crate::h1::sink::ChunkSink;
 use crate::observe::record::RequestRecord;
 use crate::upstream::{Cluster, Lease, Tried, lease, logs_connections_in};
@@ -34,30 +34,28 @@ pub(crate) async fn forward(
     head: &Head,
     found: MatchedRoute,
     target: &Target,
-) -> Disposition {
+) -> Ended {
     let MatchedRoute { live, routed, matched_len } = found;
     let cluster = match &target.destination {
         Destination::Fail(failure) => {
-            return reply::send_local_reply(conn, scratch, record, Some(head), Reason::Failure(failure.kind))
-                .await;
+            return Outcome::reply(Reason::Failure(failure.kind)).into();
         }
         Destination::Cluster(id) => live.cluster(*id, &conn.worker().upstreams),
     };
     // From here on only the rule is held: a long exchange keeps no tables alive.
     drop(live);
     let Some(cluster) = cluster.filter(|cluster| !cluster.is_empty()) else {
-        return reply::send_local_reply(conn, scratch, record, Some(head), Reason::NoEndpoints).await;
+        return Outcome::reply(Reason::NoEndpoints).into();
     };
     let permit = match cluster.load.enter(&conn.worker().config) {
         Ok(permit) => permit,
         Err(reason) => {
             conn.worker().metrics.borrow_mut().counters.upstream_overloaded += 1;
-            return reply::send_local_reply(conn, scratch, record, Some(head), reason).await;
+            return Outcome::reply(reason).into();
         }
     };
     if edit(conn, scratch, target, matched_len).is_err() {
-        return reply::send_local_reply(conn, scratch, record, Some(head), Reason::FilteredRequestInvalid)
-            .await;
+        return Outcome::reply(Reason::FilteredRequestInvalid).into();
     }
     let progress = Progress::new(permit);
     let limit = Limit::of(&routed, conn.worker(), record.began);
@@ -85,11 +83,11 @@ pub(crate) async fn forward(
     // Whatever is still to be said, the backend has no part in it.
     progress.permit.response_began();
     note(record, &progress);
-    conclude(conn, scratch, record, head, &progress, result).await
+    conclude(&progress, result)
 }
 
 /// A response that was given to the client whole, and the backend if it still takes the request.
-type Outcome = (Delivered, Option<Box<Relay>>);
+type DeliveredTo = (Delivered, Option<Box<Relay>>);
 
 /// The shorter of the two limits that a rule may set.
 struct Limit {
@@ -163,7 +161,7 @@ async fn attempts(
     cluster: &Cluster,
     target: &Target,
     progress: &Progress,
-) -> Result<Outcome, AttemptError> {
+) -> Result<DeliveredTo, AttemptError> {
     let worker = Rc::clone(conn.worker());
     let mut tried = Tried::default();
     // RFC 9110 section 9.2.2: only what may be done twice, and only where no byte of a body is spent.
@@ -281,51 +279,20 @@ fn note(record: &mut RequestRecord, progress: &Progress) {
     };
 }
 
-/// What becomes of the client's connection; a local reply if none has begun.
-async fn conclude(
-    conn: &mut ServerConnection,
-    scratch: &mut Scratch,
-    record: &mut RequestRecord,
-    head: &Head,
-    progress: &Progress,
-    result: Result<Outcome, AttemptError>,
-) -> Disposition {
-    // With the body the inbox was taken, unless there was no backend.
-    let untouched = conn.inbox.is_some();
-    let whole = if head.meta.framing.is_empty() || untouched {
-        reply::consume_request(conn, &mut scratch.request_body, record, head)
-    } else {
-        progress.read.get()
-    };
-    if let Some(rest) = progress.rest.take() {
-        // Only taken where the inbox has nothing behind the request.
-        conn.inbox = Some(rest);
-    }
-    let reason = match result {
-        Ok((Delivered { keep: true, .. }, _)) if whole => return Disposition::KeepAlive,
-        Ok((_, relay)) => {
-            let unread = conn.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
-            if whole && !unread {
-                return Disposition::Close;
+/// The outcome; a local reply if no response has begun.
+fn conclude(progress: &Progress, result: Result<DeliveredTo, AttemptError>) -> Ended {
+    let until_close = progress.until_close.get();
+    let outcome = match result {
+        Ok((Delivered { keep, .. }, relay)) => Outcome::Done(Done { keep_alive: keep, until_close, relay }),
+        Err(error) => {
+            let reason = error.reason();
+            match progress.may_answer() {
+                true => Outcome::reply(reason),
+                false => {
+                    Outcome::Reset { reason, orderly: !until_close && reason != Reason::ClientSendTimeout }
+                }
             }
-            let left = if whole { Remaining::Nothing } else { Remaining::Body };
-            return Disposition::Linger(Linger {
-                remaining: left,
-                until_close: progress.until_close.get(),
-                relay,
-            });
         }
-        Err(AttemptError::BeforeResponse) => Reason::UpstreamReset,
-        Err(AttemptError::For(reason)) => reason,
     };
-    if progress.may_answer() {
-        return reply::send(conn, &scratch.text, record, Some(head), reason, reason.status(), &[], whole)
-            .await;
-    }
-    record.reason = Some(reason);
-    if progress.until_close.get() || reason == Reason::ClientSendTimeout {
-        Disposition::Reset
-    } else {
-        Disposition::Close
-    }
+    Ended { outcome, request_read: progress.read.get(), rest: progress.rest.take() }
 }

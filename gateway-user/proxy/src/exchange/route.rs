@@ -3,16 +3,19 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use gateway_http::h1::{Fields, Request, RequestHead, path};
+use gateway_http::h1::path::{self, MergeSlashes};
+use gateway_http::h1::{Fields, Request, RequestHead};
 use gateway_io::pause;
 use gateway_ir::Protocol;
 use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView, Snapshot};
 
 use crate::config::UnderscoreHeaders;
+use crate::fault::{self, Stage};
+use crate::h1::scratch::Scratch;
 use crate::h1::server::ServerConnection;
 use crate::observe::record::{RequestRecord, RequestText};
 use crate::worker::{Live, Routed, Worker};
-use crate::{Reason, filters};
+use crate::{Reason, filters, forwarded};
 
 /// The rule that takes a request, and how its path matched: `matched_len` is of the path as it is forwarded.
 pub(crate) struct MatchedRoute {
@@ -33,8 +36,38 @@ impl FieldLines for Lines<'_> {
     }
 }
 
+/// Finds the rule for a request, after its path and fields are screened.
+pub(super) async fn route(
+    conn: &ServerConnection,
+    scratch: &mut Scratch,
+    record: &mut RequestRecord,
+) -> Result<MatchedRoute, Reason> {
+    let Scratch { request: head, path, merged, host, text, .. } = scratch;
+    let bytes = conn.inbox.as_deref().unwrap_or_default();
+    if head.has_underscores() {
+        screen(conn, head, bytes, host, text)?;
+    }
+    let request = head.view(bytes);
+    fault::inject(&conn.worker().config, &request, Stage::Routing);
+    if conn.trusted {
+        let lines = request.fields();
+        let chain = forwarded::Lines::collect(lines.get_all(b"x-forwarded-for"));
+        record.client = forwarded::client_address(&conn.worker().config, conn.peer.ip(), chain.iter());
+    }
+    let path = normal_path(conn, &request, path)?;
+    let seen = match conn.worker().config.path.merge_slashes {
+        MergeSlashes::Match => path::merged(path, merged),
+        MergeSlashes::Always | MergeSlashes::Never => path,
+    };
+    let mut found = find(conn, &request, seen, host, record).await?;
+    if seen.len() != path.len() {
+        found.matched_len = path::unmerged_len(path, found.matched_len);
+    }
+    Ok(found)
+}
+
 /// The path to forward, and to match but for runs of slashes: as received if it is normal, else written to `out`.
-pub(crate) fn normal_path<'a>(
+fn normal_path<'a>(
     conn: &ServerConnection,
     request: &Request<'a>,
     out: &'a mut Vec<u8>,
@@ -45,7 +78,7 @@ pub(crate) fn normal_path<'a>(
 /// Applies the policy for field names with `_`, of which the request has some, before anything is matched. `storage` is for
 /// the host in lower case.
 #[cold]
-pub(crate) fn screen(
+fn screen(
     conn: &ServerConnection,
     head: &mut RequestHead,
     bytes: &[u8],
@@ -107,7 +140,7 @@ fn routed_host<'h>(conn: &'h ServerConnection, table: &'h BindTable, host: &'h [
 }
 
 /// Looks the request up in the generation that is live now, and lets others run where that takes long.
-pub(crate) async fn find(
+async fn find(
     conn: &ServerConnection,
     request: &Request<'_>,
     path: &[u8],

@@ -8,33 +8,28 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_http::h1::RequestError;
-use gateway_http::h1::path::{self, MergeSlashes};
-use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place, pool_stats};
-use gateway_snapshot::Action;
+use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place};
 use gateway_snapshot::rewrite::Scheme;
 
 use crate::body::coop_budget::CoopBudget;
 use crate::exchange::attempt::RequestMeta;
-use crate::exchange::{dispatch, reply, route};
-use crate::fault::{self, Stage};
+use crate::exchange::{self, Outcome};
+use crate::h1::disposition::Disposition;
 use crate::h1::head::{HeadError, receive};
-use crate::h1::linger::{Linger, linger};
+use crate::h1::linger::linger;
 use crate::h1::scratch::Scratch;
 use crate::metrics::UnsupportedProtocol;
 use crate::observe::record::{RequestRecord, request_id};
 use crate::tls::layer::TlsInfo;
 use crate::upstream::PrivateConnections;
-use crate::worker::{ConnectionSlot, Counted, Routed, Worker};
-use crate::{Reason, forwarded, request_id as ids};
+use crate::worker::{ConnectionSlot, Worker};
+use crate::{Reason, request_id as ids};
 
 /// How long a client may take for each step to its first request where places or buffers are scarce.
 const SCARCE_STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a client may take to be told by TLS that nothing more comes.
 const TLS_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Lines of `X-Forwarded-For` that are looked at, from the last one.
-const MAX_FORWARDED_FOR_LINES: usize = 8;
 
 /// A client connection.
 pub(crate) struct ServerConnection {
@@ -56,19 +51,6 @@ pub(crate) struct ServerConnection {
     pub(crate) tls: Option<Box<TlsInfo>>,
     /// Connections to backends that this client has logged in, if any.
     pub(crate) private: Option<Box<PrivateConnections>>,
-}
-
-/// What becomes of the connection after a request.
-#[derive(Debug)]
-pub(crate) enum Disposition {
-    /// Another request.
-    KeepAlive,
-    /// Closed at once: nothing is lost, or the client is to see that something is.
-    Close,
-    /// Closed once the client has had the response, though it may still be sending.
-    Linger(Linger),
-    /// Reset: an orderly close would look like the response's end.
-    Reset,
 }
 
 /// What a wait for a request ended with.
@@ -258,18 +240,21 @@ impl ServerConnection {
     async fn request(&mut self, scratch: &mut Scratch) -> Disposition {
         let mut record = RequestRecord::begin(self.peer.ip());
         let active = self.slot.begin_request();
-        let next = match self.head(scratch, &mut record).await {
+        let disposition = match self.head(scratch, &mut record).await {
             Err(HeadError::Silent) => return Disposition::Close,
             Err(HeadError::Refused(reason)) => {
                 scratch.text.take_refused(self.inbox.as_deref().unwrap_or_default());
                 self.note_refused(reason);
-                reply::send_local_reply(self, scratch, &mut record, None, reason).await
+                self.conclude(scratch, &mut record, None, Outcome::reply(reason).into()).await
             }
-            Ok(head) => self.serve(scratch, &mut record, &head).await,
+            Ok(head) => {
+                let outcome = exchange::serve(self, scratch, &mut record, &head).await;
+                self.conclude(scratch, &mut record, Some(&head), outcome).await
+            }
         };
         drop(active);
         record.finish(self.worker(), &scratch.text, self.tls.as_deref(), self.peer, self.local);
-        next
+        disposition
     }
 
     /// Receives a head and notes what is needed of it later.
@@ -311,112 +296,6 @@ impl ServerConnection {
         }
     }
 
-    /// Routes a request and does what its rule says.
-    async fn serve(&mut self, scratch: &mut Scratch, record: &mut RequestRecord, head: &Head) -> Disposition {
-        record.version = Some(head.meta.version);
-        let found = self.route(scratch, record).await;
-        // Counted until the response is out, or the connection is lost.
-        let found = self.admit(found);
-        match found {
-            Err(reason) => reply::send_local_reply(self, scratch, record, Some(head), reason).await,
-            Ok((found, _counted)) => match &found.routed.clone().rule.action {
-                Action::Redirect(redirect) => {
-                    reply::redirect(self, scratch, record, head, redirect, &found).await
-                }
-                Action::Forward(picker) => {
-                    let target = picker.pick(self.worker().random.next());
-                    dispatch::forward(self, scratch, record, head, found, target).await
-                }
-                // Told from the others when the rule was found.
-                Action::Fail(failure) => {
-                    reply::send_local_reply(self, scratch, record, Some(head), Reason::Failure(failure.kind))
-                        .await
-                }
-            },
-        }
-    }
-
-    async fn route(
-        &self,
-        scratch: &mut Scratch,
-        record: &mut RequestRecord,
-    ) -> Result<route::MatchedRoute, Reason> {
-        let Scratch { request: head, path, merged, host, text, .. } = scratch;
-        let bytes = self.inbox.as_deref().unwrap_or_default();
-        if head.has_underscores() {
-            route::screen(self, head, bytes, host, text)?;
-        }
-        let request = head.view(bytes);
-        fault::inject(&self.worker().config, &request, Stage::Routing);
-        if self.trusted {
-            let lines = request.fields();
-            let chain = ForwardedFor::collect(lines.get_all(b"x-forwarded-for"));
-            record.client = forwarded::client_address(&self.worker().config, self.peer.ip(), chain.lines());
-        }
-        let path = route::normal_path(self, &request, path)?;
-        let seen = match self.worker().config.path.merge_slashes {
-            MergeSlashes::Match => path::merged(path, merged),
-            MergeSlashes::Always | MergeSlashes::Never => path,
-        };
-        let mut found = route::find(self, &request, seen, host, record).await?;
-        if seen.len() != path.len() {
-            found.matched_len = path::unmerged_len(path, found.matched_len);
-        }
-        Ok(found)
-    }
-
-    /// Counts a request that found its rule, unless others go first.
-    fn admit(
-        &self,
-        found: Result<route::MatchedRoute, Reason>,
-    ) -> Result<(route::MatchedRoute, Counted), Reason> {
-        if !self.slot.is_over_limit() {
-            let found = found?;
-            self.takes_its_share(&found.routed)?;
-            let counted = found.routed.shared.begin();
-            return Ok((found, counted));
-        }
-        match found {
-            Ok(found) if self.worker().shares.goes_first(&found.routed.shared) => {
-                self.slot.admit();
-                let counted = found.routed.shared.begin();
-                Ok((found, counted))
-            }
-            _ => {
-                self.slot.refuse();
-                Err(Reason::OverloadConnections)
-            }
-        }
-    }
-
-    /// Where something is scarce the namespace and the listener with the most requests under way wait.
-    fn takes_its_share(&self, routed: &Routed) -> Result<(), Reason> {
-        let worker = self.worker();
-        let (shares, shared) = (&worker.shares, &routed.shared);
-        let refused = match buffer_level() {
-            BufferLevel::Plenty => None,
-            BufferLevel::Short => {
-                let lent = pool_stats().lent;
-                shares.gives_way(shared, lent).then_some(Reason::OverloadMemory)
-            }
-            // The rest is for what is under way, and for those that have less of it.
-            BufferLevel::Full | BufferLevel::Exhausted => {
-                (!shares.goes_first(shared)).then_some(Reason::OverloadMemory)
-            }
-        };
-        let crowded = || {
-            let gives_way = worker.is_crowded() && shares.gives_way(shared, worker.inside());
-            gives_way.then_some(Reason::OverloadShare)
-        };
-        let Some(reason) = refused.or_else(crowded) else { return Ok(()) };
-        let counters = &mut worker.metrics.borrow_mut().counters;
-        match reason {
-            Reason::OverloadMemory => counters.memory_refused += 1,
-            _ => counters.share_refused += 1,
-        }
-        Err(reason)
-    }
-
     /// How requests arrive by this connection.
     pub(crate) fn scheme(&self) -> Scheme {
         if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
@@ -435,33 +314,6 @@ impl ServerConnection {
     /// Whether the client's connection may carry another request after a response to this one.
     pub(crate) fn may_stay(&self, meta: RequestMeta) -> bool {
         meta.keep_alive && !self.worker().is_draining() && !self.slot.is_over_limit()
-    }
-}
-
-/// The last lines of `X-Forwarded-For`, which have to be walked backwards.
-struct ForwardedFor<'a> {
-    lines: [&'a [u8]; MAX_FORWARDED_FOR_LINES],
-    count: usize,
-}
-
-impl<'a> ForwardedFor<'a> {
-    fn collect(lines: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut kept = Self { lines: [b""; MAX_FORWARDED_FOR_LINES], count: 0 };
-        for line in lines {
-            if kept.count == MAX_FORWARDED_FOR_LINES {
-                kept.lines.rotate_left(1);
-                kept.count -= 1;
-            }
-            if let Some(slot) = kept.lines.get_mut(kept.count) {
-                *slot = line;
-            }
-            kept.count += 1;
-        }
-        kept
-    }
-
-    fn lines(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + '_ {
-        self.lines.iter().take(self.count).copied()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::metrics::{UnsupportedProtocol, bounded, method_label};
 use crate::observe::access_log::Record;
 use crate::request_id;
 use crate::tls::layer::TlsInfo;
-use crate::worker::{Outcome, Routed, Worker};
+use crate::worker::{Counted, Outcome, Routed, Worker};
 
 /// Copies of the request's own words: the buffer they came in goes on to the backend.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ pub(crate) struct RequestRecord {
     pub(crate) upgrade: Option<UnsupportedProtocol>,
     pub(crate) client: IpAddr,
     pub(crate) routed: Option<Rc<Routed>>,
+    /// Its place among the requests of its namespace and listener, until it is over.
+    pub(crate) counted: Option<Counted>,
     pub(crate) match_index: u32,
     pub(crate) upstream: Option<SocketAddr>,
     /// When a connection to the backend was in hand.
@@ -136,6 +138,7 @@ impl RequestRecord {
             upgrade: None,
             client: peer,
             routed: None,
+            counted: None,
             match_index: 0,
             upstream: None,
             upstream_began: None,

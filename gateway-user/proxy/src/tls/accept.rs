@@ -11,8 +11,8 @@ use gateway_tls::hello::{MAX_HELLO, Peek, peek};
 use gateway_tls::{HandshakeError, ServerSession};
 
 use crate::Reason;
-use crate::exchange::reply;
 use crate::exchange::route::{bind_table, speaks_tls};
+use crate::h1::reply;
 use crate::h1::server::ServerConnection;
 use crate::metrics::UnsupportedProtocol;
 use crate::tls::layer::{Records, TlsInfo, TlsLayer, join, put};

@@ -1,159 +1,95 @@
-//! local replies.
+//! Local replies over HTTP/1.1.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use gateway_http::h1::encode::{LocalReply, Persistence, local_reply};
-use gateway_http::h1::{BodyDecoder, Method, Version, status};
+use gateway_http::h1::encode::{self, Persistence, local_reply};
+use gateway_http::h1::{Method, Version, status};
 use gateway_io::{Chunk, Stream};
-use gateway_snapshot::rewrite::Redirect;
 
 use crate::Reason;
-use crate::body::pump::{SendTimeout, decode, flush};
-use crate::exchange::route::MatchedRoute;
-use crate::filters::{self, RedirectContext};
+use crate::body::pump::{SendTimeout, flush};
+use crate::exchange::LocalReply;
+use crate::filters;
+use crate::h1::disposition::Disposition;
 use crate::h1::linger::{Linger, Remaining};
 use crate::h1::scratch::Scratch;
-use crate::h1::server::{Disposition, Head, ServerConnection};
+use crate::h1::server::{Head, ServerConnection};
 use crate::h1::sink::ChunkSink;
 use crate::observe::record::{RequestRecord, RequestText};
-use crate::reason::AfterReply;
 use crate::worker::{OverloadSlot, Worker};
 
 /// How long a client that is over the limit may take to hear so.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Answers a request before anything was forwarded. `head` is `None` if there is no valid one.
-pub(crate) async fn send_local_reply(
-    conn: &mut ServerConnection,
-    scratch: &mut Scratch,
-    record: &mut RequestRecord,
-    head: Option<&Head>,
-    reason: Reason,
-) -> Disposition {
-    let whole = head.is_some_and(|head| consume_request(conn, &mut scratch.request_body, record, head));
-    send(conn, &scratch.text, record, head, reason, reason.status(), &[], whole).await
-}
-
-/// Answers with a redirect, and with what the rule's filters change of its fields.
-pub(crate) async fn redirect(
-    conn: &mut ServerConnection,
-    scratch: &mut Scratch,
-    record: &mut RequestRecord,
-    head: &Head,
-    redirect: &Redirect,
-    found: &MatchedRoute,
-) -> Disposition {
-    let Scratch { request, request_body, path, target, text, .. } = scratch;
-    let request = request.view(conn.inbox.as_deref().unwrap_or_default());
-    let meta = RedirectContext {
-        host: request.host().or(conn.server_name()).unwrap_or_default(),
-        scheme: conn.scheme(),
-        listener_port: conn.bind.get().port(),
-        path: if path.is_empty() { request.path() } else { path },
-        matched_len: found.matched_len,
-    };
-    filters::location(redirect, &request, meta, target);
-    let whole = consume_request(conn, request_body, record, head);
-    let changes = &found.routed.rule.filters;
-    let (location, changed): ([(&str, &[u8]); 1], _);
-    let fields = if changes.response.is_empty() {
-        location = [("location", target)];
-        location.as_slice()
-    } else {
-        changed = filters::redirect_fields(changes, target);
-        changed.as_slice()
-    };
-    send(conn, text, record, Some(head), Reason::Redirect, Some(redirect.status), fields, whole).await
-}
-
-/// Takes the request out of the inbox, and its body if all of it is there already. Otherwise the connection can't be
-/// used again: the rest of the body would have to be waited for.
-pub(crate) fn consume_request(
-    conn: &mut ServerConnection,
-    decoder: &mut BodyDecoder,
-    record: &mut RequestRecord,
-    head: &Head,
-) -> bool {
-    let Some(mut inbox) = conn.inbox.take() else { return false };
-    inbox.advance(head.len);
-    if head.meta.framing.is_empty() {
-        conn.inbox = Some(inbox);
-        return true;
-    }
-    if decoder.begin(head.meta.framing).is_err() {
-        return false;
-    }
-    match decode(decoder, inbox) {
-        Ok(piece) => {
-            record.received = piece.data.len() as u64;
-            conn.inbox = piece.rest;
-            piece.finished
-        }
-        Err(_) => false,
-    }
-}
-
-/// Sends the response; `whole` tells whether the request was read to its end. Nothing is sent for a reason that has no
-/// status.
-#[expect(clippy::too_many_arguments, reason = "the parts of one answer, in the order they are written")]
+/// Sends a local reply; `request_read` tells whether the request was read to its end.
 pub(crate) async fn send(
     conn: &mut ServerConnection,
-    text: &RequestText,
+    scratch: &Scratch,
     record: &mut RequestRecord,
     head: Option<&Head>,
-    reason: Reason,
-    status: Option<u16>,
-    fields: &[(&str, &[u8])],
-    whole: bool,
+    reply: LocalReply,
+    request_read: bool,
 ) -> Disposition {
+    let LocalReply { reason, status, redirect } = reply;
     record.reason = Some(reason);
-    let Some(status) = status else { return Disposition::Close };
-    let keep =
-        whole && reason.after() == AfterReply::KeepAlive && head.is_some_and(|head| conn.may_stay(head.meta));
+    let keep = request_read && !reason.ends_connection() && head.is_some_and(|head| conn.may_stay(head.meta));
     let version = head.map_or(Version::Http11, |head| head.meta.version);
-    let to_head = head.is_some_and(|head| head.meta.method == Method::Head);
-    let worker = conn.worker();
-    let reply = Reply {
-        reason: conn.shows_reason().then_some(reason),
-        status,
-        fields,
-        to_head,
-        persistence: Persistence::new(version, keep),
+    let written = {
+        let location: [(&str, &[u8]); 1] = [("location", &scratch.target)];
+        let changed;
+        let fields = match &redirect {
+            None => [].as_slice(),
+            Some(routed) if routed.rule.filters.response.is_empty() => location.as_slice(),
+            Some(routed) => {
+                changed = filters::redirect_fields(&routed.rule.filters, &scratch.target);
+                changed.as_slice()
+            }
+        };
+        let reply = Reply {
+            reason: conn.shows_reason().then_some(reason),
+            status,
+            fields,
+            to_head: head.is_some_and(|head| head.meta.method == Method::Head),
+            persistence: Persistence::new(version, keep),
+        };
+        write(conn.worker(), &scratch.text, &reply).or_else(|| {
+            // Of all that is in a local reply only what filters add can be too long.
+            let reason = Reason::FilteredResponseInvalid;
+            record.reason = Some(reason);
+            let shown = conn.shows_reason().then_some(reason);
+            let status = reason.status().unwrap_or(500);
+            write(conn.worker(), &scratch.text, &Reply { reason: shown, status, fields: &[], ..reply })
+        })
     };
-    let written = write(worker, text, &reply).or_else(|| {
-        // Of all that is answered here only what filters add can be too long.
-        let reason = Reason::FilteredResponseInvalid;
-        record.reason = Some(reason);
-        let shown = conn.shows_reason().then_some(reason);
-        let status = reason.status().unwrap_or(500);
-        write(worker, text, &Reply { reason: shown, status, fields: &[], ..reply })
-    });
     let Some((out, body, status)) = written else { return Disposition::Close };
-    let limit = SendTimeout::of(worker.config.timeouts.client_send);
+    let limit = SendTimeout::of(conn.worker().config.timeouts.client_send);
     conn.stream.send.queue(out);
-    let kill = conn.slot().control.clone();
+    let control = conn.slot().control.clone();
     record.status = status;
-    match kill.kill.unless(pin!(flush(&mut conn.stream.send, limit))).await {
+    match control.kill.unless(pin!(flush(&mut conn.stream.send, limit))).await {
         Some(Ok(())) => {
             record.sent = body;
             if keep {
                 return Disposition::KeepAlive;
             }
-            let left = match head {
-                Some(_) if whole => Remaining::Nothing,
-                // It has had its time.
-                _ if matches!(reason, Reason::RequestBodyTimeout | Reason::RequestBodyTooSlow) => {
-                    Remaining::Nothing
-                }
-                Some(_) if !matches!(reason, Reason::RequestBody(_)) => Remaining::Body,
-                _ => Remaining::Unknown,
-            };
-            Disposition::Linger(Linger::after(left))
+            Disposition::Linger(Linger::after(remaining(head.is_some(), reason, request_read)))
         }
         Some(Err(_)) | None => Disposition::Close,
+    }
+}
+
+/// How much of the request is still to come behind a local reply.
+fn remaining(has_head: bool, reason: Reason, request_read: bool) -> Remaining {
+    match reason {
+        _ if has_head && request_read => Remaining::Nothing,
+        // It has had its time.
+        Reason::RequestBodyTimeout | Reason::RequestBodyTooSlow => Remaining::Nothing,
+        Reason::RequestBody(_) => Remaining::Unknown,
+        _ if has_head => Remaining::Body,
+        _ => Remaining::Unknown,
     }
 }
 
@@ -201,7 +137,7 @@ fn write(worker: &Worker, text: &RequestText, reply: &Reply<'_>) -> Option<(Chun
     };
     let mut out = Chunk::take();
     let date = worker.clock.http_date();
-    let content = LocalReply {
+    let content = encode::LocalReply {
         status,
         reason: reason.map_or("", Reason::code),
         fields,

@@ -1,0 +1,59 @@
+//! Admission: the bounds on connections and buffers, and the shares of namespaces and listeners under scarcity.
+
+use gateway_io::{BufferLevel, buffer_level, pool_stats};
+
+use super::route::MatchedRoute;
+use crate::Reason;
+use crate::h1::server::ServerConnection;
+use crate::worker::{Counted, Routed, Worker};
+
+/// Counts a request that found its rule, unless others go first.
+pub(super) fn admit(
+    conn: &ServerConnection,
+    found: Result<MatchedRoute, Reason>,
+) -> Result<(MatchedRoute, Counted), Reason> {
+    if !conn.slot().is_over_limit() {
+        let found = found?;
+        takes_its_share(conn.worker(), &found.routed)?;
+        let counted = found.routed.shared.begin();
+        return Ok((found, counted));
+    }
+    match found {
+        Ok(found) if conn.worker().shares.goes_first(&found.routed.shared) => {
+            conn.slot().admit();
+            let counted = found.routed.shared.begin();
+            Ok((found, counted))
+        }
+        _ => {
+            conn.slot().refuse();
+            Err(Reason::OverloadConnections)
+        }
+    }
+}
+
+/// Where something is scarce the namespace and the listener with the most requests under way wait.
+fn takes_its_share(worker: &Worker, routed: &Routed) -> Result<(), Reason> {
+    let (shares, shared) = (&worker.shares, &routed.shared);
+    let refused = match buffer_level() {
+        BufferLevel::Plenty => None,
+        BufferLevel::Short => {
+            let lent = pool_stats().lent;
+            shares.gives_way(shared, lent).then_some(Reason::OverloadMemory)
+        }
+        // The rest is for what is under way, and for those that have less of it.
+        BufferLevel::Full | BufferLevel::Exhausted => {
+            (!shares.goes_first(shared)).then_some(Reason::OverloadMemory)
+        }
+    };
+    let crowded = || {
+        let gives_way = worker.is_crowded() && shares.gives_way(shared, worker.inside());
+        gives_way.then_some(Reason::OverloadShare)
+    };
+    let Some(reason) = refused.or_else(crowded) else { return Ok(()) };
+    let counters = &mut worker.metrics.borrow_mut().counters;
+    match reason {
+        Reason::OverloadMemory => counters.memory_refused += 1,
+        _ => counters.share_refused += 1,
+    }
+    Err(reason)
+}

@@ -1,0 +1,97 @@
+//! From the outcome of an exchange to the fate of its HTTP/1.1 connection.
+
+use gateway_http::h1::BodyDecoder;
+
+use crate::body::pump::decode;
+use crate::exchange::{Done, Ended, Outcome};
+use crate::h1::linger::{Linger, Remaining};
+use crate::h1::reply;
+use crate::h1::scratch::Scratch;
+use crate::h1::server::{Head, ServerConnection};
+use crate::observe::record::RequestRecord;
+
+/// What becomes of the connection after a request.
+#[derive(Debug)]
+pub(crate) enum Disposition {
+    /// Another request.
+    KeepAlive,
+    /// Closed at once: nothing is lost, or the client is to see that something is.
+    Close,
+    /// Closed once the client has had the response, though it may still be sending.
+    Linger(Linger),
+    /// Reset: an orderly close would look like the response's end.
+    Reset,
+}
+
+impl ServerConnection {
+    /// Ends a request: sends the local reply if there is one. `head` is `None` if the request had no valid one.
+    pub(crate) async fn conclude(
+        &mut self,
+        scratch: &mut Scratch,
+        record: &mut RequestRecord,
+        head: Option<&Head>,
+        ended: Ended,
+    ) -> Disposition {
+        let Ended { outcome, request_read, rest } = ended;
+        let request_read = head.is_some_and(|head| {
+            // With the body the inbox was taken, unless there was no backend.
+            let untouched = self.inbox.is_some();
+            match head.meta.framing.is_empty() || untouched {
+                true => consume_request(self, &mut scratch.request_body, record, head),
+                false => request_read,
+            }
+        });
+        if rest.is_some() {
+            // Only taken where the inbox has nothing behind the request.
+            self.inbox = rest;
+        }
+        match outcome {
+            Outcome::Done(done) => self.after_response(done, request_read),
+            Outcome::LocalReply(reply) => reply::send(self, scratch, record, head, reply, request_read).await,
+            Outcome::Reset { reason, orderly } => {
+                record.reason = Some(reason);
+                if orderly { Disposition::Close } else { Disposition::Reset }
+            }
+        }
+    }
+
+    fn after_response(&self, done: Done, request_read: bool) -> Disposition {
+        let Done { keep_alive, until_close, relay } = done;
+        if keep_alive && request_read {
+            return Disposition::KeepAlive;
+        }
+        let unread = self.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
+        if request_read && !unread {
+            return Disposition::Close;
+        }
+        let remaining = if request_read { Remaining::Nothing } else { Remaining::Body };
+        Disposition::Linger(Linger { remaining, until_close, relay })
+    }
+}
+
+/// Takes the request out of the inbox, and its body if all of it is there already. Otherwise the connection can't be
+/// used again: the rest of the body would have to be waited for.
+fn consume_request(
+    conn: &mut ServerConnection,
+    decoder: &mut BodyDecoder,
+    record: &mut RequestRecord,
+    head: &Head,
+) -> bool {
+    let Some(mut inbox) = conn.inbox.take() else { return false };
+    inbox.advance(head.len);
+    if head.meta.framing.is_empty() {
+        conn.inbox = Some(inbox);
+        return true;
+    }
+    if decoder.begin(head.meta.framing).is_err() {
+        return false;
+    }
+    match decode(decoder, inbox) {
+        Ok(piece) => {
+            record.received = piece.data.len() as u64;
+            conn.inbox = piece.rest;
+            piece.finished
+        }
+        Err(_) => false,
+    }
+}
