@@ -9,6 +9,7 @@ mod body;
 mod clock;
 mod config;
 mod connection;
+mod context;
 mod exchange;
 mod fault;
 mod filters;

@@ -2,7 +2,7 @@
 
 use gateway_io::{Driver, pause};
 
-use crate::worker::Worker;
+use crate::context::WorkerContext;
 
 /// Steps between two pauses: with the default buffers a megabyte of a body.
 const BUDGET: u32 = 64;
@@ -16,8 +16,8 @@ pub(crate) struct CoopBudget {
 }
 
 impl CoopBudget {
-    pub(crate) fn of(worker: &Worker) -> Self {
-        Self { left: BUDGET, counts: worker.driver == Driver::Epoll }
+    pub(crate) fn of(context: &WorkerContext) -> Self {
+        Self { left: BUDGET, counts: context.driver == Driver::Epoll }
     }
 
     /// Takes a step; lets all others run when it was the last one of a turn.

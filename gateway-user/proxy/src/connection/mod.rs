@@ -27,19 +27,19 @@ const MAX_REFUSING: usize = 64;
 /// Starts serving an accepted connection.
 pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
     let Accepted { stream, peer, local } = accepted;
-    worker.metrics.borrow_mut().counters.accepted += 1;
-    if worker.config.internal_port == Some(local.port()) {
+    worker.context.metrics.borrow_mut().counters.accepted += 1;
+    if worker.context.config.internal_port == Some(local.port()) {
         // Nobody is meant to dial the steering sockets themselves: no listener would be known.
-        worker.metrics.borrow_mut().counters.internal_port_closed += 1;
+        worker.context.metrics.borrow_mut().counters.internal_port_closed += 1;
         return;
     }
     let Some(slot) = worker.enter() else {
-        worker.metrics.borrow_mut().counters.overloaded += 1;
+        worker.context.metrics.borrow_mut().counters.overloaded += 1;
         return refuse(worker, stream, peer, local, Reason::OverloadConnections);
     };
     // Who announces clients is none.
-    if !worker.config.announces(peer.ip()) && slot.belongs_to(peer.ip()).is_err() {
-        worker.metrics.borrow_mut().counters.client_refused += 1;
+    if !worker.context.config.announces(peer.ip()) && slot.belongs_to(peer.ip()).is_err() {
+        worker.context.metrics.borrow_mut().counters.client_refused += 1;
         slot.admit();
         return refuse(worker, stream, peer, local, Reason::OverloadClient);
     }
@@ -50,7 +50,7 @@ pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
 /// Tells a client why it is not served, and reads nothing of it.
 fn refuse(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, local: SocketAddr, reason: Reason) {
     // To say why to a client that speaks TLS would take a handshake.
-    if route::speaks_tls(worker, local) {
+    if route::speaks_tls(&worker.context, local) {
         return;
     }
     if let Some(place) = worker.enter_refused(MAX_REFUSING) {
@@ -71,7 +71,7 @@ async fn guarded<F: Future<Output = ()>>(worker: Rc<Worker>, peer: SocketAddr, t
     })
     .await;
     if let Err(panic) = result {
-        worker.metrics.borrow_mut().counters.panics += 1;
+        worker.context.metrics.borrow_mut().counters.panics += 1;
         tracing::error!(%peer, message = text(&*panic), "a connection was ended by a panic");
     }
 }

@@ -24,7 +24,7 @@ impl ServerConnection {
     /// Takes the header from the first bytes, which are in the inbox; what came behind it stays there. `None` if there
     /// is no good one: that was counted, and the connection is closed.
     pub(crate) async fn read_proxy_header(mut self: Box<Self>) -> Option<Box<Self>> {
-        let limit = self.limited(self.worker().config.timeouts.client_header);
+        let limit = self.limited(self.context().config.timeouts.client_header);
         self.stream.recv.set_deadline(Some(limit));
         let control = Rc::clone(&self.slot().control);
         // Nothing but a drain's maximum ends it otherwise.
@@ -43,7 +43,7 @@ impl ServerConnection {
                 Some(self)
             }
             Err(failure) => {
-                self.worker().metrics.borrow_mut().proxy_header_failures.count(failure);
+                self.context().metrics.borrow_mut().proxy_header_failures.count(failure);
                 tracing::debug!(peer = %self.peer, local = %self.local, reason = failure.code(), "no good PROXY header");
                 None
             }
@@ -76,9 +76,9 @@ impl ServerConnection {
 
     /// The client that was announced has too many connections.
     async fn refuse_client(mut self: Box<Self>) {
-        self.worker().metrics.borrow_mut().counters.client_refused += 1;
+        self.context().metrics.borrow_mut().counters.client_refused += 1;
         self.slot().admit();
-        if !speaks_tls(self.worker(), self.local) {
+        if !speaks_tls(self.context(), self.local) {
             reply::reply_before_request(&mut self, Reason::OverloadClient);
             self.stream.close_lingering(REFUSED_BYTES, REFUSED_LINGER).await;
         }
@@ -87,6 +87,6 @@ impl ServerConnection {
     /// From here on the connection is that client's, as if it had come by itself.
     fn set_client(&mut self, client: SocketAddr) {
         self.peer = SocketAddr::new(client.ip().to_canonical(), client.port());
-        self.trusted = self.worker().config.trusts(self.peer.ip());
+        self.trusted = self.context().config.trusts(self.peer.ip());
     }
 }

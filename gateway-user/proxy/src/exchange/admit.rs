@@ -4,8 +4,8 @@ use gateway_io::{BufferLevel, buffer_level, pool_stats};
 
 use super::route::MatchedRoute;
 use crate::Reason;
+use crate::context::{Counted, Routed, WorkerContext};
 use crate::h1::server::ServerConnection;
-use crate::worker::{Counted, Routed, Worker};
 
 /// Counts a request that found its rule, unless others go first.
 pub(super) fn admit(
@@ -14,12 +14,12 @@ pub(super) fn admit(
 ) -> Result<(MatchedRoute, Counted), Reason> {
     if !conn.slot().is_over_limit() {
         let found = found?;
-        takes_its_share(conn.worker(), &found.routed)?;
+        takes_its_share(conn.context(), &found.routed)?;
         let counted = found.routed.shared.begin();
         return Ok((found, counted));
     }
     match found {
-        Ok(found) if conn.worker().shares.goes_first(&found.routed.shared) => {
+        Ok(found) if conn.context().shares.goes_first(&found.routed.shared) => {
             conn.slot().admit();
             let counted = found.routed.shared.begin();
             Ok((found, counted))
@@ -32,8 +32,8 @@ pub(super) fn admit(
 }
 
 /// Where something is scarce the namespace and the listener with the most requests under way wait.
-fn takes_its_share(worker: &Worker, routed: &Routed) -> Result<(), Reason> {
-    let (shares, shared) = (&worker.shares, &routed.shared);
+fn takes_its_share(context: &WorkerContext, routed: &Routed) -> Result<(), Reason> {
+    let (shares, shared) = (&context.shares, &routed.shared);
     let refused = match buffer_level() {
         BufferLevel::Plenty => None,
         BufferLevel::Short => {
@@ -46,11 +46,11 @@ fn takes_its_share(worker: &Worker, routed: &Routed) -> Result<(), Reason> {
         }
     };
     let crowded = || {
-        let gives_way = worker.is_crowded() && shares.gives_way(shared, worker.inside());
+        let gives_way = context.is_crowded() && shares.gives_way(shared, context.inside.get());
         gives_way.then_some(Reason::OverloadShare)
     };
     let Some(reason) = refused.or_else(crowded) else { return Ok(()) };
-    let counters = &mut worker.metrics.borrow_mut().counters;
+    let counters = &mut context.metrics.borrow_mut().counters;
     match reason {
         Reason::OverloadMemory => counters.memory_refused += 1,
         _ => counters.share_refused += 1,

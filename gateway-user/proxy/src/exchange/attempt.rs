@@ -13,11 +13,11 @@ use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::body::min_rate::MinRate;
 use crate::body::pump::{Pump, PumpError, SendTimeout, discard, flush};
+use crate::context::WorkerContext;
 use crate::exchange::deliver::{Delivered, Download};
 use crate::exchange::half_close::expired;
 use crate::filters::RequestTrailers;
 use crate::upstream::Permit;
-use crate::worker::Worker;
 
 /// What the response depends on of the request.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ impl AttemptError {
 
 /// The request's way to the backend. Its head is queued already.
 pub(crate) struct Upload<'a> {
-    pub(crate) worker: &'a Worker,
+    pub(crate) context: &'a WorkerContext,
     pub(crate) from: &'a mut RecvHalf,
     pub(crate) to: &'a mut SendHalf,
     pub(crate) decoder: &'a mut BodyDecoder,
@@ -204,7 +204,7 @@ impl Upload<'_> {
                 progress.rest.set(Some(early));
                 return pending().await;
             }
-            Ok(None) => expired(self.worker, self.from, progress).await,
+            Ok(None) => expired(self.context, self.from, progress).await,
             Err(_) => {}
         }
         ClientEnd(Reason::ClientClosed)
@@ -228,14 +228,14 @@ impl Upload<'_> {
         if self.framing.is_empty() {
             return Ok(None);
         }
-        let timeouts = &self.worker.config.timeouts;
+        let timeouts = &self.context.config.timeouts;
         let min_rate = MinRate::new(timeouts.client_rate, timeouts.client_body, &self.progress.status);
         discard(self.from, self.decoder, timeouts.client_body, &min_rate).await
     }
 
     async fn send(&mut self) -> Result<Option<Chunk>, PumpError> {
         if self.framing.is_empty() {
-            return flush(self.to, SendTimeout::of(self.worker.config.timeouts.upstream_idle_body))
+            return flush(self.to, SendTimeout::of(self.context.config.timeouts.upstream_idle_body))
                 .await
                 .map(|()| None);
         }
@@ -247,13 +247,13 @@ impl Upload<'_> {
             from: self.from,
             first: self.first.take(),
             to: self.to,
-            wait: self.worker.config.timeouts.client_body,
+            wait: self.context.config.timeouts.client_body,
             min_rate: Some(MinRate::new(
-                self.worker.config.timeouts.client_rate,
-                self.worker.config.timeouts.client_body,
+                self.context.config.timeouts.client_rate,
+                self.context.config.timeouts.client_body,
                 &self.progress.status,
             )),
-            send_timeout: SendTimeout::of(self.worker.config.timeouts.upstream_idle_body),
+            send_timeout: SendTimeout::of(self.context.config.timeouts.upstream_idle_body),
             bytes: &self.progress.received,
             budget: self.budget,
             progress: &self.progress.upload_at,

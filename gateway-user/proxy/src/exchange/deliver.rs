@@ -11,11 +11,11 @@ use gateway_snapshot::Filters;
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::body::pump::{Pump, PumpError, ResponseStart, SendTimeout, flush};
+use crate::context::WorkerContext;
 use crate::exchange::attempt::{AttemptError, Progress, RequestMeta};
 use crate::filters::edit_response;
 use crate::h1::sink::ChunkSink;
 use crate::upstream::logs_connections_in;
-use crate::worker::Worker;
 
 /// Most interim responses to one request. One with 100 and one with 103 are usual, 102 may be repeated (RFC 2518 section
 /// 10.1); who sends more keeps a client and a connection busy without ever answering.
@@ -23,7 +23,7 @@ const MAX_INTERIM: u32 = 8;
 
 /// The response's way to the client.
 pub(crate) struct Download<'a> {
-    pub(crate) worker: &'a Worker,
+    pub(crate) context: &'a WorkerContext,
     pub(crate) from: &'a mut RecvHalf,
     pub(crate) to: &'a mut SendHalf,
     pub(crate) head: &'a mut ResponseHead,
@@ -90,7 +90,7 @@ impl Download<'_> {
 
     /// Receives until a head is whole; gives the buffer and the head's length in it.
     async fn head(&mut self, mut unread: Option<Chunk>) -> Result<(Chunk, usize), AttemptError> {
-        let limits = &self.worker.config.head;
+        let limits = &self.context.config.head;
         let mut begun = unread.is_some().then(now);
         loop {
             if let Some(buffer) = &unread {
@@ -123,7 +123,7 @@ impl Download<'_> {
     /// The next bytes of a head of which the first came at `begun`. The time limit runs from the end of the request, and for
     /// a head that begins before that from its first byte: one that drips is given no more time for each byte.
     async fn more(&mut self, begun: Option<Instant>) -> Result<Chunk, AttemptError> {
-        let limit = self.worker.config.timeouts.response_header;
+        let limit = self.context.config.timeouts.response_header;
         loop {
             let since_begun = begun.map(|begun| now().saturating_duration_since(begun));
             let wait = match self.progress.since_upload().max(since_begun) {
@@ -161,7 +161,7 @@ impl Download<'_> {
         )
         .map_err(|_| AttemptError::For(Reason::FilteredResponseInvalid))?;
         self.to.queue(out);
-        flush(self.to, SendTimeout::of(self.worker.config.timeouts.client_send))
+        flush(self.to, SendTimeout::of(self.context.config.timeouts.client_send))
             .await
             .map_err(|fault| AttemptError::For(reason(&fault)))
     }
@@ -173,12 +173,12 @@ impl Download<'_> {
         // A response before the request's end leaves the connection in the middle of a body.
         let keep = self.meta.keep_alive
             && !must_close
-            && !self.worker.is_draining()
+            && !self.context.is_draining()
             && !self.progress.half_closed.get()
             && (self.progress.read.get() || self.meta.framing.is_empty());
         let invalid = AttemptError::For(Reason::FilteredResponseInvalid);
         self.edits.clear();
-        edit_response(self.filters, answer.fields(), || self.worker.clock.http_date(), self.edits)
+        edit_response(self.filters, answer.fields(), || self.context.clock.http_date(), self.edits)
             .map_err(|_| invalid)?;
         let options = ResponseOptions {
             framing,
@@ -200,7 +200,7 @@ impl Download<'_> {
         first: Option<Chunk>,
     ) -> Result<Option<Chunk>, AttemptError> {
         self.decoder.begin(framing).map_err(|error| AttemptError::For(Reason::UpstreamBodyInvalid(error)))?;
-        let timeouts = &self.worker.config.timeouts;
+        let timeouts = &self.context.config.timeouts;
         let mut pump = Pump {
             decoder: self.decoder,
             chunked: announced.chunked,
@@ -217,7 +217,7 @@ impl Download<'_> {
             min_rate: None,
             send_timeout: SendTimeout { limit: timeouts.client_send, rate: timeouts.client_rate },
             bytes: &self.progress.sent,
-            budget: CoopBudget::of(self.worker),
+            budget: CoopBudget::of(self.context),
             progress: &self.progress.download_at,
         };
         pump.run().await.map_err(|fault| AttemptError::For(reason(&fault)))

@@ -12,6 +12,7 @@ use gateway_snapshot::{Destination, Target};
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::config::UnderscoreHeaders;
+use crate::context::{Routed, WorkerContext};
 use crate::exchange::attempt::{AttemptError, Progress, Upload, exchange, split_directions};
 use crate::exchange::deliver::{Delivered, Download};
 use crate::exchange::route::MatchedRoute;
@@ -24,7 +25,6 @@ use crate::h1::server::{Head, ServerConnection};
 use crate::h1::sink::ChunkSink;
 use crate::observe::record::RequestRecord;
 use crate::upstream::{Cluster, Lease, Tried, lease, logs_connections_in};
-use crate::worker::{Routed, Worker};
 
 /// Sends a request to a backend and its response to the client.
 pub(crate) async fn forward(
@@ -40,17 +40,17 @@ pub(crate) async fn forward(
         Destination::Fail(failure) => {
             return Outcome::reply(Reason::Failure(failure.kind)).into();
         }
-        Destination::Cluster(id) => live.cluster(*id, &conn.worker().upstreams),
+        Destination::Cluster(id) => live.cluster(*id, &conn.context().upstreams),
     };
     // From here on only the rule is held: a long exchange keeps no tables alive.
     drop(live);
     let Some(cluster) = cluster.filter(|cluster| !cluster.is_empty()) else {
         return Outcome::reply(Reason::NoEndpoints).into();
     };
-    let permit = match cluster.load.enter(&conn.worker().config) {
+    let permit = match cluster.load.enter(&conn.context().config) {
         Ok(permit) => permit,
         Err(reason) => {
-            conn.worker().metrics.borrow_mut().counters.upstream_overloaded += 1;
+            conn.context().metrics.borrow_mut().counters.upstream_overloaded += 1;
             return Outcome::reply(reason).into();
         }
     };
@@ -58,7 +58,7 @@ pub(crate) async fn forward(
         return Outcome::reply(Reason::FilteredRequestInvalid).into();
     }
     let progress = Progress::new(permit);
-    let limit = Limit::of(&routed, conn.worker(), record.began);
+    let limit = Limit::of(&routed, conn.context(), record.began);
     let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));
     let slot = conn.slot().control.clone();
     let result = {
@@ -96,9 +96,9 @@ struct Limit {
 }
 
 impl Limit {
-    fn of(routed: &Routed, worker: &Worker, began: Instant) -> Option<Self> {
+    fn of(routed: &Routed, context: &WorkerContext, began: Instant) -> Option<Self> {
         let timeouts = routed.rule.timeouts;
-        let own = worker.config.timeouts.request;
+        let own = context.config.timeouts.request;
         let request = timeouts.request_ms.map_or(own, Duration::from_millis);
         let backend = timeouts.backend_request_ms.map(Duration::from_millis).unwrap_or_default();
         let request = (!request.is_zero())
@@ -121,15 +121,15 @@ fn edit(
     matched_len: usize,
 ) -> Result<(), gateway_http::h1::EditError> {
     let Scratch { request, request_edits: edits, path, target: storage, text, .. } = scratch;
-    let worker = conn.worker();
-    let config = &worker.config;
+    let context = conn.context();
+    let config = &context.config;
     let underscores = request.has_underscores() || target.filters.have_underscores();
     let request = request.view(conn.inbox.as_deref().unwrap_or_default());
     // Before our own fields are set: what is removed later takes what was set with it.
     if underscores && config.underscore_headers != UnderscoreHeaders::Keep {
         drop_shadows(&target.filters, &request, edits, |name| {
             text.note_dropped(name);
-            worker.metrics.borrow_mut().counters.underscore_headers_dropped += 1;
+            context.metrics.borrow_mut().counters.underscore_headers_dropped += 1;
         })?;
     }
     if !config.request_trailers && request.announces_trailers() {
@@ -162,7 +162,7 @@ async fn attempts(
     target: &Target,
     progress: &Progress,
 ) -> Result<DeliveredTo, AttemptError> {
-    let worker = Rc::clone(conn.worker());
+    let context = Rc::clone(conn.context());
     let mut tried = Tried::default();
     // RFC 9110 section 9.2.2: only what may be done twice, and only where no byte of a body is spent.
     let replayable = head.meta.method.is_idempotent() && head.meta.framing.is_empty();
@@ -171,13 +171,13 @@ async fn attempts(
         let own = conn.private.as_mut().filter(|_| reuse).and_then(|private| private.take(cluster));
         let mut lease = match own {
             Some(lease) => lease,
-            None => lease(&worker, cluster, reuse, &mut tried).await.map_err(AttemptError::For)?,
+            None => lease(&context, cluster, reuse, &mut tried).await.map_err(AttemptError::For)?,
         };
         record.upstream = Some(lease.backend().address);
         record.upstream_began = Some(Instant::now());
         let request = scratch.request.view(conn.inbox.as_deref().unwrap_or_default());
         progress.logs_in.set(lease.private || logs_in(&request));
-        fault::inject(&worker.config, &request, Stage::Leased);
+        fault::inject(&context.config, &request, Stage::Leased);
         let result = attempt(conn, scratch, head, &mut lease, target, progress).await;
         match result {
             Ok(delivered) => {
@@ -186,7 +186,7 @@ async fn attempts(
                         true if progress.logs_in.get() => {
                             lease.keep_private(conn.private.get_or_insert_default());
                         }
-                        true => lease.keep(&worker),
+                        true => lease.keep(&context),
                         false => {}
                     }
                 } else if progress.goes_on() {
@@ -198,7 +198,7 @@ async fn attempts(
             }
             Err(AttemptError::BeforeResponse) if lease.reused && replayable && reuse => {
                 // The connection may have closed as the request was on its way: a fresh one tells.
-                worker.metrics.borrow_mut().counters.upstream_retries += 1;
+                context.metrics.borrow_mut().counters.upstream_retries += 1;
                 progress.restart();
                 reuse = false;
             }
@@ -223,7 +223,7 @@ async fn attempt(
     target: &Target,
     progress: &Progress,
 ) -> Result<Delivered, AttemptError> {
-    let worker = Rc::clone(conn.worker());
+    let context = Rc::clone(conn.context());
     let mut out = Chunk::take();
     let request = scratch.request.view(conn.inbox.as_deref().unwrap_or_default());
     let options = RequestOptions { framing: head.meta.framing, upgrade: None, close: false };
@@ -243,19 +243,19 @@ async fn attempt(
     };
     let (up, down) = split_directions(&mut conn.stream, &mut lease.stream);
     let mut upload = Upload {
-        worker: &worker,
+        context: &context,
         from: up.0,
         to: up.1,
         decoder: &mut scratch.request_body,
         framing,
         first,
         watch,
-        trailers: RequestTrailers::of(&worker.config, &target.filters),
-        budget: CoopBudget::of(&worker),
+        trailers: RequestTrailers::of(&context.config, &target.filters),
+        budget: CoopBudget::of(&context),
         progress,
     };
     let mut download = Download {
-        worker: &worker,
+        context: &context,
         from: down.0,
         to: down.1,
         head: &mut scratch.response,

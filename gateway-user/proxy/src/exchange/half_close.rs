@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use gateway_io::{AssertCancelSafe, RecvHalf, now, with_deadline};
 
+use crate::context::WorkerContext;
 use crate::exchange::attempt::Progress;
-use crate::worker::Worker;
 
 /// Between two looks at whether the connection is broken, which no receive tells any more.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Returns when the exchange with a client that has finished sending must end: the connection is broken, its response has not
 /// begun in time, or too many wait like this.
-pub(crate) async fn expired(worker: &Worker, from: &RecvHalf, progress: &Progress) {
+pub(crate) async fn expired(context: &WorkerContext, from: &RecvHalf, progress: &Progress) {
     progress.half_closed.set(true);
-    let (limit, began) = (worker.config.timeouts.half_close, now());
+    let (limit, began) = (context.config.timeouts.half_close, now());
     {
-        let place = worker.enter_half_closed();
+        let place = context.enter_half_closed();
         while progress.may_answer() {
             let left = limit.saturating_sub(now().saturating_duration_since(began));
             if left.is_zero() || from.is_broken() {

@@ -36,7 +36,7 @@ pub(crate) async fn serve(
     match &found.routed.clone().rule.action {
         Action::Redirect(redirect) => redirect::reply(conn, scratch, redirect, found).into(),
         Action::Forward(picker) => {
-            let target = picker.pick(conn.worker().random.next());
+            let target = picker.pick(conn.context().random.next());
             dispatch::forward(conn, scratch, record, head, found, target).await
         }
         // Told from the others when the rule was found.

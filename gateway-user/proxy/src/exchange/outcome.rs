@@ -5,8 +5,8 @@ use std::rc::Rc;
 use gateway_io::Chunk;
 
 use crate::Reason;
+use crate::context::Routed;
 use crate::h1::linger::Relay;
-use crate::worker::Routed;
 
 /// An exchange's end, and how far its request was received.
 pub(crate) struct Ended {

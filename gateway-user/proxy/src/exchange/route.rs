@@ -10,11 +10,11 @@ use gateway_ir::Protocol;
 use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView, Snapshot};
 
 use crate::config::UnderscoreHeaders;
+use crate::context::{Live, Routed, WorkerContext};
 use crate::fault::{self, Stage};
 use crate::h1::scratch::Scratch;
 use crate::h1::server::ServerConnection;
 use crate::observe::record::{RequestRecord, RequestText};
-use crate::worker::{Live, Routed, Worker};
 use crate::{Reason, filters, forwarded};
 
 /// The rule that takes a request, and how its path matched: `matched_len` is of the path as it is forwarded.
@@ -48,14 +48,14 @@ pub(super) async fn route(
         screen(conn, head, bytes, host, text)?;
     }
     let request = head.view(bytes);
-    fault::inject(&conn.worker().config, &request, Stage::Routing);
+    fault::inject(&conn.context().config, &request, Stage::Routing);
     if conn.trusted {
         let lines = request.fields();
         let chain = forwarded::Lines::collect(lines.get_all(b"x-forwarded-for"));
-        record.client = forwarded::client_address(&conn.worker().config, conn.peer.ip(), chain.iter());
+        record.client = forwarded::client_address(&conn.context().config, conn.peer.ip(), chain.iter());
     }
     let path = normal_path(conn, &request, path)?;
-    let seen = match conn.worker().config.path.merge_slashes {
+    let seen = match conn.context().config.path.merge_slashes {
         MergeSlashes::Match => path::merged(path, merged),
         MergeSlashes::Always | MergeSlashes::Never => path,
     };
@@ -72,7 +72,7 @@ fn normal_path<'a>(
     request: &Request<'a>,
     out: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], Reason> {
-    path::normalize(request.path(), conn.worker().config.path, out).map_err(Reason::Path)
+    path::normalize(request.path(), conn.context().config.path, out).map_err(Reason::Path)
 }
 
 /// Applies the policy for field names with `_`, of which the request has some, before anything is matched. `storage` is for
@@ -85,14 +85,14 @@ fn screen(
     storage: &mut Vec<u8>,
     text: &mut RequestText,
 ) -> Result<(), Reason> {
-    let worker = conn.worker();
-    let policy = worker.config.underscore_headers;
+    let context = conn.context();
+    let policy = context.config.underscore_headers;
     if policy == UnderscoreHeaders::Keep {
         return Ok(());
     }
     storage.clear();
     storage.extend(head.view(bytes).host().unwrap_or_default().iter().map(u8::to_ascii_lowercase));
-    let live = worker.live();
+    let live = context.live();
     let table = bind_table(conn, &live.snapshot);
     let host = table.map_or(storage.as_slice(), |table| routed_host(conn, table, storage));
     let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(host, name));
@@ -104,31 +104,31 @@ fn screen(
     if policy == UnderscoreHeaders::Reject && count > 0 {
         return Err(Reason::UnderscoreHeader);
     }
-    worker.metrics.borrow_mut().counters.underscore_headers_dropped += count;
+    context.metrics.borrow_mut().counters.underscore_headers_dropped += count;
     Ok(())
 }
 
 /// The listeners behind the connection's address. A listener that asks for the very port comes before one whose low port
 /// was moved there.
 pub(crate) fn bind_table<'a>(conn: &ServerConnection, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
-    let (bind, table) = table_of(conn.worker(), conn.local, snapshot)?;
+    let (bind, table) = table_of(conn.context(), conn.local, snapshot)?;
     conn.bind.set(bind);
     Some(table)
 }
 
 fn table_of<'a>(
-    worker: &Worker,
+    context: &WorkerContext,
     local: SocketAddr,
     snapshot: &'a Snapshot,
 ) -> Option<(SocketAddr, &'a BindTable)> {
-    let moved = SocketAddr::new(local.ip(), worker.config.listener_port(local.port()));
+    let moved = SocketAddr::new(local.ip(), context.config.listener_port(local.port()));
     [local, moved].into_iter().find_map(|bind| Some((bind, snapshot.bind(bind)?)))
 }
 
 /// Whether TLS is spoken on connections to `local`.
-pub(crate) fn speaks_tls(worker: &Worker, local: SocketAddr) -> bool {
-    let live = worker.live();
-    table_of(worker, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
+pub(crate) fn speaks_tls(context: &WorkerContext, local: SocketAddr) -> bool {
+    let live = context.live();
+    table_of(context, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)
 }
 
 /// The host to route on, of a request for `host`.
@@ -147,7 +147,7 @@ async fn find(
     host: &mut Vec<u8>,
     record: &mut RequestRecord,
 ) -> Result<MatchedRoute, Reason> {
-    let live = conn.worker().live();
+    let live = conn.context().live();
     let table = bind_table(conn, &live.snapshot).ok_or(Reason::NoListenerForAddress)?;
     // A connection that was opened before its listener changed its protocol is not what the listener asks for.
     if (table.protocol() == Protocol::Https) != conn.tls.is_some() {
@@ -172,12 +172,12 @@ async fn find(
         match step {
             Some(result) => break result.map_err(Reason::Miss)?,
             None => {
-                conn.worker().metrics.borrow_mut().counters.lookup_pauses += 1;
+                conn.context().metrics.borrow_mut().counters.lookup_pauses += 1;
                 pause().await;
             }
         }
     };
-    let routed = live.routed(hit.rule, hit.listener, &conn.worker().shares);
+    let routed = live.routed(hit.rule, hit.listener, &conn.context().shares);
     let matched_len = hit.matched_len;
     record.match_index = hit.match_index;
     record.routed = Some(Rc::clone(&routed));

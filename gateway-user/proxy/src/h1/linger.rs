@@ -99,7 +99,7 @@ async fn read_on(worker: &Worker, stream: &mut Stream, decoder: &mut BodyDecoder
         return;
     }
     // A conversation has no pace, but this is none.
-    let min_rate = MinRate::of_sender(worker.config.timeouts.client_rate, LINGER_IDLE_TIMEOUT);
+    let min_rate = MinRate::of_sender(worker.context.config.timeouts.client_rate, LINGER_IDLE_TIMEOUT);
     while remaining != Remaining::Nothing && !(known && decoder.is_finished()) {
         let Some(chunk) = next(stream, ends, &min_rate).await else { return };
         if !known {

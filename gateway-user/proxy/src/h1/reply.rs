@@ -11,6 +11,7 @@ use gateway_io::{Chunk, Stream};
 
 use crate::Reason;
 use crate::body::pump::{SendTimeout, flush};
+use crate::context::WorkerContext;
 use crate::exchange::LocalReply;
 use crate::filters;
 use crate::h1::disposition::Disposition;
@@ -19,7 +20,7 @@ use crate::h1::scratch::Scratch;
 use crate::h1::server::{Head, ServerConnection};
 use crate::h1::sink::ChunkSink;
 use crate::observe::record::{RequestRecord, RequestText};
-use crate::worker::{OverloadSlot, Worker};
+use crate::worker::OverloadSlot;
 
 /// How long a client that is over the limit may take to hear so.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -55,17 +56,17 @@ pub(crate) async fn send(
             to_head: head.is_some_and(|head| head.meta.method == Method::Head),
             persistence: Persistence::new(version, keep),
         };
-        write(conn.worker(), &scratch.text, &reply).or_else(|| {
+        write(conn.context(), &scratch.text, &reply).or_else(|| {
             // Of all that is in a local reply only what filters add can be too long.
             let reason = Reason::FilteredResponseInvalid;
             record.reason = Some(reason);
             let shown = conn.shows_reason().then_some(reason);
             let status = reason.status().unwrap_or(500);
-            write(conn.worker(), &scratch.text, &Reply { reason: shown, status, fields: &[], ..reply })
+            write(conn.context(), &scratch.text, &Reply { reason: shown, status, fields: &[], ..reply })
         })
     };
     let Some((out, body, status)) = written else { return Disposition::Close };
-    let limit = SendTimeout::of(conn.worker().config.timeouts.client_send);
+    let limit = SendTimeout::of(conn.context().config.timeouts.client_send);
     conn.stream.send.queue(out);
     let control = conn.slot().control.clone();
     record.status = status;
@@ -105,7 +106,7 @@ struct Reply<'a> {
 }
 
 /// Writes head and body of a local reply; gives the body's length and the status too. `None` if it can't be: a field is too long.
-fn write(worker: &Worker, text: &RequestText, reply: &Reply<'_>) -> Option<(Chunk, u64, u16)> {
+fn write(context: &WorkerContext, text: &RequestText, reply: &Reply<'_>) -> Option<(Chunk, u64, u16)> {
     let Reply { reason, status, fields, to_head, persistence } = *reply;
     let mut body = [0; 128];
     let room = body.len();
@@ -136,7 +137,7 @@ fn write(worker: &Worker, text: &RequestText, reply: &Reply<'_>) -> Option<(Chun
         }
     };
     let mut out = Chunk::take();
-    let date = worker.clock.http_date();
+    let date = context.clock.http_date();
     let content = encode::LocalReply {
         status,
         reason: reason.map_or("", Reason::code),
@@ -165,11 +166,11 @@ pub(crate) fn reply_before_request(conn: &mut ServerConnection, reason: Reason) 
         to_head: false,
         persistence: Persistence::Close,
     };
-    if let Some((out, body, _)) = write(conn.worker(), &text, &reply) {
+    if let Some((out, body, _)) = write(conn.context(), &text, &reply) {
         (record.status, record.sent) = (status, body);
         conn.stream.send.queue(out);
     }
-    record.finish(conn.worker(), &text, None, conn.peer, conn.local);
+    record.finish(conn.context(), &text, None, conn.peer, conn.local);
 }
 
 /// Tells a client why it has no place. Its request is not read.
@@ -186,18 +187,18 @@ pub(crate) async fn refuse(
     let text = RequestText::default();
     let status = reason.status().unwrap_or(503);
     let reply = Reply {
-        reason: worker.config.shows_reason(peer.ip()).then_some(reason),
+        reason: worker.context.config.shows_reason(peer.ip()).then_some(reason),
         status,
         fields: &[],
         to_head: false,
         persistence: Persistence::Close,
     };
-    if let Some((out, body, _)) = write(worker, &text, &reply) {
+    if let Some((out, body, _)) = write(&worker.context, &text, &reply) {
         stream.send.queue(out);
         if flush(&mut stream.send, SendTimeout::of(REFUSAL_TIMEOUT)).await.is_ok() {
             (record.status, record.sent) = (status, body);
             stream.close_lingering(64 * 1024, REFUSAL_TIMEOUT).await;
         }
     }
-    record.finish(worker, &text, None, peer, local);
+    record.finish(&worker.context, &text, None, peer, local);
 }

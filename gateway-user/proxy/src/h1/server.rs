@@ -12,6 +12,7 @@ use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place};
 use gateway_snapshot::rewrite::Scheme;
 
 use crate::body::coop_budget::CoopBudget;
+use crate::context::WorkerContext;
 use crate::exchange::attempt::RequestMeta;
 use crate::exchange::{self, Outcome};
 use crate::h1::disposition::Disposition;
@@ -78,7 +79,7 @@ impl ServerConnection {
         peer: SocketAddr,
         local: SocketAddr,
     ) -> Box<Self> {
-        let config = &slot.worker().config;
+        let config = &slot.worker().context.config;
         let (trusted, expects_proxy_header) = (config.trusts(peer.ip()), config.announces(peer.ip()));
         Box::new(Self {
             slot,
@@ -97,6 +98,10 @@ impl ServerConnection {
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         self.slot.worker()
+    }
+
+    pub(crate) fn context(&self) -> &Rc<WorkerContext> {
+        &self.slot.worker().context
     }
 
     pub(crate) fn slot(&self) -> &ConnectionSlot {
@@ -122,7 +127,7 @@ impl ServerConnection {
             if conn.expects_handshake() {
                 // It takes more memory than a request, and whose it is is not known.
                 if buffer_level() == BufferLevel::Exhausted {
-                    conn.worker().metrics.borrow_mut().counters.memory_refused += 1;
+                    conn.context().metrics.borrow_mut().counters.memory_refused += 1;
                     return;
                 }
                 match place(|| conn.handshake()).await {
@@ -147,7 +152,7 @@ impl ServerConnection {
     /// Serves requests, the first of which has begun; gives the session back when the connection is quiet, with the wait
     /// going on, and ends it otherwise.
     async fn serve_until_quiet(mut self: Box<Self>) -> Option<Box<Self>> {
-        let mut budget = CoopBudget::of(self.worker());
+        let mut budget = CoopBudget::of(self.context());
         let next = loop {
             budget.take().await;
             match self.wait().await {
@@ -189,7 +194,7 @@ impl ServerConnection {
         }
         // Between requests an empty buffer goes back to the pool.
         self.inbox = None;
-        self.begin_wait(self.worker().config.timeouts.client_idle);
+        self.begin_wait(self.context().config.timeouts.client_idle);
         let received = self.slot.control.kill.unless(self.stream.recv.recv_unless_quiet()).await;
         match received {
             Some(None) => WaitEnd::Quiet,
@@ -206,7 +211,7 @@ impl ServerConnection {
 
     /// Who connects and says nothing gets no more time than who begins a head.
     fn begin_first_wait(&mut self) {
-        let timeouts = &self.worker().config.timeouts;
+        let timeouts = &self.context().config.timeouts;
         let limit = timeouts.client_header.min(timeouts.client_idle);
         self.begin_wait(self.limited(limit));
     }
@@ -253,14 +258,14 @@ impl ServerConnection {
             }
         };
         drop(active);
-        record.finish(self.worker(), &scratch.text, self.tls.as_deref(), self.peer, self.local);
+        record.finish(self.context(), &scratch.text, self.tls.as_deref(), self.peer, self.local);
         disposition
     }
 
     /// Receives a head and notes what is needed of it later.
     async fn head(&mut self, scratch: &mut Scratch, record: &mut RequestRecord) -> Result<Head, HeadError> {
         let worker = Rc::clone(self.worker());
-        let config = &worker.config;
+        let config = &worker.context.config;
         let limit = self.limited(config.timeouts.client_header);
         let receiving =
             receive(&mut self.stream.recv, &mut self.inbox, &mut scratch.request, &config.head, limit);
@@ -268,11 +273,11 @@ impl ServerConnection {
         let len = self.slot.control.kill.unless(pin!(receiving)).await.unwrap_or(Err(HeadError::Silent))?;
         let request = scratch.request.view(self.inbox.as_deref().unwrap_or_default());
         let mut fresh = [0; ids::ID_LEN];
-        let id = request_id(self.worker(), &request, self.trusted, &mut fresh);
+        let id = request_id(self.context(), &request, self.trusted, &mut fresh);
         scratch.text.take(&request, id);
         if let Some(protocol) = request.upgrade().and_then(UnsupportedProtocol::of_upgrade) {
             // A server may ignore it (RFC 9110 section 7.8): the request is served over HTTP/1.1.
-            worker.metrics.borrow_mut().unsupported.count(protocol);
+            worker.context.metrics.borrow_mut().unsupported.count(protocol);
             record.upgrade = Some(protocol);
         }
         let meta = RequestMeta {
@@ -286,7 +291,7 @@ impl ServerConnection {
 
     /// Counts a request whose head was refused, where that has a number of its own.
     fn note_refused(&self, reason: Reason) {
-        let metrics = &mut self.worker().metrics.borrow_mut();
+        let metrics = &mut self.context().metrics.borrow_mut();
         match reason {
             Reason::OverloadMemory => metrics.counters.memory_refused += 1,
             Reason::Request(RequestError::Http2Preface) => {
@@ -308,12 +313,12 @@ impl ServerConnection {
 
     /// True if local replies to the client give their reason.
     pub(crate) fn shows_reason(&self) -> bool {
-        self.worker().config.shows_reason(self.peer.ip())
+        self.context().config.shows_reason(self.peer.ip())
     }
 
     /// Whether the client's connection may carry another request after a response to this one.
     pub(crate) fn may_stay(&self, meta: RequestMeta) -> bool {
-        meta.keep_alive && !self.worker().is_draining() && !self.slot.is_over_limit()
+        meta.keep_alive && !self.context().is_draining() && !self.slot.is_over_limit()
     }
 }
 

@@ -9,11 +9,11 @@ use gateway_http::h1::{PartialHead, Request, Version};
 
 use crate::Reason;
 use crate::clock::Clock;
+use crate::context::{Counted, Outcome, Routed, WorkerContext};
 use crate::metrics::{UnsupportedProtocol, bounded, method_label};
 use crate::observe::access_log::Record;
 use crate::request_id;
 use crate::tls::layer::TlsInfo;
-use crate::worker::{Counted, Outcome, Routed, Worker};
 
 /// Copies of the request's own words: the buffer they came in goes on to the backend.
 #[derive(Debug, Default)]
@@ -153,7 +153,7 @@ impl RequestRecord {
     /// Writes the line and counts the request.
     pub(crate) fn finish(
         &self,
-        worker: &Worker,
+        context: &WorkerContext,
         text: &RequestText,
         tls: Option<&TlsInfo>,
         peer: SocketAddr,
@@ -161,20 +161,20 @@ impl RequestRecord {
     ) {
         let now = Instant::now();
         let duration_us = micros(now.saturating_duration_since(self.began));
-        self.count(worker, text, tls, duration_us, now);
-        if !worker.config.access_log {
+        self.count(context, text, tls, duration_us, now);
+        if !context.config.access_log {
             return;
         }
         let own_id;
         let request_id = match text.id() {
             // A head that was refused was never given an id.
             [] => {
-                own_id = worker.random.id();
+                own_id = context.random.id();
                 own_id.as_slice()
             }
             id => id,
         };
-        worker.log(&Record {
+        context.log(&Record {
             start_ms: self.start_ms,
             method: text.get(&text.method),
             path: text.get(&text.path),
@@ -205,13 +205,13 @@ impl RequestRecord {
 
     fn count(
         &self,
-        worker: &Worker,
+        context: &WorkerContext,
         text: &RequestText,
         tls: Option<&TlsInfo>,
         duration_us: u64,
         now: Instant,
     ) {
-        let mut metrics = worker.metrics.borrow_mut();
+        let mut metrics = context.metrics.borrow_mut();
         let counters = &mut metrics.counters;
         counters.requests += 1;
         counters.request_bytes += self.received;
@@ -245,7 +245,7 @@ impl RequestRecord {
 
 /// The id a request goes by: a trusted peer's own if it is sane, else a new one.
 pub(crate) fn request_id<'a>(
-    worker: &Worker,
+    context: &WorkerContext,
     request: &Request<'a>,
     trusted: bool,
     fresh: &'a mut [u8; request_id::ID_LEN],
@@ -253,7 +253,7 @@ pub(crate) fn request_id<'a>(
     match request.fields().get(b"x-request-id") {
         Some(id) if trusted && request_id::is_sane(id) => id,
         _ => {
-            *fresh = worker.random.id();
+            *fresh = context.random.id();
             fresh
         }
     }

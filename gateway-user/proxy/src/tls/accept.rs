@@ -37,13 +37,13 @@ impl ServerConnection {
         if std::mem::replace(&mut self.begun, true) {
             return false;
         }
-        speaks_tls(self.worker(), self.local)
+        speaks_tls(self.context(), self.local)
     }
 
     /// Secures the connection. `None` if that failed: the client was told, as far as it would understand, and the
     /// connection is closed.
     pub(crate) async fn handshake(mut self: Box<Self>) -> Option<Box<Self>> {
-        let limit = self.limited(self.worker().config.timeouts.tls_handshake);
+        let limit = self.limited(self.context().config.timeouts.tls_handshake);
         self.stream.recv.set_deadline(Some(limit));
         self.stream.send.set_deadline(Some(limit));
         let control = Rc::clone(&self.slot().control);
@@ -77,13 +77,13 @@ impl ServerConnection {
     }
 
     fn count(&self, resumed: bool) {
-        let counters = &mut self.worker().metrics.borrow_mut().counters;
+        let counters = &mut self.context().metrics.borrow_mut().counters;
         counters.tls_handshakes += 1;
         counters.tls_resumed += u64::from(resumed);
     }
 
     fn count_failure(&self, failure: HandshakeError) {
-        let metrics = &mut self.worker().metrics.borrow_mut();
+        let metrics = &mut self.context().metrics.borrow_mut();
         metrics.tls_failures.count(failure);
         if failure == HandshakeError::NoApplicationProtocol {
             metrics.unsupported.count(UnsupportedProtocol::Alpn);
@@ -141,7 +141,7 @@ impl ServerConnection {
 
     /// A session with what the listener for that name shows.
     fn session_for(&self, server_name: Option<&str>) -> Result<ServerSession, HandshakeError> {
-        let live = self.worker().live();
+        let live = self.context().live();
         let table = bind_table(self, &live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
         let (_, tls) = table.select_tls(server_name).ok_or(HandshakeError::UnrecognizedName)?;
         let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;

@@ -8,7 +8,7 @@ use gateway_io::{Stream, connect, is_out_of_descriptors, now, sleep};
 
 use super::{Backend, Cluster, PrivateConnections, Tried};
 use crate::Reason;
-use crate::worker::Worker;
+use crate::context::WorkerContext;
 
 /// How long, and how often, a request waits for a descriptor. That of a connection which its backend has closed comes free
 /// when the kernel has ended what was in flight on it; clients that wait to be accepted try less often.
@@ -38,7 +38,7 @@ struct InFlight {
 /// # Errors
 /// Why there is no connection: no endpoint at all, or the last failure.
 pub(crate) async fn lease(
-    worker: &Worker,
+    context: &WorkerContext,
     cluster: &Cluster,
     reuse: bool,
     tried: &mut Tried,
@@ -46,26 +46,26 @@ pub(crate) async fn lease(
     let mut failure = Reason::NoEndpoints;
     let mut waited = 0;
     loop {
-        let Some(backend) = cluster.pick(&worker.random, tried, now()).map(Rc::clone) else {
+        let Some(backend) = cluster.pick(&context.random, tried, now()).map(Rc::clone) else {
             return Err(failure);
         };
-        if reuse && let Some(stream) = idle(worker, &backend) {
+        if reuse && let Some(stream) = idle(context, &backend) {
             return Ok(Lease { stream, reused: true, private: false, in_flight: InFlight::begin(backend) });
         }
         let in_flight = InFlight::begin(backend);
-        match connect(in_flight.backend.address, worker.config.timeouts.connect).await {
+        match connect(in_flight.backend.address, context.config.timeouts.connect).await {
             Ok(stream) => {
-                worker.metrics.borrow_mut().counters.upstream_connects += 1;
+                context.metrics.borrow_mut().counters.upstream_connects += 1;
                 in_flight.backend.note(None);
                 return Ok(Lease { stream, reused: false, private: false, in_flight });
             }
-            Err(error) if is_out_of_descriptors(&error) && worker.close_unused_upstreams() => {}
+            Err(error) if is_out_of_descriptors(&error) && context.close_unused_upstreams() => {}
             Err(error) if is_out_of_descriptors(&error) && waited < MAX_DESCRIPTOR_WAITS => {
                 waited += 1;
                 sleep(DESCRIPTOR_WAIT).await;
             }
             Err(error) => {
-                worker.metrics.borrow_mut().counters.upstream_connect_failures += 1;
+                context.metrics.borrow_mut().counters.upstream_connect_failures += 1;
                 failure = reason(&error);
                 // Having no descriptor left is no fault of the endpoint, and another one would need one too.
                 if failure == Reason::OverloadDescriptors {
@@ -80,10 +80,10 @@ pub(crate) async fn lease(
     }
 }
 
-fn idle(worker: &Worker, backend: &Backend) -> Option<Stream> {
+fn idle(context: &WorkerContext, backend: &Backend) -> Option<Stream> {
     let mut stale = 0;
     let stream = backend.take_idle(&mut stale);
-    let mut metrics = worker.metrics.borrow_mut();
+    let mut metrics = context.metrics.borrow_mut();
     metrics.counters.upstream_stale += stale;
     metrics.counters.upstream_reused += u64::from(stream.is_some());
     stream
@@ -115,10 +115,10 @@ impl Lease {
 
     /// Ends the request; the connection is kept for another one. Only for a connection whose response was read to its
     /// end and was not followed by anything.
-    pub(crate) fn keep(self, worker: &Worker) {
+    pub(crate) fn keep(self, context: &WorkerContext) {
         let Self { stream, in_flight, .. } = self;
-        if !worker.upstreams.park(&in_flight.backend, stream) {
-            worker.metrics.borrow_mut().counters.upstream_stale += 1;
+        if !context.upstreams.park(&in_flight.backend, stream) {
+            context.metrics.borrow_mut().counters.upstream_stale += 1;
         }
     }
 }

@@ -88,10 +88,10 @@ async fn accept(worker: Rc<Worker>, mut listener: Listener, stop: Rc<Signal>, op
             Some(Ok(accepted)) => connection::open(&worker, accepted),
             Some(Err(error)) if is_out_of_descriptors(&error) => {
                 // What is idle only saves time. Half of it: who is accepted needs a backend too.
-                let pause = if worker.close_half_of_unused_upstreams() {
+                let pause = if worker.context.close_half_of_unused_upstreams() {
                     CLOSING_PAUSE
                 } else {
-                    worker.metrics.borrow_mut().counters.accept_paused += 1;
+                    worker.context.metrics.borrow_mut().counters.accept_paused += 1;
                     descriptors::ask();
                     DESCRIPTOR_PAUSE
                 };

@@ -34,8 +34,8 @@ pub(super) async fn drain(worker: &Worker, acceptors: &Acceptors, limits: DrainL
         aborted = worker.kill(|_| true);
         within(LAST_WORDS, &empty).await;
     }
-    worker.metrics.borrow_mut().counters.drain_aborted += aborted as u64;
-    worker.flush_log();
+    worker.context.metrics.borrow_mut().counters.drain_aborted += aborted as u64;
+    worker.context.flush_log();
     Drained { aborted }
 }
 

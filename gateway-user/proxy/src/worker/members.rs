@@ -70,7 +70,7 @@ impl ConnectionSlot {
     /// A connection over the limit is not served; counts it.
     pub(crate) fn refuse(&self) {
         if self.place.replace(Place::Refused) == Place::OverLimit {
-            self.worker.metrics.borrow_mut().counters.overloaded += 1;
+            self.worker.context.metrics.borrow_mut().counters.overloaded += 1;
         }
     }
 
@@ -91,7 +91,7 @@ impl ConnectionSlot {
 
     /// Counts a request as active until the guard is dropped.
     pub(crate) fn begin_request(&self) -> ActiveRequest {
-        self.worker.metrics.borrow_mut().counters.active_requests += 1;
+        self.worker.context.metrics.borrow_mut().counters.active_requests += 1;
         ActiveRequest { worker: Rc::clone(&self.worker) }
     }
 }
@@ -121,7 +121,7 @@ impl Drop for OverloadSlot {
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        let active = &mut self.worker.metrics.borrow_mut().counters.active_requests;
+        let active = &mut self.worker.context.metrics.borrow_mut().counters.active_requests;
         *active = active.saturating_sub(1);
     }
 }

@@ -5,14 +5,11 @@ mod clients;
 mod command;
 mod descriptors;
 mod drain;
-mod evictable_slots;
 mod heartbeat;
-mod live;
 mod members;
 mod memory;
 mod scarcity;
 mod serve;
-mod shares;
 mod state;
 
 use std::cell::RefCell;
@@ -27,11 +24,11 @@ use gateway_io::{Driver, MailReceiver, MailSender, RuntimeOptions, mailbox, pin_
 pub use clients::ClientLimit;
 pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand};
 pub use heartbeat::Heartbeat;
-pub(crate) use live::{Live, Outcome, Routed};
 pub(crate) use members::{ConnectionSlot, OverloadSlot};
-pub(crate) use shares::Counted;
+pub use state::Gauge;
 pub(crate) use state::Worker;
-pub use state::{Gauge, LogSink};
+
+pub use crate::context::LogSink;
 
 use crate::ProxyConfig;
 use crate::metrics::WorkerMetrics;

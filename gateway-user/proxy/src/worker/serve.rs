@@ -14,11 +14,11 @@ use super::accept::Acceptors;
 use super::command::{DrainLimits, PrepareError, WorkerCommand};
 use super::descriptors::Want;
 use super::drain::drain;
-use super::live::Live;
 use super::memory::MemoryTrimmer;
 use super::scarcity::ScarcityLog;
 use super::state::Worker;
 use super::{FinalMetrics, Heartbeat, WorkerSpec};
+use crate::context::Live;
 use crate::signal::Signal;
 
 /// How long access log lines wait for company.
@@ -51,8 +51,8 @@ struct MetricsOnDrop {
 impl Drop for MetricsOnDrop {
     fn drop(&mut self) {
         // Lines of requests that have ended belong into the log.
-        self.worker.flush_log();
-        let metrics = self.worker.metrics.try_borrow().map(|metrics| metrics.clone());
+        self.worker.context.flush_log();
+        let metrics = self.worker.context.metrics.try_borrow().map(|metrics| metrics.clone());
         self.estate.replace(Some(metrics.unwrap_or_default()));
     }
 }
@@ -88,7 +88,7 @@ pub(super) async fn serve(
         let at_once = DrainLimits { accept: Duration::ZERO, idle: Duration::ZERO, max: Duration::ZERO };
         drain(&commands.worker, &commands.acceptors, at_once).await;
     }
-    commands.worker.flush_log();
+    commands.worker.context.flush_log();
 }
 
 async fn housekeeping(worker: Rc<Worker>, heartbeat: Arc<Heartbeat>) {
@@ -100,22 +100,22 @@ async fn housekeeping(worker: Rc<Worker>, heartbeat: Arc<Heartbeat>) {
         // Once in each turn of the loop, and no more often than the timer: a busy worker turns seldom and lives.
         heartbeat.stamp();
         sleep(LOG_FLUSH).await;
-        worker.flush_log();
+        worker.context.flush_log();
         trim_pool();
         {
             let [lingering, half_closed] = worker.evictable_slots();
-            let counters = &mut worker.metrics.borrow_mut().counters;
+            let counters = &mut worker.context.metrics.borrow_mut().counters;
             counters.buffer_bytes = pool_stats().lent_bytes as u64;
             (counters.lingering, counters.half_closed) = (lingering, half_closed);
         }
         if want.is_new() {
-            worker.close_half_of_unused_upstreams();
+            worker.context.close_half_of_unused_upstreams();
         }
         turn = turn.wrapping_add(1);
         if turn.is_multiple_of(SWEEP_EVERY) {
-            worker.shares.sweep();
-            let swept = worker.upstreams.sweep();
-            let counters = &mut worker.metrics.borrow_mut().counters;
+            worker.context.shares.sweep();
+            let swept = worker.context.upstreams.sweep();
+            let counters = &mut worker.context.metrics.borrow_mut().counters;
             counters.upstream_stale += swept.stale;
             counters.upstream_evicted += swept.evicted;
             counters.upstream_idle = swept.idle;
@@ -143,17 +143,17 @@ impl Commands {
                 self.prepared.take_if(|prepared| prepared.generation == generation);
             }
             WorkerCommand::Endpoints { table, reply } => {
-                self.worker.upstreams.update(table);
+                self.worker.context.upstreams.update(table);
                 let _ = reply.send(());
             }
             WorkerCommand::Ping { reply } => {
                 let _ = reply.send(());
             }
             WorkerCommand::Metrics { reply } => {
-                let _ = reply.send(self.worker.metrics.borrow().clone());
+                let _ = reply.send(self.worker.context.metrics.borrow().clone());
             }
             WorkerCommand::ForgetSeries { keys } => {
-                self.worker.metrics.borrow_mut().series.forget(&keys);
+                self.worker.context.metrics.borrow_mut().series.forget(&keys);
             }
             WorkerCommand::Listen { listeners } => self.listen(listeners),
             WorkerCommand::Listeners { reply } => {
@@ -169,7 +169,7 @@ impl Commands {
         snapshot: Arc<Snapshot>,
         listeners: Vec<std::net::TcpListener>,
     ) -> Result<(), PrepareError> {
-        if self.worker.is_draining() {
+        if self.worker.context.is_draining() {
             return Err(PrepareError::Draining);
         }
         let adopt = |socket: std::net::TcpListener| {
@@ -181,8 +181,8 @@ impl Commands {
             generation,
             live: Rc::new(Live::new(
                 snapshot,
-                self.worker.config.tickets.as_ref(),
-                Some(&self.worker.live()),
+                self.worker.context.config.tickets.as_ref(),
+                Some(&self.worker.context.live()),
             )),
             listeners,
         });
@@ -193,7 +193,9 @@ impl Commands {
         for socket in listeners {
             match Listener::from_std(socket) {
                 // A worker that drains has closed its sockets for good.
-                Ok(listener) if !self.worker.is_draining() => self.acceptors.add(&self.worker, listener),
+                Ok(listener) if !self.worker.context.is_draining() => {
+                    self.acceptors.add(&self.worker, listener)
+                }
                 Ok(_) => {}
                 Err(error) => tracing::error!("a listening socket cannot be accepted from: {error}"),
             }

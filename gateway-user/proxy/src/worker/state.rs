@@ -6,23 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_io::{BufferLevel, Driver, buffer_level};
-use gateway_ir::{Generation, Ir};
-use gateway_snapshot::compile;
 use slab::Slab;
 
 use super::clients::{ClientCounts, ClientFull, ClientSlot};
-use super::evictable_slots::{EvictableSlot, EvictableSlots};
-use super::live::Live;
 use super::members::{ConnectionSlot, Control, OverloadSlot, Place};
-use super::shares::Shares;
 use crate::ProxyConfig;
-use crate::clock::Clock;
+use crate::context::{EvictableSlot, EvictableSlots, Live, LogSink, WorkerContext};
 use crate::h1::scratch::Scratch;
-use crate::metrics::WorkerMetrics;
-use crate::observe::access_log::{Batch, Record};
-use crate::request_id::Random;
 use crate::signal::Signal;
-use crate::upstream::Upstreams;
 
 /// Most scratch storage kept for reuse; a burst beyond it is freed again.
 const SPARE_SCRATCH: usize = 256;
@@ -30,29 +21,14 @@ const SPARE_SCRATCH: usize = 256;
 const MAX_OVER_LIMIT: usize = 64;
 /// Connections at once that are read on from after their response, without limits of what is read.
 const MAX_LINGERING: usize = 1000;
-/// Of the connections there may be, in hundredths, those whose clients have finished sending and wait for a response.
-const MAX_HALF_CLOSED_PERCENT: usize = 5;
-/// With so many of the connections there may be, in hundredths, namespaces and listeners have shares.
-const CROWDED_PERCENT: usize = 80;
 
 /// Tells whoever steers connections how many this worker has: a plain store, called on every change.
 pub type Gauge = Box<dyn Fn(u64) + Send>;
 
-/// Takes a batch of whole access log lines, or gives it back at once if it has no room. Must not block.
-pub type LogSink = Box<dyn Fn(Vec<u8>) -> Result<(), Vec<u8>> + Send>;
-
+/// One worker: its connections, and the context of their requests.
 pub(crate) struct Worker {
-    pub(crate) config: Arc<ProxyConfig>,
-    pub(crate) driver: Driver,
-    pub(crate) upstreams: Upstreams,
-    pub(crate) shares: Shares,
+    pub(crate) context: Rc<WorkerContext>,
     clients: ClientCounts,
-    pub(crate) random: Random,
-    pub(crate) clock: Clock,
-    pub(crate) metrics: RefCell<WorkerMetrics>,
-    live: RefCell<Rc<Live>>,
-    batch: RefCell<Batch>,
-    log: LogSink,
     gauge: Gauge,
     #[expect(
         clippy::vec_box,
@@ -64,9 +40,7 @@ pub(crate) struct Worker {
     over_limit: Cell<usize>,
     /// Connections that are being told that there is no room.
     pub(super) refusing: Cell<usize>,
-    half_closed: EvictableSlots,
     lingering: EvictableSlots,
-    draining: Cell<bool>,
     /// Nothing is accepted any more.
     sealed: Cell<bool>,
     /// Raised when nothing is accepted any more and the last connection is gone.
@@ -75,54 +49,34 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(config: Arc<ProxyConfig>, driver: Driver, gauge: Gauge, log: LogSink) -> Self {
-        let empty = Arc::new(compile(&Ir::default(), Generation(0)));
         Self {
-            upstreams: Upstreams::new(config.max_idle_upstream, config.timeouts.upstream_idle),
-            shares: Shares::default(),
+            context: Rc::new(WorkerContext::new(config, driver, log)),
             clients: ClientCounts::default(),
-            random: Random::seeded(),
-            clock: Clock::new(),
-            metrics: RefCell::new(WorkerMetrics::new(config.max_series, config.max_series_per_namespace)),
-            live: RefCell::new(Rc::new(Live::new(empty, None, None))),
-            batch: RefCell::default(),
-            log,
             gauge,
             spare: RefCell::default(),
             connections: RefCell::default(),
             over_limit: Cell::new(0),
             refusing: Cell::new(0),
-            half_closed: EvictableSlots::default(),
             lingering: EvictableSlots::default(),
-            draining: Cell::new(false),
             sealed: Cell::new(false),
             empty: Rc::default(),
-            config,
-            driver,
         }
     }
 
-    /// The generation for a new request.
-    pub(crate) fn live(&self) -> Rc<Live> {
-        Rc::clone(&self.live.borrow())
-    }
-
     pub(crate) fn go_live(&self, live: Rc<Live>) {
-        let old = self.live.replace(live);
-        drop(old);
+        self.context.go_live(live);
         // A predecessor's gauge said at its end that nobody is here; who chooses must learn otherwise.
         self.set_count();
-    }
-
-    /// Whether answers must say `Connection: close`.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
     }
 
     /// Enters a new connection. At the maximum a few more enter, until their first request says whether somebody gives
     /// way to it; `None` beyond those.
     pub(crate) fn enter(self: &Rc<Self>) -> Option<ConnectionSlot> {
-        let place =
-            if self.inside() < self.config.max_connections { Place::Inside } else { Place::OverLimit };
+        let place = if self.inside() < self.context.config.max_connections {
+            Place::Inside
+        } else {
+            Place::OverLimit
+        };
         if place == Place::OverLimit {
             // Who has had its response makes room.
             self.lingering.end_oldest();
@@ -142,34 +96,18 @@ impl Worker {
         self.connections.borrow().len().saturating_sub(self.over_limit.get())
     }
 
-    /// Whether so many of the connections there may be are there that namespaces and listeners have shares.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.inside()
-            > self.config.max_connections / 100 * CROWDED_PERCENT
-                + self.config.max_connections % 100 * CROWDED_PERCENT / 100
-    }
-
     /// A place among the connections that are read on from after their response; `None` while room is scarce.
     pub(crate) fn enter_lingering(&self, slot: &ConnectionSlot) -> Option<EvictableSlot<'_>> {
         let full = slot.is_over_limit()
-            || self.inside() >= self.config.max_connections
+            || self.inside() >= self.context.config.max_connections
             || self.lingering.len() >= MAX_LINGERING
             || buffer_level() >= BufferLevel::Full;
         (!full).then(|| self.lingering.enter())
     }
 
-    /// A place among the connections whose clients have finished sending; the one that has waited longest leaves for it if
-    /// there are too many.
-    pub(crate) fn enter_half_closed(&self) -> EvictableSlot<'_> {
-        if self.half_closed.len() >= (self.config.max_connections * MAX_HALF_CLOSED_PERCENT / 100).max(1) {
-            self.half_closed.end_oldest();
-        }
-        self.half_closed.enter()
-    }
-
     /// Connections that are read on from after their response, and those whose clients have finished sending.
     pub(crate) fn evictable_slots(&self) -> [u64; 2] {
-        [self.lingering.len() as u64, self.half_closed.len() as u64]
+        [self.lingering.len() as u64, self.context.half_closed.len() as u64]
     }
 
     /// Counts a connection for its client. Peers that speak for others are not counted themselves.
@@ -177,10 +115,10 @@ impl Worker {
     /// # Errors
     /// The client's network has its maximum.
     pub(crate) fn enter_client(&self, client: IpAddr) -> Result<Option<ClientSlot>, ClientFull> {
-        if self.config.clients.connections == 0 || self.config.trusts(client) {
+        if self.context.config.clients.connections == 0 || self.context.config.trusts(client) {
             return Ok(None);
         }
-        self.config.clients.enter(&self.clients, client)
+        self.context.config.clients.enter(&self.clients, client)
     }
 
     /// Enters a connection that is only told that there is no room. `None` if `limit` are being told already.
@@ -195,15 +133,16 @@ impl Worker {
         }
         if place == Place::OverLimit {
             // Gone without a request.
-            self.metrics.borrow_mut().counters.overloaded += 1;
+            self.context.metrics.borrow_mut().counters.overloaded += 1;
         }
         self.set_count();
         self.tell_if_empty();
     }
 
     fn set_count(&self) {
+        self.context.inside.set(self.inside());
         let count = self.inside() as u64;
-        self.metrics.borrow_mut().counters.connections = count;
+        self.context.metrics.borrow_mut().counters.connections = count;
         (self.gauge)(count);
     }
 
@@ -215,7 +154,7 @@ impl Worker {
 
     /// From now on every connection ends with its next answer.
     pub(crate) fn begin_drain(&self) {
-        self.draining.set(true);
+        self.context.draining.set(true);
     }
 
     /// Nothing is accepted any more. The signal is raised once no connection is left.
@@ -239,30 +178,10 @@ impl Worker {
         doomed.len()
     }
 
-    /// Gives the descriptors of all upstream connections back that were not used lately, for a request that needs one; false
-    /// if there was none.
-    pub(crate) fn close_unused_upstreams(&self) -> bool {
-        let closed = self.upstreams.close_unused();
-        let counters = &mut self.metrics.borrow_mut().counters;
-        counters.upstream_evicted += closed;
-        counters.upstream_idle = counters.upstream_idle.saturating_sub(closed);
-        closed > 0
-    }
-
-    /// Gives the descriptors of half of the upstream connections back that were not used lately, for clients that wait to be
-    /// accepted: those need the other half. False if there were fewer than two.
-    pub(crate) fn close_half_of_unused_upstreams(&self) -> bool {
-        let closed = self.upstreams.close_half_of_unused();
-        let counters = &mut self.metrics.borrow_mut().counters;
-        counters.upstream_evicted += closed;
-        counters.upstream_idle = counters.upstream_idle.saturating_sub(closed);
-        closed > 0
-    }
-
     /// Storage for one request.
     pub(crate) fn take_scratch(&self) -> Box<Scratch> {
         let spare = self.spare.borrow_mut().pop();
-        spare.unwrap_or_else(|| Box::new(Scratch::new(&self.config)))
+        spare.unwrap_or_else(|| Box::new(Scratch::new(&self.context.config)))
     }
 
     pub(crate) fn give_back(&self, mut scratch: Box<Scratch>) {
@@ -270,21 +189,6 @@ impl Worker {
         if spare.len() < SPARE_SCRATCH {
             scratch.clear();
             spare.push(scratch);
-        }
-    }
-
-    /// Writes an access log line, if there is a log.
-    pub(crate) fn log(&self, record: &Record<'_>) {
-        if self.config.access_log && self.batch.borrow_mut().push(record, &self.clock) {
-            self.flush_log();
-        }
-    }
-
-    /// Hands waiting lines to the file thread.
-    pub(crate) fn flush_log(&self) {
-        let lost = self.batch.borrow_mut().flush(|lines| (self.log)(lines));
-        if lost > 0 {
-            self.metrics.borrow_mut().counters.log_dropped += lost;
         }
     }
 }

@@ -1,0 +1,139 @@
+//! Everything of its worker that a request may use. All of it belongs to one thread; no borrow is held across a wait.
+
+mod evictable_slots;
+mod live;
+mod shares;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gateway_io::Driver;
+use gateway_ir::{Generation, Ir};
+use gateway_snapshot::compile;
+
+pub(crate) use evictable_slots::{EvictableSlot, EvictableSlots};
+pub(crate) use live::{Live, Outcome, Routed};
+pub(crate) use shares::{Counted, Shares};
+
+use crate::ProxyConfig;
+use crate::clock::Clock;
+use crate::metrics::WorkerMetrics;
+use crate::observe::access_log::{Batch, Record};
+use crate::request_id::Random;
+use crate::upstream::Upstreams;
+
+/// Of the connections there may be, in hundredths, those whose clients have finished sending and wait for a response.
+const MAX_HALF_CLOSED_PERCENT: usize = 5;
+/// With so many of the connections there may be, in hundredths, namespaces and listeners have shares.
+const CROWDED_PERCENT: usize = 80;
+
+/// Takes a batch of whole access log lines, or gives it back at once if it has no room. Must not block.
+pub type LogSink = Box<dyn Fn(Vec<u8>) -> Result<(), Vec<u8>> + Send>;
+
+/// The part of a worker that its requests share.
+pub(crate) struct WorkerContext {
+    pub(crate) config: Arc<ProxyConfig>,
+    pub(crate) driver: Driver,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) shares: Shares,
+    pub(crate) random: Random,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: RefCell<WorkerMetrics>,
+    /// Connections that count towards the maximum.
+    pub(crate) inside: Cell<usize>,
+    pub(crate) half_closed: EvictableSlots,
+    /// Responses say `Connection: close` from here on.
+    pub(crate) draining: Cell<bool>,
+    live: RefCell<Rc<Live>>,
+    batch: RefCell<Batch>,
+    log: LogSink,
+}
+
+impl WorkerContext {
+    pub(crate) fn new(config: Arc<ProxyConfig>, driver: Driver, log: LogSink) -> Self {
+        let empty = Arc::new(compile(&Ir::default(), Generation(0)));
+        Self {
+            upstreams: Upstreams::new(config.max_idle_upstream, config.timeouts.upstream_idle),
+            shares: Shares::default(),
+            random: Random::seeded(),
+            clock: Clock::new(),
+            metrics: RefCell::new(WorkerMetrics::new(config.max_series, config.max_series_per_namespace)),
+            inside: Cell::new(0),
+            half_closed: EvictableSlots::default(),
+            draining: Cell::new(false),
+            live: RefCell::new(Rc::new(Live::new(empty, None, None))),
+            batch: RefCell::default(),
+            log,
+            config,
+            driver,
+        }
+    }
+
+    /// The generation for a new request.
+    pub(crate) fn live(&self) -> Rc<Live> {
+        Rc::clone(&self.live.borrow())
+    }
+
+    /// Has new requests routed by another generation.
+    pub(crate) fn go_live(&self, live: Rc<Live>) {
+        let old = self.live.replace(live);
+        drop(old);
+    }
+
+    /// Whether answers must say `Connection: close`.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Whether so many of the connections there may be are there that namespaces and listeners have shares.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.inside.get()
+            > self.config.max_connections / 100 * CROWDED_PERCENT
+                + self.config.max_connections % 100 * CROWDED_PERCENT / 100
+    }
+
+    /// A place among the connections whose clients have finished sending; the one that has waited longest leaves for it if
+    /// there are too many.
+    pub(crate) fn enter_half_closed(&self) -> EvictableSlot<'_> {
+        if self.half_closed.len() >= (self.config.max_connections * MAX_HALF_CLOSED_PERCENT / 100).max(1) {
+            self.half_closed.end_oldest();
+        }
+        self.half_closed.enter()
+    }
+
+    /// Gives the descriptors of all upstream connections back that were not used lately, for a request that needs one; false
+    /// if there was none.
+    pub(crate) fn close_unused_upstreams(&self) -> bool {
+        let closed = self.upstreams.close_unused();
+        let counters = &mut self.metrics.borrow_mut().counters;
+        counters.upstream_evicted += closed;
+        counters.upstream_idle = counters.upstream_idle.saturating_sub(closed);
+        closed > 0
+    }
+
+    /// Gives the descriptors of half of the upstream connections back that were not used lately, for clients that wait to be
+    /// accepted: those need the other half. False if there were fewer than two.
+    pub(crate) fn close_half_of_unused_upstreams(&self) -> bool {
+        let closed = self.upstreams.close_half_of_unused();
+        let counters = &mut self.metrics.borrow_mut().counters;
+        counters.upstream_evicted += closed;
+        counters.upstream_idle = counters.upstream_idle.saturating_sub(closed);
+        closed > 0
+    }
+
+    /// Writes an access log line, if there is a log.
+    pub(crate) fn log(&self, record: &Record<'_>) {
+        if self.config.access_log && self.batch.borrow_mut().push(record, &self.clock) {
+            self.flush_log();
+        }
+    }
+
+    /// Hands waiting lines to the file thread.
+    pub(crate) fn flush_log(&self) {
+        let lost = self.batch.borrow_mut().flush(|lines| (self.log)(lines));
+        if lost > 0 {
+            self.metrics.borrow_mut().counters.log_dropped += lost;
+        }
+    }
+}
