@@ -1,8 +1,10 @@
 //! Client connections: one task each, which a panic ends alone.
 
+pub(crate) mod info;
 #[cfg(test)]
 mod panic_tests;
 pub(crate) mod proxy_protocol;
+pub(crate) mod slot;
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -40,7 +42,7 @@ pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
     // Who announces clients is none.
     if !worker.context.config.announces(peer.ip()) && slot.belongs_to(peer.ip()).is_err() {
         worker.context.metrics.borrow_mut().counters.client_refused += 1;
-        slot.admit();
+        slot.control.admit();
         return refuse(worker, stream, peer, local, Reason::OverloadClient);
     }
     let conn = ServerConnection::new(slot, stream, peer, local);

@@ -1,7 +1,6 @@
 //! The PROXY header before everything else on a connection, from peers that have to send one: whose connection it is.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,9 +23,9 @@ impl ServerConnection {
     /// Takes the header from the first bytes, which are in the inbox; what came behind it stays there. `None` if there
     /// is no good one: that was counted, and the connection is closed.
     pub(crate) async fn read_proxy_header(mut self: Box<Self>) -> Option<Box<Self>> {
-        let limit = self.limited(self.context().config.timeouts.client_header);
+        let limit = self.limited(self.info.context.config.timeouts.client_header);
         self.stream.recv.set_deadline(Some(limit));
-        let control = Rc::clone(&self.slot().control);
+        let control = Rc::clone(&self.info.control);
         // Nothing but a drain's maximum ends it otherwise.
         let result = control.kill.unless(pin!(self.receive_header())).await?;
         self.stream.recv.set_deadline(None);
@@ -34,17 +33,17 @@ impl ServerConnection {
             Ok(source) => {
                 self.expects_proxy_header = false;
                 if let Some(Proxied { client, .. }) = source {
-                    self.set_client(client);
+                    self.info.set_client(client);
                 }
-                if self.slot().belongs_to(self.peer.ip()).is_err() {
+                if self.slot().belongs_to(self.info.peer.ip()).is_err() {
                     self.refuse_client().await;
                     return None;
                 }
                 Some(self)
             }
             Err(failure) => {
-                self.context().metrics.borrow_mut().proxy_header_failures.count(failure);
-                tracing::debug!(peer = %self.peer, local = %self.local, reason = failure.code(), "no good PROXY header");
+                self.info.context.metrics.borrow_mut().proxy_header_failures.count(failure);
+                tracing::debug!(peer = %self.info.peer, local = %self.info.local, reason = failure.code(), "no good PROXY header");
                 None
             }
         }
@@ -76,17 +75,11 @@ impl ServerConnection {
 
     /// The client that was announced has too many connections.
     async fn refuse_client(mut self: Box<Self>) {
-        self.context().metrics.borrow_mut().counters.client_refused += 1;
-        self.slot().admit();
-        if !speaks_tls(self.context(), self.local) {
+        self.info.context.metrics.borrow_mut().counters.client_refused += 1;
+        self.info.control.admit();
+        if !speaks_tls(&self.info.context, self.info.local) {
             reply::reply_before_request(&mut self, Reason::OverloadClient);
             self.stream.close_lingering(REFUSED_BYTES, REFUSED_LINGER).await;
         }
-    }
-
-    /// From here on the connection is that client's, as if it had come by itself.
-    fn set_client(&mut self, client: SocketAddr) {
-        self.peer = SocketAddr::new(client.ip().to_canonical(), client.port());
-        self.trusted = self.context().config.trusts(self.peer.ip());
     }
 }

@@ -1,5 +1,6 @@
 //! Everything of its worker that a request may use. All of it belongs to one thread; no borrow is held across a wait.
 
+mod control;
 mod evictable_slots;
 mod live;
 mod shares;
@@ -12,6 +13,7 @@ use gateway_io::Driver;
 use gateway_ir::{Generation, Ir};
 use gateway_snapshot::compile;
 
+pub(crate) use control::{Control, Place};
 pub(crate) use evictable_slots::{EvictableSlot, EvictableSlots};
 pub(crate) use live::{Live, Outcome, Routed};
 pub(crate) use shares::{Counted, Shares};

@@ -4,28 +4,30 @@ use gateway_io::{BufferLevel, buffer_level, pool_stats};
 
 use super::route::MatchedRoute;
 use crate::Reason;
+use crate::connection::info::ConnInfo;
 use crate::context::{Counted, Routed, WorkerContext};
-use crate::h1::server::ServerConnection;
 
 /// Counts a request that found its rule, unless others go first.
 pub(super) fn admit(
-    conn: &ServerConnection,
+    info: &ConnInfo,
     found: Result<MatchedRoute, Reason>,
 ) -> Result<(MatchedRoute, Counted), Reason> {
-    if !conn.slot().is_over_limit() {
+    if !info.control.is_over_limit() {
         let found = found?;
-        takes_its_share(conn.context(), &found.routed)?;
+        takes_its_share(&info.context, &found.routed)?;
         let counted = found.routed.shared.begin();
         return Ok((found, counted));
     }
     match found {
-        Ok(found) if conn.context().shares.goes_first(&found.routed.shared) => {
-            conn.slot().admit();
+        Ok(found) if info.context.shares.goes_first(&found.routed.shared) => {
+            info.control.admit();
             let counted = found.routed.shared.begin();
             Ok((found, counted))
         }
         _ => {
-            conn.slot().refuse();
+            if info.control.refuse() {
+                info.context.metrics.borrow_mut().counters.overloaded += 1;
+            }
             Err(Reason::OverloadConnections)
         }
     }

@@ -12,6 +12,7 @@ use gateway_snapshot::{Destination, Target};
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::config::UnderscoreHeaders;
+use crate::connection::info::ConnInfo;
 use crate::context::{Routed, WorkerContext};
 use crate::exchange::attempt::{AttemptError, Progress, Upload, exchange, split_directions};
 use crate::exchange::deliver::{Delivered, Download};
@@ -40,27 +41,27 @@ pub(crate) async fn forward(
         Destination::Fail(failure) => {
             return Outcome::reply(Reason::Failure(failure.kind)).into();
         }
-        Destination::Cluster(id) => live.cluster(*id, &conn.context().upstreams),
+        Destination::Cluster(id) => live.cluster(*id, &conn.info.context.upstreams),
     };
     // From here on only the rule is held: a long exchange keeps no tables alive.
     drop(live);
     let Some(cluster) = cluster.filter(|cluster| !cluster.is_empty()) else {
         return Outcome::reply(Reason::NoEndpoints).into();
     };
-    let permit = match cluster.load.enter(&conn.context().config) {
+    let permit = match cluster.load.enter(&conn.info.context.config) {
         Ok(permit) => permit,
         Err(reason) => {
-            conn.context().metrics.borrow_mut().counters.upstream_overloaded += 1;
+            conn.info.context.metrics.borrow_mut().counters.upstream_overloaded += 1;
             return Outcome::reply(reason).into();
         }
     };
-    if edit(conn, scratch, target, matched_len).is_err() {
+    if edit(&conn.info, conn.received(), scratch, target, matched_len).is_err() {
         return Outcome::reply(Reason::FilteredRequestInvalid).into();
     }
     let progress = Progress::new(permit);
-    let limit = Limit::of(&routed, conn.context(), record.began);
+    let limit = Limit::of(&routed, &conn.info.context, record.began);
     let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));
-    let slot = conn.slot().control.clone();
+    let control = Rc::clone(&conn.info.control);
     let result = {
         // Pinned where it is made: passed on by value it would be moved, and kept, at every level.
         let mut attempts = pin!(attempts(conn, scratch, record, head, &cluster, target, &progress));
@@ -78,7 +79,7 @@ pub(crate) async fn forward(
                 None => attempts.as_mut().await,
             }
         });
-        slot.kill.unless(limited).await.unwrap_or(Err(AttemptError::For(Reason::DrainAborted)))
+        control.kill.unless(limited).await.unwrap_or(Err(AttemptError::For(Reason::DrainAborted)))
     };
     // Whatever is still to be said, the backend has no part in it.
     progress.permit.response_began();
@@ -115,16 +116,17 @@ impl Limit {
 
 /// Collects what changes in the head: what every proxy does, then the filters of rule and backend.
 fn edit(
-    conn: &ServerConnection,
+    info: &ConnInfo,
+    received: &[u8],
     scratch: &mut Scratch,
     target: &Target,
     matched_len: usize,
 ) -> Result<(), gateway_http::h1::EditError> {
     let Scratch { request, request_edits: edits, path, target: storage, text, .. } = scratch;
-    let context = conn.context();
+    let context = &info.context;
     let config = &context.config;
     let underscores = request.has_underscores() || target.filters.have_underscores();
-    let request = request.view(conn.inbox.as_deref().unwrap_or_default());
+    let request = request.view(received);
     // Before our own fields are set: what is removed later takes what was set with it.
     if underscores && config.underscore_headers != UnderscoreHeaders::Keep {
         drop_shadows(&target.filters, &request, edits, |name| {
@@ -136,14 +138,14 @@ fn edit(
         edits.remove(b"trailer")?;
     }
     let arrival = Arrival {
-        peer: conn.peer.ip(),
-        trusted: conn.trusted,
-        scheme: conn.scheme(),
-        port: conn.bind.get().port(),
+        peer: info.peer.ip(),
+        trusted: info.trusted,
+        scheme: info.scheme(),
+        port: info.bind.get().port(),
         request_id: text.id(),
     };
     set_forwarded(&request, &arrival, edits)?;
-    if let (None, Some(name)) = (request.authority(), conn.server_name()) {
+    if let (None, Some(name)) = (request.authority(), info.server_name()) {
         // HTTP/1.0 without `Host`: it was routed by the name of the connection.
         edits.set_host(name)?;
     }
@@ -162,7 +164,7 @@ async fn attempts(
     target: &Target,
     progress: &Progress,
 ) -> Result<DeliveredTo, AttemptError> {
-    let context = Rc::clone(conn.context());
+    let context = Rc::clone(&conn.info.context);
     let mut tried = Tried::default();
     // RFC 9110 section 9.2.2: only what may be done twice, and only where no byte of a body is spent.
     let replayable = head.meta.method.is_idempotent() && head.meta.framing.is_empty();
@@ -175,7 +177,7 @@ async fn attempts(
         };
         record.upstream = Some(lease.backend().address);
         record.upstream_began = Some(Instant::now());
-        let request = scratch.request.view(conn.inbox.as_deref().unwrap_or_default());
+        let request = scratch.request.view(conn.received());
         progress.logs_in.set(lease.private || logs_in(&request));
         fault::inject(&context.config, &request, Stage::Leased);
         let result = attempt(conn, scratch, head, &mut lease, target, progress).await;
@@ -223,9 +225,9 @@ async fn attempt(
     target: &Target,
     progress: &Progress,
 ) -> Result<Delivered, AttemptError> {
-    let context = Rc::clone(conn.context());
+    let context = Rc::clone(&conn.info.context);
     let mut out = Chunk::take();
-    let request = scratch.request.view(conn.inbox.as_deref().unwrap_or_default());
+    let request = scratch.request.view(conn.received());
     let options = RequestOptions { framing: head.meta.framing, upgrade: None, close: false };
     encode::request(&mut ChunkSink::new(&mut out), &request, &scratch.request_edits, &options)
         .map_err(|_| AttemptError::For(Reason::FilteredRequestInvalid))?;

@@ -26,17 +26,19 @@ pub(crate) async fn serve(
     head: &Head,
 ) -> Ended {
     record.version = Some(head.meta.version);
-    let found = route::route(conn, scratch, record).await;
-    let (found, counted) = match admit::admit(conn, found) {
+    let found = route::route(&conn.info, conn.received(), scratch, record).await;
+    let (found, counted) = match admit::admit(&conn.info, found) {
         Ok(admitted) => admitted,
         Err(reason) => return Outcome::reply(reason).into(),
     };
     // Counted until the response is out, or the connection is lost.
     record.counted = Some(counted);
     match &found.routed.clone().rule.action {
-        Action::Redirect(redirect) => redirect::reply(conn, scratch, redirect, found).into(),
+        Action::Redirect(redirect) => {
+            redirect::reply(&conn.info, conn.received(), scratch, redirect, found).into()
+        }
         Action::Forward(picker) => {
-            let target = picker.pick(conn.context().random.next());
+            let target = picker.pick(conn.info.context.random.next());
             dispatch::forward(conn, scratch, record, head, found, target).await
         }
         // Told from the others when the rule was found.

@@ -5,23 +5,24 @@ use gateway_snapshot::rewrite::Redirect;
 use super::outcome::{LocalReply, Outcome};
 use super::route::MatchedRoute;
 use crate::Reason;
+use crate::connection::info::ConnInfo;
 use crate::filters::{self, RedirectContext};
 use crate::h1::scratch::Scratch;
-use crate::h1::server::ServerConnection;
 
 /// Writes the `Location` into `scratch.target`.
 pub(super) fn reply(
-    conn: &ServerConnection,
+    info: &ConnInfo,
+    received: &[u8],
     scratch: &mut Scratch,
     redirect: &Redirect,
     found: MatchedRoute,
 ) -> Outcome {
     let Scratch { request, path, target, .. } = scratch;
-    let request = request.view(conn.inbox.as_deref().unwrap_or_default());
+    let request = request.view(received);
     let context = RedirectContext {
-        host: request.host().or(conn.server_name()).unwrap_or_default(),
-        scheme: conn.scheme(),
-        listener_port: conn.bind.get().port(),
+        host: request.host().or(info.server_name()).unwrap_or_default(),
+        scheme: info.scheme(),
+        listener_port: info.bind.get().port(),
         path: if path.is_empty() { request.path() } else { path },
         matched_len: found.matched_len,
     };

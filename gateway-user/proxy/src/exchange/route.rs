@@ -10,10 +10,10 @@ use gateway_ir::Protocol;
 use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView, Snapshot};
 
 use crate::config::UnderscoreHeaders;
+use crate::connection::info::ConnInfo;
 use crate::context::{Live, Routed, WorkerContext};
 use crate::fault::{self, Stage};
 use crate::h1::scratch::Scratch;
-use crate::h1::server::ServerConnection;
 use crate::observe::record::{RequestRecord, RequestText};
 use crate::{Reason, filters, forwarded};
 
@@ -38,28 +38,28 @@ impl FieldLines for Lines<'_> {
 
 /// Finds the rule for a request, after its path and fields are screened.
 pub(super) async fn route(
-    conn: &ServerConnection,
+    info: &ConnInfo,
+    received: &[u8],
     scratch: &mut Scratch,
     record: &mut RequestRecord,
 ) -> Result<MatchedRoute, Reason> {
     let Scratch { request: head, path, merged, host, text, .. } = scratch;
-    let bytes = conn.inbox.as_deref().unwrap_or_default();
     if head.has_underscores() {
-        screen(conn, head, bytes, host, text)?;
+        screen(info, head, received, host, text)?;
     }
-    let request = head.view(bytes);
-    fault::inject(&conn.context().config, &request, Stage::Routing);
-    if conn.trusted {
+    let request = head.view(received);
+    fault::inject(&info.context.config, &request, Stage::Routing);
+    if info.trusted {
         let lines = request.fields();
         let chain = forwarded::Lines::collect(lines.get_all(b"x-forwarded-for"));
-        record.client = forwarded::client_address(&conn.context().config, conn.peer.ip(), chain.iter());
+        record.client = forwarded::client_address(&info.context.config, info.peer.ip(), chain.iter());
     }
-    let path = normal_path(conn, &request, path)?;
-    let seen = match conn.context().config.path.merge_slashes {
+    let path = normal_path(info, &request, path)?;
+    let seen = match info.context.config.path.merge_slashes {
         MergeSlashes::Match => path::merged(path, merged),
         MergeSlashes::Always | MergeSlashes::Never => path,
     };
-    let mut found = find(conn, &request, seen, host, record).await?;
+    let mut found = find(info, &request, seen, host, record).await?;
     if seen.len() != path.len() {
         found.matched_len = path::unmerged_len(path, found.matched_len);
     }
@@ -67,25 +67,21 @@ pub(super) async fn route(
 }
 
 /// The path to forward, and to match but for runs of slashes: as received if it is normal, else written to `out`.
-fn normal_path<'a>(
-    conn: &ServerConnection,
-    request: &Request<'a>,
-    out: &'a mut Vec<u8>,
-) -> Result<&'a [u8], Reason> {
-    path::normalize(request.path(), conn.context().config.path, out).map_err(Reason::Path)
+fn normal_path<'a>(info: &ConnInfo, request: &Request<'a>, out: &'a mut Vec<u8>) -> Result<&'a [u8], Reason> {
+    path::normalize(request.path(), info.context.config.path, out).map_err(Reason::Path)
 }
 
 /// Applies the policy for field names with `_`, of which the request has some, before anything is matched. `storage` is for
 /// the host in lower case.
 #[cold]
 fn screen(
-    conn: &ServerConnection,
+    info: &ConnInfo,
     head: &mut RequestHead,
     bytes: &[u8],
     storage: &mut Vec<u8>,
     text: &mut RequestText,
 ) -> Result<(), Reason> {
-    let context = conn.context();
+    let context = &info.context;
     let policy = context.config.underscore_headers;
     if policy == UnderscoreHeaders::Keep {
         return Ok(());
@@ -93,8 +89,8 @@ fn screen(
     storage.clear();
     storage.extend(head.view(bytes).host().unwrap_or_default().iter().map(u8::to_ascii_lowercase));
     let live = context.live();
-    let table = bind_table(conn, &live.snapshot);
-    let host = table.map_or(storage.as_slice(), |table| routed_host(conn, table, storage));
+    let table = bind_table(info, &live.snapshot);
+    let host = table.map_or(storage.as_slice(), |table| routed_host(info, table, storage));
     let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(host, name));
     let mut count = 0;
     filters::screen(head, bytes, known, |name| {
@@ -110,9 +106,9 @@ fn screen(
 
 /// The listeners behind the connection's address. A listener that asks for the very port comes before one whose low port
 /// was moved there.
-pub(crate) fn bind_table<'a>(conn: &ServerConnection, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
-    let (bind, table) = table_of(conn.context(), conn.local, snapshot)?;
-    conn.bind.set(bind);
+pub(crate) fn bind_table<'a>(info: &ConnInfo, snapshot: &'a Snapshot) -> Option<&'a BindTable> {
+    let (bind, table) = table_of(&info.context, info.local, snapshot)?;
+    info.bind.set(bind);
     Some(table)
 }
 
@@ -132,8 +128,8 @@ pub(crate) fn speaks_tls(context: &WorkerContext, local: SocketAddr) -> bool {
 }
 
 /// The host to route on, of a request for `host`.
-fn routed_host<'h>(conn: &'h ServerConnection, table: &'h BindTable, host: &'h [u8]) -> &'h [u8] {
-    match &conn.tls {
+fn routed_host<'h>(info: &'h ConnInfo, table: &'h BindTable, host: &'h [u8]) -> &'h [u8] {
+    match &info.tls {
         Some(tls) => table.routed_host(tls.server_name.as_deref(), host),
         None => host,
     }
@@ -141,26 +137,26 @@ fn routed_host<'h>(conn: &'h ServerConnection, table: &'h BindTable, host: &'h [
 
 /// Looks the request up in the generation that is live now, and lets others run where that takes long.
 async fn find(
-    conn: &ServerConnection,
+    info: &ConnInfo,
     request: &Request<'_>,
     path: &[u8],
     host: &mut Vec<u8>,
     record: &mut RequestRecord,
 ) -> Result<MatchedRoute, Reason> {
-    let live = conn.context().live();
-    let table = bind_table(conn, &live.snapshot).ok_or(Reason::NoListenerForAddress)?;
+    let live = info.context.live();
+    let table = bind_table(info, &live.snapshot).ok_or(Reason::NoListenerForAddress)?;
     // A connection that was opened before its listener changed its protocol is not what the listener asks for.
-    if (table.protocol() == Protocol::Https) != conn.tls.is_some() {
+    if (table.protocol() == Protocol::Https) != info.tls.is_some() {
         return Err(Reason::NoListenerForAddress);
     }
     let view = RequestView {
         method: request.method_token(),
-        host: routed_host(conn, table, request.host_lower(host).unwrap_or_default()),
+        host: routed_host(info, table, request.host_lower(host).unwrap_or_default()),
         path,
         query: request.query(),
         fields: &Lines(request.fields()),
     };
-    if let Some(tls) = &conn.tls
+    if let Some(tls) = &info.tls
         && table.is_misdirected(tls.server_name.as_deref(), view.host)
     {
         return Err(Reason::Misdirected);
@@ -172,12 +168,12 @@ async fn find(
         match step {
             Some(result) => break result.map_err(Reason::Miss)?,
             None => {
-                conn.context().metrics.borrow_mut().counters.lookup_pauses += 1;
+                info.context.metrics.borrow_mut().counters.lookup_pauses += 1;
                 pause().await;
             }
         }
     };
-    let routed = live.routed(hit.rule, hit.listener, &conn.context().shares);
+    let routed = live.routed(hit.rule, hit.listener, &info.context.shares);
     let matched_len = hit.matched_len;
     record.match_index = hit.match_index;
     record.routed = Some(Rc::clone(&routed));

@@ -11,10 +11,11 @@ use gateway_io::{AssertCancelSafe, Chunk, Stream, now, race};
 
 use crate::body::min_rate::MinRate;
 use crate::body::pump::{SendTimeout, decode, flush, queue_chunk, queue_end};
+use crate::connection::slot::ConnectionSlot;
 use crate::filters::RequestTrailers;
 use crate::h1::scratch::Scratch;
 use crate::upstream::Lease;
-use crate::worker::{ConnectionSlot, Worker};
+use crate::worker::Worker;
 
 /// How long a client may go on sending its request.
 const LINGER_MAX: Duration = Duration::from_secs(30);
@@ -82,7 +83,8 @@ pub(crate) async fn linger(
             let _ = slot.control.kill.unless(pin!(either)).await;
         }
         None => {
-            let limit = if slot.is_over_limit() { SCARCE_CLOSE_TIMEOUT } else { LINGER_CLOSE_TIMEOUT };
+            let limit =
+                if slot.control.is_over_limit() { SCARCE_CLOSE_TIMEOUT } else { LINGER_CLOSE_TIMEOUT };
             let closing = stream.close_lingering(LINGER_CLOSE_BYTES, limit);
             let _ = slot.control.kill.unless(pin!(closing)).await;
         }

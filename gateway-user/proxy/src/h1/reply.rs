@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use gateway_http::h1::encode::{self, Persistence, local_reply};
@@ -11,6 +12,7 @@ use gateway_io::{Chunk, Stream};
 
 use crate::Reason;
 use crate::body::pump::{SendTimeout, flush};
+use crate::connection::slot::OverloadSlot;
 use crate::context::WorkerContext;
 use crate::exchange::LocalReply;
 use crate::filters;
@@ -20,7 +22,6 @@ use crate::h1::scratch::Scratch;
 use crate::h1::server::{Head, ServerConnection};
 use crate::h1::sink::ChunkSink;
 use crate::observe::record::{RequestRecord, RequestText};
-use crate::worker::OverloadSlot;
 
 /// How long a client that is over the limit may take to hear so.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -50,25 +51,25 @@ pub(crate) async fn send(
             }
         };
         let reply = Reply {
-            reason: conn.shows_reason().then_some(reason),
+            reason: conn.info.shows_reason().then_some(reason),
             status,
             fields,
             to_head: head.is_some_and(|head| head.meta.method == Method::Head),
             persistence: Persistence::new(version, keep),
         };
-        write(conn.context(), &scratch.text, &reply).or_else(|| {
+        write(&conn.info.context, &scratch.text, &reply).or_else(|| {
             // Of all that is in a local reply only what filters add can be too long.
             let reason = Reason::FilteredResponseInvalid;
             record.reason = Some(reason);
-            let shown = conn.shows_reason().then_some(reason);
+            let shown = conn.info.shows_reason().then_some(reason);
             let status = reason.status().unwrap_or(500);
-            write(conn.context(), &scratch.text, &Reply { reason: shown, status, fields: &[], ..reply })
+            write(&conn.info.context, &scratch.text, &Reply { reason: shown, status, fields: &[], ..reply })
         })
     };
     let Some((out, body, status)) = written else { return Disposition::Close };
-    let limit = SendTimeout::of(conn.context().config.timeouts.client_send);
+    let limit = SendTimeout::of(conn.info.context.config.timeouts.client_send);
     conn.stream.send.queue(out);
-    let control = conn.slot().control.clone();
+    let control = Rc::clone(&conn.info.control);
     record.status = status;
     match control.kill.unless(pin!(flush(&mut conn.stream.send, limit))).await {
         Some(Ok(())) => {
@@ -154,23 +155,23 @@ fn write(context: &WorkerContext, text: &RequestText, reply: &Reply<'_>) -> Opti
 
 /// Queues a response in the clear for a client whose request is not read.
 pub(crate) fn reply_before_request(conn: &mut ServerConnection, reason: Reason) {
-    let mut record = RequestRecord::begin(conn.peer.ip());
+    let mut record = RequestRecord::begin(conn.info.peer.ip());
     record.reason = Some(reason);
     let mut text = RequestText::default();
     text.take_refused(conn.inbox.as_deref().unwrap_or_default());
     let status = reason.status().unwrap_or(503);
     let reply = Reply {
-        reason: conn.shows_reason().then_some(reason),
+        reason: conn.info.shows_reason().then_some(reason),
         status,
         fields: &[],
         to_head: false,
         persistence: Persistence::Close,
     };
-    if let Some((out, body, _)) = write(conn.context(), &text, &reply) {
+    if let Some((out, body, _)) = write(&conn.info.context, &text, &reply) {
         (record.status, record.sent) = (status, body);
         conn.stream.send.queue(out);
     }
-    record.finish(conn.context(), &text, None, conn.peer, conn.local);
+    record.finish(&conn.info.context, &text, None, conn.info.peer, conn.info.local);
 }
 
 /// Tells a client why it has no place. Its request is not read.

@@ -1,6 +1,5 @@
 //! One client connection: request after request until either side ends it.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -9,10 +8,10 @@ use std::time::Duration;
 
 use gateway_http::h1::RequestError;
 use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place};
-use gateway_snapshot::rewrite::Scheme;
 
 use crate::body::coop_budget::CoopBudget;
-use crate::context::WorkerContext;
+use crate::connection::info::ConnInfo;
+use crate::connection::slot::ConnectionSlot;
 use crate::exchange::attempt::RequestMeta;
 use crate::exchange::{self, Outcome};
 use crate::h1::disposition::Disposition;
@@ -21,9 +20,8 @@ use crate::h1::linger::linger;
 use crate::h1::scratch::Scratch;
 use crate::metrics::UnsupportedProtocol;
 use crate::observe::record::{RequestRecord, request_id};
-use crate::tls::layer::TlsInfo;
 use crate::upstream::PrivateConnections;
-use crate::worker::{ConnectionSlot, Worker};
+use crate::worker::Worker;
 use crate::{Reason, request_id as ids};
 
 /// How long a client may take for each step to its first request where places or buffers are scarce.
@@ -39,17 +37,11 @@ pub(crate) struct ServerConnection {
     slot: ConnectionSlot,
     /// Received and not used yet.
     pub(crate) inbox: Option<Chunk>,
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
-    /// The listener's address and port, which differ from `local` where low ports are moved; settled by each lookup.
-    pub(crate) bind: Cell<SocketAddr>,
-    pub(crate) trusted: bool,
+    pub(crate) info: ConnInfo,
     /// A PROXY header has to come before all else.
     pub(crate) expects_proxy_header: bool,
     /// Its first bytes have come.
     pub(crate) begun: bool,
-    /// How it is secured, if it is.
-    pub(crate) tls: Option<Box<TlsInfo>>,
     /// Connections to backends that this client has logged in, if any.
     pub(crate) private: Option<Box<PrivateConnections>>,
 }
@@ -79,29 +71,18 @@ impl ServerConnection {
         peer: SocketAddr,
         local: SocketAddr,
     ) -> Box<Self> {
-        let config = &slot.worker().context.config;
-        let (trusted, expects_proxy_header) = (config.trusts(peer.ip()), config.announces(peer.ip()));
-        Box::new(Self {
-            slot,
-            stream,
-            inbox: None,
-            peer,
-            local,
-            bind: Cell::new(local),
-            trusted,
-            expects_proxy_header,
-            begun: false,
-            tls: None,
-            private: None,
-        })
+        let info = ConnInfo::new(Rc::clone(&slot.worker().context), Rc::clone(&slot.control), peer, local);
+        let expects_proxy_header = info.context.config.announces(peer.ip());
+        Box::new(Self { slot, stream, inbox: None, info, expects_proxy_header, begun: false, private: None })
     }
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         self.slot.worker()
     }
 
-    pub(crate) fn context(&self) -> &Rc<WorkerContext> {
-        &self.slot.worker().context
+    /// Bytes received and not used yet.
+    pub(crate) fn received(&self) -> &[u8] {
+        self.inbox.as_deref().unwrap_or_default()
     }
 
     pub(crate) fn slot(&self) -> &ConnectionSlot {
@@ -127,7 +108,7 @@ impl ServerConnection {
             if conn.expects_handshake() {
                 // It takes more memory than a request, and whose it is is not known.
                 if buffer_level() == BufferLevel::Exhausted {
-                    conn.context().metrics.borrow_mut().counters.memory_refused += 1;
+                    conn.info.context.metrics.borrow_mut().counters.memory_refused += 1;
                     return;
                 }
                 match place(|| conn.handshake()).await {
@@ -152,7 +133,7 @@ impl ServerConnection {
     /// Serves requests, the first of which has begun; gives the session back when the connection is quiet, with the wait
     /// going on, and ends it otherwise.
     async fn serve_until_quiet(mut self: Box<Self>) -> Option<Box<Self>> {
-        let mut budget = CoopBudget::of(self.context());
+        let mut budget = CoopBudget::of(&self.info.context);
         let next = loop {
             budget.take().await;
             match self.wait().await {
@@ -194,8 +175,8 @@ impl ServerConnection {
         }
         // Between requests an empty buffer goes back to the pool.
         self.inbox = None;
-        self.begin_wait(self.context().config.timeouts.client_idle);
-        let received = self.slot.control.kill.unless(self.stream.recv.recv_unless_quiet()).await;
+        self.begin_wait(self.info.context.config.timeouts.client_idle);
+        let received = self.info.control.kill.unless(self.stream.recv.recv_unless_quiet()).await;
         match received {
             Some(None) => WaitEnd::Quiet,
             Some(Some(received)) => self.end_wait(Some(received)),
@@ -205,33 +186,33 @@ impl ServerConnection {
 
     /// Waits on for the first bytes of a request; false if there will be none.
     async fn is_woken(&mut self) -> bool {
-        let received = self.slot.control.kill.unless(self.stream.recv.recv()).await;
+        let received = self.info.control.kill.unless(self.stream.recv.recv()).await;
         self.end_wait(received) == WaitEnd::Begun
     }
 
     /// Who connects and says nothing gets no more time than who begins a head.
     fn begin_first_wait(&mut self) {
-        let timeouts = &self.context().config.timeouts;
+        let timeouts = &self.info.context.config.timeouts;
         let limit = timeouts.client_header.min(timeouts.client_idle);
         self.begin_wait(self.limited(limit));
     }
 
     /// A limit for what comes before a request's head is there, where places or buffers are scarce.
     pub(crate) fn limited(&self, limit: Duration) -> Duration {
-        let scarce = self.slot.is_over_limit() || buffer_level() >= BufferLevel::Full;
+        let scarce = self.info.control.is_over_limit() || buffer_level() >= BufferLevel::Full;
         if scarce { limit.min(SCARCE_STEP_TIMEOUT) } else { limit }
     }
 
     /// From now on no request is under way, for at most `limit`.
     fn begin_wait(&mut self, limit: Duration) {
-        self.slot.control.idle.set(true);
+        self.info.control.idle.set(true);
         self.stream.recv.set_deadline(Some(limit));
     }
 
     /// Takes what ended a wait: `None` if the connection must end.
     fn end_wait(&mut self, received: Option<io::Result<Option<Chunk>>>) -> WaitEnd {
         self.stream.recv.set_deadline(None);
-        self.slot.control.idle.set(false);
+        self.info.control.idle.set(false);
         match received {
             Some(Ok(Some(chunk))) => {
                 self.inbox = Some(chunk);
@@ -243,7 +224,7 @@ impl ServerConnection {
 
     /// Serves one request.
     async fn request(&mut self, scratch: &mut Scratch) -> Disposition {
-        let mut record = RequestRecord::begin(self.peer.ip());
+        let mut record = RequestRecord::begin(self.info.peer.ip());
         let active = self.slot.begin_request();
         let disposition = match self.head(scratch, &mut record).await {
             Err(HeadError::Silent) => return Disposition::Close,
@@ -258,7 +239,13 @@ impl ServerConnection {
             }
         };
         drop(active);
-        record.finish(self.context(), &scratch.text, self.tls.as_deref(), self.peer, self.local);
+        record.finish(
+            &self.info.context,
+            &scratch.text,
+            self.info.tls.as_deref(),
+            self.info.peer,
+            self.info.local,
+        );
         disposition
     }
 
@@ -270,10 +257,10 @@ impl ServerConnection {
         let receiving =
             receive(&mut self.stream.recv, &mut self.inbox, &mut scratch.request, &config.head, limit);
         // A drain's maximum ends a head that is still coming in.
-        let len = self.slot.control.kill.unless(pin!(receiving)).await.unwrap_or(Err(HeadError::Silent))?;
+        let len = self.info.control.kill.unless(pin!(receiving)).await.unwrap_or(Err(HeadError::Silent))?;
         let request = scratch.request.view(self.inbox.as_deref().unwrap_or_default());
         let mut fresh = [0; ids::ID_LEN];
-        let id = request_id(self.context(), &request, self.trusted, &mut fresh);
+        let id = request_id(&self.info.context, &request, self.info.trusted, &mut fresh);
         scratch.text.take(&request, id);
         if let Some(protocol) = request.upgrade().and_then(UnsupportedProtocol::of_upgrade) {
             // A server may ignore it (RFC 9110 section 7.8): the request is served over HTTP/1.1.
@@ -291,7 +278,7 @@ impl ServerConnection {
 
     /// Counts a request whose head was refused, where that has a number of its own.
     fn note_refused(&self, reason: Reason) {
-        let metrics = &mut self.context().metrics.borrow_mut();
+        let metrics = &mut self.info.context.metrics.borrow_mut();
         match reason {
             Reason::OverloadMemory => metrics.counters.memory_refused += 1,
             Reason::Request(RequestError::Http2Preface) => {
@@ -301,24 +288,9 @@ impl ServerConnection {
         }
     }
 
-    /// How requests arrive by this connection.
-    pub(crate) fn scheme(&self) -> Scheme {
-        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
-    }
-
-    /// The name that the client asked for when the connection was secured.
-    pub(crate) fn server_name(&self) -> Option<&[u8]> {
-        self.tls.as_ref()?.server_name.as_deref().map(str::as_bytes)
-    }
-
-    /// True if local replies to the client give their reason.
-    pub(crate) fn shows_reason(&self) -> bool {
-        self.context().config.shows_reason(self.peer.ip())
-    }
-
     /// Whether the client's connection may carry another request after a response to this one.
     pub(crate) fn may_stay(&self, meta: RequestMeta) -> bool {
-        meta.keep_alive && !self.context().is_draining() && !self.slot.is_over_limit()
+        meta.keep_alive && !self.info.context.is_draining() && !self.info.control.is_over_limit()
     }
 }
 

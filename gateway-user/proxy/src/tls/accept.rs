@@ -37,16 +37,16 @@ impl ServerConnection {
         if std::mem::replace(&mut self.begun, true) {
             return false;
         }
-        speaks_tls(self.context(), self.local)
+        speaks_tls(&self.info.context, self.info.local)
     }
 
     /// Secures the connection. `None` if that failed: the client was told, as far as it would understand, and the
     /// connection is closed.
     pub(crate) async fn handshake(mut self: Box<Self>) -> Option<Box<Self>> {
-        let limit = self.limited(self.context().config.timeouts.tls_handshake);
+        let limit = self.limited(self.info.context.config.timeouts.tls_handshake);
         self.stream.recv.set_deadline(Some(limit));
         self.stream.send.set_deadline(Some(limit));
-        let control = Rc::clone(&self.slot().control);
+        let control = Rc::clone(&self.info.control);
         let result = control.kill.unless(pin!(self.negotiate())).await;
         self.stream.recv.set_deadline(None);
         self.stream.send.set_deadline(None);
@@ -55,7 +55,7 @@ impl ServerConnection {
                 self.count(resumed);
                 self.stream.set_layer(Box::new(layer));
                 self.inbox = content;
-                self.tls = Some(Box::new(tls));
+                self.info.tls = Some(Box::new(tls));
                 Some(self)
             }
             Some(Err(failure)) => {
@@ -65,7 +65,7 @@ impl ServerConnection {
                 {
                     reply::reply_before_request(&mut self, Reason::PlaintextOnTls);
                 }
-                tracing::debug!(peer = %self.peer, local = %self.local, reason = failure.code(), "TLS handshake failed");
+                tracing::debug!(peer = %self.info.peer, local = %self.info.local, reason = failure.code(), "TLS handshake failed");
                 if failure != HandshakeError::ClientClosed {
                     self.stream.close_lingering(ALERT_DRAIN_BYTES, ALERT_TIMEOUT).await;
                 }
@@ -77,13 +77,13 @@ impl ServerConnection {
     }
 
     fn count(&self, resumed: bool) {
-        let counters = &mut self.context().metrics.borrow_mut().counters;
+        let counters = &mut self.info.context.metrics.borrow_mut().counters;
         counters.tls_handshakes += 1;
         counters.tls_resumed += u64::from(resumed);
     }
 
     fn count_failure(&self, failure: HandshakeError) {
-        let metrics = &mut self.context().metrics.borrow_mut();
+        let metrics = &mut self.info.context.metrics.borrow_mut();
         metrics.tls_failures.count(failure);
         if failure == HandshakeError::NoApplicationProtocol {
             metrics.unsupported.count(UnsupportedProtocol::Alpn);
@@ -141,8 +141,8 @@ impl ServerConnection {
 
     /// A session with what the listener for that name shows.
     fn session_for(&self, server_name: Option<&str>) -> Result<ServerSession, HandshakeError> {
-        let live = self.context().live();
-        let table = bind_table(self, &live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
+        let live = self.info.context.live();
+        let table = bind_table(&self.info, &live.snapshot).ok_or(HandshakeError::UnrecognizedName)?;
         let (_, tls) = table.select_tls(server_name).ok_or(HandshakeError::UnrecognizedName)?;
         let server = tls.and_then(|tls| live.server(tls)).ok_or(HandshakeError::NoCertificate)?;
         ServerSession::new(server)

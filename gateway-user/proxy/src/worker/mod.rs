@@ -6,7 +6,6 @@ mod command;
 mod descriptors;
 mod drain;
 mod heartbeat;
-mod members;
 mod memory;
 mod scarcity;
 mod serve;
@@ -22,9 +21,9 @@ use std::thread::{self, JoinHandle};
 use gateway_io::{Driver, MailReceiver, MailSender, RuntimeOptions, mailbox, pin_to_cpu, run};
 
 pub use clients::ClientLimit;
+pub(crate) use clients::{ClientFull, ClientSlot};
 pub use command::{DrainLimits, Drained, PrepareError, WorkerCommand};
 pub use heartbeat::Heartbeat;
-pub(crate) use members::{ConnectionSlot, OverloadSlot};
 pub use state::Gauge;
 pub(crate) use state::Worker;
 

@@ -9,9 +9,9 @@ use gateway_io::{BufferLevel, Driver, buffer_level};
 use slab::Slab;
 
 use super::clients::{ClientCounts, ClientFull, ClientSlot};
-use super::members::{ConnectionSlot, Control, OverloadSlot, Place};
 use crate::ProxyConfig;
-use crate::context::{EvictableSlot, EvictableSlots, Live, LogSink, WorkerContext};
+use crate::connection::slot::{ConnectionSlot, OverloadSlot};
+use crate::context::{Control, EvictableSlot, EvictableSlots, Live, LogSink, Place, WorkerContext};
 use crate::h1::scratch::Scratch;
 use crate::signal::Signal;
 
@@ -39,7 +39,7 @@ pub(crate) struct Worker {
     /// Of those, the ones beyond the maximum.
     over_limit: Cell<usize>,
     /// Connections that are being told that there is no room.
-    pub(super) refusing: Cell<usize>,
+    pub(crate) refusing: Cell<usize>,
     lingering: EvictableSlots,
     /// Nothing is accepted any more.
     sealed: Cell<bool>,
@@ -85,10 +85,10 @@ impl Worker {
             }
             self.over_limit.set(self.over_limit.get() + 1);
         }
-        let control = Rc::new(Control::default());
+        let control = Rc::new(Control::new(place));
         let key = self.connections.borrow_mut().insert(Rc::clone(&control));
         self.set_count();
-        Some(ConnectionSlot::new(Rc::clone(self), key, control, place))
+        Some(ConnectionSlot::new(Rc::clone(self), key, control))
     }
 
     /// Connections that count towards the maximum.
@@ -98,7 +98,7 @@ impl Worker {
 
     /// A place among the connections that are read on from after their response; `None` while room is scarce.
     pub(crate) fn enter_lingering(&self, slot: &ConnectionSlot) -> Option<EvictableSlot<'_>> {
-        let full = slot.is_over_limit()
+        let full = slot.control.is_over_limit()
             || self.inside() >= self.context.config.max_connections
             || self.lingering.len() >= MAX_LINGERING
             || buffer_level() >= BufferLevel::Full;
@@ -126,7 +126,7 @@ impl Worker {
         (self.refusing.get() < limit).then(|| OverloadSlot::new(Rc::clone(self)))
     }
 
-    pub(super) fn leave(&self, key: usize, place: Place) {
+    pub(crate) fn leave(&self, key: usize, place: Place) {
         let _ = self.connections.borrow_mut().try_remove(key);
         if place != Place::Inside {
             self.over_limit.set(self.over_limit.get().saturating_sub(1));

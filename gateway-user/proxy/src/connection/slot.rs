@@ -1,43 +1,19 @@
-//! Places in a worker's books, given back however their holder ends.
+//! Slots of connections and requests in their worker's counts, given back however their holder ends.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::clients::{ClientFull, ClientSlot};
-use super::state::Worker;
-use crate::signal::Signal;
-
-/// What others may do to a connection.
-#[derive(Debug, Default)]
-pub(crate) struct Control {
-    /// No request is under way.
-    pub(crate) idle: Cell<bool>,
-    /// The connection must end now.
-    pub(crate) kill: Signal,
-}
+use crate::context::Control;
+use crate::worker::{ClientFull, ClientSlot, Worker};
 
 /// A connection's place in the worker's list.
 pub(crate) struct ConnectionSlot {
     worker: Rc<Worker>,
     key: usize,
     pub(crate) control: Rc<Control>,
-    place: Cell<Place>,
     /// Boxed, since there is none unless clients are bounded.
     client: RefCell<Option<Box<ClientSlot>>>,
-}
-
-/// What a connection counts as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// One of those that there may be.
-    Inside,
-    /// One beyond them: its first request is read, and served if its namespace or listener goes first.
-    OverLimit,
-    /// The same, and it was.
-    Admitted,
-    /// The same, and it was refused, which was counted.
-    Refused,
 }
 
 /// A connection that is told that there is no room.
@@ -51,27 +27,8 @@ pub(crate) struct ActiveRequest {
 }
 
 impl ConnectionSlot {
-    pub(super) fn new(worker: Rc<Worker>, key: usize, control: Rc<Control>, place: Place) -> Self {
-        Self { worker, key, control, place: Cell::new(place), client: RefCell::default() }
-    }
-
-    /// Whether it is one more than there may be, and ends with its first response.
-    pub(crate) fn is_over_limit(&self) -> bool {
-        self.place.get() != Place::Inside
-    }
-
-    /// A connection over the limit is served all the same.
-    pub(crate) fn admit(&self) {
-        if self.place.get() == Place::OverLimit {
-            self.place.set(Place::Admitted);
-        }
-    }
-
-    /// A connection over the limit is not served; counts it.
-    pub(crate) fn refuse(&self) {
-        if self.place.replace(Place::Refused) == Place::OverLimit {
-            self.worker.context.metrics.borrow_mut().counters.overloaded += 1;
-        }
+    pub(crate) fn new(worker: Rc<Worker>, key: usize, control: Rc<Control>) -> Self {
+        Self { worker, key, control, client: RefCell::default() }
     }
 
     /// Counts the connection for its client, whoever it was counted for before.
@@ -98,12 +55,12 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.worker.leave(self.key, self.place.get());
+        self.worker.leave(self.key, self.control.place());
     }
 }
 
 impl OverloadSlot {
-    pub(super) fn new(worker: Rc<Worker>) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>) -> Self {
         worker.refusing.set(worker.refusing.get() + 1);
         Self { worker }
     }

@@ -1,0 +1,58 @@
+//! The facts about a client's connection that its requests depend on.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use gateway_snapshot::rewrite::Scheme;
+
+use crate::context::{Control, WorkerContext};
+use crate::tls::layer::TlsInfo;
+
+/// One connection as its requests see it, whatever protocol they come by.
+pub(crate) struct ConnInfo {
+    pub(crate) context: Rc<WorkerContext>,
+    pub(crate) control: Rc<Control>,
+    /// The client, or the proxy that stands before it.
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// The listener's address and port, which differ from `local` where low ports are moved; set by each lookup.
+    pub(crate) bind: Cell<SocketAddr>,
+    /// The peer is a trusted proxy.
+    pub(crate) trusted: bool,
+    /// `None` in the clear.
+    pub(crate) tls: Option<Box<TlsInfo>>,
+}
+
+impl ConnInfo {
+    pub(crate) fn new(
+        context: Rc<WorkerContext>,
+        control: Rc<Control>,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) -> Self {
+        let trusted = context.config.trusts(peer.ip());
+        Self { context, control, peer, local, bind: Cell::new(local), trusted, tls: None }
+    }
+
+    /// Has the connection pass for this client's, as if it had come by itself.
+    pub(crate) fn set_client(&mut self, client: SocketAddr) {
+        self.peer = SocketAddr::new(client.ip().to_canonical(), client.port());
+        self.trusted = self.context.config.trusts(self.peer.ip());
+    }
+
+    /// The scheme of requests on this connection.
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The name that the client asked for when the connection was secured.
+    pub(crate) fn server_name(&self) -> Option<&[u8]> {
+        self.tls.as_ref()?.server_name.as_deref().map(str::as_bytes)
+    }
+
+    /// True if local replies to the client give their reason.
+    pub(crate) fn shows_reason(&self) -> bool {
+        self.context.config.shows_reason(self.peer.ip())
+    }
+}
