@@ -10,7 +10,9 @@ pub mod clients;
 pub mod crash_test;
 mod load_client;
 pub mod overload_test;
+mod peers;
 mod table;
+mod testbed;
 pub mod upgrade_test;
 mod wrk;
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 
+use crate::peers::program;
 use crate::process::Process;
 
 /// What is asked for, and how.
@@ -45,8 +46,8 @@ pub(crate) struct WrkReport {
 impl LoadSpec {
     /// The call, on one CPU.
     pub(crate) fn command(&self, to: &str, time: Duration, cpu: usize) -> Command {
-        let mut command = Command::new("taskset");
-        command.args(["--cpu-list", &cpu.to_string(), "wrk", "--threads", "1", "--latency"]);
+        let mut command = program("wrk", Some(cpu));
+        command.args(["--threads", "1", "--latency"]);
         command.args(["--connections", &self.connections.to_string()]);
         command.args(["--timeout", "10s", "--duration", &format!("{}s", time.as_secs().max(1))]);
         if self.close {

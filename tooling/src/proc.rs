@@ -1,5 +1,6 @@
 //! What the kernel says of a process (proc(5)).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -71,6 +72,35 @@ pub fn first_child(parent: u32) -> Option<u32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
+/// Living processes whose parent is `parent`.
+pub fn children(parent: u32) -> Result<BTreeSet<u32>> {
+    select(|_, ppid, _| ppid == parent)
+}
+
+/// Living processes of the process group `group`, zombies left out.
+pub fn members(group: u32) -> Result<BTreeSet<u32>> {
+    select(|state, _, pgrp| state != "Z" && pgrp == group)
+}
+
+/// Living processes for whose state, parent and process group this holds (proc_pid_stat(5)).
+fn select(wanted: impl Fn(&str, u32, u32) -> bool) -> Result<BTreeSet<u32>> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // A process that has just ended has no file any more.
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // pid (name) state ppid pgrp …; the name may hold spaces and brackets.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
+        if let [state, ppid, pgrp] = fields.take(3).collect::<Vec<_>>()[..]
+            && wanted(state, ppid.parse()?, pgrp.parse()?)
+        {
+            found.insert(process);
+        }
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -110,6 +140,8 @@ mod tests {
         let child = wait::until("the child", || first_child(parent.pid()));
         assert_ne!(child, parent.pid());
         assert_eq!(first_child(child), None);
+        assert_eq!(children(parent.pid()).unwrap(), BTreeSet::from([child]));
+        assert!(members(nix::unistd::getpgrp().as_raw().cast_unsigned()).unwrap().contains(&parent.pid()));
         nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(child.cast_signed()),
             nix::sys::signal::Signal::SIGKILL,

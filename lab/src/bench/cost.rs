@@ -1,11 +1,14 @@
 //! What a process group has cost so far: CPU time and memory, as the kernel counts them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Sub;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+
+use crate::proc;
 
 /// CPU time of every thread of a group's living processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,20 +54,9 @@ fn proportional_kib(process: u32) -> Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-/// Living processes whose process group is `group`.
-fn processes(group: u32) -> Result<Vec<u32>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        // proc_pid_stat(5): pid (name) state ppid pgrp …; the name may hold spaces and brackets.
-        let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace();
-        let (state, pgrp) = (fields.next(), fields.nth(1));
-        if state != Some("Z") && pgrp == Some(group.to_string().as_str()) {
-            found.push(process);
-        }
-    }
+/// Its living processes.
+fn processes(group: u32) -> Result<BTreeSet<u32>> {
+    let found = proc::members(group)?;
     ensure!(!found.is_empty(), "process group {group} is gone");
     Ok(found)
 }

@@ -12,7 +12,7 @@ pub(super) struct Scenario {
     pub(super) close: bool,
     /// Everybody writes an access log.
     pub(super) log: bool,
-    /// Requests for [`HOSTS`] names with [`PATHS`] paths each, in turn.
+    /// Requests for [`crate::peers::resources::HOSTS`] names with [`crate::peers::resources::PATHS`] paths each, in turn.
     pub(super) many: bool,
     pub(super) targets: &'static [Target],
     pub(super) bars: &'static [Bar],
@@ -24,11 +24,6 @@ pub(super) struct Bar {
     pub(super) times: f64,
     pub(super) of: &'static [Target],
 }
-
-/// Names in the scenario of many routes; each has a route of its own.
-pub(super) const HOSTS: usize = 1000;
-/// Rules of each of these routes.
-pub(super) const PATHS: usize = 10;
 
 const fn bar(times: f64, of: &'static [Target]) -> Bar {
     Bar { times, of }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
@@ -18,6 +17,7 @@ use super::testbed::{Measurement, Plan, Testbed};
 use crate::cargo::{build_binary, build_sluice, workspace};
 use crate::needs::{self, HAPROXY, IP, NGINX, WRK};
 use crate::process;
+use crate::testbed::raise_open_files;
 use crate::wrk::LoadSpec;
 
 /// Flags of `bench smoke`.
@@ -82,7 +82,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench makes network namespaces: run it as root");
     ensure!(args.cpus.len() == 2 && args.turns > 0, "--cpus takes two numbers, and --turns at least one");
     needs::ensure(&[IP, WRK, NGINX, HAPROXY])?;
-    raise_open_files()?;
+    // Ten thousand connections need as many descriptors in the client, and twice in a proxy.
+    raise_open_files(0)?;
     let sluice = match &args.sluice {
         Some(program) => program.clone(),
         None => build_sluice(&args.profile)?,
@@ -172,13 +173,4 @@ fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
 
 fn plan(args: &Args, programs: &Programs, target: Target, log: bool, many: bool) -> Plan {
     Plan { target, programs: programs.clone(), cpus: [args.cpus[0], args.cpus[1]], log, many }
-}
-
-/// For those we start: ten thousand connections need as many descriptors in the client, and twice in a proxy.
-fn raise_open_files() -> Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    }
-    Ok(())
 }

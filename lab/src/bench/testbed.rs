@@ -2,21 +2,20 @@
 //!
 //! A namespace belongs to the thread that made it, so each stand is a thread that takes orders.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use gateway_testkit::http;
 use gateway_testkit::netns::{self, Inside};
 
 use super::cost::{cost, resident_kib};
-use super::scenario::{HOSTS, PATHS};
-use super::target::{self, Programs, Setup, Target};
+use super::target::{Programs, Target};
+use crate::peers::resources::{HOSTS, PATHS};
+use crate::peers::{self, Role, Setup, nginx};
 use crate::process::{Process, until};
+use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, wait_for_response};
 use crate::wrk::{self, LoadSpec, WrkReport};
 
 /// What one turn found.
@@ -53,9 +52,8 @@ enum Task {
     Hold { connections: usize },
 }
 
-/// Addresses in a namespace of our own.
-const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
-const BACKEND_ADDRESS: &str = "127.0.0.1:9000";
+/// A host that has a route in every scenario.
+const HOST: &str = "h0.example";
 
 impl Testbed {
     /// Starts backend and contender, and waits until it answers.
@@ -138,16 +136,16 @@ impl Running {
             bpffs: inside.bpffs().to_owned(),
             listen: LISTEN_ADDRESS.parse()?,
             backend: BACKEND_ADDRESS.parse()?,
-            cpu,
-            log: plan.log,
-            many: plan.many,
+            cpu: Some(cpu),
+            role: Role::Measured { access_log: plan.log },
         };
-        let mut command = target::backend(&dir, setup.backend, load_cpu)?;
+        let mut command = nginx::file_server(&dir, setup.backend, load_cpu)?;
         let mut backend = Process::spawn("backend", &dir, &mut command)?;
-        wait_for_response(&mut backend, setup.backend, "/100")?;
-        let mut proxy = Process::spawn("proxy", &dir, &mut plan.target.command(&setup, &plan.programs)?)?;
+        wait_for_response(&mut backend, setup.backend, HOST, "/100")?;
+        let mut command = plan.target.command(&setup, &plan.programs, plan.many)?;
+        let mut proxy = Process::spawn("proxy", &dir, &mut command)?;
         let request_path = if plan.many { "/app/0/100" } else { "/app/100" };
-        wait_for_response(&mut proxy, setup.listen, request_path)?;
+        wait_for_response(&mut proxy, setup.listen, HOST, request_path)?;
         if plan.many {
             wrk::many(&dir, HOSTS, PATHS)?;
         }
@@ -204,8 +202,7 @@ impl Running {
     }
 
     fn hold(&mut self, connections: usize) -> Result<Process> {
-        let mut command = Command::new("taskset");
-        command.args(["--cpu-list", &self.load_cpu.to_string()]).arg(&self.bench);
+        let mut command = peers::program(&self.bench, Some(self.load_cpu));
         command.args(["hold", "--to", LISTEN_ADDRESS, "--target", "/app/100"]);
         command.args(["--connections", &connections.to_string()]);
         let mut holder = Process::spawn("hold", &self.dir, &mut command)?;
@@ -215,13 +212,4 @@ impl Running {
         })?;
         Ok(holder)
     }
-}
-
-fn wait_for_response(process: &mut Process, at: SocketAddr, request_path: &str) -> Result<()> {
-    until("it answers", || {
-        process.ensure_running()?;
-        Ok(http::get(at, "h0.example", request_path)
-            .is_ok_and(|response| response.status == 200)
-            .then_some(()))
-    })
 }

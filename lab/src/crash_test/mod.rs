@@ -4,8 +4,6 @@ mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gateway_testkit::crash::{Course, Verdict};
@@ -14,7 +12,9 @@ use nix::unistd::geteuid;
 
 use crate::cargo::{build_sluice, workspace};
 use crate::needs::{self, IP};
+use crate::peers::sluice::{Io, Steering};
 use crate::process::{self, Process};
+use crate::testbed::wait_until_listening;
 
 /// Flags of `crash-test`.
 #[derive(clap::Args)]
@@ -39,26 +39,9 @@ pub struct Args {
     profile: String,
 }
 
-/// `--steering`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Steering {
-    Ebpf,
-    Reuseport,
-}
-
-/// `--io`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Io {
-    Uring,
-    Epoll,
-}
-
 /// The example's listener and backend, in a namespace of our own.
 const LISTEN: &str = "127.0.0.1:80";
 const BACKEND: &str = "127.0.0.1:8000";
-/// Far above what the backend's start takes.
-const MAX_POLLS: u32 = 1000;
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Runs each set-up in turn and prints one table; fails if a request was lost for no reason.
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -69,9 +52,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let mut rows = Vec::new();
     for steering in &args.steering {
         for io in &args.io {
-            let (steering, io) = (name(*steering), name(*io));
+            let (steering, io) = (steering.name(), io.name());
             println!("{steering}/{io}: {} kills", args.kills);
-            let verdict = run_case(args, &sluice, &steering, &io)?;
+            let verdict = run_case(args, &sluice, steering, io)?;
             rows.push((format!("{steering}/{io}"), verdict));
             process::check_interrupt()?;
         }
@@ -79,10 +62,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     table::print(&rows);
     let clean = rows.iter().all(|(_, verdict)| verdict.lost.is_empty());
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn name(value: impl clap::ValueEnum) -> String {
-    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn run_case(args: &Args, sluice: &Path, steering: &str, io: &str) -> Result<Verdict> {
@@ -95,7 +74,7 @@ fn run_case(args: &Args, sluice: &Path, steering: &str, io: &str) -> Result<Verd
         let mut backend = Command::new(&sluice);
         backend.args(["echo", "--listen", BACKEND]);
         let mut backend = Process::spawn("backend", dir, &mut backend)?;
-        until_listens(&mut backend)?;
+        wait_until_listening(&mut backend, "the backend", BACKEND)?;
         let (state, bpffs) = (dir.join("state"), inside.bpffs().to_owned());
         let gateway = move || command(&sluice, &state, &bpffs, &flags);
         course.run(gateway).context("the gateway")
@@ -109,15 +88,4 @@ fn command(sluice: &Path, state: &PathBuf, bpffs: &Path, flags: &[String]) -> Co
     // The example lies where it was checked out, which may be closed to other users.
     command.args(["--user", "keep"]);
     command
-}
-
-fn until_listens(backend: &mut Process) -> Result<()> {
-    for _ in 0..MAX_POLLS {
-        backend.ensure_running()?;
-        if std::net::TcpStream::connect(BACKEND).is_ok() {
-            return Ok(());
-        }
-        thread::sleep(POLL_INTERVAL);
-    }
-    anyhow::bail!("the backend does not listen on {BACKEND}")
 }

@@ -7,8 +7,9 @@ use gateway_testkit::http::Client;
 
 use super::case::Metric;
 use super::outcome::ProofCount;
-use super::testbed::{LISTEN_ADDRESS, Testbed};
+use super::testbed::Testbed;
 use crate::process::until;
+use crate::testbed::LISTEN_ADDRESS;
 
 /// The hostname whose requests meet all of them.
 pub(super) const HOST: &str = "costly.example";

@@ -21,13 +21,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use gateway_testkit::netns;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 use serde::Serialize;
 
 use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, PRLIMIT};
 use crate::process;
+use crate::testbed::raise_open_files;
 use case::Case;
 use outcome::Outcome;
 use run::Run;
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "overload-test makes network namespaces: run it as root");
     let cases = case::chosen(&args.only)?;
     needs::ensure(&[IP, PRLIMIT])?;
-    raise_the_limit_of_open_files()?;
+    raise_open_files(OPEN_FILES)?;
     let run = Run {
         sluice: match &args.sluice {
             Some(program) => program.clone(),
@@ -93,16 +93,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let failures: Vec<String> = results.iter().filter_map(CaseResult::failure).collect();
     failures.iter().for_each(|failure| eprintln!("error: {failure}"));
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Children inherit the limit.
-fn raise_the_limit_of_open_files() -> Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    ensure!(hard >= OPEN_FILES, "the hard limit of open files is {hard}: raise it to {OPEN_FILES}");
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    }
-    Ok(())
 }
 
 fn run_case(run: &Run, case: Case) -> CaseResult {

@@ -7,8 +7,9 @@ use anyhow::Result;
 use sluice_bench::load::Mode;
 
 use super::case::Neighbour;
-use super::testbed::{LISTEN_ADDRESS, NEIGHBOUR_BACKEND, NEIGHBOUR_HOST};
+use super::testbed::{NEIGHBOUR_BACKEND, NEIGHBOUR_HOST};
 use crate::load_client::LoadClient;
+use crate::testbed::LISTEN_ADDRESS;
 
 /// Requests per second of each client.
 const RATE: u32 = 500;

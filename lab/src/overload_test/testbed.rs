@@ -9,31 +9,26 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use gateway_testkit::http::{self, Client};
+use gateway_testkit::http::Client;
 use gateway_testkit::netns::Inside;
 use nix::sys::stat::Mode;
 use socket2::{Domain, Socket, Type};
 
 use super::case::{Abusers, Case, Environment, To};
 use super::metrics_reader::MetricsReader;
+use crate::peers::sluice::{self, HEALTH, METRICS};
 use crate::process::{Process, until};
+use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, start_backend};
 
-/// Where clients connect; the port is the listener's in resources.yaml.
-pub(super) const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
 /// The neighbour's hostname and backend there.
 pub(super) const NEIGHBOUR_HOST: &str = "neighbour.example";
-pub(super) const NEIGHBOUR_BACKEND: &str = "127.0.0.1:9000";
+pub(super) const NEIGHBOUR_BACKEND: &str = BACKEND_ADDRESS;
 /// The other tenant's hostname and backends there.
 pub(super) const OTHER_HOST: &str = "other.example";
 const OTHER_BACKEND: &str = "127.0.0.1:9001";
 const UNRESPONSIVE_BACKEND: &str = "127.0.0.1:9002";
 
-const HEALTH: &str = "127.0.0.1:15021";
-const METRICS: &str = "127.0.0.1:19001";
-
 const RESOURCES: &str = include_str!("resources.yaml");
-/// The gateway's directory.
-const CONFIG: &str = "config";
 
 /// For a probe or a page; far above what either takes.
 const OPERATOR_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +53,7 @@ pub(super) struct Testbed {
 }
 
 impl Testbed {
-    pub(super) fn start(case: &Case, sluice: &Path, bench: &Path, inside: &Inside) -> Result<Self> {
+    pub(super) fn start(case: &Case, program: &Path, bench: &Path, inside: &Inside) -> Result<Self> {
         let dir = inside.scratch().path();
         sysctl("ip_local_port_range", CLIENT_PORTS)?;
         if case.environment == Environment::SmallBuffers {
@@ -66,22 +61,19 @@ impl Testbed {
             sysctl("tcp_wmem", SMALL_BUFFERS)?;
         }
         let backends = vec![
-            backend(bench, dir, "neighbour", NEIGHBOUR_BACKEND, &[])?,
-            backend(bench, dir, "other", OTHER_BACKEND, &[])?,
-            backend(bench, dir, "deaf", UNRESPONSIVE_BACKEND, &["--deaf"])?,
+            start_backend(bench, dir, "neighbour", NEIGHBOUR_BACKEND, &[])?,
+            start_backend(bench, dir, "other", OTHER_BACKEND, &[])?,
+            start_backend(bench, dir, "deaf", UNRESPONSIVE_BACKEND, &["--deaf"])?,
         ];
         let (path, log) = (dir.join("access.log"), case.environment == Environment::StalledLog);
         let log = log.then(|| pipe(&path)).transpose()?;
-        let config = dir.join(CONFIG);
-        fs::create_dir_all(&config)?;
-        fs::write(config.join("all.yaml"), RESOURCES)?;
-        let mut command = limited(sluice, case.open_files);
-        command.arg("run").arg(&config).arg("--state-dir").arg(dir.join("state"));
-        command.arg("--bpffs").arg(inside.bpffs()).args(["--workers", &WORKERS.to_string()]);
+        sluice::write_config(dir, RESOURCES)?;
+        let mut command = sluice::run(limited(program, case.open_files), dir, inside.bpffs());
+        command.args(["--workers", &WORKERS.to_string()]);
         command.args(["--health-address", HEALTH, "--metrics-address", METRICS, "--drain-min", "0s"]);
         command.arg("--access-log").arg(&path).args(case.flags);
         let mut gateway = Process::spawn("sluice", dir, &mut command)?;
-        until_ready(&mut gateway)?;
+        sluice::wait_until_ready(&mut gateway)?;
         let metrics = MetricsReader::connect(METRICS)?;
         let (bench, dir) = (bench.to_owned(), dir.to_owned());
         Ok(Self { gateway, metrics, bench, dir, backends, _log: log })
@@ -134,12 +126,12 @@ impl Testbed {
     pub(super) fn write(&self, name: &str, resources: &str) -> Result<()> {
         let beside = self.dir.join(name);
         fs::write(&beside, resources)?;
-        fs::rename(&beside, self.dir.join(CONFIG).join(name)).with_context(|| name.to_owned())
+        fs::rename(&beside, sluice::config_dir(&self.dir).join(name)).with_context(|| name.to_owned())
     }
 
     /// Takes it away again.
     pub(super) fn remove(&self, name: &str) -> Result<()> {
-        fs::remove_file(self.dir.join(CONFIG).join(name)).with_context(|| name.to_owned())
+        fs::remove_file(sluice::config_dir(&self.dir).join(name)).with_context(|| name.to_owned())
     }
 
     /// The milliseconds that one probe of readiness takes, on a connection of its own.
@@ -200,25 +192,4 @@ fn limited(program: &Path, open_files: Option<u32>) -> Command {
             command
         }
     }
-}
-
-fn backend(bench: &Path, dir: &Path, name: &str, listen: &str, flags: &[&str]) -> Result<Process> {
-    let mut command = Command::new(bench);
-    command.args(["backend", "--listen", listen]).args(flags);
-    let mut backend = Process::spawn(name, dir, &mut command)?;
-    until(&format!("the backend {name} listens"), || {
-        backend.ensure_running()?;
-        Ok(TcpStream::connect(listen).is_ok().then_some(()))
-    })?;
-    Ok(backend)
-}
-
-fn until_ready(gateway: &mut Process) -> Result<()> {
-    let health = HEALTH.parse()?;
-    until("sluice is ready", || {
-        gateway.ensure_running()?;
-        let ready =
-            http::get(health, "localhost", "/healthz/ready").is_ok_and(|response| response.status == 200);
-        Ok(ready.then_some(()))
-    })
 }

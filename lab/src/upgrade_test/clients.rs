@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use sluice_bench::load::Mode;
 
-use super::proxy::Setup;
 use crate::load_client::LoadClient;
+use crate::peers::Setup;
 
 /// A choice on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

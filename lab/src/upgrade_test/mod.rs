@@ -4,11 +4,7 @@
 //! with wrk beside them, and is replaced again and again the way its operators would.
 
 mod clients;
-mod haproxy;
-mod nginx;
-mod proxy;
 mod run;
-mod sluice;
 mod table;
 mod target;
 
@@ -23,10 +19,10 @@ use serde::Serialize;
 
 use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, WRK};
+use crate::peers::sluice::{Io, Steering};
 use crate::process;
 use clients::ClientMode;
 use run::{Outcome, Run};
-use sluice::{Io, Steering};
 use target::{Peer, Target};
 
 /// Flags of `upgrade-test`.

@@ -1,22 +1,20 @@
 //! One proxy's run: start, load, upgrades, end.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use gateway_testkit::http;
 use gateway_testkit::netns::Inside;
 use serde::Serialize;
 use sluice_bench::report::Report;
 
 use super::clients::Share;
-use super::proxy::{Proxy, Setup};
 use super::target::Target;
 use crate::load_client::LoadClient;
-use crate::process::{Process, check_interrupt, until};
+use crate::peers::{Proxy, Role, Setup};
+use crate::process::check_interrupt;
+use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, start_backend, wait_for_response};
 use crate::wrk::{self, WrkReport};
 
 /// What every proxy has to go through.
@@ -50,9 +48,8 @@ pub(super) struct Outcome {
     pub(super) wrk: Option<WrkReport>,
 }
 
-/// Addresses in a namespace of our own.
-const LISTEN_ADDRESS: &str = "127.0.0.1:8080";
-const BACKEND_ADDRESS: &str = "127.0.0.1:9000";
+/// A path that the backend serves.
+const PATH: &str = "/download/1";
 
 /// Longer than any run; wrk is stopped when the clients are done.
 const WRK_SLACK: Duration = Duration::from_secs(3600);
@@ -78,14 +75,13 @@ impl Run {
             listen: LISTEN_ADDRESS.parse()?,
             backend: BACKEND_ADDRESS.parse()?,
             bpffs: inside.bpffs().to_owned(),
+            cpu: None,
+            role: Role::Replaced,
         };
-        let mut command = Command::new(&self.bench);
-        command.args(["backend", "--listen", BACKEND_ADDRESS]);
-        let mut backend = Process::spawn("backend", &setup.dir, &mut command)?;
-        until_serves(&mut backend, setup.backend, "the backend answers")?;
+        let mut backend = start_backend(&self.bench, &setup.dir, "backend", BACKEND_ADDRESS, &[])?;
         let mut proxy = target.proxy(setup.clone(), self.sluice.as_deref())?;
         proxy.start()?;
-        until_serves(&mut backend, setup.listen, "the proxy answers")?;
+        wait_for_response(&mut backend, setup.listen, "bench.example", PATH)?;
         let outcome = self.load(&setup, proxy.as_mut())?;
         backend.ensure_running()?;
         proxy.stop().context("at the end")?;
@@ -118,15 +114,6 @@ impl Run {
         let wrk = wrk.map(wrk::finish).transpose()?;
         Ok(Outcome { upgrades, under_load, clients, wrk })
     }
-}
-
-fn until_serves(backend: &mut Process, at: SocketAddr, what: &str) -> Result<()> {
-    until(what, || {
-        backend.ensure_running()?;
-        let responded =
-            http::get(at, "bench.example", "/download/1").is_ok_and(|response| response.status == 200);
-        Ok(responded.then_some(()))
-    })
 }
 
 fn sleep_until(moment: Instant) -> Result<()> {

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::haproxy::{Haproxy, Reload};
-use super::nginx::Nginx;
-use super::proxy::{Proxy, Setup};
-use super::sluice::{Io, Sluice, Steering};
 use crate::needs::{HAPROXY, NGINX, Need};
+use crate::peers::haproxy::{Haproxy, Reload};
+use crate::peers::nginx::Nginx;
+use crate::peers::sluice::{Io, Sluice, Steering};
+use crate::peers::{Proxy, Setup};
 
 /// A choice on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

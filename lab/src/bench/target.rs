@@ -1,0 +1,76 @@
+//! The targets of the measurement: the same reverse proxy in four programs ([`Role::Measured`]; the floor sets no header).
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::peers::{self, Role, Setup, haproxy, nginx, resources, sluice};
+
+/// A program in a set-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Sluice,
+    /// Sluice with one route for everything, in a scenario where it has many.
+    SluiceOneRoute,
+    /// Another build of Sluice, or the same with other settings.
+    SluiceBeside,
+    Nginx,
+    Haproxy,
+    Floor,
+}
+
+/// Our programs, built.
+#[derive(Clone, Debug)]
+pub(super) struct Programs {
+    pub(super) sluice: Variant,
+    pub(super) beside: Option<Variant>,
+    pub(super) floor: PathBuf,
+    pub(super) bench: PathBuf,
+}
+
+/// A build of Sluice and what it is told beside what all are.
+#[derive(Clone, Debug)]
+pub(super) struct Variant {
+    pub(super) program: PathBuf,
+    pub(super) flags: Vec<String>,
+}
+
+impl Target {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Sluice => "sluice",
+            Self::SluiceOneRoute => "sluice, one route",
+            Self::SluiceBeside => "sluice, beside",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+            Self::Floor => "floor",
+        }
+    }
+
+    /// Writes its configuration and gives the call that starts it. With `many`, Sluice has many routes where it is to have
+    /// them.
+    pub(super) fn command(self, setup: &Setup, programs: &Programs, many: bool) -> Result<Command> {
+        let access_log = setup.role == Role::Measured { access_log: true };
+        let one = |variant: &Variant, many: bool| {
+            let make = if many { resources::many_routes } else { resources::strip_prefix };
+            let resources = make(setup.listen, setup.backend);
+            let mut command = sluice::measured(setup, &variant.program, &resources, access_log)?;
+            command.args(&variant.flags);
+            Ok(command)
+        };
+        match self {
+            Self::Sluice => one(&programs.sluice, many),
+            Self::SluiceOneRoute => one(&programs.sluice, false),
+            Self::SluiceBeside => one(programs.beside.as_ref().context("--beside")?, many),
+            Self::Nginx => nginx::proxy(setup),
+            Self::Haproxy => haproxy::proxy(setup, access_log),
+            Self::Floor => {
+                let mut command = peers::program(&programs.floor, setup.cpu);
+                command.arg(format!("--listen={}", setup.listen));
+                command.arg(format!("--backend={}", setup.backend)).arg("--strip=/app");
+                Ok(command)
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! HAProxy.
+//!
+//! It is replaced by a new process with `-sf OLD`: the new one binds, then tells the old one to finish.
+
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use super::{Proxy, Setup, program, write};
+use crate::process::{Process, until};
+
+/// How the new process comes to its listening sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reload {
+    /// Binds its own beside the old ones (SO_REUSEPORT).
+    Rebind,
+    /// Receives the old ones (`-x`), and idle connections are kept until their next answer: what its documentation
+    /// advises for reloads that clients do not notice.
+    PassSockets,
+}
+
+/// A proxy that can be replaced.
+pub(crate) struct Haproxy {
+    setup: Setup,
+    reload: Reload,
+    live: Option<Process>,
+    draining: Vec<Process>,
+    started: u32,
+}
+
+/// The parts of the configuration in which one use differs from another; each ends with a line's end, or is empty.
+#[derive(Default)]
+struct Parts {
+    global: String,
+    defaults: String,
+    frontend: String,
+    server: &'static str,
+    idle: &'static str,
+}
+
+/// Writes the configuration of a proxy that is measured and gives the call that starts it.
+pub(crate) fn proxy(setup: &Setup, access_log: bool) -> Result<Command> {
+    write_config(setup, &measured(access_log))?;
+    Ok(call(setup))
+}
+
+fn write_config(setup: &Setup, parts: &Parts) -> Result<()> {
+    let text = config(setup.listen, setup.backend, setup.role.workers(), parts);
+    write(&setup.dir.join(CONFIG), &text)
+}
+
+fn call(setup: &Setup) -> Command {
+    let mut command = program("haproxy", setup.cpu);
+    command.args(["-db", "-f"]).arg(setup.dir.join(CONFIG));
+    command
+}
+
+const CONFIG: &str = "haproxy.cfg";
+
+/// As its manual has it for a reverse proxy: HTTP reuse on.
+fn measured(access_log: bool) -> Parts {
+    // Standard output is a file here, as an access log is.
+    let (global, log) = match access_log {
+        true => ("    log stdout format raw local0\n", "    log global\n    option httplog\n"),
+        false => ("", ""),
+    };
+    let frontend = "    http-request set-header X-Forwarded-For %[src]
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Host %[req.hdr(Host)]
+    http-request set-header X-Forwarded-Port %[dst_port]
+    http-request set-header X-Request-Id %[uuid()]
+    http-request replace-path /app/(.*) /\\1
+";
+    Parts {
+        global: global.to_owned(),
+        defaults: format!("{log}    http-reuse always\n"),
+        frontend: frontend.to_owned(),
+        server: " pool-max-conn -1 pool-purge-delay 1h",
+        idle: "1h",
+    }
+}
+
+/// With a socket at which the process that serves says its number.
+fn replaced(socket: &Path, reload: Reload) -> Parts {
+    let (expose, defaults) = match reload {
+        Reload::Rebind => ("", ""),
+        Reload::PassSockets => (" expose-fd listeners", "    option idle-close-on-response\n"),
+    };
+    let global = format!("    stats socket {} mode 600 level admin{expose}\n", socket.display());
+    Parts { global, defaults: defaults.to_owned(), idle: "75s", ..Parts::default() }
+}
+
+fn config(listen: SocketAddr, backend: SocketAddr, workers: usize, parts: &Parts) -> String {
+    let Parts { global, defaults, frontend, server, idle } = parts;
+    format!(
+        "global
+    maxconn 16000
+    no strict-limits
+    nbthread {workers}
+{global}defaults
+    mode http
+{defaults}    timeout connect 5s
+    timeout client {idle}
+    timeout server 60s
+    timeout http-keep-alive {idle}
+frontend in
+    bind {listen} backlog 4096
+{frontend}    default_backend out
+backend out
+    server one {backend}{server}
+"
+    )
+}
+
+impl Haproxy {
+    pub(crate) fn new(setup: Setup, reload: Reload) -> Self {
+        Self { setup, reload, live: None, draining: Vec::new(), started: 0 }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.setup.dir.join("haproxy.sock")
+    }
+
+    /// Starts a process and waits until it is the one that answers at the control socket.
+    fn launch(&mut self, more: &[String]) -> Result<Process> {
+        self.started += 1;
+        let mut command = call(&self.setup);
+        command.args(more);
+        let mut process =
+            Process::spawn(&format!("haproxy-{}", self.started), &self.setup.dir, &mut command)?;
+        let socket = self.socket();
+        until("the new haproxy serves", || {
+            process.ensure_running()?;
+            Ok((answering_pid(&socket) == Some(process.pid())).then_some(()))
+        })?;
+        Ok(process)
+    }
+}
+
+impl Proxy for Haproxy {
+    fn start(&mut self) -> Result<()> {
+        write_config(&self.setup, &replaced(&self.socket(), self.reload))?;
+        self.live = Some(self.launch(&[])?);
+        Ok(())
+    }
+
+    fn upgrade(&mut self) -> Result<()> {
+        let old = self.live.take().context("haproxy has not been started")?;
+        let mut more = vec!["-sf".to_owned(), old.pid().to_string()];
+        if self.reload == Reload::PassSockets {
+            more.extend(["-x".to_owned(), self.socket().display().to_string()]);
+        }
+        self.draining.push(old);
+        self.live = Some(self.launch(&more)?);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        if let Some(live) = self.live.take() {
+            live.signal(Signal::SIGUSR1)?;
+            self.draining.push(live);
+        }
+        self.draining.iter_mut().try_for_each(Process::wait_for_success)
+    }
+}
+
+fn answering_pid(socket: &Path) -> Option<u32> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(b"show info\n").ok()?;
+    let mut info = String::new();
+    stream.read_to_string(&mut info).ok()?;
+    info.lines().find_map(|line| line.strip_prefix("Pid: "))?.trim().parse().ok()
+}

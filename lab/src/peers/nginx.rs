@@ -1,0 +1,187 @@
+//! nginx, as a proxy and as a server of small files.
+//!
+//! It is replaced by `nginx -s reload`: the master keeps the listening sockets and starts new workers; the old ones stop
+//! accepting, close idle connections and end with their last request.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use super::{Proxy, Role, Setup, program, write};
+use crate::proc::children;
+use crate::process::{Process, until};
+
+/// A proxy that can be replaced.
+pub(crate) struct Nginx {
+    setup: Setup,
+    master: Option<Process>,
+}
+
+/// Writes the configuration of a proxy and gives the call that starts it.
+pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
+    let Setup { dir, listen, backend, cpu, role, .. } = setup;
+    let log = match role {
+        Role::Measured { access_log: true } => format!("{}/access.log combined", dir.display()),
+        _ => "off".to_owned(),
+    };
+    let http = match role {
+        Role::Measured { .. } => measured(*listen, *backend),
+        Role::Replaced => replaced(*listen, *backend),
+    };
+    instance(dir, "nginx", role.workers(), &log, &http, *cpu)
+}
+
+/// As its manual has it for a reverse proxy: kept connections to the backend.
+fn measured(listen: SocketAddr, backend: SocketAddr) -> String {
+    format!(
+        "    keepalive_timeout 1h;
+    upstream backend {{ server {backend}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 1h; }}
+    server {{
+        listen {listen} backlog=4096;
+        location /app/ {{
+            proxy_pass http://backend/;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $http_host;
+            proxy_set_header X-Forwarded-Port $server_port;
+            proxy_set_header X-Request-Id $request_id;
+            proxy_max_temp_file_size 0;
+        }}
+    }}
+"
+    )
+}
+
+/// The same with bodies passed on as they come.
+fn replaced(listen: SocketAddr, backend: SocketAddr) -> String {
+    format!(
+        "    client_max_body_size 0;
+    upstream backend {{ server {backend}; keepalive 64; }}
+    server {{
+        listen {listen} backlog=4096;
+        location / {{
+            proxy_pass http://backend;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_buffering off;
+            proxy_request_buffering off;
+        }}
+    }}
+"
+    )
+}
+
+/// A server of files: small ones from memory, large ones from the page cache. Gives the call that starts it.
+pub(crate) fn file_server(dir: &Path, listen: SocketAddr, cpu: usize) -> Result<Command> {
+    let root = dir.join("files");
+    fs::create_dir_all(&root)?;
+    for (name, bytes) in [("100", 100), ("10k", 10 << 10), ("1m", 1 << 20)] {
+        fs::write(root.join(name), "x".repeat(bytes))?;
+    }
+    let http = format!(
+        "    keepalive_timeout 1h;
+    sendfile on;
+    tcp_nopush on;
+    open_file_cache max=16;
+    server {{
+        listen {listen} backlog=4096;
+        root {root};
+        location ~ ^/([0-9]/)?100$ {{ return 200 \"{small}\"; }}
+    }}
+",
+        root = root.display(),
+        small = "x".repeat(100),
+    );
+    instance(dir, "backend", 1, "off", &http, Some(cpu))
+}
+
+/// Writes a configuration with a name of its own, and gives the call that starts it.
+fn instance(
+    dir: &Path,
+    name: &str,
+    workers: usize,
+    access_log: &str,
+    http: &str,
+    cpu: Option<usize>,
+) -> Result<Command> {
+    let text = format!(
+        "daemon off;
+user root;
+worker_processes {workers};
+pid {dir}/{name}.pid;
+error_log {dir}/{name}.log warn;
+worker_rlimit_nofile 19000;
+events {{ worker_connections 16384; }}
+http {{
+    access_log {access_log};
+    client_body_temp_path {dir}/{name}-body;
+    proxy_temp_path {dir}/{name}-proxy;
+    fastcgi_temp_path {dir}/{name}-fastcgi;
+    scgi_temp_path {dir}/{name}-scgi;
+    uwsgi_temp_path {dir}/{name}-uwsgi;
+    keepalive_requests 1000000000;
+{http}}}
+",
+        dir = dir.display(),
+    );
+    write(&config(dir, name), &text)?;
+    Ok(call(dir, name, cpu))
+}
+
+fn config(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.conf"))
+}
+
+fn call(dir: &Path, name: &str, cpu: Option<usize>) -> Command {
+    let mut command = program("nginx", cpu);
+    command.arg("-e").arg(dir.join(format!("{name}.log"))).arg("-c").arg(config(dir, name));
+    command
+}
+
+impl Nginx {
+    pub(crate) fn new(setup: Setup) -> Self {
+        Self { setup, master: None }
+    }
+
+    fn running(&mut self) -> Result<&mut Process> {
+        self.master.as_mut().context("nginx has not been started")
+    }
+}
+
+impl Proxy for Nginx {
+    fn start(&mut self) -> Result<()> {
+        let mut command = proxy(&self.setup)?;
+        let master = self.master.insert(Process::spawn("nginx", &self.setup.dir, &mut command)?);
+        let workers = self.setup.role.workers();
+        until("nginx has its workers", || {
+            master.ensure_running()?;
+            Ok((children(master.pid())?.len() >= workers).then_some(()))
+        })
+    }
+
+    fn upgrade(&mut self) -> Result<()> {
+        let mut reload = call(&self.setup.dir, "nginx", self.setup.cpu);
+        let workers = self.setup.role.workers();
+        let master = self.running()?;
+        let old = children(master.pid())?;
+        let status = reload.args(["-s", "reload"]).status()?;
+        ensure!(status.success(), "nginx -s reload failed ({status})");
+        until("nginx has new workers", || {
+            master.ensure_running()?;
+            Ok((children(master.pid())?.difference(&old).count() >= workers).then_some(()))
+        })
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        let master = self.running()?;
+        master.signal(Signal::SIGQUIT)?;
+        master.wait_for_success()
+    }
+}

@@ -1,0 +1,177 @@
+//! Sluice.
+//!
+//! It is replaced by a second `sluice run` on the same state directory: it takes the sockets over, and the first one drains
+//! and ends.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use gateway_testkit::http;
+use nix::sys::signal::Signal;
+
+use super::{Proxy, Setup, program, resources, write};
+use crate::process::{Process, until};
+
+/// Where `sluice run` answers probes and scrapers; free in a network namespace of our own.
+pub(crate) const HEALTH: &str = "127.0.0.1:15021";
+pub(crate) const METRICS: &str = "127.0.0.1:19001";
+
+/// `--steering`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Steering {
+    Ebpf,
+    Reuseport,
+}
+
+/// `--io`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Io {
+    Uring,
+    Epoll,
+}
+
+impl Steering {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ebpf => "ebpf",
+            Self::Reuseport => "reuseport",
+        }
+    }
+}
+
+impl Io {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Uring => "uring",
+            Self::Epoll => "epoll",
+        }
+    }
+}
+
+/// The directory of resources that [`run`] names.
+pub(crate) fn config_dir(dir: &Path) -> PathBuf {
+    dir.join("config")
+}
+
+/// Makes the directory of resources, with these in it.
+pub(crate) fn write_config(dir: &Path, resources: &str) -> Result<()> {
+    let config = config_dir(dir);
+    fs::create_dir_all(&config)?;
+    write(&config.join("all.yaml"), resources)
+}
+
+/// Completes a call of the program to `sluice run` with its resources, state and BPF file system in these directories.
+pub(crate) fn run(mut program: Command, dir: &Path, bpffs: &Path) -> Command {
+    program.arg("run").arg(config_dir(dir)).arg("--state-dir").arg(dir.join("state"));
+    program.arg("--bpffs").arg(bpffs);
+    program
+}
+
+/// Waits until a `sluice run` with [`HEALTH`] as its health address says that it is ready.
+pub(crate) fn wait_until_ready(process: &mut Process) -> Result<()> {
+    let health: SocketAddr = HEALTH.parse()?;
+    until("sluice is ready", || {
+        process.ensure_running()?;
+        let ready =
+            http::get(health, "localhost", "/healthz/ready").is_ok_and(|response| response.status == 200);
+        Ok(ready.then_some(()))
+    })
+}
+
+/// Writes these resources and gives the call of a gateway that is measured, with its defaults but for what its peers are told.
+pub(crate) fn measured(setup: &Setup, sluice: &Path, resources: &str, access_log: bool) -> Result<Command> {
+    let dir = &setup.dir;
+    write_config(dir, resources)?;
+    let log = match access_log {
+        // It makes its log as a user without rights.
+        true => {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o777))?;
+            dir.join("access.log")
+        }
+        false => "off".into(),
+    };
+    let mut command = run(program(sluice, setup.cpu), dir, &setup.bpffs);
+    command.args(["--steering", "ebpf", "--io", "uring", "--log", "warn"]).arg("--access-log").arg(log);
+    command.args(["--workers", &setup.role.workers().to_string()]);
+    if let Some(cpu) = setup.cpu {
+        command.args(["--cpus", &cpu.to_string()]);
+    }
+    command.args(["--client-idle-timeout", "1h", "--upstream-idle-timeout", "1h"]);
+    command.args(["--upstream-max-idle", "512", "--max-connections", "16000"]);
+    Ok(command)
+}
+
+/// A gateway that can be replaced.
+pub(crate) struct Sluice {
+    setup: Setup,
+    program: PathBuf,
+    steering: Steering,
+    io: Io,
+    live: Option<Process>,
+    draining: Vec<Process>,
+    started: u32,
+}
+
+impl Sluice {
+    pub(crate) fn new(setup: Setup, program: PathBuf, steering: Steering, io: Io) -> Self {
+        Self { setup, program, steering, io, live: None, draining: Vec::new(), started: 0 }
+    }
+
+    fn launch(&mut self) -> Result<Process> {
+        self.started += 1;
+        let Setup { dir, bpffs, cpu, role, .. } = &self.setup;
+        let mut command = run(program(&self.program, *cpu), dir, bpffs);
+        command.args(["--steering", self.steering.name(), "--io", self.io.name()]);
+        command.args(["--workers", &role.workers().to_string()]);
+        command.args(["--health-address", HEALTH, "--metrics-address", METRICS]);
+        // Longer than any transfer of the clients: what is cut here is cut by mistake.
+        command.args(["--access-log", "off", "--drain-min", "0s", "--drain-max", "60s"]);
+        Process::spawn(&format!("sluice-{}", self.started), dir, &mut command)
+    }
+}
+
+impl Proxy for Sluice {
+    fn start(&mut self) -> Result<()> {
+        let Setup { dir, listen, backend, .. } = &self.setup;
+        write_config(dir, &resources::pass_everything(*listen, *backend))?;
+        let mut process = self.launch()?;
+        wait_until_ready(&mut process)?;
+        self.live = Some(process);
+        Ok(())
+    }
+
+    fn upgrade(&mut self) -> Result<()> {
+        let old = self.live.take().context("sluice has not been started")?;
+        let mut new = self.launch()?;
+        wait_until_took_over(&mut new, old.pid())?;
+        wait_until_ready(&mut new)?;
+        self.draining.push(old);
+        self.live = Some(new);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        if let Some(live) = self.live.take() {
+            live.signal(Signal::SIGTERM)?;
+            self.draining.push(live);
+        }
+        self.draining.iter_mut().try_for_each(Process::wait_for_success)
+    }
+}
+
+/// The old one answers at the health socket, too, until it has handed over: only this metric is the new one's alone.
+fn wait_until_took_over(process: &mut Process, from: u32) -> Result<()> {
+    let metrics: SocketAddr = METRICS.parse()?;
+    let label = format!("from_pid=\"{from}\"");
+    until("sluice has taken over", || {
+        process.ensure_running()?;
+        let page =
+            http::get(metrics, "localhost", "/metrics").map(|response| response.text()).unwrap_or_default();
+        let took_over = page.lines().any(|l| l.starts_with("sluice_takeover_info{") && l.contains(&label));
+        Ok(took_over.then_some(()))
+    })
+}
