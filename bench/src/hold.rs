@@ -12,7 +12,7 @@ const BATCH: usize = 100;
 /// Opens `connections` to `to`, has one `GET` for `target` answered on each, and gives them, all idle.
 ///
 /// # Errors
-/// One of them is refused, or its answer is not 200 with a Content-Length.
+/// One of them is refused, or its response is not 200 with a Content-Length.
 pub async fn open(to: SocketAddr, host: &str, target: &str, connections: usize) -> Result<Vec<TcpStream>> {
     let mut held = Vec::with_capacity(connections);
     while held.len() < connections {
@@ -32,7 +32,7 @@ async fn open_one(to: SocketAddr, host: &str, target: &str) -> Result<TcpStream>
     stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
     let mut response = Vec::new();
     loop {
-        ensure!(stream.read_buf(&mut response).await? > 0, "closed instead of an answer");
+        ensure!(stream.read_buf(&mut response).await? > 0, "closed instead of a response");
         if let Some(whole) = length(&response)?
             && response.len() >= whole
         {
@@ -41,7 +41,7 @@ async fn open_one(to: SocketAddr, host: &str, target: &str) -> Result<TcpStream>
     }
 }
 
-/// Octets of the answer, once its head has come.
+/// Bytes of the response, once its head has come.
 fn length(bytes: &[u8]) -> Result<Option<usize>> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut fields);

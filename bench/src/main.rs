@@ -1,4 +1,4 @@
-//! `sluice-bench load`, `backend`, `hold` and `crowd`: the judge's processes.
+//! `sluice-bench load`, `backend`, `hold` and `crowd`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
@@ -14,7 +14,7 @@ use sluice_bench::load::{LoadSpec, Mode, load};
 use sluice_bench::{backend, hold, unresponsive};
 use tokio::net::TcpListener;
 
-/// Judges proxies: a load client that verifies every answer, and its backend.
+/// Tests proxies: a load client that verifies every response, and its backend.
 #[derive(Parser)]
 #[command(name = "sluice-bench", version, disable_help_subcommand = true)]
 struct Cli {
@@ -24,14 +24,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Sends requests on schedule, verifies every answer and prints a JSON report; exits 1 if anything was lost.
+    /// Sends requests on schedule, verifies every response and prints a JSON report; exits 1 if anything was lost.
     Load(LoadArgs),
-    /// Serves the answers that `load` verifies; prints its address and serves until it is killed.
+    /// Serves the responses that `load` verifies; prints its address and serves until it is killed.
     Backend {
         /// Address to listen on; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
-        /// Accept connections, read nothing and answer nothing.
+        /// Accept connections, read nothing and respond to nothing.
         #[arg(long = "deaf")]
         unresponsive: bool,
     },
@@ -46,10 +46,10 @@ enum Command {
         /// The Host field.
         #[arg(long, default_value = "bench.example")]
         host: String,
-        /// What is asked for once on each connection.
+        /// Path and query of the request on each connection.
         #[arg(long, default_value = "/download/100")]
         target: String,
-        /// How many.
+        /// Number of connections.
         #[arg(long, default_value_t = 10_000)]
         connections: usize,
     },
@@ -103,16 +103,16 @@ struct AbusersArgs {
     /// The Host field.
     #[arg(long, default_value = "bench.example")]
     host: String,
-    /// What is asked for.
+    /// Path and query of the requests.
     #[arg(long, default_value = "/download/100")]
     target: String,
     /// One more field of each head; may be given several times.
     #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
     header: Vec<(String, String)>,
-    /// What each connection does.
+    /// Behaviour of each connection.
     #[arg(long = "manner", value_enum, value_name = "MANNER")]
     behavior: BehaviorArg,
-    /// How many there are.
+    /// Number of connections.
     #[arg(long, default_value_t = 1000)]
     connections: usize,
     /// Milliseconds between two requests or bytes of a connection; 0 asks only once.

@@ -39,7 +39,7 @@ impl Pacer {
         }
     }
 
-    /// Whether there is any waiting in it.
+    /// True if there is any waiting in it.
     pub fn is_spread(&self) -> bool {
         !self.over.is_zero()
     }

@@ -24,11 +24,10 @@ impl Pattern {
         }
     }
 
-    /// Whether the next bytes are `seen`; otherwise the offset, from the start of the sequence, of the first that is
-    /// not.
+    /// Compares the next bytes with `seen`.
     ///
     /// # Errors
-    /// The offset.
+    /// The offset, from the start of the sequence, of the first byte that differs.
     pub fn expect(&mut self, seen: &[u8]) -> Result<(), u64> {
         for byte in seen {
             let at = self.at;

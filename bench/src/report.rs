@@ -1,4 +1,4 @@
-//! What a run found.
+//! Results of a run.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub enum FailureKind {
     /// No connection could be made: ECONNREFUSED.
     Refused,
-    /// The connection was reset, before or in the middle of the answer.
+    /// The connection was reset, before or in the middle of the response.
     Reset,
-    /// No whole answer in time.
+    /// No whole response in time.
     Timeout,
-    /// The connection ended in order before the whole answer had come.
+    /// The connection ended in order before the whole response had come.
     ClosedEarly,
-    /// A whole answer, but another status, id or body than the request must have.
+    /// A whole response, but another status, id or body than the request must have.
     Wrong,
     /// The client could not even try: it had no port, descriptor or memory. Such a run proves nothing.
     Local,
@@ -48,24 +48,24 @@ pub struct Sample {
     pub at_ms: u64,
     /// Kind of failure.
     pub kind: FailureKind,
-    /// What was seen.
+    /// Description of the failure.
     pub detail: String,
 }
 
-/// What happened to connections apart from requests; none of it is a failure.
+/// Events of connections apart from requests; none of them is a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Connections {
     /// Made.
     pub opened: u64,
-    /// Ended by the proxy with `Connection: close` on an answer (RFC 9112 section 9.6).
+    /// Ended by the proxy with `Connection: close` on a response (RFC 9112 section 9.6).
     pub announced_closes: u64,
     /// Ended by the proxy while no request was on them (RFC 9112 section 9.5).
     pub idle_closes: u64,
 }
 
 /// Microseconds from the moment a request was due, whether or not it could be sent then, to the last byte of its
-/// answer; of verified answers only.
+/// response; of verified responses only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Latency {
@@ -77,7 +77,7 @@ pub struct Latency {
     pub max_us: u64,
 }
 
-/// What the backend has seen of one client.
+/// Requests of one client that arrived at the backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrivals {
     /// Different ids.
@@ -96,13 +96,13 @@ pub struct Report {
     pub planned: u64,
     /// Requests that were begun: those that met a refused connection count.
     pub sent: u64,
-    /// Requests whose answer was verified.
+    /// Requests whose response was verified.
     pub ok: u64,
     /// Requests that failed.
     pub failed: Failures,
     /// Requests without any end: the run's time was over first.
     pub missing: u64,
-    /// What the backend says; absent if it was not asked.
+    /// The backend's count; absent if it was not asked.
     pub witness: Option<Arrivals>,
     /// Connections.
     pub connections: Connections,

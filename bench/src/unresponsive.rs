@@ -1,4 +1,4 @@
-//! A backend that accepts every connection, reads nothing and answers nothing.
+//! A backend that accepts every connection, reads nothing and sends nothing.
 
 use std::io;
 use std::time::Duration;
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn it_says_nothing_and_lets_go_who_leaves() {
+    async fn it_sends_nothing_and_closes_after_the_client() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let to = listener.local_addr().unwrap();
         tokio::spawn(serve(listener));

@@ -1,4 +1,4 @@
-//! The judge must be able to find someone guilty: each fault, planted, is counted as exactly that.
+//! Each injected fault is counted as exactly that.
 
 mod faulty;
 
@@ -45,7 +45,7 @@ async fn refused() {
 }
 
 #[tokio::test]
-async fn reset_before_and_in_the_answer() {
+async fn reset_before_and_in_the_response() {
     let half = |id| correct_response(id, "")[..100].to_vec();
     let to = faulty_server(move |id| match id.bits() % 3 {
         0 => Reaction::SendAndReset(Vec::new()),
@@ -58,7 +58,7 @@ async fn reset_before_and_in_the_answer() {
 }
 
 #[tokio::test]
-async fn closed_before_the_answer_on_a_kept_connection() {
+async fn closed_before_the_response_on_a_kept_connection() {
     let to = faulty_server(|id| match id.bits() % 2 {
         0 => Reaction::Send(correct_response(id, "")),
         _ => Reaction::SendAndClose(Vec::new()),
@@ -66,7 +66,7 @@ async fn closed_before_the_answer_on_a_kept_connection() {
     .await;
     let report = run_load(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
     only(&report, 15, Failures { closed_early: 15, ..Failures::default() });
-    detail(&report, "closed before the answer, on a connection with 1 earlier answers");
+    detail(&report, "closed before the response, on a connection with 1 earlier responses");
 }
 
 #[tokio::test]
@@ -91,12 +91,12 @@ async fn closing_with_notice_or_while_idle_is_no_failure() {
 }
 
 #[tokio::test]
-async fn another_requests_answer() {
+async fn another_requests_response() {
     let other = sluice_bench::id::Tag::new(7).request(1_000_000);
     let to = faulty_server(move |_| Reaction::Send(correct_response(other, ""))).await;
     let report = run_load(spec(to, Mode::KeepAlive)).await;
     only(&report, 0, Failures { wrong: N, ..Failures::default() });
-    detail(&report, "the answer to 00000700000f4240");
+    detail(&report, "the response to 00000700000f4240");
 }
 
 #[tokio::test]
@@ -122,13 +122,13 @@ async fn a_short_body_that_seems_whole() {
 }
 
 #[tokio::test]
-async fn two_answers_to_one_request() {
+async fn two_responses_to_one_request() {
     let to =
         faulty_server(|id| Reaction::Send([correct_response(id, ""), correct_response(id, "")].concat()))
             .await;
     let report = run_load(spec(to, Mode::KeepAlive)).await;
     only(&report, 0, Failures { wrong: N, ..Failures::default() });
-    detail(&report, "bytes after the answer's end");
+    detail(&report, "bytes after the response's end");
 }
 
 #[tokio::test]
@@ -164,9 +164,9 @@ async fn what_the_client_cannot_do_is_its_own_failure() {
 }
 
 #[tokio::test]
-async fn requests_do_not_wait_for_answers() {
+async fn requests_do_not_wait_for_responses() {
     let all = Arc::new(Barrier::new(16));
-    // Nobody is answered before 16 have asked: a client that waits for answers would never come that far.
+    // Nobody is answered before 16 have asked: a client that waits for responses would never come that far.
     let to = faulty_server_async(move |id| {
         let all = Arc::clone(&all);
         async move {

@@ -15,18 +15,18 @@ pub(crate) struct RequestHead {
     pub(crate) length: usize,
     /// Where its path is.
     pub(crate) path: Range<usize>,
-    /// Whether the client wants the connection closed after the answer.
+    /// True if the client wants the connection closed after the response.
     pub(crate) close: bool,
 }
 
-/// An answer's head at the start of a buffer.
+/// A response's head at the start of a buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ResponseHead {
     /// Its length with the empty line.
     pub(crate) length: usize,
-    /// Octets of its body.
+    /// Bytes of its body.
     pub(crate) body: usize,
-    /// Whether the backend closes the connection after it.
+    /// True if the backend closes the connection after it.
     pub(crate) close: bool,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn request_head(bytes: &[u8]) -> io::Result<Option<RequestHead>> {
     Ok(Some(RequestHead { length, path: start..start + path.len(), close: closes(request.headers) }))
 }
 
-/// The answer's head in `bytes`, if it is whole.
+/// The response's head in `bytes`, if it is whole.
 pub(crate) fn response_head(bytes: &[u8]) -> io::Result<Option<ResponseHead>> {
     let mut fields = [EMPTY_HEADER; MAX_FIELDS];
     let mut response = Response::new(&mut fields);
@@ -50,7 +50,7 @@ pub(crate) fn response_head(bytes: &[u8]) -> io::Result<Option<ResponseHead>> {
         .iter()
         .find(|field| field.name.eq_ignore_ascii_case("content-length"))
         .and_then(|field| std::str::from_utf8(field.value).ok()?.parse().ok())
-        .ok_or_else(|| io::Error::other("an answer without Content-Length"))?;
+        .ok_or_else(|| io::Error::other("a response without Content-Length"))?;
     Ok(Some(ResponseHead { length, body, close: closes(response.headers) }))
 }
 

@@ -1,6 +1,6 @@
-//! The floor under every proxy on this machine: accept, parse a head, replace a path prefix, forward, relay the answer.
+//! The lower bound of every proxy on this machine: accept, parse a head, replace a path prefix, forward, relay the response.
 //!
-//! It pools backend connections and trusts everybody. It has no time-outs, no chunked bodies (answers need a
+//! It pools backend connections and trusts everybody. It has no time-outs, no chunked bodies (responses need a
 //! Content-Length, requests have none), no log, no metrics: whatever a gateway spends above this, it spends on being one.
 #![forbid(unsafe_code)]
 

@@ -72,7 +72,7 @@ pub(crate) async fn relay(mut client: TcpStream, backend: &Backend) -> io::Resul
     }
 }
 
-/// Relays one answer; says whether the backend closes its connection.
+/// Relays one response; says whether the backend closes its connection.
 async fn relay_response(
     client: &mut TcpStream,
     upstream: &mut TcpStream,

@@ -1,4 +1,4 @@
-//! What one connection of a crowd does.
+//! The behaviour of one connection of abusers.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::AbusersSpec;
 /// How a connection is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behavior {
-    /// Asks and reads the answer, then stays idle, or asks again after a while.
+    /// Asks and reads the response, then stays idle, or asks again after a while.
     Ask,
     /// Asks and never reads.
     Stall,
@@ -29,7 +29,7 @@ pub enum Behavior {
 const DECLARED_LENGTH: usize = 1_000_000;
 /// Length of a chunk of an endless body.
 const CHUNK: usize = 32 * 1024;
-/// How often [`until_closed`] looks.
+/// Interval at which [`until_closed`] looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Behavior {
@@ -164,7 +164,7 @@ async fn read_to_end_of_stream(stream: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads an answer of any status that says its length.
+/// Reads a response of any status that says its length.
 async fn read_response(stream: &mut TcpStream) -> io::Result<()> {
     let mut response = Vec::new();
     loop {
@@ -177,7 +177,7 @@ async fn read_response(stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-/// Octets of the answer, once its head has come.
+/// Bytes of the response, once its head has come.
 fn length(bytes: &[u8]) -> io::Result<Option<usize>> {
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut fields = [httparse::EMPTY_HEADER; 64];
@@ -189,7 +189,7 @@ fn length(bytes: &[u8]) -> io::Result<Option<usize>> {
     let value = field.and_then(|field| std::str::from_utf8(field.value).ok());
     let body: usize = value
         .and_then(|value| value.parse().ok())
-        .ok_or_else(|| invalid("an answer that does not say its length".to_owned()))?;
+        .ok_or_else(|| invalid("a response that does not say its length".to_owned()))?;
     Ok(Some(head + body))
 }
 
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_of_any_status_ends_with_its_length() {
+    fn a_response_of_any_status_ends_with_its_length() {
         let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\n";
         assert_eq!(length(b"HTTP/1.1 200").unwrap(), None);
         assert_eq!(length(head.as_bytes()).unwrap(), Some(head.len() + 4));

@@ -1,6 +1,6 @@
-//! Clients that mean no good: many connections, each of which does the same thing, and comes back when it is ended.
+//! Clients that misbehave: many connections, each of which does the same thing, and comes back when it is ended.
 //!
-//! Descriptors are counted per process, so a crowd is a process of its own, beside the clients that are judged.
+//! Descriptors are counted per process, so abusers are a process of their own, beside the clients that are judged.
 
 mod behavior;
 
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 pub use behavior::{Behavior, until_closed};
 
-/// A crowd.
+/// Parameters of the abusers.
 #[derive(Clone, Debug)]
 pub struct AbusersSpec {
     /// The proxy.
@@ -26,7 +26,7 @@ pub struct AbusersSpec {
     pub target: String,
     /// More fields of each head: names and values.
     pub fields: Vec<(String, String)>,
-    /// What each connection does.
+    /// The behaviour of each connection.
     pub behavior: Behavior,
     /// How many there are.
     pub connections: usize,
@@ -44,7 +44,7 @@ const BATCH: usize = 100;
 /// Longest wait for those: some may never be let in.
 const BATCH_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Keeps the crowd there until this is dropped; `there` is called once every connection has been tried. Needs a tokio
+/// Keeps the abusers connected until this is dropped; `there` is called once every connection has been tried. Needs a tokio
 /// runtime with I/O and time.
 pub async fn abusers(spec: AbusersSpec, there: impl FnOnce()) {
     LocalSet::new().run_until(keep(Rc::new(spec), there)).await;
@@ -70,7 +70,7 @@ async fn reconnect(spec: Rc<AbusersSpec>, begun: mpsc::UnboundedSender<()>) {
     let mut begun = Some(begun);
     loop {
         if let Ok(stream) = TcpStream::connect(spec.to).await {
-            // How it ends is the proxy's finding, not ours: it counts them by reason.
+            // The proxy counts ends by reason; nothing is counted here.
             let _ = spec.behavior.run(stream, &spec, || drop(begun.take())).await;
         }
         begun = None;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_refused_comes_back() {
+    async fn refused_connections_come_back() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let spec = spec(listener.local_addr().unwrap(), Behavior::Ask);
         let seen = Cell::new(0);
@@ -105,7 +105,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = abusers(spec.clone(), || {}) => panic!("a crowd ends with its process only"),
+            () = abusers(spec.clone(), || {}) => panic!("abusers end with their process only"),
             () = refuse => {}
         }
     }
@@ -125,13 +125,13 @@ mod tests {
             assert!(String::from_utf8(head).unwrap().contains("\r\nX-Bench-Id: abc\r\n"));
         };
         tokio::select! {
-            () = abusers(spec, || {}) => panic!("a crowd ends with its process only"),
+            () = abusers(spec, || {}) => panic!("abusers end with their process only"),
             () = receive => {}
         }
     }
 
     #[tokio::test]
-    async fn every_manner_comes_to_be_there_in_full() {
+    async fn every_behavior_is_reached_by_all_connections() {
         for behavior in Behavior::ALL {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let spec = spec(listener.local_addr().unwrap(), behavior);

@@ -1,4 +1,4 @@
-//! Which requests have arrived, and which of them twice.
+//! The requests that have arrived, and those that arrived twice.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! The backend: answers that follow from the request's id, and a memory of ids.
+//! The backend: responses that follow from the request's id, and a memory of ids.
 //!
 //! - `GET /download/N?id=ID[&over=MS][&chunked=1]`: N bytes of ID's pattern, spread over MS milliseconds.
 //! - `POST /upload?id=ID`: length and checksum of the body.

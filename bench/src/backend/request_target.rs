@@ -1,4 +1,4 @@
-//! What a request asks of the backend.
+//! The request targets that the backend serves.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_understood() {
+    fn targets_are_understood() {
         let id = Tag::new(1).request(2);
         let (over, chunked) = (Duration::from_millis(5), true);
         assert_eq!(

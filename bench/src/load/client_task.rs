@@ -15,7 +15,7 @@ use crate::report::FailureKind;
 /// Takes requests from the queue as long as there are any.
 ///
 /// A request is tried once. That a kept connection may have been closed meanwhile is no excuse: a proxy that means to
-/// end one can say so with an answer, and clients may not repeat just any request (RFC 9110 section 9.2.2).
+/// end one can say so with a response, and clients may not repeat just any request (RFC 9110 section 9.2.2).
 #[derive(Debug)]
 pub(super) struct ClientTask {
     spec: Rc<LoadSpec>,
@@ -36,7 +36,7 @@ impl ClientTask {
             let outcome = match timeout(limit, self.serve(job)).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
-                    Err(RequestError::new(FailureKind::Timeout, format!("no whole answer in {limit:?}")))
+                    Err(RequestError::new(FailureKind::Timeout, format!("no whole response in {limit:?}")))
                 }
             };
             if outcome.is_err() {

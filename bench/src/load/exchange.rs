@@ -1,4 +1,4 @@
-//! One request and its answer.
+//! One request and its response.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,7 +19,7 @@ use crate::pacer::{PIECE_SIZE, Pacer};
 use crate::pattern::{Checksum, Pattern};
 use crate::report::FailureKind;
 
-/// How long an answer is looked for after sending has failed: it can only be on its way already.
+/// Time for a response after sending has failed: it can only be on its way already.
 const RESPONSE_GRACE: Duration = Duration::from_millis(500);
 
 /// A connection and how far it has been used.
@@ -51,7 +51,7 @@ impl Connection {
     }
 }
 
-/// Sends the request and verifies the answer; says whether the connection can be used again.
+/// Sends the request and verifies the response; says whether the connection can be used again.
 pub(super) async fn exchange(
     connection: &mut Connection,
     spec: &LoadSpec,
@@ -62,7 +62,7 @@ pub(super) async fn exchange(
     let (reader, writer) = connection.stream.split();
     let mut receive = pin!(receive(reader, &mut connection.unread, &mut response, earlier));
     let mut send = pin!(send(writer, spec, id));
-    // Both at once: who answers an upload before its end must not be taken for a broken pipe.
+    // Both at once: an early response to an upload must not be taken for a broken pipe.
     let first = poll_fn(|cx| match receive.as_mut().poll(cx) {
         Poll::Ready(received) => Poll::Ready(Ok(received)),
         Poll::Pending => send.as_mut().poll(cx).map(Err),
@@ -70,7 +70,7 @@ pub(super) async fn exchange(
     let keep = match first.await {
         Ok(received) => {
             let keep = received?;
-            // A right answer tells that the whole request has arrived: only our knowing of it is left.
+            // A correct response tells that the whole request has arrived: only the end of sending is not reported yet.
             send.await.is_ok() && keep
         }
         Err(Ok(())) => receive.await?,
@@ -143,7 +143,7 @@ async fn receive(
         match response.advance(unread)? {
             Progress::Done { keep } if unread.is_empty() => return Ok(keep),
             Progress::Done { .. } => {
-                return Err(RequestError::wrong(format!("{} bytes after the answer's end", unread.len())));
+                return Err(RequestError::wrong(format!("{} bytes after the response's end", unread.len())));
             }
             Progress::More => {}
         }
@@ -174,6 +174,6 @@ fn transport_error(error: &io::Error, when: &str, earlier: u64) -> RequestError 
 fn usage(earlier: u64) -> String {
     match earlier {
         0 => "on a new connection".to_owned(),
-        n => format!("on a connection with {n} earlier answers"),
+        n => format!("on a connection with {n} earlier responses"),
     }
 }

@@ -32,7 +32,7 @@ pub enum Mode {
     KeepAlive,
     /// GET with `Connection: close` on a connection of its own.
     PerConnection,
-    /// As `KeepAlive`; the answer takes [`LoadSpec::over`], every other one in chunks.
+    /// As `KeepAlive`; the response takes [`LoadSpec::over`], every other one in chunks.
     Download,
     /// As `KeepAlive` with a POST whose body takes [`LoadSpec::over`].
     Upload,
@@ -81,7 +81,7 @@ impl Mode {
         }
     }
 
-    /// Whether one request takes seconds by design.
+    /// True if one request takes seconds by design.
     pub const fn is_long(self) -> bool {
         matches!(self, Self::Download | Self::Upload)
     }

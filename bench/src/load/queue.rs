@@ -41,7 +41,7 @@ impl Queue {
 
     /// The next job; `None` once the queue is closed and empty. Dropping the future loses no job.
     pub(super) async fn take(&self) -> Option<Job> {
-        // After close() nothing is acquired, and what is left is there for whoever comes.
+        // After close() nothing is acquired, and the jobs that are left can still be taken.
         if let Ok(permit) = self.filled.acquire().await {
             permit.forget();
         }

@@ -1,10 +1,10 @@
-//! Reading and verifying one answer: bytes in, no sockets.
+//! Reading and verifying one response: bytes in, no sockets.
 
 use super::stats::RequestError;
 use crate::id::RequestId;
 use crate::pattern::Pattern;
 
-/// What the body must be.
+/// The body that the response must have.
 #[derive(Debug)]
 pub(super) enum ExpectedBody {
     /// The first `length` bytes of the pattern.
@@ -13,7 +13,7 @@ pub(super) enum ExpectedBody {
     Text(String),
 }
 
-/// How far an answer has got.
+/// Progress of a response.
 #[derive(Debug)]
 pub(super) struct ResponseVerifier {
     id: RequestId,
@@ -41,16 +41,16 @@ enum State {
     Done,
 }
 
-/// What is to be done next.
+/// The next step of the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// Read more.
     More,
-    /// The answer is whole and right; `keep` says that the connection may be used again.
+    /// The response is whole and right; `keep` says that the connection may be used again.
     Done { keep: bool },
 }
 
-/// Whoever sends a longer head is not the backend.
+/// The backend sends no longer head.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_FIELDS: usize = 64;
 const MAX_LINE: usize = 4096;
@@ -60,10 +60,10 @@ impl ResponseVerifier {
         Self { id, expected, seen: 0, keep: false, state: State::Head { partly: false } }
     }
 
-    /// Where in the answer we are, for a message.
+    /// The place in the response, for a message.
     pub(super) fn progress(&self) -> String {
         match self.state {
-            State::Head { partly: false } => "before the answer".to_owned(),
+            State::Head { partly: false } => "before the response".to_owned(),
             State::Head { partly: true } => "in the head".to_owned(),
             _ => format!("after {} bytes of the body", self.seen),
         }
@@ -115,10 +115,10 @@ impl ResponseVerifier {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => return Ok(None),
             Ok(httparse::Status::Partial) => return Err(RequestError::wrong("an endless head")),
-            Err(error) => return Err(RequestError::wrong(format!("no HTTP/1 answer: {error}"))),
+            Err(error) => return Err(RequestError::wrong(format!("no HTTP/1 response: {error}"))),
         };
         match response.code.unwrap_or_default() {
-            // Interim answers precede the real one.
+            // Interim responses precede the real one.
             100 | 102 | 103 => {
                 self.state = State::Head { partly: false };
                 return Ok(Some(length));
@@ -128,8 +128,8 @@ impl ResponseVerifier {
         }
         match values(response.headers, "x-bench-id").next() {
             Some(id) if id == self.id.to_string() => {}
-            Some(id) => return Err(RequestError::wrong(format!("the answer to {id}"))),
-            None => return Err(RequestError::wrong("no X-Bench-Id: not the backend's answer")),
+            Some(id) => return Err(RequestError::wrong(format!("the response to {id}"))),
+            None => return Err(RequestError::wrong("no X-Bench-Id: not the backend's response")),
         }
         let close = values(response.headers, "connection")
             .flat_map(|value| value.split(','))
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn right_answers_pass() {
+    fn correct_responses_pass() {
         let counted = head("Content-Length: 3\r\n") + "abc";
         assert_eq!(outcome(&counted, "abc"), Ok(Progress::Done { keep: true }));
         let closing = head("Connection: foo, Close\r\nContent-Length: 0\r\n");
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_answers_do_not() {
+    fn wrong_responses_do_not() {
         let other = Tag::new(1).request(3);
         for bytes in [
             "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\nabc".to_owned(),

@@ -11,7 +11,7 @@ use sluice_bench::pattern::Pattern;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What a planted server does with a request.
+/// The reaction of a faulty server to a request.
 pub(crate) enum Reaction {
     /// Sends this and goes on.
     Send(Vec<u8>),
@@ -19,18 +19,18 @@ pub(crate) enum Reaction {
     SendAndClose(Vec<u8>),
     /// Sends this and resets.
     SendAndReset(Vec<u8>),
-    /// Never answers, and keeps the connection.
+    /// Never responds, and keeps the connection.
     Stall,
 }
 
-/// A whole and right answer, with more header lines.
+/// A whole and correct response, with more header lines.
 pub(crate) fn correct_response(id: RequestId, more: &str) -> Vec<u8> {
     let mut body = vec![0; BYTES as usize];
     Pattern::new(id.bits()).fill(&mut body);
     response(id, more, BYTES, &body)
 }
 
-/// An answer that says that it has `length` bytes, and has these.
+/// A response that says that it has `length` bytes, and has these.
 pub(crate) fn response(id: RequestId, more: &str, length: u64, body: &[u8]) -> Vec<u8> {
     let mut response =
         format!("HTTP/1.1 200 OK\r\nX-Bench-Id: {id}\r\nContent-Length: {length}\r\n{more}\r\n").into_bytes();
