@@ -1,4 +1,4 @@
-//! A running `sluice-bench load`: the client that verifies every answer.
+//! A running `sluice-bench load`: the client that verifies every response.
 
 use std::path::Path;
 use std::process::Command;
@@ -39,7 +39,7 @@ impl LoadClient {
             .with_context(|| format!("the {} client ended before {what}", self.mode.name()))
     }
 
-    /// Whether it still sends or waits.
+    /// True while it sends or waits.
     pub(crate) fn is_running(&mut self) -> Result<bool> {
         Ok(self.process.exit_status()?.is_none())
     }

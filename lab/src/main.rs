@@ -25,7 +25,7 @@ enum Command {
     UpgradeTest(upgrade_test::Args),
     /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
     CrashTest(crash_test::Args),
-    /// Has one tenant overload the gateway in every way we know; prints what a neighbour felt, and what stopped it.
+    /// Has one tenant overload the gateway in every known way; prints a neighbour's latency, and the limits that stopped it.
     OverloadTest(overload_test::Args),
     /// Has real clients make the requests that people's tools make, and counts the responses that they did not see.
     Clients(clients::Args),

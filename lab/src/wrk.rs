@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::peers::program;
 use crate::process::Process;
 
-/// What is asked for, and how.
+/// The requests of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct LoadSpec {
     pub(crate) connections: u32,

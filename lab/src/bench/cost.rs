@@ -1,4 +1,4 @@
-//! What a process group has cost so far: CPU time and memory, as the kernel counts them.
+//! CPU time and memory of a process group, as the kernel counts them.
 
 use std::collections::BTreeSet;
 use std::fs;

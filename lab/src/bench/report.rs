@@ -17,7 +17,7 @@ pub(super) struct Spread {
     pub(super) most: f64,
 }
 
-/// One contender in one scenario.
+/// One target in one scenario.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Line {
@@ -80,7 +80,7 @@ impl Spread {
     }
 }
 
-/// Heads of the table of a scenario.
+/// Headers of the table of a scenario.
 const HEADERS: [&str; 8] =
     ["", "req/s", "CPU µs/req (spread)", "p50 µs", "p99 µs", "RSS MiB", "failed", "sluice ÷ this"];
 
@@ -104,7 +104,7 @@ impl Line {
 }
 
 impl Section {
-    /// From the turns of each contender, in their order; the n-th turns of all followed each other.
+    /// From the turns of each target, in their order; the n-th turns of all followed each other.
     pub(super) fn new(scenario: &Scenario, turns: &[(Target, Vec<Measurement>)]) -> Self {
         let of = |target| turns.iter().find(|(who, _)| *who == target).map(|(_, turns)| turns.as_slice());
         let sluice = of(Target::Sluice);
@@ -149,7 +149,7 @@ fn line(who: Target, turns: &[Measurement], sluice: Option<&[Measurement]>) -> L
     }
 }
 
-/// Turn by turn: neighbours share the machine's weather.
+/// Turn by turn: turns that follow each other meet the same load of the machine.
 fn ratios(ours: &[Measurement], theirs: &[Measurement]) -> Vec<f64> {
     ours.iter().zip(theirs).map(|(our, their)| our.cpu.as_secs_f64() / their.cpu.as_secs_f64()).collect()
 }

@@ -1,4 +1,4 @@
-//! What is asked of every contender, and the bars that Sluice is held to.
+//! The load on every target, and the bars that Sluice is held to.
 
 use super::target::Target::{self, Floor, Haproxy, Nginx, Sluice, SluiceOneRoute};
 

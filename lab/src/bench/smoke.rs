@@ -1,4 +1,4 @@
-//! `cargo xtask bench smoke`: all scenarios, contenders in turn.
+//! `cargo xtask bench smoke`: all scenarios, targets in turn.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -119,7 +119,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(if args.strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// All contenders of a scenario run all the time; each has the load when it is its turn: A B C D A B C D.
+/// All targets of a scenario run all the time; each has the load when it is its turn: A B C D A B C D.
 fn measure(args: &Args, programs: &Programs, scenario: &Scenario) -> Result<Section> {
     let mut testbeds = Vec::new();
     let beside = programs.beside.is_some().then_some(Target::SluiceBeside);

@@ -1,6 +1,6 @@
-//! A contender on its stand: a network namespace of its own with its backend, and the load when it is its turn.
+//! The testbed of a target: a network namespace with its backend, and the load when it is its turn.
 //!
-//! A namespace belongs to the thread that made it, so each stand is a thread that takes orders.
+//! A namespace belongs to the thread that made it, so each testbed is a thread that takes tasks.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -18,7 +18,7 @@ use crate::process::{Process, until};
 use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, wait_for_response};
 use crate::wrk::{self, LoadSpec, WrkReport};
 
-/// What one turn found.
+/// Figures of one turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measurement {
     pub(super) wrk: WrkReport,
@@ -27,7 +27,7 @@ pub(super) struct Measurement {
     pub(super) resident_kib: u64,
 }
 
-/// How a stand is built.
+/// Parameters of a testbed.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) target: Target,
@@ -38,7 +38,7 @@ pub(super) struct Plan {
     pub(super) many: bool,
 }
 
-/// A running contender.
+/// A running target.
 pub(super) struct Testbed {
     tasks: Option<Sender<Task>>,
     results: Receiver<Result<Measurement>>,
@@ -56,7 +56,7 @@ enum Task {
 const HOST: &str = "h0.example";
 
 impl Testbed {
-    /// Starts backend and contender, and waits until it answers.
+    /// Starts backend and target, and waits until it responds.
     pub(super) fn start(plan: Plan) -> Result<Self> {
         let (tasks, queued) = channel();
         let (reports, results) = channel();
@@ -98,13 +98,13 @@ impl Testbed {
     }
 
     fn run_task(&mut self, task: Task) -> Result<Measurement> {
-        let tasks = self.tasks.as_ref().context("the stand is being taken down")?;
-        tasks.send(task).map_err(|_| anyhow!("the stand is gone"))?;
+        let tasks = self.tasks.as_ref().context("the testbed is being taken down")?;
+        tasks.send(task).map_err(|_| anyhow!("the testbed is gone"))?;
         self.result()
     }
 
     fn result(&mut self) -> Result<Measurement> {
-        self.results.recv().map_err(|_| anyhow!("the stand is gone"))?
+        self.results.recv().map_err(|_| anyhow!("the testbed is gone"))?
     }
 }
 

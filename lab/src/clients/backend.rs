@@ -24,7 +24,7 @@ pub(super) struct Backend {
     browser: Arc<Browser>,
 }
 
-/// What a browser is given, and what it gives back.
+/// The page for a browser, and the reports that it sends back.
 #[derive(Default)]
 pub(super) struct Browser {
     page: Mutex<String>,

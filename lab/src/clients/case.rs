@@ -58,7 +58,7 @@ pub(super) enum Body {
 /// A response's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Whatever a local reply or an early response says.
+    /// Anything: a local reply or an early response.
     Any,
     /// Nothing.
     Nothing,

@@ -1,4 +1,4 @@
-//! What one try of a client saw.
+//! The responses that one try of a client saw.
 
 use std::io::Cursor;
 

@@ -1,4 +1,4 @@
-//! What became of a client's tries, and the verdict over all.
+//! Results of a client's tries, and the verdict over all.
 
 use std::collections::BTreeMap;
 

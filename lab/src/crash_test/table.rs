@@ -16,10 +16,10 @@ const SHOWN_FAILURES: usize = 5;
 pub(super) fn print(rows: &[(String, Verdict)]) {
     println!("\n{}\n", table::render(HEADERS, &[0], rows.iter().map(|(name, verdict)| row(name, verdict))));
     println!(
-        "cut: under way at the kill. unserved: came between the kill and the first answer of the next process."
+        "cut: under way at the kill. unserved: came between the kill and the first response of the next process."
     );
     println!(
-        "lost: all other failures. Times from the kill: process gone (median); first answer (least, median, most)."
+        "lost: all other failures. Times from the kill: process gone (median); first response (least, median, most)."
     );
     for (name, verdict) in rows {
         verdict.lost.iter().take(SHOWN_FAILURES).for_each(|why| println!("{name}: lost: {why}"));

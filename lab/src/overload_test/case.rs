@@ -1,4 +1,4 @@
-//! What is done to the gateway, and what must be seen to have stopped it.
+//! A case: the abuse of the gateway, and the counters that must show that it was stopped.
 
 use sluice_bench::abusers::Behavior;
 
@@ -13,13 +13,13 @@ pub(super) struct Case {
     pub(super) flags: &'static [&'static str],
     /// The gateway's limit of open files, if it is a small one.
     pub(super) open_files: Option<u32>,
-    /// Who misbehaves, all of them at once.
+    /// The abusers, all of them at once.
     pub(super) abuser_groups: &'static [Abusers],
     pub(super) neighbour: Neighbour,
     pub(super) environment: Environment,
     /// The neighbour's 99th percentile must stay below so many times what it is without, if that is asked.
     pub(super) below: Option<f64>,
-    /// What shows that the case came about. Each must be reached.
+    /// Counters that show that the case came about; each must be reached.
     pub(super) proofs: &'static [Proof],
 }
 
@@ -30,11 +30,11 @@ pub(super) struct Abusers {
     pub(super) connections: u32,
     /// The port that they come to.
     pub(super) to: To,
-    /// A path that leads to the other tenant's backend; `/unresponsive` leads to one that never answers.
+    /// A path that leads to the other tenant's backend; `/deaf` leads to one that never responds.
     pub(super) target: &'static str,
     /// Milliseconds between two requests or bytes of a connection; 0 asks once.
     pub(super) every_ms: u32,
-    /// Whether each target is made 6,000 bytes long.
+    /// Makes each target 6,000 bytes long.
     pub(super) long: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Neighbour {
     Inside(u32),
 }
 
-/// What is unusual around the gateway.
+/// Unusual surroundings of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Environment {
     Usual,

@@ -130,7 +130,7 @@ pub(super) const CASES: [Case; 15] = [
     },
     Case {
         name: "uploads",
-        // The upload stops when the backend takes nothing, and the wait for its answer begins then.
+        // The upload stops when the backend takes nothing, and the wait for its response begins then.
         flags: &["--upstream-body-timeout", "1s", "--upstream-response-timeout", "2s"],
         abuser_groups: &[abusers(Behavior::Upload, 500, UNRESPONSIVE, 0)],
         environment: Environment::SmallBuffers,

@@ -1,4 +1,4 @@
-//! What the gateway counts.
+//! Reading the gateway's metrics.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ pub(super) struct MetricsReader {
     client: Option<Client>,
 }
 
-/// What the route metrics call the other tenant's route.
+/// The route metrics' name of the other tenant's route.
 const OTHER: &str = "other/";
 
 impl MetricsReader {

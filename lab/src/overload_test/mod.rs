@@ -1,7 +1,7 @@
-//! `cargo xtask overload-test`: what does a neighbour feel while another tenant does its worst?
+//! `cargo xtask overload-test`: a neighbour's latency and lost requests while another tenant overloads the gateway.
 //!
 //! Each case runs in a network namespace of its own: a gateway with two tenants, the neighbour's verifying clients alone
-//! first, then the same beside a crowd that misbehaves in one way.
+//! first, then the same beside abusers that misbehave in one way.
 
 mod case;
 mod cases;
@@ -52,7 +52,7 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// What became of one case.
+/// Result of one case.
 #[derive(Serialize)]
 struct CaseResult {
     case: &'static str,

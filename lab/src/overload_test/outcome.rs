@@ -163,7 +163,7 @@ mod tests {
         let all = ClientLatency::by_client(turns.to_vec());
         let [client] = &all[..] else { panic!("{all:?}") };
         assert_eq!(client.compare(|latency| latency.p99_us), [2.0, 9.0, 3.0]);
-        assert_eq!(client.compare(|latency| latency.p50_us), [0.0; 3], "no answer has no latency");
+        assert_eq!(client.compare(|latency| latency.p50_us), [0.0; 3], "no response has no latency");
         assert_eq!((client.mode(), client.sum(|report| report.ok)), ("keep-alive", 3));
     }
 }

@@ -1,4 +1,4 @@
-//! One case: the neighbour alone, the neighbour beside the crowd, and what stays behind.
+//! One case: the neighbour alone, the neighbour beside the abusers, and the memory that stays in use.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use super::testbed::Testbed;
 use crate::load_client::LoadClient;
 use crate::process::{Process, until};
 
-/// What every case goes through.
+/// The steps that every case goes through.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) sluice: PathBuf,
@@ -39,7 +39,7 @@ impl Run {
         let before = self.alone(case, &testbed)?;
         let mut monitor = Monitor::begin(case.proofs, &mut testbed)?;
         let (mut clients, mut abuser_groups) = self.start_clients_and_abusers(case, &mut testbed)?;
-        // Who was gone by then felt nothing of the crowd.
+        // A client that ended before has met no abuser.
         clients.iter_mut().try_for_each(|client| client.ensure_running("the crowd was there"))?;
         let during = monitor.observe(&mut testbed, clients)?;
         abuser_groups

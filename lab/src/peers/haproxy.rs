@@ -20,7 +20,7 @@ use crate::process::{Process, until};
 pub(crate) enum Reload {
     /// Binds its own beside the old ones (SO_REUSEPORT).
     Rebind,
-    /// Receives the old ones (`-x`), and idle connections are kept until their next answer: what its documentation
+    /// Receives the old ones (`-x`), and idle connections are kept until their next response: what its documentation
     /// advises for reloads that clients do not notice.
     PassSockets,
 }
@@ -127,7 +127,7 @@ impl Haproxy {
         self.setup.dir.join("haproxy.sock")
     }
 
-    /// Starts a process and waits until it is the one that answers at the control socket.
+    /// Starts a process and waits until it is the one that serves the control socket.
     fn launch(&mut self, more: &[String]) -> Result<Process> {
         self.started += 1;
         let mut command = call(&self.setup);

@@ -163,7 +163,7 @@ impl Proxy for Sluice {
     }
 }
 
-/// The old one answers at the health socket, too, until it has handed over: only this metric is the new one's alone.
+/// The old one responses at the health socket, too, until it has handed over: only this metric is the new one's alone.
 fn wait_until_took_over(process: &mut Process, from: u32) -> Result<()> {
     let metrics: SocketAddr = METRICS.parse()?;
     let label = format!("from_pid=\"{from}\"");

@@ -60,7 +60,7 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// What became of one proxy.
+/// Result of one proxy.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct TargetResult {

@@ -17,7 +17,7 @@ use crate::process::check_interrupt;
 use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, start_backend, wait_for_response};
 use crate::wrk::{self, WrkReport};
 
-/// What every proxy has to go through.
+/// The steps that every proxy goes through.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) bench: PathBuf,
@@ -37,7 +37,7 @@ pub(super) struct Upgrade {
     took_ms: u64,
 }
 
-/// What a run found.
+/// Results of a run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Outcome {
@@ -55,7 +55,7 @@ const PATH: &str = "/download/1";
 const WRK_SLACK: Duration = Duration::from_secs(3600);
 
 impl Outcome {
-    /// Over all clients. What wrk lost counts as well: it always has a request under way, so that a connection which
+    /// Over all clients, and wrk: it always has a request under way, so that a connection which
     /// breaks takes one along.
     pub(super) fn lost(&self) -> u64 {
         let wrk = self.wrk.map_or(0, |wrk| wrk.lost());

@@ -1,4 +1,4 @@
-//! Who is judged.
+//! The proxies that are judged, each in one set-up.
 
 use std::fmt;
 use std::path::Path;

@@ -131,7 +131,7 @@ impl Writes {
         writes
     }
 
-    /// What came after `earlier`.
+    /// Growth since `earlier`.
     pub(super) fn since(self, earlier: Self) -> Self {
         Self {
             status: self.status - earlier.status,

@@ -86,7 +86,7 @@ fn measure(args: &Args, programs: &Programs, dir: &Path, routes: usize) -> Resul
     found
 }
 
-/// What is not as it should be.
+/// Reasons for which the run fails.
 fn failures(figures: &Figures) -> Vec<String> {
     let mut all = Vec::new();
     if figures.lost > 0 {
@@ -122,7 +122,7 @@ fn print(all_figures: &[Figures]) {
             f.cold_answers_ms, f.cold_status_ms
         );
         println!(
-            "  one change to its first right answer: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms ({} changes)",
+            "  one change to its first correct response: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms ({} changes)",
             f.change_ms(50),
             f.change_ms(99),
             f.change_ms(100),

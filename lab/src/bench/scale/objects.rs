@@ -1,4 +1,4 @@
-//! What the scale bench writes: one Gateway, a Service with hand-made endpoints for each backend, and the routes.
+//! Objects that the scale bench writes: one Gateway, a Service with hand-made endpoints for each backend, and the routes.
 
 use serde_json::{Value, json};
 
@@ -49,7 +49,7 @@ pub(super) fn host(number: usize) -> String {
     format!("h{number}.scale.test")
 }
 
-/// The backend answers these paths and says which it was asked for.
+/// The backend answers these paths and names the one that was requested.
 pub(super) fn first_path(number: usize) -> String {
     format!("/anything/{number}")
 }

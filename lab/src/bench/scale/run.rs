@@ -22,16 +22,16 @@ use sluice_cluster::enter::{self, inside};
 use sluice_cluster::handle::Cluster;
 use sluice_cluster::network::NODE_V4;
 
-/// What one number of routes gave.
+/// Figures of one number of routes.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Figures {
     pub(super) routes: usize,
-    /// From the start of the process until every route answers right.
+    /// From the start of the process until every route is served.
     pub(super) cold_answers_ms: u64,
     /// From the start of the process until every route's status says that it is accepted.
     pub(super) cold_status_ms: u64,
-    /// From sending a route's change to the API server until the first right answer; sorted.
+    /// From sending a route's change to the API server until the first correct response; sorted.
     pub(super) change_us: Vec<u64>,
     pub(super) rss_empty_kib: u64,
     pub(super) rss_kib: u64,
@@ -51,12 +51,12 @@ const RATE: u64 = 1000;
 const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
 /// The steady client goes on for so long after the last change is due.
 const STEADY_MARGIN: Duration = Duration::from_secs(3);
-/// Between two looks for the first right answer.
+/// Between two looks for the first correct response.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
 /// Memory is looked at once the work is done and buffers are given back.
 const SETTLE_TIME: Duration = Duration::from_secs(5);
 
-/// The whole course in a cluster that is up and empty.
+/// The whole run in a cluster that is up and empty.
 pub(super) fn run(
     args: &Args,
     programs: &Programs,
@@ -184,7 +184,7 @@ fn changes(args: &Args, api: &mut Api, client: &mut Client, routes: usize) -> Re
     Ok(took)
 }
 
-/// Asks again and again until the backend answers. A gateway that has no such route answers itself.
+/// Repeats the request until the backend responds: a gateway that has no such route sends a local reply.
 fn wait_until_served(client: &mut Client, host: &str, path: &str) -> Result<()> {
     until(&format!("http://{host}{path} answers right"), || {
         let response = client.get(host, path).with_context(|| format!("http://{host}{path}"))?;
