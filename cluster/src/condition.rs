@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Whether the list `conditions` of this part of an object says that the condition is true.
+/// True if the list `conditions` of this part of an object says that the condition is true.
 pub fn holds(part: &Value, kind: &str) -> bool {
     let all = part["conditions"].as_array();
     all.is_some_and(|all| all.iter().any(|c| c["type"] == kind && c["status"] == "True"))

@@ -91,7 +91,7 @@ pub(super) fn scheduler(pki: &Path) -> Arguments {
         .to_vec()
 }
 
-/// The object at this path of the API server as an administrator sees it; `None` while there is no such answer.
+/// The object at this path of the API server as an administrator sees it; `None` while there is no such response.
 pub(super) fn get(pki: &Path, path: &str) -> Option<String> {
     let output = Command::new("curl")
         .args(["--silent", "--fail", "--max-time", "5", "--cacert"])

@@ -85,7 +85,7 @@ impl Cluster {
         Ok(lock)
     }
 
-    /// Whether any process of the cluster lives.
+    /// True while any process of the cluster lives.
     pub fn alive(&self) -> Result<bool> {
         let Ok(lock) = File::open(self.join("lock")) else { return Ok(false) };
         match lock.try_lock() {
@@ -111,7 +111,7 @@ impl Cluster {
         Ok(first)
     }
 
-    /// Whether the process of this id was started for this directory; an id may have been given to another one since.
+    /// True if the process of this id was started for this directory; an id may have been given to another one since.
     fn is_ours(&self, pid: u32) -> bool {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|word| word == self.dir.as_os_str().as_encoded_bytes())

@@ -61,7 +61,7 @@ pub(super) fn socket(run: &Path) -> String {
     run.join("containerd.sock").display().to_string()
 }
 
-/// Whether containerd answers.
+/// True once containerd responds.
 pub(super) fn answers(run: &Path) -> bool {
     let mut ctr = Command::new("ctr");
     ctr.arg("--address").arg(socket(run)).arg("version");

@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::control_plane::{self as control, Arguments};
 use super::{cgroup, condition, network, node};
 
-/// What to start; the cluster's directory has it as a file.
+/// The programs to start; the cluster's directory has them as a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Settings {
@@ -185,7 +185,7 @@ fn mounts(dir: &Path) -> Result<()> {
     mount(Some("bpffs"), BPFFS, Some("bpf"), MsFlags::empty(), none).context("mounting a bpffs")
 }
 
-/// Whether a node says that it is ready.
+/// True if a node says that it is ready.
 fn is_ready(node: &str) -> bool {
     let node: Value = serde_json::from_str(node).unwrap_or_default();
     condition::holds(&node["status"], "Ready")

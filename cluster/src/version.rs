@@ -37,7 +37,7 @@ impl Suite {
         }
     }
 
-    /// What a report must say beside its results.
+    /// The sentence that a report must have beside its results.
     pub fn disclosure(self) -> Option<&'static str> {
         match self {
             Self::V1_6_3 => None,

@@ -25,12 +25,12 @@ const RIGHTS: [(&str, &str); 2] = [("watch", "gateways.gateway.networking.k8s.io
 /// Longer than any run.
 const VALID: &str = "24h";
 
-/// What the account has asked of the API server.
+/// Requests of the account to the API server.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ApiAccess {
     /// Requests that were allowed.
     pub(super) allowed: u64,
-    /// What RBAC did not let it do, each once.
+    /// Requests that RBAC refused, each kind once.
     pub(super) refused: BTreeSet<String>,
 }
 

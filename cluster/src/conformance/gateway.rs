@@ -34,7 +34,7 @@ pub struct Gateway<'a> {
     pid: u32,
 }
 
-/// What the gateway has cost.
+/// Resources that the gateway has used.
 pub struct Cost {
     /// Resident memory now.
     pub rss_kib: u64,
@@ -72,13 +72,13 @@ impl<'a> Gateway<'a> {
         self.process.ensure_running()
     }
 
-    /// What its counters say.
+    /// Its counters of connections.
     pub(super) fn counters(&self) -> Result<SteeringCounters> {
         let page = get(self.cluster, "http://127.0.0.1:19001/metrics")?;
         Ok(SteeringCounters::read(&Page::from(page)))
     }
 
-    /// What it costs so far.
+    /// Resources that it has used so far.
     pub fn cost(&self) -> Result<Cost> {
         Ok(Cost {
             rss_kib: proc::rss_kib(self.pid)?,
@@ -121,7 +121,7 @@ fn flags(kubeconfig: &str) -> Vec<String> {
     flags
 }
 
-/// Fetches a page from inside the cluster's network; anything but an answer of success is an error.
+/// Fetches a page from inside the cluster's network; anything but success is an error.
 fn get(cluster: &Cluster, url: &str) -> Result<String> {
     let output = enter::network(cluster, "curl")?
         .args(["--silent", "--show-error", "--fail", "--max-time", "5", url])

@@ -1,4 +1,4 @@
-//! What a cluster needs before the gateway starts: as its operators would, out of `deploy/`.
+//! Installing what the gateway needs in a cluster, out of `deploy/` as operators do.
 
 use std::fs;
 use std::path::PathBuf;

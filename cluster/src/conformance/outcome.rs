@@ -1,4 +1,4 @@
-//! What became of each test, read from what the suite's test program prints.
+//! The result of each test, read from the output of the suite's test program.
 
 use std::collections::BTreeMap;
 
@@ -37,18 +37,18 @@ pub(super) fn ended_test(line: &str) -> Option<EndedTest> {
     (!name.contains('/')).then(|| EndedTest { name: name.to_owned(), verdict, seconds })
 }
 
-/// Whether the line says that the test that holds all others has ended.
+/// True if the line says that the test that holds all others has ended.
 pub(super) fn is_last(line: &str) -> bool {
     let ends = ["--- PASS: ", "--- FAIL: "];
     let rest = ends.iter().find_map(|end| line.strip_prefix(end)?.strip_prefix(TOP_TEST));
     rest.is_some_and(|rest| rest.starts_with(" ("))
 }
 
-/// What tests that failed complain of, by test; `""` has what belongs to none, such as a setup that failed.
+/// Messages of tests that failed, by test; `""` has what belongs to none, such as a setup that failed.
 #[derive(Debug, Default)]
 pub(super) struct FailureMessages {
     current: String,
-    /// Whether the lines that follow belong to a complaint.
+    /// True while the lines that follow belong to a message.
     inside: bool,
     all: BTreeMap<String, Vec<String>>,
 }
@@ -82,7 +82,7 @@ impl FailureMessages {
         }
     }
 
-    /// What a test complained of.
+    /// The messages of a test.
     pub(super) fn of(&self, name: &str) -> &[String] {
         self.all.get(name).map_or(&[], Vec::as_slice)
     }
@@ -94,9 +94,9 @@ fn is_log(text: &str) -> bool {
     !file.contains(' ') && rest.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// What comes after a complaint.
+/// Beginnings of lines that end a message.
 const BLOCK_ENDS: [&str; 3] = ["Test:", "Error Trace:", "--- "];
-/// Lines of complaint kept of one test.
+/// Most lines that are kept of one test.
 const MAX_LINES: usize = 6;
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_goes_to_the_test_that_made_it() {
+    fn a_message_goes_to_the_test_that_printed_it() {
         let mut failures = FailureMessages::default();
         for line in "=== RUN   TestConformance
     suite.go:1: 2026 Test Setup: Applying base manifests
@@ -143,17 +143,17 @@ mod tests {
         Error Trace:\thttp.go:3
         Error:      \tcontext deadline exceeded
         Test:       \tTestConformance/A/part
-        Messages:   \tno answer
+        Messages:   \tno response
     apply.go:235: Deleting what the test made
 --- FAIL: TestConformance/A/part (1.00s)
-not a complaint
+not a message
 === NAME  TestConformance/B
 panic: runtime error"
             .lines()
         {
             failures.line(line);
         }
-        assert_eq!(failures.of("A"), ["context deadline exceeded", "no answer"]);
+        assert_eq!(failures.of("A"), ["context deadline exceeded", "no response"]);
         assert_eq!(failures.of("B"), ["runtime error"]);
         assert_eq!(failures.of(""), ["Received unexpected error:", "no such class"]);
         assert!(failures.of("C").is_empty());

@@ -22,10 +22,10 @@ const NET_BIND_SERVICE: u64 = 1 << 10;
 /// For a pod to be ready, and for one to drain.
 const POD_TIMEOUT: &str = "--timeout=150s";
 
-/// Runs it and asks it. What a pod says that does not come up is in `dir`.
+/// Runs it and asks it. The logs of a pod that does not come up are in `dir`.
 ///
 /// # Errors
-/// The pod does not become ready, has more rights than it should, does not answer, or its successor does not take over.
+/// The pod does not become ready, has more rights than it should, does not respond, or its successor does not take over.
 pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
     let archive = dir.join("sluice.tar");
     fs::write(&archive, image(sluice, dir)?).with_context(|| format!("writing {}", archive.display()))?;
@@ -153,7 +153,7 @@ fn threads() -> Result<BTreeMap<String, Rights>> {
     let mut all = BTreeMap::new();
     for process in fs::read_dir("/proc")?.flatten() {
         let dir = process.path();
-        // Whatever has ended meanwhile is passed over.
+        // Processes that have ended meanwhile are passed over.
         let command = fs::read(dir.join("cmdline")).unwrap_or_default();
         let groups = fs::read_to_string(dir.join("cgroup")).unwrap_or_default();
         if command != b"/sluice\0run\0" || !groups.contains("kubepods") {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::version::Suite;
 
-/// What is read of a ConformanceReport (gateway.networking.k8s.io/v1).
+/// The parts that are read of a ConformanceReport (gateway.networking.k8s.io/v1).
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
     /// Null where no test of any profile ran.

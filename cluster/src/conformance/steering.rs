@@ -1,4 +1,4 @@
-//! Whether what the suite's connections met was really steered by the kernel programs.
+//! Proof that the kernel programs steered the suite's connections.
 
 use anyhow::{Result, ensure};
 

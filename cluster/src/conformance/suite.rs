@@ -16,14 +16,14 @@ use crate::enter;
 use crate::handle::Cluster;
 use crate::process::{self, Process};
 
-/// What a run of the suite gave.
+/// Results of a run of the suite.
 #[derive(Default)]
 pub(super) struct Run {
     /// Every test that ended, in order.
     pub(super) tests: Vec<EndedTest>,
     /// The program's own verdict over all.
     pub(super) succeeded: bool,
-    /// Whether the suite came to its end; a panic or the program's time limit cuts it short.
+    /// True if the suite came to its end; a panic or the program's time limit cuts it short.
     pub(super) whole: bool,
     pub(super) failures: FailureMessages,
     pub(super) took: Duration,
@@ -56,7 +56,7 @@ const SHORT_TIMEOUTS: [(&str, u32); 18] = [
     ("RequestTimeout", 5),
 ];
 
-/// Who is judged, in the report. No field may be empty; the project has no address of its own on the Web, so a report
+/// The implementation that the report names. No field may be empty; the project has no address of its own on the Web, so a report
 /// that leaves it takes the URL of the repository that it was made in.
 const IMPLEMENTATION: [&str; 4] =
     ["-organization=Sluice", "-project=Sluice", "-url=README.md", "-contact=CONTRIBUTING.md"];
@@ -100,7 +100,7 @@ pub(super) fn run(
     Ok(run)
 }
 
-/// The suite's own flags. What the gateway supports is never said here: the suite asks the GatewayClass.
+/// The suite's own flags. None names supported features: the suite asks the GatewayClass.
 fn flags(args: &Args, dir: &Path) -> Vec<String> {
     let mut flags = vec![
         "-test.run=^TestConformance$".to_owned(),

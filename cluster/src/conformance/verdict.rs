@@ -1,20 +1,20 @@
-//! What is wrong with a run by what became of its tests.
+//! The verdict on a run by the results of its tests.
 
 use super::outcome::{EndedTest, Verdict};
 use super::passing::Passing;
 
-/// What the tests of a run are held to.
+/// Requirements on the tests of a run.
 pub(super) struct Requirements<'a> {
-    /// Tests that were to run; all if empty. Who names a test wants it to pass.
+    /// Tests that were to run; all if empty. A test that is named must pass.
     pub(super) chosen: &'a [String],
     /// The tests that must pass if all were to run.
     pub(super) passing: &'a Passing,
-    /// Whether failures of others are let pass.
+    /// Lets failures of others pass.
     pub(super) regressions: bool,
 }
 
 impl Requirements<'_> {
-    /// Complaints about these tests; `succeeded` is the suite's own verdict.
+    /// Failures among these tests; `succeeded` is the suite's own verdict.
     pub(super) fn failures(&self, tests: &[EndedTest], succeeded: bool) -> Vec<String> {
         let mut all = if self.chosen.is_empty() { self.missing(tests) } else { self.not_as_chosen(tests) };
         if !succeeded && !self.regressions {

@@ -42,7 +42,7 @@ pub struct Args {
     binary: Option<PathBuf>,
 }
 
-/// What is made of a file, with the lines that say why not.
+/// The verdict on a file, with the lines that say why it is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Accepted,

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::server::{self, Server};
 use super::{Verdict, sluice};
 
-/// What a file must have in it to be drawn.
+/// The text that a file must have in it to be drawn.
 const GROUP: &str = "gateway.networking.k8s.io";
 
 /// Files that were drawn, in order.

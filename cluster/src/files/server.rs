@@ -10,7 +10,7 @@ use crate::process;
 
 /// How often a server that is too busy is asked.
 const TRIES: u32 = 20;
-/// What kubectl says of the way to the server.
+/// Errors of kubectl about the connection to the server.
 const NOT_REACHED: [&str; 4] =
     ["failed to download openapi", "TLS handshake timeout", "connection refused", "Client.Timeout"];
 
@@ -45,7 +45,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// What `kubectl create` says where it fails, of the object and not of the way to the server.
+    /// Errors of `kubectl create` about the object, not about the connection to the server.
     fn create(&self, words: &[&str], last: &str) -> Result<Vec<String>> {
         for _ in 0..TRIES {
             let lines = self.create_once(words, last)?;
@@ -61,7 +61,7 @@ impl<'a> Server<'a> {
         let output = self.cluster.kubectl()?.arg("create").args(words).arg(last).output();
         let output = output.context("starting kubectl")?;
         let said = String::from_utf8_lossy(&output.stderr);
-        // What goes on in indented lines belongs to the line before.
+        // Indented lines continue the line before.
         let lines = said.lines().filter(|line| !line.is_empty() && !line.starts_with("Warning:"));
         match output.status.success() {
             true => Ok(Vec::new()),

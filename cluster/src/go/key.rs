@@ -1,4 +1,4 @@
-//! What a built program depends on, as a short name.
+//! A short name for all that a built program depends on.
 
 use anyhow::Result;
 

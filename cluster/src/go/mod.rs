@@ -19,7 +19,7 @@ pub struct Program<'a> {
     pub package: &'a str,
     /// Its file name once built.
     pub name: &'a str,
-    /// Whether it is the package's tests instead of its command.
+    /// True for the package's tests instead of its command.
     pub tests: bool,
     /// Flags of the linker; what stands there is part of the key.
     pub ldflags: &'a str,
@@ -34,7 +34,7 @@ pub fn module(name: &str) -> PathBuf {
 /// of a checkout that another user owns, and go would fail with it.
 const FLAGS: &str = "-mod=readonly -buildvcs=false";
 
-/// What says which compiler builds for which machines, by name of `go env`.
+/// Variables of `go env` that name the compiler and the machine that it builds for.
 const TOOLCHAIN: [&str; 7] =
     ["GOVERSION", "GOOS", "GOARCH", "GOAMD64", "GOARM64", "GOEXPERIMENT", "GOFIPS140"];
 
@@ -50,7 +50,7 @@ pub fn go(module: &Path) -> Command {
 const NEEDED: &str = "starting go: Go 1.21 or newer is needed on PATH (Debian 12's own package is too old; see \
                       go.dev/doc/install)";
 
-/// What a call of `go` prints.
+/// Output of a call of `go`.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command.output().context(NEEDED)?;
     let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
