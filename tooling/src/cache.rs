@@ -1,4 +1,4 @@
-//! What is built or downloaded once and kept outside the checkout, so that a clean clone finds it again.
+//! The cache of builds and downloads, outside the checkout, so that a clean clone finds them again.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -57,8 +57,8 @@ pub fn dir() -> Result<PathBuf> {
     Ok(base.join("sluice"))
 }
 
-/// Makes the file or folder `to` unless it is there. It is filled beside its place under a name of our own, so whoever
-/// sees it sees it whole, and what somebody who was killed has left is never taken for it.
+/// Makes the file or folder `to` unless it is there. It is filled beside its place under a name of our own, so that
+/// it is whole when it appears, and what somebody who was killed has left is never taken for it.
 pub fn keep(to: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if to.exists() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! A gateway's page of metrics.
 
-/// What `/metrics` said at one time.
+/// The text of `/metrics` at one time.
 #[derive(Clone, Debug, Default)]
 pub struct Page(String);
 

@@ -47,11 +47,11 @@ pub const PRLIMIT: Need = Need { program: "prlimit", package: "util-linux" };
 pub const NSENTER: Need = Need { program: "nsenter", package: "util-linux" };
 /// Runs a cluster's containers.
 pub const CONTAINERD: Need = Need { program: "containerd", package: "containerd" };
-/// What containerd starts containers with.
+/// Starts the containers of containerd.
 pub const RUNC: Need = Need { program: "runc", package: "runc" };
 /// Connects a cluster's pods; an absolute path stands for itself.
 pub const CNI: Need = Need { program: "/usr/lib/cni/bridge", package: "containernetworking-plugins" };
-/// What kube-proxy writes its rules with.
+/// Writes kube-proxy's rules.
 pub const NFT: Need = Need { program: "nft", package: "nftables" };
 /// A peer.
 pub const NGINX: Need = Need { program: "nginx", package: "nginx-light" };

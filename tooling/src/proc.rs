@@ -1,4 +1,4 @@
-//! What the kernel says of a process (proc(5)).
+//! The kernel's figures of processes (proc(5)).
 
 use std::collections::BTreeSet;
 use std::fs;

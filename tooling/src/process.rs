@@ -75,12 +75,12 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has printed so far.
+    /// Its standard output so far.
     pub fn output(&self) -> String {
         fs::read_to_string(&self.out).unwrap_or_default()
     }
 
-    /// What it has complained of so far.
+    /// Its standard error so far.
     pub fn stderr(&self) -> String {
         fs::read_to_string(&self.err).unwrap_or_default().trim().to_owned()
     }
