@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let found = target_dir()?.join("fuzz-corpus");
     for name in &targets {
         println!("\nfuzz {name} for {} s", args.seconds);
-        // What a run finds goes beside the caches: only what is asked for grows the committed corpus.
+        // New inputs go beside the caches: the committed corpus grows with --keep only.
         let (seeds, found) = (dir.join("corpus").join(name), found.join(name));
         fs::create_dir_all(&seeds)?;
         fs::create_dir_all(&found)?;

@@ -41,7 +41,7 @@ enum Command {
     /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.
     #[command(disable_help_flag = true)]
     UpgradeTest(Words),
-    /// Feeds random octets to whatever reads them from the network or from files, for a bounded time.
+    /// Feeds random bytes to everything that reads from the network or from files, for a bounded time.
     Fuzz(fuzz::Args),
     /// Runs the model of a stream's two pumps under Miri, where that is installed.
     Miri,
@@ -51,7 +51,7 @@ enum Command {
     /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
     #[command(disable_help_flag = true)]
     CrashTest(Words),
-    /// Has one tenant overload the gateway in every way we know; prints what a neighbour felt, and what stopped it.
+    /// Has one tenant overload the gateway in every known way; prints a neighbour's latency, and the limits that stopped it.
     #[command(disable_help_flag = true)]
     OverloadTest(Words),
     /// Has real clients make the requests that people's tools make, and counts the responses that they did not see.

@@ -92,7 +92,7 @@ const OWNED: &[(&str, &[&str])] = &[
             "xtask",
         ],
     ),
-    // The judge reads answers by itself: with the gateway's codec it would share its mistakes.
+    // The load client reads responses by itself: with the gateway's codec it would share its mistakes.
     ("httparse", &["gateway-http", "sluice-bench", "sluice-floor"]),
     ("regex-automata", &["gateway-regex"]),
     ("regex-syntax", &["gateway-regex"]),
