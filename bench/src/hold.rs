@@ -6,6 +6,8 @@ use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::response_length::response_length;
+
 /// Connections that are opened at once; fewer than any accept queue holds.
 const BATCH: usize = 100;
 
@@ -33,23 +35,13 @@ async fn open_one(to: SocketAddr, host: &str, target: &str) -> Result<TcpStream>
     let mut response = Vec::new();
     loop {
         ensure!(stream.read_buf(&mut response).await? > 0, "closed instead of a response");
-        if let Some(whole) = length(&response)?
-            && response.len() >= whole
-        {
-            return Ok(stream);
+        if let Some((status, length)) = response_length(&response)? {
+            ensure!(status == 200, "status {status}");
+            if response.len() >= length {
+                return Ok(stream);
+            }
         }
     }
-}
-
-/// Bytes of the response, once its head has come.
-fn length(bytes: &[u8]) -> Result<Option<usize>> {
-    let mut fields = [httparse::EMPTY_HEADER; 32];
-    let mut response = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
-    ensure!(response.code == Some(200), "answered {:?}", response.code);
-    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
-    let body: usize = std::str::from_utf8(field.context("no Content-Length")?.value)?.parse()?;
-    Ok(Some(head + body))
 }
 
 #[cfg(test)]

@@ -16,4 +16,5 @@ pub mod load;
 pub mod pacer;
 pub mod pattern;
 pub mod report;
+mod response_length;
 pub mod unresponsive;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use sluice_bench::abusers::{AbusersSpec, Behavior, abusers};
 use sluice_bench::id::Tag;
 use sluice_bench::load::{LoadSpec, Mode, load};
@@ -64,8 +64,8 @@ struct LoadArgs {
     #[arg(long, default_value = "bench.example")]
     host: String,
     /// How requests use connections, and which way their bodies go.
-    #[arg(long, value_enum, default_value_t = ModeArg::KeepAlive)]
-    mode: ModeArg,
+    #[arg(long, value_enum, default_value_t = Mode::KeepAlive)]
+    mode: Mode,
     /// Requests per second.
     #[arg(long, default_value_t = 1000.0)]
     rate: f64,
@@ -111,7 +111,7 @@ struct AbusersArgs {
     header: Vec<(String, String)>,
     /// Behaviour of each connection.
     #[arg(long = "manner", value_enum, value_name = "MANNER")]
-    behavior: BehaviorArg,
+    behavior: Behavior,
     /// Number of connections.
     #[arg(long, default_value_t = 1000)]
     connections: usize,
@@ -124,24 +124,6 @@ struct AbusersArgs {
     /// Milliseconds until a connection that was ended is opened anew.
     #[arg(long, default_value_t = 1000)]
     pause_ms: u64,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum BehaviorArg {
-    Ask,
-    Stall,
-    Read,
-    DripHead,
-    DripBody,
-    Upload,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ModeArg {
-    KeepAlive,
-    PerConnection,
-    Download,
-    Upload,
 }
 
 fn main() -> ExitCode {
@@ -200,24 +182,11 @@ impl AbusersArgs {
             host: self.host,
             target: self.target,
             fields: self.header,
-            behavior: self.behavior.into(),
+            behavior: self.behavior,
             connections: self.connections,
             every: Duration::from_millis(self.every_ms),
             random: self.random,
             pause: Duration::from_millis(self.pause_ms),
-        }
-    }
-}
-
-impl From<BehaviorArg> for Behavior {
-    fn from(behavior: BehaviorArg) -> Self {
-        match behavior {
-            BehaviorArg::Ask => Self::Ask,
-            BehaviorArg::Stall => Self::Stall,
-            BehaviorArg::Read => Self::Read,
-            BehaviorArg::DripHead => Self::DripHead,
-            BehaviorArg::DripBody => Self::DripBody,
-            BehaviorArg::Upload => Self::Upload,
         }
     }
 }
@@ -237,7 +206,7 @@ impl LoadArgs {
         Ok(LoadSpec {
             to: self.to,
             host: self.host,
-            mode: self.mode.into(),
+            mode: self.mode,
             rate: self.rate,
             requests: self.requests,
             connections: self.connections,
@@ -248,16 +217,5 @@ impl LoadArgs {
             tag: self.tag.unwrap_or(Tag::new(std::process::id())),
             backend: self.backend,
         })
-    }
-}
-
-impl From<ModeArg> for Mode {
-    fn from(mode: ModeArg) -> Self {
-        match mode {
-            ModeArg::KeepAlive => Self::KeepAlive,
-            ModeArg::PerConnection => Self::PerConnection,
-            ModeArg::Download => Self::Download,
-            ModeArg::Upload => Self::Upload,
-        }
     }
 }

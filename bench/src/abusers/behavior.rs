@@ -2,14 +2,16 @@
 
 use std::io;
 
+use clap::ValueEnum;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, sleep};
 
 use super::AbusersSpec;
+use crate::response_length::response_length;
 
 /// How a connection is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Behavior {
     /// Asks and reads the response, then stays idle, or asks again after a while.
     Ask,
@@ -171,26 +173,10 @@ async fn read_response(stream: &mut TcpStream) -> io::Result<()> {
         if stream.read_buf(&mut response).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if length(&response)?.is_some_and(|whole| response.len() >= whole) {
+        if response_length(&response)?.is_some_and(|(_, length)| response.len() >= length) {
             return Ok(());
         }
     }
-}
-
-/// Bytes of the response, once its head has come.
-fn length(bytes: &[u8]) -> io::Result<Option<usize>> {
-    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    let mut fields = [httparse::EMPTY_HEADER; 64];
-    let mut response = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(head) = response.parse(bytes).map_err(|e| invalid(e.to_string()))? else {
-        return Ok(None);
-    };
-    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
-    let value = field.and_then(|field| std::str::from_utf8(field.value).ok());
-    let body: usize = value
-        .and_then(|value| value.parse().ok())
-        .ok_or_else(|| invalid("a response that does not say its length".to_owned()))?;
-    Ok(Some(head + body))
 }
 
 #[cfg(test)]
@@ -198,14 +184,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn a_response_of_any_status_ends_with_its_length() {
-        let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\n";
-        assert_eq!(length(b"HTTP/1.1 200").unwrap(), None);
-        assert_eq!(length(head.as_bytes()).unwrap(), Some(head.len() + 4));
-        assert!(length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-    }
 
     #[test]
     fn random_times_have_the_mean_that_is_asked_for() {

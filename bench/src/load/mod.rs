@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -26,15 +27,15 @@ use queue::{Job, Queue};
 use stats::RunStats;
 
 /// How requests use connections, and which way their bodies go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// GET on connections that are kept as long as the other side allows.
     KeepAlive,
     /// GET with `Connection: close` on a connection of its own.
     PerConnection,
-    /// As `KeepAlive`; the response takes [`LoadSpec::over`], every other one in chunks.
+    /// As keep-alive; the response is spread over a time, every other one in chunks.
     Download,
-    /// As `KeepAlive` with a POST whose body takes [`LoadSpec::over`].
+    /// As keep-alive with a POST whose body is spread over a time.
     Upload,
 }
 

@@ -10,15 +10,6 @@ use sluice_bench::load::Mode;
 use crate::load_client::LoadClient;
 use crate::peers::Setup;
 
-/// A choice on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum ClientMode {
-    KeepAlive,
-    PerConnection,
-    Download,
-    Upload,
-}
-
 /// One client's share of the load.
 #[derive(Clone, Debug)]
 pub(super) struct Share {
@@ -36,29 +27,16 @@ const TRANSFER_BYTES: u64 = 1024 * 1024;
 const LONGEST_TRANSFER: Duration = Duration::from_secs(4);
 const SHORT_BYTES: u64 = 128;
 
-impl ClientMode {
-    pub(super) const ALL: [Self; 4] = [Self::KeepAlive, Self::PerConnection, Self::Download, Self::Upload];
-
-    fn mode(self) -> Mode {
-        match self {
-            Self::KeepAlive => Mode::KeepAlive,
-            Self::PerConnection => Mode::PerConnection,
-            Self::Download => Mode::Download,
-            Self::Upload => Mode::Upload,
-        }
-    }
-}
-
 /// Divides short requests evenly, and adds transfers for the same time. A transfer takes longer than the time between
 /// two upgrades if that is possible in four seconds.
-pub(super) fn plan(modes: &[ClientMode], requests: u64, rate: f64, upgrades: u32) -> Vec<Share> {
-    let short = modes.iter().filter(|mode| !mode.mode().is_long()).count().max(1);
+pub(super) fn plan(modes: &[Mode], requests: u64, rate: f64, upgrades: u32) -> Vec<Share> {
+    let short = modes.iter().filter(|mode| !mode.is_long()).count().max(1);
     let length = Duration::from_secs_f64(requests as f64 / rate);
     let between = length / (upgrades + 1);
     let over = between.mul_f64(1.5).min(LONGEST_TRANSFER).min(length / 2);
     let transfers_per_second = TRANSFERS / over.as_secs_f64();
     let transfers = (length.saturating_sub(over).as_secs_f64() * transfers_per_second).ceil().max(1.0);
-    let share = |mode: &ClientMode| match mode.mode() {
+    let share = |mode: &Mode| match *mode {
         mode if mode.is_long() => Share {
             mode,
             requests: transfers as u64,

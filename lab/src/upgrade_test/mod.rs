@@ -16,12 +16,12 @@ use anyhow::{Context, Result, ensure};
 use gateway_testkit::netns;
 use nix::unistd::geteuid;
 use serde::Serialize;
+use sluice_bench::load::Mode;
 
 use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, WRK};
 use crate::peers::sluice::{Io, Steering};
 use crate::process;
-use clients::ClientMode;
 use run::{Outcome, Run};
 use target::{Peer, Target};
 
@@ -41,8 +41,8 @@ pub struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     peer: Vec<Peer>,
     /// Clients, all at once.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = ClientMode::ALL)]
-    mode: Vec<ClientMode>,
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Mode::ALL)]
+    mode: Vec<Mode>,
     /// Steering that Sluice is judged with.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Steering::Ebpf, Steering::Reuseport])]
     steering: Vec<Steering>,
