@@ -1,4 +1,4 @@
-//! A real Kubernetes node on this machine, in namespaces of its own, and what is judged on it: the gateway by the official
+//! A real Kubernetes node on this machine, in namespaces of its own, and the tests on it: the gateway by the official
 //! conformance suite, files by a real API server.
 //!
 //! Everything is built from Go modules (`conformance/`) but containerd, runc and the CNI plug-ins, which are Debian's.

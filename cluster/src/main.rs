@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use sluice_cluster::{command, conformance, files};
 use sluice_tooling::cargo;
 
-/// Starts clusters, and has them judge the gateway.
+/// Starts clusters, and tests the gateway on them.
 #[derive(Parser)]
 #[command(name = "cargo xtask", version, disable_help_subcommand = true)]
 struct Cli {
@@ -19,9 +19,9 @@ struct Cli {
 enum Command {
     /// Starts and ends a real Kubernetes node on this machine, for the gateway to run in.
     Cluster(command::Args),
-    /// Has the official suite of the Gateway API judge the gateway on a cluster of its own.
+    /// Runs the official suite of the Gateway API against the gateway on a cluster of its own.
     Conformance(conformance::Args),
-    /// Has a real API server and `sluice check` judge files as people write them, and compares.
+    /// Has a real API server and `sluice check` check files as people write them, and compares.
     Files(files::Args),
 }
 

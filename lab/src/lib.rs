@@ -1,4 +1,4 @@
-//! The gateway measured and judged beside its peers: CPU per request, requests lost in upgrades, crashes and overload, and the
+//! Measurements and tests of the gateway beside its peers: CPU per request, requests lost in upgrades, crashes and overload, and the
 //! responses that real clients see.
 //!
 //! Everything runs in network namespaces of its own on this machine, as root.

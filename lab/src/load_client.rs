@@ -71,12 +71,12 @@ mod tests {
             bench.args(["-c", script]);
             LoadClient::start(bench, dir.path(), "client", Mode::KeepAlive, &[]).unwrap()
         };
-        start("sleep 300").ensure_running("the crowd came").unwrap();
+        start("sleep 300").ensure_running("the abusers came").unwrap();
         let mut early = start("exit 0");
         until("it has ended", || Ok((!early.is_running()?).then_some(()))).unwrap();
-        let error = early.ensure_running("the crowd came").unwrap_err();
+        let error = early.ensure_running("the abusers came").unwrap_err();
         assert!(
-            error.to_string().starts_with("the keep-alive client ended before the crowd came"),
+            error.to_string().starts_with("the keep-alive client ended before the abusers came"),
             "{error}"
         );
     }

@@ -8,7 +8,7 @@ use sluice_cluster::command as cluster;
 use sluice_lab::{bench, clients, crash_test, overload_test, upgrade_test};
 use sluice_tooling::cargo;
 
-/// Measures and judges the gateway beside its peers.
+/// Measures and tests the gateway beside its peers.
 #[derive(Parser)]
 #[command(name = "cargo xtask", version, disable_help_subcommand = true)]
 struct Cli {
@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures what a request costs, beside peers and the floor.
+    /// Measures what a request costs, beside peers and a bare relay.
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.

@@ -45,7 +45,7 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Runs the model of a stream's two pumps under Miri, where that is installed.
     Miri,
-    /// Measures what a request costs, beside peers and the floor.
+    /// Measures what a request costs, beside peers and a bare relay.
     #[command(disable_help_flag = true)]
     Bench(Words),
     /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
@@ -60,10 +60,10 @@ enum Command {
     /// Starts and ends a real Kubernetes node on this machine, for the gateway to run in.
     #[command(disable_help_flag = true)]
     Cluster(Words),
-    /// Has the official suite of the Gateway API judge the gateway on a cluster of its own.
+    /// Runs the official suite of the Gateway API against the gateway on a cluster of its own.
     #[command(disable_help_flag = true)]
     Conformance(Words),
-    /// Has a real API server and `sluice check` judge files as people write them, and compares.
+    /// Has a real API server and `sluice check` check files as people write them, and compares.
     #[command(disable_help_flag = true)]
     Files(Words),
     /// Holds licenses, bans, sources and known advisories of all that is built in; writes the bill of materials.

@@ -31,7 +31,7 @@ pub enum Behavior {
 const DECLARED_LENGTH: usize = 1_000_000;
 /// Length of a chunk of an endless body.
 const CHUNK: usize = 32 * 1024;
-/// Interval at which [`until_closed`] looks.
+/// Interval at which [`until_closed`] polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Behavior {
@@ -139,7 +139,7 @@ impl RequestInterval {
 
 /// Waits until the other side has closed or reset `stream`, and reads nothing of what it sent before.
 pub async fn until_closed(stream: &TcpStream) {
-    // Readiness stays while there is something to read, so this looks now and then.
+    // Readiness stays while there is something to read, so this polls.
     while stream.ready(Interest::READABLE).await.is_ok_and(|ready| !ready.is_read_closed()) {
         sleep(POLL_INTERVAL).await;
     }

@@ -1,6 +1,6 @@
 //! Clients that misbehave: many connections, each of which does the same thing, and comes back when it is ended.
 //!
-//! Descriptors are counted per process, so abusers are a process of their own, beside the clients that are judged.
+//! Descriptors are counted per process, so abusers are a process of their own, beside the clients that verify.
 
 mod behavior;
 

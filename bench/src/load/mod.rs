@@ -46,7 +46,7 @@ pub struct LoadSpec {
     pub to: SocketAddr,
     /// The Host field.
     pub host: String,
-    /// How requests look.
+    /// Kind of requests.
     pub mode: Mode,
     /// Requests per second.
     pub rate: f64,

@@ -1,4 +1,4 @@
-//! The gateway that is judged: a process of the node, inside the cluster's namespaces.
+//! The gateway under test: a process of the node, inside the cluster's namespaces.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: the official suite of the Gateway API judges the gateway on a real cluster.
+//! `cargo xtask conformance`: the official suite of the Gateway API against the gateway on a real cluster.
 //!
 //! The suite learns from the GatewayClass what the gateway claims, and is told to skip nothing.
 
@@ -45,7 +45,7 @@ pub struct Args {
     /// The suite's release.
     #[arg(long, value_enum, default_value_t = Suite::REFERENCE)]
     suite: Suite,
-    /// Profiles whose core features are judged whether the gateway claims them or not.
+    /// Profiles whose core features are tested whether the gateway claims them or not.
     #[arg(long, value_delimiter = ',', default_value = "GATEWAY-HTTP")]
     profiles: Vec<String>,
     /// Runs these tests only.
@@ -69,7 +69,7 @@ pub struct Args {
     /// Builds the gateway without optimisation.
     #[arg(long)]
     debug: bool,
-    /// Judges this binary instead of building one.
+    /// Tests this binary instead of building one.
     #[arg(long, value_name = "FILE", conflicts_with = "debug")]
     binary: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! The DaemonSet of `deploy/`, as a node runs it: an image of the binary that was judged, started with the rights that
+//! The DaemonSet of `deploy/`, as a node runs it: an image of the binary that was tested, started with the rights that
 //! the manifest gives, asked through `kubectl exec`, and replaced by a pod that takes over from it.
 
 use std::collections::BTreeMap;

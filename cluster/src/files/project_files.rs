@@ -38,7 +38,7 @@ pub(super) fn check(server: &Server<'_>, sluice: &Path) -> Result<bool> {
             for (who, wanted, verdict) in verdicts {
                 if wanted != (verdict == Verdict::Accepted) {
                     wrong += 1;
-                    println!("{}: {who} judges otherwise: {:?}", file.display(), verdict);
+                    println!("{}: {who} has another verdict: {:?}", file.display(), verdict);
                 }
             }
         }

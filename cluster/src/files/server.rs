@@ -28,7 +28,7 @@ impl<'a> Server<'a> {
         Ok(Self { cluster })
     }
 
-    /// Has the server look at a file. Namespaces that are missing are made, since the file's author has them; kinds that
+    /// Has the server check a file. Namespaces that are missing are made, since the file's author has them; kinds that
     /// are not installed and objects that are there already say nothing about the file.
     pub(super) fn check(&self, file: &Path) -> Result<Verdict> {
         loop {

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what a request costs, beside peers and beside the floor.
+//! `cargo xtask bench`: the cost of a request, beside peers and a bare relay.
 
 mod cost;
 mod plot;

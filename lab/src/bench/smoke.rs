@@ -23,7 +23,7 @@ use crate::wrk::LoadSpec;
 /// Flags of `bench smoke`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Turns of each contender.
+    /// Turns of each target.
     #[arg(long, default_value_t = 5)]
     turns: u32,
     /// Seconds of load in each turn.
@@ -59,7 +59,7 @@ pub struct Args {
     /// Directory for smoke.json and smoke.svg; bench/results by default.
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
-    /// Exits with 1 if a bar is missed; every bar is a ratio between contenders, so all of them must be there.
+    /// Exits with 1 if a bar is missed; every bar is a ratio between targets, so all of them must be there.
     #[arg(long, conflicts_with = "among")]
     strict: bool,
 }

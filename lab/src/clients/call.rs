@@ -74,5 +74,5 @@ fn feed(process: &mut Process, text: &str, seen: &str) -> Result<()> {
     Ok(())
 }
 
-/// Between two looks at a client's output.
+/// Between two readings of a client's output.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);

@@ -85,5 +85,5 @@ fn show(
     Ok(browser.reports().iter().filter_map(|line| parse(line)).collect())
 }
 
-/// Between two looks at the reports.
+/// Between two readings of the reports.
 const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! `cargo xtask clients`: do the clients that people use see every response?
+//! `cargo xtask clients`: the responses that the clients people use did not see.
 //!
 //! Each client makes each case that it can make, over clear text and each version of TLS, through a gateway in a network
 //! namespace of its own. A client saw a response if it has the right status and the whole content; all else is lost.
@@ -60,7 +60,7 @@ pub struct Args {
     /// Installs heavy clients as well: Python, Node, Java and Chromium.
     #[arg(long)]
     all: bool,
-    /// Judges this binary instead of building one.
+    /// Tests this binary instead of building one.
     #[arg(long, value_name = "FILE", conflicts_with = "profile")]
     sluice: Option<PathBuf>,
     /// The cargo profile to build with.

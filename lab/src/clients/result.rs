@@ -69,7 +69,7 @@ pub(super) fn failures(statuses: &[ClientStatus], results: &[CaseResult]) -> Vec
     let mut all = Vec::new();
     for ClientStatus { client, version, named, .. } in statuses {
         match version {
-            None if *named => all.push(format!("{client} is not installed, so it was not judged")),
+            None if *named => all.push(format!("{client} is not installed, so it was not tested")),
             Some(_) if !results.iter().any(|result| result.client == *client) => {
                 all.push(format!("{client} made none of these cases"));
             }
@@ -77,7 +77,7 @@ pub(super) fn failures(statuses: &[ClientStatus], results: &[CaseResult]) -> Vec
         }
     }
     if results.is_empty() {
-        all.push("no client was judged".to_owned());
+        all.push("no client was tested".to_owned());
     }
     let failed = results.iter().filter(|result| !result.passed()).count();
     if failed > 0 {
@@ -127,10 +127,10 @@ mod tests {
         let passed = || result(1, &[good()]);
         assert!(failures(&[status(Some("8"), true)], &[passed()]).is_empty());
         let absent = ClientStatus { client: "nc", ..status(None, false) };
-        assert!(failures(&[status(Some("8"), false), absent], &[passed()]).is_empty(), "others were judged");
-        assert_eq!(failures(&[status(None, false)], &[]), ["no client was judged"]);
+        assert!(failures(&[status(Some("8"), false), absent], &[passed()]).is_empty(), "others were tested");
+        assert_eq!(failures(&[status(None, false)], &[]), ["no client was tested"]);
         assert_eq!(failures(&[status(None, true)], &[]).len(), 2);
-        assert_eq!(failures(&[status(Some("8"), false)], &[]).len(), 2, "it is there and was not judged");
+        assert_eq!(failures(&[status(Some("8"), false)], &[]).len(), 2, "it is there and was not tested");
     }
 
     #[test]

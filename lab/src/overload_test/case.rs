@@ -9,7 +9,7 @@ pub(super) use super::cases::CASES;
 pub(super) struct Case {
     /// For `--only` and the table.
     pub(super) name: &'static str,
-    /// Settings beside the defaults: limits that a crowd reaches, times that a short run sees pass.
+    /// Settings beside the defaults: limits that the abusers reach, times that end within a short run.
     pub(super) flags: &'static [&'static str],
     /// The gateway's limit of open files, if it is a small one.
     pub(super) open_files: Option<u32>,
@@ -52,9 +52,9 @@ pub(super) enum To {
 /// Which of the neighbour's clients can be served at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Neighbour {
-    /// Kept connections and a connection for each request; the crowd is there first.
+    /// Kept connections and a connection for each request; the abusers are there first.
     Any,
-    /// This many kept connections, made before the crowd comes: what the crowd takes is the room for new ones.
+    /// This many kept connections, made before the abusers come, who take the room for new ones.
     Inside(u32),
 }
 

@@ -154,7 +154,7 @@ pub(super) const CASES: [Case; 15] = [
     },
     Case {
         name: "buffers",
-        // Each of the crowd's requests keeps its head in a buffer of 16 KiB.
+        // Each of the abusers' requests keeps its head in a buffer of 16 KiB.
         flags: &["--buffer-memory", "8MiB", "--upstream-max-pending", "10000"],
         abuser_groups: &[abusers(Behavior::Ask, 2000, UNRESPONSIVE, 0)],
         proofs: &[

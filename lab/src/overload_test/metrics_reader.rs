@@ -10,7 +10,7 @@ use super::testbed::operator;
 use crate::metrics::Page;
 use crate::process::until;
 
-/// The gateway's metrics, on a connection that is kept for as long as the gateway keeps it: beside a crowd of scrapers it may
+/// The gateway's metrics, on a connection that is kept for as long as the gateway keeps it: beside many scrapers it may
 /// have to make room.
 pub(super) struct MetricsReader {
     to: SocketAddr,

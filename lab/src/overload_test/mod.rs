@@ -38,13 +38,13 @@ pub struct Args {
     /// Cases to run, by name; all by default.
     #[arg(long, value_delimiter = ',', value_name = "CASE")]
     only: Vec<String>,
-    /// Seconds that the neighbour is judged, in each case once alone and once beside the crowd.
+    /// Seconds that the neighbour is measured, in each case once alone and once beside the abusers.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(4..=60))]
     seconds: u32,
     /// The cargo profile to build with.
     #[arg(long, default_value = "release")]
     profile: String,
-    /// The binary to judge, instead of building one.
+    /// The binary to test, instead of building one.
     #[arg(long, value_name = "FILE")]
     sluice: Option<PathBuf>,
     /// Writes what was found there as JSON, every figure of every client.
@@ -61,7 +61,7 @@ struct CaseResult {
     error: Option<String>,
 }
 
-/// A crowd of 15,000 in one process, and the gateway that holds it.
+/// For 15,000 abusers in one process, and the gateway that holds their connections.
 const OPEN_FILES: u64 = 18_000;
 
 /// Runs each case in turn and prints one table; fails if a neighbour's request failed or a case did not come about.
@@ -112,7 +112,7 @@ impl CaseResult {
         };
         let turns = outcome.neighbours.iter().flat_map(|client| &client.turns);
         for round in turns {
-            for (when, report) in [("alone", &round.before), ("beside the crowd", &round.during)] {
+            for (when, report) in [("alone", &round.before), ("beside the abusers", &round.during)] {
                 if report.lost() > 0 {
                     return Some(format!(
                         "{case}: the neighbour lost {} {} requests {when}",
@@ -174,9 +174,9 @@ mod tests {
     fn neighbours_may_lose_nothing_and_every_case_must_come_about() {
         assert_eq!(result(report(5, 0), report(5, 0), 10.0).failure(), None);
         let lost = result(report(5, 0), report(5, 1), 10.0).failure().unwrap();
-        assert_eq!(lost, "pending: the neighbour lost 1 keep-alive requests beside the crowd");
+        assert_eq!(lost, "pending: the neighbour lost 1 keep-alive requests beside the abusers");
         assert!(result(report(5, 1), report(5, 0), 10.0).failure().is_some());
-        assert!(result(report(5, 0), report(0, 0), 10.0).failure().is_some(), "nobody was judged");
+        assert!(result(report(5, 0), report(0, 0), 10.0).failure().is_some(), "nothing was measured");
         let missed = result(report(5, 0), report(5, 0), 9.0).failure().unwrap();
         assert_eq!(missed, "pending: overload_pending is 9, below 10");
         let at = |p99_us| Report { latency: Latency { p99_us, ..Latency::default() }, ..report(5, 0) };

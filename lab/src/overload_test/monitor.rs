@@ -1,4 +1,4 @@
-//! The gateway's numbers, from before a crowd comes until it has gone.
+//! The gateway's metrics, from before the abusers come until they have gone.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,9 +29,9 @@ struct Progress {
     best: Vec<f64>,
 }
 
-/// Probes of the gateway before the crowd comes.
+/// Probes of the gateway before the abusers come.
 const PROBES: u32 = 20;
-/// Between two looks at the gateway's numbers.
+/// Between two readings of the gateway's metrics.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Longest wait for memory to be given back once everybody has gone.
 const MEMORY_RETURN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ const MEMORY_RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 const FEW_CONNECTIONS: f64 = 10.0;
 
 impl Monitor {
-    /// Before the crowd comes.
+    /// Before the abusers come.
     pub(super) fn begin(proofs: &'static [Proof], testbed: &mut Testbed) -> Result<Self> {
         let probes_before = (0..PROBES).map(|_| testbed.probe()).collect::<Result<Vec<_>>>()?;
         let pid = testbed.gateway.pid();
@@ -121,7 +121,7 @@ fn wait_for_memory(testbed: &mut Testbed, before_kib: u64, peak_kib: u64) -> Res
         let open = Metric::Peak("sluice_connections").sum_in(&testbed.metrics.read()?);
         Ok((open < FEW_CONNECTIONS).then_some(()))
     })
-    .context("after the crowd's end")?;
+    .context("after the abusers' end")?;
     let (end, bound) =
         (Instant::now() + MEMORY_RETURN_TIMEOUT, before_kib + peak_kib.saturating_sub(before_kib) / 4);
     loop {

@@ -31,7 +31,7 @@ pub(super) struct Round {
     pub(super) during: Report,
 }
 
-/// Latency of readiness probes in milliseconds: the median and the longest, before the crowd came and beside it.
+/// Latency of readiness probes in milliseconds: the median and the longest, before the abusers came and beside them.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Probes {
@@ -81,7 +81,7 @@ impl ClientLatency {
         self.turns.first().map_or("", |round| &round.during.mode)
     }
 
-    /// Sum of a figure of the reports beside the crowd.
+    /// Sum of a figure of the reports beside the abusers.
     pub(super) fn sum(&self, figure: impl Fn(&Report) -> u64) -> u64 {
         self.turns.iter().map(|round| figure(&round.during)).sum()
     }

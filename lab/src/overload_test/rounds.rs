@@ -19,7 +19,7 @@ use super::testbed::{OTHER_HOST, Testbed, WORKERS};
 use crate::proc;
 use crate::process::{Process, check_interrupt, until};
 
-/// How often the neighbour is judged without and with.
+/// Measurements of the neighbour without expressions, and as many with them.
 const ROUNDS: u32 = 5;
 /// The share of the workers' CPUs that clients, backends and gateway may use together.
 const LOAD: f64 = 0.5;
@@ -51,7 +51,7 @@ pub(super) fn run(run: &Run, case: &Case, inside: &Inside) -> Result<Outcome> {
     monitor.read(&mut testbed)?;
     let cpus = f64::from(WORKERS);
     let spare = (cpus * LOAD - neighbour_cpus(run, case, &testbed)?).max(cpus * MIN_LOAD);
-    let abusers = case.abuser_groups.first().context("a case without a crowd")?;
+    let abusers = case.abuser_groups.first().context("a case without abusers")?;
     let without = PacedLoad::calibrate(abusers, OTHER_HOST, 20, spare, &mut testbed)?;
     let with = PacedLoad::calibrate(abusers, expressions::HOST, 4_000, spare, &mut testbed)?;
     let (mut turns, mut busy) = (Vec::new(), [Vec::new(), Vec::new()]);
@@ -86,7 +86,7 @@ fn neighbour_cpus(run: &Run, case: &Case, testbed: &Testbed) -> Result<f64> {
     Ok(cpus)
 }
 
-/// Judges the neighbour beside these clients; says how busy the machine was as well.
+/// Measures the neighbour beside these clients; says how busy the machine was as well.
 fn beside(
     run: &Run,
     case: &Case,

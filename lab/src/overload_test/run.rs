@@ -40,7 +40,7 @@ impl Run {
         let mut monitor = Monitor::begin(case.proofs, &mut testbed)?;
         let (mut clients, mut abuser_groups) = self.start_clients_and_abusers(case, &mut testbed)?;
         // A client that ended before has met no abuser.
-        clients.iter_mut().try_for_each(|client| client.ensure_running("the crowd was there"))?;
+        clients.iter_mut().try_for_each(|client| client.ensure_running("the abusers were there"))?;
         let during = monitor.observe(&mut testbed, clients)?;
         abuser_groups
             .iter_mut()
@@ -54,7 +54,7 @@ impl Run {
         clients.into_iter().map(LoadClient::report).collect()
     }
 
-    /// Starts the neighbour's clients and the crowd, in the case's order.
+    /// Starts the neighbour's clients and the abusers, in the case's order.
     fn start_clients_and_abusers(
         &self,
         case: &Case,
@@ -78,13 +78,13 @@ impl Run {
     }
 }
 
-/// Starts the crowd and waits until all of it has been there.
+/// Starts the abusers and waits until each has connected once.
 fn start_all_abusers(case: &Case, testbed: &Testbed) -> Result<Vec<Process>> {
     let mut abuser_groups = Vec::new();
     for (number, abusers) in case.abuser_groups.iter().enumerate() {
         abuser_groups.push(testbed.start_abusers(number, abusers)?);
     }
-    until("the crowd is there", || {
+    until("the abusers are connected", || {
         abuser_groups.iter_mut().try_for_each(Process::ensure_running)?;
         Ok(abuser_groups.iter().all(|abusers| abusers.output().contains("there")).then_some(()))
     })?;

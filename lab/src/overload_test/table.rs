@@ -26,7 +26,7 @@ const HEADERS: [&str; COLUMNS] = [
     "what stopped the crowd",
 ];
 
-/// Columns of words; the others are figures and stand right.
+/// Columns of words; the others are figures.
 const TEXT_COLUMNS: [usize; 3] = [0, 1, COLUMNS - 1];
 /// Failures that are shown one by one for each client.
 const SHOWN_FAILURES: usize = 3;
@@ -43,7 +43,7 @@ pub(super) fn print(results: &[CaseResult]) {
     results.iter().for_each(print_notes);
 }
 
-/// Columns that are the same for all clients of a case stand on its `first` line only. Of several turns it has the medians.
+/// Columns that are the same for all clients of a case are on its `first` line only. Of several turns it has the medians.
 fn row(case: &str, outcome: &Outcome, client: &ClientLatency, first: bool) -> Vec<String> {
     let once = |text: String| if first { text } else { String::new() };
     let Memory { before_kib, peak_kib, after_kib } = outcome.memory;
@@ -101,7 +101,7 @@ fn print_notes(result: &CaseResult) {
     let Probes { before_median, before_longest, during_median, during_longest } = outcome.probes;
     println!(
         "{}: probes took {before_median:.1} ms at the median and {before_longest:.1} at most before, \
-         {during_median:.1} and {during_longest:.1} beside the crowd",
+         {during_median:.1} and {during_longest:.1} beside the abusers",
         result.case
     );
     outcome.notes.iter().for_each(|note| println!("{}: {note}", result.case));

@@ -107,7 +107,7 @@ impl Testbed {
         let mut command = self.abusers_command(abusers, host, every_ms);
         command.args(["--to", LISTEN_ADDRESS, "--target", abusers.target, "--random", "--header", field]);
         let mut clients = Process::spawn(&format!("crowd-{host}"), &self.dir, &mut command)?;
-        until("the crowd is there", || {
+        until("the abusers are connected", || {
             clients.ensure_running()?;
             Ok(clients.output().contains("there").then_some(()))
         })?;
@@ -148,7 +148,7 @@ impl Testbed {
         own.chain(clients).collect()
     }
 
-    /// Where processes of this stand write.
+    /// Where processes of this testbed write.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -158,7 +158,7 @@ impl Testbed {
     }
 }
 
-/// A connection from an address that the crowd does not come from, as probes and scrapers of a cluster do.
+/// A connection from an address that the abusers do not come from, as probes and scrapers of a cluster do.
 pub(super) fn operator(to: SocketAddr) -> io::Result<Client> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into())?;

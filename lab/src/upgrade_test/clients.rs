@@ -1,4 +1,4 @@
-//! The judge's clients: one process for each way of using connections.
+//! The verifying clients: one process for each way of using connections.
 
 use std::path::Path;
 use std::process::Command;

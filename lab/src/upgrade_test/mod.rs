@@ -1,6 +1,6 @@
 //! `cargo xtask upgrade-test`: are requests lost while a proxy is replaced?
 //!
-//! Each proxy runs in a network namespace of its own, between the judge's clients and its backend (`sluice-bench`),
+//! Each proxy runs in a network namespace of its own, between verifying clients and their backend (`sluice-bench`),
 //! with wrk beside them, and is replaced again and again the way its operators would.
 
 mod clients;
@@ -37,16 +37,16 @@ pub struct Args {
     /// Short requests per second, all clients together.
     #[arg(long, default_value_t = 2500.0)]
     rate: f64,
-    /// Proxies to judge.
+    /// Proxies to test.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     peer: Vec<Peer>,
     /// Clients, all at once.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Mode::ALL)]
     mode: Vec<Mode>,
-    /// Steering that Sluice is judged with.
+    /// Steering to test Sluice with.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Steering::Ebpf, Steering::Reuseport])]
     steering: Vec<Steering>,
-    /// I/O that Sluice is judged with.
+    /// I/O to test Sluice with.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Io::Uring, Io::Epoll])]
     io: Vec<Io>,
     /// Connections of wrk beside the clients; 0 runs no wrk.
@@ -164,7 +164,7 @@ mod tests {
         assert!(result("sluice", 1).failure(2).is_some());
         assert_eq!(result("nginx", 1).failure(2), None);
         for proxy in ["sluice", "nginx"] {
-            assert!(result(proxy, 0).failure(3).is_some(), "an upgrade came too late to be judged");
+            assert!(result(proxy, 0).failure(3).is_some(), "an upgrade came after the load");
             assert!(TargetResult { outcome: None, ..result(proxy, 0) }.failure(2).is_some());
         }
     }

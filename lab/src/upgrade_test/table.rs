@@ -10,7 +10,7 @@ const HEADERS: [&str; 15] = [
     "missing", "twice", "p99 ms", "max ms",
 ];
 
-/// Columns of words; the others are figures and stand right.
+/// Columns of words; the others are figures.
 const TEXT_COLUMNS: [usize; 3] = [0, 1, 2];
 
 /// Failures that are shown one by one for each client.

@@ -1,4 +1,4 @@
-//! The proxies that are judged, each in one set-up.
+//! The proxies that are tested, each in one set-up.
 
 use std::fmt;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! Known advisories, by a database that somebody keeps on this machine: none is fetched here, so that a run without a
-//! network says what it did not look at.
+//! network says what it did not check.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

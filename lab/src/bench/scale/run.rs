@@ -51,7 +51,7 @@ const RATE: u64 = 1000;
 const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
 /// The steady client goes on for so long after the last change is due.
 const STEADY_MARGIN: Duration = Duration::from_secs(3);
-/// Between two looks for the first correct response.
+/// Between two requests until the first correct response.
 const POLL_INTERVAL: Duration = Duration::from_micros(500);
 /// Memory is looked at once the work is done and buffers are given back.
 const SETTLE_TIME: Duration = Duration::from_secs(5);
