@@ -18,9 +18,9 @@ fn read(forwarded: &Forwarded) -> Read {
 
 /// Asserts that a backend cannot take what went on for something else than we did, beside its framing.
 fn check(forwarded: &Forwarded) {
-    let octets = &forwarded.octets;
-    let end = octets.windows(4).position(|four| four == b"\r\n\r\n").expect("a head ends");
-    for line in octets[..end].split(|byte| *byte == b'\n').skip(1) {
+    let bytes = &forwarded.bytes;
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head ends");
+    for line in bytes[..end].split(|byte| *byte == b'\n').skip(1) {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
         assert!(!name.contains(&b'_') && !name.eq_ignore_ascii_case(b"trailer"), "{}", line.escape_ascii());
     }
@@ -38,14 +38,14 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     all.iter().for_each(check);
-    let octets = all.iter().flat_map(|request| request.octets.clone()).collect::<Vec<u8>>();
+    let bytes = all.iter().flat_map(|request| request.bytes.clone()).collect::<Vec<u8>>();
     let ours: Vec<Read> = all.iter().map(read).collect();
-    let shown = || octets.escape_ascii().to_string();
+    let shown = || bytes.escape_ascii().to_string();
     // Readers may refuse what we let through, and then see fewer requests; nobody may see another one.
-    let theirs = hyper(&octets);
+    let theirs = hyper(&bytes);
     assert!(ours.starts_with(&theirs), "hyper reads {theirs:?} in {}", shown());
     let ours: Vec<Read> = ours.into_iter().map(|read| Read { method: Vec::new(), ..read }).collect();
-    if let Ok(theirs) = node(&octets) {
+    if let Ok(theirs) = node(&bytes) {
         assert!(ours.starts_with(&theirs), "node reads {theirs:?} in {}", shown());
     }
 });

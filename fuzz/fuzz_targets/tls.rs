@@ -69,8 +69,8 @@ impl Server {
         Self { session, unread: Vec::new(), content: Vec::new(), failed: false, wire: Wire::default() }
     }
 
-    fn feed(&mut self, octets: &[u8], piece: usize) {
-        for piece in octets.chunks(piece.max(1)) {
+    fn feed(&mut self, bytes: &[u8], piece: usize) {
+        for piece in bytes.chunks(piece.max(1)) {
             self.unread.extend_from_slice(piece);
             let content = &mut self.content;
             let used = self
@@ -95,10 +95,10 @@ impl Server {
 }
 
 /// Octets of anybody.
-fn before(octets: &[u8], piece: usize) {
-    if let Peek::Hello { server_name } = peek(octets) {
+fn before(bytes: &[u8], piece: usize) {
+    if let Peek::Hello { server_name } = peek(bytes) {
         let mut acceptor = Acceptor::default();
-        let mut rest = octets;
+        let mut rest = bytes;
         while acceptor.read_tls(&mut rest).is_ok_and(|count| count > 0) {}
         if let Ok(Some(accepted)) = acceptor.accept() {
             let theirs = accepted.client_hello().server_name().map(str::to_ascii_lowercase);
@@ -106,7 +106,7 @@ fn before(octets: &[u8], piece: usize) {
         }
     }
     let mut server = Server::new();
-    server.feed(octets, piece);
+    server.feed(bytes, piece);
     assert!(server.content.is_empty(), "content without a handshake");
     server.session.close(&mut server.wire);
 }
@@ -143,7 +143,7 @@ fn after(mut script: &[u8], piece: usize) {
 
 /// The content of a record whose padding has begun, if it is content.
 fn meant(padded: &[u8]) -> Option<&[u8]> {
-    let end = padded.iter().rposition(|octet| *octet != 0)?;
+    let end = padded.iter().rposition(|byte| *byte != 0)?;
     (padded[end] == APPLICATION_DATA).then_some(&padded[..end])
 }
 
@@ -157,9 +157,9 @@ fn shake_hands(server: &mut Server) -> (Box<dyn MessageEncrypter>, u64) {
             client.write_tls(&mut sent).expect("memory");
         }
         server.feed(&sent, usize::MAX);
-        let mut answer = server.wire.bytes.as_slice();
-        while !answer.is_empty() {
-            client.read_tls(&mut answer).expect("memory");
+        let mut response = server.wire.bytes.as_slice();
+        while !response.is_empty() {
+            client.read_tls(&mut response).expect("memory");
             client.process_new_packets().expect("what our server says");
         }
         server.wire.bytes.clear();
@@ -177,7 +177,7 @@ fn shake_hands(server: &mut Server) -> (Box<dyn MessageEncrypter>, u64) {
 
 fuzz_target!(|data: &[u8]| {
     LazyLock::force(&ENDS);
-    let Some((&[side, piece], octets)) = data.split_first_chunk() else { return };
+    let Some((&[side, piece], bytes)) = data.split_first_chunk() else { return };
     let piece = if piece == 0 { usize::MAX } else { usize::from(piece) };
-    if side & 1 == 0 { before(octets, piece) } else { after(octets, piece) }
+    if side & 1 == 0 { before(bytes, piece) } else { after(bytes, piece) }
 });

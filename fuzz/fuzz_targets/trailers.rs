@@ -30,9 +30,9 @@ fn forwarded(trailers: &[u8], keep: bool) -> Option<Vec<u8>> {
     let filters = filters();
     decoder
         .retain_trailers(|trailer| keep && !is_proxy_field(trailer.name) && !filters.concern(trailer.name));
-    let mut octets = b"1\r\nx\r\n".to_vec();
-    last_chunk(&mut octets, decoder.trailers()).expect("a Vec takes everything");
-    Some(octets)
+    let mut bytes = b"1\r\nx\r\n".to_vec();
+    last_chunk(&mut bytes, decoder.trailers()).expect("a Vec takes everything");
+    Some(bytes)
 }
 
 fuzz_target!(|data: &[u8]| {

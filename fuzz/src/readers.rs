@@ -27,11 +27,11 @@ pub struct Read {
 
 /// hyper's server over a pipe in memory.
 #[must_use]
-pub fn hyper(octets: &[u8]) -> Vec<Read> {
+pub fn hyper(bytes: &[u8]) -> Vec<Read> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
     runtime.block_on(async {
         let seen = Rc::new(RefCell::new(Vec::new()));
-        let (mut ours, theirs) = duplex(octets.len() + 64 * 1024);
+        let (mut ours, theirs) = duplex(bytes.len() + 64 * 1024);
         let noted = Rc::clone(&seen);
         let service = service_fn(move |request: Request<Incoming>| {
             let noted = Rc::clone(&noted);
@@ -55,7 +55,7 @@ pub fn hyper(octets: &[u8]) -> Vec<Read> {
         });
         let serving = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(theirs), service);
         let client = async move {
-            let _ = ours.write_all(octets).await;
+            let _ = ours.write_all(bytes).await;
             let _ = ours.shutdown().await;
             let _ = ours.read_to_end(&mut Vec::new()).await;
         };
@@ -126,11 +126,11 @@ impl ParserHandler for Notes {
 ///
 /// # Errors
 /// What it says of octets that it refuses.
-pub fn node(octets: &[u8]) -> Result<Vec<Read>, String> {
+pub fn node(bytes: &[u8]) -> Result<Vec<Read>, String> {
     let mut notes = Notes::default();
     let mut parser = Parser::request();
-    let used = parser.parse(&mut notes, octets);
-    if parser.has_error() || used != octets.len() {
+    let used = parser.parse(&mut notes, bytes);
+    if parser.has_error() || used != bytes.len() {
         return Err(parser.error().to_string());
     }
     Ok(notes.all)
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn readers_read() {
-        let octets = b"POST /a?b HTTP/1.1\r\nHost: a\r\nX:\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ny\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n";
+        let bytes = b"POST /a?b HTTP/1.1\r\nHost: a\r\nX:\r\nTransfer-Encoding: chunked\r\n\r\n1\r\ny\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: b\r\n\r\n";
         let read = |method: &str, target: &str, host: &str, body: &str| Read {
             method: method.into(),
             target: target.into(),
@@ -150,8 +150,8 @@ mod tests {
             body: body.into(),
         };
         let want = vec![read("POST", "/a?b", "a", "y"), read("GET", "/", "b", "")];
-        assert_eq!(hyper(octets), want);
+        assert_eq!(hyper(bytes), want);
         let want = want.into_iter().map(|read| Read { method: Vec::new(), ..read }).collect();
-        assert_eq!(node(octets), Ok(want));
+        assert_eq!(node(bytes), Ok(want));
     }
 }
