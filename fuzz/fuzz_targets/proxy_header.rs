@@ -7,7 +7,7 @@ use gateway_http::proxy_header::{MAX_HEADER, Parsed, Proxied, parse};
 use libfuzzer_sys::fuzz_target;
 use ppp::{v1, v2};
 
-/// What an independent reader takes the header for; `None` if it names nobody.
+/// The header as an independent reader understands it; `None` if it names nobody.
 fn theirs(header: &[u8]) -> Option<Proxied> {
     let (client, destination): (SocketAddr, SocketAddr) = if header.starts_with(b"PROXY ") {
         match v1::Header::try_from(header).expect("a line that we accept").addresses {
@@ -52,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
     let first = parse(data);
     let appended = parse(&[data, b"\r\nGET / HTTP/1.1\r\n\r\n"].concat());
     let Ok(Parsed::Complete { consumed, source }) = first else {
-        // What is no header does not become one.
+        // Bytes that are no header do not become one.
         assert!(first.is_ok() || appended == first);
         return;
     };
@@ -62,7 +62,7 @@ fuzz_target!(|data: &[u8]| {
     for cut in 0..consumed {
         assert_eq!(parse(&data[..cut]), Ok(Parsed::Incomplete), "{cut} of {consumed}");
     }
-    // Who names nobody may write anything behind that, of which readers take more or less.
+    // A header that names nobody may have anything behind that, of which readers take more or less.
     if source.is_some() {
         assert_eq!(theirs(&data[..consumed]), source);
     }

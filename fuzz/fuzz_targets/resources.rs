@@ -1,4 +1,4 @@
-//! Files: whatever their text, they are read, translated and compiled without a panic, and answer a request.
+//! Files: whatever their text, they are read, translated and compiled without a panic, and serve a request.
 #![no_main]
 
 use gateway_api_types::load::{assemble, load};

@@ -147,7 +147,7 @@ fn meant(padded: &[u8]) -> Option<&[u8]> {
     (padded[end] == APPLICATION_DATA).then_some(&padded[..end])
 }
 
-/// What the client seals with from here on, and the number of its next record.
+/// The keys that the client encrypts with from here on, and the number of its next record.
 fn shake_hands(server: &mut Server) -> (Box<dyn MessageEncrypter>, u64) {
     let name = ServerName::try_from("a.example").expect("a name");
     let mut client = ClientConnection::new(Arc::clone(&ENDS.client), name).expect("a client");

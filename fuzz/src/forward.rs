@@ -1,10 +1,10 @@
-//! From received to forwarded octets, with the calls that the proxy makes and no socket.
+//! From received to forwarded bytes, with the calls that the proxy makes and no socket.
 
 use gateway_http::h1::encode::{self, ChunkSize, RequestOptions};
 use gateway_http::h1::path::{PathOptions, normalize};
 use gateway_http::h1::{BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Parsed, RequestHead};
 
-/// A request as it was understood, and the octets that go on for it.
+/// A request as it was understood, and the bytes that are forwarded for it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Forwarded {
     pub method: Vec<u8>,

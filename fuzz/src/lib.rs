@@ -1,4 +1,4 @@
-//! What the targets share: our own way from received to forwarded octets, and other people's readers of HTTP/1.1.
+//! Shared parts of the targets: our own path from received to forwarded bytes, and other projects' readers of HTTP/1.1.
 #![forbid(unsafe_code)]
 
 pub mod forward;

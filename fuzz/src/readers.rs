@@ -1,4 +1,4 @@
-//! Other people's readers: what would a backend behind us take these octets for?
+//! Other projects' readers: the requests that a backend behind us would read from these bytes.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -125,7 +125,7 @@ impl ParserHandler for Notes {
 /// wrong bits.
 ///
 /// # Errors
-/// What it says of octets that it refuses.
+/// Its error for bytes that it refuses.
 pub fn node(bytes: &[u8]) -> Result<Vec<Read>, String> {
     let mut notes = Notes::default();
     let mut parser = Parser::request();
