@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
-use crate::cargo::build_binary;
+use crate::cargo::{cargo, must_succeed, target_dir};
 
 /// Words of the command line that the other program reads.
 #[derive(clap::Args)]
@@ -22,7 +22,13 @@ pub(crate) struct Words {
 /// # Errors
 /// It cannot be built or started.
 pub(crate) fn become_program(package: &str) -> Result<ExitCode> {
-    let program = build_binary(package, "dev")?;
+    let program = target_dir()?.join("debug").join(package);
+    let mut build = cargo(&["build", "--package", package]);
+    // The first build takes a minute and shows it; later ones leave the terminal to the command.
+    if program.is_file() {
+        build.arg("--quiet");
+    }
+    must_succeed(&mut build)?;
     Err(Command::new(&program).arg0("xtask").args(env::args_os().skip(1)).exec())
         .with_context(|| format!("starting {}", program.display()))
 }
