@@ -1,11 +1,11 @@
-//! The targets of the measurement: the same reverse proxy in four programs ([`Role::Measured`]; the floor sets no header).
+//! The targets of the measurement: the same reverse proxy in four programs ([`crate::peers::Role::Measured`]; the floor sets no header).
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::peers::{self, Role, Setup, haproxy, nginx, resources, sluice};
+use crate::peers::{self, Setup, haproxy, nginx, resources, sluice};
 
 /// A program in a set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,10 @@ impl Target {
     /// Writes its configuration and gives the call that starts it. With `many`, Sluice has many routes where it is to have
     /// them.
     pub(super) fn command(self, setup: &Setup, programs: &Programs, many: bool) -> Result<Command> {
-        let access_log = setup.role == Role::Measured { access_log: true };
         let one = |variant: &Variant, many: bool| {
             let make = if many { resources::many_routes } else { resources::strip_prefix };
             let resources = make(setup.listen, setup.backend);
-            let mut command = sluice::measured(setup, &variant.program, &resources, access_log)?;
+            let mut command = sluice::measured(setup, &variant.program, &resources)?;
             command.args(&variant.flags);
             Ok(command)
         };
@@ -64,7 +63,7 @@ impl Target {
             Self::SluiceOneRoute => one(&programs.sluice, false),
             Self::SluiceBeside => one(programs.beside.as_ref().context("--beside")?, many),
             Self::Nginx => nginx::proxy(setup),
-            Self::Haproxy => haproxy::proxy(setup, access_log),
+            Self::Haproxy => haproxy::proxy(setup),
             Self::Floor => {
                 let mut command = peers::program(&programs.floor, setup.cpu);
                 command.arg(format!("--listen={}", setup.listen));

@@ -159,14 +159,10 @@ impl Running {
             Task::Measure { load, warm, time } => {
                 self.load(&load, warm)?;
                 let before = cost(self.proxy.pid())?;
-                let response = self.load(&load, time)?;
+                let wrk = self.load(&load, time)?;
                 let spent = cost(self.proxy.pid())? - before;
-                let requests = u32::try_from(response.requests).context("more requests than can be")?;
-                Ok(Measurement {
-                    wrk: response,
-                    cpu: spent / requests,
-                    resident_kib: resident_kib(self.proxy.pid())?,
-                })
+                let requests = u32::try_from(wrk.requests).context("more requests than can be")?;
+                Ok(Measurement { wrk, cpu: spent / requests, resident_kib: resident_kib(self.proxy.pid())? })
             }
             Task::Hold { connections } => {
                 let holder = (connections > 0).then(|| self.hold(connections)).transpose()?;

@@ -45,8 +45,8 @@ struct Parts {
 }
 
 /// Writes the configuration of a proxy that is measured and gives the call that starts it.
-pub(crate) fn proxy(setup: &Setup, access_log: bool) -> Result<Command> {
-    write_config(setup, &measured(access_log))?;
+pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
+    write_config(setup, &measured(setup.role.access_log()))?;
     Ok(call(setup))
 }
 

@@ -47,6 +47,11 @@ impl Role {
             Self::Replaced => 2,
         }
     }
+
+    /// True if it writes an access log.
+    pub(crate) fn access_log(self) -> bool {
+        matches!(self, Self::Measured { access_log: true })
+    }
 }
 
 /// A proxy and the way its operators replace it.

@@ -24,9 +24,9 @@ pub(crate) struct Nginx {
 /// Writes the configuration of a proxy and gives the call that starts it.
 pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
     let Setup { dir, listen, backend, cpu, role, .. } = setup;
-    let log = match role {
-        Role::Measured { access_log: true } => format!("{}/access.log combined", dir.display()),
-        _ => "off".to_owned(),
+    let log = match role.access_log() {
+        true => format!("{}/access.log combined", dir.display()),
+        false => "off".to_owned(),
     };
     let http = match role {
         Role::Measured { .. } => measured(*listen, *backend),

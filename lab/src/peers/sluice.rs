@@ -83,10 +83,10 @@ pub(crate) fn wait_until_ready(process: &mut Process) -> Result<()> {
 }
 
 /// Writes these resources and gives the call of a gateway that is measured, with its defaults but for what its peers are told.
-pub(crate) fn measured(setup: &Setup, sluice: &Path, resources: &str, access_log: bool) -> Result<Command> {
+pub(crate) fn measured(setup: &Setup, sluice: &Path, resources: &str) -> Result<Command> {
     let dir = &setup.dir;
     write_config(dir, resources)?;
-    let log = match access_log {
+    let log = match setup.role.access_log() {
         // It makes its log as a user without rights.
         true => {
             fs::set_permissions(dir, fs::Permissions::from_mode(0o777))?;
