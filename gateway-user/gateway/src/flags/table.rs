@@ -101,41 +101,41 @@ settings! {
             "Interface that the addresses of --address-mode pool are put on, each without its network; taken off at the end",
             "The network must send packets for these addresses to it: one that answers ARP, or has a route to it";
         write_status: Toggle = "true", "BOOL",
-            "Whether this process may be the one that writes the status of the cluster's objects",
+            "Permission for this process to write the status of the cluster's objects as leader",
             "false only reports and serves: for trying out a second release on a cluster that another one serves";
         debounce: Wait = "100ms", "DURATION",
             "Quiet time after a change of a file before the directory is read",
-            "Longer gathers more edits into one generation, shorter applies an edit sooner";
+            "Longer batches more edits into one generation, shorter applies an edit sooner";
         unfinished_writes: UnfinishedWrites = "wait", "MODE",
             "When a changed file counts: wait is once it was closed or moved into place, or else unchanged for 5 s, or for 2 s where it became empty or shorter; read is after the quiet time of --debounce",
             "wait keeps what was read before while a file is being written; with read, objects of a file that is empty for a moment are gone for that moment";
         controller_name: ControllerName = "sluice.dev/gateway", "DOMAIN/PATH",
-            "GatewayClasses with this spec.controllerName are ours",
+            "GatewayClasses with this spec.controllerName are served by this process",
             "Two releases beside each other need two names";
         address_ownership: Ownership = "oldest-namespace", "WHO",
-            "Whether a Gateway may take one address out of an older Gateway's every-address on a port: oldest-namespace refuses the listener if the two are of different namespaces, shared does not",
-            "With shared, whoever may create a Gateway can take another team's traffic on one of the node's addresses";
+            "Right of a Gateway to take one address out of an older Gateway's every-address on a port: oldest-namespace refuses the listener if the two are of different namespaces, shared does not",
+            "With shared, anyone who may create a Gateway can take another team's traffic on one of the node's addresses";
         host_ownership: Ownership = "shared", "WHO",
-            "Whether routes of several namespaces may be served on one host: shared merges them and tells where they collide, oldest-namespace refuses all but those of the namespace that has a label for the host, or else the oldest route that names it",
+            "Right of several namespaces to have routes on one host: shared merges them and reports where they collide, oldest-namespace refuses all but those of the namespace that has a label for the host, or else the oldest route that names it",
             "With shared, any namespace that a listener admits can take paths of another's host; with oldest-namespace, teams that share a host by path need labels";
         state_dir: StateDir = "auto", "DIR",
             "Directory for the lock and state of this process; made if missing, emptied on exit but for last good versions. auto is /run/sluice for root and for the user whom it belongs to, for others sluice in $XDG_RUNTIME_DIR, or sluice-UID in the directory for temporary files where that is not set, not theirs or open to others",
             "Two gateways on one machine need two directories; a second process on one takes over from the first";
         take_over: TakeOver = "auto", "MODE",
-            "What to do if a process serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
+            "Behaviour if a process serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
             "auto is how upgrades lose no request; never guards against a start by mistake";
         last_good: LastGood = "keys", "MODE",
-            "What the state directory keeps for the next process of objects that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, no-keys without private keys, off nothing",
-            "A restart serves on what a mistake in a file, or an API server that is away, would take away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
+            "Objects that the state directory keeps for the next process, of those that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, no-keys without private keys, off nothing",
+            "A restart then survives an error in a file, or an API server that is away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
-            "With CAP_SYS_PTRACE and --user=keep a refused port names the program that holds it; what is kept is there for whoever breaks in";
+            "With CAP_SYS_PTRACE and --user=keep a refused port names the program that holds it; kept capabilities are there for an attacker";
         user: User = "auto", "USER",
             "User that a process which was started as root goes on as once programs are loaded and ports are bound: auto is 65532 where the process has the rights to change, keep stays who it is",
-            "Resources, kubeconfig and log file must be open to that user, which is checked at the start; root is there for whoever breaks in";
+            "Resources, kubeconfig and log file must be open to that user, which is checked at the start; root is there for an attacker";
         seccomp: Seccomp = "on", "MODE",
-            "What happens to a system call that is not on the list of the kind of thread that makes it: on has it fail and counts it, log has the kernel's audit log tell of it, off sets no filter",
-            "on leaves one who breaks into a worker no files, programs or connections by system call; a worker's io_uring, whose operations are no system calls, is restricted to a worker's from Linux 5.19 on";
+            "Treatment of a system call that is not on its thread's list: on makes it fail and counts it, log writes it to the kernel's audit log, off sets no filter",
+            "on leaves an attacker in a worker no files, programs or connections by system call; the operations of a worker's io_uring, which are no system calls, are restricted from Linux 5.19 on";
     }
     "Workers" {
         workers: Auto<Count<1, 256>> = "auto", "THREADS",
@@ -154,14 +154,14 @@ settings! {
             "Size of the buffers that workers receive into",
             "Larger costs fewer system calls on big bodies and more memory per active connection";
         max_connections: Auto<Count<1, 1000000>> = "auto", "CONNECTIONS",
-            "Client connections that one worker holds, those above are answered 503; auto is a worker's share of half the limit of open files or, if that is less, of what a quarter of the memory holds at 16KiB each",
+            "Client connections that one worker holds, those above get a 503; auto is a worker's share of half the limit of open files or, if that is less, of what a quarter of the memory holds at 16KiB each",
             "Bounds memory and descriptors under attack; too low refuses real clients. Above four fifths of it the namespace and the listener with the most requests under way give way to others";
         buffer_memory: Auto<Size<1048576, 1099511627776>> = "auto", "SIZE",
-            "Buffers that one worker lends, in bytes; with all of them lent new requests are answered 503, those under way go on; auto is a worker's share of a quarter of the memory, which is that of the tightest cgroup or the machine's",
+            "Buffers that one worker lends, in bytes; with all of them lent new requests get a 503, those under way go on; auto is a worker's share of a quarter of the memory, which is that of the tightest cgroup or the machine's",
             "Bounds memory under slow clients and backends; above three fifths of it the namespace and the listener with the most requests under way give way to others";
         max_connections_per_client: Count<0, 1000000> = "0", "CONNECTIONS",
-            "Client connections that one worker holds of one client network (--client-prefix-ipv4, --client-prefix-ipv6), those above are answered 503; 0 bounds nothing",
-            "Keeps one client from taking every connection; many clients behind one address translation count as one. --trusted-proxies are not counted, those behind --proxy-protocol as who they announce";
+            "Client connections that one worker holds of one client network (--client-prefix-ipv4, --client-prefix-ipv6), those above get a 503; 0 bounds nothing",
+            "Keeps one client from taking every connection; many clients behind one address translation count as one. --trusted-proxies are not counted, those behind --proxy-protocol are counted by the address in their header";
         client_prefix_ipv4: Count<8, 32> = "32", "BITS",
             "Leading bits of an IPv4 address that tell client networks apart",
             "Fewer take neighbouring addresses for one client";
@@ -186,7 +186,7 @@ settings! {
             "How long a port that another program held has to have been free before a listener gets it by itself; an edit of its Gateway asks for it at once",
             "Keeps a listener from taking the port of a service that restarts; 0 takes it as soon as it is free";
         placeholders: Toggle = "true", "BOOL",
-            "Whether ports that kernel programs steer are bound as well, by sockets that never listen, so that no other program's bind succeeds there; at most one descriptor in 64, and 4096",
+            "Placeholders: ports that kernel programs steer are bound as well, by sockets that never listen, so that no other program's bind succeeds there; at most one descriptor in 64, and 4096",
             "Ports below 1024 need a process that was started with CAP_NET_BIND_SERVICE; false lets other programs bind such ports and wait for connections that never come";
         unprivileged_offset: Count<0, 64511> = "8000", "PORTS",
             "Added to listener ports below 1024 where the process may not bind those; 0 refuses such listeners instead",
@@ -197,13 +197,13 @@ settings! {
     }
     "Request limits" {
         max_request_line: Size<64, 1048576> = "8KiB", "SIZE",
-            "Longest request line; longer ones are answered 414",
-            "Longer URLs against memory per connection";
+            "Longest request line; longer ones get a 414",
+            "Allows longer URLs; costs memory per connection";
         max_header_bytes: Size<256, 1048576> = "32KiB", "SIZE",
-            "Largest request or response head, request line included; larger ones are answered 431 or 502",
-            "Larger cookies against memory per connection";
+            "Largest request or response head, request line included; larger ones get a 431 or 502",
+            "Allows larger cookies; costs memory per connection";
         max_headers: Count<4, 256> = "100", "FIELDS",
-            "Most header fields in one head; more are answered 431 or 502",
+            "Most header fields in one head; more get a 431 or 502",
             "Each field costs parsing on every request";
     }
     "Regular expressions" {
@@ -240,8 +240,8 @@ settings! {
             "Longest time that a client takes no byte of its response",
             "Shorter frees backends of stalled downloads";
         client_min_rate: Size<0, 1048576> = "100B", "SIZE",
-            "Bytes a second that a client must send of a request body while it is waited for, on the average of --client-body-timeout, and take of a response",
-            "Ends who drips a byte a while and holds a backend for ever; a slow phone sends some KiB; 0 asks for none, for request bodies that are live feeds of little";
+            "Bytes per second that a client must send of a request body while it is waited for, as the average over --client-body-timeout, and accept of a response",
+            "Disconnects clients that send a byte now and then and hold a backend for ever; a slow phone sends some KiB; 0 turns it off, for request bodies that are live feeds";
         request_timeout: Limit = "0", "DURATION",
             "From a request's head to the end of its response, where its route sets no timeouts.request; then 504",
             "A limit protects against stuck backends and cuts long downloads and event streams";
@@ -250,17 +250,17 @@ settings! {
             "Shorter moves on sooner, longer forgives a busy backend";
         upstream_response_timeout: Limit = "60s", "DURATION",
             "From the request sent to the last byte of the backend's response head, interim (1xx) responses included; then 504",
-            "Shorter frees connections of stuck backends, longer allows slow answers";
+            "Shorter frees connections of stuck backends, longer allows slow responses";
         upstream_body_timeout: Limit = "60s", "DURATION",
             "Longest silence of a backend in the middle of a response body",
             "Shorter frees clients of stuck backends; event streams that pause longer are cut";
     }
     "Backends" {
         upstream_max_requests: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
-            "Requests that one worker has under way at one Service port, those above are answered 503; auto is half of --max-connections, at least 16",
+            "Requests that one worker has under way at one Service port, those above get a 503; auto is half of --max-connections, at least 16",
             "Keeps one tenant's slow backend from taking every connection; too low refuses a popular one its long downloads";
         upstream_max_pending: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
-            "Of those, how many may wait for their answer to begin, those above are answered 503; auto is a quarter of --max-connections, at least 16",
+            "Of those, how many may wait for their response to begin, those above get a 503; auto is a quarter of --max-connections, at least 16",
             "Bounds what a stuck backend holds; set it above what a backend of long polls needs";
         upstream_idle_timeout: Limit = "60s", "DURATION",
             "How long an unused backend connection is kept",
@@ -272,7 +272,7 @@ settings! {
     "Endpoints" {
         backend_networks: Cidrs = "none", "CIDRS",
             "Networks in which endpoints may lie, those elsewhere are not used; none is everywhere. Over a cluster loopback, link-local, multicast, broadcast and unspecified addresses are used only if a network within such a range is listed, such as 127.0.0.0/8",
-            "Name the networks of pods and nodes: whoever may write EndpointSlices then reaches nothing else; set it alike on all nodes, since the status of routes speaks of it";
+            "Name the networks of pods and nodes: users who may write EndpointSlices then reach nothing else; set it alike on all nodes, since the status of routes speaks of it";
         node_endpoints: NodeEndpoints = "allow", "MODE",
             "Endpoints on this node's own addresses: allow uses them but for reserved ports (over a cluster) and Sluice's own ports and listeners, refuse uses none",
             "refuse closes what listens on the node to those who may write EndpointSlices; backends in the node's network and clusters of one node need allow";
@@ -280,21 +280,21 @@ settings! {
     "Trust" {
         trusted_proxies: Cidrs = "none", "CIDRS",
             "Peers whose X-Forwarded-* and X-Request-Id fields are kept and appended to; those of others are replaced",
-            "List your own load balancers only: whoever is listed can claim any client address";
+            "List your own load balancers only: a listed peer can claim any client address";
         proxy_protocol: Cidrs = "none", "CIDRS",
-            "Peers whose connections must begin with a PROXY header (version 1 or 2), which says whose they are; others are served as they are",
-            "List your own load balancers only, and those that send it: whoever is listed can claim any client address, and is closed without a header";
+            "Peers whose connections must begin with a PROXY header (version 1 or 2), which names their client; others are served as they are",
+            "List your own load balancers only, and those that send it: a listed peer can claim any client address, and is closed without a header";
     }
     "Requests" {
         underscore_headers: UnderscoreHeaders = "drop", "POLICY",
-            "Policy for request fields with an underscore in their name: drop forgets them before the request is matched, reject answers 400, keep forwards them",
+            "Policy for request fields with an underscore in their name: drop forgets them before the request is matched, reject returns 400, keep forwards them",
             "Many servers read X_Auth_User as X-Auth-User; names that a route on the host matches or sets and those of gRPC requests stay, but for aliases of fields that proxies or filters write; keep is for backends that tell the two apart";
         request_trailers: RequestTrailers = "drop", "POLICY",
             "Policy for the trailers of requests and their Trailer field: drop forgets them, keep forwards those that name no field which a proxy or a filter writes",
-            "A server that merges trailers into the header fields would believe a client's word; hardly any client sends them in requests. Trailers of responses are always forwarded";
+            "A server that merges trailers into the header fields would trust a client's values; hardly any client sends them in requests. Trailers of responses are always forwarded";
         reason_header: ReasonHeader = "auto", "WHO",
             "Audience of the reason of the gateway's own responses, in x-sluice-reason and the body: always is everybody, trusted is --trusted-proxies and loopback, never is nobody; auto is trusted over a cluster, always over files",
-            "Strangers learn from it which hosts and backends there are; the access log has it anyway";
+            "Untrusted clients learn from it which hosts and backends there are; the access log has it anyway";
     }
     "Paths" {
         merge_slashes: MergeSlashes = "match", "POLICY",
@@ -321,9 +321,9 @@ settings! {
             "Load balancers and the kubelet must reach it; off has no probes";
         metrics_address: Auto<Listen> = "auto", "ADDRESS",
             "Where /metrics is served; auto is 127.0.0.1:19001, and 0.0.0.0:19001 where a cluster is served",
-            "Prometheus must reach it; whoever does learns hosts, routes and traffic of every team";
+            "Prometheus must reach it; its readers learn hosts, routes and traffic of every team";
         metrics_clients: Networks = "all", "CIDRS",
-            "Networks of the clients that may read /metrics; others are closed before a byte is read",
+            "Networks of the clients that may read /metrics; others are disconnected before a byte is read",
             "Name those that Prometheus scrapes from: that of the nodes and that of the pods in a cluster";
         max_series: Count<100, 100000> = "2000", "SERIES",
             "Series of request metrics that one worker keeps; requests beyond are counted together",
@@ -333,7 +333,7 @@ settings! {
             "Keeps one team's routes from using up the table; a gateway of one team may set it to --max-series";
         admin_address: Listen = "off", "ADDRESS",
             "TCP address where /status, /config_dump and /logging are served besides the socket in --state-dir",
-            "Whoever reaches it reads the whole configuration, a backend on loopback included: prefer the socket, which serves root and Sluice's own user alone";
+            "Anyone who reaches it reads the whole configuration, a backend on loopback included: prefer the socket, which serves root and Sluice's own user alone";
         access_log: AccessLog = "stdout", "TARGET",
             "Where one JSON line per request goes: off, stdout or a path",
             "Costs CPU and disk per request; a slow disk drops lines (counted), never requests";
