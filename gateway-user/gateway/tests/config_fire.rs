@@ -109,8 +109,10 @@ fn a_thousand_edits_fail_nobody_else_and_end_where_a_fresh_start_would() {
 
         let fresh = sluice(&["translate", running.config.path().to_str().unwrap(), "-o", "json"]);
         let fresh: Value = serde_json::from_slice(&fresh.stdout).unwrap();
-        let live = served();
-        assert_eq!(live["ir"], fresh["ir"], "what is served is what a fresh start would serve");
+        // A worker serves a generation before all have it and the dump shows it.
+        let live = wait::until("the state that a fresh start would serve", || {
+            Some(served()).filter(|live| live["ir"] == fresh["ir"])
+        });
         assert_eq!(live["endpoints"], fresh["endpoints"]);
         let status = String::from_utf8(sluice(&["status", "-o", "json"]).stdout).unwrap();
         let status: Value = serde_json::from_str(&status).unwrap();

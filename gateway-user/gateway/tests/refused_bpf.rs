@@ -246,9 +246,13 @@ fn a_listener_that_the_kernel_has_no_room_for_is_alone_in_that_and_comes_later()
         fs::write(config.join("gateway.yaml"), format!("{gateway}{more}")).unwrap();
         judged.gateway.wait_for_output("Cannot allocate memory");
         assert_eq!(get("/httpbin/get").unwrap().status, 200, "the other listener");
-        let said = common::text(&common::sluice(&["status", "-o", "wide"]));
-        let line = said.lines().find(|line| line.contains(" more ")).unwrap_or_else(|| panic!("{said}"));
-        assert!(line.contains("PortUnavailable") && line.contains("Cannot allocate memory"), "{said}");
+        // It is logged before the status has it.
+        let said = wait::until("the listener's status", || {
+            let said = common::text(&common::sluice(&["status", "-o", "wide"]));
+            let line = said.lines().find(|line| line.contains(" more "))?;
+            let has_both = line.contains("PortUnavailable") && line.contains("Cannot allocate memory");
+            has_both.then_some(said)
+        });
         let line = said.lines().find(|line| line.contains(" 80 ")).unwrap_or_else(|| panic!("{said}"));
         assert!(line.contains(" OK"), "{said}");
         full.store(false, Ordering::SeqCst);

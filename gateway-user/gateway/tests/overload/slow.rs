@@ -52,7 +52,7 @@ fn two_thousand_readers_that_stall_cost_a_bounded_amount_and_are_cut() {
         for name in ["tcp_rmem", "tcp_wmem"] {
             std::fs::write(format!("/proc/sys/net/ipv4/{name}"), "4096 16384 32768").unwrap();
         }
-        // Long enough for all of them to be there at once, on a busy machine too.
+        // Long enough for nearly all of them to be there at once, on a busy machine too.
         let flags = ["--client-send-timeout", "12s", "--access-log", "off"];
         let running = Running::start(inside, &flags);
         generous_backend();
@@ -62,16 +62,17 @@ fn two_thousand_readers_that_stall_cost_a_bounded_amount_and_are_cut() {
         let request = "GET /odd HTTP/1.1\r\nHost: a\r\n\r\n";
         let mut crowd = Guarded::spawn(&mut role::copy(NAME, &["2000", request, "no"])).unwrap();
         crowd.wait_for_output("all there");
-        wait::until("2,000 downloads", || (active() >= 2000.0).then_some(()));
+        let cut =
+            || metric("http_server_request_duration_seconds_count", &["error_type=\"client_send_timeout\""]);
+        // On a machine that is slow enough the first are cut before the last have come.
+        wait::until("2,000 downloads", || (active() + cut() >= 2000.0).then_some(()));
         neighbours_are_served("2,000 stalled readers");
         let peak = peak_rss_kib(pid, Duration::from_secs(1));
         let each = peak.saturating_sub(before) as f64 / 2000.0;
         eprintln!("2,000 stalled readers: VmRSS {before} KiB before, {peak} KiB at most: {each:.1} KiB each");
         assert!(peak <= before + 2000 * MOST_KIB, "{each} KiB each");
         wait::until("the end of every download", || (active() == 0.0).then_some(()));
-        let cut =
-            metric("http_server_request_duration_seconds_count", &["error_type=\"client_send_timeout\""]);
-        assert_eq!(cut, 2000.0, "{}", metrics());
+        assert_eq!(cut(), 2000.0, "{}", metrics());
         eprintln!("after all were cut: {} KiB", rss_kib(pid));
     });
 }
