@@ -112,7 +112,7 @@ impl Compiler {
 
     /// Builds and gives the linked object's path.
     fn build(&self) -> Result<PathBuf> {
-        // This program lies in <target>/debug; the other compiler gets a directory of its own.
+        // This program lies in <target>/<profile>; the other compiler gets a directory of its own.
         let own = env::current_exe()?;
         let target = own.ancestors().nth(2).context("this program lies in no target directory")?.join("ebpf");
         let mut cargo = match self {

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
-use crate::cargo::{cargo, must_succeed, target_dir};
+use crate::cargo::{QUICK, build_binary};
 
 /// Words of the command line that the other program reads.
 #[derive(clap::Args)]
@@ -22,13 +22,7 @@ pub(crate) struct Words {
 /// # Errors
 /// It cannot be built or started.
 pub(crate) fn become_program(package: &str) -> Result<ExitCode> {
-    let program = target_dir()?.join("debug").join(package);
-    let mut build = cargo(&["build", "--package", package]);
-    // The first build takes a minute and shows it; later ones leave the terminal to the command.
-    if program.is_file() {
-        build.arg("--quiet");
-    }
-    must_succeed(&mut build)?;
+    let program = build_binary(package, QUICK)?;
     Err(Command::new(&program).arg0("xtask").args(env::args_os().skip(1)).exec())
         .with_context(|| format!("starting {}", program.display()))
 }

@@ -19,12 +19,15 @@ fn descendants(parent: u32) -> Vec<u32> {
     all
 }
 
-/// The gateway that was built for the tests of this run; built now if only this package's tests run.
+/// The gateway that was built for the tests of this run; built now, with the same profile, if only this package's tests run.
 fn sluice() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("sluice");
     if !built.exists() {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        assert!(Command::new(cargo).args(["build", "--package", "sluice"]).status().unwrap().success());
+        let dir = built.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap();
+        let profile = if dir == "debug" { "dev" } else { dir };
+        let args = ["build", "--package", "sluice", "--profile", profile];
+        assert!(Command::new(cargo).args(args).status().unwrap().success());
     }
     built
 }

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use nix::unistd::geteuid;
 use serde_json::Value;
 
-use crate::cargo::build_sluice;
+use crate::cargo::{QUICK, build_sluice};
 use crate::condition;
 use crate::handle::Cluster;
 use crate::launch::Lifetime;
@@ -66,7 +66,7 @@ pub struct Args {
     /// Leaves the cluster up, with what the suite left in it and without the gateway.
     #[arg(long)]
     keep: bool,
-    /// Builds the gateway without optimisation.
+    /// Builds the gateway with the profile `quick`.
     #[arg(long)]
     debug: bool,
     /// Tests this binary instead of building one.
@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let sluice = match &args.binary {
         Some(binary) => fs::canonicalize(binary).with_context(|| format!("--binary {}", binary.display()))?,
-        None => build_sluice(if args.debug { "dev" } else { "release" })?,
+        None => build_sluice(if args.debug { QUICK } else { "release" })?,
     };
     let program = args.suite.tests()?;
     let logs = Logs::make()?;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, ensure};
 use nix::unistd::geteuid;
 
-use crate::cargo::build_sluice;
+use crate::cargo::{QUICK, build_sluice};
 use crate::handle::Cluster;
 use crate::launch::Lifetime;
 use crate::process;
@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let sample = args.sample.as_deref().map(|dir| Sample::draw(dir, args.seed, args.count)).transpose()?;
     let sluice = match &args.binary {
         Some(binary) => fs::canonicalize(binary).with_context(|| format!("--binary {}", binary.display()))?,
-        None => build_sluice("dev")?,
+        None => build_sluice(QUICK)?,
     };
     process::stop_on_ctrl_c()?;
     let cluster = Cluster::of(&format!("files-{}", std::process::id()))?;

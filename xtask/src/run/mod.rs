@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::cargo::{build_sluice, must_succeed, workspace};
+use crate::cargo::{QUICK, build_sluice, must_succeed, workspace};
 use crate::needs::{self, CURL, IP};
 use anyhow::{Context, Result, bail};
 use gateway_testkit::{netns, scratch::Scratch};
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long)]
     check: bool,
     /// The cargo profile to build with.
-    #[arg(long, default_value = "release")]
+    #[arg(long, default_value = QUICK)]
     profile: String,
     /// Serves with this binary instead of building one.
     #[arg(long, value_name = "FILE", conflicts_with = "profile")]

@@ -8,7 +8,7 @@ use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::cargo;
+use crate::cargo::{QUICK, cargo};
 use crate::needs::{self, CURL, IP, SYSTEMD, WRK};
 use count::Count;
 use pairs::Pair;
@@ -54,7 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 /// All tests by cargo, which shows them as they run.
 fn every_test_once(filter: Option<&str>) -> Result<Count> {
-    let mut command = cargo(&["test", "--workspace", "--exclude", "gateway-ebpf", "--no-fail-fast"]);
+    let mut command = cargo(&["test", "--profile", QUICK, "--workspace", "--exclude", "gateway-ebpf"]);
+    command.arg("--no-fail-fast");
     if let Some(filter) = filter {
         command.args(["--", filter]);
     }

@@ -15,7 +15,7 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use super::count::Count;
-use crate::cargo::{cargo, workspace};
+use crate::cargo::{QUICK, cargo, workspace};
 
 /// Read by `tests/common/pair.rs` of the package `sluice`.
 pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
@@ -118,7 +118,8 @@ fn run_one(pair: Pair, name: &str, binary: &PathBuf, filter: Option<&str>) -> Re
 
 /// Builds all tests, as a run of all of them does, so that nothing is built twice; gives those of `sluice` by name.
 fn build() -> Result<BTreeMap<String, PathBuf>> {
-    let mut command = cargo(&["test", "--workspace", "--exclude", "gateway-ebpf", "--no-run"]);
+    let mut command =
+        cargo(&["test", "--profile", QUICK, "--workspace", "--exclude", "gateway-ebpf", "--no-run"]);
     command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
     let output = command.output().context("starting cargo")?;
     if !output.status.success() {
