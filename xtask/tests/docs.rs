@@ -90,3 +90,19 @@ fn every_decision_is_in_the_index_under_its_title() {
         );
     }
 }
+
+/// Readers follow a request by that table alone.
+#[test]
+fn every_file_on_the_path_of_a_request_exists() {
+    let pages = pages();
+    let page = &pages[Path::new("gateway-user/ARCHITECTURE.md")];
+    let rest = page.split("## The path of a request").nth(1).unwrap();
+    let section = rest.split("### Reserved places").next().unwrap();
+    let quoted = section.split('`').skip(1).step_by(2);
+    let files: Vec<&str> = quoted.filter(|text| text.contains('/') && text.ends_with(".rs")).collect();
+    assert!(files.len() > 20, "{files:?}");
+    for file in files {
+        let is_there = top().join(file).exists() || top().join("gateway-user").join(file).exists();
+        assert!(is_there, "ARCHITECTURE.md names {file}, which does not exist");
+    }
+}
