@@ -148,6 +148,7 @@ mod tests {
             target: target.into(),
             host: host.into(),
             body: body.into(),
+            trailers: Vec::new(),
         };
         let want = vec![read("POST", "/a?b", "a", "y"), read("GET", "/", "b", "")];
         assert_eq!(hyper(bytes), want);
