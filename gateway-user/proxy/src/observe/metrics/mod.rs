@@ -32,7 +32,7 @@ macro_rules! counters {
             }
 
             /// Forgets what was under way, which nothing is when its worker has ended.
-            pub fn record(&mut self) {
+            pub fn end(&mut self) {
                 $(if matches!(CounterKind::$kind, CounterKind::Gauge) {
                     self.$name = 0;
                 })+
