@@ -29,6 +29,7 @@ pub(crate) fn resources(text: &str) -> ResourceSet {
 /// A translation as a golden file shows it.
 #[derive(Serialize)]
 struct Shown<'a> {
+    #[serde(rename = "findings")]
     diagnostics: Vec<String>,
     status: BTreeMap<String, serde_json::Value>,
     endpoints: BTreeMap<String, Vec<String>>,
