@@ -151,4 +151,13 @@ mod tests {
         }
         assert_eq!(host("EXAMPLE.com").to_string(), "example.com");
     }
+
+    #[test]
+    fn every_exact_hostname_can_stand_in_a_host_field() {
+        for name in ["a", "a.b.example", "xn--bcher-kva.example", "0.a", &"a.".repeat(126), "1.2.3.4.5"] {
+            let name = name.trim_end_matches('.');
+            assert_eq!(host(name), Hostname::Exact(name.to_owned()));
+            assert!(gateway_grammar::Authority::parse(name.as_bytes()).is_some(), "{name}");
+        }
+    }
 }

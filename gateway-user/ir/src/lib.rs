@@ -9,29 +9,25 @@
 #![forbid(unsafe_code)]
 
 mod endpoints;
-mod field;
 mod filter;
 mod hostname;
 mod ids;
 mod matching;
 pub mod order;
 pub mod overlap;
-mod path;
 mod route;
 mod tls;
 mod topology;
 mod validate;
 
 pub use endpoints::Endpoints;
-pub use field::{is_alias, is_framing_field, is_proxy_field};
 pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 pub use hostname::{Hostname, HostnameError};
 pub use ids::{ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
 pub use matching::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
-pub use path::{normalize_route_path, normalize_route_prefix};
 pub use route::{
     Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
 };
 pub use tls::{Certificate, ListenerTls, PrivateKey, TlsVersion};
 pub use topology::{AttachedRoute, Bind, BindAddress, Ir, Listener, MatchHostname, Protocol};
-pub use validate::{check_name, is_authority};
+pub use validate::check_name;

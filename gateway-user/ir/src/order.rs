@@ -11,7 +11,9 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use crate::{Hostname, PathMatch, RouteId, RouteMatch, normalize_route_prefix};
+use gateway_grammar::path::normalize_route_prefix;
+
+use crate::{Hostname, PathMatch, RouteId, RouteMatch};
 
 /// How specific a host pattern is. The lesser one is the more specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

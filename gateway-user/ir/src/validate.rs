@@ -1,13 +1,9 @@
 //! What filters write into messages: whether it can stand there. Status is decided by these functions and tables are
 //! compiled by them, so that a rule that is accepted is a rule that is served.
 
-use crate::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
+use gateway_grammar::{Authority, Scheme, status, token};
 
-/// True if `text` can stand as a host, with or without a port.
-pub fn is_authority(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    !text.is_empty() && text.bytes().all(allowed)
-}
+use crate::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 
 impl Filter {
     /// True if everything that the filter writes can be written.
@@ -34,7 +30,7 @@ impl HostRewrite {
     /// # Errors
     /// It is no host.
     pub fn check(&self) -> Result<(), String> {
-        is_authority(&self.0).then_some(()).ok_or_else(|| format!("{:?} is no host", self.0))
+        Authority::parse(self.0.as_bytes()).map(drop).ok_or_else(|| format!("{:?} is no host", self.0))
     }
 }
 
@@ -69,13 +65,15 @@ impl Redirect {
     /// # Errors
     /// A line that names what cannot be answered with.
     pub fn check(&self) -> Result<(), String> {
-        if let Some(scheme) = self.scheme.as_deref().filter(|scheme| !matches!(*scheme, "http" | "https")) {
+        if let Some(scheme) = self.scheme.as_deref().filter(|scheme| Scheme::parse(scheme).is_none()) {
             return Err(format!("{scheme:?} is no scheme to redirect to; use http or https"));
         }
-        if let Some(hostname) = self.hostname.as_deref().filter(|hostname| !is_authority(hostname)) {
+        if let Some(hostname) =
+            self.hostname.as_deref().filter(|host| Authority::parse(host.as_bytes()).is_none())
+        {
             return Err(format!("{hostname:?} is no hostname to redirect to"));
         }
-        if !matches!(self.status, 301 | 302 | 303 | 307 | 308) {
+        if !status::REDIRECTS.contains(&self.status) {
             return Err(format!("{} is no status to redirect with", self.status));
         }
         self.path.iter().try_for_each(|path| path.parts().map(drop))
@@ -95,8 +93,7 @@ impl HeaderChange {
     /// read differently by the next hop (section 5.5).
     pub fn check(&self) -> Result<(), String> {
         check_name(&self.name)?;
-        let value = self.value.trim_matches([' ', '\t']);
-        if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+        if !token::trim_ows(self.value.as_bytes()).iter().all(|byte| token::is_value_byte(*byte)) {
             return Err(format!(
                 "the value of header {:?} has control characters in it; take them away",
                 self.name
@@ -109,9 +106,7 @@ impl HeaderChange {
 /// # Errors
 /// `name` is no field name (RFC 9110 section 5.6.2).
 pub fn check_name(name: &str) -> Result<(), String> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_name = !name.is_empty() && name.bytes().all(token);
-    is_name.then_some(()).ok_or_else(|| format!("{name:?} is no header name"))
+    token::is_token(name.as_bytes()).then_some(()).ok_or_else(|| format!("{name:?} is no header name"))
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use gateway_ir::{
-    Filter, HeaderChange, HeaderMod, HostRewrite, check_name, is_alias, is_authority, is_framing_field,
-};
+use gateway_grammar::names::{REASON_HEADER, is_alias, is_framing_field};
+use gateway_grammar::{Authority, token};
+use gateway_ir::{Filter, HeaderChange, HeaderMod, HostRewrite, check_name};
 
 use crate::rewrite::PathRewrite;
 
@@ -98,7 +98,7 @@ impl Filters {
     /// Nobody but the proxy says why it answered.
     fn edit_response(&mut self, change: &HeaderMod) -> Result<(), String> {
         edits(change, &mut self.response)?;
-        self.response.retain(|edit| edit.name() != "x-sluice-reason");
+        self.response.retain(|edit| edit.name() != REASON_HEADER);
         Ok(())
     }
 
@@ -135,7 +135,7 @@ impl FieldEdit {
 }
 
 fn edits(change: &HeaderMod, out: &mut Vec<FieldEdit>) -> Result<(), String> {
-    let free = |name: &str| !is_framing_field(name);
+    let free = |name: &str| !is_framing_field(name.as_bytes());
     for set in &change.set {
         let (name, value) = line(set)?;
         if free(&name) {
@@ -159,7 +159,7 @@ fn edits(change: &HeaderMod, out: &mut Vec<FieldEdit>) -> Result<(), String> {
 
 fn line(change: &HeaderChange) -> Result<(Arc<str>, Arc<[u8]>), String> {
     change.check()?;
-    Ok((field_name(&change.name)?, change.value.trim_matches([' ', '\t']).as_bytes().into()))
+    Ok((field_name(&change.name)?, token::trim_ows(change.value.as_bytes()).into()))
 }
 
 fn field_name(name: &str) -> Result<Arc<str>, String> {
@@ -168,7 +168,7 @@ fn field_name(name: &str) -> Result<Arc<str>, String> {
 }
 
 fn authority(host: &str) -> Result<Box<[u8]>, String> {
-    if !is_authority(host) {
+    if Authority::parse(host.as_bytes()).is_none() {
         return Err(format!("{host:?} is no host"));
     }
     Ok(host.as_bytes().into())

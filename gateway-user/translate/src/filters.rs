@@ -4,9 +4,10 @@ use gateway_api_types::{
     HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRequestRedirectFilter, HttpRouteFilter,
     HttpRouteFilterType, HttpUrlRewriteFilter,
 };
+use gateway_grammar::names::{REASON_HEADER, is_framing_field};
+use gateway_grammar::status;
 use gateway_ir::{
     Filter, HeaderChange, HeaderMod, HostRewrite, Hostname, PathMatch, PathRewrite, Redirect, RouteMatch,
-    is_framing_field,
 };
 
 use crate::diagnostics::ConfigError;
@@ -120,13 +121,12 @@ fn header_mod(
 
 /// `x-sluice-reason` says that the gateway answered by itself: no route may say so.
 fn leave_reason_alone(changes: &mut HeaderMod, field: &str, ignored: &mut Vec<(String, String)>) {
-    const REASON: &str = "x-sluice-reason";
     let before = changes.set.len() + changes.add.len() + changes.remove.len();
-    changes.set.retain(|change| !change.name.eq_ignore_ascii_case(REASON));
-    changes.add.retain(|change| !change.name.eq_ignore_ascii_case(REASON));
-    changes.remove.retain(|name| name != REASON);
+    changes.set.retain(|change| !change.name.eq_ignore_ascii_case(REASON_HEADER));
+    changes.add.retain(|change| !change.name.eq_ignore_ascii_case(REASON_HEADER));
+    changes.remove.retain(|name| name != REASON_HEADER);
     if changes.set.len() + changes.add.len() + changes.remove.len() < before {
-        let message = format!("{REASON} is written by the gateway alone, so the change has no effect");
+        let message = format!("{REASON_HEADER} is written by the gateway alone, so the change has no effect");
         ignored.push((field.to_owned(), message));
     }
 }
@@ -148,7 +148,7 @@ impl Names<'_> {
                 "Host is no header to change here; use a URLRewrite filter with hostname".to_owned();
             return Err(unsupported(&field, message));
         }
-        if is_framing_field(&lower) {
+        if is_framing_field(lower.as_bytes()) {
             let message = format!("{name} belongs to the connection, so the change has no effect");
             self.ignored.push((field, message));
             return Ok(None);
@@ -185,7 +185,7 @@ fn redirect(
     matches: &[RouteMatch],
     field: &str,
 ) -> Result<Redirect, ConfigError> {
-    if !matches!(spec.status_code, 301 | 302 | 303 | 307 | 308) {
+    if !status::REDIRECTS.contains(&spec.status_code) {
         let message = format!("{} is not one of 301, 302, 303, 307, 308", spec.status_code);
         return Err(unsupported(&format!("{field}.statusCode"), message));
     }

@@ -1,7 +1,8 @@
 //! Matches that no request fits, because of what the process does with requests before it matches them.
 
 use gateway_api_types::{HttpPathMatch, HttpRouteMatch, PathMatchType};
-use gateway_ir::is_proxy_field;
+use gateway_grammar::names::is_proxy_field;
+use gateway_grammar::path::{has_dot_segment, hides_dot_segment, normalize_route_path};
 
 use crate::RequestPolicy;
 
@@ -41,7 +42,7 @@ fn path(spec: &HttpPathMatch, policy: RequestPolicy) -> Option<String> {
     }
     let path = spec.value.to_ascii_lowercase();
     let holds = |part: &str| path.contains(part);
-    let refused = policy.refuses_dangerous_paths && (holds("%00") || holds("\\") || hides_dots(&path))
+    let refused = policy.refuses_dangerous_paths && (holds("%00") || holds("\\") || hides_dots(&spec.value))
         || policy.refuses_encoded_separators && holds("%5c");
     refused.then(|| {
         format!(
@@ -52,11 +53,10 @@ fn path(spec: &HttpPathMatch, policy: RequestPolicy) -> Option<String> {
     })
 }
 
-/// True if a segment is `.` or `..` once `%5C` is decoded and path parameters are cut off. `path` is in lower case and has
-/// neither `%2f` nor plain dot segments, which no route may have (`HTTPPathMatch`).
+/// True if requests with this path are refused or normalised away: it hides a dot segment behind an encoded separator or a
+/// path parameter, or has one with escaped dots.
 fn hides_dots(path: &str) -> bool {
-    let path = path.replace("%5c", "/").replace("%2e", ".");
-    path.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+    hides_dot_segment(path.as_bytes()) || has_dot_segment(normalize_route_path(path).as_bytes())
 }
 
 #[cfg(test)]

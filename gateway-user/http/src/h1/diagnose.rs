@@ -1,8 +1,8 @@
 //! Names what is wrong with a head that the parser refused. Runs on refused heads only.
 
+use gateway_grammar::token::{is_ows, is_token, is_value_byte};
 use memchr::memchr;
 
-use super::bytes::{is_ows, is_token, is_value_byte};
 use super::error::{FieldError, RequestError};
 
 /// A first line, and what follows it.

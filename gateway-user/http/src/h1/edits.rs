@@ -1,8 +1,9 @@
 //! What filters change in a head before it is forwarded, in reused storage.
 
-use super::authority::Authority;
-use super::bytes::{Span, eq_ignore_case, is_token, is_value_byte, trim_ows};
-use super::field_id::FieldId;
+use gateway_grammar::token::{eq_ignore_case, is_token, is_value_byte, trim_ows};
+use gateway_grammar::{Authority, FieldId};
+
+use super::bytes::Span;
 use super::fields::Fields;
 
 /// Why an edit is refused.

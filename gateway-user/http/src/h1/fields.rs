@@ -1,10 +1,12 @@
 //! The table of field lines of one head: spans into the buffer, in reused storage.
 
+use gateway_grammar::FieldId;
+use gateway_grammar::names::is_end_to_end;
+use gateway_grammar::token::{eq_ignore_case, is_ows, list};
 use httparse::Header;
 
-use super::bytes::{Span, eq_ignore_case, is_ows, list, offset_in};
+use super::bytes::{Span, offset_in};
 use super::error::FieldError;
-use super::field_id::{FieldId, is_end_to_end};
 use super::limits::HeadLimits;
 
 /// One field line.

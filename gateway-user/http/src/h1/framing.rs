@@ -1,7 +1,8 @@
 //! How long a body is (RFC 9112 section 6.3).
 
-use super::bytes::{is_ows, trim_ows};
-use super::method::Version;
+use gateway_grammar::token::{is_ows, is_token, trim_ows};
+
+use super::version::Version;
 
 /// How the end of a body is found, and how a head we write announces it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl FramingFields {
         self.coding = true;
         for element in value.split(|&b| b == b',').map(trim_ows) {
             let name = element.split(|&b| b == b';' || is_ows(b)).next().unwrap_or_default();
-            if !super::bytes::is_token(name) {
+            if !is_token(name) {
                 return Err(FramingError::BadCoding);
             }
             self.last_is_chunked = name.eq_ignore_ascii_case(b"chunked");

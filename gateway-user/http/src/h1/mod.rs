@@ -14,38 +14,35 @@
 //! 5. [`ResponseHead::parse`] and [`encode::response`] do the same on the way back; [`encode::local_reply`] writes an answer
 //!    of our own.
 
-mod authority;
 mod bytes;
 mod diagnose;
 mod edits;
 mod error;
-mod field_id;
 mod fields;
 mod framing;
 mod limits;
-mod method;
 mod partial_head;
 mod scan;
 mod target;
+mod version;
 
 pub mod body;
 pub mod encode;
-pub mod path;
 pub mod request;
 pub mod response;
-pub mod status;
 
-pub use authority::Authority;
+pub use gateway_grammar::names::{is_end_to_end, is_forbidden_trailer};
+pub use gateway_grammar::token::{eq_ignore_case, list};
+pub use gateway_grammar::{Authority, FieldId, Method, path, status};
+
 pub use body::{BodyDecoder, BodyStep};
-pub use bytes::{eq_ignore_case, list};
 pub use edits::{EditError, HeadEdits};
 pub use error::{BodyError, FieldError, RequestError, ResponseError};
-pub use field_id::{FieldId, is_end_to_end, is_forbidden_trailer};
 pub use fields::{Field, Fields, FieldsIter};
 pub use framing::BodyFraming;
 pub use limits::{BodyLimits, HeadLimits};
-pub use method::{Method, Version};
 pub use partial_head::PartialHead;
 pub use request::{Request, RequestHead};
 pub use response::{Response, ResponseHead};
 pub use scan::Parsed;
+pub use version::Version;

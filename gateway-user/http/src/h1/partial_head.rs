@@ -1,8 +1,7 @@
 //! The parts of a request head that was refused, or that never became whole, as far as they can be told: for logs only.
 
+use gateway_grammar::token::{eq_ignore_case, trim_ows};
 use memchr::{memchr, memrchr};
-
-use super::bytes::{eq_ignore_case, trim_ows};
 
 /// Most bytes of each part.
 const PART_MAX: usize = 1024;

@@ -2,17 +2,18 @@
 
 use std::mem::MaybeUninit;
 
-use super::authority::Authority;
-use super::bytes::{Span, list, offset_in};
+use gateway_grammar::token::list;
+use gateway_grammar::{Authority, FieldId, Method};
+
+use super::bytes::{Span, offset_in};
 use super::diagnose;
 use super::error::RequestError;
-use super::field_id::FieldId;
 use super::fields::{ConnectionOptions, Field, FieldTable, Fields};
 use super::framing::{BodyFraming, FramingError, FramingFields};
 use super::limits::HeadLimits;
-use super::method::{Method, Version};
 use super::scan::{Parsed, Scan};
 use super::target::Target;
+use super::version::Version;
 
 /// Reusable storage for one request head: spans into the buffer it was parsed from, never bytes of its own.
 ///

@@ -2,15 +2,16 @@
 
 use std::mem::MaybeUninit;
 
+use gateway_grammar::{FieldId, Method};
+
 use super::bytes::{Span, offset_in};
 use super::diagnose;
 use super::error::{FieldError, ResponseError};
-use super::field_id::FieldId;
 use super::fields::{ConnectionOptions, FieldTable, Fields};
 use super::framing::{BodyFraming, FramingError, FramingFields};
 use super::limits::HeadLimits;
-use super::method::{Method, Version};
 use super::scan::{Parsed, Scan};
+use super::version::Version;
 
 /// Reusable storage for one response head; see [`super::RequestHead`].
 #[derive(Debug, Default)]

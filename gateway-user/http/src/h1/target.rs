@@ -1,7 +1,6 @@
 //! The four forms of a request target (RFC 9112 section 3.2).
 
-use super::authority::Authority;
-use super::method::Method;
+use gateway_grammar::{Authority, Method};
 
 /// A request target, split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

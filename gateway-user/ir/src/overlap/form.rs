@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::{PathMatch, RouteMatch, StringMatch, normalize_route_path, normalize_route_prefix};
+use gateway_grammar::path::{normalize_route_path, normalize_route_prefix};
+
+use crate::{PathMatch, RouteMatch, StringMatch};
 
 /// Expressions that every path matches.
 const MATCH_ALL: [&str; 2] = [".*", "/.*"];

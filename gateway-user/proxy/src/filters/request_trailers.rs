@@ -1,8 +1,8 @@
 //! Trailers of requests. A server that merges them into the header section (RFC 9110 section 6.5.1 warns of that) would read a
 //! client's word where a proxy's or a filter's stood.
 
+use gateway_grammar::names::is_proxy_field;
 use gateway_http::h1::BodyDecoder;
-use gateway_ir::is_proxy_field;
 use gateway_snapshot::Filters;
 
 use crate::config::{ProxyConfig, UnderscoreHeaders};

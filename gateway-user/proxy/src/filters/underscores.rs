@@ -1,8 +1,8 @@
 //! Request fields with `_` in their name. Servers that know fields by CGI variables read `_` as `-` (RFC 3875 section
 //! 4.1.18), so such a field could pass for one that we or a filter write.
 
+use gateway_grammar::names::is_proxy_field;
 use gateway_http::h1::{EditError, HeadEdits, Request, RequestHead, eq_ignore_case};
-use gateway_ir::is_proxy_field;
 use gateway_snapshot::Filters;
 
 /// Forgets the fields with `_` in their name that nobody asked for, and calls `dropped` with each name. `known` tells whether

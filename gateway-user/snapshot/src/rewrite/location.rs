@@ -2,17 +2,10 @@
 
 use std::io::Write as _;
 
+use gateway_grammar::Scheme;
+
 use super::PathRewrite;
 use super::path::{without_leading_slashes, write_target};
-
-/// The schemes that requests arrive with and redirects lead to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Clear text.
-    Http,
-    /// TLS.
-    Https,
-}
 
 /// A redirect in the form in which it is answered. What is `None` stays as the request had it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,35 +39,13 @@ pub struct RedirectSource<'a> {
     pub matched_len: usize,
 }
 
-impl Scheme {
-    /// `http` or `https`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// The port that the scheme implies.
-    pub fn well_known_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
-
 impl Redirect {
     /// # Errors
     /// A line that names what cannot be answered with.
     pub(crate) fn compile(redirect: &gateway_ir::Redirect) -> Result<Self, String> {
         redirect.check()?;
-        let scheme = redirect.scheme.as_deref().map(|scheme| match scheme {
-            "https" => Scheme::Https,
-            _ => Scheme::Http,
-        });
         Ok(Self {
-            scheme,
+            scheme: redirect.scheme.as_deref().and_then(Scheme::parse),
             hostname: redirect.hostname.as_ref().map(|hostname| hostname.as_bytes().into()),
             path: redirect.path.as_ref().map(PathRewrite::compile).transpose()?,
             port: redirect.port,

@@ -3,5 +3,6 @@
 mod location;
 mod path;
 
-pub use location::{Redirect, RedirectSource, Scheme, write_location};
+pub use gateway_grammar::Scheme;
+pub use location::{Redirect, RedirectSource, write_location};
 pub use path::{PathRewrite, write_target};

@@ -98,7 +98,7 @@ fn rooted(path: &[u8], whole: bool) -> Box<[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gateway_ir::normalize_route_prefix;
+    use gateway_grammar::path::normalize_route_prefix;
 
     fn prefix(path: &str, prefix: &str, replacement: &str) -> String {
         let rewrite = PathRewrite::compile(&gateway_ir::PathRewrite::Prefix(replacement.into())).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway_ir::{normalize_route_path, normalize_route_prefix};
+use gateway_grammar::path::{normalize_route_path, normalize_route_prefix};
 use hashbrown::HashMap;
 
 use super::prefix::PrefixTable;

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use gateway_grammar::percent::unescaped;
+
 /// Reusable memory of one worker's lookups.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -87,25 +89,16 @@ fn decode(encoded: &[u8]) -> impl Iterator<Item = u8> {
         rest = tail;
         match (first, tail) {
             (b'+', _) => Some(b' '),
-            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
+            (b'%', [high, low, after @ ..]) => match unescaped(*high, *low) {
+                Some(byte) => {
                     rest = after;
-                    Some(high << 4 | low)
+                    Some(byte)
                 }
-                _ => Some(b'%'),
+                None => Some(b'%'),
             },
             (byte, _) => Some(*byte),
         }
     })
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Chunk-size lines and chunk ends (RFC 9112 section 7.1).
 
-use super::super::bytes::{is_ows, is_value_byte};
+use gateway_grammar::token::{is_ows, is_value_byte};
+
 use super::super::error::BodyError;
 use super::super::limits::BodyLimits;
 

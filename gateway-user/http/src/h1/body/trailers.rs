@@ -1,10 +1,10 @@
 //! The trailer section: copied, since it may come in pieces, then parsed like the lines of a head.
 
+use gateway_grammar::names::is_forbidden_trailer;
 use memchr::memchr;
 
 use super::super::diagnose;
 use super::super::error::{BodyError, FieldError};
-use super::super::field_id::is_forbidden_trailer;
 use super::super::fields::{Field, FieldTable, Fields};
 use super::super::limits::BodyLimits;
 

@@ -1,5 +1,8 @@
 //! Answers of our own.
 
+use gateway_grammar::names::REASON_HEADER;
+use gateway_grammar::status;
+
 use super::super::framing::BodyFraming;
 use super::fields::{put_framing, put_line};
 use super::response::{Persistence, put_status_line};
@@ -7,9 +10,6 @@ use super::sink::{Full, HeadSink};
 
 /// The interim answer that lets a waiting client send its body (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// The field that says why we, not a backend, answered.
-pub const REASON_HEADER: &str = "x-sluice-reason";
 
 /// An answer of our own.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,7 +38,7 @@ pub struct LocalReply<'a> {
 /// # Errors
 /// [`Full`].
 pub fn local_reply<S: HeadSink + ?Sized>(sink: &mut S, reply: &LocalReply<'_>) -> Result<(), Full> {
-    let bodiless = reply.status < 200 || matches!(reply.status, 204 | 304);
+    let bodiless = status::is_without_content(reply.status);
     put_status_line(sink, reply.status, b"")?;
     if let Some(date) = reply.date {
         put_line(sink, b"Date", date)?;

@@ -10,8 +10,10 @@ mod request;
 mod response;
 mod sink;
 
+pub use gateway_grammar::names::REASON_HEADER;
+
 pub use chunk::{CHUNK_END, ChunkSize, LAST_CHUNK, last_chunk};
-pub use local_reply::{CONTINUE, LocalReply, REASON_HEADER, local_reply};
+pub use local_reply::{CONTINUE, LocalReply, local_reply};
 pub use request::{RequestOptions, request};
 pub use response::{Persistence, ResponseOptions, response};
 pub use sink::{Full, HeadSink, SliceSink};

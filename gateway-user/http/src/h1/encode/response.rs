@@ -1,10 +1,11 @@
 //! The response head for a client.
 
+use gateway_grammar::status;
+
 use super::super::edits::HeadEdits;
 use super::super::framing::BodyFraming;
-use super::super::method::Version;
 use super::super::response::Response;
-use super::super::status;
+use super::super::version::Version;
 use super::fields::{put_decimal, put_forwarded, put_framing, put_line};
 use super::sink::{Full, HeadSink};
 
