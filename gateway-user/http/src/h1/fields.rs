@@ -5,25 +5,15 @@ use gateway_grammar::names::is_end_to_end;
 use gateway_grammar::token::{eq_ignore_case, is_ows, list};
 use httparse::Header;
 
-use super::bytes::{Span, offset_in};
 use super::error::FieldError;
 use super::limits::HeadLimits;
-
-/// One field line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
-    /// Name as received; compare with [`super::eq_ignore_case`].
-    pub name: &'a [u8],
-    /// Value without the blanks around it; may be empty, may hold bytes from 0x80 (obs-text).
-    pub value: &'a [u8],
-    /// Which of the names that matter to a proxy this is.
-    pub id: FieldId,
-}
+use crate::bytes::{Span, offset_in};
+use crate::head::{Field, Fields};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
-    name: Span,
-    value: Span,
+    pub(crate) name: Span,
+    pub(crate) value: Span,
     pub(crate) id: FieldId,
     /// Not to be forwarded: a hop-by-hop field, one we write ourselves, or one that `Connection` names.
     pub(crate) hop: bool,
@@ -73,7 +63,7 @@ impl FieldTable {
     }
 
     pub(crate) fn view<'a>(&'a self, bytes: &'a [u8]) -> Fields<'a> {
-        Fields { slots: &self.slots, bytes }
+        Fields::new(&self.slots, bytes)
     }
 
     /// Takes over the lines that httparse found in `bytes[start..end]`, checking what it lets pass: between a value and
@@ -179,103 +169,6 @@ fn slot(bytes: &[u8], line: usize, header: &Header<'_>) -> Option<(Slot, usize)>
         canonical,
     };
     Some((slot, value_end + blanks + 2))
-}
-
-/// The fields of one head, in the order received.
-#[derive(Clone, Copy, Debug)]
-pub struct Fields<'a> {
-    slots: &'a [Slot],
-    bytes: &'a [u8],
-}
-
-impl<'a> Fields<'a> {
-    /// Number of lines.
-    pub fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
-    }
-
-    /// Every line.
-    pub fn iter(&self) -> FieldsIter<'a> {
-        FieldsIter { slots: self.slots.iter(), bytes: self.bytes }
-    }
-
-    /// The value of the first line of that name, which compares without case.
-    pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
-        self.get_all(name).next()
-    }
-
-    /// The values of every line of that name.
-    pub fn get_all<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        let bytes = self.bytes;
-        self.slots
-            .iter()
-            .filter(move |slot| slot.name.len() == name.len() && eq_ignore_case(slot.name.of(bytes), name))
-            .map(move |slot| slot.value.of(bytes))
-    }
-
-    /// The value of the first line of a known name.
-    pub fn get_known(&self, id: FieldId) -> Option<&'a [u8]> {
-        self.slots.iter().find(|slot| slot.id == id).map(|slot| slot.value.of(self.bytes))
-    }
-
-    /// Every connection option of every `Connection` line.
-    pub fn connection(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let bytes = self.bytes;
-        self.slots
-            .iter()
-            .filter(|slot| slot.id == FieldId::Connection)
-            .flat_map(move |slot| list(slot.value.of(bytes)))
-    }
-
-    pub(crate) fn slots(&self) -> &'a [Slot] {
-        self.slots
-    }
-
-    pub(crate) fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-}
-
-impl<'a> IntoIterator for Fields<'a> {
-    type Item = Field<'a>;
-    type IntoIter = FieldsIter<'a>;
-
-    fn into_iter(self) -> FieldsIter<'a> {
-        self.iter()
-    }
-}
-
-impl<'a> IntoIterator for &Fields<'a> {
-    type Item = Field<'a>;
-    type IntoIter = FieldsIter<'a>;
-
-    fn into_iter(self) -> FieldsIter<'a> {
-        self.iter()
-    }
-}
-
-/// Iterator over [`Fields`].
-#[derive(Clone, Debug)]
-pub struct FieldsIter<'a> {
-    slots: std::slice::Iter<'a, Slot>,
-    bytes: &'a [u8],
-}
-
-impl<'a> Iterator for FieldsIter<'a> {
-    type Item = Field<'a>;
-
-    fn next(&mut self) -> Option<Field<'a>> {
-        self.slots.next().map(|slot| slot.field(self.bytes))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.slots.size_hint()
-    }
 }
 
 #[cfg(test)]

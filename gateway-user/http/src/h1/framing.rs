@@ -2,7 +2,7 @@
 
 use gateway_grammar::token::{is_ows, is_token, trim_ows};
 
-use super::version::Version;
+use crate::head::Version;
 
 /// How the end of a body is found, and how a head we write announces it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

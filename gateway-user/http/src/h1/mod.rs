@@ -14,9 +14,7 @@
 //! 5. [`ResponseHead::parse`] and [`encode::response`] do the same on the way back; [`encode::local_reply`] writes an answer
 //!    of our own.
 
-mod bytes;
 mod diagnose;
-mod edits;
 mod error;
 mod fields;
 mod framing;
@@ -24,25 +22,23 @@ mod limits;
 mod partial_head;
 mod scan;
 mod target;
-mod version;
 
 pub mod body;
 pub mod encode;
 pub mod request;
 pub mod response;
 
+pub use crate::head::{EditError, Field, Fields, FieldsIter, HeadEdits, Version};
 pub use gateway_grammar::names::{is_end_to_end, is_forbidden_trailer};
 pub use gateway_grammar::token::{eq_ignore_case, list};
 pub use gateway_grammar::{Authority, FieldId, Method, path, status};
 
 pub use body::{BodyDecoder, BodyStep};
-pub use edits::{EditError, HeadEdits};
 pub use error::{BodyError, FieldError, RequestError, ResponseError};
-pub use fields::{Field, Fields, FieldsIter};
+pub(crate) use fields::Slot;
 pub use framing::BodyFraming;
 pub use limits::{BodyLimits, HeadLimits};
 pub use partial_head::PartialHead;
 pub use request::{Request, RequestHead};
 pub use response::{Response, ResponseHead};
 pub use scan::Parsed;
-pub use version::Version;

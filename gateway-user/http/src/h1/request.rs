@@ -3,17 +3,18 @@
 use std::mem::MaybeUninit;
 
 use gateway_grammar::token::list;
-use gateway_grammar::{Authority, FieldId, Method};
+use gateway_grammar::{Authority, FieldId, Method, Scheme};
 
-use super::bytes::{Span, offset_in};
 use super::diagnose;
 use super::error::RequestError;
-use super::fields::{ConnectionOptions, Field, FieldTable, Fields};
+use super::fields::{ConnectionOptions, FieldTable};
 use super::framing::{BodyFraming, FramingError, FramingFields};
 use super::limits::HeadLimits;
 use super::scan::{Parsed, Scan};
 use super::target::Target;
-use super::version::Version;
+use crate::bytes::{Span, offset_in};
+use crate::head::{Field, Fields};
+use crate::head::{RequestParts, Version};
 
 /// Reusable storage for one request head: spans into the buffer it was parsed from, never bytes of its own.
 ///
@@ -292,6 +293,21 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// The head as routing, filters and logs see it, on a connection of that scheme.
+    pub fn parts(&self, scheme: Scheme) -> RequestParts<'a> {
+        RequestParts {
+            method: self.method(),
+            method_token: self.method_token(),
+            scheme,
+            authority: self.authority(),
+            host: self.host(),
+            path: self.path(),
+            query: self.query(),
+            version: self.version(),
+            fields: self.fields(),
+        }
+    }
+
     /// The method, classified.
     pub fn method(&self) -> Method {
         self.head.line.method

@@ -4,14 +4,15 @@ use std::mem::MaybeUninit;
 
 use gateway_grammar::{FieldId, Method};
 
-use super::bytes::{Span, offset_in};
 use super::diagnose;
 use super::error::{FieldError, ResponseError};
-use super::fields::{ConnectionOptions, FieldTable, Fields};
+use super::fields::{ConnectionOptions, FieldTable};
 use super::framing::{BodyFraming, FramingError, FramingFields};
 use super::limits::HeadLimits;
 use super::scan::{Parsed, Scan};
-use super::version::Version;
+use crate::bytes::{Span, offset_in};
+use crate::head::Fields;
+use crate::head::Version;
 
 /// Reusable storage for one response head; see [`super::RequestHead`].
 #[derive(Debug, Default)]

@@ -9,9 +9,9 @@ use chunked::ChunkState;
 use trailers::Trailers;
 
 use super::error::BodyError;
-use super::fields::{Field, Fields};
 use super::framing::BodyFraming;
 use super::limits::BodyLimits;
+use crate::head::{Field, Fields};
 
 /// What one call of [`BodyDecoder::decode`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]

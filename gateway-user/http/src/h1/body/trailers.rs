@@ -5,8 +5,9 @@ use memchr::memchr;
 
 use super::super::diagnose;
 use super::super::error::{BodyError, FieldError};
-use super::super::fields::{Field, FieldTable, Fields};
+use super::super::fields::FieldTable;
 use super::super::limits::BodyLimits;
+use crate::head::{Field, Fields};
 
 /// Reused storage for one trailer section.
 #[derive(Debug, Default)]

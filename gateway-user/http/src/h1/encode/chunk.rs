@@ -1,8 +1,8 @@
 //! Chunked framing of our own (RFC 9112 section 7.1).
 
-use super::super::fields::Fields;
 use super::fields::put_line;
 use super::sink::{Full, HeadSink};
+use crate::head::Fields;
 
 /// What follows the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";

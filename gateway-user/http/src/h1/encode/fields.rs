@@ -1,10 +1,10 @@
 //! Field lines: those that are forwarded, and those we make.
 
-use super::super::bytes::Span;
-use super::super::edits::HeadEdits;
-use super::super::fields::Fields;
 use super::super::framing::BodyFraming;
 use super::sink::{Full, HeadSink};
+use crate::bytes::Span;
+use crate::head::Fields;
+use crate::head::HeadEdits;
 
 pub(super) fn put_line<S: HeadSink + ?Sized>(sink: &mut S, name: &[u8], value: &[u8]) -> Result<(), Full> {
     sink.put(name)?;

@@ -1,10 +1,10 @@
 //! The request head for a backend.
 
-use super::super::edits::HeadEdits;
 use super::super::framing::BodyFraming;
 use super::super::request::Request;
 use super::fields::{put_forwarded, put_framing, put_line};
 use super::sink::{Full, HeadSink};
+use crate::head::HeadEdits;
 
 /// What a forwarded request says about its connection and body.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,12 +2,12 @@
 
 use gateway_grammar::status;
 
-use super::super::edits::HeadEdits;
 use super::super::framing::BodyFraming;
 use super::super::response::Response;
-use super::super::version::Version;
 use super::fields::{put_decimal, put_forwarded, put_framing, put_line};
 use super::sink::{Full, HeadSink};
+use crate::head::HeadEdits;
+use crate::head::Version;
 
 /// What becomes of the client's connection after an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

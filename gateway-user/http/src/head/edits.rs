@@ -3,8 +3,8 @@
 use gateway_grammar::token::{eq_ignore_case, is_token, is_value_byte, trim_ows};
 use gateway_grammar::{Authority, FieldId};
 
-use super::bytes::Span;
-use super::fields::Fields;
+use super::Fields;
+use crate::bytes::Span;
 
 /// Why an edit is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -225,7 +225,7 @@ impl HeadEdits {
         let name = self.push(&[name])?;
         let stored = self.push(value)?;
         let trimmed = trim_ows(stored.of(&self.bytes));
-        let start = super::bytes::offset_in(&self.bytes, trimmed).filter(|_| !trimmed.is_empty());
+        let start = crate::bytes::offset_in(&self.bytes, trimmed).filter(|_| !trimmed.is_empty());
         let value = start.map_or(Some(Span { start: stored.end, end: stored.end }), |start| {
             Span::new(start..start + trimmed.len())
         });
