@@ -11,6 +11,7 @@ pub mod load;
 mod object;
 mod resource_set;
 mod schema;
+pub mod suggest;
 mod types;
 
 pub use installed::{BUNDLE_VERSION_ANNOTATION, CHANNEL_ANNOTATION, Definition, InstalledApi};

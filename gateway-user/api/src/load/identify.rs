@@ -4,6 +4,7 @@ use super::Position;
 use super::tree::{Node, Tree};
 use crate::Kind;
 use crate::schema::{self, Schema, did_you_mean};
+use crate::suggest::closest;
 
 /// What a document says it is.
 pub(super) enum Identity {
@@ -108,7 +109,7 @@ fn is_json_patch(node: &Node) -> bool {
 fn is_no_object(node: &Node) -> bool {
     let parts = ["apiVersion", "kind", "metadata", "spec", "data", "items"];
     matches!(node.tree, Tree::Map(_))
-        && !node.entries().iter().any(|entry| schema::closest(&entry.key, parts).is_some())
+        && !node.entries().iter().any(|entry| closest(&entry.key, parts).is_some())
 }
 
 /// A kind that we do not read: somebody else's, or ours misspelt. Only a group that we read whole can be misspelt in.
@@ -119,7 +120,7 @@ fn foreign(
 ) -> Identity {
     let wrong = |at, field, message| Identity::Wrong { at, shown: shown(node), field, message };
     if let Some(meant) = Kind::ALL.iter().find(|k| k.as_str() == kind) {
-        let near = schema::closest(group, [meant.group()]).is_some() || group.is_empty();
+        let near = closest(group, [meant.group()]).is_some() || group.is_empty();
         if near {
             let message = format!("there is no {kind} in this group; write {}", meant.api_version());
             return wrong(version_at, "apiVersion", message);

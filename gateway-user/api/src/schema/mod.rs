@@ -19,7 +19,7 @@ pub(crate) use format::{
 };
 pub(crate) use model::Schema;
 pub(crate) use path::Path;
-pub(crate) use suggest::{closest, did_you_mean, quoted};
+pub(crate) use suggest::{did_you_mean, quoted};
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use gateway_api_types::suggest;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
@@ -57,14 +58,9 @@ fn unknown_key(path: &str, line: u64, column: u64, key: &str) -> String {
     format!("{path}:{line}:{column}: {key}: no such setting; {hint}")
 }
 
-/// The candidate that `word` is most likely a slip of.
+/// The name that `word` is most likely a slip of.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.replace('_', "-").to_ascii_lowercase();
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance * 3 <= candidate.len().max(3))
-        .min()
-        .map(|(_, candidate)| candidate)
+    suggest::closest(&word.replace('_', "-"), candidates)
 }
 
 /// The mapping in its order, with places; which a map type would not keep.
