@@ -1,54 +1,63 @@
 //! Request ids, and the worker's random numbers they are made of.
 
 use std::cell::Cell;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-/// Length of an id of ours in bytes.
+use fastrand::Rng;
+
+/// Length of an own id, in bytes.
 pub(crate) const ID_LEN: usize = 32;
 /// Longest id that is taken over from a trusted peer.
 const MAX_FOREIGN: usize = 128;
 
-/// xoshiro256++ (Blackman and Vigna, 2019): fast, one per worker, not for secrets.
-#[derive(Debug)]
+/// Random numbers of one worker: fast, not for secrets. Two generators with seeds of their own, so that ids of 128 bits
+/// repeat no sooner than 128 bits of state do.
 pub(crate) struct Random {
-    state: Cell<[u64; 4]>,
+    high: Cell<Rng>,
+    low: Cell<Rng>,
 }
 
 impl Random {
     /// Seeds from the keys that the standard library draws from the operating system for its hash maps.
     pub(crate) fn seeded() -> Self {
-        let draw = |n: u64| RandomState::new().hash_one(n);
-        // The state must not be all zero: the constant sees to it.
-        Self { state: Cell::new([draw(1), draw(2), draw(3), draw(4) | 1]) }
+        let generator = |n: u64| Cell::new(Rng::with_seed(RandomState::new().hash_one(n)));
+        Self { high: generator(1), low: generator(2) }
     }
 
     /// The next 64 bits.
     pub(crate) fn next(&self) -> u64 {
-        let [mut a, mut b, mut c, mut d] = self.state.get();
-        let out = a.wrapping_add(d).rotate_left(23).wrapping_add(a);
-        let t = b << 17;
-        c ^= a;
-        d ^= b;
-        b ^= c;
-        a ^= d;
-        c ^= t;
-        d = d.rotate_left(45);
-        self.state.set([a, b, c, d]);
-        out
+        draw(&self.low, |generator| generator.u64(..))
     }
 
-    /// A number below `n`; 0 for `n` = 0. The bias of the multiplication is below n/2^64.
+    /// A number below `n`; 0 for `n` = 0.
     pub(crate) fn below(&self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
+        if n == 0 { 0 } else { draw(&self.low, |generator| generator.usize(..n)) }
     }
 
     /// 128 random bits in lower-case hexadecimal.
     pub(crate) fn id(&self) -> [u8; ID_LEN] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let bits = (u128::from(self.next()) << 64) | u128::from(self.next());
+        let high = draw(&self.high, |generator| generator.u64(..));
+        let bits = (u128::from(high) << 64) | u128::from(self.next());
         // A nibble is below 16, the table's length.
         std::array::from_fn(|at| HEX[(bits >> (124 - 4 * at)) as usize & 0xf])
     }
+}
+
+/// Without the state: whoever knows it knows the ids to come.
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Random")
+    }
+}
+
+fn draw<T>(generator: &Cell<Rng>, draw: impl FnOnce(&mut Rng) -> T) -> T {
+    // The placeholder has a constant seed: nothing is drawn for it.
+    let mut taken = generator.replace(Rng::with_seed(0));
+    let drawn = draw(&mut taken);
+    generator.set(taken);
+    drawn
 }
 
 /// Whether an id sent by a trusted peer may stay: visible ASCII without quotes, of a bounded length.

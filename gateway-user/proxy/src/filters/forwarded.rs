@@ -3,7 +3,7 @@
 //! A stranger's claims are replaced, every `X-Forwarded-*` and `Forwarded` field of theirs; a trusted proxy's are kept,
 //! and `X-Forwarded-For` is continued.
 
-use std::io::Write as _;
+use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
 
 use gateway_http::h1::{EditError, HeadEdits, Request, eq_ignore_case};
@@ -33,21 +33,21 @@ pub(crate) fn set_forwarded(
     arrival: &Arrival<'_>,
     edits: &mut HeadEdits,
 ) -> Result<(), EditError> {
-    let mut peer = Digits::new();
+    let mut peer = Cursor::new([0; MAX_ADDRESS]);
     // Fits: the buffer is as long as the longest address.
     let _ = write!(peer, "{}", arrival.peer);
     if arrival.trusted {
-        continue_chain(request, peer.as_bytes(), edits)?;
+        continue_chain(request, text(&peer), edits)?;
     } else {
         drop_claims(request, edits)?;
-        edits.set(b"x-forwarded-for", peer.as_bytes())?;
+        edits.set(b"x-forwarded-for", text(&peer))?;
     }
-    let mut port = Digits::new();
+    let mut port = Cursor::new([0; MAX_ADDRESS]);
     let _ = write!(port, "{}", arrival.port);
     let own: [(&[u8], &[u8]); 3] = [
         (b"x-forwarded-proto", arrival.scheme.as_str().as_bytes()),
         (b"x-forwarded-host", request.authority().unwrap_or_default()),
-        (b"x-forwarded-port", port.as_bytes()),
+        (b"x-forwarded-port", text(&port)),
     ];
     for (name, value) in own {
         let kept = arrival.trusted && request.fields().get(name).is_some();
@@ -86,36 +86,10 @@ fn drop_claims(request: &Request<'_>, edits: &mut HeadEdits) -> Result<(), EditE
     Ok(())
 }
 
-/// A short text on the stack.
-struct Digits {
-    bytes: [u8; MAX_ADDRESS],
-    len: usize,
-}
-
-impl Digits {
-    fn new() -> Self {
-        Self { bytes: [0; MAX_ADDRESS], len: 0 }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl std::io::Write for Digits {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
-        let taken = bytes.len().min(room.len());
-        for (to, from) in room.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        self.len += taken;
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// The text that was written to the front of a buffer on the stack.
+fn text(buffer: &Cursor<[u8; MAX_ADDRESS]>) -> &[u8] {
+    let len = usize::try_from(buffer.position()).unwrap_or(MAX_ADDRESS);
+    buffer.get_ref().get(..len).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -64,16 +64,5 @@ pub(super) fn put_framing<S: HeadSink + ?Sized>(sink: &mut S, framing: BodyFrami
 
 /// Writes a number in decimal.
 pub(super) fn put_decimal<S: HeadSink + ?Sized>(sink: &mut S, number: u64) -> Result<(), Full> {
-    let mut digits = [b'0'; 20]; // u64::MAX has twenty
-    let mut start = digits.len();
-    let mut left = number;
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (left % 10) as u8;
-        start = at;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    sink.put(digits.get(start..).unwrap_or_default())
+    sink.put(itoa::Buffer::new().format(number).as_bytes())
 }
