@@ -1,5 +1,5 @@
 //! The PROXY protocol's header, versions 1 and 2 (HAProxy, `proxy-protocol.txt`): what a load balancer puts before the
-//! octets of the client that it speaks for.
+//! bytes of the client that it speaks for.
 
 mod binary;
 mod line;
@@ -8,18 +8,18 @@ mod tests;
 
 use std::net::SocketAddr;
 
-/// Most octets of a header of either version, bounded for what TLVs may cost; the specification's own bound of version
+/// Most bytes of a header of either version, bounded for what TLVs may cost; the specification's own bound of version
 /// 2 is 65,551.
 pub const MAX_HEADER: usize = 4096;
 
-/// What the first octets of a connection are.
+/// The kind of the first bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// The beginning of a header.
     Incomplete,
     /// A whole header.
     Complete {
-        /// Its octets; the client's own follow.
+        /// Its bytes; the client's own follow.
         consumed: usize,
         /// For whom the sender speaks; `None` if for itself or if it does not say (`LOCAL`, `UNKNOWN`, `AF_UNSPEC`).
         source: Option<Proxied>,
@@ -35,16 +35,16 @@ pub struct Proxied {
     pub destination: SocketAddr,
 }
 
-/// Why octets are no header.
+/// Why bytes are no header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyHeaderError {
     /// They begin as neither version does.
     #[error("no PROXY header")]
     Missing,
-    /// Version 1: no CRLF within 107 octets.
-    #[error("a PROXY line of more than 107 octets")]
+    /// Version 1: no CRLF within 107 bytes.
+    #[error("a PROXY line of more than 107 bytes")]
     LineTooLong,
-    /// Version 1: not single blanks between the parts, too many or too few of them, or an octet that is no printable
+    /// Version 1: not single blanks between the parts, too many or too few of them, or a byte that is no printable
     /// ASCII.
     #[error("a malformed PROXY line")]
     BadLine,
@@ -60,8 +60,8 @@ pub enum ProxyHeaderError {
     /// Version 2: neither `LOCAL` nor `PROXY`.
     #[error("an unknown command")]
     UnknownCommand,
-    /// Version 2: more than [`MAX_HEADER`] octets all told.
-    #[error("a header of more than 4096 octets")]
+    /// Version 2: more than [`MAX_HEADER`] bytes all told.
+    #[error("a header of more than 4096 bytes")]
     TooLong,
     /// Version 2: less than the family's addresses.
     #[error("no room for the addresses")]
@@ -103,21 +103,21 @@ impl ProxyHeaderError {
     }
 }
 
-/// Reads the header at the start of `octets`, the first of a connection. What follows it changes nothing.
+/// Reads the header at the start of `bytes`, the first of a connection. Bytes after it change nothing.
 ///
 /// # Errors
-/// They are no header, and no further octets would make them one.
-pub fn parse(octets: &[u8]) -> Result<Parsed, ProxyHeaderError> {
-    if begins(octets, binary::SIGNATURE) {
-        binary::parse(octets)
-    } else if begins(octets, line::SIGNATURE) {
-        line::parse(octets)
+/// They are no header, and no further bytes would make them one.
+pub fn parse(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
+    if begins(bytes, binary::SIGNATURE) {
+        binary::parse(bytes)
+    } else if begins(bytes, line::SIGNATURE) {
+        line::parse(bytes)
     } else {
         Err(ProxyHeaderError::Missing)
     }
 }
 
-/// Whether `octets` begin with the signature, or are its beginning.
-fn begins(octets: &[u8], signature: &[u8]) -> bool {
-    octets.iter().zip(signature).all(|(octet, expected)| octet == expected)
+/// True if `bytes` begin with the signature, or are its beginning.
+fn begins(bytes: &[u8], signature: &[u8]) -> bool {
+    bytes.iter().zip(signature).all(|(byte, expected)| byte == expected)
 }

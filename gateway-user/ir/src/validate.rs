@@ -1,4 +1,4 @@
-//! What filters write into messages: whether it can stand there. Status is decided by these functions and tables are
+//! Validity of values that filters write into messages. Status is decided by these functions and tables are
 //! compiled by them, so that a rule that is accepted is a rule that is served.
 
 use gateway_grammar::{Authority, Scheme, status, token};
@@ -54,16 +54,16 @@ impl PathRewrite {
                 "{text:?} has a fragment, which is never sent; leave # and what follows away, or write %23"
             ));
         }
-        let mut octets = [0; 4];
+        let mut bytes = [0; 4];
         let encoded: String =
-            wrong.encode_utf8(&mut octets).bytes().map(|octet| format!("%{octet:02X}")).collect();
+            wrong.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")).collect();
         Err(format!("{text:?} has {wrong:?} in it, which no path can have; write {encoded}"))
     }
 }
 
 impl Redirect {
     /// # Errors
-    /// A line that names what cannot be answered with.
+    /// A line that names the part that cannot be served.
     pub fn check(&self) -> Result<(), String> {
         if let Some(scheme) = self.scheme.as_deref().filter(|scheme| Scheme::parse(scheme).is_none()) {
             return Err(format!("{scheme:?} is no scheme to redirect to; use http or https"));
@@ -134,7 +134,7 @@ mod tests {
                 .chars()
                 .map(|c| match c.is_ascii_graphic() && !"\"#".contains(c) {
                     true => c.to_string(),
-                    false => c.to_string().bytes().map(|octet| format!("%{octet:02X}")).collect(),
+                    false => c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect(),
                 })
                 .collect();
             assert!(parts(&followed).is_ok(), "{followed}");

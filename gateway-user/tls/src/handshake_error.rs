@@ -5,7 +5,7 @@ use std::fmt;
 /// Why a connection was never secured. `docs/tls.md` explains every code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandshakeError {
-    /// The first octets are no TLS record.
+    /// The first bytes are no TLS record.
     NotTls,
     /// The ClientHello is malformed or longer than anything a client sends.
     BadHello,

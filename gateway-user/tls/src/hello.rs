@@ -1,7 +1,7 @@
 //! The ClientHello, looked at before anything is decided: which name does the client want?
 //!
 //! The listener that a connection is for, and with it everything that the handshake needs, depends on the server name
-//! (RFC 6066 section 3), so it is read here from the same octets that the session is fed afterwards.
+//! (RFC 6066 section 3), so it is read here from the same bytes that the session is fed afterwards.
 
 use rustls::pki_types::ServerName;
 
@@ -12,7 +12,7 @@ const RECORD_HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 
-/// What the first octets of a connection are.
+/// The kind of the first bytes of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peek {
     /// A ClientHello that is not complete.
@@ -28,8 +28,8 @@ pub enum Peek {
     Malformed,
 }
 
-/// Looks at the first octets of a connection. Handshake messages may be spread over records, so what is not complete may
-/// become so with more octets, up to [`MAX_HELLO`] of them.
+/// Looks at the first bytes of a connection. Handshake messages may be spread over records, so what is not complete may
+/// become so with more bytes, up to [`MAX_HELLO`] of them.
 pub fn peek(received: &[u8]) -> Peek {
     let mut message = Vec::new();
     let mut records = Reader(received);
@@ -56,10 +56,10 @@ pub fn peek(received: &[u8]) -> Peek {
     }
 }
 
-/// Octets of the whole message once its header is there.
+/// Bytes of the whole message once its header is there.
 fn needed(message: &[u8]) -> Option<usize> {
     let length = message.get(1..4)?;
-    Some(length.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet)) + 4)
+    Some(length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)) + 4)
 }
 
 /// The server name of a ClientHello's body; the outer `None` if it is malformed (RFC 8446 section 4.1.2).
@@ -108,7 +108,7 @@ fn host_name(name: &[u8]) -> Option<Option<String>> {
     }
 }
 
-/// Takes octets off the front; `None` if there are too few.
+/// Takes bytes off the front; `None` if there are too few.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -118,13 +118,13 @@ impl<'a> Reader<'a> {
         Some(front)
     }
 
-    fn number(&mut self, octets: usize) -> Option<usize> {
-        Some(self.take(octets)?.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet)))
+    fn number(&mut self, bytes: usize) -> Option<usize> {
+        Some(self.take(bytes)?.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
     }
 
-    /// What follows a length of that many octets.
-    fn vector(&mut self, octets: usize) -> Option<&'a [u8]> {
-        let length = self.number(octets)?;
+    /// The value after a length of that many bytes.
+    fn vector(&mut self, bytes: usize) -> Option<&'a [u8]> {
+        let length = self.number(bytes)?;
         self.take(length)
     }
 
@@ -152,9 +152,9 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn vector(octets: usize, content: &[u8]) -> Vec<u8> {
+    fn vector(bytes: usize, content: &[u8]) -> Vec<u8> {
         let length = content.len().to_be_bytes();
-        [&length[length.len() - octets..], content].concat()
+        [&length[length.len() - bytes..], content].concat()
     }
 
     fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
@@ -165,7 +165,7 @@ mod tests {
         extension(0, &vector(2, &[&[0][..], &vector(2, name)].concat()))
     }
 
-    /// A ClientHello in records of at most `size` octets.
+    /// A ClientHello in records of at most `size` bytes.
     fn hello(extensions: Option<&[u8]>, size: usize) -> Vec<u8> {
         let mut body = vec![3, 3];
         body.extend([7; 32]);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn any_octets_are_read_without_a_panic() {
+    fn any_bytes_are_read_without_a_panic() {
         let mut bytes = hello(Some(&sni(b"www.example.com")), 40);
         for at in 0..bytes.len() {
             for change in [0, 1, 0x7f, 0xff] {

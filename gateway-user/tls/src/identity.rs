@@ -22,7 +22,7 @@ const CHAIN_MAX: usize = 100 << 10;
 /// basicConstraints, nameConstraints, extKeyUsage.
 const KNOWN_CRITICAL: [&str; 5] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.37"];
 
-/// What a server shows and how it proves that it may. Printing it never shows the key.
+/// A certificate chain and its private key. Printing it never shows the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Certificates in DER, the server's own first.
@@ -39,7 +39,7 @@ pub struct Identity {
     pub not_after: i64,
 }
 
-/// An [`Identity`] that was read, and what will surprise somebody about it.
+/// An [`Identity`] that was read, and warnings about it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ParsedIdentity {
     /// The identity to serve.
@@ -48,7 +48,7 @@ pub struct ParsedIdentity {
     pub notes: Vec<IdentityNote>,
 }
 
-/// What will surprise somebody about a certificate that can be served. The text says what to do.
+/// A warning about a certificate that can be served. The text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityNote {
     /// How the texts are written.
@@ -123,7 +123,7 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Reads the two entries of a `kubernetes.io/tls` Secret. What a client may judge for itself is not judged here: expired
+    /// Reads the two entries of a `kubernetes.io/tls` Secret. Properties that a client judges for itself are not checked here: expired
     /// certificates, old versions and unknown extensions are read like others, since what some refuse is better than nothing.
     ///
     /// # Errors
@@ -169,7 +169,7 @@ fn signer(key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, IdentityEr
     provider().key_provider.load_private_key(key).map_err(|_| IdentityError::BadKey)
 }
 
-/// Checks that a private key can sign, and that it is the certificate's. What rustls offers for that reads certificates as a
+/// Checks that a private key can sign, and that it is the certificate's. The function that rustls has for that reads certificates as a
 /// client that checks them does, and so refuses some that other clients take.
 fn belongs(
     certificate: &X509Certificate<'_>,
@@ -192,11 +192,11 @@ fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     rest.is_empty().then_some(certificate)
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a certificate says of itself.
+/// The parts of the first certificate that are kept.
 struct LeafInfo {
     names: Vec<String>,
     not_before: i64,

@@ -139,7 +139,7 @@ impl Regular {
             let mut rest = line;
             while let Some(at) = next_mark(rest) {
                 let (before, mark) = rest.split_at(at);
-                // What stands in front of a BEGIN is a byte order mark, blanks, text, or the end of another section.
+                // The text in front of a BEGIN is a byte order mark, blanks, text, or the end of another section.
                 if before.starts_with(END) && mark.starts_with(BEGIN) {
                     regular.glued.push(number);
                 }
@@ -168,7 +168,7 @@ impl Regular {
         self.lines().filter_map(|(number, line)| Some((number, label(line, BEGIN)?)))
     }
 
-    /// What the reader passes over without a word.
+    /// The text that the reader skips.
     fn passed_over(&self) -> impl Iterator<Item = PemNote> {
         let mut inside = false;
         self.lines().filter_map(move |(line, text)| {

@@ -1,4 +1,4 @@
-//! What one listener answers handshakes with.
+//! TLS configuration of one listener.
 
 use std::fmt;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl ServerTls {
         Self::with(credentials, min, tickets)
     }
 
-    /// What a listener answers handshakes with. Of several certificates a client gets one for the name it asks for and of a
+    /// The configuration of a listener. Of several certificates a client gets one for the name it asks for and of a
     /// kind that it can check, ECDSA before RSA.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl ResolvesServerCert for CertResolver {
 /// handshake, for each certificate of the listener, and a certificate can have thousands.
 pub(crate) const NAMES_UNSORTED: usize = 64;
 
-/// Whether one of a certificate's names covers a host: itself, or with `*` for exactly one label (RFC 9525 section 6.3).
+/// True if one of a certificate's names covers a host: itself, or with `*` for exactly one label (RFC 9525 section 6.3).
 /// More than 64 are sorted.
 pub fn covers(names: &[String], host: &str) -> bool {
     if names.len() <= NAMES_UNSORTED {

@@ -1,4 +1,4 @@
-//! One connection's session: octets from the client in, requests out; answers in, octets for the client out.
+//! One connection's session: bytes from the client in, requests out; responses in, bytes for the client out.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptErr
 
 use crate::{HandshakeError, ServerTls, Version};
 
-/// What a record adds to its content at most: header, content type, nonce and tag of any suite there is.
+/// The most bytes that a record adds to its content: header, content type, nonce and tag of any suite there is.
 const RECORD_OVERHEAD: usize = 5 + 1 + 8 + 16;
 /// Most content of one record (RFC 8446 section 5.1).
 const RECORD_CONTENT: usize = 16 * 1024;
 
-/// Where octets for the peer go.
+/// Where bytes for the peer go.
 pub trait Outgoing {
-    /// At least `needed` octets to write to, which follow what was written before.
+    /// At least `needed` bytes to write to, which follow what was written before.
     fn room(&mut self, needed: usize) -> &mut [u8];
 
-    /// The first `count` octets of that room were written.
+    /// The first `count` bytes of that room were written.
     fn wrote(&mut self, count: usize);
 }
 
@@ -42,7 +42,7 @@ impl ServerSession {
         Ok(Self { connection, peer_closed: false, broken: false, said_goodbye: false })
     }
 
-    /// Takes the whole records at the front of `input`, which is decrypted in place. Gives how many octets were used up:
+    /// Takes the whole records at the front of `input`, which is decrypted in place. Gives how many bytes were used up:
     /// the caller keeps the rest and puts it in front of what comes next. Content goes to `content`, and what is to be
     /// sent, an alert after an error included, to `out`.
     ///
@@ -75,8 +75,8 @@ impl ServerSession {
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
                     used += discard;
                     // A whole record that is not used up is a part of a handshake message, and the connection refers to
-                    // it from now on: it could not be asked with other octets, as `flush` does. What clients say after
-                    // the handshake has five octets, which nobody has to cut.
+                    // it from now on: it could not be asked with other bytes, as `flush` does. Messages of clients after
+                    // the handshake has five bytes, which nobody has to cut.
                     if !self.is_handshaking() && begins_with_record(input.get(used..).unwrap_or_default()) {
                         self.broken = true;
                         return Err(HandshakeError::Protocol);
@@ -158,17 +158,17 @@ impl ServerSession {
         }
     }
 
-    /// Hands over what the session itself has to say: answers to key updates.
+    /// Hands over what the session itself has to send: replies to key updates.
     fn flush(&mut self, out: &mut impl Outgoing) -> Result<(), HandshakeError> {
         self.receive(&mut [], out, &mut |_| {}).map(drop)
     }
 
-    /// Whether the handshake still goes on.
+    /// True if the handshake still goes on.
     pub fn is_handshaking(&self) -> bool {
         self.connection.is_handshaking()
     }
 
-    /// Whether the peer has said that it sends nothing more. An end of the connection without that may be an attacker's.
+    /// True if the peer has said that it sends nothing more. An end of the connection without that may be an attacker's.
     pub fn is_peer_closed(&self) -> bool {
         self.peer_closed
     }
@@ -178,15 +178,15 @@ impl ServerSession {
         self.connection.protocol_version().map(Version::of)
     }
 
-    /// Whether the client came with a ticket that was good.
+    /// True if the client came with a ticket that was good.
     pub fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 }
 
-/// Whether a whole record is there (RFC 8446 section 5.1: type, version, length, content).
-fn begins_with_record(octets: &[u8]) -> bool {
-    matches!(octets, [_, _, _, high, low, content @ ..]
+/// True if a whole record is there (RFC 8446 section 5.1: type, version, length, content).
+fn begins_with_record(bytes: &[u8]) -> bool {
+    matches!(bytes, [_, _, _, high, low, content @ ..]
         if content.len() >= usize::from(u16::from_be_bytes([*high, *low])))
 }
 

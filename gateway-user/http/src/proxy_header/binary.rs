@@ -5,20 +5,20 @@ use std::net::{IpAddr, SocketAddr};
 use super::{MAX_HEADER, Parsed, Proxied, ProxyHeaderError};
 
 pub(super) const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Octets before the addresses: signature, version and command, family and transport, length.
+/// Bytes before the addresses: signature, version and command, family and transport, length.
 const FIXED: usize = 16;
 
 /// The commands.
 const LOCAL: u8 = 0;
 const PROXY: u8 = 1;
 
-/// Families and transports, as they share an octet.
+/// Families and transports, as they share a byte.
 const UNSPEC: u8 = 0x00;
 const TCP_OVER_IPV4: u8 = 0x11;
 const TCP_OVER_IPV6: u8 = 0x21;
 
-pub(super) fn parse(octets: &[u8]) -> Result<Parsed, ProxyHeaderError> {
-    let Some((fixed, rest)) = octets.split_first_chunk::<FIXED>() else { return Ok(Parsed::Incomplete) };
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
+    let Some((fixed, rest)) = bytes.split_first_chunk::<FIXED>() else { return Ok(Parsed::Incomplete) };
     let [.., version_command, family, high, low] = *fixed;
     if version_command >> 4 != 2 {
         return Err(ProxyHeaderError::UnknownVersion);
@@ -45,7 +45,7 @@ pub(super) fn parse(octets: &[u8]) -> Result<Parsed, ProxyHeaderError> {
     Ok(Parsed::Complete { consumed, source })
 }
 
-/// Both addresses of so many octets, then both ports, then TLVs.
+/// Both addresses of so many bytes, then both ports, then TLVs.
 fn addresses<const N: usize>(block: &[u8]) -> Result<Proxied, ProxyHeaderError>
 where
     IpAddr: From<[u8; N]>,
@@ -60,7 +60,7 @@ where
     Ok(Proxied { client: join(client, client_port), destination: join(destination, destination_port) })
 }
 
-/// TLVs of which nothing is needed: type, length in two octets, value.
+/// TLVs of which nothing is needed: type, length in two bytes, value.
 fn skip(mut tlvs: &[u8]) -> Result<(), ProxyHeaderError> {
     while !tlvs.is_empty() {
         let ([_, high, low], rest) = tlvs.split_first_chunk::<3>().ok_or(ProxyHeaderError::BadTlv)?;

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use super::{Parsed, Proxied, ProxyHeaderError};
 
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
-/// Most octets of the line, CRLF and all.
+/// Most bytes of the line, CRLF and all.
 const MAX_LINE: usize = 107;
 
-pub(super) fn parse(octets: &[u8]) -> Result<Parsed, ProxyHeaderError> {
-    let line = octets.get(..MAX_LINE).unwrap_or(octets);
-    let Some(end) = line.iter().position(|octet| *octet == b'\n') else {
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
+    let line = bytes.get(..MAX_LINE).unwrap_or(bytes);
+    let Some(end) = line.iter().position(|byte| *byte == b'\n') else {
         return if line.len() < MAX_LINE {
             Ok(Parsed::Incomplete)
         } else {
@@ -19,7 +19,7 @@ pub(super) fn parse(octets: &[u8]) -> Result<Parsed, ProxyHeaderError> {
         };
     };
     let text = line.get(..end).and_then(|line| line.strip_suffix(b"\r")).ok_or(ProxyHeaderError::BadLine)?;
-    if !text.iter().all(|octet| matches!(octet, b' '..=b'~')) {
+    if !text.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         return Err(ProxyHeaderError::BadLine);
     }
     let text = std::str::from_utf8(text).map_err(|_| ProxyHeaderError::BadLine)?;
@@ -29,7 +29,7 @@ pub(super) fn parse(octets: &[u8]) -> Result<Parsed, ProxyHeaderError> {
 fn source(line: &str) -> Result<Option<Proxied>, ProxyHeaderError> {
     let mut parts = line.split(' ').skip(1);
     match parts.next().ok_or(ProxyHeaderError::BadLine)? {
-        // What follows is to be ignored.
+        // The rest is to be ignored.
         "UNKNOWN" => Ok(None),
         "TCP4" => addresses::<Ipv4Addr>(parts).map(Some),
         "TCP6" => addresses::<Ipv6Addr>(parts).map(Some),

@@ -10,7 +10,7 @@ use rustls::{
     ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion, RootCertStore,
 };
 
-/// Octets for the client, in a buffer that is too small on purpose at first.
+/// Bytes for the client, in a buffer that is too small on purpose at first.
 #[derive(Default)]
 pub(crate) struct Wire {
     pub(crate) bytes: Vec<u8>,
@@ -67,11 +67,11 @@ pub(crate) fn client_config(
 pub(crate) struct Pair {
     pub(crate) client: ClientConnection,
     pub(crate) server: ServerSession,
-    /// What the server has not used up.
+    /// Bytes that the server has not used up.
     pub(crate) unread: Vec<u8>,
-    /// What the server has decrypted.
+    /// Bytes that the server has decrypted.
     pub(crate) content: Vec<u8>,
-    /// Octets that reach the server in one piece at most.
+    /// Bytes that reach the server in one piece at most.
     pub(crate) piece: usize,
 }
 
@@ -83,7 +83,7 @@ impl Pair {
         Self { client, server, unread: Vec::new(), content: Vec::new(), piece }
     }
 
-    /// Exchanges octets until nobody has any.
+    /// Exchanges bytes until nobody has any.
     pub(crate) fn run(&mut self) -> Result<(), String> {
         loop {
             let mut sent = Vec::new();
@@ -125,7 +125,7 @@ impl Pair {
         Ok(())
     }
 
-    /// What the server says, as the client reads it.
+    /// The server's bytes, as the client reads them.
     pub(crate) fn say(&mut self, data: &[u8]) -> Vec<u8> {
         let mut wire = Wire::default();
         self.server.send(data, &mut wire).unwrap();
@@ -143,7 +143,7 @@ impl Pair {
         heard
     }
 
-    /// What the client says, as the server reads it.
+    /// The client's bytes, as the server reads them.
     pub(crate) fn ask(&mut self, data: &[u8]) -> Vec<u8> {
         let mut rest = data;
         while !rest.is_empty() {
