@@ -1,4 +1,4 @@
-//! What a cluster has installed of the Gateway API.
+//! The Gateway API as installed in a cluster.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub struct InstalledApi {
     pub definitions: BTreeMap<String, Definition>,
 }
 
-/// What a definition says about itself.
+/// The version annotations of a definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definition {
     /// Version of the bundle, such as `v1.6.3`; `None` if it has no such annotation.

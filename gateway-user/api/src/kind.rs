@@ -75,7 +75,7 @@ macro_rules! kind {
 for_each_kind!(kind);
 
 impl Kind {
-    /// Whether its objects live in namespaces.
+    /// True if its objects live in namespaces.
     pub const fn namespaced(self) -> bool {
         !matches!(self, Self::Namespace | Self::GatewayClass | Self::XMesh)
     }
@@ -95,7 +95,7 @@ impl Kind {
         }
     }
 
-    /// Whether a status subresource exists, so that a status which arrives with the object is dropped.
+    /// True if a status subresource exists, so that a status which arrives with the object is dropped.
     pub const fn has_status(self) -> bool {
         !matches!(self, Self::EndpointSlice | Self::Secret | Self::ConfigMap | Self::ReferenceGrant)
     }

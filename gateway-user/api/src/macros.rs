@@ -1,4 +1,4 @@
-//! What every API type repeats: closed enums, open enums, and the frame of a resource.
+//! Parts that every API type repeats: closed enums, open enums, and the frame of a resource.
 
 /// A closed enum of the API: every value the CRD lists, and no other.
 macro_rules! closed_enum {
@@ -76,10 +76,10 @@ macro_rules! resource {
             /// Name, namespace, labels, generation, creation time.
             #[serde(default)]
             pub metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-            /// What the user wants.
+            /// The desired state.
             pub spec: $spec,
             $(
-                /// What controllers report.
+                /// The state that controllers report.
                 #[serde(default)]
                 pub status: Option<$status>,
             )?

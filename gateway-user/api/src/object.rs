@@ -65,7 +65,7 @@ macro_rules! object {
             /// Reads an object of that kind. Nothing is checked but the types; see [`crate::load`] for the rest.
             ///
             /// # Errors
-            /// What does not fit the type. It names no position: the schema check before this one does.
+            /// The mismatch with the type, without a position: the schema check before this one gives it.
             pub fn from_value(kind: Kind, value: Value) -> Result<Self, serde_json::Error> {
                 Ok(match kind {
                     $(Kind::$variant => Self::$variant(Arc::new(serde_json::from_value::<$type>(value)?)),)+

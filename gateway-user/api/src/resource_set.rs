@@ -32,7 +32,7 @@ macro_rules! resource_set {
                 #[doc = concat!("All objects of kind `", stringify!($variant), "`.")]
                 pub $field: BTreeMap<ObjectKey, Arc<$type>>,
             )+
-            /// What is installed of the Gateway API; `None` where no API server has a part in it, so that it is what
+            /// The installed Gateway API; `None` where no API server has a part in it, so that it is what
             /// this crate knows.
             pub installed: Option<Arc<InstalledApi>>,
             origins: BTreeMap<(Kind, ObjectKey), Origin>,
@@ -85,7 +85,7 @@ impl ResourceSet {
         self.origins.get(&(kind, key.clone()))
     }
 
-    /// Whether it holds nothing.
+    /// True if it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,4 +1,4 @@
-//! What the loader says about texts, line by line, and what it loads all the same.
+//! Diagnostics of the loader, line by line, and the objects that it loads.
 
 use gateway_api_types::load::{self, Diagnostic, Loaded, Severity, assemble, load};
 use gateway_api_types::{Kind, Object, ObjectKey};

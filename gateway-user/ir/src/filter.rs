@@ -1,4 +1,4 @@
-//! What a rule changes on the way through.
+//! Filters of a rule.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub enum PathRewrite {
     Prefix(String),
 }
 
-/// `RequestRedirect`: an answer of our own. A part that is `None` stays as the request had it.
+/// `RequestRedirect`: a local reply. A part that is `None` stays as the request had it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Redirect {
     /// `http` or `https`.

@@ -62,7 +62,7 @@ impl Hostname {
         Ok(if wildcard { Self::Wildcard(rest.to_owned()) } else { Self::Exact(rest.to_owned()) })
     }
 
-    /// Whether this pattern covers `host`, which must be in lower case and without a port.
+    /// True if this pattern covers `host`, which must be in lower case and without a port.
     pub fn matches(&self, host: &str) -> bool {
         match self {
             Self::Exact(name) => name == host,

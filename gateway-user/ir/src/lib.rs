@@ -1,7 +1,7 @@
 //! The intermediate representation: plain comparable data between translate and compile.
 //!
 //! `translate` writes it, `snapshot` compiles it, `sluice translate` prints it. It knows neither parent: no
-//! Kubernetes client type, no runtime, no compiled pattern. Two equal [`Ir`]s compile to tables that answer
+//! Kubernetes client type, no runtime, no compiled pattern. Two equal [`Ir`]s compile to tables that treat
 //! every request alike, so equality is what decides whether anything has to be published.
 //!
 //! Endpoints are not part of it: they change far more often than routes, so they travel beside it in

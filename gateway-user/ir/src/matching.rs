@@ -1,4 +1,4 @@
-//! What a rule asks of a request. Values are kept as written; compile turns them into tables and patterns.
+//! Conditions of a rule. Values are kept as written; compile turns them into tables and patterns.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ pub enum StringMatch {
     Exact(String),
     /// A regular expression that must match the whole value.
     Regex(String),
-    /// Any value. It stands for an expression that cannot be used, in a rule that answers 500: the requests that it can
+    /// Any value. It stands for an expression that cannot be used, in a rule that responds 500: the requests that it can
     /// have been meant for get that, and no others do.
     Present,
 }
@@ -52,7 +52,7 @@ pub enum StringMatch {
 pub struct HeaderMatch {
     /// Field name in lower case.
     pub name: String,
-    /// What its value must be.
+    /// The test of its value.
     pub value: StringMatch,
 }
 
@@ -61,6 +61,6 @@ pub struct HeaderMatch {
 pub struct QueryMatch {
     /// Parameter name after percent-decoding, case-sensitive.
     pub name: String,
-    /// What its value, percent-decoded, must be.
+    /// The test of its value, percent-decoded.
     pub value: StringMatch,
 }

@@ -46,7 +46,7 @@ pub struct Rank<'a> {
     pub original: HostRank,
     /// The path condition.
     pub path: PathRank,
-    /// Whether there is a method condition.
+    /// True if there is a method condition.
     pub method: bool,
     /// The number of header conditions.
     pub headers: usize,

@@ -31,22 +31,22 @@ pub struct HttpRule {
     /// Filters of the whole rule, in the order they run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
-    /// What becomes of the request.
+    /// The action.
     pub action: Action,
     /// Time limits that the route sets.
     #[serde(default)]
     pub timeouts: Timeouts,
 }
 
-/// What a rule does with a request it won.
+/// The action of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
-    /// Send it to one of these, in proportion to their weights. An empty list or weights that sum to zero answer
+    /// Send it to one of these, in proportion to their weights. An empty list or weights that sum to zero respond
     /// 500 (gateway-api `HTTPRouteRule.backendRefs`).
     Forward(Vec<WeightedBackend>),
-    /// Answer with a redirect.
+    /// Respond with a redirect.
     Redirect(Redirect),
-    /// Answer 500: the rule is broken, and only the rule.
+    /// Respond 500: the rule is broken, and only the rule.
     Fail(RuleError),
 }
 
@@ -67,11 +67,11 @@ pub struct WeightedBackend {
 pub enum WeightedTarget {
     /// The endpoints of this cluster; with none of them ready: 503.
     Cluster(ClusterKey),
-    /// The reference is broken: this share answers 500.
+    /// The reference is broken: this share responds 500.
     Fail(RuleError),
 }
 
-/// Why a rule or backendRef answers 500; the text reaches the access log, never the client.
+/// The reason why a rule or backendRef responds 500; the text reaches the access log, never the client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RuleError {
     /// The stable kind, for reason codes.
@@ -113,10 +113,10 @@ impl fmt::Display for RuleErrorKind {
 /// `HTTPRouteTimeouts`, in milliseconds; `None` leaves the process's own limit, `Some(0)` turns it off (GEP-1742).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Timeouts {
-    /// From the request's head to the end of the answer.
+    /// From the request's head to the end of the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_ms: Option<u64>,
-    /// From sending to one backend to the end of its answer.
+    /// From sending to one backend to the end of its response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_request_ms: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! What HTTPS listeners secure connections with.
+//! TLS settings of HTTPS listeners.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::ObjectName;
 /// How a listener secures its connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct ListenerTls {
-    /// What to choose from, in the order of the Gateway. With none, handshakes for the listener fail and no other
+    /// The certificates to choose from, in the order of the Gateway. With none, handshakes for the listener fail and no other
     /// listener takes them.
     pub certificates: Vec<Arc<Certificate>>,
     /// The oldest version that is accepted.

@@ -26,13 +26,13 @@ pub struct Bind {
     pub address: BindAddress,
     /// The port that clients dial.
     pub port: u16,
-    /// What is spoken; listeners of different protocols on one bind are in conflict and never get here.
+    /// The protocol; listeners of different protocols on one bind are in conflict and never get here.
     pub protocol: Protocol,
     /// Listeners by hostname; no two of one bind have the same.
     pub listeners: Vec<Listener>,
 }
 
-/// The local addresses that a bind answers on.
+/// The local addresses of a bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum BindAddress {
     /// Every address of the network namespace, IPv4 and IPv6.
@@ -80,7 +80,7 @@ pub struct MatchHostname {
     /// The intersection of listener and route hostname: what requests are matched with. `None` where neither has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<Hostname>,
-    /// What the route itself wrote: of two routes with one `effective`, the more specific original wins
+    /// The hostname as the route has it: of two routes with one `effective`, the more specific original wins
     /// (gateway-api feature `GatewayRouteHostnameIntersectionPrecedence`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Hostname>,

@@ -21,7 +21,7 @@ const NFA_POSITION: usize = 32;
 const STEPS_PER_BYTE: usize = 16;
 /// Room for the library's own automaton, whose states take up to eight times as much as ours do.
 const DENSE_PER_BYTE: usize = 8;
-/// What the library's automaton takes besides states.
+/// Memory of the crate's automaton besides states.
 const DENSE_FIXED: usize = 16 << 10;
 
 /// Builds an expression that may cost at most `limit` bytes.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use crate::build::build;
 use crate::{Error, Matcher};
 
-/// What an expression came to.
+/// The result of building an expression.
 pub type Verdict = Result<Arc<Matcher>, Error>;
 
 /// A user's expression. It is built by whoever asks for its verdict first; the others wait for that.
@@ -26,17 +26,17 @@ impl Expression {
         &self.text
     }
 
-    /// What it came to; built now if it is not yet. Depends on the text and the library's limit alone.
+    /// The result; built now if it is not yet. Depends on the text and the library's limit alone.
     pub fn verdict(&self) -> &Verdict {
         self.verdict.get_or_init(|| build(&self.text, self.limit).map(Arc::new))
     }
 
-    /// What it came to, if that is known already.
+    /// The result, if it is known already.
     pub fn known(&self) -> Option<&Verdict> {
         self.verdict.get()
     }
 
-    /// What it is charged with, in bytes; built now if it is not yet.
+    /// The cost in bytes; built now if it is not yet.
     pub fn cost(&self) -> usize {
         match self.verdict() {
             Ok(matcher) => matcher.cost(),

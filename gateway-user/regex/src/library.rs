@@ -49,7 +49,7 @@ impl Library {
         entries.expressions.values().filter(|expression| expression.strong_count() > 0).count()
     }
 
-    /// Whether nobody holds any.
+    /// True if nobody holds any.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

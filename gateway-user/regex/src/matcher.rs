@@ -1,8 +1,8 @@
-//! What values are matched with.
+//! Matchers of values.
 
 use crate::table::Table;
 
-/// What a literal of a list takes besides its bytes.
+/// Memory of a literal of a list besides its bytes.
 const LITERAL: usize = size_of::<Box<[u8]>>();
 
 /// Tables up to this size stay in the CPU's first cache beside everything else.
@@ -29,7 +29,7 @@ impl Matcher {
         Self { kind, cost }
     }
 
-    /// Whether the whole of `value` matches. The work is at most one step a byte of it, whatever the expression; it
+    /// True if the whole of `value` matches. The work is at most one step a byte of it, whatever the expression; it
     /// needs no memory and no lock.
     pub fn is_match(&self, value: &[u8]) -> bool {
         match &self.kind {
@@ -52,7 +52,7 @@ impl Matcher {
         self.kind.memory_usage()
     }
 
-    /// What it is charged with, in bytes: its memory, or a byte for every 16 steps of building it if those are more.
+    /// The cost in bytes: its memory, or a byte for every 16 steps of building it if those are more.
     pub fn cost(&self) -> usize {
         self.cost
     }

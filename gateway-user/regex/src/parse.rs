@@ -8,7 +8,7 @@ use crate::Error;
 
 /// Character classes in an expression that turns Unicode on: folding the case of one walks 140,000 characters.
 const UNICODE_CLASSES: usize = 32;
-/// What such an expression costs if it is found invalid after its classes were translated.
+/// The cost of such an expression if it is found invalid after its classes were translated.
 const UNICODE_COST: usize = 64 << 10;
 
 /// Classes are of bytes unless told otherwise.
@@ -68,7 +68,7 @@ pub(crate) fn literals(hir: &Hir) -> Option<Vec<&[u8]>> {
     }
 }
 
-/// Whether Unicode is turned on anywhere, and how many classes that may concern.
+/// The use of Unicode: if it is turned on anywhere, and how many classes that may concern.
 #[derive(Default)]
 struct UnicodeUse {
     is_on: bool,

@@ -74,7 +74,7 @@ impl Table {
         Some(table)
     }
 
-    /// Whether the whole of `value` is matched. Looks at each byte at most once.
+    /// True if the whole of `value` is matched. Looks at each byte at most once.
     pub(crate) fn is_match(&self, value: &[u8]) -> bool {
         let mut state = self.start;
         for byte in value {

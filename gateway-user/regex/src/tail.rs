@@ -5,7 +5,7 @@
 
 use regex_syntax::hir::{Capture, Class, Hir, HirKind, Look, Repetition};
 
-/// What may follow a value's beginning.
+/// The rest of a value that may follow a literal beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
     /// `.*`: no line feed.

@@ -1,4 +1,4 @@
-//! What an expression costs, and which are refused.
+//! Costs of expressions, and those that are refused.
 
 use gateway_regex::{DEFAULT_LIMIT, Error, Library, Matcher};
 use std::sync::Arc;

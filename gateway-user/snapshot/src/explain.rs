@@ -19,9 +19,9 @@ const LISTED: usize = 8;
 /// The steps of a lookup and what came of it. Prints as one line a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// What was found and what was passed over, in order; the last one names the rule, or says why there is none.
+    /// The steps of the lookup, in order; the last one names the rule, or says why there is none.
     pub steps: Vec<String>,
-    /// What came of it.
+    /// The verdict.
     pub verdict: Verdict,
     /// The rule that takes the request, if one does.
     pub hit: Option<ExplainedHit>,
@@ -45,7 +45,7 @@ impl PartialEq for ExplainedHit {
 
 impl Eq for ExplainedHit {}
 
-/// What comes of a request.
+/// The result for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A rule takes it; the text names the rule as the steps do.
@@ -113,7 +113,7 @@ pub fn explain(
     Explanation { steps, verdict, hit: taken }
 }
 
-/// What the handshake comes to, if there is one; `Err` if the connection goes no further.
+/// The result of the handshake, if there is one; `Err` if the connection goes no further.
 fn secure(bind: &BindTable, scheme: Scheme, request: &RequestView<'_>) -> Result<Option<String>, String> {
     match (scheme, bind.protocol()) {
         (Scheme::Http, Protocol::Http) => return Ok(None),

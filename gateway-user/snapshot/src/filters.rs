@@ -52,7 +52,7 @@ pub enum FieldEdit {
 }
 
 impl Filters {
-    /// Whether nothing is changed.
+    /// True if nothing is changed.
     pub fn is_empty(&self) -> bool {
         self.request.is_empty() && self.response.is_empty() && self.host.is_none() && self.path.is_none()
     }
@@ -95,7 +95,7 @@ impl Filters {
         Ok(())
     }
 
-    /// Nobody but the proxy says why it answered.
+    /// Only the proxy gives the reason of a local reply.
     fn edit_response(&mut self, change: &HeaderMod) -> Result<(), String> {
         edits(change, &mut self.response)?;
         self.response.retain(|edit| edit.name() != REASON_HEADER);

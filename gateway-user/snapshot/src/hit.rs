@@ -1,4 +1,4 @@
-//! What a lookup gives: the rule that won, or why none did.
+//! Results of a lookup: the rule that won, or the reason for none.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl<'s> RouteHit<'s> {
     }
 }
 
-/// Why no rule took a request; the answer is 404 (gateway-api `HTTPRouteRule.matches`). Of several reasons the one
+/// Why no rule took a request; the response is 404 (gateway-api `HTTPRouteRule.matches`). Of several reasons the one
 /// that came closest to a match, which is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteMiss {

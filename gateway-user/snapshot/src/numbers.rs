@@ -4,7 +4,7 @@
 //! both. A thing that goes leaves its number free for the next compile; in its own it stays unused, since what was
 //! compiled before it was known to go may name it.
 
-/// Who has which number while a snapshot is compiled.
+/// Numbers while a snapshot is compiled.
 #[derive(Debug)]
 pub(crate) struct Numbers {
     /// For each number whether the previous snapshot uses it.
@@ -47,7 +47,7 @@ impl Numbers {
         self.used.len()
     }
 
-    /// Whether other numbers are used than before.
+    /// True if other numbers are used than before.
     pub(crate) fn changed(&self) -> bool {
         self.used != self.before
     }

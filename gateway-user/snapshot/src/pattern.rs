@@ -143,7 +143,7 @@ impl WorkerRegexes {
 }
 
 impl Regexes<'_> {
-    /// Whether the whole of `value` matches. `value` must be the same whenever one lookup asks for `id`: a number stands
+    /// True if the whole of `value` matches. `value` must be the same whenever one lookup asks for `id`: a number stands
     /// for an expression and the part of the request that it is for.
     pub(crate) fn is_match(self, id: PatternId, value: &[u8]) -> bool {
         let at = id.0 as usize;

@@ -12,7 +12,7 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// Takes targets with their weights. `None` if all weights are 0, or there is no target: such a rule answers 500
+    /// Takes targets with their weights. `None` if all weights are 0, or there is no target: such a rule responds 500
     /// (gateway-api `HTTPBackendRef.weight`).
     pub(crate) fn new(targets: impl IntoIterator<Item = (u32, Target)>) -> Option<Self> {
         let mut sum = 0u64;

@@ -1,4 +1,4 @@
-//! What a lookup sees of a request: borrowed bytes, whatever protocol they came in.
+//! A request as lookups see it: borrowed bytes, whatever the protocol.
 
 /// The field lines of a request head, in the order received.
 pub trait FieldLines {
@@ -24,7 +24,7 @@ pub struct RequestView<'a> {
     pub host: &'a [u8],
     /// The path of the request target after normalisation, without the query: starts with `/`.
     pub path: &'a [u8],
-    /// What follows the `?`, still encoded. `None` without a `?`.
+    /// The query after the `?`, still encoded. `None` without a `?`.
     pub query: Option<&'a [u8]>,
     /// The header section.
     pub fields: &'a dyn FieldLines,

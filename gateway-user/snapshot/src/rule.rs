@@ -34,7 +34,7 @@ pub struct Rule {
     pub name: Option<Box<str>>,
     /// The rule's own filters. For a request that is forwarded, take the [`Target`]'s, which contain them.
     pub filters: Arc<Filters>,
-    /// What becomes of the request.
+    /// The action.
     pub action: Action,
     /// The rule's time limits.
     pub timeouts: Timeouts,
@@ -42,14 +42,14 @@ pub struct Rule {
     pub(crate) paths: Box<[PathMatch]>,
 }
 
-/// What a rule does with a request.
+/// The action of a rule.
 #[derive(Debug)]
 pub enum Action {
     /// Send it to one of these.
     Forward(Picker),
-    /// Answer with a redirect; [`rewrite::write_location`](crate::rewrite::write_location) makes its `Location`.
+    /// Respond with a redirect; [`rewrite::write_location`](crate::rewrite::write_location) makes its `Location`.
     Redirect(Redirect),
-    /// Answer 500.
+    /// Respond 500.
     Fail(RuleError),
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Clusters {
     pub(crate) used: Vec<bool>,
 }
 
-/// What is served on one address and port.
+/// The listeners of one address and port.
 #[derive(Debug)]
 pub struct BindTable {
     pub(crate) address: BindAddress,
@@ -77,7 +77,7 @@ pub(crate) struct ListenerTable {
     /// The same [`Arc`] in every snapshot as long as nothing of it changes.
     pub(crate) tls: Option<Arc<ListenerTls>>,
     pub(crate) hosts: HostMap<Arc<HostTable>>,
-    /// What `hosts` was made of, in the order of the Ir.
+    /// The routes that `hosts` was made of, in the order of the Ir.
     pub(crate) attached: Vec<Arc<Attached>>,
 }
 
@@ -173,7 +173,7 @@ impl BindTable {
         self.port
     }
 
-    /// What is spoken.
+    /// The protocol.
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
@@ -217,7 +217,7 @@ impl BindTable {
         }
     }
 
-    /// Whether a request for `host` came by a connection that was secured for another listener than the one that takes
+    /// True if a request for `host` came by a connection that was secured for another listener than the one that takes
     /// it: the client is to open a connection of its own for it (gateway-api `Listener.hostname`, RFC 9110 section
     /// 15.5.20). A host that no listener takes is not misdirected, just not there.
     pub fn is_misdirected(&self, server_name: Option<&str>, host: &[u8]) -> bool {

@@ -66,7 +66,7 @@ impl OnHost<'_> {
         holds(self.matching(at), request).is_ok()
     }
 
-    /// Whether the rival gives a request that reached this host to this match.
+    /// True if the rival gives a request that reached this host to this match.
     fn takes(&self, at: MatchIndex, answer: &Answer) -> bool {
         matches!(answer, Answer::Hit { route, rule, position, .. }
             if *route == self.route(at).id && (*rule, *position) == (at.rule, at.position))

@@ -1,4 +1,4 @@
-//! The answer put together: the IR of what is served, and the endpoints behind it.
+//! The translation put together: the IR of what is served, and the endpoints behind it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -135,7 +135,7 @@ fn binds(
     binds.into_values().collect()
 }
 
-/// Goes through every cluster that a served route refers to. What `note` has to say of one is told to each route that
+/// Goes through every cluster that a served route refers to. The message that `note` gives for one goes to each route that
 /// refers to it.
 pub(crate) fn clusters(
     ir: &Ir,

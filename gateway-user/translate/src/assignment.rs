@@ -17,7 +17,7 @@ pub struct Assignment {
     pub node: String,
 }
 
-/// Who has which address of the pool.
+/// Addresses of the pool and their Gateways.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Assignments {
     /// The addresses of each Gateway; no address is in here twice.
@@ -26,7 +26,7 @@ pub struct Assignments {
     pub problems: BTreeMap<ObjectName, String>,
 }
 
-/// What a Gateway asks of the pool.
+/// A Gateway's request for addresses of the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressWant {
     /// The Gateway.
@@ -35,7 +35,7 @@ pub struct AddressWant {
     pub created: Option<i64>,
     /// The addresses that it names.
     pub fixed: Vec<IpAddr>,
-    /// Whether it asks for any other.
+    /// True if it asks for any other.
     pub free: bool,
 }
 
@@ -58,7 +58,7 @@ impl Assignments {
     }
 }
 
-/// What every Gateway of our classes asks of the pool, oldest first; of the same age, by namespace and name.
+/// The requests of every Gateway of our classes, oldest first; of the same age, by namespace and name.
 pub fn address_wants(resources: &ResourceSet, options: &TranslateOptions) -> Vec<AddressWant> {
     let ours = |class: &str| {
         let mut classes = resources.gateway_classes.values();
@@ -84,7 +84,7 @@ pub fn address_wants(resources: &ResourceSet, options: &TranslateOptions) -> Vec
     wants
 }
 
-/// Whether an entry leaves the choice of the address to us.
+/// True if an entry leaves the choice of the address to us.
 pub(crate) fn is_ours_to_choose(address: &GatewaySpecAddress) -> bool {
     address.type_ == AddressType::IpAddress && address.value.as_deref().unwrap_or_default().is_empty()
 }

@@ -12,7 +12,7 @@ use crate::reason;
 use crate::suggest::{self, SearchBudget};
 use crate::view;
 
-/// What became of one parentRef to a Gateway of ours.
+/// The result for one parentRef to a Gateway of ours.
 #[derive(Debug)]
 pub(crate) struct ParentState<'a> {
     pub(crate) reference: &'a ParentReference,
@@ -20,7 +20,7 @@ pub(crate) struct ParentState<'a> {
     pub(crate) outcome: Result<Vec<Attachment>, ConfigError>,
 }
 
-/// What became of all parentRefs of a route.
+/// The results for all parentRefs of a route.
 #[derive(Debug)]
 pub(crate) struct Parents<'a> {
     /// Those to Gateways of ours.
@@ -163,7 +163,7 @@ pub(crate) fn effective(listener: Option<&Hostname>, route: &[Hostname]) -> Vec<
     hostnames
 }
 
-/// Whether `a` is the more specific of two patterns that cover one host: exact before wildcard, then the longer.
+/// True if `a` is the more specific of two patterns that cover one host: exact before wildcard, then the longer.
 fn is_narrower(a: &Hostname, b: &Hostname) -> bool {
     let rank = |name: &Hostname| (matches!(name, Hostname::Exact(_)), name.to_string().len());
     rank(a) > rank(b)

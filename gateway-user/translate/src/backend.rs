@@ -21,7 +21,7 @@ pub(crate) struct Unresolved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Backend {
     pub(crate) cluster: ClusterKey,
-    /// What may not be as its owner thinks: field and message.
+    /// Warnings: field and message.
     pub(crate) note: Option<(String, String)>,
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("" | "TCP"))
 }
 
-/// What can be served with HTTP/1.1 requests in clear text. Names of KEP-3726 and IANA that say something else (an
+/// Protocols that can be served with HTTP/1.1 requests in clear text. Names of KEP-3726 and IANA that say something else (an
 /// upgrade to WebSocket is not supported) need something else; names we do not know (`example.com/thing`) say nothing
 /// about HTTP, so they do not stand in the way.
 fn is_plain_http(app_protocol: &str) -> bool {

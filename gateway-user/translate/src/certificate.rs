@@ -20,16 +20,16 @@ const TLS_SECRET: &str = "kubernetes.io/tls";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 
-/// A certificate, and what will surprise somebody about it.
+/// A certificate, and warnings about it.
 pub(crate) type CertificateWithNotes = (Arc<Certificate>, Vec<String>);
 
-/// What every Secret that was asked for came to: keys are checked by arithmetic that costs more than all the rest of
+/// The result for every Secret that was read: keys are checked by arithmetic that costs more than all the rest of
 /// judging a Gateway, so it is done once for each version of a Secret.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     known: BTreeMap<ObjectKey, CachedCertificate>,
     round: u64,
-    /// What is left for looking for names that the Gateway at hand may have meant.
+    /// The budget for suggestions of the Gateway at hand.
     budget: SearchBudget,
 }
 
@@ -38,7 +38,7 @@ struct CachedCertificate {
     secret: Arc<Secret>,
     /// The certificate, or what is wrong with the Secret.
     outcome: Result<Arc<Certificate>, String>,
-    /// What will surprise somebody about the certificate.
+    /// Warnings about the certificate.
     notes: Arc<[String]>,
     /// The round in which it was last asked for.
     used: u64,
@@ -61,7 +61,7 @@ impl Certificates {
 
     /// The certificate of one reference of a Gateway in `namespace`, and notes on it. `field` is its place, for messages.
     ///
-    /// Whether it may be referred to comes first: nothing is told about what is not allowed
+    /// True if it may be referred to comes first: nothing is told about what is not allowed
     /// (`ListenerReasonInvalidCertificateRef`).
     pub(crate) fn resolve(
         &mut self,

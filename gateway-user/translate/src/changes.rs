@@ -1,4 +1,4 @@
-//! What changed between one set of resources and the next, as the questions that have another answer now.
+//! Changes between one set of resources and the next, as the reads whose result may differ now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,12 +36,12 @@ struct GatewaySummary {
     serves: Option<Vec<bool>>,
 }
 
-/// What must be looked at again.
+/// The routes and reads to look at again.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Routes that were added, removed or edited.
     pub(crate) routes: Vec<ObjectKey>,
-    /// Questions whose answer may be another one now.
+    /// Reads whose result may differ now.
     pub(crate) reads: BTreeSet<Read>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Edit<T> {
 }
 
 impl Changes {
-    /// Whether any of these questions may have another answer.
+    /// True if any of these reads may have another result.
     pub(crate) fn concern(&self, reads: &[Read]) -> bool {
         !self.reads.is_empty() && reads.iter().any(|read| self.reads.contains(read))
     }
@@ -80,7 +80,7 @@ impl PreviousObjects {
         changes
     }
 
-    /// Whether a name came or went; so do the other methods say.
+    /// True if a name came or went; so do the other methods say.
     fn namespaces(&mut self, resources: &ResourceSet, changes: &mut Changes) -> bool {
         let edits = edits(&mut self.namespaces, &resources.namespaces);
         let changed = edits.iter().filter(|edit| edit.changed(|one| &one.metadata.labels));
@@ -195,17 +195,17 @@ impl GatewaySummary {
 }
 
 impl<T> Edit<T> {
-    /// What there was and what there is.
+    /// The old and the new object.
     fn sides(&self) -> impl Iterator<Item = &T> {
         self.old.iter().chain(&self.new).map(AsRef::as_ref)
     }
 
-    /// Whether a name came or went.
+    /// True if a name came or went.
     fn is_listing(&self) -> bool {
         self.old.is_some() != self.new.is_some()
     }
 
-    /// Whether the part that translation reads is another one.
+    /// True if the part that translation reads is another one.
     fn changed<'e, P: PartialEq>(&'e self, part: impl Fn(&'e T) -> P) -> bool {
         self.old.as_deref().map(&part) != self.new.as_deref().map(&part)
     }

@@ -19,13 +19,13 @@ use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, 
 /// Addresses of others that are named for one listener.
 const KEPT_APART_MAX: usize = 4;
 
-/// Who serves what, filled from the oldest Gateway on.
+/// The claims on each address and port, filled from the oldest Gateway on.
 type Claims = BTreeMap<(BindAddress, u16), Claim>;
 
 struct Claim {
     protocol: Protocol,
     hosts: BTreeMap<Option<Hostname>, ListenerId>,
-    /// Who takes handshakes without a server name.
+    /// The listener that takes handshakes without a server name.
     nameless: Option<Nameless>,
 }
 
@@ -188,7 +188,7 @@ fn across(
     }
 }
 
-/// Takes the handshakes without a server name, if the listener is marked for them or has no hostname. Who has them keeps them,
+/// Takes the handshakes without a server name, if the listener is marked for them or has no hostname. The first to have them keeps them,
 /// but for a listener of the same Gateway that is not marked. Gives a line on a mark that has no effect.
 fn take_nameless(
     listener: &mut ListenerState<'_>,

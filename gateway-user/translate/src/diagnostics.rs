@@ -1,4 +1,4 @@
-//! What translate has to tell people that no status field can hold, and the same faults in one line each.
+//! Diagnostics for users: all errors and warnings in one line each, those without a status field too.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub struct Diagnostic {
     /// Path below `spec`, such as `rules[0].backendRefs[1]`; empty for the object as a whole.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub field: String,
-    /// What is wrong and how to put it right.
+    /// The error and the fix.
     pub message: String,
     /// File and line of the object, if it came from a file.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "option_as_text")]
@@ -48,9 +48,9 @@ pub(crate) struct ConfigError {
     pub(crate) reason: &'static str,
     /// Path below `spec`; may be empty.
     pub(crate) field: String,
-    /// What is wrong and how to put it right.
+    /// The error and the fix.
     pub(crate) message: String,
-    /// What may have been meant. It may speak of objects that have nothing to do with this one but their names, so it
+    /// A suggestion. It may name objects that have nothing to do with this one but their names, so it
     /// stays out of the IR: what is served must not change with them.
     pub(crate) hint: String,
 }

@@ -15,7 +15,7 @@ const LISTED_MAX: usize = 3;
 /// Which endpoint addresses are used. The default uses all of them, as fits files, whose writer is the machine's operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointPolicy {
-    /// Whether loopback, link-local, multicast, broadcast and unspecified addresses are refused, unless a network that
+    /// True if loopback, link-local, multicast, broadcast and unspecified addresses are refused, unless a network that
     /// lies within such a range is among `networks`.
     pub refuse_special: bool,
     /// Networks in which endpoints may lie; empty is everywhere.
@@ -32,7 +32,7 @@ pub(crate) enum AddressRefusal {
 }
 
 impl EndpointPolicy {
-    /// Whether any address can be refused at all.
+    /// True if any address can be refused at all.
     pub(crate) fn is_active(&self) -> bool {
         self.refuse_special || !self.networks.is_empty()
     }
@@ -84,12 +84,12 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
-/// Whether all of a network is of one range: `0.0.0.0/0` holds loopback without naming it.
+/// True if all of a network is of one range: `0.0.0.0/0` holds loopback without naming it.
 fn is_within(network: &IpNet, kind: &str) -> bool {
     [network.network(), network.broadcast()].into_iter().all(|end| special(end) == Some(kind))
 }
 
-/// What to tell of refused addresses: the first few with their reasons, how many more there are, and what to do.
+/// The message about refused addresses: the first few with their reasons, how many more there are, and what to do.
 pub(crate) fn describe(refused: &[(IpAddr, AddressRefusal)]) -> String {
     let reason = |(address, why): &(IpAddr, AddressRefusal)| match why {
         AddressRefusal::Special(kind) => format!("{address} is {kind}"),

@@ -12,12 +12,12 @@ use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
 use crate::read::Reader;
 use crate::suggest::{self, SearchBudget};
 
-/// What is behind a cluster.
+/// The endpoints of a cluster.
 #[derive(Debug)]
 pub(crate) struct ClusterState {
     /// Sorted, without repeats.
     pub(crate) addresses: Arc<[SocketAddr]>,
-    /// What to tell if there are none, or if some are refused.
+    /// The message if there are none, or if some are refused.
     pub(crate) note: Option<String>,
 }
 

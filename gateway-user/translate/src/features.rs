@@ -1,4 +1,4 @@
-//! What we say that we can do: `GatewayClass.status.supportedFeatures`, and for which versions of the definitions.
+//! Claimed features: `GatewayClass.status.supportedFeatures`, and for which versions of the definitions.
 
 use gateway_api_types::{BUNDLE_VERSION, InstalledApi, SupportedFeature};
 
@@ -39,10 +39,10 @@ const CLAIMED: [(&str, Minor); 23] = [
     ("ReferenceGrant", V1_6),
 ];
 
-/// What the installed definitions mean for us.
+/// The support that follows from the installed definitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Support {
-    /// What is claimed, sorted by name.
+    /// The claimed features, sorted by name.
     pub(crate) features: Vec<SupportedFeature>,
     /// The version that is supported, or why it is not: what is wrong and what to do.
     pub(crate) version: Result<String, String>,

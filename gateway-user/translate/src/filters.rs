@@ -13,7 +13,7 @@ use gateway_ir::{
 use crate::diagnostics::ConfigError;
 use crate::reason;
 
-/// What a filter list comes to.
+/// The translation of a filter list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct FilterChain {
     pub(crate) filters: Vec<Filter>,
@@ -26,7 +26,7 @@ pub(crate) struct FilterChain {
 ///
 /// # Errors
 /// The first filter that is invalid, not supported or not compatible with another one. A filter is never skipped:
-/// its rule answers 500 instead.
+/// its rule responds 500 instead.
 pub(crate) fn chain(
     spec: &[HttpRouteFilter],
     matches: &[RouteMatch],
@@ -119,7 +119,7 @@ fn header_mod(
     Ok(changes)
 }
 
-/// `x-sluice-reason` says that the gateway answered by itself: no route may say so.
+/// `x-sluice-reason` says that the gateway responded by itself: no route may say so.
 fn leave_reason_alone(changes: &mut HeaderMod, field: &str, ignored: &mut Vec<(String, String)>) {
     let before = changes.set.len() + changes.add.len() + changes.remove.len();
     changes.set.retain(|change| !change.name.eq_ignore_ascii_case(REASON_HEADER));
@@ -198,7 +198,7 @@ fn redirect(
     })
 }
 
-/// What could not be written into a message would be refused as tables are compiled, when nobody is told any more.
+/// A value that cannot stand in a message would be refused as tables are compiled, too late for a condition.
 fn checked(filter: Filter, field: &str) -> Result<Filter, ConfigError> {
     filter.check().map_err(|message| unsupported(field, message))?;
     Ok(filter)

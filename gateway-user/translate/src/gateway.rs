@@ -79,12 +79,12 @@ pub(crate) fn evaluate<'a>(
 }
 
 impl GatewayState<'_> {
-    /// Whether requests to this listener can be answered: it reaches the tables, and has a certificate if it needs one.
+    /// True if requests to this listener can be served: it reaches the tables, and has a certificate if it needs one.
     pub(crate) fn programs(&self, listener: &ListenerState<'_>) -> bool {
         self.serves(listener) && listener.unsecured().is_none()
     }
 
-    /// Whether this listener of it reaches the tables.
+    /// True if this listener of it reaches the tables.
     pub(crate) fn serves(&self, listener: &ListenerState<'_>) -> bool {
         self.refused.is_none() && !self.addresses.is_empty() && listener.is_served()
     }
@@ -202,7 +202,7 @@ fn addresses(
     (usable, errors)
 }
 
-/// What the Gateway gets where it names none.
+/// The addresses of a Gateway that names none.
 fn chosen(
     gateway: &ObjectName,
     wanted: &[GatewaySpecAddress],

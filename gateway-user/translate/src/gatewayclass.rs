@@ -11,7 +11,7 @@ use crate::reason::{self, condition, kind};
 use crate::view::View;
 use crate::{TranslateOptions, view};
 
-/// What a Gateway's class means to us.
+/// The state of a GatewayClass.
 pub(crate) enum ClassState {
     /// Another controller's.
     Foreign,

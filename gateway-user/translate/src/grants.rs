@@ -11,7 +11,7 @@ pub(crate) struct Grants<'a> {
     by_namespace: BTreeMap<&'a str, Opened<'a>>,
 }
 
-/// The grants of one namespace. Who writes 10,000 of them must not make every reference into it cost as much, so they are
+/// The grants of one namespace. A tenant with 10,000 of them must not make every reference into the namespace cost as much, so they are
 /// found by what they say; that index is made when the first one asks.
 #[derive(Default)]
 struct Opened<'a> {
@@ -25,7 +25,7 @@ struct Index<'a> {
     from: HashMap<(&'a str, &'a str, &'a str), Listed>,
     /// Grants by group and kind of the referent, with its name if they give one.
     to: HashMap<(&'a str, &'a str, Option<&'a str>), Listed>,
-    /// Whether any grant is in both lists, by their numbers.
+    /// True if any grant is in both lists, by their numbers.
     answers: RefCell<HashMap<(usize, usize), bool>>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Grants<'a> {
         Self { by_namespace }
     }
 
-    /// Whether the reference is allowed: always within a namespace; across namespaces if one grant in the referent's
+    /// True if the reference is allowed: always within a namespace; across namespaces if one grant in the referent's
     /// namespace lists the referrer in `from` and the referent in `to`. Entries are alternatives; grants do not add up
     /// across objects.
     pub(crate) fn allow(&self, from: Referrer<'_>, to: Referent<'_>) -> bool {

@@ -4,9 +4,9 @@
 //! under one path, each with 32 conditions of which the last one fails: 635,000 matches of 5,000 routes would hold a worker,
 //! and everybody it serves, for a second and more with each request. Expressions have a budget of their own.
 //!
-//! What counts is the conditions that one request can meet in the table of one host: those under its path's first element,
+//! The budget counts the conditions that one request can meet in the table of one host: those under its path's first element,
 //! and those of matches that fit more than one (`/`, expressions, escapes). Where there are more than the budget, the rules
-//! that are oldest by the API's own order keep it, and the others are refused: they answer 500 to every request whose path fits,
+//! that are oldest by the API's own order keep it, and the others are refused: they respond 500 to every request whose path fits,
 //! for a rule that denies must not stop matching. A request is looked up in its host's table and in those of the wildcards above it, so each of them that
 //! has conditions halves the budget of the wildcards below it: all of them together have three budgets at most.
 
@@ -124,7 +124,7 @@ impl OverBudget {
             .flat_map(|(id, rules)| rules.iter().map(move |(rule, message)| (id, *rule, message.as_str())))
     }
 
-    /// What is served without them.
+    /// The status without them.
     pub(crate) fn apply(&self, ir: &mut Ir) {
         for (id, rules) in &self.0 {
             let Some(route) = ir.http_routes.get_mut(id) else { continue };
@@ -183,7 +183,7 @@ impl OverBudget {
         Arc::new(status)
     }
 
-    /// Whether nothing of a route of so many rules is served as written.
+    /// True if nothing of a route of so many rules is served as written.
     pub(crate) fn is_whole(&self, id: &RouteId, rules: usize) -> bool {
         self.0.get(id).is_some_and(|refused| refused.len() >= rules)
     }

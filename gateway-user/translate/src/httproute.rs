@@ -20,10 +20,10 @@ use crate::rule::{self, RuleState};
 use crate::status::MissingGateway;
 use crate::view;
 
-/// What became of an HTTPRoute: everything that later steps and later translations need of it, nothing borrowed.
+/// The result for an HTTPRoute: everything that later steps and later translations need of it, nothing borrowed.
 #[derive(Debug)]
 pub(crate) struct RouteState {
-    /// What there is to tell, whether or not the route is ours.
+    /// The diagnostics, whether or not the route is ours.
     pub(crate) diagnostics: Diagnostics,
     /// A Gateway that it names and that does not exist, if one of ours was probably meant.
     pub(crate) missing: Option<Box<MissingGateway>>,
@@ -35,10 +35,10 @@ pub(crate) struct RouteState {
 #[derive(Debug)]
 pub(crate) struct OwnRoute {
     pub(crate) ir: Arc<IrRoute>,
-    /// Where it is attached. A route whose rules are all invalid is attached too: it answers 500, and its requests
+    /// Where it is attached. A route whose rules are all invalid is attached too: it responds 500, and its requests
     /// fall through to nobody else.
     pub(crate) attachments: Box<[Attachment]>,
-    /// Whether it counts as attached: at least one rule is served as written ("Accepted" in `RouteParentStatus`).
+    /// True if it counts as attached: at least one rule is served as written ("Accepted" in `RouteParentStatus`).
     pub(crate) is_valid: bool,
     pub(crate) status: Arc<RouteStatus>,
     /// Conditions of all its matches.

@@ -2,11 +2,11 @@
 //!
 //! [`Translator::update`] reads as the specification's contents page: classes, Gateways and their listeners, conflicts,
 //! routes and their rules, attachment, then what is served and what is said. It is pure: no clock, no input or output,
-//! no client, and the input is never changed, so the same resources always give the same answer, whatever was
+//! no client, and the input is never changed, so the same resources always give the same result, whatever was
 //! translated before them; [`translate`] is a translator without a past.
 //!
 //! A user's mistake is never an `Err`. It becomes a condition on the object, a [`Diagnostic`] for the command line, and
-//! where requests can meet it an answer of its own; everything else goes on being served.
+//! where requests can meet it a response of its own; everything else goes on being served.
 #![forbid(unsafe_code)]
 
 mod assemble;
@@ -69,7 +69,7 @@ pub use wants::secret_wants;
 /// The controller name of our GatewayClasses unless configured otherwise.
 pub const CONTROLLER_NAME: &str = "sluice.dev/gateway";
 
-/// What translation depends on beside the resources.
+/// Settings that translation depends on beside the resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TranslateOptions {
     /// GatewayClasses with this `spec.controllerName` are ours.
@@ -80,9 +80,9 @@ pub struct TranslateOptions {
     pub requests: RequestPolicy,
     /// How much regular expressions may cost.
     pub regex: RegexLimits,
-    /// Who may serve one address of those that an older Gateway serves with every address.
+    /// Ownership of one address among those that an older Gateway serves with every address.
     pub address_ownership: AddressOwnership,
-    /// Whether a host belongs to one namespace.
+    /// True if a host belongs to one namespace.
     pub host_ownership: HostOwnership,
 }
 
@@ -97,7 +97,7 @@ pub struct RequestPolicy {
     pub refuses_encoded_separators: bool,
 }
 
-/// Whether a host, which is the text that listener and route hostname come to together, belongs to one namespace.
+/// Ownership of hosts by namespace. A host is the text that listener and route hostname come to together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HostOwnership {
     /// No: routes of several namespaces share it by the Gateway API's precedence, and it is told where they collide.
@@ -107,7 +107,7 @@ pub enum HostOwnership {
     OldestNamespace,
 }
 
-/// Whether a younger Gateway of another namespace may take one address out of an older Gateway's every-address.
+/// The right of a younger Gateway of another namespace to take one address out of an older Gateway's every-address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AddressOwnership {
     /// No: its listener is Conflicted.
@@ -117,15 +117,15 @@ pub enum AddressOwnership {
     Shared,
 }
 
-/// The answer of [`translate`].
+/// The result of [`translate`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Translation {
-    /// What to serve.
+    /// The configuration to serve.
     pub ir: Ir,
     /// The addresses behind it.
     #[serde(serialize_with = "endpoints_as_text")]
     pub endpoints: Endpoints,
-    /// What to tell users on their objects, before a node has reported.
+    /// The status of users' objects, before a node has reported.
     pub status: StatusSet,
     /// The same and more in one line each, by object.
     #[serde(rename = "findings")]
@@ -165,8 +165,8 @@ impl Default for RequestPolicy {
     }
 }
 
-/// Turns resources into what is served and what is said about it, from scratch. Who translates the same resources
-/// again after an edit keeps a [`Translator`], which gives the same answer for less.
+/// Translates resources into configuration and status, from scratch. For the same resources
+/// after an edit keep a [`Translator`], which gives the same result for less.
 pub fn translate(resources: &ResourceSet, options: &TranslateOptions) -> Translation {
     Translator::new(options.clone()).update(resources)
 }

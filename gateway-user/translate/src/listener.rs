@@ -33,9 +33,9 @@ pub(crate) struct ListenerState<'a> {
     pub(crate) conflict: Option<ConfigError>,
     /// Route kinds it names that are not supported, and references of it that lead to no certificate.
     pub(crate) unresolved: Vec<ConfigError>,
-    /// What connections are secured with, if its protocol is HTTPS.
+    /// The TLS settings, if its protocol is HTTPS.
     pub(crate) tls: Option<ListenerTls>,
-    /// What has no effect, or will surprise: field and message.
+    /// Warnings: field and message.
     pub(crate) notes: Vec<(String, String)>,
     /// Routes attached and accepted.
     pub(crate) attached_routes: i32,
@@ -97,7 +97,7 @@ impl<'a> ListenerState<'a> {
         }
     }
 
-    /// Whether it reaches the tables, as far as the listener goes.
+    /// True if it reaches the tables, as far as the listener goes.
     pub(crate) fn is_served(&self) -> bool {
         self.protocol.is_some() && self.refused.is_none() && self.conflict.is_none()
     }
@@ -109,7 +109,7 @@ impl<'a> ListenerState<'a> {
         if tls.certificates.is_empty() { self.unresolved.first() } else { None }
     }
 
-    /// Whether a route of this kind and namespace may attach; else what stands in the way.
+    /// True if a route of this kind and namespace may attach; else what stands in the way.
     pub(crate) fn allows(&self, reader: &Reader<'_, '_>, kind: &str, namespace: &str) -> Result<(), String> {
         let name = &self.spec.name;
         if !self.kinds.iter().any(|allowed| allowed.group == GATEWAY_GROUP && allowed.kind == kind) {

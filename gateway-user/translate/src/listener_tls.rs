@@ -16,16 +16,16 @@ pub(crate) const MIN_VERSION: &str = "sluice.dev/min-tls-version";
 /// Our key of `tls.options`: whether the listener takes handshakes without a server name.
 pub(crate) const DEFAULT: &str = "sluice.dev/default";
 
-/// What became of a listener's `tls`.
+/// The translation of a listener's `tls`.
 #[derive(Debug, Default)]
 pub(crate) struct TlsState {
-    /// What it is served with.
+    /// The TLS settings it is served with.
     pub(crate) tls: ListenerTls,
     /// Why it cannot be served at all, if so.
     pub(crate) refused: Option<ConfigError>,
     /// References that lead to no certificate.
     pub(crate) unresolved: Vec<ConfigError>,
-    /// What has no effect, or will surprise: field and message.
+    /// Warnings: field and message.
     pub(crate) notes: Vec<(String, String)>,
 }
 
@@ -78,7 +78,7 @@ impl TlsState {
         match (key, value) {
             (MIN_VERSION, "1.2") => self.tls.min_version = TlsVersion::Tls12,
             (MIN_VERSION, "1.3") => self.tls.min_version = TlsVersion::Tls13,
-            // Who asks for something stricter must not get something laxer.
+            // A request for something stricter must not give something laxer.
             (MIN_VERSION, _) => {
                 let message = format!("{value:?} is no version that is spoken; use \"1.2\" or \"1.3\"");
                 self.refused = Some(ConfigError::new(reason::UNSUPPORTED_VALUE, field, message));

@@ -8,10 +8,10 @@ use gateway_ir::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 use crate::diagnostics::ConfigError;
 use crate::reason;
 
-/// What becomes of an expression, by its text.
+/// The use of an expression, by its text.
 pub(crate) type CheckExpression<'a> = &'a dyn Fn(&str) -> ExpressionUse;
 
-/// Whether an expression is matched.
+/// The use of an expression.
 pub(crate) enum ExpressionUse {
     Used,
     /// Not, for this reason.
@@ -21,7 +21,7 @@ pub(crate) enum ExpressionUse {
 }
 
 /// Translates the matches of a rule, and says what is wrong with them. No match at all is the one that every request
-/// fits. The rule answers 500 if anything is wrong; what it matches then are the requests that it can have been meant for:
+/// fits. The rule responds 500 if anything is wrong; what it matches then are the requests that it can have been meant for:
 /// a match whose path cannot be understood is left out, for any guess would take requests from others, and an expression
 /// for a value that cannot be used stands for any value.
 pub(crate) fn matches(

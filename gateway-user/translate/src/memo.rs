@@ -1,4 +1,4 @@
-//! What earlier translations came to, kept with the questions it rests on.
+//! Results of earlier translations, kept with the reads that they depend on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ struct RouteMemo {
 #[derive(Debug)]
 pub(crate) struct Edited {
     pub(crate) key: ObjectKey,
-    /// What it was.
+    /// The previous result.
     pub(crate) before: Option<OwnRoute>,
-    /// Whether it was translated; else it is gone.
+    /// True if it was translated; else it is gone.
     pub(crate) is_translated: bool,
 }
 
@@ -74,7 +74,7 @@ impl Routes {
                 edited.push(Edited { key, before, is_translated: false });
                 continue;
             };
-            // What a request may have scanned is judged when all routes are there; most often as it was.
+            // The scan budget is checked when all routes are there; most often with the result of before.
             let rules = self.0.get(&key).map(|memo| memo.refusals.rules.clone()).unwrap_or_default();
             let refusals = RejectedParts { texts: prices.refused(&key), rules };
             edited.push(self.translate(key, object, controller, refusals, reader()));
@@ -160,7 +160,7 @@ impl Routes {
 }
 
 impl OwnRoute {
-    /// What did not change is the same [`Arc`] in the next IR.
+    /// An unchanged route is the same [`Arc`] in the next IR.
     fn share(&mut self, old: &Self) {
         if self.ir == old.ir {
             self.ir = Arc::clone(&old.ir);
@@ -177,7 +177,7 @@ impl Clusters {
         self.round += 1;
     }
 
-    /// What there is to tell about a cluster, and whether that had to be found out anew.
+    /// The message about a cluster, and true if it had to be made anew.
     pub(crate) fn ask<'v, 'a: 'v>(
         &mut self,
         key: &ClusterKey,

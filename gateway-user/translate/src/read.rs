@@ -1,4 +1,4 @@
-//! What the translation of a route or cluster reads of other objects, written down as it is read.
+//! Reads: the parts of other objects that the translation of a route or cluster depends on, recorded as they are read.
 //!
 //! A [`Reader`] is all that such a translation is given, so nothing can be read in passing. It notes questions, not
 //! objects: a Service that was missing is as much a reason to look again as one that was there.
@@ -29,7 +29,7 @@ pub(crate) enum Read {
     Namespace(String),
     /// The names of all namespaces, declared or used.
     NamespaceNames,
-    /// What the ReferenceGrants of a namespace allow.
+    /// The references that the ReferenceGrants of a namespace allow.
     Grants(String),
     /// A Service, and whether it wants TLS.
     Service(ObjectKey),
@@ -43,18 +43,18 @@ pub(crate) enum Read {
     RefusedEndpoints(ObjectKey),
 }
 
-/// Answers questions about other objects, and keeps the questions.
+/// Reads other objects, and records the reads.
 pub(crate) struct Reader<'v, 'a> {
     view: &'v View<'a>,
     gateways: &'v [GatewayState<'a>],
     /// The same for the translator's whole life, so nothing that has to be noted.
     requests: RequestPolicy,
     reads: RefCell<BTreeSet<Read>>,
-    /// What is left for looking for names that were meant.
+    /// The budget for suggestions.
     pub(crate) budget: SearchBudget,
 }
 
-/// What a name stands for among Gateways.
+/// The Gateway of a name.
 pub(crate) enum Parent<'v, 'a> {
     Ours(&'v GatewayState<'a>),
     /// Another controller's, or of a class that does not exist.
@@ -120,7 +120,7 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.view.namespaces()
     }
 
-    /// Whether a reference is allowed; within a namespace it always is.
+    /// True if a reference is allowed; within a namespace it always is.
     pub(crate) fn allows(&self, from: Referrer<'_>, to: Referent<'_>) -> bool {
         if from.namespace != to.namespace {
             self.note(Read::Grants(to.namespace.to_owned()));
@@ -161,14 +161,14 @@ impl<'v, 'a> Reader<'v, 'a> {
         Some((key.namespace.as_str(), key.name.as_str()))
     }
 
-    /// Whether a BackendTLSPolicy asks for TLS to this port of a Service.
+    /// True if a BackendTLSPolicy asks for TLS to this port of a Service.
     pub(crate) fn wants_tls(&self, namespace: &str, service: &str, port_name: Option<&str>) -> bool {
         self.note(Read::Service(ObjectKey::new(namespace, service)));
         self.view.wants_tls(namespace, service, port_name)
     }
 
-    /// What there is to tell of the Service's endpoints whose addresses are refused. Another question than which endpoints
-    /// there are: the answer to that one changes all the time.
+    /// The message about the Service's endpoints whose addresses are refused. Another question than which endpoints
+    /// there are: its result changes all the time.
     pub(crate) fn refused_endpoints(&self, namespace: &str, service: &str) -> Option<String> {
         if self.view.endpoint_policy.is_active() {
             self.note(Read::RefusedEndpoints(ObjectKey::new(namespace, service)));

@@ -1,4 +1,4 @@
-//! What nodes say about what they serve, and what that makes of the status.
+//! Reports of nodes, and the status that follows from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::digest::GatewayDigest;
 use crate::reason::{self, condition, kind};
 use crate::status::{StatusSet, WAITING, accepted_by_listeners, find};
 
-/// What one node made of a translation: everything is served, but for what it refused.
+/// A node's report on a translation: everything is served but the rejected binds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeReport {
     /// The configuration that is live, counted by the node for itself.
@@ -31,9 +31,9 @@ pub struct RejectedBind {
     pub address: BindAddress,
     /// The bind's port.
     pub port: u16,
-    /// Whose fault it is.
+    /// The reason.
     pub reason: RejectionReason,
-    /// Who holds the port, or what is wrong with the address, and what to do.
+    /// The holder of the port, or the error of the address, and the fix.
     pub message: String,
 }
 
@@ -148,7 +148,7 @@ fn wait(status: &mut GatewayStatus, behind: &[&str]) {
     }
 }
 
-/// What the nodes together say of a bind: the address is unusable if none has it; else those that have it count, and
+/// The nodes' common verdict on a bind: the address is unusable if none has it; else those that have it count, and
 /// a port that is taken on one of them is not served there.
 fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]) -> Option<RejectedBind> {
     let said = |reason: RejectionReason| {

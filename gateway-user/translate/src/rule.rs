@@ -16,17 +16,17 @@ use crate::{backend, duration, filters, matching, reason, unreachable};
 #[derive(Debug)]
 pub(crate) struct RuleState {
     pub(crate) rule: HttpRule,
-    /// Why it answers 500 as a whole; empty if it is served: `Accepted` or `PartiallyInvalid`.
+    /// The errors for which it responds 500 as a whole; empty if it is served: `Accepted` or `PartiallyInvalid`.
     pub(crate) invalid: Vec<ConfigError>,
     /// backendRefs that cannot be used: `ResolvedRefs`.
     pub(crate) unresolved: Vec<ConfigError>,
-    /// What is served otherwise than written: field and message.
+    /// Parts that are served otherwise than written: field and message.
     pub(crate) ignored: Vec<(String, String)>,
     /// backendRefs some endpoints of which are not used: field and message, said beside `ResolvedRefs`.
     pub(crate) doubted: Vec<(String, String)>,
 }
 
-/// Translates `rules[index]`. An invalid rule keeps the matches that can be understood, and answers them with 500:
+/// Translates `rules[index]`. An invalid rule keeps the matches that can be understood, and responds to them with 500:
 /// requests that it was meant for must not fall through to another rule.
 pub(crate) fn translate(
     reader: &Reader<'_, '_>,

@@ -41,7 +41,7 @@ impl Selector {
         Ok(Self { requirements })
     }
 
-    /// Whether a namespace of this name and with these labels is selected.
+    /// True if a namespace of this name and with these labels is selected.
     pub(crate) fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
         self.requirements.iter().all(|requirement| requirement.holds(namespace, labels))
     }

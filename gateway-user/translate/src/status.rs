@@ -37,7 +37,7 @@ pub struct StatusSet {
     /// Where each served listener is to be reachable: what a report is about.
     #[serde(skip)]
     pub(crate) binds: BTreeMap<ListenerId, Vec<(BindAddress, u16)>>,
-    /// What a node that serves a Gateway as it is now reports of it.
+    /// The digests that a node reports while it serves the Gateways as they are now.
     #[serde(skip)]
     pub(crate) digests: BTreeMap<ObjectName, GatewayDigest>,
     /// Routes that name a Gateway that does not exist, nearly one of ours. There is no status of ours on them.
@@ -53,7 +53,7 @@ pub struct StatusSet {
 pub struct MissingGateway {
     /// The route's `metadata.generation`.
     pub generation: Option<i64>,
-    /// What the route names.
+    /// The Gateway that the route names.
     pub wanted: ObjectName,
     /// Field, what is wrong with it, and which one may have been meant.
     pub message: String,

@@ -26,7 +26,7 @@ use crate::{
 /// Translates again and again, and each time only what an edit touched.
 ///
 /// It remembers what every HTTPRoute and every cluster came to, with the questions that were asked of other objects on
-/// the way. A route is translated again if it changed itself or if one of its questions has another answer; what it
+/// the way. A route is translated again if it changed itself or if one of its reads has another result; what it
 /// comes to is the same [`Arc`](std::sync::Arc) in the next IR unless it differs. Routes are compared with one another
 /// on the hosts that an edited one was or is on. GatewayClasses and Gateways are judged
 /// anew each time: they are few, and listeners are in conflict across all of them.
@@ -52,7 +52,7 @@ pub struct Rebuilt {
     pub host_routes: usize,
 }
 
-/// What is remembered. All of it speaks of one set of resources.
+/// The state after the last update, all of one set of resources.
 #[derive(Debug, Default)]
 struct PreviousState {
     known: PreviousObjects,
@@ -89,7 +89,7 @@ impl Translator {
 
     /// Turns resources into what is served and what is said about it: the same as [`crate::translate`] gives.
     ///
-    /// What the set shares with the one before, object for object by `Arc`, costs next to nothing; an object that was
+    /// Objects that the set shares by `Arc` with the one before cost next to nothing; an object that was
     /// read again and is equal costs a comparison.
     pub fn update(&mut self, resources: &ResourceSet) -> Translation {
         // Taken out, so that after a panic in here nothing is remembered rather than half of it.

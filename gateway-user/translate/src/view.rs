@@ -39,7 +39,7 @@ pub(crate) struct View<'a> {
     no_labels: BTreeMap<String, String>,
     /// Which endpoint addresses are used.
     pub(crate) endpoint_policy: &'a EndpointPolicy,
-    /// What there is to tell of refused endpoints, by Service: many routes may ask of one.
+    /// Messages about refused endpoints, by Service: many routes may ask of one.
     refused_endpoints: RefCell<BTreeMap<(String, String), Option<String>>>,
 }
 
@@ -74,7 +74,7 @@ impl<'a> View<'a> {
         self.resources.gateways.values().map(AsRef::as_ref)
     }
 
-    /// Whether a Gateway of that name exists, ours or not.
+    /// True if a Gateway of that name exists, ours or not.
     pub(crate) fn has_gateway(&self, name: &ObjectName) -> bool {
         self.resources.gateways.contains_key(&ObjectKey::new(&*name.namespace, &*name.name))
     }
@@ -123,7 +123,7 @@ impl<'a> View<'a> {
         get(self.slices.get_or_init(|| slices_by_service(self.resources)), namespace, service)
     }
 
-    /// What there is to tell of the endpoints of a Service whose addresses are refused; `None` if there are none.
+    /// The message about the endpoints of a Service whose addresses are refused; `None` if there are none.
     pub(crate) fn refused_endpoints(&self, namespace: &str, service: &str) -> Option<String> {
         if !self.endpoint_policy.is_active() {
             return None;
@@ -141,7 +141,7 @@ impl<'a> View<'a> {
         told
     }
 
-    /// Whether a BackendTLSPolicy asks for TLS to this port of a Service.
+    /// True if a BackendTLSPolicy asks for TLS to this port of a Service.
     pub(crate) fn wants_tls(&self, namespace: &str, service: &str, port_name: Option<&str>) -> bool {
         let sections = get(&self.tls_services, namespace, service);
         sections.iter().any(|section| section.is_none() || *section == port_name)

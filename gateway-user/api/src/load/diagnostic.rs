@@ -1,4 +1,4 @@
-//! What the loader tells users.
+//! Diagnostics of the loader.
 
 use std::fmt;
 use std::sync::Arc;
@@ -47,12 +47,12 @@ pub struct Diagnostic {
     pub object: String,
     /// Path of the field, such as `spec.rules[0].matches[1].path`; empty for the object as a whole.
     pub field: String,
-    /// What to do.
+    /// The fix.
     pub message: String,
 }
 
 impl Diagnostic {
-    /// Whether it keeps the object, or the document, from being loaded.
+    /// True if it keeps the object, or the document, from being loaded.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

@@ -6,7 +6,7 @@ use crate::Kind;
 use crate::schema::{self, Schema, did_you_mean};
 use crate::suggest::closest;
 
-/// What a document says it is.
+/// The identity that a document claims.
 pub(super) enum Identity {
     /// A kind that we read.
     KnownKind(KnownKind),

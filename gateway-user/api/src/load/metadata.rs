@@ -1,4 +1,4 @@
-//! What the API server asks of `metadata` beyond its schema.
+//! Checks of `metadata` that the API server makes beyond its schema.
 
 use super::tree::{Node, Tree};
 use crate::Kind;

@@ -38,12 +38,12 @@ pub struct LoadedObject {
     pub position: Position,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
     /// Its objects without errors, in the order written.
     pub objects: Vec<LoadedObject>,
-    /// What there is to tell, in the order written.
+    /// The diagnostics, in the order written.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -91,7 +91,7 @@ pub fn assemble(files: impl IntoIterator<Item = Loaded>) -> (ResourceSet, Vec<Di
 /// ours.
 ///
 /// # Errors
-/// What is wrong with it, without places.
+/// The errors, without places.
 pub fn check_value(value: &Value) -> Result<Option<Object>, Vec<Diagnostic>> {
     let mut loader = Loader { file: "".into(), loaded: Loaded::default() };
     loader.document(Node::from_value(value, Position::default()), String::new());

@@ -1,8 +1,8 @@
-//! What a YAML scalar without quotes means.
+//! The type of a YAML scalar without quotes.
 
 use super::tree::Tree;
 
-/// Reads a plain scalar by the core schema of YAML 1.2 (section 10.3.2). What YAML 1.1 readers such as kubectl take
+/// Reads a plain scalar by the core schema of YAML 1.2 (section 10.3.2). Scalars that YAML 1.1 readers such as kubectl take
 /// for something else stays a string, marked.
 pub(crate) fn resolve(text: &str) -> Tree {
     match text {

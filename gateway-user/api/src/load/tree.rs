@@ -11,7 +11,7 @@ pub(crate) struct Node {
     pub(crate) tree: Tree,
 }
 
-/// What JSON can say, plus what only the reader of YAML knows.
+/// A JSON value, with the parts that only the reader of YAML knows.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tree {
     Null,
@@ -116,7 +116,7 @@ impl Node {
         Self { at, tree }
     }
 
-    /// What a copy costs: one for every node, and one for every 64 bytes of text.
+    /// The cost of a copy: one for every node, and one for every 64 bytes of text.
     pub(crate) fn weight(&self) -> usize {
         1 + match &self.tree {
             Tree::String { text, .. } => text.len() / 64,
@@ -135,7 +135,7 @@ impl Node {
         }
     }
 
-    /// What it is, in the words of a message.
+    /// The type, in the words of a message.
     pub(crate) fn type_name(&self) -> &'static str {
         match self.tree {
             Tree::Null => "nothing",

@@ -160,7 +160,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// What an alias stands for, at the place of the alias, `level` levels down.
+    /// The value of an alias, at the place of the alias, `level` levels down.
     fn copy(
         &mut self,
         anchors: &HashMap<usize, Node>,

@@ -1,6 +1,6 @@
 //! The expression language of the rules (`x-kubernetes-validations`), with Kubernetes' functions beside the standard's.
 //!
-//! Rules about a change (`oldSelf`) do not apply: a file has no earlier state. What the CRDs call beyond the standard
+//! Rules about a change (`oldSelf`) do not apply: a file has no earlier state. Functions that the CRDs call beyond the standard
 //! library: `split` and `substring` (CEL's strings extension), `isIP`, `format.dns1123Subdomain()` and
 //! `format.qualifiedName()` with `validate` (Kubernetes' IP and format libraries).
 
@@ -116,7 +116,7 @@ impl Rule {
         Some(Self { source, message, program: LazyLock::new(Box::new(compile)) })
     }
 
-    /// Whether it is about a change, so that it holds for whatever has no earlier state.
+    /// True if it is about a change, so that it holds for whatever has no earlier state.
     #[cfg(test)]
     pub(crate) fn is_transition(&self) -> bool {
         self.program.is_none()
@@ -128,7 +128,7 @@ impl Rule {
         self.program.as_ref()?.as_ref().err().map(String::as_str)
     }
 
-    /// Whether it holds for the value of `context`, else what to tell. A rule that cannot be computed does not hold,
+    /// True if it holds for the value of `context`, else what to tell. A rule that cannot be computed does not hold,
     /// as in the API server.
     fn check(&self, context: &Context<'_, '_>) -> Result<(), String> {
         let program = match &*self.program {

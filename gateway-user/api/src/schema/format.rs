@@ -32,7 +32,7 @@ impl Format {
         })
     }
 
-    /// What a string must be, if `text` is not it.
+    /// The form that a string must have, if `text` has another.
     pub(crate) fn refuse_text(self, text: &str) -> Option<&'static str> {
         let (fits, expected) = match self {
             Self::DateTime => {
@@ -46,7 +46,7 @@ impl Format {
         (!fits).then_some(expected)
     }
 
-    /// What an integer must be, if `number` is not it.
+    /// The range that an integer must have, if `number` is outside.
     pub(crate) fn refuse_integer(self, number: i64) -> Option<&'static str> {
         (self == Self::Int32 && i32::try_from(number).is_err()).then_some("a 32-bit integer")
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::cel::Rule;
 use super::format::Format;
 
-/// What a value must be (`apiextensions.k8s.io/v1` `JSONSchemaProps`, structural).
+/// The constraints of a value (`apiextensions.k8s.io/v1` `JSONSchemaProps`, structural).
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
     /// `None`: any, as in the branches of `oneOf`.
@@ -37,7 +37,7 @@ pub(crate) struct Schema {
     pub(crate) any_of: Vec<Schema>,
     pub(crate) not: Option<Box<Schema>>,
     pub(crate) rules: Vec<Rule>,
-    /// Whether it, or a schema below it, has a rule.
+    /// True if it, or a schema below it, has a rule.
     pub(crate) has_rules: bool,
 }
 

@@ -21,7 +21,7 @@ open_enum! {
 }
 
 closed_enum! {
-    /// What kind of name a certificate must carry.
+    /// The kind of name that a certificate must carry.
     SubjectAltNameType {
         /// A DNS name.
         Hostname = "Hostname",

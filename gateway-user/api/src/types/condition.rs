@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 closed_enum! {
-    /// Whether a condition holds.
+    /// True if a condition holds.
     ConditionStatus {
         /// It holds.
         True = "True",
@@ -21,10 +21,10 @@ closed_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What is observed, such as `Accepted`; the key of the list.
+    /// The aspect that is observed, such as `Accepted`; the key of the list.
     #[serde(rename = "type")]
     pub type_: String,
-    /// Whether it holds.
+    /// True if it holds.
     pub status: ConditionStatus,
     /// One CamelCase word that says why.
     pub reason: String,

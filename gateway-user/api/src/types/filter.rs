@@ -39,7 +39,7 @@ pub struct HttpHeaderFilter {
     pub remove: Vec<String>,
 }
 
-/// A copy of the request to a backend whose answer is ignored. At most one of `percent` and `fraction` is present;
+/// A copy of the request to a backend whose response is ignored. At most one of `percent` and `fraction` is present;
 /// with neither, every request is copied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,12 +79,12 @@ pub struct ExternalAuthFilter {
     /// For `HTTP`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpAuthConfig>,
-    /// Whether the body goes along; it does not if absent.
+    /// True if the body goes along; it does not if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward_body: Option<ForwardBodyConfig>,
 }
 
-/// What an authorization service over gRPC sees.
+/// The part of a request that an authorization service over gRPC sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrpcAuthConfig {
@@ -93,7 +93,7 @@ pub struct GrpcAuthConfig {
     pub allowed_request_headers: Vec<String>,
 }
 
-/// What an authorization service over HTTP sees, and what is taken from its answer.
+/// The part of a request that an authorization service over HTTP sees, and the part of its response that is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpAuthConfig {
@@ -103,7 +103,7 @@ pub struct HttpAuthConfig {
     /// Request headers to send beside `Host`, method, path, `Content-Length` and `Authorization`.
     #[serde(rename = "allowedHeaders", default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_request_headers: Vec<String>,
-    /// Headers of its answer that go to the backend; all but `Authority` and `Host` if empty.
+    /// Headers of its response that go to the backend; all but `Authority` and `Host` if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_response_headers: Vec<String>,
 }

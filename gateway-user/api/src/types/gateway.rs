@@ -16,7 +16,7 @@ resource! {
 }
 
 open_enum! {
-    /// What an address is (`AddressType`).
+    /// The type of an address (`AddressType`).
     AddressType {
         /// An IPv4 or IPv6 address.
         IpAddress = "IPAddress",
@@ -53,7 +53,7 @@ closed_enum! {
 pub struct GatewaySpec {
     /// The GatewayClass.
     pub gateway_class_name: String,
-    /// What to serve, at most 64; names are unique.
+    /// The listeners, at most 64; names are unique.
     pub listeners: Vec<Listener>,
     /// Where to serve; the implementation chooses if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -76,7 +76,7 @@ pub struct GatewaySpec {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewaySpecAddress {
-    /// What `value` is.
+    /// The type of `value`.
     #[serde(rename = "type", default = "ip_address")]
     pub type_: AddressType,
     /// The address; with none, the implementation chooses one of this type.
@@ -87,7 +87,7 @@ pub struct GatewaySpecAddress {
     pub routability: Option<String>,
 }
 
-/// What the implementation puts on the objects it creates for a Gateway.
+/// Metadata of the objects that the implementation creates for a Gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayInfrastructure {
@@ -135,7 +135,7 @@ pub struct GatewayTlsConfig {
     pub frontend: Option<FrontendTlsConfig>,
 }
 
-/// What the Gateway shows to backends.
+/// The client certificate that the Gateway shows to backends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayBackendTls {
@@ -207,7 +207,7 @@ pub struct GatewayStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayStatusAddress {
-    /// What `value` is.
+    /// The type of `value`.
     #[serde(rename = "type", default = "ip_address")]
     pub type_: AddressType,
     /// The address.

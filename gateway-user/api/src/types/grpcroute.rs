@@ -17,7 +17,7 @@ resource! {
 pub type GrpcBackendRef = FilteredBackendRef<GrpcRouteFilter>;
 
 closed_enum! {
-    /// What a filter does.
+    /// The kind of a filter.
     GrpcRouteFilterType {
         /// Changes request headers.
         RequestHeaderModifier = "RequestHeaderModifier",
@@ -25,7 +25,7 @@ closed_enum! {
         ResponseHeaderModifier = "ResponseHeaderModifier",
         /// Copies calls.
         RequestMirror = "RequestMirror",
-        /// What the named object says.
+        /// The definition in the named object.
         ExtensionRef = "ExtensionRef",
     }
 }
@@ -34,7 +34,7 @@ closed_enum! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrpcRouteSpec {
-    /// What to attach to, at most 32.
+    /// The parents to attach to, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<ParentReference>,
     /// For which hosts, maybe with `*.` in front; every host of the listener if empty.
@@ -43,7 +43,7 @@ pub struct GrpcRouteSpec {
     /// The rules, at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<GrpcRouteRule>,
-    /// Whether to attach to default Gateways as well (GEP-3793).
+    /// True if to attach to default Gateways as well (GEP-3793).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_default_gateways: Option<GatewayDefaultScope>,
 }
@@ -58,7 +58,7 @@ pub struct GrpcRouteRule {
     /// Any of these must match; every call if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<GrpcRouteMatch>,
-    /// What to change, in this order.
+    /// The changes, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<GrpcRouteFilter>,
     /// Where to send, by weight.

@@ -26,7 +26,7 @@ resource! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsRouteSpec {
-    /// What to attach to, at most 32.
+    /// The parents to attach to, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<ParentReference>,
     /// Server names (RFC 6066 section 3), maybe with `*.` in front. v1 requires one; v1alpha2 does not.
@@ -34,7 +34,7 @@ pub struct TlsRouteSpec {
     pub hostnames: Vec<String>,
     /// Exactly one rule.
     pub rules: Vec<L4RouteRule>,
-    /// Whether to attach to default Gateways as well (GEP-3793).
+    /// True if to attach to default Gateways as well (GEP-3793).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_default_gateways: Option<GatewayDefaultScope>,
 }
@@ -43,12 +43,12 @@ pub struct TlsRouteSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct L4RouteSpec {
-    /// What to attach to, at most 32.
+    /// The parents to attach to, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<ParentReference>,
     /// Exactly one rule.
     pub rules: Vec<L4RouteRule>,
-    /// Whether to attach to default Gateways as well (GEP-3793).
+    /// True if to attach to default Gateways as well (GEP-3793).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_default_gateways: Option<GatewayDefaultScope>,
 }

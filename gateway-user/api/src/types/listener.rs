@@ -8,7 +8,7 @@ use super::gateway_group;
 use super::{Condition, ExternalAuthFilter, LabelSelector, LocalObjectReference, SecretObjectReference};
 
 open_enum! {
-    /// What a listener speaks (`ProtocolType`).
+    /// The protocol of a listener (`ProtocolType`).
     ProtocolType {
         /// HTTP/1.1 and HTTP/2 in clear text.
         Http = "HTTP",
@@ -24,7 +24,7 @@ open_enum! {
 }
 
 closed_enum! {
-    /// Who ends a TLS session.
+    /// The end of a TLS session.
     TlsMode {
         /// The listener.
         Terminate = "Terminate",
@@ -48,11 +48,11 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// What a listener filter does.
+    /// The kind of a listener filter.
     ListenerFilterType {
         /// Asks an authorization service.
         ExternalAuth = "ExternalAuth",
-        /// What the named object says.
+        /// The definition in the named object.
         ExtensionRef = "ExtensionRef",
     }
 }
@@ -68,7 +68,7 @@ pub struct Listener {
     pub hostname: Option<String>,
     /// Port to serve.
     pub port: u16,
-    /// What is spoken on it.
+    /// The protocol spoken on it.
     pub protocol: ProtocolType,
     /// Certificates and mode; for HTTPS and TLS only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ pub struct Listener {
     /// Which routes may attach.
     #[serde(default)]
     pub allowed_routes: AllowedRoutes,
-    /// What is done to a request before it is routed (GEP-5224).
+    /// Filters of a request before it is routed (GEP-5224).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filters: Option<ListenerFilters>,
 }
@@ -85,7 +85,7 @@ pub struct Listener {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerTlsConfig {
-    /// Who ends the session.
+    /// The end of the TLS session.
     #[serde(default = "terminate")]
     pub mode: TlsMode,
     /// Secrets with certificate and key; the first is the one to serve without SNI.

@@ -16,7 +16,7 @@ resource! {
 pub struct ListenerSetSpec {
     /// The Gateway to join; it must allow that (`allowedListeners`).
     pub parent_ref: ParentGatewayReference,
-    /// What to serve, at most 64; names are unique within the set.
+    /// The listeners, at most 64; names are unique within the set.
     pub listeners: Vec<Listener>,
 }
 

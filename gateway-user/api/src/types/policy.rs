@@ -1,10 +1,10 @@
-//! What policies share (GEP-713).
+//! Types that policies share (GEP-713).
 
 use serde::{Deserialize, Serialize};
 
 use super::{Condition, ParentReference};
 
-/// What a policy applies to, in the policy's namespace.
+/// The target of a policy, in the policy's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalPolicyTargetReference {
@@ -16,7 +16,7 @@ pub struct LocalPolicyTargetReference {
     pub name: String,
 }
 
-/// What a policy applies to, maybe only a part of it.
+/// The target of a policy, maybe only a section of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalPolicyTargetReferenceWithSectionName {
@@ -39,13 +39,13 @@ pub struct PolicyStatus {
     pub ancestors: Vec<PolicyAncestorStatus>,
 }
 
-/// What one controller says about a policy at one ancestor, normally a Gateway.
+/// The status of a policy at one ancestor, normally a Gateway, by one controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PolicyAncestorStatus {
     /// The ancestor.
     pub ancestor_ref: ParentReference,
-    /// Who says so.
+    /// The controller that wrote it.
     pub controller_name: String,
     /// `Accepted`, `ResolvedRefs`.
     pub conditions: Vec<Condition>,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{gateway_group, gateway_kind, secret_kind, service_kind};
 
-/// What a route, or a status entry, attaches to.
+/// The parent of a route or of a status entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentReference {
@@ -66,7 +66,7 @@ pub struct FilteredBackendRef<F> {
     pub backend: BackendObjectReference,
     /// Share of weight / sum of weights, 0 to 1,000,000; 0 gets nothing.
     pub weight: u32,
-    /// What to change, in this order, for this backend only.
+    /// The changes for this backend alone, in this order.
     pub filters: Vec<F>,
 }
 
@@ -130,7 +130,7 @@ pub struct ParametersReference {
 }
 
 impl ParentReference {
-    /// Whether it names a `Gateway` of the Gateway API.
+    /// True if it names a `Gateway` of the Gateway API.
     pub fn is_gateway(&self) -> bool {
         self.group == crate::GATEWAY_GROUP && self.kind == "Gateway"
     }

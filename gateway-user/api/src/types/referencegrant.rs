@@ -8,11 +8,11 @@ resource! {
     spec: ReferenceGrantSpec
 }
 
-/// What is granted.
+/// The references that are granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReferenceGrantSpec {
-    /// Who may refer, any of these.
+    /// The kinds and namespaces that may refer, any of these.
     pub from: Vec<ReferenceGrantFrom>,
     /// To what, any of these.
     pub to: Vec<ReferenceGrantTo>,

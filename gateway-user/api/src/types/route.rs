@@ -1,4 +1,4 @@
-//! What the status of every route kind shares.
+//! The status that every route kind shares.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,13 @@ pub struct RouteStatus {
     pub parents: Vec<RouteParentStatus>,
 }
 
-/// What one controller says about a route at one parent.
+/// The status of a route at one parent, by one controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteParentStatus {
     /// The parentRef of the spec that this is about.
     pub parent_ref: ParentReference,
-    /// Who says so.
+    /// The controller that wrote it.
     pub controller_name: String,
     /// `Accepted`, `ResolvedRefs`, `PartiallyInvalid`.
     pub conditions: Vec<Condition>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 closed_enum! {
-    /// What identifies a session.
+    /// The key of a session.
     SessionPersistenceType {
         /// A cookie.
         Cookie = "Cookie",
@@ -26,7 +26,7 @@ closed_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPersistence {
-    /// What identifies a session.
+    /// The key of a session.
     #[serde(rename = "type", default = "cookie_type")]
     pub type_: SessionPersistenceType,
     /// For `Cookie`.

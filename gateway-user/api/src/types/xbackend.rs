@@ -15,7 +15,7 @@ resource! {
 }
 
 closed_enum! {
-    /// What an XBackend is.
+    /// The type of an XBackend.
     BackendType {
         /// A DNS name outside the cluster.
         ExternalHostname = "ExternalHostname",
@@ -25,7 +25,7 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// What an XBackend speaks.
+    /// The protocol of an XBackend.
     BackendProtocol {
         /// TCP.
         Tcp = "TCP",
@@ -47,7 +47,7 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// Who shows a certificate.
+    /// The sides that show a certificate.
     BackendTlsMode {
         /// Nobody: no TLS.
         None = "None",
@@ -62,7 +62,7 @@ closed_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct XBackendSpec {
-    /// What it is.
+    /// Its type.
     #[serde(rename = "type")]
     pub type_: BackendType,
     /// For `ExternalHostname`.
@@ -73,7 +73,7 @@ pub struct XBackendSpec {
     pub endpoint_selector: Option<EndpointSelectorBackend>,
     /// Where it listens.
     pub port: BackendPort,
-    /// What it speaks.
+    /// Its protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<BackendProtocol>,
     /// TLS towards it.
@@ -113,7 +113,7 @@ pub struct BackendPort {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendTls {
-    /// Who shows a certificate.
+    /// The sides that show a certificate.
     pub mode: BackendTlsMode,
     /// How the backend proves who it is; present unless `mode` is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,13 +132,13 @@ pub struct XBackendStatus {
     pub ancestors: Vec<XBackendAncestorStatus>,
 }
 
-/// What one controller says about an XBackend at one ancestor. Unlike a policy's, its conditions may be absent.
+/// The status of an XBackend at one ancestor, by one controller. Unlike a policy's, its conditions may be absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct XBackendAncestorStatus {
     /// The ancestor.
     pub ancestor_ref: ParentReference,
-    /// Who says so.
+    /// The controller that wrote it.
     pub controller_name: String,
     /// `Accepted`, `ResolvedRefs`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

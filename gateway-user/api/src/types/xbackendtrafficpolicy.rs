@@ -24,7 +24,7 @@ pub struct XBackendTrafficPolicySpec {
     pub session_persistence: Option<SessionPersistence>,
 }
 
-/// How much of the traffic may be retries; beyond it the answer is 503.
+/// How much of the traffic may be retries; beyond it the response is 503.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryConstraint {

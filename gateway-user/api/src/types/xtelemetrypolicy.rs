@@ -11,7 +11,7 @@ resource! {
 }
 
 closed_enum! {
-    /// Whether something is done.
+    /// True if something is done.
     TelemetryMode {
         /// It is.
         Enabled = "Enabled",
@@ -45,11 +45,11 @@ pub struct XTelemetryPolicySpec {
     pub tracing: Option<TracingSpec>,
 }
 
-/// What is traced, how often, and where spans go.
+/// Tracing: requests, sampling, and the collector of spans.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TracingSpec {
-    /// Whether to trace; the other fields belong to `Enabled`.
+    /// True if to trace; the other fields belong to `Enabled`.
     #[serde(default = "implementation_default")]
     pub mode: TelemetryMode,
     /// Where spans go.
@@ -58,7 +58,7 @@ pub struct TracingSpec {
     /// Share of the requests without a traced parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampling_rate: Option<Fraction>,
-    /// What happens to requests with a traced parent.
+    /// Sampling of requests with a traced parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_based_sampling: Option<ParentBasedSampling>,
     /// Attributes to add, each name once.
@@ -83,11 +83,11 @@ pub struct TracingProvider {
     pub headers: Vec<HttpHeader>,
 }
 
-/// What happens to requests with a traced parent.
+/// Sampling of requests with a traced parent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ParentBasedSampling {
-    /// Whether the parent decides.
+    /// True if the parent decides.
     #[serde(default = "implementation_default")]
     pub mode: TelemetryMode,
     /// Share of those requests.

@@ -13,7 +13,7 @@ pub use slashes::{MergeSlashes, merged, unmerged_len};
 
 use crate::percent::Escape;
 
-/// What to do beyond the RFC.
+/// Policies beyond the RFC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathOptions {
     /// Policy for empty segments.
@@ -22,7 +22,7 @@ pub struct PathOptions {
     pub separators: Separators,
 }
 
-/// Policy for bytes that some servers take for a separator or for the end of a segment or of the path. What is not refused
+/// Policy for bytes that some servers take for a separator or for the end of a segment or of the path. Bytes that are not refused
 /// stays as written and separates nothing to us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Separators {
@@ -105,7 +105,7 @@ fn is_plain(byte: u8) -> bool {
 }
 
 impl Scan {
-    /// Whether nothing is to be done. Reports an error only if it stands before the first thing to be done.
+    /// True if nothing is to be done. Reports an error only if it stands before the first thing to be done.
     fn is_normal(&mut self, path: &[u8]) -> Result<bool, PathError> {
         let mut rest = path;
         if self.options.merge_slashes == MergeSlashes::Match && path.starts_with(b"//") {

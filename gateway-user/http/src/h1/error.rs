@@ -1,6 +1,6 @@
 //! Why a message is refused: closed enums, each with a stable reason code and, for requests, a status.
 
-/// What is wrong with a field line or a line end.
+/// An error in a field line or a line end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum FieldError {
     /// A line ends in LF without CR (RFC 9112 section 2.2).
@@ -137,7 +137,7 @@ impl RequestError {
         }
     }
 
-    /// The status to answer with before the connection is closed.
+    /// The status of the response before the connection is closed.
     pub fn status(self) -> u16 {
         match self {
             Self::RequestLineTooLong => 414,
@@ -150,20 +150,20 @@ impl RequestError {
     }
 }
 
-/// Why a backend's answer is refused; the client gets 502 for each.
+/// The reason why a backend's response is refused; the client gets 502 for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ResponseError {
     /// The head is longer than its limit.
-    #[error("the backend's answer head is too long")]
+    #[error("the backend's response head is too long")]
     HeadTooLarge,
     /// More field lines than allowed.
-    #[error("the backend's answer has too many header fields")]
+    #[error("the backend's response has too many header fields")]
     TooManyHeaders,
     /// No `HTTP/1.x`, no three-digit status, or a status below 100.
     #[error("the backend's status line is malformed")]
     BadStatusLine,
     /// A field line is malformed.
-    #[error("the backend's answer is malformed: {0}")]
+    #[error("the backend's response is malformed: {0}")]
     Field(#[from] FieldError),
     /// `Content-Length` is no number of 64 bits.
     #[error("the backend's Content-Length is malformed")]
@@ -252,7 +252,7 @@ impl BodyError {
         }
     }
 
-    /// The status a client gets when it sent such a body and no answer has begun.
+    /// The status a client gets when it sent such a body and no response has begun.
     pub fn status(self) -> u16 {
         match self {
             Self::TooLong => 413,

@@ -32,7 +32,7 @@ impl Slot {
     }
 }
 
-/// What the `Connection` lines of a head ask for.
+/// The options of a head's `Connection` lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionOptions {
     pub(crate) close: bool,

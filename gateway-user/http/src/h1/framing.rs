@@ -14,12 +14,12 @@ pub enum BodyFraming {
     Length(u64),
     /// `Transfer-Encoding: chunked`.
     Chunked,
-    /// Until the connection closes: answers only.
+    /// Until the connection closes: responses only.
     UntilClose,
 }
 
 impl BodyFraming {
-    /// Whether not one body byte can follow.
+    /// True if not one body byte can follow.
     pub fn is_empty(self) -> bool {
         matches!(self, Self::None | Self::Length(0))
     }
@@ -36,7 +36,7 @@ pub(crate) enum FramingError {
     CodingOnHttp10,
 }
 
-/// What the framing fields of one head say together. Feed every line, then ask [`FramingFields::finish`].
+/// The framing fields of one head. Feed every line, then ask [`FramingFields::finish`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FramingFields {
     length: Option<u64>,

@@ -3,7 +3,7 @@
 /// Bounds on a head. The defaults fit what browsers and common clients send with room to spare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
-    /// Bytes of the first line with its CRLF. A longer request line is answered 414.
+    /// Bytes of the first line with its CRLF. A longer request line gets 414.
     pub first_line: usize,
     /// Bytes of the whole head, blank lines before it and the empty line after it included; at most [`Self::MAX_HEAD`].
     pub head: usize,

@@ -1,7 +1,7 @@
 //! The HTTP/1.1 codec (RFC 9110, RFC 9112).
 //!
 //! `httparse` finds the tokens; the rules about framing, hosts, targets and line ends are ours and are strict: a message
-//! that two recipients could read differently is refused, never repaired. What is accepted, refused and normalised is
+//! that two recipients could read differently is refused, never repaired. The accepted, refused and normalised forms are
 //! listed in `docs/http.md`.
 //!
 //! A request on its way through:
@@ -11,8 +11,8 @@
 //! 3. Filters write into [`HeadEdits`].
 //! 4. [`encode::request`] writes the head for the backend; [`BodyDecoder`] reads the body, [`encode::ChunkSize`] and
 //!    [`encode::last_chunk`] frame it anew.
-//! 5. [`ResponseHead::parse`] and [`encode::response`] do the same on the way back; [`encode::local_reply`] writes an answer
-//!    of our own.
+//! 5. [`ResponseHead::parse`] and [`encode::response`] do the same on the way back; [`encode::local_reply`] writes a local
+//!    reply.
 
 mod diagnose;
 mod error;

@@ -77,7 +77,7 @@ impl RequestHead {
     /// Blank lines (CRLF) before the request line are skipped (RFC 9112 section 2.2).
     ///
     /// # Errors
-    /// The first rule the head breaks. The connection can't be used further: answer, then close.
+    /// The first rule the head breaks. The connection can't be used further: respond, then close.
     pub fn parse(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, RequestError> {
         if !self.scan.worth_parsing(buf) {
             return within(buf, limits).map(|()| Parsed::Incomplete);
@@ -258,7 +258,7 @@ fn blank_lines(bytes: &[u8]) -> usize {
     bytes.len() - rest.len()
 }
 
-/// Whether a head that is not whole may still grow.
+/// True if a head that is not whole may still grow.
 fn within(buf: &[u8], limits: &HeadLimits) -> Result<(), RequestError> {
     let message = buf.get(blank_lines(buf)..).unwrap_or_default();
     let line_open =
@@ -376,18 +376,18 @@ impl<'a> Request<'a> {
         self.head.framing
     }
 
-    /// Whether the client wants the connection kept after the answer (RFC 9112 section 9.3).
+    /// True if the client wants the connection kept after the response (RFC 9112 section 9.3).
     pub fn keep_alive(&self) -> bool {
         let options = self.head.connection;
         !options.close && (self.version() == Version::Http11 || options.keep_alive)
     }
 
-    /// Whether the client waits for `100 Continue` before its body (RFC 9110 section 10.1.1): HTTP/1.1, with a body.
+    /// True if the client waits for `100 Continue` before its body (RFC 9110 section 10.1.1): HTTP/1.1, with a body.
     pub fn expects_continue(&self) -> bool {
         self.head.expects_continue
     }
 
-    /// Whether the client takes trailers (`TE: trailers`, RFC 9110 section 10.1.4).
+    /// True if the client takes trailers (`TE: trailers`, RFC 9110 section 10.1.4).
     pub fn accepts_trailers(&self) -> bool {
         self.head.accepts_trailers
     }

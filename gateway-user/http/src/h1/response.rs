@@ -41,8 +41,8 @@ impl ResponseHead {
         *self = Self { fields, ..Self::default() };
     }
 
-    /// Parses the head that answers a request of method `to`; otherwise as [`super::RequestHead::parse`]. After an
-    /// interim answer ([`Response::is_interim`]) another head follows.
+    /// Parses the head of the response to a request of method `to`; otherwise as [`super::RequestHead::parse`]. After an
+    /// interim response ([`Response::is_interim`]) another head follows.
     ///
     /// # Errors
     /// The first rule the head breaks. The connection can't be used further.
@@ -127,7 +127,7 @@ impl ResponseHead {
         }
         let announced = fields.finish(self.version)?;
         if reason {
-            // It says why we answered, not a backend.
+            // It says why the gateway responded, not a backend.
             self.fields.keep_back(FieldId::SluiceReason);
         }
         self.connection =
@@ -211,7 +211,7 @@ impl<'a> Response<'a> {
         self.head.framing
     }
 
-    /// The `Content-Length`: also of an answer to `HEAD` and of a 304, where it says what a `GET` would have given; `None`
+    /// The `Content-Length`: also of a response to `HEAD` and of a 304, where it says what a `GET` would have given; `None`
     /// for 1xx and 204, which must not have one (RFC 9110 section 8.6).
     pub fn declared_length(&self) -> Option<u64> {
         self.head.declared
@@ -234,12 +234,12 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Whether this is an interim answer (1xx but 101), after which another head follows.
+    /// True if this is an interim response (1xx but 101), after which another head follows.
     pub fn is_interim(&self) -> bool {
         self.head.status < 200 && self.head.status != 101
     }
 
-    /// Whether the backend changes protocols (101): what follows is no HTTP.
+    /// True if the backend changes protocols (101): what follows is no HTTP.
     pub fn is_upgrade(&self) -> bool {
         self.head.status == 101
     }
@@ -249,7 +249,7 @@ impl<'a> Response<'a> {
         self.head.connection.upgrade.then(|| self.fields().get_known(FieldId::Upgrade)).flatten()
     }
 
-    /// Whether the backend's connection can carry another request once this body is read to its end.
+    /// True if the backend's connection can carry another request once this body is read to its end.
     pub fn reusable(&self) -> bool {
         self.head.reusable
     }

@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr_iter};
 
-/// What a parse of the bytes so far gave.
+/// The result of a parse of the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// Offer the same bytes again with more behind them.
@@ -44,7 +44,7 @@ impl Scan {
         self.line_ended && !before
     }
 
-    /// Whether a line end directly behind another one came with the new bytes. A bare LF counts: it is an error to report.
+    /// True if a line end directly behind another one came with the new bytes. A bare LF counts: it is an error to report.
     fn new_empty_line(&self, buf: &[u8]) -> bool {
         let tail = buf.get(self.seen.saturating_sub(2)..).unwrap_or_default();
         memchr_iter(b'\n', tail).any(|at| {

@@ -1,4 +1,4 @@
-//! What filters change in a head before it is forwarded, in reused storage.
+//! Changes that filters make in a head before it is forwarded, in reused storage.
 
 use gateway_grammar::token::{eq_ignore_case, is_token, is_value_byte, trim_ows};
 use gateway_grammar::{Authority, FieldId};
@@ -198,7 +198,7 @@ impl HeadEdits {
             .chain(self.added().filter(move |(n, _)| eq_ignore_case(n, name)).map(|(_, v)| v))
     }
 
-    /// Whether lines of that name in the head as received go.
+    /// True if lines of that name in the head as received go.
     pub(crate) fn drops(&self, name: &[u8]) -> bool {
         self.dropped.iter().any(|span| span.len() == name.len() && eq_ignore_case(span.of(&self.bytes), name))
     }

@@ -33,7 +33,7 @@ impl<'a> Fields<'a> {
         self.slots.len()
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

@@ -75,7 +75,7 @@ fn first_of_each<'a>(
 }
 
 impl<'a> Path<'a> {
-    /// Whether it is an expression that every path matches.
+    /// True if it is an expression that every path matches.
     pub(super) fn takes_all(&self) -> bool {
         matches!(self, Self::Regex(text) if MATCH_ALL.contains(text))
     }
@@ -115,7 +115,7 @@ impl Conditions<'_> {
         usize::from(self.method.is_some()) + self.headers.len() + self.query.len()
     }
 
-    /// Whether they hold wherever the others do.
+    /// True if they hold wherever the others do.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let within = |own: &[(Cow<'_, str>, &StringMatch)], others: &[(Cow<'_, str>, &StringMatch)]| {
             own.iter().all(|one| others.contains(one))
@@ -125,7 +125,7 @@ impl Conditions<'_> {
             && within(&self.query, &other.query)
     }
 
-    /// Whether some request certainly fulfils both: of values that are asked for twice only equal ones count.
+    /// True if some request certainly fulfils both: of values that are asked for twice only equal ones count.
     pub(super) fn meet(&self, other: &Self) -> bool {
         let agree = |own: &[(Cow<'_, str>, &StringMatch)], others: &[(Cow<'_, str>, &StringMatch)]| {
             own.iter().all(|(name, value)| others.iter().all(|(other, want)| other != name || want == value))

@@ -2,7 +2,7 @@
 //! route takes requests from an older one of another namespace.
 //!
 //! All routes asked about are on the same host of the same listener, so they compete by [`order`](crate::order) alone.
-//! What is said is certain; what would take running an expression or adding several matches up is left unsaid. The cost
+//! Every report is certain; a conclusion that would take running an expression or adding several matches up is left out. The cost
 //! is that of sorting the matches and of walking each one's path once.
 
 mod form;
@@ -45,7 +45,7 @@ pub struct Overlap {
     pub loser: MatchIndex,
 }
 
-/// What [`overlaps`] finds, each list in the order of precedence.
+/// The result of [`overlaps`], each list in the order of precedence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overlaps {
     /// The winner gets every request that the loser fits. Each loser is in here once.
@@ -156,7 +156,7 @@ impl Entry<'_> {
         &self.rank.route.object.namespace
     }
 
-    /// Whether this match's route is of another namespace than the other's, and younger.
+    /// True if this match's route is of another namespace than the other's, and younger.
     fn is_younger_stranger(&self, other: &Self) -> bool {
         let age = |entry: &Self| (entry.rank.created.is_none(), entry.rank.created);
         let by_age = age(self).cmp(&age(other));

@@ -11,7 +11,7 @@ const PER_NAMESPACE_MAX: usize = 2;
 
 /// Which entries a place keeps, of more than it can hold.
 pub(super) trait Retention {
-    /// What is known of an entry.
+    /// The property by which an entry is kept.
     type Key<'a>: Copy;
 
     /// Adds an entry, or leaves it out, or drops another one for it.

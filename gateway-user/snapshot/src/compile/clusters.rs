@@ -53,7 +53,7 @@ impl<'a> ClusterNumbers<'a> {
         self.numbers.mark(id.0);
     }
 
-    /// Whether so many numbers are unused, most of them, that numbering anew is worth compiling every rule.
+    /// True if so many numbers are unused, most of them, that numbering anew is worth compiling every rule.
     pub(super) fn is_sparse(&self) -> bool {
         let unused = self.numbers.unused().count();
         unused > UNUSED_MAX && unused > self.numbers.len() / 2

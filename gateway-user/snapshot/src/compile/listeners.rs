@@ -33,7 +33,7 @@ struct Difference<'a> {
 #[derive(Default)]
 pub(super) struct SharedTables(HashMap<Box<[(*const CompiledRoute, HostRank)]>, SharedTable>);
 
-/// What hosts with the same routes share.
+/// Tables that hosts with the same routes share.
 #[derive(Clone)]
 struct SharedTable {
     tiers: Arc<[PathTable]>,
@@ -182,7 +182,7 @@ impl HostTable {
 }
 
 impl SharedTables {
-    /// What one host with these routes has: the same as another host with the same ones, if there is one.
+    /// The table of one host with these routes: the same as another host with the same ones, if there is one.
     fn of(&mut self, routes: &[(&CompiledRoute, &MatchHostname)]) -> SharedTable {
         let rank = |hostname: &MatchHostname| HostRank::of(hostname.original.as_ref());
         let key = routes.iter().map(|(route, hostname)| (std::ptr::from_ref(*route), rank(hostname)));
@@ -245,7 +245,7 @@ fn candidates<'a>(
     })
 }
 
-/// Whether no other hostname of the route leads to the same host with a higher precedence.
+/// True if no other hostname of the route leads to the same host with a higher precedence.
 fn is_best(hostname: &MatchHostname, all: &[MatchHostname]) -> bool {
     let rank = |hostname: &MatchHostname| HostRank::of(hostname.original.as_ref());
     all.iter().all(|other| other.effective != hostname.effective || rank(other) >= rank(hostname))

@@ -22,7 +22,7 @@ use rules::Numbering;
 
 /// Compiles the tables of one generation.
 ///
-/// Pure and total. A rule with an invalid expression, header, path or redirect answers 500 and nothing else changes:
+/// Pure and total. A rule with an invalid expression, header, path or redirect responds 500 and nothing else changes:
 /// an invalid path expression matches no request, an invalid expression for a header or parameter value matches every
 /// request that has the header or parameter. An attached route that [`Ir::http_routes`] lacks is left out; of two
 /// binds or listeners with the same key the first counts.
@@ -33,7 +33,7 @@ pub fn compile(ir: &Ir, generation: Generation) -> Snapshot {
 /// Compiles the tables of one generation and takes over from `previous` what is the same: rules, the tables of hosts
 /// that no edited route is on, listeners, expressions.
 ///
-/// Every request gets the answer that it gets from [`compile`]'s tables; only the numbers of clusters differ, see
+/// Every request gets the result that it gets from [`compile`]'s tables; only the numbers of clusters differ, see
 /// [`Snapshot::clusters`]. `previous` may be any snapshot: its parts count, not its generation. Nothing of it is kept
 /// alive but what is taken over.
 pub fn compile_with(ir: &Ir, generation: Generation, previous: Option<&Snapshot>) -> Snapshot {

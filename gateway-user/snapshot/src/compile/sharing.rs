@@ -1,4 +1,4 @@
-//! What one snapshot takes over from another, told by place in memory.
+//! Parts that one snapshot takes over from another, compared by address.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use gateway_grammar::Scheme;
 use super::PathRewrite;
 use super::path::{without_leading_slashes, write_target};
 
-/// A redirect in the form in which it is answered. What is `None` stays as the request had it.
+/// A compiled redirect. A part that is `None` stays as the request had it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
     /// The new scheme.
@@ -41,7 +41,7 @@ pub struct RedirectSource<'a> {
 
 impl Redirect {
     /// # Errors
-    /// A line that names what cannot be answered with.
+    /// A line that names the part that cannot be served.
     pub(crate) fn compile(redirect: &gateway_ir::Redirect) -> Result<Self, String> {
         redirect.check()?;
         Ok(Self {

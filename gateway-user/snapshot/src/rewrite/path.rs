@@ -12,7 +12,7 @@ pub struct PathRewrite {
 enum NewPath {
     /// The whole path; starts with `/`.
     Full(Box<[u8]>),
-    /// What stands in place of the matched prefix: starts with `/` and does not end with one, or is empty.
+    /// The replacement of the matched prefix: starts with `/` and does not end with one, or is empty.
     Prefix(Box<[u8]>),
 }
 
@@ -32,7 +32,7 @@ impl PathRewrite {
         Ok(Self { path, query: query.map(|query| query.as_bytes().into()) })
     }
 
-    /// What stands in place of the request's query, without its `?`; `None` leaves that as it is.
+    /// The replacement of the request's query, without its `?`; `None` leaves that as it is.
     pub fn query(&self) -> Option<&[u8]> {
         self.query.as_deref()
     }

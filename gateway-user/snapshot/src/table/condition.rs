@@ -1,4 +1,4 @@
-//! What a match asks beside host and path.
+//! Conditions of a match beside host and path.
 
 use super::Mismatch;
 use super::query::{Scratch, decodes_to};
@@ -29,7 +29,7 @@ pub(crate) struct ParamCondition {
     pub(crate) value: ValueTest,
 }
 
-/// What a value must be.
+/// The test of a value.
 #[derive(Debug)]
 pub(crate) enum ValueTest {
     Exact(Box<[u8]>),
@@ -40,7 +40,7 @@ pub(crate) enum ValueTest {
 }
 
 impl Conditions {
-    /// Whether nothing is asked.
+    /// True if nothing is asked.
     pub(crate) fn is_empty(&self) -> bool {
         self.method.is_none() && self.headers.is_empty() && self.query.is_empty()
     }

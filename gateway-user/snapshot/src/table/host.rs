@@ -73,7 +73,7 @@ impl<T> HostMap<T> {
     }
 }
 
-/// What follows each dot, the first excepted if `host` starts with it: a wildcard stands for at least one character.
+/// The suffix after each dot, the first excepted if `host` starts with it: a wildcard stands for at least one character.
 fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     memchr::memchr_iter(b'.', host).filter(|dot| *dot > 0).filter_map(|dot| host.get(dot + 1..))
 }

@@ -21,7 +21,7 @@ pub(crate) struct Entry {
     pub(crate) match_index: u32,
     /// How much of the path is matched.
     pub(crate) extent: Extent,
-    /// What else must hold; `None` for nothing else.
+    /// The other conditions; `None` for none.
     pub(crate) conditions: Option<Arc<Conditions>>,
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct PrefixTable {
 
 #[derive(Debug)]
 struct Node {
-    /// What leads here from the node above: elements with the slashes between them, without one before or after.
+    /// The edge from the node above: elements with the slashes between them, without one before or after.
     label: Slice,
     /// The node above; the first one's is itself.
     parent: u32,
@@ -222,7 +222,7 @@ impl PrefixTable {
     }
 }
 
-/// What is before the first slash: an element may be empty, so `/a//` has three.
+/// The first element: an element may be empty, so `/a//` has three.
 fn first(elements: &[u8]) -> &[u8] {
     memchr::memchr(b'/', elements).and_then(|slash| elements.get(..slash)).unwrap_or(elements)
 }

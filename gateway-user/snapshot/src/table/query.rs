@@ -59,7 +59,7 @@ impl Scratch {
     }
 }
 
-/// Whether `encoded` stands for `plain`.
+/// True if `encoded` stands for `plain`.
 pub(crate) fn decodes_to(encoded: &[u8], plain: &[u8]) -> bool {
     // Encoding never makes a text shorter.
     encoded.len() >= plain.len()

@@ -230,7 +230,7 @@ fn value_holds(want: &StringMatch, value: Option<Vec<u8>>) -> bool {
     match want {
         StringMatch::Exact(want) => want.as_bytes() == value,
         StringMatch::Present => true,
-        // The rule answers 500 then, to whatever it may have been meant for.
+        // The rule responds 500 then, to whatever it may have been meant for.
         StringMatch::Regex(text) => whole_match(text, &value).unwrap_or(true),
     }
 }
@@ -267,7 +267,7 @@ thread_local! {
     static EXPRESSIONS: RefCell<BTreeMap<String, Option<Regex>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Whether the whole value matches; `None` for an expression that does not compile.
+/// True if the whole value matches; `None` for an expression that does not compile.
 fn whole_match(text: &str, value: &[u8]) -> Option<bool> {
     let compile = || {
         RegexBuilder::new(text).unicode(false).build().ok()?;

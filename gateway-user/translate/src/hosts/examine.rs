@@ -13,10 +13,10 @@ use super::{HostTotals, Original, Placed};
 /// How many notes of one sort a host has at most: a host with a thousand routes may have a million pairs.
 pub(super) const NOTES_MAX: usize = 16;
 
-/// What there is to tell of one host.
+/// The notes on one host.
 #[derive(Debug, Default)]
 pub(super) struct HostVerdict {
-    /// Whose it is, where hosts have owners.
+    /// The owner, where hosts have owners.
     pub(super) owner: Option<Owner>,
     /// By route and place.
     notes: Vec<HostNote>,
@@ -25,7 +25,7 @@ pub(super) struct HostVerdict {
     pub(super) totals: HostTotals,
 }
 
-/// What there is to tell one route.
+/// The notes for one route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct HostNote {
     route: ObjectName,

@@ -17,7 +17,7 @@ pub(super) struct Listeners {
     served: BTreeMap<Place, ListenerId>,
     /// Where each is served.
     binds: BTreeMap<Place, Vec<(BindAddress, u16)>>,
-    /// Who serves what on each address and port.
+    /// The listeners of each address and port.
     by_bind: BTreeMap<(BindAddress, u16), BTreeMap<Option<Hostname>, Place>>,
 }
 

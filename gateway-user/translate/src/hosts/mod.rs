@@ -1,4 +1,4 @@
-//! Whose host it is: every host that served routes are on, and what that means for each of them.
+//! Hosts: every host that served routes are on, its owner, and the conflicts of its routes.
 //!
 //! Routes of several namespaces may share a host. One may take requests from another, or never see any, without a
 //! mistake in either; and with [`HostOwnership::OldestNamespace`] a host belongs to one namespace. Both depend on routes
@@ -45,7 +45,7 @@ pub struct HostTotals {
     pub refused_routes: usize,
 }
 
-/// What of it an update had to look at.
+/// The hosts and routes that an update had to look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Examined {
     pub(crate) hosts: usize,
@@ -95,7 +95,7 @@ impl Hosts {
         Self { ownership, ..Self::default() }
     }
 
-    /// What there is to know of a route beyond itself.
+    /// The places of a route.
     pub(crate) fn verdict(&self, route: &ObjectName) -> Option<&RouteVerdict> {
         self.verdicts.get(route)
     }

@@ -1,4 +1,4 @@
-//! Who owns a host, where hosts have owners.
+//! Ownership of hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +59,7 @@ impl Claims {
         self.0.get(host.as_ref()?)
     }
 
-    /// Whether a namespace has a host by a label.
+    /// True if a namespace has a host by a label.
     pub(crate) fn has(&self, host: &Hostname, namespace: &str) -> bool {
         self.0.get(host).is_some_and(|namespaces| namespaces.contains(namespace))
     }

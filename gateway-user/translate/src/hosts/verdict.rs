@@ -1,4 +1,4 @@
-//! What the hosts of a route come to for the route: its status, its findings, and the hosts that it does not get.
+//! The verdict on a route's hosts: its status, its diagnostics, and the hosts that it does not get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ impl RouteVerdict {
         Some(Self { lost, status, told })
     }
 
-    /// Whether the route is served on a host.
+    /// True if the route is served on a host.
     pub(crate) fn keeps(&self, host: Option<&Hostname>) -> bool {
         host.is_none_or(|host| !self.lost.contains_key(host))
     }
@@ -193,7 +193,7 @@ fn diagnostics<'a>(route: &'a ObjectName, notes: &'a Notes<'_>) -> impl Iterator
 }
 
 impl Note {
-    /// Whether requests go elsewhere than one of the routes means.
+    /// True if requests go elsewhere than one of the routes means.
     fn is_conflict(&self) -> bool {
         match self {
             Self::OtherListener(_) | Self::Unreachable { .. } | Self::Takes { .. } | Self::Loses { .. } => {
@@ -250,11 +250,11 @@ impl Note {
     }
 }
 
-/// Whose sentences these are.
+/// The route that the sentences are about.
 #[derive(Clone, Copy)]
 struct MessageWriter<'a> {
     route: &'a ObjectName,
-    /// Whether the rule is said with its place: a condition has none.
+    /// True if the rule is said with its place: a condition has none.
     with_place: bool,
 }
 

@@ -28,12 +28,12 @@ pub struct Admission {
     walks: BTreeMap<String, Walk>,
 }
 
-/// What may be translated, and what waits.
+/// The routes that may be translated, and those that wait.
 #[derive(Debug)]
 pub struct Admitted<'a> {
     /// The resources, but for namespaces that wait: their HTTPRoutes are as they were.
     pub resources: Cow<'a, ResourceSet>,
-    /// What to build for each namespace that waits.
+    /// The expressions to build for each namespace that waits.
     pub waiting: BTreeMap<String, Walk>,
 }
 
@@ -105,7 +105,7 @@ fn our_gateways(resources: &ResourceSet, options: &TranslateOptions) -> BTreeSet
     of_ours.map(|(key, _)| key.clone()).collect()
 }
 
-/// Whether the route has one of these Gateways for a parent.
+/// True if the route has one of these Gateways for a parent.
 pub(crate) fn names_any(route: &HttpRoute, gateways: &BTreeSet<ObjectKey>) -> bool {
     let own = view::name_of(&route.metadata).namespace;
     let mut parents = route.spec.parent_refs.iter().filter(|parent| parent.is_gateway());

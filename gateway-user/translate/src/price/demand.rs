@@ -19,7 +19,7 @@ pub(crate) struct Demand {
     pub(crate) expressions: Vec<(Subject, String)>,
 }
 
-/// Whether the route writes any expression.
+/// True if the route writes any expression.
 pub(super) fn has_any(route: &HttpRoute) -> bool {
     let matches = || route.spec.rules.iter().flat_map(|rule| &rule.matches);
     matches().any(|one| {
@@ -65,7 +65,7 @@ fn of_match(spec: &HttpRouteMatch) -> Vec<(Subject, &str)> {
 }
 
 impl Demand {
-    /// What a route asks of requests, but for expressions that are refused.
+    /// The demands of a route on requests, but for expressions that are refused.
     pub(crate) fn of(route: &HttpRoute, is_refused: impl Fn(&str) -> bool) -> Box<[Self]> {
         let mut demands: Vec<Self> = Vec::new();
         for (rule, subject, text) in expressions(route).filter(|(_, _, text)| !is_refused(text)) {

@@ -1,4 +1,4 @@
-//! What regular expressions cost, and which rules cannot have theirs.
+//! Costs of regular expressions, and the rules whose expressions are refused.
 //!
 //! Three bounds, each decided by the objects alone and alike on every node: an expression by itself (`gateway-regex`),
 //! all expressions of a route and of a namespace ([`walk`]), and what one request can have scanned on a host ([`scan`]).
@@ -51,7 +51,7 @@ impl Default for RegexLimits {
     }
 }
 
-/// What a route's rules cannot have. Empty for nearly all routes.
+/// The refused expressions and rules of a route. Empty for nearly all routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RejectedParts {
     /// Expressions by text, and why.
@@ -68,7 +68,7 @@ pub(crate) struct Prices {
 }
 
 impl Prices {
-    /// Judges the expressions of `routes`, which are those of ours in order of their keys. What is not built yet is built
+    /// Judges the expressions of `routes`, which are those of ours in order of their keys. An expression that is not built yet is built
     /// now.
     pub(crate) fn update<'a>(
         &mut self,

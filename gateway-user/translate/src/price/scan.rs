@@ -1,4 +1,4 @@
-//! What one request can have scanned: the bytes of its head times the expressions that may be tried on them.
+//! The most that one request can have scanned: the bytes of its head times the expressions that may be tried on them.
 //!
 //! A request tries an expression on a part of it once (`gateway-snapshot`), and its parts share the head: the path and
 //! all parameters are in the request line, the values of all headers in the rest. So the most is reached by a request
@@ -95,7 +95,7 @@ fn add<'r>(
     Ok(())
 }
 
-/// Whether requests for `host` get to rules of `pattern` where none of their own holds.
+/// True if requests for `host` get to rules of `pattern` where none of their own holds.
 fn covers(pattern: Host<'_>, host: Host<'_>) -> bool {
     match (pattern, host) {
         (None, _) => true,
@@ -126,7 +126,7 @@ impl<'a> Load<'a> {
             of_kind.map(|(_, count)| *count).max().unwrap_or(0)
         };
         let (in_line, in_header) = (most(false), most(true));
-        // What of the head is the request line: all that may be, if more is tried on that.
+        // The part of the head that is the request line: all that may be, if more is tried on that.
         let line = if in_line > in_header { limits.request_line.min(limits.head) } else { 0 };
         in_line.saturating_mul(line).saturating_add(in_header.saturating_mul(limits.head - line))
     }

@@ -1,4 +1,4 @@
-//! What the expressions of one namespace cost together.
+//! The cost of all expressions of one namespace.
 //!
 //! Routes go by age, then by name, expressions in the order in which they are written; an expression that a namespace or
 //! route writes twice counts once. The first that does not fit ends it: it and all that come after it in the route, or
@@ -77,7 +77,7 @@ impl Walk {
         self.routes.iter().map(|route| &route.key)
     }
 
-    /// Whether both are of the same routes.
+    /// True if both are of the same routes.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let pairs = || self.routes.iter().zip(&other.routes);
         self.routes.len() == other.routes.len()
@@ -90,7 +90,7 @@ impl Walk {
     }
 }
 
-/// What was spent so far.
+/// The cost so far.
 struct Judge<'a> {
     limits: &'a RegexLimits,
     spent: usize,

@@ -1,11 +1,11 @@
-//! What happens to a request or its answer.
+//! Filters of requests and responses.
 
 use serde::{Deserialize, Serialize};
 
 use crate::types::{ExternalAuthFilter, HttpHeaderFilter, HttpRequestMirrorFilter, LocalObjectReference};
 
 closed_enum! {
-    /// What a filter does.
+    /// The kind of a filter.
     HttpRouteFilterType {
         /// Changes request headers.
         RequestHeaderModifier = "RequestHeaderModifier",
@@ -13,11 +13,11 @@ closed_enum! {
         ResponseHeaderModifier = "ResponseHeaderModifier",
         /// Copies requests.
         RequestMirror = "RequestMirror",
-        /// Answers with a redirect.
+        /// Responds with a redirect.
         RequestRedirect = "RequestRedirect",
         /// Changes path or host.
         UrlRewrite = "URLRewrite",
-        /// What the named object says.
+        /// The definition in the named object.
         ExtensionRef = "ExtensionRef",
         /// Cross-origin resource sharing.
         Cors = "CORS",
@@ -89,12 +89,12 @@ pub struct HttpPathModifier {
     /// The new path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace_full_path: Option<String>,
-    /// What stands for the matched prefix.
+    /// The replacement of the matched prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace_prefix_match: Option<String>,
 }
 
-/// An answer that sends the client elsewhere. What is absent stays as the request had it.
+/// A response that sends the client elsewhere. Absent parts stay as the request had them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRequestRedirectFilter {
@@ -127,14 +127,14 @@ pub struct HttpUrlRewriteFilter {
     pub path: Option<HttpPathModifier>,
 }
 
-/// Which web pages of other origins may use the answer (Fetch standard, CORS protocol; GEP-1767).
+/// Which web pages of other origins may use the response (Fetch standard, CORS protocol; GEP-1767).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpCorsFilter {
     /// `scheme://host[:port]` with `*` allowed in the host, or `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_origins: Vec<String>,
-    /// Whether credentials may be sent.
+    /// True if credentials may be sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_credentials: Option<bool>,
     /// Methods, or `*`.
@@ -146,7 +146,7 @@ pub struct HttpCorsFilter {
     /// Response headers that the page may see, or `*`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expose_headers: Vec<String>,
-    /// Seconds for which a preflight's answer may be kept, at least 1.
+    /// Seconds for which a preflight's response may be kept, at least 1.
     #[serde(default = "five")]
     pub max_age: u32,
 }

@@ -1,4 +1,4 @@
-//! What a request must look like.
+//! Conditions that a request must meet.
 
 use serde::{Deserialize, Serialize};
 

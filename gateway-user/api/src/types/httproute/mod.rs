@@ -23,7 +23,7 @@ pub type HttpBackendRef = FilteredBackendRef<HttpRouteFilter>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteSpec {
-    /// What to attach to, at most 32.
+    /// The parents to attach to, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<ParentReference>,
     /// For which hosts, maybe with `*.` in front; every host of the listener if empty.
@@ -32,7 +32,7 @@ pub struct HttpRouteSpec {
     /// The rules, at most 16; one that matches every path if absent.
     #[serde(default = "any_path_rule")]
     pub rules: Vec<HttpRouteRule>,
-    /// Whether to attach to default Gateways as well (GEP-3793).
+    /// True if to attach to default Gateways as well (GEP-3793).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_default_gateways: Option<GatewayDefaultScope>,
 }
@@ -47,10 +47,10 @@ pub struct HttpRouteRule {
     /// Any of these must match; every path if absent.
     #[serde(default = "any_path_matches")]
     pub matches: Vec<HttpRouteMatch>,
-    /// What to change, in this order.
+    /// The changes, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<HttpRouteFilter>,
-    /// Where to send, by weight; with none and no filter that answers, the answer is 500.
+    /// Where to send, by weight; with none and no filter that responds, the response is 500.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backend_refs: Vec<HttpBackendRef>,
     /// How long requests may take.
@@ -68,7 +68,7 @@ pub struct HttpRouteRule {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteTimeouts {
-    /// From the request's first byte to the answer's last.
+    /// From the request's first byte to the response's last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// One try at one backend; at most `request`.

@@ -13,14 +13,14 @@ use super::framing::BodyFraming;
 use super::limits::BodyLimits;
 use crate::head::{Field, Fields};
 
-/// What one call of [`BodyDecoder::decode`] found.
+/// The result of one call of [`BodyDecoder::decode`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyStep {
     /// Bytes of the input that are done with; offer the rest again.
     pub consumed: usize,
     /// Which of them are content, possibly none. Ends at or before `consumed`.
     pub data: Range<usize>,
-    /// Whether the body is over. What follows `consumed` is the next message's.
+    /// True if the body is over. Bytes after `consumed` are the next message's.
     pub finished: bool,
 }
 
@@ -66,7 +66,7 @@ impl BodyDecoder {
         Ok(())
     }
 
-    /// Whether the body is over.
+    /// True if the body is over.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Done)
     }

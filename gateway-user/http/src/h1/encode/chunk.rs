@@ -4,7 +4,7 @@ use super::fields::put_line;
 use super::sink::{Full, HeadSink};
 use crate::head::Fields;
 
-/// What follows the data of a chunk.
+/// The line end after the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
 /// The last chunk and an empty trailer section.

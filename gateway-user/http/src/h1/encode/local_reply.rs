@@ -1,4 +1,4 @@
-//! Answers of our own.
+//! Local replies.
 
 use gateway_grammar::names::REASON_HEADER;
 use gateway_grammar::status;
@@ -8,10 +8,10 @@ use super::fields::{put_framing, put_line};
 use super::response::{Persistence, put_status_line};
 use super::sink::{Full, HeadSink};
 
-/// The interim answer that lets a waiting client send its body (RFC 9110 section 15.2.1).
+/// The interim response that lets a waiting client send its body (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// An answer of our own.
+/// A local reply.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalReply<'a> {
     /// Status code.
@@ -28,7 +28,7 @@ pub struct LocalReply<'a> {
     pub body: &'a [u8],
     /// The request was `HEAD`: the body is announced, not sent.
     pub to_head: bool,
-    /// What becomes of the connection.
+    /// The connection's persistence.
     pub persistence: Persistence,
 }
 

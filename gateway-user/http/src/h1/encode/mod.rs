@@ -1,4 +1,4 @@
-//! Writing heads, chunk lines and answers of our own.
+//! Writing heads, chunk lines and local replies.
 //!
 //! Framing and connection fields are always ours: whatever framing or hop-by-hop field came in is left out, and one that
 //! says what we do is written.

@@ -6,14 +6,14 @@ use super::fields::{put_forwarded, put_framing, put_line};
 use super::sink::{Full, HeadSink};
 use crate::head::HeadEdits;
 
-/// What a forwarded request says about its connection and body.
+/// Connection and body fields of a forwarded request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOptions<'a> {
     /// How the body is sent; usually [`Request::framing`].
     pub framing: BodyFraming,
     /// The protocol to offer the backend, for an upgrade that we let through.
     pub upgrade: Option<&'a [u8]>,
-    /// Ask the backend to close after its answer.
+    /// Ask the backend to close after its response.
     pub close: bool,
 }
 

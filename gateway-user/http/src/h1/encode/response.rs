@@ -9,7 +9,7 @@ use super::sink::{Full, HeadSink};
 use crate::head::HeadEdits;
 use crate::head::Version;
 
-/// What becomes of the client's connection after an answer.
+/// Persistence of the client's connection after a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Persistence {
     /// Kept, which HTTP/1.1 need not be told.
@@ -40,19 +40,19 @@ impl Persistence {
     }
 }
 
-/// What a forwarded answer says about its connection and body.
+/// Connection and body fields of a forwarded response.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseOptions<'a> {
     /// How the body is sent; usually from [`Response::client_framing`].
     pub framing: BodyFraming,
-    /// What becomes of the connection. Ignored with `upgrade` and for interim answers.
+    /// The connection's persistence. Ignored with `upgrade` and for interim responses.
     pub persistence: Persistence,
     /// The protocol of a 101 that we let through.
     pub upgrade: Option<&'a [u8]>,
 }
 
-/// Writes a backend's answer for the client: status and reason as the backend gave them, our own version (RFC 9110
-/// section 6.2), fields as for [`super::request()`]. For an interim answer no framing and no `Connection` is written.
+/// Writes a backend's response for the client: status and reason as the backend gave them, our own version (RFC 9110
+/// section 6.2), fields as for [`super::request()`]. For an interim response no framing and no `Connection` is written.
 ///
 /// # Errors
 /// [`Full`].

@@ -1,6 +1,6 @@
 //! Where heads are written to.
 
-/// The sink has no room. What was put before stays there: start again with a larger one.
+/// The sink has no room. Bytes that were put before stay there: start again with a larger one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the head does not fit the buffer")]
 pub struct Full;
