@@ -8,7 +8,8 @@ pub const BUNDLE_VERSION_ANNOTATION: &str = "gateway.networking.k8s.io/bundle-ve
 /// The annotation of a CRD with the channel that it is of.
 pub const CHANNEL_ANNOTATION: &str = "gateway.networking.k8s.io/channel";
 
-/// The definitions (CRDs) of the group `gateway.networking.k8s.io`, by name such as `httproutes.gateway.networking.k8s.io`.
+/// The definitions (CRDs) of the group `gateway.networking.k8s.io`, by name such as
+/// `httproutes.gateway.networking.k8s.io`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstalledApi {
     /// All of them.

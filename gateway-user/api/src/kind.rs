@@ -80,8 +80,8 @@ impl Kind {
         !matches!(self, Self::Namespace | Self::GatewayClass | Self::XMesh)
     }
 
-    /// The versions that the API server serves, ours first. Of one kind they differ in validation, not in meaning:
-    /// the CRDs convert with strategy `None`.
+    /// The versions that the API server serves, ours first. Of one kind they differ in validation, not in
+    /// meaning: the CRDs convert with strategy `None`.
     pub const fn served_versions(self) -> &'static [&'static str] {
         match self {
             Self::GatewayClass | Self::Gateway | Self::HttpRoute | Self::ReferenceGrant => &["v1", "v1beta1"],

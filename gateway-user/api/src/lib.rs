@@ -1,5 +1,5 @@
-//! Gateway API v1.7.0 types (experimental channel), the schemas that API servers check them with, and the loader that
-//! applies those schemas to YAML. No client, no clock, no files.
+//! Gateway API v1.7.0 types (experimental channel), the schemas that API servers check them with, and the
+//! loader that applies those schemas to YAML. No client, no clock, no files.
 #![forbid(unsafe_code)]
 
 #[macro_use]

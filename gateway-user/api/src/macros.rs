@@ -65,8 +65,8 @@ macro_rules! open_enum {
 
 /// A Kubernetes resource: `metadata`, `spec` and, where the CRD has one, `status`.
 ///
-/// `apiVersion` and `kind` are written from the type and not checked when read: whoever picks the type has read them.
-/// The `k8s_openapi` traits let a client crate use the type without this crate knowing the client.
+/// `apiVersion` and `kind` are written from the type and not checked when read: whoever picks the type has
+/// read them. The `k8s_openapi` traits let a client crate use the type without this crate knowing the client.
 macro_rules! resource {
     ($(#[$meta:meta])* $name:ident, $kind:literal, $plural:literal, $group:ident / $version:literal, $scope:ident,
      spec: $spec:ty $(, status: $status:ty)?) => {

@@ -62,7 +62,8 @@ macro_rules! object {
                 match self { $(Self::$variant(object) => &object.metadata,)+ }
             }
 
-            /// Reads an object of that kind. Nothing is checked but the types; see [`crate::load`] for the rest.
+            /// Reads an object of that kind. Nothing is checked but the types; see [`crate::load`] for the
+            /// rest.
             ///
             /// # Errors
             /// The mismatch with the type, without a position: the schema check before this one gives it.

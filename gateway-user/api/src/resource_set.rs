@@ -24,8 +24,8 @@ impl fmt::Display for Origin {
 
 macro_rules! resource_set {
     ($($variant:ident($type:ty) $field:ident,)+) => {
-        /// All objects of one moment, per kind, ordered by namespace and name. Cloning shares the objects, so an
-        /// object that did not change is the same [`Arc`] in the next set.
+        /// All objects of one moment, per kind, ordered by namespace and name. Cloning shares the objects, so
+        /// an object that did not change is the same [`Arc`] in the next set.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct ResourceSet {
             $(

@@ -1,23 +1,24 @@
 //! "Did you mean": the nearest name that exists, for fields, values, settings and objects.
 //!
-//! Names are users' to choose and to leave out, so the cost of a search is bounded: a route with 256 backendRefs that lead
-//! nowhere, beside 2,000 Services with names of the same length, would cost half a minute, and again whenever anybody adds
-//! a Service.
+//! Names are users' to choose and to leave out, so the cost of a search is bounded: a route with 256
+//! backendRefs that lead nowhere, beside 2,000 Services with names of the same length, would cost half a
+//! minute, and again whenever anybody adds a Service.
 
 use std::cell::Cell;
 
-/// Names that are compared for one suggestion at most: a cluster with tens of thousands of mistakes and names must not cost
-/// their product.
+/// Names that are compared for one suggestion at most: a cluster with tens of thousands of mistakes and names
+/// must not cost their product.
 pub const CANDIDATES_MAX: usize = 2_000;
 
-/// Pairs of characters that the searches of one budget may compare. A name of 20 characters among 600 of its length takes
-/// all of them.
+/// Pairs of characters that the searches of one budget may compare. A name of 20 characters among 600 of its
+/// length takes all of them.
 const PAIRS_MAX: usize = 1 << 18;
 /// The least cost of a candidate, in pairs.
 const MIN_COST: usize = 16;
 
-/// The pairs that are left for a number of searches, such as those for one object. The result of a search depends on those
-/// before it with the same budget and on nothing else, so that equal resources have equal suggestions.
+/// The pairs that are left for a number of searches, such as those for one object. The result of a search
+/// depends on those before it with the same budget and on nothing else, so that equal resources have equal
+/// suggestions.
 #[derive(Debug)]
 pub struct SearchBudget(Cell<usize>);
 
@@ -41,9 +42,10 @@ impl SearchBudget {
     }
 }
 
-/// The candidate nearest to `wanted`, if it is at most `limit(characters of wanted, characters of the candidate)` changes
-/// away. Letters compare without case, and two that changed places are one change. Of names equally near the first in order
-/// wins, so that the order of candidates plays no part. Where `budget` ends, the candidates until then count.
+/// The candidate nearest to `wanted`, if it is at most
+/// `limit(characters of wanted, characters of the candidate)` changes away. Letters compare without case, and
+/// two that changed places are one change. Of names equally near the first in order wins, so that the order
+/// of candidates plays no part. Where `budget` ends, the candidates until then count.
 pub fn nearest<'a>(
     wanted: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -70,8 +72,8 @@ pub fn nearest<'a>(
     near.min().map(|(_, name)| name)
 }
 
-/// The name of a closed set, such as the fields of a type or the settings of a process, that `wrong` was most probably meant
-/// to be: at most a third of its letters away.
+/// The name of a closed set, such as the fields of a type or the settings of a process, that `wrong` was most
+/// probably meant to be: at most a third of its letters away.
 pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     nearest(wrong, known, |_, letters| (letters / 3).clamp(1, 4), &SearchBudget::default())
 }

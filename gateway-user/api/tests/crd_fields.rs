@@ -1,4 +1,5 @@
-//! Types against the CRDs: no field that a CRD has is lost, no field is read that a CRD lacks, defaults are the same.
+//! Types against the CRDs: no field that a CRD has is lost, no field is read that a CRD lacks, defaults are
+//! the same.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
-//! Files that lie beside resources and are none: skipped with a note at most. Kinds that were renamed or removed.
+//! Files that lie beside resources and are none: skipped with a note at most. Kinds that were renamed or
+//! removed.
 
 use gateway_api_types::load::{Diagnostic, load};
 

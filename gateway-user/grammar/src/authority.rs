@@ -14,7 +14,8 @@ pub struct Authority<'a> {
 }
 
 impl<'a> Authority<'a> {
-    /// Reads `host[:port]`; `None` if it is anything else. The host of an http URI is not empty (RFC 9110 section 4.2.1).
+    /// Reads `host[:port]`; `None` if it is anything else. The host of an http URI is not empty (RFC 9110
+    /// section 4.2.1).
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let host_len = match bytes {
             [b'[', rest @ ..] => {
@@ -44,8 +45,9 @@ fn port(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// A registered name or IPv4 address: unreserved, sub-delims but the comma, and percent escapes, not empty. With a comma it
-/// could be two `Host` lines that somebody joined (RFC 9110 section 5.3), of which readers take the one or the other.
+/// A registered name or IPv4 address: unreserved, sub-delims but the comma, and percent escapes, not empty.
+/// With a comma it could be two `Host` lines that somebody joined (RFC 9110 section 5.3), of which readers
+/// take the one or the other.
 fn is_reg_name(mut bytes: &[u8]) -> bool {
     if bytes.is_empty() {
         return false;

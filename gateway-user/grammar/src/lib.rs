@@ -1,10 +1,10 @@
-//! The grammar of HTTP: what a token, a field name, a method, a scheme, a status, an authority and a path are, and what
-//! each means to a gateway.
+//! The grammar of HTTP: what a token, a field name, a method, a scheme, a status, an authority and a path
+//! are, and what each means to a gateway.
 //!
-//! One rule for one thing: routes are checked (`gateway-translate`), compiled (`gateway-snapshot`), matched and forwarded
-//! (`gateway-http`, `gateway-proxy`) by the same functions, so that a rule which is accepted is a rule which is served, and
-//! a path that is matched is the path that is forwarded (decision 241). Nothing here allocates, but for paths that are not
-//! in normal form, and nothing here depends on another crate.
+//! One rule for one thing: routes are checked (`gateway-translate`), compiled (`gateway-snapshot`), matched
+//! and forwarded (`gateway-http`, `gateway-proxy`) by the same functions, so that a rule which is accepted is
+//! a rule which is served, and a path that is matched is the path that is forwarded (decision 241). Nothing
+//! here allocates, but for paths that are not in normal form, and nothing here depends on another crate.
 #![forbid(unsafe_code)]
 
 pub mod authority;

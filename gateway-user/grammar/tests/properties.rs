@@ -7,7 +7,8 @@ use gateway_grammar::path::{
 use gateway_grammar::{Authority, names, token};
 use proptest::prelude::*;
 
-/// Paths of what the rules look at: separators, dots, escapes of both cases, path parameters, bytes that are refused.
+/// Paths of what the rules look at: separators, dots, escapes of both cases, path parameters, bytes that are
+/// refused.
 fn paths() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         5 => "[/.;a-c~-]{1,3}",

@@ -1,5 +1,5 @@
-//! The PROXY protocol's header, versions 1 and 2 (HAProxy, `proxy-protocol.txt`): what a load balancer puts before the
-//! bytes of the client that it speaks for.
+//! The PROXY protocol's header, versions 1 and 2 (HAProxy, `proxy-protocol.txt`): what a load balancer puts
+//! before the bytes of the client that it speaks for.
 
 mod binary;
 mod line;
@@ -8,8 +8,8 @@ mod tests;
 
 use std::net::SocketAddr;
 
-/// Most bytes of a header of either version, bounded for what TLVs may cost; the specification's own bound of version
-/// 2 is 65,551.
+/// Most bytes of a header of either version, bounded for what TLVs may cost; the specification's own bound of
+/// version 2 is 65,551.
 pub const MAX_HEADER: usize = 4096;
 
 /// The kind of the first bytes of a connection.
@@ -21,7 +21,8 @@ pub enum Parsed {
     Complete {
         /// Its bytes; the client's own follow.
         consumed: usize,
-        /// For whom the sender speaks; `None` if for itself or if it does not say (`LOCAL`, `UNKNOWN`, `AF_UNSPEC`).
+        /// For whom the sender speaks; `None` if for itself or if it does not say (`LOCAL`, `UNKNOWN`,
+        /// `AF_UNSPEC`).
         source: Option<Proxied>,
     },
 }
@@ -44,14 +45,15 @@ pub enum ProxyHeaderError {
     /// Version 1: no CRLF within 107 bytes.
     #[error("a PROXY line of more than 107 bytes")]
     LineTooLong,
-    /// Version 1: not single blanks between the parts, too many or too few of them, or a byte that is no printable
-    /// ASCII.
+    /// Version 1: not single blanks between the parts, too many or too few of them, or a byte that is no
+    /// printable ASCII.
     #[error("a malformed PROXY line")]
     BadLine,
     /// Version 1: neither `TCP4`, `TCP6` nor `UNKNOWN`. Version 2: no stream over IPv4 or IPv6.
     #[error("an unsupported address family or transport")]
     UnsupportedFamily,
-    /// Version 1: not an address of the family in its usual spelling, or not a port in decimal without leading zeros.
+    /// Version 1: not an address of the family in its usual spelling, or not a port in decimal without
+    /// leading zeros.
     #[error("a malformed address or port")]
     BadAddress,
     /// Version 2's signature before another version.

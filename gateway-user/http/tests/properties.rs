@@ -1,4 +1,5 @@
-//! Properties over random input: nothing panics, what is accepted survives a round trip, normal paths stay normal.
+//! Properties over random input: nothing panics, what is accepted survives a round trip, normal paths stay
+//! normal.
 
 use gateway_http::h1::encode::{self, ChunkSize, RequestOptions, ResponseOptions};
 use gateway_http::h1::path::{MergeSlashes, PathOptions, Separators, merged, normalize, unmerged_len};
@@ -322,7 +323,8 @@ proptest! {
             let again = normalize(&normal, options, &mut second).unwrap();
             prop_assert_eq!(again, &normal[..]);
             prop_assert!(second.is_empty(), "a normal path is lent back");
-            // A reader that decodes separators and cuts parameters off sees no other dot segments than we did: none.
+            // A reader that decodes separators and cuts parameters off sees no other dot segments than we
+            // did: none.
             let text = String::from_utf8(normal).unwrap();
             let decoded = text.replace("%2F", "/").replace("%5C", "/");
             let hides = decoded.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")));

@@ -10,7 +10,7 @@ use crate::ClusterKey;
 /// endpoint to serve with: its requests get 503.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Addresses by cluster, sorted, without repeats. An unchanged list is the same [`Arc`] in the next update: a Service may
-    /// have ten thousand endpoints, and others change beside it.
+    /// Addresses by cluster, sorted, without repeats. An unchanged list is the same [`Arc`] in the next
+    /// update: a Service may have ten thousand endpoints, and others change beside it.
     pub clusters: BTreeMap<ClusterKey, Arc<[SocketAddr]>>,
 }

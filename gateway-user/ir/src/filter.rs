@@ -50,7 +50,8 @@ pub struct HostRewrite(
     pub String,
 );
 
-/// A new path. The query is kept, unless there is a `?` in the replacement: then what follows it is the new query.
+/// A new path. The query is kept, unless there is a `?` in the replacement: then what follows it is the new
+/// query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PathRewrite {
     /// `ReplaceFullPath`.
@@ -71,8 +72,9 @@ pub struct Redirect {
     /// The new path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathRewrite>,
-    /// The port in `Location`. With none: the scheme's well-known port if the redirect names a scheme, else the
-    /// listener's port (gateway-api `HTTPRequestRedirectFilter.port`); ports 80 for http and 443 for https are left out.
+    /// The port in `Location`. With none: the scheme's well-known port if the redirect names a scheme, else
+    /// the listener's port (gateway-api `HTTPRequestRedirectFilter.port`); ports 80 for http and 443 for
+    /// https are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// 301, 302, 303, 307 or 308.

@@ -34,7 +34,8 @@ impl fmt::Display for HostnameError {
 impl std::error::Error for HostnameError {}
 
 impl Hostname {
-    /// Reads `example.com` or `*.example.com`; upper case is folded, since names compare without case (RFC 4343).
+    /// Reads `example.com` or `*.example.com`; upper case is folded, since names compare without case (RFC
+    /// 4343).
     ///
     /// # Errors
     /// [`HostnameError`] for an empty label, a character outside `[a-z0-9-]`, a label that starts or ends with

@@ -18,8 +18,8 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A namespaced Kubernetes object's name. Its `Ord` is by namespace, then name; ties that the Gateway API breaks
-/// "in alphabetical order by {namespace}/{name}" go by [`ObjectName::alphabetical`], which differs.
+/// A namespaced Kubernetes object's name. Its `Ord` is by namespace, then name; ties that the Gateway API
+/// breaks "in alphabetical order by {namespace}/{name}" go by [`ObjectName::alphabetical`], which differs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectName {
     /// `metadata.namespace`.
@@ -34,8 +34,8 @@ impl ObjectName {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
-    /// The order of the texts `namespace/name` (gateway-api `HTTPRouteRule.matches`). `-` sorts before `/`, so
-    /// `team-b/x` comes before `team/x` here and after it in `Ord`.
+    /// The order of the texts `namespace/name` (gateway-api `HTTPRouteRule.matches`). `-` sorts before `/`,
+    /// so `team-b/x` comes before `team/x` here and after it in `Ord`.
     pub fn alphabetical(&self, other: &Self) -> Ordering {
         if self.namespace == other.namespace {
             return self.name.cmp(&other.name);

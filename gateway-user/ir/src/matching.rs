@@ -29,7 +29,8 @@ impl Default for RouteMatch {
 pub enum PathMatch {
     /// The whole path, case-sensitive.
     Exact(String),
-    /// Whole path elements: `/a/b` and `/a/b/` are one prefix, which covers `/a/b`, `/a/b/` and `/a/b/c`, not `/a/bc`.
+    /// Whole path elements: `/a/b` and `/a/b/` are one prefix, which covers `/a/b`, `/a/b/` and `/a/b/c`, not
+    /// `/a/bc`.
     Prefix(String),
     /// A regular expression that must match the whole path.
     Regex(String),
@@ -42,12 +43,13 @@ pub enum StringMatch {
     Exact(String),
     /// A regular expression that must match the whole value.
     Regex(String),
-    /// Any value. It stands for an expression that cannot be used, in a rule that responds 500: the requests that it can
-    /// have been meant for get that, and no others do.
+    /// Any value. It stands for an expression that cannot be used, in a rule that responds 500: the requests
+    /// that it can have been meant for get that, and no others do.
     Present,
 }
 
-/// A condition on one header field; several lines of the field count as one value joined by `,` (RFC 9110 section 5.3).
+/// A condition on one header field; several lines of the field count as one value joined by `,` (RFC 9110
+/// section 5.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeaderMatch {
     /// Field name in lower case.

@@ -1,6 +1,7 @@
 //! Which of several matches wins: the Gateway API's order of precedence as one comparison.
 //!
-//! The clauses, in the order of the text (gateway-api v1.7.0, `HTTPRouteSpec.hostnames` and `HTTPRouteRule.matches`):
+//! The clauses, in the order of the text (gateway-api v1.7.0, `HTTPRouteSpec.hostnames` and
+//! `HTTPRouteRule.matches`):
 //!
 //! 1. the host that matches: a full name before a wildcard, then more characters;
 //! 2. the same of the hostname that the route itself wrote (`GatewayRouteHostnameIntersectionPrecedence`);
@@ -33,7 +34,8 @@ pub enum PathRank {
     Exact,
     /// An expression, by its number of characters.
     Regex(Reverse<usize>),
-    /// A prefix, by its number of characters but for a trailing `/`, with escapes normalised as those of requests are.
+    /// A prefix, by its number of characters but for a trailing `/`, with escapes normalised as those of
+    /// requests are.
     Prefix(Reverse<usize>),
 }
 

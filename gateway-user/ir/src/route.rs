@@ -11,8 +11,8 @@ use crate::{ClusterKey, Filter, Redirect, RouteId, RouteMatch};
 pub struct HttpRoute {
     /// The object it came from.
     pub id: RouteId,
-    /// `metadata.creationTimestamp` in seconds since 1970; the older route wins a tie. Files have none: `None`
-    /// counts as younger than every timestamp, so that names decide among files.
+    /// `metadata.creationTimestamp` in seconds since 1970; the older route wins a tie. Files have none:
+    /// `None` counts as younger than every timestamp, so that names decide among files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<i64>,
     /// `spec.rules` in their order.
@@ -25,8 +25,9 @@ pub struct HttpRule {
     /// `spec.rules[].name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Alternatives, any of which selects the rule. Empty only if none of what the rule wrote could be understood
-    /// (say, a broken pattern): then nothing selects it, and it is here so that later rules keep their number.
+    /// Alternatives, any of which selects the rule. Empty only if none of what the rule wrote could be
+    /// understood (say, a broken pattern): then nothing selects it, and it is here so that later rules keep
+    /// their number.
     pub matches: Vec<RouteMatch>,
     /// Filters of the whole rule, in the order they run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -41,8 +42,8 @@ pub struct HttpRule {
 /// The action of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Action {
-    /// Send it to one of these, in proportion to their weights. An empty list or weights that sum to zero respond
-    /// 500 (gateway-api `HTTPRouteRule.backendRefs`).
+    /// Send it to one of these, in proportion to their weights. An empty list or weights that sum to zero
+    /// respond 500 (gateway-api `HTTPRouteRule.backendRefs`).
     Forward(Vec<WeightedBackend>),
     /// Respond with a redirect.
     Redirect(Redirect),
@@ -110,7 +111,8 @@ impl fmt::Display for RuleErrorKind {
     }
 }
 
-/// `HTTPRouteTimeouts`, in milliseconds; `None` leaves the process's own limit, `Some(0)` turns it off (GEP-1742).
+/// `HTTPRouteTimeouts`, in milliseconds; `None` leaves the process's own limit, `Some(0)` turns it off
+/// (GEP-1742).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Timeouts {
     /// From the request's head to the end of the response.

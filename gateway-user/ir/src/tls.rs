@@ -10,13 +10,13 @@ use crate::ObjectName;
 /// How a listener secures its connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct ListenerTls {
-    /// The certificates to choose from, in the order of the Gateway. With none, handshakes for the listener fail and no other
-    /// listener takes them.
+    /// The certificates to choose from, in the order of the Gateway. With none, handshakes for the listener
+    /// fail and no other listener takes them.
     pub certificates: Vec<Arc<Certificate>>,
     /// The oldest version that is accepted.
     pub min_version: TlsVersion,
-    /// Takes handshakes without a server name, which otherwise the listener without a hostname takes. Of the listeners of a
-    /// bind one at most.
+    /// Takes handshakes without a server name, which otherwise the listener without a hostname takes. Of the
+    /// listeners of a bind one at most.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_default: bool,
 }
@@ -33,8 +33,8 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// A certificate chain with its private key, checked: they belong together. It can be written out but not read back,
-/// since the key never leaves it in any printed form.
+/// A certificate chain with its private key, checked: they belong together. It can be written out but not
+/// read back, since the key never leaves it in any printed form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Certificate {
     /// The Secret that it is from.

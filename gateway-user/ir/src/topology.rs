@@ -13,8 +13,8 @@ use crate::{Hostname, HttpRoute, ListenerId, ListenerTls, RouteId};
 pub struct Ir {
     /// Every address and port to serve; ordered by port, then address, no two alike.
     pub binds: Vec<Bind>,
-    /// Every attached route, once, however many listeners it is attached to. A list when serialised: text formats
-    /// have no maps with structured keys, and each route carries its id.
+    /// Every attached route, once, however many listeners it is attached to. A list when serialised: text
+    /// formats have no maps with structured keys, and each route carries its id.
     #[serde(serialize_with = "routes_as_list::serialize")]
     pub http_routes: BTreeMap<RouteId, Arc<HttpRoute>>,
 }
@@ -77,7 +77,8 @@ pub struct AttachedRoute {
 /// One host pattern of an attached route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MatchHostname {
-    /// The intersection of listener and route hostname: what requests are matched with. `None` where neither has one.
+    /// The intersection of listener and route hostname: what requests are matched with. `None` where neither
+    /// has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<Hostname>,
     /// The hostname as the route has it: of two routes with one `effective`, the more specific original wins

@@ -16,8 +16,8 @@ const LEAST: usize = 1 << 10;
 const NFA_PER_BYTE: usize = 8;
 /// Bytes of that automaton for each position, at least.
 const NFA_POSITION: usize = 32;
-/// Steps of the subset construction for each byte of the price: 16 million for one mebibyte, measured as 50 to 350 ms.
-/// A step is a byte of a state's description, for each class of bytes that leads out of it.
+/// Steps of the subset construction for each byte of the price: 16 million for one mebibyte, measured as 50
+/// to 350 ms. A step is a byte of a state's description, for each class of bytes that leads out of it.
 const STEPS_PER_BYTE: usize = 16;
 /// Room for the library's own automaton, whose states take up to eight times as much as ours do.
 const DENSE_PER_BYTE: usize = 8;
@@ -39,7 +39,8 @@ pub(crate) fn build(text: &str, limit: usize) -> Result<Matcher, Error> {
     if parse::positions(&hir) > limit.saturating_mul(NFA_PER_BYTE) / NFA_POSITION {
         return Err(Error::size(text, limit));
     }
-    // Whole values only: the search begins at the start, and the end is part of the expression or of its tail.
+    // Whole values only: the search begins at the start, and the end is part of the expression or of its
+    // tail.
     let (hir, tail) = match tail::split(&hir) {
         Some((hir, tail)) => (hir, Some(tail)),
         None => (Hir::concat(vec![hir, Hir::look(Look::End)]), None),
@@ -65,8 +66,9 @@ fn nfa(hir: &Hir, limit: usize) -> Result<NFA, Box<thompson::BuildError>> {
     thompson::Compiler::new().configure(config).build_from_hir(hir).map_err(Box::new)
 }
 
-/// The automaton, and what building it is charged with: the work is given in doubling portions until one suffices, so
-/// an expression pays for the work that it needs, and all portions together are less than twice the last one.
+/// The automaton, and what building it is charged with: the work is given in doubling portions until one
+/// suffices, so an expression pays for the work that it needs, and all portions together are less than twice
+/// the last one.
 fn determinize(text: &str, nfa: &NFA, tail: Option<Tail>, limit: usize) -> Result<(Table, usize), Error> {
     let refused = || Error::size(text, limit).at_cost(limit);
     let classes = nfa.byte_classes().alphabet_len();

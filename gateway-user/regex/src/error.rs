@@ -13,8 +13,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// The cost of finding it out, in bytes like [`Matcher::cost`](crate::Matcher::cost): an expression that is refused
-    /// only after its automaton has grown to the limit counts as one that reaches the limit.
+    /// The cost of finding it out, in bytes like [`Matcher::cost`](crate::Matcher::cost): an expression that
+    /// is refused only after its automaton has grown to the limit counts as one that reaches the limit.
     pub fn cost(&self) -> usize {
         self.cost
     }

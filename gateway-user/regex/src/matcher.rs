@@ -29,8 +29,8 @@ impl Matcher {
         Self { kind, cost }
     }
 
-    /// True if the whole of `value` matches. The work is at most one step a byte of it, whatever the expression; it
-    /// needs no memory and no lock.
+    /// True if the whole of `value` matches. The work is at most one step a byte of it, whatever the
+    /// expression; it needs no memory and no lock.
     pub fn is_match(&self, value: &[u8]) -> bool {
         match &self.kind {
             Kind::Table(table) => table.is_match(value),

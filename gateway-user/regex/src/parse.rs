@@ -6,7 +6,8 @@ use regex_syntax::hir::{self, Class, Hir, HirKind};
 
 use crate::Error;
 
-/// Character classes in an expression that turns Unicode on: folding the case of one walks 140,000 characters.
+/// Character classes in an expression that turns Unicode on: folding the case of one walks 140,000
+/// characters.
 const UNICODE_CLASSES: usize = 32;
 /// The cost of such an expression if it is found invalid after its classes were translated.
 const UNICODE_COST: usize = 64 << 10;
@@ -36,8 +37,8 @@ pub(crate) fn parse(text: &str) -> Result<Hir, Error> {
     })
 }
 
-/// How many places a value's byte can be at in the expression once counted repetitions are written out: about as many
-/// states as its nondeterministic automaton has.
+/// How many places a value's byte can be at in the expression once counted repetitions are written out: about
+/// as many states as its nondeterministic automaton has.
 pub(crate) fn positions(hir: &Hir) -> usize {
     let sum = |parts: &[Hir]| parts.iter().map(positions).fold(1, usize::saturating_add);
     match hir.kind() {

@@ -1,7 +1,8 @@
 //! A deterministic automaton as one table: a number for each state and class of bytes.
 //!
-//! The library's own takes four bytes for each of them and rounds the classes up to a power of two. With two bytes and
-//! no rounding a list of 4,096 characters in any case fits the limit, at the price of a multiplication a byte.
+//! The library's own takes four bytes for each of them and rounds the classes up to a power of two. With two
+//! bytes and no rounding a list of 4,096 characters in any case fits the limit, at the price of a
+//! multiplication a byte.
 
 use hashbrown::HashMap;
 use regex_automata::Anchored;
@@ -33,8 +34,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The part of `dfa` that a search from the start of a value can reach, up to its first match if a tail follows
-    /// that; `None` if it takes more than `limit` bytes or more states than there are numbers.
+    /// The part of `dfa` that a search from the start of a value can reach, up to its first match if a tail
+    /// follows that; `None` if it takes more than `limit` bytes or more states than there are numbers.
     pub(crate) fn of(dfa: &Dense, tail: Option<Tail>, limit: usize) -> Option<Self> {
         let classes = classes_of(dfa, tail);
         // A byte of each class; they are numbered as bytes first have them, but for the line feed's own.
@@ -92,7 +93,8 @@ impl Table {
     }
 }
 
-/// The class of each byte. A tail tells the line feed from bytes that are all the same to what comes before it.
+/// The class of each byte. A tail tells the line feed from bytes that are all the same to what comes before
+/// it.
 fn classes_of(dfa: &Dense, tail: Option<Tail>) -> [u8; 256] {
     let mut classes = [0; 256];
     for (byte, class) in (0..=u8::MAX).zip(&mut classes) {

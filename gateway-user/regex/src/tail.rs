@@ -1,7 +1,8 @@
 //! Expressions that end in `.*`, which most do that look for something inside a value.
 //!
-//! Their automaton would go on to keep account of all that it looks for after it has found it, and double for every
-//! part. So the part before the `.*` is built alone: once a value has begun with it, only the rest is looked at.
+//! Their automaton would go on to keep account of all that it looks for after it has found it, and double for
+//! every part. So the part before the `.*` is built alone: once a value has begun with it, only the rest is
+//! looked at.
 
 use regex_syntax::hir::{Capture, Class, Hir, HirKind, Look, Repetition};
 
@@ -20,8 +21,9 @@ impl Tail {
     }
 }
 
-/// The expression without its `.*`. With [`Tail::Line`], its first part has no line feed in it, so of all beginnings
-/// of a value that match, the shortest decides: a line feed behind it is behind the longer ones too, or in them.
+/// The expression without its `.*`. With [`Tail::Line`], its first part has no line feed in it, so of all
+/// beginnings of a value that match, the shortest decides: a line feed behind it is behind the longer ones
+/// too, or in them.
 pub(crate) fn split(hir: &Hir) -> Option<(Hir, Tail)> {
     let HirKind::Concat(parts) = hir.kind() else { return None };
     let ends = |part: &&Hir| matches!(part.kind(), HirKind::Look(Look::End));

@@ -1,5 +1,6 @@
-//! Expressions as people write them: from the Gateway API's conformance suite, from manuals of gateways and proxies,
-//! and the usual shapes of paths, headers and parameters. All are accepted and match what they are for.
+//! Expressions as people write them: from the Gateway API's conformance suite, from manuals of gateways and
+//! proxies, and the usual shapes of paths, headers and parameters. All are accepted and match what they are
+//! for.
 
 use gateway_regex::Library;
 

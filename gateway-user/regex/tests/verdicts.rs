@@ -11,7 +11,8 @@ fn matcher(text: &str) -> Arc<Matcher> {
     verdict(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// As a route of one tenant had them, 4,224 times: each took 0.6 MB and 8 ms to build, and 4.7 s for one long header.
+/// As a route of one tenant had them, 4,224 times: each took 0.6 MB and 8 ms to build, and 4.7 s for one long
+/// header.
 #[test]
 fn an_expression_whose_automaton_doubles_with_each_repetition_is_refused_at_the_limit() {
     for text in ["[ab]*a[ab]{9900}c", ".*a.{30}c", "[ -~]*a[ -~]{4000}c", "(a{0,100}){0,100}"] {
@@ -80,7 +81,8 @@ fn what_is_looked_for_inside_a_value_is_forgotten_once_it_is_found() {
     }
 }
 
-/// The longest values that the definitions allow: 1,024 characters of a path, 4,096 of a header or parameter value.
+/// The longest values that the definitions allow: 1,024 characters of a path, 4,096 of a header or parameter
+/// value.
 #[test]
 fn any_list_of_literals_that_fits_its_field_is_accepted() {
     let printable: Vec<char> = (' '..='~').filter(|one| !r"\.+*?()|[]{}^$#&-~".contains(*one)).collect();

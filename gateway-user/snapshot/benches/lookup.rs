@@ -1,7 +1,8 @@
 //! Lookups in tables of 10 to 100,000 routes, beside a scan of the same routes.
 //!
-//! `cargo bench -p gateway-snapshot`. Two requests are timed for each size: `same` asks for one route over and over,
-//! so its cost is that of the lookup; `spread` asks for a different route each time, so the processor's caches count.
+//! `cargo bench -p gateway-snapshot`. Two requests are timed for each size: `same` asks for one route over
+//! and over, so its cost is that of the lookup; `spread` asks for a different route each time, so the
+//! processor's caches count.
 #![allow(missing_docs, reason = "criterion_group! makes a public function")]
 
 use std::collections::BTreeMap;

@@ -56,8 +56,8 @@ pub enum Verdict {
     NotServed,
 }
 
-/// Explains what becomes of `request` on a connection to `local` that was made for its host alone, over TLS with
-/// [`Scheme::Https`]. Allocates freely: for people, not for traffic.
+/// Explains what becomes of `request` on a connection to `local` that was made for its host alone, over TLS
+/// with [`Scheme::Https`]. Allocates freely: for people, not for traffic.
 pub fn explain(
     snapshot: &Snapshot,
     local: SocketAddr,

@@ -1,7 +1,7 @@
 //! Filters in the form in which they are applied.
 //!
-//! Each backend of a rule has the rule's edits and its own. Names and values are shared: a rule may have 256 KiB of them and
-//! sixteen backends.
+//! Each backend of a rule has the rule's edits and its own. Names and values are shared: a rule may have 256
+//! KiB of them and sixteen backends.
 
 use std::sync::Arc;
 
@@ -14,10 +14,11 @@ use crate::rewrite::PathRewrite;
 /// Everything that a rule, or a rule and one of its backends, changes on the way through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
-    /// Edits of the request's header section, to be applied in this order. None of them concerns `host` or a field
-    /// that frames messages.
+    /// Edits of the request's header section, to be applied in this order. None of them concerns `host` or a
+    /// field that frames messages.
     pub request: Vec<FieldEdit>,
-    /// Edits of the response's header section, to be applied in this order; none concerns framing or `x-sluice-reason`.
+    /// Edits of the response's header section, to be applied in this order; none concerns framing or
+    /// `x-sluice-reason`.
     pub response: Vec<FieldEdit>,
     /// The `Host` to send instead of the client's.
     pub host: Option<Box<[u8]>>,
@@ -57,8 +58,8 @@ impl Filters {
         self.request.is_empty() && self.response.is_empty() && self.host.is_none() && self.path.is_none()
     }
 
-    /// These filters followed by `more`. Of two new hosts or paths the later one counts: a backend's `URLRewrite`
-    /// works on the client's path, not on what the rule made of it.
+    /// These filters followed by `more`. Of two new hosts or paths the later one counts: a backend's
+    /// `URLRewrite` works on the client's path, not on what the rule made of it.
     ///
     /// # Errors
     /// A line that names the value that could not be sent without changing the message around it.
@@ -102,8 +103,8 @@ impl Filters {
         Ok(())
     }
 
-    /// True if a request field could be taken for one that these filters set or remove, by a server to which `_` and `-` are
-    /// one (see [`is_alias`]), and is not that field itself.
+    /// True if a request field could be taken for one that these filters set or remove, by a server to which
+    /// `_` and `-` are one (see [`is_alias`]), and is not that field itself.
     pub fn shadows(&self, name: &[u8]) -> bool {
         self.request.iter().any(|edit| match edit {
             FieldEdit::Set { name: own, .. } | FieldEdit::Remove { name: own } => {
@@ -118,8 +119,8 @@ impl Filters {
         self.request.iter().any(|edit| is_alias(edit.name().as_bytes(), name))
     }
 
-    /// True if the name of a request field that is set or removed holds `_`, so that [`Self::shadows`] may hold of a name
-    /// that has none.
+    /// True if the name of a request field that is set or removed holds `_`, so that [`Self::shadows`] may
+    /// hold of a name that has none.
     pub fn have_underscores(&self) -> bool {
         self.underscores
     }

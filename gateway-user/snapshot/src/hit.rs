@@ -14,8 +14,8 @@ pub struct RouteHit<'s> {
     pub rule: &'s Arc<Rule>,
     /// Which of the rule's matches held; see [`Rule::path_pattern`].
     pub match_index: u32,
-    /// How many bytes of the path a `PathPrefix` matched, its trailing `/` not counted; the whole path otherwise.
-    /// Path rewrites need it.
+    /// How many bytes of the path a `PathPrefix` matched, its trailing `/` not counted; the whole path
+    /// otherwise. Path rewrites need it.
     pub matched_len: usize,
 }
 
@@ -26,8 +26,8 @@ impl<'s> RouteHit<'s> {
     }
 }
 
-/// Why no rule took a request; the response is 404 (gateway-api `HTTPRouteRule.matches`). Of several reasons the one
-/// that came closest to a match, which is the greatest.
+/// Why no rule took a request; the response is 404 (gateway-api `HTTPRouteRule.matches`). Of several reasons
+/// the one that came closest to a match, which is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteMiss {
     /// No listener of this address and port serves the host.

@@ -1,11 +1,12 @@
 //! Compiles the intermediate representation into the tables workers look requests up in.
 //!
-//! [`compile`] may allocate and think; it is pure and never fails, because one broken rule must not hold back the
-//! others: such a rule responds 500. [`BindTable::route`] is the data plane's side: no lock, no allocation once its
-//! [`WorkerRegexes`] is warm, and a cost that does not grow with the number of routes. It gives a [`RouteHit`] or a
-//! named [`RouteMiss`]; [`explain`] takes the same steps and says them aloud.
+//! [`compile`] may allocate and think; it is pure and never fails, because one broken rule must not hold back
+//! the others: such a rule responds 500. [`BindTable::route`] is the data plane's side: no lock, no
+//! allocation once its [`WorkerRegexes`] is warm, and a cost that does not grow with the number of routes. It
+//! gives a [`RouteHit`] or a named [`RouteMiss`]; [`explain`] takes the same steps and says them aloud.
 //!
-//! Precedence lives in [`order`] alone. It sorts when tables are built; a lookup takes the first entry that holds.
+//! Precedence lives in [`order`] alone. It sorts when tables are built; a lookup takes the first entry that
+//! holds.
 #![forbid(unsafe_code)]
 
 mod compile;

@@ -1,8 +1,8 @@
 //! Numbers that stay: what has one in a snapshot has the same in the next, if that is compiled after it.
 //!
-//! Rules and tables that two snapshots share have numbers written in them, so a number must mean the same thing in
-//! both. A thing that goes leaves its number free for the next compile; in its own it stays unused, since what was
-//! compiled before it was known to go may name it.
+//! Rules and tables that two snapshots share have numbers written in them, so a number must mean the same
+//! thing in both. A thing that goes leaves its number free for the next compile; in its own it stays unused,
+//! since what was compiled before it was known to go may name it.
 
 /// Numbers while a snapshot is compiled.
 #[derive(Debug)]

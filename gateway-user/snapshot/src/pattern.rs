@@ -1,8 +1,9 @@
-//! Regular expressions: those of a snapshot, which all workers share, and what a worker remembers of one request.
+//! Regular expressions: those of a snapshot, which all workers share, and what a worker remembers of one
+//! request.
 //!
-//! A match is one pass over the value by an automaton that is complete when the snapshot is (crate `gateway-regex`): no
-//! worker builds anything, no cache fills, no lock is taken. A request pays for an expression on a value once, however
-//! many rules ask, and translation bounds how many there can be.
+//! A match is one pass over the value by an automaton that is complete when the snapshot is (crate
+//! `gateway-regex`): no worker builds anything, no cache fills, no lock is taken. A request pays for an
+//! expression on a value once, however many rules ask, and translation bounds how many there can be.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -28,8 +29,9 @@ pub(crate) enum Subject<'a> {
     Query(&'a str),
 }
 
-/// Every expression of a snapshot, once for each part of a request that it is matched with. One keeps its number from one
-/// snapshot to the next, for tables that both share have it written in them; a number that is no longer in use has none.
+/// Every expression of a snapshot, once for each part of a request that it is matched with. One keeps its
+/// number from one snapshot to the next, for tables that both share have it written in them; a number that is
+/// no longer in use has none.
 #[derive(Debug, Default)]
 pub(crate) struct PatternSet(Vec<Option<Pattern>>);
 
@@ -89,8 +91,8 @@ struct Step {
     asked: RefCell<Vec<PatternId>>,
 }
 
-/// One worker's memory for lookups: which expressions matched in this one, and the buffers that matching needs. Made in
-/// the prepare step of a publish for a snapshot, so that lookups in that allocate nothing.
+/// One worker's memory for lookups: which expressions matched in this one, and the buffers that matching
+/// needs. Made in the prepare step of a publish for a snapshot, so that lookups in that allocate nothing.
 #[derive(Debug, Default)]
 pub struct WorkerRegexes {
     /// By number: the last lookup that asked, times two, plus one if it matched.
@@ -116,14 +118,14 @@ impl WorkerRegexes {
         }
     }
 
-    /// Bytes of values that expressions were matched with since it was made. A lookup adds at most the length of a value
-    /// times the number of different expressions for it.
+    /// Bytes of values that expressions were matched with since it was made. A lookup adds at most the length
+    /// of a value times the number of different expressions for it.
     pub fn scanned(&self) -> u64 {
         self.scanned.get()
     }
 
-    /// Begins a step of a lookup in tables that were compiled with `patterns`: it may scan `limit`, or one value more,
-    /// and earlier steps came to these verdicts.
+    /// Begins a step of a lookup in tables that were compiled with `patterns`: it may scan `limit`, or one
+    /// value more, and earlier steps came to these verdicts.
     pub(crate) fn split<'a>(
         &'a mut self,
         patterns: &'a PatternSet,
@@ -143,8 +145,8 @@ impl WorkerRegexes {
 }
 
 impl Regexes<'_> {
-    /// True if the whole of `value` matches. `value` must be the same whenever one lookup asks for `id`: a number stands
-    /// for an expression and the part of the request that it is for.
+    /// True if the whole of `value` matches. `value` must be the same whenever one lookup asks for `id`: a
+    /// number stands for an expression and the part of the request that it is for.
     pub(crate) fn is_match(self, id: PatternId, value: &[u8]) -> bool {
         let at = id.0 as usize;
         let Some(memo) = self.memo.get(at) else { return false };

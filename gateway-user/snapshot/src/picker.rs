@@ -12,8 +12,8 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// Takes targets with their weights. `None` if all weights are 0, or there is no target: such a rule responds 500
-    /// (gateway-api `HTTPBackendRef.weight`).
+    /// Takes targets with their weights. `None` if all weights are 0, or there is no target: such a rule
+    /// responds 500 (gateway-api `HTTPBackendRef.weight`).
     pub(crate) fn new(targets: impl IntoIterator<Item = (u32, Target)>) -> Option<Self> {
         let mut sum = 0u64;
         let mut cumulative = Vec::new();
@@ -27,8 +27,8 @@ impl Picker {
         Some(Self { first, rest, cumulative: cumulative.into() })
     }
 
-    /// The target that owns `random`, which is uniform over all of `u64`. A target of weight `w` out of `t` owns
-    /// `w/t` of the values, to within one value.
+    /// The target that owns `random`, which is uniform over all of `u64`. A target of weight `w` out of `t`
+    /// owns `w/t` of the values, to within one value.
     pub fn pick(&self, random: u64) -> &Target {
         if self.rest.is_empty() {
             return &self.first;

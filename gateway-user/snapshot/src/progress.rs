@@ -1,13 +1,13 @@
 //! How far a lookup has come that lets others run on its way.
 //!
-//! With the default limits one request may have four mebibytes scanned, which is 10 to 50 ms of a worker: long for whoever
-//! waits behind it, little for who takes turns with others.
+//! With the default limits one request may have four mebibytes scanned, which is 10 to 50 ms of a worker:
+//! long for whoever waits behind it, little for who takes turns with others.
 
 use crate::RouteMiss;
 use crate::pattern::PatternId;
 
-/// How far a lookup has come. It holds nothing of the tables; the verdicts on expressions are in it, since other lookups
-/// overwrite the worker's memory of them.
+/// How far a lookup has come. It holds nothing of the tables; the verdicts on expressions are in it, since
+/// other lookups overwrite the worker's memory of them.
 #[derive(Debug)]
 pub struct Progress {
     /// The budget of a step, in bytes as `gateway_regex::Matcher::effort` counts them.
@@ -22,7 +22,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The default budget of a step: a quarter to half a millisecond. Ordinary requests never come to its end.
+    /// The default budget of a step: a quarter to half a millisecond. Ordinary requests never come to its
+    /// end.
     pub const STEP: u64 = 64 << 10;
 
     /// The start. The expression that passes `limit` ends its step. Allocates nothing.

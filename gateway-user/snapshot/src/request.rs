@@ -2,8 +2,9 @@
 
 /// The field lines of a request head, in the order received.
 pub trait FieldLines {
-    /// The first line at position `from` or later whose name equals `name` without regard to case: its position and
-    /// its value without surrounding white space. `name` is in lower case. Positions count all lines from 0.
+    /// The first line at position `from` or later whose name equals `name` without regard to case: its
+    /// position and its value without surrounding white space. `name` is in lower case. Positions count all
+    /// lines from 0.
     fn find(&self, name: &str, from: usize) -> Option<(usize, &[u8])>;
 }
 
@@ -19,8 +20,8 @@ pub struct FieldList<'a, N, V>(
 pub struct RequestView<'a> {
     /// The method token as received; methods are case-sensitive (RFC 9110 section 9.1).
     pub method: &'a [u8],
-    /// The host in lower case, without port and without a trailing dot, an IPv6 address in its brackets. Empty when
-    /// the request names none, as HTTP/1.0 may.
+    /// The host in lower case, without port and without a trailing dot, an IPv6 address in its brackets.
+    /// Empty when the request names none, as HTTP/1.0 may.
     pub host: &'a [u8],
     /// The path of the request target after normalisation, without the query: starts with `/`.
     pub path: &'a [u8],

@@ -1,4 +1,5 @@
-//! Rules as the byte road uses them. They are shared by reference count: a long stream keeps its rule, not the tables.
+//! Rules as the byte road uses them. They are shared by reference count: a long stream keeps its rule, not
+//! the tables.
 
 use std::sync::Arc;
 
@@ -47,7 +48,8 @@ pub struct Rule {
 pub enum Action {
     /// Send it to one of these.
     Forward(Picker),
-    /// Respond with a redirect; [`rewrite::write_location`](crate::rewrite::write_location) makes its `Location`.
+    /// Respond with a redirect; [`rewrite::write_location`](crate::rewrite::write_location) makes its
+    /// `Location`.
     Redirect(Redirect),
     /// Respond 500.
     Fail(RuleError),

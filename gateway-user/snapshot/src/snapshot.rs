@@ -92,11 +92,11 @@ pub(crate) struct Attached {
 #[derive(Debug)]
 pub(crate) struct HostTable {
     pub(crate) hostname: Option<Hostname>,
-    /// Names of request fields with `_` in them that its routes match or write, in lower case and in order. Nearly always
-    /// none.
+    /// Names of request fields with `_` in them that its routes match or write, in lower case and in order.
+    /// Nearly always none.
     pub(crate) underscores: Arc<[Box<str>]>,
-    /// One table for each specificity of the hostnames that routes wrote, most specific first. Nearly always one.
-    /// Shared by hosts that have the same.
+    /// One table for each specificity of the hostnames that routes wrote, most specific first. Nearly always
+    /// one. Shared by hosts that have the same.
     pub(crate) tiers: Arc<[PathTable]>,
 }
 
@@ -118,8 +118,8 @@ impl Snapshot {
         self.generation
     }
 
-    /// The table for connections to `local`: that of the exact address if there is one, else that of the port on any
-    /// address. An IPv4-mapped address counts as the IPv4 address in it.
+    /// The table for connections to `local`: that of the exact address if there is one, else that of the port
+    /// on any address. An IPv4-mapped address counts as the IPv4 address in it.
     pub fn bind(&self, local: SocketAddr) -> Option<&BindTable> {
         let exact = (BindAddress::Ip(local.ip().to_canonical()), local.port());
         self.binds.get(&exact).or_else(|| self.binds.get(&(BindAddress::Any, local.port())))
@@ -130,8 +130,8 @@ impl Snapshot {
         self.binds.values()
     }
 
-    /// Every rule with each listener that its route is attached to, in no order; a listener on several addresses counts
-    /// once for each.
+    /// Every rule with each listener that its route is attached to, in no order; a listener on several
+    /// addresses counts once for each.
     pub fn attached_rules(&self) -> impl Iterator<Item = (&Arc<ListenerInfo>, &Arc<Rule>)> {
         let listeners = self.binds.values().flat_map(|bind| bind.listeners.all.iter());
         listeners.flat_map(|listener| {
@@ -140,9 +140,9 @@ impl Snapshot {
         })
     }
 
-    /// Clusters by [`ClusterId`]: every one that rules refer to. Ascending and without repeats, unless the snapshot
-    /// was compiled after another one: then clusters keep their numbers, a new one has any number that was free, and
-    /// a number that nothing refers to any more keeps its old key until then.
+    /// Clusters by [`ClusterId`]: every one that rules refer to. Ascending and without repeats, unless the
+    /// snapshot was compiled after another one: then clusters keep their numbers, a new one has any number
+    /// that was free, and a number that nothing refers to any more keeps its old key until then.
     pub fn clusters(&self) -> &[ClusterKey] {
         &self.clusters.keys
     }
@@ -183,9 +183,9 @@ impl BindTable {
         self.listeners.all.iter().map(|listener| &listener.info)
     }
 
-    /// The listener that secures a connection whose client asks for `server_name`, in lower case: that with the most
-    /// specific hostname. For a client that names none it is the one that is marked for that, else the one without a
-    /// hostname. `None` if there is none.
+    /// The listener that secures a connection whose client asks for `server_name`, in lower case: that with
+    /// the most specific hostname. For a client that names none it is the one that is marked for that, else
+    /// the one without a hostname. `None` if there is none.
     pub fn select_tls(
         &self,
         server_name: Option<&str>,
@@ -201,9 +201,9 @@ impl BindTable {
 
     /// The host to route a request on that came by a connection for `server_name`, both in lower case.
     ///
-    /// HTTP/1.0 may name no host (RFC 9112 section 3.3); then the connection's server name is the only one there is. A client
-    /// without either, or one that names an IP address, as health checks do, asks for what the marked listener serves, if
-    /// that is one host, and no listener is for the address.
+    /// HTTP/1.0 may name no host (RFC 9112 section 3.3); then the connection's server name is the only one
+    /// there is. A client without either, or one that names an IP address, as health checks do, asks for what
+    /// the marked listener serves, if that is one host, and no listener is for the address.
     pub fn routed_host<'h>(&'h self, server_name: Option<&'h str>, host: &'h [u8]) -> &'h [u8] {
         match (server_name, &self.listeners.marked) {
             (Some(name), _) if host.is_empty() => name.as_bytes(),
@@ -217,9 +217,9 @@ impl BindTable {
         }
     }
 
-    /// True if a request for `host` came by a connection that was secured for another listener than the one that takes
-    /// it: the client is to open a connection of its own for it (gateway-api `Listener.hostname`, RFC 9110 section
-    /// 15.5.20). A host that no listener takes is not misdirected, just not there.
+    /// True if a request for `host` came by a connection that was secured for another listener than the one
+    /// that takes it: the client is to open a connection of its own for it (gateway-api `Listener.hostname`,
+    /// RFC 9110 section 15.5.20). A host that no listener takes is not misdirected, just not there.
     pub fn is_misdirected(&self, server_name: Option<&str>, host: &[u8]) -> bool {
         if server_name.is_some_and(|name| name.as_bytes() == host) {
             return false;
@@ -228,8 +228,8 @@ impl BindTable {
         taker.is_some_and(|taker| self.named(server_name).is_none_or(|own| !Arc::ptr_eq(own, taker)))
     }
 
-    /// True if a route on `host`, in lower case, matches or writes a request field of this name, which has `_` in it. Looks at
-    /// every table that [`Self::route`] could find a rule in.
+    /// True if a route on `host`, in lower case, matches or writes a request field of this name, which has
+    /// `_` in it. Looks at every table that [`Self::route`] could find a rule in.
     pub fn knows_underscored(&self, host: &[u8], name: &[u8]) -> bool {
         let Some(listener) = self.listeners.by_host.covering(host).next() else { return false };
         let mut tables = listener.hosts.covering(host);
@@ -247,9 +247,9 @@ impl BindTable {
     /// The rule for a request.
     ///
     /// One listener takes it, that with the most specific hostname, and only its routes count (gateway-api
-    /// `GatewaySpec.listeners`, listener isolation). Among those, rules go by [`crate::order`]; rules of a less
-    /// specific host still count where none of a more specific one holds. Locks nothing, and allocates nothing once
-    /// the buffers in `regexes` have grown to what requests need.
+    /// `GatewaySpec.listeners`, listener isolation). Among those, rules go by [`crate::order`]; rules of a
+    /// less specific host still count where none of a more specific one holds. Locks nothing, and allocates
+    /// nothing once the buffers in `regexes` have grown to what requests need.
     ///
     /// # Errors
     /// Why there is none.
@@ -261,8 +261,9 @@ impl BindTable {
         self.route_observed(request, regexes, &mut ())
     }
 
-    /// As [`Self::route`], in steps: `None` is the end of a step that found nothing yet. The caller lets others run and calls
-    /// again, with the same request, `regexes` and `progress`. Between two steps other lookups may use `regexes`.
+    /// As [`Self::route`], in steps: `None` is the end of a step that found nothing yet. The caller lets
+    /// others run and calls again, with the same request, `regexes` and `progress`. Between two steps other
+    /// lookups may use `regexes`.
     pub fn route_step<'s>(
         &'s self,
         request: &RequestView<'_>,

@@ -81,8 +81,8 @@ fn requests() -> Vec<Request> {
     ]
 }
 
-/// What a worker does with a request on account of the tables: the lookup, the choice of a backend, the new target or
-/// the `Location`.
+/// What a worker does with a request on account of the tables: the lookup, the choice of a backend, the new
+/// target or the `Location`.
 fn serve(bind: &BindTable, view: &RequestView<'_>, regexes: &mut WorkerRegexes, out: &mut Vec<u8>) -> u32 {
     out.clear();
     match bind.route(view, regexes) {

@@ -26,7 +26,8 @@ fn header(name: &str, expression: &str) -> RouteMatch {
     RouteMatch { headers: vec![HeaderMatch { name: name.into(), value }], ..prefix("/") }
 }
 
-/// A header of 28 KB took one such expression 4.7 seconds once its lazily built states no longer fitted their cache.
+/// A header of 28 KB took one such expression 4.7 seconds once its lazily built states no longer fitted their
+/// cache.
 #[test]
 fn a_long_value_costs_its_length_and_still_matches() {
     let expression = "[ab]*a[ab]{9}c";

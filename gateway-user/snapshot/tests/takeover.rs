@@ -1,4 +1,5 @@
-//! Tables that were compiled after others, with what those had, against tables that were compiled from scratch.
+//! Tables that were compiled after others, with what those had, against tables that were compiled from
+//! scratch.
 
 mod support;
 

@@ -62,8 +62,8 @@ impl HandshakeError {
         }
     }
 
-    /// The alert to send where no session exists yet that would send its own (RFC 8446 section 6.2); `None` if the peer
-    /// would not understand one.
+    /// The alert to send where no session exists yet that would send its own (RFC 8446 section 6.2); `None`
+    /// if the peer would not understand one.
     pub fn alert(self) -> Option<[u8; 7]> {
         let description = match self {
             Self::NotTls | Self::ClientClosed | Self::ClientAlert | Self::Timeout => return None,

@@ -1,11 +1,13 @@
 //! The ClientHello, looked at before anything is decided: which name does the client want?
 //!
-//! The listener that a connection is for, and with it everything that the handshake needs, depends on the server name
-//! (RFC 6066 section 3), so it is read here from the same bytes that the session is fed afterwards.
+//! The listener that a connection is for, and with it everything that the handshake needs, depends on the
+//! server name (RFC 6066 section 3), so it is read here from the same bytes that the session is fed
+//! afterwards.
 
 use rustls::pki_types::ServerName;
 
-/// Longest ClientHello that is waited for, record headers included: ten times what browsers send with post-quantum keys.
+/// Longest ClientHello that is waited for, record headers included: ten times what browsers send with
+/// post-quantum keys.
 pub const MAX_HELLO: usize = 16 * 1024;
 
 const RECORD_HANDSHAKE: u8 = 22;
@@ -19,7 +21,8 @@ pub enum Peek {
     Incomplete,
     /// A complete one.
     Hello {
-        /// The name in lower case; `None` without the extension or if it holds an IP address, which is no name.
+        /// The name in lower case; `None` without the extension or if it holds an IP address, which is no
+        /// name.
         server_name: Option<String>,
     },
     /// No TLS at all.
@@ -28,8 +31,8 @@ pub enum Peek {
     Malformed,
 }
 
-/// Looks at the first bytes of a connection. Handshake messages may be spread over records, so what is not complete may
-/// become so with more bytes, up to [`MAX_HELLO`] of them.
+/// Looks at the first bytes of a connection. Handshake messages may be spread over records, so what is not
+/// complete may become so with more bytes, up to [`MAX_HELLO`] of them.
 pub fn peek(received: &[u8]) -> Peek {
     let mut message = Vec::new();
     let mut records = Reader(received);
@@ -99,8 +102,8 @@ fn server_name(extension: &[u8]) -> Option<Option<String>> {
     (extension.0.is_empty() && found.is_some()).then(|| found.flatten())
 }
 
-/// The name in lower case, by the same rules as the session's own: a final dot is left out. RFC 6066 section 3 forbids it,
-/// but browsers send it for `https://host./`.
+/// The name in lower case, by the same rules as the session's own: a final dot is left out. RFC 6066 section
+/// 3 forbids it, but browsers send it for `https://host./`.
 fn host_name(name: &[u8]) -> Option<Option<String>> {
     match ServerName::try_from(name).ok()? {
         ServerName::DnsName(name) => Some(Some(name.to_lowercase_owned().as_ref().to_owned())),

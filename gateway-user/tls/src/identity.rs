@@ -14,12 +14,12 @@ use crate::provider;
 use crate::public_key::{self, Match};
 use crate::server::NAMES_UNSORTED;
 
-/// Bytes of a chain in DER. OpenSSL's clients refuse longer ones, so that nobody is served by one; and each handshake sends it
-/// whole. A Secret may hold ten times as much.
+/// Bytes of a chain in DER. OpenSSL's clients refuse longer ones, so that nobody is served by one; and each
+/// handshake sends it whole. A Secret may hold ten times as much.
 const CHAIN_MAX: usize = 100 << 10;
 
-/// Extensions that clients know, so that they may be critical (RFC 5280 section 4.2.1): keyUsage, subjectAltName,
-/// basicConstraints, nameConstraints, extKeyUsage.
+/// Extensions that clients know, so that they may be critical (RFC 5280 section 4.2.1): keyUsage,
+/// subjectAltName, basicConstraints, nameConstraints, extKeyUsage.
 const KNOWN_CRITICAL: [&str; 5] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.30", "2.5.29.37"];
 
 /// A certificate chain and its private key. Printing it never shows the key.
@@ -29,7 +29,8 @@ pub struct Identity {
     pub chain: Vec<Vec<u8>>,
     /// The private key in DER, in the format of its PEM label: PKCS #8, PKCS #1 or SEC 1.
     pub key: Vec<u8>,
-    /// DNS names of the first certificate's `subjectAltName`, in lower case; sorted if there are more than 64.
+    /// DNS names of the first certificate's `subjectAltName`, in lower case; sorted if there are more than
+    /// 64.
     pub names: Vec<String>,
     /// SHA-256 of the first certificate, in hexadecimal.
     pub fingerprint: String,
@@ -74,7 +75,8 @@ pub enum IdentityNote {
     ExplicitCurve,
 }
 
-/// Why PEM texts are no [`Identity`]. The text names the key of the Secret, `tls.crt` or `tls.key`, and the fix.
+/// Why PEM texts are no [`Identity`]. The text names the key of the Secret, `tls.crt` or `tls.key`, and the
+/// fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// There is no certificate in the first text.
@@ -123,8 +125,9 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Reads the two entries of a `kubernetes.io/tls` Secret. Properties that a client judges for itself are not checked here: expired
-    /// certificates, old versions and unknown extensions are read like others, since what some refuse is better than nothing.
+    /// Reads the two entries of a `kubernetes.io/tls` Secret. Properties that a client judges for itself are
+    /// not checked here: expired certificates, old versions and unknown extensions are read like others,
+    /// since what some refuse is better than nothing.
     ///
     /// # Errors
     /// [`IdentityError`], the first there is.
@@ -169,8 +172,8 @@ fn signer(key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, IdentityEr
     provider().key_provider.load_private_key(key).map_err(|_| IdentityError::BadKey)
 }
 
-/// Checks that a private key can sign, and that it is the certificate's. The function that rustls has for that reads certificates as a
-/// client that checks them does, and so refuses some that other clients take.
+/// Checks that a private key can sign, and that it is the certificate's. The function that rustls has for
+/// that reads certificates as a client that checks them does, and so refuses some that other clients take.
 fn belongs(
     certificate: &X509Certificate<'_>,
     key: &PrivateKeyDer<'static>,

@@ -1,9 +1,9 @@
 //! TLS without sockets: bytes in, bytes out. Alone in naming rustls.
 //!
-//! [`Identity::read`] turns the PEM of a Secret into a checked chain and key, or one line that says what is wrong.
-//! [`hello::peek`] reads the server's name out of a ClientHello before anything is decided, [`ServerTls`] is what one
-//! listener answers with, and [`ServerSession`] is one connection: it keeps no buffers, so an idle connection costs its
-//! keys and nothing else.
+//! [`Identity::read`] turns the PEM of a Secret into a checked chain and key, or one line that says what is
+//! wrong. [`hello::peek`] reads the server's name out of a ClientHello before anything is decided,
+//! [`ServerTls`] is what one listener answers with, and [`ServerSession`] is one connection: it keeps no
+//! buffers, so an idle connection costs its keys and nothing else.
 //!
 //! One crypto provider serves the whole process: [`install_provider`].
 #![forbid(unsafe_code)]
@@ -28,7 +28,8 @@ pub use server::{Credential, MinVersion, ServerTls, Version, covers};
 pub use session::{Outgoing, ServerSession};
 pub use tickets::Tickets;
 
-/// Makes our crypto provider the one of the process, for libraries that ask rustls for it. May be called again.
+/// Makes our crypto provider the one of the process, for libraries that ask rustls for it. May be called
+/// again.
 pub fn install_provider() {
     // Err: it is installed already.
     let _ = aws_lc_rs::default_provider().install_default();

@@ -16,7 +16,8 @@ const NOTES: usize = 4;
 /// Bytes of a label that are quoted.
 const QUOTED: usize = 40;
 
-/// A surprise in a PEM text that can be read all the same. The text names the Secret's entry, the place and the fix.
+/// A surprise in a PEM text that can be read all the same. The text names the Secret's entry, the place and
+/// the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PemNote {
     /// Two sections without a line break between them.
@@ -139,7 +140,8 @@ impl Regular {
             let mut rest = line;
             while let Some(at) = next_mark(rest) {
                 let (before, mark) = rest.split_at(at);
-                // The text in front of a BEGIN is a byte order mark, blanks, text, or the end of another section.
+                // The text in front of a BEGIN is a byte order mark, blanks, text, or the end of another
+                // section.
                 if before.starts_with(END) && mark.starts_with(BEGIN) {
                     regular.glued.push(number);
                 }

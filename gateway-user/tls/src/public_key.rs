@@ -25,8 +25,8 @@ pub(crate) enum Match {
     Different,
 }
 
-/// Compares by what the key is and not by how it is written: the parameters of RSA may be missing, and a point may be
-/// compressed. `ours` is a SubjectPublicKeyInfo in DER.
+/// Compares by what the key is and not by how it is written: the parameters of RSA may be missing, and a
+/// point may be compressed. `ours` is a SubjectPublicKeyInfo in DER.
 pub(crate) fn compare(certificate: &SubjectPublicKeyInfo<'_>, ours: &[u8]) -> Match {
     let Ok((_, ours)) = SubjectPublicKeyInfo::from_der(ours) else { return Match::Different };
     let algorithm = &certificate.algorithm.algorithm;

@@ -10,8 +10,8 @@ use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
 
 use crate::{Identity, IdentityError, Tickets, provider};
 
-/// The application protocols that we speak, best first. All of them are HTTP/1: a client that offers `http/1.0` alone, as curl
-/// 7.88 to 8.4 does with `--http1.0`, sends messages that are read like others.
+/// The application protocols that we speak, best first. All of them are HTTP/1: a client that offers
+/// `http/1.0` alone, as curl 7.88 to 8.4 does with `--http1.0`, sends messages that are read like others.
 const ALPN: [&[u8]; 3] = [b"http/1.1", b"http/1.0", b"http/0.9"];
 
 /// The oldest version of TLS that a listener accepts.
@@ -41,7 +41,8 @@ pub struct ServerTls(pub(crate) Arc<ServerConfig>);
 #[derive(Debug)]
 struct CertResolver(Vec<Credential>);
 
-/// A certificate chain whose key is ready to sign. Cheap to clone: listeners that show the same certificate share it.
+/// A certificate chain whose key is ready to sign. Cheap to clone: listeners that show the same certificate
+/// share it.
 #[derive(Clone, Debug)]
 pub struct Credential(Arc<CredentialInner>);
 
@@ -76,8 +77,8 @@ impl ServerTls {
         Self::with(credentials, min, tickets)
     }
 
-    /// The configuration of a listener. Of several certificates a client gets one for the name it asks for and of a
-    /// kind that it can check, ECDSA before RSA.
+    /// The configuration of a listener. Of several certificates a client gets one for the name it asks for
+    /// and of a kind that it can check, ECDSA before RSA.
     ///
     /// # Errors
     /// None of the versions can be spoken, which does not happen.
@@ -96,7 +97,8 @@ impl ServerTls {
         let mut config =
             builder.with_no_client_auth().with_cert_resolver(Arc::new(CertResolver(credentials)));
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
-        // A cache of sessions would be written to under a lock by every handshake; tickets take a read lock that is written once in hours.
+        // A cache of sessions would be written to under a lock by every handshake; tickets take a read lock
+        // that is written once in hours.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         if let Some(tickets) = tickets {
             config.ticketer = Arc::clone(&tickets.0);
@@ -133,12 +135,12 @@ impl ResolvesServerCert for CertResolver {
     }
 }
 
-/// Names that are looked at one by one. More than these are sorted by [`Identity::read`]: who covers a host is asked in every
-/// handshake, for each certificate of the listener, and a certificate can have thousands.
+/// Names that are looked at one by one. More than these are sorted by [`Identity::read`]: who covers a host
+/// is asked in every handshake, for each certificate of the listener, and a certificate can have thousands.
 pub(crate) const NAMES_UNSORTED: usize = 64;
 
-/// True if one of a certificate's names covers a host: itself, or with `*` for exactly one label (RFC 9525 section 6.3).
-/// More than 64 are sorted.
+/// True if one of a certificate's names covers a host: itself, or with `*` for exactly one label (RFC 9525
+/// section 6.3). More than 64 are sorted.
 pub fn covers(names: &[String], host: &str) -> bool {
     if names.len() <= NAMES_UNSORTED {
         return names.iter().any(|name| covers_one(name, host));

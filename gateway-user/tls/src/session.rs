@@ -8,7 +8,8 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptErr
 
 use crate::{HandshakeError, ServerTls, Version};
 
-/// The most bytes that a record adds to its content: header, content type, nonce and tag of any suite there is.
+/// The most bytes that a record adds to its content: header, content type, nonce and tag of any suite there
+/// is.
 const RECORD_OVERHEAD: usize = 5 + 1 + 8 + 16;
 /// Most content of one record (RFC 8446 section 5.1).
 const RECORD_CONTENT: usize = 16 * 1024;
@@ -22,8 +23,8 @@ pub trait Outgoing {
     fn wrote(&mut self, count: usize);
 }
 
-/// The server's side of one TLS connection. It buffers nothing: what is not understood yet stays with the caller, and
-/// what is decrypted or sealed is handed over at once.
+/// The server's side of one TLS connection. It buffers nothing: what is not understood yet stays with the
+/// caller, and what is decrypted or sealed is handed over at once.
 pub struct ServerSession {
     connection: UnbufferedServerConnection,
     peer_closed: bool,
@@ -42,9 +43,9 @@ impl ServerSession {
         Ok(Self { connection, peer_closed: false, broken: false, said_goodbye: false })
     }
 
-    /// Takes the whole records at the front of `input`, which is decrypted in place. Gives how many bytes were used up:
-    /// the caller keeps the rest and puts it in front of what comes next. Content goes to `content`, and what is to be
-    /// sent, an alert after an error included, to `out`.
+    /// Takes the whole records at the front of `input`, which is decrypted in place. Gives how many bytes
+    /// were used up: the caller keeps the rest and puts it in front of what comes next. Content goes to
+    /// `content`, and what is to be sent, an alert after an error included, to `out`.
     ///
     /// # Errors
     /// The peer broke the protocol or refused us: nothing more can be received.
@@ -74,9 +75,9 @@ impl ServerSession {
                 Ok(ConnectionState::PeerClosed) => self.peer_closed = true,
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => {
                     used += discard;
-                    // A whole record that is not used up is a part of a handshake message, and the connection refers to
-                    // it from now on: it could not be asked with other bytes, as `flush` does. Messages of clients after
-                    // the handshake has five bytes, which nobody has to cut.
+                    // A whole record that is not used up is a part of a handshake message, and the connection
+                    // refers to it from now on: it could not be asked with other bytes, as `flush` does.
+                    // Messages of clients after the handshake has five bytes, which nobody has to cut.
                     if !self.is_handshaking() && begins_with_record(input.get(used..).unwrap_or_default()) {
                         self.broken = true;
                         return Err(HandshakeError::Protocol);
@@ -96,8 +97,8 @@ impl ServerSession {
         }
     }
 
-    /// Hands over the alert of an error. `rest` is what was not used up: the connection may refer to it, and would read it
-    /// again if it were asked once there is nothing to say.
+    /// Hands over the alert of an error. `rest` is what was not used up: the connection may refer to it, and
+    /// would read it again if it were asked once there is nothing to say.
     fn say_why(&mut self, rest: &mut [u8], out: &mut impl Outgoing) {
         while self.connection.wants_write() {
             let Ok(ConnectionState::EncodeTlsData(record)) = self.connection.process_tls_records(rest).state
@@ -128,7 +129,8 @@ impl ServerSession {
             };
             match sealer.encrypt(now, room) {
                 Ok(count) => out.wrote(count),
-                // Something else is to be sent first, such as a new key: it is asked for when the loop comes round.
+                // Something else is to be sent first, such as a new key: it is asked for when the loop comes
+                // round.
                 Err(EncryptError::InsufficientSize(size)) => {
                     let _ = out.room(size.required_size);
                     continue;
@@ -140,8 +142,8 @@ impl ServerSession {
         Ok(())
     }
 
-    /// Says that nothing more will be sent (RFC 8446 section 6.1), once; nothing where the session is broken or was never
-    /// established.
+    /// Says that nothing more will be sent (RFC 8446 section 6.1), once; nothing where the session is broken
+    /// or was never established.
     pub fn close(&mut self, out: &mut impl Outgoing) {
         if self.said_goodbye || self.broken || self.is_handshaking() || self.flush(out).is_err() {
             return;
@@ -168,7 +170,8 @@ impl ServerSession {
         self.connection.is_handshaking()
     }
 
-    /// True if the peer has said that it sends nothing more. An end of the connection without that may be an attacker's.
+    /// True if the peer has said that it sends nothing more. An end of the connection without that may be an
+    /// attacker's.
     pub fn is_peer_closed(&self) -> bool {
         self.peer_closed
     }

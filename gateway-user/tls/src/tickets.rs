@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
 
-/// The keys that tickets are sealed with, one set for all workers: a client may meet another worker next time. They change
-/// every six hours and are forgotten after twelve (RFC 5077 section 5.5). A clone has the same keys.
+/// The keys that tickets are sealed with, one set for all workers: a client may meet another worker next
+/// time. They change every six hours and are forgotten after twelve (RFC 5077 section 5.5). A clone has the
+/// same keys.
 #[derive(Clone)]
 pub struct Tickets(pub(crate) Arc<dyn ProducesTickets>);
 

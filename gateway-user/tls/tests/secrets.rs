@@ -1,4 +1,5 @@
-//! Certificates and keys as people have them: what is served, with which notes, and what is refused with which words.
+//! Certificates and keys as people have them: what is served, with which notes, and what is refused with
+//! which words.
 
 use gateway_tls::{Identity, IdentityError, IdentityNote, ParsedIdentity};
 

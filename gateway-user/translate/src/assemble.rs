@@ -89,8 +89,8 @@ fn is_served(gateways: &[GatewayState<'_>], (gateway, listener): (usize, usize))
     gateway.listeners.get(listener).is_some_and(|listener| gateway.serves(listener))
 }
 
-/// Two parentRefs may name one listener; the route is on it once. Routes come one after the other, so only the last
-/// entry can be of the same route.
+/// Two parentRefs may name one listener; the route is on it once. Routes come one after the other, so only
+/// the last entry can be of the same route.
 fn add(on_listener: &mut Vec<AttachedRoute>, route: &OwnRoute, hostnames: &[MatchHostname]) {
     match on_listener.last_mut().filter(|attached| attached.route == route.ir.id) {
         Some(attached) => {
@@ -135,8 +135,8 @@ fn binds(
     binds.into_values().collect()
 }
 
-/// Goes through every cluster that a served route refers to. The message that `note` gives for one goes to each route that
-/// refers to it.
+/// Goes through every cluster that a served route refers to. The message that `note` gives for one goes to
+/// each route that refers to it.
 pub(crate) fn clusters(
     ir: &Ir,
     diagnostics: &mut Diagnostics,

@@ -1,4 +1,5 @@
-//! Which listeners a route attaches to: parentRef by parentRef, in the order in which the specification narrows.
+//! Which listeners a route attaches to: parentRef by parentRef, in the order in which the specification
+//! narrows.
 
 use gateway_api_types::{HttpRoute, Kind, ParentReference};
 use gateway_ir::{Hostname, MatchHostname, ObjectName};
@@ -25,7 +26,8 @@ pub(crate) struct ParentState<'a> {
 pub(crate) struct Parents<'a> {
     /// Those to Gateways of ours.
     pub(crate) ours: Vec<ParentState<'a>>,
-    /// The first that names no Gateway at all, but nearly one of ours: whose, and what to tell the route's owner.
+    /// The first that names no Gateway at all, but nearly one of ours: whose, and what to tell the route's
+    /// owner.
     pub(crate) missing: Option<(ObjectName, String)>,
 }
 
@@ -42,8 +44,8 @@ pub(crate) struct Attachment {
     pub(crate) hostnames: Box<[MatchHostname]>,
 }
 
-/// Judges every parentRef that is ours. Of parents that are another controller's, or do not exist, no status may be
-/// written; for the latter there is a finding.
+/// Judges every parentRef that is ours. Of parents that are another controller's, or do not exist, no status
+/// may be written; for the latter there is a finding.
 pub(crate) fn parents<'a>(
     reader: &Reader<'_, '_>,
     route: &'a HttpRoute,
@@ -135,8 +137,9 @@ fn selects(reference: &ParentReference, listener: &ListenerState<'_>) -> bool {
         && reference.port.is_none_or(|port| port == listener.spec.port)
 }
 
-/// The hosts of a route on a listener: the route's own, narrowed by the listener's; those that do not meet are
-/// ignored. Of several originals with one intersection the most specific is kept, since it decides precedence.
+/// The hosts of a route on a listener: the route's own, narrowed by the listener's; those that do not meet
+/// are ignored. Of several originals with one intersection the most specific is kept, since it decides
+/// precedence.
 pub(crate) fn effective(listener: Option<&Hostname>, route: &[Hostname]) -> Vec<MatchHostname> {
     if route.is_empty() {
         return vec![MatchHostname { effective: listener.cloned(), original: None }];
@@ -163,7 +166,8 @@ pub(crate) fn effective(listener: Option<&Hostname>, route: &[Hostname]) -> Vec<
     hostnames
 }
 
-/// True if `a` is the more specific of two patterns that cover one host: exact before wildcard, then the longer.
+/// True if `a` is the more specific of two patterns that cover one host: exact before wildcard, then the
+/// longer.
 fn is_narrower(a: &Hostname, b: &Hostname) -> bool {
     let rank = |name: &Hostname| (matches!(name, Hostname::Exact(_)), name.to_string().len());
     rank(a) > rank(b)

@@ -1,4 +1,5 @@
-//! backendRefs: which Service and port is meant, whether it may be referred to, and whether we can speak to it.
+//! backendRefs: which Service and port is meant, whether it may be referred to, and whether we can speak to
+//! it.
 
 use gateway_api_types::BackendObjectReference;
 use gateway_ir::{ClusterKey, ObjectName, RuleErrorKind};
@@ -117,9 +118,9 @@ pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("" | "TCP"))
 }
 
-/// Protocols that can be served with HTTP/1.1 requests in clear text. Names of KEP-3726 and IANA that say something else (an
-/// upgrade to WebSocket is not supported) need something else; names we do not know (`example.com/thing`) say nothing
-/// about HTTP, so they do not stand in the way.
+/// Protocols that can be served with HTTP/1.1 requests in clear text. Names of KEP-3726 and IANA that say
+/// something else (an upgrade to WebSocket is not supported) need something else; names we do not know
+/// (`example.com/thing`) say nothing about HTTP, so they do not stand in the way.
 fn is_plain_http(app_protocol: &str) -> bool {
     let name = app_protocol.strip_prefix("kubernetes.io/").unwrap_or(app_protocol);
     !matches!(name, "h2c" | "ws" | "wss" | "https" | "http2" | "grpc" | "grpcs" | "tls")

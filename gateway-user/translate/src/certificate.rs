@@ -14,7 +14,8 @@ use crate::reason;
 use crate::suggest::{self, SearchBudget};
 use crate::view::View;
 
-/// The type of Secrets that hold a certificate. Over a cluster no others are seen, and files behave as a cluster does.
+/// The type of Secrets that hold a certificate. Over a cluster no others are seen, and files behave as a
+/// cluster does.
 const TLS_SECRET: &str = "kubernetes.io/tls";
 /// The entries of such a Secret.
 const CERTIFICATE: &str = "tls.crt";
@@ -23,8 +24,8 @@ const KEY: &str = "tls.key";
 /// A certificate, and warnings about it.
 pub(crate) type CertificateWithNotes = (Arc<Certificate>, Vec<String>);
 
-/// The result for every Secret that was read: keys are checked by arithmetic that costs more than all the rest of
-/// judging a Gateway, so it is done once for each version of a Secret.
+/// The result for every Secret that was read: keys are checked by arithmetic that costs more than all the
+/// rest of judging a Gateway, so it is done once for each version of a Secret.
 #[derive(Debug, Default)]
 pub(crate) struct Certificates {
     known: BTreeMap<ObjectKey, CachedCertificate>,
@@ -59,7 +60,8 @@ impl Certificates {
         self.known.retain(|_, known| known.used == self.round);
     }
 
-    /// The certificate of one reference of a Gateway in `namespace`, and notes on it. `field` is its place, for messages.
+    /// The certificate of one reference of a Gateway in `namespace`, and notes on it. `field` is its place,
+    /// for messages.
     ///
     /// True if it may be referred to comes first: nothing is told about what is not allowed
     /// (`ListenerReasonInvalidCertificateRef`).

@@ -109,7 +109,8 @@ impl PreviousObjects {
         listing
     }
 
-    /// Gateways are few, and whether a listener is served depends on the others, so their faces are made anew.
+    /// Gateways are few, and whether a listener is served depends on the others, so their faces are made
+    /// anew.
     fn gateways(
         &mut self,
         resources: &ResourceSet,
@@ -216,8 +217,8 @@ fn said_of(metadata: &ObjectMeta) -> (Option<i64>, Option<i64>) {
     (metadata.generation, view::created(metadata))
 }
 
-/// Brings `old` to what `new` is and gives the objects that are not the same [`Arc`] in both. An object that was read
-/// again and is still equal is among them.
+/// Brings `old` to what `new` is and gives the objects that are not the same [`Arc`] in both. An object that
+/// was read again and is still equal is among them.
 pub(crate) fn edits<T>(old: &mut Objects<T>, new: &Objects<T>) -> Vec<Edit<T>> {
     let mut edits = Vec::new();
     let (mut left, mut right) = (old.iter().peekable(), new.iter().peekable());

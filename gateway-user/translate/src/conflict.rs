@@ -1,9 +1,10 @@
 //! Listeners that cannot be told apart.
 //!
-//! Within one Gateway every listener of a conflict loses: the specification forbids picking a winner (`GatewaySpec.
-//! listeners`, "Handling indistinct Listeners"). Across Gateways that share an address the older Gateway keeps what it
-//! has and the younger one's listener is Conflicted, so that nobody takes traffic away from somebody else by creating
-//! an object; that is the precedence GEP-1713 gives listeners of several owners. See decision 080.
+//! Within one Gateway every listener of a conflict loses: the specification forbids picking a winner
+//! (`GatewaySpec. listeners`, "Handling indistinct Listeners"). Across Gateways that share an address the
+//! older Gateway keeps what it has and the younger one's listener is Conflicted, so that nobody takes traffic
+//! away from somebody else by creating an object; that is the precedence GEP-1713 gives listeners of several
+//! owners. See decision 080.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -83,8 +84,8 @@ fn within(listeners: &mut [ListenerState<'_>]) {
     }
 }
 
-/// HTTP in the clear and TLS cannot share a port. TCP listeners are not supported, so they never stand in the way of
-/// others (same section of the specification); UDP ports are separate ports.
+/// HTTP in the clear and TLS cannot share a port. TCP listeners are not supported, so they never stand in the
+/// way of others (same section of the specification); UDP ports are separate ports.
 fn protocol_conflict(one: &ListenerState<'_>, other: &ListenerState<'_>) -> Option<ConfigError> {
     let clear = |listener: &ListenerState<'_>| listener.spec.protocol == ProtocolType::Http;
     let tls = |listener: &ListenerState<'_>| {
@@ -188,8 +189,9 @@ fn across(
     }
 }
 
-/// Takes the handshakes without a server name, if the listener is marked for them or has no hostname. The first to have them keeps them,
-/// but for a listener of the same Gateway that is not marked. Gives a line on a mark that has no effect.
+/// Takes the handshakes without a server name, if the listener is marked for them or has no hostname. The
+/// first to have them keeps them, but for a listener of the same Gateway that is not marked. Gives a line on
+/// a mark that has no effect.
 fn take_nameless(
     listener: &mut ListenerState<'_>,
     addresses: &[BindAddress],
@@ -232,8 +234,9 @@ fn across_protocol_fault(listener: &ListenerState<'_>, claim: &Claim) -> ConfigE
     )
 }
 
-/// A listener that would take an address of its own out of an every-address that an older Gateway of another namespace
-/// serves on the port. Connections to the address would all come here, whatever the hostnames of either.
+/// A listener that would take an address of its own out of an every-address that an older Gateway of another
+/// namespace serves on the port. Connections to the address would all come here, whatever the hostnames of
+/// either.
 fn carved_out(
     listener: &ListenerState<'_>,
     protocol: Protocol,
@@ -262,8 +265,9 @@ fn carved_out(
     ))
 }
 
-/// A listener that would take a host out of those that an older Gateway of another namespace serves on one of its
-/// addresses: the owner's routes are there, and none of their requests would reach them. A label is leave to do so.
+/// A listener that would take a host out of those that an older Gateway of another namespace serves on one of
+/// its addresses: the owner's routes are there, and none of their requests would reach them. A label is leave
+/// to do so.
 fn within_anothers(
     listener: &ListenerState<'_>,
     addresses: &[BindAddress],
@@ -296,8 +300,8 @@ fn within_anothers(
     ))
 }
 
-/// Addresses that older Gateways of other namespaces have for themselves on the port of a listener that is served on
-/// every address: connections to them never come here.
+/// Addresses that older Gateways of other namespaces have for themselves on the port of a listener that is
+/// served on every address: connections to them never come here.
 fn kept_apart(listener: &ListenerState<'_>, claims: &Claims) -> Vec<String> {
     let port = listener.spec.port;
     let others =

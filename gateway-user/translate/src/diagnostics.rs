@@ -37,8 +37,9 @@ pub struct Diagnostic {
 
 /// Bytes of one fault's message.
 const ERROR_MESSAGE_MAX: usize = 1_024;
-/// Findings about one object: each of a Gateway's 4,096 references and of a route's thousands of header changes could be a
-/// mistake, and all findings are gone through and compared with those before whenever anything changes.
+/// Findings about one object: each of a Gateway's 4,096 references and of a route's thousands of header
+/// changes could be a mistake, and all findings are gone through and compared with those before whenever
+/// anything changes.
 const DIAGNOSTICS_MAX: usize = 64;
 
 /// Why something was refused: a condition's reason and message, and a finding's field and message.
@@ -55,8 +56,8 @@ pub(crate) struct ConfigError {
     pub(crate) hint: String,
 }
 
-/// Findings as they are made. Where their objects are written is looked up at the end: a line that moves is no
-/// reason to judge an object again.
+/// Findings as they are made. Where their objects are written is looked up at the end: a line that moves is
+/// no reason to judge an object again.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnostics(Vec<Diagnostic>);
 
@@ -104,8 +105,8 @@ impl Diagnostics {
         self.push(Severity::Error, object, &error.field, &format!("{}{}", error.message, error.hint));
     }
 
-    /// Keeps only the first of what was found about one object, and says how many more there are; to be called where all
-    /// findings are about it.
+    /// Keeps only the first of what was found about one object, and says how many more there are; to be
+    /// called where all findings are about it.
     pub(crate) fn bound(&mut self, object: &ObjectRef) {
         let more = self.0.len().saturating_sub(DIAGNOSTICS_MAX);
         if more > 0 {
@@ -168,8 +169,8 @@ impl fmt::Display for ObjectRef {
     }
 }
 
-/// `HTTPRoute team1/httpbin: parentRefs[0]: no Gateway "ingress/ingress"`: object, field and message, without the
-/// severity and place, which whoever prints it puts in front.
+/// `HTTPRoute team1/httpbin: parentRefs[0]: no Gateway "ingress/ingress"`: object, field and message, without
+/// the severity and place, which whoever prints it puts in front.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.object)?;

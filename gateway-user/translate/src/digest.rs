@@ -9,11 +9,11 @@ use gateway_ir::{Ir, ObjectName};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Stands for everything a node serves of a Gateway but its routes: addresses, ports, protocols, hostnames, and
-/// certificates by their fingerprints.
+/// Stands for everything a node serves of a Gateway but its routes: addresses, ports, protocols, hostnames,
+/// and certificates by their fingerprints.
 ///
-/// Two nodes that report the same digest serve the Gateway alike, whatever generation of it either has seen. Routes are
-/// left out: they change all the time, and no condition of a Gateway speaks of them.
+/// Two nodes that report the same digest serve the Gateway alike, whatever generation of it either has seen.
+/// Routes are left out: they change all the time, and no condition of a Gateway speaks of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GatewayDigest(
     /// 16 hexadecimal digits.
@@ -109,8 +109,8 @@ mod tests {
         })
     }
 
-    /// Nodes of the previous version compare their digests with these: a value that changes leaves `Programmed` behind for
-    /// as long as a cluster is updated.
+    /// Nodes of the previous version compare their digests with these: a value that changes leaves
+    /// `Programmed` behind for as long as a cluster is updated.
     #[test]
     fn digests_are_those_of_the_versions_before() {
         let listener =

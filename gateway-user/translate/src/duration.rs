@@ -2,7 +2,8 @@
 
 /// Reads a GEP-2257 duration, one to four components of one to five digits and a unit; gives milliseconds.
 ///
-/// `None` if the text is no such duration. Four components of five digits of hours fit a `u64` with room to spare.
+/// `None` if the text is no such duration. Four components of five digits of hours fit a `u64` with room to
+/// spare.
 pub(crate) fn parse_millis(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut total = 0_u64;

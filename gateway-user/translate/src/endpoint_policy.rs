@@ -1,9 +1,9 @@
 //! Which addresses endpoints may have, wherever the gateway runs.
 //!
-//! A team that may write EndpointSlices could name any address, and the gateway would connect there as itself: to what
-//! listens on loopback for the machine alone, or to the cloud's metadata service, which is link-local. The verdict here
-//! depends on the address and on settings only, so it is the same on every node; what a node makes of its own addresses
-//! is its own affair (`gateway_control::own_ports`).
+//! A team that may write EndpointSlices could name any address, and the gateway would connect there as
+//! itself: to what listens on loopback for the machine alone, or to the cloud's metadata service, which is
+//! link-local. The verdict here depends on the address and on settings only, so it is the same on every node;
+//! what a node makes of its own addresses is its own affair (`gateway_control::own_ports`).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,11 +12,12 @@ use ipnet::IpNet;
 /// Most addresses that a message lists.
 const LISTED_MAX: usize = 3;
 
-/// Which endpoint addresses are used. The default uses all of them, as fits files, whose writer is the machine's operator.
+/// Which endpoint addresses are used. The default uses all of them, as fits files, whose writer is the
+/// machine's operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointPolicy {
-    /// True if loopback, link-local, multicast, broadcast and unspecified addresses are refused, unless a network that
-    /// lies within such a range is among `networks`.
+    /// True if loopback, link-local, multicast, broadcast and unspecified addresses are refused, unless a
+    /// network that lies within such a range is among `networks`.
     pub refuse_special: bool,
     /// Networks in which endpoints may lie; empty is everywhere.
     pub networks: Vec<IpNet>,
@@ -37,8 +38,8 @@ impl EndpointPolicy {
         self.refuse_special || !self.networks.is_empty()
     }
 
-    /// Why `address` is not used, if it is not. IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2) count as IPv4,
-    /// which is what the kernel connects to.
+    /// Why `address` is not used, if it is not. IPv4-mapped IPv6 addresses (RFC 4291, section 2.5.5.2) count
+    /// as IPv4, which is what the kernel connects to.
     pub(crate) fn refuses(&self, address: IpAddr) -> Option<AddressRefusal> {
         let address = address.to_canonical();
         let special = special(address).filter(|_| self.refuse_special);
@@ -89,7 +90,8 @@ fn is_within(network: &IpNet, kind: &str) -> bool {
     [network.network(), network.broadcast()].into_iter().all(|end| special(end) == Some(kind))
 }
 
-/// The message about refused addresses: the first few with their reasons, how many more there are, and what to do.
+/// The message about refused addresses: the first few with their reasons, how many more there are, and what
+/// to do.
 pub(crate) fn describe(refused: &[(IpAddr, AddressRefusal)]) -> String {
     let reason = |(address, why): &(IpAddr, AddressRefusal)| match why {
         AddressRefusal::Special(kind) => format!("{address} is {kind}"),

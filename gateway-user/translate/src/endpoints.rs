@@ -97,7 +97,8 @@ fn state(endpoint: &Endpoint) -> State {
     }
 }
 
-/// The endpoint's first address: no meaning is defined for more. `None` if it is no address of the slice's family.
+/// The endpoint's first address: no meaning is defined for more. `None` if it is no address of the slice's
+/// family.
 fn address(slice: &EndpointSlice, endpoint: &Endpoint) -> Option<IpAddr> {
     let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
     match (slice.address_type.as_str(), address) {
@@ -118,7 +119,8 @@ fn port_name(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> String {
         .unwrap_or_default()
 }
 
-/// Port numbers of that name. A port without a number means all ports, which no Service port is; it is left out.
+/// Port numbers of that name. A port without a number means all ports, which no Service port is; it is left
+/// out.
 fn ports<'s>(slice: &'s EndpointSlice, name: &'s str) -> impl Iterator<Item = u16> + 's {
     slice
         .ports

@@ -11,8 +11,9 @@ const V1_7: Minor = (1, 7);
 /// The versions of the definitions that we know.
 const KNOWN: [Minor; 2] = [V1_6, V1_7];
 
-/// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first bundle that has
-/// it. A feature is in here once it works and `tests/features.rs` shows that it is translated.
+/// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
+/// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
+/// translated.
 const CLAIMED: [(&str, Minor); 23] = [
     ("Gateway", V1_6),
     ("GatewayHTTPListenerIsolation", V1_6),
@@ -50,8 +51,8 @@ pub(crate) struct Support {
 
 /// Looks at what is installed; `None` is what files are checked by, our own version.
 ///
-/// Each definition must say a version that we know, else `SupportedVersion` must be false (`GatewayClass`, conditions). Even
-/// then all is served that both sides know.
+/// Each definition must say a version that we know, else `SupportedVersion` must be false (`GatewayClass`,
+/// conditions). Even then all is served that both sides know.
 pub(crate) fn of(installed: Option<&InstalledApi>) -> Support {
     let Some(installed) = installed else {
         return Support { features: claimed(V1_7), version: Ok(BUNDLE_VERSION.to_owned()) };

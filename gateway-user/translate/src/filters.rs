@@ -95,7 +95,8 @@ fn add(
     Ok(())
 }
 
-/// Header changes. Of equal names in one list the first counts; a name in two lists is invalid (`HTTPHeaderFilter`).
+/// Header changes. Of equal names in one list the first counts; a name in two lists is invalid
+/// (`HTTPHeaderFilter`).
 fn header_mod(
     spec: &HttpHeaderFilter,
     field: &str,

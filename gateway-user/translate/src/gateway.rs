@@ -31,7 +31,8 @@ pub(crate) struct GatewayState<'a> {
     pub(crate) listeners: Vec<ListenerState<'a>>,
 }
 
-/// Every Gateway that is ours, by namespace and name. Of others nothing is said, but for a class that nobody has.
+/// Every Gateway that is ours, by namespace and name. Of others nothing is said, but for a class that nobody
+/// has.
 pub(crate) fn evaluate<'a>(
     view: &View<'a>,
     classes: &Classes,
@@ -79,7 +80,8 @@ pub(crate) fn evaluate<'a>(
 }
 
 impl GatewayState<'_> {
-    /// True if requests to this listener can be served: it reaches the tables, and has a certificate if it needs one.
+    /// True if requests to this listener can be served: it reaches the tables, and has a certificate if it
+    /// needs one.
     pub(crate) fn programs(&self, listener: &ListenerState<'_>) -> bool {
         self.serves(listener) && listener.unsecured().is_none()
     }
@@ -162,8 +164,8 @@ fn parameters(gateway: &Gateway) -> Option<ConfigError> {
     ))
 }
 
-/// The usable addresses, sorted, and what is wrong with the others. Where the Gateway leaves the choice to us, it is served
-/// on every address of the node, or on what it was assigned if there is a pool.
+/// The usable addresses, sorted, and what is wrong with the others. Where the Gateway leaves the choice to
+/// us, it is served on every address of the node, or on what it was assigned if there is a pool.
 fn addresses(
     gateway: &ObjectName,
     wanted: &[GatewaySpecAddress],

@@ -11,8 +11,8 @@ pub(crate) struct Grants<'a> {
     by_namespace: BTreeMap<&'a str, Opened<'a>>,
 }
 
-/// The grants of one namespace. A tenant with 10,000 of them must not make every reference into the namespace cost as much, so they are
-/// found by what they say; that index is made when the first one asks.
+/// The grants of one namespace. A tenant with 10,000 of them must not make every reference into the namespace
+/// cost as much, so they are found by what they say; that index is made when the first one asks.
 #[derive(Default)]
 struct Opened<'a> {
     specs: Vec<&'a ReferenceGrantSpec>,
@@ -70,9 +70,9 @@ impl<'a> Grants<'a> {
         Self { by_namespace }
     }
 
-    /// True if the reference is allowed: always within a namespace; across namespaces if one grant in the referent's
-    /// namespace lists the referrer in `from` and the referent in `to`. Entries are alternatives; grants do not add up
-    /// across objects.
+    /// True if the reference is allowed: always within a namespace; across namespaces if one grant in the
+    /// referent's namespace lists the referrer in `from` and the referent in `to`. Entries are alternatives;
+    /// grants do not add up across objects.
     pub(crate) fn allow(&self, from: Referrer<'_>, to: Referent<'_>) -> bool {
         from.namespace == to.namespace
             || self.by_namespace.get(to.namespace).is_some_and(|opened| opened.index().allow(from, to))

@@ -71,7 +71,8 @@ fn parents<'a>(view: &View<'a>, kind: Kind, key: &ObjectKey) -> Option<&'a [Pare
     })
 }
 
-/// True if a route is another controller's alone: all its parents are Gateways that are not ours, or Services (a mesh).
+/// True if a route is another controller's alone: all its parents are Gateways that are not ours, or Services
+/// (a mesh).
 fn are_foreign(
     view: &View<'_>,
     gateways: &[GatewayState<'_>],

@@ -1,14 +1,18 @@
-//! How many conditions one request may have to be checked against, and which rules are refused where it would be more.
+//! How many conditions one request may have to be checked against, and which rules are refused where it would
+//! be more.
 //!
-//! A request is held against every match of its host whose path fits, until one holds. A tenant can put any number of matches
-//! under one path, each with 32 conditions of which the last one fails: 635,000 matches of 5,000 routes would hold a worker,
-//! and everybody it serves, for a second and more with each request. Expressions have a budget of their own.
+//! A request is held against every match of its host whose path fits, until one holds. A tenant can put any
+//! number of matches under one path, each with 32 conditions of which the last one fails: 635,000 matches of
+//! 5,000 routes would hold a worker, and everybody it serves, for a second and more with each request.
+//! Expressions have a budget of their own.
 //!
-//! The budget counts the conditions that one request can meet in the table of one host: those under its path's first element,
-//! and those of matches that fit more than one (`/`, expressions, escapes). Where there are more than the budget, the rules
-//! that are oldest by the API's own order keep it, and the others are refused: they respond 500 to every request whose path fits,
-//! for a rule that denies must not stop matching. A request is looked up in its host's table and in those of the wildcards above it, so each of them that
-//! has conditions halves the budget of the wildcards below it: all of them together have three budgets at most.
+//! The budget counts the conditions that one request can meet in the table of one host: those under its
+//! path's first element, and those of matches that fit more than one (`/`, expressions, escapes). Where there
+//! are more than the budget, the rules that are oldest by the API's own order keep it, and the others are
+//! refused: they respond 500 to every request whose path fits, for a rule that denies must not stop matching.
+//! A request is looked up in its host's table and in those of the wildcards above it, so each of them that
+//! has conditions halves the budget of the wildcards below it: all of them together have three budgets at
+//! most.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,7 +25,8 @@ use gateway_ir::{
 
 use crate::reason::{self, condition, kind};
 
-/// Conditions that one request may meet on a host. Each takes some 60 ns with the fields of a browser's request: 4 ms in all.
+/// Conditions that one request may meet on a host. Each takes some 60 ns with the fields of a browser's
+/// request: 4 ms in all.
 pub(crate) const CONDITIONS_MAX: usize = 1 << 16;
 
 /// The rules that are over the budget, by route and place.
@@ -43,16 +48,16 @@ fn of_match(one: &RouteMatch) -> usize {
     usize::from(one.method.is_some()) + one.headers.len() + one.query.len()
 }
 
-/// The part of a path condition that one request's path shares with few others: its first element. `None` where it may fit
-/// any path, or may be written otherwise.
+/// The part of a path condition that one request's path shares with few others: its first element. `None`
+/// where it may fit any path, or may be written otherwise.
 fn first_element(path: &PathMatch) -> Option<&str> {
     let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = path else { return None };
     let element = path.strip_prefix('/')?.split('/').next()?;
     (!element.is_empty() && !path.contains('%')).then_some(element)
 }
 
-/// Finds the rules that are over the budget of a host. `total` gives the number of a route's conditions: where even all of a
-/// listener's together are below it, which is nearly always, nothing else is looked at.
+/// Finds the rules that are over the budget of a host. `total` gives the number of a route's conditions:
+/// where even all of a listener's together are below it, which is nearly always, nothing else is looked at.
 pub(crate) fn over(ir: &Ir, total: impl Fn(&RouteId) -> usize) -> OverBudget {
     let mut refused = OverBudget::default();
     let mut seen = BTreeSet::new();

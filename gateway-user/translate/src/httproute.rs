@@ -20,7 +20,8 @@ use crate::rule::{self, RuleState};
 use crate::status::MissingGateway;
 use crate::view;
 
-/// The result for an HTTPRoute: everything that later steps and later translations need of it, nothing borrowed.
+/// The result for an HTTPRoute: everything that later steps and later translations need of it, nothing
+/// borrowed.
 #[derive(Debug)]
 pub(crate) struct RouteState {
     /// The diagnostics, whether or not the route is ours.
@@ -35,10 +36,11 @@ pub(crate) struct RouteState {
 #[derive(Debug)]
 pub(crate) struct OwnRoute {
     pub(crate) ir: Arc<IrRoute>,
-    /// Where it is attached. A route whose rules are all invalid is attached too: it responds 500, and its requests
-    /// fall through to nobody else.
+    /// Where it is attached. A route whose rules are all invalid is attached too: it responds 500, and its
+    /// requests fall through to nobody else.
     pub(crate) attachments: Box<[Attachment]>,
-    /// True if it counts as attached: at least one rule is served as written ("Accepted" in `RouteParentStatus`).
+    /// True if it counts as attached: at least one rule is served as written ("Accepted" in
+    /// `RouteParentStatus`).
     pub(crate) is_valid: bool,
     pub(crate) status: Arc<RouteStatus>,
     /// Conditions of all its matches.
@@ -73,7 +75,8 @@ pub(crate) fn evaluate(
     RouteState { diagnostics, missing, own }
 }
 
-/// `None` if no parent of it is ours: then nothing is said about its rules, which are another controller's to judge.
+/// `None` if no parent of it is ours: then nothing is said about its rules, which are another controller's to
+/// judge.
 fn evaluate_own(
     reader: &Reader<'_, '_>,
     controller: &str,
@@ -151,7 +154,8 @@ fn rules(
     rules.map(|(index, spec)| rule::translate(reader, referrer, index, spec, refusals)).collect()
 }
 
-/// A part of the message of `Accepted`. There may be thousands for each of 32 parents, so only what is shown is written.
+/// A part of the message of `Accepted`. There may be thousands for each of 32 parents, so only what is shown
+/// is written.
 enum AcceptedNote<'a> {
     Attached(&'a str),
     Note(&'a str, &'a str),

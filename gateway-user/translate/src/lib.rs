@@ -1,12 +1,12 @@
 //! Gateway API semantics: resources in, intermediate representation and status out.
 //!
-//! [`Translator::update`] reads as the specification's contents page: classes, Gateways and their listeners, conflicts,
-//! routes and their rules, attachment, then what is served and what is said. It is pure: no clock, no input or output,
-//! no client, and the input is never changed, so the same resources always give the same result, whatever was
-//! translated before them; [`translate`] is a translator without a past.
+//! [`Translator::update`] reads as the specification's contents page: classes, Gateways and their listeners,
+//! conflicts, routes and their rules, attachment, then what is served and what is said. It is pure: no clock,
+//! no input or output, no client, and the input is never changed, so the same resources always give the same
+//! result, whatever was translated before them; [`translate`] is a translator without a past.
 //!
-//! A user's mistake is never an `Err`. It becomes a condition on the object, a [`Diagnostic`] for the command line, and
-//! where requests can meet it a response of its own; everything else goes on being served.
+//! A user's mistake is never an `Err`. It becomes a condition on the object, a [`Diagnostic`] for the command
+//! line, and where requests can meet it a response of its own; everything else goes on being served.
 #![forbid(unsafe_code)]
 
 mod assemble;
@@ -100,14 +100,17 @@ pub struct RequestPolicy {
 /// Ownership of hosts by namespace. A host is the text that listener and route hostname come to together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HostOwnership {
-    /// No: routes of several namespaces share it by the Gateway API's precedence, and it is told where they collide.
+    /// No: routes of several namespaces share it by the Gateway API's precedence, and it is told where they
+    /// collide.
     #[default]
     Shared,
-    /// To the one with a label for it, else to that of the oldest route that names it: others' routes are refused.
+    /// To the one with a label for it, else to that of the oldest route that names it: others' routes are
+    /// refused.
     OldestNamespace,
 }
 
-/// The right of a younger Gateway of another namespace to take one address out of an older Gateway's every-address.
+/// The right of a younger Gateway of another namespace to take one address out of an older Gateway's
+/// every-address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AddressOwnership {
     /// No: its listener is Conflicted.

@@ -97,7 +97,8 @@ impl TlsState {
         }
     }
 
-    /// Clients that check certificates refuse one that is for other names; some do not check, so it is served.
+    /// Clients that check certificates refuse one that is for other names; some do not check, so it is
+    /// served.
     pub(crate) fn check_names(&mut self, hostname: Option<&Hostname>, field: &str) {
         let (Some(Hostname::Exact(host)), false) = (hostname, self.tls.certificates.is_empty()) else {
             return;

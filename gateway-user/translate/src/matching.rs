@@ -20,10 +20,10 @@ pub(crate) enum ExpressionUse {
     RefusedWithRule,
 }
 
-/// Translates the matches of a rule, and says what is wrong with them. No match at all is the one that every request
-/// fits. The rule responds 500 if anything is wrong; what it matches then are the requests that it can have been meant for:
-/// a match whose path cannot be understood is left out, for any guess would take requests from others, and an expression
-/// for a value that cannot be used stands for any value.
+/// Translates the matches of a rule, and says what is wrong with them. No match at all is the one that every
+/// request fits. The rule responds 500 if anything is wrong; what it matches then are the requests that it
+/// can have been meant for: a match whose path cannot be understood is left out, for any guess would take
+/// requests from others, and an expression for a value that cannot be used stands for any value.
 pub(crate) fn matches(
     spec: &[HttpRouteMatch],
     field: &str,
@@ -121,7 +121,8 @@ impl MatchErrors<'_> {
     }
 }
 
-/// The CEL rules of `HTTPPathMatch`: the API server applies them, but only from the CRD version that has them on.
+/// The CEL rules of `HTTPPathMatch`: the API server applies them, but only from the CRD version that has them
+/// on.
 fn check_path(path: &str) -> Result<(), String> {
     if !path.starts_with('/') {
         return Err(format!("{path:?} must begin with \"/\""));

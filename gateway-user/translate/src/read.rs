@@ -1,7 +1,9 @@
-//! Reads: the parts of other objects that the translation of a route or cluster depends on, recorded as they are read.
+//! Reads: the parts of other objects that the translation of a route or cluster depends on, recorded as they
+//! are read.
 //!
-//! A [`Reader`] is all that such a translation is given, so nothing can be read in passing. It notes questions, not
-//! objects: a Service that was missing is as much a reason to look again as one that was there.
+//! A [`Reader`] is all that such a translation is given, so nothing can be read in passing. It notes
+//! questions, not objects: a Service that was missing is as much a reason to look again as one that was
+//! there.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,9 +135,10 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.view.service(namespace, name)
     }
 
-    /// The Service that may have been meant by one that is not there: the one of that name in another namespace, else the
-    /// nearest name in the namespace asked for; only such as `from` may refer to. Names of other namespaces are not
-    /// compared: every Service that anybody adds would be a reason to judge this object again.
+    /// The Service that may have been meant by one that is not there: the one of that name in another
+    /// namespace, else the nearest name in the namespace asked for; only such as `from` may refer to. Names
+    /// of other namespaces are not compared: every Service that anybody adds would be a reason to judge this
+    /// object again.
     pub(crate) fn near_service(
         &self,
         from: Referrer<'_>,
@@ -167,8 +170,8 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.view.wants_tls(namespace, service, port_name)
     }
 
-    /// The message about the Service's endpoints whose addresses are refused. Another question than which endpoints
-    /// there are: its result changes all the time.
+    /// The message about the Service's endpoints whose addresses are refused. Another question than which
+    /// endpoints there are: its result changes all the time.
     pub(crate) fn refused_endpoints(&self, namespace: &str, service: &str) -> Option<String> {
         if self.view.endpoint_policy.is_active() {
             self.note(Read::RefusedEndpoints(ObjectKey::new(namespace, service)));

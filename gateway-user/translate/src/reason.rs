@@ -1,4 +1,5 @@
-//! Condition types and reasons, as the Gateway API spells them (apis/v1 of v1.7.0), and how a condition is made.
+//! Condition types and reasons, as the Gateway API spells them (apis/v1 of v1.7.0), and how a condition is
+//! made.
 
 use std::fmt;
 
@@ -57,9 +58,9 @@ pub(crate) const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
 pub(crate) const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";
 
-/// Bytes of a condition's message. The API takes 32,768 characters of each, but a Gateway has four conditions for each of 64
-/// listeners, an HTTPRoute three for each of 32 parents, and etcd takes 1.5 MiB of an object: beyond that no status could be
-/// written at all.
+/// Bytes of a condition's message. The API takes 32,768 characters of each, but a Gateway has four conditions
+/// for each of 64 listeners, an HTTPRoute three for each of 32 parents, and etcd takes 1.5 MiB of an object:
+/// beyond that no status could be written at all.
 const MESSAGE_MAX: usize = 2_048;
 
 /// A condition without a transition time, which only the status writer knows.
@@ -96,7 +97,8 @@ pub(crate) fn join_errors<'a>(errors: impl IntoIterator<Item = &'a ConfigError>)
     list(errors)
 }
 
-/// Several texts as one, in order: as many as a condition has room for, and how many more there are, which are only counted.
+/// Several texts as one, in order: as many as a condition has room for, and how many more there are, which
+/// are only counted.
 pub(crate) fn list<T: fmt::Display>(texts: impl IntoIterator<Item = T>) -> String {
     const ROOM_FOR_COUNT: usize = 32;
     let (mut all, mut more) = (String::new(), 0);

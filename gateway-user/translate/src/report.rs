@@ -58,10 +58,11 @@ impl StatusSet {
         next
     }
 
-    /// This status as these nodes have it, by name: `Programmed` becomes true where it was unknown and every node that
-    /// serves the Gateway serves it as it is now; false, with the nodes' messages, where a bind was refused; and stays
-    /// unknown, with the names of those that are behind, until then. A listener all of whose binds are refused for the
-    /// port is not accepted. A node that does not have an address is not one that serves it, unless no node has it.
+    /// This status as these nodes have it, by name: `Programmed` becomes true where it was unknown and every
+    /// node that serves the Gateway serves it as it is now; false, with the nodes' messages, where a bind was
+    /// refused; and stays unknown, with the names of those that are behind, until then. A listener all of
+    /// whose binds are refused for the port is not accepted. A node that does not have an address is not one
+    /// that serves it, unless no node has it.
     #[must_use]
     pub fn with_reports(&self, reports: &BTreeMap<String, NodeReport>) -> Self {
         let mut next = self.clone();
@@ -148,8 +149,8 @@ fn wait(status: &mut GatewayStatus, behind: &[&str]) {
     }
 }
 
-/// The nodes' common verdict on a bind: the address is unusable if none has it; else those that have it count, and
-/// a port that is taken on one of them is not served there.
+/// The nodes' common verdict on a bind: the address is unusable if none has it; else those that have it
+/// count, and a port that is taken on one of them is not served there.
 fn together((address, port): (BindAddress, u16), reports: &[(&str, &NodeReport)]) -> Option<RejectedBind> {
     let said = |reason: RejectionReason| {
         reports.iter().filter_map(move |(node, report)| {
@@ -204,8 +205,8 @@ fn apply(listener: &mut ListenerStatus, binds: &[(BindAddress, u16)], refused: &
     set(kind::PROGRAMMED, ConditionStatus::False, reason, &message);
 }
 
-/// The Gateway's own conditions after its listeners': an address that cannot be used comes first, then whether
-/// anything is served.
+/// The Gateway's own conditions after its listeners': an address that cannot be used comes first, then
+/// whether anything is served.
 fn summarise(status: &mut GatewayStatus, refused: &[RejectedBind]) {
     let unusable: Vec<_> =
         refused.iter().filter(|refused| refused.reason == RejectionReason::AddressNotUsable).collect();

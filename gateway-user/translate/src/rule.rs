@@ -16,7 +16,8 @@ use crate::{backend, duration, filters, matching, reason, unreachable};
 #[derive(Debug)]
 pub(crate) struct RuleState {
     pub(crate) rule: HttpRule,
-    /// The errors for which it responds 500 as a whole; empty if it is served: `Accepted` or `PartiallyInvalid`.
+    /// The errors for which it responds 500 as a whole; empty if it is served: `Accepted` or
+    /// `PartiallyInvalid`.
     pub(crate) invalid: Vec<ConfigError>,
     /// backendRefs that cannot be used: `ResolvedRefs`.
     pub(crate) unresolved: Vec<ConfigError>,
@@ -26,8 +27,8 @@ pub(crate) struct RuleState {
     pub(crate) doubted: Vec<(String, String)>,
 }
 
-/// Translates `rules[index]`. An invalid rule keeps the matches that can be understood, and responds to them with 500:
-/// requests that it was meant for must not fall through to another rule.
+/// Translates `rules[index]`. An invalid rule keeps the matches that can be understood, and responds to them
+/// with 500: requests that it was meant for must not fall through to another rule.
 pub(crate) fn translate(
     reader: &Reader<'_, '_>,
     referrer: Referrer<'_>,
@@ -150,8 +151,8 @@ fn backends(
     backends
 }
 
-/// Filters of one backendRef. They run after the rule's, so a redirect comes too late here, and a path that the rule
-/// has rewritten has no prefix left to replace.
+/// Filters of one backendRef. They run after the rule's, so a redirect comes too late here, and a path that
+/// the rule has rewritten has no prefix left to replace.
 fn backend_filters(
     rule: &HttpRouteRule,
     spec: &HttpBackendRef,

@@ -17,8 +17,8 @@ use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::reason::{self, condition, kind};
 
-/// The full status of every object that is ours to judge. No condition has a transition time: the status writer
-/// knows the clock and what was written before.
+/// The full status of every object that is ours to judge. No condition has a transition time: the status
+/// writer knows the clock and what was written before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StatusSet {
     /// GatewayClasses that name our controller, by name.
@@ -27,8 +27,8 @@ pub struct StatusSet {
     /// Gateways of those classes.
     #[serde(serialize_with = "by_name")]
     pub gateways: BTreeMap<ObjectName, GatewayStatus>,
-    /// HTTPRoutes with a parent among those; only the entries of our controller. There are many, so copies of the set share
-    /// them.
+    /// HTTPRoutes with a parent among those; only the entries of our controller. There are many, so copies of
+    /// the set share them.
     #[serde(rename = "httpRoutes", serialize_with = "by_name_shared")]
     pub http_routes: Arc<BTreeMap<ObjectName, Arc<RouteStatus>>>,
     /// The generation whose report is in here; `None` before [`StatusSet::with_report`].
@@ -40,7 +40,8 @@ pub struct StatusSet {
     /// The digests that a node reports while it serves the Gateways as they are now.
     #[serde(skip)]
     pub(crate) digests: BTreeMap<ObjectName, GatewayDigest>,
-    /// Routes that name a Gateway that does not exist, nearly one of ours. There is no status of ours on them.
+    /// Routes that name a Gateway that does not exist, nearly one of ours. There is no status of ours on
+    /// them.
     #[serde(skip)]
     pub missing_gateways: BTreeMap<ObjectName, MissingGateway>,
     /// The node of each address that was assigned: of the others none is asked.
@@ -48,7 +49,8 @@ pub struct StatusSet {
     pub(crate) owners: BTreeMap<IpAddr, String>,
 }
 
-/// A Gateway that a route names and that does not exist, of whatever class, while one of ours has nearly its name.
+/// A Gateway that a route names and that does not exist, of whatever class, while one of ours has nearly its
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingGateway {
     /// The route's `metadata.generation`.
@@ -187,8 +189,8 @@ fn listener_status(gateway: &GatewayState<'_>, listener: &ListenerState<'_>) -> 
     }
 }
 
-/// Addresses that were asked for and can be served. A Gateway that asks for none is served on all of the node's,
-/// which are not known here.
+/// Addresses that were asked for and can be served. A Gateway that asks for none is served on all of the
+/// node's, which are not known here.
 fn addresses(gateway: &GatewayState<'_>) -> Vec<GatewayStatusAddress> {
     let served = gateway.addresses.iter().filter(|_| gateway.refused.is_none());
     served

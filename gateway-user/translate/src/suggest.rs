@@ -3,8 +3,8 @@
 use gateway_api_types::suggest;
 pub(crate) use gateway_api_types::suggest::{CANDIDATES_MAX, SearchBudget, question};
 
-/// The candidate nearest to `wanted`, if it is near enough to be a slip of the pen: a quarter of the longer name's letters,
-/// at least two, and not all of them.
+/// The candidate nearest to `wanted`, if it is near enough to be a slip of the pen: a quarter of the longer
+/// name's letters, at least two, and not all of them.
 pub(crate) fn nearest<'a>(
     wanted: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -28,8 +28,8 @@ pub(crate) fn did_you_mean<'a>(
 }
 
 /// The object that a reference may have meant, best guess first: the same name in another namespace, the
-/// nearest name in the namespace asked for, the only object there (if `lone` holds: for kinds of which a namespace
-/// has few, such as Gateways), the nearest name anywhere.
+/// nearest name in the namespace asked for, the only object there (if `lone` holds: for kinds of which a
+/// namespace has few, such as Gateways), the nearest name anywhere.
 pub(crate) fn did_you_mean_object(
     (namespace, name): (&str, &str),
     candidates: &[(&str, &str)],

@@ -25,11 +25,11 @@ use crate::{
 
 /// Translates again and again, and each time only what an edit touched.
 ///
-/// It remembers what every HTTPRoute and every cluster came to, with the questions that were asked of other objects on
-/// the way. A route is translated again if it changed itself or if one of its reads has another result; what it
-/// comes to is the same [`Arc`](std::sync::Arc) in the next IR unless it differs. Routes are compared with one another
-/// on the hosts that an edited one was or is on. GatewayClasses and Gateways are judged
-/// anew each time: they are few, and listeners are in conflict across all of them.
+/// It remembers what every HTTPRoute and every cluster came to, with the questions that were asked of other
+/// objects on the way. A route is translated again if it changed itself or if one of its reads has another
+/// result; what it comes to is the same [`Arc`](std::sync::Arc) in the next IR unless it differs. Routes are
+/// compared with one another on the hosts that an edited one was or is on. GatewayClasses and Gateways are
+/// judged anew each time: they are few, and listeners are in conflict across all of them.
 #[derive(Debug)]
 pub struct Translator {
     options: TranslateOptions,
@@ -70,14 +70,15 @@ impl Translator {
         Self::with_library(options, library)
     }
 
-    /// The same with expressions that others have built or will use: those of `library`, whose limit must be that of
-    /// the options.
+    /// The same with expressions that others have built or will use: those of `library`, whose limit must be
+    /// that of the options.
     pub fn with_library(options: TranslateOptions, library: Arc<Library>) -> Self {
         let (previous, rebuilt) = (PreviousState::new(&options), Rebuilt::default());
         Self { options, assignments: None, library, previous, rebuilt }
     }
 
-    /// From the next update on, Gateways have these addresses; with `None`, those of the node they are served on.
+    /// From the next update on, Gateways have these addresses; with `None`, those of the node they are served
+    /// on.
     pub fn assign(&mut self, assignments: Option<Arc<Assignments>>) {
         self.assignments = assignments;
     }

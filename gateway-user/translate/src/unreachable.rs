@@ -53,8 +53,8 @@ fn path(spec: &HttpPathMatch, policy: RequestPolicy) -> Option<String> {
     })
 }
 
-/// True if requests with this path are refused or normalised away: it hides a dot segment behind an encoded separator or a
-/// path parameter, or has one with escaped dots.
+/// True if requests with this path are refused or normalised away: it hides a dot segment behind an encoded
+/// separator or a path parameter, or has one with escaped dots.
 fn hides_dots(path: &str) -> bool {
     hides_dot_segment(path.as_bytes()) || has_dot_segment(normalize_route_path(path).as_bytes())
 }

@@ -27,8 +27,8 @@ type ByObject<'a, T> = BTreeMap<&'a str, BTreeMap<&'a str, Vec<T>>>;
 pub(crate) struct View<'a> {
     pub(crate) resources: &'a ResourceSet,
     pub(crate) grants: Grants<'a>,
-    /// Slices by the Service they belong to, which is always of their own namespace. Made when first asked for, as are
-    /// the namespaces: most edits ask for neither.
+    /// Slices by the Service they belong to, which is always of their own namespace. Made when first asked
+    /// for, as are the namespaces: most edits ask for neither.
     slices: OnceCell<ByObject<'a, &'a EndpointSlice>>,
     /// Services that a BackendTLSPolicy targets: (namespace, name) to the sections named, `None` being all.
     tls_services: ByObject<'a, Option<&'a str>>,

@@ -9,8 +9,9 @@ use gateway_api_types::{
 use crate::TranslateOptions;
 use crate::grants::{Grants, Referent, Referrer};
 
-/// The Secrets that each Gateway of our classes refers to for its listeners, with leave: in its own namespace, or where a
-/// ReferenceGrant allows it. Their existence plays no part. Gateways that refer to none are left out.
+/// The Secrets that each Gateway of our classes refers to for its listeners, with leave: in its own
+/// namespace, or where a ReferenceGrant allows it. Their existence plays no part. Gateways that refer to none
+/// are left out.
 pub fn secret_wants<'a>(
     classes: impl Iterator<Item = &'a GatewayClass>,
     gateways: impl Iterator<Item = &'a Gateway>,

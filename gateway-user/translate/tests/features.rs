@@ -1,4 +1,5 @@
-//! Every feature that is claimed is translated into something that the byte road does, and those that are not are refused.
+//! Every feature that is claimed is translated into something that the byte road does, and those that are not
+//! are refused.
 
 mod common;
 
@@ -32,7 +33,8 @@ metadata: {name: s, namespace: b}
 spec: {ports: [{name: http, port: 80}]}
 "#;
 
-/// A claimed feature, the route (`spec` but for parentRefs) or objects that use it, and what must be in the translation.
+/// A claimed feature, the route (`spec` but for parentRefs) or objects that use it, and what must be in the
+/// translation.
 struct Probe {
     feature: &'static str,
     route: &'static str,

@@ -1,9 +1,9 @@
-//! Golden cases: `golden/<topic>/<case>.yaml` holds resources and, below a marker, everything that translate makes of
-//! them. `UPDATE_GOLDEN=1 cargo test -p gateway-translate --test golden` writes what is below the marker; read the
-//! difference before committing it.
+//! Golden cases: `golden/<topic>/<case>.yaml` holds resources and, below a marker, everything that translate
+//! makes of them. `UPDATE_GOLDEN=1 cargo test -p gateway-translate --test golden` writes what is below the
+//! marker; read the difference before committing it.
 //!
-//! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case replaces
-//! one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line
+//! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case
+//! replaces one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line
 //! `# with: host-ownership=oldest-namespace` or `# with: address-ownership=shared` sets an option.
 
 mod common;

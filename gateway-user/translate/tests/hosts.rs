@@ -1,4 +1,5 @@
-//! Routes are compared with those on their hosts and no others, and what is said of a crowded host is bounded.
+//! Routes are compared with those on their hosts and no others, and what is said of a crowded host is
+//! bounded.
 
 mod common;
 

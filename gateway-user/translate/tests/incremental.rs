@@ -1,4 +1,5 @@
-//! A [`Translator`] after any edits gives what a translation from scratch gives, and does no more than the edit asks.
+//! A [`Translator`] after any edits gives what a translation from scratch gives, and does no more than the
+//! edit asks.
 
 mod common;
 
@@ -99,8 +100,8 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
     assert!(evaluated.get() > 20 && refused.get() > 10, "{} {}", evaluated.get(), refused.get());
 }
 
-/// 1,000 routes of ten tenants on one Gateway, each with a Service and a slice of its own; tenant 0 uses the Service
-/// of tenant 1's first route as well, by a grant.
+/// 1,000 routes of ten tenants on one Gateway, each with a Service and a slice of its own; tenant 0 uses the
+/// Service of tenant 1's first route as well, by a grant.
 fn large() -> ResourceSet {
     let listeners = json!([{
         "name": "web", "port": 80, "protocol": "HTTP",

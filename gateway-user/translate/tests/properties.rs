@@ -1,4 +1,5 @@
-//! What holds for any resources: order does not matter, the input stays as it was, and tenants do not touch one another.
+//! What holds for any resources: order does not matter, the input stays as it was, and tenants do not touch
+//! one another.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Checks and defaults of core kinds that the API server has beyond their schemas: its own code checks them, so their
-//! OpenAPI documents do not say it. Only what routing relies on is checked here.
+//! Checks and defaults of core kinds that the API server has beyond their schemas: its own code checks them,
+//! so their OpenAPI documents do not say it. Only what routing relies on is checked here.
 
 use std::collections::HashSet;
 
@@ -86,7 +86,8 @@ fn check_port(port: Option<&Node>, field: &str, diagnostics: &mut Vec<FieldDiagn
     }
 }
 
-/// Base64 in the one form that our types read; the API server's reader takes more of them. Text that is no base64 has its diagnostic already.
+/// Base64 in the one form that our types read; the API server's reader takes more of them. Text that is no
+/// base64 has its diagnostic already.
 fn write_plainly(field: Option<&mut Node>) {
     let Some(Node { tree: Tree::Map(entries), .. }) = field else { return };
     for entry in entries {

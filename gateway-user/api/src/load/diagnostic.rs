@@ -33,8 +33,8 @@ pub struct Position {
     pub column: u32,
 }
 
-/// One thing to tell about one value. Written as `file:line:column: object: field: message`, without the parts that
-/// are not known.
+/// One thing to tell about one value. Written as `file:line:column: object: field: message`, without the
+/// parts that are not known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Diagnostic {
     /// The file, as the loader was given it; empty when the object came from no file.

@@ -12,7 +12,8 @@ pub(super) enum Identity {
     KnownKind(KnownKind),
     /// `List`, or the list of one kind.
     List,
-    /// A kind that we do not read, or no Kubernetes object at all: somebody else's business, and why it is passed over.
+    /// A kind that we do not read, or no Kubernetes object at all: somebody else's business, and why it is
+    /// passed over.
     Foreign { shown: String, why: String },
     /// Nothing that can be said to be any kind.
     Wrong { at: Position, shown: String, field: &'static str, message: String },
@@ -80,7 +81,8 @@ fn read(node: &Node) -> Identity {
     }
 }
 
-/// Recognises a document that is no Kubernetes object and commonly lies beside them; gives its kind for the note.
+/// Recognises a document that is no Kubernetes object and commonly lies beside them; gives its kind for the
+/// note.
 fn passed_over(file: &str, node: &Node) -> Option<&'static str> {
     let name = file.rsplit('/').next().unwrap_or(file);
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
@@ -112,7 +114,8 @@ fn is_no_object(node: &Node) -> bool {
         && !node.entries().iter().any(|entry| closest(&entry.key, parts).is_some())
 }
 
-/// A kind that we do not read: somebody else's, or ours misspelt. Only a group that we read whole can be misspelt in.
+/// A kind that we do not read: somebody else's, or ours misspelt. Only a group that we read whole can be
+/// misspelt in.
 fn foreign(
     node: &Node,
     (version_at, group): (Position, &str),

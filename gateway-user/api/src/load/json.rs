@@ -1,4 +1,5 @@
-//! JSON objects one after the other, as `kubectl`, `jq -c` and `ingress2gateway` print them. YAML has no such text.
+//! JSON objects one after the other, as `kubectl`, `jq -c` and `ingress2gateway` print them. YAML has no such
+//! text.
 
 use serde::de::IgnoredAny;
 
@@ -12,8 +13,8 @@ pub(super) struct Piece<'t> {
     column: u32,
 }
 
-/// Cuts off the JSON objects that a text begins with, if it has several of them; what follows them is the last piece, and a
-/// text that is anything else is one piece. JSON that breaks off is part of what follows.
+/// Cuts off the JSON objects that a text begins with, if it has several of them; what follows them is the
+/// last piece, and a text that is anything else is one piece. JSON that breaks off is part of what follows.
 pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut cuts = Vec::new();
     let begin = text.len() - text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).len();

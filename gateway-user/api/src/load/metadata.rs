@@ -10,8 +10,8 @@ use crate::schema::{
 /// Namespace of an object that names none, as for kubectl without a context of its own.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Gives a namespaced object a namespace if it names none, and takes it from one that lives in none, as the API server does.
-/// One that it had is worth a warning.
+/// Gives a namespaced object a namespace if it names none, and takes it from one that lives in none, as the
+/// API server does. One that it had is worth a warning.
 pub(super) fn resolve_namespace(kind: Kind, object: &mut Node) -> Option<FieldDiagnostic> {
     let metadata = object.get_mut("metadata")?;
     let named = metadata.get("namespace").filter(|n| n.as_str() != Some("") && n.tree != Tree::Null);

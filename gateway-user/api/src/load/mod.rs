@@ -47,8 +47,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a file of any number of YAML documents: `file` is its name in diagnostics, `text` what it holds. Lists
-/// (`kind: List`) are unfolded, kinds that are not ours are skipped with a note.
+/// Reads a file of any number of YAML documents: `file` is its name in diagnostics, `text` what it holds.
+/// Lists (`kind: List`) are unfolded, kinds that are not ours are skipped with a note.
 pub fn load(file: &str, text: &str) -> Loaded {
     let mut loader = Loader { file: file.into(), loaded: Loaded::default() };
     for document in yaml::documents(text) {
@@ -60,7 +60,8 @@ pub fn load(file: &str, text: &str) -> Loaded {
     loader.loaded
 }
 
-/// Puts files together. Of objects with the same kind, namespace and name the first is kept, the others are errors.
+/// Puts files together. Of objects with the same kind, namespace and name the first is kept, the others are
+/// errors.
 pub fn assemble(files: impl IntoIterator<Item = Loaded>) -> (ResourceSet, Vec<Diagnostic>) {
     let mut set = ResourceSet::default();
     let mut places: BTreeMap<(Kind, ObjectKey), Origin> = BTreeMap::new();
@@ -87,8 +88,8 @@ pub fn assemble(files: impl IntoIterator<Item = Loaded>) -> (ResourceSet, Vec<Di
     (set, diagnostics)
 }
 
-/// Checks one object that came as JSON, with the same result as a file that holds it. `Ok(None)`: its kind is not
-/// ours.
+/// Checks one object that came as JSON, with the same result as a file that holds it. `Ok(None)`: its kind is
+/// not ours.
 ///
 /// # Errors
 /// The errors, without places.

@@ -2,8 +2,8 @@
 
 use super::tree::Tree;
 
-/// Reads a plain scalar by the core schema of YAML 1.2 (section 10.3.2). Scalars that YAML 1.1 readers such as kubectl take
-/// for something else stays a string, marked.
+/// Reads a plain scalar by the core schema of YAML 1.2 (section 10.3.2). Scalars that YAML 1.1 readers such
+/// as kubectl take for something else stay strings, marked.
 pub(crate) fn resolve(text: &str) -> Tree {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Tree::Null,
@@ -22,7 +22,8 @@ pub(crate) fn resolve(text: &str) -> Tree {
         .unwrap_or_else(|| Tree::String { text: text.to_owned(), ambiguous: false })
 }
 
-/// A boolean, an octal number or a number with separators in YAML 1.1, a string or another number in YAML 1.2.
+/// A boolean, an octal number or a number with separators in YAML 1.1, a string or another number in YAML
+/// 1.2.
 fn is_ambiguous(text: &str) -> bool {
     let word = ["yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF"].contains(&text);
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -51,7 +52,8 @@ fn integer(text: &str) -> Option<Tree> {
     }
 }
 
-/// `[-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?`: narrower than what Rust parses ("inf").
+/// `[-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?`: narrower than what Rust parses
+/// ("inf").
 fn float(text: &str) -> Option<Tree> {
     let allowed = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
     let begins =

@@ -189,7 +189,8 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// A finished collection; `<<` merges go under what the map itself says (YAML 1.1 merge keys, as kubectl does).
+    /// A finished collection; `<<` merges go under what the map itself says (YAML 1.1 merge keys, as kubectl
+    /// does).
     fn close(&mut self, at: Position, items: Items) -> Result<Node, Error> {
         let (mut entries, mut seen, merge) = match items {
             Items::List(list) => return Ok(Node { at, tree: Tree::List(list) }),
@@ -292,7 +293,8 @@ fn check_tag(tag: Option<&Tag>, expected: &str, at: Position) -> Result<(), Erro
     }
 }
 
-/// The first tab that indents one of `lines` lines from `line` on. A tab is the usual reason for a line that looks right.
+/// The first tab that indents one of `lines` lines from `line` on. A tab is the usual reason for a line that
+/// looks right.
 fn indenting_tab(text: &str, line: u32, lines: usize) -> Option<Position> {
     let from = line.saturating_sub(1) as usize;
     text.lines().enumerate().skip(from).take(lines).find_map(|(at, content)| {

@@ -1,8 +1,10 @@
-//! The expression language of the rules (`x-kubernetes-validations`), with Kubernetes' functions beside the standard's.
+//! The expression language of the rules (`x-kubernetes-validations`), with Kubernetes' functions beside the
+//! standard's.
 //!
-//! Rules about a change (`oldSelf`) do not apply: a file has no earlier state. Functions that the CRDs call beyond the standard
-//! library: `split` and `substring` (CEL's strings extension), `isIP`, `format.dns1123Subdomain()` and
-//! `format.qualifiedName()` with `validate` (Kubernetes' IP and format libraries).
+//! Rules about a change (`oldSelf`) do not apply: a file has no earlier state. Functions that the CRDs call
+//! beyond the standard library: `split` and `substring` (CEL's strings extension), `isIP`,
+//! `format.dns1123Subdomain()` and `format.qualifiedName()` with `validate` (Kubernetes' IP and format
+//! libraries).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,7 +32,8 @@ pub(crate) struct Rule {
 
 type Compiled = Option<Result<Program, String>>;
 
-/// Words that CEL reserves: a field of that name is written `__name__` in rules (Kubernetes: "Validation rules").
+/// Words that CEL reserves: a field of that name is written `__name__` in rules (Kubernetes: "Validation
+/// rules").
 const RESERVED: [&str; 21] = [
     "true",
     "false",
@@ -55,8 +58,8 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// The functions that rules may call. Adding one fails only if its name is taken, which every test of a rule that
-/// calls it would show.
+/// The functions that rules may call. Adding one fails only if its name is taken, which every test of a rule
+/// that calls it would show.
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
     let added = [
@@ -99,7 +102,8 @@ impl fmt::Debug for Rule {
 }
 
 impl Rule {
-    /// Reads an entry of `x-kubernetes-validations`; `None` if it says something that the check does not know.
+    /// Reads an entry of `x-kubernetes-validations`; `None` if it says something that the check does not
+    /// know.
     pub(crate) fn parse(raw: &Value) -> Option<Self> {
         let map = raw.as_object()?;
         if map.keys().any(|key| !["rule", "message"].contains(&key.as_str())) {
@@ -128,8 +132,8 @@ impl Rule {
         self.program.as_ref()?.as_ref().err().map(String::as_str)
     }
 
-    /// True if it holds for the value of `context`, else what to tell. A rule that cannot be computed does not hold,
-    /// as in the API server.
+    /// True if it holds for the value of `context`, else what to tell. A rule that cannot be computed does
+    /// not hold, as in the API server.
     fn check(&self, context: &Context<'_, '_>) -> Result<(), String> {
         let program = match &*self.program {
             None => return Ok(()),
@@ -168,8 +172,8 @@ fn value<'n>(schema: Option<&Schema>, node: &'n Node) -> Box<dyn Val + 'n> {
     }
 }
 
-/// The fields of a map. One that CEL reserves the name of goes by `__name__` as well, if the schema declares it: the
-/// CRDs write both `p1.__namespace__` and `has(r.namespace)`.
+/// The fields of a map. One that CEL reserves the name of goes by `__name__` as well, if the schema declares
+/// it: the CRDs write both `p1.__namespace__` and `has(r.namespace)`.
 fn fields<'n>(schema: Option<&Schema>, entries: &'n [Entry]) -> HashMap<CelMapKey<'n>, Box<dyn Val + 'n>> {
     let key = |name: String| CelMapKey::String(CelString::from(name));
     let mut fields = HashMap::with_capacity(entries.len());

@@ -4,8 +4,8 @@ use super::Schema;
 use super::model::Type;
 use crate::load::tree::{Node, Tree};
 
-/// Drops nulls where the schema allows none, then puts defaults where nothing is. A default stands where its object
-/// does. Makes an integer of `80.0` and `1e2` where the schema wants one.
+/// Drops nulls where the schema allows none, then puts defaults where nothing is. A default stands where its
+/// object does. Makes an integer of `80.0` and `1e2` where the schema wants one.
 pub(crate) fn apply(schema: &Schema, node: &mut Node) {
     match &mut node.tree {
         Tree::Float(number) if matches!(schema.types, Some(Type::Integer | Type::IntOrString)) => {
@@ -44,7 +44,8 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }
 
-/// A null in a field that is not nullable counts as the field's absence (Kubernetes: "Defaulting and Nullable").
+/// A null in a field that is not nullable counts as the field's absence (Kubernetes: "Defaulting and
+/// Nullable").
 fn keeps_null(schema: &Schema, key: &str) -> bool {
     match schema.properties.get(key).or(schema.additional.as_deref()) {
         Some(inner) => inner.nullable,

@@ -52,7 +52,8 @@ impl Format {
     }
 }
 
-/// RFC 1123 labels with dots between, in lower case, at most 253 characters (Kubernetes `IsDNS1123Subdomain`).
+/// RFC 1123 labels with dots between, in lower case, at most 253 characters (Kubernetes
+/// `IsDNS1123Subdomain`).
 pub(crate) fn is_dns1123_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns1123_characters)
 }
@@ -89,8 +90,9 @@ fn is_dns1123_characters(label: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
 }
 
-/// Base64 as RFC 4648 section 4 writes it: without the line breaks, and with zeros for the bits after the last byte, both of
-/// which Go's `encoding/base64` passes over. `None` if it is no base64 to Go either: blanks, no padding, other letters.
+/// Base64 as RFC 4648 section 4 writes it: without the line breaks, and with zeros for the bits after the
+/// last byte, both of which Go's `encoding/base64` passes over. `None` if it is no base64 to Go either:
+/// blanks, no padding, other letters.
 pub(crate) fn plain_base64(text: &str) -> Option<String> {
     let mut plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     let data = plain.trim_end_matches('=').len();

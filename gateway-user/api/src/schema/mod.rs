@@ -1,7 +1,7 @@
 //! The schemas that an API server checks objects with, and that check.
 //!
-//! They are made by `cargo xtask api-schemas` out of the CRDs and Kubernetes' OpenAPI documents; each file under
-//! `schemas/` names its source.
+//! They are made by `cargo xtask api-schemas` out of the CRDs and Kubernetes' OpenAPI documents; each file
+//! under `schemas/` names its source.
 
 mod advice;
 mod cel;
@@ -40,7 +40,8 @@ pub(crate) struct FieldDiagnostic {
     pub(crate) warning: bool,
 }
 
-/// Drops nulls, applies defaults and checks everything that the schema says, rules last: they may rely on the rest.
+/// Drops nulls, applies defaults and checks everything that the schema says, rules last: they may rely on the
+/// rest.
 pub(crate) fn apply(schema: &Schema, node: &mut Node) -> Vec<FieldDiagnostic> {
     let mut diagnostics = Vec::new();
     structure::unknown_fields(schema, node, &mut Path::default(), &mut diagnostics);
@@ -52,7 +53,8 @@ pub(crate) fn apply(schema: &Schema, node: &mut Node) -> Vec<FieldDiagnostic> {
     diagnostics
 }
 
-/// The schema of a kind in a served version, with that of its `metadata`. `None` if the version is not served.
+/// The schema of a kind in a served version, with that of its `metadata`. `None` if the version is not
+/// served.
 pub(crate) fn of(kind: Kind, version: &str) -> Option<&'static Schema> {
     static PARSED: [OnceLock<BTreeMap<String, Schema>>; Kind::ALL.len()] =
         [const { OnceLock::new() }; Kind::ALL.len()];
@@ -63,8 +65,8 @@ pub(crate) fn of(kind: Kind, version: &str) -> Option<&'static Schema> {
     PARSED.get(kind as usize)?.get_or_init(|| parse(kind)).get(version)
 }
 
-/// Parses the committed schema of a kind. The files are ours and a test parses all of them, so a file that does not
-/// parse counts as a kind without schema, which the loader reports.
+/// Parses the committed schema of a kind. The files are ours and a test parses all of them, so a file that
+/// does not parse counts as a kind without schema, which the loader reports.
 fn parse(kind: Kind) -> BTreeMap<String, Schema> {
     let Ok(file) = serde_json::from_str::<Value>(source(kind)) else { return BTreeMap::new() };
     let metadata =

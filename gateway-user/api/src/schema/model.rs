@@ -65,8 +65,8 @@ pub(crate) enum Unique {
     Keys(Vec<String>),
 }
 
-/// Keywords that are read. A schema with another one would be checked less than an API server does, so it does not
-/// parse; a test parses every schema.
+/// Keywords that are read. A schema with another one would be checked less than an API server does, so it
+/// does not parse; a test parses every schema.
 const KEYWORDS: [&str; 27] = [
     "type",
     "nullable",

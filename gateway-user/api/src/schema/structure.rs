@@ -10,7 +10,8 @@ use super::{FieldDiagnostic, Path, Schema, advice};
 use crate::load::Position;
 use crate::load::tree::{Node, Tree};
 
-/// Fields that the schema does not have. Looked for before defaults are applied, at the place of the field's name.
+/// Fields that the schema does not have. Looked for before defaults are applied, at the place of the field's
+/// name.
 pub(crate) fn unknown_fields<'a>(
     schema: &'a Schema,
     node: &'a Node,

@@ -7,7 +7,8 @@ pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a 
     closest(wrong, known).map(question).unwrap_or_default()
 }
 
-/// As [`did_you_mean`], for one of a few values: also the only one that the text is a part of (`Prefix` for `PathPrefix`).
+/// As [`did_you_mean`], for one of a few values: also the only one that the text is a part of (`Prefix` for
+/// `PathPrefix`).
 pub(crate) fn did_you_mean_value<'a>(wrong: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let near = did_you_mean(wrong, known.clone());
     let lower = wrong.to_lowercase();

@@ -43,7 +43,8 @@ pub struct BackendTlsPolicySpec {
     pub options: BTreeMap<String, String>,
 }
 
-/// How a backend proves who it is. Exactly one of `caCertificateRefs` and `wellKnownCACertificates` is present.
+/// How a backend proves who it is. Exactly one of `caCertificateRefs` and `wellKnownCACertificates` is
+/// present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendTlsPolicyValidation {

@@ -33,8 +33,8 @@ pub struct Condition {
     /// The `metadata.generation` this was decided for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// When `status` last changed. The CRDs require it in what is stored; who decides a condition has no clock and
-    /// leaves it out, and the status writer fills it in.
+    /// When `status` last changed. The CRDs require it in what is stored; who decides a condition has no
+    /// clock and leaves it out, and the status writer fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
 }

@@ -39,8 +39,8 @@ pub struct HttpHeaderFilter {
     pub remove: Vec<String>,
 }
 
-/// A copy of the request to a backend whose response is ignored. At most one of `percent` and `fraction` is present;
-/// with neither, every request is copied.
+/// A copy of the request to a backend whose response is ignored. At most one of `percent` and `fraction` is
+/// present; with neither, every request is copied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRequestMirrorFilter {
@@ -93,7 +93,8 @@ pub struct GrpcAuthConfig {
     pub allowed_request_headers: Vec<String>,
 }
 
-/// The part of a request that an authorization service over HTTP sees, and the part of its response that is used.
+/// The part of a request that an authorization service over HTTP sees, and the part of its response that is
+/// used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpAuthConfig {

@@ -1,8 +1,8 @@
 //! The Gateway API's objects, one file per topic, with one of each shared type.
 //!
-//! Field names, defaults and bounds are those of the v1.7.0 experimental CRDs; a test compares every field. A field
-//! with a default in the CRD is plain here and takes that default when absent; any other optional field is an
-//! `Option`, or an empty list.
+//! Field names, defaults and bounds are those of the v1.7.0 experimental CRDs; a test compares every field. A
+//! field with a default in the CRD is plain here and takes that default when absent; any other optional field
+//! is an `Option`, or an empty list.
 
 mod backendtlspolicy;
 mod condition;

@@ -148,8 +148,8 @@ impl BackendObjectReference {
     }
 }
 
-/// [`BackendRef`] as the API writes it: the reference's fields beside the weight. (`serde(flatten)` would buffer
-/// every reference and hide the field names from the comparison with the CRDs.)
+/// [`BackendRef`] as the API writes it: the reference's fields beside the weight. (`serde(flatten)` would
+/// buffer every reference and hide the field names from the comparison with the CRDs.)
 #[derive(Serialize, Deserialize)]
 struct FlatBackendRef {
     #[serde(default)]

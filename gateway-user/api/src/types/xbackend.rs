@@ -132,7 +132,8 @@ pub struct XBackendStatus {
     pub ancestors: Vec<XBackendAncestorStatus>,
 }
 
-/// The status of an XBackend at one ancestor, by one controller. Unlike a policy's, its conditions may be absent.
+/// The status of an XBackend at one ancestor, by one controller. Unlike a policy's, its conditions may be
+/// absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct XBackendAncestorStatus {

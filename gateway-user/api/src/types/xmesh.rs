@@ -1,4 +1,5 @@
-//! XMesh: a service mesh and its controller (GEP-3949). Not served by a gateway; read so that files which hold one load.
+//! XMesh: a service mesh and its controller (GEP-3949). Not served by a gateway; read so that files which
+//! hold one load.
 
 use serde::{Deserialize, Serialize};
 

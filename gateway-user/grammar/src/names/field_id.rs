@@ -1,5 +1,5 @@
-//! The fields of a head that framing, connections or routing depend on, found by length and first letter: every name of
-//! every message is asked.
+//! The fields of a head that framing, connections or routing depend on, found by length and first letter:
+//! every name of every message is asked.
 
 /// The fields that framing, connections or routing depend on; every other name is [`FieldId::Other`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -56,8 +56,9 @@ impl FieldId {
         if name.eq_ignore_ascii_case(known) { id } else { Self::Other }
     }
 
-    /// True if the field is never forwarded as received: it speaks about one connection (RFC 9110 section 7.6.1), or the
-    /// gateway writes it (`Host`, `Content-Length`). These are the names of [`super::FIELDS`] with [`super::GATEWAY_WRITES`].
+    /// True if the field is never forwarded as received: it speaks about one connection (RFC 9110 section
+    /// 7.6.1), or the gateway writes it (`Host`, `Content-Length`). These are the names of [`super::FIELDS`]
+    /// with [`super::GATEWAY_WRITES`].
     pub fn is_ours_to_write(self) -> bool {
         !matches!(self, Self::Other | Self::Expect | Self::SluiceReason | Self::Trailer)
     }

@@ -1,4 +1,5 @@
-//! Field names that mean something to a gateway: one table for the checks of routes, for filters and for the codec.
+//! Field names that mean something to a gateway: one table for the checks of routes, for filters and for the
+//! codec.
 
 mod field_id;
 
@@ -9,24 +10,25 @@ use crate::token::eq_ignore_case;
 /// The field that says why the gateway, not a backend, responded. Only the gateway writes it.
 pub const REASON_HEADER: &str = "x-sluice-reason";
 
-/// Never forwarded as received: it speaks about one connection (RFC 9110 section 7.6.1), or the gateway writes it (`Host`,
-/// `Content-Length`). [`FieldId::is_ours_to_write`] is the same, for names that are classified already.
+/// Never forwarded as received: it speaks about one connection (RFC 9110 section 7.6.1), or the gateway
+/// writes it (`Host`, `Content-Length`). [`FieldId::is_ours_to_write`] is the same, for names that are
+/// classified already.
 pub const GATEWAY_WRITES: u8 = 1;
 
-/// A filter that names it changes nothing: it belongs to the connection or frames the message (RFC 9110 section 7.6.1, RFC
-/// 9112 section 6).
+/// A filter that names it changes nothing: it belongs to the connection or frames the message (RFC 9110
+/// section 7.6.1, RFC 9112 section 6).
 pub const NOT_EDITABLE: u8 = 1 << 1;
 
-/// Stays even when `Connection` names it: dropping it would change who is asking, for what, or what the content is. A sender
-/// must not name such fields (RFC 9110 section 7.6.1), so the option is ignored.
+/// Stays even when `Connection` names it: dropping it would change who is asking, for what, or what the
+/// content is. A sender must not name such fields (RFC 9110 section 7.6.1), so the option is ignored.
 pub const END_TO_END: u8 = 1 << 2;
 
-/// Means nothing, or harms, in a trailer section: framing, routing, request modifiers, authentication, response control and
-/// how to read the content (RFC 9110 section 6.5.1).
+/// Means nothing, or harms, in a trailer section: framing, routing, request modifiers, authentication,
+/// response control and how to read the content (RFC 9110 section 6.5.1).
 pub const NO_TRAILER: u8 = 1 << 3;
 
-/// Written by proxies and believed by servers: it frames messages, belongs to the connection, or says where a request came
-/// from or who sends it. Its aliases with `_` are never forwarded.
+/// Written by proxies and believed by servers: it frames messages, belongs to the connection, or says where a
+/// request came from or who sends it. Its aliases with `_` are never forwarded.
 pub const TRUSTED: u8 = 1 << 4;
 
 /// The fields with a meaning, in lower case and in order, and their properties.
@@ -124,7 +126,8 @@ pub fn is_framing_field(name: &[u8]) -> bool {
     has(name, NOT_EDITABLE, eq_ignore_case)
 }
 
-/// True for a field that stays although `Connection` names it; see [`END_TO_END`]. Letters compare without case.
+/// True for a field that stays although `Connection` names it; see [`END_TO_END`]. Letters compare without
+/// case.
 pub fn is_end_to_end(name: &[u8]) -> bool {
     has(name, END_TO_END, eq_ignore_case)
 }
@@ -134,13 +137,14 @@ pub fn is_forbidden_trailer(name: &[u8]) -> bool {
     has(name, NO_TRAILER, eq_ignore_case)
 }
 
-/// True for a field that only proxies may write; see [`TRUSTED`]. `_` counts as `-`, and letters compare without case.
+/// True for a field that only proxies may write; see [`TRUSTED`]. `_` counts as `-`, and letters compare
+/// without case.
 pub fn is_proxy_field(name: &[u8]) -> bool {
     has(name, TRUSTED, is_alias)
 }
 
-/// True if two field names are one to a server that hands fields on as variables of the environment, as CGI does (RFC 3875
-/// section 4.1.18): letters compare without case, and `_` is `-`.
+/// True if two field names are one to a server that hands fields on as variables of the environment, as CGI
+/// does (RFC 3875 section 4.1.18): letters compare without case, and `_` is `-`.
 pub fn is_alias(one: &[u8], other: &[u8]) -> bool {
     let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     one.len() == other.len() && one.iter().map(fold).eq(other.iter().map(fold))

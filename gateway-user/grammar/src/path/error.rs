@@ -11,10 +11,11 @@ pub enum PathError {
     BadEscape,
     /// A blank, control byte, byte from 0x80, `?` or `#`.
     BadByte,
-    /// An escaped NUL or a bare backslash, unless [`Separators::Keep`](super::Separators::Keep); an escaped slash or
-    /// backslash under [`Separators::Refuse`](super::Separators::Refuse).
+    /// An escaped NUL or a bare backslash, unless [`Separators::Keep`](super::Separators::Keep); an escaped
+    /// slash or backslash under [`Separators::Refuse`](super::Separators::Refuse).
     EncodedSeparator,
-    /// A `.` or `..` segment for those who decode `%2F` and `%5C` or cut path parameters off, and for nobody else.
+    /// A `.` or `..` segment for those who decode `%2F` and `%5C` or cut path parameters off, and for nobody
+    /// else.
     HiddenDotSegment,
 }
 

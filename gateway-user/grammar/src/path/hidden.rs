@@ -7,8 +7,9 @@ pub fn has_dot_segment(path: &[u8]) -> bool {
     path.split(|&b| b == b'/').any(|segment| matches!(segment, b"." | b".."))
 }
 
-/// True if there is a `.` or `..` segment for a reader that decodes `%2F` and `%5C` once and then cuts path parameters off
-/// each segment, where a reader that does neither has none. Escapes of other bytes stay escaped; escaped dots are dots.
+/// True if there is a `.` or `..` segment for a reader that decodes `%2F` and `%5C` once and then cuts path
+/// parameters off each segment, where a reader that does neither has none. Escapes of other bytes stay
+/// escaped; escaped dots are dots.
 pub fn hides_dot_segment(path: &[u8]) -> bool {
     path.split(|&b| b == b'/').any(|segment| {
         let mut part = Part::default();

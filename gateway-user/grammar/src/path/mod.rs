@@ -1,4 +1,5 @@
-//! Paths: one normal form (RFC 3986 section 6.2.2) for routes, matching and forwarding, but for runs of slashes.
+//! Paths: one normal form (RFC 3986 section 6.2.2) for routes, matching and forwarding, but for runs of
+//! slashes.
 
 mod error;
 mod hidden;
@@ -22,14 +23,14 @@ pub struct PathOptions {
     pub separators: Separators,
 }
 
-/// Policy for bytes that some servers take for a separator or for the end of a segment or of the path. Bytes that are not refused
-/// stays as written and separates nothing to us.
+/// Policy for bytes that some servers take for a separator or for the end of a segment or of the path. Bytes
+/// that are not refused stays as written and separates nothing to us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Separators {
     /// Nothing is refused.
     Keep,
-    /// Refused is what no client needs: `%00`, a bare `\`, and a path in which `%2F`, `%5C` or a path parameter (`;...`)
-    /// hides a `.` or `..` segment that a server which reads those would resolve.
+    /// Refused is what no client needs: `%00`, a bare `\`, and a path in which `%2F`, `%5C` or a path
+    /// parameter (`;...`) hides a `.` or `..` segment that a server which reads those would resolve.
     #[default]
     RefuseDangerous,
     /// `%2F`, `%5C`, `%00` and a bare `\` are refused wherever they stand, and hidden dot segments as well.
@@ -47,11 +48,12 @@ impl Separators {
     }
 }
 
-/// Gives the one spelling of a path: escapes of unreserved characters decoded, the others in upper case, `.` and `..`
-/// segments resolved (never above the root; escaped dots are dots), repeated slashes merged if asked.
+/// Gives the one spelling of a path: escapes of unreserved characters decoded, the others in upper case, `.`
+/// and `..` segments resolved (never above the root; escaped dots are dots), repeated slashes merged if
+/// asked.
 ///
-/// Returns `path` itself when it is in that form already, else writes to `out`. `*` stays as it is. The result has no `.`
-/// or `..` segment, and normalising it again changes nothing.
+/// Returns `path` itself when it is in that form already, else writes to `out`. `*` stays as it is. The
+/// result has no `.` or `..` segment, and normalising it again changes nothing.
 ///
 /// # Errors
 /// [`PathError`]; `out` then holds nothing of use.

@@ -1,12 +1,12 @@
-//! The normal form of paths that routes write. Requests arrive normalised (RFC 3986 section 6.2.2), so routes must be
-//! too, or `/caf%c3%a9` and `/%7Euser` would match nothing.
+//! The normal form of paths that routes write. Requests arrive normalised (RFC 3986 section 6.2.2), so routes
+//! must be too, or `/caf%c3%a9` and `/%7Euser` would match nothing.
 
 use std::borrow::Cow;
 
 use crate::percent::Escape;
 
-/// `path` with escapes of unreserved characters decoded and the hexadecimal digits of the others in upper case. A `%` without
-/// two digits stays as it is: such a path fails its rule, and no request has it.
+/// `path` with escapes of unreserved characters decoded and the hexadecimal digits of the others in upper
+/// case. A `%` without two digits stays as it is: such a path fails its rule, and no request has it.
 pub fn normalize_route_path(path: &str) -> Cow<'_, str> {
     if !path.contains('%') {
         return Cow::Borrowed(path);

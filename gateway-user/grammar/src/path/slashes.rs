@@ -3,9 +3,10 @@
 /// Policy for empty segments (`//`), which the RFC calls different from none and many servers do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MergeSlashes {
-    /// Rules see a path without them ([`merged`]), so that one for `/admin` holds for `/x/..//admin` too. Backends see them as
-    /// written, but for a leading run, which would read as a host (RFC 3986 section 4.2): URLs in paths and keys of object
-    /// stores survive. Dot segments are resolved before, as the RFC does: `..` takes an empty segment away.
+    /// Rules see a path without them ([`merged`]), so that one for `/admin` holds for `/x/..//admin` too.
+    /// Backends see them as written, but for a leading run, which would read as a host (RFC 3986 section
+    /// 4.2): URLs in paths and keys of object stores survive. Dot segments are resolved before, as the RFC
+    /// does: `..` takes an empty segment away.
     #[default]
     Match,
     /// They are taken out of the path before dot segments are resolved, for rules and for backends.
@@ -14,8 +15,8 @@ pub enum MergeSlashes {
     Never,
 }
 
-/// The form of a normal path that rules see with [`MergeSlashes::Match`]: each run of slashes is one. Returns `path` itself
-/// where it has none, else writes to `out`.
+/// The form of a normal path that rules see with [`MergeSlashes::Match`]: each run of slashes is one. Returns
+/// `path` itself where it has none, else writes to `out`.
 pub fn merged<'a>(path: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
     if !path.windows(2).any(|pair| pair == b"//") {
         return path;
@@ -29,8 +30,8 @@ pub fn merged<'a>(path: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
     out
 }
 
-/// Length of the part of `path` that the first `len` bytes of its [`merged`] form stand for; a run of slashes belongs to
-/// what precedes it only if the merged part ends with it.
+/// Length of the part of `path` that the first `len` bytes of its [`merged`] form stand for; a run of slashes
+/// belongs to what precedes it only if the merged part ends with it.
 pub fn unmerged_len(path: &[u8], len: usize) -> usize {
     let (mut taken, mut at, mut slash) = (0, 0, false);
     for byte in path {

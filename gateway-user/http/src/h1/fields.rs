@@ -66,8 +66,8 @@ impl FieldTable {
         Fields::new(&self.slots, bytes)
     }
 
-    /// Takes over the lines that httparse found in `bytes[start..end]`, checking what it lets pass: between a value and
-    /// the next name there must be blanks and CRLF, nothing else.
+    /// Takes over the lines that httparse found in `bytes[start..end]`, checking what it lets pass: between a
+    /// value and the next name there must be blanks and CRLF, nothing else.
     pub(crate) fn fill(
         &mut self,
         bytes: &[u8],
@@ -86,7 +86,8 @@ impl FieldTable {
         if bytes.get(line..end) == Some(b"\r\n") { Ok(()) } else { Err(FieldError::BareLf) }
     }
 
-    /// Reads the `Connection` lines and marks the fields they name, unless those are end-to-end. `None`: too many options.
+    /// Reads the `Connection` lines and marks the fields they name, unless those are end-to-end. `None`: too
+    /// many options.
     pub(crate) fn apply_connection(&mut self, bytes: &[u8]) -> Option<ConnectionOptions> {
         let mut options = ConnectionOptions::default();
         let mut count = 0;
@@ -125,7 +126,8 @@ impl FieldTable {
     }
 }
 
-/// True if a name holds `_`. Every name of every request is asked, so up to eight bytes are compared at a time: 4 ns a name.
+/// True if a name holds `_`. Every name of every request is asked, so up to eight bytes are compared at a
+/// time: 4 ns a name.
 fn has_underscore(name: &[u8]) -> bool {
     // The last word of a name overlaps the one before it where the length is no multiple of a word's.
     if let Some(last) = name.last_chunk::<8>() {
@@ -141,12 +143,14 @@ fn has_underscore(name: &[u8]) -> bool {
 fn holds_underscore(word: [u8; 8]) -> bool {
     const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // A byte of `differs` is zero where the word has `_`; the subtraction borrows into the high bit of a zero byte.
+    // A byte of `differs` is zero where the word has `_`; the subtraction borrows into the high bit of a zero
+    // byte.
     let differs = u64::from_ne_bytes(word) ^ u64::from_ne_bytes([b'_'; 8]);
     differs.wrapping_sub(LOW) & !differs & HIGH != 0
 }
 
-/// The slot for one line that must begin at `line`, and where the next begins; `None` if its end is not blanks and CRLF.
+/// The slot for one line that must begin at `line`, and where the next begins; `None` if its end is not
+/// blanks and CRLF.
 fn slot(bytes: &[u8], line: usize, header: &Header<'_>) -> Option<(Slot, usize)> {
     let name_end = line + header.name.len();
     if offset_in(bytes, header.name.as_bytes())? != line || bytes.get(name_end) != Some(&b':') {

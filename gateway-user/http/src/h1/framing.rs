@@ -55,8 +55,8 @@ impl FramingFields {
         Ok(())
     }
 
-    /// Several lines are one list. An empty element, a parameter of `chunked` or anything but a token is refused:
-    /// recipients read those differently.
+    /// Several lines are one list. An empty element, a parameter of `chunked` or anything but a token is
+    /// refused: recipients read those differently.
     pub(crate) fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), FramingError> {
         self.coding = true;
         for element in value.split(|&b| b == b',').map(trim_ows) {

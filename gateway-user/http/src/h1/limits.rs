@@ -5,7 +5,8 @@
 pub struct HeadLimits {
     /// Bytes of the first line with its CRLF. A longer request line gets 414.
     pub first_line: usize,
-    /// Bytes of the whole head, blank lines before it and the empty line after it included; at most [`Self::MAX_HEAD`].
+    /// Bytes of the whole head, blank lines before it and the empty line after it included; at most
+    /// [`Self::MAX_HEAD`].
     pub head: usize,
     /// Field lines; at most [`Self::MAX_FIELDS`].
     pub fields: usize,
@@ -14,7 +15,8 @@ pub struct HeadLimits {
 impl HeadLimits {
     /// The most that [`Self::head`] can be: 1 MiB. More is treated as this.
     pub const MAX_HEAD: usize = 1 << 20;
-    /// The most that [`Self::fields`] can be: the parser's table of lines lives on the stack. More is treated as this.
+    /// The most that [`Self::fields`] can be: the parser's table of lines lives on the stack. More is treated
+    /// as this.
     pub const MAX_FIELDS: usize = 256;
     /// Connection options in one head: each is compared with every field name, so their number is bounded.
     pub const MAX_CONNECTION_OPTIONS: usize = 64;

@@ -1,8 +1,8 @@
 //! The HTTP/1.1 codec (RFC 9110, RFC 9112).
 //!
-//! `httparse` finds the tokens; the rules about framing, hosts, targets and line ends are ours and are strict: a message
-//! that two recipients could read differently is refused, never repaired. The accepted, refused and normalised forms are
-//! listed in `docs/http.md`.
+//! `httparse` finds the tokens; the rules about framing, hosts, targets and line ends are ours and are
+//! strict: a message that two recipients could read differently is refused, never repaired. The accepted,
+//! refused and normalised forms are listed in `docs/http.md`.
 //!
 //! A request on its way through:
 //!

@@ -1,4 +1,5 @@
-//! The parts of a request head that was refused, or that never became whole, as far as they can be told: for logs only.
+//! The parts of a request head that was refused, or that never became whole, as far as they can be told: for
+//! logs only.
 
 use gateway_grammar::token::{eq_ignore_case, trim_ows};
 use memchr::{memchr, memrchr};
@@ -6,8 +7,9 @@ use memchr::{memchr, memrchr};
 /// Most bytes of each part.
 const PART_MAX: usize = 1024;
 
-/// The parts of a request head that were read. Each part is a piece of the bytes as they came, neither checked nor whole for sure, of
-/// 1 KiB at most, and empty if it was not found. User information is cut off. No field but `Host` is looked at.
+/// The parts of a request head that were read. Each part is a piece of the bytes as they came, neither
+/// checked nor whole for sure, of 1 KiB at most, and empty if it was not found. User information is cut off.
+/// No field but `Host` is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartialHead<'a> {
     /// The first word of the request line.
@@ -67,7 +69,8 @@ fn split_target<'a>(method: &[u8], target: &'a [u8]) -> (Option<&'a [u8]>, &'a [
         memchr(b':', target).filter(|at| target.get(*at..).is_some_and(|rest| rest.starts_with(b"://")));
     let (has_authority, rest) = match scheme {
         Some(at) => (true, target.get(at + 3..).unwrap_or_default()),
-        // `user:password@host` without a scheme is nothing that anybody asks for, but secrets are cut out of it.
+        // `user:password@host` without a scheme is nothing that anybody asks for, but secrets are cut out of
+        // it.
         None => (method == b"CONNECT" || target.contains(&b'@'), target),
     };
     if !has_authority {

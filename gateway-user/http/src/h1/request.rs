@@ -71,8 +71,8 @@ impl RequestHead {
         *self = Self { fields, ..Self::default() };
     }
 
-    /// Parses a head at the start of `buf`. After [`Parsed::Incomplete`], offer the same bytes with more behind them (a
-    /// shorter buffer, [`Self::clear`], an error or a whole head start anew).
+    /// Parses a head at the start of `buf`. After [`Parsed::Incomplete`], offer the same bytes with more
+    /// behind them (a shorter buffer, [`Self::clear`], an error or a whole head start anew).
     ///
     /// Blank lines (CRLF) before the request line are skipped (RFC 9112 section 2.2).
     ///
@@ -101,8 +101,9 @@ impl RequestHead {
         self.fields.has_underscores()
     }
 
-    /// Forgets the fields that `keep` does not want: neither lookups nor [`super::encode::request()`] see them again. What
-    /// was read of them (framing, host, connection options) stays. `buf` as for [`Self::view`].
+    /// Forgets the fields that `keep` does not want: neither lookups nor [`super::encode::request()`] see
+    /// them again. What was read of them (framing, host, connection options) stays. `buf` as for
+    /// [`Self::view`].
     pub fn retain_fields(&mut self, buf: &[u8], keep: impl FnMut(Field<'_>) -> bool) {
         self.fields.retain(buf, keep);
     }
@@ -145,7 +146,8 @@ impl RequestHead {
         Ok(Parsed::Complete { consumed })
     }
 
-    /// Notes the request line; gives where the fields begin. `None` if the line does not end in `HTTP/1.x CRLF`.
+    /// Notes the request line; gives where the fields begin. `None` if the line does not end in
+    /// `HTTP/1.x CRLF`.
     fn take_line(&mut self, bytes: &[u8], method: &str, target: &str, version: Version) -> Option<usize> {
         let start = offset_in(bytes, method.as_bytes())?;
         self.line = RequestLine {
@@ -194,7 +196,8 @@ impl RequestHead {
                 FieldId::Host if host.is_some() => return Err(RequestError::RepeatedHost),
                 FieldId::Host => host = Some(field.value),
                 FieldId::Expect if self.line.version == Version::Http10 => {}
-                // A list of which all elements are known; without any it says nothing (RFC 9110 sections 5.6.1.2, 10.1.1).
+                // A list of which all elements are known; without any it says nothing (RFC 9110 sections
+                // 5.6.1.2, 10.1.1).
                 FieldId::Expect => {
                     for expectation in list(field.value) {
                         if !expectation.eq_ignore_ascii_case(b"100-continue") {
@@ -222,7 +225,8 @@ impl RequestHead {
         Ok(())
     }
 
-    /// The target's own authority wins over `Host`, which must be there and valid all the same (RFC 9112 section 3.2).
+    /// The target's own authority wins over `Host`, which must be there and valid all the same (RFC 9112
+    /// section 3.2).
     fn take_host(&mut self, bytes: &[u8], host: Option<&[u8]>) -> Result<(), RequestError> {
         if host.is_none() && self.line.version == Version::Http11 {
             return Err(RequestError::MissingHost);
@@ -323,7 +327,8 @@ impl<'a> Request<'a> {
         self.head.line.version
     }
 
-    /// The path as received, neither decoded nor normalised (see [`super::path::normalize`]): begins with `/`, or is `*`.
+    /// The path as received, neither decoded nor normalised (see [`super::path::normalize`]): begins with
+    /// `/`, or is `*`.
     pub fn path(&self) -> &'a [u8] {
         match self.head.line.path {
             PathPart::Root => b"/",
@@ -382,7 +387,8 @@ impl<'a> Request<'a> {
         !options.close && (self.version() == Version::Http11 || options.keep_alive)
     }
 
-    /// True if the client waits for `100 Continue` before its body (RFC 9110 section 10.1.1): HTTP/1.1, with a body.
+    /// True if the client waits for `100 Continue` before its body (RFC 9110 section 10.1.1): HTTP/1.1, with
+    /// a body.
     pub fn expects_continue(&self) -> bool {
         self.head.expects_continue
     }
@@ -397,8 +403,8 @@ impl<'a> Request<'a> {
         self.head.announces_trailers
     }
 
-    /// The `Upgrade` field, if `Connection` names it and the version is 1.1 (RFC 9110 section 7.8). A list, most wanted
-    /// first.
+    /// The `Upgrade` field, if `Connection` names it and the version is 1.1 (RFC 9110 section 7.8). A list,
+    /// most wanted first.
     pub fn upgrade(&self) -> Option<&'a [u8]> {
         let wanted = self.head.connection.upgrade && self.version() == Version::Http11;
         wanted.then(|| self.fields().get_known(FieldId::Upgrade)).flatten().filter(|value| !value.is_empty())

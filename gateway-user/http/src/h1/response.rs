@@ -41,8 +41,9 @@ impl ResponseHead {
         *self = Self { fields, ..Self::default() };
     }
 
-    /// Parses the head of the response to a request of method `to`; otherwise as [`super::RequestHead::parse`]. After an
-    /// interim response ([`Response::is_interim`]) another head follows.
+    /// Parses the head of the response to a request of method `to`; otherwise as
+    /// [`super::RequestHead::parse`]. After an interim response ([`Response::is_interim`]) another head
+    /// follows.
     ///
     /// # Errors
     /// The first rule the head breaks. The connection can't be used further.
@@ -211,14 +212,15 @@ impl<'a> Response<'a> {
         self.head.framing
     }
 
-    /// The `Content-Length`: also of a response to `HEAD` and of a 304, where it says what a `GET` would have given; `None`
-    /// for 1xx and 204, which must not have one (RFC 9110 section 8.6).
+    /// The `Content-Length`: also of a response to `HEAD` and of a 304, where it says what a `GET` would have
+    /// given; `None` for 1xx and 204, which must not have one (RFC 9110 section 8.6).
     pub fn declared_length(&self) -> Option<u64> {
         self.head.declared
     }
 
-    /// Framing for the client's side, together with whether its connection must close after the body: an HTTP/1.0 client
-    /// knows no chunks (RFC 9112 section 6.1). For `HEAD` and 304 this is what the head announces; no body follows.
+    /// Framing for the client's side, together with whether its connection must close after the body: an
+    /// HTTP/1.0 client knows no chunks (RFC 9112 section 6.1). For `HEAD` and 304 this is what the head
+    /// announces; no body follows.
     pub fn client_framing(&self, client: Version) -> (BodyFraming, bool) {
         match (self.head.framing, client) {
             (BodyFraming::None, _) => {

@@ -14,8 +14,9 @@ pub enum Parsed {
     },
 }
 
-/// Keeps the work on a head that trickles in proportional to its length: it is parsed at first sight, when its first
-/// line has ended, then only when an empty line has come or when it has doubled (so that garbage is still found out).
+/// Keeps the work on a head that trickles in proportional to its length: it is parsed at first sight, when
+/// its first line has ended, then only when an empty line has come or when it has doubled (so that garbage is
+/// still found out).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scan {
     seen: usize,
@@ -44,7 +45,8 @@ impl Scan {
         self.line_ended && !before
     }
 
-    /// True if a line end directly behind another one came with the new bytes. A bare LF counts: it is an error to report.
+    /// True if a line end directly behind another one came with the new bytes. A bare LF counts: it is an
+    /// error to report.
     fn new_empty_line(&self, buf: &[u8]) -> bool {
         let tail = buf.get(self.seen.saturating_sub(2)..).unwrap_or_default();
         memchr_iter(b'\n', tail).any(|at| {

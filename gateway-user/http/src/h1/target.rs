@@ -16,8 +16,8 @@ pub(crate) enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Splits a target of visible bytes; `None` if it has no form that its method allows, or holds a fragment or a byte
-    /// outside ASCII.
+    /// Splits a target of visible bytes; `None` if it has no form that its method allows, or holds a fragment
+    /// or a byte outside ASCII.
     pub(crate) fn parse(method: Method, target: &'a [u8]) -> Option<Self> {
         if target.iter().any(|&b| b == b'#' || !b.is_ascii()) {
             return None;
@@ -35,7 +35,8 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The scheme is http or https; which of the two the request came by is known from the connection, not from here.
+    /// The scheme is http or https; which of the two the request came by is known from the connection, not
+    /// from here.
     fn absolute(target: &'a [u8]) -> Option<Self> {
         let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
             let (head, rest) = target.split_at_checked(scheme.len())?;

@@ -1,7 +1,8 @@
 //! Heads as routing, filters and the access log see them, whatever the protocol.
 //!
-//! [`RequestParts`] is a request head over borrowed bytes, [`Fields`] the lines of any head, and [`HeadEdits`] what filters
-//! change in one. Each codec makes parts of its own heads ([`crate::h1::Request::parts`]) and applies edits while it encodes.
+//! [`RequestParts`] is a request head over borrowed bytes, [`Fields`] the lines of any head, and
+//! [`HeadEdits`] what filters change in one. Each codec makes parts of its own heads
+//! ([`crate::h1::Request::parts`]) and applies edits while it encodes.
 
 mod edits;
 mod fields;

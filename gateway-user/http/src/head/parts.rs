@@ -11,15 +11,16 @@ pub struct RequestParts<'a> {
     pub method: Method,
     /// The method token as received; methods are case-sensitive (RFC 9110 section 9.1).
     pub method_token: &'a [u8],
-    /// The scheme by which the request arrived: that of the connection, never that of a target in absolute form.
+    /// The scheme by which the request arrived: that of the connection, never that of a target in absolute
+    /// form.
     pub scheme: Scheme,
     /// `host[:port]` as received: the target's own, else `Host`. `None` only on HTTP/1.0.
     pub authority: Option<&'a [u8]>,
-    /// The host to route on: no port, no final dot, case as received; an IPv6 address keeps its brackets. `None` only on
-    /// HTTP/1.0.
+    /// The host to route on: no port, no final dot, case as received; an IPv6 address keeps its brackets.
+    /// `None` only on HTTP/1.0.
     pub host: Option<&'a [u8]>,
-    /// The path as received, neither decoded nor normalised (see [`gateway_grammar::path::normalize`]): begins with `/`, or
-    /// is `*`.
+    /// The path as received, neither decoded nor normalised (see [`gateway_grammar::path::normalize`]):
+    /// begins with `/`, or is `*`.
     pub path: &'a [u8],
     /// The query without its `?`, as received; `Some(b"")` for `/?`.
     pub query: Option<&'a [u8]>,

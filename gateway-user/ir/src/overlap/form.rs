@@ -80,7 +80,8 @@ impl<'a> Path<'a> {
         matches!(self, Self::Regex(text) if MATCH_ALL.contains(text))
     }
 
-    /// The path elements that every path of this condition begins with. All of them, if the condition is no expression.
+    /// The path elements that every path of this condition begins with. All of them, if the condition is no
+    /// expression.
     pub(super) fn elements(&self) -> impl Iterator<Item = &str> {
         let (text, whole) = match self {
             Self::Exact(text) | Self::Prefix(text) => (&**text, true),

@@ -1,9 +1,10 @@
-//! Matches of one host that are in each other's way: those that no request reaches, and those with which a younger
-//! route takes requests from an older one of another namespace.
+//! Matches of one host that are in each other's way: those that no request reaches, and those with which a
+//! younger route takes requests from an older one of another namespace.
 //!
-//! All routes asked about are on the same host of the same listener, so they compete by [`order`](crate::order) alone.
-//! Every report is certain; a conclusion that would take running an expression or adding several matches up is left out. The cost
-//! is that of sorting the matches and of walking each one's path once.
+//! All routes asked about are on the same host of the same listener, so they compete by
+//! [`order`](crate::order) alone. Every report is certain; a conclusion that would take running an expression
+//! or adding several matches up is left out. The cost is that of sorting the matches and of walking each
+//! one's path once.
 
 mod form;
 mod tree;
@@ -50,8 +51,8 @@ pub struct Overlap {
 pub struct Overlaps {
     /// The winner gets every request that the loser fits. Each loser is in here once.
     pub unreachable: Vec<Overlap>,
-    /// The winner is of a younger route in another namespace and gets some of the requests that the loser would get
-    /// without it. Each winner is in here at most once; neither is unreachable.
+    /// The winner is of a younger route in another namespace and gets some of the requests that the loser
+    /// would get without it. Each winner is in here at most once; neither is unreachable.
     pub taken: Vec<Overlap>,
 }
 
@@ -100,8 +101,9 @@ fn several_namespaces(entries: &[Entry<'_>]) -> bool {
     entries.iter().any(|entry| Some(entry.namespace()) != first.as_deref())
 }
 
-/// Pairs of winner and loser. Among routes that wrote equally specific hostnames more specific paths and more conditions
-/// go first, so only an equal match covers another; those that wrote less specific ones are behind every path.
+/// Pairs of winner and loser. Among routes that wrote equally specific hostnames more specific paths and more
+/// conditions go first, so only an equal match covers another; those that wrote less specific ones are behind
+/// every path.
 fn unreachable(entries: &[Entry<'_>]) -> Vec<(usize, usize)> {
     let tiers = entries.windows(2).any(|pair| matches!(pair, [a, b] if a.rank.original != b.rank.original));
     let walks = tiers || entries.iter().any(|entry| entry.form.path.takes_all());

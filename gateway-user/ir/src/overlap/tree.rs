@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::form::{Conditions, Path};
 
-/// Entries that one place of the tree holds at most: a match is compared with so many at each element of its path.
+/// Entries that one place of the tree holds at most: a match is compared with so many at each element of its
+/// path.
 const KEPT_MAX: usize = 16;
 /// Of those, entries of one namespace.
 const PER_NAMESPACE_MAX: usize = 2;

@@ -28,8 +28,9 @@ struct Difference<'a> {
     touched: HashSet<Option<&'a Hostname>>,
 }
 
-/// The tables of hosts that are made in one compilation, by what they are made of: the routes, in order, each with how
-/// specific the hostname was that it wrote. A route on sixteen hosts of 64 listeners then has one table and not 1,024.
+/// The tables of hosts that are made in one compilation, by what they are made of: the routes, in order, each
+/// with how specific the hostname was that it wrote. A route on sixteen hosts of 64 listeners then has one
+/// table and not 1,024.
 #[derive(Default)]
 pub(super) struct SharedTables(HashMap<Box<[(*const CompiledRoute, HostRank)]>, SharedTable>);
 
@@ -124,7 +125,8 @@ fn hosts(
 }
 
 impl<'a> Difference<'a> {
-    /// Both lists are ordered by route, so what belongs together is met together; what is not met counts as touched.
+    /// Both lists are ordered by route, so what belongs together is met together; what is not met counts as
+    /// touched.
     fn between(old: &'a [Arc<Attached>], listener: &'a Listener, routes: &[Arc<CompiledRoute>]) -> Self {
         let mut routes = Cursor::new(routes);
         let mut attached = Vec::with_capacity(listener.routes.len());
@@ -157,8 +159,8 @@ impl<'a> Difference<'a> {
 }
 
 impl HostTable {
-    /// The tables of these hosts, as far as any route is on them. A host whose rules match nothing has a table too: the
-    /// host is served, which a miss must tell.
+    /// The tables of these hosts, as far as any route is on them. A host whose rules match nothing has a
+    /// table too: the host is served, which a miss must tell.
     fn compile<'a>(
         attached: &'a [Arc<Attached>],
         wanted: &HashSet<Option<&Hostname>>,

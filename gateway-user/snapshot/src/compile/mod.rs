@@ -22,26 +22,26 @@ use rules::Numbering;
 
 /// Compiles the tables of one generation.
 ///
-/// Pure and total. A rule with an invalid expression, header, path or redirect responds 500 and nothing else changes:
-/// an invalid path expression matches no request, an invalid expression for a header or parameter value matches every
-/// request that has the header or parameter. An attached route that [`Ir::http_routes`] lacks is left out; of two
-/// binds or listeners with the same key the first counts.
+/// Pure and total. A rule with an invalid expression, header, path or redirect responds 500 and nothing else
+/// changes: an invalid path expression matches no request, an invalid expression for a header or parameter
+/// value matches every request that has the header or parameter. An attached route that [`Ir::http_routes`]
+/// lacks is left out; of two binds or listeners with the same key the first counts.
 pub fn compile(ir: &Ir, generation: Generation) -> Snapshot {
     compile_with(ir, generation, None)
 }
 
-/// Compiles the tables of one generation and takes over from `previous` what is the same: rules, the tables of hosts
-/// that no edited route is on, listeners, expressions.
+/// Compiles the tables of one generation and takes over from `previous` what is the same: rules, the tables
+/// of hosts that no edited route is on, listeners, expressions.
 ///
-/// Every request gets the result that it gets from [`compile`]'s tables; only the numbers of clusters differ, see
-/// [`Snapshot::clusters`]. `previous` may be any snapshot: its parts count, not its generation. Nothing of it is kept
-/// alive but what is taken over.
+/// Every request gets the result that it gets from [`compile`]'s tables; only the numbers of clusters differ,
+/// see [`Snapshot::clusters`]. `previous` may be any snapshot: its parts count, not its generation. Nothing
+/// of it is kept alive but what is taken over.
 pub fn compile_with(ir: &Ir, generation: Generation, previous: Option<&Snapshot>) -> Snapshot {
     compile_from(&Library::default(), ir, generation, previous)
 }
 
-/// The same with expressions of `library`, which need not be built again if it has them; its limit decides which are
-/// valid.
+/// The same with expressions of `library`, which need not be built again if it has them; its limit decides
+/// which are valid.
 pub fn compile_from(
     library: &Library,
     ir: &Ir,
@@ -121,7 +121,8 @@ fn routes<'a>(
     ir.http_routes.iter().map(compile).collect()
 }
 
-/// Finds routes by id in a list that is ordered by it. Finding one after another in that order takes one step each.
+/// Finds routes by id in a list that is ordered by it. Finding one after another in that order takes one step
+/// each.
 struct Cursor<'a> {
     routes: &'a [Arc<CompiledRoute>],
     at: usize,

@@ -56,8 +56,8 @@ impl Redirect {
 
 /// Appends the value of the `Location` field to `out`. Allocates only if `out` has to grow.
 ///
-/// Without a host in the request or the redirect it is a path alone, which clients resolve against the address they
-/// asked (RFC 9110 section 10.2.2); it never starts with `//` then.
+/// Without a host in the request or the redirect it is a path alone, which clients resolve against the
+/// address they asked (RFC 9110 section 10.2.2); it never starts with `//` then.
 pub fn write_location(redirect: &Redirect, source: &RedirectSource<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     let host = redirect.hostname.as_deref().unwrap_or(source.host);

@@ -39,9 +39,9 @@ impl PathRewrite {
 
     /// Appends the new path to `out`. `matched_len` is that of [`RouteHit`](crate::RouteHit).
     ///
-    /// The table is in gateway-api `HTTPPathModifier.replacePrefixMatch`. Where the prefix gives way to nothing, the
-    /// rest of the path starts with one `/` however many it had: a path that starts with `//` would be read as a host
-    /// (RFC 3986 section 4.2).
+    /// The table is in gateway-api `HTTPPathModifier.replacePrefixMatch`. Where the prefix gives way to
+    /// nothing, the rest of the path starts with one `/` however many it had: a path that starts with `//`
+    /// would be read as a host (RFC 3986 section 4.2).
     pub fn write(&self, path: &[u8], matched_len: usize, out: &mut Vec<u8>) {
         match &self.path {
             NewPath::Full(new) => out.extend_from_slice(new),
@@ -62,8 +62,8 @@ impl PathRewrite {
     }
 }
 
-/// Appends the request target to send to a backend: the path, changed by `rewrite` if there is one, and the query as
-/// the client sent it or as the rewrite has it. Allocates only if `out` has to grow.
+/// Appends the request target to send to a backend: the path, changed by `rewrite` if there is one, and the
+/// query as the client sent it or as the rewrite has it. Allocates only if `out` has to grow.
 pub fn write_target(
     rewrite: Option<&PathRewrite>,
     path: &[u8],
@@ -86,8 +86,8 @@ pub(super) fn without_leading_slashes(path: &[u8]) -> &[u8] {
     path.get(start..).unwrap_or_default()
 }
 
-/// `path` with one `/` in front, since a path that starts with `//` would be read as a host; an empty one becomes `/` only if
-/// it has to be a path of its own.
+/// `path` with one `/` in front, since a path that starts with `//` would be read as a host; an empty one
+/// becomes `/` only if it has to be a path of its own.
 fn rooted(path: &[u8], whole: bool) -> Box<[u8]> {
     if path.is_empty() && !whole {
         return path.into();

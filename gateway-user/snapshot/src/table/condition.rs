@@ -34,8 +34,8 @@ pub(crate) struct ParamCondition {
 pub(crate) enum ValueTest {
     Exact(Box<[u8]>),
     Regex(PatternId),
-    /// Anything, as long as it is there. It stands for an expression that is invalid: the requests it can have been
-    /// meant for get the rule's 500, and no others do.
+    /// Anything, as long as it is there. It stands for an expression that is invalid: the requests it can
+    /// have been meant for get the rule's 500, and no others do.
     Present,
 }
 
@@ -88,7 +88,8 @@ impl FieldCondition {
         }
     }
 
-    /// All lines as one value: joined by a comma (RFC 9110 section 5.3), cookies by `; ` (RFC 9113 section 8.2.3).
+    /// All lines as one value: joined by a comma (RFC 9110 section 5.3), cookies by `; ` (RFC 9113 section
+    /// 8.2.3).
     fn join<'b>(&self, request: &RequestView<'_>, scratch: &'b mut Scratch) -> &'b [u8] {
         let separator: &[u8] = if &*self.name == "cookie" { b"; " } else { b"," };
         let buffer = scratch.buffer();

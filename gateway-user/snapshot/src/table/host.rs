@@ -10,8 +10,8 @@ pub(crate) struct HostMap<T> {
     /// By the suffix after `*.`.
     wildcard: HashMap<Box<[u8]>, T>,
     any: Option<T>,
-    /// The length of the longest wildcard's suffix. Longer ones need no look, so that a host made of nothing but
-    /// dots costs its own length and not the square of it.
+    /// The length of the longest wildcard's suffix. Longer ones need no look, so that a host made of nothing
+    /// but dots costs its own length and not the square of it.
     longest_suffix: usize,
 }
 
@@ -61,8 +61,8 @@ impl<T> HostMap<T> {
         self.exact.values().chain(self.wildcard.values()).chain(&self.any)
     }
 
-    /// The values whose patterns cover `host`: its own name, wildcards from the longest to the shortest, then the
-    /// pattern that covers every host.
+    /// The values whose patterns cover `host`: its own name, wildcards from the longest to the shortest, then
+    /// the pattern that covers every host.
     pub(crate) fn covering<'s>(&'s self, host: &[u8]) -> impl Iterator<Item = &'s T> {
         let wildcards = (!self.wildcard.is_empty()).then(|| {
             suffixes(host)
@@ -73,7 +73,8 @@ impl<T> HostMap<T> {
     }
 }
 
-/// The suffix after each dot, the first excepted if `host` starts with it: a wildcard stands for at least one character.
+/// The suffix after each dot, the first excepted if `host` starts with it: a wildcard stands for at least one
+/// character.
 fn suffixes(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     memchr::memchr_iter(b'.', host).filter(|dot| *dot > 0).filter_map(|dot| host.get(dot + 1..))
 }

@@ -9,7 +9,8 @@ use super::prefix::PrefixTable;
 use super::{Entry, Extent};
 use crate::pattern::{PatternId, Regexes};
 
-/// Entries by path condition. Exact paths go before expressions, expressions before prefixes; see [`crate::order`].
+/// Entries by path condition. Exact paths go before expressions, expressions before prefixes; see
+/// [`crate::order`].
 #[derive(Debug, Default)]
 pub(crate) struct PathTable {
     exact: HashMap<Arc<[u8]>, Vec<Entry>>,
@@ -17,8 +18,8 @@ pub(crate) struct PathTable {
     prefix: PrefixTable,
 }
 
-/// A path condition in compiled form, normalised as requests are. The text is shared by the tables of all hosts that the
-/// route is on.
+/// A path condition in compiled form, normalised as requests are. The text is shared by the tables of all
+/// hosts that the route is on.
 #[derive(Clone, Debug)]
 pub(crate) enum PathKey {
     Exact(Arc<[u8]>),

@@ -1,12 +1,13 @@
 //! Path prefixes as a trie of path elements.
 //!
-//! A node stands for a prefix that has entries, or where two prefixes part; what lies between a node and the one above is
-//! one label, however many elements it has. A prefix of 1,024 bytes can have 511 elements, and a node for each of them, on
-//! each host that the route is on, would let one route fill the memory: 7 MiB a host.
+//! A node stands for a prefix that has entries, or where two prefixes part; what lies between a node and the
+//! one above is one label, however many elements it has. A prefix of 1,024 bytes can have 511 elements, and a
+//! node for each of them, on each host that the route is on, would let one route fill the memory: 7 MiB a
+//! host.
 //!
-//! A lookup walks down one hashed step a label until none fits, then follows links to the shorter prefixes that
-//! have entries. Its cost is the length of the path's known part, whatever the number of prefixes, and a path of
-//! thousands of slashes ends at the first element that no prefix has.
+//! A lookup walks down one hashed step a label until none fits, then follows links to the shorter prefixes
+//! that have entries. Its cost is the length of the path's known part, whatever the number of prefixes, and a
+//! path of thousands of slashes ends at the first element that no prefix has.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -37,7 +38,8 @@ struct Node {
     shorter: Option<u32>,
 }
 
-/// The step from one node to the next: the first element of the next one's label. No two labels below a node share it.
+/// The step from one node to the next: the first element of the next one's label. No two labels below a node
+/// share it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Edge {
     parent: u32,
@@ -109,8 +111,8 @@ impl Node {
 }
 
 impl PrefixTable {
-    /// Adds an entry behind those that its prefix has. `prefix` goes without its trailing `/`, so `/` is the empty
-    /// one. A prefix that does not start with `/` covers no path and is left out.
+    /// Adds an entry behind those that its prefix has. `prefix` goes without its trailing `/`, so `/` is the
+    /// empty one. A prefix that does not start with `/` covers no path and is left out.
     pub(crate) fn push(&mut self, prefix: &Arc<[u8]>, entry: Entry) {
         let at = match (prefix.first(), u32::try_from(prefix.len())) {
             (None, _) => 0,

@@ -1,7 +1,8 @@
-//! Query parameters: taken apart once a request, when the first condition asks, decoded only where they are compared.
+//! Query parameters: taken apart once a request, when the first condition asks, decoded only where they are
+//! compared.
 //!
-//! The rules are those of `application/x-www-form-urlencoded`: `&` separates, `+` is a space, `%` and two digits are
-//! a byte, and a `%` without two digits is itself.
+//! The rules are those of `application/x-www-form-urlencoded`: `&` separates, `+` is a space, `%` and two
+//! digits are a byte, and a `%` without two digits is itself.
 
 use std::ops::Range;
 
@@ -34,8 +35,8 @@ impl Scratch {
         &mut self.value
     }
 
-    /// The encoded value of the first parameter named `name`; empty for one without `=`. `query` must be the same at
-    /// every call since [`Scratch::start`].
+    /// The encoded value of the first parameter named `name`; empty for one without `=`. `query` must be the
+    /// same at every call since [`Scratch::start`].
     pub(crate) fn param<'q>(&mut self, query: &'q [u8], name: &[u8]) -> Option<&'q [u8]> {
         if !self.parsed {
             self.params.clear();

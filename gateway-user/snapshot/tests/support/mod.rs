@@ -121,7 +121,8 @@ pub fn route(name: &str, created: Option<i64>, rules: Vec<HttpRule>) -> HttpRout
     HttpRoute { id: route_id("team1", name), created, rules }
 }
 
-/// Port 80 on every address with one listener for `hostname`, and these routes on these hostnames attached to it.
+/// Port 80 on every address with one listener for `hostname`, and these routes on these hostnames attached to
+/// it.
 pub fn gateway(hostname: &str, routes: Vec<(&[&str], HttpRoute)>) -> Ir {
     let mut ir = Ir::default();
     let listener = listener("http", hostname, &routes);

@@ -1,5 +1,6 @@
-//! A slow, obvious reading of the specification: it looks at every match of every route, keeps those that hold, and
-//! then strikes out losers one sentence of the text after another. It knows nothing of the tables or their order.
+//! A slow, obvious reading of the specification: it looks at every match of every route, keeps those that
+//! hold, and then strikes out losers one sentence of the text after another. It knows nothing of the tables
+//! or their order.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,8 +51,8 @@ pub fn answer(ir: &Ir, local: SocketAddr, request: &Request) -> (Answer, usize) 
     let covers = |name: &Option<Hostname>| name.as_ref().is_none_or(|name| name.matches(&request.host));
     let mut listeners: Vec<&Listener> = bind.listeners.iter().filter(|one| covers(&one.hostname)).collect();
     // "Exact matches MUST be processed before wildcard matches, and wildcard matches MUST be processed before
-    // fallback"; "the higher the number of dots in the hostname to the right of the wildcard character, the higher
-    // the precedence."
+    // fallback"; "the higher the number of dots in the hostname to the right of the wildcard character, the
+    // higher the precedence."
     keep_best(&mut listeners, |one| match &one.hostname {
         Some(Hostname::Exact(_)) => (2, 0),
         Some(Hostname::Wildcard(suffix)) => (1, suffix.matches('.').count()),
@@ -111,7 +112,8 @@ fn strike_out(candidates: &mut Vec<Candidate<'_>>) {
     keep_best(candidates, |one| characters(one.original));
     // "'Exact' path match."
     keep_best(candidates, |one| matches!(one.matching.path, PathMatch::Exact(_)));
-    // "The precedence of RegularExpression path matches are implementation-specific": before prefixes, longest first.
+    // "The precedence of RegularExpression path matches are implementation-specific": before prefixes,
+    // longest first.
     keep_best(candidates, |one| match &one.matching.path {
         PathMatch::Regex(text) => Some(text.chars().count()),
         _ => None,

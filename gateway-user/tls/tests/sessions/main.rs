@@ -88,8 +88,8 @@ fn what_breaks_the_protocol_is_answered_with_an_alert() {
     assert!(pair.server.send(b"x", &mut Wire::default()).is_err(), "nothing is sent after a fatal alert");
 }
 
-/// A handshake message that goes on in another record, and something else in between: the session refers to bytes of the
-/// first one then.
+/// A handshake message that goes on in another record, and something else in between: the session refers to
+/// bytes of the first one then.
 #[test]
 fn a_piece_of_a_handshake_message_and_then_an_alert_end_the_session_in_order() {
     let identity = identity(&["a.example"]);

@@ -1,16 +1,18 @@
-//! The bytes that a digest is made of: a structure of its own, so that the intermediate representation may change its names
-//! and its shape while nodes of two versions still agree.
+//! The bytes that a digest is made of: a structure of its own, so that the intermediate representation may
+//! change its names and its shape while nodes of two versions still agree.
 //!
-//! One JSON text for each listener on each bind, one after the other, without spaces and with the fields in this order.
-//! Add a field only so that it is left out wherever older versions serve the same; never rename, reorder or remove one.
+//! One JSON text for each listener on each bind, one after the other, without spaces and with the fields in
+//! this order. Add a field only so that it is left out wherever older versions serve the same; never rename,
+//! reorder or remove one.
 
 use std::net::IpAddr;
 
 use gateway_ir::{BindAddress, ObjectName, Protocol, TlsVersion};
 use serde::Serialize;
 
-/// Bytes of a certificate's names that are in a digest. The names follow from the fingerprint: short lists are part of it
-/// since its first version, thousands of names for each of 64 references of 64 listeners are not.
+/// Bytes of a certificate's names that are in a digest. The names follow from the fingerprint: short lists
+/// are part of it since its first version, thousands of names for each of 64 references of 64 listeners are
+/// not.
 const NAMES_MAX: usize = 1_024;
 
 /// One address and port, and one listener of it.

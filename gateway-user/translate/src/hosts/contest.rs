@@ -1,7 +1,8 @@
 //! Routes that compete for the requests of one host on one listener, and what there is to tell of it.
 //!
-//! The result depends on the routes alone and on how specific the hostnames are that they wrote, so it is found
-//! out once however many hosts and listeners have the same routes, and all of those hold one result (decision 174).
+//! The result depends on the routes alone and on how specific the hostnames are that they wrote, so it is
+//! found out once however many hosts and listeners have the same routes, and all of those hold one result
+//! (decision 174).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -31,8 +32,8 @@ pub(super) struct Contests(HashMap<Box<[Contender]>, Arc<Contest>>);
 /// A route, by where it is in memory, and how specific a hostname it wrote.
 type Contender = (*const HttpRoute, Standing);
 
-/// How specific the hostname is that a route wrote, beside those of other routes on the same host: the host itself goes
-/// before all that cover it.
+/// How specific the hostname is that a route wrote, beside those of other routes on the same host: the host
+/// itself goes before all that cover it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Standing {
     Same,
@@ -41,8 +42,8 @@ enum Standing {
 }
 
 impl Contests {
-    /// The result for routes that requests for the host reach on one listener; `None` if that is nothing. `here` is in the
-    /// order of routes, which stay in memory as long as this does.
+    /// The result for routes that requests for the host reach on one listener; `None` if that is nothing.
+    /// `here` is in the order of routes, which stay in memory as long as this does.
     pub(super) fn of(&mut self, host: Option<&Hostname>, here: &[&Placed]) -> Option<Arc<Contest>> {
         if let [only] = here
             && only.route.rules.iter().map(|rule| rule.matches.len()).sum::<usize>() < 2

@@ -20,7 +20,8 @@ pub(super) struct HostVerdict {
     pub(super) owner: Option<Owner>,
     /// By route and place.
     notes: Vec<HostNote>,
-    /// Results for the rules of the routes at a place, by place; shared with all places that have the same routes.
+    /// Results for the rules of the routes at a place, by place; shared with all places that have the same
+    /// routes.
     contests: BTreeMap<Place, Arc<Contest>>,
     pub(super) totals: HostTotals,
 }
@@ -36,7 +37,8 @@ struct HostNote {
 /// Something about a route on a host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Note {
-    /// No request for the host reaches the route on its listener, because this one has a more specific hostname.
+    /// No request for the host reaches the route on its listener, because this one has a more specific
+    /// hostname.
     OtherListener(ListenerId),
     /// No request reaches the match, or the rule if `position` is `None`.
     Unreachable { rule: usize, position: Option<usize>, by: RuleName },
@@ -138,8 +140,8 @@ impl HostVerdict {
         }
     }
 
-    /// Of each further namespace the oldest route is told of the oldest of all. A host that nobody names is shared by
-    /// nature.
+    /// Of each further namespace the oldest route is told of the oldest of all. A host that nobody names is
+    /// shared by nature.
     fn sharing(&mut self, host: Option<&Hostname>, here: &[&Placed]) {
         let mut oldest_of: BTreeMap<&str, &Placed> = BTreeMap::new();
         for placed in here {

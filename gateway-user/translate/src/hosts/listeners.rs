@@ -49,8 +49,8 @@ impl Listeners {
         self.served.get(&place)
     }
 
-    /// The listeners that take all requests for a host away from this one because their hostname is more specific, one
-    /// for each of its addresses; none if it is reached on any.
+    /// The listeners that take all requests for a host away from this one because their hostname is more
+    /// specific, one for each of its addresses; none if it is reached on any.
     pub(super) fn instead_of(&self, place: Place, host: Option<&Hostname>) -> Vec<Place> {
         let mut others = Vec::new();
         for bind in self.binds.get(&place).into_iter().flatten() {

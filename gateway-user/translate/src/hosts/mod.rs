@@ -1,9 +1,9 @@
 //! Hosts: every host that served routes are on, its owner, and the conflicts of its routes.
 //!
-//! Routes of several namespaces may share a host. One may take requests from another, or never see any, without a
-//! mistake in either; and with [`HostOwnership::OldestNamespace`] a host belongs to one namespace. Both depend on routes
-//! that know nothing of each other, so they are judged here, host by host. An edit has the hosts looked at again that
-//! its route was or is on, and no others (decision 186).
+//! Routes of several namespaces may share a host. One may take requests from another, or never see any,
+//! without a mistake in either; and with [`HostOwnership::OldestNamespace`] a host belongs to one namespace.
+//! Both depend on routes that know nothing of each other, so they are judged here, host by host. An edit has
+//! the hosts looked at again that its route was or is on, and no others (decision 186).
 
 mod contest;
 mod examine;
@@ -52,7 +52,8 @@ pub(crate) struct Examined {
     pub(crate) routes: usize,
 }
 
-/// Every host, and what is known of routes that are not alone on theirs. `None` is every host that nobody names.
+/// Every host, and what is known of routes that are not alone on theirs. `None` is every host that nobody
+/// names.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
     ownership: HostOwnership,

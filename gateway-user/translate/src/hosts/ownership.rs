@@ -10,11 +10,11 @@ use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::view::View;
 use crate::{HostOwnership, Severity};
 
-/// The label of a Namespace that lists hosts of its own, `_` between them. A label's value has neither commas nor `*`, and
-/// 63 characters at most.
+/// The label of a Namespace that lists hosts of its own, `_` between them. A label's value has neither commas
+/// nor `*`, and 63 characters at most.
 const LIST_LABEL: &str = "sluice.dev/hosts";
-/// A label of a Namespace for one host, `hosts.sluice.dev/shop.example.com: ""`; with the value `subdomains` it stands
-/// for the wildcard `*.shop.example.com` instead.
+/// A label of a Namespace for one host, `hosts.sluice.dev/shop.example.com: ""`; with the value `subdomains`
+/// it stands for the wildcard `*.shop.example.com` instead.
 const HOST_LABELS: &str = "hosts.sluice.dev/";
 const SUBDOMAINS: &str = "subdomains";
 
@@ -32,7 +32,8 @@ pub(super) struct Owner {
 }
 
 impl Claims {
-    /// Reads the labels of every Namespace, and says which name no host. Where hosts have no owners labels say nothing.
+    /// Reads the labels of every Namespace, and says which name no host. Where hosts have no owners labels
+    /// say nothing.
     pub(crate) fn of(view: &View<'_>, ownership: HostOwnership, diagnostics: &mut Diagnostics) -> Self {
         let mut claims = Self::default();
         if ownership == HostOwnership::Shared {
@@ -101,8 +102,8 @@ fn claimed(labels: &BTreeMap<String, String>) -> Vec<(&str, Result<Hostname, Str
 }
 
 impl Owner {
-    /// By label, or else the namespace of the oldest route that wrote a hostname for it. `None` if there is no such
-    /// route: without a hostname a route owns nothing.
+    /// By label, or else the namespace of the oldest route that wrote a hostname for it. `None` if there is
+    /// no such route: without a hostname a route owns nothing.
     pub(super) fn of(routes: &[Placed], claimed: Option<&BTreeSet<String>>) -> Option<Self> {
         if let Some(namespaces) = claimed {
             return Some(Self { namespaces: namespaces.clone(), by: None });

@@ -109,8 +109,8 @@ fn status(
     status
 }
 
-/// Takes hosts that are others' out of what a parent accepts. Of a route that keeps some, the others are served, as are
-/// the valid rules of a route with an invalid one.
+/// Takes hosts that are others' out of what a parent accepts. Of a route that keeps some, the others are
+/// served, as are the valid rules of a route with an invalid one.
 fn refuse(parent: &mut RouteParentStatus, attachments: &[&Attachment], lost: &BTreeMap<Hostname, String>) {
     let names = attachments.iter().flat_map(|one| one.hostnames.iter());
     let (gone, kept): (Vec<_>, Vec<_>) =
@@ -218,7 +218,8 @@ impl Note {
         }
     }
 
-    /// Severity, field and fix of its finding, if it makes one: of two routes in each other's way the younger has it.
+    /// Severity, field and fix of its finding, if it makes one: of two routes in each other's way the younger
+    /// has it.
     fn diagnostic(&self) -> Option<(Severity, String, String)> {
         let warning = |field: String, fix: String| Some((Severity::Warning, field, fix));
         match self {

@@ -1,8 +1,8 @@
 //! Edits whose expressions are not built yet wait at the door.
 //!
-//! Building takes time, and whoever adds expressions is the one to wait for it. Until they are built, the routes of that
-//! namespace stay what they were, and everything else goes through. Translation sees objects that were all there at some
-//! time, so it has no state for what is under way.
+//! Building takes time, and whoever adds expressions is the one to wait for it. Until they are built, the
+//! routes of that namespace stay what they were, and everything else goes through. Translation sees objects
+//! that were all there at some time, so it has no state for what is under way.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +69,8 @@ impl Admission {
         Admitted { resources, waiting }
     }
 
-    /// The set with the routes of those namespaces as they were. A route that is ours only now was not served by us.
+    /// The set with the routes of those namespaces as they were. A route that is ours only now was not served
+    /// by us.
     fn without(
         &mut self,
         resources: &ResourceSet,

@@ -29,8 +29,8 @@ pub(super) fn has_any(route: &HttpRoute) -> bool {
     })
 }
 
-/// Every expression that a route writes, in order, with its rule and what it is matched with. Of several headers or
-/// parameters of one name only the first counts.
+/// Every expression that a route writes, in order, with its rule and what it is matched with. Of several
+/// headers or parameters of one name only the first counts.
 pub(super) fn expressions(route: &HttpRoute) -> impl Iterator<Item = (usize, Subject, &str)> {
     route.spec.rules.iter().enumerate().flat_map(|(index, rule)| {
         rule.matches.iter().flat_map(of_match).map(move |(subject, text)| (index, subject, text))

@@ -1,8 +1,8 @@
 //! Costs of regular expressions, and the rules whose expressions are refused.
 //!
-//! Three bounds, each decided by the objects alone and alike on every node: an expression by itself (`gateway-regex`),
-//! all expressions of a route and of a namespace ([`walk`]), and what one request can have scanned on a host ([`scan`]).
-//! The youngest lose, so nobody loses what is served by what others add later.
+//! Three bounds, each decided by the objects alone and alike on every node: an expression by itself
+//! (`gateway-regex`), all expressions of a route and of a namespace ([`walk`]), and what one request can have
+//! scanned on a host ([`scan`]). The youngest lose, so nobody loses what is served by what others add later.
 
 mod admission;
 mod demand;
@@ -24,13 +24,15 @@ pub use walk::Walk;
 /// How much regular expressions may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegexLimits {
-    /// One expression, in bytes of its automaton or of the work of building it; see `gateway_regex::Matcher::cost`.
+    /// One expression, in bytes of its automaton or of the work of building it; see
+    /// `gateway_regex::Matcher::cost`.
     pub expression: usize,
     /// All expressions of a route.
     pub route: usize,
     /// All expressions of a namespace's routes.
     pub namespace: usize,
-    /// Bytes of a request that expressions may be matched with: length of each value times expressions for it.
+    /// Bytes of a request that expressions may be matched with: length of each value times expressions for
+    /// it.
     pub scan: usize,
     /// The longest request line that is read, in bytes.
     pub request_line: usize,
@@ -68,8 +70,8 @@ pub(crate) struct Prices {
 }
 
 impl Prices {
-    /// Judges the expressions of `routes`, which are those of ours in order of their keys. An expression that is not built yet is built
-    /// now.
+    /// Judges the expressions of `routes`, which are those of ours in order of their keys. An expression that
+    /// is not built yet is built now.
     pub(crate) fn update<'a>(
         &mut self,
         routes: impl Iterator<Item = (&'a ObjectKey, &'a Arc<HttpRoute>)>,

@@ -1,8 +1,10 @@
-//! The most that one request can have scanned: the bytes of its head times the expressions that may be tried on them.
+//! The most that one request can have scanned: the bytes of its head times the expressions that may be tried
+//! on them.
 //!
-//! A request tries an expression on a part of it once (`gateway-snapshot`), and its parts share the head: the path and
-//! all parameters are in the request line, the values of all headers in the rest. So the most is reached by a request
-//! whose line is nothing but the part with the most expressions, and whose rest is nothing but such a header.
+//! A request tries an expression on a part of it once (`gateway-snapshot`), and its parts share the head: the
+//! path and all parameters are in the request line, the values of all headers in the rest. So the most is
+//! reached by a request whose line is nothing but the part with the most expressions, and whose rest is
+//! nothing but such a header.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

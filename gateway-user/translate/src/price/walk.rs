@@ -1,8 +1,9 @@
 //! The cost of all expressions of one namespace.
 //!
-//! Routes go by age, then by name, expressions in the order in which they are written; an expression that a namespace or
-//! route writes twice counts once. The first that does not fit ends it: it and all that come after it in the route, or
-//! in the namespace, are refused and never built, so that the work is bounded as well as the memory.
+//! Routes go by age, then by name, expressions in the order in which they are written; an expression that a
+//! namespace or route writes twice counts once. The first that does not fit ends it: it and all that come
+//! after it in the route, or in the namespace, are refused and never built, so that the work is bounded as
+//! well as the memory.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::world::{object, typed};
 
-/// Both Gateways, and for both names of all tenants a Service with an endpoint and a route that uses it: with little
-/// at work, edits would change little. One tenant is over its budget of expressions.
+/// Both Gateways, and for both names of all tenants a Service with an endpoint and a route that uses it: with
+/// little at work, edits would change little. One tenant is over its budget of expressions.
 pub(crate) fn settled() -> Vec<Value> {
     let mut objects = Vec::new();
     for name in ["one", "two"] {

@@ -78,8 +78,8 @@ pub struct HttpPathMatch {
     pub value: String,
 }
 
-/// A header to compare with; names compare without case. Several lines of one name count as their values joined by
-/// commas (RFC 9110 section 5.3).
+/// A header to compare with; names compare without case. Several lines of one name count as their values
+/// joined by commas (RFC 9110 section 5.3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpHeaderMatch {

@@ -50,7 +50,8 @@ impl ChunkState {
         }
     }
 
-    /// Reads framing bytes until data, trailers or the end of `input`. `content` is what the body has given so far.
+    /// Reads framing bytes until data, trailers or the end of `input`. `content` is what the body has given
+    /// so far.
     pub(super) fn read(
         &mut self,
         input: &[u8],
@@ -110,7 +111,8 @@ impl ChunkState {
         }
     }
 
-    /// Bounds the line, and what all lines waste on extensions: those are dropped, so a peer could send nothing else.
+    /// Bounds the line, and what all lines waste on extensions: those are dropped, so a peer could send
+    /// nothing else.
     fn count(&mut self, limits: &BodyLimits, content: u64) -> Result<(), BodyError> {
         self.line += 1;
         if matches!(self.at, At::Blank | At::Extension) {

@@ -1,4 +1,5 @@
-//! Message bodies (RFC 9112 sections 6 and 7): which of the bytes received are content, and where the message ends.
+//! Message bodies (RFC 9112 sections 6 and 7): which of the bytes received are content, and where the message
+//! ends.
 
 mod chunked;
 mod trailers;
@@ -24,7 +25,8 @@ pub struct BodyStep {
     pub finished: bool,
 }
 
-/// Reads one body after another. Holds the limits and the storage for trailers, so keep it for the connection.
+/// Reads one body after another. Holds the limits and the storage for trailers, so keep it for the
+/// connection.
 #[derive(Debug, Default)]
 pub struct BodyDecoder {
     limits: BodyLimits,
@@ -85,8 +87,8 @@ impl BodyDecoder {
         self.content
     }
 
-    /// Reads on. Gives at most one run of content, and consumes at least one byte unless the input is empty or the body
-    /// is over, so call it until `finished` or until the input is used up.
+    /// Reads on. Gives at most one run of content, and consumes at least one byte unless the input is empty
+    /// or the body is over, so call it until `finished` or until the input is used up.
     ///
     /// # Errors
     /// The rule the body breaks; every further call gives the same one.

@@ -13,8 +13,8 @@ pub(super) fn put_line<S: HeadSink + ?Sized>(sink: &mut S, name: &[u8], value: &
     sink.put(b"\r\n")
 }
 
-/// Writes every line that is neither hop-by-hop, nor ours to write, nor dropped by an edit, then the lines that edits
-/// add. Neighbouring lines that are in our own form already are copied as one piece.
+/// Writes every line that is neither hop-by-hop, nor ours to write, nor dropped by an edit, then the lines
+/// that edits add. Neighbouring lines that are in our own form already are copied as one piece.
 pub(super) fn put_forwarded<S: HeadSink + ?Sized>(
     sink: &mut S,
     fields: Fields<'_>,

@@ -32,8 +32,8 @@ pub struct LocalReply<'a> {
     pub persistence: Persistence,
 }
 
-/// Writes head and body. `Content-Length` is left out where it must be (1xx and 204, RFC 9110 section 8.6) and for a 304,
-/// and so is the body.
+/// Writes head and body. `Content-Length` is left out where it must be (1xx and 204, RFC 9110 section 8.6)
+/// and for a 304, and so is the body.
 ///
 /// # Errors
 /// [`Full`].

@@ -1,7 +1,7 @@
 //! Writing heads, chunk lines and local replies.
 //!
-//! Framing and connection fields are always ours: whatever framing or hop-by-hop field came in is left out, and one that
-//! says what we do is written.
+//! Framing and connection fields are always ours: whatever framing or hop-by-hop field came in is left out,
+//! and one that says what we do is written.
 
 mod chunk;
 mod fields;

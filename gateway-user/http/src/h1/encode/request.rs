@@ -17,8 +17,8 @@ pub struct RequestOptions<'a> {
     pub close: bool,
 }
 
-/// Writes a request in origin form, HTTP/1.1, `Host` first. Hop-by-hop fields and those that `Connection` names stay
-/// behind (RFC 9110 section 7.6.1); `TE: trailers` is written anew when the client sent it.
+/// Writes a request in origin form, HTTP/1.1, `Host` first. Hop-by-hop fields and those that `Connection`
+/// names stay behind (RFC 9110 section 7.6.1); `TE: trailers` is written anew when the client sent it.
 ///
 /// A request that has no host (HTTP/1.0) gets an empty `Host` unless an edit sets one (RFC 9112 section 3.2).
 ///

@@ -51,8 +51,9 @@ pub struct ResponseOptions<'a> {
     pub upgrade: Option<&'a [u8]>,
 }
 
-/// Writes a backend's response for the client: status and reason as the backend gave them, our own version (RFC 9110
-/// section 6.2), fields as for [`super::request()`]. For an interim response no framing and no `Connection` is written.
+/// Writes a backend's response for the client: status and reason as the backend gave them, our own version
+/// (RFC 9110 section 6.2), fields as for [`super::request()`]. For an interim response no framing and no
+/// `Connection` is written.
 ///
 /// # Errors
 /// [`Full`].
