@@ -1,20 +1,20 @@
 //! Why a request goes where it goes, in words. The steps are those of the lookup itself, which tells them.
 
+mod text;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use gateway_ir::{BindAddress, Hostname, PathMatch, Protocol};
+use gateway_ir::Protocol;
 
 use crate::pattern::PatternSet;
 use crate::rewrite::Scheme;
 use crate::snapshot::{HostTable, ListenerTable, Observer};
 use crate::table::condition::ValueTest;
 use crate::table::{Entry, Mismatch};
-use crate::{BindTable, FieldLines, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
-
-/// How many patterns or hostnames one line lists at most.
-const LISTED: usize = 8;
+use crate::{BindTable, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
+use text::{bind_text, header_lines, hostname_text, list, path_text, place, text};
 
 /// The steps of a lookup and what came of it. Prints as one line a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,56 +226,6 @@ impl ExplainObserver<'_> {
             ValueTest::Regex(id) => format!("match the expression {:?}", self.patterns.expression(*id)),
             ValueTest::Present => "be there".into(),
         }
-    }
-}
-
-fn header_lines(fields: &dyn FieldLines, name: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut from = 0;
-    while let Some((at, value)) = fields.find(name, from) {
-        lines.push(text(value));
-        from = at + 1;
-    }
-    lines
-}
-
-fn place(rule: &Rule, match_index: u32) -> String {
-    let name = rule.name.as_deref().map(|name| format!(" {name:?}")).unwrap_or_default();
-    let path = rule.paths.get(match_index as usize).map(path_text).unwrap_or_default();
-    format!("{} rules[{}]{name} matches[{match_index}] ({path})", rule.route.id, rule.index)
-}
-
-fn path_text(path: &PathMatch) -> String {
-    match path {
-        PathMatch::Exact(path) => format!("Exact {path}"),
-        PathMatch::Prefix(path) => format!("PathPrefix {path}"),
-        PathMatch::Regex(path) => format!("RegularExpression {path}"),
-    }
-}
-
-fn hostname_text(hostname: Option<&Hostname>) -> String {
-    hostname.map_or_else(|| "every host".into(), |hostname| format!("host {hostname}"))
-}
-
-fn bind_text(address: BindAddress, port: u16) -> String {
-    match address {
-        BindAddress::Any => format!("port {port} on every address"),
-        BindAddress::Ip(ip) => SocketAddr::from((ip, port)).to_string(),
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    format!("{:?}", String::from_utf8_lossy(bytes))
-}
-
-fn list(items: impl IntoIterator<Item = String>) -> String {
-    let mut items: Vec<_> = items.into_iter().collect();
-    let more = items.len().saturating_sub(LISTED);
-    items.truncate(LISTED);
-    match (items.is_empty(), more) {
-        (true, _) => "none".into(),
-        (false, 0) => items.join(", "),
-        (false, more) => format!("{} and {more} more", items.join(", ")),
     }
 }
 

@@ -13,6 +13,7 @@ mod compile;
 mod explain;
 mod filters;
 mod hit;
+mod lookup;
 mod numbers;
 mod pattern;
 mod picker;

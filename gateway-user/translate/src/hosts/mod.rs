@@ -8,6 +8,7 @@
 mod contest;
 mod examine;
 mod listeners;
+mod message;
 mod ownership;
 mod verdict;
 
