@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use gateway_api_types::{ObjectKey, ResourceSet};
+use gateway_ir::Ir;
 use gateway_regex::Library;
 
 use crate::assignment::Assignments;
@@ -11,6 +12,7 @@ use crate::certificate::Certificates;
 use crate::changes::PreviousObjects;
 use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
+use crate::host_load::OverBudget;
 use crate::hosts::{Claims, Hosts};
 use crate::httproute::OwnRoute;
 use crate::memo::{Clusters, Routes};
@@ -147,19 +149,7 @@ impl PreviousState {
         (rebuilt.hosts, rebuilt.host_routes) = (examined.hosts, examined.routes);
 
         let mut ir = assemble::ir(&gateways, self.routes.own(), &self.hosts);
-        let conditions: HashMap<_, _> = self
-            .routes
-            .own()
-            .filter(|one| one.conditions > 0)
-            .map(|one| (&one.ir.id, one.conditions))
-            .collect();
-        let refused = host_load::over(&ir, |route| conditions.get(route).copied().unwrap_or(0));
-        refused.apply(&mut ir);
-        for (route, rule, message) in refused.all() {
-            let field = format!("rules[{rule}].matches");
-            let message = message.split_once(": ").map_or(message, |(_, message)| message);
-            diagnostics.push(Severity::Error, &view::route_ref(&route.object), &field, message);
-        }
+        let refused = self.refuse_over_budget(&mut ir, &mut diagnostics);
         self.clusters.start();
         assemble::clusters(&ir, &mut diagnostics, |key| {
             let (note, new) = self.clusters.ask(key, &changes, reader);
@@ -191,5 +181,23 @@ impl PreviousState {
         let translation =
             Translation { ir, endpoints, status, diagnostics, refused_expressions, refused_rules, hosts };
         (translation, rebuilt)
+    }
+
+    /// Refuses the rules that are over a host's budget of conditions, with a diagnostic each.
+    fn refuse_over_budget(&self, ir: &mut Ir, diagnostics: &mut Diagnostics) -> OverBudget {
+        let conditions: HashMap<_, _> = self
+            .routes
+            .own()
+            .filter(|one| one.conditions > 0)
+            .map(|one| (&one.ir.id, one.conditions))
+            .collect();
+        let refused = host_load::over(ir, |route| conditions.get(route).copied().unwrap_or(0));
+        refused.apply(ir);
+        for (route, rule, message) in refused.all() {
+            let field = format!("rules[{rule}].matches");
+            let message = message.split_once(": ").map_or(message, |(_, message)| message);
+            diagnostics.push(Severity::Error, &view::route_ref(&route.object), &field, message);
+        }
+        refused
     }
 }
