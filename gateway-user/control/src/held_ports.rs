@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gateway_api_types::{Gateway, ObjectKey, ResourceSet};
 use gateway_ir::{BindAddress, Ir};
-use gateway_steer::{Refusal, RefusalReason, SteerBind, SteerPlan};
+use gateway_steer::{Rejection, RejectionReason, SteerBind, SteerPlan};
 use tokio::time::Instant;
 
 /// After the start of a process, how long its predecessor's sockets may take to close. With io_uring the kernel takes a
@@ -57,14 +57,14 @@ impl HeldPorts {
         Self { patience, predecessor, held: BTreeMap::new() }
     }
 
-    /// The refusals of `wanted` together with those of ports that were held and have not been free for long enough.
+    /// The rejections of `wanted` together with those of ports that were held and have not been free for long enough.
     pub(crate) fn judge(
         &mut self,
         wanted: &SteerPlan,
-        mut refused: Vec<Refusal>,
+        mut refused: Vec<Rejection>,
         ir: &Ir,
         resources: &ResourceSet,
-    ) -> Vec<Refusal> {
+    ) -> Vec<Rejection> {
         let now = Instant::now();
         self.held.retain(|bind, _| wanted.binds.contains(bind));
         self.note(&refused, ir, resources);
@@ -77,7 +77,7 @@ impl HeldPorts {
         };
         let patience = self.patience;
         self.held.retain(|bind, held| {
-            if refused.iter().any(|refusal| refusal.bind == *bind) {
+            if refused.iter().any(|rejection| rejection.bind == *bind) {
                 held.free_since = None;
                 return true;
             }
@@ -86,21 +86,21 @@ impl HeldPorts {
                 || held.at_first && may_be_predecessors
                 || !are_alike(&held.gateways, &gateways(*bind, ir, resources));
             if !in_again {
-                refused.push(held.refusal(*bind, patience));
+                refused.push(held.rejection(*bind, patience));
             }
             !in_again
         });
-        refused.sort_by_key(|refusal| refusal.bind);
+        refused.sort_by_key(|rejection| rejection.bind);
         refused
     }
 
     /// Remembers those of `refused` that another program holds.
-    pub(crate) fn note(&mut self, refused: &[Refusal], ir: &Ir, resources: &ResourceSet) {
+    pub(crate) fn note(&mut self, refused: &[Rejection], ir: &Ir, resources: &ResourceSet) {
         let at_first = matches!(self.predecessor, Predecessor::Unknown);
-        for refusal in refused.iter().filter(|refusal| refusal.reason == RefusalReason::InUse) {
-            let gateways = gateways(refusal.bind, ir, resources);
-            let by = refusal.message.split(';').next().unwrap_or_default().to_owned();
-            let held = self.held.entry(refusal.bind);
+        for rejection in refused.iter().filter(|rejection| rejection.reason == RejectionReason::InUse) {
+            let gateways = gateways(rejection.bind, ir, resources);
+            let by = rejection.message.split(';').next().unwrap_or_default().to_owned();
+            let held = self.held.entry(rejection.bind);
             let held =
                 held.or_insert(Held { gateways: Vec::new(), by: String::new(), free_since: None, at_first });
             (held.gateways, held.by, held.free_since) = (gateways, by, None);
@@ -109,7 +109,7 @@ impl HeldPorts {
 }
 
 impl Held {
-    fn refusal(&self, bind: SteerBind, patience: Duration) -> Refusal {
+    fn rejection(&self, bind: SteerBind, patience: Duration) -> Rejection {
         let message = format!(
             "port {} is free, but was not when it was asked for ({}); it is taken once it has been free for {} s \
              (--freed-ports-after), or at once when its Gateway is edited",
@@ -117,7 +117,7 @@ impl Held {
             self.by,
             patience.as_secs()
         );
-        Refusal { bind, reason: RefusalReason::Awaited, message }
+        Rejection { bind, reason: RejectionReason::Awaited, message }
     }
 }
 

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway_ir::Endpoints;
-use gateway_steer::{Refusal, RefusalReason, SteerPlan};
+use gateway_steer::{Rejection, SteerPlan};
 use gateway_translate::{NodeReport, RejectedBind, RejectionReason, digests};
 
 use crate::view::Live;
 
 /// The plan but for what is refused.
-pub(crate) fn without(plan: &SteerPlan, refused: &[Refusal]) -> SteerPlan {
-    let out: BTreeSet<_> = refused.iter().map(|refusal| refusal.bind).collect();
+pub(crate) fn without(plan: &SteerPlan, refused: &[Rejection]) -> SteerPlan {
+    let out: BTreeSet<_> = refused.iter().map(|rejection| rejection.bind).collect();
     plan.binds.difference(&out).copied().collect()
 }
 
@@ -27,14 +27,14 @@ pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints>
 /// What this node, which clients reach at these addresses, made of the live configuration.
 pub(crate) fn report(live: Option<&Live>, addresses: &[IpAddr]) -> NodeReport {
     let Some(live) = live else { return NodeReport::default() };
-    let refused = live.refused.iter().map(|refusal| RejectedBind {
-        address: refusal.bind.address,
-        port: refusal.bind.port,
-        reason: match refusal.reason {
-            RefusalReason::AddressNotLocal => RejectionReason::AddressNotUsable,
+    let refused = live.refused.iter().map(|rejection| RejectedBind {
+        address: rejection.bind.address,
+        port: rejection.bind.port,
+        reason: match rejection.reason {
+            gateway_steer::RejectionReason::AddressNotLocal => RejectionReason::AddressNotUsable,
             _ => RejectionReason::PortUnavailable,
         },
-        message: refusal.message.clone(),
+        message: rejection.message.clone(),
     });
     NodeReport {
         generation: live.generation,

@@ -81,7 +81,7 @@ pub enum PublishError {
 /// Lets every worker prepare `snapshot`; `listeners` has one list per worker.
 ///
 /// # Errors
-/// The first worker's refusal. All workers have been told to forget the generation then.
+/// The first worker's rejection. All workers have been told to forget the generation then.
 pub async fn prepare(
     workers: &impl Workers,
     generation: Generation,

@@ -9,7 +9,7 @@ use gateway_api_types::ResourceSet;
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_regex::Library;
 use gateway_snapshot::{compile_from, compile_with};
-use gateway_steer::{Refusal, SteerPlan};
+use gateway_steer::{Rejection, SteerPlan};
 use gateway_translate::{Admission, Admitted, TranslateOptions, Translation, Translator, address_wants};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -238,7 +238,11 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     pub fn is_unsettled(&self) -> bool {
         let view = self.view.borrow();
         view.trouble.is_some()
-            || view.live.iter().flat_map(|live| live.refused.iter()).any(|refusal| refusal.reason.may_pass())
+            || view
+                .live
+                .iter()
+                .flat_map(|live| live.refused.iter())
+                .any(|rejection| rejection.reason.is_transient())
     }
 
     /// Tries again what failed or was refused and may work by now: a port that another program held, a worker that
@@ -247,12 +251,12 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         if let Some(pool) = &mut self.pool {
             pool.mend().await;
         }
-        self.steer.mend();
+        self.steer.retry_placeholders();
         let view = Arc::clone(&self.view.borrow());
         let changed = match &view.live {
             Some(live) if view.trouble.is_none() => {
                 let wanted = here(self.pool.as_ref(), &live.ir);
-                let refused = self.refusals(&wanted, &live.ir, &resources.resources);
+                let refused = self.rejections(&wanted, &live.ir, &resources.resources);
                 // An address of the node may have come or gone.
                 let (endpoints, _) = self.own_ports.without(&self.endpoints, &live.plan);
                 refused != *live.refused || endpoints != live.endpoints
@@ -292,7 +296,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         resources: &ResourceSet,
     ) -> Result<(), ReconcileError> {
         let wanted = here(self.pool.as_ref(), ir);
-        let mut refused = self.refusals(&wanted, ir, resources);
+        let mut refused = self.rejections(&wanted, ir, resources);
         let plan = without(&wanted, &refused);
         let (endpoints, own) = self.own_ports.without(&self.endpoints, &plan);
         let endpoints = &endpoints;
@@ -350,7 +354,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     }
 
     /// The binds of `wanted` that are not served.
-    fn refusals(&mut self, wanted: &SteerPlan, ir: &Ir, resources: &ResourceSet) -> Vec<Refusal> {
+    fn rejections(&mut self, wanted: &SteerPlan, ir: &Ir, resources: &ResourceSet) -> Vec<Rejection> {
         let refused = self.steer.check(wanted);
         self.held_ports.judge(wanted, refused, ir, resources)
     }
@@ -360,7 +364,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         &mut self,
         view: &mut View,
         endpoints: &Arc<Endpoints>,
-        refused: &[Refusal],
+        refused: &[Rejection],
     ) -> Result<(), ReconcileError> {
         let Some(live) = &mut view.live else { return Ok(()) };
         live.refused = refused.into();
@@ -404,14 +408,13 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     fn show(&mut self, view: View) {
         let view = Arc::new(view);
         self.view.send_replace(Arc::clone(&view));
-        let refusals = view.live.iter().flat_map(|live| live.refused.iter());
+        let rejections = view.live.iter().flat_map(|live| live.refused.iter());
         let lines = (view.diagnostics.iter().map(Line::from))
             .chain(view.findings.iter().map(Line::from))
             .chain(view.own_endpoints.iter().map(Line::warning))
-            .chain(
-                refusals
-                    .map(|refusal| Line::error(format!("{}: not served: {}", refusal.bind, refusal.message))),
-            )
+            .chain(rejections.map(|rejection| {
+                Line::error(format!("{}: not served: {}", rejection.bind, rejection.message))
+            }))
             .chain(view.trouble.iter().map(Line::error));
         self.journal.turn(lines).log();
     }

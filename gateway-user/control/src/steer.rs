@@ -4,13 +4,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_steer::{
-    Counters, Gauge, PlaceholderState, Prepared, Refusal, Settled, SteerError, SteerPlan, Steering,
+    Counters, FinishedTakeover, Gauge, PlaceholderState, Prepared, Rejection, SteerError, SteerPlan, Steering,
 };
 
 /// Steering, as far as a new plan needs it; tests put a notebook in its place.
 pub trait Steer {
     /// Binds that must be left out, each with its reason.
-    fn check(&mut self, plan: &SteerPlan) -> Vec<Refusal>;
+    fn check(&mut self, plan: &SteerPlan) -> Vec<Rejection>;
 
     /// Sockets for new binds.
     fn prepare(&mut self, plan: &SteerPlan) -> Prepared;
@@ -31,10 +31,10 @@ pub trait Steer {
     ///
     /// # Errors
     /// The kernel refuses another change.
-    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Refusal>, SteerError>;
+    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Rejection>, SteerError>;
 
     /// Tries again to keep other programs from what is steered, where that was not possible. Called every few seconds.
-    fn mend(&mut self) {}
+    fn retry_placeholders(&mut self) {}
 }
 
 /// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters.
@@ -88,15 +88,15 @@ impl SharedSteering {
     }
 
     /// Lets go of what is kept for successors of workers, which are about to close their sockets for good.
-    pub fn let_go(&self) {
+    pub fn release(&self) {
         if let Some(steering) = self.lock().as_mut() {
-            steering.let_go();
+            steering.release();
         }
     }
 
-    /// Ends a take-over from another process: see [`Steering::settle`]. Nothing after the close.
-    pub fn settle(&self) -> Settled {
-        self.lock().as_mut().map(Steering::settle).unwrap_or_default()
+    /// Ends a take-over from another process: see [`Steering::finish_takeover`]. Nothing after the close.
+    pub fn finish_takeover(&self) -> FinishedTakeover {
+        self.lock().as_mut().map(Steering::finish_takeover).unwrap_or_default()
     }
 
     /// Steers alone again after a process that was to take over failed: see [`Steering::reclaim`].
@@ -115,7 +115,7 @@ impl SharedSteering {
 }
 
 impl Steer for SharedSteering {
-    fn check(&mut self, plan: &SteerPlan) -> Vec<Refusal> {
+    fn check(&mut self, plan: &SteerPlan) -> Vec<Rejection> {
         self.lock().as_ref().map(|steering| steering.check(plan)).unwrap_or_default()
     }
 
@@ -137,14 +137,14 @@ impl Steer for SharedSteering {
         self.lock().as_mut().map_or(Ok(Vec::new()), |steering| steering.refill(worker))
     }
 
-    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Refusal>, SteerError> {
+    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Rejection>, SteerError> {
         let mut steering = self.lock();
         steering.as_mut().map_or(Ok(Vec::new()), |steering| steering.apply(plan).map(|done| done.refused))
     }
 
-    fn mend(&mut self) {
+    fn retry_placeholders(&mut self) {
         if let Some(steering) = self.lock().as_mut() {
-            steering.mend();
+            steering.retry_placeholders();
         }
     }
 }

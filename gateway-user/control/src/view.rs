@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gateway_api_types::load::Diagnostic;
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_snapshot::Snapshot;
-use gateway_steer::{Refusal, SteerPlan};
+use gateway_steer::{Rejection, SteerPlan};
 use gateway_translate::{HostTotals, NodeReport, StatusSet};
 use jiff::Timestamp;
 
@@ -70,7 +70,7 @@ pub struct Live {
     /// What is steered: the binds that were not refused.
     pub plan: Arc<SteerPlan>,
     /// The binds that were.
-    pub refused: Arc<[Refusal]>,
+    pub refused: Arc<[Rejection]>,
 }
 
 /// Counts since the start of the process.

@@ -13,7 +13,7 @@ use gateway_control::steer::Steer;
 use gateway_control::view::View;
 use gateway_proxy::worker::WorkerCommand;
 use gateway_snapshot::{FieldLines, RequestView, Snapshot, WorkerRegexes};
-use gateway_steer::{Prepared, Refusal, SteerError, SteerPlan};
+use gateway_steer::{Prepared, Rejection, SteerError, SteerPlan};
 use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait::until;
 use gateway_translate::TranslateOptions;
@@ -34,7 +34,7 @@ spec:
   - {name: web, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
 "#;
 
-/// The limit of one expression, small so that a refusal at it is cheap in a debug build.
+/// The limit of one expression, small so that a rejection at it is cheap in a debug build.
 const LIMIT: usize = 64 << 10;
 
 /// A route of a namespace in one of its versions, which is its host, with these expressions behind `/`.
@@ -117,7 +117,7 @@ impl Workers for Notebook {
 }
 
 impl Steer for Notebook {
-    fn check(&mut self, _: &SteerPlan) -> Vec<Refusal> {
+    fn check(&mut self, _: &SteerPlan) -> Vec<Rejection> {
         Vec::new()
     }
 
@@ -135,7 +135,7 @@ impl Steer for Notebook {
         Ok(Vec::new())
     }
 
-    fn apply(&mut self, _: &SteerPlan) -> Result<Vec<Refusal>, SteerError> {
+    fn apply(&mut self, _: &SteerPlan) -> Result<Vec<Rejection>, SteerError> {
         Ok(Vec::new())
     }
 }

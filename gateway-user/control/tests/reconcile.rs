@@ -12,7 +12,7 @@ use gateway_control::steer::Steer;
 use gateway_control::store::StoreView;
 use gateway_control::view::View;
 use gateway_proxy::worker::{PrepareError, WorkerCommand};
-use gateway_steer::{Prepared, Refusal, RefusalReason, SteerBind, SteerError, SteerPlan};
+use gateway_steer::{Prepared, Rejection, RejectionReason, SteerBind, SteerError, SteerPlan};
 use gateway_translate::TranslateOptions;
 use tokio::sync::watch;
 
@@ -83,11 +83,11 @@ impl Workers for Notebook {
 }
 
 impl Steer for Notebook {
-    fn check(&mut self, plan: &SteerPlan) -> Vec<Refusal> {
+    fn check(&mut self, plan: &SteerPlan) -> Vec<Rejection> {
         let refused = self.0.lock().unwrap().refuse_port;
-        let refuse = |bind: &SteerBind| Refusal {
+        let refuse = |bind: &SteerBind| Rejection {
             bind: *bind,
-            reason: RefusalReason::InUse,
+            reason: RejectionReason::InUse,
             message: "nginx (pid 7) listens there".to_owned(),
         };
         plan.binds.iter().filter(|bind| Some(bind.port) == refused).map(refuse).collect()
@@ -111,7 +111,7 @@ impl Steer for Notebook {
         Ok(Vec::new())
     }
 
-    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Refusal>, SteerError> {
+    fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Rejection>, SteerError> {
         self.note(format!("steer {}", ports(plan)));
         if self.0.lock().unwrap().refuse_apply {
             return Err(SteerError::Kernel { what: "map".into(), reason: "full".into() });

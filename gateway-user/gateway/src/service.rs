@@ -127,7 +127,7 @@ impl Service<'_> {
         // Before anybody can learn that this process is the one: who asks from here on is told of this process.
         sockets.open_admin_socket(self.instance.dir());
         self.instance.settle()?;
-        let settled = self.shared.steering.settle();
+        let settled = self.shared.steering.finish_takeover();
         self.engine.resume();
         self.fleet.listen(settled.listeners);
         settled.failed.iter().for_each(|error| error!("{error}"));
@@ -191,7 +191,7 @@ impl Service<'_> {
                 drop(giver);
                 instance.stop_listening();
                 shared.readiness.drain();
-                shared.steering.let_go();
+                shared.steering.release();
                 manager.stopping(settings.drain_max.0);
                 let (accept, max) = (settings.drain_min.0, settings.drain_max.0);
                 // `servers` stay: probes are answered until the end.

@@ -25,32 +25,32 @@ use crate::{Counters, object};
 /// A value of `gateway-common` in map memory.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct InMap<T: Copy>(T);
+struct MapValue<T: Copy>(T);
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted in gateway-common): every bit pattern is a value.
-unsafe impl Pod for InMap<SteerKey> {}
+unsafe impl Pod for MapValue<SteerKey> {}
 // SAFETY: as above.
-unsafe impl Pod for InMap<SteerValue> {}
+unsafe impl Pod for MapValue<SteerValue> {}
 // SAFETY: as above.
-unsafe impl Pod for InMap<SteerConfig> {}
+unsafe impl Pod for MapValue<SteerConfig> {}
 // SAFETY: as above.
-unsafe impl Pod for InMap<SteerGuard> {}
+unsafe impl Pod for MapValue<SteerGuard> {}
 
 /// The programs, attached to the calling thread's network namespace until this is dropped and its pins are removed.
 pub(crate) struct Programs {
     loads: Arc<Loads>,
     /// Holds programs and maps, so that they can be pinned at any time.
     ebpf: Ebpf,
-    link: Option<Link>,
+    link: Option<LookupLink>,
 }
 
 /// The map of what is steered.
-type Binds<'a> = HashMap<&'a mut MapData, InMap<SteerKey>, InMap<SteerValue>>;
+type Binds<'a> = HashMap<&'a mut MapData, MapValue<SteerKey>, MapValue<SteerValue>>;
 
 /// What keeps `sk_lookup` attached: dropping it detaches, unless a pin holds on to the link as well. aya tracks a
 /// pinned link by a type of its own; neither is looked into.
-enum Link {
-    Loose(FdLink),
+enum LookupLink {
+    Unpinned(FdLink),
     Pinned(#[allow(dead_code, reason = "kept for its Drop")] PinnedLink),
 }
 
@@ -58,7 +58,7 @@ impl Programs {
     /// Loads the programs for so many workers, with what they are never to steer frozen into them; attaches and pins
     /// nothing yet. An error says what the system refused, for people.
     pub(crate) fn load(workers: u32, guard: &SteerGuard) -> Result<Self, String> {
-        let guard = InMap(*guard);
+        let guard = MapValue(*guard);
         let mut loader = EbpfLoader::new();
         // Read-only data is a map that aya fills, makes read-only for programs and freezes (BPF_MAP_FREEZE).
         loader.override_global(globals::GUARD, &guard, true);
@@ -67,8 +67,8 @@ impl Programs {
         lookup.load().map_err(|e| refused_program(programs::SK_LOOKUP, &e))?;
         let reuse: &mut SkReuseport = program(&mut ebpf, programs::SK_REUSEPORT)?;
         reuse.load().map_err(|e| refused_program(programs::SK_REUSEPORT, &e))?;
-        let mut config: Array<&mut MapData, InMap<SteerConfig>> = map_mut(&mut ebpf, maps::CONFIG)?;
-        config.set(0, InMap(SteerConfig { slots: workers }), 0).map_err(|e| explain(&e))?;
+        let mut config: Array<&mut MapData, MapValue<SteerConfig>> = map_mut(&mut ebpf, maps::CONFIG)?;
+        config.set(0, MapValue(SteerConfig { slots: workers }), 0).map_err(|e| explain(&e))?;
         let loads = match ebpf.map(maps::LOADS) {
             Some(Map::Array(data)) => {
                 Loads::map(data.fd().as_fd()).map_err(|e| format!("mmap of gauges: {e}"))?
@@ -105,7 +105,7 @@ impl Programs {
         let lookup: &mut SkLookup = program(&mut self.ebpf, programs::SK_LOOKUP)?;
         let what = || format!("attaching {} to the network namespace", programs::SK_LOOKUP);
         let id = lookup.attach(netns).map_err(|e| at(what(), &e))?;
-        self.link = Some(Link::Loose(FdLink::from(lookup.take_link(id).map_err(|e| explain(&e))?)));
+        self.link = Some(LookupLink::Unpinned(FdLink::from(lookup.take_link(id).map_err(|e| explain(&e))?)));
         Ok(())
     }
 
@@ -113,9 +113,9 @@ impl Programs {
     /// others would keep steering alive that nobody can read.
     pub(crate) fn pin(&mut self, dir: &Path) -> Result<(), String> {
         pin(&mut self.ebpf, dir)?;
-        if let Some(Link::Loose(link)) = self.link.take() {
+        if let Some(LookupLink::Unpinned(link)) = self.link.take() {
             match link.pin(dir.join(programs::SK_LOOKUP_LINK)) {
-                Ok(link) => self.link = Some(Link::Pinned(link)),
+                Ok(link) => self.link = Some(LookupLink::Pinned(link)),
                 Err(e) => {
                     // The attempt took the link along; steering goes on without a pin.
                     self.attach()?;
@@ -133,14 +133,14 @@ impl Programs {
 
     pub(crate) fn add(&mut self, key: SteerKey) -> Result<(), String> {
         let mut binds: Binds<'_> = map_mut(&mut self.ebpf, maps::BINDS)?;
-        let entered = binds.insert(InMap(key), InMap(SteerValue { state: STATE_SERVE }), 0);
+        let entered = binds.insert(MapValue(key), MapValue(SteerValue { state: STATE_SERVE }), 0);
         entered.map_err(|e| at(format!("writing to map {}", maps::BINDS), &e))
     }
 
     /// Removes a bind; one that is not there is as good as removed.
     pub(crate) fn remove(&mut self, key: SteerKey) -> Result<(), String> {
         let mut binds: Binds<'_> = map_mut(&mut self.ebpf, maps::BINDS)?;
-        match binds.remove(&InMap(key)) {
+        match binds.remove(&MapValue(key)) {
             Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
             done => done.map_err(|e| at(format!("writing to map {}", maps::BINDS), &e)),
         }
@@ -222,11 +222,11 @@ fn explain(error: &(dyn Error + 'static)) -> String {
 
 /// Why a program was not loaded: in its verifier's words, if it has any.
 fn refused_program(name: &str, error: &(dyn Error + 'static)) -> String {
-    let refusal = chain(error).find_map(|e| match e.downcast_ref::<ProgramError>() {
+    let rejection = chain(error).find_map(|e| match e.downcast_ref::<ProgramError>() {
         Some(ProgramError::LoadError { io_error, verifier_log }) => Some((io_error, verifier_log)),
         _ => None,
     });
-    let Some((cause, log)) = refusal.filter(|(cause, _)| cause.raw_os_error() != Some(libc::EPERM)) else {
+    let Some((cause, log)) = rejection.filter(|(cause, _)| cause.raw_os_error() != Some(libc::EPERM)) else {
         return at(format!("loading {name}"), error);
     };
     let needs = "Linux 5.14 or later is needed";

@@ -11,18 +11,18 @@ use crate::{RESERVED_PORTS, SteerBind, SteerOptions, SteerPlan, sockets};
 
 /// A bind that is not served, and what the user can do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Rejection {
     /// The bind.
     pub bind: SteerBind,
     /// Why, for programs.
-    pub reason: RefusalReason,
+    pub reason: RejectionReason,
     /// Why and what to do, for people.
     pub message: String,
 }
 
 /// Why a bind is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RefusalReason {
+pub enum RejectionReason {
     /// On the operator's list of ports that are never taken.
     Reserved,
     /// Another program, or another part of this one, listens there.
@@ -46,7 +46,7 @@ pub enum RefusalReason {
 }
 
 /// What a check needs to know about the way connections arrive.
-pub(crate) struct Ground<'a> {
+pub(crate) struct CheckContext<'a> {
     pub(crate) reserved: &'a BTreeSet<u16>,
     /// Ports that may be taken; `None` is all.
     pub(crate) allowed: Option<&'a BTreeSet<u16>>,
@@ -63,9 +63,9 @@ pub(crate) struct Ground<'a> {
     pub(crate) live: &'a dyn Fn(SteerBind) -> bool,
 }
 
-impl RefusalReason {
+impl RejectionReason {
     /// Whether it may hold no more though neither settings nor resources change.
-    pub fn may_pass(self) -> bool {
+    pub fn is_transient(self) -> bool {
         match self {
             Self::InUse
             | Self::AddressNotLocal
@@ -95,22 +95,22 @@ impl RefusalReason {
 }
 
 /// Every bind of the plan that must be left out; ordered like the plan.
-pub(crate) fn check(plan: &SteerPlan, ground: &Ground<'_>) -> Vec<Refusal> {
+pub(crate) fn check(plan: &SteerPlan, context: &CheckContext<'_>) -> Vec<Rejection> {
     let listening = local::listening();
     let judge = |bind: &SteerBind| {
-        let (reason, message) = judge(*bind, plan, ground, &listening)?;
-        Some(Refusal { bind: *bind, reason, message })
+        let (reason, message) = judge(*bind, plan, context, &listening)?;
+        Some(Rejection { bind: *bind, reason, message })
     };
     plan.binds.iter().filter_map(judge).collect()
 }
 
 impl SteerOptions {
     /// The binds of a plan that these options rule out wherever the process runs; ordered like the plan.
-    pub fn refused(&self, plan: &SteerPlan) -> Vec<Refusal> {
+    pub fn refused(&self, plan: &SteerPlan) -> Vec<Rejection> {
         let judge = |bind: &SteerBind| {
             let (reason, message) =
                 ruled_out(*bind, &self.reserved_ports, self.allowed_ports.as_ref(), &self.pool)?;
-            Some(Refusal { bind: *bind, reason, message })
+            Some(Rejection { bind: *bind, reason, message })
         };
         plan.binds.iter().filter_map(judge).collect()
     }
@@ -122,38 +122,38 @@ fn ruled_out(
     reserved_ports: &BTreeSet<u16>,
     allowed: Option<&BTreeSet<u16>>,
     pool: &[IpNet],
-) -> Option<(RefusalReason, String)> {
+) -> Option<(RejectionReason, String)> {
     if allowed.is_some_and(|allowed| !allowed.contains(&bind.port)) {
         let message = format!(
             "port {} is not one that this node serves (--allowed-ports); choose another, or have it put on that list",
             bind.port
         );
-        return Some((RefusalReason::NotAllowed, message));
+        return Some((RejectionReason::NotAllowed, message));
     }
     let is_of_pool = match bind.address {
         BindAddress::Any => false,
         BindAddress::Ip(ip) => pool.iter().any(|network| network.contains(&ip.to_canonical())),
     };
     (reserved_ports.contains(&bind.port) && !is_of_pool)
-        .then(|| (RefusalReason::Reserved, reserved(bind.port)))
+        .then(|| (RejectionReason::Reserved, reserved(bind.port)))
 }
 
 fn judge(
     bind: SteerBind,
     plan: &SteerPlan,
-    ground: &Ground<'_>,
+    context: &CheckContext<'_>,
     listening: &io::Result<Vec<Listening>>,
-) -> Option<(RefusalReason, String)> {
-    if let Some(refused) = ruled_out(bind, ground.reserved, ground.allowed, ground.pool) {
+) -> Option<(RejectionReason, String)> {
+    if let Some(refused) = ruled_out(bind, context.reserved, context.allowed, context.pool) {
         return Some(refused);
     }
-    if ground.internal_port == Some(bind.port) {
+    if context.internal_port == Some(bind.port) {
         let message = format!("port {} is Sluice's own for now; a restart chooses another one", bind.port);
-        return Some((RefusalReason::InternalPort, message));
+        return Some((RejectionReason::InternalPort, message));
     }
-    let port = match (ground.bound_port)(bind.port) {
+    let port = match (context.bound_port)(bind.port) {
         Ok(port) => port,
-        Err(message) => return Some((RefusalReason::BindFailed, message)),
+        Err(message) => return Some((RejectionReason::BindFailed, message)),
     };
     if port != bind.port
         && let Some(other) = plan.binds.iter().find(|other| other.port == port && overlap(bind, **other))
@@ -163,7 +163,7 @@ fn judge(
              that port; give the right, or choose another --unprivileged-offset",
             bind.port
         );
-        return Some((RefusalReason::OffsetClash, message));
+        return Some((RejectionReason::OffsetClash, message));
     }
     if let BindAddress::Ip(ip) = bind.address
         && !ip.is_unspecified()
@@ -171,17 +171,17 @@ fn judge(
     {
         let message =
             format!("{ip} is not an address of this node ({e}); assign it, or take it off the Gateway");
-        return Some((RefusalReason::AddressNotLocal, message));
+        return Some((RejectionReason::AddressNotLocal, message));
     }
-    if (ground.live)(bind) || (ground.live)(SteerBind::any(bind.port)) {
+    if (context.live)(bind) || (context.live)(SteerBind::any(bind.port)) {
         return None;
     }
     match listening {
-        Err(e) => Some((RefusalReason::Unknown, format!("cannot tell who listens on port {port}: {e}"))),
+        Err(e) => Some((RejectionReason::Unknown, format!("cannot tell who listens on port {port}: {e}"))),
         Ok(listening) => listening
             .iter()
-            .find(|l| l.port == port && !ground.own.contains(&l.inode) && l.overlaps(bind.address))
-            .map(|foreign| (RefusalReason::InUse, in_use(foreign))),
+            .find(|l| l.port == port && !context.own.contains(&l.inode) && l.overlaps(bind.address))
+            .map(|foreign| (RejectionReason::InUse, in_use(foreign))),
     }
 }
 
@@ -216,8 +216,8 @@ fn overlap(a: SteerBind, b: SteerBind) -> bool {
 mod tests {
     use super::*;
 
-    fn ground<'a>(own: &'a HashSet<u64>, reserved: &'a BTreeSet<u16>) -> Ground<'a> {
-        Ground {
+    fn context<'a>(own: &'a HashSet<u64>, reserved: &'a BTreeSet<u16>) -> CheckContext<'a> {
+        CheckContext {
             reserved,
             allowed: None,
             pool: &[],
@@ -232,14 +232,14 @@ mod tests {
     fn reserved_and_internal_ports_are_refused() {
         let (own, list) = (HashSet::new(), BTreeSet::from([22, 8022]));
         let plan: SteerPlan = [22, 8022, 40_000].into_iter().map(SteerBind::any).collect();
-        let refused = check(&plan, &ground(&own, &list));
+        let refused = check(&plan, &context(&own, &list));
         let reasons: Vec<_> = refused.iter().map(|r| (r.bind.port, r.reason)).collect();
         assert_eq!(
             reasons,
             [
-                (22, RefusalReason::Reserved),
-                (8022, RefusalReason::Reserved),
-                (40_000, RefusalReason::InternalPort)
+                (22, RejectionReason::Reserved),
+                (8022, RejectionReason::Reserved),
+                (40_000, RejectionReason::InternalPort)
             ]
         );
         assert!(refused[0].message.contains("SSH") && refused[0].message.contains("--reserved-ports"));
@@ -249,25 +249,26 @@ mod tests {
     fn no_port_is_reserved_on_addresses_of_the_pool() {
         let (own, list) = (HashSet::new(), BTreeSet::from([7022]));
         let pool: [IpNet; 1] = ["127.0.0.8/30".parse().unwrap()];
-        let ground = Ground { pool: &pool, ..ground(&own, &list) };
+        let context = CheckContext { pool: &pool, ..context(&own, &list) };
         let at = |address: &str| SteerBind::exact(address.parse().unwrap());
         let plan: SteerPlan =
             [SteerBind::any(7022), at("127.0.0.7:7022"), at("127.0.0.9:7022")].into_iter().collect();
-        let refused: Vec<_> = check(&plan, &ground).iter().map(|refusal| refusal.bind.to_string()).collect();
+        let refused: Vec<_> =
+            check(&plan, &context).iter().map(|rejection| rejection.bind.to_string()).collect();
         assert_eq!(refused, ["*:7022", "127.0.0.7:7022"]);
     }
 
     #[test]
     fn of_allowed_ports_alone_are_listeners_served() {
         let (own, list, allowed) = (HashSet::new(), BTreeSet::new(), BTreeSet::from([7080, 7443]));
-        let ground = Ground { allowed: Some(&allowed), ..ground(&own, &list) };
+        let context = CheckContext { allowed: Some(&allowed), ..context(&own, &list) };
         let plan: SteerPlan = [7080, 7081, 7443].into_iter().map(SteerBind::any).collect();
-        let refused = check(&plan, &ground);
+        let refused = check(&plan, &context);
         assert_eq!(
             refused.iter().map(|r| (r.bind.port, r.reason)).collect::<Vec<_>>(),
-            [(7081, RefusalReason::NotAllowed)]
+            [(7081, RejectionReason::NotAllowed)]
         );
-        assert!(refused[0].message.contains("--allowed-ports") && !refused[0].reason.may_pass());
+        assert!(refused[0].message.contains("--allowed-ports") && !refused[0].reason.is_transient());
     }
 
     #[test]
@@ -275,10 +276,10 @@ mod tests {
         let (own, list) = (HashSet::new(), BTreeSet::new());
         let moved: &dyn Fn(u16) -> Result<u16, String> =
             &|port| Ok(if port < 1024 { port + 8000 } else { port });
-        let ground = Ground { internal_port: None, bound_port: moved, ..ground(&own, &list) };
+        let context = CheckContext { internal_port: None, bound_port: moved, ..context(&own, &list) };
         let plan: SteerPlan = [SteerBind::any(80), SteerBind::any(8080)].into_iter().collect();
-        let refused = check(&plan, &ground);
-        let clash: Vec<_> = refused.iter().filter(|r| r.reason == RefusalReason::OffsetClash).collect();
+        let refused = check(&plan, &context);
+        let clash: Vec<_> = refused.iter().filter(|r| r.reason == RejectionReason::OffsetClash).collect();
         assert_eq!(clash.len(), 1);
         assert_eq!(clash[0].bind.port, 80);
     }
@@ -287,7 +288,7 @@ mod tests {
     fn an_address_of_nobody_is_refused() {
         let (own, list) = (HashSet::new(), BTreeSet::new());
         let bind = SteerBind::exact("192.0.2.1:80".parse().unwrap()); // RFC 5737: documentation only
-        let refused = check(&[bind].into_iter().collect(), &ground(&own, &list));
-        assert_eq!(refused.iter().map(|r| r.reason).collect::<Vec<_>>(), [RefusalReason::AddressNotLocal]);
+        let refused = check(&[bind].into_iter().collect(), &context(&own, &list));
+        assert_eq!(refused.iter().map(|r| r.reason).collect::<Vec<_>>(), [RejectionReason::AddressNotLocal]);
     }
 }

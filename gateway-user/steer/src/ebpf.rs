@@ -13,7 +13,7 @@ use crate::gauge::Loads;
 use crate::pins::{PinError, Pins};
 use crate::placeholder::{PlaceholderState, Placeholders};
 use crate::{
-    Applied, Counters, PinState, Refusal, RefusalReason, SteerBind, SteerError, SteerOptions, SteerPlan,
+    Applied, Counters, PinState, Rejection, RejectionReason, SteerBind, SteerError, SteerOptions, SteerPlan,
     sockets,
 };
 
@@ -36,12 +36,12 @@ pub(crate) struct Kernel {
     claimed: Option<Result<Pins, String>>,
     /// How many of them the process before us accepts from as well, from the first on; the others are in no slot.
     shared: usize,
-    stage: Stage,
+    stage: TakeoverStage,
 }
 
 /// How far a take-over is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum TakeoverStage {
     /// The process before us steers. Our programs are attached and know no bind.
     Waiting,
     /// Both steer, to the sockets that both have.
@@ -79,7 +79,7 @@ impl Kernel {
         let (backlog, live) = (options.backlog, BTreeSet::new());
         let spare = spare(&untaken);
         let placeholders = Placeholders::new(options.placeholders, Vec::new());
-        let (claimed, shared, stage) = (None, 0, Stage::Alone);
+        let (claimed, shared, stage) = (None, 0, TakeoverStage::Alone);
         let kernel = Self {
             pins,
             programs,
@@ -133,21 +133,21 @@ impl Kernel {
             spare: spare(&untaken),
             untaken,
             shared,
-            stage: Stage::Waiting,
+            stage: TakeoverStage::Waiting,
         })
     }
 
     /// Whether nothing may reach us yet: the process before us has none of our sockets, so what waited in those would be
     /// lost if this one died.
     fn is_withheld(&self) -> bool {
-        self.stage != Stage::Alone && self.shared == 0
+        self.stage != TakeoverStage::Alone && self.shared == 0
     }
 
     /// The process before us lets go: takes what it could not have a part in, pins, and gives the workers' sockets, one
     /// for each, with what the kernel refused.
-    pub(crate) fn settle(&mut self) -> (Vec<TcpListener>, Vec<SteerError>) {
+    pub(crate) fn finish_takeover(&mut self) -> (Vec<TcpListener>, Vec<SteerError>) {
         let withheld = self.is_withheld();
-        self.stage = Stage::Alone;
+        self.stage = TakeoverStage::Alone;
         self.placeholders.seal();
         let sockets = std::mem::take(&mut self.untaken);
         let mut failed = Vec::new();
@@ -186,8 +186,8 @@ impl Kernel {
     pub(crate) fn take_sockets(&mut self) -> Vec<TcpListener> {
         match self.stage {
             // The process before us accepts until it lets go.
-            Stage::Waiting | Stage::Beside => Vec::new(),
-            Stage::Alone => std::mem::take(&mut self.untaken),
+            TakeoverStage::Waiting | TakeoverStage::Beside => Vec::new(),
+            TakeoverStage::Alone => std::mem::take(&mut self.untaken),
         }
     }
 
@@ -206,7 +206,7 @@ impl Kernel {
     }
 
     /// The workers are about to close their sockets for good.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.spare = None;
     }
 
@@ -222,21 +222,23 @@ impl Kernel {
             let done = if withheld { Ok(()) } else { self.programs.add(bind.key()) };
             match done {
                 Ok(()) => added.push(bind),
-                Err(reason) if self.stage == Stage::Waiting => return Err(SteerError::Bind { bind, reason }),
+                Err(reason) if self.stage == TakeoverStage::Waiting => {
+                    return Err(SteerError::Bind { bind, reason });
+                }
                 Err(reason) => {
                     let message = format!("{reason}; it is tried again");
-                    refused.push(Refusal { bind, reason: RefusalReason::KernelRefused, message });
+                    refused.push(Rejection { bind, reason: RejectionReason::KernelRefused, message });
                 }
             }
         }
         self.live.extend(&added);
-        if self.stage == Stage::Waiting {
+        if self.stage == TakeoverStage::Waiting {
             let socket = self.untaken.first().filter(|_| !withheld);
             let what = "steering beside the process that is taken over from".to_owned();
             socket
                 .map_or(Ok(()), |socket| self.programs.choose_in_group_of(socket))
                 .map_err(|reason| SteerError::Kernel { what, reason })?;
-            self.stage = Stage::Beside;
+            self.stage = TakeoverStage::Beside;
         }
         for bind in &removed {
             self.programs.remove(bind.key()).map_err(|reason| SteerError::Bind { bind: *bind, reason })?;
@@ -247,8 +249,8 @@ impl Kernel {
     }
 
     /// Tries again to hold what could not be held.
-    pub(crate) fn mend(&mut self) {
-        self.placeholders.mend(&self.live);
+    pub(crate) fn retry_placeholders(&mut self) {
+        self.placeholders.retry_placeholders(&self.live);
     }
 
     /// The placeholders, for its caller to lend or to seal.

@@ -8,7 +8,7 @@
 //! 3. [`Steering::retiring`] gives the sockets that workers close, having accepted what they hold.
 //! 4. [`Steering::apply`] makes the plan what the kernel does.
 //!
-//! A process that replaces another one uses [`Steering::take_over`] instead, and [`Steering::settle`] at the end.
+//! A process that replaces another one uses [`Steering::take_over`] instead, and [`Steering::finish_takeover`] at the end.
 //!
 //! Everything specific to aya stays inside this crate. See `docs/steering.md` for how it behaves on a node.
 #![deny(unsafe_code)]
@@ -29,7 +29,7 @@ mod reuseport;
 mod sockets;
 mod steering;
 
-pub use check::{Refusal, RefusalReason};
+pub use check::{Rejection, RejectionReason};
 pub use counters::Counters;
 pub use error::SteerError;
 pub use gateway_common::Verdict;
@@ -39,4 +39,4 @@ pub use options::{DEFAULT_BPFFS, RESERVED_PORTS, SteerOptions, SteeringMode};
 pub use pins::{CleanupReport, cleanup};
 pub use placeholder::PlaceholderState;
 pub use plan::{SteerBind, SteerPlan};
-pub use steering::{Applied, Inherited, PinState, Prepared, Settled, Steering, SteeringPath};
+pub use steering::{Applied, FinishedTakeover, Inherited, PinState, Prepared, Steering, SteeringPath};

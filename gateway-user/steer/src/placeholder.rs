@@ -60,7 +60,7 @@ impl Placeholders {
     }
 
     /// Tries again what was not possible.
-    pub(crate) fn mend(&mut self, live: &BTreeSet<SteerBind>) {
+    pub(crate) fn retry_placeholders(&mut self, live: &BTreeSet<SteerBind>) {
         if !self.missing.is_empty() {
             self.follow(live);
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use gateway_ir::BindAddress;
 
-use crate::check::{Refusal, RefusalReason};
+use crate::check::{Rejection, RejectionReason};
 use crate::{SteerBind, SteerError, SteerOptions, SteerPlan, sockets};
 
 /// Binds and the sockets handed out for them.
@@ -20,12 +20,12 @@ pub(crate) struct Sockets {
     live: BTreeMap<SteerBind, Bound>,
     /// Sockets of the process that is taken over from, by local address. Binds use these before they make any.
     inherited: BTreeMap<SocketAddr, Vec<TcpListener>>,
-    stage: Stage,
+    stage: TakeoverStage,
 }
 
 /// How far a take-over is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum TakeoverStage {
     /// The process before us has sockets of this kind and serves. Ours do not listen: what waited in them would be lost
     /// if this process died.
     Beside,
@@ -55,7 +55,7 @@ impl Sockets {
             prepared: BTreeMap::new(),
             live: BTreeMap::new(),
             inherited: BTreeMap::new(),
-            stage: Stage::Alone,
+            stage: TakeoverStage::Alone,
         }
     }
 
@@ -63,7 +63,7 @@ impl Sockets {
     /// need be several by one worker: closing one would reset the connections whose handshake has begun there, and
     /// nothing moves them.
     pub(crate) fn inherit(&mut self, sockets: Vec<TcpListener>, same_means: bool) {
-        self.stage = if same_means { Stage::Beside } else { Stage::Under };
+        self.stage = if same_means { TakeoverStage::Beside } else { TakeoverStage::Under };
         for socket in sockets {
             if let Ok(local) = socket.local_addr() {
                 self.inherited.entry(local).or_default().push(socket);
@@ -73,9 +73,9 @@ impl Sockets {
 
     /// The process before us lets go, so nobody needs what no bind of ours took. Gives each worker its sockets, all of
     /// which listen now; and what the system refused.
-    pub(crate) fn settle(&mut self) -> (Vec<Vec<TcpListener>>, Vec<SteerError>) {
+    pub(crate) fn finish_takeover(&mut self) -> (Vec<Vec<TcpListener>>, Vec<SteerError>) {
         self.inherited.clear();
-        self.stage = Stage::Alone;
+        self.stage = TakeoverStage::Alone;
         let mut failed = Vec::new();
         let mut listeners: Vec<Vec<TcpListener>> = (0..self.workers).map(|_| Vec::new()).collect();
         for (bind, bound) in &mut self.live {
@@ -130,7 +130,7 @@ impl Sockets {
     }
 
     /// Sockets for the plan's new binds, per worker. What an aborted preparation had made is forgotten.
-    pub(crate) fn prepare(&mut self, plan: &SteerPlan) -> (Vec<Vec<TcpListener>>, Vec<Refusal>) {
+    pub(crate) fn prepare(&mut self, plan: &SteerPlan) -> (Vec<Vec<TcpListener>>, Vec<Rejection>) {
         self.prepared.clear();
         let mut listeners: Vec<Vec<TcpListener>> = (0..self.workers).map(|_| Vec::new()).collect();
         let mut refused = Vec::new();
@@ -140,20 +140,20 @@ impl Sockets {
                     self.prepared.insert(*bind, bound);
                     deal(sockets, &mut listeners);
                 }
-                Err((reason, message)) => refused.push(Refusal { bind: *bind, reason, message }),
+                Err((reason, message)) => refused.push(Rejection { bind: *bind, reason, message }),
             }
         }
         (listeners, refused)
     }
 
     /// A bind, and what workers get for it now: nothing before a take-over is settled.
-    fn bind(&self, bind: SteerBind) -> Result<(Bound, Vec<TcpListener>), (RefusalReason, String)> {
-        let unbound = |message| (RefusalReason::BindFailed, message);
+    fn bind(&self, bind: SteerBind) -> Result<(Bound, Vec<TcpListener>), (RejectionReason, String)> {
+        let unbound = |message| (RejectionReason::BindFailed, message);
         let port = self.bound_port(bind.port).map_err(unbound)?;
         let failed = |e: io::Error| {
             // Somebody bound it since the check, or has it bound and does not listen yet.
             let held = e.kind() == io::ErrorKind::AddrInUse;
-            let reason = if held { RefusalReason::InUse } else { RefusalReason::BindFailed };
+            let reason = if held { RejectionReason::InUse } else { RejectionReason::BindFailed };
             (reason, format!("listening on port {port} for {bind}: {e}"))
         };
         let mut spares = duplicates(self.inherited_for(bind.address, port)).map_err(failed)?;
@@ -161,7 +161,7 @@ impl Sockets {
         while spares.len() < self.workers {
             spares.push(sockets::bind(bind.address, port).map_err(failed)?);
         }
-        if self.stage != Stage::Beside {
+        if self.stage != TakeoverStage::Beside {
             let mut rest = spares.iter().skip(listening);
             rest.try_for_each(|socket| sockets::start(socket, self.backlog)).map_err(failed)?;
             listening = spares.len();
@@ -169,7 +169,7 @@ impl Sockets {
         let first = spares.first().ok_or_else(|| unbound("no worker".to_owned()))?;
         let local = first.local_addr().map_err(failed)?;
         let inodes = spares.iter().map(sockets::inode).collect::<io::Result<_>>().map_err(failed)?;
-        let now = if self.stage == Stage::Alone { spares.as_slice() } else { &[] };
+        let now = if self.stage == TakeoverStage::Alone { spares.as_slice() } else { &[] };
         let now = duplicates(now).map_err(failed)?;
         Ok((Bound { local, inodes, spares, listening }, now))
     }
@@ -209,7 +209,7 @@ impl Sockets {
     }
 
     /// Workers are about to close their sockets for good.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.live.values_mut().for_each(|bound| bound.spares.clear());
     }
 

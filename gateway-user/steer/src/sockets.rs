@@ -150,13 +150,13 @@ pub(crate) fn give(socket: &impl AsFd, uid: u32) -> io::Result<()> {
 /// socket takes the thread's file system user (sock_alloc).
 pub(crate) fn as_owner_of<T>(like: &impl AsFd, make: impl FnOnce() -> T) -> io::Result<T> {
     /// Puts the thread's own user back, also when a panic comes through.
-    struct Back(Uid);
-    impl Drop for Back {
+    struct RestoreUser(Uid);
+    impl Drop for RestoreUser {
         fn drop(&mut self) {
             setfsuid(self.0);
         }
     }
-    let _back = Back(setfsuid(Uid::from_raw(owner(like)?)));
+    let _back = RestoreUser(setfsuid(Uid::from_raw(owner(like)?)));
     Ok(make())
 }
 

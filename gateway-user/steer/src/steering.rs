@@ -6,19 +6,19 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::check::{self, Ground};
+use crate::check::{self, CheckContext};
 use crate::ebpf::{Kernel, OpenError};
 use crate::gauge::Loads;
 use crate::placeholder::PlaceholderState;
 use crate::reuseport::Sockets;
 use crate::{
-    Counters, Gauge, Refusal, SteerBind, SteerError, SteerOptions, SteerPlan, SteeringMode, sockets,
+    Counters, Gauge, Rejection, SteerBind, SteerError, SteerOptions, SteerPlan, SteeringMode, sockets,
 };
 
 /// Steering of this process in one network namespace, that of the thread that opened it. Dropping it takes the
 /// programs off and removes the pins.
 pub struct Steering {
-    road: Road,
+    backend: SteeringBackend,
     options: SteerOptions,
     path: SteeringPath,
     loads: Arc<Loads>,
@@ -39,7 +39,7 @@ pub struct Inherited {
 
 /// What the end of a take-over gives.
 #[derive(Debug, Default)]
-pub struct Settled {
+pub struct FinishedTakeover {
     /// The path as it is now.
     pub path: Option<SteeringPath>,
     /// Sockets for workers to accept from, one list for each.
@@ -48,13 +48,13 @@ pub struct Settled {
     pub failed: Vec<SteerError>,
 }
 
-/// The road that connections take.
-enum Road {
+/// The backend that connections take.
+enum SteeringBackend {
     Kernel(Box<Kernel>),
     Sockets(Sockets),
 }
 
-/// Which road is live, and why.
+/// Which backend is live, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SteeringPath {
     /// Kernel programs; no socket listens on the binds' own ports.
@@ -91,7 +91,7 @@ pub struct Prepared {
     /// connections wait in their queues until the worker accepts, and are reset if the sockets are dropped.
     pub listeners: Vec<Vec<TcpListener>>,
     /// Binds for which there are no sockets.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<Rejection>,
 }
 
 /// What [`Steering::apply`] changed.
@@ -102,7 +102,7 @@ pub struct Applied {
     /// Binds no longer steered.
     pub removed: Vec<SteerBind>,
     /// Binds that the kernel did not take; calling again tries them again.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<Rejection>,
 }
 
 impl Steering {
@@ -117,8 +117,8 @@ impl Steering {
 
     /// Opens steering beside that of a process which is taken over from and which still serves. Until the first
     /// [`apply`](Self::apply) nothing changes for it. From then on both steer to sockets that both have; until
-    /// [`settle`](Self::settle) no connection can wait in a socket that only we have, and dropping this gives the kernel
-    /// back as it was, but for [`reclaim`](Self::reclaim). Workers get their first sockets from `settle`.
+    /// [`finish_takeover`](Self::finish_takeover) no connection can wait in a socket that only we have, and dropping this gives the kernel
+    /// back as it was, but for [`reclaim`](Self::reclaim). Workers get their first sockets from `finish_takeover`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -166,28 +166,28 @@ impl Steering {
         };
         let loads = Loads::unread()
             .map_err(|source| SteerError::Socket { what: "memory for gauges".into(), source })?;
-        Ok(Self { road: Road::Sockets(sockets), options, path, loads, outgoing: Vec::new() })
+        Ok(Self { backend: SteeringBackend::Sockets(sockets), options, path, loads, outgoing: Vec::new() })
     }
 
     fn with_kernel(kernel: Kernel, options: SteerOptions, outgoing: Vec<TcpListener>) -> Self {
         let path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
         let loads = kernel.loads();
-        Self { road: Road::Kernel(Box::new(kernel)), options, path, loads, outgoing }
+        Self { backend: SteeringBackend::Kernel(Box::new(kernel)), options, path, loads, outgoing }
     }
 
     /// Ends a take-over: the process before us lets go, or has. Pins, lets go of its sockets that no bind took, and gives
     /// those that workers are to accept from.
-    pub fn settle(&mut self) -> Settled {
+    pub fn finish_takeover(&mut self) -> FinishedTakeover {
         self.outgoing.clear();
-        let (listeners, failed) = match &mut self.road {
-            Road::Kernel(kernel) => {
-                let (sockets, failed) = kernel.settle();
+        let (listeners, failed) = match &mut self.backend {
+            SteeringBackend::Kernel(kernel) => {
+                let (sockets, failed) = kernel.finish_takeover();
                 self.path = SteeringPath::Ebpf { internal_port: kernel.port(), pins: kernel.pin_state() };
                 (sockets.into_iter().map(|socket| vec![socket]).collect(), failed)
             }
-            Road::Sockets(sockets) => sockets.settle(),
+            SteeringBackend::Sockets(sockets) => sockets.finish_takeover(),
         };
-        Settled { path: Some(self.path.clone()), listeners, failed }
+        FinishedTakeover { path: Some(self.path.clone()), listeners, failed }
     }
 
     /// Undoes what a process that was to take over, and failed, did to the group of the workers' sockets, of which one
@@ -196,9 +196,9 @@ impl Steering {
     /// # Errors
     /// The kernel refuses. Its program then goes on choosing among the same sockets.
     pub fn reclaim(&mut self, socket: &TcpListener) -> Result<(), SteerError> {
-        match &mut self.road {
-            Road::Kernel(kernel) => kernel.reclaim(socket),
-            Road::Sockets(_) => Ok(()),
+        match &mut self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.reclaim(socket),
+            SteeringBackend::Sockets(_) => Ok(()),
         }
     }
 
@@ -208,9 +208,9 @@ impl Steering {
     /// # Errors
     /// Something belongs to another user and this thread lacks CAP_CHOWN.
     pub fn give_to(&self, uid: u32) -> Result<(), SteerError> {
-        let given = match &self.road {
-            Road::Kernel(kernel) => kernel.give_to(uid),
-            Road::Sockets(sockets) => sockets.give_to(uid),
+        let given = match &self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.give_to(uid),
+            SteeringBackend::Sockets(sockets) => sockets.give_to(uid),
         };
         given.map_err(|source| SteerError::Socket {
             what: format!("giving sockets and pins to uid {uid}"),
@@ -224,35 +224,37 @@ impl Steering {
     /// # Errors
     /// No descriptor is left.
     pub fn lend_placeholders(&mut self) -> std::io::Result<Vec<TcpListener>> {
-        match &mut self.road {
-            Road::Kernel(kernel) => kernel.placeholders().lend(),
-            Road::Sockets(_) => Ok(Vec::new()),
+        match &mut self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.placeholders().lend(),
+            SteeringBackend::Sockets(_) => Ok(Vec::new()),
         }
     }
 
     /// Ends what [`lend_placeholders`](Self::lend_placeholders) began, after a take-over that failed.
     pub fn seal(&mut self) {
-        if let Road::Kernel(kernel) = &mut self.road {
+        if let SteeringBackend::Kernel(kernel) = &mut self.backend {
             kernel.placeholders().seal();
         }
     }
 
     /// Tries again to hold ports that could not be held. Cheap if all are.
-    pub fn mend(&mut self) {
-        if let Road::Kernel(kernel) = &mut self.road {
-            kernel.mend();
+    pub fn retry_placeholders(&mut self) {
+        if let SteeringBackend::Kernel(kernel) = &mut self.backend {
+            kernel.retry_placeholders();
         }
     }
 
     /// Which steered ports other programs are kept from; `None` where workers listen on them, or if it is not wanted.
     pub fn placeholders(&self) -> Option<PlaceholderState> {
-        match &self.road {
-            Road::Kernel(kernel) => (self.options.placeholders > 0).then(|| kernel.placeholder_state()),
-            Road::Sockets(_) => None,
+        match &self.backend {
+            SteeringBackend::Kernel(kernel) => {
+                (self.options.placeholders > 0).then(|| kernel.placeholder_state())
+            }
+            SteeringBackend::Sockets(_) => None,
         }
     }
 
-    /// Which road is live, and why.
+    /// Which backend is live, and why.
     pub fn path(&self) -> &SteeringPath {
         &self.path
     }
@@ -260,9 +262,9 @@ impl Steering {
     /// The workers' own sockets, one each in the order of their slots, the first time it is called with kernel programs;
     /// nothing otherwise. A slot empties when its socket is closed.
     pub fn worker_listeners(&mut self) -> Vec<TcpListener> {
-        match &mut self.road {
-            Road::Kernel(kernel) => kernel.take_sockets(),
-            Road::Sockets(_) => Vec::new(),
+        match &mut self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.take_sockets(),
+            SteeringBackend::Sockets(_) => Vec::new(),
         }
     }
 
@@ -274,9 +276,9 @@ impl Steering {
     /// There is no such slot, or the system gives no socket.
     pub fn refill(&mut self, slot: usize) -> Result<Vec<TcpListener>, SteerError> {
         let index = self.slot(slot)?;
-        match &mut self.road {
-            Road::Kernel(kernel) => kernel.refill(index).map(|socket| vec![socket]),
-            Road::Sockets(sockets) => sockets
+        match &mut self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.refill(index).map(|socket| vec![socket]),
+            SteeringBackend::Sockets(sockets) => sockets
                 .refill(slot)
                 .map_err(|source| SteerError::Socket { what: format!("sockets of worker {slot}"), source }),
         }
@@ -284,22 +286,22 @@ impl Steering {
 
     /// Forgets the sockets of a [`prepare`](Self::prepare) that no worker has taken.
     pub fn abandon(&mut self) {
-        match &mut self.road {
-            Road::Kernel(_) => {}
-            Road::Sockets(sockets) => sockets.abandon(),
+        match &mut self.backend {
+            SteeringBackend::Kernel(_) => {}
+            SteeringBackend::Sockets(sockets) => sockets.abandon(),
         }
     }
 
     /// To be called before workers close their sockets for good, as in a drain: lets go of the duplicates that are kept for
     /// successors. Steering goes on.
-    pub fn let_go(&mut self) {
-        match &mut self.road {
-            Road::Kernel(kernel) => kernel.let_go(),
-            Road::Sockets(sockets) => sockets.let_go(),
+    pub fn release(&mut self) {
+        match &mut self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.release(),
+            SteeringBackend::Sockets(sockets) => sockets.release(),
         }
     }
 
-    /// The load gauge of a worker. It works on either road, so that workers need not know which one is live.
+    /// The load gauge of a worker. It works on either backend, so that workers need not know which one is live.
     ///
     /// # Errors
     /// There is no such slot.
@@ -317,24 +319,24 @@ impl Steering {
     /// The binds of a plan that must not be taken, each with its reason: reserved ports, ports where somebody else
     /// listens (unless the bind is steered already), addresses that are not local. Leave them out of the plan before
     /// anything else is done with it.
-    pub fn check(&self, plan: &SteerPlan) -> Vec<Refusal> {
-        let (own, internal_port) = match &self.road {
+    pub fn check(&self, plan: &SteerPlan) -> Vec<Rejection> {
+        let (own, internal_port) = match &self.backend {
             // Its sockets are all on the internal port, which is refused for itself.
-            Road::Kernel(kernel) => (self.outgoing_inodes(), Some(kernel.port())),
-            Road::Sockets(sockets) => (sockets.own(), None),
+            SteeringBackend::Kernel(kernel) => (self.outgoing_inodes(), Some(kernel.port())),
+            SteeringBackend::Sockets(sockets) => (sockets.own(), None),
         };
-        let bound_port = |port| match &self.road {
-            Road::Kernel(_) => Ok(port),
-            Road::Sockets(sockets) => sockets.bound_port(port),
+        let bound_port = |port| match &self.backend {
+            SteeringBackend::Kernel(_) => Ok(port),
+            SteeringBackend::Sockets(sockets) => sockets.bound_port(port),
         };
         let reserved = &self.options.reserved_ports;
-        let live = |bind| match &self.road {
-            Road::Kernel(kernel) => kernel.is_live(bind),
-            Road::Sockets(sockets) => sockets.is_live(bind),
+        let live = |bind| match &self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.is_live(bind),
+            SteeringBackend::Sockets(sockets) => sockets.is_live(bind),
         };
         check::check(
             plan,
-            &Ground {
+            &CheckContext {
                 reserved,
                 allowed: self.options.allowed_ports.as_ref(),
                 pool: &self.options.pool,
@@ -353,12 +355,12 @@ impl Steering {
     /// Makes the sockets that workers need for the plan's new binds. To be followed by [`apply`](Self::apply), or, after
     /// an abort, by dropping the sockets and [`abandon`](Self::abandon).
     pub fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
-        match &mut self.road {
-            Road::Kernel(_) => {
+        match &mut self.backend {
+            SteeringBackend::Kernel(_) => {
                 let listeners = (0..self.options.workers).map(|_| Vec::new()).collect();
                 Prepared { listeners, refused: Vec::new() }
             }
-            Road::Sockets(sockets) => {
+            SteeringBackend::Sockets(sockets) => {
                 let (listeners, refused) = sockets.prepare(plan);
                 Prepared { listeners, refused }
             }
@@ -368,9 +370,9 @@ impl Steering {
     /// Local addresses of the sockets that workers should close, having accepted what they hold, because their binds are
     /// not in the plan; nothing with kernel programs.
     pub fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
-        match &mut self.road {
-            Road::Kernel(_) => Vec::new(),
-            Road::Sockets(sockets) => sockets.retiring(plan),
+        match &mut self.backend {
+            SteeringBackend::Kernel(_) => Vec::new(),
+            SteeringBackend::Sockets(sockets) => sockets.retiring(plan),
         }
     }
 
@@ -381,9 +383,9 @@ impl Steering {
     /// # Errors
     /// The kernel refuses a change; what was changed before it stays, and calling again goes on from there.
     pub fn apply(&mut self, plan: &SteerPlan) -> Result<Applied, SteerError> {
-        match &mut self.road {
-            Road::Kernel(kernel) => kernel.apply(plan),
-            Road::Sockets(sockets) => {
+        match &mut self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.apply(plan),
+            SteeringBackend::Sockets(sockets) => {
                 let (added, removed) = sockets.apply(plan);
                 Ok(Applied { added, removed, refused: Vec::new() })
             }
@@ -395,9 +397,9 @@ impl Steering {
     /// # Errors
     /// The kernel does not let the counters be read.
     pub fn counters(&self) -> Result<Counters, SteerError> {
-        match &self.road {
-            Road::Kernel(kernel) => kernel.counters(),
-            Road::Sockets(_) => Ok(Counters::default()),
+        match &self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.counters(),
+            SteeringBackend::Sockets(_) => Ok(Counters::default()),
         }
     }
 

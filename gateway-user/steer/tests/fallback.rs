@@ -1,4 +1,4 @@
-//! Without the right to use BPF, or without wanting it.
+//! DroppedCapabilities the right to use BPF, or without wanting it.
 #![allow(missing_docs)]
 
 mod common;
@@ -8,21 +8,21 @@ use std::net::TcpStream;
 use caps::{CapSet, Capability};
 use common::{Workers, ask, ask_times, options, plan, refused};
 use gateway_steer::{
-    Counters, RefusalReason, SteerError, SteerOptions, SteerPlan, Steering, SteeringMode, SteeringPath,
+    Counters, RejectionReason, SteerError, SteerOptions, SteerPlan, Steering, SteeringMode, SteeringPath,
 };
 use gateway_testkit::netns::{self, Inside};
 
 /// Rights that the calling thread alone goes without until this is dropped; unmounting at the end needs them back.
-struct Without(&'static [Capability]);
+struct DroppedCapabilities(&'static [Capability]);
 
-fn without(rights: &'static [Capability]) -> Without {
+fn without(rights: &'static [Capability]) -> DroppedCapabilities {
     for right in rights {
         caps::drop(None, CapSet::Effective, *right).unwrap();
     }
-    Without(rights)
+    DroppedCapabilities(rights)
 }
 
-impl Drop for Without {
+impl Drop for DroppedCapabilities {
     fn drop(&mut self) {
         for right in self.0 {
             caps::raise(None, CapSet::Effective, *right).unwrap();
@@ -103,7 +103,7 @@ fn a_queue_outlives_its_worker_unless_its_bind_goes() {
         drop(steering.prepare(&both).listeners);
         steering.abandon();
         refused("127.0.0.1:81");
-        steering.let_go();
+        steering.release();
         refused("127.0.0.1:80");
         assert!(steering.refill(1).is_err(), "there is one worker");
     });
@@ -146,7 +146,7 @@ fn privileged_ports_move_up_where_the_right_is_missing() {
         let clash = steering.check(&plan(&["*:80", "*:8080"]));
         assert_eq!(
             clash.iter().map(|r| (r.bind.port, r.reason)).collect::<Vec<_>>(),
-            [(80, RefusalReason::OffsetClash)]
+            [(80, RejectionReason::OffsetClash)]
         );
         let workers = publish(&mut steering, &plan(&["*:80", "*:9000"]));
         assert_eq!(ask("127.0.0.1:8080").unwrap().1.port(), 8080);
@@ -156,9 +156,9 @@ fn privileged_ports_move_up_where_the_right_is_missing() {
 
         let options = SteerOptions { unprivileged_offset: None, ..options(inside, 1) };
         let steering = Steering::open(SteeringMode::ReusePort, options).unwrap();
-        let refusals = steering.check(&plan(&["*:80"]));
-        assert_eq!(refusals.len(), 1);
-        assert!(refusals[0].message.contains("CAP_NET_BIND_SERVICE"), "{}", refusals[0].message);
+        let rejections = steering.check(&plan(&["*:80"]));
+        assert_eq!(rejections.len(), 1);
+        assert!(rejections[0].message.contains("CAP_NET_BIND_SERVICE"), "{}", rejections[0].message);
     });
 }
 
@@ -172,7 +172,7 @@ fn a_port_of_a_bind_lost_to_a_race_is_refused_alone() {
         let prepared = steering.prepare(&next);
         assert_eq!(
             prepared.refused.iter().map(|r| (r.bind.port, r.reason)).collect::<Vec<_>>(),
-            [(80, RefusalReason::InUse)]
+            [(80, RejectionReason::InUse)]
         );
         assert_eq!(prepared.listeners.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
         let applied = steering.apply(&next).unwrap();

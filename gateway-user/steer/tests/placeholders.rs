@@ -172,7 +172,7 @@ fn what_cannot_be_held_is_served_and_said() {
         caps::raise(None, CapSet::Effective, Capability::CAP_NET_BIND_SERVICE).unwrap();
         assert_eq!(missing(&steering).len(), 1);
         steering.apply(&plan(&["*:80", "*:8081"])).unwrap();
-        steering.mend();
+        steering.retry_placeholders();
         assert_eq!(missing(&steering), Vec::<String>::new());
         is_held("127.0.0.1:80");
     });
@@ -200,7 +200,7 @@ fn placeholders_are_handed_over_and_never_let_go_of() {
         let mut new = Steering::take_over(SteeringMode::Ebpf, named, inherited).unwrap();
         new.apply(&plan(&["*:8080"])).unwrap();
         assert_eq!(new.placeholders().unwrap().held, 1);
-        let settled = new.settle();
+        let settled = new.finish_takeover();
         drop((old, workers));
         let _workers = Workers::start(settled.listeners);
         is_held("127.0.0.1:8080");

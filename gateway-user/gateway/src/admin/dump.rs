@@ -62,7 +62,7 @@ impl<'a> Dump<'a> {
             refused: live
                 .iter()
                 .flat_map(|live| {
-                    live.refused.iter().map(|refusal| format!("{}: {}", refusal.bind, refusal.message))
+                    live.refused.iter().map(|rejection| format!("{}: {}", rejection.bind, rejection.message))
                 })
                 .collect(),
             status,

@@ -16,7 +16,7 @@ use gateway_ir::{
     RuleErrorKind, TlsVersion,
 };
 use gateway_proxy::worker::Heartbeat;
-use gateway_steer::{Refusal, RefusalReason, SteerBind, SteerOptions, SteerPlan, Steering, SteeringMode};
+use gateway_steer::{Rejection, RejectionReason, SteerBind, SteerOptions, SteerPlan, Steering, SteeringMode};
 use gateway_translate::{HostTotals, ObjectRef, StatusSet, TranslateOptions, translate};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -61,9 +61,9 @@ pub(super) fn view() -> View {
             plan: Arc::new(SteerPlan {
                 binds: [SteerBind::any(80), SteerBind::exact("10.0.0.1:443".parse().unwrap())].into(),
             }),
-            refused: Arc::from([Refusal {
+            refused: Arc::from([Rejection {
                 bind: SteerBind::any(8080),
-                reason: RefusalReason::Reserved,
+                reason: RejectionReason::Reserved,
                 message: MESSAGE.to_owned(),
             }]),
         }),

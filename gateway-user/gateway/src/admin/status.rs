@@ -83,7 +83,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         findings: findings
             .chain(view.findings.iter().map(ToString::to_string))
             .chain(view.own_endpoints.iter().map(ToString::to_string))
-            .chain(refused.map(|refusal| format!("{}: not served: {}", refusal.bind, refusal.message)))
+            .chain(refused.map(|rejection| format!("{}: not served: {}", rejection.bind, rejection.message)))
             .collect(),
         // The types serialise without fail; `null` would only hide the rest.
         status: serde_json::to_value(view.dated_status()).unwrap_or_default(),

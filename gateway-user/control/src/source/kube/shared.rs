@@ -47,7 +47,7 @@ pub struct WatchState {
     pub last_event: Option<Timestamp>,
     /// Since when it gives nothing, and why.
     pub failing: Option<(Timestamp, Failure)>,
-    /// Since when the server has answered nothing but refusals.
+    /// Since when the server has answered nothing but rejections.
     refusing: Option<Timestamp>,
     /// Whether it has done so for [`GRACE`], so that it means them.
     pub refused: bool,

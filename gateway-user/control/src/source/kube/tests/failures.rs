@@ -226,7 +226,7 @@ fn a_server_that_is_just_starting_is_not_believed_when_it_refuses() {
     api.put(ROUTES, route("a", 1, "/"));
     api.set_forbidden(ROUTES, "watch", true);
     let mut reader = Reader::of(&api, &[]);
-    until("two refusals", || (reader.state(Kind::HttpRoute).failures > 1).then_some(()));
+    until("two rejections", || (reader.state(Kind::HttpRoute).failures > 1).then_some(()));
     let turn = reader.cluster.take(&mut reader.view);
     assert!(matches!(turn, Turn::Waiting(_)), "{turn:?}");
     api.set_forbidden(ROUTES, "watch", false);

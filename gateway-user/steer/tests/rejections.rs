@@ -6,7 +6,7 @@ mod common;
 use std::net::TcpListener;
 
 use common::{Workers, ask, one_each, open, options, plan};
-use gateway_steer::{RefusalReason, SteerOptions, Steering, SteeringMode};
+use gateway_steer::{RejectionReason, SteerOptions, Steering, SteeringMode};
 use gateway_testkit::netns;
 
 #[test]
@@ -17,18 +17,18 @@ fn foreign_listeners_keep_their_ports_on_either_road() {
         for mode in [SteeringMode::Ebpf, SteeringMode::ReusePort] {
             let mut steering = Steering::open(mode, options(inside, 2)).unwrap();
             let _sockets = steering.worker_listeners();
-            let refusals = steering.check(&plan(&["*:8081", "127.0.0.2:8081", "127.0.0.1:8082", "*:8083"]));
-            let refused: Vec<_> = refusals.iter().map(|r| (r.bind.to_string(), r.reason)).collect();
+            let rejections = steering.check(&plan(&["*:8081", "127.0.0.2:8081", "127.0.0.1:8082", "*:8083"]));
+            let refused: Vec<_> = rejections.iter().map(|r| (r.bind.to_string(), r.reason)).collect();
             assert_eq!(
                 refused,
                 [
-                    ("*:8081".to_owned(), RefusalReason::InUse),
-                    ("127.0.0.1:8082".to_owned(), RefusalReason::InUse)
+                    ("*:8081".to_owned(), RejectionReason::InUse),
+                    ("127.0.0.1:8082".to_owned(), RejectionReason::InUse)
                 ],
                 "{mode:?}"
             );
-            assert!(refusals[0].message.contains("listens on 127.0.0.1:8081"), "{}", refusals[0].message);
-            assert!(refusals[0].message.contains("this process itself"), "{}", refusals[0].message);
+            assert!(rejections[0].message.contains("listens on 127.0.0.1:8081"), "{}", rejections[0].message);
+            assert!(rejections[0].message.contains("this process itself"), "{}", rejections[0].message);
         }
     });
 }
@@ -62,17 +62,17 @@ fn another_process_is_named() {
             .stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(held)))
             .spawn()
             .unwrap();
-        let child = Killed(child);
-        let refusals = open(inside, 1).check(&plan(&["*:8081"]));
+        let child = KillOnDrop(child);
+        let rejections = open(inside, 1).check(&plan(&["*:8081"]));
         let expected = format!("sleep (pid {})", child.0.id());
-        assert!(refusals[0].message.contains(&expected), "{}", refusals[0].message);
+        assert!(rejections[0].message.contains(&expected), "{}", rejections[0].message);
     });
 }
 
 /// Kills its child when dropped. The testkit's guard sets standard input, which carries the socket here.
-struct Killed(std::process::Child);
+struct KillOnDrop(std::process::Child);
 
-impl Drop for Killed {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -83,19 +83,19 @@ impl Drop for Killed {
 fn reserved_ports_are_the_operators_to_give() {
     netns::run("reserved", |inside| {
         let steering = open(inside, 1);
-        let refusals = steering.check(&plan(&["*:22", "127.0.0.1:6443", "*:10250", "*:80"]));
-        let ports: Vec<_> = refusals.iter().map(|r| (r.bind.port, r.reason)).collect();
+        let rejections = steering.check(&plan(&["*:22", "127.0.0.1:6443", "*:10250", "*:80"]));
+        let ports: Vec<_> = rejections.iter().map(|r| (r.bind.port, r.reason)).collect();
         assert_eq!(
-            ports.iter().filter(|(_, reason)| *reason == RefusalReason::Reserved).count(),
+            ports.iter().filter(|(_, reason)| *reason == RejectionReason::Reserved).count(),
             3,
-            "{refusals:?}"
+            "{rejections:?}"
         );
-        assert!(refusals.iter().all(|r| r.message.contains("--reserved-ports")));
+        assert!(rejections.iter().all(|r| r.message.contains("--reserved-ports")));
         drop(steering);
         let options = SteerOptions { reserved_ports: [80].into(), ..options(inside, 1) };
         let steering = Steering::open(SteeringMode::Ebpf, options).unwrap();
-        let refusals = steering.check(&plan(&["*:22", "*:80"]));
-        assert_eq!(refusals.iter().map(|r| r.bind.port).collect::<Vec<_>>(), [80]);
+        let rejections = steering.check(&plan(&["*:22", "*:80"]));
+        assert_eq!(rejections.iter().map(|r| r.bind.port).collect::<Vec<_>>(), [80]);
     });
 }
 
@@ -104,7 +104,7 @@ fn the_workers_own_port_is_not_to_be_had() {
     netns::run("internal", |inside| {
         let steering = open(inside, 1);
         let port = steering.path().internal_port().unwrap();
-        let refusals = steering.check(&plan(&[&format!("*:{port}")]));
-        assert_eq!(refusals.iter().map(|r| r.reason).collect::<Vec<_>>(), [RefusalReason::InternalPort]);
+        let rejections = steering.check(&plan(&[&format!("*:{port}")]));
+        assert_eq!(rejections.iter().map(|r| r.reason).collect::<Vec<_>>(), [RejectionReason::InternalPort]);
     });
 }
