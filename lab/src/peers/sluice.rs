@@ -109,6 +109,8 @@ pub(crate) fn measured(setup: &Setup, sluice: &Path, resources: &str) -> Result<
 pub(crate) struct Sluice {
     setup: Setup,
     program: PathBuf,
+    /// Another version, which the first process and every other one after it is of.
+    before: Option<PathBuf>,
     steering: Steering,
     io: Io,
     live: Option<Process>,
@@ -118,13 +120,26 @@ pub(crate) struct Sluice {
 
 impl Sluice {
     pub(crate) fn new(setup: Setup, program: PathBuf, steering: Steering, io: Io) -> Self {
-        Self { setup, program, steering, io, live: None, draining: Vec::new(), started: 0 }
+        Self { setup, program, before: None, steering, io, live: None, draining: Vec::new(), started: 0 }
+    }
+
+    /// Alternates between this version and its program: that one first.
+    pub(crate) fn starting_with(self, before: Option<PathBuf>) -> Self {
+        Self { before, ..self }
+    }
+
+    /// The program of the process that is started as the `nth`, from 1.
+    fn program(&self, nth: u32) -> &Path {
+        match &self.before {
+            Some(before) if nth % 2 == 1 => before,
+            _ => &self.program,
+        }
     }
 
     fn launch(&mut self) -> Result<Process> {
         self.started += 1;
         let Setup { dir, bpffs, cpu, role, .. } = &self.setup;
-        let mut command = run(program(&self.program, *cpu), dir, bpffs);
+        let mut command = run(program(self.program(self.started), *cpu), dir, bpffs);
         command.args(["--steering", self.steering.name(), "--io", self.io.name()]);
         command.args(["--workers", &role.workers().to_string()]);
         command.args(["--health-address", HEALTH, "--metrics-address", METRICS]);
@@ -163,7 +178,7 @@ impl Proxy for Sluice {
     }
 }
 
-/// The old one responses at the health socket, too, until it has handed over: only this metric is the new one's alone.
+/// The old one responds at the health socket, too, until it has handed over: only this metric is the new one's alone.
 fn wait_until_took_over(process: &mut Process, from: u32) -> Result<()> {
     let metrics: SocketAddr = METRICS.parse()?;
     let label = format!("from_pid=\"{from}\"");
@@ -174,4 +189,27 @@ fn wait_until_took_over(process: &mut Process, from: u32) -> Result<()> {
         let took_over = page.lines().any(|l| l.starts_with("sluice_takeover_info{") && l.contains(&label));
         Ok(took_over.then_some(()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::Role;
+
+    #[test]
+    fn versions_take_turns_and_the_other_one_begins() {
+        let setup = Setup {
+            dir: "/d".into(),
+            listen: "127.0.0.1:1".parse().unwrap(),
+            backend: "127.0.0.1:2".parse().unwrap(),
+            bpffs: "/b".into(),
+            cpu: None,
+            role: Role::Replaced,
+        };
+        let new = || Sluice::new(setup.clone(), "this".into(), Steering::Ebpf, Io::Uring);
+        let programs = |sluice: &Sluice| [1, 2, 3].map(|nth| sluice.program(nth).to_owned());
+        let to_and_fro = new().starting_with(Some("before".into()));
+        assert_eq!(programs(&to_and_fro), ["before", "this", "before"].map(PathBuf::from));
+        assert_eq!(programs(&new().starting_with(None)), ["this"; 3].map(PathBuf::from));
+    }
 }

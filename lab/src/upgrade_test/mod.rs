@@ -52,6 +52,9 @@ pub struct Args {
     /// Connections of wrk beside the clients; 0 runs no wrk.
     #[arg(long, default_value_t = 8)]
     wrk_connections: u32,
+    /// Program of another version: Sluice starts as it, and is replaced by this one and by that one in turn.
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
     /// The cargo profile to build with.
     #[arg(long, default_value = "release")]
     profile: String,
@@ -75,6 +78,7 @@ struct TargetResult {
 pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "upgrade-test makes network namespaces: run it as root");
     ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
+    let before = before(args)?;
     let targets = target::chosen(&args.peer, &args.steering, &args.io);
     let mut wanted = vec![IP, WRK];
     wanted.extend(targets.iter().filter_map(Target::need));
@@ -88,6 +92,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let run = Run {
         bench,
         sluice,
+        before,
         upgrades: args.upgrades,
         clients: clients::plan(&args.mode, args.requests, args.rate, args.upgrades),
         wrk_connections: args.wrk_connections,
@@ -107,10 +112,23 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(verdict(&results, args.upgrades))
 }
 
+/// The program of another version, by its whole path.
+fn before(args: &Args) -> Result<Option<PathBuf>> {
+    let Some(path) = &args.before else { return Ok(None) };
+    ensure!(
+        args.upgrades >= 2,
+        "--before: write --upgrades 2 at least: the first goes to this version, the second back"
+    );
+    path.canonicalize().map(Some).with_context(|| format!("--before {}", path.display()))
+}
+
 fn run_target(run: &Run, target: Target) -> TargetResult {
     let run = run.clone();
+    let (proxy, mut variant) = (target.name().to_owned(), target.variant());
+    if target.is_sluice() && run.before.is_some() {
+        variant.push_str(" old/new");
+    }
     let outcome = netns::run("upgrade", move |inside| run.run(target, inside));
-    let (proxy, variant) = (target.name().to_owned(), target.variant());
     match outcome {
         Ok(outcome) => TargetResult { proxy, variant, outcome: Some(outcome), error: None },
         Err(error) => {

@@ -23,6 +23,8 @@ pub(super) struct Run {
     pub(super) bench: PathBuf,
     /// Present if Sluice takes part.
     pub(super) sluice: Option<PathBuf>,
+    /// Program of another version of Sluice that takes turns with it.
+    pub(super) before: Option<PathBuf>,
     pub(super) upgrades: u32,
     pub(super) clients: Vec<Share>,
     pub(super) wrk_connections: u32,
@@ -79,7 +81,7 @@ impl Run {
             role: Role::Replaced,
         };
         let mut backend = start_backend(&self.bench, &setup.dir, "backend", BACKEND_ADDRESS, &[])?;
-        let mut proxy = target.proxy(setup.clone(), self.sluice.as_deref())?;
+        let mut proxy = target.proxy(setup.clone(), self.sluice.as_deref(), self.before.as_deref())?;
         proxy.start()?;
         wait_for_response(&mut backend, setup.listen, "bench.example", PATH)?;
         let outcome = self.load(&setup, proxy.as_mut())?;

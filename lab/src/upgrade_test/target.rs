@@ -83,11 +83,18 @@ impl Target {
         }
     }
 
-    pub(super) fn proxy(&self, setup: Setup, sluice: Option<&Path>) -> Result<Box<dyn Proxy>> {
+    /// Sluice is `sluice`, in turn with the program of another version if there is one.
+    pub(super) fn proxy(
+        &self,
+        setup: Setup,
+        sluice: Option<&Path>,
+        before: Option<&Path>,
+    ) -> Result<Box<dyn Proxy>> {
         Ok(match self {
             Self::Sluice(steering, io) => {
                 let program = sluice.context("sluice was not built")?;
-                Box::new(Sluice::new(setup, program.to_owned(), *steering, *io))
+                let sluice = Sluice::new(setup, program.to_owned(), *steering, *io);
+                Box::new(sluice.starting_with(before.map(Path::to_owned)))
             }
             Self::Nginx => Box::new(Nginx::new(setup)),
             Self::Haproxy(reload) => Box::new(Haproxy::new(setup, *reload)),
