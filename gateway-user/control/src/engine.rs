@@ -17,15 +17,15 @@ use crate::publish::Workers;
 use crate::reconcile::Reconciler;
 use crate::source::file::WriteDelays;
 use crate::source::kube::Cluster;
-use crate::source::{Directory, Source, Turn};
+use crate::source::{Directory, PollResult, Source};
 use crate::steer::Steer;
 use crate::store::StoreView;
 
 /// How often the source is looked at though no event came.
-pub(crate) const LOOK: Duration = Duration::from_secs(10);
-/// When what did not work is tried again; then after twice that, and so on, up to `LOOK`. A port that a killed process had
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// When what did not work is tried again; then after twice that, and so on, up to `POLL_INTERVAL`. A port that a killed process had
 /// is free within milliseconds.
-const SOON: Duration = Duration::from_millis(20);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 /// Quiet time after a change in a cluster. What is applied together arrives within milliseconds, and an edit should be live
 /// as soon.
 const CLUSTER_DEBOUNCE: Duration = Duration::from_millis(5);
@@ -124,8 +124,8 @@ impl<S: Steer + Send + 'static> Engine<S> {
                 }
                 SourceOptions::Cluster(cluster) => {
                     cluster.wake_by(changed);
-                    let keeper = cluster.keeper();
-                    (Source::Cluster(Box::new(cluster), keeper), CLUSTER_DEBOUNCE)
+                    let last_good_writer = cluster.last_good_writer();
+                    (Source::Cluster(Box::new(cluster), last_good_writer), CLUSTER_DEBOUNCE)
                 }
             };
             let mut compiler = Compiler {
@@ -220,7 +220,7 @@ struct Compiler<W, S> {
 
 impl<W: Workers, S: Steer> Compiler<W, S> {
     fn run(&mut self) {
-        self.turn(true);
+        self.poll(true);
         let mut pause = self.first_pause();
         let mut look_at = Instant::now() + pause;
         loop {
@@ -232,19 +232,19 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 Ok(other) => Some(other),
                 Err(RecvTimeoutError::Disconnected) => Some(Wake::Stop),
                 Err(RecvTimeoutError::Timeout) if due.is_some() => {
-                    self.turn(false);
+                    self.poll(false);
                     self.say_applied();
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.look();
-                    pause = if self.is_unsettled() { LOOK.min(pause * 2) } else { LOOK };
+                    pause = if self.is_unsettled() { POLL_INTERVAL.min(pause * 2) } else { POLL_INTERVAL };
                     look_at = Instant::now() + pause;
                     continue;
                 }
             };
             match wake {
-                None | Some(Wake::Changed | Wake::Resume) => self.turn(false),
+                None | Some(Wake::Changed | Wake::Resume) => self.poll(false),
                 Some(Wake::Reload(done)) => self.reload([done]),
                 Some(Wake::Adopt(worker)) => self.adopt(worker),
                 Some(Wake::Hold(holds)) => {
@@ -259,7 +259,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             }
             // What came during the quiet time was first, and nobody says again that there is something new.
             if overtaken {
-                self.turn(false);
+                self.poll(false);
             }
             self.say_applied();
             pause = self.first_pause();
@@ -273,12 +273,12 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     }
 
     fn first_pause(&self) -> Duration {
-        if self.is_unsettled() { SOON } else { LOOK }
+        if self.is_unsettled() { RETRY_DELAY } else { POLL_INTERVAL }
     }
 
     fn reload(&mut self, asked: impl IntoIterator<Item = oneshot::Sender<()>>) {
         info!("reading the configuration again, as asked");
-        self.turn(true);
+        self.poll(true);
         self.asked.extend(asked);
         self.say_applied();
     }
@@ -328,7 +328,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
             self.again();
         }
         if reloads.is_empty() {
-            self.turn(false);
+            self.poll(false);
         } else {
             self.reload(reloads);
         }
@@ -350,13 +350,13 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     }
 
     /// Takes what is new and reconciles; `anyway` also if nothing is.
-    fn turn(&mut self, anyway: bool) {
+    fn poll(&mut self, anyway: bool) {
         let begun = Instant::now();
-        match self.source.turn(&mut self.held, anyway) {
-            Turn::Unreadable(why) => self.reconciler.unreadable(&why),
-            Turn::Waiting(what) => self.reconciler.waiting(what, &self.held),
-            Turn::Same => debug!("an event, but no change"),
-            Turn::New => {
+        match self.source.poll(&mut self.held, anyway) {
+            PollResult::Unreadable(why) => self.reconciler.unreadable(&why),
+            PollResult::Waiting(what) => self.reconciler.waiting(what, &self.held),
+            PollResult::Same => debug!("an event, but no change"),
+            PollResult::New => {
                 self.has_read = true;
                 self.runtime.block_on(self.reconciler.reconcile(&self.held));
             }
@@ -381,7 +381,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         self.idle.clone().into_iter().for_each(|worker| self.adopt(worker));
         self.source.catch_up(&self.held);
         if self.source.differs() {
-            self.turn(false);
+            self.poll(false);
         } else {
             self.retry();
         }

@@ -31,7 +31,7 @@ struct Queue {
 
 /// A turn: what is to be built for a namespace.
 #[derive(Debug)]
-struct Turn {
+struct BuildJob {
     namespace: String,
     walk: Walk,
     /// `None` once everything is built.
@@ -93,7 +93,7 @@ impl Shared {
         }
     }
 
-    fn next(&self) -> Option<Turn> {
+    fn next(&self) -> Option<BuildJob> {
         let mut queue = self.queue();
         loop {
             if queue.is_over {
@@ -119,14 +119,14 @@ impl Queue {
         self.waiting.extend(waiting);
     }
 
-    fn take(&mut self) -> Option<Turn> {
+    fn take(&mut self) -> Option<BuildJob> {
         let (namespace, mut walk) = self.waiting.pop_front()?;
         let expression = walk.missing();
-        Some(Turn { namespace, walk, expression })
+        Some(BuildJob { namespace, walk, expression })
     }
 
     /// Behind the others, unless something newer waits for the namespace by now.
-    fn put_back(&mut self, Turn { namespace, walk, .. }: Turn) {
+    fn put_back(&mut self, BuildJob { namespace, walk, .. }: BuildJob) {
         if self.waiting.iter().all(|(other, _)| *other != namespace) {
             self.waiting.push_back((namespace, walk));
         }

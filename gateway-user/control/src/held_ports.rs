@@ -24,7 +24,7 @@ pub(crate) struct HeldPorts {
     patience: Duration,
     /// Until when what was held at the first look may be our predecessor's; `None` if there is none that died.
     predecessor: Predecessor,
-    held: BTreeMap<SteerBind, Held>,
+    held: BTreeMap<SteerBind, HeldPort>,
 }
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ enum Predecessor {
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldPort {
     /// The Gateways whose listeners are on it.
     gateways: Vec<Arc<Gateway>>,
     /// What was said of who holds it.
@@ -101,14 +101,18 @@ impl HeldPorts {
             let gateways = gateways(rejection.bind, ir, resources);
             let by = rejection.message.split(';').next().unwrap_or_default().to_owned();
             let held = self.held.entry(rejection.bind);
-            let held =
-                held.or_insert(Held { gateways: Vec::new(), by: String::new(), free_since: None, at_first });
+            let held = held.or_insert(HeldPort {
+                gateways: Vec::new(),
+                by: String::new(),
+                free_since: None,
+                at_first,
+            });
             (held.gateways, held.by, held.free_since) = (gateways, by, None);
         }
     }
 }
 
-impl Held {
+impl HeldPort {
     fn rejection(&self, bind: SteerBind, patience: Duration) -> Rejection {
         let message = format!(
             "port {} is free, but was not when it was asked for ({}); it is taken once it has been free for {} s \

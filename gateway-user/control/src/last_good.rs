@@ -45,12 +45,12 @@ struct Document {
     format: u32,
     /// The directory's canonical path.
     directory: PathBuf,
-    objects: Vec<Kept>,
+    objects: Vec<KeptObject>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct KeptObject {
     /// Below the directory.
     file: PathBuf,
     line: u32,
@@ -99,7 +99,7 @@ impl LastGood {
         Ok(document.objects.into_iter().filter_map(|kept| self.object(&kept)).collect())
     }
 
-    fn object(&self, kept: &Kept) -> Option<LoadedObject> {
+    fn object(&self, kept: &KeptObject) -> Option<LoadedObject> {
         let object = check_value(&kept.object).ok().flatten()?;
         let file = Arc::from(self.root.join(&kept.file).display().to_string());
         let position = Position { line: kept.line, column: kept.column };
@@ -144,10 +144,10 @@ impl LastGood {
         written
     }
 
-    fn kept(&self, loaded: &LoadedObject) -> Option<Kept> {
+    fn kept(&self, loaded: &LoadedObject) -> Option<KeptObject> {
         let file = Path::new(&*loaded.origin.file).strip_prefix(&self.root).ok()?.to_owned();
         let Position { line, column } = loaded.position;
-        Some(Kept { file, line, column, object: loaded.object.to_value().ok()? })
+        Some(KeptObject { file, line, column, object: loaded.object.to_value().ok()? })
     }
 
     fn directory(&self) -> PathBuf {
@@ -157,14 +157,14 @@ impl LastGood {
 
 /// Writes when what there is to keep has changed, once this process is the one that does.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct LastGoodWriter {
     last_good: LastGood,
     begun: bool,
     /// What the file holds, if that is known.
     written: Option<Vec<LoadedObject>>,
 }
 
-impl Keeper {
+impl LastGoodWriter {
     pub(crate) fn new(path: PathBuf, root: &Path, keys: bool) -> Self {
         let last_good = LastGood::new(path, root.to_owned());
         let last_good = if keys { last_good } else { last_good.without_secrets() };

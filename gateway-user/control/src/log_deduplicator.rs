@@ -41,7 +41,7 @@ impl From<&gateway_translate::Diagnostic> for Line {
 
 /// What was said and still holds.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub struct LogDeduplicator {
     standing: BTreeSet<Line>,
 }
 
@@ -54,9 +54,9 @@ pub struct Changes {
     pub gone: Vec<Line>,
 }
 
-impl Journal {
+impl LogDeduplicator {
     /// Replaces what holds.
-    pub fn turn(&mut self, lines: impl IntoIterator<Item = Line>) -> Changes {
+    pub fn update(&mut self, lines: impl IntoIterator<Item = Line>) -> Changes {
         let now: BTreeSet<Line> = lines.into_iter().collect();
         let mut new: Vec<Line> = now.difference(&self.standing).cloned().collect();
         // Stable, so that lines of one severity stay in the order of their texts.
@@ -91,12 +91,12 @@ mod tests {
 
     #[test]
     fn a_line_is_new_once_and_gone_once() {
-        let mut journal = Journal::default();
+        let mut log_deduplicator = LogDeduplicator::default();
         let (a, b) = (Line::error("a"), Line { severity: Severity::Note, text: "b".into() });
-        let first = journal.turn([b.clone(), a.clone()]);
+        let first = log_deduplicator.update([b.clone(), a.clone()]);
         assert_eq!(first.new, [a.clone(), b.clone()], "errors first");
-        assert_eq!(journal.turn([a.clone(), b.clone()]), Changes::default());
-        let last = journal.turn([a.clone()]);
+        assert_eq!(log_deduplicator.update([a.clone(), b.clone()]), Changes::default());
+        let last = log_deduplicator.update([a.clone()]);
         assert_eq!(last, Changes { new: vec![], gone: vec![b] });
     }
 }

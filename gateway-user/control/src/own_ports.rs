@@ -96,7 +96,7 @@ impl OwnPorts {
         endpoints: &Arc<Endpoints>,
         plan: &SteerPlan,
     ) -> (Arc<Endpoints>, Vec<OwnEndpoint>) {
-        let guarded = Guarded::new(self, plan);
+        let guarded = EndpointCheck::new(self, plan);
         let mut refused: Vec<OwnEndpoint> = Vec::new();
         let mut rest = None;
         for (cluster, addresses) in &endpoints.clusters {
@@ -122,7 +122,7 @@ impl OwnPorts {
 }
 
 /// One look at all endpoints. The system is asked only if a port gives reason to.
-struct Guarded<'a> {
+struct EndpointCheck<'a> {
     own: &'a OwnPorts,
     listeners: BTreeSet<(u16, BindAddress)>,
     /// Every port that is of interest.
@@ -130,7 +130,7 @@ struct Guarded<'a> {
     addresses: OnceCell<BTreeSet<IpAddr>>,
 }
 
-impl<'a> Guarded<'a> {
+impl<'a> EndpointCheck<'a> {
     fn new(own: &'a OwnPorts, plan: &SteerPlan) -> Self {
         let served = |port: u16| match own.offset {
             Some((offset, below)) if port < below => port.saturating_add(offset),

@@ -11,7 +11,7 @@ use gateway_snapshot::Snapshot;
 
 /// How long a worker may take to prepare or commit: far above anything measured, since a worker that is late once
 /// is stuck and holds every later generation up.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The mailboxes of all workers.
 pub trait Workers {
@@ -65,7 +65,7 @@ pub enum PublishError {
         source: PrepareError,
     },
     /// A worker did not answer.
-    #[error("worker {worker} does not answer within {}s; the generation before stays live", PATIENCE.as_secs())]
+    #[error("worker {worker} does not answer within {}s; the generation before stays live", PREPARE_TIMEOUT.as_secs())]
     Silent {
         /// Which worker.
         worker: usize,
@@ -172,7 +172,7 @@ pub async fn endpoints(workers: &impl Workers, table: &Arc<Endpoints>) -> Vec<Pu
 }
 
 async fn hear<T>(worker: usize, answer: oneshot::Receiver<T>) -> Result<T, PublishError> {
-    match tokio::time::timeout(PATIENCE, answer).await {
+    match tokio::time::timeout(PREPARE_TIMEOUT, answer).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(_)) => Err(PublishError::Ended { worker }),
         Err(_) => Err(PublishError::Silent { worker }),

@@ -19,7 +19,7 @@ use crate::addresses::Pool;
 use crate::expiry;
 use crate::expressions::Builder;
 use crate::held_ports::HeldPorts;
-use crate::journal::{Journal, Line};
+use crate::log_deduplicator::{Line, LogDeduplicator};
 use crate::own_ports::OwnPorts;
 use crate::plan::{report, union, without};
 use crate::publish::{self, Workers};
@@ -61,7 +61,7 @@ pub struct Reconciler<W, S> {
     /// Expressions of translator, admission and snapshots.
     library: Arc<Library>,
     view: watch::Sender<Arc<View>>,
-    journal: Journal,
+    log_deduplicator: LogDeduplicator,
     generation: Generation,
     /// Where clients reach this node.
     addresses: Vec<IpAddr>,
@@ -89,7 +89,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             builder: None,
             library,
             view,
-            journal: Journal::default(),
+            log_deduplicator: LogDeduplicator::default(),
             generation: Generation(0),
             addresses: Vec::new(),
             pool: None,
@@ -174,7 +174,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             Ok(translation) => translation,
             Err(fault) => {
                 view.tally.failed += 1;
-                view.trouble = Some(fault.to_string());
+                view.last_error = Some(fault.to_string());
                 self.show(view);
                 return;
             }
@@ -195,7 +195,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         self.endpoints = endpoints;
         let result = self.bring_live(&mut view, &ir, &resources.resources).await;
         view.tally.failed += u64::from(result.is_err());
-        view.trouble = result.as_ref().err().map(ToString::to_string);
+        view.last_error = result.as_ref().err().map(ToString::to_string);
 
         if let Some(pool) = &mut self.pool
             && result.is_ok()
@@ -222,7 +222,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     pub fn unreadable(&mut self, error: &str) {
         let mut view = View::clone(&self.view.borrow());
         view.tally.unreadable += 1;
-        view.trouble = Some(error.to_owned());
+        view.last_error = Some(error.to_owned());
         self.show(view);
     }
 
@@ -237,7 +237,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     /// Whether something failed or was refused that may work without a change of the resources.
     pub fn is_unsettled(&self) -> bool {
         let view = self.view.borrow();
-        view.trouble.is_some()
+        view.last_error.is_some()
             || view
                 .live
                 .iter()
@@ -249,12 +249,12 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     /// was being replaced. Cheap if there is nothing of that kind.
     pub async fn retry(&mut self, resources: &StoreView) {
         if let Some(pool) = &mut self.pool {
-            pool.mend().await;
+            pool.retry().await;
         }
         self.steer.retry_placeholders();
         let view = Arc::clone(&self.view.borrow());
         let changed = match &view.live {
-            Some(live) if view.trouble.is_none() => {
+            Some(live) if view.last_error.is_none() => {
                 let wanted = here(self.pool.as_ref(), &live.ir);
                 let refused = self.rejections(&wanted, &live.ir, &resources.resources);
                 // An address of the node may have come or gone.
@@ -415,8 +415,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             .chain(rejections.map(|rejection| {
                 Line::error(format!("{}: not served: {}", rejection.bind, rejection.message))
             }))
-            .chain(view.trouble.iter().map(Line::error));
-        self.journal.turn(lines).log();
+            .chain(view.last_error.iter().map(Line::error));
+        self.log_deduplicator.update(lines).log();
     }
 }
 

@@ -32,13 +32,13 @@ impl StoreView {
 /// object that was never good is left out. Removing a file removes its objects.
 #[derive(Debug, Default)]
 pub struct Store {
-    files: BTreeMap<Arc<str>, Held>,
+    files: BTreeMap<Arc<str>, FileState>,
     /// Last good versions that another process left, by file, until the first reading.
     left: BTreeMap<Arc<str>, Vec<LoadedObject>>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct FileState {
     content: TreeFile,
     loaded: Loaded,
     /// How many of the objects, the last ones, are not in the text, or not without errors.
@@ -57,7 +57,7 @@ impl Store {
 
     /// The objects in force that cannot be read from their files.
     pub fn kept(&self) -> Vec<LoadedObject> {
-        let kept = |held: &Held| {
+        let kept = |held: &FileState| {
             let read = held.loaded.objects.len().saturating_sub(held.kept);
             held.loaded.objects.iter().skip(read).cloned().collect::<Vec<_>>()
         };
@@ -76,7 +76,7 @@ impl Store {
             }
             let left = self.left.get(path).map_or(&[][..], Vec::as_slice);
             let previous = before.map_or(left, |held| &held.loaded.objects);
-            let held = Held::load(path, content, previous);
+            let held = FileState::load(path, content, previous);
             self.files.insert(Arc::clone(path), held);
         }
         self.left.clear();
@@ -104,7 +104,7 @@ impl Store {
     }
 }
 
-impl Held {
+impl FileState {
     fn load(path: &Arc<str>, content: &TreeFile, previous: &[LoadedObject]) -> Self {
         let mut loaded = match content {
             TreeFile::Text(text) => load(path, text),

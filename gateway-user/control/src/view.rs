@@ -42,7 +42,7 @@ pub struct View {
     /// Rules of HTTPRoutes that are refused because requests could have too much scanned.
     pub refused_rules: usize,
     /// Why the newest configuration is not live, if it is not.
-    pub trouble: Option<String>,
+    pub last_error: Option<String>,
     /// Counts since the start.
     pub tally: Tally,
 }

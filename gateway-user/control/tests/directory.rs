@@ -12,13 +12,13 @@ use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait::until;
 
 /// A directory under watch, with the number of events so far.
-struct Watched {
+struct WatchedDirectory {
     dir: Scratch,
     watcher: Watcher,
     events: Arc<AtomicU64>,
 }
 
-impl Watched {
+impl WatchedDirectory {
     fn new() -> Self {
         let dir = Scratch::new("directory").unwrap();
         let events = Arc::new(AtomicU64::new(0));
@@ -59,7 +59,7 @@ fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn an_editor_that_moves_a_new_file_over_the_old_one_is_noticed_every_time() {
-    let mut watched = Watched::new();
+    let mut watched = WatchedDirectory::new();
     for round in 0..5 {
         let text = format!("version {round}");
         let seen = watched.after(|dir| {
@@ -72,7 +72,7 @@ fn an_editor_that_moves_a_new_file_over_the_old_one_is_noticed_every_time() {
 
 #[test]
 fn a_config_map_swap_is_noticed_every_time() {
-    let mut watched = Watched::new();
+    let mut watched = WatchedDirectory::new();
     watched.after(|dir| {
         fs::create_dir(dir.join("..0")).unwrap();
         fs::write(dir.join("..0/a.yaml"), "0").unwrap();
@@ -95,7 +95,7 @@ fn a_config_map_swap_is_noticed_every_time() {
 
 #[test]
 fn directories_that_come_later_are_watched_too_and_again_after_they_were_made_anew() {
-    let mut watched = Watched::new();
+    let mut watched = WatchedDirectory::new();
     for round in 0..3 {
         watched.after(|dir| fs::create_dir(dir.join("team")).unwrap());
         let text = format!("version {round}");
@@ -108,7 +108,7 @@ fn directories_that_come_later_are_watched_too_and_again_after_they_were_made_an
 
 #[test]
 fn reading_does_not_wake_the_watcher() {
-    let mut watched = Watched::new();
+    let mut watched = WatchedDirectory::new();
     watched.after(|dir| fs::write(dir.join("a.yaml"), "one").unwrap());
     // The last event of the write itself may still be under way.
     let mut settled = watched.events.load(Ordering::SeqCst);
@@ -128,7 +128,7 @@ fn reading_does_not_wake_the_watcher() {
 
 #[test]
 fn what_cannot_be_read_costs_itself_also_when_it_comes_later() {
-    let mut watched = Watched::new();
+    let mut watched = WatchedDirectory::new();
     watched.after(|dir| fs::write(dir.join("a.yaml"), "one").unwrap());
     let mut spoil = |change: &dyn Fn(&Path)| {
         let before = watched.events.load(Ordering::SeqCst);

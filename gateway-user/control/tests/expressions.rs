@@ -89,15 +89,15 @@ fn served(snapshot: &Snapshot) -> String {
 
 /// A worker that writes down what each configuration serves, in the order in which they come, and no steering.
 #[derive(Clone, Default)]
-struct Notebook(Arc<Mutex<Vec<String>>>);
+struct Recorder(Arc<Mutex<Vec<String>>>);
 
-impl Notebook {
+impl Recorder {
     fn all(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl Workers for Notebook {
+impl Workers for Recorder {
     fn count(&self) -> usize {
         1
     }
@@ -116,7 +116,7 @@ impl Workers for Notebook {
     }
 }
 
-impl Steer for Notebook {
+impl Steer for Recorder {
     fn check(&mut self, _: &SteerPlan) -> Vec<Rejection> {
         Vec::new()
     }
@@ -143,8 +143,8 @@ impl Steer for Notebook {
 /// The compiler thread and the builder thread over a directory.
 struct Running {
     dir: Scratch,
-    engine: Engine<Notebook>,
-    notes: Notebook,
+    engine: Engine<Recorder>,
+    notes: Recorder,
     runtime: tokio::runtime::Runtime,
     _view: watch::Receiver<Arc<View>>,
 }
@@ -155,7 +155,7 @@ impl Running {
         dir.write("platform.yaml", PLATFORM).unwrap();
         dir.write("loud.yaml", &route("loud", 1, &[])).unwrap();
         dir.write("quiet.yaml", &route("quiet", 1, &[])).unwrap();
-        let notes = Notebook::default();
+        let notes = Recorder::default();
         let (sender, view) = watch::channel(Arc::new(View::default()));
         let mut options = TranslateOptions::default();
         options.regex.expression = LIMIT;

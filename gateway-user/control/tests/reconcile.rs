@@ -18,10 +18,10 @@ use tokio::sync::watch;
 
 /// What happened, in order, and what is to go wrong.
 #[derive(Clone, Default)]
-struct Notebook(Arc<Mutex<Notes>>);
+struct Recorder(Arc<Mutex<Recorded>>);
 
 #[derive(Default)]
-struct Notes {
+struct Recorded {
     lines: Vec<String>,
     refuse_prepare: bool,
     dead: Option<usize>,
@@ -29,7 +29,7 @@ struct Notes {
     refuse_apply: bool,
 }
 
-impl Notebook {
+impl Recorder {
     fn note(&self, line: String) {
         self.0.lock().unwrap().lines.push(line);
     }
@@ -38,7 +38,7 @@ impl Notebook {
         std::mem::take(&mut self.0.lock().unwrap().lines)
     }
 
-    fn set(&self, change: impl FnOnce(&mut Notes)) {
+    fn set(&self, change: impl FnOnce(&mut Recorded)) {
         change(&mut self.0.lock().unwrap());
     }
 }
@@ -47,7 +47,7 @@ fn ports(plan: &SteerPlan) -> String {
     plan.binds.iter().map(|bind| bind.port.to_string()).collect::<Vec<_>>().join(",")
 }
 
-impl Workers for Notebook {
+impl Workers for Recorder {
     fn count(&self) -> usize {
         2
     }
@@ -82,7 +82,7 @@ impl Workers for Notebook {
     }
 }
 
-impl Steer for Notebook {
+impl Steer for Recorder {
     fn check(&mut self, plan: &SteerPlan) -> Vec<Rejection> {
         let refused = self.0.lock().unwrap().refuse_port;
         let refuse = |bind: &SteerBind| Rejection {
@@ -122,15 +122,15 @@ impl Steer for Notebook {
 
 /// Everything under test, and where its view ends up.
 struct Bench {
-    notes: Notebook,
+    notes: Recorder,
     view: watch::Receiver<Arc<View>>,
-    reconciler: Reconciler<Notebook, Notebook>,
+    reconciler: Reconciler<Recorder, Recorder>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Bench {
     fn new() -> Self {
-        let notes = Notebook::default();
+        let notes = Recorder::default();
         let (sender, view) = watch::channel(Arc::new(View::default()));
         let reconciler = Reconciler::new(notes.clone(), notes.clone(), TranslateOptions::default(), sender);
         let runtime =
@@ -271,14 +271,14 @@ fn one_workers_refusal_keeps_the_old_generation_on_all() {
     assert!(lines.contains(&"0 abort 2".to_owned()) && lines.contains(&"1 abort 2".to_owned()), "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("commit") || line.contains("steer")), "{lines:?}");
     assert_eq!(bench.live(), Some(1));
-    assert!(bench.view.borrow().trouble.as_ref().is_some_and(|text| text.contains("worker 1")));
+    assert!(bench.view.borrow().last_error.as_ref().is_some_and(|text| text.contains("worker 1")));
     assert_ne!(bench.programmed(81), "True Programmed", "what is not live is not called programmed");
 
     bench.notes.set(|notes| notes.refuse_prepare = false);
     let view = resources(&config(&[80, 81], "one", 1));
     bench.runtime.block_on(bench.reconciler.retry(&view));
     assert_eq!(bench.live(), Some(3), "an aborted number is not used again");
-    assert!(bench.view.borrow().trouble.is_none());
+    assert!(bench.view.borrow().last_error.is_none());
     assert_eq!(bench.programmed(81), "True Programmed");
 }
 

@@ -50,7 +50,7 @@ impl Membership {
             times: LeaseTimes::default(),
             may_lead: settings.write_status.on(),
             namespaces: settings.watch_namespaces.0.clone(),
-            tell_after: cluster::TELL_AFTER,
+            tell_after: cluster::REPORT_DELAY,
             tally,
             pool,
             leaves: leaving,

@@ -1,11 +1,11 @@
 //! Addresses of a pool, as the settings ask for them.
 
 use anyhow::{Context as _, bail};
-use gateway_control::addresses::book::{BookFile, LocalBook};
+use gateway_control::addresses::assignment_store::{AssignmentFile, LocalAssignmentStore};
 use gateway_control::addresses::link::{self, Link};
-use gateway_control::addresses::{Book, Pool, SharedBook, netlink};
+use gateway_control::addresses::{AssignmentStore, ClusterAssignmentStore, Pool, netlink};
 use gateway_control::cluster::PoolDuty;
-use gateway_control::cluster::pool::{self, Given, Wants};
+use gateway_control::cluster::pool::{self, ObservedAssignments, Wants};
 use gateway_control::engine::Engine;
 use gateway_control::publish::Workers;
 use gateway_control::reconcile::Reconciler;
@@ -76,16 +76,16 @@ pub(crate) fn open<W: Workers, S: Steer>(
     let networks = settings.address_pool.0.clone();
     let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over);
     let Some(cluster) = cluster else {
-        let (book, why) = LocalBook::open(instance.addresses(), networks, &node);
+        let (book, why) = LocalAssignmentStore::open(instance.addresses(), networks, &node);
         why.into_iter().for_each(|why| warn!("{why}"));
-        return Ok((reconciler.with_pool(Pool::new(Book::Local(book), link, node)), None));
+        return Ok((reconciler.with_pool(Pool::new(AssignmentStore::Local(book), link, node)), None));
     };
-    let (file, kept, why) = BookFile::open(instance.cluster_addresses());
+    let (file, kept, why) = AssignmentFile::open(instance.cluster_addresses());
     why.into_iter().for_each(|why| warn!("{why}"));
     let (wants, wanted) = watch::channel(Wants::None);
-    let (gives, given) = watch::channel(Given::kept(kept));
+    let (gives, given) = watch::channel(ObservedAssignments::kept(kept));
     cluster.spawn(pool::follow(cluster.client(), node::namespace(settings), gives));
-    let book = Book::Shared(SharedBook::new(wants, given.clone(), file));
+    let book = AssignmentStore::Shared(ClusterAssignmentStore::new(wants, given.clone(), file));
     let duty = PoolDuty { pool: networks, wants: wanted, given };
     let shared = Shared { cluster: cluster.clone(), duty };
     Ok((reconciler.with_pool(Pool::new(book, link, node)), Some(shared)))

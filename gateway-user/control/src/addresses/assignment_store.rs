@@ -18,15 +18,15 @@ use super::allocate::allocate;
 const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Page {
+struct Document {
     version: u32,
-    given: Vec<Entry>,
+    given: Vec<AssignmentEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    problems: Vec<Problem>,
+    problems: Vec<AllocationProblem>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct AssignmentEntry {
     address: IpAddr,
     namespace: String,
     gateway: String,
@@ -34,7 +34,7 @@ struct Entry {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Problem {
+struct AllocationProblem {
     namespace: String,
     gateway: String,
     message: String,
@@ -43,21 +43,21 @@ struct Problem {
 /// Assignments as text, in the order of Gateways.
 pub fn write(assignments: &Assignments) -> String {
     let given = assignments.given.iter().flat_map(|(gateway, all)| {
-        all.iter().map(|one| Entry {
+        all.iter().map(|one| AssignmentEntry {
             address: one.address,
             namespace: gateway.namespace.clone(),
             gateway: gateway.name.clone(),
             node: one.node.clone(),
         })
     });
-    let problems = assignments.problems.iter().map(|(gateway, message)| Problem {
+    let problems = assignments.problems.iter().map(|(gateway, message)| AllocationProblem {
         namespace: gateway.namespace.clone(),
         gateway: gateway.name.clone(),
         message: message.clone(),
     });
-    let page = Page { version: VERSION, given: given.collect(), problems: problems.collect() };
+    let document = Document { version: VERSION, given: given.collect(), problems: problems.collect() };
     // Text keys and plain values, which always have a JSON form.
-    serde_json::to_string_pretty(&page).unwrap_or_default()
+    serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
 /// Why assignments cannot be read.
@@ -87,10 +87,10 @@ pub fn read(text: &str) -> Result<Assignments, ReadError> {
     if version != VERSION {
         return Err(ReadError::Format(version));
     }
-    let page: Page = serde_json::from_str(text).map_err(broken)?;
+    let document: Document = serde_json::from_str(text).map_err(broken)?;
     let mut given: BTreeMap<ObjectName, Vec<Assignment>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for entry in page.given {
+    for entry in document.given {
         if seen.insert(entry.address) {
             let gateway = ObjectName::new(entry.namespace, entry.gateway);
             let one = Assignment { address: entry.address, node: entry.node };
@@ -98,19 +98,19 @@ pub fn read(text: &str) -> Result<Assignments, ReadError> {
         }
     }
     given.values_mut().for_each(|all| all.sort());
-    let problem = |one: Problem| (ObjectName::new(one.namespace, one.gateway), one.message);
-    Ok(Assignments { given, problems: page.problems.into_iter().map(problem).collect() })
+    let problem = |one: AllocationProblem| (ObjectName::new(one.namespace, one.gateway), one.message);
+    Ok(Assignments { given, problems: document.problems.into_iter().map(problem).collect() })
 }
 
 /// A file that holds assignments across restarts.
 #[derive(Debug)]
-pub struct BookFile {
+pub struct AssignmentFile {
     path: PathBuf,
     /// What it holds, if that is known.
     written: Option<Arc<Assignments>>,
 }
 
-impl BookFile {
+impl AssignmentFile {
     /// The file at `path`, which is made when there is something to write. With what it holds; one that cannot be read holds
     /// nothing, and why is returned.
     pub fn open(path: PathBuf) -> (Self, Option<Arc<Assignments>>, Option<String>) {
@@ -146,24 +146,24 @@ impl BookFile {
 
 /// The book of a process that serves alone: a file, so that Gateways keep their addresses across restarts.
 #[derive(Debug)]
-pub struct LocalBook {
+pub struct LocalAssignmentStore {
     pool: Vec<IpNet>,
     node: BTreeSet<String>,
-    file: BookFile,
+    file: AssignmentFile,
     held: Arc<Assignments>,
 }
 
-impl LocalBook {
+impl LocalAssignmentStore {
     /// The book at `path`, which is made if it is missing. One that cannot be read is begun anew, and why is returned:
     /// Gateways may get other addresses then.
     pub fn open(path: PathBuf, pool: Vec<IpNet>, node: &str) -> (Self, Option<String>) {
-        let (file, held, why) = BookFile::open(path);
+        let (file, held, why) = AssignmentFile::open(path);
         let node = BTreeSet::from([node.to_owned()]);
         (Self { pool, node, file, held: held.unwrap_or_default() }, why)
     }
 
     /// What these get; and what went wrong in writing it down.
-    pub(super) fn turn(&mut self, wants: &[AddressWant]) -> (Arc<Assignments>, Option<String>) {
+    pub(super) fn update(&mut self, wants: &[AddressWant]) -> (Arc<Assignments>, Option<String>) {
         let next = allocate(&self.pool, &self.held, wants, &self.node);
         if next != *self.held {
             self.held = Arc::new(next);
@@ -197,20 +197,20 @@ mod tests {
         let dir = Scratch::new("book").unwrap();
         let path = dir.join("addresses");
         let pool = vec!["10.0.0.0/29".parse().unwrap()];
-        let (mut book, why) = LocalBook::open(path.clone(), pool.clone(), "n");
+        let (mut store, why) = LocalAssignmentStore::open(path.clone(), pool.clone(), "n");
         assert_eq!(why, None);
-        book.turn(&[want("a"), want("b")]);
-        let (before, trouble) = book.turn(&[want("b")]);
-        assert_eq!(trouble, None);
-        let (mut again, _) = LocalBook::open(path.clone(), pool.clone(), "n");
-        let (after, _) = again.turn(&[want("a"), want("b")]);
+        store.update(&[want("a"), want("b")]);
+        let (before, error) = store.update(&[want("b")]);
+        assert_eq!(error, None);
+        let (mut again, _) = LocalAssignmentStore::open(path.clone(), pool.clone(), "n");
+        let (after, _) = again.update(&[want("a"), want("b")]);
         let b = ObjectName::new("edge", "b");
         assert_eq!(before.given[&b], after.given[&b]);
         assert_eq!(after.given[&b][0].address.to_string(), "10.0.0.2");
         fs::write(&path, "{}").unwrap();
-        let (mut anew, why) = LocalBook::open(path, pool, "n");
+        let (mut anew, why) = LocalAssignmentStore::open(path, pool, "n");
         assert!(why.unwrap().contains("begun anew"));
-        assert_eq!(anew.turn(&[want("b")]).0.given[&b][0].address.to_string(), "10.0.0.1");
+        assert_eq!(anew.update(&[want("b")]).0.given[&b][0].address.to_string(), "10.0.0.1");
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
             write(&Assignments::default()).as_bytes(),
         );
         fs::write(dir.join("addresses"), bytes).unwrap();
-        let (_, held, why) = BookFile::open(dir.join("addresses"));
+        let (_, held, why) = AssignmentFile::open(dir.join("addresses"));
         assert_eq!((held.as_deref(), why), (Some(&Assignments::default()), None));
     }
 }

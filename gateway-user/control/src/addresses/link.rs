@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::book::replace;
+use super::assignment_store::replace;
 use super::netlink::{Netlink, is_missing};
 
 /// What we have put on an interface.

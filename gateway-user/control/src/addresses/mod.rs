@@ -4,7 +4,7 @@
 //! interface. Translation is told who has what; it never chooses.
 
 pub mod allocate;
-pub mod book;
+pub mod assignment_store;
 pub mod link;
 pub mod netlink;
 
@@ -20,29 +20,29 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{error, info};
 
-use self::book::{BookFile, LocalBook};
+use self::assignment_store::{AssignmentFile, LocalAssignmentStore};
 use self::link::Link;
-use crate::cluster::pool::{Given, Wants};
+use crate::cluster::pool::{ObservedAssignments, Wants};
 
 /// How long the cluster may take to say what it has given.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ASSIGNMENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The addresses of this node's Gateways.
 #[derive(Debug)]
 pub struct Pool {
-    book: Book,
+    store: AssignmentStore,
     link: Link,
     node: String,
     assignments: Arc<Assignments>,
     /// Whether something could not be taken off that nothing is steered to.
     owes: bool,
-    trouble: Trouble,
+    errors: ReportedErrors,
 }
 
 /// What does not work at the moment, and what was said of it.
 #[derive(Debug, Default)]
-struct Trouble {
-    book: Vec<String>,
+struct ReportedErrors {
+    store: Vec<String>,
     add: Option<String>,
     withdraw: Option<String>,
     said: String,
@@ -50,32 +50,36 @@ struct Trouble {
 
 /// Who decides.
 #[derive(Debug)]
-pub enum Book {
+pub enum AssignmentStore {
     /// This process, which serves alone.
-    Local(LocalBook),
+    Local(LocalAssignmentStore),
     /// The leader of the cluster: it is told what is wanted, and says what is given.
-    Shared(SharedBook),
+    Shared(ClusterAssignmentStore),
 }
 
 /// This process's side of what the cluster decides.
 #[derive(Debug)]
-pub struct SharedBook {
+pub struct ClusterAssignmentStore {
     wants: watch::Sender<Wants>,
-    given: watch::Receiver<Given>,
+    given: watch::Receiver<ObservedAssignments>,
     /// A copy for a start without the API server.
-    file: BookFile,
+    file: AssignmentFile,
     /// Whether the cluster has been waited for.
     waited: bool,
 }
 
-impl SharedBook {
+impl ClusterAssignmentStore {
     /// Says in `wants` what Gateways ask for; what they have is in `given`, and copied to `file`.
-    pub fn new(wants: watch::Sender<Wants>, given: watch::Receiver<Given>, file: BookFile) -> Self {
+    pub fn new(
+        wants: watch::Sender<Wants>,
+        given: watch::Receiver<ObservedAssignments>,
+        file: AssignmentFile,
+    ) -> Self {
         Self { wants, given, file, waited: false }
     }
 
     /// What Gateways have, which may be what they had before this process began; and why, if so.
-    async fn turn(&mut self, wants: Vec<AddressWant>) -> (Arc<Assignments>, Option<String>) {
+    async fn update(&mut self, wants: Vec<AddressWant>) -> (Arc<Assignments>, Option<String>) {
         self.wants.send_if_modified(|known| {
             let differs = known.as_ref().is_none_or(|known| **known != wants);
             *known = Some(Arc::new(wants));
@@ -83,13 +87,13 @@ impl SharedBook {
         });
         // A process that begins must not go live without addresses that its Gateways have. What comes later wakes us.
         if !self.waited {
-            let _ = timeout(PATIENCE, self.given.wait_for(|given| given.read)).await;
+            let _ = timeout(ASSIGNMENTS_TIMEOUT, self.given.wait_for(|given| given.read)).await;
             self.waited = true;
         }
         let given = self.given.borrow_and_update();
-        let trouble =
+        let error =
             "the cluster does not say who has which: Gateways have those of the last time, others none";
-        (Arc::clone(&given.assignments), (!given.read).then(|| trouble.to_owned()))
+        (Arc::clone(&given.assignments), (!given.read).then(|| error.to_owned()))
     }
 
     /// Writes down what Gateways have, for a start without the API server.
@@ -101,26 +105,33 @@ impl SharedBook {
 
 impl Pool {
     /// Addresses that `book` gives, those of `node` on `link`.
-    pub fn new(book: Book, link: Link, node: String) -> Self {
-        Self { book, link, node, assignments: Arc::default(), owes: false, trouble: Trouble::default() }
+    pub fn new(store: AssignmentStore, link: Link, node: String) -> Self {
+        Self {
+            store,
+            link,
+            node,
+            assignments: Arc::default(),
+            owes: false,
+            errors: ReportedErrors::default(),
+        }
     }
 
     /// Asks for what is wanted, and puts on the interface what this node is to have. Addresses that it has no more stay
     /// until [`Pool::withdraw`].
     pub async fn provide(&mut self, wants: Vec<AddressWant>) -> Arc<Assignments> {
-        let (assignments, trouble) = match &mut self.book {
-            Book::Local(book) => {
-                let (assignments, trouble) = book.turn(&wants);
-                (assignments, vec![trouble])
+        let (assignments, error) = match &mut self.store {
+            AssignmentStore::Local(store) => {
+                let (assignments, error) = store.update(&wants);
+                (assignments, vec![error])
             }
-            Book::Shared(book) => {
-                let (assignments, unread) = book.turn(wants).await;
+            AssignmentStore::Shared(store) => {
+                let (assignments, unread) = store.update(wants).await;
                 // Until then the file is another process's.
-                let unkept = self.link.is_alone().then(|| book.keep()).flatten();
+                let unkept = self.link.is_alone().then(|| store.keep()).flatten();
                 (assignments, vec![unread, unkept])
             }
         };
-        self.trouble.book = trouble.into_iter().flatten().collect();
+        self.errors.store = error.into_iter().flatten().collect();
         self.assignments = Arc::clone(&assignments);
         // What is steered is not known until the plan is applied.
         self.owes = false;
@@ -131,13 +142,13 @@ impl Pool {
     /// Takes off the interface what this node had and has no more. To be called when nothing is steered to it.
     pub async fn withdraw(&mut self) {
         let own = self.own();
-        self.trouble.withdraw = self.link.retain(&own).await.err();
-        self.owes = self.trouble.withdraw.is_some();
-        self.trouble.say();
+        self.errors.withdraw = self.link.retain(&own).await.err();
+        self.owes = self.errors.withdraw.is_some();
+        self.errors.say();
     }
 
     /// Puts on the interface again what somebody may have taken off, and tries again what could not be taken off.
-    pub async fn mend(&mut self) {
+    pub async fn retry(&mut self) {
         self.link.forget();
         self.put().await;
         if self.owes {
@@ -147,8 +158,8 @@ impl Pool {
 
     async fn put(&mut self) {
         let own = self.own();
-        self.trouble.add = self.link.add(&own).await.err();
-        self.trouble.say();
+        self.errors.add = self.link.add(&own).await.err();
+        self.errors.say();
     }
 
     /// The plan but for addresses that other nodes have.
@@ -164,9 +175,9 @@ impl Pool {
     /// From here on no other process serves with the same record of addresses.
     pub(crate) fn settle(&mut self) {
         self.link.settle();
-        if let Book::Shared(book) = &mut self.book {
-            let trouble = book.keep();
-            trouble.into_iter().for_each(|trouble| error!("addresses: {trouble}"));
+        if let AssignmentStore::Shared(store) = &mut self.store {
+            let error = store.keep();
+            error.into_iter().for_each(|error| error!("addresses: {error}"));
         }
     }
 
@@ -180,10 +191,10 @@ impl Pool {
     }
 }
 
-impl Trouble {
+impl ReportedErrors {
     /// Says what has changed.
     fn say(&mut self) {
-        let all = self.book.iter().chain(&self.add).chain(&self.withdraw);
+        let all = self.store.iter().chain(&self.add).chain(&self.withdraw);
         let all = all.map(String::as_str).collect::<Vec<_>>().join("; ");
         if all == self.said {
             return;
@@ -212,18 +223,18 @@ mod tests {
         Arc::new(Assignments { given, ..Assignments::default() })
     }
 
-    fn read(address: &str) -> Given {
-        let mut given = Given::kept(Some(assignments(address)));
+    fn read(address: &str) -> ObservedAssignments {
+        let mut given = ObservedAssignments::kept(Some(assignments(address)));
         given.read = true;
         given
     }
 
     /// With what the cluster was read to say, and what the file holds.
-    fn pool(dir: &Scratch, given: watch::Receiver<Given>) -> Pool {
-        let (file, _, why) = BookFile::open(dir.join("copy"));
+    fn pool(dir: &Scratch, given: watch::Receiver<ObservedAssignments>) -> Pool {
+        let (file, _, why) = AssignmentFile::open(dir.join("copy"));
         assert_eq!(why, None);
-        let book = Book::Shared(SharedBook::new(watch::channel(None).0, given, file));
-        Pool::new(book, Link::open("lo", dir.join("record")).unwrap(), "n".to_owned())
+        let store = AssignmentStore::Shared(ClusterAssignmentStore::new(watch::channel(None).0, given, file));
+        Pool::new(store, Link::open("lo", dir.join("record")).unwrap(), "n".to_owned())
     }
 
     #[tokio::test(start_paused = true)]
@@ -233,17 +244,17 @@ mod tests {
         pool(&dir, given).provide(Vec::new()).await;
         drop(gives);
         // The next process, without an API server.
-        let kept = BookFile::open(dir.join("copy")).1;
-        let (gives, given) = watch::channel(Given::kept(kept));
+        let kept = AssignmentFile::open(dir.join("copy")).1;
+        let (gives, given) = watch::channel(ObservedAssignments::kept(kept));
         let mut pool = pool(&dir, given);
         assert_eq!(pool.provide(Vec::new()).now_or_never(), None, "it may be slow");
         assert_eq!(pool.provide(Vec::new()).await, assignments("10.0.0.7"));
         let at_once = pool.provide(Vec::new()).now_or_never();
         assert_eq!(at_once, Some(assignments("10.0.0.7")));
-        assert!(pool.trouble.said.contains("those of the last time"), "{:?}", pool.trouble);
+        assert!(pool.errors.said.contains("those of the last time"), "{:?}", pool.errors);
         gives.send_replace(read("10.0.0.8"));
         assert_eq!(pool.provide(Vec::new()).await, assignments("10.0.0.8"));
-        assert_eq!(BookFile::open(dir.join("copy")).1, Some(assignments("10.0.0.8")));
+        assert_eq!(AssignmentFile::open(dir.join("copy")).1, Some(assignments("10.0.0.8")));
     }
 
     #[tokio::test]
@@ -265,9 +276,9 @@ mod tests {
             let records = dir.join("records");
             std::fs::create_dir(&records).unwrap();
             let networks = vec!["192.0.2.0/29".parse().unwrap()];
-            let (book, _) = LocalBook::open(dir.join("book"), networks, "n");
+            let (store, _) = LocalAssignmentStore::open(dir.join("book"), networks, "n");
             let link = Link::open("lo", records.join("record")).unwrap();
-            let mut pool = Pool::new(Book::Local(book), link, "n".to_owned());
+            let mut pool = Pool::new(AssignmentStore::Local(store), link, "n".to_owned());
             let gateway = ObjectName::new("edge", "gw");
             let want = AddressWant { gateway, created: None, fixed: Vec::new(), free: true };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -276,18 +287,18 @@ mod tests {
                 pool.provide(Vec::new()).await;
                 std::fs::remove_dir_all(&records).unwrap();
                 pool.withdraw().await;
-                assert!(pool.trouble.said.contains("write "), "{:?}", pool.trouble);
+                assert!(pool.errors.said.contains("write "), "{:?}", pool.errors);
                 std::fs::create_dir(&records).unwrap();
                 // What was not withdrawn may be steered to again by now.
                 pool.provide(vec![want]).await;
-                pool.mend().await;
+                pool.retry().await;
                 pool.provide(Vec::new()).await;
                 std::fs::remove_dir_all(&records).unwrap();
                 pool.withdraw().await;
                 std::fs::create_dir(&records).unwrap();
-                pool.mend().await;
+                pool.retry().await;
             });
-            assert_eq!(pool.trouble.said, "");
+            assert_eq!(pool.errors.said, "");
             let left = std::fs::read_to_string(records.join("record")).unwrap();
             assert!(!left.contains("192.0.2.1"), "{left}");
         });

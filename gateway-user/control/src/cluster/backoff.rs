@@ -9,7 +9,7 @@ use tracing::warn;
 /// Failures of one thing in a row. The pause after each doubles, from `first` to `most`, a little longer at random so that
 /// processes that failed together do not try again together.
 #[derive(Clone, Debug)]
-pub(super) struct Failures {
+pub(super) struct Backoff {
     first: Duration,
     most: Duration,
     next: Duration,
@@ -17,7 +17,7 @@ pub(super) struct Failures {
     said: String,
 }
 
-impl Failures {
+impl Backoff {
     pub(super) fn new(first: Duration, most: Duration) -> Self {
         Self { first, most, next: first, said: String::new() }
     }
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_most() {
-        let mut failures = Failures::new(Duration::from_millis(100), Duration::from_millis(300));
+        let mut failures = Backoff::new(Duration::from_millis(100), Duration::from_millis(300));
         for least in [100, 200, 300, 300, 0, 100] {
             if least == 0 {
                 failures.passed();

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// How long a Gateway may be missing: whoever applies a route and its Gateway together, or by two pipelines, needs no
 /// advice.
-pub const TELL_AFTER: Duration = Duration::from_secs(30);
+pub const REPORT_DELAY: Duration = Duration::from_secs(30);
 
 /// Who is waited for, and who has been told.
 #[derive(Debug, Default)]
@@ -84,7 +84,7 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut dangling = Dangling::default();
         let mut due = |missing: &BTreeMap<_, _>, seconds| {
-            let (due, next) = dangling.due(missing, TELL_AFTER, at(seconds));
+            let (due, next) = dangling.due(missing, REPORT_DELAY, at(seconds));
             (due.len(), next.map(|next| (next - begin).as_secs()))
         };
         assert_eq!(due(&missing(1), 0), (0, Some(30)));
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(due(&missing(2), 131), (1, None));
         dangling.clear();
         assert_eq!(
-            dangling.due(&missing(2), TELL_AFTER, at(132)).0.len(),
+            dangling.due(&missing(2), REPORT_DELAY, at(132)).0.len(),
             0,
             "another process led meanwhile"
         );

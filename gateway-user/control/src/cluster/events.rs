@@ -20,13 +20,13 @@ use super::change::Change;
 use super::op::Transition;
 use super::tally::ClusterTally;
 
-/// Events in a row, and then one per `EVERY`: a mistake that breaks a thousand routes is no reason for a thousand events.
+/// Events in a row, and then one per `REFILL_INTERVAL`: a mistake that breaks a thousand routes is no reason for a thousand events.
 const BURST: u32 = 25;
-const EVERY: Duration = Duration::from_millis(500);
+const REFILL_INTERVAL: Duration = Duration::from_millis(500);
 /// How many may wait; more are left out.
 const WAITING: usize = 256;
 /// How long the server may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// `Event.note` holds at most this many bytes, `reason` and `action` fewer.
 const NOTE_MAX: usize = 1024;
 /// Of an object's name so much is in its Event's, which has 253 characters at most.
@@ -38,14 +38,14 @@ const HOST_CONFLICT: &str = "sluice.dev/HostConflict";
 /// Takes events and sends them when it can. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Events {
-    queue: mpsc::Sender<Told>,
+    queue: mpsc::Sender<QueuedEvent>,
     reporter: Reporter,
     tally: Arc<ClusterTally>,
 }
 
 /// What waits to be sent.
 #[allow(clippy::large_enum_variant)] // nearly all are the large one
-enum Told {
+enum QueuedEvent {
     /// A change that was written.
     Change(Event, ObjectReference),
     /// An Event whose name says what it is about: the server has it once, whoever leads.
@@ -70,7 +70,7 @@ impl Events {
     /// Says what a written change changes for people.
     pub(super) fn tell(&self, change: &Change) {
         for transition in change.transitions.iter().filter(|one| is_news(one)) {
-            let sent = self.queue.try_send(Told::Change(event(transition), reference(change)));
+            let sent = self.queue.try_send(QueuedEvent::Change(event(transition), reference(change)));
             if sent.is_err() {
                 self.tally.event(false);
             }
@@ -82,7 +82,7 @@ impl Events {
     /// Warns of one generation of an object, once for all processes that ever lead as long as the server keeps the Event.
     pub(super) fn tell_once(&self, kind: Kind, metadata: &ObjectMeta, reason: &str, note: &str) {
         let event = Box::new(self.warning(kind, metadata, reason, note));
-        if self.queue.try_send(Told::Once(event)).is_err() {
+        if self.queue.try_send(QueuedEvent::Once(event)).is_err() {
             self.tally.event(false);
         }
     }
@@ -193,13 +193,14 @@ async fn create(client: &Client, event: &v1::Event) -> Result<(), kube::Error> {
 async fn send(
     client: Client,
     recorder: Recorder,
-    mut waiting: mpsc::Receiver<Told>,
+    mut waiting: mpsc::Receiver<QueuedEvent>,
     tally: Arc<ClusterTally>,
 ) {
     let (mut tokens, mut filled) = (BURST, Instant::now());
-    let mut trouble = String::new();
+    let mut last_error = String::new();
     while let Some(told) = waiting.recv().await {
-        let earned = u32::try_from(filled.elapsed().as_millis() / EVERY.as_millis()).unwrap_or(BURST);
+        let earned =
+            u32::try_from(filled.elapsed().as_millis() / REFILL_INTERVAL.as_millis()).unwrap_or(BURST);
         if earned > 0 {
             tokens = BURST.min(tokens.saturating_add(earned));
             filled = Instant::now();
@@ -211,24 +212,24 @@ async fn send(
         tokens -= 1;
         let sent = async {
             match &told {
-                Told::Change(event, object) => recorder.publish(event, object).await,
-                Told::Once(event) => create(&client, event).await,
+                QueuedEvent::Change(event, object) => recorder.publish(event, object).await,
+                QueuedEvent::Once(event) => create(&client, event).await,
             }
         };
-        match timeout(PATIENCE, sent).await {
+        match timeout(WRITE_TIMEOUT, sent).await {
             Ok(Ok(())) => tally.event(true),
             Ok(Err(error)) => {
                 tally.event(false);
                 let said =
                     format!("events: {error} (they need verbs create and patch in group events.k8s.io)");
-                if said != trouble {
+                if said != last_error {
                     warn!("{said}");
                 }
-                trouble = said;
+                last_error = said;
             }
             Err(_) => {
                 tally.event(false);
-                debug!("events: no answer within {}s", PATIENCE.as_secs());
+                debug!("events: no answer within {}s", WRITE_TIMEOUT.as_secs());
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
-use super::backoff::{Failures, jittered};
+use super::backoff::{Backoff, jittered};
 
 /// How patiently leadership is sought and kept.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ pub struct Candidate {
     name: String,
     identity: String,
     times: LeaseTimes,
-    watched: Watched,
+    observed: ObservedLease,
     /// Whether the record is certain to be the newest: not after an attempt whose outcome is unknown.
     certain: bool,
     leads: watch::Sender<Option<Term>>,
@@ -86,9 +86,9 @@ pub struct Candidate {
 
 /// The record as it was seen last, and since when it is like that by our clock.
 #[derive(Debug, Default)]
-struct Watched(Option<(Lease, Instant)>);
+struct ObservedLease(Option<(Lease, Instant)>);
 
-impl Watched {
+impl ObservedLease {
     fn see(&mut self, lease: Lease, now: Instant) {
         let same = self.0.as_ref().is_some_and(|(known, _)| known.spec == lease.spec);
         let since = self.0.take().filter(|_| same).map_or(now, |(_, since)| since);
@@ -125,7 +125,7 @@ impl Candidate {
             name: name.to_owned(),
             identity: identity.to_owned(),
             times,
-            watched: Watched::default(),
+            observed: ObservedLease::default(),
             certain: false,
             leads,
         };
@@ -134,7 +134,7 @@ impl Candidate {
 
     /// Stands for the Lease until `stop` says true or its sender is gone; then gives it back if it is held.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut failures = Failures::new(self.times.retry, self.times.retry);
+        let mut failures = Backoff::new(self.times.retry, self.times.retry);
         loop {
             let begun = Instant::now();
             // One that is not answered leaves time for another before the deadline.
@@ -159,26 +159,26 @@ impl Candidate {
     /// Renews or acquires; gives whether we hold it.
     async fn attempt(&mut self) -> Result<bool, String> {
         let held = self.leads.borrow().is_some_and(|term| Instant::now() < term.until);
-        if !held || self.watched.0.is_none() || !self.certain {
+        if !held || self.observed.0.is_none() || !self.certain {
             match self.leases.get_opt(&self.name).await.map_err(|error| self.explain("get", &error))? {
                 // Counted from the answer on: the record may have been renewed while it was on its way.
-                Some(lease) => self.watched.see(lease, Instant::now()),
-                None => self.watched.0 = None,
+                Some(lease) => self.observed.see(lease, Instant::now()),
+                None => self.observed.0 = None,
             }
         }
         self.certain = false;
-        if !self.watched.is_free_for(&self.identity, Instant::now()) {
+        if !self.observed.is_free_for(&self.identity, Instant::now()) {
             return Ok(false);
         }
         match self.write(self.record()).await {
             Ok(lease) => {
-                self.watched.see(lease, Instant::now());
+                self.observed.see(lease, Instant::now());
                 self.certain = true;
                 Ok(true)
             }
             Err(error) if is_conflict(&error) => {
                 // Somebody else was faster; what is known of the record is not worth anything.
-                self.watched.0 = None;
+                self.observed.0 = None;
                 Ok(false)
             }
             Err(error) => Err(self.explain("update", &error)),
@@ -195,7 +195,7 @@ impl Candidate {
     /// The record with us as its holder.
     fn record(&self) -> Lease {
         let now = MicroTime(Timestamp::now());
-        let known = self.watched.0.as_ref().map(|(lease, _)| lease.clone()).unwrap_or_default();
+        let known = self.observed.0.as_ref().map(|(lease, _)| lease.clone()).unwrap_or_default();
         let before = known.spec.unwrap_or_default();
         let ours = before.holder_identity.as_deref() == Some(&*self.identity);
         let acquired = before.acquire_time.filter(|_| ours);
@@ -229,7 +229,7 @@ impl Candidate {
         match (before, next) {
             (None, Some(_)) => info!(lease = self.name, "leads: writes the status of objects from now on"),
             (Some(_), None) => {
-                info!(lease = self.name, "leads no more; the holder is {:?}", self.watched.holder())
+                info!(lease = self.name, "leads no more; the holder is {:?}", self.observed.holder())
             }
             _ => {}
         }
@@ -289,18 +289,18 @@ mod tests {
     fn a_record_is_free_once_it_has_not_changed_for_its_time_by_our_clock() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut watched = Watched::default();
-        assert!(watched.is_free_for("me", at(0)), "there is none");
+        let mut observed = ObservedLease::default();
+        assert!(observed.is_free_for("me", at(0)), "there is none");
         // The holder's clock is of no interest: it says 1970.
-        watched.see(lease("other", 1), at(0));
-        assert!(!watched.is_free_for("me", at(14)));
-        assert!(watched.is_free_for("other", at(1)));
-        watched.see(lease("other", 1), at(14));
-        assert!(watched.is_free_for("me", at(15)), "it is what it was");
-        watched.see(lease("other", 0), at(15));
-        assert!(!watched.is_free_for("me", at(29)), "it changed, whatever to");
-        assert!(watched.is_free_for("me", at(30)));
-        watched.see(lease("", 0), at(30));
-        assert!(watched.is_free_for("me", at(30)), "given back");
+        observed.see(lease("other", 1), at(0));
+        assert!(!observed.is_free_for("me", at(14)));
+        assert!(observed.is_free_for("other", at(1)));
+        observed.see(lease("other", 1), at(14));
+        assert!(observed.is_free_for("me", at(15)), "it is what it was");
+        observed.see(lease("other", 0), at(15));
+        assert!(!observed.is_free_for("me", at(29)), "it changed, whatever to");
+        assert!(observed.is_free_for("me", at(30)));
+        observed.see(lease("", 0), at(30));
+        assert!(observed.is_free_for("me", at(30)), "given back");
     }
 }

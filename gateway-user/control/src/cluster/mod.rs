@@ -10,13 +10,13 @@ pub mod change;
 mod dangling;
 mod events;
 pub mod lease;
+mod observed_objects;
 pub mod op;
 pub mod plan;
 pub mod pool;
 pub mod record;
 mod reporter;
 mod reports;
-mod seen;
 mod statuses;
 mod tally;
 mod writer;
@@ -32,15 +32,15 @@ use tokio::sync::watch;
 use self::dangling::Dangling;
 use self::events::Events;
 use self::lease::{Candidate, LeaseTimes};
-use self::pool::{Given, Giver, Wants};
+use self::pool::{AssignmentWriter, ObservedAssignments, Wants};
 use self::reporter::Reporter;
-use self::reports::Heard;
+use self::reports::ReportCache;
 use self::statuses::Statuses;
 use self::writer::Writer;
 use crate::view::View;
 
-pub use dangling::TELL_AFTER;
-pub use seen::Seen;
+pub use dangling::REPORT_DELAY;
+pub use observed_objects::ObservedObjects;
 pub use tally::{ClusterTally, Outcome};
 
 /// The Lease of the process that writes statuses.
@@ -57,7 +57,7 @@ pub struct Membership {
     /// The controller name whose entries in the status of routes are ours.
     pub controller: String,
     /// What the server was last seen to hold.
-    pub seen: Arc<dyn Seen>,
+    pub seen: Arc<dyn ObservedObjects>,
     /// Changes with it.
     pub seen_changed: watch::Receiver<u64>,
     /// What is live here.
@@ -86,7 +86,7 @@ pub struct PoolDuty {
     /// What Gateways ask for.
     pub wants: watch::Receiver<Wants>,
     /// What they have.
-    pub given: watch::Receiver<Given>,
+    pub given: watch::Receiver<ObservedAssignments>,
 }
 
 /// Reports, leads when it is our turn, and writes statuses then, until `stop` says true or its sender is gone. Ends when
@@ -100,24 +100,24 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         return reporting.await;
     }
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
-    let (heard_by, heard) = watch::channel(Heard::default());
+    let (heard_by, reports) = watch::channel(ReportCache::default());
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
     let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally));
-    let giver = membership.pool.map(|duty| Giver {
+    let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
         maps: Api::namespaced(client.clone(), &namespace),
         pool: duty.pool,
         node: node.clone(),
         wants: duty.wants,
         given: duty.given,
-        heard: heard.clone(),
+        reports: reports.clone(),
         leadership: leadership.clone(),
     });
     let following = reports::follow(client, namespace, heard_by, leadership.clone());
     let giving = {
         let stop = stop.clone();
         async {
-            if let Some(giver) = giver {
-                giver.run(stop).await;
+            if let Some(assignment_writer) = assignment_writer {
+                assignment_writer.run(stop).await;
             }
         }
     };
@@ -127,7 +127,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         seen: membership.seen,
         seen_changed: membership.seen_changed,
         view,
-        heard,
+        reports,
         leadership,
         writer,
         tally,

@@ -6,7 +6,7 @@ use crate::source::kube::Cluster;
 
 /// The newest version of objects that a watch has brought, status and resource version included. It may be older than
 /// what the server holds by now: who writes says which version was meant.
-pub trait Seen: Send + Sync {
+pub trait ObservedObjects: Send + Sync {
     /// The object, if there is one.
     fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object>;
 
@@ -14,7 +14,7 @@ pub trait Seen: Send + Sync {
     fn keys(&self, kind: Kind) -> Vec<ObjectKey>;
 }
 
-impl Seen for Cluster {
+impl ObservedObjects for Cluster {
     fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
         Cluster::object(self, kind, key)
     }

@@ -8,7 +8,7 @@ use gateway_translate::{NodeReport, StatusSet};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::Seen;
+use super::ObservedObjects;
 use super::change::{self, Change};
 
 /// What a plan is made from.
@@ -36,7 +36,7 @@ pub struct Plan {
 }
 
 /// Plans every write. Nothing is planned for an object that has been edited since: its own translation is on its way.
-pub fn plan(inputs: Inputs<'_>, seen: &dyn Seen) -> Plan {
+pub fn plan(inputs: Inputs<'_>, seen: &dyn ObservedObjects) -> Plan {
     let wanted = inputs.translated.with_reports(inputs.reports);
     let mut changes = Vec::new();
     let mut waiting = BTreeSet::new();
@@ -63,7 +63,7 @@ pub fn plan(inputs: Inputs<'_>, seen: &dyn Seen) -> Plan {
     Plan { changes, waiting }
 }
 
-fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn Seen) -> Vec<Change> {
+fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn ObservedObjects) -> Vec<Change> {
     let nothing = RouteStatus::default();
     let mut changes = Vec::new();
     for key in seen.keys(Kind::HttpRoute) {

@@ -18,27 +18,27 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
-use super::backoff::Failures;
+use super::backoff::Backoff;
 use super::lease::Leadership;
-use super::reports::{Heard, code};
+use super::reports::{ReportCache, code};
 use crate::addresses::allocate::allocate;
-use crate::addresses::book::{self, ReadError};
+use crate::addresses::assignment_store::{self, ReadError};
 
 /// The ConfigMap.
 const NAME: &str = "sluice-addresses";
 /// Its key.
 const KEY: &str = "assignments.json";
 /// Without anything that wakes it, the leader finds nodes that fell silent.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the server may take, and the watch to bring what was written.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What Gateways ask for; `None` until that is known.
 pub type Wants = Option<Arc<Vec<AddressWant>>>;
 
 /// The assignments as the watch has brought them.
 #[derive(Clone, Debug, Default)]
-pub struct Given {
+pub struct ObservedAssignments {
     /// Whether the cluster was read at all.
     pub read: bool,
     /// Who has what, or had when that could be read last.
@@ -63,7 +63,7 @@ enum Page {
     Sealed,
 }
 
-impl Given {
+impl ObservedAssignments {
     /// Before the cluster is read: what this node knows from the last time, if it does.
     pub fn kept(assignments: Option<Arc<Assignments>>) -> Self {
         Self { known: assignments.is_some(), assignments: assignments.unwrap_or_default(), ..Self::default() }
@@ -72,7 +72,7 @@ impl Given {
     /// After the object was read. What is lost in the cluster stays as it was here; the second is what to say of that.
     fn after(&self, map: Option<ConfigMap>) -> (Self, Option<String>) {
         let text = map.as_ref().and_then(|map| map.data.as_ref()?.get(KEY));
-        let (assignments, page, said) = match text.map(|text| book::read(text)) {
+        let (assignments, page, said) = match text.map(|text| assignment_store::read(text)) {
             Some(Ok(assignments)) => (Some(Arc::new(assignments)), Page::Holds, None),
             Some(Err(error @ ReadError::Format(_))) => {
                 let said = format!(
@@ -118,9 +118,9 @@ impl Given {
 }
 
 /// Follows the assignments until nobody listens any more.
-pub async fn follow(client: Client, namespace: String, given: watch::Sender<Given>) {
+pub async fn follow(client: Client, namespace: String, given: watch::Sender<ObservedAssignments>) {
     let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
-    let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(30));
+    let mut failures = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
     let stream = watcher(maps, watcher::Config::default().fields(&format!("metadata.name={NAME}")));
     pin_mut!(stream);
     let mut listed = None;
@@ -157,31 +157,31 @@ pub async fn follow(client: Client, namespace: String, given: watch::Sender<Give
     }
 }
 
-fn take(namespace: &str, map: Option<ConfigMap>, given: &watch::Sender<Given>) {
+fn take(namespace: &str, map: Option<ConfigMap>, given: &watch::Sender<ObservedAssignments>) {
     let (next, said) = given.borrow().after(map);
     said.into_iter().for_each(|said| warn!("ConfigMap {namespace}/{NAME}: {said}"));
     given.send_replace(next);
 }
 
 /// The leader's side.
-pub(super) struct Giver {
+pub(super) struct AssignmentWriter {
     pub(super) maps: Api<ConfigMap>,
     pub(super) pool: Vec<IpNet>,
     pub(super) node: String,
     pub(super) wants: watch::Receiver<Wants>,
-    pub(super) given: watch::Receiver<Given>,
-    pub(super) heard: watch::Receiver<Heard>,
+    pub(super) given: watch::Receiver<ObservedAssignments>,
+    pub(super) reports: watch::Receiver<ReportCache>,
     pub(super) leadership: Leadership,
 }
 
-impl Giver {
+impl AssignmentWriter {
     /// Gives addresses until `stop` says true or its sender is gone.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut failures = Failures::new(Duration::from_millis(200), Duration::from_secs(30));
+        let mut failures = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
         // The version that was replaced last, and until when its successor is waited for.
         let mut replaced: Option<(Option<String>, Instant)> = None;
         loop {
-            let mut next = Instant::now() + LOOK;
+            let mut next = Instant::now() + POLL_INTERVAL;
             if let Some((given, assignments)) = self.due() {
                 let waits = replaced.as_ref().filter(|(version, _)| version.as_deref() == given.version());
                 match waits.map(|(_, until)| *until).filter(|until| Instant::now() < *until) {
@@ -189,7 +189,8 @@ impl Giver {
                     None => match self.write(&given, &assignments).await {
                         Ok(()) => {
                             failures.passed();
-                            replaced = Some((given.version().map(str::to_owned), Instant::now() + PATIENCE));
+                            replaced =
+                                Some((given.version().map(str::to_owned), Instant::now() + WRITE_TIMEOUT));
                         }
                         Err(error) => next = Instant::now() + failures.failed(error),
                     },
@@ -199,7 +200,7 @@ impl Giver {
                 _ = stop.wait_for(|stop| *stop) => return,
                 Ok(()) = self.wants.changed() => {}
                 Ok(()) = self.given.changed() => {}
-                Ok(()) = self.heard.changed() => {}
+                Ok(()) = self.reports.changed() => {}
                 () = self.leadership.changed() => {}
                 () = sleep_until(next) => {}
             }
@@ -207,31 +208,31 @@ impl Giver {
     }
 
     /// What is to be written in place of what, if anything is and everything is known that it takes to say so.
-    fn due(&mut self) -> Option<(Given, Assignments)> {
+    fn due(&mut self) -> Option<(ObservedAssignments, Assignments)> {
         let wants = self.wants.borrow_and_update().clone()?;
         let given = self.given.borrow_and_update().clone();
-        let heard = self.heard.borrow_and_update();
-        if !given.read || !heard.is_complete() || !self.leadership.holds() {
+        let reports = self.reports.borrow_and_update();
+        if !given.read || !reports.is_complete() || !self.leadership.holds() {
             return None;
         }
         let mut nodes: BTreeSet<String> =
-            heard.current(Instant::now(), self.leadership.since()).into_keys().collect();
+            reports.current(Instant::now(), self.leadership.since()).into_keys().collect();
         nodes.insert(self.node.clone());
-        drop(heard);
+        drop(reports);
         let next = allocate(&self.pool, &given.assignments, &wants, &nodes);
         given.lacks(&next).then_some((given, next))
     }
 
-    async fn write(&self, given: &Given, assignments: &Assignments) -> Result<(), String> {
+    async fn write(&self, given: &ObservedAssignments, assignments: &Assignments) -> Result<(), String> {
         // All that others have put there stays.
         let mut map = given.map.as_deref().cloned().unwrap_or_default();
         map.metadata.name = Some(NAME.to_owned());
         map.metadata.managed_fields = None;
-        map.data.get_or_insert_default().insert(KEY.to_owned(), book::write(assignments));
+        map.data.get_or_insert_default().insert(KEY.to_owned(), assignment_store::write(assignments));
         let params = PostParams::default();
         let written = match given.version() {
-            Some(_) => timeout(PATIENCE, self.maps.replace(NAME, &params, &map)).await,
-            None => timeout(PATIENCE, self.maps.create(&params, &map)).await,
+            Some(_) => timeout(WRITE_TIMEOUT, self.maps.replace(NAME, &params, &map)).await,
+            None => timeout(WRITE_TIMEOUT, self.maps.create(&params, &map)).await,
         };
         match written {
             Ok(Ok(_)) => Ok(()),
@@ -242,9 +243,10 @@ impl Giver {
                 let hint = if denied { "; allow verbs create and update on configmaps" } else { "" };
                 Err(format!("write ConfigMap {NAME}: {error}; no Gateway gets another address{hint}"))
             }
-            Err(_) => {
-                Err(format!("write ConfigMap {NAME}: no answer within {}s; tried again", PATIENCE.as_secs()))
-            }
+            Err(_) => Err(format!(
+                "write ConfigMap {NAME}: no answer within {}s; tried again",
+                WRITE_TIMEOUT.as_secs()
+            )),
         }
     }
 }

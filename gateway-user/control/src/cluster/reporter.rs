@@ -11,19 +11,19 @@ use kube::{Client, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::backoff::{Failures, jittered};
+use super::backoff::{Backoff, jittered};
 use super::record::{NodeRecord, RecordStatus};
 use super::tally::{ClusterTally, Outcome};
 use crate::view::View;
 
 /// Without a change a node says this often that it is there.
-pub(super) const RENEW: Duration = Duration::from_secs(10);
+pub(super) const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 /// Changes that come faster are said together.
-const LEAST: Duration = Duration::from_millis(500);
+const MIN_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the server may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest pause after failures: others count from when the server is back how long this node is silent.
-const MOST: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Whose fields these are, for server-side apply.
 const MANAGER: &str = "sluice-node";
 
@@ -48,7 +48,7 @@ impl Reporter {
         mut stop: watch::Receiver<bool>,
         leaves: watch::Receiver<bool>,
     ) {
-        let mut failures = Failures::new(Duration::from_secs(1), MOST);
+        let mut failures = Backoff::new(Duration::from_secs(1), MAX_RETRY_DELAY);
         let mut said: Option<NodeReport> = None;
         let (mut next, mut earliest) = (Instant::now(), Instant::now());
         loop {
@@ -61,22 +61,22 @@ impl Reporter {
                 () = sleep_until(due) => {}
             }
             let Some(report) = current else {
-                next = Instant::now() + RENEW;
+                next = Instant::now() + RENEW_INTERVAL;
                 continue;
             };
-            earliest = Instant::now() + LEAST;
+            earliest = Instant::now() + MIN_INTERVAL;
             match self.write(&report).await {
                 Ok(()) => {
                     said = Some(report);
                     failures.passed();
-                    next = Instant::now() + jittered(RENEW);
+                    next = Instant::now() + jittered(RENEW_INTERVAL);
                 }
                 Err(error) => next = Instant::now() + failures.failed(error),
             }
         }
         if *leaves.borrow() {
             // Unanswered, the others find it out by its silence.
-            let _ = timeout(PATIENCE, self.records.delete(&self.node, &DeleteParams::default())).await;
+            let _ = timeout(WRITE_TIMEOUT, self.records.delete(&self.node, &DeleteParams::default())).await;
         }
     }
 
@@ -87,7 +87,7 @@ impl Reporter {
         let record = NodeRecord { metadata, status };
         let params = PatchParams::apply(MANAGER).force();
         let patch = Patch::Apply(&record);
-        let outcome = timeout(PATIENCE, self.records.patch(&self.node, &params, &patch)).await;
+        let outcome = timeout(WRITE_TIMEOUT, self.records.patch(&self.node, &params, &patch)).await;
         self.tally.report(if matches!(outcome, Ok(Ok(_))) { Outcome::Written } else { Outcome::Failed });
         match outcome {
             Ok(Ok(_)) => Ok(()),
@@ -95,7 +95,7 @@ impl Reporter {
             Err(_) => Err(format!(
                 "NodeReport {}: no answer within {}s; tried again",
                 self.node,
-                PATIENCE.as_secs()
+                WRITE_TIMEOUT.as_secs()
             )),
         }
     }

@@ -14,21 +14,21 @@ use kube::{Client, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::backoff::Failures;
+use super::backoff::Backoff;
 use super::lease::Leadership;
 use super::record::{NodeRecord, RecordStatus};
-use super::reporter::RENEW;
+use super::reporter::RENEW_INTERVAL;
 
 /// A node that has not said anything for this long, by our clock, has no say any more: four times what it takes to
 /// renew a report.
-const SILENCE: Duration = Duration::from_secs(40);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Renewals come every ten seconds, this node's own among them. Without any for this long we hear nothing: then silence says
 /// nothing of anybody.
-const DEAF: Duration = Duration::from_secs(20);
+const WATCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// No definition of reports, or no right to read them, is believed once it has lasted this long: while a cluster is
 /// being set up, or its API server begins, either may pass.
-const BELIEVED: Duration = Duration::from_secs(5);
+const MISSING_GRACE: Duration = Duration::from_secs(5);
 
 /// One node's report in an event of the watch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,7 +51,7 @@ struct NodeState {
 
 /// The reports of a cluster as a watch brings them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard {
+pub(super) struct ReportCache {
     records: BTreeMap<String, NodeState>,
     /// True if a whole list of reports has arrived, or there is none to be had.
     complete: bool,
@@ -61,30 +61,30 @@ pub(super) struct Heard {
     failed: Option<Instant>,
 }
 
-impl Heard {
+impl ReportCache {
     /// Takes what a node says; gives whether that is news: that it is still there is none.
-    fn hear(&mut self, said: ReportEvent, now: Instant) -> bool {
-        let back = self.listen(now);
+    fn observe(&mut self, said: ReportEvent, now: Instant) -> bool {
+        let back = self.mark_received(now);
         let known = self.records.get(&said.node);
         let news = back
             || known.is_none_or(|known| {
-                now >= known.since + SILENCE
+                now >= known.since + REPORT_TIMEOUT
                     || known.status.as_ref().map(content) != said.status.as_ref().map(content)
             });
-        let since = known.filter(|known| known.says(&said)).map_or(now, |known| known.since);
+        let since = known.filter(|known| known.is_same_report(&said)).map_or(now, |known| known.since);
         self.records.insert(said.node, NodeState { version: said.version, status: said.status, since });
         news
     }
 
     /// Something was heard. After a time in which nothing could be, everybody who had a say before it has a full
-    /// `SILENCE` to speak again: they may have lost the server as we did. If it was short that time alone is not counted: a
+    /// `REPORT_TIMEOUT` to speak again: they may have lost the server as we did. If it was short that time alone is not counted: a
     /// watch that breaks again and again must not keep a dead node alive. Gives whether there was such a time.
-    fn listen(&mut self, now: Instant) -> bool {
-        let ended = self.listened_until(now);
+    fn mark_received(&mut self, now: Instant) -> bool {
+        let ended = self.received_until(now);
         let deaf = now - ended;
         if !deaf.is_zero() {
-            for known in self.records.values_mut().filter(|known| ended < known.since + SILENCE) {
-                known.since = if deaf < RENEW { (known.since + deaf).min(now) } else { now };
+            for known in self.records.values_mut().filter(|known| ended < known.since + REPORT_TIMEOUT) {
+                known.since = if deaf < RENEW_INTERVAL { (known.since + deaf).min(now) } else { now };
             }
         }
         (self.last, self.failed) = (Some(now), None);
@@ -97,8 +97,8 @@ impl Heard {
     }
 
     /// Until when we would have heard who speaks.
-    fn listened_until(&self, now: Instant) -> Instant {
-        let deaf = self.last.map(|last| last + DEAF);
+    fn received_until(&self, now: Instant) -> Instant {
+        let deaf = self.last.map(|last| last + WATCH_TIMEOUT);
         [deaf, self.failed].into_iter().flatten().fold(now, Instant::min)
     }
 
@@ -114,11 +114,12 @@ impl Heard {
     }
 
     /// The reports of those who are not silent, by node. Nobody is found to be silent while nothing can be heard, nor
-    /// before a whole `SILENCE` of the leadership that began at `leads_since`.
+    /// before a whole `REPORT_TIMEOUT` of the leadership that began at `leads_since`.
     pub(super) fn current(&self, now: Instant, leads_since: Option<Instant>) -> BTreeMap<String, NodeReport> {
-        let at = self.listened_until(now);
+        let at = self.received_until(now);
         let counts = |since: Instant| {
-            at < since + SILENCE || leads_since.is_some_and(|won| won < since + SILENCE && at < won + SILENCE)
+            at < since + REPORT_TIMEOUT
+                || leads_since.is_some_and(|won| won < since + REPORT_TIMEOUT && at < won + REPORT_TIMEOUT)
         };
         let current = self.records.iter().filter(|(_, known)| counts(known.since));
         let reports = current
@@ -134,7 +135,7 @@ fn content(status: &RecordStatus) -> RecordStatus {
 
 impl NodeState {
     /// True if the report is unchanged. A follower that starts to read reports compares versions alone.
-    fn says(&self, said: &ReportEvent) -> bool {
+    fn is_same_report(&self, said: &ReportEvent) -> bool {
         let both = self.status.as_ref().zip(said.status.as_ref());
         self.version == said.version && both.is_none_or(|(known, status)| known == status)
     }
@@ -164,14 +165,14 @@ type EventStream = BoxStream<'static, watcher::Result<Event<ReportEvent>>>;
 pub(super) async fn follow(
     client: Client,
     namespace: String,
-    heard: watch::Sender<Heard>,
+    reports: watch::Sender<ReportCache>,
     mut leadership: Leadership,
 ) {
-    let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(5));
-    while !heard.is_closed() {
+    let mut failures = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+    while !reports.is_closed() {
         let leads = leadership.since().is_some();
-        heard.send_modify(Heard::begin);
-        let listening = listen(events(client.clone(), &namespace, leads), &heard, &mut failures);
+        reports.send_modify(ReportCache::begin);
+        let listening = listen(events(client.clone(), &namespace, leads), &reports, &mut failures);
         let turned = async {
             while leadership.since().is_some() == leads {
                 leadership.changed().await;
@@ -180,7 +181,7 @@ pub(super) async fn follow(
         tokio::select! {
             () = listening => {}
             () = turned => {}
-            () = heard.closed() => {}
+            () = reports.closed() => {}
         }
     }
 }
@@ -208,7 +209,7 @@ fn said<T: Into<ReportEvent>>(event: Event<T>) -> Event<ReportEvent> {
 }
 
 /// Passes on what one watch brings, which ends with the receiver.
-async fn listen(mut events: EventStream, heard: &watch::Sender<Heard>, failures: &mut Failures) {
+async fn listen(mut events: EventStream, reports: &watch::Sender<ReportCache>, failures: &mut Backoff) {
     // What a list brings replaces all that was known.
     let mut listed = Vec::new();
     // Since when there is said to be nothing to read.
@@ -223,12 +224,12 @@ async fn listen(mut events: EventStream, heard: &watch::Sender<Heard>, failures:
                 failures.passed();
                 none_since = None;
                 let list = std::mem::take(&mut listed);
-                heard.send_if_modified(|known| known.turn(event, list, now));
+                reports.send_if_modified(|known| known.apply(event, list, now));
             }
             Err(error) => {
                 none_since = none_since.or(Some(now)).filter(|_| is_none_to_be_had(&error));
-                let believed = none_since.is_some_and(|since| now >= since + BELIEVED);
-                heard.send_if_modified(|known| {
+                let believed = none_since.is_some_and(|since| now >= since + MISSING_GRACE);
+                reports.send_if_modified(|known| {
                     known.fail(now);
                     let news = believed && !known.complete;
                     known.complete |= believed;
@@ -237,19 +238,19 @@ async fn listen(mut events: EventStream, heard: &watch::Sender<Heard>, failures:
                 sleep(failures.failed(explain(&error))).await;
             }
         }
-        if heard.is_closed() {
+        if reports.is_closed() {
             return;
         }
     }
 }
 
-impl Heard {
+impl ReportCache {
     /// Takes an event, or the list that one ends; gives whether it is news.
-    fn turn(&mut self, event: Event<ReportEvent>, list: Vec<ReportEvent>, now: Instant) -> bool {
+    fn apply(&mut self, event: Event<ReportEvent>, list: Vec<ReportEvent>, now: Instant) -> bool {
         match event {
-            Event::Apply(said) | Event::InitApply(said) => self.hear(said, now),
+            Event::Apply(said) | Event::InitApply(said) => self.observe(said, now),
             Event::Delete(said) => {
-                let back = self.listen(now);
+                let back = self.mark_received(now);
                 self.records.remove(&said.node).is_some() || back
             }
             Event::InitDone => {
@@ -262,11 +263,11 @@ impl Heard {
 
     /// Becomes the list, but for the times since when what is said was said.
     fn replace(&mut self, list: Vec<ReportEvent>, now: Instant) {
-        self.listen(now);
+        self.mark_received(now);
         let mut known = std::mem::take(&mut self.records);
         for said in list {
             self.records.extend(known.remove_entry(&said.node));
-            self.hear(said, now);
+            self.observe(said, now);
         }
         self.complete = true;
     }
@@ -319,130 +320,133 @@ mod tests {
         ReportEvent { node: name.to_owned(), version: Some(version.to_owned()), status: None }
     }
 
-    fn names(heard: &Heard, now: Instant) -> Vec<String> {
-        heard.current(now, None).into_keys().collect()
+    fn names(reports: &ReportCache, now: Instant) -> Vec<String> {
+        reports.current(now, None).into_keys().collect()
     }
 
     /// `who` renews every ten seconds, and is heard.
-    fn renew(heard: &mut Heard, who: &[&str], from: Instant, times: u32) -> Instant {
+    fn renew(reports: &mut ReportCache, who: &[&str], from: Instant, times: u32) -> Instant {
         for n in 1..=times {
             for name in who {
                 let program = format!("{n} {from:?}");
                 let status = RecordStatus { program, ..RecordStatus::default() };
-                heard.hear(ReportEvent { status: Some(status), ..record(name, 1) }, from + RENEW * n);
+                reports.observe(
+                    ReportEvent { status: Some(status), ..record(name, 1) },
+                    from + RENEW_INTERVAL * n,
+                );
             }
         }
-        from + RENEW * times
+        from + RENEW_INTERVAL * times
     }
 
     #[test]
     fn a_silent_node_has_no_say_and_a_list_wakes_nobody() {
-        let (mut heard, start) = (Heard::default(), Instant::now());
-        heard.replace(vec![record("a", 1), record("b", 1)], start);
-        let now = renew(&mut heard, &["b"], start, 3);
-        assert_eq!(names(&heard, now), ["a", "b"]);
-        let now = renew(&mut heard, &["b"], now, 1);
-        assert_eq!(names(&heard, now), ["b"]);
-        let b = ReportEvent { status: heard.records["b"].status.clone(), ..record("b", 1) };
-        heard.replace(vec![record("a", 1), b], now);
-        assert_eq!(names(&heard, now), ["b"], "a said nothing new");
-        heard.replace(Vec::new(), now);
-        assert!(heard.current(now, None).is_empty(), "who is not listed is gone");
+        let (mut reports, start) = (ReportCache::default(), Instant::now());
+        reports.replace(vec![record("a", 1), record("b", 1)], start);
+        let now = renew(&mut reports, &["b"], start, 3);
+        assert_eq!(names(&reports, now), ["a", "b"]);
+        let now = renew(&mut reports, &["b"], now, 1);
+        assert_eq!(names(&reports, now), ["b"]);
+        let b = ReportEvent { status: reports.records["b"].status.clone(), ..record("b", 1) };
+        reports.replace(vec![record("a", 1), b], now);
+        assert_eq!(names(&reports, now), ["b"], "a said nothing new");
+        reports.replace(Vec::new(), now);
+        assert!(reports.current(now, None).is_empty(), "who is not listed is gone");
     }
 
     #[test]
     fn silence_is_not_counted_while_nothing_can_be_heard() {
-        let (mut heard, start) = (Heard::default(), Instant::now());
-        heard.replace(["a", "b", "gone"].map(|name| record(name, 1)).into(), start);
-        let cut = renew(&mut heard, &["a", "b"], start, 4);
-        assert_eq!(names(&heard, cut), ["a", "b"]);
+        let (mut reports, start) = (ReportCache::default(), Instant::now());
+        reports.replace(["a", "b", "gone"].map(|name| record(name, 1)).into(), start);
+        let cut = renew(&mut reports, &["a", "b"], start, 4);
+        assert_eq!(names(&reports, cut), ["a", "b"]);
         // The server is gone for long, and the watch says so.
-        let mut failed = heard.clone();
+        let mut failed = reports.clone();
         failed.fail(cut + Duration::from_secs(1));
         failed.fail(cut + Duration::from_secs(90));
         // Or it says nothing.
-        for mut heard in [failed, heard] {
+        for mut reports in [failed, reports] {
             let back = cut + Duration::from_secs(100);
-            assert_eq!(names(&heard, back), ["a", "b"]);
+            assert_eq!(names(&reports, back), ["a", "b"]);
             // This node's own report is what is heard first; b's is late.
-            assert!(heard.hear(record("a", 2), back));
-            let now = renew(&mut heard, &["a"], back, 3);
-            assert_eq!(names(&heard, now), ["a", "b"], "who was gone before does not come back");
-            let now = renew(&mut heard, &["a"], now, 1);
-            assert_eq!(names(&heard, now), ["a"], "b has had its time");
+            assert!(reports.observe(record("a", 2), back));
+            let now = renew(&mut reports, &["a"], back, 3);
+            assert_eq!(names(&reports, now), ["a", "b"], "who was gone before does not come back");
+            let now = renew(&mut reports, &["a"], now, 1);
+            assert_eq!(names(&reports, now), ["a"], "b has had its time");
         }
     }
 
     #[test]
     fn a_watch_that_breaks_again_and_again_keeps_no_dead_node_alive() {
-        let (mut heard, start) = (Heard::default(), Instant::now());
-        heard.replace(vec![record("a", 1), record("dead", 1)], start);
+        let (mut reports, start) = (ReportCache::default(), Instant::now());
+        reports.replace(vec![record("a", 1), record("dead", 1)], start);
         let mut now = start;
         for _ in 0..6 {
-            now = renew(&mut heard, &["a"], now, 1);
-            heard.fail(now);
+            now = renew(&mut reports, &["a"], now, 1);
+            reports.fail(now);
             now += Duration::from_secs(2);
-            let list = heard
+            let list = reports
                 .records
                 .iter()
                 .map(|(name, known)| ReportEvent { status: known.status.clone(), ..record(name, 0) });
-            heard.replace(list.collect(), now);
+            reports.replace(list.collect(), now);
         }
-        assert_eq!(names(&heard, now), ["a"]);
+        assert_eq!(names(&reports, now), ["a"]);
     }
 
     #[test]
     fn a_leader_that_begins_hears_for_a_while_before_it_judges() {
-        let (mut heard, start) = (Heard::default(), Instant::now());
-        heard.replace(vec![record("a", 1), record("b", 1)], start);
+        let (mut reports, start) = (ReportCache::default(), Instant::now());
+        reports.replace(vec![record("a", 1), record("b", 1)], start);
         let won = start + Duration::from_secs(35);
-        let now = renew(&mut heard, &["b"], start, 7);
-        assert_eq!(names(&heard, now), ["b"]);
-        let at = |now| heard.current(now, Some(won)).into_keys().collect::<Vec<_>>();
+        let now = renew(&mut reports, &["b"], start, 7);
+        assert_eq!(names(&reports, now), ["b"]);
+        let at = |now| reports.current(now, Some(won)).into_keys().collect::<Vec<_>>();
         assert_eq!(
-            (at(now), at(won + SILENCE)),
+            (at(now), at(won + REPORT_TIMEOUT)),
             (vec!["a".to_owned(), "b".to_owned()], vec!["b".to_owned()])
         );
-        let late = heard.current(now, Some(start + SILENCE));
+        let late = reports.current(now, Some(start + REPORT_TIMEOUT));
         assert_eq!(late.into_keys().collect::<Vec<_>>(), ["b"], "a was silent before");
     }
 
     #[test]
     fn that_a_node_is_still_there_is_no_news() {
-        let (mut heard, start) = (Heard::default(), Instant::now());
-        heard.replace(vec![record("a", 1), record("b", 1)], start);
+        let (mut reports, start) = (ReportCache::default(), Instant::now());
+        reports.replace(vec![record("a", 1), record("b", 1)], start);
         let renewed = |generation, second| {
             let renew_time = Some(MicroTime(Timestamp::from_second(second).unwrap()));
             let status = RecordStatus { generation, renew_time, ..RecordStatus::default() };
             ReportEvent { status: Some(status), ..record("a", 0) }
         };
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(!heard.hear(renewed(1, 10), at(10)) && !heard.hear(renewed(1, 20), at(20)));
-        assert!(heard.hear(renewed(2, 30), at(30)), "it runs something else");
+        assert!(!reports.observe(renewed(1, 10), at(10)) && !reports.observe(renewed(1, 20), at(20)));
+        assert!(reports.observe(renewed(2, 30), at(30)), "it runs something else");
         let b = ReportEvent { status: renewed(1, 45).status, ..record("b", 1) };
-        assert!(heard.hear(b, at(45)), "it was silent");
+        assert!(reports.observe(b, at(45)), "it was silent");
     }
 
     #[test]
     fn who_does_not_lead_knows_who_speaks_and_not_what_is_said() {
-        let (mut heard, start) = (Heard::default(), Instant::now());
+        let (mut reports, start) = (ReportCache::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        heard.replace(vec![sign("a", "1"), sign("dead", "1")], start);
+        reports.replace(vec![sign("a", "1"), sign("dead", "1")], start);
         for (version, seconds) in [("2", 10), ("3", 20), ("4", 30), ("5", 41)] {
-            assert!(!heard.hear(sign("a", version), at(seconds)), "nobody waits for it");
+            assert!(!reports.observe(sign("a", version), at(seconds)), "nobody waits for it");
         }
-        assert!(heard.current(at(41), None).is_empty());
+        assert!(reports.current(at(41), None).is_empty());
         // The leader falls silent, and this process wins. The reports come by a list of their own.
         let won = at(42);
-        heard.begin();
-        assert!(!heard.is_complete(), "nothing is planned before they are here");
+        reports.begin();
+        assert!(!reports.is_complete(), "nothing is planned before they are here");
         let whole =
             |name, version: &str| ReportEvent { version: Some(version.to_owned()), ..record(name, 1) };
-        heard.replace(vec![whole("a", "5"), whole("dead", "1")], won);
-        assert!(heard.is_complete());
-        let names = |heard: &Heard| heard.current(won, Some(won)).into_keys().collect::<Vec<_>>();
-        assert_eq!(names(&heard), ["a"], "it was heard while another led that the other is dead");
-        heard.begin();
-        assert!(names(&heard).is_empty() && !heard.is_complete(), "another leads again");
+        reports.replace(vec![whole("a", "5"), whole("dead", "1")], won);
+        assert!(reports.is_complete());
+        let names = |reports: &ReportCache| reports.current(won, Some(won)).into_keys().collect::<Vec<_>>();
+        assert_eq!(names(&reports), ["a"], "it was heard while another led that the other is dead");
+        reports.begin();
+        assert!(names(&reports).is_empty() && !reports.is_complete(), "another leads again");
     }
 }

@@ -11,33 +11,33 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Seen;
+use super::ObservedObjects;
 use super::dangling::Dangling;
 use super::events::Events;
 use super::lease::Leadership;
 use super::plan::{Inputs, plan};
 use super::reporter::report_of;
-use super::reports::Heard;
+use super::reports::ReportCache;
 use super::tally::ClusterTally;
 use super::writer::Writer;
 use crate::view::View;
 
 /// After a pass: what comes meanwhile is planned together.
-const REST: Duration = Duration::from_millis(25);
+const BATCH_DELAY: Duration = Duration::from_millis(25);
 /// Without anything that wakes it, a pass finds nodes that fell silent.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long nodes may take to apply a Gateway before its status says that they have not.
-const PATIENT: Duration = Duration::from_secs(10);
+const APPLY_GRACE: Duration = Duration::from_secs(10);
 
 /// What the loop follows.
 pub(super) struct Statuses {
     pub(super) node: String,
     pub(super) controller: String,
-    pub(super) seen: Arc<dyn Seen>,
+    pub(super) seen: Arc<dyn ObservedObjects>,
     /// Says that what was seen has changed.
     pub(super) seen_changed: watch::Receiver<u64>,
     pub(super) view: watch::Receiver<Arc<View>>,
-    pub(super) heard: watch::Receiver<Heard>,
+    pub(super) reports: watch::Receiver<ReportCache>,
     pub(super) leadership: Leadership,
     pub(super) writer: Writer,
     pub(super) tally: Arc<ClusterTally>,
@@ -69,10 +69,11 @@ impl Statuses {
                 self.waiting.clear();
                 self.dangling.clear();
             }
-            next = again.unwrap_or_else(|| Instant::now() + LOOK).min(Instant::now() + LOOK);
+            next =
+                again.unwrap_or_else(|| Instant::now() + POLL_INTERVAL).min(Instant::now() + POLL_INTERVAL);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                () = sleep(REST) => {}
+                () = sleep(BATCH_DELAY) => {}
             }
         }
     }
@@ -81,7 +82,7 @@ impl Statuses {
     async fn woken(&mut self, next: Instant) {
         tokio::select! {
             Ok(()) = self.view.changed() => {}
-            Ok(()) = self.heard.changed() => {}
+            Ok(()) = self.reports.changed() => {}
             Ok(()) = self.seen_changed.changed() => {}
             () = self.leadership.changed() => {}
             () = sleep_until(next) => {}
@@ -91,7 +92,7 @@ impl Statuses {
     /// Plans and writes; gives when to do so again though nothing changes.
     async fn pass(&mut self) -> Option<Instant> {
         let view = Arc::clone(&self.view.borrow_and_update());
-        let complete = self.heard.borrow_and_update().is_complete();
+        let complete = self.reports.borrow_and_update().is_complete();
         if view.tally.reconciled == 0 || !complete {
             // What is to be said of anything is not known yet, or what the other nodes say.
             return None;
@@ -101,7 +102,7 @@ impl Statuses {
         let overdue: BTreeSet<_> = self
             .waiting
             .iter()
-            .filter(|(_, since)| now >= **since + PATIENT)
+            .filter(|(_, since)| now >= **since + APPLY_GRACE)
             .map(|(name, _)| name.clone())
             .collect();
         let planned = plan(
@@ -119,7 +120,8 @@ impl Statuses {
             self.waiting.entry(name.clone()).or_insert(now);
         }
         let advice = self.advise(&view, now);
-        let patience = self.waiting.values().map(|since| *since + PATIENT).filter(|when| *when > now).min();
+        let patience =
+            self.waiting.values().map(|since| *since + APPLY_GRACE).filter(|when| *when > now).min();
         // Writing takes as long as the server likes; meanwhile the view is replaced, and the old one would be held.
         drop((view, reports));
         let again = self.writer.write(planned.changes).await;
@@ -147,7 +149,7 @@ impl Statuses {
 
     /// Of this node what it is about to report; of the others what they have.
     fn reports(&mut self, view: &View, now: Instant) -> BTreeMap<String, NodeReport> {
-        let mut reports = self.heard.borrow_and_update().current(now, self.leadership.since());
+        let mut reports = self.reports.borrow_and_update().current(now, self.leadership.since());
         match report_of(view) {
             Some(own) => drop(reports.insert(self.node.clone(), own)),
             None => drop(reports.remove(&self.node)),

@@ -13,25 +13,25 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::backoff::Failures;
+use super::backoff::Backoff;
 use super::change::Change;
 use super::events::Events;
 use super::lease::Leadership;
 use super::tally::{ClusterTally, Outcome};
 
 /// Requests under way at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 /// After this long what has not been begun is planned anew: whoever edits a Gateway while thousands of routes are written
 /// need not wait for the last of them.
 const SLICE: Duration = Duration::from_millis(500);
 /// How long the server may take for one.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the watch may take to bring what was written, before it is written again.
 const ECHO: Duration = Duration::from_secs(10);
-/// One object's status may be written so often in a row, and then once per `EVERY`: enough for any user, and no loop if
+/// One object's status may be written so often in a row, and then once per `REFILL_SECONDS`: enough for any user, and no loop if
 /// another program writes back.
 const BURST: f64 = 10.0;
-const EVERY: f64 = 1.0;
+const REFILL_SECONDS: f64 = 1.0;
 
 /// Writes statuses, object by object.
 pub(super) struct Writer {
@@ -39,43 +39,43 @@ pub(super) struct Writer {
     leadership: Leadership,
     events: Events,
     tally: Arc<ClusterTally>,
-    objects: HashMap<(Kind, ObjectKey), Past>,
+    objects: HashMap<(Kind, ObjectKey), PreviousWrites>,
 }
 
 /// What was done to one object.
-struct Past {
+struct PreviousWrites {
     /// The version that was patched last, and when: until the watch brings another there is nothing to do.
     patched: Option<(String, Instant)>,
     /// Writes that are left, as of then.
     tokens: (f64, Instant),
     /// When it may be tried again after a failure.
     again: Option<Instant>,
-    failures: Failures,
+    failures: Backoff,
     /// Whether there is anything to write of it at present.
     planned: bool,
 }
 
-impl Past {
+impl PreviousWrites {
     fn new(now: Instant) -> Self {
-        let failures = Failures::new(Duration::from_millis(200), Duration::from_secs(30));
+        let failures = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
         Self { patched: None, tokens: (BURST, now), again: None, failures, planned: true }
     }
 
     /// Whether it says more than that nothing was done: what is not planned any more has come back, and tokens fill up.
     fn matters(&self, now: Instant) -> bool {
         let (tokens, since) = self.tokens;
-        let full = tokens + now.duration_since(since).as_secs_f64() / EVERY >= BURST;
+        let full = tokens + now.duration_since(since).as_secs_f64() / REFILL_SECONDS >= BURST;
         self.planned || !full || self.again.is_some_and(|when| when > now)
     }
 
     /// When this change may be written, at the earliest; `None` for now.
     fn earliest(&mut self, change: &Change, now: Instant) -> Option<Instant> {
         let (tokens, since) = self.tokens;
-        let filled = (tokens + now.duration_since(since).as_secs_f64() / EVERY).min(BURST);
+        let filled = (tokens + now.duration_since(since).as_secs_f64() / REFILL_SECONDS).min(BURST);
         self.tokens = (filled, now);
         let echo = self.patched.as_ref().filter(|(version, _)| *version == change.resource_version);
         let echo = echo.map(|(_, when)| *when + ECHO);
-        let token = (filled < 1.0).then(|| now + Duration::from_secs_f64((1.0 - filled) * EVERY));
+        let token = (filled < 1.0).then(|| now + Duration::from_secs_f64((1.0 - filled) * REFILL_SECONDS));
         [echo, token, self.again].into_iter().flatten().filter(|when| *when > now).max()
     }
 }
@@ -95,15 +95,17 @@ impl Writer {
         let now = Instant::now();
         let mut later: Option<Instant> = None;
         let mut due = Vec::new();
-        self.objects.values_mut().for_each(|past| past.planned = false);
+        self.objects.values_mut().for_each(|previous| previous.planned = false);
         for change in changes {
-            let past =
-                self.objects.entry((change.kind, change.key.clone())).or_insert_with(|| Past::new(now));
-            past.planned = true;
-            match past.earliest(&change, now) {
+            let previous = self
+                .objects
+                .entry((change.kind, change.key.clone()))
+                .or_insert_with(|| PreviousWrites::new(now));
+            previous.planned = true;
+            match previous.earliest(&change, now) {
                 Some(when) => later = Some(later.map_or(when, |other| other.min(when))),
                 None => {
-                    past.tokens.0 -= 1.0;
+                    previous.tokens.0 -= 1.0;
                     due.push(change);
                 }
             }
@@ -112,10 +114,11 @@ impl Writer {
         let done: Vec<_> = stream::iter(due)
             .map(|change| async move {
                 let late = now.elapsed() >= SLICE;
-                let result = if late { Err(Refused::Late) } else { write(client, leadership, &change).await };
+                let result =
+                    if late { Err(WriteError::Late) } else { write(client, leadership, &change).await };
                 (change, result)
             })
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(MAX_CONCURRENT)
             .collect()
             .await;
         for (change, result) in done {
@@ -128,27 +131,28 @@ impl Writer {
 
     /// Forgets objects that are as they should be: after a start every route has been written once.
     pub(super) fn tidy(&mut self, now: Instant) {
-        self.objects.retain(|_, past| past.matters(now));
+        self.objects.retain(|_, previous| previous.matters(now));
         self.objects.shrink_to(self.objects.len() * 2);
     }
 
-    fn conclude(&mut self, change: &Change, result: Result<(), Refused>) -> Option<Instant> {
-        let past = self.objects.get_mut(&(change.kind, change.key.clone()))?;
+    fn conclude(&mut self, change: &Change, result: Result<(), WriteError>) -> Option<Instant> {
+        let previous = self.objects.get_mut(&(change.kind, change.key.clone()))?;
         let outcome = match &result {
             Ok(()) => Outcome::Written,
-            Err(Refused::Stale) => Outcome::Conflict,
-            Err(Refused::NotLeading) => return None,
-            Err(Refused::Late) => {
-                past.tokens.0 += 1.0;
+            Err(WriteError::Stale) => Outcome::Conflict,
+            Err(WriteError::NotLeading) => return None,
+            Err(WriteError::Late) => {
+                previous.tokens.0 += 1.0;
                 return Some(Instant::now());
             }
-            Err(Refused::Failed(_)) => Outcome::Failed,
+            Err(WriteError::Failed(_)) => Outcome::Failed,
         };
         self.tally.status(change.kind, outcome);
         match result {
-            Ok(()) | Err(Refused::Stale | Refused::NotLeading | Refused::Late) => {
-                *past = Past { tokens: past.tokens, ..Past::new(past.tokens.1) };
-                past.patched = Some((change.resource_version.clone(), Instant::now()));
+            Ok(()) | Err(WriteError::Stale | WriteError::NotLeading | WriteError::Late) => {
+                *previous =
+                    PreviousWrites { tokens: previous.tokens, ..PreviousWrites::new(previous.tokens.1) };
+                previous.patched = Some((change.resource_version.clone(), Instant::now()));
                 if outcome == Outcome::Written {
                     self.events.tell(change);
                 }
@@ -161,18 +165,18 @@ impl Writer {
                 );
                 None
             }
-            Err(Refused::Failed(error)) => {
+            Err(WriteError::Failed(error)) => {
                 let said =
                     format!("{} {}: status not written: {error}; tried again", change.kind, change.key);
-                past.again = Some(Instant::now() + past.failures.failed(said));
-                past.again
+                previous.again = Some(Instant::now() + previous.failures.failed(said));
+                previous.again
             }
         }
     }
 }
 
 /// Why a status was not written.
-enum Refused {
+enum WriteError {
     /// The object is another one by now, or gone.
     Stale,
     /// Another process leads by now.
@@ -183,31 +187,31 @@ enum Refused {
     Failed(String),
 }
 
-async fn write(client: &Client, leadership: &Leadership, change: &Change) -> Result<(), Refused> {
+async fn write(client: &Client, leadership: &Leadership, change: &Change) -> Result<(), WriteError> {
     if !leadership.holds() {
-        return Err(Refused::NotLeading);
+        return Err(WriteError::NotLeading);
     }
-    let request = request(change).map_err(|error| Refused::Failed(error.to_string()))?;
-    match timeout(PATIENCE, client.request::<Value>(request)).await {
+    let request = request(change).map_err(|error| WriteError::Failed(error.to_string()))?;
+    match timeout(WRITE_TIMEOUT, client.request::<Value>(request)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(kube::Error::Api(status))) => Err(judge(change, status.code, &status.message)),
-        Ok(Err(error)) => Err(Refused::Failed(error.to_string())),
-        Err(_) => Err(Refused::Failed(format!("no answer within {}s", PATIENCE.as_secs()))),
+        Ok(Err(error)) => Err(WriteError::Failed(error.to_string())),
+        Err(_) => Err(WriteError::Failed(format!("no answer within {}s", WRITE_TIMEOUT.as_secs()))),
     }
 }
 
 /// Operations for a version that is no longer there are a conflict (409), and if their places are gone too, nonsense to
 /// the server before it gets to compare versions (422 of the patch, not of what it makes).
-fn judge(change: &Change, code: u16, message: &str) -> Refused {
+fn judge(change: &Change, code: u16, message: &str) -> WriteError {
     match code {
-        404 | 409 => Refused::Stale,
-        422 if !message.contains("is invalid") => Refused::Stale,
-        403 => Refused::Failed(format!(
+        404 | 409 => WriteError::Stale,
+        422 if !message.contains("is invalid") => WriteError::Stale,
+        403 => WriteError::Failed(format!(
             "{message}; allow verb patch on {}/status in group {}",
             change.kind.plural(),
             change.kind.group()
         )),
-        _ => Refused::Failed(format!("{message} ({code})")),
+        _ => WriteError::Failed(format!("{message} ({code})")),
     }
 }
 
@@ -257,28 +261,28 @@ mod tests {
     #[test]
     fn an_object_rests_until_the_watch_has_caught_up_and_is_never_written_in_a_loop() {
         let now = Instant::now();
-        let mut past = Past::new(now);
-        past.patched = Some(("7".to_owned(), now));
-        assert!(past.earliest(&change("7"), now).is_some(), "what was written has not come back");
-        assert_eq!(past.earliest(&change("8"), now), None);
-        past.tokens.0 = 0.5;
-        let when = past.earliest(&change("8"), now).unwrap();
+        let mut previous = PreviousWrites::new(now);
+        previous.patched = Some(("7".to_owned(), now));
+        assert!(previous.earliest(&change("7"), now).is_some(), "what was written has not come back");
+        assert_eq!(previous.earliest(&change("8"), now), None);
+        previous.tokens.0 = 0.5;
+        let when = previous.earliest(&change("8"), now).unwrap();
         assert!(when > now && when < now + Duration::from_secs(1));
-        assert_eq!(past.earliest(&change("8"), now + Duration::from_secs(1)), None);
-        assert_eq!(past.earliest(&change("7"), now + ECHO), None, "the watch may have died");
+        assert_eq!(previous.earliest(&change("8"), now + Duration::from_secs(1)), None);
+        assert_eq!(previous.earliest(&change("7"), now + ECHO), None, "the watch may have died");
     }
 
     #[test]
     fn what_is_written_and_has_come_back_is_forgotten() {
         let now = Instant::now();
-        let mut past = Past::new(now);
-        past.patched = Some(("7".to_owned(), now));
-        past.tokens.0 -= 1.0;
-        assert!(past.matters(now + ECHO), "it has not come back");
-        past.planned = false;
-        assert!(past.matters(now), "it was written a moment ago");
-        assert!(!past.matters(now + Duration::from_secs(1)));
-        past.again = Some(now + ECHO);
-        assert!(past.matters(now + Duration::from_secs(1)), "it has failed");
+        let mut previous = PreviousWrites::new(now);
+        previous.patched = Some(("7".to_owned(), now));
+        previous.tokens.0 -= 1.0;
+        assert!(previous.matters(now + ECHO), "it has not come back");
+        previous.planned = false;
+        assert!(previous.matters(now), "it was written a moment ago");
+        assert!(!previous.matters(now + Duration::from_secs(1)));
+        previous.again = Some(now + ECHO);
+        assert!(previous.matters(now + Duration::from_secs(1)), "it has failed");
     }
 }

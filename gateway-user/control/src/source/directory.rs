@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::Turn;
-use super::file::{Fingerprint, Look, PendingWrites, Tree, TreeFile, Watcher, retry, text_of};
-use crate::engine::{DirectoryOptions, LOOK};
-use crate::last_good::Keeper;
+use super::PollResult;
+use super::file::{FileWork, Fingerprint, PendingWrites, Tree, TreeFile, Watcher, retry, text_of};
+use crate::engine::{DirectoryOptions, POLL_INTERVAL};
+use crate::last_good::LastGoodWriter;
 use crate::store::{Store, StoreView};
 
 /// How often a reload looks again before it leaves out what is open for writing.
@@ -26,7 +26,7 @@ pub(crate) struct Directory {
     unwatched: usize,
     /// Changes that are under way, which the watcher's thread adds to.
     pending: Arc<Mutex<PendingWrites>>,
-    keeper: Option<Keeper>,
+    last_good_writer: Option<LastGoodWriter>,
     store: Store,
     /// The directory as it was looked at last.
     seen: Option<Fingerprint>,
@@ -55,15 +55,17 @@ impl Directory {
             }
         });
         let watcher = watcher.inspect_err(|error| warn!("{error}")).ok();
-        let keeper =
-            options.last_good.clone().map(|path| Keeper::new(path, &options.path, options.keeps_keys));
-        let store = keeper.as_ref().map_or_else(Store::default, Keeper::store);
+        let last_good_writer = options
+            .last_good
+            .clone()
+            .map(|path| LastGoodWriter::new(path, &options.path, options.keeps_keys));
+        let store = last_good_writer.as_ref().map_or_else(Store::default, LastGoodWriter::store);
         Self {
             options,
             watcher,
             unwatched: 0,
             pending,
-            keeper,
+            last_good_writer,
             store,
             seen: None,
             read: Read::default(),
@@ -73,8 +75,8 @@ impl Directory {
 
     /// Keeps last good versions on disk from now on.
     pub(crate) fn begin_to_keep(&mut self) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.begin(&self.store);
+        if let Some(last_good_writer) = &mut self.last_good_writer {
+            last_good_writer.begin(&self.store);
         }
     }
 
@@ -90,18 +92,18 @@ impl Directory {
     }
 
     /// Reads what is done being written; `anyway` counts as new what was read before, and waits for open files only.
-    pub(crate) fn turn(&mut self, view: &mut StoreView, anyway: bool) -> Turn {
+    pub(crate) fn poll(&mut self, view: &mut StoreView, anyway: bool) -> PollResult {
         let root = self.options.path.clone();
         // Who asks for a reload has closed the files; that event may be on its way.
         let mut waits = if anyway { RELOAD_WAITS } else { 0 };
         match retry(&root, || self.try_to_read(&root, anyway, &mut waits)) {
-            Ok(false) => Turn::Same,
+            Ok(false) => PollResult::Same,
             Ok(true) => {
                 *view = self.store.apply(&self.read.tree(&root));
-                if let Some(keeper) = &mut self.keeper {
-                    keeper.follow(&self.store);
+                if let Some(last_good_writer) = &mut self.last_good_writer {
+                    last_good_writer.follow(&self.store);
                 }
-                Turn::New
+                PollResult::New
             }
             Err(error) => {
                 // Whatever it becomes next is worth a look, so that it counts as unseen.
@@ -109,7 +111,7 @@ impl Directory {
                 if let Ok(found) = Fingerprint::take(&root) {
                     self.follow(&found);
                 }
-                Turn::Unreadable(error.to_string())
+                PollResult::Unreadable(error.to_string())
             }
         }
     }
@@ -152,7 +154,7 @@ impl Directory {
             warn!(
                 "{refused} directories cannot be watched; changes in them are found within {}s \
                  (raise fs.inotify.max_user_watches)",
-                LOOK.as_secs()
+                POLL_INTERVAL.as_secs()
             );
         }
         self.unwatched = refused;
@@ -161,7 +163,7 @@ impl Directory {
 
 impl Read {
     /// The same after a look: what is ready is read, with `anyway` all that is not held. `None` if a file is gone by now.
-    fn with(&self, root: &Path, found: &Fingerprint, look: &Look, anyway: bool) -> Option<Self> {
+    fn with(&self, root: &Path, found: &Fingerprint, look: &FileWork, anyway: bool) -> Option<Self> {
         let held = look.held.iter().filter_map(|path| Some((path.clone(), self.files.get(path)?.clone())));
         let mut files: BTreeMap<_, _> = held.collect();
         for (path, stamp) in found.files.iter().filter(|(path, _)| !look.held.contains(*path)) {

@@ -14,12 +14,12 @@ use crate::store::StoreView;
 #[derive(Debug)]
 pub(crate) enum Source {
     Directory(Box<Directory>),
-    Cluster(Box<kube::Cluster>, Option<kube::Keeper>),
+    Cluster(Box<kube::Cluster>, Option<kube::LastGoodWriter>),
 }
 
 /// What came of looking at a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum PollResult {
     /// It cannot be read now; says why.
     Unreadable(String),
     /// Not everything has arrived yet; says what is missing.
@@ -32,16 +32,18 @@ pub(crate) enum Turn {
 
 impl Source {
     /// Brings `view` to what the source says; `anyway` counts as new what was seen before.
-    pub(crate) fn turn(&mut self, view: &mut StoreView, anyway: bool) -> Turn {
+    pub(crate) fn poll(&mut self, view: &mut StoreView, anyway: bool) -> PollResult {
         match self {
-            Self::Directory(directory) => directory.turn(view, anyway),
-            Self::Cluster(cluster, keeper) => match cluster.take(view) {
-                Turn::New => {
-                    keeper.iter_mut().for_each(|keeper| keeper.follow(&view.resources));
-                    Turn::New
+            Self::Directory(directory) => directory.poll(view, anyway),
+            Self::Cluster(cluster, last_good_writer) => match cluster.take(view) {
+                PollResult::New => {
+                    last_good_writer
+                        .iter_mut()
+                        .for_each(|last_good_writer| last_good_writer.follow(&view.resources));
+                    PollResult::New
                 }
-                Turn::Same if anyway => Turn::New,
-                turn => turn,
+                PollResult::Same if anyway => PollResult::New,
+                poll => poll,
             },
         }
     }
@@ -67,14 +69,16 @@ impl Source {
     pub(crate) fn begin_to_keep(&mut self, view: &StoreView) {
         match self {
             Self::Directory(directory) => directory.begin_to_keep(),
-            Self::Cluster(_, keeper) => keeper.iter_mut().for_each(|keeper| keeper.begin(&view.resources)),
+            Self::Cluster(_, last_good_writer) => last_good_writer
+                .iter_mut()
+                .for_each(|last_good_writer| last_good_writer.begin(&view.resources)),
         }
     }
 
     /// Keeps what there was no time for.
     pub(crate) fn catch_up(&mut self, view: &StoreView) {
-        if let Self::Cluster(_, Some(keeper)) = self {
-            keeper.catch_up(&view.resources);
+        if let Self::Cluster(_, Some(last_good_writer)) = self {
+            last_good_writer.catch_up(&view.resources);
         }
     }
 }

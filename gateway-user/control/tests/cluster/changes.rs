@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{Kind, Object, ObjectKey, ResourceSet};
-use gateway_control::cluster::Seen;
+use gateway_control::cluster::ObservedObjects;
 use gateway_control::cluster::change::Change;
 use gateway_control::cluster::op::Transition;
 use gateway_control::cluster::plan::{Inputs, plan};
@@ -88,7 +88,7 @@ impl Server {
     }
 }
 
-impl Seen for Server {
+impl ObservedObjects for Server {
     fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
         Some(typed(kind, self.0.get(&(kind, key.clone()))?))
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_control::addresses::book;
+use gateway_control::addresses::assignment_store;
 use gateway_control::cluster::lease::LeaseTimes;
-use gateway_control::cluster::pool::{self, Given, Wants};
+use gateway_control::cluster::pool::{self, ObservedAssignments, Wants};
 use gateway_control::cluster::{ClusterTally, Membership, PoolDuty, run};
 use gateway_ir::ObjectName;
 use gateway_translate::{AddressWant, Assignment, Assignments};
@@ -21,7 +21,7 @@ const MAP: &str = "/api/v1/namespaces/sys/configmaps/sluice-addresses";
 /// A process that gives addresses, as soon as it leads.
 struct Process {
     wants: watch::Sender<Wants>,
-    given: watch::Receiver<Given>,
+    given: watch::Receiver<ObservedAssignments>,
     _kept: (watch::Sender<bool>, watch::Sender<bool>, watch::Sender<Arc<gateway_control::view::View>>),
 }
 
@@ -29,7 +29,7 @@ impl Process {
     /// With what it knows from an earlier time.
     fn start(server: &ApiServer, known: Option<Assignments>) -> Self {
         let (wants, wanted) = watch::channel(None);
-        let (gives, given) = watch::channel(Given::kept(known.map(Arc::new)));
+        let (gives, given) = watch::channel(ObservedAssignments::kept(known.map(Arc::new)));
         tokio::spawn(pool::follow(server.client(), "sys".to_owned(), gives));
         let (stop, stopped) = watch::channel(false);
         let (leaves, leaving) = watch::channel(true);
@@ -91,7 +91,7 @@ fn shown(assignments: &Assignments) -> Vec<String> {
 /// What the object holds, if it can be read.
 fn held(server: &ApiServer) -> Option<Vec<String>> {
     let map = server.get(MAP)?;
-    Some(shown(&book::read(map["data"]["assignments.json"].as_str()?).ok()?))
+    Some(shown(&assignment_store::read(map["data"]["assignments.json"].as_str()?).ok()?))
 }
 
 fn edit(server: &ApiServer, edit: impl FnOnce(&mut Value)) {

@@ -13,7 +13,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use gateway_api_types::{Kind, Object, ObjectKey};
-use gateway_control::cluster::Seen;
+use gateway_control::cluster::ObservedObjects;
 use gateway_control::cluster::op::Op;
 use kube::{Client, Config};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ use crate::json_patch;
 #[derive(Clone)]
 pub(crate) struct ApiServer {
     state: Arc<Mutex<Contents>>,
-    /// For `Seen`: counts changes.
+    /// For `ObservedObjects`: counts changes.
     pub(crate) changed: watch::Sender<u64>,
     events: broadcast::Sender<(String, Value)>,
     address: std::net::SocketAddr,
@@ -46,7 +46,7 @@ struct Contents {
     missing: Option<String>,
     /// Method and path of every request that changes something, with its answer.
     writes: Vec<(String, u16)>,
-    /// What readers of `Seen` get in place of what is there.
+    /// What readers of `ObservedObjects` get in place of what is there.
     frozen: Option<BTreeMap<String, Value>>,
 }
 
@@ -258,7 +258,7 @@ impl ApiServer {
     }
 }
 
-impl Seen for ApiServer {
+impl ObservedObjects for ApiServer {
     fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
         let state = self.lock();
         let objects = state.frozen.as_ref().unwrap_or(&state.objects);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gateway_api_types::{Kind, ResourceSet};
 use gateway_control::cluster::lease::LeaseTimes;
-use gateway_control::cluster::{ClusterTally, Membership, Outcome, Seen as _, run};
+use gateway_control::cluster::{ClusterTally, Membership, ObservedObjects as _, Outcome, run};
 use gateway_control::view::{Live, Tally, View};
 use gateway_ir::Generation;
 use gateway_snapshot::compile_with;

@@ -21,8 +21,8 @@ pub(crate) struct StatusDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) live_since: Option<String>,
     /// Why a newer configuration is not live, if one is not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) trouble: Option<String>,
+    #[serde(rename = "trouble", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_error: Option<String>,
     /// How connections arrive.
     pub(crate) steering: Steering,
     /// How they are served.

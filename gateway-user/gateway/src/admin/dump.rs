@@ -22,8 +22,8 @@ struct Dump<'a> {
     generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     live_since: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trouble: Option<&'a str>,
+    #[serde(rename = "trouble", skip_serializing_if = "Option::is_none")]
+    last_error: Option<&'a str>,
     ir: Option<&'a Ir>,
     endpoints: Option<Served<'a>>,
     steered: Vec<String>,
@@ -55,7 +55,7 @@ impl<'a> Dump<'a> {
             settings,
             generation: live.map_or(0, |live| live.generation.0),
             live_since: live.map(|live| live.since.to_string()),
-            trouble: view.trouble.as_deref(),
+            last_error: view.last_error.as_deref(),
             ir: live.map(|live| &*live.ir),
             endpoints: live.map(|live| Served(&live.endpoints)),
             steered: live.iter().flat_map(|live| live.plan.binds.iter().map(ToString::to_string)).collect(),

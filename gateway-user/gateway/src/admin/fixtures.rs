@@ -88,7 +88,7 @@ pub(super) fn view() -> View {
             reason: OwnReason::Sluice,
         }]),
         hosts: HostTotals { shared: 1, ..HostTotals::default() },
-        trouble: Some(MESSAGE.to_owned()),
+        last_error: Some(MESSAGE.to_owned()),
         ..View::default()
     }
 }

@@ -75,9 +75,9 @@ impl Readiness {
         }
         // Not borrowed for longer than the copy of a pointer, so that who writes it never keeps a probe waiting.
         let view = Arc::clone(&self.view.borrow());
-        match (&view.live, view.trouble.as_ref().or(view.waiting.as_ref())) {
+        match (&view.live, view.last_error.as_ref().or(view.waiting.as_ref())) {
             (Some(_), _) => Ok(()),
-            (None, Some(trouble)) => Err(format!("no configuration is live yet: {trouble}")),
+            (None, Some(error)) => Err(format!("no configuration is live yet: {error}")),
             (None, None) => Err("no configuration is live yet".to_owned()),
         }
     }
@@ -134,14 +134,14 @@ mod tests {
         assert!(readiness.check().unwrap_err().contains("no configuration"));
         sender.send_replace(Arc::new(View { waiting: Some("a list".into()), ..View::default() }));
         assert!(readiness.check().unwrap_err().contains("a list"));
-        sender.send_replace(Arc::new(View { trouble: Some("x.yaml: gone".into()), ..View::default() }));
+        sender.send_replace(Arc::new(View { last_error: Some("x.yaml: gone".into()), ..View::default() }));
         assert!(readiness.check().unwrap_err().contains("x.yaml: gone"));
         sender.send_replace(Arc::new(View { live: Some(live()), ..View::default() }));
         assert_eq!(readiness.check(), Ok(()));
         // A later mistake does not take a serving gateway out of the load balancer.
         sender.send_replace(Arc::new(View {
             live: Some(live()),
-            trouble: Some("x".into()),
+            last_error: Some("x".into()),
             ..View::default()
         }));
         assert_eq!(readiness.check(), Ok(()));

@@ -69,7 +69,7 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         readiness,
         generation: live.map_or(0, |live| live.generation.0),
         live_since: live.map(|live| live.since.to_string()),
-        trouble: view.trouble.clone(),
+        last_error: view.last_error.clone(),
         steering: Steering {
             path: facts.steering_path.clone(),
             detail: facts.steering_detail.clone(),

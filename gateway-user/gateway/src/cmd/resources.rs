@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use gateway_api_types::{Kind, ObjectKey, ResourceSet};
 use gateway_control::expiry;
-use gateway_control::journal::Line;
+use gateway_control::log_deduplicator::Line;
 use gateway_control::own_ports::OwnEndpoint;
 use gateway_control::source::file::{Tree, TreeFile, read, read_one};
 use gateway_control::store::{Store, StoreView};

@@ -219,8 +219,8 @@ fn head(document: &StatusDocument) -> String {
             format!("{synced} of {} synced, {failing} failing", document.watches.len()),
         ]);
     }
-    if let Some(trouble) = &document.trouble {
-        facts.row(["trouble:".into(), trouble.clone()]);
+    if let Some(error) = &document.last_error {
+        facts.row(["trouble:".into(), error.clone()]);
     }
     text.push_str(&facts.render());
     text

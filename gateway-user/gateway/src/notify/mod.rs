@@ -177,9 +177,9 @@ fn status(shared: &Shared, view: &View) -> String {
     let (facts, readiness) = (&shared.facts, shared.readiness.check());
     let Some(live) = &view.live else { return readiness.err().unwrap_or_default() };
     let ports = live.plan.binds.len();
-    let trouble = view.trouble.as_ref().map(|trouble| format!("; {trouble}")).unwrap_or_default();
+    let error = view.last_error.as_ref().map(|error| format!("; {error}")).unwrap_or_default();
     let line = format!(
-        "{}: generation {} on {ports} port{}, {} refused; {} steering, {}{trouble}",
+        "{}: generation {} on {ports} port{}, {} refused; {} steering, {}{error}",
         readiness.map_or_else(|reason| reason, |()| "ready".to_owned()),
         live.generation.0,
         if ports == 1 { "" } else { "s" },

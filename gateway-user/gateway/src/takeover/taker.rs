@@ -262,10 +262,10 @@ pub(crate) async fn live(taker: &Taker, mut view: watch::Receiver<Arc<View>>) ->
         }
         Ok(Err(_)) => bail!("the compiler thread ended unexpectedly"),
         Err(_) => {
-            let trouble = view.borrow().trouble.clone();
-            let trouble = trouble.unwrap_or_else(|| "compiling takes too long".to_owned());
+            let error = view.borrow().last_error.clone();
+            let error = error.unwrap_or_else(|| "compiling takes too long".to_owned());
             let (limit, pid) = (LIVE.as_secs(), taker.offer.pid);
-            bail!("no configuration is live after {limit}s, so sluice (pid {pid}) serves on: {trouble}");
+            bail!("no configuration is live after {limit}s, so sluice (pid {pid}) serves on: {error}");
         }
     }
 }

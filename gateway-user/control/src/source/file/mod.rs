@@ -11,7 +11,7 @@ mod walk;
 mod watch;
 
 pub use event::{FileEvent, WriteDelays};
-pub use pending::{Look, Note, PendingWrites};
+pub use pending::{FileWork, Note, PendingWrites};
 pub use read::{ReadError, Tree, TreeFile, read, read_one};
 pub(crate) use read::{retry, text_of};
 pub use walk::{Fingerprint, Stamp};

@@ -18,7 +18,7 @@ struct Pending {
     phase: Phase,
     /// The last change that was heard of or seen.
     changed: Instant,
-    told: Told,
+    notified: Notified,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Notified {
     Nothing,
     Shorter,
     ReadOpen,
@@ -57,7 +57,7 @@ pub struct PendingWrites {
 
 /// The work to be done about the files of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct FileWork {
     /// To be read.
     pub ready: BTreeSet<PathBuf>,
     /// Whatever they are now, what was read before stands; nothing, where nothing was.
@@ -119,15 +119,15 @@ impl PendingWrites {
             (Phase::Unannounced(_), Some(Phase::Replaced(_))) => Phase::Replaced(stamp),
             (phase, _) => phase,
         };
-        let told = before.map_or(Told::Nothing, |before| before.told);
-        self.pending.insert(id, Pending { phase, changed: now, told });
+        let notified = before.map_or(Notified::Nothing, |before| before.notified);
+        self.pending.insert(id, Pending { phase, changed: now, notified });
         // The first write sets a deadline; later ones only put it off, and that shows when it comes.
         !(was_open && matches!(phase, Phase::Open(_)))
     }
 
     /// Says what is to be read of the files that are there now. With `hurry` only files that are open for writing are waited for.
-    pub fn look(&mut self, found: &BTreeMap<PathBuf, Stamp>, hurry: bool, now: Instant) -> Look {
-        let mut look = Look::default();
+    pub fn look(&mut self, found: &BTreeMap<PathBuf, Stamp>, hurry: bool, now: Instant) -> FileWork {
+        let mut look = FileWork::default();
         let Some(accepted) = &self.accepted else {
             look.ready = found.keys().cloned().collect();
             return look;
@@ -172,7 +172,7 @@ impl PendingWrites {
     }
 
     /// Files that were ready were read as they were found at that time; those that are gone are forgotten.
-    pub fn accept(&mut self, found: &BTreeMap<PathBuf, Stamp>, look: &Look, as_of: Instant) {
+    pub fn accept(&mut self, found: &BTreeMap<PathBuf, Stamp>, look: &FileWork, as_of: Instant) {
         let before = self.accepted.take().unwrap_or_default();
         let read = found.iter().filter(|(path, _)| !look.held.contains(*path));
         for (path, stamp) in read.clone().filter(|(path, _)| look.ready.contains(*path)) {
@@ -207,7 +207,7 @@ fn unannounced(stamp: Stamp, old: Option<&Stamp>, swapped: Option<Instant>, now:
         Some(at) => (Phase::Replaced(stamp), at),
         None => (Phase::Unannounced(stamp), now),
     };
-    Pending { phase, changed, told: Told::Nothing }
+    Pending { phase, changed, notified: Notified::Nothing }
 }
 
 impl Pending {
@@ -233,15 +233,15 @@ impl Pending {
         let is_open = matches!(self.phase, Phase::Open(_));
         let is_replaced = matches!(self.phase, Phase::Replaced(_));
         let open = delays.open;
-        if is_open && is_due && self.told < Told::ReadOpen && delays.open > delays.quiet {
-            self.told = Told::ReadOpen;
+        if is_open && is_due && self.notified < Notified::ReadOpen && delays.open > delays.quiet {
+            self.notified = Notified::ReadOpen;
             let size = now.size();
             return Some(format!(
                 "still open for writing, but unchanged for {open:?}: it is read as it is, with {size} bytes"
             ));
         }
-        let before = longer.filter(|_| !is_replaced && !is_due && self.told < Told::Shorter)?.size();
-        self.told = Told::Shorter;
+        let before = longer.filter(|_| !is_replaced && !is_due && self.notified < Notified::Shorter)?.size();
+        self.notified = Notified::Shorter;
         let size = now.size();
         let (what, until) = if is_open {
             ("open for writing and", format!("until it is closed, or unchanged for {open:?}"))
@@ -253,7 +253,7 @@ impl Pending {
     }
 }
 
-impl Look {
+impl FileWork {
     fn hold(&mut self, path: &Path, due: Instant) {
         self.held.insert(path.to_owned());
         self.due = Some(self.due.map_or(due, |first| first.min(due)));

@@ -11,11 +11,11 @@ use std::time::Duration;
 use super::walk::{Fingerprint, Stamp, at};
 
 /// Largest file that is read.
-const LARGEST: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 64 << 20;
 /// How often a directory that changes while it is read is read again before giving up.
-const TRIES: u32 = 10;
+const MAX_ATTEMPTS: u32 = 10;
 /// Pause before reading again.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// All files at one moment, by path as people see it: the root as it was given, joined with the path below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,9 +61,9 @@ pub fn read(root: &Path) -> Result<Tree, ReadError> {
 /// Tries until something comes of it: `None` means that something changed meanwhile.
 pub(crate) fn retry<T>(root: &Path, mut once: impl FnMut() -> io::Result<Option<T>>) -> Result<T, ReadError> {
     let mut last = None;
-    for attempt in 0..TRIES {
+    for attempt in 0..MAX_ATTEMPTS {
         if attempt > 0 {
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_DELAY);
         }
         match once() {
             Ok(Some(found)) => return Ok(found),
@@ -92,7 +92,7 @@ fn read_once(root: &Path) -> io::Result<Option<Tree>> {
 
 /// Reads a file that was found to look so; `None` if it is gone.
 pub(crate) fn text_of(path: &Path, stamp: &Stamp) -> Option<TreeFile> {
-    if stamp.size() > LARGEST {
+    if stamp.size() > MAX_FILE_BYTES {
         return Some(TreeFile::Unusable(too_large()));
     }
     match text(path) {
@@ -109,7 +109,7 @@ pub(crate) fn text_of(path: &Path, stamp: &Stamp) -> Option<TreeFile> {
 pub fn read_one(path: &Path) -> Result<TreeFile, ReadError> {
     let file = fs::File::open(path).map_err(|error| ReadError::Unreadable(at(path, error)))?;
     match bounded(file) {
-        Ok(text) if text.len() as u64 > LARGEST => Ok(TreeFile::Unusable(too_large())),
+        Ok(text) if text.len() as u64 > MAX_FILE_BYTES => Ok(TreeFile::Unusable(too_large())),
         Ok(text) => Ok(TreeFile::Text(text.into())),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(TreeFile::Unusable(unusable(&error))),
         Err(error) => Err(ReadError::Unreadable(at(path, error))),
@@ -117,13 +117,13 @@ pub fn read_one(path: &Path) -> Result<TreeFile, ReadError> {
 }
 
 fn too_large() -> String {
-    format!("the file is larger than {} MiB: split it", LARGEST >> 20)
+    format!("the file is larger than {} MiB: split it", MAX_FILE_BYTES >> 20)
 }
 
 /// The text of a file, bounded also if it grows meanwhile.
 fn bounded(file: fs::File) -> io::Result<String> {
     let mut text = String::new();
-    file.take(LARGEST + 1).read_to_string(&mut text)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Deepest nesting of directories; a tree of configuration is never near it.
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// What changes when a file's content does: device, inode, size, and the times of content and inode in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,7 +128,7 @@ impl Fingerprint {
         if !entered.insert(identity) {
             return Ok(Vec::new());
         }
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err(io::Error::other("directories are nested too deeply"));
         }
         let mut names = Vec::new();

@@ -8,7 +8,7 @@ use super::kinds::Subject;
 
 /// Why a watch gives nothing at the moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum ApiError {
     /// The API server refuses it: our account lacks the right.
     Denied {
         /// The verb that is missing.
@@ -30,9 +30,9 @@ pub enum Failure {
 
 /// What to do about a failure.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextStep {
     /// Say it, and go on after a pause.
-    Wait(Failure),
+    Wait(ApiError),
     /// Begin anew at once: what was asked for is gone.
     Relist,
     /// Begin anew with pages: the server streams no lists.
@@ -41,7 +41,7 @@ pub(super) enum Next {
     Rediscover,
 }
 
-impl Failure {
+impl ApiError {
     /// Whether the server has answered: what it refuses or does not have counts as nothing once it is clear that it means it.
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Denied { .. } | Self::Missing)
@@ -124,7 +124,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Denied { verb, .. } => write!(f, "no right to {verb}"),
@@ -137,17 +137,17 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Next {
+impl NextStep {
     /// After what a request came to; `streaming` says whether it asked for a streamed list.
     pub(super) fn after(error: &kube::Error, streaming: bool) -> Self {
-        let kube::Error::Api(status) = error else { return Self::Wait(Failure::of(error)) };
+        let kube::Error::Api(status) = error else { return Self::Wait(ApiError::of(error)) };
         match status.code {
             410 => Self::Relist,
             404 => Self::Rediscover,
             // "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled", as 422, and 400 of
             // servers that do not know the word.
             400 | 422 if streaming => Self::Page,
-            _ => Self::Wait(Failure::of_status(status)),
+            _ => Self::Wait(ApiError::of_status(status)),
         }
     }
 }
@@ -177,7 +177,7 @@ mod tests {
     fn a_refusal_names_the_verb_the_resource_and_who_we_are() {
         let message = "httproutes.gateway.networking.k8s.io is forbidden: User \"system:serviceaccount:s:sluice\" \
                        cannot watch resource \"httproutes\" in API group \"gateway.networking.k8s.io\" at the cluster scope";
-        let failure = Failure::of_status(&status(403, message));
+        let failure = ApiError::of_status(&status(403, message));
         let line = failure.line(Subject::Objects(Kind::HttpRoute), None, false);
         assert!(
             line.contains(
@@ -192,22 +192,22 @@ mod tests {
 
     #[test]
     fn a_server_without_what_every_server_has_is_none() {
-        let core = Failure::missing(Subject::Objects(Kind::Service));
+        let core = ApiError::missing(Subject::Objects(Kind::Service));
         assert!(!core.is_answer(), "nothing is served empty for it");
         let line = core.line(Subject::Objects(Kind::Service), None, false);
         assert!(line.contains("no services") && line.contains("check the address"), "{line}");
-        assert_eq!(Failure::missing(Subject::Objects(Kind::Gateway)), Failure::Missing);
-        assert_eq!(Failure::missing(Subject::Definitions), Failure::Missing);
+        assert_eq!(ApiError::missing(Subject::Objects(Kind::Gateway)), ApiError::Missing);
+        assert_eq!(ApiError::missing(Subject::Definitions), ApiError::Missing);
     }
 
     #[test]
     fn what_to_do_follows_from_the_code() {
         let start = |code| kube::Error::Api(status(code, "x"));
-        assert_eq!(Next::after(&start(410), true), Next::Relist);
-        assert_eq!(Next::after(&start(404), true), Next::Rediscover);
-        assert_eq!(Next::after(&start(422), true), Next::Page);
-        assert!(matches!(Next::after(&start(422), false), Next::Wait(Failure::Other(_))));
-        assert!(matches!(Next::after(&start(403), true), Next::Wait(Failure::Denied { .. })));
-        assert!(matches!(Next::after(&start(500), true), Next::Wait(Failure::Other(_))));
+        assert_eq!(NextStep::after(&start(410), true), NextStep::Relist);
+        assert_eq!(NextStep::after(&start(404), true), NextStep::Rediscover);
+        assert_eq!(NextStep::after(&start(422), true), NextStep::Page);
+        assert!(matches!(NextStep::after(&start(422), false), NextStep::Wait(ApiError::Other(_))));
+        assert!(matches!(NextStep::after(&start(403), true), NextStep::Wait(ApiError::Denied { .. })));
+        assert!(matches!(NextStep::after(&start(500), true), NextStep::Wait(ApiError::Other(_))));
     }
 }

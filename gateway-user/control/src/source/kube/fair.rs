@@ -2,7 +2,7 @@
 //! little.
 //!
 //! Changes are counted in what translation and compilation go through: conditions, backends, endpoints. A turn takes up to
-//! [`TURN`] of them, those of namespaces with the least first, so that a small edit is always in the next configuration,
+//! [`BATCH_COST`] of them, those of namespaces with the least first, so that a small edit is always in the next configuration,
 //! however much is waiting. What is left comes in the turns after that; of those who were left, one after the other has half
 //! a turn, so that a stream of small edits does not hold up a large one for ever.
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gateway_api_types::{Kind, Object, ObjectKey};
 
 /// What one turn takes: five routes as large as there can be, which compile within some tens of milliseconds.
-pub(super) const TURN: usize = 20_000;
+pub(super) const BATCH_COST: usize = 20_000;
 
 /// One changed object: its place, and the object if it is still there.
 pub(super) type Change<'a> = (&'a (Kind, ObjectKey), Option<&'a Object>);
@@ -32,7 +32,7 @@ pub(super) fn choose<'a>(
     let total = |all: &[Weighed<'_>]| all.iter().map(|one| one.1).sum::<usize>();
     let mut order: Vec<_> = spaces.iter().map(|(space, all)| (total(all), *space)).collect();
     order.sort_unstable();
-    let (mut left, mut chosen) = (TURN, BTreeSet::new());
+    let (mut left, mut chosen) = (BATCH_COST, BTreeSet::new());
     let whole: Vec<_> = order.iter().take_while(|(cost, _)| take(&mut left, *cost)).collect();
     chosen.extend(whole.iter().flat_map(|(_, space)| &spaces[space]).map(|one| one.2.clone()));
     let mut rest: Vec<&str> = order.iter().skip(whole.len()).map(|(_, space)| *space).collect();
@@ -42,7 +42,7 @@ pub(super) fn choose<'a>(
     *behind = next.map(|space| (*space).to_owned());
     if let Some(all) = next.and_then(|space| spaces.get_mut(space)) {
         all.sort_unstable();
-        let mut share = left.max(TURN / 2);
+        let mut share = left.max(BATCH_COST / 2);
         for (at, (_, cost, place)) in all.iter().enumerate() {
             if !take(&mut share, *cost) && at > 0 {
                 break;
@@ -120,7 +120,10 @@ mod tests {
         )
     }
 
-    fn turn(waiting: &mut BTreeMap<(Kind, ObjectKey), Object>, behind: &mut Option<String>) -> Vec<String> {
+    fn take_batch(
+        waiting: &mut BTreeMap<(Kind, ObjectKey), Object>,
+        behind: &mut Option<String>,
+    ) -> Vec<String> {
         let chosen = choose(waiting.iter().map(|(place, object)| (place, Some(object))), behind);
         chosen.iter().for_each(|place| drop(waiting.remove(place)));
         chosen.into_iter().map(|(_, key)| key.to_string()).collect()
@@ -130,16 +133,16 @@ mod tests {
     fn a_small_edit_is_in_the_next_turn_however_much_is_waiting() {
         let mut waiting: BTreeMap<_, _> = (0..200).map(|n| route("loud", n, 127)).collect();
         let mut behind = None;
-        assert!(turn(&mut waiting, &mut behind).len() < 12);
+        assert!(take_batch(&mut waiting, &mut behind).len() < 12);
         for edit in 0..5 {
             waiting.extend([route("small", edit, 1)]);
-            let taken = turn(&mut waiting, &mut behind);
+            let taken = take_batch(&mut waiting, &mut behind);
             assert!(taken.contains(&format!("small/r{edit:04}")), "{taken:?}");
             assert!(taken.len() > 1 && taken.len() < 12, "and some of the rest: {taken:?}");
         }
         let mut turns = 0;
         while !waiting.is_empty() {
-            assert!(!turn(&mut waiting, &mut behind).is_empty());
+            assert!(!take_batch(&mut waiting, &mut behind).is_empty());
             turns += 1;
         }
         assert!(turns > 10, "{turns}");
@@ -153,7 +156,7 @@ mod tests {
         let mut seen = Vec::new();
         for round in 0..4 {
             waiting.extend((0..1_000).map(|n| route(&format!("s{n:04}"), round, 1)));
-            let taken = turn(&mut waiting, &mut behind);
+            let taken = take_batch(&mut waiting, &mut behind);
             let large = taken.iter().find(|name| name.starts_with("a/") || name.starts_with("b/")).unwrap();
             seen.push(large.chars().next().unwrap());
         }
@@ -167,9 +170,9 @@ mod tests {
         let ports: Vec<_> = (0..100).map(|n| json!({"name": format!("p{n}"), "port": 8000 + n})).collect();
         let value = json!({"metadata": {"name": "s", "namespace": "loud"}, "addressType": "IPv4", "endpoints": endpoints, "ports": ports});
         let slice = Object::from_value(Kind::EndpointSlice, value).unwrap();
-        assert!(weight(&slice) > TURN);
+        assert!(weight(&slice) > BATCH_COST);
         let mut waiting = BTreeMap::from([((Kind::EndpointSlice, ObjectKey::new("loud", "s")), slice)]);
-        assert_eq!(turn(&mut waiting, &mut None), ["loud/s"]);
+        assert_eq!(take_batch(&mut waiting, &mut None), ["loud/s"]);
     }
 
     #[test]

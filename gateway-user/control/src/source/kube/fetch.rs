@@ -14,10 +14,10 @@ use kube::{Api, Client};
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-use super::failure::Failure;
+use super::api_error::ApiError;
 use super::item::Item;
 use super::kinds::Subject;
-use super::pause::Pauses;
+use super::pause::RetryDelays;
 use super::shared::Shared;
 
 /// Requests at the same time.
@@ -49,7 +49,7 @@ async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: Obje
     let api: Api<Item<false>> = Api::namespaced_with(client.clone(), &key.namespace, &resource);
     let type_ = subject.field_selector().unwrap_or_default();
     let params = ListParams::default().fields(&format!("metadata.name={},{type_}", key.name));
-    let mut pauses = Pauses::default();
+    let mut pauses = RetryDelays::default();
     loop {
         let answer = {
             let _permit = requests.acquire().await;
@@ -60,7 +60,7 @@ async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: Obje
                 let found = list.items.into_iter().find(|item| item.key() == key);
                 return shared.put_secret(&key, found.map(|item| item.into_object(Kind::Secret)));
             }
-            Ok(Err(error)) => Failure::of(&error).to_string(),
+            Ok(Err(error)) => ApiError::of(&error).to_string(),
             Err(_) => format!("no answer within {}s", TIMEOUT.as_secs()),
         };
         debug!("Secret {key}: {why}");

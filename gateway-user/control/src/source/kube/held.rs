@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// One object.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct StoredObject {
     /// Without status, in the version in which anything else changed last.
     object: Object,
     /// The newest version.
@@ -26,7 +26,7 @@ enum Status {
     Route(Box<RouteStatus>),
 }
 
-impl Held {
+impl StoredObject {
     /// Takes an object apart.
     pub(super) fn of(mut object: Object) -> Self {
         let (version, status) = match &mut object {
@@ -142,15 +142,15 @@ mod tests {
 
     use super::*;
 
-    fn route(generation: i64, version: &str, status: Value) -> Held {
+    fn route(generation: i64, version: &str, status: Value) -> StoredObject {
         let value = json!({
             "metadata": {"name": "r", "namespace": "n", "uid": "u", "generation": generation, "resourceVersion": version},
             "spec": {"parentRefs": [{"name": "g"}]}, "status": status,
         });
-        Held::of(Object::from_value(Kind::HttpRoute, value).unwrap())
+        StoredObject::of(Object::from_value(Kind::HttpRoute, value).unwrap())
     }
 
-    fn arc(held: &Held) -> Arc<HttpRoute> {
+    fn arc(held: &StoredObject) -> Arc<HttpRoute> {
         let Object::HttpRoute(route) = held.object() else { panic!("{held:?}") };
         Arc::clone(route)
     }

@@ -20,11 +20,11 @@ use tracing::{debug, warn};
 /// Version of the file's format. A file of another one is passed over.
 const FORMAT: u32 = 1;
 /// Between the end of one writing and the begin of the next, at least.
-const PAUSE: Duration = Duration::from_secs(10);
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// Bytes that are read or written at once.
 const BUFFER: usize = 1 << 16;
 /// And so many times as long as that one took, so that a large cluster's churn costs a bounded part of a disk.
-const SHARE: u32 = 20;
+const DUTY_DIVISOR: u32 = 20;
 
 /// Whether private keys are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,19 +159,19 @@ fn read_file(path: &Path) -> io::Result<Option<Read>> {
 
 /// Writes the objects when they have changed, not too often, on a thread of its own.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct LastGoodWriter {
     path: PathBuf,
     scope: Arc<Scope>,
     keys: LastGoodKeys,
     begun: bool,
     /// There is something that is not written.
     behind: bool,
-    turn: Arc<Mutex<Turn>>,
+    state: Arc<Mutex<WriteState>>,
 }
 
 /// How writing goes.
 #[derive(Debug)]
-enum Turn {
+enum WriteState {
     /// The next one may begin at that time.
     Due(Instant),
     /// As before, and the last one did not succeed.
@@ -180,10 +180,10 @@ enum Turn {
     Busy,
 }
 
-impl Keeper {
+impl LastGoodWriter {
     pub(super) fn new(path: PathBuf, scope: Scope, keys: LastGoodKeys) -> Self {
-        let turn = Arc::new(Mutex::new(Turn::Due(Instant::now())));
-        Self { path, scope: Arc::new(scope), keys, begun: false, behind: false, turn }
+        let state = Arc::new(Mutex::new(WriteState::Due(Instant::now())));
+        Self { path, scope: Arc::new(scope), keys, begun: false, behind: false, state }
     }
 
     /// From now on this process is the one that writes.
@@ -202,46 +202,47 @@ impl Keeper {
 
     /// Writes what is not written, if it is time.
     pub(crate) fn catch_up(&mut self, objects: &ResourceSet) {
-        if !self.begun || !self.take_turn() {
+        if !self.begun || !self.try_begin() {
             return;
         }
         self.behind = false;
-        let (path, scope, turn) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.turn));
+        let (path, scope, state) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.state));
         let (objects, keys) = (objects.clone(), self.keys);
         let writing = std::thread::Builder::new().name("sluice-keep".to_owned()).spawn(move || {
             let begun = Instant::now();
             let written = replace(&path, &scope, &objects, keys);
             // Before the next turn: the objects may be the last of their version.
             drop(objects);
-            let next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
+            let next = Instant::now() + WRITE_INTERVAL.max(begun.elapsed() * DUTY_DIVISOR);
             let next = match written {
                 Ok(()) => {
                     debug!(took_ms = begun.elapsed().as_millis(), "last good objects are kept");
-                    Turn::Due(next)
+                    WriteState::Due(next)
                 }
                 Err(error) => {
                     warn!("{}: last good objects are not kept, tried again: {error}", path.display());
-                    Turn::Again(next)
+                    WriteState::Again(next)
                 }
             };
-            *turn.lock().unwrap_or_else(PoisonError::into_inner) = next;
+            *state.lock().unwrap_or_else(PoisonError::into_inner) = next;
         });
         if let Err(error) = writing {
             warn!("last good objects are not kept, tried again: {error}");
-            *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Turn::Again(Instant::now() + PAUSE);
+            *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
+                WriteState::Again(Instant::now() + WRITE_INTERVAL);
         }
     }
 
     /// Whether there is something to write and it is time.
-    fn take_turn(&self) -> bool {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = match *turn {
-            Turn::Due(when) => self.behind && when <= Instant::now(),
-            Turn::Again(when) => when <= Instant::now(),
-            Turn::Busy => false,
+    fn try_begin(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match *state {
+            WriteState::Due(when) => self.behind && when <= Instant::now(),
+            WriteState::Again(when) => when <= Instant::now(),
+            WriteState::Busy => false,
         };
         if now {
-            *turn = Turn::Busy;
+            *state = WriteState::Busy;
         }
         now
     }
@@ -361,18 +362,20 @@ mod tests {
     fn nothing_is_written_before_this_process_is_the_one_and_then_not_too_often() {
         let dir = Scratch::new("cluster-last-good").unwrap();
         let path = dir.join("file");
-        let mut keeper = Keeper::new(path.clone(), scope(), LastGoodKeys::Kept);
-        keeper.follow(&objects());
+        let mut last_good_writer = LastGoodWriter::new(path.clone(), scope(), LastGoodKeys::Kept);
+        last_good_writer.follow(&objects());
         assert!(!path.exists());
-        keeper.begin(&objects());
-        let idle = |keeper: &Keeper| !matches!(*keeper.turn.lock().unwrap(), Turn::Busy);
-        gateway_testkit::wait::until("the file", || idle(&keeper).then_some(()));
+        last_good_writer.begin(&objects());
+        let idle = |last_good_writer: &LastGoodWriter| {
+            !matches!(*last_good_writer.state.lock().unwrap(), WriteState::Busy)
+        };
+        gateway_testkit::wait::until("the file", || idle(&last_good_writer).then_some(()));
         assert_eq!(read(&path, &scope()), Some(objects()));
-        keeper.follow(&ResourceSet::default());
-        assert!(idle(&keeper), "it is not time");
-        *keeper.turn.lock().unwrap() = Turn::Due(Instant::now());
-        keeper.catch_up(&ResourceSet::default());
-        gateway_testkit::wait::until("the next", || idle(&keeper).then_some(()));
+        last_good_writer.follow(&ResourceSet::default());
+        assert!(idle(&last_good_writer), "it is not time");
+        *last_good_writer.state.lock().unwrap() = WriteState::Due(Instant::now());
+        last_good_writer.catch_up(&ResourceSet::default());
+        gateway_testkit::wait::until("the next", || idle(&last_good_writer).then_some(()));
         assert!(read(&path, &scope()).unwrap().is_empty());
     }
 
@@ -384,19 +387,21 @@ mod tests {
         fs::create_dir_all(path.join("x")).unwrap();
         let unfinished = dir.join("file.7.new");
         fs::write(&unfinished, "{").unwrap();
-        let mut keeper = Keeper::new(path.clone(), scope(), LastGoodKeys::Kept);
-        let idle = |keeper: &Keeper| !matches!(*keeper.turn.lock().unwrap(), Turn::Busy);
-        keeper.begin(&objects());
-        gateway_testkit::wait::until("the attempt", || idle(&keeper).then_some(()));
+        let mut last_good_writer = LastGoodWriter::new(path.clone(), scope(), LastGoodKeys::Kept);
+        let idle = |last_good_writer: &LastGoodWriter| {
+            !matches!(*last_good_writer.state.lock().unwrap(), WriteState::Busy)
+        };
+        last_good_writer.begin(&objects());
+        gateway_testkit::wait::until("the attempt", || idle(&last_good_writer).then_some(()));
         assert!(!unfinished.exists(), "what a process left that ended while it wrote is taken away");
         fs::remove_dir_all(&path).unwrap();
-        keeper.catch_up(&objects());
+        last_good_writer.catch_up(&objects());
         assert!(!path.exists(), "it is not time");
-        let again = matches!(*keeper.turn.lock().unwrap(), Turn::Again(_));
+        let again = matches!(*last_good_writer.state.lock().unwrap(), WriteState::Again(_));
         assert!(again);
-        *keeper.turn.lock().unwrap() = Turn::Again(Instant::now());
-        keeper.catch_up(&objects());
-        gateway_testkit::wait::until("the file", || idle(&keeper).then_some(()));
+        *last_good_writer.state.lock().unwrap() = WriteState::Again(Instant::now());
+        last_good_writer.catch_up(&objects());
+        gateway_testkit::wait::until("the file", || idle(&last_good_writer).then_some(()));
         assert_eq!(read(&path, &scope()), Some(objects()));
     }
 

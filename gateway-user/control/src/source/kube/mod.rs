@@ -4,8 +4,8 @@
 //! compiler thread) is told once that something has changed and then takes all that has: however many events came, it is one
 //! change to it. A watch that fails drops nothing; what the server cannot give now stays as it was seen last.
 
+mod api_error;
 mod connect;
-mod failure;
 mod fair;
 mod fetch;
 mod held;
@@ -21,10 +21,10 @@ mod tests;
 mod thread;
 mod watch;
 
+pub use api_error::ApiError;
 pub use connect::{Access, ConnectError};
-pub use failure::Failure;
 pub use kinds::Subject;
-pub(crate) use last_good::Keeper;
 pub use last_good::LastGoodKeys;
+pub(crate) use last_good::LastGoodWriter;
 pub use shared::{WatchId, WatchState};
 pub use thread::{Cluster, ClusterOptions};

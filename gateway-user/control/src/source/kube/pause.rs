@@ -4,21 +4,21 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 /// The first pause.
-const FIRST: Duration = Duration::from_millis(250);
+const FIRST_DELAY: Duration = Duration::from_millis(250);
 /// The longest.
-const LONGEST: Duration = Duration::from_secs(30);
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// Pauses that double from [`FIRST`] to [`LONGEST`]; each is a random part between a half and the whole of that, so that nodes
+/// Pauses that double from [`FIRST_DELAY`] to [`MAX_DELAY`]; each is a random part between a half and the whole of that, so that nodes
 /// that lost their server together do not come back together.
 #[derive(Debug, Default)]
-pub(super) struct Pauses {
+pub(super) struct RetryDelays {
     failures: u32,
     random: RandomState,
 }
 
-impl Pauses {
+impl RetryDelays {
     pub(super) fn next(&mut self) -> Duration {
-        let whole = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+        let whole = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_DELAY);
         let random = self.random.hash_one(self.failures) % 1000;
         self.failures = self.failures.saturating_add(1);
         whole / 2 + (whole / 2).mul_f64(random as f64 / 1000.0)
@@ -36,15 +36,15 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound_and_differ() {
-        let (mut a, mut b) = (Pauses::default(), Pauses::default());
-        let of = |pauses: &mut Pauses| (0..12).map(|_| pauses.next()).collect::<Vec<_>>();
+        let (mut a, mut b) = (RetryDelays::default(), RetryDelays::default());
+        let of = |pauses: &mut RetryDelays| (0..12).map(|_| pauses.next()).collect::<Vec<_>>();
         let (first, second) = (of(&mut a), of(&mut b));
         assert_ne!(first, second);
         for (n, pause) in first.iter().enumerate() {
-            let whole = FIRST.saturating_mul(1 << n).min(LONGEST);
+            let whole = FIRST_DELAY.saturating_mul(1 << n).min(MAX_DELAY);
             assert!((whole / 2..=whole).contains(pause), "{n}: {pause:?}");
         }
         a.reset();
-        assert!(a.next() <= FIRST);
+        assert!(a.next() <= FIRST_DELAY);
     }
 }

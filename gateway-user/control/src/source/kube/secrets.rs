@@ -20,14 +20,14 @@ pub(super) struct Secrets {
     wanted: BTreeSet<ObjectKey>,
     /// Something has changed of which wants are made.
     pub(super) stale: bool,
-    asked: BTreeMap<ObjectKey, Asked>,
+    asked: BTreeMap<ObjectKey, SecretFetch>,
     /// Those of an earlier process that came without their key.
     pub(super) keyless: BTreeSet<ObjectKey>,
 }
 
 /// What became of fetching one.
 #[derive(Debug)]
-struct Asked {
+struct SecretFetch {
     /// The version that the watch had shown.
     version: Box<str>,
     outcome: Outcome,
@@ -93,7 +93,7 @@ impl Secrets {
             if waits || asked.is_some_and(|one| one.version == *version) || held(key, version) {
                 continue;
             }
-            let asked = Asked { version: version.clone(), outcome: Outcome::UnderWay };
+            let asked = SecretFetch { version: version.clone(), outcome: Outcome::UnderWay };
             self.asked.insert(key.clone(), asked);
             due.push(key.clone());
         }
@@ -122,7 +122,7 @@ impl Secrets {
 
     /// Whether it is there, wanted, and has not been answered for yet; `held` says whether some version of it is held.
     fn is_pending(&self, key: &ObjectKey, held: impl Fn(&ObjectKey) -> bool) -> bool {
-        let answered = |asked: &Asked| !matches!(asked.outcome, Outcome::UnderWay);
+        let answered = |asked: &SecretFetch| !matches!(asked.outcome, Outcome::UnderWay);
         self.versions.contains_key(key) && !held(key) && !self.asked.get(key).is_some_and(answered)
     }
 

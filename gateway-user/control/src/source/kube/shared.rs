@@ -10,12 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::{Notify, watch};
 
-use super::failure::Failure;
+use super::api_error::ApiError;
 use super::fair;
-use super::held::Held;
+use super::held::StoredObject;
 use super::kinds::Subject;
 use super::secrets::Secrets;
-use crate::source::Turn;
+use crate::source::PollResult;
 use crate::store::StoreView;
 
 /// One watch: what it is of, and in which namespace if not in all.
@@ -46,7 +46,7 @@ pub struct WatchState {
     /// When the server said anything last.
     pub last_event: Option<Timestamp>,
     /// Since when it gives nothing, and why.
-    pub failing: Option<(Timestamp, Failure)>,
+    pub failing: Option<(Timestamp, ApiError)>,
     /// Since when the server has answered nothing but rejections.
     refusing: Option<Timestamp>,
     /// Whether it has done so for [`GRACE`], so that it means them.
@@ -67,7 +67,7 @@ impl WatchState {
     }
 
     /// Notes a failure at that time.
-    pub(super) fn fail(&mut self, failure: Failure, now: Timestamp) {
+    pub(super) fn fail(&mut self, failure: ApiError, now: Timestamp) {
         self.failures += 1;
         self.refusing = failure.is_answer().then(|| self.refusing.unwrap_or(now));
         self.refused = self.refusing.is_some_and(|since| now.duration_since(since) >= GRACE);
@@ -76,14 +76,14 @@ impl WatchState {
     }
 
     /// Notes that the server has said something of use; gives the failure that is over.
-    pub(super) fn succeed(&mut self, now: Timestamp) -> Option<(Timestamp, Failure)> {
+    pub(super) fn succeed(&mut self, now: Timestamp) -> Option<(Timestamp, ApiError)> {
         self.last_event = Some(now);
         (self.refusing, self.refused) = (None, false);
         self.failing.take()
     }
 
     /// The failure that people should hear of.
-    fn trouble(&self) -> Option<&Failure> {
+    fn current_error(&self) -> Option<&ApiError> {
         let (_, failure) = self.failing.as_ref()?;
         (self.refused || !failure.is_answer()).then_some(failure)
     }
@@ -101,7 +101,7 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 struct Inner {
-    objects: BTreeMap<Kind, BTreeMap<ObjectKey, Held>>,
+    objects: BTreeMap<Kind, BTreeMap<ObjectKey, StoredObject>>,
     /// What differs from what was taken last.
     dirty: BTreeSet<(Kind, ObjectKey)>,
     /// The namespace whose turn it was last of those with more changes than a turn takes.
@@ -156,7 +156,7 @@ impl Shared {
             {
                 inner.secrets.keyless.insert(object.key());
             }
-            inner.objects.entry(object.kind()).or_default().insert(object.key(), Held::of(object));
+            inner.objects.entry(object.kind()).or_default().insert(object.key(), StoredObject::of(object));
         }
         inner.secrets.stale = true;
     }
@@ -181,7 +181,7 @@ impl Shared {
     }
 
     pub(super) fn object(&self, kind: Kind, key: &ObjectKey) -> Option<Object> {
-        self.lock().held(kind, key).map(Held::newest)
+        self.lock().held(kind, key).map(StoredObject::newest)
     }
 
     pub(super) fn keys(&self, kind: Kind) -> Vec<ObjectKey> {
@@ -198,13 +198,13 @@ impl Shared {
     }
 
     /// Brings `view` to what is known; what has not changed is the same object in it afterwards.
-    pub(super) fn take(&self, view: &mut StoreView) -> Turn {
+    pub(super) fn take(&self, view: &mut StoreView) -> PollResult {
         let mut inner = self.lock();
         inner.told = false;
         inner.refresh_wants();
         if let Some(what) = inner.waits_for() {
             view.diagnostics = inner.diagnostics_of_watches();
-            return Turn::Waiting(what);
+            return PollResult::Waiting(what);
         }
         inner.waits_no_more = true;
         let is_first = !std::mem::replace(&mut inner.taken, true);
@@ -222,10 +222,10 @@ impl Shared {
         }
         let diagnostics = inner.diagnostics();
         if !changed && diagnostics == view.diagnostics {
-            return Turn::Same;
+            return PollResult::Same;
         }
         view.diagnostics = diagnostics;
-        Turn::New
+        PollResult::New
     }
 
     /// Changes the state of a watch; returns what `change` does.
@@ -368,7 +368,7 @@ impl Shared {
 }
 
 impl Inner {
-    fn held(&self, kind: Kind, key: &ObjectKey) -> Option<&Held> {
+    fn held(&self, kind: Kind, key: &ObjectKey) -> Option<&StoredObject> {
         self.objects.get(&kind)?.get(key)
     }
 
@@ -403,7 +403,7 @@ impl Inner {
 
     /// Holds an object; whether more than its status differs.
     fn hold(&mut self, kind: Kind, key: &ObjectKey, object: Object) -> bool {
-        let (objects, new) = (self.objects.entry(kind).or_default(), Held::of(object));
+        let (objects, new) = (self.objects.entry(kind).or_default(), StoredObject::of(object));
         match objects.get_mut(key) {
             Some(held) => held.replace(new),
             None => objects.insert(key.clone(), new).is_none(),
@@ -415,8 +415,9 @@ impl Inner {
         if !self.secrets.stale {
             return;
         }
-        let all =
-            |kind: Kind| self.objects.get(&kind).into_iter().flat_map(BTreeMap::values).map(Held::object);
+        let all = |kind: Kind| {
+            self.objects.get(&kind).into_iter().flat_map(BTreeMap::values).map(StoredObject::object)
+        };
         let classes = all(Kind::GatewayClass).filter_map(|object| match object {
             Object::GatewayClass(class) => Some(&**class),
             _ => None,
@@ -450,7 +451,8 @@ impl Inner {
             self.held(*kind, key).is_some() && self.secrets.hold_up(*kind, key, secret)
         });
         let mut behind = self.behind.take();
-        let changes = ready.iter().map(|place| (place, self.held(place.0, &place.1).map(Held::object)));
+        let changes =
+            ready.iter().map(|place| (place, self.held(place.0, &place.1).map(StoredObject::object)));
         let chosen = fair::choose(changes, &mut behind);
         self.behind = behind;
         if chosen.len() < ready.len() {
@@ -518,7 +520,7 @@ impl Inner {
                 .then(|| format!("waiting for {pending} certificates that Gateways refer to"));
         };
         let state = self.watches.get(*first)?;
-        Some(match state.trouble() {
+        Some(match state.current_error() {
             Some(failure) => failure.line(first.subject, first.namespace.as_deref(), false),
             None => {
                 format!("waiting for the first list of {} of {} kinds", missing.len(), self.watches.len())
@@ -552,7 +554,7 @@ impl Inner {
     /// Namespaces that are to be read and are not there: one that comes later is read then.
     fn missing_namespaces(&self) -> impl Iterator<Item = Diagnostic> {
         let named = self.watches.iter().filter(|(id, state)| {
-            id.subject == Subject::Objects(Kind::Namespace) && state.synced && state.trouble().is_none()
+            id.subject == Subject::Objects(Kind::Namespace) && state.synced && state.current_error().is_none()
         });
         let names = named.filter_map(|(id, _)| id.namespace.as_deref());
         let missing = names.filter(|name| self.held(Kind::Namespace, &ObjectKey::new("", *name)).is_none());
@@ -571,7 +573,7 @@ impl Inner {
     /// One line for each reason, however many kinds it is the reason of.
     fn diagnostics_of_watches(&self) -> Vec<Diagnostic> {
         let mut said = BTreeSet::new();
-        let failing = self.watches.iter().filter_map(|(id, state)| Some((id, state, state.trouble()?)));
+        let failing = self.watches.iter().filter_map(|(id, state)| Some((id, state, state.current_error()?)));
         failing
             .map(|(id, state, failure)| {
                 let synced = state.synced || self.stale;

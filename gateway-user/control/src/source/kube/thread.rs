@@ -16,20 +16,20 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
+use super::api_error::ApiError;
 use super::connect::{Access, ConnectError};
-use super::failure::Failure;
 use super::fetch;
 use super::kinds::{Subject, WATCHED};
-use super::last_good::{self, Keeper, LastGoodKeys, Scope};
+use super::last_good::{self, LastGoodKeys, LastGoodWriter, Scope};
 use super::shared::{Shared, WatchId, WatchState};
 use super::watch::Watch;
-use crate::source::Turn;
+use crate::source::PollResult;
 use crate::store::StoreView;
 
 /// Between a panic of a watch and its next begin.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long a server that says nothing is waited for, where objects of an earlier process can be served.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which cluster, and how much of it.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ impl Cluster {
                         }
                         watch_all(ids, &client, &watched);
                         tokio::spawn(async move {
-                            tokio::time::sleep(PATIENCE).await;
+                            tokio::time::sleep(CONNECT_TIMEOUT).await;
                             watched.wait_no_more();
                         });
                         let _ = ready.send(Ok((client, server, Handle::current(), last_good)));
@@ -161,11 +161,11 @@ impl Cluster {
     }
 
     /// Keeps its objects for the next process, if that is wanted.
-    pub(crate) fn keeper(&self) -> Option<Keeper> {
-        self.last_good.clone().map(|(path, scope)| Keeper::new(path, scope, self.keys))
+    pub(crate) fn last_good_writer(&self) -> Option<LastGoodWriter> {
+        self.last_good.clone().map(|(path, scope)| LastGoodWriter::new(path, scope, self.keys))
     }
 
-    pub(crate) fn take(&self, view: &mut StoreView) -> Turn {
+    pub(crate) fn take(&self, view: &mut StoreView) -> PollResult {
         self.shared.take(view)
     }
 }
@@ -218,8 +218,8 @@ async fn keep_running<F: Future<Output = ()> + Send + 'static>(
         }
         let fault = "internal fault: please report it with the log".to_owned();
         error!("the watch of {} has panicked and begins anew", id.subject.resource());
-        shared.note(&id, |state| state.fail(Failure::Other(fault), Timestamp::now()));
-        tokio::time::sleep(AGAIN).await;
+        shared.note(&id, |state| state.fail(ApiError::Other(fault), Timestamp::now()));
+        tokio::time::sleep(RETRY_DELAY).await;
     }
 }
 

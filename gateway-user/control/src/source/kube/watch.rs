@@ -15,10 +15,10 @@ use kube::{Api, Client};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::failure::{Failure, Next};
+use super::api_error::{ApiError, NextStep};
 use super::item::Item;
 use super::kinds::Subject;
-use super::pause::Pauses;
+use super::pause::RetryDelays;
 use super::served;
 use super::shared::{Shared, WatchId};
 
@@ -26,7 +26,7 @@ use super::shared::{Shared, WatchId};
 const WATCH_SECONDS: u32 = 110;
 
 /// How long the server may take to begin an answer, and between two objects of a list.
-const PATIENCE: Duration = Duration::from_secs(30);
+const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// And by so many seconds more.
 const SLACK: u64 = 5;
 /// A request that ends sooner is not followed by another at once.
@@ -50,20 +50,20 @@ pub(super) struct Watch {
 }
 
 /// What keeps a watch from going on.
-enum Trouble {
+enum Error {
     /// The server, or the way to it.
     Server(kube::Error),
     /// What came cannot be understood, or ended before it was whole.
-    Garbage(String),
+    Malformed(String),
     /// The server took the question and says nothing.
-    Silence(Duration),
+    Timeout(Duration),
 }
 
-impl From<kube::Error> for Trouble {
+impl From<kube::Error> for Error {
     fn from(error: kube::Error) -> Self {
         match error {
             // Each line is an event of its own; whose this one was nobody knows.
-            kube::Error::SerdeError(error) => Self::Garbage(error.to_string()),
+            kube::Error::SerdeError(error) => Self::Malformed(error.to_string()),
             other => Self::Server(other),
         }
     }
@@ -72,7 +72,7 @@ impl From<kube::Error> for Trouble {
 impl Watch {
     /// Follows it for ever.
     pub(super) async fn run(self) {
-        let mut pauses = Pauses::default();
+        let mut pauses = RetryDelays::default();
         let mut streaming = true;
         loop {
             let version = match self.version().await {
@@ -96,7 +96,7 @@ impl Watch {
         &self,
         resource: &ApiResource,
         streaming: &mut bool,
-        pauses: &mut Pauses,
+        pauses: &mut RetryDelays,
     ) {
         let api: Api<Item<META>> = match &self.id.namespace {
             Some(name) if self.id.subject.namespaced() => {
@@ -108,35 +108,35 @@ impl Watch {
         let mut from = None;
         loop {
             let begun = Instant::now();
-            let Err(trouble) = self.round(&api, &mut from, *streaming, pauses).await else {
+            let Err(error) = self.round(&api, &mut from, *streaming, pauses).await else {
                 if begun.elapsed() < QUICK {
                     // The server must not be asked in a circle.
                     tokio::time::sleep(pauses.next()).await;
                 }
                 continue;
             };
-            let error = match trouble {
-                Trouble::Server(error) => error,
-                Trouble::Silence(limit) => {
+            let error = match error {
+                Error::Server(error) => error,
+                Error::Timeout(limit) => {
                     self.failed(silent(limit), pauses).await;
                     continue;
                 }
-                Trouble::Garbage(what) => {
+                Error::Malformed(what) => {
                     // What it said is lost, so all is asked for again.
                     from = None;
-                    self.failed(Failure::Other(what), pauses).await;
+                    self.failed(ApiError::Other(what), pauses).await;
                     continue;
                 }
             };
             debug!(subject = %self.id.subject, "watch: {error}");
-            match Next::after(&error, *streaming && from.is_none()) {
-                Next::Wait(failure) => self.failed(failure, pauses).await,
-                Next::Relist => {
+            match NextStep::after(&error, *streaming && from.is_none()) {
+                NextStep::Wait(failure) => self.failed(failure, pauses).await,
+                NextStep::Relist => {
                     from = None;
                     tokio::time::sleep(pauses.next()).await;
                 }
-                Next::Page => *streaming = false,
-                Next::Rediscover => return self.failed(Failure::missing(self.id.subject), pauses).await,
+                NextStep::Page => *streaming = false,
+                NextStep::Rediscover => return self.failed(ApiError::missing(self.id.subject), pauses).await,
             }
         }
     }
@@ -147,8 +147,8 @@ impl Watch {
         api: &Api<Item<META>>,
         from: &mut Option<String>,
         streaming: bool,
-        pauses: &mut Pauses,
-    ) -> Result<(), Trouble> {
+        pauses: &mut RetryDelays,
+    ) -> Result<(), Error> {
         if from.is_none() && !streaming {
             *from = Some(self.pages(api).await?);
             self.works(pauses);
@@ -162,7 +162,7 @@ impl Watch {
         };
         // None asks for a list that is not older than the question; "0" would allow one out of a cache that lags behind.
         let begin = api.watch(&params, from.as_deref().unwrap_or_default());
-        let mut events = within(PATIENCE, begin).await?.boxed();
+        let mut events = within(EVENT_TIMEOUT, begin).await?.boxed();
         if from.is_some() {
             self.works(pauses);
         }
@@ -170,7 +170,7 @@ impl Watch {
         // A connection that has died says nothing, not even that the time is over.
         let patience = |listed: bool| match listed {
             true => Duration::from_secs(u64::from(WATCH_SECONDS) + SLACK),
-            false => PATIENCE,
+            false => EVENT_TIMEOUT,
         };
         while let Ok(Some(event)) = tokio::time::timeout(patience(from.is_some()), events.next()).await {
             match event {
@@ -196,7 +196,7 @@ impl Watch {
                     }
                 }
                 Ok(WatchEvent::Error(status)) => {
-                    return Err(Trouble::Server(kube::Error::Api(Box::new(*status))));
+                    return Err(Error::Server(kube::Error::Api(Box::new(*status))));
                 }
                 Err(error @ kube::Error::SerdeError(_)) => return Err(error.into()),
                 // The connection ended; the next one says whether the server is well.
@@ -208,17 +208,17 @@ impl Watch {
         }
         match from {
             Some(_) => Ok(()),
-            None => Err(Trouble::Garbage("the list ended before it was whole".to_owned())),
+            None => Err(Error::Malformed("the list ended before it was whole".to_owned())),
         }
     }
 
     /// A whole list, page by page. Returns the version from which on events are wanted.
-    async fn pages<const META: bool>(&self, api: &Api<Item<META>>) -> Result<String, Trouble> {
+    async fn pages<const META: bool>(&self, api: &Api<Item<META>>) -> Result<String, Error> {
         let mut params =
             ListParams { field_selector: self.field_selector(), ..ListParams::default() }.limit(PAGE);
         let mut seen = HashSet::new();
         loop {
-            let page = within(PATIENCE, api.list(&params)).await?;
+            let page = within(EVENT_TIMEOUT, api.list(&params)).await?;
             for item in page.items {
                 seen.insert(item.key());
                 self.put(item);
@@ -238,14 +238,14 @@ impl Watch {
     }
 
     /// The version in which to ask.
-    async fn version(&self) -> Result<&'static str, Failure> {
+    async fn version(&self) -> Result<&'static str, ApiError> {
         match self.id.subject {
             Subject::Objects(kind) if self.id.subject.is_custom() => {
-                match within(PATIENCE, served::version(&self.client, kind)).await {
-                    Ok(version) => version.ok_or(Failure::Missing),
-                    Err(Trouble::Server(error)) => Err(Failure::of(&error)),
-                    Err(Trouble::Garbage(what)) => Err(Failure::Other(what)),
-                    Err(Trouble::Silence(limit)) => Err(silent(limit)),
+                match within(EVENT_TIMEOUT, served::version(&self.client, kind)).await {
+                    Ok(version) => version.ok_or(ApiError::Missing),
+                    Err(Error::Server(error)) => Err(ApiError::of(&error)),
+                    Err(Error::Malformed(what)) => Err(ApiError::Other(what)),
+                    Err(Error::Timeout(limit)) => Err(silent(limit)),
                 }
             }
             Subject::Objects(kind) => Ok(kind.version()),
@@ -303,7 +303,7 @@ impl Watch {
     }
 
     /// The server has said something of use.
-    fn works(&self, pauses: &mut Pauses) {
+    fn works(&self, pauses: &mut RetryDelays) {
         pauses.reset();
         let before = self.shared.note(&self.id, |state| state.succeed(Timestamp::now()));
         if let Some((since, _)) = before {
@@ -314,7 +314,7 @@ impl Watch {
     }
 
     /// Notes a failure and waits, or until another watch has found the server well.
-    async fn failed(&self, failure: Failure, pauses: &mut Pauses) {
+    async fn failed(&self, failure: ApiError, pauses: &mut RetryDelays) {
         let refused = failure.is_answer();
         let synced = self.shared.note(&self.id, |state| {
             state.fail(failure, Timestamp::now());
@@ -340,15 +340,15 @@ impl Watch {
 async fn within<T>(
     limit: Duration,
     answer: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, Trouble> {
+) -> Result<T, Error> {
     match tokio::time::timeout(limit, answer).await {
         Ok(answer) => Ok(answer?),
-        Err(_) => Err(Trouble::Silence(limit)),
+        Err(_) => Err(Error::Timeout(limit)),
     }
 }
 
-fn silent(limit: Duration) -> Failure {
-    Failure::Unreachable(format!("no answer within {}s", limit.as_secs()))
+fn silent(limit: Duration) -> ApiError {
+    ApiError::Unreachable(format!("no answer within {}s", limit.as_secs()))
 }
 
 /// Goes on from after an event; during a list the place is not known yet.
@@ -368,8 +368,8 @@ mod tests {
         let never = std::future::pending::<Result<(), kube::Error>>();
         let limit = Duration::from_millis(1);
         let came = runtime.block_on(within(limit, never));
-        assert!(matches!(came, Err(Trouble::Silence(of)) if of == limit));
-        assert!(matches!(runtime.block_on(within(PATIENCE, async { Ok(7) })), Ok(7)));
-        assert!(silent(PATIENCE).to_string().contains("no answer within 30s"));
+        assert!(matches!(came, Err(Error::Timeout(of)) if of == limit));
+        assert!(matches!(runtime.block_on(within(EVENT_TIMEOUT, async { Ok(7) })), Ok(7)));
+        assert!(silent(EVENT_TIMEOUT).to_string().contains("no answer within 30s"));
     }
 }

@@ -8,16 +8,16 @@ use super::*;
 const QUIET: u64 = 100;
 
 /// Makes an event of how the file looks when it arrives.
-type Told = fn(Stamp) -> FileEvent;
+type MakeEvent = fn(Stamp) -> FileEvent;
 
 /// Files as the kernel has them, and what is told of them.
-struct World {
+struct TestFiles {
     start: Instant,
     now: u64,
     /// Stamp, and whether the content is whole.
     files: BTreeMap<PathBuf, (Stamp, bool)>,
     /// Events that are on their way: when they arrive, of which file, and which.
-    events: VecDeque<(u64, PathBuf, Told)>,
+    events: VecDeque<(u64, PathBuf, MakeEvent)>,
     writes: PendingWrites,
     /// When the next look is, because of an event and because of a deadline.
     looks: [Option<u64>; 2],
@@ -29,7 +29,7 @@ struct World {
     half: Option<String>,
 }
 
-impl World {
+impl TestFiles {
     fn new(files: &[(&str, u64)]) -> Self {
         let mut world = Self {
             start: Instant::now(),
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Queues an event, which arrives after a delay and after those before it.
-    fn tell(&mut self, path: &str, delay: u64, event: Told) {
+    fn tell(&mut self, path: &str, delay: u64, event: MakeEvent) {
         let earliest = self.events.back().map_or(0, |(at, ..)| *at);
         self.events.push_back((earliest.max(self.now + delay), path.into(), event));
     }
@@ -167,7 +167,7 @@ impl World {
 
 #[test]
 fn a_file_that_was_emptied_is_read_once_it_was_written_and_closed() {
-    let mut world = World::new(&[("a", 600)]);
+    let mut world = TestFiles::new(&[("a", 600)]);
     world.truncate("a", 1);
     world.pass(4_000);
     assert_eq!(world.size("a"), Some(600));
@@ -182,7 +182,7 @@ fn a_file_that_was_emptied_is_read_once_it_was_written_and_closed() {
 
 #[test]
 fn a_file_held_open_is_read_five_seconds_after_its_last_change() {
-    let mut world = World::new(&[("a", 600)]);
+    let mut world = TestFiles::new(&[("a", 600)]);
     world.truncate("a", 0);
     world.pass(3_000);
     world.write("a", 100, false, 0);
@@ -197,7 +197,7 @@ fn a_file_held_open_is_read_five_seconds_after_its_last_change() {
 #[test]
 fn an_empty_or_shorter_file_waits_two_seconds_and_is_named() {
     for size in [0, 599] {
-        let mut world = World::new(&[("a", 600), ("b", 1)]);
+        let mut world = TestFiles::new(&[("a", 600), ("b", 1)]);
         world.truncate("a", 0);
         world.write("a", size, false, 0);
         world.close("a", 0);
@@ -213,7 +213,7 @@ fn an_empty_or_shorter_file_waits_two_seconds_and_is_named() {
 
 #[test]
 fn what_a_rename_brings_is_whole() {
-    let mut world = World::new(&[("a", 600)]);
+    let mut world = TestFiles::new(&[("a", 600)]);
     world.rename_over("a", 1, 0);
     world.pass(QUIET);
     assert_eq!((world.size("a"), world.notes.len()), (Some(1), 0));
@@ -221,7 +221,7 @@ fn what_a_rename_brings_is_whole() {
 
 #[test]
 fn what_a_swap_around_it_brings_is_whole_and_not_waited_for() {
-    let mut world = World::new(&[("a", 600)]);
+    let mut world = TestFiles::new(&[("a", 600)]);
     // As the kubelet does it: no event names the file.
     let inode = world.id();
     world.set("a", inode, 1, true);
@@ -233,7 +233,7 @@ fn what_a_swap_around_it_brings_is_whole_and_not_waited_for() {
 
 #[test]
 fn a_file_that_changes_without_events_is_read_once_it_stays_as_it_is() {
-    let mut world = World::new(&[("a", 600)]);
+    let mut world = TestFiles::new(&[("a", 600)]);
     for size in [610, 620, 630] {
         let inode = world.inode("a").unwrap();
         world.set("a", inode, size, size == 630);
@@ -247,7 +247,7 @@ fn a_file_that_changes_without_events_is_read_once_it_stays_as_it_is() {
 
 #[test]
 fn files_that_are_removed_are_gone_after_the_quiet_time_unless_they_come_back() {
-    let mut world = World::new(&[("a", 600)]);
+    let mut world = TestFiles::new(&[("a", 600)]);
     world.remove("a", 0);
     world.look(false);
     assert_eq!(world.size("a"), Some(600));
@@ -262,7 +262,7 @@ fn files_that_are_removed_are_gone_after_the_quiet_time_unless_they_come_back() 
 
 #[test]
 fn a_reload_reads_shorter_files_and_none_that_is_open() {
-    let mut world = World::new(&[("a", 600), ("b", 600)]);
+    let mut world = TestFiles::new(&[("a", 600), ("b", 600)]);
     for path in ["a", "b"] {
         world.truncate(path, 0);
         world.write(path, 10, path == "a", 0);
@@ -275,7 +275,7 @@ fn a_reload_reads_shorter_files_and_none_that_is_open() {
 
 #[test]
 fn a_link_waits_for_the_file_behind_it() {
-    let mut world = World::new(&[("a", 600)]);
+    let mut world = TestFiles::new(&[("a", 600)]);
     let behind = world.files[Path::new("a")];
     world.files.insert("link".into(), behind);
     world.look(false);
@@ -289,7 +289,7 @@ fn a_link_waits_for_the_file_behind_it() {
 
 #[test]
 fn quiet_time_alone_decides_where_that_is_asked_for() {
-    let mut world = World::new(&[("a", 600)]);
+    let mut world = TestFiles::new(&[("a", 600)]);
     world.writes.delays = WriteDelays::quiet_only(Duration::from_millis(QUIET));
     world.truncate("a", 0);
     world.pass(QUIET);
@@ -316,7 +316,7 @@ enum Step {
     },
     Mode,
     Remove,
-    Look,
+    FileWork,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -329,11 +329,11 @@ fn step() -> impl Strategy<Value = Step> {
         (0_u64..QUIET / 2, 1_u64..900).prop_map(|(gap, size)| Step::Anew { gap, size }),
         Just(Step::Mode),
         Just(Step::Remove),
-        Just(Step::Look),
+        Just(Step::FileWork),
     ]
 }
 
-fn act(world: &mut World, path: &str, step: &Step, delay: u64) {
+fn act(world: &mut TestFiles, path: &str, step: &Step, delay: u64) {
     let exists = world.inode(path).is_some();
     match step {
         Step::InPlace { chunks } => {
@@ -388,7 +388,7 @@ proptest! {
         steps in prop::collection::vec((any::<bool>(), step(), 0_u64..QUIET / 2, 0_u64..3_000), 1..12),
         tells_close in any::<bool>(),
     ) {
-        let mut world = World::new(&[("a", 600), ("b", 300)]);
+        let mut world = TestFiles::new(&[("a", 600), ("b", 300)]);
         world.tells_close = tells_close;
         for (first, step, delay, pause) in &steps {
             act(&mut world, if *first { "a" } else { "b" }, step, *delay);

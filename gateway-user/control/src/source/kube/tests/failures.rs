@@ -140,7 +140,7 @@ fn a_kind_that_is_forbidden_is_said_once_with_its_verb_and_all_else_is_served() 
     let asked = |reader: &Reader| reader.state(Kind::Secret).failures;
     until("it to be tried again", || (asked(&reader) > 2).then_some(()));
     let take = |reader: &mut Reader| reader.cluster.take(&mut reader.view);
-    assert_eq!(take(&mut reader), Turn::Same, "nothing new to say");
+    assert_eq!(take(&mut reader), PollResult::Same, "nothing new to say");
 
     // A kind that was never seen holds nothing up, whatever happens to its watch.
     api.set_away(true);
@@ -150,8 +150,8 @@ fn a_kind_that_is_forbidden_is_said_once_with_its_verb_and_all_else_is_served() 
     api.put(ROUTES, route("b", 1, "/"));
     api.set_away(false);
     until("the route", || {
-        let turn = reader.cluster.take(&mut reader.view);
-        assert!(!matches!(turn, Turn::Waiting(_)), "{turn:?}");
+        let result = reader.cluster.take(&mut reader.view);
+        assert!(!matches!(result, PollResult::Waiting(_)), "{result:?}");
         (routes(&reader.view) == ["a", "b"]).then_some(())
     });
 
@@ -197,8 +197,8 @@ fn a_process_that_starts_while_the_server_is_away_begins_with_what_the_last_one_
     api.put(ROUTES, route("b", 1, "/1"));
     let mut first = Reader::with(&api, &[], Some(file.clone()));
     first.until_routes(&["a", "b"]);
-    let mut keeper = first.cluster.keeper().unwrap();
-    keeper.begin(&first.view.resources);
+    let mut last_good_writer = first.cluster.last_good_writer().unwrap();
+    last_good_writer.begin(&first.view.resources);
     until("the file", || file.exists().then_some(()));
     drop(first);
 
@@ -227,8 +227,8 @@ fn a_server_that_is_just_starting_is_not_believed_when_it_refuses() {
     api.set_forbidden(ROUTES, "watch", true);
     let mut reader = Reader::of(&api, &[]);
     until("two rejections", || (reader.state(Kind::HttpRoute).failures > 1).then_some(()));
-    let turn = reader.cluster.take(&mut reader.view);
-    assert!(matches!(turn, Turn::Waiting(_)), "{turn:?}");
+    let result = reader.cluster.take(&mut reader.view);
+    assert!(matches!(result, PollResult::Waiting(_)), "{result:?}");
     api.set_forbidden(ROUTES, "watch", false);
     reader.until("the route, and not less", |view| {
         assert_eq!(routes(view), ["a"], "nothing was taken before");

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::kinds::{Subject, WATCHED};
 use super::{Access, Cluster, ClusterOptions, LastGoodKeys, WatchState};
-use crate::source::Turn;
+use crate::source::PollResult;
 use crate::store::StoreView;
 
 pub(super) const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
@@ -71,8 +71,8 @@ impl Reader {
     #[track_caller]
     fn until(&mut self, what: &str, mut ready: impl FnMut(&StoreView) -> bool) {
         until(what, || {
-            let turn = self.cluster.take(&mut self.view);
-            (!matches!(turn, Turn::Waiting(_)) && ready(&self.view)).then_some(())
+            let result = self.cluster.take(&mut self.view);
+            (!matches!(result, PollResult::Waiting(_)) && ready(&self.view)).then_some(())
         });
     }
 

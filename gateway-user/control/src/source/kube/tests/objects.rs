@@ -47,8 +47,8 @@ fn nothing_is_taken_before_every_list_is_in() {
     api.set_away(true);
     let mut reader = Reader::of(&api, &[]);
     let why = until("a failure", || match reader.cluster.take(&mut reader.view) {
-        Turn::Waiting(why) if why.contains("cannot be reached") => Some(why),
-        Turn::Waiting(_) => None,
+        PollResult::Waiting(why) if why.contains("cannot be reached") => Some(why),
+        PollResult::Waiting(_) => None,
         other => panic!("{other:?}"),
     });
     assert!(why.contains("tried again"), "{why}");
@@ -109,10 +109,10 @@ fn a_thousand_changes_are_one_to_who_takes_them_together() {
     }
     until("all changes", || (events(&reader) == 1000).then_some(()));
     assert_eq!(reader.wakes.load(Ordering::SeqCst) - before, 1, "told once until it takes");
-    assert_eq!(reader.cluster.take(&mut reader.view), Turn::New);
+    assert_eq!(reader.cluster.take(&mut reader.view), PollResult::New);
     let slices = &reader.view.resources.endpoint_slices[&ObjectKey::new("shop", "s")];
     assert_eq!(slices.endpoints.as_ref().unwrap()[0].addresses, ["10.0.3.249"]);
-    assert_eq!(reader.cluster.take(&mut reader.view), Turn::Same);
+    assert_eq!(reader.cluster.take(&mut reader.view), PollResult::Same);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_change_of_status_alone_is_seen_and_changes_nothing() {
         _ => None,
     });
     assert_eq!(reader.wakes.load(Ordering::SeqCst), wakes);
-    assert_eq!(reader.cluster.take(&mut reader.view), Turn::Same);
+    assert_eq!(reader.cluster.take(&mut reader.view), PollResult::Same);
     let held = &reader.view.resources.http_routes[&key];
     assert_eq!(held.status, None, "a reader holds one version of an object, not the one before beside it");
     // An object of the same name is another one, though its generation is the same.

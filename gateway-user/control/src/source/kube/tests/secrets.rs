@@ -93,8 +93,8 @@ fn a_secret_that_no_gateway_of_ours_refers_to_is_neither_in_memory_nor_on_disk()
     assert_eq!(fetched(&api), wanted, "of no other was anything but metadata asked for");
     assert!(reader.cluster.object(Kind::Secret, &ObjectKey::new("shop", "stranger")).is_none());
 
-    let mut keeper = reader.cluster.keeper().unwrap();
-    keeper.begin(&reader.view.resources);
+    let mut last_good_writer = reader.cluster.last_good_writer().unwrap();
+    last_good_writer.begin(&reader.view.resources);
     until("the file", || file.exists().then_some(()));
     let text = std::fs::read_to_string(&file).unwrap();
     let on_disk = |name: &str| {
@@ -210,8 +210,8 @@ fn without_keys_on_disk_a_restart_without_the_server_has_no_certificates_and_say
     api.put(ROUTES, route("a", 1, "/"));
     let mut first = Reader::keeping(&api, &[], Some(file.clone()), LastGoodKeys::LeftOut);
     first.until("the Secret", |view| secrets(&view.resources) == ["shop/web"]);
-    let mut keeper = first.cluster.keeper().unwrap();
-    keeper.begin(&first.view.resources);
+    let mut last_good_writer = first.cluster.last_good_writer().unwrap();
+    last_good_writer.begin(&first.view.resources);
     until("the file", || file.exists().then_some(()));
     assert!(!std::fs::read_to_string(&file).unwrap().contains("tls.key"));
     drop(first);
@@ -252,7 +252,7 @@ fn a_tenants_flood_of_large_routes_goes_live_behind_a_neighbours_edit() {
     api.put(ROUTES, route("web", 2, "/2"));
     until("all of them", || (events(&reader) == before + 41).then_some(()));
     let wakes = reader.wakes.load(Ordering::SeqCst);
-    assert_eq!(reader.cluster.take(&mut reader.view), Turn::New);
+    assert_eq!(reader.cluster.take(&mut reader.view), PollResult::New);
     assert_eq!(path_of(&reader.view, "web").as_deref(), Some("/2"), "the edit is in the first configuration");
     let taken = routes(&reader.view).len() - 1;
     assert!((1..12).contains(&taken), "beside {taken} of 40 that wait");
