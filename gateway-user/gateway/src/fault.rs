@@ -3,7 +3,7 @@
 //!
 //! | word | what happens |
 //! |---|---|
-//! | `takeover:…` | a take-over stops at a point, or pretends something; see `takeover/planted.rs` |
+//! | `takeover:…` | a take-over stops at a point, or pretends something; see `handoff/injected.rs` |
 //! | `requests` | workers do what `X-Sluice-Fault` in a request says, see `fault.rs` of the proxy |
 
 /// Every word.
@@ -11,11 +11,11 @@ pub(crate) fn words() -> Vec<String> {
     if !cfg!(debug_assertions) {
         return Vec::new();
     }
-    let planted = std::env::var("SLUICE_FAULT").unwrap_or_default();
-    planted.split(',').map(str::to_owned).collect()
+    let injected = std::env::var("SLUICE_FAULT").unwrap_or_default();
+    injected.split(',').map(str::to_owned).collect()
 }
 
 /// Whether this fault is planted.
-pub(crate) fn is_planted(fault: &str) -> bool {
+pub(crate) fn is_injected(fault: &str) -> bool {
     words().iter().any(|word| word == fault)
 }

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::flags::TakeOver;
+use crate::handoff::{self, HandoffClient, HandoffReply, Name, Offer, Received};
 use crate::identity::Identity;
 use crate::state_dir::{self, LOCK};
-use crate::takeover::{self, Asked, Name, Offer, Received, Taker};
 
 /// How long a process that has the directory may take to listen for us, or to end: it may be starting or draining.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks.
-const PAUSE: Duration = Duration::from_millis(50);
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// The right to use a state directory; given up, and the directory emptied, when dropped.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Instance {
 pub(crate) struct Claimed {
     pub(crate) instance: Instance,
     /// From another process, which serves until it is told.
-    pub(crate) taking_over: Option<(Taker, Received)>,
+    pub(crate) taking_over: Option<(HandoffClient, Received)>,
 }
 
 impl Instance {
@@ -48,7 +48,7 @@ impl Instance {
     /// change what is in it.
     pub(crate) fn claim(dir: &Path, take_over: TakeOver, identity: &Identity) -> anyhow::Result<Claimed> {
         let made = state_dir::make(dir, identity)?;
-        let patience = Instant::now() + PATIENCE;
+        let patience = Instant::now() + LOCK_TIMEOUT;
         loop {
             let holder = match try_lock(dir)? {
                 Ok(lock) => return Self::fresh(dir, made, lock),
@@ -61,13 +61,15 @@ impl Instance {
                     dir.display()
                 );
             }
-            match takeover::ask(&takeover::socket_path(dir), identity.uid()) {
-                Asked::Offered(taker, received) => return Self::anothers(dir, taker, received),
-                Asked::Refused(reason) => {
+            match handoff::ask(&handoff::socket_path(dir), identity.uid()) {
+                HandoffReply::Offered(handoff_client, received) => {
+                    return Self::anothers(dir, handoff_client, received);
+                }
+                HandoffReply::Refused(reason) => {
                     bail!("--state-dir {}: {who} does not hand over: {reason}", dir.display())
                 }
-                Asked::Nobody if Instant::now() < patience => std::thread::sleep(PAUSE),
-                Asked::Nobody => bail!(
+                HandoffReply::Nobody if Instant::now() < patience => std::thread::sleep(RETRY_DELAY),
+                HandoffReply::Nobody => bail!(
                     "--state-dir {}: {who} uses it and hands over to nobody: it is starting, draining, or too old \
                      for that; stop it or choose another directory",
                     dir.display()
@@ -79,20 +81,24 @@ impl Instance {
     fn fresh(dir: &Path, made: bool, lock: File) -> anyhow::Result<Claimed> {
         write_owner(&lock, 0, &Name::own())?;
         // Whoever listened there is dead.
-        remove_if_there(&takeover::socket_path(dir))?;
+        remove_if_there(&handoff::socket_path(dir))?;
         let instance = Self { dir: dir.to_owned(), made, serial: 0, lock, anothers: false };
         Ok(Claimed { instance, taking_over: None })
     }
 
-    fn anothers(dir: &Path, taker: Taker, mut received: Received) -> anyhow::Result<Claimed> {
-        let Offer { made, serial, pid, .. } = taker.offer().clone();
+    fn anothers(
+        dir: &Path,
+        handoff_client: HandoffClient,
+        mut received: Received,
+    ) -> anyhow::Result<Claimed> {
+        let Offer { made, serial, pid, .. } = handoff_client.offer().clone();
         let lock = received.lock.take().filter(|lock| is_named(lock, &dir.join(LOCK)).unwrap_or(false));
         let Some(lock) = lock else {
             bail!("--state-dir {}: sluice (pid {pid}) did not hand over its lock", dir.display());
         };
         let serial = serial.wrapping_add(1);
         let instance = Self { dir: dir.to_owned(), made, serial, lock, anothers: true };
-        Ok(Claimed { instance, taking_over: Some((taker, received)) })
+        Ok(Claimed { instance, taking_over: Some((handoff_client, received)) })
     }
 
     /// The take-over is complete: the directory is ours.
@@ -129,7 +135,7 @@ impl Instance {
 
     /// Takes away the socket that nobody of ours listens at any more.
     pub(crate) fn stop_listening(&self) {
-        let _ = fs::remove_file(takeover::socket_path(&self.dir));
+        let _ = fs::remove_file(handoff::socket_path(&self.dir));
     }
 
     /// Another descriptor of the locked file.
@@ -275,7 +281,7 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
     let addresses = gateway_control::addresses::link::release(&interface_addresses(dir))?;
     said.extend(addresses.iter().map(|address| format!("took {address} off its interface")));
     let admin = [crate::admin::socket_path(dir), dir.join("admin.new")];
-    for stale in admin.into_iter().chain([takeover::socket_path(dir), path]) {
+    for stale in admin.into_iter().chain([handoff::socket_path(dir), path]) {
         if remove_if_there(&stale)? {
             said.push(format!("removed {}", stale.display()));
         }

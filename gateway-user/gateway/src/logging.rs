@@ -34,7 +34,7 @@ pub(crate) struct LogControl {
 }
 
 /// Dropped last, it writes what still waits: about a second is spent on a reader that has stopped.
-pub(crate) struct LastLines(#[expect(dead_code, reason = "its drop writes")] WorkerGuard);
+pub(crate) struct LogFlushGuard(#[expect(dead_code, reason = "its drop writes")] WorkerGuard);
 
 /// Starts logging; to be called once.
 ///
@@ -44,7 +44,7 @@ pub(crate) fn init(
     filter: &str,
     identity: &Identity,
     confinement: Confinement,
-) -> anyhow::Result<(LogControl, LastLines)> {
+) -> anyhow::Result<(LogControl, LogFlushGuard)> {
     let (layer, handle) = reload::Layer::new(parse(filter)?);
     // It starts before the others and would keep what they are without.
     let (writer, guard) = privileges::without_any(identity, || {
@@ -60,7 +60,7 @@ pub(crate) fn init(
     // The standard hook writes to standard error itself, and would wait there.
     std::panic::set_hook(Box::new(say_panic));
     let text = Arc::new(Mutex::new(filter.to_owned()));
-    Ok((LogControl { handle, text, dropped }, LastLines(guard)))
+    Ok((LogControl { handle, text, dropped }, LogFlushGuard(guard)))
 }
 
 /// A filter that names no such target leaves those lines out.

@@ -6,12 +6,11 @@ mod capacity;
 mod cli;
 mod cmd;
 mod confinement;
-mod crew;
 mod echo;
 mod fault;
 mod flags;
-mod fleet;
-mod hand_over;
+mod handoff;
+mod handoff_state;
 mod identity;
 mod instance;
 mod logging;
@@ -26,8 +25,9 @@ mod service;
 mod signals;
 mod source;
 mod state_dir;
-mod takeover;
+mod supervisor;
 mod wire;
+mod workers;
 
 use std::process::ExitCode;
 

@@ -15,7 +15,7 @@ use crate::flags::Settings;
 use crate::node;
 
 /// How long giving back the Lease and the report may take.
-const GOODBYE: Duration = Duration::from_secs(3);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A member of the cluster. Dropped, it gives back what it holds without anybody waiting for it.
 #[derive(Debug)]
@@ -64,6 +64,6 @@ impl Membership {
         self.leaves.send_replace(last);
         self.stop.send_replace(true);
         // Whatever is not given back by then, the others find out by its silence.
-        let _ = timeout(GOODBYE, self.task).await;
+        let _ = timeout(LEAVE_TIMEOUT, self.task).await;
     }
 }

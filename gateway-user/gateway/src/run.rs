@@ -22,8 +22,8 @@ use crate::cli::RunArgs;
 use crate::cmd::resources::translate_options;
 use crate::cmd::{End, bad_settings};
 use crate::confinement::Confinement;
-use crate::crew::{Crew, Equipment};
 use crate::flags::{AddressMode, Effective, Resolved, Settings};
+use crate::handoff::{self, FailureCounters, HandoffClient, Received};
 use crate::identity::Identity;
 use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
@@ -31,11 +31,11 @@ use crate::notify::Manager;
 use crate::privileges;
 use crate::service::{Service, TakingOver};
 use crate::source::Source;
-use crate::takeover::{self, Failures, Received, Taker};
+use crate::supervisor::{Supervisor, WorkerTemplate};
 use crate::{fault, node, pool, reopen, signals, state_dir, wire};
 
 /// How long the access log may take to reach its file at the end.
-const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(2);
+const LOG_FLUSH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Serves until a signal asks to stop, or another process takes over.
 pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
@@ -54,7 +54,7 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
     let state_dir = state_dir::resolve(&settings.state_dir)?;
     let identity = Identity::decide(settings.user, &state_dir, source.program())?;
     // Outlives all that may have something to say.
-    let (log_control, _last_lines) = logging::init(&settings.log.0, &identity, confinement)?;
+    let (log_control, _log_flush) = logging::init(&settings.log.0, &identity, confinement)?;
     identity.announce();
     let parts = Parts::open(&settings, &state_dir, source, &identity, confinement)?;
     let facts = parts.facts(effective);
@@ -77,7 +77,7 @@ struct Parts {
     steering: Steering,
     /// What is still held.
     capabilities: Vec<String>,
-    taker: Option<Taker>,
+    handoff_client: Option<HandoffClient>,
     /// The socket for those who take over from us, if one was received.
     takeover: Option<std::os::fd::OwnedFd>,
     confinement: Confinement,
@@ -111,19 +111,19 @@ impl Parts {
         reopen::try_source_and_log(identity, settings, &source)?;
         // Before the ports: who finds the state directory taken learns by whom, not that some port is busy.
         let Claimed { instance, taking_over } = Instance::claim(state_dir, settings.take_over, identity)?;
-        let (taker, mut received) = match taking_over {
-            Some((taker, received)) => (Some(taker), received),
+        let (handoff_client, mut received) = match taking_over {
+            Some((handoff_client, received)) => (Some(handoff_client), received),
             None => {
-                let takeover = takeover::listen_early(instance.dir());
+                let takeover = handoff::listen_early(instance.dir());
                 (None, Received { takeover, ..Received::default() })
             }
         };
-        takeover::stop_at("received");
+        handoff::stop_at("received");
         // Before steering, which must not take these ports.
         let sockets = Sockets::bind(settings, source.is_cluster(), &mut received)?;
         let options = wire::steer_options(settings, places.len(), instance.name(), open_files);
         let steering_mode = wire::steering_mode(settings.steering);
-        let steering = match taker {
+        let steering = match handoff_client {
             Some(_) => Steering::take_over(steering_mode, options, received.steering),
             None => Steering::open(steering_mode, options),
         };
@@ -155,7 +155,7 @@ impl Parts {
             access_log,
             steering,
             capabilities,
-            taker,
+            handoff_client,
             takeover,
             confinement,
             instance,
@@ -198,18 +198,18 @@ impl Parts {
             self;
         let (path, cluster) = (steering.path(), source.is_cluster());
         let config = wire::proxy_config(settings, path, bounds, cluster, confinement);
-        let kind = takeover::Steering::of(steering.path());
+        let kind = handoff::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
-        let taking_over = self.taker.map(|taker| {
-            let same_sockets = taker.offer().shares_sockets(steering.path());
-            TakingOver { taker, same_sockets }
+        let taking_over = self.handoff_client.map(|handoff_client| {
+            let same_sockets = handoff_client.offer().shares_sockets(steering.path());
+            TakingOver { handoff_client, same_sockets }
         });
-        if fault::is_planted("requests") {
+        if fault::is_injected("requests") {
             gateway_proxy::watch_fault_files();
         }
         let first = steering.worker_listeners();
         let steering = SharedSteering::new(steering);
-        let mut crew = Crew::new(Equipment {
+        let mut supervisor = Supervisor::new(WorkerTemplate {
             places,
             driver: probe.driver,
             ring_entries: settings.ring_entries.small(),
@@ -217,10 +217,10 @@ impl Parts {
             steering: steering.clone(),
             log: access_log.sink(),
         });
-        let fleet = Arc::new(crew.start(first)?);
+        let workers = Arc::new(supervisor.start(first)?);
         let (sender, view) = watch::channel(Arc::new(View::default()));
         let options = translate_options(settings, source.is_cluster());
-        let reconciler = Reconciler::new(Arc::clone(&fleet), steering.clone(), options, sender)
+        let reconciler = Reconciler::new(Arc::clone(&workers), steering.clone(), options, sender)
             .reached_at(node::addresses(settings))
             .guarding(own_ports)
             .taking_freed_ports_after(settings.freed_ports_after.0, taking_over.is_some());
@@ -235,14 +235,14 @@ impl Parts {
             let (compiler, builder) = (move || confinement.compiler(), move || confinement.builder());
             let engine = Engine::start_with(options, reconciler, compiler, builder)?;
             let pool = pool.map(|pool| pool.follow(&engine));
-            let failures = Failures::default();
+            let failures = FailureCounters::default();
             let shared = Shared {
                 takeover_failures: failures.clone(),
                 facts: Arc::new(facts),
-                readiness: Readiness::new(view.clone(), crew.heartbeats()),
+                readiness: Readiness::new(view.clone(), supervisor.heartbeats()),
                 counters: AllCounters::default(),
                 view,
-                fleet: Arc::clone(&fleet),
+                workers: Arc::clone(&workers),
                 cluster,
                 cluster_tally: Arc::default(),
                 steering: steering.clone(),
@@ -251,8 +251,8 @@ impl Parts {
             };
             let service = Service {
                 settings,
-                crew,
-                fleet: Arc::clone(&fleet),
+                supervisor,
+                workers: Arc::clone(&workers),
                 engine,
                 orders,
                 shared,
@@ -270,9 +270,9 @@ impl Parts {
         // Queued connections were accepted during the drain.
         steering.close();
         if outcome.is_ok() {
-            fleet.join();
+            workers.join();
         }
-        let _ = access_log.stop(LAST_LINES);
+        let _ = access_log.stop(LOG_FLUSH_TIMEOUT);
         // With the directory, unless another process has it by now.
         let ours = outcome?;
         if ours.is_some()

@@ -16,35 +16,35 @@ use tracing::{error, info, warn};
 
 use crate::admin::{Facts, Servers, Shared, Sockets};
 use crate::confinement::Denials;
-use crate::crew::Crew;
 use crate::flags::Settings;
-use crate::fleet::Fleet;
-use crate::hand_over::Possessions;
+use crate::handoff::{self, FailureCounters, HandoffClient, HandoffServer, Release, Request, Steering};
+use crate::handoff_state::HandoffState;
 use crate::instance::Instance;
 use crate::membership::Membership;
 use crate::notify::Manager;
 use crate::signals::{Order, Orders};
-use crate::takeover::{self, Failures, Giver, Release, Request, Steering, Taker};
+use crate::supervisor::Supervisor;
+use crate::workers::Workers;
 
 /// After a take-over by a process that steers by other means: time for handshakes to end that began at our sockets, of
 /// which it has none. A SYN that has been answered is followed by its ACK within a round trip.
 const HANDSHAKES: Duration = Duration::from_secs(1);
 
 /// Between two signs of life of the control thread.
-const PULSE: Duration = Duration::from_secs(1);
+const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All parts of the running process.
 pub(crate) struct Service<'a> {
     pub(crate) settings: &'a Settings,
-    pub(crate) crew: Crew,
-    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) workers: Arc<Workers>,
     pub(crate) engine: Engine<SharedSteering>,
     pub(crate) orders: Orders,
     pub(crate) shared: Shared,
     pub(crate) access_log: &'a FileThread,
     pub(crate) instance: Instance,
     pub(crate) kind: Steering,
-    pub(crate) failures: Failures,
+    pub(crate) failures: FailureCounters,
     pub(crate) manager: Manager,
     /// In the cluster, once this process serves alone.
     pub(crate) membership: Option<Membership>,
@@ -54,7 +54,7 @@ pub(crate) struct Service<'a> {
 
 /// The process that serves until we do.
 pub(crate) struct TakingOver {
-    pub(crate) taker: Taker,
+    pub(crate) handoff_client: HandoffClient,
     /// Whether we accept from its sockets.
     pub(crate) same_sockets: bool,
 }
@@ -81,10 +81,10 @@ impl Service<'_> {
         if let Some(taking_over) = taking_over {
             match self.take_over(taking_over, &mut sockets).await {
                 Ok(true) => {}
-                Ok(false) => return self.retreat().await.map(|()| None),
+                Ok(false) => return self.abort().await.map(|()| None),
                 Err(error) => {
                     error!("{error:#}");
-                    self.retreat().await?;
+                    self.abort().await?;
                     return Err(error);
                 }
             }
@@ -96,17 +96,17 @@ impl Service<'_> {
         }
         sockets.open_admin_socket(self.instance.dir());
         let servers = sockets.serve(&self.shared)?;
-        let giver = self.giver(takeover);
+        let handoff_server = self.handoff_server(takeover);
         self.manager.serve(&self.shared, self.shared.facts.took_over.is_some());
-        self.serve(servers, giver).await
+        self.serve(servers, handoff_server).await
     }
 
     /// Makes us the one. False if a signal asked to stop before that.
     async fn take_over(&mut self, taking_over: TakingOver, sockets: &mut Sockets) -> anyhow::Result<bool> {
-        let TakingOver { taker, same_sockets } = taking_over;
-        let pid = taker.offer().pid;
+        let TakingOver { handoff_client, same_sockets } = taking_over;
+        let pid = handoff_client.offer().pid;
         {
-            let mut live = pin!(takeover::live(&taker, self.shared.view.clone()));
+            let mut live = pin!(handoff::live(&handoff_client, self.shared.view.clone()));
             loop {
                 tokio::select! {
                     live = &mut live => break live?,
@@ -123,13 +123,13 @@ impl Service<'_> {
         // From here on there is no way back; a signal has to wait for what becomes of it.
         // Sockets wait for it, so their binds must not change.
         self.engine.hold().await;
-        let took_over = tokio::task::spawn_blocking(move || taker.ready(same_sockets)).await??;
+        let took_over = tokio::task::spawn_blocking(move || handoff_client.ready(same_sockets)).await??;
         // Before anybody can learn that this process is the one: who asks from here on is told of this process.
         sockets.open_admin_socket(self.instance.dir());
         self.instance.settle()?;
         let settled = self.shared.steering.finish_takeover();
         self.engine.resume();
-        self.fleet.listen(settled.listeners);
+        self.workers.listen(settled.listeners);
         settled.failed.iter().for_each(|error| error!("{error}"));
         let facts = Facts::clone(&self.shared.facts);
         let steering_detail = settled.path.map_or(facts.steering_detail.clone(), |path| path.to_string());
@@ -144,23 +144,23 @@ impl Service<'_> {
     }
 
     /// Gives up a take-over: the other process has everything.
-    async fn retreat(self) -> anyhow::Result<()> {
+    async fn abort(self) -> anyhow::Result<()> {
         self.shared.steering.close();
         let limits = after_take_over(self.settings, true);
-        drain(&self.fleet, self.engine, self.orders, limits, 1).await
+        drain(&self.workers, self.engine, self.orders, limits, 1).await
     }
 
     /// Listens for those who take over from us; being unable to is no reason not to serve.
-    fn giver(&self, received: Option<OwnedFd>) -> Option<Giver> {
-        let path = takeover::socket_path(self.instance.dir());
-        let started = Giver::start(&path, received, &self.failures);
+    fn handoff_server(&self, received: Option<OwnedFd>) -> Option<HandoffServer> {
+        let path = handoff::socket_path(self.instance.dir());
+        let started = HandoffServer::start(&path, received, &self.failures);
         started.inspect_err(|error| warn!("no other process can take over: {error:#}")).ok()
     }
 
     async fn serve(
         mut self,
         mut servers: Servers,
-        mut giver: Option<Giver>,
+        mut handoff_server: Option<HandoffServer>,
     ) -> anyhow::Result<Option<Instance>> {
         let mut denials = Denials::default();
         let cause = loop {
@@ -170,10 +170,10 @@ impl Service<'_> {
                     Order::Reload => self.reload(),
                     Order::Stop(signal) => break Cause::Signal(signal),
                 },
-                () = self.crew.look_after(&self.fleet, &self.engine) => {}
-                request = next(&mut giver) => {
-                    if let Some(giver) = &giver
-                        && let Some(cause) = self.hand_over(giver, &servers, request).await?
+                () = self.supervisor.supervise(&self.workers, &self.engine) => {}
+                request = next(&mut handoff_server) => {
+                    if let Some(handoff_server) = &handoff_server
+                        && let Some(cause) = self.hand_over(handoff_server, &servers, request).await?
                     {
                         break cause;
                     }
@@ -183,19 +183,19 @@ impl Service<'_> {
                 bail!("the compiler thread ended unexpectedly; restarting the process is the only way on");
             }
         };
-        let Self { settings, fleet, engine, orders, shared, instance, manager, membership, .. } = self;
+        let Self { settings, workers, engine, orders, shared, instance, manager, membership, .. } = self;
         match cause {
             Cause::Signal(signal) => {
                 info!("{signal}: draining");
                 // Who would take over from now on waits until we have ended.
-                drop(giver);
+                drop(handoff_server);
                 instance.stop_listening();
                 shared.readiness.drain();
                 shared.steering.release();
                 manager.stopping(settings.drain_max.0);
                 let (accept, max) = (settings.drain_min.0, settings.drain_max.0);
                 // `servers` stay: probes are answered until the end.
-                let drain = drain(&fleet, engine, orders, DrainLimits { accept, idle: accept, max }, 1);
+                let drain = drain(&workers, engine, orders, DrainLimits { accept, idle: accept, max }, 1);
                 tokio::join!(drain, leave(membership, true)).0?;
                 Ok(Some(instance))
             }
@@ -203,7 +203,7 @@ impl Service<'_> {
                 servers.hand_over(release.opens_admin_socket);
                 // Links first: where the other one has sockets of its own, they now get what is new.
                 shared.steering.close();
-                drop(giver);
+                drop(handoff_server);
                 // At once: should the other one die while we drain, a third must find the directory free.
                 instance.leave();
                 // While it waits for our last word: what it says itself comes after this.
@@ -211,7 +211,7 @@ impl Service<'_> {
                 let limits = after_take_over(settings, release.same_sockets);
                 release.done();
                 // Whoever started us may tell us to end, now that there is another: that is what we do.
-                tokio::join!(drain(&fleet, engine, orders, limits, 2), leave(membership, false)).0?;
+                tokio::join!(drain(&workers, engine, orders, limits, 2), leave(membership, false)).0?;
                 Ok(None)
             }
         }
@@ -220,21 +220,21 @@ impl Service<'_> {
     /// Serves one wish to take over. Why to end, if we are to.
     async fn hand_over(
         &mut self,
-        giver: &Giver,
+        handoff_server: &HandoffServer,
         servers: &Servers,
         request: Request,
     ) -> anyhow::Result<Option<Cause>> {
-        let possessions = Possessions {
-            giver,
+        let handoff_state = HandoffState {
+            handoff_server,
             instance: &self.instance,
             servers,
-            fleet: &self.fleet,
+            workers: &self.workers,
             engine: &self.engine,
             steering: &self.shared.steering,
             kind: self.kind,
             failures: &self.failures,
         };
-        let mut handing_over = pin!(possessions.hand_over(request));
+        let mut handing_over = pin!(handoff_state.hand_over(request));
         let mut asked_to_stop = None;
         let handed_over = loop {
             tokio::select! {
@@ -265,7 +265,7 @@ impl Service<'_> {
 async fn stamp(heartbeat: Arc<Heartbeat>) {
     loop {
         heartbeat.stamp();
-        tokio::time::sleep(PULSE).await;
+        tokio::time::sleep(WATCHDOG_INTERVAL).await;
     }
 }
 
@@ -277,7 +277,7 @@ async fn leave(membership: Option<Membership>, last: bool) {
 
 /// Lets workers finish. So many signals end all at once.
 async fn drain(
-    fleet: &Fleet,
+    workers: &Workers,
     engine: Engine<SharedSteering>,
     mut orders: Orders,
     limits: DrainLimits,
@@ -293,7 +293,7 @@ async fn drain(
         orders.stop().await
     });
     tokio::select! {
-        _ = fleet.drain(limits) => Ok(()),
+        _ = workers.drain(limits) => Ok(()),
         signal = &mut enough => bail!("{signal} again: ended at once, connections were cut"),
     }
 }
@@ -306,9 +306,9 @@ fn after_take_over(settings: &Settings, same_sockets: bool) -> DrainLimits {
     DrainLimits { accept, idle: max, max }
 }
 
-async fn next(giver: &mut Option<Giver>) -> Request {
-    match giver {
-        Some(giver) => giver.next().await,
+async fn next(handoff_server: &mut Option<HandoffServer>) -> Request {
+    match handoff_server {
+        Some(handoff_server) => handoff_server.next().await,
         None => std::future::pending().await,
     }
 }

@@ -27,7 +27,7 @@ const OURS: [&str; 7] =
 const OF_SYSTEM: &str = "/run/sluice";
 
 /// The facts that the usual place depends on.
-struct Surroundings {
+struct Environment {
     euid: u32,
     of_system: PathBuf,
     /// `$XDG_RUNTIME_DIR`.
@@ -46,7 +46,7 @@ pub(crate) fn resolve(setting: &StateDir) -> anyhow::Result<PathBuf> {
     let euid = geteuid();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let temporary = std::env::temp_dir();
-    let place = Surroundings { euid: euid.as_raw(), of_system: OF_SYSTEM.into(), runtime, temporary }.place();
+    let place = Environment { euid: euid.as_raw(), of_system: OF_SYSTEM.into(), runtime, temporary }.place();
     // Whom it was given to root finds out when it opens it.
     if !euid.is_root() && place.symlink_metadata().is_ok() {
         vet(&place, &Identity::default())?;
@@ -54,7 +54,7 @@ pub(crate) fn resolve(setting: &StateDir) -> anyhow::Result<PathBuf> {
     Ok(place)
 }
 
-impl Surroundings {
+impl Environment {
     fn place(&self) -> PathBuf {
         let is_ours =
             |dir: &Path| dir.metadata().is_ok_and(|found| found.is_dir() && found.uid() == self.euid);
@@ -221,7 +221,7 @@ mod tests {
         let place = |euid, runtime: Option<&Path>| {
             let of_system = dir.join("run");
             let runtime = runtime.map(Path::to_owned);
-            Surroundings { euid, of_system, runtime, temporary: "/tmp".into() }.place()
+            Environment { euid, of_system, runtime, temporary: "/tmp".into() }.place()
         };
         let stranger = 54_321;
         // Root has the system's, be it there or not.

@@ -144,7 +144,7 @@ pub(crate) fn proxy_config(
         unprivileged_offset: path.unprivileged_offset(),
         access_log: settings.access_log != AccessLog::Off,
         confine: confinement.of_workers(),
-        faults: fault::is_planted("requests"),
+        faults: fault::is_injected("requests"),
         ..ProxyConfig::default()
     })
 }
@@ -225,7 +225,7 @@ pub(crate) fn steer_options(
 ) -> SteerOptions {
     let usual = SteerOptions::new(workers, instance);
     SteerOptions {
-        layout: crate::takeover::planted_number("layout").unwrap_or(usual.layout),
+        layout: crate::handoff::injected_number("layout").unwrap_or(usual.layout),
         bpffs: settings.bpffs.0.clone(),
         backlog: settings.backlog.small(),
         reserved_ports: settings.reserved_ports.0.iter().copied().collect(),

@@ -110,15 +110,15 @@ fn commands_that_need_a_port_or_a_directory() {
 }
 
 /// Ends the process that has the state directory, which is no child of ours.
-struct Orphan<'a>(&'a Inside);
+struct OrphanGuard<'a>(&'a Inside);
 
-impl Orphan<'_> {
+impl OrphanGuard<'_> {
     fn pid(&self) -> Option<i32> {
         std::fs::read_to_string(self.0.scratch().join("state/lock")).ok()?.lines().next()?.parse().ok()
     }
 }
 
-impl Drop for Orphan<'_> {
+impl Drop for OrphanGuard<'_> {
     fn drop(&mut self) {
         if let Some(pid) = self.pid() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -138,7 +138,7 @@ fn run_and_upgrade_that_serve() {
         ends_with(FAILED, &[&["upgrade", "/nowhere/at/all"], &places[..]].concat());
         assert!(running.gateway.try_wait().unwrap().is_none() && get("/httpbin/get").unwrap().status == 200);
 
-        let upgraded = Orphan(inside);
+        let upgraded = OrphanGuard(inside);
         let mut upgrade = std::process::Command::new(SLUICE);
         upgrade.arg("upgrade").arg(running.config.path()).args(places);
         // Watched, since the new process goes on printing into what it inherited.

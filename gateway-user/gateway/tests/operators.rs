@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use common::steady::Steady;
+use common::steady::SteadyClients;
 use common::{HTTP, METRICS, Running, admin_client, get, metric_of, metrics, with_gateway_flags};
 use gateway_testkit::http::{self, Client};
 use gateway_testkit::wait;
@@ -58,9 +58,9 @@ fn open_files(pid: u32) -> usize {
 }
 
 /// A thread that stands still until this is dropped: a debugger stops one and leaves the others alone (ptrace(2)).
-struct Stopped(Pid);
+struct StoppedThread(Pid);
 
-impl Stopped {
+impl StoppedThread {
     fn thread(pid: u32, name: &str) -> Self {
         let thread = wait::until(name, || {
             let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
@@ -76,7 +76,7 @@ impl Stopped {
     }
 }
 
-impl Drop for Stopped {
+impl Drop for StoppedThread {
     fn drop(&mut self) {
         let _ = ptrace::detach(self.0, None);
     }
@@ -150,9 +150,9 @@ fn scrapers_that_do_not_read_hold_few_pages_and_delay_no_probe() {
 fn probes_wait_for_no_thread_that_stands_still() {
     with_gateway_flags("probes", FLAGS, |_, running| {
         let pid = running.gateway.pid();
-        let _control = Stopped::thread(pid, "sluice");
-        let _metrics = Stopped::thread(pid, "sluice-metrics");
-        let _worker = Stopped::thread(pid, "sluice-worker-1");
+        let _control = StoppedThread::thread(pid, "sluice");
+        let _metrics = StoppedThread::thread(pid, "sluice-metrics");
+        let _worker = StoppedThread::thread(pid, "sluice-worker-1");
         for path in ["/healthz/live", "/healthz/ready"] {
             assert_eq!(probe(path).status, 200, "{path}");
         }
@@ -169,8 +169,8 @@ fn probes_wait_for_no_thread_that_stands_still() {
 fn without_a_worker_that_turns_it_is_not_ready_and_still_alive() {
     with_gateway_flags("still-workers", FLAGS, |_, running| {
         let pid = running.gateway.pid();
-        let first = Stopped::thread(pid, "sluice-worker-0");
-        let second = Stopped::thread(pid, "sluice-worker-1");
+        let first = StoppedThread::thread(pid, "sluice-worker-0");
+        let second = StoppedThread::thread(pid, "sluice-worker-1");
         let answer = wait::until("unreadiness", || {
             let answer = probe("/healthz/ready");
             (answer.status == 503).then_some(answer)
@@ -250,7 +250,7 @@ fn a_backend_that_answers_any_status_makes_few_series() {
 #[test]
 fn the_admin_socket_leads_to_a_process_that_answers_all_through_a_take_over() {
     with_gateway_flags("admin-takeover", FLAGS, |inside, running| {
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let pid_of = |answer: &http::Answer| {
             let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
             document["process"]["pid"].as_u64().unwrap()

@@ -389,7 +389,7 @@ fn a_pod_of_the_manifest_steers_unpinned_and_keeps_low_ports_alone() {
         assert_eq!(std::fs::read_to_string(state.join("lock")).unwrap(), "1\n0\nsluice-a\n");
         all_are(child(old.pid()), AUTO);
         all_hold(child(old.pid()), NET_BIND_SERVICE, false);
-        let steady = common::steady::Steady::start(common::HTTP);
+        let steady = common::steady::SteadyClients::start(common::HTTP);
         let mut new = spawn_pod(inside, config.path(), "sluice-b");
         new.wait_for_output("took over from sluice");
         steady.wait_for_more(50);

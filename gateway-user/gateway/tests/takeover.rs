@@ -24,7 +24,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::load::Wrk;
-use common::steady::Steady;
+use common::steady::SteadyClients;
 use common::{HTTP, Running, get, metric, sluice, text};
 use gateway_testkit::http::Client;
 use gateway_testkit::netns;
@@ -43,7 +43,7 @@ fn answered() -> f64 {
 
 fn five_upgrades(label: &str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let wrk = Wrk::start(&format!("http://{HTTP}/httpbin/get"), 4, UNTIL_STOPPED);
         for _ in 0..5 {
             // The one before is under load until the moment in which it lets go, the next one from then on: each has its
@@ -115,7 +115,7 @@ fn other_workers(label: &str, steering: &'static str) {
         let flags = |workers| [["--steering", steering], ["--workers", workers]].concat();
         let running = Running::start(inside, &[&flags("2")[..], &DRAIN].concat());
         let mut line = Line { inside, running };
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         for workers in ["1", "4", "3", "2"] {
             line.upgrade(&flags(workers));
             steady.wait_for_more(50);
@@ -139,7 +139,7 @@ fn other_numbers_of_workers_without() {
 #[test]
 fn another_way_of_steering_and_of_io() {
     with_line("take-mixed", &["--steering", "ebpf", "--io", "uring"], |line| {
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         for (steering, io) in
             [("reuseport", "uring"), ("ebpf", "epoll"), ("reuseport", "epoll"), ("ebpf", "uring")]
         {
@@ -166,7 +166,7 @@ fn placeholders_go_from_hand_to_hand_and_are_in_no_older_ones_way() {
     // Sends and takes what such a version does: no placeholder.
     const OLDER: &[&str] = &["--steering", "ebpf", "--io", "epoll", "--placeholders", "false"];
     with_line("take-held", OLDER, |line| {
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         steady.wait_for_more(20);
         let held = |line: &Line<'_>| {
             wait::until(&format!("a placeholder: {}", line.running.log()), || {
@@ -248,7 +248,7 @@ fn pins_are_those_of_the_one_that_serves() {
 #[test]
 fn a_signal_to_either_before_it_is_decided() {
     with_line("take-signal", &["--steering", "ebpf"], |line| {
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let planted = [("SLUICE_FAULT", "takeover:live")];
         let mut new = line.spawn(&["--steering", "ebpf"], &planted);
         new.wait_for_output("planted: stopped");
@@ -275,7 +275,7 @@ fn a_signal_to_either_before_it_is_decided() {
 fn what_cannot_start_disturbs_nobody() {
     with_line("take-bad", &["--steering", "ebpf"], |line| {
         let pins = line.pin_directories();
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let fails = |mut gateway: Guarded, why: &str| {
             let ended = gateway.wait();
             assert!(!ended.success());
@@ -303,7 +303,7 @@ fn what_cannot_start_disturbs_nobody() {
 #[test]
 fn of_two_at_once_one_wins_and_the_other_is_told() {
     with_line("take-two", &["--steering", "ebpf"], |line| {
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let first = line.spawn(&["--steering", "ebpf"], &[("SLUICE_FAULT", "takeover:received")]);
         let mut first = first;
         first.wait_for_output("planted: stopped");

@@ -35,13 +35,13 @@ fn answered(client: &mut Client, id: &str) -> Result<(), String> {
 }
 
 /// Clients on kept connections, each a thread that sends until it is stopped or its connection breaks.
-struct Kept {
+struct KeptConnections {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Result<(), String>>>,
 }
 
-impl Kept {
+impl KeptConnections {
     fn start() -> Self {
         let (stop, answered): (Arc<AtomicBool>, Arc<AtomicU64>) = Default::default();
         let clients: Vec<_> = (0..KEPT)
@@ -74,7 +74,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptConnections {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
     }
@@ -101,7 +101,7 @@ fn a_worker_dies(inside: &Inside, steering: &str, io: &str, workers: usize) {
     let flags =
         ["--steering", steering, "--io", io, "--workers", &count, "--cpus", "none", "--access-log", "off"];
     let running = Running::start_with(inside, &flags, &[("SLUICE_FAULT", "requests")]);
-    let kept = Kept::start();
+    let kept = KeptConnections::start();
     let release = inside.scratch().join("release");
     let mut victim = connect();
     victim.send(request("victim", &format!("X-Sluice-Fault: worker {}\r\n", release.display()))).unwrap();

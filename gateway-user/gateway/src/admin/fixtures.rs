@@ -22,9 +22,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Facts, Readiness, Shared};
-use crate::fleet::Fleet;
+use crate::handoff::TookOver;
 use crate::logging::LogControl;
-use crate::takeover::TookOver;
+use crate::workers::Workers;
 
 /// Text by people, which may change, is replaced by this.
 const MESSAGE: &str = "a sentence for people";
@@ -163,13 +163,13 @@ pub(super) fn shared() -> (watch::Sender<Arc<View>>, Shared) {
         facts: Arc::new(facts()),
         view: receiver.clone(),
         readiness: Readiness::new(receiver, heartbeats),
-        fleet: Arc::new(Fleet::new(Vec::new())),
+        workers: Arc::new(Workers::new(Vec::new())),
         cluster: None,
         cluster_tally: Arc::default(),
         steering: SharedSteering::new(steering),
         log_control: LogControl::of_nobody(),
         access_log: FileThread::start(FileTarget::Off, IoMode::Epoll).unwrap().sink(),
-        takeover_failures: crate::takeover::Failures::default(),
+        takeover_failures: crate::handoff::FailureCounters::default(),
         counters: super::AllCounters::default(),
     };
     (sender, shared)

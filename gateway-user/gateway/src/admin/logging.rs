@@ -8,13 +8,13 @@ use axum::routing::get;
 use crate::logging::LogControl;
 
 /// Longest filter in bytes.
-const LONGEST: usize = 8 * 1024;
+const MAX_FILTER_BYTES: usize = 8 * 1024;
 
 /// `GET /logging` says the filter, `PUT /logging` with a filter as body changes it.
 pub(super) fn router(control: LogControl) -> Router {
     Router::new()
         .route("/logging", get(read).put(change))
-        .layer(DefaultBodyLimit::max(LONGEST))
+        .layer(DefaultBodyLimit::max(MAX_FILTER_BYTES))
         .with_state(control)
 }
 

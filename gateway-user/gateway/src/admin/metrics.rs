@@ -23,10 +23,10 @@ use super::exposition::Exposition;
 use super::gone::GoneSeries;
 use super::{Shared, members, servers, watches};
 use crate::cmd::version::VERSIONS;
-use crate::fleet::Past;
+use crate::workers::RetiredWorkers;
 
 /// How long a scrape waits for a worker; one that is late is left out of this scrape.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WORKER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The histograms of workers count microseconds.
 const MICROSECONDS: f64 = 1e6;
 const BYTES: f64 = 1.0;
@@ -53,33 +53,33 @@ impl MetricsPage {
     async fn render(&self) -> Vec<Bytes> {
         let shared = &self.shared;
         let workers = collect(shared).await;
-        let past = shared.fleet.past();
+        let retired = shared.workers.retired();
         let all =
-            WorkerMetrics::sum(std::iter::once(&past.metrics).chain(workers.iter().map(|(_, one)| one)));
+            WorkerMetrics::sum(std::iter::once(&retired.metrics).chain(workers.iter().map(|(_, one)| one)));
         let view = Arc::clone(&shared.view.borrow());
         if let Some(live) = &view.live {
             // A panic elsewhere leaves it whole at any time.
             let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
             let keys = gone.find(&live.snapshot, all.series.keys());
             if !keys.is_empty() {
-                shared.fleet.forget_series(&keys);
+                shared.workers.forget_series(&keys);
             }
         }
-        page(shared, &view, &workers, &past, &all)
+        page(shared, &view, &workers, &retired, &all)
     }
 }
 
 /// Each worker's metrics, with its slot.
 async fn collect(shared: &Shared) -> Vec<(usize, WorkerMetrics)> {
-    let asked: Vec<_> = (0..shared.fleet.count())
+    let asked: Vec<_> = (0..shared.workers.count())
         .map(|slot| {
             let (reply, answer) = oneshot::channel();
-            shared.fleet.send(slot, WorkerCommand::Metrics { reply });
+            shared.workers.send(slot, WorkerCommand::Metrics { reply });
             (slot, answer)
         })
         .collect();
     let mut answers = Vec::with_capacity(asked.len());
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + WORKER_TIMEOUT;
     for (slot, answer) in asked {
         if let Ok(Ok(metrics)) = timeout_at(end, answer).await {
             answers.push((slot, metrics));
@@ -92,7 +92,7 @@ fn page(
     shared: &Shared,
     view: &View,
     workers: &[(usize, WorkerMetrics)],
-    past: &Past,
+    retired: &RetiredWorkers,
     all: &WorkerMetrics,
 ) -> Vec<Bytes> {
     let mut page = Exposition::default();
@@ -105,7 +105,7 @@ fn page(
         watches::page(&mut page, &cluster.watches());
         members::page(&mut page, &shared.cluster_tally);
     }
-    process(&mut page, shared, past, workers.len());
+    process(&mut page, shared, retired, workers.len());
     servers::page(&mut page, shared);
     page.finish()
 }
@@ -299,7 +299,7 @@ fn certificates(page: &mut Exposition, view: &View) {
     }
 }
 
-fn process(page: &mut Exposition, shared: &Shared, past: &Past, answering: usize) {
+fn process(page: &mut Exposition, shared: &Shared, retired: &RetiredWorkers, answering: usize) {
     page.gauge("sluice_build_info", "Versions.");
     page.sample(
         &[
@@ -334,9 +334,9 @@ fn process(page: &mut Exposition, shared: &Shared, past: &Past, answering: usize
     }
     page.gauge("sluice_workers", "Worker threads that answered this scrape.").sample(&[], answering);
     page.counter("sluice_worker_deaths_total", "Worker threads that a panic ended; each gets a successor.");
-    page.sample(&[], past.deaths);
+    page.sample(&[], retired.deaths);
     page.counter("sluice_worker_lost_connections_total", "Client connections that ended with their worker.");
-    page.sample(&[], past.lost_connections);
+    page.sample(&[], retired.lost_connections);
     page.counter("sluice_stderr_dropped_lines_total", "Log lines that standard error did not take in time.");
     page.sample(&[], shared.log_control.dropped());
     let log = shared.log_stats();
@@ -393,7 +393,7 @@ mod tests {
         shared.facts = Arc::new(fixtures::facts());
         let workers = [(0, WorkerMetrics::new(1, 1)), (1, WorkerMetrics::new(1, 1))];
         let all = WorkerMetrics::new(1, 1);
-        let mut whole = page(&shared, &fixtures::view(), &workers, &Past::default(), &all);
+        let mut whole = page(&shared, &fixtures::view(), &workers, &RetiredWorkers::default(), &all);
         let mut rest = Exposition::default();
         let (keys, one) = series();
         requests(&mut rest, &keys.iter().map(|key| (key, &one)).collect::<Vec<_>>(), &one);

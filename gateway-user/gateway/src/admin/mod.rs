@@ -32,9 +32,9 @@ pub(crate) use servers::{ADMIN, HEALTH, METRICS};
 pub(crate) use sockets::{Servers, Sockets, metrics_address, socket_path};
 
 use crate::flags::Effective;
-use crate::fleet::Fleet;
+use crate::handoff::{FailureCounters, TookOver};
 use crate::logging::LogControl;
-use crate::takeover::{Failures, TookOver};
+use crate::workers::Workers;
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) facts: Arc<Facts>,
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) readiness: Readiness,
-    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) workers: Arc<Workers>,
     /// The cluster that is served, if it is one.
     pub(crate) cluster: Option<Cluster>,
     /// What was written into it.
@@ -79,7 +79,7 @@ pub(crate) struct Shared {
     pub(crate) steering: SharedSteering,
     pub(crate) log_control: LogControl,
     pub(crate) access_log: LogSink,
-    pub(crate) takeover_failures: Failures,
+    pub(crate) takeover_failures: FailureCounters,
     /// Of the servers themselves.
     pub(crate) counters: AllCounters,
 }

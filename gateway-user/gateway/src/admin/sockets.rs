@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use super::servers::{ADMIN, HEALTH, METRICS};
 use super::{Shared, dump, logging, metrics, ready, status};
 use crate::flags::{Auto, Listen, Settings};
-use crate::takeover::Received;
+use crate::handoff::Received;
 
 /// The admin socket's name in the state directory, without `.sock`.
 const NAME: &str = "admin";

@@ -29,13 +29,13 @@ async fn status(State(shared): State<Shared>) -> Response {
     let view = Arc::clone(&shared.view.borrow());
     let readiness = shared.readiness.check().map_or_else(|reason| reason, |()| "ready".to_owned());
     let facts = &shared.facts;
-    let past = shared.fleet.past();
+    let retired = shared.workers.retired();
     let io = Io {
         driver: facts.driver.clone(),
         refused: facts.refused_drivers.clone(),
-        workers: shared.fleet.count(),
-        worker_deaths: past.deaths,
-        lost_connections: past.lost_connections,
+        workers: shared.workers.count(),
+        worker_deaths: retired.deaths,
+        lost_connections: retired.lost_connections,
         access_log: shared.access_log.driver().name().to_owned(),
         access_log_refused: facts.log_refused.clone(),
     };

@@ -23,7 +23,7 @@ use crate::cli::{Command, ConfigCommand};
 use crate::flags::SettingError;
 
 /// How long a line on standard error may take.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a command ended; see docs/cli.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub(crate) fn say(line: &str) {
         let _ = std::io::stderr().write_all(line.as_bytes());
         drop(written);
     });
-    let _ = wait.recv_timeout(LAST_WORDS);
+    let _ = wait.recv_timeout(FLUSH_TIMEOUT);
 }
 
 /// Text to standard output.

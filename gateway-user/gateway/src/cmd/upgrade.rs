@@ -18,7 +18,7 @@ use crate::flags::TakeOver;
 use crate::{instance, state_dir};
 
 /// Between two looks.
-const PAUSE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs `sluice run` with the same arguments beside the process that serves. Not as a child of that one, so that a service
 /// manager gives the new one all its rights anew.
@@ -82,7 +82,7 @@ fn itself() -> anyhow::Result<Command> {
 
 /// Whether the other end of the pipe is closed; waits a moment for that.
 fn has_ended(pipe: &PipeReader) -> anyhow::Result<bool> {
-    let pause = Timespec { tv_sec: 0, tv_nsec: PAUSE.subsec_nanos().into() };
+    let pause = Timespec { tv_sec: 0, tv_nsec: POLL_INTERVAL.subsec_nanos().into() };
     let mut wait = [PollFd::new(pipe, PollFlags::empty())];
     match poll(&mut wait, Some(&pause)) {
         Err(rustix::io::Errno::INTR) => Ok(false),

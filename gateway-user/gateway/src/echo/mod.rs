@@ -2,8 +2,8 @@
 //!
 //! It speaks HTTP through hyper and axum, not through our own codec, so it judges our proxy independently.
 
-mod answer;
 mod request;
+mod response;
 
 #[cfg(test)]
 mod tests;
@@ -65,14 +65,14 @@ async fn serve(listener: TcpListener, shared: Shared) -> anyhow::Result<()> {
 fn router(shared: Shared) -> Router {
     let mut router = Router::new();
     for path in ["/", "/get", "/post", "/put", "/patch", "/delete", "/anything", "/anything/{*rest}"] {
-        router = router.route(path, any(answer::echo));
+        router = router.route(path, any(response::echo));
     }
     router
-        .route("/headers", any(answer::headers))
-        .route("/status/{code}", any(answer::status))
-        .route("/delay/{seconds}", any(answer::delay))
-        .route("/bytes/{count}", any(answer::bytes))
-        .route("/stream/{count}", any(answer::stream))
-        .fallback(answer::not_found)
+        .route("/headers", any(response::headers))
+        .route("/status/{code}", any(response::status))
+        .route("/delay/{seconds}", any(response::delay))
+        .route("/bytes/{count}", any(response::bytes))
+        .route("/stream/{count}", any(response::stream))
+        .fallback(response::not_found)
         .with_state(shared)
 }

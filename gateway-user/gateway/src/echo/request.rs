@@ -14,18 +14,18 @@ const LIMIT: usize = 64 << 20;
 
 /// A request, read to its end.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct ReceivedRequest {
     json: Value,
 }
 
-impl Seen {
+impl ReceivedRequest {
     /// Everything that was seen.
     pub(super) fn into_json(self) -> Value {
         self.json
     }
 }
 
-impl FromRequest<Shared> for Seen {
+impl FromRequest<Shared> for ReceivedRequest {
     type Rejection = (StatusCode, String);
 
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, Self::Rejection> {

@@ -65,7 +65,7 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
 
 /// The mapping in its order, with places; which a map type would not keep.
 #[derive(Debug, Default)]
-struct Entries(Vec<(Spanned<String>, Spanned<Written>)>);
+struct Entries(Vec<(Spanned<String>, Spanned<ScalarText>)>);
 
 impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -93,9 +93,9 @@ impl<'de> Visitor<'de> for EntriesVisitor {
 
 /// A scalar or a list of scalars, as text.
 #[derive(Debug)]
-struct Written(String);
+struct ScalarText(String);
 
-impl<'de> Deserialize<'de> for Written {
+impl<'de> Deserialize<'de> for ScalarText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WrittenVisitor)
     }
@@ -104,45 +104,45 @@ impl<'de> Deserialize<'de> for Written {
 struct WrittenVisitor;
 
 impl<'de> Visitor<'de> for WrittenVisitor {
-    type Value = Written;
+    type Value = ScalarText;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a single value or a list of values")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Written, E> {
-        Ok(Written(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<ScalarText, E> {
+        Ok(ScalarText(text.to_owned()))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Written, E> {
-        Ok(Written(value.to_string()))
+    fn visit_bool<E>(self, value: bool) -> Result<ScalarText, E> {
+        Ok(ScalarText(value.to_string()))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Written, E> {
-        Ok(Written(value.to_string()))
+    fn visit_u64<E>(self, value: u64) -> Result<ScalarText, E> {
+        Ok(ScalarText(value.to_string()))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Written, E> {
-        Ok(Written(value.to_string()))
+    fn visit_i64<E>(self, value: i64) -> Result<ScalarText, E> {
+        Ok(ScalarText(value.to_string()))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Written, E> {
-        Ok(Written(value.to_string()))
+    fn visit_f64<E>(self, value: f64) -> Result<ScalarText, E> {
+        Ok(ScalarText(value.to_string()))
     }
 
-    fn visit_unit<E>(self) -> Result<Written, E> {
-        Ok(Written(String::new()))
+    fn visit_unit<E>(self) -> Result<ScalarText, E> {
+        Ok(ScalarText(String::new()))
     }
 
-    fn visit_none<E>(self) -> Result<Written, E> {
-        Ok(Written(String::new()))
+    fn visit_none<E>(self) -> Result<ScalarText, E> {
+        Ok(ScalarText(String::new()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Written, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ScalarText, A::Error> {
         let mut items = Vec::new();
-        while let Some(Written(item)) = seq.next_element()? {
+        while let Some(ScalarText(item)) = seq.next_element()? {
             items.push(item);
         }
-        Ok(Written(items.join(",")))
+        Ok(ScalarText(items.join(",")))
     }
 }

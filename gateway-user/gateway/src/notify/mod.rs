@@ -193,10 +193,10 @@ fn status(shared: &Shared, view: &View) -> String {
 
 /// The first worker that does not answer in time. One that has died is none: it is being replaced.
 async fn unresponsive(shared: &Shared, limit: Duration) -> Option<usize> {
-    let asked: Vec<_> = (0..shared.fleet.count())
+    let asked: Vec<_> = (0..shared.workers.count())
         .map(|slot| {
             let (reply, answer) = oneshot::channel();
-            shared.fleet.send(slot, WorkerCommand::Ping { reply });
+            shared.workers.send(slot, WorkerCommand::Ping { reply });
             answer
         })
         .collect();

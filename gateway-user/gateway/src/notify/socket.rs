@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 /// How long a manager that does not read may keep us: its queue has room unless it is stuck.
-const PATIENCE: Duration = Duration::from_secs(1);
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where to say things.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Socket {
     pub(super) fn send(&self, message: &str) -> io::Result<()> {
         let Some(address) = &self.0 else { return Ok(()) };
         let socket = UnixDatagram::unbound()?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
         socket.send_to_addr(message.as_bytes(), address).map(drop)
     }
 }

@@ -105,7 +105,7 @@ pub fn status() -> String {
 }
 
 /// A gateway whose system calls a test judges.
-pub struct Judged {
+pub struct FilteredGateway {
     /// Its process; first, because it must be gone before its judge is.
     pub gateway: Guarded,
     _judge: Judge,
@@ -117,14 +117,14 @@ pub fn spawn_judged(
     inside: &Inside,
     flags: &[&str],
     verdict: impl FnMut(&Call) -> io::Result<Verdict> + Send + 'static,
-) -> Judged {
+) -> FilteredGateway {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let socket = inside.scratch().join(&format!("judge-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
     let judge = Judge::start(&socket, verdict).unwrap();
     let mut words = vec![socket.display().to_string()];
     words.extend(run_args(inside, inside.bpffs(), flags));
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    Judged { gateway: Guarded::spawn(&mut role::copy(name, &words)).unwrap(), _judge: judge }
+    FilteredGateway { gateway: Guarded::spawn(&mut role::copy(name, &words)).unwrap(), _judge: judge }
 }
 
 /// In such a copy: leaves these calls to the judge and becomes `sluice`.

@@ -10,7 +10,7 @@ use gateway_testkit::http::Client;
 use gateway_testkit::wait;
 
 /// Threads with kept connections and with a connection for each request.
-pub struct Steady {
+pub struct SteadyClients {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -22,7 +22,7 @@ struct Shared {
     failed: Mutex<Vec<String>>,
 }
 
-impl Steady {
+impl SteadyClients {
     /// Two clients of each kind.
     pub fn start(to: &str) -> Self {
         let to: SocketAddr = to.parse().unwrap();
@@ -74,7 +74,7 @@ impl Steady {
     }
 }
 
-impl Drop for Steady {
+impl Drop for SteadyClients {
     fn drop(&mut self) {
         self.stop();
     }

@@ -14,12 +14,12 @@ use crate::common::{metric, metrics, with_gateway_flags};
 use crate::{ODD, active, client, neighbours_are_served, route_the_odd};
 
 /// A backend that takes everything and answers nothing until it is told; counts its connections.
-pub(crate) struct Mute {
+pub(crate) struct SilentBackend {
     open: Arc<AtomicU64>,
     speaks: Arc<AtomicBool>,
 }
 
-impl Mute {
+impl SilentBackend {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind(ODD).unwrap();
         let mute = Self { open: Arc::default(), speaks: Arc::default() };
@@ -87,7 +87,7 @@ fn one_tenants_stuck_backend_takes_its_part_and_no_more() {
     const REFUSED: usize = 3 * LIMIT;
     let flags = &["--workers", "1", "--max-connections", "400"];
     with_gateway_flags("stuck", flags, |_, running| {
-        let backend = Mute::start();
+        let backend = SilentBackend::start();
         route_the_odd(running);
         let waiting = ask_the_odd(PENDING);
         // Seen there: a request is active before it has a connection to its backend.
@@ -156,7 +156,7 @@ fn answers_that_nobody_finishes_have_a_bound_of_their_own() {
 fn a_backend_that_never_answers_costs_its_own_requests_only() {
     let flags = &["--upstream-response-timeout", "1s", "--access-log", "off"];
     with_gateway_flags("mute", flags, |_, running| {
-        let backend = Mute::start();
+        let backend = SilentBackend::start();
         route_the_odd(running);
         running.wait_for_status("/odd", 504);
         let mut waiting = ask_the_odd(200);

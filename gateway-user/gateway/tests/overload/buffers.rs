@@ -6,7 +6,7 @@ use std::time::Duration;
 use gateway_testkit::http::Client;
 use gateway_testkit::wait;
 
-use crate::backends::{Mute, ask_the_odd};
+use crate::backends::{SilentBackend, ask_the_odd};
 use crate::common::{get, metric, metrics, with_gateway_flags};
 use crate::{client, route_the_odd};
 
@@ -20,7 +20,7 @@ fn lent() -> f64 {
 fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
     let flags = &["--workers", "1", "--buffer-memory", "1MiB", "--max-connections", "10000"];
     with_gateway_flags("buffers", flags, |_, running| {
-        let backend = Mute::start();
+        let backend = SilentBackend::start();
         route_the_odd(running);
         // Each keeps its head in a buffer until its answer comes, and for a second two more to receive into.
         let mut waiting: Vec<Client> = Vec::new();

@@ -3,7 +3,7 @@
 use gateway_testkit::http::Client;
 use gateway_testkit::wait;
 
-use crate::backends::{Mute, ask_the_odd};
+use crate::backends::{SilentBackend, ask_the_odd};
 use crate::common::{get, metric, metrics, with_gateway_flags};
 use crate::{active, neighbours_are_served, route_the_odd};
 
@@ -26,7 +26,7 @@ fn a_lone_tenant_may_have_all_and_gives_way_once_another_is_there() {
         "1000",
     ];
     with_gateway_flags("shares", flags, |_, running| {
-        let backend = Mute::start();
+        let backend = SilentBackend::start();
         route_the_odd(running);
         let mut all: Vec<Client> = ask_the_odd(PLACES);
         wait::until("every place to be taken", || (active() == PLACES as f64).then_some(()));

@@ -5,9 +5,9 @@
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
 
-use crate::common::steady::Steady;
+use crate::common::steady::SteadyClients;
 use crate::common::{HTTP, get, metric};
-use crate::line::{Gate, ended_well, serves_on, with_line};
+use crate::line::{StopPoint, ended_well, serves_on, with_line};
 
 const LIMIT: &str = "takeover:receive=5000,takeover:release=5000";
 
@@ -27,7 +27,7 @@ fn stopped_before_it_offers() {
 
 fn stopped_after_the_offer(label: &str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
-        let gate = Gate::closed(line.inside, "received");
+        let gate = StopPoint::closed(line.inside, "received");
         let faults = format!("{LIMIT},{}", gate.fault());
         let mut new = line.spawn(flags, &[("SLUICE_FAULT", &faults)]);
         new.wait_for_output("planted: stopped");
@@ -35,7 +35,7 @@ fn stopped_after_the_offer(label: &str, flags: &'static [&'static str]) {
         gate.open();
         let old = line.succeeded_by(new);
         assert!(line.running.log().contains("hangs and has not let go"), "{}", line.running.log());
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         steady.wait_for_more(100);
         // It finds that it has been taken over from, and goes.
         old.signal(Signal::SIGCONT).unwrap();
@@ -60,9 +60,9 @@ fn stopped_after_the_offer_reuseport() {
 /// Its control thread hangs when it has heard that the next one is ready, while its workers serve on.
 fn hung_when_it_is_to_let_go(label: &str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
-        let gate = Gate::closed(line.inside, "letting-go");
+        let gate = StopPoint::closed(line.inside, "letting-go");
         ended_well(line.begin_upgrade_with(flags, &[("SLUICE_FAULT", gate.fault())]));
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let mut old = line.begin_upgrade_with(flags, &[("SLUICE_FAULT", LIMIT)]);
         old.wait_for_output("planted: stopped");
         steady.wait_for_more(100);
@@ -90,11 +90,11 @@ fn hung_when_it_is_to_let_go_reuseport() {
 fn hung_over_two_take_overs() {
     const FLAGS: &[&str] = &["--steering", "reuseport"];
     with_line("take-h6", FLAGS, |line| {
-        let gate = Gate::closed(line.inside, "letting-go");
+        let gate = StopPoint::closed(line.inside, "letting-go");
         ended_well(line.begin_upgrade_with(FLAGS, &[("SLUICE_FAULT", gate.fault())]));
         let oldest = line.begin_upgrade_with(FLAGS, &[("SLUICE_FAULT", LIMIT)]);
         line.upgrade(FLAGS);
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         gate.open();
         let oldest = ended_well(oldest);
         assert!(!oldest.output().contains("serves on"), "{}", oldest.output());

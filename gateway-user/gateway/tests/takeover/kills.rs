@@ -4,9 +4,9 @@ use gateway_testkit::http::{self, Client};
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
 
-use crate::common::steady::Steady;
+use crate::common::steady::SteadyClients;
 use crate::common::{HTTP, get, metric, sluice, text};
-use crate::line::{Gate, Line, ended_well, serves_on, with_line};
+use crate::line::{Line, StopPoint, ended_well, serves_on, with_line};
 
 const EBPF_URING: &[&str] = &["--steering", "ebpf", "--io", "uring"];
 const EBPF_EPOLL: &[&str] = &["--steering", "ebpf", "--io", "epoll"];
@@ -20,11 +20,11 @@ fn kill(gateway: &mut gateway_testkit::process::Guarded) {
 
 /// Clients that come while two processes have the sockets, and keep half of their connections: whoever accepts some must
 /// not die.
-fn newcomers() -> Vec<Steady> {
-    (0..4).map(|_| Steady::start(HTTP)).collect()
+fn newcomers() -> Vec<SteadyClients> {
+    (0..4).map(|_| SteadyClients::start(HTTP)).collect()
 }
 
-fn still_clean(clients: impl IntoIterator<Item = Steady>) {
+fn still_clean(clients: impl IntoIterator<Item = SteadyClients>) {
     for steady in clients {
         steady.wait_for_more(50);
         steady.must_be_clean();
@@ -35,7 +35,7 @@ fn still_clean(clients: impl IntoIterator<Item = Steady>) {
 fn new_one_killed_at(label: &str, point: &'static str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
         let pins = line.pin_directories();
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let more = [flags, &["--workers", "5"]].concat();
         let mut new = line.spawn(&more, &[("SLUICE_FAULT", &format!("takeover:{point}"))]);
         new.wait_for_output("planted: stopped");
@@ -100,7 +100,7 @@ fn new_one_killed_steering_otherwise(
 ) {
     with_line(label, old, move |line| {
         let pins = line.pin_directories();
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let mut new = line.spawn(new, &[("SLUICE_FAULT", "takeover:live")]);
         new.wait_for_output("planted: stopped");
         let later = newcomers();
@@ -127,7 +127,8 @@ fn new_one_that_is_to_steer_by_sockets() {
 fn a_port_that_only_the_new_one_has_is_closed_until_it_serves() {
     with_line("take-port", REUSEPORT_URING, |line| {
         let other = "127.0.0.1:8099".parse().unwrap();
-        let (received, live) = (Gate::closed(line.inside, "received"), Gate::closed(line.inside, "live"));
+        let (received, live) =
+            (StopPoint::closed(line.inside, "received"), StopPoint::closed(line.inside, "live"));
         let faults = format!("{},{}", received.fault(), live.fault());
         let mut new = line.spawn(REUSEPORT_URING, &[("SLUICE_FAULT", &faults)]);
         new.wait_for_output("stopped at received");
@@ -150,11 +151,11 @@ fn a_port_that_only_the_new_one_has_is_closed_until_it_serves() {
 fn new_one_killed_after_its_word(label: &str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
         // A process that is to stop when it lets go, in place of the one that runs.
-        let gate = Gate::closed(line.inside, "letting-go");
+        let gate = StopPoint::closed(line.inside, "letting-go");
         let old = line.begin_upgrade_with(flags, &[("SLUICE_FAULT", gate.fault())]);
         ended_well(old);
         let pins = line.pin_directories();
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let mut new = line.spawn(&[flags, &["--workers", "5"]].concat(), &[]);
         line.running.gateway.wait_for_output("planted: stopped");
         let later = newcomers();
@@ -187,7 +188,7 @@ fn the_new_one_serves(line: &mut Line<'_>, new: gateway_testkit::process::Guarde
     let mut dead = line.succeeded_by(new);
     assert!(!dead.wait().success());
     assert_eq!(waiting.answer().unwrap().status, 200);
-    let steady = Steady::start(HTTP);
+    let steady = SteadyClients::start(HTTP);
     steady.wait_for_more(100);
     steady.must_be_clean();
 }
@@ -195,7 +196,7 @@ fn the_new_one_serves(line: &mut Line<'_>, new: gateway_testkit::process::Guarde
 fn old_one_killed(label: &str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
         // Between offer and ready.
-        let gate = Gate::closed(line.inside, "received");
+        let gate = StopPoint::closed(line.inside, "received");
         let mut new = line.spawn(flags, &[("SLUICE_FAULT", gate.fault())]);
         new.wait_for_output("planted: stopped");
         kill(&mut line.running.gateway);
@@ -203,7 +204,7 @@ fn old_one_killed(label: &str, flags: &'static [&'static str]) {
         assert!(line.pin_directories().len() <= 1, "what the dead one had is gone");
 
         // Between ready and released.
-        let gate = Gate::closed(line.inside, "letting-go");
+        let gate = StopPoint::closed(line.inside, "letting-go");
         let old = line.begin_upgrade_with(flags, &[("SLUICE_FAULT", gate.fault())]);
         ended_well(old);
         let new = line.spawn(flags, &[]);

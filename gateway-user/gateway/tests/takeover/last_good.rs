@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
 
-use crate::common::steady::Steady;
+use crate::common::steady::SteadyClients;
 use crate::common::{self, HTTP, get, sluice, text};
 use crate::line::{DRAIN, Line, with_line};
 
@@ -31,7 +31,7 @@ fn still_served(line: &Line<'_>) {
 fn it_outlives_upgrades_and_crashes() {
     with_line("take-last-good", FLAGS, |line| {
         let kept = line.inside.scratch().join("state").join("last-good");
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         assert!(!kept.exists(), "nothing is to be kept");
         break_the_route(line);
         still_served(line);

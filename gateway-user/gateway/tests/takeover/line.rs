@@ -10,7 +10,7 @@ use gateway_testkit::netns::{self, Inside};
 use gateway_testkit::process::Guarded;
 use gateway_testkit::wait;
 
-use crate::common::steady::Steady;
+use crate::common::steady::SteadyClients;
 use crate::common::{Running, spawn_gateway_with};
 
 /// Ends quickly where nothing is under way, and waits for what is.
@@ -98,12 +98,12 @@ pub fn ready() -> bool {
 }
 
 /// A stop in a process that a test ends: it holds for as long as the file is there.
-pub struct Gate {
+pub struct StopPoint {
     file: PathBuf,
     fault: String,
 }
 
-impl Gate {
+impl StopPoint {
     /// Closed, at this point of a take-over.
     pub fn closed(inside: &Inside, point: &str) -> Self {
         let file = inside.scratch().join(&format!("gate-{point}"));
@@ -125,7 +125,7 @@ impl Gate {
 
 /// The gateway that is there serves as before and can be taken over from; nothing of the failed one stays.
 pub fn serves_on(line: &mut Line<'_>, flags: &[&str], pins: &[PathBuf]) {
-    let steady = Steady::start(crate::common::HTTP);
+    let steady = SteadyClients::start(crate::common::HTTP);
     assert_eq!(line.pin_directories(), pins);
     let other = "127.0.0.1:8099";
     // Its configuration still follows the directory.
@@ -136,7 +136,7 @@ pub fn serves_on(line: &mut Line<'_>, flags: &[&str], pins: &[PathBuf]) {
     line.running.edit("gateway.yaml", "port: 8099\n", "port: 80\n");
     line.running.wait_for_status("/httpbin/get", 200);
     drop(steady);
-    let steady = Steady::start(crate::common::HTTP);
+    let steady = SteadyClients::start(crate::common::HTTP);
     line.upgrade(flags);
     steady.wait_for_more(50);
     steady.must_be_clean();

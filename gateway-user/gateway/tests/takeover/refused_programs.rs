@@ -12,7 +12,7 @@ use seccompiler::{
     apply_filter,
 };
 
-use crate::common::steady::Steady;
+use crate::common::steady::SteadyClients;
 use crate::common::{HTTP, SLUICE, sluice, text};
 use crate::line::{DRAIN, Line, ended_well, serves_on, with_line};
 use crate::role;
@@ -57,7 +57,7 @@ fn auto_takes_over_with_sockets_alone() {
     }
     with_line("take-refused-auto", EBPF, |line| {
         for (step, command) in STEPS {
-            let steady = Steady::start(HTTP);
+            let steady = SteadyClients::start(HTTP);
             let new = spawn_filtered(NAME, line, command, "auto");
             ended_well(line.succeeded_by(new));
             steady.wait_for_more(100);
@@ -81,7 +81,7 @@ fn who_wants_programs_or_nothing_gets_nothing() {
     }
     with_line("take-refused-forced", EBPF, |line| {
         let pins = line.pin_directories();
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         for (step, command) in STEPS {
             let mut new = spawn_filtered(NAME, line, command, "ebpf");
             assert!(!new.wait().success(), "{step}: {}", new.output());

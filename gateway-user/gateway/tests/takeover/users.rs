@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use gateway_testkit::http::Client;
 use gateway_testkit::{netns, wait};
 
-use crate::common::steady::Steady;
+use crate::common::steady::SteadyClients;
 use crate::common::{HTTP, Running, get, metric};
 use crate::line::{DRAIN, Line, ended_well};
 
@@ -65,7 +65,7 @@ fn root_and_user_in_turn(label: &str, steering: &'static str, io: &'static str) 
             ("keep", "5", true),
             ("auto", "2", false),
         ] {
-            let steady = Steady::start(HTTP);
+            let steady = SteadyClients::start(HTTP);
             ended_well(line.begin_upgrade_with(&flags(user, workers), &fault));
             steady.wait_for_more(50);
             steady.must_be_clean();

@@ -6,7 +6,7 @@ use std::process::Command;
 use gateway_testkit::process::Guarded;
 use gateway_testkit::wait;
 
-use crate::common::steady::Steady;
+use crate::common::steady::SteadyClients;
 use crate::common::{HTTP, metric};
 use crate::line::{Line, ended_well, serves_on, with_line};
 
@@ -27,7 +27,7 @@ fn layouts(line: &Line<'_>) -> Vec<String> {
 fn up_and_down(label: &str, flags: &'static [&'static str], pinned: bool) {
     with_line(label, flags, move |line| {
         let expected = |layout: &str| if pinned { vec![layout.to_owned()] } else { Vec::new() };
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         assert_eq!(layouts(line), expected("v2"));
         let old = ended_well(line.begin_upgrade_with(flags, &NEWER));
         assert!(old.output().contains("sluice 9.0.0 (pid"), "{}", old.output());
@@ -66,7 +66,7 @@ fn without_a_common_protocol_the_old_one_serves_on() {
     const FLAGS: &[&str] = &["--steering", "ebpf"];
     with_line("take-v3", FLAGS, |line| {
         let pins = line.pin_directories();
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let up = "it speaks version 1 of the take-over protocol, and the other one versions 2 to 3";
         is_refused(line.spawn(FLAGS, &ALIEN), up);
         steady.must_be_clean();
@@ -79,7 +79,7 @@ fn without_a_common_protocol_the_old_one_serves_on() {
         assert!(line.running.gateway.wait().success());
         line.running.gateway = line.spawn(FLAGS, &ALIEN);
         line.running.wait_for_status("/httpbin/get", 200);
-        let steady = Steady::start(HTTP);
+        let steady = SteadyClients::start(HTTP);
         let down = "it speaks versions 2 to 3 of the take-over protocol, and the other one version 1";
         is_refused(line.spawn(FLAGS, &[]), down);
         steady.wait_for_more(50);

@@ -59,19 +59,19 @@ impl Reason {
 
 /// Why, for programs and for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct HandoffError {
     pub(crate) reason: Reason,
     pub(crate) message: String,
 }
 
-impl Failure {
+impl HandoffError {
     /// With a sentence.
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HandoffError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
@@ -79,9 +79,9 @@ impl fmt::Display for Failure {
 
 /// Counters by reason, shared by all who can fail.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Failures(Arc<[AtomicU64; Reason::ALL.len()]>);
+pub(crate) struct FailureCounters(Arc<[AtomicU64; Reason::ALL.len()]>);
 
-impl Failures {
+impl FailureCounters {
     /// One more.
     pub(crate) fn count(&self, reason: Reason) {
         if let Some(counter) = self.0.get(reason as usize) {
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_counter_of_its_own() {
-        let failures = Failures::default();
+        let failures = FailureCounters::default();
         for (index, reason) in Reason::ALL.into_iter().enumerate() {
             for _ in 0..=index {
                 failures.clone().count(reason);

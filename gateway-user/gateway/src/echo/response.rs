@@ -10,17 +10,17 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::json;
 
-use super::request::{Seen, header_map};
+use super::request::{ReceivedRequest, header_map};
 
 /// Most bytes that `/bytes/N` sends.
-const MOST_BYTES: u64 = 1 << 30;
+const MAX_BYTES: u64 = 1 << 30;
 /// Most lines that `/stream/N` sends.
-const MOST_LINES: u64 = 1_000_000;
+const MAX_LINES: u64 = 1_000_000;
 /// Longest `/delay/N`.
-const LONGEST_DELAY: f64 = 300.0;
+const MAX_DELAY: f64 = 300.0;
 
 /// The request as JSON.
-pub(super) async fn echo(seen: Seen) -> Response {
+pub(super) async fn echo(seen: ReceivedRequest) -> Response {
     pretty(StatusCode::OK, &seen.into_json())
 }
 
@@ -30,7 +30,7 @@ pub(super) async fn headers(headers: HeaderMap) -> Response {
 }
 
 /// An empty answer with a status of the client's choice.
-pub(super) async fn status(Path(code): Path<String>, _seen: Seen) -> Response {
+pub(super) async fn status(Path(code): Path<String>, _seen: ReceivedRequest) -> Response {
     match code.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()) {
         Some(code) if code.as_u16() >= 200 => code.into_response(),
         _ => refuse("write a status from 200 to 999, such as /status/503"),
@@ -38,9 +38,9 @@ pub(super) async fn status(Path(code): Path<String>, _seen: Seen) -> Response {
 }
 
 /// The request as JSON, after a while.
-pub(super) async fn delay(Path(seconds): Path<String>, seen: Seen) -> Response {
+pub(super) async fn delay(Path(seconds): Path<String>, seen: ReceivedRequest) -> Response {
     match seconds.parse::<f64>() {
-        Ok(seconds) if (0.0..=LONGEST_DELAY).contains(&seconds) => {
+        Ok(seconds) if (0.0..=MAX_DELAY).contains(&seconds) => {
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
             pretty(StatusCode::OK, &seen.into_json())
         }
@@ -49,8 +49,8 @@ pub(super) async fn delay(Path(seconds): Path<String>, seen: Seen) -> Response {
 }
 
 /// That many bytes, with a `Content-Length`; byte i is `i % 251`, so that a receiver can check its order.
-pub(super) async fn bytes(Path(count): Path<String>, _seen: Seen) -> Response {
-    let Some(count) = count.parse::<u64>().ok().filter(|count| *count <= MOST_BYTES) else {
+pub(super) async fn bytes(Path(count): Path<String>, _seen: ReceivedRequest) -> Response {
+    let Some(count) = count.parse::<u64>().ok().filter(|count| *count <= MAX_BYTES) else {
         return refuse("write a count up to 1073741824, such as /bytes/1024");
     };
     let parts = stream::unfold(0_u64, move |sent| async move {
@@ -63,8 +63,8 @@ pub(super) async fn bytes(Path(count): Path<String>, _seen: Seen) -> Response {
 }
 
 /// That many JSON lines, without a length: hyper sends them chunked.
-pub(super) async fn stream(Path(count): Path<String>, seen: Seen) -> Response {
-    let Some(count) = count.parse::<u64>().ok().filter(|count| *count <= MOST_LINES) else {
+pub(super) async fn stream(Path(count): Path<String>, seen: ReceivedRequest) -> Response {
+    let Some(count) = count.parse::<u64>().ok().filter(|count| *count <= MAX_LINES) else {
         return refuse("write a count up to 1000000, such as /stream/10");
     };
     let json = seen.into_json();
@@ -77,7 +77,7 @@ pub(super) async fn stream(Path(count): Path<String>, seen: Seen) -> Response {
 }
 
 /// 404 that shows what was asked for, since a wrong rewrite ends here.
-pub(super) async fn not_found(seen: Seen) -> Response {
+pub(super) async fn not_found(seen: ReceivedRequest) -> Response {
     pretty(StatusCode::NOT_FOUND, &json!({ "error": "no such path", "request": seen.into_json() }))
 }
 

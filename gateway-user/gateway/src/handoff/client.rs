@@ -16,19 +16,19 @@ use tracing::{info, warn};
 
 use super::Name;
 use super::channel::Channel;
-use super::message::{FromGiver, FromTaker, Item, Offer, Range, Steering};
-use super::planted::{self, limit};
+use super::injected::{self, limit};
+use super::message::{ClientMessage, Item, Offer, Range, ServerMessage, Steering};
 
 /// For each message with sockets; the first one waits until the giver has collected them.
-const RECEIVING: Duration = Duration::from_secs(60);
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// For our first configuration to be live.
-const LIVE: Duration = Duration::from_secs(120);
+const LIVE_TIMEOUT: Duration = Duration::from_secs(120);
 /// For the giver to let go. It will sooner or later, so waiting longer helps nobody.
-const RELEASE: Duration = Duration::from_secs(60);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection to the process that is being taken over from.
 #[derive(Debug)]
-pub(crate) struct Taker {
+pub(crate) struct HandoffClient {
     channel: Channel,
     offer: Offer,
     begun: Instant,
@@ -45,9 +45,9 @@ pub(crate) struct Received {
 
 /// How asking ended.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum HandoffReply {
     /// It hands over.
-    Offered(Taker, Received),
+    Offered(HandoffClient, Received),
     /// Nobody listens, or it went away while it spoke: whether the directory is free may be tried again.
     Nobody,
     /// It does not; says why.
@@ -65,31 +65,32 @@ pub(crate) struct TookOver {
 }
 
 /// Asks whoever listens at `path` to hand over to a process that goes on as `user`.
-pub(crate) fn ask(path: &Path, user: u32) -> Asked {
+pub(crate) fn ask(path: &Path, user: u32) -> HandoffReply {
     use io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, TimedOut, UnexpectedEof};
 
     let begun = Instant::now();
     let asked = Channel::connect(path, Some(user)).and_then(|channel| {
-        let (version, Name { pid, pod }) = (planted::version(), Name::own());
+        let (version, Name { pid, pod }) = (injected::version(), Name::own());
         let Range { oldest, newest: protocol } = Range::ours();
         let oldest = Some(oldest).filter(|oldest| *oldest != protocol);
         let (admin_socket, user) = (true, Some(user));
-        let hello = FromTaker::Hello { protocol, oldest, version, pid, admin_socket, pod, user };
+        let hello = ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user };
         channel.send(&hello, &[])?;
-        let offer = match next(&channel, limit("receive", RECEIVING))? {
-            (FromGiver::Offer(offer), _) => offer,
-            (FromGiver::Refused { reason }, _) => return Ok(Asked::Refused(reason)),
-            _ => return Ok(Asked::Refused("it does not begin with an offer".to_owned())),
+        let offer = match next(&channel, limit("receive", RECEIVE_TIMEOUT))? {
+            (ServerMessage::Offer(offer), _) => offer,
+            (ServerMessage::Refused { reason }, _) => return Ok(HandoffReply::Refused(reason)),
+            _ => return Ok(HandoffReply::Refused("it does not begin with an offer".to_owned())),
         };
         let mut received = Received::default();
         let mut count = 0;
         while count < offer.items {
-            let (FromGiver::Items { items }, descriptors) = next(&channel, limit("receive", RECEIVING))?
+            let (ServerMessage::Items { items }, descriptors) =
+                next(&channel, limit("receive", RECEIVE_TIMEOUT))?
             else {
-                return Ok(Asked::Refused("it does not send what it offered".to_owned()));
+                return Ok(HandoffReply::Refused("it does not send what it offered".to_owned()));
             };
             if items.is_empty() || items.len() != descriptors.len() {
-                return Ok(Asked::Refused(
+                return Ok(HandoffReply::Refused(
                     "descriptors are missing; is the limit of open files too low?".to_owned(),
                 ));
             }
@@ -99,7 +100,7 @@ pub(crate) fn ask(path: &Path, user: u32) -> Asked {
             }
         }
         received.sort();
-        Ok(Asked::Offered(Taker { channel, offer, begun }, received))
+        Ok(HandoffReply::Offered(HandoffClient { channel, offer, begun }, received))
     });
     match asked {
         Ok(asked) => asked,
@@ -109,20 +110,20 @@ pub(crate) fn ask(path: &Path, user: u32) -> Asked {
                 NotFound | ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof
             ) =>
         {
-            Asked::Nobody
+            HandoffReply::Nobody
         }
         Err(error) if error.kind() == TimedOut => {
-            Asked::Refused("it does not answer; is it stopped, or does it hang?".to_owned())
+            HandoffReply::Refused("it does not answer; is it stopped, or does it hang?".to_owned())
         }
-        Err(error) => Asked::Refused(error.to_string()),
+        Err(error) => HandoffReply::Refused(error.to_string()),
     }
 }
 
 /// The next message that is known here; descriptors that came with another one are closed.
-fn next(channel: &Channel, limit: Duration) -> io::Result<(FromGiver, Vec<OwnedFd>)> {
+fn next(channel: &Channel, limit: Duration) -> io::Result<(ServerMessage, Vec<OwnedFd>)> {
     loop {
         match channel.receive(limit)? {
-            (FromGiver::Unknown, _) => {}
+            (ServerMessage::Unknown, _) => {}
             known => return Ok(known),
         }
     }
@@ -203,7 +204,7 @@ fn must_be_at(socket: &TcpListener, said: SocketAddr) -> io::Result<()> {
     }
 }
 
-impl Taker {
+impl HandoffClient {
     /// What is taken over.
     pub(crate) fn offer(&self) -> &Offer {
         &self.offer
@@ -218,10 +219,10 @@ impl Taker {
             matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
         };
         // It fails once the giver has taken its offer back, which its last word then says; or if it has died.
-        let heard = channel.send(&FromTaker::Ready { same_sockets }, &[]).is_ok();
-        match next(&channel, limit("release", RELEASE)) {
-            Ok((FromGiver::Released, _)) => {}
-            Ok((FromGiver::Refused { reason }, _)) => {
+        let heard = channel.send(&ClientMessage::Ready { same_sockets }, &[]).is_ok();
+        match next(&channel, limit("release", RELEASE_TIMEOUT)) {
+            Ok((ServerMessage::Released, _)) => {}
+            Ok((ServerMessage::Refused { reason }, _)) => {
                 bail!("sluice (pid {pid}) took its offer back: {reason}")
             }
             Ok(_) => bail!("sluice (pid {pid}) answers ready with something unknown"),
@@ -239,7 +240,7 @@ impl Taker {
 /// Keeps the connection until the giver has let go or died: it tells by it that we still run.
 fn wait_beside(channel: Channel, pid: u32) -> io::Result<()> {
     let waiting = move || {
-        while let Err(error) = channel.receive::<FromGiver>(RELEASE) {
+        while let Err(error) = channel.receive::<ServerMessage>(RELEASE_TIMEOUT) {
             if error.kind() != io::ErrorKind::TimedOut {
                 return info!("sluice (pid {pid}) has ended");
             }
@@ -253,18 +254,21 @@ fn wait_beside(channel: Channel, pid: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// It is not within the limit.
-pub(crate) async fn live(taker: &Taker, mut view: watch::Receiver<Arc<View>>) -> anyhow::Result<()> {
+pub(crate) async fn live(
+    handoff_client: &HandoffClient,
+    mut view: watch::Receiver<Arc<View>>,
+) -> anyhow::Result<()> {
     let live = async { view.wait_for(|view| view.live.is_some()).await.map(drop) };
-    match tokio::time::timeout(LIVE, live).await {
+    match tokio::time::timeout(LIVE_TIMEOUT, live).await {
         Ok(Ok(())) => {
-            planted::stop_task_at("live").await;
+            injected::stop_task_at("live").await;
             Ok(())
         }
         Ok(Err(_)) => bail!("the compiler thread ended unexpectedly"),
         Err(_) => {
             let error = view.borrow().last_error.clone();
             let error = error.unwrap_or_else(|| "compiling takes too long".to_owned());
-            let (limit, pid) = (LIVE.as_secs(), taker.offer.pid);
+            let (limit, pid) = (LIVE_TIMEOUT.as_secs(), handoff_client.offer.pid);
             bail!("no configuration is live after {limit}s, so sluice (pid {pid}) serves on: {error}");
         }
     }
@@ -295,12 +299,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::takeover::channel::listen;
+    use crate::handoff::channel::listen;
 
     /// Says all of it to whoever comes; each message with as many descriptors of a listening socket.
-    fn giver(listener: &OwnedFd, messages: &[(Value, usize)]) {
+    fn handoff_server(listener: &OwnedFd, messages: &[(Value, usize)]) {
         let channel = Channel::accept(listener.as_fd()).unwrap();
-        let hello: Value = channel.receive(RECEIVING).unwrap().0;
+        let hello: Value = channel.receive(RECEIVE_TIMEOUT).unwrap().0;
         assert_eq!(hello["kind"], "hello");
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         for (message, descriptors) in messages {
@@ -308,11 +312,11 @@ mod tests {
         }
     }
 
-    fn asked(messages: &[(Value, usize)]) -> Asked {
+    fn asked(messages: &[(Value, usize)]) -> HandoffReply {
         let dir = Scratch::new("taker").unwrap();
         let listener = listen(&dir.join("s")).unwrap();
         std::thread::scope(|scope| {
-            scope.spawn(|| giver(&listener, messages));
+            scope.spawn(|| handoff_server(&listener, messages));
             ask(&dir.join("s"), nix::unistd::geteuid().as_raw())
         })
     }
@@ -337,15 +341,15 @@ mod tests {
             (json!({"kind": "state", "memory": 7}), 1),
             (json!({"kind": "items", "items": [{"kind": "quic-keys"}, {"kind": "lock"}]}), 2),
         ];
-        let Asked::Offered(taker, received) = asked(&all) else { panic!("not taken") };
-        assert_eq!(taker.offer().version, "9");
+        let HandoffReply::Offered(handoff_client, received) = asked(&all) else { panic!("not taken") };
+        assert_eq!(handoff_client.offer().version, "9");
         assert_eq!((received.steering.workers.len(), received.lock.is_some()), (1, true));
     }
 
     #[test]
     fn a_giver_that_does_not_keep_to_it_is_left_alone() {
         let refused = |messages: &[(Value, usize)]| match asked(messages) {
-            Asked::Refused(reason) => reason,
+            HandoffReply::Refused(reason) => reason,
             other => panic!("{other:?}"),
         };
         let lock = json!({"kind": "items", "items": [{"kind": "lock"}]});
@@ -355,6 +359,6 @@ mod tests {
         let (mut no_steering, none) = offer(1);
         no_steering["steering"] = json!("by-magic");
         assert!(refused(&[(no_steering, none)]).contains("unknown message"));
-        assert!(matches!(asked(&[offer(1)]), Asked::Nobody), "it went away");
+        assert!(matches!(asked(&[offer(1)]), HandoffReply::Nobody), "it went away");
     }
 }

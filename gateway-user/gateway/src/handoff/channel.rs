@@ -18,11 +18,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Most descriptors in one packet; the kernel takes 253 (`SCM_MAX_FD`).
-pub(super) const MOST: usize = 128;
+pub(super) const MAX_DESCRIPTORS: usize = 128;
 /// Largest packet. An item is below 100 octets of JSON.
-const LARGEST: usize = 64 * 1024;
+const MAX_PACKET_BYTES: usize = 64 * 1024;
 /// How long the other side may take to make room for a packet.
-const SENDING: Duration = Duration::from_secs(5);
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One end of a connection between giver and taker. Both are root or the user that root becomes.
 #[derive(Debug)]
@@ -61,11 +61,11 @@ impl Channel {
     /// process that starts connects before it changes users, and a listener counts as whoever called listen(2) first.
     fn between_us(socket: OwnedFd, other: Option<u32>) -> io::Result<Self> {
         let peer = getsockopt(&socket, sockopt::PeerCredentials)?.uid();
-        if !is_one_of_us(peer, geteuid().as_raw(), other) {
+        if !is_trusted_peer(peer, geteuid().as_raw(), other) {
             let reason = format!("the other side runs as uid {peer}, this one as {}", geteuid());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
         }
-        set_socket_timeout(&socket, Timeout::Send, Some(SENDING))?;
+        set_socket_timeout(&socket, Timeout::Send, Some(SEND_TIMEOUT))?;
         Ok(Self(socket))
     }
 
@@ -74,10 +74,10 @@ impl Channel {
         getsockopt(&self.0, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0)
     }
 
-    /// Sends a message with descriptors, at most [`MOST`].
+    /// Sends a message with descriptors, at most [`MAX_DESCRIPTORS`].
     pub(super) fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let text = serde_json::to_vec(message)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut beside = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(io::Error::other("too many descriptors for one message"));
@@ -89,8 +89,8 @@ impl Channel {
     /// The next message with its descriptors; `UnexpectedEof` when the other side has closed, `TimedOut` after `limit`.
     pub(super) fn receive<M: DeserializeOwned>(&self, limit: Duration) -> io::Result<(M, Vec<OwnedFd>)> {
         set_socket_timeout(&self.0, Timeout::Recv, Some(limit.max(Duration::from_millis(1))))?;
-        let mut text = vec![0; LARGEST];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
+        let mut text = vec![0; MAX_PACKET_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             let mut parts = [IoSliceMut::new(&mut text)];
@@ -127,13 +127,13 @@ impl Channel {
     }
 
     /// Lets the other side send no more; what it has sent can still be received.
-    pub(super) fn hear_no_more(&self) {
+    pub(super) fn shut_down_receive(&self) {
         let _ = rustix::net::shutdown(&self.0, Shutdown::Read);
     }
 }
 
 /// Whether a peer is root, the user of this process, or the one that it becomes.
-fn is_one_of_us(peer: u32, own: u32, other: Option<u32>) -> bool {
+fn is_trusted_peer(peer: u32, own: u32, other: Option<u32>) -> bool {
     peer == 0 || peer == own || other == Some(peer)
 }
 
@@ -160,20 +160,20 @@ mod tests {
         let far = Channel::accept(listener.as_fd()).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         near.send(&"here", &[socket.as_fd(), socket.as_fd()]).unwrap();
-        let (text, descriptors): (String, _) = far.receive(SENDING).unwrap();
+        let (text, descriptors): (String, _) = far.receive(SEND_TIMEOUT).unwrap();
         assert_eq!((text.as_str(), descriptors.len()), ("here", 2));
         let same = TcpListener::from(descriptors.into_iter().next().unwrap());
         assert_eq!(same.local_addr().unwrap(), socket.local_addr().unwrap());
         let kind = |limit| far.receive::<String>(limit).unwrap_err().kind();
         assert_eq!(kind(Duration::from_millis(5)), io::ErrorKind::TimedOut);
         near.send(&7, &[]).unwrap();
-        assert_eq!(kind(SENDING), io::ErrorKind::InvalidData);
+        assert_eq!(kind(SEND_TIMEOUT), io::ErrorKind::InvalidData);
         near.send(&"last", &[]).unwrap();
         assert!(!far.has_ended());
         drop(near);
         assert!(far.has_ended(), "though something is left to be received");
-        assert_eq!(far.receive::<String>(SENDING).unwrap().0, "last");
-        assert_eq!(kind(SENDING), io::ErrorKind::UnexpectedEof);
+        assert_eq!(far.receive::<String>(SEND_TIMEOUT).unwrap().0, "last");
+        assert_eq!(kind(SEND_TIMEOUT), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
@@ -181,12 +181,12 @@ mod tests {
         for (peer, own, other) in
             [(0, 0, None), (0, 65_532, None), (65_532, 65_532, None), (65_532, 0, Some(65_532))]
         {
-            assert!(is_one_of_us(peer, own, other), "{peer} {own} {other:?}");
+            assert!(is_trusted_peer(peer, own, other), "{peer} {own} {other:?}");
         }
         for (peer, own, other) in
             [(1000, 0, None), (1000, 65_532, None), (65_532, 0, None), (1000, 0, Some(65_532))]
         {
-            assert!(!is_one_of_us(peer, own, other), "{peer} {own} {other:?}");
+            assert!(!is_trusted_peer(peer, own, other), "{peer} {own} {other:?}");
         }
     }
 
@@ -197,8 +197,8 @@ mod tests {
         let near = Channel::connect(&dir.join("s"), None).unwrap();
         let far = Channel::accept(listener.as_fd()).unwrap();
         near.send(&"ready", &[]).unwrap();
-        far.hear_no_more();
+        far.shut_down_receive();
         assert!(near.send(&"too late", &[]).is_err());
-        assert_eq!(far.receive::<String>(SENDING).unwrap().0, "ready");
+        assert_eq!(far.receive::<String>(SEND_TIMEOUT).unwrap().0, "ready");
     }
 }

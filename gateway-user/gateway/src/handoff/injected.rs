@@ -17,7 +17,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// Between two looks whether the file of a stop is still there.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long to stop.
 enum Stop {
@@ -52,7 +52,7 @@ fn stop(point: &str) -> Option<Stop> {
 pub(crate) fn stop_at(point: &str) {
     if let Some(stop) = stop(point) {
         while stop.holds() {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 }
@@ -61,7 +61,7 @@ pub(crate) fn stop_at(point: &str) {
 pub(super) async fn stop_task_at(point: &str) {
     if let Some(stop) = stop(point) {
         while stop.holds() {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

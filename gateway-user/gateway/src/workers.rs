@@ -5,21 +5,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use gateway_control::publish::Workers;
+use gateway_control::publish::{self, Workers as _};
 use gateway_proxy::metrics::{SeriesKey, WorkerMetrics};
 use gateway_proxy::worker::{DrainLimits, WorkerCommand, WorkerHandle};
 use tracing::{error, info, warn};
 
 /// The workers, by slot.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct Workers {
     workers: Vec<Mutex<Option<WorkerHandle>>>,
-    past: Mutex<Past>,
+    retired: Mutex<RetiredWorkers>,
 }
 
 /// What workers that died leave to the process's books.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Past {
+pub(crate) struct RetiredWorkers {
     /// How many died.
     pub(crate) deaths: u64,
     /// Client connections that ended with them.
@@ -31,29 +31,29 @@ pub(crate) struct Past {
 /// After the limit of a drain: time for a worker to say that it is done.
 const GRACE: Duration = Duration::from_secs(6);
 
-impl Fleet {
+impl Workers {
     /// Running workers, in the order of their slots.
     pub(crate) fn new(workers: Vec<WorkerHandle>) -> Self {
         let workers = workers.into_iter().map(|worker| Mutex::new(Some(worker))).collect();
-        Self { workers, past: Mutex::default() }
+        Self { workers, retired: Mutex::default() }
     }
 
     /// What became of workers that died.
-    pub(crate) fn past(&self) -> Past {
-        self.past.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn retired(&self) -> RetiredWorkers {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes a worker that died off the list, and its numbers into the books. Says how many connections died with it.
-    pub(crate) fn bury(&self, slot: usize, mut metrics: WorkerMetrics) -> u64 {
+    pub(crate) fn retire(&self, slot: usize, mut metrics: WorkerMetrics) -> u64 {
         if let Some(mut place) = self.slot(slot) {
             *place = None;
         }
         let lost = metrics.counters.connections;
         metrics.counters.end();
-        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        past.deaths += 1;
-        past.lost_connections += lost;
-        past.metrics.merge(&metrics);
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.deaths += 1;
+        retired.lost_connections += lost;
+        retired.metrics.merge(&metrics);
         lost
     }
 
@@ -62,7 +62,7 @@ impl Fleet {
         for slot in 0..self.count() {
             self.send(slot, WorkerCommand::ForgetSeries { keys: Arc::clone(keys) });
         }
-        self.past.lock().unwrap_or_else(PoisonError::into_inner).metrics.series.forget(keys);
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).metrics.series.forget(keys);
     }
 
     fn slot(&self, slot: usize) -> Option<MutexGuard<'_, Option<WorkerHandle>>> {
@@ -144,7 +144,7 @@ impl Fleet {
     }
 }
 
-impl Workers for Fleet {
+impl publish::Workers for Workers {
     fn count(&self) -> usize {
         self.workers.len()
     }

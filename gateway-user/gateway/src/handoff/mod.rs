@@ -6,21 +6,21 @@
 //! the giver has let go. Until it has said so, the end of the connection, for whatever reason, leaves the giver as it was.
 
 mod channel;
+mod client;
 mod failures;
-mod giver;
+mod injected;
 mod message;
-mod planted;
-mod taker;
+mod server;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-pub(crate) use failures::{Failure, Failures, Reason};
-pub(crate) use giver::{Giver, Handoff, Release, Request};
+pub(crate) use client::{HandoffClient, HandoffReply, Received, TookOver, ask, live};
+pub(crate) use failures::{FailureCounters, HandoffError, Reason};
+pub(crate) use injected::{number as injected_number, stop_at, version};
 pub(crate) use message::{Item, Offer, Steering};
-pub(crate) use planted::{number as planted_number, stop_at, version};
-pub(crate) use taker::{Asked, Received, Taker, TookOver, ask, live};
+pub(crate) use server::{Handoff, HandoffServer, Release, Request};
 
 /// A process, for people: its id, and its pod, since in two pods both may be 1.
 #[derive(Clone, Debug, PartialEq, Eq)]

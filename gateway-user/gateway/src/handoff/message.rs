@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::planted;
+use super::injected;
 
 /// Newest version of everything in this file that is spoken here.
 pub(super) const PROTOCOL: u32 = 1;
@@ -28,8 +28,8 @@ impl Range {
     /// Ours.
     pub(super) fn ours() -> Self {
         Self {
-            oldest: planted::number("oldest").unwrap_or(OLDEST),
-            newest: planted::number("protocol").unwrap_or(PROTOCOL),
+            oldest: injected::number("oldest").unwrap_or(OLDEST),
+            newest: injected::number("protocol").unwrap_or(PROTOCOL),
         }
     }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Range {
 /// From the taker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub(super) enum FromTaker {
+pub(super) enum ClientMessage {
     /// The first message.
     Hello {
         /// Newest version that the taker speaks.
@@ -87,7 +87,7 @@ pub(super) enum FromTaker {
 /// From the giver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub(super) enum FromGiver {
+pub(super) enum ServerMessage {
     /// Not now; says why.
     Refused { reason: String },
     /// What will come.
@@ -174,19 +174,22 @@ mod tests {
     fn version_1_is_octet_for_octet_what_it_always_was() {
         let hello = |protocol, oldest, version: &str, admin_socket| {
             let (pod, user, version) = (None, None, version.into());
-            FromTaker::Hello { protocol, oldest, version, pid: 7, admin_socket, pod, user }
+            ClientMessage::Hello { protocol, oldest, version, pid: 7, admin_socket, pod, user }
         };
         is(hello(1, None, "0.1.0", false), r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7}"#);
         is(
             hello(3, Some(1), "3.0.0", true),
             r#"{"kind":"hello","protocol":3,"oldest":1,"version":"3.0.0","pid":7,"admin_socket":true}"#,
         );
-        is(FromTaker::Ready { same_sockets: true }, r#"{"kind":"ready","same_sockets":true}"#);
-        is(FromGiver::Refused { reason: "it is busy".into() }, r#"{"kind":"refused","reason":"it is busy"}"#);
-        is(FromGiver::Released, r#"{"kind":"released"}"#);
+        is(ClientMessage::Ready { same_sockets: true }, r#"{"kind":"ready","same_sockets":true}"#);
+        is(
+            ServerMessage::Refused { reason: "it is busy".into() },
+            r#"{"kind":"refused","reason":"it is busy"}"#,
+        );
+        is(ServerMessage::Released, r#"{"kind":"released"}"#);
         let offer = |steering| {
             let version = "0.1.0".into();
-            FromGiver::Offer(Offer {
+            ServerMessage::Offer(Offer {
                 protocol: 1,
                 version,
                 pid: 7,
@@ -207,7 +210,7 @@ mod tests {
         );
         let (v4, v6) = ("127.0.0.1:15021".parse().unwrap(), "[::]:80".parse().unwrap());
         is(
-            FromGiver::Items {
+            ServerMessage::Items {
                 items: vec![
                     Item::Lock,
                     Item::Takeover,
@@ -219,7 +222,7 @@ mod tests {
             r#"{"kind":"items","items":[{"kind":"lock"},{"kind":"takeover"},{"kind":"admin","address":"127.0.0.1:15021"},{"kind":"worker","slot":1},{"kind":"bind","slot":0,"address":"[::]:80"}]}"#,
         );
         is(
-            FromGiver::Items { items: vec![Item::Placeholder { address: v6 }] },
+            ServerMessage::Items { items: vec![Item::Placeholder { address: v6 }] },
             r#"{"kind":"items","items":[{"kind":"placeholder","address":"[::]:80"}]}"#,
         );
     }
@@ -229,7 +232,7 @@ mod tests {
     fn what_version_1_got_later_is_byte_for_byte_what_it_was_then() {
         let (version, pod, user) = ("0.1.0".to_owned(), Some("sluice-x2x4z".to_owned()), Some(65_532));
         is(
-            FromTaker::Hello {
+            ClientMessage::Hello {
                 protocol: 1,
                 oldest: None,
                 version: version.clone(),
@@ -240,37 +243,37 @@ mod tests {
             },
             r#"{"kind":"hello","protocol":1,"version":"0.1.0","pid":7,"admin_socket":true,"pod":"sluice-x2x4z","user":65532}"#,
         );
-        is(FromTaker::Ready { same_sockets: false }, r#"{"kind":"ready","same_sockets":false}"#);
+        is(ClientMessage::Ready { same_sockets: false }, r#"{"kind":"ready","same_sockets":false}"#);
         let (serial, made, steering, items) = (2, false, Steering::Ebpf, 9);
         is(
-            FromGiver::Offer(Offer { protocol: 1, version, pid: 7, serial, made, steering, items, pod }),
+            ServerMessage::Offer(Offer { protocol: 1, version, pid: 7, serial, made, steering, items, pod }),
             r#"{"kind":"offer","protocol":1,"version":"0.1.0","pid":7,"serial":2,"made":false,"steering":"ebpf","items":9,"pod":"sluice-x2x4z"}"#,
         );
-        is(FromGiver::Items { items: Vec::new() }, r#"{"kind":"items","items":[]}"#);
+        is(ServerMessage::Items { items: Vec::new() }, r#"{"kind":"items","items":[]}"#);
         let first = r#"{"kind":"offer","version":"0.1.0","pid":7,"serial":2,"made":true,"steering":"ebpf","items":9}"#;
-        let FromGiver::Offer(offer) = serde_json::from_str(first).unwrap() else { panic!("an offer") };
+        let ServerMessage::Offer(offer) = serde_json::from_str(first).unwrap() else { panic!("an offer") };
         assert_eq!((offer.protocol, offer.pod), (1, None), "the first versions did not say");
     }
 
     #[test]
     fn what_a_newer_version_adds_is_passed_over() {
         let hello = r#"{"kind":"hello","protocol":2,"oldest":1,"version":"2","pid":7,"more":[1]}"#;
-        let hello: FromTaker = serde_json::from_str(hello).unwrap();
+        let hello: ClientMessage = serde_json::from_str(hello).unwrap();
         let (version, admin_socket, pod, user) = ("2".into(), false, None, None);
         let expected =
-            FromTaker::Hello { protocol: 2, oldest: Some(1), version, pid: 7, admin_socket, pod, user };
+            ClientMessage::Hello { protocol: 2, oldest: Some(1), version, pid: 7, admin_socket, pod, user };
         assert_eq!(hello, expected);
         assert_eq!(
-            serde_json::from_str::<FromTaker>(r#"{"kind":"gimme","x":{}}"#).unwrap(),
-            FromTaker::Unknown
+            serde_json::from_str::<ClientMessage>(r#"{"kind":"gimme","x":{}}"#).unwrap(),
+            ClientMessage::Unknown
         );
         assert_eq!(
-            serde_json::from_str::<FromGiver>(r#"{"kind":"take","y":1}"#).unwrap(),
-            FromGiver::Unknown
+            serde_json::from_str::<ServerMessage>(r#"{"kind":"take","y":1}"#).unwrap(),
+            ServerMessage::Unknown
         );
         let items = r#"{"kind":"items","items":[{"kind":"lock"},{"kind":"udp","address":"[::]:53"}]}"#;
-        let items: FromGiver = serde_json::from_str(items).unwrap();
-        assert_eq!(items, FromGiver::Items { items: vec![Item::Lock, Item::Unknown] });
+        let items: ServerMessage = serde_json::from_str(items).unwrap();
+        assert_eq!(items, ServerMessage::Items { items: vec![Item::Lock, Item::Unknown] });
     }
 
     #[test]

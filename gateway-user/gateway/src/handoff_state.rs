@@ -11,31 +11,32 @@ use nix::unistd::geteuid;
 use tracing::{info, warn};
 
 use crate::admin::Servers;
-use crate::fleet::Fleet;
-use crate::instance::Instance;
-use crate::takeover::{
-    self, Failure, Failures, Giver, Handoff, Item, Name, Offer, Reason, Release, Request, Steering,
+use crate::handoff::{
+    self, FailureCounters, Handoff, HandoffError, HandoffServer, Item, Name, Offer, Reason, Release, Request,
+    Steering,
 };
+use crate::instance::Instance;
+use crate::workers::Workers;
 
 /// For a configuration that is just being made live.
-const HOLDING: Duration = Duration::from_secs(20);
+const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Everything that another process gets a part of.
-pub(crate) struct Possessions<'a> {
-    pub(crate) giver: &'a Giver,
+pub(crate) struct HandoffState<'a> {
+    pub(crate) handoff_server: &'a HandoffServer,
     pub(crate) instance: &'a Instance,
     pub(crate) servers: &'a Servers,
-    pub(crate) fleet: &'a Fleet,
+    pub(crate) workers: &'a Workers,
     pub(crate) engine: &'a Engine<SharedSteering>,
     pub(crate) steering: &'a SharedSteering,
     pub(crate) kind: Steering,
-    pub(crate) failures: &'a Failures,
+    pub(crate) failures: &'a FailureCounters,
 }
 
 /// What goes over the socket.
 type Items = Vec<(Item, OwnedFd)>;
 
-impl Possessions<'_> {
+impl HandoffState<'_> {
     /// Serves one wish. `Some` when the other process serves all there is and we are to go; `None` when all is as before.
     pub(crate) async fn hand_over(&self, request: Request) -> Option<Release> {
         let peer = format!("sluice {} ({})", request.peer.version, request.peer.name);
@@ -62,7 +63,7 @@ impl Possessions<'_> {
         let offer = self.offer(request.protocol, items.len());
         request.accept(Handoff { offer, items, outcome });
         let failure = match ended.await {
-            Ok(Ok(release)) => match self.may_let_go(&release) {
+            Ok(Ok(release)) => match self.check_release(&release) {
                 Ok(()) => {
                     info!("{peer} serves; draining");
                     return Some(release);
@@ -70,7 +71,7 @@ impl Possessions<'_> {
                 Err(failure) => failure,
             },
             Ok(Err(failure)) => failure,
-            Err(_) => Failure::new(Reason::Lost, "the connection to it broke"),
+            Err(_) => HandoffError::new(Reason::Lost, "the connection to it broke"),
         };
         self.failures.count(failure.reason);
         if let Some(Err(error)) = group.map(|socket| self.steering.reclaim(&socket)) {
@@ -84,19 +85,19 @@ impl Possessions<'_> {
 
     /// Whether the taker, which was ready once, still is. This process may have been stopped meanwhile, or busy for long:
     /// a taker that waits too long takes the directory, and whatever becomes of it then, it is ours no more.
-    fn may_let_go(&self, release: &Release) -> Result<(), Failure> {
-        takeover::stop_at("letting-go");
+    fn check_release(&self, release: &Release) -> Result<(), HandoffError> {
+        handoff::stop_at("letting-go");
         if release.is_wanted() || !self.instance.is_ours() {
             return Ok(());
         }
-        Err(Failure::new(Reason::Vanished, "it ended before this process had let go"))
+        Err(HandoffError::new(Reason::Vanished, "it ended before this process had let go"))
     }
 
     fn offer(&self, protocol: u32, items: usize) -> Offer {
         let name = Name::own();
         Offer {
             protocol,
-            version: takeover::version(),
+            version: handoff::version(),
             pid: name.pid,
             pod: name.pod,
             serial: self.instance.serial(),
@@ -107,23 +108,25 @@ impl Possessions<'_> {
     }
 
     /// Duplicates of all that is handed over, while no configuration changes it; and one of the workers' own sockets.
-    async fn collect(&self) -> Result<(Items, Option<TcpListener>), Failure> {
-        let held = tokio::time::timeout(HOLDING, self.engine.hold()).await;
-        held.map_err(|_| Failure::new(Reason::Busy, "it is making a configuration live that takes long"))?;
+    async fn collect(&self) -> Result<(Items, Option<TcpListener>), HandoffError> {
+        let held = tokio::time::timeout(HOLD_TIMEOUT, self.engine.hold()).await;
+        held.map_err(|_| {
+            HandoffError::new(Reason::Busy, "it is making a configuration live that takes long")
+        })?;
         let none_left = |error: std::io::Error| {
-            Failure::new(Reason::Collect, format!("it has no descriptor left: {error}"))
+            HandoffError::new(Reason::Collect, format!("it has no descriptor left: {error}"))
         };
-        let unheard = |message| Failure::new(Reason::Collect, message);
+        let unheard = |message| HandoffError::new(Reason::Collect, message);
         let mut items = vec![
             (Item::Lock, self.instance.lock().map_err(none_left)?),
-            (Item::Takeover, self.giver.socket().map_err(none_left)?),
+            (Item::Takeover, self.handoff_server.socket().map_err(none_left)?),
         ];
         for socket in self.servers.sockets().map_err(none_left)? {
             let address = socket.local_addr().map_err(none_left)?;
             items.push((Item::Admin { address }, socket.into()));
         }
         let mut group = None;
-        for (slot, sockets) in self.fleet.listeners().await.map_err(unheard)?.into_iter().enumerate() {
+        for (slot, sockets) in self.workers.listeners().await.map_err(unheard)?.into_iter().enumerate() {
             for socket in sockets {
                 let item = match self.kind {
                     Steering::Ebpf => Item::Worker { slot },

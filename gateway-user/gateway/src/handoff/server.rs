@@ -19,19 +19,19 @@ use tokio::sync::mpsc as async_mpsc;
 use tracing::{debug, warn};
 
 use super::Name;
-use super::channel::{Channel, MOST, listen};
-use super::failures::{Failure, Failures, Reason};
-use super::message::{FromGiver, FromTaker, Item, Offer, Range};
+use super::channel::{Channel, MAX_DESCRIPTORS, listen};
+use super::failures::{FailureCounters, HandoffError, Reason};
+use super::message::{ClientMessage, Item, Offer, Range, ServerMessage};
 
 /// For the first message.
-const HELLO: Duration = Duration::from_secs(5);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the control thread to collect what is handed over.
-const COLLECTING: Duration = Duration::from_secs(30);
+const COLLECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the taker to make its configuration live. Longer than the taker itself tries, which ends things in better order.
-const READY: Duration = Duration::from_secs(150);
+const READY_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Between two looks whether a taker that was ready has failed after all.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +49,14 @@ pub(crate) struct Request {
     pub(crate) peer: Peer,
     /// Version of the messages that is spoken.
     pub(crate) protocol: u32,
-    answer: mpsc::Sender<Result<Handoff, Failure>>,
+    answer: mpsc::Sender<Result<Handoff, HandoffError>>,
 }
 
 /// Everything that a taker gets, and whom to tell how it ended.
 pub(crate) struct Handoff {
     pub(crate) offer: Offer,
     pub(crate) items: Vec<(Item, OwnedFd)>,
-    pub(crate) outcome: oneshot::Sender<Result<Release, Failure>>,
+    pub(crate) outcome: oneshot::Sender<Result<Release, HandoffError>>,
 }
 
 /// The taker is ready to serve alone. It is told that it does when [`Release::done`] is called, and decides for itself
@@ -72,7 +72,7 @@ pub(crate) struct Release {
 }
 
 /// Listens for takers.
-pub(crate) struct Giver {
+pub(crate) struct HandoffServer {
     requests: async_mpsc::UnboundedReceiver<Request>,
     listener: Arc<OwnedFd>,
     wake: Arc<OwnedFd>,
@@ -84,15 +84,15 @@ type Current = Arc<Mutex<Option<Peer>>>;
 
 /// What the threads that talk to takers share.
 #[derive(Clone)]
-struct Asked {
+struct ServerContext {
     current: Current,
     requests: async_mpsc::UnboundedSender<Request>,
-    failures: Failures,
+    failures: FailureCounters,
     /// A taker is ready: whoever comes now is for it to serve, on the same socket.
     handed: Arc<AtomicBool>,
 }
 
-impl Giver {
+impl HandoffServer {
     /// Listens at `path`, or on the socket there that was taken over.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Giver {
     pub(crate) fn start(
         path: &Path,
         inherited: Option<OwnedFd>,
-        failures: &Failures,
+        failures: &FailureCounters,
     ) -> anyhow::Result<Self> {
         let listener = match inherited {
             Some(listener) => listener,
@@ -109,7 +109,7 @@ impl Giver {
         let (listener, wake) = (Arc::new(listener), Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?));
         let (sender, requests) = async_mpsc::unbounded_channel();
         let (theirs, woken) = (Arc::clone(&listener), Arc::clone(&wake));
-        let asked = Asked {
+        let context = ServerContext {
             current: Current::default(),
             requests: sender,
             failures: failures.clone(),
@@ -117,7 +117,7 @@ impl Giver {
         };
         let thread = thread::Builder::new()
             .name("sluice-takeover".to_owned())
-            .spawn(move || accept(&theirs, &woken, &asked))?;
+            .spawn(move || accept(&theirs, &woken, &context))?;
         Ok(Self { requests, listener, wake, thread: Some(thread) })
     }
 
@@ -139,7 +139,7 @@ impl Giver {
     }
 }
 
-impl Drop for Giver {
+impl Drop for HandoffServer {
     /// Ends listening before it returns, so that the next giver on this socket gets every connection from now on.
     fn drop(&mut self) {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
@@ -149,16 +149,16 @@ impl Drop for Giver {
     }
 }
 
-fn accept(listener: &OwnedFd, wake: &OwnedFd, asked: &Asked) {
+fn accept(listener: &OwnedFd, wake: &OwnedFd, context: &ServerContext) {
     loop {
-        let handed = asked.handed.load(Ordering::SeqCst);
+        let handed = context.handed.load(Ordering::SeqCst);
         let events = if handed { PollFlags::empty() } else { PollFlags::IN };
         let mut wait = [PollFd::new(wake, PollFlags::IN), PollFd::new(listener, events)];
-        match poll(&mut wait, handed.then_some(&LOOK)) {
+        match poll(&mut wait, handed.then_some(&POLL_INTERVAL)) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(error) => return warn!("nobody can take over any more: {error}"),
             Ok(_) if wait.iter().take(1).any(|wake| !wake.revents().is_empty()) => return,
-            Ok(_) if asked.handed.load(Ordering::SeqCst) => continue,
+            Ok(_) if context.handed.load(Ordering::SeqCst) => continue,
             Ok(0) => continue,
             Ok(_) => {}
         }
@@ -166,86 +166,91 @@ fn accept(listener: &OwnedFd, wake: &OwnedFd, asked: &Asked) {
             Ok(channel) => channel,
             Err(error) => {
                 let stranger = error.kind() == io::ErrorKind::PermissionDenied;
-                asked.failures.count(if stranger { Reason::Peer } else { Reason::Lost });
+                context.failures.count(if stranger { Reason::Peer } else { Reason::Lost });
                 warn!("a take-over was not accepted: {error}");
                 thread::sleep(Duration::from_millis(100));
                 continue;
             }
         };
-        let theirs = asked.clone();
+        let theirs = context.clone();
         let talking = move || converse(&Arc::new(channel), &theirs);
         if let Err(error) = thread::Builder::new().name("sluice-handover".to_owned()).spawn(talking) {
-            asked.failures.count(Reason::Lost);
+            context.failures.count(Reason::Lost);
             warn!("a take-over was not accepted: {error}");
         }
     }
 }
 
 /// Hears who is there and serves it unless somebody else is being served.
-fn converse(channel: &Arc<Channel>, asked: &Asked) {
-    let refuse = |failure: Failure| {
+fn converse(channel: &Arc<Channel>, context: &ServerContext) {
+    let refuse = |failure: HandoffError| {
         debug!("a take-over was refused: {failure}");
-        asked.failures.count(failure.reason);
-        let _ = channel.send(&FromGiver::Refused { reason: failure.message }, &[]);
+        context.failures.count(failure.reason);
+        let _ = channel.send(&ServerMessage::Refused { reason: failure.message }, &[]);
     };
     let (peer, protocol) = match greet(channel) {
         Ok(greeted) => greeted,
         Err(failure) => return refuse(failure),
     };
     {
-        let mut current = asked.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = context.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(other) = &*current {
             let message = format!("sluice {} ({}) is taking over just now", other.version, other.name);
-            return refuse(Failure::new(Reason::Busy, message));
+            return refuse(HandoffError::new(Reason::Busy, message));
         }
         *current = Some(peer.clone());
     }
-    if let Err(failure) = hand_over(channel, peer, protocol, asked) {
+    if let Err(failure) = hand_over(channel, peer, protocol, context) {
         refuse(failure);
     }
-    *asked.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    *context.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Who asks, and the version of the messages that both speak.
-fn greet(channel: &Channel) -> Result<(Peer, u32), Failure> {
-    let (protocol, oldest, peer) = match channel.receive(HELLO) {
-        Ok((FromTaker::Hello { protocol, oldest, version, pid, admin_socket, pod, user }, _)) => {
+fn greet(channel: &Channel) -> Result<(Peer, u32), HandoffError> {
+    let (protocol, oldest, peer) = match channel.receive(HELLO_TIMEOUT) {
+        Ok((ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user }, _)) => {
             let stays_root = user.is_none() && channel.peer_is_root();
             (protocol, oldest, Peer { version, name: Name { pid, pod }, admin_socket, stays_root })
         }
-        Ok(_) => return Err(Failure::new(Reason::Protocol, "a take-over begins with hello")),
-        Err(error) => return Err(Failure::new(Reason::Lost, error.to_string())),
+        Ok(_) => return Err(HandoffError::new(Reason::Protocol, "a take-over begins with hello")),
+        Err(error) => return Err(HandoffError::new(Reason::Lost, error.to_string())),
     };
     let (ours, theirs) = (Range::ours(), Range { oldest: oldest.unwrap_or(protocol), newest: protocol });
     let common = ours.common(theirs).ok_or_else(|| {
         let message = format!("it speaks {ours} of the take-over protocol, and the other one {theirs}");
-        Failure::new(Reason::Protocol, message)
+        HandoffError::new(Reason::Protocol, message)
     })?;
     Ok((peer, common))
 }
 
 /// One take-over, after the greeting. An error is what a taker is told that has got nothing yet.
-fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -> Result<(), Failure> {
-    let stopping = || Failure::new(Reason::Stopping, "it is about to end");
+fn hand_over(
+    channel: &Arc<Channel>,
+    peer: Peer,
+    protocol: u32,
+    context: &ServerContext,
+) -> Result<(), HandoffError> {
+    let stopping = || HandoffError::new(Reason::Stopping, "it is about to end");
     let (answer, answered) = mpsc::channel();
     let (pid, opens_admin_socket) = (peer.name.pid, peer.admin_socket);
-    asked.requests.send(Request { peer, protocol, answer }).map_err(|_| stopping())?;
-    let Handoff { offer, items, outcome } = match answered.recv_timeout(COLLECTING) {
+    context.requests.send(Request { peer, protocol, answer }).map_err(|_| stopping())?;
+    let Handoff { offer, items, outcome } = match answered.recv_timeout(COLLECT_TIMEOUT) {
         Ok(handoff) => handoff?,
         Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
-        Err(RecvTimeoutError::Timeout) => return Err(Failure::new(Reason::Busy, "it is busy")),
+        Err(RecvTimeoutError::Timeout) => return Err(HandoffError::new(Reason::Busy, "it is busy")),
     };
     match give(channel, offer, &items) {
         Ok(same_sockets) => {
             // The taker has its own by now; ours must not keep sockets open that workers close.
             drop(items);
-            asked.handed.store(true, Ordering::SeqCst);
-            let (channel, handed) = (Arc::clone(channel), Arc::clone(&asked.handed));
+            context.handed.store(true, Ordering::SeqCst);
+            let (channel, handed) = (Arc::clone(channel), Arc::clone(&context.handed));
             let _ = outcome.send(Ok(Release { pid, same_sockets, opens_admin_socket, channel, handed }));
         }
         Err(failure) => {
             // Before the connection ends: a giver that ends without a word has died, and the taker would go on.
-            let _ = channel.send(&FromGiver::Refused { reason: failure.message.clone() }, &[]);
+            let _ = channel.send(&ServerMessage::Refused { reason: failure.message.clone() }, &[]);
             let _ = outcome.send(Err(failure));
         }
     }
@@ -253,42 +258,46 @@ fn hand_over(channel: &Arc<Channel>, peer: Peer, protocol: u32, asked: &Asked) -
 }
 
 /// Sends everything and waits for the taker to be ready; says why it is not.
-fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bool, Failure> {
-    let lost = |error: io::Error| Failure::new(Reason::Lost, format!("the connection to it failed: {error}"));
-    channel.send(&FromGiver::Offer(offer), &[]).map_err(lost)?;
-    for some in items.chunks(MOST) {
+fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bool, HandoffError> {
+    let lost =
+        |error: io::Error| HandoffError::new(Reason::Lost, format!("the connection to it failed: {error}"));
+    channel.send(&ServerMessage::Offer(offer), &[]).map_err(lost)?;
+    for some in items.chunks(MAX_DESCRIPTORS) {
         let descriptors: Vec<_> = some.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
         let items = some.iter().map(|(item, _)| *item).collect();
-        channel.send(&FromGiver::Items { items }, &descriptors).map_err(lost)?;
+        channel.send(&ServerMessage::Items { items }, &descriptors).map_err(lost)?;
     }
     loop {
-        let heard = match channel.receive(READY) {
+        let heard = match channel.receive(READY_TIMEOUT) {
             // What it says from now on would come too late; what it has just said counts.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                channel.hear_no_more();
+                channel.shut_down_receive();
                 channel.receive(Duration::from_millis(1))
             }
             heard => heard,
         };
         return match heard {
-            Ok((FromTaker::Ready { same_sockets }, _)) => Ok(same_sockets),
-            Ok((FromTaker::Unknown, _)) => continue,
-            Ok((FromTaker::Hello { .. }, _)) => Err(Failure::new(Reason::Protocol, "it said hello twice")),
+            Ok((ClientMessage::Ready { same_sockets }, _)) => Ok(same_sockets),
+            Ok((ClientMessage::Unknown, _)) => continue,
+            Ok((ClientMessage::Hello { .. }, _)) => {
+                Err(HandoffError::new(Reason::Protocol, "it said hello twice"))
+            }
             Err(error) => Err(not_ready(&error)),
         };
     }
 }
 
-fn not_ready(error: &io::Error) -> Failure {
+fn not_ready(error: &io::Error) -> HandoffError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            Failure::new(Reason::Ended, "it ended before its configuration was live; its own log says why")
-        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => HandoffError::new(
+            Reason::Ended,
+            "it ended before its configuration was live; its own log says why",
+        ),
         io::ErrorKind::TimedOut => {
-            Failure::new(Reason::Timeout, "its configuration was not live in time; its own log says why")
+            HandoffError::new(Reason::Timeout, "its configuration was not live in time; its own log says why")
         }
-        io::ErrorKind::InvalidData => Failure::new(Reason::Protocol, error.to_string()),
-        _ => Failure::new(Reason::Lost, error.to_string()),
+        io::ErrorKind::InvalidData => HandoffError::new(Reason::Protocol, error.to_string()),
+        _ => HandoffError::new(Reason::Lost, error.to_string()),
     }
 }
 
@@ -300,7 +309,7 @@ impl Request {
     }
 
     /// Refuses, saying why.
-    pub(crate) fn refuse(self, failure: Failure) {
+    pub(crate) fn refuse(self, failure: HandoffError) {
         let _ = self.answer.send(Err(failure));
     }
 }
@@ -313,7 +322,7 @@ impl Release {
 
     /// Lets the taker be the only one.
     pub(crate) fn done(self) {
-        let _ = self.channel.send(&FromGiver::Released, &[]);
+        let _ = self.channel.send(&ServerMessage::Released, &[]);
     }
 }
 

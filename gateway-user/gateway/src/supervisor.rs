@@ -17,18 +17,18 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::fleet::Fleet;
+use crate::workers::Workers;
 
 /// How often the caller gets to look after the rest.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two starts in a slot: workers that all die at once must not keep the node from anything else.
-const PAUSE: Duration = Duration::from_secs(1);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// What every worker of this process is started with.
-pub(crate) struct Crew {
-    equipment: Equipment,
-    died: UnboundedSender<Death>,
-    deaths: UnboundedReceiver<Death>,
+pub(crate) struct Supervisor {
+    template: WorkerTemplate,
+    died: UnboundedSender<WorkerExit>,
+    deaths: UnboundedReceiver<WorkerExit>,
     /// Each slot's, whichever worker has it.
     heartbeats: Arc<[Arc<Heartbeat>]>,
     /// When each slot got its worker.
@@ -38,7 +38,7 @@ pub(crate) struct Crew {
 }
 
 /// The same for all workers.
-pub(crate) struct Equipment {
+pub(crate) struct WorkerTemplate {
     /// The CPU of each, by slot.
     pub(crate) places: Vec<Option<usize>>,
     pub(crate) driver: Driver,
@@ -49,17 +49,17 @@ pub(crate) struct Equipment {
 }
 
 /// A worker's thread has ended.
-struct Death {
+struct WorkerExit {
     slot: usize,
     metrics: WorkerMetrics,
 }
 
-impl Crew {
+impl Supervisor {
     /// Nobody is started yet.
-    pub(crate) fn new(equipment: Equipment) -> Self {
+    pub(crate) fn new(template: WorkerTemplate) -> Self {
         let (died, deaths) = unbounded_channel();
-        let heartbeats = equipment.places.iter().map(|_| Arc::default()).collect();
-        Self { equipment, died, deaths, heartbeats, started: Vec::new(), empty: BTreeMap::new() }
+        let heartbeats = template.places.iter().map(|_| Arc::default()).collect();
+        Self { template, died, deaths, heartbeats, started: Vec::new(), empty: BTreeMap::new() }
     }
 
     /// The workers' signs of life, by slot.
@@ -71,18 +71,18 @@ impl Crew {
     ///
     /// # Errors
     /// A worker cannot be started.
-    pub(crate) fn start(&mut self, listeners: Vec<TcpListener>) -> anyhow::Result<Fleet> {
+    pub(crate) fn start(&mut self, listeners: Vec<TcpListener>) -> anyhow::Result<Workers> {
         let mut listeners = listeners.into_iter();
-        let count = self.equipment.places.len();
+        let count = self.template.places.len();
         let workers = (0..count)
             .map(|slot| self.start_one(slot, listeners.next()))
             .collect::<anyhow::Result<Vec<_>>>()?;
         self.started = vec![Instant::now(); count];
-        Ok(Fleet::new(workers))
+        Ok(Workers::new(workers))
     }
 
     fn start_one(&self, slot: usize, listener: Option<TcpListener>) -> anyhow::Result<WorkerHandle> {
-        let Equipment { places, driver, ring_entries, config, steering, log } = &self.equipment;
+        let WorkerTemplate { places, driver, ring_entries, config, steering, log } = &self.template;
         let gauge = steering.gauge(slot)?.context("steering is closed")?;
         let (log, died) = (log.clone(), self.died.clone());
         start(WorkerSpec {
@@ -96,7 +96,7 @@ impl Crew {
             log: Box::new(move |lines| log.try_push(lines)),
             heartbeat: self.heartbeats.get(slot).map(Arc::clone).unwrap_or_default(),
             // Nobody listens when all is over.
-            ended: Box::new(move |metrics| drop(died.send(Death { slot, metrics }))),
+            ended: Box::new(move |metrics| drop(died.send(WorkerExit { slot, metrics }))),
         })
         .with_context(|| {
             format!("worker {slot} cannot be started; fewer --workers or --ring-entries may help")
@@ -105,14 +105,14 @@ impl Crew {
 
     /// Returns after a while, or once a worker has died. A successor is started at once, unless the dead one had just been
     /// started itself; one that cannot be started is tried again.
-    pub(crate) async fn look_after(&mut self, fleet: &Fleet, engine: &Engine<SharedSteering>) {
-        let look = Instant::now() + LOOK;
+    pub(crate) async fn supervise(&mut self, workers: &Workers, engine: &Engine<SharedSteering>) {
+        let look = Instant::now() + POLL_INTERVAL;
         let until = self.empty.values().min().map_or(look, |due| look.min(*due));
         tokio::select! {
-            Some(Death { slot, metrics }) = self.deaths.recv() => {
-                let lost = fleet.bury(slot, metrics);
+            Some(WorkerExit { slot, metrics }) = self.deaths.recv() => {
+                let lost = workers.retire(slot, metrics);
                 error!(slot, lost_connections = lost, "a worker died; another one takes its place");
-                let due = self.started.get(slot).map_or(look, |started| *started + PAUSE);
+                let due = self.started.get(slot).map_or(look, |started| *started + RESTART_DELAY);
                 self.empty.insert(slot, due);
             }
             () = tokio::time::sleep_until(until) => {}
@@ -122,7 +122,7 @@ impl Crew {
             // It accepts nothing before it has its tables: its sockets travel with them.
             match self.start_one(slot, None) {
                 Ok(worker) => {
-                    fleet.replace(slot, worker);
+                    workers.replace(slot, worker);
                     if let Some(started) = self.started.get_mut(slot) {
                         *started = now;
                     }
@@ -130,7 +130,7 @@ impl Crew {
                 }
                 Err(error) => {
                     error!(slot, "{error:#}; tried again");
-                    self.empty.insert(slot, now + PAUSE);
+                    self.empty.insert(slot, now + RESTART_DELAY);
                 }
             }
         }
