@@ -1,5 +1,6 @@
-// Which sources the committed object was built from: shared by `cargo xtask build-ebpf`, which writes the hash, and a
-// test of gateway-steer, which notices a stale object without any BPF toolchain. Both include this file by path.
+// Which sources the committed object was built from: shared by `cargo xtask build-ebpf`, which writes the
+// hash, and a test of gateway-steer, which notices a stale object without any BPF toolchain. Both include
+// this file by path.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -16,7 +17,7 @@ pub(crate) const HASHES: &str = "gateway-user/steer/ebpf/gateway-ebpf.sha256";
 const SOURCES: [&str; 4] =
     ["gateway-ebpf/Cargo.toml", "gateway-ebpf/src", "gateway-common/Cargo.toml", "gateway-common/src"];
 
-/// What [`HASHES`] should say, line by line: `sources <hex>` and `object <hex>`.
+/// Expected lines of [`HASHES`]: `sources <hex>` and `object <hex>`.
 pub(crate) fn hashes(workspace: &Path, object: &[u8]) -> io::Result<String> {
     Ok(format!("sources {}\nobject {}\n", sources(workspace)?, hex(Sha256::new().chain_update(object))))
 }

@@ -36,7 +36,8 @@ unsafe impl Pod for MapValue<SteerConfig> {}
 // SAFETY: as above.
 unsafe impl Pod for MapValue<SteerGuard> {}
 
-/// The programs, attached to the calling thread's network namespace until this is dropped and its pins are removed.
+/// The programs, attached to the calling thread's network namespace until this is dropped and its pins are
+/// removed.
 pub(crate) struct Programs {
     loads: Arc<Loads>,
     /// Holds programs and maps, so that they can be pinned at any time.
@@ -47,16 +48,16 @@ pub(crate) struct Programs {
 /// The map of what is steered.
 type Binds<'a> = HashMap<&'a mut MapData, MapValue<SteerKey>, MapValue<SteerValue>>;
 
-/// What keeps `sk_lookup` attached: dropping it detaches, unless a pin holds on to the link as well. aya tracks a
-/// pinned link by a type of its own; neither is looked into.
+/// Link that keeps `sk_lookup` attached: dropping it detaches, unless a pin holds on to the link as well. aya
+/// tracks a pinned link by a type of its own; neither is looked into.
 enum LookupLink {
     Unpinned(FdLink),
     Pinned(#[allow(dead_code, reason = "kept for its Drop")] PinnedLink),
 }
 
 impl Programs {
-    /// Loads the programs for so many workers, with what they are never to steer frozen into them; attaches and pins
-    /// nothing yet. An error says what the system refused, for people.
+    /// Loads the programs for so many workers, with what they are never to steer frozen into them; attaches
+    /// and pins nothing yet. An error says what the system refused, for people.
     pub(crate) fn load(workers: u32, guard: &SteerGuard) -> Result<Self, String> {
         let guard = MapValue(*guard);
         let mut loader = EbpfLoader::new();
@@ -76,7 +77,8 @@ impl Programs {
             _ => return Err(format!("map {} of the object is not an array", maps::LOADS)),
         };
         let mut programs = Self { loads, ebpf, link: None };
-        // What no connection asks for: a map that takes no bind is better found now than with the first listener.
+        // A bind that no connection asks for: a map that takes none is better found now than with the first
+        // listener.
         let nobodys = SteerKey::any(0, IPPROTO_TCP);
         programs.add(nobodys)?;
         programs.remove(nobodys)?;
@@ -109,8 +111,8 @@ impl Programs {
         Ok(())
     }
 
-    /// Gives every map, every program and the attached link its name in `dir`, the link last: a name for it without the
-    /// others would keep steering alive that nobody can read.
+    /// Gives every map, every program and the attached link its name in `dir`, the link last: a name for it
+    /// without the others would keep steering alive that nobody can read.
     pub(crate) fn pin(&mut self, dir: &Path) -> Result<(), String> {
         pin(&mut self.ebpf, dir)?;
         if let Some(LookupLink::Unpinned(link)) = self.link.take() {
@@ -126,7 +128,7 @@ impl Programs {
         Ok(())
     }
 
-    /// Whether `sk_lookup` steers.
+    /// True if `sk_lookup` steers.
     pub(crate) fn is_attached(&self) -> bool {
         self.link.is_some()
     }

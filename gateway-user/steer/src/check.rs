@@ -45,7 +45,7 @@ pub enum RejectionReason {
     Awaited,
 }
 
-/// What a check needs to know about the way connections arrive.
+/// Input of a check: how connections arrive.
 pub(crate) struct CheckContext<'a> {
     pub(crate) reserved: &'a BTreeSet<u16>,
     /// Ports that may be taken; `None` is all.
@@ -58,13 +58,13 @@ pub(crate) struct CheckContext<'a> {
     pub(crate) internal_port: Option<u16>,
     /// Port that is really bound for a wanted one.
     pub(crate) bound_port: &'a dyn Fn(u16) -> Result<u16, String>,
-    /// Whether a bind is ours already. With kernel programs anybody may still bind such a port, and must not take a
-    /// running listener off the air by it: first come, first served.
+    /// True if a bind is ours already. With kernel programs anybody may still bind such a port, and must not
+    /// take a running listener off the air by it: first come, first served.
     pub(crate) live: &'a dyn Fn(SteerBind) -> bool,
 }
 
 impl RejectionReason {
-    /// Whether it may hold no more though neither settings nor resources change.
+    /// True if it may hold no more though neither settings nor resources change.
     pub fn is_transient(self) -> bool {
         match self {
             Self::InUse

@@ -1,4 +1,4 @@
-//! What the kernel programs decided, summed over all CPUs.
+//! Verdicts of the kernel programs, summed over all CPUs.
 
 use gateway_common::Verdict;
 

@@ -17,8 +17,8 @@ use crate::{
     sockets,
 };
 
-/// Loaded programs, attached unless a take-over is not that far yet. Fields are dropped in this order: pins first, since
-/// a pinned link outlives its handle.
+/// Loaded programs, attached unless a take-over is not that far yet. Fields are dropped in this order: pins
+/// first, since a pinned link outlives its handle.
 pub(crate) struct Kernel {
     pins: Result<Pins, String>,
     programs: Programs,
@@ -29,8 +29,8 @@ pub(crate) struct Kernel {
     placeholders: Placeholders,
     /// Sockets that no worker has yet, by slot.
     untaken: Vec<TcpListener>,
-    /// A duplicate of the only worker's socket: when it dies there is nobody for its queue to move to, so it must stay. Of
-    /// several workers none is kept: it would keep a socket open whose worker died.
+    /// A duplicate of the only worker's socket: when it dies there is nobody for its queue to move to, so it
+    /// must stay. Of several workers none is kept: it would keep a socket open whose worker died.
     spare: Option<TcpListener>,
     /// The place for pins that a take-over claims at its beginning: later this process may not be able to.
     claimed: Option<Result<Pins, String>>,
@@ -52,9 +52,9 @@ enum TakeoverStage {
 
 /// Why kernel programs do not steer.
 pub(crate) enum OpenError {
-    /// They are not to be had here; another road may do.
+    /// Kernel programs cannot be used here; another backend may work.
     Unavailable(String),
-    /// No road would do.
+    /// No backend would work.
     Fatal(SteerError),
 }
 
@@ -96,10 +96,10 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Loads and attaches programs for the sockets of the process that is taken over from, by slot, so that all that the
-    /// kernel may refuse is refused here. Missing sockets are made: they join the group, and get nothing as long as they
-    /// are in no slot. Superfluous ones are let go of: what that process does not accept from them moves on when it
-    /// closes them.
+    /// Loads and attaches programs for the sockets of the process that is taken over from, by slot, so that
+    /// all that the kernel may refuse is refused here. Missing sockets are made: they join the group, and get
+    /// nothing as long as they are in no slot. Superfluous ones are let go of: what that process does not
+    /// accept from them moves on when it closes them.
     pub(crate) fn take_over(
         options: &SteerOptions,
         inherited: Vec<TcpListener>,
@@ -137,14 +137,14 @@ impl Kernel {
         })
     }
 
-    /// Whether nothing may reach us yet: the process before us has none of our sockets, so what waited in those would be
-    /// lost if this one died.
+    /// True if nothing may reach us yet: the process before us has none of our sockets, so what waited in
+    /// those would be lost if this one died.
     fn is_withheld(&self) -> bool {
         self.stage != TakeoverStage::Alone && self.shared == 0
     }
 
-    /// The process before us lets go: takes what it could not have a part in, pins, and gives the workers' sockets, one
-    /// for each, with what the kernel refused.
+    /// The process before us lets go: takes what it could not have a part in, pins, and gives the workers'
+    /// sockets, one for each, with what the kernel refused.
     pub(crate) fn finish_takeover(&mut self) -> (Vec<TcpListener>, Vec<SteerError>) {
         let withheld = self.is_withheld();
         self.stage = TakeoverStage::Alone;
@@ -210,9 +210,9 @@ impl Kernel {
         self.spare = None;
     }
 
-    /// Adds what is new, then removes what is gone: a bind that only moves between "every address" and a particular
-    /// one is never without an entry. A bind that the kernel has no room for is refused alone; but in a take-over the
-    /// process before us goes on, which has it.
+    /// Adds what is new, then removes what is gone: a bind that only moves between "every address" and a
+    /// particular one is never without an entry. A bind that the kernel has no room for is refused alone; but
+    /// in a take-over the process before us goes on, which has it.
     pub(crate) fn apply(&mut self, plan: &SteerPlan) -> Result<Applied, SteerError> {
         let new: Vec<SteerBind> = plan.binds.difference(&self.live).copied().collect();
         let removed: Vec<SteerBind> = self.live.difference(&plan.binds).copied().collect();
@@ -262,7 +262,7 @@ impl Kernel {
         self.placeholders.state()
     }
 
-    /// Whether the plan that was applied last has this bind.
+    /// True if the plan that was applied last has this bind.
     pub(crate) fn is_live(&self, bind: SteerBind) -> bool {
         self.live.contains(&bind)
     }
@@ -324,7 +324,8 @@ fn try_to_choose(programs: &mut Programs) -> Result<(), OpenError> {
     programs.choose_in_group_of(&nobodys).map_err(OpenError::Unavailable)
 }
 
-/// One socket per worker, all in one group: the given ones, and more on their port, or on one that the kernel chooses.
+/// One socket per worker, all in one group: the given ones, and more on their port, or on one that the kernel
+/// chooses.
 fn worker_sockets(
     options: &SteerOptions,
     mut sockets: Vec<TcpListener>,

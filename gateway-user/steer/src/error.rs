@@ -13,13 +13,13 @@ pub enum SteerError {
     Option {
         /// Which one.
         option: &'static str,
-        /// What is wrong with it.
+        /// The error, for people.
         reason: String,
     },
     /// Kernel programs were demanded, and cannot be had.
     #[error("no eBPF steering here: {reason}; fix that, or use --steering=auto or --steering=reuseport")]
     Unavailable {
-        /// What the system refused.
+        /// The refused operation, for people.
         reason: String,
     },
     /// A living process has the pins of this instance.
@@ -37,9 +37,9 @@ pub enum SteerError {
     /// The workers' listening sockets cannot be made.
     #[error("{what}: {source}")]
     Socket {
-        /// What was attempted.
+        /// The operation that failed.
         what: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// The kernel refused a change of its maps.
@@ -47,15 +47,15 @@ pub enum SteerError {
     Bind {
         /// The bind that failed.
         bind: SteerBind,
-        /// The kernel's answer.
+        /// The kernel's error.
         reason: String,
     },
     /// The kernel refused to do something to the programs or to a worker's slot.
     #[error("{what}: {reason}")]
     Kernel {
-        /// What was attempted.
+        /// The operation that failed.
         what: String,
-        /// The kernel's answer.
+        /// The kernel's error.
         reason: String,
     },
 }

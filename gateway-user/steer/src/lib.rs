@@ -8,7 +8,8 @@
 //! 3. [`Steering::retiring`] gives the sockets that workers close, having accepted what they hold.
 //! 4. [`Steering::apply`] makes the plan what the kernel does.
 //!
-//! A process that replaces another one uses [`Steering::take_over`] instead, and [`Steering::finish_takeover`] at the end.
+//! A process that replaces another one uses [`Steering::take_over`] instead, and
+//! [`Steering::finish_takeover`] at the end.
 //!
 //! Everything specific to aya stays inside this crate. See `docs/steering.md` for how it behaves on a node.
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Who listens in this network namespace already.
+//! Sockets that listen in this network namespace already.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
@@ -29,7 +29,7 @@ pub(crate) struct Holder {
 }
 
 impl Listening {
-    /// Whether connections to `bind` would reach this socket.
+    /// True if connections to `bind` would reach this socket.
     pub(crate) fn overlaps(&self, bind: BindAddress) -> bool {
         match (bind, self.address) {
             (BindAddress::Any, _) => true,
@@ -41,8 +41,9 @@ impl Listening {
     }
 }
 
-/// Why nobody in the calling thread's network namespace can be reached over IPv6, for people; `None` where somebody can.
-/// Addresses may come later: sockets for every address are open to both wherever the system makes such.
+/// Why nobody in the calling thread's network namespace can be reached over IPv6, for people; `None` where
+/// somebody can. Addresses may come later: sockets for every address are open to both wherever the system
+/// makes such.
 pub fn without_ipv6() -> Option<String> {
     if let Err(error) = sockets::is_local(Ipv6Addr::UNSPECIFIED.into()) {
         return Some(format!("this system makes no IPv6 sockets: {error}"));
@@ -79,8 +80,8 @@ fn read(file: &str) -> io::Result<Vec<Listening>> {
     Ok(found)
 }
 
-/// A line of `/proc/net/tcp`: `sl local_address rem_address st queues timers retrnsmt uid timeout inode …`, addresses
-/// in hexadecimal words of the machine's byte order. `None` unless in state 0A, LISTEN.
+/// A line of `/proc/net/tcp`: `sl local_address rem_address st queues timers retrnsmt uid timeout inode …`,
+/// addresses in hexadecimal words of the machine's byte order. `None` unless in state 0A, LISTEN.
 fn parse(line: &str) -> Option<Listening> {
     let mut fields = line.split_ascii_whitespace();
     let (address, port) = fields.nth(1)?.split_once(':')?;

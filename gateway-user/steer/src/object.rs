@@ -5,8 +5,9 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 
-/// Names a file to load instead of the embedded object; how CI tests the object it has just built. Release builds do not
-/// read it: whoever sets a service's environment could otherwise have root load programs of their own.
+/// Names a file to load instead of the embedded object; how CI tests the object it has just built. Release
+/// builds do not read it: whoever sets a service's environment could otherwise have root load programs of
+/// their own.
 const OVERRIDE: &str = "SLUICE_EBPF_OBJECT";
 
 /// Built by `cargo xtask build-ebpf`; aligned, because it is parsed in place.

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::SteerError;
 
-/// Which road connections take to the workers (`--steering`).
+/// Steering mode: how connections reach the workers (`--steering`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SteeringMode {
     /// Kernel programs where they can be loaded, else `SO_REUSEPORT`, saying why.
@@ -35,13 +35,13 @@ pub const RESERVED_PORTS: [(u16, &str); 8] = [
     (10259, "the scheduler"),
 ];
 
-/// What [`Steering::open`](crate::Steering::open) is told.
+/// Options of [`Steering::open`](crate::Steering::open).
 #[derive(Clone, Debug)]
 pub struct SteerOptions {
     /// Workers, 1 to 256: one slot and one listening socket each.
     pub workers: usize,
-    /// Name of this process among others on the node, letters, digits, `-` and `_`: its pins lie in a directory of that
-    /// name.
+    /// Name of this process among others on the node, letters, digits, `-` and `_`: its pins lie in a
+    /// directory of that name.
     pub instance: String,
     /// Layout of the maps: pins of another one lie in another directory, so nobody takes them for his own.
     pub layout: u32,
@@ -53,8 +53,8 @@ pub struct SteerOptions {
     pub reserved_ports: BTreeSet<u16>,
     /// Ports that may be taken; `None` is all.
     pub allowed_ports: Option<BTreeSet<u16>>,
-    /// Networks whose addresses are given to Gateways: they are not the node's own, and no port is reserved on them. At
-    /// most 64.
+    /// Networks whose addresses are given to Gateways: they are not the node's own, and no port is reserved
+    /// on them. At most 64.
     pub pool: Vec<IpNet>,
     /// Most placeholder sockets with kernel programs, each of which takes a descriptor; 0 makes none.
     pub placeholders: usize,
@@ -80,7 +80,7 @@ impl SteerOptions {
         }
     }
 
-    /// What the kernel programs are never to steer; `None` if there are too many networks.
+    /// Ports and networks that the kernel programs never steer; `None` if there are too many networks.
     pub(crate) fn guard(&self) -> Option<SteerGuard> {
         let mut guard = SteerGuard::NONE;
         self.reserved_ports.iter().for_each(|port| guard.reserve(*port));

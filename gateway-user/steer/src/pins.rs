@@ -1,9 +1,9 @@
 //! Pins: names on bpffs that keep maps, programs and the link reachable for other processes.
 //!
-//! Each process has a directory `<bpffs>/sluice/v<layout>/<instance>`, and holds a flock(2) on it while it lives. The
-//! kernel lets go of the lock whatever way the process ends, so whoever gets the lock knows that the owner is dead and
-//! may remove what it left. Pins that outlive their owner do no harm meanwhile: the programs find no worker socket and
-//! let everything pass.
+//! Each process has a directory `<bpffs>/sluice/v<layout>/<instance>`, and holds a flock(2) on it while it
+//! lives. The kernel lets go of the lock whatever way the process ends, so whoever gets the lock knows that
+//! the owner is dead and may remove what it left. Pins that outlive their owner do no harm meanwhile: the
+//! programs find no worker socket and let everything pass.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -19,7 +19,7 @@ use nix::unistd::{Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
 /// Directory of ours on bpffs.
 const ROOT: &str = "sluice";
 
-/// What [`cleanup`] did.
+/// Result of [`cleanup`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CleanupReport {
     /// Directories of dead processes, removed with all pins in them.
@@ -53,7 +53,7 @@ impl Pins {
         is_bpffs(bpffs).map_err(PinError::NoPlace)?;
         let dir = bpffs.join(ROOT).join(format!("v{layout}")).join(instance);
         let no_place = |e: io::Error| PinError::NoPlace(format!("{}: {e}", dir.display()));
-        // What other dead processes left is no reason not to start.
+        // Leftovers of other dead processes are no reason not to start.
         let _ = cleanup(bpffs);
         // Each round loses to somebody who removes the directory between making and locking it.
         for _ in 0..100 {
@@ -78,8 +78,8 @@ impl Pins {
         &self.dir
     }
 
-    /// A path to the directory that needs no leave of those above it: systems mount bpffs for root alone, and the process may
-    /// be somebody else by now.
+    /// A path to the directory that needs no leave of those above it: systems mount bpffs for root alone, and
+    /// the process may be somebody else by now.
     pub(crate) fn place(&self) -> PathBuf {
         through(&self.lock)
     }
@@ -107,7 +107,7 @@ fn through(dir: &File) -> PathBuf {
 
 impl Drop for Pins {
     fn drop(&mut self) {
-        // What cannot be removed is found and removed by the next start or by `sluice cleanup`.
+        // Leftovers that cannot be removed are found and removed by the next start or by `sluice cleanup`.
         let _ = remove_pins(&self.place());
         let [version, root] = &self.above;
         for (above, path) in [(version, Some(self.dir.as_path())), (root, self.dir.parent())] {
@@ -170,7 +170,8 @@ fn lock(dir: &Path) -> io::Result<Option<Flock<File>>> {
     Ok(Some(lock))
 }
 
-/// Who holds the flock on a directory, out of `/proc/locks`: `n: FLOCK ADVISORY WRITE pid major:minor:inode …`.
+/// Process that holds the flock on a directory, from `/proc/locks`: `n: FLOCK ADVISORY WRITE pid
+/// major:minor:inode …`.
 fn owner(dir: &Path) -> Option<u32> {
     let inode = fs::metadata(dir).ok()?.ino();
     let locks = fs::read_to_string("/proc/locks").ok()?;

@@ -1,8 +1,9 @@
 //! Placeholders: sockets bound to what is steered, which never listen.
 //!
-//! With kernel programs nothing needs to be bound to a listener's port, so another program's bind(2) would succeed there,
-//! and it would wait for connections that never come. A bound socket has that bind fail with `EADDRINUSE`, as it would
-//! with any other server. It is in no table that connections are looked up in, so it takes none.
+//! With kernel programs nothing needs to be bound to a listener's port, so another program's bind(2) would
+//! succeed there, and it would wait for connections that never come. A bound socket has that bind fail with
+//! `EADDRINUSE`, as it would with any other server. It is in no table that connections are looked up in, so
+//! it takes none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,7 +13,7 @@ use gateway_ir::BindAddress;
 
 use crate::{SteerBind, sockets};
 
-/// What is held, and what is not.
+/// Ports that placeholders hold, and ports that they do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlaceholderState {
     /// Binds that are held; those of a particular address that "every address" covers are not counted.
@@ -39,7 +40,8 @@ impl Placeholders {
         Self { most, held: BTreeMap::new(), missing: BTreeMap::new(), inherited }
     }
 
-    /// Holds what is steered, as far as that is possible, and nothing else. What was not possible is tried again.
+    /// Holds the steered ports, as far as that is possible, and no others. Ports that could not be held are
+    /// retried.
     pub(crate) fn follow(&mut self, live: &BTreeSet<SteerBind>) {
         if self.most == 0 {
             return;
@@ -81,14 +83,15 @@ impl Placeholders {
         sockets::hold(bind.address, bind.port).map_err(|error| explain(&error))
     }
 
-    /// Duplicates for a process that takes over. Until [`seal`](Self::seal) sockets with `SO_REUSEADDR` may be bound
-    /// beside them: a process that does not know placeholders, or steers without programs, binds its own.
+    /// Duplicates for a process that takes over. Until [`seal`](Self::seal) sockets with `SO_REUSEADDR` may
+    /// be bound beside them: a process that does not know placeholders, or steers without programs, binds its
+    /// own.
     pub(crate) fn lend(&self) -> io::Result<Vec<TcpListener>> {
         self.held.values().map(|socket| sockets::share(socket).and_then(|()| socket.try_clone())).collect()
     }
 
-    /// Keeps everybody out again, after a take-over that failed or in the process that took over; what it received and no
-    /// bind uses is closed.
+    /// Keeps everybody out again, after a take-over that failed or in the process that took over; what it
+    /// received and no bind uses is closed.
     pub(crate) fn seal(&mut self) {
         self.inherited.clear();
         for socket in self.held.values() {
@@ -103,7 +106,7 @@ impl Placeholders {
     }
 }
 
-/// What has to be held: "every address" of a port covers every particular one.
+/// Binds that need a placeholder: "every address" of a port covers every particular one.
 fn needed(live: &BTreeSet<SteerBind>) -> BTreeSet<SteerBind> {
     let all: BTreeSet<SteerBind> = live.iter().map(|bind| whole(*bind)).collect();
     let covered =

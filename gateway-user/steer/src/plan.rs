@@ -1,4 +1,4 @@
-//! What is to be steered.
+//! Binds to steer.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -26,10 +26,11 @@ pub(crate) struct Sockets {
 /// How far a take-over is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TakeoverStage {
-    /// The process before us has sockets of this kind and serves. Ours do not listen: what waited in them would be lost
-    /// if this process died.
+    /// The process before us has sockets of this kind and serves. Ours do not listen: what waited in them
+    /// would be lost if this process died.
     Beside,
-    /// It serves, and steers by other means: nothing reaches our sockets before it lets go, and then everything does.
+    /// It serves, and steers by other means: nothing reaches our sockets before it lets go, and then
+    /// everything does.
     Under,
     /// We alone; also where nobody was taken over from.
     Alone,
@@ -38,8 +39,9 @@ enum TakeoverStage {
 struct Bound {
     local: SocketAddr,
     inodes: Vec<u64>,
-    /// Duplicates of what the workers have, or get when a take-over is settled, in the order in which these are dealt out:
-    /// a socket and its queue outlive the worker by them. Gone once the workers are to close theirs, since then they would keep it open for nobody.
+    /// Duplicates of what the workers have, or get when a take-over is settled, in the order in which these
+    /// are dealt out: a socket and its queue outlive the worker by them. Gone once the workers are to close
+    /// theirs, since then they would keep it open for nobody.
     spares: Vec<TcpListener>,
     /// How many of them listen, the first ones; the others do once a take-over is settled.
     listening: usize,
@@ -59,9 +61,9 @@ impl Sockets {
         }
     }
 
-    /// Takes over sockets, if the process before us steers by them (`same_means`). Every one of a bind stays in use, if
-    /// need be several by one worker: closing one would reset the connections whose handshake has begun there, and
-    /// nothing moves them.
+    /// Takes over sockets, if the process before us steers by them (`same_means`). Every one of a bind stays
+    /// in use, if need be several by one worker: closing one would reset the connections whose handshake has
+    /// begun there, and nothing moves them.
     pub(crate) fn inherit(&mut self, sockets: Vec<TcpListener>, same_means: bool) {
         self.stage = if same_means { TakeoverStage::Beside } else { TakeoverStage::Under };
         for socket in sockets {
@@ -71,8 +73,8 @@ impl Sockets {
         }
     }
 
-    /// The process before us lets go, so nobody needs what no bind of ours took. Gives each worker its sockets, all of
-    /// which listen now; and what the system refused.
+    /// The process before us lets go, so nobody needs what no bind of ours took. Gives each worker its
+    /// sockets, all of which listen now; and what the system refused.
     pub(crate) fn finish_takeover(&mut self) -> (Vec<Vec<TcpListener>>, Vec<SteerError>) {
         self.inherited.clear();
         self.stage = TakeoverStage::Alone;
@@ -96,7 +98,8 @@ impl Sockets {
         (listeners, failed)
     }
 
-    /// Makes the sockets of the process that is taken over from `uid`'s, so that those which are made later can join them.
+    /// Makes the sockets of the process that is taken over from `uid`'s, so that those which are made later
+    /// can join them.
     pub(crate) fn give_to(&self, uid: u32) -> io::Result<()> {
         self.inherited.values().flatten().try_for_each(|socket| sockets::give(socket, uid))
     }
@@ -129,7 +132,7 @@ impl Sockets {
         bound.flat_map(|bound| bound.inodes.iter().copied()).chain(inherited).collect()
     }
 
-    /// Sockets for the plan's new binds, per worker. What an aborted preparation had made is forgotten.
+    /// Sockets for the plan's new binds, per worker. Sockets of an aborted preparation are dropped.
     pub(crate) fn prepare(&mut self, plan: &SteerPlan) -> (Vec<Vec<TcpListener>>, Vec<Rejection>) {
         self.prepared.clear();
         let mut listeners: Vec<Vec<TcpListener>> = (0..self.workers).map(|_| Vec::new()).collect();
@@ -174,7 +177,7 @@ impl Sockets {
         Ok((Bound { local, inodes, spares, listening }, now))
     }
 
-    /// What the process before us has for an address and port, in the order of its workers.
+    /// Sockets of the process before us for an address and port, in the order of its workers.
     fn inherited_for(&self, address: BindAddress, port: u16) -> &[TcpListener] {
         let any: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
         let addresses = match &address {
@@ -223,7 +226,7 @@ impl Sockets {
         (added, removed)
     }
 
-    /// Whether the plan that was applied last has this bind.
+    /// True if the plan that was applied last has this bind.
     pub(crate) fn is_live(&self, bind: SteerBind) -> bool {
         self.live.contains_key(&bind)
     }

@@ -46,9 +46,9 @@ fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// A socket that is bound to an address and port, and beside which no other can be, whatever its options: connections
-/// that are under way or in TIME_WAIT alone may have the port. [`BindAddress::Any`] is one dual-stack socket, or an IPv4
-/// one where the kernel has no IPv6.
+/// A socket that is bound to an address and port, and beside which no other can be, whatever its options:
+/// connections that are under way or in TIME_WAIT alone may have the port. [`BindAddress::Any`] is one
+/// dual-stack socket, or an IPv4 one where the kernel has no IPv6.
 pub(crate) fn hold(address: BindAddress, port: u16) -> io::Result<TcpListener> {
     let ip = match address {
         BindAddress::Any => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -76,10 +76,11 @@ fn hold_at(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
         done => return done,
     }
-    // Connections that were steered have the port as their own, and go on after a restart or in TIME_WAIT. Their sockets
-    // have SO_REUSEADDR, so one that has it too may be bound beside them. The kernel remembers of a port that all its
-    // sockets have it and then lets everybody in who has it (`fastreuse`, inet_csk_get_port()), until one without it was
-    // bound: to an address of nobody, for a moment. It need not succeed, since listen(2) looks again.
+    // Connections that were steered have the port as their own, and go on after a restart or in TIME_WAIT.
+    // Their sockets have SO_REUSEADDR, so one that has it too may be bound beside them. The kernel remembers
+    // of a port that all its sockets have it and then lets everybody in who has it (`fastreuse`,
+    // inet_csk_get_port()), until one without it was bound: to an address of nobody, for a moment. It need
+    // not succeed, since listen(2) looks again.
     let nobodys = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 254, 83, 76)), port);
     drop(tcp(nobodys.ip()).and_then(|socket| socket.bind(&nobodys.into())));
     let socket = open(true)?;
@@ -106,14 +107,15 @@ fn tcp(ip: IpAddr) -> io::Result<Socket> {
     Socket::new(Domain::for_address(SocketAddr::new(ip, 0)), Type::STREAM, Some(Protocol::TCP))
 }
 
-/// Whether `ip` can be bound in this network namespace: an address of an interface, a local route, or any address
+/// True if `ip` can be bound in this network namespace: an address of an interface, a local route, or any address
 /// with `ip_nonlocal_bind`.
 pub(crate) fn is_local(ip: IpAddr) -> io::Result<()> {
     tcp(ip)?.bind(&SocketAddr::new(ip, 0).into())
 }
 
-/// The lowest port that this process may bind: 0 with CAP_NET_BIND_SERVICE in the owner of the network namespace, else
-/// `net.ipv4.ip_unprivileged_port_start`. The right is tried rather than read, since user namespaces bend its rules.
+/// The lowest port that this process may bind: 0 with CAP_NET_BIND_SERVICE in the owner of the network
+/// namespace, else `net.ipv4.ip_unprivileged_port_start`. The right is tried rather than read, since user
+/// namespaces bend its rules.
 pub(crate) fn lowest_port() -> u16 {
     let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
         .ok()
@@ -135,7 +137,8 @@ pub(crate) fn owner(socket: &impl AsFd) -> io::Result<u32> {
     Ok(fstat(socket)?.st_uid)
 }
 
-/// Makes the socket `uid`'s. Changing the owner of its inode changes that of the socket (sockfs_setattr in net/socket.c).
+/// Makes the socket `uid`'s. Changing the owner of its inode changes that of the socket (sockfs_setattr in
+/// net/socket.c).
 ///
 /// # Errors
 /// It belongs to somebody else and this thread lacks CAP_CHOWN.
@@ -146,8 +149,8 @@ pub(crate) fn give(socket: &impl AsFd, uid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `make` so that the sockets it makes belong to the owner of `like`, if this thread may do that (CAP_SETUID): a new
-/// socket takes the thread's file system user (sock_alloc).
+/// Runs `make` so that the sockets it makes belong to the owner of `like`, if this thread may do that
+/// (CAP_SETUID): a new socket takes the thread's file system user (sock_alloc).
 pub(crate) fn as_owner_of<T>(like: &impl AsFd, make: impl FnOnce() -> T) -> io::Result<T> {
     /// Puts the thread's own user back, also when a panic comes through.
     struct RestoreUser(Uid);
@@ -183,8 +186,8 @@ mod tests {
         drop(listen(ANY, port, 1).unwrap());
         give(&first, UID).unwrap();
         assert_eq!(owner(&first).unwrap(), UID);
-        // The kernel remembers the user of a port's first bind and lets that one in (`fastuid`, sk_reuseport_match()), so
-        // that root is no judge here.
+        // The kernel remembers the user of a port's first bind and lets that one in (`fastuid`,
+        // sk_reuseport_match()), so that root is no judge here.
         let strangers = listen(ANY, 0, 1).unwrap();
         give(&strangers, UID + 1).unwrap();
         let joined = as_owner_of(&strangers, || listen(ANY, port, 1)).unwrap();

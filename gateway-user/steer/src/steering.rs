@@ -37,14 +37,14 @@ pub struct Inherited {
     pub placeholders: Vec<TcpListener>,
 }
 
-/// What the end of a take-over gives.
+/// Sockets and path after a take-over has ended.
 #[derive(Debug, Default)]
 pub struct FinishedTakeover {
     /// The path as it is now.
     pub path: Option<SteeringPath>,
     /// Sockets for workers to accept from, one list for each.
     pub listeners: Vec<Vec<TcpListener>>,
-    /// What does not work though it was prepared. The process before us has let go, so there is no way back.
+    /// Prepared steps that failed. The process before us has let go, so there is no way back.
     pub failed: Vec<SteerError>,
 }
 
@@ -61,7 +61,7 @@ pub enum SteeringPath {
     Ebpf {
         /// Port of the workers' sockets; connections straight to it belong to no bind.
         internal_port: u16,
-        /// Whether programs and maps are pinned.
+        /// True if programs and maps are pinned.
         pins: PinState,
     },
     /// A listening socket per worker and bind.
@@ -75,7 +75,7 @@ pub enum SteeringPath {
     },
 }
 
-/// Whether maps, programs and the link have names on bpffs.
+/// True if maps, programs and the link have names on bpffs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PinState {
     /// In this directory.
@@ -87,14 +87,15 @@ pub enum PinState {
 /// Sockets for new binds.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    /// One list per worker; empty lists with kernel programs, and before a take-over is settled. They listen already:
-    /// connections wait in their queues until the worker accepts, and are reset if the sockets are dropped.
+    /// One list per worker; empty lists with kernel programs, and before a take-over is settled. They listen
+    /// already: connections wait in their queues until the worker accepts, and are reset if the sockets are
+    /// dropped.
     pub listeners: Vec<Vec<TcpListener>>,
     /// Binds for which there are no sockets.
     pub refused: Vec<Rejection>,
 }
 
-/// What [`Steering::apply`] changed.
+/// Changes that [`Steering::apply`] made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Binds steered from now on.
@@ -175,8 +176,8 @@ impl Steering {
         Self { backend: SteeringBackend::Kernel(Box::new(kernel)), options, path, loads, outgoing }
     }
 
-    /// Ends a take-over: the process before us lets go, or has. Pins, lets go of its sockets that no bind took, and gives
-    /// those that workers are to accept from.
+    /// Ends a take-over: the process before us lets go, or has. Pins, lets go of its sockets that no bind
+    /// took, and gives those that workers are to accept from.
     pub fn finish_takeover(&mut self) -> FinishedTakeover {
         self.outgoing.clear();
         let (listeners, failed) = match &mut self.backend {
@@ -190,8 +191,8 @@ impl Steering {
         FinishedTakeover { path: Some(self.path.clone()), listeners, failed }
     }
 
-    /// Undoes what a process that was to take over, and failed, did to the group of the workers' sockets, of which one
-    /// is given: our program chooses again.
+    /// Undoes what a process that was to take over, and failed, did to the group of the workers' sockets, of
+    /// which one is given: our program chooses again.
     ///
     /// # Errors
     /// The kernel refuses. Its program then goes on choosing among the same sockets.
@@ -202,8 +203,9 @@ impl Steering {
         }
     }
 
-    /// Makes the sockets and pins that this process has so far `uid`'s, the user that it goes on as: all sockets of a
-    /// `SO_REUSEPORT` group must have one owner, and pins are removed by theirs. To be called before the first plan.
+    /// Makes the sockets and pins that this process has so far `uid`'s, the user that it goes on as: all
+    /// sockets of a `SO_REUSEPORT` group must have one owner, and pins are removed by theirs. To be called
+    /// before the first plan.
     ///
     /// # Errors
     /// Something belongs to another user and this thread lacks CAP_CHOWN.
@@ -218,8 +220,8 @@ impl Steering {
         })
     }
 
-    /// Duplicates of the placeholder sockets, for a process that takes over. Until [`seal`](Self::seal) it can bind its own
-    /// beside them.
+    /// Duplicates of the placeholder sockets, for a process that takes over. Until [`seal`](Self::seal) it
+    /// can bind its own beside them.
     ///
     /// # Errors
     /// No descriptor is left.
@@ -244,7 +246,8 @@ impl Steering {
         }
     }
 
-    /// Which steered ports other programs are kept from; `None` where workers listen on them, or if it is not wanted.
+    /// Which steered ports other programs are kept from; `None` where workers listen on them, or if it is not
+    /// wanted.
     pub fn placeholders(&self) -> Option<PlaceholderState> {
         match &self.backend {
             SteeringBackend::Kernel(kernel) => {
@@ -259,8 +262,8 @@ impl Steering {
         &self.path
     }
 
-    /// The workers' own sockets, one each in the order of their slots, the first time it is called with kernel programs;
-    /// nothing otherwise. A slot empties when its socket is closed.
+    /// The workers' own sockets, one each in the order of their slots, the first time it is called with
+    /// kernel programs; nothing otherwise. A slot empties when its socket is closed.
     pub fn worker_listeners(&mut self) -> Vec<TcpListener> {
         match &mut self.backend {
             SteeringBackend::Kernel(kernel) => kernel.take_sockets(),
@@ -268,9 +271,9 @@ impl Steering {
         }
     }
 
-    /// The sockets for the successor of a worker that died. With kernel programs a new one, since what waited in the old one
-    /// has moved to other workers, or the old one if there is no other worker; without, the old ones with all that waits in
-    /// them.
+    /// The sockets for the successor of a worker that died. With kernel programs a new one, since what waited
+    /// in the old one has moved to other workers, or the old one if there is no other worker; without, the
+    /// old ones with all that waits in them.
     ///
     /// # Errors
     /// There is no such slot, or the system gives no socket.
@@ -292,8 +295,8 @@ impl Steering {
         }
     }
 
-    /// To be called before workers close their sockets for good, as in a drain: lets go of the duplicates that are kept for
-    /// successors. Steering goes on.
+    /// To be called before workers close their sockets for good, as in a drain: lets go of the duplicates
+    /// that are kept for successors. Steering goes on.
     pub fn release(&mut self) {
         match &mut self.backend {
             SteeringBackend::Kernel(kernel) => kernel.release(),
@@ -316,9 +319,9 @@ impl Steering {
         })
     }
 
-    /// The binds of a plan that must not be taken, each with its reason: reserved ports, ports where somebody else
-    /// listens (unless the bind is steered already), addresses that are not local. Leave them out of the plan before
-    /// anything else is done with it.
+    /// The binds of a plan that must not be taken, each with its reason: reserved ports, ports where somebody
+    /// else listens (unless the bind is steered already), addresses that are not local. Leave them out of the
+    /// plan before anything else is done with it.
     pub fn check(&self, plan: &SteerPlan) -> Vec<Rejection> {
         let (own, internal_port) = match &self.backend {
             // Its sockets are all on the internal port, which is refused for itself.
@@ -352,8 +355,8 @@ impl Steering {
         self.outgoing.iter().filter_map(|socket| sockets::inode(socket).ok()).collect()
     }
 
-    /// Makes the sockets that workers need for the plan's new binds. To be followed by [`apply`](Self::apply), or, after
-    /// an abort, by dropping the sockets and [`abandon`](Self::abandon).
+    /// Makes the sockets that workers need for the plan's new binds. To be followed by
+    /// [`apply`](Self::apply), or, after an abort, by dropping the sockets and [`abandon`](Self::abandon).
     pub fn prepare(&mut self, plan: &SteerPlan) -> Prepared {
         match &mut self.backend {
             SteeringBackend::Kernel(_) => {
@@ -367,8 +370,8 @@ impl Steering {
         }
     }
 
-    /// Local addresses of the sockets that workers should close, having accepted what they hold, because their binds are
-    /// not in the plan; nothing with kernel programs.
+    /// Local addresses of the sockets that workers should close, having accepted what they hold, because
+    /// their binds are not in the plan; nothing with kernel programs.
     pub fn retiring(&mut self, plan: &SteerPlan) -> Vec<SocketAddr> {
         match &mut self.backend {
             SteeringBackend::Kernel(_) => Vec::new(),
@@ -392,7 +395,7 @@ impl Steering {
         }
     }
 
-    /// What the kernel programs decided so far.
+    /// Verdicts of the kernel programs so far.
     ///
     /// # Errors
     /// The kernel does not let the counters be read.
@@ -403,8 +406,8 @@ impl Steering {
         }
     }
 
-    /// Takes the programs off and removes the pins, as dropping does. Workers that still have connections keep them;
-    /// call it after they have accepted what was queued.
+    /// Takes the programs off and removes the pins, as dropping does. Workers that still have connections
+    /// keep them; call it after they have accepted what was queued.
     pub fn close(self) {}
 }
 

@@ -34,7 +34,7 @@ fn reuseport(inside: &Inside, workers: usize) -> Steering {
     Steering::open(SteeringMode::ReusePort, options(inside, workers)).unwrap()
 }
 
-/// What the publisher does with a plan, all at once.
+/// The publisher's steps for a plan, all at once.
 fn publish(steering: &mut Steering, plan: &SteerPlan) -> Workers {
     assert_eq!(steering.check(plan), []);
     let prepared = steering.prepare(plan);
@@ -46,7 +46,7 @@ fn publish(steering: &mut Steering, plan: &SteerPlan) -> Workers {
 #[test]
 fn auto_falls_back_and_says_why_while_ebpf_refuses() {
     netns::run("no-bpf", |inside| {
-        // What the kernel can do is found out once in a process, and must not be by this thread without rights.
+        // Kernel features are probed once in a process, and must not be by this thread without rights.
         drop(Steering::open(SteeringMode::Ebpf, options(inside, 1)).unwrap());
         let _without = without(&[Capability::CAP_BPF, Capability::CAP_SYS_ADMIN]);
         let error = Steering::open(SteeringMode::Ebpf, options(inside, 2)).unwrap_err();
@@ -79,7 +79,7 @@ fn sockets_serve_binds_on_every_worker() {
     });
 }
 
-/// What happens to the sockets of the only worker, and to what waits in them.
+/// Sockets of the only worker, and connections that wait in them.
 #[test]
 fn a_queue_outlives_its_worker_unless_its_bind_goes() {
     netns::run("reuseport-refill", |inside| {
@@ -196,7 +196,7 @@ fn settings_out_of_range_are_refused_by_name() {
 
 #[test]
 fn the_road_asked_for_is_the_road_taken() {
-    netns::run("road", |inside| {
+    netns::run("backend", |inside| {
         let steering = reuseport(inside, 1);
         assert!(matches!(steering.path(), SteeringPath::ReusePort { reason, .. } if reason == "asked for"));
         let steering = Steering::open(SteeringMode::Auto, options(inside, 1)).unwrap();

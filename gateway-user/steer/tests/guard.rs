@@ -1,4 +1,4 @@
-//! What the kernel programs never steer, whatever the map of binds holds.
+//! Ports and networks that the kernel programs never steer, whatever the map of binds holds.
 #![allow(missing_docs)]
 
 mod common;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::{Workers, answer, ask, ask_times, one_each, open, options, plan, refused};
+use common::{Workers, ask, ask_times, one_each, open, options, plan, refused, response};
 use gateway_steer::{SteerOptions, Steering, SteeringMode, Verdict};
 use gateway_testkit::{netns, wait};
 
@@ -143,7 +143,7 @@ fn what_is_queued_when_a_bind_goes_is_served() {
         refused("127.0.0.1:80");
         let _workers = Workers::start(one_each(&mut steering));
         for stream in queued {
-            assert_eq!(answer(stream).unwrap().1.port(), 80);
+            assert_eq!(response(stream).unwrap().1.port(), 80);
         }
     });
 }
@@ -218,7 +218,7 @@ fn connections_not_yet_accepted_move_when_their_socket_closes() {
         assert_eq!(migrated(), moved, "the kernel agrees (TcpExtTCPMigrateReqSuccess)");
         let workers = Workers::start(sockets);
         for client in clients {
-            assert_eq!(answer(client).unwrap().0, 1);
+            assert_eq!(response(client).unwrap().0, 1);
         }
         assert_eq!(workers.accepted(), [0, 100]);
         assert_eq!(steering.counters().unwrap().get(Verdict::MigrateFailed), 0);

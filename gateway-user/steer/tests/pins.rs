@@ -1,4 +1,4 @@
-//! What is on bpffs while a process lives, after it left, and after it crashed.
+//! Contents of bpffs while a process lives, after it left, and after it crashed.
 #![allow(missing_docs)]
 
 mod common;
@@ -28,8 +28,8 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Starts this test again as a child in the same namespaces, which steers port 80 and then waits to be killed. `None`
-/// in that child, once it is no longer wanted.
+/// Starts this test again as a child in the same namespaces, which steers port 80 and then waits to be
+/// killed. `None` in that child, once it is no longer wanted.
 fn crashing(test: &str, inside: &Inside) -> Guarded {
     let mut command = Command::new(env::current_exe().unwrap());
     let mut child =

@@ -39,8 +39,9 @@ fn becomes_free(address: &str) {
     }
 }
 
-/// Nobody can serve there, whatever the options of the socket; with `SO_REUSEPORT`, no other user. The kernel lets ours in
-/// beside a connection that was steered, since that has the option too, of the workers' sockets (decision 197).
+/// Nobody can serve there, whatever the options of the socket; with `SO_REUSEPORT`, no other user. The kernel
+/// lets ours in beside a connection that was steered, since that has the option too, of the workers' sockets
+/// (decision 197).
 #[track_caller]
 fn is_held(address: &str) {
     for (reuse_address, reuse_port) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -166,7 +167,7 @@ fn what_cannot_be_held_is_served_and_said() {
         for (line, text) in said.iter().zip(["CAP_NET_BIND_SERVICE", "another program", "2 ports are held"]) {
             assert!(line.contains(text), "{said:?}");
         }
-        // What is free by now is held.
+        // A port that is free by now is held.
         drop(bound);
         steering.apply(&plan(&["*:80", "*:8081", "*:8082"])).unwrap();
         caps::raise(None, CapSet::Effective, Capability::CAP_NET_BIND_SERVICE).unwrap();

@@ -1,4 +1,4 @@
-//! What the kernel tests share: workers that say who they are, and clients that ask.
+//! Helpers of the kernel tests: workers that name themselves, and clients that ask them.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::io::{self, Read, Write};
@@ -12,7 +12,7 @@ use gateway_steer::{SteerBind, SteerOptions, SteerPlan, Steering, SteeringMode};
 use gateway_testkit::netns::Inside;
 use gateway_testkit::wait::{self, PATIENCE};
 
-/// Threads that accept, answer `<slot> <local address>` and close; they end when dropped.
+/// Threads that accept, send `<slot> <local address>` and close; they end when dropped.
 pub(crate) struct Workers {
     stop: Arc<AtomicBool>,
     accepted: Arc<Vec<AtomicU64>>,
@@ -66,10 +66,10 @@ fn serve(slot: usize, socket: &TcpListener, stop: &AtomicBool, accepted: &Atomic
 
 /// Connects and gives the worker's slot and the local address that it saw.
 pub(crate) fn ask(address: &str) -> io::Result<(usize, SocketAddr)> {
-    answer(TcpStream::connect_timeout(&address.parse().unwrap(), PATIENCE)?)
+    response(TcpStream::connect_timeout(&address.parse().unwrap(), PATIENCE)?)
 }
 
-/// Asks so many times, each of which has to be answered.
+/// Asks so many times; each attempt must get a response.
 #[track_caller]
 pub(crate) fn ask_times(times: u32, address: &str) {
     for _ in 0..times {
@@ -77,12 +77,13 @@ pub(crate) fn ask_times(times: u32, address: &str) {
     }
 }
 
-/// Reads a worker's answer.
-pub(crate) fn answer(mut stream: TcpStream) -> io::Result<(usize, SocketAddr)> {
+/// Reads a worker's response.
+pub(crate) fn response(mut stream: TcpStream) -> io::Result<(usize, SocketAddr)> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
-    let (slot, local) = text.split_once(' ').ok_or_else(|| io::Error::other(format!("answered {text:?}")))?;
+    let (slot, local) =
+        text.split_once(' ').ok_or_else(|| io::Error::other(format!("unexpected response {text:?}")))?;
     Ok((slot.parse().unwrap(), local.parse().unwrap()))
 }
 
