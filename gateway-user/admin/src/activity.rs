@@ -1,4 +1,4 @@
-//! What a connection is doing: written by its own task, read by the accept loop.
+//! Activity of a connection: written by its own task, read by the accept loop.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;

@@ -29,7 +29,7 @@ impl ClientKey {
     }
 }
 
-/// What is known of a connection when room is looked for.
+/// A connection, as it is compared when room is needed.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     client: ClientKey,
@@ -124,9 +124,9 @@ impl Connections {
     }
 }
 
-/// The client with the most connections gives one up, so that a crowd of one client takes no other client's place: first the
-/// one that has waited longest for a request, then a stalled response. Between clients with equally many, responses that go
-/// on are not cut for a newcomer.
+/// The client with the most connections gives one up, so that a crowd of one client takes no other client's
+/// place: first the one that has waited longest for a request, then a stalled response. Between clients with
+/// equally many, responses that go on are not cut for a newcomer.
 fn room(open: &[Candidate], newcomer: ClientKey, limit: usize) -> Room {
     if open.len() < limit {
         return Room::Free;

@@ -1,4 +1,4 @@
-//! What a server counts, for the metrics page.
+//! Counters of a server, for the metrics page.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,11 +1,12 @@
-//! Open files beyond the soft limit, for connections of operators when those of the data plane have taken all others.
+//! Open files beyond the soft limit, for connections of operators when those of the data plane have taken all
+//! others.
 
 use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Part of the hard limit that is not the data plane's, and the most of it: a descriptor for each connection of the servers for
-/// health, metrics and admin.
+/// Part of the hard limit that is not the data plane's, and the most of it: a descriptor for each connection
+/// of the servers for health, metrics and admin.
 const PART: u64 = 16;
 const MOST: u64 = 112;
 
@@ -18,8 +19,8 @@ pub fn soft_limit(hard: u64) -> u64 {
     hard - (hard / PART).min(MOST)
 }
 
-/// Runs `accept` with a higher soft limit, if it is below the hard one; `None` if it is not. Other threads have the higher
-/// limit too meanwhile, so `accept` must not wait.
+/// Runs `accept` with a higher soft limit, if it is below the hard one; `None` if it is not. Other threads
+/// have the higher limit too meanwhile, so `accept` must not wait.
 pub(crate) fn with<T>(accept: impl FnOnce() -> T) -> Option<T> {
     let _alone = RAISING.lock().unwrap_or_else(PoisonError::into_inner);
     let limit = getrlimit(Resource::Nofile);

@@ -1,5 +1,5 @@
-//! The Host check of a TCP endpoint that trusts whoever reaches it: a web page whose name resolves to that address (DNS
-//! rebinding) has the browser send the page's own name.
+//! The Host check of a TCP endpoint that trusts whoever reaches it: a web page whose name resolves to that
+//! address (DNS rebinding) has the browser send the page's own name.
 
 use std::net::IpAddr;
 
@@ -15,8 +15,8 @@ pub enum Hosts {
 }
 
 impl Hosts {
-    /// The request's Host is allowed; `local` is the server's end of the connection. HTTP/1.0 may leave it out (RFC 9112
-    /// section 3.2), which no browser does.
+    /// The request's Host is allowed; `local` is the server's end of the connection. HTTP/1.0 may leave it
+    /// out (RFC 9112 section 3.2), which no browser does.
     pub(crate) fn allows(self, version: Version, headers: &HeaderMap, local: Option<IpAddr>) -> bool {
         if self == Self::Any {
             return true;

@@ -13,8 +13,8 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 /// Pages that may be in memory at the same time, each with readers of its own.
 const MAX_PAGES: usize = 3;
-/// A page of this age is not given out any more while [`MAX_PAGES`] are being read: the readers of the oldest page are cut
-/// instead.
+/// A page of this age is not given out any more while [`MAX_PAGES`] are being read: the readers of the oldest
+/// page are cut instead.
 const MAX_AGE: Duration = Duration::from_secs(5);
 
 /// Gives out pages that were rendered after they were asked for, and renders one at a time.
@@ -24,7 +24,7 @@ pub struct Pages {
     order: AtomicU64,
     /// Questions that have no page yet.
     waiting: AtomicUsize,
-    /// Who holds the lock renders; those who wait for it share the next page.
+    /// The holder of the lock renders; requests that wait for it share the next page.
     rendered: tokio::sync::Mutex<Rendered>,
 }
 
@@ -56,8 +56,8 @@ struct Reader {
 }
 
 impl Pages {
-    /// A page that was begun after this call, or, while as many pages as may be are being read, one of the last seconds.
-    /// `render` gives its pieces; it may be dropped while it waits.
+    /// A page that was begun after this call, or, while as many pages as may be are being read, one of the
+    /// last seconds. `render` gives its pieces; it may be dropped while it waits.
     pub async fn get<F>(&self, render: impl FnOnce() -> F) -> Arc<Page>
     where
         F: Future<Output = Vec<Bytes>>,

@@ -37,7 +37,7 @@ use crate::stream::{AtEnd, ObservedStream};
 const SWEEP: Duration = Duration::from_millis(500);
 /// For a descriptor to come free, when not even a spare one is left.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
-/// What a connection buffers of a head, and of a response that its client does not read, in bytes.
+/// Buffer of a connection for a head, and for a response that its client does not read, in bytes.
 const BUFFER: usize = 64 * 1024;
 /// For responses under way when the server stops.
 const STOPPING: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What all connections of a server share.
+/// State that all connections of a server share.
 #[derive(Clone)]
 struct Shared {
     router: Router,
@@ -203,7 +203,7 @@ impl Connections {
         let (router, hosts) = (shared.router.clone(), shared.hosts);
         let spares = Arc::clone(&shared.spares);
         let recycle: AtEnd<S> = Box::new(move |stream| {
-            // What fails to leave the runtime is closed by that.
+            // A socket that cannot leave the runtime is closed by that.
             if let Ok(descriptor) = stream.into_descriptor() {
                 spares.recycle(descriptor);
             }

@@ -7,15 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::dup2;
 
-/// Unused descriptors: closing one makes the next accept(2) succeed, and a connection that ends leaves its own in its place.
+/// Unused descriptors: closing one makes the next accept(2) succeed, and a connection that ends leaves its
+/// own in its place.
 ///
-/// Another thread may be quicker to take the descriptor that was freed; then the next spare is tried, and workers that found
-/// none pause for 100 ms before they try again.
+/// Another thread may be quicker to take the descriptor that was freed; then the next spare is tried, and
+/// workers that found none pause for 100 ms before they try again.
 #[derive(Debug)]
 pub(crate) struct Spares {
     kept: Mutex<Vec<OwnedFd>>,
     wanted: usize,
-    /// What spare descriptors refer to.
+    /// The file that spare descriptors refer to.
     nothing: OwnedFd,
 }
 
@@ -52,8 +53,8 @@ impl Spares {
         }
     }
 
-    /// Closes what the descriptor refers to. The descriptor itself becomes a spare if one is missing: between closing it and
-    /// asking for another, somebody else would take it.
+    /// Closes what the descriptor refers to. The descriptor itself becomes a spare if one is missing: between
+    /// closing it and asking for another, somebody else would take it.
     pub(crate) fn recycle(&self, mut descriptor: OwnedFd) {
         let mut kept = self.kept();
         if kept.len() < self.wanted && dup2(&self.nothing, &mut descriptor).is_ok() {

@@ -22,11 +22,12 @@ pub struct UnixSocket {
 }
 
 impl UnixSocket {
-    /// Listens at `directory/name.sock` for root and this process's own user: mode 0660, group 0 where that may be set.
+    /// Listens at `directory/name.sock` for root and this process's own user: mode 0660, group 0 where that
+    /// may be set.
     ///
-    /// The socket is bound beside that path and then renamed over it, so that at every moment the path leads to a socket
-    /// that listens: to another process's until then, to this one's from then on. Only one process may do so at a time in
-    /// one directory.
+    /// The socket is bound beside that path and then renamed over it, so that at every moment the path leads
+    /// to a socket that listens: to another process's until then, to this one's from then on. Only one
+    /// process may do so at a time in one directory.
     ///
     /// # Errors
     /// The path is too long, or the directory cannot be written.
@@ -34,7 +35,7 @@ impl UnixSocket {
         let path = directory.join(format!("{name}.sock"));
         check_length(&path)?;
         let beside = directory.join(format!("{name}.new"));
-        // What a process left that ended between binding and renaming.
+        // Leftover of a process that ended between binding and renaming.
         remove(&beside)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
