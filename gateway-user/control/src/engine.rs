@@ -1,6 +1,6 @@
 //! The compiler thread: waits for changes, takes them from their source, reconciles.
 //!
-//! It is apart from the control thread so that probes are answered while many routes compile.
+//! It is apart from the control thread so that probes are served while many routes compile.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,17 +23,17 @@ use crate::store::StoreView;
 
 /// How often the source is looked at though no event came.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(10);
-/// When what did not work is tried again; then after twice that, and so on, up to `POLL_INTERVAL`. A port that a killed process had
-/// is free within milliseconds.
+/// When what did not work is tried again; then after twice that, and so on, up to `POLL_INTERVAL`. A port
+/// that a killed process had is free within milliseconds.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
-/// Quiet time after a change in a cluster. What is applied together arrives within milliseconds, and an edit should be live
-/// as soon.
+/// Quiet time after a change in a cluster. Objects that are applied together arrive within milliseconds, and
+/// an edit should be live as soon.
 const CLUSTER_DEBOUNCE: Duration = Duration::from_millis(5);
-/// Under a stream of events the source is read after so many quiet times at the latest, and as long again as it took last: a
-/// stream that does not end must leave time for others.
+/// Under a stream of events the source is read after so many quiet times at the latest, and as long again as
+/// it took last: a stream that does not end must leave time for others.
 const MOST_QUIET_TIMES: u32 = 20;
 
-/// What wakes the thread.
+/// Commands that wake the thread.
 #[derive(Debug)]
 enum Wake {
     /// Something changed in the source.
@@ -74,7 +74,7 @@ pub struct DirectoryOptions {
     pub delays: WriteDelays,
     /// Where last good versions outlive the process, if anywhere.
     pub last_good: Option<PathBuf>,
-    /// Whether those of Secrets do.
+    /// True if those of Secrets do.
     pub keeps_keys: bool,
 }
 
@@ -146,7 +146,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
         Ok(Self { wake, thread })
     }
 
-    /// Has the source read again, as SIGHUP asks for. What is returned is ready once what was read is live, or refused
+    /// Has the source read again, as SIGHUP asks for. The future is ready once what was read is live, or refused
     /// (the [`View`](crate::view::View) says which), and fails if the thread ends before that.
     pub fn reload(&self) -> oneshot::Receiver<()> {
         let (done, applied) = oneshot::channel();
@@ -155,19 +155,19 @@ impl<S: Steer + Send + 'static> Engine<S> {
         applied
     }
 
-    /// Whether the thread has ended without being asked: it panicked.
+    /// True if the thread has ended without being asked: it panicked.
     pub fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Has a worker that took a dead one's place given what is live, and then its sockets. On this thread, so that it
-    /// does not cross a publication.
+    /// Has a worker that took a dead one's place given what is live, and then its sockets. On this thread, so
+    /// that it does not cross a publication.
     pub fn adopt(&self, worker: usize) {
         let _ = self.wake.send(Wake::Adopt(worker));
     }
 
-    /// Has nothing made live any more until [`Engine::resume`]; ready once what is under way is done. What changes meanwhile
-    /// is made live then.
+    /// Has nothing made live any more until [`Engine::resume`]; ready once what is under way is done. Changes
+    /// meanwhile is made live then.
     pub async fn hold(&self) {
         let (holds, held) = oneshot::channel();
         let _ = self.wake.send(Wake::Hold(holds));
@@ -185,7 +185,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
         let _ = self.wake.send(Wake::Keep);
     }
 
-    /// What says that Gateways may have other addresses.
+    /// Callback for a change of Gateways' addresses.
     pub fn assigner(&self) -> impl Fn() + Send + use<S> {
         let wake = self.wake.clone();
         move || drop(wake.send(Wake::Assigned))
@@ -209,9 +209,9 @@ struct Compiler<W, S> {
     idle: BTreeSet<usize>,
     /// The objects as they were held last.
     held: StoreView,
-    /// Whether they ever were.
+    /// True if they ever were.
     has_read: bool,
-    /// Who asked for a reload whose expressions are not built yet.
+    /// Callers of a reload whose expressions are not built yet.
     asked: Vec<oneshot::Sender<()>>,
     /// How long it took to go through them last.
     took: Duration,
@@ -257,7 +257,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 Some(Wake::Assigned | Wake::Built) => self.again(),
                 Some(Wake::Stop) => break,
             }
-            // What came during the quiet time was first, and nobody says again that there is something new.
+            // Commands that came during the quiet time were taken from the queue; they are not sent again.
             if overtaken {
                 self.poll(false);
             }
@@ -267,7 +267,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         }
     }
 
-    /// Whether there is something that may work if it is tried again.
+    /// True if there is something that may work if it is tried again.
     fn is_unsettled(&self) -> bool {
         !self.idle.is_empty() || self.reconciler.is_unsettled()
     }
@@ -283,10 +283,11 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         self.say_applied();
     }
 
-    /// Tells those who asked for a reload that what was read is live, once no part of it waits for its expressions.
+    /// Tells those who asked for a reload that what was read is live, once no part of it waits for its
+    /// expressions.
     fn say_applied(&mut self) {
         if !self.reconciler.is_building() {
-            // Who asked may have stopped waiting.
+            // The caller may have stopped waiting.
             for done in self.asked.drain(..) {
                 let _ = done.send(());
             }
@@ -304,7 +305,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 warn!(worker, "the worker has nothing to serve yet, and is tried again: {error}");
             }
         }
-        // What it was missing for may be live by now.
+        // The configuration that missed them may be live by now.
         self.retry();
     }
 

@@ -16,7 +16,7 @@ pub fn certificates(ir: &Ir) -> impl Iterator<Item = &Certificate> {
     by_secret.into_values()
 }
 
-/// What to say of those that are not valid at `now`.
+/// Findings for certificates that are not valid at `now`.
 pub fn findings(ir: &Ir, resources: &ResourceSet, now: Timestamp) -> Vec<Diagnostic> {
     let finding = |certificate: &Certificate| {
         let message = message(certificate, now.as_second())?;

@@ -39,7 +39,8 @@ struct BuildJob {
 }
 
 impl Builder {
-    /// Starts the thread, which calls `first` before all else, and `built` after the last expression of a namespace.
+    /// Starts the thread, which calls `first` before all else, and `built` after the last expression of a
+    /// namespace.
     pub(crate) fn start(
         first: impl FnOnce() + Send + 'static,
         built: impl Fn() + Send + 'static,
@@ -53,7 +54,7 @@ impl Builder {
         Ok(Self(shared))
     }
 
-    /// What waits now, in place of what waited before.
+    /// Replaces the queue of jobs.
     pub(crate) fn set(&self, waiting: BTreeMap<String, Walk>) {
         self.0.queue().set(waiting);
         self.0.changed.notify_one();
@@ -80,7 +81,7 @@ impl Shared {
                 built();
                 continue;
             };
-            // What an expression comes to is kept in it, for all who ask.
+            // The automaton is kept in the expression, for all users.
             if catch_unwind(AssertUnwindSafe(|| expression.verdict().is_ok())).is_err() {
                 error!(
                     namespace = turn.namespace,
@@ -144,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    /// What waits of routes with so many expressions each, and who holds the expressions.
+    /// A queue of routes with so many expressions each, and the holder of the expressions.
     fn waiting(routes: &[(&str, usize)]) -> (BTreeMap<String, Walk>, Admission) {
         let mut set = ResourceSet::default();
         let class = json!({"metadata": {"name": "sluice"}, "spec": {"controllerName": "sluice.dev/gateway"}});
@@ -170,7 +171,7 @@ mod tests {
             .unwrap()
     }
 
-    /// Whose turn it was, one after another, until nothing waits; `-` where a namespace was done.
+    /// Namespaces in the order of their jobs until nothing waits; `-` where a namespace was done.
     fn turns(queue: &mut Queue) -> String {
         let mut turns = String::new();
         while let Some(turn) = queue.take() {

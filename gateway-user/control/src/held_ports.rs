@@ -1,8 +1,8 @@
 //! Ports that another program held when a Gateway asked for them.
 //!
-//! A listener that lay in wait for such a port would get it while the other program restarts; with kernel programs that
-//! program could then bind and serve nobody. So a port that was found held has to have been free for long, or somebody
-//! has to edit the Gateway, who then means it.
+//! A listener that lay in wait for such a port would get it while the other program restarts; with kernel
+//! programs that program could then bind and serve nobody. So a port that was found held has to have been
+//! free for long, or somebody has to edit the Gateway, who then means it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use gateway_ir::{BindAddress, Ir};
 use gateway_steer::{Rejection, RejectionReason, SteerBind, SteerPlan};
 use tokio::time::Instant;
 
-/// After the start of a process, how long its predecessor's sockets may take to close. With io_uring the kernel takes a
-/// killed process's sockets apart a moment after the process is gone.
+/// After the start of a process, how long its predecessor's sockets may take to close. With io_uring the
+/// kernel takes a killed process's sockets apart a moment after the process is gone.
 const PREDECESSOR: Duration = Duration::from_secs(10);
 
 /// The ports that were found held.
@@ -41,23 +41,24 @@ enum Predecessor {
 struct HeldPort {
     /// The Gateways whose listeners are on it.
     gateways: Vec<Arc<Gateway>>,
-    /// What was said of who holds it.
+    /// Description of the process that holds it.
     by: String,
     /// Since when nobody does.
     free_since: Option<Instant>,
-    /// Whether it was held at the first look of all.
+    /// True if it was held at the first look of all.
     at_first: bool,
 }
 
 impl HeldPorts {
-    /// A port has to have been free for `patience`; zero takes it as soon as it is. `beside` a process that serves there is
-    /// no predecessor whose sockets are about to close.
+    /// A port has to have been free for `patience`; zero takes it as soon as it is. `beside` a process that
+    /// serves there is no predecessor whose sockets are about to close.
     pub(crate) fn new(patience: Duration, beside: bool) -> Self {
         let predecessor = if beside { Predecessor::None } else { Predecessor::Unknown };
         Self { patience, predecessor, held: BTreeMap::new() }
     }
 
-    /// The rejections of `wanted` together with those of ports that were held and have not been free for long enough.
+    /// The rejections of `wanted` together with those of ports that were held and have not been free for long
+    /// enough.
     pub(crate) fn judge(
         &mut self,
         wanted: &SteerPlan,
@@ -137,7 +138,7 @@ fn gateways(bind: SteerBind, ir: &Ir, resources: &ResourceSet) -> Vec<Arc<Gatewa
     names.into_iter().filter_map(|name| gateway(ObjectKey::new(&*name.namespace, &*name.name))).collect()
 }
 
-/// Whether nobody edited one of them, or added or removed one.
+/// True if nobody edited one of them, or added or removed one.
 fn are_alike(before: &[Arc<Gateway>], now: &[Arc<Gateway>]) -> bool {
     let alike = |(a, b): (&Arc<Gateway>, &Arc<Gateway>)| {
         Arc::ptr_eq(a, b)

@@ -1,6 +1,7 @@
 //! The last good versions of objects that are broken in their files, kept on disk for the process that comes next.
 //!
-//! The file is there as long as there is such an object. It may hold what Secrets hold, so only its owner can read it.
+//! The file is there as long as there is such an object. It may hold what Secrets hold, so only its owner can
+//! read it.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
@@ -24,7 +25,7 @@ const FORMAT: u32 = 1;
 pub struct LastGood {
     path: PathBuf,
     root: PathBuf,
-    /// Whether Secrets are kept.
+    /// True if Secrets are kept.
     keys: bool,
 }
 
@@ -76,8 +77,8 @@ impl LastGood {
         Self { keys: false, ..self }
     }
 
-    /// What another process kept, by the names that files have now. Objects go through the checks that files go through: what
-    /// another version took for good may not be.
+    /// The objects that another process kept, by the names that files have now. They go through the checks
+    /// that files go through: what another version took for good may not be.
     ///
     /// # Errors
     /// [`LastGoodError`]. That there is no file, or one of another directory, is none.
@@ -160,7 +161,7 @@ impl LastGood {
 pub(crate) struct LastGoodWriter {
     last_good: LastGood,
     begun: bool,
-    /// What the file holds, if that is known.
+    /// Contents of the file, if known.
     written: Option<Vec<LoadedObject>>,
 }
 
@@ -258,7 +259,7 @@ mod tests {
         assert!(last_good.read().unwrap_err().to_string().contains("version 2"));
         fs::write(dir.join("state"), &text[..text.len() / 2]).unwrap();
         assert!(matches!(last_good.read(), Err(LastGoodError::Content(..))));
-        // What the present schema refuses is not taken, whoever wrote it.
+        // An object that the present schema refuses is not taken, whichever version wrote it.
         fs::write(dir.join("state"), text.replace("\"port\":80", "\"port\":\"none\"")).unwrap();
         assert_eq!(last_good.read().unwrap(), []);
         fs::write(dir.join("state"), text).unwrap();

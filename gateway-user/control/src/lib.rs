@@ -1,4 +1,4 @@
-//! The config road's ends: where resources come from, what holds them, and what makes them live.
+//! The control plane's inputs and outputs: sources of resources, the store, publishing and status.
 //!
 //! [`source::file`] reads and watches a directory, [`source::kube`] a cluster; [`store`] keeps the last good version of every object,
 //! and [`last_good`] those that a successor could not read;

@@ -1,4 +1,5 @@
-//! Says each finding once, when it appears and when it is gone, however often the configuration is read.
+//! Log lines of findings: each is written once when it appears and once when it is gone, however often the
+//! configuration is read.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -39,13 +40,13 @@ impl From<&gateway_translate::Diagnostic> for Line {
     }
 }
 
-/// What was said and still holds.
+/// Lines that were logged and still hold.
 #[derive(Debug, Default)]
 pub struct LogDeduplicator {
     standing: BTreeSet<Line>,
 }
 
-/// What changed since the last time.
+/// Lines that changed since the last update.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Lines that were not there before, errors first.

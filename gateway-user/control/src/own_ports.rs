@@ -1,9 +1,9 @@
 //! Endpoints that are this very node: what it serves for itself, and this gateway.
 //!
-//! A gateway connects to its own node from within, where firewalls let everything pass. So an endpoint must not lead to the
-//! node's own services or to one of the gateway's own ports. Which addresses are the node's differs from node to node, and
-//! the status of a route is the same for all of them: what is left out here is told in this node's log, status and metrics
-//! and nowhere else (decision 195).
+//! A gateway connects to its own node from within, where firewalls let everything pass. So an endpoint must
+//! not lead to the node's own services or to one of the gateway's own ports. Which addresses are the node's
+//! differs from node to node, and the status of a route is the same for all of them: what is left out here is
+//! told in this node's log, status and metrics and nowhere else (decision 195).
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use gateway_ir::{BindAddress, ClusterKey, Endpoints};
 use gateway_steer::SteerPlan;
 
-/// What endpoints on the node's own addresses must not lead to. The default lets all of them be.
+/// Ports of the node that endpoints must not lead to. The default allows all.
 #[derive(Clone, Debug, Default)]
 pub struct OwnPorts {
     /// Where this process listens beside its listeners: health, metrics, admin.
@@ -25,13 +25,14 @@ pub struct OwnPorts {
     pub offset: Option<(u16, u16)>,
     /// Ports of the node's own services.
     pub reserved: BTreeSet<u16>,
-    /// Whether every endpoint on the node's own addresses is left out (`--node-endpoints refuse`).
+    /// True if every endpoint on the node's own addresses is left out (`--node-endpoints refuse`).
     pub refuse_all: bool,
     /// Asks the system for the node's own addresses; `None` if it does not say.
     pub addresses: Option<fn() -> Option<BTreeSet<IpAddr>>>,
 }
 
-/// Endpoints of a cluster that this node does not use for one reason. Not each by itself: a Service may have thousands.
+/// Endpoints of a cluster that this node does not use for one reason. Not each by itself: a Service may have
+/// thousands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnEndpoint {
     /// The cluster.
@@ -171,7 +172,7 @@ impl<'a> EndpointCheck<'a> {
         }
     }
 
-    /// Whether a connection to this address stays on the node. Linux connects to 0.0.0.0 and `::` on loopback.
+    /// True if a connection to this address stays on the node. Linux connects to 0.0.0.0 and `::` on loopback.
     fn is_own(&self, ip: IpAddr) -> bool {
         ip.is_loopback() || ip.is_unspecified() || self.addresses().contains(&ip)
     }
@@ -207,7 +208,7 @@ mod tests {
         [SteerBind::any(80), SteerBind::exact("192.0.2.7:443".parse().unwrap())].into_iter().collect()
     }
 
-    /// What is left out of these addresses, as `address reason`.
+    /// Endpoints left out of these addresses, as `address reason`.
     fn left_out(own: &OwnPorts, addresses: &[&str]) -> Vec<String> {
         let cluster = ClusterKey { service: ObjectName::new("shop", "echo"), port: 80 };
         let addresses: Vec<SocketAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();

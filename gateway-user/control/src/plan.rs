@@ -1,4 +1,4 @@
-//! What is to be served once refusals are taken into account, and what is reported of it.
+//! The plan after rejections, and the report of it.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub(crate) fn union(live: Option<&Live>, new: &Arc<Endpoints>) -> Arc<Endpoints>
     Arc::new(both)
 }
 
-/// What this node, which clients reach at these addresses, made of the live configuration.
+/// This node's report of the live configuration; clients reach the node at these addresses.
 pub(crate) fn report(live: Option<&Live>, addresses: &[IpAddr]) -> NodeReport {
     let Some(live) = live else { return NodeReport::default() };
     let refused = live.refused.iter().map(|rejection| RejectedBind {

@@ -59,13 +59,13 @@ pub enum PublishError {
     Refused {
         /// Which worker.
         worker: usize,
-        /// What was to be published.
+        /// Name of the generation or update to publish.
         generation: Generation,
-        /// What it said.
+        /// Its error.
         source: PrepareError,
     },
-    /// A worker did not answer.
-    #[error("worker {worker} does not answer within {}s; the generation before stays live", PREPARE_TIMEOUT.as_secs())]
+    /// A worker did not respond.
+    #[error("worker {worker} does not respond within {}s; the generation before stays live", PREPARE_TIMEOUT.as_secs())]
     Silent {
         /// Which worker.
         worker: usize,
@@ -91,7 +91,7 @@ pub async fn prepare(
     let mut listeners = listeners.into_iter();
     let mut replies = Vec::with_capacity(workers.count());
     for worker in 0..workers.count() {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         let command = WorkerCommand::Prepare {
             generation,
             snapshot: Arc::clone(snapshot),
@@ -100,11 +100,11 @@ pub async fn prepare(
         };
         // A command that finds nobody drops its reply, which the wait below sees.
         workers.send(worker, command);
-        replies.push(answer);
+        replies.push(response);
     }
     let mut failure = None;
-    for (worker, answer) in replies.into_iter().enumerate() {
-        let outcome = match hear(worker, answer).await {
+    for (worker, response) in replies.into_iter().enumerate() {
+        let outcome = match receive(worker, response).await {
             Ok(Ok(())) => continue,
             Ok(Err(source)) => PublishError::Refused { worker, generation, source },
             Err(error) => error,
@@ -127,8 +127,8 @@ pub fn abort(workers: &impl Workers, generation: Generation) {
     }
 }
 
-/// Makes a generation live that all workers have prepared. `retire` names the listening sockets, which each worker has
-/// of its own, to close once what they had queued is accepted.
+/// Makes a generation live that all workers have prepared. `retire` names the listening sockets, which each
+/// worker has of its own, to close once what they had queued is accepted.
 ///
 /// Returns the workers that did not follow. There is no way back here: a worker that prepared and then does not
 /// commit has ended or hangs, and its replacement starts with what is live.
@@ -139,13 +139,13 @@ pub async fn commit(
 ) -> Vec<PublishError> {
     let mut replies = Vec::with_capacity(workers.count());
     for worker in 0..workers.count() {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         workers.send(worker, WorkerCommand::Commit { generation, retire: retire.to_vec(), reply });
-        replies.push(answer);
+        replies.push(response);
     }
     let mut missing = Vec::new();
-    for (worker, answer) in replies.into_iter().enumerate() {
-        match hear(worker, answer).await {
+    for (worker, response) in replies.into_iter().enumerate() {
+        match receive(worker, response).await {
             Ok(true) => {}
             Ok(false) => missing.push(PublishError::Ended { worker }),
             Err(error) => missing.push(error),
@@ -158,21 +158,21 @@ pub async fn commit(
 pub async fn endpoints(workers: &impl Workers, table: &Arc<Endpoints>) -> Vec<PublishError> {
     let mut replies = Vec::with_capacity(workers.count());
     for worker in 0..workers.count() {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         workers.send(worker, WorkerCommand::Endpoints { table: Arc::clone(table), reply });
-        replies.push(answer);
+        replies.push(response);
     }
     let mut missing = Vec::new();
-    for (worker, answer) in replies.into_iter().enumerate() {
-        if let Err(error) = hear(worker, answer).await {
+    for (worker, response) in replies.into_iter().enumerate() {
+        if let Err(error) = receive(worker, response).await {
             missing.push(error);
         }
     }
     missing
 }
 
-async fn hear<T>(worker: usize, answer: oneshot::Receiver<T>) -> Result<T, PublishError> {
-    match tokio::time::timeout(PREPARE_TIMEOUT, answer).await {
+async fn receive<T>(worker: usize, response: oneshot::Receiver<T>) -> Result<T, PublishError> {
+    match tokio::time::timeout(PREPARE_TIMEOUT, response).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(_)) => Err(PublishError::Ended { worker }),
         Err(_) => Err(PublishError::Silent { worker }),

@@ -1,4 +1,4 @@
-//! The config road from resources to what is live: translate, compile, publish, steer, report.
+//! The control plane from resources to the live configuration: translate, compile, publish, steer, report.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,8 +27,8 @@ use crate::steer::Steer;
 use crate::store::StoreView;
 use crate::view::{Live, View};
 
-/// After a bind is no longer steered: time for workers to accept what its queues held, before the tables that serve
-/// those connections are replaced. Accepting takes microseconds unless a worker is held up.
+/// After a bind is no longer steered: time for workers to accept what its queues held, before the tables that
+/// serve those connections are replaced. Accepting takes microseconds unless a worker is held up.
 const QUEUES_EMPTY: Duration = Duration::from_millis(100);
 /// How long a port that another program held has to have been free, unless that is set.
 const FREED_PORTS_AFTER: Duration = Duration::from_secs(300);
@@ -68,7 +68,7 @@ pub struct Reconciler<W, S> {
     /// Addresses of Gateways, if they are not the node's.
     pool: Option<Pool>,
     options: TranslateOptions,
-    /// What endpoints must not lead to on this node.
+    /// Ports of this node that endpoints must not lead to.
     own_ports: OwnPorts,
     /// The endpoints as the resources have them.
     endpoints: Arc<Endpoints>,
@@ -112,7 +112,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         self.builder = Some(builder);
     }
 
-    /// Whether edits wait for their expressions.
+    /// True if edits wait for their expressions.
     pub(crate) fn is_building(&self) -> bool {
         !self.view.borrow().building.is_empty()
     }
@@ -123,8 +123,9 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         Self { own_ports, ..self }
     }
 
-    /// Says how long a port that another program held has to have been free before a listener gets it, and whether this
-    /// process takes over from one that serves, so that no socket of a dead one is about to close.
+    /// Says how long a port that another program held has to have been free before a listener gets it, and
+    /// whether this process takes over from one that serves, so that no socket of a dead one is about to
+    /// close.
     #[must_use]
     pub fn taking_freed_ports_after(self, patience: Duration, takes_over: bool) -> Self {
         Self { held_ports: HeldPorts::new(patience, takes_over), ..self }
@@ -148,7 +149,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         self.steer
     }
 
-    /// Makes `resources` live, as far as they can be. Whatever happens is in the [`View`] afterwards and in the log.
+    /// Makes `resources` live, as far as they can be. Whatever happens is in the [`View`] afterwards and in
+    /// the log.
     pub async fn reconcile(&mut self, resources: &StoreView) {
         let begun = Instant::now();
         let mut view = View::clone(&self.view.borrow());
@@ -234,7 +236,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         self.show(view);
     }
 
-    /// Whether something failed or was refused that may work without a change of the resources.
+    /// True if something failed or was refused that may work without a change of the resources.
     pub fn is_unsettled(&self) -> bool {
         let view = self.view.borrow();
         view.last_error.is_some()
@@ -376,8 +378,9 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         Ok(())
     }
 
-    /// Stops steering to binds that the plan no longer has, and waits until workers accepted what was queued for them:
-    /// those connections are served by the tables that know their listener. Returns the sockets to close.
+    /// Stops steering to binds that the plan no longer has, and waits until workers accepted what was queued
+    /// for them: those connections are served by the tables that know their listener. Returns the sockets to
+    /// close.
     async fn withdraw_removed(
         &mut self,
         view: &View,
@@ -420,14 +423,14 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     }
 }
 
-/// Runs one of the pure stages. A panic in it, which only a fault of ours can cause, must not take a serving gateway
-/// down with it. Nothing is left half done: compilation changes nothing, and a translator that was interrupted forgets
-/// what it knew.
+/// Runs one of the pure stages. A panic in it, which only a fault of ours can cause, must not take a serving
+/// gateway down with it. Nothing is left half done: compilation changes nothing, and a translator that was
+/// interrupted forgets what it knew.
 fn unharmed<T>(what: &'static str, stage: impl FnOnce() -> T) -> Result<T, ReconcileError> {
     catch_unwind(AssertUnwindSafe(stage)).map_err(|_| ReconcileError::Fault(what))
 }
 
-/// What is to be steered on this node.
+/// Binds to steer on this node.
 fn here(pool: Option<&Pool>, ir: &Ir) -> SteerPlan {
     let plan = SteerPlan::of(ir);
     match pool {
@@ -453,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_fault_of_ours_is_an_error_and_not_the_end() {
-        let error = unharmed("testing", || panic!("planted by a test")).map(|()| 0).unwrap_err();
+        let error = unharmed("testing", || panic!("injected by a test")).map(|()| 0).unwrap_err();
         assert!(error.to_string().contains("internal fault while testing"), "{error}");
     }
 }

@@ -9,10 +9,11 @@ use gateway_translate::StatusSet;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-/// The time at which each condition's `status` last changed (Kubernetes API conventions, "typical status properties").
+/// The time at which each condition's `status` last changed (Kubernetes API conventions, "typical status
+/// properties").
 ///
-/// There are several conditions to every route, so no names are held but a hash of each place; two places of one hash, which
-/// nobody will ever see among 64 bits, would show a wrong time to people and nothing else.
+/// There are several conditions to every route, so no names are held but a hash of each place; two places of
+/// one hash, which nobody will ever see among 64 bits, would show a wrong time to people and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Since(Box<[Entry]>);
 

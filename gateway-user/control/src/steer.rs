@@ -1,4 +1,4 @@
-//! What the reconciler asks of steering, and steering that several threads share.
+//! The reconciler's interface to steering, and steering that several threads share.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,12 +33,13 @@ pub trait Steer {
     /// The kernel refuses another change.
     fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Rejection>, SteerError>;
 
-    /// Tries again to keep other programs from what is steered, where that was not possible. Called every few seconds.
+    /// Tries again to keep other programs from what is steered, where that was not possible. Called every few
+    /// seconds.
     fn retry_placeholders(&mut self) {}
 }
 
 /// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters.
-/// Cloning shares it. After [`SharedSteering::close`] nothing is steered and every request is answered with nothing.
+/// Cloning shares it. After [`SharedSteering::close`] nothing is steered and every call returns an empty result.
 #[derive(Clone, Debug)]
 pub struct SharedSteering(Arc<Mutex<Option<Steering>>>);
 
@@ -53,7 +54,7 @@ impl SharedSteering {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the kernel programs decided so far; `None` if the kernel does not say.
+    /// Verdicts of the kernel programs so far; `None` if the kernel does not give them.
     pub fn counters(&self) -> Option<Counters> {
         self.lock().as_ref()?.counters().ok()
     }

@@ -13,12 +13,12 @@ use crate::source::file::{Tree, TreeFile};
 pub struct StoreView {
     /// The objects, each the last good version of itself.
     pub resources: ResourceSet,
-    /// What users should hear, by file and position.
+    /// Diagnostics for users, by file and position.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl StoreView {
-    /// Whether anything keeps an object from being served as written.
+    /// True if anything keeps an object from being served as written.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
@@ -26,10 +26,11 @@ impl StoreView {
 
 /// The files read last, and the last good version of every object in them.
 ///
-/// A mistake costs as little as it can. An object with an error keeps its last good version; the other objects of the
-/// file change as written. Where a document cannot be parsed, so that nobody knows which objects it holds, every
-/// object that the file had and no longer shows stays, as does every object of files in a directory that cannot be read. An
-/// object that was never good is left out. Removing a file removes its objects.
+/// A mistake costs as little as it can. An object with an error keeps its last good version; the other
+/// objects of the file change as written. Where a document cannot be parsed, so that nobody knows which
+/// objects it holds, every object that the file had and no longer shows stays, as does every object of files
+/// in a directory that cannot be read. An object that was never good is left out. Removing a file removes its
+/// objects.
 #[derive(Debug, Default)]
 pub struct Store {
     files: BTreeMap<Arc<str>, FileState>,
@@ -64,8 +65,8 @@ impl Store {
         self.files.values().flat_map(kept).collect()
     }
 
-    /// Takes over a directory's files. Files whose text is unchanged are not parsed again, and their objects stay the
-    /// same [`Arc`]s.
+    /// Takes over a directory's files. Files whose text is unchanged are not parsed again, and their objects
+    /// stay the same [`Arc`]s.
     pub fn apply(&mut self, tree: &Tree) -> StoreView {
         let lost = self.lost(tree);
         self.files.retain(|path, _| tree.files.contains_key(path) || lost.contains_key(path));
@@ -83,7 +84,8 @@ impl Store {
         self.view()
     }
 
-    /// Files that were read before and are now behind a directory that cannot be: nobody knows whether they are gone.
+    /// Files that were read before and are now behind a directory that cannot be: nobody knows whether they
+    /// are gone.
     fn lost(&self, tree: &Tree) -> BTreeMap<Arc<str>, TreeFile> {
         let unusable = tree.files.iter().filter(|(_, content)| matches!(content, TreeFile::Unusable(_)));
         let unusable: Vec<&str> = unusable.map(|(path, _)| path.as_ref()).collect();

@@ -1,4 +1,4 @@
-//! What is live, for those who report it: a value that is replaced whole after every change.
+//! The live configuration as it is reported: a value that is replaced as a whole after every change.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use crate::own_ports::OwnEndpoint;
 use crate::status::Since;
 
-/// One moment of the config road's end.
+/// The control plane's output at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// What all workers serve; `None` until the first configuration is live and steered.
+    /// The configuration that all workers serve; `None` until the first configuration is live and steered.
     pub live: Option<Live>,
     /// The status of every object, with what this node made of it, without times.
     pub status: Arc<StatusSet>,
@@ -23,19 +23,20 @@ pub struct View {
     pub since: Arc<Since>,
     /// The same before any node had a say.
     pub translated: Arc<StatusSet>,
-    /// What this node made of it.
+    /// This node's report of it.
     pub report: Arc<NodeReport>,
-    /// What was wrong in the files when they were read last, or with the watches of a cluster.
+    /// Errors in the files when they were read last, or of the watches of a cluster.
     pub diagnostics: Arc<[Diagnostic]>,
-    /// What translation had to say.
+    /// Findings of the translation.
     pub findings: Arc<[gateway_translate::Diagnostic]>,
     /// Endpoints that this node leaves out because they are the node itself.
     pub own_endpoints: Arc<[OwnEndpoint]>,
     /// Hosts and rules that are in each other's way.
     pub hosts: HostTotals,
-    /// What of the source has not arrived, as long as nothing is live for that reason.
+    /// Missing part of the source, as long as nothing is live for that reason.
     pub waiting: Option<String>,
-    /// Namespaces whose newest HTTPRoutes wait for their regular expressions to be built; the ones before are live.
+    /// Namespaces whose newest HTTPRoutes wait for their regular expressions to be built; the ones before are
+    /// live.
     pub building: Arc<[String]>,
     /// Regular expressions of HTTPRoutes that are refused.
     pub refused_expressions: usize,
@@ -61,13 +62,13 @@ pub struct Live {
     pub generation: Generation,
     /// When it went live.
     pub since: Timestamp,
-    /// What it was compiled from.
+    /// The representation that it was compiled from.
     pub ir: Arc<Ir>,
     /// Its tables.
     pub snapshot: Arc<Snapshot>,
     /// The addresses in use.
     pub endpoints: Arc<Endpoints>,
-    /// What is steered: the binds that were not refused.
+    /// Steered binds: those that were not refused.
     pub plan: Arc<SteerPlan>,
     /// The binds that were.
     pub refused: Arc<[Rejection]>,

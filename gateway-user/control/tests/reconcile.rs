@@ -16,7 +16,7 @@ use gateway_steer::{Prepared, Rejection, RejectionReason, SteerBind, SteerError,
 use gateway_translate::TranslateOptions;
 use tokio::sync::watch;
 
-/// What happened, in order, and what is to go wrong.
+/// Recorded calls, in order, and injected errors.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Recorded>>);
 
@@ -322,7 +322,7 @@ fn a_refused_port_is_left_out_said_and_taken_once_it_is_free() {
 }
 
 impl Bench {
-    /// What is refused, as `port reason`.
+    /// Rejected binds, as `port reason`.
     fn refused(&self) -> Vec<String> {
         let view = self.view.borrow();
         let live = view.live.as_ref().unwrap();
@@ -418,7 +418,7 @@ fn endpoints_that_are_the_node_itself_reach_no_worker_until_they_are_not() {
 
     use gateway_control::own_ports::OwnPorts;
 
-    /// Whether the address that the configuration names is the node's now.
+    /// True if the address that the configuration names is the node's now.
     static OWN: AtomicBool = AtomicBool::new(true);
     fn addresses() -> Option<BTreeSet<IpAddr>> {
         let own = OWN.load(Ordering::Relaxed).then(|| IpAddr::from([10, 0, 0, 1]));

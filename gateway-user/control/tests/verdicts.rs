@@ -1,4 +1,4 @@
-//! What status says of a rule and what the data plane does with it are one verdict: what is accepted is served.
+//! Status and data plane agree on every rule: an accepted rule is served.
 
 use gateway_api_types::{Kind, Object, ResourceSet};
 use gateway_ir::{Action, Generation, Ir, WeightedTarget};

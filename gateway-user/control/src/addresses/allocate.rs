@@ -1,4 +1,4 @@
-//! Who gets which address. Pure.
+//! Assignment of addresses to Gateways. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -7,10 +7,11 @@ use gateway_ir::ObjectName;
 use gateway_translate::{AddressWant, Assignment, Assignments};
 use ipnet::IpNet;
 
-/// The next assignments. What a Gateway has it keeps, as long as it asks for it and the pool holds it; an address whose
-/// node is gone moves to another one. A Gateway that asks for any address gets one of each family that the pool has,
-/// the lowest that is free; one that it names it gets if nobody else has it, whoever asks first by `wants`' order.
-/// Nodes with the fewest addresses get new ones, by name among equals; `nodes` must not be empty.
+/// The next assignments. A Gateway keeps its addresses as long as it asks for them and the pool holds them;
+/// an address whose node is gone moves to another one. A Gateway that asks for any address gets one of each
+/// family that the pool has, the lowest that is free; one that it names it gets if nobody else has it,
+/// whoever asks first by `wants`' order. Nodes with the fewest addresses get new ones, by name among equals;
+/// `nodes` must not be empty.
 pub fn allocate(
     pool: &[IpNet],
     before: &Assignments,
@@ -119,8 +120,8 @@ impl<'a> Round<'a> {
     }
 }
 
-/// The addresses of a network that a host can have: neither IPv4's own and broadcast address, nor the one that every
-/// router of an IPv6 network has (RFC 4291, section 2.6.1).
+/// The addresses of a network that a host can have: neither IPv4's own and broadcast address, nor the one
+/// that every router of an IPv6 network has (RFC 4291, section 2.6.1).
 fn usable(net: &IpNet) -> impl Iterator<Item = IpAddr> + use<> {
     let anycast = Some(net.network()).filter(|ip| ip.is_ipv6() && net.prefix_len() < 127);
     net.hosts().filter(move |address| Some(*address) != anycast)

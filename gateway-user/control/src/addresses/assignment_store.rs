@@ -106,13 +106,13 @@ pub fn read(text: &str) -> Result<Assignments, ReadError> {
 #[derive(Debug)]
 pub struct AssignmentFile {
     path: PathBuf,
-    /// What it holds, if that is known.
+    /// Its contents, if known.
     written: Option<Arc<Assignments>>,
 }
 
 impl AssignmentFile {
-    /// The file at `path`, which is made when there is something to write. With what it holds; one that cannot be read holds
-    /// nothing, and why is returned.
+    /// The file at `path`, which is made when there is something to write. With what it holds; one that
+    /// cannot be read holds nothing, and why is returned.
     pub fn open(path: PathBuf) -> (Self, Option<Arc<Assignments>>, Option<String>) {
         let (held, why) = match fs::read_to_string(&path).map_err(|error| (error.kind(), error.to_string())) {
             Ok(text) => match read(&text) {
@@ -144,7 +144,7 @@ impl AssignmentFile {
     }
 }
 
-/// The book of a process that serves alone: a file, so that Gateways keep their addresses across restarts.
+/// The store of a process that serves alone: a file, so that Gateways keep their addresses across restarts.
 #[derive(Debug)]
 pub struct LocalAssignmentStore {
     pool: Vec<IpNet>,
@@ -154,15 +154,15 @@ pub struct LocalAssignmentStore {
 }
 
 impl LocalAssignmentStore {
-    /// The book at `path`, which is made if it is missing. One that cannot be read is begun anew, and why is returned:
-    /// Gateways may get other addresses then.
+    /// Opens the store at `path`, which is created if missing. A file that cannot be read is replaced, and
+    /// the reason is returned: Gateways may get other addresses then.
     pub fn open(path: PathBuf, pool: Vec<IpNet>, node: &str) -> (Self, Option<String>) {
         let (file, held, why) = AssignmentFile::open(path);
         let node = BTreeSet::from([node.to_owned()]);
         (Self { pool, node, file, held: held.unwrap_or_default() }, why)
     }
 
-    /// What these get; and what went wrong in writing it down.
+    /// Assigns addresses to these; the second result is an error of the write.
     pub(super) fn update(&mut self, wants: &[AddressWant]) -> (Arc<Assignments>, Option<String>) {
         let next = allocate(&self.pool, &self.held, wants, &self.node);
         if next != *self.held {

@@ -1,6 +1,6 @@
-//! What we put on an interface, and the record of it.
+//! Addresses that we put on an interface, and their record.
 //!
-//! What we put there is written down before it is put, so that a process that dies leaves nothing that nobody knows of: the
+//! An address is recorded before it is added, so that a process that dies leaves nothing that nobody knows of: the
 //! next one, or `sluice cleanup`, takes it off. An address that was there before us is used and never taken off.
 
 use std::collections::BTreeSet;
@@ -14,19 +14,19 @@ use serde::{Deserialize, Serialize};
 use super::assignment_store::replace;
 use super::netlink::{Netlink, is_missing};
 
-/// What we have put on an interface.
+/// Addresses that we have put on an interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     interface: String,
     addresses: BTreeSet<IpAddr>,
 }
 
-/// What the file holds.
+/// Contents of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Records {
     #[serde(flatten)]
     here: Record,
-    /// What earlier processes put on other interfaces, until it is taken off.
+    /// Addresses of earlier processes on other interfaces, until they are removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     elsewhere: Vec<Record>,
 }
@@ -37,11 +37,11 @@ pub struct Link {
     /// Where the records are.
     path: PathBuf,
     records: Records,
-    /// Whether the file is behind them.
+    /// True if the file is behind them.
     unsaved: bool,
     /// Addresses that are known to be on it.
     present: BTreeSet<IpAddr>,
-    /// Whether this process may take addresses off: not while another one serves with the same record.
+    /// True if this process may take addresses off: not while another one serves with the same record.
     alone: bool,
 }
 
@@ -59,7 +59,7 @@ impl Link {
         Ok(Self { path, records, unsaved: false, present: BTreeSet::new(), alone: true })
     }
 
-    /// Whether another process may have put addresses there that it still serves.
+    /// True if another process may have put addresses there that it still serves.
     #[must_use]
     pub fn shared(self, shared: bool) -> Self {
         Self { alone: !shared, ..self }
@@ -70,7 +70,7 @@ impl Link {
         self.present.clear();
     }
 
-    /// Puts these there, but for those that are. What fails for one does not keep others from it.
+    /// Puts these there, but for those that are. An error with one does not affect the others.
     pub(super) async fn add(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), String> {
         if wanted.is_subset(&self.present) {
             return Ok(());
@@ -96,7 +96,7 @@ impl Link {
                 others.insert(address);
             }
         }
-        // What somebody else put there meanwhile, or nobody did, is not ours to take off.
+        // An address that we did not add is not ours to remove.
         let others: Vec<_> = others.intersection(&new).collect();
         if !others.is_empty() {
             self.records.here.addresses.retain(|address| !others.contains(&address));
@@ -105,7 +105,8 @@ impl Link {
         join(failed)
     }
 
-    /// Takes off what we put there, but for these. What cannot be taken off stays on record, to be tried again.
+    /// Takes off what we put there, but for these. Addresses that cannot be removed stay on record and are
+    /// retried.
     pub(super) async fn retain(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), String> {
         if !self.alone {
             return Ok(());
@@ -170,7 +171,8 @@ fn load(path: &Path) -> io::Result<Option<Records>> {
     }
 }
 
-/// Takes off its interface everything that the record at `path` names, and removes the record. Gives the addresses.
+/// Takes off its interface everything that the record at `path` names, and removes the record. Gives the
+/// addresses.
 ///
 /// # Errors
 /// The record cannot be read, or the kernel refuses; then it names what is left.
@@ -247,7 +249,8 @@ mod tests {
                 assert!(is_here(four) && is_here(six) && is_here(other));
                 link.retain(&set(&[four])).await.unwrap();
                 assert!(is_here(four) && !is_here(six) && is_here(other));
-                // A process that died here: the next one knows what is its own, and takes off what it does not want.
+                // A process that died here: the next one knows what is its own, and takes off what it does
+                // not want.
                 let mut next = Link::open("lo", path.clone()).unwrap().shared(true);
                 next.add(&set(&[six])).await.unwrap();
                 next.retain(&set(&[six])).await.unwrap();

@@ -24,7 +24,7 @@ use self::assignment_store::{AssignmentFile, LocalAssignmentStore};
 use self::link::Link;
 use crate::cluster::pool::{ObservedAssignments, Wants};
 
-/// How long the cluster may take to say what it has given.
+/// Limit for the cluster's assignments at the start.
 const ASSIGNMENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The addresses of this node's Gateways.
@@ -34,12 +34,12 @@ pub struct Pool {
     link: Link,
     node: String,
     assignments: Arc<Assignments>,
-    /// Whether something could not be taken off that nothing is steered to.
+    /// True if something could not be taken off that nothing is steered to.
     owes: bool,
     errors: ReportedErrors,
 }
 
-/// What does not work at the moment, and what was said of it.
+/// Current errors, and the last logged line.
 #[derive(Debug, Default)]
 struct ReportedErrors {
     store: Vec<String>,
@@ -48,7 +48,7 @@ struct ReportedErrors {
     said: String,
 }
 
-/// Who decides.
+/// The authority over assignments.
 #[derive(Debug)]
 pub enum AssignmentStore {
     /// This process, which serves alone.
@@ -64,7 +64,7 @@ pub struct ClusterAssignmentStore {
     given: watch::Receiver<ObservedAssignments>,
     /// A copy for a start without the API server.
     file: AssignmentFile,
-    /// Whether the cluster has been waited for.
+    /// True if the cluster has been waited for.
     waited: bool,
 }
 
@@ -78,14 +78,15 @@ impl ClusterAssignmentStore {
         Self { wants, given, file, waited: false }
     }
 
-    /// What Gateways have, which may be what they had before this process began; and why, if so.
+    /// Assignments, which may be those from before this process began; the second result says why, if so.
     async fn update(&mut self, wants: Vec<AddressWant>) -> (Arc<Assignments>, Option<String>) {
         self.wants.send_if_modified(|known| {
             let differs = known.as_ref().is_none_or(|known| **known != wants);
             *known = Some(Arc::new(wants));
             differs
         });
-        // A process that begins must not go live without addresses that its Gateways have. What comes later wakes us.
+        // A process that begins must not go live without addresses that its Gateways have. Later changes wake
+        // the engine.
         if !self.waited {
             let _ = timeout(ASSIGNMENTS_TIMEOUT, self.given.wait_for(|given| given.read)).await;
             self.waited = true;
@@ -116,8 +117,8 @@ impl Pool {
         }
     }
 
-    /// Asks for what is wanted, and puts on the interface what this node is to have. Addresses that it has no more stay
-    /// until [`Pool::withdraw`].
+    /// Asks for what is wanted, and puts on the interface what this node is to have. Addresses that it has no
+    /// more stay until [`Pool::withdraw`].
     pub async fn provide(&mut self, wants: Vec<AddressWant>) -> Arc<Assignments> {
         let (assignments, error) = match &mut self.store {
             AssignmentStore::Local(store) => {
@@ -133,7 +134,7 @@ impl Pool {
         };
         self.errors.store = error.into_iter().flatten().collect();
         self.assignments = Arc::clone(&assignments);
-        // What is steered is not known until the plan is applied.
+        // The steered binds are not known until the plan is applied.
         self.owes = false;
         self.put().await;
         assignments
@@ -200,7 +201,7 @@ impl ReportedErrors {
             return;
         }
         if all.is_empty() {
-            info!("addresses: all is well again");
+            info!("addresses: no error any more");
         } else {
             error!("addresses: {all}");
         }
@@ -289,7 +290,7 @@ mod tests {
                 pool.withdraw().await;
                 assert!(pool.errors.said.contains("write "), "{:?}", pool.errors);
                 std::fs::create_dir(&records).unwrap();
-                // What was not withdrawn may be steered to again by now.
+                // An address that was not withdrawn may be steered to again by now.
                 pool.provide(vec![want]).await;
                 pool.retry().await;
                 pool.provide(Vec::new()).await;

@@ -9,7 +9,7 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::{AddressMessageBuilder, Handle};
 
-/// Whether the network namespace has an interface of that name.
+/// True if the network namespace has an interface of that name.
 ///
 /// # Errors
 /// It has not, in one line that names those that there are.
@@ -72,8 +72,9 @@ impl Netlink {
         Ok(listed.into_iter().filter_map(address).collect())
     }
 
-    /// The address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at once: nobody else
-    /// was given them. Gives whether it is we who put it there: somebody else may have done so since we looked.
+    /// The address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at once:
+    /// nobody else was given them. Gives whether it is we who put it there: somebody else may have done so
+    /// since we looked.
     pub(super) async fn add(&self, address: IpAddr) -> Result<bool, String> {
         let mut request = self.handle.address().add(self.index, address, width(address));
         if address.is_ipv6() {
@@ -104,7 +105,7 @@ impl Netlink {
         }
     }
 
-    /// What failed, on which interface, and why.
+    /// Operation, interface and error.
     fn explain(&self, what: &str, error: &rtnetlink::Error) -> String {
         let hint = if is(error, Errno::EPERM) { "; give the process CAP_NET_ADMIN" } else { "" };
         format!("interface {}: {what}: {error}{hint}", self.interface)

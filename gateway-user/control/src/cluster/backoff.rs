@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tracing::warn;
 
-/// Failures of one thing in a row. The pause after each doubles, from `first` to `most`, a little longer at random so that
-/// processes that failed together do not try again together.
+/// Failures of one thing in a row. The pause after each doubles, from `first` to `most`, a little longer at
+/// random so that processes that failed together do not try again together.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     first: Duration,
     most: Duration,
     next: Duration,
-    /// What was said last; nothing since the last success.
+    /// Last logged error; none since the last success.
     said: String,
 }
 
@@ -39,7 +39,7 @@ impl Backoff {
         self.said.clear();
     }
 
-    /// Whether the last attempt failed.
+    /// True if the last attempt failed.
     pub(super) fn has_failed(&self) -> bool {
         !self.said.is_empty()
     }
@@ -68,7 +68,7 @@ mod tests {
                 assert!(!failures.has_failed());
                 continue;
             }
-            let pause = failures.failed("planted by a test".to_owned());
+            let pause = failures.failed("injected by a test".to_owned());
             assert!(failures.has_failed());
             let least = Duration::from_millis(least);
             assert!(pause >= least && pause <= least * 6 / 5, "{pause:?}");

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::op::{Op, Ops, Transition, json};
 
-/// The condition types that the Gateway API gives to the controller, per place, those of earlier versions included.
-/// Any other type is somebody else's, but for the one of our own.
+/// The condition types that the Gateway API gives to the controller, per place, those of earlier versions
+/// included. Any other type is somebody else's, but for the one of our own.
 const OF_CLASS: &[&str] = &["Accepted", "SupportedVersion"];
 const OF_GATEWAY: &[&str] = &[PROGRAMMED, "Accepted", "ResolvedRefs", "Scheduled", "Ready"];
 const OF_LISTENER: &[&str] =
@@ -30,9 +30,9 @@ pub struct Change {
     pub resource_version: String,
     /// Tells this object from a later one of the same name.
     pub uid: String,
-    /// What to do to it; never empty.
+    /// Operations on it; never empty.
     pub ops: Vec<Op>,
-    /// What people may want to hear of it.
+    /// Transitions for Events.
     pub transitions: Vec<Transition>,
 }
 
@@ -54,8 +54,8 @@ pub fn gateway_class(seen: &GatewayClass, wanted: &GatewayClassStatus, now: Time
     finish(Kind::GatewayClass, &seen.metadata, ops)
 }
 
-/// The change of a Gateway, if it needs one. With `patient`, what is said of an earlier generation to be programmed
-/// stays, with that generation's number, while nodes are applying this one.
+/// The change of a Gateway, if it needs one. With `patient`, what is said of an earlier generation to be
+/// programmed stays, with that generation's number, while nodes are applying this one.
 pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Timestamp) -> Option<Change> {
     let mut ops = Ops::new(now);
     let Some(status) = &seen.status else {
@@ -75,7 +75,8 @@ pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Times
     let conditions =
         if held { hold(&status.conditions, &wanted.conditions) } else { wanted.conditions.clone() };
     ops.conditions("/status/conditions", None, &status.conditions, &conditions, OF_GATEWAY);
-    // Which addresses are served is known once every node has said so: one that is behind, however long, takes away none.
+    // Which addresses are served is known once every node has said so: one that is behind, however long,
+    // takes away none.
     let known =
         !is_waiting(&wanted.conditions) && !wanted.listeners.iter().any(|one| is_waiting(&one.conditions));
     if status.addresses != wanted.addresses && known {
@@ -96,7 +97,7 @@ pub fn http_route(
     finish(Kind::HttpRoute, &seen.metadata, ops)
 }
 
-/// Whether a route's status has an entry of this controller.
+/// True if a route's status has an entry of this controller.
 pub fn has_entry(status: Option<&RouteStatus>, controller: &str) -> bool {
     status.is_some_and(|status| status.parents.iter().any(|parent| parent.controller_name == controller))
 }
@@ -188,7 +189,7 @@ fn entry(listener: &ListenerStatus) -> serde_json::Value {
     value
 }
 
-/// Whether nodes have yet to apply what these conditions are about.
+/// True if nodes have yet to apply what these conditions are about.
 pub(super) fn is_waiting(wanted: &[Condition]) -> bool {
     wanted.iter().any(|one| one.type_ == PROGRAMMED && one.status == ConditionStatus::Unknown)
 }

@@ -1,6 +1,7 @@
 //! Routes whose parentRef names no Gateway: once that has been so for a while, the route's owner is told.
 //!
-//! Such a route has no status of ours to hold the message, since status belongs to controllers whose Gateway it names.
+//! Such a route has no status of ours to hold the message, since status belongs to controllers whose Gateway
+//! it names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -9,11 +10,11 @@ use gateway_ir::ObjectName;
 use gateway_translate::MissingGateway;
 use tokio::time::Instant;
 
-/// How long a Gateway may be missing: whoever applies a route and its Gateway together, or by two pipelines, needs no
-/// advice.
+/// How long a Gateway may be missing: whoever applies a route and its Gateway together, or by two pipelines,
+/// needs no advice.
 pub const REPORT_DELAY: Duration = Duration::from_secs(30);
 
-/// Who is waited for, and who has been told.
+/// Routes that wait, and routes that were reported.
 #[derive(Debug, Default)]
 pub(super) struct Dangling {
     routes: HashMap<ObjectName, Waiting>,

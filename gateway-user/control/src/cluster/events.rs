@@ -20,7 +20,8 @@ use super::change::Change;
 use super::op::Transition;
 use super::tally::ClusterTally;
 
-/// Events in a row, and then one per `REFILL_INTERVAL`: a mistake that breaks a thousand routes is no reason for a thousand events.
+/// Events in a row, and then one per `REFILL_INTERVAL`: a mistake that breaks a thousand routes is no reason
+/// for a thousand events.
 const BURST: u32 = 25;
 const REFILL_INTERVAL: Duration = Duration::from_millis(500);
 /// How many may wait; more are left out.
@@ -43,7 +44,7 @@ pub(super) struct Events {
     tally: Arc<ClusterTally>,
 }
 
-/// What waits to be sent.
+/// An Event in the queue.
 #[allow(clippy::large_enum_variant)] // nearly all are the large one
 enum QueuedEvent {
     /// A change that was written.
@@ -79,7 +80,8 @@ impl Events {
 }
 
 impl Events {
-    /// Warns of one generation of an object, once for all processes that ever lead as long as the server keeps the Event.
+    /// Warns of one generation of an object, once for all processes that ever lead as long as the server
+    /// keeps the Event.
     pub(super) fn tell_once(&self, kind: Kind, metadata: &ObjectMeta, reason: &str, note: &str) {
         let event = Box::new(self.warning(kind, metadata, reason, note));
         if self.queue.try_send(QueuedEvent::Once(event)).is_err() {
@@ -122,7 +124,7 @@ impl Events {
     }
 }
 
-/// What was never said before and is well is no news, but for a Gateway that is programmed.
+/// A new condition that is well is no Event, except that a Gateway is programmed.
 fn is_news(transition: &Transition) -> bool {
     let condition = &transition.condition;
     match (transition.before, condition.status) {
@@ -229,7 +231,7 @@ async fn send(
             }
             Err(_) => {
                 tally.event(false);
-                debug!("events: no answer within {}s", WRITE_TIMEOUT.as_secs());
+                debug!("events: no response within {}s", WRITE_TIMEOUT.as_secs());
             }
         }
     }

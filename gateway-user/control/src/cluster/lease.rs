@@ -1,8 +1,8 @@
 //! One leader among the processes of a cluster, by a Lease.
 //!
-//! As client-go's leader election: clocks of different machines are never compared. A holder has lost the Lease when its
-//! record has not changed for as long as it says, counted from when *we* saw it change; and it stops acting as the
-//! holder well before that, counted from when it last began to renew.
+//! As client-go's leader election: clocks of different machines are never compared. A holder has lost the
+//! Lease when its record has not changed for as long as it says, counted from when *we* saw it change; and it
+//! stops acting as the holder well before that, counted from when it last began to renew.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Default for LeaseTimes {
     }
 }
 
-/// Whether this process may act as the leader.
+/// True if this process may act as the leader.
 #[derive(Clone, Debug)]
 pub struct Leadership(watch::Receiver<Option<Term>>);
 
@@ -51,7 +51,7 @@ struct Term {
 }
 
 impl Leadership {
-    /// Whether to act as the leader now. To be asked before every write.
+    /// True while this process acts as the leader. To be asked before every write.
     pub fn holds(&self) -> bool {
         self.0.borrow().is_some_and(|term| Instant::now() < term.until)
     }
@@ -61,8 +61,8 @@ impl Leadership {
         self.0.borrow().map(|term| term.since)
     }
 
-    /// Resolves when leadership is won or lost; a renewal is neither. One that runs out is not told of before the next
-    /// attempt has failed.
+    /// Resolves when leadership is won or lost; a renewal is neither. One that runs out is not told of before
+    /// the next attempt has failed.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // The candidate has ended: nothing changes any more.
@@ -79,7 +79,7 @@ pub struct Candidate {
     identity: String,
     times: LeaseTimes,
     observed: ObservedLease,
-    /// Whether the record is certain to be the newest: not after an attempt whose outcome is unknown.
+    /// True if the record is certain to be the newest: not after an attempt whose outcome is unknown.
     certain: bool,
     leads: watch::Sender<Option<Term>>,
 }
@@ -95,7 +95,7 @@ impl ObservedLease {
         self.0 = Some((lease, since));
     }
 
-    /// Whether `me` may write itself into the record.
+    /// True if `me` may write itself into the record.
     fn is_free_for(&self, me: &str, now: Instant) -> bool {
         let Some((lease, since)) = &self.0 else { return true };
         let spec = lease.spec.clone().unwrap_or_default();
@@ -137,11 +137,11 @@ impl Candidate {
         let mut failures = Backoff::new(self.times.retry, self.times.retry);
         loop {
             let begun = Instant::now();
-            // One that is not answered leaves time for another before the deadline.
+            // A request without a response leaves time for another before the deadline.
             let patience = self.times.deadline / 2;
             let outcome = match timeout(patience, self.attempt()).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(format!("no answer within {}s", patience.as_secs_f32())),
+                Err(_) => Err(format!("no response within {}s", patience.as_secs_f32())),
             };
             match &outcome {
                 Ok(_) => failures.passed(),
@@ -161,7 +161,7 @@ impl Candidate {
         let held = self.leads.borrow().is_some_and(|term| Instant::now() < term.until);
         if !held || self.observed.0.is_none() || !self.certain {
             match self.leases.get_opt(&self.name).await.map_err(|error| self.explain("get", &error))? {
-                // Counted from the answer on: the record may have been renewed while it was on its way.
+                // Counted from the response on: the record may have been renewed while it was on its way.
                 Some(lease) => self.observed.see(lease, Instant::now()),
                 None => self.observed.0 = None,
             }
@@ -229,7 +229,7 @@ impl Candidate {
         match (before, next) {
             (None, Some(_)) => info!(lease = self.name, "leads: writes the status of objects from now on"),
             (Some(_), None) => {
-                info!(lease = self.name, "leads no more; the holder is {:?}", self.observed.holder())
+                info!(lease = self.name, "lost leadership to {:?}", self.observed.holder())
             }
             _ => {}
         }
@@ -250,7 +250,7 @@ impl Candidate {
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
         }
-        // Unanswered, it costs the next leader the time that the record says.
+        // Without a response, the next leader waits for the time in the record.
         let _ = timeout(self.times.retry, self.write(lease)).await;
     }
 

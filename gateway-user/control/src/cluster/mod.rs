@@ -1,9 +1,9 @@
-//! What Sluice writes into a cluster: the status of every object that is ours to judge.
+//! Writes into a cluster: the status of every object that is ours to judge.
 //!
-//! Every node says in a NodeReport what it serves; one of them, by a Lease, writes what that makes of the status, and
-//! tells of it in Events. [`plan`] and [`change`] are pure: status, reports and what the server was seen to hold in,
-//! patches out. A patch names the version that it is for, touches what is ours alone, and is made anew from what the
-//! watch brings if somebody else was faster.
+//! Every node says in a NodeReport what it serves; one of them, by a Lease, writes what that makes of the
+//! status, and tells of it in Events. [`plan`] and [`change`] are pure: status, reports and what the server
+//! was seen to hold in, patches out. A patch names the version that it is for, touches what is ours alone,
+//! and is made anew from what the watch brings if somebody else was faster.
 
 mod backoff;
 pub mod change;
@@ -46,7 +46,7 @@ pub use tally::{ClusterTally, Outcome};
 /// The Lease of the process that writes statuses.
 const LEASE: &str = "sluice-status";
 
-/// Who we are in the cluster, and what is followed.
+/// This process as a member of a cluster, and its inputs.
 pub struct Membership {
     /// The API server.
     pub client: Client,
@@ -56,15 +56,15 @@ pub struct Membership {
     pub node: String,
     /// The controller name whose entries in the status of routes are ours.
     pub controller: String,
-    /// What the server was last seen to hold.
+    /// Objects as the server was last seen to hold them.
     pub seen: Arc<dyn ObservedObjects>,
     /// Changes with it.
     pub seen_changed: watch::Receiver<u64>,
-    /// What is live here.
+    /// The live view of this process.
     pub view: watch::Receiver<Arc<View>>,
     /// How the Lease is kept.
     pub times: LeaseTimes,
-    /// Whether this process stands for the Lease; without, it only reports.
+    /// True if this process stands for the Lease; without, it only reports.
     pub may_lead: bool,
     /// The namespaces that are read; empty is all.
     pub namespaces: Vec<String>,
@@ -74,23 +74,23 @@ pub struct Membership {
     pub tally: Arc<ClusterTally>,
     /// The pool of addresses, if Gateways have any of one.
     pub pool: Option<PoolDuty>,
-    /// Whether the node's report goes when this process stops: not if another one serves on the node by then.
+    /// True if the node's report goes when this process stops: not if another one serves on the node by then.
     pub leaves: watch::Receiver<bool>,
 }
 
-/// What the leader needs to give addresses.
+/// Inputs of the leader for assigning addresses.
 #[derive(Debug)]
 pub struct PoolDuty {
     /// The networks.
     pub pool: Vec<IpNet>,
-    /// What Gateways ask for.
+    /// Addresses that Gateways ask for.
     pub wants: watch::Receiver<Wants>,
-    /// What they have.
+    /// Addresses that they have.
     pub given: watch::Receiver<ObservedAssignments>,
 }
 
-/// Reports, leads when it is our turn, and writes statuses then, until `stop` says true or its sender is gone. Ends when
-/// the Lease and, if asked for, the report are given back.
+/// Reports, leads when it is our turn, and writes statuses then, until `stop` says true or its sender is
+/// gone. Ends when the Lease and, if asked for, the report are given back.
 pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let Membership { client, namespace, node, controller, tally, view, times, .. } = membership;
     let identity = format!("{node}_{:016x}", backoff::random());

@@ -14,14 +14,14 @@ pub enum Op {
     Add {
         /// Where.
         path: String,
-        /// What.
+        /// The new value.
         value: Value,
     },
     /// Sets what is there.
     Replace {
         /// Where.
         path: String,
-        /// What.
+        /// The new value.
         value: Value,
     },
     /// Takes away what is there.
@@ -128,7 +128,7 @@ impl Ops {
     }
 }
 
-/// What we write is plain data: text keys and finite numbers, which always have a JSON form.
+/// Plain data: text keys and finite numbers, which always have a JSON form.
 pub(super) fn json(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }

@@ -11,14 +11,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::ObservedObjects;
 use super::change::{self, Change};
 
-/// What a plan is made from.
+/// Inputs of a plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
     /// The status before any node had a say.
     pub translated: &'a StatusSet,
-    /// What the nodes say, by name.
+    /// Reports of the nodes, by name.
     pub reports: &'a BTreeMap<String, NodeReport>,
-    /// Whose entries in the status of routes are ours.
+    /// Controller name of our entries in the status of routes.
     pub controller: &'a str,
     /// Gateways whose nodes have had time enough to apply them.
     pub overdue: &'a BTreeSet<ObjectName>,
@@ -26,7 +26,7 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
 }
 
-/// What is to be done.
+/// Changes to write.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// Every write that is needed, classes first, then Gateways, then routes.
@@ -35,7 +35,8 @@ pub struct Plan {
     pub waiting: BTreeSet<ObjectName>,
 }
 
-/// Plans every write. Nothing is planned for an object that has been edited since: its own translation is on its way.
+/// Plans every write. Nothing is planned for an object that has been edited since: its own translation is on
+/// its way.
 pub fn plan(inputs: Inputs<'_>, seen: &dyn ObservedObjects) -> Plan {
     let wanted = inputs.translated.with_reports(inputs.reports);
     let mut changes = Vec::new();
@@ -84,7 +85,7 @@ fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn ObservedObjects) ->
     changes
 }
 
-/// Whether a status that was decided for this generation is of the object as it was seen.
+/// True if a status that was decided for this generation is of the object as it was seen.
 fn is_of(metadata: &ObjectMeta, decided_for: Option<i64>) -> bool {
     decided_for.is_none() || metadata.generation.is_none() || decided_for == metadata.generation
 }

@@ -1,7 +1,7 @@
 //! Addresses of a cluster's Gateways: read by every node, given by the leader.
 //!
-//! All of them are in one ConfigMap, so that giving one is a single write which the server refuses if another process has given
-//! something since: no address can be given twice.
+//! All of them are in one ConfigMap, so that giving one is a single write which the server refuses if another
+//! process has given something since: no address can be given twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,17 +33,17 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the server may take, and the watch to bring what was written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What Gateways ask for; `None` until that is known.
+/// Addresses that Gateways ask for; `None` until known.
 pub type Wants = Option<Arc<Vec<AddressWant>>>;
 
 /// The assignments as the watch has brought them.
 #[derive(Clone, Debug, Default)]
 pub struct ObservedAssignments {
-    /// Whether the cluster was read at all.
+    /// True if the cluster was read at all.
     pub read: bool,
-    /// Who has what, or had when that could be read last.
+    /// Assignments as they were read last.
     pub assignments: Arc<Assignments>,
-    /// Whether that is from somewhere: an earlier reading, or the node's own copy.
+    /// True if that is from somewhere: an earlier reading, or the node's own copy.
     known: bool,
     /// Where it stands in the cluster.
     page: Page,
@@ -69,7 +69,8 @@ impl ObservedAssignments {
         Self { known: assignments.is_some(), assignments: assignments.unwrap_or_default(), ..Self::default() }
     }
 
-    /// After the object was read. What is lost in the cluster stays as it was here; the second is what to say of that.
+    /// After the object was read. Assignments lost in the cluster stay as they were here; the second result
+    /// describes the loss.
     fn after(&self, map: Option<ConfigMap>) -> (Self, Option<String>) {
         let text = map.as_ref().and_then(|map| map.data.as_ref()?.get(KEY));
         let (assignments, page, said) = match text.map(|text| assignment_store::read(text)) {
@@ -107,7 +108,7 @@ impl ObservedAssignments {
         self.map.as_ref()?.metadata.resource_version.as_deref()
     }
 
-    /// Whether the object is to hold `next` and does not.
+    /// True if the object is to hold `next` and does not.
     fn lacks(&self, next: &Assignments) -> bool {
         match self.page {
             Page::Holds => *next != *self.assignments,
@@ -207,7 +208,7 @@ impl AssignmentWriter {
         }
     }
 
-    /// What is to be written in place of what, if anything is and everything is known that it takes to say so.
+    /// Assignments to write and those that they replace, if they differ and both are known.
     fn due(&mut self) -> Option<(ObservedAssignments, Assignments)> {
         let wants = self.wants.borrow_and_update().clone()?;
         let given = self.given.borrow_and_update().clone();
@@ -244,7 +245,7 @@ impl AssignmentWriter {
                 Err(format!("write ConfigMap {NAME}: {error}; no Gateway gets another address{hint}"))
             }
             Err(_) => Err(format!(
-                "write ConfigMap {NAME}: no answer within {}s; tried again",
+                "write ConfigMap {NAME}: no response within {}s; tried again",
                 WRITE_TIMEOUT.as_secs()
             )),
         }

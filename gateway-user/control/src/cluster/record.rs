@@ -1,4 +1,4 @@
-//! The NodeReport resource: what a node says about itself, as an object in the cluster.
+//! The NodeReport resource: a node's report as an object in the cluster.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,12 +14,12 @@ pub struct NodeRecord {
     /// Name and namespace.
     #[serde(default)]
     pub metadata: ObjectMeta,
-    /// What the node says.
+    /// Its report.
     #[serde(default)]
     pub status: RecordStatus,
 }
 
-/// What a node says about what it serves.
+/// Report of a node about what it serves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordStatus {
@@ -61,9 +61,9 @@ pub struct RefusedRecord {
     pub address: String,
     /// The port.
     pub port: u16,
-    /// Whose fault it is.
+    /// Machine-readable reason.
     pub reason: RejectionReason,
-    /// What is wrong and what to do.
+    /// The error and its fix.
     pub message: String,
 }
 
@@ -127,8 +127,8 @@ impl From<&NodeReport> for RecordStatus {
 }
 
 impl From<&RecordStatus> for NodeReport {
-    /// What another version may have written and this one cannot read is left out: of a Gateway without a digest it is
-    /// not known that it is served.
+    /// Entries that another version wrote and this one cannot read are left out: of a Gateway without a
+    /// digest it is not known that it is served.
     fn from(status: &RecordStatus) -> Self {
         let refused = |refused: &RefusedRecord| {
             let address = match refused.address.as_str() {

@@ -24,7 +24,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(500);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest pause after failures: others count from when the server is back how long this node is silent.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// Whose fields these are, for server-side apply.
+/// Field manager of server-side apply.
 const MANAGER: &str = "sluice-node";
 
 /// Writes this node's NodeReport.
@@ -75,7 +75,7 @@ impl Reporter {
             }
         }
         if *leaves.borrow() {
-            // Unanswered, the others find it out by its silence.
+            // Without a response, the others find out by the report's age.
             let _ = timeout(WRITE_TIMEOUT, self.records.delete(&self.node, &DeleteParams::default())).await;
         }
     }
@@ -93,7 +93,7 @@ impl Reporter {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(self.explain(&error)),
             Err(_) => Err(format!(
-                "NodeReport {}: no answer within {}s; tried again",
+                "NodeReport {}: no response within {}s; tried again",
                 self.node,
                 WRITE_TIMEOUT.as_secs()
             )),
@@ -116,7 +116,7 @@ impl Reporter {
     }
 }
 
-/// What is to be said; nothing before the first configuration is live.
+/// The record to write; none before the first configuration is live.
 pub(super) fn report_of(view: &View) -> Option<NodeReport> {
     view.live.as_ref().map(|_| NodeReport::clone(&view.report))
 }

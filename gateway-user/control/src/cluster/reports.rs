@@ -1,7 +1,7 @@
-//! What the other nodes say.
+//! Reports of the other nodes.
 //!
-//! The leader keeps the reports. A follower keeps the version of each node's report and the time it changed: a new leader
-//! must know how long each node has been silent.
+//! The leader keeps the reports. A follower keeps the version of each node's report and the time it changed:
+//! a new leader must know how long each node has been silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use super::lease::Leadership;
 use super::record::{NodeRecord, RecordStatus};
 use super::reporter::RENEW_INTERVAL;
 
-/// A node that has not said anything for this long, by our clock, has no say any more: four times what it takes to
+/// Reports older than this, by our clock, are ignored: four times what it takes to
 /// renew a report.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Renewals come every ten seconds, this node's own among them. Without any for this long we hear nothing: then silence says
-/// nothing of anybody.
+/// Renewals come every ten seconds, this node's own among them. Without any for this long we hear nothing:
+/// then silence says nothing of anybody.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(20);
-/// No definition of reports, or no right to read them, is believed once it has lasted this long: while a cluster is
-/// being set up, or its API server begins, either may pass.
+/// No definition of reports, or no right to read them, is believed once it has lasted this long: while a
+/// cluster is being set up, or its API server begins, either may pass.
 const MISSING_GRACE: Duration = Duration::from_secs(5);
 
 /// One node's report in an event of the watch.
@@ -76,9 +76,10 @@ impl ReportCache {
         news
     }
 
-    /// Something was heard. After a time in which nothing could be, everybody who had a say before it has a full
-    /// `REPORT_TIMEOUT` to speak again: they may have lost the server as we did. If it was short that time alone is not counted: a
-    /// watch that breaks again and again must not keep a dead node alive. Gives whether there was such a time.
+    /// Something was heard. After a time in which nothing could be, everybody who had a say before it has a
+    /// full `REPORT_TIMEOUT` to speak again: they may have lost the server as we did. If it was short that
+    /// time alone is not counted: a watch that breaks again and again must not keep a dead node alive. Gives
+    /// whether there was such a time.
     fn mark_received(&mut self, now: Instant) -> bool {
         let ended = self.received_until(now);
         let deaf = now - ended;
@@ -102,19 +103,20 @@ impl ReportCache {
         [deaf, self.failed].into_iter().flatten().fold(now, Instant::min)
     }
 
-    /// Whether whoever is not among them has not reported.
+    /// True if all nodes that have reported are among them.
     pub(super) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Begins anew with reports or, after a leadership, without: what they say is forgotten, and not when they spoke.
+    /// Begins anew with reports or, after a leadership, without: what they say is forgotten, and not when
+    /// they spoke.
     fn begin(&mut self) {
         self.complete = false;
         self.records.values_mut().for_each(|known| known.status = None);
     }
 
-    /// The reports of those who are not silent, by node. Nobody is found to be silent while nothing can be heard, nor
-    /// before a whole `REPORT_TIMEOUT` of the leadership that began at `leads_since`.
+    /// The reports of those who are not silent, by node. Nobody is found to be silent while nothing can be
+    /// heard, nor before a whole `REPORT_TIMEOUT` of the leadership that began at `leads_since`.
     pub(super) fn current(&self, now: Instant, leads_since: Option<Instant>) -> BTreeMap<String, NodeReport> {
         let at = self.received_until(now);
         let counts = |since: Instant| {
@@ -128,7 +130,7 @@ impl ReportCache {
     }
 }
 
-/// What a record says but for when.
+/// A record without its time.
 fn content(status: &RecordStatus) -> RecordStatus {
     RecordStatus { renew_time: None, ..status.clone() }
 }
@@ -210,7 +212,7 @@ fn said<T: Into<ReportEvent>>(event: Event<T>) -> Event<ReportEvent> {
 
 /// Passes on what one watch brings, which ends with the receiver.
 async fn listen(mut events: EventStream, reports: &watch::Sender<ReportCache>, failures: &mut Backoff) {
-    // What a list brings replaces all that was known.
+    // A list replaces everything known.
     let mut listed = Vec::new();
     // Since when there is said to be nothing to read.
     let mut none_since: Option<Instant> = None;
@@ -273,7 +275,7 @@ impl ReportCache {
     }
 }
 
-/// What the server answered in place of a list or a watch, as an HTTP status.
+/// HTTP status of the server's response in place of a list or a watch.
 pub(super) fn code(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(Error::Api(status))
@@ -282,7 +284,7 @@ pub(super) fn code(error: &watcher::Error) -> Option<u16> {
     }
 }
 
-/// Whether nothing can be read: no process of this cluster can report, or this one may not read what they do.
+/// True if nothing can be read: no process of this cluster can report, or this one may not read what they do.
 fn is_none_to_be_had(error: &watcher::Error) -> bool {
     matches!(code(error), Some(403 | 404))
 }

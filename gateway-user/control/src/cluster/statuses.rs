@@ -29,7 +29,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// How long nodes may take to apply a Gateway before its status says that they have not.
 const APPLY_GRACE: Duration = Duration::from_secs(10);
 
-/// What the loop follows.
+/// Inputs of the loop.
 pub(super) struct Statuses {
     pub(super) node: String,
     pub(super) controller: String,
@@ -94,7 +94,7 @@ impl Statuses {
         let view = Arc::clone(&self.view.borrow_and_update());
         let complete = self.reports.borrow_and_update().is_complete();
         if view.tally.reconciled == 0 || !complete {
-            // What is to be said of anything is not known yet, or what the other nodes say.
+            // The status is not known yet, or the other nodes' reports are not.
             return None;
         }
         let now = Instant::now();
@@ -122,7 +122,8 @@ impl Statuses {
         let advice = self.advise(&view, now);
         let patience =
             self.waiting.values().map(|since| *since + APPLY_GRACE).filter(|when| *when > now).min();
-        // Writing takes as long as the server likes; meanwhile the view is replaced, and the old one would be held.
+        // Writing takes as long as the server likes; meanwhile the view is replaced, and the old one would be
+        // held.
         drop((view, reports));
         let again = self.writer.write(planned.changes).await;
         self.writer.tidy(Instant::now());
@@ -132,7 +133,7 @@ impl Statuses {
     /// Tells the owners of routes that name no Gateway; gives when to look again.
     fn advise(&mut self, view: &View, now: Instant) -> Option<Instant> {
         let mut missing = view.translated.missing_gateways.clone();
-        // What is in namespaces that are not read nobody here knows.
+        // Objects in namespaces that are not watched are unknown here.
         missing
             .retain(|_, one| self.namespaces.is_empty() || self.namespaces.contains(&one.wanted.namespace));
         let (due, next) = self.dangling.due(&missing, self.tell_after, now);

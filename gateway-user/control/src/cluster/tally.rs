@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use gateway_api_types::Kind;
 
-/// What became of one write.
+/// Outcome of one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
     /// The server has it.
     Written,
     /// Somebody else was faster, or the object is gone; made anew from what the watch brings.
     Conflict,
-    /// The server refused, or did not answer; tried again.
+    /// The server refused, or did not respond; retried.
     Failed,
 }
 
@@ -72,7 +72,7 @@ impl ClusterTally {
         (self.events.load(Ordering::Relaxed), self.events_left_out.load(Ordering::Relaxed))
     }
 
-    /// Whether this process writes the status of objects.
+    /// True if this process writes the status of objects.
     pub fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
     }

@@ -21,15 +21,15 @@ use super::tally::{ClusterTally, Outcome};
 
 /// Requests under way at once.
 const MAX_CONCURRENT: usize = 16;
-/// After this long what has not been begun is planned anew: whoever edits a Gateway while thousands of routes are written
-/// need not wait for the last of them.
+/// After this long what has not been begun is planned anew: whoever edits a Gateway while thousands of routes
+/// are written need not wait for the last of them.
 const SLICE: Duration = Duration::from_millis(500);
 /// How long the server may take for one.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the watch may take to bring what was written, before it is written again.
 const ECHO: Duration = Duration::from_secs(10);
-/// One object's status may be written so often in a row, and then once per `REFILL_SECONDS`: enough for any user, and no loop if
-/// another program writes back.
+/// One object's status may be written so often in a row, and then once per `REFILL_SECONDS`: enough for any
+/// user, and no loop if another program writes back.
 const BURST: f64 = 10.0;
 const REFILL_SECONDS: f64 = 1.0;
 
@@ -42,7 +42,7 @@ pub(super) struct Writer {
     objects: HashMap<(Kind, ObjectKey), PreviousWrites>,
 }
 
-/// What was done to one object.
+/// Write history of one object.
 struct PreviousWrites {
     /// The version that was patched last, and when: until the watch brings another there is nothing to do.
     patched: Option<(String, Instant)>,
@@ -51,7 +51,7 @@ struct PreviousWrites {
     /// When it may be tried again after a failure.
     again: Option<Instant>,
     failures: Backoff,
-    /// Whether there is anything to write of it at present.
+    /// True if there is anything to write of it at present.
     planned: bool,
 }
 
@@ -61,7 +61,8 @@ impl PreviousWrites {
         Self { patched: None, tokens: (BURST, now), again: None, failures, planned: true }
     }
 
-    /// Whether it says more than that nothing was done: what is not planned any more has come back, and tokens fill up.
+    /// True if it says more than that nothing was done: what is not planned any more has come back, and
+    /// tokens fill up.
     fn matters(&self, now: Instant) -> bool {
         let (tokens, since) = self.tokens;
         let full = tokens + now.duration_since(since).as_secs_f64() / REFILL_SECONDS >= BURST;
@@ -196,12 +197,12 @@ async fn write(client: &Client, leadership: &Leadership, change: &Change) -> Res
         Ok(Ok(_)) => Ok(()),
         Ok(Err(kube::Error::Api(status))) => Err(judge(change, status.code, &status.message)),
         Ok(Err(error)) => Err(WriteError::Failed(error.to_string())),
-        Err(_) => Err(WriteError::Failed(format!("no answer within {}s", WRITE_TIMEOUT.as_secs()))),
+        Err(_) => Err(WriteError::Failed(format!("no response within {}s", WRITE_TIMEOUT.as_secs()))),
     }
 }
 
-/// Operations for a version that is no longer there are a conflict (409), and if their places are gone too, nonsense to
-/// the server before it gets to compare versions (422 of the patch, not of what it makes).
+/// Operations for a version that is no longer there are a conflict (409), and if their places are gone too,
+/// nonsense to the server before it gets to compare versions (422 of the patch, not of what it makes).
 fn judge(change: &Change, code: u16, message: &str) -> WriteError {
     match code {
         404 | 409 => WriteError::Stale,

@@ -91,10 +91,11 @@ impl Directory {
         self.due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Reads what is done being written; `anyway` counts as new what was read before, and waits for open files only.
+    /// Reads what is done being written; `anyway` counts as new what was read before, and waits for open
+    /// files only.
     pub(crate) fn poll(&mut self, view: &mut StoreView, anyway: bool) -> PollResult {
         let root = self.options.path.clone();
-        // Who asks for a reload has closed the files; that event may be on its way.
+        // A user who asks for a reload has closed the files; that event may be on its way.
         let mut waits = if anyway { RELOAD_WAITS } else { 0 };
         match retry(&root, || self.try_to_read(&root, anyway, &mut waits)) {
             Ok(false) => PollResult::Same,
@@ -162,7 +163,8 @@ impl Directory {
 }
 
 impl Read {
-    /// The same after a look: what is ready is read, with `anyway` all that is not held. `None` if a file is gone by now.
+    /// The same after a look: what is ready is read, with `anyway` all that is not held. `None` if a file is
+    /// gone by now.
     fn with(&self, root: &Path, found: &Fingerprint, look: &FileWork, anyway: bool) -> Option<Self> {
         let held = look.held.iter().filter_map(|path| Some((path.clone(), self.files.get(path)?.clone())));
         let mut files: BTreeMap<_, _> = held.collect();

@@ -17,7 +17,7 @@ pub(crate) enum Source {
     Cluster(Box<kube::Cluster>, Option<kube::LastGoodWriter>),
 }
 
-/// What came of looking at a source.
+/// Result of a poll of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PollResult {
     /// It cannot be read now; says why.
@@ -48,7 +48,7 @@ impl Source {
         }
     }
 
-    /// Whether there may be something new that no event has told of. What the watches of a cluster miss they find
+    /// True if there may be something new that no event has told of. The watches of a cluster find
     /// themselves.
     pub(crate) fn differs(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! What is written into statuses, object by object: the operations are applied to what the server holds, as it would.
+//! Patches of statuses, object by object: the operations are applied to the server's objects, as it would.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ impl Server {
         translate(&self.resources(), &TranslateOptions::default())
     }
 
-    /// What is to be written while these nodes run what they report.
+    /// Changes to write while these nodes run what they report.
     fn plan(&self, reports: &[(&str, NodeReport)], overdue: &[&str]) -> Vec<Change> {
         let translated = self.translation().status;
         let reports = reports.iter().map(|(node, report)| ((*node).to_owned(), report.clone())).collect();
@@ -196,7 +196,7 @@ fn what_changed_is_said_once_and_times_move_with_the_status_alone() {
             "web Programmed ->True"
         ]
     );
-    // A later generation, and the same answers.
+    // A later generation, and the same responses.
     let object = server.at_mut(Kind::Gateway, "gw");
     object["metadata"]["generation"] = json!(3);
     for one in object["status"]["conditions"].as_array_mut().unwrap() {

@@ -88,7 +88,7 @@ fn shown(assignments: &Assignments) -> Vec<String> {
     all.map(|(gateway, one)| format!("{} {}", gateway.name, one.address)).collect()
 }
 
-/// What the object holds, if it can be read.
+/// Assignments of the object, if it can be read.
 fn held(server: &ApiServer) -> Option<Vec<String>> {
     let map = server.get(MAP)?;
     Some(shown(&assignment_store::read(map["data"]["assignments.json"].as_str()?).ok()?))

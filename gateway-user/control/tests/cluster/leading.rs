@@ -95,7 +95,7 @@ async fn a_short_failure_of_the_server_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_never_answered_leaves_time_for_another() {
+async fn a_request_that_is_never_served_leaves_time_for_another() {
     let server = ApiServer::start().await;
     let times = LeaseTimes { duration: Duration::from_secs(20), deadline: Duration::from_secs(6), ..times() };
     let a = stand_for(&server, "a", times);
@@ -103,7 +103,7 @@ async fn a_request_that_is_never_answered_leaves_time_for_another() {
     server.hang("leases/lead", 1);
     let before = server.writes("leases/lead").len();
     until("a renews again", || {
-        assert!(a.leadership.holds(), "it waited for one answer as long as it may lead");
+        assert!(a.leadership.holds(), "it waited for one response as long as it may lead");
         server.writes("leases/lead").len() > before + 3
     })
     .await;

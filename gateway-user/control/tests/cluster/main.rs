@@ -1,4 +1,4 @@
-//! What is written into a cluster: object by object, by one leader, whatever the server does.
+//! Writes into a cluster: object by object, by one leader, whatever the server does.
 
 mod changes;
 mod giving;

@@ -1,5 +1,5 @@
-//! A small API server in this process, which speaks the real protocol over TCP: enough for Leases, NodeReports, statuses
-//! and Events. Optimistic locking is real; validation there is none.
+//! A small API server in this process, which speaks the real protocol over TCP: enough for Leases,
+//! NodeReports, statuses and Events. Optimistic locking is real; validation there is none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -38,15 +38,15 @@ struct Contents {
     objects: BTreeMap<String, Value>,
     /// Answers in place of those that requests to paths with this text would get.
     faults: VecDeque<(String, u16)>,
-    /// How many requests to paths with this text are never answered.
+    /// How many requests to paths with this text get no response.
     hangs: Option<(String, usize)>,
-    /// Requests to paths with this text are answered after that time.
+    /// Requests to paths with this text get their response after that time.
     slow: Option<(String, Duration)>,
     /// Paths with this text do not exist.
     missing: Option<String>,
-    /// Method and path of every request that changes something, with its answer.
+    /// Method and path of every request that changes something, with its response.
     writes: Vec<(String, u16)>,
-    /// What readers of `ObservedObjects` get in place of what is there.
+    /// Objects that readers of `ObservedObjects` get in place of the current ones.
     frozen: Option<BTreeMap<String, Value>>,
 }
 
@@ -99,12 +99,12 @@ impl ApiServer {
         self.put(&path, object);
     }
 
-    /// Requests to paths with this text are answered with these codes, one by one.
+    /// Requests to paths with this text get these codes in response, one by one.
     pub(crate) fn fail(&self, text: &str, codes: &[u16]) {
         self.lock().faults.extend(codes.iter().map(|code| (text.to_owned(), *code)));
     }
 
-    /// The next so many requests to paths with this text are never answered.
+    /// The next so many requests to paths with this text get no response.
     pub(crate) fn hang(&self, text: &str, times: usize) {
         self.lock().hangs = Some((text.to_owned(), times));
     }
@@ -143,7 +143,7 @@ impl ApiServer {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    /// The writes to paths with this text so far, with their answers.
+    /// The writes to paths with this text so far, with their responses.
     pub(crate) fn writes(&self, text: &str) -> Vec<u16> {
         self.lock().writes.iter().filter(|(path, _)| path.contains(text)).map(|(_, code)| *code).collect()
     }
@@ -177,11 +177,11 @@ impl ApiServer {
         Some(old)
     }
 
-    fn answer(&self, method: &Method, path: &str, query: &str, content: &str, body: &[u8]) -> Response {
+    fn response(&self, method: &Method, path: &str, query: &str, content: &str, body: &[u8]) -> Response {
         let mut state = self.lock();
         let fault = state.faults.iter().position(|(text, _)| path.contains(text));
         if let Some((_, code)) = fault.and_then(|index| state.faults.remove(index)) {
-            return status(code, "planted by a test");
+            return status(code, "injected by a test");
         }
         if state.missing.as_ref().is_some_and(|text| path.contains(text)) {
             return status(404, "the server could not find the requested resource");
@@ -282,12 +282,12 @@ async fn handle(State(server): State<ApiServer>, request: Request) -> Response {
     }
     tokio::time::sleep(server.delay(&path)).await;
     let content = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let answer = server.answer(&parts.method, &path, query, content.unwrap_or_default(), &body);
+    let response = server.response(&parts.method, &path, query, content.unwrap_or_default(), &body);
     if parts.method != Method::GET {
-        let write = (format!("{} {path}", parts.method), answer.status().as_u16());
+        let write = (format!("{} {path}", parts.method), response.status().as_u16());
         server.lock().writes.push(write);
     }
-    answer
+    response
 }
 
 fn ok(value: Value) -> Response {

@@ -16,8 +16,9 @@ fn count(asked: usize, freed: usize) {
     let _ = IN_USE.try_with(|cell| cell.set(cell.get() + asked as i64 - freed as i64));
 }
 
-// SAFETY: every method passes its arguments on to `System`, which upholds the contract of GlobalAlloc, and returns
-// what `System` returns. Counting touches thread-local Cells without destructors, which neither allocates nor panics.
+// SAFETY: every method passes its arguments on to `System`, which upholds the contract of GlobalAlloc, and
+// returns what `System` returns. Counting touches thread-local Cells without destructors, which neither
+// allocates nor panics.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);

@@ -29,8 +29,8 @@ fn secured(secrets: usize) -> Value {
         "spec": {"gatewayClassName": "sluice", "listeners": (0..64).map(listener).collect::<Vec<_>>()}})
 }
 
-/// Four certificates for 1,000 names each on 4,096 references. Each name of each reference was compared and written out for
-/// every edit of anybody.
+/// Four certificates for 1,000 names each on 4,096 references. Each name of each reference was compared and
+/// written out for every edit of anybody.
 #[test]
 fn names_of_certificates_are_not_gone_through_for_each_reference() {
     let mut objects = base(1);
@@ -77,7 +77,8 @@ fn references_to_missing_secrets_do_not_look_for_names_without_end() {
     let status = &pipeline.translation.status.gateways[&ObjectName::new("loud", "gw")];
     let bytes = serde_json::to_vec(status).unwrap().len();
     assert!(bytes < 600 << 10, "a status of {bytes} bytes");
-    // 4,096 messages; a comparison of names asks for two lists of characters, and 4,096 × 500 of them for a gigabyte.
+    // 4,096 messages; a comparison of names asks for two lists of characters, and 4,096 × 500 of them for a
+    // gigabyte.
     pipeline.assert_edit_costs(16 * MIB);
 }
 

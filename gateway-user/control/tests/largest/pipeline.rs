@@ -19,7 +19,7 @@ pub(crate) struct Pipeline {
     generation: u64,
 }
 
-/// What one turn came to.
+/// Result of one reconciliation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     /// As JSON, which is what the tenant has to write.
@@ -62,7 +62,7 @@ impl Pipeline {
         self.put(vec![neighbour("/edited")])
     }
 
-    /// What the neighbour's edit asks for stays what it is without the large objects, but for so many bytes.
+    /// The neighbour's edit allocates as much as without the large objects, plus at most so many bytes.
     #[track_caller]
     pub(crate) fn assert_edit_costs(&mut self, most: u64) {
         let edit = self.edit();

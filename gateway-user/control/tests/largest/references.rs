@@ -1,4 +1,4 @@
-//! What routes refer to: Services, their endpoints, grants.
+//! References of routes: Services, their endpoints, grants.
 
 use gateway_translate::Rebuilt;
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ fn rule(number: usize, backends: Vec<Value>) -> Value {
     json!({"matches": [{"path": {"value": format!("/{number}")}}], "backendRefs": backends})
 }
 
-/// 256 backendRefs that lead nowhere beside 500 Services of like names: half a minute, and again for every Service that
-/// anybody added.
+/// 256 backendRefs that lead nowhere beside 500 Services of like names: half a minute, and again for every
+/// Service that anybody added.
 #[test]
 fn missing_services_do_not_look_for_names_without_end_and_not_again_for_a_neighbours_service() {
     let mut objects = base(1);

@@ -71,7 +71,8 @@ fn long_paths_are_in_memory_once_however_many_tables_name_them() {
             routes.push(route(n + 1, &[host], &[json!({"matches": [path("Exact", format!("/{n}"))]})]));
         }
         let (mut pipeline, cost) = Pipeline::new(world(1, routes));
-        // Four tables of 127 entries; a copy of each path in each would be 520 KiB, a node for each element 28 MiB.
+        // Four tables of 127 entries; a copy of each path in each would be 520 KiB, a node for each element
+        // 28 MiB.
         assert!(cost.compile.kept < 700 << 10, "{kind}: {cost:?}");
         pipeline.assert_edit_costs(256 * KIB);
     }

@@ -38,7 +38,8 @@ pub enum FileEvent {
     Replaced(Stamp),
     /// A file is new under its name, or has another mode, owner or time.
     Touched(Stamp),
-    /// Something that is no file came under its name by a rename: a directory, or the link behind which a ConfigMap lies.
+    /// Something that is no file came under its name by a rename: a directory, or the link behind which a
+    /// ConfigMap lies.
     Swapped,
     /// An entry is gone.
     Removed,
@@ -47,8 +48,8 @@ pub enum FileEvent {
 }
 
 impl FileEvent {
-    /// A file is new under its name. An empty one was made to be written to; a link, or a nameless file that is given a name, has
-    /// its content, and that of others comes with an event of its own.
+    /// A file is new under its name. An empty one was made to be written to; a link, or a nameless file that
+    /// is given a name, has its content, and that of others comes with an event of its own.
     pub(super) fn created(stamp: Stamp) -> Self {
         if stamp.size() == 0 { Self::Written(stamp) } else { Self::Touched(stamp) }
     }

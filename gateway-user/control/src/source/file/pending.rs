@@ -1,8 +1,9 @@
 //! Which files are done being written.
 //!
-//! A shell's `>` empties a file before the first byte of the new content, a copy over a slow link has half of it for seconds. A
-//! change of a file therefore counts once the file was closed after the write, moved into place, or left alone for a while. Until
-//! then what was read before stands. Nothing here looks at files or clocks: events, stamps and times are passed in.
+//! A shell's `>` empties a file before the first byte of the new content, a copy over a slow link has half of
+//! it for seconds. A change of a file therefore counts once the file was closed after the write, moved into
+//! place, or left alone for a while. Until then what was read before stands. Nothing here looks at files or
+//! clocks: events, stamps and times are passed in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -125,7 +126,8 @@ impl PendingWrites {
         !(was_open && matches!(phase, Phase::Open(_)))
     }
 
-    /// Says what is to be read of the files that are there now. With `hurry` only files that are open for writing are waited for.
+    /// Says what is to be read of the files that are there now. With `hurry` only files that are open for
+    /// writing are waited for.
     pub fn look(&mut self, found: &BTreeMap<PathBuf, Stamp>, hurry: bool, now: Instant) -> FileWork {
         let mut look = FileWork::default();
         let Some(accepted) = &self.accepted else {
@@ -177,7 +179,7 @@ impl PendingWrites {
         let read = found.iter().filter(|(path, _)| !look.held.contains(*path));
         for (path, stamp) in read.clone().filter(|(path, _)| look.ready.contains(*path)) {
             let id = stamp.identity();
-            // What came after the look is another change.
+            // An event after the scan is another change.
             if self.pending.get(&id).is_some_and(|pending| pending.changed <= as_of) {
                 self.pending.remove(&id);
             }
@@ -211,7 +213,8 @@ fn unannounced(stamp: Stamp, old: Option<&Stamp>, swapped: Option<Instant>, now:
 }
 
 impl Pending {
-    /// Compares with how the file looks now: a stamp that no event brought is a change whose event is on its way, or never comes.
+    /// Compares with how the file looks now: a stamp that no event brought is a change whose event is on its
+    /// way, or never comes.
     fn see(&mut self, stamp: Stamp, now: Instant) {
         match &mut self.phase {
             Phase::Open(seen) if *seen != stamp => *seen = stamp,

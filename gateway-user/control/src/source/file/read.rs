@@ -22,7 +22,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(20);
 pub struct Tree {
     /// Files by path, sorted; beside them each directory that cannot be read, as [`TreeFile::Unusable`].
     pub files: BTreeMap<Arc<str>, TreeFile>,
-    /// What the directory looked like when it was read.
+    /// Fingerprint of the directory when it was read.
     pub fingerprint: Fingerprint,
 }
 

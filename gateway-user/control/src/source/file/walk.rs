@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// Deepest nesting of directories; a tree of configuration is never near it.
 const MAX_DEPTH: usize = 32;
 
-/// What changes when a file's content does: device, inode, size, and the times of content and inode in nanoseconds.
+/// Values that change when a file's content does: device, inode, size, and the times of content and inode in
+/// nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
     device: u64,
@@ -52,7 +53,8 @@ impl Stamp {
     }
 }
 
-/// Every file that counts, by path below the root, with its stamp; every directory that was entered; and what cannot be.
+/// Every file that counts, by path below the root, with its stamp; every directory that was entered; and what
+/// cannot be.
 ///
 /// Two equal fingerprints mean that there is nothing new to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,15 +74,15 @@ const CHANGED: [io::ErrorKind; 2] = [io::ErrorKind::NotFound, io::ErrorKind::Not
 impl Fingerprint {
     /// Walks the tree below `root`.
     ///
-    /// Counted are files ending in `.yaml`, `.yml` or `.json`, in capitals too. Names that begin with a dot are passed over:
-    /// editors' swap and lock files, and the `..data` and `..<timestamp>` entries of a mounted ConfigMap, whose files are
-    /// reached through their visible symbolic links instead. So is `lost+found`, which every ext4 volume has for its own
-    /// use. Symbolic links are followed; a directory that was entered already is not entered again, so that links in a
-    /// circle end.
+    /// Counted are files ending in `.yaml`, `.yml` or `.json`, in capitals too. Names that begin with a dot
+    /// are passed over: editors' swap and lock files, and the `..data` and `..<timestamp>` entries of a
+    /// mounted ConfigMap, whose files are reached through their visible symbolic links instead. So is
+    /// `lost+found`, which every ext4 volume has for its own use. Symbolic links are followed; a directory
+    /// that was entered already is not entered again, so that links in a circle end.
     ///
     /// # Errors
     /// The root cannot be read, or something vanished between being listed and being looked at: the caller walks
-    /// again. The error names the path. What else cannot be read costs only itself.
+    /// again. The error names the path. Other unreadable files are left out one by one.
     pub fn take(root: &Path) -> io::Result<Self> {
         let mut found = Self::default();
         let mut entered = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What goes wrong with a watch, in the words of who can mend it.
+//! Errors of a watch, in words for those who can fix them.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum ApiError {
     Denied {
         /// The verb that is missing.
         verb: String,
-        /// Who we are to the server, if it says so.
+        /// Our user as the server names it, if it does.
         user: String,
     },
     /// The server has no such kind, in no version that we know.
@@ -24,11 +24,11 @@ pub enum ApiError {
     Unauthorized(String),
     /// The server cannot be reached.
     Unreachable(String),
-    /// It answers with something else.
+    /// It responds with something else.
     Other(String),
 }
 
-/// What to do about a failure.
+/// Next step after an error.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NextStep {
     /// Say it, and go on after a pause.
@@ -42,12 +42,13 @@ pub(super) enum NextStep {
 }
 
 impl ApiError {
-    /// Whether the server has answered: what it refuses or does not have counts as nothing once it is clear that it means it.
-    pub fn is_answer(&self) -> bool {
+    /// True if the server has responded: what it refuses or does not have counts as nothing once it is clear
+    /// that it means it.
+    pub fn is_response(&self) -> bool {
         matches!(self, Self::Denied { .. } | Self::Missing)
     }
 
-    /// Whether it is the same for all kinds: the server's, not a kind's.
+    /// True if it is the same for all kinds: the server's, not a kind's.
     pub(super) fn is_common(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Unauthorized(_) | Self::NoApiServer)
     }
@@ -69,7 +70,7 @@ impl ApiError {
         }
     }
 
-    /// A kind is not there (404). What Kubernetes itself defines is in every API server.
+    /// A kind is not there (404). Kinds that Kubernetes itself defines are in every API server.
     pub(super) fn missing(subject: Subject) -> Self {
         match subject {
             Subject::Objects(_) if !subject.is_custom() => Self::NoApiServer,
@@ -144,15 +145,15 @@ impl NextStep {
         match status.code {
             410 => Self::Relist,
             404 => Self::Rediscover,
-            // "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled", as 422, and 400 of
-            // servers that do not know the word.
+            // "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled", as
+            // 422, and 400 of servers that do not know the word.
             400 | 422 if streaming => Self::Page,
             _ => Self::Wait(ApiError::of_status(status)),
         }
     }
 }
 
-/// What began it: "Connection refused", where the outermost says "client error (Connect)".
+/// Root cause: "Connection refused", where the outermost says "client error (Connect)".
 fn root(error: &kube::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -185,7 +186,7 @@ mod tests {
             ) && line.contains("count as none"),
             "{line}"
         );
-        assert!(failure.is_answer());
+        assert!(failure.is_response());
         let line = failure.line(Subject::Objects(Kind::HttpRoute), Some("a"), true);
         assert!(line.contains("in namespace \"a\"") && line.contains("stays in force"), "{line}");
     }
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn a_server_without_what_every_server_has_is_none() {
         let core = ApiError::missing(Subject::Objects(Kind::Service));
-        assert!(!core.is_answer(), "nothing is served empty for it");
+        assert!(!core.is_response(), "nothing is served empty for it");
         let line = core.line(Subject::Objects(Kind::Service), None, false);
         assert!(line.contains("no services") && line.contains("check the address"), "{line}");
         assert_eq!(ApiError::missing(Subject::Objects(Kind::Gateway)), ApiError::Missing);

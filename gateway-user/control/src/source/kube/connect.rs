@@ -56,7 +56,8 @@ impl Access {
     /// The files that are read to reach the server, now and whenever a token is renewed.
     ///
     /// # Errors
-    /// The kubeconfig cannot be read, or gets its credentials from a program, which would run as the process's user.
+    /// The kubeconfig cannot be read, or gets its credentials from a program, which would run as the
+    /// process's user.
     pub fn files(&self) -> Result<Vec<PathBuf>, ConnectError> {
         match self {
             Self::Kubeconfig(path) => {
@@ -80,7 +81,8 @@ impl Access {
         }
     }
 
-    /// The program that gives the credentials, if one does: it reads its own files, as the user that this process is then.
+    /// The program that gives the credentials, if one does: it reads its own files, as the user that this
+    /// process is then.
     pub fn program(&self) -> Option<String> {
         let Self::Kubeconfig(path) = self else { return None };
         let file = Kubeconfig::read_from(path).ok()?;

@@ -1,16 +1,16 @@
-//! How much of what has changed goes into one configuration: a tenant that changes much must not hold up one that changes
-//! little.
+//! How much of what has changed goes into one configuration: a tenant that changes much must not hold up one
+//! that changes little.
 //!
 //! Changes are counted in what translation and compilation go through: conditions, backends, endpoints. A turn takes up to
 //! [`BATCH_COST`] of them, those of namespaces with the least first, so that a small edit is always in the next configuration,
-//! however much is waiting. What is left comes in the turns after that; of those who were left, one after the other has half
+//! however much is waiting. The rest comes in the batches after that; of those who were left, one after the other has half
 //! a turn, so that a stream of small edits does not hold up a large one for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{Kind, Object, ObjectKey};
 
-/// What one turn takes: five routes as large as there can be, which compile within some tens of milliseconds.
+/// Cost of one batch: five routes as large as there can be, which compile within some tens of milliseconds.
 pub(super) const BATCH_COST: usize = 20_000;
 
 /// One changed object: its place, and the object if it is still there.
@@ -19,7 +19,8 @@ pub(super) type Change<'a> = (&'a (Kind, ObjectKey), Option<&'a Object>);
 /// One change of a namespace: what it waits for, what it weighs, and where it is.
 type Weighed<'a> = (u8, usize, &'a (Kind, ObjectKey));
 
-/// Chooses what goes into the next configuration. `behind` is the namespace whose turn it was last of those that were left.
+/// Chooses what goes into the next configuration. `behind` is the namespace whose turn it was last of those
+/// that were left.
 pub(super) fn choose<'a>(
     changes: impl Iterator<Item = Change<'a>>,
     behind: &mut Option<String>,
@@ -60,7 +61,7 @@ fn take(left: &mut usize, cost: usize) -> bool {
     after.is_some()
 }
 
-/// What others refer to comes before them and goes after them.
+/// Referenced objects are added before and removed after those that refer to them.
 fn rank(kind: Kind, is_there: bool) -> u8 {
     let rank = match kind {
         Kind::EndpointSlice => 0,

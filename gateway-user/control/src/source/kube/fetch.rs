@@ -1,7 +1,7 @@
 //! Fetches the Secrets that are wanted, one by one.
 //!
-//! A list with `metadata.name` gives one object and needs no right beside that to list, which the watch needs too; the type
-//! is asked for with it, so that no other Secret comes whatever it is called.
+//! A list with `metadata.name` gives one object and needs no right beside that to list, which the watch needs
+//! too; the type is asked for with it, so that no other Secret comes whatever it is called.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,17 +51,17 @@ async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: Obje
     let params = ListParams::default().fields(&format!("metadata.name={},{type_}", key.name));
     let mut pauses = RetryDelays::default();
     loop {
-        let answer = {
+        let response = {
             let _permit = requests.acquire().await;
             tokio::time::timeout(TIMEOUT, api.list(&params)).await
         };
-        let why = match answer {
+        let why = match response {
             Ok(Ok(list)) => {
                 let found = list.items.into_iter().find(|item| item.key() == key);
                 return shared.put_secret(&key, found.map(|item| item.into_object(Kind::Secret)));
             }
             Ok(Err(error)) => ApiError::of(&error).to_string(),
-            Err(_) => format!("no answer within {}s", TIMEOUT.as_secs()),
+            Err(_) => format!("no response within {}s", TIMEOUT.as_secs()),
         };
         debug!("Secret {key}: {why}");
         if !shared.miss_secret(&key, why) {

@@ -1,7 +1,8 @@
-//! An object as it is held: what tables are made of is shared with whoever reads it; what changes beside it is kept apart.
+//! An object as it is held: what tables are made of is shared with whoever reads it; what changes beside it
+//! is kept apart.
 //!
-//! Every status that is written comes back as a new version of its object. Were that version kept as it comes, readers would
-//! hold the one before until something else changes: every object twice.
+//! Every status that is written comes back as a new version of its object. Were that version kept as it
+//! comes, readers would hold the one before until something else changes: every object twice.
 
 use std::sync::Arc;
 
@@ -48,7 +49,7 @@ impl StoredObject {
         Self { object, version: version.map(String::into_boxed_str), status }
     }
 
-    /// What tables are made of: no status, and perhaps no version.
+    /// The object that tables are made of: no status, and perhaps no version.
     pub(super) fn object(&self) -> &Object {
         &self.object
     }
@@ -85,17 +86,18 @@ impl StoredObject {
         }
     }
 
-    /// Whether this is the version that `new` is of.
+    /// True if this is the version that `new` is of.
     pub(super) fn is_version(&self, new: &ObjectMeta) -> bool {
         self.version.as_deref() == new.resource_version.as_deref() && self.object.metadata().uid == new.uid
     }
 
-    /// Whether this is the version of that number.
+    /// True if this is the version of that number.
     pub(super) fn is_at(&self, version: &str) -> bool {
         self.version.as_deref() == Some(version)
     }
 
-    /// Becomes `new`; whether more than status and bookkeeping differs. If not, the object is the same [`Arc`] as before.
+    /// Becomes `new`; whether more than status and bookkeeping differs. If not, the object is the same
+    /// [`Arc`] as before.
     pub(super) fn replace(&mut self, new: Self) -> bool {
         let same = is_same_but_status(self.object.metadata(), new.object.metadata());
         if same {
@@ -107,7 +109,7 @@ impl StoredObject {
     }
 }
 
-/// What says of which object a status is.
+/// Metadata that identifies the object of a status.
 fn identity(metadata: &ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         namespace: metadata.namespace.clone(),
@@ -127,8 +129,8 @@ fn nothing() -> HttpRouteSpec {
     }
 }
 
-/// Whether no more than status and bookkeeping differs. A generation counts changes of all the rest, where there is one
-/// (Kubernetes API conventions, "metadata").
+/// True if no more than status and bookkeeping differs. A generation counts changes of all the rest, where
+/// there is one (Kubernetes API conventions, "metadata").
 fn is_same_but_status(a: &ObjectMeta, b: &ObjectMeta) -> bool {
     a.generation.is_some()
         && (&a.generation, &a.uid, &a.labels, &a.annotations, &a.deletion_timestamp)

@@ -9,8 +9,8 @@ use kube::core::{ApiResource, DynamicResourceScope};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// One object of a list or of a watch. Reading it fails for no object that is JSON, so that one that our types cannot hold
-/// spoils neither the list nor the watch that it is part of.
+/// One object of a list or of a watch. Reading it fails for no object that is JSON, so that one that our
+/// types cannot hold spoils neither the list nor the watch that it is part of.
 ///
 /// With `META` only metadata is asked for.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl<const META: bool> Item<META> {
         ObjectKey::of(&self.metadata)
     }
 
-    /// What is known of it without its kind: name, namespace, uid and resourceVersion.
+    /// Metadata without the kind: name, namespace, uid and resourceVersion.
     pub(super) fn metadata(&self) -> &ObjectMeta {
         &self.metadata
     }
@@ -99,7 +99,8 @@ impl<const META: bool> Item<META> {
     /// The object of that kind, without what no table is made of.
     ///
     /// # Errors
-    /// What our types cannot hold, a line for each mistake: the API server has checked it by a schema that is not ours.
+    /// Mistakes that our types cannot hold, a line for each: the API server has checked it by a schema that
+    /// is not ours.
     pub(super) fn into_object(mut self, kind: Kind) -> Result<Object, Vec<Diagnostic>> {
         super::kinds::trim(kind, &mut self.value);
         if let Some(fields) = self.value.as_object_mut() {

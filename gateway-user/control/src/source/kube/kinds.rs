@@ -6,8 +6,9 @@ use gateway_api_types::Kind;
 use kube::core::ApiResource;
 use serde_json::Value;
 
-/// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not asked for:
-/// it would cost memory, and the right to read it. So is no ConfigMap: nothing that is served refers to one.
+/// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
+/// asked for: it would cost memory, and the right to read it. So is no ConfigMap: nothing that is served
+/// refers to one.
 pub(super) const WATCHED: [Kind; 9] = [
     Kind::GatewayClass,
     Kind::Gateway,
@@ -20,7 +21,7 @@ pub(super) const WATCHED: [Kind; 9] = [
     Kind::Secret,
 ];
 
-/// What one watch is of.
+/// Subject of one watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// The definitions of the Gateway API's kinds, for their version.
@@ -48,22 +49,22 @@ impl Subject {
         if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
     }
 
-    /// Whether its objects live in namespaces.
+    /// True if its objects live in namespaces.
     pub(super) fn namespaced(self) -> bool {
         matches!(self, Self::Objects(kind) if kind.namespaced())
     }
 
-    /// Whether the definition may be missing or of another version: it is not part of Kubernetes itself.
+    /// True if the definition may be missing or of another version: it is not part of Kubernetes itself.
     pub(super) fn is_custom(self) -> bool {
         matches!(self, Self::Objects(kind) if kind.group().ends_with("k8s.io") && kind.group().starts_with("gateway."))
     }
 
-    /// Whether only metadata is asked for. Of Secrets those that are wanted are fetched one by one.
+    /// True if only metadata is asked for. Of Secrets those that are wanted are fetched one by one.
     pub(super) fn metadata_only(self) -> bool {
         matches!(self, Self::Definitions | Self::Objects(Kind::Namespace | Kind::Secret))
     }
 
-    /// What is asked of the server so that it does not send the rest.
+    /// Field selector with which the server sends no others.
     pub(super) fn field_selector(self) -> Option<&'static str> {
         // Helm and others keep whole releases in Secrets.
         matches!(self, Self::Objects(Kind::Secret)).then_some("type=kubernetes.io/tls")
@@ -88,8 +89,8 @@ impl Subject {
     }
 }
 
-/// Fields of metadata that are kept. The rest says nothing about what to serve, and is most of many objects: `managedFields`
-/// and the annotation of `kubectl apply` are copies of the whole.
+/// Fields of metadata that are kept. The rest says nothing about what to serve, and is most of many objects:
+/// `managedFields` and the annotation of `kubectl apply` are copies of the whole.
 const METADATA: [&str; 7] =
     ["name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"];
 /// Fields of a Service's spec that are kept.
@@ -102,7 +103,7 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Takes away what no table is made of.
 pub(super) fn trim(kind: Kind, object: &mut Value) {
     trim_metadata(kind, object);
-    // Whose status we write we must know.
+    // Objects whose status we write are needed whole.
     if !matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute) {
         object.as_object_mut().map(|fields| fields.remove("status"));
     }

@@ -26,17 +26,17 @@ const BUFFER: usize = 1 << 16;
 /// And so many times as long as that one took, so that a large cluster's churn costs a bounded part of a disk.
 const DUTY_DIVISOR: u32 = 20;
 
-/// Whether private keys are written.
+/// True if private keys are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastGoodKeys {
     /// As the objects are.
     #[default]
     Kept,
-    /// Without them: a process that begins with the file has no certificates until the API server answers.
+    /// Without them: a process that begins with the file has no certificates until the API server responds.
     LeftOut,
 }
 
-/// Whose objects a file holds. They serve a process that asks for the same.
+/// Cluster and namespaces of the objects in a file. Only a process with the same scope reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Scope {
     /// The server's address.
@@ -125,7 +125,7 @@ struct Format {
     format: u32,
 }
 
-/// What another process left at `path` of the same cluster, if anything; what cannot be used is said.
+/// Objects that another process left at `path` of the same cluster, if any; a file that cannot be used is logged.
 pub(super) fn read(path: &Path, scope: &Scope) -> Option<ResourceSet> {
     match read_file(path) {
         Ok(Some(Read { scope: of, definitions, mut objects })) if of == *scope => {
@@ -150,7 +150,8 @@ fn read_file(path: &Path) -> io::Result<Option<Read>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    // Twice, since only a file of our format can be read as one; neither time is more of it in memory than an object.
+    // Twice, since only a file of our format can be read as one; neither time is more of it in memory than an
+    // object.
     match serde_json::from_reader(file)? {
         Format { format: FORMAT } => Ok(Some(serde_json::from_reader(open()?)?)),
         Format { .. } => Ok(None),
@@ -233,7 +234,7 @@ impl LastGoodWriter {
         }
     }
 
-    /// Whether there is something to write and it is time.
+    /// True if there is something to write and it is time.
     fn try_begin(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = match *state {

@@ -1,8 +1,9 @@
 //! A cluster: every kind is watched, and what the watches have seen is one set of resources.
 //!
-//! All of it runs on one thread with a runtime of its own, so that reading a long list keeps no probe waiting. A reader (the
-//! compiler thread) is told once that something has changed and then takes all that has: however many events came, it is one
-//! change to it. A watch that fails drops nothing; what the server cannot give now stays as it was seen last.
+//! All of it runs on one thread with a runtime of its own, so that reading a long list keeps no probe
+//! waiting. A reader (the compiler thread) is told once that something has changed and then takes all that
+//! has: however many events came, it is one change to it. A watch that fails drops nothing; what the server
+//! cannot give now stays as it was seen last.
 
 mod api_error;
 mod connect;

@@ -8,8 +8,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(250);
 /// The longest.
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// Pauses that double from [`FIRST_DELAY`] to [`MAX_DELAY`]; each is a random part between a half and the whole of that, so that nodes
-/// that lost their server together do not come back together.
+/// Pauses that double from [`FIRST_DELAY`] to [`MAX_DELAY`]; each is a random part between a half and the
+/// whole of that, so that nodes that lost their server together do not come back together.
 #[derive(Debug, Default)]
 pub(super) struct RetryDelays {
     failures: u32,

@@ -1,21 +1,22 @@
-//! Which Secrets are held: those that a Gateway of ours refers to, with leave. Of the others the version alone is known.
+//! Which Secrets are held: those that a Gateway of ours refers to, with leave. Of the others the version
+//! alone is known.
 //!
-//! Who breaks into the proxy of one node finds in its memory and in its state directory what it serves with, and not what
-//! else the cluster keeps. A watch of metadata says which Secrets there are and when they change; one that is wanted is
-//! fetched (see [`super::fetch`]), and forgotten once it is wanted no more.
+//! An intruder in the proxy of one node finds in its memory and in its state directory what it serves with,
+//! and not what else the cluster keeps. A watch of metadata says which Secrets there are and when they
+//! change; one that is wanted is fetched (see [`super::fetch`]), and forgotten once it is wanted no more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{Kind, ObjectKey};
 use gateway_translate::TranslateOptions;
 
-/// What is known of Secrets beside those that are held.
+/// State of Secrets beside those that are held.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
     pub(super) options: TranslateOptions,
     /// The version of each that there is.
     versions: BTreeMap<ObjectKey, Box<str>>,
-    /// What Gateways refer to, with leave.
+    /// Secrets that Gateways refer to and may read.
     wants: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     wanted: BTreeSet<ObjectKey>,
     /// Something has changed of which wants are made.
@@ -25,7 +26,7 @@ pub(super) struct Secrets {
     pub(super) keyless: BTreeSet<ObjectKey>,
 }
 
-/// What became of fetching one.
+/// Outcome of one fetch.
 #[derive(Debug)]
 struct SecretFetch {
     /// The version that the watch had shown.
@@ -46,7 +47,7 @@ impl Secrets {
         Self { options, ..Self::default() }
     }
 
-    /// Whether wants are made of objects of this kind.
+    /// True if wants are made of objects of this kind.
     pub(super) fn depend_on(kind: Kind) -> bool {
         matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::ReferenceGrant)
     }
@@ -81,8 +82,8 @@ impl Secrets {
         self.versions.keys()
     }
 
-    /// Those to fetch, with their versions: wanted, there, in another version than `held` says, and not asked for in this
-    /// one. They count as asked for from now on.
+    /// Those to fetch, with their versions: wanted, there, in another version than `held` says, and not asked
+    /// for in this one. They count as asked for from now on.
     pub(super) fn take_due(&mut self, held: impl Fn(&ObjectKey, &str) -> bool) -> Vec<ObjectKey> {
         let mut due = Vec::new();
         for key in &self.wanted {
@@ -120,10 +121,10 @@ impl Secrets {
         true
     }
 
-    /// Whether it is there, wanted, and has not been answered for yet; `held` says whether some version of it is held.
+    /// True if it is there, wanted, and has no response yet; `held` says whether some version of it is held.
     fn is_pending(&self, key: &ObjectKey, held: impl Fn(&ObjectKey) -> bool) -> bool {
-        let answered = |asked: &SecretFetch| !matches!(asked.outcome, Outcome::UnderWay);
-        self.versions.contains_key(key) && !held(key) && !self.asked.get(key).is_some_and(answered)
+        let responded = |asked: &SecretFetch| !matches!(asked.outcome, Outcome::UnderWay);
+        self.versions.contains_key(key) && !held(key) && !self.asked.get(key).is_some_and(responded)
     }
 
     /// How many have never been there and are being fetched.
@@ -131,8 +132,9 @@ impl Secrets {
         self.wanted.iter().filter(|key| self.is_pending(key, &held)).count()
     }
 
-    /// Whether a change of this object is to wait for certificates that it asks for and that are on their way: a listener
-    /// would be without for as long. Only those of the same Gateway, or of the grant's namespace, hold it up.
+    /// True if a change of this object is to wait for certificates that it asks for and that are on their
+    /// way: a listener would be without for as long. Only those of the same Gateway, or of the grant's
+    /// namespace, hold it up.
     pub(super) fn hold_up(&self, kind: Kind, key: &ObjectKey, held: impl Fn(&ObjectKey) -> bool) -> bool {
         match kind {
             Kind::Gateway => {
@@ -189,7 +191,7 @@ mod tests {
         assert!(secrets.take_due(none).is_empty());
         assert!(secrets.fetched(&key("a")));
         assert_eq!(secrets.take_due(|_, version| version == "1"), [key("a")]);
-        assert!(secrets.failed(&key("a"), "no answer".to_owned()));
+        assert!(secrets.failed(&key("a"), "no response".to_owned()));
         assert_eq!(secrets.pending(|_| false), 0, "nobody waits for what fails");
         assert!(secrets.take_due(none).is_empty(), "who fetches it tries again");
         assert!(secrets.fetched(&key("a")) && secrets.take_due(none).is_empty());

@@ -6,7 +6,7 @@ use kube::Client;
 /// The first of the versions that we read in which the server has the kind; `None` if it has it in none.
 ///
 /// # Errors
-/// The server does not answer, or refuses to.
+/// The server does not respond, or refuses.
 pub(super) async fn version(client: &Client, kind: Kind) -> Result<Option<&'static str>, kube::Error> {
     for version in kind.served_versions() {
         let group = format!("{}/{version}", kind.group());

@@ -1,4 +1,4 @@
-//! What all watches have seen, between the thread that watches and those that read it.
+//! State of all watches, shared by the thread that watches and those that read it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,35 +21,36 @@ use crate::store::StoreView;
 /// One watch: what it is of, and in which namespace if not in all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchId {
-    /// What it is of.
+    /// Kind of its objects.
     pub subject: Subject,
     /// The namespace, if not all.
     pub namespace: Option<String>,
 }
 
 impl WatchId {
-    /// Whether an object of that name would be in its lists.
+    /// True if an object of that name would be in its lists.
     fn covers(&self, key: &ObjectKey) -> bool {
         let place = if self.subject.namespaced() { &key.namespace } else { &key.name };
         self.namespace.as_ref().is_none_or(|name| name == place)
     }
 }
 
-/// How long a server must refuse for it to be believed: one that is just starting knows neither roles nor kinds for some seconds.
+/// How long a server must refuse for it to be believed: one that is just starting knows neither roles nor
+/// kinds for some seconds.
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 /// How a watch is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchState {
-    /// Whether a whole list has arrived at least once.
+    /// True if a whole list has arrived at least once.
     pub synced: bool,
     /// When the server said anything last.
     pub last_event: Option<Timestamp>,
     /// Since when it gives nothing, and why.
     pub failing: Option<(Timestamp, ApiError)>,
-    /// Since when the server has answered nothing but rejections.
+    /// Since when the server has refused every request.
     refusing: Option<Timestamp>,
-    /// Whether it has done so for [`GRACE`], so that it means them.
+    /// True if it has done so for [`GRACE`], so that it means them.
     pub refused: bool,
     /// Objects that came or went, since the start.
     pub events: u64,
@@ -60,16 +61,16 @@ pub struct WatchState {
 }
 
 impl WatchState {
-    /// Whether nothing more is to be waited for before what is known can be served. With `stale`, objects of an earlier
-    /// process are there in place of those that cannot be had.
-    fn has_answered(&self, stale: bool) -> bool {
+    /// True if nothing more is to be waited for before what is known can be served. With `stale`, objects of
+    /// an earlier process are there in place of those that cannot be had.
+    fn has_responded(&self, stale: bool) -> bool {
         self.synced || self.refused || (stale && self.failing.is_some())
     }
 
     /// Notes a failure at that time.
     pub(super) fn fail(&mut self, failure: ApiError, now: Timestamp) {
         self.failures += 1;
-        self.refusing = failure.is_answer().then(|| self.refusing.unwrap_or(now));
+        self.refusing = failure.is_response().then(|| self.refusing.unwrap_or(now));
         self.refused = self.refusing.is_some_and(|since| now.duration_since(since) >= GRACE);
         let since = self.failing.as_ref().map_or(now, |(since, _)| *since);
         self.failing = Some((since, failure));
@@ -85,7 +86,7 @@ impl WatchState {
     /// The failure that people should hear of.
     fn current_error(&self) -> Option<&ApiError> {
         let (_, failure) = self.failing.as_ref()?;
-        (self.refused || !failure.is_answer()).then_some(failure)
+        (self.refused || !failure.is_response()).then_some(failure)
     }
 }
 
@@ -102,7 +103,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<Kind, BTreeMap<ObjectKey, StoredObject>>,
-    /// What differs from what was taken last.
+    /// Keys that differ from what was taken last.
     dirty: BTreeSet<(Kind, ObjectKey)>,
     /// The namespace whose turn it was last of those with more changes than a turn takes.
     behind: Option<String>,
@@ -111,11 +112,11 @@ struct Inner {
     installed_changed: bool,
     broken: BTreeMap<(Kind, ObjectKey), Vec<Diagnostic>>,
     watches: BTreeMap<WatchId, WatchState>,
-    /// Whether objects of an earlier process are among them.
+    /// True if objects of an earlier process are among them.
     stale: bool,
-    /// Whether anything has been taken yet: nothing is served by halves, so the first time everything is.
+    /// True if anything has been taken yet: nothing is served by halves, so the first time everything is.
     taken: bool,
-    /// Whether nothing is waited for any more: everything has been there once, or the server has had its time.
+    /// True if nothing is waited for any more: everything has been there once, or the server has had its time.
     waits_no_more: bool,
     /// Something has changed for the reader, who was told and has not come yet.
     told: bool,
@@ -170,7 +171,7 @@ impl Shared {
         }
     }
 
-    /// Who is called when there is something to take; once until it is taken.
+    /// Callback for new changes; called once until they are taken.
     pub(super) fn wake_by(&self, waker: Box<dyn Fn() + Send>) {
         self.lock().waker = Some(waker);
     }
@@ -239,7 +240,7 @@ impl Shared {
         result
     }
 
-    /// Whether the object is held in that version already.
+    /// True if the object is held in that version already.
     pub(super) fn has(&self, kind: Kind, new: &ObjectMeta) -> bool {
         let (inner, key) = (self.lock(), ObjectKey::of(new));
         new.resource_version.is_some()
@@ -247,8 +248,8 @@ impl Shared {
             && !inner.broken.contains_key(&(kind, key))
     }
 
-    /// Takes an object over: `Ok(None)` if it holds nothing of interest, `Err` if it cannot be understood and its last good
-    /// version stays.
+    /// Takes an object over: `Ok(None)` if it holds nothing of interest, `Err` if it cannot be understood and
+    /// its last good version stays.
     pub(super) fn put(
         &self,
         id: &WatchId,
@@ -289,7 +290,7 @@ impl Shared {
         self.changed(true);
     }
 
-    /// A Secret could not be fetched. Whether it is still wanted.
+    /// Notes that a Secret could not be fetched; true if it is still wanted.
     pub(super) fn miss_secret(&self, key: &ObjectKey, why: String) -> bool {
         let mut inner = self.lock();
         let wanted = inner.secrets.failed(key, why);
@@ -440,7 +441,7 @@ impl Inner {
         }
     }
 
-    /// What of the changes goes into the next configuration; the rest stays for the one after it.
+    /// Takes the changes that go into the next configuration; the rest stays for the one after it.
     fn take_dirty(&mut self, everything: bool) -> BTreeSet<(Kind, ObjectKey)> {
         let dirty = std::mem::take(&mut self.dirty);
         if everything {
@@ -463,7 +464,7 @@ impl Inner {
         chosen
     }
 
-    /// Whether it was there.
+    /// True if it was there.
     fn drop_object(&mut self, kind: Kind, key: &ObjectKey) -> bool {
         self.objects.get_mut(&kind).is_some_and(|objects| objects.remove(key).is_some())
     }
@@ -503,7 +504,7 @@ impl Inner {
         }
     }
 
-    /// What is still missing before anything may be served.
+    /// Missing part of the source before anything may be served.
     fn waits_for(&self) -> Option<String> {
         if self.waits_no_more {
             return None;
@@ -511,7 +512,7 @@ impl Inner {
         let missing: Vec<&WatchId> = self
             .watches
             .iter()
-            .filter(|(_, state)| !state.has_answered(self.stale))
+            .filter(|(_, state)| !state.has_responded(self.stale))
             .map(|(id, _)| id)
             .collect();
         let Some(first) = missing.first() else {
@@ -545,7 +546,7 @@ impl Inner {
         });
         let keyless = self.secrets.without_key().map(|key| {
             let message = "its private key is not kept on disk (--last-good=no-keys), so listeners that refer to it have no \
-                           certificate until the API server answers";
+                           certificate until the API server responds";
             about_secret(Severity::Error, key, message.to_owned())
         });
         failed.chain(keyless)

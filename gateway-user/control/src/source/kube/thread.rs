@@ -40,7 +40,7 @@ pub struct ClusterOptions {
     pub namespaces: Vec<String>,
     /// Where all objects outlive the process, if anywhere.
     pub last_good: Option<PathBuf>,
-    /// Whether private keys are among them.
+    /// True if private keys are among them.
     pub keys: LastGoodKeys,
     /// The controller whose Gateways are served: of Secrets, those that they refer to are read.
     pub controller_name: String,
@@ -66,11 +66,12 @@ impl fmt::Debug for Cluster {
     }
 }
 
-/// What the thread says once it runs.
+/// First message of the thread once it runs.
 type Ready = (Client, Arc<str>, Handle, Option<(PathBuf, Scope)>);
 
 impl Cluster {
-    /// Starts the thread and its watches. That the server cannot be reached is no error: it is tried again and again.
+    /// Starts the thread and its watches. That the server cannot be reached is no error: it is tried again
+    /// and again.
     ///
     /// # Errors
     /// Nobody can tell where the server is, or how to speak to it.
@@ -178,7 +179,8 @@ async fn client(access: &Access) -> Result<(Client, Arc<str>), ConnectError> {
     Ok((client, server.into()))
 }
 
-/// One watch for each kind and namespace; what lives in no namespace is watched once, and of Namespaces those that count.
+/// One watch for each kind and namespace; what lives in no namespace is watched once, and of Namespaces those
+/// that count.
 fn ids(namespaces: &[String]) -> Vec<WatchId> {
     let subjects = WATCHED.into_iter().map(Subject::Objects).chain([Subject::Definitions]);
     let each = |subject: Subject| {
@@ -206,7 +208,8 @@ fn watch_all(ids: Vec<WatchId>, client: &Client, shared: &Arc<Shared>) {
     tokio::spawn(keep_running(id, Arc::clone(shared), fetch));
 }
 
-/// Runs a watch, and again if it panics, which only a fault of ours can cause: it must not leave its kind as it was for ever.
+/// Runs a watch, and again if it panics, which only a fault of ours can cause: it must not leave its kind as
+/// it was for ever.
 async fn keep_running<F: Future<Output = ()> + Send + 'static>(
     id: WatchId,
     shared: Arc<Shared>,
@@ -237,7 +240,7 @@ mod tests {
         let counted = Arc::clone(&runs);
         let watch = move || {
             let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
-            async move { assert!(!first, "planted by a test") }
+            async move { assert!(!first, "injected by a test") }
         };
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(keep_running(id, Arc::clone(&shared), watch));

@@ -22,10 +22,11 @@ use super::pause::RetryDelays;
 use super::served;
 use super::shared::{Shared, WatchId};
 
-/// After so many seconds the server ends a watch, and we ask on. A connection that has died in silence is noticed that late.
+/// After so many seconds the server ends a watch, and we ask on. A connection that has died in silence is
+/// noticed that late.
 const WATCH_SECONDS: u32 = 110;
 
-/// How long the server may take to begin an answer, and between two objects of a list.
+/// Limit for the server to begin a response, and between two objects of a list.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// And by so many seconds more.
 const SLACK: u64 = 5;
@@ -39,21 +40,21 @@ const PAGE: u32 = 500;
 /// Annotation of the bookmark that ends a streamed list (KEP-3157).
 const END_OF_LIST: &str = "k8s.io/initial-events-end";
 
-/// What a watch needs.
+/// Configuration of a watch.
 #[derive(Clone)]
 pub(super) struct Watch {
     pub(super) id: WatchId,
     pub(super) client: Client,
     pub(super) shared: Arc<Shared>,
-    /// Tells all watches that the server answers again.
+    /// Tells all watches that the server responds again.
     pub(super) back: Arc<Notify>,
 }
 
-/// What keeps a watch from going on.
+/// Error that ends a watch.
 enum Error {
     /// The server, or the way to it.
     Server(kube::Error),
-    /// What came cannot be understood, or ended before it was whole.
+    /// The response cannot be parsed, or ended early.
     Malformed(String),
     /// The server took the question and says nothing.
     Timeout(Duration),
@@ -122,7 +123,7 @@ impl Watch {
                     continue;
                 }
                 Error::Malformed(what) => {
-                    // What it said is lost, so all is asked for again.
+                    // Its events are lost, so everything is listed again.
                     from = None;
                     self.failed(ApiError::Other(what), pauses).await;
                     continue;
@@ -160,7 +161,8 @@ impl Watch {
             send_initial_events: from.is_none(),
             ..WatchParams::default()
         };
-        // None asks for a list that is not older than the question; "0" would allow one out of a cache that lags behind.
+        // None asks for a list that is not older than the question; "0" would allow one out of a cache that
+        // lags behind.
         let begin = api.watch(&params, from.as_deref().unwrap_or_default());
         let mut events = within(EVENT_TIMEOUT, begin).await?.boxed();
         if from.is_some() {
@@ -315,14 +317,14 @@ impl Watch {
 
     /// Notes a failure and waits, or until another watch has found the server well.
     async fn failed(&self, failure: ApiError, pauses: &mut RetryDelays) {
-        let refused = failure.is_answer();
+        let refused = failure.is_response();
         let synced = self.shared.note(&self.id, |state| {
             state.fail(failure, Timestamp::now());
             state.synced || state.refused
         });
         let back = self.back.notified();
         let longest = match (refused, synced) {
-            // Others wait for the first answer that is meant.
+            // Others wait for the first definite response.
             (true, false) => SECOND,
             // Nobody tells us that a right was given or a kind installed.
             (true, true) => REFUSED,
@@ -336,19 +338,19 @@ impl Watch {
     }
 }
 
-/// An answer that begins in time: a server that accepts connections and never answers would be waited for for ever.
+/// Waits for a response that begins in time: a server may accept connections and never respond.
 async fn within<T>(
     limit: Duration,
-    answer: impl Future<Output = Result<T, kube::Error>>,
+    response: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, Error> {
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => Ok(answer?),
+    match tokio::time::timeout(limit, response).await {
+        Ok(response) => Ok(response?),
         Err(_) => Err(Error::Timeout(limit)),
     }
 }
 
 fn silent(limit: Duration) -> ApiError {
-    ApiError::Unreachable(format!("no answer within {}s", limit.as_secs()))
+    ApiError::Unreachable(format!("no response within {}s", limit.as_secs()))
 }
 
 /// Goes on from after an event; during a list the place is not known yet.
@@ -363,13 +365,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_never_answers_is_not_waited_for_for_ever() {
+    fn a_server_that_never_responds_is_not_waited_for_for_ever() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let never = std::future::pending::<Result<(), kube::Error>>();
         let limit = Duration::from_millis(1);
         let came = runtime.block_on(within(limit, never));
         assert!(matches!(came, Err(Error::Timeout(of)) if of == limit));
         assert!(matches!(runtime.block_on(within(EVENT_TIMEOUT, async { Ok(7) })), Ok(7)));
-        assert!(silent(EVENT_TIMEOUT).to_string().contains("no answer within 30s"));
+        assert!(silent(EVENT_TIMEOUT).to_string().contains("no response within 30s"));
     }
 }

@@ -382,7 +382,8 @@ fn act(world: &mut TestFiles, path: &str, step: &Step, delay: u64) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Whatever comes in whatever order: where closes are told of, no file is read half, and in the end all is as on disk.
+    /// Whatever comes in whatever order: where closes are told of, no file is read half, and in the end all
+    /// is as on disk.
     #[test]
     fn nothing_is_read_half_and_everything_in_the_end(
         steps in prop::collection::vec((any::<bool>(), step(), 0_u64..QUIET / 2, 0_u64..3_000), 1..12),

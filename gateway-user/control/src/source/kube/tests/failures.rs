@@ -1,4 +1,4 @@
-//! What failures come to.
+//! Failures of watches.
 
 use super::*;
 
@@ -34,7 +34,7 @@ fn a_watch_that_is_cut_goes_on_where_it_was() {
     reader.until_routes(&["a"]);
     let lists = reader.state(Kind::HttpRoute).lists;
     for round in 2..12 {
-        // Who asks for what came before the last event is told to list anew.
+        // A watch from before the last event is told to list anew.
         api.forget();
         api.cut();
         api.put(ROUTES, route("a", round, &format!("/{round}")));
@@ -158,7 +158,7 @@ fn a_kind_that_is_forbidden_is_said_once_with_its_verb_and_all_else_is_served() 
     api.set_forbidden("secrets", "watch", false);
     reader.until("no line", |view| view.diagnostics.is_empty());
 
-    // What was seen before the right was taken stays.
+    // Objects from before the right was taken stay.
     api.set_forbidden(SLICES, "watch", true);
     reader.until("the other line", |view| {
         view.diagnostics.iter().any(|line| line.message.contains("stays in force"))
@@ -208,7 +208,7 @@ fn a_process_that_starts_while_the_server_is_away_begins_with_what_the_last_one_
     second
         .until("a line", |view| view.diagnostics.iter().any(|line| line.message.contains("stays in force")));
 
-    // What is gone by now goes, what is new comes, and what is the same stays the same object.
+    // Removed objects go, new ones come, and unchanged ones stay the same object.
     let before = second.view.resources.http_routes[&ObjectKey::new("shop", "a")].clone();
     api.delete(ROUTES, "shop", "b");
     api.put(ROUTES, route("c", 1, "/"));

@@ -1,4 +1,4 @@
-//! What objects come to.
+//! Objects from watches to the view.
 
 use super::*;
 
@@ -83,7 +83,7 @@ fn an_object_that_cannot_be_read_keeps_its_last_good_version_and_hurts_no_other(
     assert_eq!(path_of(&reader.view, "a").as_deref(), Some("/1"));
     assert!(reader.lines()[1].contains("last good version stays"), "{:?}", reader.lines());
 
-    // Who mends one mistake and makes another one hears of that.
+    // A user who fixes one mistake and makes another is told of the new one.
     let wakes = reader.wakes.load(Ordering::SeqCst);
     let mut otherwise = route("a", 3, "/3");
     otherwise["spec"]["rules"][0]["matches"][0]["path"]["type"] = "Blob".into();
