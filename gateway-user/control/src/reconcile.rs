@@ -1,51 +1,41 @@
 //! The control plane from resources to the live configuration: translate, compile, publish, steer, report.
 
-use std::net::{IpAddr, SocketAddr};
+mod error;
+mod live;
+mod retry;
+mod show;
+
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gateway_api_types::ResourceSet;
 use gateway_ir::{Endpoints, Generation, Ir};
 use gateway_regex::Library;
-use gateway_snapshot::{compile_from, compile_with};
-use gateway_steer::{Rejection, SteerPlan};
+use gateway_steer::SteerPlan;
 use gateway_translate::{Admission, Admitted, TranslateOptions, Translation, Translator, address_wants};
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tracing::{debug, error, info};
 
 use crate::addresses::Pool;
 use crate::expiry;
 use crate::expressions::Builder;
 use crate::held_ports::HeldPorts;
-use crate::log_deduplicator::{Line, LogDeduplicator};
+use crate::log_deduplicator::LogDeduplicator;
 use crate::own_ports::OwnPorts;
-use crate::plan::{report, union, without};
-use crate::publish::{self, Workers};
+use crate::plan::report;
+use crate::publish::Workers;
 use crate::steer::Steer;
 use crate::store::StoreView;
-use crate::view::{Live, View};
+use crate::view::View;
+
+pub use error::ReconcileError;
 
 /// After a bind is no longer steered: time for workers to accept what its queues held, before the tables that
 /// serve those connections are replaced. Accepting takes microseconds unless a worker is held up.
 const QUEUES_EMPTY: Duration = Duration::from_millis(100);
 /// How long a port that another program held has to have been free, unless that is set.
 const FREED_PORTS_AFTER: Duration = Duration::from_secs(300);
-
-/// Why a configuration is not live.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
-    /// The old generation stays.
-    #[error(transparent)]
-    Publish(#[from] publish::PublishError),
-    /// A fault of ours; the old generation stays.
-    #[error("internal fault while {0}: please report it with the log; what was live before stays live")]
-    Fault(&'static str),
-    /// Workers serve the new generation, but steering does not match it.
-    #[error(transparent)]
-    Steer(#[from] gateway_steer::SteerError),
-}
 
 /// Brings workers and steering to what the resources say.
 #[derive(Debug)]
@@ -235,192 +225,6 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         view.diagnostics = resources.diagnostics.as_slice().into();
         self.show(view);
     }
-
-    /// True if something failed or was refused that may work without a change of the resources.
-    pub fn is_unsettled(&self) -> bool {
-        let view = self.view.borrow();
-        view.last_error.is_some()
-            || view
-                .live
-                .iter()
-                .flat_map(|live| live.refused.iter())
-                .any(|rejection| rejection.reason.is_transient())
-    }
-
-    /// Tries again what failed or was refused and may work by now: a port that another program held, a worker that
-    /// was being replaced. Cheap if there is nothing of that kind.
-    pub async fn retry(&mut self, resources: &StoreView) {
-        if let Some(pool) = &mut self.pool {
-            pool.retry().await;
-        }
-        self.steer.retry_placeholders();
-        let view = Arc::clone(&self.view.borrow());
-        let changed = match &view.live {
-            Some(live) if view.last_error.is_none() => {
-                let wanted = here(self.pool.as_ref(), &live.ir);
-                let refused = self.rejections(&wanted, &live.ir, &resources.resources);
-                // An address of the node may have come or gone.
-                let (endpoints, _) = self.own_ports.without(&self.endpoints, &live.plan);
-                refused != *live.refused || endpoints != live.endpoints
-            }
-            _ => true,
-        };
-        if changed {
-            self.reconcile(resources).await;
-        }
-    }
-
-    /// Gives a worker that took a dead one's place what is live, and with it its sockets.
-    ///
-    /// # Errors
-    /// There are no sockets, or the worker does not take it. To be tried again: without sockets it does nothing.
-    pub async fn adopt(&mut self, worker: usize) -> Result<(), ReconcileError> {
-        let live = self.view.borrow().live.clone();
-        let listeners = self.steer.refill(worker)?;
-        let one = publish::Only { workers: &self.workers, worker };
-        let (generation, snapshot) = match live {
-            Some(live) => {
-                self.tell(publish::endpoints(&one, &live.endpoints).await);
-                (live.generation, live.snapshot)
-            }
-            // Nothing is steered yet, but the socket has to be in place by then.
-            None => (Generation(0), Arc::new(compile_with(&Ir::default(), Generation(0), None))),
-        };
-        publish::prepare(&one, generation, &snapshot, vec![listeners]).await?;
-        self.tell(publish::commit(&one, generation, &[]).await);
-        Ok(())
-    }
-
-    async fn bring_live(
-        &mut self,
-        view: &mut View,
-        ir: &Arc<Ir>,
-        resources: &ResourceSet,
-    ) -> Result<(), ReconcileError> {
-        let wanted = here(self.pool.as_ref(), ir);
-        let mut refused = self.rejections(&wanted, ir, resources);
-        let plan = without(&wanted, &refused);
-        let (endpoints, own) = self.own_ports.without(&self.endpoints, &plan);
-        let endpoints = &endpoints;
-        view.own_endpoints = own.into();
-        let same = view.live.as_ref().is_some_and(|live| live.ir == *ir && *live.plan == plan);
-        if same && !self.unsettled {
-            return self.follow_endpoints(view, endpoints, &refused).await;
-        }
-        self.generation = Generation(self.generation.0 + 1);
-        let generation = self.generation;
-        let begun = Instant::now();
-        let predecessor = view.live.as_ref().map(|live| &*live.snapshot);
-        let compile = || compile_from(&self.library, ir, generation, predecessor);
-        let snapshot = Arc::new(unharmed("compiling", compile)?);
-        let compiled = begun.elapsed();
-
-        // Until the commit both generations are in use, so the addresses of either's clusters must be known.
-        let both = union(view.live.as_ref(), endpoints);
-        self.tell(publish::endpoints(&self.workers, &both).await);
-        let prepared = self.steer.prepare(&plan);
-        self.held_ports.note(&prepared.refused, ir, resources);
-        refused.extend(prepared.refused);
-        let plan = without(&plan, &refused);
-        let taken = publish::prepare(&self.workers, generation, &snapshot, prepared.listeners).await;
-        if let Err(error) = taken {
-            self.steer.abandon();
-            return Err(error.into());
-        }
-        let retiring = self.withdraw_removed(view, &plan).await?;
-        self.tell(publish::commit(&self.workers, generation, &retiring).await);
-        self.tell(publish::endpoints(&self.workers, endpoints).await);
-        let steered = self.steer.apply(&plan);
-        self.unsettled = steered.is_err();
-        refused.extend(steered.as_ref().into_iter().flatten().cloned());
-        let plan = without(&plan, &refused);
-        debug!(%generation, compile_us = compiled.as_micros(), "published");
-
-        let first = view.live.is_none();
-        view.tally.published += 1;
-        let live = Live {
-            generation,
-            since: Timestamp::now(),
-            ir: Arc::clone(ir),
-            snapshot,
-            endpoints: Arc::clone(endpoints),
-            plan: Arc::new(plan),
-            refused: refused.into(),
-        };
-        announce(&live);
-        // Not ready before steering is: with none, no connection arrives.
-        if !first || steered.is_ok() {
-            view.live = Some(live);
-        }
-        Ok(steered.map(drop)?)
-    }
-
-    /// The binds of `wanted` that are not served.
-    fn rejections(&mut self, wanted: &SteerPlan, ir: &Ir, resources: &ResourceSet) -> Vec<Rejection> {
-        let refused = self.steer.check(wanted);
-        self.held_ports.judge(wanted, refused, ir, resources)
-    }
-
-    /// Endpoints live outside the snapshot: when only they change, nothing is compiled or prepared.
-    async fn follow_endpoints(
-        &mut self,
-        view: &mut View,
-        endpoints: &Arc<Endpoints>,
-        refused: &[Rejection],
-    ) -> Result<(), ReconcileError> {
-        let Some(live) = &mut view.live else { return Ok(()) };
-        live.refused = refused.into();
-        if live.endpoints != *endpoints {
-            self.tell(publish::endpoints(&self.workers, endpoints).await);
-            live.endpoints = Arc::clone(endpoints);
-            view.tally.endpoint_updates += 1;
-        }
-        Ok(())
-    }
-
-    /// Stops steering to binds that the plan no longer has, and waits until workers accepted what was queued
-    /// for them: those connections are served by the tables that know their listener. Returns the sockets to
-    /// close.
-    async fn withdraw_removed(
-        &mut self,
-        view: &View,
-        plan: &SteerPlan,
-    ) -> Result<Vec<SocketAddr>, ReconcileError> {
-        let retiring = self.steer.retiring(plan);
-        let Some(live) = &view.live else { return Ok(retiring) };
-        let kept: SteerPlan = live.plan.binds.intersection(&plan.binds).copied().collect();
-        // Where workers have sockets to close, closing them is what withdraws a bind.
-        if kept.binds.len() < live.plan.binds.len() && retiring.is_empty() {
-            if let Err(error) = self.steer.apply(&kept) {
-                publish::abort(&self.workers, self.generation);
-                self.steer.abandon();
-                return Err(error.into());
-            }
-            tokio::time::sleep(QUEUES_EMPTY).await;
-        }
-        Ok(retiring)
-    }
-
-    fn tell(&self, missing: Vec<publish::PublishError>) {
-        for error in missing {
-            error!("{error}");
-        }
-    }
-
-    /// Makes a view known, then says in the log what is new in it: who reads a line finds it true.
-    fn show(&mut self, view: View) {
-        let view = Arc::new(view);
-        self.view.send_replace(Arc::clone(&view));
-        let rejections = view.live.iter().flat_map(|live| live.refused.iter());
-        let lines = (view.diagnostics.iter().map(Line::from))
-            .chain(view.findings.iter().map(Line::from))
-            .chain(view.own_endpoints.iter().map(Line::warning))
-            .chain(rejections.map(|rejection| {
-                Line::error(format!("{}: not served: {}", rejection.bind, rejection.message))
-            }))
-            .chain(view.last_error.iter().map(Line::error));
-        self.log_deduplicator.update(lines).log();
-    }
 }
 
 /// Runs one of the pure stages. A panic in it, which only a fault of ours can cause, must not take a serving
@@ -437,17 +241,6 @@ fn here(pool: Option<&Pool>, ir: &Ir) -> SteerPlan {
         Some(pool) => pool.here(plan),
         None => plan,
     }
-}
-
-fn announce(live: &Live) {
-    info!(
-        generation = live.generation.0,
-        binds = live.plan.binds.len(),
-        routes = live.ir.http_routes.len(),
-        clusters = live.endpoints.clusters.len(),
-        refused = live.refused.len(),
-        "configuration is live"
-    );
 }
 
 #[cfg(test)]

@@ -1,0 +1,136 @@
+//! Publishing a configuration and steering to it, in an order in which no connection is lost.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gateway_api_types::ResourceSet;
+use gateway_ir::{Endpoints, Generation, Ir};
+use gateway_snapshot::compile_from;
+use gateway_steer::{Rejection, SteerPlan};
+use jiff::Timestamp;
+use tracing::debug;
+
+use super::show::announce;
+use super::{QUEUES_EMPTY, ReconcileError, Reconciler, here, unharmed};
+use crate::plan::{union, without};
+use crate::publish::{self, Workers};
+use crate::steer::Steer;
+use crate::view::{Live, View};
+
+impl<W: Workers, S: Steer> Reconciler<W, S> {
+    pub(super) async fn bring_live(
+        &mut self,
+        view: &mut View,
+        ir: &Arc<Ir>,
+        resources: &ResourceSet,
+    ) -> Result<(), ReconcileError> {
+        let wanted = here(self.pool.as_ref(), ir);
+        let mut refused = self.rejections(&wanted, ir, resources);
+        let plan = without(&wanted, &refused);
+        let (endpoints, own) = self.own_ports.without(&self.endpoints, &plan);
+        let endpoints = &endpoints;
+        view.own_endpoints = own.into();
+        let same = view.live.as_ref().is_some_and(|live| live.ir == *ir && *live.plan == plan);
+        if same && !self.unsettled {
+            return self.follow_endpoints(view, endpoints, &refused).await;
+        }
+        self.generation = Generation(self.generation.0 + 1);
+        let generation = self.generation;
+        let begun = Instant::now();
+        let predecessor = view.live.as_ref().map(|live| &*live.snapshot);
+        let compile = || compile_from(&self.library, ir, generation, predecessor);
+        let snapshot = Arc::new(unharmed("compiling", compile)?);
+        let compiled = begun.elapsed();
+
+        // Until the commit both generations are in use, so the addresses of either's clusters must be known.
+        let both = union(view.live.as_ref(), endpoints);
+        self.tell(publish::endpoints(&self.workers, &both).await);
+        let prepared = self.steer.prepare(&plan);
+        self.held_ports.note(&prepared.refused, ir, resources);
+        refused.extend(prepared.refused);
+        let plan = without(&plan, &refused);
+        let taken = publish::prepare(&self.workers, generation, &snapshot, prepared.listeners).await;
+        if let Err(error) = taken {
+            self.steer.abandon();
+            return Err(error.into());
+        }
+        let retiring = self.withdraw_removed(view, &plan).await?;
+        self.tell(publish::commit(&self.workers, generation, &retiring).await);
+        self.tell(publish::endpoints(&self.workers, endpoints).await);
+        let steered = self.steer.apply(&plan);
+        self.unsettled = steered.is_err();
+        refused.extend(steered.as_ref().into_iter().flatten().cloned());
+        let plan = without(&plan, &refused);
+        debug!(%generation, compile_us = compiled.as_micros(), "published");
+
+        let first = view.live.is_none();
+        view.tally.published += 1;
+        let live = Live {
+            generation,
+            since: Timestamp::now(),
+            ir: Arc::clone(ir),
+            snapshot,
+            endpoints: Arc::clone(endpoints),
+            plan: Arc::new(plan),
+            refused: refused.into(),
+        };
+        announce(&live);
+        // Not ready before steering is: with none, no connection arrives.
+        if !first || steered.is_ok() {
+            view.live = Some(live);
+        }
+        Ok(steered.map(drop)?)
+    }
+
+    /// The binds of `wanted` that are not served.
+    pub(super) fn rejections(
+        &mut self,
+        wanted: &SteerPlan,
+        ir: &Ir,
+        resources: &ResourceSet,
+    ) -> Vec<Rejection> {
+        let refused = self.steer.check(wanted);
+        self.held_ports.judge(wanted, refused, ir, resources)
+    }
+
+    /// Endpoints live outside the snapshot: when only they change, nothing is compiled or prepared.
+    pub(super) async fn follow_endpoints(
+        &mut self,
+        view: &mut View,
+        endpoints: &Arc<Endpoints>,
+        refused: &[Rejection],
+    ) -> Result<(), ReconcileError> {
+        let Some(live) = &mut view.live else { return Ok(()) };
+        live.refused = refused.into();
+        if live.endpoints != *endpoints {
+            self.tell(publish::endpoints(&self.workers, endpoints).await);
+            live.endpoints = Arc::clone(endpoints);
+            view.tally.endpoint_updates += 1;
+        }
+        Ok(())
+    }
+
+    /// Stops steering to binds that the plan no longer has, and waits until workers accepted what was queued
+    /// for them: those connections are served by the tables that know their listener. Returns the sockets to
+    /// close.
+    pub(super) async fn withdraw_removed(
+        &mut self,
+        view: &View,
+        plan: &SteerPlan,
+    ) -> Result<Vec<SocketAddr>, ReconcileError> {
+        let retiring = self.steer.retiring(plan);
+        let Some(live) = &view.live else { return Ok(retiring) };
+        let kept: SteerPlan = live.plan.binds.intersection(&plan.binds).copied().collect();
+        // Where workers have sockets to close, closing them is what withdraws a bind.
+        if kept.binds.len() < live.plan.binds.len() && retiring.is_empty() {
+            if let Err(error) = self.steer.apply(&kept) {
+                publish::abort(&self.workers, self.generation);
+                self.steer.abandon();
+                return Err(error.into());
+            }
+            tokio::time::sleep(QUEUES_EMPTY).await;
+        }
+        Ok(retiring)
+    }
+}
