@@ -27,7 +27,7 @@ impl Confinement {
         Self { unlisted, starts_programs: source.program().is_some() }
     }
 
-    /// What workers are held to.
+    /// The list for workers.
     pub(crate) fn of_workers(self) -> Option<Unlisted> {
         self.unlisted
     }

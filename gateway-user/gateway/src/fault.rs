@@ -1,9 +1,9 @@
-//! Faults that tests plant, by `SLUICE_FAULT` in the environment: words divided by commas. Release builds have no such
-//! thing.
+//! Faults that tests inject, by `SLUICE_FAULT` in the environment: words divided by commas. Release builds
+//! have no such thing.
 //!
 //! | word | what happens |
 //! |---|---|
-//! | `takeover:…` | a take-over stops at a point, or pretends something; see `handoff/injected.rs` |
+//! | `takeover:…` | a hot restart stops at a point, or pretends something; see `handoff/injected.rs` |
 //! | `requests` | workers do what `X-Sluice-Fault` in a request says, see `fault.rs` of the proxy |
 
 /// Every word.
@@ -15,7 +15,7 @@ pub(crate) fn words() -> Vec<String> {
     injected.split(',').map(str::to_owned).collect()
 }
 
-/// Whether this fault is planted.
+/// True if this fault is injected.
 pub(crate) fn is_injected(fault: &str) -> bool {
     words().iter().any(|word| word == fault)
 }

@@ -1,4 +1,4 @@
-//! The giver's part of a take-over, on the control thread: collect, wait, let go or take back.
+//! The old process's part of a hot restart, on the control thread: collect, wait, then release or abort.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -33,11 +33,12 @@ pub(crate) struct HandoffState<'a> {
     pub(crate) failures: &'a FailureCounters,
 }
 
-/// What goes over the socket.
+/// Descriptors and their descriptions, as they are sent.
 type Items = Vec<(Item, OwnedFd)>;
 
 impl HandoffState<'_> {
-    /// Serves one wish. `Some` when the other process serves all there is and we are to go; `None` when all is as before.
+    /// Serves one wish. `Some` when the other process serves all there is and we are to go; `None` when all
+    /// is as before.
     pub(crate) async fn hand_over(&self, request: Request) -> Option<Release> {
         let peer = format!("sluice {} ({})", request.peer.version, request.peer.name);
         info!("{peer} asks to take over");
@@ -54,7 +55,7 @@ impl HandoffState<'_> {
                 warn!("{peer} cannot take over: {failure}");
                 self.steering.seal();
                 self.engine.resume();
-                // Who talks to it counts it.
+                // The connection's thread counts it.
                 request.refuse(failure);
                 return None;
             }
@@ -83,8 +84,9 @@ impl HandoffState<'_> {
         None
     }
 
-    /// Whether the taker, which was ready once, still is. This process may have been stopped meanwhile, or busy for long:
-    /// a taker that waits too long takes the directory, and whatever becomes of it then, it is ours no more.
+    /// True if the new process, which was ready once, still is. This process may have been stopped meanwhile,
+    /// or busy for long: a new process that waits too long takes the directory, and whatever becomes of it
+    /// then, it is ours no more.
     fn check_release(&self, release: &Release) -> Result<(), HandoffError> {
         handoff::stop_at("letting-go");
         if release.is_wanted() || !self.instance.is_ours() {
@@ -107,7 +109,8 @@ impl HandoffState<'_> {
         }
     }
 
-    /// Duplicates of all that is handed over, while no configuration changes it; and one of the workers' own sockets.
+    /// Duplicates of all that is handed over, while no configuration changes it; and one of the workers' own
+    /// sockets.
     async fn collect(&self) -> Result<(Items, Option<TcpListener>), HandoffError> {
         let held = tokio::time::timeout(HOLD_TIMEOUT, self.engine.hold()).await;
         held.map_err(|_| {

@@ -1,8 +1,9 @@
 //! The user that a process goes on as once nothing needs root any more (`--user`).
 //!
-//! Users belong to threads, as capabilities do, and a thread starts as the user of the one that starts it. The C library's
-//! setuid(2) changes every thread; these are the bare system calls, which change one. So the main thread changes before it
-//! starts those that stay, and what starts earlier (log lines, the allocator's threads) changes by itself.
+//! Users belong to threads, as capabilities do, and a thread starts as the user of the one that starts it.
+//! The C library's setuid(2) changes every thread; these are the bare system calls, which change one. So the
+//! main thread changes before it starts those that stay, and what starts earlier (log lines, the allocator's
+//! threads) changes by itself.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -18,10 +19,12 @@ use tracing::{info, warn};
 use crate::flags::User;
 use crate::state_dir;
 
-/// The user of `--user=auto`: the number that container images without root use by convention; it needs no account.
+/// The user of `--user=auto`: the number that container images without root use by convention; it needs no
+/// account.
 pub(crate) const AUTO: u32 = 65_532;
 
-/// What a change of users takes. DAC_OVERRIDE: the next start as root uses a state directory that is the user's.
+/// Capabilities for a change of users. DAC_OVERRIDE: the next start as root uses a state directory that is
+/// the user's.
 const NEEDED: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::SETGID)
@@ -53,7 +56,7 @@ impl Identity {
             User::Auto => AUTO,
             User::Uid(uid) => uid,
         };
-        // What it reads is its own affair, so it cannot be tried.
+        // Its reads are its own, so they cannot be tried.
         let program = program.filter(|_| user == User::Auto);
         let program = program.map(|name| {
             format!(
@@ -88,7 +91,8 @@ impl Identity {
         }
     }
 
-    /// Makes the calling thread the user. Capabilities go with root unless the thread keeps them (`PR_SET_KEEPCAPS`).
+    /// Makes the calling thread the user. Capabilities go with root unless the thread keeps them
+    /// (`PR_SET_KEEPCAPS`).
     ///
     /// # Errors
     /// The kernel refuses.

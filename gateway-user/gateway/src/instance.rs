@@ -40,12 +40,13 @@ pub(crate) struct Claimed {
 }
 
 impl Instance {
-    /// Takes the directory, making it if need be, or begins to take over from the process that has it. The lock file
-    /// holds a process id; the kernel releases the lock however we end, so a file that a crash left is simply taken.
+    /// Takes the directory, making it if need be, or begins to take over from the process that has it. The
+    /// lock file holds a process id; the kernel releases the lock however we end, so a file that a crash left
+    /// is simply taken.
     ///
     /// # Errors
-    /// Another process has it and does not hand over, which the message says; it cannot be made or written; or others could
-    /// change what is in it.
+    /// Another process has it and does not hand over, which the message says; it cannot be made or written;
+    /// or others could change what is in it.
     pub(crate) fn claim(dir: &Path, take_over: TakeOver, identity: &Identity) -> anyhow::Result<Claimed> {
         let made = state_dir::make(dir, identity)?;
         let patience = Instant::now() + LOCK_TIMEOUT;
@@ -110,10 +111,11 @@ impl Instance {
         write_owner(&self.lock, self.serial, &Name::own())
     }
 
-    /// Whether no other process has taken the directory over. Process ids would not tell: in two containers both may be 1.
+    /// True if no other process has taken the directory over. Process ids would not tell: in two containers
+    /// both may be 1.
     pub(crate) fn is_ours(&self) -> bool {
         let owner = read(&self.lock).ok();
-        // What cannot be read was not written by anybody else either.
+        // A file that cannot be read was not written by another process either.
         owner
             .and_then(|text| text.lines().nth(1)?.parse().ok())
             .is_none_or(|serial: u32| serial == self.serial)
@@ -171,7 +173,7 @@ impl Instance {
         interface_addresses(&self.dir)
     }
 
-    /// Whether the directory was made for us or for those we took over from.
+    /// True if the directory was made for us or for those we took over from.
     pub(crate) fn made(&self) -> bool {
         self.made
     }
@@ -181,8 +183,8 @@ impl Instance {
         self.serial
     }
 
-    /// A name for kernel objects: of the directory, and of the take-over, since two processes have theirs side by side
-    /// then. What a dead process left is found by its lock, whatever its name.
+    /// A name for kernel objects: of the directory, and of the take-over, since two processes have theirs
+    /// side by side then. A dead process's directory is found by its lock, whatever its name.
     pub(crate) fn name(&self) -> String {
         let path = self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone());
         let name = format!("i{:016x}", fnv1a(path.as_os_str().as_encoded_bytes()));
@@ -228,7 +230,7 @@ fn try_lock(dir: &Path) -> anyhow::Result<Result<File, Option<Name>>> {
     }
 }
 
-/// Whether `path` is the name of this open file.
+/// True if `path` is the name of this open file.
 fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match fs::metadata(path) {
@@ -238,7 +240,8 @@ fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The owner's process id; on the next line how many take-overs there were before; on the third its pod, if it has one.
+/// The owner's process id; on the next line how many take-overs there were before; on the third its pod, if
+/// it has one.
 fn write_owner(lock: &File, serial: u32, owner: &Name) -> io::Result<()> {
     // One write, and no place in the file that the processes which share it would have to agree on.
     let pod = owner.pod.as_ref().map(|pod| format!("{pod}\n")).unwrap_or_default();
@@ -373,7 +376,7 @@ mod tests {
             remove_stale(dir.path()).unwrap()[0].split(": ").nth(1),
             Some("in use by pid 1 in pod sluice-x7f2k")
         );
-        // What a shorter name leaves is cut off.
+        // The rest of a longer name is cut off.
         write_owner(&File::from(first.lock().unwrap()), 3, &Name { pid: 2, pod: None }).unwrap();
         assert_eq!(holder(File::from(first.lock().unwrap())), Some(Name { pid: 2, pod: None }));
     }

@@ -1,7 +1,8 @@
 //! Log lines on standard error, behind a filter that can be changed while running.
 //!
-//! A thread of its own writes them: a reader that has stopped (a stuck log collector behind a pipe) must stop neither a
-//! worker nor the thread that answers probes. What it does not take in time is dropped and counted.
+//! A thread of its own writes them: a reader that has stopped (a stuck log collector behind a pipe) must stop
+//! neither a worker nor the thread that serves probes. Lines that it does not take in time are dropped and
+//! counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -22,7 +23,8 @@ use crate::privileges;
 /// Lines that may wait to be written: what a start with thousands of findings says, and at most some MB.
 const WAITING_LINES: usize = 10_000;
 
-/// What is said of every failed request to the API server where it is made. Who made it says it too, once, with what to do.
+/// Log lines of the client library about every failed request to the API server. The caller logs each failure
+/// once, with its fix.
 const SAID_ELSEWHERE: &str = "kube_client=off,kube_runtime=off";
 
 /// Changes the filter of the running process, and says what became of its lines.

@@ -1,4 +1,4 @@
-//! Who this node is: its name among others, and where clients reach it.
+//! This node: its name among others, and its addresses for clients.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -61,8 +61,8 @@ fn interface_addresses() -> Option<impl Iterator<Item = IpAddr>> {
     }))
 }
 
-/// The address that packets to far away leave from. Nothing is sent: connecting a UDP socket only looks up the route
-/// (RFC 5737 and RFC 3849 keep these destinations free for documentation).
+/// The address that packets to far away leave from. Nothing is sent: connecting a UDP socket only looks up
+/// the route (RFC 5737 and RFC 3849 keep these destinations free for documentation).
 fn routed(v4: bool) -> Option<IpAddr> {
     let (any, far) = if v4 { ("0.0.0.0:0", "192.0.2.1:9") } else { ("[::]:0", "[2001:db8::1]:9") };
     let socket = UdpSocket::bind(any).ok()?;

@@ -27,7 +27,8 @@ pub(crate) struct Shared {
 /// Finds settings that do not fit together.
 ///
 /// # Errors
-/// The mode wants a pool and an interface, and one of them is missing or not there; or one is set and nothing is done with it.
+/// The mode wants a pool and an interface, and one of them is missing or not there; or one is set and nothing
+/// is done with it.
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     let (pool, interface) = (&settings.address_pool.0, &settings.address_interface.0);
     if settings.address_mode == AddressMode::Node {
@@ -49,8 +50,8 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets the reconciler give addresses, if the settings say so. What an earlier process left on an interface is taken
-/// off: at once without a pool, and once it is clear that nobody has it with one.
+/// Lets the reconciler give addresses, if the settings say so. Addresses that an earlier process left on an
+/// interface are taken off: at once without a pool, and once it is clear that nobody has it with one.
 ///
 /// # Errors
 /// The record of an earlier process cannot be read, or the node has no name.

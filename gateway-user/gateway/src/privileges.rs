@@ -1,7 +1,7 @@
 //! Rights that are given up once nothing needs them any more (capabilities(7)), and root with them.
 //!
-//! Capabilities belong to threads, and a thread starts with those of the one that starts it. So they are dropped when
-//! kernel programs are loaded and attached, and before any other thread that stays is started.
+//! Capabilities belong to threads, and a thread starts with those of the one that starts it. So they are
+//! dropped when kernel programs are loaded and attached, and before any other thread that stays is started.
 
 use std::thread;
 
@@ -15,8 +15,8 @@ use rustix::thread::{
 use crate::flags::Capabilities;
 use crate::identity::Identity;
 
-/// Gives up what is not needed from here on, for this thread and those it starts, and becomes the user that the process goes
-/// on as. Returns the names of what is held.
+/// Gives up what is not needed from here on, for this thread and those it starts, and becomes the user that
+/// the process goes on as. Returns the names of what is held.
 ///
 /// # Errors
 /// The kernel refuses, which it has no reason to.
@@ -60,9 +60,10 @@ pub(crate) fn without_any<T: Send>(
     })
 }
 
-/// What later work needs on any kernel.
+/// Capabilities that later work needs on any kernel.
 fn always_needed(identity: &Identity) -> CapabilitySet {
-    // Listeners that are added later bind their ports then; with kernel programs, sockets that keep others from them.
+    // Listeners that are added later bind their ports then; with kernel programs, sockets that keep others
+    // from them.
     let mut needed = CapabilitySet::NET_BIND_SERVICE;
     if identity.uid() == 0 {
         // Resources and the directory of the access log may belong to others, and are opened again and again.
@@ -71,8 +72,9 @@ fn always_needed(identity: &Identity) -> CapabilitySet {
     needed
 }
 
-/// Whether maps can be used with no more than `rights`. Linux before 5.19 asks CAP_BPF for each use of a map where
-/// kernel.unprivileged_bpf_disabled is set (c8644cd0efe7 changed that); found out by trying, on a thread that ends.
+/// True if maps can be used with no more than `rights`. Linux before 5.19 asks CAP_BPF for each use of a map
+/// where kernel.unprivileged_bpf_disabled is set (c8644cd0efe7 changed that); found out by trying, on a
+/// thread that ends.
 fn works_with(steering: &mut Steering, rights: CapabilitySet) -> bool {
     let tried = thread::scope(|scope| {
         let trying = scope.spawn(|| {

@@ -1,4 +1,4 @@
-//! What is opened again and again while the process runs, opened once as the user that it will be then.
+//! Files that are opened again while the process runs, opened once as the user of later.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -64,10 +64,10 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
     parts.serve(&settings, &bounds, facts, log_control).map(|()| End::Done)
 }
 
-/// What can fail at the start, in the order in which it is opened; dropping it takes everything back.
+/// Parts that can fail at the start, in the order in which they are opened; dropping them undoes everything.
 struct Parts {
     source: Source,
-    /// What it is, for people.
+    /// Its name, for people.
     source_text: String,
     capacity: Capacity,
     sockets: Sockets,
@@ -75,7 +75,7 @@ struct Parts {
     probe: Probe,
     access_log: FileThread,
     steering: Steering,
-    /// What is still held.
+    /// Capabilities that are still held.
     capabilities: Vec<String>,
     handoff_client: Option<HandoffClient>,
     /// The socket for those who take over from us, if one was received.
@@ -93,7 +93,7 @@ impl Parts {
         identity: &Identity,
         confinement: Confinement,
     ) -> anyhow::Result<Self> {
-        // What nobody else has a part in comes first: a mistake here disturbs no process that serves.
+        // Checks that concern no other process come first: an error here disturbs no process that serves.
         let source_text = source.check()?;
         if source.is_cluster() {
             node::name(settings)?;
@@ -284,8 +284,8 @@ impl Parts {
     }
 }
 
-/// Gives what the process has so far to the user that it goes on as. Sockets and pins also go back to a process that stays
-/// root and takes over from one that did not; what it cannot give then, it can do without.
+/// Gives what the process has so far to the user that it goes on as. Sockets and pins also go back to a
+/// process that stays root and takes over from one that did not; what it cannot give then, it can do without.
 fn give(identity: &Identity, instance: &Instance, steering: &Steering) -> anyhow::Result<()> {
     let given = steering.give_to(identity.uid());
     if identity.other().is_none() {
@@ -299,8 +299,9 @@ fn give(identity: &Identity, instance: &Instance, steering: &Steering) -> anyhow
     reopen::try_state(identity, instance.dir())
 }
 
-/// Raises this process's limit of open files nearly as far as it may, and gives it. The soft limit is 1,024 on many systems
-/// for the sake of programs that call select(2), which we never do. The rest is for operators' connections.
+/// Raises this process's limit of open files nearly as far as it may, and gives it. The soft limit is 1,024
+/// on many systems for the sake of programs that call select(2), which we never do. The rest is for
+/// operators' connections.
 fn open_files() -> anyhow::Result<u64> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let soft = gateway_admin::soft_limit(hard);

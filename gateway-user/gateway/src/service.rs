@@ -26,8 +26,8 @@ use crate::signals::{Order, Orders};
 use crate::supervisor::Supervisor;
 use crate::workers::Workers;
 
-/// After a take-over by a process that steers by other means: time for handshakes to end that began at our sockets, of
-/// which it has none. A SYN that has been answered is followed by its ACK within a round trip.
+/// After a take-over by a process that steers by other means: time for handshakes to end that began at our
+/// sockets, of which it has none. A SYN-ACK is followed by the client's ACK within a round trip.
 const HANDSHAKES: Duration = Duration::from_secs(1);
 
 /// Between two signs of life of the control thread.
@@ -55,7 +55,7 @@ pub(crate) struct Service<'a> {
 /// The process that serves until we do.
 pub(crate) struct TakingOver {
     pub(crate) handoff_client: HandoffClient,
-    /// Whether we accept from its sockets.
+    /// True if we accept from its sockets.
     pub(crate) same_sockets: bool,
 }
 
@@ -187,14 +187,14 @@ impl Service<'_> {
         match cause {
             Cause::Signal(signal) => {
                 info!("{signal}: draining");
-                // Who would take over from now on waits until we have ended.
+                // A new process waits from now on until we have ended.
                 drop(handoff_server);
                 instance.stop_listening();
                 shared.readiness.drain();
                 shared.steering.release();
                 manager.stopping(settings.drain_max.0);
                 let (accept, max) = (settings.drain_min.0, settings.drain_max.0);
-                // `servers` stay: probes are answered until the end.
+                // `servers` stay: probes are served until the end.
                 let drain = drain(&workers, engine, orders, DrainLimits { accept, idle: accept, max }, 1);
                 tokio::join!(drain, leave(membership, true)).0?;
                 Ok(Some(instance))
@@ -298,8 +298,8 @@ async fn drain(
     }
 }
 
-/// Another process accepts. Kept connections have until the maximum for their next request, since one that is closed
-/// while the client writes is a lost request.
+/// Another process accepts. Kept connections have until the maximum for their next request, since one that is
+/// closed while the client writes is a lost request.
 fn after_take_over(settings: &Settings, same_sockets: bool) -> DrainLimits {
     let max = settings.drain_max.0;
     let accept = if same_sockets { Duration::ZERO } else { HANDSHAKES };

@@ -1,4 +1,4 @@
-//! What the outside asks of the running process.
+//! Signals to the running process.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

@@ -1,4 +1,4 @@
-//! What this process serves: a directory's resources or a cluster's.
+//! The source of resources: a directory or a cluster.
 
 use std::path::PathBuf;
 
@@ -20,8 +20,8 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// The one that is asked for. A directory is served wherever the process runs; a pod that is told nothing serves its
-    /// own cluster.
+    /// The one that is asked for. A directory is served wherever the process runs; a pod that is told nothing
+    /// serves its own cluster.
     ///
     /// # Errors
     /// None or two are asked for.
@@ -53,7 +53,7 @@ impl Source {
         }
     }
 
-    /// Whether it is a cluster, among whose nodes this one needs a name.
+    /// True if it is a cluster, among whose nodes this one needs a name.
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
     }

@@ -1,6 +1,7 @@
 //! The state directory as a place: whom it may belong to, and how its files are opened and given away.
 //!
-//! Sockets and private keys are in it, and root opens files in it by name. So nobody else may be able to put something there.
+//! Sockets and private keys are in it, and root opens files in it by name. So nobody else may be able to put
+//! something there.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
@@ -47,7 +48,7 @@ pub(crate) fn resolve(setting: &StateDir) -> anyhow::Result<PathBuf> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let temporary = std::env::temp_dir();
     let place = Environment { euid: euid.as_raw(), of_system: OF_SYSTEM.into(), runtime, temporary }.place();
-    // Whom it was given to root finds out when it opens it.
+    // Root finds its owner when it opens it.
     if !euid.is_root() && place.symlink_metadata().is_ok() {
         vet(&place, &Identity::default())?;
     }
@@ -61,7 +62,8 @@ impl Environment {
         if self.euid == 0 || is_ours(&self.of_system) {
             return self.of_system.clone();
         }
-        // As the XDG Base Directory Specification asks for; what is otherwise belongs to another session, as after `su`.
+        // As the XDG Base Directory Specification asks for; what is otherwise belongs to another session, as
+        // after `su`.
         let is_private = |dir: &Path| dir.metadata().is_ok_and(|found| found.mode() & 0o077 == 0);
         let runtime =
             self.runtime.as_deref().filter(|dir| dir.is_absolute() && is_ours(dir) && is_private(dir));
@@ -72,8 +74,8 @@ impl Environment {
     }
 }
 
-/// Makes the directory unless it is there, and says whether it did; its parents are open to all, it itself to its owner and, where root makes it and may give
-/// it away, to its group, to pass.
+/// Makes the directory unless it is there, and says whether it did; its parents are open to all, it itself to
+/// its owner and, where root makes it and may give it away, to its group, to pass.
 ///
 /// # Errors
 /// It cannot be made; or others could change what is in it, which the message says with what to do.
@@ -89,7 +91,8 @@ pub(crate) fn make(dir: &Path, identity: &Identity) -> anyhow::Result<bool> {
     Ok(made)
 }
 
-/// Refuses a directory that belongs to a stranger or that others may write to: what is opened there by name could be theirs.
+/// Refuses a directory that belongs to a stranger or that others may write to: what is opened there by name
+/// could be theirs.
 fn vet(dir: &Path, identity: &Identity) -> anyhow::Result<()> {
     let found = fs::metadata(dir).with_context(|| format!("--state-dir {}", dir.display()))?;
     let euid = geteuid();

@@ -24,7 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two starts in a slot: workers that all die at once must not keep the node from anything else.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// What every worker of this process is started with.
+/// Starts every worker of this process, and replaces those that die.
 pub(crate) struct Supervisor {
     template: WorkerTemplate,
     died: UnboundedSender<WorkerExit>,
@@ -103,8 +103,8 @@ impl Supervisor {
         })
     }
 
-    /// Returns after a while, or once a worker has died. A successor is started at once, unless the dead one had just been
-    /// started itself; one that cannot be started is tried again.
+    /// Returns after a while, or once a worker has died. A successor is started at once, unless the dead one
+    /// had just been started itself; one that cannot be started is tried again.
     pub(crate) async fn supervise(&mut self, workers: &Workers, engine: &Engine<SharedSteering>) {
         let look = Instant::now() + POLL_INTERVAL;
         let until = self.empty.values().min().map_or(look, |due| look.min(*due));

@@ -23,12 +23,13 @@ use crate::flags::{
 };
 use crate::node;
 
-/// What "no limit" is to those who want a duration: longer than any process lives, short enough to be added to any
+/// "No limit" as a duration: longer than any process lives, short enough to be added to any
 /// clock.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// Descriptors that client and backend connections leave to the rest of the process: 112 to connections of the health,
-/// metrics and admin servers (64, 32 and 16 at most), 144 to rings, maps, listening sockets, files and a hot restart.
+/// Descriptors that client and backend connections leave to the rest of the process: 112 to connections of
+/// the health, metrics and admin servers (64, 32 and 16 at most), 144 to rings, maps, listening sockets,
+/// files and a hot restart.
 pub(crate) const RESERVED_DESCRIPTORS: u64 = 256;
 
 /// The smallest automatic bound of one backend: a gateway for few connections is no gateway for fewer backends.
@@ -177,8 +178,9 @@ fn timeouts(settings: &Settings) -> Timeouts {
     }
 }
 
-/// What endpoints must not lead to on this node, which is reached on this steering path. The ports of the node's other
-/// services are guarded from those who may write EndpointSlices, and not from its own operator's files.
+/// Ports that endpoints must not lead to on this node, which is reached on this steering path. The ports of
+/// the node's other services are guarded from those who may write EndpointSlices, and not from its own
+/// operator's files.
 pub(crate) fn own_ports(settings: &Settings, path: &SteeringPath, over_cluster: bool) -> OwnPorts {
     let offset = match path {
         SteeringPath::ReusePort { unprivileged_offset: Some(offset), lowest_port, .. } => {

@@ -17,14 +17,14 @@ pub(crate) struct Workers {
     retired: Mutex<RetiredWorkers>,
 }
 
-/// What workers that died leave to the process's books.
+/// Totals of workers that died.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RetiredWorkers {
     /// How many died.
     pub(crate) deaths: u64,
     /// Client connections that ended with them.
     pub(crate) lost_connections: u64,
-    /// What they had counted: sums must not fall when a worker starts from zero.
+    /// Their counters: sums must not fall when a worker starts from zero.
     pub(crate) metrics: WorkerMetrics,
 }
 
@@ -38,12 +38,13 @@ impl Workers {
         Self { workers, retired: Mutex::default() }
     }
 
-    /// What became of workers that died.
+    /// Totals of workers that died.
     pub(crate) fn retired(&self) -> RetiredWorkers {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a worker that died off the list, and its numbers into the books. Says how many connections died with it.
+    /// Removes a worker that died from the list and adds its counters to the totals. Returns how many
+    /// connections died with it.
     pub(crate) fn retire(&self, slot: usize, mut metrics: WorkerMetrics) -> u64 {
         if let Some(mut place) = self.slot(slot) {
             *place = None;
@@ -80,21 +81,21 @@ impl Workers {
     /// Duplicates of every worker's listening sockets, by slot; none of a worker that has died.
     ///
     /// # Errors
-    /// A worker does not answer, or no descriptor is left.
+    /// A worker does not respond, or no descriptor is left.
     pub(crate) async fn listeners(&self) -> Result<Vec<Vec<TcpListener>>, String> {
         let asked: Vec<_> = (0..self.count())
             .map(|slot| {
-                let (reply, answer) = oneshot::channel();
+                let (reply, response) = oneshot::channel();
                 self.send(slot, WorkerCommand::Listeners { reply });
-                answer
+                response
             })
             .collect();
         let mut all = Vec::with_capacity(asked.len());
-        for (slot, answer) in asked.into_iter().enumerate() {
-            match tokio::time::timeout(GRACE, answer).await {
+        for (slot, response) in asked.into_iter().enumerate() {
+            match tokio::time::timeout(GRACE, response).await {
                 Ok(Ok(sockets)) => all.push(sockets.map_err(|error| format!("worker {slot}: {error}"))?),
                 Ok(Err(_)) => all.push(Vec::new()),
-                Err(_) => return Err(format!("worker {slot} does not answer")),
+                Err(_) => return Err(format!("worker {slot} does not respond")),
             }
         }
         Ok(all)
@@ -110,19 +111,21 @@ impl Workers {
 
     /// Lets every worker finish. Returns how many connections were cut.
     pub(crate) async fn drain(&self, limits: DrainLimits) -> usize {
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         for slot in 0..self.count() {
-            let (reply, answer) = oneshot::channel();
+            let (reply, response) = oneshot::channel();
             if self.send(slot, WorkerCommand::Drain { limits, reply }) {
-                answers.push((slot, answer));
+                responses.push((slot, response));
             }
         }
         let mut aborted = 0;
-        for (slot, answer) in answers {
-            match tokio::time::timeout(limits.max + GRACE, answer).await {
+        for (slot, response) in responses {
+            match tokio::time::timeout(limits.max + GRACE, response).await {
                 Ok(Ok(drained)) => aborted += drained.aborted,
                 Ok(Err(_)) => warn!(slot, "the worker ended before it had drained"),
-                Err(_) => warn!(slot, "the worker does not answer; its connections are cut with the process"),
+                Err(_) => {
+                    warn!(slot, "the worker does not respond; its connections are cut with the process")
+                }
             }
         }
         if aborted > 0 {

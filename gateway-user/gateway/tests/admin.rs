@@ -162,7 +162,7 @@ fn admin_is_a_socket_for_root_and_nothing_listens_on_tcp_for_it() {
         assert_eq!((file.mode() & 0o777, file.gid()), (0o660, 0));
         assert_eq!(directory.mode() & 0o777, 0o750);
         assert_eq!(admin("/config_dump").status, 200);
-        // What a route of a team could lead to through an endpoint on loopback: health, and metrics; no admin.
+        // Ports that a team's route could reach through an endpoint on loopback: health and metrics, not admin.
         for address in listening() {
             let port = u16::from_str_radix(address.rsplit(':').next().unwrap(), 16).unwrap();
             let Ok(mut client) = Client::connect(([127, 0, 0, 1], port).into()) else { continue };
@@ -240,7 +240,8 @@ fn another_user_is_refused_and_told_whom_to_ask() {
         let said = ask();
         assert!(says(&said) && said.contains("403: uid 65534 may not use this socket"), "{said}");
         assert_eq!(admin("/status").status, 200);
-        // In a container of the same node, as `kubectl exec` would start it: another mount and PID namespace, the same files.
+        // In a container of the same node, as `kubectl exec` would start it: another mount and PID namespace,
+        // the same files.
         let mut entered = Command::new("unshare");
         entered.args(["--mount", "--pid", "--fork", "--mount-proc"]).arg(&program);
         let said = entered.args(["status", "--state-dir"]).arg(&state).output().unwrap();

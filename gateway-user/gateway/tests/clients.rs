@@ -1,5 +1,5 @@
-//! Real clients and what their users' tools make, through the whole gateway: curl and openssl as they are installed. One that
-//! is not there is printed as such.
+//! Real clients and what their users' tools make, through the whole gateway: curl and openssl as they are
+//! installed. One that is not there is printed as such.
 
 mod common;
 
@@ -55,7 +55,7 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What `openssl s_client` prints for a request.
+/// Output of `openssl s_client` for a request.
 fn s_client(arguments: &[&str], request: &str) -> String {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-quiet", "-ign_eof"]).args(arguments);
@@ -69,7 +69,8 @@ fn request(host: &str) -> String {
     format!("GET /get HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
 }
 
-/// Puts the Gateway beside the example, with that certificate, and waits until a client without any wish is served.
+/// Puts the Gateway beside the example, with that certificate, and waits until a client without any wish is
+/// served.
 fn serve(running: &Running, certificate: &SelfSigned) {
     running.config.write("secrets.yaml", &certificate.secret("ingress", "one")).unwrap();
     running.config.write("secure.yaml", GATEWAY).unwrap();

@@ -129,7 +129,7 @@ fn traffic_goes_on_while_the_api_server_is_away_and_a_restart_serves_what_was_la
     });
 }
 
-/// What status says of one route's references, and in its findings.
+/// Status of one route's references, and its findings.
 fn said() -> String {
     text(&sluice(&["status", "-o", "yaml"]))
 }
@@ -141,7 +141,7 @@ fn a_slice_leads_to_no_door_of_the_node_itself() {
             Command::new("ip").args(["address", "add", "192.0.2.7/32", "dev", "lo"]).status().unwrap();
         assert!(added.success());
         let _backend = start_backend();
-        // What a kubelet would be, and a backend in the node's network.
+        // A stand-in for a kubelet, and a backend in the node's network.
         let kubelet =
             Guarded::spawn(Command::new(SLUICE).args(["echo", "--listen", "192.0.2.7:10250"])).unwrap();
         let _host =

@@ -1,5 +1,5 @@
-//! A thousand edits, good and bad, under load: nothing fails that no edit was about, and the end is what a fresh start
-//! would make of the same files.
+//! A thousand edits, good and bad, under load: nothing fails that no edit was about, and the end is what a
+//! fresh start would make of the same files.
 
 mod common;
 

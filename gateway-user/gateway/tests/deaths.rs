@@ -1,4 +1,4 @@
-//! What dies or fills up around the gateway: clear words at the start, and service that goes on while it runs.
+//! Failures around the gateway: clear errors at the start, and service that goes on while it runs.
 
 mod common;
 

@@ -134,7 +134,7 @@ fn run_and_upgrade_that_serve() {
         let places =
             ["--bpffs", &bpffs, "--state-dir", of(&state), "--drain-min", "10m", "--drain-max", "11m"];
         ends_with(DONE, &["status"]);
-        // What cannot start leaves the old one as it is.
+        // A process that cannot start leaves the old one as it is.
         ends_with(FAILED, &[&["upgrade", "/nowhere/at/all"], &places[..]].concat());
         assert!(running.gateway.try_wait().unwrap().is_none() && get("/httpbin/get").unwrap().status == 200);
 

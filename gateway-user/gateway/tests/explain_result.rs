@@ -1,4 +1,4 @@
-//! What `sluice explain` says of a request is what the gateway does with it.
+//! `sluice explain` and the gateway agree on every request.
 #![allow(missing_docs)]
 
 mod common;

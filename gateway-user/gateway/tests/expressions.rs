@@ -1,5 +1,5 @@
-//! Budgets of regular expressions through the whole gateway: each flag refuses rules and admits them, `sluice check` and
-//! `sluice run` say the same, and a long value is matched like any other.
+//! Budgets of regular expressions through the whole gateway: each flag refuses rules and admits them, `sluice
+//! check` and `sluice run` say the same, and a long value is matched like any other.
 
 mod common;
 
@@ -39,7 +39,7 @@ ports: [{name: http, port: 8000}]
 endpoints: [{addresses: [127.0.0.1]}]
 "#;
 
-/// A route of that age whose rules have one match each; answers say which rule it was.
+/// A route of that age whose rules have one match each; responses name the rule.
 fn route(name: &str, day: u32, matches: &[String]) -> String {
     let rule = |(number, one): (usize, &String)| {
         format!(
@@ -102,14 +102,14 @@ fn config(routes: &[String]) -> Scratch {
     config
 }
 
-/// The answer to a request with these header lines.
+/// The response to a request with these header lines.
 fn ask(path: &str, fields: &str) -> Answer {
     let mut client = Client::connect(HTTP.parse().unwrap()).unwrap();
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n")).unwrap();
     client.answer().unwrap()
 }
 
-/// The rule that answers, or the reason why none does.
+/// The rule that serves it, or the reason why none does.
 fn rule_of(path: &str, fields: &str) -> String {
     let answer = ask(path, fields);
     let reason = || format!("{} {}", answer.status, answer.reason().unwrap_or_default());
@@ -276,7 +276,8 @@ fn a_request_may_have_scanned_what_regex_scan_bytes_says() {
 fn a_value_as_long_as_a_head_may_be_is_matched_to_its_end() {
     netns::run("regex-long", |inside| {
         let _backend = start_backend();
-        // The first would double its automaton with each repetition, the second takes for ever where expressions go back.
+        // The first would double its automaton with each repetition, the second takes for ever where
+        // expressions go back.
         let rules = [
             header("x-a", ".*a.{7}b"),
             header("x-b", "([ab]+)+c"),

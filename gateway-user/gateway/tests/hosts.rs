@@ -1,4 +1,5 @@
-//! Whose host it is, through the whole gateway: what a younger Gateway or route of another team may take, and what not.
+//! Ownership of hosts through the whole gateway: hosts that a younger Gateway or route of another team may
+//! take, and those that it may not.
 
 mod common;
 
@@ -10,8 +11,8 @@ use gateway_testkit::netns;
 use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait::until;
 
-/// Two teams, each with a Service on the bundled backend, and a Gateway of the platform's that admits both. A route's
-/// answers say in a header whose it is.
+/// Two teams, each with a Service on the bundled backend, and a Gateway of the platform's that admits both. A
+/// route's responses name the owner in a header.
 const PLATFORM: &str = r#"
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -96,7 +97,7 @@ fn two_teams_on_one_host() -> Scratch {
     config
 }
 
-/// Whose answer a request to this address gets, or the status if nobody's.
+/// Owner of the response to a request to this address, or the status if none has one.
 fn answered_by(address: &str, host: &str, path: &str) -> String {
     let answer = Client::connect(address.parse().unwrap()).unwrap().get(host, path).unwrap();
     answer.header("x-team").map_or_else(|| answer.status.to_string(), str::to_owned)
@@ -132,7 +133,7 @@ fn a_younger_gateway_takes_no_address_out_of_an_older_ones_every_address() {
         assert_eq!(answered_by("127.0.0.1:80", "b.example.com", "/"), "404");
         drop(gateway);
 
-        // What the flag gives back: the exact address wins, and with it all of its traffic goes.
+        // Behaviour without the flag: the exact address wins, and with it all of its traffic goes.
         let _gateway = start_gateway(inside, config.path(), &["--address-ownership", "shared"]);
         assert_eq!(answered_by("127.0.0.1:80", "a.example.com", "/"), "404");
         assert_eq!(answered_by("127.0.0.2:80", "a.example.com", "/"), "team-a");

@@ -64,7 +64,7 @@ fn failed(reason: &str) -> f64 {
     metric("sluice_tls_handshake_failures_total", &[&format!("reason=\"{reason}\"")])
 }
 
-/// What the handshake for `name` fails with.
+/// Error of the handshake for `name`.
 fn refusal(to: SocketAddr, name: &str, client: &Arc<rustls::ClientConfig>) -> String {
     match tls::connect(to, name, client) {
         Ok(_) => panic!("{name} is served"),
@@ -182,7 +182,8 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// Asks again and again on connections of its own and on kept ones, until told to stop; counts, and stops at a failure.
+/// Asks again and again on connections of its own and on kept ones, until told to stop; counts, and stops at
+/// a failure.
 fn ask_on(client: Arc<rustls::ClientConfig>, stop: &AtomicBool, asked: &AtomicU32) -> io::Result<()> {
     while !stop.load(Ordering::Relaxed) {
         let mut kept = tls::connect(https(), "one.example", &client)?;
@@ -241,11 +242,12 @@ fn clients_come_back_with_a_ticket_to_any_worker() {
         let [one, _] = serve(running);
         for versions in [Versions::Old, Versions::New] {
             let client = tls::client(&[&one], versions);
-            // How many there were in all says less: a handshake by which the start was waited for may be counted later.
+            // How many there were in all says less: a handshake by which the start was waited for may be
+            // counted later.
             let resumed = || metric("sluice_tls_resumed_total", &[]);
             let before = resumed();
             for _ in 0..10 {
-                // TLS 1.3 brings the tickets with the first answer.
+                // TLS 1.3 brings the tickets with the first response.
                 let mut fresh = tls::connect(https(), "one.example", &client).unwrap();
                 assert_eq!(fresh.get("one.example", "/get").unwrap().status, 200);
             }

@@ -1,4 +1,5 @@
-//! Requests on their way to a backend through the whole gateway: strict defaults, and the flags that restore what was before.
+//! Requests on their way to a backend through the whole gateway: strict defaults, and the flags that restore
+//! what was before.
 
 mod common;
 

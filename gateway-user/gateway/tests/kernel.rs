@@ -1,4 +1,4 @@
-//! What there is with kernel programs alone: ports that nobody binds, verdicts, pins and their clean-up.
+//! Behaviour with kernel programs alone: ports that nobody binds, verdicts, pins and their clean-up.
 
 mod common;
 

@@ -15,7 +15,7 @@ fn sigterm_answers_what_is_in_flight_and_leaves_nothing() {
     with_gateway("drain", |inside, running| {
         let mut busy = Client::connect(HTTP.parse().unwrap()).unwrap();
         busy.send("GET /httpbin/delay/2 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        // The backend has the request once a second one, sent later, has been answered.
+        // The backend has the request once a second one, sent later, has been served.
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         running.gateway.signal(Signal::SIGTERM).unwrap();
         let answer = busy.answer().unwrap();
@@ -78,7 +78,8 @@ fn after_a_crash_the_port_is_not_eaten_and_the_next_start_is_clean() {
         running.gateway.wait();
         let other = wait::until("the dead process's port", || TcpListener::bind(HTTP).ok());
         other.set_nonblocking(true).unwrap();
-        // The kernel takes a dead process's ring apart after the process is gone; until then its sockets still accept.
+        // The kernel takes a dead process's ring apart after the process is gone; until then its sockets
+        // still accept.
         wait::until("a connection that reaches the port's new owner", || {
             let client = TcpStream::connect(HTTP).ok()?;
             std::thread::sleep(Duration::from_millis(20));

@@ -84,7 +84,7 @@ fn without_bpf_rights_auto_serves_and_ebpf_refuses() {
         let mut auto =
             without_rights("-all,+net_bind_service", &[&run[..], &["--steering", "auto"]].concat());
         let auto = gateway_testkit::process::Guarded::spawn(&mut auto).unwrap();
-        wait::until("an answer on port 80", || {
+        wait::until("a response on port 80", || {
             get("/httpbin/get").ok().filter(|answer| answer.status == 200)
         });
         assert!(status().contains("reuseport"), "{}\n{}", status(), auto.output());
@@ -103,7 +103,7 @@ fn without_low_ports_an_offset_is_added_and_shown() {
         let _backend = common::start_backend();
         let gateway = gateway_testkit::process::Guarded::spawn(&mut without_rights("-all", &args)).unwrap();
         let address = "127.0.0.1:8080".parse().unwrap();
-        wait::until("an answer on port 8080", || {
+        wait::until("a response on port 8080", || {
             http::get(address, "a", "/httpbin/get").ok().filter(|answer| answer.status == 200)
         });
         serves_the_scenario(8080);

@@ -1,4 +1,5 @@
-//! What the service manager hears: readiness, reloads, the end, a take-over, the watchdog. It is a socket of the test's.
+//! Messages to the service manager: readiness, reloads, the end, a take-over, the watchdog. It is a socket of
+//! the test's.
 
 mod common;
 #[path = "common/manager.rs"]
@@ -47,7 +48,7 @@ fn hears_all(inside: &Inside, manager: &Manager) {
     assert!(status.starts_with("ready: generation 1 on 1 port, 0 refused; ebpf steering"), "{status}");
     assert_eq!(manager.heard().len(), 1, "nothing before: {:?}", manager.heard());
 
-    // What an edit changes is said, and SIGHUP has a beginning and an end.
+    // An edit's change is reported, and SIGHUP has a beginning and an end.
     let text = std::fs::read_to_string(config.join("gateway.yaml")).unwrap();
     config.write("gateway.yaml", &text.replace("port: 80", "port: 81")).unwrap();
     manager
@@ -90,7 +91,7 @@ fn who_has_not_taken_over_yet_says_nothing() {
         let mut old = start(inside, config.path(), &manager, &[]);
         manager.wait_for("READY");
         let mut new = start(inside, config.path(), &manager, &[("SLUICE_FAULT", "takeover:live")]);
-        new.wait_for_output("planted: stopped at live");
+        new.wait_for_output("injected: stopped at live");
         new.signal(Signal::SIGKILL).unwrap();
         new.wait();
         old.wait_for_output("this process serves on");
@@ -158,7 +159,7 @@ fn the_watchdog_is_fed_while_every_worker_answers() {
         ptrace::attach(worker).unwrap();
         waitpid(worker, Some(nix::sys::wait::WaitPidFlag::__WALL)).unwrap();
         let stuck = manager.wait_until("the stuck worker", |m| {
-            m.field("STATUS").is_some_and(|s| s.contains("worker 1 does not answer"))
+            m.field("STATUS").is_some_and(|s| s.contains("worker 1 does not respond"))
         });
         // As long as a manager waits for food: several rounds of asking the workers.
         std::thread::sleep(std::time::Duration::from_secs(2));
@@ -167,7 +168,7 @@ fn the_watchdog_is_fed_while_every_worker_answers() {
         let well =
             manager.wait_until_after(stuck + 1, "the state of before", |m| m.field("STATUS").is_some());
         let between = manager.heard().into_iter().take(well).skip(stuck).filter(fed).count();
-        assert_eq!(between, 0, "fed although a worker did not answer");
+        assert_eq!(between, 0, "fed although a worker did not respond");
         manager.wait_until_after(well, "food again", fed);
         gateway.signal(Signal::SIGTERM).unwrap();
         assert!(gateway.wait().success());

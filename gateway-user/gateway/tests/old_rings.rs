@@ -15,7 +15,7 @@ use gateway_testkit::seccomp::{Call, Verdict};
 use gateway_testkit::wait;
 use refusing::{announced, become_judged, serves_the_scenario, spawn_judged, status, wait_until_ready};
 
-/// What is judged: all that makes a ring and asks what it can do.
+/// Judged system calls: all that make a ring and probe its features.
 const CALLS: [i64; 2] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_register];
 
 // include/uapi/linux/io_uring.h
@@ -45,7 +45,8 @@ fn with_operations_below(end: u8) -> impl FnMut(&Call) -> io::Result<Verdict> + 
         if call.number != libc::SYS_io_uring_register || call.arguments[1] != REGISTER_PROBE {
             return Ok(Verdict::Allow);
         }
-        // struct io_uring_probe: last_op, ops_len, 14 bytes unused; then for each op: op, unused, u16 flags, u32 unused.
+        // struct io_uring_probe: last_op, ops_len, 14 bytes unused; then for each op: op, unused, u16 flags,
+        // u32 unused.
         let mut said = vec![0; 16];
         (said[0], said[1]) = (end - 1, end);
         (0..end).for_each(|op| said.extend([op, 0, OP_SUPPORTED, 0, 0, 0, 0, 0]));

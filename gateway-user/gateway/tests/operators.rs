@@ -91,7 +91,7 @@ fn a_thousand_idle_scrapers_take_no_descriptor_from_clients() {
         set_limit_of_open_files(pid, 1024);
         let crowd = idle(METRICS, 1000);
         let probes = idle(HEALTH, 1000);
-        // Both servers have looked at everybody by the time that they answer these, which came last.
+        // Both servers have looked at every client by the time that they serve these, which came last.
         assert_eq!(probe("/healthz/ready").status, 200);
         let page = page();
         for _ in 0..4 {
@@ -134,7 +134,7 @@ fn scrapers_that_do_not_read_hold_few_pages_and_delay_no_probe() {
                 client
             })
             .collect();
-        // Their pages are stuck in the middle, and probes are answered, before and after another page was rendered.
+        // Their pages are stuck in the middle, and probes are served, before and after another page was rendered.
         assert_eq!(probe("/healthz/ready").status, 200);
         let page = page();
         assert_eq!(probe("/healthz/ready").status, 200);
@@ -266,7 +266,7 @@ fn the_admin_socket_leads_to_a_process_that_answers_all_through_a_take_over() {
             let mut new = common::spawn_gateway(inside, running.config.path(), FLAGS);
             let successor = u64::from(new.pid());
             let mut asked = 0;
-            wait::until("an answer of the new process", || {
+            wait::until("a response of the new process", || {
                 let pid = ask();
                 asked += 1;
                 assert!(pid == old || pid == successor, "{pid}");

@@ -24,7 +24,7 @@ const DAC_OVERRIDE: u64 = 1 << 1;
 const NET_BIND_SERVICE: u64 = 1 << 10;
 const SYS_PTRACE: u64 = 1 << 19;
 
-/// What /proc/PID/status says of each thread: its name and the sets in this order.
+/// Lines of /proc/PID/status for each thread: its name and the sets in this order.
 const SETS: [&str; 5] = ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"];
 
 /// Real, effective, saved and file system user, the same of the group, and the other groups, of each thread.
@@ -357,7 +357,7 @@ fn spawn_pod(inside: &Inside, config: &Path, name: &str) -> Pod {
     Pod(Guarded::spawn(&mut command).unwrap())
 }
 
-/// What `unshare` has started.
+/// The process that `unshare` has started.
 fn child(of: u32) -> u32 {
     let file = format!("/proc/{of}/task/{of}/children");
     wait::until("the process in the pod", || {
@@ -410,7 +410,7 @@ fn denied(thread: &str) -> f64 {
     common::metric("sluice_seccomp_denied_total", &[thread])
 }
 
-/// Whether every thread but those that never do anything for others has a filter (seccomp(2): mode 2).
+/// True if every thread but those that never do anything for others has a filter (seccomp(2): mode 2).
 fn filtered(pid: u32) -> Vec<(String, bool)> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let status = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());

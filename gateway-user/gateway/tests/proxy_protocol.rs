@@ -35,7 +35,7 @@ const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 /// Headers of both versions, and the client that each names.
 fn headers() -> [(Vec<u8>, &'static str); 4] {
     let mut binary = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0f".to_vec();
-    // The last three octets are a TLV without value.
+    // The last three bytes are a TLV without value.
     binary.extend([198, 51, 100, 2, 10, 0, 0, 1, 0x12, 0x67, 1, 187, 4, 0, 0]);
     [
         (b"PROXY TCP4 198.51.100.1 10.0.0.1 4711 443\r\n".to_vec(), "198.51.100.1"),
@@ -45,7 +45,7 @@ fn headers() -> [(Vec<u8>, &'static str); 4] {
     ]
 }
 
-/// A connection to `to` on which `header` was sent in pieces of so many octets.
+/// A connection to `to` on which `header` was sent in pieces of so many bytes.
 fn announced(to: SocketAddr, header: &[u8], piece: usize) -> TcpStream {
     let mut socket = TcpStream::connect(to).unwrap();
     socket.set_read_timeout(Some(wait::PATIENCE)).unwrap();
@@ -67,7 +67,7 @@ fn seen(text: &str, client: &str) {
 fn clear_text() {
     let http = HTTP.parse().unwrap();
     for (header, client) in headers() {
-        // The header and the request in one, then octet by octet, then two requests after it.
+        // The header and the request in one, then byte by byte, then two requests after it.
         for piece in [usize::MAX, 1] {
             let whole = [&header, GET.as_bytes()].concat();
             let mut kept = Client::from(announced(http, &whole, piece));
@@ -93,17 +93,17 @@ fn over_tls(certificate: &SelfSigned) {
     }
 }
 
-/// Connections without a good header end without an answer.
+/// Connections with an invalid header end without a response.
 fn refused() {
     let http = HTTP.parse().unwrap();
-    for (octets, reason) in [
+    for (bytes, reason) in [
         (GET, "missing"),
         ("PROXY TCP4 198.51.100.1 10.0.0.1 04711 443\r\n", "bad_address"),
         ("\r\n\r\n\0\r\nQUIT\n\u{22}\u{11}\0\0", "unknown_command"),
     ] {
         let before = failed(reason);
-        let mut closed = Client::from(announced(http, octets.as_bytes(), usize::MAX));
-        assert!(closed.at_end().unwrap(), "{octets:?} is answered");
+        let mut closed = Client::from(announced(http, bytes.as_bytes(), usize::MAX));
+        assert!(closed.at_end().unwrap(), "{bytes:?} gets a response");
         wait::until(reason, || (failed(reason) > before).then_some(()));
     }
     drop(announced(http, b"PROXY TCP4 198", usize::MAX));

@@ -1,4 +1,4 @@
-//! What the gateway says about its requests: access log, metrics, configuration dump.
+//! Records of requests: access log, metrics, configuration dump.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Kernels that refuse one step of steering: without it the gateway serves by plain sockets and names the step, and
-//! where kernel programs are demanded it does not start. Nothing is left of the steps before.
+//! Kernels that refuse one step of steering: without it the gateway serves by plain sockets and names the
+//! step, and where kernel programs are demanded it does not start. Nothing is left of the steps before.
 
 mod common;
 #[path = "common/refusing.rs"]
@@ -17,7 +17,7 @@ use gateway_testkit::seccomp::{Call, Verdict};
 use gateway_testkit::{http, netns, wait};
 use refusing::{announced, become_judged, serves_the_scenario, spawn_judged, status, wait_until_ready};
 
-/// What is judged.
+/// The judged system calls.
 const CALLS: [i64; 2] = [libc::SYS_bpf, libc::SYS_setsockopt];
 
 // include/uapi/linux/bpf.h
@@ -28,7 +28,7 @@ const OBJ_PIN: u64 = 6;
 const LINK_CREATE: u64 = 28;
 const MAP_TYPE_SOCKMAP: u32 = 15;
 
-/// What a verifier says at the end of its log.
+/// Last line of a verifier's log.
 const COMPLAINT: &str = "R1 invalid mem access 'scalar'";
 
 /// A kernel, as far as it differs from the one there is.
@@ -44,12 +44,13 @@ fn attributes(call: &Call) -> u64 {
     call.arguments[1]
 }
 
-/// Whether it loads the program of this name: kinds and names are what tells ours from the loader's own experiments.
+/// True if it loads the program of this name: kinds and names are what tells ours from the loader's own
+/// experiments.
 fn loads(call: &Call, name: &str) -> io::Result<bool> {
     if command(call) != Some(PROG_LOAD) {
         return Ok(false);
     }
-    // prog_name, 16 octets, filled up with zeros.
+    // prog_name, 16 bytes, filled up with zeros.
     let said: [u8; 16] = call.read(attributes(call) + 48)?;
     Ok(said.starts_with(name.as_bytes()) && said[name.len()] == 0)
 }
@@ -62,7 +63,7 @@ fn complain(call: &Call, words: &str) -> io::Result<()> {
     if room as usize > text.len() { call.write(log, text.as_bytes()) } else { Ok(()) }
 }
 
-/// Whether it writes to the map of binds, our only hash.
+/// True if it writes to the map of binds, our only hash.
 fn writes_binds(call: &Call) -> io::Result<bool> {
     if command(call) != Some(MAP_UPDATE_ELEM) {
         return Ok(false);
@@ -100,7 +101,7 @@ fn falls_back(name: &'static str, why: &'static [&'static str], kernel: Kernel) 
     });
 }
 
-/// What a process holds of BPF: lines of its descriptors that name a program, a map or a link.
+/// BPF objects of a process: lines of its descriptors that name a program, a map or a link.
 fn bpf_objects(pid: u32) -> Vec<String> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap().flatten();
     let about = descriptors.filter_map(|entry| fs::read_to_string(entry.path()).ok()).collect::<String>();
@@ -208,7 +209,7 @@ fn pins_that_must_not_be_made_are_done_without() {
             // Some are made before one is refused.
             let refused = command(call) == Some(OBJ_PIN) && {
                 let path: [u8; 256] = call.read(call.read_u64(attributes(call))?)?;
-                path.split(|octet| *octet == 0).next().is_some_and(|path| path.ends_with(b"/sluice_reuse"))
+                path.split(|byte| *byte == 0).next().is_some_and(|path| path.ends_with(b"/sluice_reuse"))
             };
             Ok(if refused { Verdict::Fail(libc::ENOSPC) } else { Verdict::Allow })
         });

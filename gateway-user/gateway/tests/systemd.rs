@@ -106,7 +106,7 @@ fn a_reload_replaces_binary_and_settings_and_loses_no_request() {
             ("active".into(), "0".into())
         );
 
-        // What cannot start disturbs nobody.
+        // A process that cannot start disturbs nobody.
         systemd.write("/etc/default/sluice", "SLUICE_WORKERS=many");
         let done = systemd.run(&["systemctl", "reload", "sluice"]);
         assert!(!done.status.success(), "{}", text(&done));

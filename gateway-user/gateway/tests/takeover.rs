@@ -36,7 +36,7 @@ use nix::sys::signal::Signal;
 /// Seconds, longer than a test waits for anything.
 const UNTIL_STOPPED: u32 = 900;
 
-/// Requests that the process which has the metrics address now has answered.
+/// Requests that the process which has the metrics address now has served.
 fn answered() -> f64 {
     metric("http_server_request_duration_seconds_count", &["200"])
 }
@@ -46,14 +46,14 @@ fn five_upgrades(label: &str, flags: &'static [&'static str]) {
         let steady = SteadyClients::start(HTTP);
         let wrk = Wrk::start(&format!("http://{HTTP}/httpbin/get"), 4, UNTIL_STOPPED);
         for _ in 0..5 {
-            // The one before is under load until the moment in which it lets go, the next one from then on: each has its
-            // own counters, which begin at zero.
+            // The one before is under load until the moment in which it lets go, the next one from then on:
+            // each has its own counters, which begin at zero.
             let before = answered();
-            wait::until("answers of the one before", || (answered() > before + 50.0).then_some(()));
+            wait::until("responses of the one before", || (answered() > before + 50.0).then_some(()));
             let sent = steady.answered();
             let old = line.begin_upgrade(flags);
             assert!(ready());
-            wait::until("answers of the next one", || (answered() > 50.0).then_some(()));
+            wait::until("responses of the next one", || (answered() > 50.0).then_some(()));
             assert!(steady.answered() > sent, "the verifying clients sent meanwhile");
             steady.wait_for_more(50);
             ended_well(old);
@@ -153,13 +153,14 @@ fn another_way_of_steering_and_of_io() {
     });
 }
 
-/// Whether another program could serve on port 80.
+/// True if another program could serve on port 80.
 fn is_free() -> bool {
     // The standard library sets SO_REUSEADDR.
     std::net::TcpListener::bind(HTTP).is_ok()
 }
 
-/// From a version that knows no placeholders to this one and back, over both kinds of I/O, and by way of sockets that listen.
+/// From a version that knows no placeholders to this one and back, over both kinds of I/O, and by way of
+/// sockets that listen.
 #[test]
 fn placeholders_go_from_hand_to_hand_and_are_in_no_older_ones_way() {
     const HELD: &[&str] = &["--steering", "ebpf"];
@@ -207,7 +208,7 @@ fn transfers_end_where_they_began_and_kept_connections_have_one_more_request() {
             format!("POST /httpbin/anything HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
         upload.send(head).unwrap();
         upload.send(&body[..100_000]).unwrap();
-        // Both are under way when the backend has them: a request that was sent later has been answered.
+        // Both are under way when the backend has them: a request that was sent later has been served.
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         let mut old = line.begin_upgrade(&["--steering", "ebpf"]);
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
@@ -251,7 +252,7 @@ fn a_signal_to_either_before_it_is_decided() {
         let steady = SteadyClients::start(HTTP);
         let planted = [("SLUICE_FAULT", "takeover:live")];
         let mut new = line.spawn(&["--steering", "ebpf"], &planted);
-        new.wait_for_output("planted: stopped");
+        new.wait_for_output("injected: stopped");
         // One that is live and not ready yet takes nothing.
         steady.wait_for_more(100);
         new.signal(Signal::SIGTERM).unwrap();
@@ -262,7 +263,7 @@ fn a_signal_to_either_before_it_is_decided() {
         steady.must_be_clean();
 
         let mut new = line.spawn(&["--steering", "ebpf"], &planted);
-        new.wait_for_output("planted: stopped");
+        new.wait_for_output("injected: stopped");
         line.running.gateway.signal(Signal::SIGTERM).unwrap();
         line.running.gateway.wait_for_output("once it is clear who serves");
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
@@ -306,7 +307,7 @@ fn of_two_at_once_one_wins_and_the_other_is_told() {
         let steady = SteadyClients::start(HTTP);
         let first = line.spawn(&["--steering", "ebpf"], &[("SLUICE_FAULT", "takeover:received")]);
         let mut first = first;
-        first.wait_for_output("planted: stopped");
+        first.wait_for_output("injected: stopped");
         let mut second = line.spawn(&["--steering", "ebpf"], &[]);
         assert!(!second.wait().success());
         let told = format!("(pid {}) is taking over just now", first.pid());

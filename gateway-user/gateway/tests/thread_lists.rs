@@ -1,4 +1,5 @@
-//! The thread that builds regular expressions has a list of system calls of its own (`--seccomp`), whoever started it.
+//! The thread that builds regular expressions has a list of system calls of its own (`--seccomp`), whoever
+//! started it.
 
 mod common;
 

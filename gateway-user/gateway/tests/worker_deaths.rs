@@ -27,7 +27,7 @@ fn request(id: &str, more: &str) -> String {
     format!("GET /httpbin/anything/{id} HTTP/1.1\r\nHost: a\r\n{more}\r\n")
 }
 
-/// Whether the next answer is the one to this request.
+/// Checks that the next response is the one to this request.
 fn answered(client: &mut Client, id: &str) -> Result<(), String> {
     let answer = client.answer().map_err(|error| error.to_string())?;
     let fits = answer.status == 200 && answer.text().contains(&format!("/anything/{id}\""));
@@ -64,7 +64,7 @@ impl KeptConnections {
 
     fn wait_for_more(&self, count: u64) {
         let goal = self.answered.load(Ordering::SeqCst) + count;
-        wait::until("more answers", || (self.answered.load(Ordering::SeqCst) >= goal).then_some(()));
+        wait::until("more responses", || (self.answered.load(Ordering::SeqCst) >= goal).then_some(()));
     }
 
     /// Ends sending; says whose connections broke, and how.
@@ -117,7 +117,7 @@ fn a_worker_dies(inside: &Inside, steering: &str, io: &str, workers: usize) {
         .collect();
     let has_answer = |client: &&Client| client.stream().peek(&mut [0]).is_ok_and(|n| n > 0);
     // One queue: the sum alone is right too before a living worker has accepted its share.
-    let queued = wait::until("connections in the queue of the one, and answers of the others", || {
+    let queued = wait::until("connections in the queue of the one, and responses of the others", || {
         let (done, queues) = (waiting.iter().filter(has_answer).count(), kernel::queues());
         (queues.len() == 1 && done + queues[0] == QUEUED).then_some(queues[0])
     });
@@ -156,7 +156,7 @@ fn a_worker_dies(inside: &Inside, steering: &str, io: &str, workers: usize) {
     assert!(said.contains("deaths"), "{said}");
 }
 
-/// Every slot has a worker that gets connections and answers them.
+/// Every slot has a worker that gets connections and serves them.
 fn must_serve_again(running: &Running, workers: usize) {
     let accepted = |slot: usize| metric("sluice_worker_accepted_total", &[&format!("worker=\"{slot}\"")]);
     wait::until("the successor to have its sockets", || {
@@ -164,8 +164,8 @@ fn must_serve_again(running: &Running, workers: usize) {
     });
     assert_eq!(metric("sluice_workers", &[]), workers as f64);
     let before: Vec<f64> = (0..workers).map(accepted).collect();
-    // So many that none is passed over by chance, and all open at once: balanced by load, all go to the successor until it
-    // has as many as the others, who still have everybody that was there before.
+    // So many that none is passed over by chance, and all open at once: balanced by load, all go to the
+    // successor until it has as many as the others, who still have everybody that was there before.
     let mut clients: Vec<Client> = (0..2 * (QUEUED + 40)).map(|_| connect()).collect();
     for client in &mut clients {
         client.send(request("again", "")).unwrap();

@@ -1,4 +1,4 @@
-//! What admin and commands tell programs: documents that both sides share, so that they can't drift apart.
+//! Documents of the admin server for programs; server and commands share them, so that they cannot drift apart.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use gateway_steer::PlaceholderState;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-/// The answer of `/status`.
+/// The response of `/status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StatusDocument {
-    /// Who answers.
+    /// The process that responds.
     pub(crate) process: Process,
-    /// Whether traffic is wanted: `ready`, or why not.
+    /// True if traffic is wanted: `ready`, or why not.
     pub(crate) readiness: String,
     /// The live generation; 0 before the first.
     pub(crate) generation: u64,
@@ -34,7 +34,7 @@ pub(crate) struct StatusDocument {
     pub(crate) listeners: Vec<ListenerLine>,
     /// Every route and parent.
     pub(crate) routes: Vec<RouteLine>,
-    /// What is wrong in files and resources, one line each.
+    /// Errors and warnings in files and resources, one line each.
     pub(crate) findings: Vec<String>,
     /// The full status of every object, as the Gateway API has it.
     pub(crate) status: Value,
@@ -50,12 +50,12 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     /// When it started, RFC 3339.
     pub(crate) started: String,
-    /// What it serves: a directory, or the cluster at an address.
+    /// Source of its configuration: a directory, or the cluster at an address.
     pub(crate) source: String,
     /// Capabilities that it still has, as capabilities(7) names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) capabilities: Option<Vec<String>>,
-    /// Whom it took over from, if from somebody.
+    /// The process that it took over from, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) took_over: Option<TookOverLine>,
     /// Processes that asked to take over and did not, by reason.
@@ -146,7 +146,7 @@ pub(crate) struct WatchLine {
     /// The namespace, if not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
-    /// Whether a whole list has arrived.
+    /// True if a whole list has arrived.
     pub(crate) synced: bool,
     /// Objects held.
     pub(crate) objects: usize,

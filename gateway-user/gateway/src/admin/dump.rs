@@ -72,7 +72,7 @@ impl<'a> Dump<'a> {
     }
 }
 
-/// A pretty JSON answer.
+/// A pretty JSON response.
 pub(super) fn json(value: &impl Serialize) -> Response {
     match pretty(value) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),

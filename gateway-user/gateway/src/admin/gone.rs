@@ -9,11 +9,11 @@ use gateway_ir::Generation;
 use gateway_proxy::metrics::SeriesKey;
 use gateway_snapshot::Snapshot;
 
-/// How long a series is kept that no rule makes any more: its last values are scraped, and a generation that workers have
-/// already and this thread does not know yet is no reason to forget its series.
+/// How long a series is kept that no rule makes any more: its last values are scraped, and a generation that
+/// workers have already and this thread does not know yet is no reason to forget its series.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
-/// What the live generation can make, and what of the rest was seen since when.
+/// Series that the live generation can make, and since when each other one was seen.
 #[derive(Debug, Default)]
 pub(super) struct GoneSeries {
     generation: Option<Generation>,

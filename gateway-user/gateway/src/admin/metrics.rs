@@ -73,19 +73,19 @@ impl MetricsPage {
 async fn collect(shared: &Shared) -> Vec<(usize, WorkerMetrics)> {
     let asked: Vec<_> = (0..shared.workers.count())
         .map(|slot| {
-            let (reply, answer) = oneshot::channel();
+            let (reply, response) = oneshot::channel();
             shared.workers.send(slot, WorkerCommand::Metrics { reply });
-            (slot, answer)
+            (slot, response)
         })
         .collect();
-    let mut answers = Vec::with_capacity(asked.len());
+    let mut responses = Vec::with_capacity(asked.len());
     let end = Instant::now() + WORKER_TIMEOUT;
-    for (slot, answer) in asked {
-        if let Ok(Ok(metrics)) = timeout_at(end, answer).await {
-            answers.push((slot, metrics));
+    for (slot, response) in asked {
+        if let Ok(Ok(metrics)) = timeout_at(end, response).await {
+            responses.push((slot, metrics));
         }
     }
-    answers
+    responses
 }
 
 fn page(
@@ -299,7 +299,7 @@ fn certificates(page: &mut Exposition, view: &View) {
     }
 }
 
-fn process(page: &mut Exposition, shared: &Shared, retired: &RetiredWorkers, answering: usize) {
+fn process(page: &mut Exposition, shared: &Shared, retired: &RetiredWorkers, responding: usize) {
     page.gauge("sluice_build_info", "Versions.");
     page.sample(
         &[
@@ -332,7 +332,7 @@ fn process(page: &mut Exposition, shared: &Shared, retired: &RetiredWorkers, ans
     for denied in gateway_io::confine::denied() {
         page.sample(&[("thread", denied.role), ("call", &denied.name())], denied.times);
     }
-    page.gauge("sluice_workers", "Worker threads that answered this scrape.").sample(&[], answering);
+    page.gauge("sluice_workers", "Worker threads that responded to this scrape.").sample(&[], responding);
     page.counter("sluice_worker_deaths_total", "Worker threads that a panic ended; each gets a successor.");
     page.sample(&[], retired.deaths);
     page.counter("sluice_worker_lost_connections_total", "Client connections that ended with their worker.");
@@ -356,8 +356,8 @@ mod tests {
     use super::*;
     use crate::admin::fixtures;
 
-    /// Of every family its name, kind and help text; of every sample its labels. Values are left out, but for those that
-    /// are one of a few words.
+    /// Of every family its name, kind and help text; of every sample its labels. Values are left out, but for
+    /// those that are one of a few words.
     fn shape(page: &[u8]) -> String {
         let (version, commit) = (VERSIONS.version, VERSIONS.commit.unwrap_or("unknown"));
         let of_build = format!("version=\"{version}\",commit=\"{commit}\"");

@@ -1,5 +1,5 @@
-//! Health, metrics and admin over HTTP, each on a thread of its own: health and metrics on an address each, admin on a Unix
-//! socket in the state directory and, if asked for, on an address too.
+//! Health, metrics and admin over HTTP, each on a thread of its own: health and metrics on an address each,
+//! admin on a Unix socket in the state directory and, if asked for, on an address too.
 
 pub(crate) mod document;
 mod dump;
@@ -36,7 +36,7 @@ use crate::handoff::{FailureCounters, TookOver};
 use crate::logging::LogControl;
 use crate::workers::Workers;
 
-/// What does not change while the process runs.
+/// Facts that do not change while the process runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     /// `ebpf` or `reuseport`.
@@ -53,19 +53,19 @@ pub(crate) struct Facts {
     pub(crate) refused_drivers: Vec<String>,
     /// Why the access log is not written by io_uring, though it should be.
     pub(crate) log_refused: Option<String>,
-    /// What is served: a directory, or the cluster at an address.
+    /// Source of the configuration: a directory, or the cluster at an address.
     pub(crate) source: String,
     /// Capabilities that it still has, by name.
     pub(crate) capabilities: Vec<String>,
     /// When the process started.
     pub(crate) started: jiff::Timestamp,
-    /// Whom it took over from.
+    /// The process that it took over from.
     pub(crate) took_over: Option<TookOver>,
     /// Every setting in force.
     pub(crate) settings: Vec<Effective>,
 }
 
-/// What the handlers read.
+/// State that the handlers read.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub(crate) facts: Arc<Facts>,
@@ -74,7 +74,7 @@ pub(crate) struct Shared {
     pub(crate) workers: Arc<Workers>,
     /// The cluster that is served, if it is one.
     pub(crate) cluster: Option<Cluster>,
-    /// What was written into it.
+    /// Counts of writes into it.
     pub(crate) cluster_tally: Arc<ClusterTally>,
     pub(crate) steering: SharedSteering,
     pub(crate) log_control: LogControl,

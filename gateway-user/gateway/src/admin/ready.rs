@@ -1,5 +1,5 @@
-//! Probes: readiness and liveness. They are answered on a thread of their own, out of words that others write: no probe waits
-//! for a worker, for the control thread or for a scraper.
+//! Probes: readiness and liveness. They are served on a thread of their own, from values that other threads
+//! write: no probe waits for a worker, for the control thread or for a scraper.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +15,12 @@ use tokio::sync::watch;
 
 /// No traffic is wanted once every worker's loop has stood still for this long. One that still turns accepts.
 const UNREADY_AFTER: Duration = Duration::from_secs(5);
-/// The process is to be restarted once every worker's loop, or the control thread's, has stood still for this long.
+/// The process is to be restarted once every worker's loop, or the control thread's, has stood still for this
+/// long.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
 
-/// Ready is: a whole configuration is live on all workers, steering is attached, some worker's loop turns, and nobody has
-/// asked us to stop.
+/// Ready is: a whole configuration is live on all workers, steering is attached, some worker's loop turns,
+/// and nobody has asked us to stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
     view: watch::Receiver<Arc<View>>,
@@ -89,14 +90,14 @@ pub(super) fn router(readiness: Readiness) -> Router {
 }
 
 async fn live(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    answer(readiness.check_alive(), "live\n")
+    respond(readiness.check_alive(), "live\n")
 }
 
 async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    answer(readiness.check(), "ready\n")
+    respond(readiness.check(), "ready\n")
 }
 
-fn answer(checked: Result<(), String>, good: &str) -> (StatusCode, String) {
+fn respond(checked: Result<(), String>, good: &str) -> (StatusCode, String) {
     match checked {
         Ok(()) => (StatusCode::OK, good.to_owned()),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n"),

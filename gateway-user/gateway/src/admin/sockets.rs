@@ -1,4 +1,5 @@
-//! The sockets of the three servers: bound before anything else starts, served once this process is the one, handed over.
+//! The sockets of the three servers: bound before anything else starts, served once this process is the one,
+//! handed over.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -26,8 +27,8 @@ pub(crate) fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join(format!("{NAME}.sock"))
 }
 
-/// Sockets of the three servers; those with an address are bound before anything else starts, so that a busy port is found at
-/// once.
+/// Sockets of the three servers; those with an address are bound before anything else starts, so that a busy
+/// port is found at once.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     health: Option<Bound>,
@@ -80,8 +81,8 @@ impl Sockets {
         })
     }
 
-    /// Opens the socket in the state directory, in place of that of the process before. Being unable to is no reason not to
-    /// serve.
+    /// Opens the socket in the state directory, in place of that of the process before. Being unable to is no
+    /// reason not to serve.
     pub(crate) fn open_admin_socket(&mut self, state_dir: &Path) {
         if self.admin_socket.is_some() {
             return;
@@ -182,8 +183,8 @@ impl Servers {
         self.sockets.iter().map(TcpListener::try_clone).collect()
     }
 
-    /// Another process serves: nothing more is accepted on addresses, and responses under way are finished. The admin socket
-    /// leads to that process as soon as it has opened its own, if it does; else to nobody.
+    /// Another process serves: nothing more is accepted on addresses, and responses under way are finished.
+    /// The admin socket leads to that process as soon as it has opened its own, if it does; else to nobody.
     pub(crate) fn hand_over(&mut self, opens_admin_socket: bool) {
         self.sockets.clear();
         self.on_addresses.clear();

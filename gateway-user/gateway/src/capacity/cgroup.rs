@@ -23,14 +23,14 @@ struct Hierarchy {
     root: PathBuf,
     mount: PathBuf,
     file: &'static str,
-    /// Whether it is cgroup v1's: a hierarchy of its own for memory.
+    /// True if it is cgroup v1's: a hierarchy of its own for memory.
     v1: bool,
 }
 
 impl MemoryLimit {
-    /// Reads it below `root`, which is `/` but for tests: `proc/meminfo`, `proc/self/cgroup`, `proc/self/mountinfo`, and in
-    /// the process's cgroup and each above it `memory.max` (v2) or `memory.limit_in_bytes` (v1). See
-    /// Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
+    /// Reads it below `root`, which is `/` but for tests: `proc/meminfo`, `proc/self/cgroup`,
+    /// `proc/self/mountinfo`, and in the process's cgroup and each above it `memory.max` (v2) or
+    /// `memory.limit_in_bytes` (v1). See Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst.
     pub(crate) fn read(root: &Path) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let machine = machine(&text("proc/meminfo")).unwrap_or(UNKNOWN);

@@ -72,7 +72,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<End> {
     };
     let explanation = explain(&snapshot, local, target.scheme, &request);
     let outcome = explanation.hit.as_ref().map(|hit| {
-        // What is matched is what is forwarded but for runs of slashes, of which every one is forwarded.
+        // The matched path is the forwarded one but for runs of slashes, of which every one is forwarded.
         let matched_len = match path.len() == forwarded.len() {
             true => hit.matched_len,
             false => unmerged_len(forwarded, hit.matched_len),
@@ -129,8 +129,8 @@ impl Target {
     }
 }
 
-/// The headers that are left to match on, and a line for each that is dropped; or else the name for which the request is
-/// refused. `known` tells whether a route on the host matches or sets a name.
+/// The headers that are left to match on, and a line for each that is dropped; or else the name for which the
+/// request is refused. `known` tells whether a route on the host matches or sets a name.
 fn screened(
     headers: Vec<(String, String)>,
     policy: UnderscoreHeaders,

@@ -83,8 +83,8 @@ pub(crate) fn bad_settings(errors: &[SettingError]) -> End {
     End::Usage
 }
 
-/// One line to standard error; nobody is left to tell if that fails. A reader that has stopped does not keep the process
-/// from ending.
+/// One line to standard error; nobody is left to tell if that fails. A reader that has stopped does not keep
+/// the process from ending.
 pub(crate) fn say(line: &str) {
     let line = format!("{line}\n");
     let (written, wait) = mpsc::channel::<()>();

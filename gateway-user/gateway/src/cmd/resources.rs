@@ -33,9 +33,10 @@ pub(super) const STANDARD_INPUT_NAME: &str = "standard input";
 pub(super) struct Resources {
     /// The objects and what is wrong with the files.
     pub(super) view: StoreView,
-    /// What they mean.
+    /// Their translation.
     pub(super) translation: Translation,
-    /// Endpoints that a gateway with these settings would not use, as far as that can be told from afar: those on loopback.
+    /// Endpoints that a gateway with these settings would not use, as far as that can be told from afar:
+    /// those on loopback.
     own_endpoints: Vec<OwnEndpoint>,
 }
 
@@ -120,8 +121,8 @@ fn placed(finding: &Diagnostic) -> Line {
     Line { severity: finding.severity, text: format!("{place}{severity}{finding}") }
 }
 
-/// The options of translation that the settings choose. Endpoints of a cluster are written by many, those of files by the
-/// machine's operator.
+/// The options of translation that the settings choose. Endpoints of a cluster are written by many, those of
+/// files by the machine's operator.
 pub(crate) fn translate_options(settings: &Settings, over_cluster: bool) -> TranslateOptions {
     TranslateOptions {
         controller_name: settings.controller_name.0.clone(),

@@ -25,7 +25,7 @@ const LISTED_MAX: usize = 8;
 /// Largest response that is read, in bytes.
 const LARGEST: u64 = 256 << 20;
 
-/// Where the running process answers.
+/// Address of the running process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Endpoint {
     /// The socket in its state directory.
@@ -42,8 +42,8 @@ pub(super) fn run(args: StatusArgs) -> anyhow::Result<End> {
     };
     let endpoint = Endpoint::of(&settings)?;
     let body = endpoint.get("/status").with_context(|| endpoint.advice())?;
-    let document: StatusDocument =
-        serde_json::from_str(&body).with_context(|| format!("{endpoint} answers, but not as Sluice does"))?;
+    let document: StatusDocument = serde_json::from_str(&body)
+        .with_context(|| format!("{endpoint} responds, but not as Sluice does"))?;
     let text = match args.output {
         Output::Json => to_json(&document)?,
         Output::Yaml => to_yaml(&document)?,
@@ -69,11 +69,11 @@ impl Endpoint {
         }
     }
 
-    /// What to look at when nobody answers.
+    /// Advice when no process responds.
     fn advice(&self) -> String {
         match self {
             Self::Address(address) => {
-                format!("no Sluice answers on {address}; is one running, and is this its --admin-address?")
+                format!("no Sluice responds on {address}; is one running, and is this its --admin-address?")
             }
             Self::Socket(path) => {
                 let (dir, uid) = (path.parent().unwrap_or(path), rustix::process::geteuid());
@@ -82,7 +82,7 @@ impl Endpoint {
                     false => "; one that root has started without that flag: sudo sluice status",
                 };
                 format!(
-                    "{}: no Sluice answers there to uid {}; is one running, and is this its --state-dir? Only root and the \
+                    "{}: no Sluice responds there to uid {}; is one running, and is this its --state-dir? Only root and the \
                      user that it runs as may ask: sudo sluice status --state-dir {}{elsewhere}",
                     path.display(),
                     uid.as_raw(),
@@ -120,7 +120,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A server on the unspecified address answers on loopback.
+/// A server on the unspecified address is reached on loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         ip if !ip.is_unspecified() => address,
@@ -142,7 +142,7 @@ fn get(mut stream: impl Read + Write, host: &str, path: &str) -> anyhow::Result<
     let (head, body) = response.split_once("\r\n\r\n").context("the response is no HTTP")?;
     let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
     if status != "200" {
-        bail!("it answers {status}: {}", body.lines().next().unwrap_or_default());
+        bail!("it responds {status}: {}", body.lines().next().unwrap_or_default());
     }
     Ok(body.to_owned())
 }

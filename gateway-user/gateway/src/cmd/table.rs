@@ -24,7 +24,7 @@ impl Table {
             .push(cells.into_iter().map(|cell| if cell.is_empty() { "-".into() } else { cell }).collect());
     }
 
-    /// Whether it has no row but its heading.
+    /// True if it has no row but its heading.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.len() == usize::from(self.headed)
     }

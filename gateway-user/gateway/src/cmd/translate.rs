@@ -9,7 +9,7 @@ use super::{End, bad_settings, print, to_json, to_yaml};
 use crate::admin::document;
 use crate::cli::{Document, TranslateArgs};
 
-/// What the command prints.
+/// Output of the command.
 #[derive(Serialize)]
 struct Printed<'a> {
     ir: &'a Ir,
@@ -20,7 +20,7 @@ struct Printed<'a> {
     diagnostics: Vec<String>,
 }
 
-/// Prints what the resources mean. Errors in them do not fail the command: they are part of the answer.
+/// Prints what the resources mean. Errors in them do not fail the command: they are part of the output.
 pub(super) fn run(args: TranslateArgs) -> anyhow::Result<End> {
     let settings = match args.settings.resolve() {
         Ok(resolved) => resolved.settings,

@@ -1,8 +1,9 @@
 //! `sluice upgrade`: starts a process that takes over, and comes back once it has.
 //!
-//! Three processes: this one, for which a service manager waits; one that starts the new process and ends at once; and
-//! the new one, which thereby is a child of process 1 before it takes over. systemd asks for that: a main process that is
-//! not its child is killed at a stop without the time to drain (service.c, `main_pid_alien`).
+//! Three processes: this one, for which a service manager waits; one that starts the new process and ends at
+//! once; and the new one, which thereby is a child of process 1 before it takes over. systemd asks for that:
+//! a main process that is not its child is killed at a stop without the time to drain (service.c,
+//! `main_pid_alien`).
 
 use std::io::{BufRead as _, BufReader, PipeReader};
 use std::path::Path;
@@ -20,8 +21,8 @@ use crate::{instance, state_dir};
 /// Between two looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Runs `sluice run` with the same arguments beside the process that serves. Not as a child of that one, so that a service
-/// manager gives the new one all its rights anew.
+/// Runs `sluice run` with the same arguments beside the process that serves. Not as a child of that one, so
+/// that a service manager gives the new one all its rights anew.
 pub(super) fn run(args: UpgradeArgs) -> anyhow::Result<End> {
     let settings = match args.run.settings.resolve() {
         Ok(resolved) => resolved.settings,
@@ -80,7 +81,7 @@ fn itself() -> anyhow::Result<Command> {
     Ok(Command::new(std::env::current_exe().context("the path of this program")?))
 }
 
-/// Whether the other end of the pipe is closed; waits a moment for that.
+/// True if the other end of the pipe is closed; waits a moment for that.
 fn has_ended(pipe: &PipeReader) -> anyhow::Result<bool> {
     let pause = Timespec { tv_sec: 0, tv_nsec: POLL_INTERVAL.subsec_nanos().into() };
     let mut wait = [PollFd::new(pipe, PollFlags::empty())];

@@ -20,18 +20,18 @@ use tokio::net::TcpListener;
 /// `sluice echo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Paths: /get /post /put /patch /delete /anything[/…] echo the request as JSON; /headers its headers; /status/N answers N;
+Paths: /get /post /put /patch /delete /anything[/…] echo the request as JSON; /headers its headers; /status/N responds N;
 /delay/N echoes after N seconds; /bytes/N sends N bytes with a Content-Length; /stream/N sends N JSON lines in chunks.")]
 pub(crate) struct EchoArgs {
     /// Address to listen on; port 0 takes a free one, which the first line of output names.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
-    /// Name put into every answer, to tell several backends apart.
+    /// Name put into every response, to tell several backends apart.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 }
 
-/// What handlers share.
+/// State that handlers share.
 #[derive(Clone, Debug, Default)]
 struct Shared {
     name: Option<std::sync::Arc<str>>,

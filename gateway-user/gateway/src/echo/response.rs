@@ -29,7 +29,7 @@ pub(super) async fn headers(headers: HeaderMap) -> Response {
     pretty(StatusCode::OK, &json!({ "headers": header_map(&headers) }))
 }
 
-/// An empty answer with a status of the client's choice.
+/// An empty response with a status of the client's choice.
 pub(super) async fn status(Path(code): Path<String>, _seen: ReceivedRequest) -> Response {
     match code.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()) {
         Some(code) if code.as_u16() >= 200 => code.into_response(),

@@ -7,7 +7,7 @@ use super::file::FileSettings;
 use super::table::{Setting, Settings, TABLE};
 use super::value::{EncodedSeparators, Value};
 
-/// What the outside world says, unread.
+/// Raw settings of the command line, the environment and the file.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     /// Flags by setting name (`ring-entries`), as text.

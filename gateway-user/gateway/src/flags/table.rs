@@ -20,11 +20,11 @@ pub(crate) struct Setting {
     pub(crate) default: &'static str,
     /// Placeholder in help: what kind of value.
     pub(crate) unit: &'static str,
-    /// What it does.
+    /// Its effect.
     pub(crate) about: &'static str,
-    /// What a larger or smaller value costs.
+    /// Cost of a larger or smaller value.
     pub(crate) trade: &'static str,
-    /// What is allowed, as the object of "write".
+    /// Allowed values, as the object of "write".
     pub(crate) allowed: fn() -> String,
 }
 
@@ -89,19 +89,19 @@ settings! {
             "Name under which this node reports to the others; auto is the environment's NODE_NAME, else the host name",
             "Two nodes of one name overwrite each other's reports";
         node_addresses: Auto<Addresses> = "auto", "ADDRESSES",
-            "Where clients reach this node: what the status of a Gateway says that names no address; auto is where the default routes leave from",
-            "Name the public addresses of a node behind address translation; none says nothing";
+            "Addresses where clients reach this node, for the status of Gateways that name none; auto is those that the default routes leave from",
+            "Name the public addresses of a node behind address translation; none reports no address";
         address_mode: AddressMode = "node", "MODE",
-            "Which addresses Gateways have that name none: node is every address of the nodes, pool is one of each family of --address-pool for each Gateway",
+            "Addresses of Gateways that name none: node is every address of the nodes, pool is one of each family of --address-pool for each Gateway",
             "With node, Gateways share addresses and must not want the same port and host; pool needs addresses that others can route to the nodes, and CAP_NET_ADMIN";
         address_pool: Cidrs = "none", "CIDRS",
-            "Networks whose addresses are given to Gateways with --address-mode pool; a Gateway that names one of them gets it if it is free",
+            "Networks whose addresses are assigned to Gateways with --address-mode pool; a Gateway that names one of them gets it if it is free",
             "Nobody else may use these addresses; a Gateway keeps its own across restarts";
         address_interface: Interface = "none", "NAME",
-            "Interface that the addresses of --address-mode pool are put on, each without its network; taken off at the end",
-            "The network must send packets for these addresses to it: one that answers ARP, or has a route to it";
+            "Interface that the addresses of --address-mode pool are added to, each without its network; removed at the end",
+            "The network must send packets for these addresses to it: one that responds to ARP, or has a route to it";
         write_status: Toggle = "true", "BOOL",
-            "Permission for this process to write the status of the cluster's objects as leader",
+            "Lets this process write the status of the cluster's objects when it leads",
             "false only reports and serves: for trying out a second release on a cluster that another one serves";
         debounce: Wait = "100ms", "DURATION",
             "Quiet time after a change of a file before the directory is read",
@@ -113,29 +113,29 @@ settings! {
             "GatewayClasses with this spec.controllerName are served by this process",
             "Two releases beside each other need two names";
         address_ownership: Ownership = "oldest-namespace", "WHO",
-            "Right of a Gateway to take one address out of an older Gateway's every-address on a port: oldest-namespace refuses the listener if the two are of different namespaces, shared does not",
+            "Policy for a Gateway that asks for one address of an older Gateway's every-address on a port: oldest-namespace refuses the listener if the two are of different namespaces, shared does not",
             "With shared, anyone who may create a Gateway can take another team's traffic on one of the node's addresses";
         host_ownership: Ownership = "shared", "WHO",
-            "Right of several namespaces to have routes on one host: shared merges them and reports where they collide, oldest-namespace refuses all but those of the namespace that has a label for the host, or else the oldest route that names it",
+            "Policy for routes of several namespaces on one host: shared merges them and reports conflicts, oldest-namespace refuses all but those of the namespace that has a label for the host, or else the oldest route that names it",
             "With shared, any namespace that a listener admits can take paths of another's host; with oldest-namespace, teams that share a host by path need labels";
         state_dir: StateDir = "auto", "DIR",
             "Directory for the lock and state of this process; made if missing, emptied on exit but for last good versions. auto is /run/sluice for root and for the user whom it belongs to, for others sluice in $XDG_RUNTIME_DIR, or sluice-UID in the directory for temporary files where that is not set, not theirs or open to others",
             "Two gateways on one machine need two directories; a second process on one takes over from the first";
         take_over: TakeOver = "auto", "MODE",
-            "Behaviour if a process serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
+            "Behaviour if a process already serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
             "auto is how upgrades lose no request; never guards against a start by mistake";
         last_good: LastGood = "keys", "MODE",
             "Objects that the state directory keeps for the next process, of those that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, no-keys without private keys, off nothing",
-            "A restart then survives an error in a file, or an API server that is away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
+            "A restart serves on what a mistake in a file, or an API server that is away, would take away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
-            "With CAP_SYS_PTRACE and --user=keep a refused port names the program that holds it; kept capabilities are there for an attacker";
+            "With CAP_SYS_PTRACE and --user=keep a refused port names the program that holds it; an intruder has the capabilities that are kept";
         user: User = "auto", "USER",
-            "User that a process which was started as root goes on as once programs are loaded and ports are bound: auto is 65532 where the process has the rights to change, keep stays who it is",
-            "Resources, kubeconfig and log file must be open to that user, which is checked at the start; root is there for an attacker";
+            "User that a process started as root changes to once programs are loaded and ports are bound: auto is 65532 where the process has the rights to change, keep stays root",
+            "Resources, kubeconfig and log file must be open to that user, which is checked at the start; an intruder has root's rights otherwise";
         seccomp: Seccomp = "on", "MODE",
-            "Treatment of a system call that is not on its thread's list: on makes it fail and counts it, log writes it to the kernel's audit log, off sets no filter",
-            "on leaves an attacker in a worker no files, programs or connections by system call; the operations of a worker's io_uring, which are no system calls, are restricted from Linux 5.19 on";
+            "Policy for system calls that are not on the list of the thread's kind: on makes them fail and counts them, log writes them to the kernel's audit log, off sets no filter",
+            "on leaves an intruder in a worker no files, programs or connections by system call; a worker's io_uring, whose operations are no system calls, is restricted to a worker's from Linux 5.19 on";
     }
     "Workers" {
         workers: Auto<Count<1, 256>> = "auto", "THREADS",
@@ -154,39 +154,39 @@ settings! {
             "Size of the buffers that workers receive into",
             "Larger costs fewer system calls on big bodies and more memory per active connection";
         max_connections: Auto<Count<1, 1000000>> = "auto", "CONNECTIONS",
-            "Client connections that one worker holds, those above get a 503; auto is a worker's share of half the limit of open files or, if that is less, of what a quarter of the memory holds at 16KiB each",
+            "Client connections that one worker holds, those above get 503; auto is a worker's share of half the limit of open files or, if that is less, of what a quarter of the memory holds at 16KiB each",
             "Bounds memory and descriptors under attack; too low refuses real clients. Above four fifths of it the namespace and the listener with the most requests under way give way to others";
         buffer_memory: Auto<Size<1048576, 1099511627776>> = "auto", "SIZE",
-            "Buffers that one worker lends, in bytes; with all of them lent new requests get a 503, those under way go on; auto is a worker's share of a quarter of the memory, which is that of the tightest cgroup or the machine's",
+            "Buffers that one worker lends, in bytes; with all of them lent new requests get 503, those under way go on; auto is a worker's share of a quarter of the memory, which is that of the tightest cgroup or the machine's",
             "Bounds memory under slow clients and backends; above three fifths of it the namespace and the listener with the most requests under way give way to others";
         max_connections_per_client: Count<0, 1000000> = "0", "CONNECTIONS",
-            "Client connections that one worker holds of one client network (--client-prefix-ipv4, --client-prefix-ipv6), those above get a 503; 0 bounds nothing",
-            "Keeps one client from taking every connection; many clients behind one address translation count as one. --trusted-proxies are not counted, those behind --proxy-protocol are counted by the address in their header";
+            "Client connections that one worker holds of one client network (--client-prefix-ipv4, --client-prefix-ipv6), those above get 503; 0 bounds nothing",
+            "Keeps one client from taking every connection; many clients behind one address translation count as one. --trusted-proxies are not counted, those behind --proxy-protocol by the address in their header";
         client_prefix_ipv4: Count<8, 32> = "32", "BITS",
             "Leading bits of an IPv4 address that tell client networks apart",
             "Fewer take neighbouring addresses for one client";
         client_prefix_ipv6: Count<16, 128> = "64", "BITS",
             "Leading bits of an IPv6 address that tell client networks apart",
-            "A customer has a /64 at least, often a /56; more bits let one client be many";
+            "A customer has a /64 at least, often a /56; with more bits one client counts as many";
         backlog: Count<1, 65535> = "4096", "CONNECTIONS",
             "Connections that may wait to be accepted, per listening socket; the kernel caps it at net.core.somaxconn",
-            "A longer queue rides out bursts, a shorter one refuses sooner";
+            "A longer queue absorbs bursts, a shorter one refuses sooner";
     }
     "Steering" {
         steering: SteeringMode = "auto", "MODE",
             "How connections reach workers: ebpf steers them in the kernel with no socket per port, reuseport binds each port",
-            "auto tries ebpf and says why if it falls back; ebpf refuses to start instead";
+            "auto tries ebpf and reports why if it falls back; ebpf refuses to start instead";
         reserved_ports: Ports = "22,2379-2381,6443,10248-10250,10256-10259", "PORTS",
             "Ports that no listener may take on an address of the node",
             "Protects the node's own services; none lets a Gateway take any port, ssh included";
         allowed_ports: AllowedPorts = "all", "PORTS",
             "Ports that listeners may have; one with another port is not served, and its condition says so",
-            "A list keeps teams from ports that a firewall or a load balancer in front does not expect; all asks nobody";
+            "A list keeps teams from ports that a firewall or a load balancer in front does not expect; all allows every port";
         freed_ports_after: Wait = "5m", "DURATION",
             "How long a port that another program held has to have been free before a listener gets it by itself; an edit of its Gateway asks for it at once",
             "Keeps a listener from taking the port of a service that restarts; 0 takes it as soon as it is free";
         placeholders: Toggle = "true", "BOOL",
-            "Placeholders: ports that kernel programs steer are bound as well, by sockets that never listen, so that no other program's bind succeeds there; at most one descriptor in 64, and 4096",
+            "Binds the ports that kernel programs steer as well, by sockets that never listen, so that no other program's bind succeeds there; at most one descriptor in 64, and 4096",
             "Ports below 1024 need a process that was started with CAP_NET_BIND_SERVICE; false lets other programs bind such ports and wait for connections that never come";
         unprivileged_offset: Count<0, 64511> = "8000", "PORTS",
             "Added to listener ports below 1024 where the process may not bind those; 0 refuses such listeners instead",
@@ -197,13 +197,13 @@ settings! {
     }
     "Request limits" {
         max_request_line: Size<64, 1048576> = "8KiB", "SIZE",
-            "Longest request line; longer ones get a 414",
+            "Longest request line; longer ones get 414",
             "Allows longer URLs; costs memory per connection";
         max_header_bytes: Size<256, 1048576> = "32KiB", "SIZE",
-            "Largest request or response head, request line included; larger ones get a 431 or 502",
+            "Largest request or response head, request line included; larger ones get 431 or 502",
             "Allows larger cookies; costs memory per connection";
         max_headers: Count<4, 256> = "100", "FIELDS",
-            "Most header fields in one head; more get a 431 or 502",
+            "Most header fields in one head; more get 431 or 502",
             "Each field costs parsing on every request";
     }
     "Regular expressions" {
@@ -240,14 +240,14 @@ settings! {
             "Longest time that a client takes no byte of its response",
             "Shorter frees backends of stalled downloads";
         client_min_rate: Size<0, 1048576> = "100B", "SIZE",
-            "Bytes per second that a client must send of a request body while it is waited for, as the average over --client-body-timeout, and accept of a response",
-            "Disconnects clients that send a byte now and then and hold a backend for ever; a slow phone sends some KiB; 0 turns it off, for request bodies that are live feeds";
+            "Bytes a second that a client must send of a request body while it is waited for, averaged over of --client-body-timeout, and take of a response",
+            "Ends clients that send a byte now and then and hold a backend for ever; a slow phone sends some KiB; 0 sets no minimum, for request bodies that are slow live feeds";
         request_timeout: Limit = "0", "DURATION",
             "From a request's head to the end of its response, where its route sets no timeouts.request; then 504",
             "A limit protects against stuck backends and cuts long downloads and event streams";
         upstream_connect_timeout: Limit = "5s", "DURATION",
             "For a connection to a backend; then another endpoint is tried",
-            "Shorter moves on sooner, longer forgives a busy backend";
+            "Shorter moves on sooner, longer tolerates a busy backend";
         upstream_response_timeout: Limit = "60s", "DURATION",
             "From the request sent to the last byte of the backend's response head, interim (1xx) responses included; then 504",
             "Shorter frees connections of stuck backends, longer allows slow responses";
@@ -257,10 +257,10 @@ settings! {
     }
     "Backends" {
         upstream_max_requests: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
-            "Requests that one worker has under way at one Service port, those above get a 503; auto is half of --max-connections, at least 16",
+            "Requests that one worker has under way at one Service port, those above get 503; auto is half of --max-connections, at least 16",
             "Keeps one tenant's slow backend from taking every connection; too low refuses a popular one its long downloads";
         upstream_max_pending: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
-            "Of those, how many may wait for their response to begin, those above get a 503; auto is a quarter of --max-connections, at least 16",
+            "Of those, how many may wait for their response to begin, those above get 503; auto is a quarter of --max-connections, at least 16",
             "Bounds what a stuck backend holds; set it above what a backend of long polls needs";
         upstream_idle_timeout: Limit = "60s", "DURATION",
             "How long an unused backend connection is kept",
@@ -272,29 +272,29 @@ settings! {
     "Endpoints" {
         backend_networks: Cidrs = "none", "CIDRS",
             "Networks in which endpoints may lie, those elsewhere are not used; none is everywhere. Over a cluster loopback, link-local, multicast, broadcast and unspecified addresses are used only if a network within such a range is listed, such as 127.0.0.0/8",
-            "Name the networks of pods and nodes: users who may write EndpointSlices then reach nothing else; set it alike on all nodes, since the status of routes speaks of it";
+            "Name the networks of pods and nodes: authors of EndpointSlices then reach nothing else; set it alike on all nodes, since the status of routes speaks of it";
         node_endpoints: NodeEndpoints = "allow", "MODE",
             "Endpoints on this node's own addresses: allow uses them but for reserved ports (over a cluster) and Sluice's own ports and listeners, refuse uses none",
-            "refuse closes what listens on the node to those who may write EndpointSlices; backends in the node's network and clusters of one node need allow";
+            "refuse protects servers on the node from those who may write EndpointSlices; backends in the node's network and clusters of one node need allow";
     }
     "Trust" {
         trusted_proxies: Cidrs = "none", "CIDRS",
             "Peers whose X-Forwarded-* and X-Request-Id fields are kept and appended to; those of others are replaced",
             "List your own load balancers only: a listed peer can claim any client address";
         proxy_protocol: Cidrs = "none", "CIDRS",
-            "Peers whose connections must begin with a PROXY header (version 1 or 2), which names their client; others are served as they are",
+            "Peers whose connections must begin with a PROXY header (version 1 or 2), which names the client; others are served as they are",
             "List your own load balancers only, and those that send it: a listed peer can claim any client address, and is closed without a header";
     }
     "Requests" {
         underscore_headers: UnderscoreHeaders = "drop", "POLICY",
-            "Policy for request fields with an underscore in their name: drop forgets them before the request is matched, reject returns 400, keep forwards them",
+            "Policy for request fields with an underscore in their name: drop removes them before the request is matched, reject responds 400, keep forwards them",
             "Many servers read X_Auth_User as X-Auth-User; names that a route on the host matches or sets and those of gRPC requests stay, but for aliases of fields that proxies or filters write; keep is for backends that tell the two apart";
         request_trailers: RequestTrailers = "drop", "POLICY",
-            "Policy for the trailers of requests and their Trailer field: drop forgets them, keep forwards those that name no field which a proxy or a filter writes",
-            "A server that merges trailers into the header fields would trust a client's values; hardly any client sends them in requests. Trailers of responses are always forwarded";
+            "Policy for the trailers of requests and their Trailer field: drop removes them, keep forwards those that name no field which a proxy or a filter writes",
+            "A server that merges trailers into the header fields would trust them; hardly any client sends them in requests. Trailers of responses are always forwarded";
         reason_header: ReasonHeader = "auto", "WHO",
             "Audience of the reason of the gateway's own responses, in x-sluice-reason and the body: always is everybody, trusted is --trusted-proxies and loopback, never is nobody; auto is trusted over a cluster, always over files",
-            "Untrusted clients learn from it which hosts and backends there are; the access log has it anyway";
+            "The public learns from it which hosts and backends exist; the access log has it anyway";
     }
     "Paths" {
         merge_slashes: MergeSlashes = "match", "POLICY",
@@ -321,13 +321,13 @@ settings! {
             "Load balancers and the kubelet must reach it; off has no probes";
         metrics_address: Auto<Listen> = "auto", "ADDRESS",
             "Where /metrics is served; auto is 127.0.0.1:19001, and 0.0.0.0:19001 where a cluster is served",
-            "Prometheus must reach it; its readers learn hosts, routes and traffic of every team";
+            "Prometheus must reach it; anyone who does learns hosts, routes and traffic of every team";
         metrics_clients: Networks = "all", "CIDRS",
             "Networks of the clients that may read /metrics; others are disconnected before a byte is read",
             "Name those that Prometheus scrapes from: that of the nodes and that of the pods in a cluster";
         max_series: Count<100, 100000> = "2000", "SERIES",
             "Series of request metrics that one worker keeps; requests beyond are counted together",
-            "More tells more routes apart, and makes pages of metrics and the memory for them larger";
+            "More distinguishes more routes, and makes pages of metrics and the memory for them larger";
         max_series_per_namespace: Auto<Count<10, 100000>> = "auto", "SERIES",
             "Of those, how many the routes of one namespace may have; auto is half of --max-series",
             "Keeps one team's routes from using up the table; a gateway of one team may set it to --max-series";

@@ -19,12 +19,12 @@ use serde::de::DeserializeOwned;
 
 /// Most descriptors in one packet; the kernel takes 253 (`SCM_MAX_FD`).
 pub(super) const MAX_DESCRIPTORS: usize = 128;
-/// Largest packet. An item is below 100 octets of JSON.
+/// Largest packet. An item is below 100 bytes of JSON.
 const MAX_PACKET_BYTES: usize = 64 * 1024;
 /// How long the other side may take to make room for a packet.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One end of a connection between giver and taker. Both are root or the user that root becomes.
+/// One end of a connection between old and new process. Both are root or the user that root becomes.
 #[derive(Debug)]
 pub(super) struct Channel(OwnedFd);
 
@@ -44,7 +44,7 @@ fn packets() -> io::Result<OwnedFd> {
 }
 
 impl Channel {
-    /// Connects to the giver that listens at `path`.
+    /// Connects to the old process that listens at `path`.
     /// The peer may be `other` as well, the user that this process becomes later.
     pub(super) fn connect(path: &Path, other: Option<u32>) -> io::Result<Self> {
         let socket = packets()?;
@@ -57,8 +57,9 @@ impl Channel {
         Self::between_us(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?, None)
     }
 
-    /// Refuses a stranger. Descriptors to sockets are rights, and what a stranger sends must not be served. Root is none: a
-    /// process that starts connects before it changes users, and a listener counts as whoever called listen(2) first.
+    /// Refuses a stranger. Descriptors to sockets are rights, and what a stranger sends must not be served.
+    /// Root is none: a process that starts connects before it changes users, and a listener counts as whoever
+    /// called listen(2) first.
     fn between_us(socket: OwnedFd, other: Option<u32>) -> io::Result<Self> {
         let peer = getsockopt(&socket, sockopt::PeerCredentials)?.uid();
         if !is_trusted_peer(peer, geteuid().as_raw(), other) {
@@ -69,7 +70,7 @@ impl Channel {
         Ok(Self(socket))
     }
 
-    /// Whether root is at the other end.
+    /// True if root is at the other end.
     pub(super) fn peer_is_root(&self) -> bool {
         getsockopt(&self.0, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0)
     }
@@ -86,7 +87,8 @@ impl Channel {
         Ok(())
     }
 
-    /// The next message with its descriptors; `UnexpectedEof` when the other side has closed, `TimedOut` after `limit`.
+    /// The next message with its descriptors; `UnexpectedEof` when the other side has closed, `TimedOut`
+    /// after `limit`.
     pub(super) fn receive<M: DeserializeOwned>(&self, limit: Duration) -> io::Result<(M, Vec<OwnedFd>)> {
         set_socket_timeout(&self.0, Timeout::Recv, Some(limit.max(Duration::from_millis(1))))?;
         let mut text = vec![0; MAX_PACKET_BYTES];
@@ -118,7 +120,7 @@ impl Channel {
         Ok((message, descriptors))
     }
 
-    /// Whether the other side has closed its end, or nobody has it any more.
+    /// True if the other side has closed its end, or nobody has it any more.
     pub(super) fn has_ended(&self) -> bool {
         let mut look = [PollFd::new(&self.0, PollFlags::empty())];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -132,7 +134,7 @@ impl Channel {
     }
 }
 
-/// Whether a peer is root, the user of this process, or the one that it becomes.
+/// True if a peer is root, the user of this process, or the one that it becomes.
 fn is_trusted_peer(peer: u32, own: u32, other: Option<u32>) -> bool {
     peer == 0 || peer == own || other == Some(peer)
 }

@@ -19,11 +19,11 @@ use super::channel::Channel;
 use super::injected::{self, limit};
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage, Steering};
 
-/// For each message with sockets; the first one waits until the giver has collected them.
+/// For each message with sockets; the first one waits until the old process has collected them.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// For our first configuration to be live.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(120);
-/// For the giver to let go. It will sooner or later, so waiting longer helps nobody.
+/// For the old process to let go. It will sooner or later, so waiting longer helps nobody.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection to the process that is being taken over from.
@@ -34,7 +34,7 @@ pub(crate) struct HandoffClient {
     begun: Instant,
 }
 
-/// What came along.
+/// Descriptors that were received.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) lock: Option<File>,
@@ -54,7 +54,7 @@ pub(crate) enum HandoffReply {
     Refused(String),
 }
 
-/// Whom a process took over from.
+/// The process that this one took over from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TookOver {
     pub(crate) pid: u32,
@@ -113,7 +113,7 @@ pub(crate) fn ask(path: &Path, user: u32) -> HandoffReply {
             HandoffReply::Nobody
         }
         Err(error) if error.kind() == TimedOut => {
-            HandoffReply::Refused("it does not answer; is it stopped, or does it hang?".to_owned())
+            HandoffReply::Refused("it does not respond; is it stopped, or does it hang?".to_owned())
         }
         Err(error) => HandoffReply::Refused(error.to_string()),
     }
@@ -143,7 +143,7 @@ impl Received {
         Ok(())
     }
 
-    /// The giver sends sockets of one kind and address in the order of slots; what is stable here keeps it.
+    /// The old process sends sockets of one kind and address in the order of slots; what is stable here keeps it.
     fn sort(&mut self) {
         self.admin.sort_by_key(|socket| socket.local_addr().ok());
     }
@@ -154,8 +154,8 @@ impl Received {
         Some(self.admin.swap_remove(at))
     }
 
-    /// The received socket of every address with this port and family, if there is one: while it is open, nobody can be
-    /// bound to one address of that port.
+    /// The received socket of every address with this port and family, if there is one: while it is open,
+    /// nobody can be bound to one address of that port.
     pub(crate) fn take_admin_of_every_address(&mut self, address: SocketAddr) -> Option<TcpListener> {
         let at = self.admin.iter().position(|socket| {
             socket.local_addr().is_ok_and(|bound| {
@@ -205,27 +205,29 @@ fn must_be_at(socket: &TcpListener, said: SocketAddr) -> io::Result<()> {
 }
 
 impl HandoffClient {
-    /// What is taken over.
+    /// The offer.
     pub(crate) fn offer(&self) -> &Offer {
         &self.offer
     }
 
-    /// Says that we are ready, and waits until the giver has let go. From the moment at which it can be heard saying so,
-    /// we are the one: a giver that has died has let go, and one that hangs will as soon as it runs again.
+    /// Says that we are ready, and waits until the old process has let go. From the moment at which it can be
+    /// heard saying so, we are the one: an old process that has died has let go, and one that hangs will as
+    /// soon as it runs again.
     pub(crate) fn ready(self, same_sockets: bool) -> anyhow::Result<TookOver> {
         let Self { channel, offer: Offer { pid, pod, version, .. }, begun } = self;
         let gone = |error: &io::Error| {
             use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
             matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
         };
-        // It fails once the giver has taken its offer back, which its last word then says; or if it has died.
+        // It fails once the old process has taken its offer back, which its last word then says; or if it has
+        // died.
         let heard = channel.send(&ClientMessage::Ready { same_sockets }, &[]).is_ok();
         match next(&channel, limit("release", RELEASE_TIMEOUT)) {
             Ok((ServerMessage::Released, _)) => {}
             Ok((ServerMessage::Refused { reason }, _)) => {
                 bail!("sluice (pid {pid}) took its offer back: {reason}")
             }
-            Ok(_) => bail!("sluice (pid {pid}) answers ready with something unknown"),
+            Ok(_) => bail!("sluice (pid {pid}) responds to ready with an unknown message"),
             Err(error) if gone(&error) => warn!("sluice (pid {pid}) went away while it handed over"),
             Err(error) if error.kind() == io::ErrorKind::TimedOut && heard => {
                 warn!("sluice (pid {pid}) hangs and has not let go; it does as soon as it runs again");
@@ -237,7 +239,7 @@ impl HandoffClient {
     }
 }
 
-/// Keeps the connection until the giver has let go or died: it tells by it that we still run.
+/// Keeps the connection until the old process has let go or died: it tells by it that we still run.
 fn wait_beside(channel: Channel, pid: u32) -> io::Result<()> {
     let waiting = move || {
         while let Err(error) = channel.receive::<ServerMessage>(RELEASE_TIMEOUT) {
@@ -275,7 +277,7 @@ pub(crate) async fn live(
 }
 
 impl Offer {
-    /// Whether we accept from the giver's sockets, steering like this.
+    /// True if we accept from the old process's sockets, steering like this.
     pub(crate) fn shares_sockets(&self, path: &gateway_steer::SteeringPath) -> bool {
         self.steering == Steering::of(path)
     }
@@ -313,7 +315,7 @@ mod tests {
     }
 
     fn asked(messages: &[(Value, usize)]) -> HandoffReply {
-        let dir = Scratch::new("taker").unwrap();
+        let dir = Scratch::new("handoff").unwrap();
         let listener = listen(&dir.join("s")).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| handoff_server(&listener, messages));
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_giver_that_does_not_keep_to_it_is_left_alone() {
+    fn an_old_process_that_breaks_the_protocol_is_left_alone() {
         let refused = |messages: &[(Value, usize)]| match asked(messages) {
             HandoffReply::Refused(reason) => reason,
             other => panic!("{other:?}"),

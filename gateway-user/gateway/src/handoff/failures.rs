@@ -1,4 +1,4 @@
-//! What became of wishes to take over that were not fulfilled, counted by reason.
+//! Hot restarts that failed, counted by reason.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,16 +1,16 @@
-//! Faults that tests plant into take-overs: words that begin with `takeover:`, see [`crate::fault`].
+//! Faults that tests inject into hot restarts: words that begin with `takeover:`, see [`crate::fault`].
 //!
 //! | word | what it does |
 //! |---|---|
 //! | `POINT` | stops for good at this point |
 //! | `POINT@FILE` | stops there for as long as the file exists |
-//! | `receive=MS`, `release=MS` | the limit for a message with sockets, or for the giver to let go, in milliseconds |
+//! | `receive=MS`, `release=MS` | the limit for a message with sockets, or for the old process to let go, in milliseconds |
 //! | `protocol=N`, `oldest=N` | the newest and the oldest version of the messages that are spoken |
 //! | `version=TEXT` | Sluice's version, as the other process is told |
 //! | `layout=N` | the layout of maps and pins |
 //!
-//! Points of the new process are `received` (the sockets are in hand) and `live` (its configuration is); of the old one
-//! `letting-go` (it has heard that the new one is ready), where its control thread hangs.
+//! Points of the new process are `received` (the sockets are in hand) and `live` (its configuration is); of
+//! the old one `letting-go` (it has heard that the new one is ready), where its control thread hangs.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -34,7 +34,7 @@ impl Stop {
     }
 }
 
-/// The rest of every planted word that begins with `start`.
+/// The rest of every injected fault that begins with `start`.
 fn words(start: &str) -> Vec<String> {
     let ours = |word: String| Some(word.strip_prefix("takeover:")?.strip_prefix(start)?.to_owned());
     crate::fault::words().into_iter().filter_map(ours).collect()
@@ -45,10 +45,10 @@ fn stop(point: &str) -> Option<Stop> {
         Some(file) => Some(Stop::While(PathBuf::from(file))),
         None => rest.is_empty().then_some(Stop::ForGood),
     });
-    stop.inspect(|_| tracing::warn!("planted: stopped at {point}"))
+    stop.inspect(|_| tracing::warn!("injected: stopped at {point}"))
 }
 
-/// Stops the calling thread at a named point if that is planted.
+/// Stops the calling thread at a named point if that fault is injected.
 pub(crate) fn stop_at(point: &str) {
     if let Some(stop) = stop(point) {
         while stop.holds() {
@@ -66,17 +66,17 @@ pub(super) async fn stop_task_at(point: &str) {
     }
 }
 
-/// The limit, or the planted one of that name.
+/// The limit, or the injected one of that name.
 pub(super) fn limit(name: &str, usual: Duration) -> Duration {
     number(name).map_or(usual, Duration::from_millis)
 }
 
-/// A planted number.
+/// An injected number.
 pub(crate) fn number<N: FromStr>(name: &str) -> Option<N> {
     words(&format!("{name}=")).first()?.parse().ok()
 }
 
-/// Sluice's version, or the planted one.
+/// Sluice's version, or the injected one.
 pub(crate) fn version() -> String {
     let usual = || crate::cmd::version::VERSIONS.version.to_owned();
     words("version=").into_iter().next().unwrap_or_else(usual)

@@ -1,8 +1,8 @@
-//! What the two processes say to each other. One message is one packet of JSON; descriptors travel beside it, one for each
-//! item, in order.
+//! Messages between the two processes. One message is one packet of JSON; descriptors travel beside it, one
+//! for each item, in order.
 //!
 //! Fields, items and messages that the receiver does not know are passed over, and the descriptors of such items closed:
-//! that is how newer versions add something that older ones can do without. What they cannot do without is a new
+//! that is how newer versions add something that older ones can do without. A change that they cannot do without is a new
 //! [`PROTOCOL`]. Both sides say which range of versions they speak, and the newest one in common is spoken.
 
 use std::fmt;
@@ -49,34 +49,36 @@ impl fmt::Display for Range {
     }
 }
 
-/// From the taker.
+/// From the new process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum ClientMessage {
     /// The first message.
     Hello {
-        /// Newest version that the taker speaks.
+        /// Newest version that the new process speaks.
         protocol: u32,
         /// Oldest one, if it is another.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         oldest: Option<u32>,
         /// Sluice's version, for people.
         version: String,
-        /// As the taker sees itself; in another PID namespace it means nothing.
+        /// As the new process sees itself; in another PID namespace it means nothing.
         pid: u32,
-        /// It opens an admin socket in the state directory in place of the giver's.
+        /// It opens an admin socket in the state directory in place of the old process's.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         admin_socket: bool,
         /// The pod that it runs in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pod: Option<String>,
-        /// The user that it goes on as, if it knows of such: older ones stay who they are and leave the owner of sockets alone.
+        /// The user that it goes on as, if it knows of such: older ones stay who they are and leave the owner
+        /// of sockets alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<u32>,
     },
-    /// Its configuration is live and steered: the giver is to let go.
+    /// Its configuration is live and steered: the old process is to let go.
     Ready {
-        /// Whether it accepts from the giver's sockets. If not, handshakes that began there can only end there.
+        /// True if it accepts from the old process's sockets. If not, handshakes that began there can only
+        /// end there.
         same_sockets: bool,
     },
     /// Of a newer version.
@@ -84,47 +86,48 @@ pub(super) enum ClientMessage {
     Unknown,
 }
 
-/// From the giver.
+/// From the old process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum ServerMessage {
     /// Not now; says why.
     Refused { reason: String },
-    /// What will come.
+    /// Announces the items.
     Offer(Offer),
     /// Some of it, with descriptors.
     Items { items: Vec<Item> },
-    /// The giver accepts nothing any more and serves no probe; the taker is the one.
+    /// The old process accepts nothing any more and serves no probe; the new process is the one.
     Released,
     /// Of a newer version.
     #[serde(other)]
     Unknown,
 }
 
-/// What is handed over.
+/// Announcement of the items.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Offer {
     /// Version of the messages that is spoken from here on.
     #[serde(default = "first")]
     pub(crate) protocol: u32,
-    /// Sluice's version of the giver.
+    /// Sluice's version of the old process.
     pub(crate) version: String,
-    /// The giver, as it sees itself.
+    /// The old process, as it sees itself.
     pub(crate) pid: u32,
-    /// How many take-overs there were since a process was started on the directory; each has kernel objects of its own.
+    /// How many take-overs there were since a process was started on the directory; each has kernel objects
+    /// of its own.
     pub(crate) serial: u32,
-    /// Whether the state directory is to be removed at the end.
+    /// True if the state directory is to be removed at the end.
     pub(crate) made: bool,
     /// How it steers.
     pub(crate) steering: Steering,
     /// How many items follow.
     pub(crate) items: usize,
-    /// The pod that the giver runs in.
+    /// The pod that the old process runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) pod: Option<String>,
 }
 
-/// Of givers that do not say.
+/// Of old processes that do not say.
 fn first() -> u32 {
     1
 }
@@ -139,13 +142,13 @@ pub(crate) enum Steering {
     Reuseport,
 }
 
-/// What a descriptor is.
+/// Kind of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Item {
     /// The locked file of the state directory.
     Lock,
-    /// The socket that takers connect to.
+    /// The socket that new processes connect to.
     Takeover,
     /// A health, metrics or admin socket.
     Admin { address: SocketAddr },
@@ -171,7 +174,7 @@ mod tests {
 
     /// These texts are a promise to processes of every version that speaks version 1: never change one of them.
     #[test]
-    fn version_1_is_octet_for_octet_what_it_always_was() {
+    fn version_1_is_byte_for_byte_what_it_always_was() {
         let hello = |protocol, oldest, version: &str, admin_socket| {
             let (pod, user, version) = (None, None, version.into());
             ClientMessage::Hello { protocol, oldest, version, pid: 7, admin_socket, pod, user }

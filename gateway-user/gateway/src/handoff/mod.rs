@@ -1,9 +1,11 @@
-//! Take-over: a second process on the same state directory receives the first one's sockets, and the first one drains.
+//! Hot restart: a second process on the same state directory receives the first one's sockets, and the first
+//! one drains.
 //!
-//! The one that serves (the *giver*) listens on a Unix socket in its state directory. The one that starts (the *taker*)
-//! finds the directory's lock held and connects. It gets every listening socket and the lock itself, so that both can accept
-//! from the same queues. The taker makes its configuration live, says so, and from then on is the one; it accepts once
-//! the giver has let go. Until it has said so, the end of the connection, for whatever reason, leaves the giver as it was.
+//! The process that serves listens on a Unix socket in its state directory. The new one finds the directory's
+//! lock held and connects. It gets every listening socket and the lock itself, so that both can accept from
+//! the same queues. The new process makes its configuration live, says so, and from then on is the one; it
+//! accepts once the old process has let go. Until it has said so, the end of the connection, for whatever
+//! reason, leaves the old process as it was.
 
 mod channel;
 mod client;
@@ -46,14 +48,14 @@ impl fmt::Display for Name {
     }
 }
 
-/// Makes the giver's socket before anybody serves it: who connects waits. Made by root, it stays root's to those who connect,
-/// also to versions that know root alone.
+/// Makes the old process's socket before anybody serves it: who connects waits. Made by root, it stays root's
+/// to those who connect, also to versions that know root alone.
 pub(crate) fn listen_early(state_dir: &Path) -> Option<OwnedFd> {
     // Being unable to is said by whoever needs it.
     channel::listen(&socket_path(state_dir)).ok()
 }
 
-/// The giver's socket in a state directory.
+/// The old process's socket in a state directory.
 pub(crate) fn socket_path(state_dir: &Path) -> PathBuf {
     state_dir.join("takeover.sock")
 }

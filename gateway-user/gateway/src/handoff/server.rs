@@ -1,7 +1,7 @@
-//! The side that serves: listens for a taker, hands over, and hears whether it may go.
+//! The side that serves: listens for a new process, hands over, and hears whether it may go.
 //!
 //! Talking is done by threads of their own with blocking calls, each of which has a limit; the control thread only
-//! answers.
+//! responds.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,13 +27,14 @@ use super::message::{ClientMessage, Item, Offer, Range, ServerMessage};
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the control thread to collect what is handed over.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// For the taker to make its configuration live. Longer than the taker itself tries, which ends things in better order.
+/// For the new process to make its configuration live. Longer than the new process itself tries, which ends
+/// things in better order.
 const READY_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// Between two looks whether a taker that was ready has failed after all.
+/// Between two looks whether a new process that was ready has failed after all.
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-/// Who asks.
+/// The process that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) version: String,
@@ -44,26 +45,26 @@ pub(crate) struct Peer {
     pub(crate) stays_root: bool,
 }
 
-/// A wish to take over. Dropping it refuses.
+/// A request to take over. Dropping it refuses.
 pub(crate) struct Request {
     pub(crate) peer: Peer,
     /// Version of the messages that is spoken.
     pub(crate) protocol: u32,
-    answer: mpsc::Sender<Result<Handoff, HandoffError>>,
+    response: mpsc::Sender<Result<Handoff, HandoffError>>,
 }
 
-/// Everything that a taker gets, and whom to tell how it ended.
+/// Everything that a new process gets, and whom to tell how it ended.
 pub(crate) struct Handoff {
     pub(crate) offer: Offer,
     pub(crate) items: Vec<(Item, OwnedFd)>,
     pub(crate) outcome: oneshot::Sender<Result<Release, HandoffError>>,
 }
 
-/// The taker is ready to serve alone. It is told that it does when [`Release::done`] is called, and decides for itself
-/// if that takes long.
+/// The new process is ready to serve alone. It is told that it does when [`Release::done`] is called, and
+/// decides for itself if that takes long.
 pub(crate) struct Release {
     pub(crate) pid: u32,
-    /// Whether it accepts from our sockets.
+    /// True if it accepts from our sockets.
     pub(crate) same_sockets: bool,
     /// It opens an admin socket in place of ours.
     pub(crate) opens_admin_socket: bool,
@@ -71,7 +72,7 @@ pub(crate) struct Release {
     handed: Arc<AtomicBool>,
 }
 
-/// Listens for takers.
+/// Listens for new processes.
 pub(crate) struct HandoffServer {
     requests: async_mpsc::UnboundedReceiver<Request>,
     listener: Arc<OwnedFd>,
@@ -82,13 +83,13 @@ pub(crate) struct HandoffServer {
 /// The one that is being served, of which there is one at a time.
 type Current = Arc<Mutex<Option<Peer>>>;
 
-/// What the threads that talk to takers share.
+/// State that the threads for new processes share.
 #[derive(Clone)]
 struct ServerContext {
     current: Current,
     requests: async_mpsc::UnboundedSender<Request>,
     failures: FailureCounters,
-    /// A taker is ready: whoever comes now is for it to serve, on the same socket.
+    /// A new process is ready: whoever comes now is for it to serve, on the same socket.
     handed: Arc<AtomicBool>,
 }
 
@@ -96,7 +97,7 @@ impl HandoffServer {
     /// Listens at `path`, or on the socket there that was taken over.
     ///
     /// # Errors
-    /// The socket cannot be made: the path may be too long (108 octets, unix(7)).
+    /// The socket cannot be made: the path may be too long (108 bytes, unix(7)).
     pub(crate) fn start(
         path: &Path,
         inherited: Option<OwnedFd>,
@@ -130,7 +131,7 @@ impl HandoffServer {
         }
     }
 
-    /// A duplicate of the listening socket, for the taker.
+    /// A duplicate of the listening socket, for the new process.
     ///
     /// # Errors
     /// No descriptor is left.
@@ -140,7 +141,8 @@ impl HandoffServer {
 }
 
 impl Drop for HandoffServer {
-    /// Ends listening before it returns, so that the next giver on this socket gets every connection from now on.
+    /// Ends listening before it returns, so that the next old process on this socket gets every connection
+    /// from now on.
     fn drop(&mut self) {
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
         if let Some(thread) = self.thread.take() {
@@ -206,7 +208,7 @@ fn converse(channel: &Arc<Channel>, context: &ServerContext) {
     *context.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// Who asks, and the version of the messages that both speak.
+/// The process that asks, and the version of the messages that both speak.
 fn greet(channel: &Channel) -> Result<(Peer, u32), HandoffError> {
     let (protocol, oldest, peer) = match channel.receive(HELLO_TIMEOUT) {
         Ok((ClientMessage::Hello { protocol, oldest, version, pid, admin_socket, pod, user }, _)) => {
@@ -224,7 +226,7 @@ fn greet(channel: &Channel) -> Result<(Peer, u32), HandoffError> {
     Ok((peer, common))
 }
 
-/// One take-over, after the greeting. An error is what a taker is told that has got nothing yet.
+/// One take-over, after the greeting. An error is what a new process is told that has got nothing yet.
 fn hand_over(
     channel: &Arc<Channel>,
     peer: Peer,
@@ -232,24 +234,25 @@ fn hand_over(
     context: &ServerContext,
 ) -> Result<(), HandoffError> {
     let stopping = || HandoffError::new(Reason::Stopping, "it is about to end");
-    let (answer, answered) = mpsc::channel();
+    let (response, received) = mpsc::channel();
     let (pid, opens_admin_socket) = (peer.name.pid, peer.admin_socket);
-    context.requests.send(Request { peer, protocol, answer }).map_err(|_| stopping())?;
-    let Handoff { offer, items, outcome } = match answered.recv_timeout(COLLECT_TIMEOUT) {
+    context.requests.send(Request { peer, protocol, response }).map_err(|_| stopping())?;
+    let Handoff { offer, items, outcome } = match received.recv_timeout(COLLECT_TIMEOUT) {
         Ok(handoff) => handoff?,
         Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
         Err(RecvTimeoutError::Timeout) => return Err(HandoffError::new(Reason::Busy, "it is busy")),
     };
     match give(channel, offer, &items) {
         Ok(same_sockets) => {
-            // The taker has its own by now; ours must not keep sockets open that workers close.
+            // The new process has its own by now; ours must not keep sockets open that workers close.
             drop(items);
             context.handed.store(true, Ordering::SeqCst);
             let (channel, handed) = (Arc::clone(channel), Arc::clone(&context.handed));
             let _ = outcome.send(Ok(Release { pid, same_sockets, opens_admin_socket, channel, handed }));
         }
         Err(failure) => {
-            // Before the connection ends: a giver that ends without a word has died, and the taker would go on.
+            // Before the connection ends: an old process that ends without a message has died, and the new
+            // process would go on.
             let _ = channel.send(&ServerMessage::Refused { reason: failure.message.clone() }, &[]);
             let _ = outcome.send(Err(failure));
         }
@@ -257,7 +260,7 @@ fn hand_over(
     Ok(())
 }
 
-/// Sends everything and waits for the taker to be ready; says why it is not.
+/// Sends everything and waits for the new process to be ready; says why it is not.
 fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bool, HandoffError> {
     let lost =
         |error: io::Error| HandoffError::new(Reason::Lost, format!("the connection to it failed: {error}"));
@@ -269,7 +272,7 @@ fn give(channel: &Channel, offer: Offer, items: &[(Item, OwnedFd)]) -> Result<bo
     }
     loop {
         let heard = match channel.receive(READY_TIMEOUT) {
-            // What it says from now on would come too late; what it has just said counts.
+            // Messages from now on would come too late; one that has just arrived counts.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 channel.shut_down_receive();
                 channel.receive(Duration::from_millis(1))
@@ -305,22 +308,22 @@ impl Request {
     /// Hands over.
     pub(crate) fn accept(self, handoff: Handoff) {
         // Nobody there is told by the outcome, whose sender goes with the handoff.
-        let _ = self.answer.send(Ok(handoff));
+        let _ = self.response.send(Ok(handoff));
     }
 
     /// Refuses, saying why.
     pub(crate) fn refuse(self, failure: HandoffError) {
-        let _ = self.answer.send(Err(failure));
+        let _ = self.response.send(Err(failure));
     }
 }
 
 impl Release {
-    /// Whether the taker still runs; until it is told that it is alone it keeps the connection.
+    /// True if the new process still runs; until it is told that it is alone it keeps the connection.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.channel.has_ended()
     }
 
-    /// Lets the taker be the only one.
+    /// Lets the new process be the only one.
     pub(crate) fn done(self) {
         let _ = self.channel.send(&ServerMessage::Released, &[]);
     }

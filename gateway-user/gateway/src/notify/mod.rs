@@ -1,4 +1,4 @@
-//! What a service manager is told, as sd_notify(3) has it: readiness, reloads, the end, who the main process is, and
+//! Messages to the service manager (sd_notify(3)): readiness, reloads, the end, the main process, and
 //! that we are alive. Without `NOTIFY_SOCKET` in the environment nothing is said.
 
 mod socket;
@@ -84,14 +84,14 @@ impl Manager {
         }
     }
 
-    /// Says WATCHDOG for as long as every worker answers. Being here at all shows that the control thread does.
+    /// Sends WATCHDOG for as long as every worker responds. Being here at all shows that the control thread does.
     async fn feed(self, shared: Shared, limit: Duration) {
         let mut stuck = false;
         while self.speaks() {
             match unresponsive(&shared, limit / 2).await {
                 None => {
                     if stuck {
-                        info!("all workers answer again");
+                        info!("all workers respond again");
                         self.say(&format!("STATUS={}", current_status(&shared)));
                     }
                     stuck = false;
@@ -99,7 +99,7 @@ impl Manager {
                 }
                 Some(slot) => {
                     if !stuck {
-                        let state = format!("worker {slot} does not answer; the watchdog is not fed");
+                        let state = format!("worker {slot} does not respond; the watchdog is not fed");
                         warn!("{state}");
                         self.say(&format!("STATUS={state}"));
                     }
@@ -165,8 +165,8 @@ impl Manager {
     }
 }
 
-/// The state of now. The view is not borrowed meanwhile: readiness looks at it too, and a second borrow behind a writer that
-/// waits for the first would wait for ever.
+/// The state of now. The view is not borrowed meanwhile: readiness looks at it too, and a second borrow
+/// behind a writer that waits for the first would wait for ever.
 fn current_status(shared: &Shared) -> String {
     let view = Arc::clone(&shared.view.borrow());
     status(shared, &view)
@@ -191,18 +191,18 @@ fn status(shared: &Shared, view: &View) -> String {
     line.replace('\n', " ")
 }
 
-/// The first worker that does not answer in time. One that has died is none: it is being replaced.
+/// The first worker that does not respond in time. One that has died is none: it is being replaced.
 async fn unresponsive(shared: &Shared, limit: Duration) -> Option<usize> {
     let asked: Vec<_> = (0..shared.workers.count())
         .map(|slot| {
-            let (reply, answer) = oneshot::channel();
+            let (reply, response) = oneshot::channel();
             shared.workers.send(slot, WorkerCommand::Ping { reply });
-            answer
+            response
         })
         .collect();
     let end = tokio::time::Instant::now() + limit;
-    for (slot, answer) in asked.into_iter().enumerate() {
-        if tokio::time::timeout_at(end, answer).await.is_err() {
+    for (slot, response) in asked.into_iter().enumerate() {
+        if tokio::time::timeout_at(end, response).await.is_err() {
             return Some(slot);
         }
     }

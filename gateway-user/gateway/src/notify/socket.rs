@@ -1,5 +1,6 @@
-//! The socket that a service manager listens at: one datagram of `NAME=value` lines for each message (sd_notify(3),
-//! "Notes"). By hand, since the crate for it knows no abstract names, which managers of containers use.
+//! The socket that a service manager listens at: one datagram of `NAME=value` lines for each message
+//! (sd_notify(3), "Notes"). By hand, since the crate for it knows no abstract names, which managers of
+//! containers use.
 
 use std::ffi::OsString;
 use std::io;
@@ -30,7 +31,8 @@ impl Socket {
         Ok(Self(Some(address)))
     }
 
-    /// Says it; a manager that was started anew has another socket of that name, so each message connects by itself.
+    /// Says it; a manager that was started anew has another socket of that name, so each message connects by
+    /// itself.
     ///
     /// # Errors
     /// Nobody listens, or nobody reads.

@@ -1,4 +1,4 @@
-//! What the kernel of the calling thread's network namespace counts.
+//! Counters of the kernel for the calling thread's network namespace.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
 
 /// A counter of `/proc/net/netstat` by its name without group, such as `TCPMigrateReqSuccess`.

@@ -8,13 +8,13 @@ use nix::sys::signal::Signal;
 /// A running `wrk`, bounded by its own duration.
 pub struct Wrk(Guarded);
 
-/// What `wrk` counted.
+/// Counts of `wrk`.
 #[derive(Debug)]
 pub struct Report {
     /// Answers received.
     pub requests: u64,
     /// Answers that were not 2xx or 3xx.
-    pub bad_answers: u64,
+    pub bad_responses: u64,
     /// The line of socket errors, if there were any.
     pub socket_errors: Option<String>,
 }
@@ -27,7 +27,7 @@ impl Wrk {
         Self(Guarded::spawn(&mut command).expect("wrk is installed by `cargo xtask test`"))
     }
 
-    /// Whether it still sends.
+    /// True if it still sends.
     pub fn is_running(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
@@ -51,12 +51,12 @@ impl Wrk {
         let text = self.0.output();
         let number = |line: &str| line.split_whitespace().find_map(|word| word.parse::<u64>().ok());
         let requests = text.lines().find(|line| line.contains("requests in")).and_then(number).unwrap_or(0);
-        let bad_answers = text
+        let bad_responses = text
             .lines()
             .find(|line| line.contains("Non-2xx"))
             .and_then(|line| line.rsplit(' ').next()?.parse().ok());
         let socket_errors = text.lines().find(|line| line.contains("Socket errors")).map(str::to_owned);
-        Report { requests, bad_answers: bad_answers.unwrap_or(0), socket_errors }
+        Report { requests, bad_responses: bad_responses.unwrap_or(0), socket_errors }
     }
 }
 
@@ -65,6 +65,6 @@ impl Report {
     #[track_caller]
     pub fn must_be_clean(&self) {
         assert!(self.requests > 0, "nothing was sent: {self:?}");
-        assert!(self.bad_answers == 0 && self.socket_errors.is_none(), "requests failed: {self:?}");
+        assert!(self.bad_responses == 0 && self.socket_errors.is_none(), "requests failed: {self:?}");
     }
 }

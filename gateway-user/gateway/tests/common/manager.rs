@@ -19,7 +19,7 @@ pub struct Manager {
 /// One datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Who the kernel says has sent it.
+    /// Its sender, as the kernel says.
     pub pid: u32,
     text: String,
 }

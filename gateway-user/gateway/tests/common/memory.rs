@@ -1,4 +1,4 @@
-//! What a process costs, as the kernel says.
+//! Memory of a process, as the kernel counts it.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
 
 use std::time::{Duration, Instant};

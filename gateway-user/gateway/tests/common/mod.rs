@@ -19,7 +19,7 @@ use gateway_testkit::{http, wait};
 
 /// The binary under test.
 pub const SLUICE: &str = env!("CARGO_BIN_EXE_sluice");
-/// Where the scenario's listener answers.
+/// Address of the scenario's listener.
 pub const HTTP: &str = "127.0.0.1:80";
 /// The scenario's backend.
 pub const BACKEND: &str = "127.0.0.1:8000";
@@ -98,12 +98,12 @@ impl Running {
         self.config.write(file, &text.replace(from, to)).unwrap();
     }
 
-    /// What the gateway has printed so far.
+    /// The gateway's output so far.
     pub fn log(&self) -> String {
         self.gateway.output()
     }
 
-    /// Waits until a request for `target` is answered with `status`; requests go on connections of their own.
+    /// Waits until a request for `target` gets `status`; requests go on connections of their own.
     #[track_caller]
     pub fn wait_for_status(&self, target: &str, status: u16) -> http::Answer {
         wait::until(&format!("{status} for {target}; the gateway says:\n{}", self.log()), || {

@@ -1,10 +1,11 @@
 //! Which steering and which I/O the gateway under test is to use.
 //!
-//! `cargo xtask test` runs the test binaries that do not by nature need one of them once per pair, and says the pair in
-//! the environment. A test that needs a particular one gives the flag itself, and belongs into a binary that is run
-//! once (`EVERY_PAIR` in `xtask/src/test/pairs.rs` lists the others).
+//! `cargo xtask test` runs the test binaries that do not by nature need one of them once per pair, and says
+//! the pair in the environment. A test that needs a particular one gives the flag itself, and belongs into a
+//! binary that is run once (`EVERY_PAIR` in `xtask/src/test/pairs.rs` lists the others).
 
-/// `steering/io`, as the flags are written. By default the best of each: a test must not pass because it fell back.
+/// `steering/io`, as the flags are written. By default the best of each: a test must not pass because it fell
+/// back.
 const VARIABLE: &str = "SLUICE_TEST_PAIR";
 const DEFAULT: &str = "ebpf/uring";
 

@@ -1,4 +1,4 @@
-//! What Sluice has on a bpffs.
+//! Sluice's pins on a bpffs.
 
 use std::fs;
 use std::path::{Path, PathBuf};

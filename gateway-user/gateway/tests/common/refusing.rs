@@ -99,7 +99,7 @@ pub fn announced(gateway: &Guarded) -> String {
     said.concat()
 }
 
-/// What `sluice status` shows.
+/// Output of `sluice status`.
 pub fn status() -> String {
     text(&sluice(&["status"]))
 }

@@ -1,7 +1,7 @@
 //! Copies of the test binary that play another part: a process that a filter binds, or a crowd of clients.
 //!
-//! A test calls [`played`] first. In the test's own process that is `None` and the test goes on; a copy that was started
-//! by [`copy`] gets the words it was given, plays its part and ends.
+//! A test calls [`played`] first. In the test's own process that is `None` and the test goes on; a copy that
+//! was started by [`copy`] gets the words it was given, plays its part and ends.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
 
 use std::process::Command;

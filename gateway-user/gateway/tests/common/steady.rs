@@ -1,4 +1,4 @@
-//! Clients that send without a pause, verify every answer, and repeat nothing.
+//! Clients that send without a pause, verify every response, and repeat nothing.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,18 +37,18 @@ impl SteadyClients {
         steady
     }
 
-    /// Waits until so many more requests were answered.
+    /// Waits until so many more requests were served.
     #[track_caller]
     pub fn wait_for_more(&self, count: u64) {
         let goal = self.shared.answered.load(Ordering::SeqCst) + count;
-        wait::until("more answers", || {
+        wait::until("more responses", || {
             let failed = self.failed();
             assert!(failed.is_empty(), "{failed:?}");
             (self.shared.answered.load(Ordering::SeqCst) >= goal).then_some(())
         });
     }
 
-    /// Requests answered so far.
+    /// Requests served so far.
     pub fn answered(&self) -> u64 {
         self.shared.answered.load(Ordering::SeqCst)
     }

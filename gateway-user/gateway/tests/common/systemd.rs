@@ -55,7 +55,7 @@ impl Systemd {
         systemd
     }
 
-    /// What it has said so far.
+    /// Its output so far.
     pub fn log(&self) -> String {
         self.booted.as_ref().map(Guarded::output).unwrap_or_default()
     }
@@ -102,7 +102,7 @@ impl Systemd {
         ids.find(is_it).unwrap_or_else(|| panic!("no main process {inner}:\n{}", self.sluice_log()))
     }
 
-    /// What the gateway has printed so far.
+    /// The gateway's output so far.
     pub fn sluice_log(&self) -> String {
         common::text(&self.run(&["cat", "/run/sluice.log"]))
     }

@@ -13,7 +13,7 @@ use gateway_testkit::wait;
 use crate::common::{metric, metrics, with_gateway_flags};
 use crate::{ODD, active, client, neighbours_are_served, route_the_odd};
 
-/// A backend that takes everything and answers nothing until it is told; counts its connections.
+/// A backend that takes everything and sends no response until it is told; counts its connections.
 pub(crate) struct SilentBackend {
     open: Arc<AtomicU64>,
     speaks: Arc<AtomicBool>,
@@ -37,7 +37,7 @@ impl SilentBackend {
         mute
     }
 
-    /// From now on it answers, or no more.
+    /// From now on it responds, or stops.
     pub(crate) fn speak(&self, speaks: bool) {
         self.speaks.store(speaks, Ordering::SeqCst);
     }
@@ -123,7 +123,7 @@ fn one_tenants_stuck_backend_takes_its_part_and_no_more() {
 fn answers_that_nobody_finishes_have_a_bound_of_their_own() {
     let flags = &["--workers", "1", "--upstream-max-requests", "20", "--access-log", "off"];
     with_gateway_flags("streams", flags, |_, running| {
-        // Begins every answer and ends none.
+        // Begins every response and ends none.
         let listener = TcpListener::bind(ODD).unwrap();
         thread::spawn(move || {
             let mut open = Vec::new();
@@ -160,7 +160,7 @@ fn a_backend_that_never_answers_costs_its_own_requests_only() {
         route_the_odd(running);
         running.wait_for_status("/odd", 504);
         let mut waiting = ask_the_odd(200);
-        neighbours_are_served("a backend that never answers");
+        neighbours_are_served("a backend that never responds");
         for client in &mut waiting {
             let answer = client.answer().unwrap();
             assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));

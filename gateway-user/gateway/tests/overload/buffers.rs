@@ -22,7 +22,7 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
     with_gateway_flags("buffers", flags, |_, running| {
         let backend = SilentBackend::start();
         route_the_odd(running);
-        // Each keeps its head in a buffer until its answer comes, and for a second two more to receive into.
+        // Each keeps its head in a buffer until its response comes, and for a second two more to receive into.
         let mut waiting: Vec<Client> = Vec::new();
         wait::until("three fifths to be lent for long", || {
             assert!(waiting.len() < 2000, "no bound: {}", metrics());
@@ -42,7 +42,8 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
         let of_waiting = refused();
         let connections = || metric("sluice_connections", &[]);
         let there = connections();
-        // Who has less under way is served even while all is lent: its head is here, and costs nothing to look at.
+        // A client with less under way is served even while all is lent: its head is here, and costs nothing
+        // to look at.
         wait::until("a request while all is lent", || {
             let _beginning = begin_heads(96);
             let before = lent();

@@ -21,7 +21,7 @@ fn connections_beyond_the_limit_are_told_so_and_room_comes_back() {
         // More than are told at once: those beyond are closed without a word, and none waits.
         let ask = |_| {
             let mut client = client();
-            // Who is closed already learns it when it reads.
+            // A client that is closed already learns it when it reads.
             let _ = client.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n");
             client
         };
@@ -56,7 +56,7 @@ fn a_pause_of_the_whole_process_times_nobody_out() {
         begun.iter_mut().for_each(|client| client.send("GET /httpbin/get HTTP/1.1\r\n").unwrap());
         wait::until("all heads", || (metric("http_server_active_requests", &[]) == 100.0).then_some(()));
         running.gateway.signal(Signal::SIGSTOP).unwrap();
-        // What comes meanwhile is there when it goes on, and is no later than it can be.
+        // Requests that come meanwhile are there when it goes on, and are no later than they can be.
         begun.iter_mut().for_each(|client| client.send("Host: a\r\n\r\n").unwrap());
         let mut fresh: Vec<Client> = (0..100).map(|_| client()).collect();
         fresh

@@ -48,8 +48,8 @@ fn effort(pid: u32) -> (u64, u64) {
 
 #[test]
 fn without_descriptors_accepting_pauses_and_who_is_inside_is_served() {
-    /// In a tenth of a second: the pause's end, two sweeps, a flush of the log. A slow machine has more of them, and less
-    /// in each.
+    /// In a tenth of a second: the pause's end, two sweeps, a flush of the log. A slow machine has more of
+    /// them, and less in each.
     const MOST_SWITCHES: u32 = 20;
     // The limits of another user's process may be changed with CAP_SYS_RESOURCE only.
     let flags = &["--workers", "1", "--access-log", "off", "--user", "keep"];

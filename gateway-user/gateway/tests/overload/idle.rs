@@ -36,7 +36,7 @@ fn fifteen_thousand_idle_connections_of_one_process_hold_no_buffers() {
         let each = |rss: u64| rss.saturating_sub(before) * 1024 / IDLE;
         let settled = |what: &str, most: u64| {
             wait::until(what, || Some(rss_kib(pid)).filter(|rss| each(*rss) <= most));
-            // What is still on its way back to the system goes within seconds.
+            // Memory that is still on its way back to the system goes within seconds.
             least_rss_kib(pid, Duration::from_secs(3))
         };
         let mut there = settled("memory of the first requests to be given back", MOST_BYTES);

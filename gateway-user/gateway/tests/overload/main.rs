@@ -1,4 +1,4 @@
-//! More than the gateway was made for: every excess has an answer, a bound and a count, and neighbours are served.
+//! Behaviour beyond the limits: every limit has a defined response and a counter, and neighbours are served.
 #![allow(clippy::print_stderr, clippy::print_stdout)] // figures for who reads a test's output; a copy tells its parent
 
 #[path = "../common/mod.rs"]
@@ -58,7 +58,7 @@ fn client() -> Client {
     Client::connect(HTTP.parse().unwrap()).unwrap()
 }
 
-/// Fifty requests of a neighbour, each answered; says what they waited.
+/// Fifty requests of a neighbour, each served; returns their waiting times.
 #[track_caller]
 fn neighbours_are_served(beside: &str) {
     let mut kept = client();
@@ -95,9 +95,9 @@ fn raise_the_limit_of_open_files() {
 /// Requests of a crowd that are under way at once.
 const TOGETHER: usize = 100;
 
-/// In a copy: connections that send `request` each; `answered` says whether they read their answers too. Does so again
-/// whenever the file `again`, if one is named, is there (and takes it away). Holds them until it is killed, or for
-/// some minutes.
+/// In a copy: connections that send `request` each; `answered` says whether they read their responses too.
+/// Does so again whenever the file `again`, if one is named, is there (and takes it away). Holds them until
+/// it is killed, or for some minutes.
 fn hold_crowd(words: &[String]) {
     let [count, request, answered, again @ ..] = words else { panic!("{words:?}") };
     raise_the_limit_of_open_files();

@@ -42,7 +42,7 @@ fn generous_backend() {
 #[test]
 fn two_thousand_readers_that_stall_cost_a_bounded_amount_and_are_cut() {
     const NAME: &str = "slow::two_thousand_readers_that_stall_cost_a_bounded_amount_and_are_cut";
-    /// What a stalled download may hold in the gateway: a few buffers of 16 KiB and the task.
+    /// Bound of a stalled download in the gateway: a few buffers of 16 KiB and the task.
     const MOST_KIB: u64 = 64;
     if let Some(words) = role::played() {
         return hold_crowd(&words);
@@ -93,7 +93,8 @@ fn writers_of_one_byte_a_while_are_cut_off() {
             .collect();
         let mut bodies: Vec<Client> = (0..500).map(|_| client()).collect();
         bodies.iter_mut().for_each(|client| client.send(post).unwrap());
-        // A byte every 300 ms: no silence is ever long, yet nobody gets more than the limit of a whole head or request.
+        // A byte every 300 ms: no silence is ever long, yet nobody gets more than the limit of a whole head
+        // or request.
         for round in 0..14 {
             for client in heads.iter_mut().chain(&mut bodies) {
                 // An error is the cut that is waited for.
@@ -170,7 +171,7 @@ fn uploads_below_the_least_rate_are_told_and_slow_ones_come_whole() {
     });
 }
 
-/// A connection that takes little at a time, and a request for a long answer on it.
+/// A connection that takes little at a time, and a request for a long response on it.
 fn small_reader() -> TcpStream {
     let domain = nix::sys::socket::AddressFamily::Inet;
     let kind = nix::sys::socket::SockType::Stream;
@@ -188,7 +189,7 @@ fn small_reader() -> TcpStream {
 #[test]
 fn a_reader_that_goes_on_is_waited_for_however_much_lies_ready() {
     netns::run("slow-readers", |inside| {
-        // Far less than the answer, far more than is taken in one time-out.
+        // Far less than the response, far more than is taken in one time-out.
         std::fs::write("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 262144").unwrap();
         let flags = ["--client-send-timeout", "2s", "--client-min-rate", "500B", "--access-log", "off"];
         let running = Running::start(inside, &flags);

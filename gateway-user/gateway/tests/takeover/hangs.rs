@@ -1,6 +1,7 @@
 //! The old process hangs in the midst of a take-over: the new one decides for itself, and the old one finds out.
 //!
-//! Only limits of what a hung process does not do are shortened, so that no test depends on how fast the others are.
+//! Only limits of what a hung process does not do are shortened, so that no test depends on how fast the
+//! others are.
 
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
@@ -18,7 +19,7 @@ fn stopped_before_it_offers() {
         line.running.gateway.signal(Signal::SIGSTOP).unwrap();
         let mut new = line.spawn(&["--steering", "ebpf"], &[("SLUICE_FAULT", LIMIT)]);
         assert!(!new.wait().success());
-        wait::until("the reason", || new.output().contains("does not answer").then_some(()));
+        wait::until("the reason", || new.output().contains("does not respond").then_some(()));
         line.running.gateway.signal(Signal::SIGCONT).unwrap();
         line.running.gateway.wait_for_output("did not take over");
         serves_on(line, &["--steering", "ebpf"], &pins);
@@ -30,7 +31,7 @@ fn stopped_after_the_offer(label: &str, flags: &'static [&'static str]) {
         let gate = StopPoint::closed(line.inside, "received");
         let faults = format!("{LIMIT},{}", gate.fault());
         let mut new = line.spawn(flags, &[("SLUICE_FAULT", &faults)]);
-        new.wait_for_output("planted: stopped");
+        new.wait_for_output("injected: stopped");
         line.running.gateway.signal(Signal::SIGSTOP).unwrap();
         gate.open();
         let old = line.succeeded_by(new);
@@ -64,7 +65,7 @@ fn hung_when_it_is_to_let_go(label: &str, flags: &'static [&'static str]) {
         ended_well(line.begin_upgrade_with(flags, &[("SLUICE_FAULT", gate.fault())]));
         let steady = SteadyClients::start(HTTP);
         let mut old = line.begin_upgrade_with(flags, &[("SLUICE_FAULT", LIMIT)]);
-        old.wait_for_output("planted: stopped");
+        old.wait_for_output("injected: stopped");
         steady.wait_for_more(100);
         gate.open();
         ended_well(old);

@@ -18,8 +18,8 @@ fn kill(gateway: &mut gateway_testkit::process::Guarded) {
     gateway.wait();
 }
 
-/// Clients that come while two processes have the sockets, and keep half of their connections: whoever accepts some must
-/// not die.
+/// Clients that come while two processes have the sockets, and keep half of their connections: whoever
+/// accepts some must not die.
 fn newcomers() -> Vec<SteadyClients> {
     (0..4).map(|_| SteadyClients::start(HTTP)).collect()
 }
@@ -38,7 +38,7 @@ fn new_one_killed_at(label: &str, point: &'static str, flags: &'static [&'static
         let steady = SteadyClients::start(HTTP);
         let more = [flags, &["--workers", "5"]].concat();
         let mut new = line.spawn(&more, &[("SLUICE_FAULT", &format!("takeover:{point}"))]);
-        new.wait_for_output("planted: stopped");
+        new.wait_for_output("injected: stopped");
         let later = newcomers();
         steady.wait_for_more(300);
         kill(&mut new);
@@ -102,7 +102,7 @@ fn new_one_killed_steering_otherwise(
         let pins = line.pin_directories();
         let steady = SteadyClients::start(HTTP);
         let mut new = line.spawn(new, &[("SLUICE_FAULT", "takeover:live")]);
-        new.wait_for_output("planted: stopped");
+        new.wait_for_output("injected: stopped");
         let later = newcomers();
         steady.wait_for_more(300);
         kill(&mut new);
@@ -157,7 +157,7 @@ fn new_one_killed_after_its_word(label: &str, flags: &'static [&'static str]) {
         let pins = line.pin_directories();
         let steady = SteadyClients::start(HTTP);
         let mut new = line.spawn(&[flags, &["--workers", "5"]].concat(), &[]);
-        line.running.gateway.wait_for_output("planted: stopped");
+        line.running.gateway.wait_for_output("injected: stopped");
         let later = newcomers();
         steady.wait_for_more(100);
         kill(&mut new);
@@ -180,7 +180,7 @@ fn new_one_after_its_word_reuseport() {
     new_one_killed_after_its_word("take-k12", REUSEPORT_EPOLL);
 }
 
-/// A connection that nobody accepts at the moment is answered by the one that is left.
+/// A connection that nobody accepts at the moment is served by the process that is left.
 fn the_new_one_serves(line: &mut Line<'_>, new: gateway_testkit::process::Guarded, go_on: impl FnOnce()) {
     let mut waiting = Client::connect(HTTP.parse().unwrap()).unwrap();
     waiting.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -198,7 +198,7 @@ fn old_one_killed(label: &str, flags: &'static [&'static str]) {
         // Between offer and ready.
         let gate = StopPoint::closed(line.inside, "received");
         let mut new = line.spawn(flags, &[("SLUICE_FAULT", gate.fault())]);
-        new.wait_for_output("planted: stopped");
+        new.wait_for_output("injected: stopped");
         kill(&mut line.running.gateway);
         the_new_one_serves(line, new, || gate.open());
         assert!(line.pin_directories().len() <= 1, "what the dead one had is gone");
@@ -208,7 +208,7 @@ fn old_one_killed(label: &str, flags: &'static [&'static str]) {
         let old = line.begin_upgrade_with(flags, &[("SLUICE_FAULT", gate.fault())]);
         ended_well(old);
         let new = line.spawn(flags, &[]);
-        line.running.gateway.wait_for_output("planted: stopped");
+        line.running.gateway.wait_for_output("injected: stopped");
         kill(&mut line.running.gateway);
         the_new_one_serves(line, new, || {});
         serves_on(line, flags, &line.pin_directories());

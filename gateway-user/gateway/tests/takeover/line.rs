@@ -68,7 +68,8 @@ impl Line<'_> {
         std::mem::replace(&mut self.running.gateway, new)
     }
 
-    /// Where pins are now. A process that is to take over has an empty directory already; killed, it leaves that to the next.
+    /// Where pins are now. A process that is to take over has an empty directory already; killed, it leaves
+    /// that to the next.
     pub fn pin_directories(&self) -> Vec<PathBuf> {
         let of = |dir: &Path| {
             let entries =
@@ -91,7 +92,7 @@ pub fn ended_well(mut gateway: Guarded) -> Guarded {
     gateway
 }
 
-/// Whether traffic is wanted.
+/// True if traffic is wanted.
 pub fn ready() -> bool {
     let health: SocketAddr = "127.0.0.1:15021".parse().unwrap();
     http::get(health, "a", "/healthz/ready").is_ok_and(|answer| answer.status == 200)

@@ -1,7 +1,7 @@
 //! Processes of root and of the user that root becomes follow each other, in both directions.
 //!
-//! Sockets of one `SO_REUSEPORT` group must have one owner, or bind(2) refuses: that shows when workers are added, and when
-//! the successor of one that died needs a socket.
+//! Sockets of one `SO_REUSEPORT` group must have one owner, or bind(2) refuses: that shows when workers are
+//! added, and when the successor of one that died needs a socket.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,7 @@
 //! The result of a request that a rule takes: a local reply, a redirect, or backends.
 //!
-//! Everything is asked of what workers ask: the compiled rule, its filters and weights, the endpoints of its clusters, and the
-//! table of reasons.
+//! Everything is asked of what workers ask: the compiled rule, its filters and weights, the endpoints of its
+//! clusters, and the table of reasons.
 
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// What a worker does with a request that `rule` takes.
+    /// Outcome of a request that `rule` takes.
     pub(super) fn of(
         rule: &Rule,
         request: &Request<'_>,

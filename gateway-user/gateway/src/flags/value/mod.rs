@@ -18,7 +18,7 @@ pub(crate) trait Value: Sized {
     /// Reads what the user wrote, without surrounding blanks.
     fn parse(text: &str) -> Option<Self>;
 
-    /// What is allowed, as the object of "write": `a number from 1 to 64`.
+    /// Allowed values, as the object of "write": `a number from 1 to 64`.
     fn allowed() -> String;
 }
 

@@ -102,7 +102,7 @@ impl Value for StateDir {
     }
 }
 
-/// What happens to system calls that a thread has no use for.
+/// Treatment of system calls that a thread does not need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seccomp {
     /// They fail.
@@ -177,7 +177,7 @@ impl Value for AddressMode {
     }
 }
 
-/// Whether endpoints on the node's own addresses are used.
+/// True if endpoints on the node's own addresses are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NodeEndpoints {
     /// But for the node's and Sluice's own ports.
@@ -315,7 +315,7 @@ choice!(
 );
 
 choice!(
-    /// Who may have something that several namespaces ask for.
+    /// Owner of something that several namespaces ask for.
     Ownership {
         /// All of them.
         Shared = "shared",
@@ -325,7 +325,7 @@ choice!(
 );
 
 choice!(
-    /// What a second process on a state directory does.
+    /// Behaviour of a second process on a state directory.
     TakeOver {
         /// Takes over from the first.
         Auto = "auto",
@@ -415,14 +415,14 @@ choice!(
 );
 
 impl Toggle {
-    /// Whether it is on.
+    /// True if it is on.
     pub(crate) fn on(self) -> bool {
         self == Self::On
     }
 }
 
 choice!(
-    /// What the state directory keeps of objects for the next process.
+    /// Objects that the state directory keeps for the next process.
     LastGood {
         /// The objects.
         Keys = "keys",
