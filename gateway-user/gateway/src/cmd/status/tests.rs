@@ -1,0 +1,108 @@
+use super::endpoint::reachable;
+use super::*;
+use crate::admin::document::WatchLine;
+use crate::state_dir;
+
+fn conditions(list: &[(&str, &str, &str)]) -> serde_json::Value {
+    let line = |(kind, status, reason): &(&str, &str, &str)| {
+        let line =
+            serde_json::json!({"status": status, "reason": reason, "message": format!("about {reason}")});
+        ((*kind).to_owned(), line)
+    };
+    list.iter().map(line).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn document() -> StatusDocument {
+    let good = [("Accepted", "True", "Accepted"), ("Conflicted", "False", "NoConflicts")];
+    let bad = [("Accepted", "False", "PortUnavailable"), ("Programmed", "False", "PortUnavailable")];
+    serde_json::from_value(serde_json::json!({
+        "process": {"version": "0.1.0", "pid": 7, "started": "x", "source": "conf",
+                    "capabilities": ["CAP_NET_BIND_SERVICE"]},
+        "readiness": "ready", "generation": 3, "liveSince": "2026-11-23T00:00:00Z",
+        "steering": {"path": "reuseport", "detail": "reuseport (asked for)"},
+        "io": {"driver": "epoll", "refused": ["uring-defer: EPERM"], "workers": 2},
+        "listeners": [
+            {"gateway": "a/gw", "listener": "http", "address": "*", "port": 80, "servedOn": 8080,
+             "hostname": "", "attachedRoutes": 1, "conditions": conditions(&good)},
+            {"gateway": "a/gw", "listener": "ssh", "address": "10.0.0.1", "port": 22,
+             "hostname": "*.example.com", "attachedRoutes": 0, "conditions": conditions(&bad)},
+            {"gateway": "a/gw", "listener": "tls", "address": "", "hostname": "",
+             "attachedRoutes": 0, "conditions": conditions(&[("Accepted", "False", "UnsupportedProtocol")])},
+        ],
+        "routes": [{"route": "HTTPRoute b/r", "parent": "a/gw", "conditions": conditions(&good)}],
+        "findings": ["HTTPRoute b/r: something"],
+        "status": {},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn tables_say_what_is_served_where_and_what_is_not() {
+    let want = "\
+sluice 0.1.0 (pid 7), serving conf
+ready; generation 3, live since 2026-11-23T00:00:00Z
+steering:       reuseport (asked for)
+io:             epoll, 2 workers (not uring-defer: EPERM)
+capabilities:   CAP_NET_BIND_SERVICE
+
+GATEWAY   LISTENER   ADDRESS    PORT           HOSTNAME        ROUTES   STATE
+a/gw      http       *          80 (on 8080)   *               1        OK
+a/gw      ssh        10.0.0.1   22             *.example.com   0        PortUnavailable
+a/gw      tls        -          -              -               0        UnsupportedProtocol
+
+ROUTE           PARENT   STATE
+HTTPRoute b/r   a/gw     OK
+
+HTTPRoute b/r: something
+";
+    assert_eq!(render(&document(), false), want);
+    let wide = render(&document(), true);
+    assert!(wide.contains("PortUnavailable       about PortUnavailable\n"), "{wide}");
+}
+
+#[test]
+fn watches_are_counted_and_listed_if_asked_for() {
+    let mut document = document();
+    let watch = |kind: &str, why: Option<&str>| WatchLine {
+        kind: kind.into(),
+        namespace: None,
+        synced: why.is_none(),
+        objects: 7,
+        last_event: None,
+        failing_since: why.map(|_| "2026-11-23T00:00:00Z".into()),
+        why: why.map(str::to_owned),
+    };
+    document.watches = vec![watch("HTTPRoute", None), watch("Secret", Some("no right to list"))];
+    let text = render(&document, false);
+    assert!(text.contains("watches:        1 of 2 synced, 1 failing\n"), "{text}");
+    let wide = render(&document, true);
+    assert!(
+        wide.contains("HTTPRoute   *           7         yes      -            -                      -\n"),
+        "{wide}"
+    );
+    assert!(wide.contains("2026-11-23T00:00:00Z   no right to list\n"), "{wide}");
+}
+
+#[test]
+fn the_socket_is_asked_unless_an_address_is_given_and_advice_names_all_that_matters() {
+    use crate::flags::tests::settings;
+
+    let of = |flags: &[(&str, &str)]| Endpoint::of(&settings(flags)).unwrap();
+    let usual = state_dir::resolve(&settings(&[]).state_dir).unwrap();
+    assert_eq!(of(&[]), Endpoint::Socket(usual.join("admin.sock")));
+    assert_eq!(of(&[("state-dir", "/s")]), Endpoint::Socket("/s/admin.sock".into()));
+    let address = [("state-dir", "/s"), ("admin-address", "127.0.0.1:15000")];
+    assert_eq!(of(&address), Endpoint::Address("127.0.0.1:15000".parse().unwrap()));
+    let advice = of(&[("state-dir", "/s")]).advice();
+    let uid = format!("uid {}", rustix::process::geteuid().as_raw());
+    for word in ["/s/admin.sock", &uid, "sudo sluice status --state-dir /s"] {
+        assert!(advice.contains(word), "{word}: {advice}");
+    }
+}
+
+#[test]
+fn the_unspecified_address_is_asked_on_loopback() {
+    for (listen, ask) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")] {
+        assert_eq!(reachable(listen.parse().unwrap()), ask.parse().unwrap());
+    }
+}
