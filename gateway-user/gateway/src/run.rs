@@ -32,6 +32,7 @@ use crate::privileges;
 use crate::service::{Service, TakingOver};
 use crate::source::Source;
 use crate::supervisor::{Supervisor, WorkerTemplate};
+use crate::workers::Workers;
 use crate::{fault, node, pool, reopen, signals, state_dir, wire};
 
 /// How long the access log may take to reach its file at the end.
@@ -200,10 +201,7 @@ impl Parts {
         let config = wire::proxy_config(settings, path, bounds, cluster, confinement);
         let kind = handoff::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
-        let taking_over = self.handoff_client.map(|handoff_client| {
-            let same_sockets = handoff_client.offer().shares_sockets(steering.path());
-            TakingOver { handoff_client, same_sockets }
-        });
+        let taking_over = self.handoff_client.map(|client| TakingOver::new(client, steering.path()));
         if fault::is_injected("requests") {
             gateway_proxy::watch_fault_files();
         }
@@ -267,21 +265,32 @@ impl Parts {
             service.run(taking_over, sockets, self.takeover).await
         });
         runtime.shutdown_background();
-        // Queued connections were accepted during the drain.
-        steering.close();
-        if outcome.is_ok() {
-            workers.join();
-        }
-        let _ = access_log.stop(LOG_FLUSH_TIMEOUT);
-        // With the directory, unless another process has it by now.
-        let ours = outcome?;
-        if ours.is_some()
-            && let Err(error) = link::release(&record)
-        {
-            warn!("addresses stay on their interface until the next start or `sluice cleanup`: {error}");
-        }
-        Ok(())
+        finish(outcome, &steering, &workers, access_log, &record)
     }
+}
+
+/// Takes everything back once serving has ended: steering, workers, the access log, and addresses on an interface.
+fn finish(
+    outcome: anyhow::Result<Option<Instance>>,
+    steering: &SharedSteering,
+    workers: &Workers,
+    access_log: FileThread,
+    record: &Path,
+) -> anyhow::Result<()> {
+    // Queued connections were accepted during the drain.
+    steering.close();
+    if outcome.is_ok() {
+        workers.join();
+    }
+    let _ = access_log.stop(LOG_FLUSH_TIMEOUT);
+    // With the directory, unless another process has it by now.
+    let ours = outcome?;
+    if ours.is_some()
+        && let Err(error) = link::release(record)
+    {
+        warn!("addresses stay on their interface until the next start or `sluice cleanup`: {error}");
+    }
+    Ok(())
 }
 
 /// Gives what the process has so far to the user that it goes on as. Sockets and pins also go back to a

@@ -12,6 +12,7 @@ use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
 use gateway_io::file::FileThread;
 use gateway_proxy::worker::{DrainLimits, Heartbeat};
+use gateway_steer::SteeringPath;
 use tracing::{error, info, warn};
 
 use crate::admin::{Facts, Servers, Shared, Sockets};
@@ -57,6 +58,14 @@ pub(crate) struct TakingOver {
     pub(crate) handoff_client: HandoffClient,
     /// True if we accept from its sockets.
     pub(crate) same_sockets: bool,
+}
+
+impl TakingOver {
+    /// From the process at the other end of `handoff_client`, by one that steers on `path`.
+    pub(crate) fn new(handoff_client: HandoffClient, path: &SteeringPath) -> Self {
+        let same_sockets = handoff_client.offer().shares_sockets(path);
+        Self { handoff_client, same_sockets }
+    }
 }
 
 /// Why serving ends.
