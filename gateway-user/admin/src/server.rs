@@ -165,7 +165,7 @@ async fn serve(
         connections.end_idle();
         connections.sweep(&limits, counters);
     }
-    info!("{name} is served no more");
+    info!("{name} is no longer served");
 }
 
 /// Polls a future that may be dropped unfinished.

@@ -277,7 +277,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     }
 
     fn reload(&mut self, asked: impl IntoIterator<Item = oneshot::Sender<()>>) {
-        info!("reading the configuration again, as asked");
+        info!("reloading the configuration, as requested");
         self.poll(true);
         self.asked.extend(asked);
         self.say_applied();
@@ -298,11 +298,11 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         match self.runtime.block_on(self.reconciler.adopt(worker)) {
             Ok(()) => {
                 self.idle.remove(&worker);
-                info!(worker, "the worker serves in its predecessor's place");
+                info!(worker, "replacement worker is serving");
             }
             Err(error) => {
                 self.idle.insert(worker);
-                warn!(worker, "the worker has nothing to serve yet, and is tried again: {error}");
+                warn!(worker, "the replacement worker has no configuration yet; retried: {error}");
             }
         }
         // The configuration that missed them may be live by now.

@@ -189,7 +189,7 @@ impl LastGoodWriter {
             return;
         }
         if let Err(error) = self.last_good.write(&kept) {
-            warn!("last good versions are not kept for the next process: {error}");
+            warn!("last good versions were not written for the next process: {error}");
         }
         // Said once: what could not be written is tried again with the next change.
         self.written = Some(kept);

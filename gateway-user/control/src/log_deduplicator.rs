@@ -80,7 +80,7 @@ impl Changes {
         }
         for Line { severity, text } in &self.gone {
             if *severity != Severity::Note {
-                info!("settled: {text}");
+                info!("resolved: {text}");
             }
         }
     }

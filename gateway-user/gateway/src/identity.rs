@@ -87,7 +87,7 @@ impl Identity {
                 "--user auto: the process stays root: {obstacle}; --user=keep stays root without this line"
             );
         } else if let Some(uid) = self.other {
-            info!("goes on as uid {uid} once nothing needs root; --user=keep stays root");
+            info!("changes to uid {uid} once nothing needs root; --user=keep stays root");
         }
     }
 

@@ -299,7 +299,7 @@ fn give(identity: &Identity, instance: &Instance, steering: &Steering) -> anyhow
     let given = steering.give_to(identity.uid());
     if identity.other().is_none() {
         if let Err(error) = given {
-            warn!("a worker that dies may get no successor: {error}");
+            warn!("a worker that dies may get no replacement: {error}");
         }
         return Ok(());
     }

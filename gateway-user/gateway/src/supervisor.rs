@@ -111,7 +111,7 @@ impl Supervisor {
         tokio::select! {
             Some(WorkerExit { slot, metrics }) = self.deaths.recv() => {
                 let lost = workers.retire(slot, metrics);
-                error!(slot, lost_connections = lost, "a worker died; another one takes its place");
+                error!(slot, lost_connections = lost, "a worker died; a replacement is started");
                 let due = self.started.get(slot).map_or(look, |started| *started + RESTART_DELAY);
                 self.empty.insert(slot, due);
             }
@@ -129,7 +129,7 @@ impl Supervisor {
                     engine.adopt(slot);
                 }
                 Err(error) => {
-                    error!(slot, "{error:#}; tried again");
+                    error!(slot, "{error:#}; retried");
                     self.empty.insert(slot, now + RESTART_DELAY);
                 }
             }

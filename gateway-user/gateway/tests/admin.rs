@@ -109,7 +109,7 @@ fn a_hangup_reads_the_directory_again() {
         let reconciled = || admin("/status").status;
         assert_eq!(reconciled(), 200);
         gateway.signal(Signal::SIGHUP).unwrap();
-        gateway.wait_for_output("reading the configuration again, as asked");
+        gateway.wait_for_output("reloading the configuration, as requested");
         assert!(gateway.try_wait().unwrap().is_none(), "a hangup does not end the process");
     });
 }

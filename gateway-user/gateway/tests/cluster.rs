@@ -123,8 +123,8 @@ fn traffic_goes_on_while_the_api_server_is_away_and_a_restart_serves_what_was_la
         // Of one text: the second line may come while the first is counted.
         let log = gateway.output();
         let lines = log.matches("the API server cannot be reached").count();
-        let settled = log.matches("settled: the API server cannot be reached").count();
-        assert_eq!(lines - settled, 1, "{log}");
+        let resolved = log.matches("resolved: the API server cannot be reached").count();
+        assert_eq!(lines - resolved, 1, "{log}");
         drop(backend);
     });
 }

@@ -58,7 +58,7 @@ fn hears_all(inside: &Inside, manager: &Manager) {
     let reloading = manager.wait_for("RELOADING");
     assert!(reloading.field("MONOTONIC_USEC").unwrap().parse::<u64>().unwrap() > 0);
     manager.wait_until_after(before + 1, "the end of the reload", |m| m.field("READY") == Some("1"));
-    assert!(gateway.output().contains("reading the configuration again, as asked"));
+    assert!(gateway.output().contains("reloading the configuration, as requested"));
 
     gateway.signal(Signal::SIGTERM).unwrap();
     let stopping = manager.wait_for("STOPPING");

@@ -227,7 +227,9 @@ impl Candidate {
             Err(_) => before.filter(|term| Instant::now() < term.until),
         };
         match (before, next) {
-            (None, Some(_)) => info!(lease = self.name, "leads: writes the status of objects from now on"),
+            (None, Some(_)) => {
+                info!(lease = self.name, "became leader: writes the status of objects from now on")
+            }
             (Some(_), None) => {
                 info!(lease = self.name, "lost leadership to {:?}", self.observed.holder())
             }

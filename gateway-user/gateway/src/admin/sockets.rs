@@ -91,7 +91,10 @@ impl Sockets {
             Ok(socket) => self.admin_socket = Some(socket),
             Err(error) => {
                 let path = socket_path(state_dir);
-                warn!("{}: cannot listen there, so `sluice status` finds nobody: {error}", path.display());
+                warn!(
+                    "{}: cannot listen there, so `sluice status` finds no process: {error}",
+                    path.display()
+                );
             }
         }
     }
@@ -121,7 +124,7 @@ impl Sockets {
             let address = admin.socket.local_addr()?;
             warn!(
                 %address,
-                "--admin-address: whoever reaches it reads the whole configuration and sets the log filter; the socket in \
+                "--admin-address: anyone who reaches it reads the whole configuration and sets the log filter; the socket in \
                  --state-dir serves root and this process's user alone"
             );
             let listener = servers.keep("admin", admin, None)?;

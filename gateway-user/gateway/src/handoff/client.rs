@@ -230,10 +230,15 @@ impl HandoffClient {
             Ok(_) => bail!("sluice (pid {pid}) responds to ready with an unknown message"),
             Err(error) if gone(&error) => warn!("sluice (pid {pid}) went away while it handed over"),
             Err(error) if error.kind() == io::ErrorKind::TimedOut && heard => {
-                warn!("sluice (pid {pid}) hangs and has not let go; it does as soon as it runs again");
+                warn!(
+                    "sluice (pid {pid}) hangs and has not released its sockets; it will once it runs again"
+                );
                 wait_beside(channel, pid)?;
             }
-            Err(error) => return Err(error).with_context(|| format!("sluice (pid {pid}) does not let go")),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("sluice (pid {pid}) does not release its sockets"));
+            }
         }
         Ok(TookOver { pid, pod, version, took: begun.elapsed() })
     }
@@ -247,7 +252,7 @@ fn wait_beside(channel: Channel, pid: u32) -> io::Result<()> {
                 return info!("sluice (pid {pid}) has ended");
             }
         }
-        info!("sluice (pid {pid}) has let go");
+        info!("sluice (pid {pid}) has released its sockets");
     };
     std::thread::Builder::new().name("sluice-letting-go".to_owned()).spawn(waiting).map(drop)
 }

@@ -158,7 +158,7 @@ fn accept(listener: &OwnedFd, wake: &OwnedFd, context: &ServerContext) {
         let mut wait = [PollFd::new(wake, PollFlags::IN), PollFd::new(listener, events)];
         match poll(&mut wait, handed.then_some(&POLL_INTERVAL)) {
             Err(rustix::io::Errno::INTR) => continue,
-            Err(error) => return warn!("nobody can take over any more: {error}"),
+            Err(error) => return warn!("no process can take over any more: {error}"),
             Ok(_) if wait.iter().take(1).any(|wake| !wake.revents().is_empty()) => return,
             Ok(_) if context.handed.load(Ordering::SeqCst) => continue,
             Ok(0) => continue,

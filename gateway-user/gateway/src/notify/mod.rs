@@ -42,7 +42,7 @@ impl Manager {
         let variable = |name| std::env::var(name).ok();
         let watchdog = socket::watchdog(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
         let socket = Socket::parse(std::env::var_os("NOTIFY_SOCKET")).unwrap_or_else(|error| {
-            warn!("NOTIFY_SOCKET: {error}; the service manager is told nothing");
+            warn!("NOTIFY_SOCKET: {error}; the service manager gets no messages");
             Socket::default()
         });
         let (speaks, reloads) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -55,7 +55,10 @@ impl Manager {
         self.0.speaks.store(true, Ordering::SeqCst);
         tokio::spawn(self.clone().report(shared.clone(), took_over));
         if let Some(limit) = self.0.watchdog {
-            info!("the service manager's watchdog is fed, which wants it within {} ms", limit.as_millis());
+            info!(
+                "the service manager's watchdog is fed; it expects a message within {} ms",
+                limit.as_millis()
+            );
             tokio::spawn(self.clone().feed(shared.clone(), limit));
         }
     }

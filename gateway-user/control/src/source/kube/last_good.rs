@@ -137,7 +137,7 @@ pub(super) fn read(path: &Path, scope: &Scope) -> Option<ResourceSet> {
         }
         Ok(_) => None,
         Err(error) => {
-            warn!("{}: last good objects are not read, and replaced in time: {error}", path.display());
+            warn!("{}: last good objects cannot be read and will be replaced: {error}", path.display());
             None
         }
     }
@@ -217,18 +217,18 @@ impl LastGoodWriter {
             let next = Instant::now() + WRITE_INTERVAL.max(begun.elapsed() * DUTY_DIVISOR);
             let next = match written {
                 Ok(()) => {
-                    debug!(took_ms = begun.elapsed().as_millis(), "last good objects are kept");
+                    debug!(took_ms = begun.elapsed().as_millis(), "last good objects are written");
                     WriteState::Due(next)
                 }
                 Err(error) => {
-                    warn!("{}: last good objects are not kept, tried again: {error}", path.display());
+                    warn!("{}: last good objects were not written; retried: {error}", path.display());
                     WriteState::Again(next)
                 }
             };
             *state.lock().unwrap_or_else(PoisonError::into_inner) = next;
         });
         if let Err(error) = writing {
-            warn!("last good objects are not kept, tried again: {error}");
+            warn!("last good objects were not written; retried: {error}");
             *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
                 WriteState::Again(Instant::now() + WRITE_INTERVAL);
         }

@@ -220,7 +220,7 @@ async fn keep_running<F: Future<Output = ()> + Send + 'static>(
             return;
         }
         let fault = "internal fault: please report it with the log".to_owned();
-        error!("the watch of {} has panicked and begins anew", id.subject.resource());
+        error!("the watch of {} panicked and restarts", id.subject.resource());
         shared.note(&id, |state| state.fail(ApiError::Other(fault), Timestamp::now()));
         tokio::time::sleep(RETRY_DELAY).await;
     }
