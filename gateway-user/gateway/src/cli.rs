@@ -22,17 +22,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the resources of a directory.
     Run(RunArgs),
-    /// Replace the running process by one with these flags, losing no request; comes back once it serves.
+    /// Replace the running process by a new one with these flags, without losing requests; returns once it serves.
     Upgrade(UpgradeArgs),
     /// Check resources; exit 1 if they have errors.
     Check(CheckArgs),
-    /// Print what a directory's resources mean: routing, endpoints and status.
+    /// Print the translation of a directory's resources: routing, endpoints and status.
     Translate(TranslateArgs),
-    /// Say which rule a request would meet, and why the others do not match.
+    /// Show which rule a request matches, and why the others do not.
     Explain(ExplainArgs),
-    /// Show what a running Sluice serves.
+    /// Show the status of a running Sluice.
     Status(StatusArgs),
-    /// Remove what a crashed Sluice left in the kernel and on disk.
+    /// Remove the leftovers of a crashed Sluice from the kernel and the disk.
     Cleanup(CleanupArgs),
     /// Serve an httpbin-like backend to try routes against.
     Echo(crate::echo::EchoArgs),
@@ -48,7 +48,7 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// Directory of resources; the same as --config-dir.
     pub(crate) dir: Option<PathBuf>,
-    /// The process that started this one only to end; said by `sluice upgrade`.
+    /// Process that started this one and then ends; set by `sluice upgrade`.
     #[arg(long, hide = true)]
     pub(crate) started_by: Option<u32>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(crate) struct RunArgs {
 /// `sluice upgrade`.
 #[derive(Debug, Args)]
 pub(crate) struct UpgradeArgs {
-    /// Start the new process and end at once; said by `sluice upgrade`.
+    /// Start the new process and end at once; set by `sluice upgrade`.
     #[arg(long, hide = true)]
     pub(crate) apart: bool,
     #[command(flatten)]

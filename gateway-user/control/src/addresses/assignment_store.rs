@@ -122,7 +122,7 @@ impl AssignmentFile {
             Err((io::ErrorKind::NotFound, _)) => (None, None),
             Err((_, error)) => (None, Some(error)),
         };
-        let why = why.map(|why| format!("{}: begun anew: {why}", path.display()));
+        let why = why.map(|why| format!("{}: replaced by an empty one: {why}", path.display()));
         (Self { path, written: held.clone() }, held, why)
     }
 
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(after.given[&b][0].address.to_string(), "10.0.0.2");
         fs::write(&path, "{}").unwrap();
         let (mut anew, why) = LocalAssignmentStore::open(path, pool, "n");
-        assert!(why.unwrap().contains("begun anew"));
+        assert!(why.unwrap().contains("replaced by an empty one"));
         assert_eq!(anew.update(&[want("b")]).0.given[&b][0].address.to_string(), "10.0.0.1");
     }
 

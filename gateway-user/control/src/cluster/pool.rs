@@ -89,7 +89,7 @@ impl ObservedAssignments {
             }
             Some(Err(error)) => {
                 let said = format!(
-                    "key {KEY}: {error}; no Gateway gets an address: mend it, or delete it to have all given anew"
+                    "key {KEY}: {error}; no Gateway gets an address: fix it, or delete it to have all addresses assigned anew"
                 );
                 (None, Page::Sealed, Some(said))
             }
