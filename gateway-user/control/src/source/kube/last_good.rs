@@ -2,20 +2,24 @@
 //!
 //! The file holds what Secrets hold, so only its owner can read it.
 
+mod writer;
+
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_api_types::{Definition, InstalledApi, Kind, Object, ResourceSet};
 use serde::de::{SeqAccess, Visitor};
 use serde::ser::SerializeSeq as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use tracing::{debug, warn};
+use tracing::warn;
+
+pub(crate) use writer::LastGoodWriter;
 
 /// Version of the file's format. A file of another one is passed over.
 const FORMAT: u32 = 1;
@@ -158,97 +162,6 @@ fn read_file(path: &Path) -> io::Result<Option<Read>> {
     }
 }
 
-/// Writes the objects when they have changed, not too often, on a thread of its own.
-#[derive(Debug)]
-pub(crate) struct LastGoodWriter {
-    path: PathBuf,
-    scope: Arc<Scope>,
-    keys: LastGoodKeys,
-    begun: bool,
-    /// There is something that is not written.
-    behind: bool,
-    state: Arc<Mutex<WriteState>>,
-}
-
-/// How writing goes.
-#[derive(Debug)]
-enum WriteState {
-    /// The next one may begin at that time.
-    Due(Instant),
-    /// As before, and the last one did not succeed.
-    Again(Instant),
-    /// One is under way.
-    Busy,
-}
-
-impl LastGoodWriter {
-    pub(super) fn new(path: PathBuf, scope: Scope, keys: LastGoodKeys) -> Self {
-        let state = Arc::new(Mutex::new(WriteState::Due(Instant::now())));
-        Self { path, scope: Arc::new(scope), keys, begun: false, behind: false, state }
-    }
-
-    /// From now on this process is the one that writes.
-    pub(crate) fn begin(&mut self, objects: &ResourceSet) {
-        self.begun = true;
-        self.behind = !objects.is_empty();
-        remove_unfinished(&self.path);
-        self.catch_up(objects);
-    }
-
-    /// The objects have changed.
-    pub(crate) fn follow(&mut self, objects: &ResourceSet) {
-        self.behind = true;
-        self.catch_up(objects);
-    }
-
-    /// Writes what is not written, if it is time.
-    pub(crate) fn catch_up(&mut self, objects: &ResourceSet) {
-        if !self.begun || !self.try_begin() {
-            return;
-        }
-        self.behind = false;
-        let (path, scope, state) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.state));
-        let (objects, keys) = (objects.clone(), self.keys);
-        let writing = std::thread::Builder::new().name("sluice-keep".to_owned()).spawn(move || {
-            let begun = Instant::now();
-            let written = replace(&path, &scope, &objects, keys);
-            // Before the next turn: the objects may be the last of their version.
-            drop(objects);
-            let next = Instant::now() + WRITE_INTERVAL.max(begun.elapsed() * DUTY_DIVISOR);
-            let next = match written {
-                Ok(()) => {
-                    debug!(took_ms = begun.elapsed().as_millis(), "last good objects are written");
-                    WriteState::Due(next)
-                }
-                Err(error) => {
-                    warn!("{}: last good objects were not written; retried: {error}", path.display());
-                    WriteState::Again(next)
-                }
-            };
-            *state.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        });
-        if let Err(error) = writing {
-            warn!("last good objects were not written; retried: {error}");
-            *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
-                WriteState::Again(Instant::now() + WRITE_INTERVAL);
-        }
-    }
-
-    /// True if there is something to write and it is time.
-    fn try_begin(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = match *state {
-            WriteState::Due(when) => self.behind && when <= Instant::now(),
-            WriteState::Again(when) => when <= Instant::now(),
-            WriteState::Busy => false,
-        };
-        if now {
-            *state = WriteState::Busy;
-        }
-        now
-    }
-}
-
 /// Where a process writes before it replaces the file: another may be writing, too.
 fn beside(path: &Path) -> PathBuf {
     path.with_extension(format!("{}.new", std::process::id()))
@@ -295,147 +208,4 @@ fn write_new(path: &Path, document: &Written<'_>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use gateway_api_types::load::load;
-    use gateway_testkit::golden;
-    use gateway_testkit::scratch::Scratch;
-    use serde_json::json;
-
-    use super::*;
-
-    fn scope() -> Scope {
-        Scope { server: "https://10.0.0.1:6443".into(), namespaces: Vec::new() }
-    }
-
-    fn objects() -> ResourceSet {
-        let secret = json!({"metadata": {"name": "s", "namespace": "a", "resourceVersion": "7"}, "data": {"tls.key": "YQ=="}});
-        let class = json!({"metadata": {"name": "c"}, "spec": {"controllerName": "x/y"}});
-        let mut set: ResourceSet = [(Kind::Secret, secret), (Kind::GatewayClass, class)]
-            .into_iter()
-            .map(|(kind, value)| (Object::from_value(kind, value).unwrap(), None))
-            .collect();
-        let definition = Definition { bundle_version: Some("v1.6.3".into()), channel: None };
-        let definitions = [("x".to_owned(), definition)].into_iter().collect();
-        set.installed = Some(Arc::new(InstalledApi { definitions }));
-        set
-    }
-
-    #[test]
-    fn objects_come_back_as_they_were_to_who_asks_for_the_same() {
-        let dir = Scratch::new("cluster-last-good").unwrap();
-        let path = dir.join("file");
-        assert_eq!(read(&path, &scope()), None);
-        replace(&path, &scope(), &objects(), LastGoodKeys::Kept).unwrap();
-        assert_eq!(read(&path, &scope()), Some(objects()));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let narrower = Scope { namespaces: vec!["a".into()], ..scope() };
-        assert_eq!(read(&path, &narrower), None, "what lives elsewhere would never be removed");
-        assert_eq!(read(&path, &Scope { server: "https://other".into(), ..scope() }), None);
-    }
-
-    #[test]
-    fn private_keys_are_left_out_where_that_is_asked_for() {
-        let dir = Scratch::new("cluster-last-good").unwrap();
-        let path = dir.join("file");
-        replace(&path, &scope(), &objects(), LastGoodKeys::LeftOut).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(!text.contains("tls.key") && !text.contains("YQ=="), "{text}");
-        let read = read(&path, &scope()).unwrap();
-        let secret = read.secrets.values().next().unwrap();
-        assert_eq!((secret.metadata.name.as_deref(), &secret.metadata.resource_version), (Some("s"), &None));
-    }
-
-    #[test]
-    fn what_is_of_another_version_or_cut_is_passed_over() {
-        let dir = Scratch::new("cluster-last-good").unwrap();
-        let path = dir.join("file");
-        replace(&path, &scope(), &objects(), LastGoodKeys::Kept).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, text.replace("\"format\":1", "\"format\":2")).unwrap();
-        assert_eq!(read(&path, &scope()), None);
-        fs::write(&path, &text[..text.len() - 9]).unwrap();
-        assert_eq!(read(&path, &scope()), None);
-    }
-
-    #[test]
-    fn nothing_is_written_before_this_process_is_the_one_and_then_not_too_often() {
-        let dir = Scratch::new("cluster-last-good").unwrap();
-        let path = dir.join("file");
-        let mut last_good_writer = LastGoodWriter::new(path.clone(), scope(), LastGoodKeys::Kept);
-        last_good_writer.follow(&objects());
-        assert!(!path.exists());
-        last_good_writer.begin(&objects());
-        let idle = |last_good_writer: &LastGoodWriter| {
-            !matches!(*last_good_writer.state.lock().unwrap(), WriteState::Busy)
-        };
-        gateway_testkit::wait::until("the file", || idle(&last_good_writer).then_some(()));
-        assert_eq!(read(&path, &scope()), Some(objects()));
-        last_good_writer.follow(&ResourceSet::default());
-        assert!(idle(&last_good_writer), "it is not time");
-        *last_good_writer.state.lock().unwrap() = WriteState::Due(Instant::now());
-        last_good_writer.catch_up(&ResourceSet::default());
-        gateway_testkit::wait::until("the next", || idle(&last_good_writer).then_some(()));
-        assert!(read(&path, &scope()).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_writing_that_fails_is_tried_again() {
-        let dir = Scratch::new("cluster-last-good").unwrap();
-        // A directory is in the file's way.
-        let path = dir.join("file");
-        fs::create_dir_all(path.join("x")).unwrap();
-        let unfinished = dir.join("file.7.new");
-        fs::write(&unfinished, "{").unwrap();
-        let mut last_good_writer = LastGoodWriter::new(path.clone(), scope(), LastGoodKeys::Kept);
-        let idle = |last_good_writer: &LastGoodWriter| {
-            !matches!(*last_good_writer.state.lock().unwrap(), WriteState::Busy)
-        };
-        last_good_writer.begin(&objects());
-        gateway_testkit::wait::until("the attempt", || idle(&last_good_writer).then_some(()));
-        assert!(!unfinished.exists(), "what a process left that ended while it wrote is taken away");
-        fs::remove_dir_all(&path).unwrap();
-        last_good_writer.catch_up(&objects());
-        assert!(!path.exists(), "it is not time");
-        let again = matches!(*last_good_writer.state.lock().unwrap(), WriteState::Again(_));
-        assert!(again);
-        *last_good_writer.state.lock().unwrap() = WriteState::Again(Instant::now());
-        last_good_writer.catch_up(&objects());
-        gateway_testkit::wait::until("the file", || idle(&last_good_writer).then_some(()));
-        assert_eq!(read(&path, &scope()), Some(objects()));
-    }
-
-    /// Another version of Sluice reads the file after an upgrade or a downgrade.
-    #[test]
-    fn the_format_is_byte_for_byte_as_it_was() {
-        let dir = Scratch::new("cluster-last-good").unwrap();
-        let path = dir.join("file");
-        let loaded = load("all.yaml", include_str!("../../../tests/golden/objects.yaml"));
-        let mut whole: ResourceSet = loaded.objects.into_iter().map(|one| (one.object, None)).collect();
-        let definition =
-            Definition { bundle_version: Some("v1.6.3".into()), channel: Some("standard".into()) };
-        let definitions = [
-            ("gateways.gateway.networking.k8s.io".to_owned(), definition),
-            ("x.example".to_owned(), Definition { bundle_version: None, channel: None }),
-        ];
-        whole.installed = Some(Arc::new(InstalledApi { definitions: definitions.into_iter().collect() }));
-        let mut without_keys = whole.clone();
-        without_keys.secrets.values_mut().for_each(|secret| {
-            let mut value = serde_json::to_value(&**secret).unwrap();
-            leave_key_out(&mut value);
-            *secret = serde_json::from_value(value).map(Arc::new).unwrap();
-        });
-        let narrow = Scope { namespaces: vec!["edge".into(), "team-b".into()], ..scope() };
-        let cases = [
-            ("last-good-cluster.json", LastGoodKeys::Kept, scope(), whole.clone()),
-            ("last-good-cluster-without-keys.json", LastGoodKeys::LeftOut, narrow, without_keys),
-        ];
-        for (name, keys, scope, expected) in cases {
-            replace(&path, &scope, &whole, keys).unwrap();
-            let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, &fs::read(&path).unwrap());
-            fs::write(&path, bytes).unwrap();
-            assert_eq!(read(&path, &scope), Some(expected));
-        }
-    }
-}
+mod tests;

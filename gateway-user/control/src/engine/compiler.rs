@@ -1,0 +1,190 @@
+//! The loop of the compiler thread.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use futures_channel::oneshot;
+use tracing::{debug, info, warn};
+
+use super::{Compiler, MOST_QUIET_TIMES, POLL_INTERVAL, RETRY_DELAY, Wake};
+use crate::publish::Workers;
+use crate::source::PollResult;
+use crate::steer::Steer;
+
+impl<W: Workers, S: Steer> Compiler<W, S> {
+    pub(super) fn run(&mut self) {
+        self.poll(true);
+        let mut pause = self.first_pause();
+        let mut look_at = Instant::now() + pause;
+        loop {
+            let mut overtaken = false;
+            let rest = look_at.saturating_duration_since(Instant::now());
+            let due = self.source.due_in().filter(|due| *due < rest);
+            let wake = match self.wakes.recv_timeout(due.unwrap_or(rest)) {
+                Ok(Wake::Changed) => self.debounce().inspect(|_| overtaken = true),
+                Ok(other) => Some(other),
+                Err(RecvTimeoutError::Disconnected) => Some(Wake::Stop),
+                Err(RecvTimeoutError::Timeout) if due.is_some() => {
+                    self.poll(false);
+                    self.say_applied();
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    pause = if self.is_unsettled() { POLL_INTERVAL.min(pause * 2) } else { POLL_INTERVAL };
+                    look_at = Instant::now() + pause;
+                    continue;
+                }
+            };
+            match wake {
+                None | Some(Wake::Changed | Wake::Resume) => self.poll(false),
+                Some(Wake::Reload(done)) => self.reload([done]),
+                Some(Wake::Adopt(worker)) => self.adopt(worker),
+                Some(Wake::Hold(holds)) => {
+                    let _ = holds.send(());
+                    if !self.wait_for_resume() {
+                        break;
+                    }
+                }
+                Some(Wake::Keep) => self.begin_to_keep(),
+                Some(Wake::Assigned | Wake::Built) => self.again(),
+                Some(Wake::Stop) => break,
+            }
+            // Commands that came during the quiet time were taken from the queue; they are not sent again.
+            if overtaken {
+                self.poll(false);
+            }
+            self.say_applied();
+            pause = self.first_pause();
+            look_at = Instant::now() + pause;
+        }
+    }
+
+    /// True if there is something that may work if it is tried again.
+    fn is_unsettled(&self) -> bool {
+        !self.idle.is_empty() || self.reconciler.is_unsettled()
+    }
+
+    fn first_pause(&self) -> Duration {
+        if self.is_unsettled() { RETRY_DELAY } else { POLL_INTERVAL }
+    }
+
+    fn reload(&mut self, asked: impl IntoIterator<Item = oneshot::Sender<()>>) {
+        info!("reloading the configuration, as requested");
+        self.poll(true);
+        self.asked.extend(asked);
+        self.say_applied();
+    }
+
+    /// Tells those who asked for a reload that what was read is live, once no part of it waits for its
+    /// expressions.
+    fn say_applied(&mut self) {
+        if !self.reconciler.is_building() {
+            // The caller may have stopped waiting.
+            for done in self.asked.drain(..) {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn adopt(&mut self, worker: usize) {
+        match self.runtime.block_on(self.reconciler.adopt(worker)) {
+            Ok(()) => {
+                self.idle.remove(&worker);
+                info!(worker, "replacement worker is serving");
+            }
+            Err(error) => {
+                self.idle.insert(worker);
+                warn!(worker, "the replacement worker has no configuration yet; retried: {error}");
+            }
+        }
+        // The configuration that missed them may be live by now.
+        self.retry();
+    }
+
+    /// Puts off what comes, and does it when resumed; false if it is to end instead.
+    fn wait_for_resume(&mut self) -> bool {
+        let (mut reloads, mut newcomers, mut assigned) = (Vec::new(), Vec::new(), false);
+        loop {
+            match self.wakes.recv() {
+                Ok(Wake::Changed) => {}
+                Ok(Wake::Reload(done)) => reloads.push(done),
+                Ok(Wake::Adopt(worker)) => newcomers.push(worker),
+                Ok(Wake::Hold(holds)) => drop(holds.send(())),
+                Ok(Wake::Keep) => self.begin_to_keep(),
+                Ok(Wake::Assigned | Wake::Built) => assigned = true,
+                Ok(Wake::Resume) => break,
+                Ok(Wake::Stop) | Err(_) => return false,
+            }
+        }
+        newcomers.into_iter().for_each(|worker| self.adopt(worker));
+        if assigned {
+            self.again();
+        }
+        if reloads.is_empty() {
+            self.poll(false);
+        } else {
+            self.reload(reloads);
+        }
+        true
+    }
+
+    /// Waits until events pause; gives the first that is not about files.
+    fn debounce(&self) -> Option<Wake> {
+        let latest = Instant::now() + self.debounce * MOST_QUIET_TIMES + self.took;
+        loop {
+            let quiet = self.debounce.min(latest.saturating_duration_since(Instant::now()));
+            match self.wakes.recv_timeout(quiet) {
+                Ok(Wake::Changed) if Instant::now() < latest => {}
+                Ok(Wake::Changed) | Err(RecvTimeoutError::Timeout) => return None,
+                Ok(other) => return Some(other),
+                Err(RecvTimeoutError::Disconnected) => return Some(Wake::Stop),
+            }
+        }
+    }
+
+    /// Takes what is new and reconciles; `anyway` also if nothing is.
+    fn poll(&mut self, anyway: bool) {
+        let begun = Instant::now();
+        match self.source.poll(&mut self.held, anyway) {
+            PollResult::Unreadable(why) => self.reconciler.unreadable(&why),
+            PollResult::Waiting(what) => self.reconciler.waiting(what, &self.held),
+            PollResult::Same => debug!("an event, but no change"),
+            PollResult::New => {
+                self.has_read = true;
+                self.runtime.block_on(self.reconciler.reconcile(&self.held));
+            }
+        }
+        self.took = begun.elapsed();
+    }
+
+    fn begin_to_keep(&mut self) {
+        self.source.begin_to_keep(&self.held);
+        self.reconciler.settle();
+    }
+
+    /// Reconciles what is held though nothing in it has changed.
+    fn again(&mut self) {
+        if self.has_read {
+            self.runtime.block_on(self.reconciler.reconcile(&self.held));
+        }
+    }
+
+    /// Without an event: takes what is new though nobody said so, and else tries again what did not work.
+    fn look(&mut self) {
+        self.idle.clone().into_iter().for_each(|worker| self.adopt(worker));
+        self.source.catch_up(&self.held);
+        if self.source.differs() {
+            self.poll(false);
+        } else {
+            self.retry();
+        }
+    }
+
+    /// Tries again what did not work. Before anything was read, nothing may go live.
+    fn retry(&mut self) {
+        if self.has_read {
+            self.runtime.block_on(self.reconciler.retry(&self.held));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Instant;
+
+use gateway_api_types::load::load;
+use gateway_testkit::golden;
+use gateway_testkit::scratch::Scratch;
+use serde_json::json;
+
+use super::writer::WriteState;
+use super::*;
+
+fn scope() -> Scope {
+    Scope { server: "https://10.0.0.1:6443".into(), namespaces: Vec::new() }
+}
+
+fn objects() -> ResourceSet {
+    let secret = json!({"metadata": {"name": "s", "namespace": "a", "resourceVersion": "7"}, "data": {"tls.key": "YQ=="}});
+    let class = json!({"metadata": {"name": "c"}, "spec": {"controllerName": "x/y"}});
+    let mut set: ResourceSet = [(Kind::Secret, secret), (Kind::GatewayClass, class)]
+        .into_iter()
+        .map(|(kind, value)| (Object::from_value(kind, value).unwrap(), None))
+        .collect();
+    let definition = Definition { bundle_version: Some("v1.6.3".into()), channel: None };
+    let definitions = [("x".to_owned(), definition)].into_iter().collect();
+    set.installed = Some(Arc::new(InstalledApi { definitions }));
+    set
+}
+
+#[test]
+fn objects_come_back_as_they_were_to_who_asks_for_the_same() {
+    let dir = Scratch::new("cluster-last-good").unwrap();
+    let path = dir.join("file");
+    assert_eq!(read(&path, &scope()), None);
+    replace(&path, &scope(), &objects(), LastGoodKeys::Kept).unwrap();
+    assert_eq!(read(&path, &scope()), Some(objects()));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let narrower = Scope { namespaces: vec!["a".into()], ..scope() };
+    assert_eq!(read(&path, &narrower), None, "what lives elsewhere would never be removed");
+    assert_eq!(read(&path, &Scope { server: "https://other".into(), ..scope() }), None);
+}
+
+#[test]
+fn private_keys_are_left_out_where_that_is_asked_for() {
+    let dir = Scratch::new("cluster-last-good").unwrap();
+    let path = dir.join("file");
+    replace(&path, &scope(), &objects(), LastGoodKeys::LeftOut).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(!text.contains("tls.key") && !text.contains("YQ=="), "{text}");
+    let read = read(&path, &scope()).unwrap();
+    let secret = read.secrets.values().next().unwrap();
+    assert_eq!((secret.metadata.name.as_deref(), &secret.metadata.resource_version), (Some("s"), &None));
+}
+
+#[test]
+fn what_is_of_another_version_or_cut_is_passed_over() {
+    let dir = Scratch::new("cluster-last-good").unwrap();
+    let path = dir.join("file");
+    replace(&path, &scope(), &objects(), LastGoodKeys::Kept).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"format\":1", "\"format\":2")).unwrap();
+    assert_eq!(read(&path, &scope()), None);
+    fs::write(&path, &text[..text.len() - 9]).unwrap();
+    assert_eq!(read(&path, &scope()), None);
+}
+
+#[test]
+fn nothing_is_written_before_this_process_is_the_one_and_then_not_too_often() {
+    let dir = Scratch::new("cluster-last-good").unwrap();
+    let path = dir.join("file");
+    let mut last_good_writer = LastGoodWriter::new(path.clone(), scope(), LastGoodKeys::Kept);
+    last_good_writer.follow(&objects());
+    assert!(!path.exists());
+    last_good_writer.begin(&objects());
+    let idle = |last_good_writer: &LastGoodWriter| {
+        !matches!(*last_good_writer.state.lock().unwrap(), WriteState::Busy)
+    };
+    gateway_testkit::wait::until("the file", || idle(&last_good_writer).then_some(()));
+    assert_eq!(read(&path, &scope()), Some(objects()));
+    last_good_writer.follow(&ResourceSet::default());
+    assert!(idle(&last_good_writer), "it is not time");
+    *last_good_writer.state.lock().unwrap() = WriteState::Due(Instant::now());
+    last_good_writer.catch_up(&ResourceSet::default());
+    gateway_testkit::wait::until("the next", || idle(&last_good_writer).then_some(()));
+    assert!(read(&path, &scope()).unwrap().is_empty());
+}
+
+#[test]
+fn a_writing_that_fails_is_tried_again() {
+    let dir = Scratch::new("cluster-last-good").unwrap();
+    // A directory is in the file's way.
+    let path = dir.join("file");
+    fs::create_dir_all(path.join("x")).unwrap();
+    let unfinished = dir.join("file.7.new");
+    fs::write(&unfinished, "{").unwrap();
+    let mut last_good_writer = LastGoodWriter::new(path.clone(), scope(), LastGoodKeys::Kept);
+    let idle = |last_good_writer: &LastGoodWriter| {
+        !matches!(*last_good_writer.state.lock().unwrap(), WriteState::Busy)
+    };
+    last_good_writer.begin(&objects());
+    gateway_testkit::wait::until("the attempt", || idle(&last_good_writer).then_some(()));
+    assert!(!unfinished.exists(), "what a process left that ended while it wrote is taken away");
+    fs::remove_dir_all(&path).unwrap();
+    last_good_writer.catch_up(&objects());
+    assert!(!path.exists(), "it is not time");
+    let again = matches!(*last_good_writer.state.lock().unwrap(), WriteState::Again(_));
+    assert!(again);
+    *last_good_writer.state.lock().unwrap() = WriteState::Again(Instant::now());
+    last_good_writer.catch_up(&objects());
+    gateway_testkit::wait::until("the file", || idle(&last_good_writer).then_some(()));
+    assert_eq!(read(&path, &scope()), Some(objects()));
+}
+
+/// Another version of Sluice reads the file after an upgrade or a downgrade.
+#[test]
+fn the_format_is_byte_for_byte_as_it_was() {
+    let dir = Scratch::new("cluster-last-good").unwrap();
+    let path = dir.join("file");
+    let loaded = load("all.yaml", include_str!("../../../../tests/golden/objects.yaml"));
+    let mut whole: ResourceSet = loaded.objects.into_iter().map(|one| (one.object, None)).collect();
+    let definition = Definition { bundle_version: Some("v1.6.3".into()), channel: Some("standard".into()) };
+    let definitions = [
+        ("gateways.gateway.networking.k8s.io".to_owned(), definition),
+        ("x.example".to_owned(), Definition { bundle_version: None, channel: None }),
+    ];
+    whole.installed = Some(Arc::new(InstalledApi { definitions: definitions.into_iter().collect() }));
+    let mut without_keys = whole.clone();
+    without_keys.secrets.values_mut().for_each(|secret| {
+        let mut value = serde_json::to_value(&**secret).unwrap();
+        leave_key_out(&mut value);
+        *secret = serde_json::from_value(value).map(Arc::new).unwrap();
+    });
+    let narrow = Scope { namespaces: vec!["edge".into(), "team-b".into()], ..scope() };
+    let cases = [
+        ("last-good-cluster.json", LastGoodKeys::Kept, scope(), whole.clone()),
+        ("last-good-cluster-without-keys.json", LastGoodKeys::LeftOut, narrow, without_keys),
+    ];
+    for (name, keys, scope, expected) in cases {
+        replace(&path, &scope, &whole, keys).unwrap();
+        let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, &fs::read(&path).unwrap());
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(read(&path, &scope), Some(expected));
+    }
+}
