@@ -50,7 +50,7 @@ impl Workers {
             *place = None;
         }
         let lost = metrics.counters.connections;
-        metrics.counters.end();
+        metrics.counters.reset_gauges();
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.deaths += 1;
         retired.lost_connections += lost;

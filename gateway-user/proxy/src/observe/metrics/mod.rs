@@ -31,8 +31,8 @@ macro_rules! counters {
                 $(self.$name = self.$name.wrapping_add(other.$name);)+
             }
 
-            /// Forgets what was under way, which nothing is when its worker has ended.
-            pub fn end(&mut self) {
+            /// Sets gauges to zero: nothing is under way once the worker has ended.
+            pub fn reset_gauges(&mut self) {
                 $(if matches!(CounterKind::$kind, CounterKind::Gauge) {
                     self.$name = 0;
                 })+
