@@ -70,7 +70,10 @@ impl Pins {
                 Err(e) => return Err(no_place(e)),
             }
         }
-        Err(PinError::NoPlace(format!("{}: removed by another process as often as it is created", dir.display())))
+        Err(PinError::NoPlace(format!(
+            "{}: removed by another process as often as it is created",
+            dir.display()
+        )))
     }
 
     /// Its path, for people.
