@@ -10,7 +10,7 @@ use super::control_plane::Arguments;
 use super::network::{self, NODE, NODE_V4, NODE_V6, PODS_V4, PODS_V6};
 
 /// The sandbox of every pod; its image is ours, under the name that kubelet expects.
-pub(super) const PAUSE: &str = "registry.k8s.io/pause:3.10";
+pub(super) const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
 
 /// Where Debian keeps the CNI plug-ins.
 const PLUGINS: &str = "/usr/lib/cni";
@@ -32,7 +32,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
 [plugins."io.containerd.internal.v1.opt"]
   path = "{root}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE}"
+  sandbox_image = "{PAUSE_IMAGE}"
   restrict_oom_score_adj = true
   disable_apparmor = true
   stream_server_address = "127.0.0.1"

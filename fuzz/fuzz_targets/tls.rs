@@ -94,7 +94,7 @@ impl Server {
     }
 }
 
-/// Octets of anybody.
+/// Bytes from anybody.
 fn before(bytes: &[u8], piece: usize) {
     if let Peek::Hello { server_name } = peek(bytes) {
         let mut acceptor = Acceptor::default();

@@ -58,7 +58,7 @@ pub struct SteerGuard {
     pub pad: u32,
 }
 
-/// A network; IPv4 as `::ffff:a.b.c.d`. Each word holds four octets in network byte order.
+/// A network; IPv4 as `::ffff:a.b.c.d`. Each word holds four bytes in network byte order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolNetwork {
@@ -89,7 +89,7 @@ impl SteerGuard {
     #[cfg(feature = "user")]
     #[must_use]
     pub fn exempt(&mut self, address: std::net::IpAddr, prefix: u8) -> bool {
-        let (octets, prefix) = match address {
+        let (bytes, prefix) = match address {
             std::net::IpAddr::V4(v4) => (v4.to_ipv6_mapped().octets(), u32::from(prefix) + 96),
             std::net::IpAddr::V6(v6) => (v6.octets(), u32::from(prefix)),
         };
@@ -98,14 +98,14 @@ impl SteerGuard {
             return false;
         };
         let Some(network) = self.pool.get_mut(self.networks as usize) else { return false };
-        let address = u128::from_be_bytes(octets) & mask;
+        let address = u128::from_be_bytes(bytes) & mask;
         *network = PoolNetwork { address_be: words(address), mask_be: words(mask) };
         self.networks += 1;
         true
     }
 }
 
-/// The number as four words of octets in network byte order, first to last.
+/// The number as four words of bytes in network byte order, first to last.
 #[cfg(feature = "user")]
 fn words(number: u128) -> [u32; 4] {
     [96, 64, 32, 0].map(|shift| ((number >> shift) as u32).to_be())

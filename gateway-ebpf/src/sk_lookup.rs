@@ -42,7 +42,7 @@ pub(crate) fn sluice_lookup(ctx: SkLookupContext) -> u32 {
 /// Where a connection is addressed to.
 struct Destination {
     key: SteerKey,
-    /// The address of the key as words of four octets in network byte order.
+    /// The address of the key as words of four bytes in network byte order.
     words: [u32; 4],
 }
 

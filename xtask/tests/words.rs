@@ -221,7 +221,6 @@ fn found(texts: &[(String, String)]) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "until every crate has its new words"]
 fn retired_words_stay_out() {
     let found = found(&texts());
     assert!(found.is_empty(), "{} retired words:\n{}", found.len(), found.join("\n"));

@@ -188,7 +188,7 @@ fn the_flags_that_restore_the_addresses_of_before_do_and_are_warned_about() {
         let flags = ["--admin-address", ADMIN, "--metrics-address", "0.0.0.0:19001"];
         let mut gateway = start(inside, &dir, &flags);
         common::wait_until_ready(&mut gateway);
-        gateway.wait_for_output("--admin-address: whoever reaches it reads the whole configuration");
+        gateway.wait_for_output("--admin-address: anyone who reaches it reads the whole configuration");
         assert!(listening().contains(&"00000000:4A39".to_owned()), "{:?}", listening());
         let asked = Command::new(SLUICE).args(["status", "--admin-address", ADMIN]).output().unwrap();
         assert!(asked.status.success(), "{}", text(&asked));

@@ -18,7 +18,7 @@ fn refused(inside: &Inside, state: &Path) -> String {
     let mut gateway =
         common::spawn_gateway(inside, config.path(), &["--state-dir", &state.display().to_string()]);
     assert_eq!(gateway.wait().code(), Some(1));
-    wait::until("its last words", || gateway.output().contains("--state-dir").then_some(()));
+    wait::until("its error", || gateway.output().contains("--state-dir").then_some(()));
     assert!(!gateway.output().contains("panicked"), "{}", gateway.output());
     assert!(!inside.bpffs().join("sluice").exists(), "nothing is pinned by who does not start");
     gateway.output()

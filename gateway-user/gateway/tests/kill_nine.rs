@@ -5,7 +5,7 @@ mod common;
 use std::process::Command;
 
 use common::{HTTP, SLUICE};
-use gateway_testkit::crash::{Course, Verdict};
+use gateway_testkit::crash::{CrashRun, Verdict};
 use gateway_testkit::netns;
 use gateway_testkit::scratch::Scratch;
 
@@ -25,8 +25,8 @@ fn killed(label: &str, steering: &'static str, io: &'static str) {
             command.args(["--steering", steering, "--io", io, "--access-log", "off"]);
             command
         };
-        let course = Course { to: HTTP.parse().unwrap(), kills: KILLS, clients: CLIENTS, between: 200 };
-        let Verdict { answered, cut, lost, recovery, .. } = course.run(gateway).unwrap();
+        let crash_run = CrashRun { to: HTTP.parse().unwrap(), kills: KILLS, clients: CLIENTS, between: 200 };
+        let Verdict { answered, cut, lost, recovery, .. } = crash_run.run(gateway).unwrap();
         assert!(lost.is_empty(), "{} lost for no reason: {lost:?}", lost.len());
         assert!(cut <= u64::from(KILLS) * CLIENTS as u64, "each client has one request under way: {cut}");
         assert_eq!(recovery.len(), KILLS as usize);

@@ -207,7 +207,7 @@ fn without_a_manager_nothing_is_missing() {
         let mut running = Running::start(inside, &["--steering", "ebpf"]);
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         running.gateway.signal(Signal::SIGHUP).unwrap();
-        running.gateway.wait_for_output("reading the configuration again");
+        running.gateway.wait_for_output("reloading the configuration, as requested");
         running.gateway.signal(Signal::SIGTERM).unwrap();
         assert!(running.gateway.wait().success());
     });

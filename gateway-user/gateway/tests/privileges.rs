@@ -468,11 +468,11 @@ fn a_worker_that_opens_a_file_is_refused_counted_and_named_and_serves_on() {
             client.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\nX-Sluice-Fault: open\r\n\r\n").unwrap();
             assert_eq!(client.answer().unwrap().status, 200);
             wait::until("what became of it", || {
-                running.log().contains("planted: a file").then(|| running.log())
+                running.log().contains("injected: a file").then(|| running.log())
             })
         };
         let mut running = start(&["--drain-min", "0s"]);
-        assert!(open(&running).contains("planted: a file was not opened"), "{}", running.log());
+        assert!(open(&running).contains("injected: a file was not opened"), "{}", running.log());
         assert_eq!(denied("thread=\"worker\",call=\"openat\""), 1.0, "{}", common::metrics());
         running.gateway.wait_for_output("a system call failed that threads of this kind never make");
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
@@ -480,7 +480,7 @@ fn a_worker_that_opens_a_file_is_refused_counted_and_named_and_serves_on() {
         for flag in ["log", "off"] {
             let running = start(&["--drain-min", "0s", "--seccomp", flag]);
             assert!(
-                open(&running).contains("planted: a file was opened"),
+                open(&running).contains("injected: a file was opened"),
                 "--seccomp={flag}: {}",
                 running.log()
             );

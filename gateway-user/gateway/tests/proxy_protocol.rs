@@ -48,7 +48,7 @@ fn headers() -> [(Vec<u8>, &'static str); 4] {
 /// A connection to `to` on which `header` was sent in pieces of so many bytes.
 fn announced(to: SocketAddr, header: &[u8], piece: usize) -> TcpStream {
     let mut socket = TcpStream::connect(to).unwrap();
-    socket.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    socket.set_read_timeout(Some(wait::WAIT_TIMEOUT)).unwrap();
     socket.set_nodelay(true).unwrap();
     for part in header.chunks(piece) {
         socket.write_all(part).unwrap();
@@ -122,7 +122,7 @@ fn play(label: &str, flags: &'static [&'static str]) {
         let https: SocketAddr = ([127, 0, 0, 1], 443).into();
         wait::until("the listener", || {
             let socket = TcpStream::connect(https).ok()?;
-            socket.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+            socket.set_read_timeout(Some(wait::WAIT_TIMEOUT)).unwrap();
             (&socket).write_all(LOCAL).ok()?;
             tls::over(socket, "one.example", &client).ok()
         });

@@ -250,8 +250,8 @@ fn pins_are_those_of_the_one_that_serves() {
 fn a_signal_to_either_before_it_is_decided() {
     with_line("take-signal", &["--steering", "ebpf"], |line| {
         let steady = SteadyClients::start(HTTP);
-        let planted = [("SLUICE_FAULT", "takeover:live")];
-        let mut new = line.spawn(&["--steering", "ebpf"], &planted);
+        let fault = [("SLUICE_FAULT", "takeover:live")];
+        let mut new = line.spawn(&["--steering", "ebpf"], &fault);
         new.wait_for_output("injected: stopped");
         // One that is live and not ready yet takes nothing.
         steady.wait_for_more(100);
@@ -262,7 +262,7 @@ fn a_signal_to_either_before_it_is_decided() {
         steady.wait_for_more(100);
         steady.must_be_clean();
 
-        let mut new = line.spawn(&["--steering", "ebpf"], &planted);
+        let mut new = line.spawn(&["--steering", "ebpf"], &fault);
         new.wait_for_output("injected: stopped");
         line.running.gateway.signal(Signal::SIGTERM).unwrap();
         line.running.gateway.wait_for_output("once it is clear who serves");

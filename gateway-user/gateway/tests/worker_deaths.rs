@@ -160,7 +160,7 @@ fn a_worker_dies(inside: &Inside, steering: &str, io: &str, workers: usize) {
 fn must_serve_again(running: &Running, workers: usize) {
     let accepted = |slot: usize| metric("sluice_worker_accepted_total", &[&format!("worker=\"{slot}\"")]);
     wait::until("the successor to have its sockets", || {
-        running.log().contains("serves in its predecessor's place").then_some(())
+        running.log().contains("replacement worker is serving").then_some(())
     });
     assert_eq!(metric("sluice_workers", &[]), workers as f64);
     let before: Vec<f64> = (0..workers).map(accepted).collect();

@@ -1,4 +1,4 @@
-//! `Chunk`: the buffer everything on the byte road is received in, built in and sent from.
+//! `Chunk`: the buffer everything on the data plane is received in, built in and sent from.
 
 use std::{fmt, io, marker::PhantomData, ops::Deref};
 

@@ -22,9 +22,9 @@ mod pool;
 mod runtime;
 mod slabs;
 mod stream;
-mod sweep;
 mod task;
 mod time;
+mod timers;
 
 pub use chunk::{Chunk, ChunkFull};
 pub use cpu::{pin_to_cpu, usable_cpus};

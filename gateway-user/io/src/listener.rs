@@ -19,8 +19,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use crate::{
     runtime::worker,
     stream::{Stream, normalise},
-    sweep::{Due, OnDue, Slot},
     time::{CancelSafe, sleep},
+    timers::{Due, OnDue, Slot},
 };
 
 /// Connections taken before the listener waits for readiness again, so that other tasks run during a burst.
@@ -37,7 +37,7 @@ pub struct Listener {
     watched: Rc<TcpListener>,
     burst: u8,
     deadline: Slot,
-    bell: Rc<Bell>,
+    flag: Rc<TimeoutFlag>,
 }
 
 /// Makes duplicates of a listener's socket for as long as the listener lives, without keeping it open.
@@ -63,7 +63,7 @@ pub struct Accept<'a> {
 }
 
 #[derive(Default)]
-struct Bell {
+struct TimeoutFlag {
     rung: std::cell::Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -78,14 +78,14 @@ impl Listener {
         let worker = worker()?;
         socket.set_nonblocking(true)?;
         let watched = Rc::new(TcpListener::from_std(socket.try_clone()?)?);
-        let bell = Rc::new(Bell::default());
-        let deadline = Slot::new(Rc::clone(&worker.sweep));
-        let weak = Rc::downgrade(&bell);
+        let flag = Rc::new(TimeoutFlag::default());
+        let deadline = Slot::new(Rc::clone(&worker.timers));
+        let weak = Rc::downgrade(&flag);
         let target: Weak<dyn OnDue> = weak;
         deadline.register(target, Due::Deadline);
         // The first accept tries at once: connections may be queued already.
         let socket = Rc::new(socket);
-        Ok(Listener { socket, ready: None, watched, burst: BURST, deadline, bell })
+        Ok(Listener { socket, ready: None, watched, burst: BURST, deadline, flag })
     }
 
     /// The next connection.
@@ -122,11 +122,11 @@ impl Listener {
                         return Poll::Ready(Err(error));
                     }
                 }
-                Poll::Pending if self.bell.rung.take() => {
+                Poll::Pending if self.flag.rung.take() => {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
                 Poll::Pending => {
-                    self.bell.waker.replace(Some(cx.waker().clone()));
+                    self.flag.waker.replace(Some(cx.waker().clone()));
                     return Poll::Pending;
                 }
             }
@@ -135,7 +135,7 @@ impl Listener {
 
     /// From when on a pending or later accept fails with `TimedOut`; `None` clears it.
     pub fn set_deadline(&mut self, after: Option<Duration>) {
-        self.bell.rung.set(false);
+        self.flag.rung.set(false);
         match after {
             Some(after) => self.deadline.set(after),
             None => self.deadline.clear(),
@@ -232,7 +232,7 @@ impl Future for Accept<'_> {
 
 impl CancelSafe for Accept<'_> {}
 
-impl OnDue for Bell {
+impl OnDue for TimeoutFlag {
     fn on_due(&self, _: Due) {
         self.rung.set(true);
         let waker = self.waker.borrow_mut().take();

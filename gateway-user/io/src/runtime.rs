@@ -16,8 +16,8 @@ use crate::{
     confine::{Role, Unlisted, confine, ring},
     driver::Driver,
     kernel, pool,
-    sweep::Sweep,
     task::{self, Tasks},
+    timers::TimerTable,
 };
 
 /// How a worker's runtime is built.
@@ -64,7 +64,7 @@ impl RuntimeOptions {
 pub(crate) struct Worker {
     pub(crate) driver: Driver,
     pub(crate) quiet_after: Duration,
-    pub(crate) sweep: Rc<Sweep>,
+    pub(crate) timers: Rc<TimerTable>,
     pub(crate) tasks: Tasks,
     pub(crate) stopping: Cell<bool>,
 }
@@ -132,7 +132,7 @@ where
     let worker = Rc::new(Worker {
         driver: options.driver,
         quiet_after: options.quiet_after,
-        sweep: Sweep::new(options.tick),
+        timers: TimerTable::new(options.tick),
         tasks: Tasks::default(),
         stopping: Cell::new(false),
     });
@@ -142,7 +142,7 @@ where
     // Declared after `runtime`, so dropped before it, also when a panic comes through.
     let _leave = Leave { worker: Rc::clone(&worker), main_task: Rc::clone(&main_task) };
     runtime.block_on(async move {
-        task::spawn(sweeper(Rc::clone(&worker.sweep)));
+        task::spawn(sweeper(Rc::clone(&worker.timers)));
         main_task.replace(Some(Box::pin(main())));
         let output = poll_fn(|cx| match main_task.borrow_mut().as_mut() {
             Some(future) => future.as_mut().poll(cx),
@@ -157,10 +157,10 @@ where
 }
 
 /// The one timer: wakes every tick and tells what came due.
-async fn sweeper(sweep: Rc<Sweep>) {
+async fn sweeper(timers: Rc<TimerTable>) {
     loop {
-        monoio::time::sleep(sweep.tick()).await;
-        sweep.run();
+        monoio::time::sleep(timers.tick()).await;
+        timers.run();
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     runtime::worker,
-    sweep::{Due, OnDue, Slot},
+    timers::{Due, OnDue, Slot},
 };
 
 /// Marks futures that may be dropped at any await without losing data or leaving an operation behind. All futures of
@@ -37,7 +37,7 @@ pub enum Either<A, B> {
 /// measuring.
 #[must_use]
 pub fn now() -> Instant {
-    worker().map_or_else(|_| Instant::now(), |worker| worker.sweep.now())
+    worker().map_or_else(|_| Instant::now(), |worker| worker.timers.now())
 }
 
 /// Sleeps for at least `duration` (milliseconds are the granularity).
@@ -58,9 +58,9 @@ pub async fn pause() {
 /// # Errors
 /// `TimedOut`; or the thread runs no worker.
 pub async fn with_deadline<F: CancelSafe>(limit: Duration, future: F) -> io::Result<F::Output> {
-    let bell = Rc::new(Bell::default());
-    let slot = Slot::new(Rc::clone(&worker()?.sweep));
-    let weak = Rc::downgrade(&bell);
+    let flag = Rc::new(TimeoutFlag::default());
+    let slot = Slot::new(Rc::clone(&worker()?.timers));
+    let weak = Rc::downgrade(&flag);
     let target: Weak<dyn OnDue> = weak;
     slot.register(target, Due::Deadline);
     slot.set(limit);
@@ -69,10 +69,10 @@ pub async fn with_deadline<F: CancelSafe>(limit: Duration, future: F) -> io::Res
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        if bell.rung.get() {
+        if flag.rung.get() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        bell.waker.replace(Some(cx.waker().clone()));
+        flag.waker.replace(Some(cx.waker().clone()));
         Poll::Pending
     })
     .await
@@ -93,12 +93,12 @@ pub async fn race<A: CancelSafe, B: CancelSafe>(left: A, right: B) -> Either<A::
 
 /// Rung by the sweep.
 #[derive(Default)]
-struct Bell {
+struct TimeoutFlag {
     rung: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl OnDue for Bell {
+impl OnDue for TimeoutFlag {
     fn on_due(&self, _: Due) {
         self.rung.set(true);
         let waker = self.waker.borrow_mut().take();

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use common::{PATIENCE, loopback, on_every_driver, until};
+use common::{WAIT_TIMEOUT, loopback, on_every_driver, until};
 use gateway_io::{Accepted, Chunk, Listener, pause, spawn};
 
 fn answer(accepted: Accepted) {
@@ -27,7 +27,7 @@ fn answer(accepted: Accepted) {
 
 fn is_answered(mut client: &TcpStream) -> bool {
     let mut hello = [0; 5];
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     client.read_exact(&mut hello).is_ok() && &hello == b"hello"
 }
 

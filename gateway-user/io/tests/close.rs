@@ -93,7 +93,7 @@ fn a_lingering_close_lets_the_answer_through() {
         });
         assert!(ours.recv.recv().await.unwrap().is_some());
         ours.send.queue(chunk(b"400"));
-        ours.close_lingering(10_000_000, common::PATIENCE).await;
+        ours.close_lingering(10_000_000, common::WAIT_TIMEOUT).await;
         until("answered", || client.is_finished()).await;
         assert_eq!(client.join().unwrap().unwrap(), b"400");
         until("closed", || !is_socket_open(&inode)).await;
@@ -105,7 +105,7 @@ fn a_lingering_close_is_bounded_in_bytes_and_time() {
     on_every_driver(|_| async {
         let (ours, mut peer) = std_pair();
         let flood = thread::spawn(move || while peer.write_all(&[0; 65_536]).is_ok() {});
-        Stream::from_std(ours).unwrap().close_lingering(1_000_000, common::PATIENCE).await;
+        Stream::from_std(ours).unwrap().close_lingering(1_000_000, common::WAIT_TIMEOUT).await;
         until("the flood is cut off", || flood.is_finished()).await;
 
         let (ours, peer) = std_pair();

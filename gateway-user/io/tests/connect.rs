@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use common::{PATIENCE, loopback, on_every_driver, until};
+use common::{WAIT_TIMEOUT, loopback, on_every_driver, until};
 use gateway_io::{Chunk, connect};
 
 #[test]
@@ -23,7 +23,7 @@ fn a_connection_carries_bytes_both_ways() {
             socket.write_all(b"pong").unwrap();
             (ping, peer)
         });
-        let mut ours = connect(address, PATIENCE).await.unwrap();
+        let mut ours = connect(address, WAIT_TIMEOUT).await.unwrap();
         assert_eq!(ours.peer_addr().unwrap(), address);
         let mut ping = Chunk::take();
         ping.extend_from_slice(b"ping").unwrap();
@@ -40,6 +40,6 @@ fn a_refused_connection_is_told() {
         let listener = loopback();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        assert_eq!(connect(address, PATIENCE).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(connect(address, WAIT_TIMEOUT).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     });
 }

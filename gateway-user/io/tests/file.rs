@@ -5,7 +5,7 @@ mod common;
 
 use std::{fs, path::Path, thread, time::Duration};
 
-use common::PATIENCE;
+use common::WAIT_TIMEOUT;
 use gateway_io::{
     IoMode,
     file::{FileDriver, FileTarget, FileThread, LogSink},
@@ -49,7 +49,7 @@ fn lines_of_all_workers_are_written_whole_and_in_each_workers_order() {
             .collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
         let sink = log.sink();
-        assert!(log.stop(PATIENCE));
+        assert!(log.stop(WAIT_TIMEOUT));
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("kept\n"));
         for worker in 0..4 {
@@ -120,7 +120,7 @@ fn reopening_after_rotation_loses_no_line_and_closes_the_old_file() {
         assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
         assert_eq!(openings(&old), 0);
         assert_eq!(openings(&path), 1);
-        assert!(log.stop(PATIENCE));
+        assert!(log.stop(WAIT_TIMEOUT));
         assert_eq!(openings(&path), 0);
     }
 }
@@ -137,7 +137,7 @@ fn write_errors_are_counted_and_writing_goes_on() {
         }
         let stats = log.stats();
         assert_eq!((stats.write_errors, stats.lost_bytes, stats.written_bytes), (3, 15, 0));
-        assert!(log.stop(PATIENCE));
+        assert!(log.stop(WAIT_TIMEOUT));
     }
 }
 
@@ -167,7 +167,7 @@ fn off_writes_nothing_and_a_bad_path_is_named() {
     assert!(off.sink().is_off());
     assert_eq!(off.driver(), FileDriver::Off);
     off.sink().try_push(b"gone\n".to_vec()).unwrap();
-    assert!(off.stop(PATIENCE));
+    assert!(off.stop(WAIT_TIMEOUT));
     let scratch = Scratch::new("log-path").unwrap();
     let missing = scratch.join("no/such/access.log");
     let error = FileThread::start(FileTarget::Path(missing), IoMode::Auto).unwrap_err();

@@ -24,13 +24,13 @@ impl Layer for Complement {
         content: &mut VecDeque<Chunk>,
         out: &mut VecDeque<Chunk>,
     ) -> io::Result<Opened> {
-        let end = received.iter().position(|octet| *octet == END);
+        let end = received.iter().position(|byte| *byte == END);
         received.truncate(end.unwrap_or(received.len()));
         if received.contains(&0xfe) {
             out.push_back(chunk(b"!"));
             return Err(io::ErrorKind::InvalidData.into());
         }
-        received.as_mut_slice().iter_mut().for_each(|octet| *octet = !*octet);
+        received.as_mut_slice().iter_mut().for_each(|byte| *byte = !*byte);
         if !received.is_empty() {
             // In two pieces, since a layer may give any number of them.
             let rest = received.split_off(received.len() / 2);
@@ -46,7 +46,7 @@ impl Layer for Complement {
 
     fn seal(&mut self, content: &mut VecDeque<Chunk>, out: &mut VecDeque<Chunk>) -> io::Result<()> {
         for mut piece in content.drain(..) {
-            piece.as_mut_slice().iter_mut().for_each(|octet| *octet = !*octet);
+            piece.as_mut_slice().iter_mut().for_each(|byte| *byte = !*byte);
             out.push_back(piece);
         }
         Ok(())
@@ -64,12 +64,12 @@ fn chunk(bytes: &[u8]) -> Chunk {
 }
 
 fn turned(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().map(|octet| !octet).collect()
+    bytes.iter().map(|byte| !byte).collect()
 }
 
 /// Without the two bytes that have a meaning of their own on the wire.
 fn harmless(len: usize) -> Vec<u8> {
-    pattern(len).into_iter().map(|octet| octet.clamp(2, 0xfd)).collect()
+    pattern(len).into_iter().map(|byte| byte.clamp(2, 0xfd)).collect()
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn every_message_wakes_a_sleeping_worker() {
             for _ in 0..2000 {
                 let (reply, answered) = std::sync::mpsc::channel();
                 sender.send(reply).unwrap();
-                answered.recv_timeout(common::PATIENCE).unwrap();
+                answered.recv_timeout(common::WAIT_TIMEOUT).unwrap();
             }
         });
         while let Some(reply) = receiver.recv().await {

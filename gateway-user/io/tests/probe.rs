@@ -102,7 +102,7 @@ fn where_io_uring_is_refused_epoll_serves() {
         assert_eq!(log.driver(), FileDriver::Plain);
         assert!(log.refused().unwrap().contains("not permitted"));
         log.sink().try_push(b"line\n".to_vec()).unwrap();
-        assert!(log.stop(common::PATIENCE));
+        assert!(log.stop(common::WAIT_TIMEOUT));
         assert_eq!(std::fs::read_to_string(scratch.join("access.log")).unwrap(), "line\n");
     });
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use common::{
-    PATIENCE, is_socket_open, on_every_driver, on_thread, options, pair, socket_inode, std_pair, until,
+    WAIT_TIMEOUT, is_socket_open, on_every_driver, on_thread, options, pair, socket_inode, std_pair, until,
 };
 use gateway_io::{Driver, RuntimeOptions, Stream, live_tasks, pause, pool_stats, run, sleep, spawn};
 
@@ -29,7 +29,7 @@ fn the_end_of_a_runtime_ends_its_tasks_and_closes_their_sockets() {
                 let alive = Rc::new(());
                 let held = Rc::clone(&alive);
                 // No receive goes quiet: the chunks must come back by the end alone.
-                let options = RuntimeOptions { quiet_after: PATIENCE, ..options(driver) };
+                let options = RuntimeOptions { quiet_after: WAIT_TIMEOUT, ..options(driver) };
                 run(&options, || async move {
                     for socket in sockets {
                         let held = Rc::clone(&held);
@@ -113,7 +113,7 @@ fn an_uncaught_panic_leaves_a_usable_thread() {
             });
             assert_eq!(answer.unwrap(), 1);
             // The kernel tears the old ring down in its own time.
-            for _ in 0..PATIENCE.as_millis() {
+            for _ in 0..WAIT_TIMEOUT.as_millis() {
                 if !is_socket_open(&inode) {
                     return;
                 }

@@ -32,7 +32,7 @@ pub enum Reason {
     RequestHeaderTimeout,
     /// The body stopped arriving.
     RequestBodyTimeout,
-    /// The body arrived below the least rate.
+    /// The body arrived below the minimum rate.
     RequestBodyTooSlow,
     /// The worker has its maximum of client connections.
     OverloadConnections,

@@ -73,7 +73,7 @@ fn per_thousand<S: Read + Write>(mut client: Client<S>, request: &str) -> u64 {
 }
 
 fn a_warm_worker_does_not_allocate(driver: Driver) {
-    let backend = Backend::answering(|request| ok(format!("{} octets", request.body.len())));
+    let backend = Backend::answering(|request| ok(format!("{} bytes", request.body.len())));
     let mut filtered = forward("/filtered", "app");
     filtered.filters = vec![
         gateway_ir::Filter::RequestHeaders(headers(&[("X-Set", "1")], &[("X-Add", "2")], &["x-gone"])),

@@ -268,7 +268,7 @@ fn a_backend_that_lies(driver: Driver) {
             _ => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         };
         exchange.stream.write_all(answer).unwrap();
-        while exchange.octet().is_ok_and(|octet| octet.is_some()) {}
+        while exchange.byte().is_ok_and(|byte| byte.is_some()) {}
     });
     let gateway = Gateway::start(driver, &Config::to(backend.address()));
     for (target, reason) in [

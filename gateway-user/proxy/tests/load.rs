@@ -13,7 +13,7 @@ use gateway_io::Driver;
 use gateway_proxy::ProxyConfig;
 use gateway_proxy::worker::{DrainLimits, WorkerCommand};
 use gateway_testkit::http::{Client, is_silent};
-use gateway_testkit::wait::{PATIENCE, until};
+use gateway_testkit::wait::{WAIT_TIMEOUT, until};
 use support::backend::{Backend, ok};
 use support::ir::{Config, forward};
 use support::{Gateway, block_on};
@@ -116,7 +116,7 @@ fn clients_that_leave_with_their_answer_have_had_it(driver: Driver) {
         client
     };
     let mut clients: Vec<_> = (0..AT_ONCE).map(|_| ask()).collect();
-    let (mut answered, end) = (0, Instant::now() + PATIENCE);
+    let (mut answered, end) = (0, Instant::now() + WAIT_TIMEOUT);
     // One thread that is never asleep leaves while the worker still gives others their responses.
     while answered < REQUESTS {
         assert!(Instant::now() < end, "{answered} have their answer");
@@ -310,7 +310,7 @@ fn a_drain_ends_in_order(driver: Driver) {
     busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     gateway.until("the slow request", |counters| counters.active_requests == 1);
     let min = Duration::from_millis(700);
-    let limits = DrainLimits { accept: min, idle: min, max: PATIENCE };
+    let limits = DrainLimits { accept: min, idle: min, max: WAIT_TIMEOUT };
     let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
     let answer = busy.answer().unwrap();
     assert_eq!((answer.text().as_str(), answer.header("connection")), ("here", Some("close")));

@@ -81,7 +81,7 @@ fn bodies_of_every_size_pass_both_ways(driver: Driver) {
             let mut counted =
                 format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n").into_bytes();
             counted.extend_from_slice(&body);
-            assert_eq!(exchange(&mut client, counted).body, body, "{size} octets counted to {target}");
+            assert_eq!(exchange(&mut client, counted).body, body, "{size} bytes counted to {target}");
             let mut chunked =
                 format!("POST {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
                     .into_bytes();
@@ -91,7 +91,7 @@ fn bodies_of_every_size_pass_both_ways(driver: Driver) {
                 chunked.extend_from_slice(b"\r\n");
             }
             chunked.extend_from_slice(b"0\r\n\r\n");
-            assert_eq!(exchange(&mut client, chunked).body, body, "{size} octets in chunks to {target}");
+            assert_eq!(exchange(&mut client, chunked).body, body, "{size} bytes in chunks to {target}");
         }
     }
     assert_eq!(gateway.metrics().counters.accepted, 1, "one connection served all");
@@ -155,7 +155,11 @@ fn a_hundred_continue_is_relayed(driver: Driver) {
         client
             .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
             .unwrap();
-        assert_eq!(client.answer().unwrap().status, 100, "the interim answer comes before the body is sent");
+        assert_eq!(
+            client.answer().unwrap().status,
+            100,
+            "the interim response comes before the body is sent"
+        );
         client.send("hello").unwrap();
         let answer = client.answer().unwrap();
         assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()));
@@ -261,10 +265,10 @@ fn both_directions_run_at_once(driver: Driver) {
         exchange.head().unwrap();
         exchange.stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").unwrap();
         for _ in 0..5 {
-            let octet = exchange.octet().unwrap().unwrap();
-            exchange.stream.write_all(&[octet.to_ascii_uppercase()]).unwrap();
+            let byte = exchange.byte().unwrap().unwrap();
+            exchange.stream.write_all(&[byte.to_ascii_uppercase()]).unwrap();
         }
-        while exchange.octet().is_ok_and(|octet| octet.is_some()) {}
+        while exchange.byte().is_ok_and(|byte| byte.is_some()) {}
     });
     let gateway = Gateway::start(driver, &Config::to(backend.address()));
     let mut client = gateway.connect();
@@ -275,10 +279,11 @@ fn both_directions_run_at_once(driver: Driver) {
         std::io::Read::read_exact(&mut client.stream(), &mut byte).unwrap();
         seen.push(byte[0]);
     }
-    for octet in *b"hello" {
-        client.send([octet]).unwrap();
-        std::io::Read::read_exact(&mut client.stream(), &mut byte).unwrap();
-        assert_eq!(byte[0], octet.to_ascii_uppercase(), "each octet is answered before the next is sent");
+    for byte in *b"hello" {
+        client.send([byte]).unwrap();
+        let mut echoed = [0];
+        std::io::Read::read_exact(&mut client.stream(), &mut echoed).unwrap();
+        assert_eq!(echoed[0], byte.to_ascii_uppercase(), "each byte is answered before the next is sent");
     }
 }
 
@@ -286,7 +291,7 @@ fn a_half_closed_client_is_gone(driver: Driver) {
     let backend = Backend::start(|mut exchange| {
         exchange.head().unwrap();
         // Never answers; sees the gateway close instead.
-        assert!(!exchange.octet().is_ok_and(|octet| octet.is_some()));
+        assert!(!exchange.byte().is_ok_and(|byte| byte.is_some()));
     });
     let gateway = Gateway::start(driver, &Config::to(backend.address()));
     let mut client = gateway.connect();

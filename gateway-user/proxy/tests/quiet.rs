@@ -10,7 +10,7 @@ use gateway_io::Driver;
 use gateway_proxy::ProxyConfig;
 use gateway_proxy::worker::{DrainLimits, WorkerCommand};
 use gateway_testkit::http::Client;
-use gateway_testkit::wait::PATIENCE;
+use gateway_testkit::wait::WAIT_TIMEOUT;
 use support::backend::{Backend, ok};
 use support::ir::Config;
 use support::{Gateway, block_on};
@@ -102,7 +102,7 @@ fn a_drain_ends_quiet_connections(driver: Driver) {
     let (begun, rest) = crowd.split_at_mut(1);
     begun[0].stream().write_all(REQUEST.as_bytes()).unwrap();
     gateway.until("its request", |counters| counters.active_requests == 1);
-    let limits = DrainLimits { accept: Duration::ZERO, idle: Duration::ZERO, max: PATIENCE };
+    let limits = DrainLimits { accept: Duration::ZERO, idle: Duration::ZERO, max: WAIT_TIMEOUT };
     let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
     assert!(rest.iter_mut().all(is_closed), "without a request under way");
     begun[0].send("last").unwrap();

@@ -38,7 +38,7 @@ on_every_driver![
 ];
 
 fn seen(answer: &Answer) -> serde_json::Value {
-    serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("not the backend's answer: {answer:?}"))
+    serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("not the backend's response: {answer:?}"))
 }
 
 /// Values of a field as the backend saw them.
@@ -89,7 +89,7 @@ fn misses_say_what_came_closest(driver: Driver) {
     client.send("HEAD /nowhere HTTP/1.1\r\nHost: test.example\r\n\r\n").unwrap();
     assert_eq!(client.answer_to("HEAD").unwrap().status, 404);
     assert_eq!(client.get("test.example", "/app").unwrap().status, 200);
-    assert_eq!(gateway.metrics().counters.accepted, 2, "our own answers keep the connection");
+    assert_eq!(gateway.metrics().counters.accepted, 2, "local replies keep the connection");
 }
 
 fn others_have_their_turn_while_much_is_looked_at(driver: Driver) {

@@ -1,4 +1,4 @@
-//! Rules as the byte road uses them. They are shared by reference count: a long stream keeps its rule, not
+//! Rules as the data plane uses them. They are shared by reference count: a long stream keeps its rule, not
 //! the tables.
 
 use std::sync::Arc;

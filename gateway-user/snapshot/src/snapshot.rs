@@ -98,7 +98,7 @@ pub(crate) struct HostTable {
     pub(crate) tiers: Arc<[PathTable]>,
 }
 
-/// Told of every step of a lookup. The byte road's is `()`, which compiles to nothing.
+/// Observer of every step of a lookup. The data plane's is `()`, which compiles to nothing.
 pub(crate) trait Observer {
     /// This listener takes the request, whether or not one of its routes does.
     fn listener(&mut self, _listener: &ListenerTable) {}

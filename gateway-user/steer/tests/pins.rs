@@ -15,7 +15,7 @@ use common::{Workers, ask, one_each, open, options, plan, refused};
 use gateway_steer::{PinState, SteerError, SteerOptions, Steering, SteeringMode, SteeringPath, cleanup};
 use gateway_testkit::netns::{self, Inside};
 use gateway_testkit::process::Guarded;
-use gateway_testkit::wait::{self, PATIENCE};
+use gateway_testkit::wait::{self, WAIT_TIMEOUT};
 use nix::sys::signal::Signal;
 
 /// Set for the child that [`crashing`] starts: the bpffs to pin in.
@@ -49,7 +49,7 @@ fn is_child() -> bool {
     let _workers = Workers::start(one_each(&mut steering));
     steering.apply(&plan(&["*:80"])).unwrap();
     println!("\nsteering");
-    thread::sleep(2 * PATIENCE);
+    thread::sleep(2 * WAIT_TIMEOUT);
     true
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_TIMEOUT;
 
 /// One answer, read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +57,9 @@ impl Client {
     /// # Errors
     /// The connection is refused.
     pub fn connect(to: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = TcpStream::connect_timeout(&to, WAIT_TIMEOUT)?;
+        stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
+        stream.set_write_timeout(Some(WAIT_TIMEOUT))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, unread: VecDeque::new() })
     }
@@ -222,7 +222,7 @@ pub fn get(to: SocketAddr, host: &str, target: &str) -> io::Result<Answer> {
 pub fn is_silent(client: &Client, wait: Duration) -> io::Result<bool> {
     client.stream().set_read_timeout(Some(wait))?;
     let seen = client.stream().peek(&mut [0]);
-    client.stream().set_read_timeout(Some(PATIENCE))?;
+    client.stream().set_read_timeout(Some(WAIT_TIMEOUT))?;
     match seen {
         Ok(_) => Ok(false),
         Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(true),

@@ -58,7 +58,7 @@ impl Guarded {
                 return Some(());
             }
             let ended = self.child.try_wait().ok().flatten();
-            // The last words may be on their way from the pipe; whoever reads there holds the text too.
+            // The last lines may be on their way from the pipe; whoever reads there holds the text too.
             let is_whole = Arc::strong_count(&self.output) == 1;
             let output = self.output();
             if ended.is_some() && is_whole && !output.contains(text) {

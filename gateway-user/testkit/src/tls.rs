@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::http::Client;
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_TIMEOUT;
 
 /// A self-signed certificate and its key.
 #[derive(Clone)]
@@ -86,9 +86,9 @@ pub fn client(trusted: &[&SelfSigned], versions: Versions) -> Arc<ClientConfig> 
 /// # Errors
 /// The connection or the handshake fails; the latter's text names the alert.
 pub fn connect(to: SocketAddr, name: &str, client: &Arc<ClientConfig>) -> io::Result<TlsClient> {
-    let socket = TcpStream::connect_timeout(&to, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    let socket = TcpStream::connect_timeout(&to, WAIT_TIMEOUT)?;
+    socket.set_read_timeout(Some(WAIT_TIMEOUT))?;
+    socket.set_write_timeout(Some(WAIT_TIMEOUT))?;
     socket.set_nodelay(true)?;
     over(socket, name, client)
 }

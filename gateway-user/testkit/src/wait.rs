@@ -4,15 +4,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a condition may take before a test fails: far above anything seen, so that a slow machine passes.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Polls `ready` until it gives a value.
 ///
 /// # Panics
-/// After [`PATIENCE`], naming `what`.
+/// After [`WAIT_TIMEOUT`], naming `what`.
 #[track_caller]
 pub fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + WAIT_TIMEOUT;
     loop {
         if let Some(value) = ready() {
             return value;

@@ -1,4 +1,4 @@
-//! Every feature that is claimed is translated into something that the byte road does, and those that are not
+//! Every feature that is claimed is translated into something that the data plane does, and those that are not
 //! are refused.
 
 mod common;

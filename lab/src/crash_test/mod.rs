@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
-use gateway_testkit::crash::{Course, Verdict};
+use gateway_testkit::crash::{CrashRun, Verdict};
 use gateway_testkit::netns;
 use nix::unistd::geteuid;
 
@@ -65,8 +65,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn run_case(args: &Args, sluice: &Path, steering: &str, io: &str) -> Result<Verdict> {
-    let course =
-        Course { to: LISTEN.parse()?, kills: args.kills, clients: args.clients, between: args.between };
+    let crash_run =
+        CrashRun { to: LISTEN.parse()?, kills: args.kills, clients: args.clients, between: args.between };
     let flags = ["--steering", steering, "--io", io, "--access-log", "off"].map(str::to_owned);
     let sluice = sluice.to_owned();
     netns::run("crash", move |inside| {
@@ -77,7 +77,7 @@ fn run_case(args: &Args, sluice: &Path, steering: &str, io: &str) -> Result<Verd
         wait_until_listening(&mut backend, "the backend", BACKEND)?;
         let (state, bpffs) = (dir.join("state"), inside.bpffs().to_owned());
         let gateway = move || command(&sluice, &state, &bpffs, &flags);
-        course.run(gateway).context("the gateway")
+        crash_run.run(gateway).context("the gateway")
     })
 }
 

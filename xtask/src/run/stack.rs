@@ -31,7 +31,7 @@ pub(crate) struct Stack {
 }
 
 /// Far above what a start or a drain takes, so that a slow machine is not taken for a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 const BACKEND: &str = "127.0.0.1:8000";
 const HEALTH: &str = "127.0.0.1:15021";
 
@@ -77,7 +77,7 @@ impl Stack {
     }
 
     fn wait_until(&mut self, what: &str, mut ready: impl FnMut() -> bool) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + WAIT_TIMEOUT;
         while !ready() {
             if let Some(ended) = self.ended()? {
                 bail!("{ended} before {what}");
@@ -163,7 +163,7 @@ fn terminate(child: &mut Child) -> Result<ExitStatus> {
         return Ok(status);
     }
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM)?;
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + WAIT_TIMEOUT;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);

@@ -259,7 +259,7 @@ async fn the_leader_waits_for_the_other_node() {
     assert_eq!(server.get(&format!("{REPORTS}/b")), None, "who stops takes its report along");
     server.apply(Kind::Gateway, gateway(3, 82));
     a.serve();
-    until("b has no say any more", || said(&server, "Programmed") == "True 3").await;
+    until("b is ignored", || said(&server, "Programmed") == "True 3").await;
     let reports: BTreeMap<_, _> = a.tally.reports();
     assert!(reports[&Outcome::Written] >= 1 && !reports.contains_key(&Outcome::Failed), "{reports:?}");
 }

@@ -109,7 +109,7 @@ impl Bench {
     }
 
     /// Looks again after so many seconds.
-    pub(crate) fn look_after(&mut self, seconds: u64, text: &str) -> Vec<String> {
+    pub(crate) fn advance(&mut self, seconds: u64, text: &str) -> Vec<String> {
         let view = resources(text);
         self.runtime.block_on(async {
             tokio::time::advance(Duration::from_secs(seconds)).await;

@@ -13,17 +13,17 @@ fn a_listener_does_not_lie_in_wait_for_a_port_that_another_program_held() {
     bench.reconcile(&text);
     assert_eq!(bench.refused(), ["81 PortInUse"]);
     bench.notes.set(|notes| notes.refuse_port = None);
-    assert_eq!(bench.look_after(1, &text), ["81 PortAwaited"], "whoever had it may be about to come back");
+    assert_eq!(bench.advance(1, &text), ["81 PortAwaited"], "whoever had it may be about to come back");
     assert_eq!(bench.programmed(81), "False PortUnavailable");
     assert!(bench.reconciler.is_unsettled());
-    assert_eq!(bench.look_after(290, &text), ["81 PortAwaited"]);
+    assert_eq!(bench.advance(290, &text), ["81 PortAwaited"]);
     // It is back for a moment: the time begins anew.
     bench.notes.set(|notes| notes.refuse_port = Some(81));
-    assert_eq!(bench.look_after(5, &text), ["81 PortInUse"]);
+    assert_eq!(bench.advance(5, &text), ["81 PortInUse"]);
     bench.notes.set(|notes| notes.refuse_port = None);
-    assert_eq!(bench.look_after(10, &text), ["81 PortAwaited"]);
-    assert_eq!(bench.look_after(299, &text), ["81 PortAwaited"]);
-    assert_eq!(bench.look_after(2, &text), Vec::<String>::new(), "free for five minutes");
+    assert_eq!(bench.advance(10, &text), ["81 PortAwaited"]);
+    assert_eq!(bench.advance(299, &text), ["81 PortAwaited"]);
+    assert_eq!(bench.advance(2, &text), Vec::<String>::new(), "free for five minutes");
     assert_eq!(bench.programmed(81), "True Programmed");
     assert!(!bench.reconciler.is_unsettled());
 }
@@ -63,7 +63,7 @@ fn what_a_dead_predecessor_held_is_taken_at_once_but_beside_a_living_one_nothing
         bench.notes.set(|notes| notes.refuse_port = Some(81));
         bench.reconcile(&text);
         bench.notes.set(|notes| notes.refuse_port = None);
-        assert_eq!(bench.look_after(9, &text), expected, "beside another: {beside}");
+        assert_eq!(bench.advance(9, &text), expected, "beside another: {beside}");
     }
     // Ten seconds after the start no killed process's sockets are left.
     let mut bench = Bench::new();
@@ -71,5 +71,5 @@ fn what_a_dead_predecessor_held_is_taken_at_once_but_beside_a_living_one_nothing
     bench.notes.set(|notes| notes.refuse_port = Some(81));
     bench.reconcile(&text);
     bench.notes.set(|notes| notes.refuse_port = None);
-    assert_eq!(bench.look_after(11, &text), ["81 PortAwaited"]);
+    assert_eq!(bench.advance(11, &text), ["81 PortAwaited"]);
 }

@@ -155,11 +155,11 @@ fn endpoints_that_are_the_node_itself_reach_no_worker_until_they_are_not() {
     assert!(!status.contains("10.0.0.1"), "{status}");
 
     OWN.store(false, Ordering::Relaxed);
-    bench.look_after(10, &text);
+    bench.advance(10, &text);
     assert_eq!(bench.notes.take(), ["0 endpoints one=2", "1 endpoints one=2"], "an address of the node went");
     assert!(bench.view.borrow().own_endpoints.is_empty());
     OWN.store(true, Ordering::Relaxed);
-    bench.look_after(10, &text);
+    bench.advance(10, &text);
     assert_eq!(bench.notes.take(), ["0 endpoints one=1", "1 endpoints one=1"]);
 }
 

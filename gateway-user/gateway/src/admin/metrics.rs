@@ -177,7 +177,7 @@ fn counters(page: &mut Exposition, all: &WorkerMetrics, workers: &[(usize, Worke
     for (reason, count) in all.tls_failures.each() {
         page.sample(&[("reason", reason)], count);
     }
-    let help = "Connections closed for want of a good PROXY header, by reason.";
+    let help = "Connections closed for want of a valid PROXY header, by reason.";
     page.counter("sluice_proxy_header_failures_total", help);
     for (reason, count) in all.proxy_header_failures.each() {
         page.sample(&[("reason", reason)], count);

@@ -58,7 +58,7 @@ pub(super) async fn bytes(Path(count): Path<String>, _seen: ReceivedRequest) -> 
         let part: Vec<u8> = (sent..sent + length).map(|i| (i % 251) as u8).collect();
         (length > 0).then(|| (Ok::<_, Infallible>(Bytes::from(part)), sent + length))
     });
-    let kind = (header::CONTENT_TYPE, "application/octet-stream".to_owned());
+    let kind = (header::CONTENT_TYPE, "application/byte-stream".to_owned());
     ([kind, (header::CONTENT_LENGTH, count.to_string())], Body::from_stream(parts)).into_response()
 }
 

@@ -210,7 +210,7 @@ pub fn sluice(args: &[&str]) -> Output {
 pub fn admin_client() -> http::Client<UnixStream> {
     let state = remembered_state().expect("a gateway was started");
     let stream = UnixStream::connect(state.join("admin.sock")).unwrap();
-    stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(wait::WAIT_TIMEOUT)).unwrap();
     http::Client::over(stream)
 }
 

@@ -57,7 +57,7 @@ fn an_endless_download_streams_in_bounded_memory_and_waits_for_its_reader() {
         let pid = running.gateway.pid();
         let before = rss_kib(pid);
         let mut reader = TcpStream::connect(HTTP).unwrap();
-        reader.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+        reader.set_read_timeout(Some(wait::WAIT_TIMEOUT)).unwrap();
         reader.write_all(b"GET /odd HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let (mut seen, mut peak, mut buffer) = (0_u64, 0, vec![0; 256 << 10]);
         while seen < 128 << 20 {

@@ -181,7 +181,7 @@ fn small_reader() -> TcpStream {
     let to: std::net::SocketAddrV4 = HTTP.parse().unwrap();
     nix::sys::socket::connect(socket.as_raw_fd(), &nix::sys::socket::SockaddrIn::from(to)).unwrap();
     let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(wait::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(wait::WAIT_TIMEOUT)).unwrap();
     stream.write_all(b"GET /odd HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     stream
 }

@@ -35,13 +35,17 @@ fn stopped_after_the_offer(label: &str, flags: &'static [&'static str]) {
         line.running.gateway.signal(Signal::SIGSTOP).unwrap();
         gate.open();
         let old = line.succeeded_by(new);
-        assert!(line.running.log().contains("hangs and has not let go"), "{}", line.running.log());
+        assert!(
+            line.running.log().contains("hangs and has not released its sockets"),
+            "{}",
+            line.running.log()
+        );
         let steady = SteadyClients::start(HTTP);
         steady.wait_for_more(100);
         // It finds that it has been taken over from, and goes.
         old.signal(Signal::SIGCONT).unwrap();
         ended_well(old);
-        line.running.gateway.wait_for_output("has let go");
+        line.running.gateway.wait_for_output("has released its sockets");
         steady.wait_for_more(100);
         steady.must_be_clean();
         serves_on(line, flags, &line.pin_directories());
@@ -69,7 +73,7 @@ fn hung_when_it_is_to_let_go(label: &str, flags: &'static [&'static str]) {
         steady.wait_for_more(100);
         gate.open();
         ended_well(old);
-        line.running.gateway.wait_for_output("has let go");
+        line.running.gateway.wait_for_output("has released its sockets");
         steady.wait_for_more(100);
         steady.must_be_clean();
         serves_on(line, flags, &line.pin_directories());

@@ -41,7 +41,7 @@ fn a_worker_dies_and_is_replaced(line: &Line<'_>) {
     wait::until("its successor", || {
         let log = log();
         assert!(!log.contains("Address already in use"), "{log}");
-        log.contains("serves in its predecessor's place").then_some(())
+        log.contains("replacement worker is serving").then_some(())
     });
     assert_eq!(metric("sluice_worker_deaths_total", &[]), 1.0);
     assert_eq!(get("/httpbin/get").unwrap().status, 200);

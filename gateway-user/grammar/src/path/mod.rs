@@ -48,7 +48,7 @@ impl Separators {
     }
 }
 
-/// Gives the one spelling of a path: escapes of unreserved characters decoded, the others in upper case, `.`
+/// Gives the one normal form of a path: escapes of unreserved characters decoded, the others in upper case, `.`
 /// and `..` segments resolved (never above the root; escaped dots are dots), repeated slashes merged if
 /// asked.
 ///

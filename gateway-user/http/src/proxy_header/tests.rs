@@ -16,8 +16,8 @@ fn ipv4(tlvs: &[u8]) -> Vec<u8> {
 
 fn ipv6() -> Vec<u8> {
     let (client, destination) = ("2001:db8::7", "2001:db8::1");
-    let octets = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
-    [&octets(client)[..], &octets(destination), &[0x12, 0x67, 1, 187]].concat()
+    let bytes = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    [&bytes(client)[..], &bytes(destination), &[0x12, 0x67, 1, 187]].concat()
 }
 
 /// Every header that is accepted, and what it says.

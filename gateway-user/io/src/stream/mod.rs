@@ -3,13 +3,13 @@
 mod close;
 mod connect;
 mod layer;
-mod link;
 #[cfg(test)]
 mod model;
 mod pump;
 mod recv;
 mod send;
 mod socket;
+mod state;
 
 use std::{io, net::SocketAddr, os::fd::AsRawFd};
 
@@ -22,8 +22,8 @@ pub use send::{Flush, SendAll, SendHalf};
 
 use crate::{driver::Driver, runtime::worker};
 use layer::Layered;
-use link::Link;
 use socket::split;
+use state::StreamState;
 
 /// A TCP connection. Both halves may be moved apart; the socket is closed when both are dropped, promptly also
 /// when operations are in flight.
@@ -50,7 +50,7 @@ impl Stream {
 
     pub(crate) fn from_prepared(tcp: monoio::net::TcpStream) -> io::Result<Stream> {
         let worker = worker()?;
-        let link = Link::new(tcp.as_raw_fd(), &worker.sweep);
+        let link = StreamState::new(tcp.as_raw_fd(), &worker.timers);
         let (recv, send) = split(tcp);
         let recv = RecvHalf::new(&link, recv, worker.quiet_after);
         let send = SendHalf::new(&link, send);

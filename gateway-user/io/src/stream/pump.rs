@@ -8,20 +8,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::link::Link;
-use crate::sweep::{Due, OnDue};
+use super::state::StreamState;
+use crate::timers::{Due, OnDue};
 
 /// An endless future and the link it works for, in one allocation. Dropping the future that polls it drops nothing
 /// of an operation in flight; the next poll goes on with it.
 pub(crate) struct Pump<F: ?Sized> {
-    pub(crate) link: Rc<Link>,
-    on_due: fn(&Link, Due) -> Nudge,
+    pub(crate) link: Rc<StreamState>,
+    on_due: fn(&StreamState, Due) -> PumpWake,
     work: RefCell<F>,
 }
 
 /// Whether the pump itself must run after something came due.
 #[derive(PartialEq, Eq)]
-pub(crate) enum Nudge {
+pub(crate) enum PumpWake {
     No,
     Poll,
 }
@@ -33,7 +33,11 @@ impl<F> Pump<F>
 where
     F: Future<Output = ()> + 'static,
 {
-    pub(crate) fn new(link: &Rc<Link>, on_due: fn(&Link, Due) -> Nudge, work: F) -> Rc<Pump<F>> {
+    pub(crate) fn new(
+        link: &Rc<StreamState>,
+        on_due: fn(&StreamState, Due) -> PumpWake,
+        work: F,
+    ) -> Rc<Pump<F>> {
         Rc::new(Pump { link: Rc::clone(link), on_due, work: RefCell::new(work) })
     }
 }
@@ -52,7 +56,7 @@ impl<F: ?Sized + Future<Output = ()>> Pump<F> {
 
 impl<F: Future<Output = ()>> OnDue for Pump<F> {
     fn on_due(&self, what: Due) {
-        if (self.on_due)(&self.link, what) == Nudge::Poll {
+        if (self.on_due)(&self.link, what) == PumpWake::Poll {
             let waker = match what {
                 Due::Quiet => self.link.recv.way.waker(),
                 Due::Deadline => return,

@@ -13,16 +13,16 @@ use std::{
 use monoio::io::Canceller;
 
 use super::{
-    link::Link,
-    pump::{AnyPump, Nudge, Pump, wanted},
+    pump::{AnyPump, Pump, PumpWake, wanted},
     socket::{RecvSide, Transport},
+    state::StreamState,
 };
 use crate::{
     chunk::Chunk,
     kernel::RecvBuf,
     pool::{BufferLevel, buffer_level},
-    sweep::{Due, OnDue},
     time::CancelSafe,
+    timers::{Due, OnDue},
 };
 
 /// What the peer sends, chunk by chunk.
@@ -46,7 +46,7 @@ pub struct RecvUnlessQuiet<'a> {
 
 impl RecvHalf {
     pub(crate) fn new<T: Transport + 'static>(
-        link: &Rc<Link>,
+        link: &Rc<StreamState>,
         socket: RecvSide<T>,
         quiet_after: Duration,
     ) -> RecvHalf {
@@ -135,7 +135,7 @@ impl RecvHalf {
         self.link().has_failed()
     }
 
-    pub(crate) fn link(&self) -> &Link {
+    pub(crate) fn link(&self) -> &StreamState {
         &self.pump.link
     }
 
@@ -172,7 +172,7 @@ impl RecvHalf {
 }
 
 /// Receives whenever somebody wants it, until dropped.
-async fn receive<T: Transport>(link: Rc<Link>, mut socket: RecvSide<T>, quiet_after: Duration) {
+async fn receive<T: Transport>(link: Rc<StreamState>, mut socket: RecvSide<T>, quiet_after: Duration) {
     let state = &link.recv;
     let mut wait_first = false;
     let mut filled = false;
@@ -215,7 +215,7 @@ async fn receive<T: Transport>(link: Rc<Link>, mut socket: RecvSide<T>, quiet_af
     }
 }
 
-fn finish(link: &Link, result: io::Result<Option<Chunk>>) {
+fn finish(link: &StreamState, result: io::Result<Option<Chunk>>) {
     link.recv.received.set(Some(result));
     link.recv.way.wanted.set(false);
 }
@@ -227,20 +227,20 @@ fn goes_on(error: &io::Error) -> bool {
 
 /// A quiet receive is cancelled. Its outcome (data may win) comes with a completion of its own; when nobody waits to
 /// take that up, the next due tick polls the pump.
-fn on_due(link: &Link, what: Due) -> Nudge {
+fn on_due(link: &StreamState, what: Due) -> PumpWake {
     match what {
         Due::Deadline => {
             link.recv.way.expire();
-            Nudge::No
+            PumpWake::No
         }
         Due::Quiet => match link.recv.canceller.take() {
             Some(canceller) => {
                 // The handle of the receive is used up: the next receive makes a new canceller.
                 drop(Canceller::cancel(canceller));
                 link.recv.quiet.set(Duration::ZERO);
-                Nudge::No
+                PumpWake::No
             }
-            None => Nudge::Poll,
+            None => PumpWake::Poll,
         },
     }
 }

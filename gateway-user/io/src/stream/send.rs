@@ -14,15 +14,15 @@ use std::{
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
-    link::Link,
-    pump::{AnyPump, Nudge, Pump, wanted},
+    pump::{AnyPump, Pump, PumpWake, wanted},
     socket::{SendSide, Transport},
+    state::StreamState,
 };
 use crate::{
     chunk::Chunk,
     kernel::{Gather, GatherBuf, MAX_GATHER, SendBuf},
-    sweep::{Due, OnDue},
     time::CancelSafe,
+    timers::{Due, OnDue},
 };
 
 /// Up to so many bytes a copy costs less than another buffer in a send does: its place in the queue, the vector, and the
@@ -45,7 +45,7 @@ pub struct Flush<'a> {
 pub type SendAll<'a> = Flush<'a>;
 
 impl SendHalf {
-    pub(crate) fn new<T: Transport + 'static>(link: &Rc<Link>, socket: SendSide<T>) -> SendHalf {
+    pub(crate) fn new<T: Transport + 'static>(link: &Rc<StreamState>, socket: SendSide<T>) -> SendHalf {
         let pump = Pump::new(link, on_due, transmit(Rc::clone(link), socket));
         let weak = Rc::downgrade(&pump);
         let target: Weak<dyn OnDue> = weak;
@@ -159,7 +159,7 @@ impl SendHalf {
         self.link().send.broken.get()
     }
 
-    pub(crate) fn link(&self) -> &Link {
+    pub(crate) fn link(&self) -> &StreamState {
         &self.pump.link
     }
 }
@@ -172,7 +172,7 @@ fn join_or_push(queue: &mut VecDeque<Chunk>, chunk: Chunk) {
 }
 
 /// Sends what is queued whenever somebody wants it, until dropped.
-async fn transmit<T: Transport>(link: Rc<Link>, mut socket: SendSide<T>) {
+async fn transmit<T: Transport>(link: Rc<StreamState>, mut socket: SendSide<T>) {
     let state = &link.send;
     loop {
         wanted(&state.way.wanted).await;
@@ -197,13 +197,13 @@ async fn transmit<T: Transport>(link: Rc<Link>, mut socket: SendSide<T>) {
     }
 }
 
-fn finish(link: &Link, result: io::Result<()>) {
+fn finish(link: &StreamState, result: io::Result<()>) {
     link.send.sent.set(Some(result));
     link.send.way.wanted.set(false);
 }
 
 /// One send of the queue's first chunk; what the kernel did not take goes back to the front.
-async fn send_one(link: &Link, socket: &mut impl Transport) -> io::Result<()> {
+async fn send_one(link: &StreamState, socket: &mut impl Transport) -> io::Result<()> {
     let Some(chunk) = link.send.queue.borrow_mut().pop_front() else { return Ok(()) };
     link.begin_operation();
     link.send.sending.set(chunk.len());
@@ -220,7 +220,7 @@ async fn send_one(link: &Link, socket: &mut impl Transport) -> io::Result<()> {
 }
 
 /// One vectored send of the queue's first chunks.
-async fn send_many(link: &Link, socket: &mut impl Transport) -> io::Result<()> {
+async fn send_many(link: &StreamState, socket: &mut impl Transport) -> io::Result<()> {
     let mut gather = Gather::take();
     {
         let mut queue = link.send.queue.borrow_mut();
@@ -260,9 +260,9 @@ fn taken(result: io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-fn on_due(link: &Link, _: Due) -> Nudge {
+fn on_due(link: &StreamState, _: Due) -> PumpWake {
     link.send.way.expire();
-    Nudge::No
+    PumpWake::No
 }
 
 impl Future for Flush<'_> {

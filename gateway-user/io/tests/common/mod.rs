@@ -16,7 +16,7 @@ use gateway_io::{Driver, RuntimeOptions, Stream, run};
 pub mod child;
 
 /// Generous: how long anything may take before the test calls it hung.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Small and quick: 1 ms ticks, receives go quiet after 10 ms.
 pub fn options(driver: Driver) -> RuntimeOptions {
@@ -49,7 +49,7 @@ where
     }
 }
 
-/// Runs `body` in a thread; passes its panic on; panics when it takes longer than [`PATIENCE`].
+/// Runs `body` in a thread; passes its panic on; panics when it takes longer than [`WAIT_TIMEOUT`].
 pub fn on_thread(name: &str, body: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel::<()>();
     let body = move || {
@@ -57,7 +57,7 @@ pub fn on_thread(name: &str, body: impl FnOnce() + Send + 'static) {
         body();
     };
     let thread = thread::Builder::new().name(name.to_owned()).spawn(body).unwrap();
-    match ended.recv_timeout(PATIENCE) {
+    match ended.recv_timeout(WAIT_TIMEOUT) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{name}: hung"),
         _ => {
             if let Err(cause) = thread.join() {
@@ -77,8 +77,8 @@ pub fn std_pair() -> (TcpStream, TcpStream) {
     let listener = loopback();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (ours, _) = listener.accept().unwrap();
-    peer.set_read_timeout(Some(PATIENCE)).unwrap();
-    peer.set_write_timeout(Some(PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
+    peer.set_write_timeout(Some(WAIT_TIMEOUT)).unwrap();
     peer.set_nodelay(true).unwrap();
     (ours, peer)
 }
@@ -101,9 +101,9 @@ pub fn is_socket_open(inode: &str) -> bool {
         .any(|target| target.display().to_string() == inode)
 }
 
-/// Lets the runtime work until `done`, or panics after [`PATIENCE`].
+/// Lets the runtime work until `done`, or panics after [`WAIT_TIMEOUT`].
 pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..PATIENCE.as_millis() {
+    for _ in 0..WAIT_TIMEOUT.as_millis() {
         if done() {
             return;
         }

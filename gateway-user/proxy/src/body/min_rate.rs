@@ -1,4 +1,4 @@
-//! The least rate of a sender, measured only while it is waited for.
+//! The minimum rate of a sender, measured only while it is waited for.
 
 use std::cell::Cell;
 use std::time::Duration;

@@ -43,7 +43,7 @@ impl ServerConnection {
             }
             Err(failure) => {
                 self.info.context.metrics.borrow_mut().proxy_header_failures.count(failure);
-                tracing::debug!(peer = %self.info.peer, local = %self.info.local, reason = failure.code(), "no good PROXY header");
+                tracing::debug!(peer = %self.info.peer, local = %self.info.local, reason = failure.code(), "invalid PROXY header");
                 None
             }
         }

@@ -312,11 +312,11 @@ mod tests {
     fn a_connection_costs_little_memory() {
         // The state of a request, every nested wait included: passing futures on by value multiplies it.
         let serving = size(ServerConnection::serve_until_quiet);
-        assert!(serving <= 6 * 1024, "{serving} octets");
+        assert!(serving <= 6 * 1024, "{serving} bytes");
         assert!(fits(ServerConnection::serve_until_quiet), "it would leave holes in the heap");
         // What stays when it is quiet.
         let quiet = size(ServerConnection::run);
-        assert!(quiet <= 128, "{quiet} octets");
-        assert!(size_of::<ServerConnection>() <= 256, "{} octets", size_of::<ServerConnection>());
+        assert!(quiet <= 128, "{quiet} bytes");
+        assert!(size_of::<ServerConnection>() <= 256, "{} bytes", size_of::<ServerConnection>());
     }
 }

@@ -176,8 +176,8 @@ fn failure(error: &io::Error) -> HandshakeError {
 }
 
 /// Whether these look like a request's first bytes: a method in capital letters.
-fn is_http(octets: &[u8]) -> bool {
-    octets.iter().take(3).all(u8::is_ascii_uppercase)
+fn is_http(bytes: &[u8]) -> bool {
+    bytes.iter().take(3).all(u8::is_ascii_uppercase)
 }
 
 /// All of it in one chunk.

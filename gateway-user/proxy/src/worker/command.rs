@@ -25,7 +25,7 @@ pub enum WorkerCommand {
         reply: oneshot::Sender<Result<(), PrepareError>>,
     },
     /// Serve new requests by the prepared generation. Requests in progress keep their rule. Keep an `Arc` of the old
-    /// snapshot until every worker has committed, so that its tables are freed by you and not on the byte road.
+    /// snapshot until every worker has committed, so that its tables are freed by you and not on the data plane.
     Commit {
         /// The generation that was prepared.
         generation: Generation,

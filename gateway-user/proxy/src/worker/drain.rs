@@ -11,7 +11,7 @@ use super::state::Worker;
 use crate::signal::Signal;
 
 /// How long connections that were cut may take to go: they only have to be dropped.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const FINAL_RESPONSES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ends the worker's connections. At once every response says `Connection: close`. New connections are still accepted for a
 /// while, since load balancers in front learn late that they should send none; idle ones are left open for clients
@@ -32,7 +32,7 @@ pub(super) async fn drain(worker: &Worker, acceptors: &Acceptors, limits: DrainL
     let mut aborted = 0;
     if !within(max.saturating_sub(idle), &empty).await {
         aborted = worker.kill(|_| true);
-        within(LAST_WORDS, &empty).await;
+        within(FINAL_RESPONSES_TIMEOUT, &empty).await;
     }
     worker.context.metrics.borrow_mut().counters.drain_aborted += aborted as u64;
     worker.context.flush_log();

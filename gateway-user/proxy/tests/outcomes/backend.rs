@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use gateway_testkit::wait::{PATIENCE, until};
+use gateway_testkit::wait::{WAIT_TIMEOUT, until};
 use socket2::SockRef;
 
 use crate::case::{Case, Fault, Request, Stage};
@@ -75,7 +75,7 @@ impl Drop for Backend {
     fn drop(&mut self) {
         self.state.stop.store(true, SeqCst);
         // Wakes the accept call, which then sees the flag.
-        let _ = TcpStream::connect_timeout(&self.address, PATIENCE);
+        let _ = TcpStream::connect_timeout(&self.address, WAIT_TIMEOUT);
         if let Some(thread) = self.accepting.take() {
             let _ = thread.join();
         }
@@ -88,7 +88,7 @@ fn accept_all(listener: &TcpListener, state: &Arc<State>) {
         if state.stop.load(SeqCst) {
             return;
         }
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
         let state = Arc::clone(state);
         // It ends with its connection, which the gateway closes at the latest at its own end.
         thread::spawn(move || serve(stream, &state, number));

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use gateway_testkit::wait::PATIENCE;
+use gateway_testkit::wait::WAIT_TIMEOUT;
 use socket2::SockRef;
 
 use crate::case::Request;
@@ -19,8 +19,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let stream = TcpStream::connect_timeout(&to, WAIT_TIMEOUT).unwrap();
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
         Self { stream, received: Vec::new(), end: None }
     }
 

@@ -102,14 +102,14 @@ const LIES: &[Lie] = &[
     },
     Lie { why: "nothing", wire: "", closes: true, answer: (502, Some("upstream_reset")), connections: 2 },
     Lie {
-        why: "octets behind the answer, as if to answer the next one's request",
+        why: "bytes behind the answer, as if to answer the next one's request",
         wire: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
         closes: false,
         answer: (200, None),
         connections: 2,
     },
     Lie {
-        why: "octets behind an answer in chunks",
+        why: "bytes behind an answer in chunks",
         wire: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
         closes: false,
         answer: (200, None),
@@ -139,8 +139,8 @@ pub(crate) fn check(driver: Driver) {
         let backend = Backend::start(move |mut exchange| {
             while exchange.request().is_some() {
                 let lies = first.fetch_add(1, Ordering::SeqCst) == 0;
-                let octets = if lies { lie.wire.as_bytes().to_vec() } else { ok("good") };
-                if exchange.stream.write_all(&octets).is_err() || lies && lie.closes {
+                let bytes = if lies { lie.wire.as_bytes().to_vec() } else { ok("good") };
+                if exchange.stream.write_all(&bytes).is_err() || lies && lie.closes {
                     return;
                 }
             }

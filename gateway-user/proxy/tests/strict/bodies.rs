@@ -1,12 +1,12 @@
 //! Chunked bodies: RFC 9112 section 7.1.
 
+use crate::table::Expected::{Backend, Refused};
 use crate::table::Seen::{Cut, Whole};
-use crate::table::Told::{Backend, Refused};
-use crate::table::{Row, Told};
+use crate::table::{Expected, Row};
 
 const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: a\r\n{ours a}Transfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n";
 
-const fn refused(why: &'static str, wire: &'static str, answers: &'static [Told]) -> Row {
+const fn refused(why: &'static str, wire: &'static str, answers: &'static [Expected]) -> Row {
     Row { why, wire, answers, seen: Cut(CHUNKED) }
 }
 

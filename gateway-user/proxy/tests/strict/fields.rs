@@ -1,8 +1,8 @@
 //! Field lines: RFC 9112 section 5, RFC 9110 sections 5 and 7.6.1; what is passed on and what stays behind.
 
+use crate::table::Expected::{Backend, Refused};
 use crate::table::Row;
 use crate::table::Seen::{Nothing, Whole};
-use crate::table::Told::{Backend, Refused};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -36,7 +36,7 @@ pub(crate) const ROWS: &[Row] = &[
         seen: Nothing,
     },
     Row {
-        why: "a control octet in a value",
+        why: "a control byte in a value",
         wire: "GET / HTTP/1.1\r\nHost: a\r\nX: 1\x07\r\n\r\n",
         answers: &[Refused(400, "bad_header_value")],
         seen: Nothing,
@@ -78,13 +78,13 @@ pub(crate) const ROWS: &[Row] = &[
         seen: Nothing,
     },
     Row {
-        why: "a name with an octet outside ASCII",
+        why: "a name with a byte outside ASCII",
         wire: "GET / HTTP/1.1\r\nHost: a\r\nX\u{e9}: 1\r\n\r\n",
         answers: &[Refused(400, "bad_header_name")],
         seen: Nothing,
     },
     Row {
-        why: "blanks around a value go, those within and octets beyond ASCII stay",
+        why: "blanks around a value go, those within and bytes beyond ASCII stay",
         wire: "GET / HTTP/1.1\r\nHost:a\r\nX:\t 1 \t 2\u{e9} \t\r\nempty:\r\n\r\n",
         answers: &[Backend],
         seen: Whole("GET / HTTP/1.1\r\nHost: a\r\nX: 1 \t 2\u{e9}\r\nempty: \r\n{ours a}\r\n"),

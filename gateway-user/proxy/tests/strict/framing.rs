@@ -1,16 +1,16 @@
 //! Where a request's body ends: RFC 9112 section 6. Two answers to that question are what request smuggling is made of.
 
+use crate::table::Expected::{Backend, Refused};
 use crate::table::Seen::{Nothing, Whole};
-use crate::table::Told::{Backend, Refused};
-use crate::table::{Row, Told};
+use crate::table::{Expected, Row};
 
-const BAD_LENGTH: &[Told] = &[Refused(400, "bad_content_length")];
-const TWO_LENGTHS: &[Told] = &[Refused(400, "repeated_content_length")];
-const BOTH: &[Told] = &[Refused(400, "length_with_transfer_encoding")];
-const BAD_CODING: &[Told] = &[Refused(400, "bad_transfer_encoding")];
-const OTHER_CODING: &[Told] = &[Refused(501, "unsupported_transfer_coding")];
+const BAD_LENGTH: &[Expected] = &[Refused(400, "bad_content_length")];
+const TWO_LENGTHS: &[Expected] = &[Refused(400, "repeated_content_length")];
+const BOTH: &[Expected] = &[Refused(400, "length_with_transfer_encoding")];
+const BAD_CODING: &[Expected] = &[Refused(400, "bad_transfer_encoding")];
+const OTHER_CODING: &[Expected] = &[Refused(501, "unsupported_transfer_coding")];
 
-const fn refused(why: &'static str, wire: &'static str, answers: &'static [Told]) -> Row {
+const fn refused(why: &'static str, wire: &'static str, answers: &'static [Expected]) -> Row {
     Row { why, wire, answers, seen: Nothing }
 }
 

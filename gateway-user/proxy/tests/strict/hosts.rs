@@ -1,8 +1,8 @@
 //! Host and authority: RFC 9112 sections 3.2 and 3.3, RFC 9110 section 7.2.
 
+use crate::table::Expected::{Backend, Refused};
 use crate::table::Row;
 use crate::table::Seen::{Nothing, Whole};
-use crate::table::Told::{Backend, Refused};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {

@@ -1,8 +1,8 @@
 //! Request lines: RFC 9112 section 3.
 
+use crate::table::Expected::{Backend, LocalReply, Refused};
 use crate::table::Row;
 use crate::table::Seen::{Nothing, Whole};
-use crate::table::Told::{Backend, Own, Refused};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -38,7 +38,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         why: "OPTIONS for the server has no path that a rule could match",
         wire: "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-        answers: &[Own(404, "no_rule_for_path")],
+        answers: &[LocalReply(404, "no_rule_for_path")],
         seen: Nothing,
     },
     Row {
@@ -138,7 +138,7 @@ pub(crate) const ROWS: &[Row] = &[
         seen: Nothing,
     },
     Row {
-        why: "an octet outside ASCII",
+        why: "a byte outside ASCII",
         wire: "GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
         answers: &[Refused(400, "bad_target")],
         seen: Nothing,

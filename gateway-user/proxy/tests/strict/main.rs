@@ -1,6 +1,6 @@
 //! Bytes in, the response, and the bytes that reached the backend, compared one by one (RFC 9110, RFC 9112).
 //!
-//! What must not be understood in two ways is refused and reaches nobody; what is valid is passed on, in one spelling.
+//! What must not be understood in two ways is refused and reaches nobody; what is valid is passed on, in one normal form.
 
 mod backends;
 mod bodies;

@@ -1,8 +1,8 @@
 //! Paths: RFC 3986 section 6.2.2. What is matched is what is forwarded.
 
+use crate::table::Expected::{Backend, Refused};
 use crate::table::Row;
 use crate::table::Seen::{Nothing, Whole};
-use crate::table::Told::{Backend, Refused};
 
 macro_rules! becomes {
     ($why:literal, $from:literal, $to:literal) => {

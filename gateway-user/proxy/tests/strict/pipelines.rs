@@ -1,8 +1,8 @@
 //! What follows a request on its connection: RFC 9112 section 9.3.2.
 
+use crate::table::Expected::{Backend, Refused};
 use crate::table::Row;
 use crate::table::Seen::{Nothing, Whole};
-use crate::table::Told::{Backend, Refused};
 
 pub(crate) const ROWS: &[Row] = &[
     Row {

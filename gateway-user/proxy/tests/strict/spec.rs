@@ -1,9 +1,9 @@
 //! The cases that uNetworking's h1spec puts to a server, in our own words: those which must wait for more, and those
 //! with a response.
 
+use crate::table::Expected::{Backend, Refused};
 use crate::table::Seen::{Nothing, Whole};
-use crate::table::Told::{Backend, Refused};
-use crate::table::{Row, Told};
+use crate::table::{Expected, Row};
 
 /// Every beginning of a request is waited for.
 pub(crate) const UNFINISHED: &[&str] = &[
@@ -24,7 +24,7 @@ pub(crate) const UNFINISHED: &[&str] = &[
     "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r",
 ];
 
-const fn refused(why: &'static str, wire: &'static str, answers: &'static [Told]) -> Row {
+const fn refused(why: &'static str, wire: &'static str, answers: &'static [Expected]) -> Row {
     Row { why, wire, answers, seen: Nothing }
 }
 
@@ -81,7 +81,7 @@ pub(crate) const ROWS: &[Row] = &[
         seen: Whole("GET / HTTP/1.1\r\nHost: example.com\r\nX-Empty-Header: \r\n{ours example.com}\r\n"),
     },
     refused(
-        "a control octet",
+        "a control byte",
         "GET / HTTP/1.1\r\nHost: example.com\r\nX-Bad-Control-Char: test\x07\r\n\r\n",
         &[Refused(400, "bad_header_value")],
     ),

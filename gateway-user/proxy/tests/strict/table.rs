@@ -19,18 +19,18 @@ pub(crate) struct Row {
     /// Bytes from the client.
     pub(crate) wire: &'static str,
     /// Answers, in order.
-    pub(crate) answers: &'static [Told],
+    pub(crate) answers: &'static [Expected],
     /// What the backend has seen in the end.
     pub(crate) seen: Seen,
 }
 
 /// One answer.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum Expected {
     /// The backend's.
     Backend,
     /// Our own: status and reason code.
-    Own(u16, &'static str),
+    LocalReply(u16, &'static str),
     /// The same to a request that cannot be trusted: the connection is closed after it.
     Refused(u16, &'static str),
 }
@@ -83,13 +83,13 @@ fn play(driver: Driver, proxy: &ProxyConfig, row: &Row) -> Result<(), String> {
         let answer = client.answer().map_err(|error| format!("no answer: {error}"))?;
         let got = (answer.status, answer.reason().unwrap_or("from the backend"));
         let wanted = match told {
-            Told::Backend => (200, "from the backend"),
-            Told::Own(status, reason) | Told::Refused(status, reason) => (*status, *reason),
+            Expected::Backend => (200, "from the backend"),
+            Expected::LocalReply(status, reason) | Expected::Refused(status, reason) => (*status, *reason),
         };
         if got != wanted {
             return Err(format!("answered {got:?} instead of {wanted:?}"));
         }
-        if matches!(told, Told::Refused(..)) && !client.at_end().unwrap() {
+        if matches!(told, Expected::Refused(..)) && !client.at_end().unwrap() {
             return Err("not closed after a refusal".to_owned());
         }
     }
@@ -125,7 +125,7 @@ pub(crate) fn check_unfinished(driver: Driver, rows: &[&str]) {
     drop(gateway);
     drop(backend);
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    assert_eq!(seen.windows(4).filter(|octets| octets == b"GET ").count(), 1, "only the whole request");
+    assert_eq!(seen.windows(4).filter(|bytes| bytes == b"GET ").count(), 1, "only the whole request");
 }
 
 /// A backend that responses each whole request with 200 and remembers every byte.
@@ -153,12 +153,12 @@ fn recorder() -> (Backend, Arc<Mutex<Vec<u8>>>) {
 }
 
 /// Bytes of the first request, once it is whole: in the simplest reading there is.
-fn whole(octets: &[u8]) -> Option<usize> {
-    let text = String::from_utf8_lossy(octets).to_lowercase();
-    let head = octets.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let text = String::from_utf8_lossy(bytes).to_lowercase();
+    let head = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     if text[..head.min(text.len())].contains("transfer-encoding: chunked") {
         // The last chunk and a trailer section end in an empty line.
-        let body = &octets[head..];
+        let body = &bytes[head..];
         let last = body
             .windows(3)
             .position(|three| three == b"0\r\n")
@@ -170,17 +170,17 @@ fn whole(octets: &[u8]) -> Option<usize> {
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "))
         .map_or(0, |value| value.trim().parse().unwrap());
-    (octets.len() >= head + length).then_some(head + length)
+    (bytes.len() >= head + length).then_some(head + length)
 }
 
 fn compare(wanted: &Seen, seen: &str) -> Result<(), String> {
     let wanted = match wanted {
         Seen::Nothing => String::new(),
-        Seen::Whole(octets) => fill(octets, seen),
-        Seen::Cut(octets) if fill(octets, seen).starts_with(seen) && whole(seen.as_bytes()).is_none() => {
+        Seen::Whole(bytes) => fill(bytes, seen),
+        Seen::Cut(bytes) if fill(bytes, seen).starts_with(seen) && whole(seen.as_bytes()).is_none() => {
             return Ok(());
         }
-        Seen::Cut(octets) => format!("a beginning of {}", fill(octets, seen)),
+        Seen::Cut(bytes) => format!("a beginning of {}", fill(bytes, seen)),
     };
     if seen == wanted { Ok(()) } else { Err(format!("the backend saw\n  {seen:?} instead of\n  {wanted:?}")) }
 }
@@ -200,7 +200,7 @@ fn fill(expected: &str, seen: &str) -> String {
     for part in parts {
         let (host, rest) = part.split_once('}').expect("a closing brace");
         let id = ids.next().unwrap_or_default();
-        let valid = id.len() == 32 && id.bytes().all(|octet| octet.is_ascii_hexdigit());
+        let valid = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         let id = if valid { id } else { "an id" };
         filled += &format!(
             "x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\nx-forwarded-host: {host}\r\n\

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use gateway_testkit::wait::PATIENCE;
+use gateway_testkit::wait::WAIT_TIMEOUT;
 
 /// A listening backend; dropping it closes its connections and waits for its threads.
 pub struct Backend {
@@ -103,7 +103,7 @@ impl Drop for Backend {
             let _ = stream.shutdown(Shutdown::Both);
         }
         // Wakes the accept call, which then sees the flag.
-        let _ = TcpStream::connect_timeout(&self.address, PATIENCE);
+        let _ = TcpStream::connect_timeout(&self.address, WAIT_TIMEOUT);
         if let Some(thread) = self.accepting.take() {
             let _ = thread.join();
         }
@@ -117,8 +117,8 @@ fn accept_all<F: Fn(Exchange) + Send + Sync + 'static>(listener: &TcpListener, s
             break;
         }
         let number = state.accepted.fetch_add(1, Ordering::SeqCst);
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(WAIT_TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         state.open.lock().unwrap_or_else(PoisonError::into_inner).push(stream.try_clone().unwrap());
         let serve = serve.clone();
@@ -175,7 +175,7 @@ impl Exchange {
     }
 
     /// Reads one byte, or sees the end.
-    pub fn octet(&mut self) -> io::Result<Option<u8>> {
+    pub fn byte(&mut self) -> io::Result<Option<u8>> {
         let mut one = [0];
         Ok((self.reader.read(&mut one)? == 1).then_some(one[0]))
     }

@@ -21,7 +21,7 @@ use gateway_proxy::metrics::{Counters, WorkerMetrics};
 use gateway_proxy::worker::{DrainLimits, Drained, WorkerCommand, WorkerHandle, WorkerSpec, start};
 use gateway_snapshot::compile;
 use gateway_testkit::http::{Answer, Client};
-use gateway_testkit::wait::{PATIENCE, until};
+use gateway_testkit::wait::{WAIT_TIMEOUT, until};
 
 use ir::Config;
 
@@ -217,7 +217,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + WAIT_TIMEOUT;
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;

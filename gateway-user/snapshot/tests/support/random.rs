@@ -19,7 +19,7 @@ pub const HOSTNAMES: [&str; 8] = ["", "a.b", "b", "x.a.b", "*.b", "*.a.b", "*.c"
 const HOSTS: [&str; 10] = ["a.b", "a.b", "x.a.b", "x.a.b", "y.x.a.b", "y.a.b", "b", "x.c", "", "10.0.0.1"];
 const PATHS: [&str; 14] =
     ["/", "/", "/", "/a", "/a", "/a/", "/a/b", "/a/b", "/a/b/", "/ab", "/a/b/c", "/a//b", "//", "/a/%E9"];
-/// Paths that only routes have: requests come in one spelling.
+/// Paths that only routes have: requests come in one normal form.
 const SPELLINGS: [&str; 4] = ["/%61", "/%61/b", "/a/%e9", "/%61/"];
 const EXPRESSIONS: [&str; 6] = ["/a.*", "/[ab]", "/a/b|/b", "(", "a)|(.*", "/(a|b)/.*"];
 const LOCALS: [&str; 8] = [

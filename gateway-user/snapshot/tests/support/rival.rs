@@ -168,7 +168,7 @@ fn non_wildcard_characters(name: &Option<Hostname>) -> usize {
 
 /// "When specified, a trailing `/` is ignored."
 fn without_slash(prefix: &str) -> String {
-    let mut prefix = spelled(prefix);
+    let mut prefix = normal(prefix);
     if prefix.ends_with('/') {
         prefix.pop();
     }
@@ -176,7 +176,7 @@ fn without_slash(prefix: &str) -> String {
 }
 
 /// RFC 3986 section 6.2.2: escapes are in upper case, and unreserved characters are not escaped.
-fn spelled(path: &str) -> String {
+fn normal(path: &str) -> String {
     let mut path = path.to_owned();
     if !path.contains('%') {
         return path;
@@ -193,7 +193,7 @@ fn spelled(path: &str) -> String {
 pub fn holds(matching: &RouteMatch, request: &Request) -> Result<(), (&'static str, u8)> {
     let path = request.path.as_str();
     let path_holds = match &matching.path {
-        PathMatch::Exact(want) => spelled(want) == path,
+        PathMatch::Exact(want) => normal(want) == path,
         PathMatch::Prefix(prefix) => {
             let prefix = &without_slash(prefix);
             path == prefix || path.starts_with(&format!("{prefix}/"))

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use gateway_steer::{SteerBind, SteerOptions, SteerPlan, Steering, SteeringMode};
 use gateway_testkit::netns::Inside;
-use gateway_testkit::wait::{self, PATIENCE};
+use gateway_testkit::wait::{self, WAIT_TIMEOUT};
 
 /// Threads that accept, send `<slot> <local address>` and close; they end when dropped.
 pub(crate) struct Workers {
@@ -66,7 +66,7 @@ fn serve(slot: usize, socket: &TcpListener, stop: &AtomicBool, accepted: &Atomic
 
 /// Connects and gives the worker's slot and the local address that it saw.
 pub(crate) fn ask(address: &str) -> io::Result<(usize, SocketAddr)> {
-    response(TcpStream::connect_timeout(&address.parse().unwrap(), PATIENCE)?)
+    response(TcpStream::connect_timeout(&address.parse().unwrap(), WAIT_TIMEOUT)?)
 }
 
 /// Asks so many times; each attempt must get a response.
@@ -79,7 +79,7 @@ pub(crate) fn ask_times(times: u32, address: &str) {
 
 /// Reads a worker's response.
 pub(crate) fn response(mut stream: TcpStream) -> io::Result<(usize, SocketAddr)> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(WAIT_TIMEOUT))?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let (slot, local) =

@@ -71,19 +71,19 @@ impl<'a, R: Read> Requests<'a, R> {
     }
 
     /// Reads so many bytes; false if the connection ends before.
-    fn skip(&mut self, mut octets: usize) -> io::Result<bool> {
-        while octets > 0 {
+    fn skip(&mut self, mut bytes: usize) -> io::Result<bool> {
+        while bytes > 0 {
             if (self.cut)() {
                 return Ok(false);
             }
             let here = match self.reader.fill_buf() {
                 Ok([]) => return Ok(false),
-                Ok(some) => some.len().min(octets),
+                Ok(some) => some.len().min(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => return Err(error),
             };
             self.reader.consume(here);
-            octets -= here;
+            bytes -= here;
         }
         Ok(true)
     }

@@ -13,7 +13,7 @@ use super::requests::Requests;
 /// Most objects of one page, however many are asked for: tests have few.
 const PAGE: usize = 3;
 /// How often a connection looks whether it is cut.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a request asks for.
 enum Request {
@@ -55,7 +55,7 @@ pub(super) fn connection(world: &World, stream: &TcpStream) {
 }
 
 fn requests(world: &World, stream: &TcpStream, epoch: u64) -> io::Result<()> {
-    stream.set_read_timeout(Some(LOOK))?;
+    stream.set_read_timeout(Some(POLL_INTERVAL))?;
     let cut = || {
         let state = world.lock();
         state.away || state.epoch != epoch
@@ -199,7 +199,7 @@ fn events(world: &World, stream: &TcpStream, ask: &Ask, initial: bool, epoch: u6
                 state.after(&ask.plural, version, ask.metadata_only, |object| ask.selects(object));
             if lines.is_empty() {
                 // Bounded, so that the end of the watch is seen.
-                drop(world.changed.wait_timeout(state, LOOK));
+                drop(world.changed.wait_timeout(state, POLL_INTERVAL));
             }
             (lines, now)
         };

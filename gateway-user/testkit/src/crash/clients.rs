@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::http::Client;
 
 /// Between two requests: it leaves the processes under test a part of the machine.
-const PAUSE: Duration = Duration::from_millis(1);
+const RETRY_DELAY: Duration = Duration::from_millis(1);
 
 /// One request, and what became of it.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ fn send(to: SocketAddr, number: usize, stop: &AtomicBool, attempts: &Mutex<Vec<A
         let failed = answered.err().map(|error| error.to_string());
         let attempt = Attempt { opened, ended: Instant::now(), failed };
         attempts.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
-        thread::sleep(PAUSE);
+        thread::sleep(RETRY_DELAY);
     }
 }
 

@@ -17,7 +17,7 @@ pub use verdict::{Kill, Verdict};
 
 /// What is killed, and how often.
 #[derive(Clone, Debug)]
-pub struct Course {
+pub struct CrashRun {
     /// Where clients connect; `/httpbin/anything/ID` must be answered with a body in which that path stands in quotes.
     pub to: SocketAddr,
     /// How often.
@@ -28,7 +28,7 @@ pub struct Course {
     pub between: u64,
 }
 
-impl Course {
+impl CrashRun {
     /// Starts `command` under a supervisor, waits until it serves, kills it so many times, and judges what clients saw.
     ///
     /// # Errors

@@ -10,10 +10,10 @@ use nix::sys::signal::Signal;
 
 use super::verdict::Kill;
 use crate::process::Guarded;
-use crate::wait::PATIENCE;
+use crate::wait::WAIT_TIMEOUT;
 
 /// Between two looks at the process: short beside everything that is measured.
-const LOOK: Duration = Duration::from_micros(200);
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
 /// A process that is started again at once when it ends. It is killed, and not started again, when this is dropped.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Supervisor {
         let ends = state.ends;
         let signalled = Instant::now();
         state.child.signal(Signal::SIGKILL)?;
-        let gone = self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.ends == ends);
+        let gone = self.shared.changed.wait_timeout_while(state, WAIT_TIMEOUT, |state| state.ends == ends);
         let (state, _) = gone.unwrap_or_else(PoisonError::into_inner);
         let reaped = state.reaped.expect("a killed process is gone within the patience of tests");
         Ok(Kill { signalled, reaped })
@@ -101,7 +101,7 @@ impl Shared {
                 }
             }
             drop(state);
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 }

@@ -15,7 +15,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use super::{Call, Verdict, kernel};
 
 /// How long the thread goes on after the wish to stop: a call that waits is answered before that.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Judges the calls of one process after another, and their children, until it is dropped. Calls that come later fail
 /// with `ENOSYS`, so it must outlive the process.
@@ -78,7 +78,7 @@ fn judge(
 fn wait(descriptor: BorrowedFd<'_>, stop: &AtomicBool) -> io::Result<bool> {
     loop {
         let mut wanted = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
-        match poll(&mut wanted, Some(&LOOK)) {
+        match poll(&mut wanted, Some(&POLL_INTERVAL)) {
             Ok(0) | Err(rustix::io::Errno::INTR) if stop.load(Ordering::SeqCst) => return Ok(false),
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
             Ok(_) => return Ok(wanted[0].revents().contains(PollFlags::IN)),

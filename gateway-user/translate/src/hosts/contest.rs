@@ -27,10 +27,10 @@ pub(super) struct Contest {
 
 /// The contests of one examination of hosts.
 #[derive(Debug, Default)]
-pub(super) struct Contests(HashMap<Box<[Contender]>, Arc<Contest>>);
+pub(super) struct Contests(HashMap<Box<[Claimant]>, Arc<Contest>>);
 
 /// A route, by where it is in memory, and how specific a hostname it wrote.
-type Contender = (*const HttpRoute, Standing);
+type Claimant = (*const HttpRoute, Standing);
 
 /// How specific the hostname is that a route wrote, beside those of other routes on the same host: the host
 /// itself goes before all that cover it.

@@ -12,8 +12,8 @@ use super::kernel::{Kernel, Socket};
 use crate::{
     chunk::Chunk,
     kernel::{lent, set_ring_alive},
-    stream::{link::Link, recv::RecvHalf, send::SendHalf, socket::split},
-    sweep::Sweep,
+    stream::{recv::RecvHalf, send::SendHalf, socket::split, state::StreamState},
+    timers::TimerTable,
 };
 
 const TICK: Duration = Duration::from_millis(50);
@@ -66,9 +66,9 @@ impl Step {
 
 pub(super) struct World {
     kernel: Rc<Kernel>,
-    sweep: Rc<Sweep>,
+    timers: Rc<TimerTable>,
     now: Instant,
-    link: Option<Rc<Link>>,
+    link: Option<Rc<StreamState>>,
     recv: Option<RecvHalf>,
     send: Option<SendHalf>,
     /// The socket that the link shuts down, and its other end.
@@ -89,16 +89,16 @@ impl World {
     pub(super) fn new() -> World {
         set_ring_alive(true);
         let kernel = Rc::new(Kernel::default());
-        let sweep = Sweep::new(TICK);
+        let timers = TimerTable::new(TICK);
         let pair = UnixStream::pair().unwrap();
-        let link = Link::new(pair.0.as_raw_fd(), &sweep);
+        let link = StreamState::new(pair.0.as_raw_fd(), &timers);
         let (recv, send) = split(Socket::new(&kernel));
         World {
             recv: Some(RecvHalf::new(&link, recv, SOON)),
             send: Some(SendHalf::new(&link, send)),
             link: Some(link),
             kernel,
-            sweep,
+            timers,
             now: Instant::now(),
             pair,
             delivered: Vec::new(),
@@ -180,7 +180,7 @@ impl World {
             Step::DropSend => self.send = None,
             Step::Tick => {
                 self.now += STEP;
-                self.sweep.run_at(self.now);
+                self.timers.run_at(self.now);
             }
             Step::Arrives => {
                 let bytes = [self.delivered.len() as u8, 1, 2];

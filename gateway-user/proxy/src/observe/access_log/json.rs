@@ -14,21 +14,21 @@ pub(crate) fn name(out: &mut Vec<u8>, name: &str) {
 
 /// Writes bytes as a JSON string (RFC 8259 section 7). UTF-8 stays as it is; a byte that is not part of UTF-8
 /// is written as the Latin-1 character it was in HTTP/1's history (RFC 9110 section 5.5), so nothing is lost.
-pub(crate) fn string(out: &mut Vec<u8>, octets: &[u8]) {
+pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    for chunk in octets.utf8_chunks() {
+    for chunk in bytes.utf8_chunks() {
         text(out, chunk.valid());
-        for octet in chunk.invalid() {
-            escape(out, u32::from(*octet));
+        for byte in chunk.invalid() {
+            escape(out, u32::from(*byte));
         }
     }
     out.push(b'"');
 }
 
 /// Writes a string, or `null`.
-pub(crate) fn optional(out: &mut Vec<u8>, octets: Option<&[u8]>) {
-    match octets {
-        Some(octets) => string(out, octets),
+pub(crate) fn optional(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => string(out, bytes),
         None => out.extend_from_slice(b"null"),
     }
 }
@@ -73,8 +73,8 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest);
 }
 
-fn needs_escape(octet: u8) -> bool {
-    octet < 0x20 || octet == b'"' || octet == b'\\' || octet == 0x7f
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\' || byte == 0x7f
 }
 
 fn escape(out: &mut Vec<u8>, code: u32) {
@@ -85,9 +85,9 @@ fn escape(out: &mut Vec<u8>, code: u32) {
 mod tests {
     use super::*;
 
-    fn written(octets: &[u8]) -> Vec<u8> {
+    fn written(bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        string(&mut out, octets);
+        string(&mut out, bytes);
         out
     }
 
@@ -113,13 +113,13 @@ mod tests {
     fn random_octets_always_parse() {
         let mut state = 7_u32;
         for len in 0..300 {
-            let octets: Vec<u8> = (0..len)
+            let bytes: Vec<u8> = (0..len)
                 .map(|_| {
                     state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                     (state >> 24) as u8
                 })
                 .collect();
-            serde_json::from_slice::<String>(&written(&octets)).unwrap();
+            serde_json::from_slice::<String>(&written(&bytes)).unwrap();
         }
     }
 }

@@ -143,7 +143,7 @@ pub struct WorkerMetrics {
     pub counters: Counters,
     /// TLS handshakes that failed, by reason.
     pub tls_failures: TlsFailures,
-    /// Connections closed for want of a good PROXY header, by reason.
+    /// Connections closed for want of a valid PROXY header, by reason.
     pub proxy_header_failures: ProxyHeaderFailures,
     /// Requests and connections for protocols that are not supported.
     pub unsupported: UnsupportedProtocols,

@@ -39,7 +39,7 @@ pub(crate) enum Due {
 type Target = (Weak<dyn OnDue>, Due);
 
 /// The table of one worker.
-pub(crate) struct Sweep {
+pub(crate) struct TimerTable {
     began: Instant,
     /// Time that did not pass for deadlines.
     skipped: Cell<Duration>,
@@ -54,10 +54,10 @@ pub(crate) struct Sweep {
     passed: RefCell<Vec<Target>>,
 }
 
-impl Sweep {
-    pub(crate) fn new(tick: Duration) -> Rc<Sweep> {
+impl TimerTable {
+    pub(crate) fn new(tick: Duration) -> Rc<TimerTable> {
         let began = Instant::now();
-        Rc::new(Sweep {
+        Rc::new(TimerTable {
             began,
             skipped: Cell::default(),
             tick: tick.max(Duration::from_millis(1)),
@@ -154,35 +154,35 @@ impl Sweep {
 
 /// A place in the table; given back on drop.
 pub(crate) struct Slot {
-    sweep: Rc<Sweep>,
+    timers: Rc<TimerTable>,
     index: Cell<usize>,
 }
 
 impl Slot {
     /// A slot without target; it does nothing until `register`.
-    pub(crate) fn new(sweep: Rc<Sweep>) -> Slot {
-        Slot { sweep, index: Cell::new(UNREGISTERED) }
+    pub(crate) fn new(timers: Rc<TimerTable>) -> Slot {
+        Slot { timers, index: Cell::new(UNREGISTERED) }
     }
 
     /// Gives the slot its target. The table holds it weakly.
     pub(crate) fn register(&self, target: Weak<dyn OnDue>, what: Due) {
-        let before = self.index.replace(self.sweep.register((target, what)));
-        self.sweep.unregister(before);
+        let before = self.index.replace(self.timers.register((target, what)));
+        self.timers.unregister(before);
     }
 
     /// Due when at least `span` has passed (at most two ticks later).
     pub(crate) fn set(&self, span: Duration) {
-        self.sweep.set(self.index.get(), self.sweep.tick_after(span));
+        self.timers.set(self.index.get(), self.timers.tick_after(span));
     }
 
     pub(crate) fn clear(&self) {
-        self.sweep.set(self.index.get(), NEVER);
+        self.timers.set(self.index.get(), NEVER);
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.sweep.unregister(self.index.get());
+        self.timers.unregister(self.index.get());
     }
 }
 
@@ -191,55 +191,55 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Told(RefCell<Vec<Due>>);
+    struct Expired(RefCell<Vec<Due>>);
 
-    impl OnDue for Told {
+    impl OnDue for Expired {
         fn on_due(&self, what: Due) {
             self.0.borrow_mut().push(what);
         }
     }
 
-    fn slot(sweep: &Rc<Sweep>, told: &Rc<Told>) -> Slot {
-        let slot = Slot::new(Rc::clone(sweep));
-        let weak: Weak<Told> = Rc::downgrade(told);
+    fn slot(timers: &Rc<TimerTable>, told: &Rc<Expired>) -> Slot {
+        let slot = Slot::new(Rc::clone(timers));
+        let weak: Weak<Expired> = Rc::downgrade(told);
         slot.register(weak, Due::Deadline);
         slot
     }
 
     #[test]
     fn a_slot_is_told_once_and_never_early() {
-        let sweep = Sweep::new(Duration::from_millis(1));
-        let told = Rc::new(Told::default());
-        let slot = slot(&sweep, &told);
+        let timers = TimerTable::new(Duration::from_millis(1));
+        let told = Rc::new(Expired::default());
+        let slot = slot(&timers, &told);
         let set = Instant::now();
         slot.set(Duration::from_millis(20));
         while told.0.borrow().is_empty() {
-            sweep.run();
+            timers.run();
         }
         assert!(set.elapsed() >= Duration::from_millis(20));
         std::thread::sleep(Duration::from_millis(30));
-        sweep.run();
+        timers.run();
         assert_eq!(*told.0.borrow(), [Due::Deadline]);
     }
 
     #[test]
     fn time_in_which_the_worker_was_stopped_does_not_count() {
-        let sweep = Sweep::new(Duration::from_millis(50));
-        let told = Rc::new(Told::default());
-        let (before, after) = (slot(&sweep, &told), slot(&sweep, &told));
+        let timers = TimerTable::new(Duration::from_millis(50));
+        let told = Rc::new(Expired::default());
+        let (before, after) = (slot(&timers, &told), slot(&timers, &told));
         let mut now = Instant::now();
-        sweep.run_at(now);
+        timers.run_at(now);
         before.set(Duration::from_secs(5));
         // Stopped; what begins right after that has no newer clock.
         now += Duration::from_secs(3600);
         after.set(Duration::from_secs(5));
         for _ in 0..80 {
-            sweep.run_at(now);
+            timers.run_at(now);
             now += Duration::from_millis(50);
         }
         assert!(told.0.borrow().is_empty(), "told after 4 of 5 seconds");
         for _ in 0..30 {
-            sweep.run_at(now);
+            timers.run_at(now);
             now += Duration::from_millis(50);
         }
         assert_eq!(told.0.borrow().len(), 2);
@@ -247,21 +247,21 @@ mod tests {
 
     #[test]
     fn a_cleared_or_dropped_slot_is_not_told_and_its_place_is_reused() {
-        let sweep = Sweep::new(Duration::from_millis(1));
-        let told = Rc::new(Told::default());
-        let cleared = slot(&sweep, &told);
-        let dropped = slot(&sweep, &told);
+        let timers = TimerTable::new(Duration::from_millis(1));
+        let told = Rc::new(Expired::default());
+        let cleared = slot(&timers, &told);
+        let dropped = slot(&timers, &told);
         cleared.set(Duration::ZERO);
         dropped.set(Duration::ZERO);
         cleared.clear();
         drop(dropped);
         std::thread::sleep(Duration::from_millis(10));
-        sweep.run();
+        timers.run();
         assert!(told.0.borrow().is_empty());
-        let again = slot(&sweep, &told);
-        assert_eq!(sweep.registered(), 2);
-        assert_eq!(sweep.targets.borrow().len(), 2);
+        let again = slot(&timers, &told);
+        assert_eq!(timers.registered(), 2);
+        assert_eq!(timers.targets.borrow().len(), 2);
         drop((cleared, again));
-        assert_eq!(sweep.registered(), 0);
+        assert_eq!(timers.registered(), 0);
     }
 }

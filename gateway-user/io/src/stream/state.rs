@@ -17,11 +17,11 @@ use nix::sys::socket::{getsockopt, sockopt};
 use super::layer::Layered;
 use crate::{
     chunk::Chunk,
-    sweep::{Slot, Sweep},
+    timers::{Slot, TimerTable},
 };
 
 /// One connection's shared state.
-pub(crate) struct Link {
+pub(crate) struct StreamState {
     fd: RawFd,
     /// Halves alive.
     halves: Cell<u8>,
@@ -36,7 +36,7 @@ pub(crate) struct Link {
 }
 
 /// Caller's side of one direction.
-pub(crate) struct Way {
+pub(crate) struct Direction {
     /// Somebody wants the pump to work.
     pub(crate) wanted: Cell<bool>,
     /// The deadline passed and nobody was told yet.
@@ -46,7 +46,7 @@ pub(crate) struct Way {
 }
 
 pub(crate) struct RecvState {
-    pub(crate) way: Way,
+    pub(crate) way: Direction,
     /// What the pump received; `Ok(None)` is the end.
     pub(crate) received: Cell<Option<io::Result<Option<Chunk>>>>,
     pub(crate) ended: Cell<bool>,
@@ -61,7 +61,7 @@ pub(crate) struct RecvState {
 }
 
 pub(crate) struct SendState {
-    pub(crate) way: Way,
+    pub(crate) way: Direction,
     /// Not yet given to the kernel, in order.
     pub(crate) queue: RefCell<VecDeque<Chunk>>,
     /// Bytes in a send that is with the kernel.
@@ -72,16 +72,16 @@ pub(crate) struct SendState {
     pub(crate) broken: Cell<bool>,
 }
 
-impl Link {
-    pub(crate) fn new(fd: RawFd, sweep: &Rc<Sweep>) -> Rc<Link> {
-        let slot = || Slot::new(Rc::clone(sweep));
-        let way = || Way {
+impl StreamState {
+    pub(crate) fn new(fd: RawFd, timers: &Rc<TimerTable>) -> Rc<StreamState> {
+        let slot = || Slot::new(Rc::clone(timers));
+        let way = || Direction {
             wanted: Cell::new(false),
             expired: Cell::new(false),
             deadline: slot(),
             waker: RefCell::new(None),
         };
-        Rc::new(Link {
+        Rc::new(StreamState {
             fd,
             halves: Cell::new(2),
             in_flight: Cell::new(0),
@@ -154,7 +154,7 @@ impl Link {
     }
 }
 
-impl Way {
+impl Direction {
     /// Remembers who waits.
     pub(crate) fn wait(&self, cx: &Context<'_>) {
         let mut waker = self.waker.borrow_mut();
