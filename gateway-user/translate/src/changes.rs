@@ -8,9 +8,9 @@ use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::endpoints;
 use crate::gateway::GatewayState;
 use crate::read::{Read, find_gateway};
+use crate::slice;
 use crate::view::{self, View};
 
 /// The objects of the last translation, as far as routes and clusters are made of them.
@@ -150,7 +150,7 @@ impl PreviousObjects {
         let policy = view.endpoint_policy;
         // With the Service that is spoken of, if any is.
         let refused = |slice: &EndpointSlice| -> Option<(Option<String>, Vec<_>)> {
-            let refused: Vec<_> = endpoints::refused(slice, policy).collect();
+            let refused: Vec<_> = slice::refused(slice, policy).collect();
             (!refused.is_empty()).then(|| (view::service_of(slice).map(str::to_owned), refused))
         };
         for edit in edits(&mut self.slices, &view.resources.endpoint_slices) {

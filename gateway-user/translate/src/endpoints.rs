@@ -8,8 +8,9 @@ use gateway_ir::ClusterKey;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use crate::backend::is_tcp;
-use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
+use crate::endpoint_policy::{self, AddressRefusal};
 use crate::read::Reader;
+use crate::slice::address;
 use crate::suggest::{self, SearchBudget};
 
 /// The endpoints of a cluster.
@@ -67,15 +68,6 @@ pub(crate) fn evaluate(reader: &Reader<'_, '_>, cluster: &ClusterKey) -> Cluster
     ClusterState { addresses: chosen.into_iter().collect(), note }
 }
 
-/// The addresses of a slice that are refused, in the order of its endpoints.
-pub(crate) fn refused<'s>(
-    slice: &'s EndpointSlice,
-    policy: &'s EndpointPolicy,
-) -> impl Iterator<Item = (IpAddr, AddressRefusal)> + 's {
-    let addresses = slice.endpoints.iter().flatten().filter_map(|endpoint| address(slice, endpoint));
-    addresses.filter_map(|address| Some((address, policy.refuses(address)?)))
-}
-
 enum State {
     Ready,
     /// Terminating, and still serving.
@@ -94,16 +86,6 @@ fn state(endpoint: &Endpoint) -> State {
         (true, _) => State::Ready,
         (false, true) => State::Closing,
         (false, false) => State::Out,
-    }
-}
-
-/// The endpoint's first address: no meaning is defined for more. `None` if it is no address of the slice's
-/// family.
-fn address(slice: &EndpointSlice, endpoint: &Endpoint) -> Option<IpAddr> {
-    let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
-    match (slice.address_type.as_str(), address) {
-        ("IPv4", IpAddr::V4(_)) | ("IPv6", IpAddr::V6(_)) => Some(address.to_canonical()),
-        _ => None,
     }
 }
 

@@ -40,6 +40,7 @@ mod reason;
 mod report;
 mod rule;
 mod selector;
+mod slice;
 mod status;
 mod suggest;
 mod translator;

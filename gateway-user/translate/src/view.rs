@@ -13,8 +13,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::diagnostics::ObjectRef;
 use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
-use crate::endpoints;
 use crate::grants::{Grants, Referent, Referrer};
+use crate::slice;
 use crate::suggest::CANDIDATES_MAX;
 
 /// The label by which an EndpointSlice names its Service.
@@ -134,7 +134,7 @@ impl<'a> View<'a> {
         }
         let slices = self.slices(namespace, service).iter();
         let refused: BTreeMap<IpAddr, AddressRefusal> =
-            slices.flat_map(|slice| endpoints::refused(slice, self.endpoint_policy)).collect();
+            slices.flat_map(|slice| slice::refused(slice, self.endpoint_policy)).collect();
         let refused: Vec<_> = refused.into_iter().collect();
         let told = (!refused.is_empty()).then(|| endpoint_policy::describe(&refused));
         self.refused_endpoints.borrow_mut().insert(key, told.clone());

@@ -5,9 +5,9 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::json;
 
-use super::client::Program;
 use super::job::Job;
 use super::observation::Observation;
+use super::program::Program;
 use super::script::{limit, parse};
 use super::testbed::Testbed;
 use super::transport::Transport;

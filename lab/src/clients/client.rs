@@ -1,12 +1,12 @@
 //! The clients, and the cases that each of them can make.
 
-use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::Result;
 
 use super::job::Job;
 use super::observation::Observation;
+use super::program::Program;
 use super::testbed::Testbed;
 use super::transport::Transport;
 use super::{chromium, curl, openssl, pipes, script, wget};
@@ -23,14 +23,6 @@ pub(super) struct Client {
     /// Names of cases.
     pub(super) cases: &'static [&'static str],
     invocation: Invocation,
-}
-
-/// A client that was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Program {
-    pub(super) version: String,
-    /// The program and its first arguments.
-    pub(super) command: Vec<OsString>,
 }
 
 /// How a client is called.

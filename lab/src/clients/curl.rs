@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::call::{Input, call};
 use super::case::{Action, Body, Content};
-use super::client::Program;
 use super::job::Job;
 use super::observation::Observation;
+use super::program::Program;
 use super::script::content_file;
 use super::testbed::Testbed;
 

@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use super::call::{CallResult, Input, call};
 use super::case::Action;
-use super::client::Program;
 use super::job::Job;
 use super::observation::Observation;
+use super::program::Program;
 use super::testbed::{HOST, Testbed};
 
 pub(super) fn attempt(testbed: &Testbed, program: &Program, job: &Job) -> Result<Observation> {

@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::call::{Input, call};
 use super::case::Action;
-use super::client::Program;
 use super::content;
 use super::job::Job;
 use super::observation::Observation;
+use super::program::Program;
 use super::testbed::{HOST, Testbed};
 
 /// netcat of OpenBSD, which half-closes with `-N`.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::client::Program;
+use super::program::Program;
 use super::python;
 use crate::cargo::workspace;
 use crate::go;

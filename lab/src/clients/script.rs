@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::client::Program;
 use super::content;
 use super::job::Job;
 use super::observation::Observation;
+use super::program::Program;
 use super::testbed::Testbed;
 use super::transport::Transport;
 use crate::process::Process;

@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use super::call::{CallResult, Input, call};
 use super::case::Body;
-use super::client::Program;
 use super::job::Job;
 use super::observation::Observation;
+use super::program::Program;
 use super::script::content_file;
 use super::testbed::Testbed;
 
