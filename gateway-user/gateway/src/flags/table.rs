@@ -126,7 +126,7 @@ settings! {
             "auto is how upgrades lose no request; never guards against a start by mistake";
         last_good: LastGood = "keys", "MODE",
             "Objects that the state directory keeps for the next process, of those that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, no-keys without private keys, off nothing",
-            "A restart serves on what a mistake in a file, or an API server that is away, would take away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
+            "A restart then survives an error in a file, or an API server that is away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
             "With CAP_SYS_PTRACE and --user=keep a refused port names the program that holds it; an intruder has the capabilities that are kept";
