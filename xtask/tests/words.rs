@@ -178,7 +178,7 @@ fn texts() -> Vec<(String, String)> {
     read.filter_map(|name| Some((name.to_owned(), fs::read_to_string(top.join(name)).ok()?))).collect()
 }
 
-/// Whether `word` stands in `text` with no letter, digit or `_` before or after it.
+/// True if `word` stands in `text` with no letter, digit or `_` before or after it.
 fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {

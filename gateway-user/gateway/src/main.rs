@@ -34,7 +34,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 /// Changes leave long-lived objects between what was needed for a moment only. With glibc's allocator half of
-/// what a large cluster's objects take was such gaps; see decisions/126.
+/// the memory of a large cluster's objects was such gaps; see decision 126.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -42,7 +42,7 @@ impl Chunk {
         }
     }
 
-    /// Whether what was received says that larger chunks pay: it filled this one, or would have filled an ordinary one.
+    /// True if the bytes received say that larger chunks pay: it filled this one, or would have filled an ordinary one.
     pub(crate) fn is_bulk(&self) -> bool {
         self.spare_len() == 0 || self.end >= Buffer::ordinary()
     }

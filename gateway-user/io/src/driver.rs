@@ -65,7 +65,7 @@ impl Driver {
         }
     }
 
-    /// Whether it is one of the rings.
+    /// True if it is one of the rings.
     #[must_use]
     pub const fn is_uring(self) -> bool {
         !matches!(self, Driver::Epoll)

@@ -21,7 +21,7 @@ thread_local! {
     static GATHERS: RefCell<Vec<Box<Gather>>> = const { RefCell::new(Vec::new()) };
     /// Operations whose memory the kernel may still touch.
     static LENT: Cell<usize> = const { Cell::new(0) };
-    /// Whether the thread's ring still runs. While it does, memory dropped with a completion is safe to reuse.
+    /// True if the thread's ring still runs. While it does, memory dropped with a completion is safe to reuse.
     static RING_ALIVE: Cell<bool> = const { Cell::new(false) };
 }
 

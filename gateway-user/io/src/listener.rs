@@ -49,7 +49,7 @@ pub struct ListenerHandle(Weak<StdListener>);
 pub struct Accepted {
     /// The connection, TCP_NODELAY set.
     pub stream: Stream,
-    /// Who connected.
+    /// The peer.
     pub peer: SocketAddr,
     /// Where to: the address and port the client chose, whatever socket the connection was steered to.
     pub local: SocketAddr,
@@ -193,7 +193,7 @@ impl ListenerHandle {
     }
 }
 
-/// Whether an error of `accept` or `connect` says that descriptors or memory for sockets have run out: the process's
+/// True if an error of `accept` or `connect` says that descriptors or memory for sockets have run out: the process's
 /// (EMFILE), the machine's (ENFILE), or socket memory (ENOBUFS, ENOMEM). Waiting helps, trying again at once does not.
 #[must_use]
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {

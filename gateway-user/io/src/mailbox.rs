@@ -45,7 +45,7 @@ impl<T: Send> MailSender<T> {
         self.queue.unbounded_send(message).map_err(|refused| refused.into_inner())
     }
 
-    /// Whether the receiver is gone.
+    /// True if the receiver is gone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()

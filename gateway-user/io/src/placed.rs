@@ -37,7 +37,7 @@ pub fn place<F: Future>(make: impl FnOnce() -> F) -> Placed<F> {
 }
 
 impl<F> Placed<F> {
-    /// Whether such a future fits into a block.
+    /// True if such a future fits into a block.
     pub const FITS: bool = size_of::<F>() <= TASK_BYTES && align_of::<F>() <= ALIGN;
 }
 

@@ -1,4 +1,4 @@
-//! What fixes a worker's behaviour for its whole life; routing comes with snapshots instead.
+//! Settings that hold for a worker's whole life; routing comes with snapshots instead.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct ProxyConfig {
     pub max_upstream_requests: usize,
     /// Most of those that wait for their response to begin; one more is answered 503 `overload_pending`.
     pub max_upstream_pending: usize,
-    /// Whose connections count together, and how many there may be in one worker.
+    /// Grouping of clients by prefix, and the most connections of one group in a worker.
     pub clients: ClientLimit,
     /// Bytes of buffers that one worker lends; with so many lent, new requests are answered 503 `overload_memory`.
     pub buffer_limit: usize,
@@ -56,11 +56,11 @@ pub struct ProxyConfig {
     pub internal_port: Option<u16>,
     /// Added to every listener port below 1024 where the process may not bind those.
     pub unprivileged_offset: Option<u16>,
-    /// Whether requests are written to the access log.
+    /// True if requests are written to the access log.
     pub access_log: bool,
-    /// What happens to a system call that no worker makes; they are not restricted without it.
+    /// Treatment of a system call that no worker makes; they are not restricted without it.
     pub confine: Option<Unlisted>,
-    /// Whether tests may plant faults by a field of a request; without effect in release builds.
+    /// True if tests may plant faults by a field of a request; without effect in release builds.
     pub faults: bool,
 }
 
@@ -172,7 +172,7 @@ impl Default for ProxyConfig {
 }
 
 impl ProxyConfig {
-    /// Whether `X-Forwarded-*` from this address is believed.
+    /// True if `X-Forwarded-*` from this address is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|net| net.contains(&peer))
     }
@@ -186,7 +186,7 @@ impl ProxyConfig {
         }
     }
 
-    /// Whether connections from this address must begin with a PROXY header.
+    /// True if connections from this address must begin with a PROXY header.
     pub fn announces(&self, peer: IpAddr) -> bool {
         self.proxy_protocol.iter().any(|net| net.contains(&peer))
     }

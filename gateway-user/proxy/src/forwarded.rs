@@ -1,4 +1,4 @@
-//! Who asked: the client's address out of `X-Forwarded-For`, believed only from trusted proxies.
+//! The client's address out of `X-Forwarded-For`, believed only from trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! The data plane: accept, decode, route, filter, forward, answer, and one record for log and metrics.
+//! The data plane: accept, decode, route, filter, forward, respond, and one record for log and metrics.
 //!
 //! [`worker::start`] runs one worker: a thread with its own runtime, connections, upstream pools and counters. Workers
 //! share nothing that is written to: tables come as [`gateway_snapshot::Snapshot`]s by [`worker::WorkerCommand`], and

@@ -50,9 +50,9 @@ pub enum Reason {
     OverloadDescriptors,
     /// The rule or backendRef is broken; the code is the failure's.
     Failure(RuleErrorKind),
-    /// What the rule's filters make of the request cannot be sent.
+    /// The request cannot be sent as the rule's filters change it.
     FilteredRequestInvalid,
-    /// What the rule's filters make of the response cannot be sent.
+    /// The response cannot be sent as the rule's filters change it.
     FilteredResponseInvalid,
     /// The backend has no ready endpoint.
     NoEndpoints,
@@ -121,7 +121,7 @@ impl Reason {
         self.row().status
     }
 
-    /// Whether no other request follows on the connection after this local reply.
+    /// True if no other request follows on the connection after this local reply.
     pub(crate) fn ends_connection(self) -> bool {
         self.row().ends_connection
     }

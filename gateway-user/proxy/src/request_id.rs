@@ -60,7 +60,7 @@ fn draw<T>(generator: &Cell<Rng>, draw: impl FnOnce(&mut Rng) -> T) -> T {
     drawn
 }
 
-/// Whether an id sent by a trusted peer may stay: visible ASCII without quotes, of a bounded length.
+/// True if an id sent by a trusted peer may stay: visible ASCII without quotes, of a bounded length.
 pub(crate) fn is_sane(id: &[u8]) -> bool {
     !id.is_empty()
         && id.len() <= MAX_FOREIGN

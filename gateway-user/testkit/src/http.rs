@@ -152,7 +152,7 @@ impl<S: Read + Write> Client<S> {
         Ok(all)
     }
 
-    /// Whether the other side has closed and nothing is left to read; waits for it.
+    /// True if the other side has closed and nothing is left to read; waits for it.
     ///
     /// # Errors
     /// The connection breaks (a reset) or stays open.

@@ -76,7 +76,7 @@ impl Guarded {
         kill(Pid::from_raw(self.pid().cast_signed()), signal).map_err(io::Error::from)
     }
 
-    /// Whether it has ended, and how.
+    /// True if it has ended, and how.
     ///
     /// # Errors
     /// The system does not say.

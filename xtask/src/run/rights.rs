@@ -9,12 +9,12 @@ const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_BPF: u32 = 39;
 
-/// Whether network and mount namespaces can be made.
+/// True if network and mount namespaces can be made.
 pub(super) fn may_make_namespaces() -> Result<bool> {
     Ok(has(effective()?, CAP_SYS_ADMIN) && in_first_user_namespace()?)
 }
 
-/// Whether kernel programs can be loaded and attached to a network namespace.
+/// True if kernel programs can be loaded and attached to a network namespace.
 pub(super) fn may_load_programs() -> Result<bool> {
     let caps = effective()?;
     let bpf = has(caps, CAP_BPF) || has(caps, CAP_SYS_ADMIN);

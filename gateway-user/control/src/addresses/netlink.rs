@@ -73,7 +73,7 @@ impl Netlink {
     }
 
     /// The address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at once:
-    /// nobody else was given them. Gives whether it is we who put it there: somebody else may have done so
+    /// nobody else was given them. Gives true if this process put it there: somebody else may have done so
     /// since we looked.
     pub(super) async fn add(&self, address: IpAddr) -> Result<bool, String> {
         let mut request = self.handle.address().add(self.index, address, width(address));

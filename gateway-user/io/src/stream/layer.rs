@@ -39,7 +39,7 @@ pub trait Layer {
     fn close(&mut self, out: &mut VecDeque<Chunk>);
 }
 
-/// Whether more content may come.
+/// True if more content may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// It may.

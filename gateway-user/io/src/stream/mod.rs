@@ -63,7 +63,7 @@ impl Stream {
         let _ = self.recv.link().layer.set(Box::new(Layered::new(layer)));
     }
 
-    /// Whether there is a layer, whose end must be said before the connection's.
+    /// True if there is a layer, whose end must be said before the connection's.
     #[must_use]
     pub fn is_layered(&self) -> bool {
         self.recv.link().layer.get().is_some()

@@ -19,7 +19,7 @@ pub(crate) struct Pump<F: ?Sized> {
     work: RefCell<F>,
 }
 
-/// Whether the pump itself must run after something came due.
+/// True if the pump itself must run after something came due.
 #[derive(PartialEq, Eq)]
 pub(crate) enum PumpWake {
     No,

@@ -113,7 +113,7 @@ impl RecvHalf {
         }
     }
 
-    /// Whether receives that begin from now on may take a large chunk, once one has filled an ordinary chunk: for as long as
+    /// True if receives that begin from now on may take a large chunk, once one has filled an ordinary chunk: for as long as
     /// a long body is expected. What comes with a head is copied and kept, so heads take ordinary ones.
     pub fn expect_long(&mut self, long: bool) {
         self.link().recv.expects_long.set(long);

@@ -93,7 +93,7 @@ pub fn socket_inode(socket: &impl AsRawFd) -> String {
     std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap().display().to_string()
 }
 
-/// Whether any descriptor of this process still refers to that socket.
+/// True if any descriptor of this process still refers to that socket.
 pub fn is_socket_open(inode: &str) -> bool {
     std::fs::read_dir("/proc/self/fd")
         .unwrap()

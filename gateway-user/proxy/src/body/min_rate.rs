@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Longest window: without a limit on silence there would be none.
 const MAX_WINDOW: Duration = Duration::from_secs(60);
 
-/// What one sender has sent of late. A sender that is held up by a slow receiver is not waited for, so it owes nothing.
+/// The recent bytes and waits of one sender. A sender that is held up by a slow receiver is not waited for, so it owes nothing.
 #[derive(Debug)]
 pub(crate) struct MinRate<'a> {
     /// Bytes owed for each window of waiting.

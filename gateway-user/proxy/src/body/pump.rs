@@ -19,7 +19,7 @@ const LONG_BODY: u64 = 64 * 1024;
 /// Moves a body. Its decoder has begun it; what is queued at the receiver (a head) goes out with the first piece.
 pub(crate) struct Pump<'a> {
     pub(crate) decoder: &'a mut BodyDecoder,
-    /// Whether the receiver is sent chunks; otherwise the bytes alone.
+    /// True if the receiver is sent chunks; otherwise the bytes alone.
     pub(crate) chunked: bool,
     /// Policy for a request's trailers; a response's are forwarded.
     pub(crate) trailers: Option<RequestTrailers<'a>>,
@@ -32,7 +32,7 @@ pub(crate) struct Pump<'a> {
     pub(crate) to: &'a mut SendHalf,
     /// Longest wait for a piece.
     pub(crate) wait: Duration,
-    /// What the sender owes meanwhile.
+    /// The sender's minimum rate meanwhile.
     pub(crate) min_rate: Option<MinRate<'a>>,
     /// How long the receiver may take nothing.
     pub(crate) send_timeout: SendTimeout,
@@ -155,7 +155,7 @@ impl Pump<'_> {
         }
     }
 
-    /// Whether so much is to come that large chunks pay. Of a request whose length is not known nothing is expected: what
+    /// True if so much is to come that large chunks pay. Of a request whose length is not known nothing is expected: what
     /// follows it in the same chunk would have to be copied and kept.
     fn is_long(&self) -> bool {
         self.decoder.remaining().map_or(self.min_rate.is_none(), |left| left >= LONG_BODY)
@@ -249,12 +249,12 @@ fn source_fault(error: &io::Error) -> PumpError {
     }
 }
 
-/// What one received chunk holds of a body.
+/// The part of a body that one received chunk holds.
 #[derive(Debug)]
 pub(crate) struct Piece {
     /// The content, moved together within the chunk it came in.
     pub(crate) data: Chunk,
-    /// What follows the body's end.
+    /// Bytes behind the body's end.
     pub(crate) rest: Option<Chunk>,
     pub(crate) finished: bool,
 }

@@ -15,7 +15,7 @@ use crate::h1::server::ServerConnection;
 use crate::metrics::ProxyHeaderFailure;
 use crate::tls::layer::join;
 
-/// What a client that is refused may still send, and for how long.
+/// Bytes that a refused client may still send, and the time for them.
 const REFUSED_BYTES: usize = 64 * 1024;
 const REFUSED_LINGER: Duration = Duration::from_secs(1);
 

@@ -36,7 +36,7 @@ impl Control {
         self.place.get()
     }
 
-    /// Whether it is one more than there may be, and ends with its first response.
+    /// True if it is one more than there may be, and ends with its first response.
     pub(crate) fn is_over_limit(&self) -> bool {
         self.place.get() != Place::Inside
     }

@@ -40,13 +40,13 @@ type Resolved = Option<(u64, Rc<Cluster>)>;
 pub(crate) struct Routed {
     pub(crate) rule: Arc<Rule>,
     pub(crate) listener: Arc<ListenerInfo>,
-    /// What its requests are counted in while they are under way.
+    /// Shares that count its requests while they are under way.
     pub(crate) shared: Shared,
     /// How its last request ended, and the series of such ends: nearly all end alike, and texts need not be compared.
     last: Cell<Option<(Outcome, SeriesPlace)>>,
 }
 
-/// What tells the series of one rule on one listener apart.
+/// Labels that tell the series of one rule on one listener apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) scheme: &'static str,
@@ -79,7 +79,7 @@ impl Live {
         }
     }
 
-    /// What a listener of this snapshot answers handshakes with; `None` without a certificate.
+    /// TLS settings for handshakes with a listener of this snapshot; `None` without a certificate.
     pub(crate) fn server(&self, settings: &Arc<ListenerTls>) -> Option<&ServerTls> {
         self.servers.get(&Arc::as_ptr(settings).addr())
     }

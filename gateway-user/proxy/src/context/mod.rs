@@ -83,12 +83,12 @@ impl WorkerContext {
         drop(old);
     }
 
-    /// Whether answers must say `Connection: close`.
+    /// True if responses must say `Connection: close`.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
     }
 
-    /// Whether so many of the connections there may be are there that namespaces and listeners have shares.
+    /// True if so many of the connections there may be are there that namespaces and listeners have shares.
     pub(crate) fn is_crowded(&self) -> bool {
         self.inside.get()
             > self.config.max_connections / 100 * CROWDED_PERCENT

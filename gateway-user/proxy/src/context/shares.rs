@@ -1,4 +1,4 @@
-//! Who gives way when a worker's connections or buffers run short: the namespace, or the listener, with the most requests
+//! Order of giving way when a worker's connections or buffers run short: the namespace, or the listener, with the most requests
 //! under way. Until then anybody may have all.
 
 use std::cell::{Cell, RefCell};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use gateway_io::now;
 use hashbrown::HashMap;
 
-/// Who had a request so lately is one who others make room for, also between two short requests.
+/// A request so recent keeps a share present, also between two short requests.
 const PRESENT: Duration = Duration::from_secs(10);
 
 /// The requests of one namespace or listener in one worker.
@@ -61,7 +61,7 @@ impl Shares {
         self.ranks(shared, in_use).contains(&Rank::Largest)
     }
 
-    /// Whether others must give way to these: somebody has more requests under way, and these give way to nobody.
+    /// True if others must give way to these: somebody has more requests under way, and these give way to nobody.
     pub(crate) fn goes_first(&self, shared: &Shared) -> bool {
         let ranks = self.ranks(shared, 0);
         ranks.contains(&Rank::Smaller) && !ranks.contains(&Rank::Largest)

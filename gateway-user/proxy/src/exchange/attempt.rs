@@ -19,7 +19,7 @@ use crate::exchange::half_close::expired;
 use crate::filters::RequestTrailers;
 use crate::upstream::Permit;
 
-/// What the response depends on of the request.
+/// The parts of a request that its response depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestMeta {
     pub(crate) method: Method,
@@ -131,7 +131,7 @@ impl Progress {
         self.over.set(false);
     }
 
-    /// Whether bytes behind the request were received already.
+    /// True if bytes behind the request were received already.
     pub(crate) fn has_rest(&self) -> bool {
         let rest = self.rest.take();
         let has = rest.is_some();

@@ -121,7 +121,7 @@ fn table_of<'a>(
     [local, moved].into_iter().find_map(|bind| Some((bind, snapshot.bind(bind)?)))
 }
 
-/// Whether TLS is spoken on connections to `local`.
+/// True if TLS is spoken on connections to `local`.
 pub(crate) fn speaks_tls(context: &WorkerContext, local: SocketAddr) -> bool {
     let live = context.live();
     table_of(context, local, &live.snapshot).is_some_and(|(_, table)| table.protocol() == Protocol::Https)

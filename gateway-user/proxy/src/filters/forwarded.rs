@@ -20,7 +20,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) peer: IpAddr,
     /// The peer is a trusted proxy.
     pub(crate) trusted: bool,
-    /// What the client spoke.
+    /// Scheme of the client's connection.
     pub(crate) scheme: Scheme,
     /// The port of the listener.
     pub(crate) port: u16,

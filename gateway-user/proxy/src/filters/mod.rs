@@ -1,4 +1,4 @@
-//! What happens to heads on the way through: edits in the order of the rule's filters, on top of what a proxy always
+//! Changes of heads on the way through: edits in the order of the rule's filters, on top of what a proxy always
 //! does. Targets' filters contain their rule's, compiled; nothing is decided here.
 
 mod forwarded;

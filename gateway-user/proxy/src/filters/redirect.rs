@@ -4,7 +4,7 @@ use gateway_http::h1::Request;
 use gateway_snapshot::rewrite::{Redirect, RedirectSource, Scheme, write_location};
 use gateway_snapshot::{FieldEdit, Filters};
 
-/// What a redirect keeps of the request.
+/// The parts of a request that a redirect keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RedirectContext<'a> {
     /// How the request arrived.

@@ -10,7 +10,7 @@ use crate::h1::scratch::Scratch;
 use crate::h1::server::{Head, ServerConnection};
 use crate::observe::record::RequestRecord;
 
-/// What becomes of the connection after a request.
+/// The fate of a connection after a request.
 #[derive(Debug)]
 pub(crate) enum Disposition {
     /// Another request.

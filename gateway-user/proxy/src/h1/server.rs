@@ -46,7 +46,7 @@ pub(crate) struct ServerConnection {
     pub(crate) private: Option<Box<PrivateConnections>>,
 }
 
-/// What a wait for a request ended with.
+/// The end of a wait for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaitEnd {
     /// A request's first bytes are in the inbox.
@@ -190,7 +190,7 @@ impl ServerConnection {
         self.end_wait(received) == WaitEnd::Begun
     }
 
-    /// Who connects and says nothing gets no more time than who begins a head.
+    /// A client that connects and is silent gets no more time than one that begins a head.
     fn begin_first_wait(&mut self) {
         let timeouts = &self.info.context.config.timeouts;
         let limit = timeouts.client_header.min(timeouts.client_idle);
@@ -288,7 +288,7 @@ impl ServerConnection {
         }
     }
 
-    /// Whether the client's connection may carry another request after a response to this one.
+    /// True if the client's connection may carry another request after a response to this one.
     pub(crate) fn may_stay(&self, meta: RequestMeta) -> bool {
         meta.keep_alive && !self.info.context.is_draining() && !self.info.control.is_over_limit()
     }

@@ -1,4 +1,4 @@
-//! What one request leaves behind: an access log line and its share of the metrics.
+//! The record of one request: an access log line and its share of the metrics.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! From a connection's first bytes to a secured one: whose name is asked for, which listener answers, the handshake.
+//! From a connection's first bytes to a secured one: the server name, its listener, the handshake.
 
 use std::collections::VecDeque;
 use std::io;
@@ -31,7 +31,7 @@ struct Negotiated {
 }
 
 impl ServerConnection {
-    /// Whether the connection's listener speaks TLS and no handshake was made yet. Asked once, when its first bytes are
+    /// True if the connection's listener speaks TLS and no handshake was made yet. Asked once, when its first bytes are
     /// there.
     pub(crate) fn expects_handshake(&mut self) -> bool {
         if std::mem::replace(&mut self.begun, true) {
@@ -90,7 +90,7 @@ impl ServerConnection {
         }
     }
 
-    /// What is to be sent is queued, also after a failure.
+    /// Records to send are queued, also after a failure.
     async fn negotiate(&mut self) -> Result<Negotiated, HandshakeError> {
         let mut inbox = self.inbox.take().unwrap_or_else(Chunk::take);
         let server_name = match self.receive_server_name(&mut inbox).await {
@@ -175,7 +175,7 @@ fn failure(error: &io::Error) -> HandshakeError {
     }
 }
 
-/// Whether these look like a request's first bytes: a method in capital letters.
+/// True if these look like a request's first bytes: a method in capital letters.
 fn is_http(bytes: &[u8]) -> bool {
     bytes.iter().take(3).all(u8::is_ascii_uppercase)
 }

@@ -11,7 +11,7 @@ const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
 /// Contents up to this size together are sealed as one record: another record costs more than the copy.
 const MERGED_MAX: usize = 4 * 1024;
 
-/// What is known of a connection that was secured.
+/// The facts about a connection that was secured.
 #[derive(Debug)]
 pub(crate) struct TlsInfo {
     /// The name that the client asked for, in lower case.

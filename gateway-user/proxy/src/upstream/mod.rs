@@ -37,7 +37,7 @@ pub(crate) struct Upstreams {
     idle_limit: Duration,
 }
 
-/// What became of pooled connections.
+/// Outcomes of a sweep of pooled connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Swept {
     /// Closed by the backend.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use hashbrown::HashMap;
 use ipnet::IpNet;
 
-/// Whose connections count together, and how many there may be in one worker.
+/// Grouping of clients by prefix, and the most connections of one group in a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientLimit {
     /// Most connections of one prefix; 0 bounds nothing.

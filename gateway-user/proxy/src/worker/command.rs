@@ -1,4 +1,4 @@
-//! What the control thread asks of a worker. Replies travel by oneshot channels; a worker that died drops them.
+//! Commands of the control thread to a worker. Replies travel by oneshot channels; a worker that died drops them.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ pub enum PrepareError {
     Listener {
         /// The bind.
         address: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
     /// The worker is draining and takes nothing new.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How often any worker of this process has asked.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
-/// What one worker knows of the others' want.
+/// One worker's view of the others' requests for descriptors.
 #[derive(Debug)]
 pub(super) struct Want {
     seen: u64,
@@ -17,7 +17,7 @@ impl Want {
         Self { seen: ASKED.load(Ordering::Relaxed) }
     }
 
-    /// Whether somebody has asked since the last time.
+    /// True if somebody has asked since the last time.
     pub(super) fn is_new(&mut self) -> bool {
         let asked = ASKED.load(Ordering::Relaxed);
         std::mem::replace(&mut self.seen, asked) != asked

@@ -5,7 +5,7 @@ use gateway_io::give_back_free_memory;
 /// Connections whose end is worth a look at the memory they had: about two megabytes.
 const TRIM_THRESHOLD: u64 = 1000;
 
-/// What a worker has had since it last gave memory back.
+/// Peaks of a worker since it last gave memory back.
 #[derive(Debug, Default)]
 pub(super) struct MemoryTrimmer {
     connections: u64,
@@ -19,7 +19,7 @@ impl MemoryTrimmer {
         }
     }
 
-    /// Whether most of a crowd has gone since the last time; half of the rest is the next crowd.
+    /// True if most of a crowd has gone since the last time; half of the rest is the next crowd.
     fn has_gone(&mut self, connections: u64) -> bool {
         self.connections = self.connections.max(connections);
         let gone = self.connections >= TRIM_THRESHOLD && connections <= self.connections / 2;

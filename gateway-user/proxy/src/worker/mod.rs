@@ -32,7 +32,7 @@ pub use crate::context::LogSink;
 use crate::ProxyConfig;
 use crate::metrics::WorkerMetrics;
 
-/// What a worker is started with.
+/// Start parameters of a worker.
 pub struct WorkerSpec {
     /// Its number, for the thread's name.
     pub slot: u16,
@@ -69,7 +69,7 @@ pub struct WorkerHandle {
     thread: JoinHandle<()>,
 }
 
-/// What a worker leaves behind, filled when its main task goes.
+/// Final metrics of a worker, filled when its main task goes.
 type FinalMetrics = Rc<RefCell<Option<WorkerMetrics>>>;
 
 /// Tells that the thread is done, however it came to that.
@@ -82,7 +82,7 @@ struct ExitNotifier {
 #[derive(Debug, thiserror::Error)]
 #[error("the worker has ended")]
 pub struct WorkerGone(
-    /// What was not delivered.
+    /// The command that was not delivered.
     pub Box<WorkerCommand>,
 );
 
@@ -151,7 +151,7 @@ impl WorkerHandle {
         self.commands.send(command).map_err(|command| WorkerGone(Box::new(command)))
     }
 
-    /// Whether the worker's thread still runs.
+    /// True if the worker's thread still runs.
     pub fn is_running(&self) -> bool {
         !self.thread.is_finished()
     }

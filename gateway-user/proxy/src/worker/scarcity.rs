@@ -9,7 +9,7 @@ use crate::metrics::Counters;
 /// Between two lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What was refused when the log was last told.
+/// Refusals at the time of the last log line.
 #[derive(Debug, Default)]
 pub(super) struct ScarcityLog {
     told: Option<Instant>,

@@ -152,7 +152,7 @@ impl Worker {
         }
     }
 
-    /// From now on every connection ends with its next answer.
+    /// From now on every connection ends with its next response.
     pub(crate) fn begin_drain(&self) {
         self.context.draining.set(true);
     }

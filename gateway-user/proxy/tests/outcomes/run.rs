@@ -119,7 +119,7 @@ impl Runner {
         Gateway::with(self.driver, &config, ProxyConfig { timeouts, ..ProxyConfig::default() })
     }
 
-    /// Whether the backend's last connection carries the next request. It carries no other one after that.
+    /// True if the backend's last connection carries the next request. It carries no other one after that.
     fn backend_fate(&self, gateway: &Gateway) -> &'static str {
         let before = self.backend.last_connection();
         // Where limits are short a busy machine may miss one.

@@ -115,7 +115,7 @@ impl ApiServer {
         self.world.change(|state| state.epoch += 1);
     }
 
-    /// Whether it is away: connections are closed as they come.
+    /// True if it is away: connections are closed as they come.
     pub fn set_away(&self, away: bool) {
         self.world.change(|state| {
             state.away = away;
@@ -123,7 +123,7 @@ impl ApiServer {
         });
     }
 
-    /// Whether lists are streamed, as they are at first; if not, who asks for that is answered 422.
+    /// True if lists are streamed, as they are at first; if not, who asks for that is answered 422.
     pub fn set_streaming(&self, streaming: bool) {
         self.world.change(|state| state.pages_only = !streaming);
     }

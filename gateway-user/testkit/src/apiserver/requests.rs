@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 /// The requests that come on a connection.
 pub(super) struct Requests<'a, R> {
     reader: BufReader<R>,
-    /// Whether the connection is to be cut; asked each time that a read has nothing to give.
+    /// True if the connection is to be cut; asked each time that a read has nothing to give.
     cut: &'a dyn Fn() -> bool,
 }
 

@@ -88,7 +88,7 @@ impl State {
         self.version
     }
 
-    /// Whether all that came after that version is known.
+    /// True if all that came after that version is known.
     pub(super) fn remembers(&self, version: u64) -> bool {
         version >= self.horizon
     }

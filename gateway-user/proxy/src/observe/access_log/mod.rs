@@ -47,9 +47,9 @@ pub(crate) struct Record<'a> {
     pub(crate) listener: Option<&'a str>,
     /// How the connection is secured, if it is.
     pub(crate) tls: Option<&'a TlsInfo>,
-    /// Who connected.
+    /// The peer.
     pub(crate) peer: SocketAddr,
-    /// Who asked, if a trusted proxy says so.
+    /// The client, if a trusted proxy names it.
     pub(crate) client: IpAddr,
     pub(crate) local: SocketAddr,
 }

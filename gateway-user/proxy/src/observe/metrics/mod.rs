@@ -1,4 +1,4 @@
-//! What a worker counts: plain numbers that only its own thread touches, cloned out on request and summed at scrape.
+//! Counters of a worker: plain numbers that only its own thread touches, cloned out on request and summed at scrape.
 
 mod failures;
 mod histogram;
@@ -58,7 +58,7 @@ pub struct Counter {
     pub name: &'static str,
     /// One sentence.
     pub help: &'static str,
-    /// Whether it only grows.
+    /// True if it only grows.
     pub kind: CounterKind,
     /// Current value.
     pub value: u64,

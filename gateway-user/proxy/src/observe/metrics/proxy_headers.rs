@@ -5,7 +5,7 @@ use gateway_http::proxy_header::ProxyHeaderError;
 /// Why a connection that had to begin with a PROXY header was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyHeaderFailure {
-    /// What came was none.
+    /// No header came.
     Refused(ProxyHeaderError),
     /// It was not whole in time.
     Timeout,

@@ -6,7 +6,7 @@ use hashbrown::{Equivalent, HashMap};
 
 use super::histogram::{DURATION_BOUNDS_US, Histogram, SIZE_BOUNDS};
 
-/// What requests are told apart by.
+/// Labels of a request's series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesKey {
     /// `url.scheme`: `http` or `https`.
@@ -46,7 +46,7 @@ pub(crate) struct SeriesPlace {
     generation: u32,
 }
 
-/// What is measured per series.
+/// Measurements per series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Series {
     /// `http.server.request.duration` in microseconds.
@@ -212,7 +212,7 @@ impl SeriesTable {
         self.by_key.keys()
     }
 
-    /// What did not fit into the bounded table, and what was forgotten.
+    /// Requests of series that did not fit into the bounded table or were forgotten.
     pub fn other(&self) -> &Series {
         &self.other
     }

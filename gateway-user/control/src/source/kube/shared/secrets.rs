@@ -46,7 +46,7 @@ impl Shared {
         wanted
     }
 
-    /// Nothing is on its way: who fetches begins.
+    /// Nothing is on its way: the next fetch begins.
     pub(in crate::source::kube) fn begin_to_fetch(&self) {
         self.lock().secrets.begin();
     }
