@@ -3,7 +3,7 @@
 #![no_main]
 
 use gateway_http::h1::encode::{self, RequestOptions};
-use gateway_http::h1::{HeadEdits, HeadLimits, Parsed, PartialHead, RequestHead};
+use gateway_http::h1::{HeadEdits, HeadLimits, Parsed, PartialHead, RequestHead, Scheme};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -32,7 +32,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(partial_head.authority, &authority[..cut(authority)]);
     let mut written = Vec::new();
     let options = RequestOptions { framing: request.framing(), ..RequestOptions::default() };
-    encode::request(&mut written, &request, &HeadEdits::new(), &options).expect("a Vec takes everything");
+    encode::request(&mut written, &request.parts(Scheme::Http), &HeadEdits::new(), &options)
+        .expect("a Vec takes everything");
     let mut again = RequestHead::new();
     let roomy = HeadLimits { first_line: usize::MAX / 2, head: usize::MAX / 2, ..limits };
     match again.parse(&written, &roomy) {

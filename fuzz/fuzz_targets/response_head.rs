@@ -23,7 +23,8 @@ fuzz_target!(|data: &[u8]| {
         let view = head.view(&bytes[..consumed]);
         let mut written = Vec::new();
         let options = ResponseOptions::default();
-        encode::response(&mut written, &view, &HeadEdits::new(), &options).expect("a Vec takes everything");
+        encode::response(&mut written, &view.parts(), &HeadEdits::new(), &options)
+            .expect("a Vec takes everything");
         let mut again = ResponseHead::new();
         let roomy = HeadLimits { first_line: usize::MAX / 2, head: usize::MAX / 2, ..limits };
         assert_eq!(

@@ -2,9 +2,9 @@
 //! hyper.
 #![no_main]
 
+use gateway_grammar::names::{is_alias, is_proxy_field};
 use gateway_http::h1::encode::last_chunk;
 use gateway_http::h1::{BodyDecoder, BodyFraming, BodyLimits, is_forbidden_trailer};
-use gateway_grammar::names::{is_alias, is_proxy_field};
 use gateway_snapshot::{FieldEdit, Filters};
 use libfuzzer_sys::fuzz_target;
 use sluice_fuzz::readers::hyper;

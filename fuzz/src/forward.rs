@@ -2,7 +2,9 @@
 
 use gateway_http::h1::encode::{self, ChunkSize, RequestOptions};
 use gateway_http::h1::path::{PathOptions, normalize};
-use gateway_http::h1::{BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Parsed, RequestHead};
+use gateway_http::h1::{
+    BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Parsed, RequestHead, Scheme,
+};
 
 /// A request as it was understood, and the bytes that are forwarded for it.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,7 +42,8 @@ fn first(received: &[u8]) -> Option<(Forwarded, usize)> {
         edits.remove(b"trailer").expect("it frames nothing");
     }
     let options = RequestOptions { framing: request.framing(), ..RequestOptions::default() };
-    encode::request(&mut bytes, &request, &edits, &options).expect("a Vec takes everything");
+    encode::request(&mut bytes, &request.parts(Scheme::Http), &edits, &options)
+        .expect("a Vec takes everything");
     let mut decoder = BodyDecoder::new(BodyLimits::default());
     decoder.begin(request.framing()).ok()?;
     let (mut body, mut at) = (Vec::new(), consumed);

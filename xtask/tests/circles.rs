@@ -30,13 +30,8 @@ const NAMED: &[(&str, &[&str], &str)] = &[
     ("gateway-user/io/src", &["runtime", "task"], "tasks are the runtime's, which starts the first one"),
     (
         "gateway-user/proxy/src",
-        &["exchange/attempt", "exchange/deliver", "exchange/half_close"],
-        "the two directions of one attempt share its progress",
-    ),
-    (
-        "gateway-user/proxy/src",
-        &["exchange", "h1/disposition", "h1/reply", "h1/server"],
-        "dispatch takes the stream of an HTTP/1.1 connection",
+        &["h1/disposition", "h1/reply", "h1/server"],
+        "a connection ends by its last request, or tells why",
     ),
     (
         "gateway-user/translate/src",

@@ -101,6 +101,14 @@ const OWNED: &[(&str, &[&str])] = &[
 /// Crates that may hold unsafe code; of the testkit only what gets system calls to judge.
 const FENCES: &[&str] = &["gateway-common", "gateway-ebpf", "gateway-io", "gateway-steer", "gateway-testkit"];
 
+/// Folders of a crate whose files name none of these paths, and the reason. A folder of tests within is left out.
+const NEUTRAL: &[(&str, &str, &[&str], &str)] = &[(
+    "gateway-user/proxy/src/exchange",
+    "script",
+    &["gateway_http::h1", "gateway_io", "gateway_tls", "httparse", "crate::h1", "crate::tls"],
+    "an exchange knows no codec, no socket and no TLS, so that every protocol can use it",
+)];
+
 struct Package {
     dependencies: Vec<(String, bool)>,
     sources: PathBuf,
@@ -180,5 +188,28 @@ fn unsafe_code_has_an_address() {
         let text = fs::read_to_string(root.unwrap_or_else(|| panic!("{name} has no root file"))).unwrap();
         let forbids = text.contains("#![forbid(unsafe_code)]");
         assert!(forbids || FENCES.contains(&name.as_str()), "{name} does not forbid unsafe code");
+    }
+}
+
+#[test]
+fn an_exchange_knows_no_protocol() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (folder, tests, forbidden, why) in NEUTRAL {
+        let mut read = 0;
+        for entry in fs::read_dir(top.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().is_some_and(|name| name == *tests) {
+                continue;
+            }
+            let text =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            read += 1;
+            for (number, line) in text.lines().enumerate() {
+                if let Some(found) = forbidden.iter().find(|found| line.contains(*found)) {
+                    panic!("{}:{}: {found}: {why}", path.display(), number + 1);
+                }
+            }
+        }
+        assert!(read > 5, "{folder}: {read} files");
     }
 }

@@ -7,6 +7,7 @@ use gateway_http::h1::encode::{self, LocalReply, RequestOptions, ResponseOptions
 use gateway_http::h1::path::{MergeSlashes, PathOptions, Separators, normalize};
 use gateway_http::h1::{
     BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Method, Parsed, RequestHead, ResponseHead,
+    Scheme,
 };
 
 struct Counting;
@@ -70,7 +71,7 @@ fn round(c: &mut Connection, out: &mut [u8]) -> usize {
     assert_eq!(c.request.parse(&REQUEST[..100], &limits), Ok(Parsed::Incomplete));
     let Ok(Parsed::Complete { consumed }) = c.request.parse(REQUEST, &limits) else { panic!("a whole head") };
     let view = c.request.view(REQUEST);
-    assert_eq!(view.host_lower(&mut c.host), Some(&b"shared.example"[..]));
+    assert_eq!(view.parts(Scheme::Http).host_lower(&mut c.host), Some(&b"shared.example"[..]));
     let path = normalize(view.path(), PATH, &mut c.path).unwrap();
     assert_eq!(path, b"/httpbin/get~");
     c.edits.clear();
@@ -80,7 +81,7 @@ fn round(c: &mut Connection, out: &mut [u8]) -> usize {
     c.edits.add(b"x-request-id", b"0123456789abcdef").unwrap();
     c.edits.remove(b"user-agent").unwrap();
     let options = RequestOptions { framing: view.framing(), ..RequestOptions::default() };
-    encode::request(&mut sink, &view, &c.edits, &options).unwrap();
+    encode::request(&mut sink, &view.parts(Scheme::Http), &c.edits, &options).unwrap();
     c.body.begin(view.framing()).unwrap();
     assert!(c.body.decode(&REQUEST[consumed..]).unwrap().finished);
     encode::last_chunk(&mut sink, c.body.trailers()).unwrap();
@@ -90,7 +91,7 @@ fn round(c: &mut Connection, out: &mut [u8]) -> usize {
     c.edits.clear();
     c.edits.remove(b"x-gone").unwrap();
     let options = ResponseOptions { framing: BodyFraming::Length(5), ..ResponseOptions::default() };
-    encode::response(&mut sink, &view, &c.edits, &options).unwrap();
+    encode::response(&mut sink, &view.parts(), &c.edits, &options).unwrap();
     encode::local_reply(
         &mut sink,
         &LocalReply { status: 404, reason: "no_route", body: b"no\n", ..LocalReply::default() },

@@ -5,7 +5,7 @@ use gateway_http::h1::encode::{
 };
 use gateway_http::h1::{
     BodyDecoder, BodyFraming, BodyLimits, EditError, HeadEdits, HeadLimits, Method, RequestHead,
-    ResponseHead, Version,
+    ResponseHead, Scheme, Version,
 };
 
 fn forward(text: &str, edits: &HeadEdits, upgrade: Option<&[u8]>) -> String {
@@ -14,7 +14,7 @@ fn forward(text: &str, edits: &HeadEdits, upgrade: Option<&[u8]>) -> String {
     let view = head.view(text.as_bytes());
     let mut out = Vec::new();
     let options = RequestOptions { framing: view.framing(), upgrade, close: false };
-    encode::request(&mut out, &view, edits, &options).unwrap();
+    encode::request(&mut out, &view.parts(Scheme::Http), edits, &options).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -22,7 +22,7 @@ fn forward_back(text: &str, edits: &HeadEdits, options: &ResponseOptions<'_>) ->
     let mut head = ResponseHead::new();
     head.parse(text.as_bytes(), &HeadLimits::default(), Method::Get).unwrap();
     let mut out = Vec::new();
-    encode::response(&mut out, &head.view(text.as_bytes()), edits, options).unwrap();
+    encode::response(&mut out, &head.view(text.as_bytes()).parts(), edits, options).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -286,7 +286,12 @@ fn a_full_sink_is_reported_at_every_length() {
     for room in 0..=whole.len() {
         let mut buffer = vec![0; room];
         let mut sink = SliceSink::new(&mut buffer);
-        let result = encode::request(&mut sink, &view, &HeadEdits::new(), &RequestOptions::default());
+        let result = encode::request(
+            &mut sink,
+            &view.parts(Scheme::Http),
+            &HeadEdits::new(),
+            &RequestOptions::default(),
+        );
         assert_eq!(result, if room < whole.len() { Err(Full) } else { Ok(()) });
         let filled = sink.filled();
         assert!(filled <= room && buffer[..filled] == whole.as_bytes()[..filled]);

@@ -5,7 +5,7 @@ use gateway_http::h1::encode::{self, ChunkSize, RequestOptions, ResponseOptions}
 use gateway_http::h1::path::{MergeSlashes, PathOptions, Separators, merged, normalize, unmerged_len};
 use gateway_http::h1::{
     BodyDecoder, BodyFraming, BodyLimits, HeadEdits, HeadLimits, Method, Parsed, PartialHead, RequestHead,
-    ResponseHead,
+    ResponseHead, Scheme,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -149,7 +149,7 @@ proptest! {
             let fields: Vec<_> = theirs.headers.iter().map(|h| (h.name.as_bytes(), h.value)).collect();
             prop_assert_eq!(ours, fields);
             let mut out = Vec::new();
-            prop_assert!(encode::request(&mut out, &view, &HeadEdits::new(), &RequestOptions::default()).is_ok());
+            prop_assert!(encode::request(&mut out, &view.parts(Scheme::Http), &HeadEdits::new(), &RequestOptions::default()).is_ok());
         }
         if reference.is_err() {
             prop_assert!(whole.is_err());
@@ -175,7 +175,7 @@ proptest! {
             prop_assert!(consumed <= bytes.len());
             let mut out = Vec::new();
             let options = ResponseOptions::default();
-            prop_assert!(encode::response(&mut out, &head.view(&bytes), &HeadEdits::new(), &options).is_ok());
+            prop_assert!(encode::response(&mut out, &head.view(&bytes).parts(), &HeadEdits::new(), &options).is_ok());
         }
     }
 
@@ -206,7 +206,7 @@ proptest! {
         prop_assert_eq!(view.framing(), message.framing);
         let mut out = Vec::new();
         let options = RequestOptions { framing: view.framing(), ..RequestOptions::default() };
-        encode::request(&mut out, &view, &HeadEdits::new(), &options).unwrap();
+        encode::request(&mut out, &view.parts(Scheme::Http), &HeadEdits::new(), &options).unwrap();
         prop_assert_eq!(out, message.write((" ", "")));
     }
 
@@ -222,7 +222,7 @@ proptest! {
         let view = head.view(&text);
         let mut out = Vec::new();
         let options = RequestOptions { framing: view.framing(), ..RequestOptions::default() };
-        encode::request(&mut out, &view, &HeadEdits::new(), &options).unwrap();
+        encode::request(&mut out, &view.parts(Scheme::Http), &HeadEdits::new(), &options).unwrap();
         let fields = message.fields.iter().filter(|(name, _)| is_left(name)).cloned().collect();
         prop_assert_eq!(out, Message { fields, ..message }.write((" ", "")));
     }

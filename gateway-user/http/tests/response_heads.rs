@@ -70,7 +70,7 @@ fn the_client_side_gets_framing_it_knows() {
     use BodyFraming::{Chunked, Length, None as NoBody, UntilClose};
     let framing = |text: &str, to: Method, client: Version| {
         let head = parse(text.as_bytes(), to).unwrap();
-        head.view(text.as_bytes()).client_framing(client)
+        BodyFraming::for_client(head.view(text.as_bytes()).parts().length, client)
     };
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let length = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n";
@@ -103,10 +103,10 @@ fn interim_and_upgrade_are_told_apart() {
     let text = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
     let head = parse(text, Method::Get).unwrap();
     let view = head.view(text);
-    assert!(view.is_upgrade() && !view.is_interim());
+    assert!(view.parts().is_upgrade() && !view.parts().is_interim());
     assert_eq!(view.upgrade(), Some(&b"websocket"[..]));
     let text = b"HTTP/1.1 100 Continue\r\n\r\n";
-    assert!(parse(text, Method::Get).unwrap().view(text).is_interim());
+    assert!(parse(text, Method::Get).unwrap().view(text).parts().is_interim());
 }
 
 #[test]

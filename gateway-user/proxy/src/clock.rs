@@ -1,8 +1,12 @@
-//! Wall-clock time as text, formatted once a second per worker.
+//! Time: the wall clock as text, formatted once a second per worker, and the worker's own clock for limits.
 
 use std::cell::Cell;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use gateway_io::{AssertCancelSafe, with_deadline};
+pub(crate) use gateway_io::{now, pause};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 
@@ -10,6 +14,11 @@ use jiff::fmt::rfc2822;
 const RFC3339_SECONDS: usize = 19;
 /// IMF-fixdate (RFC 9110 section 5.6.7).
 const HTTP_DATE: usize = 29;
+
+/// Waits for `work` at most about `limit`; `None` once that has passed. `work` is dropped then, so it must own no operation.
+pub(crate) async fn within<T>(limit: Duration, work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    with_deadline(limit, AssertCancelSafe(work)).await.ok()
+}
 
 /// The current second, as the access log and the `Date` field write it.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use gateway_grammar::token::{is_ows, is_token, trim_ows};
 
-use crate::head::Version;
+use crate::head::{BodyLength, Version};
 
 /// How the end of a body is found, and how a head we write announces it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,17 @@ pub enum BodyFraming {
 }
 
 impl BodyFraming {
+    /// Framing of a response for a client of that version, and true if its connection must close after the body: an
+    /// HTTP/1.0 client knows no chunks (RFC 9112 section 6.1). Where no body follows this is what the head announces.
+    pub fn for_client(length: BodyLength, client: Version) -> (Self, bool) {
+        match (length, client) {
+            (BodyLength::None(declared), _) => (declared.map_or(Self::None, Self::Length), false),
+            (BodyLength::Known(length), _) => (Self::Length(length), false),
+            (BodyLength::Unknown, Version::Http11) => (Self::Chunked, false),
+            (BodyLength::Unknown, Version::Http10) => (Self::UntilClose, true),
+        }
+    }
+
     /// True if not one body byte can follow.
     pub fn is_empty(self) -> bool {
         matches!(self, Self::None | Self::Length(0))

@@ -31,7 +31,7 @@ pub mod response;
 pub use crate::head::{EditError, Field, Fields, FieldsIter, HeadEdits, Version};
 pub use gateway_grammar::names::{is_end_to_end, is_forbidden_trailer};
 pub use gateway_grammar::token::{eq_ignore_case, list};
-pub use gateway_grammar::{Authority, FieldId, Method, path, status};
+pub use gateway_grammar::{Authority, FieldId, Method, Scheme, path, status};
 
 pub use body::{BodyDecoder, BodyStep};
 pub use error::{BodyError, FieldError, RequestError, ResponseError};

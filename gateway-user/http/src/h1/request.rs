@@ -58,7 +58,6 @@ enum PathPart {
 struct Host {
     name: Option<Span>,
     port: Option<u16>,
-    upper_case: bool,
 }
 
 impl RequestHead {
@@ -249,7 +248,6 @@ impl RequestHead {
             Host {
                 name: offset_in(bytes, name).and_then(|at| Span::new(at..at + name.len())),
                 port: authority.port,
-                upper_case: name.iter().any(u8::is_ascii_uppercase),
             }
         });
         Ok(())

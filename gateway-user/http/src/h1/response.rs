@@ -11,8 +11,7 @@ use super::framing::{BodyFraming, FramingError, FramingFields};
 use super::limits::HeadLimits;
 use super::scan::{Parsed, Scan};
 use crate::bytes::{Span, offset_in};
-use crate::head::Fields;
-use crate::head::Version;
+use crate::head::{BodyLength, Fields, ResponseParts, Version};
 
 /// Reusable storage for one response head; see [`super::RequestHead`].
 #[derive(Debug, Default)]
@@ -42,7 +41,7 @@ impl ResponseHead {
     }
 
     /// Parses the head of the response to a request of method `to`; otherwise as
-    /// [`super::RequestHead::parse`]. After an interim response ([`Response::is_interim`]) another head
+    /// [`super::RequestHead::parse`]. After an interim response ([`crate::head::ResponseParts::is_interim`]) another head
     /// follows.
     ///
     /// # Errors
@@ -187,6 +186,16 @@ pub struct Response<'a> {
 }
 
 impl<'a> Response<'a> {
+    /// The head as the exchange, filters and logs see it.
+    pub fn parts(&self) -> ResponseParts<'a> {
+        let length = match self.head.framing {
+            BodyFraming::None => BodyLength::None(self.head.declared),
+            BodyFraming::Length(length) => BodyLength::Known(length),
+            BodyFraming::Chunked | BodyFraming::UntilClose => BodyLength::Unknown,
+        };
+        ResponseParts { status: self.status(), reason: self.reason(), fields: self.fields(), length }
+    }
+
     /// The status code, 100 to 999.
     pub fn status(&self) -> u16 {
         self.head.status
@@ -216,34 +225,6 @@ impl<'a> Response<'a> {
     /// given; `None` for 1xx and 204, which must not have one (RFC 9110 section 8.6).
     pub fn declared_length(&self) -> Option<u64> {
         self.head.declared
-    }
-
-    /// Framing for the client's side, together with whether its connection must close after the body: an
-    /// HTTP/1.0 client knows no chunks (RFC 9112 section 6.1). For `HEAD` and 304 this is what the head
-    /// announces; no body follows.
-    pub fn client_framing(&self, client: Version) -> (BodyFraming, bool) {
-        match (self.head.framing, client) {
-            (BodyFraming::None, _) => {
-                (self.head.declared.map_or(BodyFraming::None, BodyFraming::Length), false)
-            }
-            (BodyFraming::Length(length), _) => (BodyFraming::Length(length), false),
-            (BodyFraming::Chunked | BodyFraming::UntilClose, Version::Http11) => {
-                (BodyFraming::Chunked, false)
-            }
-            (BodyFraming::Chunked | BodyFraming::UntilClose, Version::Http10) => {
-                (BodyFraming::UntilClose, true)
-            }
-        }
-    }
-
-    /// True if this is an interim response (1xx but 101), after which another head follows.
-    pub fn is_interim(&self) -> bool {
-        self.head.status < 200 && self.head.status != 101
-    }
-
-    /// True if the backend changes protocols (101): what follows is no HTTP.
-    pub fn is_upgrade(&self) -> bool {
-        self.head.status == 101
     }
 
     /// The protocol of a 101, if `Connection` names `Upgrade`.

@@ -1,6 +1,6 @@
 //! Heads as routing, filters and the access log see them, whatever the protocol.
 //!
-//! [`RequestParts`] is a request head over borrowed bytes, [`Fields`] the lines of any head, and
+//! [`RequestParts`] and [`ResponseParts`] are heads over borrowed bytes, [`Fields`] the lines of any head, and
 //! [`HeadEdits`] what filters change in one. Each codec makes parts of its own heads
 //! ([`crate::h1::Request::parts`]) and applies edits while it encodes.
 
@@ -11,5 +11,5 @@ mod version;
 
 pub use edits::{EditError, HeadEdits};
 pub use fields::{Field, Fields, FieldsIter};
-pub use parts::RequestParts;
+pub use parts::{BodyLength, RequestParts, ResponseParts};
 pub use version::Version;

@@ -9,7 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use gateway_io::Driver;
+pub(crate) use gateway_io::BufferLevel;
+use gateway_io::{Driver, buffer_level, pool_stats};
 use gateway_ir::{Generation, Ir};
 use gateway_snapshot::compile;
 
@@ -93,6 +94,16 @@ impl WorkerContext {
         self.inside.get()
             > self.config.max_connections / 100 * CROWDED_PERCENT
                 + self.config.max_connections % 100 * CROWDED_PERCENT / 100
+    }
+
+    /// How many of the worker's buffers are left.
+    pub(crate) fn buffer_level(&self) -> BufferLevel {
+        buffer_level()
+    }
+
+    /// Buffers of the worker that are lent to its connections.
+    pub(crate) fn lent_buffers(&self) -> usize {
+        pool_stats().lent
     }
 
     /// A place among the connections whose clients have finished sending; the one that has waited longest leaves for it if

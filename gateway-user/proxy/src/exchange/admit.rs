@@ -1,11 +1,9 @@
 //! Admission: the bounds on connections and buffers, and the shares of namespaces and listeners under scarcity.
 
-use gateway_io::{BufferLevel, buffer_level, pool_stats};
-
 use super::route::MatchedRoute;
 use crate::Reason;
 use crate::connection::info::ConnInfo;
-use crate::context::{Counted, Routed, WorkerContext};
+use crate::context::{BufferLevel, Counted, Routed, WorkerContext};
 
 /// Counts a request that found its rule, unless others go first.
 pub(super) fn admit(
@@ -36,10 +34,10 @@ pub(super) fn admit(
 /// Where something is scarce the namespace and the listener with the most requests under way wait.
 fn takes_its_share(context: &WorkerContext, routed: &Routed) -> Result<(), Reason> {
     let (shares, shared) = (&context.shares, &routed.shared);
-    let refused = match buffer_level() {
+    let refused = match context.buffer_level() {
         BufferLevel::Plenty => None,
         BufferLevel::Short => {
-            let lent = pool_stats().lent;
+            let lent = context.lent_buffers();
             shares.gives_way(shared, lent).then_some(Reason::OverloadMemory)
         }
         // The rest is for what is under way, and for those that have less of it.

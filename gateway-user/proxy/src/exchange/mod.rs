@@ -1,47 +1,60 @@
 //! One request from its head to its outcome: route, admit, dispatch to a backend, attempts, delivery, or a local reply.
+//! Whatever the protocol: each is a [`wire::Wire`].
 
 mod admit;
-pub(crate) mod attempt;
-pub(crate) mod deliver;
+mod attempt;
+mod deliver;
 mod dispatch;
-mod half_close;
+mod edit;
+mod limit;
 mod outcome;
+pub(crate) mod progress;
 mod redirect;
 pub(crate) mod route;
+mod scratch;
+#[cfg(test)]
+mod script;
+mod upload;
+pub(crate) mod wire;
 
 use gateway_snapshot::Action;
 
-pub(crate) use outcome::{Done, Ended, LocalReply, Outcome};
+pub(crate) use outcome::{Ended, LocalReply, Outcome};
+pub(crate) use scratch::Scratch;
 
 use crate::Reason;
-use crate::h1::scratch::Scratch;
-use crate::h1::server::{Head, ServerConnection};
+use crate::connection::info::ConnInfo;
 use crate::observe::record::RequestRecord;
+use wire::Wire;
 
-/// Routes a request and does what its rule says.
-pub(crate) async fn serve(
-    conn: &mut ServerConnection,
-    scratch: &mut Scratch,
-    record: &mut RequestRecord,
-    head: &Head,
-) -> Ended {
-    record.version = Some(head.meta.version);
-    let found = route::route(&conn.info, conn.received(), scratch, record).await;
-    let (found, counted) = match admit::admit(&conn.info, found) {
-        Ok(admitted) => admitted,
-        Err(reason) => return Outcome::reply(reason).into(),
-    };
-    // Counted until the response is out, or the connection is lost.
-    record.counted = Some(counted);
-    match &found.routed.clone().rule.action {
-        Action::Redirect(redirect) => {
-            redirect::reply(&conn.info, conn.received(), scratch, redirect, found).into()
+/// One request on its way.
+pub(crate) struct Exchange<'a, W> {
+    /// The client's connection.
+    pub(crate) info: &'a ConnInfo,
+    pub(crate) wire: &'a mut W,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) record: &'a mut RequestRecord,
+}
+
+impl<W: Wire> Exchange<'_, W> {
+    /// Routes the request and does what its rule says.
+    pub(crate) async fn serve(&mut self) -> Ended {
+        self.record.version = Some(self.wire.request().version);
+        let found = self.route().await;
+        let (found, counted) = match admit::admit(self.info, found) {
+            Ok(admitted) => admitted,
+            Err(reason) => return Outcome::reply(reason).into(),
+        };
+        // Counted until the response is out, or the connection is lost.
+        self.record.counted = Some(counted);
+        match &found.routed.clone().rule.action {
+            Action::Redirect(redirect) => self.redirect(redirect, found).into(),
+            Action::Forward(picker) => {
+                let target = picker.pick(self.info.context.random.next());
+                self.forward(found, target).await
+            }
+            // Told from the others when the rule was found.
+            Action::Fail(error) => Outcome::reply(Reason::Failure(error.kind)).into(),
         }
-        Action::Forward(picker) => {
-            let target = picker.pick(conn.info.context.random.next());
-            dispatch::forward(conn, scratch, record, head, found, target).await
-        }
-        // Told from the others when the rule was found.
-        Action::Fail(error) => Outcome::reply(Reason::Failure(error.kind)).into(),
     }
 }

@@ -3,18 +3,19 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use gateway_http::h1::path::{self, MergeSlashes};
-use gateway_http::h1::{Fields, Request, RequestHead};
-use gateway_io::pause;
+use gateway_grammar::path::{self, MergeSlashes};
+use gateway_http::head::{Fields, RequestParts};
 use gateway_ir::Protocol;
 use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView, Snapshot};
 
+use super::wire::Wire;
+use super::{Exchange, Scratch};
+use crate::clock::pause;
 use crate::config::UnderscoreHeaders;
 use crate::connection::info::ConnInfo;
 use crate::context::{Live, Routed, WorkerContext};
 use crate::fault::{self, Stage};
-use crate::h1::scratch::Scratch;
-use crate::observe::record::{RequestRecord, RequestText};
+use crate::observe::record::RequestRecord;
 use crate::{Reason, filters, forwarded};
 
 /// The rule that takes a request, and how its path matched: `matched_len` is of the path as it is forwarded.
@@ -36,72 +37,74 @@ impl FieldLines for Lines<'_> {
     }
 }
 
-/// Finds the rule for a request, after its path and fields are screened.
-pub(super) async fn route(
-    info: &ConnInfo,
-    received: &[u8],
-    scratch: &mut Scratch,
-    record: &mut RequestRecord,
-) -> Result<MatchedRoute, Reason> {
-    let Scratch { request: head, path, merged, host, text, .. } = scratch;
-    if head.has_underscores() {
-        screen(info, head, received, host, text)?;
+impl<W: Wire> Exchange<'_, W> {
+    /// Finds the rule for the request, after its path and fields are screened.
+    pub(super) async fn route(&mut self) -> Result<MatchedRoute, Reason> {
+        if self.wire.has_underscores() {
+            self.screen()?;
+        }
+        let Self { info, wire, scratch, record } = self;
+        let Scratch { path, merged, host, .. } = &mut **scratch;
+        let request = wire.request();
+        fault::inject(&info.context.config, &request, Stage::Routing);
+        if info.trusted {
+            let chain = forwarded::Lines::collect(request.fields.get_all(b"x-forwarded-for"));
+            record.client = forwarded::client_address(&info.context.config, info.peer.ip(), chain.iter());
+        }
+        let path = normal_path(info, &request, path)?;
+        let seen = match info.context.config.path.merge_slashes {
+            MergeSlashes::Match => path::merged(path, merged),
+            MergeSlashes::Always | MergeSlashes::Never => path,
+        };
+        let mut found = find(info, &request, seen, host, record).await?;
+        if seen.len() != path.len() {
+            found.matched_len = path::unmerged_len(path, found.matched_len);
+        }
+        Ok(found)
     }
-    let request = head.view(received);
-    fault::inject(&info.context.config, &request, Stage::Routing);
-    if info.trusted {
-        let lines = request.fields();
-        let chain = forwarded::Lines::collect(lines.get_all(b"x-forwarded-for"));
-        record.client = forwarded::client_address(&info.context.config, info.peer.ip(), chain.iter());
+
+    /// Applies the policy for field names with `_`, of which the request has some, before anything is matched.
+    #[cold]
+    fn screen(&mut self) -> Result<(), Reason> {
+        let Self { info, wire, scratch, .. } = self;
+        let Scratch { host: storage, text, .. } = &mut **scratch;
+        let context = &info.context;
+        let policy = context.config.underscore_headers;
+        if policy == UnderscoreHeaders::Keep {
+            return Ok(());
+        }
+        let request = wire.request();
+        let grpc = request.fields.get(b"content-type").is_some_and(filters::is_grpc);
+        storage.clear();
+        storage.extend(request.host.unwrap_or_default().iter().map(u8::to_ascii_lowercase));
+        let live = context.live();
+        let table = bind_table(info, &live.snapshot);
+        let host = table.map_or(storage.as_slice(), |table| routed_host(info, table, storage));
+        let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(host, name));
+        let mut count = 0;
+        wire.retain_fields(|name| {
+            let stays = filters::stays(name, grpc, known);
+            if !stays {
+                count += 1;
+                text.note_dropped(name);
+            }
+            stays
+        });
+        if policy == UnderscoreHeaders::Reject && count > 0 {
+            return Err(Reason::UnderscoreHeader);
+        }
+        context.metrics.borrow_mut().counters.underscore_headers_dropped += count;
+        Ok(())
     }
-    let path = normal_path(info, &request, path)?;
-    let seen = match info.context.config.path.merge_slashes {
-        MergeSlashes::Match => path::merged(path, merged),
-        MergeSlashes::Always | MergeSlashes::Never => path,
-    };
-    let mut found = find(info, &request, seen, host, record).await?;
-    if seen.len() != path.len() {
-        found.matched_len = path::unmerged_len(path, found.matched_len);
-    }
-    Ok(found)
 }
 
 /// The path to forward, and to match but for runs of slashes: as received if it is normal, else written to `out`.
-fn normal_path<'a>(info: &ConnInfo, request: &Request<'a>, out: &'a mut Vec<u8>) -> Result<&'a [u8], Reason> {
-    path::normalize(request.path(), info.context.config.path, out).map_err(Reason::Path)
-}
-
-/// Applies the policy for field names with `_`, of which the request has some, before anything is matched. `storage` is for
-/// the host in lower case.
-#[cold]
-fn screen(
+fn normal_path<'a>(
     info: &ConnInfo,
-    head: &mut RequestHead,
-    bytes: &[u8],
-    storage: &mut Vec<u8>,
-    text: &mut RequestText,
-) -> Result<(), Reason> {
-    let context = &info.context;
-    let policy = context.config.underscore_headers;
-    if policy == UnderscoreHeaders::Keep {
-        return Ok(());
-    }
-    storage.clear();
-    storage.extend(head.view(bytes).host().unwrap_or_default().iter().map(u8::to_ascii_lowercase));
-    let live = context.live();
-    let table = bind_table(info, &live.snapshot);
-    let host = table.map_or(storage.as_slice(), |table| routed_host(info, table, storage));
-    let known = |name: &[u8]| table.is_some_and(|table| table.knows_underscored(host, name));
-    let mut count = 0;
-    filters::screen(head, bytes, known, |name| {
-        count += 1;
-        text.note_dropped(name);
-    });
-    if policy == UnderscoreHeaders::Reject && count > 0 {
-        return Err(Reason::UnderscoreHeader);
-    }
-    context.metrics.borrow_mut().counters.underscore_headers_dropped += count;
-    Ok(())
+    request: &RequestParts<'a>,
+    out: &'a mut Vec<u8>,
+) -> Result<&'a [u8], Reason> {
+    path::normalize(request.path, info.context.config.path, out).map_err(Reason::Path)
 }
 
 /// The listeners behind the connection's address. A listener that asks for the very port comes before one whose low port
@@ -138,7 +141,7 @@ fn routed_host<'h>(info: &'h ConnInfo, table: &'h BindTable, host: &'h [u8]) -> 
 /// Looks the request up in the generation that is live now, and lets others run where that takes long.
 async fn find(
     info: &ConnInfo,
-    request: &Request<'_>,
+    request: &RequestParts<'_>,
     path: &[u8],
     host: &mut Vec<u8>,
     record: &mut RequestRecord,
@@ -150,11 +153,11 @@ async fn find(
         return Err(Reason::NoListenerForAddress);
     }
     let view = RequestView {
-        method: request.method_token(),
+        method: request.method_token,
         host: routed_host(info, table, request.host_lower(host).unwrap_or_default()),
         path,
-        query: request.query(),
-        fields: &Lines(request.fields()),
+        query: request.query,
+        fields: &Lines(request.fields),
     };
     if let Some(tls) = &info.tls
         && table.is_misdirected(tls.server_name.as_deref(), view.host)

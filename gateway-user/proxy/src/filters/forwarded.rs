@@ -6,8 +6,8 @@
 use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
 
-use gateway_http::h1::{EditError, HeadEdits, Request, eq_ignore_case};
-use gateway_snapshot::rewrite::Scheme;
+use gateway_grammar::token::eq_ignore_case;
+use gateway_http::head::{EditError, HeadEdits, RequestParts};
 
 /// Longest text of an IP address.
 const MAX_ADDRESS: usize = 45;
@@ -20,8 +20,6 @@ pub(crate) struct Arrival<'a> {
     pub(crate) peer: IpAddr,
     /// The peer is a trusted proxy.
     pub(crate) trusted: bool,
-    /// Scheme of the client's connection.
-    pub(crate) scheme: Scheme,
     /// The port of the listener.
     pub(crate) port: u16,
     pub(crate) request_id: &'a [u8],
@@ -29,7 +27,7 @@ pub(crate) struct Arrival<'a> {
 
 /// Sets the fields. Filters run later, so a rule may still change them.
 pub(crate) fn set_forwarded(
-    request: &Request<'_>,
+    request: &RequestParts<'_>,
     arrival: &Arrival<'_>,
     edits: &mut HeadEdits,
 ) -> Result<(), EditError> {
@@ -45,12 +43,12 @@ pub(crate) fn set_forwarded(
     let mut port = Cursor::new([0; MAX_ADDRESS]);
     let _ = write!(port, "{}", arrival.port);
     let own: [(&[u8], &[u8]); 3] = [
-        (b"x-forwarded-proto", arrival.scheme.as_str().as_bytes()),
-        (b"x-forwarded-host", request.authority().unwrap_or_default()),
+        (b"x-forwarded-proto", request.scheme.as_str().as_bytes()),
+        (b"x-forwarded-host", request.authority.unwrap_or_default()),
         (b"x-forwarded-port", text(&port)),
     ];
     for (name, value) in own {
-        let kept = arrival.trusted && request.fields().get(name).is_some();
+        let kept = arrival.trusted && request.fields.get(name).is_some();
         if !kept && !value.is_empty() {
             edits.set(name, value)?;
         }
@@ -59,10 +57,10 @@ pub(crate) fn set_forwarded(
 }
 
 /// Appends the peer to what it says, as one line: some recipients read the first line only.
-fn continue_chain(request: &Request<'_>, peer: &[u8], edits: &mut HeadEdits) -> Result<(), EditError> {
+fn continue_chain(request: &RequestParts<'_>, peer: &[u8], edits: &mut HeadEdits) -> Result<(), EditError> {
     let mut parts: [&[u8]; 2 * MAX_LINES + 1] = [b""; 2 * MAX_LINES + 1];
     let mut used = 0;
-    for line in request.fields().get_all(b"x-forwarded-for").filter(|line| !line.is_empty()) {
+    for line in request.fields.get_all(b"x-forwarded-for").filter(|line| !line.is_empty()) {
         match parts.get_mut(used..used + 2) {
             Some([value, comma]) if used + 2 < 2 * MAX_LINES + 1 => (*value, *comma) = (line, b", "),
             _ => return edits.add(b"x-forwarded-for", peer),
@@ -76,8 +74,8 @@ fn continue_chain(request: &Request<'_>, peer: &[u8], edits: &mut HeadEdits) -> 
 }
 
 /// Removes what only a proxy may say.
-fn drop_claims(request: &Request<'_>, edits: &mut HeadEdits) -> Result<(), EditError> {
-    for field in request.fields() {
+fn drop_claims(request: &RequestParts<'_>, edits: &mut HeadEdits) -> Result<(), EditError> {
+    for field in request.fields {
         let prefixed = field.name.get(..12).is_some_and(|start| eq_ignore_case(start, b"x-forwarded-"));
         if prefixed || (field.name.len() == 9 && eq_ignore_case(field.name, b"forwarded")) {
             edits.remove(field.name)?;
@@ -94,6 +92,7 @@ fn text(buffer: &Cursor<[u8; MAX_ADDRESS]>) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use gateway_grammar::Scheme;
     use gateway_http::h1::encode::{self, RequestOptions};
     use gateway_http::h1::{HeadLimits, RequestHead};
 
@@ -107,8 +106,8 @@ mod tests {
         let wire = format!("GET / HTTP/1.1\r\nHost: a.example:81\r\n{fields}\r\n");
         let mut head = RequestHead::new();
         head.parse(wire.as_bytes(), &HeadLimits::default()).unwrap();
-        let request = head.view(wire.as_bytes());
-        let arrival = Arrival { peer: [192, 0, 2, 1].into(), trusted, scheme, port: 80, request_id: b"id" };
+        let request = head.view(wire.as_bytes()).parts(scheme);
+        let arrival = Arrival { peer: [192, 0, 2, 1].into(), trusted, port: 80, request_id: b"id" };
         let mut edits = HeadEdits::new();
         set_forwarded(&request, &arrival, &mut edits).unwrap();
         let mut out = Vec::new();

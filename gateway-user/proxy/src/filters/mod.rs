@@ -16,10 +16,10 @@ pub(crate) use request_headers::edit_request;
 pub(crate) use request_trailers::RequestTrailers;
 pub(crate) use response_headers::edit_response;
 pub use underscores::is_grpc;
-pub(crate) use underscores::{drop_shadows, screen};
+pub(crate) use underscores::{drop_shadows, stays};
 pub(crate) use url_rewrite::rewrite_url;
 
-use gateway_http::h1::{EditError, HeadEdits};
+use gateway_http::head::{EditError, HeadEdits};
 use gateway_snapshot::FieldEdit;
 
 fn apply(edits: &mut HeadEdits, change: &FieldEdit) -> Result<(), EditError> {

@@ -1,14 +1,12 @@
 //! `RequestRedirect`.
 
-use gateway_http::h1::Request;
-use gateway_snapshot::rewrite::{Redirect, RedirectSource, Scheme, write_location};
+use gateway_http::head::RequestParts;
+use gateway_snapshot::rewrite::{Redirect, RedirectSource, write_location};
 use gateway_snapshot::{FieldEdit, Filters};
 
 /// The parts of a request that a redirect keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RedirectContext<'a> {
-    /// How the request arrived.
-    pub(crate) scheme: Scheme,
     /// Host as received, without its port.
     pub(crate) host: &'a [u8],
     pub(crate) listener_port: u16,
@@ -20,17 +18,17 @@ pub(crate) struct RedirectContext<'a> {
 /// Writes the `Location` into `target`, which is storage.
 pub(crate) fn location(
     redirect: &Redirect,
-    request: &Request<'_>,
+    request: &RequestParts<'_>,
     context: RedirectContext<'_>,
     target: &mut Vec<u8>,
 ) {
     target.clear();
     let source = RedirectSource {
-        scheme: context.scheme,
+        scheme: request.scheme,
         host: context.host,
         listener_port: context.listener_port,
         path: context.path,
-        query: request.query(),
+        query: request.query,
         matched_len: context.matched_len,
     };
     write_location(redirect, &source, target);

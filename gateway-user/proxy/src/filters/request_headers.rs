@@ -1,6 +1,6 @@
 //! `RequestHeaderModifier`.
 
-use gateway_http::h1::{EditError, HeadEdits};
+use gateway_http::head::{EditError, HeadEdits};
 use gateway_snapshot::Filters;
 
 use super::apply;

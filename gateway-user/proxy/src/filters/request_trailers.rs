@@ -2,7 +2,6 @@
 //! client's word where a proxy's or a filter's stood.
 
 use gateway_grammar::names::is_proxy_field;
-use gateway_http::h1::BodyDecoder;
 use gateway_snapshot::Filters;
 
 use crate::config::{ProxyConfig, UnderscoreHeaders};
@@ -28,14 +27,13 @@ impl<'a> RequestTrailers<'a> {
         }
     }
 
-    /// Forgets the trailers that are not forwarded.
-    pub(crate) fn screen(self, decoder: &mut BodyDecoder) {
+    /// True if a trailer of that name is forwarded.
+    pub(crate) fn keeps(self, name: &[u8]) -> bool {
         match self {
-            Self::Drop => decoder.retain_trailers(|_| false),
-            Self::Keep { filters, underscores } => decoder.retain_trailers(|trailer| {
-                let name = trailer.name;
+            Self::Drop => false,
+            Self::Keep { filters, underscores } => {
                 !is_proxy_field(name) && !filters.concern(name) && (underscores || !name.contains(&b'_'))
-            }),
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `ResponseHeaderModifier`, and the `Date` that a response must have.
 
-use gateway_http::h1::{EditError, Fields, HeadEdits};
+use gateway_http::head::{EditError, Fields, HeadEdits};
 use gateway_snapshot::Filters;
 
 use super::apply;

@@ -2,40 +2,28 @@
 //! 4.1.18), so such a field could pass for one that we or a filter write.
 
 use gateway_grammar::names::is_proxy_field;
-use gateway_http::h1::{EditError, HeadEdits, Request, RequestHead, eq_ignore_case};
+use gateway_grammar::token::eq_ignore_case;
+use gateway_http::head::{EditError, HeadEdits, RequestParts};
 use gateway_snapshot::Filters;
 
-/// Forgets the fields with `_` in their name that nobody asked for, and calls `dropped` with each name. `known` tells whether
-/// a route on the request's host matches or writes a name.
+/// True if a request's field of that name stays: it has no `_`, or somebody asked for it. `known` tells whether a route on
+/// the request's host matches or writes a name.
 ///
 /// Kept are known names, and all of a gRPC request, whose metadata may have such names (gRPC over HTTP/2, "Custom-Metadata");
 /// but never the alias of a field that only proxies may write.
-pub(crate) fn screen(
-    head: &mut RequestHead,
-    bytes: &[u8],
-    known: impl Fn(&[u8]) -> bool,
-    mut dropped: impl FnMut(&[u8]),
-) {
-    let grpc = head.view(bytes).fields().get(b"content-type").is_some_and(is_grpc);
-    head.retain_fields(bytes, |field| {
-        let wanted = || grpc || known(field.name);
-        let keep = !field.name.contains(&b'_') || !is_proxy_field(field.name) && wanted();
-        if !keep {
-            dropped(field.name);
-        }
-        keep
-    });
+pub(crate) fn stays(name: &[u8], grpc: bool, known: impl FnOnce(&[u8]) -> bool) -> bool {
+    !name.contains(&b'_') || !is_proxy_field(name) && (grpc || known(name))
 }
 
 /// Drops the request's fields that could be taken for one that the filters set or remove, and calls `dropped` with each name.
 /// Only to be asked where the request or the filters have a name with `_`: there is no such field otherwise.
 pub(crate) fn drop_shadows(
     filters: &Filters,
-    request: &Request<'_>,
+    request: &RequestParts<'_>,
     edits: &mut HeadEdits,
     mut dropped: impl FnMut(&[u8]),
 ) -> Result<(), EditError> {
-    for field in request.fields() {
+    for field in request.fields {
         // What the encoder writes itself is not forwarded anyway, and no edit may name it.
         if !field.id.is_ours_to_write() && filters.shadows(field.name) {
             edits.remove(field.name)?;
@@ -54,7 +42,7 @@ pub fn is_grpc(content_type: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use gateway_http::h1::HeadLimits;
+    use gateway_http::h1::{HeadLimits, RequestHead};
 
     use super::*;
 
@@ -66,7 +54,14 @@ mod tests {
         let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         let mut dropped = Vec::new();
         let is_known = |name: &[u8]| known.iter().any(|known| eq_ignore_case(known.as_bytes(), name));
-        screen(&mut head, wire.as_bytes(), is_known, |name| dropped.push(text(name)));
+        let grpc = head.view(wire.as_bytes()).fields().get(b"content-type").is_some_and(is_grpc);
+        head.retain_fields(wire.as_bytes(), |field| {
+            let stays = stays(field.name, grpc, is_known);
+            if !stays {
+                dropped.push(text(field.name));
+            }
+            stays
+        });
         let left: Vec<String> =
             head.view(wire.as_bytes()).fields().iter().skip(1).map(|field| text(field.name)).collect();
         assert_eq!(head.has_underscores(), left.iter().any(|name| name.contains('_')));

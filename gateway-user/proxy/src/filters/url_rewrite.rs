@@ -1,13 +1,13 @@
 //! `URLRewrite`, and the normalised path that is forwarded without one.
 
-use gateway_http::h1::{EditError, HeadEdits, Request};
+use gateway_http::head::{EditError, HeadEdits, RequestParts};
 use gateway_snapshot::Filters;
 
 /// Sets the path and host that the backend sees. `path` is the normalised path that the rule matched: backends get the
 /// spelling that was routed by, or they could read a path that no rule allowed. `target` is storage.
 pub(crate) fn rewrite_url(
     filters: &Filters,
-    request: &Request<'_>,
+    request: &RequestParts<'_>,
     path: &[u8],
     matched_len: usize,
     target: &mut Vec<u8>,
@@ -20,7 +20,7 @@ pub(crate) fn rewrite_url(
         if let Some(query) = rewrite.query() {
             edits.set_query(Some(query))?;
         }
-    } else if path != request.path() {
+    } else if path != request.path {
         edits.set_path(path)?;
     }
     match &filters.host {

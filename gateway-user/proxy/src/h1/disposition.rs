@@ -2,12 +2,15 @@
 
 use gateway_http::h1::BodyDecoder;
 
-use crate::body::pump::decode;
-use crate::exchange::{Done, Ended, Outcome};
-use crate::h1::linger::{Linger, Remaining};
+use crate::exchange::{Ended, Outcome};
+use crate::h1::body::decode;
+use crate::h1::head::Head;
+use crate::h1::linger::{Linger, Relay, Remaining};
+use crate::h1::persistence::would_look_whole;
 use crate::h1::reply;
 use crate::h1::scratch::Scratch;
-use crate::h1::server::{Head, ServerConnection};
+use crate::h1::server::ServerConnection;
+use crate::h1::wire::H1End;
 use crate::observe::record::RequestRecord;
 
 /// The fate of a connection after a request.
@@ -31,35 +34,46 @@ impl ServerConnection {
         record: &mut RequestRecord,
         head: Option<&Head>,
         ended: Ended,
+        end: H1End,
     ) -> Disposition {
-        let Ended { outcome, request_read, rest } = ended;
+        let Ended { outcome, request_read } = ended;
         let request_read = head.is_some_and(|head| {
             // With the body the inbox was taken, unless there was no backend.
             let untouched = self.inbox.is_some();
             match head.meta.framing.is_empty() || untouched {
-                true => consume_request(self, &mut scratch.request_body, record, head),
+                true => consume_request(self, &mut scratch.codec.request_body, record, head),
                 false => request_read,
             }
         });
-        if rest.is_some() {
+        let H1End { keep_alive, until_close, early, relay, .. } = end;
+        if early.is_some() {
             // Only taken where the inbox has nothing behind the request.
-            self.inbox = rest;
+            self.inbox = early;
         }
         match outcome {
-            Outcome::Done(done) => self.after_response(done, request_read),
-            Outcome::LocalReply(reply) => reply::send(self, scratch, record, head, reply, request_read).await,
-            Outcome::Reset { reason, orderly } => {
+            Outcome::Done if keep_alive && request_read => Disposition::KeepAlive,
+            Outcome::Done => self.after_response(until_close, relay, request_read),
+            Outcome::LocalReply(reply) => {
+                let scratch = &scratch.exchange;
+                reply::send(self, scratch, record, head, reply, request_read).await
+            }
+            Outcome::Reset(reason) => {
                 record.reason = Some(reason);
-                if orderly { Disposition::Close } else { Disposition::Reset }
+                match would_look_whole(record.status != 0, until_close, reason) {
+                    true => Disposition::Reset,
+                    false => Disposition::Close,
+                }
             }
         }
     }
 
-    fn after_response(&self, done: Done, request_read: bool) -> Disposition {
-        let Done { keep_alive, until_close, relay } = done;
-        if keep_alive && request_read {
-            return Disposition::KeepAlive;
-        }
+    /// The end of a connection whose client has its response.
+    fn after_response(
+        &self,
+        until_close: bool,
+        relay: Option<Box<Relay>>,
+        request_read: bool,
+    ) -> Disposition {
         let unread = self.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty());
         if request_read && !unread {
             return Disposition::Close;

@@ -1,12 +1,28 @@
-//! Receiving request heads.
+//! Request heads: receiving them, and what is kept of one.
 
 use std::io;
 use std::time::Duration;
 
-use gateway_http::h1::{HeadLimits, Parsed, RequestError, RequestHead};
+use gateway_http::h1::{BodyFraming, HeadLimits, Method, Parsed, RequestError, RequestHead, Version};
 use gateway_io::{BufferLevel, Chunk, RecvHalf, buffer_level};
 
 use crate::Reason;
+
+/// The parts of a request that its response and its connection depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestMeta {
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) keep_alive: bool,
+    pub(crate) framing: BodyFraming,
+}
+
+/// One request as far as the head tells.
+pub(crate) struct Head {
+    /// Bytes of the head at the start of the inbox.
+    pub(crate) len: usize,
+    pub(crate) meta: RequestMeta,
+}
 
 /// Why there is no head.
 #[derive(Debug)]

@@ -10,9 +10,10 @@ use gateway_http::h1::BodyDecoder;
 use gateway_io::{AssertCancelSafe, Chunk, Stream, now, race};
 
 use crate::body::min_rate::MinRate;
-use crate::body::pump::{SendTimeout, decode, flush, queue_chunk, queue_end};
+use crate::body::pacing::SendTimeout;
 use crate::connection::slot::ConnectionSlot;
-use crate::filters::RequestTrailers;
+use crate::h1::body::{decode, queue_chunk, queue_end};
+use crate::h1::flush::flush;
 use crate::h1::scratch::Scratch;
 use crate::upstream::Lease;
 use crate::worker::Worker;
@@ -77,7 +78,7 @@ pub(crate) async fn linger(
     let worker = Rc::clone(slot.worker());
     match worker.enter_lingering(&slot) {
         Some(place) => {
-            let reading = read_on(&worker, &mut stream, &mut scratch.request_body, linger);
+            let reading = read_on(&worker, &mut stream, &mut scratch.codec.request_body, linger);
             let leave = place.leave().wait();
             let either = race(AssertCancelSafe(reading), AssertCancelSafe(leave));
             let _ = slot.control.kill.unless(pin!(either)).await;
@@ -173,8 +174,9 @@ impl Relay {
             data => to.queue(data),
         }
         if finished && self.chunked {
-            RequestTrailers::Drop.screen(decoder);
-            queue_end(to, decoder);
+            // Its rule is forgotten, and with it the trailers that may pass.
+            decoder.retain_trailers(|_| false);
+            queue_end(to, decoder.trailers());
         }
         flush(to, SendTimeout::of(RELAY_SEND_TIMEOUT)).await.is_ok()
     }

@@ -11,15 +11,16 @@ use gateway_http::h1::{Method, Version, status};
 use gateway_io::{Chunk, Stream};
 
 use crate::Reason;
-use crate::body::pump::{SendTimeout, flush};
+use crate::body::pacing::SendTimeout;
 use crate::connection::slot::OverloadSlot;
 use crate::context::WorkerContext;
-use crate::exchange::LocalReply;
+use crate::exchange::{LocalReply, Scratch};
 use crate::filters;
 use crate::h1::disposition::Disposition;
+use crate::h1::flush::flush;
+use crate::h1::head::Head;
 use crate::h1::linger::{Linger, Remaining};
-use crate::h1::scratch::Scratch;
-use crate::h1::server::{Head, ServerConnection};
+use crate::h1::server::ServerConnection;
 use crate::h1::sink::ChunkSink;
 use crate::observe::record::{RequestRecord, RequestText};
 

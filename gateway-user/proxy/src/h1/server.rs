@@ -12,12 +12,12 @@ use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place};
 use crate::body::coop_budget::CoopBudget;
 use crate::connection::info::ConnInfo;
 use crate::connection::slot::ConnectionSlot;
-use crate::exchange::attempt::RequestMeta;
-use crate::exchange::{self, Outcome};
+use crate::exchange::{Exchange, Outcome};
 use crate::h1::disposition::Disposition;
-use crate::h1::head::{HeadError, receive};
+use crate::h1::head::{Head, HeadError, RequestMeta, receive};
 use crate::h1::linger::linger;
 use crate::h1::scratch::Scratch;
+use crate::h1::wire::{H1End, H1Wire};
 use crate::metrics::UnsupportedProtocol;
 use crate::observe::record::{RequestRecord, request_id};
 use crate::upstream::PrivateConnections;
@@ -57,13 +57,6 @@ enum WaitEnd {
     Ended,
 }
 
-/// One request as far as the head tells.
-pub(crate) struct Head {
-    /// Bytes of the head at the start of the inbox.
-    pub(crate) len: usize,
-    pub(crate) meta: RequestMeta,
-}
-
 impl ServerConnection {
     pub(crate) fn new(
         slot: ConnectionSlot,
@@ -78,11 +71,6 @@ impl ServerConnection {
 
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         self.slot.worker()
-    }
-
-    /// Bytes received and not used yet.
-    pub(crate) fn received(&self) -> &[u8] {
-        self.inbox.as_deref().unwrap_or_default()
     }
 
     pub(crate) fn slot(&self) -> &ConnectionSlot {
@@ -229,19 +217,27 @@ impl ServerConnection {
         let disposition = match self.head(scratch, &mut record).await {
             Err(HeadError::Silent) => return Disposition::Close,
             Err(HeadError::Refused(reason)) => {
-                scratch.text.take_refused(self.inbox.as_deref().unwrap_or_default());
+                scratch.exchange.text.take_refused(self.inbox.as_deref().unwrap_or_default());
                 self.note_refused(reason);
-                self.conclude(scratch, &mut record, None, Outcome::reply(reason).into()).await
+                let ended = Outcome::reply(reason).into();
+                self.conclude(scratch, &mut record, None, ended, H1End::default()).await
             }
             Ok(head) => {
-                let outcome = exchange::serve(self, scratch, &mut record, &head).await;
-                self.conclude(scratch, &mut record, Some(&head), outcome).await
+                let Self { stream, inbox, info, private, .. } = &mut *self;
+                let Scratch { exchange: scratch_of_exchange, codec } = &mut *scratch;
+                let mut wire =
+                    H1Wire { info, stream, inbox, private, codec, head: &head, end: H1End::default() };
+                let mut exchange =
+                    Exchange { info, wire: &mut wire, scratch: scratch_of_exchange, record: &mut record };
+                let ended = exchange.serve().await;
+                let end = wire.end;
+                self.conclude(scratch, &mut record, Some(&head), ended, end).await
             }
         };
         drop(active);
         record.finish(
             &self.info.context,
-            &scratch.text,
+            &scratch.exchange.text,
             self.info.tls.as_deref(),
             self.info.peer,
             self.info.local,
@@ -255,13 +251,14 @@ impl ServerConnection {
         let config = &worker.context.config;
         let limit = self.limited(config.timeouts.client_header);
         let receiving =
-            receive(&mut self.stream.recv, &mut self.inbox, &mut scratch.request, &config.head, limit);
+            receive(&mut self.stream.recv, &mut self.inbox, &mut scratch.codec.request, &config.head, limit);
         // A drain's maximum ends a head that is still coming in.
         let len = self.info.control.kill.unless(pin!(receiving)).await.unwrap_or(Err(HeadError::Silent))?;
-        let request = scratch.request.view(self.inbox.as_deref().unwrap_or_default());
+        let request = scratch.codec.request.view(self.inbox.as_deref().unwrap_or_default());
         let mut fresh = [0; ids::ID_LEN];
-        let id = request_id(&self.info.context, &request, self.info.trusted, &mut fresh);
-        scratch.text.take(&request, id);
+        let parts = request.parts(self.info.scheme());
+        let id = request_id(&self.info.context, &parts, self.info.trusted, &mut fresh);
+        scratch.exchange.text.take(&parts, id);
         if let Some(protocol) = request.upgrade().and_then(UnsupportedProtocol::of_upgrade) {
             // A server may ignore it (RFC 9110 section 7.8): the request is served over HTTP/1.1.
             worker.context.metrics.borrow_mut().unsupported.count(protocol);

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use gateway_http::h1::{PartialHead, Request, Version};
+use gateway_http::h1::PartialHead;
+use gateway_http::head::{RequestParts, Version};
 
 use crate::Reason;
 use crate::clock::Clock;
@@ -64,18 +65,18 @@ impl RequestText {
     }
 
     /// Copies what the log and the response need.
-    pub(crate) fn take(&mut self, request: &Request<'_>, id: &[u8]) {
+    pub(crate) fn take(&mut self, request: &RequestParts<'_>, id: &[u8]) {
         self.bytes.clear();
         self.dropped_headers = None;
-        let fields = request.fields();
-        self.method = self.put(request.method_token());
-        self.path = self.put(request.path());
-        if let Some(query) = request.query() {
+        let fields = request.fields;
+        self.method = self.put(request.method_token);
+        self.path = self.put(request.path);
+        if let Some(query) = request.query {
             self.bytes.push(b'?');
             let query = self.put(query);
             self.path.end = query.end;
         }
-        self.authority = self.put(request.authority().unwrap_or_default());
+        self.authority = self.put(request.authority.unwrap_or_default());
         self.id = self.put(id);
         self.user_agent = fields.get(b"user-agent").map(|value| self.put(value));
         self.forwarded_for = None;
@@ -246,11 +247,11 @@ impl RequestRecord {
 /// The id a request goes by: a trusted peer's own if it is sane, else a new one.
 pub(crate) fn request_id<'a>(
     context: &WorkerContext,
-    request: &Request<'a>,
+    request: &RequestParts<'a>,
     trusted: bool,
     fresh: &'a mut [u8; request_id::ID_LEN],
 ) -> &'a [u8] {
-    match request.fields().get(b"x-request-id") {
+    match request.fields.get(b"x-request-id") {
         Some(id) if trusted && request_id::is_sane(id) => id,
         _ => {
             *fresh = context.random.id();

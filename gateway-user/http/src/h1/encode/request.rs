@@ -1,15 +1,14 @@
 //! The request head for a backend.
 
 use super::super::framing::BodyFraming;
-use super::super::request::Request;
 use super::fields::{put_forwarded, put_framing, put_line};
 use super::sink::{Full, HeadSink};
-use crate::head::HeadEdits;
+use crate::head::{HeadEdits, RequestParts};
 
 /// Connection and body fields of a forwarded request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOptions<'a> {
-    /// How the body is sent; usually [`Request::framing`].
+    /// How the body is sent; usually [`crate::h1::Request::framing`].
     pub framing: BodyFraming,
     /// The protocol to offer the backend, for an upgrade that we let through.
     pub upgrade: Option<&'a [u8]>,
@@ -26,28 +25,28 @@ pub struct RequestOptions<'a> {
 /// [`Full`].
 pub fn request<S: HeadSink + ?Sized>(
     sink: &mut S,
-    request: &Request<'_>,
+    request: &RequestParts<'_>,
     edits: &HeadEdits,
     options: &RequestOptions<'_>,
 ) -> Result<(), Full> {
-    sink.put(request.method_token())?;
+    sink.put(request.method_token)?;
     sink.put(b" ")?;
-    sink.put(edits.path().unwrap_or(request.path()))?;
-    if let Some(query) = edits.query(request.query()) {
+    sink.put(edits.path().unwrap_or(request.path))?;
+    if let Some(query) = edits.query(request.query) {
         sink.put(b"?")?;
         sink.put(query)?;
     }
     sink.put(b" HTTP/1.1\r\n")?;
-    put_line(sink, b"Host", edits.host().or(request.authority()).unwrap_or_default())?;
-    put_forwarded(sink, request.fields(), edits)?;
+    put_line(sink, b"Host", edits.host().or(request.authority).unwrap_or_default())?;
+    put_forwarded(sink, request.fields, edits)?;
     put_framing(sink, options.framing)?;
-    if request.accepts_trailers() {
+    if request.accepts_trailers {
         sink.put(b"TE: trailers\r\n")?;
     }
     if let Some(protocol) = options.upgrade {
         put_line(sink, b"Upgrade", protocol)?;
     }
-    put_connection(sink, request.accepts_trailers(), options)?;
+    put_connection(sink, request.accepts_trailers, options)?;
     sink.put(b"\r\n")
 }
 

@@ -3,11 +3,9 @@
 use gateway_grammar::status;
 
 use super::super::framing::BodyFraming;
-use super::super::response::Response;
 use super::fields::{put_decimal, put_forwarded, put_framing, put_line};
 use super::sink::{Full, HeadSink};
-use crate::head::HeadEdits;
-use crate::head::Version;
+use crate::head::{HeadEdits, ResponseParts, Version};
 
 /// Persistence of the client's connection after a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +41,7 @@ impl Persistence {
 /// Connection and body fields of a forwarded response.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseOptions<'a> {
-    /// How the body is sent; usually from [`Response::client_framing`].
+    /// How the body is sent; usually from [`BodyFraming::for_client`].
     pub framing: BodyFraming,
     /// The connection's persistence. Ignored with `upgrade` and for interim responses.
     pub persistence: Persistence,
@@ -59,12 +57,12 @@ pub struct ResponseOptions<'a> {
 /// [`Full`].
 pub fn response<S: HeadSink + ?Sized>(
     sink: &mut S,
-    response: &Response<'_>,
+    response: &ResponseParts<'_>,
     edits: &HeadEdits,
     options: &ResponseOptions<'_>,
 ) -> Result<(), Full> {
-    put_status_line(sink, response.status(), response.reason())?;
-    put_forwarded(sink, response.fields(), edits)?;
+    put_status_line(sink, response.status, response.reason)?;
+    put_forwarded(sink, response.fields, edits)?;
     if let Some(protocol) = options.upgrade {
         put_line(sink, b"Upgrade", protocol)?;
         sink.put(b"Connection: upgrade\r\n")?;

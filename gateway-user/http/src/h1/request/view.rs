@@ -26,6 +26,9 @@ impl<'a> Request<'a> {
             query: self.query(),
             version: self.version(),
             fields: self.fields(),
+            has_body: !self.framing().is_empty(),
+            accepts_trailers: self.accepts_trailers(),
+            announces_trailers: self.announces_trailers(),
         }
     }
 
@@ -67,20 +70,6 @@ impl<'a> Request<'a> {
     /// The host to route on: no port, no final dot, case as received; an IPv6 address keeps its brackets.
     pub fn host(&self) -> Option<&'a [u8]> {
         self.head.host.name.map(|span| span.of(self.bytes))
-    }
-
-    /// [`Self::host`] in lower case; `scratch` is written only when there is an upper-case letter.
-    pub fn host_lower<'s>(&self, scratch: &'s mut Vec<u8>) -> Option<&'s [u8]>
-    where
-        'a: 's,
-    {
-        let host = self.host()?;
-        if !self.head.host.upper_case {
-            return Some(host);
-        }
-        scratch.clear();
-        scratch.extend(host.iter().map(u8::to_ascii_lowercase));
-        Some(scratch)
     }
 
     /// The port named beside the host.

@@ -1,0 +1,45 @@
+//! The changes of a request's head on its way to a backend.
+
+use gateway_http::head::EditError;
+use gateway_snapshot::Target;
+
+use super::Exchange;
+use super::wire::Wire;
+use crate::config::UnderscoreHeaders;
+use crate::filters::{Arrival, drop_shadows, edit_request, rewrite_url, set_forwarded};
+
+impl<W: Wire> Exchange<'_, W> {
+    /// Collects what changes in the head: what every proxy does, then the filters of rule and backend.
+    pub(super) fn edit_request(&mut self, target: &Target, matched_len: usize) -> Result<(), EditError> {
+        let scratch = &mut *self.scratch;
+        let (edits, text) = (&mut scratch.request_edits, &mut scratch.text);
+        let context = &self.info.context;
+        let config = &context.config;
+        let underscores = self.wire.has_underscores() || target.filters.have_underscores();
+        let request = self.wire.request();
+        // Before our own fields are set: what is removed later takes what was set with it.
+        if underscores && config.underscore_headers != UnderscoreHeaders::Keep {
+            drop_shadows(&target.filters, &request, edits, |name| {
+                text.note_dropped(name);
+                context.metrics.borrow_mut().counters.underscore_headers_dropped += 1;
+            })?;
+        }
+        if !config.request_trailers && request.announces_trailers {
+            edits.remove(b"trailer")?;
+        }
+        let arrival = Arrival {
+            peer: self.info.peer.ip(),
+            trusted: self.info.trusted,
+            port: self.info.bind.get().port(),
+            request_id: text.id(),
+        };
+        set_forwarded(&request, &arrival, edits)?;
+        if let (None, Some(name)) = (request.authority, self.info.server_name()) {
+            // HTTP/1.0 without `Host`: it was routed by the name of the connection.
+            edits.set_host(name)?;
+        }
+        let path = if scratch.path.is_empty() { request.path } else { scratch.path.as_slice() };
+        rewrite_url(&target.filters, &request, path, matched_len, &mut scratch.target, edits)?;
+        edit_request(&target.filters, edits)
+    }
+}

@@ -1,0 +1,77 @@
+//! How far an exchange has come.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::clock::now;
+use crate::upstream::Permit;
+
+/// How far an exchange has come; it lives outside so that it can be read after the exchange was dropped.
+pub(crate) struct Progress {
+    /// The request was sent to its end.
+    pub(crate) uploaded: Cell<bool>,
+    /// It was received to its end, wherever it went.
+    pub(crate) read: Cell<bool>,
+    /// The exchange logs the backend's connection in.
+    pub(crate) logs_in: Cell<bool>,
+    /// The request goes no further, sent whole or not.
+    over: Cell<bool>,
+    /// When the backend last took something.
+    pub(crate) upload_at: Cell<Instant>,
+    pub(crate) received: Cell<u64>,
+    /// Status of the response whose head was given to the client; 0 before.
+    pub(crate) status: Cell<u16>,
+    /// When the response's head was complete.
+    pub(crate) responded_at: Cell<Option<Instant>>,
+    pub(crate) download_at: Cell<Instant>,
+    pub(crate) sent: Cell<u64>,
+    /// The request's place at its backend.
+    pub(crate) permit: Permit,
+}
+
+impl Progress {
+    pub(crate) fn new(permit: Permit) -> Self {
+        let now = now();
+        Self {
+            uploaded: Cell::new(false),
+            read: Cell::new(false),
+            logs_in: Cell::new(false),
+            over: Cell::new(false),
+            upload_at: Cell::new(now),
+            received: Cell::new(0),
+            status: Cell::new(0),
+            responded_at: Cell::new(None),
+            download_at: Cell::new(now),
+            sent: Cell::new(0),
+            permit,
+        }
+    }
+
+    /// The request goes no further.
+    pub(super) fn end_upload(&self) {
+        self.over.set(true);
+        self.upload_at.set(now());
+    }
+
+    /// Nothing of a response has been given to the client.
+    pub(crate) fn may_reply(&self) -> bool {
+        self.status.get() == 0
+    }
+
+    /// For another attempt of the same request.
+    pub(super) fn restart(&self) {
+        self.uploaded.set(false);
+        self.read.set(false);
+        self.over.set(false);
+    }
+
+    /// True if the backend still takes the request.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.over.get()
+    }
+
+    /// How long the backend has had all of the request that it will get.
+    pub(super) fn since_upload(&self) -> Option<Duration> {
+        self.over.get().then(|| now().saturating_duration_since(self.upload_at.get()))
+    }
+}

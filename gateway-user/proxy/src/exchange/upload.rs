@@ -1,0 +1,132 @@
+//! The request's way to the backend. Its head is queued already.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+use super::progress::Progress;
+use super::wire::{AttemptError, RequestSource};
+use crate::Reason;
+use crate::body::coop_budget::CoopBudget;
+use crate::body::ends::{PumpError, Sink};
+use crate::body::min_rate::MinRate;
+use crate::body::pacing::{Pacing, SendTimeout};
+use crate::body::pump::{Pump, discard};
+use crate::context::WorkerContext;
+use crate::filters::RequestTrailers;
+
+/// The upload of one attempt.
+pub(super) struct Upload<'a, S, K> {
+    pub(super) context: &'a WorkerContext,
+    pub(super) source: S,
+    pub(super) sink: K,
+    /// Policy for its trailers.
+    pub(super) trailers: RequestTrailers<'a>,
+    pub(super) progress: &'a Progress,
+}
+
+/// The request's way ended before the response's: the client is at fault, or gone, and the exchange is over.
+pub(super) struct ClientEnd(Reason);
+
+/// An upload that runs beside each step of its response.
+pub(super) struct Uploading<'a, F> {
+    run: Pin<&'a mut F>,
+    /// Why the exchange is over.
+    ended: Option<Reason>,
+}
+
+impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
+    /// Sends the request, then waits for the client to be gone. Returns only if the exchange cannot go on.
+    pub(super) async fn run(mut self) -> ClientEnd {
+        match self.send().await {
+            Ok(()) => {
+                self.progress.uploaded.set(true);
+                self.progress.read.set(true);
+                self.progress.end_upload();
+            }
+            Err(fault) => {
+                if let Some(reason) = fault_of_client(&fault) {
+                    return ClientEnd(reason);
+                }
+                self.progress.end_upload();
+                // The backend takes no more; it may have responded all the same. A client that writes all of its request
+                // before it reads would not see that if nobody took the rest.
+                let min_rate = min_rate(self.context, self.progress);
+                let wait = self.context.config.timeouts.client_body;
+                match discard(self.source.body(), wait, &min_rate).await {
+                    Ok(()) => self.progress.read.set(true),
+                    Err(PumpError::SourceLost) => return ClientEnd(Reason::ClientClosed),
+                    Err(_) => return pending().await,
+                }
+            }
+        }
+        // The next request may come early, and then waits; the end of the connection may end the exchange.
+        self.source.gone().await;
+        ClientEnd(Reason::ClientClosed)
+    }
+
+    async fn send(&mut self) -> Result<(), PumpError> {
+        let timeouts = &self.context.config.timeouts;
+        let pacing = Pacing {
+            wait: timeouts.client_body,
+            min_rate: Some(min_rate(self.context, self.progress)),
+            send_timeout: SendTimeout::of(timeouts.upstream_idle_body),
+            budget: CoopBudget::of(self.context),
+        };
+        let mut pump = Pump {
+            source: self.source.body(),
+            sink: &mut self.sink,
+            pacing,
+            trailers: Some(self.trailers),
+            head: None,
+            bytes: &self.progress.received,
+            progress: &self.progress.upload_at,
+        };
+        pump.run().await
+    }
+}
+
+/// The client's. A response that has begun asks for no pace of its request.
+fn min_rate<'a>(context: &WorkerContext, progress: &'a Progress) -> MinRate<'a> {
+    let timeouts = &context.config.timeouts;
+    MinRate::new(timeouts.client_rate, timeouts.client_body, &progress.status)
+}
+
+/// Why the exchange is over, unless it is the backend that takes no more.
+fn fault_of_client(fault: &PumpError) -> Option<Reason> {
+    match fault {
+        PumpError::SourceLost => Some(Reason::ClientClosed),
+        PumpError::SourceTimeout => Some(Reason::RequestBodyTimeout),
+        PumpError::SourceSlow => Some(Reason::RequestBodyTooSlow),
+        PumpError::Body(error) => Some(Reason::RequestBody(*error)),
+        PumpError::SinkLost | PumpError::SinkTimeout => None,
+    }
+}
+
+impl<'a, F: Future<Output = ClientEnd>> Uploading<'a, F> {
+    pub(super) fn new(run: Pin<&'a mut F>) -> Self {
+        Self { run, ended: None }
+    }
+
+    /// Runs a step of the response's way, and the upload beside it. Both may be dropped at any point: operations belong to
+    /// the connections.
+    pub(super) async fn beside<T>(
+        &mut self,
+        mut step: Pin<&mut impl Future<Output = Result<T, AttemptError>>>,
+    ) -> Result<T, AttemptError> {
+        poll_fn(|cx| {
+            if self.ended.is_none()
+                && let Poll::Ready(ClientEnd(reason)) = self.run.as_mut().poll(cx)
+            {
+                self.ended = Some(reason);
+            }
+            match (step.as_mut().poll(cx), self.ended) {
+                // Who has had all of its response may have taken it and left.
+                (Poll::Ready(Ok(done)), _) => Poll::Ready(Ok(done)),
+                (_, Some(reason)) => Poll::Ready(Err(AttemptError::For(reason))),
+                (step, None) => step,
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,46 @@
+//! The client's side of an exchange over HTTP/1.1: its body, and whether it is still there.
+
+use std::cell::Cell;
+use std::future::pending;
+
+use super::body::H1Source;
+use super::half_close::expired;
+use crate::body::BodySource;
+use crate::context::WorkerContext;
+use crate::exchange::progress::Progress;
+use crate::exchange::wire::RequestSource;
+
+/// A request's body, and the connection that it comes on.
+pub(crate) struct H1RequestSource<'a> {
+    pub(super) context: &'a WorkerContext,
+    pub(super) body: BodySource<'a>,
+    /// Nothing was received behind a request without body, so the client's side is watched from its head on.
+    pub(super) is_watched: bool,
+    /// Takes whether the client has finished sending.
+    pub(super) half_closed: &'a Cell<bool>,
+    pub(super) progress: &'a Progress,
+}
+
+impl<'a> RequestSource for H1RequestSource<'a> {
+    type Body = BodySource<'a>;
+
+    fn body(&mut self) -> &mut BodySource<'a> {
+        &mut self.body
+    }
+
+    async fn gone(&mut self) {
+        let BodySource::H1(H1Source { from, rest, .. }) = &mut self.body;
+        if !self.is_watched || rest.is_some() {
+            return pending().await;
+        }
+        match from.recv().await {
+            Ok(Some(early)) => {
+                // The next request may come early, and then waits.
+                **rest = Some(early);
+                pending().await
+            }
+            Ok(None) => expired(self.context, from, self.half_closed, self.progress).await,
+            Err(_) => {}
+        }
+    }
+}

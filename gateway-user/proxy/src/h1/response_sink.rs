@@ -1,0 +1,70 @@
+//! Responses to clients over HTTP/1.1.
+
+use std::cell::Cell;
+
+use gateway_http::h1::BodyFraming;
+use gateway_http::h1::encode::{self, Persistence, ResponseOptions};
+use gateway_http::head::{HeadEdits, ResponseParts, Version};
+use gateway_io::Chunk;
+
+use super::head::RequestMeta;
+use super::persistence::{Standing, of_response};
+use super::sink::ChunkSink;
+use crate::body::BodySink;
+use crate::context::WorkerContext;
+use crate::exchange::progress::Progress;
+use crate::exchange::wire::{HeadTooLong, ResponseSink};
+
+/// The way of one response to its client.
+pub(crate) struct H1ResponseSink<'a> {
+    pub(super) context: &'a WorkerContext,
+    pub(super) meta: RequestMeta,
+    pub(super) body: BodySink<'a>,
+    /// Takes whether the client is told that its connection stays.
+    pub(super) keep_alive: &'a mut bool,
+    /// Takes whether the response ends with the connection.
+    pub(super) until_close: &'a mut bool,
+    pub(super) half_closed: &'a Cell<bool>,
+    pub(super) progress: &'a Progress,
+}
+
+impl<'a> ResponseSink for H1ResponseSink<'a> {
+    type Body = BodySink<'a>;
+
+    fn body(&mut self) -> &mut BodySink<'a> {
+        &mut self.body
+    }
+
+    fn interim(&mut self, head: &ResponseParts<'_>) -> Result<(), HeadTooLong> {
+        // HTTP/1.0 knows none (RFC 9110 section 15.2).
+        if self.meta.version == Version::Http10 {
+            return Ok(());
+        }
+        let BodySink::H1(sink) = &mut self.body;
+        let mut out = Chunk::take();
+        encode::response(&mut ChunkSink::new(&mut out), head, &HeadEdits::new(), &ResponseOptions::default())
+            .map_err(|_| HeadTooLong)?;
+        sink.to.queue(out);
+        Ok(())
+    }
+
+    fn head(&mut self, head: &ResponseParts<'_>, edits: &HeadEdits) -> Result<(), HeadTooLong> {
+        let standing = Standing {
+            request_read: self.progress.read.get(),
+            half_closed: self.half_closed.get(),
+            draining: self.context.is_draining(),
+        };
+        let (framing, keep) = of_response(self.meta, head.length, standing);
+        let options = ResponseOptions {
+            framing,
+            persistence: Persistence::new(self.meta.version, keep),
+            upgrade: None,
+        };
+        let mut out = Chunk::take();
+        encode::response(&mut ChunkSink::new(&mut out), head, edits, &options).map_err(|_| HeadTooLong)?;
+        (*self.keep_alive, *self.until_close) = (keep, framing == BodyFraming::UntilClose);
+        let BodySink::H1(sink) = &mut self.body;
+        (sink.head, sink.chunked) = (Some(out), framing == BodyFraming::Chunked);
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! HTTP/1.1 on both sides of an exchange.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use gateway_http::h1::encode::{self, RequestOptions};
+use gateway_http::head::{HeadEdits, RequestParts};
+use gateway_io::{Chunk, Stream};
+
+use super::body::{H1Sink, H1Source};
+use super::head::Head;
+use super::linger::Relay;
+use super::request_source::H1RequestSource;
+use super::response_sink::H1ResponseSink;
+use super::response_source::H1ResponseSource;
+use super::scratch::Codec;
+use super::sink::ChunkSink;
+use crate::Reason;
+use crate::body::{BodySink, BodySource};
+use crate::connection::info::ConnInfo;
+use crate::exchange::progress::Progress;
+use crate::exchange::wire::{Halves, Release, Wire};
+use crate::upstream::{Cluster, Lease, PrivateConnections, Tried, lease};
+
+/// One request on a client's connection, and the backend's connection while there is one.
+pub(crate) struct H1Wire<'c> {
+    pub(super) info: &'c ConnInfo,
+    pub(super) stream: &'c mut Stream,
+    /// Holds the request's head, and all that was received behind it.
+    pub(super) inbox: &'c mut Option<Chunk>,
+    pub(super) private: &'c mut Option<Box<PrivateConnections>>,
+    pub(super) codec: &'c mut Codec,
+    pub(super) head: &'c Head,
+    pub(super) end: H1End,
+}
+
+/// The state in which an exchange leaves its connections.
+#[derive(Debug, Default)]
+pub(crate) struct H1End {
+    /// The client was told that its connection stays.
+    pub(super) keep_alive: bool,
+    /// The response ends with the client's connection: a cut would look like its end.
+    pub(super) until_close: bool,
+    /// The client has finished sending.
+    pub(super) half_closed: Cell<bool>,
+    /// Bytes received behind the request.
+    pub(super) early: Option<Chunk>,
+    /// Bytes received behind the response, for which nobody asked.
+    unasked: Option<Chunk>,
+    /// The backend, if it has responded early and still takes the request.
+    pub(super) relay: Option<Box<Relay>>,
+}
+
+impl<'c> Wire for H1Wire<'c> {
+    type Lease = Lease;
+    type RequestSource<'a>
+        = H1RequestSource<'a>
+    where
+        Self: 'a;
+    type RequestSink<'a>
+        = BodySink<'a>
+    where
+        Self: 'a;
+    type ResponseSource<'a>
+        = H1ResponseSource<'a>
+    where
+        Self: 'a;
+    type ResponseSink<'a>
+        = H1ResponseSink<'a>
+    where
+        Self: 'a;
+
+    fn request(&self) -> RequestParts<'_> {
+        self.codec.request.view(self.received()).parts(self.info.scheme())
+    }
+
+    fn has_underscores(&self) -> bool {
+        self.codec.request.has_underscores()
+    }
+
+    fn retain_fields(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        let received = self.inbox.as_deref().unwrap_or_default();
+        self.codec.request.retain_fields(received, |field| keep(field.name));
+    }
+
+    async fn lease(&mut self, cluster: &Cluster, reuse: bool, tried: &mut Tried) -> Result<Lease, Reason> {
+        let own = self.private.as_mut().filter(|_| reuse).and_then(|private| private.take(cluster));
+        match own {
+            Some(lease) => Ok(lease),
+            None => lease(&self.info.context, cluster, reuse, tried).await,
+        }
+    }
+
+    fn begin<'a>(
+        &'a mut self,
+        lease: &'a mut Lease,
+        edits: &HeadEdits,
+        progress: &'a Progress,
+    ) -> Result<Halves<'a, Self>, Reason> {
+        let framing = self.head.meta.framing;
+        let mut out = Chunk::take();
+        let options = RequestOptions { framing, upgrade: None, close: false };
+        encode::request(&mut ChunkSink::new(&mut out), &self.request(), edits, &options)
+            .map_err(|_| Reason::FilteredRequestInvalid)?;
+        lease.stream.send.queue(out);
+        self.codec.request_body.begin(framing).map_err(Reason::RequestBody)?;
+        let (first, is_watched) = self.take_body();
+        let Self { info, stream, codec, head, end, .. } = self;
+        let context = &*info.context;
+        let body = H1Source {
+            from: &mut stream.recv,
+            decoder: &mut codec.request_body,
+            first,
+            rest: &mut end.early,
+            expects_long: false,
+        };
+        let request = H1RequestSource {
+            context,
+            body: BodySource::H1(body),
+            is_watched,
+            half_closed: &end.half_closed,
+            progress,
+        };
+        let chunked = framing == gateway_http::h1::BodyFraming::Chunked;
+        let upstream = H1Sink { to: &mut lease.stream.send, chunked, head: None };
+        let response = H1ResponseSource::new(
+            &context.config.head,
+            head.meta.method,
+            H1Source {
+                from: &mut lease.stream.recv,
+                decoder: &mut codec.response_body,
+                first: None,
+                rest: &mut end.unasked,
+                expects_long: true,
+            },
+            &mut codec.response,
+        );
+        let client = H1ResponseSink {
+            context,
+            meta: head.meta,
+            body: BodySink::H1(H1Sink { to: &mut stream.send, chunked: false, head: None }),
+            keep_alive: &mut end.keep_alive,
+            until_close: &mut end.until_close,
+            half_closed: &end.half_closed,
+            progress,
+        };
+        Ok(Halves { request: (request, BodySink::H1(upstream)), response: (response, client) })
+    }
+
+    fn release(&mut self, lease: Lease, then: Release) {
+        match then {
+            Release::Shared => lease.keep(&self.info.context),
+            Release::Private => lease.keep_private(self.private.get_or_insert_default()),
+            Release::Relay => {
+                let chunked = self.head.meta.framing == gateway_http::h1::BodyFraming::Chunked;
+                self.end.relay = Some(Box::new(Relay { lease, chunked }));
+            }
+        }
+    }
+}
+
+impl H1Wire<'_> {
+    fn received(&self) -> &[u8] {
+        self.inbox.as_deref().unwrap_or_default()
+    }
+
+    /// What was received of the request's body, and true if the client is to be watched once the request is at its end.
+    fn take_body(&mut self) -> (Option<Chunk>, bool) {
+        let len = self.head.len;
+        if self.head.meta.framing.is_empty() {
+            // The head stays in the inbox until the response is there: the request may have to be sent again.
+            let nothing_behind = self.inbox.as_ref().is_none_or(|inbox| inbox.len() <= len);
+            return (None, nothing_behind);
+        }
+        let mut inbox = self.inbox.take();
+        inbox.iter_mut().for_each(|inbox| inbox.advance(len));
+        (inbox, true)
+    }
+}
+
+impl crate::exchange::wire::Lease for Lease {
+    fn address(&self) -> SocketAddr {
+        self.backend().address
+    }
+
+    fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    fn is_private(&self) -> bool {
+        self.private
+    }
+}
