@@ -30,7 +30,7 @@ const NAMED: &[(&str, &[&str], &str)] = &[
     ("gateway-user/io/src", &["runtime", "task"], "tasks are the runtime's, which starts the first one"),
     (
         "gateway-user/proxy/src",
-        &["h1/disposition", "h1/reply", "h1/server"],
+        &["h1/disposition", "h1/reply", "h1/server", "h1/wait"],
         "a connection ends by its last request, or tells why",
     ),
     (

@@ -14,4 +14,5 @@ mod response_source;
 pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod sink;
+mod wait;
 mod wire;

@@ -1,6 +1,5 @@
 //! One client connection: request after request until either side ends it.
 
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,15 +16,13 @@ use crate::h1::disposition::Disposition;
 use crate::h1::head::{Head, HeadError, RequestMeta, receive};
 use crate::h1::linger::linger;
 use crate::h1::scratch::Scratch;
+use crate::h1::wait::WaitEnd;
 use crate::h1::wire::{H1End, H1Wire};
 use crate::metrics::UnsupportedProtocol;
 use crate::observe::record::{RequestRecord, request_id};
 use crate::upstream::PrivateConnections;
 use crate::worker::Worker;
 use crate::{Reason, request_id as ids};
-
-/// How long a client may take for each step to its first request where places or buffers are scarce.
-const SCARCE_STEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a client may take to be told by TLS that nothing more comes.
 const TLS_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,17 +41,6 @@ pub(crate) struct ServerConnection {
     pub(crate) begun: bool,
     /// Connections to backends that this client has logged in, if any.
     pub(crate) private: Option<Box<PrivateConnections>>,
-}
-
-/// The end of a wait for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WaitEnd {
-    /// A request's first bytes are in the inbox.
-    Begun,
-    /// Nothing came for so long that the wait goes on in less memory.
-    Quiet,
-    /// There will be no request.
-    Ended,
 }
 
 impl ServerConnection {
@@ -154,60 +140,6 @@ impl ServerConnection {
             Disposition::Reset => drop(stream.reset()),
         }
         None
-    }
-
-    /// Waits for the first bytes of a request until the connection has been quiet for a while.
-    async fn wait(&mut self) -> WaitEnd {
-        if self.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()) {
-            return WaitEnd::Begun;
-        }
-        // Between requests an empty buffer goes back to the pool.
-        self.inbox = None;
-        self.begin_wait(self.info.context.config.timeouts.client_idle);
-        let received = self.info.control.kill.unless(self.stream.recv.recv_unless_quiet()).await;
-        match received {
-            Some(None) => WaitEnd::Quiet,
-            Some(Some(received)) => self.end_wait(Some(received)),
-            None => self.end_wait(None),
-        }
-    }
-
-    /// Waits on for the first bytes of a request; false if there will be none.
-    async fn is_woken(&mut self) -> bool {
-        let received = self.info.control.kill.unless(self.stream.recv.recv()).await;
-        self.end_wait(received) == WaitEnd::Begun
-    }
-
-    /// A client that connects and is silent gets no more time than one that begins a head.
-    fn begin_first_wait(&mut self) {
-        let timeouts = &self.info.context.config.timeouts;
-        let limit = timeouts.client_header.min(timeouts.client_idle);
-        self.begin_wait(self.limited(limit));
-    }
-
-    /// A limit for what comes before a request's head is there, where places or buffers are scarce.
-    pub(crate) fn limited(&self, limit: Duration) -> Duration {
-        let scarce = self.info.control.is_over_limit() || buffer_level() >= BufferLevel::Full;
-        if scarce { limit.min(SCARCE_STEP_TIMEOUT) } else { limit }
-    }
-
-    /// From now on no request is under way, for at most `limit`.
-    fn begin_wait(&mut self, limit: Duration) {
-        self.info.control.idle.set(true);
-        self.stream.recv.set_deadline(Some(limit));
-    }
-
-    /// Takes what ended a wait: `None` if the connection must end.
-    fn end_wait(&mut self, received: Option<io::Result<Option<Chunk>>>) -> WaitEnd {
-        self.stream.recv.set_deadline(None);
-        self.info.control.idle.set(false);
-        match received {
-            Some(Ok(Some(chunk))) => {
-                self.inbox = Some(chunk);
-                WaitEnd::Begun
-            }
-            Some(Ok(None) | Err(_)) | None => WaitEnd::Ended,
-        }
     }
 
     /// Serves one request.

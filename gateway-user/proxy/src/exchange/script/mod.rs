@@ -3,6 +3,7 @@
 mod body;
 mod guard;
 mod head;
+mod plan;
 mod stage;
 mod vectors;
 mod wire;

@@ -4,12 +4,13 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use gateway_http::h1::{BodyDecoder, BodyError, BodyFraming, FieldError, ResponseError};
+use gateway_http::h1::{BodyFraming, FieldError, ResponseError};
 use gateway_http::head::{HeadEdits, RequestParts, ResponseParts};
 
-use super::body::{Came, ScriptSink, ScriptSource, Then, until};
+use super::body::{ScriptSink, ScriptSource, until};
 use super::case::{self, Case, Fault};
 use super::head::{ScriptRequest, ScriptResponse};
+use super::plan::{request_body, response_body};
 use super::stage::Stage;
 use crate::Reason;
 use crate::body::ends::PumpError;
@@ -64,10 +65,6 @@ pub(super) struct ScriptResponseSink<'a> {
     body: ScriptSink,
 }
 
-fn lost() -> PumpError {
-    PumpError::SourceLost
-}
-
 impl ScriptWire {
     pub(super) fn new(case: Case, control: Rc<Control>) -> Self {
         let (method, version, rest) = match case.request {
@@ -108,44 +105,6 @@ impl ScriptWire {
     pub(super) fn meta(&self) -> crate::h1::head::RequestMeta {
         self.request.meta()
     }
-
-    /// The request's body as the client sends it.
-    fn request_body(case: Case, stage: &Stage) -> ScriptSource<'_> {
-        let gone = matches!(case.fault, Fault::ClientFin | Fault::ClientReset);
-        let (came, then) = match case.request {
-            case::Request::Put => (Some(Ok(&b"abcdef"[..])), Then::Finished),
-            case::Request::Part if gone => (Some(Ok(&b"abc"[..])), Then::End(lost)),
-            case::Request::Part => (Some(Ok(&b"abc"[..])), Then::Silence),
-            _ => (None, Then::Finished),
-        };
-        ScriptSource { came, then, stage, reaches: false, trailers: BodyDecoder::default() }
-    }
-
-    /// The response's body as far as the case goes.
-    fn response_body(case: Case, stage: &Stage) -> ScriptSource<'_> {
-        let garbage = case.fault == Fault::BackendGarbage;
-        let came: Option<Came> = match case.stage {
-            case::Stage::Chunked if garbage => Some(Err(|| PumpError::Body(BodyError::BadChunkSize))),
-            // What comes instead of the body, or of its rest, is taken for it as far as it is announced.
-            case::Stage::Head if garbage => Some(Ok(b"\0\0garbage\r")),
-            case::Stage::Length if garbage => Some(Ok(b"01234\0\0gar")),
-            case::Stage::Length | case::Stage::Chunked | case::Stage::UntilClose => Some(Ok(b"01234")),
-            case::Stage::Whole => Some(Ok(b"0123456789")),
-            _ => None,
-        };
-        let rest: &'static [u8] = if case.stage == case::Stage::Head { b"0123456789" } else { b"56789" };
-        let then = match case.fault {
-            _ if case.stage == case::Stage::Whole || garbage => Then::Finished,
-            Fault::BackendFin if case.stage == case::Stage::UntilClose => Then::Closed,
-            Fault::BackendFin | Fault::BackendReset => Then::End(lost),
-            Fault::BackendSilent => Then::End(|| PumpError::SourceTimeout),
-            Fault::ClientFin if case.request == case::Request::Part => Then::Silence,
-            Fault::ClientFin if case.stage == case::Stage::UntilClose => Then::Closed,
-            Fault::ClientFin => Then::Rest(rest),
-            _ => Then::Silence,
-        };
-        ScriptSource { came, then, stage, reaches: true, trailers: BodyDecoder::default() }
-    }
 }
 
 impl Wire for ScriptWire {
@@ -183,8 +142,8 @@ impl Wire for ScriptWire {
         let meta = self.request.meta();
         let Self { response, case, stage, keep_alive, until_close, .. } = self;
         let (case, stage) = (*case, &*stage);
-        let source = ScriptRequestSource { body: Self::request_body(case, stage), progress };
-        let body = Self::response_body(case, stage);
+        let source = ScriptRequestSource { body: request_body(case, stage), progress };
+        let body = response_body(case, stage);
         let from = ScriptResponseSource { case, response, stage, heads: 0, body };
         let to = ScriptResponseSink {
             meta,

@@ -1,0 +1,78 @@
+//! Waiting for the first bytes of a request.
+
+use std::io;
+use std::time::Duration;
+
+use gateway_io::{BufferLevel, Chunk, buffer_level};
+
+use super::server::ServerConnection;
+
+/// How long a client may take for each step to its first request where places or buffers are scarce.
+const SCARCE_STEP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The end of a wait for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitEnd {
+    /// A request's first bytes are in the inbox.
+    Begun,
+    /// Nothing came for so long that the wait goes on in less memory.
+    Quiet,
+    /// There will be no request.
+    Ended,
+}
+
+impl ServerConnection {
+    /// Waits for the first bytes of a request until the connection has been quiet for a while.
+    pub(super) async fn wait(&mut self) -> WaitEnd {
+        if self.inbox.as_ref().is_some_and(|inbox| !inbox.is_empty()) {
+            return WaitEnd::Begun;
+        }
+        // Between requests an empty buffer goes back to the pool.
+        self.inbox = None;
+        self.begin_wait(self.info.context.config.timeouts.client_idle);
+        let received = self.info.control.kill.unless(self.stream.recv.recv_unless_quiet()).await;
+        match received {
+            Some(None) => WaitEnd::Quiet,
+            Some(Some(received)) => self.end_wait(Some(received)),
+            None => self.end_wait(None),
+        }
+    }
+
+    /// Waits on for the first bytes of a request; false if there will be none.
+    pub(super) async fn is_woken(&mut self) -> bool {
+        let received = self.info.control.kill.unless(self.stream.recv.recv()).await;
+        self.end_wait(received) == WaitEnd::Begun
+    }
+
+    /// A client that connects and is silent gets no more time than one that begins a head.
+    pub(super) fn begin_first_wait(&mut self) {
+        let timeouts = &self.info.context.config.timeouts;
+        let limit = timeouts.client_header.min(timeouts.client_idle);
+        self.begin_wait(self.limited(limit));
+    }
+
+    /// A limit for what comes before a request's head is there, where places or buffers are scarce.
+    pub(crate) fn limited(&self, limit: Duration) -> Duration {
+        let scarce = self.info.control.is_over_limit() || buffer_level() >= BufferLevel::Full;
+        if scarce { limit.min(SCARCE_STEP_TIMEOUT) } else { limit }
+    }
+
+    /// From now on no request is under way, for at most `limit`.
+    fn begin_wait(&mut self, limit: Duration) {
+        self.info.control.idle.set(true);
+        self.stream.recv.set_deadline(Some(limit));
+    }
+
+    /// Takes what ended a wait: `None` if the connection must end.
+    fn end_wait(&mut self, received: Option<io::Result<Option<Chunk>>>) -> WaitEnd {
+        self.stream.recv.set_deadline(None);
+        self.info.control.idle.set(false);
+        match received {
+            Some(Ok(Some(chunk))) => {
+                self.inbox = Some(chunk);
+                WaitEnd::Begun
+            }
+            Some(Ok(None) | Err(_)) | None => WaitEnd::Ended,
+        }
+    }
+}
