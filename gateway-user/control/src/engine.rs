@@ -3,6 +3,7 @@
 //! It is apart from the control thread so that probes are served while many routes compile.
 
 mod compiler;
+mod schedule;
 
 use std::collections::BTreeSet;
 use std::io;

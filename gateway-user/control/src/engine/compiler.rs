@@ -1,12 +1,13 @@
 //! The loop of the compiler thread.
 
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_channel::oneshot;
 use tracing::{debug, info, warn};
 
-use super::{Compiler, MOST_QUIET_TIMES, POLL_INTERVAL, RETRY_DELAY, Wake};
+use super::schedule::Schedule;
+use super::{Compiler, MOST_QUIET_TIMES, Wake};
 use crate::publish::Workers;
 use crate::source::PollResult;
 use crate::steer::Steer;
@@ -14,8 +15,8 @@ use crate::steer::Steer;
 impl<W: Workers, S: Steer> Compiler<W, S> {
     pub(super) fn run(&mut self) {
         self.poll(true);
-        let mut pause = self.first_pause();
-        let mut look_at = Instant::now() + pause;
+        let mut schedule = Schedule::new(self.is_unsettled());
+        let mut look_at = Instant::now() + schedule.pause();
         loop {
             let mut overtaken = false;
             let rest = look_at.saturating_duration_since(Instant::now());
@@ -31,8 +32,8 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.look();
-                    pause = if self.is_unsettled() { POLL_INTERVAL.min(pause * 2) } else { POLL_INTERVAL };
-                    look_at = Instant::now() + pause;
+                    schedule.advance(self.is_unsettled());
+                    look_at = Instant::now() + schedule.pause();
                     continue;
                 }
             };
@@ -55,18 +56,14 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
                 self.poll(false);
             }
             self.say_applied();
-            pause = self.first_pause();
-            look_at = Instant::now() + pause;
+            schedule.restart(self.is_unsettled());
+            look_at = Instant::now() + schedule.pause();
         }
     }
 
     /// True if there is something that may work if it is tried again.
     fn is_unsettled(&self) -> bool {
         !self.idle.is_empty() || self.reconciler.is_unsettled()
-    }
-
-    fn first_pause(&self) -> Duration {
-        if self.is_unsettled() { RETRY_DELAY } else { POLL_INTERVAL }
     }
 
     fn reload(&mut self, asked: impl IntoIterator<Item = oneshot::Sender<()>>) {
