@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod addresses;
+mod backoff;
 pub mod cluster;
 pub mod engine;
 pub mod expiry;

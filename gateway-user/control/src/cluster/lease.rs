@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
-use super::backoff::{Backoff, jittered};
+use super::failures::Failures;
+use crate::backoff::jittered;
 
 /// How patiently leadership is sought and kept.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +135,7 @@ impl Candidate {
 
     /// Stands for the Lease until `stop` says true or its sender is gone; then gives it back if it is held.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut failures = Backoff::new(self.times.retry, self.times.retry);
+        let mut failures = Failures::new(self.times.retry, self.times.retry);
         loop {
             let begun = Instant::now();
             // A request without a response leaves time for another before the deadline.

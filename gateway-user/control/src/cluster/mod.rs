@@ -5,10 +5,10 @@
 //! was seen to hold in, patches out. A patch names the version that it is for, touches what is ours alone,
 //! and is made anew from what the watch brings if somebody else was faster.
 
-mod backoff;
 pub mod change;
 mod dangling;
 mod events;
+mod failures;
 pub mod lease;
 mod observed_objects;
 pub mod op;
@@ -22,6 +22,7 @@ mod tally;
 mod writer;
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,7 +94,7 @@ pub struct PoolDuty {
 /// gone. Ends when the Lease and, if asked for, the report are given back.
 pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let Membership { client, namespace, node, controller, tally, view, times, .. } = membership;
-    let identity = format!("{node}_{:016x}", backoff::random());
+    let identity = format!("{node}_{:016x}", RandomState::new().build_hasher().finish());
     let reporter = Reporter::new(client.clone(), &namespace, &node, Arc::clone(&tally));
     let reporting = reporter.run(view.clone(), stop.clone(), membership.leaves);
     if !membership.may_lead {

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
-use super::backoff::Backoff;
+use super::failures::Failures;
 use super::lease::Leadership;
 use super::reports::{ReportCache, code};
 use crate::addresses::allocate::allocate;
@@ -121,7 +121,7 @@ impl ObservedAssignments {
 /// Follows the assignments until nobody listens any more.
 pub async fn follow(client: Client, namespace: String, given: watch::Sender<ObservedAssignments>) {
     let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
-    let mut failures = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+    let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(30));
     let stream = watcher(maps, watcher::Config::default().fields(&format!("metadata.name={NAME}")));
     pin_mut!(stream);
     let mut listed = None;
@@ -178,7 +178,7 @@ pub(super) struct AssignmentWriter {
 impl AssignmentWriter {
     /// Gives addresses until `stop` says true or its sender is gone.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut failures = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        let mut failures = Failures::new(Duration::from_millis(200), Duration::from_secs(30));
         // The version that was replaced last, and until when its successor is waited for.
         let mut replaced: Option<(Option<String>, Instant)> = None;
         loop {

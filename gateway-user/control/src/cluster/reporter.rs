@@ -11,9 +11,10 @@ use kube::{Client, Error};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::backoff::{Backoff, jittered};
+use super::failures::Failures;
 use super::record::{NodeRecord, RecordStatus};
 use super::tally::{ClusterTally, Outcome};
+use crate::backoff::jittered;
 use crate::view::View;
 
 /// Without a change a node says this often that it is there.
@@ -48,7 +49,7 @@ impl Reporter {
         mut stop: watch::Receiver<bool>,
         leaves: watch::Receiver<bool>,
     ) {
-        let mut failures = Backoff::new(Duration::from_secs(1), MAX_RETRY_DELAY);
+        let mut failures = Failures::new(Duration::from_secs(1), MAX_RETRY_DELAY);
         let mut said: Option<NodeReport> = None;
         let (mut next, mut earliest) = (Instant::now(), Instant::now());
         loop {

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::backoff::Backoff;
 use super::change::Change;
 use super::events::Events;
+use super::failures::Failures;
 use super::lease::Leadership;
 use super::tally::{ClusterTally, Outcome};
 
@@ -50,14 +50,14 @@ struct PreviousWrites {
     tokens: (f64, Instant),
     /// When it may be tried again after a failure.
     again: Option<Instant>,
-    failures: Backoff,
+    failures: Failures,
     /// True if there is anything to write of it at present.
     planned: bool,
 }
 
 impl PreviousWrites {
     fn new(now: Instant) -> Self {
-        let failures = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+        let failures = Failures::new(Duration::from_millis(200), Duration::from_secs(30));
         Self { patched: None, tokens: (BURST, now), again: None, failures, planned: true }
     }
 

@@ -3,27 +3,37 @@
 use std::time::Duration;
 
 use super::{POLL_INTERVAL, RETRY_DELAY};
+use crate::backoff::Backoff;
 
 /// Pauses before the source is looked at without an event.
 #[derive(Debug)]
 pub(super) struct Schedule {
+    backoff: Backoff,
     pause: Duration,
 }
 
 impl Schedule {
     /// Begins at the end of the first reading; `unsettled` says that something of it failed and may work later.
     pub(super) fn new(unsettled: bool) -> Self {
-        Self { pause: if unsettled { RETRY_DELAY } else { POLL_INTERVAL } }
+        let mut new = Self { backoff: Backoff::exact(RETRY_DELAY, POLL_INTERVAL), pause: POLL_INTERVAL };
+        new.advance(unsettled);
+        new
     }
 
     /// Begins anew after an event.
     pub(super) fn restart(&mut self, unsettled: bool) {
-        *self = Self::new(unsettled);
+        self.backoff.reset();
+        self.advance(unsettled);
     }
 
     /// Goes on after a look without an event.
     pub(super) fn advance(&mut self, unsettled: bool) {
-        self.pause = if unsettled { POLL_INTERVAL.min(self.pause * 2) } else { POLL_INTERVAL };
+        self.pause = if unsettled {
+            self.backoff.next_delay()
+        } else {
+            self.backoff.reset();
+            POLL_INTERVAL
+        };
     }
 
     /// Time until the next look.
@@ -38,15 +48,21 @@ mod tests {
 
     #[test]
     fn pauses_double_from_twenty_milliseconds_to_ten_seconds_while_something_fails() {
+        let is = |schedule: &Schedule, want| {
+            let want = Duration::from_millis(want);
+            assert!(schedule.pause().abs_diff(want) < Duration::from_millis(1), "{schedule:?} {want:?}");
+        };
         let mut schedule = Schedule::new(true);
         for millis in [20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_000, 10_000] {
-            assert_eq!(schedule.pause(), Duration::from_millis(millis));
+            is(&schedule, millis);
             schedule.advance(true);
         }
         schedule.restart(true);
-        assert_eq!(schedule.pause(), Duration::from_millis(20), "an event begins anew");
+        is(&schedule, 20);
         schedule.advance(false);
         assert_eq!(schedule.pause(), POLL_INTERVAL, "nothing is left to try");
+        schedule.advance(true);
+        is(&schedule, 20);
         assert_eq!(Schedule::new(false).pause(), POLL_INTERVAL);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::{MISSING_GRACE, ReportCache, ReportEvent};
-use crate::cluster::backoff::Backoff;
+use crate::cluster::failures::Failures;
 use crate::cluster::lease::Leadership;
 use crate::cluster::record::NodeRecord;
 
@@ -23,7 +23,7 @@ pub(in crate::cluster) async fn follow(
     reports: watch::Sender<ReportCache>,
     mut leadership: Leadership,
 ) {
-    let mut failures = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+    let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(5));
     while !reports.is_closed() {
         let leads = leadership.since().is_some();
         reports.send_modify(ReportCache::begin);
@@ -64,7 +64,7 @@ fn said<T: Into<ReportEvent>>(event: Event<T>) -> Event<ReportEvent> {
 }
 
 /// Passes on what one watch brings, which ends with the receiver.
-async fn listen(mut events: EventStream, reports: &watch::Sender<ReportCache>, failures: &mut Backoff) {
+async fn listen(mut events: EventStream, reports: &watch::Sender<ReportCache>, failures: &mut Failures) {
     // A list replaces everything known.
     let mut listed = Vec::new();
     // Since when there is said to be nothing to read.

@@ -17,8 +17,8 @@ use tracing::debug;
 use super::api_error::ApiError;
 use super::item::Item;
 use super::kinds::Subject;
-use super::pause::RetryDelays;
 use super::shared::Shared;
+use crate::backoff::Backoff;
 
 /// Requests at the same time.
 const REQUESTS: usize = 8;
@@ -49,7 +49,7 @@ async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: Obje
     let api: Api<Item<false>> = Api::namespaced_with(client.clone(), &key.namespace, &resource);
     let type_ = subject.field_selector().unwrap_or_default();
     let params = ListParams::default().fields(&format!("metadata.name={},{type_}", key.name));
-    let mut pauses = RetryDelays::default();
+    let mut backoff = Backoff::default();
     loop {
         let response = {
             let _permit = requests.acquire().await;
@@ -67,6 +67,6 @@ async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: Obje
         if !shared.miss_secret(&key, why) {
             return;
         }
-        tokio::time::sleep(pauses.next()).await;
+        tokio::time::sleep(backoff.next_delay()).await;
     }
 }

@@ -13,7 +13,6 @@ mod held;
 mod item;
 mod kinds;
 mod last_good;
-mod pause;
 mod secrets;
 mod served;
 mod shared;

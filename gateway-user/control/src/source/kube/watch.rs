@@ -18,9 +18,9 @@ use tracing::debug;
 use super::api_error::{ApiError, NextStep};
 use super::item::Item;
 use super::kinds::Subject;
-use super::pause::RetryDelays;
 use super::served;
 use super::shared::{Shared, WatchId};
+use crate::backoff::Backoff;
 
 /// After so many seconds the server ends a watch, and we ask on. A connection that has died in silence is
 /// noticed that late.
@@ -73,21 +73,21 @@ impl From<kube::Error> for Error {
 impl Watch {
     /// Follows it for ever.
     pub(super) async fn run(self) {
-        let mut pauses = RetryDelays::default();
+        let mut backoff = Backoff::default();
         let mut streaming = true;
         loop {
             let version = match self.version().await {
                 Ok(version) => version,
                 Err(failure) => {
-                    self.failed(failure, &mut pauses).await;
+                    self.failed(failure, &mut backoff).await;
                     continue;
                 }
             };
             let resource = self.id.subject.api_resource(version);
             if self.id.subject.metadata_only() {
-                self.follow::<true>(&resource, &mut streaming, &mut pauses).await;
+                self.follow::<true>(&resource, &mut streaming, &mut backoff).await;
             } else {
-                self.follow::<false>(&resource, &mut streaming, &mut pauses).await;
+                self.follow::<false>(&resource, &mut streaming, &mut backoff).await;
             }
         }
     }
@@ -97,7 +97,7 @@ impl Watch {
         &self,
         resource: &ApiResource,
         streaming: &mut bool,
-        pauses: &mut RetryDelays,
+        backoff: &mut Backoff,
     ) {
         let api: Api<Item<META>> = match &self.id.namespace {
             Some(name) if self.id.subject.namespaced() => {
@@ -109,35 +109,35 @@ impl Watch {
         let mut from = None;
         loop {
             let begun = Instant::now();
-            let Err(error) = self.round(&api, &mut from, *streaming, pauses).await else {
+            let Err(error) = self.round(&api, &mut from, *streaming, backoff).await else {
                 if begun.elapsed() < QUICK {
                     // The server must not be asked in a circle.
-                    tokio::time::sleep(pauses.next()).await;
+                    tokio::time::sleep(backoff.next_delay()).await;
                 }
                 continue;
             };
             let error = match error {
                 Error::Server(error) => error,
                 Error::Timeout(limit) => {
-                    self.failed(silent(limit), pauses).await;
+                    self.failed(silent(limit), backoff).await;
                     continue;
                 }
                 Error::Malformed(what) => {
                     // Its events are lost, so everything is listed again.
                     from = None;
-                    self.failed(ApiError::Other(what), pauses).await;
+                    self.failed(ApiError::Other(what), backoff).await;
                     continue;
                 }
             };
             debug!(subject = %self.id.subject, "watch: {error}");
             match NextStep::after(&error, *streaming && from.is_none()) {
-                NextStep::Wait(failure) => self.failed(failure, pauses).await,
+                NextStep::Wait(failure) => self.failed(failure, backoff).await,
                 NextStep::Relist => {
                     from = None;
-                    tokio::time::sleep(pauses.next()).await;
+                    tokio::time::sleep(backoff.next_delay()).await;
                 }
                 NextStep::Page => *streaming = false,
-                NextStep::Rediscover => return self.failed(ApiError::missing(self.id.subject), pauses).await,
+                NextStep::Rediscover => return self.failed(ApiError::missing(self.id.subject), backoff).await,
             }
         }
     }
@@ -148,11 +148,11 @@ impl Watch {
         api: &Api<Item<META>>,
         from: &mut Option<String>,
         streaming: bool,
-        pauses: &mut RetryDelays,
+        backoff: &mut Backoff,
     ) -> Result<(), Error> {
         if from.is_none() && !streaming {
             *from = Some(self.pages(api).await?);
-            self.works(pauses);
+            self.works(backoff);
             return Ok(());
         }
         let params = WatchParams {
@@ -166,7 +166,7 @@ impl Watch {
         let begin = api.watch(&params, from.as_deref().unwrap_or_default());
         let mut events = within(EVENT_TIMEOUT, begin).await?.boxed();
         if from.is_some() {
-            self.works(pauses);
+            self.works(backoff);
         }
         let mut seen = HashSet::new();
         // A connection that has died says nothing, not even that the time is over.
@@ -194,7 +194,7 @@ impl Watch {
                     }
                     if from.is_some() || ends_list {
                         *from = Some(mark.metadata.resource_version);
-                        self.works(pauses);
+                        self.works(backoff);
                     }
                 }
                 Ok(WatchEvent::Error(status)) => {
@@ -305,8 +305,8 @@ impl Watch {
     }
 
     /// The server has said something of use.
-    fn works(&self, pauses: &mut RetryDelays) {
-        pauses.reset();
+    fn works(&self, backoff: &mut Backoff) {
+        backoff.reset();
         let before = self.shared.note(&self.id, |state| state.succeed(Timestamp::now()));
         if let Some((since, _)) = before {
             let after = since.duration_until(Timestamp::now());
@@ -316,7 +316,7 @@ impl Watch {
     }
 
     /// Notes a failure and waits, or until another watch has found the server well.
-    async fn failed(&self, failure: ApiError, pauses: &mut RetryDelays) {
+    async fn failed(&self, failure: ApiError, backoff: &mut Backoff) {
         let refused = failure.is_response();
         let synced = self.shared.note(&self.id, |state| {
             state.fail(failure, Timestamp::now());
@@ -330,7 +330,7 @@ impl Watch {
             (true, true) => REFUSED,
             (false, _) => Duration::MAX,
         };
-        let pause = tokio::time::sleep(pauses.next().min(longest));
+        let pause = tokio::time::sleep(backoff.next_delay().min(longest));
         tokio::select! {
             () = pause => {}
             () = back, if !refused => {}
