@@ -168,6 +168,26 @@ async fn who_knows_nothing_overwrites_nothing() {
 }
 
 #[tokio::test]
+async fn a_watch_that_is_refused_or_cut_keeps_what_it_knows_and_goes_on() {
+    let server = ApiServer::start().await;
+    let process = Process::with_b(&server).await;
+    let told = told(&process);
+    server.fail("configmaps", &[500, 403]);
+    server.cut();
+    // An edit of somebody else, while nobody watches or soon after.
+    edit(&server, |map| map["data"]["note"] = json!("hands off"));
+    process.want(&["b", "c"]);
+    until("c has one too", || process.has(&["b 10.0.0.2", "c 10.0.0.1"])).await;
+    assert_eq!(server.get(MAP).unwrap()["data"]["note"], "hands off");
+    server.cut();
+    server.delete(MAP);
+    until("it is written again", || held(&server).is_some_and(|held| held == ["b 10.0.0.2", "c 10.0.0.1"]))
+        .await;
+    let all = [vec!["b 10.0.0.2".to_owned()], vec!["b 10.0.0.2".to_owned(), "c 10.0.0.1".to_owned()]];
+    assert!(told.await.unwrap().is_subset(&BTreeSet::from(all)));
+}
+
+#[tokio::test]
 async fn what_a_node_kept_counts_where_the_cluster_has_nothing() {
     let server = ApiServer::start().await;
     let b = Assignment { address: "10.0.0.2".parse().unwrap(), node: "n".to_owned() };

@@ -21,6 +21,9 @@ use tokio::sync::{broadcast, watch};
 
 use crate::json_patch;
 
+/// In place of a path: every watch ends.
+const CUT: &str = "cut";
+
 /// The server; dropping the last clone does not end it, the test's runtime does.
 #[derive(Clone)]
 pub(crate) struct ApiServer {
@@ -36,6 +39,8 @@ struct Contents {
     version: u64,
     /// By path.
     objects: BTreeMap<String, Value>,
+    /// The version of the last change at each path, of a deletion as well.
+    changes: BTreeMap<String, u64>,
     /// Answers in place of those that requests to paths with this text would get.
     faults: VecDeque<(String, u16)>,
     /// How many requests to paths with this text get no response.
@@ -163,18 +168,30 @@ impl ApiServer {
         let mut state = self.lock();
         state.version += 1;
         object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        let version = state.version;
+        state.changes.insert(path.to_owned(), version);
         let old = state.objects.insert(path.to_owned(), object.clone());
-        drop(state);
         let type_ = if old.is_some() { "MODIFIED" } else { "ADDED" };
         let _ = self.events.send((path.to_owned(), json!({"type": type_, "object": object})));
+        drop(state);
         self.changed.send_modify(|count| *count += 1);
         object
     }
 
     pub(crate) fn delete(&self, path: &str) -> Option<Value> {
-        let old = self.lock().objects.remove(path)?;
+        let mut state = self.lock();
+        let mut old = state.objects.remove(path)?;
+        state.version += 1;
+        let version = state.version;
+        state.changes.insert(path.to_owned(), version);
+        old["metadata"]["resourceVersion"] = json!(version.to_string());
         let _ = self.events.send((path.to_owned(), json!({"type": "DELETED", "object": old})));
         Some(old)
+    }
+
+    /// Ends every watch.
+    pub(crate) fn cut(&self) {
+        let _ = self.events.send((CUT.to_owned(), Value::Null));
     }
 
     fn response(&self, method: &Method, path: &str, query: &str, content: &str, body: &[u8]) -> Response {
@@ -191,7 +208,7 @@ impl ApiServer {
         let version = if path.starts_with("/api/") { 3 } else { 4 };
         let is_collection = path.split('/').skip(version).count() % 2 == 1;
         match *method {
-            Method::GET if is_collection && query.contains("watch=") => self.watch(path),
+            Method::GET if is_collection && query.contains("watch=") => self.watch(path, query),
             Method::GET if is_collection => self.list(path),
             Method::GET => self.get(path).map_or_else(|| status(404, "no such object"), ok),
             Method::DELETE => self.delete(path).map_or_else(|| status(404, "no such object"), ok),
@@ -243,18 +260,46 @@ impl ApiServer {
         )
     }
 
-    fn watch(&self, path: &str) -> Response {
+    /// The events at a path: after a list of its own if the query asks for one, else from the version that it
+    /// names, which must be the newest.
+    fn watch(&self, path: &str, query: &str) -> Response {
         let (events, path) = (self.events.subscribe(), path.to_owned());
-        let lines = stream::unfold((events, path), |(mut events, path)| async move {
+        let first = self.first_events(&path, query);
+        let lines = stream::unfold((first, events, path), |(mut first, mut events, path)| async move {
             loop {
-                let (at, event) = events.recv().await.ok()?;
+                let (at, event) = match first.pop_front() {
+                    Some(event) => (path.clone(), event),
+                    None => events.recv().await.ok()?,
+                };
+                if at == CUT {
+                    return None;
+                }
                 if at.starts_with(&path) {
                     let line = Bytes::from(event.to_string() + "\n");
-                    return Some((Ok::<_, Infallible>(line), (events, path)));
+                    return Some((Ok::<_, Infallible>(line), (first, events, path)));
                 }
             }
         });
         ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
+    }
+
+    fn first_events(&self, path: &str, query: &str) -> VecDeque<Value> {
+        let state = self.lock();
+        if query.contains("sendInitialEvents=true") {
+            let objects = state.objects.iter().filter(|(at, _)| at.starts_with(path));
+            let list = objects.map(|(_, object)| json!({"type": "ADDED", "object": object}));
+            let end = json!({"type": "BOOKMARK", "object": {"apiVersion": "v1", "kind": "Object", "metadata": {
+                "resourceVersion": state.version.to_string(),
+                "annotations": {"k8s.io/initial-events-end": "true"},
+            }}});
+            return list.chain([end]).collect();
+        }
+        let from = query.split('&').find_map(|one| one.strip_prefix("resourceVersion=")?.parse::<u64>().ok());
+        let last =
+            state.changes.iter().filter(|(at, _)| at.starts_with(path)).map(|(_, version)| *version).max();
+        let gone = json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "reason": "Expired",
+            "message": "too old resource version", "code": 410}});
+        if last > from { [gone].into() } else { VecDeque::new() }
     }
 }
 

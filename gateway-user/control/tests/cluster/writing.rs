@@ -265,6 +265,25 @@ async fn the_leader_waits_for_the_other_node() {
 }
 
 #[tokio::test]
+async fn a_watch_of_reports_that_is_refused_or_cut_goes_on() {
+    let server = server().await;
+    let (a, b) = (Process::start(&server, "a"), Process::start(&server, "b"));
+    a.serve();
+    b.serve();
+    until("each has heard the other", || addresses(&server) == ["10.0.0.1", "10.0.0.2"]).await;
+    for (generation, port) in [(2, 81), (3, 82)] {
+        server.fail("nodereports", &[500, 500]);
+        server.cut();
+        server.apply(Kind::Gateway, gateway(generation, port));
+        a.serve();
+        b.serve();
+        let want = format!("True {generation}");
+        until("both have applied it, and the leader has heard", || said(&server, "Programmed") == want).await;
+    }
+    assert_eq!(addresses(&server), ["10.0.0.1", "10.0.0.2"], "nobody was forgotten");
+}
+
+#[tokio::test]
 async fn another_process_goes_on_where_the_leader_stopped() {
     let server = server().await;
     let a = Process::start(&server, "a");
