@@ -14,11 +14,11 @@ use kube::{Api, Client};
 use tokio::sync::Semaphore;
 use tracing::debug;
 
-use super::api_error::ApiError;
-use super::item::Item;
 use super::kinds::Subject;
+use super::object::typed;
 use super::shared::Shared;
 use crate::backoff::Backoff;
+use crate::kube_watch::{ApiError, Item};
 
 /// Requests at the same time.
 const REQUESTS: usize = 8;
@@ -58,7 +58,7 @@ async fn fetch(client: &Client, shared: &Shared, requests: &Semaphore, key: Obje
         let why = match response {
             Ok(Ok(list)) => {
                 let found = list.items.into_iter().find(|item| item.key() == key);
-                return shared.put_secret(&key, found.map(|item| item.into_object(Kind::Secret)));
+                return shared.put_secret(&key, found.map(|item| typed(item, Kind::Secret)));
             }
             Ok(Err(error)) => ApiError::of(&error).to_string(),
             Err(_) => format!("no response within {}s", TIMEOUT.as_secs()),

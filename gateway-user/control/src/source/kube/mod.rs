@@ -5,14 +5,14 @@
 //! has: however many events came, it is one change to it. A watch that fails drops nothing; what the server
 //! cannot give now stays as it was seen last.
 
-mod api_error;
 mod connect;
+mod error_line;
 mod fair;
 mod fetch;
 mod held;
-mod item;
 mod kinds;
 mod last_good;
+mod object;
 mod secrets;
 mod served;
 mod shared;
@@ -21,7 +21,7 @@ mod tests;
 mod thread;
 mod watch;
 
-pub use api_error::ApiError;
+pub use crate::kube_watch::ApiError;
 pub use connect::{Access, ConnectError};
 pub use kinds::Subject;
 pub use last_good::LastGoodKeys;

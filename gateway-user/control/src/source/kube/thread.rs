@@ -16,13 +16,12 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::error;
 
-use super::api_error::ApiError;
 use super::connect::{Access, ConnectError};
 use super::fetch;
 use super::kinds::{Subject, WATCHED};
 use super::last_good::{self, LastGoodKeys, LastGoodWriter, Scope};
 use super::shared::{Shared, WatchId, WatchState};
-use super::watch::Watch;
+use crate::kube_watch::ApiError;
 use crate::source::PollResult;
 use crate::store::StoreView;
 
@@ -195,12 +194,14 @@ fn ids(namespaces: &[String]) -> Vec<WatchId> {
 }
 
 fn watch_all(ids: Vec<WatchId>, client: &Client, shared: &Arc<Shared>) {
-    let back = Arc::new(Notify::new());
+    let recovered = Arc::new(Notify::new());
     let secrets = ids.iter().find(|id| id.subject == Subject::Objects(Kind::Secret)).cloned();
     for id in ids {
-        let (client, shared, back) = (client.clone(), Arc::clone(shared), Arc::clone(&back));
-        let watch = Watch { id: id.clone(), client, shared: Arc::clone(&shared), back };
-        tokio::spawn(keep_running(id, shared, move || watch.clone().run()));
+        let (of, client, kept, recovered) =
+            (id.clone(), client.clone(), Arc::clone(shared), Arc::clone(&recovered));
+        let watch =
+            move || super::watch::run(of.clone(), client.clone(), Arc::clone(&kept), Arc::clone(&recovered));
+        tokio::spawn(keep_running(id, Arc::clone(shared), watch));
     }
     let Some(id) = secrets else { return };
     let (client, fetched) = (client.clone(), Arc::clone(shared));

@@ -3,7 +3,7 @@
 use gateway_api_types::ObjectKey;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::source::kube::api_error::ApiError;
+use crate::kube_watch::ApiError;
 use crate::source::kube::kinds::Subject;
 
 /// One watch: what it is of, and in which namespace if not in all.
