@@ -6,38 +6,61 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 
-/// Failures of one thing in a row.
+/// Errors of one thing in a row, each logged once.
+#[derive(Debug, Default)]
+pub(super) struct ErrorLog {
+    /// Last logged error; empty since the last success.
+    last: String,
+}
+
+impl ErrorLog {
+    /// Logs an error, unless it was the last one too.
+    pub(super) fn failed(&mut self, error: String) {
+        if error != self.last {
+            warn!("{error}");
+        }
+        self.last = error;
+    }
+
+    /// Notes a success.
+    pub(super) fn passed(&mut self) {
+        self.last.clear();
+    }
+
+    /// True if the last attempt failed.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.last.is_empty()
+    }
+}
+
+/// Failures of one thing in a row, with the delays after them.
 #[derive(Debug)]
 pub(super) struct Failures {
     backoff: Backoff,
-    /// Last logged error; empty since the last success.
-    logged: String,
+    errors: ErrorLog,
 }
 
 impl Failures {
     /// None yet. Delays double from `first` to `max`.
     pub(super) fn new(first: Duration, max: Duration) -> Self {
-        Self { backoff: Backoff::new(first, max), logged: String::new() }
+        Self { backoff: Backoff::new(first, max), errors: ErrorLog::default() }
     }
 
     /// Logs an error, unless it was the last one too. Returns how long to wait before another attempt.
     pub(super) fn failed(&mut self, error: String) -> Duration {
-        if error != self.logged {
-            warn!("{error}");
-        }
-        self.logged = error;
+        self.errors.failed(error);
         self.backoff.next_delay()
     }
 
     /// Notes a success.
     pub(super) fn passed(&mut self) {
         self.backoff.reset();
-        self.logged.clear();
+        self.errors.passed();
     }
 
     /// True if the last attempt failed.
     pub(super) fn has_failed(&self) -> bool {
-        !self.logged.is_empty()
+        self.errors.has_failed()
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
-use super::failures::Failures;
+use super::failures::ErrorLog;
 use crate::backoff::jittered;
 
 /// How patiently leadership is sought and kept.
@@ -135,7 +135,7 @@ impl Candidate {
 
     /// Stands for the Lease until `stop` says true or its sender is gone; then gives it back if it is held.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut failures = Failures::new(self.times.retry, self.times.retry);
+        let mut errors = ErrorLog::default();
         loop {
             let begun = Instant::now();
             // A request without a response leaves time for another before the deadline.
@@ -145,8 +145,8 @@ impl Candidate {
                 Err(_) => Err(format!("no response within {}s", patience.as_secs_f32())),
             };
             match &outcome {
-                Ok(_) => failures.passed(),
-                Err(error) => drop(failures.failed(format!("Lease {}: {error}", self.name))),
+                Ok(_) => errors.passed(),
+                Err(error) => errors.failed(format!("Lease {}: {error}", self.name)),
             }
             self.conclude(begun, &outcome);
             tokio::select! {

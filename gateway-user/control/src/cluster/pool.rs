@@ -3,26 +3,27 @@
 //! All of them are in one ConfigMap, so that giving one is a single write which the server refuses if another
 //! process has given something since: no address can be given twice.
 
+mod follow;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, pin_mut};
 use gateway_translate::{AddressWant, Assignments};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, PostParams};
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, Error};
+use kube::api::PostParams;
+use kube::{Api, Error};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::warn;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::failures::Failures;
 use super::lease::Leadership;
-use super::reports::{ReportCache, code};
+use super::reports::ReportCache;
 use crate::addresses::allocate::allocate;
 use crate::addresses::assignment_store::{self, ReadError};
+
+pub use follow::follow;
 
 /// The ConfigMap.
 const NAME: &str = "sluice-addresses";
@@ -116,52 +117,6 @@ impl ObservedAssignments {
             Page::Sealed => false,
         }
     }
-}
-
-/// Follows the assignments until nobody listens any more.
-pub async fn follow(client: Client, namespace: String, given: watch::Sender<ObservedAssignments>) {
-    let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
-    let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(30));
-    let stream = watcher(maps, watcher::Config::default().fields(&format!("metadata.name={NAME}")));
-    pin_mut!(stream);
-    let mut listed = None;
-    while let Some(event) = stream.next().await {
-        let next = match event {
-            Ok(Event::Init) => {
-                listed = None;
-                continue;
-            }
-            Ok(Event::InitApply(map)) => {
-                listed = Some(map);
-                continue;
-            }
-            Ok(Event::InitDone) => listed.take(),
-            Ok(Event::Apply(map)) => Some(map),
-            Ok(Event::Delete(_)) => None,
-            Err(error) => {
-                let hint =
-                    if code(&error) == Some(403) { "; allow verbs list and watch on configmaps" } else { "" };
-                let error = format!(
-                    "watch ConfigMap {namespace}/{NAME}: {error}; Gateways keep the addresses they have{hint}"
-                );
-                tokio::select! {
-                    () = sleep(failures.failed(error)) => continue,
-                    () = given.closed() => return,
-                }
-            }
-        };
-        failures.passed();
-        take(&namespace, next, &given);
-        if given.is_closed() {
-            return;
-        }
-    }
-}
-
-fn take(namespace: &str, map: Option<ConfigMap>, given: &watch::Sender<ObservedAssignments>) {
-    let (next, said) = given.borrow().after(map);
-    said.into_iter().for_each(|said| warn!("ConfigMap {namespace}/{NAME}: {said}"));
-    given.send_replace(next);
 }
 
 /// The leader's side.

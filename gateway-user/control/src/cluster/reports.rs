@@ -5,18 +5,19 @@
 
 mod follow;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use gateway_translate::NodeReport;
-use kube::api::{ObjectMeta, PartialObjectMeta};
-use kube::runtime::watcher::Event;
+use serde::Deserialize as _;
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::record::{NodeRecord, RecordStatus};
 use super::reporter::RENEW_INTERVAL;
+use crate::kube_watch::Item;
 
-pub(super) use follow::{code, follow};
+pub(super) use follow::follow;
 
 /// Reports older than this, by our clock, are ignored: four times what it takes to
 /// renew a report.
@@ -142,49 +143,33 @@ impl NodeState {
     }
 }
 
-impl ReportEvent {
-    fn new(metadata: ObjectMeta, status: Option<RecordStatus>) -> Self {
-        Self { node: metadata.name.unwrap_or_default(), version: metadata.resource_version, status }
-    }
-}
-
-impl From<NodeRecord> for ReportEvent {
-    fn from(record: NodeRecord) -> Self {
-        Self::new(record.metadata, Some(record.status))
-    }
-}
-
-impl From<PartialObjectMeta<NodeRecord>> for ReportEvent {
-    fn from(record: PartialObjectMeta<NodeRecord>) -> Self {
-        Self::new(record.metadata, None)
+impl<const META: bool> From<Item<META>> for ReportEvent {
+    /// A report that cannot be read says that the node is there, and of no Gateway that it is served.
+    fn from(item: Item<META>) -> Self {
+        let node = item.key().name;
+        let version = item.resource_version().map(str::to_owned);
+        let status = (!META).then(|| match NodeRecord::deserialize(item.into_value()) {
+            Ok(record) => record.status,
+            Err(error) => {
+                debug!("NodeReport {node}: {error}");
+                RecordStatus::default()
+            }
+        });
+        Self { node, version, status }
     }
 }
 
 impl ReportCache {
-    /// Takes an event, or the list that one ends; gives whether it is news.
-    fn apply(&mut self, event: Event<ReportEvent>, list: Vec<ReportEvent>, now: Instant) -> bool {
-        match event {
-            Event::Apply(said) | Event::InitApply(said) => self.observe(said, now),
-            Event::Delete(said) => {
-                let back = self.mark_received(now);
-                self.records.remove(&said.node).is_some() || back
-            }
-            Event::InitDone => {
-                self.replace(list, now);
-                true
-            }
-            Event::Init => false,
-        }
+    /// Forgets a node whose report is gone; gives whether that is news.
+    fn remove(&mut self, node: &str, now: Instant) -> bool {
+        let back = self.mark_received(now);
+        self.records.remove(node).is_some() || back
     }
 
-    /// Becomes the list, but for the times since when what is said was said.
-    fn replace(&mut self, list: Vec<ReportEvent>, now: Instant) {
+    /// Takes the end of a whole list, whose reports have been observed: no other node has one.
+    fn retain(&mut self, nodes: &HashSet<&str>, now: Instant) {
         self.mark_received(now);
-        let mut known = std::mem::take(&mut self.records);
-        for said in list {
-            self.records.extend(known.remove_entry(&said.node));
-            self.observe(said, now);
-        }
+        self.records.retain(|node, _| nodes.contains(node.as_str()));
         self.complete = true;
     }
 }

@@ -1,20 +1,25 @@
 //! The watch that the reports come by.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, StreamExt as _};
-use kube::api::{Api, PartialObjectMeta};
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Client, Error};
+use gateway_api_types::ObjectKey;
+use kube::core::ApiResource;
+use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{MISSING_GRACE, ReportCache, ReportEvent};
-use crate::cluster::failures::Failures;
+use crate::backoff::Backoff;
+use crate::cluster::failures::ErrorLog;
 use crate::cluster::lease::Leadership;
 use crate::cluster::record::NodeRecord;
+use crate::kube_watch::{ApiError, Handler, Item, Watch};
 
-type EventStream = BoxStream<'static, watcher::Result<Event<ReportEvent>>>;
+/// The first delay after a failure.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
+/// The longest: while nothing can be heard, no node is found to be silent.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Follows the reports until the receiver is gone: whole ones for as long as this process leads.
 pub(in crate::cluster) async fn follow(
@@ -23,104 +28,85 @@ pub(in crate::cluster) async fn follow(
     reports: watch::Sender<ReportCache>,
     mut leadership: Leadership,
 ) {
-    let mut failures = Failures::new(Duration::from_millis(500), Duration::from_secs(5));
+    let resource = ApiResource::erase::<NodeRecord>(&());
+    let whole: Api<Item<false>> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let metadata: Api<Item<true>> = Api::namespaced_with(client, &namespace, &resource);
+    let handler = Keep { reports: reports.clone(), errors: ErrorLog::default(), none_since: None };
+    let mut watch = Watch::new(handler).with_backoff(Backoff::new(RETRY_DELAY, MAX_RETRY_DELAY));
     while !reports.is_closed() {
         let leads = leadership.since().is_some();
         reports.send_modify(ReportCache::begin);
-        let listening = listen(events(client.clone(), &namespace, leads), &reports, &mut failures);
+        let following = async {
+            match leads {
+                true => watch.run(&whole).await,
+                false => watch.run(&metadata).await,
+            }
+        };
         let turned = async {
             while leadership.since().is_some() == leads {
                 leadership.changed().await;
             }
         };
         tokio::select! {
-            () = listening => {}
+            () = following => {}
             () = turned => {}
             () = reports.closed() => {}
         }
     }
 }
 
-/// A watch of the reports, or of their metadata alone.
-fn events(client: Client, namespace: &str, whole: bool) -> EventStream {
-    let config = watcher::Config::default();
-    if whole {
-        let records: Api<NodeRecord> = Api::namespaced(client, namespace);
-        watcher(records, config).map(|event| event.map(said)).boxed()
-    } else {
-        let records: Api<PartialObjectMeta<NodeRecord>> = Api::namespaced(client, namespace);
-        watcher(records, config).map(|event| event.map(said)).boxed()
-    }
+/// Keeps what the watch brings.
+struct Keep {
+    reports: watch::Sender<ReportCache>,
+    errors: ErrorLog,
+    /// Since when there is said to be nothing to read.
+    none_since: Option<Instant>,
 }
 
-fn said<T: Into<ReportEvent>>(event: Event<T>) -> Event<ReportEvent> {
-    match event {
-        Event::Init => Event::Init,
-        Event::InitApply(record) => Event::InitApply(record.into()),
-        Event::InitDone => Event::InitDone,
-        Event::Apply(record) => Event::Apply(record.into()),
-        Event::Delete(record) => Event::Delete(record.into()),
+impl Handler for Keep {
+    fn apply<const META: bool>(&mut self, item: Item<META>) {
+        let event = ReportEvent::from(item);
+        self.reports.send_if_modified(|known| known.observe(event, Instant::now()));
     }
-}
 
-/// Passes on what one watch brings, which ends with the receiver.
-async fn listen(mut events: EventStream, reports: &watch::Sender<ReportCache>, failures: &mut Failures) {
-    // A list replaces everything known.
-    let mut listed = Vec::new();
-    // Since when there is said to be nothing to read.
-    let mut none_since: Option<Instant> = None;
-    while let Some(event) = events.next().await {
+    fn delete(&mut self, key: ObjectKey) {
+        self.reports.send_if_modified(|known| known.remove(&key.name, Instant::now()));
+    }
+
+    fn retain(&mut self, listed: &HashSet<ObjectKey>) {
+        let nodes: HashSet<&str> = listed.iter().map(|key| key.name.as_str()).collect();
+        self.reports.send_modify(|known| known.retain(&nodes, Instant::now()));
+    }
+
+    fn succeeded(&mut self) {
+        self.errors.passed();
+        self.none_since = None;
+    }
+
+    fn failed(&mut self, error: ApiError) -> Option<Duration> {
         let now = Instant::now();
-        match event {
-            // Says that a list is about to be asked for, and nothing of the server.
-            Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(said)) => listed.push(said),
-            Ok(event) => {
-                failures.passed();
-                none_since = None;
-                let list = std::mem::take(&mut listed);
-                reports.send_if_modified(|known| known.apply(event, list, now));
-            }
-            Err(error) => {
-                none_since = none_since.or(Some(now)).filter(|_| is_none_to_be_had(&error));
-                let believed = none_since.is_some_and(|since| now >= since + MISSING_GRACE);
-                reports.send_if_modified(|known| {
-                    known.fail(now);
-                    let news = believed && !known.complete;
-                    known.complete |= believed;
-                    news
-                });
-                sleep(failures.failed(explain(&error))).await;
-            }
-        }
-        if reports.is_closed() {
-            return;
-        }
+        // No process of this cluster can report, or this one may not read what they do.
+        self.none_since = self.none_since.or(Some(now)).filter(|_| error.is_response());
+        let believed = self.none_since.is_some_and(|since| now >= since + MISSING_GRACE);
+        self.reports.send_if_modified(|known| {
+            known.fail(now);
+            let news = believed && !known.complete;
+            known.complete |= believed;
+            news
+        });
+        self.errors.failed(explain(&error));
+        None
     }
 }
 
-/// HTTP status of the server's response in place of a list or a watch.
-pub(in crate::cluster) fn code(error: &watcher::Error) -> Option<u16> {
+fn explain(error: &ApiError) -> String {
     match error {
-        watcher::Error::InitialListFailed(Error::Api(status))
-        | watcher::Error::WatchStartFailed(Error::Api(status)) => Some(status.code),
-        _ => None,
-    }
-}
-
-/// True if nothing can be read: no process of this cluster can report, or this one may not read what they do.
-fn is_none_to_be_had(error: &watcher::Error) -> bool {
-    matches!(code(error), Some(403 | 404))
-}
-
-fn explain(error: &watcher::Error) -> String {
-    match code(error) {
-        Some(404) => {
+        ApiError::Missing => {
             "the cluster has no resource nodereports.sluice.dev: only this node counts for what is programmed; run \
              `kubectl apply -f deploy/crds`"
                 .to_owned()
         }
-        Some(403) => {
+        ApiError::Denied { .. } => {
             "nodereports: not allowed, so that only this node counts for what is programmed; allow verbs list and \
              watch on nodereports in group sluice.dev"
                 .to_owned()

@@ -17,6 +17,15 @@ fn names(reports: &ReportCache, now: Instant) -> Vec<String> {
     reports.current(now, None).into_keys().collect()
 }
 
+/// A whole list arrives.
+fn list(reports: &mut ReportCache, list: Vec<ReportEvent>, now: Instant) {
+    let nodes: Vec<String> = list.iter().map(|said| said.node.clone()).collect();
+    for said in list {
+        reports.observe(said, now);
+    }
+    reports.retain(&nodes.iter().map(String::as_str).collect(), now);
+}
+
 /// `who` renews every ten seconds, and is heard.
 fn renew(reports: &mut ReportCache, who: &[&str], from: Instant, times: u32) -> Instant {
     for n in 1..=times {
@@ -33,22 +42,22 @@ fn renew(reports: &mut ReportCache, who: &[&str], from: Instant, times: u32) -> 
 #[test]
 fn a_silent_node_has_no_say_and_a_list_wakes_nobody() {
     let (mut reports, start) = (ReportCache::default(), Instant::now());
-    reports.replace(vec![record("a", 1), record("b", 1)], start);
+    list(&mut reports, vec![record("a", 1), record("b", 1)], start);
     let now = renew(&mut reports, &["b"], start, 3);
     assert_eq!(names(&reports, now), ["a", "b"]);
     let now = renew(&mut reports, &["b"], now, 1);
     assert_eq!(names(&reports, now), ["b"]);
     let b = ReportEvent { status: reports.records["b"].status.clone(), ..record("b", 1) };
-    reports.replace(vec![record("a", 1), b], now);
+    list(&mut reports, vec![record("a", 1), b], now);
     assert_eq!(names(&reports, now), ["b"], "a said nothing new");
-    reports.replace(Vec::new(), now);
+    list(&mut reports, Vec::new(), now);
     assert!(reports.current(now, None).is_empty(), "who is not listed is gone");
 }
 
 #[test]
 fn silence_is_not_counted_while_nothing_can_be_heard() {
     let (mut reports, start) = (ReportCache::default(), Instant::now());
-    reports.replace(["a", "b", "gone"].map(|name| record(name, 1)).into(), start);
+    list(&mut reports, ["a", "b", "gone"].map(|name| record(name, 1)).into(), start);
     let cut = renew(&mut reports, &["a", "b"], start, 4);
     assert_eq!(names(&reports, cut), ["a", "b"]);
     // The server is gone for long, and the watch says so.
@@ -71,17 +80,18 @@ fn silence_is_not_counted_while_nothing_can_be_heard() {
 #[test]
 fn a_watch_that_breaks_again_and_again_keeps_no_dead_node_alive() {
     let (mut reports, start) = (ReportCache::default(), Instant::now());
-    reports.replace(vec![record("a", 1), record("dead", 1)], start);
+    list(&mut reports, vec![record("a", 1), record("dead", 1)], start);
     let mut now = start;
     for _ in 0..6 {
         now = renew(&mut reports, &["a"], now, 1);
         reports.fail(now);
         now += Duration::from_secs(2);
-        let list = reports
+        let same = reports
             .records
             .iter()
             .map(|(name, known)| ReportEvent { status: known.status.clone(), ..record(name, 0) });
-        reports.replace(list.collect(), now);
+        let same = same.collect();
+        list(&mut reports, same, now);
     }
     assert_eq!(names(&reports, now), ["a"]);
 }
@@ -89,7 +99,7 @@ fn a_watch_that_breaks_again_and_again_keeps_no_dead_node_alive() {
 #[test]
 fn a_leader_that_begins_hears_for_a_while_before_it_judges() {
     let (mut reports, start) = (ReportCache::default(), Instant::now());
-    reports.replace(vec![record("a", 1), record("b", 1)], start);
+    list(&mut reports, vec![record("a", 1), record("b", 1)], start);
     let won = start + Duration::from_secs(35);
     let now = renew(&mut reports, &["b"], start, 7);
     assert_eq!(names(&reports, now), ["b"]);
@@ -105,7 +115,7 @@ fn a_leader_that_begins_hears_for_a_while_before_it_judges() {
 #[test]
 fn that_a_node_is_still_there_is_no_news() {
     let (mut reports, start) = (ReportCache::default(), Instant::now());
-    reports.replace(vec![record("a", 1), record("b", 1)], start);
+    list(&mut reports, vec![record("a", 1), record("b", 1)], start);
     let renewed = |generation, second| {
         let renew_time = Some(MicroTime(Timestamp::from_second(second).unwrap()));
         let status = RecordStatus { generation, renew_time, ..RecordStatus::default() };
@@ -122,7 +132,7 @@ fn that_a_node_is_still_there_is_no_news() {
 fn who_does_not_lead_knows_who_speaks_and_not_what_is_said() {
     let (mut reports, start) = (ReportCache::default(), Instant::now());
     let at = |seconds| start + Duration::from_secs(seconds);
-    reports.replace(vec![sign("a", "1"), sign("dead", "1")], start);
+    list(&mut reports, vec![sign("a", "1"), sign("dead", "1")], start);
     for (version, seconds) in [("2", 10), ("3", 20), ("4", 30), ("5", 41)] {
         assert!(!reports.observe(sign("a", version), at(seconds)), "nobody waits for it");
     }
@@ -132,10 +142,26 @@ fn who_does_not_lead_knows_who_speaks_and_not_what_is_said() {
     reports.begin();
     assert!(!reports.is_complete(), "nothing is planned before they are here");
     let whole = |name, version: &str| ReportEvent { version: Some(version.to_owned()), ..record(name, 1) };
-    reports.replace(vec![whole("a", "5"), whole("dead", "1")], won);
+    list(&mut reports, vec![whole("a", "5"), whole("dead", "1")], won);
     assert!(reports.is_complete());
     let names = |reports: &ReportCache| reports.current(won, Some(won)).into_keys().collect::<Vec<_>>();
     assert_eq!(names(&reports), ["a"], "it was heard while another led that the other is dead");
     reports.begin();
     assert!(names(&reports).is_empty() && !reports.is_complete(), "another leads again");
+}
+
+#[test]
+fn a_report_that_cannot_be_read_says_that_its_node_is_there() {
+    let item = |status: serde_json::Value| -> Item<false> {
+        let metadata = serde_json::json!({"name": "a", "namespace": "sys", "resourceVersion": "7"});
+        serde_json::from_value(serde_json::json!({"metadata": metadata, "status": status})).unwrap()
+    };
+    let read = ReportEvent::from(item(serde_json::json!({"generation": 3})));
+    assert_eq!((read.node.as_str(), read.version.as_deref()), ("a", Some("7")));
+    assert_eq!(read.status.unwrap().generation, 3);
+    let broken = ReportEvent::from(item(serde_json::json!({"generation": "three"})));
+    assert_eq!(broken.status, Some(RecordStatus::default()));
+    let metadata: Item<true> =
+        serde_json::from_value(serde_json::json!({"metadata": {"name": "a"}})).unwrap();
+    assert_eq!(ReportEvent::from(metadata).status, None);
 }
