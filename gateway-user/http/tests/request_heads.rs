@@ -30,6 +30,7 @@ fn parse(text: &[u8]) -> Result<RequestHead, RequestError> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of heads and their parts")]
 fn accepted_heads_mean_what_they_say() {
     type Row<'a> =
         (&'a str, Method, &'a str, Option<&'a str>, Option<&'a str>, Option<u16>, BodyFraming, bool);
@@ -151,6 +152,7 @@ fn accepted_heads_mean_what_they_say() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of heads and their errors")]
 fn refused_heads_say_why() {
     use RequestError::*;
     let field = |error| Field(error);
