@@ -18,99 +18,187 @@ fn route(rules: &str) -> String {
     )
 }
 
+/// A text, and the lines that it is refused with.
+type Fault = (String, &'static [&'static str]);
+
 /// Each text is refused with exactly these lines.
+#[track_caller]
+fn refused(cases: Vec<Fault>) {
+    let mut wrong = String::new();
+    for (text, expected) in cases {
+        let (told, objects) = said(&text);
+        let all = told.join("\n");
+        let places = expected.iter().filter(|line| line.starts_with("f.yaml:")).count();
+        let missing: Vec<_> = expected.iter().filter(|line| !all.contains(**line)).collect();
+        if !missing.is_empty() || told.len() != places || !objects.is_empty() {
+            wrong += &format!("{text}said:\n{all}\nnot {missing:#?}, loaded {objects:?}\n\n");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 #[test]
-fn faults_are_told_with_their_place_and_their_fix() {
-    let http = route;
-    let cases: Vec<(String, &[&str])> = vec![
-        // The text is no YAML, or says something twice.
+fn a_text_that_is_no_yaml_is_told_with_its_place_and_its_fix() {
+    refused(vec![
         ("a: [1, 2\nb: 3\n".to_owned(), &["f.yaml:2:2: YAML: illegal placement of ':'"]),
-        ("kind: List\nitems:\n\t- a\n".to_owned(), &["f.yaml:3:1: YAML: this line is indented with a tab; use spaces"]),
+        (
+            "kind: List\nitems:\n\t- a\n".to_owned(),
+            &["f.yaml:3:1: YAML: this line is indented with a tab; use spaces"],
+        ),
         ("a: b\n\tc: d\n".to_owned(), &["f.yaml:2:1: YAML: this line is indented with a tab; use spaces"]),
-        (http("  hostnames: [a.b]\n  hostnames: [c.d]\n"), &["f.yaml:6:3: YAML: duplicate key \"hostnames\", first on line 5; keep one"]),
+        (
+            route("  hostnames: [a.b]\n  hostnames: [c.d]\n"),
+            &["f.yaml:6:3: YAML: duplicate key \"hostnames\", first on line 5; keep one"],
+        ),
         ("a: !foo b\n".to_owned(), &["f.yaml:1:9: YAML: \"b\" does not fit the tag !foo; remove the tag"]),
         ("a: *b\n".to_owned(), &["f.yaml:1:4: YAML:"]),
         ("? [a]\n: b\n".to_owned(), &["f.yaml:1:3: YAML: a key is a string, not a list"]),
-        // What a document is.
+    ]);
+}
+
+#[test]
+fn a_document_that_is_no_object_of_ours_is_told_with_its_place_and_its_fix() {
+    refused(vec![
         ("- a\n".to_owned(), &["f.yaml:1:1: expected an object with apiVersion and kind, found a list"]),
         ("kind: Gateway\n".to_owned(), &["f.yaml:1:1: Gateway: apiVersion: required field is missing"]),
-        ("apiVersion: v1\nmetadata: {name: x}\n".to_owned(), &["f.yaml:1:1: x: kind: required field is missing"]),
+        (
+            "apiVersion: v1\nmetadata: {name: x}\n".to_owned(),
+            &["f.yaml:1:1: x: kind: required field is missing"],
+        ),
         ("apiVersion: v1\nkind: 3\n".to_owned(), &["f.yaml:2:7: kind: expected a string, found a number"]),
         (
-            "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: HTTPRoute\nmetadata: {name: x}\n".to_owned(),
-            &["f.yaml:1:13: HTTPRoute x: apiVersion: \"gateway.networking.k8s.io/v1alpha2\" is not served; write gateway.networking.k8s.io/v1 or gateway.networking.k8s.io/v1beta1"],
+            "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: HTTPRoute\nmetadata: {name: x}\n"
+                .to_owned(),
+            &[
+                "f.yaml:1:13: HTTPRoute x: apiVersion: \"gateway.networking.k8s.io/v1alpha2\" is not served; write gateway.networking.k8s.io/v1 or gateway.networking.k8s.io/v1beta1",
+            ],
         ),
         (
             "apiVersion: gateway.networking.k8s.io/v1\nkind: HttpRoute\n".to_owned(),
-            &["f.yaml:2:7: HttpRoute: kind: gateway.networking.k8s.io has no kind \"HttpRoute\"; did you mean \"HTTPRoute\"?"],
+            &[
+                "f.yaml:2:7: HttpRoute: kind: gateway.networking.k8s.io has no kind \"HttpRoute\"; did you mean \"HTTPRoute\"?",
+            ],
         ),
         (
             "apiVersion: v1\nkind: EndpointSlice\n".to_owned(),
-            &["f.yaml:1:13: EndpointSlice: apiVersion: there is no EndpointSlice in this group; write discovery.k8s.io/v1"],
+            &[
+                "f.yaml:1:13: EndpointSlice: apiVersion: there is no EndpointSlice in this group; write discovery.k8s.io/v1",
+            ],
         ),
         (
             "apiVersion: gateway.network.k8s.io/v1\nkind: Gateway\n".to_owned(),
-            &["f.yaml:1:13: Gateway: apiVersion: there is no Gateway in this group; write gateway.networking.k8s.io/v1"],
+            &[
+                "f.yaml:1:13: Gateway: apiVersion: there is no Gateway in this group; write gateway.networking.k8s.io/v1",
+            ],
         ),
-        ("apiVersion: v2\nkind: Service\n".to_owned(), &["f.yaml:1:13: Service: apiVersion: \"v2\" is not served; write v1"]),
-        // Fields.
         (
-            http("  parentRef: [{name: g}]\n"),
+            "apiVersion: v2\nkind: Service\n".to_owned(),
+            &["f.yaml:1:13: Service: apiVersion: \"v2\" is not served; write v1"],
+        ),
+    ]);
+}
+
+#[test]
+fn a_wrong_field_or_type_is_told_with_its_place_and_its_fix() {
+    refused(vec![
+        (
+            route("  parentRef: [{name: g}]\n"),
             &["f.yaml:5:3: HTTPRoute n/r: spec.parentRef: unknown field; did you mean \"parentRefs\"?"],
         ),
-        (http("  rules: [{backend: []}]\n"), &["f.yaml:5:12: HTTPRoute n/r: spec.rules[0].backend: unknown field"]),
         (
-            http("  rules:\n  - backendRefs:\n    - port: 80\n"),
+            route("  rules: [{backend: []}]\n"),
+            &["f.yaml:5:12: HTTPRoute n/r: spec.rules[0].backend: unknown field"],
+        ),
+        (
+            route("  rules:\n  - backendRefs:\n    - port: 80\n"),
             &["f.yaml:7:7: HTTPRoute n/r: spec.rules[0].backendRefs[0].name: required field is missing"],
         ),
         (
-            http("  rules:\n  - backendRefs:\n    - {name: s, port: \"80\"}\n"),
-            &["f.yaml:7:23: HTTPRoute n/r: spec.rules[0].backendRefs[0].port: expected an integer, found a string \"80\"; write it without quotes"],
+            route("  rules:\n  - backendRefs:\n    - {name: s, port: \"80\"}\n"),
+            &[
+                "f.yaml:7:23: HTTPRoute n/r: spec.rules[0].backendRefs[0].port: expected an integer, found a string \"80\"; write it without quotes",
+            ],
         ),
         (
-            http("  hostnames: a.b\n"),
-            &["f.yaml:5:14: HTTPRoute n/r: spec.hostnames: expected a list, found a string \"a.b\"; begin each item with \"- \""],
+            route("  hostnames: a.b\n"),
+            &[
+                "f.yaml:5:14: HTTPRoute n/r: spec.hostnames: expected a list, found a string \"a.b\"; begin each item with \"- \"",
+            ],
         ),
         (
-            http("  hostnames: [1.5]\n"),
-            &["f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: expected a string, found a number 1.5; put it in quotes"],
+            route("  hostnames: [1.5]\n"),
+            &[
+                "f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: expected a string, found a number 1.5; put it in quotes",
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn a_wrong_value_is_told_with_its_place_and_its_fix() {
+    refused(vec![
+        (
+            route("  rules:\n  - matches:\n    - path: {type: Prefix, value: /}\n"),
+            &[
+                "f.yaml:7:20: HTTPRoute n/r: spec.rules[0].matches[0].path.type: \"Prefix\" is not one of \"Exact\", \"PathPrefix\", \"RegularExpression\"",
+            ],
         ),
         (
-            http("  rules:\n  - matches:\n    - path: {type: Prefix, value: /}\n"),
-            &["f.yaml:7:20: HTTPRoute n/r: spec.rules[0].matches[0].path.type: \"Prefix\" is not one of \"Exact\", \"PathPrefix\", \"RegularExpression\""],
+            route("  rules:\n  - matches:\n    - method: get\n"),
+            &[
+                "f.yaml:7:15: HTTPRoute n/r: spec.rules[0].matches[0].method: \"get\" is not one of",
+                "did you mean \"GET\"?",
+            ],
         ),
         (
-            http("  rules:\n  - matches:\n    - method: get\n"),
-            &["f.yaml:7:15: HTTPRoute n/r: spec.rules[0].matches[0].method: \"get\" is not one of", "did you mean \"GET\"?"],
+            route("  hostnames: [\"A.b\"]\n"),
+            &[
+                "f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: \"A.b\" is refused: write \"a.b\", in lower case",
+            ],
         ),
         (
-            http("  hostnames: [\"A.b\"]\n"),
-            &["f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: \"A.b\" is refused: write \"a.b\", in lower case"],
+            route("  hostnames: [\"\"]\n"),
+            &["f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: must not be empty"],
         ),
-        (http("  hostnames: [\"\"]\n"), &["f.yaml:5:15: HTTPRoute n/r: spec.hostnames[0]: must not be empty"]),
-        (http("  rules: []\n"), &["f.yaml:5:10: HTTPRoute n/r: spec.rules: must not be empty"]),
+        (route("  rules: []\n"), &["f.yaml:5:10: HTTPRoute n/r: spec.rules: must not be empty"]),
         (
-            http("  rules: [{backendRefs: [{name: s, port: 70000}]}]\n"),
-            &["f.yaml:5:42: HTTPRoute n/r: spec.rules[0].backendRefs[0].port: 70000 is too large, the most is 65535"],
+            route("  rules: [{backendRefs: [{name: s, port: 70000}]}]\n"),
+            &[
+                "f.yaml:5:42: HTTPRoute n/r: spec.rules[0].backendRefs[0].port: 70000 is too large, the most is 65535",
+            ],
         ),
         (
-            http("  parentRefs: [{name: g}]\n  hostnames: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q]\n"),
+            route(
+                "  parentRefs: [{name: g}]\n  hostnames: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q]\n",
+            ),
             &["f.yaml:6:14: HTTPRoute n/r: spec.hostnames: 17 items are too many, the limit is 16"],
         ),
         (
-            http("  rules: [{matches: [{path: {value: foo}}]}]\n"),
-            &["f.yaml:5:29: HTTPRoute n/r: spec.rules[0].matches[0].path: value must be an absolute path and start with '/' when type one of ['Exact', 'PathPrefix']"],
+            route("  rules: [{matches: [{path: {value: foo}}]}]\n"),
+            &[
+                "f.yaml:5:29: HTTPRoute n/r: spec.rules[0].matches[0].path: value must be an absolute path and start with '/' when type one of ['Exact', 'PathPrefix']",
+            ],
         ),
         (
-            http("  rules: [{matches: [{headers: [{name: a, value: b}, {name: a, value: c}]}]}]\n"),
-            &["f.yaml:5:54: HTTPRoute n/r: spec.rules[0].matches[0].headers[1]: another item before it has name \"a\"; each may be there once"],
+            route("  rules: [{matches: [{headers: [{name: a, value: b}, {name: a, value: c}]}]}]\n"),
+            &[
+                "f.yaml:5:54: HTTPRoute n/r: spec.rules[0].matches[0].headers[1]: another item before it has name \"a\"; each may be there once",
+            ],
         ),
-        // Metadata.
+    ]);
+}
+
+#[test]
+fn wrong_metadata_is_told_with_its_place_and_its_fix() {
+    refused(vec![
         (
             "apiVersion: v1\nkind: Namespace\nmetadata: {labels: {a: b}}\n".to_owned(),
             &["f.yaml:3:11: Namespace: metadata.name: required field is missing"],
         ),
-        ("apiVersion: v1\nkind: Namespace\n".to_owned(), &["f.yaml:1:1: Namespace: metadata: required field is missing"]),
+        (
+            "apiVersion: v1\nkind: Namespace\n".to_owned(),
+            &["f.yaml:1:1: Namespace: metadata: required field is missing"],
+        ),
         (
             "apiVersion: v1\nkind: Secret\nmetadata: {name: A_b}\n".to_owned(),
             &["f.yaml:3:18: Secret default/A_b: metadata.name: \"A_b\" must be at most 253 of a-z"],
@@ -121,11 +209,17 @@ fn faults_are_told_with_their_place_and_their_fix() {
         ),
         (
             "apiVersion: v1\nkind: Secret\nmetadata: {generateName: a}\n".to_owned(),
-            &["f.yaml:3:11: Secret: metadata.name: required field is missing; generateName needs an API server"],
+            &[
+                "f.yaml:3:11: Secret: metadata.name: required field is missing; generateName needs an API server",
+            ],
         ),
         (
-            "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {b: \"c d\", \"e f\": g}}\n".to_owned(),
-            &["f.yaml:3:33: Namespace a: metadata.labels[b]: \"c d\" must be", "f.yaml:3:47: Namespace a: metadata.labels[e f]: not a label"],
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {b: \"c d\", \"e f\": g}}\n"
+                .to_owned(),
+            &[
+                "f.yaml:3:33: Namespace a: metadata.labels[b]: \"c d\" must be",
+                "f.yaml:3:47: Namespace a: metadata.labels[e f]: not a label",
+            ],
         ),
         (
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, label: {}}\n".to_owned(),
@@ -135,7 +229,12 @@ fn faults_are_told_with_their_place_and_their_fix() {
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, creationTimestamp: yesterday}\n".to_owned(),
             &["f.yaml:3:40: Namespace a: metadata.creationTimestamp: \"yesterday\" is not an RFC 3339 time"],
         ),
-        // Core kinds.
+    ]);
+}
+
+#[test]
+fn a_fault_in_a_core_kind_is_told_with_its_place_and_its_fix() {
+    refused(vec![
         (
             "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 0}, {port: 1, name: a}, {port: 2, name: a, targetPort: 99999}]}\n".to_owned(),
             &[
@@ -161,7 +260,12 @@ fn faults_are_told_with_their_place_and_their_fix() {
             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: \"not base64\"}\n".to_owned(),
             &["f.yaml:4:11: Secret default/s: data.a: \"not base64\" is not base64"],
         ),
-        // Lists.
+    ]);
+}
+
+#[test]
+fn a_fault_in_a_list_is_told_with_its_place_and_its_fix() {
+    refused(vec![
         (
             "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Namespace\n  metadata: {name: A}\n".to_owned(),
             &["f.yaml:6:20: Namespace A: items[0].metadata.name: \"A\" must be"],
@@ -171,18 +275,7 @@ fn faults_are_told_with_their_place_and_their_fix() {
             "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: List, items: []}]\n".to_owned(),
             &["f.yaml:3:9: List: items[0]: a list inside a list"],
         ),
-    ];
-    let mut wrong = String::new();
-    for (text, expected) in cases {
-        let (told, objects) = said(&text);
-        let all = told.join("\n");
-        let places = expected.iter().filter(|line| line.starts_with("f.yaml:")).count();
-        let missing: Vec<_> = expected.iter().filter(|line| !all.contains(**line)).collect();
-        if !missing.is_empty() || told.len() != places || !objects.is_empty() {
-            wrong += &format!("{text}said:\n{all}\nnot {missing:#?}, loaded {objects:?}\n\n");
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}");
+    ]);
 }
 
 const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
