@@ -13,7 +13,8 @@ use crate::counters::{ClosedReason, ServerCounters};
 /// A response that has taken no byte for so many milliseconds may make room for another client.
 const STALLED: u64 = 1000;
 
-/// The client of a connection, as far as fairness goes: an IPv4 address, an IPv6 network of 64 bits, or a user.
+/// The client of a connection, as far as fairness goes: an IPv4 address, an IPv6 network of 64 bits, or a
+/// user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ClientKey {
     Address(IpAddr),

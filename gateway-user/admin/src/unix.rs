@@ -12,7 +12,8 @@ pub const MAX_PATH: usize = 107;
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 64;
 
-/// A socket that listens at a path. Dropping it removes the path, unless another process has the path by then.
+/// A socket that listens at a path. Dropping it removes the path, unless another process has the path by
+/// then.
 #[derive(Debug)]
 pub struct UnixSocket {
     path: PathBuf,
