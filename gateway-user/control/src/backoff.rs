@@ -25,8 +25,8 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Delays from `first` to `max`, each a random part between a half and the whole, so that processes that lost a
-    /// server together do not come back together.
+    /// Delays from `first` to `max`, each a random part between a half and the whole, so that processes that
+    /// lost a server together do not come back together.
     pub(crate) fn new(first: Duration, max: Duration) -> Self {
         // The library adds to a delay up to as much again.
         Self::of(ExponentialBuilder::new().with_jitter(), first / 2, max / 2, max)

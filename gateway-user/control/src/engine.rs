@@ -99,7 +99,8 @@ impl<S: Steer + Send + 'static> Engine<S> {
         Self::start_with(options, reconciler, || (), || ())
     }
 
-    /// The same, where the thread does something before all else, and so does the one that builds expressions.
+    /// The same, where the thread does something before all else, and so does the one that builds
+    /// expressions.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -148,8 +149,8 @@ impl<S: Steer + Send + 'static> Engine<S> {
         Ok(Self { wake, thread })
     }
 
-    /// Has the source read again, as SIGHUP asks for. The future is ready once what was read is live, or refused
-    /// (the [`View`](crate::view::View) says which), and fails if the thread ends before that.
+    /// Has the source read again, as SIGHUP asks for. The future is ready once what was read is live, or
+    /// refused (the [`View`](crate::view::View) says which), and fails if the thread ends before that.
     pub fn reload(&self) -> oneshot::Receiver<()> {
         let (done, applied) = oneshot::channel();
         // Fails only if the thread has ended, and then nothing is left to reload.
@@ -193,8 +194,8 @@ impl<S: Steer + Send + 'static> Engine<S> {
         move || drop(wake.send(Wake::Assigned))
     }
 
-    /// Ends the thread after what it is doing; what is live stays so. Gives the steering back, or `None` if the
-    /// thread had panicked.
+    /// Ends the thread after what it is doing; what is live stays so. Gives the steering back, or `None` if
+    /// the thread had panicked.
     pub fn stop(self) -> Option<S> {
         let _ = self.wake.send(Wake::Stop);
         self.thread.join().ok()

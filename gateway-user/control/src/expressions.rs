@@ -1,7 +1,7 @@
 //! The builder thread: expressions that edits wait for are built here, off the way of everybody else's edits.
 //!
-//! Namespaces take turns, one expression each, so a namespace waits for at most one expression of every other one
-//! before each of its own.
+//! Namespaces take turns, one expression each, so a namespace waits for at most one expression of every other
+//! one before each of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -22,7 +22,8 @@ const PREDECESSOR: Duration = Duration::from_secs(10);
 pub(crate) struct HeldPorts {
     /// How long a port must have been free.
     patience: Duration,
-    /// Until when what was held at the first look may be our predecessor's; `None` if there is none that died.
+    /// Until when what was held at the first look may be our predecessor's; `None` if there is none that
+    /// died.
     predecessor: Predecessor,
     held: BTreeMap<SteerBind, HeldPort>,
 }

@@ -1,4 +1,5 @@
-//! The last good versions of objects that are broken in their files, kept on disk for the process that comes next.
+//! The last good versions of objects that are broken in their files, kept on disk for the process that comes
+//! next.
 //!
 //! The file is there as long as there is such an object. It may hold what Secrets hold, so only its owner can
 //! read it.

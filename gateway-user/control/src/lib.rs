@@ -1,9 +1,9 @@
 //! The control plane's inputs and outputs: sources of resources, the store, publishing and status.
 //!
-//! [`source::file`] reads and watches a directory, [`source::kube`] a cluster; [`store`] keeps the last good version of every object,
-//! and [`last_good`] those that a successor could not read;
-//! [`reconcile`] takes the resulting view through translate, compile, publish and steer; [`view`] is what others may
-//! know about it. [`engine`] runs all of that on a thread of its own.
+//! [`source::file`] reads and watches a directory, [`source::kube`] a cluster; [`store`] keeps the last good
+//! version of every object, and [`last_good`] those that a successor could not read; [`reconcile`] takes the
+//! resulting view through translate, compile, publish and steer; [`view`] is what others may know about it.
+//! [`engine`] runs all of that on a thread of its own.
 #![forbid(unsafe_code)]
 
 pub mod addresses;

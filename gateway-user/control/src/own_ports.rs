@@ -172,7 +172,8 @@ impl<'a> EndpointCheck<'a> {
         }
     }
 
-    /// True if a connection to this address stays on the node. Linux connects to 0.0.0.0 and `::` on loopback.
+    /// True if a connection to this address stays on the node. Linux connects to 0.0.0.0 and `::` on
+    /// loopback.
     fn is_own(&self, ip: IpAddr) -> bool {
         ip.is_loopback() || ip.is_unspecified() || self.addresses().contains(&ip)
     }

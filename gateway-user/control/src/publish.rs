@@ -9,8 +9,8 @@ use gateway_ir::{Endpoints, Generation};
 use gateway_proxy::worker::{PrepareError, WorkerCommand};
 use gateway_snapshot::Snapshot;
 
-/// How long a worker may take to prepare or commit: far above anything measured, since a worker that is late once
-/// is stuck and holds every later generation up.
+/// How long a worker may take to prepare or commit: far above anything measured, since a worker that is late
+/// once is stuck and holds every later generation up.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The mailboxes of all workers.
@@ -130,8 +130,8 @@ pub fn abort(workers: &impl Workers, generation: Generation) {
 /// Makes a generation live that all workers have prepared. `retire` names the listening sockets, which each
 /// worker has of its own, to close once what they had queued is accepted.
 ///
-/// Returns the workers that did not follow. There is no way back here: a worker that prepared and then does not
-/// commit has ended or hangs, and its replacement starts with what is live.
+/// Returns the workers that did not follow. There is no way back here: a worker that prepared and then does
+/// not commit has ended or hangs, and its replacement starts with what is live.
 pub async fn commit(
     workers: &impl Workers,
     generation: Generation,

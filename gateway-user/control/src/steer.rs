@@ -38,8 +38,8 @@ pub trait Steer {
     fn retry_placeholders(&mut self) {}
 }
 
-/// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters.
-/// Cloning shares it. After [`SharedSteering::close`] nothing is steered and every call returns an empty result.
+/// [`Steering`] for the compiler thread, which changes it, and for others, who read its counters. Cloning
+/// shares it. After [`SharedSteering::close`] nothing is steered and every call returns an empty result.
 #[derive(Clone, Debug)]
 pub struct SharedSteering(Arc<Mutex<Option<Steering>>>);
 

@@ -87,7 +87,8 @@ fn served(snapshot: &Snapshot) -> String {
     found.map(|host| host.trim_end_matches(".example")).collect::<Vec<_>>().join(" ")
 }
 
-/// A worker that writes down what each configuration serves, in the order in which they come, and no steering.
+/// A worker that writes down what each configuration serves, in the order in which they come, and no
+/// steering.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<String>>>);
 
@@ -185,7 +186,8 @@ impl Running {
 fn an_edit_is_in_the_next_configuration_whatever_expressions_another_namespace_has_built() {
     let running = Running::start();
     running.until("loud-1 quiet-1");
-    // Some that are served, and then as many again that are refused at the limit, of which each costs the limit.
+    // Some that are served, and then as many again that are refused at the limit, of which each costs the
+    // limit.
     let many = |text: &str| (0..4).map(|n| format!("/{n}{text}")).collect::<Vec<_>>();
     let (dear, refused) = (many(".*a.{8}b"), many(".*a.{30}c"));
     running.edit(&route("loud", 2, &dear), &route("quiet", 2, &[]));

@@ -1,7 +1,8 @@
 //! Addresses that we put on an interface, and their record.
 //!
-//! An address is recorded before it is added, so that a process that dies leaves nothing that nobody knows of: the
-//! next one, or `sluice cleanup`, takes it off. An address that was there before us is used and never taken off.
+//! An address is recorded before it is added, so that a process that dies leaves nothing that nobody knows
+//! of: the next one, or `sluice cleanup`, takes it off. An address that was there before us is used and never
+//! taken off.
 
 use std::collections::BTreeSet;
 use std::fs;

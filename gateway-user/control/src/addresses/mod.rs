@@ -1,7 +1,7 @@
 //! Addresses of a pool: which Gateway has which, and on which node's interface it is.
 //!
-//! [`allocate`] decides (pure), a [`book`] remembers across restarts, and a [`link`] puts what is this node's on its
-//! interface. Translation is told who has what; it never chooses.
+//! [`allocate`] decides (pure), a [`book`] remembers across restarts, and a [`link`] puts what is this node's
+//! on its interface. Translation is told who has what; it never chooses.
 
 pub mod allocate;
 pub mod assignment_store;
@@ -140,7 +140,8 @@ impl Pool {
         assignments
     }
 
-    /// Takes off the interface what this node had and has no more. To be called when nothing is steered to it.
+    /// Takes off the interface what this node had and has no more. To be called when nothing is steered to
+    /// it.
     pub async fn withdraw(&mut self) {
         let own = self.own();
         self.errors.withdraw = self.link.retain(&own).await.err();
@@ -148,7 +149,8 @@ impl Pool {
         self.errors.say();
     }
 
-    /// Puts on the interface again what somebody may have taken off, and tries again what could not be taken off.
+    /// Puts on the interface again what somebody may have taken off, and tries again what could not be taken
+    /// off.
     pub async fn retry(&mut self) {
         self.link.forget();
         self.put().await;

@@ -1,4 +1,5 @@
-//! Kind by kind: the operations that bring a status on the server to the one that is wanted. All of it is pure.
+//! Kind by kind: the operations that bring a status on the server to the one that is wanted. All of it is
+//! pure.
 
 use gateway_api_types::{
     Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus, HttpRoute, Kind,

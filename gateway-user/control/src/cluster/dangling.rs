@@ -28,8 +28,8 @@ struct Waiting {
 }
 
 impl Dangling {
-    /// The routes to be told now, each once in a generation, and when to ask again. A route that names an existing
-    /// Gateway in between, or none that resembles one of ours, begins anew.
+    /// The routes to be told now, each once in a generation, and when to ask again. A route that names an
+    /// existing Gateway in between, or none that resembles one of ours, begins anew.
     pub(super) fn due<'m>(
         &mut self,
         missing: &'m BTreeMap<ObjectName, MissingGateway>,

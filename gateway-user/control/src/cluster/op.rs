@@ -68,8 +68,8 @@ impl Ops {
         self.ops.extend(last_first.map(|index| Op::Remove { path: format!("{list}/{index}") }));
     }
 
-    /// Brings the list of conditions at `path` from `seen` to `wanted`. Conditions of types that are not in `ours`
-    /// belong to others and stay as they are, in whatever form.
+    /// Brings the list of conditions at `path` from `seen` to `wanted`. Conditions of types that are not in
+    /// `ours` belong to others and stay as they are, in whatever form.
     pub(super) fn conditions(
         &mut self,
         path: &str,
@@ -102,8 +102,8 @@ impl Ops {
         }
     }
 
-    /// The conditions with their times: that of the same condition seen before if the status is the same, else now
-    /// (Kubernetes API conventions, "typical status properties"). Notes what has another status.
+    /// The conditions with their times: that of the same condition seen before if the status is the same,
+    /// else now (Kubernetes API conventions, "typical status properties"). Notes what has another status.
     pub(super) fn stamp(
         &mut self,
         section: Option<&str>,

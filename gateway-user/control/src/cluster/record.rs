@@ -26,7 +26,8 @@ pub struct RecordStatus {
     /// The program and its version.
     #[serde(default)]
     pub program: String,
-    /// When the node last said that it is there. Others count from when they saw it change, never by this time.
+    /// When the node last said that it is there. Others count from when they saw it change, never by this
+    /// time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_time: Option<MicroTime>,
     /// The configuration that is live, counted by the node for itself.

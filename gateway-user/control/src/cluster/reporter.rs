@@ -41,8 +41,8 @@ impl Reporter {
         Self { records: Api::namespaced(client, namespace), node: node.to_owned(), tally }
     }
 
-    /// Reports until `stop` says true or its sender is gone. The report goes with `leaves`: not if another process
-    /// serves on this node and reports under the same name.
+    /// Reports until `stop` says true or its sender is gone. The report goes with `leaves`: not if another
+    /// process serves on this node and reports under the same name.
     pub(super) async fn run(
         self,
         mut view: watch::Receiver<Arc<View>>,

@@ -19,8 +19,7 @@ use crate::kube_watch::Item;
 
 pub(super) use follow::follow;
 
-/// Reports older than this, by our clock, are ignored: four times what it takes to
-/// renew a report.
+/// Reports older than this, by our clock, are ignored: four times what it takes to renew a report.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Renewals come every ten seconds, this node's own among them. Without any for this long we hear nothing:

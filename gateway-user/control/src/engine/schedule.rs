@@ -13,7 +13,8 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Begins at the end of the first reading; `unsettled` says that something of it failed and may work later.
+    /// Begins at the end of the first reading; `unsettled` says that something of it failed and may work
+    /// later.
     pub(super) fn new(unsettled: bool) -> Self {
         let mut new = Self { backoff: Backoff::exact(RETRY_DELAY, POLL_INTERVAL), pause: POLL_INTERVAL };
         new.advance(unsettled);

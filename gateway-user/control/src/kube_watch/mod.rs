@@ -1,4 +1,5 @@
-//! One watch of an API server, whatever it is of: follows its objects from the first list through every failure.
+//! One watch of an API server, whatever it is of: follows its objects from the first list through every
+//! failure.
 
 mod api_error;
 mod item;
@@ -40,8 +41,8 @@ pub(crate) trait Handler {
     /// Notes that the server has said something of use.
     fn succeeded(&mut self) {}
 
-    /// Notes a failure. Returns the longest time to wait before the next request, if the delay of the backoff may
-    /// be too long.
+    /// Notes a failure. Returns the longest time to wait before the next request, if the delay of the backoff
+    /// may be too long.
     fn failed(&mut self, error: ApiError) -> Option<Duration>;
 }
 
@@ -95,7 +96,8 @@ impl<H: Handler> Watch<H> {
         }
     }
 
-    /// Follows the objects until the server has no such resource (404), which is neither noted nor waited for.
+    /// Follows the objects until the server has no such resource (404), which is neither noted nor waited
+    /// for.
     pub(crate) async fn follow<const META: bool>(&mut self, api: &Api<Item<META>>) {
         // The version from which on events are wanted; none before a whole list is there.
         let mut from = None;

@@ -22,8 +22,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
                 .any(|rejection| rejection.reason.is_transient())
     }
 
-    /// Tries again what failed or was refused and may work by now: a port that another program held, a worker that
-    /// was being replaced. Cheap if there is nothing of that kind.
+    /// Tries again what failed or was refused and may work by now: a port that another program held, a worker
+    /// that was being replaced. Cheap if there is nothing of that kind.
     pub async fn retry(&mut self, resources: &StoreView) {
         if let Some(pool) = &mut self.pool {
             pool.retry().await;
@@ -48,7 +48,8 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     /// Gives a worker that took a dead one's place what is live, and with it its sockets.
     ///
     /// # Errors
-    /// There are no sockets, or the worker does not take it. To be tried again: without sockets it does nothing.
+    /// There are no sockets, or the worker does not take it. To be tried again: without sockets it does
+    /// nothing.
     pub async fn adopt(&mut self, worker: usize) -> Result<(), ReconcileError> {
         let live = self.view.borrow().live.clone();
         let listeners = self.steer.refill(worker)?;

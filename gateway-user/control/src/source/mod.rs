@@ -57,7 +57,8 @@ impl Source {
         }
     }
 
-    /// In how long it is worth another look, though nothing happens: a file that is being written may be done.
+    /// In how long it is worth another look, though nothing happens: a file that is being written may be
+    /// done.
     pub(crate) fn due_in(&self) -> Option<Duration> {
         match self {
             Self::Directory(directory) => directory.due_in(),

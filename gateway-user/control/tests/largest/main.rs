@@ -1,4 +1,5 @@
-//! One tenant writes the largest objects that the API server takes; another one has a small route beside them.
+//! One tenant writes the largest objects that the API server takes; another one has a small route beside
+//! them.
 //!
 //! Each test builds the largest of one kind and bounds what it costs by counts that are the same on every
 //! machine: bytes that translation and compilation ask the allocator for, bytes that stay in use, and what

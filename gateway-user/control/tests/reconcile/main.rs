@@ -1,4 +1,5 @@
-//! The order in which a configuration goes live, with workers and steering that write down what they are asked.
+//! The order in which a configuration goes live, with workers and steering that write down what they are
+//! asked.
 #![allow(missing_docs)]
 
 mod bench;

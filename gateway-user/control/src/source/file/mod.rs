@@ -1,8 +1,9 @@
 //! A directory of YAML and JSON files, read whole and consistently, and watched.
 //!
 //! Reading and watching are apart: [`read`] gives one consistent [`Tree`] of texts or an error, never half a
-//! change; [`Watcher`] only says what happens. A lost event costs time, not correctness, since the directory's
-//! [`Fingerprint`] is compared at a slow pace as well. [`PendingWrites`] tells which files are done being written.
+//! change; [`Watcher`] only says what happens. A lost event costs time, not correctness, since the
+//! directory's [`Fingerprint`] is compared at a slow pace as well. [`PendingWrites`] tells which files are
+//! done being written.
 
 mod event;
 mod pending;

@@ -17,7 +17,8 @@ const MAX_ATTEMPTS: u32 = 10;
 /// Pause before reading again.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// All files at one moment, by path as people see it: the root as it was given, joined with the path below it.
+/// All files at one moment, by path as people see it: the root as it was given, joined with the path below
+/// it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     /// Files by path, sorted; beside them each directory that cannot be read, as [`TreeFile::Unusable`].
@@ -48,8 +49,8 @@ pub enum ReadError {
 
 /// Reads every resource file below `root`.
 ///
-/// The directory is looked at before and after, and read again if anything differs: neither a file that is being
-/// written in place nor the two halves of a ConfigMap swap end up in one view.
+/// The directory is looked at before and after, and read again if anything differs: neither a file that is
+/// being written in place nor the two halves of a ConfigMap swap end up in one view.
 ///
 /// # Errors
 /// [`ReadError`]; nothing is half read. A file or a directory below that cannot be read is no error but

@@ -63,8 +63,8 @@ pub struct Fingerprint {
     pub(crate) files: BTreeMap<PathBuf, Stamp>,
     /// Files and directories that are there and of no use, by path below the root: why, and what to do.
     pub(crate) unusable: BTreeMap<PathBuf, String>,
-    /// Directories to watch, the root among them, by full path: each with its device and inode, since a directory
-    /// that was removed and made again under its name needs a new watch.
+    /// Directories to watch, the root among them, by full path: each with its device and inode, since a
+    /// directory that was removed and made again under its name needs a new watch.
     pub(super) directories: BTreeMap<PathBuf, (u64, u64)>,
 }
 
@@ -81,8 +81,8 @@ impl Fingerprint {
     /// that was entered already is not entered again, so that links in a circle end.
     ///
     /// # Errors
-    /// The root cannot be read, or something vanished between being listed and being looked at: the caller walks
-    /// again. The error names the path. Other unreadable files are left out one by one.
+    /// The root cannot be read, or something vanished between being listed and being looked at: the caller
+    /// walks again. The error names the path. Other unreadable files are left out one by one.
     pub fn take(root: &Path) -> io::Result<Self> {
         let mut found = Self::default();
         let mut entered = BTreeSet::new();

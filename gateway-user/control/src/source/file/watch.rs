@@ -21,8 +21,9 @@ pub enum WatchError {
 
 /// Watches every directory of a tree, each by itself.
 ///
-/// Directories are watched, never files: a watch on a file ends when an editor or the kubelet moves another file
-/// over it, while the directory reports every such move. Recursive watching would follow no symbolic link.
+/// Directories are watched, never files: a watch on a file ends when an editor or the kubelet moves another
+/// file over it, while the directory reports every such move. Recursive watching would follow no symbolic
+/// link.
 pub struct Watcher {
     inner: RecommendedWatcher,
     watched: BTreeMap<PathBuf, (u64, u64)>,
@@ -49,9 +50,9 @@ impl Watcher {
         Ok(Self { inner, watched: BTreeMap::new() })
     }
 
-    /// Watches exactly the directories of `fingerprint` from now on. A directory that cannot be watched (it just
-    /// vanished, or `fs.inotify.max_user_watches` is used up) is tried again at the next call; how many there were
-    /// is returned.
+    /// Watches exactly the directories of `fingerprint` from now on. A directory that cannot be watched (it
+    /// just vanished, or `fs.inotify.max_user_watches` is used up) is tried again at the next call; how many
+    /// there were is returned.
     pub fn follow(&mut self, fingerprint: &Fingerprint) -> usize {
         let wanted = &fingerprint.directories;
         self.watched.retain(|path, identity| {

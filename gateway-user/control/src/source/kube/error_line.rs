@@ -12,7 +12,8 @@ impl ApiError {
         }
     }
 
-    /// One line: what is missing and what to do. `synced` says whether objects of the kind are held from before.
+    /// One line: what is missing and what to do. `synced` says whether objects of the kind are held from
+    /// before.
     pub(super) fn line(&self, subject: Subject, namespace: Option<&str>, synced: bool) -> String {
         let place =
             namespace.map_or_else(|| "in all namespaces".to_owned(), |name| format!("in namespace {name:?}"));

@@ -1,10 +1,11 @@
 //! How much of what has changed goes into one configuration: a tenant that changes much must not hold up one
 //! that changes little.
 //!
-//! Changes are counted in what translation and compilation go through: conditions, backends, endpoints. A turn takes up to
-//! [`BATCH_COST`] of them, those of namespaces with the least first, so that a small edit is always in the next configuration,
-//! however much is waiting. The rest comes in the batches after that; of those who were left, one after the other has half
-//! a turn, so that a stream of small edits does not hold up a large one for ever.
+//! Changes are counted in what translation and compilation go through: conditions, backends, endpoints. A
+//! turn takes up to [`BATCH_COST`] of them, those of namespaces with the least first, so that a small edit is
+//! always in the next configuration, however much is waiting. The rest comes in the batches after that; of
+//! those who were left, one after the other has half a turn, so that a stream of small edits does not hold up
+//! a large one for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -27,7 +27,8 @@ const FORMAT: u32 = 1;
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// Bytes that are read or written at once.
 const BUFFER: usize = 1 << 16;
-/// And so many times as long as that one took, so that a large cluster's churn costs a bounded part of a disk.
+/// And so many times as long as that one took, so that a large cluster's churn costs a bounded part of a
+/// disk.
 const DUTY_DIVISOR: u32 = 20;
 
 /// True if private keys are written.
@@ -129,7 +130,8 @@ struct Format {
     format: u32,
 }
 
-/// Objects that another process left at `path` of the same cluster, if any; a file that cannot be used is logged.
+/// Objects that another process left at `path` of the same cluster, if any; a file that cannot be used is
+/// logged.
 pub(super) fn read(path: &Path, scope: &Scope) -> Option<ResourceSet> {
     match read_file(path) {
         Ok(Some(Read { scope: of, definitions, mut objects })) if of == *scope => {

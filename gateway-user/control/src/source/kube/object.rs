@@ -9,8 +9,8 @@ use crate::kube_watch::Item;
 /// The object of that kind, without what no table is made of.
 ///
 /// # Errors
-/// Mistakes that our types cannot hold, a line for each: the API server has checked it by a schema that is not
-/// ours.
+/// Mistakes that our types cannot hold, a line for each: the API server has checked it by a schema that is
+/// not ours.
 pub(super) fn typed<const META: bool>(item: Item<META>, kind: Kind) -> Result<Object, Vec<Diagnostic>> {
     let key = item.key();
     let mut value = item.into_value();

@@ -48,7 +48,8 @@ struct Inner {
     stale: bool,
     /// True if anything has been taken yet: nothing is served by halves, so the first time everything is.
     taken: bool,
-    /// True if nothing is waited for any more: everything has been there once, or the server has had its time.
+    /// True if nothing is waited for any more: everything has been there once, or the server has had its
+    /// time.
     waits_no_more: bool,
     /// Something has changed for the reader, who was told and has not come yet.
     told: bool,
