@@ -22,7 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the resources of a directory.
     Run(RunArgs),
-    /// Replace the running process by a new one with these flags, without losing requests; returns once it serves.
+    /// Replace the running process by a new one with these flags, without losing requests; returns once it
+    /// serves.
     Upgrade(UpgradeArgs),
     /// Check resources; exit 1 if they have errors.
     Check(CheckArgs),

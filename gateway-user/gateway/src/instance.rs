@@ -14,7 +14,8 @@ use crate::handoff::{self, HandoffClient, HandoffReply, Name, Offer, Received};
 use crate::identity::Identity;
 use crate::state_dir::{self, LOCK};
 
-/// How long a process that has the directory may take to listen for us, or to end: it may be starting or draining.
+/// How long a process that has the directory may take to listen for us, or to end: it may be starting or
+/// draining.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks.
 const RETRY_DELAY: Duration = Duration::from_millis(50);

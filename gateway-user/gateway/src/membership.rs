@@ -59,7 +59,8 @@ impl Membership {
         Ok(Self { stop, leaves, task })
     }
 
-    /// Gives up leadership, and speaks for the node no more. With `last`, no other process speaks for it from now on.
+    /// Gives up leadership, and speaks for the node no more. With `last`, no other process speaks for it from
+    /// now on.
     pub(crate) async fn leave(self, last: bool) {
         self.leaves.send_replace(last);
         self.stop.send_replace(true);

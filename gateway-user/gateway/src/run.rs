@@ -269,7 +269,8 @@ impl Parts {
     }
 }
 
-/// Takes everything back once serving has ended: steering, workers, the access log, and addresses on an interface.
+/// Takes everything back once serving has ended: steering, workers, the access log, and addresses on an
+/// interface.
 fn finish(
     outcome: anyhow::Result<Option<Instance>>,
     steering: &SharedSteering,

@@ -129,11 +129,12 @@ impl Service<'_> {
                 }
             }
         }
-        // From here on there is no way back; a signal has to wait for what becomes of it.
-        // Sockets wait for it, so their binds must not change.
+        // From here on there is no way back; a signal has to wait for what becomes of it. Sockets wait for
+        // it, so their binds must not change.
         self.engine.hold().await;
         let took_over = tokio::task::spawn_blocking(move || handoff_client.ready(same_sockets)).await??;
-        // Before anybody can learn that this process is the one: who asks from here on is told of this process.
+        // Before anybody can learn that this process is the one: who asks from here on is told of this
+        // process.
         sockets.open_admin_socket(self.instance.dir());
         self.instance.settle()?;
         let settled = self.shared.steering.finish_takeover();

@@ -24,8 +24,7 @@ use crate::flags::{
 
 pub(crate) use steering::{listens, own_ports, steer_options, steering_mode};
 
-/// "No limit" as a duration: longer than any process lives, short enough to be added to any
-/// clock.
+/// "No limit" as a duration: longer than any process lives, short enough to be added to any clock.
 const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Descriptors that client and backend connections leave to the rest of the process: 112 to connections of
@@ -33,7 +32,8 @@ const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// files and a hot restart.
 pub(crate) const RESERVED_DESCRIPTORS: u64 = 256;
 
-/// The smallest automatic bound of one backend: a gateway for few connections is no gateway for fewer backends.
+/// The smallest automatic bound of one backend: a gateway for few connections is no gateway for fewer
+/// backends.
 const LEAST_PART: usize = 16;
 
 /// How request paths are normalised.

@@ -62,7 +62,8 @@ fn put(path: &str, body: &str) -> http::Answer {
     client.answer().unwrap()
 }
 
-/// Addresses of this network namespace that somebody listens at (proc_net_tcp(5): state 0A), as hexadecimal text.
+/// Addresses of this network namespace that somebody listens at (proc_net_tcp(5): state 0A), as hexadecimal
+/// text.
 fn listening() -> Vec<String> {
     let tables = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"].map(std::fs::read_to_string);
     let text = tables.into_iter().flatten().collect::<String>();
@@ -162,7 +163,8 @@ fn admin_is_a_socket_for_root_and_nothing_listens_on_tcp_for_it() {
         assert_eq!((file.mode() & 0o777, file.gid()), (0o660, 0));
         assert_eq!(directory.mode() & 0o777, 0o750);
         assert_eq!(admin("/config_dump").status, 200);
-        // Ports that a team's route could reach through an endpoint on loopback: health and metrics, not admin.
+        // Ports that a team's route could reach through an endpoint on loopback: health and metrics, not
+        // admin.
         for address in listening() {
             let port = u16::from_str_radix(address.rsplit(':').next().unwrap(), 16).unwrap();
             let Ok(mut client) = Client::connect(([127, 0, 0, 1], port).into()) else { continue };
@@ -170,7 +172,8 @@ fn admin_is_a_socket_for_root_and_nothing_listens_on_tcp_for_it() {
             assert_ne!(dump.status, 200, "port {port}");
         }
         assert!(TcpStream::connect(ADMIN).is_err());
-        // Metrics are not for strangers either, unless somebody says so: 127.0.0.1:19001 and no other address.
+        // Metrics are not for strangers either, unless somebody says so: 127.0.0.1:19001 and no other
+        // address.
         let on_metrics: Vec<_> =
             listening().into_iter().filter(|address| address.ends_with(":4A39")).collect();
         assert_eq!(on_metrics, ["0100007F:4A39"]);

@@ -20,7 +20,8 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 const IO_URING: [i64; 3] = [libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
 
-/// In a copy: becomes `sluice` with these system calls refused for good, as containerd's default profile does.
+/// In a copy: becomes `sluice` with these system calls refused for good, as containerd's default profile
+/// does.
 fn become_filtered(calls: &[i64], words: &[String]) -> ! {
     let rules: BTreeMap<i64, Vec<_>> = calls.iter().map(|call| (*call, Vec::new())).collect();
     let eperm = SeccompAction::Errno(libc::EPERM.cast_unsigned());

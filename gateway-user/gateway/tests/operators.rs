@@ -57,7 +57,8 @@ fn open_files(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
 
-/// A thread that stands still until this is dropped: a debugger stops one and leaves the others alone (ptrace(2)).
+/// A thread that stands still until this is dropped: a debugger stops one and leaves the others alone
+/// (ptrace(2)).
 struct StoppedThread(Pid);
 
 impl StoppedThread {
@@ -134,13 +135,15 @@ fn scrapers_that_do_not_read_hold_few_pages_and_delay_no_probe() {
                 client
             })
             .collect();
-        // Their pages are stuck in the middle, and probes are served, before and after another page was rendered.
+        // Their pages are stuck in the middle, and probes are served, before and after another page was
+        // rendered.
         assert_eq!(probe("/healthz/ready").status, 200);
         let page = page();
         assert_eq!(probe("/healthz/ready").status, 200);
         assert!(metric_of(&page, "sluice_server_connections", &["\"metrics\""]) <= 32.0);
         let grown = memory::rss_kib(running.gateway.pid()).saturating_sub(before) * 1024;
-        // Three pages, what the three were made of, and each connection's buffer; a copy each would be a hundred.
+        // Three pages, what the three were made of, and each connection's buffer; a copy each would be a
+        // hundred.
         assert!(grown < 12 * length as u64 + (32 << 20), "{grown} bytes for pages of {length}");
         drop(crowd);
     });
@@ -289,7 +292,8 @@ fn metrics_follow_from_every_address_to_loopback_and_on() {
         Command::new("ip").args(["address", "add", "192.0.2.7/32", "dev", "lo"]).status().unwrap();
         let elsewhere: SocketAddr = "192.0.2.7:19001".parse().unwrap();
         assert_eq!(http::get(elsewhere, "a", "/metrics").unwrap().status, 200);
-        // The old process holds every address of the port; the new one serves one of them, and so does the next.
+        // The old process holds every address of the port; the new one serves one of them, and so does the
+        // next.
         for _ in 0..2 {
             let mut new = common::spawn_gateway(inside, running.config.path(), FLAGS);
             new.wait_for_output("took over from sluice");

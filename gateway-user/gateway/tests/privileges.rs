@@ -76,7 +76,8 @@ fn all_hold(pid: u32, rights: u64, bounded: bool) {
     }
 }
 
-/// Everything that happens to a gateway later: other listeners, other endpoints, SIGHUP, a take-over, the end.
+/// Everything that happens to a gateway later: other listeners, other endpoints, SIGHUP, a take-over, the
+/// end.
 fn lives_on(inside: &Inside, running: &mut Running, log: &str) {
     running.edit("gateway.yaml", "port: 80", "port: 81");
     let low = "127.0.0.1:81".parse().unwrap();
@@ -328,8 +329,8 @@ impl std::ops::DerefMut for Pod {
 }
 
 impl Drop for Pod {
-    /// The end of `unshare` does not end it: whoever changes users gets no signal for that any more (prctl(2),
-    /// PR_SET_PDEATHSIG).
+    /// The end of `unshare` does not end it: whoever changes users gets no signal for that any more
+    /// (prctl(2), PR_SET_PDEATHSIG).
     fn drop(&mut self) {
         let of = self.0.pid();
         let children = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();

@@ -73,7 +73,8 @@ fn writes_binds(call: &Call) -> io::Result<bool> {
     Ok(about.lines().any(|line| line.split_whitespace().eq(["map_type:", "1"])))
 }
 
-/// Serves by sockets and says why, and does not start where programs are demanded; nothing stays in the kernel.
+/// Serves by sockets and says why, and does not start where programs are demanded; nothing stays in the
+/// kernel.
 fn falls_back(name: &'static str, why: &'static [&'static str], kernel: Kernel) {
     netns::run("refused", move |inside| {
         let mut forced = spawn_judged(name, inside, &["--steering", "ebpf"], kernel);
@@ -130,7 +131,8 @@ fn a_kind_of_program_that_the_kernel_does_not_know() {
     if let Some(words) = role::played() {
         become_judged(&CALLS, &words);
     }
-    // Before Linux 5.14 the wish to migrate is an unknown attach type, of which the verifier has nothing to say.
+    // Before Linux 5.14 the wish to migrate is an unknown attach type, of which the verifier has nothing to
+    // say.
     falls_back(NAME, &["sluice_reuse", "Invalid argument", "Linux 5.14"], |call| {
         Ok(if loads(call, "sluice_reuse")? { Verdict::Fail(libc::EINVAL) } else { Verdict::Allow })
     });

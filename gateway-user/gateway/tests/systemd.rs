@@ -94,7 +94,8 @@ fn a_reload_replaces_binary_and_settings_and_loses_no_request() {
         assert_ne!(old, exe(second), "the new process is the new binary");
         let said = text(&systemd.run(&["sluice", "status"]));
         assert!(said.contains("reuseport (asked for)") && said.contains("took over:"), "{said}");
-        // CAP_NET_BIND_SERVICE, which later listeners need now; the thread that writes log lines needs nothing.
+        // CAP_NET_BIND_SERVICE, which later listeners need now; the thread that writes log lines needs
+        // nothing.
         let held = ["0000000000000000", "0000000000000400"].map(str::to_owned);
         assert_eq!(of_threads(second, "CapEff:"), BTreeSet::from(held));
         load.report().must_be_clean();

@@ -47,7 +47,8 @@ fn a_backend_that_dies_within_a_body_is_never_taken_for_a_whole_answer() {
         gateway_testkit::wait::until("the dying backend", || {
             let mut client = client();
             client.send("GET /httpbin/length HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
-            // An error here is what is waited for: the connection ends before the 100 bytes that were promised.
+            // An error here is what is waited for: the connection ends before the 100 bytes that were
+            // promised.
             client.answer().is_err().then_some(())
         });
         // Another worker may use the backend before for a moment, whose response is whole.

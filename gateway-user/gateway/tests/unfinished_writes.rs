@@ -21,7 +21,8 @@ fn wait_for_line(running: &Running, from: usize, file: &str, text: &str) {
     });
 }
 
-/// As `command > file` does it, where the command takes its time: emptied, left, written in two parts, closed.
+/// As `command > file` does it, where the command takes its time: emptied, left, written in two parts,
+/// closed.
 fn write_slowly(running: &Running, file: &str, text: &str) {
     let from = running.log().len();
     let mut open = File::create(running.config.join(file)).unwrap();

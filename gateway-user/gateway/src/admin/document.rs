@@ -1,4 +1,5 @@
-//! Documents of the admin server for programs; server and commands share them, so that they cannot drift apart.
+//! Documents of the admin server for programs; server and commands share them, so that they cannot drift
+//! apart.
 
 use std::collections::BTreeMap;
 

@@ -50,7 +50,8 @@ impl Exposition {
         self
     }
 
-    /// One histogram of the open family; `unit` is how many of the histogram's units make one of the metric's.
+    /// One histogram of the open family; `unit` is how many of the histogram's units make one of the
+    /// metric's.
     pub(super) fn buckets(&mut self, labels: Labels<'_>, histogram: &Histogram, unit: f64) -> &mut Self {
         for (bound, count) in histogram.cumulative() {
             let bound = (bound as f64 / unit).to_string();

@@ -1,4 +1,5 @@
-//! A configuration that is live, as tests of documents need it: every shape of the IR and of statuses is in it.
+//! A configuration that is live, as tests of documents need it: every shape of the IR and of statuses is in
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -74,7 +74,8 @@ impl Readiness {
         if self.all_workers_stand_still(UNREADY_AFTER) {
             return Err(format!("no worker's loop has turned for {} s", UNREADY_AFTER.as_secs()));
         }
-        // Not borrowed for longer than the copy of a pointer, so that who writes it never keeps a probe waiting.
+        // Not borrowed for longer than the copy of a pointer, so that who writes it never keeps a probe
+        // waiting.
         let view = Arc::clone(&self.view.borrow());
         match (&view.live, view.last_error.as_ref().or(view.waiting.as_ref())) {
             (Some(_), _) => Ok(()),

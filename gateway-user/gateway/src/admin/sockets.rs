@@ -154,7 +154,8 @@ fn admin_router(shared: &Shared) -> Router {
     router.merge(logging::router(shared.log_control.clone()))
 }
 
-/// Scrapers come from elsewhere in a cluster; on a node by itself, who may read metrics is for somebody to say.
+/// Scrapers come from elsewhere in a cluster; on a node by itself, who may read metrics is for somebody to
+/// say.
 pub(crate) fn metrics_address(settings: &Settings, cluster: bool) -> Listen {
     match settings.metrics_address {
         Auto::Set(address) => address,

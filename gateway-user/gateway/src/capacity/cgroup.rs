@@ -86,7 +86,8 @@ impl Hierarchy {
         Some(Self { root: unescaped(root), mount: unescaped(mount), file, v1 })
     }
 
-    /// Where the cgroup of a line of proc_pid_cgroup(5) is mounted: `0::/path` for v2, `4:memory:/path` for v1.
+    /// Where the cgroup of a line of proc_pid_cgroup(5) is mounted: `0::/path` for v2, `4:memory:/path` for
+    /// v1.
     fn dir_of(&self, line: &str) -> Option<PathBuf> {
         let mut fields = line.splitn(3, ':');
         let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

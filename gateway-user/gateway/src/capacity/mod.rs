@@ -80,7 +80,8 @@ impl Capacity {
     }
 }
 
-/// Each connection may need a second descriptor towards a backend; [`RESERVED_DESCRIPTORS`] are left to the rest.
+/// Each connection may need a second descriptor towards a backend; [`RESERVED_DESCRIPTORS`] are left to the
+/// rest.
 fn by_descriptors(open_files: u64, workers: usize) -> usize {
     share(open_files.saturating_sub(RESERVED_DESCRIPTORS) / 2, workers).clamp(LEAST_CONNECTIONS, 1_000_000)
 }

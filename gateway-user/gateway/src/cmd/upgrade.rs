@@ -62,7 +62,8 @@ pub(super) fn run(args: UpgradeArgs) -> anyhow::Result<End> {
     }
 }
 
-/// Starts the new process and tells whoever waits at the other end of standard input, which is a pipe, its id.
+/// Starts the new process and tells whoever waits at the other end of standard input, which is a pipe, its
+/// id.
 fn start_and_end() -> anyhow::Result<End> {
     use std::os::unix::process::CommandExt as _;
 
@@ -70,7 +71,8 @@ fn start_and_end() -> anyhow::Result<End> {
     command.arg("run").arg(format!("--started-by={}", std::process::id()));
     // Without `upgrade --apart`.
     command.args(std::env::args_os().skip(3)).process_group(0);
-    // That of the command a manager called: the new one feeds the watchdog meant for whoever is the main process.
+    // That of the command a manager called: the new one feeds the watchdog meant for whoever is the main
+    // process.
     command.env_remove("WATCHDOG_PID");
     let new = command.spawn().context("starting the new process")?;
     rustix::io::write(std::io::stdin(), format!("{}\n", new.id()).as_bytes())?;

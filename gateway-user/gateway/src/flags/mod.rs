@@ -1,8 +1,8 @@
 //! Settings of the process: flags fix the process, resources fix the routing.
 //!
-//! Every setting is one row of [`table`]: its flag, its environment variable, its key in the `--config` file, its
-//! default, unit, help and documentation all come out of that row. A flag wins over the environment, that over the
-//! file, that over the default; all bad settings are reported together.
+//! Every setting is one row of [`table`]: its flag, its environment variable, its key in the `--config` file,
+//! its default, unit, help and documentation all come out of that row. A flag wins over the environment, that
+//! over the file, that over the default; all bad settings are reported together.
 
 mod args;
 mod docs;

@@ -44,8 +44,8 @@ fn packets() -> io::Result<OwnedFd> {
 }
 
 impl Channel {
-    /// Connects to the old process that listens at `path`.
-    /// The peer may be `other` as well, the user that this process becomes later.
+    /// Connects to the old process that listens at `path`. The peer may be `other` as well, the user that
+    /// this process becomes later.
     pub(super) fn connect(path: &Path, other: Option<u32>) -> io::Result<Self> {
         let socket = packets()?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;

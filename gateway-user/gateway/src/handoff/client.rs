@@ -143,7 +143,8 @@ impl Received {
         Ok(())
     }
 
-    /// The old process sends sockets of one kind and address in the order of slots; what is stable here keeps it.
+    /// The old process sends sockets of one kind and address in the order of slots; what is stable here keeps
+    /// it.
     fn sort(&mut self) {
         self.admin.sort_by_key(|socket| socket.local_addr().ok());
     }

@@ -1,9 +1,10 @@
 //! Messages between the two processes. One message is one packet of JSON; descriptors travel beside it, one
 //! for each item, in order.
 //!
-//! Fields, items and messages that the receiver does not know are passed over, and the descriptors of such items closed:
-//! that is how newer versions add something that older ones can do without. A change that they cannot do without is a new
-//! [`PROTOCOL`]. Both sides say which range of versions they speak, and the newest one in common is spoken.
+//! Fields, items and messages that the receiver does not know are passed over, and the descriptors of such
+//! items closed: that is how newer versions add something that older ones can do without. A change that they
+//! cannot do without is a new [`PROTOCOL`]. Both sides say which range of versions they speak, and the newest
+//! one in common is spoken.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -172,7 +173,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<M>(text).unwrap(), message);
     }
 
-    /// These texts are a promise to processes of every version that speaks version 1: never change one of them.
+    /// These texts are a promise to processes of every version that speaks version 1: never change one of
+    /// them.
     #[test]
     fn version_1_is_byte_for_byte_what_it_always_was() {
         let hello = |protocol, oldest, version: &str, admin_socket| {

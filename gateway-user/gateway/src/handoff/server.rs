@@ -1,7 +1,7 @@
 //! The side that serves: listens for a new process, hands over, and hears whether it may go.
 //!
-//! Talking is done by threads of their own with blocking calls, each of which has a limit; the control thread only
-//! responds.
+//! Talking is done by threads of their own with blocking calls, each of which has a limit; the control thread
+//! only responds.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! Messages to the service manager (sd_notify(3)): readiness, reloads, the end, the main process, and
-//! that we are alive. Without `NOTIFY_SOCKET` in the environment nothing is said.
+//! Messages to the service manager (sd_notify(3)): readiness, reloads, the end, the main process, and that we
+//! are alive. Without `NOTIFY_SOCKET` in the environment nothing is said.
 
 mod socket;
 
@@ -50,7 +50,8 @@ impl Manager {
     }
 
     /// Says READY when `/healthz/ready` does, then each change of the state, and feeds the watchdog; until
-    /// [`fall_silent`](Self::fall_silent) or [`stopping`](Self::stopping). `took_over` if another process was the main one.
+    /// [`fall_silent`](Self::fall_silent) or [`stopping`](Self::stopping). `took_over` if another process was
+    /// the main one.
     pub(crate) fn serve(&self, shared: &Shared, took_over: bool) {
         self.0.speaks.store(true, Ordering::SeqCst);
         tokio::spawn(self.clone().report(shared.clone(), took_over));
@@ -87,7 +88,8 @@ impl Manager {
         }
     }
 
-    /// Sends WATCHDOG for as long as every worker responds. Being here at all shows that the control thread does.
+    /// Sends WATCHDOG for as long as every worker responds. Being here at all shows that the control thread
+    /// does.
     async fn feed(self, shared: Shared, limit: Duration) {
         let mut stuck = false;
         while self.speaks() {

@@ -14,7 +14,8 @@ use crate::common::{HTTP, with_gateway_flags};
 use crate::memory::rss_kib;
 use crate::{ODD, active, neighbours_are_served, route_the_odd};
 
-/// A backend that sends chunks for every request until its client is gone; counts what it sent, and who is there.
+/// A backend that sends chunks for every request until its client is gone; counts what it sent, and who is
+/// there.
 fn endless_backend() -> (Arc<AtomicU64>, Arc<AtomicU64>) {
     let (sent, open) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let (count, there) = (Arc::clone(&sent), Arc::clone(&open));

@@ -22,7 +22,8 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
     with_gateway_flags("buffers", flags, |_, running| {
         let backend = SilentBackend::start();
         route_the_odd(running);
-        // Each keeps its head in a buffer until its response comes, and for a second two more to receive into.
+        // Each keeps its head in a buffer until its response comes, and for a second two more to receive
+        // into.
         let mut waiting: Vec<Client> = Vec::new();
         wait::until("three fifths to be lent for long", || {
             assert!(waiting.len() < 2000, "no bound: {}", metrics());

@@ -78,7 +78,8 @@ fn without_descriptors_accepting_pauses_and_who_is_inside_is_served() {
         let tenths = u32::try_from(began.elapsed().as_millis() / 100).unwrap() + 1;
         let (switches, ticks) = (after.0 - before.0, after.1 - before.1);
         eprintln!("{pauses} pauses, {served} requests meanwhile: {switches} switches, {ticks} ticks of CPU");
-        // Never more often than the pause is long, however busy the machine; spinning does so thousands of times.
+        // Never more often than the pause is long, however busy the machine; spinning does so thousands of
+        // times.
         assert!(pauses <= f64::from(tenths), "{pauses} pauses in {tenths} tenths of a second");
         // A request costs at most as many switches as there are waits in it.
         assert!(switches <= u64::from(tenths * MOST_SWITCHES + served * 10), "{switches} switches");

@@ -13,7 +13,8 @@ use crate::{hold_crowd, neighbours_are_served, role};
 fn fifteen_thousand_idle_connections_of_one_process_hold_no_buffers() {
     const NAME: &str = "idle::fifteen_thousand_idle_connections_of_one_process_hold_no_buffers";
     const IDLE: u64 = 15_000;
-    /// For the socket, its task and its places in the books; neither a request's state nor its buffer would fit.
+    /// For the socket, its task and its places in the books; neither a request's state nor its buffer would
+    /// fit.
     const MOST_BYTES: u64 = 3 * 1024;
     /// More after another wave of requests, and after the end of all: the allocator's.
     const MORE_BYTES: u64 = 512;

@@ -198,7 +198,8 @@ fn a_reader_that_goes_on_is_waited_for_however_much_lies_ready() {
         let (mut slow, mut drips) = (small_reader(), small_reader());
         let cut =
             || metric("http_server_request_duration_seconds_count", &["error_type=\"client_send_timeout\""]);
-        // Some KiB a second for many time-outs, and until the other, which takes a byte a while, has been cut.
+        // Some KiB a second for many time-outs, and until the other, which takes a byte a while, has been
+        // cut.
         let mut buffer = [0; 2048];
         let mut rounds = 0;
         wait::until("the end of who takes a byte a while", || {

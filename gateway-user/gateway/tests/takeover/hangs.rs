@@ -1,4 +1,5 @@
-//! The old process hangs in the midst of a take-over: the new one decides for itself, and the old one finds out.
+//! The old process hangs in the midst of a take-over: the new one decides for itself, and the old one finds
+//! out.
 //!
 //! Only limits of what a hung process does not do are shortened, so that no test depends on how fast the
 //! others are.
@@ -90,7 +91,8 @@ fn hung_when_it_is_to_let_go_reuseport() {
     hung_when_it_is_to_let_go("take-h5", &["--steering", "reuseport"]);
 }
 
-/// It sleeps through two take-overs: whom it would have to tell has ended, and still the directory is not its own.
+/// It sleeps through two take-overs: whom it would have to tell has ended, and still the directory is not its
+/// own.
 #[test]
 fn hung_over_two_take_overs() {
     const FLAGS: &[&str] = &["--steering", "reuseport"];

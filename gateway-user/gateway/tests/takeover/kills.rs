@@ -31,7 +31,8 @@ fn still_clean(clients: impl IntoIterator<Item = SteadyClients>) {
     }
 }
 
-/// The new one has more workers, and so sockets that the old one has not: nothing may wait in them when it dies.
+/// The new one has more workers, and so sockets that the old one has not: nothing may wait in them when it
+/// dies.
 fn new_one_killed_at(label: &str, point: &'static str, flags: &'static [&'static str]) {
     with_line(label, flags, move |line| {
         let pins = line.pin_directories();

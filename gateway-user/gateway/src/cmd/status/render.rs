@@ -99,7 +99,8 @@ fn held_ports(placeholders: &Placeholders) -> String {
     })
 }
 
-/// Each watch of the cluster: what it holds, when the server said something last, and what keeps it from going on.
+/// Each watch of the cluster: what it holds, when the server said something last, and what keeps it from
+/// going on.
 fn watches(document: &StatusDocument) -> String {
     let mut table =
         Table::new(&["WATCH", "NAMESPACE", "OBJECTS", "SYNCED", "LAST EVENT", "FAILING SINCE", "WHY"]);

@@ -129,8 +129,8 @@ impl Value for WaitOrOff {
     }
 }
 
-/// Gateway API's duration format (GEP-2257): up to four parts of `h`, `m`, `s`, `ms`, each with up to five digits.
-/// A bare `0` is zero; any other bare number is refused, since its unit would be a guess.
+/// Gateway API's duration format (GEP-2257): up to four parts of `h`, `m`, `s`, `ms`, each with up to five
+/// digits. A bare `0` is zero; any other bare number is refused, since its unit would be a guess.
 fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
