@@ -51,8 +51,8 @@ pub(crate) struct ConfigError {
     pub(crate) field: String,
     /// The error and the fix.
     pub(crate) message: String,
-    /// A suggestion. It may name objects that have nothing to do with this one but their names, so it
-    /// stays out of the IR: what is served must not change with them.
+    /// A suggestion. It may name objects that have nothing to do with this one but their names, so it stays
+    /// out of the IR: what is served must not change with them.
     pub(crate) hint: String,
 }
 

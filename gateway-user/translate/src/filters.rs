@@ -25,8 +25,8 @@ pub(crate) struct FilterChain {
 /// Translates a filter list whose rule has these matches.
 ///
 /// # Errors
-/// The first filter that is invalid, not supported or not compatible with another one. A filter is never skipped:
-/// its rule responds 500 instead.
+/// The first filter that is invalid, not supported or not compatible with another one. A filter is never
+/// skipped: its rule responds 500 instead.
 pub(crate) fn chain(
     spec: &[HttpRouteFilter],
     matches: &[RouteMatch],

@@ -169,8 +169,8 @@ impl Default for RequestPolicy {
     }
 }
 
-/// Translates resources into configuration and status, from scratch. For the same resources
-/// after an edit keep a [`Translator`], which gives the same result for less.
+/// Translates resources into configuration and status, from scratch. For the same resources after an edit
+/// keep a [`Translator`], which gives the same result for less.
 pub fn translate(resources: &ResourceSet, options: &TranslateOptions) -> Translation {
     Translator::new(options.clone()).update(resources)
 }

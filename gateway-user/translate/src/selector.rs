@@ -28,7 +28,8 @@ impl Selector {
     /// Checks a selector. No requirement at all selects everything.
     ///
     /// # Errors
-    /// The place below the selector and what is wrong there: the CRDs take any operator and any number of values.
+    /// The place below the selector and what is wrong there: the CRDs take any operator and any number of
+    /// values.
     pub(crate) fn new(spec: &LabelSelector) -> Result<Self, (String, String)> {
         let labels =
             spec.match_labels.iter().map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()]));

@@ -92,8 +92,8 @@ impl Translator {
 
     /// Turns resources into what is served and what is said about it: the same as [`crate::translate`] gives.
     ///
-    /// Objects that the set shares by `Arc` with the one before cost next to nothing; an object that was
-    /// read again and is equal costs a comparison.
+    /// Objects that the set shares by `Arc` with the one before cost next to nothing; an object that was read
+    /// again and is equal costs a comparison.
     pub fn update(&mut self, resources: &ResourceSet) -> Translation {
         // Taken out, so that after a panic in here nothing is remembered rather than half of it.
         let mut previous = std::mem::replace(&mut self.previous, PreviousState::new(&self.options));

@@ -1,5 +1,5 @@
-//! Every feature that is claimed is translated into something that the data plane does, and those that are not
-//! are refused.
+//! Every feature that is claimed is translated into something that the data plane does, and those that are
+//! not are refused.
 
 mod common;
 
