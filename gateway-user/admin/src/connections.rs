@@ -10,7 +10,7 @@ use crate::Limits;
 use crate::activity::Activity;
 use crate::counters::{ClosedReason, ServerCounters};
 
-/// A response that has taken no byte for so many milliseconds may make room for another client.
+/// Milliseconds without a byte taken after which a response may make room for another client.
 const STALLED: u64 = 1000;
 
 /// The client of a connection, as far as fairness goes: an IPv4 address, an IPv6 network of 64 bits, or a

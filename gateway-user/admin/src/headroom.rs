@@ -13,7 +13,8 @@ const MOST: u64 = 112;
 /// The limit is the process's, and three servers raise it.
 static RAISING: Mutex<()> = Mutex::new(());
 
-/// The soft limit of open files that leaves room for operators below this hard one.
+/// The soft limit of open files (RLIMIT_NOFILE, getrlimit(2)) that leaves room for operators below this hard
+/// one.
 #[must_use]
 pub fn soft_limit(hard: u64) -> u64 {
     hard - (hard / PART).min(MOST)

@@ -56,8 +56,8 @@ struct Reader {
 }
 
 impl Pages {
-    /// A page that was begun after this call, or, while as many pages as may be are being read, one of the
-    /// last seconds. `render` gives its pieces; it may be dropped while it waits.
+    /// A page that was begun after this call, or one of at most 5 s before while three pages are being read.
+    /// `render` gives its pieces; it may be dropped while it waits.
     pub async fn get<F>(&self, render: impl FnOnce() -> F) -> Arc<Page>
     where
         F: Future<Output = Vec<Bytes>>,

@@ -49,13 +49,13 @@ const SPARES: usize = 8;
 pub struct Limits {
     /// Most connections at the same time.
     pub connections: usize,
-    /// From a connection's begin, or from a later head's first byte, to the end of the head.
+    /// Time from a connection's begin, or from a later head's first byte, to the end of the head.
     pub header: Duration,
-    /// Between two requests.
+    /// Time between two requests.
     pub idle: Duration,
-    /// Without a byte of a response taken.
+    /// Time in which no byte of a response is taken.
     pub write: Duration,
-    /// From the end of the head to the end of the response.
+    /// Time from the end of the head to the end of the response.
     pub response: Duration,
 }
 
@@ -100,7 +100,7 @@ impl Server {
         Ok(Self { stop, thread: Some(thread) })
     }
 
-    /// Accepts nothing more; responses under way have a few seconds.
+    /// Accepts nothing more; responses under way have 5 s.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::kind::for_each_kind;
 use crate::{InstalledApi, Kind, Object, ObjectKey};
 
-/// Where an object was read.
+/// The place that an object was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     /// The file, as the loader was given it.

@@ -58,7 +58,7 @@ enum Wake {
     Stop,
 }
 
-/// Where configuration comes from.
+/// The source of the configuration.
 #[derive(Clone, Debug)]
 pub enum SourceOptions {
     /// Files.
@@ -67,16 +67,17 @@ pub enum SourceOptions {
     Cluster(Cluster),
 }
 
-/// A directory, and how patiently it is read.
+/// A directory, and the delays after its changes.
 #[derive(Clone, Debug)]
 pub struct DirectoryOptions {
     /// The directory.
     pub path: PathBuf,
-    /// How long a changed file has to stay as it is; its quiet time is that after any event.
+    /// Times for which a changed file has to stay as it is. Their `quiet` is the quiet time after any event,
+    /// too.
     pub delays: WriteDelays,
-    /// Where last good versions outlive the process, if anywhere.
+    /// File in which last good versions outlive the process, if any.
     pub last_good: Option<PathBuf>,
-    /// True if those of Secrets do.
+    /// True if last good versions of Secrets are in it.
     pub keeps_keys: bool,
 }
 
@@ -170,7 +171,7 @@ impl<S: Steer + Send + 'static> Engine<S> {
     }
 
     /// Has nothing made live any more until [`Engine::resume`]; ready once what is under way is done. Changes
-    /// meanwhile is made live then.
+    /// that come meanwhile are made live then.
     pub async fn hold(&self) {
         let (holds, held) = oneshot::channel();
         let _ = self.wake.send(Wake::Hold(holds));

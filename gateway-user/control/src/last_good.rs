@@ -21,7 +21,7 @@ use crate::store::Store;
 /// Version of the file's format. A file of another one is passed over.
 const FORMAT: u32 = 1;
 
-/// Where the versions are kept, and of which directory.
+/// The file of last good versions, and the directory that they are of.
 #[derive(Clone, Debug)]
 pub struct LastGood {
     path: PathBuf,
@@ -30,7 +30,7 @@ pub struct LastGood {
     keys: bool,
 }
 
-/// Why the file does not serve.
+/// Error of the file of last good versions.
 #[derive(Debug, thiserror::Error)]
 pub enum LastGoodError {
     /// It cannot be read, written or removed.

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use gateway_api_types::load::{Diagnostic, Severity};
 use tracing::{error, info, warn};
 
-/// One line for people and how much it matters.
+/// One line for people, with its severity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
     /// Place, object, field and fix.
     pub text: String,
@@ -56,7 +56,7 @@ pub struct Changes {
 }
 
 impl LogDeduplicator {
-    /// Replaces what holds.
+    /// Replaces the lines that hold. Returns those that came and went.
     pub fn update(&mut self, lines: impl IntoIterator<Item = Line>) -> Changes {
         let now: BTreeSet<Line> = lines.into_iter().collect();
         let mut new: Vec<Line> = now.difference(&self.standing).cloned().collect();

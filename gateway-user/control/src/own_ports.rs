@@ -17,11 +17,12 @@ use gateway_steer::SteerPlan;
 /// Ports of the node that endpoints must not lead to. The default allows all.
 #[derive(Clone, Debug, Default)]
 pub struct OwnPorts {
-    /// Where this process listens beside its listeners: health, metrics, admin.
+    /// Sockets of this process beside its listeners: health, metrics, admin.
     pub listens: Vec<SocketAddr>,
     /// Port of the workers' own sockets, with kernel programs.
     pub internal_port: Option<u16>,
-    /// Added to listeners' ports below the second number, where the process may not bind those.
+    /// Offset of listeners' ports, and the lowest port that the process may bind: it is added to ports below
+    /// that.
     pub offset: Option<(u16, u16)>,
     /// Ports of the node's own services.
     pub reserved: BTreeSet<u16>,
@@ -39,13 +40,13 @@ pub struct OwnEndpoint {
     pub cluster: ClusterKey,
     /// The first one's address.
     pub address: SocketAddr,
-    /// How many there are besides.
+    /// Number of further endpoints.
     pub more: usize,
-    /// Why not.
+    /// The reason.
     pub reason: OwnReason,
 }
 
-/// Why an endpoint on an address of the node is not used.
+/// Reason for which an endpoint on an address of the node is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OwnReason {
     /// Health, metrics, admin or a worker's socket of this process.
@@ -62,7 +63,7 @@ impl OwnReason {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Sluice, Self::Listener, Self::Reserved, Self::Node];
 
-    /// As a label.
+    /// The value of the metric's label.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sluice => "sluice",

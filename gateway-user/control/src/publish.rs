@@ -15,7 +15,7 @@ const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The mailboxes of all workers.
 pub trait Workers {
-    /// How many there are.
+    /// Number of workers.
     fn count(&self) -> usize;
 
     /// Puts a command into a worker's mailbox; `false` if the worker has ended.
@@ -25,9 +25,9 @@ pub trait Workers {
 /// One worker of several, as if it were alone.
 #[derive(Debug)]
 pub struct Only<'a, W> {
-    /// All of them.
+    /// All workers.
     pub workers: &'a W,
-    /// The one.
+    /// Number of the one, from 0.
     pub worker: usize,
 }
 
@@ -51,7 +51,7 @@ impl<W: Workers> Workers for Arc<W> {
     }
 }
 
-/// Why the old generation stays.
+/// Error that leaves the old generation live.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// A worker cannot serve it.
@@ -154,7 +154,8 @@ pub async fn commit(
     missing
 }
 
-/// Gives every worker the addresses behind the clusters, and waits until they are in use.
+/// Gives every worker the addresses behind the clusters, and waits until they are in use, for 10 s at most.
+/// Returns the workers that did not follow.
 pub async fn endpoints(workers: &impl Workers, table: &Arc<Endpoints>) -> Vec<PublishError> {
     let mut replies = Vec::with_capacity(workers.count());
     for worker in 0..workers.count() {

@@ -7,7 +7,7 @@ use gateway_steer::{
     Counters, FinishedTakeover, Gauge, PlaceholderState, Prepared, Rejection, SteerError, SteerPlan, Steering,
 };
 
-/// Steering, as far as a new plan needs it; tests put a notebook in its place.
+/// Steering, as far as a new plan needs it; tests replace it by a recorder.
 pub trait Steer {
     /// Binds that must be left out, each with its reason.
     fn check(&mut self, plan: &SteerPlan) -> Vec<Rejection>;
@@ -21,13 +21,13 @@ pub trait Steer {
     /// Forgets what was prepared last: it does not go live.
     fn abandon(&mut self);
 
-    /// Sockets for the successor of a worker that died.
+    /// Listening sockets for the successor of a worker that died.
     ///
     /// # Errors
-    /// The system gives none.
+    /// The system gives no socket.
     fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError>;
 
-    /// Makes the plan what is steered; gives the binds that the kernel has no room for.
+    /// Makes the plan what is steered. Returns the binds that the kernel has no room for.
     ///
     /// # Errors
     /// The kernel refuses another change.
@@ -73,7 +73,7 @@ impl SharedSteering {
         self.lock().as_mut().map_or(Ok(Vec::new()), Steering::lend_placeholders)
     }
 
-    /// Ends that, after a take-over that failed.
+    /// Takes lent sockets for its own again, after a take-over that failed.
     pub fn seal(&self) {
         if let Some(steering) = self.lock().as_mut() {
             steering.seal();
@@ -134,10 +134,18 @@ impl Steer for SharedSteering {
         }
     }
 
+    /// Listening sockets for the successor of a worker that died.
+    ///
+    /// # Errors
+    /// The system gives no socket.
     fn refill(&mut self, worker: usize) -> Result<Vec<TcpListener>, SteerError> {
         self.lock().as_mut().map_or(Ok(Vec::new()), |steering| steering.refill(worker))
     }
 
+    /// Makes the plan what is steered. Returns the binds that the kernel has no room for.
+    ///
+    /// # Errors
+    /// The kernel refuses another change.
     fn apply(&mut self, plan: &SteerPlan) -> Result<Vec<Rejection>, SteerError> {
         let mut steering = self.lock();
         steering.as_mut().map_or(Ok(Vec::new()), |steering| steering.apply(plan).map(|done| done.refused))

@@ -19,7 +19,7 @@ pub struct View {
     pub live: Option<Live>,
     /// The status of every object, with what this node made of it, without times.
     pub status: Arc<StatusSet>,
-    /// Since when each of its conditions has its status.
+    /// Time at which each of its conditions got its status.
     pub since: Arc<Since>,
     /// The same before any node had a say.
     pub translated: Arc<StatusSet>,
@@ -33,7 +33,7 @@ pub struct View {
     pub own_endpoints: Arc<[OwnEndpoint]>,
     /// Hosts and rules that are in each other's way.
     pub hosts: HostTotals,
-    /// Missing part of the source, as long as nothing is live for that reason.
+    /// Missing part of the source, as long as nothing is live for lack of it.
     pub waiting: Option<String>,
     /// Namespaces whose newest HTTPRoutes wait for their regular expressions to be built; the ones before are
     /// live.
@@ -42,7 +42,7 @@ pub struct View {
     pub refused_expressions: usize,
     /// Rules of HTTPRoutes that are refused because requests could have too much scanned.
     pub refused_rules: usize,
-    /// Why the newest configuration is not live, if it is not.
+    /// Error that keeps the newest configuration from being live.
     pub last_error: Option<String>,
     /// Counts since the start.
     pub tally: Tally,
@@ -60,7 +60,7 @@ impl View {
 pub struct Live {
     /// Its number.
     pub generation: Generation,
-    /// When it went live.
+    /// Time at which it went live.
     pub since: Timestamp,
     /// The representation that it was compiled from.
     pub ir: Arc<Ir>,
@@ -79,7 +79,7 @@ pub struct Live {
 pub struct Tally {
     /// Configurations gone through, changed or not.
     pub reconciled: u64,
-    /// Time spent on that in microseconds, reading excluded.
+    /// Time spent on them in microseconds, without reading the source.
     pub reconciled_us: u64,
     /// Generations that went live.
     pub published: u64,
@@ -87,7 +87,7 @@ pub struct Tally {
     pub endpoint_updates: u64,
     /// Attempts after which the old generation stayed.
     pub failed: u64,
-    /// Times that the source could not be read.
+    /// Readings of the source that failed.
     pub unreadable: u64,
     /// Files and objects with an error at the last reading.
     pub errors: u64,

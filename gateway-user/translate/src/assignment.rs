@@ -22,7 +22,7 @@ pub struct Assignment {
 pub struct Assignments {
     /// The addresses of each Gateway; no address is in here twice.
     pub given: BTreeMap<ObjectName, Vec<Assignment>>,
-    /// Why a Gateway does not have what it asks for, and what to do.
+    /// Reasons for which Gateways do not have the addresses that they ask for, with what to do.
     pub problems: BTreeMap<ObjectName, String>,
 }
 

@@ -20,7 +20,7 @@ pub struct ObjectRef {
 /// One line for people: object, field, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Severity.
     #[serde(serialize_with = "as_text")]
     pub severity: Severity,
     /// The object to edit.

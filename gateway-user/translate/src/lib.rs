@@ -79,11 +79,11 @@ pub struct TranslateOptions {
     pub endpoints: EndpointPolicy,
     /// Policies that are applied to requests before they are matched.
     pub requests: RequestPolicy,
-    /// How much regular expressions may cost.
+    /// Limits on the cost of regular expressions.
     pub regex: RegexLimits,
     /// Ownership of one address among those that an older Gateway serves with every address.
     pub address_ownership: AddressOwnership,
-    /// True if a host belongs to one namespace.
+    /// Ownership of hosts by namespace.
     pub host_ownership: HostOwnership,
 }
 
@@ -134,10 +134,10 @@ pub struct Translation {
     /// The same and more in one line each, by object.
     #[serde(rename = "findings")]
     pub diagnostics: Vec<Diagnostic>,
-    /// How many expressions of HTTPRoutes are refused.
+    /// Number of expressions of HTTPRoutes that are refused.
     #[serde(skip)]
     pub refused_expressions: usize,
-    /// How many rules are refused because requests for their hosts could have too much scanned.
+    /// Number of rules that are refused because requests for their hosts could have too much scanned.
     #[serde(skip)]
     pub refused_rules: usize,
     /// Hosts and rules that are in each other's way.

@@ -14,13 +14,14 @@ use crate::status::{StatusSet, WAITING, accepted_by_listeners, find};
 /// A node's report on a translation: everything is served but the rejected binds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeReport {
-    /// The configuration that is live, counted by the node for itself.
+    /// Number of the live configuration; each node counts its own.
     pub generation: Generation,
     /// Every Gateway in it, as [`digests`](crate::digests) gives them.
     pub gateways: BTreeMap<ObjectName, GatewayDigest>,
     /// Binds that are not served.
     pub refused: Vec<RejectedBind>,
-    /// Where clients reach the node: the addresses of Gateways that are served on every address.
+    /// Addresses at which clients reach the node, which are those of Gateways that are served on every
+    /// address.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -29,7 +30,7 @@ pub struct NodeReport {
 pub struct RejectedBind {
     /// The bind's address.
     pub address: BindAddress,
-    /// The bind's port.
+    /// The bind's TCP port.
     pub port: u16,
     /// The reason.
     pub reason: RejectionReason,
@@ -37,7 +38,7 @@ pub struct RejectedBind {
     pub message: String,
 }
 
-/// Why a node does not serve a bind.
+/// Reason for which a node does not serve a bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RejectionReason {
     /// The port is reserved, or another program listens on it.

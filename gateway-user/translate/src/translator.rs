@@ -41,7 +41,7 @@ pub struct Translator {
     rebuilt: Rebuilt,
 }
 
-/// How much an update had to do.
+/// The work of one update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
     /// HTTPRoutes that were translated.
@@ -85,7 +85,7 @@ impl Translator {
         self.assignments = assignments;
     }
 
-    /// How much the last update had to do.
+    /// The work of the last update.
     pub fn rebuilt(&self) -> Rebuilt {
         self.rebuilt
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// How bad it is.
+/// Severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     /// Worth knowing; nothing is wrong.
@@ -39,9 +39,9 @@ pub struct Position {
 pub struct Diagnostic {
     /// The file, as the loader was given it; empty when the object came from no file.
     pub file: Arc<str>,
-    /// Where the offending value is; for a field that is missing, where its parent is.
+    /// Position of the offending value; of a missing field, that of its parent.
     pub position: Position,
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
     /// `Kind namespace/name`, as far as the object says; empty if it says nothing.
     pub object: String,

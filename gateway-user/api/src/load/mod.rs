@@ -27,12 +27,12 @@ use tree::{Node, Tree};
 /// Faults of one object that are told.
 const MAX_DIAGNOSTICS: usize = 50;
 
-/// An object and where it was read.
+/// An object, and the place that it was read from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedObject {
     /// The object, checked, with defaults.
     pub object: Object,
-    /// Where it begins.
+    /// File and line of its beginning.
     pub origin: Origin,
     /// The same place with its column.
     pub position: Position,

@@ -36,14 +36,14 @@ closed_enum! {
 pub struct BackendTlsPolicySpec {
     /// The backends, 1 to 16; a Service's port by its name.
     pub target_refs: Vec<LocalPolicyTargetReferenceWithSectionName>,
-    /// How the backend proves who it is.
+    /// Checks of a backend's certificate.
     pub validation: BackendTlsPolicyValidation,
     /// Implementation-specific settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
 }
 
-/// How a backend proves who it is. Exactly one of `caCertificateRefs` and `wellKnownCACertificates` is
+/// Checks of a backend's certificate. Exactly one of `caCertificateRefs` and `wellKnownCACertificates` is
 /// present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -65,7 +65,7 @@ pub struct BackendTlsPolicyValidation {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SubjectAltName {
-    /// Which kind of name.
+    /// The kind of name.
     #[serde(rename = "type")]
     pub type_: SubjectAltNameType,
     /// For `Hostname`.

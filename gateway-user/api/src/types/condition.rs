@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 
 closed_enum! {
-    /// True if a condition holds.
+    /// Status of a condition.
     ConditionStatus {
         /// It holds.
         True = "True",
@@ -24,7 +24,7 @@ pub struct Condition {
     /// The aspect that is observed, such as `Accepted`; the key of the list.
     #[serde(rename = "type")]
     pub type_: String,
-    /// True if it holds.
+    /// Its status.
     pub status: ConditionStatus,
     /// One CamelCase word that says why.
     pub reason: String,
@@ -33,13 +33,13 @@ pub struct Condition {
     /// The `metadata.generation` this was decided for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// When `status` last changed. The CRDs require it in what is stored; who decides a condition has no
-    /// clock and leaves it out, and the status writer fills it in.
+    /// Time of the last change of `status`. The CRDs require it in what is stored; who decides a condition
+    /// has no clock and leaves it out, and the status writer fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Time>,
 }
 
-/// Which labels an object must carry (`metav1.LabelSelector`). An empty selector selects everything.
+/// Labels that an object must carry (`metav1.LabelSelector`). An empty selector selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelector {

@@ -1,11 +1,11 @@
-//! Filters that several kinds use: header changes, mirroring, external authorization.
+//! Filters that several kinds use: header changes, mirroring (GEP-3171), external authorization (GEP-1494).
 
 use serde::{Deserialize, Serialize};
 
 use super::BackendObjectReference;
 
 closed_enum! {
-    /// How an authorization service is asked.
+    /// Protocol towards an authorization service.
     ExternalAuthProtocol {
         /// With an HTTP request.
         Http = "HTTP",
@@ -44,12 +44,12 @@ pub struct HttpHeaderFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRequestMirrorFilter {
-    /// Where the copy goes.
+    /// Backend that gets the copy; its response is ignored.
     pub backend_ref: BackendObjectReference,
-    /// How many of 100, 0 to 100.
+    /// Share of the requests in percent, 0 to 100 (GEP-3171).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
-    /// How many.
+    /// Share of the requests (GEP-3171).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fraction: Option<Fraction>,
 }
@@ -69,9 +69,9 @@ pub struct Fraction {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalAuthFilter {
-    /// How it is asked.
+    /// Protocol of the question.
     pub protocol: ExternalAuthProtocol,
-    /// Whom.
+    /// The service to ask.
     pub backend_ref: BackendObjectReference,
     /// For `GRPC`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ pub struct ExternalAuthFilter {
     /// For `HTTP`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpAuthConfig>,
-    /// True if the body goes along; it does not if absent.
+    /// Part of the body that goes along; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward_body: Option<ForwardBodyConfig>,
 }
@@ -109,7 +109,7 @@ pub struct HttpAuthConfig {
     pub allowed_response_headers: Vec<String>,
 }
 
-/// How much of the body an authorization service sees.
+/// The part of a body that an authorization service sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ForwardBodyConfig {

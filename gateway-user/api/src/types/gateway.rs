@@ -1,4 +1,4 @@
-//! Gateway: listeners, the addresses they serve, and who may attach.
+//! Gateway: listeners, the addresses that they serve, and the objects that may attach.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ open_enum! {
 }
 
 closed_enum! {
-    /// How strictly client certificates are checked.
+    /// Strictness towards client certificates (GEP-91).
     FrontendValidationMode {
         /// A client without a valid certificate is refused.
         AllowValidOnly = "AllowValidOnly",
@@ -38,11 +38,11 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// For which routes something is the default Gateway (GEP-3793).
+    /// Routes that something is the default Gateway for (GEP-3793).
     GatewayDefaultScope {
-        /// All.
+        /// Every route without a parentRef.
         All = "All",
-        /// None.
+        /// No route.
         None = "None",
     }
 }
@@ -51,23 +51,23 @@ closed_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewaySpec {
-    /// The GatewayClass.
+    /// Name of the GatewayClass.
     pub gateway_class_name: String,
     /// The listeners, at most 64; names are unique.
     pub listeners: Vec<Listener>,
-    /// Where to serve; the implementation chooses if empty.
+    /// Addresses to serve on, at most 16; the implementation chooses if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<GatewaySpecAddress>,
-    /// Labels, annotations and parameters of what the implementation creates.
+    /// Labels, annotations and parameters of the objects that the implementation creates (GEP-1867).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub infrastructure: Option<GatewayInfrastructure>,
-    /// Which ListenerSets may attach; none if absent.
+    /// ListenerSets that may attach (GEP-1713); none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_listeners: Option<AllowedListeners>,
     /// TLS settings of the whole Gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<GatewayTlsConfig>,
-    /// For which routes without a parentRef this is the default Gateway.
+    /// Routes without a parentRef that this is the default Gateway for (GEP-3793).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_scope: Option<GatewayDefaultScope>,
 }
@@ -82,7 +82,7 @@ pub struct GatewaySpecAddress {
     /// The address; with none, the implementation chooses one of this type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// From where it must be reachable: `Cluster`, or `example.com/name` (GEP-5093).
+    /// Network from which it must be reachable: `Cluster`, or `example.com/name` (GEP-5093).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routability: Option<String>,
 }
@@ -102,23 +102,23 @@ pub struct GatewayInfrastructure {
     pub parameters_ref: Option<LocalObjectReference>,
 }
 
-/// Which ListenerSets may attach to a Gateway.
+/// ListenerSets that may attach to a Gateway (GEP-1713).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllowedListeners {
-    /// From where.
+    /// Their namespaces.
     #[serde(default)]
     pub namespaces: ListenerNamespaces,
 }
 
-/// From where ListenerSets may attach.
+/// Namespaces of ListenerSets that may attach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerNamespaces {
-    /// Which namespaces.
+    /// The namespaces, as a choice.
     #[serde(default = "no_namespaces")]
     pub from: FromNamespaces,
-    /// Labels for `Selector`.
+    /// Labels of the namespaces, for `Selector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
 }
@@ -135,7 +135,7 @@ pub struct GatewayTlsConfig {
     pub frontend: Option<FrontendTlsConfig>,
 }
 
-/// The client certificate that the Gateway shows to backends.
+/// The client certificate that the Gateway shows to backends (GEP-3155).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayBackendTls {
@@ -144,7 +144,7 @@ pub struct GatewayBackendTls {
     pub client_certificate_ref: Option<SecretObjectReference>,
 }
 
-/// How clients are checked, per port.
+/// Checks of client certificates, per port (GEP-91).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FrontendTlsConfig {
@@ -159,13 +159,13 @@ pub struct FrontendTlsConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsPortConfig {
-    /// Which port.
+    /// The port.
     pub port: u16,
     /// Its settings.
     pub tls: TlsConfig,
 }
 
-/// How clients of a port are checked.
+/// Checks of the client certificates of a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsConfig {
@@ -174,7 +174,7 @@ pub struct TlsConfig {
     pub validation: Option<FrontendTlsValidation>,
 }
 
-/// How client certificates are checked.
+/// Checks of client certificates (GEP-91).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FrontendTlsValidation {
@@ -189,7 +189,7 @@ pub struct FrontendTlsValidation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayStatus {
-    /// Addresses it really serves.
+    /// Addresses that are served, at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<GatewayStatusAddress>,
     /// `Accepted`, `Programmed`, `ResolvedRefs`.
@@ -198,7 +198,7 @@ pub struct GatewayStatus {
     /// The listeners of the spec; those of ListenerSets are reported there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<ListenerStatus>,
-    /// ListenerSets attached with at least one valid listener.
+    /// Number of attached ListenerSets with at least one valid listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attached_listener_sets: Option<i32>,
 }
@@ -212,7 +212,7 @@ pub struct GatewayStatusAddress {
     pub type_: AddressType,
     /// The address.
     pub value: String,
-    /// From where it is reachable.
+    /// Network from which it is reachable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routability: Option<String>,
 }

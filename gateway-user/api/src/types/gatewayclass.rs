@@ -1,4 +1,4 @@
-//! GatewayClass: which controller serves the Gateways that name it.
+//! GatewayClass: the controller of the Gateways that name it.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct GatewayClassSpec {
     /// Configuration of the class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters_ref: Option<ParametersReference>,
-    /// For people, at most 64 characters.
+    /// Text for people, at most 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
@@ -31,7 +31,7 @@ pub struct GatewayClassStatus {
     /// `Accepted`, `SupportedVersion`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// Features the class supports, sorted by name.
+    /// Features that the class supports, sorted by name (GEP-2162).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supported_features: Vec<SupportedFeature>,
 }

@@ -1,4 +1,4 @@
-//! GRPCRoute: which gRPC calls go where.
+//! GRPCRoute: rules for gRPC calls (GEP-1016).
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct GrpcRouteSpec {
     /// The parents to attach to, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<ParentReference>,
-    /// For which hosts, maybe with `*.` in front; every host of the listener if empty.
+    /// Hosts that the rules are for, each maybe with `*.` in front; every host of the listener if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
     /// The rules, at most 16.
@@ -61,7 +61,7 @@ pub struct GrpcRouteRule {
     /// The changes, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<GrpcRouteFilter>,
-    /// Where to send, by weight.
+    /// Destinations, by weight.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backend_refs: Vec<GrpcBackendRef>,
     /// Keeps sessions on one endpoint; deprecated for the one of XBackend.
@@ -85,7 +85,7 @@ pub struct GrpcRouteMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrpcMethodMatch {
-    /// How.
+    /// The comparison; `Exact` if absent.
     #[serde(rename = "type", default = "exact")]
     pub type_: MatchType,
     /// The service with its package, such as `foo.bar.Baz`.
@@ -100,12 +100,12 @@ pub struct GrpcMethodMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrpcHeaderMatch {
-    /// How.
+    /// The comparison; `Exact` if absent.
     #[serde(rename = "type", default = "exact")]
     pub type_: MatchType,
-    /// Which header.
+    /// The metadata key, which is a field name.
     pub name: String,
-    /// With what.
+    /// The value or expression to compare with.
     pub value: String,
 }
 
@@ -113,7 +113,7 @@ pub struct GrpcHeaderMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrpcRouteFilter {
-    /// Which one.
+    /// The kind of filter.
     #[serde(rename = "type")]
     pub type_: GrpcRouteFilterType,
     /// For `RequestHeaderModifier`.

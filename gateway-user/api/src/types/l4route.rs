@@ -53,7 +53,7 @@ pub struct L4RouteSpec {
     pub use_default_gateways: Option<GatewayDefaultScope>,
 }
 
-/// Where connections go.
+/// The destinations of connections or flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct L4RouteRule {

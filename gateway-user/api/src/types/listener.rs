@@ -34,7 +34,7 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// From which namespaces something may attach.
+    /// Namespaces that something may attach from.
     FromNamespaces {
         /// Any.
         All = "All",
@@ -66,14 +66,14 @@ pub struct Listener {
     /// Host to serve, maybe with `*.` in front; every host if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-    /// Port to serve.
+    /// Port to serve, 1 to 65535.
     pub port: u16,
     /// The protocol spoken on it.
     pub protocol: ProtocolType,
     /// Certificates and mode; for HTTPS and TLS only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTlsConfig>,
-    /// Which routes may attach.
+    /// Routes that may attach.
     #[serde(default)]
     pub allowed_routes: AllowedRoutes,
     /// Filters of a request before it is routed (GEP-5224).
@@ -81,7 +81,7 @@ pub struct Listener {
     pub filters: Option<ListenerFilters>,
 }
 
-/// How a listener deals with TLS.
+/// TLS settings of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerTlsConfig {
@@ -96,26 +96,26 @@ pub struct ListenerTlsConfig {
     pub options: BTreeMap<String, String>,
 }
 
-/// Which routes may attach to a listener.
+/// Routes that may attach to a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AllowedRoutes {
-    /// From where.
+    /// Their namespaces.
     #[serde(default)]
     pub namespaces: RouteNamespaces,
-    /// Of which kinds; those of the protocol if empty.
+    /// Their kinds; those of the protocol if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<RouteGroupKind>,
 }
 
-/// From where routes may attach.
+/// Namespaces of routes that may attach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteNamespaces {
-    /// Which namespaces; `None` is not allowed here.
+    /// The namespaces, as a choice; `None` is not allowed here.
     #[serde(default = "same")]
     pub from: FromNamespaces,
-    /// Labels for `Selector`.
+    /// Labels of the namespaces, for `Selector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
 }
@@ -144,7 +144,7 @@ pub struct ListenerFilters {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerRequestFilter {
-    /// Which one.
+    /// The kind of filter.
     #[serde(rename = "type")]
     pub type_: ListenerFilterType,
     /// For `ExternalAuth`.
@@ -159,12 +159,12 @@ pub struct ListenerRequestFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerStatus {
-    /// Which listener.
+    /// Name of the listener.
     pub name: String,
     /// Kinds of routes that may attach: those asked for, less those not supported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supported_kinds: Vec<RouteGroupKind>,
-    /// Routes attached, whether or not their references resolve.
+    /// Number of routes attached, those with references that do not resolve included.
     pub attached_routes: i32,
     /// `Accepted`, `Programmed`, `ResolvedRefs`, `Conflicted`, `OverlappingTLSConfig`.
     pub conditions: Vec<Condition>,

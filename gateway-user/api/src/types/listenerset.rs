@@ -1,4 +1,4 @@
-//! ListenerSet: more listeners for a Gateway, owned by somebody else.
+//! ListenerSet: more listeners for a Gateway, owned by somebody else (GEP-1713).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! ReferenceGrant: who may refer to objects in its namespace from another one.
+//! ReferenceGrant: leave for objects of other namespaces to refer to those of its own (GEP-709).
 
 use serde::{Deserialize, Serialize};
 

@@ -13,7 +13,7 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// How long a client keeps a session cookie.
+    /// Lifetime of a session cookie.
     CookieLifetimeType {
         /// Until `absoluteTimeout`.
         Permanent = "Permanent",
@@ -26,7 +26,7 @@ closed_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionPersistence {
-    /// The key of a session.
+    /// The key of a session; a cookie if absent.
     #[serde(rename = "type", default = "cookie_type")]
     pub type_: SessionPersistenceType,
     /// For `Cookie`.
@@ -35,7 +35,7 @@ pub struct SessionPersistence {
     /// For `Header`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<SessionHeader>,
-    /// When a session ends for good (GEP-2257 duration).
+    /// Time after which a session ends for good (GEP-2257 duration).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absolute_timeout: Option<String>,
 }
@@ -47,10 +47,10 @@ pub struct SessionCookie {
     /// Its name; the implementation chooses if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its `Path` attribute.
+    /// Its `Path` attribute (RFC 6265 section 5.2.4); `/` if absent.
     #[serde(default = "root_path")]
     pub path: String,
-    /// How long it lives.
+    /// Its lifetime; until the client ends its session if absent.
     #[serde(default = "session_lifetime")]
     pub lifetime_type: CookieLifetimeType,
 }

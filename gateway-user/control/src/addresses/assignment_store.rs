@@ -40,7 +40,7 @@ struct AllocationProblem {
     message: String,
 }
 
-/// Assignments as text, in the order of Gateways.
+/// Assignments as JSON text, ordered by Gateway.
 pub fn write(assignments: &Assignments) -> String {
     let given = assignments.given.iter().flat_map(|(gateway, all)| {
         all.iter().map(|one| AssignmentEntry {
@@ -63,10 +63,10 @@ pub fn write(assignments: &Assignments) -> String {
 /// Why assignments cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Another version of Sluice may read them.
+    /// The text has this format version, which another version of Sluice may read.
     #[error("format {0} is of another version of Sluice; this one reads {VERSION}")]
     Format(u32),
-    /// Nobody can.
+    /// The text is damaged, so that no version can read it; with the parser's error.
     #[error("{0}")]
     Broken(String),
 }
@@ -77,10 +77,10 @@ struct Format {
     version: u32,
 }
 
-/// Reads what [`write`] wrote. An address that is in it twice is the first one's.
+/// Reads the text that [`write`] wrote. An address that is in it twice is the first one's.
 ///
 /// # Errors
-/// It is something else.
+/// [`ReadError`]: the text has another format version, or is no such text.
 pub fn read(text: &str) -> Result<Assignments, ReadError> {
     let broken = |error: serde_json::Error| ReadError::Broken(error.to_string());
     let Format { version } = serde_json::from_str(text).map_err(broken)?;

@@ -60,7 +60,7 @@ impl Link {
         Ok(Self { path, records, unsaved: false, present: BTreeSet::new(), alone: true })
     }
 
-    /// True if another process may have put addresses there that it still serves.
+    /// Says if another process may have put addresses there that it still serves.
     #[must_use]
     pub fn shared(self, shared: bool) -> Self {
         Self { alone: !shared, ..self }

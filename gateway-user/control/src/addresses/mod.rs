@@ -105,7 +105,7 @@ impl ClusterAssignmentStore {
 }
 
 impl Pool {
-    /// Addresses that `book` gives, those of `node` on `link`.
+    /// The addresses that `store` gives; those of `node` are put on `link`.
     pub fn new(store: AssignmentStore, link: Link, node: String) -> Self {
         Self {
             store,
@@ -165,7 +165,7 @@ impl Pool {
         self.errors.say();
     }
 
-    /// The plan but for addresses that other nodes have.
+    /// The plan without addresses that other nodes have.
     pub fn here(&self, mut plan: SteerPlan) -> SteerPlan {
         let elsewhere: BTreeSet<IpAddr> = self.addresses(|node| node != self.node);
         plan.binds.retain(|bind| match bind.address {

@@ -9,10 +9,10 @@ use nix::net::if_::{if_nameindex, if_nametoindex};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use rtnetlink::{AddressMessageBuilder, Handle};
 
-/// True if the network namespace has an interface of that name.
+/// Checks that the network namespace has an interface of that name.
 ///
 /// # Errors
-/// It has not, in one line that names those that there are.
+/// It has none; the text, one line, names those that exist.
 pub fn check(interface: &str) -> Result<(), String> {
     let Err(error) = if_nametoindex(interface) else { return Ok(()) };
     let all =

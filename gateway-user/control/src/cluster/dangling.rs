@@ -10,8 +10,8 @@ use gateway_ir::ObjectName;
 use gateway_translate::MissingGateway;
 use tokio::time::Instant;
 
-/// How long a Gateway may be missing: whoever applies a route and its Gateway together, or by two pipelines,
-/// needs no advice.
+/// Time for which a Gateway may be missing: whoever applies a route and its Gateway together, or by two
+/// pipelines, needs no advice.
 pub const REPORT_DELAY: Duration = Duration::from_secs(30);
 
 /// Routes that wait, and routes that were reported.

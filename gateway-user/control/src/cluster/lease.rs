@@ -18,14 +18,17 @@ use tracing::info;
 use super::failures::ErrorLog;
 use crate::backoff::jittered;
 
-/// How patiently leadership is sought and kept.
+/// Durations of leader election.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseTimes {
-    /// How long the others leave a record alone that does not change. Whole seconds.
+    /// Time for which others leave a record alone that does not change, as client-go's `LeaseDuration`. Whole
+    /// seconds.
     pub duration: Duration,
-    /// How long after the beginning of its last renewal a holder still acts as one; shorter than `duration`.
+    /// Time from the beginning of the last renewal for which a holder still acts as one, as client-go's
+    /// `RenewDeadline`; shorter than `duration`.
     pub deadline: Duration,
-    /// Between two attempts to renew or to acquire.
+    /// Time between two attempts to renew or to acquire, as client-go's `RetryPeriod`; a fifth more at
+    /// random.
     pub retry: Duration,
 }
 
@@ -40,7 +43,7 @@ impl Default for LeaseTimes {
     }
 }
 
-/// True if this process may act as the leader.
+/// Tells if this process may act as the leader. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Leadership(watch::Receiver<Option<Term>>);
 
@@ -57,7 +60,7 @@ impl Leadership {
         self.0.borrow().is_some_and(|term| Instant::now() < term.until)
     }
 
-    /// Since when it is the leader without a break; `None` if it is not.
+    /// Start of the unbroken time as the leader; `None` if this process is not.
     pub fn since(&self) -> Option<Instant> {
         self.0.borrow().map(|term| term.since)
     }
@@ -112,7 +115,7 @@ impl ObservedLease {
 }
 
 impl Candidate {
-    /// A candidate for the Lease of that name, who signs as `identity`, which nobody else does.
+    /// A candidate for the Lease `name` in `namespace`, who signs as `identity`, which no other process does.
     pub fn new(
         client: Client,
         namespace: &str,

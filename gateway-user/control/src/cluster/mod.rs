@@ -59,19 +59,19 @@ pub struct Membership {
     pub controller: String,
     /// Objects as the server was last seen to hold them.
     pub seen: Arc<dyn ObservedObjects>,
-    /// Changes with it.
+    /// A counter that changes whenever `seen` does.
     pub seen_changed: watch::Receiver<u64>,
     /// The live view of this process.
     pub view: watch::Receiver<Arc<View>>,
-    /// How the Lease is kept.
+    /// Durations of the Lease.
     pub times: LeaseTimes,
     /// True if this process stands for the Lease; without, it only reports.
     pub may_lead: bool,
     /// The namespaces that are read; empty is all.
     pub namespaces: Vec<String>,
-    /// How long a route may name a Gateway that does not exist before its owner is told.
+    /// Time for which a route may name a Gateway that does not exist before its owner is told.
     pub tell_after: Duration,
-    /// Where writes are counted.
+    /// Counts of the writes.
     pub tally: Arc<ClusterTally>,
     /// The pool of addresses, if Gateways have any of one.
     pub pool: Option<PoolDuty>,

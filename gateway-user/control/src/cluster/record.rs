@@ -26,14 +26,14 @@ pub struct RecordStatus {
     /// The program and its version.
     #[serde(default)]
     pub program: String,
-    /// When the node last said that it is there. Others count from when they saw it change, never by this
-    /// time.
+    /// Time at which the node last said that it is there. Others count from when they saw it change, never by
+    /// this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_time: Option<MicroTime>,
     /// The configuration that is live, counted by the node for itself.
     #[serde(default)]
     pub generation: u64,
-    /// Where clients reach the node.
+    /// Addresses at which clients reach the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
     /// Every Gateway that is live.
@@ -60,7 +60,7 @@ pub struct GatewayRecord {
 pub struct RefusedRecord {
     /// An IP address, or `*` for every address of the node.
     pub address: String,
-    /// The port.
+    /// The TCP port.
     pub port: u16,
     /// Machine-readable reason.
     pub reason: RejectionReason,

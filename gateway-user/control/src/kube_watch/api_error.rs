@@ -4,25 +4,25 @@ use std::fmt;
 
 use kube::core::response::Status;
 
-/// Why a watch gives nothing at the moment.
+/// Error of requests to an API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiError {
-    /// The API server refuses it: our account lacks the right.
+    /// The server refuses it: the account lacks the right (403).
     Denied {
         /// The verb that is missing.
         verb: String,
         /// Our user as the server names it, if it does.
         user: String,
     },
-    /// The server has no such kind, in no version that we know.
+    /// The server has no such kind, in no version that we know (404).
     Missing,
-    /// The server does not have what every API server has: it is none.
+    /// The server does not have a kind that every API server has: it is none.
     NoApiServer,
-    /// Our identity is not accepted at all.
+    /// The server does not accept our identity (401).
     Unauthorized(String),
-    /// The server cannot be reached.
+    /// The server cannot be reached, or does not respond in time.
     Unreachable(String),
-    /// It responds with something else.
+    /// Any other response.
     Other(String),
 }
 

@@ -2,7 +2,7 @@
 
 use crate::publish;
 
-/// Why a configuration is not live.
+/// Error that keeps a configuration from being live.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// The old generation stays.

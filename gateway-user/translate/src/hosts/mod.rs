@@ -32,7 +32,8 @@ use ownership::Owner;
 pub(crate) use ownership::{Claims, label};
 pub(crate) use verdict::RouteVerdict;
 
-/// How many hosts and rules are in each other's way, over all listeners. A rule counts on each of its hosts.
+/// Numbers of hosts and rules that are in each other's way, over all listeners. A rule counts on each of its
+/// hosts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostTotals {

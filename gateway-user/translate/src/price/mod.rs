@@ -21,15 +21,15 @@ pub(crate) use demand::{Demand, Subject};
 pub(crate) use scan::refusals as scan_refusals;
 pub use walk::Walk;
 
-/// How much regular expressions may cost.
+/// Limits on the cost of regular expressions (decisions 171 and 172).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegexLimits {
     /// One expression, in bytes of its automaton or of the work of building it; see
     /// `gateway_regex::Matcher::cost`.
     pub expression: usize,
-    /// All expressions of a route.
+    /// All expressions of a route, in the same bytes.
     pub route: usize,
-    /// All expressions of a namespace's routes.
+    /// All expressions of a namespace's routes, in the same bytes.
     pub namespace: usize,
     /// Bytes of a request that expressions may be matched with: length of each value times expressions for
     /// it.

@@ -27,7 +27,7 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// How a path changes.
+    /// The way in which a path changes.
     HttpPathModifierType {
         /// Into another one.
         ReplaceFullPath = "ReplaceFullPath",
@@ -50,7 +50,7 @@ closed_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteFilter {
-    /// Which one.
+    /// The kind of filter.
     #[serde(rename = "type")]
     pub type_: HttpRouteFilterType,
     /// For `RequestHeaderModifier`.
@@ -79,11 +79,11 @@ pub struct HttpRouteFilter {
     pub extension_ref: Option<LocalObjectReference>,
 }
 
-/// How a path changes; the field that `type` names is present.
+/// A change of a path; the field that `type` names is present.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpPathModifier {
-    /// How.
+    /// The way in which the path changes.
     #[serde(rename = "type")]
     pub type_: HttpPathModifierType,
     /// The new path.
@@ -110,7 +110,7 @@ pub struct HttpRequestRedirectFilter {
     /// The new port; if absent, the well-known port of `scheme`, or the listener's without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// 301, 302, 303, 307 or 308.
+    /// Status of the response: 301, 302, 303, 307 or 308 (RFC 9110 section 15.4); 302 if absent.
     #[serde(default = "found")]
     pub status_code: u16,
 }
@@ -127,7 +127,7 @@ pub struct HttpUrlRewriteFilter {
     pub path: Option<HttpPathModifier>,
 }
 
-/// Which web pages of other origins may use the response (Fetch standard, CORS protocol; GEP-1767).
+/// Web pages of other origins that may use the response (Fetch standard, CORS protocol; GEP-1767).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpCorsFilter {

@@ -1,4 +1,5 @@
-//! Conditions that a request must meet.
+//! Conditions that a request must meet. Matching of paths, headers and query parameters is case-sensitive but
+//! for the names of headers.
 
 use serde::{Deserialize, Serialize};
 
@@ -70,10 +71,10 @@ pub struct HttpRouteMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpPathMatch {
-    /// How.
+    /// The comparison; `PathPrefix` if absent.
     #[serde(rename = "type", default = "path_prefix")]
     pub type_: PathMatchType,
-    /// With what.
+    /// The path or expression to compare with, at most 1024 characters; `/` if absent.
     #[serde(default = "root_path")]
     pub value: String,
 }
@@ -83,12 +84,12 @@ pub struct HttpPathMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpHeaderMatch {
-    /// How.
+    /// The comparison; `Exact` if absent.
     #[serde(rename = "type", default = "exact")]
     pub type_: MatchType,
-    /// Which header.
+    /// The field name (RFC 9110 section 5.1).
     pub name: String,
-    /// With what.
+    /// The field value or expression to compare with.
     pub value: String,
 }
 
@@ -96,12 +97,12 @@ pub struct HttpHeaderMatch {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpQueryParamMatch {
-    /// How.
+    /// The comparison; `Exact` if absent.
     #[serde(rename = "type", default = "exact")]
     pub type_: MatchType,
-    /// Which parameter.
+    /// The parameter's name.
     pub name: String,
-    /// With what.
+    /// The parameter's value or the expression to compare with.
     pub value: String,
 }
 

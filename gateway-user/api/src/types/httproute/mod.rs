@@ -1,4 +1,4 @@
-//! HTTPRoute: which requests go where, and what happens on the way.
+//! HTTPRoute: rules for HTTP requests, with the changes on their way.
 
 mod filters;
 mod matches;
@@ -26,7 +26,7 @@ pub struct HttpRouteSpec {
     /// The parents to attach to, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parent_refs: Vec<ParentReference>,
-    /// For which hosts, maybe with `*.` in front; every host of the listener if empty.
+    /// Hosts that the rules are for, each maybe with `*.` in front; every host of the listener if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
     /// The rules, at most 16; one that matches every path if absent.
@@ -41,7 +41,7 @@ pub struct HttpRouteSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteRule {
-    /// Unique within the route.
+    /// Name of the rule, unique within the route (GEP-995).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Any of these must match; every path if absent.
@@ -50,13 +50,13 @@ pub struct HttpRouteRule {
     /// The changes, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<HttpRouteFilter>,
-    /// Where to send, by weight; with none and no filter that responds, the response is 500.
+    /// Destinations, by weight; with none and no filter that responds, the response is 500.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backend_refs: Vec<HttpBackendRef>,
-    /// How long requests may take.
+    /// Limits on the time of a request (GEP-1742).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<HttpRouteTimeouts>,
-    /// When to try again.
+    /// Conditions for another try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<HttpRouteRetry>,
     /// Keeps sessions on one endpoint; deprecated for the one of XBackend.
@@ -64,7 +64,7 @@ pub struct HttpRouteRule {
     pub session_persistence: Option<SessionPersistence>,
 }
 
-/// How long requests may take, as GEP-2257 durations; `0s` is without limit.
+/// Limits on the time of a request (GEP-1742), as GEP-2257 durations; `0s` is without limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteTimeouts {
@@ -76,17 +76,17 @@ pub struct HttpRouteTimeouts {
     pub backend_request: Option<String>,
 }
 
-/// When to try a backend again (GEP-1731).
+/// Conditions for another try at a backend (GEP-1731).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRouteRetry {
     /// Status codes that are worth another try, 400 to 599.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<u16>,
-    /// How many further tries; 0 turns retries off.
+    /// Number of further tries; 0 turns retries off.
     #[serde(default = "one_attempt")]
     pub attempts: u32,
-    /// Base interval between tries (GEP-2257 duration).
+    /// Least time between two tries (GEP-2257 duration).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<String>,
 }

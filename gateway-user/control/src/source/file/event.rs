@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::walk::Stamp;
 
-/// How long a file has to stay as it is before it is read.
+/// Times for which a file has to stay as it is before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteDelays {
-    /// If nothing speaks against reading it.
+    /// Time for a file that nothing speaks against.
     pub quiet: Duration,
-    /// If it is empty or shorter than what was read before, and was not moved into place.
+    /// Time for a file that is empty or shorter than what was read before, and was not moved into place.
     pub shorter: Duration,
-    /// If it is still open for writing.
+    /// Time for a file that is still open for writing.
     pub open: Duration,
 }
 

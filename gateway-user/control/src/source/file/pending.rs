@@ -59,22 +59,22 @@ pub struct PendingWrites {
 /// The work to be done about the files of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileWork {
-    /// To be read.
+    /// Files to be read.
     pub ready: BTreeSet<PathBuf>,
-    /// Whatever they are now, what was read before stands; nothing, where nothing was.
+    /// Files that wait: what was read of them before, if anything, stays in force.
     pub held: BTreeSet<PathBuf>,
-    /// Gone for good.
+    /// Files that no longer exist.
     pub gone: BTreeSet<PathBuf>,
-    /// When the first of `held` may be ready.
+    /// Time at which the first of `held` may be ready.
     pub due: Option<Instant>,
-    /// For the log.
+    /// Lines for the log.
     pub notes: Vec<Note>,
 }
 
 /// A line about one file. Each is given once for a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// Below the directory.
+    /// Path below the directory.
     pub path: PathBuf,
     message: String,
 }

@@ -36,7 +36,7 @@ pub enum TreeFile {
     Unusable(String),
 }
 
-/// Why there is no [`Tree`]: what was read before stays in force.
+/// Error that leaves no [`Tree`]: what was read before stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The directory cannot be read, or entries of it vanish all the time.

@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-/// Where the cluster is.
+/// Address and credentials of an API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// As a file says.
+    /// Those of a kubeconfig file.
     Kubeconfig(PathBuf),
-    /// The one that this process runs in, as the kubelet tells its pods.
+    /// Those that the kubelet gives to this process's pod.
     InCluster,
 }
 
-/// Where the kubelet puts a pod's access to the API server.
+/// Directory of a pod's access to the API server.
 const OF_POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Why there is no client.
+/// Error that leaves no client of the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The file is of no use.
+    /// The kubeconfig cannot be used.
     #[error("--kubeconfig {0}: {1}")]
     Kubeconfig(PathBuf, String),
     /// The pod's own files are of no use.
@@ -28,11 +28,12 @@ pub enum ConnectError {
         "this pod's access to its API server: {0}; let the pod have a service account token \
          (automountServiceAccountToken), or set --kubeconfig"
     )]
+    /// The pod's own files cannot be used.
     InCluster(String),
-    /// No client can be made of what they say.
+    /// No client can be made for the server at that address.
     #[error("client of the API server at {0}: {1}")]
     Client(String, String),
-    /// No thread or runtime is to be had.
+    /// The system gives no thread or runtime.
     #[error("thread of the API server's client: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -43,10 +44,10 @@ impl Access {
         std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| Self::InCluster)
     }
 
-    /// The server's address, found without speaking to it.
+    /// The server's address, found without a request.
     ///
     /// # Errors
-    /// Nobody can tell where the server is.
+    /// The kubeconfig, or the pod's own files, cannot be read or name no server.
     pub fn server(&self) -> Result<String, ConnectError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let config = runtime.block_on(self.config())?;

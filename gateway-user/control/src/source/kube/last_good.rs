@@ -31,13 +31,13 @@ const BUFFER: usize = 1 << 16;
 /// disk.
 const DUTY_DIVISOR: u32 = 20;
 
-/// True if private keys are written.
+/// Private keys of Secrets in the file of last good objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastGoodKeys {
-    /// As the objects are.
+    /// They are written.
     #[default]
     Kept,
-    /// Without them: a process that begins with the file has no certificates until the API server responds.
+    /// They are not: a process that begins with the file has no certificates until the API server responds.
     LeftOut,
 }
 

@@ -30,16 +30,16 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long a server that says nothing is waited for, where objects of an earlier process can be served.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which cluster, and how much of it.
+/// A cluster, and the part of it that is read.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    /// Where it is.
+    /// Address and credentials of its API server.
     pub access: Access,
     /// The namespaces to read; empty is all.
     pub namespaces: Vec<String>,
-    /// Where all objects outlive the process, if anywhere.
+    /// File in which all objects outlive the process, if any.
     pub last_good: Option<PathBuf>,
-    /// True if private keys are among them.
+    /// Private keys in that file.
     pub keys: LastGoodKeys,
     /// The controller whose Gateways are served: of Secrets, those that they refer to are read.
     pub controller_name: String,
@@ -69,11 +69,11 @@ impl fmt::Debug for Cluster {
 type Ready = (Client, Arc<str>, Handle, Option<(PathBuf, Scope)>);
 
 impl Cluster {
-    /// Starts the thread and its watches. That the server cannot be reached is no error: it is tried again
-    /// and again.
+    /// Starts the thread and its watches. A server that cannot be reached is no error: it is tried again and
+    /// again.
     ///
     /// # Errors
-    /// Nobody can tell where the server is, or how to speak to it.
+    /// [`ConnectError`]: the kubeconfig or the pod's files cannot be used, or the system gives no thread.
     pub fn start(options: ClusterOptions) -> Result<Self, ConnectError> {
         let ClusterOptions { access, namespaces, last_good, keys, controller_name } = options;
         let ids = ids(&namespaces);
@@ -146,12 +146,12 @@ impl Cluster {
         self.shared.keys(kind)
     }
 
-    /// Signals every change of an object, of its status as well.
+    /// A counter that changes with every object, also with its status.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes()
     }
 
-    /// How each watch is doing, with the number of its objects.
+    /// State of every watch, with the number of its objects.
     pub fn watches(&self) -> Vec<(WatchId, WatchState, usize)> {
         self.shared.watches()
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::kube_watch::ApiError;
 use crate::source::kube::kinds::Subject;
 
-/// One watch: what it is of, and in which namespace if not in all.
+/// Name of one watch: its kind, and its namespace if not all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchId {
     /// Kind of its objects.
@@ -27,24 +27,24 @@ impl WatchId {
 /// kinds for some seconds.
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
-/// How a watch is doing.
+/// State of one watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchState {
     /// True if a whole list has arrived at least once.
     pub synced: bool,
-    /// When the server said anything last.
+    /// Time of the last response.
     pub last_event: Option<Timestamp>,
-    /// Since when it gives nothing, and why.
+    /// Time of the first failure since the last response, and the last error; none while the watch works.
     pub failing: Option<(Timestamp, ApiError)>,
-    /// Since when the server has refused every request.
+    /// Time since which the server has refused every request.
     refusing: Option<Timestamp>,
-    /// True if it has done so for [`GRACE`], so that it means them.
+    /// True if it has refused every request for 5 s, so that it is believed.
     pub refused: bool,
-    /// Objects that came or went, since the start.
+    /// Number of objects that came or went, since the start.
     pub events: u64,
-    /// Whole lists that arrived, since the start.
+    /// Number of whole lists, since the start.
     pub lists: u64,
-    /// Failures since the start.
+    /// Number of failures, since the start.
     pub failures: u64,
 }
 
