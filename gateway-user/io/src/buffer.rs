@@ -80,7 +80,8 @@ impl Deref for Buffer {
 
     fn deref(&self) -> &[u8] {
         match self {
-            // SAFETY: the pool lent `len` initialised bytes from `start` on to this buffer alone, until it is dropped.
+            // SAFETY: the pool lent `len` initialised bytes from `start` on to this buffer alone,
+            // until it is dropped.
             Buffer::Block { start, len } => unsafe { std::slice::from_raw_parts(start.as_ptr(), *len) },
             // SAFETY: as above; large blocks have one size.
             Buffer::Bulk(start) => unsafe { std::slice::from_raw_parts(start.as_ptr(), BULK_BYTES) },

@@ -34,7 +34,8 @@ impl Chunk {
         Chunk::with_capacity(0)
     }
 
-    /// An empty chunk for the next receive of a stream that has filled one: larger where the worker can spare it.
+    /// An empty chunk for the next receive of a stream that has filled one: larger where the
+    /// worker can spare it.
     pub(crate) fn bulk() -> Chunk {
         match Buffer::lend_bulk() {
             Some(buffer) => Chunk { buffer, start: HEADROOM, end: HEADROOM, _thread: PhantomData },
@@ -42,13 +43,14 @@ impl Chunk {
         }
     }
 
-    /// True if the bytes received say that larger chunks pay: it filled this one, or would have filled an ordinary one.
+    /// True if the bytes received say that larger chunks pay: it filled this one, or would have filled
+    /// an ordinary one.
     pub(crate) fn is_bulk(&self) -> bool {
         self.spare_len() == 0 || self.end >= Buffer::ordinary()
     }
 
-    /// An empty chunk with room for at least `capacity` bytes. Above the pool's size it is allocated, and freed
-    /// on drop: meant for rare large heads.
+    /// An empty chunk with room for at least `capacity` bytes. Above the pool's size it is allocated, and
+    /// freed on drop: meant for rare large heads.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Chunk {
         let buffer = Buffer::lend(HEADROOM + capacity);
@@ -178,8 +180,8 @@ impl Chunk {
         rest
     }
 
-    /// Where a receive writes: all behind the start. The chunk must be empty. A pointer, since the next reference to these
-    /// bytes would end its right to write.
+    /// Where a receive writes: all behind the start. The chunk must be empty. A pointer, since the next
+    /// reference to these bytes would end its right to write.
     pub(crate) fn room_ptr(&mut self) -> *mut u8 {
         self.clear();
         // SAFETY: the headroom lies within every buffer.

@@ -7,7 +7,8 @@ use iou6::{IoUring, Probe as OpcodeProbe, opcode};
 /// A way to drive I/O, in the order they are preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Driver {
-    /// io_uring with `SINGLE_ISSUER | DEFER_TASKRUN` (Linux 6.1): completions run when the worker waits for them.
+    /// io_uring with `SINGLE_ISSUER | DEFER_TASKRUN` (Linux 6.1): completions run when the worker
+    /// waits for them.
     UringDefer,
     /// io_uring with `COOP_TASKRUN | TASKRUN_FLAG` (Linux 5.19): completions interrupt nothing.
     UringCoop,
@@ -34,7 +35,8 @@ pub enum IoMode {
 pub struct Probe {
     /// The first driver that works.
     pub driver: Driver,
-    /// The drivers before it, each with the reason it was refused; the last reason ends with what to do about them.
+    /// The drivers before it, each with the reason it was refused; the last reason ends with what to
+    /// do about them.
     pub refused: Vec<(Driver, String)>,
 }
 
@@ -93,9 +95,10 @@ impl fmt::Display for Driver {
     }
 }
 
-/// Finds the best driver `mode` allows, by building the very rings that so many workers would build (`ring_entries`
-/// submission entries each), all at the same time, and passing an operation through one. Each try runs in a thread of
-/// its own that ends before the response: a single-issuer ring belongs to the thread that built it.
+/// Finds the best driver `mode` allows, by building the very rings that so many workers would build
+/// (`ring_entries` submission entries each), all at the same time, and passing an operation through one. Each
+/// try runs in a thread of its own that ends before the response: a single-issuer ring belongs to the thread
+/// that built it.
 ///
 /// # Errors
 /// Mode `Uring` and no ring works. The other modes always find a driver.
@@ -167,8 +170,8 @@ fn step(what: &str, error: &io::Error) -> io::Error {
 }
 
 fn check_ring(ring: &mut IoUring) -> io::Result<()> {
-    // Without NODROP completions are lost when the queue overflows; without FAST_POLL every receive that has to
-    // wait would block a kernel thread.
+    // Without NODROP completions are lost when the queue overflows; without FAST_POLL every receive that has
+    // to wait would block a kernel thread.
     if !ring.params().is_feature_nodrop() || !ring.params().is_feature_fast_poll() {
         return Err(io::Error::other("the kernel's io_uring is too old"));
     }

@@ -1,5 +1,5 @@
-//! What the kernel holds while an operation runs: chunks lent to it, and the rule that they are freed only after
-//! it has let go of them.
+//! What the kernel holds while an operation runs: chunks lent to it, and the rule that they are freed only
+//! after it has let go of them.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,7 +21,8 @@ thread_local! {
     static GATHERS: RefCell<Vec<Box<Gather>>> = const { RefCell::new(Vec::new()) };
     /// Operations whose memory the kernel may still touch.
     static LENT: Cell<usize> = const { Cell::new(0) };
-    /// True if the thread's ring still runs. While it does, memory dropped with a completion is safe to reuse.
+    /// True if the thread's ring still runs. While it does, memory dropped with a completion is
+    /// safe to reuse.
     static RING_ALIVE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -30,14 +31,16 @@ pub(crate) fn lent() -> usize {
     LENT.get()
 }
 
-/// Says whether the ring of this thread runs. With `false`, memory that is still lent is leaked on drop: a ring
-/// that is torn down with operations in flight is cleaned up by the kernel later, and may write until then.
+/// Says whether the ring of this thread runs. With `false`, memory that is still lent is leaked on
+/// drop: a ring that is torn down with operations in flight is cleaned up by the kernel later, and may
+/// write until then.
 pub(crate) fn set_ring_alive(alive: bool) {
     RING_ALIVE.set(alive);
 }
 
-/// Memory lent to one operation. It comes back by `into_inner` when the operation's result is taken; it is dropped
-/// by monoio when nobody waits any more but the operation has completed, or when the ring itself goes.
+/// Memory lent to one operation. It comes back by `into_inner` when the operation's result is taken;
+/// it is dropped by monoio when nobody waits any more but the operation has completed, or when the
+/// ring itself goes.
 struct Lent<T>(ManuallyDrop<T>);
 
 impl<T> Lent<T> {
@@ -60,8 +63,8 @@ impl<T> Drop for Lent<T> {
         // Err: thread-locals are gone, so is the runtime; leak.
         let _ = LENT.try_with(|lent| lent.set(lent.get().saturating_sub(1)));
         if RING_ALIVE.try_with(Cell::get).unwrap_or(false) {
-            // SAFETY: dropped once, here; the operation has completed (its ring runs, and monoio keeps what an
-            // abandoned operation uses until its completion).
+            // SAFETY: dropped once, here; the operation has completed (its ring runs, and monoio keeps what
+            // an abandoned operation uses until its completion).
             unsafe { ManuallyDrop::drop(&mut self.0) };
         }
     }
@@ -140,8 +143,8 @@ impl GatherBuf {
     }
 }
 
-// SAFETY: a chunk's data lives on the heap and does not move with the chunk; the whole spare range is writable and
-// initialised; `Lent` keeps it alive until the operation has completed.
+// SAFETY: a chunk's data lives on the heap and does not move with the chunk; the whole spare range is
+// writable and initialised; `Lent` keeps it alive until the operation has completed.
 unsafe impl IoBufMut for RecvBuf {
     fn write_ptr(&mut self) -> *mut u8 {
         self.0.0.room_ptr()

@@ -1,12 +1,13 @@
 //! The I/O fence: alone in naming monoio and tokio-uring; owns and lends buffers.
 //!
-//! A worker is a thread that calls [`run`]. In it, [`Listener::accept`] gives [`Stream`]s, whose halves receive into
-//! and send from [`Chunk`]s of the worker's pool. One promise holds everywhere: **an operation belongs to the stream
-//! or listener, not to the future that waits for it**, so every future of this crate may be dropped, raced and given a
-//! time limit without losing data or descriptors. The runtimes below do not promise that; nothing of theirs is visible
-//! here.
+//! A worker is a thread that calls [`run`]. In it, [`Listener::accept`] gives [`Stream`]s, whose halves
+//! receive into and send from [`Chunk`]s of the worker's pool. One promise holds everywhere: **an operation
+//! belongs to the stream or listener, not to the future that waits for it**, so every future of this crate
+//! may be dropped, raced and given a time limit without losing data or descriptors. The runtimes below do not
+//! promise that; nothing of theirs is visible here.
 //!
-//! Operations are driven by io_uring or epoll ([`probe`] says which works); the code above sees no difference.
+//! Operations are driven by io_uring or epoll ([`probe`] says which works); the code above sees
+//! no difference.
 
 mod buffer;
 mod chunk;

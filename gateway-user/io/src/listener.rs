@@ -32,7 +32,8 @@ const BURST: u8 = 16;
 /// an accept operation that is dropped as it completes leaks its connection and hangs the client.
 pub struct Listener {
     socket: Rc<StdListener>,
-    /// Resolves when the socket has become readable. Watches a duplicate, which can be closed before the socket is.
+    /// Resolves when the socket has become readable. Watches a duplicate, which can be closed before
+    /// the socket is.
     ready: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
     watched: Rc<TcpListener>,
     burst: u8,
@@ -91,9 +92,9 @@ impl Listener {
     /// The next connection.
     ///
     /// # Errors
-    /// Those of accept4(2). The listener stays usable: after [`is_out_of_descriptors`] wait before the next call, the
-    /// connection stays queued; `ConnectionAborted` and the like concern one connection only. `TimedOut` when the
-    /// deadline passes.
+    /// Those of accept4(2). The listener stays usable: after [`is_out_of_descriptors`] wait before the next
+    /// call, the connection stays queued; `ConnectionAborted` and the like concern one connection only.
+    /// `TimedOut` when the deadline passes.
     pub fn accept(&mut self) -> Accept<'_> {
         Accept { listener: self }
     }
@@ -156,15 +157,15 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Stops listening: lets the kernel give up its watch, takes all connections that are queued, and closes the
-    /// socket right behind the last one. (The socket of another process or a duplicate keeps listening.)
+    /// Stops listening: lets the kernel give up its watch, takes all connections that are queued, and closes
+    /// the socket right behind the last one. (The socket of another process or a duplicate keeps listening.)
     pub async fn close(self) -> Vec<Accepted> {
         let Listener { socket, ready, watched, .. } = self;
         drop(ready);
         let duplicate = watched.as_raw_fd();
         drop(watched);
-        // The duplicate is closed by the ring, after the readiness operation was cancelled: a few turns. Until then it
-        // would keep the socket listening, and what it still takes in would be reset.
+        // The duplicate is closed by the ring, after the readiness operation was cancelled: a few turns.
+        // Until then it would keep the socket listening, and what it still takes in would be reset.
         for _ in 0..50 {
             sleep(Duration::from_millis(1)).await;
             if !is_open(duplicate) {
@@ -193,8 +194,9 @@ impl ListenerHandle {
     }
 }
 
-/// True if an error of `accept` or `connect` says that descriptors or memory for sockets have run out: the process's
-/// (EMFILE), the machine's (ENFILE), or socket memory (ENOBUFS, ENOMEM). Waiting helps, trying again at once does not.
+/// True if an error of `accept` or `connect` says that descriptors or memory for sockets have run out: the
+/// process's (EMFILE), the machine's (ENFILE), or socket memory (ENOBUFS, ENOMEM). Waiting helps, trying
+/// again at once does not.
 #[must_use]
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))

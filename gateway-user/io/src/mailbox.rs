@@ -29,7 +29,8 @@ pub struct Next<'a, T> {
     receiver: &'a mut MailReceiver<T>,
 }
 
-/// A mailbox. It is not bounded: commands are few, and a sender that waited for a worker could wait for itself.
+/// A mailbox. It is not bounded: commands are few, and a sender that waited for a worker could
+/// wait for itself.
 #[must_use]
 pub fn mailbox<T: Send>() -> (MailSender<T>, MailReceiver<T>) {
     let (sender, receiver) = unbounded();

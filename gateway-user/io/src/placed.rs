@@ -13,8 +13,8 @@ use crate::{
     slabs::ALIGN,
 };
 
-/// A future in a block of its own, as a `Box` would hold it. Thousands of them that end leave no holes in the heap:
-/// [`trim_pool`](crate::trim_pool) gives their pages back. One that does not fit into a block is boxed.
+/// A future in a block of its own, as a `Box` would hold it. Thousands of them that end leave no holes in the
+/// heap: [`trim_pool`](crate::trim_pool) gives their pages back. One that does not fit into a block is boxed.
 #[must_use = "futures do nothing unless polled"]
 pub struct Placed<F> {
     place: Place<F>,
@@ -46,7 +46,8 @@ impl<F: Future> Future for Placed<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match &mut self.place {
-            // SAFETY: the future was written there by `place` and is dropped only with `self`; it is never moved.
+            // SAFETY: the future was written there by `place` and is dropped only with `self`; it
+            // is never moved.
             Place::Block(future) => unsafe { Pin::new_unchecked(future.as_mut()) }.poll(cx),
             Place::Heap(future) => future.as_mut().poll(cx),
         }
@@ -59,7 +60,8 @@ impl<F> Unpin for Placed<F> {}
 impl<F> Drop for Placed<F> {
     fn drop(&mut self) {
         if let Place::Block(future) = &self.place {
-            // SAFETY: written by `place`, dropped once, here. Should that panic, the block is lost, not used again.
+            // SAFETY: written by `place`, dropped once, here. Should that panic, the block is lost,
+            // not used again.
             unsafe { future.drop_in_place() };
             // Err: the thread is ending and its pool is gone, but not this block's slab, which stays.
             let _ = TASKS.try_with(|pool| pool.take_back(future.cast(), pool.size()));

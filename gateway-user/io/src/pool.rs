@@ -11,14 +11,16 @@ use crate::slabs::Slabs;
 /// front of a received body without a copy.
 pub const HEADROOM: usize = 32;
 
-/// Default size of a chunk in bytes, headroom not counted. One receive takes at most this much, but for long bodies.
+/// Default size of a chunk in bytes, headroom not counted. One receive takes at most this much, but
+/// for long bodies.
 pub const DEFAULT_CHUNK_SIZE: usize = 16 * 1024;
 
-/// Bytes of a chunk for a stream that fills ordinary ones, headroom not counted: an eighth of the operations for the same
-/// bytes. Larger ones gain little more.
+/// Bytes of a chunk for a stream that fills ordinary ones, headroom not counted: an eighth of the operations
+/// for the same bytes. Larger ones gain little more.
 pub(crate) const BULK_CHUNK_SIZE: usize = 128 * 1024;
 
-/// Most such chunks that a worker lends (16 MiB), so that many fast senders to slow receivers take no more than that.
+/// Most such chunks that a worker lends (16 MiB), so that many fast senders to slow receivers take no
+/// more than that.
 const MAX_BULK: usize = 128;
 
 /// Default cap on idle buffers of one worker (16 MiB of 16 KiB chunks).
@@ -27,8 +29,8 @@ pub const DEFAULT_IDLE_BUFFERS: usize = 1024;
 /// Bytes of the blocks that tasks are placed in: two pages less what lets them begin at different offsets.
 pub(crate) const TASK_BYTES: usize = 7 * 1024;
 
-/// With so many of the buffers lent that may be, in hundredths, they are short: no large ones are lent, and callers begin
-/// to choose whom to serve.
+/// With so many of the buffers lent that may be, in hundredths, they are short: no large ones are lent, and
+/// callers begin to choose whom to serve.
 const SHORT: usize = 60;
 /// And with so many the rest is the reserve of what is under way.
 const FULL: usize = 80;
@@ -64,7 +66,8 @@ pub enum BufferLevel {
     Short,
     /// Four fifths: the rest is the reserve of what is under way, and of those that have least.
     Full,
-    /// All. Who is under way still gets more, or could not end and give back what it has; nothing new should begin.
+    /// All. Who is under way still gets more, or could not end and give back what it has; nothing
+    /// new should begin.
     Exhausted,
 }
 
@@ -137,19 +140,19 @@ fn lent_bytes() -> usize {
     CHUNKS.try_with(bytes).unwrap_or(0) + BULK.try_with(bytes).unwrap_or(0)
 }
 
-/// Gives back the pages of a quarter of the calling thread's blocks that were not needed since the last call, and of those
-/// above the cap, but of so few that nobody has to wait. Called several times a second, it lets a burst's memory go
-/// within seconds and keeps that of a steady load.
+/// Gives back the pages of a quarter of the calling thread's blocks that were not needed since the last call,
+/// and of those above the cap, but of so few that nobody has to wait. Called several times a second, it lets
+/// a burst's memory go within seconds and keeps that of a steady load.
 pub fn trim_pool() {
     CHUNKS.with(Pool::trim_unneeded);
     BULK.with(Pool::trim_unneeded);
     TASKS.with(Pool::trim_unneeded);
 }
 
-/// Asks the C library to give free pages of all threads back to the system, in a thread of its own: it goes through
-/// all that is free, holding one arena's lock at a time. The library itself only ever cuts an arena's end, so memory of
-/// a burst would stay for good behind anything that outlived it. Of a program with another allocator for Rust this is the
-/// memory of code in C, such as that of TLS handshakes.
+/// Asks the C library to give free pages of all threads back to the system, in a thread of its own: it goes
+/// through all that is free, holding one arena's lock at a time. The library itself only ever cuts an arena's
+/// end, so memory of a burst would stay for good behind anything that outlived it. Of a program with another
+/// allocator for Rust this is the memory of code in C, such as that of TLS handshakes.
 pub fn give_back_free_memory() {
     #[cfg(target_env = "gnu")]
     {
@@ -243,7 +246,8 @@ impl Pool {
 }
 
 impl Drop for Pool {
-    /// Blocks that are lent when their thread ends keep their slab in memory for good: the kernel may have one.
+    /// Blocks that are lent when their thread ends keep their slab in memory for good: the
+    /// kernel may have one.
     fn drop(&mut self) {
         self.trim(usize::MAX);
     }

@@ -25,26 +25,28 @@ use crate::{
 pub struct RuntimeOptions {
     /// The driver, as found by [`probe`](crate::probe).
     pub driver: Driver,
-    /// Submission entries of the ring (at least 256; the kernel rounds up to a power of two and makes twice as
-    /// many completion entries). With epoll: events taken per wait.
+    /// Submission entries of the ring (at least 256; the kernel rounds up to a power of two and makes twice
+    /// as many completion entries). With epoll: events taken per wait.
     pub ring_entries: u32,
     /// Bytes of one chunk: most that one receive takes.
     pub chunk_size: usize,
     /// Idle chunks a worker keeps for reuse.
     pub idle_chunks: usize,
-    /// Bytes of buffers that [`buffer_level`](crate::buffer_level) is measured against. Receives that begin beyond it hold a
-    /// chunk only once something has come.
+    /// Bytes of buffers that [`buffer_level`](crate::buffer_level) is measured against. Receives that begin
+    /// beyond it hold a chunk only once something has come.
     pub buffer_limit: usize,
     /// Granularity of deadlines and of [`now`](crate::now).
     pub tick: Duration,
     /// A receive without data for this long gives its chunk back and waits for readiness instead.
     pub quiet_after: Duration,
-    /// Restricts the thread to what a worker needs once its driver is built; what happens to other system calls.
+    /// Restricts the thread to what a worker needs once its driver is built; what happens to
+    /// other system calls.
     pub confine: Option<Unlisted>,
 }
 
 impl RuntimeOptions {
-    /// Options for `driver` with defaults for the rest: 4096 entries, 1024 idle chunks of 16 KiB, no limit, 50 ms, 1 s.
+    /// Options for `driver` with defaults for the rest: 4096 entries, 1024 idle chunks of 16 KiB, no
+    /// limit, 50 ms, 1 s.
     #[must_use]
     pub const fn new(driver: Driver) -> RuntimeOptions {
         RuntimeOptions {
@@ -82,11 +84,11 @@ pub(crate) fn worker() -> io::Result<Rc<Worker>> {
     worker.ok_or_else(|| io::Error::other("this thread runs no worker; call it inside gateway_io::run"))
 }
 
-/// Runs `main` to its end on a runtime of the calling thread, then ends every spawned task and waits (at most one
-/// second) until the kernel holds no memory of theirs.
+/// Runs `main` to its end on a runtime of the calling thread, then ends every spawned task and waits (at most
+/// one second) until the kernel holds no memory of theirs.
 ///
-/// The runtime is built here because a ring must be built by the thread that uses it: with single-issuer flags,
-/// completions of a ring that moved to another thread never arrive.
+/// The runtime is built here because a ring must be built by the thread that uses it: with single-issuer
+/// flags, completions of a ring that moved to another thread never arrive.
 ///
 /// # Errors
 /// The thread runs a worker already, or the driver cannot be built (see [`probe`](crate::probe)).
@@ -174,7 +176,8 @@ async fn wind_down(worker: &Worker) {
         }
         monoio::time::sleep(Duration::from_millis(1)).await;
     }
-    // Two more turns: polls without memory are cancelled in the first, sockets they held are closed in the second.
+    // Two more turns: polls without memory are cancelled in the first, sockets they held are
+    // closed in the second.
     for _ in 0..2 {
         monoio::time::sleep(Duration::from_millis(1)).await;
     }

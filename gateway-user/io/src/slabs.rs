@@ -1,7 +1,7 @@
 //! Blocks of one size in memory of their own, whose pages go back to the system when nobody needs them.
 //!
-//! The C library's heap can't do that: what a crowd leaves behind lies between things that stay, and the pages of a
-//! freed buffer are its own to keep.
+//! The C library's heap can't do that: what a crowd leaves behind lies between things that stay, and the
+//! pages of a freed buffer are its own to keep.
 
 use std::{
     alloc::{Layout, handle_alloc_error},
@@ -169,8 +169,8 @@ impl Slab {
             let count = (rest >> first).trailing_ones();
             rest &= !((u64::MAX >> (u64::BITS - count)) << first);
             let (first, count) = (first as usize, count as usize);
-            // SAFETY: the run lies in the mapping, and nobody has one of its blocks: each was given back. Pages read as
-            // zeros afterwards.
+            // SAFETY: the run lies in the mapping, and nobody has one of its blocks: each was given back.
+            // Pages read as zeros afterwards.
             unsafe {
                 let begin = self.base.add(first * self.shape.stride);
                 advise(begin, count * self.shape.stride, libc::MADV_DONTNEED);

@@ -12,8 +12,9 @@ use slab::Slab;
 
 use crate::runtime::worker;
 
-/// The live tasks of a worker. monoio keeps a task only through its wakers, and a waker in a pending operation
-/// keeps the operation: without this list, ending a runtime would leak every waiting task and its sockets.
+/// The live tasks of a worker. monoio keeps a task only through its wakers, and a waker in a pending
+/// operation keeps the operation: without this list, ending a runtime would leak every waiting task
+/// and its sockets.
 #[derive(Default)]
 pub(crate) struct Tasks {
     live: RefCell<Slab<Rc<dyn End>>>,
@@ -34,11 +35,12 @@ struct Running<F> {
     key: usize,
 }
 
-/// Runs `future` on this worker's thread until it ends, or the worker does. Nothing is caught: a panic goes through
-/// the runtime, so a caller that must survive it wraps the future (`catch_unwind`) before spawning.
+/// Runs `future` on this worker's thread until it ends, or the worker does. Nothing is caught: a panic goes
+/// through the runtime, so a caller that must survive it wraps the future (`catch_unwind`) before spawning.
 ///
 /// A future that is always ready to run again (a loop that wakes itself) starves completions, with
-/// `DEFER_TASKRUN` all of them; there is no yield here for that reason. To let others run, [`pause`](crate::pause).
+/// `DEFER_TASKRUN` all of them; there is no yield here for that reason. To let others run,
+/// [`pause`](crate::pause).
 ///
 /// Outside a worker, or while it ends, the future is dropped.
 pub fn spawn<F>(future: F)

@@ -15,12 +15,12 @@ use crate::{
     timers::{Due, OnDue, Slot},
 };
 
-/// Marks futures that may be dropped at any await without losing data or leaving an operation behind. All futures of
-/// this crate's types are; a raw driver operation never is.
+/// Marks futures that may be dropped at any await without losing data or leaving an operation behind. All
+/// futures of this crate's types are; a raw driver operation never is.
 pub trait CancelSafe: Future {}
 
-/// Declares a future cancel-safe that cannot implement the trait itself: an oneshot receiver, an `async` block whose
-/// awaits are all cancel-safe and which owns nothing that dropping it half-way would lose.
+/// Declares a future cancel-safe that cannot implement the trait itself: an oneshot receiver, an `async`
+/// block whose awaits are all cancel-safe and which owns nothing that dropping it half-way would lose.
 #[derive(Debug)]
 pub struct AssertCancelSafe<F>(pub F);
 
@@ -45,15 +45,15 @@ pub async fn sleep(duration: Duration) {
     monoio::time::sleep(duration).await;
 }
 
-/// Lets everything else run, completions included, before going on: sleeps for the shortest time there is. A task
-/// that wakes itself instead is run again before all others, and with `DEFER_TASKRUN` no completion is taken
-/// while any task is runnable.
+/// Lets everything else run, completions included, before going on: sleeps for the shortest time there is. A
+/// task that wakes itself instead is run again before all others, and with `DEFER_TASKRUN` no completion is
+/// taken while any task is runnable.
 pub async fn pause() {
     monoio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// Waits for `future`, at most about `limit`: never shorter, at most two ticks longer. The future is dropped when the
-/// limit passes, which is why it must be [`CancelSafe`].
+/// Waits for `future`, at most about `limit`: never shorter, at most two ticks longer. The future is dropped
+/// when the limit passes, which is why it must be [`CancelSafe`].
 ///
 /// # Errors
 /// `TimedOut`; or the thread runs no worker.

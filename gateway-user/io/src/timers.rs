@@ -1,8 +1,8 @@
 //! One timer per worker instead of one per operation: a dense table of due ticks, swept by a single task.
 //!
 //! Setting or clearing a deadline is a store into the table. The sweep reads four bytes per slot and tick, so
-//! 20,000 idle slots cost microseconds per tick, while arming and disarming a timer wheel for every receive and
-//! send would cost more than the parsing of a request head.
+//! 20,000 idle slots cost microseconds per tick, while arming and disarming a timer wheel for every receive
+//! and send would cost more than the parsing of a request head.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,9 +13,9 @@ use std::{
 /// A slot that is not due.
 const NEVER: u32 = u32::MAX;
 
-/// Most time that passes for deadlines between two sweeps. A worker that was stopped for longer (its process, or the
-/// whole machine) finds what its peers did meanwhile first; and what it begins before the next sweep reckons from the
-/// last one. Both would be cut off for a time in which nobody could have answered.
+/// Most time that passes for deadlines between two sweeps. A worker that was stopped for longer (its process,
+/// or the whole machine) finds what its peers did meanwhile first; and what it begins before the next sweep
+/// reckons from the last one. Both would be cut off for a time in which nobody could have answered.
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
 /// A slot that was not registered.
@@ -113,8 +113,8 @@ impl TimerTable {
         u32::try_from(span.as_millis() / self.tick.as_millis()).unwrap_or(NEVER - 1).min(NEVER - 1)
     }
 
-    /// The tick at which at least `span` has passed from now: rounded up, plus one because the present tick has
-    /// begun already.
+    /// The tick at which at least `span` has passed from now: rounded up, plus one because the present tick
+    /// has begun already.
     fn tick_after(&self, span: Duration) -> u32 {
         self.ticks.get().saturating_add(self.whole_ticks(span).saturating_add(2)).min(NEVER - 1)
     }

@@ -51,7 +51,8 @@ fn a_v4_client_of_a_dual_stack_socket_has_v4_addresses() {
     });
 }
 
-/// With the runtime's own accept on io_uring every one of these rounds leaks a descriptor and hangs its client.
+/// With the runtime's own accept on io_uring every one of these rounds leaks a descriptor and
+/// hangs its client.
 #[test]
 fn a_dropped_accept_loses_no_connection() {
     on_every_driver(|_| async {
@@ -122,7 +123,8 @@ fn close_gives_back_all_that_is_queued() {
     });
 }
 
-/// The socket's port is not shared: a second bind fails (the runtime's own bind would set SO_REUSEPORT unasked).
+/// The socket's port is not shared: a second bind fails (the runtime's own bind would set
+/// SO_REUSEPORT unasked).
 #[test]
 fn taking_a_socket_over_does_not_share_its_port() {
     on_every_driver(|_| async {

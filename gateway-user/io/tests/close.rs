@@ -26,7 +26,8 @@ fn chunk(bytes: &[u8]) -> Chunk {
     chunk
 }
 
-/// In flight: a receive, a quiet receive (a poll), a send that does not fit; both halves or one after the other.
+/// In flight: a receive, a quiet receive (a poll), a send that does not fit; both halves or one
+/// after the other.
 #[test]
 fn a_dropped_stream_is_closed_at_once_whatever_is_in_flight() {
     on_every_driver(|_| async {

@@ -11,7 +11,8 @@ use gateway_io::{Chunk, Layer, Opened};
 
 const END: u8 = 0xff;
 
-/// Bytes travel as their complement; the byte 0xff on the wire says the end, 0xfe is a mistake that is answered "!".
+/// Bytes travel as their complement; the byte 0xff on the wire says the end, 0xfe is a mistake that
+/// is answered "!".
 #[derive(Default)]
 struct Complement {
     ended: bool,

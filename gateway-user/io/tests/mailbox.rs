@@ -48,7 +48,8 @@ fn every_message_wakes_a_sleeping_worker() {
     });
 }
 
-/// The sender outlives the worker: its message comes back, and the waiting task's future died on its own thread.
+/// The sender outlives the worker: its message comes back, and the waiting task's future died on
+/// its own thread.
 #[test]
 fn a_worker_that_ends_refuses_mail_and_drops_the_receiver_itself() {
     struct DiesOn(thread::ThreadId);

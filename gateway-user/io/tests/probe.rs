@@ -36,7 +36,8 @@ fn serves(driver: Driver) {
     .unwrap();
 }
 
-/// From here on the given system calls fail with EPERM in this process, as under containerd's default profile.
+/// From here on the given system calls fail with EPERM in this process, as under containerd's
+/// default profile.
 fn refuse(calls: &[i64]) {
     let rules: BTreeMap<i64, Vec<_>> = calls.iter().map(|&call| (call, Vec::new())).collect();
     let eperm = SeccompAction::Errno(libc::EPERM.cast_unsigned());

@@ -39,8 +39,8 @@ fn bytes_arrive_in_order_and_then_the_end() {
     });
 }
 
-/// A receive that is dropped while its data arrive must hand them to the next one. With the runtime's own futures
-/// every one of these rounds loses its bytes on io_uring.
+/// A receive that is dropped while its data arrive must hand them to the next one. With the runtime's own
+/// futures every one of these rounds loses its bytes on io_uring.
 #[test]
 fn a_dropped_receive_loses_nothing_in_two_thousand_races() {
     on_every_driver(|_| async {
@@ -64,7 +64,8 @@ fn a_dropped_receive_loses_nothing_in_two_thousand_races() {
     });
 }
 
-/// Quiet receives are cancelled by the sweep (after 1 ms here); bytes sent around that moment must all arrive.
+/// Quiet receives are cancelled by the sweep (after 1 ms here); bytes sent around that moment
+/// must all arrive.
 #[test]
 fn going_quiet_loses_nothing_in_two_thousand_races() {
     fn eager(driver: gateway_io::Driver) -> gateway_io::RuntimeOptions {
@@ -160,7 +161,8 @@ fn a_wait_that_ends_in_quiet_loses_neither_data_nor_its_deadline() {
     });
 }
 
-/// A pooled upstream connection: nobody waits, the sweep alone must get the chunk back, and the end must show.
+/// A pooled upstream connection: nobody waits, the sweep alone must get the chunk back, and the
+/// end must show.
 #[test]
 fn a_receive_nobody_waits_for_goes_quiet_and_tells_of_the_end() {
     on_every_driver(|_| async {

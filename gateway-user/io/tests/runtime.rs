@@ -18,7 +18,8 @@ use common::{
 };
 use gateway_io::{Driver, RuntimeOptions, Stream, live_tasks, pause, pool_stats, run, sleep, spawn};
 
-/// Tasks that wait for the network, for time and for nothing at all end with the runtime, and their sockets with them.
+/// Tasks that wait for the network, for time and for nothing at all end with the runtime, and their
+/// sockets with them.
 #[test]
 fn the_end_of_a_runtime_ends_its_tasks_and_closes_their_sockets() {
     for driver in Driver::ALL {
@@ -85,7 +86,8 @@ fn a_caught_panic_ends_one_task_and_nothing_else() {
     });
 }
 
-/// A panic nobody catches goes through `run`; the thread can run a new worker, and nothing of the old one stays open.
+/// A panic nobody catches goes through `run`; the thread can run a new worker, and nothing of the old
+/// one stays open.
 #[test]
 fn an_uncaught_panic_leaves_a_usable_thread() {
     for driver in Driver::ALL {

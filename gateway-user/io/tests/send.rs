@@ -53,8 +53,8 @@ fn read_slowly(mut peer: TcpStream) -> thread::JoinHandle<Vec<u8>> {
     })
 }
 
-/// More than socket buffers hold, in groups of one to twenty chunks: single sends, vectored ones, and remainders of
-/// both.
+/// More than socket buffers hold, in groups of one to twenty chunks: single sends, vectored ones, and
+/// remainders of both.
 #[test]
 fn queued_chunks_arrive_whole_and_in_order() {
     on_every_driver(|_| async {

@@ -1,7 +1,8 @@
 //! Which system calls there are lists of, by purpose.
 //!
-//! A call that newer C libraries make belongs beside the older one. What is on no list: starting programs (execve), looking into
-//! other processes (ptrace, process_vm_*), mounts, namespaces, users and capabilities, modules, keys, clocks, and whatever else.
+//! A call that newer C libraries make belongs beside the older one. What is on no list: starting programs
+//! (execve), looking into other processes (ptrace, process_vm_*), mounts, namespaces, users and capabilities,
+//! modules, keys, clocks, and whatever else.
 
 use libc::*;
 

@@ -1,12 +1,13 @@
-//! Lists of system calls that a thread may make (seccomp(2)): one who breaks into a worker finds no way to open a file, start a
-//! program or trace another process.
+//! Lists of system calls that a thread may make (seccomp(2)): one who breaks into a worker finds no way to
+//! open a file, start a program or trace another process.
 //!
-//! A call that is not on the thread's list fails with `EPERM` and is counted; nothing is ever killed for it. The kernel
-//! reports such a call by SIGSYS to the thread that made it, whose handler counts it and puts `EPERM` in the place of the result.
-//! Filters are inherited by threads that a thread starts, and can only become stricter, so a list holds what those need too.
+//! A call that is not on the thread's list fails with `EPERM` and is counted; nothing is ever killed for it.
+//! The kernel reports such a call by SIGSYS to the thread that made it, whose handler counts it and puts
+//! `EPERM` in the place of the result. Filters are inherited by threads that a thread starts, and can only
+//! become stricter, so a list holds what those need too.
 //!
-//! Operations that a thread gives to an io_uring are no system calls, and no filter sees them. So rings are restricted as well,
-//! where the kernel can (`ring`).
+//! Operations that a thread gives to an io_uring are no system calls, and no filter sees them. So rings are
+//! restricted as well, where the kernel can (`ring`).
 
 mod calls;
 pub(crate) mod ring;
@@ -106,7 +107,8 @@ pub fn confine(role: Role, unlisted: Unlisted) -> io::Result<()> {
 
 fn program(calls: &[i64], unlisted: SeccompAction) -> io::Result<BpfProgram> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    // No condition on arguments: the kernel remembers the verdict on a number alone and does not run the filter again.
+    // No condition on arguments: the kernel remembers the verdict on a number alone and does not run
+    // the filter again.
     let rules: BTreeMap<_, _> = calls.iter().map(|call| (*call, Vec::new())).collect();
     let filter = SeccompFilter::new(rules, unlisted, SeccompAction::Allow, arch).map_err(io::Error::other)?;
     filter.try_into().map_err(io::Error::other)

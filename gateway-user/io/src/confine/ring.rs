@@ -1,8 +1,9 @@
 //! Rings that can do what a worker does and no more (`IORING_REGISTER_RESTRICTIONS`, Linux 5.10).
 //!
-//! A filter of system calls does not see what a ring is told to do, and a ring can open files. Restrictions are given to a ring
-//! that is built disabled, before anything is submitted, and stay for its life. The runtime below keeps its ring to itself, so it
-//! is found among the descriptors of the process: it is the one that is disabled.
+//! A filter of system calls does not see what a ring is told to do, and a ring can open files. Restrictions
+//! are given to a ring that is built disabled, before anything is submitted, and stay for its life. The
+//! runtime below keeps its ring to itself, so it is found among the descriptors of the process: it is the one
+//! that is disabled.
 
 use std::fs;
 use std::io;
@@ -13,7 +14,8 @@ use libc::{c_long, c_uint};
 
 use crate::driver::Driver;
 
-/// Every operation of a worker. None of them opens, makes or removes a file; `Connect` is left, since a proxy connects.
+/// Every operation of a worker. None of them opens, makes or removes a file; `Connect` is left, since a
+/// proxy connects.
 const OPERATIONS: [u8; 16] = [
     opcode::Accept::CODE,
     opcode::AsyncCancel::CODE,

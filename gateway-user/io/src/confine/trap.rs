@@ -75,8 +75,8 @@ fn unblock() -> io::Result<()> {
 }
 
 fn install() -> io::Result<()> {
-    // SAFETY: zero is a value of every field; the handler has the signature that SA_SIGINFO promises, and calls nothing
-    // that is not async-signal-safe (signal-safety(7)).
+    // SAFETY: zero is a value of every field; the handler has the signature that SA_SIGINFO promises, and
+    // calls nothing that is not async-signal-safe (signal-safety(7)).
     let done = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_sigsys as *const () as usize;
@@ -90,7 +90,8 @@ fn install() -> io::Result<()> {
 const SYS_SECCOMP: c_int = 1;
 
 extern "C" fn on_sigsys(_signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel passes both pointers to a handler with SA_SIGINFO; nobody else has them while it runs.
+    // SAFETY: the kernel passes both pointers to a handler with SA_SIGINFO; nobody else has
+    // them while it runs.
     let (code, context) = unsafe { ((*info).si_code, &mut *context.cast::<ucontext_t>()) };
     if code != SYS_SECCOMP {
         return;
@@ -104,8 +105,8 @@ extern "C" fn on_sigsys(_signal: c_int, info: *mut siginfo_t, context: *mut c_vo
     }
 }
 
-/// Puts `-EPERM` where the call's result belongs; gives its number. The kernel has put registers back as they were before the
-/// call (`syscall_rollback`), so the number is where the caller had put it.
+/// Puts `-EPERM` where the call's result belongs; gives its number. The kernel has put registers back as they
+/// were before the call (`syscall_rollback`), so the number is where the caller had put it.
 #[cfg(target_arch = "x86_64")]
 fn deny(context: &mut ucontext_t) -> i64 {
     let Some(register) = context.uc_mcontext.gregs.get_mut(libc::REG_RAX as usize) else { return 0 };

@@ -1,7 +1,7 @@
 //! The file thread: whole lines from the workers, written in large batches (the access log).
 //!
-//! Small appends through a ring cost 46 µs each, one large write costs the same; so batches are joined, and nothing
-//! here is wrapped in a time-out or a select: an abandoned write of the runtime below would be lost.
+//! Small appends through a ring cost 46 µs each, one large write costs the same; so batches are joined, and
+//! nothing here is wrapped in a time-out or a select: an abandoned write of the runtime below would be lost.
 
 mod queue;
 mod write;
@@ -68,8 +68,8 @@ impl FileThread {
     /// Opens the target and starts the thread. Mode `Auto` takes io_uring when it works, else plain writes.
     ///
     /// # Errors
-    /// The file cannot be opened (the message names it), the thread cannot be started, or mode `Uring` and io_uring
-    /// is refused.
+    /// The file cannot be opened (the message names it), the thread cannot be started, or mode `Uring` and
+    /// io_uring is refused.
     pub fn start(target: FileTarget, mode: IoMode) -> io::Result<FileThread> {
         let (end, ended) = mpsc::channel::<()>();
         if target == FileTarget::Off {
@@ -122,13 +122,14 @@ impl FileThread {
         self.sink.stats()
     }
 
-    /// Closes the file and opens its path again, after what was pushed before (log rotation). Standard output is left
-    /// as it is. When the path cannot be opened the old file stays in use, and the error is logged.
+    /// Closes the file and opens its path again, after what was pushed before (log rotation). Standard output
+    /// is left as it is. When the path cannot be opened the old file stays in use, and the error is logged.
     pub fn reopen(&self) {
         self.sink.order(Order::Reopen);
     }
 
-    /// Resolves when all that was pushed before has been written, or given up on; at once when nothing is written.
+    /// Resolves when all that was pushed before has been written, or given up on; at once when
+    /// nothing is written.
     pub async fn flushed(&self) {
         let (written, wait) = oneshot::channel();
         self.sink.order(Order::Flush(written));
@@ -136,8 +137,8 @@ impl FileThread {
         let _ = wait.await;
     }
 
-    /// Writes what was pushed before, then ends the thread. Waits at most `limit` (a reader of our standard output may
-    /// be stuck); `false` when it has not ended by then. Blocks the caller.
+    /// Writes what was pushed before, then ends the thread. Waits at most `limit` (a reader of our standard
+    /// output may be stuck); `false` when it has not ended by then. Blocks the caller.
     #[must_use]
     pub fn stop(self, limit: Duration) -> bool {
         self.sink.order(Order::Stop);

@@ -97,8 +97,8 @@ impl LogSink {
     /// Hands over whole lines. Never blocks.
     ///
     /// # Errors
-    /// The queue is full or the thread has ended: the batch comes back, and was counted as refused. The caller counts
-    /// the lines it drops.
+    /// The queue is full or the thread has ended: the batch comes back, and was counted as refused. The
+    /// caller counts the lines it drops.
     pub fn try_push(&self, batch: Vec<u8>) -> Result<(), Vec<u8>> {
         if self.is_off() || batch.is_empty() {
             self.shared.recycle(batch);

@@ -64,8 +64,8 @@ fn append_to(path: &PathBuf) -> io::Result<File> {
     file.map_err(|error| io::Error::new(error.kind(), format!("cannot open {}: {error}", path.display())))
 }
 
-/// Opens a named pipe for good. To open one for writing alone waits for a reader, and writing fails while there is none;
-/// open for both it does neither (fifo(7)), and lines wait in it for the next reader.
+/// Opens a named pipe for good. To open one for writing alone waits for a reader, and writing fails while
+/// there is none; open for both it does neither (fifo(7)), and lines wait in it for the next reader.
 fn open_pipe(path: &Path) -> io::Result<File> {
     let probe = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
     if probe.is_err_and(|error| error.raw_os_error() == Some(libc::ENXIO)) {

@@ -7,11 +7,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 use super::Stream;
 
 impl Stream {
-    /// Flushes, says that nothing more comes, then receives and drops what the peer still sends, until it ends, or
-    /// `max_bytes` came, or `max_time` passed; then closes.
+    /// Flushes, says that nothing more comes, then receives and drops what the peer still sends, until it
+    /// ends, or `max_bytes` came, or `max_time` passed; then closes.
     ///
-    /// For answers sent before the request was read: closing with unread data makes the kernel send a reset, and
-    /// that can destroy the response in the peer's receive buffer (RFC 9112 section 9.6).
+    /// For answers sent before the request was read: closing with unread data makes the kernel send a reset,
+    /// and that can destroy the response in the peer's receive buffer (RFC 9112 section 9.6).
     pub async fn close_lingering(mut self, max_bytes: usize, max_time: Duration) {
         self.send.set_deadline(Some(max_time));
         self.recv.set_deadline(Some(max_time));
@@ -27,8 +27,8 @@ impl Stream {
         }
     }
 
-    /// Flushes, says that nothing more comes, and closes, within about `max_time`. Without a layer dropping the stream
-    /// says the same at once.
+    /// Flushes, says that nothing more comes, and closes, within about `max_time`. Without a layer dropping
+    /// the stream says the same at once.
     pub async fn close_in_order(mut self, max_time: Duration) {
         self.send.set_deadline(Some(max_time));
         // Whoever does not take it in time is told by the close alone.
@@ -41,7 +41,8 @@ impl Stream {
     /// The socket option cannot be set; the stream is closed in order then.
     pub fn reset(self) -> io::Result<()> {
         let link = self.recv.link();
-        // SAFETY: the descriptor is open as long as a half lives, and `self` lives to the end of this function.
+        // SAFETY: the descriptor is open as long as a half lives, and `self` lives to the end
+        // of this function.
         let socket = unsafe { BorrowedFd::borrow_raw(link.fd()) };
         // Lingering for no time: close sends RST (tcp(7), socket(7) SO_LINGER).
         let abort = libc::linger { l_onoff: 1, l_linger: 0 };
@@ -50,7 +51,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends small segments at once (`true`) or collects them (Nagle). Accepted and connected streams send at once.
+    /// Sends small segments at once (`true`) or collects them (Nagle). Accepted and connected
+    /// streams send at once.
     ///
     /// # Errors
     /// The system call fails.

@@ -8,11 +8,11 @@ use std::{
 
 use crate::chunk::Chunk;
 
-/// Opens what is received and seals what is sent. It works on the chunks of one stream, in the order of the bytes, and
-/// never waits.
+/// Opens what is received and seals what is sent. It works on the chunks of one stream, in the order of the
+/// bytes, and never waits.
 pub trait Layer {
-    /// Takes what was received next. Content goes behind what is in `content`; bytes that the peer must be sent go
-    /// behind those in `out`, and leave with the next flush.
+    /// Takes what was received next. Content goes behind what is in `content`; bytes that the peer must be
+    /// sent go behind those in `out`, and leave with the next flush.
     ///
     /// # Errors
     /// The peer broke the protocol. `out` may hold what tells it so.

@@ -25,8 +25,8 @@ use layer::Layered;
 use socket::split;
 use state::StreamState;
 
-/// A TCP connection. Both halves may be moved apart; the socket is closed when both are dropped, promptly also
-/// when operations are in flight.
+/// A TCP connection. Both halves may be moved apart; the socket is closed when both are dropped, promptly
+/// also when operations are in flight.
 #[derive(Debug)]
 pub struct Stream {
     /// What the peer sends.
@@ -57,8 +57,8 @@ impl Stream {
         Ok(Stream { recv, send })
     }
 
-    /// From now on the halves carry what `layer` opens and seals. What was received before is the caller's to give to it;
-    /// what was queued before goes out as it is. The first layer stays.
+    /// From now on the halves carry what `layer` opens and seals. What was received before is the caller's to
+    /// give to it; what was queued before goes out as it is. The first layer stays.
     pub fn set_layer(&mut self, layer: Box<dyn Layer>) {
         let _ = self.recv.link().layer.set(Box::new(Layered::new(layer)));
     }

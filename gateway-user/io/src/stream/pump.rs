@@ -11,8 +11,8 @@ use std::{
 use super::state::StreamState;
 use crate::timers::{Due, OnDue};
 
-/// An endless future and the link it works for, in one allocation. Dropping the future that polls it drops nothing
-/// of an operation in flight; the next poll goes on with it.
+/// An endless future and the link it works for, in one allocation. Dropping the future that polls it drops
+/// nothing of an operation in flight; the next poll goes on with it.
 pub(crate) struct Pump<F: ?Sized> {
     pub(crate) link: Rc<StreamState>,
     on_due: fn(&StreamState, Due) -> PumpWake,
@@ -47,7 +47,8 @@ impl<F: ?Sized + Future<Output = ()>> Pump<F> {
     pub(crate) fn poll(&self, cx: &mut Context<'_>) {
         // Busy would mean a pump polling itself; nothing is lost by not doing so.
         let Ok(mut work) = self.work.try_borrow_mut() else { return };
-        // SAFETY: the future lies in an `Rc` and is never moved out of it: `work` is private, and only borrowed here.
+        // SAFETY: the future lies in an `Rc` and is never moved out of it: `work` is private, and
+        // only borrowed here.
         let work = unsafe { Pin::new_unchecked(&mut *work) };
         // Pumps are endless loops.
         let _ = work.poll(cx);

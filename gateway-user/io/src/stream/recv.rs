@@ -60,18 +60,19 @@ impl RecvHalf {
 
     /// The next bytes, in a chunk the half lends; `None` once the peer has finished sending.
     ///
-    /// The receive belongs to the half: a dropped future leaves it running, and the next call returns what came.
-    /// After about a second without data it gives its chunk back and waits for readiness.
+    /// The receive belongs to the half: a dropped future leaves it running, and the next call returns what
+    /// came. After about a second without data it gives its chunk back and waits for readiness.
     ///
     /// # Errors
-    /// `TimedOut` when the deadline set by [`set_deadline`](Self::set_deadline) passes (the deadline is then cleared,
-    /// the receive goes on); else what the kernel reports, such as `ConnectionReset`.
+    /// `TimedOut` when the deadline set by [`set_deadline`](Self::set_deadline) passes (the deadline is then
+    /// cleared, the receive goes on); else what the kernel reports, such as `ConnectionReset`.
     pub fn recv(&mut self) -> Recv<'_> {
         Recv { half: self }
     }
 
-    /// [`recv`](Self::recv), but ends with `None` as soon as the receive has given its chunk back, for callers that can
-    /// then wait with less memory of their own. The deadline stays set, and the next call goes on waiting.
+    /// [`recv`](Self::recv), but ends with `None` as soon as the receive has given its chunk back, for
+    /// callers that can then wait with less memory of their own. The deadline stays set, and the next call
+    /// goes on waiting.
     ///
     /// # Errors
     /// Those of [`recv`](Self::recv).
@@ -94,16 +95,16 @@ impl RecvHalf {
         Poll::Pending
     }
 
-    /// What has come, without waiting; starts a receive if none is in flight. `Some` on a connection that should be
-    /// silent (a pooled one) means that it must not be used.
+    /// What has come, without waiting; starts a receive if none is in flight. `Some` on a connection that
+    /// should be silent (a pooled one) means that it must not be used.
     pub fn try_recv(&mut self) -> Option<io::Result<Option<Chunk>>> {
         // A task that waits by `poll_recv` shall still be woken.
         let waker = self.pump.link.recv.way.waker();
         self.content(&mut Context::from_waker(&waker))
     }
 
-    /// From when on a pending or later receive fails with `TimedOut`; `None` clears it. Coarse: never early, at most
-    /// two ticks late. Costs two stores.
+    /// From when on a pending or later receive fails with `TimedOut`; `None` clears it. Coarse: never early,
+    /// at most two ticks late. Costs two stores.
     pub fn set_deadline(&mut self, after: Option<Duration>) {
         let way = &self.pump.link.recv.way;
         way.expired.set(false);
@@ -113,8 +114,9 @@ impl RecvHalf {
         }
     }
 
-    /// True if receives that begin from now on may take a large chunk, once one has filled an ordinary chunk: for as long as
-    /// a long body is expected. What comes with a head is copied and kept, so heads take ordinary ones.
+    /// True if receives that begin from now on may take a large chunk, once one has filled an ordinary chunk:
+    /// for as long as a long body is expected. What comes with a head is copied and kept, so heads take
+    /// ordinary ones.
     pub fn expect_long(&mut self, long: bool) {
         self.link().recv.expects_long.set(long);
     }
@@ -128,8 +130,9 @@ impl RecvHalf {
         }
     }
 
-    /// True if the connection has broken since its last operation. After the peer's end no receive tells that any more; a
-    /// peer that is gone answers what it is sent with a reset. A system call, which takes the error (socket(7) `SO_ERROR`).
+    /// True if the connection has broken since its last operation. After the peer's end no receive tells that
+    /// any more; a peer that is gone answers what it is sent with a reset. A system call, which takes the
+    /// error (socket(7) `SO_ERROR`).
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.link().has_failed()
@@ -225,8 +228,8 @@ fn goes_on(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ECANCELED | libc::EAGAIN | libc::EINTR))
 }
 
-/// A quiet receive is cancelled. Its outcome (data may win) comes with a completion of its own; when nobody waits to
-/// take that up, the next due tick polls the pump.
+/// A quiet receive is cancelled. Its outcome (data may win) comes with a completion of its own; when nobody
+/// waits to take that up, the next due tick polls the pump.
 fn on_due(link: &StreamState, what: Due) -> PumpWake {
     match what {
         Due::Deadline => {

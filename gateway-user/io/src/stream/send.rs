@@ -25,8 +25,8 @@ use crate::{
     timers::{Due, OnDue},
 };
 
-/// Up to so many bytes a copy costs less than another buffer in a send does: its place in the queue, the vector, and the
-/// kernel's slower road for vectors.
+/// Up to so many bytes a copy costs less than another buffer in a send does: its place in the queue, the
+/// vector, and the kernel's slower road for vectors.
 const MAX_JOINED: usize = 2048;
 
 /// What is sent to the peer: a queue of chunks and the operation that empties it.
@@ -53,9 +53,10 @@ impl SendHalf {
         SendHalf { pump }
     }
 
-    /// Puts a chunk behind those already queued; nothing is sent before a flush. Chunks queued together go out in
-    /// one operation (up to ten), so a head and the body behind it cost one system call; a small one is copied behind
-    /// the last where there is room. Back-pressure is the caller's: flush before more is taken in.
+    /// Puts a chunk behind those already queued; nothing is sent before a flush. Chunks queued together
+    /// go out in one operation (up to ten), so a head and the body behind it cost one system call; a
+    /// small one is copied behind the last where there is room. Back-pressure is the caller's: flush
+    /// before more is taken in.
     pub fn queue(&mut self, chunk: Chunk) {
         if chunk.is_empty() || self.is_broken() {
             return;
@@ -69,8 +70,9 @@ impl SendHalf {
     /// Sends all that is queued. Ready when the kernel has taken all of it.
     ///
     /// # Errors
-    /// `TimedOut` when the deadline passes (it is then cleared; the operation goes on with the next flush); else what
-    /// the kernel reports. After a kernel error the rest is dropped and every later flush fails with `BrokenPipe`.
+    /// `TimedOut` when the deadline passes (it is then cleared; the operation goes on with the next flush);
+    /// else what the kernel reports. After a kernel error the rest is dropped and every later flush fails
+    /// with `BrokenPipe`.
     pub fn flush(&mut self) -> Flush<'_> {
         Flush { half: self }
     }
@@ -104,8 +106,8 @@ impl SendHalf {
         Poll::Pending
     }
 
-    /// From when on a pending or later flush fails with `TimedOut`; `None` clears it. Coarse: never early, at most
-    /// two ticks late. Costs two stores.
+    /// From when on a pending or later flush fails with `TimedOut`; `None` clears it. Coarse: never early, at
+    /// most two ticks late. Costs two stores.
     pub fn set_deadline(&mut self, after: Option<Duration>) {
         let way = &self.pump.link.send.way;
         way.expired.set(false);
@@ -115,7 +117,8 @@ impl SendHalf {
         }
     }
 
-    /// Flushes, then tells the peer that nothing more comes: in the words of the layer if there is one, and by FIN. What the peer sends can still be received.
+    /// Flushes, then tells the peer that nothing more comes: in the words of the layer if there is one, and
+    /// by FIN. What the peer sends can still be received.
     ///
     /// # Errors
     /// Those of [`flush`](Self::flush); `NotConnected` when the connection has gone.
@@ -146,8 +149,9 @@ impl SendHalf {
         queued + self.link().layer.get().map_or(0, |layer| layer.queued())
     }
 
-    /// Bytes queued, on their way, or with the kernel and not acknowledged by the peer's. That number falls only as the peer
-    /// takes something, so two of them tell a slow peer from one that has stopped. A system call.
+    /// Bytes queued, on their way, or with the kernel and not acknowledged by the peer's. That number
+    /// falls only as the peer takes something, so two of them tell a slow peer from one that has stopped.
+    /// A system call.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
         self.queued() + self.link().send.sending.get() + self.link().unacknowledged()

@@ -114,12 +114,14 @@ impl StreamState {
     /// Bytes that the kernel has taken and the peer's has not acknowledged; 0 if it does not say.
     pub(crate) fn unacknowledged(&self) -> usize {
         let mut count: libc::c_int = 0;
-        // SAFETY: `fd` is open as long as a half lives, and only a live half asks; SIOCOUTQ (tcp(7)) writes one int.
+        // SAFETY: `fd` is open as long as a half lives, and only a live half asks; SIOCOUTQ (tcp(7))
+        // writes one int.
         let result = unsafe { libc::ioctl(self.fd, libc::TIOCOUTQ, std::ptr::from_mut(&mut count)) };
         if result == 0 { usize::try_from(count).unwrap_or(0) } else { 0 }
     }
 
-    /// True if the kernel has noted an error of the connection, such as a reset, that no operation has told. Takes it.
+    /// True if the kernel has noted an error of the connection, such as a reset, that no operation has
+    /// told. Takes it.
     pub(crate) fn has_failed(&self) -> bool {
         // SAFETY: `fd` is open as long as a half lives, and only a live half asks.
         let socket = unsafe { BorrowedFd::borrow_raw(self.fd) };
@@ -144,8 +146,8 @@ impl StreamState {
         let _ = shutdown(self.fd, Shutdown::Both);
     }
 
-    /// Called by each half before it goes. The last one shuts the socket down if an operation is still with the
-    /// kernel: the descriptor is closed only when that has ended, and the peer shall not wait for it.
+    /// Called by each half before it goes. The last one shuts the socket down if an operation is still with
+    /// the kernel: the descriptor is closed only when that has ended, and the peer shall not wait for it.
     pub(crate) fn leave(&self) {
         self.halves.set(self.halves.get().saturating_sub(1));
         if self.halves.get() == 0 && self.in_flight.get() > 0 && !self.reset.get() {

@@ -87,8 +87,8 @@ pub fn loopback() -> TcpListener {
     TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap()
 }
 
-/// Open descriptors of this process that are sockets, by inode: unlike a plain count, not disturbed by what other
-/// test threads open, when compared with `contains`.
+/// Open descriptors of this process that are sockets, by inode: unlike a plain count, not disturbed by what
+/// other test threads open, when compared with `contains`.
 pub fn socket_inode(socket: &impl AsRawFd) -> String {
     std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap().display().to_string()
 }

@@ -1,6 +1,7 @@
-//! A model of the two pumps: the real halves, pumps, link and timer table over a socket and a kernel that are played, in
-//! every order of the first steps and in many long random ones. Miri runs it too (`cargo xtask miri`): no system call is
-//! needed, and what the kernel writes is written through the pointer that it was given, while the pump is suspended.
+//! A model of the two pumps: the real halves, pumps, link and timer table over a socket and a kernel that are
+//! played, in every order of the first steps and in many long random ones. Miri runs it too
+//! (`cargo xtask miri`): no system call is needed, and what the kernel writes is written through the pointer
+//! that it was given, while the pump is suspended.
 
 mod kernel;
 mod world;
