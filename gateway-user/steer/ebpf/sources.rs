@@ -22,7 +22,8 @@ pub(crate) fn hashes(workspace: &Path, object: &[u8]) -> io::Result<String> {
     Ok(format!("sources {}\nobject {}\n", sources(workspace)?, hex(Sha256::new().chain_update(object))))
 }
 
-/// SHA-256 over the name and content of every source, and over the pinned versions of aya's kernel-side crates.
+/// SHA-256 over the name and content of every source, and over the pinned versions of aya's
+/// kernel-side crates.
 fn sources(workspace: &Path) -> io::Result<String> {
     let mut files = Vec::new();
     for source in SOURCES {
@@ -51,8 +52,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     entries.iter().try_for_each(|entry| collect(entry, files))
 }
 
-/// The lock file's entries of aya's kernel-side crates: name, version, source and checksum, without the lists of
-/// dependencies, which change when unrelated crates of the workspace do.
+/// The lock file's entries of aya's kernel-side crates: name, version, source and checksum, without the lists
+/// of dependencies, which change when unrelated crates of the workspace do.
 fn pinned(lock: &str) -> String {
     let mut pinned = String::new();
     for package in lock.split("[[package]]").filter(|p| p.contains("name = \"aya-ebpf")) {

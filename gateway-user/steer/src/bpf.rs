@@ -233,7 +233,8 @@ fn refused_program(name: &str, error: &(dyn Error + 'static)) -> String {
     };
     let needs = "Linux 5.14 or later is needed";
     match last_line(&log.to_string()) {
-        // Without CAP_PERFMON the verifier guards against speculation, which our pointers into maps do not pass.
+        // Without CAP_PERFMON the verifier guards against speculation, which our pointers into
+        // maps do not pass.
         Some(line) if line.contains("prohibited for !root") => {
             format!("no right to use BPF: CAP_PERFMON is missing, without which the verifier refuses {name}")
         }

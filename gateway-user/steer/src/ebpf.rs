@@ -34,7 +34,8 @@ pub(crate) struct Kernel {
     spare: Option<TcpListener>,
     /// The place for pins that a take-over claims at its beginning: later this process may not be able to.
     claimed: Option<Result<Pins, String>>,
-    /// How many of them the process before us accepts from as well, from the first on; the others are in no slot.
+    /// How many of them the process before us accepts from as well, from the first on; the others
+    /// are in no slot.
     shared: usize,
     stage: TakeoverStage,
 }

@@ -36,12 +36,14 @@ unsafe impl Send for Loads {}
 unsafe impl Sync for Loads {}
 
 impl Loads {
-    /// Maps the memory of the map behind `map`, an array of `MAX_SLOTS` [`SlotLoad`]s made with `BPF_F_MMAPABLE`.
+    /// Maps the memory of the map behind `map`, an array of `MAX_SLOTS` [`SlotLoad`]s made with
+    /// `BPF_F_MMAPABLE`.
     pub(crate) fn map(map: BorrowedFd<'_>) -> io::Result<Arc<Self>> {
         Self::mmap(libc::MAP_SHARED, map.as_raw_fd())
     }
 
-    /// Memory that nobody but the gauges' holders sees, so that workers need not know whether a program reads it.
+    /// Memory that nobody but the gauges' holders sees, so that workers need not know whether a
+    /// program reads it.
     pub(crate) fn unread() -> io::Result<Arc<Self>> {
         Self::mmap(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
     }
@@ -62,7 +64,8 @@ impl Loads {
         if slot >= MAX_SLOTS {
             return None;
         }
-        // SAFETY: the mapping holds MAX_SLOTS of these from its page-aligned start; any bytes are valid atomics.
+        // SAFETY: the mapping holds MAX_SLOTS of these from its page-aligned start; any bytes
+        // are valid atomics.
         Some(unsafe { self.start.add(slot as usize).as_ref() })
     }
 
@@ -76,7 +79,8 @@ impl Loads {
 
 impl Drop for Loads {
     fn drop(&mut self) {
-        // SAFETY: exactly the mapping made in `mmap`; nobody borrows from it any more. A failure leaves it mapped.
+        // SAFETY: exactly the mapping made in `mmap`; nobody borrows from it any more. A failure
+        // leaves it mapped.
         unsafe { libc::munmap(self.start.as_ptr().cast(), LENGTH) };
     }
 }

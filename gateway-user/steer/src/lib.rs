@@ -1,9 +1,10 @@
 //! Steering: which connections reach which worker.
 //!
-//! [`Steering::open`] loads the kernel programs, or, where that is not possible or not wanted, falls back to plain
-//! `SO_REUSEPORT` sockets and says why. Then, for each published configuration:
+//! [`Steering::open`] loads the kernel programs, or, where that is not possible or not wanted, falls back to
+//! plain `SO_REUSEPORT` sockets and says why. Then, for each published configuration:
 //!
-//! 1. [`Steering::check`] names the binds that must not be taken, each with a reason; the caller leaves them out.
+//! 1. [`Steering::check`] names the binds that must not be taken, each with a reason; the caller
+//!    leaves them out.
 //! 2. [`Steering::prepare`] gives the sockets that workers need for new binds (with eBPF there are none).
 //! 3. [`Steering::retiring`] gives the sockets that workers close, having accepted what they hold.
 //! 4. [`Steering::apply`] makes the plan what the kernel does.

@@ -70,8 +70,8 @@ fn read(file: &str) -> io::Result<Vec<Listening>> {
     let explain = |e: io::Error| io::Error::new(e.kind(), format!("{file}: {e}"));
     let mut found = Vec::new();
     for line in BufReader::new(File::open(file).map_err(explain)?).lines().skip(1) {
-        // Listening sockets come first (tcp_seq_start in net/ipv4/tcp_ipv4.c); reading on would cost a line per
-        // connection of the whole node.
+        // Listening sockets come first (tcp_seq_start in net/ipv4/tcp_ipv4.c); reading on would cost a line
+        // per connection of the whole node.
         match parse(&line.map_err(explain)?) {
             Some(socket) => found.push(socket),
             None => break,

@@ -1,4 +1,5 @@
-//! The kernel programs as an ELF object: the committed one, or, in debug builds, the one that a test run names.
+//! The kernel programs as an ELF object: the committed one, or, in debug builds, the one that a
+//! test run names.
 
 use std::borrow::Cow;
 use std::env;

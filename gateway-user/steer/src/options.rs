@@ -58,8 +58,8 @@ pub struct SteerOptions {
     pub pool: Vec<IpNet>,
     /// Most placeholder sockets with kernel programs, each of which takes a descriptor; 0 makes none.
     pub placeholders: usize,
-    /// Added to privileged ports where the process may not bind them; `None` refuses such binds instead. Kernel
-    /// programs need no privileged bind and ignore it.
+    /// Added to privileged ports where the process may not bind them; `None` refuses such binds instead.
+    /// Kernel programs need no privileged bind and ignore it.
     pub unprivileged_offset: Option<u16>,
 }
 

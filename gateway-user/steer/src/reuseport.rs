@@ -18,7 +18,8 @@ pub(crate) struct Sockets {
     offset: Option<u16>,
     prepared: BTreeMap<SteerBind, Bound>,
     live: BTreeMap<SteerBind, Bound>,
-    /// Sockets of the process that is taken over from, by local address. Binds use these before they make any.
+    /// Sockets of the process that is taken over from, by local address. Binds use these before
+    /// they make any.
     inherited: BTreeMap<SocketAddr, Vec<TcpListener>>,
     stage: TakeoverStage,
 }

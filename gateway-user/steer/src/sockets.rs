@@ -9,8 +9,9 @@ use nix::sys::stat::fstat;
 use nix::unistd::{Uid, fchown, setfsuid};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-/// A listening socket in the `SO_REUSEPORT` group of its address and port; port 0 lets the kernel choose one that
-/// nobody has. [`BindAddress::Any`] is one dual-stack socket, or an IPv4 one where the kernel has no IPv6.
+/// A listening socket in the `SO_REUSEPORT` group of its address and port; port 0 lets the kernel
+/// choose one that nobody has. [`BindAddress::Any`] is one dual-stack socket, or an IPv4 one where the
+/// kernel has no IPv6.
 pub(crate) fn listen(address: BindAddress, port: u16, backlog: u32) -> io::Result<TcpListener> {
     let socket = bind(address, port)?;
     start(&socket, backlog)?;
@@ -107,8 +108,8 @@ fn tcp(ip: IpAddr) -> io::Result<Socket> {
     Socket::new(Domain::for_address(SocketAddr::new(ip, 0)), Type::STREAM, Some(Protocol::TCP))
 }
 
-/// True if `ip` can be bound in this network namespace: an address of an interface, a local route, or any address
-/// with `ip_nonlocal_bind`.
+/// True if `ip` can be bound in this network namespace: an address of an interface, a local route, or any
+/// address with `ip_nonlocal_bind`.
 pub(crate) fn is_local(ip: IpAddr) -> io::Result<()> {
     tcp(ip)?.bind(&SocketAddr::new(ip, 0).into())
 }
@@ -131,8 +132,8 @@ pub(crate) fn lowest_port() -> u16 {
     }
 }
 
-/// The user that a socket belongs to. Sockets of one `SO_REUSEPORT` group must share theirs (inet_bind_conflict in
-/// net/ipv4/inet_connection_sock.c): bind(2) gives `EADDRINUSE` otherwise.
+/// The user that a socket belongs to. Sockets of one `SO_REUSEPORT` group must share theirs
+/// (inet_bind_conflict in net/ipv4/inet_connection_sock.c): bind(2) gives `EADDRINUSE` otherwise.
 pub(crate) fn owner(socket: &impl AsFd) -> io::Result<u32> {
     Ok(fstat(socket)?.st_uid)
 }

@@ -19,8 +19,8 @@ use crate::{Counters, Rejection, SteerBind, SteerError, SteerOptions, SteerPlan,
 pub use path::{PinState, SteeringPath};
 pub use takeover::{FinishedTakeover, Inherited};
 
-/// Steering of this process in one network namespace, that of the thread that opened it. Dropping it takes the
-/// programs off and removes the pins.
+/// Steering of this process in one network namespace, that of the thread that opened it. Dropping it takes
+/// the programs off and removes the pins.
 pub struct Steering {
     backend: SteeringBackend,
     options: SteerOptions,
@@ -62,8 +62,8 @@ impl Steering {
     /// Opens steering for the calling thread's network namespace.
     ///
     /// # Errors
-    /// A setting is out of range; another process is this instance; the workers' sockets cannot be made; or kernel
-    /// programs are demanded and cannot be had.
+    /// A setting is out of range; another process is this instance; the workers' sockets cannot be made; or
+    /// kernel programs are demanded and cannot be had.
     pub fn open(mode: SteeringMode, options: SteerOptions) -> Result<Self, SteerError> {
         Self::open_with(mode, options, None)
     }
@@ -196,8 +196,8 @@ impl Steering {
         }
     }
 
-    /// Makes the plan what is steered. With kernel programs, new connections to removed binds are refused at once, while
-    /// those already in a worker's queue stay there to be served; without, closing the sockets of
+    /// Makes the plan what is steered. With kernel programs, new connections to removed binds are refused at
+    /// once, while those already in a worker's queue stay there to be served; without, closing the sockets of
     /// [`retiring`](Self::retiring) is what does it.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ use gateway_steer::{
 };
 use gateway_testkit::netns::{self, Inside};
 
-/// Rights that the calling thread alone goes without until this is dropped; unmounting at the end needs them back.
+/// Rights that the calling thread alone goes without until this is dropped; unmounting at the end
+/// needs them back.
 struct DroppedCapabilities(&'static [Capability]);
 
 fn without(rights: &'static [Capability]) -> DroppedCapabilities {

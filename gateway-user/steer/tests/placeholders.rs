@@ -125,7 +125,8 @@ fn every_address_and_a_particular_one_come_and_go_beside_each_other() {
     });
 }
 
-/// Connections that were steered have the port as their own; none of their states lets anybody in or keeps us out.
+/// Connections that were steered have the port as their own; none of their states lets anybody in
+/// or keeps us out.
 #[test]
 fn connections_under_way_and_in_time_wait_are_in_nobodys_way() {
     netns::run("held-busy", |inside| {

@@ -17,7 +17,8 @@ pub enum SteeringPath {
     ReusePort {
         /// Why there are no kernel programs.
         reason: String,
-        /// Added to ports below [`lowest_port`](Self::ReusePort::lowest_port), if this process may not bind those.
+        /// Added to ports below [`lowest_port`](Self::ReusePort::lowest_port), if this process may
+        /// not bind those.
         unprivileged_offset: Option<u16>,
         /// Lowest port that this process may bind; 0 when it may bind all.
         lowest_port: u16,

@@ -28,10 +28,11 @@ pub struct FinishedTakeover {
 }
 
 impl Steering {
-    /// Opens steering beside that of a process which is taken over from and which still serves. Until the first
-    /// [`apply`](Self::apply) nothing changes for it. From then on both steer to sockets that both have; until
-    /// [`finish_takeover`](Self::finish_takeover) no connection can wait in a socket that only we have, and dropping this gives the kernel
-    /// back as it was, but for [`reclaim`](Self::reclaim). Workers get their first sockets from `finish_takeover`.
+    /// Opens steering beside that of a process which is taken over from and which still serves. Until the
+    /// first [`apply`](Self::apply) nothing changes for it. From then on both steer to sockets that both
+    /// have; until [`finish_takeover`](Self::finish_takeover) no connection can wait in a socket that only we
+    /// have, and dropping this gives the kernel back as it was, but for [`reclaim`](Self::reclaim). Workers
+    /// get their first sockets from `finish_takeover`.
     ///
     /// # Errors
     /// As [`open`](Self::open).

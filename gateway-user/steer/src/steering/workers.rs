@@ -49,7 +49,8 @@ impl Steering {
         }
     }
 
-    /// The load gauge of a worker. It works on either backend, so that workers need not know which one is live.
+    /// The load gauge of a worker. It works on either backend, so that workers need not know
+    /// which one is live.
     ///
     /// # Errors
     /// There is no such slot.

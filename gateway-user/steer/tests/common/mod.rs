@@ -87,8 +87,8 @@ pub(crate) fn response(mut stream: TcpStream) -> io::Result<(usize, SocketAddr)>
     Ok((slot.parse().unwrap(), local.parse().unwrap()))
 }
 
-/// Asserts that nobody serves `address`. A reset is not the end of it: a child that another test is just starting
-/// holds a copy of a closed socket until it calls exec(2).
+/// Asserts that nobody serves `address`. A reset is not the end of it: a child that another test is just
+/// starting holds a copy of a closed socket until it calls exec(2).
 #[track_caller]
 pub(crate) fn refused(address: &str) {
     wait::until(&format!("{address} to be refused"), || {
