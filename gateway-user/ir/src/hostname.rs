@@ -38,8 +38,8 @@ impl Hostname {
     /// 4343).
     ///
     /// # Errors
-    /// [`HostnameError`] for an empty label, a character outside `[a-z0-9-]`, a label that starts or ends with
-    /// `-`, a name over 253 characters, an IP address, or a `*` anywhere but as the whole first label.
+    /// [`HostnameError`] for an empty label, a character outside `[a-z0-9-]`, a label that starts or ends
+    /// with `-`, a name over 253 characters, an IP address, or a `*` anywhere but as the whole first label.
     pub fn parse(text: &str) -> Result<Self, HostnameError> {
         let fail = || HostnameError(text.to_owned());
         let lower = text.to_ascii_lowercase();

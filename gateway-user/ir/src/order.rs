@@ -5,10 +5,11 @@
 //!
 //! 1. the host that matches: a full name before a wildcard, then more characters;
 //! 2. the same of the hostname that the route itself wrote (`GatewayRouteHostnameIntersectionPrecedence`);
-//! 3. the path: `Exact`, then `RegularExpression` by length of the expression (the specification leaves its place to
-//!    the implementation), then `PathPrefix` by number of characters;
+//! 3. the path: `Exact`, then `RegularExpression` by length of the expression (the specification leaves its
+//!    place to the implementation), then `PathPrefix` by number of characters;
 //! 4. a method; 5. the number of headers; 6. the number of query parameters;
-//! 7. the oldest route; 8. the first in alphabetical order of `namespace/name`; 9. the first rule, the first match.
+//! 7. the oldest route; 8. the first in alphabetical order of `namespace/name`; 9. the first rule, the
+//!    first match.
 
 use std::cmp::{Ordering, Reverse};
 

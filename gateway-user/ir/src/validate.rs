@@ -38,8 +38,8 @@ impl PathRewrite {
     /// The path, and the query that takes the place of the request's if there is a `?`.
     ///
     /// # Errors
-    /// A character that cannot stand in a request line or a `Location` as it is (RFC 3986 sections 3.3 and 3.4), with its
-    /// percent-encoding.
+    /// A character that cannot stand in a request line or a `Location` as it is (RFC 3986 sections 3.3 and
+    /// 3.4), with its percent-encoding.
     pub fn parts(&self) -> Result<(&str, Option<&str>), String> {
         let (Self::Full(text) | Self::Prefix(text)) = self;
         let stands = |c: &char| c.is_ascii_graphic() && !"#\"<>\\^`{|}".contains(*c);
@@ -89,8 +89,8 @@ impl HeaderMod {
 
 impl HeaderChange {
     /// # Errors
-    /// The name is no token (RFC 9110 section 5.6.2), or the value has a control character that would end the line or be
-    /// read differently by the next hop (section 5.5).
+    /// The name is no token (RFC 9110 section 5.6.2), or the value has a control character that would end the
+    /// line or be read differently by the next hop (section 5.5).
     pub fn check(&self) -> Result<(), String> {
         check_name(&self.name)?;
         if !token::trim_ows(self.value.as_bytes()).iter().all(|byte| token::is_value_byte(*byte)) {
