@@ -48,9 +48,9 @@ impl Separators {
     }
 }
 
-/// Gives the one normal form of a path: escapes of unreserved characters decoded, the others in upper case, `.`
-/// and `..` segments resolved (never above the root; escaped dots are dots), repeated slashes merged if
-/// asked.
+/// Gives the one normal form of a path: escapes of unreserved characters decoded, the others in upper
+/// case, `.` and `..` segments resolved (never above the root; escaped dots are dots), repeated slashes
+/// merged if asked.
 ///
 /// Returns `path` itself when it is in that form already, else writes to `out`. `*` stays as it is. The
 /// result has no `.` or `..` segment, and normalising it again changes nothing.
