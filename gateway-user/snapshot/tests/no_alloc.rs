@@ -25,8 +25,9 @@ fn count() {
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
 }
 
-// SAFETY: every method passes its arguments on to `System`, which upholds the contract of GlobalAlloc, and returns
-// what `System` returns. Counting touches a thread-local Cell without a destructor, which neither allocates nor panics.
+// SAFETY: every method passes its arguments on to `System`, which upholds the contract of GlobalAlloc, and
+// returns what `System` returns. Counting touches a thread-local Cell without a destructor, which neither
+// allocates nor panics.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
