@@ -29,8 +29,7 @@ pub struct Identity {
     pub chain: Vec<Vec<u8>>,
     /// The private key in DER, in the format of its PEM label: PKCS #8, PKCS #1 or SEC 1.
     pub key: Vec<u8>,
-    /// DNS names of the first certificate's `subjectAltName`, in lower case; sorted if there are more than
-    /// 64.
+    /// DNS names of the first certificate's `subjectAltName`, in lower case; sorted if there are more than 64.
     pub names: Vec<String>,
     /// SHA-256 of the first certificate, in hexadecimal.
     pub fingerprint: String,
