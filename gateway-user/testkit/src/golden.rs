@@ -1,15 +1,16 @@
-//! Golden bytes: files under a crate's `tests/golden/` that hold a format as it was written when it was last changed on
-//! purpose.
+//! Golden bytes: files under a crate's `tests/golden/` that hold a format as it was written when it was last
+//! changed on purpose.
 
 use std::path::Path;
 use std::{env, fs};
 
-/// Compares `got` with the file `tests/golden/<name>` below `crate_dir`, which is `env!("CARGO_MANIFEST_DIR")`, and returns
-/// the file's bytes, so that the caller can read them back with today's types. With `UPDATE_GOLDEN` set the file is
-/// written first.
+/// Compares `got` with the file `tests/golden/<name>` below `crate_dir`, which is
+/// `env!("CARGO_MANIFEST_DIR")`, and returns the file's bytes, so that the caller can read them back with
+/// today's types. With `UPDATE_GOLDEN` set the file is written first.
 ///
 /// # Panics
-/// The file cannot be read or written, or differs; the message names the file and the first line that differs.
+/// The file cannot be read or written, or differs; the message names the file and the first
+/// line that differs.
 #[track_caller]
 pub fn check(crate_dir: &str, name: &str, got: &[u8]) -> Vec<u8> {
     let path = Path::new(crate_dir).join("tests/golden").join(name);

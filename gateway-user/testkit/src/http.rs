@@ -52,7 +52,8 @@ impl From<TcpStream> for Client {
 }
 
 impl Client {
-    /// Connects with time limits far above anything seen, so that a hang fails the test instead of stopping it.
+    /// Connects with time limits far above anything seen, so that a hang fails the test instead
+    /// of stopping it.
     ///
     /// # Errors
     /// The connection is refused.

@@ -1,9 +1,9 @@
 //! Fresh network and mount namespaces, owned by one thread.
 //!
-//! Namespaces are a property of a thread (unshare(2)), and children inherit the one of the thread that starts them.
-//! So a test body runs on a thread of its own that has left the machine's namespaces; when it and its children are
-//! gone, the kernel takes the namespace, its links and programs, and the bpffs with every pin in it. There is
-//! nothing to clean up by hand, whatever way the test ended.
+//! Namespaces are a property of a thread (unshare(2)), and children inherit the one of the thread that starts
+//! them. So a test body runs on a thread of its own that has left the machine's namespaces; when it and its
+//! children are gone, the kernel takes the namespace, its links and programs, and the bpffs with every pin in
+//! it. There is nothing to clean up by hand, whatever way the test ended.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,5 @@
-//! An API server that speaks as much of the real one's protocol as a client that lists and watches needs, and fails as asked.
+//! An API server that speaks as much of the real one's protocol as a client that lists and watches needs, and
+//! fails as asked.
 //!
 //! Objects are JSON and checked by nobody. Every kind has one version, `v1`.
 
@@ -47,8 +48,8 @@ impl World {
 }
 
 impl ApiServer {
-    /// Starts it with no object. The kinds of `plurals` (`httproutes.gateway.networking.k8s.io`, `services`) are installed;
-    /// other kinds are answered 404.
+    /// Starts it with no object. The kinds of `plurals` (`httproutes.gateway.networking.k8s.io`, `services`)
+    /// are installed; other kinds are answered 404.
     ///
     /// # Errors
     /// No socket, thread or directory.

@@ -1,5 +1,5 @@
-//! HTTP/1.1 requests of a connection, each read to the end of its body (RFC 9112 sections 6 and 7.1) before it is answered:
-//! what is left of a body would be taken for the next request.
+//! HTTP/1.1 requests of a connection, each read to the end of its body (RFC 9112 sections 6 and 7.1) before
+//! it is answered: what is left of a body would be taken for the next request.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -15,7 +15,8 @@ impl<'a, R: Read> Requests<'a, R> {
         Self { reader: BufReader::new(stream), cut }
     }
 
-    /// The next request's head, once its body has been read as well; `None` at the end or if the connection is cut.
+    /// The next request's head, once its body has been read as well; `None` at the end or if the
+    /// connection is cut.
     pub(super) fn next(&mut self) -> io::Result<Option<String>> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

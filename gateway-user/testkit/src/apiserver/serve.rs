@@ -32,7 +32,8 @@ struct Ask {
 }
 
 impl Ask {
-    /// True if an object is among those that are asked for: `fieldSelector` on `metadata.name` and on the `type` of Secrets.
+    /// True if an object is among those that are asked for: `fieldSelector` on `metadata.name` and on the
+    /// `type` of Secrets.
     fn selects(&self, object: &Value) -> bool {
         let selector = self.query.get("fieldSelector").map(String::as_str).unwrap_or_default();
         let selector = selector.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");

@@ -93,8 +93,8 @@ impl State {
         version >= self.horizon
     }
 
-    /// The events of a kind after a version, of objects that `selects` or as metadata alone, and the version after the last
-    /// of them.
+    /// The events of a kind after a version, of objects that `selects` or as metadata alone, and the version
+    /// after the last of them.
     pub(super) fn after(
         &self,
         plural: &str,

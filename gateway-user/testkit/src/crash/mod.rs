@@ -18,7 +18,8 @@ pub use verdict::{Kill, Verdict};
 /// What is killed, and how often.
 #[derive(Clone, Debug)]
 pub struct CrashRun {
-    /// Where clients connect; `/httpbin/anything/ID` must be answered with a body in which that path stands in quotes.
+    /// Where clients connect; `/httpbin/anything/ID` must be answered with a body in which that path
+    /// stands in quotes.
     pub to: SocketAddr,
     /// How often.
     pub kills: u32,
@@ -29,7 +30,8 @@ pub struct CrashRun {
 }
 
 impl CrashRun {
-    /// Starts `command` under a supervisor, waits until it serves, kills it so many times, and judges what clients saw.
+    /// Starts `command` under a supervisor, waits until it serves, kills it so many times, and judges
+    /// what clients saw.
     ///
     /// # Errors
     /// The command cannot be started, or not killed.

@@ -15,7 +15,8 @@ use crate::wait::WAIT_TIMEOUT;
 /// Between two looks at the process: short beside everything that is measured.
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// A process that is started again at once when it ends. It is killed, and not started again, when this is dropped.
+/// A process that is started again at once when it ends. It is killed, and not started again, when
+/// this is dropped.
 #[derive(Debug)]
 pub struct Supervisor {
     shared: Arc<Shared>,

@@ -20,7 +20,8 @@ pub struct Verdict {
     pub answered: u64,
     /// Requests that failed on connections opened before a kill: what the process had under way.
     pub cut: u64,
-    /// Requests for which a connection was asked between a kill and the first response of the next process: refused, or reset.
+    /// Requests for which a connection was asked between a kill and the first response of the next process:
+    /// refused, or reset.
     pub unserved: u64,
     /// All other failures, with what was seen: there must be none.
     pub lost: Vec<String>,

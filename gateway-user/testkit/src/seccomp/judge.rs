@@ -17,8 +17,8 @@ use super::{Call, Verdict, kernel};
 /// How long the thread goes on after the wish to stop: a call that waits is answered before that.
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-/// Judges the calls of one process after another, and their children, until it is dropped. Calls that come later fail
-/// with `ENOSYS`, so it must outlive the process.
+/// Judges the calls of one process after another, and their children, until it is dropped. Calls that come
+/// later fail with `ENOSYS`, so it must outlive the process.
 #[derive(Debug)]
 pub struct Judge {
     stop: Arc<AtomicBool>,
@@ -26,8 +26,8 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Listens at `path` for the process that calls [`hand_over`](super::hand_over), and asks `verdict` about each of its
-    /// calls.
+    /// Listens at `path` for the process that calls [`hand_over`](super::hand_over), and asks `verdict` about
+    /// each of its calls.
     ///
     /// # Errors
     /// The socket cannot be made.

@@ -43,7 +43,8 @@ pub(super) fn filter(calls: &[i64]) -> io::Result<OwnedFd> {
     program.push(step(BPF_RET | BPF_K, 0, SECCOMP_RET_USER_NOTIF)?);
     let length = u16::try_from(program.len()).map_err(io::Error::other)?;
     let whole = sock_fprog { len: length, filter: program.as_mut_ptr() };
-    // SAFETY: `whole` points to `length` instructions that live until the call returns; the kernel copies them.
+    // SAFETY: `whole` points to `length` instructions that live until the call returns; the
+    // kernel copies them.
     let listener = unsafe {
         libc::syscall(
             libc::SYS_seccomp,

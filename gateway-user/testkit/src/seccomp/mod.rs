@@ -1,8 +1,9 @@
 //! Kernels that tests do not have: another process's system calls, one by one, answered by a test.
 //!
-//! A seccomp filter can refuse a system call by its number and plain arguments; what an older kernel refuses often
-//! depends on what an argument points to (flags of a ring, kind of a BPF command). So the filter hands such calls to a
-//! supervisor (seccomp_unotify(2)), which reads the memory of the caller and says what happens.
+//! A seccomp filter can refuse a system call by its number and plain arguments; what an older kernel
+//! refuses often depends on what an argument points to (flags of a ring, kind of a BPF command). So the
+//! filter hands such calls to a supervisor (seccomp_unotify(2)), which reads the memory of the caller and
+//! says what happens.
 
 mod judge;
 mod kernel;
@@ -83,8 +84,8 @@ impl Call {
     }
 }
 
-/// Hands every later call of these numbers, by this thread and by what it becomes and starts, to the [`Judge`] that
-/// listens at `judge`. Cannot be undone, so this is for a process that a test started.
+/// Hands every later call of these numbers, by this thread and by what it becomes and starts, to the
+/// [`Judge`] that listens at `judge`. Cannot be undone, so this is for a process that a test started.
 ///
 /// # Errors
 /// The kernel refuses the filter, which takes root, or nobody listens.
