@@ -1,5 +1,5 @@
-//! Measurements and tests of the gateway beside its peers: CPU per request, requests lost in upgrades, crashes and overload, and the
-//! responses that real clients see.
+//! Measurements and tests of the gateway beside its peers: CPU per request, requests lost in upgrades,
+//! crashes and overload, and the responses that real clients see.
 //!
 //! Everything runs in network namespaces of its own on this machine, as root.
 #![forbid(unsafe_code)]

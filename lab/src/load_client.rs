@@ -16,7 +16,8 @@ pub(crate) struct LoadClient {
 }
 
 impl LoadClient {
-    /// Starts `bench load` with these flags; its output lies in `dir` under `name`. `bench` is a call of the program.
+    /// Starts `bench load` with these flags; its output lies in `dir` under `name`. `bench` is a call
+    /// of the program.
     pub(crate) fn start(
         mut bench: Command,
         dir: &Path,

@@ -21,13 +21,17 @@ enum Command {
     /// Measures what a request costs, beside peers and a bare relay.
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.
+    /// Replaces the gateway under load again and again and counts lost requests; beside it,
+    /// nginx and HAProxy.
     UpgradeTest(upgrade_test::Args),
-    /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
+    /// Kills the gateway under load again and again; prints what was lost, and how long until
+    /// traffic flowed again.
     CrashTest(crash_test::Args),
-    /// Has one tenant overload the gateway in every known way; prints a neighbour's latency, and the limits that stopped it.
+    /// Has one tenant overload the gateway in every known way; prints a neighbour's latency, and the limits
+    /// that stopped it.
     OverloadTest(overload_test::Args),
-    /// Has real clients make the requests that people's tools make, and counts the responses that they did not see.
+    /// Has real clients make the requests that people's tools make, and counts the responses that
+    /// they did not see.
     Clients(clients::Args),
     /// The first process of a cluster, which the program that starts the cluster is itself.
     #[command(hide = true)]

@@ -6,8 +6,8 @@ use comfy_table::{CellAlignment, Table};
 /// Spaces between two columns.
 const GAP: u16 = 2;
 
-/// A table of `rows` below `headers`. The columns of these numbers hold words and are aligned left, all others hold figures
-/// and are aligned right. Each row has a cell for each header.
+/// A table of `rows` below `headers`. The columns of these numbers hold words and are aligned left, all
+/// others hold figures and are aligned right. Each row has a cell for each header.
 pub(crate) fn render<'a>(
     headers: impl IntoIterator<Item = &'a str>,
     text_columns: &[usize],

@@ -117,7 +117,8 @@ impl WrkReport {
         Ok(())
     }
 
-    /// Requests that failed but for time-outs: these are responses later than `--timeout`, which wrk goes on waiting for.
+    /// Requests that failed but for time-outs: these are responses later than `--timeout`, which wrk goes
+    /// on waiting for.
     pub(crate) fn lost(&self) -> u64 {
         self.connect_errors + self.read_errors + self.write_errors + self.other_statuses
     }

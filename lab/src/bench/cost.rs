@@ -19,8 +19,8 @@ pub(super) struct Cost {
 impl Sub for Cost {
     type Output = Duration;
 
-    /// Zero if a thread ended meanwhile that had used more than the others since: then the figure is worth nothing,
-    /// and is seen to be.
+    /// Zero if a thread ended meanwhile that had used more than the others since: then the figure is worth
+    /// nothing, and is seen to be.
     fn sub(self, earlier: Self) -> Duration {
         self.cpu.saturating_sub(earlier.cpu)
     }

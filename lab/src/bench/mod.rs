@@ -19,7 +19,8 @@ use clap::Subcommand;
 pub enum Bench {
     /// CPU per request of Sluice, nginx, HAProxy and a bare relay, in turn and pinned alike.
     Smoke(smoke::Args),
-    /// Many routes on a real API server: cold start, time from a change to its first response, memory, writes.
+    /// Many routes on a real API server: cold start, time from a change to its first response,
+    /// memory, writes.
     Scale(scale::Args),
 }
 

@@ -12,7 +12,8 @@ pub(super) struct Scenario {
     pub(super) close: bool,
     /// Everybody writes an access log.
     pub(super) log: bool,
-    /// Requests for [`crate::peers::resources::HOSTS`] names with [`crate::peers::resources::PATHS`] paths each, in turn.
+    /// Requests for [`crate::peers::resources::HOSTS`] names with [`crate::peers::resources::PATHS`] paths
+    /// each, in turn.
     pub(super) many: bool,
     pub(super) targets: &'static [Target],
     pub(super) bars: &'static [Bar],

@@ -1,4 +1,5 @@
-//! The targets of the measurement: the same reverse proxy in four programs ([`crate::peers::Role::Measured`]; the floor sets no header).
+//! The targets of the measurement: the same reverse proxy in four programs ([`crate::peers::Role::Measured`];
+//! the floor sets no header).
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -48,8 +49,8 @@ impl Target {
         }
     }
 
-    /// Writes its configuration and gives the call that starts it. With `many`, Sluice has many routes where it is to have
-    /// them.
+    /// Writes its configuration and gives the call that starts it. With `many`, Sluice has many routes where
+    /// it is to have them.
     pub(super) fn command(self, setup: &Setup, programs: &Programs, many: bool) -> Result<Command> {
         let one = |variant: &Variant, many: bool| {
             let make = if many { resources::many_routes } else { resources::strip_prefix };

@@ -183,7 +183,8 @@ impl Running {
         WrkReport::parse(&wrk.output())
     }
 
-    /// Resident memory once it falls no more: what connections do not need while they are quiet goes back step by step.
+    /// Resident memory once it falls no more: what connections do not need while they are quiet goes
+    /// back step by step.
     fn settled_kib(&self) -> Result<u64> {
         let mut last = u64::MAX;
         for _ in 0..10 {

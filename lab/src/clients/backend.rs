@@ -1,4 +1,5 @@
-//! A backend that responds early, closes at once or delays its response, and verifies every byte that it gets.
+//! A backend that responds early, closes at once or delays its response, and verifies every
+//! byte that it gets.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -60,7 +60,8 @@ pub(super) fn call(dir: &Path, command: &mut Command, input: &Input<'_>) -> Resu
     Ok(CallResult { status, output: process.output(), stderr: process.stderr() })
 }
 
-/// Writes the input and ends it once the output has `seen` in it, the process has ended, or there was time enough.
+/// Writes the input and ends it once the output has `seen` in it, the process has ended, or there
+/// was time enough.
 fn feed(process: &mut Process, text: &str, seen: &str) -> Result<()> {
     let mut input = process.take_input().context("a client without input")?;
     // A client that takes no input ends, and says why.

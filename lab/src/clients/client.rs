@@ -103,7 +103,8 @@ pub(super) const CLIENTS: &[Client] = &[
         cases!(&["get", "head", "gzip", "download", "upload"], EARLY, CHUNKED),
         script::run,
     ),
-    // It cannot tell connections apart, does not undo compression, and waits for 100 (Continue) even after a refusal.
+    // It cannot tell connections apart, does not undo compression, and waits for 100 (Continue) even
+    // after a refusal.
     jobs(
         "java",
         "apt: default-jdk-headless",

@@ -1,7 +1,8 @@
 //! `cargo xtask clients`: the responses that the clients people use did not see.
 //!
-//! Each client makes each case that it can make, over clear text and each version of TLS, through a gateway in a network
-//! namespace of its own. A client saw a response if it has the right status and the whole content; all else is lost.
+//! Each client makes each case that it can make, over clear text and each version of TLS, through a gateway
+//! in a network namespace of its own. A client saw a response if it has the right status and the whole
+//! content; all else is lost.
 
 mod backend;
 mod call;

@@ -63,8 +63,8 @@ impl CaseResult {
     }
 }
 
-/// Every reason why the run fails. A client that is not there never passes: it has no finding, and where it was asked
-/// for by name that is a reason.
+/// Every reason why the run fails. A client that is not there never passes: it has no finding, and where it
+/// was asked for by name that is a reason.
 pub(super) fn failures(statuses: &[ClientStatus], results: &[CaseResult]) -> Vec<String> {
     let mut all = Vec::new();
     for ClientStatus { client, version, named, .. } in statuses {

@@ -15,8 +15,8 @@ use super::testbed::Testbed;
 use super::transport::Transport;
 use crate::process::Process;
 
-/// Time for a client's start, and for each try and each MB of it. A try that fails by time takes longer, so a client
-/// that meets many of these is ended, and what it has not done is lost.
+/// Time for a client's start, and for each try and each MB of it. A try that fails by time takes longer, so a
+/// client that meets many of these is ended, and what it has not done is lost.
 const START: Duration = Duration::from_secs(60);
 const TRY: Duration = Duration::from_secs(1);
 const MEGABYTE: Duration = Duration::from_millis(200);

@@ -1,4 +1,5 @@
-//! The findings for people: a table for each transport, with a line for each case and a column for each client.
+//! The findings for people: a table for each transport, with a line for each case and a column
+//! for each client.
 
 use super::case::CASES;
 use super::result::{CaseResult, ClientStatus};

@@ -1,4 +1,5 @@
-//! `cargo xtask crash-test`: what is lost by `kill -9` of the gateway under a supervisor, and how long until traffic flows again.
+//! `cargo xtask crash-test`: what is lost by `kill -9` of the gateway under a supervisor, and how long until
+//! traffic flows again.
 
 mod table;
 

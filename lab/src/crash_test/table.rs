@@ -11,8 +11,8 @@ const HEADERS: [&str; 10] =
 /// Failures that are shown one by one for each set-up.
 const SHOWN_FAILURES: usize = 5;
 
-/// One line for each set-up; times are from the kill: until the process was gone, and until the next one answered (least,
-/// median, most).
+/// One line for each set-up; times are from the kill: until the process was gone, and until the next one
+/// answered (least, median, most).
 pub(super) fn print(rows: &[(String, Verdict)]) {
     println!("\n{}\n", table::render(HEADERS, &[0], rows.iter().map(|(name, verdict)| row(name, verdict))));
     println!(

@@ -66,7 +66,8 @@ pub(super) enum Environment {
     SmallBuffers,
     /// The access log is a pipe that nobody reads.
     StalledLog,
-    /// The other tenant has routes with regular expressions, as costly as the budgets let in; see [`super::rounds`].
+    /// The other tenant has routes with regular expressions, as costly as the budgets let in; see
+    /// [`super::rounds`].
     Expressions,
 }
 

@@ -49,7 +49,8 @@ pub(super) const CASES: [Case; 15] = [
         flags: &["--max-connections", "10000"],
         open_files: Some(400),
         abuser_groups: &[abusers(Behavior::Ask, 1000, SHORT_RESPONSE, 0)],
-        // One: a second request at the same time could want a backend connection, for which there is no descriptor.
+        // One: a second request at the same time could want a backend connection, for which there
+        // is no descriptor.
         neighbour: Neighbour::Inside(1),
         proofs: &[counter("accepting paused", "sluice_accept_paused_total", 1.0)],
         ..PLAIN

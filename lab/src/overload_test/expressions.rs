@@ -1,4 +1,5 @@
-//! The other tenant's regular expressions: as costly as all budgets together let in, and more that they refuse.
+//! The other tenant's regular expressions: as costly as all budgets together let in, and more
+//! that they refuse.
 
 use std::fmt::Write as _;
 
@@ -13,8 +14,9 @@ use crate::testbed::LISTEN_ADDRESS;
 
 /// The hostname whose requests meet all of them.
 pub(super) const HOST: &str = "costly.example";
-/// Expressions that are let in: as many as `--regex-scan-bytes` lets one header of 32 KiB meet, each of a quarter of a
-/// mebibyte, which is all of `--regex-namespace-bytes`. More states each would be fewer expressions.
+/// Expressions that are let in: as many as `--regex-scan-bytes` lets one header of 32 KiB meet, each
+/// of a quarter of a mebibyte, which is all of `--regex-namespace-bytes`. More states each would be
+/// fewer expressions.
 pub(super) const LIVE: usize = 128;
 /// A route may have 8 MiB of them.
 const PER_ROUTE: usize = 32;
@@ -31,7 +33,8 @@ const FIELD_LENGTH: usize = 32_000;
 const COSTLY_FILE: &str = "costly.yaml";
 const EDIT_FILE: &str = "edit.yaml";
 
-/// Brings the tenant's routes, and an edit of the neighbour's while they are built. Says whether that was live first.
+/// Brings the tenant's routes, and an edit of the neighbour's while they are built. Says whether that
+/// was live first.
 pub(super) fn install(testbed: &mut Testbed) -> Result<ProofCount> {
     testbed.write(COSTLY_FILE, &costly())?;
     let waiting = Metric::Peak("sluice_regex_waiting");
@@ -60,8 +63,8 @@ pub(super) fn remove(testbed: &mut Testbed) -> Result<()> {
     })
 }
 
-/// The field of every request, as `NAME=VALUE`: no expression matches it, and each looks at all of it. It leads through states
-/// at random, so that tables are of use to a CPU's caches only if they fit.
+/// The field of every request, as `NAME=VALUE`: no expression matches it, and each looks at all of it. It
+/// leads through states at random, so that tables are of use to a CPU's caches only if they fit.
 pub(super) fn field() -> String {
     let mut state: u64 = 1;
     let letters = (0..FIELD_LENGTH).map(|_| {

@@ -10,8 +10,8 @@ use super::testbed::operator;
 use crate::metrics::Page;
 use crate::process::until;
 
-/// The gateway's metrics, on a connection that is kept for as long as the gateway keeps it: beside many scrapers it may
-/// have to make room.
+/// The gateway's metrics, on a connection that is kept for as long as the gateway keeps it: beside many
+/// scrapers it may have to make room.
 pub(super) struct MetricsReader {
     to: SocketAddr,
     client: Option<Client>,

@@ -1,7 +1,8 @@
-//! `cargo xtask overload-test`: a neighbour's latency and lost requests while another tenant overloads the gateway.
+//! `cargo xtask overload-test`: a neighbour's latency and lost requests while another tenant
+//! overloads the gateway.
 //!
-//! Each case runs in a network namespace of its own: a gateway with two tenants, the neighbour's verifying clients alone
-//! first, then the same beside abusers that misbehave in one way.
+//! Each case runs in a network namespace of its own: a gateway with two tenants, the neighbour's verifying
+//! clients alone first, then the same beside abusers that misbehave in one way.
 
 mod case;
 mod cases;
@@ -64,7 +65,8 @@ struct CaseResult {
 /// For 15,000 abusers in one process, and the gateway that holds their connections.
 const OPEN_FILES: u64 = 18_000;
 
-/// Runs each case in turn and prints one table; fails if a neighbour's request failed or a case did not come about.
+/// Runs each case in turn and prints one table; fails if a neighbour's request failed or a case did
+/// not come about.
 pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "overload-test makes network namespaces: run it as root");
     let cases = case::chosen(&args.only)?;
@@ -104,7 +106,8 @@ fn run_case(run: &Run, case: Case) -> CaseResult {
 }
 
 impl CaseResult {
-    /// Why this case fails the run: nothing may happen to a neighbour, and no case may pass because it did not happen.
+    /// Why this case fails the run: nothing may happen to a neighbour, and no case may pass because it
+    /// did not happen.
     fn failure(&self) -> Option<String> {
         let case = self.case;
         let Some(outcome) = &self.outcome else {

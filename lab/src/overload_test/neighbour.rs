@@ -18,7 +18,8 @@ const CONNECTIONS: u32 = 32;
 /// Seconds for one request.
 const TIMEOUT: &str = "10";
 
-/// Starts the clients that the case lets in, each for so many seconds; `run` tells their requests from those of other runs.
+/// Starts the clients that the case lets in, each for so many seconds; `run` tells their requests from those
+/// of other runs.
 pub(super) fn start(
     neighbour: Neighbour,
     bench: &Path,

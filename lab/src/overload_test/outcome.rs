@@ -31,7 +31,8 @@ pub(super) struct Round {
     pub(super) during: Report,
 }
 
-/// Latency of readiness probes in milliseconds: the median and the longest, before the abusers came and beside them.
+/// Latency of readiness probes in milliseconds: the median and the longest, before the abusers came
+/// and beside them.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Probes {

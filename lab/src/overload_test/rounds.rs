@@ -1,7 +1,8 @@
 //! The case of regular expressions: half of what the CPUs can do, in turn without them and with them.
 //!
-//! Both halves are the same requests of the other tenant, once to a host without expressions and once to one with them; how
-//! many make up half is found out first. So what differs is how long one of them holds a worker, and not how busy it is.
+//! Both halves are the same requests of the other tenant, once to a host without expressions and once to one
+//! with them; how many make up half is found out first. So what differs is how long one of them holds a
+//! worker, and not how busy it is.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -105,7 +106,8 @@ fn beside(
 }
 
 impl<'a> PacedLoad<'a> {
-    /// Finds the pace at which clients of `host` and all that is done for them take so many CPUs; `every_ms` is a guess.
+    /// Finds the pace at which clients of `host` and all that is done for them take so many CPUs;
+    /// `every_ms` is a guess.
     fn calibrate(
         abusers: &'a Abusers,
         host: &'static str,

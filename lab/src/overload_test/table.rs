@@ -43,7 +43,8 @@ pub(super) fn print(results: &[CaseResult]) {
     results.iter().for_each(print_notes);
 }
 
-/// Columns that are the same for all clients of a case are on its `first` line only. Of several turns it has the medians.
+/// Columns that are the same for all clients of a case are on its `first` line only. Of several turns it
+/// has the medians.
 fn row(case: &str, outcome: &Outcome, client: &ClientLatency, first: bool) -> Vec<String> {
     let once = |text: String| if first { text } else { String::new() };
     let Memory { before_kib, peak_kib, after_kib } = outcome.memory;

@@ -34,7 +34,8 @@ const RESOURCES: &str = include_str!("resources.yaml");
 const OPERATOR_TIMEOUT: Duration = Duration::from_secs(10);
 /// Worker threads: as many as the smallest machine has CPUs.
 pub(super) const WORKERS: u32 = 2;
-/// Above the ports of everything that listens here, with room for 15,000 connections and those that have just ended.
+/// Above the ports of everything that listens here, with room for 15,000 connections and those that
+/// have just ended.
 const CLIENT_PORTS: &str = "20000 65535";
 /// Least, usual and largest size of a socket's buffer in [`Environment::SmallBuffers`].
 const SMALL_BUFFERS: &str = "4096 16384 32768";

@@ -20,8 +20,8 @@ use crate::process::{Process, until};
 pub(crate) enum Reload {
     /// Binds its own beside the old ones (SO_REUSEPORT).
     Rebind,
-    /// Receives the old ones (`-x`), and idle connections are kept until their next response: what its documentation
-    /// advises for reloads that clients do not notice.
+    /// Receives the old ones (`-x`), and idle connections are kept until their next response: what its
+    /// documentation advises for reloads that clients do not notice.
     PassSockets,
 }
 
@@ -34,7 +34,8 @@ pub(crate) struct Haproxy {
     started: u32,
 }
 
-/// The parts of the configuration in which one use differs from another; each ends with a line's end, or is empty.
+/// The parts of the configuration in which one use differs from another; each ends with a line's
+/// end, or is empty.
 #[derive(Default)]
 struct Parts {
     global: String,

@@ -32,8 +32,8 @@ pub(crate) struct Setup {
 /// The use that a proxy is put to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// CPU per request is measured: one worker, `/app` is taken away from the path, X-Forwarded-For, -Proto, -Host and
-    /// -Port and X-Request-Id are set, and connections are kept for an hour.
+    /// CPU per request is measured: one worker, `/app` is taken away from the path, X-Forwarded-For, -Proto,
+    /// -Host and -Port and X-Request-Id are set, and connections are kept for an hour.
     Measured { access_log: bool },
     /// It is replaced under load: two workers, requests are passed on as they come.
     Replaced,
@@ -59,8 +59,8 @@ pub(crate) trait Proxy {
     /// Starts it; returns once it is said to serve.
     fn start(&mut self) -> Result<()>;
 
-    /// Replaces it; returns once the new one is said to serve. The old one may still be draining where its operators
-    /// do not wait for that.
+    /// Replaces it; returns once the new one is said to serve. The old one may still be draining where its
+    /// operators do not wait for that.
     fn upgrade(&mut self) -> Result<()>;
 
     /// Ends it in order, with all that are still draining; an error if one of them did not end well.

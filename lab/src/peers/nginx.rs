@@ -1,7 +1,7 @@
 //! nginx, as a proxy and as a server of small files.
 //!
-//! It is replaced by `nginx -s reload`: the master keeps the listening sockets and starts new workers; the old ones stop
-//! accepting, close idle connections and end with their last request.
+//! It is replaced by `nginx -s reload`: the master keeps the listening sockets and starts new workers; the
+//! old ones stop accepting, close idle connections and end with their last request.
 
 use std::fs;
 use std::net::SocketAddr;

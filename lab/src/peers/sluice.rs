@@ -1,7 +1,7 @@
 //! Sluice.
 //!
-//! It is replaced by a second `sluice run` on the same state directory: it takes the sockets over, and the first one drains
-//! and ends.
+//! It is replaced by a second `sluice run` on the same state directory: it takes the sockets over, and the
+//! first one drains and ends.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -64,7 +64,8 @@ pub(crate) fn write_config(dir: &Path, resources: &str) -> Result<()> {
     write(&config.join("all.yaml"), resources)
 }
 
-/// Completes a call of the program to `sluice run` with its resources, state and BPF file system in these directories.
+/// Completes a call of the program to `sluice run` with its resources, state and BPF file system in
+/// these directories.
 pub(crate) fn run(mut program: Command, dir: &Path, bpffs: &Path) -> Command {
     program.arg("run").arg(config_dir(dir)).arg("--state-dir").arg(dir.join("state"));
     program.arg("--bpffs").arg(bpffs);
@@ -82,7 +83,8 @@ pub(crate) fn wait_until_ready(process: &mut Process) -> Result<()> {
     })
 }
 
-/// Writes these resources and gives the call of a gateway that is measured, with its defaults but for what its peers are told.
+/// Writes these resources and gives the call of a gateway that is measured, with its defaults but for what
+/// its peers are told.
 pub(crate) fn measured(setup: &Setup, sluice: &Path, resources: &str) -> Result<Command> {
     let dir = &setup.dir;
     write_config(dir, resources)?;
@@ -178,7 +180,8 @@ impl Proxy for Sluice {
     }
 }
 
-/// The old one responds at the health socket, too, until it has handed over: only this metric is the new one's alone.
+/// The old one responds at the health socket, too, until it has handed over: only this metric is the
+/// new one's alone.
 fn wait_until_took_over(process: &mut Process, from: u32) -> Result<()> {
     let metrics: SocketAddr = METRICS.parse()?;
     let label = format!("from_pid=\"{from}\"");

@@ -27,8 +27,8 @@ const TRANSFER_BYTES: u64 = 1024 * 1024;
 const LONGEST_TRANSFER: Duration = Duration::from_secs(4);
 const SHORT_BYTES: u64 = 128;
 
-/// Divides short requests evenly, and adds transfers for the same time. A transfer takes longer than the time between
-/// two upgrades if that is possible in four seconds.
+/// Divides short requests evenly, and adds transfers for the same time. A transfer takes longer than the time
+/// between two upgrades if that is possible in four seconds.
 pub(super) fn plan(modes: &[Mode], requests: u64, rate: f64, upgrades: u32) -> Vec<Share> {
     let short = modes.iter().filter(|mode| !mode.is_long()).count().max(1);
     let length = Duration::from_secs_f64(requests as f64 / rate);

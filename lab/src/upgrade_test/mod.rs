@@ -1,7 +1,7 @@
 //! `cargo xtask upgrade-test`: are requests lost while a proxy is replaced?
 //!
-//! Each proxy runs in a network namespace of its own, between verifying clients and their backend (`sluice-bench`),
-//! with wrk beside them, and is replaced again and again the way its operators would.
+//! Each proxy runs in a network namespace of its own, between verifying clients and their backend
+//! (`sluice-bench`), with wrk beside them, and is replaced again and again the way its operators would.
 
 mod clients;
 mod run;
@@ -31,7 +31,8 @@ pub struct Args {
     /// How often each proxy is replaced, evenly over its run.
     #[arg(long, default_value_t = 20)]
     upgrades: u32,
-    /// Short requests for each proxy, divided between keep-alive and per-connection clients; transfers come on top.
+    /// Short requests for each proxy, divided between keep-alive and per-connection clients;
+    /// transfers come on top.
     #[arg(long, default_value_t = 200_000)]
     requests: u64,
     /// Short requests per second, all clients together.

@@ -95,7 +95,8 @@ pub(super) fn create_routes(cluster: &Cluster, count: usize) -> Result<()> {
     })
 }
 
-/// Writes that the API server was asked for by controllers: statuses of Gateway API kinds, reports, leases and events.
+/// Writes that the API server was asked for by controllers: statuses of Gateway API kinds, reports,
+/// leases and events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Writes {
     pub(super) status: u64,

@@ -1,4 +1,5 @@
-//! `cargo xtask bench scale`: what many routes on a real API server cost, and how soon a change of one is served.
+//! `cargo xtask bench scale`: what many routes on a real API server cost, and how soon a change of
+//! one is served.
 
 mod api;
 mod objects;

@@ -1,4 +1,5 @@
-//! Objects that the scale bench writes: one Gateway, a Service with hand-made endpoints for each backend, and the routes.
+//! Objects that the scale bench writes: one Gateway, a Service with hand-made endpoints for each backend,
+//! and the routes.
 
 use serde_json::{Value, json};
 
