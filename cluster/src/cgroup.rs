@@ -1,4 +1,5 @@
-//! The control groups of a cluster: one root of its own in every hierarchy, so that its end touches no other's.
+//! The control groups of a cluster: one root of its own in every hierarchy, so that its end
+//! touches no other's.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use crate::cache::Key;
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// The path of a cluster's root in each hierarchy. The hierarchies are the machine's, so the root is named by where the
-/// cluster lies: two caches may have clusters of one name.
+/// The path of a cluster's root in each hierarchy. The hierarchies are the machine's, so the root is named by
+/// where the cluster lies: two caches may have clusters of one name.
 pub(super) fn root(dir: &Path) -> String {
     let mut key = Key::default();
     key.add(dir.as_os_str().as_encoded_bytes());

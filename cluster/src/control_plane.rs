@@ -25,8 +25,8 @@ pub(super) fn etcd(dir: &Path) -> Arguments {
     arguments
 }
 
-/// The API server's log of who asked for what and whether RBAC let it; of accounts of pods and programs only, since
-/// Kubernetes' own parts are many and known.
+/// The API server's log of who asked for what and whether RBAC let it; of accounts of pods and programs only,
+/// since Kubernetes' own parts are many and known.
 pub(crate) const AUDIT_LOG: &str = "log/audit.log";
 const AUDIT_POLICY: &str = r#"{
 "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
@@ -91,7 +91,8 @@ pub(super) fn scheduler(pki: &Path) -> Arguments {
         .to_vec()
 }
 
-/// The object at this path of the API server as an administrator sees it; `None` while there is no such response.
+/// The object at this path of the API server as an administrator sees it; `None` while there is no
+/// such response.
 pub(super) fn get(pki: &Path, path: &str) -> Option<String> {
     let output = Command::new("curl")
         .args(["--silent", "--fail", "--max-time", "5", "--cacert"])

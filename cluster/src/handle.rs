@@ -1,8 +1,8 @@
 //! Where a cluster lies on disk, and which of those on this machine are alive.
 //!
-//! A cluster holds the lock of its directory for as long as any of its processes lives: the first one inherits it and
-//! hands it on to all others. So a directory whose lock is free is what a dead cluster left, and taking the lock after
-//! its end is waiting for the last of them.
+//! A cluster holds the lock of its directory for as long as any of its processes lives: the first one
+//! inherits it and hands it on to all others. So a directory whose lock is free is what a dead cluster left,
+//! and taking the lock after its end is waiting for the last of them.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,8 @@ impl Cluster {
         self.join("pki/admin.kubeconfig")
     }
 
-    /// Makes the directory afresh and takes its lock; what starts next inherits it. Fails if the cluster is alive.
+    /// Makes the directory afresh and takes its lock; what starts next inherits it. Fails if the
+    /// cluster is alive.
     pub(super) fn take(&self) -> Result<File> {
         let _one_at_a_time = self.lock_all()?;
         if self.dir.exists() {
@@ -111,7 +112,8 @@ impl Cluster {
         Ok(first)
     }
 
-    /// True if the process of this id was started for this directory; an id may have been given to another one since.
+    /// True if the process of this id was started for this directory; an id may have been given to
+    /// another one since.
     fn is_ours(&self, pid: u32) -> bool {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|word| word == self.dir.as_os_str().as_encoded_bytes())
@@ -134,9 +136,11 @@ impl Cluster {
         self.remove()
     }
 
-    /// Kills the first process, if there is one; the kernel ends every other one of its PID namespace with it.
+    /// Kills the first process, if there is one; the kernel ends every other one of its PID
+    /// namespace with it.
     fn kill_first(&self) -> Result<()> {
-        // Without it the others are about to end. A process that is just starting its program has no command line yet.
+        // Without it the others are about to end. A process that is just starting its program has no
+        // command line yet.
         let Ok(first) = self.first() else { return Ok(()) };
         match kill(Pid::from_raw(first.cast_signed()), Signal::SIGKILL) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -152,7 +156,8 @@ impl Cluster {
         Ok(file)
     }
 
-    /// Removes what a dead cluster left: mounts and networks went with its namespaces, control groups and files stay.
+    /// Removes what a dead cluster left: mounts and networks went with its namespaces, control groups
+    /// and files stay.
     fn remove(&self) -> Result<()> {
         cgroup::remove(&self.dir)?;
         fs::remove_dir_all(&self.dir).with_context(|| format!("removing {}", self.dir.display()))

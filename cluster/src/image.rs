@@ -27,8 +27,8 @@ const PASSWD: &[u8] = b"root:x:0:0:root:/:/\nnobody:x:65532:65532:nobody:/:/\n";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 impl Image<'_> {
-    /// Gives the archive, which lies beside the program; writes it if it is not there yet. The program's folder is
-    /// named by what it was built of, and the archive by all else that is in it.
+    /// Gives the archive, which lies beside the program; writes it if it is not there yet. The program's
+    /// folder is named by what it was built of, and the archive by all else that is in it.
     pub(crate) fn write(&self) -> Result<PathBuf> {
         let mut key = Key::default();
         key.add(&self.archive(&[])?);

@@ -26,8 +26,8 @@ pub enum Lifetime {
 const START_TIMEOUT: Duration = Duration::from_secs(600);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Starts a cluster at a place that is free, and waits until it is up; one that does not come up is removed, but for
-/// its logs.
+/// Starts a cluster at a place that is free, and waits until it is up; one that does not come up is removed,
+/// but for its logs.
 pub(super) fn start(
     cluster: &Cluster,
     program: PathBuf,

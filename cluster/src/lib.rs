@@ -1,7 +1,8 @@
-//! A real Kubernetes node on this machine, in namespaces of its own, and the tests on it: the gateway by the official
-//! conformance suite, files by a real API server.
+//! A real Kubernetes node on this machine, in namespaces of its own, and the tests on it: the gateway by the
+//! official conformance suite, files by a real API server.
 //!
-//! Everything is built from Go modules (`conformance/`) but containerd, runc and the CNI plug-ins, which are Debian's.
+//! Everything is built from Go modules (`conformance/`) but containerd, runc and the CNI plug-ins,
+//! which are Debian's.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // commands talk to their terminal
 

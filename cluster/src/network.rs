@@ -21,8 +21,9 @@ pub(super) const SERVICES_V6: &str = "fd00:10:96::/112";
 pub(super) const API_V4: &str = "10.96.0.1";
 pub(super) const API_PORT: u16 = 6443;
 
-/// A pair of links stands for a network card: a bridge or a single link without a peer has no carrier, and IPv6 would
-/// wait for one. What has no route cannot be connected to, so Services need one before their rules are looked at.
+/// A pair of links stands for a network card: a bridge or a single link without a peer has no carrier, and
+/// IPv6 would wait for one. What has no route cannot be connected to, so Services need one before their rules
+/// are looked at.
 fn links() -> String {
     format!(
         "link set lo up
@@ -37,8 +38,8 @@ route add {SERVICES_V6} dev {LINK}
     )
 }
 
-/// Settings of the namespace: packets between pods and Services are forwarded, and an address serves at once, since
-/// nobody else could have it.
+/// Settings of the namespace: packets between pods and Services are forwarded, and an address serves at once,
+/// since nobody else could have it.
 const SETTINGS: [(&str, &str); 4] = [
     ("net/ipv4/ip_forward", "1"),
     ("net/ipv6/conf/all/forwarding", "1"),

@@ -21,7 +21,8 @@ pub(super) fn containerd(dir: &Path, run: &Path) -> Result<Arguments> {
     fs::create_dir_all(&cni)?;
     fs::write(cni.join("10-pods.conflist"), network::cni(&dir.join("leases").display().to_string()))?;
     let config = dir.join("containerd.toml");
-    // The scores: a process without CAP_SYS_RESOURCE may raise its own and never lower them, and runc would fail.
+    // The scores: a process without CAP_SYS_RESOURCE may raise its own and never lower them, and
+    // runc would fail.
     let text = format!(
         r#"version = 2
 root = "{root}"
@@ -87,7 +88,8 @@ pub(super) fn kubelet(dir: &Path, run: &Path, cgroup: &str) -> Result<Arguments>
     let pki = dir.join("pki");
     let config = dir.join("kubelet.yaml");
     fs::write(dir.join("resolv.conf"), "")?;
-    // Disks are never full enough to evict from, and images are never collected: nothing could fetch them again.
+    // Disks are never full enough to evict from, and images are never collected: nothing could
+    // fetch them again.
     let text = format!(
         r#"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -129,8 +131,8 @@ volumePluginDir: {dir}/volumes
     ])
 }
 
-/// kube-proxy's configuration file; gives its arguments. The limits of connection tracking belong to the machine, so
-/// it is told to leave them alone.
+/// kube-proxy's configuration file; gives its arguments. The limits of connection tracking belong to the
+/// machine, so it is told to leave them alone.
 pub(super) fn proxy(dir: &Path) -> Result<Arguments> {
     let config = dir.join("kube-proxy.yaml");
     let text = format!(

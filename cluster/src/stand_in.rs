@@ -1,7 +1,7 @@
 //! A stand-in for the module of the newer suite's echo server, which the module proxy does not give out.
 //!
-//! The release before has the same packages in its own module. They are copied under the other module path, outside
-//! the checkout; every report of such a run says so ([`super::version::Suite::disclosure`]).
+//! The release before has the same packages in its own module. They are copied under the other module path,
+//! outside the checkout; every report of such a run says so ([`super::version::Suite::disclosure`]).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ const FROM: &str = "sigs.k8s.io/gateway-api/conformance";
 const TO: &str = "sigs.k8s.io/gateway-api-conformance-images";
 const PACKAGE: &str = "echo-basic";
 
-/// A copy of `module` with the stand-in in the folder that its `replace` line names; `before` is the older suite's.
+/// A copy of `module` with the stand-in in the folder that its `replace` line names; `before` is the
+/// older suite's.
 pub(super) fn complete(module: &Path, before: &Path) -> Result<PathBuf> {
     let source = go::unpacked(before, FROM)?.join(PACKAGE);
     complete_in(&cache::dir()?.join("go"), module, &source)
@@ -43,8 +44,8 @@ fn renamed(text: String) -> String {
     text.replace(&format!("{FROM}/{PACKAGE}"), &format!("{TO}/{PACKAGE}"))
 }
 
-/// Copies a folder, its Go files changed. Generated descriptors hold paths with their lengths before them and stay as they
-/// are: a path of another length would make them unreadable.
+/// Copies a folder, its Go files changed. Generated descriptors hold paths with their lengths before them and
+/// stay as they are: a path of another length would make them unreadable.
 fn copy(from: &Path, to: &Path, change: &dyn Fn(String) -> String) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {

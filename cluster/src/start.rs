@@ -13,8 +13,8 @@ use crate::node;
 use crate::version::{self, Suite};
 
 impl Cluster {
-    /// Builds what is missing, starts the cluster and installs the suite's CRDs; without a `node` there is the control plane
-    /// alone.
+    /// Builds what is missing, starts the cluster and installs the suite's CRDs; without a `node` there is
+    /// the control plane alone.
     ///
     /// # Errors
     /// A program is missing or cannot be built, a cluster of this name is up, or this one does not come up.

@@ -1,7 +1,7 @@
 //! The first process of a cluster: starts its parts in order, then reaps whatever ends.
 //!
-//! It is process 1 of a PID namespace, so when it ends, in whatever way, the kernel kills every other process of the
-//! cluster, and the mount and network namespaces go with them.
+//! It is process 1 of a PID namespace, so when it ends, in whatever way, the kernel kills every other process
+//! of the cluster, and the mount and network namespaces go with them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -36,8 +36,8 @@ pub(super) const SETTINGS: &str = "settings.json";
 /// The file that says that all is up.
 pub(super) const READY: &str = "ready";
 
-/// Of everything that is written outside the cluster's directory, where; each is empty in the cluster's own mount
-/// namespace.
+/// Of everything that is written outside the cluster's directory, where; each is empty in the cluster's own
+/// mount namespace.
 const PRIVATE: [&str; 4] = ["/var/lib/kubelet", "/var/lib/cni", "/var/log/containers", "/var/log/pods"];
 /// Sockets, network namespaces of pods, locks.
 pub(super) const RUN: &str = "/run";
@@ -169,8 +169,8 @@ impl Supervisor {
     }
 }
 
-/// Hides what the cluster must not share with the machine behind directories of its own. The mount namespace is ours
-/// already, and private.
+/// Hides what the cluster must not share with the machine behind directories of its own. The mount namespace
+/// is ours already, and private.
 fn mounts(dir: &Path) -> Result<()> {
     let none = None::<&str>;
     let tmpfs = |to: &str| mount(Some("tmpfs"), to, Some("tmpfs"), MsFlags::empty(), Some("mode=755"));

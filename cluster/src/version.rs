@@ -87,7 +87,8 @@ impl Suite {
         }
     }
 
-    /// The files of the experimental channel; the folder's other files are for tools that put resources together.
+    /// The files of the experimental channel; the folder's other files are for tools that put
+    /// resources together.
     pub(super) fn crds(self) -> Result<Vec<PathBuf>> {
         let dir = go::unpacked(&self.module()?, GATEWAY_API)?.join(CRDS);
         let mut files = Vec::new();

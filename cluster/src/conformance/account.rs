@@ -1,4 +1,5 @@
-//! The account that the gateway runs with: that of `deploy/` and no other, and what the API server refused it.
+//! The account that the gateway runs with: that of `deploy/` and no other, and what the API
+//! server refused it.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions, Permissions};
@@ -42,8 +43,8 @@ fn user() -> String {
 const KUBECONFIG: &str = "/run/sluice.kubeconfig";
 const AUTHORITY: &str = "/run/sluice-ca.crt";
 
-/// Writes a kubeconfig with a token of the account and nothing else that could prove who we are, for the user that the
-/// gateway goes on as; gives its path inside the cluster.
+/// Writes a kubeconfig with a token of the account and nothing else that could prove who we are, for the user
+/// that the gateway goes on as; gives its path inside the cluster.
 pub(super) fn kubeconfig(cluster: &Cluster) -> Result<&'static str> {
     let output = cluster
         .kubectl()?

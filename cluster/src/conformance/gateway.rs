@@ -107,8 +107,8 @@ fn flags(kubeconfig: &str) -> Vec<String> {
         format!("--state-dir={STATE}"),
         format!("--bpffs={BPFFS}"),
     ];
-    // There is no load balancer that would have to notice a drain first; and load clients tell our responses from a
-    // backend's by their reason.
+    // There is no load balancer that would have to notice a drain first; and load clients tell our responses
+    // from a backend's by their reason.
     let fixed = [
         "--steering=ebpf",
         "--address-mode=pool",

@@ -9,7 +9,8 @@ use super::account;
 use crate::cargo::workspace;
 use crate::handle::Cluster;
 
-/// The class of every Gateway of the suite. Its controller name cannot be changed later, so it is ours from the start.
+/// The class of every Gateway of the suite. Its controller name cannot be changed later, so it is ours
+/// from the start.
 pub const GATEWAY_CLASS: &str = "sluice";
 
 /// Installs our definitions, the gateway's namespace, its account with its rights, and the GatewayClass.

@@ -1,5 +1,6 @@
-//! The DaemonSet of `deploy/`, as a node runs it: an image of the binary that was tested, started with the rights that
-//! the manifest gives, asked through `kubectl exec`, and replaced by a pod that takes over from it.
+//! The DaemonSet of `deploy/`, as a node runs it: an image of the binary that was tested, started
+//! with the rights that the manifest gives, asked through `kubectl exec`, and replaced by a pod that
+//! takes over from it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +26,8 @@ const POD_TIMEOUT: &str = "--timeout=150s";
 /// Runs it and asks it. The logs of a pod that does not come up are in `dir`.
 ///
 /// # Errors
-/// The pod does not become ready, has more rights than it should, does not respond, or its successor does not take over.
+/// The pod does not become ready, has more rights than it should, does not respond, or its successor does
+/// not take over.
 pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
     let archive = dir.join("sluice.tar");
     fs::write(&archive, image(sluice, dir)?).with_context(|| format!("writing {}", archive.display()))?;

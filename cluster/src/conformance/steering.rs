@@ -23,7 +23,8 @@ impl SteeringCounters {
         }
     }
 
-    /// An error if a connection was accepted that no program steered, or, where traffic was tested, if there was none.
+    /// An error if a connection was accepted that no program steered, or, where traffic was tested, if
+    /// there was none.
     pub(super) fn judge(self, traffic: bool) -> Result<()> {
         let Self { accepted, steered } = self;
         ensure!(

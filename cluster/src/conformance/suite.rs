@@ -33,8 +33,8 @@ pub(super) struct Run {
 pub(super) const REPORT: &str = "report.yaml";
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Time limits of the suite in seconds, for `--hurry`: far above what a working gateway needs on a machine with nothing
-/// else to do. It can only fail more tests than the suite's own.
+/// Time limits of the suite in seconds, for `--hurry`: far above what a working gateway needs on a machine
+/// with nothing else to do. It can only fail more tests than the suite's own.
 const SHORT_TIMEOUTS: [(&str, u32); 18] = [
     ("GatewayMustHaveAddress", 20),
     ("GatewayMustHaveCondition", 20),
@@ -56,8 +56,8 @@ const SHORT_TIMEOUTS: [(&str, u32); 18] = [
     ("RequestTimeout", 5),
 ];
 
-/// The implementation that the report names. No field may be empty; the project has no address of its own on the Web, so a report
-/// that leaves it takes the URL of the repository that it was made in.
+/// The implementation that the report names. No field may be empty; the project has no address of its own on
+/// the Web, so a report that leaves it takes the URL of the repository that it was made in.
 const IMPLEMENTATION: [&str; 4] =
     ["-organization=Sluice", "-project=Sluice", "-url=README.md", "-contact=CONTRIBUTING.md"];
 

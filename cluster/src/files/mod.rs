@@ -1,6 +1,7 @@
 //! `cargo xtask files`: files as people write them, checked by a real API server and by `sluice check`.
 //!
-//! Those of `conformance/files` must be accepted or refused as their folder says; of others, which `--sample` names, a draw is compared.
+//! Those of `conformance/files` must be accepted or refused as their folder says; of others, which `--sample`
+//! names, a draw is compared.
 
 mod project_files;
 mod sample;
@@ -63,7 +64,8 @@ impl Verdict {
     }
 }
 
-/// Compares both verdicts; the exit code says whether the project's own files got the verdict of their folder.
+/// Compares both verdicts; the exit code says whether the project's own files got the verdict
+/// of their folder.
 ///
 /// # Errors
 /// The API server cannot be started, or one of the two gives no verdict.
@@ -83,7 +85,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(if judged? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// True if the project's own files got the verdict of their folder. Differences over a sample are printed and no failure.
+/// True if the project's own files got the verdict of their folder. Differences over a sample are printed
+/// and no failure.
 fn check(server: &Server<'_>, sluice: &Path, sample: Option<&Sample>) -> Result<bool> {
     let as_wanted = project_files::check(server, sluice)?;
     if let Some(sample) = sample {

@@ -28,8 +28,8 @@ impl<'a> Server<'a> {
         Ok(Self { cluster })
     }
 
-    /// Has the server check a file. Namespaces that are missing are made, since the file's author has them; kinds that
-    /// are not installed and objects that are there already say nothing about the file.
+    /// Has the server check a file. Namespaces that are missing are made, since the file's author has them;
+    /// kinds that are not installed and objects that are there already say nothing about the file.
     pub(super) fn check(&self, file: &Path) -> Result<Verdict> {
         loop {
             process::check_interrupt()?;
@@ -74,8 +74,8 @@ fn missing_namespace(line: &str) -> Option<&str> {
     line.split_once("namespaces \"")?.1.split_once("\" not found").map(|(name, _)| name)
 }
 
-/// Of these lines, those about the file itself: kinds that are not installed and objects that are there already say nothing
-/// about it.
+/// Of these lines, those about the file itself: kinds that are not installed and objects that are there
+/// already say nothing about it.
 pub(super) fn of_the_file(lines: &[String]) -> Vec<String> {
     let elsewhere = ["no matches for kind", "ensure CRDs are installed first", "already exists"];
     lines.iter().filter(|line| !elsewhere.iter().any(|part| line.contains(part))).cloned().collect()

@@ -21,8 +21,8 @@ pub(super) fn check(sluice: &Path, files: &[&Path]) -> Result<Verdict> {
     }
 }
 
-/// Of these lines, those about the file itself. Findings about several objects, which an API server does not check, have a line
-/// and no column.
+/// Of these lines, those about the file itself. Findings about several objects, which an API server does not
+/// check, have a line and no column.
 pub(super) fn of_the_file(lines: &[String]) -> Vec<String> {
     lines.iter().filter(|line| has_column(line)).cloned().collect()
 }

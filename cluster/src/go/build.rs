@@ -18,7 +18,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 /// Lines of a failed build that are shown.
 const SHOWN_LINES: usize = 40;
 
-/// The program in `dir`; built first if it is not there. A second call meanwhile, of any process, waits for the first.
+/// The program in `dir`; built first if it is not there. A second call meanwhile, of any process, waits
+/// for the first.
 pub(super) fn once(program: &Program<'_>, dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     let built = dir.join(program.name);
@@ -50,7 +51,8 @@ fn build(program: &Program<'_>, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads what go says to its end, prints how far it is, and gives the lines that are neither package nor download.
+/// Reads what go says to its end, prints how far it is, and gives the lines that are neither
+/// package nor download.
 fn watch(name: &str, output: impl std::io::Read) -> Result<Vec<String>> {
     let (mut packages, mut downloads, mut said) = (0, 0, Instant::now());
     let mut errors = Vec::new();

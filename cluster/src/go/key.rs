@@ -6,8 +6,8 @@ use super::Program;
 use super::build::FLAGS;
 use crate::cache::Key;
 
-/// A key that changes with anything that changes the program: the toolchain and what it builds for, the flags, and
-/// every file of the module. `go.sum` among these stands for the content of each dependency.
+/// A key that changes with anything that changes the program: the toolchain and what it builds for, the
+/// flags, and every file of the module. `go.sum` among these stands for the content of each dependency.
 pub(super) fn of(program: &Program<'_>, toolchain: &str) -> Result<String> {
     let mut key = Key::default();
     let tests = if program.tests { "tests" } else { "command" };

@@ -1,4 +1,5 @@
-//! Programs written in Go, out of the modules in `conformance/`: built once for each state of their sources, and kept.
+//! Programs written in Go, out of the modules in `conformance/`: built once for each state of their
+//! sources, and kept.
 
 mod build;
 mod key;
@@ -30,8 +31,8 @@ pub fn module(name: &str) -> PathBuf {
     workspace().join("conformance").join(name)
 }
 
-/// The module files are never changed, and nothing of the checkout's history gets into a program: git refuses to tell
-/// of a checkout that another user owns, and go would fail with it.
+/// The module files are never changed, and nothing of the checkout's history gets into a program: git refuses
+/// to tell of a checkout that another user owns, and go would fail with it.
 const FLAGS: &str = "-mod=readonly -buildvcs=false";
 
 /// Variables of `go env` that name the compiler and the machine that it builds for.
