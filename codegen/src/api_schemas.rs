@@ -1,8 +1,9 @@
-//! `api-schemas`: makes gateway-user/api/schemas out of the projects that define them, so that no schema is edited by hand.
+//! `api-schemas`: makes gateway-user/api/schemas out of the projects that define them, so that no schema is
+//! edited by hand.
 //!
-//! The CRDs come from the Go module of the Gateway API (experimental channel), the core kinds and `ObjectMeta` from
-//! Kubernetes' OpenAPI v3 documents. Prose is dropped, references are resolved, versions of a kind that validate alike
-//! are written once. Needs `go` and `unzip`.
+//! The CRDs come from the Go module of the Gateway API (experimental channel), the core kinds and
+//! `ObjectMeta` from Kubernetes' OpenAPI v3 documents. Prose is dropped, references are resolved, versions of
+//! a kind that validate alike are written once. Needs `go` and `unzip`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,8 +17,8 @@ const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.7.0";
 const KUBERNETES: &str = "k8s.io/kubernetes@v1.37.2";
 const CRDS: &str = "config/crd/experimental";
 
-/// Kinds of the core, each with the document and the definition that describe it. `ObjectMeta` holds for every kind:
-/// CRDs leave `metadata` to the API server.
+/// Kinds of the core, each with the document and the definition that describe it. `ObjectMeta` holds for
+/// every kind: CRDs leave `metadata` to the API server.
 const CORE: [(&str, &str, &str); 6] = [
     ("objectmeta", "api__v1_openapi.json", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"),
     ("namespace", "api__v1_openapi.json", "io.k8s.api.core.v1.Namespace"),
@@ -67,8 +68,8 @@ struct Module {
     zip: PathBuf,
 }
 
-/// Gets a module through Go's own client. Go refuses to unpack a module made for a newer Go, but fetches and verifies
-/// its archive all the same, and says so in `Error`; the archive is all that is read here.
+/// Gets a module through Go's own client. Go refuses to unpack a module made for a newer Go, but fetches and
+/// verifies its archive all the same, and says so in `Error`; the archive is all that is read here.
 fn module(name: &str) -> Result<Module> {
     let output = Command::new("go")
         .args(["mod", "download", "-json", name])
@@ -207,7 +208,8 @@ fn resolve(schema: &Value, definitions: &Value) -> Result<Value> {
     })
 }
 
-/// Drops prose and what only patches and clients use, schema by schema (a property may well be called `description`).
+/// Drops prose and what only patches and clients use, schema by schema (a property may well be called
+/// `description`).
 fn strip(schema: &mut Value) {
     let Value::Object(map) = schema else { return };
     let noise = [

@@ -1,7 +1,7 @@
 //! `cargo xtask build-ebpf`: the kernel programs, from source.
 //!
-//! Two toolchains will do: Debian's `rustc-web` with its prebuilt `core` for BPF, or a rustup nightly with `rust-src`.
-//! Users need neither, since the object is committed beside the hash of its sources.
+//! Two toolchains will do: Debian's `rustc-web` with its prebuilt `core` for BPF, or a rustup nightly with
+//! `rust-src`. Users need neither, since the object is committed beside the hash of its sources.
 
 #[path = "../../gateway-user/steer/ebpf/sources.rs"]
 mod sources;
@@ -24,7 +24,8 @@ pub(crate) struct Args {
     /// Builds nothing; fails when the committed object is not what its sources' hash says.
     #[arg(long)]
     check: bool,
-    /// Installs the toolchain when it is missing (Debian or Ubuntu, as root) instead of printing the commands.
+    /// Installs the toolchain when it is missing (Debian or Ubuntu, as root) instead of
+    /// printing the commands.
     #[arg(long)]
     install: bool,
     /// Writes the object here and leaves the committed one alone.
