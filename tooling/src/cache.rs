@@ -57,8 +57,8 @@ pub fn dir() -> Result<PathBuf> {
     Ok(base.join("sluice"))
 }
 
-/// Makes the file or folder `to` unless it is there. It is filled beside its place under a name of our own, so that
-/// it is whole when it appears, and what somebody who was killed has left is never taken for it.
+/// Makes the file or folder `to` unless it is there. It is filled beside its place under a name of our own,
+/// so that it is whole when it appears, and what somebody who was killed has left is never taken for it.
 pub fn keep(to: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if to.exists() {
         return Ok(());

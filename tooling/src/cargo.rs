@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-/// The profile of what is tried and tested: built quickly, with debug assertions. The alias `cargo xtask` builds
-/// `xtask` with it too, so that all of them share what they depend on (decision 235).
+/// The profile of what is tried and tested: built quickly, with debug assertions. The alias `cargo xtask`
+/// builds `xtask` with it too, so that all of them share what they depend on (decision 235).
 pub const QUICK: &str = "quick";
 
 /// The top of the checkout.
@@ -42,7 +42,8 @@ pub fn exit(done: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// Where cargo puts this build: this program lies in `<target>/<profile>`, so no guess about settings is needed.
+/// Where cargo puts this build: this program lies in `<target>/<profile>`, so no guess about
+/// settings is needed.
 pub fn target_dir() -> Result<PathBuf> {
     let own = env::current_exe()?;
     let target = own.parent().and_then(Path::parent).context("this program lies in no target directory")?;
@@ -54,7 +55,8 @@ pub fn build_sluice(profile: &str) -> Result<PathBuf> {
     build_binary("sluice", profile)
 }
 
-/// Builds the binary of the package that has its name, showing cargo's progress and the time it took, and gives its path.
+/// Builds the binary of the package that has its name, showing cargo's progress and the time it took, and
+/// gives its path.
 pub fn build_binary(name: &str, profile: &str) -> Result<PathBuf> {
     eprintln!("building {name} with the profile {profile}");
     let began = Instant::now();

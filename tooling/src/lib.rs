@@ -1,5 +1,5 @@
-//! Shared parts of the developer commands: building with cargo, installing programs, running child processes, reading the
-//! kernel's figures of them, and the cache directory.
+//! Shared parts of the developer commands: building with cargo, installing programs, running child processes,
+//! reading the kernel's figures of them, and the cache directory.
 //!
 //! Its dependencies are few, so that `cargo xtask run` in a fresh checkout builds little.
 #![forbid(unsafe_code)]

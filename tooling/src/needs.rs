@@ -58,8 +58,8 @@ pub const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.
 pub const HAPROXY: Need = Need { program: "haproxy", package: "haproxy" };
 
-/// Makes sure that every program is there: as root on Debian or Ubuntu by installing its package, else by an error
-/// with the command to type.
+/// Makes sure that every program is there: as root on Debian or Ubuntu by installing its package, else by an
+/// error with the command to type.
 pub fn ensure(needs: &[Need]) -> Result<()> {
     let missing: Vec<&str> = needs.iter().filter(|n| !on_path(n.program)).map(|n| n.package).collect();
     if missing.is_empty() {
@@ -92,8 +92,9 @@ pub fn install(packages: &[&str]) -> Result<()> {
     must_succeed(&mut call())
 }
 
-/// Keeps packages from starting their services while they are installed: a peer that a test wants must not begin to
-/// serve this machine's port 80. Debian asks this file (invoke-rc.d(8), deb-systemd-invoke(1p)); 101 is "do not".
+/// Keeps packages from starting their services while they are installed: a peer that a test wants must not
+/// begin to serve this machine's port 80. Debian asks this file (invoke-rc.d(8), deb-systemd-invoke(1p));
+/// 101 is "do not".
 struct NoServices {
     ours: bool,
 }

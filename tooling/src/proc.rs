@@ -49,7 +49,8 @@ pub fn machine() -> Result<(Duration, Duration)> {
     machine_of(&stat).with_context(|| format!("{path}: {stat}"))
 }
 
-/// Of user, nice, system, idle, iowait, irq, softirq and steal, idle and iowait are not busy; guests are in user.
+/// Of user, nice, system, idle, iowait, irq, softirq and steal, idle and iowait are not busy;
+/// guests are in user.
 fn machine_of(stat: &str) -> Option<(Duration, Duration)> {
     let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
     let ticks: Vec<u64> = fields.map(|field| field.parse().ok()).collect::<Option<_>>()?;
@@ -65,8 +66,8 @@ fn cpu_of(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 10))
 }
 
-/// The first child that a process with one thread has, if it has any: unshare and nsenter start a program as their only
-/// child, since only a child can be in another PID namespace.
+/// The first child that a process with one thread has, if it has any: unshare and nsenter start a program as
+/// their only child, since only a child can be in another PID namespace.
 pub fn first_child(parent: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()
