@@ -1,5 +1,5 @@
-//! Commands whose programs are packages of their own: they are built when they are first called, so that this one, which
-//! everybody builds, stays small.
+//! Commands whose programs are packages of their own: they are built when they are first called, so that this
+//! one, which everybody builds, stays small.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,7 +17,8 @@ pub(crate) struct Words {
     _words: Vec<OsString>,
 }
 
-/// Builds the program of a package and becomes it, with this program's own arguments: signals and exit codes are its own.
+/// Builds the program of a package and becomes it, with this program's own arguments: signals and exit
+/// codes are its own.
 ///
 /// # Errors
 /// It cannot be built or started.

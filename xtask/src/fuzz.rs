@@ -55,8 +55,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// cargo-fuzz without a sanitizer, which a stable toolchain lacks: our code forbids unsafe code where bytes are parsed,
-/// so that what is looked for are panics and broken promises.
+/// cargo-fuzz without a sanitizer, which a stable toolchain lacks: our code forbids unsafe code where bytes
+/// are parsed, so that what is looked for are panics and broken promises.
 fn cargo_fuzz(args: &[&str]) -> Result<Command> {
     let (verb, rest) = args.split_first().context("a verb")?;
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

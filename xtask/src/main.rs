@@ -1,6 +1,7 @@
 //! Developer commands; CI calls only these. `cargo xtask --help` lists them.
 //!
-//! Small ones are here. The others are programs of `codegen/`, `cluster/` and `lab/`, which are built when they are called.
+//! Small ones are here. The others are programs of `codegen/`, `cluster/` and `lab/`, which are built when
+//! they are called.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
@@ -38,7 +39,8 @@ enum Command {
     /// Builds the kernel programs from source.
     #[command(disable_help_flag = true)]
     BuildEbpf(Words),
-    /// Replaces the gateway under load again and again and counts lost requests; beside it, nginx and HAProxy.
+    /// Replaces the gateway under load again and again and counts lost requests; beside it,
+    /// nginx and HAProxy.
     #[command(disable_help_flag = true)]
     UpgradeTest(Words),
     /// Feeds random bytes to everything that reads from the network or from files, for a bounded time.
@@ -48,13 +50,16 @@ enum Command {
     /// Measures what a request costs, beside peers and a bare relay.
     #[command(disable_help_flag = true)]
     Bench(Words),
-    /// Kills the gateway under load again and again; prints what was lost, and how long until traffic flowed again.
+    /// Kills the gateway under load again and again; prints what was lost, and how long until
+    /// traffic flowed again.
     #[command(disable_help_flag = true)]
     CrashTest(Words),
-    /// Has one tenant overload the gateway in every known way; prints a neighbour's latency, and the limits that stopped it.
+    /// Has one tenant overload the gateway in every known way; prints a neighbour's latency, and the limits
+    /// that stopped it.
     #[command(disable_help_flag = true)]
     OverloadTest(Words),
-    /// Has real clients make the requests that people's tools make, and counts the responses that they did not see.
+    /// Has real clients make the requests that people's tools make, and counts the responses that
+    /// they did not see.
     #[command(disable_help_flag = true)]
     Clients(Words),
     /// Starts and ends a real Kubernetes node on this machine, for the gateway to run in.
@@ -66,7 +71,8 @@ enum Command {
     /// Has a real API server and `sluice check` check files as people write them, and compares.
     #[command(disable_help_flag = true)]
     Files(Words),
-    /// Holds licenses, bans, sources and known advisories of all that is built in; writes the bill of materials.
+    /// Holds licenses, bans, sources and known advisories of all that is built in; writes the
+    /// bill of materials.
     SupplyChain(supply_chain::Args),
     /// Regenerates the schemas that files are checked against.
     #[command(disable_help_flag = true)]

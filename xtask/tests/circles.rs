@@ -1,5 +1,5 @@
-//! Import circles: files of a crate that import each other cannot be understood, tested or moved one by one. Small ones are
-//! named here with their reason; no other may come into being.
+//! Import circles: files of a crate that import each other cannot be understood, tested or moved one by one.
+//! Small ones are named here with their reason; no other may come into being.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

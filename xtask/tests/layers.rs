@@ -27,7 +27,8 @@ const ORDER: &[&str] = &[
     "sluice",
 ];
 
-/// Crates that only developers build, below all of [`ORDER`]; a crate of that list uses only the first, in its tests.
+/// Crates that only developers build, below all of [`ORDER`]; a crate of that list uses only the
+/// first, in its tests.
 const TOOLS: &[&str] = &[
     "gateway-testkit",
     "sluice-bench",

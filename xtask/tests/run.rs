@@ -19,7 +19,8 @@ fn descendants(parent: u32) -> Vec<u32> {
     all
 }
 
-/// The gateway that was built for the tests of this run; built now, with the same profile, if only this package's tests run.
+/// The gateway that was built for the tests of this run; built now, with the same profile, if only this
+/// package's tests run.
 fn sluice() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("sluice");
     if !built.exists() {

@@ -1,5 +1,5 @@
-//! Retired words: what this project once called by a word of its own has the field's word now (docs/glossary.md). Each entry is
-//! a whole identifier or a phrase, never a common word alone.
+//! Retired words: what this project once called by a word of its own has the field's word now
+//! (docs/glossary.md). Each entry is a whole identifier or a phrase, never a common word alone.
 
 use std::path::Path;
 use std::process::Command;

@@ -18,7 +18,8 @@ use stack::Stack;
 /// Flags of `run`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Makes the requests itself, in a network namespace of its own, and exits 0 if every answer was right, else 1.
+    /// Makes the requests itself, in a network namespace of its own, and exits 0 if every answer was
+    /// right, else 1.
     #[arg(long)]
     check: bool,
     /// The cargo profile to build with.
@@ -51,8 +52,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     check_in_user_namespace(&sluice)
 }
 
-/// Without the right to it a network namespace is still to be had inside a user namespace. Kernel programs are not: the
-/// check then proves the road without them.
+/// Without the right to it a network namespace is still to be had inside a user namespace. Kernel programs
+/// are not: the check then proves the road without them.
 fn check_in_user_namespace(sluice: &Path) -> Result<ExitCode> {
     println!("no right to make namespaces: checking in a user namespace, without kernel programs");
     let own = std::env::current_exe()?;

@@ -53,8 +53,8 @@ impl Stack {
         let backend_child = spawn(&mut command, state, "backend", output)?;
         let mut command = Command::new(sluice);
         command.arg("run").arg(config).arg("--state-dir").arg(state);
-        // There is no load balancer that would have to notice first. The example lies where it was checked out, which may be
-        // closed to every user but this one.
+        // There is no load balancer that would have to notice first. The example lies where it was checked
+        // out, which may be closed to every user but this one.
         command.args(["--drain-min", "0s", "--user", "keep"]);
         if let Some(bpffs) = bpffs {
             command.arg("--bpffs").arg(bpffs);

@@ -1,5 +1,5 @@
-//! Known advisories, by a database that somebody keeps on this machine: none is fetched here, so that a run without a
-//! network says what it did not check.
+//! Known advisories, by a database that somebody keeps on this machine: none is fetched here, so that a run
+//! without a network says what it did not check.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,8 +13,8 @@ use crate::cargo::{must_succeed, workspace};
 /// How this version of cargo-deny names its copy of the RustSec database.
 const FETCHED: &str = "advisory-db-3157b0e258782691";
 
-/// Checks the lock file against a clone of the RustSec database; gives the day of its last commit, or `None` if there
-/// is no database.
+/// Checks the lock file against a clone of the RustSec database; gives the day of its last commit, or `None`
+/// if there is no database.
 ///
 /// # Errors
 /// `named` is no clone, or an advisory is about something that is built in.

@@ -1,5 +1,5 @@
-//! `cargo xtask supply-chain`: licenses, bans and sources of all that is built in, known advisories where a database is
-//! at hand, and the bill of materials of the binary.
+//! `cargo xtask supply-chain`: licenses, bans and sources of all that is built in, known advisories where a
+//! database is at hand, and the bill of materials of the binary.
 
 mod advisories;
 mod deny;
@@ -16,8 +16,8 @@ use crate::cargo::workspace;
 /// Flags of `supply-chain`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A clone of the RustSec advisory database; without it and without one that cargo-deny has fetched, advisories are
-    /// printed as not run.
+    /// A clone of the RustSec advisory database; without it and without one that cargo-deny has fetched,
+    /// advisories are printed as not run.
     #[arg(long, env = "SLUICE_ADVISORY_DB", value_name = "DIR")]
     advisory_db: Option<PathBuf>,
     /// Where the bill of materials of the `sluice` binary is written (CycloneDX, JSON).

@@ -13,8 +13,8 @@ const CARGO_CYCLONEDX: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9" }
 /// The name of the tool's files, without `.json`; ours alone, since it puts one beside every manifest.
 const NAME: &str = ".sluice-bill-of-materials";
 
-/// Writes the bill of materials of the package `sluice`, CycloneDX 1.5 in JSON, for the target that this machine is;
-/// gives the number of components.
+/// Writes the bill of materials of the package `sluice`, CycloneDX 1.5 in JSON, for the target that this
+/// machine is; gives the number of components.
 ///
 /// # Errors
 /// The tool cannot be had or fails, or `file` cannot be written.

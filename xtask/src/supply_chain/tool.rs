@@ -17,8 +17,8 @@ pub(super) struct Tool {
 }
 
 impl Tool {
-    /// The program; built the first time, which takes some minutes. Unoptimised, since building it takes longer than
-    /// all that it ever does here.
+    /// The program; built the first time, which takes some minutes. Unoptimised, since building it takes
+    /// longer than all that it ever does here.
     ///
     /// # Errors
     /// The crate cannot be fetched or built.

@@ -11,7 +11,8 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// Adds what libtest says at the end of a test binary: `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
+    /// Adds what libtest says at the end of a test binary: `test result: ok. 3 passed; 0 failed;
+    /// 0 ignored; …`.
     pub(super) fn add(&mut self, line: &str) {
         let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {

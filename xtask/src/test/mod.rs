@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every test of the workspace, counted; those of the whole gateway on every pair of steering and I/O.
+//! `cargo xtask test`: every test of the workspace, counted; those of the whole gateway on every pair of
+//! steering and I/O.
 
 mod count;
 mod pairs;

@@ -1,7 +1,8 @@
 //! The whole gateway over every pair of steering and I/O.
 //!
-//! The binaries of [`EVERY_PAIR`] leave both to the environment, and run once per pair; all other tests run once. So what
-//! a test says with its place is whether it needs one particular way, and nothing is skipped within a binary.
+//! The binaries of [`EVERY_PAIR`] leave both to the environment, and run once per pair; all other tests run
+//! once. So what a test says with its place is whether it needs one particular way, and nothing is skipped
+//! within a binary.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
@@ -20,8 +21,8 @@ use crate::cargo::{QUICK, cargo, workspace};
 /// Read by `tests/common/pair.rs` of the package `sluice`.
 pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
-/// Test binaries of the package `sluice` that hold for every pair; the longest first, so that none is left over at the
-/// end.
+/// Test binaries of the package `sluice` that hold for every pair; the longest first, so that none is left
+/// over at the end.
 pub(super) const EVERY_PAIR: [&str; 11] = [
     "overload",
     "live_edits",
@@ -36,8 +37,8 @@ pub(super) const EVERY_PAIR: [&str; 11] = [
     "deaths",
 ];
 
-/// Binaries that run at the same time. Each test has a network namespace of its own, and most of them wait most of the
-/// time.
+/// Binaries that run at the same time. Each test has a network namespace of its own, and most of them wait
+/// most of the time.
 const BESIDE: usize = 2;
 
 /// Steering and I/O.
@@ -70,8 +71,8 @@ impl Pair {
     }
 }
 
-/// Runs every binary of [`EVERY_PAIR`] on each of `pairs` and counts by pair. The output of a binary comes in one piece
-/// when it has ended.
+/// Runs every binary of [`EVERY_PAIR`] on each of `pairs` and counts by pair. The output of a binary comes in
+/// one piece when it has ended.
 pub(super) fn run(pairs: &[Pair], filter: Option<&str>) -> Result<BTreeMap<Pair, Count>> {
     let binaries = build()?;
     let jobs = pairs.iter().flat_map(|pair| EVERY_PAIR.iter().map(|name| (*pair, *name)));
@@ -116,7 +117,8 @@ fn run_one(pair: Pair, name: &str, binary: &PathBuf, filter: Option<&str>) -> Re
     Ok(count)
 }
 
-/// Builds all tests, as a run of all of them does, so that nothing is built twice; gives those of `sluice` by name.
+/// Builds all tests, as a run of all of them does, so that nothing is built twice; gives those of
+/// `sluice` by name.
 fn build() -> Result<BTreeMap<String, PathBuf>> {
     let mut command =
         cargo(&["test", "--profile", QUICK, "--workspace", "--exclude", "gateway-ebpf", "--no-run"]);
