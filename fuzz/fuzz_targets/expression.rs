@@ -1,4 +1,5 @@
-//! Expressions: any text has a verdict within its budget, and what is accepted matches as the crate `regex` does.
+//! Expressions: any text has a verdict within its budget, and what is accepted matches as the
+//! crate `regex` does.
 #![no_main]
 
 use gateway_regex::Library;

@@ -1,5 +1,5 @@
-//! Bytes that are forwarded to a backend mean one thing: to us, to hyper and to Node's parser, in number, method, target, host and
-//! body. Request smuggling is two readers with two results.
+//! Bytes that are forwarded to a backend mean one thing: to us, to hyper and to Node's parser, in number,
+//! method, target, host and body. Request smuggling is two readers with two results.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Request heads: whole or growing they are read alike, never more generously than httparse reads them, and what is
-//! written of one is read as the same again.
+//! Request heads: whole or growing they are read alike, never more generously than httparse reads them, and
+//! what is written of one is read as the same again.
 #![no_main]
 
 use gateway_http::h1::encode::{self, RequestOptions};

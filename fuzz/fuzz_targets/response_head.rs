@@ -1,4 +1,5 @@
-//! Answers' heads: whole or growing they are read alike, and what is written of one is read as the same again.
+//! Answers' heads: whole or growing they are read alike, and what is written of one is read as
+//! the same again.
 #![no_main]
 
 use gateway_http::h1::encode::{self, ResponseOptions};

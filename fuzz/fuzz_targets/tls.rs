@@ -1,5 +1,5 @@
-//! TLS from strangers, before and after a handshake: never a panic, a failure stays one, and content comes out as it was
-//! sealed. ClientHellos are read by rustls as well.
+//! TLS from strangers, before and after a handshake: never a panic, a failure stays one, and content comes
+//! out as it was sealed. ClientHellos are read by rustls as well.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};

@@ -1,5 +1,5 @@
-//! Trailers of requests: dropped they are gone, and kept ones name nothing that a proxy or a filter writes, to us and to
-//! hyper.
+//! Trailers of requests: dropped they are gone, and kept ones name nothing that a proxy or a filter writes,
+//! to us and to hyper.
 #![no_main]
 
 use gateway_grammar::names::{is_alias, is_proxy_field};

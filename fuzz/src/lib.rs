@@ -1,4 +1,5 @@
-//! Shared parts of the targets: our own path from received to forwarded bytes, and other projects' readers of HTTP/1.1.
+//! Shared parts of the targets: our own path from received to forwarded bytes, and other projects'
+//! readers of HTTP/1.1.
 #![forbid(unsafe_code)]
 
 pub mod forward;

@@ -121,8 +121,8 @@ impl ParserHandler for Notes {
     }
 }
 
-/// Node's http_parser; knows registered methods only. Which one it read is left empty: the crate looks for it in the
-/// wrong bits.
+/// Node's http_parser; knows registered methods only. Which one it read is left empty: the crate looks for it
+/// in the wrong bits.
 ///
 /// # Errors
 /// Its error for bytes that it refuses.
