@@ -24,7 +24,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Sends requests on schedule, verifies every response and prints a JSON report; exits 1 if anything was lost.
+    /// Sends requests on schedule, verifies every response and prints a JSON report; exits 1 if
+    /// anything was lost.
     Load(LoadArgs),
     /// Serves the responses that `load` verifies; prints its address and serves until it is killed.
     Backend {
@@ -35,10 +36,11 @@ enum Command {
         #[arg(long = "deaf")]
         unresponsive: bool,
     },
-    /// Opens connections that all misbehave in one way and come back when they are ended; says `there` when all have
-    /// been tried, and goes on until it is killed.
+    /// Opens connections that all misbehave in one way and come back when they are ended; says `there` when
+    /// all have been tried, and goes on until it is killed.
     Crowd(AbusersArgs),
-    /// Opens connections, has one request answered on each, says `holding N`, and keeps them until it is killed.
+    /// Opens connections, has one request answered on each, says `holding N`, and keeps them
+    /// until it is killed.
     Hold {
         /// Address of the proxy.
         #[arg(long)]
@@ -118,7 +120,8 @@ struct AbusersArgs {
     /// Milliseconds between two requests or bytes of a connection; 0 asks only once.
     #[arg(long, default_value_t = 1000)]
     every_ms: u64,
-    /// Wait before the first request as well, and each time at random with that mean: requests come at random moments.
+    /// Wait before the first request as well, and each time at random with that mean: requests come at
+    /// random moments.
     #[arg(long)]
     random: bool,
     /// Milliseconds until a connection that was ended is opened anew.

@@ -64,8 +64,8 @@ pub struct Connections {
     pub idle_closes: u64,
 }
 
-/// Microseconds from the moment a request was due, whether or not it could be sent then, to the last byte of its
-/// response; of verified responses only.
+/// Microseconds from the moment a request was due, whether or not it could be sent then, to the last byte of
+/// its response; of verified responses only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Latency {

@@ -5,7 +5,8 @@ use std::io;
 /// Fields of a head that are read at the most.
 const MAX_FIELDS: usize = 64;
 
-/// Status and length in bytes, head and body, of the response at the start of `bytes`; `None` until its head has come.
+/// Status and length in bytes, head and body, of the response at the start of `bytes`; `None` until its
+/// head has come.
 ///
 /// # Errors
 /// No HTTP/1 response, or one without a Content-Length.

@@ -186,7 +186,8 @@ async fn latency_counts_from_when_a_request_was_due() {
         Reaction::Send(correct_response(id, ""))
     })
     .await;
-    // Due every 5 ms and served every 20 ms: they queue up, and the waiting is theirs. Each alone takes 20 ms.
+    // Due every 5 ms and served every 20 ms: they queue up, and the waiting is theirs. Each
+    // alone takes 20 ms.
     let report = run_load(LoadSpec { connections: 1, ..spec(to, Mode::KeepAlive) }).await;
     only(&report, N, Failures::default());
     let latency = report.latency;

@@ -1,7 +1,9 @@
-//! The lower bound of every proxy on this machine: accept, parse a head, replace a path prefix, forward, relay the response.
+//! The lower bound of every proxy on this machine: accept, parse a head, replace a path prefix, forward,
+//! relay the response.
 //!
-//! It pools backend connections and trusts everybody. It has no time-outs, no chunked bodies (responses need a
-//! Content-Length, requests have none), no log, no metrics: whatever a gateway spends above this, it spends on being one.
+//! It pools backend connections and trusts everybody. It has no time-outs, no chunked bodies (responses need
+//! a Content-Length, requests have none), no log, no metrics: whatever a gateway spends above this, it
+//! spends on being one.
 #![forbid(unsafe_code)]
 
 mod head;
@@ -52,7 +54,8 @@ async fn serve(cli: Cli) -> Result<()> {
         let (client, _) = listener.accept().await?;
         let backend = Rc::clone(&backend);
         monoio::spawn(async move {
-            // A connection that ends within a request is the client's or the backend's affair; nobody counts here.
+            // A connection that ends within a request is the client's or the backend's affair;
+            // nobody counts here.
             let _ = relay(client, &backend).await;
         });
     }

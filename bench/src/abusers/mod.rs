@@ -1,6 +1,8 @@
-//! Clients that misbehave: many connections, each of which does the same thing, and comes back when it is ended.
+//! Clients that misbehave: many connections, each of which does the same thing, and comes back
+//! when it is ended.
 //!
-//! Descriptors are counted per process, so abusers are a process of their own, beside the clients that verify.
+//! Descriptors are counted per process, so abusers are a process of their own, beside the
+//! clients that verify.
 
 mod behavior;
 
@@ -30,10 +32,11 @@ pub struct AbusersSpec {
     pub behavior: Behavior,
     /// How many there are.
     pub connections: usize,
-    /// Time between two requests, or two bytes, of a connection. [`Behavior::Ask`] asks only once if it is zero.
+    /// Time between two requests, or two bytes, of a connection. [`Behavior::Ask`] asks only once
+    /// if it is zero.
     pub every: Duration,
-    /// [`Behavior::Ask`] waits before its first request as well, and each time for an exponentially distributed time whose
-    /// mean is `every`: requests come at random moments and not in step.
+    /// [`Behavior::Ask`] waits before its first request as well, and each time for an exponentially
+    /// distributed time whose mean is `every`: requests come at random moments and not in step.
     pub random: bool,
     /// Time until a connection that was ended, or could not be made, is tried again.
     pub pause: Duration,
@@ -44,8 +47,8 @@ const BATCH: usize = 100;
 /// Longest wait for those: some may never be let in.
 const BATCH_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Keeps the abusers connected until this is dropped; `there` is called once every connection has been tried. Needs a tokio
-/// runtime with I/O and time.
+/// Keeps the abusers connected until this is dropped; `there` is called once every connection has been tried.
+/// Needs a tokio runtime with I/O and time.
 pub async fn abusers(spec: AbusersSpec, there: impl FnOnce()) {
     LocalSet::new().run_until(keep(Rc::new(spec), there)).await;
 }

@@ -4,8 +4,8 @@
 //! - `POST /upload?id=ID`: length and checksum of the body.
 //! - `GET /witness/TAG`: what has been seen of a client, as JSON.
 //!
-//! The field `X-Bench-Id` comes back as it was sent. A request without an id is answered and not remembered, so that
-//! another load can run beside.
+//! The field `X-Bench-Id` comes back as it was sent. A request without an id is answered and not remembered,
+//! so that another load can run beside.
 
 mod arrival_log;
 mod body;
@@ -37,7 +37,8 @@ type Body = Either<PatternBody, Full<Bytes>>;
 
 const BENCH_ID: HeaderName = HeaderName::from_static("x-bench-id");
 
-/// Serves until dropped. Keeps idle connections for ever, so that a proxy never meets one that we are closing.
+/// Serves until dropped. Keeps idle connections for ever, so that a proxy never meets one that
+/// we are closing.
 ///
 /// # Errors
 /// The listener does not accept any more for a reason that will not pass.

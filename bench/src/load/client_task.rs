@@ -14,8 +14,9 @@ use crate::report::FailureKind;
 
 /// Takes requests from the queue as long as there are any.
 ///
-/// A request is tried once. That a kept connection may have been closed meanwhile is no excuse: a proxy that means to
-/// end one can say so with a response, and clients may not repeat just any request (RFC 9110 section 9.2.2).
+/// A request is tried once. That a kept connection may have been closed meanwhile is no excuse: a proxy that
+/// means to end one can say so with a response, and clients may not repeat just any request (RFC 9110
+/// section 9.2.2).
 #[derive(Debug)]
 pub(super) struct ClientTask {
     spec: Rc<LoadSpec>,
@@ -46,7 +47,8 @@ impl ClientTask {
         }
     }
 
-    /// The next request; meanwhile a kept connection that the other side ends is given up, as any client does.
+    /// The next request; meanwhile a kept connection that the other side ends is given up, as
+    /// any client does.
     async fn next(&mut self) -> Option<Job> {
         while let Some(connection) = &self.kept {
             tokio::select! {

@@ -35,8 +35,8 @@ impl Connection {
         Self { stream, unread: Vec::new(), responses: 0 }
     }
 
-    /// Waits until the other side ends the connection, or sends something that nobody asked for (such as a 408 before
-    /// it closes).
+    /// Waits until the other side ends the connection, or sends something that nobody asked for (such as a
+    /// 408 before it closes).
     pub(super) async fn ended(&self) {
         loop {
             // An error is an end, too.
@@ -70,7 +70,8 @@ pub(super) async fn exchange(
     let keep = match first.await {
         Ok(received) => {
             let keep = received?;
-            // A correct response tells that the whole request has arrived: only the end of sending is not reported yet.
+            // A correct response tells that the whole request has arrived: only the end of sending is
+            // not reported yet.
             send.await.is_ok() && keep
         }
         Err(Ok(())) => receive.await?,

@@ -1,8 +1,8 @@
 //! The open-loop client: requests start when they are due, not when earlier ones have been answered.
 //!
-//! A closed-loop client such as wrk sends nothing while it waits, so a pause of a second costs it a handful of
-//! requests and hardly moves its percentiles (coordinated omission). Here every request has its moment, and its latency
-//! counts from then.
+//! A closed-loop client such as wrk sends nothing while it waits, so a pause of a second costs it a handful
+//! of requests and hardly moves its percentiles (coordinated omission). Here every request has its moment,
+//! and its latency counts from then.
 
 mod arrivals;
 mod client_task;
@@ -98,8 +98,8 @@ impl LoadSpec {
 /// Runs `spec` to its end on this thread. Needs a tokio runtime with I/O and time.
 ///
 /// # Errors
-/// The rate is not a positive number, or the backend does not say what it has seen. Failed requests are no errors
-/// but the report's content.
+/// The rate is not a positive number, or the backend does not say what it has seen. Failed requests are no
+/// errors but the report's content.
 pub async fn load(spec: LoadSpec) -> io::Result<Report> {
     if !(spec.rate.is_finite() && spec.rate > 0.0) {
         let text = format!("a rate of {} requests per second cannot be kept", spec.rate);
