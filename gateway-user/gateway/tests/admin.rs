@@ -47,19 +47,19 @@ fn beside_a_gateway(label: &str, body: impl FnOnce(&Scratch, &mut Guarded) + Sen
         let health: SocketAddr = "127.0.0.1:15021".parse().unwrap();
         until("readiness", || {
             assert!(gateway.try_wait().unwrap().is_none(), "{}", gateway.output());
-            http::get(health, "a", "/healthz/ready").ok().filter(|answer| answer.status == 200)
+            http::get(health, "a", "/healthz/ready").ok().filter(|response| response.status == 200)
         });
         body(&dir, &mut gateway);
     });
 }
 
 /// `PUT` of the admin server.
-fn put(path: &str, body: &str) -> http::Answer {
+fn put(path: &str, body: &str) -> http::Response {
     let mut client = admin_client();
     client
         .send(format!("PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
         .unwrap();
-    client.answer().unwrap()
+    client.response().unwrap()
 }
 
 /// Addresses of this network namespace that somebody listens at (proc_net_tcp(5): state 0A), as hexadecimal

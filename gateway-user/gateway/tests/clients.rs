@@ -276,10 +276,10 @@ fn s_client_chain() -> String {
     text(&command.stdin(Stdio::null()).output().unwrap())
 }
 
-fn send(wire: &str) -> gateway_testkit::http::Answer {
+fn send(wire: &str) -> gateway_testkit::http::Response {
     let mut client = Client::connect(HTTP.parse().unwrap()).unwrap();
     client.send(wire).unwrap();
-    client.answer().unwrap()
+    client.response().unwrap()
 }
 
 #[test]
@@ -365,9 +365,9 @@ fn other_protocols_are_counted_and_told_once() {
         };
         for _ in 0..2 {
             for upgrade in ["websocket", "h2c", "made-up/1"] {
-                let answer = ask(upgrade);
-                assert_eq!(answer.status, 200, "{upgrade} may be ignored");
-                assert!(!answer.text().to_lowercase().contains("upgrade"), "{}", answer.text());
+                let response = ask(upgrade);
+                assert_eq!(response.status, 200, "{upgrade} may be ignored");
+                assert!(!response.text().to_lowercase().contains("upgrade"), "{}", response.text());
             }
         }
         assert_eq!(send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").status, 505);

@@ -86,7 +86,9 @@ fn spawn_with(inside: &Inside, kubeconfig: &Path, flags: &[&str]) -> Guarded {
 }
 
 fn wait_for(target: &str, status: u16) {
-    until(&format!("{status} for {target}"), || get(target).ok().filter(|answer| answer.status == status));
+    until(&format!("{status} for {target}"), || {
+        get(target).ok().filter(|response| response.status == status)
+    });
 }
 
 #[test]

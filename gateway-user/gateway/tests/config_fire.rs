@@ -85,8 +85,8 @@ fn settle(running: &Running) {
     }
     for i in 0..ROUTES {
         wait::until("the last version of every route", || {
-            let answer = get(&format!("/r{i}/get")).ok()?;
-            (answer.header("x-version") == Some((EDITS + i).to_string().as_str())).then_some(())
+            let response = get(&format!("/r{i}/get")).ok()?;
+            (response.header("x-version") == Some((EDITS + i).to_string().as_str())).then_some(())
         });
     }
 }
@@ -96,7 +96,7 @@ fn a_thousand_edits_fail_nobody_else_and_end_where_a_fresh_start_would() {
     with_gateway_flags("fire", &["--debounce", "10ms", "--access-log", "off"], |_, running| {
         running.config.write("stable.yaml", &route("stable", 0)).unwrap();
         settle(running);
-        wait::until("the stable route", || get("/stable/get").ok().filter(|answer| answer.status == 200));
+        wait::until("the stable route", || get("/stable/get").ok().filter(|response| response.status == 200));
         let before = resident_kib(running.gateway.pid());
         let wrk = Wrk::start("http://127.0.0.1/stable/get", 16, 12);
         let mut random = Random(0x5eed);

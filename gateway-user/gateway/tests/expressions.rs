@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 
 use common::{HTTP, SLUICE, admin, metric, start_backend, start_gateway};
-use gateway_testkit::http::{Answer, Client};
+use gateway_testkit::http::{Client, Response};
 use gateway_testkit::netns;
 use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait::until;
@@ -103,17 +103,17 @@ fn config(routes: &[String]) -> Scratch {
 }
 
 /// The response to a request with these header lines.
-fn ask(path: &str, fields: &str) -> Answer {
+fn ask(path: &str, fields: &str) -> Response {
     let mut client = Client::connect(HTTP.parse().unwrap()).unwrap();
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n{fields}\r\n")).unwrap();
-    client.answer().unwrap()
+    client.response().unwrap()
 }
 
 /// The rule that serves it, or the reason why none does.
 fn rule_of(path: &str, fields: &str) -> String {
-    let answer = ask(path, fields);
-    let reason = || format!("{} {}", answer.status, answer.reason().unwrap_or_default());
-    answer.header("x-rule").map_or_else(reason, str::to_owned)
+    let response = ask(path, fields);
+    let reason = || format!("{} {}", response.status, response.reason().unwrap_or_default());
+    response.header("x-rule").map_or_else(reason, str::to_owned)
 }
 
 /// Exit code of `sluice check`, and what it finds.
@@ -286,8 +286,8 @@ fn a_value_as_long_as_a_head_may_be_is_matched_to_its_end() {
         let config = config(&[route("r", 1, &rules)]);
         let _gateway = start_gateway(inside, config.path(), &[]);
         let rule = |name: &str, value: String| {
-            let answer = ask("/x", &format!("{name}: {value}\r\n"));
-            answer.header("x-rule").map(str::to_owned).unwrap_or_else(|| answer.status.to_string())
+            let response = ask("/x", &format!("{name}: {value}\r\n"));
+            response.header("x-rule").map(str::to_owned).unwrap_or_else(|| response.status.to_string())
         };
         for length in [0, 1_000, 8_000, 32_000] {
             let filler = "x".repeat(length);

@@ -98,9 +98,9 @@ fn two_teams_on_one_host() -> Scratch {
 }
 
 /// Owner of the response to a request to this address, or the status if none has one.
-fn answered_by(address: &str, host: &str, path: &str) -> String {
-    let answer = Client::connect(address.parse().unwrap()).unwrap().get(host, path).unwrap();
-    answer.header("x-team").map_or_else(|| answer.status.to_string(), str::to_owned)
+fn served_by(address: &str, host: &str, path: &str) -> String {
+    let response = Client::connect(address.parse().unwrap()).unwrap().get(host, path).unwrap();
+    response.header("x-team").map_or_else(|| response.status.to_string(), str::to_owned)
 }
 
 /// Exit code and output of `sluice check`.
@@ -128,16 +128,16 @@ fn a_younger_gateway_takes_no_address_out_of_an_older_ones_every_address() {
         );
 
         let gateway = start_gateway(inside, config.path(), &[]);
-        assert_eq!(answered_by("127.0.0.1:80", "a.example.com", "/"), "team-a");
-        assert_eq!(answered_by("127.0.0.2:80", "a.example.com", "/"), "team-a");
-        assert_eq!(answered_by("127.0.0.1:80", "b.example.com", "/"), "404");
+        assert_eq!(served_by("127.0.0.1:80", "a.example.com", "/"), "team-a");
+        assert_eq!(served_by("127.0.0.2:80", "a.example.com", "/"), "team-a");
+        assert_eq!(served_by("127.0.0.1:80", "b.example.com", "/"), "404");
         drop(gateway);
 
         // Behaviour without the flag: the exact address wins, and with it all of its traffic goes.
         let _gateway = start_gateway(inside, config.path(), &["--address-ownership", "shared"]);
-        assert_eq!(answered_by("127.0.0.1:80", "a.example.com", "/"), "404");
-        assert_eq!(answered_by("127.0.0.2:80", "a.example.com", "/"), "team-a");
-        assert_eq!(answered_by("127.0.0.1:80", "b.example.com", "/"), "team-b");
+        assert_eq!(served_by("127.0.0.1:80", "a.example.com", "/"), "404");
+        assert_eq!(served_by("127.0.0.2:80", "a.example.com", "/"), "team-a");
+        assert_eq!(served_by("127.0.0.1:80", "b.example.com", "/"), "team-b");
     });
 }
 
@@ -154,8 +154,8 @@ fn a_login_page_within_anothers_host_is_told_of_where_hosts_are_shared() {
         assert_eq!(check(&config, &["--strict"]).0, Some(1));
 
         let gateway = start_gateway(inside, config.path(), &[]);
-        assert_eq!(answered_by("127.0.0.1:80", "shop.example.com", "/cart"), "team-a");
-        assert_eq!(answered_by("127.0.0.1:80", "shop.example.com", "/login"), "team-b");
+        assert_eq!(served_by("127.0.0.1:80", "shop.example.com", "/cart"), "team-a");
+        assert_eq!(served_by("127.0.0.1:80", "shop.example.com", "/login"), "team-b");
         until("the line", || gateway.output().contains(line).then_some(()));
         assert_eq!(metric("sluice_shared_hosts", &[]), 1.0);
         assert_eq!(metric("sluice_shadowed_rules", &["takes_from_older"]), 1.0);
@@ -182,7 +182,7 @@ fn where_hosts_have_owners_the_login_page_stays_with_the_team_whose_host_it_is()
         assert!(said.contains("without it the host is namespace \"team-b\"'s"), "{said}");
 
         let _gateway = start_gateway(inside, config.path(), flags);
-        assert_eq!(answered_by("127.0.0.1:80", "shop.example.com", "/login"), "team-a");
+        assert_eq!(served_by("127.0.0.1:80", "shop.example.com", "/login"), "team-a");
         assert_eq!(metric("sluice_host_refusals", &[]), 1.0);
 
         // A label of the Namespace beats age: now the rest of the host is nobody's.
@@ -194,17 +194,17 @@ fn where_hosts_have_owners_the_login_page_stays_with_the_team_whose_host_it_is()
         );
         config.write("team-b.yaml", &labelled).unwrap();
         until("team-b's login page", || {
-            (answered_by("127.0.0.1:80", "shop.example.com", "/login") == "team-b").then_some(())
+            (served_by("127.0.0.1:80", "shop.example.com", "/login") == "team-b").then_some(())
         });
         // Another worker may serve the configuration before for a moment.
         until("nobody's cart", || {
-            (answered_by("127.0.0.1:80", "shop.example.com", "/cart") == "404").then_some(())
+            (served_by("127.0.0.1:80", "shop.example.com", "/cart") == "404").then_some(())
         });
 
         // And without the label it goes back.
         config.write("team-b.yaml", &team_b).unwrap();
         until("team-a's login page", || {
-            (answered_by("127.0.0.1:80", "shop.example.com", "/login") == "team-a").then_some(())
+            (served_by("127.0.0.1:80", "shop.example.com", "/login") == "team-a").then_some(())
         });
     });
 }

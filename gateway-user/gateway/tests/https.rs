@@ -83,9 +83,13 @@ fn listeners_by_name(flags: &'static [&'static str], label: &str) {
                 assert_eq!(tls::shown(&kept), Some(shown.der()), "{name}");
                 assert_eq!(kept.stream().conn.alpn_protocol(), None, "none was asked for");
                 for _ in 0..3 {
-                    let answer = kept.get(name, "/headers").unwrap();
-                    assert_eq!(answer.status, 200, "{name}");
-                    assert!(answer.text().contains("\"x-forwarded-proto\": \"https\""), "{}", answer.text());
+                    let response = kept.get(name, "/headers").unwrap();
+                    assert_eq!(response.status, 200, "{name}");
+                    assert!(
+                        response.text().contains("\"x-forwarded-proto\": \"https\""),
+                        "{}",
+                        response.text()
+                    );
                 }
                 let moved = kept.get(name, "/elsewhere/x").unwrap();
                 assert_eq!(moved.header("location"), Some("https://other.example/elsewhere/x"));
@@ -98,10 +102,10 @@ fn listeners_by_name(flags: &'static [&'static str], label: &str) {
                 ))
                 .unwrap();
                 kept.send(&body).unwrap();
-                let echoed = kept.answer().unwrap();
+                let echoed = kept.response().unwrap();
                 assert!(echoed.status == 200 && echoed.text().contains("\"length\": 200000"), "{name}");
                 kept.send(format!("GET /get HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n")).unwrap();
-                assert_eq!(kept.answer().unwrap().status, 200);
+                assert_eq!(kept.response().unwrap().status, 200);
                 // Without close_notify this is an error.
                 assert!(kept.at_end().unwrap());
             }
@@ -122,8 +126,8 @@ fn misdirected(client: &Arc<rustls::ClientConfig>) {
         ("nobody.example", 404, Some("no_listener_for_host")),
         ("a.wild.example:443", 200, None),
     ] {
-        let answer = kept.get(host, "/get").unwrap();
-        assert_eq!((answer.status, answer.reason()), (status, reason), "{host}");
+        let response = kept.get(host, "/get").unwrap();
+        assert_eq!((response.status, response.reason()), (status, reason), "{host}");
     }
 }
 
@@ -141,9 +145,9 @@ fn refused(trusted: &[&SelfSigned]) {
     assert!(refusal(https(), "one.example", &Arc::new(h2)).contains("NoApplicationProtocol"));
     let mut clear = Client::connect(https()).unwrap();
     clear.send("GET / HTTP/1.1\r\nHost: one.example\r\n\r\n").unwrap();
-    let answer = clear.answer().unwrap();
+    let response = clear.response().unwrap();
     assert_eq!(
-        (answer.status, answer.reason()),
+        (response.status, response.reason()),
         (400, Some("plaintext_on_tls")),
         "nobody is served in the clear"
     );
@@ -188,9 +192,9 @@ fn ask_on(client: Arc<rustls::ClientConfig>, stop: &AtomicBool, asked: &AtomicU3
     while !stop.load(Ordering::Relaxed) {
         let mut kept = tls::connect(https(), "one.example", &client)?;
         for _ in 0..5 {
-            let answer = kept.get("one.example", "/get")?;
-            if answer.status != 200 {
-                return Err(io::Error::other(format!("status {}", answer.status)));
+            let response = kept.get("one.example", "/get")?;
+            if response.status != 200 {
+                return Err(io::Error::other(format!("status {}", response.status)));
             }
             asked.fetch_add(1, Ordering::Relaxed);
         }

@@ -4,17 +4,17 @@
 mod common;
 
 use common::{HTTP, metric, with_gateway, with_gateway_flags};
-use gateway_testkit::http::{Answer, Client};
+use gateway_testkit::http::{Client, Response};
 
-fn send(wire: &str) -> Answer {
+fn send(wire: &str) -> Response {
     let mut client = Client::connect(HTTP.parse().unwrap()).unwrap();
     client.send(wire).unwrap();
-    client.answer().unwrap()
+    client.response().unwrap()
 }
 
 const ALIASES: &str = "GET /httpbin/headers HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 6.6.6.6\r\nX_Auth_User: root\r\nX-Plain: 1\r\n\r\n";
 
-fn path(path: &str) -> Answer {
+fn path(path: &str) -> Response {
     send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
 }
 
@@ -36,8 +36,8 @@ fn by_default_nothing_reaches_a_backend_that_could_be_taken_for_something_else()
             ("/httpbin/a\\b", "encoded_separator"),
             ("/httpbin/a%00", "encoded_separator"),
         ] {
-            let answer = path(refused);
-            assert_eq!((answer.status, answer.reason()), (400, Some(reason)), "{refused}");
+            let response = path(refused);
+            assert_eq!((response.status, response.reason()), (400, Some(reason)), "{refused}");
         }
         assert_eq!(path("/httpbin/anything/group%2Fproject;v=1").reason(), None);
     });
@@ -61,7 +61,10 @@ fn every_strict_default_has_a_flag_that_takes_it_back() {
         for taken in ["/httpbin/..;/x", "/httpbin/a%2F..", "/httpbin/a\\b", "/httpbin/a%00"] {
             assert_ne!(path(taken).status, 400, "{taken}");
         }
-        let answer = path("/nothing");
-        assert_eq!((answer.status, answer.reason(), answer.text().as_str()), (404, None, "404 Not Found\n"));
+        let response = path("/nothing");
+        assert_eq!(
+            (response.status, response.reason(), response.text().as_str()),
+            (404, None, "404 Not Found\n")
+        );
     });
 }

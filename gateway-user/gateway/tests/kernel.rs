@@ -84,7 +84,7 @@ fn what_dead_processes_left_pinned_is_cleared_at_the_next_start() {
         command.arg("--bpffs").arg(inside.bpffs()).args(["--steering", "ebpf"]);
         let gateway = Guarded::spawn(&mut command).unwrap();
         let _backend = common::start_backend();
-        wait::until("an answer", || get("/httpbin/get").ok().filter(|answer| answer.status == 200));
+        wait::until("a response", || get("/httpbin/get").ok().filter(|response| response.status == 200));
         let now = owners(inside.bpffs());
         assert_eq!(now.len(), 1, "{now:?}\n{}", gateway.output());
         assert_ne!(now, left);

@@ -26,11 +26,11 @@ fn killed(label: &str, steering: &'static str, io: &'static str) {
             command
         };
         let crash_run = CrashRun { to: HTTP.parse().unwrap(), kills: KILLS, clients: CLIENTS, between: 200 };
-        let Verdict { answered, cut, lost, recovery, .. } = crash_run.run(gateway).unwrap();
+        let Verdict { served, cut, lost, recovery, .. } = crash_run.run(gateway).unwrap();
         assert!(lost.is_empty(), "{} lost for no reason: {lost:?}", lost.len());
         assert!(cut <= u64::from(KILLS) * CLIENTS as u64, "each client has one request under way: {cut}");
         assert_eq!(recovery.len(), KILLS as usize);
-        assert!(answered > 0);
+        assert!(served > 0);
         if steering == "ebpf" {
             let left = common::pins::owners(inside.bpffs());
             assert_eq!(left.len(), 1, "only the last process's: {left:?}");

@@ -18,9 +18,9 @@ fn sigterm_answers_what_is_in_flight_and_leaves_nothing() {
         // The backend has the request once a second one, sent later, has been served.
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         running.gateway.signal(Signal::SIGTERM).unwrap();
-        let answer = busy.answer().unwrap();
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.header("connection").map(str::to_ascii_lowercase).as_deref(), Some("close"));
+        let response = busy.response().unwrap();
+        assert_eq!(response.status, 200);
+        assert_eq!(response.header("connection").map(str::to_ascii_lowercase).as_deref(), Some("close"));
         let ended = running.gateway.wait();
         assert!(ended.success(), "{ended}: {}", running.log());
         assert!(!inside.bpffs().join("sluice").exists());
@@ -36,7 +36,7 @@ fn readiness_goes_before_the_listeners_do() {
         assert_eq!(http::get(health, "a", "/healthz/live").unwrap().status, 200);
         running.gateway.signal(Signal::SIGTERM).unwrap();
         wait::until("readiness to go", || {
-            http::get(health, "a", "/healthz/ready").ok().filter(|answer| answer.status == 503)
+            http::get(health, "a", "/healthz/ready").ok().filter(|response| response.status == 503)
         });
         assert_eq!(get("/httpbin/get").unwrap().status, 200, "new connections are still served meanwhile");
         assert!(running.gateway.wait().success());

@@ -70,8 +70,8 @@ fn edits_of_the_route_itself_lose_no_request() {
             round += 1;
             running.config.write("team1-route.yaml", &marked(round)).unwrap();
             wait::until("the new round", || {
-                let answer = get("/httpbin/get").ok()?;
-                (answer.header("x-round") == Some(round.to_string().as_str())).then_some(())
+                let response = get("/httpbin/get").ok()?;
+                (response.header("x-round") == Some(round.to_string().as_str())).then_some(())
             });
         }
         wrk.report().must_be_clean();
@@ -111,8 +111,8 @@ fn endpoints_change_without_a_new_generation() {
         running.wait_for_status("/httpbin/get", 200);
         let before = metric("sluice_config_generation", &[]);
         running.edit("team2-httpbin.yaml", "ready: true", "ready: false");
-        let answer = running.wait_for_status("/httpbin/get", 503);
-        assert_eq!(answer.reason(), Some("no_endpoints"));
+        let response = running.wait_for_status("/httpbin/get", 503);
+        assert_eq!(response.reason(), Some("no_endpoints"));
         running.edit("team2-httpbin.yaml", "ready: false", "ready: true");
         running.wait_for_status("/httpbin/get", 200);
         assert_eq!(metric("sluice_config_generation", &[]), before, "endpoint changes compile nothing");

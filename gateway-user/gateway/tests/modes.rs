@@ -85,7 +85,7 @@ fn without_bpf_rights_auto_serves_and_ebpf_refuses() {
             without_rights("-all,+net_bind_service", &[&run[..], &["--steering", "auto"]].concat());
         let auto = gateway_testkit::process::Guarded::spawn(&mut auto).unwrap();
         wait::until("a response on port 80", || {
-            get("/httpbin/get").ok().filter(|answer| answer.status == 200)
+            get("/httpbin/get").ok().filter(|response| response.status == 200)
         });
         assert!(status().contains("reuseport"), "{}\n{}", status(), auto.output());
     });
@@ -104,7 +104,7 @@ fn without_low_ports_an_offset_is_added_and_shown() {
         let gateway = gateway_testkit::process::Guarded::spawn(&mut without_rights("-all", &args)).unwrap();
         let address = "127.0.0.1:8080".parse().unwrap();
         wait::until("a response on port 8080", || {
-            http::get(address, "a", "/httpbin/get").ok().filter(|answer| answer.status == 200)
+            http::get(address, "a", "/httpbin/get").ok().filter(|response| response.status == 200)
         });
         serves_the_scenario(8080);
         assert!(status().contains("8080"), "{}\n{}", status(), gateway.output());

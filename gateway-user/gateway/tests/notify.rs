@@ -32,7 +32,7 @@ fn start(inside: &Inside, config: &Path, manager: &Manager, more: &[(&str, &str)
 
 fn ready_status() -> u16 {
     http::get("127.0.0.1:15021".parse().unwrap(), "localhost", "/healthz/ready")
-        .map_or(0, |answer| answer.status)
+        .map_or(0, |response| response.status)
 }
 
 /// From readiness to the end, with the manager at a socket with this name.

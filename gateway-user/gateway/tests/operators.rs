@@ -23,15 +23,15 @@ const FLAGS: &[&str] = &["--workers", "2", "--access-log", "off", "--drain-min",
 /// The limits of another user's process may be changed with CAP_SYS_RESOURCE only.
 const AS_ROOT: &[&str] = &["--workers", "1", "--access-log", "off", "--user", "keep"];
 
-fn probe(path: &str) -> http::Answer {
+fn probe(path: &str) -> http::Response {
     http::get(HEALTH.parse().unwrap(), "localhost", path).unwrap()
 }
 
 /// A page, on a new connection; a server that is full may refuse one of a crowd's own address for a moment.
 fn page() -> String {
     wait::until("a page of metrics", || {
-        let answer = http::get(METRICS.parse().unwrap(), "localhost", "/metrics").ok()?;
-        (answer.status == 200).then(|| answer.text())
+        let response = http::get(METRICS.parse().unwrap(), "localhost", "/metrics").ok()?;
+        (response.status == 200).then(|| response.text())
     })
 }
 
@@ -114,7 +114,7 @@ fn make_series() {
         for status in (200..=208).chain(400..=417).chain(500..=508) {
             let length = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
             let request = format!("{method} /httpbin/status/{status} HTTP/1.1\r\nHost: a\r\n{length}\r\n");
-            if client.send(&request).and_then(|()| client.answer_to(method)).is_err() {
+            if client.send(&request).and_then(|()| client.response_to(method)).is_err() {
                 client = Client::connect(HTTP.parse().unwrap()).unwrap();
             }
         }
@@ -174,11 +174,11 @@ fn without_a_worker_that_turns_it_is_not_ready_and_still_alive() {
         let pid = running.gateway.pid();
         let first = StoppedThread::thread(pid, "sluice-worker-0");
         let second = StoppedThread::thread(pid, "sluice-worker-1");
-        let answer = wait::until("unreadiness", || {
-            let answer = probe("/healthz/ready");
-            (answer.status == 503).then_some(answer)
+        let response = wait::until("unreadiness", || {
+            let response = probe("/healthz/ready");
+            (response.status == 503).then_some(response)
         });
-        assert_eq!(answer.text(), "no worker's loop has turned for 5 s\n");
+        assert_eq!(response.text(), "no worker's loop has turned for 5 s\n");
         assert_eq!(probe("/healthz/live").status, 200, "slow is not dead");
         drop(first);
         wait::until("readiness by one worker", || (probe("/healthz/ready").status == 200).then_some(()));
@@ -234,8 +234,8 @@ fn a_backend_that_answers_any_status_makes_few_series() {
     with_gateway_flags("any-status", FLAGS, |_, _| {
         let mut client = Client::connect(HTTP.parse().unwrap()).unwrap();
         for status in 200..600 {
-            let answer = client.get("a", &format!("/httpbin/status/{status}"));
-            if answer.is_err() {
+            let response = client.get("a", &format!("/httpbin/status/{status}"));
+            if response.is_err() {
                 client = Client::connect(HTTP.parse().unwrap()).unwrap();
             }
         }
@@ -254,14 +254,14 @@ fn a_backend_that_answers_any_status_makes_few_series() {
 fn the_admin_socket_leads_to_a_process_that_answers_all_through_a_take_over() {
     with_gateway_flags("admin-takeover", FLAGS, |inside, running| {
         let steady = SteadyClients::start(HTTP);
-        let pid_of = |answer: &http::Answer| {
-            let document: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let pid_of = |response: &http::Response| {
+            let document: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
             document["process"]["pid"].as_u64().unwrap()
         };
         let ask = || {
-            let answer = admin_client().get("localhost", "/status").unwrap();
-            assert_eq!(answer.status, 200);
-            pid_of(&answer)
+            let response = admin_client().get("localhost", "/status").unwrap();
+            assert_eq!(response.status, 200);
+            pid_of(&response)
         };
         for _ in 0..2 {
             let old = u64::from(running.gateway.pid());

@@ -139,8 +139,8 @@ fn a_file_names_loopback_but_no_port_of_the_gateway_itself() {
                 &format!("port: {own}\n    protocol"),
             );
             port = own.to_owned();
-            let answer = running.wait_for_status("/httpbin/get", 503);
-            assert_eq!(answer.reason(), Some("no_endpoints"));
+            let response = running.wait_for_status("/httpbin/get", 503);
+            assert_eq!(response.reason(), Some("no_endpoints"));
             wait_for_status(&format!(
                 "endpoint 127.0.0.1:{own} is not used on this node: it is a {what} of Sluice itself"
             ));

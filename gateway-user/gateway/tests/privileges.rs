@@ -81,7 +81,8 @@ fn all_hold(pid: u32, rights: u64, bounded: bool) {
 fn lives_on(inside: &Inside, running: &mut Running, log: &str) {
     running.edit("gateway.yaml", "port: 80", "port: 81");
     let low = "127.0.0.1:81".parse().unwrap();
-    let asked = |to| http::get(to, "127.0.0.1", "/httpbin/get").ok().filter(|answer| answer.status == 200);
+    let asked =
+        |to| http::get(to, "127.0.0.1", "/httpbin/get").ok().filter(|response| response.status == 200);
     wait::until("the new listener", || asked(low));
     running.edit("gateway.yaml", "port: 81", "port: 80");
     running.wait_for_status("/httpbin/get", 200);
@@ -446,7 +447,7 @@ fn lives_on_again(running: &Running) {
     running.edit("gateway.yaml", "port: 80", "port: 81");
     let low = "127.0.0.1:81".parse().unwrap();
     wait::until("the new listener", || {
-        http::get(low, "127.0.0.1", "/httpbin/get").ok().filter(|answer| answer.status == 200)
+        http::get(low, "127.0.0.1", "/httpbin/get").ok().filter(|response| response.status == 200)
     });
 }
 
@@ -467,7 +468,7 @@ fn a_worker_that_opens_a_file_is_refused_counted_and_named_and_serves_on() {
         let open = |running: &Running| {
             let mut client = http::Client::connect(common::HTTP.parse().unwrap()).unwrap();
             client.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\nX-Sluice-Fault: open\r\n\r\n").unwrap();
-            assert_eq!(client.answer().unwrap().status, 200);
+            assert_eq!(client.response().unwrap().status, 200);
             wait::until("what became of it", || {
                 running.log().contains("injected: a file").then(|| running.log())
             })

@@ -71,7 +71,7 @@ fn clear_text() {
         for piece in [usize::MAX, 1] {
             let whole = [&header, GET.as_bytes()].concat();
             let mut kept = Client::from(announced(http, &whole, piece));
-            seen(&kept.answer().unwrap().text(), client);
+            seen(&kept.response().unwrap().text(), client);
             seen(&kept.get("a", "/httpbin/headers").unwrap().text(), client);
         }
         let mut late = Client::from(announced(http, &header, usize::MAX));
@@ -183,7 +183,7 @@ fn not_asked_for(label: &str, flags: &'static [&'static str]) {
         let [(header, _), ..] = headers();
         let whole = [&header, GET.as_bytes()].concat();
         let mut stranger = Client::from(announced(HTTP.parse().unwrap(), &whole, usize::MAX));
-        assert_eq!(stranger.answer().unwrap().status, 400);
+        assert_eq!(stranger.response().unwrap().status, 400);
         assert_eq!(metric("sluice_proxy_header_failures_total", &[]), 0.0);
     });
 }

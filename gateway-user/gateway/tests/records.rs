@@ -14,7 +14,7 @@ fn every_request_is_one_line_of_json() {
         client
             .send("GET /httpbin/get?a=\"x\" HTTP/1.1\r\nHost: a\r\nUser-Agent: \\\"\x01?\u{1f}\r\n\r\n")
             .unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(client.answer().unwrap().status, 400, "control characters are refused");
+        assert_eq!(client.response().unwrap().status, 400, "control characters are refused");
         assert_eq!(get("/httpbin/get?a=1").unwrap().status, 200);
         assert_eq!(get("/missing").unwrap().status, 404);
         let lines = wait::until("three lines", || {

@@ -261,7 +261,7 @@ fn a_listener_that_the_kernel_has_no_room_for_is_alone_in_that_and_comes_later()
         full.store(false, Ordering::SeqCst);
         let more = "127.0.0.1:8081".parse().unwrap();
         wait::until("the listener, now that there is room", || {
-            http::get(more, "a", "/httpbin/get").ok().filter(|answer| answer.status == 200)
+            http::get(more, "a", "/httpbin/get").ok().filter(|response| response.status == 200)
         });
     });
 }

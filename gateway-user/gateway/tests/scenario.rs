@@ -6,8 +6,8 @@ use common::{get, sluice, text, with_gateway};
 use gateway_testkit::{http, wait};
 
 /// The URL path and query that the backend saw, as it reports it.
-fn seen(answer: &http::Answer) -> String {
-    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+fn seen(response: &http::Response) -> String {
+    let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
     let url = body["url"].as_str().unwrap().to_owned();
     let after_scheme = url.split_once("://").unwrap().1;
     after_scheme[after_scheme.find('/').unwrap()..].to_owned()
@@ -26,8 +26,8 @@ fn a_prefix_is_replaced_and_the_query_is_kept() {
             ("/httpbin/anything/a//b", "/anything/a//b"),
         ];
         for (target, want) in cases {
-            let answer = get(target).unwrap();
-            assert_eq!((answer.status, seen(&answer).as_str()), (200, want), "{target}");
+            let response = get(target).unwrap();
+            assert_eq!((response.status, seen(&response).as_str()), (200, want), "{target}");
         }
         let miss = get("/httpbinx").unwrap();
         assert_eq!(miss.status, 404);
@@ -43,8 +43,8 @@ fn a_namespace_without_the_label_is_not_allowed() {
         let (before, team2) = with_label.split_once("name: team2").unwrap();
         let without = before.replace("  labels:\n    purpose: workloads\n", "");
         running.config.write("namespaces.yaml", &format!("{without}name: team2{team2}")).unwrap();
-        let answer = running.wait_for_status("/httpbin/get", 404);
-        assert!(answer.reason().is_some());
+        let response = running.wait_for_status("/httpbin/get", 404);
+        assert!(response.reason().is_some());
         wait_for_condition("NotAllowedByListeners");
         running.config.write("namespaces.yaml", &with_label).unwrap();
         running.wait_for_status("/httpbin/get", 200);
@@ -57,8 +57,8 @@ fn a_reference_without_its_grant_answers_500() {
         running.wait_for_status("/httpbin/get", 200);
         let grant = std::fs::read_to_string(running.config.join("team2-grant.yaml")).unwrap();
         std::fs::remove_file(running.config.join("team2-grant.yaml")).unwrap();
-        let answer = running.wait_for_status("/httpbin/get", 500);
-        assert_eq!(answer.reason(), Some("ref_not_permitted"));
+        let response = running.wait_for_status("/httpbin/get", 500);
+        assert_eq!(response.reason(), Some("ref_not_permitted"));
         wait_for_condition("RefNotPermitted");
         running.config.write("team2-grant.yaml", &grant).unwrap();
         running.wait_for_status("/httpbin/get", 200);
@@ -84,11 +84,11 @@ fn the_log_names_a_parent_that_does_not_exist() {
 #[test]
 fn the_backend_sees_who_asked() {
     with_gateway("forwarded", |_, _| {
-        let answer = http::Client::connect("127.0.0.1:80".parse().unwrap())
+        let response = http::Client::connect("127.0.0.1:80".parse().unwrap())
             .unwrap()
             .get("shop.example", "/httpbin/headers")
             .unwrap();
-        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
         let header = |name: &str| {
             let headers = body["headers"].as_object().unwrap();
             headers

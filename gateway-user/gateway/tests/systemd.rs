@@ -118,7 +118,7 @@ fn a_reload_replaces_binary_and_settings_and_loses_no_request() {
         busy.send("GET /httpbin/delay/2 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         assert_eq!(get("/httpbin/get").unwrap().status, 200);
         systemd.systemctl(&["stop", "sluice"]);
-        assert_eq!(busy.answer().unwrap().status, 200);
+        assert_eq!(busy.response().unwrap().status, 200);
         let state = text(&systemd.run(&["systemctl", "status", "--no-pager", "sluice"]));
         assert_eq!(systemd.property("ActiveState"), "inactive", "{state}\n{}", systemd.sluice_log());
     });

@@ -37,7 +37,7 @@ use nix::sys::signal::Signal;
 const UNTIL_STOPPED: u32 = 900;
 
 /// Requests that the process which has the metrics address now has served.
-fn answered() -> f64 {
+fn served() -> f64 {
     metric("http_server_request_duration_seconds_count", &["200"])
 }
 
@@ -48,13 +48,13 @@ fn five_upgrades(label: &str, flags: &'static [&'static str]) {
         for _ in 0..5 {
             // The one before is under load until the moment in which it lets go, the next one from then on:
             // each has its own counters, which begin at zero.
-            let before = answered();
-            wait::until("responses of the one before", || (answered() > before + 50.0).then_some(()));
-            let sent = steady.answered();
+            let before = served();
+            wait::until("responses of the one before", || (served() > before + 50.0).then_some(()));
+            let sent = steady.served();
             let old = line.begin_upgrade(flags);
             assert!(ready());
-            wait::until("responses of the next one", || (answered() > 50.0).then_some(()));
-            assert!(steady.answered() > sent, "the verifying clients sent meanwhile");
+            wait::until("responses of the next one", || (served() > 50.0).then_some(()));
+            assert!(steady.served() > sent, "the verifying clients sent meanwhile");
             steady.wait_for_more(50);
             ended_well(old);
         }
@@ -216,13 +216,13 @@ fn transfers_end_where_they_began_and_kept_connections_have_one_more_request() {
         old.signal(Signal::SIGTERM).unwrap();
         old.wait_for_output("draining already");
         upload.send(&body[100_000..]).unwrap();
-        let answer = upload.answer().unwrap();
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
-        assert!(answer.text().contains(&"x".repeat(1_000)));
-        assert_eq!(download.answer().unwrap().body.len(), 30_000_000);
+        let response = upload.response().unwrap();
+        assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+        assert!(response.text().contains(&"x".repeat(1_000)));
+        assert_eq!(download.response().unwrap().body.len(), 30_000_000);
         thread::sleep(Duration::from_millis(300));
-        let answer = kept.get("a", "/httpbin/get").unwrap();
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        let response = kept.get("a", "/httpbin/get").unwrap();
+        assert_eq!((response.status, response.header("connection")), (200, Some("close")));
         assert!(old.try_wait().unwrap().is_none() || download.at_end().unwrap());
         ended_well(old);
     });

@@ -21,16 +21,16 @@ fn a_slow_client_is_served_and_a_stalled_one_is_told() {
             slow.send([*byte]).unwrap();
             thread::sleep(std::time::Duration::from_millis(5));
         }
-        assert_eq!(slow.answer().unwrap().status, 200);
+        assert_eq!(slow.response().unwrap().status, 200);
         let mut stalled = client();
         stalled.send("GET /httpbin/get HTTP/1.1\r\nHo").unwrap();
-        let answer = stalled.answer().unwrap();
-        assert_eq!(answer.status, 408);
-        assert!(answer.reason().is_some() && stalled.at_end().unwrap());
+        let response = stalled.response().unwrap();
+        assert_eq!(response.status, 408);
+        assert!(response.reason().is_some() && stalled.at_end().unwrap());
         let mut reader = client();
         reader.send("GET /httpbin/bytes/1000000 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         thread::sleep(std::time::Duration::from_millis(300));
-        assert_eq!(reader.answer().unwrap().body.len(), 1_000_000);
+        assert_eq!(reader.response().unwrap().body.len(), 1_000_000);
     });
 }
 
@@ -47,15 +47,15 @@ fn a_backend_that_dies_within_a_body_is_never_taken_for_a_whole_answer() {
         gateway_testkit::wait::until("the dying backend", || {
             let mut client = client();
             client.send("GET /httpbin/length HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
-            // An error here is what is waited for: the connection ends before the 100 bytes that were
-            // promised.
-            client.answer().is_err().then_some(())
+            // An error here is what is waited for: the connection ends before the 100 bytes
+            // that were promised.
+            client.response().is_err().then_some(())
         });
         // Another worker may use the backend before for a moment, whose response is whole.
         gateway_testkit::wait::until("a chunked body without its end to be no response", || {
             let mut chunked = client();
             chunked.send("GET /httpbin/chunked HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
-            chunked.answer().is_err().then_some(())
+            chunked.response().is_err().then_some(())
         });
         running.gateway.wait_for_output("upstream_body_truncated");
     });
@@ -68,11 +68,11 @@ fn die_within_a_body(mut stream: TcpStream) {
         head.push(byte[0]);
     }
     let text = String::from_utf8_lossy(&head).into_owned();
-    let answer: &[u8] = match text.contains("/chunked") {
+    let response: &[u8] = match text.contains("/chunked") {
         true => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n",
         false => b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789",
     };
-    let _ = stream.write_all(answer);
+    let _ = stream.write_all(response);
     let _ = stream.shutdown(Shutdown::Both);
 }
 
@@ -98,15 +98,15 @@ fn malformed_requests_are_answered_and_closed_and_hurt_nobody() {
         for (bytes, status) in cases {
             let mut client = client();
             client.send(bytes).unwrap();
-            let answer = client.answer().unwrap_or_else(|e| panic!("{bytes:?}: {e}"));
-            assert_eq!(answer.status, *status, "{bytes:?}: {answer:?}");
-            assert!(answer.reason().is_some(), "{bytes:?}");
+            let response = client.response().unwrap_or_else(|e| panic!("{bytes:?}: {e}"));
+            assert_eq!(response.status, *status, "{bytes:?}: {response:?}");
+            assert!(response.reason().is_some(), "{bytes:?}");
             assert!(client.at_end().unwrap(), "{bytes:?}: still open");
         }
         let large = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
         let mut client = client();
         let _ = client.send(large);
-        assert_eq!(client.answer().unwrap().status, 431);
+        assert_eq!(client.response().unwrap().status, 431);
         assert_eq!(neighbour.get("a", "/httpbin/get").unwrap().status, 200);
     });
 }
@@ -128,8 +128,8 @@ fn five_thousand_connections_are_answered_at_once() {
             client.send("GET /httpbin/get HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         }
         for client in &mut clients {
-            let answer = client.answer().unwrap();
-            assert_eq!((answer.status, answer.reason()), (200, None), "{}", answer.text());
+            let response = client.response().unwrap();
+            assert_eq!((response.status, response.reason()), (200, None), "{}", response.text());
         }
         assert!(common::metric("sluice_connections", &[]) >= 5_000.0, "{}", common::metrics());
         for client in &mut clients {
@@ -150,8 +150,8 @@ fn bodies_stream_both_ways() {
             ))
             .unwrap();
         client.send(&body).unwrap();
-        let answer = client.answer().unwrap();
-        let echoed: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let response = client.response().unwrap();
+        let echoed: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!(echoed["data"].as_str().map(str::as_bytes), Some(body.as_slice()));
         client
             .send("POST /httpbin/anything HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -162,8 +162,8 @@ fn bodies_stream_both_ways() {
             client.send("\r\n").unwrap();
         }
         client.send("0\r\n\r\n").unwrap();
-        let answer = client.answer().unwrap();
-        let echoed: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let response = client.response().unwrap();
+        let echoed: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
         assert_eq!(echoed["data"].as_str().map(str::as_bytes), Some(body.as_slice()));
         let streamed = client.get("a", "/httpbin/stream/20").unwrap();
         assert_eq!(streamed.text().lines().count(), 20);
@@ -179,8 +179,8 @@ fn pipelined_requests_are_answered_in_order() {
             (0..20).map(|n| format!("GET /httpbin/anything/{n} HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
         client.send(all).unwrap();
         for n in 0..20 {
-            let answer = client.answer().unwrap();
-            assert!(answer.text().contains(&format!("/anything/{n}\"")), "{n}: {}", answer.text());
+            let response = client.response().unwrap();
+            assert!(response.text().contains(&format!("/anything/{n}\"")), "{n}: {}", response.text());
         }
     });
 }

@@ -28,43 +28,43 @@ fn request(id: &str, more: &str) -> String {
 }
 
 /// Checks that the next response is the one to this request.
-fn answered(client: &mut Client, id: &str) -> Result<(), String> {
-    let answer = client.answer().map_err(|error| error.to_string())?;
-    let fits = answer.status == 200 && answer.text().contains(&format!("/anything/{id}\""));
-    fits.then_some(()).ok_or_else(|| format!("{id}: {} {}", answer.status, answer.text()))
+fn check_response(client: &mut Client, id: &str) -> Result<(), String> {
+    let response = client.response().map_err(|error| error.to_string())?;
+    let fits = response.status == 200 && response.text().contains(&format!("/anything/{id}\""));
+    fits.then_some(()).ok_or_else(|| format!("{id}: {} {}", response.status, response.text()))
 }
 
 /// Clients on kept connections, each a thread that sends until it is stopped or its connection breaks.
 struct KeptConnections {
     stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
+    served: Arc<AtomicU64>,
     threads: Vec<JoinHandle<Result<(), String>>>,
 }
 
 impl KeptConnections {
     fn start() -> Self {
-        let (stop, answered): (Arc<AtomicBool>, Arc<AtomicU64>) = Default::default();
+        let (stop, served): (Arc<AtomicBool>, Arc<AtomicU64>) = Default::default();
         let clients: Vec<_> = (0..KEPT)
             .map(|number| {
                 let mut client = connect();
                 client.send(request(&format!("first{number}"), "")).unwrap();
-                self::answered(&mut client, &format!("first{number}")).unwrap();
+                check_response(&mut client, &format!("first{number}")).unwrap();
                 client
             })
             .collect();
         let send = |(number, client): (usize, Client)| {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
-            thread::spawn(move || send(client, number, &stop, &answered))
+            let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
+            thread::spawn(move || send(client, number, &stop, &served))
         };
         let threads = clients.into_iter().enumerate().map(send).collect();
-        let kept = Self { stop: Arc::clone(&stop), answered: Arc::clone(&answered), threads };
+        let kept = Self { stop: Arc::clone(&stop), served: Arc::clone(&served), threads };
         kept.wait_for_more(50);
         kept
     }
 
     fn wait_for_more(&self, count: u64) {
-        let goal = self.answered.load(Ordering::SeqCst) + count;
-        wait::until("more responses", || (self.answered.load(Ordering::SeqCst) >= goal).then_some(()));
+        let goal = self.served.load(Ordering::SeqCst) + count;
+        wait::until("more responses", || (self.served.load(Ordering::SeqCst) >= goal).then_some(()));
     }
 
     /// Ends sending; says whose connections broke, and how.
@@ -87,7 +87,7 @@ fn send(mut client: Client, number: usize, stop: &AtomicBool, count: &AtomicU64)
         }
         let id = format!("{number}-{turn}");
         client.send(request(&id, "")).map_err(|error| error.to_string())?;
-        answered(&mut client, &id)?;
+        check_response(&mut client, &id)?;
         count.fetch_add(1, Ordering::SeqCst);
         // Leaves the processes under test a part of the machine.
         thread::sleep(Duration::from_millis(1));
@@ -130,14 +130,14 @@ fn a_worker_dies(inside: &Inside, steering: &str, io: &str, workers: usize) {
 
     for (number, client) in waiting.iter_mut().enumerate() {
         client.stream().set_nonblocking(false).unwrap();
-        let what = answered(client, &format!("queued{number}"));
+        let what = check_response(client, &format!("queued{number}"));
         assert!(what.is_ok(), "{queued} were queued; {what:?}\n{}", running.log());
     }
     let migrated = kernel::netstat("TCPMigrateReqSuccess") - migrated;
     // Without kernel programs, or with one worker, the socket itself stays, with all that waits in it.
     let expected = if steering == "ebpf" && workers > 1 { queued } else { 0 };
     assert_eq!(migrated, expected as u64, "{queued} were queued");
-    assert!(victim.answer().is_err());
+    assert!(victim.response().is_err());
     must_serve_again(&running, workers);
 
     let lost = kept.stop();
@@ -169,7 +169,7 @@ fn must_serve_again(running: &Running, workers: usize) {
     let mut clients: Vec<Client> = (0..2 * (QUEUED + 40)).map(|_| connect()).collect();
     for client in &mut clients {
         client.send(request("again", "")).unwrap();
-        let what = answered(client, "again");
+        let what = check_response(client, "again");
         assert!(what.is_ok(), "{what:?}\n{}", running.log());
     }
     let after: Vec<f64> = (0..workers).map(accepted).collect();
@@ -220,7 +220,7 @@ fn connections_panic(inside: &Inside, io: &str) {
     let ask_others = |others: &mut [Client]| {
         for client in others {
             client.send(request("other", "")).unwrap();
-            let what = answered(client, "other");
+            let what = check_response(client, "other");
             assert!(what.is_ok(), "{what:?}\n{}", running.log());
         }
     };
@@ -233,10 +233,10 @@ fn connections_panic(inside: &Inside, io: &str) {
             let mut doomed = connect();
             if round % 2 == 0 {
                 doomed.send(request("before", "")).unwrap();
-                answered(&mut doomed, "before").unwrap();
+                check_response(&mut doomed, "before").unwrap();
             }
             doomed.send(request("doomed", &format!("X-Sluice-Fault: panic {fault}\r\n"))).unwrap();
-            assert!(doomed.answer().is_err(), "its connection ends without an answer");
+            assert!(doomed.response().is_err(), "its connection ends without a response");
             ask_others(&mut others);
         }
     }
@@ -253,8 +253,8 @@ fn connections_panic(inside: &Inside, io: &str) {
     ask_others(&mut others);
     drop(others);
     wait::until("nobody to be left", || (metric("sluice_connections", &[]) == 0.0).then_some(()));
-    let answer = http::get(HTTP.parse().unwrap(), "a", "/httpbin/get").unwrap();
-    assert_eq!(answer.status, 200);
+    let response = http::get(HTTP.parse().unwrap(), "a", "/httpbin/get").unwrap();
+    assert_eq!(response.status, 200);
 }
 
 #[test]

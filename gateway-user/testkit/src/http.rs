@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::wait::WAIT_TIMEOUT;
 
-/// One answer, read to its end.
+/// One response, read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// Status code.
     pub status: u16,
     /// Header lines in order, names as sent.
@@ -20,7 +20,10 @@ pub struct Answer {
     pub trailers: Vec<(String, String)>,
 }
 
-impl Answer {
+/// Former name of [`Response`]; the tests of the proxy use it.
+pub type Answer = Response;
+
+impl Response {
     /// The first value of a header, compared without case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
@@ -89,15 +92,15 @@ impl<S: Read + Write> Client<S> {
     ///
     /// # Errors
     /// The connection ends or breaks before the response does, or the response is no HTTP/1.
-    pub fn answer(&mut self) -> io::Result<Answer> {
-        self.answer_to("GET")
+    pub fn response(&mut self) -> io::Result<Response> {
+        self.response_to("GET")
     }
 
     /// Reads one response to a request with `method`: `HEAD` has no body.
     ///
     /// # Errors
-    /// As [`Client::answer`].
-    pub fn answer_to(&mut self, method: &str) -> io::Result<Answer> {
+    /// As [`Client::response`].
+    pub fn response_to(&mut self, method: &str) -> io::Result<Response> {
         let status_line = self.line()?;
         let status = status_line
             .strip_prefix("HTTP/1.")
@@ -105,42 +108,58 @@ impl<S: Read + Write> Client<S> {
             .and_then(|code| code.parse().ok())
             .ok_or_else(|| bad(format!("status line {status_line:?}")))?;
         let headers = self.fields()?;
-        let mut answer = Answer { status, headers, body: Vec::new(), trailers: Vec::new() };
+        let mut response = Response { status, headers, body: Vec::new(), trailers: Vec::new() };
         if method == "HEAD" || status < 200 || status == 204 || status == 304 {
-            return Ok(answer);
+            return Ok(response);
         }
-        if answer.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
+        if response.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
             loop {
                 let size_line = self.line()?;
                 let size = usize::from_str_radix(size_line.trim(), 16)
                     .map_err(|_| bad(format!("chunk size {size_line:?}")))?;
                 if size == 0 {
-                    answer.trailers = self.fields()?;
-                    return Ok(answer);
+                    response.trailers = self.fields()?;
+                    return Ok(response);
                 }
                 let chunk = self.exactly(size)?;
-                answer.body.extend_from_slice(&chunk);
+                response.body.extend_from_slice(&chunk);
                 if self.exactly(2)? != b"\r\n" {
                     return Err(bad("chunk without its CRLF".into()));
                 }
             }
         }
-        let length = answer.header("content-length").map(str::parse::<usize>);
-        answer.body = match length {
+        let length = response.header("content-length").map(str::parse::<usize>);
+        response.body = match length {
             Some(Ok(n)) => self.exactly(n)?,
             Some(Err(_)) => return Err(bad("content-length".into())),
             None => self.rest()?,
         };
-        Ok(answer)
+        Ok(response)
+    }
+
+    /// Former name of [`Client::response`]; the tests of the proxy use it.
+    ///
+    /// # Errors
+    /// As [`Client::response`].
+    pub fn answer(&mut self) -> io::Result<Response> {
+        self.response()
+    }
+
+    /// Former name of [`Client::response_to`]; the tests of the proxy use it.
+    ///
+    /// # Errors
+    /// As [`Client::response`].
+    pub fn answer_to(&mut self, method: &str) -> io::Result<Response> {
+        self.response_to(method)
     }
 
     /// Sends a `GET` and reads the response.
     ///
     /// # Errors
-    /// As [`Client::answer`].
-    pub fn get(&mut self, host: &str, target: &str) -> io::Result<Answer> {
+    /// As [`Client::response`].
+    pub fn get(&mut self, host: &str, target: &str) -> io::Result<Response> {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))?;
-        self.answer()
+        self.response()
     }
 
     /// Reads everything up to the end of the connection.
@@ -211,8 +230,8 @@ impl<S: Read + Write> Client<S> {
 /// One `GET` on a connection of its own.
 ///
 /// # Errors
-/// As [`Client::answer`].
-pub fn get(to: SocketAddr, host: &str, target: &str) -> io::Result<Answer> {
+/// As [`Client::response`].
+pub fn get(to: SocketAddr, host: &str, target: &str) -> io::Result<Response> {
     Client::connect(to)?.get(host, target)
 }
 
@@ -232,5 +251,5 @@ pub fn is_silent(client: &Client, wait: Duration) -> io::Result<bool> {
 }
 
 fn bad(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("answer is not well-formed: {what}"))
+    io::Error::new(io::ErrorKind::InvalidData, format!("response is not well-formed: {what}"))
 }

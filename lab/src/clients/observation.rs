@@ -38,7 +38,7 @@ impl Observation {
         if bytes.is_empty() {
             return Self::failed("end without a byte");
         }
-        match http::Client::over(Cursor::new(bytes.to_vec())).answer() {
+        match http::Client::over(Cursor::new(bytes.to_vec())).response() {
             Ok(response) => Self::of(response.status, &response.body),
             Err(error) => Self::failed(format!("{error} after {} bytes", bytes.len())),
         }

@@ -7,12 +7,12 @@ use gateway_testkit::crash::Verdict;
 use crate::table;
 
 const HEADERS: [&str; 10] =
-    ["set-up", "kills", "answered", "cut", "unserved", "lost", "gone ms", "least ms", "median ms", "most ms"];
+    ["set-up", "kills", "served", "cut", "unserved", "lost", "gone ms", "least ms", "median ms", "most ms"];
 /// Failures that are shown one by one for each set-up.
 const SHOWN_FAILURES: usize = 5;
 
 /// One line for each set-up; times are from the kill: until the process was gone, and until the next one
-/// answered (least, median, most).
+/// responded (least, median, most).
 pub(super) fn print(rows: &[(String, Verdict)]) {
     println!("\n{}\n", table::render(HEADERS, &[0], rows.iter().map(|(name, verdict)| row(name, verdict))));
     println!(
@@ -27,8 +27,8 @@ pub(super) fn print(rows: &[(String, Verdict)]) {
 }
 
 fn row(name: &str, verdict: &Verdict) -> Vec<String> {
-    let Verdict { answered, cut, unserved, lost, ending, recovery } = verdict;
-    let counts = [recovery.len() as u64, *answered, *cut, *unserved, lost.len() as u64];
+    let Verdict { served, cut, unserved, lost, ending, recovery } = verdict;
+    let counts = [recovery.len() as u64, *served, *cut, *unserved, lost.len() as u64];
     let times = [median(ending), least(recovery), median(recovery), most(recovery)].map(millis);
     let counts = counts.iter().map(u64::to_string);
     [name.to_owned()].into_iter().chain(counts).chain(times).collect()

@@ -47,8 +47,8 @@ impl Drop for Backend {
     }
 }
 
-fn json(answer: &gateway_testkit::http::Answer) -> Value {
-    serde_json::from_slice(&answer.body).unwrap()
+fn json(response: &gateway_testkit::http::Response) -> Value {
+    serde_json::from_slice(&response.body).unwrap()
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn the_request_is_told_in_httpbins_shape() {
              X-A: 1\r\nX-A: 2\r\nContent-Length: 7\r\n\r\n{\"k\":1}",
         )
         .unwrap();
-    let seen = json(&client.answer().unwrap());
+    let seen = json(&client.response().unwrap());
     assert_eq!(seen["method"], "PUT");
     assert_eq!(seen["path"], "/anything/a%20b");
     assert_eq!(seen["url"], "http://www.example.com/anything/a%20b?x=1&y=a%2Bb+c&x=2&bad=%zz");
@@ -79,7 +79,7 @@ fn one_connection_serves_every_path_in_turn() {
     let mut client = backend.client();
     let mut get = |path: &str| {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).unwrap();
-        client.answer().unwrap()
+        client.response().unwrap()
     };
     assert_eq!(json(&get("/"))["path"], "/");
     assert_eq!(json(&get("/headers"))["headers"]["host"], "h");
@@ -97,16 +97,16 @@ fn bytes_are_counted_and_streams_are_chunked() {
     let backend = Backend::start();
     let mut client = backend.client();
     client.send("GET /bytes/200000 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-    let answer = client.answer().unwrap();
-    assert_eq!(answer.header("content-length"), Some("200000"));
-    assert!(answer.body.iter().enumerate().all(|(i, byte)| *byte == (i % 251) as u8));
+    let response = client.response().unwrap();
+    assert_eq!(response.header("content-length"), Some("200000"));
+    assert!(response.body.iter().enumerate().all(|(i, byte)| *byte == (i % 251) as u8));
     client.send("HEAD /bytes/200000 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-    let answer = client.answer_to("HEAD").unwrap();
-    assert_eq!((answer.header("content-length"), answer.body.len()), (Some("200000"), 0));
+    let response = client.response_to("HEAD").unwrap();
+    assert_eq!((response.header("content-length"), response.body.len()), (Some("200000"), 0));
     client.send("GET /stream/3 HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
-    let answer = client.answer().unwrap();
-    assert_eq!(answer.header("transfer-encoding"), Some("chunked"));
-    let ids: Vec<_> = answer
+    let response = client.response().unwrap();
+    assert_eq!(response.header("transfer-encoding"), Some("chunked"));
+    let ids: Vec<_> = response
         .text()
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone())

@@ -105,9 +105,9 @@ impl Running {
 
     /// Waits until a request for `target` gets `status`; requests go on connections of their own.
     #[track_caller]
-    pub fn wait_for_status(&self, target: &str, status: u16) -> http::Answer {
+    pub fn wait_for_status(&self, target: &str, status: u16) -> http::Response {
         wait::until(&format!("{status} for {target}; the gateway says:\n{}", self.log()), || {
-            get(target).ok().filter(|answer| answer.status == status)
+            get(target).ok().filter(|response| response.status == status)
         })
     }
 }
@@ -133,7 +133,7 @@ pub fn wait_until_ready(gateway: &mut Guarded) {
     wait::until("readiness", || {
         let ended = gateway.try_wait().unwrap();
         assert!(ended.is_none(), "the gateway ended ({ended:?}):\n{}", gateway.output());
-        http::get(health, "localhost", "/healthz/ready").ok().filter(|answer| answer.status == 200)
+        http::get(health, "localhost", "/healthz/ready").ok().filter(|response| response.status == 200)
     });
 }
 
@@ -173,7 +173,7 @@ pub fn gateway_command(
 }
 
 /// One `GET` through the gateway.
-pub fn get(target: &str) -> std::io::Result<http::Answer> {
+pub fn get(target: &str) -> std::io::Result<http::Response> {
     http::get(HTTP.parse().unwrap(), "127.0.0.1", target)
 }
 
@@ -215,7 +215,7 @@ pub fn admin_client() -> http::Client<UnixStream> {
 }
 
 /// One `GET` of the admin server.
-pub fn admin(path: &str) -> http::Answer {
+pub fn admin(path: &str) -> http::Response {
     admin_client().get("localhost", path).unwrap()
 }
 

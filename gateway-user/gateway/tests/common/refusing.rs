@@ -59,7 +59,7 @@ pub fn wait_until_ready(gateway: &mut Guarded) {
     wait::until("readiness", || {
         let ended = gateway.try_wait().unwrap();
         assert!(ended.is_none(), "the gateway ended ({ended:?}):\n{}", gateway.output());
-        http::get(health, "localhost", "/healthz/ready").ok().filter(|answer| answer.status == 200)
+        http::get(health, "localhost", "/healthz/ready").ok().filter(|response| response.status == 200)
     });
 }
 
@@ -79,7 +79,7 @@ pub fn serves_the_scenario(inside: &Inside, addresses: &[&str]) {
         let post =
             format!("POST /httpbin/anything HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
         kept.send(post + &body).unwrap();
-        assert!(kept.answer().unwrap().text().contains(&body));
+        assert!(kept.response().unwrap().text().contains(&body));
         assert_eq!(http::get(address, "a", "/nothing").unwrap().status, 404);
         asked += 23;
     }

@@ -18,7 +18,7 @@ pub struct SteadyClients {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
-    answered: AtomicU64,
+    served: AtomicU64,
     failed: Mutex<Vec<String>>,
 }
 
@@ -40,17 +40,17 @@ impl SteadyClients {
     /// Waits until so many more requests were served.
     #[track_caller]
     pub fn wait_for_more(&self, count: u64) {
-        let goal = self.shared.answered.load(Ordering::SeqCst) + count;
+        let goal = self.shared.served.load(Ordering::SeqCst) + count;
         wait::until("more responses", || {
             let failed = self.failed();
             assert!(failed.is_empty(), "{failed:?}");
-            (self.shared.answered.load(Ordering::SeqCst) >= goal).then_some(())
+            (self.shared.served.load(Ordering::SeqCst) >= goal).then_some(())
         });
     }
 
     /// Requests served so far.
-    pub fn answered(&self) -> u64 {
-        self.shared.answered.load(Ordering::SeqCst)
+    pub fn served(&self) -> u64 {
+        self.shared.served.load(Ordering::SeqCst)
     }
 
     fn failed(&self) -> Vec<String> {
@@ -63,7 +63,7 @@ impl SteadyClients {
         self.stop();
         let failed = self.failed();
         assert!(failed.is_empty(), "{} failed: {failed:?}", failed.len());
-        self.shared.answered.load(Ordering::SeqCst)
+        self.shared.served.load(Ordering::SeqCst)
     }
 
     fn stop(&mut self) {
@@ -88,7 +88,7 @@ impl Shared {
                 return;
             }
             match request(to, &mut kept, &format!("{number}-{count}"), keep) {
-                Ok(()) => drop(self.answered.fetch_add(1, Ordering::SeqCst)),
+                Ok(()) => drop(self.served.fetch_add(1, Ordering::SeqCst)),
                 Err(why) => {
                     self.failed.lock().unwrap_or_else(PoisonError::into_inner).push(why);
                     return;
@@ -112,11 +112,11 @@ fn request(to: SocketAddr, kept: &mut Option<Client>, id: &str, keep: bool) -> R
     client
         .send(format!("GET /httpbin/anything/{id} HTTP/1.1\r\nHost: a\r\n{close}\r\n"))
         .map_err(|e| explain("sending", e))?;
-    let answer = client.answer().map_err(|e| explain("answer", e))?;
-    if answer.status != 200 || !answer.text().contains(&format!("/anything/{id}\"")) {
-        return Err(format!("{id}: {} {}", answer.status, answer.text()));
+    let response = client.response().map_err(|e| explain("response", e))?;
+    if response.status != 200 || !response.text().contains(&format!("/anything/{id}\"")) {
+        return Err(format!("{id}: {} {}", response.status, response.text()));
     }
-    let closes = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let closes = response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     if keep && !closes {
         *kept = Some(client);
     }

@@ -97,8 +97,8 @@ fn one_tenants_stuck_backend_takes_its_part_and_no_more() {
         // Three times what the gateway holds in all: each is told at once, and gives its connection back.
         for _ in 0..REFUSED / 200 {
             for mut refused in ask_the_odd(200) {
-                let answer = refused.answer().unwrap();
-                assert_eq!((answer.status, answer.reason()), (503, Some("overload_pending")));
+                let response = refused.response().unwrap();
+                assert_eq!((response.status, response.reason()), (503, Some("overload_pending")));
                 assert!(refused.at_end().unwrap());
             }
         }
@@ -110,11 +110,11 @@ fn one_tenants_stuck_backend_takes_its_part_and_no_more() {
         wait::until("the access log", || running.log().contains(line).then_some(()));
         backend.speaks.store(true, Ordering::SeqCst);
         for mut client in waiting {
-            assert_eq!(client.answer().unwrap().status, 200);
+            assert_eq!(client.response().unwrap().status, 200);
         }
         // All places are free again.
         for mut client in ask_the_odd(PENDING) {
-            assert_eq!(client.answer().unwrap().status, 200);
+            assert_eq!(client.response().unwrap().status, 200);
         }
     });
 }
@@ -162,8 +162,8 @@ fn a_backend_that_never_answers_costs_its_own_requests_only() {
         let mut waiting = ask_the_odd(200);
         neighbours_are_served("a backend that never responds");
         for client in &mut waiting {
-            let answer = client.answer().unwrap();
-            assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
+            let response = client.response().unwrap();
+            assert_eq!((response.status, response.reason()), (504, Some("upstream_response_timeout")));
             // The client's connection is as good as before.
             assert_eq!(client.get("a", "/httpbin/get").unwrap().status, 200);
         }

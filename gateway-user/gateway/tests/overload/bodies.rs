@@ -119,8 +119,8 @@ fn an_endless_upload_waits_for_a_backend_that_reads_nothing() {
         // The backend gives up: the client learns it and is let go, though it would send for ever.
         drop(backend);
         let mut told = Client::from(writer);
-        let answer = told.answer().unwrap();
-        assert_eq!((answer.status, answer.reason()), (502, Some("upstream_reset")));
+        let response = told.response().unwrap();
+        assert_eq!((response.status, response.reason()), (502, Some("upstream_reset")));
         drop(told);
         sending.join().unwrap();
         wait::until("its end", || (active() == 0.0).then_some(()));

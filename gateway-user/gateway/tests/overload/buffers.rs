@@ -56,8 +56,8 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
         let of_heads = refused() - of_waiting;
         // The namespace with most of them gives way, now that another one is there.
         let mut more = ask_the_odd(1).remove(0);
-        let answer = more.answer().unwrap();
-        assert_eq!((answer.status, answer.reason()), (503, Some("overload_memory")), "{}", metrics());
+        let response = more.response().unwrap();
+        assert_eq!((response.status, response.reason()), (503, Some("overload_memory")), "{}", metrics());
         assert!(more.at_end().unwrap());
         waiting.push(more);
         backend.speak(true);
@@ -65,10 +65,10 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
         let refused_at_last = 1;
         let last = waiting.len() - refused_at_last;
         for client in &mut waiting[..last] {
-            let answer = client.answer().unwrap();
-            match answer.status {
+            let response = client.response().unwrap();
+            match response.status {
                 200 => served += 1,
-                status => assert_eq!((status, answer.reason()), (503, Some("overload_memory"))),
+                status => assert_eq!((status, response.reason()), (503, Some("overload_memory"))),
             }
         }
         eprintln!("of {} requests {served} had a buffer", waiting.len());
@@ -78,7 +78,7 @@ fn without_buffers_new_requests_are_refused_and_what_is_under_way_ends() {
         drop(waiting);
         wait::until("buffers to come back", || (lent() < MEMORY / 4.0).then_some(()));
         for mut client in ask_the_odd(10) {
-            assert_eq!(client.answer().unwrap().status, 200);
+            assert_eq!(client.response().unwrap().status, 200);
         }
         let line = "\"reason\":\"overload_memory\"";
         wait::until("the access log", || running.log().contains(line).then_some(()));

@@ -21,8 +21,8 @@ fn client_of(address: [u8; 4]) -> Client {
 
 #[track_caller]
 fn is_refused(mut client: Client) {
-    let answer = client.answer().unwrap();
-    assert_eq!((answer.status, answer.reason()), (503, Some("overload_client")));
+    let response = client.response().unwrap();
+    assert_eq!((response.status, response.reason()), (503, Some("overload_client")));
     assert!(client.at_end().unwrap());
 }
 
@@ -41,8 +41,8 @@ fn a_client_network_has_its_part_and_others_are_served() {
         assert_eq!(metric("sluice_overloaded_total", &[]), 0.0, "{}", metrics());
         drop(inside);
         wait::until("a place", || {
-            let answer = client_of([127, 0, 0, 2]).get("a", "/httpbin/get");
-            answer.ok().filter(|answer| answer.status == 200)
+            let response = client_of([127, 0, 0, 2]).get("a", "/httpbin/get");
+            response.ok().filter(|response| response.status == 200)
         });
     });
 }

@@ -28,9 +28,9 @@ fn connections_beyond_the_limit_are_told_so_and_room_comes_back() {
         let mut outside: Vec<Client> = (0..200).map(ask).collect();
         let mut told = 0;
         for client in &mut outside {
-            match client.answer() {
-                Ok(answer) => {
-                    assert_eq!((answer.status, answer.reason()), (503, Some("overload_connections")));
+            match client.response() {
+                Ok(response) => {
+                    assert_eq!((response.status, response.reason()), (503, Some("overload_connections")));
                     assert!(client.at_end().unwrap());
                     told += 1;
                 }
@@ -65,8 +65,8 @@ fn a_pause_of_the_whole_process_times_nobody_out() {
         thread::sleep(Duration::from_secs(6));
         running.gateway.signal(Signal::SIGCONT).unwrap();
         for client in begun.iter_mut().chain(&mut fresh) {
-            let answer = client.answer().unwrap();
-            assert_eq!((answer.status, answer.reason()), (200, None));
+            let response = client.response().unwrap();
+            assert_eq!((response.status, response.reason()), (200, None));
         }
     });
 }

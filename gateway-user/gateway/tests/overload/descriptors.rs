@@ -90,12 +90,12 @@ fn without_descriptors_accepting_pauses_and_who_is_inside_is_served() {
         wait::until("it to be taken", || {
             (numbers.counter("http_server_active_requests") >= 1.0).then_some(())
         });
-        let answer = second.get("a", "/httpbin/get").unwrap();
-        assert_eq!((answer.status, answer.reason()), (503, Some("overload_descriptors")));
-        assert_eq!(kept.answer().unwrap().status, 200);
+        let response = second.get("a", "/httpbin/get").unwrap();
+        assert_eq!((response.status, response.reason()), (503, Some("overload_descriptors")));
+        assert_eq!(kept.response().unwrap().status, 200);
         // Room again: all that waited are served, and accepting goes on for good.
         drop(crowd);
-        wait::until("the crowd's end", || get("/httpbin/get").ok().filter(|answer| answer.status == 200));
+        wait::until("the crowd's end", || get("/httpbin/get").ok().filter(|response| response.status == 200));
         wait::until("the crowd's end", || (numbers.counter("sluice_connections") < 10.0).then_some(()));
         let paused = numbers.counter("sluice_accept_paused_total");
         neighbours_are_served("nobody, after a crowd");
@@ -117,7 +117,7 @@ fn without_descriptors_idle_backend_connections_are_given_back_and_new_clients_s
             client.send("GET /httpbin/delay/1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         }
         for client in &mut inside {
-            assert_eq!(client.answer().unwrap().status, 200);
+            assert_eq!(client.response().unwrap().status, 200);
         }
         wait::until("idle backend connections", || {
             (numbers.counter("sluice_upstream_idle") >= IDLE as f64).then_some(())

@@ -88,7 +88,7 @@ fn panics(count: usize) {
     let panic_once = || {
         let mut client = client();
         client.send("GET /odd HTTP/1.1\r\nHost: a\r\nX-Sluice-Fault: panic routing\r\n\r\n").unwrap();
-        assert!(client.answer().is_err(), "its connection ends without an answer");
+        assert!(client.response().is_err(), "its connection ends without a response");
     };
     thread::scope(|scope| {
         for _ in 0..4 {

@@ -65,8 +65,8 @@ fn neighbours_are_served(beside: &str) {
     let mut waits: Vec<Duration> = (0..50)
         .map(|n| {
             let begun = Instant::now();
-            let answer = if n % 2 == 0 { kept.get("a", "/httpbin/get") } else { get("/httpbin/get") };
-            assert_eq!(answer.unwrap().status, 200, "a neighbour beside {beside}");
+            let response = if n % 2 == 0 { kept.get("a", "/httpbin/get") } else { get("/httpbin/get") };
+            assert_eq!(response.unwrap().status, 200, "a neighbour beside {beside}");
             begun.elapsed()
         })
         .collect();
@@ -95,17 +95,17 @@ fn raise_the_limit_of_open_files() {
 /// Requests of a crowd that are under way at once.
 const TOGETHER: usize = 100;
 
-/// In a copy: connections that send `request` each; `answered` says whether they read their responses too.
+/// In a copy: connections that send `request` each; `reads` says whether they read their responses too.
 /// Does so again whenever the file `again`, if one is named, is there (and takes it away). Holds them until
 /// it is killed, or for some minutes.
 fn hold_crowd(words: &[String]) {
-    let [count, request, answered, again @ ..] = words else { panic!("{words:?}") };
+    let [count, request, reads, again @ ..] = words else { panic!("{words:?}") };
     raise_the_limit_of_open_files();
     // Some at a time: as many as the backend's queue of connections holds.
     let ask = |some: &mut [Client]| {
         some.iter_mut().for_each(|client| client.send(request).unwrap());
-        if answered == "yes" {
-            some.iter_mut().for_each(|client| assert!(client.answer().unwrap().status < 300));
+        if reads == "yes" {
+            some.iter_mut().for_each(|client| assert!(client.response().unwrap().status < 300));
         }
     };
     let count: usize = count.parse().unwrap();

@@ -33,8 +33,8 @@ fn a_lone_tenant_may_have_all_and_gives_way_once_another_is_there() {
         assert_eq!((refused(), metric("sluice_connections", &[])), (0.0, PLACES as f64), "{}", metrics());
         // One more of its own finds no room; another tenant does, each time.
         let mut outside = ask_the_odd(1).remove(0);
-        let answer = outside.answer().unwrap();
-        assert_eq!((answer.status, answer.reason()), (503, Some("overload_connections")));
+        let response = outside.response().unwrap();
+        assert_eq!((response.status, response.reason()), (503, Some("overload_connections")));
         for _ in 0..50 {
             assert_eq!(get("/httpbin/get").unwrap().status, 200, "{}", metrics());
         }
@@ -42,7 +42,7 @@ fn a_lone_tenant_may_have_all_and_gives_way_once_another_is_there() {
         let connections = || metric("sluice_connections", &[]);
         wait::until("the last neighbour's end", || (connections() == PLACES as f64).then_some(()));
         backend.speak(true);
-        all.iter_mut().for_each(|client| assert_eq!(client.answer().unwrap().status, 200));
+        all.iter_mut().for_each(|client| assert_eq!(client.response().unwrap().status, 200));
         backend.speak(false);
         // It asks again on each connection. Until a fifth of them has gone, it is the one to give way.
         let (mut admitted, mut told) = (0, 0);
@@ -61,8 +61,8 @@ fn a_lone_tenant_may_have_all_and_gives_way_once_another_is_there() {
                 continue;
             }
             told += 1;
-            let answer = client.answer().unwrap();
-            assert_eq!((answer.status, answer.reason()), (503, Some("overload_share")));
+            let response = client.response().unwrap();
+            assert_eq!((response.status, response.reason()), (503, Some("overload_share")));
             assert!(client.at_end().unwrap());
             // Its place is free once the gateway has seen that.
             let _ = client.stream().shutdown(std::net::Shutdown::Both);

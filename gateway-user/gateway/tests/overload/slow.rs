@@ -104,8 +104,8 @@ fn writers_of_one_byte_a_while_are_cut_off() {
         }
         neighbours_are_served("1,000 dripping writers");
         let told = |client: &mut Client| {
-            let answer = client.answer().unwrap();
-            (answer.status, answer.reason().unwrap_or_default().to_owned())
+            let response = client.response().unwrap();
+            (response.status, response.reason().unwrap_or_default().to_owned())
         };
         let all = |clients: &mut Vec<Client>| {
             let mut answers = BTreeMap::new();
@@ -126,8 +126,8 @@ fn uploads_that_fall_silent_are_told_and_their_backends_freed() {
         silent.iter_mut().for_each(|client| client.send(post).unwrap());
         neighbours_are_served("500 silent uploads");
         for client in &mut silent {
-            let answer = client.answer().unwrap();
-            assert_eq!((answer.status, answer.reason()), (408, Some("request_body_timeout")));
+            let response = client.response().unwrap();
+            assert_eq!((response.status, response.reason()), (408, Some("request_body_timeout")));
             assert!(client.at_end().unwrap());
         }
         wait::until("the end of them all", || (active() == 0.0).then_some(()));
@@ -159,13 +159,13 @@ fn uploads_below_the_least_rate_are_told_and_slow_ones_come_whole() {
             }
         }
         for client in &mut drips {
-            let answer = client.answer().unwrap();
-            assert_eq!((answer.status, answer.reason()), (408, Some("request_body_too_slow")));
+            let response = client.response().unwrap();
+            assert_eq!((response.status, response.reason()), (408, Some("request_body_too_slow")));
         }
         for client in &mut slow {
-            let answer = client.answer().unwrap();
-            assert_eq!(answer.status, 200);
-            assert!(answer.text().contains("\"length\": 10000"), "not all of it");
+            let response = client.response().unwrap();
+            assert_eq!(response.status, 200);
+            assert!(response.text().contains("\"length\": 10000"), "not all of it");
         }
         wait::until("the end of them all", || (active() == 0.0).then_some(()));
     });

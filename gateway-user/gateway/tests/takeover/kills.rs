@@ -188,7 +188,7 @@ fn the_new_one_serves(line: &mut Line<'_>, new: gateway_testkit::process::Guarde
     go_on();
     let mut dead = line.succeeded_by(new);
     assert!(!dead.wait().success());
-    assert_eq!(waiting.answer().unwrap().status, 200);
+    assert_eq!(waiting.response().unwrap().status, 200);
     let steady = SteadyClients::start(HTTP);
     steady.wait_for_more(100);
     steady.must_be_clean();

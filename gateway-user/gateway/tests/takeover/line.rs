@@ -95,7 +95,7 @@ pub fn ended_well(mut gateway: Guarded) -> Guarded {
 /// True if traffic is wanted.
 pub fn ready() -> bool {
     let health: SocketAddr = "127.0.0.1:15021".parse().unwrap();
-    http::get(health, "a", "/healthz/ready").is_ok_and(|answer| answer.status == 200)
+    http::get(health, "a", "/healthz/ready").is_ok_and(|response| response.status == 200)
 }
 
 /// A stop in a process that a test ends: it holds for as long as the file is there.
@@ -132,7 +132,7 @@ pub fn serves_on(line: &mut Line<'_>, flags: &[&str], pins: &[PathBuf]) {
     // Its configuration still follows the directory.
     line.running.edit("gateway.yaml", "port: 80\n", "port: 8099\n");
     wait::until("the new port", || {
-        http::get(other.parse().unwrap(), "a", "/httpbin/get").ok().filter(|answer| answer.status == 200)
+        http::get(other.parse().unwrap(), "a", "/httpbin/get").ok().filter(|response| response.status == 200)
     });
     line.running.edit("gateway.yaml", "port: 8099\n", "port: 80\n");
     line.running.wait_for_status("/httpbin/get", 200);

@@ -66,7 +66,7 @@ fn requests(world: &World, stream: &TcpStream, epoch: u64) -> io::Result<()> {
         let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
         world.lock().requests.push(target.clone());
         match parse(&target, head.contains("as=PartialObjectMetadata")) {
-            None => answer(stream, 404, &failure(404, "NotFound", "no such path"))?,
+            None => respond(stream, 404, &failure(404, "NotFound", "no such path"))?,
             Some(Request::Kinds(group)) => kinds(world, stream, &group)?,
             Some(Request::Objects(ask)) => objects(world, stream, &ask, epoch)?,
         }
@@ -104,7 +104,7 @@ fn kinds(world: &World, stream: &TcpStream, group: &str) -> io::Result<()> {
     if resources.is_empty() {
         return not_found(stream);
     }
-    answer(stream, 200, &json!({"kind": "APIResourceList", "groupVersion": group, "resources": resources}))
+    respond(stream, 200, &json!({"kind": "APIResourceList", "groupVersion": group, "resources": resources}))
 }
 
 fn objects(world: &World, stream: &TcpStream, ask: &Ask, epoch: u64) -> io::Result<()> {
@@ -125,7 +125,7 @@ fn objects(world: &World, stream: &TcpStream, ask: &Ask, epoch: u64) -> io::Resu
              \"{group}\" at the cluster scope",
             ask.plural
         );
-        return answer(stream, 403, &failure(403, "Forbidden", &message));
+        return respond(stream, 403, &failure(403, "Forbidden", &message));
     }
     if verb == "list" {
         return list(world, stream, ask);
@@ -133,7 +133,7 @@ fn objects(world: &World, stream: &TcpStream, ask: &Ask, epoch: u64) -> io::Resu
     if asks("sendInitialEvents") && pages_only {
         let message = "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature \
                        gate is enabled";
-        return answer(stream, 422, &failure(422, "Invalid", message));
+        return respond(stream, 422, &failure(422, "Invalid", message));
     }
     watch(world, stream, ask, asks("sendInitialEvents"), epoch)
 }
@@ -150,7 +150,7 @@ fn list(world: &World, stream: &TcpStream, ask: &Ask) -> io::Result<()> {
     if from + PAGE < all.len() {
         metadata["continue"] = (from + PAGE).to_string().into();
     }
-    answer(stream, 200, &json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": page}))
+    respond(stream, 200, &json!({"apiVersion": "v1", "kind": "List", "metadata": metadata, "items": page}))
 }
 
 /// An object as it was asked for.
@@ -221,7 +221,7 @@ fn chunk(stream: &TcpStream, line: &str) -> io::Result<()> {
 }
 
 fn not_found(stream: &TcpStream) -> io::Result<()> {
-    answer(stream, 404, &failure(404, "NotFound", "the server could not find the requested resource"))
+    respond(stream, 404, &failure(404, "NotFound", "the server could not find the requested resource"))
 }
 
 fn failure(code: u16, reason: &str, message: &str) -> Value {
@@ -232,7 +232,7 @@ fn failure(code: u16, reason: &str, message: &str) -> Value {
     status
 }
 
-fn answer(stream: &TcpStream, code: u16, body: &Value) -> io::Result<()> {
+fn respond(stream: &TcpStream, code: u16, body: &Value) -> io::Result<()> {
     let body = body.to_string();
     let length = body.len();
     let head =

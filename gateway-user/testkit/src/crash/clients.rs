@@ -45,7 +45,7 @@ impl Clients {
     }
 
     /// How many were answered on connections that were opened after a moment.
-    pub(super) fn answered_since(&self, moment: Instant) -> u64 {
+    pub(super) fn served_since(&self, moment: Instant) -> u64 {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = attempts.iter().rev().take_while(|attempt| attempt.ended > moment);
         recent.filter(|attempt| attempt.failed.is_none() && attempt.opened > moment).count() as u64
@@ -77,8 +77,8 @@ fn send(to: SocketAddr, number: usize, stop: &AtomicBool, attempts: &Mutex<Vec<A
         if stop.load(Ordering::SeqCst) {
             return;
         }
-        let (opened, answered) = ask(to, &mut kept, &format!("{number}-{count}"), number.is_multiple_of(2));
-        let failed = answered.err().map(|error| error.to_string());
+        let (opened, served) = ask(to, &mut kept, &format!("{number}-{count}"), number.is_multiple_of(2));
+        let failed = served.err().map(|error| error.to_string());
         let attempt = Attempt { opened, ended: Instant::now(), failed };
         attempts.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
         thread::sleep(RETRY_DELAY);
@@ -104,11 +104,11 @@ pub(super) fn ask(to: SocketAddr, kept: &mut Kept, id: &str, keep: bool) -> (Ins
 fn exchange(mut client: Client, id: &str, keep: bool) -> io::Result<Option<Client>> {
     let close = if keep { "" } else { "Connection: close\r\n" };
     client.send(format!("GET /httpbin/anything/{id} HTTP/1.1\r\nHost: a\r\n{close}\r\n"))?;
-    let answer = client.answer()?;
-    if answer.status != 200 || !answer.text().contains(&format!("/anything/{id}\"")) {
-        return Err(io::Error::other(format!("{id}: {} {}", answer.status, answer.text())));
+    let response = client.response()?;
+    if response.status != 200 || !response.text().contains(&format!("/anything/{id}\"")) {
+        return Err(io::Error::other(format!("{id}: {} {}", response.status, response.text())));
     }
-    let closes = answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let closes = response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
     Ok((keep && !closes).then_some(client))
 }
 

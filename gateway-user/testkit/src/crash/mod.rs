@@ -41,7 +41,7 @@ impl CrashRun {
     pub fn run(&self, command: impl FnMut() -> Command + Send + 'static) -> io::Result<Verdict> {
         let supervisor = Supervisor::start(command)?;
         let complain = |what: &str| format!("{what}; the last process says:\n{}", supervisor.output());
-        wait::until(&complain("the first answer"), || {
+        wait::until(&complain("the first response"), || {
             clients::ask(self.to, &mut None, "first", false).1.ok()
         });
         let clients = Clients::start(self.to, self.clients);
@@ -60,6 +60,6 @@ impl CrashRun {
     /// Waits for answers on connections that were opened after a moment.
     fn wait_for(&self, clients: &Clients, after: Instant, complain: &impl Fn(&str) -> String) {
         let what = complain("answers");
-        wait::until(&what, || (clients.answered_since(after) >= self.between).then_some(()));
+        wait::until(&what, || (clients.served_since(after) >= self.between).then_some(()));
     }
 }

@@ -17,7 +17,7 @@ pub struct Kill {
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
     /// Verified answers.
-    pub answered: u64,
+    pub served: u64,
     /// Requests that failed on connections opened before a kill: what the process had under way.
     pub cut: u64,
     /// Requests for which a connection was asked between a kill and the first response of the next process:
@@ -37,15 +37,15 @@ impl Verdict {
         // Until when each kill is an excuse.
         let mut outages = Vec::new();
         for kill in &kills {
-            let answered = attempts.iter().filter(|a| a.failed.is_none() && a.opened > kill.reaped);
-            let Some(first) = answered.map(|a| a.ended).min() else { continue };
+            let served = attempts.iter().filter(|a| a.failed.is_none() && a.opened > kill.reaped);
+            let Some(first) = served.map(|a| a.ended).min() else { continue };
             outages.push((kill.signalled, first));
             verdict.ending.push(kill.reaped - kill.signalled);
             verdict.recovery.push(first - kill.signalled);
         }
         for attempt in attempts {
             let Some(why) = &attempt.failed else {
-                verdict.answered += 1;
+                verdict.served += 1;
                 continue;
             };
             let Attempt { opened, ended, .. } = *attempt;
@@ -95,8 +95,8 @@ mod tests {
             attempt(33, 34, false),
         ];
         let verdict = Verdict::new(kills, &attempts);
-        let Verdict { answered, cut, unserved, lost, ending, recovery } = verdict;
-        assert_eq!((answered, cut, unserved, lost.len()), (3, 2, 2, 2), "{lost:?}");
+        let Verdict { served, cut, unserved, lost, ending, recovery } = verdict;
+        assert_eq!((served, cut, unserved, lost.len()), (3, 2, 2, 2), "{lost:?}");
         assert_eq!((ending, recovery), (vec![Duration::from_millis(2)], vec![Duration::from_millis(20)]));
     }
 }

@@ -68,7 +68,7 @@ fn judge(
             let Some(seen) = kernel::receive(listener.as_fd())? else { continue };
             // Its memory is gone where its thread was killed; nobody waits for the verdict then.
             let verdict = Call::new(&seen).and_then(|call| verdict(&call)).unwrap_or(Verdict::Allow);
-            kernel::answer(listener.as_fd(), &seen, verdict)?;
+            kernel::respond(listener.as_fd(), &seen, verdict)?;
         }
     }
     Ok(())

@@ -78,7 +78,7 @@ pub(super) fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Seen>> {
 }
 
 /// Says what becomes of a call. That its thread was killed meanwhile is no error.
-pub(super) fn answer(listener: BorrowedFd<'_>, seen: &Seen, verdict: Verdict) -> io::Result<()> {
+pub(super) fn respond(listener: BorrowedFd<'_>, seen: &Seen, verdict: Verdict) -> io::Result<()> {
     let mut response = seccomp_notif_resp { id: seen.id, val: 0, error: 0, flags: 0 };
     match verdict {
         Verdict::Allow => {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use gateway_testkit::http::{Answer, Client};
+use gateway_testkit::http::{Client, Response};
 use serde_json::Value;
 
 use super::objects;
@@ -58,12 +58,12 @@ impl Api {
         self.call("PATCH", &path, "application/merge-patch+json", &change.to_string()).map(drop)
     }
 
-    fn call(&mut self, method: &str, path: &str, content: &str, body: &str) -> Result<Answer> {
+    fn call(&mut self, method: &str, path: &str, content: &str, body: &str) -> Result<Response> {
         self.client.send(format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ))?;
-        let response = self.client.answer_to(method)?;
+        let response = self.client.response_to(method)?;
         ensure!(
             (200..300).contains(&response.status),
             "{method} {path}: {} {}",

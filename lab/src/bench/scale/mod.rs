@@ -119,8 +119,8 @@ fn print(all_figures: &[Figures]) {
     for f in all_figures {
         println!("\n{} routes", f.routes);
         println!(
-            "  cold start: all answer after {} ms, all accepted after {} ms",
-            f.cold_answers_ms, f.cold_status_ms
+            "  cold start: all served after {} ms, all accepted after {} ms",
+            f.cold_served_ms, f.cold_status_ms
         );
         println!(
             "  one change to its first correct response: p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms ({} changes)",
@@ -156,7 +156,7 @@ mod tests {
     fn losses_and_memory_are_judged_and_times_are_read_off() {
         let good = Figures {
             routes: 100,
-            cold_answers_ms: 0,
+            cold_served_ms: 0,
             cold_status_ms: 0,
             change_us: (1..=200).map(|n| n * 1000).collect(),
             rss_empty_kib: 10_000,

@@ -50,7 +50,7 @@ pub(super) fn host(number: usize) -> String {
     format!("h{number}.scale.test")
 }
 
-/// The backend answers these paths and names the one that was requested.
+/// The backend serves these paths and names the one that was requested.
 pub(super) fn first_path(number: usize) -> String {
     format!("/anything/{number}")
 }

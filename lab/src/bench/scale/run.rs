@@ -28,7 +28,7 @@ use sluice_cluster::network::NODE_V4;
 pub(super) struct Figures {
     pub(super) routes: usize,
     /// From the start of the process until every route is served.
-    pub(super) cold_answers_ms: u64,
+    pub(super) cold_served_ms: u64,
     /// From the start of the process until every route's status says that it is accepted.
     pub(super) cold_status_ms: u64,
     /// From sending a route's change to the API server until the first correct response; sorted.
@@ -91,7 +91,7 @@ fn measure_empty(programs: &Programs, cluster: &Cluster, dir: &Path) -> Result<u
     let gateway = Gateway::start(&programs.sluice, cluster, dir)?;
     inside(cluster, || {
         let to = address(&mut Api::connect()?)?;
-        until("the first route answers", || Ok(is_served(to, STEADY_HOST, "/").then_some(())))
+        until("the first route is served", || Ok(is_served(to, STEADY_HOST, "/").then_some(())))
     })?;
     thread::sleep(SETTLE_TIME);
     let rss = gateway.cost()?.rss_kib;
@@ -116,7 +116,7 @@ fn measure_filled(
     let mut client = Client::connect(to)?;
     (0..routes)
         .try_for_each(|n| wait_until_served(&mut client, &objects::host(n), &objects::first_path(n)))?;
-    let cold_answers_ms = millis(began);
+    let cold_served_ms = millis(began);
     until("every route is accepted", || Ok((accepted(&mut api)? > routes).then_some(())))?;
     let cold_status_ms = millis(began);
     let cold = Writes::read(&mut api)?.since(at_first);
@@ -132,7 +132,7 @@ fn measure_filled(
     gateway.stop()?;
     Ok(Figures {
         routes,
-        cold_answers_ms,
+        cold_served_ms,
         cold_status_ms,
         change_us,
         rss_empty_kib,
@@ -186,7 +186,7 @@ fn changes(args: &Args, api: &mut Api, client: &mut Client, routes: usize) -> Re
 
 /// Repeats the request until the backend responds: a gateway that has no such route sends a local reply.
 fn wait_until_served(client: &mut Client, host: &str, path: &str) -> Result<()> {
-    until(&format!("http://{host}{path} answers right"), || {
+    until(&format!("http://{host}{path} is served right"), || {
         let response = client.get(host, path).with_context(|| format!("http://{host}{path}"))?;
         // The backend says as JSON what it was asked for.
         if response.status == 200 && response.text().contains(&format!("\"{path}\"")) {
