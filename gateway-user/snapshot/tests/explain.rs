@@ -1,4 +1,4 @@
-//! "Why did my request get 404?" must have an answer that names what to look at.
+//! "Why did my request get 404?" is explained by a text that names what to look at.
 
 mod support;
 

@@ -88,7 +88,7 @@ fn serve(bind: &BindTable, view: &RequestView<'_>, regexes: &mut WorkerRegexes, 
     out.clear();
     match bind.route(view, regexes) {
         Ok(hit) => {
-            answer(&hit, view, out);
+            respond(&hit, view, out);
             hit.rule.index
         }
         Err(miss) => {
@@ -98,7 +98,7 @@ fn serve(bind: &BindTable, view: &RequestView<'_>, regexes: &mut WorkerRegexes, 
     }
 }
 
-fn answer(hit: &RouteHit<'_>, view: &RequestView<'_>, out: &mut Vec<u8>) {
+fn respond(hit: &RouteHit<'_>, view: &RequestView<'_>, out: &mut Vec<u8>) {
     match &hit.rule.action {
         Action::Forward(picker) => {
             let filters = &picker.pick(u64::MAX / 3).filters;

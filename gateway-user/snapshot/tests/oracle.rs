@@ -9,7 +9,7 @@ use gateway_snapshot::{WorkerRegexes, compile};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::random::{from_tables, from_tables_in_steps, irs, requests};
-use support::rival::{Answer, answer};
+use support::rival::{Outcome, outcome_of};
 
 /// Random Irs, and requests to each: 24,000 comparisons.
 const IRS: u32 = 1_500;
@@ -38,19 +38,19 @@ fn tables_agree_with_the_rival() {
             let mut regexes = WorkerRegexes::new(&snapshot);
             for (local, request) in &requests {
                 let found = from_tables(&snapshot, &mut regexes, *local, request);
-                let (want, contenders) = answer(&ir, *local, request);
+                let (want, contenders) = outcome_of(&ir, *local, request);
                 prop_assert_eq!(&found, &want, "{:?} to {}", request, local);
                 let (_, other) = &requests[0];
                 let in_steps = from_tables_in_steps(&snapshot, &mut regexes, *local, request, other);
                 prop_assert_eq!(&in_steps, &want, "in steps: {:?} to {}", request, local);
                 let mut seen = seen.borrow_mut();
                 match found {
-                    Answer::NotServed => {}
-                    Answer::Miss(code) => {
+                    Outcome::NotServed => {}
+                    Outcome::Miss(code) => {
                         let at = codes.iter().position(|known| *known == code);
                         seen.misses[at.expect("every code is in the list of all")] += 1;
                     }
-                    Answer::Hit { fails, .. } => {
+                    Outcome::Hit { fails, .. } => {
                         seen.hits += 1;
                         seen.contested += usize::from(contenders > 1);
                         seen.failing += usize::from(fails);

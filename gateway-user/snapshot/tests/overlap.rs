@@ -13,7 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use support::Request;
 use support::random::{irs, requests};
-use support::rival::{Answer, answer, holds};
+use support::rival::{Outcome, holds, outcome_of};
 
 const IRS: u32 = 1_000;
 const REQUESTS: usize = 24;
@@ -67,8 +67,8 @@ impl OnHost<'_> {
     }
 
     /// True if the rival gives a request that reached this host to this match.
-    fn takes(&self, at: MatchIndex, answer: &Answer) -> bool {
-        matches!(answer, Answer::Hit { route, rule, position, .. }
+    fn takes(&self, at: MatchIndex, outcome: &Outcome) -> bool {
+        matches!(outcome, Outcome::Hit { route, rule, position, .. }
             if *route == self.route(at).id && (*rule, *position) == (at.rule, at.position))
     }
 }
@@ -84,7 +84,7 @@ struct Checked {
 fn check(
     on_host: &OnHost<'_>,
     request: &Request,
-    answer: Option<&Answer>,
+    outcome: Option<&Outcome>,
     checked: &Checked,
 ) -> Result<(), TestCaseError> {
     let count = |cell: &Cell<usize>| cell.set(cell.get() + 1);
@@ -98,8 +98,8 @@ fn check(
                 one.winner
             );
         }
-        if let Some(answer) = answer {
-            prop_assert!(!on_host.takes(one.loser, answer), "{:?} is reached by {request:?}", one.loser);
+        if let Some(outcome) = outcome {
+            prop_assert!(!on_host.takes(one.loser, outcome), "{:?} is reached by {request:?}", one.loser);
         }
     }
     for one in &on_host.said.taken {
@@ -107,8 +107,8 @@ fn check(
         prop_assert_ne!(&younger.id.object.namespace, &older.id.object.namespace);
         if on_host.fits(one.winner, request) && on_host.fits(one.loser, request) {
             count(&checked.taken);
-            if let Some(answer) = answer {
-                prop_assert!(!on_host.takes(one.loser, answer), "{:?} is not taken from", one.loser);
+            if let Some(outcome) = outcome {
+                prop_assert!(!on_host.takes(one.loser, outcome), "{:?} is not taken from", one.loser);
             }
         }
     }
@@ -125,14 +125,14 @@ fn what_is_said_of_overlapping_matches_holds_for_every_request() {
             let listeners: Vec<_> = ir.binds.iter().flat_map(|bind| &bind.listeners).collect();
             let hosts: Vec<_> = listeners.iter().map(|listener| (listener, hosts(&ir, listener))).collect();
             for (local, request) in &requests {
-                let (found, _) = answer(&ir, *local, request);
+                let (found, _) = outcome_of(&ir, *local, request);
                 // Two binds have listeners of the same names; an address of its own wins.
                 let on =
                     |address| ir.binds.iter().find(|one| one.port == local.port() && one.address == address);
                 let bind = on(BindAddress::Ip(local.ip())).or_else(|| on(BindAddress::Any));
                 // The host that the hit is of: the most specific one of its route.
                 let hit = match (&found, bind) {
-                    (Answer::Hit { listener, route, .. }, Some(bind)) => {
+                    (Outcome::Hit { listener, route, .. }, Some(bind)) => {
                         checked.hits.set(checked.hits.get() + 1);
                         let of = bind.listeners.iter().find(|one| one.id == *listener).unwrap();
                         let names = &of.routes.iter().find(|one| one.route == *route).unwrap().hostnames;

@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 use proptest::test_runner::TestRunner;
 use support::random::{HOSTNAMES, from_tables, ir, requests, routes, rules};
-use support::rival::answer;
+use support::rival::outcome_of;
 use support::{Request, gateway, prefix, route, rule};
 
 /// Worlds, edits of each, and requests after each edit: 28,800 comparisons.
@@ -178,7 +178,7 @@ fn edit_after_edit_requests_get_the_answer_of_tables_from_scratch() {
                 let mut regexes = WorkerRegexes::new(&next);
                 renumbered.set(renumbered.get() + usize::from(!next.clusters().is_sorted()));
                 for (local, request) in requests {
-                    let (want, _) = answer(&ir, *local, request);
+                    let (want, _) = outcome_of(&ir, *local, request);
                     prop_assert_eq!(&from_tables(&next, &mut regexes, *local, request), &want);
                     prop_assert_eq!(&from_tables(&next, &mut late, *local, request), &want);
                     let words = |snapshot| request.view(|view| explain(snapshot, *local, Scheme::Http, view));

@@ -12,7 +12,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::rival::Answer;
+use super::rival::Outcome;
 use super::{Request, bind, listener, route_id, rule};
 
 pub const HOSTNAMES: [&str; 8] = ["", "a.b", "b", "x.a.b", "*.b", "*.a.b", "*.c", "*.x.a.b"];
@@ -141,8 +141,8 @@ pub fn from_tables(
     regexes: &mut WorkerRegexes,
     local: SocketAddr,
     request: &Request,
-) -> Answer {
-    let Some(bind) = snapshot.bind(local) else { return Answer::NotServed };
+) -> Outcome {
+    let Some(bind) = snapshot.bind(local) else { return Outcome::NotServed };
     request.view(|view| said(bind.route(view, regexes)))
 }
 
@@ -153,8 +153,8 @@ pub fn from_tables_in_steps(
     local: SocketAddr,
     request: &Request,
     other: &Request,
-) -> Answer {
-    let Some(bind) = snapshot.bind(local) else { return Answer::NotServed };
+) -> Outcome {
+    let Some(bind) = snapshot.bind(local) else { return Outcome::NotServed };
     let mut progress = Progress::new(1);
     request.view(|view| {
         loop {
@@ -166,10 +166,10 @@ pub fn from_tables_in_steps(
     })
 }
 
-fn said(result: Result<RouteHit<'_>, RouteMiss>) -> Answer {
+fn said(result: Result<RouteHit<'_>, RouteMiss>) -> Outcome {
     match result {
-        Err(miss) => Answer::Miss(miss.code()),
-        Ok(hit) => Answer::Hit {
+        Err(miss) => Outcome::Miss(miss.code()),
+        Ok(hit) => Outcome::Hit {
             listener: hit.listener.id.clone(),
             route: hit.rule.route.id.clone(),
             rule: hit.rule.index as usize,

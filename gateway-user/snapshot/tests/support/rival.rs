@@ -15,7 +15,7 @@ use super::Request;
 
 /// What the specification says about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Outcome {
     /// Nothing is served on the address.
     NotServed,
     /// 404 with this code.
@@ -42,11 +42,11 @@ struct Candidate<'a> {
     position: usize,
 }
 
-/// The answer, and how many matches held.
-pub fn answer(ir: &Ir, local: SocketAddr, request: &Request) -> (Answer, usize) {
+/// The outcome, and how many matches held.
+pub fn outcome_of(ir: &Ir, local: SocketAddr, request: &Request) -> (Outcome, usize) {
     let served = |address| ir.binds.iter().find(|bind| bind.port == local.port() && bind.address == address);
     let Some(bind) = served(BindAddress::Ip(local.ip())).or_else(|| served(BindAddress::Any)) else {
-        return (Answer::NotServed, 0);
+        return (Outcome::NotServed, 0);
     };
     let covers = |name: &Option<Hostname>| name.as_ref().is_none_or(|name| name.matches(&request.host));
     let mut listeners: Vec<&Listener> = bind.listeners.iter().filter(|one| covers(&one.hostname)).collect();
@@ -58,7 +58,7 @@ pub fn answer(ir: &Ir, local: SocketAddr, request: &Request) -> (Answer, usize) 
         Some(Hostname::Wildcard(suffix)) => (1, suffix.matches('.').count()),
         None => (0, 0),
     });
-    let Some(listener) = listeners.first() else { return (Answer::Miss("no_listener_for_host"), 0) };
+    let Some(listener) = listeners.first() else { return (Outcome::Miss("no_listener_for_host"), 0) };
 
     let mut closest = ("no_route_for_host", 0);
     let mut candidates = Vec::new();
@@ -86,8 +86,8 @@ pub fn answer(ir: &Ir, local: SocketAddr, request: &Request) -> (Answer, usize) 
     }
     let contenders = candidates.len();
     strike_out(&mut candidates);
-    let Some(winner) = candidates.first() else { return (Answer::Miss(closest.0), 0) };
-    let hit = Answer::Hit {
+    let Some(winner) = candidates.first() else { return (Outcome::Miss(closest.0), 0) };
+    let hit = Outcome::Hit {
         listener: listener.id.clone(),
         route: winner.route.clone(),
         rule: winner.rule.0,
