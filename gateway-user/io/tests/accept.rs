@@ -16,7 +16,7 @@ use std::{
 use common::{WAIT_TIMEOUT, loopback, on_every_driver, until};
 use gateway_io::{Accepted, Chunk, Listener, pause, spawn};
 
-fn answer(accepted: Accepted) {
+fn respond(accepted: Accepted) {
     spawn(async move {
         let mut stream = accepted.stream;
         let mut hello = Chunk::take();
@@ -25,7 +25,7 @@ fn answer(accepted: Accepted) {
     });
 }
 
-fn is_answered(mut client: &TcpStream) -> bool {
+fn is_served(mut client: &TcpStream) -> bool {
     let mut hello = [0; 5];
     client.set_read_timeout(Some(WAIT_TIMEOUT)).unwrap();
     client.read_exact(&mut hello).is_ok() && &hello == b"hello"
@@ -86,12 +86,12 @@ fn a_burst_is_accepted_to_the_last_connection() {
         let mut listener = Listener::from_std(socket).unwrap();
         let clients = thread::spawn(move || {
             let clients: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
-            clients.iter().filter(|client| is_answered(client)).count()
+            clients.iter().filter(|client| is_served(client)).count()
         });
         for _ in 0..100 {
-            answer(listener.accept().await.unwrap());
+            respond(listener.accept().await.unwrap());
         }
-        until("all answered", || clients.is_finished()).await;
+        until("every response", || clients.is_finished()).await;
         assert_eq!(clients.join().unwrap(), 100);
     });
 }
@@ -113,9 +113,9 @@ fn close_gives_back_all_that_is_queued() {
             let clients: Vec<_> = (0..60).map(|_| TcpStream::connect(address).unwrap()).collect();
             let queued = listener.close().await;
             assert_eq!(queued.len(), 60);
-            queued.into_iter().for_each(answer);
-            let served = thread::spawn(move || clients.iter().filter(|client| is_answered(client)).count());
-            until("all answered", || served.is_finished()).await;
+            queued.into_iter().for_each(respond);
+            let served = thread::spawn(move || clients.iter().filter(|client| is_served(client)).count());
+            until("every response", || served.is_finished()).await;
             assert_eq!(served.join().unwrap(), 60);
             let error = TcpStream::connect(address).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
@@ -161,9 +161,9 @@ fn an_accept_deadline_passes_and_the_listener_goes_on() {
         listener.set_deadline(Some(Duration::from_millis(5)));
         assert_eq!(listener.accept().await.unwrap_err().kind(), ErrorKind::TimedOut);
         let client = TcpStream::connect(address).unwrap();
-        answer(listener.accept().await.unwrap());
-        let served = thread::spawn(move || is_answered(&client));
-        until("answered", || served.is_finished()).await;
+        respond(listener.accept().await.unwrap());
+        let served = thread::spawn(move || is_served(&client));
+        until("the response", || served.is_finished()).await;
         assert!(served.join().unwrap());
     });
 }

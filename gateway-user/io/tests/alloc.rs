@@ -49,12 +49,12 @@ fn receiving_and_sending_allocate_nothing_once_warm() {
         const ROUNDS: u32 = 2000;
         let (mut ours, mut peer) = pair();
         let client = thread::spawn(move || {
-            let mut answer = [0; 10];
+            let mut response = [0; 10];
             for _ in 0..WARM + ROUNDS {
                 peer.write_all(b"ping").unwrap();
-                peer.read_exact(&mut answer).unwrap();
+                peer.read_exact(&mut response).unwrap();
             }
-            answer
+            response
         });
         let mut before = 0;
         for round in 0..WARM + ROUNDS {

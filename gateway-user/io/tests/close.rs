@@ -89,13 +89,13 @@ fn a_lingering_close_lets_the_answer_through() {
         let client = thread::spawn(move || {
             peer.write_all(&pattern(3_000_000)).unwrap();
             peer.shutdown(Shutdown::Write).unwrap();
-            let mut answer = Vec::new();
-            peer.read_to_end(&mut answer).map(|_| answer)
+            let mut response = Vec::new();
+            peer.read_to_end(&mut response).map(|_| response)
         });
         assert!(ours.recv.recv().await.unwrap().is_some());
         ours.send.queue(chunk(b"400"));
         ours.close_lingering(10_000_000, common::WAIT_TIMEOUT).await;
-        until("answered", || client.is_finished()).await;
+        until("the response", || client.is_finished()).await;
         assert_eq!(client.join().unwrap().unwrap(), b"400");
         until("closed", || !is_socket_open(&inode)).await;
     });

@@ -12,7 +12,7 @@ use gateway_io::{Chunk, Layer, Opened};
 const END: u8 = 0xff;
 
 /// Bytes travel as their complement; the byte 0xff on the wire says the end, 0xfe is a mistake that
-/// is answered "!".
+/// is responded to with "!".
 #[derive(Default)]
 struct Complement {
     ended: bool,

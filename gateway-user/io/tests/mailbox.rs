@@ -36,9 +36,9 @@ fn every_message_wakes_a_sleeping_worker() {
         let (sender, mut receiver) = mailbox::<std::sync::mpsc::Sender<()>>();
         let thread = thread::spawn(move || {
             for _ in 0..2000 {
-                let (reply, answered) = std::sync::mpsc::channel();
+                let (reply, replies) = std::sync::mpsc::channel();
                 sender.send(reply).unwrap();
-                answered.recv_timeout(common::WAIT_TIMEOUT).unwrap();
+                replies.recv_timeout(common::WAIT_TIMEOUT).unwrap();
             }
         });
         while let Some(reply) = receiver.recv().await {

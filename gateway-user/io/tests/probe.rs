@@ -18,7 +18,7 @@ use gateway_io::{
 use gateway_testkit::scratch::Scratch;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter_all_threads};
 
-/// A worker on `driver` answers.
+/// A worker on `driver` responds.
 fn serves(driver: Driver) {
     run(&common::options(driver), || async {
         let (mut ours, mut peer) = pair();
@@ -30,7 +30,7 @@ fn serves(driver: Driver) {
         });
         let chunk = ours.recv.recv().await.unwrap().unwrap();
         ours.send.send_all(chunk).await.unwrap();
-        until("answered", || client.is_finished()).await;
+        until("the response", || client.is_finished()).await;
         assert_eq!(&client.join().unwrap(), b"ping");
     })
     .unwrap();

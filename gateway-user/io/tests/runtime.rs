@@ -107,13 +107,13 @@ fn an_uncaught_panic_leaves_a_usable_thread() {
             });
             assert!(catch_unwind(body).is_err());
             assert_eq!(peer.read(&mut [0]).unwrap(), 0);
-            let answer = run(&options(driver), || async {
+            let result = run(&options(driver), || async {
                 pause().await;
                 let (mut ours, mut peer) = pair();
                 peer.write_all(b"x").unwrap();
                 ours.recv.recv().await.unwrap().unwrap().len()
             });
-            assert_eq!(answer.unwrap(), 1);
+            assert_eq!(result.unwrap(), 1);
             // The kernel tears the old ring down in its own time.
             for _ in 0..WAIT_TIMEOUT.as_millis() {
                 if !is_socket_open(&inode) {

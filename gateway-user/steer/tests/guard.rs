@@ -34,7 +34,7 @@ fn an_entry_for_a_reserved_port_takes_nothing_from_who_serves_it() {
         enter(inside, SteerKey::exact([127, 0, 0, 1].into(), 6443, IPPROTO_TCP));
         enter(inside, SteerKey::any(23, IPPROTO_TCP));
         for address in ["127.0.0.1:22", "[::1]:22", "127.0.0.2:22"] {
-            assert_eq!(ask(address).unwrap().0, 1, "{address}: its own server answers");
+            assert_eq!(ask(address).unwrap().0, 1, "{address}: its own server responds");
         }
         refused("127.0.0.1:6443");
         assert_eq!(workers.accepted(), [0]);

@@ -2,7 +2,7 @@
 //!
 //! [`Identity::read`] turns the PEM of a Secret into a checked chain and key, or one line that says what is
 //! wrong. [`hello::peek`] reads the server's name out of a ClientHello before anything is decided,
-//! [`ServerTls`] is what one listener answers with, and [`ServerSession`] is one connection: it keeps no
+//! [`ServerTls`] is the TLS configuration of one listener, and [`ServerSession`] is one connection: it keeps no
 //! buffers, so an idle connection costs its keys and nothing else.
 //!
 //! One crypto provider serves the whole process: [`install_provider`].

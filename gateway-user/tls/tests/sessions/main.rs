@@ -118,7 +118,7 @@ fn half_of_a_message_after_the_handshake_ends_the_session_in_order() {
     let mut input = record.clone();
     let error = server.receive(&mut input, &mut Wire::default(), &mut |_| panic!("no content"));
     assert_eq!(error.unwrap_err().code(), "protocol_error");
-    assert!(server.send(b"answer", &mut Wire::default()).is_err());
+    assert!(server.send(b"response", &mut Wire::default()).is_err());
     server.close(&mut Wire::default());
 }
 
