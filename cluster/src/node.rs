@@ -63,7 +63,7 @@ pub(super) fn socket(run: &Path) -> String {
 }
 
 /// True once containerd responds.
-pub(super) fn answers(run: &Path) -> bool {
+pub(super) fn responds(run: &Path) -> bool {
     let mut ctr = Command::new("ctr");
     ctr.arg("--address").arg(socket(run)).arg("version");
     ctr.output().is_ok_and(|output| output.status.success())

@@ -119,7 +119,7 @@ impl Supervisor {
         let run = Path::new(RUN);
         let arguments = node::containerd(&self.dir, run)?;
         self.part("containerd", Command::new("containerd").args(arguments))?;
-        self.until("containerd answers", || node::answers(run))?;
+        self.until("containerd responds", || node::responds(run))?;
         self.settings.images.iter().try_for_each(|archive| node::import(Command::new("ctr"), run, archive))
     }
 

@@ -76,11 +76,11 @@ fn module(name: &str) -> Result<Module> {
         .current_dir(std::env::temp_dir())
         .output()
         .context("running go: api-schemas needs the Go toolchain to fetch modules")?;
-    let answer: Value = serde_json::from_slice(&output.stdout)
+    let download: Value = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("go mod download {name}: {}", String::from_utf8_lossy(&output.stderr)))?;
-    match answer["Zip"].as_str() {
+    match download["Zip"].as_str() {
         Some(zip) => Ok(Module { name: name.to_owned(), zip: zip.into() }),
-        None => bail!("go mod download {name}: {}", answer["Error"].as_str().unwrap_or("no archive")),
+        None => bail!("go mod download {name}: {}", download["Error"].as_str().unwrap_or("no archive")),
     }
 }
 

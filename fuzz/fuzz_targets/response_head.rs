@@ -1,4 +1,4 @@
-//! Answers' heads: whole or growing they are read alike, and what is written of one is read as
+//! Response heads: whole or growing they are read alike, and what is written of one is read as
 //! the same again.
 #![no_main]
 

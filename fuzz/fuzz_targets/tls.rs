@@ -83,7 +83,7 @@ impl Server {
             }
             if !self.session.is_handshaking() {
                 assert!(
-                    self.session.send(b"answer", &mut self.wire).is_ok() || self.failed || self.is_closed()
+                    self.session.send(b"response", &mut self.wire).is_ok() || self.failed || self.is_closed()
                 );
             }
         }

@@ -45,8 +45,8 @@ fn ctrl_c_stops_all_of_it_and_leaves_nothing_behind() {
         run.wait_for_output("Ctrl-C stops everything");
         let printed = run.output();
         let curl = printed.lines().find_map(|line| line.trim().strip_prefix("curl -i ")).unwrap();
-        let answer = Command::new("curl").args(["--silent", "--fail", curl]).output().unwrap();
-        assert!(answer.status.success(), "curl {curl}: {answer:?}");
+        let output = Command::new("curl").args(["--silent", "--fail", curl]).output().unwrap();
+        assert!(output.status.success(), "curl {curl}: {output:?}");
         let children = descendants(run.pid());
         assert!(children.len() >= 2, "gateway and backend run below it: {children:?}");
         run.signal(Signal::SIGINT).unwrap();

@@ -26,7 +26,7 @@ pub struct Args {
     /// Clients with one request at a time, every other one on a kept connection.
     #[arg(long, default_value_t = 8)]
     clients: usize,
-    /// Requests that must be answered between two kills.
+    /// Requests that must be served between two kills.
     #[arg(long, default_value_t = 500)]
     between: u64,
     /// Steering to run with.

@@ -43,7 +43,7 @@ pub(super) struct Abusers {
 pub(super) enum To {
     /// The listener that both tenants share.
     Listener,
-    /// Where probes are answered.
+    /// Where probes are served.
     Health,
     /// Where scrapers get the metrics.
     Metrics,

@@ -33,7 +33,7 @@ impl MetricsReader {
                 return Ok(None);
             };
             let Ok(response) = client.get("localhost", "/metrics") else { return Ok(None) };
-            anyhow::ensure!(response.status == 200, "the metrics answered {}", response.status);
+            anyhow::ensure!(response.status == 200, "the metrics gave {}", response.status);
             self.client = Some(client);
             Ok(Some(Page::from(response.text())))
         })

@@ -122,8 +122,8 @@ impl<'a> PacedLoad<'a> {
             let each = f64::from(abusers.connections) * 1e3;
             let wanted = each / (cpus / load.cost_ms * 1e3);
             // The rest of the time it waits for its response.
-            let answered = (each / load.rate - f64::from(load.every_ms)).clamp(0.0, wanted / 2.0);
-            load.every_ms = (wanted - answered).round().max(1.0) as u32;
+            let response_ms = (each / load.rate - f64::from(load.every_ms)).clamp(0.0, wanted / 2.0);
+            load.every_ms = (wanted - response_ms).round().max(1.0) as u32;
         }
         Ok(load)
     }

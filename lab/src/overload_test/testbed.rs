@@ -139,7 +139,7 @@ impl Testbed {
     pub(super) fn probe(&self) -> Result<f64> {
         let began = Instant::now();
         let response = operator(HEALTH.parse()?)?.get("localhost", "/healthz/ready").context("a probe")?;
-        anyhow::ensure!(response.status == 200, "readiness answered {}", response.status);
+        anyhow::ensure!(response.status == 200, "readiness gave {}", response.status);
         Ok(began.elapsed().as_secs_f64() * 1e3)
     }
 

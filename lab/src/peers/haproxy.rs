@@ -138,7 +138,7 @@ impl Haproxy {
         let socket = self.socket();
         until("the new haproxy serves", || {
             process.ensure_running()?;
-            Ok((answering_pid(&socket) == Some(process.pid())).then_some(()))
+            Ok((serving_pid(&socket) == Some(process.pid())).then_some(()))
         })?;
         Ok(process)
     }
@@ -171,7 +171,7 @@ impl Proxy for Haproxy {
     }
 }
 
-fn answering_pid(socket: &Path) -> Option<u32> {
+fn serving_pid(socket: &Path) -> Option<u32> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     stream.write_all(b"show info\n").ok()?;

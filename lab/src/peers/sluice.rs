@@ -16,7 +16,7 @@ use nix::sys::signal::Signal;
 use super::{Proxy, Setup, program, resources, write};
 use crate::process::{Process, until};
 
-/// Where `sluice run` answers probes and scrapers; free in a network namespace of our own.
+/// Where `sluice run` serves probes and scrapers; free in a network namespace of our own.
 pub(crate) const HEALTH: &str = "127.0.0.1:15021";
 pub(crate) const METRICS: &str = "127.0.0.1:19001";
 

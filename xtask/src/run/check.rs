@@ -1,4 +1,4 @@
-//! `cargo xtask run --check`: the scenario's requests, made with curl, with their answers compared.
+//! `cargo xtask run --check`: the scenario's requests, made with curl, with their responses compared.
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn checked(sluice: &Path, state: &Scratch, bpffs: Option<&Path>) -> Result<()> {
         ensure!(left.is_empty(), "pins were left behind: {left:?}");
     }
     println!(
-        "check: {asked} requests answered as they should be, {steered} connections steered, nothing left behind"
+        "check: {asked} requests served as they should be, {steered} connections steered, nothing left behind"
     );
     Ok(())
 }
@@ -76,8 +76,8 @@ fn check_one(url: &str, status: u16, seen: Option<&str>) -> Result<()> {
     println!("curl {url} → {code}");
     ensure!(code == status.to_string(), "curl {url}: expected {status}, got {code}: {body}");
     if let Some(path) = seen {
-        let answer: Value = serde_json::from_str(body).with_context(|| format!("curl {url}: {body}"))?;
-        let url_seen = answer["url"].as_str().unwrap_or_default();
+        let document: Value = serde_json::from_str(body).with_context(|| format!("curl {url}: {body}"))?;
+        let url_seen = document["url"].as_str().unwrap_or_default();
         ensure!(
             url_seen.strip_prefix("http://").and_then(|rest| rest.find('/').map(|at| &rest[at..]))
                 == Some(path),

@@ -18,8 +18,8 @@ use stack::Stack;
 /// Flags of `run`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Makes the requests itself, in a network namespace of its own, and exits 0 if every answer was
-    /// right, else 1.
+    /// Makes the requests itself, in a network namespace of its own, and exits 0 if every response
+    /// was right, else 1.
     #[arg(long)]
     check: bool,
     /// The cargo profile to build with.

@@ -71,7 +71,7 @@ impl Stack {
         stack.wait_until("the backend accepts", || TcpStream::connect(backend).is_ok())?;
         let health: SocketAddr = HEALTH.parse()?;
         stack.wait_until("the gateway is ready", || {
-            http::get(health, "localhost", "/healthz/ready").is_ok_and(|answer| answer.status == 200)
+            http::get(health, "localhost", "/healthz/ready").is_ok_and(|response| response.status == 200)
         })?;
         Ok(stack)
     }
