@@ -43,7 +43,7 @@ impl Chunk {
         }
     }
 
-    /// True if the bytes received say that larger chunks pay: it filled this one, or would have filled
+    /// True if larger chunks pay after this receive: it filled this one, or would have filled
     /// an ordinary one.
     pub(crate) fn is_bulk(&self) -> bool {
         self.spare_len() == 0 || self.end >= Buffer::ordinary()
@@ -74,13 +74,13 @@ impl Chunk {
         self.end - self.start
     }
 
-    /// No data left.
+    /// True if no data is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Bytes the chunk can hold behind its present start.
+    /// Bytes that the chunk can hold from the start of its data on.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.buffer.len() - self.start
@@ -107,7 +107,7 @@ impl Chunk {
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// How many free bytes are behind the data.
+    /// Number of free bytes behind the data.
     #[must_use]
     pub fn spare_len(&self) -> usize {
         self.buffer.len() - self.end
@@ -119,6 +119,9 @@ impl Chunk {
     }
 
     /// Appends all of `bytes` or nothing.
+    ///
+    /// # Errors
+    /// [`ChunkFull`] if they are more than [`spare_len`](Self::spare_len).
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), ChunkFull> {
         let full = ChunkFull { wanted: bytes.len(), spare: self.spare_len() };
         let room = self.spare().get_mut(..bytes.len()).ok_or(full)?;
@@ -127,7 +130,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// Appends as many of `bytes` as fit and says how many.
+    /// Appends as many of `bytes` as fit; gives their number.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
         let fits = bytes.len().min(self.spare_len());
         match bytes.get(..fits).map(|part| self.extend_from_slice(part)) {
@@ -137,6 +140,9 @@ impl Chunk {
     }
 
     /// Puts `bytes` in front of the data; a fresh or received chunk has room for [`HEADROOM`] bytes.
+    ///
+    /// # Errors
+    /// [`ChunkFull`] if they do not fit in front; nothing is written.
     pub fn prepend(&mut self, bytes: &[u8]) -> Result<(), ChunkFull> {
         let full = ChunkFull { wanted: bytes.len(), spare: self.start };
         let begin = self.start.checked_sub(bytes.len()).ok_or(full)?;
@@ -147,6 +153,9 @@ impl Chunk {
 
     /// Makes room for `n` more bytes: moves the data to the front, or into a larger buffer of at most `limit`
     /// bytes of data and spare together.
+    ///
+    /// # Errors
+    /// [`ChunkFull`] if data and `n` bytes are more than `limit`; the chunk stays as it is.
     pub fn reserve(&mut self, n: usize, limit: usize) -> Result<(), ChunkFull> {
         if self.spare_len() >= n {
             return Ok(());
@@ -168,7 +177,8 @@ impl Chunk {
         Ok(())
     }
 
-    /// Splits the data at `at` (clamped): `self` keeps the front, the tail is copied into a chunk of its own.
+    /// Splits the data after `at` bytes (clamped): `self` keeps the front, the tail is copied into a
+    /// chunk of its own.
     #[must_use]
     pub fn split_off(&mut self, at: usize) -> Chunk {
         let at = at.min(self.len());
@@ -180,7 +190,7 @@ impl Chunk {
         rest
     }
 
-    /// Where a receive writes: all behind the start. The chunk must be empty. A pointer, since the next
+    /// Start of the memory that a receive writes to. The chunk must be empty. A pointer, since the next
     /// reference to these bytes would end its right to write.
     pub(crate) fn room_ptr(&mut self) -> *mut u8 {
         self.clear();
@@ -188,7 +198,7 @@ impl Chunk {
         unsafe { self.buffer.as_mut_ptr().add(HEADROOM) }
     }
 
-    /// How many bytes it may write there.
+    /// Number of bytes that a receive may write there.
     pub(crate) fn room_len(&self) -> usize {
         self.buffer.len() - HEADROOM
     }

@@ -1,4 +1,4 @@
-//! Which processors threads run on.
+//! Processors that threads run on.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Which kernel interface a worker drives, and the probe that chooses it.
+//! The kernel interface that a worker drives, and the probe that chooses it.
 
 use std::{fmt, io, thread};
 
@@ -18,7 +18,7 @@ pub enum Driver {
     Epoll,
 }
 
-/// What the operator asks for.
+/// The operator's choice of drivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum IoMode {
     /// The best driver that works here.
@@ -30,7 +30,7 @@ pub enum IoMode {
     Epoll,
 }
 
-/// What the probe found.
+/// Result of the probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The first driver that works.
@@ -129,7 +129,7 @@ pub fn probe(mode: IoMode, ring_entries: u32, workers: usize) -> Result<Probe, P
     }
 }
 
-/// What would give a better driver: `works` says whether there is a ring at all.
+/// Advice for a better driver; `works` is true if a ring can be built at all.
 fn advice(works: bool, why: io::ErrorKind) -> &'static str {
     match why {
         io::ErrorKind::PermissionDenied => {
@@ -151,7 +151,7 @@ pub(crate) fn try_ring(driver: Driver, entries: u32) -> io::Result<()> {
 fn try_rings(driver: Driver, entries: u32, count: usize) -> io::Result<()> {
     let body = move || {
         let mut rings = Vec::with_capacity(count);
-        // What one ring needs there may be, and yet not enough for all.
+        // Memory may do for one ring and not for all of them.
         for number in 1..=count {
             let ring = driver.ring_builder().build(entries).map_err(|error| match number {
                 1 => step("io_uring_setup", &error),

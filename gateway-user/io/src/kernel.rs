@@ -1,5 +1,5 @@
-//! What the kernel holds while an operation runs: chunks lent to it, and the rule that they are freed only
-//! after it has let go of them.
+//! Memory that the kernel holds while an operation runs: chunks lent to it, and the rule that they are freed
+//! only after it has let go of them.
 
 use std::{
     cell::{Cell, RefCell},
@@ -26,7 +26,7 @@ thread_local! {
     static RING_ALIVE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How many operations hold memory of ours.
+/// Number of operations that hold memory of ours.
 pub(crate) fn lent() -> usize {
     LENT.get()
 }

@@ -45,14 +45,14 @@ pub struct Listener {
 #[derive(Clone, Debug)]
 pub struct ListenerHandle(Weak<StdListener>);
 
-/// A connection and the addresses that say whose it is; v4-mapped addresses are IPv4 here.
+/// A connection and both its addresses; v4-mapped ones are given as IPv4.
 #[derive(Debug)]
 pub struct Accepted {
     /// The connection, TCP_NODELAY set.
     pub stream: Stream,
     /// The peer.
     pub peer: SocketAddr,
-    /// Where to: the address and port the client chose, whatever socket the connection was steered to.
+    /// The address and port that the client chose, whatever socket the connection was steered to.
     pub local: SocketAddr,
 }
 
@@ -99,7 +99,10 @@ impl Listener {
         Accept { listener: self }
     }
 
-    /// `accept` for callers with a context of their own.
+    /// [`accept`](Self::accept) for callers with a context of their own.
+    ///
+    /// # Errors
+    /// Those of [`accept`](Self::accept).
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
         loop {
             if self.burst > 0 {
@@ -134,7 +137,8 @@ impl Listener {
         }
     }
 
-    /// From when on a pending or later accept fails with `TimedOut`; `None` clears it.
+    /// Makes a pending or later accept fail with `TimedOut` once this time has passed from now on; `None`
+    /// clears it. Coarse: never early, at most two ticks late.
     pub fn set_deadline(&mut self, after: Option<Duration>) {
         self.flag.rung.set(false);
         match after {
@@ -157,8 +161,9 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Stops listening: lets the kernel give up its watch, takes all connections that are queued, and closes
-    /// the socket right behind the last one. (The socket of another process or a duplicate keeps listening.)
+    /// Stops listening and gives all connections that are queued: lets the kernel give up its watch, takes
+    /// them, and closes the socket right behind the last one. (The socket of another process or a duplicate
+    /// keeps listening.)
     pub async fn close(self) -> Vec<Accepted> {
         let Listener { socket, ready, watched, .. } = self;
         drop(ready);

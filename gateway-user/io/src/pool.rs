@@ -23,13 +23,13 @@ pub(crate) const BULK_CHUNK_SIZE: usize = 128 * 1024;
 /// more than that.
 const MAX_BULK: usize = 128;
 
-/// Default cap on idle buffers of one worker (16 MiB of 16 KiB chunks).
+/// Default cap on the number of idle buffers of one worker (16 MiB of 16 KiB chunks).
 pub const DEFAULT_IDLE_BUFFERS: usize = 1024;
 
 /// Bytes of the blocks that tasks are placed in: two pages less what lets them begin at different offsets.
 pub(crate) const TASK_BYTES: usize = 7 * 1024;
 
-/// With so many of the buffers lent that may be, in hundredths, they are short: no large ones are lent, and
+/// Hundredths of the buffers that may be lent: with so many lent they are short, no large ones are lent, and
 /// callers begin to choose whom to serve.
 const SHORT: usize = 60;
 /// And with so many the rest is the reserve of what is under way.
@@ -38,26 +38,26 @@ const FULL: usize = 80;
 /// Most blocks of a pool whose pages go back at once, so that no connection waits for those of a whole crowd.
 const TRIMMED_AT_ONCE: usize = 512;
 
-/// What the calling thread's pools hold: that of chunks, unless said otherwise.
+/// Figures of the calling thread's pools: of that of chunks, unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStats {
     /// Bytes a fresh chunk takes, headroom not counted.
     pub chunk_size: usize,
-    /// Buffers lent and not yet returned, those of [`bulk`](Self::bulk) included.
+    /// Number of buffers lent and not yet returned, those of [`bulk`](Self::bulk) included.
     pub lent: usize,
-    /// Large buffers lent, for streams that fill ordinary ones; at most 128.
+    /// Number of large buffers lent, for streams that fill ordinary ones; at most 128.
     pub bulk: usize,
-    /// Buffers waiting to be lent again, their pages included.
+    /// Number of buffers that wait to be lent again, their pages included.
     pub idle: usize,
-    /// Buffers that were not there when they were wanted, since the thread began.
+    /// Number of buffers that had to be made when they were wanted, since the thread began.
     pub allocated: u64,
-    /// Futures in blocks of their own, see [`place`](crate::place).
+    /// Number of futures in blocks of their own, see [`place`](crate::place).
     pub placed: usize,
     /// Bytes of all buffers lent, of any size.
     pub lent_bytes: usize,
 }
 
-/// How many of a worker's buffers are lent, against [`RuntimeOptions::buffer_limit`](crate::RuntimeOptions).
+/// Share of a worker's buffers that is lent, against [`RuntimeOptions::buffer_limit`](crate::RuntimeOptions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BufferLevel {
     /// Fewer than three fifths.
@@ -66,7 +66,7 @@ pub enum BufferLevel {
     Short,
     /// Four fifths: the rest is the reserve of what is under way, and of those that have least.
     Full,
-    /// All. Who is under way still gets more, or could not end and give back what it has; nothing
+    /// All. Streams under way still get more, or they could not end and give back what they have; nothing
     /// new should begin.
     Exhausted,
 }
@@ -119,7 +119,7 @@ pub fn pool_stats() -> PoolStats {
     })
 }
 
-/// How many of the calling thread's buffers are lent. Costs a few loads.
+/// Share of the calling thread's buffers that is lent. Costs a few loads.
 #[must_use]
 pub fn buffer_level() -> BufferLevel {
     let (lent, limit) = (lent_bytes(), LIMIT.get());
@@ -339,7 +339,7 @@ mod tests {
             std::thread::spawn(body).join().unwrap()
         };
         assert!(ended(1).into_iter().all(is_mapped), "the kernel may still write there");
-        // What other threads map meanwhile may take the place at once, but not each time.
+        // Other threads may map something at the same place at once, but not each time.
         assert!((0..50).any(|_| !ended(0).into_iter().any(is_mapped)));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     timers::TimerTable,
 };
 
-/// How a worker's runtime is built.
+/// Settings of a worker's runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuntimeOptions {
     /// The driver, as found by [`probe`](crate::probe).
@@ -28,19 +28,20 @@ pub struct RuntimeOptions {
     /// Submission entries of the ring (at least 256; the kernel rounds up to a power of two and makes twice
     /// as many completion entries). With epoll: events taken per wait.
     pub ring_entries: u32,
-    /// Bytes of one chunk: most that one receive takes.
+    /// Bytes of one chunk, the most that one receive takes.
     pub chunk_size: usize,
-    /// Idle chunks a worker keeps for reuse.
+    /// Number of idle chunks that a worker keeps for reuse.
     pub idle_chunks: usize,
     /// Bytes of buffers that [`buffer_level`](crate::buffer_level) is measured against. Receives that begin
     /// beyond it hold a chunk only once something has come.
     pub buffer_limit: usize,
-    /// Granularity of deadlines and of [`now`](crate::now).
+    /// Granularity of deadlines and of [`now`](crate::now), 50 ms by default.
     pub tick: Duration,
-    /// A receive without data for this long gives its chunk back and waits for readiness instead.
+    /// A receive without data for this long, 1 s by default, gives its chunk back and waits for
+    /// readiness instead.
     pub quiet_after: Duration,
-    /// Restricts the thread to what a worker needs once its driver is built; what happens to
-    /// other system calls.
+    /// Treatment of other system calls, once the driver is built and the thread is restricted to those that a
+    /// worker needs; `None` leaves it unrestricted.
     pub confine: Option<Unlisted>,
 }
 
@@ -62,7 +63,7 @@ impl RuntimeOptions {
     }
 }
 
-/// What everything on a worker's thread shares.
+/// State that everything on a worker's thread shares.
 pub(crate) struct Worker {
     pub(crate) driver: Driver,
     pub(crate) quiet_after: Duration,
@@ -197,7 +198,7 @@ impl<F> Drop for Leave<F> {
         let main = self.main_task.try_borrow_mut().ok().and_then(|mut main| main.take());
         drop(main);
         self.worker.tasks.end_all();
-        // What the kernel still holds now is leaked rather than freed under it.
+        // Memory that the kernel still holds now is leaked rather than freed under it.
         kernel::set_ring_alive(false);
         let _ = WORKER.try_with(|slot| slot.replace(None));
     }

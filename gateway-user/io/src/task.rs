@@ -29,7 +29,7 @@ struct Task<F> {
     future: RefCell<Option<F>>,
 }
 
-/// What monoio polls. Holds nothing shared: a waker of another thread may be the last to drop it.
+/// The future that monoio polls. Holds nothing shared: a waker of another thread may be the last to drop it.
 struct Running<F> {
     task: Rc<Task<F>>,
     key: usize,

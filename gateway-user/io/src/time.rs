@@ -24,7 +24,7 @@ pub trait CancelSafe: Future {}
 #[derive(Debug)]
 pub struct AssertCancelSafe<F>(pub F);
 
-/// What [`race`] ended with.
+/// Result of [`race`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Either<A, B> {
     /// The first future was ready first (or both were).
@@ -52,8 +52,8 @@ pub async fn pause() {
     monoio::time::sleep(Duration::from_millis(1)).await;
 }
 
-/// Waits for `future`, at most about `limit`: never shorter, at most two ticks longer. The future is dropped
-/// when the limit passes, which is why it must be [`CancelSafe`].
+/// Waits for `future`, at most about `limit`, measured from the first poll: never shorter, at most two ticks
+/// longer. The future is dropped when the limit passes, which is why it must be [`CancelSafe`].
 ///
 /// # Errors
 /// `TimedOut`; or the thread runs no worker.

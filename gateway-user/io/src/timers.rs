@@ -15,19 +15,19 @@ const NEVER: u32 = u32::MAX;
 
 /// Most time that passes for deadlines between two sweeps. A worker that was stopped for longer (its process,
 /// or the whole machine) finds what its peers did meanwhile first; and what it begins before the next sweep
-/// reckons from the last one. Both would be cut off for a time in which nobody could have answered.
+/// reckons from the last one. Both would be cut off for a time in which nobody could have sent anything.
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
 /// A slot that was not registered.
 const UNREGISTERED: usize = usize::MAX;
 
-/// What is told when a slot's tick has come. Called outside any borrow of the table.
+/// Target of a slot, told when its tick has come. Called outside any borrow of the table.
 pub(crate) trait OnDue {
     /// `what` is the number given at registration.
     fn on_due(&self, what: Due);
 }
 
-/// Which of its slots came due, for targets that have several.
+/// The slot that came due, for targets that have several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Due {
     /// A deadline of the caller.
@@ -170,7 +170,7 @@ impl Slot {
         self.timers.unregister(before);
     }
 
-    /// Due when at least `span` has passed (at most two ticks later).
+    /// Makes the slot due once `span` has passed from now on (at most two ticks later).
     pub(crate) fn set(&self, span: Duration) {
         self.timers.set(self.index.get(), self.timers.tick_after(span));
     }

@@ -96,7 +96,7 @@ fn a_burst_is_accepted_to_the_last_connection() {
     });
 }
 
-/// Whoever was connected when close was called is served; the port refuses afterwards.
+/// Every client that was connected when close was called is served; the port refuses afterwards.
 #[test]
 fn close_gives_back_all_that_is_queued() {
     on_every_driver(|_| async {

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use common::{on_every_driver, pair, pattern};
 use gateway_io::{Chunk, Stream, pool_stats};
 
-/// What fits into socket buffers at once: three ordinary chunks.
+/// Bytes that fit into socket buffers at once: three ordinary chunks.
 const SENT: usize = 48 * 1024;
 
 /// The next chunk, once all that the peer has sent lies in the socket.

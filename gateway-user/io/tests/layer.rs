@@ -114,7 +114,8 @@ fn what_came_before_a_mistake_is_heard_and_the_mistake_stays_one() {
         let (mut ours, mut peer) = pair();
         ours.set_layer(Box::new(Complement::default()));
         peer.write_all(&turned(b"ab")).unwrap();
-        // What comes with the mistake is lost with it in this layer; what was opened before is not.
+        // Bytes that come with the mistake are lost with it in this layer; those that were opened
+        // before are not.
         assert!(ours.recv.recv().await.unwrap().is_some());
         peer.write_all(&[0xfe]).unwrap();
         assert!(ours.recv.recv().await.unwrap().is_some());

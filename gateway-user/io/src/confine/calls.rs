@@ -1,12 +1,12 @@
-//! Which system calls there are lists of, by purpose.
+//! Lists of system calls, by purpose.
 //!
-//! A call that newer C libraries make belongs beside the older one. What is on no list: starting programs
+//! A call that newer C libraries make belongs beside the older one. On no list are starting programs
 //! (execve), looking into other processes (ptrace, process_vm_*), mounts, namespaces, users and capabilities,
 //! modules, keys, clocks, and whatever else.
 
 use libc::*;
 
-/// Names of calls that one who breaks in tries first; of another one the number must do.
+/// Names of the calls that an intruder tries first; `None` for all others, which are told by number.
 pub(super) fn name(call: i64) -> Option<&'static str> {
     let named = [
         (SYS_openat, "openat"),
@@ -31,7 +31,7 @@ pub(super) fn name(call: i64) -> Option<&'static str> {
     named.into_iter().find(|(number, _)| *number == call).map(|(_, name)| name)
 }
 
-/// What any thread does: memory, waiting, time, signals, its own start and end, and using what is open.
+/// Calls of every thread: memory, waiting, time, signals, its own start and end, and use of open descriptors.
 pub(super) const ANY: &[c_long] = &[
     // Memory.
     SYS_brk,
@@ -72,7 +72,7 @@ pub(super) const ANY: &[c_long] = &[
     SYS_clock_nanosleep,
     SYS_gettimeofday,
     SYS_nanosleep,
-    // What is open.
+    // Open descriptors.
     SYS_close,
     SYS_dup,
     SYS_dup3,
@@ -207,7 +207,7 @@ pub(super) const FILES: &[c_long] = &[
     SYS_unlink,
 ];
 
-/// What only the start of other threads and the end of the process take.
+/// Calls that only the start of other threads and the end of the process need.
 pub(super) const START: &[c_long] = &[
     SYS_capget,
     // The admin socket is to be the group's of root; who may not change that does without.

@@ -1,5 +1,5 @@
-//! Lists of system calls that a thread may make (seccomp(2)): one who breaks into a worker finds no way to
-//! open a file, start a program or trace another process.
+//! Lists of system calls that a thread may make (seccomp(2)): an intruder in a worker finds no way to open a
+//! file, start a program or trace another process.
 //!
 //! A call that is not on the thread's list fails with `EPERM` and is counted; nothing is ever killed for it.
 //! The kernel reports such a call by SIGSYS to the thread that made it, whose handler counts it and puts
@@ -22,7 +22,7 @@ pub use trap::{Denied, denied};
 
 use crate::driver::Driver;
 
-/// What a thread is for.
+/// Purpose of a thread, which decides its list of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// A worker, whose ring is there already, if it has one.
@@ -35,7 +35,7 @@ pub enum Role {
     Control,
 }
 
-/// What becomes of a call that is not on the list.
+/// Treatment of a call that is not on the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlisted {
     /// It fails with `EPERM` and is counted.

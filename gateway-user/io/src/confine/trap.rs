@@ -15,7 +15,7 @@ const CALLS: usize = 512;
 /// Names of roles, by their index.
 const ROLES: [&str; 4] = ["worker", "compiler", "builder", "control"];
 
-/// How often each call was denied, by the thread's role.
+/// Number of times that each call was denied, by the thread's role.
 static COUNTS: [[AtomicU64; CALLS]; ROLES.len()] =
     [const { [const { AtomicU64::new(0) }; CALLS] }; ROLES.len()];
 
@@ -31,7 +31,7 @@ pub struct Denied {
     pub role: &'static str,
     /// The call's number on this architecture.
     pub call: i64,
-    /// How often since the process began.
+    /// Number of such calls since the process began.
     pub times: u64,
 }
 

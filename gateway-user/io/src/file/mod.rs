@@ -22,7 +22,7 @@ const QUEUED_BATCHES: usize = 256;
 /// Submission entries of the file thread's ring; one write is in flight at a time.
 const RING_ENTRIES: u32 = 8;
 
-/// Where the lines go.
+/// Target of the lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileTarget {
     /// Nowhere: no thread is started, pushed batches are recycled.
@@ -33,7 +33,7 @@ pub enum FileTarget {
     Path(PathBuf),
 }
 
-/// How the file thread writes.
+/// Way in which the file thread writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileDriver {
     /// Not at all.
@@ -104,19 +104,19 @@ impl FileThread {
         self.sink.clone()
     }
 
-    /// How it writes.
+    /// Way in which it writes.
     #[must_use]
     pub fn driver(&self) -> FileDriver {
         self.sink.driver()
     }
 
-    /// Why it does not write through io_uring, where it should.
+    /// Reason why it does not write through io_uring, where it should.
     #[must_use]
     pub fn refused(&self) -> Option<&str> {
         self.refused.as_deref()
     }
 
-    /// What was written and lost so far.
+    /// Counts of what was written and lost, since the thread began.
     #[must_use]
     pub fn stats(&self) -> LogStats {
         self.sink.stats()
@@ -137,8 +137,9 @@ impl FileThread {
         let _ = wait.await;
     }
 
-    /// Writes what was pushed before, then ends the thread. Waits at most `limit` (a reader of our standard
-    /// output may be stuck); `false` when it has not ended by then. Blocks the caller.
+    /// Writes what was pushed before, then ends the thread. Blocks the caller for at most `limit`,
+    /// measured from the call (a reader of our standard output may be stuck); `false` if the thread has
+    /// not ended by then.
     #[must_use]
     pub fn stop(self, limit: Duration) -> bool {
         self.sink.order(Order::Stop);

@@ -26,22 +26,22 @@ pub struct LogSink {
     shared: Arc<Shared>,
 }
 
-/// What became of the batches.
+/// Counts of batches and bytes, by outcome, since the thread began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogStats {
     /// Bytes written.
     pub written_bytes: u64,
-    /// Write operations that took them.
+    /// Number of write operations that took them.
     pub writes: u64,
-    /// Batches refused because the queue was full or the thread gone; each came back to its worker.
+    /// Number of batches refused because the queue was full or the thread gone; each came back to its worker.
     pub refused_batches: u64,
-    /// Writes that failed (disk full, reader gone).
+    /// Number of writes that failed (disk full, reader gone).
     pub write_errors: u64,
     /// Bytes given up on because their write failed.
     pub lost_bytes: u64,
 }
 
-/// What the file thread is told, in order.
+/// Commands to the file thread, in order.
 pub(crate) enum Order {
     Lines(Vec<u8>),
     Reopen,
@@ -49,7 +49,7 @@ pub(crate) enum Order {
     Stop,
 }
 
-/// What both ends account in.
+/// Counts that both ends share.
 pub(crate) struct Shared {
     /// Batches in `orders`: its bound. Commands are not counted, so that they pass a full queue.
     queued: AtomicUsize,
@@ -82,13 +82,13 @@ impl LogSink {
         (LogSink { orders, shared: Arc::clone(&shared) }, receiver, shared)
     }
 
-    /// Nothing is written: lines need not even be made.
+    /// True if nothing is written: lines need not even be made.
     #[must_use]
     pub fn is_off(&self) -> bool {
         self.shared.driver == FileDriver::Off
     }
 
-    /// How what is pushed gets written.
+    /// Way in which lines get written.
     #[must_use]
     pub fn driver(&self) -> FileDriver {
         self.shared.driver
@@ -123,7 +123,7 @@ impl LogSink {
         self.shared.spares.try_lock().ok().and_then(|mut spares| spares.pop()).unwrap_or_default()
     }
 
-    /// What became of all batches, of all sinks together.
+    /// Counts of all sinks together.
     #[must_use]
     pub fn stats(&self) -> LogStats {
         let counts = &self.shared.counts;

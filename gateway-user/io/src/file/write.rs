@@ -28,7 +28,7 @@ const OWN_POSITION: u64 = u64::MAX;
 /// An open target.
 pub(crate) struct Output {
     file: File,
-    /// Where to open it again; `None` for standard output.
+    /// Path to open it again at; `None` for standard output.
     path: Option<PathBuf>,
 }
 
@@ -38,7 +38,7 @@ enum Handle {
     Plain(File),
 }
 
-/// What came off the queue after a batch and ends the joining.
+/// Lines of one write, and the order that ended their joining.
 struct Joined {
     lines: Vec<u8>,
     next: Option<Order>,

@@ -10,8 +10,8 @@ impl Stream {
     /// Flushes, says that nothing more comes, then receives and drops what the peer still sends, until it
     /// ends, or `max_bytes` came, or `max_time` passed; then closes.
     ///
-    /// For answers sent before the request was read: closing with unread data makes the kernel send a reset,
-    /// and that can destroy the response in the peer's receive buffer (RFC 9112 section 9.6).
+    /// For responses sent before the request was read: closing with unread data makes the kernel send a
+    /// reset, and that can destroy the response in the peer's receive buffer (RFC 9112 section 9.6).
     pub async fn close_lingering(mut self, max_bytes: usize, max_time: Duration) {
         self.send.set_deadline(Some(max_time));
         self.recv.set_deadline(Some(max_time));
@@ -31,7 +31,7 @@ impl Stream {
     /// the stream says the same at once.
     pub async fn close_in_order(mut self, max_time: Duration) {
         self.send.set_deadline(Some(max_time));
-        // Whoever does not take it in time is told by the close alone.
+        // A peer that does not take it in time is told by the close alone.
         let _ = self.send.shutdown_write().await;
     }
 

@@ -39,7 +39,7 @@ pub trait Layer {
     fn close(&mut self, out: &mut VecDeque<Chunk>);
 }
 
-/// True if more content may come.
+/// Says if more content may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// It may.
@@ -54,7 +54,8 @@ pub(crate) struct Layered {
     opened: RefCell<VecDeque<Chunk>>,
     unsealed: RefCell<VecDeque<Chunk>>,
     ended: Cell<bool>,
-    /// What was opened before it failed comes first, and a failure stays one: it must not pass for an end.
+    /// Kind of the layer's error. Content that was opened before it comes first, and it stays: a failure must
+    /// not pass for an end.
     failed: Cell<Option<io::ErrorKind>>,
 }
 

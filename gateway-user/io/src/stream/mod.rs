@@ -29,9 +29,9 @@ use state::StreamState;
 /// also when operations are in flight.
 #[derive(Debug)]
 pub struct Stream {
-    /// What the peer sends.
+    /// The receiving half.
     pub recv: RecvHalf,
-    /// What is sent to the peer.
+    /// The sending half.
     pub send: SendHalf,
 }
 

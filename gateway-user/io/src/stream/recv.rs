@@ -25,7 +25,7 @@ use crate::{
     timers::{Due, OnDue},
 };
 
-/// What the peer sends, chunk by chunk.
+/// The receiving half of a stream: the bytes that the peer sends, chunk by chunk.
 pub struct RecvHalf {
     pump: Rc<AnyPump>,
 }
@@ -80,7 +80,10 @@ impl RecvHalf {
         RecvUnlessQuiet { half: self }
     }
 
-    /// `recv` for callers with a context of their own.
+    /// [`recv`](Self::recv) for callers with a context of their own.
+    ///
+    /// # Errors
+    /// Those of [`recv`](Self::recv).
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
         let state = &self.pump.link.recv;
         if let Some(result) = self.content(cx) {
@@ -95,16 +98,19 @@ impl RecvHalf {
         Poll::Pending
     }
 
-    /// What has come, without waiting; starts a receive if none is in flight. `Some` on a connection that
-    /// should be silent (a pooled one) means that it must not be used.
+    /// The bytes that have come, without waiting; starts a receive if none is in flight. `Some` on a
+    /// connection that should be silent (a pooled one) means that it must not be used.
+    ///
+    /// # Errors
+    /// Those of [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Option<io::Result<Option<Chunk>>> {
         // A task that waits by `poll_recv` shall still be woken.
         let waker = self.pump.link.recv.way.waker();
         self.content(&mut Context::from_waker(&waker))
     }
 
-    /// From when on a pending or later receive fails with `TimedOut`; `None` clears it. Coarse: never early,
-    /// at most two ticks late. Costs two stores.
+    /// Makes a pending or later receive fail with `TimedOut` once this time has passed from now on; `None`
+    /// clears it. Coarse: never early, at most two ticks late. Costs two stores.
     pub fn set_deadline(&mut self, after: Option<Duration>) {
         let way = &self.pump.link.recv.way;
         way.expired.set(false);
@@ -121,7 +127,7 @@ impl RecvHalf {
         self.link().recv.expects_long.set(long);
     }
 
-    /// The peer has finished sending, and all of it was received.
+    /// True if the peer has finished sending, and all of it was received.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         match self.link().layer.get() {
@@ -131,8 +137,8 @@ impl RecvHalf {
     }
 
     /// True if the connection has broken since its last operation. After the peer's end no receive tells that
-    /// any more; a peer that is gone answers what it is sent with a reset. A system call, which takes the
-    /// error (socket(7) `SO_ERROR`).
+    /// any more; a peer that is gone sends a reset for whatever it gets. A system call, which takes the error
+    /// (socket(7) `SO_ERROR`).
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.link().has_failed()
@@ -142,7 +148,7 @@ impl RecvHalf {
         &self.pump.link
     }
 
-    /// What came, as the stream's layer opens it.
+    /// The bytes that came, as the stream's layer opens them.
     fn content(&self, cx: &mut Context<'_>) -> Option<io::Result<Option<Chunk>>> {
         let Some(layer) = self.link().layer.get() else { return self.advance(cx) };
         loop {

@@ -29,7 +29,7 @@ use crate::{
 /// vector, and the kernel's slower road for vectors.
 const MAX_JOINED: usize = 2048;
 
-/// What is sent to the peer: a queue of chunks and the operation that empties it.
+/// The sending half of a stream: a queue of chunks and the operation that empties it.
 pub struct SendHalf {
     pump: Rc<AnyPump>,
 }
@@ -83,7 +83,10 @@ impl SendHalf {
         self.flush()
     }
 
-    /// `flush` for callers with a context of their own.
+    /// [`flush`](Self::flush) for callers with a context of their own.
+    ///
+    /// # Errors
+    /// Those of [`flush`](Self::flush).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let state = &self.pump.link.send;
         if state.broken.get() {
@@ -106,8 +109,8 @@ impl SendHalf {
         Poll::Pending
     }
 
-    /// From when on a pending or later flush fails with `TimedOut`; `None` clears it. Coarse: never early, at
-    /// most two ticks late. Costs two stores.
+    /// Makes a pending or later flush fail with `TimedOut` once this time has passed from now on; `None`
+    /// clears it. Coarse: never early, at most two ticks late. Costs two stores.
     pub fn set_deadline(&mut self, after: Option<Duration>) {
         let way = &self.pump.link.send.way;
         way.expired.set(false);
@@ -117,8 +120,8 @@ impl SendHalf {
         }
     }
 
-    /// Flushes, then tells the peer that nothing more comes: in the words of the layer if there is one, and
-    /// by FIN. What the peer sends can still be received.
+    /// Flushes, then tells the peer that nothing more comes: by the layer's own message if there is one, and
+    /// by FIN. The other direction stays open.
     ///
     /// # Errors
     /// Those of [`flush`](Self::flush); `NotConnected` when the connection has gone.
@@ -134,7 +137,8 @@ impl SendHalf {
         Ok(())
     }
 
-    /// Frees what an empty queue keeps for the next chunk: for streams that have nothing to say for a while.
+    /// Frees the memory that an empty queue keeps for the next chunk: for streams that send
+    /// nothing for a while.
     pub fn shrink(&mut self) {
         self.link().send.queue.borrow_mut().shrink_to_fit();
         if let Some(layer) = self.link().layer.get() {
@@ -157,7 +161,7 @@ impl SendHalf {
         self.queued() + self.link().send.sending.get() + self.link().unacknowledged()
     }
 
-    /// A send failed; nothing more can be sent.
+    /// True if a send failed: nothing more can be sent.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.link().send.broken.get()

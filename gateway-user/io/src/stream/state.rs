@@ -1,4 +1,4 @@
-//! What both halves of a stream and their pumps share.
+//! State that both halves of a stream and their pumps share.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -29,7 +29,7 @@ pub(crate) struct StreamState {
     in_flight: Cell<u8>,
     /// The connection ends by a reset: no orderly shutdown.
     reset: Cell<bool>,
-    /// What stands between the socket and the halves, if anything does.
+    /// The layer between the socket and the halves, if there is one.
     pub(crate) layer: OnceCell<Box<Layered>>,
     pub(crate) recv: RecvState,
     pub(crate) send: SendState,
@@ -47,7 +47,7 @@ pub(crate) struct Direction {
 
 pub(crate) struct RecvState {
     pub(crate) way: Direction,
-    /// What the pump received; `Ok(None)` is the end.
+    /// The pump's last result; `Ok(None)` is the end.
     pub(crate) received: Cell<Option<io::Result<Option<Chunk>>>>,
     pub(crate) ended: Cell<bool>,
     /// Cancels the receive in flight; absent once used, until the next receive.
@@ -66,7 +66,7 @@ pub(crate) struct SendState {
     pub(crate) queue: RefCell<VecDeque<Chunk>>,
     /// Bytes in a send that is with the kernel.
     pub(crate) sending: Cell<usize>,
-    /// How the pump's work ended.
+    /// Result of the pump's work.
     pub(crate) sent: Cell<Option<io::Result<()>>>,
     /// A send failed: what was sent is unknown, nothing more can be.
     pub(crate) broken: Cell<bool>,

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: every case runs on every driver.
+//! Helpers of this crate's tests: every case runs on every driver.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 
 use std::{

@@ -20,7 +20,7 @@ use crate::{
     stream::socket::{Duplicable, Transport},
 };
 
-/// What the kernel knows of one descriptor.
+/// The kernel's state of one descriptor.
 #[derive(Default)]
 pub(super) struct Kernel {
     pub(super) receive: RefCell<Option<Receive>>,
@@ -30,7 +30,7 @@ pub(super) struct Kernel {
     pub(super) sent: RefCell<Vec<u8>>,
     pub(super) vectored: Cell<usize>,
     pub(super) closed: Cell<usize>,
-    /// Where the handles lie that operations were begun through: for receiving and for sending.
+    /// Addresses of the handles that operations were begun through: for receiving and for sending.
     pub(super) handles: Cell<[usize; 2]>,
 }
 

@@ -73,7 +73,7 @@ pub(super) struct World {
     send: Option<SendHalf>,
     /// The socket that the link shuts down, and its other end.
     pair: (UnixStream, UnixStream),
-    /// What the peer sent, and what the caller was given.
+    /// Bytes that the peer sent, and bytes that the caller was given.
     delivered: Vec<u8>,
     received: Vec<u8>,
     queued: Vec<u8>,
@@ -272,7 +272,7 @@ impl World {
         self.send = None;
         self.recv = None;
         self.link = None;
-        // What the kernel still has keeps the descriptor open, and the peer is told without it.
+        // An operation that the kernel still has keeps the descriptor open, and the peer is told without it.
         let [receiving, sending] =
             [self.kernel.receive.borrow().is_some(), self.kernel.send.borrow().is_some()];
         let in_flight = receiving || sending;
