@@ -222,7 +222,7 @@ fn explain(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// Why a program was not loaded: in its verifier's words, if it has any.
+/// Reason why a program was not loaded: in its verifier's words, if it has any.
 fn refused_program(name: &str, error: &(dyn Error + 'static)) -> String {
     let rejection = chain(error).find_map(|e| match e.downcast_ref::<ProgramError>() {
         Some(ProgramError::LoadError { io_error, verifier_log }) => Some((io_error, verifier_log)),

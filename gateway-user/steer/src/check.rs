@@ -1,4 +1,4 @@
-//! Which binds must not be taken, and why.
+//! Binds that must not be taken, each with its reason.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -14,13 +14,13 @@ use crate::{RESERVED_PORTS, SteerBind, SteerOptions, SteerPlan, sockets};
 pub struct Rejection {
     /// The bind.
     pub bind: SteerBind,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: RejectionReason,
-    /// Why and what to do, for people.
+    /// The reason and the remedy in one line, for people.
     pub message: String,
 }
 
-/// Why a bind is refused.
+/// Reasons to refuse a bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RejectionReason {
     /// On the operator's list of ports that are never taken.

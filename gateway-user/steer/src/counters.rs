@@ -9,7 +9,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// How often a verdict was reached.
+    /// Number of packets with this verdict.
     pub fn get(&self, verdict: Verdict) -> u64 {
         self.counts.get(verdict.index() as usize).copied().unwrap_or_default()
     }

@@ -34,13 +34,13 @@ pub(crate) struct Kernel {
     spare: Option<TcpListener>,
     /// The place for pins that a take-over claims at its beginning: later this process may not be able to.
     claimed: Option<Result<Pins, String>>,
-    /// How many of them the process before us accepts from as well, from the first on; the others
-    /// are in no slot.
+    /// Number of worker sockets that the process before us accepts from as well, from the first on; the
+    /// others are in no slot.
     shared: usize,
     stage: TakeoverStage,
 }
 
-/// How far a take-over is.
+/// Stage of a take-over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TakeoverStage {
     /// The process before us steers. Our programs are attached and know no bind.
@@ -51,7 +51,7 @@ enum TakeoverStage {
     Alone,
 }
 
-/// Why kernel programs do not steer.
+/// Reasons why kernel programs do not steer.
 pub(crate) enum OpenError {
     /// Kernel programs cannot be used here; another backend may work.
     Unavailable(String),

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use crate::SteerBind;
 
-/// Why steering could not be opened or changed.
+/// Reasons why steering could not be opened or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SteerError {
     /// A setting is out of its range.
     #[error("{option}: {reason}")]
     Option {
-        /// Which one.
+        /// The setting's name.
         option: &'static str,
         /// The error, for people.
         reason: String,

@@ -96,7 +96,7 @@ impl Gauge {
         Self { loads, slot }
     }
 
-    /// Says how many connections the worker has open: two plain stores, whenever the number changes.
+    /// Stores the number of connections that the worker has open: two plain stores, whenever it changes.
     #[inline]
     pub fn set(&self, connections: u64) {
         self.loads.store(self.slot, connections);

@@ -1,4 +1,4 @@
-//! Steering: which connections reach which worker.
+//! Steering: the way of each connection to one of the workers.
 //!
 //! [`Steering::open`] loads the kernel programs, or, where that is not possible or not wanted, falls back to
 //! plain `SO_REUSEPORT` sockets and says why. Then, for each published configuration:

@@ -41,9 +41,9 @@ impl Listening {
     }
 }
 
-/// Why nobody in the calling thread's network namespace can be reached over IPv6, for people; `None` where
-/// somebody can. Addresses may come later: sockets for every address are open to both wherever the system
-/// makes such.
+/// Reason why nobody in the calling thread's network namespace can be reached over IPv6, for people; `None`
+/// where somebody can. Addresses may come later: sockets for every address are open to both wherever the
+/// system makes such.
 pub fn without_ipv6() -> Option<String> {
     if let Err(error) = sockets::is_local(Ipv6Addr::UNSPECIFIED.into()) {
         return Some(format!("this system makes no IPv6 sockets: {error}"));

@@ -20,7 +20,7 @@ pub enum SteeringMode {
     ReusePort,
 }
 
-/// Where bpffs is usually mounted.
+/// Directory that bpffs is usually mounted at.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 
 /// Ports that are refused unless the operator takes them off the list, and what is usually behind them.
@@ -38,16 +38,18 @@ pub const RESERVED_PORTS: [(u16, &str); 8] = [
 /// Options of [`Steering::open`](crate::Steering::open).
 #[derive(Clone, Debug)]
 pub struct SteerOptions {
-    /// Workers, 1 to 256: one slot and one listening socket each.
+    /// Number of workers, 1 to 256: one slot and one listening socket each.
     pub workers: usize,
     /// Name of this process among others on the node, letters, digits, `-` and `_`: its pins lie in a
     /// directory of that name.
     pub instance: String,
-    /// Layout of the maps: pins of another one lie in another directory, so nobody takes them for his own.
+    /// Version of the maps' layout: pins of another one lie in another directory, so nobody takes
+    /// them for his own.
     pub layout: u32,
-    /// Where bpffs is mounted. Without one, programs are loaded all the same, but not pinned.
+    /// Directory that bpffs is mounted at. Without one, programs are loaded all the same, but not pinned.
     pub bpffs: PathBuf,
-    /// Connections that may wait for accept(2) per socket; the kernel caps it at `net.core.somaxconn`.
+    /// Number of connections that may wait for accept(2) per socket; the kernel caps it at
+    /// `net.core.somaxconn` (listen(2)).
     pub backlog: u32,
     /// Ports that are never taken on an address of the node.
     pub reserved_ports: BTreeSet<u16>,
@@ -56,10 +58,10 @@ pub struct SteerOptions {
     /// Networks whose addresses are given to Gateways: they are not the node's own, and no port is reserved
     /// on them. At most 64.
     pub pool: Vec<IpNet>,
-    /// Most placeholder sockets with kernel programs, each of which takes a descriptor; 0 makes none.
+    /// Most placeholder sockets with kernel programs; each takes a descriptor, 0 makes none.
     pub placeholders: usize,
-    /// Added to privileged ports where the process may not bind them; `None` refuses such binds instead.
-    /// Kernel programs need no privileged bind and ignore it.
+    /// Number added to privileged ports where the process may not bind them; `None` refuses such binds
+    /// instead. Kernel programs need no privileged bind and ignore it.
     pub unprivileged_offset: Option<u16>,
 }
 

@@ -1,9 +1,9 @@
 //! Pins: names on bpffs that keep maps, programs and the link reachable for other processes.
 //!
 //! Each process has a directory `<bpffs>/sluice/v<layout>/<instance>`, and holds a flock(2) on it while it
-//! lives. The kernel lets go of the lock whatever way the process ends, so whoever gets the lock knows that
-//! the owner is dead and may remove what it left. Pins that outlive their owner do no harm meanwhile: the
-//! programs find no worker socket and let everything pass.
+//! lives. The kernel lets go of the lock whatever way the process ends, so a process that gets the lock knows
+//! that the owner is dead and may remove what it left. Pins that outlive their owner do no harm meanwhile:
+//! the programs find no worker socket and let everything pass.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -38,7 +38,7 @@ pub(crate) struct Pins {
     above: [File; 2],
 }
 
-/// Why a process gets no pin directory.
+/// Reasons why a process gets no pin directory.
 #[derive(Debug)]
 pub(crate) enum PinError {
     /// Its owner lives.

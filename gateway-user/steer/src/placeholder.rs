@@ -16,7 +16,8 @@ use crate::{SteerBind, sockets};
 /// Ports that placeholders hold, and ports that they do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlaceholderState {
-    /// Binds that are held; those of a particular address that "every address" covers are not counted.
+    /// Number of binds that are held; those of a particular address that "every address" covers
+    /// are not counted.
     pub held: usize,
     /// Binds that nobody keeps another program from, each with the reason.
     pub missing: Vec<(SteerBind, String)>,

@@ -24,7 +24,7 @@ pub(crate) struct Sockets {
     stage: TakeoverStage,
 }
 
-/// How far a take-over is.
+/// Stage of a take-over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TakeoverStage {
     /// The process before us has sockets of this kind and serves. Ours do not listen: what waited in them
@@ -44,7 +44,7 @@ struct Bound {
     /// are dealt out: a socket and its queue outlive the worker by them. Gone once the workers are to close
     /// theirs, since then they would keep it open for nobody.
     spares: Vec<TcpListener>,
-    /// How many of them listen, the first ones; the others do once a take-over is settled.
+    /// Number of spares that listen, the first ones; the others do once a take-over is settled.
     listening: usize,
 }
 

@@ -76,7 +76,7 @@ impl Steering {
         options.validate()?;
         let beside = inherited.is_some();
         let Inherited { workers, binds, placeholders } = inherited.unwrap_or_default();
-        // Whoever steers by kernel programs has a socket for each worker.
+        // A process that steers by kernel programs has a socket for each worker.
         let without_programs = workers.is_empty();
         let kernel = |workers| match beside {
             true => Kernel::take_over(&options, workers, placeholders),
@@ -120,8 +120,8 @@ impl Steering {
         }
     }
 
-    /// Which steered ports other programs are kept from; `None` where workers listen on them, or if it is not
-    /// wanted.
+    /// The steered ports that other programs are kept from; `None` where workers listen on them, or if it
+    /// is not wanted.
     pub fn placeholders(&self) -> Option<PlaceholderState> {
         match &self.backend {
             SteeringBackend::Kernel(kernel) => {
@@ -131,7 +131,7 @@ impl Steering {
         }
     }
 
-    /// Which backend is live, and why.
+    /// The backend that is live, with the reason.
     pub fn path(&self) -> &SteeringPath {
         &self.path
     }
@@ -212,7 +212,7 @@ impl Steering {
         }
     }
 
-    /// Verdicts of the kernel programs so far.
+    /// Verdicts of the kernel programs since they were loaded.
     ///
     /// # Errors
     /// The kernel does not let the counters be read.

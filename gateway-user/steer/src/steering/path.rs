@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Which backend is live, and why.
+/// The backend that is live, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SteeringPath {
     /// Kernel programs; no socket listens on the binds' own ports.
@@ -15,7 +15,7 @@ pub enum SteeringPath {
     },
     /// A listening socket per worker and bind.
     ReusePort {
-        /// Why there are no kernel programs.
+        /// Reason why there are no kernel programs.
         reason: String,
         /// Added to ports below [`lowest_port`](Self::ReusePort::lowest_port), if this process may
         /// not bind those.
@@ -35,7 +35,7 @@ pub enum PinState {
 }
 
 impl SteeringPath {
-    /// The offset that local ports are to be mapped back by, if any.
+    /// The number that was added to privileged ports, to map local ports back by, if any.
     pub fn unprivileged_offset(&self) -> Option<u16> {
         match self {
             Self::Ebpf { .. } => None,
