@@ -17,7 +17,7 @@ pub enum Hostname {
     Wildcard(String),
 }
 
-/// Why a string is no [`Hostname`].
+/// A string that is no [`Hostname`], and the reason, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostnameError(pub String);
 

@@ -1,4 +1,4 @@
-//! Which of several matches wins: the Gateway API's order of precedence as one comparison.
+//! The Gateway API's order of precedence between matches, as one comparison.
 //!
 //! The clauses, in the order of the text (gateway-api v1.7.0, `HTTPRouteSpec.hostnames` and
 //! `HTTPRouteRule.matches`):
@@ -17,7 +17,7 @@ use gateway_grammar::path::normalize_route_prefix;
 
 use crate::{Hostname, PathMatch, RouteId, RouteMatch};
 
-/// How specific a host pattern is. The lesser one is the more specific.
+/// Specificity of a host pattern. The lesser one is the more specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostRank {
     /// A full name, by its number of characters.
@@ -28,7 +28,7 @@ pub enum HostRank {
     Any,
 }
 
-/// How specific a path condition is. The lesser one is the more specific.
+/// Specificity of a path condition. The lesser one is the more specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathRank {
     /// The whole path.
@@ -55,7 +55,8 @@ pub struct Rank<'a> {
     pub headers: usize,
     /// The number of query parameter conditions.
     pub query: usize,
-    /// The route's `creationTimestamp`; a route without one is younger than all that have one.
+    /// The route's `creationTimestamp` in seconds since 1970; a route without one is younger than all
+    /// that have one.
     pub created: Option<i64>,
     /// The route.
     pub route: &'a RouteId,
@@ -87,7 +88,7 @@ impl PathRank {
     }
 }
 
-/// How many of `names` count: of several equal ones only the first does (`HTTPHeaderMatch.name`).
+/// Number of `names` that count: of several equal ones only the first does (`HTTPHeaderMatch.name`).
 fn distinct<'a>(names: impl Iterator<Item = &'a str> + Clone, same: impl Fn(&str, &str) -> bool) -> usize {
     let earlier = names.clone();
     names.enumerate().filter(|(at, name)| !earlier.clone().take(*at).any(|other| same(other, name))).count()

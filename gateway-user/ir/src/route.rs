@@ -56,14 +56,14 @@ pub enum Action {
 pub struct WeightedBackend {
     /// Relative share, 0 to 1,000,000.
     pub weight: u32,
-    /// Where this share goes.
+    /// The destination of this share.
     pub target: WeightedTarget,
     /// Filters of this backendRef alone; they run after the rule's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
 }
 
-/// Where a backendRef's share of requests goes.
+/// The destination of a backendRef's share of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WeightedTarget {
     /// The endpoints of this cluster; with none of them ready: 503.
@@ -115,10 +115,10 @@ impl fmt::Display for RuleErrorKind {
 /// (GEP-1742).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Timeouts {
-    /// From the request's head to the end of the response.
+    /// Milliseconds from the request's head to the end of the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_ms: Option<u64>,
-    /// From sending to one backend to the end of its response.
+    /// Milliseconds from sending to one backend to the end of its response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_request_ms: Option<u64>,
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::ObjectName;
 
-/// How a listener secures its connections.
+/// TLS settings of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct ListenerTls {
     /// The certificates to choose from, in the order of the Gateway. With none, handshakes for the listener
@@ -41,9 +41,9 @@ pub struct Certificate {
     pub secret: ObjectName,
     /// DNS names of the first certificate, in lower case.
     pub names: Vec<String>,
-    /// From when on the first certificate is valid, in seconds since 1970.
+    /// Start of the first certificate's validity, in seconds since 1970 (RFC 5280 section 4.1.2.5).
     pub not_before: i64,
-    /// Until when, in seconds since 1970.
+    /// End of its validity, in seconds since 1970.
     pub not_after: i64,
     /// SHA-256 of the first certificate, in hexadecimal: what `openssl x509 -fingerprint -sha256` shows.
     pub fingerprint: String,
@@ -75,7 +75,7 @@ impl Serialize for PrivateKey {
     }
 }
 
-/// How many certificates, since nobody reads them as numbers.
+/// Number of certificates, since nobody reads their bytes.
 fn count<S: Serializer>(chain: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(chain.len() as u64)
 }

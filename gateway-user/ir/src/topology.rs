@@ -1,4 +1,5 @@
-//! Where requests arrive: addresses and ports, the listeners behind them, and the routes attached to those.
+//! Places where requests arrive: addresses and ports, the listeners behind them, and the routes
+//! attached to those.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,7 +23,7 @@ pub struct Ir {
 /// One address and port, and the listeners that share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Bind {
-    /// Where connections are addressed to.
+    /// The addresses that connections are made to.
     pub address: BindAddress,
     /// The port that clients dial.
     pub port: u16,
@@ -58,7 +59,7 @@ pub struct Listener {
     /// The hosts it serves; `None` is every host that no other listener of the bind claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<Hostname>,
-    /// How it secures connections; on binds of [`Protocol::Https`] only.
+    /// Its TLS settings; on binds of [`Protocol::Https`] only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
     /// Routes attached to it, ordered by [`RouteId`].

@@ -129,7 +129,7 @@ mod tests {
         {
             let error = parts(text).unwrap_err();
             assert!(error.contains(advice), "{error}");
-            // What it says works.
+            // The advice works.
             let followed: String = text
                 .chars()
                 .map(|c| match c.is_ascii_graphic() && !"\"#".contains(c) {

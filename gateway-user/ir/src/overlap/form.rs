@@ -111,7 +111,7 @@ fn literal(expression: &str) -> &str {
 }
 
 impl Conditions<'_> {
-    /// How many there are.
+    /// Number of conditions.
     pub(super) fn count(&self) -> usize {
         usize::from(self.method.is_some()) + self.headers.len() + self.query.len()
     }

@@ -10,7 +10,7 @@ const KEPT_MAX: usize = 16;
 /// Of those, entries of one namespace.
 const PER_NAMESPACE_MAX: usize = 2;
 
-/// Which entries a place keeps, of more than it can hold.
+/// Choice of the entries that a place keeps, of more than it can hold.
 pub(super) trait Retention {
     /// The property by which an entry is kept.
     type Key<'a>: Copy;
