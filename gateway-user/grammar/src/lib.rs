@@ -1,5 +1,5 @@
-//! The grammar of HTTP: what a token, a field name, a method, a scheme, a status, an authority and a path
-//! are, and what each means to a gateway.
+//! The grammar of HTTP: tokens, field names, methods, schemes, statuses, authorities and paths, and the
+//! meaning of each to a gateway.
 //!
 //! One rule for one thing: routes are checked (`gateway-translate`), compiled (`gateway-snapshot`), matched
 //! and forwarded (`gateway-http`, `gateway-proxy`) by the same functions, so that a rule which is accepted is

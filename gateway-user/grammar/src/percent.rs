@@ -15,7 +15,8 @@ pub enum Escape {
 }
 
 impl Escape {
-    /// The escape with these two digits; `None` if one is no hexadecimal digit.
+    /// The escape with these two digits, the first one the high half of the byte; `None` if one is no
+    /// hexadecimal digit.
     pub fn of(high: u8, low: u8) -> Option<Self> {
         let byte = unescaped(high, low)?;
         Some(if is_unreserved(byte) {

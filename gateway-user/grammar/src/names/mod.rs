@@ -7,28 +7,29 @@ pub use field_id::FieldId;
 
 use crate::token::eq_ignore_case;
 
-/// The field that says why the gateway, not a backend, responded. Only the gateway writes it.
+/// The field of local replies that has their reason. Only the gateway writes it.
 pub const REASON_HEADER: &str = "x-sluice-reason";
 
-/// Never forwarded as received: it speaks about one connection (RFC 9110 section 7.6.1), or the gateway
-/// writes it (`Host`, `Content-Length`). [`FieldId::is_ours_to_write`] is the same, for names that are
-/// classified already.
+/// Bit of a field that is never forwarded as received: it speaks about one connection (RFC 9110 section
+/// 7.6.1), or the gateway writes it (`Host`, `Content-Length`). [`FieldId::is_ours_to_write`] is the same,
+/// for names that are classified already.
 pub const GATEWAY_WRITES: u8 = 1;
 
-/// A filter that names it changes nothing: it belongs to the connection or frames the message (RFC 9110
-/// section 7.6.1, RFC 9112 section 6).
+/// Bit of a field that a filter does not change by naming it: it belongs to the connection or frames the
+/// message (RFC 9110 section 7.6.1, RFC 9112 section 6).
 pub const NOT_EDITABLE: u8 = 1 << 1;
 
-/// Stays even when `Connection` names it: dropping it would change who is asking, for what, or what the
-/// content is. A sender must not name such fields (RFC 9110 section 7.6.1), so the option is ignored.
+/// Bit of a field that stays even when `Connection` names it: dropping it would change who is asking, for
+/// what, or what the content is. A sender must not name such fields (RFC 9110 section 7.6.1), so the
+/// option is ignored.
 pub const END_TO_END: u8 = 1 << 2;
 
-/// Means nothing, or harms, in a trailer section: framing, routing, request modifiers, authentication,
-/// response control and how to read the content (RFC 9110 section 6.5.1).
+/// Bit of a field that means nothing, or harms, in a trailer section: framing, routing, request modifiers,
+/// authentication, response control and how to read the content (RFC 9110 section 6.5.1).
 pub const NO_TRAILER: u8 = 1 << 3;
 
-/// Written by proxies and believed by servers: it frames messages, belongs to the connection, or says where a
-/// request came from or who sends it. Its aliases with `_` are never forwarded.
+/// Bit of a field that proxies write and servers believe: it frames messages, belongs to the connection, or
+/// says where a request came from or who sends it. Its aliases with `_` are never forwarded.
 pub const TRUSTED: u8 = 1 << 4;
 
 /// The fields with a meaning, in lower case and in order, and their properties.

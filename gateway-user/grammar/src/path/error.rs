@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a path is refused. The response is always 400.
+/// Reasons to refuse a path. The response is always 400 (RFC 9110 section 15.5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PathError {
     /// Does not begin with `/`.

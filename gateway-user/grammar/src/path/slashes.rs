@@ -30,8 +30,8 @@ pub fn merged<'a>(path: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
     out
 }
 
-/// Length of the part of `path` that the first `len` bytes of its [`merged`] form stand for; a run of slashes
-/// belongs to what precedes it only if the merged part ends with it.
+/// Length in bytes of the part of `path` that the first `len` bytes of its [`merged`] form stand for; a run
+/// of slashes belongs to what precedes it only if the merged part ends with it.
 pub fn unmerged_len(path: &[u8], len: usize) -> usize {
     let (mut taken, mut at, mut slash) = (0, 0, false);
     for byte in path {
@@ -46,7 +46,7 @@ pub fn unmerged_len(path: &[u8], len: usize) -> usize {
     at
 }
 
-/// Slashes that a path begins with.
+/// Number of slashes that a path begins with.
 pub(super) fn leading_run(path: &[u8]) -> usize {
     path.iter().take_while(|byte| **byte == b'/').count()
 }

@@ -109,7 +109,7 @@ fn refused_paths() {
 fn separators_are_refused_where_they_hide_dots() {
     use PathError::{EncodedSeparator as Encoded, HiddenDotSegment as Hidden};
     type Row<'a> = (&'a str, Result<&'a str, PathError>, Result<&'a str, PathError>);
-    // What `RefuseDangerous` makes of it, and what `Refuse` does.
+    // The result with `RefuseDangerous`, and the one with `Refuse`.
     let table: &[Row<'_>] = &[
         // Names with slashes in them, as clients of these servers send them.
         (
