@@ -1,11 +1,11 @@
-//! Why an expression cannot be used, in one line for whoever wrote it.
+//! The reason why an expression cannot be used, in one line for its author.
 
 use std::fmt;
 
 /// Expressions are quoted up to this many characters: they may be thousands of characters long.
 const QUOTED: usize = 80;
 
-/// Why an expression cannot be used.
+/// The reason why an expression cannot be used, as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     message: Box<str>,

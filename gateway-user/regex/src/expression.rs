@@ -1,4 +1,4 @@
-//! A text and what became of it.
+//! A text and the result of building it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use crate::{Error, Matcher};
 /// The result of building an expression.
 pub type Verdict = Result<Arc<Matcher>, Error>;
 
-/// A user's expression. It is built by whoever asks for its verdict first; the others wait for that.
+/// A user's expression. The first caller that asks for its verdict builds it; the others wait for that.
 #[derive(Debug)]
 pub struct Expression {
     text: Box<str>,

@@ -1,7 +1,7 @@
 //! Regular expressions with a price.
 //!
 //! A [`Library`] makes an [`Expression`] of a text, once for all who ask. Building it gives a [`Matcher`] or
-//! a [`Error`], which depends on the text and the limit alone: every node comes to the same verdict. A
+//! an [`Error`], which depends on the text and the limit alone: every node comes to the same verdict. A
 //! matcher is an automaton built to the end, so a match is one pass over the value whatever the expression:
 //! no cache that fills, no lock, no second look. It is shared by all workers.
 //!

@@ -20,7 +20,7 @@ pub struct Library {
 #[derive(Debug, Default)]
 struct Entries {
     expressions: HashMap<Box<str>, Weak<Expression>>,
-    /// How many were left when those that are gone were last taken out.
+    /// Number of expressions that were left when those that are gone were last taken out.
     kept: usize,
 }
 
@@ -43,7 +43,7 @@ impl Library {
         expression
     }
 
-    /// How many expressions anybody holds.
+    /// Number of expressions that anybody holds.
     pub fn len(&self) -> usize {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.expressions.values().filter(|expression| expression.strong_count() > 0).count()

@@ -7,7 +7,7 @@ const LITERAL: usize = size_of::<Box<[u8]>>();
 
 /// Tables up to this size stay in the CPU's first cache beside everything else.
 const SMALL: usize = 16 << 10;
-/// How many times as long a step in a larger one takes: 10 to 20 ns were measured instead of 4.
+/// Factor by which a step in a larger table takes longer: 10 to 20 ns were measured instead of 4.
 const LARGE_STEP: u64 = 4;
 
 /// An expression that is ready: one pass over a value says whether the whole of it matches.
@@ -38,7 +38,8 @@ impl Matcher {
         }
     }
 
-    /// How long [`Self::is_match`] takes at most, in steps of a small table. For who divides work into parts.
+    /// Most steps that [`Self::is_match`] takes, counted in steps of a small table, which takes one a byte.
+    /// For callers that divide work into parts.
     pub fn effort(&self, value: &[u8]) -> u64 {
         let step = match &self.kind {
             Kind::Table(table) if table.memory_usage() > SMALL => LARGE_STEP,

@@ -37,8 +37,8 @@ pub(crate) fn parse(text: &str) -> Result<Hir, Error> {
     })
 }
 
-/// How many places a value's byte can be at in the expression once counted repetitions are written out: about
-/// as many states as its nondeterministic automaton has.
+/// Number of places that a value's byte can be at in the expression once counted repetitions are written out:
+/// about as many states as its nondeterministic automaton has.
 pub(crate) fn positions(hir: &Hir) -> usize {
     let sum = |parts: &[Hir]| parts.iter().map(positions).fold(1, usize::saturating_add);
     match hir.kind() {

@@ -24,7 +24,7 @@ const TAIL: u16 = 1;
 pub(crate) struct Table {
     /// The class of each byte.
     classes: Box<[u8; 256]>,
-    /// How many classes there are.
+    /// Number of classes.
     width: usize,
     /// `width` numbers for each state: the next one.
     next: Box<[u16]>,
