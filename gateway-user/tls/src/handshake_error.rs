@@ -1,8 +1,8 @@
-//! Why a handshake failed: a closed list with one code each.
+//! Reasons why a handshake failed: a closed list with one code each.
 
 use std::fmt;
 
-/// Why a connection was never secured. `docs/tls.md` explains every code.
+/// Reasons why a connection was never secured. `docs/tls.md` explains every code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandshakeError {
     /// The first bytes are no TLS record.

@@ -1,4 +1,4 @@
-//! The ClientHello, looked at before anything is decided: which name does the client want?
+//! The ClientHello, read for the server name before anything is decided.
 //!
 //! The listener that a connection is for, and with it everything that the handshake needs, depends on the
 //! server name (RFC 6066 section 3), so it is read here from the same bytes that the session is fed
@@ -6,8 +6,8 @@
 
 use rustls::pki_types::ServerName;
 
-/// Longest ClientHello that is waited for, record headers included: ten times what browsers send with
-/// post-quantum keys.
+/// Bytes of the longest ClientHello that is waited for, record headers included: ten times what browsers send
+/// with post-quantum keys.
 pub const MAX_HELLO: usize = 16 * 1024;
 
 const RECORD_HANDSHAKE: u8 = 22;

@@ -33,9 +33,9 @@ pub struct Identity {
     pub names: Vec<String>,
     /// SHA-256 of the first certificate, in hexadecimal.
     pub fingerprint: String,
-    /// From when on the first certificate is valid, in seconds since 1970.
+    /// Start of the first certificate's validity, in seconds since 1970 (RFC 5280 section 4.1.2.5).
     pub not_before: i64,
-    /// Until when, in seconds since 1970.
+    /// End of its validity, in seconds since 1970.
     pub not_after: i64,
 }
 
@@ -51,7 +51,7 @@ pub struct ParsedIdentity {
 /// A warning about a certificate that can be served. The text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityNote {
-    /// How the texts are written.
+    /// A surprise in the way that the texts are written.
     #[error("{0}")]
     Pem(PemNote),
     /// A version without extensions, so without names.
@@ -74,8 +74,8 @@ pub enum IdentityNote {
     ExplicitCurve,
 }
 
-/// Why PEM texts are no [`Identity`]. The text names the key of the Secret, `tls.crt` or `tls.key`, and the
-/// fix.
+/// Reasons why PEM texts are no [`Identity`]. The text names the key of the Secret, `tls.crt` or
+/// `tls.key`, and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// There is no certificate in the first text.

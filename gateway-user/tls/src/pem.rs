@@ -197,7 +197,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Where the next BEGIN or END is that does not begin the line.
+/// Place of the next BEGIN or END that does not begin the line.
 fn next_mark(line: &[u8]) -> Option<usize> {
     let is_mark = |rest: &[u8]| rest.starts_with(BEGIN) || rest.starts_with(END);
     (1..line.len()).find(|at| line.get(*at..).is_some_and(is_mark))

@@ -14,7 +14,7 @@ const UNCOMPRESSED: u8 = 4;
 const COMPRESSED_EVEN: u8 = 2;
 const COMPRESSED_ODD: u8 = 3;
 
-/// How the key of a certificate and a private key's public half compare.
+/// Comparison of a certificate's key with a private key's public half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Match {
     /// The same key.

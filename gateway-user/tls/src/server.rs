@@ -135,8 +135,9 @@ impl ResolvesServerCert for CertResolver {
     }
 }
 
-/// Names that are looked at one by one. More than these are sorted by [`Identity::read`]: who covers a host
-/// is asked in every handshake, for each certificate of the listener, and a certificate can have thousands.
+/// Most names that are looked at one by one. More than these are sorted by [`Identity::read`]: the
+/// certificate for a host is looked for in every handshake, for each certificate of the listener, and a
+/// certificate can have thousands.
 pub(crate) const NAMES_UNSORTED: usize = 64;
 
 /// True if one of a certificate's names covers a host: itself, or with `*` for exactly one label (RFC 9525

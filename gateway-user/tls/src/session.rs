@@ -14,7 +14,7 @@ const RECORD_OVERHEAD: usize = 5 + 1 + 8 + 16;
 /// Most content of one record (RFC 8446 section 5.1).
 const RECORD_CONTENT: usize = 16 * 1024;
 
-/// Where bytes for the peer go.
+/// Receiver of the bytes for the peer.
 pub trait Outgoing {
     /// At least `needed` bytes to write to, which follow what was written before.
     fn room(&mut self, needed: usize) -> &mut [u8];
@@ -43,9 +43,9 @@ impl ServerSession {
         Ok(Self { connection, peer_closed: false, broken: false, said_goodbye: false })
     }
 
-    /// Takes the whole records at the front of `input`, which is decrypted in place. Gives how many bytes
-    /// were used up: the caller keeps the rest and puts it in front of what comes next. Content goes to
-    /// `content`, and what is to be sent, an alert after an error included, to `out`.
+    /// Takes the whole records at the front of `input`, which is decrypted in place. Gives the number of
+    /// bytes that were used up: the caller keeps the rest and puts it in front of what comes next. Content
+    /// goes to `content`, and what is to be sent, an alert after an error included, to `out`.
     ///
     /// # Errors
     /// The peer broke the protocol or refused us: nothing more can be received.

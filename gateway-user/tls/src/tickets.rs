@@ -1,4 +1,4 @@
-//! Session tickets: what lets a client come back without the costly half of a handshake.
+//! Session tickets, with which a client comes back without the costly half of a handshake.
 
 use std::fmt;
 use std::sync::Arc;

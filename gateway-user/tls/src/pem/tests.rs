@@ -3,7 +3,7 @@ use super::*;
 const ONE: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
 const TWO: &str = "-----BEGIN CERTIFICATE-----\nBBBB\n-----END CERTIFICATE-----";
 
-/// How many certificates are read, and the notes.
+/// Number of certificates that are read, and the notes.
 fn read(text: &str) -> Result<(usize, Vec<PemNote>), IdentityError> {
     let mut notes = Vec::new();
     certificates(text.as_bytes(), &mut notes).map(|chain| (chain.len(), notes))
