@@ -1,4 +1,5 @@
-//! Why a request goes where it goes, in words. The steps are those of the lookup itself, which tells them.
+//! The way of a request through the tables, in words. The steps are those of the lookup itself,
+//! which tells them.
 
 mod text;
 
@@ -16,7 +17,7 @@ use crate::table::{Entry, Mismatch};
 use crate::{BindTable, RequestView, RouteMiss, Rule, Snapshot, WorkerRegexes};
 use text::{bind_text, header_lines, hostname_text, list, path_text, place, text};
 
-/// The steps of a lookup and what came of it. Prints as one line a step.
+/// The steps of a lookup and its result. Prints as one line a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The steps of the lookup, in order; the last one names the rule, or says why there is none.
@@ -27,12 +28,12 @@ pub struct Explanation {
     pub hit: Option<ExplainedHit>,
 }
 
-/// The rule that takes a request, for those who say what comes of it.
+/// The rule that takes a request, for callers that show the request's further way.
 #[derive(Clone, Debug)]
 pub struct ExplainedHit {
     /// The rule.
     pub rule: Arc<Rule>,
-    /// As in [`RouteHit`](crate::RouteHit).
+    /// Bytes of the path that the match covers, as in [`RouteHit`](crate::RouteHit).
     pub matched_len: usize,
 }
 
@@ -56,7 +57,7 @@ pub enum Verdict {
     NotServed,
 }
 
-/// Explains what becomes of `request` on a connection to `local` that was made for its host alone, over TLS
+/// Explains the way of `request` on a connection to `local` that was made for its host alone, over TLS
 /// with [`Scheme::Https`]. Allocates freely: for people, not for traffic.
 pub fn explain(
     snapshot: &Snapshot,

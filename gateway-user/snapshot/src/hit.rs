@@ -12,9 +12,9 @@ pub struct RouteHit<'s> {
     pub listener: &'s Arc<ListenerInfo>,
     /// The rule. Clone the `Arc` to keep it longer than the snapshot.
     pub rule: &'s Arc<Rule>,
-    /// Which of the rule's matches held; see [`Rule::path_pattern`].
+    /// Index of the rule's match that held; see [`Rule::path_pattern`].
     pub match_index: u32,
-    /// How many bytes of the path a `PathPrefix` matched, its trailing `/` not counted; the whole path
+    /// Number of bytes of the path that a `PathPrefix` matched, its trailing `/` not counted; the whole path
     /// otherwise. Path rewrites need it.
     pub matched_len: usize,
 }
@@ -26,8 +26,8 @@ impl<'s> RouteHit<'s> {
     }
 }
 
-/// Why no rule took a request; the response is 404 (gateway-api `HTTPRouteRule.matches`). Of several reasons
-/// the one that came closest to a match, which is the greatest.
+/// Reasons why no rule took a request; the response is 404 (gateway-api `HTTPRouteRule.matches`). Of several
+/// reasons the one that came closest to a match, which is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteMiss {
     /// No listener of this address and port serves the host.

@@ -18,7 +18,7 @@ impl BindTable {
     /// nothing once the buffers in `regexes` have grown to what requests need.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub fn route<'s>(
         &'s self,
         request: &RequestView<'_>,
@@ -30,6 +30,9 @@ impl BindTable {
     /// As [`Self::route`], in steps: `None` is the end of a step that found nothing yet. The caller lets
     /// others run and calls again, with the same request, `regexes` and `progress`. Between two steps other
     /// lookups may use `regexes`.
+    ///
+    /// # Errors
+    /// Those of [`Self::route`].
     pub fn route_step<'s>(
         &'s self,
         request: &RequestView<'_>,

@@ -42,7 +42,7 @@ impl Numbers {
         }
     }
 
-    /// How many numbers there are, used or not.
+    /// Count of the numbers, used or not.
     pub(crate) fn len(&self) -> usize {
         self.used.len()
     }

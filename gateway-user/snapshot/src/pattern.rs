@@ -1,5 +1,4 @@
-//! Regular expressions: those of a snapshot, which all workers share, and what a worker remembers of one
-//! request.
+//! Regular expressions: those of a snapshot, which all workers share, and a worker's memory of one request.
 //!
 //! A match is one pass over the value by an automaton that is complete when the snapshot is (crate
 //! `gateway-regex`): no worker builds anything, no cache fills, no lock is taken. A request pays for an
@@ -51,10 +50,10 @@ enum SubjectKind {
     Query,
 }
 
-/// How many different expressions a snapshot has, and what they hold.
+/// Number of different expressions of a snapshot, and their memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegexTotals {
-    /// Different texts.
+    /// Number of different texts.
     pub expressions: usize,
     /// Bytes of their automata, which all workers share.
     pub bytes: usize,

@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// How many of the 2^64 values each target owns, found by bisecting for the ends of its range.
+    /// Number of the 2^64 values that each target owns, found by bisecting for the ends of its range.
     fn shares(picker: &Picker, targets: u32) -> Vec<u128> {
         let first_beyond = |id: u32| {
             let (mut low, mut high) = (0u128, 1u128 << 64);

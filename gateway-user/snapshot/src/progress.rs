@@ -1,12 +1,12 @@
-//! How far a lookup has come that lets others run on its way.
+//! Progress of a lookup that lets others run on its way.
 //!
 //! With the default limits one request may have four mebibytes scanned, which is 10 to 50 ms of a worker:
-//! long for whoever waits behind it, little for who takes turns with others.
+//! long for requests that wait behind it, little for one that takes turns with others.
 
 use crate::RouteMiss;
 use crate::pattern::PatternId;
 
-/// How far a lookup has come. It holds nothing of the tables; the verdicts on expressions are in it, since
+/// Progress of a lookup. It holds nothing of the tables; the verdicts on expressions are in it, since
 /// other lookups overwrite the worker's memory of them.
 #[derive(Debug)]
 pub struct Progress {
@@ -17,16 +17,17 @@ pub struct Progress {
     pub(crate) hosts: usize,
     /// Entries of the next one that were tried.
     pub(crate) entries: usize,
-    /// Why there is no rule so far.
+    /// Reason why there is no rule so far.
     pub(crate) miss: RouteMiss,
 }
 
 impl Progress {
-    /// The default budget of a step: a quarter to half a millisecond. Ordinary requests never come to its
-    /// end.
+    /// The default budget of a step, in bytes as `gateway_regex::Matcher::effort` counts them: a quarter to
+    /// half a millisecond. Ordinary requests never come to its end.
     pub const STEP: u64 = 64 << 10;
 
-    /// The start. The expression that passes `limit` ends its step. Allocates nothing.
+    /// The start. The expression that passes `limit`, counted like [`Self::STEP`], ends its step.
+    /// Allocates nothing.
     pub fn new(limit: u64) -> Self {
         Self {
             limit: limit.max(1),

@@ -58,13 +58,13 @@ pub enum Action {
 /// One backend of a rule.
 #[derive(Debug)]
 pub struct Target {
-    /// Where requests go.
+    /// The destination of requests.
     pub destination: Destination,
     /// The rule's filters followed by those of this backend.
     pub filters: Arc<Filters>,
 }
 
-/// Where a [`Target`]'s share of requests goes.
+/// The destination of a [`Target`]'s share of requests.
 #[derive(Debug)]
 pub enum Destination {
     /// The endpoints of a cluster; without any: 503.

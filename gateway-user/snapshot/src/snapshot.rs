@@ -150,7 +150,7 @@ impl Snapshot {
         self.clusters.keys.get(id.0 as usize)
     }
 
-    /// How many expressions it has, and what their automata hold.
+    /// Number of its expressions, and the memory of their automata.
     pub fn regexes(&self) -> RegexTotals {
         self.patterns.totals()
     }

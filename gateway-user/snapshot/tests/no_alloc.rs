@@ -82,7 +82,7 @@ fn requests() -> Vec<Request> {
     ]
 }
 
-/// What a worker does with a request on account of the tables: the lookup, the choice of a backend, the new
+/// The work on a request for which a worker needs the tables: the lookup, the choice of a backend, the new
 /// target or the `Location`.
 fn serve(bind: &BindTable, view: &RequestView<'_>, regexes: &mut WorkerRegexes, out: &mut Vec<u8>) -> u32 {
     out.clear();

@@ -1,4 +1,4 @@
-//! What is said of matches that are in each other's way, against the slow rival: a match that is called
+//! Reports of matches that are in each other's way, against the slow rival: a match that is called
 //! unreachable takes no request, and every request that it fits fits the match that is named for it too.
 
 mod support;

@@ -1,4 +1,4 @@
-//! What expressions cost a request: bytes of values, counted.
+//! The cost of expressions for a request: bytes of values, counted.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What compile makes of whole and of broken Irs, and which table a connection gets.
+//! Tables that are compiled from whole and from broken Irs, and the table that a connection gets.
 
 mod support;
 

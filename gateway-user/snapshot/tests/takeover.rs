@@ -27,7 +27,7 @@ const WORLDS: u32 = 300;
 const EDITS: usize = 12;
 const REQUESTS: usize = 8;
 
-/// What an Ir is made from.
+/// The parts that an Ir is made from.
 #[derive(Clone, Debug)]
 struct World {
     routes: BTreeMap<RouteId, (Vec<&'static str>, Arc<HttpRoute>)>,

@@ -1,4 +1,4 @@
-//! Which number a cluster has.
+//! Numbers of clusters.
 
 use std::sync::Arc;
 

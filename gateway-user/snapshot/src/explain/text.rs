@@ -6,7 +6,7 @@ use gateway_ir::{BindAddress, Hostname, PathMatch};
 
 use crate::{FieldLines, Rule};
 
-/// How many patterns or hostnames one line lists at most.
+/// Most patterns or hostnames that one line lists.
 const LISTED: usize = 8;
 
 pub(super) fn header_lines(fields: &dyn FieldLines, name: &str) -> Vec<String> {

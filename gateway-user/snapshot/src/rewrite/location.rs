@@ -25,7 +25,7 @@ pub struct Redirect {
 /// The request that is redirected.
 #[derive(Clone, Copy, Debug)]
 pub struct RedirectSource<'a> {
-    /// How it arrived.
+    /// The scheme that it arrived by.
     pub scheme: Scheme,
     /// Its host without port, an IPv6 address in brackets; may be empty.
     pub host: &'a [u8],
@@ -35,7 +35,7 @@ pub struct RedirectSource<'a> {
     pub path: &'a [u8],
     /// Its query, encoded.
     pub query: Option<&'a [u8]>,
-    /// [`RouteHit::matched_len`](crate::RouteHit::matched_len).
+    /// Bytes of the path that the match covers: [`RouteHit::matched_len`](crate::RouteHit::matched_len).
     pub matched_len: usize,
 }
 

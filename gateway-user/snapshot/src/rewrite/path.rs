@@ -37,7 +37,7 @@ impl PathRewrite {
         self.query.as_deref()
     }
 
-    /// Appends the new path to `out`. `matched_len` is that of [`RouteHit`](crate::RouteHit).
+    /// Appends the new path to `out`. `matched_len`, in bytes, is that of [`RouteHit`](crate::RouteHit).
     ///
     /// The table is in gateway-api `HTTPPathModifier.replacePrefixMatch`. Where the prefix gives way to
     /// nothing, the rest of the path starts with one `/` however many it had: a path that starts with `//`
@@ -63,7 +63,8 @@ impl PathRewrite {
 }
 
 /// Appends the request target to send to a backend: the path, changed by `rewrite` if there is one, and the
-/// query as the client sent it or as the rewrite has it. Allocates only if `out` has to grow.
+/// query as the client sent it or as the rewrite has it. `matched_len`, in bytes, is that of
+/// [`RouteHit`](crate::RouteHit). Allocates only if `out` has to grow.
 pub fn write_target(
     rewrite: Option<&PathRewrite>,
     path: &[u8],

@@ -17,15 +17,15 @@ use condition::Conditions;
 pub(crate) struct Entry {
     /// The rule that a request wins by it.
     pub(crate) rule: Arc<Rule>,
-    /// Which of the rule's matches it is.
+    /// Index of the match in the rule.
     pub(crate) match_index: u32,
-    /// How much of the path is matched.
+    /// The part of the path that is matched.
     pub(crate) extent: Extent,
     /// The other conditions; `None` for none.
     pub(crate) conditions: Option<Arc<Conditions>>,
 }
 
-/// How much of the path a match covers.
+/// The part of the path that a match covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// All of it.

@@ -217,7 +217,7 @@ impl PrefixTable {
         self.nodes.iter().flat_map(|node| &node.entries)
     }
 
-    /// How many nodes there are.
+    /// Number of nodes.
     #[cfg(test)]
     pub(crate) fn nodes(&self) -> usize {
         self.nodes.len()

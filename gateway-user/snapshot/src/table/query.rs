@@ -16,7 +16,7 @@ pub(crate) struct Scratch {
     value: Vec<u8>,
 }
 
-/// Where one parameter is in the query string.
+/// Place of one parameter in the query string.
 #[derive(Debug)]
 struct Param {
     name: Range<usize>,

@@ -135,7 +135,7 @@ pub fn requests() -> impl Strategy<Value = (SocketAddr, Request)> {
     })
 }
 
-/// What the tables say about a request.
+/// The tables' outcome for a request.
 pub fn from_tables(
     snapshot: &Snapshot,
     regexes: &mut WorkerRegexes,

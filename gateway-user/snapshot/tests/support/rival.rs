@@ -13,7 +13,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::Request;
 
-/// What the specification says about a request.
+/// The specification's outcome for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing is served on the address.
