@@ -75,7 +75,7 @@ impl<S: Read + Write> Client<S> {
         Self { stream, unread: VecDeque::new() }
     }
 
-    /// What carries the connection.
+    /// The stream that carries the connection.
     pub fn stream(&self) -> &S {
         &self.stream
     }
@@ -235,10 +235,10 @@ pub fn get(to: SocketAddr, host: &str, target: &str) -> io::Result<Response> {
     Client::connect(to)?.get(host, target)
 }
 
-/// A read limit for tests that expect silence.
+/// True if nothing comes, and the connection does not end, within `wait`.
 ///
 /// # Errors
-/// The socket refuses the option.
+/// The connection breaks, or the socket refuses a read limit.
 pub fn is_silent(client: &Client, wait: Duration) -> io::Result<bool> {
     client.stream().set_read_timeout(Some(wait))?;
     let seen = client.stream().peek(&mut [0]);

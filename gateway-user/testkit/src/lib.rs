@@ -1,4 +1,4 @@
-//! What tests share: network namespaces, scratch directories, child processes, raw clients.
+//! Parts that tests share: network namespaces, scratch directories, child processes, raw clients.
 //!
 //! Everything here cleans up when it is dropped, also when a test fails, and has a name of its own, so that
 //! tests run beside each other and beside another copy of themselves.

@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 
 use crate::scratch::Scratch;
 
-/// What a body inside finds.
+/// The namespaces as the body of a test sees them.
 #[derive(Debug)]
 pub struct Inside {
     scratch: Scratch,
@@ -26,7 +26,7 @@ pub struct Inside {
     disks: Mutex<Vec<PathBuf>>,
 }
 
-/// What may be done on a disk of its own.
+/// Access to a disk of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Reading alone.

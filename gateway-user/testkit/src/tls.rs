@@ -23,7 +23,7 @@ pub struct SelfSigned {
 /// A client over TLS.
 pub type TlsClient = Client<StreamOwned<ClientConnection, TcpStream>>;
 
-/// Which versions a client speaks.
+/// Versions that a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Versions {
     /// TLS 1.2 alone.
@@ -63,7 +63,7 @@ impl SelfSigned {
     }
 }
 
-/// What a client is: whom it trusts, and what it remembers between connections.
+/// Settings of clients: the certificates that they trust, and the tickets that they keep between connections.
 ///
 /// # Panics
 /// A certificate is none.

@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a condition may take before a test fails: far above anything seen, so that a slow machine passes.
+/// Longest time that a condition may take before a test fails: far above anything seen, so that a slow
+/// machine passes.
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Polls `ready` until it gives a value.

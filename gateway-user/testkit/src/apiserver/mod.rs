@@ -27,7 +27,7 @@ pub struct ApiServer {
     dir: Scratch,
 }
 
-/// What connections share.
+/// State that connections share.
 #[derive(Debug, Default)]
 struct World {
     state: Mutex<State>,
@@ -49,7 +49,7 @@ impl World {
 
 impl ApiServer {
     /// Starts it with no object. The kinds of `plurals` (`httproutes.gateway.networking.k8s.io`, `services`)
-    /// are installed; other kinds are answered 404.
+    /// are installed; other kinds get 404.
     ///
     /// # Errors
     /// No socket, thread or directory.
@@ -124,7 +124,7 @@ impl ApiServer {
         });
     }
 
-    /// True if lists are streamed, as they are at first; if not, who asks for that is answered 422.
+    /// True if lists are streamed, as they are at first; if not, requests for that get 422.
     pub fn set_streaming(&self, streaming: bool) {
         self.world.change(|state| state.pages_only = !streaming);
     }

@@ -1,5 +1,5 @@
 //! HTTP/1.1 requests of a connection, each read to the end of its body (RFC 9112 sections 6 and 7.1) before
-//! it is answered: what is left of a body would be taken for the next request.
+//! it is served: the rest of a body would be taken for the next request.
 
 use std::io::{self, BufRead, BufReader, Read};
 

@@ -15,7 +15,7 @@ const PAGE: usize = 3;
 /// How often a connection looks whether it is cut.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a request asks for.
+/// Objects that a request asks for.
 enum Request {
     /// The kinds of `group/version`.
     Kinds(String),
@@ -50,7 +50,7 @@ impl Ask {
 /// Serves a connection to its end.
 pub(super) fn connection(world: &World, stream: &TcpStream) {
     let epoch = world.lock().epoch;
-    // What goes wrong here, the client sees.
+    // The client sees errors of this.
     let _ = requests(world, stream, epoch);
     let _ = stream.shutdown(Shutdown::Both);
 }

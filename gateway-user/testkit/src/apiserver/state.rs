@@ -1,4 +1,4 @@
-//! What the server holds, and its history.
+//! The server's objects and their history.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(super) struct State {
     pub(super) installed: BTreeSet<String>,
     objects: BTreeMap<String, BTreeMap<(String, String), Value>>,
-    /// What watches are told, in order.
+    /// Events that watches are told, in order.
     history: Vec<Line>,
     version: u64,
     /// History up to here is gone.

@@ -44,7 +44,7 @@ impl Clients {
         Self { stop, attempts, threads }
     }
 
-    /// How many were answered on connections that were opened after a moment.
+    /// Number of requests that were served on connections opened after a moment.
     pub(super) fn served_since(&self, moment: Instant) -> u64 {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = attempts.iter().rev().take_while(|attempt| attempt.ended > moment);

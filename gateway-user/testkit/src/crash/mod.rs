@@ -15,17 +15,17 @@ use clients::Clients;
 pub use supervisor::Supervisor;
 pub use verdict::{Kill, Verdict};
 
-/// What is killed, and how often.
+/// Settings of a run of kills.
 #[derive(Clone, Debug)]
 pub struct CrashRun {
-    /// Where clients connect; `/httpbin/anything/ID` must be answered with a body in which that path
-    /// stands in quotes.
+    /// Where clients connect; `/httpbin/anything/ID` must get a response with that path in
+    /// quotes in its body.
     pub to: SocketAddr,
-    /// How often.
+    /// Number of kills.
     pub kills: u32,
-    /// How many clients there are: threads with one request at a time, every other one on a kept connection.
+    /// Number of clients: threads with one request at a time, every other one on a kept connection.
     pub clients: usize,
-    /// How many requests must be answered between two kills.
+    /// Number of requests that must be served between two kills.
     pub between: u64,
 }
 
@@ -37,7 +37,7 @@ impl CrashRun {
     /// The command cannot be started, or not killed.
     ///
     /// # Panics
-    /// If requests are not answered any more.
+    /// If requests are not served any more.
     pub fn run(&self, command: impl FnMut() -> Command + Send + 'static) -> io::Result<Verdict> {
         let supervisor = Supervisor::start(command)?;
         let complain = |what: &str| format!("{what}; the last process says:\n{}", supervisor.output());
@@ -49,7 +49,7 @@ impl CrashRun {
         for _ in 0..self.kills {
             self.wait_for(&clients, Instant::now(), &complain);
             let kill = supervisor.kill()?;
-            // What follows must be seen on connections of the next process.
+            // The next responses must come on connections of the next process.
             self.wait_for(&clients, kill.reaped, &complain);
             kills.push(kill);
         }
@@ -57,9 +57,9 @@ impl CrashRun {
         Ok(Verdict::new(kills, &clients.stop()))
     }
 
-    /// Waits for answers on connections that were opened after a moment.
+    /// Waits for responses on connections that were opened after a moment.
     fn wait_for(&self, clients: &Clients, after: Instant, complain: &impl Fn(&str) -> String) {
-        let what = complain("answers");
+        let what = complain("responses");
         wait::until(&what, || (clients.served_since(after) >= self.between).then_some(()));
     }
 }

@@ -70,7 +70,7 @@ impl Supervisor {
         Ok(Kill { signalled, reaped })
     }
 
-    /// What the process has printed so far.
+    /// Output of the process so far.
     pub fn output(&self) -> String {
         self.shared.lock().child.output()
     }

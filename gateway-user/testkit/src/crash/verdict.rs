@@ -1,4 +1,4 @@
-//! What clients lost by kills.
+//! Requests that clients lost by kills.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,16 @@ pub struct Kill {
     pub reaped: Instant,
 }
 
-/// What became of all requests.
+/// Counts of all requests by outcome.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// Verified answers.
+    /// Number of verified responses.
     pub served: u64,
-    /// Requests that failed on connections opened before a kill: what the process had under way.
+    /// Number of requests that failed on connections opened before a kill: those that the process
+    /// had under way.
     pub cut: u64,
-    /// Requests for which a connection was asked between a kill and the first response of the next process:
-    /// refused, or reset.
+    /// Number of requests for which a connection was asked between a kill and the first response of the next
+    /// process: refused, or reset.
     pub unserved: u64,
     /// All other failures, with what was seen: there must be none.
     pub lost: Vec<String>,

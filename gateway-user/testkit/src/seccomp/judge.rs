@@ -14,7 +14,8 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use super::{Call, Verdict, kernel};
 
-/// How long the thread goes on after the wish to stop: a call that waits is answered before that.
+/// Longest time that the thread goes on after the wish to stop: a call that waits gets its
+/// verdict before that.
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Judges the calls of one process after another, and their children, until it is dropped. Calls that come

@@ -22,7 +22,7 @@ pub(super) struct Seen {
     pub(super) arguments: [u64; 6],
 }
 
-/// Filters the calling thread: these calls wait for who reads the returned descriptor, all others pass.
+/// Filters the calling thread: these calls wait for the reader of the returned descriptor, all others pass.
 pub(super) fn filter(calls: &[i64]) -> io::Result<OwnedFd> {
     let number = |value: usize| u32::try_from(value).map_err(io::Error::other);
     let step = |code: c_uint, jt: u8, k: u32| -> io::Result<sock_filter> {
@@ -77,7 +77,7 @@ pub(super) fn receive(listener: BorrowedFd<'_>) -> io::Result<Option<Seen>> {
     }
 }
 
-/// Says what becomes of a call. That its thread was killed meanwhile is no error.
+/// Gives a call its verdict. That its thread was killed meanwhile is no error.
 pub(super) fn respond(listener: BorrowedFd<'_>, seen: &Seen, verdict: Verdict) -> io::Result<()> {
     let mut response = seccomp_notif_resp { id: seen.id, val: 0, error: 0, flags: 0 };
     match verdict {

@@ -1,9 +1,8 @@
-//! Kernels that tests do not have: another process's system calls, one by one, answered by a test.
+//! Kernels that tests do not have: another process's system calls, judged one by one by a test.
 //!
-//! A seccomp filter can refuse a system call by its number and plain arguments; what an older kernel
-//! refuses often depends on what an argument points to (flags of a ring, kind of a BPF command). So the
-//! filter hands such calls to a supervisor (seccomp_unotify(2)), which reads the memory of the caller and
-//! says what happens.
+//! A seccomp filter can refuse a system call by its number and plain arguments; what an older kernel refuses
+//! often depends on what an argument points to (flags of a ring, kind of a BPF command). So the filter hands
+//! such calls to a supervisor (seccomp_unotify(2)), which reads the memory of the caller and decides.
 
 mod judge;
 mod kernel;
@@ -23,16 +22,16 @@ pub use judge::Judge;
 /// A system call that waits for its verdict.
 #[derive(Debug)]
 pub struct Call {
-    /// `SYS_…` of the libc crate.
+    /// Its number: `SYS_…` of the libc crate.
     pub number: i64,
     /// Its arguments as they lie in registers.
     pub arguments: [u64; 6],
-    /// The thread that calls.
+    /// The id of the thread that calls.
     pub thread: u32,
     memory: File,
 }
 
-/// What becomes of a call.
+/// The verdict on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The kernel does it.
