@@ -53,12 +53,7 @@ fn a_text_that_is_no_yaml_is_told_with_its_place_and_its_fix() {
         ("a: !foo b\n".to_owned(), &["f.yaml:1:9: YAML: \"b\" does not fit the tag !foo; remove the tag"]),
         ("a: *b\n".to_owned(), &["f.yaml:1:4: YAML:"]),
         ("? [a]\n: b\n".to_owned(), &["f.yaml:1:3: YAML: a key is a string, not a list"]),
-    ]);
-}
-
-#[test]
-fn a_document_that_is_no_object_of_ours_is_told_with_its_place_and_its_fix() {
-    refused(vec![
+        // The object of a document.
         ("- a\n".to_owned(), &["f.yaml:1:1: expected an object with apiVersion and kind, found a list"]),
         ("kind: Gateway\n".to_owned(), &["f.yaml:1:1: Gateway: apiVersion: required field is missing"]),
         (

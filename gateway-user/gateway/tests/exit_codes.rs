@@ -23,7 +23,7 @@ const USAGE: i32 = 2;
 fn ends_with(code: i32, words: &[&str]) {
     let done = sluice(words);
     assert_eq!(done.status.code(), Some(code), "{words:?}: {}", text(&done));
-    // Whoever fails says so, on one line for each mistake.
+    // A command that fails says so, on one line for each mistake.
     let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
     let is_finding = words.first().is_some_and(|word| ["check", "explain"].contains(word));
     assert!(code == DONE || is_finding || !said.is_empty(), "{words:?} fails without a word");

@@ -276,7 +276,7 @@ fn a_drain_says_goodbye_and_the_key_is_nowhere() {
         running.gateway.signal(Signal::SIGTERM).unwrap();
         assert!(idle.at_end().unwrap(), "a close without close_notify is an error");
         running.gateway.wait();
-        // What it wrote last may still be in the pipe.
+        // Its last lines may still be in the pipe.
         running.gateway.wait_for_output("\"tls_version\":\"1.3\",\"tls_server_name\":\"one.example\"");
         let log = running.log();
         for certificate in [&one, &wild] {

@@ -80,7 +80,7 @@ fn an_ordinary_user_serves_and_asks_without_a_flag() {
                 text(&status)
             );
         }
-        // Whoever was there first has nothing of it.
+        // A user who was there first gets nothing by it.
         let _ = fs::remove_dir_all(&private);
         fs::create_dir(&private).unwrap();
         chown(&private, Some(UID + 1), None).unwrap();

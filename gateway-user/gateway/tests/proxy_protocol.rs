@@ -133,7 +133,7 @@ fn play(label: &str, flags: &'static [&'static str]) {
         running.gateway.wait();
         for (_, client) in headers() {
             let line = format!("\"client_address\":\"{client}\"");
-            // What it wrote last may still be in the pipe.
+            // Its last lines may still be in the pipe.
             running.gateway.wait_for_output(&line);
         }
     });

@@ -1,4 +1,4 @@
-//! What a Gateway hears of addresses that it was given, or not.
+//! Conditions of a Gateway about addresses that it was given, or not.
 
 mod common;
 
@@ -36,7 +36,7 @@ fn translation(given: &[&str]) -> Translation {
     translator.update(&common::resources(GATEWAY))
 }
 
-/// What is wrong with it.
+/// Its errors and warnings.
 fn found(translation: &Translation) -> Vec<(Severity, &str)> {
     let all = translation.diagnostics.iter().map(|one| (one.severity, &*one.message));
     all.filter(|(severity, _)| *severity != Severity::Note).collect()

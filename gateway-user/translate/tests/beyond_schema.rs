@@ -1,4 +1,4 @@
-//! What the CRDs refuse today must be judged here as well: another CRD version may let it through.
+//! Resources that the CRDs refuse today must be judged here as well: another CRD version may let it through.
 
 mod common;
 
@@ -38,7 +38,7 @@ fn rule(rule: Value) -> (String, Action) {
     let translation = run(&[class(), gateway(listeners), service(), (Kind::HttpRoute, route)]);
     let status = common::status(&translation.status);
     let accepted = status["HTTPRoute a/r"]["parent gw"]["Accepted"].as_str().expect("it is ours").to_owned();
-    let route = translation.ir.http_routes.values().next().expect("it is attached, to answer 500");
+    let route = translation.ir.http_routes.values().next().expect("it is attached, to respond with 500");
     (accepted, route.rules[0].action.clone())
 }
 
@@ -149,8 +149,9 @@ fn what_no_message_can_hold_is_refused_where_status_is_decided() {
     for text in ["/#a", "/a b", "/\u{e9}", "/\"", "/a\r\nb: c"] {
         for path in [full(text), prefix(text)] {
             refused("UnsupportedValue", json!({"matches": matches, "filters": [rewrite(path.clone())]}));
-            let answers = json!({"matches": matches, "filters": [redirect(path.clone())], "backendRefs": []});
-            refused("UnsupportedValue", answers);
+            let redirected =
+                json!({"matches": matches, "filters": [redirect(path.clone())], "backendRefs": []});
+            refused("UnsupportedValue", redirected);
         }
         let own = json!([{"name": "s", "port": 80, "filters": [rewrite(full(text))]}]);
         refused("UnsupportedValue", json!({"backendRefs": own}));

@@ -86,16 +86,16 @@ fn the_admin_server_is_no_backend_in_any_spelling_of_loopback() {
         [(&["127.0.0.1"][..], &[][..]), (&[], &["::1"]), (&[], &["::ffff:127.0.0.1"]), (&["0.0.0.0"], &[])]
     {
         let set = world(v4, v6);
-        let answer = translate(&set, &options(&[]));
-        assert_eq!(used(&answer), Vec::<String>::new(), "{v4:?} {v6:?}");
-        let warnings = warnings(&answer);
+        let translation = translate(&set, &options(&[]));
+        assert_eq!(used(&translation), Vec::<String>::new(), "{v4:?} {v6:?}");
+        let warnings = warnings(&translation);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         for word in
             ["rules[0].backendRefs[0]", "1 endpoint is not used", "answered with 503", "--backend-networks"]
         {
             assert!(warnings[0].contains(word), "{warnings:?}");
         }
-        let resolved = resolved(&answer);
+        let resolved = resolved(&translation);
         assert!(
             resolved.starts_with("True every backendRef was found; rules[0].backendRefs[0]: "),
             "{resolved}"
@@ -109,9 +109,10 @@ fn the_admin_server_is_no_backend_in_any_spelling_of_loopback() {
 
 #[test]
 fn good_endpoints_are_used_beside_refused_ones() {
-    let answer = translate(&world(&["10.0.0.1", "169.254.169.254"], &["fd00::1", "fe80::1"]), &options(&[]));
-    assert_eq!(used(&answer), ["10.0.0.1:15000", "[fd00::1]:15000"]);
-    let warnings = warnings(&answer);
+    let translation =
+        translate(&world(&["10.0.0.1", "169.254.169.254"], &["fd00::1", "fe80::1"]), &options(&[]));
+    assert_eq!(used(&translation), ["10.0.0.1:15000", "[fd00::1]:15000"]);
+    let warnings = warnings(&translation);
     assert!(warnings[0].contains("169.254.169.254 is link-local, fe80::1 is link-local"), "{warnings:?}");
     assert!(!warnings[0].contains("503"), "{warnings:?}");
 }
@@ -129,9 +130,9 @@ fn a_route_is_judged_again_when_its_refused_endpoints_change_and_only_then() {
     let mut translator = Translator::new(options(&[]));
     let mut update = |v4: &[&str]| {
         let set = world(v4, &[]);
-        let answer = translator.update(&set);
-        assert_eq!(answer, translate(&set, &options(&[])), "{v4:?}");
-        (translator.rebuilt().routes, resolved(&answer).contains("not used"))
+        let translation = translator.update(&set);
+        assert_eq!(translation, translate(&set, &options(&[])), "{v4:?}");
+        (translator.rebuilt().routes, resolved(&translation).contains("not used"))
     };
     assert_eq!(update(&["10.0.0.1"]), (1, false));
     assert_eq!(update(&["10.0.0.1", "10.0.0.2"]), (0, false), "endpoints travel alone");

@@ -145,7 +145,7 @@ fn grant() -> Value {
     json!({"kind": "ReferenceGrant", "metadata": {"name": "t0", "namespace": "t1"}, "spec": spec})
 }
 
-/// A translator that has seen the large set, with the set and the answer.
+/// A translator that has seen the large set, with the set and the translation.
 fn seen() -> (Translator, ResourceSet, Translation) {
     let resources = large();
     let mut translator = Translator::new(TranslateOptions::default());
@@ -156,7 +156,7 @@ fn seen() -> (Translator, ResourceSet, Translation) {
     (translator, resources, translation)
 }
 
-/// What the translator rebuilds after this; its answer must be right as well.
+/// Counts of what the translator rebuilds after this; its translation must be right as well.
 fn rebuilt(translator: &mut Translator, resources: &ResourceSet) -> (usize, usize) {
     assert_eq!(translator.update(resources), run(resources));
     (translator.rebuilt().routes, translator.rebuilt().clusters)

@@ -1,4 +1,4 @@
-//! What holds for any resources: order does not matter, the input stays as it was, and tenants do not touch
+//! Properties of any resources: order does not matter, the input stays as it was, and tenants do not touch
 //! one another.
 
 mod common;
@@ -8,7 +8,7 @@ use gateway_api_types::Object;
 use gateway_ir::{Endpoints, Ir};
 use proptest::prelude::*;
 
-/// What one tenant's routes are served as: its routes, where they are attached, and its endpoints.
+/// The part of the result that serves one tenant: its routes, where they are attached, and its endpoints.
 fn served(ir: &Ir, endpoints: &Endpoints, tenant: &str) -> String {
     let routes: Vec<_> =
         ir.http_routes.values().filter(|route| route.id.object.namespace == tenant).collect();

@@ -1,4 +1,4 @@
-//! What a node's report makes of the status.
+//! The status that follows from a node's report.
 
 mod common;
 

@@ -39,9 +39,7 @@ struct Contents {
     version: u64,
     /// By path.
     objects: BTreeMap<String, Value>,
-    /// The version of the last change at each path, of a deletion as well.
-    changes: BTreeMap<String, u64>,
-    /// Answers in place of those that requests to paths with this text would get.
+    /// Statuses that requests to paths with this text get in place of their responses.
     faults: VecDeque<(String, u16)>,
     /// How many requests to paths with this text get no response.
     hangs: Option<(String, usize)>,
@@ -140,7 +138,7 @@ impl ApiServer {
         self.lock().missing = Some(text.to_owned());
     }
 
-    /// Whoever reads what was seen gets what is there now until it is thawed, as if the watch were late.
+    /// Readers of what was seen get what is there now until it is thawed, as if the watch were late.
     pub(crate) fn freeze(&self, frozen: bool) {
         let mut state = self.lock();
         state.frozen = frozen.then(|| state.objects.clone());

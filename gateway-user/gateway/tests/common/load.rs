@@ -11,9 +11,9 @@ pub struct Wrk(Guarded);
 /// Counts of `wrk`.
 #[derive(Debug)]
 pub struct Report {
-    /// Answers received.
+    /// Number of responses received.
     pub requests: u64,
-    /// Answers that were not 2xx or 3xx.
+    /// Number of responses that were not 2xx or 3xx.
     pub bad_responses: u64,
     /// The line of socket errors, if there were any.
     pub socket_errors: Option<String>,

@@ -108,9 +108,9 @@ fn writers_of_one_byte_a_while_are_cut_off() {
             (response.status, response.reason().unwrap_or_default().to_owned())
         };
         let all = |clients: &mut Vec<Client>| {
-            let mut answers = BTreeMap::new();
-            clients.iter_mut().for_each(|client| *answers.entry(told(client)).or_insert(0) += 1);
-            answers
+            let mut responses = BTreeMap::new();
+            clients.iter_mut().for_each(|client| *responses.entry(told(client)).or_insert(0) += 1);
+            responses
         };
         assert_eq!(all(&mut heads), BTreeMap::from([((408, "request_header_timeout".to_owned()), 500)]));
         assert_eq!(all(&mut bodies), BTreeMap::from([((504, "request_timeout".to_owned()), 500)]));

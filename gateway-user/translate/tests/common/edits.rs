@@ -41,7 +41,7 @@ pub(crate) fn settled() -> Vec<Value> {
     objects
 }
 
-/// What people do to resources.
+/// Edits that people make to resources.
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
     Put(Value),
@@ -71,7 +71,8 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
     })
 }
 
-/// What the tenants' world has seldom: other classes, policies, odd Services and slices, narrow grants.
+/// Objects that are rare in the tenants' world: other classes, policies, odd Services and slices,
+/// narrow grants.
 fn rare() -> impl Strategy<Value = Value> {
     let spec = |index: usize| match index {
         0 => json!({"controllerName": "sluice.dev/gateway"}),

@@ -1,4 +1,4 @@
-//! What the tests share: resources from YAML, and the translation as text.
+//! Helpers of the tests: resources from YAML, and the translation as text.
 #![allow(dead_code)] // each test binary uses its own part
 
 pub(crate) mod edits;
