@@ -11,7 +11,7 @@ use crate::response_length::response_length;
 /// Connections that are opened at once; fewer than any accept queue holds.
 const BATCH: usize = 100;
 
-/// Opens `connections` to `to`, has one `GET` for `target` answered on each, and gives them, all idle.
+/// Opens `connections` to `to`, gets a response to one `GET` for `target` on each, and gives them, all idle.
 ///
 /// # Errors
 /// One of them is refused, or its response is not 200 with a Content-Length.

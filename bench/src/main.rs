@@ -39,8 +39,7 @@ enum Command {
     /// Opens connections that all misbehave in one way and come back when they are ended; says `there` when
     /// all have been tried, and goes on until it is killed.
     Crowd(AbusersArgs),
-    /// Opens connections, has one request answered on each, says `holding N`, and keeps them
-    /// until it is killed.
+    /// Opens connections, gets one response on each, says `holding N`, and keeps them until it is killed.
     Hold {
         /// Address of the proxy.
         #[arg(long)]

@@ -38,7 +38,7 @@ mod tests {
         let mut client = TcpStream::connect(to).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let waited = tokio::time::timeout(Duration::from_millis(300), client.read_u8()).await;
-        assert!(waited.is_err(), "it answered: {waited:?}");
+        assert!(waited.is_err(), "it responded: {waited:?}");
         client.shutdown().await.unwrap();
         // Closed with something unread: a reset, or an end.
         assert!(client.read_u8().await.is_err());

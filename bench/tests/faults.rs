@@ -136,7 +136,7 @@ async fn another_status() {
     let refusal =
         b"HTTP/1.1 503 Service Unavailable\r\nX-Sluice-Reason: no_endpoint\r\nContent-Length: 0\r\n\r\n";
     let to = faulty_server(|_| Reaction::Send(refusal.to_vec())).await;
-    // An upload that is answered while its body is still on its way is a refusal too, not a broken pipe.
+    // A response to an upload whose body is still on its way is a refusal too, not a broken pipe.
     let long = LoadSpec { bytes: 1_000_000, over: Duration::from_secs(20), ..spec(to, Mode::Upload) };
     for spec in [spec(to, Mode::KeepAlive), long] {
         let report = run_load(spec).await;
@@ -166,7 +166,8 @@ async fn what_the_client_cannot_do_is_its_own_failure() {
 #[tokio::test]
 async fn requests_do_not_wait_for_responses() {
     let all = Arc::new(Barrier::new(16));
-    // Nobody is answered before 16 have asked: a client that waits for responses would never come that far.
+    // Nobody gets a response before 16 have asked: a client that waits for responses would
+    // never come that far.
     let to = faulty_server_async(move |id| {
         let all = Arc::clone(&all);
         async move {

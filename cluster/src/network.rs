@@ -22,8 +22,8 @@ pub(super) const API_V4: &str = "10.96.0.1";
 pub(super) const API_PORT: u16 = 6443;
 
 /// A pair of links stands for a network card: a bridge or a single link without a peer has no carrier, and
-/// IPv6 would wait for one. What has no route cannot be connected to, so Services need one before their rules
-/// are looked at.
+/// IPv6 would wait for one. Without a route nothing can be connected to, so Services need one before their
+/// rules are looked at.
 fn links() -> String {
     format!(
         "link set lo up

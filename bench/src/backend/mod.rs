@@ -4,7 +4,7 @@
 //! - `POST /upload?id=ID`: length and checksum of the body.
 //! - `GET /witness/TAG`: what has been seen of a client, as JSON.
 //!
-//! The field `X-Bench-Id` comes back as it was sent. A request without an id is answered and not remembered,
+//! The field `X-Bench-Id` comes back as it was sent. A request without an id is served and not remembered,
 //! so that another load can run beside.
 
 mod arrival_log;

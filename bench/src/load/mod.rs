@@ -1,4 +1,4 @@
-//! The open-loop client: requests start when they are due, not when earlier ones have been answered.
+//! The open-loop client: requests start when they are due, not when earlier ones have got their response.
 //!
 //! A closed-loop client such as wrk sends nothing while it waits, so a pause of a second costs it a handful
 //! of requests and hardly moves its percentiles (coordinated omission). Here every request has its moment,

@@ -87,7 +87,7 @@ fn check_one(url: &str, status: u16, seen: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel program counted, from the gateway's own metrics.
+/// Connections that the kernel program counted, from the gateway's own metrics.
 fn steered_connections() -> Result<u64> {
     let metrics = http::get("127.0.0.1:19001".parse()?, "localhost", "/metrics")?.text();
     let line = metrics.lines().find(|line| {

@@ -1,4 +1,4 @@
-//! What this process may do, as the kernel sees it: root in a container often may less than its name says.
+//! Rights of this process, as the kernel sees them: root in a container often may less than its name says.
 
 use std::fs;
 

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-/// Where the children's output goes.
+/// Directory of the children's output.
 #[derive(Clone, Copy)]
 pub(crate) enum Output {
     /// Our own terminal.
@@ -90,7 +90,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Which part ended by itself, if one did.
+    /// The part that ended by itself, if one did.
     pub(crate) fn ended(&mut self) -> Result<Option<String>> {
         for (name, child) in [("the backend", &mut self.backend), ("the gateway", &mut self.gateway)] {
             if let Some(status) = child.try_wait()? {
@@ -100,7 +100,7 @@ impl Stack {
         Ok(None)
     }
 
-    /// What `sluice status -o json` says.
+    /// The document that `sluice status -o json` prints.
     pub(crate) fn status(&self) -> Result<Value> {
         let mut command = Command::new(&self.sluice);
         let output = command.args(["status", "-o", "json", "--state-dir"]).arg(&self.state).output()?;

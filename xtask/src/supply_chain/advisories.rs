@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use super::deny;
 use crate::cargo::{must_succeed, workspace};
 
-/// How this version of cargo-deny names its copy of the RustSec database.
+/// The name that this version of cargo-deny gives its copy of the RustSec database.
 const FETCHED: &str = "advisory-db-3157b0e258782691";
 
 /// Checks the lock file against a clone of the RustSec database; gives the day of its last commit, or `None`

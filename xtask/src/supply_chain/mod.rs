@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// advisories are printed as not run.
     #[arg(long, env = "SLUICE_ADVISORY_DB", value_name = "DIR")]
     advisory_db: Option<PathBuf>,
-    /// Where the bill of materials of the `sluice` binary is written (CycloneDX, JSON).
+    /// File that the bill of materials of the `sluice` binary is written to (CycloneDX, JSON).
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What libtest counted.
+//! Counts of libtest.
 
 use std::fmt;
 

@@ -55,7 +55,7 @@ pub(super) enum Pair {
 }
 
 impl Pair {
-    /// What tests run on when nothing is said.
+    /// The pair that tests run on by default.
     pub(super) const DEFAULT: Self = Self::EbpfUring;
     /// The others.
     pub(super) const OTHERS: [Self; 3] = [Self::EbpfEpoll, Self::ReuseportUring, Self::ReuseportEpoll];
