@@ -18,6 +18,9 @@ impl Key {
     }
 
     /// Adds every file below a folder, its name and its content.
+    ///
+    /// # Errors
+    /// A file or folder cannot be read.
     pub fn add_files(&mut self, dir: &Path) -> Result<()> {
         for file in files(dir).with_context(|| format!("reading {}", dir.display()))? {
             self.add(file.strip_prefix(dir)?.as_os_str().as_encoded_bytes());
@@ -48,6 +51,9 @@ fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The project's cache directory: everything in it may be deleted while nothing runs.
+///
+/// # Errors
+/// Neither `HOME` nor `XDG_CACHE_HOME` is set.
 pub fn dir() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
         Some(dir) => PathBuf::from(dir),
@@ -59,6 +65,9 @@ pub fn dir() -> Result<PathBuf> {
 
 /// Makes the file or folder `to` unless it is there. It is filled beside its place under a name of our own,
 /// so that it is whole when it appears, and what somebody who was killed has left is never taken for it.
+///
+/// # Errors
+/// Those of `fill`; or the file or folder cannot be made.
 pub fn keep(to: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if to.exists() {
         return Ok(());

@@ -24,6 +24,9 @@ pub fn cargo(args: &[&str]) -> Command {
 }
 
 /// Runs `command` with its output on our terminal.
+///
+/// # Errors
+/// The program cannot be started, or its exit code is not 0.
 pub fn must_succeed(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_owned();
     let status = command.status().with_context(|| format!("starting {}", program.display()))?;
@@ -42,8 +45,11 @@ pub fn exit(done: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// Where cargo puts this build: this program lies in `<target>/<profile>`, so no guess about
+/// The directory that cargo puts this build in: this program lies in `<target>/<profile>`, so no guess about
 /// settings is needed.
+///
+/// # Errors
+/// This program does not lie in a target directory.
 pub fn target_dir() -> Result<PathBuf> {
     let own = env::current_exe()?;
     let target = own.parent().and_then(Path::parent).context("this program lies in no target directory")?;
@@ -51,12 +57,18 @@ pub fn target_dir() -> Result<PathBuf> {
 }
 
 /// Builds the `sluice` binary, showing cargo's progress, and gives its path.
+///
+/// # Errors
+/// Those of [`build_binary`].
 pub fn build_sluice(profile: &str) -> Result<PathBuf> {
     build_binary("sluice", profile)
 }
 
 /// Builds the binary of the package that has its name, showing cargo's progress and the time it took, and
 /// gives its path.
+///
+/// # Errors
+/// The build fails.
 pub fn build_binary(name: &str, profile: &str) -> Result<PathBuf> {
     eprintln!("building {name} with the profile {profile}");
     let began = Instant::now();

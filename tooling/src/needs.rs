@@ -60,6 +60,9 @@ pub const HAPROXY: Need = Need { program: "haproxy", package: "haproxy" };
 
 /// Makes sure that every program is there: as root on Debian or Ubuntu by installing its package, else by an
 /// error with the command to type.
+///
+/// # Errors
+/// A program is missing and cannot be installed.
 pub fn ensure(needs: &[Need]) -> Result<()> {
     let missing: Vec<&str> = needs.iter().filter(|n| !on_path(n.program)).map(|n| n.package).collect();
     if missing.is_empty() {
@@ -74,6 +77,9 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
 }
 
 /// Installs Debian packages, which takes root.
+///
+/// # Errors
+/// This process is not root, or apt-get fails.
 pub fn install(packages: &[&str]) -> Result<()> {
     let _quiet = NoServices::new()?;
     let call = || {

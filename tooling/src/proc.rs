@@ -7,16 +7,25 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 /// `VmRSS` in KiB (proc_pid_status(5)).
+///
+/// # Errors
+/// There is no such process.
 pub fn rss_kib(pid: u32) -> Result<u64> {
     status_kib(pid, "VmRSS:")
 }
 
 /// The largest `VmRSS` in KiB since [`forget_peak`].
+///
+/// # Errors
+/// There is no such process.
 pub fn peak_kib(pid: u32) -> Result<u64> {
     status_kib(pid, "VmHWM:")
 }
 
 /// Begins a new peak (proc_pid_clear_refs(5)).
+///
+/// # Errors
+/// There is no such process, or it is another user's.
 pub fn forget_peak(pid: u32) -> Result<()> {
     let path = format!("/proc/{pid}/clear_refs");
     fs::write(&path, "5").with_context(|| path)
@@ -30,19 +39,29 @@ fn status_kib(pid: u32, field: &str) -> Result<u64> {
     Ok(value.trim().trim_end_matches(" kB").parse()?)
 }
 
-/// Time on CPUs so far.
+/// Time on CPUs so far, user and system, in steps of 10 ms (proc_pid_stat(5)).
+///
+/// # Errors
+/// There is no such process.
 pub fn cpu(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
     cpu_of(&stat).with_context(|| format!("{path}: {stat}"))
 }
 
-/// Time on CPUs so far of all of these.
+/// The sum of [`cpu`] over these.
+///
+/// # Errors
+/// One of them has ended.
 pub fn cpu_of_all(pids: &[u32]) -> Result<Duration> {
     pids.iter().map(|pid| cpu(*pid)).sum()
 }
 
-/// Time that all CPUs of the machine were busy, and all time (proc_stat(5)).
+/// Time that all CPUs of the machine were busy, and all their time, since the boot, in steps of 10 ms
+/// (proc_stat(5)).
+///
+/// # Errors
+/// The kernel does not say.
 pub fn machine() -> Result<(Duration, Duration)> {
     let path = "/proc/stat";
     let stat = fs::read_to_string(path).context(path)?;
@@ -66,19 +85,25 @@ fn cpu_of(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 10))
 }
 
-/// The first child that a process with one thread has, if it has any: unshare and nsenter start a program as
-/// their only child, since only a child can be in another PID namespace.
+/// The id of the first child that a process with one thread has, if it has any: unshare and nsenter start a
+/// program as their only child, since only a child can be in another PID namespace.
 pub fn first_child(parent: u32) -> Option<u32> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     children.split_whitespace().next()?.parse().ok()
 }
 
-/// Living processes whose parent is `parent`.
+/// Ids of the living processes whose parent is `parent`.
+///
+/// # Errors
+/// `/proc` cannot be read.
 pub fn children(parent: u32) -> Result<BTreeSet<u32>> {
     select(|_, ppid, _| ppid == parent)
 }
 
-/// Living processes of the process group `group`, zombies left out.
+/// Ids of the living processes of the process group `group`, zombies left out.
+///
+/// # Errors
+/// `/proc` cannot be read.
 pub fn members(group: u32) -> Result<BTreeSet<u32>> {
     select(|state, _, pgrp| state != "Z" && pgrp == group)
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-/// Far above what a start or an upgrade takes.
+/// Longest time that anything is waited for: far above that of a start or an upgrade.
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A child; killed with all that it has started, and reaped, when dropped.
@@ -27,11 +27,17 @@ pub struct Process {
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C makes every wait fail, so that all that was started is ended in order.
+///
+/// # Errors
+/// The handler cannot be set.
 pub fn stop_on_ctrl_c() -> Result<()> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("handling Ctrl-C")
 }
 
-/// An error after Ctrl-C.
+/// Ends the caller after Ctrl-C.
+///
+/// # Errors
+/// Ctrl-C was typed.
 pub fn check_interrupt() -> Result<()> {
     match INTERRUPTED.load(Ordering::SeqCst) {
         true => bail!("interrupted"),
@@ -40,6 +46,9 @@ pub fn check_interrupt() -> Result<()> {
 }
 
 /// Polls until `ready` gives a value.
+///
+/// # Errors
+/// Those of `ready`; Ctrl-C was typed; or [`WAIT_TIMEOUT`] has passed.
 pub fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let end = Instant::now() + WAIT_TIMEOUT;
     loop {
@@ -56,11 +65,17 @@ pub fn until<T>(what: &str, mut ready: impl FnMut() -> Result<Option<T>>) -> Res
 
 impl Process {
     /// Starts `command` in a process group of its own, so that Ctrl-C on the terminal reaches us alone.
+    ///
+    /// # Errors
+    /// The program cannot be started, or its files in `dir` cannot be made.
     pub fn spawn(name: &str, dir: &Path, command: &mut Command) -> Result<Self> {
         Self::spawn_with(name, dir, command, Stdio::null())
     }
 
     /// The same with a standard input.
+    ///
+    /// # Errors
+    /// As [`Process::spawn`].
     pub fn spawn_with(name: &str, dir: &Path, command: &mut Command, input: Stdio) -> Result<Self> {
         let (out, err) = (dir.join(format!("{name}.out")), dir.join(format!("{name}.err")));
         command.process_group(0).stdin(input).stdout(File::create(&out)?).stderr(File::create(&err)?);
@@ -90,12 +105,18 @@ impl Process {
         self.child.stdin.take()
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
+    ///
+    /// # Errors
+    /// The system does not say.
     pub fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// An error if it has ended.
+    /// Checks that it still runs.
+    ///
+    /// # Errors
+    /// It has ended; the message has its standard error.
     pub fn ensure_running(&mut self) -> Result<()> {
         match self.exit_status()? {
             Some(status) => bail!("{} ended by itself ({status}): {}", self.name, self.stderr()),
@@ -104,18 +125,27 @@ impl Process {
     }
 
     /// Sends a signal to it alone.
+    ///
+    /// # Errors
+    /// The process is gone.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(Pid::from_raw(self.pid().cast_signed()), signal)
             .with_context(|| format!("{signal} to {}", self.name))
     }
 
     /// Waits for its end.
+    ///
+    /// # Errors
+    /// Those of [`until`].
     pub fn wait(&mut self) -> Result<ExitStatus> {
         let name = self.name.clone();
         until(&format!("{name} ends"), || self.exit_status())
     }
 
-    /// Waits so long at most for its end.
+    /// Waits for its end, for at most `limit`; `None` if it still runs then.
+    ///
+    /// # Errors
+    /// Ctrl-C was typed, or the system does not say.
     pub fn wait_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let end = Instant::now() + limit;
         loop {
@@ -128,6 +158,9 @@ impl Process {
     }
 
     /// Waits for its end, which must be exit code 0.
+    ///
+    /// # Errors
+    /// It has another exit code; or those of [`until`].
     pub fn wait_for_success(&mut self) -> Result<()> {
         let status = self.wait()?;
         match status.success() {
