@@ -11,6 +11,9 @@ use nix::sched::{CloneFlags, setns};
 use super::handle::Cluster;
 
 /// In the cluster's network alone: files are the machine's.
+///
+/// # Errors
+/// The cluster does not run.
 pub fn network(cluster: &Cluster, program: &str) -> Result<Command> {
     let mut command = Command::new("nsenter");
     command.arg("--target").arg(cluster.first()?.to_string()).args(["--net", "--"]).arg(program);
@@ -18,6 +21,9 @@ pub fn network(cluster: &Cluster, program: &str) -> Result<Command> {
 }
 
 /// Among the cluster's processes, with its mounts and network: it ends with the cluster at the latest.
+///
+/// # Errors
+/// The cluster does not run.
 pub fn whole(cluster: &Cluster, program: &str) -> Result<Command> {
     let mut command = Command::new("nsenter");
     command.arg("--target").arg(cluster.first()?.to_string());
@@ -30,12 +36,18 @@ pub fn whole(cluster: &Cluster, program: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Where a file of the cluster's own mounts is to be found from outside, such as what lies in `/run`.
+/// The path, from outside, of a file of the cluster's own mounts, such as one in `/run`.
+///
+/// # Errors
+/// The cluster does not run.
 pub fn path(cluster: &Cluster, path: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(format!("/proc/{}/root{path}", cluster.first()?)))
 }
 
 /// Runs `body` on a thread that is in the cluster's network, and waits for it; what it starts is there, too.
+///
+/// # Errors
+/// The cluster does not run, or this process may not enter its network; or those of `body`.
 pub fn inside<T: Send>(cluster: &Cluster, body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let path = format!("/proc/{}/ns/net", cluster.first()?);
     let namespace = File::open(&path).with_context(|| path)?;

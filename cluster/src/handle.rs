@@ -31,6 +31,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Cluster {
     /// The place of the cluster of this name, there or not.
+    ///
+    /// # Errors
+    /// The name has other characters than letters, digits, `-` and `_`.
     pub fn of(name: &str) -> Result<Self> {
         let word =
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
@@ -39,6 +42,9 @@ impl Cluster {
     }
 
     /// Every cluster that is or was on this machine, by name.
+    ///
+    /// # Errors
+    /// The directory of clusters cannot be read.
     pub fn list() -> Result<Vec<Self>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(all()?)? {
@@ -87,6 +93,9 @@ impl Cluster {
     }
 
     /// True while any process of the cluster lives.
+    ///
+    /// # Errors
+    /// The lock cannot be tried.
     pub fn alive(&self) -> Result<bool> {
         let Ok(lock) = File::open(self.join("lock")) else { return Ok(false) };
         match lock.try_lock() {
@@ -104,6 +113,9 @@ impl Cluster {
     }
 
     /// The first process of a live cluster.
+    ///
+    /// # Errors
+    /// The cluster does not run, or is just being started.
     pub fn first(&self) -> Result<u32> {
         ensure!(self.alive()?, "the cluster {} is not up: start it with `cargo xtask cluster up`", self.name);
         let first = fs::read_to_string(self.join("pid")).unwrap_or_default();
@@ -120,6 +132,9 @@ impl Cluster {
     }
 
     /// Kills the cluster if it lives, waits for the end of its last process and removes what it leaves.
+    ///
+    /// # Errors
+    /// A process does not end in time, or something cannot be removed.
     pub fn end(&self) -> Result<()> {
         let _one_at_a_time = self.lock_all()?;
         if !self.dir.exists() {
@@ -165,6 +180,9 @@ impl Cluster {
 }
 
 /// Removes what dead clusters have left on this machine.
+///
+/// # Errors
+/// Something cannot be removed.
 pub fn sweep() -> Result<()> {
     for cluster in Cluster::list()? {
         let _one_at_a_time = cluster.lock_all()?;

@@ -29,6 +29,9 @@ impl Suite {
     pub const REFERENCE: Self = Self::V1_6_3;
 
     /// The module with its test program.
+    ///
+    /// # Errors
+    /// Go is missing, or the older suite's packages cannot be fetched.
     pub fn module(self) -> Result<PathBuf> {
         let module = go::module(&format!("suite-{self}"));
         match self {
@@ -49,6 +52,9 @@ impl Suite {
     }
 
     /// The suite as a test program.
+    ///
+    /// # Errors
+    /// The build fails, or Go is missing.
     pub fn tests(self) -> Result<PathBuf> {
         let (module, name) = (self.module()?, format!("suite-{self}"));
         Program { module: &module, package: ".", name: &name, tests: true, ldflags: "-s -w" }.build()

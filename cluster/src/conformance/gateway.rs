@@ -36,9 +36,9 @@ pub struct Gateway<'a> {
 
 /// Resources that the gateway has used.
 pub struct Cost {
-    /// Resident memory now.
+    /// Resident memory in KiB now.
     pub rss_kib: u64,
-    /// The most resident memory so far.
+    /// The most resident memory in KiB so far.
     pub peak_rss_kib: u64,
     /// CPU time so far, user and system.
     pub cpu: Duration,
@@ -46,6 +46,9 @@ pub struct Cost {
 
 impl<'a> Gateway<'a> {
     /// Starts it with the account of `deploy/` and waits until it is ready.
+    ///
+    /// # Errors
+    /// It ends by itself, or is not ready in time; the message has its flags.
     pub fn start(sluice: &Path, cluster: &'a Cluster, dir: &Path) -> Result<Self> {
         let flags = flags(account::kubeconfig(cluster)?);
         let mut command = enter::whole(cluster, &sluice.display().to_string())?;
@@ -79,6 +82,9 @@ impl<'a> Gateway<'a> {
     }
 
     /// Resources that it has used so far.
+    ///
+    /// # Errors
+    /// It has ended.
     pub fn cost(&self) -> Result<Cost> {
         Ok(Cost {
             rss_kib: proc::rss_kib(self.pid)?,
@@ -88,6 +94,9 @@ impl<'a> Gateway<'a> {
     }
 
     /// Ends it as a supervisor would; it must end well and leave none of its addresses behind.
+    ///
+    /// # Errors
+    /// Its exit code is not 0, or an address of it is left.
     pub fn stop(mut self) -> Result<()> {
         kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM).context("ending sluice")?;
         self.process.wait_for_success()?;

@@ -14,6 +14,9 @@ use crate::handle::Cluster;
 pub const GATEWAY_CLASS: &str = "sluice";
 
 /// Installs our definitions, the gateway's namespace, its account with its rights, and the GatewayClass.
+///
+/// # Errors
+/// A file of `deploy/` is refused, or the account gets no rights in time.
 pub fn install(cluster: &Cluster) -> Result<()> {
     cluster.apply(&manifests().context("deploy/")?)?;
     account::wait_for_rights(cluster)

@@ -52,6 +52,9 @@ const NEEDED: &str = "starting go: Go 1.21 or newer is needed on PATH (Debian 12
                       go.dev/doc/install)";
 
 /// Output of a call of `go`.
+///
+/// # Errors
+/// Go is missing or too old, or the call fails; the message has its standard error.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command.output().context(NEEDED)?;
     let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
@@ -65,11 +68,17 @@ pub fn output(command: &mut Command) -> Result<String> {
 }
 
 /// The version that a module takes of one of its dependencies.
+///
+/// # Errors
+/// Those of [`output`].
 pub fn version(module: &Path, dependency: &str) -> Result<String> {
     output(go(module).args(["list", "-m", "-f", "{{.Version}}", dependency]))
 }
 
-/// Where a dependency of a module lies once it is unpacked.
+/// The folder of a module's dependency, which is fetched and unpacked first.
+///
+/// # Errors
+/// Those of [`output`].
 pub fn unpacked(module: &Path, dependency: &str) -> Result<PathBuf> {
     output(go(module).args(["mod", "download", dependency]))?;
     match output(go(module).args(["list", "-m", "-f", "{{.Dir}}", dependency]))? {
@@ -80,6 +89,9 @@ pub fn unpacked(module: &Path, dependency: &str) -> Result<PathBuf> {
 
 impl Program<'_> {
     /// The built program; builds it, showing how far that is, if its sources have changed since.
+    ///
+    /// # Errors
+    /// The build fails, or Go is missing.
     pub fn build(&self) -> Result<PathBuf> {
         let toolchain = output(go(self.module).args(["env"]).args(TOOLCHAIN))?;
         let key = key::of(self, &toolchain)?;
