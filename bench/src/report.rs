@@ -56,7 +56,7 @@ pub struct Sample {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Connections {
-    /// Made.
+    /// Number of connections made.
     pub opened: u64,
     /// Ended by the proxy with `Connection: close` on a response (RFC 9112 section 9.6).
     pub announced_closes: u64,
@@ -80,9 +80,9 @@ pub struct Latency {
 /// Requests of one client that arrived at the backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrivals {
-    /// Different ids.
+    /// Number of different ids.
     pub seen: u64,
-    /// Arrivals of an id that had arrived before.
+    /// Number of arrivals of an id that had arrived before.
     pub duplicated: u64,
 }
 
@@ -92,11 +92,11 @@ pub struct Arrivals {
 pub struct Report {
     /// `keep-alive`, `per-connection`, `download` or `upload`.
     pub mode: String,
-    /// Requests that were to be sent.
+    /// Number of requests that were to be sent.
     pub planned: u64,
     /// Requests that were begun: those that met a refused connection count.
     pub sent: u64,
-    /// Requests whose response was verified.
+    /// Number of requests whose response was verified.
     pub ok: u64,
     /// Requests that failed.
     pub failed: Failures,
@@ -127,7 +127,7 @@ impl Failures {
         } += 1;
     }
 
-    /// Of all kinds.
+    /// Number of failures of all kinds.
     pub fn total(&self) -> u64 {
         self.refused + self.reset + self.timeout + self.closed_early + self.wrong + self.local
     }
@@ -137,12 +137,12 @@ impl Report {
     /// Most failures that are described one by one.
     pub const SAMPLES: usize = 40;
 
-    /// Arrivals at the backend beyond the first, as far as known.
+    /// Number of arrivals at the backend beyond the first, as far as known.
     pub fn duplicated(&self) -> u64 {
         self.witness.map_or(0, |w| w.duplicated)
     }
 
-    /// Everything that should not have happened.
+    /// Number of all things that should not have happened.
     pub fn lost(&self) -> u64 {
         self.failed.total() + self.missing + self.duplicated()
     }

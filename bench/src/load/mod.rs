@@ -50,7 +50,7 @@ pub struct LoadSpec {
     pub mode: Mode,
     /// Requests per second.
     pub rate: f64,
-    /// Requests in all.
+    /// Number of requests in all.
     pub requests: u64,
     /// Connections at once. A request that is due while all are busy waits, and its latency counts on.
     pub connections: usize,
@@ -89,7 +89,7 @@ impl Mode {
 }
 
 impl LoadSpec {
-    /// How long the schedule is.
+    /// Length of the schedule: `requests` divided by `rate`.
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.requests as f64 / self.rate)
     }

@@ -90,6 +90,9 @@ struct Plan {
 }
 
 /// Runs every client and prints the tables; fails if a client did not see a response.
+///
+/// # Errors
+/// This process is not root, an argument is wrong, or the gateway or a client cannot be started.
 pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "clients makes network namespaces: run it as root");
     let selection = Selection::of(&args.only)?;

@@ -45,6 +45,9 @@ const LISTEN: &str = "127.0.0.1:80";
 const BACKEND: &str = "127.0.0.1:8000";
 
 /// Runs each set-up in turn and prints one table; fails if a request was lost for no reason.
+///
+/// # Errors
+/// This process is not root, or the gateway cannot be built, started or killed.
 pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "crash-test makes network namespaces: run it as root");
     needs::ensure(&[IP])?;

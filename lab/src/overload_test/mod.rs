@@ -67,6 +67,9 @@ const OPEN_FILES: u64 = 18_000;
 
 /// Runs each case in turn and prints one table; fails if a neighbour's request failed or a case did
 /// not come about.
+///
+/// # Errors
+/// This process is not root, an argument is wrong, or a program cannot be built or started.
 pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "overload-test makes network namespaces: run it as root");
     let cases = case::chosen(&args.only)?;

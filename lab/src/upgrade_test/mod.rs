@@ -76,6 +76,9 @@ struct TargetResult {
 }
 
 /// Judges each proxy in turn; fails if Sluice lost anything, or if a run did not come to its end.
+///
+/// # Errors
+/// This process is not root, an argument is wrong, or a program cannot be built, started or replaced.
 pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "upgrade-test makes network namespaces: run it as root");
     ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
