@@ -3,7 +3,7 @@
 //!
 //! Client ([`load`]) and backend ([`backend`]) are two processes with a proxy between them. Each request
 //! carries an id of its own twice, in a header field and in its target; bodies are byte sequences that follow
-//! from the id. So an response that is cut, mixed up, altered or made for somebody else cannot pass, and the
+//! from the id. So a response that is cut, mixed up, altered or made for somebody else cannot pass, and the
 //! backend, which remembers ids, knows of a request that arrived twice.
 //!
 //! Nothing here uses the gateway's own crates: a client that shared its HTTP code would share its mistakes.
