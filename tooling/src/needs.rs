@@ -53,6 +53,8 @@ pub const RUNC: Need = Need { program: "runc", package: "runc" };
 pub const CNI: Need = Need { program: "/usr/lib/cni/bridge", package: "containernetworking-plugins" };
 /// Writes kube-proxy's rules.
 pub const NFT: Need = Need { program: "nft", package: "nftables" };
+/// Counts the instructions of a program.
+pub const VALGRIND: Need = Need { program: "valgrind", package: "valgrind" };
 /// A peer.
 pub const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.

@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: the cost of a request, beside peers and a bare relay.
+//! `cargo xtask bench`: the cost of a request, beside peers and a bare relay, and in instructions.
 
 mod cost;
+mod guard;
 mod plot;
 mod report;
 mod scale;
@@ -19,6 +20,9 @@ use clap::Subcommand;
 pub enum Bench {
     /// CPU per request of Sluice, nginx, HAProxy and a bare relay, in turn and pinned alike.
     Smoke(smoke::Args),
+    /// Instructions per request of the exchange under valgrind, against the budgets in
+    /// bench/bars.toml.
+    Guard(guard::Args),
     /// Many routes on a real API server: cold start, time from a change to its first response,
     /// memory, writes.
     Scale(scale::Args),
@@ -31,6 +35,7 @@ pub enum Bench {
 pub fn run(bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Smoke(args) => smoke::run(args),
+        Bench::Guard(args) => guard::run(args),
         Bench::Scale(args) => scale::run(args),
     }
 }
