@@ -39,6 +39,8 @@ struct Contents {
     version: u64,
     /// By path.
     objects: BTreeMap<String, Value>,
+    /// The version of the last change at each path, of a deletion as well.
+    changes: BTreeMap<String, u64>,
     /// Statuses that requests to paths with this text get in place of their responses.
     faults: VecDeque<(String, u16)>,
     /// How many requests to paths with this text get no response.
