@@ -1,4 +1,4 @@
-//! What is written: forwarded heads byte for byte, edits, local replies, chunks.
+//! The bytes that are written: forwarded heads byte for byte, edits, local replies, chunks.
 
 use gateway_http::h1::encode::{
     self, ChunkSize, Full, LocalReply, Persistence, RequestOptions, ResponseOptions, SliceSink,

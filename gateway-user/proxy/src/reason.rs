@@ -80,7 +80,7 @@ pub enum Reason {
     UpstreamBodyTimeout,
     /// The framing of the backend's body broke.
     UpstreamBodyInvalid(BodyError),
-    /// The client closed before its request was complete or answered.
+    /// The client closed before its request was complete or had a response.
     ClientClosed,
     /// The client did not take the response in time.
     ClientSendTimeout,

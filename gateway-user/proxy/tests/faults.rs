@@ -1,4 +1,4 @@
-//! What goes wrong on either side, and what the other side then sees.
+//! Faults of either side, as the other side sees them.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What a worker keeps for a connection that is quiet: little on the heap, and no block of its pools.
+//! The memory that a worker keeps for a connection that is quiet: little on the heap, and no block of its pools.
 //!
 //! A program of its own: the allocator counts for the whole process, on threads that say they are workers.
 

@@ -103,7 +103,7 @@ fn stalls(counter: &AtomicU64) {
     });
 }
 
-/// What tells that a response has gone out and what tells that its client has left may come at once.
+/// The end of a send and the word that its client has left may come at once.
 fn clients_that_leave_with_their_answer_have_had_it(driver: Driver) {
     const AT_ONCE: usize = 64;
     const REQUESTS: usize = 3000;

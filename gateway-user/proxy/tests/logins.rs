@@ -20,7 +20,7 @@ on_every_driver![
 const NTLM: &str =
     "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"a\", NTLM\r\nContent-Length: 0\r\n\r\n";
 
-/// Whoever logged the connection in is who asks.
+/// The client that logged the connection in is the one that asks.
 fn serve(mut exchange: Exchange, first: &str) {
     let mut user = None;
     let mut open = 0;

@@ -1,4 +1,4 @@
-//! What rules do to requests and answers.
+//! The effects of rules on requests and responses.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What does not come to a handshake, or stops being what a connection was opened for.
+//! Connections that do not come to a handshake, or stop being what a connection was opened for.
 
 mod support;
 

@@ -51,7 +51,7 @@ pub(super) struct Ops {
 }
 
 impl Ops {
-    /// Whoever reads times expects whole seconds (`metav1.Time`).
+    /// Readers of times expect whole seconds (`metav1.Time`).
     pub(super) fn new(now: Timestamp) -> Self {
         let now = Time(Timestamp::from_second(now.as_second()).unwrap_or(now));
         Self { ops: Vec::new(), transitions: Vec::new(), now }

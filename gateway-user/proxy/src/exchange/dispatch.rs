@@ -21,7 +21,7 @@ use crate::fault::{self, Stage};
 use crate::filters::RequestTrailers;
 use crate::upstream::{Cluster, Tried, logs_connections_in};
 
-/// What follows an attempt.
+/// The step that follows an attempt.
 enum Decision {
     /// Its response goes to the client.
     Deliver,
@@ -166,7 +166,7 @@ fn decide(end: AttemptEnd, may_retry: bool) -> Decision {
     }
 }
 
-/// What becomes of a lease whose response was delivered; `None` if it is dropped.
+/// The fate of a lease whose response was delivered; `None` if it is dropped.
 fn release(progress: &Progress, reusable: bool) -> Option<Release> {
     match progress.uploaded.get() {
         true if reusable && progress.logs_in.get() => Some(Release::Private),

@@ -1,4 +1,4 @@
-//! What an exchange asks of the protocols on its two sides. HTTP/1.1 is one implementation, a script in tests another one.
+//! The protocols on the two sides of an exchange, as it sees them. HTTP/1.1 is one implementation, a script in tests another one.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -78,7 +78,7 @@ pub(crate) trait Lease {
     fn is_private(&self) -> bool;
 }
 
-/// What becomes of a lease after its response.
+/// The fate of a lease after its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
     /// Another request may take it.

@@ -1,4 +1,4 @@
-//! Whether a client's HTTP/1.1 connection outlives a response (RFC 9112 section 9.3).
+//! Persistence of a client's HTTP/1.1 connection after a response (RFC 9112 section 9.3).
 
 use gateway_http::h1::BodyFraming;
 use gateway_http::head::BodyLength;

@@ -164,7 +164,7 @@ impl H1Wire<'_> {
         self.inbox.as_deref().unwrap_or_default()
     }
 
-    /// What was received of the request's body, and true if the client is to be watched once the request is at its end.
+    /// The part of the request's body that was received, and true if the client is to be watched once the request is at its end.
     fn take_body(&mut self) -> (Option<Chunk>, bool) {
         let len = self.head.len;
         if self.head.meta.framing.is_empty() {

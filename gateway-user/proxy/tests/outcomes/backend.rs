@@ -157,7 +157,7 @@ fn play(stream: &mut TcpStream, state: &State, case: Case) -> bool {
     false
 }
 
-/// What is sent up to a stage, and what would follow.
+/// The bytes sent up to a stage, and those that would follow.
 fn response(stage: Stage) -> (Vec<u8>, Vec<u8>) {
     const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n";
     const LENGTH: &[u8] = b"Content-Length: 10\r\n\r\n";

@@ -46,7 +46,7 @@ words! {
 }
 
 words! {
-    /// What happens then.
+    /// The event that follows.
     Fault {
         None = "none",
         BackendFin = "backend-fin",

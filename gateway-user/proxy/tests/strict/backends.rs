@@ -11,7 +11,7 @@ use crate::support::Gateway;
 use crate::support::backend::{Backend, ok};
 use crate::support::ir::Config;
 
-/// What a backend answers the first request with; every later one gets a good answer.
+/// A backend's response to the first request; every later one gets a good one.
 struct Lie {
     why: &'static str,
     wire: &'static str,

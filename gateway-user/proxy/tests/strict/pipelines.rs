@@ -1,4 +1,4 @@
-//! What follows a request on its connection: RFC 9112 section 9.3.2.
+//! Requests behind a request on its connection: RFC 9112 section 9.3.2.
 
 use crate::table::Expected::{Backend, Refused};
 use crate::table::Row;

@@ -14,13 +14,13 @@ use crate::support::ir::Config;
 
 /// One connection: what is sent on it and what comes of that.
 pub(crate) struct Row {
-    /// What the row shows.
+    /// The point of the row.
     pub(crate) why: &'static str,
     /// Bytes from the client.
     pub(crate) wire: &'static str,
     /// Answers, in order.
     pub(crate) answers: &'static [Expected],
-    /// What the backend has seen in the end.
+    /// The requests that the backend has seen in the end.
     pub(crate) seen: Seen,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Expected {
     Refused(u16, &'static str),
 }
 
-/// What reached the backend.
+/// The requests that reached the backend.
 #[derive(Debug)]
 pub(crate) enum Seen {
     Nothing,

@@ -22,7 +22,7 @@ pub struct Config {
     pub endpoints: Endpoints,
     /// The route's hostname.
     pub hostname: Option<&'static str>,
-    /// What its listener secures connections with.
+    /// TLS settings of its listener.
     pub tls: Option<ListenerTls>,
 }
 

@@ -157,7 +157,7 @@ impl Gateway {
         until(what, || Some(self.metrics().counters).filter(&wanted))
     }
 
-    /// What the gauge was last set to.
+    /// The last value of the gauge.
     pub fn gauge(&self) -> u64 {
         self.gauge.load(Ordering::Relaxed)
     }

@@ -115,7 +115,7 @@ impl Row {
         ]
     }
 
-    /// What is to be done about it, unless it is within its budget.
+    /// The advice about it, unless it is within its budget.
     pub(super) fn advice(&self) -> Option<String> {
         let (name, count, ratio) = (self.name, self.count, self.ratio().unwrap_or_default());
         match self.verdict() {

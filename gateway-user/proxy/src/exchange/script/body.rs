@@ -11,7 +11,7 @@ use super::stage::Stage;
 use crate::body::ends::{Piece, PumpError, Sink, Source};
 use crate::body::pacing::SendTimeout;
 
-/// What a body's source does once all that has come is taken.
+/// The next step of a body's source once all that has come is taken.
 #[derive(Debug)]
 pub(super) enum Then {
     /// The body is at its end.

@@ -27,7 +27,7 @@ impl Stage {
         self.reached.get()
     }
 
-    /// What follows may come: a client that finishes sending has done so.
+    /// True if the rest may come: a client that finishes sending has done so.
     pub(super) fn has_passed(&self) -> bool {
         self.fault != Some(Fault::ClientFin) || self.half_closed.get()
     }
