@@ -49,6 +49,9 @@ pub(crate) enum Accepted {
 
 impl Listener {
     /// Joins the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// The runtime cannot watch the socket.
     pub(crate) fn into_runtime(self) -> io::Result<RuntimeListener> {
         Ok(match self {
             Self::Tcp { socket, only, clients } => {
@@ -65,6 +68,9 @@ impl Listener {
 
 impl RuntimeListener {
     /// The next connection.
+    ///
+    /// # Errors
+    /// Those of accept(2), EMFILE and ENFILE among them.
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp { socket, only, clients } => {

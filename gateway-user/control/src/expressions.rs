@@ -41,6 +41,9 @@ struct BuildJob {
 impl Builder {
     /// Starts the thread, which calls `first` before all else, and `built` after the last expression of a
     /// namespace.
+    ///
+    /// # Errors
+    /// The system gives no thread.
     pub(crate) fn start(
         first: impl FnOnce() + Send + 'static,
         built: impl Fn() + Send + 'static,

@@ -73,7 +73,7 @@ impl SharedSteering {
         self.lock().as_mut().map_or(Ok(Vec::new()), Steering::lend_placeholders)
     }
 
-    /// Takes lent sockets for its own again, after a take-over that failed.
+    /// Keeps other processes out of the lent sockets again, after a take-over that failed.
     pub fn seal(&self) {
         if let Some(steering) = self.lock().as_mut() {
             steering.seal();

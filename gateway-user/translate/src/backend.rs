@@ -29,9 +29,11 @@ pub(crate) struct Backend {
 /// appProtocols that say HTTP/1.1 in clear text (KEP-3726, IANA).
 const KNOWN_HTTP: [&str; 2] = ["", "http"];
 
-/// Finds the cluster that a reference means, or says in which of the ways of `HTTPBackendRef` it is invalid.
+/// Finds the cluster that a reference means. Permission comes before existence, so that nobody learns from a
+/// status what another namespace holds.
 ///
-/// Permission comes before existence, so that nobody learns from a status what another namespace holds.
+/// # Errors
+/// The way of `HTTPBackendRef` in which it is invalid, as a reason of `ResolvedRefs`.
 pub(crate) fn resolve(
     reader: &Reader<'_, '_>,
     referrer: Referrer<'_>,

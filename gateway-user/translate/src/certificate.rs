@@ -61,10 +61,10 @@ impl Certificates {
     }
 
     /// The certificate of one reference of a Gateway in `namespace`, and notes on it. `field` is its place,
-    /// for messages.
+    /// for messages. Permission comes before existence: nothing is told about what is not allowed.
     ///
-    /// True if it may be referred to comes first: nothing is told about what is not allowed
-    /// (`ListenerReasonInvalidCertificateRef`).
+    /// # Errors
+    /// `RefNotPermitted`, or `InvalidCertificateRef` with the mistake in the reference or in the Secret.
     pub(crate) fn resolve(
         &mut self,
         view: &View<'_>,

@@ -109,7 +109,10 @@ impl<'a> ListenerState<'a> {
         if tls.certificates.is_empty() { self.unresolved.first() } else { None }
     }
 
-    /// True if a route of this kind and namespace may attach; else what stands in the way.
+    /// Checks that a route of this kind and namespace may attach.
+    ///
+    /// # Errors
+    /// The text says what stands in the way.
     pub(crate) fn allows(&self, reader: &Reader<'_, '_>, kind: &str, namespace: &str) -> Result<(), String> {
         let name = &self.spec.name;
         if !self.kinds.iter().any(|allowed| allowed.group == GATEWAY_GROUP && allowed.kind == kind) {

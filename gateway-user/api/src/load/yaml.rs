@@ -25,7 +25,8 @@ pub(crate) struct Error {
     pub(crate) message: String,
 }
 
-/// Every document of `text`: its tree, or what is wrong with it. Empty documents are left out.
+/// Every document of `text`, at most [`MAX_FILE_BYTES`] long: its tree, or what is wrong with it. Empty
+/// documents are left out.
 pub(crate) fn documents(text: &str) -> Vec<Result<Node, Error>> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file has {} bytes; split it, the limit is {MAX_FILE_BYTES}", text.len());

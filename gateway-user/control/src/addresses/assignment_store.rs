@@ -172,7 +172,10 @@ impl LocalAssignmentStore {
     }
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all, by rename(2) after fsync(2).
+///
+/// # Errors
+/// The file beside it cannot be written, or not be renamed; the old one is as it was then.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = fs::File::create(&new)?;

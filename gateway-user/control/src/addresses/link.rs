@@ -71,7 +71,10 @@ impl Link {
         self.present.clear();
     }
 
-    /// Puts these there, but for those that are. An error with one does not affect the others.
+    /// Puts these there, but for those that are.
+    ///
+    /// # Errors
+    /// All that failed, in one text. An error with one address does not affect the others.
     pub(super) async fn add(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), String> {
         if wanted.is_subset(&self.present) {
             return Ok(());
@@ -106,8 +109,10 @@ impl Link {
         join(failed)
     }
 
-    /// Takes off what we put there, but for these. Addresses that cannot be removed stay on record and are
-    /// retried.
+    /// Takes off what we put there, but for these.
+    ///
+    /// # Errors
+    /// All that failed, in one text. Addresses that cannot be removed stay on record and are retried.
     pub(super) async fn retain(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), String> {
         if !self.alone {
             return Ok(());

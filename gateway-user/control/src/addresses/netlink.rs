@@ -44,6 +44,10 @@ impl Drop for Netlink {
 }
 
 impl Netlink {
+    /// A connection to the kernel (rtnetlink(7)) about the interface of that name.
+    ///
+    /// # Errors
+    /// There is no such interface, or no socket is to be had.
     pub(super) fn open(interface: &str) -> Result<Self, String> {
         let index = if_nametoindex(interface)
             .map_err(|_| check(interface).err().unwrap_or_else(|| format!("interface {interface}: gone")))?;
@@ -53,6 +57,10 @@ impl Netlink {
         Ok(Self { handle, interface: interface.to_owned(), index, connection })
     }
 
+    /// All addresses of the interface.
+    ///
+    /// # Errors
+    /// The kernel refuses to list them.
     pub(super) async fn addresses(&self) -> Result<BTreeSet<IpAddr>, String> {
         let listed = self.handle.address().get().set_link_index_filter(self.index).execute();
         let listed: Vec<AddressMessage> =
@@ -72,9 +80,12 @@ impl Netlink {
         Ok(listed.into_iter().filter_map(address).collect())
     }
 
-    /// The address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at once:
-    /// nobody else was given them. Gives true if this process put it there: somebody else may have done so
-    /// since we looked.
+    /// Adds the address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at
+    /// once: nobody else was given them. Gives true if this process put it there: somebody else may have done
+    /// so since we looked.
+    ///
+    /// # Errors
+    /// The kernel refuses, most often for lack of CAP_NET_ADMIN.
     pub(super) async fn add(&self, address: IpAddr) -> Result<bool, String> {
         let mut request = self.handle.address().add(self.index, address, width(address));
         if address.is_ipv6() {
@@ -88,6 +99,9 @@ impl Netlink {
     }
 
     /// Takes it off, unless somebody else has since we looked.
+    ///
+    /// # Errors
+    /// The kernel refuses, most often for lack of CAP_NET_ADMIN.
     pub(super) async fn remove(&self, address: IpAddr) -> Result<(), String> {
         let message = match address {
             IpAddr::V4(ip) => {

@@ -50,6 +50,9 @@ pub(crate) async fn request<T>(
 }
 
 /// Waits for a response that begins in time: a server may accept connections and never respond.
+///
+/// # Errors
+/// [`Error::Timeout`] after `limit`; else the error of the request.
 pub(super) async fn within<T>(
     limit: Duration,
     response: impl Future<Output = Result<T, kube::Error>>,

@@ -26,6 +26,9 @@ const END_OF_LIST: &str = "k8s.io/initial-events-end";
 
 impl<H: Handler> Watch<H> {
     /// One request: a list in pages, or a watch to its end. `from` follows what was seen.
+    ///
+    /// # Errors
+    /// [`Error`]; the objects before it have been handed over.
     pub(super) async fn round<const META: bool>(
         &mut self,
         api: &Api<Item<META>>,

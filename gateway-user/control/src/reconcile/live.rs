@@ -19,6 +19,11 @@ use crate::steer::Steer;
 use crate::view::{Live, View};
 
 impl<W: Workers, S: Steer> Reconciler<W, S> {
+    /// Compiles, prepares, steers and commits `ir`, as far as it is not live already, and notes in `view`
+    /// what became live.
+    ///
+    /// # Errors
+    /// [`ReconcileError`], whose variants tell which generation is live.
     pub(super) async fn bring_live(
         &mut self,
         view: &mut View,

@@ -49,7 +49,10 @@ impl Readiness {
         self.workers.iter().all(|worker| worker.age() > limit)
     }
 
-    /// `Err` with the reason if only a restart can help.
+    /// Liveness of the process.
+    ///
+    /// # Errors
+    /// Only a restart can help; with the reason.
     pub(crate) fn check_alive(&self) -> Result<(), String> {
         let limit = DEAD_AFTER.as_secs();
         if self.all_workers_stand_still(DEAD_AFTER) {
@@ -66,7 +69,10 @@ impl Readiness {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// `Err` with the reason if traffic is not wanted.
+    /// Readiness for traffic.
+    ///
+    /// # Errors
+    /// Traffic is not wanted; with the reason.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.draining.load(Ordering::SeqCst) {
             return Err("draining: a signal asked this process to stop".to_owned());

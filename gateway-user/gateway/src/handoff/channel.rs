@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 /// Most descriptors in one packet; the kernel takes 253 (`SCM_MAX_FD`).
 pub(super) const MAX_DESCRIPTORS: usize = 128;
-/// Largest packet. An item is below 100 bytes of JSON.
+/// Largest packet, in bytes. An item is below 100 bytes of JSON.
 const MAX_PACKET_BYTES: usize = 64 * 1024;
 /// How long the other side may take to make room for a packet.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,7 +28,10 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Channel(OwnedFd);
 
-/// Listens at `path`, which nothing may have.
+/// Listens at `path` for packets (unix(7), SOCK_SEQPACKET), with mode 0600.
+///
+/// # Errors
+/// Something is at the path, or the system gives no socket.
 pub(super) fn listen(path: &Path) -> io::Result<OwnedFd> {
     let socket = packets()?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
@@ -46,6 +49,9 @@ fn packets() -> io::Result<OwnedFd> {
 impl Channel {
     /// Connects to the old process that listens at `path`. The peer may be `other` as well, the user that
     /// this process becomes later.
+    ///
+    /// # Errors
+    /// Nobody listens there, or a process of another user does (`PermissionDenied`).
     pub(super) fn connect(path: &Path, other: Option<u32>) -> io::Result<Self> {
         let socket = packets()?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -53,6 +59,9 @@ impl Channel {
     }
 
     /// Takes the next connection.
+    ///
+    /// # Errors
+    /// There is none to be had, or it is another user's (`PermissionDenied`).
     pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<Self> {
         Self::between_us(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?, None)
     }
@@ -76,6 +85,9 @@ impl Channel {
     }
 
     /// Sends a message with descriptors, at most [`MAX_DESCRIPTORS`].
+    ///
+    /// # Errors
+    /// The other side has closed, or makes no room within 5 s; the message is too large.
     pub(super) fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         let text = serde_json::to_vec(message)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
@@ -87,8 +99,11 @@ impl Channel {
         Ok(())
     }
 
-    /// The next message with its descriptors; `UnexpectedEof` when the other side has closed, `TimedOut`
-    /// after `limit`.
+    /// The next message with its descriptors.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the other side has closed, `TimedOut` after `limit`, `InvalidData` for text that
+    /// is no such message.
     pub(super) fn receive<M: DeserializeOwned>(&self, limit: Duration) -> io::Result<(M, Vec<OwnedFd>)> {
         set_socket_timeout(&self.0, Timeout::Recv, Some(limit.max(Duration::from_millis(1))))?;
         let mut text = vec![0; MAX_PACKET_BYTES];

@@ -214,6 +214,9 @@ impl HandoffClient {
     /// Says that we are ready, and waits until the old process has let go. From the moment at which it can be
     /// heard saying so, we are the one: an old process that has died has let go, and one that hangs will as
     /// soon as it runs again.
+    ///
+    /// # Errors
+    /// The old process took its offer back, or its last message cannot be received or read.
     pub(crate) fn ready(self, same_sockets: bool) -> anyhow::Result<TookOver> {
         let Self { channel, offer: Offer { pid, pod, version, .. }, begun } = self;
         let gone = |error: &io::Error| {

@@ -91,6 +91,10 @@ impl Access {
         programs.next()
     }
 
+    /// The client's configuration.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: the kubeconfig, or the pod's own files, cannot be read or name no server.
     pub(super) async fn config(&self) -> Result<Config, ConnectError> {
         match self {
             Self::Kubeconfig(path) => of_file(path).await,

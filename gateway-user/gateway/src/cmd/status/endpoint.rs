@@ -66,7 +66,10 @@ impl Endpoint {
         }
     }
 
-    /// One `GET`.
+    /// The body of the response to one `GET`.
+    ///
+    /// # Errors
+    /// No process listens there, it does not respond in time, or the status of its response is not 200.
     pub(super) fn get(&self, path: &str) -> anyhow::Result<String> {
         match self {
             Self::Address(address) => {
