@@ -11,10 +11,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// Pages that may be in memory at the same time, each with readers of its own.
+/// Most pages in memory at the same time, each with readers of its own.
 const MAX_PAGES: usize = 3;
-/// A page of this age is not given out any more while [`MAX_PAGES`] are being read: the readers of the oldest
-/// page are cut instead.
+/// Age from which on a page is not given out any more while [`MAX_PAGES`] are being read: the readers of the
+/// oldest page are cut instead.
 const MAX_AGE: Duration = Duration::from_secs(5);
 
 /// Gives out pages that were rendered after they were asked for, and renders one at a time.

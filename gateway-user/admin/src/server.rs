@@ -33,15 +33,15 @@ use crate::listener::{Accepted, Listener, RuntimeListener};
 use crate::spares::Spares;
 use crate::stream::{AtEnd, ObservedStream};
 
-/// Between two looks at time limits.
+/// Time between two looks at time limits.
 const SWEEP: Duration = Duration::from_millis(500);
-/// For a descriptor to come free, when not even a spare one is left.
+/// Time for a descriptor to come free, when not even a spare one is left.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 /// Buffer of a connection for a head, and for a response that its client does not read, in bytes.
 const BUFFER: usize = 64 * 1024;
-/// For responses under way when the server stops.
+/// Time for responses under way when the server stops.
 const STOPPING: Duration = Duration::from_secs(5);
-/// Descriptors kept for when no other is left.
+/// Number of descriptors kept for when no other is left.
 const SPARES: usize = 8;
 
 /// Bounds of a server's connections.

@@ -12,9 +12,9 @@ pub(crate) struct Backoff {
     max: Duration,
 }
 
-/// The first delay between requests to the API server.
+/// First delay between requests to the API server.
 const FIRST: Duration = Duration::from_millis(250);
-/// The longest.
+/// Longest delay between them.
 const MAX: Duration = Duration::from_secs(30);
 
 impl Default for Backoff {

@@ -23,10 +23,10 @@ use crate::source::{Directory, Source};
 use crate::steer::Steer;
 use crate::store::StoreView;
 
-/// How often the source is looked at though no event came.
+/// Interval at which the source is looked at though no event came.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(10);
-/// When what did not work is tried again; then after twice that, and so on, up to `POLL_INTERVAL`. A port
-/// that a killed process had is free within milliseconds.
+/// Delay before what did not work is tried again; then twice that, and so on, up to `POLL_INTERVAL` (decision
+/// 069). A port that a killed process had is free within milliseconds.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
 /// Quiet time after a change in a cluster. Objects that are applied together arrive within milliseconds, and
 /// an edit should be live as soon.

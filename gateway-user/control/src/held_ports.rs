@@ -13,7 +13,7 @@ use gateway_ir::{BindAddress, Ir};
 use gateway_steer::{Rejection, RejectionReason, SteerBind, SteerPlan};
 use tokio::time::Instant;
 
-/// After the start of a process, how long its predecessor's sockets may take to close. With io_uring the
+/// Time from the start of a process in which its predecessor's sockets may still close. With io_uring the
 /// kernel takes a killed process's sockets apart a moment after the process is gone.
 const PREDECESSOR: Duration = Duration::from_secs(10);
 

@@ -9,8 +9,8 @@ use gateway_ir::{Endpoints, Generation};
 use gateway_proxy::worker::{PrepareError, WorkerCommand};
 use gateway_snapshot::Snapshot;
 
-/// How long a worker may take to prepare or commit: far above anything measured, since a worker that is late
-/// once is stuck and holds every later generation up.
+/// Limit for a worker to prepare or commit: far above anything measured, since a worker that is late once is
+/// stuck and holds every later generation up.
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The mailboxes of all workers.

@@ -31,10 +31,10 @@ use crate::view::View;
 
 pub use error::ReconcileError;
 
-/// After a bind is no longer steered: time for workers to accept what its queues held, before the tables that
+/// Time after the steering of a bind ends for workers to accept what its queues held, before the tables that
 /// serve those connections are replaced. Accepting takes microseconds unless a worker is held up.
 const QUEUES_EMPTY: Duration = Duration::from_millis(100);
-/// How long a port that another program held has to have been free, unless that is set.
+/// Time for which a port that another program held has to have been free, unless that is set.
 const FREED_PORTS_AFTER: Duration = Duration::from_secs(300);
 
 /// Brings workers and steering to what the resources say.

@@ -18,7 +18,7 @@ use crate::handoff::{
 use crate::instance::Instance;
 use crate::workers::Workers;
 
-/// For a configuration that is just being made live.
+/// Limit for a configuration that is just being made live.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Everything that another process gets a part of.

@@ -14,10 +14,9 @@ use crate::handoff::{self, HandoffClient, HandoffReply, Name, Offer, Received};
 use crate::identity::Identity;
 use crate::state_dir::{self, LOCK};
 
-/// How long a process that has the directory may take to listen for us, or to end: it may be starting or
-/// draining.
+/// Limit for a process that has the directory to listen for us, or to end: it may be starting or draining.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks.
+/// Time between two attempts to reach or succeed it.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// The right to use a state directory; given up, and the directory emptied, when dropped.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::flags::Settings;
 use crate::node;
 
-/// How long giving back the Lease and the report may take.
+/// Limit for giving back the Lease and the report.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A member of the cluster. Dropped, it gives back what it holds without anybody waiting for it.

@@ -27,11 +27,11 @@ use crate::signals::{Order, Orders};
 use crate::supervisor::Supervisor;
 use crate::workers::Workers;
 
-/// After a take-over by a process that steers by other means: time for handshakes to end that began at our
+/// Time after a take-over by a process that steers by other means, for handshakes to end that began at our
 /// sockets, of which it has none. A SYN-ACK is followed by the client's ACK within a round trip.
 const HANDSHAKES: Duration = Duration::from_secs(1);
 
-/// Between two signs of life of the control thread.
+/// Time between two signs of life of the control thread.
 const WATCHDOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// All parts of the running process.

@@ -19,9 +19,9 @@ use tracing::error;
 
 use crate::workers::Workers;
 
-/// How often the caller gets to look after the rest.
+/// Interval at which the caller gets to look after the rest.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two starts in a slot: workers that all die at once must not keep the node from anything else.
+/// Time between two starts in a slot: workers that all die at once must not keep the node from anything else.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Starts every worker of this process, and replaces those that die.

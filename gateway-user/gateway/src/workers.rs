@@ -28,7 +28,7 @@ pub(crate) struct RetiredWorkers {
     pub(crate) metrics: WorkerMetrics,
 }
 
-/// After the limit of a drain: time for a worker to say that it is done.
+/// Time after the limit of a drain for a worker to say that it is done.
 const GRACE: Duration = Duration::from_secs(6);
 
 impl Workers {

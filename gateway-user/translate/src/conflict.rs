@@ -17,7 +17,7 @@ use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::{AddressOwnership, HostOwnership, Severity, TranslateOptions, hosts, listener_tls, reason, view};
 
-/// Addresses of others that are named for one listener.
+/// Most addresses of others that are named for one listener.
 const KEPT_APART_MAX: usize = 4;
 
 /// The claims on each address and port, filled from the oldest Gateway on.

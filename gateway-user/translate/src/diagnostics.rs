@@ -35,9 +35,9 @@ pub struct Diagnostic {
     pub origin: Option<Origin>,
 }
 
-/// Bytes of one fault's message.
+/// Most bytes of one fault's message.
 const ERROR_MESSAGE_MAX: usize = 1_024;
-/// Findings about one object: each of a Gateway's 4,096 references and of a route's thousands of header
+/// Most findings about one object: each of a Gateway's 4,096 references and of a route's thousands of header
 /// changes could be a mistake, and all findings are gone through and compared with those before whenever
 /// anything changes.
 const DIAGNOSTICS_MAX: usize = 64;

@@ -25,7 +25,7 @@ use gateway_ir::{
 
 use crate::reason::{self, condition, kind};
 
-/// Conditions that one request may meet on a host. Each takes some 60 ns with the fields of a browser's
+/// Most conditions that one request may meet on a host. Each takes some 60 ns with the fields of a browser's
 /// request: 4 ms in all.
 pub(crate) const CONDITIONS_MAX: usize = 1 << 16;
 

@@ -58,9 +58,9 @@ pub(crate) const UNSUPPORTED_PROTOCOL: &str = "UnsupportedProtocol";
 pub(crate) const UNSUPPORTED_VALUE: &str = "UnsupportedValue";
 pub(crate) const UNSUPPORTED_VERSION: &str = "UnsupportedVersion";
 
-/// Bytes of a condition's message. The API takes 32,768 characters of each, but a Gateway has four conditions
-/// for each of 64 listeners, an HTTPRoute three for each of 32 parents, and etcd takes 1.5 MiB of an object:
-/// beyond that no status could be written at all.
+/// Most bytes of a condition's message. The API takes 32,768 characters of each, but a Gateway has four
+/// conditions for each of 64 listeners, an HTTPRoute three for each of 32 parents, and etcd takes 1.5 MiB of
+/// an object: beyond that no status could be written at all.
 const MESSAGE_MAX: usize = 2_048;
 
 /// A condition without a transition time, which only the status writer knows.

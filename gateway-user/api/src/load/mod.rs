@@ -24,7 +24,7 @@ use crate::{Kind, Object, ObjectKey, Origin, ResourceSet};
 use identify::{Identity, KnownKind};
 use tree::{Node, Tree};
 
-/// Faults of one object that are told.
+/// Most faults of one object that are told.
 const MAX_DIAGNOSTICS: usize = 50;
 
 /// An object, and the place that it was read from.

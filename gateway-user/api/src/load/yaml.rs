@@ -8,12 +8,12 @@ use super::Position;
 use super::tree::{Entry, Node, Tree};
 use super::{hints, json, scalar};
 
-/// Bytes that a file may have.
+/// Largest file, in bytes.
 pub(crate) const MAX_FILE_BYTES: usize = 64 << 20;
-/// Levels that a document may have; the API needs fewer than 30.
+/// Most levels of a document; the API needs fewer than 30.
 pub(crate) const MAX_DEPTH: usize = 100;
-/// Nodes (see [`Node::weight`]) that the anchors and aliases of one file may copy: a chain of aliases grows
-/// exponentially ("billion laughs").
+/// Most nodes (see [`Node::weight`]) that the anchors and aliases of one file may copy: a chain of aliases
+/// grows exponentially ("billion laughs").
 pub(crate) const MAX_COPIED: usize = 200_000;
 /// Faults after which the rest of a file is not read: finding the next document costs a look at the text.
 pub(crate) const MAX_ERRORS: usize = 100;

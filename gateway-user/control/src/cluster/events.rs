@@ -24,13 +24,13 @@ use super::tally::ClusterTally;
 /// for a thousand events.
 const BURST: u32 = 25;
 const REFILL_INTERVAL: Duration = Duration::from_millis(500);
-/// How many may wait; more are left out.
+/// Most Events in the queue; more are left out.
 const WAITING: usize = 256;
-/// How long the server may take.
+/// Limit for the server's response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// `Event.note` holds at most this many bytes, `reason` and `action` fewer.
+/// Most bytes of `Event.note` (events.k8s.io/v1); `reason` and `action` have fewer.
 const NOTE_MAX: usize = 1024;
-/// Of an object's name so much is in its Event's, which has 253 characters at most.
+/// Most bytes of an object's name in the name of its Event, which has 253 at most.
 const NAME_MAX: usize = 230;
 
 /// A condition of our own: see `docs/status.md`.

@@ -29,9 +29,9 @@ pub use follow::follow;
 const NAME: &str = "sluice-addresses";
 /// Its key.
 const KEY: &str = "assignments.json";
-/// Without anything that wakes it, the leader finds nodes that fell silent.
+/// Interval at which the leader finds nodes that fell silent, if nothing else wakes it.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// How long the server may take, and the watch to bring what was written.
+/// Limit for the server's response, and for the watch to bring what was written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Addresses that Gateways ask for; `None` until known.

@@ -17,13 +17,13 @@ use super::tally::{ClusterTally, Outcome};
 use crate::backoff::jittered;
 use crate::view::View;
 
-/// Without a change a node says this often that it is there.
+/// Interval at which a node says that it is there without a change.
 pub(super) const RENEW_INTERVAL: Duration = Duration::from_secs(10);
-/// Changes that come faster are said together.
+/// Least time between two reports: changes that come faster are said together.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
-/// How long the server may take.
+/// Limit for the server's response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest pause after failures: others count from when the server is back how long this node is silent.
+/// Longest delay after failures: others count from when the server is back how long this node is silent.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Field manager of server-side apply.
 const MANAGER: &str = "sluice-node";

@@ -22,11 +22,11 @@ use super::tally::ClusterTally;
 use super::writer::Writer;
 use crate::view::View;
 
-/// After a pass: what comes meanwhile is planned together.
+/// Time after a pass for changes to gather, which are planned together.
 const BATCH_DELAY: Duration = Duration::from_millis(25);
-/// Without anything that wakes it, a pass finds nodes that fell silent.
+/// Interval at which a pass finds nodes that fell silent, if nothing else wakes it.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// How long nodes may take to apply a Gateway before its status says that they have not.
+/// Time for nodes to apply a Gateway before its status says that they have not.
 const APPLY_GRACE: Duration = Duration::from_secs(10);
 
 /// Inputs of the loop.

@@ -19,14 +19,14 @@ use super::failures::Failures;
 use super::lease::Leadership;
 use super::tally::{ClusterTally, Outcome};
 
-/// Requests under way at once.
+/// Most requests under way at once.
 const MAX_CONCURRENT: usize = 16;
-/// After this long what has not been begun is planned anew: whoever edits a Gateway while thousands of routes
-/// are written need not wait for the last of them.
+/// Time after which what has not been begun is planned anew: whoever edits a Gateway while thousands of
+/// routes are written need not wait for the last of them.
 const SLICE: Duration = Duration::from_millis(500);
-/// How long the server may take for one.
+/// Limit for the server's response to one write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the watch may take to bring what was written, before it is written again.
+/// Limit for the watch to bring what was written, before it is written again.
 const ECHO: Duration = Duration::from_secs(10);
 /// One object's status may be written so often in a row, and then once per `REFILL_SECONDS`: enough for any
 /// user, and no loop if another program writes back.

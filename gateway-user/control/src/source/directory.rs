@@ -14,7 +14,7 @@ use crate::engine::{DirectoryOptions, POLL_INTERVAL};
 use crate::last_good::LastGoodWriter;
 use crate::store::{Store, StoreView};
 
-/// How often a reload looks again before it leaves out what is open for writing.
+/// Looks of a reload before it leaves out what is open for writing.
 const RELOAD_WAITS: u32 = 3;
 
 /// The directory, and what was read of it.

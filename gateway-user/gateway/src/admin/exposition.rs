@@ -5,7 +5,7 @@ use std::fmt::{Display, Write as _};
 use bytes::Bytes;
 use gateway_proxy::metrics::Histogram;
 
-/// Length of a piece of the page, which readers share: what a reader that stops holds is a few of these.
+/// Length of a piece of the page in bytes. Readers share pieces: a reader that stops holds a few of them.
 const PIECE: usize = 32 * 1024;
 
 /// A page of metrics under construction. Every family is opened once and then gets its samples.

@@ -9,8 +9,8 @@ use gateway_ir::Generation;
 use gateway_proxy::metrics::SeriesKey;
 use gateway_snapshot::Snapshot;
 
-/// How long a series is kept that no rule makes any more: its last values are scraped, and a generation that
-/// workers have already and this thread does not know yet is no reason to forget its series.
+/// Time for which a series is kept that no rule makes any more: its last values are scraped, and a generation
+/// that workers have already and this thread does not know yet is no reason to forget its series.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 
 /// Series that the live generation can make, and since when each other one was seen.

@@ -25,7 +25,7 @@ use super::{Shared, members, servers, watches};
 use crate::cmd::version::VERSIONS;
 use crate::workers::RetiredWorkers;
 
-/// How long a scrape waits for a worker; one that is late is left out of this scrape.
+/// Limit for a worker's response to a scrape; one that is late is left out of this scrape.
 const WORKER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The histograms of workers count microseconds.
 const MICROSECONDS: f64 = 1e6;

@@ -19,7 +19,7 @@ use crate::handoff::Received;
 
 /// The admin socket's name in the state directory, without `.sock`.
 const NAME: &str = "admin";
-/// Where metrics are served with `--metrics-address auto`.
+/// TCP port of metrics with `--metrics-address auto`.
 const METRICS_PORT: u16 = 19001;
 
 /// The admin socket of the process that serves a state directory.

@@ -14,7 +14,7 @@ pub(crate) struct MemoryLimit {
     pub(crate) cgroup: Option<PathBuf>,
 }
 
-/// If nothing can be read: enough for a machine of which nothing is known.
+/// Memory in bytes if nothing can be read: enough for a machine of which nothing is known.
 const UNKNOWN: u64 = 1 << 30;
 
 /// A mounted hierarchy of cgroups, and the file in each of its directories that holds the limit.

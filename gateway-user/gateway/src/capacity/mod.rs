@@ -9,16 +9,17 @@ pub(crate) use cgroup::MemoryLimit;
 use crate::flags::{Auto, Settings, bytes_text};
 use crate::wire::RESERVED_DESCRIPTORS;
 
-/// Memory that is reckoned for a client connection: 2.3 KB when it is quiet (decision 036), 5.2 KB more with
-/// TLS (150), the state of a request (7 KiB) while one is under way, and the kernel's two sockets. Buffers
-/// have a share of their own.
+/// Memory in bytes that is reckoned for a client connection: 2.3 KB when it is quiet (decision 036), 5.2 KB
+/// more with TLS (150), the state of a request (7 KiB) while one is under way, and the kernel's two sockets.
+/// Buffers have a share of their own.
 pub(crate) const CONNECTION_BYTES: u64 = 16 * 1024;
 
 /// Connections get one part of the memory and buffers another; two are left for tables, TLS handshakes, the
 /// kernel's socket buffers and what requests under way may still take.
 const PARTS: u64 = 4;
 
-/// The least automatic bounds: a gateway for fewer would be no gateway.
+/// The least automatic bounds, of connections and of bytes in buffers: a gateway for fewer would be no
+/// gateway.
 const LEAST_CONNECTIONS: usize = 16;
 const LEAST_BUFFERS: usize = 4 << 20;
 

@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::cli::{Command, ConfigCommand};
 use crate::flags::SettingError;
 
-/// How long a line on standard error may take.
+/// Limit for a line on standard error.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a command ended; see docs/cli.md.

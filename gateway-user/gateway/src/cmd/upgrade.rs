@@ -18,7 +18,7 @@ use crate::cli::UpgradeArgs;
 use crate::flags::TakeOver;
 use crate::{instance, state_dir};
 
-/// Between two looks.
+/// Time between two looks at the process that ends.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Runs `sluice run` with the same arguments beside the process that serves. Not as a child of that one, so

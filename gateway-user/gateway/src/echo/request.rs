@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 
-/// Largest body that is echoed; it is held in memory.
+/// Largest body that is echoed, in bytes; it is held in memory.
 const LIMIT: usize = 64 << 20;
 
 /// A request, read to its end.

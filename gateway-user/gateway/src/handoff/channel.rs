@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 pub(super) const MAX_DESCRIPTORS: usize = 128;
 /// Largest packet, in bytes. An item is below 100 bytes of JSON.
 const MAX_PACKET_BYTES: usize = 64 * 1024;
-/// How long the other side may take to make room for a packet.
+/// Limit for the other side to make room for a packet.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One end of a connection between old and new process. Both are root or the user that root becomes.

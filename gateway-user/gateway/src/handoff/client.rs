@@ -19,11 +19,11 @@ use super::channel::Channel;
 use super::injected::{self, limit};
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage, Steering};
 
-/// For each message with sockets; the first one waits until the old process has collected them.
+/// Limit for each message with sockets; the first one waits until the old process has collected them.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(60);
-/// For our first configuration to be live.
+/// Limit for our first configuration to be live.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(120);
-/// For the old process to let go. It will sooner or later, so waiting longer helps nobody.
+/// Limit for the old process to let go. It will sooner or later, so waiting longer helps nobody.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection to the process that is being taken over from.

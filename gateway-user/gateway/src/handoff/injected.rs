@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Between two looks whether the file of a stop is still there.
+/// Time between two looks for the file of a stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long to stop.

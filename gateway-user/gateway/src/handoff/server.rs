@@ -23,12 +23,12 @@ use super::channel::{Channel, MAX_DESCRIPTORS, listen};
 use super::failures::{FailureCounters, HandoffError, Reason};
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage};
 
-/// For the first message.
+/// Limit for the first message.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the control thread to collect what is handed over.
+/// Limit for the control thread to collect what is handed over.
 const COLLECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// For the new process to make its configuration live. Longer than the new process itself tries, which ends
-/// things in better order.
+/// Limit for the new process to make its configuration live. Longer than the new process itself tries, which
+/// ends things in better order.
 const READY_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// Between two looks whether a new process that was ready has failed after all.

@@ -18,7 +18,7 @@ use socket::Socket;
 
 use crate::admin::Shared;
 
-/// After the end of a drain: time to take kernel programs off and to end.
+/// Time after the end of a drain to take kernel programs off and to end.
 const AFTER_DRAIN: Duration = Duration::from_secs(15);
 
 /// The service manager, if there is one.

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// How long a manager that does not read may keep us: its queue has room unless it is stuck.
+/// Limit for a manager that does not read: its queue has room unless it is stuck.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where to say things.

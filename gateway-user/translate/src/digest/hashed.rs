@@ -10,9 +10,9 @@ use std::net::IpAddr;
 use gateway_ir::{BindAddress, ObjectName, Protocol, TlsVersion};
 use serde::Serialize;
 
-/// Bytes of a certificate's names that are in a digest. The names follow from the fingerprint: short lists
-/// are part of it since its first version, thousands of names for each of 64 references of 64 listeners are
-/// not.
+/// Most bytes of a certificate's names that are in a digest. The names follow from the fingerprint: short
+/// lists are part of it since its first version, thousands of names for each of 64 references of 64 listeners
+/// are not.
 const NAMES_MAX: usize = 1_024;
 
 /// One address and port, and one listener of it.

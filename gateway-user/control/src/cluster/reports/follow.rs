@@ -16,9 +16,9 @@ use crate::cluster::lease::Leadership;
 use crate::cluster::record::NodeRecord;
 use crate::kube_watch::{ApiError, Handler, Item, Watch};
 
-/// The first delay after a failure.
+/// First delay after a failure.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
-/// The longest: while nothing can be heard, no node is found to be silent.
+/// Longest delay: while nothing can be heard, no node is found to be silent.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Follows the reports until the receiver is gone: whole ones for as long as this process leads.

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use super::walk::{Fingerprint, Stamp, at};
 
-/// Largest file that is read.
+/// Largest file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-/// How often a directory that changes while it is read is read again before giving up.
+/// Readings of a directory that changes while it is read.
 const MAX_ATTEMPTS: u32 = 10;
-/// Pause before reading again.
+/// Time between two of them.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// All files at one moment, by path as people see it: the root as it was given, joined with the path below

@@ -20,9 +20,9 @@ use super::shared::Shared;
 use crate::backoff::Backoff;
 use crate::kube_watch::{ApiError, Item};
 
-/// Requests at the same time.
+/// Most requests at the same time.
 const REQUESTS: usize = 8;
-/// How long the server may take. Changes of a Gateway wait so long for its certificates at most.
+/// Limit for the server's response. Changes of a Gateway wait so long for its certificates at most.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Fetches what becomes due until the runtime ends.

@@ -23,12 +23,12 @@ pub(crate) use writer::LastGoodWriter;
 
 /// Version of the file's format. A file of another one is passed over.
 const FORMAT: u32 = 1;
-/// Between the end of one writing and the begin of the next, at least.
+/// Least time between the end of one writing and the begin of the next.
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// Bytes that are read or written at once.
 const BUFFER: usize = 1 << 16;
-/// And so many times as long as that one took, so that a large cluster's churn costs a bounded part of a
-/// disk.
+/// Least pause after a writing as a multiple of the time that it took, so that a large cluster's churn costs
+/// a bounded part of a disk.
 const DUTY_DIVISOR: u32 = 20;
 
 /// Private keys of Secrets in the file of last good objects.

@@ -25,9 +25,9 @@ use crate::kube_watch::ApiError;
 use crate::source::PollResult;
 use crate::store::StoreView;
 
-/// Between a panic of a watch and its next begin.
+/// Time between a panic of a watch and its next begin.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// How long a server that says nothing is waited for, where objects of an earlier process can be served.
+/// Limit for a server that says nothing, where objects of an earlier process can be served.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A cluster, and the part of it that is read.

@@ -13,7 +13,7 @@ use crate::admin::{Sockets, socket_path};
 use crate::flags::Settings;
 use crate::state_dir;
 
-/// For each step of the running process's response.
+/// Limit for each step of the running process's response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest response that is read, in bytes.
 const LARGEST: u64 = 256 << 20;

@@ -23,7 +23,7 @@ impl WatchId {
     }
 }
 
-/// How long a server must refuse for it to be believed: one that is just starting knows neither roles nor
+/// Time for which a server must refuse to be believed: one that is just starting knows neither roles nor
 /// kinds for some seconds.
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
