@@ -44,7 +44,7 @@ macro_rules! resource_set {
                 match kind { $(Kind::$variant => self.$field.get(key).cloned().map(Object::$variant),)+ }
             }
 
-            /// How many objects it holds.
+            /// Number of objects.
             pub fn len(&self) -> usize {
                 0 $(+ self.$field.len())+
             }

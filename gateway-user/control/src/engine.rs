@@ -217,7 +217,7 @@ struct Compiler<W, S> {
     has_read: bool,
     /// Callers of a reload whose expressions are not built yet.
     asked: Vec<oneshot::Sender<()>>,
-    /// How long it took to go through them last.
+    /// Time that it took to go through them last.
     took: Duration,
     runtime: tokio::runtime::Runtime,
 }

@@ -20,7 +20,7 @@ const PREDECESSOR: Duration = Duration::from_secs(10);
 /// The ports that were found held.
 #[derive(Debug)]
 pub(crate) struct HeldPorts {
-    /// How long a port must have been free.
+    /// Time for which a port must have been free.
     patience: Duration,
     /// Until when what was held at the first look may be our predecessor's; `None` if there is none that
     /// died.

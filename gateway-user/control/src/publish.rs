@@ -57,7 +57,7 @@ pub enum PublishError {
     /// A worker cannot serve it.
     #[error("worker {worker} cannot take generation {generation}: {source}; the one before stays live")]
     Refused {
-        /// Which worker.
+        /// Number of the worker, from 0.
         worker: usize,
         /// Name of the generation or update to publish.
         generation: Generation,
@@ -67,13 +67,13 @@ pub enum PublishError {
     /// A worker did not respond.
     #[error("worker {worker} does not respond within {}s; the generation before stays live", PREPARE_TIMEOUT.as_secs())]
     Silent {
-        /// Which worker.
+        /// Number of the worker, from 0.
         worker: usize,
     },
     /// A worker has ended.
     #[error("worker {worker} has ended; the generation before stays live")]
     Ended {
-        /// Which worker.
+        /// Number of the worker, from 0.
         worker: usize,
     },
 }

@@ -59,7 +59,7 @@ impl SharedSteering {
         self.lock().as_ref()?.counters().ok()
     }
 
-    /// Which steered ports other programs are kept from: see [`Steering::placeholders`].
+    /// Steered ports that other programs are kept from: see [`Steering::placeholders`].
     pub fn placeholders(&self) -> Option<PlaceholderState> {
         self.lock().as_ref()?.placeholders()
     }

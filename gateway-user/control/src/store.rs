@@ -42,7 +42,7 @@ pub struct Store {
 struct FileState {
     content: TreeFile,
     loaded: Loaded,
-    /// How many of the objects, the last ones, are not in the text, or not without errors.
+    /// Number of the objects, the last ones, that are not in the text, or not without errors.
     kept: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Which system calls the process's threads may make (`--seccomp`), and what became of others.
+//! The system calls that the process's threads may make (`--seccomp`), and what became of others.
 
 use std::collections::BTreeMap;
 

@@ -31,7 +31,7 @@ pub(crate) struct Instance {
     anothers: bool,
 }
 
-/// How a process comes to its state directory.
+/// The way in which a process comes to its state directory.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     pub(crate) instance: Instance,

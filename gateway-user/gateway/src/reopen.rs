@@ -13,7 +13,7 @@ use crate::flags::{AccessLog, Settings};
 use crate::identity::Identity;
 use crate::source::Source;
 
-/// How something is opened again.
+/// The way in which something is opened again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reopened {
     /// Read: resources, certificates, tokens.

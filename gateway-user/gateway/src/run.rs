@@ -35,7 +35,7 @@ use crate::supervisor::{Supervisor, WorkerTemplate};
 use crate::workers::Workers;
 use crate::{fault, node, pool, reopen, signals, state_dir, wire};
 
-/// How long the access log may take to reach its file at the end.
+/// Limit for the access log to reach its file at the end.
 const LOG_FLUSH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Serves until a signal asks to stop, or another process takes over.

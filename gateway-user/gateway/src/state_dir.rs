@@ -20,7 +20,7 @@ use crate::identity::{AUTO, Identity};
 /// The file that says whose the directory is; locked by that process.
 pub(crate) const LOCK: &str = "lock";
 
-/// How names of Sluice's own files begin. `lost+found` is at the top of a disk.
+/// Beginning of the names of Sluice's own files. `lost+found` is at the top of a disk.
 const OURS: [&str; 7] =
     [LOCK, "takeover.sock", "admin", "last-good", "addresses", "interface-addresses", "lost+found"];
 

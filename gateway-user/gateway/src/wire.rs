@@ -36,7 +36,7 @@ pub(crate) const RESERVED_DESCRIPTORS: u64 = 256;
 /// backends.
 const LEAST_PART: usize = 16;
 
-/// How request paths are normalised.
+/// Normal form of request paths.
 pub(crate) fn path_options(settings: &Settings) -> PathOptions {
     let separators = match settings.encoded_separators {
         _ if settings.reject_encoded_slashes.on() => Separators::Refuse,
@@ -197,7 +197,7 @@ pub(crate) fn file_target(log: &AccessLog) -> FileTarget {
     }
 }
 
-/// How many workers there are, and which CPU each is pinned to.
+/// The workers, each with the CPU that it is pinned to.
 ///
 /// # Errors
 /// A CPU of `--cpus` is none that the process may run on; says which there are.

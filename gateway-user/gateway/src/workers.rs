@@ -20,7 +20,7 @@ pub(crate) struct Workers {
 /// Totals of workers that died.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RetiredWorkers {
-    /// How many died.
+    /// Number of those that died.
     pub(crate) deaths: u64,
     /// Client connections that ended with them.
     pub(crate) lost_connections: u64,

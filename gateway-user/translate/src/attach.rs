@@ -1,4 +1,4 @@
-//! Which listeners a route attaches to: parentRef by parentRef, in the order in which the specification
+//! The listeners that a route attaches to: parentRef by parentRef, in the order in which the specification
 //! narrows.
 
 use gateway_api_types::{HttpRoute, Kind, ParentReference};

@@ -1,4 +1,4 @@
-//! Which addresses endpoints may have, wherever the gateway runs.
+//! The addresses that endpoints may have, wherever the gateway runs.
 //!
 //! A team that may write EndpointSlices could name any address, and the gateway would connect there as
 //! itself: to what listens on loopback for the machine alone, or to the cloud's metadata service, which is
@@ -12,7 +12,7 @@ use ipnet::IpNet;
 /// Most addresses that a message lists.
 const LISTED_MAX: usize = 3;
 
-/// Which endpoint addresses are used. The default uses all of them, as fits files, whose writer is the
+/// Endpoint addresses that are used. The default uses all of them, as fits files, whose writer is the
 /// machine's operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndpointPolicy {

@@ -1,5 +1,5 @@
-//! How many conditions one request may have to be checked against, and which rules are refused where it would
-//! be more.
+//! The conditions that one request may have to be checked against, and the rules that are refused where it
+//! would be more.
 //!
 //! A request is held against every match of its host whose path fits, until one holds. A tenant can put any
 //! number of matches under one path, each with 32 conditions of which the last one fails: 635,000 matches of
@@ -194,7 +194,7 @@ impl OverBudget {
     }
 }
 
-/// How many of the host patterns cover this one: each halves a wildcard's budget.
+/// Number of host patterns that cover this one: each halves a wildcard's budget.
 fn above(host: Option<&Hostname>, hosts: &BTreeMap<Option<&Hostname>, Vec<&Arc<HttpRoute>>>) -> u32 {
     let Some(Hostname::Wildcard(suffix)) = host else { return 0 };
     let wildcards = suffix.match_indices('.').filter_map(|(dot, _)| suffix.get(dot + 1..));

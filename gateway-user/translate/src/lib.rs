@@ -75,7 +75,7 @@ pub const CONTROLLER_NAME: &str = "sluice.dev/gateway";
 pub struct TranslateOptions {
     /// GatewayClasses with this `spec.controllerName` are ours.
     pub controller_name: String,
-    /// Which endpoint addresses are used.
+    /// Endpoint addresses that are used.
     pub endpoints: EndpointPolicy,
     /// Policies that are applied to requests before they are matched.
     pub requests: RequestPolicy,

@@ -29,7 +29,7 @@ pub(crate) struct ListenerState<'a> {
     pub(crate) namespaces: AllowedNamespaces,
     /// Why it cannot be served, if it cannot.
     pub(crate) refused: Option<ConfigError>,
-    /// Which listener it is in conflict with, if any.
+    /// The listener that it is in conflict with, if any.
     pub(crate) conflict: Option<ConfigError>,
     /// Route kinds it names that are not supported, and references of it that lead to no certificate.
     pub(crate) unresolved: Vec<ConfigError>,

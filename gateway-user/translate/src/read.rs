@@ -41,7 +41,7 @@ pub(crate) enum Read {
     ServiceNamed(String),
     /// The EndpointSlices of a Service.
     Slices(ObjectKey),
-    /// Which addresses of a Service's endpoints are refused.
+    /// The addresses of a Service's endpoints that are refused.
     RefusedEndpoints(ObjectKey),
 }
 
@@ -179,7 +179,7 @@ impl<'v, 'a> Reader<'v, 'a> {
         self.view.refused_endpoints(namespace, service)
     }
 
-    /// Which endpoint addresses are used.
+    /// Endpoint addresses that are used.
     pub(crate) fn endpoint_policy(&self) -> &'v EndpointPolicy {
         self.view.endpoint_policy
     }

@@ -37,7 +37,7 @@ pub(crate) struct View<'a> {
     /// Namespaces that any object is in or declares.
     namespaces: OnceCell<BTreeSet<&'a str>>,
     no_labels: BTreeMap<String, String>,
-    /// Which endpoint addresses are used.
+    /// Endpoint addresses that are used.
     pub(crate) endpoint_policy: &'a EndpointPolicy,
     /// Messages about refused endpoints, by Service: many routes may ask of one.
     refused_endpoints: RefCell<BTreeMap<(String, String), Option<String>>>,

@@ -1,4 +1,4 @@
-//! Which Secrets are wanted at all: an input of translation that is not worth holding otherwise.
+//! The Secrets that are wanted at all: an input of translation that is not worth holding otherwise.
 
 use std::collections::{BTreeMap, BTreeSet};
 

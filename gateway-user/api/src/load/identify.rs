@@ -1,4 +1,4 @@
-//! Which kind a document is.
+//! Kind of a document.
 
 use super::Position;
 use super::tree::{Node, Tree};

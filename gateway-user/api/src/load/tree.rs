@@ -126,7 +126,7 @@ impl Node {
         }
     }
 
-    /// How many levels of collections it has.
+    /// Number of levels of collections.
     pub(crate) fn depth(&self) -> usize {
         match &self.tree {
             Tree::List(items) => 1 + items.iter().map(Self::depth).max().unwrap_or(0),

@@ -31,7 +31,7 @@ pub(crate) struct Schema {
     pub(crate) max_items: Option<usize>,
     pub(crate) min_properties: Option<usize>,
     pub(crate) max_properties: Option<usize>,
-    /// Which items of a list are the same item.
+    /// Items of a list that are the same item.
     pub(crate) unique: Unique,
     pub(crate) one_of: Vec<Schema>,
     pub(crate) any_of: Vec<Schema>,
@@ -54,7 +54,7 @@ pub(crate) enum Type {
     IntOrString,
 }
 
-/// Which items of a list are the same item (`x-kubernetes-list-type`).
+/// Items of a list that are the same item (`x-kubernetes-list-type`).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Unique {
     #[default]

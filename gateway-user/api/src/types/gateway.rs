@@ -180,7 +180,7 @@ pub struct TlsConfig {
 pub struct FrontendTlsValidation {
     /// ConfigMaps (key `ca.crt`), or ClusterTrustBundles, with the authorities to trust.
     pub ca_certificate_refs: Vec<ObjectReference>,
-    /// How strictly.
+    /// Strictness of the check.
     #[serde(default = "valid_only")]
     pub mode: FrontendValidationMode,
 }

@@ -115,7 +115,7 @@ pub struct BackendPort {
 pub struct BackendTls {
     /// The sides that show a certificate.
     pub mode: BackendTlsMode,
-    /// How the backend proves who it is; present unless `mode` is `None`.
+    /// Checks of the backend's certificate; present unless `mode` is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<BackendTlsPolicyValidation>,
     /// Our certificate, for `ClientAndServer`.

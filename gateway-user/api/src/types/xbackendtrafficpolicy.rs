@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{LocalPolicyTargetReference, PolicyStatus, SessionPersistence};
 
 resource! {
-    /// How requests to a backend are retried and kept together.
+    /// Retries of requests to a backend, and sessions that are kept together.
     XBackendTrafficPolicy, "XBackendTrafficPolicy", "xbackendtrafficpolicies", experimental / "v1alpha1", namespaced,
     spec: XBackendTrafficPolicySpec, status: PolicyStatus
 }
@@ -16,7 +16,7 @@ resource! {
 pub struct XBackendTrafficPolicySpec {
     /// The backends, 1 to 16.
     pub target_refs: Vec<LocalPolicyTargetReference>,
-    /// How much of the traffic may be retries.
+    /// Part of the traffic that may be retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_constraint: Option<RetryConstraint>,
     /// Keeps sessions on one endpoint.
@@ -24,7 +24,7 @@ pub struct XBackendTrafficPolicySpec {
     pub session_persistence: Option<SessionPersistence>,
 }
 
-/// How much of the traffic may be retries; beyond it the response is 503.
+/// Part of the traffic that may be retries; beyond it the response is 503.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryConstraint {

@@ -42,7 +42,7 @@ pub fn allocate(
 
 struct Round<'a> {
     pool: &'a [IpNet],
-    /// How many addresses each node has.
+    /// Number of addresses that each node has.
     nodes: BTreeMap<&'a str, usize>,
     taken: BTreeSet<IpAddr>,
     after: Assignments,

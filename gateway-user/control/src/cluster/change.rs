@@ -139,7 +139,7 @@ fn parents(seen: Option<&RouteStatus>, wanted: &RouteStatus, controller: &str, n
     ops
 }
 
-/// How people name a parent: `edge/gw`, or `edge/gw listener web`.
+/// Name of a parent for people: `edge/gw`, or `edge/gw listener web`.
 fn section(parent: &RouteParentStatus) -> String {
     let reference = &parent.parent_ref;
     let namespace = reference.namespace.as_ref().map(|name| format!("{name}/")).unwrap_or_default();

@@ -52,7 +52,7 @@ pub struct ObservedAssignments {
     map: Option<Arc<ConfigMap>>,
 }
 
-/// How the object relates to the assignments.
+/// Relation of the object to the assignments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Page {
     /// It holds them.

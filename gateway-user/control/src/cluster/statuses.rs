@@ -47,7 +47,7 @@ pub(super) struct Statuses {
     pub(super) dangling: Dangling,
     /// The namespaces that are read; empty is all.
     pub(super) namespaces: Vec<String>,
-    /// How long such a route is left alone.
+    /// Time for which such a route is left alone.
     pub(super) tell_after: Duration,
     pub(super) events: Events,
 }

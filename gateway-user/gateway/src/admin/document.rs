@@ -24,11 +24,11 @@ pub(crate) struct StatusDocument {
     /// Why a newer configuration is not live, if one is not.
     #[serde(rename = "trouble", default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_error: Option<String>,
-    /// How connections arrive.
+    /// Steering of connections.
     pub(crate) steering: Steering,
-    /// How they are served.
+    /// I/O driver that serves them.
     pub(crate) io: Io,
-    /// How each watch of the cluster is doing; none over a directory.
+    /// State of each watch of the cluster; none over a directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) watches: Vec<WatchLine>,
     /// Every listener of our Gateways.
@@ -87,7 +87,7 @@ pub(crate) struct Steering {
     /// Why nobody is reached over IPv6, if nobody is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) without_ipv6: Option<String>,
-    /// Which steered ports other programs are kept from; not said where workers listen on them.
+    /// Steered ports that other programs are kept from; not said where workers listen on them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) placeholders: Option<Placeholders>,
 }
@@ -96,7 +96,7 @@ pub(crate) struct Steering {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Placeholders {
-    /// How many there are.
+    /// Their number.
     pub(crate) held: usize,
     /// Addresses and ports without one, by the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -130,7 +130,7 @@ pub(crate) struct Io {
     /// Client connections that ended with them.
     #[serde(default)]
     pub(crate) lost_connections: u64,
-    /// How the access log is written: `uring`, `write` or `off`.
+    /// Writer of the access log: `uring`, `write` or `off`.
     #[serde(default)]
     pub(crate) access_log: String,
     /// Why that is not `uring`, if it should be.

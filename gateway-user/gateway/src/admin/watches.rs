@@ -1,4 +1,4 @@
-//! How each watch of the cluster is doing: for `/metrics` and `/status`.
+//! State of each watch of the cluster, for `/metrics` and `/status`.
 
 use gateway_control::source::kube::{WatchId, WatchState};
 

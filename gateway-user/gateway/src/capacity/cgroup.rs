@@ -1,4 +1,4 @@
-//! How much memory the process may use: the tightest limit of its cgroups, else what the machine has.
+//! The memory that the process may use: the tightest limit of its cgroups, else what the machine has.
 
 use std::fmt;
 use std::fs;

@@ -25,7 +25,7 @@ use crate::flags::SettingError;
 /// Limit for a line on standard error.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a command ended; see docs/cli.md.
+/// End of a command; see docs/cli.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// All well.

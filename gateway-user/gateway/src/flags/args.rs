@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 
 use super::{Inputs, Resolved, Setting, SettingError, TABLE, resolve};
 
-/// Which settings a subcommand has flags for; environment and file may hold the others too.
+/// The settings that a subcommand has flags for; environment and file may hold the others too.
 pub(crate) trait Subset {
     /// Field names; `None` is all of them.
     const FIELDS: Option<&'static [&'static str]>;

@@ -43,7 +43,7 @@ pub(crate) struct Received {
     pub(crate) steering: Inherited,
 }
 
-/// How asking ended.
+/// Outcome of asking.
 #[derive(Debug)]
 pub(crate) enum HandoffReply {
     /// It hands over.
@@ -293,7 +293,7 @@ impl Offer {
 }
 
 impl Steering {
-    /// How it is called.
+    /// Its name.
     pub(crate) fn of(path: &gateway_steer::SteeringPath) -> Self {
         match path {
             gateway_steer::SteeringPath::Ebpf { .. } => Self::Ebpf,

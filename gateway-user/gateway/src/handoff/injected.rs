@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Time between two looks for the file of a stop.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long to stop.
+/// Duration of the stop.
 enum Stop {
     ForGood,
     While(PathBuf),

@@ -114,14 +114,13 @@ pub(crate) struct Offer {
     pub(crate) version: String,
     /// The old process, as it sees itself.
     pub(crate) pid: u32,
-    /// How many take-overs there were since a process was started on the directory; each has kernel objects
-    /// of its own.
+    /// Number of take-overs since a process was started on the directory; each has kernel objects of its own.
     pub(crate) serial: u32,
     /// True if the state directory is to be removed at the end.
     pub(crate) made: bool,
-    /// How it steers.
+    /// Its steering.
     pub(crate) steering: Steering,
-    /// How many items follow.
+    /// Number of items that follow.
     pub(crate) items: usize,
     /// The pod that the old process runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,7 +132,7 @@ fn first() -> u32 {
     1
 }
 
-/// How connections reach workers.
+/// Steering of connections to workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Steering {

@@ -32,7 +32,7 @@ pub(super) struct Contests(HashMap<Box<[Claimant]>, Arc<Contest>>);
 /// A route, by where it is in memory, and how specific a hostname it wrote.
 type Claimant = (*const HttpRoute, Standing);
 
-/// How specific the hostname is that a route wrote, beside those of other routes on the same host: the host
+/// Specificity of the hostname that a route wrote, beside those of other routes on the same host: the host
 /// itself goes before all that cover it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Standing {

@@ -10,7 +10,7 @@ use super::listeners::{Listeners, Place};
 use super::ownership::{Owner, oldest};
 use super::{HostTotals, Original, Placed};
 
-/// How many notes of one sort a host has at most: a host with a thousand routes may have a million pairs.
+/// Most notes of one sort that a host has: a host with a thousand routes may have a million pairs.
 pub(super) const NOTES_MAX: usize = 16;
 
 /// The notes on one host.

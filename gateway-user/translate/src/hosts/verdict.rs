@@ -17,7 +17,7 @@ use crate::gateway::GatewayState;
 use crate::httproute::OwnRoute;
 use crate::reason::{self, condition, kind};
 
-/// How many things of one sort are told of a route at most, and how many hosts are named in one.
+/// Most things of one sort that are told of a route, and most hosts that are named in one.
 pub(super) const MESSAGES_MAX: usize = 4;
 
 /// A route that is not alone on its hosts.

@@ -107,7 +107,7 @@ impl Prices {
         self.refused.keys()
     }
 
-    /// How many expressions of all routes are refused.
+    /// Number of expressions of all routes that are refused.
     pub(crate) fn refused_count(&self) -> usize {
         self.refused.values().map(|texts| texts.len()).sum()
     }

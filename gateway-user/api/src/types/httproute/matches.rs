@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 closed_enum! {
-    /// How a path is compared.
+    /// Comparison of a path.
     PathMatchType {
         /// As a whole, with case.
         Exact = "Exact",
@@ -16,7 +16,7 @@ closed_enum! {
 }
 
 closed_enum! {
-    /// How a header, query parameter or gRPC method is compared.
+    /// Comparison of a header, query parameter or gRPC method.
     MatchType {
         /// As a whole, with case.
         Exact = "Exact",

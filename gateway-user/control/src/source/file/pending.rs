@@ -1,4 +1,4 @@
-//! Which files are done being written.
+//! Files that are being written, until they are done.
 //!
 //! A shell's `>` empties a file before the first byte of the new content, a copy over a slow link has half of
 //! it for seconds. A change of a file therefore counts once the file was closed after the write, moved into

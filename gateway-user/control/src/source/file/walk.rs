@@ -1,4 +1,4 @@
-//! Which files and directories there are, and how one sees that something changed.
+//! The files and directories that there are, and the sign that something changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};

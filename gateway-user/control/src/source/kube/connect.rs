@@ -1,4 +1,4 @@
-//! How the API server is found.
+//! Address and credentials of the API server.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! How much of what has changed goes into one configuration: a tenant that changes much must not hold up one
-//! that changes little.
+//! The part of what has changed that goes into one configuration: a tenant that changes much must not hold up
+//! one that changes little.
 //!
 //! Changes are counted in what translation and compilation go through: conditions, backends, endpoints. A
 //! turn takes up to [`BATCH_COST`] of them, those of namespaces with the least first, so that a small edit is
@@ -74,7 +74,7 @@ fn rank(kind: Kind, is_there: bool) -> u8 {
     if is_there { rank } else { 9 - rank }
 }
 
-/// How much translation and compilation go through for an object.
+/// Cost of an object: what translation and compilation go through for it.
 fn weight(object: &Object) -> usize {
     1 + match object {
         Object::HttpRoute(route) => {

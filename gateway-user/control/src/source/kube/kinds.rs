@@ -1,4 +1,4 @@
-//! Which objects of a cluster are watched, and what is kept of them.
+//! The objects of a cluster that are watched, and what is kept of them.
 
 use std::fmt;
 

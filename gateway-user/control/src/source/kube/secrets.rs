@@ -1,4 +1,4 @@
-//! Which Secrets are held: those that a Gateway of ours refers to, with leave. Of the others the version
+//! The Secrets that are held: those that a Gateway of ours refers to, with leave. Of the others the version
 //! alone is known.
 //!
 //! An intruder in the proxy of one node finds in its memory and in its state directory what it serves with,
@@ -127,7 +127,7 @@ impl Secrets {
         self.versions.contains_key(key) && !held(key) && !self.asked.get(key).is_some_and(responded)
     }
 
-    /// How many have never been there and are being fetched.
+    /// Number of those that have never been there and are being fetched.
     pub(super) fn pending(&self, held: impl Fn(&ObjectKey) -> bool) -> usize {
         self.wanted.iter().filter(|key| self.is_pending(key, &held)).count()
     }

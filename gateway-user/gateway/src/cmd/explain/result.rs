@@ -21,7 +21,7 @@ pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     /// The path to forward.
     pub(super) path: &'a [u8],
-    /// How much of that path the rule's prefix stands for.
+    /// The part of that path that the rule's prefix stands for.
     pub(super) matched_len: usize,
 }
 

@@ -87,7 +87,7 @@ fn head(document: &StatusDocument) -> String {
     text
 }
 
-/// How many steered ports are bound so that nobody else's bind succeeds, and which are not, and why.
+/// Number of steered ports that are bound so that nobody else's bind succeeds; those that are not, and why.
 fn held_ports(placeholders: &Placeholders) -> String {
     let held =
         if placeholders.held == 1 { "1 port".to_owned() } else { format!("{} ports", placeholders.held) };

@@ -21,7 +21,7 @@ pub(crate) struct LastGoodWriter {
     pub(super) state: Arc<Mutex<WriteState>>,
 }
 
-/// How writing goes.
+/// State of writing.
 #[derive(Debug)]
 pub(super) enum WriteState {
     /// The next one may begin at that time.

@@ -1,4 +1,4 @@
-//! Which Secrets are held, and when.
+//! The Secrets that are held, and the times at which.
 
 use std::collections::BTreeSet;
 
