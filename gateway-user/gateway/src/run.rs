@@ -216,12 +216,8 @@ impl Parts {
             log: access_log.sink(),
         });
         let workers = Arc::new(supervisor.start(first)?);
-        let (sender, view) = watch::channel(Arc::new(View::default()));
-        let options = translate_options(settings, source.is_cluster());
-        let reconciler = Reconciler::new(Arc::clone(&workers), steering.clone(), options, sender)
-            .reached_at(node::addresses(settings))
-            .guarding(own_ports)
-            .taking_freed_ports_after(settings.freed_ports_after.0, taking_over.is_some());
+        let (reconciler, view) = reconciler(settings, &workers, &steering, cluster, taking_over.is_some());
+        let reconciler = reconciler.guarding(own_ports);
         let record = instance.interface_addresses();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
@@ -267,6 +263,22 @@ impl Parts {
         runtime.shutdown_background();
         finish(outcome, &steering, &workers, access_log, &record)
     }
+}
+
+/// A reconciler as the settings ask for, and the view that it keeps.
+fn reconciler(
+    settings: &Settings,
+    workers: &Arc<Workers>,
+    steering: &SharedSteering,
+    cluster: bool,
+    takes_over: bool,
+) -> (Reconciler<Arc<Workers>, SharedSteering>, watch::Receiver<Arc<View>>) {
+    let (sender, view) = watch::channel(Arc::new(View::default()));
+    let options = translate_options(settings, cluster);
+    let reconciler = Reconciler::new(Arc::clone(workers), steering.clone(), options, sender)
+        .reached_at(node::addresses(settings))
+        .taking_freed_ports_after(settings.freed_ports_after.0, takes_over);
+    (reconciler, view)
 }
 
 /// Takes everything back once serving has ended: steering, workers, the access log, and addresses on an
