@@ -1,6 +1,7 @@
 //! Worker slots.
 
-/// Most workers of one process, and entries of the slot-indexed maps. Bounds the programs' loops too.
+/// Most workers of one process, and the number of entries of the slot-indexed maps. Bounds the
+/// programs' loops too.
 pub const MAX_SLOTS: u32 = 256;
 
 /// Index of a worker in the slot-indexed maps; always below [`MAX_SLOTS`].

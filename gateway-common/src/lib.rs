@@ -1,8 +1,8 @@
-//! What kernel programs and the user side agree on: map layouts, names and numbers.
+//! Map layouts, names and numbers that the kernel programs and the user side share.
 //!
-//! Everything here is `repr(C)`, made of integers only and free of hidden padding, because both sides read the same
-//! bytes: no `bool`, no `enum` in memory, no `Option`. Sizes and alignments are asserted while compiling. The user
-//! side turns on the feature `user` for conversions that need `std`.
+//! Everything here is `repr(C)`, made of integers only and free of hidden padding, because both sides read
+//! the same bytes: no `bool`, no `enum` in memory, no `Option`. Sizes and alignments are asserted while
+//! compiling. The user side turns on the feature `user` for conversions that need `std`.
 //!
 //! A change to anything in here that a map or a pin can see needs a new [`LAYOUT_VERSION`].
 #![no_std]
@@ -23,8 +23,8 @@ pub use steer::{
     IPPROTO_TCP, MAX_BINDS, MAX_POOL, PoolNetwork, STATE_SERVE, SteerConfig, SteerGuard, SteerKey, SteerValue,
 };
 
-/// Version of every layout, map name and program name in this crate. Pins live in a directory named after it, so
-/// that a binary never reads the maps of another layout.
+/// Number of the version of every layout, map name and program name in this crate. Pins live in a directory
+/// named after it, so that a binary never reads the maps of another layout.
 pub const LAYOUT_VERSION: u32 = 2;
 
 /// Names of maps in the object, and of their pins.

@@ -1,6 +1,6 @@
 //! Verdicts of the kernel programs, one per-CPU counter each.
 
-/// What a program decided for one packet. The discriminant is the index in the map
+/// Decision of a program on one packet. The discriminant is the index in the map
 /// [`VERDICTS`](crate::maps::VERDICTS).
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// How many there are: entries of the map.
+    /// Number of verdicts, which is that of the map's entries.
     pub const COUNT: u32 = 11;
 
     /// All of them, in the order of their indices.

@@ -1,9 +1,10 @@
 //! Keys and values of the steering map.
 
-/// `IPPROTO_TCP`, the only protocol steered so far; it is in the key so that UDP needs no new layout.
+/// `IPPROTO_TCP` (linux/in.h), the only protocol steered so far; it is in the key so that UDP needs
+/// no new layout.
 pub const IPPROTO_TCP: u8 = 6;
 
-/// Most binds (address and port) at a time.
+/// Most binds (address and port) at a time: entries of the map.
 pub const MAX_BINDS: u32 = 65_536;
 
 /// Most networks of [`SteerGuard::pool`]; bounds the program's loop.
@@ -12,11 +13,12 @@ pub const MAX_POOL: usize = 64;
 /// The one meaningful [`SteerValue::state`]: steer to the workers.
 pub const STATE_SERVE: u32 = 1;
 
-/// Where a connection is addressed to.
+/// The address and port that a connection is made to.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SteerKey {
-    /// The address in network byte order, IPv4 as `::ffff:a.b.c.d`; all zero for every address of both families.
+    /// The address in network byte order, IPv4 as `::ffff:a.b.c.d`; all zero for every address of
+    /// both families.
     pub addr_be: [u8; 16],
     /// The port in host byte order.
     pub port: u16,
@@ -26,7 +28,7 @@ pub struct SteerKey {
     pub pad: u8,
 }
 
-/// What is to be done with connections to a [`SteerKey`].
+/// The treatment of connections to a [`SteerKey`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SteerValue {
@@ -42,9 +44,9 @@ pub struct SteerConfig {
     pub slots: u32,
 }
 
-/// What is never steered, whatever the map of binds holds. It lies in the program's read-only data, which the kernel
-/// freezes before the program is loaded: who gets hold of the maps' descriptors, or a defect of the user side, cannot
-/// take the node's own services by it.
+/// Ports and networks that are never steered, whatever the map of binds holds. They lie in the program's
+/// read-only data, which is frozen before the program is loaded (bpf(2), `BPF_MAP_FREEZE`): neither a holder
+/// of the maps' descriptors nor a defect of the user side can take the node's own services.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SteerGuard {
@@ -52,7 +54,7 @@ pub struct SteerGuard {
     pub reserved: [u64; 1024],
     /// Networks whose addresses are not the node's own, and on which no port is reserved.
     pub pool: [PoolNetwork; MAX_POOL],
-    /// How many of them there are, at most [`MAX_POOL`].
+    /// Number of these networks, at most [`MAX_POOL`].
     pub networks: u32,
     /// Zero.
     pub pad: u32,
@@ -85,7 +87,8 @@ impl SteerGuard {
         }
     }
 
-    /// Exempts a network; false if there is no room for it, or if its prefix is longer than its address.
+    /// Exempts a network, `prefix` being the number of its leading bits; false if there is no room for it, or
+    /// if the prefix is longer than the address.
     #[cfg(feature = "user")]
     #[must_use]
     pub fn exempt(&mut self, address: std::net::IpAddr, prefix: u8) -> bool {

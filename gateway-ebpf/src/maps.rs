@@ -9,13 +9,13 @@ use gateway_common::{
     MAX_BINDS, MAX_SLOTS, SlotLoad, SteerConfig, SteerGuard, SteerKey, SteerValue, Verdict,
 };
 
-/// What we steer: written by the user side only.
+/// Binds that are steered: written by the user side only.
 #[map]
 pub(crate) static BINDS: HashMap<SteerKey, SteerValue> =
     HashMap::with_max_entries(MAX_BINDS, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
 
-/// Worker slot → listening socket; the kernel empties a slot when its socket closes. It serves both programs: a
-/// socket cannot be in a `SOCKMAP` and a `REUSEPORT_SOCKARRAY` at once (EBUSY).
+/// Worker slot → listening socket; the kernel empties a slot when its socket closes. It serves both programs:
+/// a socket cannot be in a `SOCKMAP` and a `REUSEPORT_SOCKARRAY` at once (EBUSY).
 #[map]
 pub(crate) static SOCKETS: SockMap = SockMap::with_max_entries(MAX_SLOTS, 0);
 
@@ -31,8 +31,8 @@ pub(crate) static CONFIG: Array<SteerConfig> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static VERDICTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNT, 0);
 
-/// What is never steered. The user side fills it in before the kernel sees the object, and freezes it; the name is
-/// `gateway_common::globals::GUARD`.
+/// Ports and networks that are never steered. The user side fills them in before the kernel sees the object,
+/// and freezes them; the name is `gateway_common::globals::GUARD`.
 #[unsafe(no_mangle)]
 pub(crate) static GUARD: SteerGuard = SteerGuard::NONE;
 
@@ -50,8 +50,9 @@ pub(crate) fn slots() -> u32 {
 #[inline(always)]
 pub(crate) fn count(verdict: Verdict) {
     if let Some(counter) = VERDICTS.get_ptr_mut(verdict.index()) {
-        // SAFETY: the pointer is to this CPU's own u64, aligned to 8, valid until the program returns; a program of
-        // ours is not preempted by another one of ours on the same CPU (both run with bottom halves off).
+        // SAFETY: the pointer is to this CPU's own u64, aligned to 8, valid until the program returns;
+        // a program of ours is not preempted by another one of ours on the same CPU (both run with
+        // bottom halves off).
         unsafe { *counter = (*counter).wrapping_add(1) };
     }
 }

@@ -39,14 +39,15 @@ pub(crate) fn sluice_lookup(ctx: SkLookupContext) -> u32 {
     }
 }
 
-/// Where a connection is addressed to.
+/// The address and port that a connection is made to.
 struct Destination {
     key: SteerKey,
     /// The address of the key as words of four bytes in network byte order.
     words: [u32; 4],
 }
 
-/// Whether the port is one that is left to the host. Asked before the map of binds, so that nothing in there can take it.
+/// True if the port is one that is left to the host. Asked before the map of binds, so that nothing in
+/// there can take it.
 #[inline(always)]
 fn is_reserved(to: &Destination) -> bool {
     let port = to.key.port as usize & 0xffff;
@@ -56,7 +57,7 @@ fn is_reserved(to: &Destination) -> bool {
     word >> (port % 64) & 1 == 1 && !is_of_pool(&to.words)
 }
 
-/// Whether an address is one of the pool's, which are not the node's own.
+/// True if an address is one of the pool's, which are not the node's own.
 #[inline(always)]
 fn is_of_pool(words: &[u32; 4]) -> bool {
     // SAFETY: a field of a static, aligned.
@@ -97,13 +98,15 @@ fn bind_of(mut key: SteerKey) -> Option<SteerValue> {
     unsafe { BINDS.get(&key) }.copied()
 }
 
-/// Reads the destination. Addresses are in network byte order in the context, the local port in host byte order.
+/// Reads the destination. Addresses are in network byte order in the context, the local port in
+/// host byte order.
 #[inline(always)]
 fn destination(lookup: *const bpf_sk_lookup) -> Destination {
-    // Each field is read once, by a load of 32 bits at a constant offset from the context: the verifier refuses any
-    // other (bpf_sk_lookup in linux/bpf.h), and volatile keeps the compiler from making another out of it.
-    // SAFETY: the kernel passes a valid context for the run of the program; the address fields exist for both families
-    // and read as zero for the other one.
+    // Each field is read once, by a load of 32 bits at a constant offset from the context: the verifier
+    // refuses any other (bpf_sk_lookup in linux/bpf.h), and volatile keeps the compiler from making
+    // another out of it.
+    // SAFETY: the kernel passes a valid context for the run of the program; the address fields exist for both
+    // families and read as zero for the other one.
     let (family, protocol, port, v4, v6) = unsafe {
         (
             addr_of!((*lookup).family).read_volatile(),
@@ -132,8 +135,8 @@ fn destination(lookup: *const bpf_sk_lookup) -> Destination {
     Destination { key, words }
 }
 
-/// Hands the connection to the first worker socket there is. All of them are one `SO_REUSEPORT` group, so which one
-/// does not matter: `sk_reuseport` chooses within the group.
+/// Hands the connection to the first worker socket there is. All of them are one `SO_REUSEPORT` group, so
+/// which one does not matter: `sk_reuseport` chooses within the group.
 #[inline(always)]
 fn assign(ctx: &SkLookupContext) -> Verdict {
     let slots = slots();

@@ -1,7 +1,8 @@
 //! `sk_reuseport`: which worker gets the connection?
 //!
-//! The power of two choices: of two workers taken at random, the one with less to do. It runs for each new connection,
-//! and with the section `sk_reuseport/migrate` also for each connection that was not accepted when its socket closed.
+//! The power of two choices: of two workers taken at random, the one with less to do. It runs for each new
+//! connection, and with the section `sk_reuseport/migrate` also for each connection that was not accepted
+//! when its socket closed.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use core::ptr::{addr_of, addr_of_mut};
@@ -77,8 +78,8 @@ fn two_of(slots: u32) -> (u32, u32) {
 #[inline(always)]
 fn load(slot: u32) -> u64 {
     match LOADS.get_ptr(slot) {
-        // SAFETY: map memory, aligned, valid while the program runs; workers and other CPUs write it meanwhile, hence
-        // volatile reads of whole words.
+        // SAFETY: map memory, aligned, valid while the program runs; workers and other CPUs write it
+        // meanwhile, hence volatile reads of whole words.
         Some(load) => unsafe {
             addr_of!((*load).connections).read_volatile() + addr_of!((*load).picked).read_volatile()
         },
@@ -90,8 +91,9 @@ fn load(slot: u32) -> u64 {
 #[inline(always)]
 fn select(ctx: &SkReuseportContext, slot: u32) -> bool {
     let mut key = slot;
-    // SAFETY: the context is the kernel's own, `SockMap` is a transparent map definition, and the key is on the
-    // stack. aya-ebpf wraps this helper for REUSEPORT_SOCKARRAY only; the kernel takes a SOCKMAP as well (5.8).
+    // SAFETY: the context is the kernel's own, `SockMap` is a transparent map definition, and the key
+    // is on the stack. aya-ebpf wraps this helper for REUSEPORT_SOCKARRAY only; the kernel takes a
+    // SOCKMAP as well (5.8).
     let refused = unsafe {
         bpf_sk_select_reuseport(
             ctx.as_ptr().cast(),
