@@ -2,8 +2,8 @@
 //!
 //! [`Identity::read`] turns the PEM of a Secret into a checked chain and key, or one line that says what is
 //! wrong. [`hello::peek`] reads the server's name out of a ClientHello before anything is decided,
-//! [`ServerTls`] is the TLS configuration of one listener, and [`ServerSession`] is one connection: it keeps no
-//! buffers, so an idle connection costs its keys and nothing else.
+//! [`ServerTls`] is the TLS configuration of one listener, and [`ServerSession`] is one connection: it keeps
+//! no buffers, so an idle connection costs its keys and nothing else.
 //!
 //! One crypto provider serves the whole process: [`install_provider`].
 #![forbid(unsafe_code)]
