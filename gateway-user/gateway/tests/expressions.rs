@@ -1,5 +1,5 @@
-//! Budgets of regular expressions through the whole gateway: each flag refuses rules and admits them, `sluice
-//! check` and `sluice run` say the same, and a long value is matched like any other.
+//! Budgets of regular expressions through the whole gateway: each flag refuses rules and admits them,
+//! `sluice check` and `sluice run` say the same, and a long value is matched like any other.
 
 mod common;
 

@@ -3,8 +3,8 @@
 //! marker; read the difference before committing it.
 //!
 //! The objects of `golden/_defaults.yaml` and of `_defaults.yaml` in the topic's folder come first; a case
-//! replaces one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line `#
-//! with: host-ownership=oldest-namespace` or `# with: address-ownership=shared` sets an option.
+//! replaces one by naming it again, and drops one with a line `# without: Kind namespace/name`. A line
+//! `# with: host-ownership=oldest-namespace` or `# with: address-ownership=shared` sets an option.
 
 mod common;
 
