@@ -76,13 +76,18 @@ thread_local! {
     static WORKER: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
 }
 
+/// The calling thread's worker, if it runs one.
+pub(crate) fn current_worker() -> Option<Rc<Worker>> {
+    WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten()
+}
+
 /// The calling thread's worker.
 ///
 /// # Errors
 /// The thread runs no runtime.
 pub(crate) fn worker() -> io::Result<Rc<Worker>> {
-    let worker = WORKER.try_with(|worker| worker.borrow().clone()).ok().flatten();
-    worker.ok_or_else(|| io::Error::other("this thread runs no worker; call it inside gateway_io::run"))
+    current_worker()
+        .ok_or_else(|| io::Error::other("this thread runs no worker; call it inside gateway_io::run"))
 }
 
 /// Runs `main` to its end on a runtime of the calling thread, then ends every spawned task and waits (at most

@@ -10,7 +10,7 @@ use std::{
 
 use slab::Slab;
 
-use crate::runtime::worker;
+use crate::runtime::current_worker;
 
 /// The live tasks of a worker. monoio keeps a task only through its wakers, and a waker in a pending
 /// operation keeps the operation: without this list, ending a runtime would leak every waiting task
@@ -47,7 +47,7 @@ pub fn spawn<F>(future: F)
 where
     F: Future<Output = ()> + 'static,
 {
-    let Ok(worker) = worker() else { return };
+    let Some(worker) = current_worker() else { return };
     if worker.stopping.get() {
         return;
     }
@@ -61,7 +61,7 @@ where
 /// Tasks alive on the calling thread, the worker's own timer task included.
 #[must_use]
 pub fn live_tasks() -> usize {
-    worker().map_or(0, |worker| worker.tasks.live.borrow().len())
+    current_worker().map_or(0, |worker| worker.tasks.live.borrow().len())
 }
 
 impl Tasks {
@@ -107,7 +107,7 @@ where
         }
         *slot = None;
         drop(slot);
-        if let Ok(worker) = worker() {
+        if let Some(worker) = current_worker() {
             worker.tasks.remove(self.key);
         }
         Poll::Ready(())

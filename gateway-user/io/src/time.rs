@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    runtime::worker,
+    runtime::{current_worker, worker},
     timers::{Due, OnDue, Slot},
 };
 
@@ -37,7 +37,7 @@ pub enum Either<A, B> {
 /// measuring.
 #[must_use]
 pub fn now() -> Instant {
-    worker().map_or_else(|_| Instant::now(), |worker| worker.timers.now())
+    current_worker().map_or_else(Instant::now, |worker| worker.timers.now())
 }
 
 /// Sleeps for at least `duration` (milliseconds are the granularity).
