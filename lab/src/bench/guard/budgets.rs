@@ -5,7 +5,8 @@ use std::fmt;
 use anyhow::{Context, Result, bail};
 use toml_edit::{DocumentMut, Item, Table, value};
 
-/// The table of budgets in the file: a row's name, and the most instructions that one of its requests may take.
+/// The table of budgets in the file: a row's name, and the most instructions that one of its requests
+/// may take.
 const TABLE: &str = "guard";
 
 /// The file, with its comments.
@@ -37,7 +38,8 @@ impl Budgets {
     /// Reads the file's text.
     ///
     /// # Errors
-    /// It is no TOML, has no table `guard`, a budget is no number of instructions, or it belongs to none of `rows`.
+    /// It is no TOML, has no table `guard`, a budget is no number of instructions, or it belongs to none
+    /// of `rows`.
     pub(super) fn parse(text: &str, rows: &[&str]) -> Result<Self> {
         let document: DocumentMut = text.parse()?;
         let table =
@@ -58,8 +60,8 @@ impl Budgets {
         instructions(self.0.get(TABLE)?.get(row)?)
     }
 
-    /// Makes `count` and 1 % more the budget of a row. Room for what is no change of this code: another C library, or
-    /// another processor's string functions.
+    /// Makes `count` and 1 % more the budget of a row. Room for what is no change of this code: another C
+    /// library, or another processor's string functions.
     pub(super) fn set(&mut self, row: &str, count: u64) {
         let budget = value(i64::try_from(count + count / 100).unwrap_or(i64::MAX));
         let table = self.0.entry(TABLE).or_insert(Item::Table(Table::new()));
@@ -121,12 +123,12 @@ impl Row {
         match self.verdict() {
             Verdict::Within => None,
             Verdict::Over => Some(format!(
-                "{name}: {count} instructions per request are {ratio:.4} of the budget. Make it cheaper, or raise the budget \
-                 with --write and name both figures and the reason in the commit"
+                "{name}: {count} instructions per request are {ratio:.4} of the budget. Make it cheaper, or \
+                 raise the budget with --write and name both figures and the reason in the commit"
             )),
             Verdict::Low => Some(format!(
-                "{name}: {count} instructions per request are {ratio:.4} of the budget. Lower it with --write, so that a later \
-                 loss is seen"
+                "{name}: {count} instructions per request are {ratio:.4} of the budget. Lower it with \
+                 --write, so that a later loss is seen"
             )),
             Verdict::NoBudget => Some(format!("{name}: no budget; run `cargo xtask bench guard --write`")),
         }
@@ -182,7 +184,8 @@ mod tests {
         budgets.set("keep-alive", 1000);
         budgets.set("redirect", 250);
         let written = budgets.to_string();
-        let expected = "# of all\n[guard]\n# of the row\nkeep-alive = 1010 # behind it\nredirect = 252\n\n[other]\nx = 1.5\n";
+        let expected = "# of all\n[guard]\n# of the row\nkeep-alive = 1010 # behind it\nredirect = 252\n\n\
+                        [other]\nx = 1.5\n";
         assert_eq!(written, expected);
         let again = Budgets::parse(&written, ROWS).unwrap();
         assert_eq!((again.of("keep-alive"), again.of("redirect")), (Some(1010), Some(252)));

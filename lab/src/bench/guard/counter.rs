@@ -49,8 +49,8 @@ impl Counter {
         })
     }
 
-    /// Instructions that one request of a row takes: those of `2 * requests` without those of `requests`, so that the
-    /// start of the program and of the row is not in it.
+    /// Instructions that one request of a row takes: those of `2 * requests` without those of `requests`,
+    /// so that the start of the program and of the row is not in it.
     ///
     /// # Errors
     /// The program cannot be run or fails, or valgrind's figures cannot be read.
@@ -72,7 +72,7 @@ impl Counter {
         command.args(["--tool=cachegrind", "--cache-sim=no", "--branch-sim=no"]);
         command.arg(format!("--cachegrind-out-file={}", figures.display()));
         command.arg(&self.program).args([TEST, "--exact", "--ignored", "--test-threads=1"]);
-        // No setting of the caller's is in the count: of the allocator, of libtest, of valgrind, of logs.
+        // No setting of the caller's is in the count: of the allocator, libtest, valgrind, or logs.
         command.env_clear().env(ROW_VARIABLE, row).env(REQUESTS_VARIABLE, requests.to_string());
         // As cargo does.
         command.current_dir(workspace().join("gateway-user/proxy")).stdin(Stdio::null());
@@ -100,8 +100,8 @@ fn ensure_passed(output: &Output) -> Result<()> {
     )
 }
 
-/// Instructions by cachegrind's file: its only event is `Ir`, and its summary has the total (Valgrind User Manual,
-/// "Cachegrind output file format").
+/// Instructions by cachegrind's file: its only event is `Ir`, and its summary has the total (Valgrind User
+/// Manual, "Cachegrind output file format").
 fn instructions(figures: &str) -> Result<u64> {
     let field =
         |name: &str| figures.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());

@@ -1,7 +1,7 @@
 //! `cargo xtask bench guard`: instructions per request against the budgets of `bench/bars.toml`.
 //!
-//! Instructions repeat where times do not: the exchange runs over a scripted driver, without sockets, under valgrind, which
-//! counts what the program executes.
+//! Instructions repeat where times do not: the exchange runs over a scripted wire, without sockets, under
+//! valgrind, which counts what the program executes.
 
 mod budgets;
 mod counter;
@@ -23,7 +23,8 @@ pub struct Args {
     /// Rows whose name contains this; all by default.
     #[arg(long, default_value = "")]
     only: String,
-    /// Requests of the shorter of two runs; the longer one has twice as many, and their difference is counted.
+    /// Requests of the shorter of two runs; the longer one has twice as many, and their difference is
+    /// counted.
     #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     requests: u64,
     /// Writes the counts and 1 % more into bench/bars.toml, as the new budgets of these rows.
@@ -32,7 +33,7 @@ pub struct Args {
 }
 
 /// Requests that `exchange::script::guard::count` knows by these names.
-const ROWS: &[&str] = &["keep-alive", "upload", "cut", "not-found", "redirect"];
+const ROWS: &[&str] = &["keep-alive", "access-log", "upload", "cut", "not-found", "redirect"];
 
 /// Path in the checkout.
 const FILE: &str = "bench/bars.toml";
@@ -67,4 +68,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     let is_held = rows.iter().all(|row| matches!(row.verdict(), Verdict::Within | Verdict::Low));
     Ok(if is_held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_known_to_the_program_and_has_a_budget() {
+        let read = |path| fs::read_to_string(workspace().join(path)).unwrap();
+        let program = read("gateway-user/proxy/src/exchange/script/guard.rs");
+        let budgets = Budgets::parse(&read(FILE), ROWS).unwrap();
+        for row in ROWS {
+            assert!(program.contains(&format!("\"{row}\"")), "no request is called {row}");
+            assert!(budgets.of(row).is_some(), "{row} has no budget");
+        }
+    }
 }
