@@ -63,7 +63,7 @@ fn per_thousand<S: Read + Write>(mut client: Client<S>, request: &str) -> u64 {
     let mut serve = |count| {
         for _ in 0..count {
             client.send(request).unwrap();
-            assert!(client.answer().unwrap().status < 500);
+            assert!(client.response().unwrap().status < 500);
         }
     };
     serve(200);

@@ -7,7 +7,7 @@ mod support;
 use std::process::Command;
 
 use gateway_io::Driver;
-use gateway_testkit::http::{Answer, Client};
+use gateway_testkit::http::{Client, Response};
 use gateway_testkit::process::Guarded;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use support::Gateway;
@@ -25,7 +25,7 @@ const LEFT: u64 = 60;
 fn clients(target: &str) {
     let mut open: Vec<_> = (0..CLIENTS).map(|_| Client::connect(target.parse().unwrap()).unwrap()).collect();
     open.iter_mut().for_each(|client| client.send("GET /none HTTP/1.1\r\nHost: a\r\n\r\n").unwrap());
-    let answers: Vec<Answer> = open.into_iter().map(|mut client| client.answer().unwrap()).collect();
+    let answers: Vec<Response> = open.into_iter().map(|mut client| client.response().unwrap()).collect();
     assert!(answers.iter().all(|answer| answer.status == 404));
 }
 

@@ -55,7 +55,7 @@ fn a_local_reply_waits_for_a_client_that_writes_first(driver: Driver) {
         for chunked in [false, true] {
             let mut client = gateway.connect();
             upload(&mut client, target, chunked);
-            let response = client.answer().unwrap();
+            let response = client.response().unwrap();
             assert_eq!((response.status, response.header("connection")), (status, Some("close")));
             assert!(client.at_end().unwrap(), "closed in order once the request was at its end");
         }
@@ -77,7 +77,7 @@ fn an_early_response_waits_and_its_backend_gets_the_rest(driver: Driver) {
         received.store(0, Ordering::SeqCst);
         let mut client = gateway.connect();
         upload(&mut client, "/", chunked);
-        assert_eq!(client.answer().unwrap().text(), "no");
+        assert_eq!(client.response().unwrap().text(), "no");
         assert!(client.at_end().unwrap());
         until("the backend to have the request", || (received.load(Ordering::SeqCst) > LONG).then_some(()));
     }
@@ -98,7 +98,7 @@ fn a_backend_that_responds_and_closes_is_heard(driver: Driver) {
     for chunked in [false, true] {
         let mut client = gateway.connect();
         upload(&mut client, "/", chunked);
-        let response = client.answer().unwrap();
+        let response = client.response().unwrap();
         assert_eq!((response.status, response.text().as_str()), (413, "much"));
     }
 }
@@ -118,7 +118,7 @@ fn a_long_response_comes_while_nobody_wants_the_request(driver: Driver) {
     let gateway = Gateway::with(driver, &Config::to(backend.address()), config);
     let mut client = gateway.connect();
     upload(&mut client, "/", false);
-    assert_eq!(client.answer().unwrap().body.len(), LONG);
+    assert_eq!(client.response().unwrap().body.len(), LONG);
     over.send(()).unwrap();
 }
 
@@ -127,7 +127,7 @@ fn a_request_that_came_whole_keeps_its_connection(driver: Driver) {
     let mut client = gateway.connect();
     for _ in 0..2 {
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").unwrap();
-        assert_eq!(client.answer().unwrap().status, 404);
+        assert_eq!(client.response().unwrap().status, 404);
     }
 }
 
@@ -135,7 +135,7 @@ fn a_silent_client_is_not_waited_for(driver: Driver) {
     let gateway = Gateway::start(driver, &Config::default());
     let mut client = gateway.connect();
     client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc").unwrap();
-    assert_eq!(client.answer().unwrap().status, 404);
+    assert_eq!(client.response().unwrap().status, 404);
     gateway.until("the connection to be read on from", |counters| counters.lingering == 1);
     assert!(client.at_end().unwrap(), "closed in order");
     gateway.until("it to be over", |counters| counters.lingering == 0 && counters.connections == 0);
@@ -151,7 +151,7 @@ fn room_is_made_for_new_clients(driver: Driver) {
     let mut clients: Vec<_> = (0..4).map(|_| gateway.connect()).collect();
     for client in &mut clients[..3] {
         client.send("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
-        assert_eq!(client.answer().unwrap().status, 404);
+        assert_eq!(client.response().unwrap().status, 404);
     }
     // One that never ends its request, and is never slow.
     let mut stream = clients[0].stream().try_clone().unwrap();
@@ -169,7 +169,7 @@ fn room_is_made_for_new_clients(driver: Driver) {
     gateway.until("five connections", |counters| counters.connections == 5);
     let mut new = gateway.connect();
     new.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    assert!(new.answer().is_ok(), "a place was made");
+    assert!(new.response().is_ok(), "a place was made");
     assert_eq!(clients[3].get("a", "/").unwrap().status, 404, "who is served is left alone");
     sending.store(false, Ordering::SeqCst);
     writer.join().unwrap();

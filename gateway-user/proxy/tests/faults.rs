@@ -88,7 +88,7 @@ fn malformed_requests_are_answered_before_the_close(driver: Driver) {
         client.send(request).unwrap();
         // More than the gateway reads: closing at once would reset the connection and eat the response.
         client.send("x".repeat(60_000)).unwrap();
-        let answer = client.answer().unwrap();
+        let answer = client.response().unwrap();
         assert_eq!((answer.status, answer.reason()), (status, Some(reason)), "{request:.60}");
         assert_eq!(answer.header("connection"), Some("close"));
         assert!(client.at_end().unwrap(), "closed in order");
@@ -183,7 +183,7 @@ fn a_backend_that_takes_no_more_is_given_up(driver: Driver) {
     client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").unwrap();
     let mut writer = client.stream().try_clone().unwrap();
     let writing = thread::spawn(move || while writer.write_all(&[7; 65_536]).is_ok() {});
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
     over.store(true, Ordering::SeqCst);
     drop(client);
@@ -370,7 +370,7 @@ fn a_backend_that_drips_its_head_is_given_up(driver: Driver) {
     let answer = client.get("a", "/").unwrap();
     assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
     assert_eq!(client.get("a", "/interim").unwrap().status, 103);
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
 }
 
@@ -383,7 +383,7 @@ fn a_backend_that_drips_while_it_is_sent_to_is_given_up(driver: Driver) {
     let gateway = Gateway::with(driver, &Config::to(backend.address()), hasty());
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").unwrap();
-    assert_eq!(client.answer().unwrap().status, 100);
+    assert_eq!(client.response().unwrap().status, 100);
     // The request goes on and on, so that its end begins no wait.
     let mut writer = client.stream().try_clone().unwrap();
     let uploading = thread::spawn(move || {
@@ -391,7 +391,7 @@ fn a_backend_that_drips_while_it_is_sent_to_is_given_up(driver: Driver) {
             thread::sleep(Duration::from_millis(20));
         }
     });
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     assert_eq!((answer.status, answer.reason()), (504, Some("upstream_response_timeout")));
     drop(gateway);
     uploading.join().unwrap();
@@ -414,7 +414,7 @@ fn a_backend_that_never_comes_to_the_point_is_given_up(driver: Driver) {
         client.send(format!("GET /{interim} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
         let mut relayed = 0;
         loop {
-            let answer = client.answer().unwrap();
+            let answer = client.response().unwrap();
             if answer.status != 102 {
                 return (relayed, answer.status, answer.reason().map(str::to_owned));
             }
@@ -444,7 +444,7 @@ fn stale_connections_are_retried_once_where_that_is_safe(driver: Driver) {
     let counters = gateway.metrics().counters;
     assert_eq!((counters.upstream_retries, counters.upstream_connects), (1, 2));
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").unwrap();
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     assert_eq!((answer.status, answer.reason()), (502, Some("upstream_reset")), "a POST is never sent twice");
     assert_eq!(gateway.metrics().counters.upstream_retries, 1);
 }
@@ -458,7 +458,7 @@ fn connections_closed_while_idle_are_not_used(driver: Driver) {
     let mut client = gateway.connect();
     for n in 1..=3 {
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi").unwrap();
-        assert_eq!(client.answer().unwrap().text(), "bye");
+        assert_eq!(client.response().unwrap().text(), "bye");
         gateway.until("the pool's look at the close", |counters| counters.upstream_stale == n);
     }
     assert_eq!(backend.accepted(), 3);

@@ -72,7 +72,7 @@ fn a_response_that_has_begun_is_delivered_to_its_end(driver: Driver) {
     std::thread::sleep(Duration::from_millis(300));
     go.send(()).unwrap();
     go.send(()).unwrap();
-    assert_eq!(client.answer().unwrap().text(), "onetwosix");
+    assert_eq!(client.response().unwrap().text(), "onetwosix");
     assert!(client.at_end().unwrap());
 }
 
@@ -83,7 +83,7 @@ fn a_response_that_begins_in_time_is_delivered(driver: Driver) {
     finish(&client);
     gateway.until("the end to be seen", |counters| counters.half_closed == 1);
     go.send(()).unwrap();
-    let response = client.answer().unwrap();
+    let response = client.response().unwrap();
     assert_eq!((response.text().as_str(), response.header("connection")), ("done", Some("close")));
     assert!(client.at_end().unwrap());
     gateway.until("its place to come back", |counters| counters.half_closed == 0);
@@ -96,7 +96,7 @@ fn all_requests_before_the_end_are_served(driver: Driver) {
     client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3)).unwrap();
     finish(&client);
     for _ in 0..3 {
-        assert_eq!(client.answer().unwrap().text(), "here");
+        assert_eq!(client.response().unwrap().text(), "here");
     }
     assert!(client.at_end().unwrap());
 }
@@ -157,7 +157,7 @@ fn the_oldest_of_too_many_is_ended(driver: Driver) {
     // One for the oldest client's, which nobody waits for.
     (0..3).for_each(|_| go.send(()).unwrap());
     for client in &mut clients[1..] {
-        assert_eq!(client.answer().unwrap().text(), "done");
+        assert_eq!(client.response().unwrap().text(), "done");
     }
 }
 

@@ -5,7 +5,7 @@ mod support;
 use gateway_io::Driver;
 use gateway_ir::{Filter, HeaderMatch, HttpRule, PathMatch, RouteMatch, StringMatch};
 use gateway_proxy::{ProxyConfig, ReasonHeader, UnderscoreHeaders};
-use gateway_testkit::http::Answer;
+use gateway_testkit::http::Response;
 use support::Gateway;
 use support::backend::{Backend, echo, ok};
 use support::ir::{Config, forward, headers};
@@ -24,7 +24,7 @@ on_every_driver![
 ];
 
 /// Names, in lower case, and values of what reached the backend, but for our own fields and the host.
-fn seen(answer: &Answer, part: &str) -> Vec<(String, String)> {
+fn seen(answer: &Response, part: &str) -> Vec<(String, String)> {
     assert_eq!((answer.status, answer.reason()), (200, None), "{}", answer.text());
     let seen: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let pairs = seen[part].as_array().unwrap().iter();
@@ -37,7 +37,7 @@ fn seen(answer: &Answer, part: &str) -> Vec<(String, String)> {
     pairs.filter(|(name, _)| !ours(name)).collect()
 }
 
-fn fields(answer: &Answer) -> Vec<(String, String)> {
+fn fields(answer: &Response) -> Vec<(String, String)> {
     seen(answer, "headers")
 }
 
@@ -46,7 +46,7 @@ fn pair(name: &str, value: &str) -> (String, String) {
 }
 
 /// Everything that reached the backend under names which a server may take for `name`.
-fn under(answer: &Answer, name: &str) -> Vec<String> {
+fn under(answer: &Response, name: &str) -> Vec<String> {
     let seen: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let pairs = seen["headers"].as_array().unwrap().iter();
     let same = |pair: &&serde_json::Value| pair[0].as_str().unwrap().to_lowercase().replace('_', "-") == name;
@@ -201,7 +201,7 @@ fn trailers_of_requests_are_dropped(driver: Driver) {
     let mut client = gateway.connect();
     for _ in 0..2 {
         client.send(WITH_TRAILERS).unwrap();
-        let answer = client.answer().unwrap();
+        let answer = client.response().unwrap();
         assert_eq!(seen(&answer, "trailers"), []);
         assert_eq!(
             fields(&answer),
@@ -242,7 +242,7 @@ fn reasons_are_for_those_who_may_know(driver: Driver) {
         };
         Gateway::with(driver, &config, proxy)
     };
-    let told = |answer: Answer| {
+    let told = |answer: Response| {
         assert_eq!(answer.status, 404);
         let told = answer.reason().is_some();
         assert_eq!(answer.text().contains("no_rule_for_path"), told, "the body says no more than the field");
@@ -291,5 +291,5 @@ fn nobody_else_says_why_we_answered(driver: Driver) {
     let mut client = gateway.connect();
     let early = client.get("a", "/early").unwrap();
     assert_eq!((early.status, early.reason(), early.header("link")), (103, None, Some("</a>")));
-    assert_eq!(client.answer().unwrap().text(), "late");
+    assert_eq!(client.response().unwrap().text(), "late");
 }

@@ -64,7 +64,7 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn ask<S: Read + Write>(client: &mut Client<S>) {
     client.send(REQUEST).unwrap();
-    assert_eq!(client.answer().unwrap().status, 200);
+    assert_eq!(client.response().unwrap().status, 200);
 }
 
 fn look() {

@@ -87,7 +87,7 @@ fn a_slow_backend_slows_the_client(driver: Driver) {
     stalls(&sent);
     assert!(sent.load(Ordering::SeqCst) < WINDOW, "the client's writes wait for the backend");
     release.store(true, Ordering::SeqCst);
-    assert_eq!(client.answer().unwrap().text(), length.to_string());
+    assert_eq!(client.response().unwrap().text(), length.to_string());
     writing.join().unwrap();
 }
 
@@ -151,7 +151,7 @@ fn two_thousand_connections_at_once(driver: Driver) {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
     for client in &mut clients {
-        assert_eq!(client.answer().unwrap().text(), "here");
+        assert_eq!(client.response().unwrap().text(), "here");
     }
     for client in clients.iter_mut().step_by(10) {
         assert_eq!(client.get("a", "/again").unwrap().text(), "here");
@@ -173,7 +173,7 @@ fn a_connection_too_many_is_told_so(driver: Driver) {
     }
     let mut third = gateway.connect();
     third.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let answer = third.answer().unwrap();
+    let answer = third.response().unwrap();
     assert_eq!((answer.status, answer.reason()), (503, Some("overload_connections")));
     assert_eq!(kept[0].get("a", "/").unwrap().text(), "here");
     drop(kept);
@@ -312,7 +312,7 @@ fn a_drain_ends_in_order(driver: Driver) {
     let min = Duration::from_millis(700);
     let limits = DrainLimits { accept: min, idle: min, max: WAIT_TIMEOUT };
     let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
-    let answer = busy.answer().unwrap();
+    let answer = busy.response().unwrap();
     assert_eq!((answer.text().as_str(), answer.header("connection")), ("here", Some("close")));
     assert!(busy.at_end().unwrap());
     assert!(is_silent(&late, Duration::from_millis(50)).unwrap(), "idle connections stay for a while");
@@ -375,7 +375,7 @@ fn logged_octets_stay_json(driver: Driver) {
     client
         .send(b"GET /a\"b\\c?<x>&\x7b HTTP/1.1\r\nHost: a.example:81\r\nUser-Agent: \xff\xfe\"\\\t\xc3\xa4\r\n\r\n")
         .unwrap();
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     let lines = gateway.log_lines(1);
     assert_eq!(lines[0]["response_code"], answer.status);
     assert_eq!(lines[0]["path"], "/a\"b\\c?<x>&{");

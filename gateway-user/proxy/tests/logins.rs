@@ -57,7 +57,7 @@ fn a_login_is_its_clients_alone(driver: Driver) {
         [("", 401), ("NTLM negotiate", 401), ("NTLM anna", 200), ("", 200), ("", 200)]
     {
         a.send(get(credentials)).unwrap();
-        let response = a.answer().unwrap();
+        let response = a.response().unwrap();
         assert_eq!(response.status, status, "{credentials}");
         if status == 200 {
             assert_eq!(response.text(), "anna", "the same connection of the backend's");
@@ -81,7 +81,7 @@ fn a_login_without_a_challenge_is_private_too(driver: Driver) {
     let mut a = gateway.connect();
     for credentials in ["Negotiate bert", ""] {
         a.send(get(credentials)).unwrap();
-        assert_eq!(a.answer().unwrap().text(), "bert");
+        assert_eq!(a.response().unwrap().text(), "bert");
     }
     assert_eq!(gateway.get("/").text(), "nobody");
 }
@@ -98,7 +98,7 @@ fn ordinary_challenges_leave_connections_shared(driver: Driver) {
     for _ in 0..3 {
         let mut client = gateway.connect();
         client.send(get("Basic YTpi")).unwrap();
-        assert_eq!(client.answer().unwrap().status, 401);
+        assert_eq!(client.response().unwrap().status, 401);
     }
     assert_eq!((asked.load(Ordering::SeqCst), backend.accepted()), (3, 1));
 }

@@ -59,7 +59,7 @@ fn connections_are_kept_and_requests_pipelined(driver: Driver) {
     let ten: String = (0..10).map(|n| format!("GET /p{n} HTTP/1.1\r\nHost: a.example\r\n\r\n")).collect();
     client.send(ten).unwrap();
     for n in 0..10 {
-        assert_eq!(client.answer().unwrap().text(), format!("/p{n}"), "answers come in order");
+        assert_eq!(client.response().unwrap().text(), format!("/p{n}"), "answers come in order");
     }
     // A response is counted after it is sent.
     let counters = gateway.until("the last request's end", |counters| counters.requests == 15);
@@ -98,10 +98,10 @@ fn bodies_of_every_size_pass_both_ways(driver: Driver) {
 }
 
 /// Writes while reading: a body larger than all buffers on the way would block otherwise.
-fn exchange(client: &mut Client, request: Vec<u8>) -> gateway_testkit::http::Answer {
+fn exchange(client: &mut Client, request: Vec<u8>) -> gateway_testkit::http::Response {
     let mut writer = client.stream().try_clone().unwrap();
     let writing = thread::spawn(move || writer.write_all(&request).unwrap());
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     writing.join().unwrap();
     answer
 }
@@ -118,7 +118,7 @@ fn split_writes_are_put_together(driver: Driver) {
             for part in wire.chunks(step) {
                 client.send(part).unwrap();
             }
-            assert_eq!(client.answer().unwrap().text(), "hello", "in pieces of {step}");
+            assert_eq!(client.response().unwrap().text(), "hello", "in pieces of {step}");
         }
     }
 }
@@ -156,12 +156,12 @@ fn a_hundred_continue_is_relayed(driver: Driver) {
             .send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
             .unwrap();
         assert_eq!(
-            client.answer().unwrap().status,
+            client.response().unwrap().status,
             100,
             "the interim response comes before the body is sent"
         );
         client.send("hello").unwrap();
-        let answer = client.answer().unwrap();
+        let answer = client.response().unwrap();
         assert_eq!((answer.status, answer.text()), (200, "hello".to_owned()));
     }
 }
@@ -178,7 +178,7 @@ fn answers_without_a_body(driver: Driver) {
         [("GET", "/204", 204, None), ("GET", "/304", 304, Some("99")), ("HEAD", "/", 200, Some("99"))]
     {
         client.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
-        let answer = client.answer_to(method).unwrap();
+        let answer = client.response_to(method).unwrap();
         assert_eq!((answer.status, answer.header("content-length")), (status, length), "{method} {target}");
     }
     assert_eq!(gateway.metrics().counters.accepted, 1);
@@ -203,15 +203,15 @@ fn old_clients_get_what_they_understand(driver: Driver) {
     let gateway = Gateway::start(driver, &Config::to(backend.address()));
     let mut client = gateway.connect();
     client.send("GET /counted HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").unwrap();
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     assert_eq!((answer.text().as_str(), answer.header("connection")), ("counted", Some("keep-alive")));
     client.send("GET /chunked HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").unwrap();
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     assert_eq!(answer.header("transfer-encoding"), None);
     assert_eq!((answer.text().as_str(), answer.header("connection")), ("abcdefg", Some("close")));
     let mut client = gateway.connect();
     client.send("GET /counted HTTP/1.0\r\n\r\n").unwrap();
-    assert_eq!(client.answer().unwrap().text(), "counted");
+    assert_eq!(client.response().unwrap().text(), "counted");
     assert!(client.at_end().unwrap(), "HTTP/1.0 keeps a connection only if asked");
 }
 
@@ -254,7 +254,7 @@ fn an_early_answer_is_delivered(driver: Driver) {
     let gateway = Gateway::start(driver, &Config::to(backend.address()));
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc").unwrap();
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (413, "big"));
     assert_eq!(answer.header("connection"), Some("close"));
     assert!(client.at_end().unwrap(), "the connection is in the middle of a request and is closed");

@@ -34,7 +34,7 @@ fn echo() -> Backend {
 
 fn ask(client: &mut Client, body: &str) {
     client.send(format!("{REQUEST}{body}")).unwrap();
-    let answer = client.answer().unwrap();
+    let answer = client.response().unwrap();
     assert_eq!((answer.status, &*answer.text()), (200, body));
 }
 
@@ -78,7 +78,7 @@ fn a_head_may_begin_on_a_quiet_connection_and_end_later(driver: Driver) {
     thread::sleep(QUIET);
     for client in &mut crowd {
         client.send("last").unwrap();
-        assert_eq!(client.answer().unwrap().text(), "last");
+        assert_eq!(client.response().unwrap().text(), "last");
     }
 }
 
@@ -106,7 +106,7 @@ fn a_drain_ends_quiet_connections(driver: Driver) {
     let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
     assert!(rest.iter_mut().all(is_closed), "without a request under way");
     begun[0].send("last").unwrap();
-    assert_eq!(begun[0].answer().unwrap().text(), "last", "a request under way is finished");
+    assert_eq!(begun[0].response().unwrap().text(), "last", "a request under way is finished");
     assert_eq!(block_on(drained).unwrap().aborted, 0);
 }
 

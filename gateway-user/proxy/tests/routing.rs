@@ -12,7 +12,7 @@ use gateway_ir::{
     StringMatch, WeightedBackend, WeightedTarget,
 };
 use gateway_proxy::ProxyConfig;
-use gateway_testkit::http::Answer;
+use gateway_testkit::http::Response;
 use support::Gateway;
 use support::backend::{Backend, echo, ok};
 use support::ir::{Config, forward, headers, rule, share};
@@ -37,12 +37,12 @@ on_every_driver![
     steering_sockets_are_not_dialled,
 ];
 
-fn seen(answer: &Answer) -> serde_json::Value {
+fn seen(answer: &Response) -> serde_json::Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|_| panic!("not the backend's response: {answer:?}"))
 }
 
 /// Values of a field as the backend saw them.
-fn field(answer: &Answer, name: &str) -> Vec<String> {
+fn field(answer: &Response, name: &str) -> Vec<String> {
     let seen = seen(answer);
     let all = seen["headers"].as_array().unwrap().iter();
     all.filter(|line| line[0].as_str().unwrap().eq_ignore_ascii_case(name))
@@ -85,9 +85,9 @@ fn misses_say_what_came_closest(driver: Driver) {
     }
     assert_eq!(gateway.get("/a%zz").reason(), Some("bad_percent_escape"));
     client.send("POST /nowhere HTTP/1.1\r\nHost: test.example\r\nContent-Length: 3\r\n\r\nabc").unwrap();
-    assert_eq!(client.answer().unwrap().status, 404, "a body that is there already is passed over");
+    assert_eq!(client.response().unwrap().status, 404, "a body that is there already is passed over");
     client.send("HEAD /nowhere HTTP/1.1\r\nHost: test.example\r\n\r\n").unwrap();
-    assert_eq!(client.answer_to("HEAD").unwrap().status, 404);
+    assert_eq!(client.response_to("HEAD").unwrap().status, 404);
     assert_eq!(client.get("test.example", "/app").unwrap().status, 200);
     assert_eq!(gateway.metrics().counters.accepted, 2, "local replies keep the connection");
 }
@@ -394,7 +394,7 @@ fn steering_sockets_are_not_dialled(driver: Driver) {
     let mut client = gateway.connect();
     // The close may overtake the request and come back as a reset.
     let _ = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(client.answer().is_err());
+    assert!(client.response().is_err());
     let counters = gateway.until("the close", |counters| counters.internal_port_closed == 1);
     assert_eq!((counters.requests, counters.connections), (0, 0));
 }

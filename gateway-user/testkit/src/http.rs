@@ -20,9 +20,6 @@ pub struct Response {
     pub trailers: Vec<(String, String)>,
 }
 
-/// Former name of [`Response`]; the tests of the proxy use it.
-pub type Answer = Response;
-
 impl Response {
     /// The first value of a header, compared without case.
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -135,22 +132,6 @@ impl<S: Read + Write> Client<S> {
             None => self.rest()?,
         };
         Ok(response)
-    }
-
-    /// Former name of [`Client::response`]; the tests of the proxy use it.
-    ///
-    /// # Errors
-    /// As [`Client::response`].
-    pub fn answer(&mut self) -> io::Result<Response> {
-        self.response()
-    }
-
-    /// Former name of [`Client::response_to`]; the tests of the proxy use it.
-    ///
-    /// # Errors
-    /// As [`Client::response`].
-    pub fn answer_to(&mut self, method: &str) -> io::Result<Response> {
-        self.response_to(method)
     }
 
     /// Sends a `GET` and reads the response.

@@ -80,7 +80,7 @@ fn play(driver: Driver, proxy: &ProxyConfig, row: &Row) -> Result<(), String> {
     let mut client = gateway.connect();
     client.send(row.wire).unwrap();
     for told in row.answers {
-        let answer = client.answer().map_err(|error| format!("no answer: {error}"))?;
+        let answer = client.response().map_err(|error| format!("no answer: {error}"))?;
         let got = (answer.status, answer.reason().unwrap_or("from the backend"));
         let wanted = match told {
             Expected::Backend => (200, "from the backend"),

@@ -20,7 +20,7 @@ use gateway_proxy::ProxyConfig;
 use gateway_proxy::metrics::{Counters, WorkerMetrics};
 use gateway_proxy::worker::{DrainLimits, Drained, WorkerCommand, WorkerHandle, WorkerSpec, start};
 use gateway_snapshot::compile;
-use gateway_testkit::http::{Answer, Client};
+use gateway_testkit::http::{Client, Response};
 use gateway_testkit::wait::{WAIT_TIMEOUT, until};
 
 use ir::Config;
@@ -168,15 +168,15 @@ impl Gateway {
     }
 
     /// One `GET` on a connection of its own.
-    pub fn get(&self, target: &str) -> Answer {
+    pub fn get(&self, target: &str) -> Response {
         self.connect().get("test.example", target).unwrap()
     }
 
     /// Sends bytes on a connection of their own and reads one response.
-    pub fn raw(&self, request: impl AsRef<[u8]>) -> Answer {
+    pub fn raw(&self, request: impl AsRef<[u8]>) -> Response {
         let mut client = self.connect();
         client.send(request).unwrap();
-        client.answer().unwrap()
+        client.response().unwrap()
     }
 
     /// Waits for `count` lines of the access log.
