@@ -42,10 +42,10 @@ impl SearchBudget {
     }
 }
 
-/// The candidate nearest to `wanted`, if it is at most `limit(characters of wanted, characters of the
-/// candidate)` changes away. Letters compare without case, and two that changed places are one change. Of
-/// names equally near the first in order wins, so that the order of candidates plays no part. Where `budget`
-/// ends, the candidates until then count.
+/// The candidate nearest to `wanted`, if it is at most `limit` changes away, which takes the characters of
+/// `wanted` and those of the candidate. Letters compare without case, and two that changed places are one
+/// change. Of names equally near the first in order wins, so that the order of candidates plays no part.
+/// Where `budget` ends, the candidates until then count.
 pub fn nearest<'a>(
     wanted: &str,
     candidates: impl IntoIterator<Item = &'a str>,

@@ -68,8 +68,7 @@ impl ApiError {
         }
     }
 
-    /// Of `… is forbidden: User "system:serviceaccount:a:b" cannot list resource "httproutes" in API group
-    /// …`.
+    /// Of `… is forbidden: User "system:serviceaccount:a:b" cannot list resource "httproutes" …`.
     fn denied(message: &str) -> Self {
         let verb = message.split_once(" cannot ").and_then(|(_, rest)| rest.split_ascii_whitespace().next());
         let user = message.split_once("User \"").and_then(|(_, rest)| rest.split_once('"'));
