@@ -34,11 +34,11 @@ pub(crate) enum Stage {
 ///
 /// # Panics
 /// If it asks for that.
-pub(crate) fn inject(config: &ProxyConfig, request: &RequestParts<'_>, stage: Stage) {
+pub(crate) fn inject<'a>(config: &ProxyConfig, request: impl FnOnce() -> RequestParts<'a>, stage: Stage) {
     if !cfg!(debug_assertions) || !config.faults {
         return;
     }
-    let Some(fault) = request.fields.get(FIELD).and_then(|value| std::str::from_utf8(value).ok()) else {
+    let Some(fault) = request().fields.get(FIELD).and_then(|value| std::str::from_utf8(value).ok()) else {
         return;
     };
     match (fault.split_once(' ').unwrap_or((fault, "")), stage) {

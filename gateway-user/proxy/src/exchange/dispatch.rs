@@ -13,7 +13,7 @@ use super::limit::Limit;
 use super::progress::Progress;
 use super::route::MatchedRoute;
 use super::upload::{Upload, Uploading};
-use super::wire::{AttemptError, Halves, Lease as _, Release, Wire};
+use super::wire::{AttemptError, Lease as _, Release, Wire};
 use super::{Ended, Exchange, Outcome};
 use crate::Reason;
 use crate::clock::within;
@@ -102,23 +102,24 @@ impl<W: Wire> Exchange<'_, W> {
         let context = &*self.info.context;
         let mut tried = Tried::default();
         let mut reuse = true;
-        // RFC 9110 section 9.2.2: only what may be done twice, and only where no byte of a body is spent.
-        let replayable = is_replayable(&self.wire.request());
+        let request = self.wire.request();
+        let (replayable, logs_in) = (is_replayable(&request), logs_in(&request));
         loop {
             let mut lease = self.wire.lease(cluster, reuse, &mut tried).await?;
             self.record.upstream = Some(lease.address());
             self.record.upstream_began = Some(Instant::now());
-            let request = self.wire.request();
-            progress.logs_in.set(lease.is_private() || logs_in(&request));
-            fault::inject(&context.config, &request, Stage::Leased);
+            progress.logs_in.set(lease.is_private() || logs_in);
+            fault::inject(&context.config, || self.wire.request(), Stage::Leased);
             let may_retry = reuse && replayable && lease.is_reused();
             let then = {
-                let halves = self.wire.begin(&mut lease, &self.scratch.request_edits, progress)?;
-                let Halves { request: (source, sink), response: (mut response, mut client) } = halves;
+                self.wire.begin(&mut lease, &self.scratch.request_edits)?;
+                let mut halves = self.wire.halves(&mut lease, progress);
+                let (source, sink) = (&mut halves.request_source, &mut halves.request_sink);
+                let (response, client) = (&mut halves.response_source, &mut halves.response_sink);
                 let trailers = RequestTrailers::of(&context.config, &target.filters);
                 let mut upload = pin!(Upload { context, source, sink, trailers, progress }.run());
                 let mut upload = Uploading::new(upload.as_mut());
-                let end = upload.beside(pin!(attempt(context, &mut response, &mut client, progress))).await;
+                let end = upload.beside(pin!(attempt(context, response, client, progress))).await;
                 match decide(end.into(), may_retry) {
                     Decision::Deliver => {}
                     Decision::Retry => {
@@ -130,9 +131,8 @@ impl<W: Wire> Exchange<'_, W> {
                     Decision::Fail(reason) => return Err(reason),
                 }
                 note_head(progress);
-                let both = (&mut response, &mut client);
                 let edits = &mut self.scratch.response_edits;
-                let delivery = pin!(deliver(context, both, edits, &target.filters, progress));
+                let delivery = pin!(deliver(context, (response, client), edits, &target.filters, progress));
                 let reusable = upload.beside(delivery).await.map_err(AttemptError::reason)?;
                 release(progress, reusable)
             };
@@ -177,6 +177,7 @@ fn release(progress: &Progress, reusable: bool) -> Option<Release> {
     }
 }
 
+/// RFC 9110 section 9.2.2: only what may be done twice, and only where no byte of a body is spent.
 fn is_replayable(request: &RequestParts<'_>) -> bool {
     request.method.is_idempotent() && !request.has_body
 }

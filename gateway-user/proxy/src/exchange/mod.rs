@@ -39,7 +39,6 @@ pub(crate) struct Exchange<'a, W> {
 impl<W: Wire> Exchange<'_, W> {
     /// Routes the request and does what its rule says.
     pub(crate) async fn serve(&mut self) -> Ended {
-        self.record.version = Some(self.wire.request().version);
         let found = self.route().await;
         let (found, counted) = match admit::admit(self.info, found) {
             Ok(admitted) => admitted,

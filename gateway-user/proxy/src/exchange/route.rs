@@ -46,7 +46,7 @@ impl<W: Wire> Exchange<'_, W> {
         let Self { info, wire, scratch, record } = self;
         let Scratch { path, merged, host, .. } = &mut **scratch;
         let request = wire.request();
-        fault::inject(&info.context.config, &request, Stage::Routing);
+        fault::inject(&info.context.config, || request, Stage::Routing);
         if info.trusted {
             let chain = forwarded::Lines::collect(request.fields.get_all(b"x-forwarded-for"));
             record.client = forwarded::client_address(&info.context.config, info.peer.ip(), chain.iter());

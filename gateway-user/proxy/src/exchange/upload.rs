@@ -18,8 +18,8 @@ use crate::filters::RequestTrailers;
 /// The upload of one attempt.
 pub(super) struct Upload<'a, S, K> {
     pub(super) context: &'a WorkerContext,
-    pub(super) source: S,
-    pub(super) sink: K,
+    pub(super) source: &'a mut S,
+    pub(super) sink: &'a mut K,
     /// Policy for its trailers.
     pub(super) trailers: RequestTrailers<'a>,
     pub(super) progress: &'a Progress,
@@ -75,7 +75,7 @@ impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
         };
         let mut pump = Pump {
             source: self.source.body(),
-            sink: &mut self.sink,
+            sink: self.sink,
             pacing,
             trailers: Some(self.trailers),
             head: None,

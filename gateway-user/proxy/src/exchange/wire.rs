@@ -47,16 +47,14 @@ pub(crate) trait Wire {
         tried: &mut Tried,
     ) -> Result<Self::Lease, Reason>;
 
-    /// Begins the request on a leased connection: its head, changed by `edits`, goes out with the first flush.
+    /// Queues the request's head, changed by `edits`, on a leased connection: it goes out with the first flush.
     ///
     /// # Errors
     /// The head cannot be sent like that, or the body is not taken.
-    fn begin<'a>(
-        &'a mut self,
-        lease: &'a mut Self::Lease,
-        edits: &HeadEdits,
-        progress: &'a Progress,
-    ) -> Result<Halves<'a, Self>, Reason>;
+    fn begin(&mut self, lease: &mut Self::Lease, edits: &HeadEdits) -> Result<(), Reason>;
+
+    /// Both directions of the request that was begun. Large, so it is to stay where it is made.
+    fn halves<'a>(&'a mut self, lease: &'a mut Self::Lease, progress: &'a Progress) -> Halves<'a, Self>;
 
     /// Ends a lease whose response was delivered. One that is dropped instead is closed, or reset.
     fn release(&mut self, lease: Self::Lease, then: Release);
@@ -64,8 +62,10 @@ pub(crate) trait Wire {
 
 /// Both directions of an exchange, each from its source to its sink.
 pub(crate) struct Halves<'a, W: Wire + ?Sized + 'a> {
-    pub(crate) request: (W::RequestSource<'a>, W::RequestSink<'a>),
-    pub(crate) response: (W::ResponseSource<'a>, W::ResponseSink<'a>),
+    pub(crate) request_source: W::RequestSource<'a>,
+    pub(crate) request_sink: W::RequestSink<'a>,
+    pub(crate) response_source: W::ResponseSource<'a>,
+    pub(crate) response_sink: W::ResponseSink<'a>,
 }
 
 /// A connection to a backend, or a stream on one, for the length of a request.

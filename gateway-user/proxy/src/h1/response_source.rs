@@ -16,27 +16,18 @@ use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};
 
 /// One response, head by head and then its body.
 pub(crate) struct H1ResponseSource<'a> {
-    limits: &'a HeadLimits,
+    pub(super) limits: &'a HeadLimits,
     /// Method of the request.
-    method: Method,
-    body: BodySource<'a>,
-    head: &'a mut ResponseHead,
+    pub(super) method: Method,
+    pub(super) body: BodySource<'a>,
+    pub(super) head: &'a mut ResponseHead,
     /// The head received last, and what came with it.
-    received: Option<Chunk>,
+    pub(super) received: Option<Chunk>,
     /// The head's length therein; 0 before there is one.
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl<'a> H1ResponseSource<'a> {
-    pub(super) fn new(
-        limits: &'a HeadLimits,
-        method: Method,
-        source: H1Source<'a>,
-        head: &'a mut ResponseHead,
-    ) -> Self {
-        Self { limits, method, body: BodySource::H1(source), head, received: None, len: 0 }
-    }
-
     /// The next bytes of a head of which the first came at `begun`.
     async fn more(
         &mut self,

@@ -155,6 +155,7 @@ impl ServerConnection {
                 self.conclude(scratch, &mut record, None, ended, H1End::default()).await
             }
             Ok(head) => {
+                record.version = Some(head.meta.version);
                 let Self { stream, inbox, info, private, .. } = &mut *self;
                 let Scratch { exchange: scratch_of_exchange, codec } = &mut *scratch;
                 let mut wire =

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 
+use gateway_http::h1::BodyFraming;
 use gateway_http::h1::encode::{self, RequestOptions};
 use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::{Chunk, Stream};
@@ -91,60 +92,60 @@ impl<'c> Wire for H1Wire<'c> {
         }
     }
 
-    fn begin<'a>(
-        &'a mut self,
-        lease: &'a mut Lease,
-        edits: &HeadEdits,
-        progress: &'a Progress,
-    ) -> Result<Halves<'a, Self>, Reason> {
+    fn begin(&mut self, lease: &mut Lease, edits: &HeadEdits) -> Result<(), Reason> {
         let framing = self.head.meta.framing;
         let mut out = Chunk::take();
         let options = RequestOptions { framing, upgrade: None, close: false };
         encode::request(&mut ChunkSink::new(&mut out), &self.request(), edits, &options)
             .map_err(|_| Reason::FilteredRequestInvalid)?;
         lease.stream.send.queue(out);
-        self.codec.request_body.begin(framing).map_err(Reason::RequestBody)?;
+        self.codec.request_body.begin(framing).map_err(Reason::RequestBody)
+    }
+
+    fn halves<'a>(&'a mut self, lease: &'a mut Lease, progress: &'a Progress) -> Halves<'a, Self> {
         let (first, is_watched) = self.take_body();
         let Self { info, stream, codec, head, end, .. } = self;
         let context = &*info.context;
-        let body = H1Source {
-            from: &mut stream.recv,
-            decoder: &mut codec.request_body,
-            first,
-            rest: &mut end.early,
-            expects_long: false,
-        };
-        let request = H1RequestSource {
-            context,
-            body: BodySource::H1(body),
-            is_watched,
-            half_closed: &end.half_closed,
-            progress,
-        };
-        let chunked = framing == gateway_http::h1::BodyFraming::Chunked;
-        let upstream = H1Sink { to: &mut lease.stream.send, chunked, head: None };
-        let response = H1ResponseSource::new(
-            &context.config.head,
-            head.meta.method,
-            H1Source {
-                from: &mut lease.stream.recv,
-                decoder: &mut codec.response_body,
-                first: None,
-                rest: &mut end.unasked,
-                expects_long: true,
+        let chunked = head.meta.framing == BodyFraming::Chunked;
+        Halves {
+            request_source: H1RequestSource {
+                context,
+                body: BodySource::H1(H1Source {
+                    from: &mut stream.recv,
+                    decoder: &mut codec.request_body,
+                    first,
+                    rest: &mut end.early,
+                    expects_long: false,
+                }),
+                is_watched,
+                half_closed: &end.half_closed,
+                progress,
             },
-            &mut codec.response,
-        );
-        let client = H1ResponseSink {
-            context,
-            meta: head.meta,
-            body: BodySink::H1(H1Sink { to: &mut stream.send, chunked: false, head: None }),
-            keep_alive: &mut end.keep_alive,
-            until_close: &mut end.until_close,
-            half_closed: &end.half_closed,
-            progress,
-        };
-        Ok(Halves { request: (request, BodySink::H1(upstream)), response: (response, client) })
+            request_sink: BodySink::H1(H1Sink { to: &mut lease.stream.send, chunked, head: None }),
+            response_source: H1ResponseSource {
+                limits: &context.config.head,
+                method: head.meta.method,
+                body: BodySource::H1(H1Source {
+                    from: &mut lease.stream.recv,
+                    decoder: &mut codec.response_body,
+                    first: None,
+                    rest: &mut end.unasked,
+                    expects_long: true,
+                }),
+                head: &mut codec.response,
+                received: None,
+                len: 0,
+            },
+            response_sink: H1ResponseSink {
+                context,
+                meta: head.meta,
+                body: BodySink::H1(H1Sink { to: &mut stream.send, chunked: false, head: None }),
+                keep_alive: &mut end.keep_alive,
+                until_close: &mut end.until_close,
+                half_closed: &end.half_closed,
+                progress,
+            },
+        }
     }
 
     fn release(&mut self, lease: Lease, then: Release) {
@@ -152,7 +153,7 @@ impl<'c> Wire for H1Wire<'c> {
             Release::Shared => lease.keep(&self.info.context),
             Release::Private => lease.keep_private(self.private.get_or_insert_default()),
             Release::Relay => {
-                let chunked = self.head.meta.framing == gateway_http::h1::BodyFraming::Chunked;
+                let chunked = self.head.meta.framing == BodyFraming::Chunked;
                 self.end.relay = Some(Box::new(Relay { lease, chunked }));
             }
         }

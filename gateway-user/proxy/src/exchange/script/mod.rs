@@ -52,6 +52,7 @@ async fn serve(
     let mut record = RequestRecord::begin(info.peer.ip());
     let mut fresh = [0; ID_LEN];
     let request = wire.request();
+    record.version = Some(request.version);
     scratch.text.take(&request, request_id(&info.context, &request, info.trusted, &mut fresh));
     let ended = Exchange { info, wire, scratch, record: &mut record }.serve().await;
     (ended, record)

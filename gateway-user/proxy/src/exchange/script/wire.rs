@@ -131,29 +131,30 @@ impl Wire for ScriptWire {
         Ok(ScriptLease { address: ([203, 0, 113, 5], 80).into(), reused })
     }
 
-    fn begin<'a>(
-        &'a mut self,
-        _: &'a mut ScriptLease,
-        _: &HeadEdits,
-        progress: &'a Progress,
-    ) -> Result<Halves<'a, Self>, Reason> {
+    fn begin(&mut self, _: &mut ScriptLease, _: &HeadEdits) -> Result<(), Reason> {
         self.attempts += 1;
         self.begun = true;
+        Ok(())
+    }
+
+    fn halves<'a>(&'a mut self, _: &'a mut ScriptLease, progress: &'a Progress) -> Halves<'a, Self> {
         let meta = self.request.meta();
         let Self { response, case, stage, keep_alive, until_close, .. } = self;
         let (case, stage) = (*case, &*stage);
-        let source = ScriptRequestSource { body: request_body(case, stage), progress };
         let body = response_body(case, stage);
-        let from = ScriptResponseSource { case, response, stage, heads: 0, body };
-        let to = ScriptResponseSink {
-            meta,
-            stage,
-            progress,
-            keep_alive,
-            until_close,
-            body: ScriptSink::default(),
-        };
-        Ok(Halves { request: (source, ScriptSink::default()), response: (from, to) })
+        Halves {
+            request_source: ScriptRequestSource { body: request_body(case, stage), progress },
+            request_sink: ScriptSink::default(),
+            response_source: ScriptResponseSource { case, response, stage, heads: 0, body },
+            response_sink: ScriptResponseSink {
+                meta,
+                stage,
+                progress,
+                keep_alive,
+                until_close,
+                body: ScriptSink::default(),
+            },
+        }
     }
 
     fn release(&mut self, _: ScriptLease, then: Release) {
