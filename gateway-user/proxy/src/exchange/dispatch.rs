@@ -56,40 +56,31 @@ impl<W: Wire> Exchange<'_, W> {
         }
         let progress = Progress::new(permit);
         let limit = Limit::of(&routed, &self.info.context, self.record.began);
-        let result = self.limited(limit, &cluster, target, &progress).await;
+        let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));
+        let control = Rc::clone(&self.info.control);
+        let result = {
+            // Pinned where it is made: passed on by value it would be moved, and kept, at every level.
+            let mut attempts = pin!(self.attempts(&cluster, target, &progress));
+            let limited = pin!(async {
+                match limit {
+                    // Dropping the attempts drops no operation: those belong to the connections.
+                    Some(limit) => match within(limit.left, attempts.as_mut()).await {
+                        // What broke after the limit is no better a response than the limit.
+                        Some(Err(_)) if end_of_limit.is_some_and(|end| Instant::now() >= end) => {
+                            Err(limit.reason)
+                        }
+                        Some(result) => result,
+                        None => Err(limit.reason),
+                    },
+                    None => attempts.as_mut().await,
+                }
+            });
+            control.kill.unless(limited).await.unwrap_or(Err(Reason::DrainAborted))
+        };
         // Whatever is still to be said, the backend has no part in it.
         progress.permit.response_began();
         self.note(&progress);
         conclude(&progress, result)
-    }
-
-    /// Runs the attempts until their limit passes, or the connection must end.
-    async fn limited(
-        &mut self,
-        limit: Option<Limit>,
-        cluster: &Cluster,
-        target: &Target,
-        progress: &Progress,
-    ) -> Result<(), Reason> {
-        let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));
-        let control = Rc::clone(&self.info.control);
-        // Pinned where it is made: passed on by value it would be moved, and kept, at every level.
-        let mut attempts = pin!(self.attempts(cluster, target, progress));
-        let limited = pin!(async {
-            match limit {
-                // Dropping the attempts drops no operation: those belong to the connections.
-                Some(limit) => match within(limit.left, attempts.as_mut()).await {
-                    // What broke after the limit is no better a response than the limit.
-                    Some(Err(_)) if end_of_limit.is_some_and(|end| Instant::now() >= end) => {
-                        Err(limit.reason)
-                    }
-                    Some(result) => result,
-                    None => Err(limit.reason),
-                },
-                None => attempts.as_mut().await,
-            }
-        });
-        control.kill.unless(limited).await.unwrap_or(Err(Reason::DrainAborted))
     }
 
     /// Leases, attempts and decides until a response is delivered.
