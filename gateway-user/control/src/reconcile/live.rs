@@ -19,8 +19,8 @@ use crate::steer::Steer;
 use crate::view::{Live, View};
 
 impl<W: Workers, S: Steer> Reconciler<W, S> {
-    /// Compiles, prepares, steers and commits `ir`, as far as it is not live already, and notes in `view`
-    /// what became live.
+    /// Compiles, prepares, steers and commits `ir`, as far as it is not live already, and notes the new
+    /// generation in `view`.
     ///
     /// # Errors
     /// [`ReconcileError`], whose variants tell which generation is live.

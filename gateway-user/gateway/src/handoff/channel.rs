@@ -51,7 +51,7 @@ impl Channel {
     /// this process becomes later.
     ///
     /// # Errors
-    /// Nobody listens there, or a process of another user does (`PermissionDenied`).
+    /// No process listens there, or one of another user does (`PermissionDenied`).
     pub(super) fn connect(path: &Path, other: Option<u32>) -> io::Result<Self> {
         let socket = packets()?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;

@@ -128,8 +128,8 @@ impl FileThread {
         self.sink.order(Order::Reopen);
     }
 
-    /// Resolves when all that was pushed before has been written, or given up on; at once when
-    /// nothing is written.
+    /// Resolves when all that was pushed before has been written, or given up on; at once
+    /// when no write is under way.
     pub async fn flushed(&self) {
         let (written, wait) = oneshot::channel();
         self.sink.order(Order::Flush(written));

@@ -4,7 +4,7 @@ mod close;
 mod connect;
 mod layer;
 #[cfg(test)]
-mod model;
+mod model_tests;
 mod pump;
 mod recv;
 mod send;

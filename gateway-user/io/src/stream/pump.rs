@@ -11,8 +11,8 @@ use std::{
 use super::state::StreamState;
 use crate::timers::{Due, OnDue};
 
-/// An endless future and the link it works for, in one allocation. Dropping the future that polls it drops
-/// nothing of an operation in flight; the next poll goes on with it.
+/// An endless future and the link it works for, in one allocation. An operation in flight
+/// survives the future that polls it; the next poll goes on with it.
 pub(crate) struct Pump<F: ?Sized> {
     pub(crate) link: Rc<StreamState>,
     on_due: fn(&StreamState, Due) -> PumpWake,

@@ -137,8 +137,8 @@ impl SendHalf {
         Ok(())
     }
 
-    /// Frees the memory that an empty queue keeps for the next chunk: for streams that send
-    /// nothing for a while.
+    /// Frees the memory that an empty queue keeps for the next chunk: for streams that
+    /// are quiet for a while.
     pub fn shrink(&mut self) {
         self.link().send.queue.borrow_mut().shrink_to_fit();
         if let Some(layer) = self.link().layer.get() {

@@ -34,8 +34,8 @@ pub(crate) trait Transport {
 ///
 /// # Safety
 /// Original and copy may both be used, each exclusively through its own place in memory, for as long as the
-/// original lives, provided that only the original is dropped: what they share lies behind a shared pointer,
-/// nothing points into the handle itself, and no operation gives up or counts the shared part.
+/// original lives, provided that only the original is dropped: their shared part lies behind a shared pointer,
+/// no pointer leads into the handle itself, and no operation gives up or counts the shared part.
 pub(crate) unsafe trait Duplicable {}
 
 // SAFETY: monoio 0.2.4 (the workspace asks for exactly this version): a `TcpStream` is an `Rc` of the

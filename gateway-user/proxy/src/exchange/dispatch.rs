@@ -65,7 +65,7 @@ impl<W: Wire> Exchange<'_, W> {
                 match limit {
                     // Dropping the attempts drops no operation: those belong to the connections.
                     Some(limit) => match within(limit.left, attempts.as_mut()).await {
-                        // What broke after the limit is no better a response than the limit.
+                        // Past the deadline the timeout is reported, not the error that it caused.
                         Some(Err(_)) if end_of_limit.is_some_and(|end| Instant::now() >= end) => {
                             Err(limit.reason)
                         }

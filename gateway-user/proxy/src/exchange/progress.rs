@@ -53,7 +53,7 @@ impl Progress {
         self.upload_at.set(now());
     }
 
-    /// Nothing of a response has been given to the client.
+    /// True if no part of a response has been given to the client.
     pub(crate) fn may_reply(&self) -> bool {
         self.status.get() == 0
     }

@@ -27,7 +27,7 @@ pub(crate) struct Head {
 /// Why there is no head.
 #[derive(Debug)]
 pub(crate) enum HeadError {
-    /// Nothing had begun: the connection ends without a word.
+    /// No head had begun: the connection ends without a word.
     Silent,
     /// The client is told why.
     Refused(Reason),

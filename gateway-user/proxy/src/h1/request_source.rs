@@ -14,7 +14,7 @@ use crate::exchange::wire::RequestSource;
 pub(crate) struct H1RequestSource<'a> {
     pub(super) context: &'a WorkerContext,
     pub(super) body: BodySource<'a>,
-    /// Nothing was received behind a request without body, so the client's side is watched from its head on.
+    /// True if the client's side is watched once the request is at its end: no byte behind it has come.
     pub(super) is_watched: bool,
     /// Takes whether the client has finished sending.
     pub(super) half_closed: &'a Cell<bool>,

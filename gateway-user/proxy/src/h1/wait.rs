@@ -15,7 +15,7 @@ const SCARCE_STEP_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) enum WaitEnd {
     /// A request's first bytes are in the inbox.
     Begun,
-    /// Nothing came for so long that the wait goes on in less memory.
+    /// The connection has been quiet for so long that the wait goes on in less memory.
     Quiet,
     /// There will be no request.
     Ended,

@@ -31,7 +31,7 @@ pub struct CrashRun {
 
 impl CrashRun {
     /// Starts `command` under a supervisor, waits until it serves, kills it so many times, and judges
-    /// what clients saw.
+    /// the responses that clients saw.
     ///
     /// # Errors
     /// The command cannot be started, or not killed.

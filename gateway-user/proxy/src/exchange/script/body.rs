@@ -22,7 +22,7 @@ pub(super) enum Then {
     End(fn() -> PumpError),
     /// The same, and it is the body's end.
     Closed,
-    /// Nothing more comes.
+    /// The sender falls silent.
     Silence,
 }
 

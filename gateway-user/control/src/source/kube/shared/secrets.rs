@@ -46,7 +46,7 @@ impl Shared {
         wanted
     }
 
-    /// Nothing is on its way: the next fetch begins.
+    /// Begins the next fetch, which awaits no reply of an earlier one.
     pub(in crate::source::kube) fn begin_to_fetch(&self) {
         self.lock().secrets.begin();
     }
