@@ -66,7 +66,7 @@ impl<S: Source, K: Sink> Pump<'_, S, K> {
             return piece;
         }
         if self.head.is_some() {
-            // What is there already goes out with the head, or instead of it if it is the connection's end.
+            // A piece that is there goes out with the head; the connection's end, instead of it.
             if let Some(piece) = self.source.try_next() {
                 return piece;
             }

@@ -121,7 +121,7 @@ impl<'a, F: Future<Output = ClientEnd>> Uploading<'a, F> {
                 self.ended = Some(reason);
             }
             match (step.as_mut().poll(cx), self.ended) {
-                // Who has had all of its response may have taken it and left.
+                // A client that has had all of its response may have left.
                 (Poll::Ready(Ok(done)), _) => Poll::Ready(Ok(done)),
                 (_, Some(reason)) => Poll::Ready(Err(AttemptError::For(reason))),
                 (step, None) => step,

@@ -113,7 +113,7 @@ impl<'a> ResponseSource for H1ResponseSource<'a> {
 
     fn is_reusable(&self) -> bool {
         let BodySource::H1(source) = &self.body;
-        // What came behind the response would be taken for the response to another request.
+        // Bytes behind the response would be taken for the response to another request.
         source.rest.is_none() && self.head.view(&[]).reusable()
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn response_body(case: Case, stage: &Stage) -> ScriptSource<'_> {
     let garbage = case.fault == Fault::BackendGarbage;
     let came: Option<Came> = match case.stage {
         case::Stage::Chunked if garbage => Some(Err(|| PumpError::Body(BodyError::BadChunkSize))),
-        // What comes instead of the body, or of its rest, is taken for it as far as it is announced.
+        // Other bytes in place of the body, or of its rest, are taken for it as far as it is announced.
         case::Stage::Head if garbage => Some(Ok(b"\0\0garbage\r")),
         case::Stage::Length if garbage => Some(Ok(b"01234\0\0gar")),
         case::Stage::Length | case::Stage::Chunked | case::Stage::UntilClose => Some(Ok(b"01234")),
