@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -11,9 +12,21 @@ use anyhow::{Context, Result, bail};
 /// builds `xtask` with it too, so that all of them share what they depend on (decision 235).
 pub const QUICK: &str = "quick";
 
-/// The top of the checkout.
+/// The top of the checkout that cargo runs this program for; that it was built for otherwise. The two differ
+/// where clones share a target directory: cargo takes a program of the one for a fresh one of the other.
 pub fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static TOP: LazyLock<PathBuf> = LazyLock::new(|| {
+        let run_for = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let top = run_for.iter().flat_map(|package| package.ancestors()).find(|dir| is_top(dir));
+        let built_for = || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        top.unwrap_or_else(built_for).to_owned()
+    });
+    &TOP
+}
+
+/// True for the directory of a workspace: cargo keeps its lock file there.
+fn is_top(dir: &Path) -> bool {
+    dir.join("Cargo.lock").is_file()
 }
 
 /// A cargo call in the workspace, by the cargo that runs this.
