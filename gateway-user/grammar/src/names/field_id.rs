@@ -53,7 +53,9 @@ impl FieldId {
             17 => (b"transfer-encoding", Self::TransferEncoding),
             _ => return Self::Other,
         };
-        if name.eq_ignore_ascii_case(known) { id } else { Self::Other }
+        // Most names of these lengths differ in their first letter already.
+        let may_be = name.first().map(u8::to_ascii_lowercase) == known.first().copied();
+        if may_be && name.eq_ignore_ascii_case(known) { id } else { Self::Other }
     }
 
     /// True if the field is never forwarded as received: it speaks about one connection (RFC 9110 section

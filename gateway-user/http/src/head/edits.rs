@@ -42,6 +42,32 @@ pub struct HeadEdits {
     host: Option<Span>,
 }
 
+/// The name of a field that the gateway sets by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnName(&'static [u8]);
+
+impl OwnName {
+    /// A name such as `x-request-id`: none that begins so belongs to the connection or the framing.
+    ///
+    /// # Panics
+    /// Unless it is `x-`, then lower-case letters and `-`. For constants, where a panic is an error of the build.
+    pub const fn new(name: &'static str) -> Self {
+        let bytes = name.as_bytes();
+        assert!(matches!(bytes, [b'x', b'-', ..]), "a field of the gateway's own begins with x-");
+        let mut rest = bytes;
+        while let [first, after @ ..] = rest {
+            assert!(first.is_ascii_lowercase() || *first == b'-', "a field name of the gateway's own");
+            rest = after;
+        }
+        Self(bytes)
+    }
+
+    /// The name.
+    pub const fn as_bytes(self) -> &'static [u8] {
+        self.0
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Added {
     name: Span,
@@ -91,6 +117,20 @@ impl HeadEdits {
         }
         check(name, parts)?;
         let (name, value) = self.store(name, parts)?;
+        self.drop_name(name);
+        self.added.push(Added { name, value, live: true });
+        Ok(())
+    }
+
+    /// [`Self::set`] for a name of the gateway's own, which needs no look.
+    ///
+    /// # Errors
+    /// [`EditError::BadValue`], [`EditError::TooLong`]; nothing is changed then.
+    pub fn set_own(&mut self, name: OwnName, value: &[u8]) -> Result<(), EditError> {
+        if !is_value(value) {
+            return Err(EditError::BadValue);
+        }
+        let (name, value) = self.store(name.0, &[value])?;
         self.drop_name(name);
         self.added.push(Added { name, value, live: true });
         Ok(())
@@ -244,9 +284,14 @@ fn check(name: &[u8], parts: &[&[u8]]) -> Result<(), EditError> {
         Err(EditError::BadName)
     } else if FieldId::of(name).is_ours_to_write() {
         Err(EditError::Managed)
-    } else if !parts.iter().copied().flatten().all(|&b| is_value_byte(b)) {
+    } else if !parts.iter().all(|part| is_value(part)) {
         Err(EditError::BadValue)
     } else {
         Ok(())
     }
+}
+
+/// True if every byte may stand in a field value. All are looked at, so that many are at once.
+fn is_value(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |so_far, &b| so_far & is_value_byte(b))
 }

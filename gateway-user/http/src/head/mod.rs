@@ -9,7 +9,7 @@ mod fields;
 mod parts;
 mod version;
 
-pub use edits::{EditError, HeadEdits};
+pub use edits::{EditError, HeadEdits, OwnName};
 pub use fields::{Field, Fields, FieldsIter};
 pub use parts::{BodyLength, RequestParts, ResponseParts};
 pub use version::Version;

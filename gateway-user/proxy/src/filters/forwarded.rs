@@ -3,12 +3,19 @@
 //! A stranger's claims are replaced, every `X-Forwarded-*` and `Forwarded` field of theirs; a trusted proxy's are kept,
 //! and `X-Forwarded-For` is continued.
 
-use std::io::{Cursor, Write as _};
+use std::io::Cursor;
 use std::net::IpAddr;
 
 use gateway_grammar::token::eq_ignore_case;
-use gateway_http::head::{EditError, HeadEdits, RequestParts};
+use gateway_http::head::{EditError, HeadEdits, OwnName, RequestParts};
 
+use crate::observe::text;
+
+const FOR: OwnName = OwnName::new("x-forwarded-for");
+const PROTO: OwnName = OwnName::new("x-forwarded-proto");
+const HOST: OwnName = OwnName::new("x-forwarded-host");
+const PORT: OwnName = OwnName::new("x-forwarded-port");
+const REQUEST_ID: OwnName = OwnName::new("x-request-id");
 /// Longest text of an IP address.
 const MAX_ADDRESS: usize = 45;
 /// Most lines of `X-Forwarded-For` that are joined into one; further proxies join them sooner.
@@ -33,27 +40,26 @@ pub(crate) fn set_forwarded(
 ) -> Result<(), EditError> {
     let mut peer = Cursor::new([0; MAX_ADDRESS]);
     // Fits: the buffer is as long as the longest address.
-    let _ = write!(peer, "{}", arrival.peer);
+    let _ = text::ip(&mut peer, arrival.peer);
     if arrival.trusted {
-        continue_chain(request, text(&peer), edits)?;
+        continue_chain(request, written(&peer), edits)?;
     } else {
         drop_claims(request, edits)?;
-        edits.set(b"x-forwarded-for", text(&peer))?;
+        edits.set_own(FOR, written(&peer))?;
     }
-    let mut port = Cursor::new([0; MAX_ADDRESS]);
-    let _ = write!(port, "{}", arrival.port);
-    let own: [(&[u8], &[u8]); 3] = [
-        (b"x-forwarded-proto", request.scheme.as_str().as_bytes()),
-        (b"x-forwarded-host", request.authority.unwrap_or_default()),
-        (b"x-forwarded-port", text(&port)),
+    let mut port = itoa::Buffer::new();
+    let own = [
+        (PROTO, request.scheme.as_str().as_bytes()),
+        (HOST, request.authority.unwrap_or_default()),
+        (PORT, port.format(arrival.port).as_bytes()),
     ];
     for (name, value) in own {
-        let kept = arrival.trusted && request.fields.get(name).is_some();
+        let kept = arrival.trusted && request.fields.get(name.as_bytes()).is_some();
         if !kept && !value.is_empty() {
-            edits.set(name, value)?;
+            edits.set_own(name, value)?;
         }
     }
-    edits.set(b"x-request-id", arrival.request_id)
+    edits.set_own(REQUEST_ID, arrival.request_id)
 }
 
 /// Appends the peer to what it says, as one line: some recipients read the first line only.
@@ -85,7 +91,7 @@ fn drop_claims(request: &RequestParts<'_>, edits: &mut HeadEdits) -> Result<(), 
 }
 
 /// The text that was written to the front of a buffer on the stack.
-fn text(buffer: &Cursor<[u8; MAX_ADDRESS]>) -> &[u8] {
+fn written(buffer: &Cursor<[u8; MAX_ADDRESS]>) -> &[u8] {
     let len = usize::try_from(buffer.position()).unwrap_or(MAX_ADDRESS);
     buffer.get_ref().get(..len).unwrap_or_default()
 }

@@ -3,3 +3,4 @@
 pub(crate) mod access_log;
 pub mod metrics;
 pub(crate) mod record;
+pub(crate) mod text;

@@ -1,23 +1,29 @@
 //! JSON strings out of any bytes, and numbers, without allocating beyond the output's own growth.
 
 use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 
-/// Writes `,"name":` (without the comma after an opening brace); names are ours and need no escaping.
-pub(crate) fn name(out: &mut Vec<u8>, name: &str) {
-    if out.last() != Some(&b'{') {
-        out.push(b',');
-    }
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+use crate::observe::text;
+
+/// Writes `,"name":`; names are ours and need no escaping.
+macro_rules! name {
+    ($out:expr, $name:literal) => {
+        $out.extend_from_slice(concat!(",\"", $name, "\":").as_bytes())
+    };
 }
+pub(crate) use name;
 
 /// Writes bytes as a JSON string (RFC 8259 section 7). UTF-8 stays as it is; a byte that is not part of UTF-8
 /// is written as the Latin-1 character it was in HTTP/1's history (RFC 9110 section 5.5), so nothing is lost.
 pub(crate) fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
+    if is_plain(bytes) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
-        text(out, chunk.valid());
+        escaped(out, chunk.valid());
         for byte in chunk.invalid() {
             escape(out, u32::from(*byte));
         }
@@ -33,23 +39,45 @@ pub(crate) fn optional(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
-/// Writes what `Display` gives as a JSON string; for types whose text needs no escaping.
-pub(crate) fn display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+/// Writes an address as a JSON string.
+pub(crate) fn ip(out: &mut Vec<u8>, address: IpAddr) {
+    out.push(b'"');
     // Writing to a Vec cannot fail.
-    let _ = write!(out, "\"{value}\"");
+    let _ = text::ip(out, address);
+    out.push(b'"');
+}
+
+/// Writes an address and a port as a JSON string.
+pub(crate) fn socket(out: &mut Vec<u8>, address: SocketAddr) {
+    out.push(b'"');
+    let _ = text::socket(out, address);
+    out.push(b'"');
 }
 
 /// Writes a whole number.
 pub(crate) fn number(out: &mut Vec<u8>, value: u64) {
-    let _ = write!(out, "{value}");
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Writes microseconds as milliseconds with three decimals.
 pub(crate) fn millis(out: &mut Vec<u8>, micros: u64) {
-    let _ = write!(out, "{}.{:03}", micros / 1000, micros % 1000);
+    number(out, micros / 1000);
+    out.push(b'.');
+    decimals(out, micros % 1000);
 }
 
-fn text(out: &mut Vec<u8>, text: &str) {
+/// Writes a number below 1,000 with three digits.
+pub(crate) fn decimals(out: &mut Vec<u8>, number: u64) {
+    let digits = [number / 100, number / 10 % 10, number % 10];
+    out.extend_from_slice(&digits.map(|digit| b'0' + (digit % 10) as u8));
+}
+
+/// True for ASCII of which nothing is escaped, as nearly all is. Every byte is looked at, so that many are at once.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |so_far, byte| so_far & byte.is_ascii() & !needs_escape(*byte))
+}
+
+fn escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|b| needs_escape(*b)) {
         let (plain, special) = rest.split_at(at);

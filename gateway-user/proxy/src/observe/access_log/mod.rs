@@ -57,80 +57,79 @@ pub(crate) struct Record<'a> {
 impl Record<'_> {
     /// Appends the line; `second` is `start_ms`' second as text.
     fn write(&self, out: &mut Vec<u8>, second: &[u8]) {
-        use json::{display, millis, name, number, optional, string};
+        use json::{decimals, ip, millis, name, number, optional, socket, string};
         out.extend_from_slice(b"{\"start_time\":\"");
         out.extend_from_slice(second);
         out.push(b'.');
-        let ms = (self.start_ms % 1000) as u32;
-        out.extend([ms / 100, ms / 10 % 10, ms % 10].map(|digit| b'0' + digit as u8));
+        decimals(out, self.start_ms % 1000);
         out.extend_from_slice(b"Z\"");
-        name(out, "method");
+        name!(out, "method");
         string(out, self.method);
-        name(out, "path");
+        name!(out, "path");
         string(out, self.path);
-        name(out, "protocol");
+        name!(out, "protocol");
         string(out, self.protocol);
-        name(out, "response_code");
+        name!(out, "response_code");
         number(out, u64::from(self.response_code));
-        name(out, "reason");
+        name!(out, "reason");
         optional(out, self.reason.map(|reason| reason.code().as_bytes()));
         if let Some(detail) = self.detail {
-            name(out, "detail");
+            name!(out, "detail");
             string(out, detail.as_bytes());
         }
         if let Some(upgrade) = self.upgrade {
-            name(out, "ignored_upgrade");
+            name!(out, "ignored_upgrade");
             string(out, upgrade.as_bytes());
         }
         if let Some(dropped) = self.dropped_headers {
-            name(out, "dropped_headers");
+            name!(out, "dropped_headers");
             string(out, dropped);
         }
-        name(out, "bytes_received");
+        name!(out, "bytes_received");
         number(out, self.bytes_received);
-        name(out, "bytes_sent");
+        name!(out, "bytes_sent");
         number(out, self.bytes_sent);
-        name(out, "duration_ms");
+        name!(out, "duration_ms");
         millis(out, self.duration_us);
-        name(out, "upstream_ms");
+        name!(out, "upstream_ms");
         match self.upstream_us {
             Some(us) => millis(out, us),
             None => optional(out, None),
         }
-        name(out, "x_forwarded_for");
+        name!(out, "x_forwarded_for");
         optional(out, self.x_forwarded_for);
-        name(out, "user_agent");
+        name!(out, "user_agent");
         optional(out, self.user_agent);
-        name(out, "request_id");
+        name!(out, "request_id");
         string(out, self.request_id);
-        name(out, "authority");
+        name!(out, "authority");
         string(out, self.authority);
-        name(out, "upstream_host");
+        name!(out, "upstream_host");
         match self.upstream_host {
-            Some(address) => display(out, address),
+            Some(address) => socket(out, address),
             None => optional(out, None),
         }
-        name(out, "route_name");
+        name!(out, "route_name");
         optional(out, self.route.map(str::as_bytes));
-        name(out, "rule");
+        name!(out, "rule");
         match self.rule {
             Some(rule) => number(out, u64::from(rule)),
             None => optional(out, None),
         }
-        name(out, "listener");
+        name!(out, "listener");
         optional(out, self.listener.map(str::as_bytes));
         if let Some(tls) = self.tls {
-            name(out, "tls_version");
+            name!(out, "tls_version");
             string(out, tls.version.as_str().as_bytes());
-            name(out, "tls_server_name");
+            name!(out, "tls_server_name");
             optional(out, tls.server_name.as_deref().map(str::as_bytes));
         }
-        name(out, "downstream_remote_address");
-        display(out, self.peer);
-        name(out, "client_address");
-        display(out, self.client);
-        name(out, "downstream_local_address");
-        display(out, self.local);
+        name!(out, "downstream_remote_address");
+        socket(out, self.peer);
+        name!(out, "client_address");
+        ip(out, self.client);
+        name!(out, "downstream_local_address");
+        socket(out, self.local);
         out.extend_from_slice(b"}\n");
     }
 }
