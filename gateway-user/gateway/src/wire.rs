@@ -140,6 +140,7 @@ pub(crate) fn proxy_config(
         trusted_proxies: settings.trusted_proxies.0.clone(),
         proxy_protocol: settings.proxy_protocol.0.clone(),
         underscore_headers: underscore_headers(settings),
+        http2: settings.http2.on(),
         request_trailers: settings.request_trailers == RequestTrailers::Keep,
         reason_header: reason_header(settings, serves_cluster),
         internal_port: path.internal_port(),

@@ -42,6 +42,8 @@ pub struct ProxyConfig {
     pub timeouts: Timeouts,
     /// The keys of session tickets, the same for all workers; without them every handshake is a full one.
     pub tickets: Option<Tickets>,
+    /// HTTP/2 is served: by ALPN over TLS, and in the clear to clients that begin with it.
+    pub http2: bool,
     /// Networks whose `X-Forwarded-*` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Networks whose connections must begin with a PROXY header.
@@ -157,6 +159,7 @@ impl Default for ProxyConfig {
             max_series_per_namespace: 1000,
             timeouts: Timeouts::default(),
             tickets: None,
+            http2: true,
             trusted_proxies: Vec::new(),
             proxy_protocol: Vec::new(),
             underscore_headers: UnderscoreHeaders::default(),

@@ -15,6 +15,7 @@ mod fault;
 mod filters;
 mod forwarded;
 mod h1;
+mod h2;
 mod observe;
 mod reason;
 mod request_id;

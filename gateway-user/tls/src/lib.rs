@@ -24,7 +24,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 pub use handshake_error::HandshakeError;
 pub use identity::{Identity, IdentityError, IdentityNote, ParsedIdentity};
 pub use pem::PemNote;
-pub use server::{Credential, MinVersion, ServerTls, Version, covers};
+pub use server::{Credential, MinVersion, Protocol, ServerOptions, ServerTls, Version, covers};
 pub use session::{Outgoing, ServerSession};
 pub use tickets::Tickets;
 

@@ -10,9 +10,21 @@ use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
 
 use crate::{Identity, IdentityError, Tickets, provider};
 
-/// The application protocols that we speak, best first. All of them are HTTP/1: a client that offers
-/// `http/1.0` alone, as curl 7.88 to 8.4 does with `--http1.0`, sends messages that are read like others.
-const ALPN: [&[u8]; 3] = [b"http/1.1", b"http/1.0", b"http/0.9"];
+/// The application protocols that we speak, best first. A client that offers `http/1.0` alone, as curl 7.88
+/// to 8.4 does with `--http1.0`, sends messages that are read like others of HTTP/1.
+const ALPN: [&[u8]; 4] = [HTTP2, b"http/1.1", b"http/1.0", b"http/0.9"];
+/// The name of HTTP/2 over TLS (RFC 9113 section 3.2).
+pub(crate) const HTTP2: &[u8] = b"h2";
+
+/// The protocol that a client is spoken to by ALPN (RFC 7301).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1, also with clients that offer nothing.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
 
 /// The oldest version of TLS that a listener accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +75,17 @@ impl Credential {
     }
 }
 
+/// What a listener's handshakes are offered beside its certificates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServerOptions<'a> {
+    /// The oldest version.
+    pub min: MinVersion,
+    /// The keys of session tickets; without them every handshake is a full one.
+    pub tickets: Option<&'a Tickets>,
+    /// HTTP/2 is offered before HTTP/1.1.
+    pub http2: bool,
+}
+
 impl ServerTls {
     /// [`ServerTls::with`] these, each made ready.
     ///
@@ -70,11 +93,10 @@ impl ServerTls {
     /// As [`Credential::new`].
     pub fn new<'a>(
         identities: impl IntoIterator<Item = &'a Identity>,
-        min: MinVersion,
-        tickets: Option<&Tickets>,
+        options: ServerOptions<'_>,
     ) -> Result<Self, IdentityError> {
         let credentials = identities.into_iter().map(Credential::new).collect::<Result<_, _>>()?;
-        Self::with(credentials, min, tickets)
+        Self::with(credentials, options)
     }
 
     /// The configuration of a listener. Of several certificates a client gets one for the name it asks for
@@ -82,12 +104,8 @@ impl ServerTls {
     ///
     /// # Errors
     /// None of the versions can be spoken, which does not happen.
-    pub fn with(
-        credentials: Vec<Credential>,
-        min: MinVersion,
-        tickets: Option<&Tickets>,
-    ) -> Result<Self, IdentityError> {
-        let versions = match min {
+    pub fn with(credentials: Vec<Credential>, options: ServerOptions<'_>) -> Result<Self, IdentityError> {
+        let versions = match options.min {
             MinVersion::Tls12 => &[&TLS13, &TLS12][..],
             MinVersion::Tls13 => &[&TLS13],
         };
@@ -96,11 +114,12 @@ impl ServerTls {
             .map_err(|_| IdentityError::BadKey)?;
         let mut config =
             builder.with_no_client_auth().with_cert_resolver(Arc::new(CertResolver(credentials)));
-        config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+        let offered = ALPN.into_iter().filter(|name| options.http2 || *name != HTTP2);
+        config.alpn_protocols = offered.map(<[u8]>::to_vec).collect();
         // A cache of sessions would be written to under a lock by every handshake; tickets take a read lock
         // that is written once in hours.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        if let Some(tickets) = tickets {
+        if let Some(tickets) = options.tickets {
             config.ticketer = Arc::clone(&tickets.0);
         }
         // Requests in early data may be replayed by whoever recorded them (RFC 8470).

@@ -6,6 +6,7 @@ use rustls::HandshakeKind;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError};
 
+use crate::server::{HTTP2, Protocol};
 use crate::{HandshakeError, ServerTls, Version};
 
 /// The most bytes that a record adds to its content: header, content type, nonce and tag of any suite there
@@ -179,6 +180,14 @@ impl ServerSession {
     /// The version that was agreed on; `None` before.
     pub fn version(&self) -> Option<Version> {
         self.connection.protocol_version().map(Version::of)
+    }
+
+    /// The protocol that was agreed on; HTTP/1 before.
+    pub fn protocol(&self) -> Protocol {
+        match self.connection.alpn_protocol() {
+            Some(HTTP2) => Protocol::Http2,
+            _ => Protocol::Http1,
+        }
     }
 
     /// True if the client came with a ticket that was good.

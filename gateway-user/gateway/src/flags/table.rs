@@ -286,6 +286,9 @@ settings! {
             "List your own load balancers only, and those that send it: a listed peer can claim any client address, and is closed without a header";
     }
     "Requests" {
+        http2: Toggle = "true", "BOOL",
+            "HTTP/2 from clients: by ALPN over TLS, and on ports in the clear where a client begins with it",
+            "false has every client speak HTTP/1.1";
         underscore_headers: UnderscoreHeaders = "drop", "POLICY",
             "Policy for request fields with an underscore in their name: drop removes them before the request is matched, reject responds 400, keep forwards them",
             "Many servers read X_Auth_User as X-Auth-User; names that a route on the host matches or sets and those of gRPC requests stay, but for aliases of fields that proxies or filters write; keep is for backends that tell the two apart";

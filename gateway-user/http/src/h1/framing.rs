@@ -25,7 +25,7 @@ impl BodyFraming {
         match (length, client) {
             (BodyLength::None(declared), _) => (declared.map_or(Self::None, Self::Length), false),
             (BodyLength::Known(length), _) => (Self::Length(length), false),
-            (BodyLength::Unknown, Version::Http11) => (Self::Chunked, false),
+            (BodyLength::Unknown, Version::Http11 | Version::Http2) => (Self::Chunked, false),
             (BodyLength::Unknown, Version::Http10) => (Self::UntilClose, true),
         }
     }

@@ -1,6 +1,6 @@
-//! Versions of HTTP/1.
+//! Versions of HTTP.
 
-/// The version a message names; no other is parsed.
+/// The version that a message names, or came by; no other is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// `HTTP/1.0`
@@ -8,6 +8,8 @@ pub enum Version {
     /// `HTTP/1.1`
     #[default]
     Http11,
+    /// `HTTP/2`, which messages do not name.
+    Http2,
 }
 
 impl Version {
@@ -15,11 +17,12 @@ impl Version {
         if minor == 0 { Self::Http10 } else { Self::Http11 }
     }
 
-    /// As on the wire.
+    /// As on the wire, or as logs write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
         }
     }
 }

@@ -34,6 +34,11 @@ pub(crate) trait Sink {
     fn finish(&mut self, trailers: Fields<'_>);
     /// True if something is queued and not sent.
     fn has_queued(&self) -> bool;
+    /// Returns once the receiver has room for something: what has none is not read from its sender. Without a bound of its
+    /// own the connection's is enough.
+    async fn ready(&mut self, _timeout: SendTimeout) -> Result<(), PumpError> {
+        Ok(())
+    }
     /// Sends what is queued, as long as the receiver takes some of it.
     async fn flush(&mut self, timeout: SendTimeout) -> Result<(), PumpError>;
 }

@@ -76,6 +76,7 @@ impl<S: Source, K: Sink> Pump<'_, S, K> {
             // A head must not wait for its body.
             self.flush().await?;
         }
+        self.sink.ready(self.pacing.send_timeout).await?;
         timed(self.source, self.pacing.wait, self.pacing.min_rate.as_ref()).await
     }
 

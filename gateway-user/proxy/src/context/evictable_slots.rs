@@ -41,6 +41,12 @@ impl EvictableSlots {
             leave.raise();
         }
     }
+
+    /// Asks all to leave, and counts them no more.
+    pub(crate) fn end_all(&self) {
+        let all = self.here.take();
+        all.into_values().for_each(|leave| leave.raise());
+    }
 }
 
 impl EvictableSlot<'_> {
@@ -73,6 +79,10 @@ mod tests {
         assert_eq!(evictable_slots.len(), 1);
         drop(third);
         evictable_slots.end_oldest();
+        assert_eq!(evictable_slots.len(), 0);
+        let [one, another] = [(); 2].map(|()| evictable_slots.enter());
+        evictable_slots.end_all();
+        assert!(one.leave().is_raised() && another.leave().is_raised());
         assert_eq!(evictable_slots.len(), 0);
     }
 }

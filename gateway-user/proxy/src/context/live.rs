@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use gateway_ir::{Certificate, ListenerTls, RuleErrorKind, TlsVersion};
 use gateway_snapshot::{Action, ClusterId, Destination, ListenerInfo, Rule, Snapshot, WorkerRegexes};
-use gateway_tls::{Credential, Identity, IdentityError, MinVersion, ServerTls, Tickets};
+use gateway_tls::{Credential, Identity, IdentityError, MinVersion, ServerOptions, ServerTls};
 use hashbrown::HashMap;
 
 use super::shares::{Shared, Shares};
 use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
+use crate::ProxyConfig;
 use crate::upstream::{Cluster, Upstreams};
 
 /// A snapshot with this worker's own caches. Requests borrow it for the lookup only.
@@ -65,10 +66,10 @@ impl Outcome {
 
 impl Live {
     /// Makes everything that a worker needs of its own, but for what `previous` has made already.
-    pub(crate) fn new(snapshot: Arc<Snapshot>, tickets: Option<&Tickets>, previous: Option<&Self>) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, config: &ProxyConfig, previous: Option<&Self>) -> Self {
         let clusters = vec![None; snapshot.clusters().len()];
         let mut credentials = Credentials::default();
-        let servers = servers(&snapshot, tickets, previous, &mut credentials);
+        let servers = servers(&snapshot, config, previous, &mut credentials);
         Self {
             regexes: RefCell::new(WorkerRegexes::new(&snapshot)),
             clusters: RefCell::new(clusters),
@@ -119,7 +120,7 @@ impl Live {
 
 fn servers(
     snapshot: &Snapshot,
-    tickets: Option<&Tickets>,
+    config: &ProxyConfig,
     previous: Option<&Live>,
     credentials: &mut Credentials,
 ) -> HashMap<usize, ServerTls> {
@@ -135,7 +136,7 @@ fn servers(
             servers.insert(place, same.clone());
             continue;
         }
-        match server(settings, tickets, credentials, known) {
+        match server(settings, config, credentials, known) {
             Ok(tls) => drop(servers.insert(place, tls)),
             // Certificates were checked when they were read. One listener's must not hold up the rest.
             Err(error) => {
@@ -149,7 +150,7 @@ fn servers(
 
 fn server(
     settings: &ListenerTls,
-    tickets: Option<&Tickets>,
+    config: &ProxyConfig,
     credentials: &mut Credentials,
     known: Option<&Credentials>,
 ) -> Result<ServerTls, IdentityError> {
@@ -158,7 +159,8 @@ fn server(
         TlsVersion::Tls12 => MinVersion::Tls12,
         TlsVersion::Tls13 => MinVersion::Tls13,
     };
-    ServerTls::with(shown.collect::<Result<_, _>>()?, min, tickets)
+    let options = ServerOptions { min, tickets: config.tickets.as_ref(), http2: config.http2 };
+    ServerTls::with(shown.collect::<Result<_, _>>()?, options)
 }
 
 impl Credentials {

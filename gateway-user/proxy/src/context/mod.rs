@@ -8,6 +8,7 @@ mod shares;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use gateway_io::BufferLevel;
 use gateway_io::{Driver, buffer_level, pool_stats};
@@ -48,6 +49,10 @@ pub(crate) struct WorkerContext {
     pub(crate) half_closed: EvictableSlots,
     /// Responses say `Connection: close` from here on.
     pub(crate) draining: Cell<bool>,
+    /// Connections that are told by other words than a response's that they are to end.
+    pub(crate) drains: EvictableSlots,
+    /// The time over which those are told.
+    pub(crate) drain_spread: Cell<Duration>,
     live: RefCell<Rc<Live>>,
     batch: RefCell<Batch>,
     log: LogSink,
@@ -65,7 +70,9 @@ impl WorkerContext {
             inside: Cell::new(0),
             half_closed: EvictableSlots::default(),
             draining: Cell::new(false),
-            live: RefCell::new(Rc::new(Live::new(empty, None, None))),
+            drains: EvictableSlots::default(),
+            drain_spread: Cell::default(),
+            live: RefCell::new(Rc::new(Live::new(empty, &config, None))),
             batch: RefCell::default(),
             log,
             config,

@@ -1,5 +1,6 @@
 //! HTTP/1.1 on the client's side: a connection, its request heads, and its end.
 
+pub(crate) mod backend;
 pub(crate) mod body;
 pub(crate) mod disposition;
 mod flush;
@@ -10,9 +11,9 @@ pub(crate) mod persistence;
 pub(crate) mod reply;
 mod request_source;
 mod response_sink;
-mod response_source;
+pub(crate) mod response_source;
 pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod sink;
 mod wait;
-mod wire;
+pub(crate) mod wire;

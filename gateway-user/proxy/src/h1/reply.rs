@@ -12,6 +12,7 @@ use gateway_io::{Chunk, Stream};
 
 use crate::Reason;
 use crate::body::pacing::SendTimeout;
+use crate::connection::info::ConnInfo;
 use crate::connection::slot::OverloadSlot;
 use crate::context::WorkerContext;
 use crate::exchange::{LocalReply, Scratch};
@@ -36,37 +37,12 @@ pub(crate) async fn send(
     reply: LocalReply,
     request_read: bool,
 ) -> Disposition {
-    let LocalReply { reason, status, redirect } = reply;
+    let reason = reply.reason;
     record.reason = Some(reason);
     let keep = request_read && !reason.ends_connection() && head.is_some_and(|head| conn.may_stay(head.meta));
     let version = head.map_or(Version::Http11, |head| head.meta.version);
-    let written = {
-        let location: [(&str, &[u8]); 1] = [("location", &scratch.target)];
-        let changed;
-        let fields = match &redirect {
-            None => [].as_slice(),
-            Some(routed) if routed.rule.filters.response.is_empty() => location.as_slice(),
-            Some(routed) => {
-                changed = filters::redirect_fields(&routed.rule.filters, &scratch.target);
-                changed.as_slice()
-            }
-        };
-        let reply = Reply {
-            reason: conn.info.shows_reason().then_some(reason),
-            status,
-            fields,
-            to_head: head.is_some_and(|head| head.meta.method == Method::Head),
-            persistence: Persistence::new(version, keep),
-        };
-        write(&conn.info.context, &scratch.text, &reply).or_else(|| {
-            // Of all that is in a local reply only what filters add can be too long.
-            let reason = Reason::FilteredResponseInvalid;
-            record.reason = Some(reason);
-            let shown = conn.info.shows_reason().then_some(reason);
-            let status = reason.status().unwrap_or(500);
-            write(&conn.info.context, &scratch.text, &Reply { reason: shown, status, fields: &[], ..reply })
-        })
-    };
+    let to_head = head.is_some_and(|head| head.meta.method == Method::Head);
+    let written = render(&conn.info, scratch, record, reply, (to_head, Persistence::new(version, keep)));
     let Some((out, body, status)) = written else { return Disposition::Close };
     let limit = SendTimeout::of(conn.info.context.config.timeouts.client_send);
     conn.stream.send.queue(out);
@@ -82,6 +58,38 @@ pub(crate) async fn send(
         }
         Some(Err(_)) | None => Disposition::Close,
     }
+}
+
+/// Writes a local reply and notes its reason: head and body, the body's length, the status. `None` if it cannot be written:
+/// what filters add is too long, also without them.
+pub(crate) fn render(
+    info: &ConnInfo,
+    scratch: &Scratch,
+    record: &mut RequestRecord,
+    reply: LocalReply,
+    (to_head, persistence): (bool, Persistence),
+) -> Option<(Chunk, u64, u16)> {
+    let LocalReply { reason, status, redirect } = reply;
+    record.reason = Some(reason);
+    let location: [(&str, &[u8]); 1] = [("location", &scratch.target)];
+    let changed;
+    let fields = match &redirect {
+        None => [].as_slice(),
+        Some(routed) if routed.rule.filters.response.is_empty() => location.as_slice(),
+        Some(routed) => {
+            changed = filters::redirect_fields(&routed.rule.filters, &scratch.target);
+            changed.as_slice()
+        }
+    };
+    let shown = |reason| info.shows_reason().then_some(reason);
+    let reply = Reply { reason: shown(reason), status, fields, to_head, persistence };
+    write(&info.context, &scratch.text, &reply).or_else(|| {
+        // Of all that is in a local reply only what filters add can be too long.
+        let reason = Reason::FilteredResponseInvalid;
+        record.reason = Some(reason);
+        let status = reason.status().unwrap_or(500);
+        write(&info.context, &scratch.text, &Reply { reason: shown(reason), status, fields: &[], ..reply })
+    })
 }
 
 /// How much of the request is still to come behind a local reply.

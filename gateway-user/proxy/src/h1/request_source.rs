@@ -5,7 +5,6 @@ use std::future::pending;
 
 use super::body::H1Source;
 use super::half_close::expired;
-use crate::body::BodySource;
 use crate::context::WorkerContext;
 use crate::exchange::progress::Progress;
 use crate::exchange::wire::RequestSource;
@@ -13,7 +12,7 @@ use crate::exchange::wire::RequestSource;
 /// A request's body, and the connection that it comes on.
 pub(crate) struct H1RequestSource<'a> {
     pub(super) context: &'a WorkerContext,
-    pub(super) body: BodySource<'a>,
+    pub(super) body: H1Source<'a>,
     /// True if the client's side is watched once the request is at its end: no byte behind it has come.
     pub(super) is_watched: bool,
     /// Takes whether the client has finished sending.
@@ -22,14 +21,14 @@ pub(crate) struct H1RequestSource<'a> {
 }
 
 impl<'a> RequestSource for H1RequestSource<'a> {
-    type Body = BodySource<'a>;
+    type Body = H1Source<'a>;
 
-    fn body(&mut self) -> &mut BodySource<'a> {
+    fn body(&mut self) -> &mut H1Source<'a> {
         &mut self.body
     }
 
     async fn gone(&mut self) {
-        let BodySource::H1(H1Source { from, rest, .. }) = &mut self.body;
+        let H1Source { from, rest, .. } = &mut self.body;
         if !self.is_watched || rest.is_some() {
             return pending().await;
         }

@@ -7,10 +7,10 @@ use gateway_http::h1::encode::{self, Persistence, ResponseOptions};
 use gateway_http::head::{HeadEdits, ResponseParts, Version};
 use gateway_io::Chunk;
 
+use super::body::H1Sink;
 use super::head::RequestMeta;
 use super::persistence::{Standing, of_response};
 use super::sink::ChunkSink;
-use crate::body::BodySink;
 use crate::context::WorkerContext;
 use crate::exchange::progress::Progress;
 use crate::exchange::wire::{HeadTooLong, ResponseSink};
@@ -19,7 +19,7 @@ use crate::exchange::wire::{HeadTooLong, ResponseSink};
 pub(crate) struct H1ResponseSink<'a> {
     pub(super) context: &'a WorkerContext,
     pub(super) meta: RequestMeta,
-    pub(super) body: BodySink<'a>,
+    pub(super) body: H1Sink<'a>,
     /// Takes whether the client is told that its connection stays.
     pub(super) keep_alive: &'a mut bool,
     /// Takes whether the response ends with the connection.
@@ -29,9 +29,9 @@ pub(crate) struct H1ResponseSink<'a> {
 }
 
 impl<'a> ResponseSink for H1ResponseSink<'a> {
-    type Body = BodySink<'a>;
+    type Body = H1Sink<'a>;
 
-    fn body(&mut self) -> &mut BodySink<'a> {
+    fn body(&mut self) -> &mut H1Sink<'a> {
         &mut self.body
     }
 
@@ -40,11 +40,10 @@ impl<'a> ResponseSink for H1ResponseSink<'a> {
         if self.meta.version == Version::Http10 {
             return Ok(());
         }
-        let BodySink::H1(sink) = &mut self.body;
         let mut out = Chunk::take();
         encode::response(&mut ChunkSink::new(&mut out), head, &HeadEdits::new(), &ResponseOptions::default())
             .map_err(|_| HeadTooLong)?;
-        sink.to.queue(out);
+        self.body.to.queue(out);
         Ok(())
     }
 
@@ -63,8 +62,7 @@ impl<'a> ResponseSink for H1ResponseSink<'a> {
         let mut out = Chunk::take();
         encode::response(&mut ChunkSink::new(&mut out), head, edits, &options).map_err(|_| HeadTooLong)?;
         (*self.keep_alive, *self.until_close) = (keep, framing == BodyFraming::UntilClose);
-        let BodySink::H1(sink) = &mut self.body;
-        (sink.head, sink.chunked) = (Some(out), framing == BodyFraming::Chunked);
+        (self.body.head, self.body.chunked) = (Some(out), framing == BodyFraming::Chunked);
         Ok(())
     }
 }

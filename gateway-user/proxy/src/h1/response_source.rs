@@ -10,7 +10,6 @@ use gateway_io::{Chunk, now};
 
 use super::body::H1Source;
 use crate::Reason;
-use crate::body::BodySource;
 use crate::body::ends::{PumpError, Source as _};
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};
 
@@ -19,7 +18,7 @@ pub(crate) struct H1ResponseSource<'a> {
     pub(super) limits: &'a HeadLimits,
     /// Method of the request.
     pub(super) method: Method,
-    pub(super) body: BodySource<'a>,
+    pub(super) body: H1Source<'a>,
     pub(super) head: &'a mut ResponseHead,
     /// The head received last, and what came with it.
     pub(super) received: Option<Chunk>,
@@ -34,7 +33,7 @@ impl<'a> H1ResponseSource<'a> {
         begun: Option<Instant>,
         timeout: HeadTimeout<'_>,
     ) -> Result<Chunk, AttemptError> {
-        let BodySource::H1(H1Source { from, .. }) = &mut self.body;
+        let H1Source { from, .. } = &mut self.body;
         loop {
             from.set_deadline(Some(timeout.left(begun)?));
             let received = from.recv().await;
@@ -62,7 +61,7 @@ impl<'a> H1ResponseSource<'a> {
 }
 
 impl<'a> ResponseSource for H1ResponseSource<'a> {
-    type Body = BodySource<'a>;
+    type Body = H1Source<'a>;
 
     async fn head(&mut self, timeout: HeadTimeout<'_>) -> Result<(), AttemptError> {
         self.received = self.drop_head().filter(|rest| !rest.is_empty());
@@ -98,7 +97,7 @@ impl<'a> ResponseSource for H1ResponseSource<'a> {
 
     fn begin_body(&mut self) -> Result<(), PumpError> {
         let (framing, first) = (self.framing(), self.drop_head());
-        let BodySource::H1(source) = &mut self.body;
+        let source = &mut self.body;
         source.decoder.begin(framing).map_err(PumpError::Body)?;
         match source.is_finished() {
             true => *source.rest = first.filter(|rest| !rest.is_empty()),
@@ -107,13 +106,12 @@ impl<'a> ResponseSource for H1ResponseSource<'a> {
         Ok(())
     }
 
-    fn body(&mut self) -> &mut BodySource<'a> {
+    fn body(&mut self) -> &mut H1Source<'a> {
         &mut self.body
     }
 
     fn is_reusable(&self) -> bool {
-        let BodySource::H1(source) = &self.body;
         // Bytes behind the response would be taken for the response to another request.
-        source.rest.is_none() && self.head.view(&[]).reusable()
+        self.body.rest.is_none() && self.head.view(&[]).reusable()
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gateway_http::h1::RequestError;
 use gateway_io::{BufferLevel, Chunk, Stream, buffer_level, place};
+use gateway_tls::Protocol;
 
 use crate::body::coop_budget::CoopBudget;
 use crate::connection::info::ConnInfo;
@@ -18,6 +19,7 @@ use crate::h1::linger::linger;
 use crate::h1::scratch::Scratch;
 use crate::h1::wait::WaitEnd;
 use crate::h1::wire::{H1End, H1Wire};
+use crate::h2;
 use crate::metrics::UnsupportedProtocol;
 use crate::observe::record::{RequestRecord, request_id};
 use crate::upstream::PrivateConnections;
@@ -55,6 +57,12 @@ impl ServerConnection {
         Box::new(Self { slot, stream, inbox: None, info, expects_proxy_header, begun: false, private: None })
     }
 
+    /// Its parts, for another protocol that its client turns out to speak.
+    pub(crate) fn into_parts(self: Box<Self>) -> (ConnectionSlot, Stream, Option<Chunk>, ConnInfo) {
+        let Self { slot, stream, inbox, info, .. } = *self;
+        (slot, stream, inbox, info)
+    }
+
     pub(crate) fn worker(&self) -> &Rc<Worker> {
         self.slot.worker()
     }
@@ -79,6 +87,7 @@ impl ServerConnection {
                     continue;
                 }
             }
+            let is_first = !conn.begun;
             if conn.expects_handshake() {
                 // It takes more memory than a request, and whose it is is not known.
                 if buffer_level() == BufferLevel::Exhausted {
@@ -89,10 +98,16 @@ impl ServerConnection {
                     Some(tls) => conn = tls,
                     None => return,
                 }
+                if conn.info.tls.as_ref().is_some_and(|tls| tls.protocol == Protocol::Http2) {
+                    return place(|| h2::server::serve(conn)).await;
+                }
                 if conn.inbox.is_none() {
                     conn.begin_first_wait();
                     continue;
                 }
+            }
+            if is_first && conn.begins_http2().await {
+                return place(|| h2::server::serve(conn)).await;
             }
             match place(|| conn.serve_until_quiet()).await {
                 Some(quiet) => conn = quiet,
@@ -157,7 +172,7 @@ impl ServerConnection {
             Ok(head) => {
                 record.version = Some(head.meta.version);
                 let Self { stream, inbox, info, private, .. } = &mut *self;
-                let Scratch { exchange: scratch_of_exchange, codec } = &mut *scratch;
+                let Scratch { exchange: scratch_of_exchange, codec, .. } = &mut *scratch;
                 let mut wire =
                     H1Wire { info, stream, inbox, private, codec, head: &head, end: H1End::default() };
                 let mut exchange =

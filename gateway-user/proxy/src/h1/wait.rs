@@ -44,6 +44,28 @@ impl ServerConnection {
         self.end_wait(received) == WaitEnd::Begun
     }
 
+    /// True if a connection in the clear begins with the preface of HTTP/2 (RFC 9113 section 3.4), like which no request
+    /// begins. A client that has sent a part of it is waited for.
+    pub(super) async fn begins_http2(&mut self) -> bool {
+        const START: &[u8] = b"PRI ";
+        if self.info.tls.is_some() || !self.info.context.config.http2 {
+            return false;
+        }
+        let limit = self.limited(self.info.context.config.timeouts.client_header);
+        self.stream.recv.set_deadline(Some(limit));
+        while self.inbox.as_deref().is_some_and(|inbox| inbox.len() < START.len() && START.starts_with(inbox)) {
+            // Who does not go on is told by those who wait for a request's head.
+            let Some(Ok(Some(more))) = self.info.control.kill.unless(self.stream.recv.recv()).await else { break };
+            let Some(inbox) = &mut self.inbox else { break };
+            let joined = inbox.reserve(more.len(), more.len() + START.len());
+            if joined.and_then(|()| inbox.extend_from_slice(&more)).is_err() {
+                break;
+            }
+        }
+        self.stream.recv.set_deadline(None);
+        self.inbox.as_deref().is_some_and(|inbox| inbox.starts_with(START))
+    }
+
     /// A client that connects and is silent gets no more time than one that begins a head.
     pub(super) fn begin_first_wait(&mut self) {
         let timeouts = &self.info.context.config.timeouts;

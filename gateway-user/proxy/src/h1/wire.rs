@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 
 use gateway_http::h1::BodyFraming;
-use gateway_http::h1::encode::{self, RequestOptions};
 use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::{Chunk, Stream};
 
+use super::backend;
 use super::body::{H1Sink, H1Source};
 use super::head::Head;
 use super::linger::Relay;
@@ -15,9 +15,7 @@ use super::request_source::H1RequestSource;
 use super::response_sink::H1ResponseSink;
 use super::response_source::H1ResponseSource;
 use super::scratch::Codec;
-use super::sink::ChunkSink;
 use crate::Reason;
-use crate::body::{BodySink, BodySource};
 use crate::connection::info::ConnInfo;
 use crate::exchange::progress::Progress;
 use crate::exchange::wire::{Halves, Release, Wire};
@@ -59,7 +57,7 @@ impl<'c> Wire for H1Wire<'c> {
     where
         Self: 'a;
     type RequestSink<'a>
-        = BodySink<'a>
+        = H1Sink<'a>
     where
         Self: 'a;
     type ResponseSource<'a>
@@ -94,11 +92,7 @@ impl<'c> Wire for H1Wire<'c> {
 
     fn begin(&mut self, lease: &mut Lease, edits: &HeadEdits) -> Result<(), Reason> {
         let framing = self.head.meta.framing;
-        let mut out = Chunk::take();
-        let options = RequestOptions { framing, upgrade: None, close: false };
-        encode::request(&mut ChunkSink::new(&mut out), &self.request(), edits, &options)
-            .map_err(|_| Reason::FilteredRequestInvalid)?;
-        lease.stream.send.queue(out);
+        backend::begin(lease, &self.request(), edits, framing)?;
         self.codec.request_body.begin(framing).map_err(Reason::RequestBody)
     }
 
@@ -106,40 +100,32 @@ impl<'c> Wire for H1Wire<'c> {
         let (first, is_watched) = self.take_body();
         let Self { info, stream, codec, head, end, .. } = self;
         let context = &*info.context;
-        let chunked = head.meta.framing == BodyFraming::Chunked;
         Halves {
             request_source: H1RequestSource {
                 context,
-                body: BodySource::H1(H1Source {
+                body: H1Source {
                     from: &mut stream.recv,
                     decoder: &mut codec.request_body,
                     first,
                     rest: &mut end.early,
                     expects_long: false,
-                }),
+                },
                 is_watched,
                 half_closed: &end.half_closed,
                 progress,
             },
-            request_sink: BodySink::H1(H1Sink { to: &mut lease.stream.send, chunked, head: None }),
-            response_source: H1ResponseSource {
-                limits: &context.config.head,
-                method: head.meta.method,
-                body: BodySource::H1(H1Source {
-                    from: &mut lease.stream.recv,
-                    decoder: &mut codec.response_body,
-                    first: None,
-                    rest: &mut end.unasked,
-                    expects_long: true,
-                }),
-                head: &mut codec.response,
-                received: None,
-                len: 0,
-            },
+            request_sink: backend::request_sink(&mut lease.stream.send, head.meta.framing),
+            response_source: backend::response_source(
+                &context.config.head,
+                head.meta.method,
+                &mut lease.stream.recv,
+                (&mut codec.response, &mut codec.response_body),
+                &mut end.unasked,
+            ),
             response_sink: H1ResponseSink {
                 context,
                 meta: head.meta,
-                body: BodySink::H1(H1Sink { to: &mut stream.send, chunked: false, head: None }),
+                body: H1Sink { to: &mut stream.send, chunked: false, head: None },
                 keep_alive: &mut end.keep_alive,
                 until_close: &mut end.until_close,
                 half_closed: &end.half_closed,

@@ -118,7 +118,11 @@ impl ServerConnection {
         }
         let version = session.version().ok_or(HandshakeError::Protocol)?;
         Ok(Negotiated {
-            tls: TlsInfo { server_name: server_name.map(String::into_boxed_str), version },
+            tls: TlsInfo {
+                server_name: server_name.map(String::into_boxed_str),
+                version,
+                protocol: session.protocol(),
+            },
             resumed: session.is_resumed(),
             layer: TlsLayer::new(session, inbox),
             content: one(content),

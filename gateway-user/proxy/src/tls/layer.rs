@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use gateway_io::{Chunk, Layer, Opened};
-use gateway_tls::{Outgoing, ServerSession, Version};
+use gateway_tls::{Outgoing, Protocol, ServerSession, Version};
 
 /// Most bytes of a record, header and all, of any version (RFC 5246 section 6.2.3).
 const RECORD_MAX: usize = 5 + 16 * 1024 + 2048;
@@ -17,6 +17,7 @@ pub(crate) struct TlsInfo {
     /// The name that the client asked for, in lower case.
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) version: Version,
+    pub(crate) protocol: Protocol,
 }
 
 /// The layer of a stream whose handshake is over.

@@ -18,7 +18,7 @@ const FINAL_RESPONSES_TIMEOUT: Duration = Duration::from_secs(5);
 /// that are about to use them; at the maximum what is left is cut.
 pub(super) async fn drain(worker: &Worker, acceptors: &Acceptors, limits: DrainLimits) -> Drained {
     let DrainLimits { accept, idle, max } = limits;
-    worker.begin_drain();
+    worker.begin_drain(max / 2);
     let accept = accept.min(max);
     if !accept.is_zero() {
         sleep(accept).await;

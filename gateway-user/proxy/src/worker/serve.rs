@@ -181,7 +181,7 @@ impl Commands {
             generation,
             live: Rc::new(Live::new(
                 snapshot,
-                self.worker.context.config.tickets.as_ref(),
+                &self.worker.context.config,
                 Some(&self.worker.context.live()),
             )),
             listeners,

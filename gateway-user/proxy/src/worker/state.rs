@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_io::{BufferLevel, Driver, buffer_level};
 use slab::Slab;
@@ -152,9 +153,12 @@ impl Worker {
         }
     }
 
-    /// From now on every connection ends with its next response.
-    pub(crate) fn begin_drain(&self) {
+    /// From now on every connection ends with its next response, or when it is told so, which happens at any time within
+    /// `spread`.
+    pub(crate) fn begin_drain(&self, spread: Duration) {
         self.context.draining.set(true);
+        self.context.drain_spread.set(spread);
+        self.context.drains.end_all();
     }
 
     /// Nothing is accepted any more. The signal is raised once no connection is left.

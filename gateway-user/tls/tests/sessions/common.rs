@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use gateway_tls::{HandshakeError, Identity, MinVersion, Outgoing, ServerSession, ServerTls};
+use gateway_tls::{HandshakeError, Identity, ServerOptions, Outgoing, ServerSession, ServerTls};
 use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
@@ -42,7 +42,7 @@ pub(crate) fn identity(names: &[&str]) -> Identity {
 
 pub(crate) fn server(identities: &[&Identity]) -> ServerTls {
     gateway_tls::install_provider();
-    ServerTls::new(identities.iter().copied(), MinVersion::Tls12, None).unwrap()
+    ServerTls::new(identities.iter().copied(), ServerOptions::default()).unwrap()
 }
 
 /// A client that trusts these identities alone.

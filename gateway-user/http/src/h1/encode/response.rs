@@ -25,7 +25,7 @@ impl Persistence {
         match (keep, version) {
             (false, _) => Self::Close,
             (true, Version::Http10) => Self::KeepAlive,
-            (true, Version::Http11) => Self::Keep,
+            (true, Version::Http11 | Version::Http2) => Self::Keep,
         }
     }
 

@@ -38,7 +38,7 @@ fn connection(config: &ir::Config, proxy: ProxyConfig) -> ConnInfo {
     let context = Rc::new(WorkerContext::new(Arc::new(proxy), Driver::UringDefer, Box::new(|_| Ok(()))));
     context.upstreams.update(Arc::new(config.endpoints.clone()));
     let snapshot = Arc::new(compile(&config.ir(local), Generation(1)));
-    context.go_live(Rc::new(Live::new(snapshot, None, None)));
+    context.go_live(Rc::new(Live::new(snapshot, &context.config, None)));
     let peer = ([198, 51, 100, 7], 40_000).into();
     ConnInfo::new(context, Rc::new(Control::new(Place::Inside)), peer, local)
 }

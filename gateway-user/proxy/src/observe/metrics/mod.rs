@@ -126,6 +126,12 @@ counters! {
     underscore_headers_dropped: Total,
     /// Times that others had a turn while expressions looked at much of one request.
     lookup_pauses: Total,
+    /// Client connections over HTTP/2.
+    h2_connections: Total,
+    /// HTTP/2 connections ended because the client sent too many frames that cost more than they are worth.
+    h2_floods: Total,
+    /// HTTP/2 streams reset because the client broke the protocol.
+    h2_malformed: Total,
     /// TLS handshakes completed.
     tls_handshakes: Total,
     /// TLS handshakes for which the client came with a good ticket, which spares both sides the costly half.

@@ -1,0 +1,54 @@
+//! The backend's side of an exchange over HTTP/1.1, whatever the client speaks.
+
+use gateway_grammar::Method;
+use gateway_http::h1::encode::{self, RequestOptions};
+use gateway_http::h1::{BodyDecoder, BodyFraming, HeadLimits, ResponseHead};
+use gateway_http::head::{HeadEdits, RequestParts};
+use gateway_io::{Chunk, RecvHalf, SendHalf};
+
+use super::body::{H1Sink, H1Source};
+use super::response_source::H1ResponseSource;
+use super::sink::ChunkSink;
+use crate::Reason;
+use crate::upstream::Lease;
+
+/// Queues a request's head, changed by `edits`.
+///
+/// # Errors
+/// It is too long.
+pub(crate) fn begin(
+    lease: &mut Lease,
+    request: &RequestParts<'_>,
+    edits: &HeadEdits,
+    framing: BodyFraming,
+) -> Result<(), Reason> {
+    let mut out = Chunk::take();
+    let options = RequestOptions { framing, upgrade: None, close: false };
+    encode::request(&mut ChunkSink::new(&mut out), request, edits, &options)
+        .map_err(|_| Reason::FilteredRequestInvalid)?;
+    lease.stream.send.queue(out);
+    Ok(())
+}
+
+/// The way of a request's body.
+pub(crate) fn request_sink(to: &mut SendHalf, framing: BodyFraming) -> H1Sink<'_> {
+    H1Sink { to, chunked: framing == BodyFraming::Chunked, head: None }
+}
+
+/// The response to a request with that method. `unasked` takes the bytes behind it.
+pub(crate) fn response_source<'a>(
+    limits: &'a HeadLimits,
+    method: Method,
+    from: &'a mut RecvHalf,
+    (head, decoder): (&'a mut ResponseHead, &'a mut BodyDecoder),
+    unasked: &'a mut Option<Chunk>,
+) -> H1ResponseSource<'a> {
+    H1ResponseSource {
+        limits,
+        method,
+        body: H1Source { from, decoder, first: None, rest: unasked, expects_long: true },
+        head,
+        received: None,
+        len: 0,
+    }
+}

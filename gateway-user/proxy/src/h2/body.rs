@@ -1,0 +1,345 @@
+//! Bodies over HTTP/2: each piece of the client's is paid back to its window once it was passed on, and each piece for
+//! the client waits for the client's window.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use gateway_http::h1::{BodyDecoder, BodyError, BodyFraming};
+use gateway_http::h2::{read_trailers, write_trailers};
+use gateway_http::head::Fields;
+use gateway_io::{Chunk, now};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Response};
+
+use crate::body::ends::{Piece, PumpError, Sink, Source};
+use crate::body::pacing::SendTimeout;
+use crate::clock::within;
+
+/// Most content that a stream hands to the crate at a time, so that streams take turns.
+const MAX_PIECE: usize = 16 * 1024;
+
+/// Content on its way through the crate.
+#[derive(Debug)]
+pub(crate) struct Data(Chunk);
+
+impl Buf for Data {
+    fn remaining(&self) -> usize {
+        self.0.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.0.advance(count);
+    }
+}
+
+/// A request's body.
+#[derive(Debug)]
+pub(crate) struct H2Source<'a> {
+    pub(super) from: &'a mut RecvStream,
+    /// Reads the trailers, and knows the limits.
+    pub(super) decoder: &'a mut BodyDecoder,
+    pub(super) limit: u64,
+    pub(super) received: u64,
+    /// Passed on and not paid back.
+    pub(super) owed: usize,
+    /// Came with others and did not fit their chunk.
+    pub(super) held: Option<Bytes>,
+    pub(super) finished: bool,
+}
+
+impl<'a> H2Source<'a> {
+    /// `is_empty`: the stream ended with its head.
+    pub(super) fn new(
+        from: &'a mut RecvStream,
+        decoder: &'a mut BodyDecoder,
+        limit: u64,
+        is_empty: bool,
+    ) -> Self {
+        Self { from, decoder, limit, received: 0, owed: 0, held: None, finished: is_empty }
+    }
+
+    fn pay_back(&mut self) {
+        if self.owed > 0 {
+            // Fails for a stream that is gone, which needs no window.
+            let _ = self.from.flow_control().release_capacity(std::mem::take(&mut self.owed));
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, PumpError>> {
+        self.pay_back();
+        if let Some(data) = self.held.take() {
+            return Poll::Ready(self.take(&data, cx));
+        }
+        match self.from.poll_data(cx) {
+            Poll::Ready(Some(Ok(data))) => Poll::Ready(self.take(&data, cx)),
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Err(PumpError::SourceLost)),
+            Poll::Ready(None) => self.poll_trailers(cx),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Takes a piece, and those that have come behind it as far as they fit one chunk: messages of a few bytes go on
+    /// together.
+    fn take(&mut self, data: &Bytes, cx: &mut Context<'_>) -> Result<Piece, PumpError> {
+        let mut chunk = Chunk::with_capacity(data.len());
+        // Fits: the capacity was just asked for.
+        let _ = chunk.extend_from_slice(data);
+        while !self.from.is_end_stream() {
+            match self.from.poll_data(cx) {
+                Poll::Ready(Some(Ok(more))) if more.len() <= chunk.spare_len() => {
+                    let _ = chunk.extend_from_slice(&more);
+                }
+                Poll::Ready(Some(Ok(more))) => {
+                    self.held = Some(more);
+                    break;
+                }
+                Poll::Ready(Some(Err(_))) => return Err(PumpError::SourceLost),
+                // Trailers, if any, are the next piece's affair.
+                Poll::Ready(None) | Poll::Pending => break,
+            }
+        }
+        self.owed = chunk.len();
+        self.received += chunk.len() as u64;
+        if self.received > self.limit {
+            return Err(PumpError::Body(BodyError::TooLong));
+        }
+        self.finished = self.held.is_none() && self.from.is_end_stream();
+        if self.finished {
+            // Nothing more is read, so nothing more is asked for.
+            self.pay_back();
+        }
+        let received = chunk.len();
+        Ok(Piece { data: Some(chunk), received, finished: self.finished })
+    }
+
+    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, PumpError>> {
+        let trailers = match self.from.poll_trailers(cx) {
+            Poll::Ready(Ok(trailers)) => trailers,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(PumpError::SourceLost)),
+            Poll::Pending => return Poll::Pending,
+        };
+        if let Some(trailers) = trailers {
+            self.read(&trailers).map_err(PumpError::Body)?;
+        }
+        self.finished = true;
+        Poll::Ready(Ok(Piece { data: None, received: 0, finished: true }))
+    }
+
+    fn read(&mut self, trailers: &HeaderMap) -> Result<(), BodyError> {
+        let mut text = Vec::with_capacity(64 * trailers.len());
+        write_trailers(&mut text, trailers)?;
+        self.decoder.begin(BodyFraming::Chunked)?;
+        self.decoder.decode(&text).map(drop)
+    }
+}
+
+impl Source for H2Source<'_> {
+    fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    fn at_hand(&mut self) -> Option<Result<Piece, PumpError>> {
+        None
+    }
+
+    fn try_next(&mut self) -> Option<Result<Piece, PumpError>> {
+        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(piece) => Some(piece),
+            Poll::Pending => None,
+        }
+    }
+
+    async fn next(&mut self, wait: Duration) -> Result<Piece, PumpError> {
+        let piece = pin!(poll_fn(|cx| self.poll_next(cx)));
+        within(wait, piece).await.unwrap_or(Err(PumpError::SourceTimeout))
+    }
+
+    fn retain_trailers(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        self.decoder.retain_trailers(|trailer| keep(trailer.name));
+    }
+
+    fn trailers(&self) -> Fields<'_> {
+        self.decoder.trailers()
+    }
+}
+
+/// The way of one response to the client, asked by its body and by whoever waits for the client to be gone.
+pub(crate) struct Sender {
+    pub(super) response: SendResponse<Data>,
+    /// There once the head is out.
+    pub(super) stream: Option<SendStream<Data>>,
+}
+
+impl Sender {
+    /// Ready once the client has reset the stream, or its connection is gone.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.stream {
+            Some(stream) => stream.poll_reset(cx).map(drop),
+            None => self.response.poll_reset(cx).map(drop),
+        }
+    }
+
+    pub(super) fn reset(&mut self, reason: Reason) {
+        match &mut self.stream {
+            Some(stream) => stream.send_reset(reason),
+            None => self.response.send_reset(reason),
+        }
+    }
+}
+
+/// A response's body.
+pub(crate) struct H2Sink<'a> {
+    pub(super) to: &'a RefCell<Sender>,
+    /// Prepared: it goes out with the first flush after [`Sink::begin`].
+    pub(super) head: Option<Response<()>>,
+    pub(super) begun: bool,
+    /// The head says that no content follows.
+    pub(super) is_empty: bool,
+    pub(super) queued: VecDeque<Chunk>,
+    /// The end is queued, with these trailers.
+    pub(super) end: Option<HeaderMap>,
+}
+
+impl<'a> H2Sink<'a> {
+    pub(super) fn new(to: &'a RefCell<Sender>) -> Self {
+        Self { to, head: None, begun: false, is_empty: false, queued: VecDeque::new(), end: None }
+    }
+
+    /// True if what comes next is the stream's last frame.
+    fn is_last(&self) -> bool {
+        self.queued.is_empty() && (self.is_empty || self.end.as_ref().is_some_and(HeaderMap::is_empty))
+    }
+
+    fn send_head(&mut self) -> Result<(), PumpError> {
+        if !self.begun {
+            return Ok(());
+        }
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let ends = self.is_last();
+        let sender = &mut *self.to.borrow_mut();
+        let stream = sender.response.send_response(head, ends).map_err(|_| PumpError::SinkLost)?;
+        sender.stream = Some(stream);
+        if ends {
+            self.end = None;
+        }
+        Ok(())
+    }
+
+    /// Sends a part of the first chunk, as much as the client's window has room for; true once all of it is out.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, PumpError>> {
+        let lost = || Poll::Ready(Err(PumpError::SinkLost));
+        let Some(chunk) = self.queued.front_mut() else { return Poll::Ready(Ok(0)) };
+        let sender = &mut *self.to.borrow_mut();
+        let Some(stream) = &mut sender.stream else { return lost() };
+        stream.reserve_capacity(chunk.len().min(MAX_PIECE));
+        let room = loop {
+            match stream.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(0))) => {}
+                Poll::Ready(Some(Ok(room))) => break room,
+                Poll::Ready(Some(Err(_)) | None) => return lost(),
+                Poll::Pending => return Poll::Pending,
+            }
+        };
+        let part = match room < chunk.len() {
+            true => {
+                let mut part = Chunk::with_capacity(room);
+                let _ = part.extend_from_slice(chunk.get(..room).unwrap_or_default());
+                chunk.advance(room);
+                part
+            }
+            false => match self.queued.pop_front() {
+                Some(chunk) => chunk,
+                None => return Poll::Ready(Ok(0)),
+            },
+        };
+        let sent = part.len();
+        let ends = self.queued.is_empty() && self.end.as_ref().is_some_and(HeaderMap::is_empty);
+        if stream.send_data(Data(part), ends).is_err() {
+            return lost();
+        }
+        if ends {
+            self.end = None;
+        }
+        Poll::Ready(Ok(sent))
+    }
+
+    fn send_end(&mut self) -> Result<(), PumpError> {
+        let Some(trailers) = self.end.take() else { return Ok(()) };
+        let sender = &mut *self.to.borrow_mut();
+        let Some(stream) = &mut sender.stream else { return Err(PumpError::SinkLost) };
+        let sent = match trailers.is_empty() {
+            true => stream.send_data(Data(Chunk::with_capacity(0)), true),
+            false => stream.send_trailers(trailers),
+        };
+        sent.map_err(|_| PumpError::SinkLost)
+    }
+}
+
+impl Sink for H2Sink<'_> {
+    fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    fn queue(&mut self, data: Chunk) {
+        if !self.is_empty {
+            self.queued.push_back(data);
+        }
+    }
+
+    fn finish(&mut self, trailers: Fields<'_>) {
+        if !self.is_empty {
+            self.end = Some(read_trailers(trailers));
+        }
+    }
+
+    fn has_queued(&self) -> bool {
+        (self.begun && self.head.is_some()) || !self.queued.is_empty() || self.end.is_some()
+    }
+
+    async fn flush(&mut self, timeout: SendTimeout) -> Result<(), PumpError> {
+        self.send_head()?;
+        let (mut since, mut taken) = (now(), 0_u64);
+        while !self.queued.is_empty() {
+            let piece = pin!(poll_fn(|cx| self.poll_send(cx)));
+            taken += within(timeout.limit, piece).await.unwrap_or(Err(PumpError::SinkTimeout))? as u64;
+            // A client that widens its window by a byte at a time is as slow as one that does not.
+            let waited = now().saturating_duration_since(since);
+            if waited >= timeout.limit {
+                let required = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).saturating_mul(timeout.rate) / 1000;
+                if taken < required.max(1) && !self.queued.is_empty() {
+                    return Err(PumpError::SinkTimeout);
+                }
+                (since, taken) = (now(), 0);
+            }
+        }
+        self.send_end()
+    }
+
+    async fn ready(&mut self, timeout: SendTimeout) -> Result<(), PumpError> {
+        let room = pin!(poll_fn(|cx| {
+            let sender = &mut *self.to.borrow_mut();
+            // Before the head nothing is known of the window, and nothing waits.
+            let Some(stream) = &mut sender.stream else { return Poll::Ready(Ok(())) };
+            stream.reserve_capacity(1);
+            match stream.capacity() {
+                0 => match stream.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(0))) | Poll::Pending => Poll::Pending,
+                    Poll::Ready(Some(Ok(_))) => Poll::Ready(Ok(())),
+                    Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(PumpError::SinkLost)),
+                },
+                _ => Poll::Ready(Ok(())),
+            }
+        }));
+        within(timeout.limit, room).await.unwrap_or(Err(PumpError::SinkTimeout))
+    }
+}

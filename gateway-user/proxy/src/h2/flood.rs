@@ -1,0 +1,236 @@
+//! Frames that cost more than they are worth: each kind is counted against the work that was done meanwhile, and a
+//! connection beyond its allowance is ended.
+//!
+//! The `h2` crate bounds some kinds by itself; those that it takes without end are bounded here, and what it resets is
+//! counted here too: it gives no number of that. See decision 251 for what was measured.
+
+use super::frames::{Frame, kind};
+
+/// Frames of one kind that a connection may send for nothing.
+const BASE: u64 = 200;
+/// The same a second: keep-alives, and streams that come to nothing.
+const PER_SECOND: u64 = 10;
+/// Streams that may be reset for an error of the client.
+const MAX_ERROR_RESETS: u64 = 100;
+/// Bytes of a response for which a client may widen a window once more.
+const BYTES_PER_WINDOW_UPDATE: u64 = 512;
+
+/// A kind of frame that was sent too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flood {
+    /// Streams that the client resets.
+    Resets,
+    /// Streams that are reset for the client's errors.
+    Errors,
+    Settings,
+    Pings,
+    Priorities,
+    WindowUpdates,
+    EmptyData,
+    Unknown,
+}
+
+impl Flood {
+    /// Its name in the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Resets => "resets",
+            Self::Errors => "errors",
+            Self::Settings => "settings",
+            Self::Pings => "pings",
+            Self::Priorities => "priorities",
+            Self::WindowUpdates => "window_updates",
+            Self::EmptyData => "empty_data",
+            Self::Unknown => "unknown_frames",
+        }
+    }
+}
+
+/// The frames of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    resets: u64,
+    settings: u64,
+    pings: u64,
+    priorities: u64,
+    window_updates: u64,
+    empty_data: u64,
+    unknown: u64,
+    /// Streams the client began.
+    streams: u64,
+    /// Streams that ended with the last byte of a response.
+    served: u64,
+    /// Bytes of content that were sent, and frames of it.
+    sent: u64,
+    sent_frames: u64,
+    /// Bytes of content that were received.
+    received: u64,
+    /// Streams that were reset, by the crate or by us, and those that we reset for a reason of our own.
+    resets_sent: u64,
+    own_resets: u64,
+    /// The stream whose head is under way.
+    open_head: bool,
+}
+
+impl Frames {
+    /// A frame of the client's.
+    pub(super) fn received(&mut self, frame: Frame) {
+        match frame.kind {
+            kind::DATA => {
+                self.received += u64::from(frame.len);
+                self.empty_data += u64::from(frame.len == 0 && !frame.ends_stream());
+            }
+            kind::HEADERS => {
+                self.streams += 1;
+                self.open_head = !frame.ends_head();
+            }
+            kind::CONTINUATION => self.open_head = !frame.ends_head(),
+            kind::RST_STREAM => self.resets += 1,
+            kind::SETTINGS if !frame.is_ack() => self.settings += 1,
+            kind::PING if !frame.is_ack() => self.pings += 1,
+            kind::PRIORITY => self.priorities += 1,
+            kind::WINDOW_UPDATE => self.window_updates += 1,
+            kind::SETTINGS | kind::PING | kind::GOAWAY | kind::PUSH_PROMISE => {}
+            _ => self.unknown += 1,
+        }
+    }
+
+    /// A frame for the client.
+    pub(super) fn sent(&mut self, frame: Frame) {
+        match frame.kind {
+            kind::DATA => {
+                self.sent += u64::from(frame.len);
+                self.sent_frames += 1;
+            }
+            kind::RST_STREAM => self.resets_sent += 1,
+            _ => {}
+        }
+        self.served += u64::from(frame.ends_stream());
+    }
+
+    /// We reset a stream for a reason that is not the client's error.
+    pub(super) fn note_own_reset(&mut self) {
+        self.own_resets += 1;
+    }
+
+    /// Streams that were reset for an error of the client.
+    pub(super) fn error_resets(&self) -> u64 {
+        self.resets_sent.saturating_sub(self.own_resets)
+    }
+
+    /// A head has begun and is not whole: nothing else may come before its rest.
+    pub(super) fn has_open_head(&self) -> bool {
+        self.open_head
+    }
+
+    /// The kind of which there are too many after so many seconds.
+    pub(super) fn flood(&self, seconds: u64) -> Option<Flood> {
+        let free = BASE + PER_SECOND.saturating_mul(seconds);
+        // Full frames of the smallest size are work, whatever a window lets through at once.
+        let data = self.sent_frames.min(self.sent / 1024);
+        let streams = self.streams.min(self.served.saturating_add(100));
+        let allowances = [
+            (self.resets, free + self.served, Flood::Resets),
+            (self.error_resets(), MAX_ERROR_RESETS, Flood::Errors),
+            (self.settings, free, Flood::Settings),
+            // Senders measure their path with one for each piece that they receive.
+            (self.pings, free + data, Flood::Pings),
+            (self.priorities, free + 4 * streams, Flood::Priorities),
+            (
+                self.window_updates,
+                free + 2 * streams + self.sent / BYTES_PER_WINDOW_UPDATE,
+                Flood::WindowUpdates,
+            ),
+            (self.empty_data, free + streams, Flood::EmptyData),
+            (self.unknown, free + 2 * streams, Flood::Unknown),
+        ];
+        allowances.into_iter().find(|(count, allowed, _)| count > allowed).map(|(.., flood)| flood)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frames::FrameScan;
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, len: u32) -> Frame {
+        let mut header = len.to_be_bytes();
+        header.rotate_left(1);
+        let mut found = None;
+        let wire = [header[0], header[1], header[2], kind, flags, 0, 0, 0, 1];
+        FrameScan::new(0).take(&wire, |frame| found = Some(frame));
+        found.unwrap()
+    }
+
+    fn after(times: u64, frames: &[Frame]) -> Frames {
+        let mut seen = Frames::default();
+        for _ in 0..times {
+            frames.iter().for_each(|frame| seen.received(*frame));
+        }
+        seen
+    }
+
+    #[test]
+    fn each_kind_has_its_bound() {
+        let cases = [
+            (kind::RST_STREAM, 4, Flood::Resets),
+            (kind::SETTINGS, 6, Flood::Settings),
+            (kind::PING, 8, Flood::Pings),
+            (kind::PRIORITY, 5, Flood::Priorities),
+            (kind::WINDOW_UPDATE, 4, Flood::WindowUpdates),
+            (kind::DATA, 0, Flood::EmptyData),
+            (0xee, 10, Flood::Unknown),
+        ];
+        for (kind, len, flood) in cases {
+            assert_eq!(after(BASE, &[frame(kind, 0, len)]).flood(0), None, "{flood:?}");
+            assert_eq!(after(BASE + 1, &[frame(kind, 0, len)]).flood(0), Some(flood));
+            assert_eq!(after(BASE + 1, &[frame(kind, 0, len)]).flood(1), None, "{flood:?} a second later");
+        }
+        let acks = after(10_000, &[frame(kind::SETTINGS, 1, 0), frame(kind::PING, 1, 8)]);
+        assert_eq!(acks.flood(0), None);
+    }
+
+    #[test]
+    fn errors_are_what_was_reset_for_no_reason_of_ours() {
+        let mut seen = Frames::default();
+        for _ in 0..=MAX_ERROR_RESETS {
+            seen.sent(frame(kind::RST_STREAM, 0, 4));
+        }
+        assert_eq!(seen.flood(1000), Some(Flood::Errors));
+        seen.note_own_reset();
+        assert_eq!(seen.flood(0), None);
+    }
+
+    #[test]
+    fn work_earns_more() {
+        // One of each for every stream of 20 KB that was served.
+        let mut seen = Frames::default();
+        for _ in 0..100_000 {
+            seen.received(frame(kind::HEADERS, 5, 50));
+            seen.received(frame(kind::RST_STREAM, 0, 4));
+            seen.received(frame(kind::PRIORITY, 0, 5));
+            (0..2).for_each(|_| seen.received(frame(kind::WINDOW_UPDATE, 0, 4)));
+            seen.received(frame(kind::PING, 0, 8));
+            seen.sent(frame(kind::DATA, 0, 16_384));
+            seen.sent(frame(kind::DATA, 1, 4_000));
+        }
+        assert_eq!(seen.flood(0), None);
+        // A window widened by a byte at a time is no work.
+        let mut seen = Frames::default();
+        for _ in 0..1_000 {
+            seen.received(frame(kind::WINDOW_UPDATE, 0, 4));
+            seen.sent(frame(kind::DATA, 0, 1));
+        }
+        assert_eq!(seen.flood(0), Some(Flood::WindowUpdates));
+    }
+
+    #[test]
+    fn a_head_that_is_not_whole_is_known() {
+        let mut seen = after(1, &[frame(kind::HEADERS, 1, 50)]);
+        assert!(seen.has_open_head());
+        seen.received(frame(kind::CONTINUATION, 0, 5));
+        assert!(seen.has_open_head());
+        seen.received(frame(kind::CONTINUATION, 4, 5));
+        assert!(!seen.has_open_head());
+    }
+}

@@ -1,0 +1,199 @@
+//! Between the `h2` crate and a stream: bytes both ways, with a look at each frame's header.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use gateway_io::{Chunk, Stream, now};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::flood::{Flood, Frames};
+use super::frames::FrameScan;
+
+/// Bytes of the client's preface (RFC 9113 section 3.4).
+const PREFACE: usize = 24;
+/// Bytes that are queued before the crate is told to wait.
+const MAX_QUEUED: usize = 64 * 1024;
+/// What one turn of a connection takes of the client before others have theirs.
+const TURN_BYTES: usize = 64 * 1024;
+const TURN_FRAMES: u32 = 256;
+
+/// A client's connection, shared by the crate and by the task that serves it.
+pub(super) struct Transport {
+    stream: RefCell<Stream>,
+    /// Received and not read.
+    inbox: RefCell<Option<Chunk>>,
+    inward: RefCell<FrameScan>,
+    outward: RefCell<FrameScan>,
+    frames: RefCell<Frames>,
+    began: Instant,
+    turn: Cell<Turn>,
+    /// Nothing is read any more: the connection is being ended.
+    deaf: Cell<bool>,
+    /// When a head that is not whole began.
+    head_began: Cell<Option<Instant>>,
+}
+
+/// The part of a turn that is left.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    bytes: usize,
+    frames: u32,
+    is_over: bool,
+}
+
+impl Turn {
+    const WHOLE: Self = Self { bytes: TURN_BYTES, frames: TURN_FRAMES, is_over: false };
+}
+
+/// The crate's handle.
+pub(super) struct Io(Rc<Transport>);
+
+impl Transport {
+    pub(super) fn new(stream: Stream, inbox: Option<Chunk>) -> Rc<Self> {
+        Rc::new(Self {
+            stream: RefCell::new(stream),
+            inbox: RefCell::new(inbox),
+            inward: RefCell::new(FrameScan::new(PREFACE)),
+            outward: RefCell::new(FrameScan::new(0)),
+            frames: RefCell::default(),
+            began: now(),
+            turn: Cell::new(Turn::WHOLE),
+            deaf: Cell::new(false),
+            head_began: Cell::new(None),
+        })
+    }
+
+    pub(super) fn io(self: &Rc<Self>) -> Io {
+        Io(Rc::clone(self))
+    }
+
+    /// The stream, once the crate has let go of it.
+    pub(super) fn into_stream(self: Rc<Self>) -> Option<Stream> {
+        Rc::into_inner(self).map(|own| own.stream.into_inner())
+    }
+
+    /// Begins a turn.
+    pub(super) fn begin_turn(&self) {
+        self.turn.set(Turn::WHOLE);
+    }
+
+    /// True if the turn's part is used up and there may be more to read: nobody will wake the task for it.
+    pub(super) fn is_turn_over(&self) -> bool {
+        self.turn.get().is_over
+    }
+
+    /// The frames of which the client has sent too many.
+    pub(super) fn flood(&self) -> Option<Flood> {
+        self.frames.borrow().flood(now().saturating_duration_since(self.began).as_secs())
+    }
+
+    /// Streams that were reset for an error of the client.
+    pub(super) fn error_resets(&self) -> u64 {
+        self.frames.borrow().error_resets()
+    }
+
+    /// When the head began that is under way, if one is.
+    pub(super) fn head_began(&self) -> Option<Instant> {
+        self.head_began.get()
+    }
+
+    pub(super) fn note_own_reset(&self) {
+        self.frames.borrow_mut().note_own_reset();
+    }
+
+    /// From now on nothing is read.
+    pub(super) fn stop_reading(&self) {
+        self.deaf.set(true);
+    }
+
+    /// Looks at what the client has sent.
+    fn look(&self, bytes: &[u8]) {
+        let mut turn = self.turn.get();
+        let mut frames = self.frames.borrow_mut();
+        self.inward.borrow_mut().take(bytes, |frame| {
+            frames.received(frame);
+            turn.frames = turn.frames.saturating_sub(1);
+        });
+        turn.bytes = turn.bytes.saturating_sub(bytes.len());
+        self.turn.set(turn);
+        self.head_began.set(match frames.has_open_head() {
+            true => self.head_began.get().or_else(|| Some(now())),
+            false => None,
+        });
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.deaf.get() {
+            return Poll::Pending;
+        }
+        let turn = self.turn.get();
+        if turn.bytes == 0 || turn.frames == 0 {
+            self.turn.set(Turn { is_over: true, ..turn });
+            return Poll::Pending;
+        }
+        let mut inbox = self.inbox.borrow_mut();
+        let chunk = match inbox.as_mut() {
+            Some(chunk) if !chunk.is_empty() => chunk,
+            _ => match ready!(self.stream.borrow_mut().recv.poll_recv(cx))? {
+                Some(more) => inbox.insert(more),
+                None => {
+                    *inbox = None;
+                    return Poll::Ready(Ok(()));
+                }
+            },
+        };
+        let fits = buffer.remaining().min(chunk.len());
+        let part = chunk.get(..fits).unwrap_or_default();
+        self.look(part);
+        buffer.put_slice(part);
+        chunk.advance(fits);
+        if chunk.is_empty() {
+            // It goes back to the pool: a quiet connection keeps none.
+            *inbox = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let send = &mut self.stream.borrow_mut().send;
+        if send.queued() >= MAX_QUEUED {
+            ready!(send.poll_flush(cx))?;
+        }
+        let mut chunk = Chunk::take();
+        let taken = chunk.append(bytes);
+        self.outward
+            .borrow_mut()
+            .take(bytes.get(..taken).unwrap_or_default(), |frame| self.frames.borrow_mut().sent(frame));
+        send.queue(chunk);
+        Poll::Ready(Ok(taken))
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.stream.borrow_mut().send.poll_flush(cx)
+    }
+
+    /// The end of the connection is the task's to say.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}

@@ -1,0 +1,33 @@
+//! Responses to clients over HTTP/2.
+
+use gateway_http::h2::response;
+use gateway_http::head::{BodyLength, HeadEdits, ResponseParts};
+
+use super::body::H2Sink;
+use crate::exchange::wire::{HeadTooLong, ResponseSink};
+
+/// The way of one response to its client.
+pub(super) struct H2ResponseSink<'a> {
+    pub(super) body: H2Sink<'a>,
+}
+
+impl<'a> ResponseSink for H2ResponseSink<'a> {
+    type Body = H2Sink<'a>;
+
+    fn body(&mut self) -> &mut H2Sink<'a> {
+        &mut self.body
+    }
+
+    fn interim(&mut self, head: &ResponseParts<'_>) -> Result<(), HeadTooLong> {
+        let head = response(head, &HeadEdits::new()).ok_or(HeadTooLong)?;
+        // Fails for a stream that is gone, as the response will.
+        let _ = self.body.to.borrow_mut().response.send_informational(head);
+        Ok(())
+    }
+
+    fn head(&mut self, head: &ResponseParts<'_>, edits: &HeadEdits) -> Result<(), HeadTooLong> {
+        self.body.is_empty = matches!(head.length, BodyLength::None(_) | BodyLength::Known(0));
+        self.body.head = Some(response(head, edits).ok_or(HeadTooLong)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! One client connection over HTTP/2: streams until either side ends it.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use gateway_io::{now, pause, sleep, spawn};
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason as Code, RecvStream};
+
+use super::body::Data;
+use super::flood::Flood;
+use super::io::{Io, Transport};
+use super::stream;
+use crate::clock::within;
+use crate::connection::guarded;
+use crate::connection::info::ConnInfo;
+use crate::connection::slot::ConnectionSlot;
+use crate::h1::server::ServerConnection;
+
+/// Streams of one connection at once.
+const MAX_STREAMS: u32 = 100;
+/// Content that a client may send ahead on one stream, and on all of them together.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// Content of a stream that waits in the crate for its turn.
+const MAX_SEND_BUFFER: usize = 32 * 1024;
+/// Errors for which the crate resets streams before it ends the connection by itself; ours come first.
+const MAX_LOCAL_ERRORS: usize = 200;
+/// Streams that may be reset before anybody has looked at them: a page that is left resets all of its streams at once.
+const MAX_UNSEEN_RESETS: usize = 400;
+/// What small pieces of content that nobody has taken yet may cost: each counts what it is short of 256 bytes.
+const SMALL_DATA_BUDGET: usize = 1 << 20;
+/// How long a client may take for the last words of a connection.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that a client may still send then: closed with some of them unread, the connection would be reset.
+const GOODBYE_BYTES: usize = 64 * 1024;
+
+/// The part of a connection that its streams share.
+pub(crate) struct H2Connection {
+    pub(super) slot: ConnectionSlot,
+    pub(super) info: ConnInfo,
+    pub(super) transport: Rc<Transport>,
+    streams: Cell<usize>,
+    /// When the last stream ended.
+    idle_since: Cell<Instant>,
+}
+
+/// A stream under way.
+struct Stream(Rc<H2Connection>);
+
+/// The next thing that happens on a connection.
+enum Event {
+    Request(Box<(http::Request<RecvStream>, SendResponse<Data>)>),
+    /// The client has ended the connection, or broken the protocol.
+    Ended(Option<h2::Error>),
+    /// Others have their turn.
+    Turn,
+    Flood(Flood),
+    Drain,
+}
+
+/// Serves a connection whose client speaks HTTP/2. Its preface is in the inbox, or to come.
+pub(crate) async fn serve(conn: Box<ServerConnection>) {
+    let (slot, stream, inbox, info) = conn.into_parts();
+    let transport = Transport::new(stream, inbox);
+    let conn = Rc::new(H2Connection {
+        slot,
+        info,
+        transport: Rc::clone(&transport),
+        streams: Cell::new(0),
+        idle_since: Cell::new(now()),
+    });
+    conn.info.context.metrics.borrow_mut().counters.h2_connections += 1;
+    if let Some(mut connection) = shake_hands(&conn, transport.io()).await {
+        conn.run(&mut connection).await;
+    }
+    conn.info.context.metrics.borrow_mut().counters.h2_malformed += transport.error_resets();
+    let limit = conn.info.context.config.timeouts.client_send.min(GOODBYE_TIMEOUT);
+    drop(conn);
+    // Streams that are under way still hold it; they end at once, since nothing comes from the crate any more.
+    if let Some(stream) = transport.into_stream() {
+        stream.close_lingering(GOODBYE_BYTES, limit).await;
+    }
+}
+
+async fn shake_hands(conn: &H2Connection, io: Io) -> Option<Connection<Io, Data>> {
+    let config = &conn.info.context.config;
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(MAX_SEND_BUFFER)
+        .max_local_error_reset_streams(Some(MAX_LOCAL_ERRORS))
+        .max_pending_accept_reset_streams(MAX_UNSEEN_RESETS)
+        .data_frame_budget(SMALL_DATA_BUDGET)
+        // Above ours, so that a request beyond ours has a response, a reason and a line in the log. Each field counts
+        // 32 bytes more here.
+        .max_header_list_size(u32::try_from(2 * config.head.head + 64 * config.head.fields).unwrap_or(u32::MAX));
+    let shaking = pin!(builder.handshake::<_, Data>(io));
+    let limited = pin!(within(config.timeouts.client_header, shaking));
+    conn.info.control.kill.unless(limited).await.flatten()?.ok()
+}
+
+impl H2Connection {
+    async fn run(self: &Rc<Self>, connection: &mut Connection<Io, Data>) {
+        let mut draining = pin!(self.wait_for_drain());
+        let mut is_draining = false;
+        loop {
+            self.transport.begin_turn();
+            let event = {
+                let next = pin!(poll_fn(|cx| {
+                    if !is_draining && draining.as_mut().poll(cx).is_ready() {
+                        is_draining = true;
+                        return Poll::Ready(Event::Drain);
+                    }
+                    self.poll_next(connection, cx)
+                }));
+                let limited = pin!(within(self.time_left(), next));
+                self.info.control.kill.unless(limited).await
+            };
+            match event {
+                Some(Some(Event::Request(request))) => self.begin(*request, connection),
+                Some(Some(Event::Turn)) => pause().await,
+                Some(Some(Event::Drain)) => connection.graceful_shutdown(),
+                Some(Some(Event::Ended(error))) => {
+                    if error.is_some_and(|error| error.is_library() && error.reason() == Some(Code::ENHANCE_YOUR_CALM)) {
+                        self.note("crate");
+                    }
+                    return;
+                }
+                Some(Some(Event::Flood(flood))) => {
+                    self.note(flood.name());
+                    return self.end(connection, Code::ENHANCE_YOUR_CALM).await;
+                }
+                Some(None) if self.time_left().is_zero() => {
+                    return self.end(connection, Code::NO_ERROR).await;
+                }
+                Some(None) => {}
+                None => return self.end(connection, Code::NO_ERROR).await,
+            }
+        }
+    }
+
+    fn poll_next(&self, connection: &mut Connection<Io, Data>, cx: &mut Context<'_>) -> Poll<Event> {
+        match connection.poll_accept(cx) {
+            Poll::Ready(Some(Ok(request))) => Poll::Ready(Event::Request(Box::new(request))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Event::Ended(Some(error))),
+            Poll::Ready(None) => Poll::Ready(Event::Ended(None)),
+            Poll::Pending => match self.transport.flood() {
+                Some(flood) => Poll::Ready(Event::Flood(flood)),
+                None if self.transport.is_turn_over() => Poll::Ready(Event::Turn),
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    fn begin(
+        self: &Rc<Self>,
+        (request, response): (http::Request<RecvStream>, SendResponse<Data>),
+        connection: &mut Connection<Io, Data>,
+    ) {
+        self.streams.set(self.streams.get() + 1);
+        self.info.control.idle.set(false);
+        if self.info.control.is_over_limit() {
+            // One more than there may be ends with what it has begun.
+            connection.graceful_shutdown();
+        }
+        let stream = Stream(Rc::clone(self));
+        let worker = Rc::clone(self.slot.worker());
+        spawn(guarded(worker, self.info.peer, || async move {
+            stream::serve(Rc::clone(&stream.0), request, response).await;
+            drop(stream);
+        }));
+    }
+
+    /// Returns when the connection is to be ended in order, at a time of its own in the first half of the drain: all at once
+    /// they would all come back at once.
+    async fn wait_for_drain(&self) {
+        let context = &self.info.context;
+        let begun = context.drains.enter();
+        begun.leave().wait().await;
+        let spread = context.drain_spread.get();
+        let millis = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        let part = context.random.next() % millis.saturating_add(1);
+        sleep(Duration::from_millis(part)).await;
+    }
+
+    /// How long the client may be silent from now on; zero if the connection is to end.
+    fn time_left(&self) -> Duration {
+        let timeouts = &self.info.context.config.timeouts;
+        let past = |since: Instant| now().saturating_duration_since(since);
+        let head = self.transport.head_began().map(|began| timeouts.client_header.saturating_sub(past(began)));
+        let idle = (self.streams.get() == 0)
+            .then(|| timeouts.client_idle.saturating_sub(past(self.idle_since.get())));
+        head.into_iter().chain(idle).min().unwrap_or(timeouts.client_idle.max(Duration::from_secs(1)))
+    }
+
+    /// Counts an end for too many frames of that name; `crate` is one that the crate has bounded.
+    fn note(&self, frames: &str) {
+        self.info.context.metrics.borrow_mut().counters.h2_floods += 1;
+        tracing::debug!(peer = %self.info.peer, frames, "an HTTP/2 client sends too many frames");
+    }
+
+    /// Says the connection's last words and ends it.
+    async fn end(&self, connection: &mut Connection<Io, Data>, code: Code) {
+        self.transport.stop_reading();
+        connection.abrupt_shutdown(code);
+        let closing = pin!(poll_fn(|cx| connection.poll_closed(cx)));
+        let _ = within(GOODBYE_TIMEOUT, closing).await;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let conn = &self.0;
+        conn.streams.set(conn.streams.get().saturating_sub(1));
+        if conn.streams.get() == 0 {
+            conn.idle_since.set(now());
+            conn.info.control.idle.set(true);
+        }
+    }
+}

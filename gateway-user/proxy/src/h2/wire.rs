@@ -1,0 +1,124 @@
+//! An exchange whose client speaks HTTP/2, and whose backend HTTP/1.1.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+
+use gateway_http::head::{HeadEdits, RequestParts};
+use gateway_io::Chunk;
+use h2::RecvStream;
+
+use super::body::{H2Sink, H2Source, Sender};
+use super::response_sink::H2ResponseSink;
+use crate::Reason;
+use crate::connection::info::ConnInfo;
+use crate::exchange::progress::Progress;
+use crate::exchange::wire::{Halves, Release, RequestSource, Wire};
+use crate::h1::backend;
+use crate::h1::body::H1Sink;
+use crate::h1::head::RequestMeta;
+use crate::h1::response_source::H1ResponseSource;
+use crate::h1::scratch::Codec;
+use crate::upstream::{Cluster, Lease, Tried, lease};
+
+/// One stream, and the backend's connection while there is one.
+pub(super) struct H2Wire<'c> {
+    pub(super) info: &'c ConnInfo,
+    pub(super) codec: &'c mut Codec,
+    /// The request's head as text.
+    pub(super) text: &'c [u8],
+    pub(super) meta: RequestMeta,
+    pub(super) body: &'c mut RecvStream,
+    pub(super) sender: &'c RefCell<Sender>,
+    /// Bytes received behind the response, for which nobody asked.
+    pub(super) unasked: Option<Chunk>,
+}
+
+/// A request's body, and the stream that it comes on.
+pub(super) struct H2RequestSource<'a> {
+    body: H2Source<'a>,
+    sender: &'a RefCell<Sender>,
+}
+
+impl<'c> Wire for H2Wire<'c> {
+    type Lease = Lease;
+    type RequestSource<'a>
+        = H2RequestSource<'a>
+    where
+        Self: 'a;
+    type RequestSink<'a>
+        = H1Sink<'a>
+    where
+        Self: 'a;
+    type ResponseSource<'a>
+        = H1ResponseSource<'a>
+    where
+        Self: 'a;
+    type ResponseSink<'a>
+        = H2ResponseSink<'a>
+    where
+        Self: 'a;
+
+    fn request(&self) -> RequestParts<'_> {
+        self.codec.request.view(self.text).parts(self.info.scheme())
+    }
+
+    fn has_underscores(&self) -> bool {
+        self.codec.request.has_underscores()
+    }
+
+    fn retain_fields(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        self.codec.request.retain_fields(self.text, |field| keep(field.name));
+    }
+
+    async fn lease(&mut self, cluster: &Cluster, reuse: bool, tried: &mut Tried) -> Result<Lease, Reason> {
+        lease(&self.info.context, cluster, reuse, tried).await
+    }
+
+    fn begin(&mut self, lease: &mut Lease, edits: &HeadEdits) -> Result<(), Reason> {
+        backend::begin(lease, &self.request(), edits, self.meta.framing)?;
+        // A length beyond the limit is known before the first byte.
+        self.codec.request_body.begin(self.meta.framing).map_err(Reason::RequestBody)
+    }
+
+    fn halves<'a>(&'a mut self, lease: &'a mut Lease, _progress: &'a Progress) -> Halves<'a, Self> {
+        let Self { info, codec, meta, body, sender, unasked, .. } = self;
+        let config = &info.context.config;
+        let is_empty = body.is_end_stream();
+        Halves {
+            request_source: H2RequestSource {
+                body: H2Source::new(body, &mut codec.request_body, config.body.content, is_empty),
+                sender,
+            },
+            request_sink: backend::request_sink(&mut lease.stream.send, meta.framing),
+            response_source: backend::response_source(
+                &config.head,
+                meta.method,
+                &mut lease.stream.recv,
+                (&mut codec.response, &mut codec.response_body),
+                unasked,
+            ),
+            response_sink: H2ResponseSink { body: H2Sink::new(sender) },
+        }
+    }
+
+    fn release(&mut self, lease: Lease, then: Release) {
+        match then {
+            Release::Shared => lease.keep(&self.info.context),
+            // A login is one client's, and streams of others come on the same connection: it is closed. A request that
+            // was responded to early is read no more.
+            Release::Private | Release::Relay => drop(lease),
+        }
+    }
+}
+
+impl<'a> RequestSource for H2RequestSource<'a> {
+    type Body = H2Source<'a>;
+
+    fn body(&mut self) -> &mut H2Source<'a> {
+        &mut self.body
+    }
+
+    async fn gone(&mut self) {
+        poll_fn(|cx| self.sender.borrow_mut().poll_gone(cx)).await;
+    }
+}
