@@ -23,9 +23,9 @@ use crate::privileges;
 /// Lines that may wait to be written: what a start with thousands of findings says, and at most some MB.
 const WAITING_LINES: usize = 10_000;
 
-/// Log lines of the client library about every failed request to the API server. The caller logs each failure
-/// once, with its fix.
-const SAID_ELSEWHERE: &str = "kube_client=off,kube_runtime=off";
+/// Log lines of libraries: about every failed request to the API server, each of which the caller logs once, with
+/// its fix; and about frames, of which strangers decide how many there are.
+const SAID_ELSEWHERE: &str = "kube_client=off,kube_runtime=off,h2=error";
 
 /// Changes the filter of the running process, and says what became of its lines.
 #[derive(Clone)]

@@ -132,6 +132,36 @@ fn clients_of_http_1_0_are_served() {
 }
 
 #[test]
+fn http_2_is_served_by_alpn_and_by_prior_knowledge() {
+    if !has("curl") {
+        return;
+    }
+    with_gateway_flags("clients-http2", &["--access-log", "stdout"], |_, running| {
+        serve(running, &SelfSigned::new(&["one.example"]));
+        let curl = |args: &[&str], url: &str| {
+            run(Command::new("curl")
+                .args(["-sk", "--resolve", "one.example:443:127.0.0.1", "-o", "/dev/null"])
+                .args(["-w", "%{http_version} %{http_code} %{size_upload}"])
+                .args(args)
+                .arg(url))
+        };
+        assert_eq!(curl(&[], "https://one.example/get"), "2 200 0");
+        assert_eq!(curl(&["--http1.1"], "https://one.example/get"), "1.1 200 0");
+        assert_eq!(curl(&["--http2-prior-knowledge"], "http://127.0.0.1/httpbin/get"), "2 200 0");
+        // Offered by Upgrade it is ignored.
+        assert_eq!(curl(&["--http2"], "http://127.0.0.1/httpbin/get"), "1.1 200 0");
+        let body = "x".repeat(100_000);
+        assert_eq!(
+            curl(&["--http2-prior-knowledge", "-d", &body], "http://127.0.0.1/httpbin/post"),
+            "2 200 100000"
+        );
+        assert_eq!(curl(&["--http2-prior-knowledge"], "http://127.0.0.1/nowhere"), "2 404 0");
+        running.gateway.wait_for_output("\"protocol\":\"HTTP/2\"");
+        assert!(metric("sluice_h2_connections_total", &[]) >= 4.0);
+    });
+}
+
+#[test]
 fn health_checks_without_a_server_name_find_the_marked_listener() {
     if !has("openssl") {
         return;
@@ -357,7 +387,8 @@ fn an_empty_expectation_says_nothing() {
 
 #[test]
 fn other_protocols_are_counted_and_told_once() {
-    with_gateway_flags("clients-upgrades", &["--access-log", "stdout"], |_, running| {
+    let flags = ["--access-log", "stdout", "--http2", "false"];
+    with_gateway_flags("clients-upgrades", &flags, |_, running| {
         let ask = |upgrade: &str| {
             send(&format!(
                 "GET /httpbin/headers HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n"

@@ -140,9 +140,9 @@ fn refused(trusted: &[&SelfSigned]) {
     assert!(refusal(strict, "any.example", &old).contains("ProtocolVersion"));
     let stranger = tls::client(&[], Versions::New);
     assert!(refusal(https(), "one.example", &stranger).contains("UnknownIssuer"));
-    let mut h2 = rustls::ClientConfig::clone(&new);
-    h2.alpn_protocols = vec![b"h2".to_vec()];
-    assert!(refusal(https(), "one.example", &Arc::new(h2)).contains("NoApplicationProtocol"));
+    let mut other = rustls::ClientConfig::clone(&new);
+    other.alpn_protocols = vec![b"spdy/3".to_vec()];
+    assert!(refusal(https(), "one.example", &Arc::new(other)).contains("NoApplicationProtocol"));
     let mut clear = Client::connect(https()).unwrap();
     clear.send("GET / HTTP/1.1\r\nHost: one.example\r\n\r\n").unwrap();
     let response = clear.response().unwrap();

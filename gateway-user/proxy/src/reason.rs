@@ -86,6 +86,8 @@ pub enum Reason {
     ClientSendTimeout,
     /// The drain's maximum passed.
     DrainAborted,
+    /// The client and the backend speak of a login that counts for a connection, which streams of one share.
+    Http1Required,
 }
 
 struct Row {
@@ -172,6 +174,7 @@ impl Reason {
             Self::ClientClosed => broken("client_closed"),
             Self::ClientSendTimeout => broken("client_send_timeout"),
             Self::DrainAborted => broken("drain_aborted"),
+            Self::Http1Required => broken("http1_required"),
         }
     }
 }
@@ -217,7 +220,7 @@ mod tests {
             OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamResponseTimeout
             BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
-            ClientSendTimeout DrainAborted;
+            ClientSendTimeout DrainAborted Http1Required;
             Request Path RequestBody Miss Failure Response UpstreamBodyInvalid)
         .to_vec();
         let requests = units!(RequestError: RequestLineTooLong HeadTooLarge TooManyHeaders BadRequestLine BadMethod

@@ -9,6 +9,7 @@ pub mod apiserver;
 pub mod crash;
 pub mod golden;
 pub mod http;
+pub mod http2;
 pub mod netns;
 pub mod process;
 pub mod scratch;

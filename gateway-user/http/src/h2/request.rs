@@ -76,9 +76,7 @@ fn host(head: &Parts) -> Result<Option<&[u8]>, RequestError> {
 
 fn same_place(one: &[u8], other: &[u8]) -> bool {
     match (Authority::parse(one), Authority::parse(other)) {
-        (Some(one), Some(other)) => {
-            one.host.eq_ignore_ascii_case(other.host) && (one.port == other.port)
-        }
+        (Some(one), Some(other)) => one.host.eq_ignore_ascii_case(other.host) && (one.port == other.port),
         _ => false,
     }
 }
@@ -178,7 +176,11 @@ mod tests {
             assert_eq!(text("http://a/", &[(name, "x")], true), Err(FieldError::BadName.into()), "{name}");
         }
         for (name, value) in [("x-a", " b"), ("x-a", "b\t"), ("te", "gzip")] {
-            assert_eq!(text("http://a/", &[(name, value)], true), Err(FieldError::BadValue.into()), "{value}");
+            assert_eq!(
+                text("http://a/", &[(name, value)], true),
+                Err(FieldError::BadValue.into()),
+                "{value}"
+            );
         }
         let mut connect = parts("http://a/", &[]);
         connect.method = http::Method::CONNECT;

@@ -20,7 +20,9 @@ pub fn response(head: &ResponseParts<'_>, edits: &HeadEdits) -> Option<Response<
     for (name, value) in edits.added() {
         append(&mut fields, name, value)?;
     }
-    if let (BodyLength::Known(length) | BodyLength::None(Some(length)), false) = (head.length, head.is_interim()) {
+    if let (BodyLength::Known(length) | BodyLength::None(Some(length)), false) =
+        (head.length, head.is_interim())
+    {
         fields.try_insert(CONTENT_LENGTH, HeaderValue::from(length)).ok()?;
     }
     let mut response = Response::new(());
@@ -48,8 +50,11 @@ mod tests {
         let mut edits = HeadEdits::new();
         edit(&mut edits);
         let response = response(&head.view(wire).parts(), &edits).unwrap();
-        let mut lines: Vec<_> =
-            response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let mut lines: Vec<_> = response
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
         lines.sort();
         (response.status().as_u16(), lines)
     }

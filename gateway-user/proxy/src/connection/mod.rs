@@ -63,7 +63,11 @@ fn refuse(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, local: SocketAd
 
 /// Runs a connection's task, which is made here so that it is kept once. A panic in it drops the task, and with it the connection and its upstream's, and is
 /// counted; the runtime would not survive it otherwise.
-pub(crate) async fn guarded<F: Future<Output = ()>>(worker: Rc<Worker>, peer: SocketAddr, task: impl FnOnce() -> F) {
+pub(crate) async fn guarded<F: Future<Output = ()>>(
+    worker: Rc<Worker>,
+    peer: SocketAddr,
+    task: impl FnOnce() -> F,
+) {
     let mut task = pin!(task());
     // Unwind safety: what tasks share are cells that are borrowed for single statements, none of which leaves them
     // half-changed; the task itself is not polled again.

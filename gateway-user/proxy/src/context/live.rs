@@ -10,8 +10,8 @@ use gateway_tls::{Credential, Identity, IdentityError, MinVersion, ServerOptions
 use hashbrown::HashMap;
 
 use super::shares::{Shared, Shares};
-use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
 use crate::ProxyConfig;
+use crate::metrics::{SeriesPlace, SeriesRef, SeriesTable};
 use crate::upstream::{Cluster, Upstreams};
 
 /// A snapshot with this worker's own caches. Requests borrow it for the lookup only.

@@ -27,6 +27,9 @@ pub(super) async fn deliver<S: ResponseSource, K: ResponseSink>(
     let head = source.parts();
     let status = head.status;
     if matches!(status, 401 | 407) && challenges(head.fields) {
+        if !K::CARRIES_LOGINS {
+            return Err(AttemptError::For(Reason::Http1Required));
+        }
         progress.logs_in.set(true);
     }
     let invalid = AttemptError::For(Reason::FilteredResponseInvalid);

@@ -13,7 +13,7 @@ use super::limit::Limit;
 use super::progress::Progress;
 use super::route::MatchedRoute;
 use super::upload::{Upload, Uploading};
-use super::wire::{AttemptError, Lease as _, Release, Wire};
+use super::wire::{AttemptError, Lease as _, Release, ResponseSink, Wire};
 use super::{Ended, Exchange, Outcome};
 use crate::Reason;
 use crate::clock::within;
@@ -95,6 +95,9 @@ impl<W: Wire> Exchange<'_, W> {
         let mut reuse = true;
         let request = self.wire.request();
         let (replayable, logs_in) = (is_replayable(&request), logs_in(&request));
+        if logs_in && !<W::ResponseSink<'_> as ResponseSink>::CARRIES_LOGINS {
+            return Err(Reason::Http1Required);
+        }
         loop {
             let mut lease = self.wire.lease(cluster, reuse, &mut tried).await?;
             self.record.upstream = Some(lease.address());

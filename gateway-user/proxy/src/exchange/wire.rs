@@ -121,6 +121,8 @@ pub(crate) trait ResponseSource {
 
 /// The way of a response to the client: heads, then a body.
 pub(crate) trait ResponseSink {
+    /// A login that counts for a connection can count for this client's: one request follows the other on it.
+    const CARRIES_LOGINS: bool;
     type Body: Sink;
     /// The body, and what goes out with it.
     fn body(&mut self) -> &mut Self::Body;

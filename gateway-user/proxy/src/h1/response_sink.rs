@@ -29,6 +29,7 @@ pub(crate) struct H1ResponseSink<'a> {
 }
 
 impl<'a> ResponseSink for H1ResponseSink<'a> {
+    const CARRIES_LOGINS: bool = true;
     type Body = H1Sink<'a>;
 
     fn body(&mut self) -> &mut H1Sink<'a> {

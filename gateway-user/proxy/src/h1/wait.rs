@@ -53,9 +53,12 @@ impl ServerConnection {
         }
         let limit = self.limited(self.info.context.config.timeouts.client_header);
         self.stream.recv.set_deadline(Some(limit));
-        while self.inbox.as_deref().is_some_and(|inbox| inbox.len() < START.len() && START.starts_with(inbox)) {
+        while self.inbox.as_deref().is_some_and(|inbox| inbox.len() < START.len() && START.starts_with(inbox))
+        {
             // Who does not go on is told by those who wait for a request's head.
-            let Some(Ok(Some(more))) = self.info.control.kill.unless(self.stream.recv.recv()).await else { break };
+            let Some(Ok(Some(more))) = self.info.control.kill.unless(self.stream.recv.recv()).await else {
+                break;
+            };
             let Some(inbox) = &mut self.inbox else { break };
             let joined = inbox.reserve(more.len(), more.len() + START.len());
             if joined.and_then(|()| inbox.extend_from_slice(&more)).is_err() {

@@ -315,7 +315,8 @@ impl Sink for H2Sink<'_> {
             // A client that widens its window by a byte at a time is as slow as one that does not.
             let waited = now().saturating_duration_since(since);
             if waited >= timeout.limit {
-                let required = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).saturating_mul(timeout.rate) / 1000;
+                let required =
+                    u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).saturating_mul(timeout.rate) / 1000;
                 if taken < required.max(1) && !self.queued.is_empty() {
                     return Err(PumpError::SinkTimeout);
                 }

@@ -12,6 +12,7 @@ pub(super) struct H2ResponseSink<'a> {
 }
 
 impl<'a> ResponseSink for H2ResponseSink<'a> {
+    const CARRIES_LOGINS: bool = false;
     type Body = H2Sink<'a>;
 
     fn body(&mut self) -> &mut H2Sink<'a> {

@@ -100,7 +100,9 @@ async fn shake_hands(conn: &H2Connection, io: Io) -> Option<Connection<Io, Data>
         .data_frame_budget(SMALL_DATA_BUDGET)
         // Above ours, so that a request beyond ours has a response, a reason and a line in the log. Each field counts
         // 32 bytes more here.
-        .max_header_list_size(u32::try_from(2 * config.head.head + 64 * config.head.fields).unwrap_or(u32::MAX));
+        .max_header_list_size(
+            u32::try_from(2 * config.head.head + 64 * config.head.fields).unwrap_or(u32::MAX),
+        );
     let shaking = pin!(builder.handshake::<_, Data>(io));
     let limited = pin!(within(config.timeouts.client_header, shaking));
     conn.info.control.kill.unless(limited).await.flatten()?.ok()
@@ -128,7 +130,9 @@ impl H2Connection {
                 Some(Some(Event::Turn)) => pause().await,
                 Some(Some(Event::Drain)) => connection.graceful_shutdown(),
                 Some(Some(Event::Ended(error))) => {
-                    if error.is_some_and(|error| error.is_library() && error.reason() == Some(Code::ENHANCE_YOUR_CALM)) {
+                    if error.is_some_and(|error| {
+                        error.is_library() && error.reason() == Some(Code::ENHANCE_YOUR_CALM)
+                    }) {
                         self.note("crate");
                     }
                     return;
@@ -194,7 +198,8 @@ impl H2Connection {
     fn time_left(&self) -> Duration {
         let timeouts = &self.info.context.config.timeouts;
         let past = |since: Instant| now().saturating_duration_since(since);
-        let head = self.transport.head_began().map(|began| timeouts.client_header.saturating_sub(past(began)));
+        let head =
+            self.transport.head_began().map(|began| timeouts.client_header.saturating_sub(past(began)));
         let idle = (self.streams.get() == 0)
             .then(|| timeouts.client_idle.saturating_sub(past(self.idle_since.get())));
         head.into_iter().chain(idle).min().unwrap_or(timeouts.client_idle.max(Duration::from_secs(1)))

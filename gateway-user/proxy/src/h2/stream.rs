@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 
+use gateway_grammar::names::REASON_HEADER;
 use gateway_http::h1::encode::Persistence;
 use gateway_http::h1::{Method, Parsed, RequestError, ResponseHead};
 use gateway_http::h2::write_request;
-use gateway_grammar::names::REASON_HEADER;
 use gateway_http::head::{HeadEdits, OwnName, Version};
 use gateway_io::{BufferLevel, Chunk, buffer_level};
 use h2::server::SendResponse;
@@ -47,8 +47,15 @@ pub(super) async fn serve(
     let (ended, to_head) = match read_head(&conn, &mut scratch, &mut text, &head, body.is_end_stream()) {
         Ok(meta) => {
             let Scratch { exchange, codec, .. } = &mut *scratch;
-            let mut wire =
-                H2Wire { info: &conn.info, codec, text: &text, meta, body: &mut body, sender: &sender, unasked: None };
+            let mut wire = H2Wire {
+                info: &conn.info,
+                codec,
+                text: &text,
+                meta,
+                body: &mut body,
+                sender: &sender,
+                unasked: None,
+            };
             let mut exchange =
                 Exchange { info: &conn.info, wire: &mut wire, scratch: exchange, record: &mut record };
             (exchange.serve().await, meta.method == Method::Head)
@@ -122,6 +129,7 @@ async fn conclude(
     record.reason = Some(reason);
     let code = match reason {
         Reason::ClientClosed | Reason::ClientSendTimeout => Code::CANCEL,
+        Reason::Http1Required => Code::HTTP_1_1_REQUIRED,
         _ => Code::INTERNAL_ERROR,
     };
     conn.transport.note_own_reset();
@@ -138,7 +146,8 @@ async fn send_reply(
     to_head: bool,
 ) -> bool {
     let how = (to_head, Persistence::Keep);
-    let Some((mut out, body, status)) = reply::render(&conn.info, &scratch.exchange, record, local, how) else {
+    let Some((mut out, body, status)) = reply::render(&conn.info, &scratch.exchange, record, local, how)
+    else {
         return false;
     };
     let mut head = ResponseHead::new();

@@ -28,7 +28,10 @@ impl Whole {
 }
 
 /// Runs `test` with a connection to the gateway.
-pub(crate) fn connected<T, F: Future<Output = T>>(gateway: &Gateway, test: impl FnOnce(SendRequest<Bytes>) -> F) -> T {
+pub(crate) fn connected<T, F: Future<Output = T>>(
+    gateway: &Gateway,
+    test: impl FnOnce(SendRequest<Bytes>) -> F,
+) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let address = gateway.address;
     runtime.block_on(async move {

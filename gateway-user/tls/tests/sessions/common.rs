@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use gateway_tls::{HandshakeError, Identity, ServerOptions, Outgoing, ServerSession, ServerTls};
+use gateway_tls::{HandshakeError, Identity, Outgoing, ServerOptions, ServerSession, ServerTls};
 use rustls::crypto::cipher::{OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{

@@ -71,7 +71,9 @@ fn what_breaks_the_protocol_is_answered_with_an_alert() {
         // The client's side sees our alert, or says its own; either is a fatal end.
         assert!(ended.contains(want) || ended.contains("NoApplicationProtocol"), "{ended}");
     }
-    let strict = ServerTls::new([&identity], ServerOptions { min: MinVersion::Tls13, ..ServerOptions::default() }).unwrap();
+    let strict =
+        ServerTls::new([&identity], ServerOptions { min: MinVersion::Tls13, ..ServerOptions::default() })
+            .unwrap();
     let mut old =
         Pair::new(&strict, Arc::new(client_config(&[&identity], &[&TLS12], &[])), "a.example", 1000);
     let ended = old.run().unwrap_err();
@@ -126,7 +128,10 @@ fn half_of_a_message_after_the_handshake_ends_the_session_in_order() {
 fn clients_come_back_with_a_ticket_to_any_worker_that_has_the_keys() {
     let identity = identity(&["a.example"]);
     let tickets = Tickets::new().unwrap();
-    let worker = || ServerTls::new([&identity], ServerOptions { tickets: Some(&tickets), ..ServerOptions::default() }).unwrap();
+    let worker = || {
+        ServerTls::new([&identity], ServerOptions { tickets: Some(&tickets), ..ServerOptions::default() })
+            .unwrap()
+    };
     for version in [&TLS12, &TLS13] {
         let client = Arc::new(client_config(&[&identity], &[version], &[]));
         let mut resumed = Vec::new();

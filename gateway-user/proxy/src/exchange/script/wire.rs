@@ -260,6 +260,7 @@ impl<'a> ResponseSource for ScriptResponseSource<'a> {
 }
 
 impl ResponseSink for ScriptResponseSink<'_> {
+    const CARRIES_LOGINS: bool = true;
     type Body = ScriptSink;
 
     fn body(&mut self) -> &mut ScriptSink {

@@ -15,9 +15,9 @@ pub enum UnsupportedProtocol {
     Tls,
     /// `Upgrade` to anything else.
     Other,
-    /// HTTP/2 with prior knowledge on a connection in the clear.
+    /// HTTP/2 with prior knowledge where it is not served.
     Http2,
-    /// By ALPN, only protocols other than HTTP/1: in practice HTTP/2, by gRPC clients.
+    /// By ALPN, only protocols that are not served.
     Alpn,
 }
 
@@ -64,16 +64,16 @@ impl UnsupportedProtocol {
             Self::WebSocket => {
                 "WebSocket is not supported yet: requests for it are forwarded without Upgrade, and backends answer 400 or 426"
             }
-            Self::H2c => "HTTP/2 is not supported yet: requests that offer it are served over HTTP/1.1",
+            Self::H2c => {
+                "Upgrade to HTTP/2 is not supported: requests that offer it are served over HTTP/1.1"
+            }
             Self::Tls | Self::Other => {
                 "Upgrade to other protocols is not supported: requests that offer it are served over HTTP/1.1"
             }
             Self::Http2 => {
-                "HTTP/2 is not supported yet: clients that begin with it, as gRPC does, are answered 505"
+                "HTTP/2 is not served here: clients that begin with it, as those of gRPC do, get 505"
             }
-            Self::Alpn => {
-                "HTTP/2 is not supported yet: clients that offer no HTTP/1 by ALPN, as those of gRPC do, are refused in the handshake"
-            }
+            Self::Alpn => "clients that offer no HTTP by ALPN are refused in the handshake",
         }
     }
 }
