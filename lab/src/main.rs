@@ -1,11 +1,11 @@
-//! `cargo xtask bench`, `upgrade-test`, `crash-test`, `overload-test` and `clients`.
+//! `cargo xtask bench`, `upgrade-test`, `crash-test`, `overload-test`, `http2-test` and `clients`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sluice_cluster::command as cluster;
-use sluice_lab::{bench, clients, crash_test, overload_test, upgrade_test};
+use sluice_lab::{bench, clients, crash_test, http2_test, overload_test, upgrade_test};
 use sluice_tooling::cargo;
 
 /// Measures and tests the gateway beside its peers.
@@ -30,6 +30,8 @@ enum Command {
     /// Has one tenant overload the gateway in every known way; prints a neighbour's latency, and the limits
     /// that stopped it.
     OverloadTest(overload_test::Args),
+    /// Has h2spec judge HTTP/2, and attacks it in every known way; prints what each attack cost.
+    Http2Test(http2_test::Args),
     /// Has real clients make the requests that people's tools make, and counts the responses that
     /// they did not see.
     Clients(clients::Args),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::UpgradeTest(args) => upgrade_test::run(&args),
         Command::CrashTest(args) => crash_test::run(&args),
         Command::OverloadTest(args) => overload_test::run(&args),
+        Command::Http2Test(args) => http2_test::run(&args),
         Command::Clients(args) => clients::run(&args),
         Command::Cluster(args) => cluster::run(&args),
     })

@@ -58,6 +58,9 @@ enum Command {
     /// that stopped it.
     #[command(disable_help_flag = true)]
     OverloadTest(Words),
+    /// Has h2spec judge HTTP/2, and attacks it in every known way; prints what each attack cost.
+    #[command(disable_help_flag = true)]
+    Http2Test(Words),
     /// Has real clients make the requests that people's tools make, and counts the responses that
     /// they did not see.
     #[command(disable_help_flag = true)]
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         | Command::UpgradeTest(_)
         | Command::CrashTest(_)
         | Command::OverloadTest(_)
+        | Command::Http2Test(_)
         | Command::Clients(_) => forward::become_program("sluice-lab"),
     })
 }

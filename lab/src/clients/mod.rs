@@ -44,7 +44,7 @@ use observation::Observation;
 use program::Program;
 use result::{CaseResult, ClientStatus};
 use selection::Selection;
-use testbed::Testbed;
+pub(crate) use testbed::{HTTP, HTTPS, Testbed};
 use transport::Transport;
 
 /// Flags of `clients`.

@@ -16,21 +16,21 @@ use crate::testbed::BACKEND_ADDRESS;
 /// The host of every URL; the system's own name for this machine, so that clients send a server name.
 pub(super) const HOST: &str = "localhost";
 /// The ports of resources.yaml.
-pub(super) const HTTP: u16 = 8080;
-pub(super) const HTTPS: u16 = 8443;
+pub(crate) const HTTP: u16 = 8080;
+pub(crate) const HTTPS: u16 = 8443;
 pub(super) const HTTPS_OF_ONE_NAME: u16 = 8444;
 
 const RESOURCES: &str = include_str!("resources.yaml");
 
 /// Everything that runs but clients. The gateway ends first: its connections to the backend end with it.
-pub(super) struct Testbed {
+pub(crate) struct Testbed {
     gateway: Process,
     pub(super) backend: Backend,
     dir: PathBuf,
 }
 
 impl Testbed {
-    pub(super) fn start(program: &Path, inside: &Inside) -> Result<Self> {
+    pub(crate) fn start(program: &Path, inside: &Inside) -> Result<Self> {
         let dir = inside.scratch().path().to_owned();
         let backend = Backend::start(BACKEND_ADDRESS.parse()?)?;
         sluice::write_config(&dir, RESOURCES)?;
@@ -50,8 +50,13 @@ impl Testbed {
         &self.dir
     }
 
+    /// The gateway's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.gateway.pid()
+    }
+
     /// An error if the gateway has ended.
-    pub(super) fn ensure_running(&mut self) -> Result<()> {
+    pub(crate) fn ensure_running(&mut self) -> Result<()> {
         self.gateway.ensure_running()
     }
 }

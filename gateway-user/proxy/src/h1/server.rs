@@ -99,7 +99,8 @@ impl ServerConnection {
                     None => return,
                 }
                 if conn.info.tls.as_ref().is_some_and(|tls| tls.protocol == Protocol::Http2) {
-                    return place(|| h2::server::serve(conn)).await;
+                    // In a block of the pool it would take the place of a request's state for all its life.
+                    return Box::pin(h2::server::serve(conn)).await;
                 }
                 if conn.inbox.is_none() {
                     conn.begin_first_wait();
@@ -107,7 +108,8 @@ impl ServerConnection {
                 }
             }
             if is_first && conn.begins_http2().await {
-                return place(|| h2::server::serve(conn)).await;
+                // In a block of the pool it would take the place of a request's state for all its life.
+                return Box::pin(h2::server::serve(conn)).await;
             }
             match place(|| conn.serve_until_quiet()).await {
                 Some(quiet) => conn = quiet,

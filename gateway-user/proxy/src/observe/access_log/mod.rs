@@ -137,7 +137,7 @@ impl Record<'_> {
 #[cfg(test)]
 mod tests {
     use gateway_testkit::golden;
-    use gateway_tls::Version;
+    use gateway_tls::{Protocol, Version};
 
     use super::*;
 
@@ -186,7 +186,11 @@ mod tests {
         assert_eq!(line["reason"], serde_json::Value::Null);
         assert_eq!(line["client_address"], "198.51.100.7");
         assert_eq!(line.as_object().unwrap().len(), 21);
-        let tls = TlsInfo { server_name: Some("a.example".into()), version: Version::Tls13 };
+        let tls = TlsInfo {
+            server_name: Some("a.example".into()),
+            version: Version::Tls13,
+            protocol: Protocol::Http1,
+        };
         let mut out = Vec::new();
         Record { tls: Some(&tls), ..record() }.write(&mut out, b"1994-11-06T08:49:37");
         let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
@@ -196,8 +200,12 @@ mod tests {
     /// Programs read these lines: the order of the fields, their names and the form of every value stay.
     #[test]
     fn lines_are_byte_for_byte_as_they_were() {
-        let tls = TlsInfo { server_name: Some("a.example".into()), version: Version::Tls13 };
-        let unnamed = TlsInfo { server_name: None, version: Version::Tls12 };
+        let tls = TlsInfo {
+            server_name: Some("a.example".into()),
+            version: Version::Tls13,
+            protocol: Protocol::Http1,
+        };
+        let unnamed = TlsInfo { server_name: None, version: Version::Tls12, protocol: Protocol::Http1 };
         let refused = Record {
             method: b"",
             path: b"",
