@@ -387,8 +387,8 @@ fn an_empty_expectation_says_nothing() {
 
 #[test]
 fn other_protocols_are_counted_and_told_once() {
-    let flags = ["--access-log", "stdout", "--http2", "false"];
-    with_gateway_flags("clients-upgrades", &flags, |_, running| {
+    const FLAGS: &[&str] = &["--access-log", "stdout", "--http2", "false"];
+    with_gateway_flags("clients-upgrades", FLAGS, |_, running| {
         let ask = |upgrade: &str| {
             send(&format!(
                 "GET /httpbin/headers HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n"

@@ -27,7 +27,9 @@ fn config() -> Scratch {
 fn start(inside: &Inside, config: &Path, manager: &Manager, more: &[(&str, &str)]) -> Guarded {
     let mut environment = vec![("NOTIFY_SOCKET", manager.name())];
     environment.extend(more);
-    spawn_gateway_with(inside, config, &["--steering", "ebpf", "--drain-max", "7s"], &environment)
+    // Two workers, however many cores there are: one may stand still while the other serves.
+    let flags = ["--steering", "ebpf", "--drain-max", "7s", "--workers", "2"];
+    spawn_gateway_with(inside, config, &flags, &environment)
 }
 
 fn ready_status() -> u16 {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd as _;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -18,13 +19,18 @@ use crate::{ODD, active, client, hold_crowd, neighbours_are_served, role, route_
 /// A backend that always has more of a body of 2 MB; one thread serves thousands of connections that stall.
 fn generous_backend() {
     let listener = TcpListener::bind(ODD).unwrap();
-    listener.set_nonblocking(true).unwrap();
+    let (accepted, begun) = channel();
+    // A thread of its own: one that writes to thousands accepts so late on a busy core that connecting times out.
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let _ = accepted.send(stream);
+        }
+    });
     thread::spawn(move || {
         let body = [b'x'; 16 << 10];
         let mut open: Vec<TcpStream> = Vec::new();
         loop {
-            while let Ok((mut stream, _)) = listener.accept() {
-                let _ = stream.set_nonblocking(false);
+            while let Ok(mut stream) = begun.try_recv() {
                 let _ = stream.read(&mut [0; 4096]);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n");
                 let _ = stream.set_nonblocking(true);

@@ -29,6 +29,10 @@ use crate::upstream::Upstreams;
 
 /// Of the connections there may be, in hundredths, those whose clients have finished sending and wait for a response.
 const MAX_HALF_CLOSED_PERCENT: usize = 5;
+/// Memory of a connection over HTTP/2 without a stream, buffers and tables of its codec.
+const QUIET_H2_BYTES: usize = 26 * 1024;
+/// The part of the memory for buffers that all of them may have together: one in so many.
+const QUIET_H2_SHARE: usize = 4;
 /// With so many of the connections there may be, in hundredths, namespaces and listeners have shares.
 const CROWDED_PERCENT: usize = 80;
 
@@ -53,6 +57,8 @@ pub(crate) struct WorkerContext {
     pub(crate) drains: EvictableSlots,
     /// The time over which those are told.
     pub(crate) drain_spread: Cell<Duration>,
+    /// Connections over HTTP/2 without a stream.
+    quiet_h2: EvictableSlots,
     live: RefCell<Rc<Live>>,
     batch: RefCell<Batch>,
     log: LogSink,
@@ -71,6 +77,7 @@ impl WorkerContext {
             half_closed: EvictableSlots::default(),
             draining: Cell::new(false),
             drains: EvictableSlots::default(),
+            quiet_h2: EvictableSlots::default(),
             drain_spread: Cell::default(),
             live: RefCell::new(Rc::new(Live::new(empty, &config, None))),
             batch: RefCell::default(),
@@ -120,6 +127,16 @@ impl WorkerContext {
             self.half_closed.end_oldest();
         }
         self.half_closed.enter()
+    }
+
+    /// A place among the connections over HTTP/2 that have no stream. They keep buffers meanwhile, which those of HTTP/1.1 give
+    /// back: beyond their share of memory the one that has been quiet for longest leaves.
+    pub(crate) fn enter_quiet_h2(&self) -> EvictableSlot<'_> {
+        let most = self.config.buffer_limit / QUIET_H2_SHARE / QUIET_H2_BYTES;
+        if self.quiet_h2.len() >= most.max(1) {
+            self.quiet_h2.end_oldest();
+        }
+        self.quiet_h2.enter()
     }
 
     /// Gives the descriptors of all upstream connections back that were not used lately, for a request that needs one; false

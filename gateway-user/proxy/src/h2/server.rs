@@ -1,7 +1,7 @@
 //! One client connection over HTTP/2: streams until either side ends it.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -61,6 +61,8 @@ enum Event {
     Turn,
     Flood(Flood),
     Drain,
+    /// Its place among those without a stream is wanted.
+    Evicted,
 }
 
 /// Serves a connection whose client speaks HTTP/2. Its preface is in the inbox, or to come.
@@ -116,7 +118,20 @@ impl H2Connection {
         loop {
             self.transport.begin_turn();
             let event = {
+                let quiet = (self.streams.get() == 0).then(|| self.info.context.enter_quiet_h2());
+                let mut leaving = pin!(async {
+                    match &quiet {
+                        Some(place) => place.leave().wait().await,
+                        None => pending().await,
+                    }
+                });
                 let next = pin!(poll_fn(|cx| {
+                    if leaving.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Event::Evicted);
+                    }
+                    if quiet.is_none() && self.streams.get() == 0 {
+                        return Poll::Ready(Event::Turn);
+                    }
                     if !is_draining && draining.as_mut().poll(cx).is_ready() {
                         is_draining = true;
                         return Poll::Ready(Event::Drain);
@@ -130,6 +145,7 @@ impl H2Connection {
                 Some(Some(Event::Request(request))) => self.begin(*request, connection),
                 Some(Some(Event::Turn)) => pause().await,
                 Some(Some(Event::Drain)) => connection.graceful_shutdown(),
+                Some(Some(Event::Evicted)) => return self.end(connection, Code::NO_ERROR).await,
                 Some(Some(Event::Ended(error))) => {
                     if error.is_some_and(|error| {
                         error.is_library() && error.reason() == Some(Code::ENHANCE_YOUR_CALM)

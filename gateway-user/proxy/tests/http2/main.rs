@@ -34,6 +34,7 @@ on_every_driver![
     interim_responses_are_passed_on,
     logins_of_a_connection_want_http_1,
     an_idle_connection_is_told_that_it_ends,
+    the_quietest_leaves_where_memory_is_short,
     a_drain_is_told_and_lets_streams_end,
     without_http2_it_is_refused,
 ];
@@ -296,6 +297,29 @@ fn an_idle_connection_is_told_that_it_ends(driver: Driver) {
     peer.until_closed();
     assert_eq!(peer.goaway, Some(0), "no error");
     assert!(peer.responses > 0);
+}
+
+fn the_quietest_leaves_where_memory_is_short(driver: Driver) {
+    let backend = Backend::named("app");
+    // Room for two.
+    let proxy = ProxyConfig { buffer_limit: 4 * 60 * 1024, ..ProxyConfig::default() };
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), proxy);
+    let mut peers: Vec<_> = (0..3)
+        .map(|_| {
+            let mut peer = Peer::connect(gateway.address);
+            peer.get(1);
+            peer.until_responses(1);
+            peer
+        })
+        .collect();
+    let mut last = peers.split_off(1);
+    let mut first = peers.remove(0);
+    first.until_closed();
+    assert_eq!(first.goaway, Some(0));
+    for peer in &mut last {
+        peer.get(3);
+        peer.until_responses(2);
+    }
 }
 
 fn a_drain_is_told_and_lets_streams_end(driver: Driver) {
