@@ -3,7 +3,7 @@
 use gateway_http::h2::response;
 use gateway_http::head::{BodyLength, HeadEdits, ResponseParts};
 
-use super::body::H2Sink;
+use super::sink::H2Sink;
 use crate::exchange::wire::{HeadTooLong, ResponseSink};
 
 /// The way of one response to its client.

@@ -1,6 +1,5 @@
 //! One client connection over HTTP/2: streams until either side ends it.
 
-use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -11,14 +10,13 @@ use gateway_io::{now, pause, sleep, spawn};
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason as Code, RecvStream};
 
-use super::body::Data;
+use super::connection::H2Connection;
 use super::flood::Flood;
 use super::io::{Io, Transport};
+use super::sink::Data;
 use super::stream;
 use crate::clock::within;
 use crate::connection::guarded;
-use crate::connection::info::ConnInfo;
-use crate::connection::slot::ConnectionSlot;
 use crate::h1::server::ServerConnection;
 
 /// Streams of one connection at once.
@@ -34,23 +32,10 @@ const MAX_LOCAL_ERRORS: usize = 200;
 const MAX_UNSEEN_RESETS: usize = 400;
 /// What small pieces of content that nobody has taken yet may cost: each counts what it is short of 256 bytes.
 const SMALL_DATA_BUDGET: usize = 1 << 20;
-/// How long a client may take for the last words of a connection.
+/// How long a client may take for the end of a connection.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that a client may still send then: closed with some of them unread, the connection would be reset.
 const GOODBYE_BYTES: usize = 64 * 1024;
-
-/// The part of a connection that its streams share.
-pub(crate) struct H2Connection {
-    pub(super) slot: ConnectionSlot,
-    pub(super) info: ConnInfo,
-    pub(super) transport: Rc<Transport>,
-    streams: Cell<usize>,
-    /// When the last stream ended.
-    idle_since: Cell<Instant>,
-}
-
-/// A stream under way.
-struct Stream(Rc<H2Connection>);
 
 /// The next thing that happens on a connection.
 enum Event {
@@ -69,13 +54,7 @@ enum Event {
 pub(crate) async fn serve(conn: Box<ServerConnection>) {
     let (slot, stream, inbox, info) = conn.into_parts();
     let transport = Transport::new(stream, inbox);
-    let conn = Rc::new(H2Connection {
-        slot,
-        info,
-        transport: Rc::clone(&transport),
-        streams: Cell::new(0),
-        idle_since: Cell::new(now()),
-    });
+    let conn = H2Connection::new(slot, info, Rc::clone(&transport));
     conn.info.context.metrics.borrow_mut().counters.h2_connections += 1;
     // Boxed, so that what it takes is gone when it is over.
     if let Some(mut connection) = Box::pin(shake_hands(&conn, transport.io())).await {
@@ -118,7 +97,7 @@ impl H2Connection {
         loop {
             self.transport.begin_turn();
             let event = {
-                let quiet = (self.streams.get() == 0).then(|| self.info.context.enter_quiet_h2());
+                let quiet = self.is_idle().then(|| self.info.context.enter_quiet_h2());
                 let mut leaving = pin!(async {
                     match &quiet {
                         Some(place) => place.leave().wait().await,
@@ -129,7 +108,7 @@ impl H2Connection {
                     if leaving.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(Event::Evicted);
                     }
-                    if quiet.is_none() && self.streams.get() == 0 {
+                    if quiet.is_none() && self.is_idle() {
                         return Poll::Ready(Event::Turn);
                     }
                     if !is_draining && draining.as_mut().poll(cx).is_ready() {
@@ -185,13 +164,11 @@ impl H2Connection {
         (request, response): (http::Request<RecvStream>, SendResponse<Data>),
         connection: &mut Connection<Io, Data>,
     ) {
-        self.streams.set(self.streams.get() + 1);
-        self.info.control.idle.set(false);
+        let stream = self.begin_stream();
         if self.info.control.is_over_limit() {
             // One more than there may be ends with what it has begun.
             connection.graceful_shutdown();
         }
-        let stream = Stream(Rc::clone(self));
         let worker = Rc::clone(self.slot.worker());
         spawn(guarded(worker, self.info.peer, || async move {
             stream::serve(Rc::clone(&stream.0), request, response).await;
@@ -217,8 +194,7 @@ impl H2Connection {
         let past = |since: Instant| now().saturating_duration_since(since);
         let head =
             self.transport.head_began().map(|began| timeouts.client_header.saturating_sub(past(began)));
-        let idle = (self.streams.get() == 0)
-            .then(|| timeouts.client_idle.saturating_sub(past(self.idle_since.get())));
+        let idle = self.idle_since().map(|since| timeouts.client_idle.saturating_sub(past(since)));
         head.into_iter().chain(idle).min().unwrap_or(timeouts.client_idle.max(Duration::from_secs(1)))
     }
 
@@ -228,23 +204,12 @@ impl H2Connection {
         tracing::debug!(peer = %self.info.peer, frames, "an HTTP/2 client sends too many frames");
     }
 
-    /// Says the connection's last words and ends it.
+    /// Ends the connection, and says so.
     async fn end(&self, connection: &mut Connection<Io, Data>, code: Code) {
         self.transport.stop_reading();
         connection.abrupt_shutdown(code);
         let closing = pin!(poll_fn(|cx| connection.poll_closed(cx)));
         let _ = within(GOODBYE_TIMEOUT, closing).await;
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        let conn = &self.0;
-        conn.streams.set(conn.streams.get().saturating_sub(1));
-        if conn.streams.get() == 0 {
-            conn.idle_since.set(now());
-            conn.info.control.idle.set(true);
-        }
     }
 }
 

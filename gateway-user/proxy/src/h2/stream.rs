@@ -14,8 +14,8 @@ use h2::server::SendResponse;
 use h2::{Reason as Code, RecvStream};
 use http::request::Parts;
 
-use super::body::{Data, H2Sink, Sender};
-use super::server::H2Connection;
+use super::connection::H2Connection;
+use super::sink::{Data, H2Sink, Sender};
 use super::wire::H2Wire;
 use crate::Reason;
 use crate::body::ends::Sink;

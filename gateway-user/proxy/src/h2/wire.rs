@@ -7,8 +7,9 @@ use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::Chunk;
 use h2::RecvStream;
 
-use super::body::{H2Sink, H2Source, Sender};
 use super::response_sink::H2ResponseSink;
+use super::sink::{H2Sink, Sender};
+use super::source::H2Source;
 use crate::Reason;
 use crate::connection::info::ConnInfo;
 use crate::exchange::progress::Progress;

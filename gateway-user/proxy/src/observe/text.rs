@@ -13,9 +13,9 @@ pub(crate) fn ip(out: &mut impl Write, address: IpAddr) -> io::Result<()> {
     // The longest is 255.255.255.255.
     let mut text = [b'.'; 15];
     let mut used = 0;
-    for octet in address.octets() {
+    for byte in address.octets() {
         let mut digits = itoa::Buffer::new();
-        let digits = digits.format(octet).as_bytes();
+        let digits = digits.format(byte).as_bytes();
         if let Some(place) = text.get_mut(used..used + digits.len()) {
             place.copy_from_slice(digits);
         }

@@ -1,23 +1,20 @@
-//! Bodies over HTTP/2: each piece of the client's is paid back to its window once it was passed on, and each piece for
-//! the client waits for the client's window.
+//! Responses over HTTP/2: each piece waits for the client's window.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
-use gateway_http::h1::{BodyDecoder, BodyError, BodyFraming};
-use gateway_http::h2::{read_trailers, write_trailers};
+use bytes::Buf;
+use gateway_http::h2::read_trailers;
 use gateway_http::head::Fields;
 use gateway_io::{Chunk, now};
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
-use crate::body::ends::{Piece, PumpError, Sink, Source};
+use crate::body::ends::{PumpError, Sink};
 use crate::body::pacing::SendTimeout;
 use crate::clock::within;
 
@@ -39,137 +36,6 @@ impl Buf for Data {
 
     fn advance(&mut self, count: usize) {
         self.0.advance(count);
-    }
-}
-
-/// A request's body.
-#[derive(Debug)]
-pub(crate) struct H2Source<'a> {
-    pub(super) from: &'a mut RecvStream,
-    /// Reads the trailers, and knows the limits.
-    pub(super) decoder: &'a mut BodyDecoder,
-    pub(super) limit: u64,
-    pub(super) received: u64,
-    /// Passed on and not paid back.
-    pub(super) owed: usize,
-    /// Came with others and did not fit their chunk.
-    pub(super) held: Option<Bytes>,
-    pub(super) finished: bool,
-}
-
-impl<'a> H2Source<'a> {
-    /// `is_empty`: the stream ended with its head.
-    pub(super) fn new(
-        from: &'a mut RecvStream,
-        decoder: &'a mut BodyDecoder,
-        limit: u64,
-        is_empty: bool,
-    ) -> Self {
-        Self { from, decoder, limit, received: 0, owed: 0, held: None, finished: is_empty }
-    }
-
-    fn pay_back(&mut self) {
-        if self.owed > 0 {
-            // Fails for a stream that is gone, which needs no window.
-            let _ = self.from.flow_control().release_capacity(std::mem::take(&mut self.owed));
-        }
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, PumpError>> {
-        self.pay_back();
-        if let Some(data) = self.held.take() {
-            return Poll::Ready(self.take(&data, cx));
-        }
-        match self.from.poll_data(cx) {
-            Poll::Ready(Some(Ok(data))) => Poll::Ready(self.take(&data, cx)),
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Err(PumpError::SourceLost)),
-            Poll::Ready(None) => self.poll_trailers(cx),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Takes a piece, and those that have come behind it as far as they fit one chunk: messages of a few bytes go on
-    /// together.
-    fn take(&mut self, data: &Bytes, cx: &mut Context<'_>) -> Result<Piece, PumpError> {
-        let mut chunk = Chunk::with_capacity(data.len());
-        // Fits: the capacity was just asked for.
-        let _ = chunk.extend_from_slice(data);
-        while !self.from.is_end_stream() {
-            match self.from.poll_data(cx) {
-                Poll::Ready(Some(Ok(more))) if more.len() <= chunk.spare_len() => {
-                    let _ = chunk.extend_from_slice(&more);
-                }
-                Poll::Ready(Some(Ok(more))) => {
-                    self.held = Some(more);
-                    break;
-                }
-                Poll::Ready(Some(Err(_))) => return Err(PumpError::SourceLost),
-                // Trailers, if any, are the next piece's affair.
-                Poll::Ready(None) | Poll::Pending => break,
-            }
-        }
-        self.owed = chunk.len();
-        self.received += chunk.len() as u64;
-        if self.received > self.limit {
-            return Err(PumpError::Body(BodyError::TooLong));
-        }
-        self.finished = self.held.is_none() && self.from.is_end_stream();
-        if self.finished {
-            // Nothing more is read, so nothing more is asked for.
-            self.pay_back();
-        }
-        let received = chunk.len();
-        Ok(Piece { data: Some(chunk), received, finished: self.finished })
-    }
-
-    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, PumpError>> {
-        let trailers = match self.from.poll_trailers(cx) {
-            Poll::Ready(Ok(trailers)) => trailers,
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(PumpError::SourceLost)),
-            Poll::Pending => return Poll::Pending,
-        };
-        if let Some(trailers) = trailers {
-            self.read(&trailers).map_err(PumpError::Body)?;
-        }
-        self.finished = true;
-        Poll::Ready(Ok(Piece { data: None, received: 0, finished: true }))
-    }
-
-    fn read(&mut self, trailers: &HeaderMap) -> Result<(), BodyError> {
-        let mut text = Vec::with_capacity(64 * trailers.len());
-        write_trailers(&mut text, trailers)?;
-        self.decoder.begin(BodyFraming::Chunked)?;
-        self.decoder.decode(&text).map(drop)
-    }
-}
-
-impl Source for H2Source<'_> {
-    fn is_finished(&self) -> bool {
-        self.finished
-    }
-
-    fn at_hand(&mut self) -> Option<Result<Piece, PumpError>> {
-        None
-    }
-
-    fn try_next(&mut self) -> Option<Result<Piece, PumpError>> {
-        match self.poll_next(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(piece) => Some(piece),
-            Poll::Pending => None,
-        }
-    }
-
-    async fn next(&mut self, wait: Duration) -> Result<Piece, PumpError> {
-        let piece = pin!(poll_fn(|cx| self.poll_next(cx)));
-        within(wait, piece).await.unwrap_or(Err(PumpError::SourceTimeout))
-    }
-
-    fn retain_trailers(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
-        self.decoder.retain_trailers(|trailer| keep(trailer.name));
-    }
-
-    fn trailers(&self) -> Fields<'_> {
-        self.decoder.trailers()
     }
 }
 
