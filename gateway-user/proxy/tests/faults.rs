@@ -79,7 +79,6 @@ fn malformed_requests_are_answered_before_the_close(driver: Driver) {
             "repeated_content_length",
         ),
         ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501, "connect_not_supported"),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http2_preface"),
         ("GET / HTTP/1.1\r\nHost: a\r\nExpect: magic\r\n\r\n", 417, "expectation_failed"),
         (&long, 414, "request_line_too_long"),
         (&many, 431, "too_many_headers"),
