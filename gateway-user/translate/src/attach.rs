@@ -1,5 +1,4 @@
-//! The listeners that a route attaches to: parentRef by parentRef, in the order in which the specification
-//! narrows.
+//! The listeners that a route attaches to: parentRef by parentRef, narrowed in the specification's order.
 
 use gateway_api_types::{HttpRoute, Kind, ParentReference};
 use gateway_ir::{Hostname, MatchHostname, ObjectName};
@@ -26,8 +25,7 @@ pub(crate) struct ParentState<'a> {
 pub(crate) struct Parents<'a> {
     /// Those to Gateways of ours.
     pub(crate) ours: Vec<ParentState<'a>>,
-    /// The first that names no Gateway at all, but nearly one of ours: whose, and what to tell the route's
-    /// owner.
+    /// The first that names no Gateway, but nearly one of ours: whose, and what to tell the route's owner.
     pub(crate) missing: Option<(ObjectName, String)>,
 }
 
