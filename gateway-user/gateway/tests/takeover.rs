@@ -112,7 +112,9 @@ fn wrk_sees_nothing_without() {
 
 fn other_workers(label: &str, steering: &'static str) {
     netns::run(label, move |inside| {
-        let flags = |workers| [["--steering", steering], ["--workers", workers]].concat();
+        // Rings are locked memory of one user, whose other processes need some too: those of copies of this test.
+        let flags =
+            |workers| [["--steering", steering], ["--workers", workers], ["--ring-entries", "256"]].concat();
         let running = Running::start(inside, &[&flags("2")[..], &DRAIN].concat());
         let mut line = Line { inside, running };
         let steady = SteadyClients::start(HTTP);
