@@ -51,7 +51,8 @@ fuzz_target!(|data: &[u8]| {
     }
     for field in read.fields() {
         let own = matches!(field.name, b"host" | b"cookie" | b"transfer-encoding");
-        assert!(own || parts.headers.contains_key(field.name), "{}", field.name.escape_ascii());
+        let given = std::str::from_utf8(field.name).is_ok_and(|name| parts.headers.contains_key(name));
+        assert!(own || given, "{}", field.name.escape_ascii());
     }
 });
 
