@@ -19,9 +19,9 @@ use crate::upstream::Lease;
 use crate::worker::Worker;
 
 /// How long a client may go on sending its request.
-const LINGER_MAX: Duration = Duration::from_secs(30);
+pub(crate) const LINGER_MAX: Duration = Duration::from_secs(30);
 /// And be silent meanwhile.
-const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const LINGER_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a backend that has responded may take nothing of the rest of its request.
 const RELAY_SEND_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a client that has sent all may take to close.

@@ -31,6 +31,7 @@ on_every_driver![
     a_client_that_resets_a_stream_ends_its_exchange,
     a_backend_that_breaks_resets_the_stream,
     an_early_response_ends_the_request_without_an_error,
+    a_client_that_writes_first_sees_an_early_response,
     interim_responses_are_passed_on,
     logins_of_a_connection_want_http_1,
     an_idle_connection_is_told_that_it_ends,
@@ -245,6 +246,21 @@ fn an_early_response_ends_the_request_without_an_error(driver: Driver) {
         assert_eq!((response.status.as_u16(), response.text()), (401, "no"));
         let reset = std::future::poll_fn(|cx| stream.poll_reset(cx)).await.unwrap();
         assert_eq!(reset, h2::Reason::NO_ERROR);
+    });
+}
+
+fn a_client_that_writes_first_sees_an_early_response(driver: Driver) {
+    static LONG: [u8; 2_000_000] = [b'x'; 2_000_000];
+    let backend = Backend::named("app");
+    let config = Config::default().rule(forward("/app", "app")).endpoints("app", &[backend.address()]);
+    let gateway = Gateway::start(driver, &config);
+    connected(&gateway, |mut client| async move {
+        let post = Request::post("http://a.example/other").body(()).unwrap();
+        let refused = send(&mut client, post, &[&LONG], None).await.unwrap();
+        assert_eq!(
+            (refused.status.as_u16(), refused.header("x-sluice-reason")),
+            (404, Some("no_rule_for_path"))
+        );
     });
 }
 
