@@ -25,6 +25,8 @@ pub(super) struct Stream(pub(super) Rc<H2Connection>);
 
 impl H2Connection {
     pub(super) fn new(slot: ConnectionSlot, info: ConnInfo, transport: Rc<Transport>) -> Rc<Self> {
+        // A drain may end it as soon as it may end one of HTTP/1.1 between two requests.
+        info.control.idle.set(true);
         Rc::new(Self { slot, info, transport, streams: Cell::new(0), idle_since: Cell::new(now()) })
     }
 

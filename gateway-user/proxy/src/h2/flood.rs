@@ -68,7 +68,7 @@ pub(super) struct Frames {
     /// Streams that were reset, by the crate or by us, and those that we reset for a reason of our own.
     resets_sent: u64,
     own_resets: u64,
-    /// The stream whose head is under way.
+    /// A head has begun and is not whole.
     open_head: bool,
 }
 

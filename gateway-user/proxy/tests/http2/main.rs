@@ -37,6 +37,7 @@ on_every_driver![
     an_idle_connection_is_told_that_it_ends,
     the_quietest_leaves_where_memory_is_short,
     a_drain_is_told_and_lets_streams_end,
+    a_drain_ends_who_has_no_stream,
     without_http2_it_is_refused,
 ];
 
@@ -362,6 +363,15 @@ fn a_drain_is_told_and_lets_streams_end(driver: Driver) {
     assert_eq!(peer.responses, 1, "what was begun is served");
     let drained = support::block_on(drained).unwrap();
     assert_eq!(drained.aborted, 0);
+}
+
+fn a_drain_ends_who_has_no_stream(driver: Driver) {
+    let backend = Backend::named("app");
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    // It reads nothing, so it never says that it knows of the end.
+    let _silent = Peer::connect(gateway.address);
+    gateway.until("a connection over HTTP/2", |counters| counters.h2_connections == 1);
+    assert_eq!(gateway.drain(Duration::ZERO, Duration::from_secs(3)).aborted, 0);
 }
 
 fn without_http2_it_is_refused(driver: Driver) {
