@@ -93,7 +93,7 @@ fn malformed_requests_are_answered_before_the_close(driver: Driver) {
         assert!(client.at_end().unwrap(), "closed in order");
     }
     assert_eq!(backend.accepted(), 0);
-    let lines = gateway.log_lines(12);
+    let lines = gateway.log_lines(11);
     assert_eq!((&lines[0]["reason"], &lines[0]["response_code"]), (&"missing_host".into(), &400.into()));
 }
 
