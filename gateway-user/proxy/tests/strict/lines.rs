@@ -108,12 +108,6 @@ pub(crate) const ROWS: &[Row] = &[
         seen: Nothing,
     },
     Row {
-        why: "HTTP/2 with prior knowledge",
-        wire: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        answers: &[Refused(505, "http2_preface")],
-        seen: Nothing,
-    },
-    Row {
         why: "CONNECT",
         wire: "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
         answers: &[Refused(501, "connect_not_supported")],
