@@ -5,7 +5,7 @@
 use std::sync::{Arc, LazyLock};
 
 use gateway_tls::hello::{Peek, peek};
-use gateway_tls::{Identity, MinVersion, Outgoing, ServerSession, ServerTls};
+use gateway_tls::{Identity, Outgoing, ServerOptions, ServerSession, ServerTls};
 use libfuzzer_sys::fuzz_target;
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -33,7 +33,7 @@ static ENDS: LazyLock<Ends> = LazyLock::new(|| {
     roots.add(CertificateDer::from(identity.chain[0].clone())).expect("a certificate");
     let mut client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     client.enable_secret_extraction = true;
-    let server = ServerTls::new([&identity], MinVersion::Tls12, None).expect("settings that agree");
+    let server = ServerTls::new([&identity], ServerOptions::default()).expect("settings that agree");
     Ends { server, client: Arc::new(client) }
 });
 
