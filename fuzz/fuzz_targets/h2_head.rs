@@ -23,7 +23,9 @@ fuzz_target!(|data: &[u8]| {
     for line in lines {
         let Some(at) = line.iter().position(|byte| *byte == b':') else { continue };
         let (name, value) = (&line[..at], &line[at + 1..]);
-        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else { continue };
+        let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) else {
+            continue;
+        };
         request.headers_mut().append(name, value);
     }
     let (parts, ()) = request.into_parts();
@@ -41,7 +43,10 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(read.path(), parts.uri.path().as_bytes());
     assert_eq!(read.query(), parts.uri.query().map(str::as_bytes));
     assert_eq!(read.authority(), parts.uri.authority().map(|authority| authority.as_str().as_bytes()));
-    assert_eq!(read.framing().is_empty(), ends || parts.headers.get("content-length").is_some_and(|l| l == "0"));
+    assert_eq!(
+        read.framing().is_empty(),
+        ends || parts.headers.get("content-length").is_some_and(|l| l == "0")
+    );
     for (name, value) in &parts.headers {
         if matches!(name.as_str(), "host" | "cookie") {
             continue;
