@@ -75,7 +75,7 @@ impl Credential {
     }
 }
 
-/// What a listener's handshakes are offered beside its certificates.
+/// Settings of a listener's handshakes beside its certificates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ServerOptions<'a> {
     /// The oldest version.

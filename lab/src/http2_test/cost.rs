@@ -50,7 +50,7 @@ fn served(to: SocketAddr) -> Option<Duration> {
 }
 
 impl Cost {
-    /// What is wrong with it.
+    /// The fault, if there is one.
     pub(super) fn failure(&self) -> Option<String> {
         match (self.ended.closed, self.neighbour) {
             (false, _) => Some(format!("{}: open after {} frames", self.name, self.ended.frames)),
@@ -60,7 +60,7 @@ impl Cost {
     }
 }
 
-/// What a process has used.
+/// Time and memory that a process has used.
 struct Usage {
     cpu: Duration,
     rss_kib: i64,

@@ -14,7 +14,7 @@ const OF_HTTP_1: &str = "Sends invalid connection preface";
 /// The path that responds to every method.
 const PATH: &str = "/receive";
 
-/// What the judge found over one transport.
+/// The judge's result over one transport.
 pub(super) struct Score {
     tls: bool,
     pub(super) passed: u32,

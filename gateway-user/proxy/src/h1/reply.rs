@@ -60,8 +60,8 @@ pub(crate) async fn send(
     }
 }
 
-/// Writes a local reply and notes its reason: head and body, the body's length, the status. `None` if it cannot be written:
-/// what filters add is too long, also without them.
+/// Writes a local reply and notes its reason: head and body, the body's length, the status. `None` if it cannot be written,
+/// with the filters' fields or without.
 pub(crate) fn render(
     info: &ConnInfo,
     scratch: &Scratch,

@@ -63,8 +63,6 @@ pub(super) struct Frames {
     /// Bytes of content that were sent, and frames of it.
     sent: u64,
     sent_frames: u64,
-    /// Bytes of content that were received.
-    received: u64,
     /// Streams that were reset, by the crate or by us, and those that we reset for a reason of our own.
     resets_sent: u64,
     own_resets: u64,
@@ -76,10 +74,7 @@ impl Frames {
     /// A frame of the client's.
     pub(super) fn received(&mut self, frame: Frame) {
         match frame.kind {
-            kind::DATA => {
-                self.received += u64::from(frame.len);
-                self.empty_data += u64::from(frame.len == 0 && !frame.ends_stream());
-            }
+            kind::DATA => self.empty_data += u64::from(frame.len == 0 && !frame.ends_stream()),
             kind::HEADERS => {
                 self.streams += 1;
                 self.open_head = !frame.ends_head();

@@ -17,7 +17,7 @@ use super::frames::FrameScan;
 const PREFACE: usize = 24;
 /// Bytes that are queued before the crate is told to wait.
 const MAX_QUEUED: usize = 64 * 1024;
-/// What one turn of a connection takes of the client before others have theirs.
+/// Bytes and frames of a client in one turn of its connection, before others have theirs.
 const TURN_BYTES: usize = 64 * 1024;
 const TURN_FRAMES: u32 = 256;
 
@@ -31,7 +31,7 @@ pub(super) struct Transport {
     frames: RefCell<Frames>,
     began: Instant,
     turn: Cell<Turn>,
-    /// Nothing is read any more: the connection is being ended.
+    /// No byte more is read: the connection is being ended.
     deaf: Cell<bool>,
     /// When a head that is not whole began.
     head_began: Cell<Option<Instant>>,

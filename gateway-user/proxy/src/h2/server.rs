@@ -30,7 +30,7 @@ const MAX_SEND_BUFFER: usize = 32 * 1024;
 const MAX_LOCAL_ERRORS: usize = 200;
 /// Streams that may be reset before anybody has looked at them: a page that is left resets all of its streams at once.
 const MAX_UNSEEN_RESETS: usize = 400;
-/// What small pieces of content that nobody has taken yet may cost: each counts what it is short of 256 bytes.
+/// Cost of small pieces of content that nobody has taken yet: of each, the bytes that it is short of 256.
 const SMALL_DATA_BUDGET: usize = 1 << 20;
 /// How long a client may take for the end of a connection.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -97,6 +97,7 @@ impl H2Connection {
         loop {
             self.transport.begin_turn();
             let event = {
+                let head = self.transport.head_began();
                 let quiet = self.is_idle().then(|| self.info.context.enter_quiet_h2());
                 let mut leaving = pin!(async {
                     match &quiet {
@@ -115,7 +116,11 @@ impl H2Connection {
                         is_draining = true;
                         return Poll::Ready(Event::Drain);
                     }
-                    self.poll_next(connection, cx)
+                    match self.poll_next(connection, cx) {
+                        // The time that is left is another one.
+                        Poll::Pending if self.transport.head_began() != head => Poll::Ready(Event::Turn),
+                        next => next,
+                    }
                 }));
                 let limited = pin!(within(self.time_left(), next));
                 self.info.control.kill.unless(limited).await
@@ -180,8 +185,11 @@ impl H2Connection {
     /// they would all come back at once.
     async fn wait_for_drain(&self) {
         let context = &self.info.context;
-        let begun = context.drains.enter();
-        begun.leave().wait().await;
+        // Connections are still accepted for a while when a drain has begun.
+        if !context.is_draining() {
+            let begun = context.drains.enter();
+            begun.leave().wait().await;
+        }
         let spread = context.drain_spread.get();
         let millis = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         let part = context.random.next() % millis.saturating_add(1);

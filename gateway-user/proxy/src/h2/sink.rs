@@ -101,7 +101,7 @@ impl<'a> H2Sink<'a> {
         Ok(())
     }
 
-    /// Sends a part of the first chunk, as much as the client's window has room for; true once all of it is out.
+    /// Sends a part of the first chunk, as much as the client's window has room for; gives the number of bytes.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, PumpError>> {
         let lost = || Poll::Ready(Err(PumpError::SinkLost));
         let Some(chunk) = self.queued.front_mut() else { return Poll::Ready(Ok(0)) };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use gateway_grammar::names::REASON_HEADER;
 use gateway_http::h1::encode::Persistence;
-use gateway_http::h1::{Method, Parsed, RequestError, ResponseHead};
+use gateway_http::h1::{HeadLimits, Method, Parsed, RequestError, ResponseHead};
 use gateway_http::h2::write_request;
 use gateway_http::head::{HeadEdits, OwnName, Version};
 use gateway_io::{BufferLevel, Chunk, buffer_level};
@@ -65,7 +65,7 @@ pub(super) async fn serve(
         }
         Err(reason) => {
             scratch.exchange.text.take_refused(&text);
-            (Outcome::reply(reason).into(), false)
+            (Outcome::reply(reason).into(), head.method == http::Method::HEAD)
         }
     };
     let has_response = conclude(&conn, &mut scratch, &mut record, &sender, ended, to_head).await;
@@ -174,7 +174,8 @@ async fn send_reply(
     };
     let mut head = ResponseHead::new();
     let method = if to_head { Method::Head } else { Method::Get };
-    let limits = gateway_http::h1::HeadLimits { head: usize::MAX, ..Default::default() };
+    // Our own head, which is as long as filters make it.
+    let limits = HeadLimits { head: usize::MAX, fields: HeadLimits::MAX_FIELDS, ..HeadLimits::default() };
     let Ok(Parsed::Complete { consumed }) = head.parse(&out, &limits, method) else { return false };
     let mut sink = H2ResponseSink { body: H2Sink::new(sender) };
     let mut edits = HeadEdits::new();

@@ -65,7 +65,8 @@ fn heads_that_cost_are_ended(driver: Driver) {
 
 fn heads_that_never_end_have_their_time(driver: Driver) {
     let backend = Backend::named("app");
-    let timeouts = Timeouts { client_header: Duration::from_millis(200), ..Timeouts::default() };
+    let client_idle = Duration::from_secs(600);
+    let timeouts = Timeouts { client_header: Duration::from_millis(200), client_idle, ..Timeouts::default() };
     let proxy = ProxyConfig { timeouts, ..ProxyConfig::default() };
     let gateway = Gateway::with(driver, &Config::to(backend.address()), proxy);
     let mut peers: Vec<_> = (0..20).map(|_| Peer::connect(gateway.address)).collect();
@@ -74,6 +75,13 @@ fn heads_that_never_end_have_their_time(driver: Driver) {
     }
     peers.iter_mut().for_each(Peer::until_closed);
     assert_eq!(peers[0].responses, 0);
+    // Behind a request, and between two the client may be quiet for longer than a head may take.
+    let mut served = Peer::connect(gateway.address);
+    served.get(1);
+    served.until_responses(1);
+    served.look(Duration::from_millis(50));
+    served.send(&frame(HEADERS, END_STREAM, 3, GET), 1);
+    served.until_closed();
 }
 
 fn windows_that_never_open_hold_little(driver: Driver) {

@@ -14,6 +14,7 @@ use gateway_io::Driver;
 use gateway_proxy::worker::{DrainLimits, WorkerCommand};
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_testkit::http2::Peer;
+use gateway_testkit::wait::until;
 use http::{HeaderMap, HeaderValue, Request};
 
 use client::{ask, connected, get, send, whole};
@@ -38,6 +39,7 @@ on_every_driver![
     the_quietest_leaves_where_memory_is_short,
     a_drain_is_told_and_lets_streams_end,
     a_drain_ends_who_has_no_stream,
+    a_connection_of_a_drain_is_told_too,
     without_http2_it_is_refused,
 ];
 
@@ -372,6 +374,32 @@ fn a_drain_ends_who_has_no_stream(driver: Driver) {
     let _silent = Peer::connect(gateway.address);
     gateway.until("a connection over HTTP/2", |counters| counters.h2_connections == 1);
     assert_eq!(gateway.drain(Duration::ZERO, Duration::from_secs(3)).aborted, 0);
+}
+
+fn a_connection_of_a_drain_is_told_too(driver: Driver) {
+    let (go, going) = channel::<()>();
+    let going = std::sync::Mutex::new(going);
+    let backend = Backend::start(move |mut exchange| {
+        while let Some(request) = exchange.request() {
+            if request.target == "/" {
+                let _ = going.lock().unwrap().recv();
+            }
+            let _ = exchange.stream.write_all(&ok("late"));
+        }
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let accept = Duration::from_secs(3);
+    let limits = DrainLimits { accept, idle: accept, max: 4 * accept };
+    let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
+    until("a drain that has begun", || {
+        (gateway.get("/now").header("connection") == Some("close")).then_some(())
+    });
+    let mut peer = Peer::connect(gateway.address);
+    peer.get(1);
+    peer.until_goaway();
+    go.send(()).unwrap();
+    peer.until_responses(1);
+    assert_eq!(support::block_on(drained).unwrap().aborted, 0);
 }
 
 fn without_http2_it_is_refused(driver: Driver) {

@@ -23,7 +23,7 @@ const ENHANCE_YOUR_CALM: u32 = 11;
 /// How long a connection may stay open once nothing more is sent.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What an attack sends, stream after stream.
+/// The frames of an attack, stream after stream.
 type Make = fn(u32) -> Vec<u8>;
 
 /// One attack.

@@ -4,7 +4,7 @@
 pub const DATA: u8 = 0;
 /// A head, or its beginning (section 6.2).
 pub const HEADERS: u8 = 1;
-/// A place in a tree that nobody keeps any more (section 6.3).
+/// A place in a tree that has no keeper (section 6.3).
 pub const PRIORITY: u8 = 2;
 /// The end of a stream (section 6.4).
 pub const RST_STREAM: u8 = 3;
