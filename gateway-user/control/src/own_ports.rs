@@ -212,7 +212,7 @@ mod tests {
 
     /// Endpoints left out of these addresses, as `address reason`.
     fn left_out(own: &OwnPorts, addresses: &[&str]) -> Vec<String> {
-        let cluster = ClusterKey { service: ObjectName::new("shop", "echo"), port: 80 };
+        let cluster = ClusterKey::new(ObjectName::new("shop", "echo"), 80);
         let addresses: Vec<SocketAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
         let all = Arc::new(Endpoints { clusters: [(cluster.clone(), addresses.clone().into())].into() });
         let (rest, refused) = own.without(&all, &plan());

@@ -97,18 +97,49 @@ impl fmt::Display for RouteId {
     }
 }
 
-/// A set of interchangeable endpoints: one port of one Service.
+/// A set of interchangeable endpoints: one port of one Service, in one protocol. A port that two kinds of route speak to
+/// in two protocols is two clusters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClusterKey {
     /// The Service.
     pub service: ObjectName,
     /// The Service's port number (`spec.ports[].port`), not the endpoints' target port.
     pub port: u16,
+    /// The protocol that its endpoints are spoken to in.
+    #[serde(default, skip_serializing_if = "BackendProtocol::is_http1")]
+    pub protocol: BackendProtocol,
+}
+
+/// The protocols that requests are forwarded in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2; in clear text with prior knowledge (RFC 9113 section 3.3).
+    Http2,
+}
+
+impl BackendProtocol {
+    fn is_http1(&self) -> bool {
+        *self == Self::Http1
+    }
+}
+
+impl ClusterKey {
+    /// A port of a Service that is spoken to over HTTP/1.1.
+    pub fn new(service: ObjectName, port: u16) -> Self {
+        Self { service, port, protocol: BackendProtocol::Http1 }
+    }
 }
 
 impl fmt::Display for ClusterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.service, self.port)
+        write!(f, "{}:{}", self.service, self.port)?;
+        match self.protocol {
+            BackendProtocol::Http1 => Ok(()),
+            BackendProtocol::Http2 => f.write_str(" over HTTP/2"),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ mod validate;
 pub use endpoints::Endpoints;
 pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 pub use hostname::{Hostname, HostnameError};
-pub use ids::{ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
+pub use ids::{BackendProtocol, ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
 pub use matching::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use route::{
     Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,

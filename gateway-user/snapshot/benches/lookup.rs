@@ -51,7 +51,7 @@ impl Shape {
 
 fn route(shape: Shape, number: usize) -> HttpRoute {
     let object = ObjectName::new("team", format!("route-{number}"));
-    let key = ClusterKey { service: ObjectName::new("team", format!("service-{}", number % 100)), port: 80 };
+    let key = ClusterKey::new(ObjectName::new("team", format!("service-{}", number % 100)), 80);
     let backend = WeightedBackend { weight: 1, target: WeightedTarget::Cluster(key), filters: vec![] };
     let path = PathMatch::Prefix(shape.prefix(number));
     let rule = HttpRule {

@@ -32,7 +32,7 @@ fn failure(snapshot: &Snapshot, request: &Request) -> (RuleErrorKind, String) {
 }
 
 fn backend(weight: u32, name: &str, filters: Vec<Filter>) -> WeightedBackend {
-    let key = ClusterKey { service: ObjectName::new("backends", name), port: 80 };
+    let key = ClusterKey::new(ObjectName::new("backends", name), 80);
     WeightedBackend { weight, target: WeightedTarget::Cluster(key), filters }
 }
 

@@ -55,7 +55,7 @@ enum Edit {
 fn clusters() -> impl Strategy<Value = Vec<WeightedBackend>> {
     let backend = |weights: std::ops::Range<u32>| {
         (select(&["a", "b", "c", "d", "e"][..]), weights).prop_map(|(name, weight)| {
-            let key = ClusterKey { service: ObjectName::new("backends", name), port: 80 };
+            let key = ClusterKey::new(ObjectName::new("backends", name), 80);
             WeightedBackend { weight, target: WeightedTarget::Cluster(key), filters: Vec::new() }
         })
     };
@@ -218,7 +218,7 @@ fn edit_after_edit_requests_get_the_answer_of_tables_from_scratch() {
 fn when_most_clusters_are_gone_the_rest_are_numbered_anew() {
     let many = |count: usize| {
         let rules = (0..count).map(|number| {
-            let key = ClusterKey { service: ObjectName::new("backends", format!("s{number:03}")), port: 80 };
+            let key = ClusterKey::new(ObjectName::new("backends", format!("s{number:03}")), 80);
             let target = WeightedTarget::Cluster(key);
             let backend = WeightedBackend { weight: 1, target, filters: Vec::new() };
             HttpRule { action: IrAction::Forward(vec![backend]), ..rule(vec![prefix(&format!("/{number}"))]) }

@@ -63,7 +63,7 @@ pub(crate) fn resolve(
         );
         (format!("{field}.port"), message)
     });
-    Ok(Backend { cluster: ClusterKey { service: ObjectName::new(namespace, name), port }, note })
+    Ok(Backend { cluster: ClusterKey::new(ObjectName::new(namespace, name), port), note })
 }
 
 /// The port of that number of a Service we can forward to over HTTP/1.1 in clear text.

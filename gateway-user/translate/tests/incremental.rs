@@ -202,7 +202,7 @@ fn endpoints_rebuild_no_route() {
     assert_eq!(after, run(&resources));
     assert_eq!(translator.rebuilt(), Rebuilt { clusters: 1, ..Rebuilt::default() });
     assert_eq!(after.ir, before.ir);
-    let key = ClusterKey { service: ObjectName::new("t3", "s3"), port: 80 };
+    let key = ClusterKey::new(ObjectName::new("t3", "s3"), 80);
     assert_eq!(after.endpoints.clusters[&key][0].to_string(), "10.3.249.1:8080");
 }
 

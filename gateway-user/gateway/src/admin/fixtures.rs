@@ -83,7 +83,7 @@ pub(super) fn view() -> View {
             finding(Severity::Note, "", None),
         ]),
         own_endpoints: Arc::from([OwnEndpoint {
-            cluster: ClusterKey { service: ObjectName::new("team-b", "s"), port: 80 },
+            cluster: ClusterKey::new(ObjectName::new("team-b", "s"), 80),
             address: "10.2.0.9:8080".parse().unwrap(),
             more: 2,
             reason: OwnReason::Sluice,

@@ -28,7 +28,7 @@ pub struct Config {
 
 /// The cluster `apps/<name>:80`.
 pub fn cluster(name: &str) -> ClusterKey {
-    ClusterKey { service: ObjectName::new("apps", name), port: 80 }
+    ClusterKey::new(ObjectName::new("apps", name), 80)
 }
 
 /// A rule that forwards everything below `prefix` to one cluster.

@@ -14,7 +14,7 @@ use crate::snapshot::{HostTable, ListenerTable};
 use crate::{Rule, Snapshot};
 
 fn rule(path: PathMatch, cluster: &str) -> HttpRule {
-    let key = ClusterKey { service: ObjectName::new("t", cluster), port: 80 };
+    let key = ClusterKey::new(ObjectName::new("t", cluster), 80);
     let backend = WeightedBackend { weight: 1, target: WeightedTarget::Cluster(key), filters: Vec::new() };
     HttpRule {
         name: None,

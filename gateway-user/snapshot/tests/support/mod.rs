@@ -105,7 +105,7 @@ pub fn rule(matches: Vec<RouteMatch>) -> HttpRule {
     let service = ObjectName::new("backends", "echo");
     let backend = WeightedBackend {
         weight: 1,
-        target: WeightedTarget::Cluster(ClusterKey { service, port: 8000 }),
+        target: WeightedTarget::Cluster(ClusterKey::new(service, 8000)),
         filters: Vec::new(),
     };
     HttpRule {
