@@ -8,7 +8,7 @@ use http::request::Parts;
 use crate::h1::{FieldError, RequestError};
 
 /// Fields that speak about one connection, of which HTTP/2 has its own ways (RFC 9113 section 8.2.2).
-const OF_CONNECTION: [&str; 6] =
+pub(super) const OF_CONNECTION: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "http2-settings"];
 
 /// Appends a request's head to `out`, as HTTP/1.1 in origin form, for [`crate::h1::RequestHead::parse`]. `ends` tells

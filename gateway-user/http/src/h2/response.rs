@@ -3,7 +3,7 @@
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use crate::head::{BodyLength, HeadEdits, ResponseParts};
+use crate::head::{BodyLength, Fields, HeadEdits, ResponseParts};
 
 /// A backend's response for the client, changed by `edits`: fields of its connection stay behind, its length is told
 /// where it is known, its reason phrase is not (RFC 9113 section 8.3.2).
@@ -11,15 +11,7 @@ use crate::head::{BodyLength, HeadEdits, ResponseParts};
 /// `None` if it cannot be said in HTTP/2: the status is out of range, or there are tens of thousands of fields.
 pub fn response(head: &ResponseParts<'_>, edits: &HeadEdits) -> Option<Response<()>> {
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 2);
-    for slot in head.fields.slots() {
-        let field = slot.field(head.fields.bytes());
-        if !slot.hop && (edits.drops_nothing() || !edits.drops(field.name)) {
-            append(&mut fields, field.name, field.value)?;
-        }
-    }
-    for (name, value) in edits.added() {
-        append(&mut fields, name, value)?;
-    }
+    copy_fields(&mut fields, head.fields, edits)?;
     if let (BodyLength::Known(length) | BodyLength::None(Some(length)), false) =
         (head.length, head.is_interim())
     {
@@ -29,6 +21,21 @@ pub fn response(head: &ResponseParts<'_>, edits: &HeadEdits) -> Option<Response<
     *response.status_mut() = StatusCode::from_u16(head.status).ok()?;
     *response.headers_mut() = fields;
     Some(response)
+}
+
+/// Appends every field that is neither of the connection, nor ours to write, nor dropped by an edit, then those that edits
+/// add.
+pub(super) fn copy_fields(to: &mut HeaderMap, from: Fields<'_>, edits: &HeadEdits) -> Option<()> {
+    for slot in from.slots() {
+        let field = slot.field(from.bytes());
+        if !slot.hop && (edits.drops_nothing() || !edits.drops(field.name)) {
+            append(to, field.name, field.value)?;
+        }
+    }
+    for (name, value) in edits.added() {
+        append(to, name, value)?;
+    }
+    Some(())
 }
 
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Option<()> {
