@@ -26,6 +26,8 @@ pub struct ProxyConfig {
     pub max_upstream_requests: usize,
     /// Most of those that wait for their response to begin; one more is answered 503 `overload_pending`.
     pub max_upstream_pending: usize,
+    /// Most requests of one worker at once on one connection to a backend over HTTP/2; one more gets another connection.
+    pub upstream_h2_max_streams: usize,
     /// Grouping of clients by prefix, and the most connections of one group in a worker.
     pub clients: ClientLimit,
     /// Bytes of buffers that one worker lends; with so many lent, new requests are answered 503 `overload_memory`.
@@ -151,6 +153,7 @@ impl Default for ProxyConfig {
             max_connections: 50_000,
             max_upstream_requests: 25_000,
             max_upstream_pending: 12_500,
+            upstream_h2_max_streams: 100,
             clients: ClientLimit::default(),
             buffer_limit: usize::MAX,
             buffer_bytes: 16 * 1024,

@@ -5,6 +5,7 @@
 //! numbers are copied out the same way.
 #![forbid(unsafe_code)]
 
+mod backend;
 mod body;
 mod clock;
 mod config;
@@ -14,6 +15,7 @@ mod exchange;
 mod fault;
 mod filters;
 mod forwarded;
+mod guarded;
 mod h1;
 mod h2;
 mod observe;

@@ -62,6 +62,8 @@ pub enum Reason {
     UpstreamConnectTimeout,
     /// The backend closed the connection before its response's head was complete.
     UpstreamReset,
+    /// The backend breaks the rules of HTTP/2, or speaks something else.
+    UpstreamProtocolError,
     /// The backend's response is malformed; the code is the codec's.
     Response(ResponseError),
     /// The backend sent more interim responses than are relayed.
@@ -161,6 +163,7 @@ impl Reason {
             Self::UpstreamConnectFailed => reply(503, "upstream_connect_failed"),
             Self::UpstreamConnectTimeout => reply(503, "upstream_connect_timeout"),
             Self::UpstreamReset => reply(502, "upstream_reset"),
+            Self::UpstreamProtocolError => reply(502, "upstream_protocol_error"),
             Self::Response(error) => reply(502, error.reason()),
             Self::UpstreamTooManyInterim => reply(502, "upstream_too_many_interim"),
             Self::UpstreamUnexpectedUpgrade => reply(502, "upstream_unexpected_upgrade"),
@@ -218,7 +221,7 @@ mod tests {
     fn all() -> Vec<Reason> {
         let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
             OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
-            UpstreamConnectTimeout UpstreamReset UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamResponseTimeout
+            UpstreamConnectTimeout UpstreamReset UpstreamProtocolError UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamResponseTimeout
             BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
             ClientSendTimeout DrainAborted Http1Required;
             Request Path RequestBody Miss Failure Response UpstreamBodyInvalid)

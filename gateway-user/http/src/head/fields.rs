@@ -17,7 +17,7 @@ pub struct Field<'a> {
 }
 
 /// The fields of one head, in the order received.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fields<'a> {
     slots: &'a [Slot],
     bytes: &'a [u8],

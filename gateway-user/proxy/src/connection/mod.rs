@@ -6,18 +6,14 @@ mod panic_tests;
 pub(crate) mod proxy_protocol;
 pub(crate) mod slot;
 
-use std::any::Any;
-use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 
 use gateway_io::{Accepted, Stream, spawn};
 
 use crate::Reason;
 use crate::exchange::route;
+use crate::guarded::guarded;
 use crate::h1::reply;
 use crate::h1::server::ServerConnection;
 use crate::worker::Worker;
@@ -46,7 +42,7 @@ pub(crate) fn open(worker: &Rc<Worker>, accepted: Accepted) {
         return refuse(worker, stream, peer, local, Reason::OverloadClient);
     }
     let conn = ServerConnection::new(slot, stream, peer, local);
-    spawn(guarded(Rc::clone(worker), peer, || conn.run()));
+    spawn(guarded(Rc::clone(&worker.context), peer, || conn.run()));
 }
 
 /// Tells a client why it is not served, and reads nothing of it.
@@ -57,32 +53,6 @@ fn refuse(worker: &Rc<Worker>, stream: Stream, peer: SocketAddr, local: SocketAd
     }
     if let Some(place) = worker.enter_refused(MAX_REFUSING) {
         let refusing = move || reply::refuse(place, stream, peer, local, reason);
-        spawn(guarded(Rc::clone(worker), peer, refusing));
+        spawn(guarded(Rc::clone(&worker.context), peer, refusing));
     }
-}
-
-/// Runs a connection's task, which is made here so that it is kept once. A panic in it drops the task, and with it the connection and its upstream's, and is
-/// counted; the runtime would not survive it otherwise.
-pub(crate) async fn guarded<F: Future<Output = ()>>(
-    worker: Rc<Worker>,
-    peer: SocketAddr,
-    task: impl FnOnce() -> F,
-) {
-    let mut task = pin!(task());
-    // Unwind safety: what tasks share are cells that are borrowed for single statements, none of which leaves them
-    // half-changed; the task itself is not polled again.
-    let result = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await;
-    if let Err(panic) = result {
-        worker.context.metrics.borrow_mut().counters.panics += 1;
-        tracing::error!(%peer, message = text(&*panic), "a connection was ended by a panic");
-    }
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -19,6 +19,8 @@ pub(super) enum AttemptEnd {
     Response,
     /// The backend closed without a word: it may not have seen the request.
     Retryable,
+    /// The backend has not seen the request.
+    Unprocessed,
     Failed(Reason),
 }
 
@@ -27,6 +29,7 @@ impl From<Result<(), AttemptError>> for AttemptEnd {
         match result {
             Ok(()) => Self::Response,
             Err(AttemptError::BeforeResponse) => Self::Retryable,
+            Err(AttemptError::Unprocessed) => Self::Unprocessed,
             Err(AttemptError::For(reason)) => Self::Failed(reason),
         }
     }

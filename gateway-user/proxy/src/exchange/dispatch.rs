@@ -94,7 +94,8 @@ impl<W: Wire> Exchange<'_, W> {
         let mut tried = Tried::default();
         let mut reuse = true;
         let request = self.wire.request();
-        let (replayable, logs_in) = (is_replayable(&request), logs_in(&request));
+        let (idempotent, whole) = (request.method.is_idempotent(), !request.has_body);
+        let logs_in = logs_in(&request);
         if logs_in && !<W::ResponseSink<'_> as ResponseSink>::CARRIES_LOGINS {
             return Err(Reason::Http1Required);
         }
@@ -104,7 +105,10 @@ impl<W: Wire> Exchange<'_, W> {
             self.record.upstream_began = Some(Instant::now());
             progress.logs_in.set(lease.is_private() || logs_in);
             fault::inject(&context.config, || self.wire.request(), Stage::Leased);
-            let may_retry = reuse && replayable && lease.is_reused();
+            let may_retry = MayRetry {
+                unanswered: reuse && idempotent && whole && lease.is_reused(),
+                unprocessed: reuse && whole,
+            };
             let then = {
                 self.wire.begin(&mut lease, &self.scratch.request_edits)?;
                 let mut halves = self.wire.halves(&mut lease, progress);
@@ -150,12 +154,22 @@ impl<W: Wire> Exchange<'_, W> {
     }
 }
 
-fn decide(end: AttemptEnd, may_retry: bool) -> Decision {
+/// Whether a request may be sent again, once, where no byte of a body is spent.
+#[derive(Clone, Copy)]
+struct MayRetry {
+    /// After its connection was closed: only what may be done twice (RFC 9110 section 9.2.2), and only if the connection
+    /// may have closed as the request was on its way.
+    unanswered: bool,
+    /// After its backend has not looked at it: whatever it asks for (RFC 9113 section 8.7).
+    unprocessed: bool,
+}
+
+fn decide(end: AttemptEnd, may: MayRetry) -> Decision {
     match end {
         AttemptEnd::Response => Decision::Deliver,
-        // The connection may have closed as the request was on its way: a fresh one tells.
-        AttemptEnd::Retryable if may_retry => Decision::Retry,
-        AttemptEnd::Retryable => Decision::Fail(Reason::UpstreamReset),
+        AttemptEnd::Retryable if may.unanswered => Decision::Retry,
+        AttemptEnd::Unprocessed if may.unprocessed => Decision::Retry,
+        AttemptEnd::Retryable | AttemptEnd::Unprocessed => Decision::Fail(Reason::UpstreamReset),
         AttemptEnd::Failed(reason) => Decision::Fail(reason),
     }
 }
@@ -169,11 +183,6 @@ fn release(progress: &Progress, reusable: bool) -> Option<Release> {
         false if progress.goes_on() => Some(Release::Relay),
         _ => None,
     }
-}
-
-/// RFC 9110 section 9.2.2: only what may be done twice, and only where no byte of a body is spent.
-fn is_replayable(request: &RequestParts<'_>) -> bool {
-    request.method.is_idempotent() && !request.has_body
 }
 
 /// True if a request brings credentials that count for its connection.

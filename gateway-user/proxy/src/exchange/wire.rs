@@ -148,6 +148,8 @@ pub(crate) enum AttemptError {
     For(Reason),
     /// The backend closed before the first byte of a response: on a reused connection it may not have seen the request.
     BeforeResponse,
+    /// The backend says that it has not looked at the request, or never had it.
+    Unprocessed,
 }
 
 /// How long the head of a response may take. The limit runs from the end of the request, and for a head that begins before
@@ -162,7 +164,7 @@ impl AttemptError {
     pub(crate) fn reason(self) -> Reason {
         match self {
             Self::For(reason) => reason,
-            Self::BeforeResponse => Reason::UpstreamReset,
+            Self::BeforeResponse | Self::Unprocessed => Reason::UpstreamReset,
         }
     }
 }

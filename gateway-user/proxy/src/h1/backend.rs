@@ -10,14 +10,13 @@ use super::body::{H1Sink, H1Source};
 use super::response_source::H1ResponseSource;
 use super::sink::ChunkSink;
 use crate::Reason;
-use crate::upstream::Lease;
 
 /// Queues a request's head, changed by `edits`.
 ///
 /// # Errors
 /// It is too long.
 pub(crate) fn begin(
-    lease: &mut Lease,
+    to: &mut SendHalf,
     request: &RequestParts<'_>,
     edits: &HeadEdits,
     framing: BodyFraming,
@@ -26,7 +25,7 @@ pub(crate) fn begin(
     let options = RequestOptions { framing, upgrade: None, close: false };
     encode::request(&mut ChunkSink::new(&mut out), request, edits, &options)
         .map_err(|_| Reason::FilteredRequestInvalid)?;
-    lease.stream.send.queue(out);
+    to.queue(out);
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::connection::slot::ConnectionSlot;
 use crate::h1::body::{decode, queue_chunk, queue_end};
 use crate::h1::flush::flush;
 use crate::h1::scratch::Scratch;
-use crate::upstream::Lease;
+use crate::upstream::{Lease, Leased};
 use crate::worker::Worker;
 
 /// How long a client may go on sending its request.
@@ -167,7 +167,8 @@ async fn drop_rest(stream: &mut Stream) {
 impl Relay {
     /// Passes a piece of the body on; false if the backend takes no more.
     async fn pass(&mut self, data: Chunk, finished: bool, decoder: &mut BodyDecoder) -> bool {
-        let to = &mut self.lease.stream.send;
+        // One over HTTP/2 is reset instead.
+        let Leased::Exclusive(Stream { send: to, .. }) = &mut self.lease.connection else { return false };
         match data {
             data if data.is_empty() => {}
             data if self.chunked => queue_chunk(to, data),

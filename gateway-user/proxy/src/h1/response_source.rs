@@ -18,7 +18,7 @@ pub(crate) struct H1ResponseSource<'a> {
     pub(super) limits: &'a HeadLimits,
     /// Method of the request.
     pub(super) method: Method,
-    pub(super) body: H1Source<'a>,
+    pub(crate) body: H1Source<'a>,
     pub(super) head: &'a mut ResponseHead,
     /// The head received last, and what came with it.
     pub(super) received: Option<Chunk>,

@@ -7,15 +7,14 @@ use gateway_http::h1::BodyFraming;
 use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::{Chunk, Stream};
 
-use super::backend;
 use super::body::{H1Sink, H1Source};
 use super::head::Head;
 use super::linger::Relay;
 use super::request_source::H1RequestSource;
 use super::response_sink::H1ResponseSink;
-use super::response_source::H1ResponseSource;
 use super::scratch::Codec;
 use crate::Reason;
+use crate::backend::{self, BackendSink, BackendSource, Reading};
 use crate::connection::info::ConnInfo;
 use crate::exchange::progress::Progress;
 use crate::exchange::wire::{Halves, Release, Wire};
@@ -57,11 +56,11 @@ impl<'c> Wire for H1Wire<'c> {
     where
         Self: 'a;
     type RequestSink<'a>
-        = H1Sink<'a>
+        = BackendSink<'a>
     where
         Self: 'a;
     type ResponseSource<'a>
-        = H1ResponseSource<'a>
+        = BackendSource<'a>
     where
         Self: 'a;
     type ResponseSink<'a>
@@ -100,6 +99,15 @@ impl<'c> Wire for H1Wire<'c> {
         let (first, is_watched) = self.take_body();
         let Self { info, stream, codec, head, end, .. } = self;
         let context = &*info.context;
+        let reading = Reading {
+            limits: &context.config.head,
+            body: &context.config.body,
+            method: head.meta.method,
+            head: &mut codec.response,
+            decoder: &mut codec.response_body,
+            unasked: &mut end.unasked,
+        };
+        let (request_sink, response_source) = backend::halves(lease, head.meta.framing, reading);
         Halves {
             request_source: H1RequestSource {
                 context,
@@ -114,14 +122,8 @@ impl<'c> Wire for H1Wire<'c> {
                 half_closed: &end.half_closed,
                 progress,
             },
-            request_sink: backend::request_sink(&mut lease.stream.send, head.meta.framing),
-            response_source: backend::response_source(
-                &context.config.head,
-                head.meta.method,
-                &mut lease.stream.recv,
-                (&mut codec.response, &mut codec.response_body),
-                &mut end.unasked,
-            ),
+            request_sink,
+            response_source,
             response_sink: H1ResponseSink {
                 context,
                 meta: head.meta,

@@ -12,6 +12,8 @@ const BASE: u64 = 200;
 const PER_SECOND: u64 = 10;
 /// Streams that may be reset for an error of the client.
 const MAX_ERROR_RESETS: u64 = 100;
+/// Empty DATA frames after which a connection gets no more streams.
+const EMPTY_DATA_OF_A_LIFE: u64 = 50;
 /// Bytes of a response for which a client may widen a window once more.
 const BYTES_PER_WINDOW_UPDATE: u64 = 512;
 
@@ -46,9 +48,20 @@ impl Flood {
     }
 }
 
+/// The peer whose frames are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// It begins streams.
+    #[default]
+    Client,
+    /// It serves ours.
+    Backend,
+}
+
 /// The frames of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
+    peer: Peer,
     resets: u64,
     settings: u64,
     pings: u64,
@@ -58,7 +71,7 @@ pub(super) struct Frames {
     unknown: u64,
     /// Streams the client began.
     streams: u64,
-    /// Streams that ended with the last byte of a response.
+    /// Streams that ended with the last byte of a response; of a backend, those that were asked for.
     served: u64,
     /// Bytes of content that were sent, and frames of it.
     sent: u64,
@@ -68,15 +81,23 @@ pub(super) struct Frames {
     own_resets: u64,
     /// A head has begun and is not whole.
     open_head: bool,
+    /// The peer takes no more streams.
+    going_away: bool,
+    /// The highest stream that we began.
+    last_stream: u32,
 }
 
 impl Frames {
-    /// A frame of the client's.
+    pub(super) fn of(peer: Peer) -> Self {
+        Self { peer, ..Self::default() }
+    }
+
+    /// A frame of the peer's.
     pub(super) fn received(&mut self, frame: Frame) {
         match frame.kind {
             kind::DATA => self.empty_data += u64::from(frame.len == 0 && !frame.ends_stream()),
             kind::HEADERS => {
-                self.streams += 1;
+                self.streams += u64::from(self.peer == Peer::Client);
                 self.open_head = !frame.ends_head();
             }
             kind::CONTINUATION => self.open_head = !frame.ends_head(),
@@ -85,12 +106,13 @@ impl Frames {
             kind::PING if !frame.is_ack() => self.pings += 1,
             kind::PRIORITY => self.priorities += 1,
             kind::WINDOW_UPDATE => self.window_updates += 1,
-            kind::SETTINGS | kind::PING | kind::GOAWAY | kind::PUSH_PROMISE => {}
+            kind::GOAWAY => self.going_away = true,
+            kind::SETTINGS | kind::PING | kind::PUSH_PROMISE => {}
             _ => self.unknown += 1,
         }
     }
 
-    /// A frame for the client.
+    /// A frame for the peer.
     pub(super) fn sent(&mut self, frame: Frame) {
         match frame.kind {
             kind::DATA => {
@@ -98,9 +120,31 @@ impl Frames {
                 self.sent_frames += 1;
             }
             kind::RST_STREAM => self.resets_sent += 1,
+            kind::HEADERS if self.peer == Peer::Backend && self.begins(frame.stream) => {
+                self.streams += 1;
+                self.served += 1;
+            }
             _ => {}
         }
-        self.served += u64::from(frame.ends_stream());
+        self.served += u64::from(self.peer == Peer::Client && frame.ends_stream());
+    }
+
+    /// True for the head of a stream of ours that is new: trailers have its number once more.
+    fn begins(&mut self, stream: u32) -> bool {
+        let is_new = stream > self.last_stream;
+        self.last_stream = self.last_stream.max(stream);
+        is_new
+    }
+
+    /// True once the peer has sent its settings, which come before everything else.
+    pub(super) fn has_settings(&self) -> bool {
+        self.settings > 0
+    }
+
+    /// The peer takes no more streams, or the `h2` crate would soon end the connection for empty DATA, of which it takes 100
+    /// in a connection's life: what is under way ends before that.
+    pub(super) fn takes_no_more(&self) -> bool {
+        self.going_away || self.empty_data >= EMPTY_DATA_OF_A_LIFE
     }
 
     /// We reset a stream for a reason that is not the client's error.
@@ -118,6 +162,11 @@ impl Frames {
         self.open_head
     }
 
+    /// Streams that we began.
+    fn asked(&self) -> u64 {
+        if self.peer == Peer::Backend { self.streams } else { 0 }
+    }
+
     /// The kind of which there are too many after so many seconds.
     pub(super) fn flood(&self, seconds: u64) -> Option<Flood> {
         let free = BASE + PER_SECOND.saturating_mul(seconds);
@@ -126,7 +175,8 @@ impl Frames {
         let streams = self.streams.min(self.served.saturating_add(100));
         let allowances = [
             (self.resets, free + self.served, Flood::Resets),
-            (self.error_resets(), MAX_ERROR_RESETS, Flood::Errors),
+            // What we ask of a backend and do not wait for is reset too.
+            (self.error_resets(), MAX_ERROR_RESETS.max(self.asked()), Flood::Errors),
             (self.settings, free, Flood::Settings),
             // Senders measure their path with one for each piece that they receive.
             (self.pings, free + data, Flood::Pings),

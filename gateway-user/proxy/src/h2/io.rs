@@ -10,7 +10,7 @@ use std::time::Instant;
 use gateway_io::{Chunk, Stream, now};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::flood::{Flood, Frames};
+use super::flood::{Flood, Frames, Peer};
 use super::frames::FrameScan;
 
 /// Bytes of the client's preface (RFC 9113 section 3.4).
@@ -21,8 +21,8 @@ const MAX_QUEUED: usize = 64 * 1024;
 const TURN_BYTES: usize = 64 * 1024;
 const TURN_FRAMES: u32 = 256;
 
-/// A client's connection, shared by the crate and by the task that serves it.
-pub(super) struct Transport {
+/// A connection, shared by the crate and by the task that runs it.
+pub(crate) struct Transport {
     stream: RefCell<Stream>,
     /// Received and not read.
     inbox: RefCell<Option<Chunk>>,
@@ -35,6 +35,8 @@ pub(super) struct Transport {
     deaf: Cell<bool>,
     /// When a head that is not whole began.
     head_began: Cell<Option<Instant>>,
+    /// When the last byte was read.
+    last_read: Cell<Instant>,
 }
 
 /// The part of a turn that is left.
@@ -50,20 +52,32 @@ impl Turn {
 }
 
 /// The crate's handle.
-pub(super) struct Io(Rc<Transport>);
+pub(crate) struct Io(Rc<Transport>);
 
 impl Transport {
-    pub(super) fn new(stream: Stream, inbox: Option<Chunk>) -> Rc<Self> {
+    /// A client's, with what was received of it.
+    pub(super) fn of_client(stream: Stream, inbox: Option<Chunk>) -> Rc<Self> {
+        Self::new(Peer::Client, stream, inbox)
+    }
+
+    /// A backend's.
+    pub(super) fn of_backend(stream: Stream) -> Rc<Self> {
+        Self::new(Peer::Backend, stream, None)
+    }
+
+    fn new(peer: Peer, stream: Stream, inbox: Option<Chunk>) -> Rc<Self> {
+        let (inward, outward) = if peer == Peer::Client { (PREFACE, 0) } else { (0, PREFACE) };
         Rc::new(Self {
             stream: RefCell::new(stream),
             inbox: RefCell::new(inbox),
-            inward: RefCell::new(FrameScan::new(PREFACE)),
-            outward: RefCell::new(FrameScan::new(0)),
-            frames: RefCell::default(),
+            inward: RefCell::new(FrameScan::new(inward)),
+            outward: RefCell::new(FrameScan::new(outward)),
+            frames: RefCell::new(Frames::of(peer)),
             began: now(),
             turn: Cell::new(Turn::WHOLE),
             deaf: Cell::new(false),
             head_began: Cell::new(None),
+            last_read: Cell::new(now()),
         })
     }
 
@@ -101,6 +115,21 @@ impl Transport {
         self.head_began.get()
     }
 
+    /// True once the peer has sent its settings.
+    pub(super) fn has_settings(&self) -> bool {
+        self.frames.borrow().has_settings()
+    }
+
+    /// True if no stream is to be begun here any more.
+    pub(crate) fn takes_no_more(&self) -> bool {
+        self.frames.borrow().takes_no_more()
+    }
+
+    /// When the last byte was read.
+    pub(crate) fn last_read(&self) -> Instant {
+        self.last_read.get()
+    }
+
     pub(super) fn note_own_reset(&self) {
         self.frames.borrow_mut().note_own_reset();
     }
@@ -110,8 +139,9 @@ impl Transport {
         self.deaf.set(true);
     }
 
-    /// Looks at what the client has sent.
+    /// Looks at what the peer has sent.
     fn look(&self, bytes: &[u8]) {
+        self.last_read.set(now());
         let mut turn = self.turn.get();
         let mut frames = self.frames.borrow_mut();
         self.inward.borrow_mut().take(bytes, |frame| {

@@ -1,12 +1,15 @@
-//! HTTP/2 on the client's side: a connection, its streams, and their end. Frames are the `h2` crate's.
+//! HTTP/2: connections of clients and to backends, their streams, and their end. Frames are the `h2` crate's.
 
+pub(crate) mod backend;
+pub(crate) mod client;
 mod connection;
 mod flood;
 mod frames;
-mod io;
+pub(crate) mod io;
 mod response_sink;
+pub(crate) mod response_source;
 pub(crate) mod server;
-mod sink;
+pub(crate) mod sink;
 mod source;
 mod stream;
 mod wire;

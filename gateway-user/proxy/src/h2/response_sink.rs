@@ -3,19 +3,19 @@
 use gateway_http::h2::response;
 use gateway_http::head::{BodyLength, HeadEdits, ResponseParts};
 
-use super::sink::H2Sink;
+use super::sink::{H2Sink, Sender};
 use crate::exchange::wire::{HeadTooLong, ResponseSink};
 
 /// The way of one response to its client.
 pub(super) struct H2ResponseSink<'a> {
-    pub(super) body: H2Sink<'a>,
+    pub(super) body: H2Sink<'a, Sender>,
 }
 
 impl<'a> ResponseSink for H2ResponseSink<'a> {
     const CARRIES_LOGINS: bool = false;
-    type Body = H2Sink<'a>;
+    type Body = H2Sink<'a, Sender>;
 
-    fn body(&mut self) -> &mut H2Sink<'a> {
+    fn body(&mut self) -> &mut H2Sink<'a, Sender> {
         &mut self.body
     }
 

@@ -16,7 +16,7 @@ use super::io::{Io, Transport};
 use super::sink::Data;
 use super::stream;
 use crate::clock::within;
-use crate::connection::guarded;
+use crate::guarded::guarded;
 use crate::h1::server::ServerConnection;
 
 /// Streams of one connection at once.
@@ -53,7 +53,7 @@ enum Event {
 /// Serves a connection whose client speaks HTTP/2. Its preface is in the inbox, or to come.
 pub(crate) async fn serve(conn: Box<ServerConnection>) {
     let (slot, stream, inbox, info) = conn.into_parts();
-    let transport = Transport::new(stream, inbox);
+    let transport = Transport::of_client(stream, inbox);
     let conn = H2Connection::new(slot, info, Rc::clone(&transport));
     conn.info.context.metrics.borrow_mut().counters.h2_connections += 1;
     // Boxed, so that what it takes is gone when it is over.
@@ -174,8 +174,8 @@ impl H2Connection {
             // One more than there may be ends with what it has begun.
             connection.graceful_shutdown();
         }
-        let worker = Rc::clone(self.slot.worker());
-        spawn(guarded(worker, self.info.peer, || async move {
+        let context = Rc::clone(&self.info.context);
+        spawn(guarded(context, self.info.peer, || async move {
             stream::serve(Rc::clone(&stream.0), request, response).await;
             drop(stream);
         }));

@@ -1,4 +1,4 @@
-//! Responses over HTTP/2: each piece waits for the client's window.
+//! Bodies over HTTP/2: each piece waits for the receiver's window.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -24,6 +24,18 @@ const MAX_PIECE: usize = 16 * 1024;
 /// Content on its way through the crate.
 #[derive(Debug)]
 pub(crate) struct Data(Chunk);
+
+/// A stream as what is sent on it sees it.
+pub(crate) trait Outgoing {
+    type Head;
+    /// Sends the head; `ends` tells that nothing follows.
+    ///
+    /// # Errors
+    /// The stream is gone.
+    fn open(&mut self, head: Self::Head, ends: bool) -> Result<(), h2::Error>;
+    /// The stream, once the head is out.
+    fn stream(&mut self) -> Option<&mut SendStream<Data>>;
+}
 
 impl Buf for Data {
     fn remaining(&self) -> usize {
@@ -63,11 +75,24 @@ impl Sender {
     }
 }
 
-/// A response's body.
-pub(crate) struct H2Sink<'a> {
-    pub(super) to: &'a RefCell<Sender>,
+impl Outgoing for Sender {
+    type Head = Response<()>;
+
+    fn open(&mut self, head: Response<()>, ends: bool) -> Result<(), h2::Error> {
+        self.stream = Some(self.response.send_response(head, ends)?);
+        Ok(())
+    }
+
+    fn stream(&mut self) -> Option<&mut SendStream<Data>> {
+        self.stream.as_mut()
+    }
+}
+
+/// A body on its way.
+pub(crate) struct H2Sink<'a, S: Outgoing> {
+    pub(super) to: &'a RefCell<S>,
     /// Prepared: it goes out with the first flush after [`Sink::begin`].
-    pub(super) head: Option<Response<()>>,
+    pub(super) head: Option<S::Head>,
     pub(super) begun: bool,
     /// The head says that no content follows.
     pub(super) is_empty: bool,
@@ -76,8 +101,8 @@ pub(crate) struct H2Sink<'a> {
     pub(super) end: Option<HeaderMap>,
 }
 
-impl<'a> H2Sink<'a> {
-    pub(super) fn new(to: &'a RefCell<Sender>) -> Self {
+impl<'a, S: Outgoing> H2Sink<'a, S> {
+    pub(super) fn new(to: &'a RefCell<S>) -> Self {
         Self { to, head: None, begun: false, is_empty: false, queued: VecDeque::new(), end: None }
     }
 
@@ -92,9 +117,7 @@ impl<'a> H2Sink<'a> {
         }
         let Some(head) = self.head.take() else { return Ok(()) };
         let ends = self.is_last();
-        let sender = &mut *self.to.borrow_mut();
-        let stream = sender.response.send_response(head, ends).map_err(|_| PumpError::SinkLost)?;
-        sender.stream = Some(stream);
+        self.to.borrow_mut().open(head, ends).map_err(|_| PumpError::SinkLost)?;
         if ends {
             self.end = None;
         }
@@ -106,7 +129,7 @@ impl<'a> H2Sink<'a> {
         let lost = || Poll::Ready(Err(PumpError::SinkLost));
         let Some(chunk) = self.queued.front_mut() else { return Poll::Ready(Ok(0)) };
         let sender = &mut *self.to.borrow_mut();
-        let Some(stream) = &mut sender.stream else { return lost() };
+        let Some(stream) = sender.stream() else { return lost() };
         stream.reserve_capacity(chunk.len().min(MAX_PIECE));
         let room = loop {
             match stream.poll_capacity(cx) {
@@ -142,7 +165,7 @@ impl<'a> H2Sink<'a> {
     fn send_end(&mut self) -> Result<(), PumpError> {
         let Some(trailers) = self.end.take() else { return Ok(()) };
         let sender = &mut *self.to.borrow_mut();
-        let Some(stream) = &mut sender.stream else { return Err(PumpError::SinkLost) };
+        let Some(stream) = sender.stream() else { return Err(PumpError::SinkLost) };
         let sent = match trailers.is_empty() {
             true => stream.send_data(Data(Chunk::with_capacity(0)), true),
             false => stream.send_trailers(trailers),
@@ -151,7 +174,7 @@ impl<'a> H2Sink<'a> {
     }
 }
 
-impl Sink for H2Sink<'_> {
+impl<S: Outgoing> Sink for H2Sink<'_, S> {
     fn begin(&mut self) {
         self.begun = true;
     }
@@ -196,7 +219,7 @@ impl Sink for H2Sink<'_> {
         let room = pin!(poll_fn(|cx| {
             let sender = &mut *self.to.borrow_mut();
             // Before the head nothing is known of the window, and nothing waits.
-            let Some(stream) = &mut sender.stream else { return Poll::Ready(Ok(())) };
+            let Some(stream) = sender.stream() else { return Poll::Ready(Ok(())) };
             stream.reserve_capacity(1);
             match stream.capacity() {
                 0 => match stream.poll_capacity(cx) {

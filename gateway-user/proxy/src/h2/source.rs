@@ -1,5 +1,6 @@
-//! Request bodies over HTTP/2: each piece is paid back to its window once it was passed on.
+//! Bodies over HTTP/2: each piece is paid back to its window once it was passed on.
 
+use std::borrow::BorrowMut;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -16,10 +17,10 @@ use http::HeaderMap;
 use crate::body::ends::{Piece, PumpError, Source};
 use crate::clock::within;
 
-/// A request's body.
+/// A body that is received. `R` holds its stream: a request's is borrowed, a response's is owned.
 #[derive(Debug)]
-pub(crate) struct H2Source<'a> {
-    pub(super) from: &'a mut RecvStream,
+pub(crate) struct H2Source<'a, R> {
+    pub(super) from: R,
     /// Reads the trailers, and knows the limits.
     pub(super) decoder: &'a mut BodyDecoder,
     pub(super) limit: u64,
@@ -31,21 +32,16 @@ pub(crate) struct H2Source<'a> {
     pub(super) finished: bool,
 }
 
-impl<'a> H2Source<'a> {
+impl<'a, R: BorrowMut<RecvStream>> H2Source<'a, R> {
     /// `is_empty`: the stream ended with its head.
-    pub(super) fn new(
-        from: &'a mut RecvStream,
-        decoder: &'a mut BodyDecoder,
-        limit: u64,
-        is_empty: bool,
-    ) -> Self {
+    pub(super) fn new(from: R, decoder: &'a mut BodyDecoder, limit: u64, is_empty: bool) -> Self {
         Self { from, decoder, limit, received: 0, owed: 0, held: None, finished: is_empty }
     }
 
     fn pay_back(&mut self) {
         if self.owed > 0 {
             // Fails for a stream that is gone, which needs no window.
-            let _ = self.from.flow_control().release_capacity(std::mem::take(&mut self.owed));
+            let _ = self.from.borrow_mut().flow_control().release_capacity(std::mem::take(&mut self.owed));
         }
     }
 
@@ -54,7 +50,7 @@ impl<'a> H2Source<'a> {
         if let Some(data) = self.held.take() {
             return Poll::Ready(self.take(&data, cx));
         }
-        match self.from.poll_data(cx) {
+        match self.from.borrow_mut().poll_data(cx) {
             Poll::Ready(Some(Ok(data))) => Poll::Ready(self.take(&data, cx)),
             Poll::Ready(Some(Err(_))) => Poll::Ready(Err(PumpError::SourceLost)),
             Poll::Ready(None) => self.poll_trailers(cx),
@@ -68,8 +64,8 @@ impl<'a> H2Source<'a> {
         let mut chunk = Chunk::with_capacity(data.len());
         // Fits: the capacity was just asked for.
         let _ = chunk.extend_from_slice(data);
-        while !self.from.is_end_stream() {
-            match self.from.poll_data(cx) {
+        while !self.from.borrow().is_end_stream() {
+            match self.from.borrow_mut().poll_data(cx) {
                 Poll::Ready(Some(Ok(more))) if more.len() <= chunk.spare_len() => {
                     let _ = chunk.extend_from_slice(&more);
                 }
@@ -87,7 +83,7 @@ impl<'a> H2Source<'a> {
         if self.received > self.limit {
             return Err(PumpError::Body(BodyError::TooLong));
         }
-        self.finished = self.held.is_none() && self.from.is_end_stream();
+        self.finished = self.held.is_none() && self.from.borrow().is_end_stream();
         if self.finished {
             // Nothing more is read, so nothing more is asked for.
             self.pay_back();
@@ -97,7 +93,7 @@ impl<'a> H2Source<'a> {
     }
 
     fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, PumpError>> {
-        let trailers = match self.from.poll_trailers(cx) {
+        let trailers = match self.from.borrow_mut().poll_trailers(cx) {
             Poll::Ready(Ok(trailers)) => trailers,
             Poll::Ready(Err(_)) => return Poll::Ready(Err(PumpError::SourceLost)),
             Poll::Pending => return Poll::Pending,
@@ -117,7 +113,7 @@ impl<'a> H2Source<'a> {
     }
 }
 
-impl Source for H2Source<'_> {
+impl<R: BorrowMut<RecvStream>> Source for H2Source<'_, R> {
     fn is_finished(&self) -> bool {
         self.finished
     }

@@ -199,7 +199,7 @@ async fn send_reply(
     false
 }
 
-fn finish(to: &mut H2Sink<'_>, body: Chunk) {
+fn finish(to: &mut H2Sink<'_, Sender>, body: Chunk) {
     if !body.is_empty() {
         to.queue(body);
     }

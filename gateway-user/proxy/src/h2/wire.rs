@@ -1,4 +1,4 @@
-//! An exchange whose client speaks HTTP/2, and whose backend HTTP/1.1.
+//! An exchange whose client speaks HTTP/2.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -11,13 +11,11 @@ use super::response_sink::H2ResponseSink;
 use super::sink::{H2Sink, Sender};
 use super::source::H2Source;
 use crate::Reason;
+use crate::backend::{self, BackendSink, BackendSource, Reading};
 use crate::connection::info::ConnInfo;
 use crate::exchange::progress::Progress;
 use crate::exchange::wire::{Halves, Release, RequestSource, Wire};
-use crate::h1::backend;
-use crate::h1::body::H1Sink;
 use crate::h1::head::RequestMeta;
-use crate::h1::response_source::H1ResponseSource;
 use crate::h1::scratch::Codec;
 use crate::upstream::{Cluster, Lease, Tried, lease};
 
@@ -36,7 +34,7 @@ pub(super) struct H2Wire<'c> {
 
 /// A request's body, and the stream that it comes on.
 pub(super) struct H2RequestSource<'a> {
-    body: H2Source<'a>,
+    body: H2Source<'a, &'a mut RecvStream>,
     sender: &'a RefCell<Sender>,
 }
 
@@ -47,11 +45,11 @@ impl<'c> Wire for H2Wire<'c> {
     where
         Self: 'a;
     type RequestSink<'a>
-        = H1Sink<'a>
+        = BackendSink<'a>
     where
         Self: 'a;
     type ResponseSource<'a>
-        = H1ResponseSource<'a>
+        = BackendSource<'a>
     where
         Self: 'a;
     type ResponseSink<'a>
@@ -85,19 +83,22 @@ impl<'c> Wire for H2Wire<'c> {
         let Self { info, codec, meta, body, sender, unasked, .. } = self;
         let config = &info.context.config;
         let is_empty = body.is_end_stream();
+        let reading = Reading {
+            limits: &config.head,
+            body: &config.body,
+            method: meta.method,
+            head: &mut codec.response,
+            decoder: &mut codec.response_body,
+            unasked,
+        };
+        let (request_sink, response_source) = backend::halves(lease, meta.framing, reading);
         Halves {
             request_source: H2RequestSource {
                 body: H2Source::new(body, &mut codec.request_body, config.body.content, is_empty),
                 sender,
             },
-            request_sink: backend::request_sink(&mut lease.stream.send, meta.framing),
-            response_source: backend::response_source(
-                &config.head,
-                meta.method,
-                &mut lease.stream.recv,
-                (&mut codec.response, &mut codec.response_body),
-                unasked,
-            ),
+            request_sink,
+            response_source,
             response_sink: H2ResponseSink { body: H2Sink::new(sender) },
         }
     }
@@ -113,9 +114,9 @@ impl<'c> Wire for H2Wire<'c> {
 }
 
 impl<'a> RequestSource for H2RequestSource<'a> {
-    type Body = H2Source<'a>;
+    type Body = H2Source<'a, &'a mut RecvStream>;
 
-    fn body(&mut self) -> &mut H2Source<'a> {
+    fn body(&mut self) -> &mut Self::Body {
         &mut self.body
     }
 

@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use gateway_ir::BackendProtocol;
+
 use super::ClusterLimits;
+use super::shared::SharedConnections;
 use crate::request_id::Random;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
 const FAILURE_MEMORY: Duration = Duration::from_secs(5);
 /// A connection that is idle for so long is not part of a conversation.
-const UNUSED_AFTER: Duration = Duration::from_secs(1);
+pub(super) const UNUSED_AFTER: Duration = Duration::from_secs(1);
 /// Most endpoints that one request tries to connect to.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 
@@ -26,6 +29,8 @@ pub(crate) struct Backend<C> {
     failed: Cell<Option<Instant>>,
     /// Most recently used last.
     pub(super) idle: RefCell<VecDeque<Idle<C>>>,
+    /// Connections that requests share, of a backend that speaks HTTP/2.
+    pub(super) shared: SharedConnections,
 }
 
 /// A connection between two requests.
@@ -46,6 +51,7 @@ impl<C> Idle<C> {
 #[derive(Debug)]
 pub(crate) struct Cluster<C> {
     backends: Vec<Rc<Backend<C>>>,
+    pub(crate) protocol: BackendProtocol,
     pub(crate) load: Rc<ClusterLimits>,
 }
 
@@ -57,7 +63,13 @@ pub(crate) struct Tried {
 
 impl<C> Backend<C> {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, active: Cell::new(0), failed: Cell::new(None), idle: RefCell::default() }
+        Self {
+            address,
+            active: Cell::new(0),
+            failed: Cell::new(None),
+            idle: RefCell::default(),
+            shared: SharedConnections::default(),
+        }
     }
 
     /// Remembers a failed connection, or that one succeeded.
@@ -79,8 +91,12 @@ impl<C> Backend<C> {
 }
 
 impl<C> Cluster<C> {
-    pub(crate) fn new(backends: Vec<Rc<Backend<C>>>, load: Rc<ClusterLimits>) -> Self {
-        Self { backends, load }
+    pub(crate) fn new(
+        backends: Vec<Rc<Backend<C>>>,
+        protocol: BackendProtocol,
+        load: Rc<ClusterLimits>,
+    ) -> Self {
+        Self { backends, protocol, load }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -134,7 +150,7 @@ mod tests {
 
     fn cluster(count: u8) -> Cluster<()> {
         let backend = |n| Rc::new(Backend::new(([10, 0, 0, n], 80).into()));
-        Cluster::new((0..count).map(backend).collect(), Rc::default())
+        Cluster::new((0..count).map(backend).collect(), BackendProtocol::Http1, Rc::default())
     }
 
     fn shares(cluster: &Cluster<()>, tried: &Tried, now: Instant) -> HashMap<SocketAddr, usize> {

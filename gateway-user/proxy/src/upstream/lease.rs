@@ -1,11 +1,13 @@
 //! A connection to a backend for the length of one request.
 
-use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway_io::{Stream, connect, is_out_of_descriptors, now, sleep};
+use gateway_io::{Stream, connect, now, sleep};
+use gateway_ir::BackendProtocol;
 
+use super::dial::{DialError, open_shared};
+use super::shared::{SharedConnection, SharedStream};
 use super::{Backend, Cluster, PrivateConnections, Tried};
 use crate::Reason;
 use crate::context::WorkerContext;
@@ -15,15 +17,27 @@ use crate::context::WorkerContext;
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(5);
 const MAX_DESCRIPTOR_WAITS: u32 = 20;
 
-/// A connection in use. Dropped, it is closed.
+/// Connections that are opened for one request that finds each of them full: others have waited for them too.
+const MAX_FULL_CONNECTIONS: usize = 8;
+
+/// A connection in use, or a stream on one. Dropped, it is closed, or reset.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) stream: Stream,
+    pub(crate) connection: Leased,
     /// It has carried a request before.
     pub(crate) reused: bool,
     /// It is logged in, so no other client's requests may go on it.
     pub(crate) private: bool,
     in_flight: InFlight,
+}
+
+/// The share of a connection that a request has.
+#[derive(Debug)]
+pub(crate) enum Leased {
+    /// All of it.
+    Exclusive(Stream),
+    /// One stream. Boxed, so that a lease over HTTP/1.1 is no larger for it.
+    Shared(Box<SharedStream>),
 }
 
 /// Counts a request as under way at a backend.
@@ -38,7 +52,7 @@ struct InFlight {
 /// # Errors
 /// Why there is no connection: no endpoint at all, or the last failure.
 pub(crate) async fn lease(
-    context: &WorkerContext,
+    context: &Rc<WorkerContext>,
     cluster: &Cluster,
     reuse: bool,
     tried: &mut Tried,
@@ -49,35 +63,81 @@ pub(crate) async fn lease(
         let Some(backend) = cluster.pick(&context.random, tried, now()).map(Rc::clone) else {
             return Err(failure);
         };
-        if reuse && let Some(stream) = idle(context, &backend) {
-            return Ok(Lease { stream, reused: true, private: false, in_flight: InFlight::begin(backend) });
-        }
-        let in_flight = InFlight::begin(backend);
-        match connect(in_flight.backend.address, context.config.timeouts.connect).await {
-            Ok(stream) => {
-                context.metrics.borrow_mut().counters.upstream_connects += 1;
-                in_flight.backend.note(None);
-                return Ok(Lease { stream, reused: false, private: false, in_flight });
-            }
-            Err(error) if is_out_of_descriptors(&error) && context.close_unused_upstreams() => {}
-            Err(error) if is_out_of_descriptors(&error) && waited < MAX_DESCRIPTOR_WAITS => {
+        let connected = match cluster.protocol {
+            BackendProtocol::Http1 => exclusive(context, &backend, reuse).await,
+            BackendProtocol::Http2 => shared(context, &backend, reuse).await,
+        };
+        match connected {
+            Ok(lease) => return Ok(lease),
+            Err(DialError::OutOfDescriptors) if context.close_unused_upstreams() => {}
+            Err(DialError::OutOfDescriptors) if waited < MAX_DESCRIPTOR_WAITS => {
                 waited += 1;
                 sleep(DESCRIPTOR_WAIT).await;
             }
-            Err(error) => {
+            // Having no descriptor left is no fault of the endpoint, and another one would need one too.
+            Err(DialError::OutOfDescriptors) => {
                 context.metrics.borrow_mut().counters.upstream_connect_failures += 1;
-                failure = reason(&error);
-                // Having no descriptor left is no fault of the endpoint, and another one would need one too.
-                if failure == Reason::OverloadDescriptors {
-                    return Err(failure);
-                }
-                in_flight.backend.failed();
-                if !tried.add(in_flight.backend.address) {
+                return Err(Reason::OverloadDescriptors);
+            }
+            Err(DialError::For(reason)) => {
+                context.metrics.borrow_mut().counters.upstream_connect_failures += 1;
+                failure = reason;
+                backend.failed();
+                if !tried.add(backend.address) {
                     return Err(failure);
                 }
             }
         }
     }
+}
+
+/// A connection for this request alone.
+async fn exclusive(context: &WorkerContext, backend: &Rc<Backend>, reuse: bool) -> Result<Lease, DialError> {
+    let lease = |stream, reused, in_flight| Lease {
+        connection: Leased::Exclusive(stream),
+        reused,
+        private: false,
+        in_flight,
+    };
+    if reuse && let Some(stream) = idle(context, backend) {
+        return Ok(lease(stream, true, InFlight::begin(Rc::clone(backend))));
+    }
+    let in_flight = InFlight::begin(Rc::clone(backend));
+    let stream = connect(backend.address, context.config.timeouts.connect).await?;
+    context.metrics.borrow_mut().counters.upstream_connects += 1;
+    backend.note(None);
+    Ok(lease(stream, false, in_flight))
+}
+
+/// A stream on a connection that others use too: one that is open if `reuse` allows, else a new one.
+async fn shared(context: &Rc<WorkerContext>, backend: &Rc<Backend>, reuse: bool) -> Result<Lease, DialError> {
+    let most = context.config.upstream_h2_max_streams;
+    let in_flight = InFlight::begin(Rc::clone(backend));
+    let lease = |connection: Rc<SharedConnection>, reused, in_flight| Lease {
+        connection: Leased::Shared(Box::new(connection.enter())),
+        reused,
+        private: false,
+        in_flight,
+    };
+    if reuse && let Some(connection) = backend.shared.take(most) {
+        context.metrics.borrow_mut().counters.upstream_reused += 1;
+        return Ok(lease(connection, true, in_flight));
+    }
+    for _ in 0..MAX_FULL_CONNECTIONS {
+        let opening = backend.shared.opening(most).unwrap_or_else(|| open_shared(context, backend));
+        opening.join();
+        opening.done.wait().await;
+        let connection = match opening.result() {
+            Some(Ok(connection)) => connection,
+            Some(Err(error)) => return Err(error),
+            None => break,
+        };
+        if connection.is_usable() && connection.has_room(most) {
+            return Ok(lease(connection, false, in_flight));
+        }
+    }
+    // Its backend takes no stream at all, or ends each connection at once.
+    Err(DialError::For(Reason::UpstreamConnectFailed))
 }
 
 fn idle(context: &WorkerContext, backend: &Backend) -> Option<Stream> {
@@ -89,24 +149,23 @@ fn idle(context: &WorkerContext, backend: &Backend) -> Option<Stream> {
     stream
 }
 
-fn reason(error: &io::Error) -> Reason {
-    match error.kind() {
-        io::ErrorKind::TimedOut => Reason::UpstreamConnectTimeout,
-        _ if is_out_of_descriptors(error) => Reason::OverloadDescriptors,
-        _ => Reason::UpstreamConnectFailed,
-    }
-}
-
 impl Lease {
     /// The same client's connection once more.
     pub(super) fn again(backend: Rc<Backend>, stream: Stream) -> Self {
-        Self { stream, reused: true, private: true, in_flight: InFlight::begin(backend) }
+        Self {
+            connection: Leased::Exclusive(stream),
+            reused: true,
+            private: true,
+            in_flight: InFlight::begin(backend),
+        }
     }
 
     /// Ends the request; the connection is kept for the same client. As [`keep`](Self::keep).
     pub(crate) fn keep_private(self, connections: &mut PrivateConnections) {
-        let Self { stream, in_flight, .. } = self;
-        connections.keep(Rc::clone(&in_flight.backend), stream);
+        let Self { connection, in_flight, .. } = self;
+        if let Leased::Exclusive(stream) = connection {
+            connections.keep(Rc::clone(&in_flight.backend), stream);
+        }
     }
 
     pub(crate) fn backend(&self) -> &Backend {
@@ -116,8 +175,10 @@ impl Lease {
     /// Ends the request; the connection is kept for another one. Only for a connection whose response was read to its
     /// end and was not followed by anything.
     pub(crate) fn keep(self, context: &WorkerContext) {
-        let Self { stream, in_flight, .. } = self;
-        if !context.upstreams.park(&in_flight.backend, stream) {
+        let Self { connection, in_flight, .. } = self;
+        if let Leased::Exclusive(stream) = connection
+            && !context.upstreams.park(&in_flight.backend, stream)
+        {
             context.metrics.borrow_mut().counters.upstream_stale += 1;
         }
     }

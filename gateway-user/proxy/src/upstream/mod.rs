@@ -1,10 +1,12 @@
-//! Backends: which one, and a connection to it. Pools are per worker and keyed by address, so they outlive snapshots
-//! and endpoint updates.
+//! Backends: which one, and a connection to it. Pools are per worker and keyed by address and protocol, so they outlive
+//! snapshots and endpoint updates.
 
 mod cluster;
+mod dial;
 mod lease;
 mod load;
 mod private;
+mod shared;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -13,11 +15,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_io::{Stream, now};
-use gateway_ir::{ClusterKey, Endpoints};
+use gateway_ir::{BackendProtocol, ClusterKey, Endpoints};
 use hashbrown::HashMap;
 
 pub(crate) use cluster::Tried;
-pub(crate) use lease::{Lease, lease};
+pub(crate) use lease::{Lease, Leased, lease};
 pub(crate) use load::{ClusterLimits, Permit};
 pub(crate) use private::{PrivateConnections, logs_connections_in};
 
@@ -28,13 +30,20 @@ pub(crate) type Cluster = cluster::Cluster<Stream>;
 
 /// All backends of one worker.
 pub(crate) struct Upstreams {
-    backends: RefCell<HashMap<SocketAddr, Rc<Backend>>>,
+    backends: RefCell<HashMap<PoolKey, Rc<Backend>>>,
     loads: RefCell<HashMap<ClusterKey, Rc<ClusterLimits>>>,
     endpoints: RefCell<Arc<Endpoints>>,
     /// Counts updates of the endpoints.
     version: Cell<u64>,
     max_idle: usize,
     idle_limit: Duration,
+}
+
+/// The connections of one address that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct PoolKey {
+    address: SocketAddr,
+    protocol: BackendProtocol,
 }
 
 /// Outcomes of a sweep of pooled connections.
@@ -83,11 +92,12 @@ impl Upstreams {
         }
         let mut backends = self.backends.borrow_mut();
         let backend = |address: &SocketAddr| {
-            Rc::clone(backends.entry(*address).or_insert_with(|| Rc::new(Backend::new(*address))))
+            let key = PoolKey { address: *address, protocol: key.protocol };
+            Rc::clone(backends.entry(key).or_insert_with(|| Rc::new(Backend::new(*address))))
         };
         let mut loads = self.loads.borrow_mut();
         let load = Rc::clone(loads.entry_ref(key).or_default());
-        Rc::new(Cluster::new(addresses.iter().map(backend).collect(), load))
+        Rc::new(Cluster::new(addresses.iter().map(backend).collect(), key.protocol, load))
     }
 
     /// Keeps a connection for another request. False if it was closed instead.
@@ -112,7 +122,7 @@ impl Upstreams {
         let close = |backend: &Rc<Backend>| {
             let mut idle = backend.idle.borrow_mut();
             let count = idle.iter().take_while(|idle| idle.is_unused(now)).count();
-            idle.drain(..count).len() as u64
+            (idle.drain(..count).len() + backend.shared.close_unused(now, usize::MAX)) as u64
         };
         self.backends.borrow().values().map(close).sum()
     }
@@ -121,9 +131,10 @@ impl Upstreams {
     pub(crate) fn close_half_of_unused(&self) -> u64 {
         let now = now();
         let backends = self.backends.borrow();
-        let unused = |backend: &Rc<Backend>| {
+        let exclusive = |backend: &Rc<Backend>| {
             backend.idle.borrow().iter().take_while(|idle| idle.is_unused(now)).count()
         };
+        let unused = |backend: &Rc<Backend>| exclusive(backend) + backend.shared.unused(now);
         let all: usize = backends.values().map(unused).sum();
         let mut left = all / 2;
         // At first half of each; then, where backends have one each, of some.
@@ -131,7 +142,9 @@ impl Upstreams {
             for backend in backends.values() {
                 let count = (unused(backend) / part).min(left);
                 left -= count;
-                drop(backend.idle.borrow_mut().drain(..count));
+                let exclusive = exclusive(backend).min(count);
+                drop(backend.idle.borrow_mut().drain(..exclusive));
+                backend.shared.close_unused(now, count - exclusive);
             }
         }
         (all / 2 - left) as u64
@@ -153,7 +166,8 @@ impl Upstreams {
             });
             let idle = backend.idle.borrow().len();
             swept.idle += idle as u64;
-            idle > 0 || Rc::strong_count(backend) > 1
+            backend.shared.sweep(self.idle_limit, &mut swept);
+            idle > 0 || !backend.shared.is_empty() || Rc::strong_count(backend) > 1
         });
         swept
     }

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    Action, AttachedRoute, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter, HeaderChange,
-    HeaderMod, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerTls, MatchHostname, ObjectName,
-    PathMatch, PrivateKey, Protocol, RouteId, RouteKind, RouteMatch, Timeouts, WeightedBackend,
+    Action, AttachedRoute, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
+    HeaderChange, HeaderMod, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerTls, MatchHostname,
+    ObjectName, PathMatch, PrivateKey, Protocol, RouteId, RouteKind, RouteMatch, Timeouts, WeightedBackend,
     WeightedTarget,
 };
 use gateway_testkit::tls::SelfSigned;
@@ -81,6 +81,16 @@ impl Config {
     /// Everything to one address.
     pub fn to(address: SocketAddr) -> Self {
         Self::default().rule(forward("/", "app")).endpoints("app", &[address])
+    }
+
+    /// Everything to one address that speaks HTTP/2.
+    pub fn to_h2(address: SocketAddr) -> Self {
+        let key = ClusterKey { protocol: BackendProtocol::Http2, ..cluster("app") };
+        let share =
+            WeightedBackend { weight: 1, target: WeightedTarget::Cluster(key.clone()), filters: Vec::new() };
+        let mut config = Self::default().rule(rule("/", Action::Forward(vec![share])));
+        config.endpoints.clusters.insert(key, [address].as_slice().into());
+        config
     }
 
     /// Adds a rule.

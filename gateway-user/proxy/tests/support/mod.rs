@@ -3,6 +3,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod backend;
+pub mod h2_backend;
 pub mod ir;
 
 use std::net::{SocketAddr, TcpListener};

@@ -1,0 +1,75 @@
+//! The backend's side of an exchange, whatever both sides speak.
+
+mod sink;
+mod source;
+
+use gateway_grammar::Method;
+use gateway_http::h1::{BodyDecoder, BodyFraming, BodyLimits, HeadLimits, ResponseHead};
+use gateway_http::head::{HeadEdits, RequestParts};
+use gateway_io::Chunk;
+
+pub(crate) use sink::BackendSink;
+pub(crate) use source::BackendSource;
+
+use crate::Reason;
+use crate::h1;
+use crate::h2::backend::Call;
+use crate::upstream::{Lease, Leased};
+
+/// What the response to one request is read with.
+pub(crate) struct Reading<'a> {
+    pub(crate) limits: &'a HeadLimits,
+    pub(crate) body: &'a BodyLimits,
+    /// Method of the request.
+    pub(crate) method: Method,
+    pub(crate) head: &'a mut ResponseHead,
+    pub(crate) decoder: &'a mut BodyDecoder,
+    /// Takes the bytes behind the response.
+    pub(crate) unasked: &'a mut Option<Chunk>,
+}
+
+/// Queues a request's head, changed by `edits`.
+///
+/// # Errors
+/// It is too long, or cannot be said in the backend's protocol.
+pub(crate) fn begin(
+    lease: &mut Lease,
+    request: &RequestParts<'_>,
+    edits: &HeadEdits,
+    framing: BodyFraming,
+) -> Result<(), Reason> {
+    let address = lease.backend().address;
+    match &mut lease.connection {
+        Leased::Exclusive(stream) => h1::backend::begin(&mut stream.send, request, edits, framing),
+        Leased::Shared(stream) => {
+            let requests = &mut stream.requests();
+            stream.call = Call::begin(requests, request, edits, framing, || address.to_string())?;
+            Ok(())
+        }
+    }
+}
+
+/// The way of the request's body, and the response.
+pub(crate) fn halves<'a>(
+    lease: &'a mut Lease,
+    framing: BodyFraming,
+    reading: Reading<'a>,
+) -> (BackendSink<'a>, BackendSource<'a>) {
+    let Reading { limits, body, method, head, decoder, unasked } = reading;
+    match &mut lease.connection {
+        Leased::Exclusive(stream) => (
+            BackendSink::H1(h1::backend::request_sink(&mut stream.send, framing)),
+            BackendSource::H1(h1::backend::response_source(
+                limits,
+                method,
+                &mut stream.recv,
+                (head, decoder),
+                unasked,
+            )),
+        ),
+        Leased::Shared(stream) => {
+            let (sink, source) = stream.call.halves(limits, (method, framing), (head, decoder), body.content);
+            (BackendSink::H2(Box::new(sink)), BackendSource::H2(Box::new(source)))
+        }
+    }
+}

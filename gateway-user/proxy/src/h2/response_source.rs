@@ -1,0 +1,161 @@
+//! Responses of backends over HTTP/2.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use gateway_grammar::Method;
+use gateway_http::h1::{BodyDecoder, HeadLimits, Parsed, ResponseError, ResponseHead};
+use gateway_http::h2::write_response;
+use gateway_http::head::{Fields, ResponseParts};
+use h2::client::ResponseFuture;
+use h2::{Reason as Code, RecvStream};
+use http::Response;
+
+use super::source::H2Source;
+use crate::Reason;
+use crate::body::ends::{Piece, PumpError, Source};
+use crate::clock::within;
+use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};
+
+/// One response, head by head and then its body.
+pub(crate) struct H2ResponseSource<'a> {
+    pub(super) limits: &'a HeadLimits,
+    /// Method of the request.
+    pub(super) method: Method,
+    /// `None` if the request could not be sent.
+    pub(super) response: Option<&'a mut ResponseFuture>,
+    /// Takes whether the backend has not looked at the request.
+    pub(super) refused: &'a mut bool,
+    pub(super) head: &'a mut ResponseHead,
+    /// The head received last, as text.
+    pub(super) text: Vec<u8>,
+    /// Reads the trailers, and knows the limits; there until the body begins.
+    pub(super) decoder: Option<&'a mut BodyDecoder>,
+    pub(super) max_body: u64,
+    /// The stream behind a final head.
+    pub(super) stream: Option<RecvStream>,
+    pub(super) body: Option<H2Source<'a, RecvStream>>,
+}
+
+impl H2ResponseSource<'_> {
+    /// The next head; a final one comes with its stream.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
+        let Some(response) = self.response.as_mut() else {
+            return Poll::Ready(Err(AttemptError::Unprocessed));
+        };
+        if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+            let interim = interim.map_err(|error| failure(&error))?;
+            return Poll::Ready(self.read(&interim, false));
+        }
+        match Pin::new(response).poll(cx) {
+            Poll::Ready(Ok(response)) => {
+                let read = self.read(&response, response.body().is_end_stream());
+                self.stream = Some(response.into_body());
+                Poll::Ready(read)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(failure(&error))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Reads a head as if it had come by HTTP/1.1.
+    fn read<T>(&mut self, response: &Response<T>, ends: bool) -> Result<(), AttemptError> {
+        let malformed = |error| AttemptError::For(Reason::Response(error));
+        self.text.clear();
+        write_response(&mut self.text, response, self.method, ends).map_err(malformed)?;
+        match self.head.parse(&self.text, self.limits, self.method) {
+            Ok(Parsed::Complete { .. }) => Ok(()),
+            // A head that was written whole is read whole.
+            Ok(Parsed::Incomplete) => Err(malformed(ResponseError::BadStatusLine)),
+            Err(error) => Err(malformed(error)),
+        }
+    }
+}
+
+/// Why there is no head.
+fn failure(error: &h2::Error) -> AttemptError {
+    let refused = error.is_reset() && error.reason() == Some(Code::REFUSED_STREAM);
+    if error.is_remote() && (error.is_go_away() || refused) {
+        // RFC 9113 sections 6.8, 8.7: streams beyond the last one that is named, and refused ones, were not looked at.
+        return AttemptError::Unprocessed;
+    }
+    if error.is_io() {
+        return AttemptError::BeforeResponse;
+    }
+    match error.is_library() {
+        true => AttemptError::For(Reason::UpstreamProtocolError),
+        false => AttemptError::For(Reason::UpstreamReset),
+    }
+}
+
+impl<'a> ResponseSource for H2ResponseSource<'a> {
+    type Body = Self;
+
+    async fn head(&mut self, timeout: HeadTimeout<'_>) -> Result<(), AttemptError> {
+        loop {
+            let left = timeout.left(None)?;
+            let head = pin!(poll_fn(|cx| self.poll_head(cx)));
+            if let Some(head) = within(left, head).await {
+                *self.refused = head == Err(AttemptError::Unprocessed);
+                return head;
+            }
+        }
+    }
+
+    fn parts(&self) -> ResponseParts<'_> {
+        self.head.view(&self.text).parts()
+    }
+
+    fn begin_body(&mut self) -> Result<(), PumpError> {
+        let framing = self.head.view(&self.text).framing();
+        let (Some(decoder), Some(stream)) = (self.decoder.take(), self.stream.take()) else {
+            return Err(PumpError::SourceLost);
+        };
+        // A length beyond the limit is known before the first byte.
+        decoder.begin(framing).map_err(PumpError::Body)?;
+        let is_empty = framing.is_empty() || stream.is_end_stream();
+        self.body = Some(H2Source::new(stream, decoder, self.max_body, is_empty));
+        Ok(())
+    }
+
+    fn body(&mut self) -> &mut Self {
+        self
+    }
+
+    fn is_reusable(&self) -> bool {
+        true
+    }
+}
+
+impl Source for H2ResponseSource<'_> {
+    fn is_finished(&self) -> bool {
+        self.body.as_ref().is_some_and(Source::is_finished)
+    }
+
+    fn at_hand(&mut self) -> Option<Result<Piece, PumpError>> {
+        None
+    }
+
+    fn try_next(&mut self) -> Option<Result<Piece, PumpError>> {
+        self.body.as_mut().map_or(Some(Err(PumpError::SourceLost)), Source::try_next)
+    }
+
+    async fn next(&mut self, wait: Duration) -> Result<Piece, PumpError> {
+        match &mut self.body {
+            Some(body) => body.next(wait).await,
+            None => Err(PumpError::SourceLost),
+        }
+    }
+
+    fn retain_trailers(&mut self, keep: impl FnMut(&[u8]) -> bool) {
+        if let Some(body) = &mut self.body {
+            body.retain_trailers(keep);
+        }
+    }
+
+    fn trailers(&self) -> Fields<'_> {
+        self.body.as_ref().map_or_else(Fields::default, Source::trailers)
+    }
+}

@@ -1,0 +1,78 @@
+//! New connections to backends.
+
+use std::io;
+use std::rc::Rc;
+
+use gateway_io::{connect, is_out_of_descriptors, spawn};
+
+use super::Backend;
+use super::shared::{Opening, SharedConnection};
+use crate::Reason;
+use crate::context::WorkerContext;
+use crate::guarded::guarded;
+use crate::h2::client::{ClientConnection, shake_hands};
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DialError {
+    /// No descriptor is left, which is no fault of the backend.
+    OutOfDescriptors,
+    For(Reason),
+}
+
+impl From<io::Error> for DialError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            _ if is_out_of_descriptors(&error) => Self::OutOfDescriptors,
+            io::ErrorKind::TimedOut => Self::For(Reason::UpstreamConnectTimeout),
+            io::ErrorKind::InvalidData => Self::For(Reason::UpstreamProtocolError),
+            _ => Self::For(Reason::UpstreamConnectFailed),
+        }
+    }
+}
+
+/// Tells those who wait for a connection that there is none, if its task is dropped.
+struct Pending {
+    backend: Rc<Backend>,
+    opening: Rc<Opening>,
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.opening.result().is_none() {
+            self.backend.shared.finish(&self.opening, Err(DialError::For(Reason::UpstreamConnectFailed)));
+        }
+    }
+}
+
+/// Opens a connection that requests share, in a task of its own: it outlives the request that asked for it.
+pub(super) fn open_shared(context: &Rc<WorkerContext>, backend: &Rc<Backend>) -> Rc<Opening> {
+    let opening = backend.shared.begin();
+    let pending = Pending { backend: Rc::clone(backend), opening: Rc::clone(&opening) };
+    let context = Rc::clone(context);
+    spawn(guarded(Rc::clone(&context), backend.address, || async move {
+        match shared(&context, &pending.backend).await {
+            Ok((shared, connection)) => {
+                pending.backend.shared.finish(&pending.opening, Ok(shared));
+                // Nothing is kept for it but what it is made of.
+                drop((pending, context));
+                connection.run_to_end().await;
+            }
+            Err(error) => pending.backend.shared.finish(&pending.opening, Err(error)),
+        }
+    }));
+    opening
+}
+
+async fn shared(
+    context: &WorkerContext,
+    backend: &Backend,
+) -> Result<(Rc<SharedConnection>, ClientConnection), DialError> {
+    let config = &context.config;
+    let stream = connect(backend.address, config.timeouts.connect).await?;
+    let (most, limit) = (config.upstream_h2_max_streams, config.timeouts.connect);
+    let (requests, connection) = shake_hands(stream, most, &config.head, limit).await?;
+    context.metrics.borrow_mut().counters.upstream_connects += 1;
+    backend.note(None);
+    Ok((SharedConnection::new(requests, connection.transport()), connection))
+}
