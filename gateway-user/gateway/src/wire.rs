@@ -128,6 +128,7 @@ pub(crate) fn proxy_config(
         buffer_limit: bounds.buffers,
         max_upstream_requests: part(settings.upstream_max_requests, 2),
         max_upstream_pending: part(settings.upstream_max_pending, 4),
+        upstream_h2_max_streams: settings.upstream_h2_max_streams.size(),
         buffer_bytes: settings.buffer_size.bytes(),
         max_idle_upstream: settings.upstream_max_idle.size(),
         max_series: settings.max_series.size(),

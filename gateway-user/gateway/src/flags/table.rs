@@ -262,6 +262,9 @@ settings! {
         upstream_max_pending: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
             "Of those, how many may wait for their response to begin, those above get 503; auto is a quarter of --max-connections, at least 16",
             "Bounds what a stuck backend holds; set it above what a backend of long polls needs";
+        upstream_h2_max_streams: Count<1, 1000> = "100", "STREAMS",
+            "Requests that a worker has at once on one HTTP/2 connection to an endpoint; one more opens another connection",
+            "Fewer spreads requests over more of the backend's threads and lets one lost connection end fewer of them; 64 KiB of memory each at worst";
         upstream_idle_timeout: Limit = "60s", "DURATION",
             "How long an unused backend connection is kept",
             "Keep it below the backend's own limit, or requests meet closing connections";

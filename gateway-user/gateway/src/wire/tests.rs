@@ -130,11 +130,16 @@ fn zero_is_no_limit() {
 #[test]
 fn what_a_worker_may_hold_and_whose_clients_count_together_is_passed_on() {
     let path = SteeringPath::ReusePort { reason: "test".into(), unprivileged_offset: None, lowest_port: 0 };
-    let flags =
-        [("max-connections-per-client", "9"), ("client-prefix-ipv4", "24"), ("client-prefix-ipv6", "56")];
+    let flags = [
+        ("max-connections-per-client", "9"),
+        ("client-prefix-ipv4", "24"),
+        ("client-prefix-ipv6", "56"),
+        ("upstream-h2-max-streams", "7"),
+    ];
     let config = proxy_config(&settings(&flags), &path, &BOUNDS, false, Confinement::default());
     assert_eq!((config.max_connections, config.buffer_limit), (384, 1 << 20));
     assert_eq!((config.max_upstream_requests, config.max_upstream_pending), (192, 96));
+    assert_eq!(config.upstream_h2_max_streams, 7);
     assert_eq!(config.clients, ClientLimit { connections: 9, ipv4_prefix: 24, ipv6_prefix: 56 });
     assert_eq!(
         proxy_config(&settings(&[]), &path, &BOUNDS, false, Confinement::default()).clients,
