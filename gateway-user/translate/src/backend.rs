@@ -2,7 +2,7 @@
 //! it.
 
 use gateway_api_types::BackendObjectReference;
-use gateway_ir::{ClusterKey, ObjectName, RuleErrorKind};
+use gateway_ir::{BackendProtocol, ClusterKey, ObjectName, RuleErrorKind};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 
 use crate::diagnostics::ConfigError;
@@ -26,8 +26,28 @@ pub(crate) struct Backend {
     pub(crate) note: Option<(String, String)>,
 }
 
-/// appProtocols that say HTTP/1.1 in clear text (KEP-3726, IANA).
-const KNOWN_HTTP: [&str; 2] = ["", "http"];
+/// What an appProtocol asks for (KEP-3726, IANA; `grpc` and `http2` as service meshes name HTTP/2 in clear text).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AppProtocol {
+    /// Forwarding in this protocol.
+    Speak(BackendProtocol),
+    /// Something that is not supported.
+    Unsupported,
+    /// A name that says nothing about HTTP (`example.com/thing`), so that it does not stand in the way.
+    Unknown,
+}
+
+impl AppProtocol {
+    fn of(name: &str) -> Self {
+        let prefixed = name.strip_prefix("kubernetes.io/");
+        match prefixed.unwrap_or(name) {
+            "h2c" | "http2" | "grpc" => Self::Speak(BackendProtocol::Http2),
+            "ws" | "wss" | "https" | "grpcs" | "tls" => Self::Unsupported,
+            "" | "http" if prefixed.is_none() => Self::Speak(BackendProtocol::Http1),
+            _ => Self::Unknown,
+        }
+    }
+}
 
 /// Finds the cluster that a reference means. Permission comes before existence, so that nobody learns from a
 /// status what another namespace holds.
@@ -56,17 +76,21 @@ pub(crate) fn resolve(
         return Err(no_service(reader, referrer, referent, field));
     };
     let service_port = supported(reader, service, referent, port, field)?;
-    let strange = service_port.app_protocol.as_deref().filter(|protocol| !KNOWN_HTTP.contains(protocol));
-    let note = strange.map(|protocol| {
-        let message = format!(
-            "appProtocol {protocol:?} of Service \"{namespace}/{name}\" is not known; HTTP/1.1 is spoken"
-        );
-        (format!("{field}.port"), message)
-    });
-    Ok(Backend { cluster: ClusterKey::new(ObjectName::new(namespace, name), port), note })
+    let app_protocol = service_port.app_protocol.as_deref().unwrap_or_default();
+    let (protocol, note) = match AppProtocol::of(app_protocol) {
+        AppProtocol::Speak(protocol) => (protocol, None),
+        AppProtocol::Unsupported | AppProtocol::Unknown => {
+            let message = format!(
+                "appProtocol {app_protocol:?} of Service \"{namespace}/{name}\" is not known; HTTP/1.1 is spoken"
+            );
+            (BackendProtocol::Http1, Some((format!("{field}.port"), message)))
+        }
+    };
+    let service = ObjectName::new(namespace, name);
+    Ok(Backend { cluster: ClusterKey { service, port, protocol }, note })
 }
 
-/// The port of that number of a Service we can forward to over HTTP/1.1 in clear text.
+/// The port of that number of a Service we can forward to, over HTTP in clear text.
 fn supported<'s>(
     reader: &Reader<'_, '_>,
     service: &'s Service,
@@ -100,10 +124,12 @@ fn supported<'s>(
         }
         return Err(not_found(field, no_port(ports, namespace, name, port)));
     };
-    if let Some(protocol) = found.app_protocol.as_deref().filter(|protocol| !is_plain_http(protocol)) {
+    if let Some(protocol) = found.app_protocol.as_deref()
+        && AppProtocol::of(protocol) == AppProtocol::Unsupported
+    {
         let message = format!(
             "port {port} of Service \"{namespace}/{name}\" has appProtocol {protocol:?}, which is not supported; \
-             supported: http or none"
+             supported: http, kubernetes.io/h2c or none"
         );
         return Err(unsupported_protocol(field, message));
     }
@@ -118,14 +144,6 @@ fn supported<'s>(
 
 pub(crate) fn is_tcp(protocol: Option<&str>) -> bool {
     matches!(protocol, None | Some("" | "TCP"))
-}
-
-/// Protocols that can be served with HTTP/1.1 requests in clear text. Names of KEP-3726 and IANA that say
-/// something else (an upgrade to WebSocket is not supported) need something else; names we do not know
-/// (`example.com/thing`) say nothing about HTTP, so they do not stand in the way.
-fn is_plain_http(app_protocol: &str) -> bool {
-    let name = app_protocol.strip_prefix("kubernetes.io/").unwrap_or(app_protocol);
-    !matches!(name, "h2c" | "ws" | "wss" | "https" | "http2" | "grpc" | "grpcs" | "tls")
 }
 
 fn unresolved(reason: &'static str, kind: RuleErrorKind, field: String, message: String) -> Unresolved {
