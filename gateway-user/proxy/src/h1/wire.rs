@@ -140,6 +140,8 @@ impl<'c> Wire for H1Wire<'c> {
         match then {
             Release::Shared => lease.keep(&self.info.context),
             Release::Private => lease.keep_private(self.private.get_or_insert_default()),
+            // A stream is reset instead.
+            Release::Relay if !lease.is_exclusive() => drop(lease),
             Release::Relay => {
                 let chunked = self.head.meta.framing == BodyFraming::Chunked;
                 self.end.relay = Some(Box::new(Relay { lease, chunked }));

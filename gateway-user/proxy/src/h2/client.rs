@@ -24,8 +24,10 @@ const MAX_SEND_BUFFER: usize = 32 * 1024;
 const MAX_RESET_STREAMS: usize = 100;
 /// Errors for which the crate resets streams before it ends the connection.
 const MAX_LOCAL_ERRORS: usize = 200;
-/// Cost of small pieces of content that nobody has taken yet: of each, the bytes that it is short of 256.
-const SMALL_DATA_BUDGET: usize = 1 << 20;
+/// Cost of small pieces of content that nobody has taken yet, of each the bytes that it is short of 256, for each stream
+/// there may be. A window full of messages of 20 bytes costs 773,000: a client that takes none of them must not end the
+/// connection, which others use too.
+const SMALL_DATA_BUDGET: usize = 800_000;
 
 /// A connection that a task has to run.
 pub(crate) struct ClientConnection {
@@ -56,7 +58,7 @@ pub(crate) async fn shake_hands(
         .max_send_buffer_size(MAX_SEND_BUFFER)
         .max_concurrent_reset_streams(MAX_RESET_STREAMS)
         .max_local_error_reset_streams(Some(MAX_LOCAL_ERRORS))
-        .data_frame_budget(SMALL_DATA_BUDGET)
+        .data_frame_budget(streams.saturating_mul(SMALL_DATA_BUDGET))
         // Above ours, so that a response beyond ours has a reason. Each field counts 32 bytes more here.
         .max_header_list_size(u32::try_from(2 * limits.head + 64 * limits.fields).unwrap_or(u32::MAX));
     let io = transport.io();

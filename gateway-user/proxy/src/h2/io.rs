@@ -90,6 +90,11 @@ impl Transport {
         Rc::into_inner(self).map(|own| own.stream.into_inner())
     }
 
+    /// Frees the memory that empty queues keep, on a connection without a stream.
+    pub(super) fn shrink(&self) {
+        self.stream.borrow_mut().send.shrink();
+    }
+
     /// Begins a turn.
     pub(super) fn begin_turn(&self) {
         self.turn.set(Turn::WHOLE);

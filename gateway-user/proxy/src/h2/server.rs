@@ -30,8 +30,9 @@ const MAX_SEND_BUFFER: usize = 32 * 1024;
 const MAX_LOCAL_ERRORS: usize = 200;
 /// Streams that may be reset before anybody has looked at them: a page that is left resets all of its streams at once.
 const MAX_UNSEEN_RESETS: usize = 400;
-/// Cost of small pieces of content that nobody has taken yet: of each, the bytes that it is short of 256.
-const SMALL_DATA_BUDGET: usize = 1 << 20;
+/// Cost of small pieces of content that nobody has taken yet: of each, the bytes that it is short of 256. A connection's
+/// window full of messages of 20 bytes costs 3.1 million.
+const SMALL_DATA_BUDGET: usize = 4 << 20;
 /// How long a client may take for the end of a connection.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that a client may still send then: closed with some of them unread, the connection would be reset.
@@ -98,7 +99,10 @@ impl H2Connection {
             self.transport.begin_turn();
             let event = {
                 let head = self.transport.head_began();
-                let quiet = self.is_idle().then(|| self.info.context.enter_quiet_h2());
+                let quiet = self.is_idle().then(|| {
+                    self.transport.shrink();
+                    self.info.context.enter_quiet_h2()
+                });
                 let mut leaving = pin!(async {
                     match &quiet {
                         Some(place) => place.leave().wait().await,

@@ -168,6 +168,11 @@ impl Lease {
         }
     }
 
+    /// True if no other request uses the connection.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        matches!(self.connection, Leased::Exclusive(_))
+    }
+
     pub(crate) fn backend(&self) -> &Backend {
         &self.in_flight.backend
     }

@@ -23,6 +23,7 @@ on_every_driver![
     an_unused_connection_is_closed,
     empty_data_costs_no_request,
     a_client_that_takes_nothing_holds_nobody_up,
+    small_messages_that_wait_end_no_connection,
 ];
 
 /// Asks so many times at once; every response has its own text.
@@ -148,6 +149,50 @@ fn a_client_that_takes_nothing_holds_nobody_up(driver: Driver) {
         };
         assert_eq!(tokio::task::spawn_blocking(other).await.unwrap(), 8_000_000);
         drop(slow);
+    });
+    assert_eq!(backend.accepted(), 1);
+}
+
+fn small_messages_that_wait_end_no_connection(driver: Driver) {
+    const MESSAGES: usize = 4_000;
+    let backend = H2Backend::start(|mut exchange: Exchange| async move {
+        if exchange.request.uri().path() == "/one" {
+            return exchange.ok("one").await;
+        }
+        let mut stream = exchange.response.send_response(http::Response::new(()), false).unwrap();
+        for _ in 0..MESSAGES {
+            stream.reserve_capacity(20);
+            while stream.capacity() < 20 {
+                let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
+                if !matches!(room, Some(Ok(_))) {
+                    return;
+                }
+            }
+            stream.send_data("twenty bytes of text".into(), false).unwrap();
+            // A frame each.
+            tokio::task::yield_now().await;
+        }
+        stream.send_data("".into(), true).unwrap();
+    });
+    let gateway = Gateway::start(driver, &Config::to_h2(backend.address()));
+    let address = gateway.address;
+    connected(&gateway, |client| async move {
+        let mut slow = Vec::new();
+        for _ in 0..10 {
+            let mut ready = client.clone().ready().await.unwrap();
+            let (response, _) = ready.send_request(get("/many"), true).unwrap();
+            slow.push(response.await.unwrap());
+        }
+        sleep(Duration::from_millis(500)).await;
+        // None of it is taken yet, and the same connection to the backend serves on; then all of it comes.
+        let other = move || {
+            asked(&mut Client::connect(address).unwrap(), "GET /one HTTP/1.1\r\nHost: a\r\n\r\n").text()
+        };
+        assert_eq!(tokio::task::spawn_blocking(other).await.unwrap(), "one");
+        let mut reading: tokio::task::JoinSet<_> = slow.into_iter().map(crate::client::whole).collect();
+        while let Some(read) = reading.join_next().await {
+            assert_eq!(read.unwrap().unwrap().body.len(), 20 * MESSAGES);
+        }
     });
     assert_eq!(backend.accepted(), 1);
 }
