@@ -222,7 +222,8 @@ fn transfers_end_where_they_began_and_kept_connections_have_one_more_request() {
         assert_eq!((response.status, response.header("connection")), (200, Some("close")));
         assert!(response.text().contains(&"x".repeat(1_000)));
         assert_eq!(download.response().unwrap().body.len(), 30_000_000);
-        thread::sleep(Duration::from_millis(300));
+        // Who rests between requests is told by the next response.
+        thread::sleep(Duration::from_millis(1300));
         let response = kept.get("a", "/httpbin/get").unwrap();
         assert_eq!((response.status, response.header("connection")), (200, Some("close")));
         assert!(old.try_wait().unwrap().is_none() || download.at_end().unwrap());

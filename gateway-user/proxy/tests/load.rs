@@ -30,9 +30,13 @@ on_every_driver![
     a_retired_socket_serves_what_it_had_queued,
     a_drain_ends_in_order,
     a_drain_without_accepting_leaves_idle_connections_their_next_request,
+    a_drain_tells_busy_connections_one_after_another,
     a_drain_cuts_what_will_not_end,
     logged_octets_stay_json,
 ];
+
+/// Longer than it takes a connection to be quiet: its next response tells it of a drain.
+const QUIET: Duration = Duration::from_millis(1300);
 
 /// How far one side may run ahead of the other: both sockets' buffers at the kernel's largest, twice.
 const WINDOW: u64 = 64 << 20;
@@ -307,6 +311,7 @@ fn a_drain_ends_in_order(driver: Driver) {
     for client in [&mut busy, &mut idle, &mut late] {
         assert_eq!(client.get("a", "/").unwrap().header("connection"), None);
     }
+    thread::sleep(QUIET);
     busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     gateway.until("the slow request", |counters| counters.active_requests == 1);
     let min = Duration::from_millis(700);
@@ -332,6 +337,7 @@ fn a_drain_without_accepting_leaves_idle_connections_their_next_request(driver: 
     for client in &mut kept {
         assert_eq!(client.get("a", "/").unwrap().header("connection"), None);
     }
+    thread::sleep(QUIET);
     let (max, zero) = (Duration::from_secs(2), Duration::ZERO);
     let limits = DrainLimits { accept: zero, idle: max, max };
     let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
@@ -351,6 +357,45 @@ fn a_drain_without_accepting_leaves_idle_connections_their_next_request(driver: 
     let late = gateway.connect();
     let (_, peer) = until("the late connection", || sockets[0].accept().ok());
     assert_eq!(peer, late.stream().local_addr().unwrap());
+}
+
+/// Clients that ask without a rest come back at different times, and none is cut between two requests.
+fn a_drain_tells_busy_connections_one_after_another(driver: Driver) {
+    let backend = Backend::named("here");
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let begun = AtomicBool::new(false);
+    let (max, zero) = (Duration::from_secs(4), Duration::ZERO);
+    let clients: Vec<Client> = (0..12).map(|_| gateway.connect()).collect();
+    let later = thread::scope(|scope| {
+        let asking: Vec<_> = clients
+            .into_iter()
+            .map(|mut client| {
+                let begun = &begun;
+                scope.spawn(move || {
+                    let mut more = 0;
+                    loop {
+                        let was_begun = begun.load(Ordering::SeqCst);
+                        let response = client.get("a", "/").unwrap();
+                        assert_eq!(response.text(), "here");
+                        if response.header("connection") == Some("close") {
+                            return more;
+                        }
+                        more += usize::from(was_begun);
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(300));
+        let limits = DrainLimits { accept: zero, idle: max, max };
+        let drained = gateway.send(|reply| WorkerCommand::Drain { limits, reply });
+        begun.store(true, Ordering::SeqCst);
+        let later = asking.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>();
+        assert_eq!(block_on(drained).unwrap().aborted, 0);
+        later
+    });
+    // Ports of neighbours are spread over the whole time.
+    assert!(later.iter().filter(|more| **more > 5).count() >= 6, "responses without a word of it: {later:?}");
 }
 
 fn a_drain_cuts_what_will_not_end(driver: Driver) {

@@ -51,6 +51,13 @@ impl ConnInfo {
         self.tls.as_ref()?.server_name.as_deref().map(str::as_bytes)
     }
 
+    /// True if the next response says that the connection ends, for a drain: at once where the client rests between its
+    /// requests, else when the drain has come to it.
+    pub(crate) fn ends_for_drain(&self) -> bool {
+        let context = &self.context;
+        context.is_draining() && (!self.control.busy.get() || context.drain_has_come_to(self.peer))
+    }
+
     /// True if local replies to the client give their reason.
     pub(crate) fn shows_reason(&self) -> bool {
         self.context.config.shows_reason(self.peer.ip())

@@ -9,6 +9,8 @@ use crate::signal::Signal;
 pub(crate) struct Control {
     /// No request is under way.
     pub(crate) idle: Cell<bool>,
+    /// The request that is under way, or the last one, came soon after another one.
+    pub(crate) busy: Cell<bool>,
     /// The connection must end now.
     pub(crate) kill: Signal,
     place: Cell<Place>,
@@ -29,7 +31,12 @@ pub(crate) enum Place {
 
 impl Control {
     pub(crate) fn new(place: Place) -> Self {
-        Self { idle: Cell::new(false), kill: Signal::default(), place: Cell::new(place) }
+        Self {
+            idle: Cell::new(false),
+            busy: Cell::new(false),
+            kill: Signal::default(),
+            place: Cell::new(place),
+        }
     }
 
     pub(crate) fn place(&self) -> Place {

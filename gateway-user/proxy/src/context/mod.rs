@@ -6,12 +6,13 @@ mod live;
 mod shares;
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use gateway_io::BufferLevel;
-use gateway_io::{Driver, buffer_level, pool_stats};
+use gateway_io::{Driver, buffer_level, now, pool_stats};
 use gateway_ir::{Generation, Ir};
 use gateway_snapshot::compile;
 
@@ -51,12 +52,14 @@ pub(crate) struct WorkerContext {
     /// Connections that count towards the maximum.
     pub(crate) inside: Cell<usize>,
     pub(crate) half_closed: EvictableSlots,
-    /// Responses say `Connection: close` from here on.
-    pub(crate) draining: Cell<bool>,
+    /// Connections end from here on, each when it is told so.
+    draining: Cell<bool>,
     /// Connections that are told by other words than a response's that they are to end.
     pub(crate) drains: EvictableSlots,
     /// The time over which those are told.
     pub(crate) drain_spread: Cell<Duration>,
+    /// When the drain began, and the time over which busy connections are told by their responses.
+    close_spread: Cell<Option<(Instant, Duration)>>,
     /// Connections over HTTP/2 without a stream.
     quiet_h2: EvictableSlots,
     live: RefCell<Rc<Live>>,
@@ -79,6 +82,7 @@ impl WorkerContext {
             drains: EvictableSlots::default(),
             quiet_h2: EvictableSlots::default(),
             drain_spread: Cell::default(),
+            close_spread: Cell::default(),
             live: RefCell::new(Rc::new(Live::new(empty, &config, None))),
             batch: RefCell::default(),
             log,
@@ -98,9 +102,24 @@ impl WorkerContext {
         drop(old);
     }
 
-    /// True if responses must say `Connection: close`.
+    /// True if the worker is to end.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Begins a drain in which busy connections are told so over that time.
+    pub(crate) fn begin_drain(&self, close_spread: Duration) {
+        self.draining.set(true);
+        self.close_spread.set(Some((now(), close_spread)));
+    }
+
+    /// True once the drain has come to a peer's connection. Each has a time of its own, by its port: told all at once, busy
+    /// clients would all come back at once, to whoever takes over.
+    pub(crate) fn drain_has_come_to(&self, peer: SocketAddr) -> bool {
+        let Some((began, spread)) = self.close_spread.get() else { return false };
+        // Neighbouring ports, which one client has, are spread by a factor without a pattern in its bits.
+        let part = u32::from(peer.port().wrapping_mul(0x9E37));
+        now().saturating_duration_since(began) >= spread * part / (1 << 16)
     }
 
     /// True if so many of the connections there may be are there that namespaces and listeners have shares.

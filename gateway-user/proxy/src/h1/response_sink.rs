@@ -11,13 +11,13 @@ use super::body::H1Sink;
 use super::head::RequestMeta;
 use super::persistence::{Standing, of_response};
 use super::sink::ChunkSink;
-use crate::context::WorkerContext;
+use crate::connection::info::ConnInfo;
 use crate::exchange::progress::Progress;
 use crate::exchange::wire::{HeadTooLong, ResponseSink};
 
 /// The way of one response to its client.
 pub(crate) struct H1ResponseSink<'a> {
-    pub(super) context: &'a WorkerContext,
+    pub(super) info: &'a ConnInfo,
     pub(super) meta: RequestMeta,
     pub(super) body: H1Sink<'a>,
     /// Takes whether the client is told that its connection stays.
@@ -52,7 +52,7 @@ impl<'a> ResponseSink for H1ResponseSink<'a> {
         let standing = Standing {
             request_read: self.progress.read.get(),
             half_closed: self.half_closed.get(),
-            draining: self.context.is_draining(),
+            draining: self.info.ends_for_drain(),
         };
         let (framing, keep) = of_response(self.meta, head.length, standing);
         let options = ResponseOptions {

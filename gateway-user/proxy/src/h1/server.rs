@@ -125,6 +125,7 @@ impl ServerConnection {
     /// going on, and ends it otherwise.
     async fn serve_until_quiet(mut self: Box<Self>) -> Option<Box<Self>> {
         let mut budget = CoopBudget::of(&self.info.context);
+        self.info.control.busy.set(false);
         let next = loop {
             budget.take().await;
             match self.wait().await {
@@ -146,6 +147,7 @@ impl ServerConnection {
             if !matches!(next, Disposition::KeepAlive) {
                 break next;
             }
+            self.info.control.busy.set(true);
         };
         // Held until the stream is gone.
         let Self { slot: _slot, stream, .. } = *self;
@@ -237,7 +239,7 @@ impl ServerConnection {
 
     /// True if the client's connection may carry another request after a response to this one.
     pub(crate) fn may_stay(&self, meta: RequestMeta) -> bool {
-        meta.keep_alive && !self.info.context.is_draining() && !self.info.control.is_over_limit()
+        meta.keep_alive && !self.info.ends_for_drain() && !self.info.control.is_over_limit()
     }
 }
 

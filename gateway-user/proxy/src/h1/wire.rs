@@ -125,7 +125,7 @@ impl<'c> Wire for H1Wire<'c> {
             request_sink,
             response_source,
             response_sink: H1ResponseSink {
-                context,
+                info,
                 meta: head.meta,
                 body: H1Sink { to: &mut stream.send, chunked: false, head: None },
                 keep_alive: &mut end.keep_alive,

@@ -13,19 +13,20 @@ use crate::signal::Signal;
 /// How long connections that were cut may take to go: they only have to be dropped.
 const FINAL_RESPONSES_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Ends the worker's connections. At once every response says `Connection: close`. New connections are still accepted for a
+/// Ends the worker's connections: responses say `Connection: close`, on busy connections each at a time of its own. New connections are still accepted for a
 /// while, since load balancers in front learn late that they should send none; idle ones are left open for clients
 /// that are about to use them; at the maximum what is left is cut.
 pub(super) async fn drain(worker: &Worker, acceptors: &Acceptors, limits: DrainLimits) -> Drained {
     let DrainLimits { accept, idle, max } = limits;
-    worker.begin_drain(max / 2);
     let accept = accept.min(max);
+    let idle = idle.clamp(accept, max);
+    // A busy connection that was not told by then would be cut between two requests.
+    worker.begin_drain(max / 2, idle / 2);
     if !accept.is_zero() {
         sleep(accept).await;
     }
     acceptors.close().await;
     let empty = worker.seal();
-    let idle = idle.clamp(accept, max);
     if !within(idle.saturating_sub(accept), &empty).await {
         worker.kill(|connection| connection.idle.get());
     }

@@ -153,10 +153,10 @@ impl Worker {
         }
     }
 
-    /// From now on every connection ends with its next response, or when it is told so, which happens at any time within
-    /// `spread`.
-    pub(crate) fn begin_drain(&self, spread: Duration) {
-        self.context.draining.set(true);
+    /// From now on connections are told that they end: those that have words for it at any time within `spread`, the others by
+    /// a response, which busy ones are at any time within `close_spread`.
+    pub(crate) fn begin_drain(&self, spread: Duration, close_spread: Duration) {
+        self.context.begin_drain(close_spread);
         self.context.drain_spread.set(spread);
         self.context.drains.end_all();
     }
