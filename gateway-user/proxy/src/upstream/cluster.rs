@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 use gateway_ir::BackendProtocol;
 
 use super::ClusterLimits;
-use super::shared::SharedConnections;
+use super::shared::{SharedConnections, UNUSED_AFTER};
 use crate::request_id::Random;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
 const FAILURE_MEMORY: Duration = Duration::from_secs(5);
-/// A connection that is idle for so long is not part of a conversation.
-pub(super) const UNUSED_AFTER: Duration = Duration::from_secs(1);
 /// Most endpoints that one request tries to connect to.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 

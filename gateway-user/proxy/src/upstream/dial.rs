@@ -1,35 +1,16 @@
 //! New connections to backends.
 
-use std::io;
 use std::rc::Rc;
 
-use gateway_io::{connect, is_out_of_descriptors, spawn};
+use gateway_io::{connect, spawn};
 
 use super::Backend;
+use super::dial_error::DialError;
 use super::shared::{Opening, SharedConnection};
 use crate::Reason;
 use crate::context::WorkerContext;
 use crate::guarded::guarded;
 use crate::h2::client::{ClientConnection, shake_hands};
-
-/// Why there is no connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DialError {
-    /// No descriptor is left, which is no fault of the backend.
-    OutOfDescriptors,
-    For(Reason),
-}
-
-impl From<io::Error> for DialError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            _ if is_out_of_descriptors(&error) => Self::OutOfDescriptors,
-            io::ErrorKind::TimedOut => Self::For(Reason::UpstreamConnectTimeout),
-            io::ErrorKind::InvalidData => Self::For(Reason::UpstreamProtocolError),
-            _ => Self::For(Reason::UpstreamConnectFailed),
-        }
-    }
-}
 
 /// Tells those who wait for a connection that there is none, if its task is dropped.
 struct Pending {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use gateway_io::{Stream, connect, now, sleep};
 use gateway_ir::BackendProtocol;
 
-use super::dial::{DialError, open_shared};
+use super::dial::open_shared;
+use super::dial_error::DialError;
 use super::shared::{SharedConnection, SharedStream};
 use super::{Backend, Cluster, PrivateConnections, Tried};
 use crate::Reason;

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod dial;
+mod dial_error;
 mod lease;
 mod load;
 mod private;

@@ -8,15 +8,16 @@ use gateway_io::now;
 use h2::client::SendRequest;
 
 use super::Swept;
-use super::cluster::UNUSED_AFTER;
+use super::dial_error::DialError;
 use crate::h2::backend::Call;
 use crate::h2::io::Transport;
 use crate::h2::sink::Data;
 use crate::signal::Signal;
-use crate::upstream::dial::DialError;
 
+/// A connection that is idle for so long is not part of a conversation.
+pub(super) const UNUSED_AFTER: Duration = Duration::from_secs(1);
 /// A request that has waited so long on a connection that says nothing takes it for dead: others go elsewhere.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// One worker's connections to one backend, and those that are being opened.
 #[derive(Debug, Default)]
@@ -174,7 +175,7 @@ impl SharedConnection {
     /// True if nothing has come since then, for so long that the backend is not there any more.
     fn is_silent_since(&self, began: Instant) -> bool {
         let silent = |transport: Rc<Transport>| transport.last_read() <= began;
-        now().saturating_duration_since(began) >= SILENCE && self.transport.upgrade().is_some_and(silent)
+        now().saturating_duration_since(began) >= SILENT_AFTER && self.transport.upgrade().is_some_and(silent)
     }
 }
 
