@@ -11,6 +11,7 @@
 
 pub mod abusers;
 pub mod backend;
+pub mod handshakes;
 pub mod hold;
 pub mod id;
 pub mod load;

@@ -1,14 +1,16 @@
-//! `sluice-bench load`, `backend`, `hold` and `crowd`.
+//! `sluice-bench load`, `backend`, `hold`, `handshakes` and `crowd`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command line tool talks to its terminal
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use sluice_bench::abusers::{AbusersSpec, Behavior, abusers};
+use sluice_bench::handshakes::{HandshakesSpec, handshakes};
 use sluice_bench::id::Tag;
 use sluice_bench::load::{LoadSpec, Mode, load};
 use sluice_bench::{backend, hold, unresponsive};
@@ -39,6 +41,8 @@ enum Command {
     /// Opens connections that all misbehave in one way and come back when they are ended; says `there` when
     /// all have been tried, and goes on until it is killed.
     Crowd(AbusersArgs),
+    /// Opens TLS connections one after the other, each with a handshake and a request, and prints a JSON report.
+    Handshakes(HandshakesArgs),
     /// Opens connections, gets one response on each, says `holding N`, and keeps them until it is killed.
     Hold {
         /// Address of the proxy.
@@ -94,6 +98,31 @@ struct LoadArgs {
     /// The backend's own address, to ask it at the end which requests arrived twice.
     #[arg(long)]
     backend: Option<SocketAddr>,
+}
+
+#[derive(clap::Args)]
+struct HandshakesArgs {
+    /// Address of the proxy.
+    #[arg(long)]
+    to: SocketAddr,
+    /// The server name and the Host field.
+    #[arg(long, default_value = "bench.example")]
+    host: String,
+    /// Path and query of each request.
+    #[arg(long, default_value = "/download/100")]
+    target: String,
+    /// File with the certificate to trust, in PEM.
+    #[arg(long)]
+    trust: PathBuf,
+    /// Each handshake resumes the session of the one before.
+    #[arg(long)]
+    resumed: bool,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Seconds for which connections are opened.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
 }
 
 #[derive(clap::Args)]
@@ -159,6 +188,10 @@ fn run(command: Command) -> Result<ExitCode> {
             runtime.block_on(abusers(args.spec(), || println!("there")));
             Ok(ExitCode::SUCCESS)
         }
+        Command::Handshakes(args) => {
+            println!("{}", serde_json::to_string_pretty(&handshakes(&args.spec()?)?)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Hold { to, host, target, connections } => runtime.block_on(async {
             let held = hold::open(to, &host, &target, connections).await?;
             println!("holding {}", held.len());
@@ -174,6 +207,17 @@ fn field(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+impl HandshakesArgs {
+    fn spec(self) -> Result<HandshakesSpec> {
+        let time = Duration::try_from_secs_f64(self.seconds)
+            .with_context(|| format!("--seconds {}: write seconds", self.seconds))?;
+        let trusted =
+            std::fs::read(&self.trust).with_context(|| format!("--trust {}", self.trust.display()))?;
+        let Self { to, host, target, resumed, connections, .. } = self;
+        Ok(HandshakesSpec { to, host, target, trusted, resumed, connections, time })
     }
 }
 

@@ -1,0 +1,219 @@
+//! TLS connections one after the other, each with one handshake and one request.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use hdrhistogram::Histogram;
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use serde::{Deserialize, Serialize};
+
+use crate::response_length::response_length;
+
+/// The connections of a run.
+#[derive(Clone, Debug)]
+pub struct HandshakesSpec {
+    /// Address of the proxy.
+    pub to: SocketAddr,
+    /// The server name and the Host field.
+    pub host: String,
+    /// Path and query of each request.
+    pub target: String,
+    /// The server's certificate, or that of its authority, in PEM.
+    pub trusted: Vec<u8>,
+    /// Every handshake resumes the session of the one before on its thread; else each is a full one.
+    pub resumed: bool,
+    /// Connections at a time.
+    pub connections: usize,
+    /// How long new ones are opened.
+    pub time: Duration,
+}
+
+/// Counts and times of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HandshakesReport {
+    /// Connections with a handshake of the right kind and a whole response of status 200.
+    pub done: u64,
+    /// All others.
+    pub failed: u64,
+    /// Of the run.
+    pub seconds: f64,
+    /// Median, from before the connection to after the response, in microseconds.
+    pub p50_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+}
+
+/// A connection that takes longer has failed.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Times are kept with so many digits.
+const DIGITS: u8 = 3;
+
+/// Opens connections over TLS 1.3 for so long.
+///
+/// # Errors
+/// The certificate is none, or a thread cannot be started.
+pub fn handshakes(spec: &HandshakesSpec) -> Result<HandshakesReport> {
+    let trusted =
+        CertificateDer::from_pem_slice(&spec.trusted).map_err(|e| anyhow!("the certificate: {e}"))?;
+    let began = Instant::now();
+    let clients: Vec<_> = (0..spec.connections)
+        .map(|_| {
+            let (spec, trusted) = (spec.clone(), trusted.clone());
+            thread::Builder::new().spawn(move || client(&spec, trusted, began))
+        })
+        .collect::<Result<_, _>>()?;
+    let mut times = Histogram::<u64>::new(DIGITS)?;
+    let mut failed = 0;
+    for client in clients {
+        let (its_times, its_failed) = client.join().map_err(|_| anyhow!("a client panicked"))??;
+        times.add(its_times)?;
+        failed += its_failed;
+    }
+    Ok(HandshakesReport {
+        done: times.len(),
+        failed,
+        seconds: began.elapsed().as_secs_f64(),
+        p50_us: times.value_at_quantile(0.5),
+        p99_us: times.value_at_quantile(0.99),
+    })
+}
+
+/// One connection after the other; gives the microseconds of each, and how many failed.
+fn client(
+    spec: &HandshakesSpec,
+    trusted: CertificateDer<'static>,
+    began: Instant,
+) -> Result<(Histogram<u64>, u64)> {
+    let config = config(trusted, spec.resumed)?;
+    let wanted = if spec.resumed { HandshakeKind::Resumed } else { HandshakeKind::Full };
+    let (mut times, mut failed) = (Histogram::new(DIGITS)?, 0);
+    if spec.resumed {
+        // The session that the first one resumes.
+        failed += u64::from(connection(spec, &config).is_err());
+    }
+    while began.elapsed() < spec.time {
+        let start = Instant::now();
+        match connection(spec, &config) {
+            Ok(kind) if kind == wanted => {
+                times.record(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX))?;
+            }
+            // Not as fast as it can, where nobody accepts.
+            _ => {
+                failed += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+    Ok((times, failed))
+}
+
+fn config(trusted: CertificateDer<'static>, resumed: bool) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13])?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.resumption = if resumed { Resumption::in_memory_sessions(8) } else { Resumption::disabled() };
+    Ok(Arc::new(config))
+}
+
+fn connection(spec: &HandshakesSpec, config: &Arc<ClientConfig>) -> Result<HandshakeKind> {
+    let socket = TcpStream::connect_timeout(&spec.to, TIMEOUT)?;
+    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.set_write_timeout(Some(TIMEOUT))?;
+    socket.set_nodelay(true)?;
+    let name = ServerName::try_from(spec.host.clone())?;
+    let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name)?, socket);
+    let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", spec.target, spec.host);
+    stream.write_all(request.as_bytes())?;
+    let (mut response, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut piece).context("reading the response")?;
+        ensure!(count > 0, "closed before the end of the response");
+        response.extend_from_slice(&piece[..count]);
+        if let Some((status, length)) = response_length(&response)? {
+            ensure!(status == 200, "status {status}");
+            if response.len() >= length {
+                return stream.conn.handshake_kind().context("no handshake");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// Serves connections until the test ends; one in `refused` gets status 503.
+    fn server(refused: usize) -> (SocketAddr, Vec<u8>) {
+        let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+        let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
+        let to = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for (n, socket) in (1..).zip(listener.incoming()) {
+                let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+                let mut stream = StreamOwned::new(session, socket.unwrap());
+                let mut request = [0; 256];
+                if stream.read(&mut request).is_err() {
+                    continue;
+                }
+                let status = if n % refused == 0 { "503 No" } else { "200 OK" };
+                let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok");
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        });
+        (to, made.cert.pem().into_bytes())
+    }
+
+    fn spec(refused: usize, resumed: bool) -> HandshakesSpec {
+        let (to, trusted) = server(refused);
+        let time = Duration::from_millis(300);
+        HandshakesSpec {
+            to,
+            host: "a.example".to_owned(),
+            target: "/".to_owned(),
+            trusted,
+            resumed,
+            connections: 2,
+            time,
+        }
+    }
+
+    #[test]
+    fn each_handshake_is_of_its_kind() {
+        for resumed in [false, true] {
+            let report = handshakes(&spec(usize::MAX, resumed)).unwrap();
+            assert!(report.done > 0 && report.failed == 0 && report.p50_us > 0, "{report:?}");
+        }
+    }
+
+    #[test]
+    fn failures_are_counted() {
+        let report = handshakes(&spec(2, false)).unwrap();
+        assert!(report.failed > 0, "{report:?}");
+        let another =
+            handshakes(&HandshakesSpec { host: "b.example".to_owned(), ..spec(usize::MAX, false) }).unwrap();
+        assert!(another.done == 0 && another.failed > 0, "the certificate is another's: {another:?}");
+    }
+}
