@@ -58,6 +58,16 @@ impl Inside {
         Ok(dir)
     }
 
+    /// Shows a directory at a second place, without what is mounted in it, for this namespace alone.
+    ///
+    /// # Errors
+    /// There is no such directory, or the second place cannot be made or mounted on.
+    pub fn show(&self, dir: &Path, at: &Path) -> io::Result<()> {
+        fs::create_dir_all(at)?;
+        mount(Some(dir), at, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+        Ok(())
+    }
+
     /// A scratch directory. Anybody may write to it: processes under test give root up.
     pub fn scratch(&self) -> &Scratch {
         &self.scratch
@@ -128,6 +138,19 @@ mod tests {
             (first.local_addr().unwrap(), second)
         });
         assert_eq!(outer.0, outer.1);
+    }
+
+    #[test]
+    fn a_directory_is_shown_at_a_second_place_to_one_namespace() {
+        let root = Scratch::new("root").unwrap();
+        let at = root.join("tmp/deep");
+        let shown = at.clone();
+        run("show", move |inside| {
+            fs::write(inside.scratch().join("file"), "text").unwrap();
+            inside.show(inside.scratch().path(), &shown).unwrap();
+            assert_eq!(fs::read_to_string(shown.join("file")).unwrap(), "text");
+        });
+        assert_eq!(fs::read_dir(at).unwrap().count(), 0);
     }
 
     #[test]
