@@ -55,6 +55,12 @@ pub const CNI: Need = Need { program: "/usr/lib/cni/bridge", package: "container
 pub const NFT: Need = Need { program: "nft", package: "nftables" };
 /// Counts the instructions of a program.
 pub const VALGRIND: Need = Need { program: "valgrind", package: "valgrind" };
+/// Makes a root directory of another release.
+pub const DEBOOTSTRAP: Need = Need { program: "debootstrap", package: "debootstrap" };
+/// Starts a program in namespaces of its own.
+pub const UNSHARE: Need = Need { program: "unshare", package: "util-linux" };
+/// The load over HTTP/2.
+pub const H2LOAD: Need = Need { program: "h2load", package: "nghttp2-client" };
 /// A peer.
 pub const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.
