@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use rcgen::{CertificateParams, KeyPair, RsaKeySize};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -41,6 +42,18 @@ impl SelfSigned {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let made = rcgen::generate_simple_self_signed(names).expect("names that can be in a certificate");
         Self { certificate: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    }
+
+    /// The same with an RSA key of 2048 bits.
+    ///
+    /// # Panics
+    /// A name cannot be in a certificate.
+    pub fn rsa(names: &[&str]) -> Self {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048).expect("an RSA key");
+        let parameters = CertificateParams::new(names).expect("names that can be in a certificate");
+        let certificate = parameters.self_signed(&key).expect("a key of a kind that signs");
+        Self { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
     /// A Secret of type `kubernetes.io/tls` with it, as a YAML document.
