@@ -18,7 +18,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures what a request costs, beside peers and a bare relay.
+    /// Measures what a request and a handshake cost, beside peers and a bare relay.
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Replaces the gateway under load again and again and counts lost requests; beside it,

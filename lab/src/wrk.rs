@@ -21,6 +21,7 @@ pub(crate) struct LoadSpec {
     pub(crate) close: bool,
     /// A Lua script that chooses Host and target.
     pub(crate) script: Option<PathBuf>,
+    pub(crate) tls: bool,
 }
 
 /// Figures that wrk prints. It opens a new connection for one that fails and sends on.
@@ -56,7 +57,8 @@ impl LoadSpec {
         if let Some(script) = &self.script {
             command.arg("--script").arg(script);
         }
-        command.arg(format!("http://{to}{}", self.request_path));
+        let scheme = if self.tls { "https" } else { "http" };
+        command.arg(format!("{scheme}://{to}{}", self.request_path));
         command
     }
 }
@@ -146,8 +148,7 @@ fn time(text: &str) -> Result<Duration> {
 }
 
 /// Writes a script that asks for `hosts` names with `targets` paths each, all of them in turn.
-pub(crate) fn many(dir: &Path, hosts: usize, targets: usize) -> Result<PathBuf> {
-    let path = dir.join("many.lua");
+pub(crate) fn write_many(path: &Path, hosts: usize, targets: usize) -> Result<()> {
     // A prime step visits every pair, and neighbours are not next to each other in any table.
     let script = format!(
         "local at, all = 0, {all}
@@ -159,8 +160,7 @@ end
 ",
         all = hosts * targets
     );
-    std::fs::write(&path, script)?;
-    Ok(path)
+    std::fs::write(path, script).with_context(|| format!("writing {}", path.display()))
 }
 
 #[cfg(test)]

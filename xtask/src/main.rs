@@ -47,7 +47,7 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Runs the model of a stream's two pumps under Miri, where that is installed.
     Miri,
-    /// Measures what a request costs, beside peers and a bare relay.
+    /// Measures what a request and a handshake cost, beside peers and a bare relay.
     #[command(disable_help_flag = true)]
     Bench(Words),
     /// Kills the gateway under load again and again; prints what was lost, and how long until

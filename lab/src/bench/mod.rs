@@ -2,6 +2,7 @@
 
 mod cost;
 mod guard;
+mod load;
 mod plot;
 mod report;
 mod scale;
@@ -18,7 +19,7 @@ use clap::Subcommand;
 /// Measurements.
 #[derive(Subcommand)]
 pub enum Bench {
-    /// CPU per request of Sluice, nginx, HAProxy and a bare relay, in turn and pinned alike.
+    /// CPU per request of Sluice, its peers and a bare relay, in turn and pinned alike.
     Smoke(smoke::Args),
     /// Instructions per request of the exchange under valgrind, against the budgets in
     /// bench/bars.toml.

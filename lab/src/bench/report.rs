@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::load::LoadReport;
 use super::scenario::Scenario;
 use super::target::Target;
 use super::testbed::Measurement;
@@ -26,8 +27,9 @@ pub(super) struct Line {
     pub(super) requests_per_second: Spread,
     /// Microseconds of CPU time per request, user and system.
     pub(super) cpu_us: Spread,
-    pub(super) p50_us: Spread,
-    pub(super) p99_us: Spread,
+    /// Where the load tells them.
+    pub(super) p50_us: Option<Spread>,
+    pub(super) p99_us: Option<Spread>,
     pub(super) resident_kib: Spread,
     /// Requests that failed, over all turns.
     pub(super) failed: u64,
@@ -87,6 +89,8 @@ const HEADERS: [&str; 8] =
 impl Line {
     fn row(&self) -> Vec<String> {
         let cpu = self.cpu_us;
+        let latency =
+            |time: Option<Spread>| time.map_or("–".to_owned(), |time| format!("{:.0}", time.median));
         let ratio = self.sluice_over_this.map_or(String::new(), |ratio| {
             format!("{:.3} ({:.3}–{:.3})", ratio.median, ratio.least, ratio.most)
         });
@@ -94,8 +98,8 @@ impl Line {
             self.target.to_owned(),
             format!("{:.0}", self.requests_per_second.median),
             format!("{:.2} ({:.2}–{:.2})", cpu.median, cpu.least, cpu.most),
-            format!("{:.0}", self.p50_us.median),
-            format!("{:.0}", self.p99_us.median),
+            latency(self.p50_us),
+            latency(self.p99_us),
             format!("{:.1}", self.resident_kib.median / 1024.0),
             self.failed.to_string(),
             ratio,
@@ -135,14 +139,18 @@ impl Section {
 
 fn line(who: Target, turns: &[Measurement], sluice: Option<&[Measurement]>) -> Line {
     let spread = |figure: fn(&Measurement) -> f64| Spread::of(turns.iter().map(figure));
+    let latency = |figure: fn(&LoadReport) -> Option<f64>| {
+        let figures: Option<Vec<f64>> = turns.iter().map(|turn| figure(&turn.load)).collect();
+        figures.map(Spread::of)
+    };
     Line {
         target: who.name(),
-        requests_per_second: spread(|measurement| measurement.wrk.per_second),
+        requests_per_second: spread(|measurement| measurement.load.per_second),
         cpu_us: spread(|measurement| micros(measurement.cpu)),
-        p50_us: spread(|measurement| micros(measurement.wrk.p50)),
-        p99_us: spread(|measurement| micros(measurement.wrk.p99)),
+        p50_us: latency(|load| load.p50_us),
+        p99_us: latency(|load| load.p99_us),
         resident_kib: spread(|measurement| measurement.resident_kib as f64),
-        failed: turns.iter().map(|measurement| measurement.wrk.failed()).sum(),
+        failed: turns.iter().map(|measurement| measurement.load.failed).sum(),
         sluice_over_this: sluice
             .filter(|_| who != Target::Sluice)
             .map(|sluice| Spread::of(ratios(sluice, turns))),
@@ -162,11 +170,11 @@ fn micros(time: Duration) -> f64 {
 mod tests {
     use super::*;
     use crate::bench::scenario::SCENARIOS;
-    use crate::wrk::WrkReport;
 
     fn measurement(cpu_us: u64) -> Measurement {
-        let (cpu, wrk) = (Duration::from_micros(cpu_us), WrkReport { requests: 1, ..WrkReport::default() });
-        Measurement { cpu, wrk, resident_kib: 1 }
+        let (cpu, load) =
+            (Duration::from_micros(cpu_us), LoadReport { requests: 1, ..LoadReport::default() });
+        Measurement { cpu, load, resident_kib: 1 }
     }
 
     #[test]

@@ -1,22 +1,44 @@
 //! The load on every target, and the bars that Sluice is held to.
 
-use super::target::Target::{self, Floor, Haproxy, Nginx, Sluice, SluiceOneRoute};
+use super::target::Target::{self, Caddy, Envoy, Floor, Haproxy, Nginx, Sluice, SluiceOneRoute};
+use crate::peers::Traffic;
 
 /// One row of the table.
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) name: &'static str,
+    pub(super) load: Load,
     pub(super) connections: u32,
     pub(super) request_path: &'static str,
-    /// Each request on a connection of its own.
-    pub(super) close: bool,
-    /// Everybody writes an access log.
-    pub(super) log: bool,
-    /// Requests for [`crate::peers::resources::HOSTS`] names with [`crate::peers::resources::PATHS`] paths
-    /// each, in turn.
-    pub(super) many: bool,
+    /// The key of the listener's certificate; clear text without.
+    pub(super) key: Option<Key>,
+    /// What proxies are told about it.
+    pub(super) traffic: Traffic,
     pub(super) targets: &'static [Target],
     pub(super) bars: &'static [Bar],
+}
+
+/// How requests come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    /// By wrk, one at a time on each connection.
+    Http1 {
+        /// Each on a connection of its own.
+        close: bool,
+        /// For [`crate::peers::resources::HOSTS`] names with [`crate::peers::resources::PATHS`] paths each, in turn.
+        many: bool,
+    },
+    /// By h2load, so many at a time on each connection.
+    Http2 { streams: u32 },
+    /// Over TLS, each on a connection and with a handshake of its own, which resumes the one before or is a full one.
+    Handshakes { resumed: bool },
+}
+
+/// The kind of a certificate's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    P256,
+    Rsa2048,
 }
 
 /// Sluice's CPU per request may be at most so many times that of the cheapest of `of`.
@@ -31,22 +53,49 @@ const fn bar(times: f64, of: &'static [Target]) -> Bar {
 }
 
 const ALL: &[Target] = &[Sluice, Nginx, Haproxy, Floor];
+const BESIDE_PEERS: &[Target] = &[Sluice, Nginx, Haproxy, Envoy, Caddy];
+const BESIDE_ALL: &[Target] = &[Sluice, Nginx, Haproxy, Envoy, Caddy, Floor];
+const PEERS: &[Target] = &[Nginx, Haproxy, Envoy, Caddy];
+
+const KEPT: Load = Load::Http1 { close: false, many: false };
 
 const PLAIN: Scenario = Scenario {
     name: "",
+    load: KEPT,
     connections: 64,
     request_path: "/app/100",
-    close: false,
-    log: false,
-    many: false,
+    key: None,
+    traffic: Traffic::PLAIN,
     targets: ALL,
     bars: &[],
 };
 
+/// What connections that are idle were told before.
+pub(super) static IDLE: Scenario = PLAIN;
+
+/// Sixteen connections with 32 streams each, in clear text.
+const HTTP2: Scenario = Scenario {
+    load: Load::Http2 { streams: 32 },
+    connections: 16,
+    traffic: Traffic { http2: true, ..Traffic::PLAIN },
+    ..PLAIN
+};
+
+const TLS: Scenario = Scenario {
+    key: Some(Key::P256),
+    traffic: Traffic { tls: true, ..Traffic::PLAIN },
+    targets: BESIDE_PEERS,
+    ..PLAIN
+};
+
+const HANDSHAKES: Scenario =
+    Scenario { load: Load::Handshakes { resumed: false }, connections: 16, bars: &[bar(0.73, PEERS)], ..TLS };
+
 /// All of them, in the order of the table.
-pub(super) const SCENARIOS: &[Scenario] = &[
+pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "keep-alive-64",
+        targets: BESIDE_ALL,
         bars: &[bar(0.95, &[Nginx]), bar(0.90, &[Haproxy]), bar(1.15, &[Floor])],
         ..PLAIN
     },
@@ -58,19 +107,43 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "many-routes",
-        many: true,
+        load: Load::Http1 { close: false, many: true },
         targets: &[Sluice, SluiceOneRoute],
         bars: &[bar(1.05, &[SluiceOneRoute])],
         ..PLAIN
     },
     Scenario {
         name: "access-log",
-        log: true,
+        traffic: Traffic { access_log: true, ..Traffic::PLAIN },
         targets: &[Sluice, Nginx, Haproxy],
         bars: &[bar(0.95, &[Nginx])],
         ..PLAIN
     },
-    Scenario { name: "connection-each", close: true, bars: &[bar(1.0, &[Haproxy])], ..PLAIN },
+    Scenario {
+        name: "connection-each",
+        load: Load::Http1 { close: true, many: false },
+        bars: &[bar(1.0, &[Haproxy])],
+        ..PLAIN
+    },
     Scenario { name: "body-10k", request_path: "/app/10k", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
     Scenario { name: "body-1m", request_path: "/app/1m", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
+    Scenario { name: "h2-h1", targets: BESIDE_ALL, bars: &[bar(1.3, &[Floor]), bar(1.0, PEERS)], ..HTTP2 },
+    Scenario { name: "tls-keep-alive-h1", bars: &[bar(0.80, &[Nginx])], ..TLS },
+    Scenario {
+        name: "tls-keep-alive-h2",
+        traffic: Traffic { tls: true, http2: true, ..Traffic::PLAIN },
+        bars: &[bar(1.0, PEERS)],
+        load: Load::Http2 { streams: 32 },
+        connections: 16,
+        ..TLS
+    },
+    Scenario { name: "handshake-p256", ..HANDSHAKES },
+    Scenario { name: "handshake-p256-resumed", load: Load::Handshakes { resumed: true }, ..HANDSHAKES },
+    Scenario { name: "handshake-rsa", key: Some(Key::Rsa2048), ..HANDSHAKES },
+    Scenario {
+        name: "handshake-rsa-resumed",
+        key: Some(Key::Rsa2048),
+        load: Load::Handshakes { resumed: true },
+        ..HANDSHAKES
+    },
 ];

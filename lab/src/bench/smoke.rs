@@ -11,14 +11,14 @@ use serde::Serialize;
 
 use super::plot;
 use super::report::{Idle, Section};
-use super::scenario::{SCENARIOS, Scenario};
+use super::scenario::{IDLE, SCENARIOS, Scenario};
 use super::target::{Programs, Target, Variant};
 use super::testbed::{Measurement, Plan, Testbed};
 use crate::cargo::{build_binary, build_sluice, workspace};
-use crate::needs::{self, HAPROXY, IP, NGINX, WRK};
+use crate::needs::{self, H2LOAD, IP, WRK};
+use crate::peers::programs::{PeerVersion, Program, Programs as Peers, Source};
 use crate::process;
 use crate::testbed::raise_open_files;
-use crate::wrk::LoadSpec;
 
 /// Flags of `bench smoke`.
 #[derive(clap::Args)]
@@ -56,6 +56,9 @@ pub struct Args {
     /// Contenders whose name contains one of these; all by default.
     #[arg(long, value_delimiter = ',')]
     among: Vec<String>,
+    /// Where peers come from.
+    #[arg(long, value_enum, default_value_t = Source::Sid)]
+    peers: Source,
     /// Directory for smoke.json and smoke.svg; bench/results by default.
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
@@ -71,6 +74,7 @@ struct Results {
     turns: u32,
     seconds: u64,
     kernel: String,
+    peers: Vec<PeerVersion>,
     sections: Vec<Section>,
     idle: Vec<Idle>,
 }
@@ -81,7 +85,8 @@ const WARMUP: Duration = Duration::from_secs(1);
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench makes network namespaces: run it as root");
     ensure!(args.cpus.len() == 2 && args.turns > 0, "--cpus takes two numbers, and --turns at least one");
-    needs::ensure(&[IP, WRK, NGINX, HAPROXY])?;
+    needs::ensure(&[IP, WRK, H2LOAD])?;
+    let peers = Peers::find(args.peers, &Program::ALL)?;
     // Ten thousand connections need as many descriptors in the client, and twice in a proxy.
     raise_open_files(0)?;
     let sluice = match &args.sluice {
@@ -93,11 +98,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         sluice: Variant { program: sluice, flags: args.sluice_flag.clone() },
         floor: build_binary("sluice-floor", &args.profile)?,
         bench: build_binary("sluice-bench", &args.profile)?,
+        peers: peers.clone(),
     };
     process::stop_on_ctrl_c()?;
     let mut results = Results {
         turns: args.turns,
         seconds: args.seconds,
+        peers: peers.versions().to_vec(),
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         sections: Vec::new(),
         idle: Vec::new(),
@@ -120,24 +127,25 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// All targets of a scenario run all the time; each has the load when it is its turn: A B C D A B C D.
-fn measure(args: &Args, programs: &Programs, scenario: &Scenario) -> Result<Section> {
+fn measure(args: &Args, programs: &Programs, scenario: &'static Scenario) -> Result<Section> {
     let mut testbeds = Vec::new();
     let beside = programs.beside.is_some().then_some(Target::SluiceBeside);
-    for target in scenario.targets.iter().copied().chain(beside).filter(|one| is_selected(args, *one)) {
-        let plan = plan(args, programs, target, scenario.log, scenario.many);
+    let there = |target: &Target| match target.peer() {
+        Some(peer) => programs.peers.version(peer).is_some(),
+        None => true,
+    };
+    for target in scenario.targets.iter().copied().filter(there).chain(beside) {
+        if !is_selected(args, target) {
+            continue;
+        }
+        let plan = plan(args, programs, target, scenario);
         let testbed = Testbed::start(plan).with_context(|| format!("{}: starting", target.name()))?;
         testbeds.push((target, testbed, Vec::<Measurement>::new()));
     }
-    let load = LoadSpec {
-        connections: scenario.connections,
-        request_path: scenario.request_path.to_owned(),
-        close: scenario.close,
-        script: scenario.many.then(|| PathBuf::from("many.lua")),
-    };
     for _ in 0..args.turns {
         for (_, testbed, turns) in &mut testbeds {
             process::check_interrupt()?;
-            turns.push(testbed.measure(&load, WARMUP, Duration::from_secs(args.seconds))?);
+            turns.push(testbed.measure(WARMUP, Duration::from_secs(args.seconds))?);
         }
     }
     let turns: Vec<_> = testbeds.into_iter().map(|(target, _, turns)| (target, turns)).collect();
@@ -162,7 +170,7 @@ fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
     let beside = programs.beside.is_some().then_some(Target::SluiceBeside);
     let all = [Target::Sluice, Target::Nginx, Target::Haproxy].into_iter().chain(beside);
     for target in all.filter(|one| is_selected(args, *one)) {
-        let mut testbed = Testbed::start(plan(args, programs, target, false, false))?;
+        let mut testbed = Testbed::start(plan(args, programs, target, &IDLE))?;
         let [before, after] = testbed.hold(args.idle)?;
         let bytes = (after.saturating_sub(before) * 1024) as f64 / args.idle as f64;
         println!("  {:<18}{bytes:>10.0} resident bytes per connection", target.name());
@@ -171,6 +179,6 @@ fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
     Ok(found)
 }
 
-fn plan(args: &Args, programs: &Programs, target: Target, log: bool, many: bool) -> Plan {
-    Plan { target, programs: programs.clone(), cpus: [args.cpus[0], args.cpus[1]], log, many }
+fn plan(args: &Args, programs: &Programs, target: Target, scenario: &'static Scenario) -> Plan {
+    Plan { target, programs: programs.clone(), cpus: [args.cpus[0], args.cpus[1]], scenario }
 }

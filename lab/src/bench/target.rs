@@ -1,4 +1,4 @@
-//! The targets of the measurement: the same reverse proxy in four programs ([`crate::peers::Role::Measured`];
+//! The targets of the measurement: the same reverse proxy in several programs ([`crate::peers::Role::Measured`];
 //! the floor sets no header).
 
 use std::path::PathBuf;
@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::peers::{self, Setup, haproxy, nginx, resources, sluice};
+use crate::peers::programs::{Program, Programs as Peers};
+use crate::peers::{self, Setup, caddy, envoy, haproxy, nginx, resources, sluice};
 
 /// A program in a set-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,16 +19,19 @@ pub(super) enum Target {
     SluiceBeside,
     Nginx,
     Haproxy,
+    Envoy,
+    Caddy,
     Floor,
 }
 
-/// Our programs, built.
+/// The programs: ours, built, and those of peers.
 #[derive(Clone, Debug)]
 pub(super) struct Programs {
     pub(super) sluice: Variant,
     pub(super) beside: Option<Variant>,
     pub(super) floor: PathBuf,
     pub(super) bench: PathBuf,
+    pub(super) peers: Peers,
 }
 
 /// A build of Sluice and what it is told beside what all are.
@@ -45,7 +49,20 @@ impl Target {
             Self::SluiceBeside => "sluice, beside",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Caddy => "caddy",
             Self::Floor => "floor",
+        }
+    }
+
+    /// The program of a peer.
+    pub(super) fn peer(self) -> Option<Program> {
+        match self {
+            Self::Nginx => Some(Program::Nginx),
+            Self::Haproxy => Some(Program::Haproxy),
+            Self::Envoy => Some(Program::Envoy),
+            Self::Caddy => Some(Program::Caddy),
+            Self::Sluice | Self::SluiceOneRoute | Self::SluiceBeside | Self::Floor => None,
         }
     }
 
@@ -54,8 +71,7 @@ impl Target {
     pub(super) fn command(self, setup: &Setup, programs: &Programs, many: bool) -> Result<Command> {
         let one = |variant: &Variant, many: bool| {
             let make = if many { resources::many_routes } else { resources::strip_prefix };
-            let resources = make(setup.listen, setup.backend);
-            let mut command = sluice::measured(setup, &variant.program, &resources)?;
+            let mut command = sluice::measured(setup, &variant.program, &make(setup)?)?;
             command.args(&variant.flags);
             Ok(command)
         };
@@ -65,10 +81,13 @@ impl Target {
             Self::SluiceBeside => one(programs.beside.as_ref().context("--beside")?, many),
             Self::Nginx => nginx::proxy(setup),
             Self::Haproxy => haproxy::proxy(setup),
+            Self::Envoy => envoy::proxy(setup),
+            Self::Caddy => caddy::proxy(setup),
             Self::Floor => {
                 let mut command = peers::program(&programs.floor, setup.cpu);
                 command.arg(format!("--listen={}", setup.listen));
                 command.arg(format!("--backend={}", setup.backend)).arg("--strip=/app");
+                command.args(setup.role.traffic().http2.then_some("--http2"));
                 Ok(command)
             }
         }

@@ -2,26 +2,30 @@
 //!
 //! A namespace belongs to the thread that made it, so each testbed is a thread that takes tasks.
 
+use std::fs;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use gateway_testkit::netns::{self, Inside};
+use gateway_testkit::tls::{self, SelfSigned, Versions};
 
 use super::cost::{cost, resident_kib};
+use super::load::{LoadReport, Loader, write_script};
+use super::scenario::{Key, Load, Scenario};
 use super::target::{Programs, Target};
-use crate::peers::resources::{HOSTS, PATHS};
+use crate::peers::resources::HOST;
 use crate::peers::{self, Role, Setup, nginx};
 use crate::process::{Process, until};
-use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, wait_for_response};
-use crate::wrk::{self, LoadSpec, WrkReport};
+use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, wait_for_response, wait_until_listening};
 
 /// Figures of one turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measurement {
-    pub(super) wrk: WrkReport,
+    pub(super) load: LoadReport,
     /// CPU time per request, user and system.
     pub(super) cpu: Duration,
     pub(super) resident_kib: u64,
@@ -34,8 +38,8 @@ pub(super) struct Plan {
     pub(super) programs: Programs,
     /// The proxy has the first, load and backend have the second.
     pub(super) cpus: [usize; 2],
-    pub(super) log: bool,
-    pub(super) many: bool,
+    /// What it is told, and what its load is.
+    pub(super) scenario: &'static Scenario,
 }
 
 /// A running target.
@@ -47,13 +51,10 @@ pub(super) struct Testbed {
 
 enum Task {
     /// Load for so long, and so long before it that is not counted.
-    Measure { load: LoadSpec, warm: Duration, time: Duration },
+    Measure { warm: Duration, time: Duration },
     /// Memory with so many idle connections, after the same without.
     Hold { connections: usize },
 }
-
-/// A host that has a route in every scenario.
-const HOST: &str = "h0.example";
 
 impl Testbed {
     /// Starts backend and target, and waits until it responds.
@@ -87,8 +88,8 @@ impl Testbed {
     }
 
     /// One turn under load.
-    pub(super) fn measure(&mut self, load: &LoadSpec, warm: Duration, time: Duration) -> Result<Measurement> {
-        self.run_task(Task::Measure { load: load.clone(), warm, time })
+    pub(super) fn measure(&mut self, warm: Duration, time: Duration) -> Result<Measurement> {
+        self.run_task(Task::Measure { warm, time })
     }
 
     /// Resident memory without and with so many idle connections, in KiB.
@@ -124,7 +125,8 @@ struct Running {
     load_cpu: usize,
     proxy: Process,
     backend: Process,
-    wrks: u32,
+    scenario: &'static Scenario,
+    turns: u32,
 }
 
 impl Running {
@@ -137,32 +139,52 @@ impl Running {
             listen: LISTEN_ADDRESS.parse()?,
             backend: BACKEND_ADDRESS.parse()?,
             cpu: Some(cpu),
-            role: Role::Measured { access_log: plan.log },
+            role: Role::Measured(plan.scenario.traffic),
+            peers: plan.programs.peers.clone(),
         };
-        let mut command = nginx::file_server(&dir, setup.backend, load_cpu)?;
+        setup.peers.enter(inside)?;
+        let mut command = nginx::file_server(
+            &setup.peers,
+            &dir,
+            setup.backend,
+            load_cpu,
+            plan.scenario.traffic.backend_http2,
+        )?;
         let mut backend = Process::spawn("backend", &dir, &mut command)?;
         wait_for_response(&mut backend, setup.backend, HOST, "/100")?;
-        let mut command = plan.target.command(&setup, &plan.programs, plan.many)?;
-        let mut proxy = Process::spawn("proxy", &dir, &mut command)?;
-        let request_path = if plan.many { "/app/0/100" } else { "/app/100" };
-        wait_for_response(&mut proxy, setup.listen, HOST, request_path)?;
-        if plan.many {
-            wrk::many(&dir, HOSTS, PATHS)?;
+        if let Some(key) = plan.scenario.key {
+            write_certificate(&setup, key)?;
         }
-        Ok(Self { dir, bench: plan.programs.bench.clone(), load_cpu, proxy, backend, wrks: 0 })
+        let many = plan.scenario.load == (Load::Http1 { close: false, many: true });
+        let mut command = plan.target.command(&setup, &plan.programs, many)?;
+        let mut proxy = Process::spawn("proxy", &dir, &mut command)?;
+        if plan.target == Target::Floor && plan.scenario.traffic.http2 {
+            // It speaks nothing else.
+            wait_until_listening(&mut proxy, "floor", LISTEN_ADDRESS)?;
+        } else if plan.scenario.traffic.tls {
+            wait_for_handshake(&mut proxy, &setup)?;
+        } else {
+            let request_path = if many { "/app/0/100" } else { "/app/100" };
+            wait_for_response(&mut proxy, setup.listen, HOST, request_path)?;
+        }
+        if many {
+            write_script(&dir)?;
+        }
+        let (bench, scenario) = (plan.programs.bench.clone(), plan.scenario);
+        Ok(Self { dir, bench, load_cpu, proxy, backend, scenario, turns: 0 })
     }
 
     fn execute(&mut self, task: Task) -> Result<Measurement> {
         self.backend.ensure_running()?;
         self.proxy.ensure_running()?;
         match task {
-            Task::Measure { load, warm, time } => {
-                self.load(&load, warm)?;
+            Task::Measure { warm, time } => {
+                self.load(warm, false)?;
                 let before = cost(self.proxy.pid())?;
-                let wrk = self.load(&load, time)?;
+                let load = self.load(time, true)?;
                 let spent = cost(self.proxy.pid())? - before;
-                let requests = u32::try_from(wrk.requests).context("more requests than can be")?;
-                Ok(Measurement { wrk, cpu: spent / requests, resident_kib: resident_kib(self.proxy.pid())? })
+                let requests = u32::try_from(load.requests).context("more requests than can be")?;
+                Ok(Measurement { load, cpu: spent / requests, resident_kib: resident_kib(self.proxy.pid())? })
             }
             Task::Hold { connections } => {
                 let holder = (connections > 0).then(|| self.hold(connections)).transpose()?;
@@ -173,14 +195,18 @@ impl Running {
         }
     }
 
-    fn load(&mut self, load: &LoadSpec, time: Duration) -> Result<WrkReport> {
-        self.wrks += 1;
-        let mut load = load.clone();
-        load.script = load.script.map(|script| self.dir.join(script));
-        let mut command = load.command(LISTEN_ADDRESS, time, self.load_cpu);
-        let mut wrk = Process::spawn(&format!("wrk-{}", self.wrks), &self.dir, &mut command)?;
-        wrk.wait_for_success()?;
-        WrkReport::parse(&wrk.output())
+    /// Has the load run for so long; its figures are read if they count.
+    fn load(&mut self, time: Duration, counts: bool) -> Result<LoadReport> {
+        self.turns += 1;
+        let mut loader = Loader::new(self.scenario, &self.bench, &self.dir, time, self.load_cpu);
+        let mut load = Process::spawn(&format!("load-{}", self.turns), &self.dir, &mut loader.command)?;
+        load.wait_for_success()?;
+        if !counts {
+            return Ok(LoadReport::default());
+        }
+        let report = loader.report(&load.output())?;
+        ensure!(report.requests > 0, "no request had a response: {}", load.output());
+        Ok(report)
     }
 
     /// Resident memory once it falls no more: what connections do not need while they are quiet goes
@@ -209,4 +235,29 @@ impl Running {
         })?;
         Ok(holder)
     }
+}
+
+/// Makes the files of the listener's certificate.
+fn write_certificate(setup: &Setup, key: Key) -> Result<()> {
+    // wrk asks for the address that it connects to.
+    let names = [HOST, &setup.listen.ip().to_string()];
+    let made = match key {
+        Key::P256 => SelfSigned::new(&names),
+        Key::Rsa2048 => SelfSigned::rsa(&names),
+    };
+    fs::write(setup.certificate(), &made.certificate)?;
+    Ok(fs::write(setup.key(), &made.key)?)
+}
+
+/// Waits until a handshake and a request succeed.
+fn wait_for_handshake(proxy: &mut Process, setup: &Setup) -> Result<()> {
+    let [certificate, key] = [setup.certificate(), setup.key()].map(fs::read_to_string);
+    let client = tls::client(&[&SelfSigned { certificate: certificate?, key: key? }], Versions::New);
+    until("TLS is served", || {
+        proxy.ensure_running()?;
+        let response = TcpStream::connect(setup.listen)
+            .and_then(|socket| tls::over(socket, HOST, &client))
+            .and_then(|mut client| client.get(HOST, "/app/100"));
+        Ok(response.is_ok_and(|response| response.status == 200).then_some(()))
+    })
 }

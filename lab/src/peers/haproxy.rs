@@ -2,7 +2,8 @@
 //!
 //! It is replaced by a new process with `-sf OLD`: the new one binds, then tells the old one to finish.
 
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
-use super::{Proxy, Setup, program, write};
+use super::programs::Program;
+use super::{Proxy, Setup, Traffic, write};
 use crate::process::{Process, until};
 
 /// How the new process comes to its listening sockets.
@@ -41,13 +43,19 @@ struct Parts {
     global: String,
     defaults: String,
     frontend: String,
+    bind: String,
     server: &'static str,
     idle: &'static str,
 }
 
 /// Writes the configuration of a proxy that is measured and gives the call that starts it.
 pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
-    write_config(setup, &measured(setup.role.access_log()))?;
+    let traffic = setup.role.traffic();
+    if traffic.tls {
+        let both = [setup.certificate(), setup.key()].map(fs::read_to_string);
+        write(&setup.dir.join(PEM), &both.into_iter().collect::<io::Result<String>>()?)?;
+    }
+    write_config(setup, &measured(setup, traffic))?;
     Ok(call(setup))
 }
 
@@ -57,32 +65,47 @@ fn write_config(setup: &Setup, parts: &Parts) -> Result<()> {
 }
 
 fn call(setup: &Setup) -> Command {
-    let mut command = program("haproxy", setup.cpu);
+    let mut command = setup.peers.call(Program::Haproxy, setup.cpu);
     command.args(["-db", "-f"]).arg(setup.dir.join(CONFIG));
     command
 }
 
 const CONFIG: &str = "haproxy.cfg";
+/// Certificate and key in one file.
+const PEM: &str = "haproxy.pem";
 
 /// As its manual has it for a reverse proxy: HTTP reuse on.
-fn measured(access_log: bool) -> Parts {
+fn measured(setup: &Setup, traffic: Traffic) -> Parts {
     // Standard output is a file here, as an access log is.
-    let (global, log) = match access_log {
+    let (global, log) = match traffic.access_log {
         true => ("    log stdout format raw local0\n", "    log global\n    option httplog\n"),
         false => ("", ""),
     };
-    let frontend = "    http-request set-header X-Forwarded-For %[src]
-    http-request set-header X-Forwarded-Proto http
+    let proto = if traffic.tls { "https" } else { "http" };
+    let frontend = format!(
+        "    http-request set-header X-Forwarded-For %[src]
+    http-request set-header X-Forwarded-Proto {proto}
     http-request set-header X-Forwarded-Host %[req.hdr(Host)]
     http-request set-header X-Forwarded-Port %[dst_port]
     http-request set-header X-Request-Id %[uuid()]
     http-request replace-path /app/(.*) /\\1
-";
+"
+    );
     Parts {
         global: global.to_owned(),
         defaults: format!("{log}    http-reuse always\n"),
-        frontend: frontend.to_owned(),
-        server: " pool-max-conn -1 pool-purge-delay 1h",
+        frontend,
+        bind: match traffic.tls {
+            // Clients of HTTP/2 in clear text are known by their preface.
+            true => {
+                format!(" ssl crt {} alpn h2,http/1.1 ssl-min-ver TLSv1.3", setup.dir.join(PEM).display())
+            }
+            false => String::new(),
+        },
+        server: match traffic.backend_http2 {
+            true => " pool-max-conn -1 pool-purge-delay 1h proto h2",
+            false => " pool-max-conn -1 pool-purge-delay 1h",
+        },
         idle: "1h",
     }
 }
@@ -98,7 +121,7 @@ fn replaced(socket: &Path, reload: Reload) -> Parts {
 }
 
 fn config(listen: SocketAddr, backend: SocketAddr, workers: usize, parts: &Parts) -> String {
-    let Parts { global, defaults, frontend, server, idle } = parts;
+    let Parts { global, defaults, frontend, bind, server, idle } = parts;
     format!(
         "global
     maxconn 16000
@@ -111,7 +134,7 @@ fn config(listen: SocketAddr, backend: SocketAddr, workers: usize, parts: &Parts
     timeout server 60s
     timeout http-keep-alive {idle}
 frontend in
-    bind {listen} backlog 4096
+    bind {listen} backlog 4096{bind}
 {frontend}    default_backend out
 backend out
     server one {backend}{server}

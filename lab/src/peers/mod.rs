@@ -1,8 +1,12 @@
 //! The proxies: Sluice and its peers, how each is configured, started and replaced.
 
+pub(crate) mod caddy;
+pub(crate) mod envoy;
 pub(crate) mod haproxy;
 pub(crate) mod nginx;
+pub(crate) mod programs;
 pub(crate) mod resources;
+mod sid;
 pub(crate) mod sluice;
 
 use std::ffi::OsStr;
@@ -12,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use programs::Programs;
 
 /// Where a proxy runs and what it does: everything that comes in goes to one backend.
 #[derive(Clone, Debug)]
@@ -27,6 +32,8 @@ pub(crate) struct Setup {
     /// The CPU that it is pinned to, if any.
     pub(crate) cpu: Option<usize>,
     pub(crate) role: Role,
+    /// Where peers are called from.
+    pub(crate) peers: Programs,
 }
 
 /// The use that a proxy is put to.
@@ -34,23 +41,56 @@ pub(crate) struct Setup {
 pub(crate) enum Role {
     /// CPU per request is measured: one worker, `/app` is taken away from the path, X-Forwarded-For, -Proto,
     /// -Host and -Port and X-Request-Id are set, and connections are kept for an hour.
-    Measured { access_log: bool },
+    Measured(Traffic),
     /// It is replaced under load: two workers, requests are passed on as they come.
     Replaced,
+}
+
+/// What a proxy that is measured is told of its clients and its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// It writes an access log.
+    pub(crate) access_log: bool,
+    /// Clients speak TLS 1.3; the files are [`Setup::certificate`] and [`Setup::key`].
+    pub(crate) tls: bool,
+    /// Clients speak HTTP/2.
+    pub(crate) http2: bool,
+    /// The backend speaks HTTP/2 in clear text.
+    pub(crate) backend_http2: bool,
+}
+
+impl Traffic {
+    /// HTTP/1.1 on both sides and no log.
+    pub(crate) const PLAIN: Self = Self { access_log: false, tls: false, http2: false, backend_http2: false };
+}
+
+impl Setup {
+    /// A file with the listener's certificate, in PEM.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.dir.join("tls.crt")
+    }
+
+    /// A file with its key.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.dir.join("tls.key")
+    }
 }
 
 impl Role {
     /// Worker processes or threads. Two are as many as the smallest machine has CPUs.
     pub(crate) fn workers(self) -> usize {
         match self {
-            Self::Measured { .. } => 1,
+            Self::Measured(_) => 1,
             Self::Replaced => 2,
         }
     }
 
-    /// True if it writes an access log.
-    pub(crate) fn access_log(self) -> bool {
-        matches!(self, Self::Measured { access_log: true })
+    /// Its traffic; where it is replaced, HTTP/1.1 in clear text.
+    pub(crate) fn traffic(self) -> Traffic {
+        match self {
+            Self::Measured(traffic) => traffic,
+            Self::Replaced => Traffic::PLAIN,
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
-use super::{Proxy, Role, Setup, program, write};
+use super::programs::{Program, Programs};
+use super::{Proxy, Role, Setup, Traffic, write};
 use crate::proc::children;
 use crate::process::{Process, until};
 
@@ -23,28 +24,46 @@ pub(crate) struct Nginx {
 
 /// Writes the configuration of a proxy and gives the call that starts it.
 pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
-    let Setup { dir, listen, backend, cpu, role, .. } = setup;
-    let log = match role.access_log() {
+    let Setup { dir, listen, backend, cpu, role, peers, .. } = setup;
+    let log = match role.traffic().access_log {
         true => format!("{}/access.log combined", dir.display()),
         false => "off".to_owned(),
     };
     let http = match role {
-        Role::Measured { .. } => measured(*listen, *backend),
+        Role::Measured(traffic) => measured(setup, *traffic),
         Role::Replaced => replaced(*listen, *backend),
     };
-    instance(dir, "nginx", role.workers(), &log, &http, *cpu)
+    instance(peers, dir, "nginx", role.workers(), &log, &http, *cpu)
 }
 
 /// As its manual has it for a reverse proxy: kept connections to the backend.
-fn measured(listen: SocketAddr, backend: SocketAddr) -> String {
+fn measured(setup: &Setup, traffic: Traffic) -> String {
+    let Setup { listen, backend, .. } = setup;
+    let (ssl, tls) = match traffic.tls {
+        true => (
+            " ssl",
+            format!(
+                "        ssl_certificate {};
+        ssl_certificate_key {};
+        ssl_protocols TLSv1.3;
+        ssl_session_cache shared:tls:10m;
+",
+                setup.certificate().display(),
+                setup.key().display()
+            ),
+        ),
+        false => ("", String::new()),
+    };
+    let http2 = if traffic.http2 { "        http2 on;\n" } else { "" };
+    let version = if traffic.backend_http2 { "2" } else { "1.1" };
     format!(
         "    keepalive_timeout 1h;
     upstream backend {{ server {backend}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 1h; }}
     server {{
-        listen {listen} backlog=4096;
-        location /app/ {{
+        listen {listen}{ssl} backlog=4096;
+{http2}{tls}        location /app/ {{
             proxy_pass http://backend/;
-            proxy_http_version 1.1;
+            proxy_http_version {version};
             proxy_set_header Connection \"\";
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $remote_addr;
@@ -78,13 +97,21 @@ fn replaced(listen: SocketAddr, backend: SocketAddr) -> String {
     )
 }
 
-/// A server of files: small ones from memory, large ones from the page cache. Gives the call that starts it.
-pub(crate) fn file_server(dir: &Path, listen: SocketAddr, cpu: usize) -> Result<Command> {
+/// A server of files: small ones from memory, large ones from the page cache; with `http2`, over that too, which takes
+/// nginx 1.25.1. Gives the call that starts it.
+pub(crate) fn file_server(
+    peers: &Programs,
+    dir: &Path,
+    listen: SocketAddr,
+    cpu: usize,
+    http2: bool,
+) -> Result<Command> {
     let root = dir.join("files");
     fs::create_dir_all(&root)?;
     for (name, bytes) in [("100", 100), ("10k", 10 << 10), ("1m", 1 << 20)] {
         fs::write(root.join(name), "x".repeat(bytes))?;
     }
+    let http2 = if http2 { "        http2 on;\n" } else { "" };
     let http = format!(
         "    keepalive_timeout 1h;
     sendfile on;
@@ -92,18 +119,19 @@ pub(crate) fn file_server(dir: &Path, listen: SocketAddr, cpu: usize) -> Result<
     open_file_cache max=16;
     server {{
         listen {listen} backlog=4096;
-        root {root};
+{http2}        root {root};
         location ~ ^/([0-9]/)?100$ {{ return 200 \"{small}\"; }}
     }}
 ",
         root = root.display(),
         small = "x".repeat(100),
     );
-    instance(dir, "backend", 1, "off", &http, Some(cpu))
+    instance(peers, dir, "backend", 1, "off", &http, Some(cpu))
 }
 
 /// Writes a configuration with a name of its own, and gives the call that starts it.
 fn instance(
+    peers: &Programs,
     dir: &Path,
     name: &str,
     workers: usize,
@@ -132,15 +160,15 @@ http {{
         dir = dir.display(),
     );
     write(&config(dir, name), &text)?;
-    Ok(call(dir, name, cpu))
+    Ok(call(peers, dir, name, cpu))
 }
 
 fn config(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.conf"))
 }
 
-fn call(dir: &Path, name: &str, cpu: Option<usize>) -> Command {
-    let mut command = program("nginx", cpu);
+fn call(peers: &Programs, dir: &Path, name: &str, cpu: Option<usize>) -> Command {
+    let mut command = peers.call(Program::Nginx, cpu);
     command.arg("-e").arg(dir.join(format!("{name}.log"))).arg("-c").arg(config(dir, name));
     command
 }
@@ -167,7 +195,7 @@ impl Proxy for Nginx {
     }
 
     fn upgrade(&mut self) -> Result<()> {
-        let mut reload = call(&self.setup.dir, "nginx", self.setup.cpu);
+        let mut reload = call(&self.setup.peers, &self.setup.dir, "nginx", self.setup.cpu);
         let workers = self.setup.role.workers();
         let master = self.running()?;
         let old = children(master.pid())?;

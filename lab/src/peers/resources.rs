@@ -1,7 +1,15 @@
 //! Sluice's configuration as files: one listener, one backend with one endpoint, and routes to it.
 
+use std::fs;
 use std::net::SocketAddr;
 
+use anyhow::Result;
+use gateway_testkit::tls::SelfSigned;
+
+use super::{Setup, Traffic};
+
+/// A host that has a route in every scenario, and the name of every certificate.
+pub(crate) const HOST: &str = "h0.example";
 /// Names in the scenario of many routes; each has a route of its own.
 pub(crate) const HOSTS: usize = 1000;
 /// Rules of each of these routes.
@@ -10,22 +18,33 @@ pub(crate) const PATHS: usize = 10;
 /// One route that takes everything to the backend as it is.
 pub(crate) fn pass_everything(listen: SocketAddr, backend: SocketAddr) -> String {
     let rule = format!("    - backendRefs: [{{name: backend, port: {}}}]\n", backend.port());
-    base(listen, backend) + &route("all", "", &rule)
+    base(listen, backend, Traffic::PLAIN) + &route("all", "", &rule)
 }
 
 /// One route that takes `/app` away from the path.
-pub(crate) fn strip_prefix(listen: SocketAddr, backend: SocketAddr) -> String {
-    base(listen, backend) + &route("all", "", &strip_rule("", backend.port()))
+pub(crate) fn strip_prefix(setup: &Setup) -> Result<String> {
+    Ok(measured(setup)? + &route("all", "", &strip_rule("", setup.backend.port())))
 }
 
 /// [`HOSTS`] routes with [`PATHS`] rules each; a rule takes `/app/N` away from the path.
-pub(crate) fn many_routes(listen: SocketAddr, backend: SocketAddr) -> String {
-    let rules: String = (0..PATHS).map(|n| strip_rule(&format!("/{n}"), backend.port())).collect();
-    let mut text = base(listen, backend);
+pub(crate) fn many_routes(setup: &Setup) -> Result<String> {
+    let rules: String = (0..PATHS).map(|n| strip_rule(&format!("/{n}"), setup.backend.port())).collect();
+    let mut text = measured(setup)?;
     for host in 0..HOSTS {
         text += &route(&format!("r{host}"), &format!("  hostnames: [h{host}.example]\n"), &rules);
     }
-    text
+    Ok(text)
+}
+
+/// Listener and backend of a proxy that is measured, with the Secret of its certificate.
+fn measured(setup: &Setup) -> Result<String> {
+    let traffic = setup.role.traffic();
+    let text = base(setup.listen, setup.backend, traffic);
+    if !traffic.tls {
+        return Ok(text);
+    }
+    let [certificate, key] = [setup.certificate(), setup.key()].map(fs::read_to_string);
+    Ok(text + &SelfSigned { certificate: certificate?, key: key? }.secret("bench", "certificate"))
 }
 
 /// A route; `hostnames` and `rules` are whole lines.
@@ -55,7 +74,12 @@ fn strip_rule(path: &str, port: u16) -> String {
 }
 
 /// Everything but the routes.
-fn base(listen: SocketAddr, backend: SocketAddr) -> String {
+fn base(listen: SocketAddr, backend: SocketAddr, traffic: Traffic) -> String {
+    let listener = match traffic.tls {
+        true => "name: https, protocol: HTTPS, tls: {certificateRefs: [{name: certificate}]}",
+        false => "name: http, protocol: HTTP",
+    };
+    let protocol = if traffic.backend_http2 { ", appProtocol: kubernetes.io/h2c" } else { "" };
     let (port, address, backend_port) = (listen.port(), backend.ip(), backend.port());
     format!(
         "apiVersion: v1
@@ -72,13 +96,13 @@ kind: Gateway
 metadata: {{name: bench, namespace: bench}}
 spec:
   gatewayClassName: sluice
-  listeners: [{{name: http, protocol: HTTP, port: {port}}}]
+  listeners: [{{{listener}, port: {port}}}]
 ---
 apiVersion: v1
 kind: Service
 metadata: {{name: backend, namespace: bench}}
 spec:
-  ports: [{{name: http, port: {backend_port}, targetPort: {backend_port}}}]
+  ports: [{{name: http, port: {backend_port}, targetPort: {backend_port}{protocol}}}]
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice

@@ -88,7 +88,7 @@ pub(crate) fn wait_until_ready(process: &mut Process) -> Result<()> {
 pub(crate) fn measured(setup: &Setup, sluice: &Path, resources: &str) -> Result<Command> {
     let dir = &setup.dir;
     write_config(dir, resources)?;
-    let log = match setup.role.access_log() {
+    let log = match setup.role.traffic().access_log {
         // It makes its log as a user without rights.
         true => {
             fs::set_permissions(dir, fs::Permissions::from_mode(0o777))?;
@@ -208,6 +208,7 @@ mod tests {
             bpffs: "/b".into(),
             cpu: None,
             role: Role::Replaced,
+            peers: crate::peers::programs::Programs::default(),
         };
         let new = || Sluice::new(setup.clone(), "this".into(), Steering::Ebpf, Io::Uring);
         let programs = |sluice: &Sluice| [1, 2, 3].map(|nth| sluice.program(nth).to_owned());

@@ -20,6 +20,7 @@ use sluice_bench::load::Mode;
 
 use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, WRK};
+use crate::peers::programs::{Programs, Source};
 use crate::peers::sluice::{Io, Steering};
 use crate::process;
 use run::{Outcome, Run};
@@ -41,6 +42,9 @@ pub struct Args {
     /// Proxies to test.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     peer: Vec<Peer>,
+    /// Where nginx and HAProxy come from.
+    #[arg(long, value_enum, default_value_t = Source::Sid)]
+    peers: Source,
     /// Clients, all at once.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Mode::ALL)]
     mode: Vec<Mode>,
@@ -70,6 +74,8 @@ pub struct Args {
 struct TargetResult {
     proxy: String,
     variant: String,
+    /// Version of a peer.
+    version: Option<String>,
     /// Absent if the run itself failed.
     outcome: Option<Outcome>,
     error: Option<String>,
@@ -84,9 +90,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
     let before = before(args)?;
     let targets = target::chosen(&args.peer, &args.steering, &args.io);
-    let mut wanted = vec![IP, WRK];
-    wanted.extend(targets.iter().filter_map(Target::need));
-    needs::ensure(&wanted)?;
+    needs::ensure(&[IP, WRK])?;
+    let mut wanted: Vec<_> = targets.iter().filter_map(Target::program).collect();
+    wanted.dedup();
+    let peers = Programs::find(args.peers, &wanted)?;
     let bench = build_binary("sluice-bench", &args.profile)?;
     let sluice = match targets.iter().any(Target::is_sluice) {
         true => Some(build_sluice(&args.profile)?),
@@ -97,6 +104,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         bench,
         sluice,
         before,
+        peers,
         upgrades: args.upgrades,
         clients: clients::plan(&args.mode, args.requests, args.rate, args.upgrades),
         wrk_connections: args.wrk_connections,
@@ -132,12 +140,13 @@ fn run_target(run: &Run, target: Target) -> TargetResult {
     if target.is_sluice() && run.before.is_some() {
         variant.push_str(" old/new");
     }
+    let version = target.program().and_then(|program| run.peers.version(program)).map(str::to_owned);
     let outcome = netns::run("upgrade", move |inside| run.run(target, inside));
     match outcome {
-        Ok(outcome) => TargetResult { proxy, variant, outcome: Some(outcome), error: None },
+        Ok(outcome) => TargetResult { proxy, variant, version, outcome: Some(outcome), error: None },
         Err(error) => {
             eprintln!("{target}: {error:#}");
-            TargetResult { proxy, variant, outcome: None, error: Some(format!("{error:#}")) }
+            TargetResult { proxy, variant, version, outcome: None, error: Some(format!("{error:#}")) }
         }
     }
 }
@@ -177,7 +186,8 @@ mod tests {
     fn result(proxy: &str, read_errors: u64) -> TargetResult {
         let wrk = Some(WrkReport { read_errors, ..WrkReport::default() });
         let outcome = Outcome { upgrades: Vec::new(), under_load: 2, clients: Vec::new(), wrk };
-        TargetResult { proxy: proxy.to_owned(), variant: String::new(), outcome: Some(outcome), error: None }
+        let (proxy, variant) = (proxy.to_owned(), String::new());
+        TargetResult { proxy, variant, version: None, outcome: Some(outcome), error: None }
     }
 
     #[test]

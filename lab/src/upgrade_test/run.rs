@@ -12,6 +12,7 @@ use sluice_bench::report::Report;
 use super::clients::Share;
 use super::target::Target;
 use crate::load_client::LoadClient;
+use crate::peers::programs::Programs;
 use crate::peers::{Proxy, Role, Setup};
 use crate::process::check_interrupt;
 use crate::testbed::{BACKEND_ADDRESS, LISTEN_ADDRESS, start_backend, wait_for_response};
@@ -25,6 +26,7 @@ pub(super) struct Run {
     pub(super) sluice: Option<PathBuf>,
     /// Program of another version of Sluice that takes turns with it.
     pub(super) before: Option<PathBuf>,
+    pub(super) peers: Programs,
     pub(super) upgrades: u32,
     pub(super) clients: Vec<Share>,
     pub(super) wrk_connections: u32,
@@ -79,7 +81,9 @@ impl Run {
             bpffs: inside.bpffs().to_owned(),
             cpu: None,
             role: Role::Replaced,
+            peers: self.peers.clone(),
         };
+        self.peers.enter(inside)?;
         let mut backend = start_backend(&self.bench, &setup.dir, "backend", BACKEND_ADDRESS, &[])?;
         let mut proxy = target.proxy(setup.clone(), self.sluice.as_deref(), self.before.as_deref())?;
         proxy.start()?;

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::needs::{HAPROXY, NGINX, Need};
 use crate::peers::haproxy::{Haproxy, Reload};
 use crate::peers::nginx::Nginx;
+use crate::peers::programs::Program;
 use crate::peers::sluice::{Io, Sluice, Steering};
 use crate::peers::{Proxy, Setup};
 
@@ -74,12 +74,12 @@ impl Target {
         matches!(self, Self::Sluice(..))
     }
 
-    /// The program that must be installed.
-    pub(super) fn need(&self) -> Option<Need> {
+    /// The peer's program.
+    pub(super) fn program(&self) -> Option<Program> {
         match self {
             Self::Sluice(..) => None,
-            Self::Nginx => Some(NGINX),
-            Self::Haproxy(_) => Some(HAPROXY),
+            Self::Nginx => Some(Program::Nginx),
+            Self::Haproxy(_) => Some(Program::Haproxy),
         }
     }
 

@@ -1,0 +1,102 @@
+//! The load of a scenario, and the figures of the program that makes it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sluice_bench::handshakes::HandshakesReport;
+
+use super::scenario::{Load, Scenario};
+use crate::h2load::{H2loadReport, H2loadSpec};
+use crate::peers;
+use crate::peers::resources::{HOST, HOSTS, PATHS};
+use crate::testbed::LISTEN_ADDRESS;
+use crate::wrk::{self, WrkReport};
+
+/// Counts and times of a turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct LoadReport {
+    /// Requests with a whole response.
+    pub(super) requests: u64,
+    pub(super) failed: u64,
+    pub(super) per_second: f64,
+    /// Median and 99th percentile of the latency in microseconds, where the program tells them.
+    pub(super) p50_us: Option<f64>,
+    pub(super) p99_us: Option<f64>,
+}
+
+/// The program that makes the load, and how its figures are read.
+pub(super) struct Loader {
+    pub(super) command: Command,
+    parse: fn(&str) -> Result<LoadReport>,
+}
+
+impl Loader {
+    /// A call for a turn; `bench` is our own program, and `dir` has the files that the load takes.
+    pub(super) fn new(scenario: &Scenario, bench: &Path, dir: &Path, time: Duration, cpu: usize) -> Self {
+        let Scenario { load, connections, key, .. } = scenario;
+        let (request_path, tls) = (scenario.request_path.to_owned(), key.is_some());
+        match *load {
+            Load::Http1 { close, many } => {
+                let script = many.then(|| dir.join(MANY));
+                let spec = wrk::LoadSpec { connections: *connections, request_path, close, script, tls };
+                Self { command: spec.command(LISTEN_ADDRESS, time, cpu), parse: of_wrk }
+            }
+            Load::Http2 { streams } => {
+                let spec = H2loadSpec { connections: *connections, streams, request_path, tls };
+                Self { command: spec.command(LISTEN_ADDRESS, time, cpu), parse: of_h2load }
+            }
+            Load::Handshakes { resumed } => {
+                let mut command = peers::program(bench, Some(cpu));
+                command.args(["handshakes", "--to", LISTEN_ADDRESS, "--host", HOST]);
+                command.args(["--target", &request_path, "--connections", &connections.to_string()]);
+                command.args(["--seconds", &time.as_secs().max(1).to_string()]);
+                command.arg("--trust").arg(dir.join("tls.crt"));
+                command.args(resumed.then_some("--resumed"));
+                Self { command, parse: of_handshakes }
+            }
+        }
+    }
+
+    /// Reads what the program printed.
+    pub(super) fn report(&self, output: &str) -> Result<LoadReport> {
+        (self.parse)(output)
+    }
+}
+
+/// The script that chooses among many hosts and paths, in a testbed's directory.
+const MANY: &str = "many.lua";
+
+/// Writes that script.
+pub(super) fn write_script(dir: &Path) -> Result<()> {
+    wrk::write_many(&dir.join(MANY), HOSTS, PATHS)
+}
+
+fn of_wrk(output: &str) -> Result<LoadReport> {
+    let report = WrkReport::parse(output)?;
+    Ok(LoadReport {
+        requests: report.requests,
+        failed: report.failed(),
+        per_second: report.per_second,
+        p50_us: Some(report.p50.as_secs_f64() * 1e6),
+        p99_us: Some(report.p99.as_secs_f64() * 1e6),
+    })
+}
+
+fn of_h2load(output: &str) -> Result<LoadReport> {
+    let H2loadReport { done, failed, per_second } = H2loadReport::parse(output)?;
+    Ok(LoadReport { requests: done, failed, per_second, p50_us: None, p99_us: None })
+}
+
+fn of_handshakes(output: &str) -> Result<LoadReport> {
+    let report: HandshakesReport =
+        serde_json::from_str(output).with_context(|| format!("the handshakes say: {output}"))?;
+    Ok(LoadReport {
+        requests: report.done,
+        failed: report.failed,
+        per_second: report.done as f64 / report.seconds,
+        p50_us: Some(report.p50_us as f64),
+        p99_us: Some(report.p99_us as f64),
+    })
+}
