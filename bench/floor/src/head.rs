@@ -54,6 +54,18 @@ pub(crate) fn response_head(bytes: &[u8]) -> io::Result<Option<ResponseHead>> {
     Ok(Some(ResponseHead { length, body, close: closes(response.headers) }))
 }
 
+/// Hands over the status and the fields of the response's head in `bytes`, which is whole.
+pub(crate) fn with_response(
+    bytes: &[u8],
+    take: impl FnOnce(u16, &mut dyn Iterator<Item = (&str, &[u8])>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut fields = [EMPTY_HEADER; MAX_FIELDS];
+    let mut response = Response::new(&mut fields);
+    let _ = response.parse(bytes).map_err(io::Error::other)?;
+    let status = response.code.unwrap_or_default();
+    take(status, &mut response.headers.iter().map(|field| (field.name, field.value)))
+}
+
 fn closes(fields: &[Header<'_>]) -> bool {
     fields.iter().any(|field| {
         field.name.eq_ignore_ascii_case("connection") && field.value.eq_ignore_ascii_case(b"close")

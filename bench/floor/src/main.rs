@@ -1,5 +1,5 @@
 //! The lower bound of every proxy on this machine: accept, parse a head, replace a path prefix, forward,
-//! relay the response.
+//! relay the response. Over HTTP/2 by the same `h2` crate as the gateway, if it is told so.
 //!
 //! It pools backend connections and trusts everybody. It has no time-outs, no chunked bodies (responses need
 //! a Content-Length, requests have none), no log, no metrics: whatever a gateway spends above this, it
@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod head;
+mod http2;
+mod io;
 mod relay;
 
 use std::cell::RefCell;
@@ -21,7 +23,7 @@ use monoio::{IoUringDriver, RuntimeBuilder};
 
 use crate::relay::{Backend, relay};
 
-/// Relays HTTP/1.1 on one thread over io_uring, and nothing else.
+/// Relays HTTP on one thread over io_uring, and nothing else.
 #[derive(Parser)]
 struct Cli {
     /// Address to listen on.
@@ -30,6 +32,9 @@ struct Cli {
     /// Address to forward to.
     #[arg(long)]
     backend: SocketAddr,
+    /// Clients speak HTTP/2 with prior knowledge.
+    #[arg(long)]
+    http2: bool,
     /// Prefix of every path that is taken away.
     #[arg(long)]
     strip: String,
@@ -56,7 +61,10 @@ async fn serve(cli: Cli) -> Result<()> {
         monoio::spawn(async move {
             // A connection that ends within a request is the client's or the backend's affair;
             // nobody counts here.
-            let _ = relay(client, &backend).await;
+            let _ = match cli.http2 {
+                true => http2::relay(client, &backend).await,
+                false => relay(client, &backend).await,
+            };
         });
     }
 }

@@ -20,10 +20,11 @@ pub(crate) struct Backend {
 }
 
 /// As much as the gateway's buffers hold by default.
-const BUFFER_SIZE: usize = 16 * 1024;
+pub(crate) const BUFFER_SIZE: usize = 16 * 1024;
 
 impl Backend {
-    async fn connection(&self) -> io::Result<TcpStream> {
+    /// One without a request under way, or a new one.
+    pub(crate) async fn connection(&self) -> io::Result<TcpStream> {
         let idle = self.idle.borrow_mut().pop();
         match idle {
             Some(stream) => Ok(stream),
@@ -107,7 +108,7 @@ async fn relay_response(
 }
 
 /// Appends what comes; 0 at the end of the stream.
-async fn receive(stream: &mut TcpStream, buffer: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
+pub(crate) async fn receive(stream: &mut TcpStream, buffer: Vec<u8>) -> io::Result<(usize, Vec<u8>)> {
     let (at, room) = (buffer.len(), buffer.capacity());
     if at == room {
         return Err(io::Error::other("a head larger than the buffer"));
