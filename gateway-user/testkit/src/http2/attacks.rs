@@ -127,6 +127,7 @@ pub const HEADS: &[Attack] = &[
         1 => frame(HEADERS, END_STREAM | END_HEADERS, s, &[GET, &indexed(b"x", &[b'y'; 4_000])].concat()),
         _ => frame(HEADERS, END_STREAM | END_HEADERS, s, &[GET, &[0xbe; 16_000]].concat()),
     }),
+    flood("new entries of the table", 1, |s| with_fresh_entries(s, 200)),
 ];
 
 fn whole(stream: u32) -> Vec<u8> {
@@ -155,4 +156,11 @@ fn on_one(stream: u32, part: &[u8]) -> Vec<u8> {
 fn going_on(stream: u32, part: &[u8]) -> Vec<u8> {
     let more = frame(CONTINUATION, 0, 1, part);
     if stream == 1 { [frame(HEADERS, END_STREAM, 1, GET), more].concat() } else { more }
+}
+
+/// A request with so many fields that enter the dynamic table; none is like one before.
+pub fn with_fresh_entries(stream: u32, entries: u32) -> Vec<u8> {
+    let fields = (0..entries).flat_map(|n| indexed(b"x", format!("{stream}-{n}").as_bytes()));
+    let head: Vec<u8> = GET.iter().copied().chain(fields).collect();
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &head)
 }

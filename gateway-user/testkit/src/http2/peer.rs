@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::frames::{
-    END_HEADERS, END_STREAM, GET, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, frame, settings,
+    DATA, END_HEADERS, END_STREAM, GET, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+    settings,
 };
 use crate::wait::WAIT_TIMEOUT;
 
@@ -24,6 +25,11 @@ pub struct Peer {
     pub closed: bool,
     /// Frames sent.
     pub sent: usize,
+    /// Bytes of content that came.
+    pub content: usize,
+    /// For each piece of content that comes, the windows of its stream and of the connection are widened, and a ping is
+    /// sent: as Java and grpc-go do, who do one of them each.
+    pub widens: bool,
 }
 
 impl Peer {
@@ -43,8 +49,17 @@ impl Peer {
         let stream = TcpStream::connect(to).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
-        let mut peer =
-            Self { stream, inbox: Vec::new(), goaway: None, responses: 0, resets: 0, closed: false, sent: 0 };
+        let mut peer = Self {
+            stream,
+            inbox: Vec::new(),
+            goaway: None,
+            responses: 0,
+            resets: 0,
+            closed: false,
+            sent: 0,
+            content: 0,
+            widens: false,
+        };
         peer.stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         peer.stream.write_all(&settings(values)).unwrap();
         peer
@@ -85,12 +100,21 @@ impl Peer {
     fn read_frames(&mut self) {
         while let Some(&[a, b, c, kind, flags, ..]) = self.inbox.get(..9) {
             let end = 9 + u32::from_be_bytes([0, a, b, c]) as usize;
+            let id = self.inbox.get(5..9).map_or(0, |id| u32::from_be_bytes(id.try_into().unwrap()));
             let Some(payload) = self.inbox.get(9..end) else { return };
             match kind {
                 GOAWAY => {
                     self.goaway = payload.get(4..8).map(|code| u32::from_be_bytes(code.try_into().unwrap()))
                 }
                 HEADERS => self.responses += 1,
+                DATA => {
+                    self.content += payload.len();
+                    let more = u32::try_from(payload.len()).unwrap().to_be_bytes();
+                    if self.widens && !payload.is_empty() {
+                        let both = [id, 0].map(|id| frame(WINDOW_UPDATE, 0, id, &more)).concat();
+                        let _ = self.stream.write_all(&[both, frame(PING, 0, 0, b"bandwidt")].concat());
+                    }
+                }
                 RST_STREAM => self.resets += 1,
                 SETTINGS | PING if flags & 1 == 0 => {
                     let answer = frame(kind, 1, 0, if kind == PING { payload } else { b"" });
@@ -125,6 +149,14 @@ impl Peer {
     /// None comes.
     pub fn until_goaway(&mut self) {
         self.until("GOAWAY", |peer| peer.goaway.is_some());
+    }
+
+    /// Waits for so many bytes of content, over all streams.
+    ///
+    /// # Panics
+    /// They do not come.
+    pub fn until_content(&mut self, bytes: usize) {
+        self.until("content", |peer| peer.content >= bytes);
     }
 
     /// Waits for so many responses.
