@@ -64,7 +64,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("aya", &["gateway-steer"]),
     ("aya-obj", &["gateway-steer"]),
     ("aya-ebpf", &["gateway-ebpf"]),
-    ("rustls", &["gateway-tls", "gateway-testkit"]),
+    ("rustls", &["gateway-tls", "gateway-testkit", "sluice-bench"]),
     ("notify", &["gateway-control"]),
     ("kube", &["gateway-control"]),
     ("axum", &["gateway-admin", "sluice"]),

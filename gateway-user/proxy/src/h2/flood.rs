@@ -5,6 +5,7 @@
 //! counted here too: it gives no number of that. See decision 251 for what was measured.
 
 use super::frames::{Frame, kind};
+use super::hpack::EntryCount;
 
 /// Frames of one kind that a connection may send for nothing.
 const BASE: u64 = 200;
@@ -16,6 +17,12 @@ const MAX_ERROR_RESETS: u64 = 100;
 const EMPTY_DATA_OF_A_LIFE: u64 = 50;
 /// Bytes of a response for which a client may widen a window once more.
 const BYTES_PER_WINDOW_UPDATE: u64 = 512;
+
+/// Entries of the dynamic table that a head may bring: more than its fields are new with every request to no honest client,
+/// and each is one to make and one to evict.
+const ENTRIES_PER_STREAM: u64 = 64;
+/// The same for nothing: several whole tables of 4 KiB.
+const ENTRIES: u64 = 1_000;
 
 /// A kind of frame that was sent too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +37,8 @@ pub(crate) enum Flood {
     WindowUpdates,
     EmptyData,
     Unknown,
+    /// Entries that heads put into the dynamic table.
+    TableEntries,
 }
 
 impl Flood {
@@ -44,6 +53,7 @@ impl Flood {
             Self::WindowUpdates => "window_updates",
             Self::EmptyData => "empty_data",
             Self::Unknown => "unknown_frames",
+            Self::TableEntries => "table_entries",
         }
     }
 }
@@ -69,6 +79,7 @@ pub(super) struct Frames {
     window_updates: u64,
     empty_data: u64,
     unknown: u64,
+    entries: EntryCount,
     /// Streams the client began.
     streams: u64,
     /// Streams that ended with the last byte of a response; of a backend, those that were asked for.
@@ -94,6 +105,7 @@ impl Frames {
 
     /// A frame of the peer's.
     pub(super) fn received(&mut self, frame: Frame) {
+        self.entries.begin(frame);
         match frame.kind {
             kind::DATA => self.empty_data += u64::from(frame.len == 0 && !frame.ends_stream()),
             kind::HEADERS => {
@@ -110,6 +122,11 @@ impl Frames {
             kind::SETTINGS | kind::PING | kind::PUSH_PROMISE => {}
             _ => self.unknown += 1,
         }
+    }
+
+    /// A piece of its payload.
+    pub(super) fn payload(&mut self, bytes: &[u8]) {
+        self.entries.payload(bytes);
     }
 
     /// A frame for the peer.
@@ -188,6 +205,7 @@ impl Frames {
             ),
             (self.empty_data, free + streams, Flood::EmptyData),
             (self.unknown, free + 2 * streams, Flood::Unknown),
+            (self.entries.entries(), ENTRIES + ENTRIES_PER_STREAM * streams, Flood::TableEntries),
         ];
         allowances.into_iter().find(|(count, allowed, _)| count > allowed).map(|(.., flood)| flood)
     }
@@ -267,6 +285,42 @@ mod tests {
             seen.sent(frame(kind::DATA, 0, 1));
         }
         assert_eq!(seen.flood(0), Some(Flood::WindowUpdates));
+    }
+
+    #[test]
+    fn honest_clients_stay_far_below() {
+        // grpc-go pings every ten seconds, for a day, and measures its path by a ping for each piece that it gets.
+        let mut seen = after(8_640, &[frame(kind::PING, 0, 8)]);
+        assert_eq!(seen.flood(86_400), None);
+        for _ in 0..100_000 {
+            seen.sent(frame(kind::DATA, 0, 1_100));
+            seen.received(frame(kind::PING, 0, 8));
+        }
+        assert_eq!(seen.flood(86_400), None);
+        // Java widens the windows of a stream and of its connection for every frame that it takes, 2 GB of them.
+        let mut seen = Frames::default();
+        for _ in 0..(2_u64 << 30) / 16_384 {
+            seen.sent(frame(kind::DATA, 0, 16_384));
+            (0..2).for_each(|_| seen.received(frame(kind::WINDOW_UPDATE, 0, 4)));
+            assert_eq!(seen.flood(0), None);
+        }
+        // Messages of twenty bytes are no frames for nothing, however many.
+        assert_eq!(after(1_000_000, &[frame(kind::DATA, 0, 20)]).flood(0), None);
+    }
+
+    #[test]
+    fn entries_of_the_table_are_bound_to_streams() {
+        let entries = |heads: u64, each: usize| {
+            let mut seen = Frames::default();
+            for _ in 0..heads {
+                seen.received(frame(kind::HEADERS, 5, 3 * each as u32));
+                seen.payload(&b"\x7e\x01v".repeat(each));
+                seen.sent(frame(kind::DATA, 1, 100));
+            }
+            seen.flood(1_000)
+        };
+        assert_eq!(entries(10_000, ENTRIES_PER_STREAM as usize), None);
+        assert_eq!(entries(20, 200), Some(Flood::TableEntries));
     }
 
     #[test]

@@ -54,6 +54,10 @@ impl Frame {
         matches!(self.kind, kind::DATA | kind::HEADERS) && self.flags & END_STREAM != 0
     }
 
+    pub(super) fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
     pub(super) fn ends_head(self) -> bool {
         matches!(self.kind, kind::HEADERS | kind::CONTINUATION) && self.flags & END_HEADERS != 0
     }
@@ -75,12 +79,29 @@ impl FrameScan {
     }
 
     /// Takes the next bytes; calls `on` for each frame whose header is whole.
-    pub(super) fn take(&mut self, bytes: &[u8], mut on: impl FnMut(Frame)) {
+    pub(super) fn take(&mut self, bytes: &[u8], on: impl FnMut(Frame)) {
+        let mut on = on;
+        self.take_all(bytes, &mut (), |(), frame| on(frame), |(), _| {});
+    }
+
+    /// Takes the next bytes; calls `on` for each frame whose header is whole, and then `payload` for the pieces of its
+    /// payload as they come.
+    pub(super) fn take_all<T: ?Sized>(
+        &mut self,
+        bytes: &[u8],
+        to: &mut T,
+        mut on: impl FnMut(&mut T, Frame),
+        mut payload: impl FnMut(&mut T, &[u8]),
+    ) {
         let mut rest = bytes;
         loop {
             let skipped = self.skip.min(rest.len());
             self.skip -= skipped;
-            rest = rest.get(skipped..).unwrap_or_default();
+            let (piece, behind) = rest.split_at_checked(skipped).unwrap_or_default();
+            if !piece.is_empty() {
+                payload(to, piece);
+            }
+            rest = behind;
             let needed = HEADER - self.have;
             let Some((now, later)) = rest.split_at_checked(needed) else {
                 if let Some(place) = self.header.get_mut(self.have..self.have + rest.len()) {
@@ -94,7 +115,7 @@ impl FrameScan {
             }
             let frame = Frame::of(self.header);
             (self.have, self.skip, rest) = (0, frame.len as usize, later);
-            on(frame);
+            on(to, frame);
         }
     }
 }

@@ -149,10 +149,11 @@ impl Transport {
         self.last_read.set(now());
         let mut turn = self.turn.get();
         let mut frames = self.frames.borrow_mut();
-        self.inward.borrow_mut().take(bytes, |frame| {
+        let on = |frames: &mut Frames, frame| {
             frames.received(frame);
             turn.frames = turn.frames.saturating_sub(1);
-        });
+        };
+        self.inward.borrow_mut().take_all(bytes, &mut *frames, on, Frames::payload);
         turn.bytes = turn.bytes.saturating_sub(bytes.len());
         self.turn.set(turn);
         self.head_began.set(match frames.has_open_head() {

@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod connection;
 mod flood;
 mod frames;
+mod hpack;
 pub(crate) mod io;
 mod response_sink;
 pub(crate) mod response_source;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use gateway_io::Driver;
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_testkit::http2::Peer;
-use gateway_testkit::http2::attacks::{Attack, Ended, FLOODS, HEADS, INITIAL_WINDOW, PROVOKED_RESETS};
+use gateway_testkit::http2::attacks::{
+    Attack, Ended, FLOODS, HEADS, INITIAL_WINDOW, PROVOKED_RESETS, with_fresh_entries,
+};
 use gateway_testkit::http2::frames::{
     DATA, END_HEADERS, END_STREAM, GET, HEADERS, PING, POST, PRIORITY, RST_STREAM, frame,
 };
@@ -23,6 +25,8 @@ on_every_driver![
     heads_that_never_end_have_their_time,
     windows_that_never_open_hold_little,
     honest_clients_are_not_ended,
+    clients_that_widen_windows_are_not_ended,
+    clients_with_new_fields_are_not_ended,
 ];
 
 /// Within so many frames an attack must be ended.
@@ -133,5 +137,30 @@ fn honest_clients_are_not_ended(driver: Driver) {
     let before = peer.responses;
     peer.send(&frame(DATA, END_STREAM, 303, b""), 1);
     peer.until_responses(before + 1);
+    assert_eq!((peer.goaway, peer.resets), (None, 0));
+}
+
+fn clients_that_widen_windows_are_not_ended(driver: Driver) {
+    const LEN: usize = 16 << 20;
+    let backend = Backend::answering(|_| ok("x".repeat(LEN)));
+    let gateway = gateway(driver, &backend);
+    let mut peer = Peer::connect(gateway.address);
+    peer.widens = true;
+    for stream in [1, 3] {
+        peer.get(stream);
+    }
+    peer.until_content(2 * LEN);
+    assert_eq!((peer.goaway, peer.resets), (None, 0));
+}
+
+/// Go's encoder puts every field into the table, those too that are new with each request.
+fn clients_with_new_fields_are_not_ended(driver: Driver) {
+    let backend = Backend::named("app");
+    let gateway = gateway(driver, &backend);
+    let mut peer = Peer::connect(gateway.address);
+    for stream in 0..300 {
+        peer.send(&with_fresh_entries(2 * stream + 1, 60), 1);
+        peer.until_responses(stream as usize + 1);
+    }
     assert_eq!((peer.goaway, peer.resets), (None, 0));
 }
