@@ -1,5 +1,6 @@
 //! h2load: a closed-loop load over HTTP/2, many streams on each connection.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(crate) struct H2loadSpec {
     pub(crate) streams: u32,
     pub(crate) request_path: String,
     pub(crate) tls: bool,
+    /// A file with a message of gRPC that each request sends.
+    pub(crate) message: Option<PathBuf>,
 }
 
 /// Figures that h2load prints.
@@ -34,6 +37,10 @@ impl H2loadSpec {
         command.args(["--threads", "1", "--clients", &self.connections.to_string()]);
         command.args(["--max-concurrent-streams", &self.streams.to_string()]);
         command.args(["--duration", &time.as_secs().max(1).to_string()]);
+        if let Some(message) = &self.message {
+            command.arg("--data").arg(message);
+            command.args(["--header", "content-type: application/grpc", "--header", "te: trailers"]);
+        }
         let scheme = if self.tls { "https" } else { "http" };
         command.arg(format!("{scheme}://{to}{}", self.request_path));
         command

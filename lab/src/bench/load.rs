@@ -10,6 +10,7 @@ use sluice_bench::handshakes::HandshakesReport;
 use super::scenario::{Load, Scenario};
 use crate::h2load::{H2loadReport, H2loadSpec};
 use crate::peers;
+use crate::peers::nginx;
 use crate::peers::resources::{HOST, HOSTS, PATHS};
 use crate::testbed::LISTEN_ADDRESS;
 use crate::wrk::{self, WrkReport};
@@ -43,8 +44,9 @@ impl Loader {
                 let spec = wrk::LoadSpec { connections: *connections, request_path, close, script, tls };
                 Self { command: spec.command(LISTEN_ADDRESS, time, cpu), parse: of_wrk }
             }
-            Load::Http2 { streams } => {
-                let spec = H2loadSpec { connections: *connections, streams, request_path, tls };
+            Load::Http2 { streams, grpc } => {
+                let message = grpc.then(|| dir.join(nginx::GRPC_MESSAGE));
+                let spec = H2loadSpec { connections: *connections, streams, request_path, tls, message };
                 Self { command: spec.command(LISTEN_ADDRESS, time, cpu), parse: of_h2load }
             }
             Load::Handshakes { resumed } => {

@@ -29,7 +29,11 @@ pub(super) enum Load {
         many: bool,
     },
     /// By h2load, so many at a time on each connection.
-    Http2 { streams: u32 },
+    Http2 {
+        streams: u32,
+        /// Each is a call of gRPC: a message, and in the response another and trailers.
+        grpc: bool,
+    },
     /// Over TLS, each on a connection and with a handshake of its own, which resumes the one before or is a full one.
     Handshakes { resumed: bool },
 }
@@ -57,6 +61,7 @@ const BESIDE_PEERS: &[Target] = &[Sluice, Nginx, Haproxy, Envoy, Caddy];
 const BESIDE_ALL: &[Target] = &[Sluice, Nginx, Haproxy, Envoy, Caddy, Floor];
 const PEERS: &[Target] = &[Nginx, Haproxy, Envoy, Caddy];
 
+const STREAMS: Load = Load::Http2 { streams: 32, grpc: false };
 const KEPT: Load = Load::Http1 { close: false, many: false };
 
 const PLAIN: Scenario = Scenario {
@@ -74,11 +79,15 @@ const PLAIN: Scenario = Scenario {
 pub(super) static IDLE: Scenario = PLAIN;
 
 /// Sixteen connections with 32 streams each, in clear text.
-const HTTP2: Scenario = Scenario {
-    load: Load::Http2 { streams: 32 },
-    connections: 16,
-    traffic: Traffic { http2: true, ..Traffic::PLAIN },
-    ..PLAIN
+const HTTP2: Scenario =
+    Scenario { load: STREAMS, connections: 16, traffic: Traffic { http2: true, ..Traffic::PLAIN }, ..PLAIN };
+
+/// The same to a backend that speaks HTTP/2, too.
+const HTTP2_THROUGH: Scenario = Scenario {
+    traffic: Traffic { http2: true, backend_http2: true, ..Traffic::PLAIN },
+    targets: BESIDE_PEERS,
+    bars: &[bar(1.0, PEERS)],
+    ..HTTP2
 };
 
 const TLS: Scenario = Scenario {
@@ -128,12 +137,19 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario { name: "body-10k", request_path: "/app/10k", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
     Scenario { name: "body-1m", request_path: "/app/1m", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
     Scenario { name: "h2-h1", targets: BESIDE_ALL, bars: &[bar(1.3, &[Floor]), bar(1.0, PEERS)], ..HTTP2 },
+    Scenario { name: "h2-h2", ..HTTP2_THROUGH },
+    Scenario {
+        name: "grpc-unary",
+        load: Load::Http2 { streams: 32, grpc: true },
+        request_path: "/app/grpc",
+        ..HTTP2_THROUGH
+    },
     Scenario { name: "tls-keep-alive-h1", bars: &[bar(0.80, &[Nginx])], ..TLS },
     Scenario {
         name: "tls-keep-alive-h2",
         traffic: Traffic { tls: true, http2: true, ..Traffic::PLAIN },
         bars: &[bar(1.0, PEERS)],
-        load: Load::Http2 { streams: 32 },
+        load: STREAMS,
         connections: 16,
         ..TLS
     },

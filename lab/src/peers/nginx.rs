@@ -55,13 +55,17 @@ fn measured(setup: &Setup, traffic: Traffic) -> String {
         false => ("", String::new()),
     };
     let http2 = if traffic.http2 { "        http2 on;\n" } else { "" };
-    let version = if traffic.backend_http2 { "2" } else { "1.1" };
+    let (version, grpc) = match traffic.backend_http2 {
+        // Its way for calls of gRPC, whose trailers the other one drops.
+        true => ("2", "        location = /app/grpc { rewrite ^ /grpc break; grpc_pass grpc://backend; }\n"),
+        false => ("1.1", ""),
+    };
     format!(
         "    keepalive_timeout 1h;
     upstream backend {{ server {backend}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 1h; }}
     server {{
         listen {listen}{ssl} backlog=4096;
-{http2}{tls}        location /app/ {{
+{http2}{tls}{grpc}        location /app/ {{
             proxy_pass http://backend/;
             proxy_http_version {version};
             proxy_set_header Connection \"\";
@@ -97,6 +101,9 @@ fn replaced(listen: SocketAddr, backend: SocketAddr) -> String {
     )
 }
 
+/// A file in a directory of files that are served: a message of gRPC of five bytes.
+pub(crate) const GRPC_MESSAGE: &str = "grpc-message";
+
 /// A server of files: small ones from memory, large ones from the page cache; with `http2`, over that too, which takes
 /// nginx 1.25.1. Gives the call that starts it.
 pub(crate) fn file_server(
@@ -111,7 +118,18 @@ pub(crate) fn file_server(
     for (name, bytes) in [("100", 100), ("10k", 10 << 10), ("1m", 1 << 20)] {
         fs::write(root.join(name), "x".repeat(bytes))?;
     }
-    let http2 = if http2 { "        http2 on;\n" } else { "" };
+    // A POST for a file is refused, and the refusal is another file: a message, with the trailers of a call that succeeded.
+    fs::write(dir.join(GRPC_MESSAGE), b"\0\0\0\0\x05\x0a\x03abc")?;
+    let http2 = match http2 {
+        true => format!(
+            "        http2 on;
+        location = /grpc {{ alias {message}; error_page 405 =200 /message; }}
+        location = /message {{ internal; alias {message}; default_type application/grpc; add_trailer grpc-status 0; }}
+",
+            message = dir.join(GRPC_MESSAGE).display()
+        ),
+        false => String::new(),
+    };
     let http = format!(
         "    keepalive_timeout 1h;
     sendfile on;
