@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod grpc;
 pub mod method;
 pub mod names;
 pub mod path;

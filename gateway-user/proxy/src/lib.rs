@@ -28,6 +28,6 @@ pub mod worker;
 
 pub use config::{ProxyConfig, ReasonHeader, Timeouts, UnderscoreHeaders};
 pub use fault::watch_fault_files;
-pub use filters::{is_grpc, redirect_fields};
+pub use filters::redirect_fields;
 pub use observe::metrics;
 pub use reason::Reason;

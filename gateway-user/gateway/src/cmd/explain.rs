@@ -5,9 +5,10 @@ mod result;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
+use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::names::is_proxy_field;
 use gateway_http::h1::path::{MergeSlashes, merged, normalize, unmerged_len};
-use gateway_proxy::{UnderscoreHeaders, is_grpc};
+use gateway_proxy::UnderscoreHeaders;
 use gateway_regex::Library;
 use gateway_snapshot::rewrite::Scheme;
 use gateway_snapshot::{FieldList, Generation, RequestView, compile_from, explain};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::path::{self, MergeSlashes};
 use gateway_http::head::{Fields, RequestParts};
 use gateway_ir::Protocol;
@@ -74,7 +75,7 @@ impl<W: Wire> Exchange<'_, W> {
             return Ok(());
         }
         let request = wire.request();
-        let grpc = request.fields.get(b"content-type").is_some_and(filters::is_grpc);
+        let grpc = request.fields.get(b"content-type").is_some_and(is_grpc);
         storage.clear();
         storage.extend(request.host.unwrap_or_default().iter().map(u8::to_ascii_lowercase));
         let live = context.live();

@@ -15,7 +15,6 @@ pub(crate) use redirect::{RedirectContext, location};
 pub(crate) use request_headers::edit_request;
 pub(crate) use request_trailers::RequestTrailers;
 pub(crate) use response_headers::edit_response;
-pub use underscores::is_grpc;
 pub(crate) use underscores::{drop_shadows, stays};
 pub(crate) use url_rewrite::rewrite_url;
 

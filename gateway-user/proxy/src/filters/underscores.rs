@@ -2,7 +2,6 @@
 //! 4.1.18), so such a field could pass for one that we or a filter write.
 
 use gateway_grammar::names::is_proxy_field;
-use gateway_grammar::token::eq_ignore_case;
 use gateway_http::head::{EditError, HeadEdits, RequestParts};
 use gateway_snapshot::Filters;
 
@@ -33,15 +32,10 @@ pub(crate) fn drop_shadows(
     Ok(())
 }
 
-/// True if a `Content-Type` is gRPC's: `application/grpc`, alone or with a format (`+proto`) or a parameter behind it.
-pub fn is_grpc(content_type: &[u8]) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let Some((start, rest)) = content_type.split_at_checked(GRPC.len()) else { return false };
-    eq_ignore_case(start, GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
-}
-
 #[cfg(test)]
 mod tests {
+    use gateway_grammar::grpc::is_grpc;
+    use gateway_grammar::token::eq_ignore_case;
     use gateway_http::h1::{HeadLimits, RequestHead};
 
     use super::*;
