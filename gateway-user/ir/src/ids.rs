@@ -72,13 +72,26 @@ impl fmt::Display for ListenerId {
 pub enum RouteKind {
     /// `gateway.networking.k8s.io/HTTPRoute`.
     HTTPRoute,
+    /// `gateway.networking.k8s.io/GRPCRoute`.
+    GRPCRoute,
+}
+
+impl RouteKind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 2] = [Self::HTTPRoute, Self::GRPCRoute];
+
+    /// The kind as manifests write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RouteKind::HTTPRoute => "HTTPRoute",
+            RouteKind::GRPCRoute => "GRPCRoute",
+        }
+    }
 }
 
 impl fmt::Display for RouteKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RouteKind::HTTPRoute => f.write_str("HTTPRoute"),
-        }
+        f.write_str(self.as_str())
     }
 }
 

@@ -24,7 +24,7 @@ pub use endpoints::Endpoints;
 pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redirect};
 pub use hostname::{Hostname, HostnameError};
 pub use ids::{BackendProtocol, ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
-pub use matching::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+pub use matching::{GrpcMatch, HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 pub use route::{
     Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
 };

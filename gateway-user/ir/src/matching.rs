@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One `HTTPRouteMatch`: every part of it must hold.
+/// One `HTTPRouteMatch` or `GRPCRouteMatch`: every part of it must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouteMatch {
     /// The path condition; `PathPrefix /` where the route names none.
@@ -16,11 +16,30 @@ pub struct RouteMatch {
     /// Query parameter conditions, one per name: of several with one name only the first counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<QueryMatch>,
+    /// Set on matches of a GRPCRoute, which hold for gRPC requests alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<GrpcMatch>,
+}
+
+/// A condition on the request being one of gRPC: `POST` with a content type of `application/grpc`
+/// (gRPC over HTTP/2, "Requests").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GrpcMatch {
+    /// The method, case-sensitive, of whatever service: the second of the path's two elements. Set only where
+    /// the match names no service, for otherwise the path condition has both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
 }
 
 impl Default for RouteMatch {
     fn default() -> Self {
-        Self { path: PathMatch::Prefix("/".into()), method: None, headers: Vec::new(), query: Vec::new() }
+        Self {
+            path: PathMatch::Prefix("/".into()),
+            method: None,
+            headers: Vec::new(),
+            query: Vec::new(),
+            grpc: None,
+        }
     }
 }
 

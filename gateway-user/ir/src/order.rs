@@ -10,6 +10,12 @@
 //! 4. a method; 5. the number of headers; 6. the number of query parameters;
 //! 7. the oldest route; 8. the first in alphabetical order of `namespace/name`; 9. the first rule, the
 //!    first match.
+//!
+//! Those of `GRPCRouteRule.matches` are the number of characters in the service, then in the method, then the
+//! number of headers. They come out of the same comparison: service and method are an `Exact` path, a service
+//! alone is a `PathPrefix`, and a method alone is a condition beside the prefix `/`, which goes before
+//! headers. Where rules of both kinds are on one host, being a gRPC request counts as a method and a header
+//! (decision 257).
 
 use std::cmp::{Ordering, Reverse};
 
@@ -51,7 +57,9 @@ pub struct Rank<'a> {
     pub path: PathRank,
     /// True if there is a method condition.
     pub method: bool,
-    /// The number of header conditions.
+    /// The number of characters of a gRPC method without a service.
+    pub grpc_method: usize,
+    /// The number of header conditions; a gRPC content type is one.
     pub headers: usize,
     /// The number of query parameter conditions.
     pub query: usize,
@@ -104,15 +112,18 @@ impl<'a> Rank<'a> {
         matching: &RouteMatch,
     ) -> Self {
         let (route, created) = route;
+        let grpc_method = matching.grpc.as_ref().and_then(|grpc| grpc.method.as_deref());
         Self {
             effective: HostRank::of(effective),
             original: HostRank::of(original),
             path: PathRank::of(&matching.path),
-            method: matching.method.is_some(),
-            headers: distinct(
-                matching.headers.iter().map(|header| header.name.as_str()),
-                str::eq_ignore_ascii_case,
-            ),
+            method: matching.method.is_some() || matching.grpc.is_some(),
+            grpc_method: grpc_method.map_or(0, |method| method.chars().count()),
+            headers: usize::from(matching.grpc.is_some())
+                + distinct(
+                    matching.headers.iter().map(|header| header.name.as_str()),
+                    str::eq_ignore_ascii_case,
+                ),
             query: distinct(matching.query.iter().map(|param| param.name.as_str()), str::eq),
             created,
             route,
@@ -129,6 +140,7 @@ pub fn precedence(a: &Rank<'_>, b: &Rank<'_>) -> Ordering {
         .then_with(|| a.original.cmp(&b.original))
         .then_with(|| a.path.cmp(&b.path))
         .then_with(|| b.method.cmp(&a.method))
+        .then_with(|| b.grpc_method.cmp(&a.grpc_method))
         .then_with(|| b.headers.cmp(&a.headers))
         .then_with(|| b.query.cmp(&a.query))
         .then_with(|| a.created.is_none().cmp(&b.created.is_none()))

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ClusterKey, Filter, Redirect, RouteId, RouteMatch};
 
-/// One HTTPRoute, independent of the listeners it is attached to.
+/// One HTTPRoute or GRPCRoute, as rules for HTTP requests, independent of the listeners it is attached to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HttpRoute {
     /// The object it came from.
@@ -19,7 +19,7 @@ pub struct HttpRoute {
     pub rules: Vec<HttpRule>,
 }
 
-/// One rule of an HTTPRoute.
+/// One rule of a route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HttpRule {
     /// `spec.rules[].name`.

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use gateway_grammar::grpc;
 use gateway_grammar::path::{normalize_route_path, normalize_route_prefix};
 
-use crate::{PathMatch, RouteMatch, StringMatch};
+use crate::{GrpcMatch, PathMatch, RouteMatch, StringMatch};
 
 /// Expressions that every path matches.
 const MATCH_ALL: [&str; 2] = [".*", "/.*"];
@@ -28,7 +29,9 @@ pub(super) enum Path<'a> {
 /// All else that a match asks for; of equal names the first, sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Conditions<'a> {
+    /// `POST` for a gRPC request.
     method: Option<&'a str>,
+    grpc: Option<&'a GrpcMatch>,
     headers: Vec<(Cow<'a, str>, &'a StringMatch)>,
     query: Vec<(Cow<'a, str>, &'a StringMatch)>,
 }
@@ -49,7 +52,8 @@ impl<'a> Form<'a> {
         let headers = matching.headers.iter().map(|one| (lower(&one.name), &one.value));
         let query = matching.query.iter().map(|one| (Cow::Borrowed(one.name.as_str()), &one.value));
         let conditions = Conditions {
-            method: matching.method.as_deref(),
+            method: matching.grpc.as_ref().map(|_| grpc::METHOD).or(matching.method.as_deref()),
+            grpc: matching.grpc.as_ref(),
             headers: first_of_each(headers),
             query: first_of_each(query),
         };
@@ -113,7 +117,8 @@ fn literal(expression: &str) -> &str {
 impl Conditions<'_> {
     /// Number of conditions.
     pub(super) fn count(&self) -> usize {
-        usize::from(self.method.is_some()) + self.headers.len() + self.query.len()
+        let grpc = self.grpc.map_or(0, |grpc| 1 + usize::from(grpc.method.is_some()));
+        usize::from(self.method.is_some()) + grpc + self.headers.len() + self.query.len()
     }
 
     /// True if they hold wherever the others do.
@@ -121,7 +126,12 @@ impl Conditions<'_> {
         let within = |own: &[(Cow<'_, str>, &StringMatch)], others: &[(Cow<'_, str>, &StringMatch)]| {
             own.iter().all(|one| others.contains(one))
         };
-        self.method.is_none_or(|method| other.method == Some(method))
+        let grpc = match (self.grpc, other.grpc) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(other)) => own.method.is_none() || own.method == other.method,
+        };
+        grpc && self.method.is_none_or(|method| other.method == Some(method))
             && within(&self.headers, &other.headers)
             && within(&self.query, &other.query)
     }
@@ -135,7 +145,16 @@ impl Conditions<'_> {
             (Some(own), Some(other)) => own == other,
             _ => true,
         };
-        methods && agree(&self.headers, &other.headers) && agree(&self.query, &other.query)
+        // A method of whatever service says nothing certain about another path, nor a content type that is asked
+        // for about gRPC's.
+        let asks_type = |one: &Self| one.headers.iter().any(|(name, _)| name == "content-type");
+        let grpc = match (self.grpc, other.grpc) {
+            (None, None) => true,
+            (Some(one), Some(two)) => one.method == two.method,
+            (Some(one), None) => one.method.is_none() && !asks_type(other),
+            (None, Some(one)) => one.method.is_none() && !asks_type(self),
+        };
+        methods && grpc && agree(&self.headers, &other.headers) && agree(&self.query, &other.query)
     }
 }
 
