@@ -23,6 +23,7 @@ pub use error::Error;
 pub use expression::{Expression, Verdict};
 pub use library::Library;
 pub use matcher::Matcher;
+pub use parse::is_valid;
 
 /// The most that one expression may cost unless configured otherwise, in bytes; see [`Matcher::cost`].
 pub const DEFAULT_LIMIT: usize = 1 << 20;

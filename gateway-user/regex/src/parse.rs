@@ -15,6 +15,11 @@ const UNICODE_COST: usize = 64 << 10;
 /// Classes are of bytes unless told otherwise.
 const NEEDS_UNICODE: &str = "a class of characters beyond ASCII needs (?u) in front of it";
 
+/// True if the text is an expression by itself, whatever it costs to build.
+pub fn is_valid(text: &str) -> bool {
+    ast::parse::ParserBuilder::new().build().parse(text).is_ok()
+}
+
 /// Parses an expression as bytes, Unicode off unless it says `(?u)`.
 pub(crate) fn parse(text: &str) -> Result<Hir, Error> {
     let ast = ast::parse::ParserBuilder::new().build().parse(text);
