@@ -196,6 +196,16 @@ impl ExplainObserver<'_> {
                 let want = conditions.and_then(|all| all.method.as_deref()).unwrap_or_default();
                 format!("the method is {}, not {}", text(self.request.method), text(want))
             }
+            Mismatch::ContentType => {
+                let lines = header_lines(self.request.fields, "content-type");
+                let is = if lines.is_empty() { "missing".into() } else { lines.join(" and ") };
+                format!("it takes gRPC requests alone, and their content type is application/grpc, not {is}")
+            }
+            Mismatch::GrpcMethod => {
+                let grpc = conditions.and_then(|all| all.grpc.as_ref());
+                let want = grpc.and_then(|grpc| grpc.method.as_deref()).unwrap_or_default();
+                format!("the path {} does not name the gRPC method {}", text(self.request.path), text(want))
+            }
             Mismatch::Header(at) => {
                 conditions.and_then(|all| all.headers.get(at)).map_or_else(String::new, |header| {
                     let lines = header_lines(self.request.fields, &header.name);

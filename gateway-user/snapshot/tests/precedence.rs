@@ -4,7 +4,7 @@ mod support;
 
 use std::cmp::Ordering;
 
-use gateway_ir::{Generation, HttpRoute, Ir, RouteId, RouteMatch};
+use gateway_ir::{Generation, GrpcMatch, HttpRoute, Ir, RouteId, RouteMatch};
 use gateway_snapshot::order::{HostRank, PathRank, Rank, precedence};
 use gateway_snapshot::{WorkerRegexes, compile};
 use proptest::prelude::*;
@@ -226,6 +226,37 @@ fn a_rule_that_asks_for_more_gives_way_when_it_does_not_hold() {
     assert_eq!(taken(&ir, &get("/b")), "query_mismatch");
 }
 
+/// "Characters in a matching service", then "in a matching method", then headers (`GRPCRouteRule.matches`).
+#[test]
+fn grpc_calls_go_by_service_then_by_method() {
+    let call = |matching: RouteMatch, method: Option<&str>| {
+        let grpc = Some(GrpcMatch { method: method.map(str::to_owned) });
+        rule(vec![RouteMatch { grpc, ..matching }])
+    };
+    let rules = vec![
+        call(prefix("/"), None),
+        call(prefix("/").with_header("x", "1"), None),
+        call(prefix("/"), Some("Get")),
+        call(prefix("/a.B"), None),
+        call(exact("/a.B/Get"), None),
+    ];
+    let web =
+        route("web", None, vec![rule(vec![prefix("/").method("POST")]), rule(vec![prefix("/a.B/Get/x")])]);
+    let ir = gateway("", vec![(&[""], route("r", None, rules)), (&[""], web)]);
+    let post = |path| Request { method: "POST".into(), ..Request::get("h", path) };
+    let call = |path| post(path).header("content-type", "application/grpc+proto");
+    assert_eq!(taken(&ir, &call("/a.B/Get")), "r/4");
+    assert_eq!(taken(&ir, &call("/a.B/List").header("x", "1")), "r/3");
+    assert_eq!(taken(&ir, &call("/c.D/Get").header("x", "1")), "r/2");
+    assert_eq!(taken(&ir, &call("/c.D/List").header("x", "1")), "r/1");
+    assert_eq!(taken(&ir, &call("/c.D/Get/x")), "r/0", "that is no path of gRPC");
+    assert_eq!(taken(&ir, &call("/a.B/Get/x")), "web/1", "paths go first, whatever the kind of route");
+    assert_eq!(taken(&ir, &post("/a.B/Get")), "web/0", "it is no call");
+    assert_eq!(taken(&ir, &post("/a.B/Get").header("content-type", "application/grpc-web")), "web/0");
+    let get = Request { method: "GET".into(), ..call("/c.D/Get") };
+    assert_eq!(taken(&ir, &get), "method_mismatch");
+}
+
 fn ranks() -> impl Strategy<Value = Rank<'static>> {
     let ids: Vec<RouteId> =
         [("t", "a"), ("t-x", "a"), ("t", "a.b"), ("s", "b")].map(|(a, b)| route_id(a, b)).into();
@@ -236,14 +267,21 @@ fn ranks() -> impl Strategy<Value = Rank<'static>> {
     };
     let paths = select(vec![exact("/"), prefix("/"), prefix("/a"), prefix("/a/"), regex("/"), regex("/a")]);
     let paths = paths.prop_map(|matching| PathRank::of(&matching.path));
-    let counts = (any::<bool>(), 0..2usize, 0..2usize);
+    let counts = (any::<bool>(), 0..2usize, 0..2usize, 0..2usize);
     let ties = (proptest::option::of(0..2i64), (0..ids.len()).prop_map(|at| &ids[at]), 0..2usize, 0..2usize);
     (hosts(), hosts(), paths, counts, ties).prop_map(
-        |(effective, original, path, (method, headers, query), (created, route, rule, position))| Rank {
+        |(
+            effective,
+            original,
+            path,
+            (method, grpc_method, headers, query),
+            (created, route, rule, position),
+        )| Rank {
             effective,
             original,
             path,
             method,
+            grpc_method,
             headers,
             query,
             created,

@@ -10,7 +10,7 @@ use gateway_ir::{
 use super::clusters::ClusterNumbers;
 use crate::pattern::{PatternId, PatternSetBuilder, Subject};
 use crate::rewrite::Redirect;
-use crate::table::condition::{Conditions, FieldCondition, ParamCondition, ValueTest};
+use crate::table::condition::{Conditions, FieldCondition, GrpcCondition, ParamCondition, ValueTest};
 use crate::table::path::PathKey;
 use crate::{Action, ClusterId, Destination, Filters, Picker, RouteLabel, Rule, Target};
 
@@ -227,8 +227,12 @@ fn compile_match<'a>(
             }
         },
     };
+    let grpc = source.grpc.as_ref();
+    let method = grpc.map(|_| gateway_grammar::grpc::METHOD).or(source.method.as_deref());
+    let bytes = |text: &str| text.as_bytes().into();
     let mut conditions = Conditions {
-        method: source.method.as_deref().map(|method| method.as_bytes().into()),
+        method: method.map(bytes),
+        grpc: grpc.map(|grpc| GrpcCondition { method: grpc.method.as_deref().map(bytes) }),
         ..Conditions::default()
     };
     for (header_at, header) in source.headers.iter().enumerate() {

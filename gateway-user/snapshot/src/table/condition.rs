@@ -1,5 +1,7 @@
 //! Conditions of a match beside host and path.
 
+use gateway_grammar::grpc::{is_grpc, service_and_method};
+
 use super::Mismatch;
 use super::query::{Scratch, decodes_to};
 use crate::RequestView;
@@ -8,9 +10,17 @@ use crate::pattern::{PatternId, Regexes};
 /// Conditions on method, headers and query parameters; all must hold.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
+    /// `POST` where `grpc` is set.
     pub(crate) method: Option<Box<[u8]>>,
+    pub(crate) grpc: Option<GrpcCondition>,
     pub(crate) headers: Vec<FieldCondition>,
     pub(crate) query: Vec<ParamCondition>,
+}
+
+/// A condition on the content type, and on the path's second element where it names a method.
+#[derive(Debug)]
+pub(crate) struct GrpcCondition {
+    pub(crate) method: Option<Box<[u8]>>,
 }
 
 /// A condition on one header field.
@@ -42,7 +52,7 @@ pub(crate) enum ValueTest {
 impl Conditions {
     /// True if nothing is asked.
     pub(crate) fn is_empty(&self) -> bool {
-        self.method.is_none() && self.headers.is_empty() && self.query.is_empty()
+        self.method.is_none() && self.grpc.is_none() && self.headers.is_empty() && self.query.is_empty()
     }
 
     /// # Errors
@@ -56,6 +66,9 @@ impl Conditions {
         if self.method.as_deref().is_some_and(|method| method != request.method) {
             return Err(Mismatch::Method);
         }
+        if let Some(grpc) = &self.grpc {
+            grpc.check(request)?;
+        }
         for (at, header) in self.headers.iter().enumerate() {
             if !header.holds(request, regexes, scratch) {
                 return Err(Mismatch::Header(at));
@@ -67,6 +80,22 @@ impl Conditions {
             }
         }
         Ok(())
+    }
+}
+
+impl GrpcCondition {
+    fn check(&self, request: &RequestView<'_>) -> Result<(), Mismatch> {
+        if let Some(want) = &self.method {
+            match service_and_method(request.path) {
+                Some((_, method)) if **want == *method => {}
+                _ => return Err(Mismatch::GrpcMethod),
+            }
+        }
+        let content_type = request.fields.find("content-type", 0);
+        match content_type.is_some_and(|(_, value)| is_grpc(value)) {
+            true => Ok(()),
+            false => Err(Mismatch::ContentType),
+        }
     }
 }
 

@@ -38,6 +38,10 @@ pub(crate) enum Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mismatch {
     Method,
+    /// It is no gRPC request, but for its method.
+    ContentType,
+    /// It is one of another method, or its path is none of gRPC's.
+    GrpcMethod,
     Header(usize),
     Query(usize),
 }
@@ -55,7 +59,8 @@ impl From<Mismatch> for RouteMiss {
     fn from(mismatch: Mismatch) -> Self {
         match mismatch {
             Mismatch::Method => Self::MethodMismatch,
-            Mismatch::Header(_) => Self::HeaderMismatch,
+            Mismatch::GrpcMethod => Self::NoRuleForPath,
+            Mismatch::ContentType | Mismatch::Header(_) => Self::HeaderMismatch,
             Mismatch::Query(_) => Self::QueryMismatch,
         }
     }

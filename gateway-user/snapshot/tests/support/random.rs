@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_ir::{
-    BindAddress, HeaderMatch, HttpRoute, HttpRule, Ir, PathMatch, QueryMatch, RouteMatch, StringMatch,
+    BindAddress, GrpcMatch, HeaderMatch, HttpRoute, HttpRule, Ir, PathMatch, QueryMatch, RouteMatch,
+    StringMatch,
 };
 use gateway_snapshot::{Action, Progress, RouteHit, RouteMiss, Snapshot, WorkerRegexes};
 use proptest::collection::vec;
@@ -32,6 +33,7 @@ const LOCALS: [&str; 8] = [
     "[::1]:80",
     "10.0.0.1:81",
 ];
+const CONTENT_TYPES: [&str; 3] = ["application/grpc", "application/grpc+proto", "application/grpc-web"];
 const VALUES: [&str; 4] = ["1", "2", "1,2", "a b"];
 const VALUE_EXPRESSIONS: [&str; 4] = ["1|2", "[0-9,]+", "a.b", "("];
 const QUERIES: [&str; 11] = [
@@ -72,9 +74,13 @@ fn matching() -> impl Strategy<Value = RouteMatch> {
     let param = || (select(&["q", "r s"][..]), value());
     let params = prop_oneof![2 => vec(param(), 0..1), 1 => vec(param(), 1..3)];
     let method = option::weighted(0.3, select(&["GET", "GET", "POST"][..]));
-    (path(), method, headers, params).prop_map(|(path, method, headers, query)| RouteMatch {
+    let grpc = option::of(select(&["a", "b"][..]));
+    let grpc = option::weighted(0.2, grpc.prop_map(|method| GrpcMatch { method: method.map(str::to_owned) }));
+    (path(), method, headers, params, grpc).prop_map(|(path, method, headers, query, grpc)| RouteMatch {
         path,
-        method: method.map(str::to_owned),
+        // A gRPC call has one method.
+        method: method.filter(|_| grpc.is_none()).map(str::to_owned),
+        grpc,
         headers: headers.into_iter().map(|(name, value)| HeaderMatch { name: name.into(), value }).collect(),
         query: query.into_iter().map(|(name, value)| QueryMatch { name: name.into(), value }).collect(),
     })
@@ -127,6 +133,11 @@ pub fn requests() -> impl Strategy<Value = (SocketAddr, Request)> {
     let local = select(&LOCALS[..]).prop_map(|text| text.parse().unwrap());
     let header = (select(&["x", "y", "X"][..]), select(&VALUES[..]));
     let headers = vec(header.prop_map(|(name, value)| (name.to_owned(), value.to_owned())), 0..3);
+    let content_type = option::weighted(0.3, select(&CONTENT_TYPES[..]));
+    let headers = (headers, content_type).prop_map(|(mut headers, value)| {
+        headers.extend(value.map(|value| ("Content-Type".to_owned(), value.to_owned())));
+        headers
+    });
     let query = option::of(select(&QUERIES[..]));
     let line = (select(&["GET", "GET", "POST", "get"][..]), select(&HOSTS[..]), select(&PATHS[..]));
     (local, line, query, headers).prop_map(|(local, (method, host, path), query, headers)| {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use gateway_ir::{
-    BindAddress, Hostname, HttpRule, Ir, Listener, ListenerId, PathMatch, RouteId, RouteMatch, StringMatch,
+    BindAddress, GrpcMatch, Hostname, HttpRule, Ir, Listener, ListenerId, PathMatch, RouteId, RouteMatch,
+    StringMatch,
 };
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -124,11 +125,17 @@ fn strike_out(candidates: &mut Vec<Candidate<'_>>) {
         _ => 0,
     });
     // "Method match."
-    keep_best(candidates, |one| one.matching.method.is_some());
+    keep_best(candidates, |one| one.matching.method.is_some() || one.matching.grpc.is_some());
+    // gRPC: "Characters in a matching method", where no service is asked for; else the path has decided.
+    keep_best(candidates, |one| match &one.matching.grpc {
+        Some(GrpcMatch { method: Some(method) }) => method.len(),
+        _ => 0,
+    });
     // "Largest number of header matches." Of equal names only the first counts.
     keep_best(candidates, |one| {
         let names = one.matching.headers.iter().map(|header| header.name.to_lowercase());
-        names.collect::<BTreeSet<_>>().len()
+        let content_type = usize::from(one.matching.grpc.is_some());
+        names.collect::<BTreeSet<_>>().len() + content_type
     });
     // "Largest number of query param matches."
     keep_best(candidates, |one| {
@@ -206,6 +213,23 @@ pub fn holds(matching: &RouteMatch, request: &Request) -> Result<(), (&'static s
     }
     if matching.method.as_ref().is_some_and(|method| *method != request.method) {
         return Err(("method_mismatch", 2));
+    }
+    if let Some(grpc) = &matching.grpc {
+        if request.method != "POST" {
+            return Err(("method_mismatch", 2));
+        }
+        if let Some(method) = &grpc.method {
+            let mut elements = path.split('/').skip(1);
+            let (service, second, more) = (elements.next(), elements.next(), elements.next());
+            if service.is_none_or(str::is_empty) || second != Some(method) || more.is_some() {
+                return Err(("no_rule_for_path", 1));
+            }
+        }
+        let first = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        if !first.is_some_and(|(_, value)| value.starts_with("application/grpc") && !value.ends_with("-web"))
+        {
+            return Err(("header_mismatch", 3));
+        }
     }
     let mut seen = BTreeSet::new();
     for header in &matching.headers {
