@@ -13,8 +13,8 @@ use crate::attach::Attachment;
 use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
 use crate::hosts::{Hosts, RouteVerdict};
-use crate::httproute::OwnRoute;
 use crate::read::find_gateway;
+use crate::route::OwnRoute;
 use crate::view;
 
 /// Counts routes on listeners. The number does not depend on whether the listener is served
@@ -25,7 +25,7 @@ pub(crate) fn count_attached<'r>(
     hosts: &Hosts,
 ) {
     for route in routes.filter(|route| route.is_valid) {
-        let verdict = hosts.verdict(&route.ir.id.object);
+        let verdict = hosts.verdict(&route.ir.id);
         let attachments = route.attachments.iter().filter(|one| !kept(one, verdict).is_empty());
         let mut places: Vec<_> = attachments.filter_map(|one| place(gateways, one)).collect();
         places.sort_unstable();
@@ -50,7 +50,7 @@ pub(crate) fn ir<'r>(
     let mut http_routes = Vec::new();
     for route in routes {
         let mut served = false;
-        let verdict = hosts.verdict(&route.ir.id.object);
+        let verdict = hosts.verdict(&route.ir.id);
         for attachment in &route.attachments {
             let hostnames = kept(attachment, verdict);
             if hostnames.is_empty() {
@@ -149,7 +149,7 @@ pub(crate) fn clusters(
                 let WeightedTarget::Cluster(cluster) = &backend.target else { continue };
                 if let Some(note) = note(cluster) {
                     let field = format!("rules[{index}].backendRefs[{b}]");
-                    diagnostics.push(Severity::Warning, &view::route_ref(&id.object), &field, &note);
+                    diagnostics.push(Severity::Warning, &view::route_ref(id), &field, &note);
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The listeners that a route attaches to: parentRef by parentRef, narrowed in the specification's order.
 
-use gateway_api_types::{HttpRoute, Kind, ParentReference};
-use gateway_ir::{Hostname, MatchHostname, ObjectName};
+use gateway_api_types::ParentReference;
+use gateway_ir::{Hostname, MatchHostname, ObjectName, RouteId};
 
 use crate::Severity;
 use crate::diagnostics::{ConfigError, Diagnostics};
@@ -9,6 +9,7 @@ use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
 use crate::read::{Parent, Reader};
 use crate::reason;
+use crate::route::Route;
 use crate::suggest::{self, SearchBudget};
 use crate::view;
 
@@ -46,13 +47,14 @@ pub(crate) struct Attachment {
 /// may be written; for the latter there is a finding.
 pub(crate) fn parents<'a>(
     reader: &Reader<'_, '_>,
-    route: &'a HttpRoute,
+    route: &'a dyn Route,
     hostnames: &[Hostname],
     diagnostics: &mut Diagnostics,
 ) -> Parents<'a> {
-    let name = view::name_of(&route.metadata);
+    let id = route.id();
+    let object = view::route_ref(&id);
     let (mut parents, mut missing) = (Vec::new(), None);
-    for (index, reference) in route.spec.parent_refs.iter().enumerate() {
+    for (index, reference) in route.parent_refs().iter().enumerate() {
         let field = format!("parentRefs[{index}]");
         if reference.is_service() {
             // A mesh's business.
@@ -61,26 +63,26 @@ pub(crate) fn parents<'a>(
         if !reference.is_gateway() {
             let message =
                 format!("parents of kind {} are not served here; supported: Gateway", reference.kind);
-            diagnostics.push(Severity::Warning, &view::route_ref(&name), &format!("{field}.kind"), &message);
+            diagnostics.push(Severity::Warning, &object, &format!("{field}.kind"), &message);
             continue;
         }
-        let namespace = reference.namespace.as_deref().unwrap_or(&name.namespace);
+        let namespace = reference.namespace.as_deref().unwrap_or(&id.object.namespace);
         let parent = ObjectName::new(namespace, &*reference.name);
         match reader.gateway(&parent) {
             Parent::Ours(gateway) => {
-                let mut outcome = attach(reader, gateway, reference, &name, hostnames, &field);
+                let mut outcome = attach(reader, gateway, reference, &id, hostnames, &field);
                 // A route has 32 parents at most.
                 let number = u32::try_from(parents.len()).unwrap_or(u32::MAX);
                 outcome.iter_mut().flatten().for_each(|attachment| attachment.parent = number);
                 if let Err(error) = &outcome {
-                    diagnostics.error(&view::route_ref(&name), error);
+                    diagnostics.error(&object, error);
                 }
                 parents.push(ParentState { reference, outcome });
             }
             Parent::Foreign => {}
             Parent::Missing => {
                 let message = no_gateway(reader, &parent);
-                diagnostics.push(Severity::Error, &view::route_ref(&name), &field, &message);
+                diagnostics.push(Severity::Error, &object, &field, &message);
                 missing = missing.or_else(|| near_one_of_ours(reader, parent, &field));
             }
         }
@@ -92,7 +94,7 @@ fn attach(
     reader: &Reader<'_, '_>,
     gateway: &GatewayState<'_>,
     reference: &ParentReference,
-    route: &ObjectName,
+    route: &RouteId,
     hostnames: &[Hostname],
     field: &str,
 ) -> Result<Vec<Attachment>, ConfigError> {
@@ -104,7 +106,7 @@ fn attach(
     }
     let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
     for (index, listener) in selected {
-        match listener.allows(reader, Kind::HttpRoute.as_str(), &route.namespace) {
+        match listener.allows(reader, route.kind.as_str(), &route.object.namespace) {
             Ok(()) => allowed.push((index, listener)),
             Err(why) => refusals.push(why),
         }

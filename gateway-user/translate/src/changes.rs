@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_api_types::{BackendTlsPolicy, Gateway, HttpRoute, ObjectKey, ReferenceGrant, ResourceSet};
+use gateway_api_types::{
+    BackendTlsPolicy, Gateway, GrpcRoute, HttpRoute, ObjectKey, ReferenceGrant, ResourceSet,
+};
+use gateway_ir::{RouteId, RouteKind};
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::gateway::GatewayState;
 use crate::read::{Read, find_gateway};
+use crate::route;
 use crate::slice;
 use crate::view::{self, View};
 
@@ -21,7 +25,8 @@ pub(crate) struct PreviousObjects {
     slices: Objects<EndpointSlice>,
     grants: Objects<ReferenceGrant>,
     tls_policies: Objects<BackendTlsPolicy>,
-    routes: Objects<HttpRoute>,
+    http_routes: Objects<HttpRoute>,
+    grpc_routes: Objects<GrpcRoute>,
     gateways: BTreeMap<ObjectKey, GatewaySummary>,
     namespace_names: BTreeSet<String>,
 }
@@ -40,7 +45,7 @@ struct GatewaySummary {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Routes that were added, removed or edited.
-    pub(crate) routes: Vec<ObjectKey>,
+    pub(crate) routes: Vec<RouteId>,
     /// Reads whose result may differ now.
     pub(crate) reads: BTreeSet<Read>,
 }
@@ -101,11 +106,13 @@ impl PreviousObjects {
     }
 
     fn routes(&mut self, resources: &ResourceSet, changes: &mut Changes) -> bool {
-        let edits = edits(&mut self.routes, &resources.http_routes);
-        let listing = edits.iter().any(Edit::is_listing);
-        let changed =
-            edits.into_iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
-        changes.routes.extend(changed.map(|edit| edit.key));
+        let http = edits(&mut self.http_routes, &resources.http_routes);
+        let grpc = edits(&mut self.grpc_routes, &resources.grpc_routes);
+        let listing = http.iter().any(Edit::is_listing) || grpc.iter().any(Edit::is_listing);
+        let http = http.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
+        let grpc = grpc.iter().filter(|edit| edit.changed(|one| (&one.spec, said_of(&one.metadata))));
+        changes.routes.extend(http.map(|edit| route::id(RouteKind::HTTPRoute, &edit.key)));
+        changes.routes.extend(grpc.map(|edit| route::id(RouteKind::GRPCRoute, &edit.key)));
         listing
     }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
 use gateway_api_types::{GATEWAY_GROUP, ReferenceGrant, ReferenceGrantSpec};
+use gateway_ir::RouteId;
 
 /// Every grant, by the namespace whose objects it opens.
 pub(crate) struct Grants<'a> {
@@ -120,7 +121,7 @@ impl Index<'_> {
 }
 
 impl<'a> Referrer<'a> {
-    pub(crate) fn http_route(namespace: &'a str) -> Self {
-        Self { group: GATEWAY_GROUP, kind: "HTTPRoute", namespace }
+    pub(crate) fn route(id: &'a RouteId) -> Self {
+        Self { group: GATEWAY_GROUP, kind: id.kind.as_str(), namespace: &id.object.namespace }
     }
 }

@@ -10,9 +10,8 @@ use crate::read::find_gateway;
 use crate::view::{self, View};
 
 /// Kinds that can be written and are not served.
-const NOT_SERVED: [Kind; 10] = [
+const NOT_SERVED: [Kind; 9] = [
     Kind::ListenerSet,
-    Kind::GrpcRoute,
     Kind::TlsRoute,
     Kind::TcpRoute,
     Kind::UdpRoute,
@@ -63,7 +62,6 @@ pub(crate) fn find(view: &View<'_>, gateways: &[GatewayState<'_>], diagnostics: 
 fn parents<'a>(view: &View<'a>, kind: Kind, key: &ObjectKey) -> Option<&'a [ParentReference]> {
     let resources = view.resources;
     Some(match kind {
-        Kind::GrpcRoute => &resources.grpc_routes.get(key)?.spec.parent_refs,
         Kind::TlsRoute => &resources.tls_routes.get(key)?.spec.parent_refs,
         Kind::TcpRoute => &resources.tcp_routes.get(key)?.spec.parent_refs,
         Kind::UdpRoute => &resources.udp_routes.get(key)?.spec.parent_refs,
@@ -92,7 +90,7 @@ fn are_foreign(
 fn no_effect(kind: Kind) -> &'static str {
     match kind {
         Kind::BackendTlsPolicy => {
-            "TLS to backends is not supported; HTTPRoutes to what it targets are answered with 500"
+            "TLS to backends is not supported; requests of routes to what it targets are answered with 500"
         }
         _ => "the kind is not supported; it has no effect",
     }
@@ -102,7 +100,6 @@ fn keys<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a ObjectKey> {
     let resources = view.resources;
     match kind {
         Kind::ListenerSet => resources.listener_sets.keys().collect(),
-        Kind::GrpcRoute => resources.grpc_routes.keys().collect(),
         Kind::TlsRoute => resources.tls_routes.keys().collect(),
         Kind::TcpRoute => resources.tcp_routes.keys().collect(),
         Kind::UdpRoute => resources.udp_routes.keys().collect(),

@@ -45,7 +45,7 @@ pub(crate) fn conditions(rule: &HttpRule) -> usize {
 }
 
 fn of_match(one: &RouteMatch) -> usize {
-    usize::from(one.method.is_some()) + one.headers.len() + one.query.len()
+    usize::from(one.method.is_some()) + usize::from(one.grpc.is_some()) + one.headers.len() + one.query.len()
 }
 
 /// The part of a path condition that one request's path shares with few others: its first element. `None`

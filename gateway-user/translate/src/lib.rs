@@ -29,7 +29,6 @@ mod grants;
 mod hints;
 mod host_load;
 mod hosts;
-mod httproute;
 mod listener;
 mod listener_tls;
 mod matching;
@@ -38,6 +37,7 @@ mod price;
 mod read;
 mod reason;
 mod report;
+mod route;
 mod rule;
 mod selector;
 mod slice;
@@ -63,6 +63,7 @@ pub use gateway_api_types::load::Severity;
 pub use hosts::HostTotals;
 pub use price::{Admission, Admitted, RegexLimits, Walk};
 pub use report::{NodeReport, RejectedBind, RejectionReason};
+pub use route::object_kind;
 pub use status::{MissingGateway, StatusSet};
 pub use translator::{Rebuilt, Translator};
 pub use wants::secret_wants;
@@ -134,7 +135,7 @@ pub struct Translation {
     /// The same and more in one line each, by object.
     #[serde(rename = "findings")]
     pub diagnostics: Vec<Diagnostic>,
-    /// Number of expressions of HTTPRoutes that are refused.
+    /// Number of expressions of routes that are refused.
     #[serde(skip)]
     pub refused_expressions: usize,
     /// Number of rules that are refused because requests for their hosts could have too much scanned.

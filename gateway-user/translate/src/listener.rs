@@ -214,7 +214,7 @@ fn route_kinds(
     field: &str,
 ) -> (Vec<RouteGroupKind>, Option<ConfigError>) {
     let supported: &[&str] = match protocol {
-        Some(Protocol::Http | Protocol::Https) => &["HTTPRoute"],
+        Some(Protocol::Http | Protocol::Https) => &["HTTPRoute", "GRPCRoute"],
         None => &[],
     };
     let asked = &spec.allowed_routes.kinds;

@@ -1,12 +1,11 @@
 //! `rules[].matches`: what a request must look like.
 
-use gateway_api_types::{
-    HttpHeaderMatch, HttpPathMatch, HttpQueryParamMatch, HttpRouteMatch, MatchType, PathMatchType,
-};
+use gateway_api_types::{HttpHeaderMatch, HttpQueryParamMatch, MatchType, PathMatchType};
 use gateway_ir::{HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
 
 use crate::diagnostics::ConfigError;
 use crate::reason;
+use crate::route::MatchSpec;
 
 /// The use of an expression, by its text.
 pub(crate) type CheckExpression<'a> = &'a dyn Fn(&str) -> ExpressionUse;
@@ -20,18 +19,14 @@ pub(crate) enum ExpressionUse {
     RefusedWithRule,
 }
 
-/// Translates the matches of a rule, and says what is wrong with them. No match at all is the one that every
-/// request fits. The rule responds 500 if anything is wrong; what it matches then are the requests that it
+/// Translates the matches of a rule, and says what is wrong with them. The rule responds 500 if anything is wrong; what it matches then are the requests that it
 /// can have been meant for: a match whose path cannot be understood is left out, for any guess would take
 /// requests from others, and an expression for a value that cannot be used stands for any value.
 pub(crate) fn matches(
-    spec: &[HttpRouteMatch],
+    spec: &[MatchSpec<'_>],
     field: &str,
     judge: CheckExpression<'_>,
 ) -> (Vec<RouteMatch>, Vec<ConfigError>) {
-    if spec.is_empty() {
-        return (vec![RouteMatch::default()], Vec::new());
-    }
     // Nearly all are good, and what is made of them is kept: no room for more.
     let (mut good, mut bad) = (Vec::with_capacity(spec.len()), Vec::new());
     for (index, one) in spec.iter().enumerate() {
@@ -49,27 +44,29 @@ struct MatchErrors<'a> {
 }
 
 impl MatchErrors<'_> {
-    fn one_match(&mut self, spec: &HttpRouteMatch, field: &str) -> Option<RouteMatch> {
+    fn one_match(&mut self, spec: &MatchSpec<'_>, field: &str) -> Option<RouteMatch> {
         Some(RouteMatch {
-            path: self.path(&spec.path, field)?,
-            method: spec.method.map(|method| method.as_str().to_owned()),
+            path: self.path(spec, field)?,
+            method: spec.method.map(str::to_owned),
             headers: self.headers(&spec.headers, field),
-            query: self.query(&spec.query_params, field),
+            query: self.query(spec.query, field),
+            grpc: spec.grpc.clone(),
         })
     }
 
-    fn path(&mut self, spec: &HttpPathMatch, field: &str) -> Option<PathMatch> {
-        let field = format!("{field}.path.value");
-        if spec.type_ == PathMatchType::RegularExpression {
-            return self.is_used(&spec.value, field).then(|| PathMatch::Regex(spec.value.clone()));
+    fn path(&mut self, spec: &MatchSpec<'_>, field: &str) -> Option<PathMatch> {
+        let field = format!("{field}.{}", spec.path_field);
+        let path = &*spec.path;
+        if spec.path_type == PathMatchType::RegularExpression {
+            return self.is_used(path, field).then(|| PathMatch::Regex(path.to_owned()));
         }
-        if let Err(why) = check_path(&spec.value) {
+        if let Err(why) = check_path(path) {
             self.add(field, why);
             return None;
         }
-        Some(match spec.type_ {
-            PathMatchType::Exact => PathMatch::Exact(spec.value.clone()),
-            _ => PathMatch::Prefix(spec.value.clone()),
+        Some(match spec.path_type {
+            PathMatchType::Exact => PathMatch::Exact(path.to_owned()),
+            _ => PathMatch::Prefix(path.to_owned()),
         })
     }
 

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_api_types::{HttpRoute, ObjectKey};
-use gateway_ir::{ClusterKey, Endpoints, ObjectName};
+use gateway_api_types::ResourceSet;
+use gateway_ir::{ClusterKey, Endpoints, RouteId};
 
 use crate::changes::Changes;
 use crate::endpoints::{self, ClusterState};
-use crate::httproute::{self, OwnRoute, RouteState};
 use crate::price::{Prices, RejectedParts};
 use crate::read::{Read, Reader};
+use crate::route::{self, OwnRoute, Route, RouteState};
 use crate::status::MissingGateway;
 
-/// Every HTTPRoute, by namespace and name.
+/// Every route, by kind, namespace and name.
 #[derive(Debug, Default)]
-pub(crate) struct Routes(BTreeMap<ObjectKey, RouteMemo>);
+pub(crate) struct Routes(BTreeMap<RouteId, RouteMemo>);
 
 #[derive(Debug)]
 struct RouteMemo {
@@ -27,7 +27,7 @@ struct RouteMemo {
 /// A route that may be another one than before.
 #[derive(Debug)]
 pub(crate) struct Edited {
-    pub(crate) key: ObjectKey,
+    pub(crate) id: RouteId,
     /// The previous result.
     pub(crate) before: Option<OwnRoute>,
     /// True if it was translated; else it is gone.
@@ -54,7 +54,7 @@ impl Routes {
     pub(crate) fn update<'v, 'a: 'v>(
         &mut self,
         changes: &Changes,
-        objects: &BTreeMap<ObjectKey, Arc<HttpRoute>>,
+        resources: &ResourceSet,
         controller: &str,
         prices: &Prices,
         reader: impl Fn() -> Reader<'v, 'a>,
@@ -68,16 +68,16 @@ impl Routes {
         stale.sort();
         stale.dedup();
         let mut edited = Vec::with_capacity(stale.len());
-        for key in stale {
-            let Some(object) = objects.get(&key) else {
-                let before = self.0.remove(&key).and_then(|memo| memo.state.own);
-                edited.push(Edited { key, before, is_translated: false });
+        for id in stale {
+            let Some(object) = route::find(resources, &id) else {
+                let before = self.0.remove(&id).and_then(|memo| memo.state.own);
+                edited.push(Edited { id, before, is_translated: false });
                 continue;
             };
             // The scan budget is checked when all routes are there; most often with the result of before.
-            let rules = self.0.get(&key).map(|memo| memo.refusals.rules.clone()).unwrap_or_default();
-            let refusals = RejectedParts { texts: prices.refused(&key), rules };
-            edited.push(self.translate(key, object, controller, refusals, reader()));
+            let rules = self.0.get(&id).map(|memo| memo.refusals.rules.clone()).unwrap_or_default();
+            let refusals = RejectedParts { texts: prices.refused(&id), rules };
+            edited.push(self.translate(id, object, controller, refusals, reader()));
         }
         if edited.len() > self.0.len() / 2 {
             // Nodes of a map that grew in order are half empty; those of one that is made at once are full.
@@ -87,23 +87,23 @@ impl Routes {
     }
 
     /// Those that name a Gateway that does not exist, nearly one of ours.
-    pub(crate) fn missing_gateways(&self) -> impl Iterator<Item = (ObjectName, MissingGateway)> {
-        self.0.iter().filter_map(|(key, memo)| {
+    pub(crate) fn missing_gateways(&self) -> impl Iterator<Item = (RouteId, MissingGateway)> {
+        self.0.iter().filter_map(|(id, memo)| {
             let missing = memo.state.missing.as_deref()?;
-            Some((ObjectName::new(&*key.namespace, &*key.name), missing.clone()))
+            Some((id.clone(), missing.clone()))
         })
     }
 
     /// One with a parent of ours.
-    pub(crate) fn find(&self, key: &ObjectKey) -> Option<&OwnRoute> {
-        self.0.get(key)?.state.own.as_ref()
+    pub(crate) fn find(&self, id: &RouteId) -> Option<&OwnRoute> {
+        self.0.get(id)?.state.own.as_ref()
     }
 
     /// Translates those again whose rules may now have other expressions tried than before.
     pub(crate) fn refuse<'v, 'a: 'v>(
         &mut self,
-        mut refused: BTreeMap<ObjectKey, BTreeMap<usize, String>>,
-        objects: &BTreeMap<ObjectKey, Arc<HttpRoute>>,
+        mut refused: BTreeMap<RouteId, BTreeMap<usize, String>>,
+        resources: &ResourceSet,
         controller: &str,
         reader: impl Fn() -> Reader<'v, 'a>,
     ) -> Vec<Edited> {
@@ -113,7 +113,7 @@ impl Routes {
         }
         let mut edited = Vec::new();
         for (key, rules) in refused {
-            let Some((memo, object)) = self.0.get(&key).zip(objects.get(&key)) else { continue };
+            let Some((memo, object)) = self.0.get(&key).zip(route::find(resources, &key)) else { continue };
             if memo.refusals.rules != rules {
                 let refusals = RejectedParts { rules, ..memo.refusals.clone() };
                 edited.push(self.translate(key, object, controller, refusals, reader()));
@@ -124,27 +124,26 @@ impl Routes {
 
     fn translate(
         &mut self,
-        key: ObjectKey,
-        object: &HttpRoute,
+        id: RouteId,
+        object: &dyn Route,
         controller: &str,
         refusals: RejectedParts,
         reader: Reader<'_, '_>,
     ) -> Edited {
-        let mut state = httproute::evaluate(&reader, controller, object, &refusals);
-        let memo = self.0.get(&key);
+        let mut state = route::evaluate(&reader, controller, object, &refusals);
+        let memo = self.0.get(&id);
         if let (Some(new), Some(old)) = (&mut state.own, memo.and_then(|memo| memo.state.own.as_ref())) {
             new.share(old);
         }
-        let memo = self.0.insert(key.clone(), RouteMemo { reads: reader.into_reads(), refusals, state });
-        Edited { key, before: memo.and_then(|memo| memo.state.own), is_translated: true }
+        let memo = self.0.insert(id.clone(), RouteMemo { reads: reader.into_reads(), refusals, state });
+        Edited { id, before: memo.and_then(|memo| memo.state.own), is_translated: true }
     }
 
     /// Routes that may not have the expressions that they had, or the other way round.
-    fn judged_anew(&self, prices: &Prices) -> Vec<ObjectKey> {
+    fn judged_anew(&self, prices: &Prices) -> Vec<RouteId> {
         let before = self.0.iter().filter(|(_, memo)| !memo.refusals.texts.is_empty()).map(|(key, _)| key);
-        let differs = |key: &&ObjectKey| {
-            self.0.get(*key).is_some_and(|memo| memo.refusals.texts != prices.refused(key))
-        };
+        let differs =
+            |key: &&RouteId| self.0.get(*key).is_some_and(|memo| memo.refusals.texts != prices.refused(key));
         before.chain(prices.routes()).filter(differs).cloned().collect()
     }
 

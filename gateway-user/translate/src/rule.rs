@@ -1,8 +1,9 @@
-//! One rule of an HTTPRoute: matches, filters, backends, timeouts, and everything that is wrong with them.
+//! One rule of a route: matches, filters, backends, timeouts, and everything that is wrong with them.
 
-use gateway_api_types::{HttpBackendRef, HttpRouteFilterType, HttpRouteRule, HttpRouteTimeouts};
+use gateway_api_types::{HttpBackendRef, HttpRouteFilterType, HttpRouteTimeouts};
 use gateway_ir::{
-    Action, Filter, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
+    Action, Filter, HttpRule, RouteId, RouteKind, RuleError, RuleErrorKind, Timeouts, WeightedBackend,
+    WeightedTarget,
 };
 
 use crate::diagnostics::ConfigError;
@@ -10,6 +11,7 @@ use crate::grants::Referrer;
 use crate::matching::ExpressionUse;
 use crate::price::RejectedParts;
 use crate::read::Reader;
+use crate::route::{RuleSpec, failure};
 use crate::{backend, duration, filters, matching, reason, unreachable};
 
 /// A translated rule and what status and findings say about it.
@@ -31,9 +33,9 @@ pub(crate) struct RuleState {
 /// with 500: requests that it was meant for must not fall through to another rule.
 pub(crate) fn translate(
     reader: &Reader<'_, '_>,
-    referrer: Referrer<'_>,
+    route: &RouteId,
     index: usize,
-    spec: &HttpRouteRule,
+    spec: &RuleSpec<'_>,
     refusals: &RejectedParts,
 ) -> RuleState {
     let field = format!("rules[{index}]");
@@ -49,7 +51,7 @@ pub(crate) fn translate(
     bad_matches.extend(of_rule);
     let mut state = RuleState {
         rule: HttpRule {
-            name: spec.name.clone(),
+            name: spec.name.map(str::to_owned),
             matches,
             filters: Vec::new(),
             action: Action::Forward(Vec::new()),
@@ -61,9 +63,12 @@ pub(crate) fn translate(
         doubted: Vec::new(),
     };
     state.ignored.extend(unreachable::conditions(&spec.matches, reader.requests(), &field));
-    let backends = backends(reader, referrer, spec, &field, &mut state);
+    let backends = backends(reader, Referrer::route(route), spec, &field, &mut state);
     match chain_and_timeouts(spec, &field, &mut state) {
-        Ok(redirect) => state.rule.action = action(redirect, backends, &field, &mut state.ignored),
+        Ok(redirect) => {
+            let ignored = &mut state.ignored;
+            state.rule.action = action(route.kind, redirect, backends, &field, ignored);
+        }
         Err(error) => state.invalid.push(error),
     }
     if !state.invalid.is_empty() {
@@ -75,15 +80,15 @@ pub(crate) fn translate(
 }
 
 fn chain_and_timeouts(
-    spec: &HttpRouteRule,
+    spec: &RuleSpec<'_>,
     field: &str,
     state: &mut RuleState,
 ) -> Result<Option<gateway_ir::Redirect>, ConfigError> {
     let chain = filters::chain(&spec.filters, &state.rule.matches, field)?;
     state.ignored.extend(chain.ignored);
     state.rule.filters = chain.filters;
-    state.rule.timeouts = timeouts(spec.timeouts.as_ref(), field)?;
-    if chain.redirect.is_some() && !spec.backend_refs.is_empty() {
+    state.rule.timeouts = timeouts(spec.timeouts, field)?;
+    if chain.redirect.is_some() && !spec.backends.is_empty() {
         return Err(ConfigError::new(
             reason::INCOMPATIBLE_FILTERS,
             format!("{field}.backendRefs"),
@@ -94,6 +99,7 @@ fn chain_and_timeouts(
 }
 
 fn action(
+    kind: RouteKind,
     redirect: Option<gateway_ir::Redirect>,
     backends: Vec<WeightedBackend>,
     field: &str,
@@ -105,24 +111,26 @@ fn action(
     if backends.iter().any(|backend| backend.weight > 0) {
         return Action::Forward(backends);
     }
-    let (field, message) = match backends.is_empty() {
-        true => (field.to_owned(), "no backendRefs and no RequestRedirect; requests are answered with 500"),
-        false => (format!("{field}.backendRefs"), "every weight is 0; requests are answered with 500"),
+    let (field, what) = match (backends.is_empty(), kind) {
+        (true, RouteKind::HTTPRoute) => (field.to_owned(), "no backendRefs and no RequestRedirect"),
+        (true, RouteKind::GRPCRoute) => (field.to_owned(), "no backendRefs"),
+        (false, _) => (format!("{field}.backendRefs"), "every weight is 0"),
     };
+    let message = format!("{what}; requests are answered with {}", failure(kind));
     let failure = RuleError { kind: RuleErrorKind::NoBackend, message: format!("{field}: {message}") };
-    ignored.push((field, message.to_owned()));
+    ignored.push((field, message));
     Action::Fail(failure)
 }
 
 fn backends(
     reader: &Reader<'_, '_>,
     referrer: Referrer<'_>,
-    spec: &HttpRouteRule,
+    spec: &RuleSpec<'_>,
     field: &str,
     state: &mut RuleState,
 ) -> Vec<WeightedBackend> {
-    let mut backends = Vec::with_capacity(spec.backend_refs.len());
-    for (index, reference) in spec.backend_refs.iter().enumerate() {
+    let mut backends = Vec::with_capacity(spec.backends.len());
+    for (index, reference) in spec.backends.iter().enumerate() {
         let field = format!("{field}.backendRefs[{index}]");
         let target = match backend::resolve(reader, referrer, &reference.backend, &field) {
             Ok(backend) => {
@@ -154,7 +162,7 @@ fn backends(
 /// Filters of one backendRef. They run after the rule's, so a redirect comes too late here, and a path that
 /// the rule has rewritten has no prefix left to replace.
 fn backend_filters(
-    rule: &HttpRouteRule,
+    rule: &RuleSpec<'_>,
     spec: &HttpBackendRef,
     field: &str,
     state: &mut RuleState,
@@ -211,12 +219,12 @@ fn duration(text: Option<&str>, field: &str) -> Result<Option<u64>, ConfigError>
 }
 
 /// Fields that are valid and have no effect yet.
-fn not_built(spec: &HttpRouteRule, field: &str) -> Vec<(String, String)> {
+fn not_built(spec: &RuleSpec<'_>, field: &str) -> Vec<(String, String)> {
     let mut fields = Vec::new();
-    if spec.retry.as_ref().is_some_and(|retry| retry.attempts > 0) {
+    if spec.has_retry {
         fields.push((format!("{field}.retry"), "retry is not supported; requests are tried once".to_owned()));
     }
-    if spec.session_persistence.is_some() {
+    if spec.has_session_persistence {
         let message = "sessionPersistence is not supported; requests go to any endpoint".to_owned();
         fields.push((format!("{field}.sessionPersistence"), message));
     }

@@ -9,7 +9,7 @@ use gateway_api_types::{
     AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
     ListenerStatus, RouteStatus,
 };
-use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName};
+use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, RouteId, RouteKind};
 use serde::{Serialize, Serializer};
 
 use crate::digest::GatewayDigest;
@@ -27,10 +27,10 @@ pub struct StatusSet {
     /// Gateways of those classes.
     #[serde(serialize_with = "by_name")]
     pub gateways: BTreeMap<ObjectName, GatewayStatus>,
-    /// HTTPRoutes with a parent among those; only the entries of our controller. There are many, so copies of
-    /// the set share them.
-    #[serde(rename = "httpRoutes", serialize_with = "by_name_shared")]
-    pub http_routes: Arc<BTreeMap<ObjectName, Arc<RouteStatus>>>,
+    /// Routes with a parent among those; only the entries of our controller. There are many, so copies of the
+    /// set share them.
+    #[serde(flatten, serialize_with = "by_kind_and_name")]
+    pub routes: Arc<BTreeMap<RouteId, Arc<RouteStatus>>>,
     /// The generation whose report is in here; `None` before [`StatusSet::with_report`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<Generation>,
@@ -43,7 +43,7 @@ pub struct StatusSet {
     /// Routes that name a Gateway that does not exist, nearly one of ours. There is no status of ours on
     /// them.
     #[serde(skip)]
-    pub missing_gateways: BTreeMap<ObjectName, MissingGateway>,
+    pub missing_gateways: BTreeMap<RouteId, MissingGateway>,
     /// The node of each address that was assigned: of the others none is asked.
     #[serde(skip)]
     pub(crate) owners: BTreeMap<IpAddr, String>,
@@ -222,9 +222,19 @@ fn by_name<K: Display, V: Serialize, S: Serializer>(
     serializer.collect_map(map.iter().map(|(name, status)| (name.to_string(), status)))
 }
 
-fn by_name_shared<K: Display, V: Serialize, S: Serializer>(
-    map: &Arc<BTreeMap<K, Arc<V>>>,
+/// `httpRoutes`, always, and `grpcRoutes`, each by name.
+fn by_kind_and_name<S: Serializer>(
+    routes: &Arc<BTreeMap<RouteId, Arc<RouteStatus>>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(map.iter().map(|(name, status)| (name.to_string(), &**status)))
+    let of = |kind: RouteKind| -> BTreeMap<String, &RouteStatus> {
+        let own = routes.iter().filter(|(id, _)| id.kind == kind);
+        own.map(|(id, status)| (id.object.to_string(), &**status)).collect()
+    };
+    let grpc = of(RouteKind::GRPCRoute);
+    let mut fields = BTreeMap::from([("httpRoutes", of(RouteKind::HTTPRoute))]);
+    if !grpc.is_empty() {
+        fields.insert("grpcRoutes", grpc);
+    }
+    fields.serialize(serializer)
 }

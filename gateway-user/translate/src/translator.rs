@@ -14,10 +14,10 @@ use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
 use crate::host_load::OverBudget;
 use crate::hosts::{Claims, Hosts};
-use crate::httproute::OwnRoute;
 use crate::memo::{Clusters, Routes};
 use crate::price::{self, Prices, names_any};
 use crate::read::Reader;
+use crate::route::{self, OwnRoute};
 use crate::status::StatusSet;
 use crate::view::View;
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 
 /// Translates again and again, and each time only what an edit touched.
 ///
-/// It remembers what every HTTPRoute and every cluster came to, with the questions that were asked of other
+/// It remembers what every route and every cluster came to, with the questions that were asked of other
 /// objects on the way. A route is translated again if it changed itself or if one of its reads has another
 /// result; what it comes to is the same [`Arc`](std::sync::Arc) in the next IR unless it differs. Routes are
 /// compared with one another on the hosts that an edited one was or is on. GatewayClasses and Gateways are
@@ -44,7 +44,7 @@ pub struct Translator {
 /// The work of one update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// HTTPRoutes that were translated.
+    /// Routes that were translated.
     pub routes: usize,
     /// Clusters whose endpoints were collected.
     pub clusters: usize,
@@ -131,18 +131,18 @@ impl PreviousState {
 
         let changes = self.known.update(&view, &gateways);
         let reader = || Reader::new(&view, &gateways, options.requests);
-        let (controller, routes) = (&options.controller_name, &resources.http_routes);
+        let controller = &options.controller_name;
         let key = |gateway: &GatewayState<'_>| ObjectKey::new(&*gateway.name.namespace, &*gateway.name.name);
         let ours = gateways.iter().map(key).collect();
         self.prices.update(
-            routes.iter().filter(|(_, route)| names_any(route, &ours)),
+            route::all(resources).filter(|(_, route)| names_any(route.get(), &ours)),
             library,
             &options.regex,
         );
-        let mut edited = self.routes.update(&changes, routes, controller, &self.prices, reader);
+        let mut edited = self.routes.update(&changes, resources, controller, &self.prices, reader);
         let refused = price::scan_refusals(self.routes.own(), &options.regex);
         let refused_rules = refused.values().map(BTreeMap::len).sum();
-        edited.extend(self.routes.refuse(refused, routes, controller, reader));
+        edited.extend(self.routes.refuse(refused, resources, controller, reader));
         rebuilt.routes = edited.iter().filter(|edit| edit.is_translated).count();
         self.routes.all().for_each(|route| diagnostics.repeat(&route.diagnostics));
         let examined = self.hosts.follow(&gateways, host_claims, &self.routes, &edited, &mut diagnostics);
@@ -169,12 +169,12 @@ impl PreviousState {
             status.add_gateway(gateway);
         }
         let routes = self.routes.own().map(|route| {
-            let verdict = self.hosts.verdict(&route.ir.id.object);
+            let verdict = self.hosts.verdict(&route.ir.id);
             let status = verdict.map_or(&route.status, |verdict| &verdict.status);
             let status = refused.tell(&route.ir.id, route.ir.rules.len(), status);
-            (route.ir.id.object.clone(), status)
+            (route.ir.id.clone(), status)
         });
-        status.http_routes = Arc::new(routes.collect());
+        status.routes = Arc::new(routes.collect());
         let refused_expressions = self.prices.refused_count();
         let hosts = self.hosts.totals();
         let diagnostics = diagnostics.finish(resources);
@@ -196,7 +196,7 @@ impl PreviousState {
         for (route, rule, message) in refused.all() {
             let field = format!("rules[{rule}].matches");
             let message = message.split_once(": ").map_or(message, |(_, message)| message);
-            diagnostics.push(Severity::Error, &view::route_ref(&route.object), &field, message);
+            diagnostics.push(Severity::Error, &view::route_ref(route), &field, message);
         }
         refused
     }

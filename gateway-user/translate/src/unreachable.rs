@@ -1,22 +1,23 @@
 //! Matches that no request fits, because of what the process does with requests before it matches them.
 
-use gateway_api_types::{HttpPathMatch, HttpRouteMatch, PathMatchType};
+use gateway_api_types::PathMatchType;
 use gateway_grammar::names::is_proxy_field;
 use gateway_grammar::path::{has_dot_segment, hides_dot_segment, normalize_route_path};
 
 use crate::RequestPolicy;
+use crate::route::MatchSpec;
 
 /// Field and reason of every condition that never holds.
 pub(crate) fn conditions(
-    matches: &[HttpRouteMatch],
+    matches: &[MatchSpec<'_>],
     policy: RequestPolicy,
     field: &str,
 ) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (index, one) in matches.iter().enumerate() {
         let field = format!("{field}.matches[{index}]");
-        if let Some(why) = path(&one.path, policy) {
-            found.push((format!("{field}.path.value"), why));
+        if let Some(why) = path(one, policy) {
+            found.push((format!("{field}.{}", one.path_field), why));
         }
         for (index, header) in one.headers.iter().enumerate() {
             if policy.takes_underscores && header.name.contains('_') && is_proxy_field(header.name.as_bytes())
@@ -36,19 +37,19 @@ pub(crate) fn conditions(
     found
 }
 
-fn path(spec: &HttpPathMatch, policy: RequestPolicy) -> Option<String> {
-    if spec.type_ == PathMatchType::RegularExpression {
+fn path(spec: &MatchSpec<'_>, policy: RequestPolicy) -> Option<String> {
+    if spec.path_type == PathMatchType::RegularExpression {
         return None;
     }
-    let path = spec.value.to_ascii_lowercase();
+    let path = spec.path.to_ascii_lowercase();
     let holds = |part: &str| path.contains(part);
-    let refused = policy.refuses_dangerous_paths && (holds("%00") || holds("\\") || hides_dots(&spec.value))
+    let refused = policy.refuses_dangerous_paths && (holds("%00") || holds("\\") || hides_dots(&spec.path))
         || policy.refuses_encoded_separators && holds("%5c");
     refused.then(|| {
         format!(
             "requests with the path {:?} are refused by --encoded-separators, so the match never holds; write another \
              path, or run with --encoded-separators keep",
-            spec.value
+            spec.path
         )
     })
 }
@@ -61,6 +62,8 @@ fn hides_dots(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use gateway_api_types::{HttpHeaderMatch, MatchType};
 
     use super::*;
@@ -76,10 +79,10 @@ mod tests {
         refuses_encoded_separators: false,
     };
 
-    fn on(path: &str, header: &str) -> [HttpRouteMatch; 1] {
+    fn on(path: &'static str, header: &str) -> [MatchSpec<'static>; 1] {
         let header = HttpHeaderMatch { type_: MatchType::Exact, name: header.into(), value: "1".into() };
-        let path = HttpPathMatch { type_: PathMatchType::Exact, value: path.into() };
-        [HttpRouteMatch { path, headers: vec![header], ..HttpRouteMatch::default() }]
+        let (path, headers) = (Cow::Borrowed(path), Cow::Owned(vec![header]));
+        [MatchSpec { path_type: PathMatchType::Exact, path, headers, ..MatchSpec::default() }]
     }
 
     #[test]

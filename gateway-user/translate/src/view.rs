@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use gateway_api_types::{Gateway, GatewayClass, Kind, ObjectKey, ResourceSet};
-use gateway_ir::ObjectName;
+use gateway_ir::{ObjectName, RouteId};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use crate::diagnostics::ObjectRef;
 use crate::endpoint_policy::{self, AddressRefusal, EndpointPolicy};
 use crate::grants::{Grants, Referent, Referrer};
+use crate::route;
 use crate::slice;
 use crate::suggest::CANDIDATES_MAX;
 
@@ -162,6 +163,7 @@ impl<'a> View<'a> {
                 namespaces_of(&resources.services),
                 namespaces_of(&resources.gateways),
                 namespaces_of(&resources.http_routes),
+                namespaces_of(&resources.grpc_routes),
             ];
             declared.chain(used.into_iter().flatten()).collect()
         })
@@ -215,6 +217,7 @@ pub(crate) fn gateway_ref(name: &ObjectName) -> ObjectRef {
     ObjectRef { kind: Kind::Gateway, key: ObjectKey::new(&*name.namespace, &*name.name) }
 }
 
-pub(crate) fn route_ref(name: &ObjectName) -> ObjectRef {
-    ObjectRef { kind: Kind::HttpRoute, key: ObjectKey::new(&*name.namespace, &*name.name) }
+pub(crate) fn route_ref(id: &RouteId) -> ObjectRef {
+    let key = ObjectKey::new(&*id.object.namespace, &*id.object.name);
+    ObjectRef { kind: route::object_kind(id.kind), key }
 }

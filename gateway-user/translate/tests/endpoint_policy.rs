@@ -69,7 +69,7 @@ fn used(translation: &Translation) -> Vec<String> {
 
 /// The route's `ResolvedRefs`, as `status message`.
 fn resolved(translation: &Translation) -> String {
-    let route = translation.status.http_routes.values().next().unwrap();
+    let route = translation.status.routes.values().next().unwrap();
     let condition = route.parents[0].conditions.iter().find(|one| one.type_ == "ResolvedRefs").unwrap();
     format!("{} {}", condition.status, condition.message)
 }

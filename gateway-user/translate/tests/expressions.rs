@@ -54,10 +54,10 @@ fn options(change: impl FnOnce(&mut RegexLimits)) -> TranslateOptions {
 
 /// `Accepted` and `PartiallyInvalid` of a route: reasons and messages.
 fn conditions(translation: &Translation, namespace: &str, name: &str) -> Vec<(String, String, String)> {
-    let routes = translation.status.http_routes.iter();
+    let routes = translation.status.routes.iter();
     let (_, status) = routes
         .clone()
-        .find(|(route, _)| (&*route.namespace, &*route.name) == (namespace, name))
+        .find(|(route, _)| (&*route.object.namespace, &*route.object.name) == (namespace, name))
         .unwrap_or_else(|| panic!("no status of {namespace}/{name}"));
     let conditions = status.parents.iter().flat_map(|parent| &parent.conditions);
     let of_interest = conditions.filter(|one| ["Accepted", "PartiallyInvalid"].contains(&&*one.type_));

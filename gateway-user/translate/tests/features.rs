@@ -53,8 +53,57 @@ const fn probe(
     Probe { feature, route, more: "", wants }
 }
 
+const fn grpc_probe(
+    feature: &'static str,
+    more: &'static str,
+    wants: &'static [(&'static str, &'static str)],
+) -> Probe {
+    Probe { feature, route: "", more, wants }
+}
+
 /// Pointers below the first rule unless they begin at the top.
 const PROBES: &[Probe] = &[
+    grpc_probe(
+        "GRPCRoute",
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: r, namespace: a}
+spec:
+  parentRefs: [{name: gw}]
+  rules: [{matches: [{method: {service: a.B, method: C}, headers: [{name: k, value: v}]}], backendRefs: [{name: s, port: 80}]}]
+",
+        &[
+            ("/matches/0/path/Exact", "\"/a.B/C\""),
+            ("/matches/0/headers/0/value/Exact", "\"v\""),
+            ("/matches/0/grpc", "{}"),
+            ("/action/Forward/0/weight", "1"),
+        ],
+    ),
+    grpc_probe(
+        "GRPCRouteNamedRouteRule",
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: r, namespace: a}
+spec: {parentRefs: [{name: gw}], rules: [{name: first, backendRefs: [{name: s, port: 80}]}]}
+",
+        &[("/name", "\"first\"")],
+    ),
+    grpc_probe(
+        "GRPCRouteRequestHeaderModifier",
+        "
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: r, namespace: a}
+spec:
+  parentRefs: [{name: gw}]
+  rules:
+  - filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x, value: y}]}}]
+    backendRefs: [{name: s, port: 80}]
+",
+        &[("/filters/0/RequestHeaders/set/0/value", "\"y\"")],
+    ),
     probe("Gateway", "rules: [{backendRefs: [{name: s, port: 80}]}]", &[("/ir/binds/0/port", "80")]),
     probe(
         "GatewayHTTPListenerIsolation",
@@ -218,7 +267,8 @@ fn claimed(translation: &Translation) -> Vec<String> {
 
 fn accepted(translation: &Translation) -> String {
     let status = common::status(&translation.status);
-    let parents = status["HTTPRoute a/r"].as_object().unwrap();
+    let route = ["HTTPRoute a/r", "GRPCRoute a/r"].into_iter().find_map(|name| status.get(name));
+    let parents = route.unwrap().as_object().unwrap();
     parents.values().next().unwrap()["Accepted"].as_str().unwrap().to_owned()
 }
 

@@ -88,11 +88,11 @@ fn what_is_said_of_a_crowded_host_is_bounded() {
     assert_eq!(translation.hosts.taking_rules, 4_000 - 40);
     let of = |text: &str| translation.diagnostics.iter().filter(|one| one.message.contains(text)).count();
     assert_eq!((of("takes requests for"), of("no request for")), (16, 16));
-    let told = |(_, status): (&gateway_ir::ObjectName, &std::sync::Arc<gateway_api_types::RouteStatus>)| {
+    let told = |(_, status): (&gateway_ir::RouteId, &std::sync::Arc<gateway_api_types::RouteStatus>)| {
         let conditions = status.parents.iter().flat_map(|parent| &parent.conditions);
         conditions.filter(|one| one.type_ == "sluice.dev/HostConflict").map(|one| one.message.len()).max()
     };
-    let lengths: Vec<_> = translation.status.http_routes.iter().filter_map(told).collect();
+    let lengths: Vec<_> = translation.status.routes.iter().filter_map(told).collect();
     assert!(lengths.len() <= 16 + 16 + 16 + 1, "{} routes are told", lengths.len());
     assert!(lengths.iter().all(|length| *length < 1_000), "{lengths:?}");
 }
@@ -111,7 +111,7 @@ fn refused_routes_are_all_refused_however_many_there_are() {
         let conditions = status.parents.iter().flat_map(|parent| &parent.conditions);
         conditions.filter(|one| one.reason == "HostOwnedByOtherNamespace").count() == 1
     };
-    assert_eq!(translation.status.http_routes.values().filter(|status| refused(status)).count(), 990);
+    assert_eq!(translation.status.routes.values().filter(|status| refused(status)).count(), 990);
     let errors = translation.diagnostics.iter().filter(|one| one.severity == Severity::Error);
     assert_eq!(errors.count(), 990);
 }

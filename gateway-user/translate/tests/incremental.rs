@@ -82,8 +82,7 @@ fn edit_after_edit_the_answer_is_that_of_a_translation_from_scratch() {
                 shared(&last, &next)?;
                 let same_routes = before.http_routes == resources.http_routes;
                 followed.set(
-                    followed.get()
-                        + usize::from(same_routes && last.status.http_routes != next.status.http_routes),
+                    followed.get() + usize::from(same_routes && last.status.routes != next.status.routes),
                 );
                 spared.set(
                     spared.get() + usize::from(translator.rebuilt().routes < resources.http_routes.len()),

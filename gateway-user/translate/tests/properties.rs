@@ -71,6 +71,12 @@ proptest! {
             .cloned()
             .collect();
         let own_only = |object: &Object| match object {
+            Object::GrpcRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
+                .spec
+                .rules
+                .iter()
+                .flat_map(|rule| &rule.backend_refs)
+                .all(|backend| backend.backend.namespace.as_deref() == Some("a")),
             Object::HttpRoute(route) if route.metadata.namespace.as_deref() == Some("a") => route
                 .spec
                 .rules

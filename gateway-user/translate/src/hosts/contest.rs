@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use gateway_ir::order::HostRank;
 use gateway_ir::overlap::{HostRoute, MatchIndex, Overlap, overlaps};
-use gateway_ir::{Hostname, HttpRoute, ObjectName, PathMatch};
+use gateway_ir::{Hostname, HttpRoute, PathMatch, RouteId};
 
 use super::examine::{NOTES_MAX, Note, RuleName};
 use super::{Original, Placed};
@@ -18,7 +18,7 @@ use super::{Original, Placed};
 #[derive(Debug, Default)]
 pub(super) struct Contest {
     /// By route.
-    notes: Vec<(ObjectName, Note)>,
+    notes: Vec<(RouteId, Note)>,
     /// Rules with a match that no request reaches.
     pub(super) unreachable_rules: usize,
     /// Rules with a match that takes requests from an older route of another namespace.
@@ -73,14 +73,14 @@ impl Contest {
     }
 
     /// Findings about a route.
-    pub(super) fn notes_of<'a>(&'a self, route: &'a ObjectName) -> impl Iterator<Item = &'a Note> {
+    pub(super) fn notes_of<'a>(&'a self, route: &'a RouteId) -> impl Iterator<Item = &'a Note> {
         let from = self.notes.partition_point(|(other, _)| other < route);
         let notes = self.notes.iter().skip(from).take_while(move |(other, _)| other == route);
         notes.map(|(_, note)| note)
     }
 
     /// The routes that there is something to tell of.
-    pub(super) fn routes(&self) -> impl Iterator<Item = &ObjectName> {
+    pub(super) fn routes(&self) -> impl Iterator<Item = &RouteId> {
         self.notes.iter().map(|(route, _)| route)
     }
 
@@ -118,7 +118,7 @@ impl Contest {
     }
 
     fn add(&mut self, placed: &Placed, note: Note) {
-        self.notes.push((placed.route.id.object.clone(), note));
+        self.notes.push((placed.route.id.clone(), note));
     }
 }
 
@@ -151,5 +151,5 @@ fn rule_name(here: &[&Placed], at: MatchIndex) -> Option<RuleName> {
         PathMatch::Prefix(path) => format!("PathPrefix {path}"),
         PathMatch::Regex(text) => format!("RegularExpression {text}"),
     };
-    Some(RuleName { route: route.id.object.clone(), rule: at.rule, path })
+    Some(RuleName { route: route.id.clone(), rule: at.rule, path })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_ir::{Hostname, ListenerId, ObjectName};
+use gateway_ir::{Hostname, ListenerId, RouteId};
 
 use super::contest::{Contest, Contests};
 use super::listeners::{Listeners, Place};
@@ -29,7 +29,7 @@ pub(super) struct HostVerdict {
 /// The notes for one route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct HostNote {
-    route: ObjectName,
+    route: RouteId,
     place: Place,
     note: Note,
 }
@@ -47,17 +47,17 @@ pub(super) enum Note {
     /// This rule of a younger route in another namespace takes requests from the rule.
     Loses { rule: usize, path: String, to: RuleName },
     /// The route is of another namespace than this older one on the same host.
-    Shares(ObjectName),
+    Shares(RouteId),
     /// The route is the oldest, and this younger one is of another namespace.
-    SharedBy(ObjectName),
+    SharedBy(RouteId),
     /// The route is the owner's only one on the host; without it the host is this one's.
-    LastOfOwner(ObjectName),
+    LastOfOwner(RouteId),
 }
 
 /// A rule of another route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RuleName {
-    pub(super) route: ObjectName,
+    pub(super) route: RouteId,
     pub(super) rule: usize,
     /// `Exact /login`.
     pub(super) path: String,
@@ -101,11 +101,7 @@ impl HostVerdict {
     }
 
     /// Findings about a route at a place.
-    pub(super) fn notes_of<'a>(
-        &'a self,
-        route: &'a ObjectName,
-        place: Place,
-    ) -> impl Iterator<Item = &'a Note> {
+    pub(super) fn notes_of<'a>(&'a self, route: &'a RouteId, place: Place) -> impl Iterator<Item = &'a Note> {
         let key = (route, place);
         let from = self.notes.partition_point(|one| (&one.route, one.place) < key);
         let here = self.notes.iter().skip(from).take_while(move |one| (&one.route, one.place) == key);
@@ -114,7 +110,7 @@ impl HostVerdict {
     }
 
     /// The routes that there is something to tell of.
-    pub(super) fn routes(&self) -> impl Iterator<Item = &ObjectName> {
+    pub(super) fn routes(&self) -> impl Iterator<Item = &RouteId> {
         let contests = self.contests.values().flat_map(|contest| contest.routes());
         self.notes.iter().map(|one| &one.route).chain(contests)
     }
@@ -127,7 +123,7 @@ impl HostVerdict {
         let heir = oldest(refused().filter(|placed| placed.original != Original::Unnamed));
         let routes: BTreeSet<_> = served.iter().map(|placed| &placed.route.id).collect();
         if let (Some(_), Some(heir), 1, Some(last)) = (&owner.by, heir, routes.len(), served.first()) {
-            self.add(last, Note::LastOfOwner(heir.route.id.object.clone()));
+            self.add(last, Note::LastOfOwner(heir.route.id.clone()));
         }
     }
 
@@ -160,10 +156,10 @@ impl HostVerdict {
         );
         let Some((first, others)) = by_age.split_first() else { return };
         if let Some(second) = others.first() {
-            self.add(first, Note::SharedBy(second.route.id.object.clone()));
+            self.add(first, Note::SharedBy(second.route.id.clone()));
         }
         for other in others.iter().take(NOTES_MAX) {
-            self.add(other, Note::Shares(first.route.id.object.clone()));
+            self.add(other, Note::Shares(first.route.id.clone()));
         }
     }
 
@@ -191,7 +187,7 @@ impl HostVerdict {
     }
 
     fn add(&mut self, placed: &Placed, note: Note) {
-        let route = placed.route.id.object.clone();
+        let route = placed.route.id.clone();
         self.notes.push(HostNote { route, place: placed.place, note });
     }
 }

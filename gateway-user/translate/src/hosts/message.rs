@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gateway_ir::{Hostname, ObjectName};
+use gateway_ir::{Hostname, RouteId};
 
 use super::examine::{Note, RuleName};
 use super::verdict::MESSAGES_MAX;
@@ -59,7 +59,7 @@ impl Note {
                 "hostnames".to_owned(),
                 format!(
                     "without it the host is namespace {:?}'s, unless a label of the Namespace keeps it",
-                    heir.namespace
+                    heir.object.namespace
                 ),
             ),
             Self::Shares(_) => Some((Severity::Note, "hostnames".to_owned(), String::new())),
@@ -71,7 +71,7 @@ impl Note {
 /// The route that the sentences are about.
 #[derive(Clone, Copy)]
 pub(super) struct MessageWriter<'a> {
-    pub(super) route: &'a ObjectName,
+    pub(super) route: &'a RouteId,
     /// True if the rule is said with its place: a condition has none.
     pub(super) with_place: bool,
 }
@@ -102,10 +102,10 @@ impl MessageWriter<'_> {
                 self.own(*rule, path)
             ),
             Note::Shares(route) | Note::SharedBy(route) => {
-                format!("{on} is served by HTTPRoute {route} of another namespace too")
+                format!("{on} is served by {route} of another namespace too")
             }
             Note::LastOfOwner(heir) => format!(
-                "this is the only route of its namespace on {on}, which HTTPRoute {heir} of another namespace wants too"
+                "this is the only route of its namespace on {on}, which {heir} of another namespace wants too"
             ),
         }
     }
@@ -115,8 +115,7 @@ impl MessageWriter<'_> {
     }
 
     fn other(self, name: &RuleName) -> String {
-        let route =
-            if name.route == *self.route { String::new() } else { format!("HTTPRoute {} ", name.route) };
+        let route = if name.route == *self.route { String::new() } else { format!("{} ", name.route) };
         format!("{route}rules[{}] ({})", name.rule, name.path)
     }
 }

@@ -15,15 +15,14 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_api_types::ObjectKey;
-use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName};
+use gateway_ir::{Hostname, HttpRoute as IrRoute, RouteId};
 use serde::Serialize;
 
 use crate::HostOwnership;
 use crate::diagnostics::Diagnostics;
 use crate::gateway::GatewayState;
-use crate::httproute::OwnRoute;
 use crate::memo::{Edited, Routes};
+use crate::route::OwnRoute;
 use crate::view;
 use contest::Contests;
 use examine::HostVerdict;
@@ -62,7 +61,7 @@ pub(crate) struct Hosts {
     listeners: Listeners,
     claims: Claims,
     by_name: BTreeMap<Option<Hostname>, Host>,
-    verdicts: BTreeMap<ObjectName, RouteVerdict>,
+    verdicts: BTreeMap<RouteId, RouteVerdict>,
     totals: HostTotals,
 }
 
@@ -99,7 +98,7 @@ impl Hosts {
     }
 
     /// The places of a route.
-    pub(crate) fn verdict(&self, route: &ObjectName) -> Option<&RouteVerdict> {
+    pub(crate) fn verdict(&self, route: &RouteId) -> Option<&RouteVerdict> {
         self.verdicts.get(route)
     }
 
@@ -122,10 +121,9 @@ impl Hosts {
         let listeners = Listeners::of(gateways);
         if listeners == self.listeners {
             for edit in edited {
-                let name = ObjectName::new(&*edit.key.namespace, &*edit.key.name);
                 edit.before.iter().for_each(|own| self.remove(own, gateways, &mut touched));
-                routes.find(&edit.key).into_iter().for_each(|own| self.add(own, gateways, &mut touched));
-                affected.insert(name);
+                routes.find(&edit.id).into_iter().for_each(|own| self.add(own, gateways, &mut touched));
+                affected.insert(edit.id.clone());
             }
         } else {
             // Which listener a host's requests reach may have changed for any of them.
@@ -135,16 +133,16 @@ impl Hosts {
         touched.extend(claims.differing(&self.claims).map(Some));
         self.claims = claims;
         let examined = self.examine(&touched, &mut affected);
-        for name in affected {
-            let own = routes.find(&ObjectKey::new(&*name.namespace, &*name.name));
-            let before = self.verdicts.remove(&name);
+        for id in affected {
+            let own = routes.find(&id);
+            let before = self.verdicts.remove(&id);
             let verdict = own.and_then(|own| RouteVerdict::of(self, own, gateways, before.as_ref()));
             if let Some(verdict) = verdict {
-                self.verdicts.insert(name, verdict);
+                self.verdicts.insert(id, verdict);
             }
         }
-        for (name, verdict) in &self.verdicts {
-            verdict.tell(&view::route_ref(name), diagnostics);
+        for (id, verdict) in &self.verdicts {
+            verdict.tell(&view::route_ref(id), diagnostics);
         }
         examined
     }
@@ -153,7 +151,7 @@ impl Hosts {
     fn examine(
         &mut self,
         touched: &BTreeSet<Option<Hostname>>,
-        affected: &mut BTreeSet<ObjectName>,
+        affected: &mut BTreeSet<RouteId>,
     ) -> Examined {
         let mut examined = Examined::default();
         let mut contests = Contests::default();
@@ -179,7 +177,7 @@ impl Hosts {
                 }
             }
             if old.as_ref().and_then(|one| one.owner.as_ref()) != new.and_then(|one| one.owner.as_ref()) {
-                affected.extend(host.routes.iter().map(|placed| placed.route.id.object.clone()));
+                affected.extend(host.routes.iter().map(|placed| placed.route.id.clone()));
             }
             if host.routes.is_empty() {
                 self.by_name.remove(name);
@@ -234,7 +232,7 @@ impl Hosts {
 }
 
 impl Placed {
-    fn key(&self) -> (&gateway_ir::RouteId, Place) {
+    fn key(&self) -> (&RouteId, Place) {
         (&self.route.id, self.place)
     }
 

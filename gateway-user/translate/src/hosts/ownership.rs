@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{Kind, ObjectKey};
-use gateway_ir::{Hostname, ObjectName};
+use gateway_ir::{Hostname, RouteId};
 
 use super::{Original, Placed};
 use crate::diagnostics::{Diagnostics, ObjectRef};
@@ -28,7 +28,7 @@ pub(super) struct Owner {
     /// The namespace; several only if each was given the host by a label.
     pub(super) namespaces: BTreeSet<String>,
     /// The oldest route on the host, which made its namespace the owner; `None` if a label did.
-    pub(super) by: Option<ObjectName>,
+    pub(super) by: Option<RouteId>,
 }
 
 impl Claims {
@@ -110,7 +110,7 @@ impl Owner {
         }
         let oldest = oldest(routes.iter().filter(|placed| placed.original != Original::Unnamed))?;
         let namespaces = BTreeSet::from([oldest.namespace().to_owned()]);
-        Some(Self { namespaces, by: Some(oldest.route.id.object.clone()) })
+        Some(Self { namespaces, by: Some(oldest.route.id.clone()) })
     }
 
     pub(super) fn has(&self, namespace: &str) -> bool {
@@ -122,7 +122,7 @@ impl Owner {
         let names: Vec<_> = self.namespaces.iter().map(|name| format!("{name:?}")).collect();
         let noun = if names.len() == 1 { "namespace" } else { "namespaces" };
         let why = match &self.by {
-            Some(route) => format!("whose HTTPRoute {route} is the oldest with it"),
+            Some(route) => format!("whose {route} is the oldest with it"),
             None => "by a label of the Namespace".to_owned(),
         };
         format!("{noun} {}, {why}", names.join(" and "))

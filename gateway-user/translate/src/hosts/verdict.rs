@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_api_types::{Condition, ConditionStatus, RouteParentStatus, RouteStatus};
-use gateway_ir::{Hostname, ObjectName};
+use gateway_ir::{Hostname, RouteId};
 
 use super::Hosts;
 use super::examine::Note;
@@ -14,8 +14,8 @@ use crate::Severity;
 use crate::attach::Attachment;
 use crate::diagnostics::{Diagnostics, ObjectRef};
 use crate::gateway::GatewayState;
-use crate::httproute::OwnRoute;
 use crate::reason::{self, condition, kind};
+use crate::route::OwnRoute;
 
 /// Most things of one sort that are told of a route, and most hosts that are named in one.
 pub(super) const MESSAGES_MAX: usize = 4;
@@ -44,7 +44,7 @@ impl RouteVerdict {
         gateways: &[GatewayState<'_>],
         before: Option<&Self>,
     ) -> Option<Self> {
-        let name = &own.ir.id.object;
+        let name = &own.ir.id;
         let (mut lost, mut notes) = (BTreeMap::new(), Notes::new());
         for attachment in &own.attachments {
             let Some(place) = hosts.listeners.find(gateways, attachment) else { continue };
@@ -52,7 +52,7 @@ impl RouteVerdict {
                 let Some(verdict) = hosts.by_name.get(hostname).and_then(|host| host.verdict.as_ref()) else {
                     continue;
                 };
-                let owner = verdict.owner.as_ref().filter(|owner| !owner.has(&name.namespace));
+                let owner = verdict.owner.as_ref().filter(|owner| !owner.has(&name.object.namespace));
                 if let (Some(hostname), Some(owner)) = (hostname, owner) {
                     lost.insert(hostname.clone(), owner.text());
                 }
@@ -105,7 +105,7 @@ fn status(
         let here = notes.iter().filter(|(_, (_, at))| !at.is_disjoint(&places));
         let generation = parent.conditions.first().and_then(|one| one.observed_generation);
         let here = here.map(|(note, (hosts, _))| (*note, hosts));
-        parent.conditions.extend(conflict(&own.ir.id.object, here, generation));
+        parent.conditions.extend(conflict(&own.ir.id, here, generation));
     }
     status
 }
@@ -164,7 +164,7 @@ fn refusals(lost: &BTreeMap<Hostname, String>) -> impl Iterator<Item = Message> 
 
 /// The condition of our own that says how a route gets on with others on its hosts.
 fn conflict<'a>(
-    route: &ObjectName,
+    route: &RouteId,
     notes: impl Iterator<Item = (&'a Note, &'a BTreeSet<Option<Hostname>>)> + Clone,
     generation: Option<i64>,
 ) -> Option<Condition> {
@@ -181,7 +181,7 @@ fn conflict<'a>(
     Some(condition(kind::HOST_CONFLICT, status, reason, reason::join(messages), generation))
 }
 
-fn diagnostics<'a>(route: &'a ObjectName, notes: &'a Notes<'_>) -> impl Iterator<Item = Message> {
+fn diagnostics<'a>(route: &'a RouteId, notes: &'a Notes<'_>) -> impl Iterator<Item = Message> {
     let writer = MessageWriter { route, with_place: false };
     let conflicts = notes.keys().any(|note| note.is_conflict());
     let told = notes.iter().filter(move |(note, _)| note.is_conflict() || !conflicts || note.is_ownership());

@@ -8,22 +8,25 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_api_types::{HttpRoute, ObjectKey, ResourceSet};
+use gateway_api_types::{GrpcRoute, HttpRoute, ObjectKey, ResourceSet};
+use gateway_ir::{RouteId, RouteKind};
 use gateway_regex::Library;
 
 use super::walk::{self, Walk};
-use crate::changes::{Edit, edits};
+use crate::changes::{Edit, Objects, edits};
+use crate::route::{self, Route};
 use crate::{TranslateOptions, view};
 
-/// Decides which HTTPRoutes may be translated now.
+/// Decides which routes may be translated now.
 #[derive(Debug)]
 pub struct Admission {
     options: TranslateOptions,
     library: Arc<Library>,
     /// The routes as they were let in last.
-    routes: BTreeMap<ObjectKey, Arc<HttpRoute>>,
+    http_routes: Objects<HttpRoute>,
+    grpc_routes: Objects<GrpcRoute>,
     /// Those of ours with expressions among them.
-    priced: BTreeSet<ObjectKey>,
+    priced: BTreeSet<RouteId>,
     /// By namespace. They hold the expressions, so that none is built twice.
     walks: BTreeMap<String, Walk>,
 }
@@ -31,7 +34,7 @@ pub struct Admission {
 /// The routes that may be translated, and those that wait.
 #[derive(Debug)]
 pub struct Admitted<'a> {
-    /// The resources, but for namespaces that wait: their HTTPRoutes are as they were.
+    /// The resources, but for namespaces that wait: their routes are as they were.
     pub resources: Cow<'a, ResourceSet>,
     /// The expressions to build for each namespace that waits.
     pub waiting: BTreeMap<String, Walk>,
@@ -40,16 +43,18 @@ pub struct Admitted<'a> {
 impl Admission {
     /// Nothing was let in yet.
     pub fn new(options: TranslateOptions, library: Arc<Library>) -> Self {
-        let (routes, walks) = (BTreeMap::new(), BTreeMap::new());
-        Self { options, library, routes, priced: BTreeSet::new(), walks }
+        let (http_routes, grpc_routes) = (BTreeMap::new(), BTreeMap::new());
+        let (priced, walks) = (BTreeSet::new(), BTreeMap::new());
+        Self { options, library, http_routes, grpc_routes, priced, walks }
     }
 
     /// Lets in what can be judged with the expressions that are built.
     pub fn admit<'a>(&mut self, resources: &'a ResourceSet) -> Admitted<'a> {
         let ours = our_gateways(resources, &self.options);
-        let all = resources.http_routes.iter().filter(|(_, route)| names_any(route, &ours));
+        let all = route::all(resources).filter(|(_, route)| names_any(route.get(), &ours));
         let walks = walk::by_namespace(all, &self.library, &self.options.regex);
-        let edits = edits(&mut self.routes, &resources.http_routes);
+        let http = edits(&mut self.http_routes, &resources.http_routes);
+        let grpc = edits(&mut self.grpc_routes, &resources.grpc_routes);
         // The old walks go last: until then they hold what the new ones ask for.
         let old = std::mem::replace(&mut self.walks, walks);
         let waits = |(namespace, walk): (&String, &mut Walk)| {
@@ -59,12 +64,12 @@ impl Admission {
         drop(old);
         let resources = match waiting.is_empty() {
             true => Cow::Borrowed(resources),
-            false => Cow::Owned(self.without(resources, &waiting, edits)),
+            false => Cow::Owned(self.without(resources, &waiting, http, grpc)),
         };
-        let waits = |key: &ObjectKey| waiting.contains_key(&key.namespace);
+        let waits = |id: &RouteId| waiting.contains_key(&id.object.namespace);
         let mut priced: BTreeSet<_> =
-            self.walks.values().flat_map(Walk::routes).filter(|key| !waits(key)).cloned().collect();
-        priced.extend(self.priced.iter().filter(|key| waits(key)).cloned());
+            self.walks.values().flat_map(Walk::routes).filter(|id| !waits(id)).cloned().collect();
+        priced.extend(self.priced.iter().filter(|id| waits(id)).cloned());
         self.priced = priced;
         Admitted { resources, waiting }
     }
@@ -75,24 +80,39 @@ impl Admission {
         &mut self,
         resources: &ResourceSet,
         waiting: &BTreeMap<String, Walk>,
-        edits: Vec<Edit<HttpRoute>>,
+        http: Vec<Edit<HttpRoute>>,
+        grpc: Vec<Edit<GrpcRoute>>,
     ) -> ResourceSet {
-        for edit in edits.into_iter().filter(|edit| waiting.contains_key(&edit.key.namespace)) {
-            match edit.old {
-                Some(old) => self.routes.insert(edit.key, old),
-                None => self.routes.remove(&edit.key),
-            };
-        }
+        take_back(&mut self.http_routes, http, waiting);
+        take_back(&mut self.grpc_routes, grpc, waiting);
         let mut set = resources.clone();
-        set.http_routes.clone_from(&self.routes);
-        let newly_ours = waiting.values().flat_map(Walk::routes).filter(|key| !self.priced.contains(key));
-        for key in newly_ours {
-            let is_as_before = self.routes.get(key).zip(resources.http_routes.get(key));
-            if is_as_before.is_some_and(|(old, new)| Arc::ptr_eq(old, new)) {
-                set.http_routes.remove(key);
+        set.http_routes.clone_from(&self.http_routes);
+        set.grpc_routes.clone_from(&self.grpc_routes);
+        for id in waiting.values().flat_map(Walk::routes).filter(|id| !self.priced.contains(id)) {
+            match id.kind {
+                RouteKind::HTTPRoute => remove_same(&mut set.http_routes, &resources.http_routes, id),
+                RouteKind::GRPCRoute => remove_same(&mut set.grpc_routes, &resources.grpc_routes, id),
             }
         }
         set
+    }
+}
+
+/// Undoes the edits in namespaces that wait.
+fn take_back<T>(routes: &mut Objects<T>, edits: Vec<Edit<T>>, waiting: &BTreeMap<String, Walk>) {
+    for edit in edits.into_iter().filter(|edit| waiting.contains_key(&edit.key.namespace)) {
+        match edit.old {
+            Some(old) => routes.insert(edit.key, old),
+            None => routes.remove(&edit.key),
+        };
+    }
+}
+
+/// Removes a route that is the same object in both.
+fn remove_same<T>(routes: &mut Objects<T>, others: &Objects<T>, id: &RouteId) {
+    let key = ObjectKey::new(&*id.object.namespace, &*id.object.name);
+    if routes.get(&key).zip(others.get(&key)).is_some_and(|(one, other)| Arc::ptr_eq(one, other)) {
+        routes.remove(&key);
     }
 }
 
@@ -107,9 +127,9 @@ fn our_gateways(resources: &ResourceSet, options: &TranslateOptions) -> BTreeSet
 }
 
 /// True if the route has one of these Gateways for a parent.
-pub(crate) fn names_any(route: &HttpRoute, gateways: &BTreeSet<ObjectKey>) -> bool {
-    let own = view::name_of(&route.metadata).namespace;
-    let mut parents = route.spec.parent_refs.iter().filter(|parent| parent.is_gateway());
+pub(crate) fn names_any(route: &dyn Route, gateways: &BTreeSet<ObjectKey>) -> bool {
+    let own = view::name_of(route.metadata()).namespace;
+    let mut parents = route.parent_refs().iter().filter(|parent| parent.is_gateway());
     parents.any(|parent| {
         let namespace = parent.namespace.as_deref().unwrap_or(&own);
         gateways.contains(&ObjectKey::new(namespace, &*parent.name))

@@ -1,6 +1,8 @@
 //! The expressions that a route writes.
 
-use gateway_api_types::{HttpRoute, HttpRouteMatch, MatchType, PathMatchType};
+use gateway_api_types::{MatchType, PathMatchType};
+
+use crate::route::{MatchSpec, RuleSpec};
 
 /// The part of a request that an expression is matched with.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,31 +21,21 @@ pub(crate) struct Demand {
     pub(crate) expressions: Vec<(Subject, String)>,
 }
 
-/// True if the route writes any expression.
-pub(super) fn has_any(route: &HttpRoute) -> bool {
-    let matches = || route.spec.rules.iter().flat_map(|rule| &rule.matches);
-    matches().any(|one| {
-        one.path.type_ == PathMatchType::RegularExpression
-            || one.headers.iter().any(|header| header.type_ == MatchType::RegularExpression)
-            || one.query_params.iter().any(|param| param.type_ == MatchType::RegularExpression)
-    })
-}
-
 /// Every expression that a route writes, in order, with its rule and what it is matched with. Of several
 /// headers or parameters of one name only the first counts.
-pub(super) fn expressions(route: &HttpRoute) -> impl Iterator<Item = (usize, Subject, &str)> {
-    route.spec.rules.iter().enumerate().flat_map(|(index, rule)| {
+pub(super) fn expressions<'a>(rules: &'a [RuleSpec<'_>]) -> impl Iterator<Item = (usize, Subject, &'a str)> {
+    rules.iter().enumerate().flat_map(|(index, rule)| {
         rule.matches.iter().flat_map(of_match).map(move |(subject, text)| (index, subject, text))
     })
 }
 
-fn of_match(spec: &HttpRouteMatch) -> Vec<(Subject, &str)> {
+fn of_match<'a>(spec: &'a MatchSpec<'_>) -> Vec<(Subject, &'a str)> {
     let mut all = Vec::new();
-    if spec.path.type_ == PathMatchType::RegularExpression {
-        all.push((Subject::Path, spec.path.value.as_str()));
+    if spec.path_type == PathMatchType::RegularExpression {
+        all.push((Subject::Path, &*spec.path));
     }
     let mut names: Vec<String> = Vec::new();
-    for header in &spec.headers {
+    for header in spec.headers.iter() {
         let name = header.name.to_ascii_lowercase();
         if !names.contains(&name) {
             names.push(name.clone());
@@ -53,7 +45,7 @@ fn of_match(spec: &HttpRouteMatch) -> Vec<(Subject, &str)> {
         }
     }
     let mut names: Vec<&str> = Vec::new();
-    for param in &spec.query_params {
+    for param in spec.query {
         if !names.contains(&param.name.as_str()) {
             names.push(&param.name);
             if param.type_ == MatchType::RegularExpression {
@@ -66,9 +58,9 @@ fn of_match(spec: &HttpRouteMatch) -> Vec<(Subject, &str)> {
 
 impl Demand {
     /// The demands of a route on requests, but for expressions that are refused.
-    pub(crate) fn of(route: &HttpRoute, is_refused: impl Fn(&str) -> bool) -> Box<[Self]> {
+    pub(crate) fn of(rules: &[RuleSpec<'_>], is_refused: impl Fn(&str) -> bool) -> Box<[Self]> {
         let mut demands: Vec<Self> = Vec::new();
-        for (rule, subject, text) in expressions(route).filter(|(_, _, text)| !is_refused(text)) {
+        for (rule, subject, text) in expressions(rules).filter(|(_, _, text)| !is_refused(text)) {
             let pair = (subject, text.to_owned());
             match demands.last_mut().filter(|demand| demand.rule == rule) {
                 Some(demand) if demand.expressions.contains(&pair) => {}

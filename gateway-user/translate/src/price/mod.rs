@@ -12,8 +12,11 @@ mod walk;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway_api_types::{HttpRoute, ObjectKey};
+use gateway_api_types::ObjectKey;
+use gateway_ir::RouteId;
 use gateway_regex::{DEFAULT_LIMIT, Library};
+
+use crate::route::RouteRef;
 
 pub(crate) use admission::names_any;
 pub use admission::{Admission, Admitted};
@@ -66,15 +69,15 @@ pub(crate) struct RejectedParts {
 #[derive(Debug, Default)]
 pub(crate) struct Prices {
     namespaces: BTreeMap<String, Walk>,
-    refused: BTreeMap<ObjectKey, Arc<BTreeMap<String, String>>>,
+    refused: BTreeMap<RouteId, Arc<BTreeMap<String, String>>>,
 }
 
 impl Prices {
-    /// Judges the expressions of `routes`, which are those of ours in order of their keys. An expression that
+    /// Judges the expressions of `routes`, which are those of ours in order of kind and key. An expression that
     /// is not built yet is built now.
     pub(crate) fn update<'a>(
         &mut self,
-        routes: impl Iterator<Item = (&'a ObjectKey, &'a Arc<HttpRoute>)>,
+        routes: impl Iterator<Item = (&'a ObjectKey, RouteRef<'a>)>,
         library: &Library,
         limits: &RegexLimits,
     ) {
@@ -98,12 +101,12 @@ impl Prices {
     }
 
     /// The refused expressions of a route.
-    pub(crate) fn refused(&self, route: &ObjectKey) -> Arc<BTreeMap<String, String>> {
+    pub(crate) fn refused(&self, route: &RouteId) -> Arc<BTreeMap<String, String>> {
         self.refused.get(route).map(Arc::clone).unwrap_or_default()
     }
 
     /// Routes with a refused expression.
-    pub(crate) fn routes(&self) -> impl Iterator<Item = &ObjectKey> {
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &RouteId> {
         self.refused.keys()
     }
 

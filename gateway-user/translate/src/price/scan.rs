@@ -8,11 +8,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use gateway_api_types::ObjectKey;
-use gateway_ir::{Hostname, ObjectName};
+use gateway_ir::{Hostname, ObjectName, RouteId};
 
 use super::{Demand, RegexLimits, Subject, bytes};
-use crate::httproute::OwnRoute;
+use crate::route::OwnRoute;
 
 /// Index of a listener in a Gateway.
 type Listener<'a> = (&'a ObjectName, usize);
@@ -30,7 +29,7 @@ struct Load<'a> {
 pub(crate) fn refusals<'r>(
     routes: impl Iterator<Item = &'r OwnRoute>,
     limits: &RegexLimits,
-) -> BTreeMap<ObjectKey, BTreeMap<usize, String>> {
+) -> BTreeMap<RouteId, BTreeMap<usize, String>> {
     let mut routes: Vec<_> = routes.filter(|route| !route.demands.is_empty()).collect();
     // By age, without a time youngest, then by name.
     routes.sort_by(|a, b| {
@@ -46,13 +45,11 @@ pub(crate) fn refusals<'r>(
             }
         }
     }
-    let mut refused: BTreeMap<ObjectKey, BTreeMap<usize, String>> = BTreeMap::new();
+    let mut refused: BTreeMap<RouteId, BTreeMap<usize, String>> = BTreeMap::new();
     for route in routes {
         for demand in &route.demands {
             if let Err(why) = add(&mut loads, route, demand, limits) {
-                let name = &route.ir.id.object;
-                let key = ObjectKey::new(&*name.namespace, &*name.name);
-                refused.entry(key).or_default().insert(demand.rule, why);
+                refused.entry(route.ir.id.clone()).or_default().insert(demand.rule, why);
             }
         }
     }

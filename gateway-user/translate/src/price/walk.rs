@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use gateway_api_types::{HttpRoute, ObjectKey};
+use gateway_api_types::ObjectKey;
+use gateway_ir::RouteId;
 use gateway_regex::{Expression, Library};
 
 use super::{RegexLimits, bytes, demand};
+use crate::route::{self, Route as RouteObject, RouteRef};
 use crate::view;
 
 /// The expressions of a namespace's routes in the order in which they are judged.
@@ -20,38 +22,39 @@ pub struct Walk {
     limits: RegexLimits,
     routes: Vec<Route>,
     /// The refused expressions of each route that has any, once all verdicts are known.
-    refused: BTreeMap<ObjectKey, Arc<BTreeMap<String, String>>>,
+    refused: BTreeMap<RouteId, Arc<BTreeMap<String, String>>>,
 }
 
 #[derive(Clone, Debug)]
 struct Route {
-    key: ObjectKey,
-    source: Arc<HttpRoute>,
+    id: RouteId,
+    source: Arc<dyn RouteObject>,
     /// Each text once.
     expressions: Vec<Arc<Expression>>,
 }
 
-/// Walks for every namespace with expressions; `routes` come in order of their keys.
+/// Walks for every namespace with expressions; `routes` come in order of kind and key.
 pub(super) fn by_namespace<'a>(
-    routes: impl Iterator<Item = (&'a ObjectKey, &'a Arc<HttpRoute>)>,
+    routes: impl Iterator<Item = (&'a ObjectKey, RouteRef<'a>)>,
     library: &Library,
     limits: &RegexLimits,
 ) -> BTreeMap<String, Walk> {
     let mut all: BTreeMap<String, Walk> = BTreeMap::new();
-    for (key, source) in routes.filter(|(_, route)| demand::has_any(route)) {
+    for (key, source) in routes.filter(|(_, route)| route.get().has_expressions()) {
         let mut seen = HashSet::new();
-        let texts = demand::expressions(source).map(|(_, _, text)| text).filter(|text| seen.insert(*text));
+        let (rules, id) = (source.get().rules(), route::id(source.get().kind(), key));
+        let texts = demand::expressions(&rules).map(|(_, _, text)| text).filter(|text| seen.insert(*text));
         let expressions = texts.map(|text| library.get(text)).collect();
         let empty = || Walk { limits: limits.clone(), routes: Vec::new(), refused: BTreeMap::new() };
         let walk = all.entry(key.namespace.clone()).or_insert_with(empty);
-        walk.routes.push(Route { key: key.clone(), source: Arc::clone(source), expressions });
+        walk.routes.push(Route { id, source: source.share(), expressions });
     }
     for walk in all.values_mut() {
         let age = |route: &Route| {
-            let created = view::created(&route.source.metadata);
+            let created = view::created(route.source.metadata());
             (created.is_none(), created)
         };
-        // Without a time it is youngest, as everywhere; names are in order already.
+        // Without a time it is youngest, as everywhere; kinds and names are in order already.
         walk.routes.sort_by_key(age);
     }
     all
@@ -66,7 +69,7 @@ impl Walk {
             match judge.route(route) {
                 Err(missing) => return Some(missing),
                 Ok(texts) if texts.is_empty() => {}
-                Ok(texts) => drop(refused.insert(route.key.clone(), Arc::new(texts))),
+                Ok(texts) => drop(refused.insert(route.id.clone(), Arc::new(texts))),
             }
         }
         self.refused = refused;
@@ -74,8 +77,8 @@ impl Walk {
     }
 
     /// The routes that it is of.
-    pub(super) fn routes(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.routes.iter().map(|route| &route.key)
+    pub(super) fn routes(&self) -> impl Iterator<Item = &RouteId> {
+        self.routes.iter().map(|route| &route.id)
     }
 
     /// True if both are of the same routes.
@@ -86,7 +89,7 @@ impl Walk {
     }
 
     /// The refused expressions of each route that has any, and why.
-    pub(super) fn refused(&self) -> impl Iterator<Item = (&ObjectKey, &Arc<BTreeMap<String, String>>)> {
+    pub(super) fn refused(&self) -> impl Iterator<Item = (&RouteId, &Arc<BTreeMap<String, String>>)> {
         self.refused.iter()
     }
 }

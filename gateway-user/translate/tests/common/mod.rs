@@ -82,13 +82,13 @@ pub(crate) fn status(set: &StatusSet) -> BTreeMap<String, serde_json::Value> {
         }
         all.insert(format!("Gateway {name}"), shown);
     }
-    for (name, status) in set.http_routes.iter() {
+    for (id, status) in set.routes.iter() {
         let mut shown = json!({});
         for parent in &status.parents {
             assert_eq!(parent.controller_name, "sluice.dev/gateway");
             shown[parent_text(&parent.parent_ref)] = conditions(&parent.conditions);
         }
-        all.insert(format!("HTTPRoute {name}"), shown);
+        all.insert(id.to_string(), shown);
     }
     all
 }

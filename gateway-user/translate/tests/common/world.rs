@@ -14,6 +14,7 @@ pub(crate) fn object() -> impl Strategy<Value = Value> {
         namespace().boxed(),
         gateway().boxed(),
         route().boxed(),
+        grpc_route().boxed(),
         service().boxed(),
         slice().boxed(),
         grant().boxed(),
@@ -163,6 +164,32 @@ pub(crate) fn route() -> impl Strategy<Value = Value> {
     )
 }
 
+/// The same with calls for what is a path there.
+pub(crate) fn grpc_route() -> impl Strategy<Value = Value> {
+    route().prop_map(|mut route| {
+        route["kind"] = json!("GRPCRoute");
+        let rules = route["spec"]["rules"].as_array_mut().expect("rules");
+        for one in rules.iter_mut().map(|rule| &mut rule["matches"][0]) {
+            let fields = one.as_object_mut().expect("a match");
+            let path = fields.remove("path").expect("a path");
+            let called = fields.remove("method").is_some();
+            let exact = json!({"service": "x", "method": if called { Value::Null } else { json!("One") }});
+            match path["type"].as_str() {
+                Some("Exact") => fields.insert("method".to_owned(), exact),
+                Some("PathPrefix") if called => fields.insert("method".to_owned(), json!({"method": "One"})),
+                Some("PathPrefix") => None,
+                _ => {
+                    let service = path["value"].as_str().expect("a path").trim_start_matches('/');
+                    let part = if called { "method" } else { "service" };
+                    let method = json!({"type": "RegularExpression", part: service});
+                    fields.insert("method".to_owned(), method)
+                }
+            };
+        }
+        route
+    })
+}
+
 pub(crate) fn service() -> impl Strategy<Value = Value> {
     (tenant(), name()).prop_map(|(tenant, name)| {
         let spec = json!({"ports": [{"name": "http", "port": 80}]});
@@ -184,9 +211,10 @@ pub(crate) fn slice() -> impl Strategy<Value = Value> {
 }
 
 pub(crate) fn grant() -> impl Strategy<Value = Value> {
-    (tenant(), tenant()).prop_map(|(owner, user)| {
+    (tenant(), tenant(), any::<bool>()).prop_map(|(owner, user, grpc)| {
+        let kind = if grpc { "GRPCRoute" } else { "HTTPRoute" };
         let spec = json!({
-            "from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": user}],
+            "from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": user}],
             "to": [{"group": "", "kind": "Service"}]
         });
         json!({"kind": "ReferenceGrant", "metadata": {"name": user, "namespace": owner}, "spec": spec})

@@ -1,17 +1,15 @@
-//! HTTPRoutes: rules and parents put together, and the status of each parent.
+//! Routes: rules and parents put together, and the status of each parent.
 
 use std::fmt;
 use std::sync::Arc;
 
-use gateway_api_types::{
-    Condition, ConditionStatus, HttpRoute, HttpRouteRule, RouteParentStatus, RouteStatus,
-};
-use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName, RouteId, RouteKind};
+use gateway_api_types::{Condition, ConditionStatus, RouteParentStatus, RouteStatus};
+use gateway_ir::{Hostname, HttpRoute as IrRoute, ObjectName, RouteId};
 
+use super::{Route, RuleSpec, failure};
 use crate::Severity;
 use crate::attach::{self, Attachment, ParentState, Parents};
 use crate::diagnostics::{ConfigError, Diagnostics, ObjectRef};
-use crate::grants::Referrer;
 use crate::host_load;
 use crate::price::{Demand, RejectedParts};
 use crate::read::{Parent, Reader};
@@ -20,7 +18,7 @@ use crate::rule::{self, RuleState};
 use crate::status::MissingGateway;
 use crate::view;
 
-/// The result for an HTTPRoute: everything that later steps and later translations need of it, nothing
+/// The result for a route: everything that later steps and later translations need of it, nothing
 /// borrowed.
 #[derive(Debug)]
 pub(crate) struct RouteState {
@@ -52,25 +50,25 @@ pub(crate) struct OwnRoute {
 /// A route, translated and judged at every parent of ours.
 struct EvaluatedRoute<'r, 'v, 'a> {
     reader: &'r Reader<'v, 'a>,
-    object: &'r HttpRoute,
+    object: &'r dyn Route,
     rules: Vec<RuleState>,
     /// Hostnames that are none; the others are served.
     bad_hostnames: Vec<ConfigError>,
     parents: Vec<ParentState<'r>>,
 }
 
-/// Translates one HTTPRoute and judges it at every parent of ours.
+/// Translates one route and judges it at every parent of ours.
 pub(crate) fn evaluate(
     reader: &Reader<'_, '_>,
     controller: &str,
-    route: &HttpRoute,
+    route: &dyn Route,
     refusals: &RejectedParts,
 ) -> RouteState {
     let mut diagnostics = Diagnostics::default();
     let mut missing = None;
     let own = evaluate_own(reader, controller, route, refusals, &mut diagnostics, &mut missing);
-    diagnostics.bound(&view::route_ref(&view::name_of(&route.metadata)));
-    let generation = route.metadata.generation;
+    diagnostics.bound(&view::route_ref(&route.id()));
+    let generation = route.metadata().generation;
     let missing = missing.map(|(wanted, message)| Box::new(MissingGateway { generation, wanted, message }));
     RouteState { diagnostics, missing, own }
 }
@@ -80,13 +78,13 @@ pub(crate) fn evaluate(
 fn evaluate_own(
     reader: &Reader<'_, '_>,
     controller: &str,
-    route: &HttpRoute,
+    route: &dyn Route,
     refusals: &RejectedParts,
     diagnostics: &mut Diagnostics,
     missing: &mut Option<(ObjectName, String)>,
 ) -> Option<OwnRoute> {
-    let name = view::name_of(&route.metadata);
-    let object = view::route_ref(&name);
+    let id = route.id();
+    let object = view::route_ref(&id);
     about_parents(route, &object, diagnostics);
     let (hostnames, bad_hostnames) = hostnames(route);
     let Parents { ours: mut parents, missing: gateway } =
@@ -102,7 +100,8 @@ fn evaluate_own(
     if let Some(error) = bad_hostnames.first().filter(|_| hostnames.is_empty()) {
         parents.iter_mut().for_each(|parent| parent.outcome = Err(error.clone()));
     }
-    let rules = rules(reader, route, &name, refusals);
+    let specs = route.rules();
+    let rules = rules(reader, &specs, &id, refusals);
     for rule in &rules {
         rule.invalid.iter().chain(&rule.unresolved).for_each(|error| diagnostics.error(&object, error));
         for (field, message) in &rule.ignored {
@@ -111,23 +110,23 @@ fn evaluate_own(
     }
     let evaluated = EvaluatedRoute { reader, object: route, rules, bad_hostnames, parents };
     evaluated.not_served(&object, diagnostics);
-    let demands = Demand::of(route, |text| refusals.texts.contains_key(text));
-    Some(evaluated.finish(name, controller, demands))
+    let demands = Demand::of(&specs, |text| refusals.texts.contains_key(text));
+    Some(evaluated.finish(id, controller, demands))
 }
 
-fn about_parents(route: &HttpRoute, object: &ObjectRef, diagnostics: &mut Diagnostics) {
-    if route.spec.use_default_gateways.is_some_and(|scope| scope.as_str() != "None") {
+fn about_parents(route: &dyn Route, object: &ObjectRef, diagnostics: &mut Diagnostics) {
+    if route.default_scope().is_some_and(|scope| scope.as_str() != "None") {
         let message = "default Gateways are not supported; name the Gateway in parentRefs";
         diagnostics.push(Severity::Warning, object, "useDefaultGateways", message);
-    } else if route.spec.parent_refs.is_empty() {
+    } else if route.parent_refs().is_empty() {
         let message = "names no Gateway, so it serves nothing";
         diagnostics.push(Severity::Note, object, "parentRefs", message);
     }
 }
 
-fn hostnames(route: &HttpRoute) -> (Vec<Hostname>, Vec<ConfigError>) {
+fn hostnames(route: &dyn Route) -> (Vec<Hostname>, Vec<ConfigError>) {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for (index, text) in route.spec.hostnames.iter().enumerate() {
+    for (index, text) in route.hostnames().iter().enumerate() {
         match Hostname::parse(text) {
             Ok(hostname) => good.push(hostname),
             Err(error) => bad.push(ConfigError::new(
@@ -140,18 +139,13 @@ fn hostnames(route: &HttpRoute) -> (Vec<Hostname>, Vec<ConfigError>) {
     (good, bad)
 }
 
-/// No rule at all is one that matches everything and has no backend (the CRD's default).
 fn rules(
     reader: &Reader<'_, '_>,
-    route: &HttpRoute,
-    name: &ObjectName,
+    specs: &[RuleSpec<'_>],
+    id: &RouteId,
     refusals: &RejectedParts,
 ) -> Vec<RuleState> {
-    let referrer = Referrer::http_route(&name.namespace);
-    let default = [HttpRouteRule::default()];
-    let rules = if route.spec.rules.is_empty() { default.as_slice() } else { &route.spec.rules };
-    let rules = rules.iter().enumerate();
-    rules.map(|(index, spec)| rule::translate(reader, referrer, index, spec, refusals)).collect()
+    specs.iter().enumerate().map(|(index, spec)| rule::translate(reader, id, index, spec, refusals)).collect()
 }
 
 /// A part of the message of `Accepted`. There may be thousands for each of 32 parents, so only what is shown
@@ -173,18 +167,22 @@ impl fmt::Display for AcceptedNote<'_> {
 }
 
 impl EvaluatedRoute<'_, '_, '_> {
-    fn finish(self, name: ObjectName, controller: &str, demands: Box<[Demand]>) -> OwnRoute {
+    fn finish(self, id: RouteId, controller: &str, demands: Box<[Demand]>) -> OwnRoute {
         let status = Arc::new(self.status(controller));
         let is_valid = self.is_valid();
         let ir = IrRoute {
-            id: RouteId { kind: RouteKind::HTTPRoute, object: name },
-            created: view::created(&self.object.metadata),
+            id,
+            created: view::created(self.object.metadata()),
             rules: self.rules.into_iter().map(|state| state.rule).collect(),
         };
         let attachments = self.parents.into_iter().filter_map(|parent| parent.outcome.ok()).flatten();
         let conditions = ir.rules.iter().map(host_load::conditions).sum();
         let attachments = attachments.collect();
         OwnRoute { ir: Arc::new(ir), attachments, is_valid, status, conditions, demands }
+    }
+
+    fn failure(&self) -> &'static str {
+        failure(self.object.kind())
     }
 
     fn is_valid(&self) -> bool {
@@ -218,7 +216,8 @@ impl EvaluatedRoute<'_, '_, '_> {
         };
         let invalid = || self.rules.iter().flat_map(|rule| &rule.invalid);
         if let Some(first) = invalid().next().filter(|_| !self.is_valid()) {
-            let message = format!("{}; requests are answered with 500", reason::join_errors(invalid()));
+            let message =
+                format!("{}; requests are answered with {}", reason::join_errors(invalid()), self.failure());
             return refused(first.reason, message);
         }
         let listeners: Vec<_> = attachments.iter().filter_map(|one| self.listener_name(one)).collect();
@@ -249,8 +248,8 @@ impl EvaluatedRoute<'_, '_, '_> {
         let invalid = || self.rules.iter().flat_map(|rule| &rule.invalid);
         let first = invalid().next().filter(|_| self.is_valid())?;
         let message = match self.rules.iter().filter(|rule| !rule.invalid.is_empty()).count() {
-            1 => "Dropped Rule (answered with 500 where it matches)",
-            _ => "Dropped Rules (answered with 500 where they match)",
+            1 => format!("Dropped Rule (answered with {} where it matches)", self.failure()),
+            _ => format!("Dropped Rules (answered with {} where they match)", self.failure()),
         };
         let message = format!("{message}: {}", reason::join_errors(invalid()));
         Some(condition(
@@ -274,7 +273,7 @@ impl EvaluatedRoute<'_, '_, '_> {
     }
 
     fn generation(&self) -> Option<i64> {
-        self.object.metadata.generation
+        self.object.metadata().generation
     }
 
     /// The listener's name, and whether it is served.

@@ -1,0 +1,133 @@
+//! Routes of every kind whose rules are for HTTP requests: one pipeline for all of them.
+//!
+//! What is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`. Attaching, judging,
+//! pricing, remembering and telling (`attach.rs`, `state.rs`, `price/`, `memo.rs`, `hosts/`) know no other
+//! type.
+
+mod grpc;
+mod http;
+mod state;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use gateway_api_types::{
+    GatewayDefaultScope, HttpBackendRef, HttpHeaderMatch, HttpQueryParamMatch, HttpRouteFilter,
+    HttpRouteTimeouts, Kind, ObjectKey, ParentReference, PathMatchType, ResourceSet,
+};
+use gateway_ir::{GrpcMatch, ObjectName, RouteId, RouteKind};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+pub(crate) use state::{OwnRoute, RouteState, evaluate};
+
+/// A route object, as far as translation depends on it.
+pub(crate) trait Route: fmt::Debug + Send + Sync {
+    /// The kind.
+    fn kind(&self) -> RouteKind;
+    /// `metadata`.
+    fn metadata(&self) -> &ObjectMeta;
+    /// `spec.parentRefs`.
+    fn parent_refs(&self) -> &[ParentReference];
+    /// `spec.hostnames`.
+    fn hostnames(&self) -> &[String];
+    /// `spec.useDefaultGateways`.
+    fn default_scope(&self) -> Option<&GatewayDefaultScope>;
+    /// `spec.rules`, each with one match at least. No rule at all is one that matches everything and has no
+    /// backend.
+    fn rules(&self) -> Vec<RuleSpec<'_>>;
+    /// True if any of its rules has a regular expression.
+    fn has_expressions(&self) -> bool;
+
+    /// Kind and name.
+    fn id(&self) -> RouteId {
+        RouteId { kind: self.kind(), object: crate::view::name_of(self.metadata()) }
+    }
+}
+
+/// One rule, whatever the kind of its route.
+#[derive(Debug)]
+pub(crate) struct RuleSpec<'a> {
+    pub(crate) name: Option<&'a str>,
+    pub(crate) matches: Vec<MatchSpec<'a>>,
+    pub(crate) filters: Cow<'a, [HttpRouteFilter]>,
+    pub(crate) backends: Cow<'a, [HttpBackendRef]>,
+    pub(crate) timeouts: Option<&'a HttpRouteTimeouts>,
+    /// True if requests are to be tried again.
+    pub(crate) has_retry: bool,
+    pub(crate) has_session_persistence: bool,
+}
+
+/// One match.
+#[derive(Debug)]
+pub(crate) struct MatchSpec<'a> {
+    pub(crate) path_type: PathMatchType,
+    pub(crate) path: Cow<'a, str>,
+    /// The field that the path comes from, below the match.
+    pub(crate) path_field: &'static str,
+    pub(crate) method: Option<&'static str>,
+    pub(crate) headers: Cow<'a, [HttpHeaderMatch]>,
+    pub(crate) query: &'a [HttpQueryParamMatch],
+    /// Set on matches of gRPC calls.
+    pub(crate) grpc: Option<GrpcMatch>,
+}
+
+/// A route in a set of resources.
+#[derive(Clone, Copy)]
+pub(crate) enum RouteRef<'a> {
+    Http(&'a Arc<gateway_api_types::HttpRoute>),
+    Grpc(&'a Arc<gateway_api_types::GrpcRoute>),
+}
+
+impl<'a> RouteRef<'a> {
+    pub(crate) fn get(self) -> &'a dyn Route {
+        match self {
+            Self::Http(route) => &**route,
+            Self::Grpc(route) => &**route,
+        }
+    }
+
+    pub(crate) fn share(self) -> Arc<dyn Route> {
+        match self {
+            Self::Http(route) => Arc::clone(route) as _,
+            Self::Grpc(route) => Arc::clone(route) as _,
+        }
+    }
+}
+
+/// Every route of every kind, by kind, namespace and name.
+pub(crate) fn all(resources: &ResourceSet) -> impl Iterator<Item = (&ObjectKey, RouteRef<'_>)> {
+    let http = resources.http_routes.iter().map(|(key, route)| (key, RouteRef::Http(route)));
+    http.chain(resources.grpc_routes.iter().map(|(key, route)| (key, RouteRef::Grpc(route))))
+}
+
+/// The route of that kind and name.
+pub(crate) fn find<'a>(resources: &'a ResourceSet, id: &RouteId) -> Option<&'a dyn Route> {
+    let key = ObjectKey::new(&*id.object.namespace, &*id.object.name);
+    Some(match id.kind {
+        RouteKind::HTTPRoute => &**resources.http_routes.get(&key)?,
+        RouteKind::GRPCRoute => &**resources.grpc_routes.get(&key)?,
+    })
+}
+
+/// The id of the route of that kind and key.
+pub(crate) fn id(kind: RouteKind, key: &ObjectKey) -> RouteId {
+    RouteId { kind, object: ObjectName::new(&*key.namespace, &*key.name) }
+}
+
+/// The kind of object that a kind of route is.
+pub fn object_kind(kind: RouteKind) -> Kind {
+    match kind {
+        RouteKind::HTTPRoute => Kind::HttpRoute,
+        RouteKind::GRPCRoute => Kind::GrpcRoute,
+    }
+}
+
+/// The response of a rule or backendRef that is invalid: 500 (`HTTPRouteRule.backendRefs`), or a gRPC status
+/// (`GRPCRouteRule.backendRefs`).
+pub(crate) fn failure(kind: RouteKind) -> &'static str {
+    match kind {
+        RouteKind::HTTPRoute => "500",
+        RouteKind::GRPCRoute => "UNAVAILABLE",
+    }
+}
