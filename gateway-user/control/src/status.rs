@@ -54,7 +54,7 @@ impl Since {
                 date(hash(&("listener", name, &listener.name)), &mut listener.conditions);
             }
         }
-        for (name, status) in Arc::make_mut(&mut set.http_routes) {
+        for (name, status) in Arc::make_mut(&mut set.routes) {
             for parent in &mut Arc::make_mut(status).parents {
                 let place = hash(&("route", name, &parent.parent_ref, &parent.controller_name));
                 date(place, &mut parent.conditions);
@@ -80,7 +80,7 @@ fn each_list(set: &StatusSet, visit: &mut dyn FnMut(u64, &[Condition])) {
             visit(hash(&("listener", name, &listener.name)), &listener.conditions);
         }
     }
-    for (name, status) in set.http_routes.iter() {
+    for (name, status) in set.routes.iter() {
         for parent in &status.parents {
             let place = hash(&("route", name, &parent.parent_ref, &parent.controller_name));
             visit(place, &parent.conditions);

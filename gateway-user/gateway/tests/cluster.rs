@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
 const SLICES: &str = "endpointslices.discovery.k8s.io";
 /// The kinds that are there; NodeReports and Leases are not, which is said and disturbs nothing.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
     ROUTES,
+    "grpcroutes.gateway.networking.k8s.io",
     "referencegrants.gateway.networking.k8s.io",
     "backendtlspolicies.gateway.networking.k8s.io",
     "namespaces",

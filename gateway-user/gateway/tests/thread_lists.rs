@@ -29,10 +29,11 @@ spec:
 "#;
 
 /// The kinds that are watched.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
     "httproutes.gateway.networking.k8s.io",
+    "grpcroutes.gateway.networking.k8s.io",
     "referencegrants.gateway.networking.k8s.io",
     "backendtlspolicies.gateway.networking.k8s.io",
     "namespaces",

@@ -2,8 +2,8 @@
 //! pure.
 
 use gateway_api_types::{
-    Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus, HttpRoute, Kind,
-    ListenerStatus, ObjectKey, RouteParentStatus, RouteStatus,
+    Condition, ConditionStatus, Gateway, GatewayClass, GatewayClassStatus, GatewayStatus, Kind,
+    ListenerStatus, Object, ObjectKey, RouteParentStatus, RouteStatus,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -87,15 +87,38 @@ pub fn gateway(seen: &Gateway, wanted: &GatewayStatus, patient: bool, now: Times
     finish(Kind::Gateway, &seen.metadata, ops)
 }
 
-/// The change of an HTTPRoute, if it needs one: of the entries of this controller alone.
-pub fn http_route(
-    seen: &HttpRoute,
+/// A route of any kind as it was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct ObservedRoute<'a> {
+    /// The kind.
+    pub kind: Kind,
+    /// Its metadata.
+    pub metadata: &'a ObjectMeta,
+    /// Its status.
+    pub status: Option<&'a RouteStatus>,
+}
+
+impl<'a> ObservedRoute<'a> {
+    /// `None` for an object that is no route with a status of ours.
+    pub fn of(object: &'a Object) -> Option<Self> {
+        let (metadata, status) = match object {
+            Object::HttpRoute(route) => (&route.metadata, route.status.as_ref()),
+            Object::GrpcRoute(route) => (&route.metadata, route.status.as_ref()),
+            _ => return None,
+        };
+        Some(Self { kind: object.kind(), metadata, status })
+    }
+}
+
+/// The change of a route, if it needs one: of the entries of this controller alone.
+pub fn route(
+    seen: ObservedRoute<'_>,
     wanted: &RouteStatus,
     controller: &str,
     now: Timestamp,
 ) -> Option<Change> {
-    let ops = parents(seen.status.as_ref(), wanted, controller, now);
-    finish(Kind::HttpRoute, &seen.metadata, ops)
+    let ops = parents(seen.status, wanted, controller, now);
+    finish(seen.kind, seen.metadata, ops)
 }
 
 /// True if a route's status has an entry of this controller.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use gateway_ir::ObjectName;
+use gateway_ir::RouteId;
 use gateway_translate::MissingGateway;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ pub const REPORT_DELAY: Duration = Duration::from_secs(30);
 /// Routes that wait, and routes that were reported.
 #[derive(Debug, Default)]
 pub(super) struct Dangling {
-    routes: HashMap<ObjectName, Waiting>,
+    routes: HashMap<RouteId, Waiting>,
 }
 
 #[derive(Debug)]
@@ -32,10 +32,10 @@ impl Dangling {
     /// existing Gateway in between, or none that resembles one of ours, begins anew.
     pub(super) fn due<'m>(
         &mut self,
-        missing: &'m BTreeMap<ObjectName, MissingGateway>,
+        missing: &'m BTreeMap<RouteId, MissingGateway>,
         after: Duration,
         now: Instant,
-    ) -> (Vec<(&'m ObjectName, &'m MissingGateway)>, Option<Instant>) {
+    ) -> (Vec<(&'m RouteId, &'m MissingGateway)>, Option<Instant>) {
         self.routes.retain(|route, waiting| {
             missing.get(route).is_some_and(|one| one.generation == waiting.generation)
         });
@@ -68,15 +68,18 @@ impl Dangling {
 
 #[cfg(test)]
 mod tests {
+    use gateway_ir::{ObjectName, RouteKind};
+
     use super::*;
 
-    fn missing(generation: i64) -> BTreeMap<ObjectName, MissingGateway> {
+    fn missing(generation: i64) -> BTreeMap<RouteId, MissingGateway> {
         let one = MissingGateway {
             generation: Some(generation),
             wanted: ObjectName::new("edge", "gatway"),
             message: "no Gateway".to_owned(),
         };
-        BTreeMap::from([(ObjectName::new("shop", "web"), one)])
+        let object = ObjectName::new("shop", "web");
+        BTreeMap::from([(RouteId { kind: RouteKind::HTTPRoute, object }, one)])
     }
 
     #[test]

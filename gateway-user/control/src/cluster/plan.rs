@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_api_types::{Kind, Object, ObjectKey, RouteStatus};
-use gateway_ir::ObjectName;
-use gateway_translate::{NodeReport, StatusSet};
+use gateway_ir::{ObjectName, RouteId, RouteKind};
+use gateway_translate::{NodeReport, StatusSet, object_kind};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::ObservedObjects;
-use super::change::{self, Change};
+use super::change::{self, Change, ObservedRoute};
 
 /// Inputs of a plan.
 #[derive(Clone, Copy, Debug)]
@@ -67,20 +67,22 @@ pub fn plan(inputs: Inputs<'_>, seen: &dyn ObservedObjects) -> Plan {
 fn routes(inputs: Inputs<'_>, wanted: &StatusSet, seen: &dyn ObservedObjects) -> Vec<Change> {
     let nothing = RouteStatus::default();
     let mut changes = Vec::new();
-    for key in seen.keys(Kind::HttpRoute) {
-        let Some(Object::HttpRoute(route)) = seen.object(Kind::HttpRoute, &key) else { continue };
-        let status =
-            wanted.http_routes.get(&ObjectName::new(&*key.namespace, &*key.name)).map(|status| &**status);
+    let keys = |kind| seen.keys(object_kind(kind)).into_iter().map(move |key| (kind, key));
+    for (kind, key) in RouteKind::ALL.into_iter().flat_map(keys) {
+        let Some(object) = seen.object(object_kind(kind), &key) else { continue };
+        let Some(route) = ObservedRoute::of(&object) else { continue };
+        let id = RouteId { kind, object: ObjectName::new(&*key.namespace, &*key.name) };
+        let status = wanted.routes.get(&id).map(|status| &**status);
         let generation = status.and_then(|status| {
             status.parents.first()?.conditions.first().and_then(|one| one.observed_generation)
         });
-        if status.is_none() && !change::has_entry(route.status.as_ref(), inputs.controller)
-            || !is_of(&route.metadata, generation)
+        if status.is_none() && !change::has_entry(route.status, inputs.controller)
+            || !is_of(route.metadata, generation)
         {
             continue;
         }
         let status = status.unwrap_or(&nothing);
-        changes.extend(change::http_route(&route, status, inputs.controller, inputs.now));
+        changes.extend(change::route(route, status, inputs.controller, inputs.now));
     }
     changes
 }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_api_types::{Kind, Object, ObjectKey};
+use gateway_api_types::ObjectKey;
 use gateway_ir::ObjectName;
-use gateway_translate::NodeReport;
+use gateway_translate::{NodeReport, object_kind};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -138,11 +138,12 @@ impl Statuses {
             .retain(|_, one| self.namespaces.is_empty() || self.namespaces.contains(&one.wanted.namespace));
         let (due, next) = self.dangling.due(&missing, self.tell_after, now);
         for (route, one) in due {
-            let key = ObjectKey::new(&*route.namespace, &*route.name);
-            if let Some(Object::HttpRoute(object)) = self.seen.object(Kind::HttpRoute, &key)
-                && object.metadata.generation == one.generation
+            let key = ObjectKey::new(&*route.object.namespace, &*route.object.name);
+            let kind = object_kind(route.kind);
+            if let Some(object) = self.seen.object(kind, &key)
+                && object.metadata().generation == one.generation
             {
-                self.events.tell_once(Kind::HttpRoute, &object.metadata, "NoMatchingParent", &one.message);
+                self.events.tell_once(kind, object.metadata(), "NoMatchingParent", &one.message);
             }
         }
         next

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use gateway_ir::ObjectName;
+use gateway_ir::{ObjectName, RouteId, RouteKind};
 use gateway_snapshot::{Action, FieldLines, RequestView, WorkerRegexes};
 use serde_json::{Value, json};
 
@@ -35,6 +35,10 @@ fn path(type_: &str, path: String) -> Value {
 /// 511 elements.
 fn many_elements(number: usize) -> Value {
     path("PathPrefix", format!("/{number:03}{}", "/a".repeat(510)))
+}
+
+fn id(name: &str) -> RouteId {
+    RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("loud", name) }
 }
 
 /// Sixteen hosts on 64 listeners: 1,024 tables of 127 prefixes, which were 7 MiB each.
@@ -127,7 +131,7 @@ fn mistakes_without_number_are_told_in_bounded_messages() {
     let parent = |n: usize| json!({"name": "gw", "namespace": "edge", "sectionName": format!("l{n}")});
     many["spec"]["parentRefs"] = (0..32).map(parent).collect();
     let (mut pipeline, cost) = Pipeline::new(world(32, [many]));
-    let status = &pipeline.translation.status.http_routes[&ObjectName::new("loud", "r0")];
+    let status = &pipeline.translation.status.routes[&id("r0")];
     let bytes = serde_json::to_vec(status).unwrap().len();
     assert!(bytes < 300 << 10, "a status of {bytes} bytes");
     let about = |finding: &&gateway_translate::Diagnostic| finding.object.key.namespace == "loud";
@@ -191,7 +195,7 @@ fn one_request_meets_a_bounded_number_of_conditions_and_the_oldest_rules_keep_th
     assert!(!found && searches > 100_000 && searches <= 2 * 65_536, "{searches} of 196,850");
     assert_eq!(lookup("small.example.com"), (true, 0));
     let status = |n: usize| {
-        let status = &pipeline.translation.status.http_routes[&ObjectName::new("loud", format!("r{n}"))];
+        let status = &pipeline.translation.status.routes[&id(&format!("r{n}"))];
         let one = &status.parents[0].conditions[0];
         (one.status.as_str().to_owned(), one.message.clone())
     };

@@ -181,7 +181,7 @@ fn a_condition_keeps_its_time_while_it_keeps_its_status() {
     let mut bench = Bench::new();
     let time = |bench: &Bench| {
         let status = bench.view.borrow().dated_status();
-        let route = status.http_routes.values().next().unwrap();
+        let route = status.routes.values().next().unwrap();
         route.parents[0]
             .conditions
             .iter()

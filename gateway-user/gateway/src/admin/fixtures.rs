@@ -99,7 +99,7 @@ fn without_prose(mut status: StatusSet) -> StatusSet {
         status.listeners.iter_mut().map(|one| &mut one.conditions).chain([&mut status.conditions])
     });
     let classes = status.gateway_classes.values_mut().map(|status| &mut status.conditions);
-    let routes = Arc::make_mut(&mut status.http_routes).values_mut();
+    let routes = Arc::make_mut(&mut status.routes).values_mut();
     let routes =
         routes.flat_map(|status| Arc::make_mut(status).parents.iter_mut()).map(|one| &mut one.conditions);
     let conditions = gateways.chain(classes).chain(routes).flatten();

@@ -138,14 +138,14 @@ fn binds_of(live: &Live, id: &ListenerId) -> Vec<(String, u16, String)> {
 
 fn routes(view: &View) -> Vec<RouteLine> {
     let mut lines = Vec::new();
-    for (route, status) in view.status.http_routes.iter() {
+    for (route, status) in view.status.routes.iter() {
         for parent in &status.parents {
             let reference = &parent.parent_ref;
-            let namespace = reference.namespace.as_deref().unwrap_or(&route.namespace);
+            let namespace = reference.namespace.as_deref().unwrap_or(&route.object.namespace);
             let section =
                 reference.section_name.as_deref().map(|name| format!("/{name}")).unwrap_or_default();
             lines.push(RouteLine {
-                route: format!("HTTPRoute {route}"),
+                route: route.to_string(),
                 parent: format!("{namespace}/{}{section}", reference.name),
                 conditions: conditions(&parent.conditions),
             });

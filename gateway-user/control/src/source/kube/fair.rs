@@ -88,6 +88,17 @@ fn weight(object: &Object) -> usize {
             };
             rules.map(|rule| 1 + matches(rule) + filters(rule)).sum()
         }
+        Object::GrpcRoute(route) => {
+            let matches = |rule: &gateway_api_types::GrpcRouteRule| {
+                rule.matches.iter().map(|one| 1 + one.headers.len()).sum::<usize>()
+            };
+            let rules = route.spec.rules.iter();
+            let filters = |rule: &gateway_api_types::GrpcRouteRule| {
+                let own = rule.backend_refs.iter().map(|one| 1 + 48 * one.filters.len()).sum::<usize>();
+                own + 48 * rule.filters.len()
+            };
+            rules.map(|rule| 1 + matches(rule) + filters(rule)).sum()
+        }
         Object::Gateway(gateway) => {
             let listeners = gateway.spec.listeners.iter();
             listeners.map(|one| 1 + one.tls.as_ref().map_or(0, |tls| tls.certificate_refs.len())).sum()

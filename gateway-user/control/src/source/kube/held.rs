@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
-use gateway_api_types::{GatewayClassStatus, GatewayStatus, HttpRoute, HttpRouteSpec, Object, RouteStatus};
+use gateway_api_types::{
+    GatewayClassStatus, GatewayStatus, GrpcRoute, GrpcRouteSpec, HttpRoute, HttpRouteSpec, Object,
+    RouteStatus,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// One object.
@@ -44,6 +47,10 @@ impl StoredObject {
                 let route = Arc::make_mut(route);
                 (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
             }
+            Object::GrpcRoute(route) => {
+                let route = Arc::make_mut(route);
+                (route.metadata.resource_version.take(), route.status.take().map(Box::new).map(Status::Route))
+            }
             other => (other.metadata().resource_version.clone(), None),
         };
         Self { object, version: version.map(String::into_boxed_str), status }
@@ -76,11 +83,11 @@ impl StoredObject {
             }
             (Object::HttpRoute(route), status) => {
                 let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
-                let status = match status {
-                    Some(Status::Route(status)) => Some((**status).clone()),
-                    _ => None,
-                };
-                HttpRoute { metadata, spec: nothing(), status }.into()
+                HttpRoute { metadata, spec: nothing(), status: route_status(status) }.into()
+            }
+            (Object::GrpcRoute(route), status) => {
+                let metadata = ObjectMeta { resource_version: version, ..identity(&route.metadata) };
+                GrpcRoute { metadata, spec: GrpcRouteSpec::default(), status: route_status(status) }.into()
             }
             (other, _) => other.clone(),
         }
@@ -106,6 +113,13 @@ impl StoredObject {
             *self = new;
         }
         !same
+    }
+}
+
+fn route_status(status: &Option<Status>) -> Option<RouteStatus> {
+    match status {
+        Some(Status::Route(status)) => Some((**status).clone()),
+        _ => None,
     }
 }
 

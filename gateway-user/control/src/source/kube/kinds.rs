@@ -9,10 +9,11 @@ use serde_json::Value;
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
 /// asked for: it would cost memory, and the right to read it. So is no ConfigMap: nothing that is served
 /// refers to one.
-pub(super) const WATCHED: [Kind; 9] = [
+pub(super) const WATCHED: [Kind; 10] = [
     Kind::GatewayClass,
     Kind::Gateway,
     Kind::HttpRoute,
+    Kind::GrpcRoute,
     Kind::ReferenceGrant,
     Kind::BackendTlsPolicy,
     Kind::Namespace,
@@ -104,7 +105,7 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) fn trim(kind: Kind, object: &mut Value) {
     trim_metadata(kind, object);
     // Objects whose status we write are needed whole.
-    if !matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute) {
+    if !matches!(kind, Kind::GatewayClass | Kind::Gateway | Kind::HttpRoute | Kind::GrpcRoute) {
         object.as_object_mut().map(|fields| fields.remove("status"));
     }
     match kind {
