@@ -2,6 +2,7 @@
 //!
 //! `docs/reason-codes.md` explains every code to operators; a test keeps the page and this list in step.
 
+use gateway_http::grpc::Code;
 use gateway_http::h1::path::PathError;
 use gateway_http::h1::{BodyError, RequestError, ResponseError};
 use gateway_ir::RuleErrorKind;
@@ -76,6 +77,8 @@ pub enum Reason {
     BackendRequestTimeout,
     /// The rule's `timeouts.request`, or the process's, passed.
     RequestTimeout,
+    /// The client's `grpc-timeout` passed.
+    GrpcTimeout,
     /// The backend closed or broke the connection in the middle of its response's body.
     UpstreamBodyTruncated,
     /// The backend's response stopped for longer than the idle limit.
@@ -125,6 +128,19 @@ impl Reason {
         self.row().status
     }
 
+    /// The status of the reply to a gRPC call: that of the HTTP status, but for deadlines, and for what is broken in a
+    /// route, where the Gateway API asks for `UNAVAILABLE` (`GRPCRouteRule.backendRefs`).
+    pub(crate) fn grpc_code(self, status: u16) -> Code {
+        match self {
+            Self::UpstreamResponseTimeout
+            | Self::BackendRequestTimeout
+            | Self::RequestTimeout
+            | Self::GrpcTimeout => Code::DeadlineExceeded,
+            Self::Failure(_) => Code::Unavailable,
+            _ => Code::of_status(status),
+        }
+    }
+
     /// True if no other request follows on the connection after this local reply.
     pub(crate) fn ends_connection(self) -> bool {
         self.row().ends_connection
@@ -170,6 +186,7 @@ impl Reason {
             Self::UpstreamResponseTimeout => reply(504, "upstream_response_timeout"),
             Self::BackendRequestTimeout => reply(504, "backend_request_timeout"),
             Self::RequestTimeout => reply(504, "request_timeout"),
+            Self::GrpcTimeout => reply(504, "grpc_timeout"),
             // These two have a status for a body that broke before the head was passed on; later they are but logged.
             Self::UpstreamBodyTruncated => reply(502, "upstream_body_truncated"),
             Self::UpstreamBodyTimeout => broken("upstream_body_timeout"),
@@ -222,7 +239,7 @@ mod tests {
         let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
             OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
             UpstreamConnectTimeout UpstreamReset UpstreamProtocolError UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamResponseTimeout
-            BackendRequestTimeout RequestTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
+            BackendRequestTimeout RequestTimeout GrpcTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
             ClientSendTimeout DrainAborted Http1Required;
             Request Path RequestBody Miss Failure Response UpstreamBodyInvalid)
         .to_vec();

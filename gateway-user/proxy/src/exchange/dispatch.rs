@@ -9,7 +9,7 @@ use gateway_snapshot::{Destination, Target};
 
 use super::attempt::{AttemptEnd, attempt};
 use super::deliver::{deliver, note_head};
-use super::limit::Limit;
+use super::limit::{self, Limit};
 use super::progress::Progress;
 use super::route::MatchedRoute;
 use super::upload::{Upload, Uploading};
@@ -55,7 +55,8 @@ impl<W: Wire> Exchange<'_, W> {
             return Outcome::reply(Reason::FilteredRequestInvalid).into();
         }
         let progress = Progress::new(permit);
-        let limit = Limit::of(&routed, &self.info.context, self.record.began);
+        let deadline = self.record.is_grpc.then(|| limit::deadline(&self.wire.request())).flatten();
+        let limit = Limit::of(&routed, &self.info.context, self.record.began, deadline);
         let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));
         let control = Rc::clone(&self.info.control);
         let result = {

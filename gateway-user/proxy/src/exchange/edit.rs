@@ -1,10 +1,11 @@
 //! The changes of a request's head on its way to a backend.
 
+use gateway_http::grpc::TimeoutText;
 use gateway_http::head::EditError;
 use gateway_snapshot::Target;
 
-use super::Exchange;
 use super::wire::Wire;
+use super::{Exchange, limit};
 use crate::config::UnderscoreHeaders;
 use crate::filters::{Arrival, drop_shadows, edit_request, rewrite_url, set_forwarded};
 
@@ -37,6 +38,10 @@ impl<W: Wire> Exchange<'_, W> {
         if let (None, Some(name)) = (request.authority, self.info.server_name()) {
             // HTTP/1.0 without `Host`: it was routed by the name of the connection.
             edits.set_host(name)?;
+        }
+        if let Some(deadline) = limit::deadline(&request).filter(|_| self.record.is_grpc) {
+            let left = deadline.saturating_sub(self.record.began.elapsed());
+            edits.set(b"grpc-timeout", TimeoutText::new(left).as_bytes())?;
         }
         let path = if scratch.path.is_empty() { request.path } else { scratch.path.as_slice() };
         rewrite_url(&target.filters, &request, path, matched_len, &mut scratch.target, edits)?;

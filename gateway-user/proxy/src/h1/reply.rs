@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use gateway_grammar::grpc::CONTENT_TYPE;
+use gateway_http::grpc;
 use gateway_http::h1::encode::{self, Persistence, local_reply};
 use gateway_http::h1::{Method, Version, status};
 use gateway_io::{Chunk, Stream};
@@ -71,6 +73,10 @@ pub(crate) fn render(
 ) -> Option<(Chunk, u64, u16)> {
     let LocalReply { reason, status, redirect } = reply;
     record.reason = Some(reason);
+    let shown = |reason| info.shows_reason().then_some(reason);
+    if record.is_grpc && redirect.is_none() {
+        return write_grpc(&info.context, &scratch.text, (reason, status), shown(reason), persistence);
+    }
     let location: [(&str, &[u8]); 1] = [("location", &scratch.target)];
     let changed;
     let fields = match &redirect {
@@ -81,7 +87,6 @@ pub(crate) fn render(
             changed.as_slice()
         }
     };
-    let shown = |reason| info.shows_reason().then_some(reason);
     let reply = Reply { reason: shown(reason), status, fields, to_head, persistence };
     write(&info.context, &scratch.text, &reply).or_else(|| {
         // Of all that is in a local reply only what filters add can be too long.
@@ -160,6 +165,42 @@ fn write(context: &WorkerContext, text: &RequestText, reply: &Reply<'_>) -> Opti
     };
     local_reply(&mut ChunkSink::new(&mut out), &content).ok()?;
     Some((out, if to_head { 0 } else { length as u64 }, status))
+}
+
+/// Writes the reply to a gRPC call: a status in place of a body, in a response that HTTP calls successful (gRPC over HTTP/2,
+/// "Trailers-Only").
+fn write_grpc(
+    context: &WorkerContext,
+    text: &RequestText,
+    (reason, status): (Reason, u16),
+    shown: Option<Reason>,
+    persistence: Persistence,
+) -> Option<(Chunk, u64, u16)> {
+    let message = match shown {
+        Some(reason) => format!("{status} {}: {}", status::phrase(status), reason.code()),
+        None => format!("{status} {}", status::phrase(status)),
+    };
+    let mut encoded = Vec::new();
+    grpc::write_message(&mut encoded, message.as_bytes());
+    let fields: [(&str, &[u8]); 4] = [
+        ("content-type", CONTENT_TYPE.as_bytes()),
+        ("grpc-status", reason.grpc_code(status).text().as_bytes()),
+        ("grpc-message", &encoded),
+        ("x-request-id", text.id()),
+    ];
+    let named = if text.id().is_empty() { 3 } else { 4 };
+    let date = context.clock.http_date();
+    let content = encode::LocalReply {
+        status: 200,
+        reason: shown.map_or("", Reason::code),
+        fields: fields.get(..named).unwrap_or_default(),
+        date: Some(&date),
+        persistence,
+        ..encode::LocalReply::default()
+    };
+    let mut out = Chunk::take();
+    local_reply(&mut ChunkSink::new(&mut out), &content).ok()?;
+    Some((out, 0, content.status))
 }
 
 /// Queues a response in the clear for a client whose request is not read.

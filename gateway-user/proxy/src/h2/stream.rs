@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 
+use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::names::REASON_HEADER;
 use gateway_http::h1::encode::Persistence;
 use gateway_http::h1::{HeadLimits, Method, Parsed, RequestError, ResponseHead};
@@ -47,6 +48,8 @@ pub(super) async fn serve(
     let mut text = std::mem::take(&mut scratch.text);
     let sender = RefCell::new(Sender { response, stream: None });
     let (head, mut body) = request.into_parts();
+    // A call whose head is refused has its reply as any other.
+    record.is_grpc = is_call(&head);
     let (ended, to_head) = match read_head(&conn, &mut scratch, &mut text, &head, body.is_end_stream()) {
         Ok(meta) => {
             let Scratch { exchange, codec, .. } = &mut *scratch;
@@ -78,6 +81,11 @@ pub(super) async fn serve(
     if has_response {
         read_on(&conn, &mut body).await;
     }
+}
+
+fn is_call(head: &Parts) -> bool {
+    head.method == http::Method::POST
+        && head.headers.get(http::header::CONTENT_TYPE).is_some_and(|value| is_grpc(value.as_bytes()))
 }
 
 /// Reads the rest of a request whose response is out. What is not read in time is reset without an error, by the crate, once

@@ -36,6 +36,8 @@ pub(crate) struct RequestRecord {
     pub(crate) began: Instant,
     start_ms: u64,
     pub(crate) version: Option<Version>,
+    /// It is a gRPC call.
+    pub(crate) is_grpc: bool,
     /// The other protocol that it offers, and that was left out.
     pub(crate) upgrade: Option<UnsupportedProtocol>,
     pub(crate) client: IpAddr,
@@ -136,6 +138,7 @@ impl RequestRecord {
             began: Instant::now(),
             start_ms: Clock::wall_ms(),
             version: None,
+            is_grpc: false,
             upgrade: None,
             client: peer,
             routed: None,

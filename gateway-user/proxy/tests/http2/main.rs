@@ -5,6 +5,7 @@ mod support;
 
 mod attacks;
 mod client;
+mod grpc;
 
 use std::io::Write as _;
 use std::sync::mpsc::channel;
@@ -18,6 +19,11 @@ use gateway_testkit::wait::until;
 use http::{HeaderMap, HeaderValue, Request};
 
 use client::{ask, connected, get, send, whole};
+use grpc::{
+    a_deadline_ends_a_call, a_deadline_goes_on_less_what_was_spent, a_local_reply_to_a_call_is_a_status,
+    calls_over_http_1_have_a_status_too_and_other_requests_none,
+    clients_that_are_told_no_reason_have_the_status_alone,
+};
 use support::Gateway;
 use support::backend::{Backend, echo, ok};
 use support::ir::{Config, forward};
@@ -41,6 +47,11 @@ on_every_driver![
     a_drain_ends_who_has_no_stream,
     a_connection_of_a_drain_is_told_too,
     without_http2_it_is_refused,
+    a_local_reply_to_a_call_is_a_status,
+    clients_that_are_told_no_reason_have_the_status_alone,
+    calls_over_http_1_have_a_status_too_and_other_requests_none,
+    a_deadline_ends_a_call,
+    a_deadline_goes_on_less_what_was_spent,
 ];
 
 fn a_request_is_routed_as_one_of_http_1(driver: Driver) {
