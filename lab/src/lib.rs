@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod clients;
 pub mod crash_test;
+pub mod grpc_test;
 mod h2load;
 pub mod http2_test;
 mod load_client;
