@@ -2,7 +2,7 @@
 //! it.
 
 use gateway_api_types::BackendObjectReference;
-use gateway_ir::{BackendProtocol, ClusterKey, ObjectName, RuleErrorKind};
+use gateway_ir::{BackendProtocol, ClusterKey, ObjectName, RouteKind, RuleErrorKind};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 
 use crate::diagnostics::ConfigError;
@@ -77,13 +77,20 @@ pub(crate) fn resolve(
     };
     let service_port = supported(reader, service, referent, port, field)?;
     let app_protocol = service_port.app_protocol.as_deref().unwrap_or_default();
+    // gRPC has no other transport.
+    let is_grpc = referrer.kind == RouteKind::GRPCRoute.as_str();
     let (protocol, note) = match AppProtocol::of(app_protocol) {
+        AppProtocol::Speak(_) if is_grpc => (BackendProtocol::Http2, None),
         AppProtocol::Speak(protocol) => (protocol, None),
         AppProtocol::Unsupported | AppProtocol::Unknown => {
+            let (protocol, spoken) = match is_grpc {
+                true => (BackendProtocol::Http2, "HTTP/2"),
+                false => (BackendProtocol::Http1, "HTTP/1.1"),
+            };
             let message = format!(
-                "appProtocol {app_protocol:?} of Service \"{namespace}/{name}\" is not known; HTTP/1.1 is spoken"
+                "appProtocol {app_protocol:?} of Service \"{namespace}/{name}\" is not known; {spoken} is spoken"
             );
-            (BackendProtocol::Http1, Some((format!("{field}.port"), message)))
+            (protocol, Some((format!("{field}.port"), message)))
         }
     };
     let service = ObjectName::new(namespace, name);
