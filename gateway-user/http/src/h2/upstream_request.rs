@@ -7,6 +7,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 
 use super::response::copy_fields;
+use crate::grpc::is_call;
 use crate::h1::BodyFraming;
 use crate::head::{HeadEdits, RequestParts};
 
@@ -38,7 +39,8 @@ pub fn upstream_request(
     if let BodyFraming::Length(length) = framing {
         fields.try_insert(CONTENT_LENGTH, HeaderValue::from(length)).ok()?;
     }
-    if head.accepts_trailers {
+    // Servers of gRPC want to be told so, and every client of gRPC takes them.
+    if head.accepts_trailers || is_call(head) {
         fields.try_insert(TE, HeaderValue::from_static("trailers")).ok()?;
     }
     let mut request = Request::new(());
