@@ -119,6 +119,9 @@ pub struct Timeouts {
     pub response_header: Duration,
     /// Between two pieces of a response body, and for a backend to take one piece of a request.
     pub upstream_idle_body: Duration,
+    /// Between two pieces of a gRPC call, in either direction, and before its response begins; in place of `client_body`,
+    /// `response_header` and `upstream_idle_body`.
+    pub grpc_idle: Duration,
     /// Without use before a pooled upstream connection is closed.
     pub upstream_idle: Duration,
     /// From the request's head to the end of its response, for rules that set no limit of their own; zero is none.
@@ -138,6 +141,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(5),
             response_header: Duration::from_secs(60),
             upstream_idle_body: Duration::from_secs(60),
+            grpc_idle: Duration::from_secs(3600),
             upstream_idle: Duration::from_secs(60),
             request: Duration::ZERO,
         }

@@ -45,7 +45,7 @@ pub(super) async fn attempt<S: ResponseSource, K: ResponseSink>(
     let timeouts = &context.config.timeouts;
     let mut interim = 0;
     loop {
-        source.head(HeadTimeout { limit: timeouts.response_header, progress }).await?;
+        source.head(HeadTimeout { limit: progress.waits.response_header, progress }).await?;
         let head = source.parts();
         if head.is_upgrade() {
             return Err(AttemptError::For(Reason::UpstreamUnexpectedUpgrade));

@@ -42,7 +42,7 @@ pub(super) async fn deliver<S: ResponseSource, K: ResponseSink>(
         source: source.body(),
         sink: sink.body(),
         pacing: Pacing {
-            wait: timeouts.upstream_idle_body,
+            wait: progress.waits.upstream_body,
             min_rate: None,
             send_timeout: SendTimeout::of_client(timeouts),
             budget: CoopBudget::of(context),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use gateway_http::head::RequestParts;
+use gateway_ir::BackendProtocol;
 use gateway_snapshot::{Destination, Target};
 
 use super::attempt::{AttemptEnd, attempt};
@@ -13,6 +14,7 @@ use super::limit::{self, Limit};
 use super::progress::Progress;
 use super::route::MatchedRoute;
 use super::upload::{Upload, Uploading};
+use super::waits::Waits;
 use super::wire::{AttemptError, Lease as _, Release, ResponseSink, Wire};
 use super::{Ended, Exchange, Outcome};
 use crate::Reason;
@@ -54,7 +56,9 @@ impl<W: Wire> Exchange<'_, W> {
         if self.edit_request(target, matched_len).is_err() {
             return Outcome::reply(Reason::FilteredRequestInvalid).into();
         }
-        let progress = Progress::new(permit);
+        // Where a slow message holds a connection, as with HTTP/1.1, calls have the limits of any request.
+        let is_stream = self.record.is_grpc && cluster.protocol == BackendProtocol::Http2;
+        let progress = Progress::new(permit, Waits::of(&context.config.timeouts, is_stream));
         let deadline = self.record.is_grpc.then(|| limit::deadline(&self.wire.request())).flatten();
         let limit = Limit::of(&routed, &self.info.context, self.record.began, deadline);
         let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));

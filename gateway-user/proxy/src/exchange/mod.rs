@@ -15,6 +15,7 @@ mod scratch;
 #[cfg(test)]
 mod script;
 mod upload;
+mod waits;
 pub(crate) mod wire;
 
 use gateway_http::grpc;

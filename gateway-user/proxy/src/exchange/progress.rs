@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use super::waits::Waits;
 use crate::clock::now;
 use crate::upstream::Permit;
 
@@ -27,10 +28,11 @@ pub(crate) struct Progress {
     pub(crate) sent: Cell<u64>,
     /// The request's place at its backend.
     pub(crate) permit: Permit,
+    pub(super) waits: Waits,
 }
 
 impl Progress {
-    pub(crate) fn new(permit: Permit) -> Self {
+    pub(super) fn new(permit: Permit, waits: Waits) -> Self {
         let now = now();
         Self {
             uploaded: Cell::new(false),
@@ -44,6 +46,7 @@ impl Progress {
             download_at: Cell::new(now),
             sent: Cell::new(0),
             permit,
+            waits,
         }
     }
 

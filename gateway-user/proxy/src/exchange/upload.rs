@@ -51,8 +51,8 @@ impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
                 self.progress.end_upload();
                 // The backend takes no more; it may have responded all the same. A client that writes all of its request
                 // before it reads would not see that if nobody took the rest.
-                let min_rate = min_rate(self.context, self.progress);
-                let wait = self.context.config.timeouts.client_body;
+                let min_rate = min_rate(self.progress);
+                let wait = self.progress.waits.client_body;
                 match discard(self.source.body(), wait, &min_rate).await {
                     Ok(()) => self.progress.read.set(true),
                     Err(PumpError::SourceLost) => return ClientEnd(Reason::ClientClosed),
@@ -66,11 +66,11 @@ impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
     }
 
     async fn send(&mut self) -> Result<(), PumpError> {
-        let timeouts = &self.context.config.timeouts;
+        let waits = self.progress.waits;
         let pacing = Pacing {
-            wait: timeouts.client_body,
-            min_rate: Some(min_rate(self.context, self.progress)),
-            send_timeout: SendTimeout::of(timeouts.upstream_idle_body),
+            wait: waits.client_body,
+            min_rate: Some(min_rate(self.progress)),
+            send_timeout: SendTimeout::of(waits.upstream_body),
             budget: CoopBudget::of(self.context),
         };
         let mut pump = Pump {
@@ -87,9 +87,8 @@ impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
 }
 
 /// The client's. A response that has begun asks for no pace of its request.
-fn min_rate<'a>(context: &WorkerContext, progress: &'a Progress) -> MinRate<'a> {
-    let timeouts = &context.config.timeouts;
-    MinRate::new(timeouts.client_rate, timeouts.client_body, &progress.status)
+fn min_rate(progress: &Progress) -> MinRate<'_> {
+    MinRate::new(progress.waits.client_rate, progress.waits.client_body, &progress.status)
 }
 
 /// Why the exchange is over, unless it is the backend that takes no more.

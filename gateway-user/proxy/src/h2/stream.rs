@@ -14,6 +14,7 @@ use gateway_http::head::{HeadEdits, OwnName, Version};
 use gateway_io::{BufferLevel, Chunk, buffer_level};
 use h2::server::SendResponse;
 use h2::{Reason as Code, RecvStream};
+use http::HeaderValue;
 use http::request::Parts;
 
 use super::connection::H2Connection;
@@ -156,6 +157,9 @@ async fn conclude(
         Outcome::Reset(reason) => reason,
     };
     record.reason = Some(reason);
+    if record.is_grpc && end_call(sender, reason) {
+        return true;
+    }
     let code = match reason {
         Reason::ClientClosed | Reason::ClientSendTimeout => Code::CANCEL,
         Reason::Http1Required => Code::HTTP_1_1_REQUIRED,
@@ -164,6 +168,21 @@ async fn conclude(
     conn.transport.note_own_reset();
     sender.borrow_mut().reset(code);
     false
+}
+
+/// Ends a call whose response has begun with a status, as a backend would: a reset says nothing of a deadline. False if there
+/// is nobody to tell, or no response that could end so.
+fn end_call(sender: &RefCell<Sender>, reason: Reason) -> bool {
+    if matches!(reason, Reason::ClientClosed | Reason::ClientSendTimeout) {
+        return false;
+    }
+    let mut sender = sender.borrow_mut();
+    let Some(stream) = &mut sender.stream else { return false };
+    let mut trailers = http::HeaderMap::with_capacity(2);
+    let code = reason.grpc_code(reason.status().unwrap_or(503)).text();
+    trailers.insert("grpc-status", HeaderValue::from_static(code));
+    trailers.insert("grpc-message", HeaderValue::from_static(reason.code()));
+    stream.send_trailers(trailers).is_ok()
 }
 
 /// Sends a local reply: the one of HTTP/1.1, in this protocol's head and body.

@@ -1,5 +1,6 @@
 //! gRPC calls: local replies as a status, and the client's deadline.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use gateway_io::Driver;
@@ -86,6 +87,32 @@ pub(crate) fn a_deadline_ends_a_call(driver: Driver) {
         assert_eq!(status(&late), ("4", "504 Gateway Timeout: grpc_timeout"));
     });
     assert_eq!(gateway.log_lines(1)[0]["reason"], "grpc_timeout");
+}
+
+pub(crate) fn a_deadline_ends_a_response_that_has_begun(driver: Driver) {
+    let backend = Backend::start(|mut exchange| {
+        while exchange.request().is_some() {
+            exchange
+                .stream
+                .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+                .unwrap();
+        }
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    connected(&gateway, |mut client| async move {
+        let request = call("/a.B/C").header("grpc-timeout", "300m").body(()).unwrap();
+        let cut = ask(&mut client, request).await.unwrap();
+        assert_eq!((cut.status.as_u16(), cut.text()), (200, "abc"));
+        let trailers = cut.trailers.unwrap();
+        assert_eq!(
+            (&trailers["grpc-status"], &trailers["grpc-message"]),
+            (&"4".parse().unwrap(), &"grpc_timeout".parse().unwrap())
+        );
+        let plain = Request::builder().method("POST").uri("http://a.example/").body(()).unwrap();
+        let mut ready = client.clone().ready().await.unwrap();
+        let (response, _) = ready.send_request(plain, true).unwrap();
+        assert_eq!(response.await.unwrap().status(), 200, "the connection goes on");
+    });
 }
 
 pub(crate) fn a_deadline_goes_on_less_what_was_spent(driver: Driver) {

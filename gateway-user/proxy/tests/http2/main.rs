@@ -20,7 +20,8 @@ use http::{HeaderMap, HeaderValue, Request};
 
 use client::{ask, connected, get, send, whole};
 use grpc::{
-    a_deadline_ends_a_call, a_deadline_goes_on_less_what_was_spent, a_local_reply_to_a_call_is_a_status,
+    a_deadline_ends_a_call, a_deadline_ends_a_response_that_has_begun,
+    a_deadline_goes_on_less_what_was_spent, a_local_reply_to_a_call_is_a_status,
     calls_over_http_1_have_a_status_too_and_other_requests_none,
     clients_that_are_told_no_reason_have_the_status_alone,
 };
@@ -51,6 +52,7 @@ on_every_driver![
     clients_that_are_told_no_reason_have_the_status_alone,
     calls_over_http_1_have_a_status_too_and_other_requests_none,
     a_deadline_ends_a_call,
+    a_deadline_ends_a_response_that_has_begun,
     a_deadline_goes_on_less_what_was_spent,
 ];
 
