@@ -176,6 +176,7 @@ fn timeouts(settings: &Settings) -> Timeouts {
         connect: limit(settings.upstream_connect_timeout),
         response_header: limit(settings.upstream_response_timeout),
         upstream_idle_body: limit(settings.upstream_body_timeout),
+        grpc_idle: limit(settings.grpc_idle_timeout),
         upstream_idle: limit(settings.upstream_idle_timeout),
         request: settings.request_timeout.0.unwrap_or(Duration::ZERO),
     }

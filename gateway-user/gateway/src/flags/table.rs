@@ -254,6 +254,9 @@ settings! {
         upstream_body_timeout: Limit = "60s", "DURATION",
             "Longest silence of a backend in the middle of a response body",
             "Shorter frees clients of stuck backends; event streams that pause longer are cut";
+        grpc_idle_timeout: Limit = "1h", "DURATION",
+            "Longest silence of a client or a backend in a gRPC call, in place of --client-body-timeout, --client-min-rate, --upstream-response-timeout and --upstream-body-timeout",
+            "Watches may be silent for long, and clients set deadlines of their own; shorter frees streams of backends that are gone";
     }
     "Backends" {
         upstream_max_requests: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
