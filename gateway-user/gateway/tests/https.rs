@@ -295,7 +295,7 @@ fn a_take_over_cuts_no_connection() {
         let mut kept = tls::connect(https(), "one.example", &client).unwrap();
         assert_eq!(kept.get("one.example", "/get").unwrap().status, 200);
         // Who rests between requests is told by the next response.
-        std::thread::sleep(std::time::Duration::from_millis(1300));
+        thread::sleep(std::time::Duration::from_millis(1300));
         let mut next: Guarded = common::spawn_gateway(inside, running.config.path(), &["--workers", "2"]);
         wait::until("the hand-over", || next.output().contains("took over").then_some(()));
         let last = kept.get("one.example", "/get").unwrap();
