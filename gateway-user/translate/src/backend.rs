@@ -42,7 +42,9 @@ impl AppProtocol {
         let prefixed = name.strip_prefix("kubernetes.io/");
         match prefixed.unwrap_or(name) {
             "h2c" | "http2" | "grpc" => Self::Speak(BackendProtocol::Http2),
-            "ws" | "wss" | "https" | "grpcs" | "tls" => Self::Unsupported,
+            // WebSocket begins as HTTP/1.1, on any route.
+            "ws" => Self::Speak(BackendProtocol::Http1),
+            "wss" | "https" | "grpcs" | "tls" => Self::Unsupported,
             "" | "http" if prefixed.is_none() => Self::Speak(BackendProtocol::Http1),
             _ => Self::Unknown,
         }
@@ -136,7 +138,7 @@ fn supported<'s>(
     {
         let message = format!(
             "port {port} of Service \"{namespace}/{name}\" has appProtocol {protocol:?}, which is not supported; \
-             supported: http, kubernetes.io/h2c or none"
+             supported: http, kubernetes.io/h2c, kubernetes.io/ws or none"
         );
         return Err(unsupported_protocol(field, message));
     }

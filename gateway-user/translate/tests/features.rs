@@ -136,6 +136,17 @@ spec:
         "rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 308}}]}]",
         &[("/action/Redirect/status", "308")],
     ),
+    Probe {
+        feature: "HTTPRouteBackendProtocolWebSocket",
+        route: "rules: [{backendRefs: [{name: socket, port: 80}]}]",
+        more: "
+apiVersion: v1
+kind: Service
+metadata: {name: socket, namespace: a}
+spec: {ports: [{port: 80, appProtocol: kubernetes.io/ws}]}
+",
+        wants: &[("/action/Forward/0/target/Cluster/service/name", "\"socket\"")],
+    },
     probe(
         "HTTPRouteBackendRequestHeaderModification",
         "rules: [{backendRefs: [{name: s, port: 80, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x, value: y}]}}]}]}]",
