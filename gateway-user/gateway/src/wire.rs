@@ -142,6 +142,7 @@ pub(crate) fn proxy_config(
         proxy_protocol: settings.proxy_protocol.0.clone(),
         underscore_headers: underscore_headers(settings),
         http2: settings.http2.on(),
+        upgrade_protocols: settings.upgrade_protocols.0.clone(),
         request_trailers: settings.request_trailers == RequestTrailers::Keep,
         reason_header: reason_header(settings, serves_cluster),
         internal_port: path.internal_port(),
@@ -178,6 +179,7 @@ fn timeouts(settings: &Settings) -> Timeouts {
         upstream_idle_body: limit(settings.upstream_body_timeout),
         grpc_idle: limit(settings.grpc_idle_timeout),
         upstream_idle: limit(settings.upstream_idle_timeout),
+        tunnel_idle: limit(settings.tunnel_idle_timeout),
         request: settings.request_timeout.0.unwrap_or(Duration::ZERO),
     }
 }

@@ -18,8 +18,9 @@ pub const KEY_LEN: usize = 16;
 
 /// Appended to the key before it is hashed (RFC 6455 section 1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// Characters of a key, and of an accept value.
-const KEY_TEXT: usize = 24;
+/// Characters of a key.
+pub const KEY_TEXT: usize = 24;
+/// And of an accept value.
 const ACCEPT_TEXT: usize = 28;
 
 /// Why a client's handshake is refused.

@@ -46,6 +46,8 @@ pub struct ProxyConfig {
     pub tickets: Option<Tickets>,
     /// HTTP/2 is served: by ALPN over TLS, and in the clear to clients that begin with it.
     pub http2: bool,
+    /// Protocols that requests may change to (`Upgrade`), whose bytes then pass unread. Names compare without case.
+    pub upgrade_protocols: Vec<Box<str>>,
     /// Networks whose `X-Forwarded-*` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Networks whose connections must begin with a PROXY header.
@@ -124,6 +126,8 @@ pub struct Timeouts {
     pub grpc_idle: Duration,
     /// Without use before a pooled upstream connection is closed.
     pub upstream_idle: Duration,
+    /// Between two bytes in either direction of a connection that was upgraded.
+    pub tunnel_idle: Duration,
     /// From the request's head to the end of its response, for rules that set no limit of their own; zero is none.
     pub request: Duration,
 }
@@ -143,6 +147,7 @@ impl Default for Timeouts {
             upstream_idle_body: Duration::from_secs(60),
             grpc_idle: Duration::from_secs(3600),
             upstream_idle: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(60 * 60),
             request: Duration::ZERO,
         }
     }
@@ -167,6 +172,7 @@ impl Default for ProxyConfig {
             timeouts: Timeouts::default(),
             tickets: None,
             http2: true,
+            upgrade_protocols: vec!["websocket".into()],
             trusted_proxies: Vec::new(),
             proxy_protocol: Vec::new(),
             underscore_headers: UnderscoreHeaders::default(),

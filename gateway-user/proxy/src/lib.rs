@@ -18,11 +18,13 @@ mod forwarded;
 mod guarded;
 mod h1;
 mod h2;
+mod l4;
 mod observe;
 mod reason;
 mod request_id;
 mod signal;
 mod tls;
+mod upgrade;
 mod upstream;
 pub mod worker;
 

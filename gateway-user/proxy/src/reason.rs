@@ -5,6 +5,7 @@
 use gateway_http::grpc::Code;
 use gateway_http::h1::path::PathError;
 use gateway_http::h1::{BodyError, RequestError, ResponseError};
+use gateway_http::websocket::HandshakeError;
 use gateway_ir::RuleErrorKind;
 use gateway_snapshot::RouteMiss;
 
@@ -19,6 +20,8 @@ pub enum Reason {
     UnderscoreHeader,
     /// The request's body is malformed or beyond a limit; status and code are the codec's.
     RequestBody(BodyError),
+    /// The request is no WebSocket handshake, though it says so; status and code are the check's.
+    WebSocket(HandshakeError),
     /// The rule redirects.
     Redirect,
     /// No Gateway listener on the address and port.
@@ -71,6 +74,8 @@ pub enum Reason {
     UpstreamTooManyInterim,
     /// The backend switches protocols unasked.
     UpstreamUnexpectedUpgrade,
+    /// The backend switches to another protocol than it was asked to, or its `Sec-WebSocket-Accept` does not fit the key.
+    UpstreamBadUpgrade,
     /// The head of the backend's response was not complete in time.
     UpstreamResponseTimeout,
     /// The rule's `timeouts.backendRequest` passed.
@@ -91,6 +96,16 @@ pub enum Reason {
     ClientSendTimeout,
     /// The drain's maximum passed.
     DrainAborted,
+    /// The backend responds with success and does not switch protocols, where success would say so to the client.
+    UpstreamNoUpgrade,
+    /// The request is to change protocols, and the backend speaks HTTP/2.
+    UpstreamHttp2Upgrade,
+    /// No byte came on an upgraded connection for too long.
+    TunnelIdle,
+    /// The backend broke an upgraded connection.
+    TunnelUpstreamClosed,
+    /// The backend of an upgraded connection did not take what the client sent in time.
+    TunnelUpstreamStalled,
     /// The client and the backend speak of a login that counts for a connection, which streams of one share.
     Http1Required,
 }
@@ -152,6 +167,7 @@ impl Reason {
             Self::Path(error) => last(error.status(), error.reason()),
             Self::UnderscoreHeader => last(400, "underscore_header"),
             Self::RequestBody(error) => last(error.status(), error.reason()),
+            Self::WebSocket(error) => last(error.status(), error.reason()),
             Self::Redirect => reply(302, "redirect"),
             Self::NoListenerForAddress => reply(404, "no_listener_for_address"),
             Self::Miss(miss) => reply(404, miss.code()),
@@ -183,6 +199,9 @@ impl Reason {
             Self::Response(error) => reply(502, error.reason()),
             Self::UpstreamTooManyInterim => reply(502, "upstream_too_many_interim"),
             Self::UpstreamUnexpectedUpgrade => reply(502, "upstream_unexpected_upgrade"),
+            Self::UpstreamBadUpgrade => reply(502, "upstream_bad_upgrade"),
+            Self::UpstreamHttp2Upgrade => reply(501, "upstream_http2_upgrade"),
+            Self::UpstreamNoUpgrade => reply(502, "upstream_no_upgrade"),
             Self::UpstreamResponseTimeout => reply(504, "upstream_response_timeout"),
             Self::BackendRequestTimeout => reply(504, "backend_request_timeout"),
             Self::RequestTimeout => reply(504, "request_timeout"),
@@ -194,6 +213,9 @@ impl Reason {
             Self::ClientClosed => broken("client_closed"),
             Self::ClientSendTimeout => broken("client_send_timeout"),
             Self::DrainAborted => broken("drain_aborted"),
+            Self::TunnelIdle => broken("tunnel_idle_timeout"),
+            Self::TunnelUpstreamClosed => broken("tunnel_upstream_closed"),
+            Self::TunnelUpstreamStalled => broken("tunnel_upstream_stalled"),
             Self::Http1Required => broken("http1_required"),
         }
     }
@@ -238,15 +260,16 @@ mod tests {
     fn all() -> Vec<Reason> {
         let mut all = units!(Reason: Redirect UnderscoreHeader NoListenerForAddress PlaintextOnTls Misdirected RequestHeaderTimeout RequestBodyTimeout RequestBodyTooSlow
             OverloadConnections OverloadClient OverloadShare OverloadMemory OverloadRequests OverloadPending OverloadDescriptors FilteredRequestInvalid FilteredResponseInvalid NoEndpoints UpstreamConnectFailed
-            UpstreamConnectTimeout UpstreamReset UpstreamProtocolError UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamResponseTimeout
+            UpstreamConnectTimeout UpstreamReset UpstreamProtocolError UpstreamTooManyInterim UpstreamUnexpectedUpgrade UpstreamBadUpgrade UpstreamNoUpgrade UpstreamHttp2Upgrade UpstreamResponseTimeout
+            TunnelIdle TunnelUpstreamClosed TunnelUpstreamStalled
             BackendRequestTimeout RequestTimeout GrpcTimeout UpstreamBodyTruncated UpstreamBodyTimeout ClientClosed
             ClientSendTimeout DrainAborted Http1Required;
-            Request Path RequestBody Miss Failure Response UpstreamBodyInvalid)
+            Request Path RequestBody WebSocket Miss Failure Response UpstreamBodyInvalid)
         .to_vec();
         let requests = units!(RequestError: RequestLineTooLong HeadTooLarge TooManyHeaders BadRequestLine BadMethod
             BadTarget UnsupportedVersion Http2Preface TlsOnPlaintext MissingHost RepeatedHost BadHost BadContentLength
             RepeatedContentLength LengthWithTransferEncoding BadTransferEncoding UnsupportedTransferCoding
-            TransferEncodingOnHttp10 ExpectationFailed ConnectNotSupported TooManyConnectionOptions; Field);
+            TransferEncodingOnHttp10 ExpectationFailed ConnectNotSupported ConnectProtocolNotSupported TooManyConnectionOptions; Field);
         let responses = units!(ResponseError: HeadTooLarge TooManyHeaders BadStatusLine BadContentLength
             RepeatedContentLength LengthWithTransferEncoding BadTransferEncoding TransferEncodingOnHttp10
             TooManyConnectionOptions; Field);
@@ -264,6 +287,7 @@ mod tests {
         all.push(Reason::RequestBody(BodyError::Trailer(FieldError::BareLf)));
         all.push(Reason::UpstreamBodyInvalid(BodyError::Trailer(FieldError::BareLf)));
         all.extend(paths.map(Reason::Path));
+        all.extend(units!(HandshakeError: Method Body Key Version;).map(Reason::WebSocket));
         all.extend(failures.map(Reason::Failure));
         all.extend(RouteMiss::ALL.map(Reason::Miss));
         all

@@ -97,6 +97,54 @@ fn a_quiet_connection_over_tls_keeps_no_buffer(driver: Driver) {
     });
 }
 
+/// Of two connections, the record of the request, and what passes bytes between them; no buffer.
+const MOST_BYTES_OF_A_TUNNEL: usize = 9 * 1024 + 512;
+
+fn a_quiet_tunnel_keeps_no_buffer(driver: Driver) {
+    const COUNT: usize = 300;
+    let backend = Backend::start(|mut exchange| {
+        if exchange.head().is_some() {
+            let switch = "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+            exchange.stream.write_all(switch.as_bytes()).unwrap();
+            while let Ok(Some(byte)) = exchange.byte() {
+                exchange.stream.write_all(&[byte]).unwrap();
+            }
+        }
+    });
+    let proxy = ProxyConfig { upgrade_protocols: vec!["echo".into()], ..ProxyConfig::default() };
+    let gateway = Gateway::hooked(driver, &Config::to(backend.address()), proxy, look);
+    let connect = || {
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            (&mut client.stream()).read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        client
+    };
+    let echo = |client: &Client| {
+        (&mut client.stream()).write_all(b"x").unwrap();
+        (&mut client.stream()).read_exact(&mut [0]).unwrap();
+    };
+    echo(&connect());
+    let before = LIVE.load(Ordering::Relaxed);
+    let each = || LIVE.load(Ordering::Relaxed).saturating_sub(before) / COUNT;
+    let crowd: Vec<_> = (0..COUNT).map(|_| connect()).collect();
+    for _ in 0..2 {
+        crowd.iter().for_each(echo);
+        until("little to be kept", || {
+            drop(gateway.connect());
+            (each() <= MOST_BYTES_OF_A_TUNNEL && BLOCKS.load(Ordering::Relaxed) < COUNT / 5).then_some(())
+        });
+    }
+    println!("{driver:?}: {} bytes for each tunnel", each());
+    drop(crowd);
+    gateway.until("the end of them all", |counters| counters.tunnels == 0);
+}
+
 fn keeps_at_most<S: Read + Write>(most: usize, gateway: &Gateway, connect: impl Fn() -> Client<S>) {
     const COUNT: usize = 500;
     let mut first = connect();
@@ -127,4 +175,6 @@ fn on_both_drivers() {
     a_quiet_connection_keeps_little(Driver::UringDefer);
     a_quiet_connection_over_tls_keeps_no_buffer(Driver::Epoll);
     a_quiet_connection_over_tls_keeps_no_buffer(Driver::UringDefer);
+    a_quiet_tunnel_keeps_no_buffer(Driver::Epoll);
+    a_quiet_tunnel_keeps_no_buffer(Driver::UringDefer);
 }

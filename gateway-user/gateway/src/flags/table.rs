@@ -6,7 +6,7 @@ use super::value::{
     EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, MergeSlashes,
     Namespaces, Networks, NodeEndpoints, ObjectName, OptionalPath, Ownership, Ports, ReasonHeader,
     RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle, UnderscoreHeaders,
-    UnfinishedWrites, User, Value, Wait, WaitOrOff,
+    UnfinishedWrites, UpgradeProtocols, User, Value, Wait, WaitOrOff,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -257,6 +257,9 @@ settings! {
         grpc_idle_timeout: Limit = "1h", "DURATION",
             "Longest silence of a client or a backend in a gRPC call, in place of --client-body-timeout, --client-min-rate, --upstream-response-timeout and --upstream-body-timeout",
             "Watches may be silent for long, and clients set deadlines of their own; shorter frees streams of backends that are gone";
+        tunnel_idle_timeout: Limit = "1h", "DURATION",
+            "Longest silence of both sides of an upgraded connection or stream, such as a WebSocket; then it is closed",
+            "Shorter frees what peers that vanished hold; applications that say nothing for longer must ping";
     }
     "Backends" {
         upstream_max_requests: Auto<Count<1, 1000000>> = "auto", "REQUESTS",
@@ -295,6 +298,9 @@ settings! {
         http2: Toggle = "true", "BOOL",
             "HTTP/2 from clients: by ALPN over TLS, and on ports in the clear where a client begins with it",
             "false has every client speak HTTP/1.1";
+        upgrade_protocols: UpgradeProtocols = "websocket", "PROTOCOLS",
+            "Protocols that requests may change to by Upgrade, or by CONNECT with :protocol, as names in a list; their bytes pass unread. Requests for others go on as HTTP/1.1",
+            "Behind an upgrade no route, filter or limit of a request applies; none refuses WebSocket too. h2c, http and tls cannot be listed: a client would speak HTTP past the gateway";
         underscore_headers: UnderscoreHeaders = "drop", "POLICY",
             "Policy for request fields with an underscore in their name: drop removes them before the request is matched, reject responds 400, keep forwards them",
             "Many servers read X_Auth_User as X-Auth-User; names that a route on the host matches or sets and those of gRPC requests stay, but for aliases of fields that proxies or filters write; keep is for backends that tell the two apart";

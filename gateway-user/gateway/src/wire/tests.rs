@@ -26,6 +26,7 @@ fn defaults_are_those_that_the_proxy_documents() {
         (ours.underscore_headers, ours.request_trailers, ours.reason_header),
         (theirs.underscore_headers, theirs.request_trailers, theirs.reason_header)
     );
+    assert_eq!(ours.upgrade_protocols, theirs.upgrade_protocols);
     assert_eq!((ours.buffer_bytes, ours.max_idle_upstream), (theirs.buffer_bytes, theirs.max_idle_upstream));
     assert_eq!(
         (ours.max_series, ours.max_series_per_namespace),

@@ -103,6 +103,9 @@ pub enum RequestError {
     /// `CONNECT` with a well-formed target.
     #[error("CONNECT is not supported")]
     ConnectNotSupported,
+    /// `CONNECT` with a `:protocol` that is not tunnelled (RFC 8441 section 4).
+    #[error("the protocol of CONNECT is not supported")]
+    ConnectProtocolNotSupported,
     /// More connection options than [`super::HeadLimits::MAX_CONNECTION_OPTIONS`].
     #[error("Connection names too many options")]
     TooManyConnectionOptions,
@@ -133,6 +136,7 @@ impl RequestError {
             Self::TransferEncodingOnHttp10 => "transfer_encoding_on_http10",
             Self::ExpectationFailed => "expectation_failed",
             Self::ConnectNotSupported => "connect_not_supported",
+            Self::ConnectProtocolNotSupported => "connect_protocol_not_supported",
             Self::TooManyConnectionOptions => "too_many_connection_options",
         }
     }
@@ -143,7 +147,9 @@ impl RequestError {
             Self::RequestLineTooLong => 414,
             Self::HeadTooLarge | Self::TooManyHeaders => 431,
             Self::UnsupportedVersion | Self::Http2Preface => 505,
-            Self::UnsupportedTransferCoding | Self::ConnectNotSupported => 501,
+            Self::UnsupportedTransferCoding
+            | Self::ConnectNotSupported
+            | Self::ConnectProtocolNotSupported => 501,
             Self::ExpectationFailed => 417,
             _ => 400,
         }

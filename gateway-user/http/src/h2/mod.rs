@@ -12,7 +12,7 @@ mod trailers;
 mod upstream_request;
 mod upstream_response;
 
-pub use request::write_request;
+pub use request::{Connect, write_request};
 pub use response::response;
 pub use trailers::{read_trailers, write_trailers};
 pub use upstream_request::upstream_request;

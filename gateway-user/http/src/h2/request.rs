@@ -2,33 +2,50 @@
 
 use gateway_grammar::Authority;
 use gateway_grammar::token::{eq_ignore_case, is_ows};
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, TE};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, SEC_WEBSOCKET_KEY, TE};
 use http::request::Parts;
 
 use crate::h1::{FieldError, RequestError};
+use crate::websocket::{self, KEY_TEXT};
 
 /// Fields that speak about one connection, of which HTTP/2 has its own ways (RFC 9113 section 8.2.2).
 pub(super) const OF_CONNECTION: [&str; 6] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "http2-settings"];
 
+/// An extended CONNECT (RFC 8441), which goes on as the upgrade of HTTP/1.1 that asks for the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Connect<'a> {
+    /// `:protocol`, of one of the protocols that are tunnelled.
+    pub protocol: &'a str,
+    /// The key of a WebSocket handshake, which HTTP/2 has no need of (section 5). A new one for each.
+    pub key: [u8; KEY_TEXT],
+}
+
 /// Appends a request's head to `out`, as HTTP/1.1 in origin form, for [`crate::h1::RequestHead::parse`]. `ends` tells
 /// that the head ends the stream. A body of a length that is not told becomes a chunked one; lines of `Cookie` become
-/// one (RFC 9113 section 8.2.3).
+/// one (RFC 9113 section 8.2.3). `connect` makes the request the `GET` of an upgrade without a body.
 ///
 /// # Errors
 /// `BadTarget`: the path holds a byte that would end it in the text. `BadHost`, `RepeatedHost`: `:authority` and `Host`
 /// name two places (section 8.3.1). `Field`: a name belongs to the connection, or a value has blanks around it
 /// (section 8.2.1). `BadContentLength`: a body was announced and the stream is at its end (section 8.1.1).
-/// `ConnectNotSupported`. Everything else is the parser's to find.
-pub fn write_request(out: &mut Vec<u8>, head: &Parts, ends: bool) -> Result<(), RequestError> {
-    if head.method == http::Method::CONNECT {
+/// `ConnectNotSupported`, without `connect`. Everything else is the parser's to find.
+pub fn write_request(
+    out: &mut Vec<u8>,
+    head: &Parts,
+    ends: bool,
+    connect: Option<&Connect<'_>>,
+) -> Result<(), RequestError> {
+    let is_connect = head.method == http::Method::CONNECT;
+    if is_connect && connect.is_none() {
         return Err(RequestError::ConnectNotSupported);
     }
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(RequestError::BadTarget);
     }
-    put(out, [head.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
+    let method = if connect.is_some() { "GET" } else { head.method.as_str() };
+    put(out, [method.as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
     if let Some(host) = host(head)? {
         put(out, [b"host: ", host, b"\r\n"]);
     }
@@ -40,7 +57,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, ends: bool) -> Result<(), 
         if value.first().is_some_and(|&b| is_ows(b)) || value.last().is_some_and(|&b| is_ows(b)) {
             return Err(FieldError::BadValue.into());
         }
-        if name == HOST || name == COOKIE {
+        if name == HOST || name == COOKIE || (connect.is_some() && name == SEC_WEBSOCKET_KEY) {
             continue;
         }
         if name == TE && !eq_ignore_case(value, b"trailers") {
@@ -49,7 +66,10 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, ends: bool) -> Result<(), 
         put(out, [name.as_bytes(), b": ", value, b"\r\n"]);
     }
     put_cookies(out, &head.headers);
-    put_framing(out, &head.headers, ends)?;
+    match connect {
+        Some(connect) => put_upgrade(out, &head.headers, connect)?,
+        None => put_framing(out, &head.headers, ends)?,
+    }
     out.extend_from_slice(b"\r\n");
     Ok(())
 }
@@ -92,6 +112,18 @@ fn put_cookies(out: &mut Vec<u8>, headers: &HeaderMap) {
     }
 }
 
+fn put_upgrade(out: &mut Vec<u8>, headers: &HeaderMap, connect: &Connect<'_>) -> Result<(), RequestError> {
+    if headers.contains_key(CONTENT_LENGTH) {
+        // The stream's content is no body (RFC 9113 section 8.5).
+        return Err(RequestError::BadContentLength);
+    }
+    put(out, [b"connection: upgrade\r\nupgrade: ", connect.protocol.as_bytes(), b"\r\n"]);
+    if connect.protocol.eq_ignore_ascii_case(websocket::TOKEN) {
+        put(out, [b"sec-websocket-key: ", &connect.key, b"\r\n"]);
+    }
+    Ok(())
+}
+
 fn put_framing(out: &mut Vec<u8>, headers: &HeaderMap, ends: bool) -> Result<(), RequestError> {
     let length = headers.get(CONTENT_LENGTH);
     match length {
@@ -121,7 +153,7 @@ mod tests {
 
     fn text(uri: &str, fields: &[(&str, &str)], ends: bool) -> Result<String, RequestError> {
         let mut out = Vec::new();
-        write_request(&mut out, &parts(uri, fields), ends)?;
+        write_request(&mut out, &parts(uri, fields), ends, None)?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -184,6 +216,32 @@ mod tests {
         }
         let mut connect = parts("http://a/", &[]);
         connect.method = http::Method::CONNECT;
-        assert_eq!(write_request(&mut Vec::new(), &connect, true), Err(RequestError::ConnectNotSupported));
+        assert_eq!(
+            write_request(&mut Vec::new(), &connect, true, None),
+            Err(RequestError::ConnectNotSupported)
+        );
+    }
+
+    #[test]
+    fn an_extended_connect_becomes_the_upgrade_of_http_1() {
+        let connect = Connect { protocol: "websocket", key: *b"dGhlIHNhbXBsZSBub25jZQ==" };
+        let text = |fields: &[(&str, &str)]| {
+            let mut parts = parts("https://a.example/chat?x=1", fields);
+            parts.method = http::Method::CONNECT;
+            let mut out = Vec::new();
+            write_request(&mut out, &parts, false, Some(&connect))?;
+            Ok(out)
+        };
+        let wire = text(&[("sec-websocket-version", "13"), ("sec-websocket-key", "mine")]).unwrap();
+        let mut head = RequestHead::new();
+        let parsed = head.parse(&wire, &HeadLimits::default()).unwrap();
+        assert_eq!(parsed, Parsed::Complete { consumed: wire.len() });
+        let request = head.view(&wire);
+        assert_eq!((request.method_token(), request.path()), (&b"GET"[..], &b"/chat"[..]));
+        assert_eq!((request.upgrade(), request.framing()), (Some(&b"websocket"[..]), BodyFraming::None));
+        let accept = websocket::check_request(&request).unwrap();
+        assert_eq!(accept.as_bytes(), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        let refused = Err(RequestError::BadContentLength);
+        assert_eq!(text(&[("content-length", "0")]), refused);
     }
 }

@@ -4,31 +4,33 @@ mod sink;
 mod source;
 
 use gateway_grammar::Method;
-use gateway_http::h1::{BodyDecoder, BodyFraming, BodyLimits, HeadLimits, ResponseHead};
+use gateway_http::h1::{BodyDecoder, BodyFraming, ResponseHead};
 use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::Chunk;
 
 pub(crate) use sink::BackendSink;
 pub(crate) use source::BackendSource;
 
-use crate::Reason;
 use crate::h1;
 use crate::h2::backend::Call;
+use crate::upgrade::Upgrade;
 use crate::upstream::{Lease, Leased};
+use crate::{ProxyConfig, Reason};
 
 /// What the response to one request is read with.
 pub(crate) struct Reading<'a> {
-    pub(crate) limits: &'a HeadLimits,
-    pub(crate) body: &'a BodyLimits,
+    pub(crate) config: &'a ProxyConfig,
     /// Method of the request.
     pub(crate) method: Method,
+    /// The protocol that the request is to change to.
+    pub(crate) upgrade: Option<Upgrade>,
     pub(crate) head: &'a mut ResponseHead,
     pub(crate) decoder: &'a mut BodyDecoder,
     /// Takes the bytes behind the response.
     pub(crate) unasked: &'a mut Option<Chunk>,
 }
 
-/// Queues a request's head, changed by `edits`.
+/// Queues a request's head, changed by `edits`. `upgrade` is the protocol that it is to change to.
 ///
 /// # Errors
 /// It is too long, or cannot be said in the backend's protocol.
@@ -37,10 +39,13 @@ pub(crate) fn begin(
     request: &RequestParts<'_>,
     edits: &HeadEdits,
     framing: BodyFraming,
+    upgrade: Option<&str>,
 ) -> Result<(), Reason> {
     let address = lease.backend().address;
     match &mut lease.connection {
-        Leased::Exclusive(stream) => h1::backend::begin(&mut stream.send, request, edits, framing),
+        Leased::Exclusive(stream) => h1::backend::begin(&mut stream.send, request, edits, framing, upgrade),
+        // It would take an extended CONNECT.
+        Leased::Shared(_) if upgrade.is_some() => Err(Reason::UpstreamHttp2Upgrade),
         Leased::Shared(stream) => {
             let requests = &mut stream.requests();
             stream.call = Call::begin(requests, request, edits, framing, || address.to_string())?;
@@ -55,20 +60,20 @@ pub(crate) fn halves<'a>(
     framing: BodyFraming,
     reading: Reading<'a>,
 ) -> (BackendSink<'a>, BackendSource<'a>) {
-    let Reading { limits, body, method, head, decoder, unasked } = reading;
+    let Reading { config, method, upgrade, head, decoder, unasked } = reading;
     match &mut lease.connection {
         Leased::Exclusive(stream) => (
             BackendSink::H1(h1::backend::request_sink(&mut stream.send, framing)),
             BackendSource::H1(h1::backend::response_source(
-                limits,
-                method,
+                config,
+                (method, upgrade),
                 &mut stream.recv,
                 (head, decoder),
                 unasked,
             )),
         ),
         Leased::Shared(stream) => {
-            let (sink, source) = stream.call.halves(limits, (method, framing), (head, decoder), body.content);
+            let (sink, source) = stream.call.halves(config, (method, framing), (head, decoder));
             (BackendSink::H2(Box::new(sink)), BackendSource::H2(Box::new(source)))
         }
     }

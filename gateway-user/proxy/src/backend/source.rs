@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gateway_http::head::{Fields, ResponseParts};
 
+use crate::Reason;
 use crate::body::ends::{Piece, PumpError, Source};
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};
 use crate::h1::response_source::H1ResponseSource;
@@ -30,6 +31,13 @@ impl ResponseSource for BackendSource<'_> {
         match self {
             Self::H1(source) => source.parts(),
             Self::H2(source) => source.parts(),
+        }
+    }
+
+    fn switches(&self) -> Result<bool, Reason> {
+        match self {
+            Self::H1(source) => source.switches(),
+            Self::H2(source) => source.switches(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod coop_budget;
 pub(crate) mod ends;
+pub(crate) mod flush;
 pub(crate) mod min_rate;
 pub(crate) mod pacing;
 pub(crate) mod pump;

@@ -17,6 +17,8 @@ const MAX_INTERIM: u32 = 8;
 pub(super) enum AttemptEnd {
     /// A final head has come.
     Response,
+    /// A head has come that changes protocols, as was asked for.
+    Upgraded,
     /// The backend closed without a word: it may not have seen the request.
     Retryable,
     /// The backend has not seen the request.
@@ -24,10 +26,11 @@ pub(super) enum AttemptEnd {
     Failed(Reason),
 }
 
-impl From<Result<(), AttemptError>> for AttemptEnd {
-    fn from(result: Result<(), AttemptError>) -> Self {
-        match result {
-            Ok(()) => Self::Response,
+impl From<Result<bool, AttemptError>> for AttemptEnd {
+    fn from(switches: Result<bool, AttemptError>) -> Self {
+        match switches {
+            Ok(false) => Self::Response,
+            Ok(true) => Self::Upgraded,
             Err(AttemptError::BeforeResponse) => Self::Retryable,
             Err(AttemptError::Unprocessed) => Self::Unprocessed,
             Err(AttemptError::For(reason)) => Self::Failed(reason),
@@ -35,23 +38,23 @@ impl From<Result<(), AttemptError>> for AttemptEnd {
     }
 }
 
-/// Receives up to a final head; passes interim ones on.
+/// Receives up to a final head; passes interim ones on. True if it changes protocols.
 pub(super) async fn attempt<S: ResponseSource, K: ResponseSink>(
     context: &WorkerContext,
     source: &mut S,
     sink: &mut K,
     progress: &Progress,
-) -> Result<(), AttemptError> {
+) -> Result<bool, AttemptError> {
     let timeouts = &context.config.timeouts;
     let mut interim = 0;
     loop {
         source.head(HeadTimeout { limit: progress.waits.response_header, progress }).await?;
-        let head = source.parts();
-        if head.is_upgrade() {
-            return Err(AttemptError::For(Reason::UpstreamUnexpectedUpgrade));
+        if source.switches().map_err(AttemptError::For)? {
+            return Ok(true);
         }
+        let head = source.parts();
         if !head.is_interim() {
-            return Ok(());
+            return Ok(false);
         }
         interim += 1;
         if interim > MAX_INTERIM {

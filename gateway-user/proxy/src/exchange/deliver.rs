@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::wire::{AttemptError, ResponseSink, ResponseSource};
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
-use crate::body::ends::PumpError;
+use crate::body::ends::{PumpError, Sink as _};
 use crate::body::pacing::{Pacing, SendTimeout};
 use crate::body::pump::{Pump, ResponseStart};
 use crate::context::WorkerContext;
@@ -54,6 +54,26 @@ pub(super) async fn deliver<S: ResponseSource, K: ResponseSink>(
     };
     pump.run().await.map_err(|fault| AttemptError::For(reason(&fault)))?;
     Ok(source.is_reusable())
+}
+
+/// Edits a head that changes protocols and tells the client so. What follows it is no response's body.
+pub(super) async fn switch<S: ResponseSource, K: ResponseSink>(
+    context: &WorkerContext,
+    (source, sink): (&mut S, &mut K),
+    edits: &mut HeadEdits,
+    filters: &Filters,
+    progress: &Progress,
+) -> Result<(), AttemptError> {
+    let head = source.parts();
+    let invalid = AttemptError::For(Reason::FilteredResponseInvalid);
+    edits.clear();
+    edit_response(filters, head.fields, || context.clock.http_date(), edits).map_err(|_| invalid)?;
+    let status = sink.switch(&head, edits).map_err(|_| invalid)?;
+    progress.status.set(status);
+    source.begin_body().map_err(|fault| AttemptError::For(reason(&fault)))?;
+    sink.body().begin();
+    let timeout = SendTimeout::of_client(&context.config.timeouts);
+    sink.body().flush(timeout).await.map_err(|fault| AttemptError::For(reason(&fault)))
 }
 
 /// Notes that the backend has responded.

@@ -9,7 +9,7 @@ use gateway_ir::BackendProtocol;
 use gateway_snapshot::{Destination, Target};
 
 use super::attempt::{AttemptEnd, attempt};
-use super::deliver::{deliver, note_head};
+use super::deliver::{deliver, note_head, switch};
 use super::limit::{self, Limit};
 use super::progress::Progress;
 use super::route::MatchedRoute;
@@ -27,6 +27,8 @@ use crate::upstream::{Cluster, Tried, logs_connections_in};
 enum Decision {
     /// Its response goes to the client.
     Deliver,
+    /// The same, and bytes that are no HTTP follow both ways.
+    Switch,
     /// The request is sent again, on a connection that has carried none.
     Retry,
     Fail(Reason),
@@ -85,16 +87,16 @@ impl<W: Wire> Exchange<'_, W> {
         // Whatever is still to be said, the backend has no part in it.
         progress.permit.response_began();
         self.note(&progress);
-        conclude(&progress, result)
+        conclude(progress, result)
     }
 
-    /// Leases, attempts and decides until a response is delivered.
+    /// Leases, attempts and decides until a response is delivered; true if it changed protocols.
     async fn attempts(
         &mut self,
         cluster: &Cluster,
         target: &Target,
         progress: &Progress,
-    ) -> Result<(), Reason> {
+    ) -> Result<bool, Reason> {
         let context = &*self.info.context;
         let mut tried = Tried::default();
         let mut reuse = true;
@@ -114,7 +116,7 @@ impl<W: Wire> Exchange<'_, W> {
                 unanswered: reuse && idempotent && whole && lease.is_reused(),
                 unprocessed: reuse && whole,
             };
-            let then = {
+            let (then, switched) = {
                 self.wire.begin(&mut lease, &self.scratch.request_edits)?;
                 let mut halves = self.wire.halves(&mut lease, progress);
                 let (source, sink) = (&mut halves.request_source, &mut halves.request_sink);
@@ -123,8 +125,9 @@ impl<W: Wire> Exchange<'_, W> {
                 let mut upload = pin!(Upload { context, source, sink, trailers, progress }.run());
                 let mut upload = Uploading::new(upload.as_mut());
                 let end = upload.beside(pin!(attempt(context, response, client, progress))).await;
-                match decide(end.into(), may_retry) {
-                    Decision::Deliver => {}
+                let switches = match decide(end.into(), may_retry) {
+                    Decision::Deliver => false,
+                    Decision::Switch => true,
                     Decision::Retry => {
                         context.metrics.borrow_mut().counters.upstream_retries += 1;
                         progress.restart();
@@ -132,17 +135,24 @@ impl<W: Wire> Exchange<'_, W> {
                         continue;
                     }
                     Decision::Fail(reason) => return Err(reason),
-                }
+                };
                 note_head(progress);
                 let edits = &mut self.scratch.response_edits;
-                let delivery = pin!(deliver(context, (response, client), edits, &target.filters, progress));
-                let reusable = upload.beside(delivery).await.map_err(AttemptError::reason)?;
-                release(progress, reusable)
+                if switches {
+                    let switch = pin!(switch(context, (response, client), edits, &target.filters, progress));
+                    upload.beside(switch).await.map_err(AttemptError::reason)?;
+                    (Some(Release::Tunnel), true)
+                } else {
+                    let delivery =
+                        pin!(deliver(context, (response, client), edits, &target.filters, progress));
+                    let reusable = upload.beside(delivery).await.map_err(AttemptError::reason)?;
+                    (release(progress, reusable), false)
+                }
             };
             if let Some(then) = then {
                 self.wire.release(lease, then);
             }
-            return Ok(());
+            return Ok(switched);
         }
     }
 
@@ -172,6 +182,7 @@ struct MayRetry {
 fn decide(end: AttemptEnd, may: MayRetry) -> Decision {
     match end {
         AttemptEnd::Response => Decision::Deliver,
+        AttemptEnd::Upgraded => Decision::Switch,
         AttemptEnd::Retryable if may.unanswered => Decision::Retry,
         AttemptEnd::Unprocessed if may.unprocessed => Decision::Retry,
         AttemptEnd::Retryable | AttemptEnd::Unprocessed => Decision::Fail(Reason::UpstreamReset),
@@ -198,11 +209,13 @@ fn logs_in(request: &RequestParts<'_>) -> bool {
 }
 
 /// The outcome; a local reply if no response has begun.
-fn conclude(progress: &Progress, result: Result<(), Reason>) -> Ended {
+fn conclude(progress: Progress, result: Result<bool, Reason>) -> Ended {
+    let request_read = progress.read.get();
     let outcome = match result {
-        Ok(()) => Outcome::Done,
+        Ok(false) => Outcome::Done,
+        Ok(true) => Outcome::Upgraded(progress.permit),
         Err(reason) if progress.may_reply() => Outcome::reply(reason),
         Err(reason) => Outcome::Reset(reason),
     };
-    Ended { outcome, request_read: progress.read.get() }
+    Ended { outcome, request_read }
 }

@@ -47,6 +47,10 @@ impl<W: Wire> Exchange<'_, W> {
             Ok(admitted) => admitted,
             Err(reason) => return Outcome::reply(reason).into(),
         };
+        if self.wire.wants_upgrade() && self.info.control.is_over_limit() {
+            // It would keep for hours the place that it was lent for a response.
+            return Outcome::reply(Reason::OverloadConnections).into();
+        }
         // Counted until the response is out, or the connection is lost.
         self.record.counted = Some(counted);
         match &found.routed.clone().rule.action {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::Reason;
 use crate::context::Routed;
+use crate::upstream::Permit;
 
 /// An exchange's end.
 pub(crate) struct Ended {
@@ -16,6 +17,9 @@ pub(crate) struct Ended {
 pub(crate) enum Outcome {
     /// The client has the backend's response whole.
     Done,
+    /// The client was told that protocols change. The wire has the backend's side; its place among the backend's requests is
+    /// kept as long as the tunnel is there.
+    Upgraded(Permit),
     /// No response has begun, and this one is to be sent.
     LocalReply(LocalReply),
     /// There will be no more of a response than the client has.

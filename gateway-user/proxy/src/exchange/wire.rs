@@ -30,6 +30,9 @@ pub(crate) trait Wire {
     /// The request's head.
     fn request(&self) -> RequestParts<'_>;
 
+    /// True if the request is to change protocols.
+    fn wants_upgrade(&self) -> bool;
+
     /// True if a field of the request has `_` in its name.
     fn has_underscores(&self) -> bool;
 
@@ -85,6 +88,8 @@ pub(crate) enum Release {
     Shared,
     /// Another request of the same client may take it.
     Private,
+    /// It is the backend's side of a tunnel.
+    Tunnel,
     /// It gets the rest of the request, which its backend still reads, and nothing more.
     Relay,
 }
@@ -108,7 +113,12 @@ pub(crate) trait ResponseSource {
     async fn head(&mut self, timeout: HeadTimeout<'_>) -> Result<(), AttemptError>;
     /// The head received last.
     fn parts(&self) -> ResponseParts<'_>;
-    /// Begins the body behind a final head.
+    /// True if the head received last changes protocols, as the request asked for.
+    ///
+    /// # Errors
+    /// It changes them, and the request did not ask for that.
+    fn switches(&self) -> Result<bool, Reason>;
+    /// Begins the body behind a final head. What follows one that changes protocols is the tunnel's.
     ///
     /// # Errors
     /// It is longer than bodies may be.
@@ -136,6 +146,11 @@ pub(crate) trait ResponseSink {
     /// # Errors
     /// It is too long.
     fn head(&mut self, head: &ResponseParts<'_>, edits: &HeadEdits) -> Result<(), HeadTooLong>;
+    /// The same of a head that changes protocols; gives the status that the client is told.
+    ///
+    /// # Errors
+    /// It is too long.
+    fn switch(&mut self, head: &ResponseParts<'_>, edits: &HeadEdits) -> Result<u16, HeadTooLong>;
 }
 
 /// A head is longer than heads that are sent may be.

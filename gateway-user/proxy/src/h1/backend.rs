@@ -2,16 +2,17 @@
 
 use gateway_grammar::Method;
 use gateway_http::h1::encode::{self, RequestOptions};
-use gateway_http::h1::{BodyDecoder, BodyFraming, HeadLimits, ResponseHead};
+use gateway_http::h1::{BodyDecoder, BodyFraming, ResponseHead};
 use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::{Chunk, RecvHalf, SendHalf};
 
 use super::body::{H1Sink, H1Source};
 use super::response_source::H1ResponseSource;
 use super::sink::ChunkSink;
-use crate::Reason;
+use crate::upgrade::Upgrade;
+use crate::{ProxyConfig, Reason};
 
-/// Queues a request's head, changed by `edits`.
+/// Queues a request's head, changed by `edits`. `upgrade` is the protocol that it is to change to.
 ///
 /// # Errors
 /// It is too long.
@@ -20,9 +21,10 @@ pub(crate) fn begin(
     request: &RequestParts<'_>,
     edits: &HeadEdits,
     framing: BodyFraming,
+    upgrade: Option<&str>,
 ) -> Result<(), Reason> {
     let mut out = Chunk::take();
-    let options = RequestOptions { framing, upgrade: None, close: false };
+    let options = RequestOptions { framing, upgrade: upgrade.map(str::as_bytes), close: false };
     encode::request(&mut ChunkSink::new(&mut out), request, edits, &options)
         .map_err(|_| Reason::FilteredRequestInvalid)?;
     to.queue(out);
@@ -34,17 +36,18 @@ pub(crate) fn request_sink(to: &mut SendHalf, framing: BodyFraming) -> H1Sink<'_
     H1Sink { to, chunked: framing == BodyFraming::Chunked, head: None }
 }
 
-/// The response to a request with that method. `unasked` takes the bytes behind it.
+/// The response to a request with that method, which may be to change protocols. `unasked` takes the bytes behind it.
 pub(crate) fn response_source<'a>(
-    limits: &'a HeadLimits,
-    method: Method,
+    config: &'a ProxyConfig,
+    (method, upgrade): (Method, Option<Upgrade>),
     from: &'a mut RecvHalf,
     (head, decoder): (&'a mut ResponseHead, &'a mut BodyDecoder),
     unasked: &'a mut Option<Chunk>,
 ) -> H1ResponseSource<'a> {
     H1ResponseSource {
-        limits,
+        config,
         method,
+        upgrade,
         body: H1Source { from, decoder, first: None, rest: unasked, expects_long: true },
         head,
         received: None,

@@ -9,8 +9,8 @@ use gateway_http::head::Fields;
 use gateway_io::{Chunk, RecvHalf, SendHalf};
 
 use crate::body::ends::{Piece, PumpError, Sink, Source};
+use crate::body::flush::flush;
 use crate::body::pacing::SendTimeout;
-use crate::h1::flush::flush;
 use crate::h1::sink::ChunkSink;
 
 /// From so many bytes on a body is a long one.

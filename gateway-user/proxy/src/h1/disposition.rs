@@ -10,7 +10,9 @@ use crate::h1::persistence::would_look_whole;
 use crate::h1::reply;
 use crate::h1::scratch::Scratch;
 use crate::h1::server::ServerConnection;
+use crate::h1::tunnel::Tunnel;
 use crate::h1::wire::H1End;
+use crate::l4::account::TunnelAccount;
 use crate::observe::record::RequestRecord;
 
 /// The fate of a connection after a request.
@@ -22,6 +24,8 @@ pub(crate) enum Disposition {
     Close,
     /// Closed once the client has had the response, though it may still be sending.
     Linger(Linger),
+    /// Its bytes are no HTTP from here on.
+    Tunnel(Box<Tunnel>),
     /// Reset: an orderly close would look like the response's end.
     Reset,
 }
@@ -45,13 +49,21 @@ impl ServerConnection {
                 false => request_read,
             }
         });
-        let H1End { keep_alive, until_close, early, relay, .. } = end;
+        let H1End { keep_alive, until_close, early, relay, unasked, tunnel, .. } = end;
         if early.is_some() {
             // Only taken where the inbox has nothing behind the request.
             self.inbox = early;
         }
         match outcome {
             Outcome::Done if keep_alive && request_read => Disposition::KeepAlive,
+            Outcome::Upgraded(permit) => {
+                let Some(lease) = tunnel else { return Disposition::Close };
+                record.upgrade = head.and_then(|head| head.upgrade);
+                let text = std::mem::take(&mut scratch.exchange.text);
+                let account = TunnelAccount::begin(&self.info, record.take(), text, permit);
+                let (from_client, from_backend) = (self.inbox.take(), unasked);
+                Disposition::Tunnel(Box::new(Tunnel { lease, account, from_client, from_backend }))
+            }
             Outcome::Done => self.after_response(until_close, relay, request_read),
             Outcome::LocalReply(reply) => {
                 let scratch = &scratch.exchange;

@@ -7,6 +7,7 @@ use gateway_http::h1::{BodyFraming, HeadLimits, Method, Parsed, RequestError, Re
 use gateway_io::{BufferLevel, Chunk, RecvHalf, buffer_level};
 
 use crate::Reason;
+use crate::upgrade::Upgrade;
 
 /// The parts of a request that its response and its connection depend on.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Head {
     /// Bytes of the head at the start of the inbox.
     pub(crate) len: usize,
     pub(crate) meta: RequestMeta,
+    /// The protocol that it is to change to.
+    pub(crate) upgrade: Option<Upgrade>,
 }
 
 /// Why there is no head.

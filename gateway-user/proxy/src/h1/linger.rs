@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use gateway_http::h1::BodyDecoder;
 use gateway_io::{AssertCancelSafe, Chunk, Stream, now, race};
 
+use crate::body::flush::flush;
 use crate::body::min_rate::MinRate;
 use crate::body::pacing::SendTimeout;
 use crate::connection::slot::ConnectionSlot;
 use crate::h1::body::{decode, queue_chunk, queue_end};
-use crate::h1::flush::flush;
 use crate::h1::scratch::Scratch;
 use crate::upstream::{Lease, Leased};
 use crate::worker::Worker;

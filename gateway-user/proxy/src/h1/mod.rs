@@ -3,7 +3,6 @@
 pub(crate) mod backend;
 pub(crate) mod body;
 pub(crate) mod disposition;
-mod flush;
 mod half_close;
 pub(crate) mod head;
 pub(crate) mod linger;
@@ -15,5 +14,6 @@ pub(crate) mod response_source;
 pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod sink;
+mod tunnel;
 mod wait;
 pub(crate) mod wire;

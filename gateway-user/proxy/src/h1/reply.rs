@@ -10,9 +10,11 @@ use gateway_grammar::grpc::CONTENT_TYPE;
 use gateway_http::grpc;
 use gateway_http::h1::encode::{self, Persistence, local_reply};
 use gateway_http::h1::{Method, Version, status};
+use gateway_http::websocket::{self, HandshakeError};
 use gateway_io::{Chunk, Stream};
 
 use crate::Reason;
+use crate::body::flush::flush;
 use crate::body::pacing::SendTimeout;
 use crate::connection::info::ConnInfo;
 use crate::connection::slot::OverloadSlot;
@@ -20,7 +22,6 @@ use crate::context::WorkerContext;
 use crate::exchange::{LocalReply, Scratch};
 use crate::filters;
 use crate::h1::disposition::Disposition;
-use crate::h1::flush::flush;
 use crate::h1::head::Head;
 use crate::h1::linger::{Linger, Remaining};
 use crate::h1::server::ServerConnection;
@@ -29,6 +30,13 @@ use crate::observe::record::{RequestRecord, RequestText};
 
 /// How long a client that is over the limit may take to hear so.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The version of WebSocket that is spoken (RFC 6455 section 4.4), and what a 426 must name (RFC 9110 section 15.5.22).
+const VERSION_FIELDS: &[(&str, &[u8])] = &[
+    ("sec-websocket-version", websocket::VERSION.as_bytes()),
+    ("upgrade", websocket::TOKEN.as_bytes()),
+    ("connection", b"upgrade"),
+];
 
 /// Sends a local reply; `request_read` tells whether the request was read to its end.
 pub(crate) async fn send(
@@ -80,6 +88,7 @@ pub(crate) fn render(
     let location: [(&str, &[u8]); 1] = [("location", &scratch.target)];
     let changed;
     let fields = match &redirect {
+        None if reason == Reason::WebSocket(HandshakeError::Version) => VERSION_FIELDS,
         None => [].as_slice(),
         Some(routed) if routed.rule.filters.response.is_empty() => location.as_slice(),
         Some(routed) => {

@@ -14,6 +14,7 @@ use super::sink::ChunkSink;
 use crate::connection::info::ConnInfo;
 use crate::exchange::progress::Progress;
 use crate::exchange::wire::{HeadTooLong, ResponseSink};
+use crate::upgrade::Upgrade;
 
 /// The way of one response to its client.
 pub(crate) struct H1ResponseSink<'a> {
@@ -25,6 +26,8 @@ pub(crate) struct H1ResponseSink<'a> {
     /// Takes whether the response ends with the connection.
     pub(super) until_close: &'a mut bool,
     pub(super) half_closed: &'a Cell<bool>,
+    /// The protocol that the request is to change to.
+    pub(super) upgrade: Option<Upgrade>,
     pub(super) progress: &'a Progress,
 }
 
@@ -65,5 +68,14 @@ impl<'a> ResponseSink for H1ResponseSink<'a> {
         (*self.keep_alive, *self.until_close) = (keep, framing == BodyFraming::UntilClose);
         (self.body.head, self.body.chunked) = (Some(out), framing == BodyFraming::Chunked);
         Ok(())
+    }
+
+    fn switch(&mut self, head: &ResponseParts<'_>, edits: &HeadEdits) -> Result<u16, HeadTooLong> {
+        let protocol = self.upgrade.map(|upgrade| upgrade.name(&self.info.context.config).as_bytes());
+        let options = ResponseOptions { upgrade: protocol, ..ResponseOptions::default() };
+        let mut out = Chunk::take();
+        encode::response(&mut ChunkSink::new(&mut out), head, edits, &options).map_err(|_| HeadTooLong)?;
+        self.body.head = Some(out);
+        Ok(head.status)
     }
 }

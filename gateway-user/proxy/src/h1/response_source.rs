@@ -4,20 +4,23 @@ use std::io;
 use std::time::Instant;
 
 use gateway_grammar::Method;
-use gateway_http::h1::{BodyFraming, HeadLimits, Parsed, ResponseHead};
+use gateway_http::h1::{BodyFraming, Parsed, ResponseHead};
 use gateway_http::head::ResponseParts;
 use gateway_io::{Chunk, now};
 
 use super::body::H1Source;
-use crate::Reason;
 use crate::body::ends::{PumpError, Source as _};
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};
+use crate::upgrade::Upgrade;
+use crate::{ProxyConfig, Reason};
 
 /// One response, head by head and then its body.
 pub(crate) struct H1ResponseSource<'a> {
-    pub(super) limits: &'a HeadLimits,
+    pub(super) config: &'a ProxyConfig,
     /// Method of the request.
     pub(super) method: Method,
+    /// The protocol that the request is to change to.
+    pub(super) upgrade: Option<Upgrade>,
     pub(crate) body: H1Source<'a>,
     pub(super) head: &'a mut ResponseHead,
     /// The head received last, and what came with it.
@@ -68,7 +71,7 @@ impl<'a> ResponseSource for H1ResponseSource<'a> {
         let mut begun = self.received.is_some().then(now);
         loop {
             if let Some(buffer) = &self.received {
-                match self.head.parse(buffer, self.limits, self.method) {
+                match self.head.parse(buffer, &self.config.head, self.method) {
                     Ok(Parsed::Complete { consumed }) => {
                         self.len = consumed;
                         return Ok(());
@@ -82,7 +85,7 @@ impl<'a> ResponseSource for H1ResponseSource<'a> {
             match &mut self.received {
                 None => self.received = Some(more),
                 Some(have) => {
-                    have.reserve(more.len(), self.limits.head.saturating_add(more.len()))
+                    have.reserve(more.len(), self.config.head.head.saturating_add(more.len()))
                         .and_then(|()| have.extend_from_slice(&more))
                         // The parser refuses a head at its limit before room for another chunk runs out.
                         .map_err(|_| AttemptError::For(Reason::UpstreamReset))?;
@@ -93,6 +96,15 @@ impl<'a> ResponseSource for H1ResponseSource<'a> {
 
     fn parts(&self) -> ResponseParts<'_> {
         self.head.view(self.received.as_deref().unwrap_or_default()).parts()
+    }
+
+    fn switches(&self) -> Result<bool, Reason> {
+        let response = self.head.view(self.received.as_deref().unwrap_or_default());
+        match self.upgrade {
+            Some(upgrade) => upgrade.check(self.config, &response),
+            None if response.status() == 101 => Err(Reason::UpstreamUnexpectedUpgrade),
+            None => Ok(false),
+        }
     }
 
     fn begin_body(&mut self) -> Result<(), PumpError> {

@@ -17,11 +17,13 @@ use crate::h1::disposition::Disposition;
 use crate::h1::head::{Head, HeadError, RequestMeta, receive};
 use crate::h1::linger::linger;
 use crate::h1::scratch::Scratch;
+use crate::h1::tunnel::{self, Tunnel};
 use crate::h1::wait::WaitEnd;
 use crate::h1::wire::{H1End, H1Wire};
 use crate::h2;
 use crate::metrics::UnsupportedProtocol;
 use crate::observe::record::{RequestRecord, request_id};
+use crate::upgrade::Upgrade;
 use crate::upstream::PrivateConnections;
 use crate::worker::Worker;
 use crate::{Reason, request_id as ids};
@@ -43,6 +45,21 @@ pub(crate) struct ServerConnection {
     pub(crate) begun: bool,
     /// Connections to backends that this client has logged in, if any.
     pub(crate) private: Option<Box<PrivateConnections>>,
+}
+
+/// The end of a time of requests.
+enum Served {
+    /// The connection is quiet.
+    Quiet(Box<ServerConnection>),
+    /// Its bytes are no HTTP any more.
+    Upgraded(Box<Upgraded>),
+    Ended,
+}
+
+/// A connection and its backend's. One pointer leads to both: who waits for requests has room for no more.
+struct Upgraded {
+    conn: Box<ServerConnection>,
+    tunnel: Box<Tunnel>,
 }
 
 impl ServerConnection {
@@ -112,8 +129,10 @@ impl ServerConnection {
                 return Box::pin(h2::server::serve(conn)).await;
             }
             match place(|| conn.serve_until_quiet()).await {
-                Some(quiet) => conn = quiet,
-                None => return,
+                Served::Quiet(quiet) => conn = quiet,
+                // In a block of the pool it would take the place of a request's state for all its life.
+                Served::Upgraded(upgraded) => return Box::pin(upgraded.serve()).await,
+                Served::Ended => return,
             }
         }
         if conn.stream.is_layered() {
@@ -122,8 +141,8 @@ impl ServerConnection {
     }
 
     /// Serves requests, the first of which has begun; gives the session back when the connection is quiet, with the wait
-    /// going on, and ends it otherwise.
-    async fn serve_until_quiet(mut self: Box<Self>) -> Option<Box<Self>> {
+    /// going on, or a tunnel, and ends it otherwise.
+    async fn serve_until_quiet(mut self: Box<Self>) -> Served {
         let mut budget = CoopBudget::of(&self.info.context);
         self.info.control.busy.set(false);
         let next = loop {
@@ -132,7 +151,7 @@ impl ServerConnection {
                 WaitEnd::Begun => {}
                 WaitEnd::Quiet => {
                     self.stream.send.shrink();
-                    return Some(self);
+                    return Served::Quiet(self);
                 }
                 WaitEnd::Ended => break Disposition::Close,
             }
@@ -141,11 +160,15 @@ impl ServerConnection {
             if let Disposition::Linger(rest) = next {
                 let Self { slot, stream, .. } = *self;
                 place(|| linger(slot, stream, scratch, rest)).await;
-                return None;
+                return Served::Ended;
             }
             self.worker().give_back(scratch);
-            if !matches!(next, Disposition::KeepAlive) {
-                break next;
+            match next {
+                Disposition::KeepAlive => {}
+                Disposition::Tunnel(tunnel) => {
+                    return Served::Upgraded(Box::new(Upgraded { conn: self, tunnel }));
+                }
+                _ => break next,
             }
             self.info.control.busy.set(true);
         };
@@ -154,11 +177,13 @@ impl ServerConnection {
         match next {
             // Who is told by TLS that nothing more comes knows that nothing was cut off.
             Disposition::Close if stream.is_layered() => stream.close_in_order(TLS_CLOSE_TIMEOUT).await,
-            Disposition::KeepAlive | Disposition::Linger(_) | Disposition::Close => drop(stream),
+            Disposition::Close | Disposition::KeepAlive | Disposition::Linger(_) | Disposition::Tunnel(_) => {
+                drop(stream)
+            }
             // If the option can't be set the connection is closed in order; there is nobody left to tell.
             Disposition::Reset => drop(stream.reset()),
         }
-        None
+        Served::Ended
     }
 
     /// Serves one request.
@@ -187,13 +212,16 @@ impl ServerConnection {
             }
         };
         drop(active);
-        record.finish(
-            &self.info.context,
-            &scratch.exchange.text,
-            self.info.tls.as_deref(),
-            self.info.peer,
-            self.info.local,
-        );
+        // The record of a tunnel is kept to its end.
+        if !matches!(disposition, Disposition::Tunnel(_)) {
+            record.finish(
+                &self.info.context,
+                &scratch.exchange.text,
+                self.info.tls.as_deref(),
+                self.info.peer,
+                self.info.local,
+            );
+        }
         disposition
     }
 
@@ -211,10 +239,13 @@ impl ServerConnection {
         let parts = request.parts(self.info.scheme());
         let id = request_id(&self.info.context, &parts, self.info.trusted, &mut fresh);
         scratch.exchange.text.take(&parts, id);
-        if let Some(protocol) = request.upgrade().and_then(UnsupportedProtocol::of_upgrade) {
+        let upgrade = Upgrade::wanted(config, &request)
+            .map_err(|error| HeadError::Refused(Reason::WebSocket(error)))?;
+        if let (None, Some(protocol)) = (upgrade, request.upgrade().and_then(UnsupportedProtocol::of_upgrade))
+        {
             // A server may ignore it (RFC 9110 section 7.8): the request is served over HTTP/1.1.
             worker.context.metrics.borrow_mut().unsupported.count(protocol);
-            record.upgrade = Some(protocol);
+            record.ignored_upgrade = Some(protocol);
         }
         let meta = RequestMeta {
             method: request.method(),
@@ -222,7 +253,7 @@ impl ServerConnection {
             keep_alive: request.keep_alive(),
             framing: request.framing(),
         };
-        Ok(Head { len, meta })
+        Ok(Head { len, meta, upgrade })
     }
 
     /// Counts a request whose head was refused, where that has a number of its own.
@@ -240,6 +271,16 @@ impl ServerConnection {
     /// True if the client's connection may carry another request after a response to this one.
     pub(crate) fn may_stay(&self, meta: RequestMeta) -> bool {
         meta.keep_alive && !self.info.ends_for_drain() && !self.info.control.is_over_limit()
+    }
+}
+
+impl Upgraded {
+    /// Passes bytes both ways to the connection's end.
+    async fn serve(self: Box<Self>) {
+        let Self { conn, tunnel } = *self;
+        // Held until the stream is gone.
+        let ServerConnection { slot: _slot, stream, info, .. } = *conn;
+        tunnel::serve(stream, &info, tunnel).await;
     }
 }
 

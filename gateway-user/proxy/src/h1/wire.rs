@@ -44,9 +44,11 @@ pub(crate) struct H1End {
     /// Bytes received behind the request.
     pub(super) early: Option<Chunk>,
     /// Bytes received behind the response, for which nobody asked.
-    unasked: Option<Chunk>,
+    pub(super) unasked: Option<Chunk>,
     /// The backend, if it has responded early and still takes the request.
     pub(super) relay: Option<Box<Relay>>,
+    /// The backend's side of a tunnel.
+    pub(super) tunnel: Option<Lease>,
 }
 
 impl<'c> Wire for H1Wire<'c> {
@@ -72,6 +74,10 @@ impl<'c> Wire for H1Wire<'c> {
         self.codec.request.view(self.received()).parts(self.info.scheme())
     }
 
+    fn wants_upgrade(&self) -> bool {
+        self.head.upgrade.is_some()
+    }
+
     fn has_underscores(&self) -> bool {
         self.codec.request.has_underscores()
     }
@@ -91,7 +97,8 @@ impl<'c> Wire for H1Wire<'c> {
 
     fn begin(&mut self, lease: &mut Lease, edits: &HeadEdits) -> Result<(), Reason> {
         let framing = self.head.meta.framing;
-        backend::begin(lease, &self.request(), edits, framing)?;
+        let upgrade = self.head.upgrade.as_ref().map(|upgrade| upgrade.name(&self.info.context.config));
+        backend::begin(lease, &self.request(), edits, framing, upgrade)?;
         self.codec.request_body.begin(framing).map_err(Reason::RequestBody)
     }
 
@@ -100,9 +107,9 @@ impl<'c> Wire for H1Wire<'c> {
         let Self { info, stream, codec, head, end, .. } = self;
         let context = &*info.context;
         let reading = Reading {
-            limits: &context.config.head,
-            body: &context.config.body,
+            config: &context.config,
             method: head.meta.method,
+            upgrade: head.upgrade,
             head: &mut codec.response,
             decoder: &mut codec.response_body,
             unasked: &mut end.unasked,
@@ -131,6 +138,7 @@ impl<'c> Wire for H1Wire<'c> {
                 keep_alive: &mut end.keep_alive,
                 until_close: &mut end.until_close,
                 half_closed: &end.half_closed,
+                upgrade: head.upgrade,
                 progress,
             },
         }
@@ -142,6 +150,7 @@ impl<'c> Wire for H1Wire<'c> {
             Release::Private => lease.keep_private(self.private.get_or_insert_default()),
             // A stream is reset instead.
             Release::Relay if !lease.is_exclusive() => drop(lease),
+            Release::Tunnel => self.end.tunnel = Some(lease),
             Release::Relay => {
                 let chunked = self.head.meta.framing == BodyFraming::Chunked;
                 self.end.relay = Some(Box::new(Relay { lease, chunked }));

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use gateway_grammar::Method;
-use gateway_http::h1::{BodyDecoder, BodyFraming, HeadLimits, ResponseHead};
+use gateway_http::h1::{BodyDecoder, BodyFraming, ResponseHead};
 use gateway_http::h2::upstream_request;
 use gateway_http::head::{HeadEdits, RequestParts};
 use h2::SendStream;
@@ -11,7 +11,7 @@ use h2::client::{ResponseFuture, SendRequest};
 
 use super::response_source::H2ResponseSource;
 use super::sink::{Data, H2Sink, Outgoing};
-use crate::Reason;
+use crate::{ProxyConfig, Reason};
 
 /// A request's stream both ways, once its head is sent.
 #[derive(Debug, Default)]
@@ -66,22 +66,21 @@ impl Call {
     /// The way of the request's body, and the response to that method.
     pub(crate) fn halves<'a>(
         &'a mut self,
-        limits: &'a HeadLimits,
+        config: &'a ProxyConfig,
         (method, framing): (Method, BodyFraming),
         (head, decoder): (&'a mut ResponseHead, &'a mut BodyDecoder),
-        max_body: u64,
     ) -> (H2Sink<'a, RequestSender>, H2ResponseSource<'a>) {
         let mut sink = H2Sink::new(&self.request);
         sink.is_empty = framing.is_empty();
         let source = H2ResponseSource {
-            limits,
+            limits: &config.head,
             method,
             response: self.response.as_mut(),
             refused: &mut self.refused,
             head,
             text: Vec::new(),
             decoder: Some(decoder),
-            max_body,
+            max_body: config.body.content,
             stream: None,
             body: None,
         };

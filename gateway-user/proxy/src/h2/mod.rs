@@ -13,4 +13,5 @@ pub(crate) mod server;
 pub(crate) mod sink;
 mod source;
 mod stream;
+mod tunnel;
 mod wire;

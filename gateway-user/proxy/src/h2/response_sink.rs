@@ -3,6 +3,9 @@
 use gateway_http::h2::response;
 use gateway_http::head::{BodyLength, HeadEdits, ResponseParts};
 
+use http::StatusCode;
+use http::header::SEC_WEBSOCKET_ACCEPT;
+
 use super::sink::{H2Sink, Sender};
 use crate::exchange::wire::{HeadTooLong, ResponseSink};
 
@@ -30,5 +33,15 @@ impl<'a> ResponseSink for H2ResponseSink<'a> {
         self.body.is_empty = matches!(head.length, BodyLength::None(_) | BodyLength::Known(0));
         self.body.head = Some(response(head, edits).ok_or(HeadTooLong)?);
         Ok(())
+    }
+
+    fn switch(&mut self, head: &ResponseParts<'_>, edits: &HeadEdits) -> Result<u16, HeadTooLong> {
+        self.body.is_empty = false;
+        let mut response = response(head, edits).ok_or(HeadTooLong)?;
+        // The stream is the tunnel; the key that this one fits was ours (RFC 8441 section 5).
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        self.body.head = Some(response);
+        Ok(StatusCode::OK.as_u16())
     }
 }

@@ -108,6 +108,14 @@ impl<'a> ResponseSource for H2ResponseSource<'a> {
         self.head.view(&self.text).parts()
     }
 
+    fn switches(&self) -> Result<bool, Reason> {
+        // HTTP/2 has no such status (RFC 9113 section 8.6).
+        match self.parts().is_upgrade() {
+            true => Err(Reason::UpstreamUnexpectedUpgrade),
+            false => Ok(false),
+        }
+    }
+
     fn begin_body(&mut self) -> Result<(), PumpError> {
         let framing = self.head.view(&self.text).framing();
         let (Some(decoder), Some(stream)) = (self.decoder.take(), self.stream.take()) else {

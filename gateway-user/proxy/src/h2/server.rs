@@ -15,6 +15,7 @@ use super::flood::Flood;
 use super::io::{Io, Transport};
 use super::sink::Data;
 use super::stream;
+use super::tunnel;
 use crate::clock::within;
 use crate::guarded::guarded;
 use crate::h1::server::ServerConnection;
@@ -86,6 +87,9 @@ async fn shake_hands(conn: &H2Connection, io: Io) -> Option<Box<Connection<Io, D
         .max_header_list_size(
             u32::try_from(2 * config.head.head + 64 * config.head.fields).unwrap_or(u32::MAX),
         );
+    if !config.upgrade_protocols.is_empty() {
+        builder.enable_connect_protocol();
+    }
     let shaking = pin!(builder.handshake::<_, Data>(io));
     let limited = pin!(within(config.timeouts.client_header, shaking));
     conn.info.control.kill.unless(limited).await.flatten()?.ok().map(Box::new)
@@ -178,10 +182,14 @@ impl H2Connection {
             // One more than there may be ends with what it has begun.
             connection.graceful_shutdown();
         }
-        let context = Rc::clone(&self.info.context);
-        spawn(guarded(context, self.info.peer, || async move {
-            stream::serve(Rc::clone(&stream.0), request, response).await;
-            drop(stream);
+        let (context, peer) = (Rc::clone(&self.info.context), self.info.peer);
+        spawn(guarded(Rc::clone(&context), peer, move || async move {
+            let Some(tunnel) = stream::serve(Rc::clone(&stream.0), request, response).await else { return };
+            // In a task of its own, which is smaller than that of a request.
+            spawn(guarded(context, peer, || async move {
+                tunnel::serve(Rc::clone(&stream.0), tunnel).await;
+                drop(stream);
+            }));
         }));
     }
 

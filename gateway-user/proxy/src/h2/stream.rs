@@ -9,9 +9,11 @@ use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::names::REASON_HEADER;
 use gateway_http::h1::encode::Persistence;
 use gateway_http::h1::{HeadLimits, Method, Parsed, RequestError, ResponseHead};
-use gateway_http::h2::write_request;
+use gateway_http::h2::{Connect, write_request};
 use gateway_http::head::{HeadEdits, OwnName, Version};
+use gateway_http::websocket::{self, KEY_LEN};
 use gateway_io::{BufferLevel, Chunk, buffer_level};
+use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason as Code, RecvStream};
 use http::HeaderValue;
@@ -19,6 +21,7 @@ use http::request::Parts;
 
 use super::connection::H2Connection;
 use super::sink::{Data, H2Sink, Sender};
+use super::tunnel::Tunnel;
 use super::wire::H2Wire;
 use crate::Reason;
 use crate::body::ends::Sink;
@@ -31,17 +34,20 @@ use crate::h1::linger::{LINGER_IDLE_TIMEOUT, LINGER_MAX};
 use crate::h1::reply;
 use crate::h1::scratch::Scratch;
 use crate::h2::response_sink::H2ResponseSink;
+use crate::l4::account::TunnelAccount;
 use crate::observe::record::{RequestRecord, request_id};
 use crate::request_id as ids;
+use crate::upgrade::Upgrade;
+use crate::upstream::Permit;
 
 const REASON: OwnName = OwnName::new(REASON_HEADER);
 
-/// Serves one stream to its end.
+/// Serves one stream to its end, or until it is a tunnel.
 pub(super) async fn serve(
     conn: Rc<H2Connection>,
     request: http::Request<RecvStream>,
     response: SendResponse<Data>,
-) {
+) -> Option<Box<Tunnel>> {
     let mut record = RequestRecord::begin(conn.info.peer.ip());
     record.version = Some(Version::Http2);
     let active = conn.slot.begin_request();
@@ -51,37 +57,57 @@ pub(super) async fn serve(
     let (head, mut body) = request.into_parts();
     // A call whose head is refused has its reply as any other.
     record.is_grpc = is_call(&head);
+    let mut backend = None;
     let (ended, to_head) = match read_head(&conn, &mut scratch, &mut text, &head, body.is_end_stream()) {
-        Ok(meta) => {
+        Ok((meta, upgrade)) => {
             let Scratch { exchange, codec, .. } = &mut *scratch;
             let mut wire = H2Wire {
                 info: &conn.info,
                 codec,
                 text: &text,
                 meta,
+                upgrade,
+                tunnel: None,
                 body: &mut body,
                 sender: &sender,
                 unasked: None,
             };
             let mut exchange =
                 Exchange { info: &conn.info, wire: &mut wire, scratch: exchange, record: &mut record };
-            (exchange.serve().await, meta.method == Method::Head)
+            let ended = exchange.serve().await;
+            backend = wire.tunnel.map(|lease| (lease, wire.unasked));
+            record.upgrade = upgrade.filter(|_| backend.is_some());
+            (ended, meta.method == Method::Head)
         }
         Err(reason) => {
             scratch.exchange.text.take_refused(&text);
             (Outcome::reply(reason).into(), head.method == http::Method::HEAD)
         }
     };
-    let has_response = conclude(&conn, &mut scratch, &mut record, &sender, ended, to_head).await;
+    let end = conclude(&conn, &mut scratch, &mut record, &sender, ended, to_head).await;
     drop(active);
     let info = &conn.info;
-    record.finish(&info.context, &scratch.exchange.text, info.tls.as_deref(), info.peer, info.local);
+    let (tunnel, responded) = match (end, backend) {
+        (End::Upgraded(permit), Some((lease, from_backend))) => {
+            let text = std::mem::take(&mut scratch.exchange.text);
+            let account = TunnelAccount::begin(info, record, text, permit);
+            (Some((account, lease, from_backend)), false)
+        }
+        (end, _) => {
+            record.finish(&info.context, &scratch.exchange.text, info.tls.as_deref(), info.peer, info.local);
+            (None, matches!(end, End::Responded))
+        }
+    };
     text.clear();
     scratch.text = text;
     conn.slot.worker().give_back(scratch);
-    if has_response {
+    if let Some((account, lease, from_backend)) = tunnel {
+        return Some(Box::new(Tunnel { lease, account, body, sender, from_backend }));
+    }
+    if responded {
         read_on(&conn, &mut body).await;
     }
+    None
 }
 
 fn is_call(head: &Parts) -> bool {
@@ -113,13 +139,24 @@ fn read_head(
     text: &mut Vec<u8>,
     head: &Parts,
     ends: bool,
-) -> Result<RequestMeta, Reason> {
+) -> Result<(RequestMeta, Option<Upgrade>), Reason> {
     let context = &conn.info.context;
     if buffer_level() == BufferLevel::Exhausted {
         context.metrics.borrow_mut().counters.memory_refused += 1;
         return Err(Reason::OverloadMemory);
     }
-    write_request(text, head, ends).map_err(Reason::Request)?;
+    let protocol = head.extensions.get::<Protocol>().map(Protocol::as_str);
+    let connect = match protocol {
+        Some(name) if Upgrade::is_tunnelled(&context.config, name) => {
+            let [one, another] = [context.random.next(), context.random.next()].map(u64::to_ne_bytes);
+            let mut random = [0; KEY_LEN];
+            random.iter_mut().zip(one.into_iter().chain(another)).for_each(|(to, byte)| *to = byte);
+            Some(Connect { protocol: name, key: websocket::key(random) })
+        }
+        Some(_) => return Err(Reason::Request(RequestError::ConnectProtocolNotSupported)),
+        None => None,
+    };
+    write_request(text, head, ends, connect.as_ref()).map_err(Reason::Request)?;
     match scratch.codec.request.parse(text, &context.config.head) {
         Ok(Parsed::Complete { .. }) => {}
         // A head that was written whole is read whole.
@@ -131,15 +168,28 @@ fn read_head(
     let mut fresh = [0; ids::ID_LEN];
     let id = request_id(context, &parts, conn.info.trusted, &mut fresh);
     scratch.exchange.text.take(&parts, id);
-    Ok(RequestMeta {
+    let upgrade = match connect {
+        Some(_) => Upgrade::wanted(&context.config, &request).map_err(Reason::WebSocket)?,
+        None => None,
+    };
+    let meta = RequestMeta {
         method: request.method(),
         version: Version::Http2,
         keep_alive: true,
         framing: request.framing(),
-    })
+    };
+    Ok((meta, upgrade.map(Upgrade::by_connect)))
 }
 
-/// Tells the client how its request ended; true if it has a response.
+/// The end of a stream's exchange.
+enum End {
+    /// The client has a response.
+    Responded,
+    Upgraded(Permit),
+    Reset,
+}
+
+/// Tells the client how its request ended.
 async fn conclude(
     conn: &H2Connection,
     scratch: &mut Scratch,
@@ -147,18 +197,19 @@ async fn conclude(
     sender: &RefCell<Sender>,
     ended: Ended,
     to_head: bool,
-) -> bool {
+) -> End {
     let reason = match ended.outcome {
-        Outcome::Done => return true,
+        Outcome::Done => return End::Responded,
+        Outcome::Upgraded(permit) => return End::Upgraded(permit),
         Outcome::LocalReply(local) => match send_reply(conn, scratch, record, sender, local, to_head).await {
-            true => return true,
+            true => return End::Responded,
             false => Reason::ClientClosed,
         },
         Outcome::Reset(reason) => reason,
     };
     record.reason = Some(reason);
     if record.is_grpc && end_call(sender, reason) {
-        return true;
+        return End::Responded;
     }
     let code = match reason {
         Reason::ClientClosed | Reason::ClientSendTimeout => Code::CANCEL,
@@ -167,7 +218,7 @@ async fn conclude(
     };
     conn.transport.note_own_reset();
     sender.borrow_mut().reset(code);
-    false
+    End::Reset
 }
 
 /// Ends a call whose response has begun with a status, as a backend would: a reset says nothing of a deadline. False if there

@@ -17,6 +17,7 @@ use crate::exchange::progress::Progress;
 use crate::exchange::wire::{Halves, Release, RequestSource, Wire};
 use crate::h1::head::RequestMeta;
 use crate::h1::scratch::Codec;
+use crate::upgrade::Upgrade;
 use crate::upstream::{Cluster, Lease, Tried, lease};
 
 /// One stream, and the backend's connection while there is one.
@@ -26,6 +27,10 @@ pub(super) struct H2Wire<'c> {
     /// The request's head as text.
     pub(super) text: &'c [u8],
     pub(super) meta: RequestMeta,
+    /// The protocol that the request is to change to.
+    pub(super) upgrade: Option<Upgrade>,
+    /// The backend's side of a tunnel.
+    pub(super) tunnel: Option<Lease>,
     pub(super) body: &'c mut RecvStream,
     pub(super) sender: &'c RefCell<Sender>,
     /// Bytes received behind the response, for which nobody asked.
@@ -61,6 +66,10 @@ impl<'c> Wire for H2Wire<'c> {
         self.codec.request.view(self.text).parts(self.info.scheme())
     }
 
+    fn wants_upgrade(&self) -> bool {
+        self.upgrade.is_some()
+    }
+
     fn has_underscores(&self) -> bool {
         self.codec.request.has_underscores()
     }
@@ -74,19 +83,21 @@ impl<'c> Wire for H2Wire<'c> {
     }
 
     fn begin(&mut self, lease: &mut Lease, edits: &HeadEdits) -> Result<(), Reason> {
-        backend::begin(lease, &self.request(), edits, self.meta.framing)?;
+        let upgrade = self.upgrade.as_ref().map(|upgrade| upgrade.name(&self.info.context.config));
+        backend::begin(lease, &self.request(), edits, self.meta.framing, upgrade)?;
         // A length beyond the limit is known before the first byte.
         self.codec.request_body.begin(self.meta.framing).map_err(Reason::RequestBody)
     }
 
     fn halves<'a>(&'a mut self, lease: &'a mut Lease, _progress: &'a Progress) -> Halves<'a, Self> {
-        let Self { info, codec, meta, body, sender, unasked, .. } = self;
+        let Self { info, codec, meta, upgrade, body, sender, unasked, .. } = self;
         let config = &info.context.config;
-        let is_empty = body.is_end_stream();
+        // What follows a request that is to change protocols is the tunnel's, if there will be one.
+        let is_empty = upgrade.is_some() || body.is_end_stream();
         let reading = Reading {
-            limits: &config.head,
-            body: &config.body,
+            config,
             method: meta.method,
+            upgrade: *upgrade,
             head: &mut codec.response,
             decoder: &mut codec.response_body,
             unasked,
@@ -106,6 +117,7 @@ impl<'c> Wire for H2Wire<'c> {
     fn release(&mut self, lease: Lease, then: Release) {
         match then {
             Release::Shared => lease.keep(&self.info.context),
+            Release::Tunnel => self.tunnel = Some(lease),
             // A login is one client's, and streams of others come on the same connection: it is closed. A request that
             // was responded to early is read no more.
             Release::Private | Release::Relay => drop(lease),

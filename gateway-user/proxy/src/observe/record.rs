@@ -15,6 +15,7 @@ use crate::metrics::{UnsupportedProtocol, bounded, method_label};
 use crate::observe::access_log::Record;
 use crate::request_id;
 use crate::tls::layer::TlsInfo;
+use crate::upgrade::Upgrade;
 
 /// Copies of the request's own words: the buffer they came in goes on to the backend.
 #[derive(Debug, Default)]
@@ -39,7 +40,9 @@ pub(crate) struct RequestRecord {
     /// It is a gRPC call.
     pub(crate) is_grpc: bool,
     /// The other protocol that it offers, and that was left out.
-    pub(crate) upgrade: Option<UnsupportedProtocol>,
+    pub(crate) ignored_upgrade: Option<UnsupportedProtocol>,
+    /// The protocol that it changed to.
+    pub(crate) upgrade: Option<Upgrade>,
     pub(crate) client: IpAddr,
     pub(crate) routed: Option<Rc<Routed>>,
     /// Its place among the requests of its namespace and listener, until it is over.
@@ -139,6 +142,7 @@ impl RequestRecord {
             start_ms: Clock::wall_ms(),
             version: None,
             is_grpc: false,
+            ignored_upgrade: None,
             upgrade: None,
             client: peer,
             routed: None,
@@ -154,6 +158,12 @@ impl RequestRecord {
         }
     }
 
+    /// The record, for another one who finishes it; this one is not to be finished any more.
+    pub(crate) fn take(&mut self) -> Self {
+        let empty = Self::begin(self.client);
+        std::mem::replace(self, empty)
+    }
+
     /// Writes the line and counts the request.
     pub(crate) fn finish(
         &self,
@@ -164,11 +174,23 @@ impl RequestRecord {
         local: SocketAddr,
     ) {
         let now = Instant::now();
-        let duration_us = micros(now.saturating_duration_since(self.began));
-        self.count(context, text, tls, duration_us, now);
+        self.count(context, text, tls, now);
+        self.log(context, text, tls, (peer, local), now);
+    }
+
+    /// Writes the line.
+    pub(crate) fn log(
+        &self,
+        context: &WorkerContext,
+        text: &RequestText,
+        tls: Option<&TlsInfo>,
+        (peer, local): (SocketAddr, SocketAddr),
+        now: Instant,
+    ) {
         if !context.config.access_log {
             return;
         }
+        let duration_us = micros(now.saturating_duration_since(self.began));
         let own_id;
         let request_id = match text.id() {
             // A head that was refused was never given an id.
@@ -183,7 +205,8 @@ impl RequestRecord {
             method: text.get(&text.method),
             path: text.get(&text.path),
             protocol: self.version.map_or(text.get(&text.protocol), |version| version.as_str().as_bytes()),
-            upgrade: self.upgrade.map(UnsupportedProtocol::name),
+            ignored_upgrade: self.ignored_upgrade.map(UnsupportedProtocol::name),
+            upgrade: self.upgrade.map(|upgrade| upgrade.name(&context.config)),
             response_code: self.status,
             reason: self.reason,
             dropped_headers: text.dropped_headers.as_ref().map(|range| text.get(range)),
@@ -207,14 +230,15 @@ impl RequestRecord {
         });
     }
 
-    fn count(
+    /// Counts the request.
+    pub(crate) fn count(
         &self,
         context: &WorkerContext,
         text: &RequestText,
         tls: Option<&TlsInfo>,
-        duration_us: u64,
         now: Instant,
     ) {
+        let duration_us = micros(now.saturating_duration_since(self.began));
         let mut metrics = context.metrics.borrow_mut();
         let counters = &mut metrics.counters;
         counters.requests += 1;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use gateway_grammar::token::is_token;
 use ipnet::IpNet;
 use rustix::thread::CapabilitySet;
 
@@ -186,6 +187,29 @@ impl Value for Capabilities {
     }
 }
 
+/// Protocols that requests may change to, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UpgradeProtocols(pub(crate) Vec<Box<str>>);
+
+impl Value for UpgradeProtocols {
+    fn parse(text: &str) -> Option<Self> {
+        let protocol = |text: &str| {
+            let (name, version) = text.split_once('/').unwrap_or((text, "1"));
+            let is_token = |part: &str| is_token(part.as_bytes());
+            // Requests behind such an upgrade would be seen by no route and no filter.
+            let is_http =
+                ["h2", "h2c", "h3", "http", "tls"].iter().any(|http| name.eq_ignore_ascii_case(http));
+            (is_token(name) && is_token(version) && !is_http).then(|| text.to_ascii_lowercase().into())
+        };
+        items(text).map(protocol).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    fn allowed() -> String {
+        "none or names of protocols (RFC 9110 section 7.8) other than h2c, http and tls, such as websocket,example/2"
+            .to_owned()
+    }
+}
+
 /// Comma-separated items without blanks; `none` and the empty text are no items.
 fn items(text: &str) -> impl Iterator<Item = &str> {
     let text = if text == "none" { "" } else { text };
@@ -230,6 +254,16 @@ mod tests {
         assert_eq!(names("shop, team-a,shop").as_deref(), Some("shop team-a"));
         assert_eq!(names("all").as_deref(), Some(""));
         for bad in ["", "a,", "Shop", "a.b", "-a", "a b"] {
+            assert_eq!(names(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn protocols_are_names_of_which_none_is_http() {
+        let names = |text| UpgradeProtocols::parse(text).map(|protocols| protocols.0.join(" "));
+        assert_eq!(names("WebSocket, example/2").as_deref(), Some("websocket example/2"));
+        assert_eq!(names("none").as_deref(), Some(""));
+        for bad in ["h2c", "websocket,H2C", "TLS/1.2", "HTTP/2.0", "a b", "a/", "/1", "a/b/c", "\u{e4}"] {
             assert_eq!(names(bad), None, "{bad:?}");
         }
     }

@@ -4,7 +4,9 @@ mod list;
 mod number;
 mod word;
 
-pub(crate) use list::{Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports};
+pub(crate) use list::{
+    Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports, UpgradeProtocols,
+};
 pub(crate) use number::{Auto, Count, Limit, Size, Wait, WaitOrOff, bytes_text};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,

@@ -5,6 +5,7 @@ mod guard;
 mod head;
 mod plan;
 mod stage;
+mod upgrades;
 mod vectors;
 mod wire;
 

@@ -55,6 +55,7 @@ fn columns(wire: &ScriptWire, ended: &Ended, record: &RequestRecord) -> Columns 
             let kept = wire.keep_alive && request_read && !wire.is_half_closed();
             (record.status, "whole", ["closed", "kept"][usize::from(kept)], None)
         }
+        Outcome::Upgraded(_) => panic!("{case:?} changes protocols"),
         Outcome::LocalReply(reply) => {
             let kept = request_read && meta.keep_alive && !reply.reason.ends_connection();
             (reply.status, "whole", ["closed", "kept"][usize::from(kept)], Some(reply.reason))

@@ -35,6 +35,10 @@ pub(super) struct ScriptWire {
     pub(super) until_close: bool,
     /// The request's body was taken out of what was received.
     pub(super) begun: bool,
+    /// The request is to change protocols.
+    pub(super) upgrade: bool,
+    /// The response changes them.
+    pub(super) switch: bool,
 }
 
 /// A connection that is none.
@@ -51,6 +55,8 @@ pub(super) struct ScriptRequestSource<'a> {
 pub(super) struct ScriptResponseSource<'a> {
     case: Case,
     response: &'a mut ScriptResponse,
+    upgrade: bool,
+    switch: bool,
     stage: &'a Stage,
     heads: usize,
     body: ScriptSource<'a>,
@@ -88,6 +94,8 @@ impl ScriptWire {
             keep_alive: false,
             until_close: false,
             begun: false,
+            upgrade: false,
+            switch: false,
         }
     }
 
@@ -118,6 +126,10 @@ impl Wire for ScriptWire {
         self.request.parts()
     }
 
+    fn wants_upgrade(&self) -> bool {
+        self.upgrade
+    }
+
     fn has_underscores(&self) -> bool {
         self.request.has_underscores()
     }
@@ -139,13 +151,14 @@ impl Wire for ScriptWire {
 
     fn halves<'a>(&'a mut self, _: &'a mut ScriptLease, progress: &'a Progress) -> Halves<'a, Self> {
         let meta = self.request.meta();
-        let Self { response, case, stage, keep_alive, until_close, .. } = self;
+        let Self { response, case, stage, keep_alive, until_close, upgrade, switch, .. } = self;
+        let (upgrade, switch) = (*upgrade, *switch);
         let (case, stage) = (*case, &*stage);
         let body = response_body(case, stage);
         Halves {
             request_source: ScriptRequestSource { body: request_body(case, stage), progress },
             request_sink: ScriptSink::default(),
-            response_source: ScriptResponseSource { case, response, stage, heads: 0, body },
+            response_source: ScriptResponseSource { case, response, upgrade, switch, stage, heads: 0, body },
             response_sink: ScriptResponseSink {
                 meta,
                 stage,
@@ -229,6 +242,7 @@ impl<'a> ResponseSource for ScriptResponseSource<'a> {
     async fn head(&mut self, timeout: HeadTimeout<'_>) -> Result<(), AttemptError> {
         self.heads += 1;
         let head = match self.case.stage {
+            _ if self.switch => "HTTP/1.1 101 Switching Protocols\r\n\r\n",
             case::Stage::Interim if self.heads == 1 => "HTTP/1.1 103 Early Hints\r\n\r\n",
             case::Stage::Nothing | case::Stage::Interim => return self.fault(timeout, false).await,
             case::Stage::HalfHead => return self.fault(timeout, true).await,
@@ -244,6 +258,14 @@ impl<'a> ResponseSource for ScriptResponseSource<'a> {
 
     fn parts(&self) -> ResponseParts<'_> {
         self.response.parts()
+    }
+
+    fn switches(&self) -> Result<bool, Reason> {
+        match self.parts().status {
+            101 if self.upgrade => Ok(true),
+            101 => Err(Reason::UpstreamUnexpectedUpgrade),
+            _ => Ok(false),
+        }
     }
 
     fn begin_body(&mut self) -> Result<(), PumpError> {
@@ -281,5 +303,10 @@ impl ResponseSink for ScriptResponseSink<'_> {
         (*self.keep_alive, *self.until_close) = (keep, framing == BodyFraming::UntilClose);
         self.body.prepared = true;
         Ok(())
+    }
+
+    fn switch(&mut self, head: &ResponseParts<'_>, _: &HeadEdits) -> Result<u16, HeadTooLong> {
+        self.body.prepared = true;
+        Ok(head.status)
     }
 }

@@ -25,7 +25,9 @@ pub(crate) struct Record<'a> {
     /// Set for local replies and for exchanges that broke.
     pub(crate) reason: Option<Reason>,
     /// The other protocol that the client offered, if it did; it was left out.
-    pub(crate) upgrade: Option<&'static str>,
+    pub(crate) ignored_upgrade: Option<&'static str>,
+    /// The protocol that client and backend changed to, if they did.
+    pub(crate) upgrade: Option<&'a str>,
     /// Names of request fields that were dropped because of an `_`, separated by commas, if any were.
     pub(crate) dropped_headers: Option<&'a [u8]>,
     /// The sentence behind a reason, where the configuration has one.
@@ -77,8 +79,12 @@ impl Record<'_> {
             name!(out, "detail");
             string(out, detail.as_bytes());
         }
-        if let Some(upgrade) = self.upgrade {
+        if let Some(upgrade) = self.ignored_upgrade {
             name!(out, "ignored_upgrade");
+            string(out, upgrade.as_bytes());
+        }
+        if let Some(upgrade) = self.upgrade {
+            name!(out, "upgrade");
             string(out, upgrade.as_bytes());
         }
         if let Some(dropped) = self.dropped_headers {
@@ -149,6 +155,7 @@ mod tests {
             protocol: b"HTTP/1.1",
             response_code: 200,
             reason: None,
+            ignored_upgrade: None,
             upgrade: None,
             dropped_headers: None,
             detail: None,
@@ -212,7 +219,7 @@ mod tests {
             protocol: b"",
             response_code: 0,
             reason: Some(Reason::Failure(gateway_ir::RuleErrorKind::BackendNotFound)),
-            upgrade: Some("websocket"),
+            ignored_upgrade: Some("websocket"),
             dropped_headers: Some(b"x_a, x_b"),
             detail: Some("Service \"s\" does not exist"),
             bytes_received: u64::MAX,
@@ -230,12 +237,13 @@ mod tests {
             ..record()
         };
         let mut out = Vec::new();
-        for record in [record(), Record { tls: Some(&tls), ..record() }, refused] {
+        let tunnel = Record { response_code: 101, upgrade: Some("websocket"), ..record() };
+        for record in [record(), Record { tls: Some(&tls), ..record() }, refused, tunnel] {
             record.write(&mut out, b"1994-11-06T08:49:37");
         }
         let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), "access-log.jsonl", &out);
         let lines: Vec<serde_json::Value> =
             serde_json::Deserializer::from_slice(&bytes).into_iter().map(Result::unwrap).collect();
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
     }
 }

@@ -132,6 +132,16 @@ counters! {
     h2_floods: Total,
     /// HTTP/2 streams reset because the client broke the protocol.
     h2_malformed: Total,
+    /// Connections and streams that were upgraded, such as those of WebSocket, open now.
+    tunnels: Gauge,
+    /// Bytes that clients sent on upgraded connections and streams.
+    tunnel_bytes_received: Total,
+    /// Bytes that clients were sent on upgraded connections and streams.
+    tunnel_bytes_sent: Total,
+    /// Upgraded connections and streams ended because no byte came from either side for too long.
+    tunnels_idle_closed: Total,
+    /// Upgraded connections and streams ended by a drain.
+    tunnels_drain_cut: Total,
     /// TLS handshakes completed.
     tls_handshakes: Total,
     /// TLS handshakes for which the client came with a good ticket, which spares both sides the costly half.

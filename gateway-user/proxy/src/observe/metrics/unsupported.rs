@@ -62,13 +62,13 @@ impl UnsupportedProtocol {
     fn consequence(self) -> &'static str {
         match self {
             Self::WebSocket => {
-                "WebSocket is not supported yet: requests for it are forwarded without Upgrade, and backends answer 400 or 426"
+                "WebSocket is not among --upgrade-protocols: requests for it are forwarded without Upgrade, and backends respond 400 or 426"
             }
             Self::H2c => {
                 "Upgrade to HTTP/2 is not supported: requests that offer it are served over HTTP/1.1"
             }
             Self::Tls | Self::Other => {
-                "Upgrade to other protocols is not supported: requests that offer it are served over HTTP/1.1"
+                "Upgrade to protocols that --upgrade-protocols does not list is ignored: requests that offer it are served over HTTP/1.1"
             }
             Self::Http2 => {
                 "HTTP/2 is not served here: clients that begin with it, as those of gRPC do, get 505"

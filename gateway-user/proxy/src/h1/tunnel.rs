@@ -1,0 +1,51 @@
+//! A client's connection and its backend's as the two ends of a tunnel.
+
+use std::time::Duration;
+
+use gateway_io::{Chunk, Stream};
+
+use crate::Reason;
+use crate::connection::info::ConnInfo;
+use crate::l4::account::TunnelAccount;
+use crate::l4::raw::{RawSink, RawSource};
+use crate::l4::tunnel::{self, Traffic};
+use crate::upstream::{Lease, Leased};
+
+/// How long a client may take for the end of its tunnel.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A request whose client and backend have changed protocols.
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    pub(super) lease: Lease,
+    pub(super) account: TunnelAccount,
+    /// Came behind the request.
+    pub(super) from_client: Option<Chunk>,
+    /// Came behind the response.
+    pub(super) from_backend: Option<Chunk>,
+}
+
+/// Passes bytes both ways until the tunnel's end; closes both connections.
+pub(super) async fn serve(mut stream: Stream, info: &ConnInfo, tunnel: Box<Tunnel>) {
+    let Tunnel { mut lease, account, from_client, from_backend } = *tunnel;
+    // A stream of a shared connection is no end of a tunnel.
+    let Leased::Exclusive(backend) = &mut lease.connection else { return };
+    let traffic = Traffic::new();
+    let ended = {
+        stream.send.shrink();
+        let client =
+            (&mut RawSource::new(&mut stream.recv, from_client), &mut RawSink::new(&mut stream.send));
+        let backend =
+            (&mut RawSource::new(&mut backend.recv, from_backend), &mut RawSink::new(&mut backend.send));
+        tunnel::run(&info.context, &info.control, client, backend, &traffic).await
+    };
+    // The backend's connection carries no other request.
+    drop(lease);
+    account.finish(info, &traffic, ended);
+    match ended {
+        // A close in order would look like the backend's own.
+        Err(Reason::TunnelUpstreamClosed) => drop(stream.reset()),
+        Err(_) if stream.is_layered() => stream.close_in_order(CLOSE_TIMEOUT).await,
+        Ok(()) | Err(_) => drop(stream),
+    }
+}

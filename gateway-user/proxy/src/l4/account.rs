@@ -1,0 +1,62 @@
+//! A tunnel in the books: its place at its backend, its number among those that are open, its line in the access log.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::tunnel::Traffic;
+use crate::Reason;
+use crate::connection::info::ConnInfo;
+use crate::context::WorkerContext;
+use crate::observe::record::{RequestRecord, RequestText};
+use crate::upstream::Permit;
+
+/// Everything that counts a tunnel as long as it is there.
+pub(crate) struct TunnelAccount {
+    context: Rc<WorkerContext>,
+    record: RequestRecord,
+    text: RequestText,
+    /// Its place among the requests of its backend.
+    _permit: Permit,
+}
+
+impl TunnelAccount {
+    /// Counts the request that became a tunnel: with the duration of its handshake, since that of a tunnel is no measure of
+    /// anybody's speed. What has passed through it is counted as it passes.
+    pub(crate) fn begin(info: &ConnInfo, record: RequestRecord, text: RequestText, permit: Permit) -> Self {
+        let context = Rc::clone(&info.context);
+        record.count(&context, &text, info.tls.as_deref(), Instant::now());
+        context.metrics.borrow_mut().counters.tunnels += 1;
+        Self { context, record, text, _permit: permit }
+    }
+
+    /// Writes the line.
+    pub(crate) fn finish(mut self, info: &ConnInfo, traffic: &Traffic, ended: Result<(), Reason>) {
+        let record = &mut self.record;
+        record.reason = ended.err();
+        (record.received, record.sent) = (traffic.received.get(), traffic.sent.get());
+        let counters = |count: fn(&mut crate::metrics::Counters) -> &mut u64| {
+            *count(&mut self.context.metrics.borrow_mut().counters) += 1;
+        };
+        match record.reason {
+            Some(Reason::TunnelIdle) => counters(|counters| &mut counters.tunnels_idle_closed),
+            Some(Reason::DrainAborted) => counters(|counters| &mut counters.tunnels_drain_cut),
+            _ => {}
+        }
+        let ends = (info.peer, info.local);
+        self.record.log(&self.context, &self.text, info.tls.as_deref(), ends, Instant::now());
+    }
+}
+
+impl fmt::Debug for TunnelAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TunnelAccount").field("upgrade", &self.record.upgrade).finish_non_exhaustive()
+    }
+}
+
+impl Drop for TunnelAccount {
+    fn drop(&mut self) {
+        let tunnels = &mut self.context.metrics.borrow_mut().counters.tunnels;
+        *tunnels = tunnels.saturating_sub(1);
+    }
+}

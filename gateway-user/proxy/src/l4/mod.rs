@@ -1,0 +1,5 @@
+//! Bytes of a protocol that is not looked into, between two streams.
+
+pub(crate) mod account;
+pub(crate) mod raw;
+pub(crate) mod tunnel;

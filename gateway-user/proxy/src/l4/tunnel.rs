@@ -1,0 +1,184 @@
+//! Two streams whose bytes go to each other: a piece at a time, so that a slow receiver slows the sender, until both have
+//! finished sending.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use gateway_io::{now, sleep};
+
+use crate::Reason;
+use crate::body::coop_budget::CoopBudget;
+use crate::body::ends::{Piece, PumpError, Sink, Source};
+use crate::body::pacing::SendTimeout;
+use crate::context::{Control, WorkerContext};
+
+/// How long a side may be silent once the other one has finished sending, where the idle limit is not shorter: a client that is
+/// gone looks like one that waits for the rest.
+const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
+
+/// What has passed through a tunnel.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    /// Bytes from the client.
+    pub(crate) received: Cell<u64>,
+    /// Bytes to the client.
+    pub(crate) sent: Cell<u64>,
+    /// When the last byte came, by the worker's coarse clock.
+    last: Cell<Instant>,
+    /// One side has finished sending.
+    half_closed: Cell<bool>,
+}
+
+/// One direction.
+struct Direction<'a, S, K> {
+    context: &'a WorkerContext,
+    from: &'a mut S,
+    to: &'a mut K,
+    traffic: &'a Traffic,
+    side: Side,
+}
+
+/// The side that a direction comes from.
+#[derive(Clone, Copy)]
+enum Side {
+    Client,
+    Backend,
+}
+
+impl Traffic {
+    pub(crate) fn new() -> Self {
+        Self {
+            received: Cell::new(0),
+            sent: Cell::new(0),
+            last: Cell::new(now()),
+            half_closed: Cell::new(false),
+        }
+    }
+
+    /// How long the tunnel may still be idle.
+    fn left(&self, limit: Duration) -> Duration {
+        let limit = if self.half_closed.get() { limit.min(HALF_CLOSED_IDLE) } else { limit };
+        limit.saturating_sub(now().saturating_duration_since(self.last.get()))
+    }
+}
+
+/// Passes bytes both ways until both sides have finished sending. A drain ends it at a time of its own.
+///
+/// # Errors
+/// Why it ended before that.
+pub(crate) async fn run<CS: Source, CK: Sink, BS: Source, BK: Sink>(
+    context: &WorkerContext,
+    control: &Control,
+    (from_client, to_client): (&mut CS, &mut CK),
+    (from_backend, to_backend): (&mut BS, &mut BK),
+    traffic: &Traffic,
+) -> Result<(), Reason> {
+    let up = Direction { context, from: from_client, to: to_backend, traffic, side: Side::Client };
+    let down = Direction { context, from: from_backend, to: to_client, traffic, side: Side::Backend };
+    let (mut up, mut down) = (pin!(up.run()), pin!(down.run()));
+    let mut cut = pin!(wait_for_cut(context));
+    let (mut up_done, mut down_done) = (false, false);
+    let both = poll_fn(|cx| {
+        for (direction, done) in
+            [(up.as_mut() as Pin<&mut dyn Future<Output = _>>, &mut up_done), (down.as_mut(), &mut down_done)]
+        {
+            if !*done && let Poll::Ready(ended) = direction.poll(cx) {
+                *done = true;
+                if ended.is_err() {
+                    return Poll::Ready(ended);
+                }
+            }
+        }
+        match up_done && down_done {
+            true => Poll::Ready(Ok(())),
+            false => cut.as_mut().poll(cx).map(|()| Err(Reason::DrainAborted)),
+        }
+    });
+    control.kill.unless(pin!(both)).await.unwrap_or(Err(Reason::DrainAborted))
+}
+
+/// Returns at a time of its own in the second half of a drain: cut all at once, the clients would all come back at once. In the
+/// first half those are told that can be told (HTTP/2), and others have their time to end by themselves.
+async fn wait_for_cut(context: &WorkerContext) {
+    if !context.is_draining() {
+        context.drains.enter().leave().wait().await;
+    }
+    let half = context.drain_spread.get();
+    let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX);
+    let part = context.random.next() % millis.saturating_add(1);
+    sleep(half.saturating_add(Duration::from_millis(part))).await;
+}
+
+impl<S: Source, K: Sink> Direction<'_, S, K> {
+    async fn run(self) -> Result<(), Reason> {
+        let Self { context, from, to, traffic, side } = self;
+        let timeouts = &context.config.timeouts;
+        // A tunnel says little for hours, so its receiver has no rate; one that takes nothing holds buffers.
+        let send_timeout = SendTimeout::of(match side {
+            Side::Client => timeouts.upstream_idle_body,
+            Side::Backend => timeouts.client_send,
+        });
+        let mut budget = CoopBudget::of(context);
+        while !from.is_finished() {
+            budget.take().await;
+            let Piece { data, finished, .. } =
+                next(from, traffic, timeouts.tunnel_idle).await.map_err(|error| side.reason(&error))?;
+            if let Some(data) = data {
+                side.count(context, traffic, data.len());
+                to.queue(data);
+            }
+            if finished {
+                traffic.half_closed.set(true);
+                to.finish(from.trailers());
+            }
+            to.flush(send_timeout).await.map_err(|error| side.reason(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// The next piece, waited for as long as the other direction keeps the tunnel from being idle.
+async fn next<S: Source>(from: &mut S, traffic: &Traffic, limit: Duration) -> Result<Piece, PumpError> {
+    if let Some(piece) = from.at_hand() {
+        return piece;
+    }
+    loop {
+        let left = traffic.left(limit);
+        if left.is_zero() {
+            return Err(PumpError::SourceTimeout);
+        }
+        match from.next(left).await {
+            Err(PumpError::SourceTimeout) => {}
+            piece => return piece,
+        }
+    }
+}
+
+impl Side {
+    fn count(self, context: &WorkerContext, traffic: &Traffic, bytes: usize) {
+        traffic.last.set(now());
+        let counters = &mut context.metrics.borrow_mut().counters;
+        let (own, all) = match self {
+            Self::Client => (&traffic.received, &mut counters.tunnel_bytes_received),
+            Self::Backend => (&traffic.sent, &mut counters.tunnel_bytes_sent),
+        };
+        own.set(own.get() + bytes as u64);
+        *all += bytes as u64;
+    }
+
+    /// Why a tunnel ends in which a direction from this side broke.
+    fn reason(self, error: &PumpError) -> Reason {
+        match (error, self) {
+            (PumpError::SourceTimeout | PumpError::SourceSlow, _) => Reason::TunnelIdle,
+            (PumpError::SourceLost | PumpError::Body(_), Self::Client)
+            | (PumpError::SinkLost, Self::Backend) => Reason::ClientClosed,
+            (PumpError::SourceLost | PumpError::Body(_), Self::Backend)
+            | (PumpError::SinkLost, Self::Client) => Reason::TunnelUpstreamClosed,
+            (PumpError::SinkTimeout, Self::Backend) => Reason::ClientSendTimeout,
+            (PumpError::SinkTimeout, Self::Client) => Reason::TunnelUpstreamStalled,
+        }
+    }
+}
