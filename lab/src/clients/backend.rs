@@ -9,6 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::{Role, WebSocket};
 
 use super::content;
 
@@ -127,6 +129,7 @@ fn serve(stream: TcpStream, browser: &Browser) -> io::Result<()> {
                 connection.respond(&request, "200 OK", "", &whole)?;
             }
             "/stream" => connection.stream()?,
+            "/websocket" => return connection.echo(&request),
             "/late" => {
                 thread::sleep(LATE_DELAY);
                 connection.respond(&request, "200 OK", "", content::TEXT)?;
@@ -187,6 +190,27 @@ impl Connection {
             thread::sleep(PIECE_INTERVAL);
         }
         Ok(())
+    }
+
+    /// Sends each message back, until the client closes.
+    fn echo(mut self, request: &Request) -> io::Result<()> {
+        let accept = derive_accept_key(request.field("sec-websocket-key").unwrap_or_default().as_bytes());
+        write!(
+            self.writer,
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        )?;
+        // A client sends nothing before it has the response.
+        let mut socket = WebSocket::from_raw_socket(self.writer, Role::Server, None);
+        loop {
+            match socket.read() {
+                Ok(message) if message.is_binary() || message.is_text() => {
+                    socket.send(message).map_err(io::Error::other)?;
+                }
+                Ok(_) => {}
+                Err(_) => return Ok(()),
+            }
+        }
     }
 
     /// Reads the pattern; says how much of it came.

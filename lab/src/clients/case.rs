@@ -42,6 +42,12 @@ pub(super) enum Action {
     Http10,
     /// Offers HTTP/2 by `Upgrade`.
     H2c,
+    /// As many requests as a large page makes, all at once.
+    AtOnce,
+    /// Reads a response piece by piece while it comes.
+    Pieces,
+    /// Has its content sent back by a WebSocket, as one message, and closes it in order.
+    WebSocket,
 }
 
 /// A request's content.
@@ -74,6 +80,8 @@ pub(super) enum Content {
 
 /// Requests on a kept connection.
 pub(super) const KEPT: u32 = 5;
+/// Requests of a large page.
+const ASSETS: u32 = 200;
 /// The listener for this name alone has its certificate for it.
 pub(super) const NAME_WITH_DOT: &str = "www.example.test.";
 
@@ -134,6 +142,17 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "h2c", action: Action::H2c, transports: Transport::CLEAR, ..GET },
     Case { name: "final-dot", transports: Transport::TLS, server_name: NAME_WITH_DOT, ..GET },
     Case { name: "resume", action: Action::Resume, transports: Transport::TLS, ..GET },
+    Case { name: "assets", action: Action::AtOnce, ..GET },
+    Case { name: "pieces", action: Action::Pieces, path: "/stream", content: Content::Stream, ..GET },
+    Case {
+        name: "websocket",
+        action: Action::WebSocket,
+        path: "/websocket",
+        body: Body::Plain,
+        status: 101,
+        content: Content::Pattern,
+        ..GET
+    },
 ];
 
 impl Case {
@@ -147,6 +166,7 @@ impl Case {
         match self.action {
             Action::Keep => KEPT,
             Action::Resume => 2,
+            Action::AtOnce => ASSETS,
             _ => 1,
         }
     }
@@ -163,6 +183,9 @@ impl Action {
             Self::HalfCloseStream => "half-close-stream",
             Self::Http10 => "http10",
             Self::H2c => "h2c",
+            Self::AtOnce => "at-once",
+            Self::Pieces => "pieces",
+            Self::WebSocket => "websocket",
         }
     }
 }

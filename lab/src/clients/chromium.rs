@@ -58,6 +58,7 @@ fn show(
     let described = jobs.iter().enumerate().map(|(number, job)| {
         json!({
             "job": number,
+            "does": job.case.action.name(),
             "method": job.case.method,
             "target": job.target(),
             "body": job.case.body.name(),

@@ -73,6 +73,7 @@ const fn join<const COUNT: usize>(lists: &[&[&'static str]]) -> [&'static str; C
 const CHUNKED: &[&str] = &["upload-chunked", "chunked-404"];
 const LIBRARY: &[&str] = cases!(WHOLE, EARLY, CHUNKED);
 const HALF_CLOSE: &[&str] = &["half-close", "half-close-stream"];
+const BROWSER: &[&str] = &["assets", "pieces", "websocket"];
 const EXPECT: &[&str] = &["upload-expect", "expect-404"];
 
 pub(super) const CLIENTS: &[Client] = &[
@@ -115,7 +116,7 @@ pub(super) const CLIENTS: &[Client] = &[
         ),
         script::run,
     ),
-    jobs("chromium", "apt: chromium", cases!(WHOLE, EARLY), chromium::run),
+    jobs("chromium", "apt: chromium", cases!(WHOLE, EARLY, BROWSER), chromium::run),
 ];
 
 const fn tool(
