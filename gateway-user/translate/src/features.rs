@@ -14,7 +14,7 @@ const KNOWN: [Minor; 2] = [V1_6, V1_7];
 /// Every feature that is claimed, by the name that the Gateway API gives it (`pkg/features`), with the first
 /// bundle that has it. A feature is in here once it works and `tests/features.rs` shows that it is
 /// translated.
-const CLAIMED: [(&str, Minor); 27] = [
+const CLAIMED: [(&str, Minor); 28] = [
     ("GRPCRoute", V1_6),
     ("GRPCRouteNamedRouteRule", V1_6),
     ("GRPCRouteRequestHeaderModifier", V1_7),
@@ -26,6 +26,7 @@ const CLAIMED: [(&str, Minor); 27] = [
     ("HTTPRoute303RedirectStatusCode", V1_6),
     ("HTTPRoute307RedirectStatusCode", V1_6),
     ("HTTPRoute308RedirectStatusCode", V1_6),
+    ("HTTPRouteBackendProtocolH2C", V1_6),
     ("HTTPRouteBackendProtocolWebSocket", V1_6),
     ("HTTPRouteBackendRequestHeaderModification", V1_6),
     ("HTTPRouteBackendTimeout", V1_6),

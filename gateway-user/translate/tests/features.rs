@@ -137,6 +137,17 @@ spec:
         &[("/action/Redirect/status", "308")],
     ),
     Probe {
+        feature: "HTTPRouteBackendProtocolH2C",
+        route: "rules: [{backendRefs: [{name: plain, port: 80}]}]",
+        more: "
+apiVersion: v1
+kind: Service
+metadata: {name: plain, namespace: a}
+spec: {ports: [{port: 80, appProtocol: kubernetes.io/h2c}]}
+",
+        wants: &[("/action/Forward/0/target/Cluster/protocol", "\"Http2\"")],
+    },
+    Probe {
         feature: "HTTPRouteBackendProtocolWebSocket",
         route: "rules: [{backendRefs: [{name: socket, port: 80}]}]",
         more: "
