@@ -16,9 +16,9 @@ const ADDRESS: &str = "127.0.0.1:10000";
 /// The name in the gateway's certificate.
 pub(super) const HOST: &str = "grpc.example.test";
 
-/// Every case that needs no account of anybody's cloud. The four streaming forms are `large_unary`, `client_streaming`,
+/// Every case that needs one server and no account of anybody's cloud. The four streaming forms are `large_unary`, `client_streaming`,
 /// `server_streaming` and `ping_pong`.
-pub(super) const CASES: [&str; 19] = [
+pub(super) const CASES: [&str; 18] = [
     "empty_unary",
     "large_unary",
     "client_streaming",
@@ -33,12 +33,14 @@ pub(super) const CASES: [&str; 19] = [
     "custom_metadata",
     "unimplemented_method",
     "unimplemented_service",
-    "pick_first_unary",
     "orca_per_rpc",
     "orca_oob",
     "rpc_soak",
     "channel_soak",
 ];
+
+/// The client's settings for the cases of backend metrics, by their description.
+const METRICS_CONFIG: &str = r#"{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}"#;
 
 /// Both programs.
 #[derive(Clone)]
@@ -97,6 +99,9 @@ impl Interop {
     pub(super) fn run(&self, case: &str, way: Way<'_>) -> Result<Outcome> {
         let mut command = Command::new(&self.client);
         command.args(["-test_case", case, "-server_host", "127.0.0.1"]);
+        if case.starts_with("orca_") {
+            command.args(["-service_config_json", METRICS_CONFIG]);
+        }
         let port = match way {
             Way::Direct => "10000".to_owned(),
             Way::ClearText(port) => port.to_string(),
