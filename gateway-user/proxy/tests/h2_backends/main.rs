@@ -6,6 +6,7 @@ mod client;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls;
 mod connections;
 mod faults;
 
@@ -18,6 +19,7 @@ use gateway_proxy::ProxyConfig;
 use gateway_testkit::http::Client;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
+use calls::calls_may_be_silent_and_other_requests_may_not;
 use client::{ask, connected, get, send};
 use support::Gateway;
 use support::h2_backend::{self, Exchange, H2Backend};
@@ -31,6 +33,7 @@ on_every_driver![
     interim_responses_are_passed_on,
     an_early_response_reaches_its_client,
     a_request_without_a_host_names_the_endpoint,
+    calls_may_be_silent_and_other_requests_may_not,
 ];
 
 /// Sends a request over HTTP/1.1, and reads its response.
