@@ -13,6 +13,8 @@ use crate::upstream::{Lease, Leased};
 
 /// How long a client may take for the end of its tunnel.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// And how much it may still send then.
+const CLOSE_BYTES: usize = 64 * 1024;
 
 /// A request whose client and backend have changed protocols.
 #[derive(Debug)]
@@ -43,6 +45,9 @@ pub(super) async fn serve(mut stream: Stream, info: &ConnInfo, tunnel: Box<Tunne
     drop(lease);
     account.finish(info, &traffic, ended);
     match ended {
+        // It has the backend's end, and may still be sending: closed at once, the connection would be reset, and the client
+        // lose what it has not read.
+        Err(_) if traffic.is_delivered() => stream.close_lingering(CLOSE_BYTES, CLOSE_TIMEOUT).await,
         // A close in order would look like the backend's own.
         Err(Reason::TunnelUpstreamClosed) => drop(stream.reset()),
         Err(_) if stream.is_layered() => stream.close_in_order(CLOSE_TIMEOUT).await,

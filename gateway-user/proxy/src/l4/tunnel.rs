@@ -30,6 +30,15 @@ pub(crate) struct Traffic {
     last: Cell<Instant>,
     /// One side has finished sending.
     half_closed: Cell<bool>,
+    /// The client has had everything up to the backend's end.
+    delivered: Cell<bool>,
+}
+
+/// Why a direction ended before its sender had finished.
+struct Broken {
+    reason: Reason,
+    /// The receiver takes no more. It may have sent something before that, which still goes the other way.
+    by_receiver: bool,
 }
 
 /// One direction.
@@ -55,7 +64,13 @@ impl Traffic {
             sent: Cell::new(0),
             last: Cell::new(now()),
             half_closed: Cell::new(false),
+            delivered: Cell::new(false),
         }
+    }
+
+    /// True if the client has had everything up to the backend's end.
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.delivered.get()
     }
 
     /// How long the tunnel may still be idle.
@@ -80,20 +95,24 @@ pub(crate) async fn run<CS: Source, CK: Sink, BS: Source, BK: Sink>(
     let down = Direction { context, from: from_backend, to: to_client, traffic, side: Side::Backend };
     let (mut up, mut down) = (pin!(up.run()), pin!(down.run()));
     let mut cut = pin!(wait_for_cut(context));
-    let (mut up_done, mut down_done) = (false, false);
+    let (mut up_done, mut down_done, mut broken) = (false, false, None);
     let both = poll_fn(|cx| {
         for (direction, done) in
             [(up.as_mut() as Pin<&mut dyn Future<Output = _>>, &mut up_done), (down.as_mut(), &mut down_done)]
         {
             if !*done && let Poll::Ready(ended) = direction.poll(cx) {
                 *done = true;
-                if ended.is_err() {
-                    return Poll::Ready(ended);
+                if let Err(Broken { reason, by_receiver }) = ended {
+                    let first = *broken.get_or_insert(reason);
+                    traffic.half_closed.set(true);
+                    if !by_receiver {
+                        return Poll::Ready(Err(first));
+                    }
                 }
             }
         }
         match up_done && down_done {
-            true => Poll::Ready(Ok(())),
+            true => Poll::Ready(broken.map_or(Ok(()), Err)),
             false => cut.as_mut().poll(cx).map(|()| Err(Reason::DrainAborted)),
         }
     });
@@ -113,7 +132,7 @@ async fn wait_for_cut(context: &WorkerContext) {
 }
 
 impl<S: Source, K: Sink> Direction<'_, S, K> {
-    async fn run(self) -> Result<(), Reason> {
+    async fn run(self) -> Result<(), Broken> {
         let Self { context, from, to, traffic, side } = self;
         let timeouts = &context.config.timeouts;
         // A tunnel says little for hours, so its receiver has no rate; one that takes nothing holds buffers.
@@ -125,7 +144,7 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
         while !from.is_finished() {
             budget.take().await;
             let Piece { data, finished, .. } =
-                next(from, traffic, timeouts.tunnel_idle).await.map_err(|error| side.reason(&error))?;
+                next(from, traffic, timeouts.tunnel_idle).await.map_err(|error| side.broken(&error))?;
             if let Some(data) = data {
                 side.count(context, traffic, data.len());
                 to.queue(data);
@@ -134,7 +153,10 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
                 traffic.half_closed.set(true);
                 to.finish(from.trailers());
             }
-            to.flush(send_timeout).await.map_err(|error| side.reason(&error))?;
+            to.flush(send_timeout).await.map_err(|error| side.broken(&error))?;
+        }
+        if matches!(side, Side::Backend) {
+            traffic.delivered.set(true);
         }
         Ok(())
     }
@@ -167,6 +189,10 @@ impl Side {
         };
         own.set(own.get() + bytes as u64);
         *all += bytes as u64;
+    }
+
+    fn broken(self, error: &PumpError) -> Broken {
+        Broken { reason: self.reason(error), by_receiver: matches!(error, PumpError::SinkLost) }
     }
 
     /// Why a tunnel ends in which a direction from this side broke.

@@ -26,6 +26,7 @@ on_every_driver![
     bytes_behind_the_heads_are_not_lost,
     either_side_may_finish_first,
     a_reset_of_one_side_reaches_the_other,
+    what_was_sent_before_a_side_was_gone_arrives,
     a_slow_receiver_slows_its_sender,
     another_response_is_one_of_http,
     a_switch_that_does_not_fit_is_refused,
@@ -154,6 +155,32 @@ fn a_reset_of_one_side_reaches_the_other(driver: Driver) {
     Peer::connect(&gateway).reset();
     see.recv_timeout(gateway_testkit::wait::WAIT_TIMEOUT).unwrap();
     assert_eq!(gateway.log_lines(1)[0]["reason"], "client_closed");
+}
+
+fn what_was_sent_before_a_side_was_gone_arrives(driver: Driver) {
+    // The server says something and closes while its client still sends, so that what comes later is met by a reset.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let backend = std::thread::spawn(move || {
+        for stream in listener.incoming().take(20) {
+            let mut stream = stream.unwrap();
+            let mut head = vec![0; 64 * 1024];
+            assert!(stream.read(&mut head).unwrap() > 0);
+            stream.write_all(&switch_for(KEY)).unwrap();
+            stream.read_exact(&mut head[..1]).unwrap();
+            stream.write_all(b"last words").unwrap();
+        }
+    });
+    let gateway = Gateway::start(driver, &Config::to(address));
+    for _ in 0..20 {
+        let mut client = Peer::connect(&gateway);
+        for _ in 0..4 {
+            client.write("x");
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        assert_eq!(client.rest().unwrap(), b"last words");
+    }
+    backend.join().unwrap();
 }
 
 fn a_slow_receiver_slows_its_sender(driver: Driver) {
