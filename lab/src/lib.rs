@@ -17,6 +17,7 @@ mod peers;
 mod table;
 mod testbed;
 pub mod upgrade_test;
+pub mod websocket_test;
 mod wrk;
 
 pub(crate) use sluice_cluster::go;

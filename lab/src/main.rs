@@ -1,11 +1,13 @@
-//! `cargo xtask bench`, `upgrade-test`, `crash-test`, `overload-test`, `http2-test`, `grpc-test` and `clients`.
+//! `cargo xtask bench`, `upgrade-test`, `crash-test`, `overload-test`, `http2-test`, `websocket-test`, `grpc-test` and `clients`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use sluice_cluster::command as cluster;
-use sluice_lab::{bench, clients, crash_test, grpc_test, http2_test, overload_test, upgrade_test};
+use sluice_lab::{
+    bench, clients, crash_test, grpc_test, http2_test, overload_test, upgrade_test, websocket_test,
+};
 use sluice_tooling::cargo;
 
 /// Measures and tests the gateway beside its peers.
@@ -32,6 +34,8 @@ enum Command {
     OverloadTest(overload_test::Args),
     /// Has h2spec judge HTTP/2, and attacks it in every known way; prints what each attack cost.
     Http2Test(http2_test::Args),
+    /// Has Autobahn's suite judge WebSocket through the gateway beside the same server direct.
+    WebsocketTest(websocket_test::Args),
     /// Has gRPC's own interop client make its calls direct and through the gateway; prints which passed.
     GrpcTest(grpc_test::Args),
     /// Has real clients make the requests that people's tools make, and counts the responses that
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Command::CrashTest(args) => crash_test::run(&args),
         Command::OverloadTest(args) => overload_test::run(&args),
         Command::Http2Test(args) => http2_test::run(&args),
+        Command::WebsocketTest(args) => websocket_test::run(&args),
         Command::GrpcTest(args) => grpc_test::run(&args),
         Command::Clients(args) => clients::run(&args),
         Command::Cluster(args) => cluster::run(&args),

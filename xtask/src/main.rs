@@ -61,6 +61,9 @@ enum Command {
     /// Has h2spec judge HTTP/2, and attacks it in every known way; prints what each attack cost.
     #[command(disable_help_flag = true)]
     Http2Test(Words),
+    /// Has Autobahn's suite judge WebSocket through the gateway beside the same server direct.
+    #[command(disable_help_flag = true)]
+    WebsocketTest(Words),
     /// Has gRPC's own interop client make its calls direct and through the gateway; prints which passed.
     #[command(disable_help_flag = true)]
     GrpcTest(Words),
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         | Command::CrashTest(_)
         | Command::OverloadTest(_)
         | Command::Http2Test(_)
+        | Command::WebsocketTest(_)
         | Command::GrpcTest(_)
         | Command::Clients(_) => forward::become_program("sluice-lab"),
     })
