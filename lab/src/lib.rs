@@ -10,6 +10,7 @@ pub mod clients;
 pub mod crash_test;
 pub mod grpc_test;
 mod h2load;
+pub mod http2_compare;
 pub mod http2_test;
 mod load_client;
 pub mod overload_test;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sluice_cluster::command as cluster;
 use sluice_lab::{
-    bench, clients, crash_test, grpc_test, http2_test, overload_test, upgrade_test, websocket_test,
+    bench, clients, crash_test, grpc_test, http2_compare, http2_test, overload_test, upgrade_test,
+    websocket_test,
 };
 use sluice_tooling::cargo;
 
@@ -38,6 +39,8 @@ enum Command {
     WebsocketTest(websocket_test::Args),
     /// Has gRPC's own interop client make its calls direct and through the gateway; prints which passed.
     GrpcTest(grpc_test::Args),
+    /// Has servers of others read peculiar heads over HTTP/2; lists where they differ from Sluice, and why they may.
+    Http2Compare(http2_compare::Args),
     /// Has real clients make the requests that people's tools make, and counts the responses that
     /// they did not see.
     Clients(clients::Args),
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Http2Test(args) => http2_test::run(&args),
         Command::WebsocketTest(args) => websocket_test::run(&args),
         Command::GrpcTest(args) => grpc_test::run(&args),
+        Command::Http2Compare(args) => http2_compare::run(&args),
         Command::Clients(args) => clients::run(&args),
         Command::Cluster(args) => cluster::run(&args),
     })

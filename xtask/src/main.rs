@@ -67,6 +67,9 @@ enum Command {
     /// Has gRPC's own interop client make its calls direct and through the gateway; prints which passed.
     #[command(disable_help_flag = true)]
     GrpcTest(Words),
+    /// Has servers of others read peculiar heads over HTTP/2; lists where they differ from Sluice, and why they may.
+    #[command(disable_help_flag = true)]
+    Http2Compare(Words),
     /// Has real clients make the requests that people's tools make, and counts the responses that
     /// they did not see.
     #[command(disable_help_flag = true)]
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         | Command::OverloadTest(_)
         | Command::Http2Test(_)
         | Command::WebsocketTest(_)
+        | Command::Http2Compare(_)
         | Command::GrpcTest(_)
         | Command::Clients(_) => forward::become_program("sluice-lab"),
     })

@@ -28,9 +28,12 @@ pub(crate) enum Program {
     Haproxy,
     Caddy,
     Envoy,
+    /// A server of HTTP/2 beside them, which is never measured.
+    Nghttpd,
 }
 
 impl Program {
+    /// Those that are measured.
     pub(crate) const ALL: [Self; 4] = [Self::Nginx, Self::Haproxy, Self::Caddy, Self::Envoy];
 
     /// Its name, on the command line and in results.
@@ -40,6 +43,7 @@ impl Program {
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
             Self::Envoy => "envoy",
+            Self::Nghttpd => "nghttpd",
         }
     }
 
@@ -48,7 +52,7 @@ impl Program {
         match self {
             Self::Nginx | Self::Haproxy => "-v",
             Self::Caddy => "version",
-            Self::Envoy => "--version",
+            Self::Envoy | Self::Nghttpd => "--version",
         }
     }
 
@@ -57,7 +61,7 @@ impl Program {
         match self {
             Self::Nginx => Some((1, 30)),
             Self::Haproxy => Some((3, 2)),
-            Self::Caddy | Self::Envoy => None,
+            Self::Caddy | Self::Envoy | Self::Nghttpd => None,
         }
     }
 }

@@ -1,0 +1,3 @@
+module sluice.dev/http2-head
+
+go 1.24
