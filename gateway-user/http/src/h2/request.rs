@@ -26,7 +26,8 @@ pub struct Connect<'a> {
 /// one (RFC 9113 section 8.2.3). `connect` makes the request the `GET` of an upgrade without a body.
 ///
 /// # Errors
-/// `BadTarget`: the path holds a byte that would end it in the text, or the scheme is empty (RFC 3986 section 3.1). `BadHost`, `RepeatedHost`: `:authority` and `Host`
+/// `BadTarget`: the path holds a byte that would end it in the text, or the scheme is empty (RFC 3986
+/// section 3.1), or there is no path (RFC 9113 section 8.3.1). `BadHost`, `RepeatedHost`: `:authority` and `Host`
 /// name two places (section 8.3.1). `Field`: a name belongs to the connection, or a value has blanks around it
 /// (section 8.2.1). `BadContentLength`: a body was announced and the stream is at its end (section 8.1.1).
 /// `ConnectNotSupported`, without `connect`. Everything else is the parser's to find.
@@ -40,7 +41,8 @@ pub fn write_request(
     if is_connect && connect.is_none() {
         return Err(RequestError::ConnectNotSupported);
     }
-    if head.uri.scheme_str() == Some("") {
+    // Without an authority beside it the codec drops the scheme, and what is missing then passes for the root.
+    if head.uri.scheme_str() == Some("") || head.uri.path().is_empty() {
         return Err(RequestError::BadTarget);
     }
     let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -221,6 +223,9 @@ mod tests {
         let mut uri = empty.uri.clone().into_parts();
         uri.scheme = Some("".parse().unwrap());
         empty.uri = http::Uri::from_parts(uri).unwrap();
+        assert_eq!(write_request(&mut Vec::new(), &empty, true), Err(RequestError::BadTarget));
+        empty.uri = http::Uri::from_parts(http::uri::Parts::default()).unwrap();
+        empty.headers.insert(HOST, http::HeaderValue::from_static("a"));
         assert_eq!(write_request(&mut Vec::new(), &empty, true), Err(RequestError::BadTarget));
         let mut connect = parts("http://a/", &[]);
         connect.method = http::Method::CONNECT;
