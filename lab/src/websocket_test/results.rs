@@ -44,7 +44,7 @@ impl Results {
         for (agent, seen) in self.0.iter().filter(|(agent, _)| *agent != direct) {
             for (case, want) in expected {
                 let got = seen.get(case);
-                if got != Some(want) {
+                if !got.is_some_and(|got| got.is_same(want)) {
                     found.push(format!("{case} {agent}: {got:?}, {direct}: {want:?}"));
                 }
             }
@@ -54,6 +54,17 @@ impl Results {
 }
 
 impl Verdict {
+    /// The same verdict. Where a message is followed by one that breaks the protocol (cases 3.4 and 4.1.5, bit by bit) the
+    /// suite allows two behaviours, and which it sees is a matter of time, direct as well: `OK` if the first one was sent
+    /// back before the connection failed, else `NON-STRICT`.
+    fn is_same(&self, other: &Self) -> bool {
+        let either = |word: &str| if word == "NON-STRICT" { "OK".to_owned() } else { word.to_owned() };
+        let columns = |verdict: &Self| {
+            (either(&verdict.behavior), verdict.behavior_close.clone(), verdict.remote_close_code)
+        };
+        columns(self) == columns(other)
+    }
+
     /// The protocol was kept, strictly or as far as it must be.
     fn is_good(&self) -> bool {
         [&self.behavior, &self.behavior_close]
@@ -79,5 +90,13 @@ mod tests {
         assert!(found[0].starts_with("1.2 gateway: ") && found[1].starts_with("1.3 gateway: None"));
         assert_eq!(results.sums(), [("direct", 3, 3), ("gateway", 2, 1)]);
         assert_eq!(results.differences("elsewhere").len(), 1);
+        let verdict = |behavior: &str, close| Verdict {
+            behavior: behavior.to_owned(),
+            behavior_close: "OK".to_owned(),
+            remote_close_code: close,
+        };
+        assert!(verdict("NON-STRICT", None).is_same(&verdict("OK", None)));
+        assert!(!verdict("OK", Some(1000)).is_same(&verdict("OK", None)));
+        assert!(!verdict("FAILED", None).is_same(&verdict("OK", None)));
     }
 }
