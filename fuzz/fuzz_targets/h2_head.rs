@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let (parts, ()) = request.into_parts();
     trailers(&parts.headers);
     let mut text = Vec::new();
-    if write_request(&mut text, &parts, ends).is_err() {
+    if write_request(&mut text, &parts, ends, None).is_err() {
         return;
     }
     let mut head = RequestHead::new();
