@@ -168,7 +168,7 @@ fn what_was_sent_before_a_side_was_gone_arrives(driver: Driver) {
             assert!(stream.read(&mut head).unwrap() > 0);
             stream.write_all(&switch_for(KEY)).unwrap();
             stream.read_exact(&mut head[..1]).unwrap();
-            stream.write_all(b"last words").unwrap();
+            stream.write_all(b"final bytes").unwrap();
         }
     });
     let gateway = Gateway::start(driver, &Config::to(address));
@@ -178,7 +178,7 @@ fn what_was_sent_before_a_side_was_gone_arrives(driver: Driver) {
             client.write("x");
             std::thread::sleep(Duration::from_millis(3));
         }
-        assert_eq!(client.rest().unwrap(), b"last words");
+        assert_eq!(client.rest().unwrap(), b"final bytes");
     }
     backend.join().unwrap();
 }
