@@ -140,7 +140,6 @@ fn a_quiet_tunnel_keeps_no_buffer(driver: Driver) {
             (each() <= MOST_BYTES_OF_A_TUNNEL && BLOCKS.load(Ordering::Relaxed) < COUNT / 5).then_some(())
         });
     }
-    println!("{driver:?}: {} bytes for each tunnel", each());
     drop(crowd);
     gateway.until("the end of them all", |counters| counters.tunnels == 0);
 }
