@@ -223,10 +223,10 @@ mod tests {
         let mut uri = empty.uri.clone().into_parts();
         uri.scheme = Some("".parse().unwrap());
         empty.uri = http::Uri::from_parts(uri).unwrap();
-        assert_eq!(write_request(&mut Vec::new(), &empty, true), Err(RequestError::BadTarget));
+        assert_eq!(write_request(&mut Vec::new(), &empty, true, None), Err(RequestError::BadTarget));
         empty.uri = http::Uri::from_parts(http::uri::Parts::default()).unwrap();
         empty.headers.insert(HOST, http::HeaderValue::from_static("a"));
-        assert_eq!(write_request(&mut Vec::new(), &empty, true), Err(RequestError::BadTarget));
+        assert_eq!(write_request(&mut Vec::new(), &empty, true, None), Err(RequestError::BadTarget));
         let mut connect = parts("http://a/", &[]);
         connect.method = http::Method::CONNECT;
         assert_eq!(
