@@ -39,7 +39,9 @@ impl<W: Wire> Exchange<'_, W> {
             // HTTP/1.0 without `Host`: it was routed by the name of the connection.
             edits.set_host(name)?;
         }
-        if let Some(deadline) = limit::deadline(&request).filter(|_| self.record.is_grpc) {
+        if self.record.is_grpc
+            && let Some(deadline) = limit::deadline(&request)
+        {
             let left = deadline.saturating_sub(self.record.began.elapsed());
             edits.set(b"grpc-timeout", TimeoutText::new(left).as_bytes())?;
         }

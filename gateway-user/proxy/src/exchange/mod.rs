@@ -18,7 +18,6 @@ mod upload;
 mod waits;
 pub(crate) mod wire;
 
-use gateway_http::grpc;
 use gateway_snapshot::Action;
 
 pub(crate) use outcome::{Ended, LocalReply, Outcome};
@@ -41,7 +40,6 @@ pub(crate) struct Exchange<'a, W> {
 impl<W: Wire> Exchange<'_, W> {
     /// Routes the request and does what its rule says.
     pub(crate) async fn serve(&mut self) -> Ended {
-        self.record.is_grpc = grpc::is_call(&self.wire.request());
         let found = self.route().await;
         let (found, counted) = match admit::admit(self.info, found) {
             Ok(admitted) => admitted,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use gateway_grammar::grpc::is_grpc;
 use gateway_grammar::path::{self, MergeSlashes};
+use gateway_http::grpc;
 use gateway_http::head::{Fields, RequestParts};
 use gateway_ir::Protocol;
 use gateway_snapshot::{Action, BindTable, FieldLines, Progress, RequestView, Snapshot};
@@ -42,11 +43,13 @@ impl<W: Wire> Exchange<'_, W> {
     /// Finds the rule for the request, after its path and fields are screened.
     pub(super) async fn route(&mut self) -> Result<MatchedRoute, Reason> {
         if self.wire.has_underscores() {
+            self.record.is_grpc = grpc::is_call(&self.wire.request());
             self.screen()?;
         }
         let Self { info, wire, scratch, record } = self;
         let Scratch { path, merged, host, .. } = &mut **scratch;
         let request = wire.request();
+        record.is_grpc = grpc::is_call(&request);
         fault::inject(&info.context.config, || request, Stage::Routing);
         if info.trusted {
             let chain = forwarded::Lines::collect(request.fields.get_all(b"x-forwarded-for"));
