@@ -26,14 +26,14 @@ struct State {
     /// Read, and not taken yet from `taken` on.
     inbox: Vec<u8>,
     taken: usize,
-    /// Nothing comes after the inbox.
+    /// The peer has finished sending: the inbox is the last of it.
     ended: bool,
     outbox: Vec<u8>,
     /// The polled side is gone.
     closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// Who waits for an inbox to read, and for room in the outbox.
+    /// Wakers of the task that waits for an inbox to read, and of the one that waits for room in the outbox.
     polled_reader: Option<Waker>,
     polled_writer: Option<Waker>,
 }

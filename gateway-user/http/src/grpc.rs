@@ -25,7 +25,7 @@ const UNITS: [(u8, u128); 6] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Code {
-    /// What happened is not known to have another code.
+    /// An error that has no other code.
     Unknown = 2,
     /// The deadline passed.
     DeadlineExceeded = 4,

@@ -26,7 +26,7 @@ pub(crate) struct Backend {
     pub(crate) note: Option<(String, String)>,
 }
 
-/// What an appProtocol asks for (KEP-3726, IANA; `grpc` and `http2` as service meshes name HTTP/2 in clear text).
+/// The meaning of an appProtocol (KEP-3726, IANA; `grpc` and `http2` as service meshes name HTTP/2 in clear text).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AppProtocol {
     /// Forwarding in this protocol.

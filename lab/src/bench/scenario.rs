@@ -12,7 +12,7 @@ pub(super) struct Scenario {
     pub(super) request_path: &'static str,
     /// The key of the listener's certificate; clear text without.
     pub(super) key: Option<Key>,
-    /// What proxies are told about it.
+    /// Configuration of proxies for it.
     pub(super) traffic: Traffic,
     pub(super) targets: &'static [Target],
     pub(super) bars: &'static [Bar],
@@ -75,7 +75,7 @@ const PLAIN: Scenario = Scenario {
     bars: &[],
 };
 
-/// What connections that are idle were told before.
+/// Requests that idle connections have made before.
 pub(super) static IDLE: Scenario = PLAIN;
 
 /// Sixteen connections with 32 streams each, in clear text.

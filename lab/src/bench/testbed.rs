@@ -38,7 +38,7 @@ pub(super) struct Plan {
     pub(super) programs: Programs,
     /// The proxy has the first, load and backend have the second.
     pub(super) cpus: [usize; 2],
-    /// What it is told, and what its load is.
+    /// Its configuration, and its load.
     pub(super) scenario: &'static Scenario,
 }
 

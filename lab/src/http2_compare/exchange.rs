@@ -10,7 +10,7 @@ use gateway_testkit::http2::frames::{
 
 use super::cases::Head;
 
-/// What a server made of a head.
+/// The outcome of a head at one server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The handler, or the backend, had the request; the body of the response.

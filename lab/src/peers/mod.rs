@@ -47,7 +47,7 @@ pub(crate) enum Role {
     Replaced,
 }
 
-/// What a proxy that is measured is told of its clients and its backend.
+/// The clients and the backend of a proxy that is measured, as its configuration names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traffic {
     /// It writes an access log.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// What the suite says of one case.
+/// The suite's verdict on one case.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 pub(super) struct Verdict {
     behavior: String,

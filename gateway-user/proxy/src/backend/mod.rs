@@ -17,7 +17,7 @@ use crate::upgrade::Upgrade;
 use crate::upstream::{Lease, Leased};
 use crate::{ProxyConfig, Reason};
 
-/// What the response to one request is read with.
+/// The settings and storage that the response to one request is read with.
 pub(crate) struct Reading<'a> {
     pub(crate) config: &'a ProxyConfig,
     /// Method of the request.

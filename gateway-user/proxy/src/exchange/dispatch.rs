@@ -169,7 +169,7 @@ impl<W: Wire> Exchange<'_, W> {
     }
 }
 
-/// Whether a request may be sent again, once, where no byte of a body is spent.
+/// The cases in which a request may be sent again, once, where no byte of a body is spent.
 #[derive(Clone, Copy)]
 struct MayRetry {
     /// After its connection was closed: only what may be done twice (RFC 9110 section 9.2.2), and only if the connection

@@ -76,7 +76,7 @@ pub(crate) async fn shake_hands(
 }
 
 impl ClientConnection {
-    /// What it reads from and writes to.
+    /// The stream below it, with the frames that were counted.
     pub(crate) fn transport(&self) -> &Rc<Transport> {
         &self.transport
     }

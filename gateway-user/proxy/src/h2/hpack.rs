@@ -10,7 +10,7 @@ const PRIORITY_LEN: u32 = 5;
 
 /// Counts entries in the fragments of field blocks, which come in pieces of any size.
 ///
-/// What is malformed is the decoder's to find: here it has any count.
+/// A malformed head is the decoder's to find: here it has any count.
 #[derive(Debug, Default)]
 pub(super) struct EntryCount {
     entries: u64,

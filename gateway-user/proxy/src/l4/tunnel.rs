@@ -19,7 +19,7 @@ use crate::context::{Control, WorkerContext};
 /// gone looks like one that waits for the rest.
 const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
 
-/// What has passed through a tunnel.
+/// The bytes that have passed through a tunnel.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     /// Bytes from the client.

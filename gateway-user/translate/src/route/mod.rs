@@ -1,6 +1,6 @@
 //! Routes of every kind whose rules are for HTTP requests: one pipeline for all of them.
 //!
-//! What is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`. Attaching, judging,
+//! The part that is particular to a kind is its implementation of [`Route`]: `http.rs`, `grpc.rs`. Attaching, judging,
 //! pricing, remembering and telling (`attach.rs`, `state.rs`, `price/`, `memo.rs`, `hosts/`) know no other
 //! type.
 
