@@ -13,7 +13,7 @@ mod redirect;
 pub(crate) mod route;
 mod scratch;
 #[cfg(test)]
-mod script;
+mod script_tests;
 mod upload;
 mod waits;
 pub(crate) mod wire;

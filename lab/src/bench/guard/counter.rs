@@ -14,7 +14,7 @@ use crate::cargo::{cargo, workspace};
 /// The package whose unit tests have the scripted driver.
 const PACKAGE: &str = "gateway-proxy";
 /// Its test that makes the requests of a row; by itself it serves each row a few times.
-const TEST: &str = "exchange::script::guard::count";
+const TEST: &str = "exchange::script_tests::guard::count";
 /// Which requests it makes.
 const ROW_VARIABLE: &str = "SLUICE_GUARD_ROW";
 /// How many.

@@ -32,7 +32,7 @@ pub struct Args {
     write: bool,
 }
 
-/// Requests that `exchange::script::guard::count` knows by these names.
+/// Requests that `exchange::script_tests::guard::count` knows by these names.
 const ROWS: &[&str] = &["keep-alive", "access-log", "upload", "cut", "not-found", "redirect"];
 
 /// Path in the checkout.
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn every_row_is_known_to_the_program_and_has_a_budget() {
         let read = |path| fs::read_to_string(workspace().join(path)).unwrap();
-        let program = read("gateway-user/proxy/src/exchange/script/guard.rs");
+        let program = read("gateway-user/proxy/src/exchange/script_tests/guard.rs");
         let budgets = Budgets::parse(&read(FILE), ROWS).unwrap();
         for row in ROWS {
             assert!(program.contains(&format!("\"{row}\"")), "no request is called {row}");
