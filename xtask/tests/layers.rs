@@ -105,7 +105,7 @@ const FENCES: &[&str] = &["gateway-common", "gateway-ebpf", "gateway-io", "gatew
 /// Folders of a crate whose files name none of these paths, and the reason. A folder of tests within is left out.
 const NEUTRAL: &[(&str, &str, &[&str], &str)] = &[(
     "gateway-user/proxy/src/exchange",
-    "script",
+    "script_tests",
     &["gateway_http::h1", "gateway_io", "gateway_tls", "httparse", "crate::h1", "crate::tls"],
     "an exchange knows no codec, no socket and no TLS, so that every protocol can use it",
 )];
