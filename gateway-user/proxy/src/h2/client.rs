@@ -89,7 +89,6 @@ impl ClientConnection {
     /// Runs the connection until `is_enough`; false if it has ended before.
     async fn run(&mut self, is_enough: impl Fn(&Transport) -> bool) -> bool {
         loop {
-            self.transport.begin_turn();
             let turn = poll_fn(|cx| match Pin::new(&mut self.connection).poll(cx) {
                 Poll::Ready(_) => Poll::Ready(false),
                 Poll::Pending if is_enough(&self.transport) => Poll::Ready(true),
@@ -105,6 +104,7 @@ impl ClientConnection {
             }
             // Others have their turn.
             pause().await;
+            self.transport.begin_turn();
         }
     }
 

@@ -4,6 +4,8 @@
 //! The `h2` crate bounds some kinds by itself; those that it takes without end are bounded here, and what it resets is
 //! counted here too: it gives no number of that. See decision 251 for what was measured.
 
+use h2::Reason as Code;
+
 use super::frames::{Frame, kind};
 use super::hpack::EntryCount;
 
@@ -13,6 +15,8 @@ const BASE: u64 = 200;
 const PER_SECOND: u64 = 10;
 /// Streams that may be reset for an error of the client.
 const MAX_ERROR_RESETS: u64 = 100;
+/// Streams that may be refused: before our settings have come, a client knows of no bound.
+const MAX_REFUSED: u64 = 1_000;
 /// Empty DATA frames after which a connection gets no more streams.
 const EMPTY_DATA_OF_A_LIFE: u64 = 50;
 /// Bytes of a response for which a client may widen a window once more.
@@ -31,6 +35,8 @@ pub(crate) enum Flood {
     Resets,
     /// Streams that are reset for the client's errors.
     Errors,
+    /// Streams beyond those that may be open at once.
+    Refused,
     Settings,
     Pings,
     Priorities,
@@ -47,6 +53,7 @@ impl Flood {
         match self {
             Self::Resets => "resets",
             Self::Errors => "errors",
+            Self::Refused => "refused",
             Self::Settings => "settings",
             Self::Pings => "pings",
             Self::Priorities => "priorities",
@@ -87,9 +94,12 @@ pub(super) struct Frames {
     /// Bytes of content that were sent, and frames of it.
     sent: u64,
     sent_frames: u64,
-    /// Streams that were reset, by the crate or by us, and those that we reset for a reason of our own.
-    resets_sent: u64,
-    own_resets: u64,
+    /// Streams that were reset for errors of the peer, and those that were refused.
+    errors: u64,
+    refused: u64,
+    /// Bytes of the code of the reset that is being sent, and what they say so far.
+    code_left: u8,
+    code: u32,
     /// A head has begun and is not whole.
     open_head: bool,
     /// The peer takes no more streams.
@@ -136,7 +146,7 @@ impl Frames {
                 self.sent += u64::from(frame.len);
                 self.sent_frames += 1;
             }
-            kind::RST_STREAM => self.resets_sent += 1,
+            kind::RST_STREAM => (self.code_left, self.code) = (4, 0),
             kind::HEADERS if self.peer == Peer::Backend && self.begins(frame.stream) => {
                 self.streams += 1;
                 self.served += 1;
@@ -144,6 +154,19 @@ impl Frames {
             _ => {}
         }
         self.served += u64::from(self.peer == Peer::Client && frame.ends_stream());
+    }
+
+    /// A piece of the payload of a frame for the peer.
+    pub(super) fn sent_payload(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().take(usize::from(self.code_left)) {
+            self.code = self.code << 8 | u32::from(*byte);
+            self.code_left -= 1;
+            if self.code_left == 0 {
+                let code = Code::from(self.code);
+                self.errors += u64::from(is_error_of_peer(code));
+                self.refused += u64::from(code == Code::REFUSED_STREAM);
+            }
+        }
     }
 
     /// True for the head of a stream of ours that is new: trailers have its number once more.
@@ -164,14 +187,9 @@ impl Frames {
         self.going_away || self.empty_data >= EMPTY_DATA_OF_A_LIFE
     }
 
-    /// We reset a stream for a reason that is not the client's error.
-    pub(super) fn note_own_reset(&mut self) {
-        self.own_resets += 1;
-    }
-
-    /// Streams that were reset for an error of the client.
+    /// Streams that were reset for an error of the peer.
     pub(super) fn error_resets(&self) -> u64 {
-        self.resets_sent.saturating_sub(self.own_resets)
+        self.errors
     }
 
     /// A head has begun and is not whole: nothing else may come before its rest.
@@ -192,8 +210,9 @@ impl Frames {
         let streams = self.streams.min(self.served.saturating_add(100));
         let allowances = [
             (self.resets, free + self.served, Flood::Resets),
-            // What we ask of a backend and do not wait for is reset too.
-            (self.error_resets(), MAX_ERROR_RESETS.max(self.asked()), Flood::Errors),
+            // One request of many may have no valid response.
+            (self.errors, MAX_ERROR_RESETS.max(self.asked()), Flood::Errors),
+            (self.refused, MAX_REFUSED + free + self.served, Flood::Refused),
             (self.settings, free, Flood::Settings),
             // Senders measure their path with one for each piece that they receive.
             (self.pings, free + data, Flood::Pings),
@@ -209,6 +228,19 @@ impl Frames {
         ];
         allowances.into_iter().find(|(count, allowed, _)| count > allowed).map(|(.., flood)| flood)
     }
+}
+
+/// True for codes that say what the peer did wrong (RFC 9113 section 7): every other reset is for a reason of ours.
+fn is_error_of_peer(code: Code) -> bool {
+    [
+        Code::PROTOCOL_ERROR,
+        Code::FLOW_CONTROL_ERROR,
+        Code::STREAM_CLOSED,
+        Code::FRAME_SIZE_ERROR,
+        Code::COMPRESSION_ERROR,
+        Code::ENHANCE_YOUR_CALM,
+    ]
+    .contains(&code)
 }
 
 #[cfg(test)]
@@ -253,15 +285,35 @@ mod tests {
         assert_eq!(acks.flood(0), None);
     }
 
+    fn reset(seen: &mut Frames, code: Code) {
+        seen.sent(frame(kind::RST_STREAM, 0, 4));
+        // In pieces, as a full queue cuts them.
+        let code = u32::from(code).to_be_bytes();
+        seen.sent_payload(&code[..1]);
+        seen.sent_payload(&code[1..]);
+    }
+
     #[test]
-    fn errors_are_what_was_reset_for_no_reason_of_ours() {
+    fn a_reset_counts_by_its_code() {
         let mut seen = Frames::default();
-        for _ in 0..=MAX_ERROR_RESETS {
-            seen.sent(frame(kind::RST_STREAM, 0, 4));
+        for _ in 0..10 * MAX_ERROR_RESETS {
+            // Responses that were early, exchanges that broke, clients that left.
+            for code in [Code::NO_ERROR, Code::INTERNAL_ERROR, Code::CANCEL, Code::HTTP_1_1_REQUIRED] {
+                reset(&mut seen, code);
+            }
         }
+        (0..MAX_ERROR_RESETS).for_each(|_| reset(&mut seen, Code::STREAM_CLOSED));
+        (0..MAX_REFUSED).for_each(|_| reset(&mut seen, Code::REFUSED_STREAM));
+        assert_eq!((seen.flood(0), seen.error_resets()), (None, MAX_ERROR_RESETS));
+        reset(&mut seen, Code::PROTOCOL_ERROR);
         assert_eq!(seen.flood(1000), Some(Flood::Errors));
-        seen.note_own_reset();
-        assert_eq!(seen.flood(0), None);
+        let mut seen = Frames::default();
+        (0..=MAX_REFUSED + BASE).for_each(|_| reset(&mut seen, Code::REFUSED_STREAM));
+        assert_eq!(seen.flood(0), Some(Flood::Refused));
+        // What DATA holds is no code.
+        seen.sent(frame(kind::DATA, 0, 4));
+        seen.sent_payload(&[0, 0, 0, 1]);
+        assert_eq!(seen.error_resets(), 0);
     }
 
     #[test]

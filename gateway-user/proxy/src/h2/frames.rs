@@ -79,6 +79,7 @@ impl FrameScan {
     }
 
     /// Takes the next bytes; calls `on` for each frame whose header is whole.
+    #[cfg(test)]
     pub(super) fn take(&mut self, bytes: &[u8], on: impl FnMut(Frame)) {
         let mut on = on;
         self.take_all(bytes, &mut (), |(), frame| on(frame), |(), _| {});

@@ -29,6 +29,8 @@ pub(crate) struct Transport {
     inward: RefCell<FrameScan>,
     outward: RefCell<FrameScan>,
     frames: RefCell<Frames>,
+    /// Resets for errors that somebody has asked for.
+    counted_errors: Cell<u64>,
     began: Instant,
     turn: Cell<Turn>,
     /// No byte more is read: the connection is being ended.
@@ -73,6 +75,7 @@ impl Transport {
             inward: RefCell::new(FrameScan::new(inward)),
             outward: RefCell::new(FrameScan::new(outward)),
             frames: RefCell::new(Frames::of(peer)),
+            counted_errors: Cell::new(0),
             began: now(),
             turn: Cell::new(Turn::WHOLE),
             deaf: Cell::new(false),
@@ -95,7 +98,7 @@ impl Transport {
         self.stream.borrow_mut().send.shrink();
     }
 
-    /// Begins a turn.
+    /// Begins a turn, after others had theirs.
     pub(super) fn begin_turn(&self) {
         self.turn.set(Turn::WHOLE);
     }
@@ -110,9 +113,10 @@ impl Transport {
         self.frames.borrow().flood(now().saturating_duration_since(self.began).as_secs())
     }
 
-    /// Streams that were reset for an error of the client.
-    pub(super) fn error_resets(&self) -> u64 {
-        self.frames.borrow().error_resets()
+    /// Streams that were reset for an error of the peer since this was asked last.
+    pub(super) fn take_error_resets(&self) -> u64 {
+        let all = self.frames.borrow().error_resets();
+        all.saturating_sub(self.counted_errors.replace(all))
     }
 
     /// When the head began that is under way, if one is.
@@ -133,10 +137,6 @@ impl Transport {
     /// When the last byte was read.
     pub(crate) fn last_read(&self) -> Instant {
         self.last_read.get()
-    }
-
-    pub(super) fn note_own_reset(&self) {
-        self.frames.borrow_mut().note_own_reset();
     }
 
     /// From now on nothing is read.
@@ -174,11 +174,16 @@ impl Transport {
         let mut inbox = self.inbox.borrow_mut();
         let chunk = match inbox.as_mut() {
             Some(chunk) if !chunk.is_empty() => chunk,
-            _ => match ready!(self.stream.borrow_mut().recv.poll_recv(cx))? {
-                Some(more) => inbox.insert(more),
-                None => {
+            _ => match self.stream.borrow_mut().recv.poll_recv(cx)? {
+                Poll::Ready(Some(more)) => inbox.insert(more),
+                Poll::Ready(None) => {
                     *inbox = None;
                     return Poll::Ready(Ok(()));
+                }
+                Poll::Pending => {
+                    // Others run while this one waits.
+                    self.turn.set(Turn::WHOLE);
+                    return Poll::Pending;
                 }
             },
         };
@@ -201,9 +206,12 @@ impl Transport {
         }
         let mut chunk = Chunk::take();
         let taken = chunk.append(bytes);
-        self.outward
-            .borrow_mut()
-            .take(bytes.get(..taken).unwrap_or_default(), |frame| self.frames.borrow_mut().sent(frame));
+        self.outward.borrow_mut().take_all(
+            bytes.get(..taken).unwrap_or_default(),
+            &mut *self.frames.borrow_mut(),
+            Frames::sent,
+            Frames::sent_payload,
+        );
         send.queue(chunk);
         Poll::Ready(Ok(taken))
     }

@@ -39,13 +39,14 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that a client may still send then: closed with some of them unread, the connection would be reset.
 const GOODBYE_BYTES: usize = 64 * 1024;
 
-/// The next thing that happens on a connection.
+/// The reason for which a connection's task goes on.
 enum Event {
-    Request(Box<(http::Request<RecvStream>, SendResponse<Data>)>),
     /// The client has ended the connection, or broken the protocol.
     Ended(Option<h2::Error>),
     /// Others have their turn.
     Turn,
+    /// The connection waits for something else from now on, or for a different time.
+    Again,
     Flood(Flood),
     Drain,
     /// Its place among those without a stream is wanted.
@@ -62,7 +63,7 @@ pub(crate) async fn serve(conn: Box<ServerConnection>) {
     if let Some(mut connection) = Box::pin(shake_hands(&conn, transport.io())).await {
         conn.run(&mut connection).await;
     }
-    conn.info.context.metrics.borrow_mut().counters.h2_malformed += transport.error_resets();
+    conn.count_errors();
     let limit = conn.info.context.config.timeouts.client_send.min(GOODBYE_TIMEOUT);
     drop(conn);
     // Streams that are under way still hold it; they end at once, since nothing comes from the crate any more.
@@ -100,7 +101,6 @@ impl H2Connection {
         let mut draining = pin!(self.wait_for_drain());
         let mut is_draining = false;
         loop {
-            self.transport.begin_turn();
             let event = {
                 let head = self.transport.head_began();
                 let quiet = self.is_idle().then(|| {
@@ -117,37 +117,35 @@ impl H2Connection {
                     if leaving.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(Event::Evicted);
                     }
-                    if quiet.is_none() && self.is_idle() {
-                        return Poll::Ready(Event::Turn);
-                    }
                     if !is_draining && draining.as_mut().poll(cx).is_ready() {
                         is_draining = true;
                         return Poll::Ready(Event::Drain);
                     }
-                    match self.poll_next(connection, cx) {
-                        // The time that is left is another one.
-                        Poll::Pending if self.transport.head_began() != head => Poll::Ready(Event::Turn),
+                    match self.poll_requests(connection, cx) {
+                        Poll::Pending
+                            if quiet.is_some() != self.is_idle() || self.transport.head_began() != head =>
+                        {
+                            Poll::Ready(Event::Again)
+                        }
                         next => next,
                     }
                 }));
                 let limited = pin!(within(self.time_left(), next));
                 self.info.control.kill.unless(limited).await
             };
+            self.count_errors();
             match event {
-                Some(Some(Event::Request(request))) => self.begin(*request, connection),
-                Some(Some(Event::Turn)) => pause().await,
+                Some(Some(Event::Turn)) => {
+                    self.info.context.metrics.borrow_mut().counters.h2_turns += 1;
+                    pause().await;
+                    self.transport.begin_turn();
+                }
+                Some(Some(Event::Again)) => {}
                 Some(Some(Event::Drain)) => connection.graceful_shutdown(),
                 Some(Some(Event::Evicted)) => return self.end(connection, Code::NO_ERROR).await,
-                Some(Some(Event::Ended(error))) => {
-                    if error.is_some_and(|error| {
-                        error.is_library() && error.reason() == Some(Code::ENHANCE_YOUR_CALM)
-                    }) {
-                        self.note("crate");
-                    }
-                    return;
-                }
+                Some(Some(Event::Ended(error))) => return self.note_end(error.as_ref()),
                 Some(Some(Event::Flood(flood))) => {
-                    self.note(flood.name());
+                    self.note_flood(flood.name());
                     return self.end(connection, Code::ENHANCE_YOUR_CALM).await;
                 }
                 Some(None) if self.time_left().is_zero() => {
@@ -159,16 +157,27 @@ impl H2Connection {
         }
     }
 
-    fn poll_next(&self, connection: &mut Connection<Io, Data>, cx: &mut Context<'_>) -> Poll<Event> {
-        match connection.poll_accept(cx) {
-            Poll::Ready(Some(Ok(request))) => Poll::Ready(Event::Request(Box::new(request))),
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Event::Ended(Some(error))),
-            Poll::Ready(None) => Poll::Ready(Event::Ended(None)),
-            Poll::Pending => match self.transport.flood() {
-                Some(flood) => Poll::Ready(Event::Flood(flood)),
-                None if self.transport.is_turn_over() => Poll::Ready(Event::Turn),
-                None => Poll::Pending,
-            },
+    /// Begins the requests that have come, until there are no more in this turn.
+    fn poll_requests(
+        self: &Rc<Self>,
+        connection: &mut Connection<Io, Data>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Event> {
+        loop {
+            let next = connection.poll_accept(cx);
+            match next {
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Ended(Some(error))),
+                Poll::Ready(None) => return Poll::Ready(Event::Ended(None)),
+                Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            }
+            if let Some(flood) = self.transport.flood() {
+                return Poll::Ready(Event::Flood(flood));
+            }
+            match next {
+                Poll::Ready(Some(Ok(request))) => self.begin(request, connection),
+                _ if self.transport.is_turn_over() => return Poll::Ready(Event::Turn),
+                _ => return Poll::Pending,
+            }
         }
     }
 
@@ -218,10 +227,28 @@ impl H2Connection {
         head.into_iter().chain(idle).min().unwrap_or(timeouts.client_idle.max(Duration::from_secs(1)))
     }
 
+    /// Counts streams that were reset for the client's errors since the last time.
+    fn count_errors(&self) {
+        let errors = self.transport.take_error_resets();
+        if errors > 0 {
+            self.info.context.metrics.borrow_mut().counters.h2_malformed += errors;
+        }
+    }
+
     /// Counts an end for too many frames of that name; `crate` is one that the crate has bounded.
-    fn note(&self, frames: &str) {
+    fn note_flood(&self, frames: &str) {
         self.info.context.metrics.borrow_mut().counters.h2_floods += 1;
         tracing::debug!(peer = %self.info.peer, frames, "an HTTP/2 client sends too many frames");
+    }
+
+    /// Counts an end that the crate has decided, which has said GOAWAY.
+    fn note_end(&self, error: Option<&h2::Error>) {
+        let Some(code) = error.filter(|error| error.is_library()).and_then(h2::Error::reason) else { return };
+        if code == Code::ENHANCE_YOUR_CALM {
+            return self.note_flood("crate");
+        }
+        self.info.context.metrics.borrow_mut().counters.h2_malformed += 1;
+        tracing::debug!(peer = %self.info.peer, ?code, "an HTTP/2 client breaks the protocol");
     }
 
     /// Ends the connection, and says so.

@@ -177,6 +177,7 @@ fn read_head(
         version: Version::Http2,
         keep_alive: true,
         framing: request.framing(),
+        accepts_trailers: true,
     };
     Ok((meta, upgrade.map(Upgrade::by_connect)))
 }
@@ -216,7 +217,6 @@ async fn conclude(
         Reason::Http1Required => Code::HTTP_1_1_REQUIRED,
         _ => Code::INTERNAL_ERROR,
     };
-    conn.transport.note_own_reset();
     sender.borrow_mut().reset(code);
     End::Reset
 }

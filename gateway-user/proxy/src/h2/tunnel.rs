@@ -43,7 +43,6 @@ pub(super) async fn serve(conn: Rc<H2Connection>, tunnel: Box<Tunnel>) {
     drop(lease);
     account.finish(&conn.info, &traffic, ended);
     if ended.is_err() {
-        conn.transport.note_own_reset();
         // A reset connection is a stream reset like that (RFC 8441 section 5). A client that has all of the backend is asked
         // to send no more (RFC 9113 section 8.1).
         sender.borrow_mut().reset(if traffic.is_delivered() { Code::NO_ERROR } else { Code::CANCEL });

@@ -6,6 +6,7 @@ mod support;
 mod attacks;
 mod client;
 mod grpc;
+mod turns;
 
 use std::io::Write as _;
 use std::sync::mpsc::channel;
@@ -15,6 +16,7 @@ use gateway_io::Driver;
 use gateway_proxy::worker::{DrainLimits, WorkerCommand};
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_testkit::http2::Peer;
+use gateway_testkit::http2::frames::{END_HEADERS, HEADERS, POST, RST_STREAM, frame};
 use gateway_testkit::wait::until;
 use http::{HeaderMap, HeaderValue, Request};
 
@@ -28,6 +30,7 @@ use grpc::{
 use support::Gateway;
 use support::backend::{Backend, echo, ok};
 use support::ir::{Config, forward};
+use turns::{a_long_body_arrives_whole, many_frames_are_taken_in_turns, who_asks_in_turn_waits_for_nobody};
 
 on_every_driver![
     a_request_is_routed_as_one_of_http_1,
@@ -54,6 +57,10 @@ on_every_driver![
     a_deadline_ends_a_call,
     a_deadline_ends_a_response_that_has_begun,
     a_deadline_goes_on_less_what_was_spent,
+    who_asks_in_turn_waits_for_nobody,
+    many_frames_are_taken_in_turns,
+    a_long_body_arrives_whole,
+    early_responses_are_no_errors,
 ];
 
 fn a_request_is_routed_as_one_of_http_1(driver: Driver) {
@@ -278,6 +285,28 @@ fn a_client_that_writes_first_sees_an_early_response(driver: Driver) {
             (404, Some("no_rule_for_path"))
         );
     });
+}
+
+/// A client that goes on with its requests, more often than errors may be made, keeps its connection.
+fn early_responses_are_no_errors(driver: Driver) {
+    let backend = Backend::named("app");
+    let config = Config::default().rule(forward("/app", "app")).endpoints("app", &[backend.address()]);
+    let gateway = Gateway::start(driver, &config);
+    let mut peer = Peer::connect(gateway.address);
+    for stream in 0..150 {
+        // There is no route, and no end of the body.
+        peer.send(&frame(HEADERS, END_HEADERS, 2 * stream + 1, POST), 1);
+        peer.until_responses(stream as usize + 1);
+        peer.send(&frame(RST_STREAM, 0, 2 * stream + 1, &[0, 0, 0, 8]), 1);
+    }
+    // Left to the gateway, which resets each without an error once it has waited.
+    for stream in 150..240 {
+        peer.send(&frame(HEADERS, END_HEADERS, 2 * stream + 1, POST), 1);
+    }
+    peer.until_responses(240);
+    assert_eq!((peer.goaway, peer.closed), (None, false));
+    let counters = gateway.metrics().counters;
+    assert_eq!((counters.h2_malformed, counters.h2_floods), (0, 0));
 }
 
 fn interim_responses_are_passed_on(driver: Driver) {

@@ -130,8 +130,10 @@ counters! {
     h2_connections: Total,
     /// HTTP/2 connections ended because the client sent too many frames that cost more than they are worth.
     h2_floods: Total,
-    /// HTTP/2 streams reset because the client broke the protocol.
+    /// HTTP/2 streams and connections ended because the client broke the protocol.
     h2_malformed: Total,
+    /// Times that others had a turn because an HTTP/2 connection sent much at once.
+    h2_turns: Total,
     /// Connections and streams that were upgraded, such as those of WebSocket, open now.
     tunnels: Gauge,
     /// Bytes that clients sent on upgraded connections and streams.

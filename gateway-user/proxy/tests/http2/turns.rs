@@ -1,0 +1,60 @@
+//! The part of a connection's bytes and frames that is taken before others have their turn.
+
+use gateway_io::Driver;
+use gateway_testkit::http2::Peer;
+use gateway_testkit::http2::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, POST, frame, literal,
+};
+
+use crate::client::{ask, connected, get, send};
+use crate::support::Gateway;
+use crate::support::backend::{Backend, echo, ok};
+use crate::support::ir::Config;
+
+/// A client that waits for each response before it asks again is never made to wait for others, nor is one whose head comes
+/// in pieces.
+pub(crate) fn who_asks_in_turn_waits_for_nobody(driver: Driver) {
+    let backend = Backend::named("app");
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    connected(&gateway, |mut client| async move {
+        for _ in 0..50 {
+            assert_eq!(ask(&mut client, get("/")).await.unwrap().text(), "app");
+        }
+    });
+    let mut peer = Peer::connect(gateway.address);
+    for stream in [1, 3, 5] {
+        let (begin, end) = GET.split_at(4);
+        peer.send(&frame(HEADERS, END_STREAM, stream, begin), 1);
+        gateway.get("/");
+        peer.send(&frame(CONTINUATION, END_HEADERS, stream, end), 1);
+        peer.until_responses(stream.div_ceil(2) as usize);
+    }
+    assert_eq!(gateway.metrics().counters.h2_turns, 0);
+}
+
+/// Many small frames at once are taken in turns, and nothing of them is lost.
+pub(crate) fn many_frames_are_taken_in_turns(driver: Driver) {
+    let backend = Backend::answering(|request| ok(&request.body.len().to_string()));
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut peer = Peer::connect(gateway.address);
+    let head = [POST, &literal(b"content-length", b"40000")].concat();
+    let mut wire = frame(HEADERS, END_HEADERS, 1, &head);
+    wire.extend(frame(DATA, 0, 1, &[b'x'; 20]).repeat(1999));
+    wire.extend(frame(DATA, END_STREAM, 1, &[b'x'; 20]));
+    peer.send(&wire, 2001);
+    peer.until_content(5);
+    assert_eq!((peer.content, peer.resets), (5, 0), "the backend has seen all of it");
+    assert!(gateway.metrics().counters.h2_turns > 0);
+}
+
+/// Bytes beyond a turn's wait for the next one, and arrive.
+pub(crate) fn a_long_body_arrives_whole(driver: Driver) {
+    let backend = Backend::answering(echo);
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    connected(&gateway, |mut client| async move {
+        static LONG: [u8; 4 << 20] = [b'x'; 4 << 20];
+        let post = http::Request::post("http://a.example/").body(()).unwrap();
+        let response = send(&mut client, post, &[&LONG], None).await.unwrap();
+        assert!(response.text().contains("\"length\":4194304"), "{}", response.text());
+    });
+}
