@@ -12,6 +12,7 @@ use super::attempt::{AttemptEnd, attempt};
 use super::deliver::{deliver, note_head, switch};
 use super::limit::{self, Limit};
 use super::progress::Progress;
+use super::replay::Replay;
 use super::route::MatchedRoute;
 use super::upload::{Upload, Uploading};
 use super::waits::Waits;
@@ -100,6 +101,7 @@ impl<W: Wire> Exchange<'_, W> {
         let context = &*self.info.context;
         let mut tried = Tried::default();
         let mut reuse = true;
+        let replay = Replay::new(cluster.protocol == BackendProtocol::Http2);
         let request = self.wire.request();
         let (idempotent, whole) = (request.method.is_idempotent(), !request.has_body);
         let logs_in = logs_in(&request);
@@ -114,7 +116,7 @@ impl<W: Wire> Exchange<'_, W> {
             fault::inject(&context.config, || self.wire.request(), Stage::Leased);
             let may_retry = MayRetry {
                 unanswered: reuse && idempotent && whole && lease.is_reused(),
-                unprocessed: reuse && whole,
+                unprocessed: reuse,
             };
             let (then, switched) = {
                 self.wire.begin(&mut lease, &self.scratch.request_edits)?;
@@ -122,10 +124,11 @@ impl<W: Wire> Exchange<'_, W> {
                 let (source, sink) = (&mut halves.request_source, &mut halves.request_sink);
                 let (response, client) = (&mut halves.response_source, &mut halves.response_sink);
                 let trailers = RequestTrailers::of(&context.config, &target.filters);
-                let mut upload = pin!(Upload { context, source, sink, trailers, progress }.run());
+                let mut upload =
+                    pin!(Upload { context, source, sink, trailers, progress, replay: &replay }.run());
                 let mut upload = Uploading::new(upload.as_mut());
                 let end = upload.beside(pin!(attempt(context, response, client, progress))).await;
-                let switches = match decide(end.into(), may_retry) {
+                let switches = match decide(end.into(), may_retry, &replay) {
                     Decision::Deliver => false,
                     Decision::Switch => true,
                     Decision::Retry => {
@@ -136,6 +139,7 @@ impl<W: Wire> Exchange<'_, W> {
                     }
                     Decision::Fail(reason) => return Err(reason),
                 };
+                replay.give_up();
                 note_head(progress);
                 let edits = &mut self.scratch.response_edits;
                 if switches {
@@ -169,22 +173,22 @@ impl<W: Wire> Exchange<'_, W> {
     }
 }
 
-/// The cases in which a request may be sent again, once, where no byte of a body is spent.
+/// The cases in which a request may be sent again, once.
 #[derive(Clone, Copy)]
 struct MayRetry {
-    /// After its connection was closed: only what may be done twice (RFC 9110 section 9.2.2), and only if the connection
-    /// may have closed as the request was on its way.
+    /// After its connection was closed: only what may be done twice (RFC 9110 section 9.2.2) and has no body, and only if the
+    /// connection may have closed as the request was on its way.
     unanswered: bool,
-    /// After its backend has not looked at it: whatever it asks for (RFC 9113 section 8.7).
+    /// After its backend has not looked at it: whatever it asks for (RFC 9113 section 8.7), if its body is there.
     unprocessed: bool,
 }
 
-fn decide(end: AttemptEnd, may: MayRetry) -> Decision {
+fn decide(end: AttemptEnd, may: MayRetry, body: &Replay) -> Decision {
     match end {
         AttemptEnd::Response => Decision::Deliver,
         AttemptEnd::Upgraded => Decision::Switch,
         AttemptEnd::Retryable if may.unanswered => Decision::Retry,
-        AttemptEnd::Unprocessed if may.unprocessed => Decision::Retry,
+        AttemptEnd::Unprocessed if may.unprocessed && body.is_ready() => Decision::Retry,
         AttemptEnd::Retryable | AttemptEnd::Unprocessed => Decision::Fail(Reason::UpstreamReset),
         AttemptEnd::Failed(reason) => Decision::Fail(reason),
     }

@@ -10,6 +10,7 @@ mod limit;
 mod outcome;
 pub(crate) mod progress;
 mod redirect;
+mod replay;
 pub(crate) mod route;
 mod scratch;
 #[cfg(test)]

@@ -66,6 +66,7 @@ impl Progress {
         self.uploaded.set(false);
         self.read.set(false);
         self.over.set(false);
+        self.received.set(0);
     }
 
     /// True if the backend still takes the request.

@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::progress::Progress;
+use super::replay::{Replay, Replayed};
 use super::wire::{AttemptError, RequestSource};
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
-use crate::body::ends::{PumpError, Sink};
+use crate::body::ends::{PumpError, Sink, Source};
 use crate::body::min_rate::MinRate;
 use crate::body::pacing::{Pacing, SendTimeout};
 use crate::body::pump::{Pump, discard};
@@ -23,6 +24,8 @@ pub(super) struct Upload<'a, S, K> {
     /// Policy for its trailers.
     pub(super) trailers: RequestTrailers<'a>,
     pub(super) progress: &'a Progress,
+    /// Keeps a copy of the body for another attempt.
+    pub(super) replay: &'a Replay,
 }
 
 /// The request's way ended before the response's: the client is at fault, or gone, and the exchange is over.
@@ -37,53 +40,61 @@ pub(super) struct Uploading<'a, F> {
 
 impl<S: RequestSource, K: Sink> Upload<'_, S, K> {
     /// Sends the request, then waits for the client to be gone. Returns only if the exchange cannot go on.
-    pub(super) async fn run(mut self) -> ClientEnd {
-        match self.send().await {
-            Ok(()) => {
-                self.progress.uploaded.set(true);
-                self.progress.read.set(true);
-                self.progress.end_upload();
-            }
-            Err(fault) => {
-                if let Some(reason) = fault_of_client(&fault) {
-                    return ClientEnd(reason);
+    pub(super) async fn run(self) -> ClientEnd {
+        let Self { context, source, sink, trailers, progress, replay } = self;
+        {
+            let mut body = Replayed::new(source.body(), replay);
+            match send(context, (&mut body, sink), trailers, progress).await {
+                Ok(()) => {
+                    progress.uploaded.set(true);
+                    progress.read.set(true);
+                    progress.end_upload();
                 }
-                self.progress.end_upload();
-                // The backend takes no more; it may have responded all the same. A client that writes all of its request
-                // before it reads would not see that if nobody took the rest.
-                let min_rate = min_rate(self.progress);
-                let wait = self.progress.waits.client_body;
-                match discard(self.source.body(), wait, &min_rate).await {
-                    Ok(()) => self.progress.read.set(true),
-                    Err(PumpError::SourceLost) => return ClientEnd(Reason::ClientClosed),
-                    Err(_) => return pending().await,
+                Err(fault) => {
+                    if let Some(reason) = fault_of_client(&fault) {
+                        return ClientEnd(reason);
+                    }
+                    progress.end_upload();
+                    // The backend takes no more; it may have responded all the same. A client that writes all of its
+                    // request before it reads would not see that if nobody took the rest.
+                    let min_rate = min_rate(progress);
+                    match discard(&mut body, progress.waits.client_body, &min_rate).await {
+                        Ok(()) => progress.read.set(true),
+                        Err(PumpError::SourceLost) => return ClientEnd(Reason::ClientClosed),
+                        Err(_) => return pending().await,
+                    }
                 }
             }
         }
         // The next request may come early, and then waits; the end of the connection may end the exchange.
-        self.source.gone().await;
+        source.gone().await;
         ClientEnd(Reason::ClientClosed)
     }
+}
 
-    async fn send(&mut self) -> Result<(), PumpError> {
-        let waits = self.progress.waits;
-        let pacing = Pacing {
-            wait: waits.client_body,
-            min_rate: Some(min_rate(self.progress)),
-            send_timeout: SendTimeout::of(waits.upstream_body),
-            budget: CoopBudget::of(self.context),
-        };
-        let mut pump = Pump {
-            source: self.source.body(),
-            sink: self.sink,
-            pacing,
-            trailers: Some(self.trailers),
-            head: None,
-            bytes: &self.progress.received,
-            progress: &self.progress.upload_at,
-        };
-        pump.run().await
-    }
+async fn send<S: Source, K: Sink>(
+    context: &WorkerContext,
+    (source, sink): (&mut S, &mut K),
+    trailers: RequestTrailers<'_>,
+    progress: &Progress,
+) -> Result<(), PumpError> {
+    let waits = progress.waits;
+    let pacing = Pacing {
+        wait: waits.client_body,
+        min_rate: Some(min_rate(progress)),
+        send_timeout: SendTimeout::of(waits.upstream_body),
+        budget: CoopBudget::of(context),
+    };
+    let mut pump = Pump {
+        source,
+        sink,
+        pacing,
+        trailers: Some(trailers),
+        head: None,
+        bytes: &progress.received,
+        progress: &progress.upload_at,
+    };
+    pump.run().await
 }
 
 /// The client's. A response that has begun asks for no pace of its request.

@@ -202,8 +202,16 @@ impl ServerConnection {
                 record.version = Some(head.meta.version);
                 let Self { stream, inbox, info, private, .. } = &mut *self;
                 let Scratch { exchange: scratch_of_exchange, codec, .. } = &mut *scratch;
-                let mut wire =
-                    H1Wire { info, stream, inbox, private, codec, head: &head, end: H1End::default() };
+                let mut wire = H1Wire {
+                    info,
+                    stream,
+                    inbox,
+                    private,
+                    codec,
+                    head: &head,
+                    kept_head: None,
+                    end: H1End::default(),
+                };
                 let mut exchange =
                     Exchange { info, wire: &mut wire, scratch: scratch_of_exchange, record: &mut record };
                 let ended = exchange.serve().await;
@@ -252,6 +260,7 @@ impl ServerConnection {
             version: request.version(),
             keep_alive: request.keep_alive(),
             framing: request.framing(),
+            accepts_trailers: request.accepts_trailers(),
         };
         Ok(Head { len, meta, upgrade })
     }

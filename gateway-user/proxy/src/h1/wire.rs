@@ -29,6 +29,8 @@ pub(crate) struct H1Wire<'c> {
     pub(super) private: &'c mut Option<Box<PrivateConnections>>,
     pub(super) codec: &'c mut Codec,
     pub(super) head: &'c Head,
+    /// A copy of the head, once the inbox is taken with the body, for a request that may have to be sent again.
+    pub(super) kept_head: Option<Chunk>,
     pub(super) end: H1End,
 }
 
@@ -83,7 +85,7 @@ impl<'c> Wire for H1Wire<'c> {
     }
 
     fn retain_fields(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
-        let received = self.inbox.as_deref().unwrap_or_default();
+        let received = self.inbox.as_deref().or(self.kept_head.as_deref()).unwrap_or_default();
         self.codec.request.retain_fields(received, |field| keep(field.name));
     }
 
@@ -103,7 +105,7 @@ impl<'c> Wire for H1Wire<'c> {
     }
 
     fn halves<'a>(&'a mut self, lease: &'a mut Lease, progress: &'a Progress) -> Halves<'a, Self> {
-        let (first, is_watched) = self.take_body();
+        let (first, is_watched) = self.take_body(!lease.is_exclusive());
         let Self { info, stream, codec, head, end, .. } = self;
         let context = &*info.context;
         let reading = Reading {
@@ -134,7 +136,12 @@ impl<'c> Wire for H1Wire<'c> {
             response_sink: H1ResponseSink {
                 info,
                 meta: head.meta,
-                body: H1Sink { to: &mut stream.send, chunked: false, head: None },
+                body: H1Sink {
+                    to: &mut stream.send,
+                    chunked: false,
+                    trailers: head.meta.accepts_trailers,
+                    head: None,
+                },
                 keep_alive: &mut end.keep_alive,
                 until_close: &mut end.until_close,
                 half_closed: &end.half_closed,
@@ -161,11 +168,12 @@ impl<'c> Wire for H1Wire<'c> {
 
 impl H1Wire<'_> {
     fn received(&self) -> &[u8] {
-        self.inbox.as_deref().unwrap_or_default()
+        self.inbox.as_deref().or(self.kept_head.as_deref()).unwrap_or_default()
     }
 
     /// The part of the request's body that was received, and true if the client is to be watched once the request is at its end.
-    fn take_body(&mut self) -> (Option<Chunk>, bool) {
+    /// `keeps_head`: the request may have to be sent again though it has a body.
+    fn take_body(&mut self, keeps_head: bool) -> (Option<Chunk>, bool) {
         let len = self.head.len;
         if self.head.meta.framing.is_empty() {
             // The head stays in the inbox until the response is there: the request may have to be sent again.
@@ -173,6 +181,12 @@ impl H1Wire<'_> {
             return (None, nothing_behind);
         }
         let mut inbox = self.inbox.take();
+        if keeps_head && let Some(text) = inbox.as_ref().and_then(|inbox| inbox.get(..len)) {
+            let mut copy = Chunk::with_capacity(len);
+            // Fits: the capacity was just asked for.
+            let _ = copy.extend_from_slice(text);
+            self.kept_head = Some(copy);
+        }
         inbox.iter_mut().for_each(|inbox| inbox.advance(len));
         (inbox, true)
     }

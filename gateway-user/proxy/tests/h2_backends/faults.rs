@@ -1,5 +1,7 @@
 //! Backends that refuse, reset, break off, or speak something else.
 
+use std::collections::HashSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use gateway_io::Driver;
@@ -11,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::asked;
-use crate::client::{ask, connected, get};
+use crate::client::{ask, connected, get, send};
 use crate::on_every_driver;
 use crate::support::Gateway;
 use crate::support::backend::Backend;
@@ -20,6 +22,8 @@ use crate::support::ir::Config;
 
 on_every_driver![
     a_refused_request_is_sent_again,
+    a_refused_body_is_sent_again_if_it_is_short,
+    a_connection_that_ends_loses_no_request_on_its_way,
     a_reset_stream_ends_its_request_alone,
     a_response_that_breaks_off_is_not_taken_for_whole,
     a_backend_over_http_1_is_found_out,
@@ -57,10 +61,88 @@ fn a_refused_request_is_sent_again(driver: Driver) {
     let never = asked(&mut client, "GET /never HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(reason(&never), (502, Some("upstream_reset")));
     gateway.until("two retries", |counters| counters.upstream_retries == 2);
-    // A body is spent.
-    let put = asked(&mut client, "PUT /never HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
-    assert_eq!(reason(&put), (502, Some("upstream_reset")));
-    gateway.until("no retry", |counters| counters.requests == 5 && counters.upstream_retries == 2);
+}
+
+/// Refuses each path once, then tells how long the body was.
+fn refuses_once() -> H2Backend {
+    let seen = Mutex::new(HashSet::new());
+    H2Backend::start(move |mut exchange: Exchange| {
+        let is_new = seen.lock().unwrap().insert(exchange.request.uri().path().to_owned());
+        async move {
+            if is_new {
+                return exchange.response.send_reset(Reason::REFUSED_STREAM);
+            }
+            let Some((body, _)) = exchange.body().await else { return };
+            exchange.ok(body.len().to_string()).await;
+        }
+    })
+}
+
+fn a_refused_body_is_sent_again_if_it_is_short(driver: Driver) {
+    let backend = refuses_once();
+    let gateway = Gateway::start(driver, &Config::to_h2(backend.address()));
+    let post = |path: &str, len: usize| {
+        let mut client = Client::connect(gateway.address).unwrap();
+        let body = "x".repeat(len);
+        asked(&mut client, &format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{body}"))
+    };
+    assert_eq!(post("/short", 3).text(), "3");
+    assert_eq!(post("/kept", 16 * 1024).text(), "16384");
+    assert_eq!(reason(&post("/long", 16 * 1024 + 1)), (502, Some("upstream_reset")));
+    let chunked = asked(
+        &mut Client::connect(gateway.address).unwrap(),
+        "POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    );
+    assert_eq!(chunked.text(), "5");
+    let retries = gateway.metrics().counters.upstream_retries;
+    assert_eq!(retries, 3);
+    connected(&gateway, |mut client| async move {
+        let post = |path: &str| http::Request::post(format!("http://a.example{path}")).body(()).unwrap();
+        let whole = send(&mut client, post("/pieces"), &[b"abc", b"de"], None).await.unwrap();
+        assert_eq!(whole.text(), "5");
+        // The log has the length of what was sent in the end.
+        assert_eq!(send(&mut client, post("/pieces"), &[b"a"], None).await.unwrap().text(), "1");
+    });
+    let lines = gateway.log_lines(6);
+    let received: Vec<_> = lines.iter().map(|line| line["bytes_received"].as_u64().unwrap()).collect();
+    assert_eq!((received[0], received[1], received[3], received[4], received[5]), (3, 16_384, 5, 5, 1));
+}
+
+/// The end of a connection that a backend announces while requests are on their way to it.
+fn a_connection_that_ends_loses_no_request_on_its_way(driver: Driver) {
+    let backend = H2Backend::raw(|| {
+        |mut stream: TcpStream, number| async move {
+            if number == 0 {
+                // Takes a whole request, and says that it has looked at none.
+                let _ = stream.write_all(&frames::settings(&[])).await;
+                let mut received = Vec::new();
+                while !received.windows(5).any(|bytes| bytes == b"hello") {
+                    if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let _ = stream.write_all(&frames::frame(frames::GOAWAY, 0, 0, &[0; 8])).await;
+                let _ = stream.shutdown().await;
+                while stream.read_buf(&mut received).await.unwrap_or(0) > 0 {}
+                return;
+            }
+            let mut streams = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((request, response))) = streams.accept().await {
+                tokio::task::spawn_local(async move {
+                    let mut exchange = Exchange { request, response, connection: number };
+                    let Some((body, _)) = exchange.body().await else { return };
+                    exchange.ok(body).await;
+                });
+            }
+        }
+    });
+    let gateway = Gateway::start(driver, &Config::to_h2(backend.address()));
+    let mut client = Client::connect(gateway.address).unwrap();
+    let post = asked(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(post.text(), "hello");
+    gateway.until("one retry", |counters| counters.upstream_retries == 1);
+    let next = asked(&mut client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!(next.text(), "hi", "the connection serves on");
 }
 
 fn a_reset_stream_ends_its_request_alone(driver: Driver) {

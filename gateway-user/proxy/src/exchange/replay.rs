@@ -1,0 +1,187 @@
+//! A request's body as it was received so far, kept for as long as its backend may say that it has not looked at it.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use gateway_http::head::Fields;
+use gateway_io::Chunk;
+
+use crate::body::ends::{Piece, PumpError, Source};
+
+/// Most content that is kept of one request: calls and forms are smaller, and what is larger is sent once.
+const MAX_KEPT: usize = 16 * 1024;
+
+/// A body's copy.
+#[derive(Debug)]
+pub(super) struct Replay(RefCell<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    state: State,
+    pieces: Vec<Chunk>,
+    len: usize,
+}
+
+/// The part of a body that a copy holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// All of it: none was taken from the client yet.
+    #[default]
+    Untouched,
+    /// All that was taken. More is to come, which another attempt could not go on with.
+    Begun,
+    /// All of it.
+    Whole,
+    /// A part is lost, or nobody will ask.
+    Spent,
+}
+
+impl Replay {
+    /// For a request whose backend may refuse it, or for one that is sent once.
+    pub(super) fn new(may_be_refused: bool) -> Self {
+        let state = if may_be_refused { State::Untouched } else { State::Spent };
+        Self(RefCell::new(Kept { state, ..Kept::default() }))
+    }
+
+    /// True if another attempt would send all of the body.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.0.borrow().state, State::Untouched | State::Whole)
+    }
+
+    /// Lets go of the copy: there is no other attempt.
+    pub(super) fn give_up(&self) {
+        *self.0.borrow_mut() = Kept { state: State::Spent, ..Kept::default() };
+    }
+
+    fn keep(&self, piece: &Piece, has_trailers: impl FnOnce() -> bool) {
+        let kept = &mut *self.0.borrow_mut();
+        if kept.state == State::Spent {
+            return;
+        }
+        let data = piece.data.as_deref().unwrap_or_default();
+        kept.len += data.len();
+        if kept.len > MAX_KEPT || (piece.finished && has_trailers()) {
+            *kept = Kept { state: State::Spent, ..Kept::default() };
+            return;
+        }
+        kept.state = if piece.finished { State::Whole } else { State::Begun };
+        if !data.is_empty() {
+            kept.pieces.push(copy(data));
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<Chunk> {
+        self.0.borrow().pieces.get(at).map(|piece| copy(piece))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.0.borrow().state == State::Whole
+    }
+
+    fn count(&self) -> usize {
+        self.0.borrow().pieces.len()
+    }
+}
+
+fn copy(data: &[u8]) -> Chunk {
+    let mut copy = Chunk::with_capacity(data.len());
+    // Fits: the capacity was just asked for.
+    let _ = copy.extend_from_slice(data);
+    copy
+}
+
+/// A request's body for one attempt: what was kept of it, then the rest from the client, of which a copy is kept.
+#[derive(Debug)]
+pub(super) struct Replayed<'a, S> {
+    from: &'a mut S,
+    replay: &'a Replay,
+    /// The next kept piece, and their number when the attempt began.
+    next: usize,
+    kept: usize,
+    /// The body was whole by then: there is no rest.
+    whole: bool,
+}
+
+impl<'a, S: Source> Replayed<'a, S> {
+    pub(super) fn new(from: &'a mut S, replay: &'a Replay) -> Self {
+        Self { from, replay, next: 0, kept: replay.count(), whole: replay.is_whole() }
+    }
+
+    fn kept(&mut self) -> Option<Piece> {
+        let data = (self.next < self.kept).then(|| self.replay.get(self.next)).flatten()?;
+        self.next += 1;
+        Some(Piece { received: data.len(), data: Some(data), finished: self.whole && self.next == self.kept })
+    }
+
+    fn keep(&self, piece: Result<Piece, PumpError>) -> Result<Piece, PumpError> {
+        match &piece {
+            Ok(piece) => self.replay.keep(piece, || !self.from.trailers().is_empty()),
+            Err(_) => self.replay.give_up(),
+        }
+        piece
+    }
+}
+
+impl<S: Source> Source for Replayed<'_, S> {
+    fn is_finished(&self) -> bool {
+        if self.whole { self.next >= self.kept } else { self.from.is_finished() }
+    }
+
+    fn at_hand(&mut self) -> Option<Result<Piece, PumpError>> {
+        match self.kept() {
+            Some(piece) => Some(Ok(piece)),
+            None => self.from.at_hand().map(|piece| self.keep(piece)),
+        }
+    }
+
+    fn try_next(&mut self) -> Option<Result<Piece, PumpError>> {
+        self.from.try_next().map(|piece| self.keep(piece))
+    }
+
+    async fn next(&mut self, wait: Duration) -> Result<Piece, PumpError> {
+        if let Some(piece) = self.kept() {
+            return Ok(piece);
+        }
+        let piece = self.from.next(wait).await;
+        self.keep(piece)
+    }
+
+    fn retain_trailers(&mut self, keep: impl FnMut(&[u8]) -> bool) {
+        self.from.retain_trailers(keep);
+    }
+
+    fn trailers(&self) -> Fields<'_> {
+        self.from.trailers()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(len: usize, finished: bool) -> Piece {
+        Piece { data: Some(copy(&vec![b'x'; len])), received: len, finished }
+    }
+
+    #[test]
+    fn a_body_is_kept_until_it_is_long_or_has_trailers() {
+        let replay = Replay::new(true);
+        assert!(replay.is_ready(), "nothing was taken");
+        replay.keep(&piece(10_000, false), || false);
+        assert!(!replay.is_ready(), "the rest would be lost");
+        replay.keep(&piece(6_384, true), || false);
+        assert!(replay.is_ready());
+        assert_eq!((replay.count(), replay.get(1).map(|piece| piece.len())), (2, Some(6_384)));
+        replay.give_up();
+        assert!(!replay.is_ready() && replay.count() == 0);
+
+        let long = Replay::new(true);
+        long.keep(&piece(MAX_KEPT, false), || false);
+        long.keep(&piece(1, true), || false);
+        assert!(!long.is_ready() && long.count() == 0, "memory is given back");
+        let with_trailers = Replay::new(true);
+        with_trailers.keep(&piece(1, true), || true);
+        assert!(!with_trailers.is_ready());
+        assert!(!Replay::new(false).is_ready());
+    }
+}
