@@ -287,6 +287,10 @@ fn nobody_else_says_why_we_answered(driver: Driver) {
     let answer = gateway.get("/filtered");
     assert_eq!((answer.status, answer.reason(), answer.header("y")), (503, None, Some("2")));
     let answer = gateway.get("/trailer");
+    assert_eq!((answer.text().as_str(), answer.trailers.len()), ("x", 0), "nobody asked for trailers");
+    let mut asks = gateway.connect();
+    asks.send("GET /trailer HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n").unwrap();
+    let answer = asks.response().unwrap();
     assert_eq!(answer.trailers, [pair("X-Sum", "1")]);
     let mut client = gateway.connect();
     let early = client.get("a", "/early").unwrap();

@@ -33,7 +33,7 @@ pub(crate) fn begin(
 
 /// The way of a request's body.
 pub(crate) fn request_sink(to: &mut SendHalf, framing: BodyFraming) -> H1Sink<'_> {
-    H1Sink { to, chunked: framing == BodyFraming::Chunked, head: None }
+    H1Sink { to, chunked: framing == BodyFraming::Chunked, trailers: true, head: None }
 }
 
 /// The response to a request with that method, which may be to change protocols. `unasked` takes the bytes behind it.

@@ -36,6 +36,8 @@ pub(crate) struct H1Sink<'a> {
     pub(crate) to: &'a mut SendHalf,
     /// True if the receiver is sent chunks; otherwise the bytes alone.
     pub(crate) chunked: bool,
+    /// The receiver is sent trailers.
+    pub(crate) trailers: bool,
     /// A head that goes out with the first piece.
     pub(crate) head: Option<Chunk>,
 }
@@ -116,7 +118,7 @@ impl Sink for H1Sink<'_> {
 
     fn finish(&mut self, trailers: Fields<'_>) {
         if self.chunked {
-            queue_end(self.to, trailers);
+            queue_end(self.to, if self.trailers { trailers } else { Fields::default() });
         }
     }
 

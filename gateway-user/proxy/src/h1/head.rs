@@ -16,6 +16,8 @@ pub(crate) struct RequestMeta {
     pub(crate) version: Version,
     pub(crate) keep_alive: bool,
     pub(crate) framing: BodyFraming,
+    /// The client takes trailers (RFC 9110 section 6.5.1): others may not even look for them.
+    pub(crate) accepts_trailers: bool,
 }
 
 /// One request as far as the head tells.

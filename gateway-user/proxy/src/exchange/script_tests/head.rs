@@ -45,6 +45,7 @@ impl ScriptRequest {
             version: request.version(),
             keep_alive: request.keep_alive(),
             framing: request.framing(),
+            accepts_trailers: request.accepts_trailers(),
         }
     }
 }
