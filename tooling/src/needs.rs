@@ -61,6 +61,8 @@ pub const DEBOOTSTRAP: Need = Need { program: "debootstrap", package: "debootstr
 pub const UNSHARE: Need = Need { program: "unshare", package: "util-linux" };
 /// The load over HTTP/2.
 pub const H2LOAD: Need = Need { program: "h2load", package: "nghttp2-client" };
+/// A client of HTTP/2 alone.
+pub const NGHTTP: Need = Need { program: "nghttp", package: "nghttp2-client" };
 /// A peer.
 pub const NGINX: Need = Need { program: "nginx", package: "nginx-light" };
 /// A peer.

@@ -95,6 +95,11 @@ impl Process {
         fs::read_to_string(&self.out).unwrap_or_default()
     }
 
+    /// The same as it came, which need be no text.
+    pub fn output_bytes(&self) -> Vec<u8> {
+        fs::read(&self.out).unwrap_or_default()
+    }
+
     /// Its standard error so far.
     pub fn stderr(&self) -> String {
         fs::read_to_string(&self.err).unwrap_or_default().trim().to_owned()

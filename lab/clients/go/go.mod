@@ -1,3 +1,3 @@
 module sluice.dev/clients
 
-go 1.21
+go 1.24

@@ -26,6 +26,8 @@ type saw struct {
 	SHA256      string `json:"sha256"`
 	Connections int    `json:"connections"`
 	Resumed     bool   `json:"resumed"`
+	Version     string `json:"version"`
+	Trailer     string `json:"trailer"`
 	Error       string `json:"error,omitempty"`
 }
 
@@ -57,11 +59,49 @@ func (s *saw) try(job job) error {
 		ExpectContinueTimeout: timeout,
 	}
 	defer transport.CloseIdleConnections()
+	if job["http"] == "2" {
+		transport.Protocols = new(http.Protocols)
+		transport.Protocols.SetHTTP2(true)
+		transport.Protocols.SetUnencryptedHTTP2(true)
+	}
 	client := &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: stay}
-	for range make([]struct{}, job.number("times")) {
+	times := job.number("times")
+	if job["does"] == "at-once" {
+		return s.atOnce(client, job, times)
+	}
+	for range times {
 		if err := s.request(client, job); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// atOnce makes all requests at a time. Their contents must be one.
+func (s *saw) atOnce(client *http.Client, job job, times int) error {
+	type result struct {
+		saw
+		err error
+	}
+	results := make(chan result, times)
+	for range times {
+		go func() {
+			var one saw
+			err := one.request(client, job)
+			results <- result{one, err}
+		}()
+	}
+	for range times {
+		one := <-results
+		if one.err != nil {
+			return one.err
+		}
+		if s.SHA256 != "" && s.SHA256 != one.SHA256 {
+			return errors.New("contents differ")
+		}
+		one.Job, one.Statuses = s.Job, append(s.Statuses, one.Statuses...)
+		one.Connections += s.Connections
+		*s = one.saw
 	}
 	return nil
 }
@@ -93,9 +133,18 @@ func (s *saw) request(client *http.Client, job job) error {
 	}
 	sum := sha256.Sum256(content)
 	s.Statuses = append(s.Statuses, response.StatusCode)
+	s.Version, s.Trailer = version(response), response.Trailer.Get("x-trailer")
 	s.Length, s.SHA256 = len(content), hex.EncodeToString(sum[:])
 	s.Resumed = response.TLS != nil && response.TLS.DidResume
 	return nil
+}
+
+// version is that of HTTP, as the other clients write it.
+func version(response *http.Response) string {
+	if response.ProtoMajor == 2 {
+		return "2"
+	}
+	return fmt.Sprintf("%d.%d", response.ProtoMajor, response.ProtoMinor)
 }
 
 // body has a length unless the job wants chunks.

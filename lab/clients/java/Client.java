@@ -42,16 +42,18 @@ public class Client {
     /** Members of the line's object. */
     static String attempt(Map<String, String> job, byte[] content) {
         try {
-            HttpClient client = client(job.get("tls"));
+            HttpClient client = client(job.get("tls"), job.get("http"));
+            String version = "";
             List<Integer> statuses = new ArrayList<>();
             byte[] seen = {};
             for (int time = 0; time < Integer.parseInt(job.get("times")); time++) {
                 var response = client.send(request(job, content), BodyHandlers.ofByteArray());
                 statuses.add(response.statusCode());
                 seen = response.body();
+                version = response.version() == HttpClient.Version.HTTP_2 ? "2" : "1.1";
             }
             String hash = HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(seen));
-            return "\"statuses\":" + statuses + ",\"length\":" + seen.length + ",\"sha256\":\"" + hash + "\"";
+            return "\"version\":\"" + version + "\",\"statuses\":" + statuses + ",\"length\":" + seen.length + ",\"sha256\":\"" + hash + "\"";
         } catch (Exception error) {
             Throwable cause = error;
             while (cause.getCause() != null) cause = cause.getCause();
@@ -74,9 +76,10 @@ public class Client {
     }
 
     /** A client with connections of its own. It offers h2c over clear text, as it does by itself. */
-    static HttpClient client(String tls) throws Exception {
+    static HttpClient client(String tls, String http) throws Exception {
         var builder = HttpClient.newBuilder();
         if (!tls.isEmpty()) {
+            builder.version(http.equals("2") ? HttpClient.Version.HTTP_2 : HttpClient.Version.HTTP_1_1);
             SSLContext context = SSLContext.getInstance("TLS");
             context.init(null, new TrustManager[] {new TrustAll()}, null);
             SSLParameters parameters = new SSLParameters();

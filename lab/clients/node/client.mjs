@@ -1,13 +1,14 @@
-// Runs jobs with Node's http module or its fetch and prints one line of JSON for each try.
+// Runs jobs with Node's http or http2 module or its fetch and prints one line of JSON for each try.
 //
-//     node client.mjs http|fetch JOBS
+//     node client.mjs http|http2|fetch JOBS
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import * as fetching from "./fetch.mjs";
 import * as http from "./http.mjs";
+import * as http2 from "./http2.mjs";
 
 const [which, path] = process.argv.slice(2);
-const client = { fetch: fetching, http }[which];
+const client = { fetch: fetching, http, http2 }[which];
 
 // Name=value pairs with tabs between them, a job on each line.
 function readJobs(path) {
@@ -30,8 +31,11 @@ async function attempt(job) {
   const statuses = [];
   let content;
   try {
+    // All at once, or one after the other.
+    const asked = job.does === "at-once" ? Array.from({ length: job.times }, () => session.request()) : undefined;
     for (let time = 0; time < job.times; time++) {
-      const response = await session.request();
+      const response = await (asked ? asked[time] : session.request());
+      if (asked && content && !content.equals(response.content)) throw new Error("contents differ");
       statuses.push(response.status);
       content = response.content;
     }

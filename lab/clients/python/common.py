@@ -26,6 +26,7 @@ class Job:
     times: int
     tries: int
     tls: str
+    http: str
     name: str
     field: str
 

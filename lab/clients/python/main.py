@@ -2,7 +2,7 @@
 
     main.py CLIENT JOBS
 
-CLIENT is socket, http.client, requests, httpx or aiohttp. JOBS is a file with one job on each line.
+CLIENT is socket, http.client, requests, httpx, httpx-http2, aiohttp or websockets. JOBS is a file with one job on each line.
 """
 
 import importlib
@@ -20,14 +20,18 @@ def attempt(client, job):
         with client.Session(job) as session:
             responses = [session.request() for _ in range(job.times)]
             statuses = [status for status, _ in responses]
-            return {"statuses": statuses, **digest(responses[-1][1]), "connections": session.connections()}
+            seen = {"statuses": statuses, **digest(responses[-1][1]), "connections": session.connections()}
+            if hasattr(session, "version"):
+                seen["version"] = session.version
+            return seen
     except Exception as error:  # every error is a finding
         return {"error": error_name(error)}
 
 
 def main():
     name, path = sys.argv[1:]
-    client = importlib.import_module("with_" + name.replace(".", "_"))
+    module = name.removesuffix("-http2").replace(".", "_")
+    client = importlib.import_module("with_" + module)
     for job in read_jobs(path):
         for _ in range(job.tries):
             print(json.dumps({"job": job.job, **attempt(client, job)}), flush=True)

@@ -134,6 +134,7 @@ fn serve(stream: TcpStream, browser: &Browser) -> io::Result<()> {
                 thread::sleep(LATE_DELAY);
                 connection.respond(&request, "200 OK", "", content::TEXT)?;
             }
+            "/trailers" => connection.respond_with_trailers()?,
             "/text" => connection.respond(&request, "200 OK", "", content::TEXT)?,
             _ => connection.respond(&request, "404 Not Found", "", b"")?,
         }
@@ -179,6 +180,17 @@ impl Connection {
             "HEAD" => Ok(()),
             _ => self.writer.write_all(content),
         }
+    }
+
+    /// The short text as one chunk, and a trailer.
+    fn respond_with_trailers(&mut self) -> io::Result<()> {
+        let (length, (name, value)) = (content::TEXT.len(), content::TRAILER);
+        write!(
+            self.writer,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: {name}\r\n\r\n{length:x}\r\n"
+        )?;
+        self.writer.write_all(content::TEXT)?;
+        write!(self.writer, "\r\n0\r\n{name}: {value}\r\n\r\n")
     }
 
     /// A head at once, and its content piece by piece.

@@ -27,6 +27,8 @@ pub(super) struct CallResult {
     /// None if it had to be ended.
     pub(super) status: Option<ExitStatus>,
     pub(super) output: String,
+    /// The same as it came, which need be no text.
+    pub(super) bytes: Vec<u8>,
     pub(super) stderr: String,
 }
 
@@ -57,7 +59,12 @@ pub(super) fn call(dir: &Path, command: &mut Command, input: &Input<'_>) -> Resu
         feed(&mut process, text, seen)?;
     }
     let status = process.wait_within(CALL_TIMEOUT)?;
-    Ok(CallResult { status, output: process.output(), stderr: process.stderr() })
+    Ok(CallResult {
+        status,
+        output: process.output(),
+        bytes: process.output_bytes(),
+        stderr: process.stderr(),
+    })
 }
 
 /// Writes the input and ends it once the output has `seen` in it, the process has ended, or there

@@ -46,8 +46,18 @@ pub(super) enum Action {
     AtOnce,
     /// Reads a response piece by piece while it comes.
     Pieces,
+    /// Reads a response with trailers.
+    Trailers,
     /// Has its content sent back by a WebSocket, as one message, and closes it in order.
     WebSocket,
+    /// The same, with a message in many fragments.
+    WebSocketFragments,
+    /// The same, with a short message of text.
+    WebSocketText,
+    /// The same, after pings whose pongs it waits for.
+    WebSocketPings,
+    /// The same, closed with a code and a reason of the application, which come back.
+    WebSocketClose,
 }
 
 /// A request's content.
@@ -108,6 +118,21 @@ const UPLOAD: Case = Case {
     ..GET
 };
 
+const WEBSOCKET: Case = Case {
+    name: "websocket",
+    action: Action::WebSocket,
+    path: "/websocket",
+    body: Body::Plain,
+    status: 101,
+    content: Content::Pattern,
+    ..GET
+};
+
+/// A WebSocket for the backend's short text.
+const fn short(name: &'static str, action: Action) -> Case {
+    Case { name, action, body: Body::None, content: Content::Text, ..WEBSOCKET }
+}
+
 /// An upload whose response comes before its end.
 const fn early(name: &'static str, path: &'static str, status: u16) -> Case {
     Case { name, path, status, content: Content::Any, ..UPLOAD }
@@ -144,15 +169,12 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "resume", action: Action::Resume, transports: Transport::TLS, ..GET },
     Case { name: "assets", action: Action::AtOnce, ..GET },
     Case { name: "pieces", action: Action::Pieces, path: "/stream", content: Content::Stream, ..GET },
-    Case {
-        name: "websocket",
-        action: Action::WebSocket,
-        path: "/websocket",
-        body: Body::Plain,
-        status: 101,
-        content: Content::Pattern,
-        ..GET
-    },
+    Case { name: "trailers", action: Action::Trailers, path: "/trailers", ..GET },
+    WEBSOCKET,
+    Case { name: "websocket-fragments", action: Action::WebSocketFragments, ..WEBSOCKET },
+    short("websocket-text", Action::WebSocketText),
+    short("websocket-pings", Action::WebSocketPings),
+    short("websocket-close", Action::WebSocketClose),
 ];
 
 impl Case {
@@ -185,7 +207,12 @@ impl Action {
             Self::H2c => "h2c",
             Self::AtOnce => "at-once",
             Self::Pieces => "pieces",
+            Self::Trailers => "trailers",
             Self::WebSocket => "websocket",
+            Self::WebSocketFragments => "websocket-fragments",
+            Self::WebSocketText => "websocket-text",
+            Self::WebSocketPings => "websocket-pings",
+            Self::WebSocketClose => "websocket-close",
         }
     }
 }

@@ -9,7 +9,7 @@ use super::observation::Observation;
 use super::program::Program;
 use super::testbed::Testbed;
 use super::transport::Transport;
-use super::{chromium, curl, openssl, pipes, script, wget};
+use super::{chromium, curl, h2load, nghttp, openssl, pipes, script, wget};
 
 /// Makes every try of jobs that are all over one transport; gives what each saw, with the number of its job.
 type Run = fn(&Testbed, &Program, Transport, &[Job]) -> Result<Vec<(usize, Observation)>>;
@@ -22,6 +22,10 @@ pub(super) struct Client {
     pub(super) transports: &'static [Transport],
     /// Names of cases.
     pub(super) cases: &'static [&'static str],
+    /// Those that it cannot make in clear text.
+    pub(super) not_in_clear: &'static [&'static str],
+    /// It speaks HTTP/2: with prior knowledge in clear text, by ALPN over TLS.
+    pub(super) http2: bool,
     invocation: Invocation,
 }
 
@@ -75,9 +79,40 @@ const LIBRARY: &[&str] = cases!(WHOLE, EARLY, CHUNKED);
 const HALF_CLOSE: &[&str] = &["half-close", "half-close-stream"];
 const BROWSER: &[&str] = &["assets", "pieces", "websocket"];
 const EXPECT: &[&str] = &["upload-expect", "expect-404"];
+const WEBSOCKET: &[&str] =
+    &["websocket", "websocket-fragments", "websocket-text", "websocket-pings", "websocket-close"];
+const PACKAGES: &str = "apt: python3-venv, and the package index";
+
+const WITHOUT_KEEP: &[&str] = &["get", "head", "gzip", "download", "upload"];
+const GO: &str = "go.dev/doc/install, 1.24 or newer";
+const JDK: &str = "apt: default-jdk-headless";
+const JAVA: &[&str] = cases!(&["get", "head", "download", "upload"], EARLY, CHUNKED, &["upload-expect"]);
 
 pub(super) const CLIENTS: &[Client] = &[
     tool("curl", "apt: curl", cases!(LIBRARY, EXPECT, &["expect-empty", "http10", "h2c"]), curl::attempt),
+    Client {
+        // Before 8.0 it cannot use a connection twice that it knew to speak HTTP/2 (curl/curl#10634).
+        not_in_clear: &["keep", "assets"],
+        ..http2(tool(
+            "curl-http2",
+            "apt: curl",
+            cases!(LIBRARY, EXPECT, &["assets", "trailers"]),
+            curl::attempt,
+        ))
+    },
+    Client {
+        transports: Transport::NEWEST,
+        ..http2(tool(
+            "nghttp",
+            "apt: nghttp2-client",
+            cases!(WITHOUT_KEEP, EARLY, CHUNKED, EXPECT, &["assets", "trailers"]),
+            nghttp::attempt,
+        ))
+    },
+    Client {
+        transports: Transport::NEWEST,
+        ..http2(tool("h2load", "apt: nghttp2-client", &["get", "upload", "assets"], h2load::attempt))
+    },
     tool("wget", "apt: wget", cases!(WHOLE, EARLY), wget::attempt),
     Client {
         transports: Transport::TLS,
@@ -92,30 +127,27 @@ pub(super) const CLIENTS: &[Client] = &[
         script::run,
     ),
     jobs("http.client", "apt: python3", LIBRARY, script::run),
-    jobs("requests", "apt: python3-venv, and the package index", LIBRARY, script::run),
-    jobs("httpx", "apt: python3-venv, and the package index", LIBRARY, script::run),
-    jobs("aiohttp", "apt: python3-venv, and the package index", cases!(LIBRARY, EXPECT), script::run),
-    jobs("go", "go.dev/doc/install", cases!(LIBRARY, EXPECT, &["resume"]), script::run),
+    jobs("requests", PACKAGES, LIBRARY, script::run),
+    jobs("httpx", PACKAGES, LIBRARY, script::run),
+    http2(jobs("httpx-http2", PACKAGES, LIBRARY, script::run)),
+    jobs("aiohttp", PACKAGES, cases!(LIBRARY, EXPECT), script::run),
+    jobs("websockets", PACKAGES, WEBSOCKET, script::run),
+    jobs("go", GO, cases!(LIBRARY, EXPECT, &["resume"]), script::run),
+    http2(jobs("go-http2", GO, cases!(LIBRARY, EXPECT, &["resume", "assets", "trailers"]), script::run)),
     jobs("node-http", "apt: nodejs", cases!(LIBRARY, EXPECT, &["resume"]), script::run),
-    // One pool serves the whole process, and opens connections as it likes.
-    jobs(
-        "node-fetch",
-        "apt: nodejs, 18 or newer",
-        cases!(&["get", "head", "gzip", "download", "upload"], EARLY, CHUNKED),
+    http2(jobs(
+        "node-http2",
+        "apt: nodejs",
+        cases!(WHOLE, EARLY, CHUNKED, EXPECT, &["assets", "trailers"]),
         script::run,
-    ),
+    )),
+    // One pool serves the whole process, and opens connections as it likes.
+    jobs("node-fetch", "apt: nodejs, 18 or newer", cases!(WITHOUT_KEEP, EARLY, CHUNKED), script::run),
     // It cannot tell connections apart, does not undo compression, and waits for 100 (Continue) even
     // after a refusal.
-    jobs(
-        "java",
-        "apt: default-jdk-headless",
-        cases!(
-            &["get", "head", "download", "upload"],
-            EARLY,
-            &["upload-chunked", "chunked-404", "upload-expect"]
-        ),
-        script::run,
-    ),
+    jobs("java", JDK, JAVA, script::run),
+    // In clear text it knows the offer by `Upgrade` alone, which is no HTTP/2 here.
+    Client { transports: Transport::TLS, ..http2(jobs("java-http2", JDK, JAVA, script::run)) },
     jobs("chromium", "apt: chromium", cases!(WHOLE, EARLY, BROWSER), chromium::run),
 ];
 
@@ -125,11 +157,32 @@ const fn tool(
     cases: &'static [&'static str],
     attempt: fn(&Testbed, &Program, &Job) -> Result<Observation>,
 ) -> Client {
-    Client { name, source, transports: Transport::ALL, cases, invocation: Invocation::Tool(attempt) }
+    Client {
+        name,
+        source,
+        transports: Transport::ALL,
+        cases,
+        not_in_clear: &[],
+        http2: false,
+        invocation: Invocation::Tool(attempt),
+    }
 }
 
 const fn jobs(name: &'static str, source: &'static str, cases: &'static [&'static str], run: Run) -> Client {
-    Client { name, source, transports: Transport::ALL, cases, invocation: Invocation::Jobs(run) }
+    Client {
+        name,
+        source,
+        transports: Transport::ALL,
+        cases,
+        not_in_clear: &[],
+        http2: false,
+        invocation: Invocation::Jobs(run),
+    }
+}
+
+/// The same client over HTTP/2.
+const fn http2(client: Client) -> Client {
+    Client { http2: true, ..client }
 }
 
 impl Client {

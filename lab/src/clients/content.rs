@@ -24,6 +24,16 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
+/// Name and value of the trailer behind it, where there is one.
+pub(super) const TRAILER: (&str, &str) = ("x-trailer", "behind the content");
+
+/// The value of [`TRAILER`] in lines of fields.
+pub(super) fn trailer_in(lines: &str) -> Option<String> {
+    let begin = format!("{}: ", TRAILER.0);
+    let value = lines.lines().find_map(|line| line.split_once(&begin))?.1;
+    Some(value.trim().to_owned())
+}
+
 /// One piece of the text that comes piece by piece.
 pub(super) const PIECE: &[u8; 10] = b"0123456789";
 pub(super) const PIECES: usize = 6;
@@ -69,6 +79,13 @@ mod tests {
     #[test]
     fn a_checksum_is_the_one_of_the_standard() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn a_trailer_is_found_among_fields() {
+        assert_eq!(trailer_in("trailer: x-trailer\r\nx-trailer: here\r\n").as_deref(), Some("here"));
+        assert_eq!(trailer_in("[  0.01] recv (stream_id=13) x-trailer: here\n").as_deref(), Some("here"));
+        assert_eq!(trailer_in("a: b\r\n"), None);
     }
 
     #[test]

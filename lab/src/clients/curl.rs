@@ -6,14 +6,15 @@ use anyhow::Result;
 
 use super::call::{Input, call};
 use super::case::{Action, Body, Content};
+use super::content;
 use super::job::Job;
 use super::observation::Observation;
 use super::program::Program;
 use super::script::content_file;
 use super::testbed::Testbed;
 
-/// For each transfer: the status, and the connections that were made for it.
-const PRINTED: &str = "%{http_code} %{num_connects}\\n";
+/// For each transfer: the status, the connections that were made for it, and the version.
+const PRINTED: &str = "%{http_code} %{num_connects} %{http_version}\\n";
 
 pub(super) fn attempt(testbed: &Testbed, program: &Program, job: &Job) -> Result<Observation> {
     let response = testbed.dir().join("response");
@@ -29,6 +30,10 @@ pub(super) fn attempt(testbed: &Testbed, program: &Program, job: &Job) -> Result
             command.arg("--data-binary").arg(format!("@{}", file.display()));
         }
     }
+    let trailers = testbed.dir().join("head");
+    if job.case.action == Action::Trailers {
+        command.arg("--dump-header").arg(&trailers);
+    }
     for _ in 0..job.case.times() {
         command.arg("--output").arg(&response).arg(job.url());
     }
@@ -41,11 +46,26 @@ pub(super) fn attempt(testbed: &Testbed, program: &Program, job: &Job) -> Result
         // It writes the head there.
         seen = Observation::of(0, b"");
     }
-    let transfers = result.output.lines().filter_map(|line| line.split_once(' '));
-    let (statuses, connections): (Vec<_>, Vec<_>) = transfers.unzip();
-    seen.statuses = statuses.iter().filter_map(|status| status.parse().ok()).collect();
-    seen.connections = Some(connections.iter().filter_map(|count| count.parse::<u32>().ok()).sum());
+    let transfers: Vec<Vec<&str>> = result.output.lines().map(|line| line.split(' ').collect()).collect();
+    let column = |at: usize| transfers.iter().filter_map(move |words| words.get(at).copied());
+    seen.statuses = column(0).filter_map(|status| status.parse().ok()).collect();
+    seen.connections = Some(column(1).filter_map(|count| count.parse::<u32>().ok()).sum());
+    let mut versions: Vec<&str> = column(2).collect();
+    versions.dedup();
+    seen.version = Some(versions.join(","));
+    if job.case.action == Action::Trailers {
+        seen.trailer = content::trailer_in(&fs::read_to_string(&trailers)?);
+    }
     Ok(seen)
+}
+
+/// The version of HTTP, which curl would choose by itself.
+fn version(job: &Job) -> &'static str {
+    match job.transport.choose("--http2", "--http2") {
+        _ if !job.http2 => "--http1.1",
+        Some(by_alpn) => by_alpn,
+        None => "--http2-prior-knowledge",
+    }
 }
 
 fn flags(job: &Job) -> Vec<&'static str> {
@@ -56,7 +76,10 @@ fn flags(job: &Job) -> Vec<&'static str> {
     match case.action {
         Action::Http10 => flags.push("--http1.0"),
         Action::H2c => flags.push("--http2"),
-        _ => {}
+        _ => flags.push(version(job)),
+    }
+    if case.action == Action::AtOnce {
+        flags.extend(["--parallel", "--parallel-max", "100"]);
     }
     if case.method == "HEAD" {
         flags.push("--head");

@@ -14,6 +14,8 @@ pub(super) struct Job {
     /// Bytes of the content of a case that is sized, else 0.
     pub(super) size: usize,
     pub(super) tries: u32,
+    /// The client speaks HTTP/2, with prior knowledge or by ALPN.
+    pub(super) http2: bool,
     /// The response's content where that is known.
     wanted: Option<content::Digest>,
 }
@@ -28,7 +30,12 @@ impl Job {
             Content::Pattern => Some(content::digest(&content::pattern(size))),
             Content::Received => Some(content::digest(content::received(size).as_bytes())),
         };
-        Self { case, transport, size, tries, wanted }
+        Self { case, transport, size, tries, http2: false, wanted }
+    }
+
+    /// The same over HTTP/2, or HTTP/1.1.
+    pub(super) fn over_http2(self, http2: bool) -> Self {
+        Self { http2, ..self }
     }
 
     /// Path and query.
@@ -67,10 +74,11 @@ impl Job {
     pub(super) fn line(&self, number: usize) -> String {
         let Case { action, method, body, gzip, expect, field, server_name, .. } = self.case;
         let (action, body, version) = (action.name(), body.name(), self.transport.version());
+        let http = if self.http2 { "2" } else { "1.1" };
         let (url, size, times, tries) = (self.url(), self.size, self.case.times(), self.tries);
         format!(
             "job={number}\tdoes={action}\tmethod={method}\turl={url}\tbody={body}\tsize={size}\tgzip={gzip}\t\
-             expect={expect}\ttimes={times}\ttries={tries}\ttls={version}\tname={server_name}\tfield={field}"
+             expect={expect}\ttimes={times}\ttries={tries}\ttls={version}\thttp={http}\tname={server_name}\tfield={field}"
         )
     }
 
@@ -84,9 +92,12 @@ impl Job {
             return Some(format!("status {:?}", seen.statuses));
         }
         if let Some(wanted) = &self.wanted
-            && (seen.length, &seen.sha256) != (wanted.length, &wanted.sha256)
+            && (seen.length != wanted.length || !["", &wanted.sha256].contains(&seen.sha256.as_str()))
         {
             return Some(format!("other content: {} of {} bytes", seen.length, wanted.length));
+        }
+        if self.http2 && seen.version.as_deref() != Some("2") {
+            return Some(format!("over HTTP/{}", seen.version.as_deref().unwrap_or("?")));
         }
         match self.case.action {
             super::case::Action::Keep if seen.connections != Some(1) => Some(format!(
@@ -94,6 +105,9 @@ impl Job {
                 seen.connections.map_or("not known".into(), |n| n.to_string())
             )),
             super::case::Action::Resume if seen.resumed != Some(true) => Some("not resumed".to_owned()),
+            super::case::Action::Trailers if seen.trailer.as_deref() != Some(content::TRAILER.1) => {
+                Some(format!("trailer {:?}", seen.trailer))
+            }
             _ => None,
         }
     }
@@ -124,6 +138,26 @@ mod tests {
         let broken = Observation { error: Some("EPIPE".to_owned()), ..text() };
         assert_eq!(job("get", 0).failure(&broken).unwrap(), "EPIPE");
         assert_eq!(job("post-404", 9).failure(&Observation::of(404, b"any")), None);
+    }
+
+    #[test]
+    fn a_client_that_shows_the_length_alone_is_judged_by_it() {
+        let long = |length| Observation { sha256: String::new(), length, ..text() };
+        assert_eq!(job("get", 0).failure(&long(60)), None);
+        assert_eq!(job("get", 0).failure(&long(59)).unwrap(), "other content: 59 of 60 bytes");
+    }
+
+    #[test]
+    fn version_and_trailer_must_be_the_ones_that_were_asked_for() {
+        let by = |version: &str| Observation { version: Some(version.to_owned()), ..text() };
+        let http2 = || job("get", 0).over_http2(true);
+        assert_eq!(http2().failure(&by("2")), None);
+        assert_eq!(http2().failure(&by("1.1")).unwrap(), "over HTTP/1.1");
+        assert_eq!(http2().failure(&text()).unwrap(), "over HTTP/?");
+        let trailer = |value: &str| Observation { trailer: Some(value.to_owned()), ..text() };
+        assert_eq!(job("trailers", 0).failure(&trailer(content::TRAILER.1)), None);
+        assert!(job("trailers", 0).failure(&trailer("another")).is_some());
+        assert!(job("trailers", 0).failure(&text()).is_some());
     }
 
     #[test]

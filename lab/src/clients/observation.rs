@@ -13,11 +13,16 @@ use super::content;
 pub(super) struct Observation {
     pub(super) statuses: Vec<u16>,
     pub(super) length: usize,
+    /// Empty if the client shows the length alone.
     pub(super) sha256: String,
     /// Connections that were made, if the client can tell.
     pub(super) connections: Option<u32>,
     /// True if the TLS session was an earlier one, if the client can tell.
     pub(super) resumed: Option<bool>,
+    /// The version of HTTP that all responses came by, if the client can tell: `2` or `1.1`.
+    pub(super) version: Option<String>,
+    /// The backend's trailer, if the client shows it.
+    pub(super) trailer: Option<String>,
     pub(super) error: Option<String>,
 }
 

@@ -10,10 +10,12 @@ use super::program::Program;
 use super::python;
 use crate::cargo::workspace;
 use crate::go;
-use crate::needs::{self, CHROMIUM, CURL, JAVA, NETCAT, NODE, Need, OPENSSL, PYTHON, SOCAT, WGET};
+use crate::needs::{
+    self, CHROMIUM, CURL, H2LOAD, JAVA, NETCAT, NGHTTP, NODE, Need, OPENSSL, PYTHON, SOCAT, WGET,
+};
 
 /// Clients that every call installs where it may: they are small.
-const SMALL: [Need; 5] = [CURL, WGET, OPENSSL, NETCAT, SOCAT];
+const SMALL: [Need; 6] = [CURL, WGET, OPENSSL, NETCAT, SOCAT, NGHTTP];
 /// Clients that are installed on demand.
 const HEAVY: [Need; 4] = [PYTHON, NODE, JAVA, CHROMIUM];
 
@@ -34,19 +36,22 @@ pub(super) fn install(all: bool) {
 pub(super) fn find(client: &str) -> Result<Option<Program>> {
     let folder = folder();
     Ok(match client {
-        "curl" => tool(CURL, "--version"),
+        "curl" | "curl-http2" => tool(CURL, "--version"),
+        "nghttp" => tool(NGHTTP, "--version"),
+        "h2load" => tool(H2LOAD, "--version"),
         "wget" => tool(WGET, "--version"),
         "openssl" => tool(OPENSSL, "version"),
         "nc" => tool(NETCAT, "-h"),
         "socat" => tool(SOCAT, "-V"),
         "socket" | "http.client" => python::system().map(|python| script_of_python(&python, client)),
-        "requests" | "httpx" | "aiohttp" => {
+        "requests" | "httpx" | "httpx-http2" | "aiohttp" | "websockets" => {
             python::with_packages().map(|python| script_of_python(&python, client))
         }
-        "go" if go_is_there() => Some(go_client(&folder)?),
+        "go" | "go-http2" if go_is_there() => Some(go_client(&folder)?),
         "node-http" => script(NODE, "--version", &[folder.join("node/client.mjs"), "http".into()]),
+        "node-http2" => script(NODE, "--version", &[folder.join("node/client.mjs"), "http2".into()]),
         "node-fetch" => script(NODE, "--version", &[folder.join("node/client.mjs"), "fetch".into()]),
-        "java" => script(JAVA, "--version", &[folder.join("java/Client.java")]),
+        "java" | "java-http2" => script(JAVA, "--version", &[folder.join("java/Client.java")]),
         "chromium" => tool(CHROMIUM, "--version"),
         _ => None,
     })

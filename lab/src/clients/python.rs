@@ -12,7 +12,7 @@ use crate::cargo::must_succeed;
 use crate::needs::PYTHON;
 
 /// The packages of which the environment is made.
-const IMPORTS: &str = "import aiohttp, httpx, requests";
+const IMPORTS: &str = "import aiohttp, h2, httpx, requests, websockets";
 
 /// The interpreter itself: what is on PATH may be a script that looks for it.
 pub(super) fn system() -> Option<PathBuf> {
@@ -60,6 +60,7 @@ pub(super) fn version(python: &Path, client: &str) -> Command {
     let mut command = Command::new(python);
     match client {
         "socket" | "http.client" => command.arg("--version"),
+        "httpx-http2" => return version(python, "httpx"),
         package => command.args([
             "-c",
             "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))",

@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use super::case::{CASES, Case};
 use super::client::{CLIENTS, Client};
 use super::job::Job;
+use super::transport::Transport;
 
 /// Names of clients and of cases; none of one kind stands for all of it.
 #[derive(Debug, Default)]
@@ -57,9 +58,17 @@ impl Selection {
     pub(super) fn jobs(&self, client: &Client, sizes: &[usize], tries: u32) -> Vec<Job> {
         let mut jobs = Vec::new();
         for case in self.cases(client) {
-            for transport in case.transports.iter().filter(|one| client.transports.contains(one)) {
+            let clear_too = !client.not_in_clear.contains(&case.name);
+            let can = |one: &&Transport| {
+                client.transports.contains(one) && (clear_too || **one != Transport::Clear)
+            };
+            for transport in case.transports.iter().filter(can) {
                 let sizes = if case.is_sized() { sizes } else { &[0] };
-                jobs.extend(sizes.iter().map(|size| Job::new(case, *transport, *size, tries)));
+                jobs.extend(
+                    sizes
+                        .iter()
+                        .map(|size| Job::new(case, *transport, *size, tries).over_http2(client.http2)),
+                );
             }
         }
         jobs
@@ -85,7 +94,7 @@ mod tests {
         assert_eq!(clients(&["h2c"]), ["curl"], "the others cannot");
         assert_eq!(clients(&["nc", "get"]), ["nc"], "named, and told that it can make none of these");
         let error = selection(&["curl", "gat"]).unwrap_err().to_string();
-        assert!(error.starts_with("--only gat: write clients (curl, wget,"), "{error}");
+        assert!(error.starts_with("--only gat: write clients (curl, curl-http2,"), "{error}");
     }
 
     #[test]
@@ -95,5 +104,9 @@ mod tests {
         let jobs = chosen.jobs(curl, &[5, 50], 3);
         let count = |name| jobs.iter().filter(|job| job.case.name == name).count();
         assert_eq!([count("get"), count("post-404"), count("h2c")], [3, 6, 1]);
+        let chosen = selection(&["curl-http2", "keep"]).unwrap();
+        let jobs = chosen.jobs(chosen.clients().next().unwrap(), &[5], 3);
+        assert_eq!(jobs.len(), 2, "not in clear text");
+        assert!(jobs.iter().all(|job| job.http2));
     }
 }

@@ -14,6 +14,8 @@ pub(super) enum Transport {
 impl Transport {
     pub(super) const ALL: &[Self] = &[Self::Clear, Self::Tls12, Self::Tls13];
     pub(super) const TLS: &[Self] = &[Self::Tls12, Self::Tls13];
+    /// For clients whose version of TLS nobody can set.
+    pub(super) const NEWEST: &[Self] = &[Self::Clear, Self::Tls13];
     pub(super) const CLEAR: &[Self] = &[Self::Clear];
 
     /// For people.
