@@ -15,5 +15,5 @@ mod upstream_response;
 pub use request::{Connect, write_request};
 pub use response::response;
 pub use trailers::{read_trailers, write_trailers};
-pub use upstream_request::upstream_request;
-pub use upstream_response::write_response;
+pub use upstream_request::{upstream_connect, upstream_request};
+pub use upstream_response::{write_response, write_switch};

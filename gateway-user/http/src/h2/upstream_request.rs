@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TE};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY, TE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 
@@ -25,6 +25,38 @@ pub fn upstream_request(
     framing: BodyFraming,
     endpoint: impl FnOnce() -> String,
 ) -> Option<Request<()>> {
+    let mut request = converted(head, edits, endpoint)?;
+    *request.method_mut() = Method::from_bytes(head.method_token).ok()?;
+    let fields = request.headers_mut();
+    if let BodyFraming::Length(length) = framing {
+        fields.try_insert(CONTENT_LENGTH, HeaderValue::from(length)).ok()?;
+    }
+    // Servers of gRPC want to be told so, and every client of gRPC takes them.
+    if head.accepts_trailers || is_call(head) {
+        fields.try_insert(TE, HeaderValue::from_static("trailers")).ok()?;
+    }
+    Some(request)
+}
+
+/// The same for a request that is to change protocols: an extended CONNECT (RFC 8441), without the `:protocol`. The key of a
+/// WebSocket handshake stays behind, which HTTP/2 has no need of (section 5), and it has no body.
+pub fn upstream_connect(
+    head: &RequestParts<'_>,
+    edits: &HeadEdits,
+    endpoint: impl FnOnce() -> String,
+) -> Option<Request<()>> {
+    let mut request = converted(head, edits, endpoint)?;
+    *request.method_mut() = Method::CONNECT;
+    request.headers_mut().remove(SEC_WEBSOCKET_KEY);
+    Some(request)
+}
+
+/// URI and fields.
+fn converted(
+    head: &RequestParts<'_>,
+    edits: &HeadEdits,
+    endpoint: impl FnOnce() -> String,
+) -> Option<Request<()>> {
     let authority = match edits.host().or(head.authority).filter(|host| !host.is_empty()) {
         Some(host) => Authority::try_from(host).ok()?,
         None => Authority::try_from(endpoint()).ok()?,
@@ -36,15 +68,7 @@ pub fn upstream_request(
     parts.path_and_query = Some(target(path, edits.query(head.query))?);
     let mut fields = HeaderMap::with_capacity(head.fields.len() + 2);
     copy_fields(&mut fields, head.fields, edits)?;
-    if let BodyFraming::Length(length) = framing {
-        fields.try_insert(CONTENT_LENGTH, HeaderValue::from(length)).ok()?;
-    }
-    // Servers of gRPC want to be told so, and every client of gRPC takes them.
-    if head.accepts_trailers || is_call(head) {
-        fields.try_insert(TE, HeaderValue::from_static("trailers")).ok()?;
-    }
     let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(head.method_token).ok()?;
     *request.uri_mut() = Uri::from_parts(parts).ok()?;
     *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = fields;
@@ -113,6 +137,22 @@ mod tests {
             lines(&request),
             ["x-a: 1", "cookie: a=1; b=2", "x-b: 2", "content-length: 3", "te: trailers"]
         );
+    }
+
+    #[test]
+    fn an_upgrade_is_an_extended_connect_without_its_key() {
+        let wire = b"GET /chat?x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+                     Content-Length: 0\r\n\r\n";
+        let mut head = RequestHead::new();
+        head.parse(wire, &HeadLimits::default()).unwrap();
+        let parts = head.view(wire).parts(Scheme::Https);
+        let request = upstream_connect(&parts, &HeadEdits::new(), String::new).unwrap();
+        assert_eq!(
+            (request.method(), request.uri().to_string().as_str()),
+            (&Method::CONNECT, "http://a/chat?x")
+        );
+        assert_eq!(lines(&request), ["sec-websocket-version: 13"]);
     }
 
     #[test]

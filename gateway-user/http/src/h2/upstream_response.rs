@@ -2,11 +2,12 @@
 
 use gateway_grammar::Method;
 use gateway_grammar::token::is_ows;
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, SEC_WEBSOCKET_ACCEPT};
 use http::{Response, StatusCode};
 
 use super::request::OF_CONNECTION;
 use crate::h1::{FieldError, ResponseError};
+use crate::websocket::Accept;
 
 /// Appends a response's head to `out`, as HTTP/1.1, for [`crate::h1::ResponseHead::parse`]: `to` is the request's method,
 /// `ends` tells that the head ends the stream. A body of a length that is not told becomes a chunked one, and one
@@ -25,7 +26,37 @@ pub fn write_response<T>(
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(head.status().as_str().as_bytes());
     out.extend_from_slice(b" \r\n");
-    for (name, value) in head.headers() {
+    put_fields(out, head.headers(), &[])?;
+    put_framing(out, head.headers(), has_body(head.status(), to), ends)?;
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// The same of a success that an extended CONNECT had (RFC 8441 section 5), as the switch of HTTP/1.1 that says so, with the
+/// accept value that fits the client's key. A length says nothing there (RFC 9110 section 9.3.6).
+///
+/// # Errors
+/// `Field`, as above.
+pub fn write_switch<T>(
+    out: &mut Vec<u8>,
+    head: &Response<T>,
+    protocol: &str,
+    accept: Option<&Accept>,
+) -> Result<(), ResponseError> {
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    put_fields(out, head.headers(), &[CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT])?;
+    let mut put = |part: &[u8]| out.extend_from_slice(part);
+    [b"connection: upgrade\r\nupgrade: ", protocol.as_bytes(), b"\r\n"].into_iter().for_each(&mut put);
+    if let Some(accept) = accept {
+        [b"sec-websocket-accept: ", accept.as_bytes(), b"\r\n"].into_iter().for_each(&mut put);
+    }
+    put(b"\r\n");
+    Ok(())
+}
+
+/// Every field but those that are left out.
+fn put_fields(out: &mut Vec<u8>, fields: &HeaderMap, without: &[HeaderName]) -> Result<(), ResponseError> {
+    for (name, value) in fields.iter().filter(|(name, _)| !without.contains(name)) {
         let (name, value) = (name.as_str(), value.as_bytes());
         if OF_CONNECTION.contains(&name) {
             return Err(FieldError::BadName.into());
@@ -35,8 +66,6 @@ pub fn write_response<T>(
         }
         [name.as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
     }
-    put_framing(out, head.headers(), has_body(head.status(), to), ends)?;
-    out.extend_from_slice(b"\r\n");
     Ok(())
 }
 
@@ -90,6 +119,25 @@ mod tests {
         let parts = head.view(&out).parts();
         assert_eq!(parts.status, status);
         Ok(parts.length)
+    }
+
+    #[test]
+    fn a_success_becomes_the_switch_that_was_asked_for() {
+        let response = Response::builder()
+            .header("sec-websocket-protocol", "chat")
+            .header("content-length", "3")
+            .header("sec-websocket-accept", "wrong");
+        let accept = Accept::of_key(b"dGhlIHNhbXBsZSBub25jZQ==");
+        let mut out = Vec::new();
+        write_switch(&mut out, &response.body(()).unwrap(), "websocket", Some(&accept)).unwrap();
+        let text = "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-protocol: chat\r\nconnection: upgrade\r\n\
+                    upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), text);
+        let mut head = ResponseHead::new();
+        head.parse(text.as_bytes(), &HeadLimits::default(), Method::Get).unwrap();
+        assert!(head.view(text.as_bytes()).parts().is_upgrade());
+        let hop = Response::builder().header("connection", "x").body(()).unwrap();
+        assert_eq!(write_switch(&mut Vec::new(), &hop, "websocket", None), Err(FieldError::BadName.into()));
     }
 
     #[test]
