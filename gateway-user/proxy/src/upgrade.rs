@@ -43,6 +43,11 @@ impl Upgrade {
         config.upgrade_protocols.get(self.protocol).map_or("", |name| name)
     }
 
+    /// The accept value that the client expects, of a WebSocket handshake.
+    pub(crate) fn accept(&self) -> Option<&Accept> {
+        self.accept.as_ref()
+    }
+
     /// True if that protocol is tunnelled.
     pub(crate) fn is_tunnelled(config: &ProxyConfig, name: &str) -> bool {
         config.upgrade_protocols.iter().any(|own| is(name.as_bytes(), own))

@@ -2,6 +2,7 @@
 
 mod sink;
 mod source;
+mod tunnel;
 
 use gateway_grammar::Method;
 use gateway_http::h1::{BodyDecoder, BodyFraming, ResponseHead};
@@ -10,6 +11,7 @@ use gateway_io::Chunk;
 
 pub(crate) use sink::BackendSink;
 pub(crate) use source::BackendSource;
+pub(crate) use tunnel::tunnel_ends;
 
 use crate::h1;
 use crate::h2::backend::Call;
@@ -44,11 +46,9 @@ pub(crate) fn begin(
     let address = lease.backend().address;
     match &mut lease.connection {
         Leased::Exclusive(stream) => h1::backend::begin(&mut stream.send, request, edits, framing, upgrade),
-        // It would take an extended CONNECT.
-        Leased::Shared(_) if upgrade.is_some() => Err(Reason::UpstreamHttp2Upgrade),
         Leased::Shared(stream) => {
             let requests = &mut stream.requests();
-            stream.call = Call::begin(requests, request, edits, framing, || address.to_string())?;
+            stream.call = Call::begin(requests, request, edits, framing, upgrade, || address.to_string())?;
             Ok(())
         }
     }
@@ -73,7 +73,7 @@ pub(crate) fn halves<'a>(
             )),
         ),
         Leased::Shared(stream) => {
-            let (sink, source) = stream.call.halves(config, (method, framing), (head, decoder));
+            let (sink, source) = stream.call.halves(config, (method, framing, upgrade), (head, decoder));
             (BackendSink::H2(Box::new(sink)), BackendSource::H2(Box::new(source)))
         }
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use gateway_io::{Chunk, Stream};
 
 use crate::Reason;
+use crate::backend::tunnel_ends;
 use crate::connection::info::ConnInfo;
 use crate::l4::account::TunnelAccount;
 use crate::l4::raw::{RawSink, RawSource};
 use crate::l4::tunnel::{self, Traffic};
-use crate::upstream::{Lease, Leased};
+use crate::upstream::Lease;
 
 /// How long a client may take for the end of its tunnel.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,18 +31,17 @@ pub(crate) struct Tunnel {
 /// Passes bytes both ways until the tunnel's end; closes both connections.
 pub(super) async fn serve(mut stream: Stream, info: &ConnInfo, tunnel: Box<Tunnel>) {
     let Tunnel { mut lease, account, from_client, from_backend } = *tunnel;
-    // A stream of a shared connection is no end of a tunnel.
-    let Leased::Exclusive(backend) = &mut lease.connection else { return };
+    // One whose request has not changed protocols is no end of a tunnel.
+    let Some((mut source, mut sink)) = tunnel_ends(&mut lease, from_backend) else { return };
     let traffic = Traffic::new();
     let ended = {
         stream.send.shrink();
         let client =
             (&mut RawSource::new(&mut stream.recv, from_client), &mut RawSink::new(&mut stream.send));
-        let backend =
-            (&mut RawSource::new(&mut backend.recv, from_backend), &mut RawSink::new(&mut backend.send));
-        tunnel::run(&info.context, &info.control, client, backend, &traffic).await
+        tunnel::run(&info.context, &info.control, client, (&mut source, &mut sink), &traffic).await
     };
-    // The backend's connection carries no other request.
+    drop((source, sink));
+    // The backend's connection carries no other request; a stream of one is reset if it is not over.
     drop(lease);
     account.finish(info, &traffic, ended);
     match ended {

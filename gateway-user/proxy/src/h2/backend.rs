@@ -4,13 +4,16 @@ use std::cell::RefCell;
 
 use gateway_grammar::Method;
 use gateway_http::h1::{BodyDecoder, BodyFraming, ResponseHead};
-use gateway_http::h2::upstream_request;
+use gateway_http::h2::{upstream_connect, upstream_request};
 use gateway_http::head::{HeadEdits, RequestParts};
-use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
+use h2::ext::Protocol;
+use h2::{RecvStream, SendStream};
 
 use super::response_source::H2ResponseSource;
 use super::sink::{Data, H2Sink, Outgoing};
+use super::source::H2Source;
+use crate::upgrade::Upgrade;
 use crate::{ProxyConfig, Reason};
 
 /// A request's stream both ways, once its head is sent.
@@ -21,6 +24,16 @@ pub(crate) struct Call {
     response: Option<ResponseFuture>,
     /// The backend has not looked at it.
     refused: bool,
+    /// There once the request has changed protocols.
+    tunnel: Option<Box<FromTunnel>>,
+}
+
+/// The backend's way of a tunnel.
+#[derive(Debug)]
+pub(super) struct FromTunnel {
+    stream: RecvStream,
+    /// Reads trailers, which a tunnel has none of.
+    decoder: BodyDecoder,
 }
 
 /// The way of one request to the backend. Its head is out.
@@ -40,22 +53,35 @@ impl Outgoing for RequestSender {
 }
 
 impl Call {
-    /// Sends a request's head, changed by `edits`; `endpoint` is named where the request names no host.
+    /// Sends a request's head, changed by `edits`; `endpoint` is named where the request names no host. One that is to change
+    /// protocols, to `upgrade`, goes as an extended CONNECT (RFC 8441).
     ///
     /// # Errors
-    /// It cannot be said in HTTP/2.
+    /// It cannot be said in HTTP/2, or the backend knows no extended CONNECT.
     pub(crate) fn begin(
         requests: &mut SendRequest<Data>,
         request: &RequestParts<'_>,
         edits: &HeadEdits,
         framing: BodyFraming,
+        upgrade: Option<&str>,
         endpoint: impl FnOnce() -> String,
     ) -> Result<Self, Reason> {
-        let head =
-            upstream_request(request, edits, framing, endpoint).ok_or(Reason::FilteredRequestInvalid)?;
+        let head = match upgrade {
+            // CONNECT has no room for another method.
+            Some(_) if request.method != Method::Get || !requests.is_extended_connect_protocol_enabled() => {
+                return Err(Reason::UpstreamHttp2Upgrade);
+            }
+            Some(protocol) => upstream_connect(request, edits, endpoint).map(|mut head| {
+                head.extensions_mut().insert(Protocol::from(protocol));
+                head
+            }),
+            None => upstream_request(request, edits, framing, endpoint),
+        };
+        let head = head.ok_or(Reason::FilteredRequestInvalid)?;
+        let ends = framing.is_empty() && upgrade.is_none();
         // Fails if the connection takes no more streams, which the response's source tells.
-        let (response, stream) = requests.send_request(head, framing.is_empty()).ok().unzip();
-        Ok(Self { request: RefCell::new(RequestSender(stream)), response, refused: false })
+        let (response, stream) = requests.send_request(head, ends).ok().unzip();
+        Ok(Self { request: RefCell::new(RequestSender(stream)), response, refused: false, tunnel: None })
     }
 
     /// True if the backend says that it has not looked at the request.
@@ -67,23 +93,37 @@ impl Call {
     pub(crate) fn halves<'a>(
         &'a mut self,
         config: &'a ProxyConfig,
-        (method, framing): (Method, BodyFraming),
+        (method, framing, upgrade): (Method, BodyFraming, Option<Upgrade>),
         (head, decoder): (&'a mut ResponseHead, &'a mut BodyDecoder),
     ) -> (H2Sink<'a, RequestSender>, H2ResponseSource<'a>) {
         let mut sink = H2Sink::new(&self.request);
         sink.is_empty = framing.is_empty();
         let source = H2ResponseSource {
-            limits: &config.head,
+            config,
             method,
+            upgrade,
             response: self.response.as_mut(),
             refused: &mut self.refused,
             head,
             text: Vec::new(),
             decoder: Some(decoder),
-            max_body: config.body.content,
             stream: None,
+            tunnel: &mut self.tunnel,
             body: None,
         };
         (sink, source)
+    }
+
+    /// Both ways of the tunnel that the request has become; `None` if it has not.
+    pub(crate) fn tunnel(&mut self) -> Option<(H2Source<'_, &mut RecvStream>, H2Sink<'_, RequestSender>)> {
+        let FromTunnel { stream, decoder } = &mut **self.tunnel.as_mut()?;
+        let is_empty = stream.is_end_stream();
+        Some((H2Source::new(stream, decoder, u64::MAX, is_empty), H2Sink::new(&self.request)))
+    }
+}
+
+impl FromTunnel {
+    pub(super) fn new(stream: RecvStream) -> Self {
+        Self { stream, decoder: BodyDecoder::default() }
     }
 }

@@ -11,7 +11,7 @@ mod response_sink;
 pub(crate) mod response_source;
 pub(crate) mod server;
 pub(crate) mod sink;
-mod source;
+pub(crate) mod source;
 mod stream;
 mod tunnel;
 mod wire;

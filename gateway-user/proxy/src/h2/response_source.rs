@@ -6,24 +6,28 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use gateway_grammar::Method;
-use gateway_http::h1::{BodyDecoder, HeadLimits, Parsed, ResponseError, ResponseHead};
-use gateway_http::h2::write_response;
+use gateway_http::h1::{BodyDecoder, Parsed, ResponseError, ResponseHead};
+use gateway_http::h2::{write_response, write_switch};
 use gateway_http::head::{Fields, ResponseParts};
 use h2::client::ResponseFuture;
 use h2::{Reason as Code, RecvStream};
 use http::Response;
 
+use super::backend::FromTunnel;
 use super::source::H2Source;
-use crate::Reason;
 use crate::body::ends::{Piece, PumpError, Source};
 use crate::clock::within;
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};
+use crate::upgrade::Upgrade;
+use crate::{ProxyConfig, Reason};
 
 /// One response, head by head and then its body.
 pub(crate) struct H2ResponseSource<'a> {
-    pub(super) limits: &'a HeadLimits,
+    pub(super) config: &'a ProxyConfig,
     /// Method of the request.
     pub(super) method: Method,
+    /// The protocol that the request is to change to, by extended CONNECT.
+    pub(super) upgrade: Option<Upgrade>,
     /// `None` if the request could not be sent.
     pub(super) response: Option<&'a mut ResponseFuture>,
     /// Takes whether the backend has not looked at the request.
@@ -33,9 +37,10 @@ pub(crate) struct H2ResponseSource<'a> {
     pub(super) text: Vec<u8>,
     /// Reads the trailers, and knows the limits; there until the body begins.
     pub(super) decoder: Option<&'a mut BodyDecoder>,
-    pub(super) max_body: u64,
     /// The stream behind a final head.
     pub(super) stream: Option<RecvStream>,
+    /// Takes it if it is a tunnel.
+    pub(super) tunnel: &'a mut Option<Box<FromTunnel>>,
     pub(super) body: Option<H2Source<'a, RecvStream>>,
 }
 
@@ -64,8 +69,14 @@ impl H2ResponseSource<'_> {
     fn read<T>(&mut self, response: &Response<T>, ends: bool) -> Result<(), AttemptError> {
         let malformed = |error| AttemptError::For(Reason::Response(error));
         self.text.clear();
-        write_response(&mut self.text, response, self.method, ends).map_err(malformed)?;
-        match self.head.parse(&self.text, self.limits, self.method) {
+        match self.upgrade {
+            Some(upgrade) if response.status().is_success() => {
+                write_switch(&mut self.text, response, upgrade.name(self.config), upgrade.accept())
+            }
+            _ => write_response(&mut self.text, response, self.method, ends),
+        }
+        .map_err(malformed)?;
+        match self.head.parse(&self.text, &self.config.head, self.method) {
             Ok(Parsed::Complete { .. }) => Ok(()),
             // A head that was written whole is read whole.
             Ok(Parsed::Incomplete) => Err(malformed(ResponseError::BadStatusLine)),
@@ -109,22 +120,29 @@ impl<'a> ResponseSource for H2ResponseSource<'a> {
     }
 
     fn switches(&self) -> Result<bool, Reason> {
-        // HTTP/2 has no such status (RFC 9113 section 8.6).
-        match self.parts().is_upgrade() {
-            true => Err(Reason::UpstreamUnexpectedUpgrade),
-            false => Ok(false),
+        let response = self.head.view(&self.text);
+        match self.upgrade {
+            Some(upgrade) => upgrade.check(self.config, &response),
+            // HTTP/2 has no such status (RFC 9113 section 8.6).
+            None if response.status() == 101 => Err(Reason::UpstreamUnexpectedUpgrade),
+            None => Ok(false),
         }
     }
 
     fn begin_body(&mut self) -> Result<(), PumpError> {
-        let framing = self.head.view(&self.text).framing();
+        let response = self.head.view(&self.text);
+        let (framing, switches) = (response.framing(), response.status() == 101);
         let (Some(decoder), Some(stream)) = (self.decoder.take(), self.stream.take()) else {
             return Err(PumpError::SourceLost);
         };
+        if switches {
+            *self.tunnel = Some(Box::new(FromTunnel::new(stream)));
+            return Ok(());
+        }
         // A length beyond the limit is known before the first byte.
         decoder.begin(framing).map_err(PumpError::Body)?;
         let is_empty = framing.is_empty() || stream.is_end_stream();
-        self.body = Some(H2Source::new(stream, decoder, self.max_body, is_empty));
+        self.body = Some(H2Source::new(stream, decoder, self.config.body.content, is_empty));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! A stream and a backend's connection as the two ends of a tunnel (RFC 8441).
+//! A client's stream and its backend as the two ends of a tunnel (RFC 8441).
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,10 +10,10 @@ use h2::{Reason as Code, RecvStream};
 use super::connection::H2Connection;
 use super::sink::{H2Sink, Sender};
 use super::source::H2Source;
+use crate::backend::tunnel_ends;
 use crate::l4::account::TunnelAccount;
-use crate::l4::raw::{RawSink, RawSource};
 use crate::l4::tunnel::{self, Traffic};
-use crate::upstream::{Lease, Leased};
+use crate::upstream::Lease;
 
 /// A request whose stream and backend have changed protocols.
 pub(super) struct Tunnel {
@@ -25,21 +25,21 @@ pub(super) struct Tunnel {
     pub(super) from_backend: Option<Chunk>,
 }
 
-/// Passes bytes both ways until the tunnel's end; ends the stream and closes the backend's connection.
+/// Passes bytes both ways until the tunnel's end; ends the stream, and the backend's connection or its stream there.
 pub(super) async fn serve(conn: Rc<H2Connection>, tunnel: Box<Tunnel>) {
     let Tunnel { mut lease, account, mut body, sender, from_backend } = *tunnel;
-    // A stream of a shared connection is no end of a tunnel.
-    let Leased::Exclusive(backend) = &mut lease.connection else { return };
+    // One whose request has not changed protocols is no end of a tunnel.
+    let Some((mut source, mut sink)) = tunnel_ends(&mut lease, from_backend) else { return };
     let traffic = Traffic::new();
     let ended = {
         let is_empty = body.is_end_stream();
         let mut trailers = BodyDecoder::default();
         let client =
             (&mut H2Source::new(&mut body, &mut trailers, u64::MAX, is_empty), &mut H2Sink::new(&sender));
-        let backend =
-            (&mut RawSource::new(&mut backend.recv, from_backend), &mut RawSink::new(&mut backend.send));
+        let backend = (&mut source, &mut sink);
         tunnel::run(&conn.info.context, &conn.info.control, client, backend, &traffic).await
     };
+    drop((source, sink));
     drop(lease);
     account.finish(&conn.info, &traffic, ended);
     if ended.is_err() {

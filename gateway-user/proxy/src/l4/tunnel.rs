@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use gateway_http::head::Fields;
 use gateway_io::{now, sleep};
 
 use crate::Reason;
@@ -151,7 +152,8 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
             }
             if finished {
                 traffic.half_closed.set(true);
-                to.finish(from.trailers());
+                // A tunnel has no trailers (RFC 9113 section 8.5).
+                to.finish(Fields::default());
             }
             to.flush(send_timeout).await.map_err(|error| side.broken(&error))?;
         }

@@ -29,7 +29,10 @@ on_every_driver![
 ];
 
 /// Runs `test` with a connection that knows that extended CONNECT is served.
-fn connected<T, F: Future<Output = T>>(gateway: &Gateway, test: impl FnOnce(SendRequest<Bytes>) -> F) -> T {
+pub(crate) fn connected<T, F: Future<Output = T>>(
+    gateway: &Gateway,
+    test: impl FnOnce(SendRequest<Bytes>) -> F,
+) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let address = gateway.address;
     runtime.block_on(async move {
@@ -46,7 +49,7 @@ fn connected<T, F: Future<Output = T>>(gateway: &Gateway, test: impl FnOnce(Send
     })
 }
 
-fn connect(protocol: &'static str) -> Request<()> {
+pub(crate) fn connect(protocol: &'static str) -> Request<()> {
     Request::builder()
         .method(Method::CONNECT)
         .uri("http://a.example/chat?x=1")
@@ -57,7 +60,7 @@ fn connect(protocol: &'static str) -> Request<()> {
         .unwrap()
 }
 
-async fn open(
+pub(crate) async fn open(
     client: &SendRequest<Bytes>,
     request: Request<()>,
 ) -> (Response<RecvStream>, SendStream<Bytes>) {
@@ -66,7 +69,7 @@ async fn open(
     (response.await.unwrap(), stream)
 }
 
-async fn read(body: &mut RecvStream, count: usize) -> Vec<u8> {
+pub(crate) async fn read(body: &mut RecvStream, count: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < count {
         let data = body.data().await.expect("the end").unwrap();
@@ -77,7 +80,7 @@ async fn read(body: &mut RecvStream, count: usize) -> Vec<u8> {
 }
 
 /// True if nothing but the end follows.
-async fn is_at_end(body: &mut RecvStream) -> bool {
+pub(crate) async fn is_at_end(body: &mut RecvStream) -> bool {
     while let Some(data) = body.data().await {
         if !data.unwrap().is_empty() {
             return false;
@@ -87,7 +90,7 @@ async fn is_at_end(body: &mut RecvStream) -> bool {
 }
 
 /// Waits for counters while the connection goes on.
-async fn until(gateway: &Gateway, wanted: impl Fn(&Counters) -> bool) {
+pub(crate) async fn until(gateway: &Gateway, wanted: impl Fn(&Counters) -> bool) {
     let end = Instant::now() + WAIT_TIMEOUT;
     while !wanted(&gateway.metrics().counters) {
         assert!(Instant::now() < end, "gave up waiting");

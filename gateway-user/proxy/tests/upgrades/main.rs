@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod h2_backends;
 mod http2;
 mod limits;
 mod peers;
