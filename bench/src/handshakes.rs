@@ -2,20 +2,19 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use hdrhistogram::Histogram;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
-use serde::{Deserialize, Serialize};
 
 use crate::response_length::response_length;
+use crate::timed::{Counts, TIMEOUT, TimedReport};
 
 /// The connections of a run.
 #[derive(Clone, Debug)]
@@ -36,107 +35,58 @@ pub struct HandshakesSpec {
     pub time: Duration,
 }
 
-/// Counts and times of a run.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HandshakesReport {
-    /// Connections with a handshake of the right kind and a whole response of status 200.
-    pub done: u64,
-    /// All others.
-    pub failed: u64,
-    /// How one of them failed.
-    pub failure: Option<String>,
-    /// Of the run.
-    pub seconds: f64,
-    /// Median, from before the connection to after the response, in microseconds.
-    pub p50_us: u64,
-    /// 99th percentile.
-    pub p99_us: u64,
-}
-
-/// A connection that takes longer has failed.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Of microseconds, with three digits of each.
-fn histogram() -> Result<Histogram<u64>> {
-    let most = u64::try_from(3 * TIMEOUT.as_micros())?;
-    Ok(Histogram::new_with_max(most, 3)?)
-}
-
-/// Opens connections over TLS 1.3 with keys by X25519 for so long.
+/// Opens connections over TLS 1.3 with keys by X25519 for so long. Calls `ready` before the first that counts: where
+/// sessions are resumed, each client has one by then.
 ///
 /// # Errors
 /// The certificate is none, or a thread cannot be started.
-pub fn handshakes(spec: &HandshakesSpec) -> Result<HandshakesReport> {
+pub fn handshakes(spec: &HandshakesSpec, ready: impl FnOnce()) -> Result<TimedReport> {
     let trusted =
         CertificateDer::from_pem_slice(&spec.trusted).map_err(|e| anyhow!("the certificate: {e}"))?;
-    let began = Instant::now();
+    let start = Arc::new(Barrier::new(spec.connections + 1));
     let clients: Vec<_> = (0..spec.connections)
         .map(|_| {
-            let (spec, trusted) = (spec.clone(), trusted.clone());
-            thread::Builder::new().spawn(move || client(&spec, trusted, began))
+            let (spec, trusted, start) = (spec.clone(), trusted.clone(), Arc::clone(&start));
+            let config = config(trusted, spec.resumed)?;
+            Ok(thread::Builder::new().spawn(move || client(&spec, &config, &start))?)
         })
-        .collect::<Result<_, _>>()?;
-    let mut times = histogram()?;
-    let (mut failed, mut failure) = (0, None);
+        .collect::<Result<_>>()?;
+    start.wait();
+    ready();
+    let began = Instant::now();
+    let mut counts = Counts::new()?;
     for client in clients {
-        let its = client.join().map_err(|_| anyhow!("a client panicked"))??;
-        times.add(its.times)?;
-        failed += its.failed;
-        failure = failure.or(its.failure);
+        counts.merge(client.join().map_err(|_| anyhow!("a client panicked"))??)?;
     }
-    Ok(HandshakesReport {
-        done: times.len(),
-        failed,
-        failure,
-        seconds: began.elapsed().as_secs_f64(),
-        p50_us: times.value_at_quantile(0.5),
-        p99_us: times.value_at_quantile(0.99),
-    })
-}
-
-/// The connections of one thread.
-struct Counts {
-    /// Microseconds of each that was made.
-    times: Histogram<u64>,
-    failed: u64,
-    failure: Option<String>,
+    Ok(counts.report(began.elapsed()))
 }
 
 /// One connection after the other.
-fn client(spec: &HandshakesSpec, trusted: CertificateDer<'static>, began: Instant) -> Result<Counts> {
-    let config = config(trusted, spec.resumed)?;
+fn client(spec: &HandshakesSpec, config: &Arc<ClientConfig>, start: &Barrier) -> Result<Counts> {
     let wanted = if spec.resumed { HandshakeKind::Resumed } else { HandshakeKind::Full };
-    let mut counts = Counts { times: histogram()?, failed: 0, failure: None };
-    if spec.resumed {
-        // The session that the first one resumes.
-        counts.add(connection(spec, &config).map(|_| None));
-    }
+    // The session that the first one resumes.
+    let session = if spec.resumed { connection(spec, config).map(|_| ()) } else { Ok(()) };
+    start.wait();
+    let began = Instant::now();
+    let mut counts = Counts::new()?;
+    fail(&mut counts, session);
     while began.elapsed() < spec.time {
-        let start = Instant::now();
-        counts.add(connection(spec, &config).and_then(|kind| {
+        let at = Instant::now();
+        let made = connection(spec, config).and_then(|kind| {
             ensure!(kind == wanted, "a handshake of the kind {kind:?}");
-            Ok(Some(start.elapsed()))
-        }));
+            counts.add(at.elapsed());
+            Ok(())
+        });
+        fail(&mut counts, made);
     }
     Ok(counts)
 }
 
-impl Counts {
-    /// A connection that failed, that took so long, or that does not count.
-    fn add(&mut self, made: Result<Option<Duration>>) {
-        match made {
-            Ok(None) => {}
-            Ok(Some(time)) => {
-                self.times.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-            }
-            Err(error) => {
-                self.failed += 1;
-                self.failure.get_or_insert_with(|| format!("{error:#}"));
-                // Not as fast as it can, where nobody accepts.
-                thread::sleep(Duration::from_millis(1));
-            }
-        }
+fn fail(counts: &mut Counts, made: Result<()>) {
+    if let Err(error) = made {
+        counts.fail(&error);
+        // Not as fast as it can, where nobody accepts.
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -161,7 +111,7 @@ fn connection(spec: &HandshakesSpec, config: &Arc<ClientConfig>) -> Result<Hands
     let name = ServerName::try_from(spec.host.clone())?;
     let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name)?, socket);
     let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", spec.target, spec.host);
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(request.as_bytes()).context("the handshake and the request")?;
     let (mut response, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         let count = stream.read(&mut piece).context("reading the response")?;
@@ -185,8 +135,8 @@ mod tests {
 
     use super::*;
 
-    /// Serves connections until the test ends; one in `refused` gets status 503.
-    fn server(refused: usize) -> (SocketAddr, Vec<u8>) {
+    /// Serves connections until the test ends, the first one after a delay; one in `refused` gets status 503.
+    fn server(refused: usize, delay: Duration) -> (SocketAddr, Vec<u8>) {
         let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -198,6 +148,7 @@ mod tests {
         let to = listener.local_addr().unwrap();
         thread::spawn(move || {
             for (n, socket) in (1..).zip(listener.incoming()) {
+                thread::sleep(if n == 1 { delay } else { Duration::ZERO });
                 let session = ServerConnection::new(Arc::clone(&config)).unwrap();
                 let mut stream = StreamOwned::new(session, socket.unwrap());
                 let mut request = [0; 256];
@@ -214,7 +165,7 @@ mod tests {
     }
 
     fn spec(refused: usize, resumed: bool) -> HandshakesSpec {
-        let (to, trusted) = server(refused);
+        let (to, trusted) = server(refused, Duration::ZERO);
         let time = Duration::from_millis(300);
         HandshakesSpec {
             to,
@@ -230,17 +181,25 @@ mod tests {
     #[test]
     fn each_handshake_is_of_its_kind() {
         for resumed in [false, true] {
-            let report = handshakes(&spec(usize::MAX, resumed)).unwrap();
+            let report = handshakes(&spec(usize::MAX, resumed), || ()).unwrap();
             assert!(report.done > 0 && report.failed == 0 && report.p50_us > 2, "{report:?}");
         }
     }
 
     #[test]
+    fn the_time_begins_once_sessions_are_there() {
+        let (to, trusted) = server(usize::MAX, Duration::from_millis(800));
+        let report = handshakes(&HandshakesSpec { to, trusted, ..spec(1, true) }, || ()).unwrap();
+        assert!(report.done > 0 && report.failed == 0, "first handshakes took all of it: {report:?}");
+    }
+
+    #[test]
     fn failures_are_counted() {
-        let report = handshakes(&spec(2, false)).unwrap();
+        let report = handshakes(&spec(2, false), || ()).unwrap();
         assert!(report.failed > 0, "{report:?}");
         let another =
-            handshakes(&HandshakesSpec { host: "b.example".to_owned(), ..spec(usize::MAX, false) }).unwrap();
+            handshakes(&HandshakesSpec { host: "b.example".to_owned(), ..spec(usize::MAX, false) }, || ())
+                .unwrap();
         assert!(another.done == 0 && another.failed > 0, "the certificate is another's: {another:?}");
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod abusers;
 pub mod backend;
+pub mod echo;
 pub mod handshakes;
 pub mod hold;
 pub mod id;
@@ -19,4 +20,5 @@ pub mod pacer;
 pub mod pattern;
 pub mod report;
 mod response_length;
+pub mod timed;
 pub mod unresponsive;

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use sluice_bench::handshakes::HandshakesReport;
+use sluice_bench::timed::TimedReport;
 
 use super::scenario::{Load, Scenario};
 use crate::h2load::{H2loadReport, H2loadSpec};
@@ -18,7 +18,7 @@ use crate::wrk::{self, WrkReport};
 /// Counts and times of a turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct LoadReport {
-    /// Requests with a whole response.
+    /// Requests with a whole response, or messages with their echo.
     pub(super) requests: u64,
     pub(super) failed: u64,
     pub(super) per_second: f64,
@@ -30,6 +30,8 @@ pub(super) struct LoadReport {
 /// The program that makes the load, and how its figures are read.
 pub(super) struct Loader {
     pub(super) command: Command,
+    /// The line that it prints once its connections or sessions are there, if it says so: what they cost does not count.
+    pub(super) opened: Option<&'static str>,
     parse: fn(&str) -> Result<LoadReport>,
 }
 
@@ -42,12 +44,12 @@ impl Loader {
             Load::Http1 { close, many } => {
                 let script = many.then(|| dir.join(MANY));
                 let spec = wrk::LoadSpec { connections: *connections, request_path, close, script, tls };
-                Self { command: spec.command(LISTEN_ADDRESS, time, cpu), parse: of_wrk }
+                Self { command: spec.command(LISTEN_ADDRESS, time, cpu), opened: None, parse: of_wrk }
             }
             Load::Http2 { streams, grpc } => {
                 let message = grpc.then(|| dir.join(nginx::GRPC_MESSAGE));
                 let spec = H2loadSpec { connections: *connections, streams, request_path, tls, message };
-                Self { command: spec.command(LISTEN_ADDRESS, time, cpu), parse: of_h2load }
+                Self { command: spec.command(LISTEN_ADDRESS, time, cpu), opened: None, parse: of_h2load }
             }
             Load::Handshakes { resumed } => {
                 let mut command = peers::program(bench, Some(cpu));
@@ -56,7 +58,15 @@ impl Loader {
                 command.args(["--seconds", &time.as_secs().max(1).to_string()]);
                 command.arg("--trust").arg(dir.join("tls.crt"));
                 command.args(resumed.then_some("--resumed"));
-                Self { command, parse: of_handshakes }
+                Self { command, opened: Some(OPEN), parse: of_bench }
+            }
+            Load::Messages { conversation, streams } => {
+                let mut command = peers::program(bench, Some(cpu));
+                command.args(["messages", "--protocol", conversation.name()]);
+                command.args(["--to", LISTEN_ADDRESS, "--host", HOST, "--target", &request_path]);
+                command.args(["--connections", &connections.to_string(), "--streams", &streams.to_string()]);
+                command.args(["--seconds", &time.as_secs().max(1).to_string()]);
+                Self { command, opened: Some(OPEN), parse: of_bench }
             }
         }
     }
@@ -66,6 +76,9 @@ impl Loader {
         (self.parse)(output)
     }
 }
+
+/// Printed by `sluice-bench messages` and `handshakes` before what counts.
+const OPEN: &str = "open\n";
 
 /// The script that chooses among many hosts and paths, in a testbed's directory.
 const MANY: &str = "many.lua";
@@ -91,9 +104,12 @@ fn of_h2load(output: &str) -> Result<LoadReport> {
     Ok(LoadReport { requests: done, failed, per_second, p50_us: None, p99_us: None })
 }
 
-fn of_handshakes(output: &str) -> Result<LoadReport> {
-    let report: HandshakesReport =
-        serde_json::from_str(output).with_context(|| format!("the handshakes say: {output}"))?;
+fn of_bench(output: &str) -> Result<LoadReport> {
+    let report: TimedReport = serde_json::from_str(output.strip_prefix(OPEN).unwrap_or(output))
+        .with_context(|| format!("sluice-bench says: {output}"))?;
+    if let Some(failure) = &report.failure {
+        eprintln!("  {} failed: {failure}", report.failed);
+    }
     Ok(LoadReport {
         requests: report.done,
         failed: report.failed,

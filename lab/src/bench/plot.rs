@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use plotters::prelude::*;
 
 use super::report::{Line, Section};
+use crate::peers::programs::PeerVersion;
 
 const WIDTH: u32 = 1100;
 /// One bar with the room below it.
@@ -17,18 +18,25 @@ const LEFT: i32 = 150;
 const RIGHT: i32 = 900;
 
 /// Writes an SVG; every scenario has a scale of its own.
-pub(super) fn write(path: &Path, sections: &[Section]) -> Result<()> {
+pub(super) fn write(path: &Path, peers: &[PeerVersion], sections: &[Section]) -> Result<()> {
     let height: i32 = sections.iter().map(height).sum::<i32>() + HEAD;
     let area = SVGBackend::new(path, (WIDTH, height.cast_unsigned())).into_drawing_area();
-    draw(&area, sections).map_err(|error| anyhow!("{}: {error}", path.display()))
+    draw(&area, &title(peers), sections).map_err(|error| anyhow!("{}: {error}", path.display()))
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-fn draw(area: &Area<'_>, sections: &[Section]) -> Result<(), Box<dyn std::error::Error>> {
+fn title(peers: &[PeerVersion]) -> String {
+    let mut title = "CPU µs per request or message (median, spread)".to_owned();
+    for peer in peers {
+        title += &format!(", {peer}");
+    }
+    title
+}
+
+fn draw(area: &Area<'_>, title: &str, sections: &[Section]) -> Result<(), Box<dyn std::error::Error>> {
     area.fill(&WHITE)?;
-    let title = ("sans-serif", 16).into_font();
-    area.draw(&Text::new("CPU µs per request (median, spread)", (10, 8), title))?;
+    area.draw(&Text::new(title, (10, 8), ("sans-serif", 16).into_font()))?;
     let mut top = HEAD;
     for section in sections {
         area.draw(&Text::new(section.scenario, (10, top), ("sans-serif", 14).into_font()))?;

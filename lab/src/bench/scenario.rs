@@ -34,8 +34,43 @@ pub(super) enum Load {
         /// Each is a call of gRPC: a message, and in the response another and trailers.
         grpc: bool,
     },
+    /// On long conversations, one message at a time on each: by [`sluice_bench::echo`].
+    Messages {
+        conversation: Conversation,
+        /// Conversations at a time on each connection.
+        streams: u32,
+    },
     /// Over TLS, each on a connection and with a handshake of its own, which resumes the one before or is a full one.
     Handshakes { resumed: bool },
+}
+
+/// The protocol of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Conversation {
+    /// A WebSocket.
+    WebSocket,
+    /// A call of gRPC with many messages each way.
+    Grpc,
+}
+
+impl Scenario {
+    /// The protocol of its conversations, which take a backend of their own.
+    pub(super) fn conversation(&self) -> Option<Conversation> {
+        match self.load {
+            Load::Messages { conversation, .. } => Some(conversation),
+            Load::Http1 { .. } | Load::Http2 { .. } | Load::Handshakes { .. } => None,
+        }
+    }
+}
+
+impl Conversation {
+    /// `--protocol` of `sluice-bench`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Grpc => "grpc",
+        }
+    }
 }
 
 /// The kind of a certificate's key.
@@ -143,6 +178,21 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         load: Load::Http2 { streams: 32, grpc: true },
         request_path: "/app/grpc",
         ..HTTP2_THROUGH
+    },
+    Scenario {
+        name: "grpc-streaming",
+        load: Load::Messages { conversation: Conversation::Grpc, streams: 32 },
+        request_path: "/app/grpc-streaming",
+        ..HTTP2_THROUGH
+    },
+    Scenario {
+        name: "websocket-echo",
+        load: Load::Messages { conversation: Conversation::WebSocket, streams: 1 },
+        connections: 512,
+        request_path: "/app/websocket",
+        traffic: Traffic { websocket: true, ..Traffic::PLAIN },
+        targets: BESIDE_PEERS,
+        ..PLAIN
     },
     Scenario { name: "tls-keep-alive-h1", bars: &[bar(0.80, &[Nginx])], ..TLS },
     Scenario {

@@ -29,9 +29,9 @@ pub struct Args {
     /// Seconds of load in each turn.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
-    /// Scenarios whose name contains this; all by default.
-    #[arg(long, default_value = "")]
-    only: String,
+    /// Scenarios whose name contains one of these, and `idle`; all by default.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Idle connections whose memory is measured; 0 leaves that out.
     #[arg(long, default_value_t = 10_000)]
     idle: usize,
@@ -79,12 +79,16 @@ struct Results {
     idle: Vec<Idle>,
 }
 
+/// Name of the measurement of idle connections, for `--only`.
+const IDLE_NAME: &str = "idle";
+
 const WARMUP: Duration = Duration::from_secs(1);
 
 /// Measures everything that was asked for, and prints, writes and plots it.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench makes network namespaces: run it as root");
     ensure!(args.cpus.len() == 2 && args.turns > 0, "--cpus takes two numbers, and --turns at least one");
+    ensure_known(&args.only)?;
     needs::ensure(&[IP, WRK, H2LOAD])?;
     let peers = Peers::find(args.peers, &Program::ALL)?;
     // Ten thousand connections need as many descriptors in the client, and twice in a proxy.
@@ -109,18 +113,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         sections: Vec::new(),
         idle: Vec::new(),
     };
-    for scenario in SCENARIOS.iter().filter(|scenario| scenario.name.contains(&args.only)) {
+    for scenario in SCENARIOS.iter().filter(|scenario| is_wanted(&args.only, scenario.name)) {
         let section = measure(args, &programs, scenario)?;
         section.print();
         results.sections.push(section);
     }
-    if args.idle > 0 && "idle".contains(&args.only) {
+    if args.idle > 0 && is_wanted(&args.only, IDLE_NAME) {
         results.idle = idle(args, &programs)?;
     }
     let dir = args.results.clone().unwrap_or_else(|| workspace().join("bench/results"));
     fs::create_dir_all(&dir).with_context(|| format!("--results {}", dir.display()))?;
     fs::write(dir.join("smoke.json"), serde_json::to_string_pretty(&results)? + "\n")?;
-    plot::write(&dir.join("smoke.svg"), &results.sections)?;
+    plot::write(&dir.join("smoke.svg"), &results.peers, &results.sections)?;
     println!("\nwritten: smoke.json and smoke.svg in {}", dir.display());
     let missed = results.sections.iter().flat_map(|section| &section.bars).filter(|bar| !bar.met).count();
     Ok(if args.strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -161,7 +165,26 @@ fn beside(args: &Args, sluice: &Path) -> Option<Variant> {
 }
 
 fn is_selected(args: &Args, target: Target) -> bool {
-    args.among.is_empty() || args.among.iter().any(|name| target.name().contains(name.as_str()))
+    is_wanted(&args.among, target.name())
+}
+
+/// True if `name` contains one of `parts`, or if there are none.
+fn is_wanted(parts: &[String], name: &str) -> bool {
+    parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()))
+}
+
+/// A part of a name that no scenario has is a mistake, or it would measure nothing and succeed.
+fn ensure_known(parts: &[String]) -> Result<()> {
+    let names = || SCENARIOS.iter().map(|scenario| scenario.name).chain([IDLE_NAME]);
+    for part in parts {
+        let known = names().any(|name| name.contains(part.as_str()));
+        ensure!(
+            known,
+            "--only {part}: no such scenario; there are {}",
+            names().collect::<Vec<_>>().join(", ")
+        );
+    }
+    Ok(())
 }
 
 fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
@@ -181,4 +204,40 @@ fn idle(args: &Args, programs: &Programs) -> Result<Vec<Idle>> {
 
 fn plan(args: &Args, programs: &Programs, target: Target, scenario: &'static Scenario) -> Plan {
     Plan { target, programs: programs.clone(), cpus: [args.cpus[0], args.cpus[1]], scenario }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_chosen_by_parts_of_their_names() {
+        let parts = |only: &[&str]| only.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        let chosen = |only: &[&str]| {
+            let only = parts(only);
+            ensure_known(&only).unwrap();
+            let names = SCENARIOS.iter().map(|scenario| scenario.name);
+            names.filter(|name| is_wanted(&only, name)).collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(&["grpc", "websocket"]), ["grpc-unary", "grpc-streaming", "websocket-echo"]);
+        assert_eq!(chosen(&["idle"]), [""; 0]);
+        assert_eq!(chosen(&[]).len(), SCENARIOS.len());
+        let error = ensure_known(&parts(&["grpc", "spdy"])).unwrap_err().to_string();
+        assert!(error.contains("--only spdy") && error.contains("grpc-streaming"), "{error}");
+    }
+
+    #[test]
+    fn results_keep_the_versions_of_peers() {
+        let peers = vec![PeerVersion { peer: "nginx", version: "1.30.6".to_owned() }];
+        let results = Results {
+            turns: 1,
+            seconds: 1,
+            kernel: "6.1".to_owned(),
+            peers,
+            sections: Vec::new(),
+            idle: Vec::new(),
+        };
+        let json = serde_json::to_value(&results).unwrap();
+        assert_eq!(json["peers"], serde_json::json!([{"peer": "nginx", "version": "1.30.6"}]));
+    }
 }

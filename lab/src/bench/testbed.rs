@@ -143,30 +143,14 @@ impl Running {
             peers: plan.programs.peers.clone(),
         };
         setup.peers.enter(inside)?;
-        let mut command = nginx::file_server(
-            &setup.peers,
-            &dir,
-            setup.backend,
-            load_cpu,
-            plan.scenario.traffic.backend_http2,
-        )?;
-        let mut backend = Process::spawn("backend", &dir, &mut command)?;
-        wait_for_response(&mut backend, setup.backend, HOST, "/100")?;
+        let backend = start_backend(&setup, plan)?;
         if let Some(key) = plan.scenario.key {
             write_certificate(&setup, key)?;
         }
         let many = plan.scenario.load == (Load::Http1 { close: false, many: true });
         let mut command = plan.target.command(&setup, &plan.programs, many)?;
         let mut proxy = Process::spawn("proxy", &dir, &mut command)?;
-        if plan.target == Target::Floor && plan.scenario.traffic.http2 {
-            // It speaks nothing else.
-            wait_until_listening(&mut proxy, "floor", LISTEN_ADDRESS)?;
-        } else if plan.scenario.traffic.tls {
-            wait_for_handshake(&mut proxy, &setup)?;
-        } else {
-            let request_path = if many { "/app/0/100" } else { "/app/100" };
-            wait_for_response(&mut proxy, setup.listen, HOST, request_path)?;
-        }
+        wait_until_served(&mut proxy, &setup, plan, many)?;
         if many {
             write_script(&dir)?;
         }
@@ -179,10 +163,10 @@ impl Running {
         self.proxy.ensure_running()?;
         match task {
             Task::Measure { warm, time } => {
-                self.load(warm, false)?;
-                let before = cost(self.proxy.pid())?;
-                let load = self.load(time, true)?;
-                let spent = cost(self.proxy.pid())? - before;
+                self.load(warm)?;
+                let (output, spent) = self.load(time)?;
+                let load = self.loader(time).report(&output)?;
+                ensure!(load.requests > 0, "no request had a response: {output}");
                 let requests = u32::try_from(load.requests).context("more requests than can be")?;
                 Ok(Measurement { load, cpu: spent / requests, resident_kib: resident_kib(self.proxy.pid())? })
             }
@@ -195,18 +179,25 @@ impl Running {
         }
     }
 
-    /// Has the load run for so long; its figures are read if they count.
-    fn load(&mut self, time: Duration, counts: bool) -> Result<LoadReport> {
+    fn loader(&self, time: Duration) -> Loader {
+        Loader::new(self.scenario, &self.bench, &self.dir, time, self.load_cpu)
+    }
+
+    /// Has the load run for so long; gives what its program printed, and the CPU time that the proxy spent.
+    fn load(&mut self, time: Duration) -> Result<(String, Duration)> {
         self.turns += 1;
-        let mut loader = Loader::new(self.scenario, &self.bench, &self.dir, time, self.load_cpu);
+        let mut loader = self.loader(time);
+        let mut before = cost(self.proxy.pid())?;
         let mut load = Process::spawn(&format!("load-{}", self.turns), &self.dir, &mut loader.command)?;
-        load.wait_for_success()?;
-        if !counts {
-            return Ok(LoadReport::default());
+        if let Some(opened) = loader.opened {
+            until("the connections of the load are open", || {
+                load.ensure_running()?;
+                Ok(load.output().contains(opened).then_some(()))
+            })?;
+            before = cost(self.proxy.pid())?;
         }
-        let report = loader.report(&load.output())?;
-        ensure!(report.requests > 0, "no request had a response: {}", load.output());
-        Ok(report)
+        load.wait_for_success()?;
+        Ok((load.output(), cost(self.proxy.pid())? - before))
     }
 
     /// Resident memory once it falls no more: what connections do not need while they are quiet goes
@@ -235,6 +226,51 @@ impl Running {
         })?;
         Ok(holder)
     }
+}
+
+/// Starts the backend of a scenario, on the CPU of the load.
+fn start_backend(setup: &Setup, plan: &Plan) -> Result<Process> {
+    let [_, cpu] = plan.cpus;
+    let Some(conversation) = plan.scenario.conversation() else {
+        let http2 = plan.scenario.traffic.backend_http2;
+        let mut command = nginx::file_server(&setup.peers, &setup.dir, setup.backend, cpu, http2)?;
+        let mut backend = Process::spawn("backend", &setup.dir, &mut command)?;
+        wait_for_response(&mut backend, setup.backend, HOST, "/100")?;
+        return Ok(backend);
+    };
+    let mut command = peers::program(&plan.programs.bench, Some(cpu));
+    command.args(["echo", "--listen", BACKEND_ADDRESS, "--protocol", conversation.name()]);
+    let mut backend = Process::spawn("backend", &setup.dir, &mut command)?;
+    wait_until_listening(&mut backend, "echo", BACKEND_ADDRESS)?;
+    Ok(backend)
+}
+
+/// Waits until the proxy reaches its backend.
+fn wait_until_served(proxy: &mut Process, setup: &Setup, plan: &Plan, many: bool) -> Result<()> {
+    let Scenario { traffic, request_path, .. } = plan.scenario;
+    if plan.target == Target::Floor && traffic.http2 {
+        // It speaks nothing else.
+        return wait_until_listening(proxy, "floor", LISTEN_ADDRESS);
+    }
+    if traffic.tls {
+        return wait_for_handshake(proxy, setup);
+    }
+    if traffic.websocket {
+        return wait_for_websocket(proxy, setup, request_path);
+    }
+    let request_path = if many { "/app/0/100" } else { "/app/100" };
+    wait_for_response(proxy, setup.listen, HOST, request_path)
+}
+
+/// Waits until a WebSocket is opened.
+fn wait_for_websocket(proxy: &mut Process, setup: &Setup, request_path: &str) -> Result<()> {
+    until("WebSockets are served", || {
+        proxy.ensure_running()?;
+        let url = format!("ws://{HOST}{request_path}");
+        let opened =
+            TcpStream::connect(setup.listen).ok().and_then(|socket| tungstenite::client(url, socket).ok());
+        Ok(opened.map(drop))
+    })
 }
 
 /// Makes the files of the listener's certificate.

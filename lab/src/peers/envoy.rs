@@ -29,7 +29,7 @@ fn config(setup: &Setup, traffic: Traffic) -> Value {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": format!("{TYPES}.filters.http.router.v3.Router"), "suppress_envoy_headers": true},
     }]);
-    let manager = json!({
+    let mut manager = json!({
         "@type": format!("{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
         "stat_prefix": "in",
         "codec_type": "AUTO",
@@ -46,6 +46,9 @@ fn config(setup: &Setup, traffic: Traffic) -> Value {
             "routes": [{"match": {"prefix": "/app/"}, "route": {"cluster": "out", "prefix_rewrite": "/", "timeout": "0s"}}],
         }]},
     });
+    if traffic.websocket {
+        manager["upgrade_configs"] = json!([{"upgrade_type": "websocket"}]);
+    }
     let mut chain = json!({"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]});
     if traffic.tls {
         let pair = json!({

@@ -91,9 +91,10 @@ fn measured(setup: &Setup, traffic: Traffic) -> Parts {
     http-request replace-path /app/(.*) /\\1
 "
     );
+    let tunnel = if traffic.websocket { "    timeout tunnel 1h\n" } else { "" };
     Parts {
         global: global.to_owned(),
-        defaults: format!("{log}    http-reuse always\n"),
+        defaults: format!("{log}    http-reuse always\n{tunnel}"),
         frontend,
         bind: match traffic.tls {
             // Clients of HTTP/2 in clear text are known by their preface.

@@ -58,11 +58,14 @@ pub(crate) struct Traffic {
     pub(crate) http2: bool,
     /// The backend speaks HTTP/2 in clear text.
     pub(crate) backend_http2: bool,
+    /// Clients open WebSockets.
+    pub(crate) websocket: bool,
 }
 
 impl Traffic {
     /// HTTP/1.1 on both sides and no log.
-    pub(crate) const PLAIN: Self = Self { access_log: false, tls: false, http2: false, backend_http2: false };
+    pub(crate) const PLAIN: Self =
+        Self { access_log: false, tls: false, http2: false, backend_http2: false, websocket: false };
 }
 
 impl Setup {

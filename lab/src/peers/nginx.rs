@@ -36,6 +36,15 @@ pub(crate) fn proxy(setup: &Setup) -> Result<Command> {
     instance(peers, dir, "nginx", role.workers(), &log, &http, *cpu)
 }
 
+/// Its way for calls of gRPC, whose trailers the other one drops.
+const GRPC: &str = "        location = /app/grpc { rewrite ^ /grpc break; grpc_pass grpc://backend; }
+        location = /app/grpc-streaming {
+            rewrite ^ /grpc-streaming break;
+            client_max_body_size 0;
+            grpc_pass grpc://backend;
+        }
+";
+
 /// As its manual has it for a reverse proxy: kept connections to the backend.
 fn measured(setup: &Setup, traffic: Traffic) -> String {
     let Setup { listen, backend, .. } = setup;
@@ -56,9 +65,17 @@ fn measured(setup: &Setup, traffic: Traffic) -> String {
     };
     let http2 = if traffic.http2 { "        http2 on;\n" } else { "" };
     let (version, grpc) = match traffic.backend_http2 {
-        // Its way for calls of gRPC, whose trailers the other one drops.
-        true => ("2", "        location = /app/grpc { rewrite ^ /grpc break; grpc_pass grpc://backend; }\n"),
+        true => ("2", GRPC),
         false => ("1.1", ""),
+    };
+    let connection = match traffic.websocket {
+        true => {
+            "            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+            proxy_read_timeout 1h;
+"
+        }
+        false => "            proxy_set_header Connection \"\";\n",
     };
     format!(
         "    keepalive_timeout 1h;
@@ -68,8 +85,7 @@ fn measured(setup: &Setup, traffic: Traffic) -> String {
 {http2}{tls}{grpc}        location /app/ {{
             proxy_pass http://backend/;
             proxy_http_version {version};
-            proxy_set_header Connection \"\";
-            proxy_set_header Host $http_host;
+{connection}            proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $remote_addr;
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Forwarded-Host $http_host;

@@ -1,0 +1,221 @@
+//! Flags of the commands, and what is made of them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sluice_bench::abusers::{AbusersSpec, Behavior};
+use sluice_bench::echo::EchoSpec;
+use sluice_bench::handshakes::HandshakesSpec;
+use sluice_bench::id::Tag;
+use sluice_bench::load::{LoadSpec, Mode};
+
+#[derive(clap::Args)]
+pub(crate) struct LoadArgs {
+    /// Address of the proxy.
+    #[arg(long)]
+    to: SocketAddr,
+    /// The Host field.
+    #[arg(long, default_value = "bench.example")]
+    host: String,
+    /// How requests use connections, and which way their bodies go.
+    #[arg(long, value_enum, default_value_t = Mode::KeepAlive)]
+    mode: Mode,
+    /// Requests per second.
+    #[arg(long, default_value_t = 1000.0)]
+    rate: f64,
+    /// Requests in all.
+    #[arg(long, default_value_t = 10_000)]
+    requests: u64,
+    /// Connections at once; a request that is due while all are busy waits, and its latency counts on.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Length of a body in bytes.
+    #[arg(long, default_value_t = 128)]
+    bytes: u64,
+    /// Milliseconds that a download's or upload's body is spread over.
+    #[arg(long, default_value_t = 0)]
+    over_ms: u64,
+    /// Seconds for one request, beyond --over-ms.
+    #[arg(long, default_value_t = 10.0)]
+    timeout: f64,
+    /// Seconds for the whole run; by default its schedule, one request and half a minute.
+    #[arg(long)]
+    time_limit: Option<f64>,
+    /// Six hexadecimal digits that tell this client's requests from another's; by default the process id.
+    #[arg(long)]
+    tag: Option<Tag>,
+    /// The backend's own address, to ask it at the end which requests arrived twice.
+    #[arg(long)]
+    backend: Option<SocketAddr>,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct HandshakesArgs {
+    /// Address of the proxy.
+    #[arg(long)]
+    to: SocketAddr,
+    /// The server name and the Host field.
+    #[arg(long, default_value = "bench.example")]
+    host: String,
+    /// Path and query of each request.
+    #[arg(long, default_value = "/download/100")]
+    target: String,
+    /// File with the certificate to trust, in PEM.
+    #[arg(long)]
+    trust: PathBuf,
+    /// Each handshake resumes the session of the one before.
+    #[arg(long)]
+    resumed: bool,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Seconds for which connections are opened.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+}
+
+/// The protocol of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Conversation {
+    /// WebSockets over HTTP/1.1, one on each connection.
+    Websocket,
+    /// Calls of gRPC over HTTP/2 in clear text.
+    Grpc,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct MessagesArgs {
+    /// Address of the proxy.
+    #[arg(long)]
+    to: SocketAddr,
+    /// Protocol of the conversations.
+    #[arg(long, value_enum)]
+    pub(crate) protocol: Conversation,
+    /// The Host field.
+    #[arg(long, default_value = "bench.example")]
+    host: String,
+    /// Path and query of each conversation's request.
+    #[arg(long, default_value = "/echo")]
+    target: String,
+    /// Connections at a time.
+    #[arg(long, default_value_t = 16)]
+    connections: u32,
+    /// Calls at a time on each connection.
+    #[arg(long, default_value_t = 1)]
+    streams: u32,
+    /// Messages of a call; a WebSocket lasts as long as the run.
+    #[arg(long, default_value_t = 1000)]
+    messages: u32,
+    /// Length of a message in bytes.
+    #[arg(long, default_value_t = 64)]
+    bytes: usize,
+    /// Seconds for which messages are sent.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct AbusersArgs {
+    /// Address of the proxy.
+    #[arg(long)]
+    to: SocketAddr,
+    /// The Host field.
+    #[arg(long, default_value = "bench.example")]
+    host: String,
+    /// Path and query of the requests.
+    #[arg(long, default_value = "/download/100")]
+    target: String,
+    /// One more field of each head; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
+    header: Vec<(String, String)>,
+    /// Behaviour of each connection.
+    #[arg(long = "manner", value_enum, value_name = "MANNER")]
+    behavior: Behavior,
+    /// Number of connections.
+    #[arg(long, default_value_t = 1000)]
+    connections: usize,
+    /// Milliseconds between two requests or bytes of a connection; 0 asks only once.
+    #[arg(long, default_value_t = 1000)]
+    every_ms: u64,
+    /// Wait before the first request as well, and each time at random with that mean: requests come at
+    /// random moments.
+    #[arg(long)]
+    random: bool,
+    /// Milliseconds until a connection that was ended is opened anew.
+    #[arg(long, default_value_t = 1000)]
+    pause_ms: u64,
+}
+
+fn seconds(name: &str, value: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(value).with_context(|| format!("{name} {value}: write seconds"))
+}
+
+/// `NAME=VALUE`; the value may have `=` in it.
+fn field(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+impl HandshakesArgs {
+    pub(crate) fn spec(self) -> Result<HandshakesSpec> {
+        let time = seconds("--seconds", self.seconds)?;
+        let trusted =
+            std::fs::read(&self.trust).with_context(|| format!("--trust {}", self.trust.display()))?;
+        let Self { to, host, target, resumed, connections, .. } = self;
+        Ok(HandshakesSpec { to, host, target, trusted, resumed, connections, time })
+    }
+}
+
+impl MessagesArgs {
+    pub(crate) fn spec(self) -> Result<EchoSpec> {
+        let time = seconds("--seconds", self.seconds)?;
+        let Self { to, host, target, connections, streams, messages, bytes, .. } = self;
+        Ok(EchoSpec { to, host, target, connections, streams, messages: messages.max(1), bytes, time })
+    }
+}
+
+impl AbusersArgs {
+    pub(crate) fn spec(self) -> AbusersSpec {
+        AbusersSpec {
+            to: self.to,
+            host: self.host,
+            target: self.target,
+            fields: self.header,
+            behavior: self.behavior,
+            connections: self.connections,
+            every: Duration::from_millis(self.every_ms),
+            random: self.random,
+            pause: Duration::from_millis(self.pause_ms),
+        }
+    }
+}
+
+impl LoadArgs {
+    pub(crate) fn spec(self) -> Result<LoadSpec> {
+        let over = Duration::from_millis(self.over_ms);
+        let timeout = seconds("--timeout", self.timeout)?;
+        let schedule = seconds("--requests over --rate", self.requests as f64 / self.rate)?;
+        let time_limit = match self.time_limit {
+            Some(limit) => seconds("--time-limit", limit)?,
+            None => schedule + timeout + over + Duration::from_secs(30),
+        };
+        Ok(LoadSpec {
+            to: self.to,
+            host: self.host,
+            mode: self.mode,
+            rate: self.rate,
+            requests: self.requests,
+            connections: self.connections,
+            bytes: self.bytes,
+            over,
+            timeout,
+            time_limit,
+            tag: self.tag.unwrap_or(Tag::new(std::process::id())),
+            backend: self.backend,
+        })
+    }
+}
