@@ -134,10 +134,8 @@ impl Programs {
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         let version = version(&text).with_context(|| format!("{} tells no version: {text}", peer.name()))?;
-        if source == Source::Sid {
-            let root = self.root.as_deref().unwrap_or(Path::new("/"));
-            ensure_new(peer, version, root)?;
-        }
+        let root = self.root.as_deref().unwrap_or(Path::new("/"));
+        ensure_new(source, peer, version, root)?;
         self.versions.push(PeerVersion { peer: peer.name(), version: version.to_owned() });
         Ok(())
     }
@@ -191,8 +189,9 @@ fn version(text: &str) -> Option<&str> {
     numbers.find(|number| number.contains('.'))
 }
 
-fn ensure_new(peer: Program, version: &str, root: &Path) -> Result<()> {
-    let Some(least) = peer.least() else { return Ok(()) };
+/// The system's own may be of any version: its user asked for that.
+fn ensure_new(source: Source, peer: Program, version: &str, root: &Path) -> Result<()> {
+    let Some(least) = peer.least().filter(|_| source == Source::Sid) else { return Ok(()) };
     let mut numbers = version.split('.').map(str::parse::<u32>);
     let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
         bail!("{} tells no version: {version}", peer.name());
@@ -228,15 +227,18 @@ mod tests {
 
     #[test]
     fn old_peers_are_refused_with_a_way_out() {
-        let check = |peer, version| ensure_new(peer, version, Path::new("/cache/sid"));
+        let check = |peer, version| ensure_new(Source::Sid, peer, version, Path::new("/cache/sid"));
         for (peer, version) in
             [(Program::Nginx, "1.30.0"), (Program::Nginx, "2.0.1"), (Program::Haproxy, "3.10.1")]
         {
             check(peer, version).unwrap();
         }
-        for (peer, version) in [(Program::Nginx, "1.22.1"), (Program::Haproxy, "2.6.12")] {
+        for (peer, version) in
+            [(Program::Nginx, "1.22.1"), (Program::Nginx, "1.29.9"), (Program::Haproxy, "3.1.9")]
+        {
             let error = check(peer, version).unwrap_err().to_string();
             assert!(error.contains("/cache/sid") && error.contains("--peers=system"), "{error}");
+            ensure_new(Source::System, peer, version, Path::new("/")).unwrap();
         }
         check(Program::Caddy, "0.1").unwrap();
     }
