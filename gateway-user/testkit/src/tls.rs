@@ -94,6 +94,13 @@ pub fn client(trusted: &[&SelfSigned], versions: Versions) -> Arc<ClientConfig> 
     Arc::new(builder.expect("versions of the provider").with_root_certificates(roots).with_no_client_auth())
 }
 
+/// The same clients, who offer these protocols by ALPN.
+pub fn offering(client: &Arc<ClientConfig>, protocols: &[&[u8]]) -> Arc<ClientConfig> {
+    let mut client = ClientConfig::clone(client);
+    client.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Arc::new(client)
+}
+
 /// Connects and makes the handshake for `name`; an IP address is sent as no name.
 ///
 /// # Errors
@@ -111,13 +118,25 @@ pub fn connect(to: SocketAddr, name: &str, client: &Arc<ClientConfig>) -> io::Re
 /// # Errors
 /// The handshake fails; the error's text names the alert.
 pub fn over(socket: TcpStream, name: &str, client: &Arc<ClientConfig>) -> io::Result<TlsClient> {
+    secured(socket, name, client).map(Client::over)
+}
+
+/// The same with the bare stream.
+///
+/// # Errors
+/// The handshake fails; the error's text names the alert.
+pub fn secured(
+    socket: TcpStream,
+    name: &str,
+    client: &Arc<ClientConfig>,
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(Arc::clone(client), name).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, socket);
     while stream.conn.is_handshaking() {
         stream.conn.complete_io(&mut stream.sock)?;
     }
-    Ok(Client::over(stream))
+    Ok(stream)
 }
 
 /// The certificate that the server has shown.

@@ -1,16 +1,18 @@
 //! Clients that cost more than they bring: each is ended within a bound of frames, and its neighbours are served.
 
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use gateway_io::Driver;
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_testkit::http2::Peer;
 use gateway_testkit::http2::attacks::{
-    Attack, Ended, FLOODS, HEADS, INITIAL_WINDOW, PROVOKED_RESETS, with_fresh_entries,
+    Attack, Ended, FLOODS, HEADS, HONEST, INITIAL_WINDOW, PROVOKED_RESETS, UNREAD, with_fresh_entries,
 };
 use gateway_testkit::http2::frames::{
     DATA, END_HEADERS, END_STREAM, GET, HEADERS, PING, POST, PRIORITY, RST_STREAM, frame,
 };
+use gateway_testkit::http2::holds::HOLDS;
 
 use crate::client::{ask, connected, get};
 use crate::on_every_driver;
@@ -20,6 +22,9 @@ use crate::support::ir::Config;
 
 on_every_driver![
     floods_are_ended,
+    floods_of_who_reads_nothing_are_ended,
+    small_content_is_no_flood,
+    streams_that_are_left_open_hold_nobody_up,
     provoked_resets_are_ended,
     heads_that_cost_are_ended,
     heads_that_never_end_have_their_time,
@@ -39,7 +44,7 @@ fn gateway(driver: Driver, backend: &Backend) -> Gateway {
 /// Makes each attack; beside it a neighbour is served.
 fn are_ended(gateway: &Gateway, attacks: &[Attack]) {
     for attack in attacks {
-        let Ended { frames, closed, goaway } = attack.run(gateway.address, MAX_FRAMES);
+        let Ended { frames, closed, goaway, .. } = attack.run(gateway.address, MAX_FRAMES);
         let name = attack.name;
         assert!(closed, "{name}: open after {frames} frames");
         assert!(goaway.is_none_or(|code| attack.may_end_with(code)), "{name}: ended with {goaway:?}");
@@ -53,6 +58,42 @@ fn floods_are_ended(driver: Driver) {
     let gateway = gateway(driver, &backend);
     are_ended(&gateway, FLOODS);
     assert_eq!(gateway.metrics().counters.h2_floods, FLOODS.len() as u64);
+}
+
+fn floods_of_who_reads_nothing_are_ended(driver: Driver) {
+    let large = "x".repeat(100_000);
+    let backend = Backend::answering(move |request| match request.target.as_str() {
+        "/" => ok("app"),
+        _ => ok(&large),
+    });
+    are_ended(&gateway(driver, &backend), UNREAD);
+}
+
+/// Ended by no count: honest clients send the same.
+fn small_content_is_no_flood(driver: Driver) {
+    let backend = Backend::answering(|request| ok(request.body.len().to_string()));
+    let gateway = gateway(driver, &backend);
+    for attack in HONEST {
+        let Ended { frames, closed, goaway, .. } = attack.run(gateway.address, 2_000);
+        assert_eq!((closed, goaway), (false, None), "{}: after {frames} frames", attack.name);
+    }
+    assert_eq!(gateway.metrics().counters.h2_floods, 0);
+}
+
+fn streams_that_are_left_open_hold_nobody_up(driver: Driver) {
+    let backend =
+        Backend::answering(|request| ok("x".repeat(if request.target == "/" { 3 } else { 100_000 })));
+    let gateway = gateway(driver, &backend);
+    for hold in HOLDS {
+        // A tenth of what the judge of a whole gateway holds.
+        let hold = hold.on(hold.connections / 10);
+        let peers = hold.begin(&gateway.address.into(), &AtomicUsize::new(0));
+        let fresh =
+            connected(&gateway, |mut client| async move { ask(&mut client, get("/")).await.unwrap() });
+        assert_eq!(fresh.body.len(), 3, "{}: a neighbour is served", hold.name);
+        drop(peers);
+        gateway.until("nothing under way", |counters| counters.active_requests == 0);
+    }
 }
 
 fn provoked_resets_are_ended(driver: Driver) {

@@ -1,13 +1,13 @@
 //! Clients that cost more than they bring.
 
-use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Peer;
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, PING, POST, PRIORITY, RST_STREAM,
-    WINDOW_UPDATE, frame, indexed, literal, settings,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, LARGE, PING, POST, PRIORITY, RECEIVE,
+    RST_STREAM, WINDOW_UPDATE, frame, indexed, literal, settings,
 };
+use super::{Peer, Server};
 
 /// SETTINGS_INITIAL_WINDOW_SIZE.
 pub const INITIAL_WINDOW: u16 = 4;
@@ -31,10 +31,15 @@ type Make = fn(u32) -> Vec<u8>;
 pub struct Attack {
     /// Its name in a table.
     pub name: &'static str,
+    /// Honest clients send the same: it is not ended, and must cost little.
+    pub is_honest: bool,
     /// Frames of each stream's part.
     frames: usize,
     /// It breaks the protocol, so that its connection may be ended for that.
     breaks: bool,
+    /// It takes what comes.
+    reads: bool,
+    settings: &'static [(u16, u32)],
     make: Make,
 }
 
@@ -43,6 +48,8 @@ pub struct Attack {
 pub struct Ended {
     /// Frames that were sent.
     pub frames: usize,
+    /// Their bytes.
+    pub bytes: usize,
     /// The connection was closed.
     pub closed: bool,
     /// The code of GOAWAY, if one was seen: a write that fails may cost what was to be read.
@@ -51,20 +58,29 @@ pub struct Ended {
 
 impl Attack {
     /// Attacks until the connection is ended, with at most about `most` frames.
-    pub fn run(&self, to: SocketAddr, most: usize) -> Ended {
-        let mut peer = Peer::connect(to);
+    pub fn run(&self, to: impl Into<Server>, most: usize) -> Ended {
+        self.run_told(to, most, &AtomicUsize::new(0))
+    }
+
+    /// The same, and adds to `sent` while frames are sent.
+    pub fn run_told(&self, to: impl Into<Server>, most: usize, sent: &AtomicUsize) -> Ended {
+        let mut peer = Peer::with(to, self.settings);
         let mut stream = 1;
         while peer.goaway.is_none() && peer.sent < most && peer.send(&(self.make)(stream), self.frames) {
+            sent.fetch_add(self.frames, Ordering::SeqCst);
             stream += 2;
-            if stream % 50 == 1 {
+            if self.reads && stream % 50 == 1 {
                 peer.look(Duration::from_millis(1));
             }
         }
+        if self.is_honest && peer.goaway.is_none() && !peer.closed {
+            peer.until_read();
+        }
         let began = Instant::now();
-        while !peer.closed && began.elapsed() < END_TIMEOUT {
+        while !self.is_honest && !peer.closed && began.elapsed() < END_TIMEOUT {
             peer.look(Duration::from_millis(100));
         }
-        Ended { frames: peer.sent, closed: peer.closed, goaway: peer.goaway }
+        Ended { frames: peer.sent, bytes: peer.bytes, closed: peer.closed, goaway: peer.goaway }
     }
 
     /// True if an attack may end with this code.
@@ -75,11 +91,15 @@ impl Attack {
 }
 
 const fn flood(name: &'static str, frames: usize, make: Make) -> Attack {
-    Attack { name, frames, breaks: false, make }
+    Attack { name, is_honest: false, frames, breaks: false, reads: true, settings: &[], make }
 }
 
 const fn fault(name: &'static str, make: Make) -> Attack {
-    Attack { name, frames: 2, breaks: true, make }
+    Attack { breaks: true, ..flood(name, 2, make) }
+}
+
+const fn unread(name: &'static str, make: Make) -> Attack {
+    Attack { reads: false, ..flood(name, 1, make) }
 }
 
 /// Frames that are allowed, without end.
@@ -94,7 +114,30 @@ pub const FLOODS: &[Attack] = &[
     flood("unknown frames", 1, |_| frame(0xee, 0, 0, b"0123456789")),
     flood("empty data", 1, |s| on_one(s, &frame(DATA, 0, 1, b""))),
     flood("padding", 1, |s| on_one(s, &frame(DATA, 8, 1, &[&[255], &[0; 255][..]].concat()))),
+    Attack {
+        settings: &[(INITIAL_WINDOW, 0)],
+        ..flood("window widened by a byte", 1, |s| {
+            let head = if s == 1 { large(s) } else { Vec::new() };
+            [head, frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes())].concat()
+        })
+    },
 ];
+
+/// The same of clients that take nothing of what comes.
+pub const UNREAD: &[Attack] = &[
+    unread("requests, nothing read", large),
+    unread("settings, nothing read", |_| settings(&[(INITIAL_WINDOW, 65_535)])),
+    unread("pings, nothing read", |_| frame(PING, 0, 0, b"12345678")),
+];
+
+/// What honest clients send too, if not so much of it: clients that stream small messages.
+pub const HONEST: &[Attack] = &[Attack {
+    is_honest: true,
+    ..flood("data of one byte", 1, |s| {
+        let head = if s == 1 { frame(HEADERS, END_HEADERS, s, RECEIVE) } else { Vec::new() };
+        [head, frame(DATA, 0, 1, b"x")].concat()
+    })
+}];
 
 /// Streams that the gateway has to reset.
 pub const PROVOKED_RESETS: &[Attack] = &[
@@ -132,6 +175,10 @@ pub const HEADS: &[Attack] = &[
 
 fn whole(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, GET)
+}
+
+fn large(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, LARGE)
 }
 
 fn open(stream: u32) -> Vec<u8> {

@@ -28,6 +28,10 @@ pub const END_HEADERS: u8 = 4;
 pub const GET: &[u8] = b"\x82\x86\x84\x41\x0ba.example.x";
 /// The same with POST.
 pub const POST: &[u8] = b"\x83\x86\x84\x41\x0ba.example.x";
+/// `GET http://a.example.x/large?100000`, a response of which a client takes its time.
+pub const LARGE: &[u8] = b"\x82\x86\x04\x0d/large?100000\x41\x0ba.example.x";
+/// `POST http://a.example.x/receive`, a body that is read.
+pub const RECEIVE: &[u8] = b"\x83\x86\x04\x08/receive\x41\x0ba.example.x";
 
 /// One frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {

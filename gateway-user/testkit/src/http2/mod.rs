@@ -2,6 +2,9 @@
 
 pub mod attacks;
 pub mod frames;
+pub mod holds;
 mod peer;
+mod server;
 
 pub use peer::Peer;
+pub use server::Server;
