@@ -103,7 +103,7 @@ pub(crate) fn measured(setup: &Setup, sluice: &Path, resources: &str) -> Result<
         command.args(["--cpus", &cpu.to_string()]);
     }
     command.args(["--client-idle-timeout", "1h", "--upstream-idle-timeout", "1h"]);
-    command.args(["--upstream-max-idle", "512", "--max-connections", "16000"]);
+    command.args(["--max-connections", "16000"]);
     Ok(command)
 }
 
