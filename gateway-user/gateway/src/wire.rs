@@ -130,7 +130,10 @@ pub(crate) fn proxy_config(
         max_upstream_pending: part(settings.upstream_max_pending, 4),
         upstream_h2_max_streams: settings.upstream_h2_max_streams.size(),
         buffer_bytes: settings.buffer_size.bytes(),
-        max_idle_upstream: settings.upstream_max_idle.size(),
+        max_idle_upstream: match settings.upstream_max_idle {
+            Auto::Set(count) => Some(count.size()),
+            Auto::Auto => None,
+        },
         max_series: settings.max_series.size(),
         max_series_per_namespace: match settings.max_series_per_namespace {
             Auto::Set(count) => count.size(),

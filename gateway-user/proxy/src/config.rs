@@ -34,8 +34,8 @@ pub struct ProxyConfig {
     pub buffer_limit: usize,
     /// Size of the pooled buffers, in bytes: the largest piece of a body in flight per direction.
     pub buffer_bytes: usize,
-    /// Idle connections kept per worker and backend address.
-    pub max_idle_upstream: usize,
+    /// Idle connections kept per worker and backend address; `None` is as many as were lately in use at once, 64 at least.
+    pub max_idle_upstream: Option<usize>,
     /// Most series of per-route metrics per worker; the rest are counted together.
     pub max_series: usize,
     /// Most of those of the routes of one namespace.
@@ -166,7 +166,7 @@ impl Default for ProxyConfig {
             clients: ClientLimit::default(),
             buffer_limit: usize::MAX,
             buffer_bytes: 16 * 1024,
-            max_idle_upstream: 64,
+            max_idle_upstream: None,
             max_series: 2000,
             max_series_per_namespace: 1000,
             timeouts: Timeouts::default(),

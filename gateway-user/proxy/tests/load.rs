@@ -4,7 +4,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use support::{Gateway, block_on};
 on_every_driver![
     a_slow_reader_slows_the_backend,
     a_slow_backend_slows_the_client,
+    a_burst_that_comes_again_finds_its_connections,
     two_thousand_connections_at_once,
     clients_that_leave_with_their_answer_have_had_it,
     a_connection_too_many_is_told_so,
@@ -140,9 +141,35 @@ fn clients_that_leave_with_their_answer_have_had_it(driver: Driver) {
     assert!(failed.is_empty(), "{} of them, such as {}", failed.len(), failed[0]);
 }
 
+/// As many connections are kept as were in use at once, or as many as the setting says.
+fn a_burst_that_comes_again_finds_its_connections(driver: Driver) {
+    const BURST: usize = 150;
+    for (max_idle_upstream, connects) in [(None, BURST as u64), (Some(100), 50 + BURST as u64)] {
+        let all_are_there = Barrier::new(BURST);
+        let backend = Backend::answering(move |_| {
+            all_are_there.wait();
+            ok("here")
+        });
+        let proxy = ProxyConfig { max_idle_upstream, ..ProxyConfig::default() };
+        let gateway = Gateway::with(driver, &Config::to(backend.address()), proxy);
+        let mut clients: Vec<_> = (0..BURST).map(|_| gateway.connect()).collect();
+        for _ in 0..2 {
+            for client in &mut clients {
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            }
+            for client in &mut clients {
+                assert_eq!(client.response().unwrap().text(), "here");
+            }
+            gateway.until("the end of the burst", |counters| counters.active_requests == 0);
+        }
+        assert_eq!(gateway.metrics().counters.upstream_connects, connects);
+    }
+}
+
 fn two_thousand_connections_at_once(driver: Driver) {
     let backend = Backend::named("here");
-    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let proxy = ProxyConfig { max_idle_upstream: Some(64), ..ProxyConfig::default() };
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), proxy);
     let mut clients = Vec::new();
     // In steps that the accept queue holds: what overflows it is connected for the client and unknown to the server
     // until the handshake's last step is sent again, which takes seconds and then longer.
@@ -160,8 +187,7 @@ fn two_thousand_connections_at_once(driver: Driver) {
     for client in clients.iter_mut().step_by(10) {
         assert_eq!(client.get("a", "/again").unwrap().text(), "here");
     }
-    let idle = ProxyConfig::default().max_idle_upstream as u64;
-    gateway.until("the pool's bound", |counters| counters.upstream_idle <= idle);
+    gateway.until("the pool's bound", |counters| counters.upstream_idle <= 64);
     drop(clients);
     gateway
         .until("all connections' end", |counters| counters.connections == 0 && counters.active_requests == 0);

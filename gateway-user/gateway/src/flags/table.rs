@@ -274,9 +274,9 @@ settings! {
         upstream_idle_timeout: Limit = "60s", "DURATION",
             "How long an unused backend connection is kept",
             "Keep it below the backend's own limit, or requests meet closing connections";
-        upstream_max_idle: Count<0, 65535> = "64", "CONNECTIONS",
-            "Unused connections that a worker keeps per endpoint; 0 connects anew for every request",
-            "More saves connects under load, fewer saves the backend's memory";
+        upstream_max_idle: Auto<Count<0, 65535>> = "auto", "CONNECTIONS",
+            "Unused connections that a worker keeps per endpoint; auto is as many as requests of the last seconds had in use at once, at least 64; 0 connects anew for every request",
+            "A number saves the memory of backends that take few connections; with fewer than are in use at once, requests connect anew all the time";
     }
     "Endpoints" {
         backend_networks: Cidrs = "none", "CIDRS",

@@ -23,6 +23,8 @@ pub(crate) struct Backend<C> {
     pub(crate) address: SocketAddr,
     /// Requests of this worker under way there.
     active: Cell<u32>,
+    /// Most of them at once, an older number counting for less.
+    busiest: Cell<u32>,
     /// When a connection last failed.
     failed: Cell<Option<Instant>>,
     /// Most recently used last.
@@ -64,6 +66,7 @@ impl<C> Backend<C> {
         Self {
             address,
             active: Cell::new(0),
+            busiest: Cell::new(0),
             failed: Cell::new(None),
             idle: RefCell::default(),
             shared: SharedConnections::default(),
@@ -76,7 +79,21 @@ impl<C> Backend<C> {
     }
 
     pub(crate) fn begin(&self) {
-        self.active.set(self.active.get().saturating_add(1));
+        let active = self.active.get().saturating_add(1);
+        self.active.set(active);
+        self.busiest.set(self.busiest.get().max(active));
+    }
+
+    /// Requests that were lately under way there at once.
+    pub(super) fn busiest(&self) -> usize {
+        self.busiest.get() as usize
+    }
+
+    /// Lets an eighth of the difference to what is under way now go. Called by each sweep, about every second: half of it is
+    /// gone after five.
+    pub(super) fn forget_busiest(&self) {
+        let (active, busiest) = (self.active.get(), self.busiest.get());
+        self.busiest.set(busiest - busiest.saturating_sub(active).div_ceil(8));
     }
 
     pub(crate) fn end(&self) {
@@ -160,6 +177,19 @@ mod tests {
             }
         }
         seen
+    }
+
+    #[test]
+    fn the_busiest_moment_is_forgotten_by_and_by() {
+        let backend: Backend<()> = Backend::new(([10, 0, 0, 1], 80).into());
+        (0..400).for_each(|_| backend.begin());
+        (0..390).for_each(|_| backend.end());
+        backend.begin();
+        assert_eq!(backend.busiest(), 400);
+        (0..5).for_each(|_| backend.forget_busiest());
+        assert!((200..220).contains(&backend.busiest()), "{}", backend.busiest());
+        (0..60).for_each(|_| backend.forget_busiest());
+        assert_eq!(backend.busiest(), 11, "what is under way");
     }
 
     #[test]

@@ -29,6 +29,9 @@ use cluster::Idle;
 pub(crate) type Backend = cluster::Backend<Stream>;
 pub(crate) type Cluster = cluster::Cluster<Stream>;
 
+/// Idle connections of a backend that are kept however few were in use at once.
+const LEAST_IDLE: usize = 64;
+
 /// All backends of one worker.
 pub(crate) struct Upstreams {
     backends: RefCell<HashMap<PoolKey, Rc<Backend>>>,
@@ -36,7 +39,8 @@ pub(crate) struct Upstreams {
     endpoints: RefCell<Arc<Endpoints>>,
     /// Counts updates of the endpoints.
     version: Cell<u64>,
-    max_idle: usize,
+    /// `None` follows what is in use at once.
+    max_idle: Option<usize>,
     idle_limit: Duration,
 }
 
@@ -59,7 +63,7 @@ pub(crate) struct Swept {
 }
 
 impl Upstreams {
-    pub(crate) fn new(max_idle: usize, idle_limit: Duration) -> Self {
+    pub(crate) fn new(max_idle: Option<usize>, idle_limit: Duration) -> Self {
         Self {
             backends: RefCell::default(),
             loads: RefCell::default(),
@@ -104,11 +108,12 @@ impl Upstreams {
     /// Keeps a connection for another request. False if it was closed instead.
     fn park(&self, backend: &Backend, mut connection: Stream) -> bool {
         // Begins the receive that will see the backend close, or speak out of turn.
-        if connection.recv.try_recv().is_some() || self.max_idle == 0 {
+        let most = self.max_idle.unwrap_or_else(|| LEAST_IDLE.max(backend.busiest()));
+        if connection.recv.try_recv().is_some() || most == 0 {
             return false;
         }
         let mut idle = backend.idle.borrow_mut();
-        if idle.len() >= self.max_idle {
+        if idle.len() >= most {
             // The oldest is the likeliest to be closed soon.
             drop(idle.pop_front());
         }
@@ -165,6 +170,7 @@ impl Upstreams {
                 swept.evicted += u64::from(expired && !stale);
                 !stale && !expired
             });
+            backend.forget_busiest();
             let idle = backend.idle.borrow().len();
             swept.idle += idle as u64;
             backend.shared.sweep(self.idle_limit, &mut swept);
