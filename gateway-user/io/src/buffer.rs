@@ -18,7 +18,7 @@ pub(crate) enum Buffer {
     },
     /// A large block, of [`BULK_BYTES`].
     Bulk(NonNull<u8>),
-    /// More than a block, freed on drop.
+    /// Of another size than a block, freed on drop.
     Own(Box<[u8]>),
 }
 
@@ -50,6 +50,13 @@ impl Buffer {
         });
         // Err: the thread is ending.
         lent.unwrap_or_else(|_| Buffer::own(at_least.max(HEADROOM + DEFAULT_CHUNK_SIZE)))
+    }
+
+    /// A buffer of so many bytes, however few.
+    pub(crate) fn lend_exact(size: usize) -> Buffer {
+        // Err: the thread is ending.
+        let _ = CHUNKS.try_with(|pool| pool.lend_elsewhere(size));
+        Buffer::own(size)
     }
 
     /// Bytes of it. Makes no reference to them.

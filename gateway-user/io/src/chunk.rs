@@ -190,6 +190,20 @@ impl Chunk {
         rest
     }
 
+    /// The same data; what is less than half of its buffer moves into memory of its own, as for a wait of any length.
+    #[must_use]
+    pub fn compact(self) -> Chunk {
+        let size = HEADROOM + self.len();
+        if size > self.buffer.len() / 2 {
+            return self;
+        }
+        let buffer = Buffer::lend_exact(size);
+        let mut small = Chunk { buffer, start: HEADROOM, end: HEADROOM, _thread: PhantomData };
+        // Cannot fail: the room was just asked for.
+        let _ = small.extend_from_slice(&self);
+        small
+    }
+
     /// Start of the memory that a receive writes to. The chunk must be empty. A pointer, since the next
     /// reference to these bytes would end its right to write.
     pub(crate) fn room_ptr(&mut self) -> *mut u8 {

@@ -87,6 +87,25 @@ fn split_off_copies_the_tail() {
 }
 
 #[test]
+fn little_data_moves_out_of_a_large_buffer_and_much_stays() {
+    let before = pool_stats().lent_bytes;
+    let mut chunk = filled(b"xxlittle");
+    chunk.advance(2);
+    let mut small = chunk.compact();
+    assert_eq!(*small, *b"little");
+    assert_eq!((pool_stats().lent_bytes - before, small.spare_len()), (HEADROOM + 6, 0));
+    small.prepend(b"a ").unwrap();
+    assert_eq!(*small, *b"a little");
+    drop(small);
+    assert_eq!(pool_stats().lent_bytes, before);
+    let much = vec![7; DEFAULT_CHUNK_SIZE / 2];
+    let at = |chunk: &Chunk| chunk.as_ptr();
+    let chunk = filled(&much);
+    let place = at(&chunk);
+    assert_eq!(at(&chunk.compact()), place);
+}
+
+#[test]
 fn buffers_are_reused_and_big_ones_freed() {
     let before = pool_stats();
     drop((Chunk::take(), Chunk::take()));
