@@ -77,6 +77,11 @@ impl<S: Read + Write> Client<S> {
         &self.stream
     }
 
+    /// The same, for another protocol.
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors

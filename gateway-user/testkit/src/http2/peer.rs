@@ -21,6 +21,8 @@ pub struct Peer {
     pub last_streams: Vec<u32>,
     /// Heads of responses.
     pub responses: usize,
+    /// Streams whose response is whole.
+    pub ended: usize,
     /// Streams that were reset.
     pub resets: usize,
     /// Of these, those that were refused: nobody has looked at them.
@@ -80,6 +82,7 @@ impl Peer {
             goaway: None,
             last_streams: Vec::new(),
             responses: 0,
+            ended: 0,
             resets: 0,
             refused: 0,
             closed: false,
@@ -148,6 +151,7 @@ impl Peer {
             let number = |from: usize| {
                 payload.get(from..from + 4).map(|four| u32::from_be_bytes(four.try_into().unwrap()))
             };
+            self.ended += usize::from(matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0);
             match kind {
                 GOAWAY => {
                     self.goaway = number(4);
@@ -253,6 +257,14 @@ impl Peer {
     /// They do not come.
     pub fn until_content(&mut self, bytes: usize) {
         self.until("content", |peer| peer.content >= bytes);
+    }
+
+    /// Waits until so many responses are whole.
+    ///
+    /// # Panics
+    /// They are not.
+    pub fn until_ended(&mut self, count: usize) {
+        self.until("whole responses", |peer| peer.ended >= count);
     }
 
     /// Waits until everything that was sent has been read.
