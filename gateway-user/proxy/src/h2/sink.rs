@@ -180,7 +180,8 @@ impl<S: Outgoing> Sink for H2Sink<'_, S> {
     }
 
     fn queue(&mut self, data: Chunk) {
-        if !self.is_empty {
+        // An empty frame that ends a stream is data too, for which no window has room.
+        if !self.is_empty && !data.is_empty() {
             self.queued.push_back(data);
         }
     }

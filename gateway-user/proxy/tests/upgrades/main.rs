@@ -4,6 +4,7 @@
 mod support;
 
 mod h2_backends;
+mod h2_ends;
 mod http2;
 mod limits;
 mod peers;
