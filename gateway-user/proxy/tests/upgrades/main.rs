@@ -171,6 +171,8 @@ fn what_was_sent_before_a_side_was_gone_arrives(driver: Driver) {
             stream.write_all(&switch_for(KEY)).unwrap();
             stream.read_exact(&mut head[..1]).unwrap();
             stream.write_all(b"final bytes").unwrap();
+            // With bytes that it has not read it would be a reset at once, instead of an end.
+            stream.shutdown(Shutdown::Write).unwrap();
         }
     });
     let gateway = Gateway::start(driver, &Config::to(address));
