@@ -184,6 +184,7 @@ fn timeouts(settings: &Settings) -> Timeouts {
         upstream_idle: limit(settings.upstream_idle_timeout),
         tunnel_idle: limit(settings.tunnel_idle_timeout),
         request: settings.request_timeout.0.unwrap_or(Duration::ZERO),
+        ..Timeouts::default()
     }
 }
 

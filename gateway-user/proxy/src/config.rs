@@ -128,6 +128,9 @@ pub struct Timeouts {
     pub upstream_idle: Duration,
     /// Between two bytes in either direction of a connection that was upgraded.
     pub tunnel_idle: Duration,
+    /// The same once one side has finished sending, where it is shorter: a client that is gone looks like one that waits for
+    /// the rest.
+    pub tunnel_half_closed: Duration,
     /// From the request's head to the end of its response, for rules that set no limit of their own; zero is none.
     pub request: Duration,
 }
@@ -148,6 +151,7 @@ impl Default for Timeouts {
             grpc_idle: Duration::from_secs(3600),
             upstream_idle: Duration::from_secs(60),
             tunnel_idle: Duration::from_secs(60 * 60),
+            tunnel_half_closed: Duration::from_secs(60),
             request: Duration::ZERO,
         }
     }

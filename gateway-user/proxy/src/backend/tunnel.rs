@@ -17,7 +17,7 @@ use crate::upstream::{Lease, Leased};
 /// Bytes from the backend.
 pub(crate) enum TunnelSource<'a> {
     Connection(RawSource<'a>),
-    /// Boxed, so that a tunnel to a connection is no larger for it.
+    /// Boxed, as all that is waited for is, so that a tunnel to a connection is no larger for it.
     Stream(Box<H2Source<'a, &'a mut RecvStream>>),
 }
 
@@ -69,7 +69,7 @@ impl Source for TunnelSource<'_> {
     async fn next(&mut self, wait: Duration) -> Result<Piece, PumpError> {
         match self {
             Self::Connection(source) => source.next(wait).await,
-            Self::Stream(source) => source.next(wait).await,
+            Self::Stream(source) => Box::pin(source.next(wait)).await,
         }
     }
 
@@ -107,7 +107,7 @@ impl Sink for TunnelSink<'_> {
     async fn flush(&mut self, timeout: SendTimeout) -> Result<(), PumpError> {
         match self {
             Self::Connection(sink) => sink.flush(timeout).await,
-            Self::Stream(sink) => sink.flush(timeout).await,
+            Self::Stream(sink) => Box::pin(sink.flush(timeout)).await,
         }
     }
 }

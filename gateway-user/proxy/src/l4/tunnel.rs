@@ -10,15 +10,11 @@ use std::time::{Duration, Instant};
 use gateway_http::head::Fields;
 use gateway_io::{now, sleep};
 
-use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::body::ends::{Piece, PumpError, Sink, Source};
 use crate::body::pacing::SendTimeout;
 use crate::context::{Control, WorkerContext};
-
-/// How long a side may be silent once the other one has finished sending, where the idle limit is not shorter: a client that is
-/// gone looks like one that waits for the rest.
-const HALF_CLOSED_IDLE: Duration = Duration::from_secs(60);
+use crate::{Reason, Timeouts};
 
 /// The bytes that have passed through a tunnel.
 #[derive(Debug)]
@@ -75,8 +71,11 @@ impl Traffic {
     }
 
     /// How long the tunnel may still be idle.
-    fn left(&self, limit: Duration) -> Duration {
-        let limit = if self.half_closed.get() { limit.min(HALF_CLOSED_IDLE) } else { limit };
+    fn left(&self, timeouts: &Timeouts) -> Duration {
+        let limit = match self.half_closed.get() {
+            true => timeouts.tunnel_idle.min(timeouts.tunnel_half_closed),
+            false => timeouts.tunnel_idle,
+        };
         limit.saturating_sub(now().saturating_duration_since(self.last.get()))
     }
 }
@@ -98,6 +97,7 @@ pub(crate) async fn run<CS: Source, CK: Sink, BS: Source, BK: Sink>(
     let mut cut = pin!(wait_for_cut(context));
     let (mut up_done, mut down_done, mut broken) = (false, false, None);
     let both = poll_fn(|cx| {
+        let half_closed = traffic.half_closed.get();
         for (direction, done) in
             [(up.as_mut() as Pin<&mut dyn Future<Output = _>>, &mut up_done), (down.as_mut(), &mut down_done)]
         {
@@ -112,10 +112,14 @@ pub(crate) async fn run<CS: Source, CK: Sink, BS: Source, BK: Sink>(
                 }
             }
         }
-        match up_done && down_done {
-            true => Poll::Ready(broken.map_or(Ok(()), Err)),
-            false => cut.as_mut().poll(cx).map(|()| Err(Reason::DrainAborted)),
+        if up_done && down_done {
+            return Poll::Ready(broken.map_or(Ok(()), Err));
         }
+        if traffic.half_closed.get() != half_closed {
+            // The direction that goes on waits with the limit from before.
+            cx.waker().wake_by_ref();
+        }
+        cut.as_mut().poll(cx).map(|()| Err(Reason::DrainAborted))
     });
     control.kill.unless(pin!(both)).await.unwrap_or(Err(Reason::DrainAborted))
 }
@@ -145,7 +149,7 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
         while !from.is_finished() {
             budget.take().await;
             let Piece { data, finished, .. } =
-                next(from, traffic, timeouts.tunnel_idle).await.map_err(|error| side.broken(&error))?;
+                next(from, traffic, timeouts).await.map_err(|error| side.broken(&error))?;
             if let Some(data) = data {
                 side.count(context, traffic, data.len());
                 to.queue(data);
@@ -165,16 +169,23 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
 }
 
 /// The next piece, waited for as long as the other direction keeps the tunnel from being idle.
-async fn next<S: Source>(from: &mut S, traffic: &Traffic, limit: Duration) -> Result<Piece, PumpError> {
+async fn next<S: Source>(from: &mut S, traffic: &Traffic, timeouts: &Timeouts) -> Result<Piece, PumpError> {
     if let Some(piece) = from.at_hand() {
         return piece;
     }
     loop {
-        let left = traffic.left(limit);
+        let left = traffic.left(timeouts);
         if left.is_zero() {
             return Err(PumpError::SourceTimeout);
         }
-        match from.next(left).await {
+        let half_closed = traffic.half_closed.get();
+        let mut next = pin!(from.next(left));
+        let next = poll_fn(|cx| match traffic.half_closed.get() == half_closed {
+            true => next.as_mut().poll(cx),
+            // Another limit holds from now on.
+            false => Poll::Ready(Err(PumpError::SourceTimeout)),
+        });
+        match next.await {
             Err(PumpError::SourceTimeout) => {}
             piece => return piece,
         }

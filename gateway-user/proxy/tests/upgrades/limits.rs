@@ -18,6 +18,7 @@ use crate::support::ir::Config;
 on_every_driver![
     an_idle_tunnel_is_ended,
     one_direction_keeps_a_tunnel,
+    a_half_closed_tunnel_is_ended_sooner,
     limits_of_requests_do_not_cut_a_tunnel,
     a_tunnel_has_a_place_at_its_backend,
     a_tunnel_takes_no_place_that_was_lent,
@@ -56,6 +57,21 @@ fn one_direction_keeps_a_tunnel(driver: Driver) {
     let gateway = Gateway::with(driver, &Config::to(backend.address()), idle(limit));
     let mut client = Peer::connect(&gateway);
     assert_eq!(client.read(20), [b'x'; 20]);
+}
+
+fn a_half_closed_tunnel_is_ended_sooner(driver: Driver) {
+    let backend = switched(|exchange| {
+        exchange.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        while let Ok(Some(_)) = exchange.byte() {}
+    });
+    let half_closed = Duration::from_millis(200);
+    let proxy = limits(Timeouts { tunnel_half_closed: half_closed, ..Timeouts::default() });
+    let gateway = Gateway::with(driver, &Config::to(backend.address()), proxy);
+    // The direction from the client waits already when the other one ends.
+    let mut client = Peer::connect(&gateway);
+    assert_eq!(client.rest().unwrap(), b"");
+    gateway.until("its end", |counters| counters.tunnels == 0 && counters.tunnels_idle_closed == 1);
+    assert_eq!(gateway.log_lines(1)[0]["reason"], "tunnel_idle_timeout");
 }
 
 fn limits_of_requests_do_not_cut_a_tunnel(driver: Driver) {
