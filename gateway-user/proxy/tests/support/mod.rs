@@ -3,7 +3,6 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod backend;
-pub mod h2_backend;
 pub mod ir;
 
 use std::net::{SocketAddr, TcpListener};
@@ -22,6 +21,8 @@ use gateway_proxy::metrics::{Counters, WorkerMetrics};
 use gateway_proxy::worker::{DrainLimits, Drained, WorkerCommand, WorkerHandle, WorkerSpec, start};
 use gateway_snapshot::compile;
 use gateway_testkit::http::{Client, Response};
+#[allow(unused_imports)] // each test uses a part
+pub use gateway_testkit::http2::backend as h2_backend;
 use gateway_testkit::wait::{WAIT_TIMEOUT, until};
 
 use ir::Config;
