@@ -152,7 +152,10 @@ impl H2Connection {
                     return self.end(connection, Code::NO_ERROR).await;
                 }
                 Some(None) => {}
-                None => return self.end(connection, Code::NO_ERROR).await,
+                None => {
+                    self.hear_streams(connection).await;
+                    return self.end(connection, Code::NO_ERROR).await;
+                }
             }
         }
     }
@@ -249,6 +252,17 @@ impl H2Connection {
         }
         self.info.context.metrics.borrow_mut().counters.h2_malformed += 1;
         tracing::debug!(peer = %self.info.peer, ?code, "an HTTP/2 client breaks the protocol");
+    }
+
+    /// Has the streams that are cut say so: ended before, they would take it for their client's doing.
+    async fn hear_streams(&self, connection: &mut Connection<Io, Data>) {
+        pause().await;
+        // Takes what they have said.
+        poll_fn(|cx| {
+            let _ = connection.poll_accept(cx);
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Ends the connection, and says so.
