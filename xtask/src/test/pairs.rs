@@ -23,7 +23,7 @@ pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair; the longest first, so that none is left
 /// over at the end.
-pub(super) const EVERY_PAIR: [&str; 11] = [
+pub(super) const EVERY_PAIR: [&str; 12] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -33,6 +33,7 @@ pub(super) const EVERY_PAIR: [&str; 11] = [
     "operators",
     "admin",
     "records",
+    "protocols",
     "ports",
     "deaths",
 ];
