@@ -4,8 +4,8 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
-use std::sync::{Arc, Barrier};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -14,6 +14,7 @@ pub(crate) use source::BackendSource;
 pub(crate) use tunnel::tunnel_ends;
 
 use crate::h1;
+use crate::h1::body::LargeChunks;
 use crate::h2::backend::Call;
 use crate::upgrade::Upgrade;
 use crate::upstream::{Lease, Leased};
@@ -28,6 +29,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) upgrade: Option<Upgrade>,
     pub(crate) head: &'a mut ResponseHead,
     pub(crate) decoder: &'a mut BodyDecoder,
+    /// What its body is received in.
+    pub(crate) large: LargeChunks,
     /// Takes the bytes behind the response.
     pub(crate) unasked: &'a mut Option<Chunk>,
 }
@@ -60,7 +63,7 @@ pub(crate) fn halves<'a>(
     framing: BodyFraming,
     reading: Reading<'a>,
 ) -> (BackendSink<'a>, BackendSource<'a>) {
-    let Reading { config, method, upgrade, head, decoder, unasked } = reading;
+    let Reading { config, method, upgrade, head, decoder, large, unasked } = reading;
     match &mut lease.connection {
         Leased::Exclusive(stream) => (
             BackendSink::H1(h1::backend::request_sink(&mut stream.send, framing)),
@@ -68,7 +71,7 @@ pub(crate) fn halves<'a>(
                 config,
                 (method, upgrade),
                 &mut stream.recv,
-                (head, decoder),
+                (head, decoder, large),
                 unasked,
             )),
         ),

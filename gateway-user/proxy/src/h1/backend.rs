@@ -6,7 +6,7 @@ use gateway_http::h1::{BodyDecoder, BodyFraming, ResponseHead};
 use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::{Chunk, RecvHalf, SendHalf};
 
-use super::body::{H1Sink, H1Source};
+use super::body::{H1Sink, H1Source, LargeChunks};
 use super::response_source::H1ResponseSource;
 use super::sink::ChunkSink;
 use crate::upgrade::Upgrade;
@@ -41,14 +41,14 @@ pub(crate) fn response_source<'a>(
     config: &'a ProxyConfig,
     (method, upgrade): (Method, Option<Upgrade>),
     from: &'a mut RecvHalf,
-    (head, decoder): (&'a mut ResponseHead, &'a mut BodyDecoder),
+    (head, decoder, large): (&'a mut ResponseHead, &'a mut BodyDecoder, LargeChunks),
     unasked: &'a mut Option<Chunk>,
 ) -> H1ResponseSource<'a> {
     H1ResponseSource {
         config,
         method,
         upgrade,
-        body: H1Source { from, decoder, first: None, rest: unasked, expects_long: true },
+        body: H1Source { from, decoder, first: None, rest: unasked, large },
         head,
         received: None,
         len: 0,

@@ -26,8 +26,18 @@ pub(crate) struct H1Source<'a> {
     pub(crate) first: Option<Chunk>,
     /// Takes the bytes received behind the body.
     pub(crate) rest: &'a mut Option<Chunk>,
-    /// A body of unknown length may be long. A request's is not: what follows it in a chunk is copied and kept.
-    pub(crate) expects_long: bool,
+    pub(crate) large: LargeChunks,
+}
+
+/// Bodies that are received in large chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LargeChunks {
+    /// None: the receiver is one stream of many on a connection, which take turns.
+    Never,
+    /// Those that are known to be long. A request's may be followed by another one, which is copied and kept.
+    Known,
+    /// Those that may be long, too.
+    Possible,
 }
 
 /// A body that is sent.
@@ -45,7 +55,11 @@ pub(crate) struct H1Sink<'a> {
 impl H1Source<'_> {
     /// True if so much is to come that large chunks pay.
     fn is_long(&self) -> bool {
-        self.decoder.remaining().map_or(self.expects_long, |left| left >= LONG_BODY)
+        match (self.large, self.decoder.remaining()) {
+            (LargeChunks::Never, _) | (LargeChunks::Known, None) => false,
+            (LargeChunks::Possible, None) => true,
+            (LargeChunks::Known | LargeChunks::Possible, Some(left)) => left >= LONG_BODY,
+        }
     }
 
     /// Takes the framing out of what was received; `None` is the sender's end.

@@ -7,7 +7,7 @@ use gateway_http::h1::BodyFraming;
 use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::{Chunk, Stream};
 
-use super::body::{H1Sink, H1Source};
+use super::body::{H1Sink, H1Source, LargeChunks};
 use super::head::Head;
 use super::linger::Relay;
 use super::request_source::H1RequestSource;
@@ -106,6 +106,7 @@ impl<'c> Wire for H1Wire<'c> {
 
     fn halves<'a>(&'a mut self, lease: &'a mut Lease, progress: &'a Progress) -> Halves<'a, Self> {
         let (first, is_watched) = self.take_body(!lease.is_exclusive());
+        let large = if lease.is_exclusive() { LargeChunks::Known } else { LargeChunks::Never };
         let Self { info, stream, codec, head, end, .. } = self;
         let context = &*info.context;
         let reading = Reading {
@@ -114,6 +115,7 @@ impl<'c> Wire for H1Wire<'c> {
             upgrade: head.upgrade,
             head: &mut codec.response,
             decoder: &mut codec.response_body,
+            large: LargeChunks::Possible,
             unasked: &mut end.unasked,
         };
         let (request_sink, response_source) = backend::halves(lease, head.meta.framing, reading);
@@ -125,7 +127,7 @@ impl<'c> Wire for H1Wire<'c> {
                     decoder: &mut codec.request_body,
                     first,
                     rest: &mut end.early,
-                    expects_long: false,
+                    large,
                 },
                 is_watched,
                 half_closed: &end.half_closed,

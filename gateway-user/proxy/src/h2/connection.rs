@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use gateway_io::now;
 
+use super::backlog::Backlog;
 use super::io::Transport;
 use crate::connection::info::ConnInfo;
 use crate::connection::slot::ConnectionSlot;
@@ -15,6 +16,7 @@ pub(crate) struct H2Connection {
     pub(super) slot: ConnectionSlot,
     pub(super) info: ConnInfo,
     pub(super) transport: Rc<Transport>,
+    pub(super) backlog: Rc<Backlog>,
     streams: Cell<usize>,
     /// When the last stream ended.
     idle_since: Cell<Instant>,
@@ -27,7 +29,14 @@ impl H2Connection {
     pub(super) fn new(slot: ConnectionSlot, info: ConnInfo, transport: Rc<Transport>) -> Rc<Self> {
         // A drain may end it as soon as it may end one of HTTP/1.1 between two requests.
         info.control.idle.set(true);
-        Rc::new(Self { slot, info, transport, streams: Cell::new(0), idle_since: Cell::new(now()) })
+        Rc::new(Self {
+            slot,
+            info,
+            transport,
+            backlog: Rc::default(),
+            streams: Cell::new(0),
+            idle_since: Cell::new(now()),
+        })
     }
 
     /// Counts a stream as under way.

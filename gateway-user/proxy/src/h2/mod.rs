@@ -1,6 +1,7 @@
 //! HTTP/2: connections of clients and to backends, their streams, and their end. Frames are the `h2` crate's.
 
 pub(crate) mod backend;
+mod backlog;
 pub(crate) mod client;
 mod connection;
 mod flood;

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
 use gateway_http::h2::read_trailers;
 use gateway_http::head::Fields;
 use gateway_io::{Chunk, now};
@@ -14,16 +14,14 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
+use super::backlog::Backlog;
+pub(crate) use super::backlog::Data;
 use crate::body::ends::{PumpError, Sink};
 use crate::body::pacing::SendTimeout;
 use crate::clock::within;
 
 /// Most content that a stream hands to the crate at a time, so that streams take turns.
 const MAX_PIECE: usize = 16 * 1024;
-
-/// Content on its way through the crate.
-#[derive(Debug)]
-pub(crate) struct Data(Chunk);
 
 /// A stream as what is sent on it sees it.
 pub(crate) trait Outgoing {
@@ -35,19 +33,9 @@ pub(crate) trait Outgoing {
     fn open(&mut self, head: Self::Head, ends: bool) -> Result<(), h2::Error>;
     /// The stream, once the head is out.
     fn stream(&mut self) -> Option<&mut SendStream<Data>>;
-}
-
-impl Buf for Data {
-    fn remaining(&self) -> usize {
-        self.0.len()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.0.advance(count);
+    /// The count of what waits on the connection, if that has a bound.
+    fn backlog(&self) -> Option<&Rc<Backlog>> {
+        None
     }
 }
 
@@ -56,6 +44,7 @@ pub(crate) struct Sender {
     pub(super) response: SendResponse<Data>,
     /// There once the head is out.
     pub(super) stream: Option<SendStream<Data>>,
+    pub(super) backlog: Rc<Backlog>,
 }
 
 impl Sender {
@@ -85,6 +74,10 @@ impl Outgoing for Sender {
 
     fn stream(&mut self) -> Option<&mut SendStream<Data>> {
         self.stream.as_mut()
+    }
+
+    fn backlog(&self) -> Option<&Rc<Backlog>> {
+        Some(&self.backlog)
     }
 }
 
@@ -129,6 +122,9 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
         let lost = || Poll::Ready(Err(PumpError::SinkLost));
         let Some(chunk) = self.queued.front_mut() else { return Poll::Ready(Ok(0)) };
         let sender = &mut *self.to.borrow_mut();
+        if let Some(backlog) = sender.backlog() {
+            ready!(backlog.poll_room(cx));
+        }
         let Some(stream) = sender.stream() else { return lost() };
         stream.reserve_capacity(chunk.len().min(MAX_PIECE));
         let room = loop {
@@ -153,7 +149,8 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
         };
         let sent = part.len();
         let ends = self.queued.is_empty() && self.end.as_ref().is_some_and(HeaderMap::is_empty);
-        if stream.send_data(Data(part), ends).is_err() {
+        let data = Data::new(part, sender.backlog());
+        if sender.stream().is_none_or(|stream| stream.send_data(data, ends).is_err()) {
             return lost();
         }
         if ends {
@@ -167,7 +164,7 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
         let sender = &mut *self.to.borrow_mut();
         let Some(stream) = sender.stream() else { return Err(PumpError::SinkLost) };
         let sent = match trailers.is_empty() {
-            true => stream.send_data(Data(Chunk::with_capacity(0)), true),
+            true => stream.send_data(Data::new(Chunk::with_capacity(0), None), true),
             false => stream.send_trailers(trailers),
         };
         sent.map_err(|_| PumpError::SinkLost)
@@ -220,6 +217,9 @@ impl<S: Outgoing> Sink for H2Sink<'_, S> {
         let room = pin!(poll_fn(|cx| {
             let sender = &mut *self.to.borrow_mut();
             // Before the head nothing is known of the window, and nothing waits.
+            if let Some(backlog) = sender.backlog() {
+                ready!(backlog.poll_room(cx));
+            }
             let Some(stream) = sender.stream() else { return Poll::Ready(Ok(())) };
             stream.reserve_capacity(1);
             match stream.capacity() {

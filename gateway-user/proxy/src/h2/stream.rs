@@ -53,7 +53,7 @@ pub(super) async fn serve(
     let active = conn.slot.begin_request();
     let mut scratch = conn.slot.worker().take_scratch();
     let mut text = std::mem::take(&mut scratch.text);
-    let sender = RefCell::new(Sender { response, stream: None });
+    let sender = RefCell::new(Sender { response, stream: None, backlog: Rc::clone(&conn.backlog) });
     let (head, mut body) = request.into_parts();
     // A call whose head is refused has its reply as any other.
     record.is_grpc = is_call(&head);

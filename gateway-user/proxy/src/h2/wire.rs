@@ -15,6 +15,7 @@ use crate::backend::{self, BackendSink, BackendSource, Reading};
 use crate::connection::info::ConnInfo;
 use crate::exchange::progress::Progress;
 use crate::exchange::wire::{Halves, Release, RequestSource, Wire};
+use crate::h1::body::LargeChunks;
 use crate::h1::head::RequestMeta;
 use crate::h1::scratch::Codec;
 use crate::upgrade::Upgrade;
@@ -100,6 +101,7 @@ impl<'c> Wire for H2Wire<'c> {
             upgrade: *upgrade,
             head: &mut codec.response,
             decoder: &mut codec.response_body,
+            large: LargeChunks::Never,
             unasked,
         };
         let (request_sink, response_source) = backend::halves(lease, meta.framing, reading);

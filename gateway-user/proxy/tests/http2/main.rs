@@ -30,7 +30,10 @@ use grpc::{
 use support::Gateway;
 use support::backend::{Backend, echo, ok};
 use support::ir::{Config, forward};
-use turns::{a_long_body_arrives_whole, many_frames_are_taken_in_turns, who_asks_in_turn_waits_for_nobody};
+use turns::{
+    a_long_body_arrives_whole, many_frames_are_taken_in_turns, what_nobody_reads_is_not_held_for_each_stream,
+    who_asks_in_turn_waits_for_nobody,
+};
 
 on_every_driver![
     a_request_is_routed_as_one_of_http_1,
@@ -59,6 +62,7 @@ on_every_driver![
     a_deadline_goes_on_less_what_was_spent,
     who_asks_in_turn_waits_for_nobody,
     many_frames_are_taken_in_turns,
+    what_nobody_reads_is_not_held_for_each_stream,
     a_long_body_arrives_whole,
     early_responses_are_no_errors,
 ];

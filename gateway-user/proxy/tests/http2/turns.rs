@@ -1,9 +1,11 @@
 //! The part of a connection's bytes and frames that is taken before others have their turn.
 
+use std::time::Duration;
+
 use gateway_io::Driver;
 use gateway_testkit::http2::Peer;
 use gateway_testkit::http2::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, POST, frame, literal,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, HEADERS, POST, WINDOW_UPDATE, frame, literal,
 };
 
 use crate::client::{ask, connected, get, send};
@@ -45,6 +47,31 @@ pub(crate) fn many_frames_are_taken_in_turns(driver: Driver) {
     peer.until_content(5);
     assert_eq!((peer.content, peer.resets), (5, 0), "the backend has seen all of it");
     assert!(gateway.metrics().counters.h2_turns > 0);
+}
+
+/// A client that opens every window and reads nothing has a part of each response held for it, and a part of all together.
+pub(crate) fn what_nobody_reads_is_not_held_for_each_stream(driver: Driver) {
+    const STREAMS: u32 = 100;
+    let body = vec![b'x'; 1 << 20];
+    let backend = Backend::answering(move |_| ok(&body));
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut peer = Peer::with(gateway.address, &[(4, 0x7fff_ffff)]);
+    peer.send(&frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes()), 1);
+    for stream in 0..STREAMS {
+        peer.get(2 * stream + 1);
+    }
+    gateway.until("all at the backend", |counters| counters.active_requests == u64::from(STREAMS));
+    gateway.until("what fills the connection", |counters| counters.buffer_bytes >= 256 << 10);
+    let look = |_| {
+        std::thread::sleep(Duration::from_millis(20));
+        gateway.metrics().counters.buffer_bytes
+    };
+    let held = (0..50).map(look).max().unwrap();
+    // A buffer that a response came in for each stream, 256 KiB in the crate and 64 KiB below it.
+    let most = u64::from(STREAMS + 1) * 20 * 1024 + (320 << 10);
+    assert!(held <= most, "{held} bytes, at most {most}");
+    // Read after all, it comes whole.
+    peer.until_content(STREAMS as usize * (1 << 20));
 }
 
 /// Bytes beyond a turn's wait for the next one, and arrive.
