@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use gateway_testkit::http;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use crate::process::{Process, until};
 
@@ -57,4 +57,37 @@ pub(crate) fn raise_open_files(least: u64) -> Result<()> {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }
     Ok(())
+}
+
+/// Lifts the limit of locked memory, as the systemd unit does, for what is started from now on, or raises it as far as it
+/// may be. Rings count against it, those of all processes of a user together: several that drain, and those of other
+/// tests. Gives the limit in bytes if there still is one.
+///
+/// # Errors
+/// It cannot be read or raised to what it may be.
+pub(crate) fn lift_locked_memory() -> Result<Option<u64>> {
+    if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok() {
+        return Ok(None);
+    }
+    let (_, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard)?;
+    Ok((hard != RLIM_INFINITY).then_some(hard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_may_lock_as_much_memory_as_may_be() {
+        let limit = |which: &str| {
+            let output = Command::new("sh").args(["-c", &format!("ulimit {which} -l")]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        // No other test starts anything that locks memory.
+        setrlimit(Resource::RLIMIT_MEMLOCK, 4096, getrlimit(Resource::RLIMIT_MEMLOCK).unwrap().1).unwrap();
+        let left = lift_locked_memory().unwrap();
+        let text = left.map_or("unlimited".to_owned(), |bytes| (bytes / 1024).to_string());
+        assert_eq!([limit("-S"), limit("-H")], [text.clone(), text]);
+    }
 }

@@ -165,7 +165,8 @@ impl Running {
             Task::Measure { warm, time } => {
                 self.load(warm)?;
                 let (output, spent) = self.load(time)?;
-                let load = self.loader(time).report(&output)?;
+                let advice = || format!("in a turn of {time:?}: write more --seconds where others are busy");
+                let load = self.loader(time).report(&output).with_context(advice)?;
                 ensure!(load.requests > 0, "no request had a response: {output}");
                 let requests = u32::try_from(load.requests).context("more requests than can be")?;
                 Ok(Measurement { load, cpu: spent / requests, resident_kib: resident_kib(self.proxy.pid())? })

@@ -23,6 +23,7 @@ use crate::needs::{self, IP, WRK};
 use crate::peers::programs::{Programs, Source};
 use crate::peers::sluice::{Io, Steering};
 use crate::process;
+use crate::testbed::lift_locked_memory;
 use run::{Outcome, Run};
 use target::{Peer, Target};
 
@@ -60,6 +61,9 @@ pub struct Args {
     /// Program of another version: Sluice starts as it, and is replaced by this one and by that one in turn.
     #[arg(long, value_name = "FILE")]
     before: Option<PathBuf>,
+    /// A Sluice to test instead of building one.
+    #[arg(long, value_name = "FILE")]
+    sluice: Option<PathBuf>,
     /// The cargo profile to build with.
     #[arg(long, default_value = "release")]
     profile: String,
@@ -89,15 +93,24 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "upgrade-test makes network namespaces: run it as root");
     ensure!(args.rate.is_finite() && args.rate > 0.0, "--rate {}: write a positive number", args.rate);
     let before = before(args)?;
+    if let Some(limit) = lift_locked_memory()? {
+        let mib = limit >> 20;
+        println!(
+            "locked memory: {mib} MiB for all processes of a user, so rings of many that drain may not fit"
+        );
+    }
     let targets = target::chosen(&args.peer, &args.steering, &args.io);
     needs::ensure(&[IP, WRK])?;
     let mut wanted: Vec<_> = targets.iter().filter_map(Target::program).collect();
     wanted.dedup();
     let peers = Programs::find(args.peers, &wanted)?;
     let bench = build_binary("sluice-bench", &args.profile)?;
-    let sluice = match targets.iter().any(Target::is_sluice) {
-        true => Some(build_sluice(&args.profile)?),
-        false => None,
+    let sluice = match &args.sluice {
+        Some(sluice) => {
+            Some(fs::canonicalize(sluice).with_context(|| format!("--sluice {}", sluice.display()))?)
+        }
+        None if targets.iter().any(Target::is_sluice) => Some(build_sluice(&args.profile)?),
+        None => None,
     };
     process::stop_on_ctrl_c()?;
     let run = Run {
