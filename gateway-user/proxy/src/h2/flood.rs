@@ -17,10 +17,13 @@ const PER_SECOND: u64 = 10;
 const MAX_ERROR_RESETS: u64 = 100;
 /// Streams that may be refused: before our settings have come, a client knows of no bound.
 const MAX_REFUSED: u64 = 1_000;
-/// Empty DATA frames after which a connection gets no more streams.
-const EMPTY_DATA_OF_A_LIFE: u64 = 50;
 /// Bytes of a response for which a client may widen a window once more.
 const BYTES_PER_WINDOW_UPDATE: u64 = 512;
+
+/// The window of a connection at its beginning (RFC 9113 section 6.9.2).
+const FIRST_WINDOW: u64 = 65_535;
+/// Room in the connection's window for which nothing has to wait.
+const ROOM: u64 = 16 * 1024;
 
 /// Entries of the dynamic table that a head may bring: more than its fields are new with every request to no honest client,
 /// and each is one to make and one to evict.
@@ -84,9 +87,16 @@ pub(super) struct Frames {
     pings: u64,
     priorities: u64,
     window_updates: u64,
+    /// Of these, those of the connection's window while it had room: they let nothing through.
+    idle_updates: u64,
     empty_data: u64,
+    /// DATA frames with content.
+    content: u64,
     unknown: u64,
     entries: EntryCount,
+    /// Bytes by which the connection's window was widened, and the update that is being read.
+    widened: u64,
+    update: Number,
     /// Streams the client began.
     streams: u64,
     /// Streams that ended with the last byte of a response; of a backend, those that were asked for.
@@ -97,9 +107,8 @@ pub(super) struct Frames {
     /// Streams that were reset for errors of the peer, and those that were refused.
     errors: u64,
     refused: u64,
-    /// Bytes of the code of the reset that is being sent, and what they say so far.
-    code_left: u8,
-    code: u32,
+    /// The code of the reset that is being sent.
+    code: Number,
     /// A head has begun and is not whole.
     open_head: bool,
     /// The peer takes no more streams.
@@ -116,8 +125,12 @@ impl Frames {
     /// A frame of the peer's.
     pub(super) fn received(&mut self, frame: Frame) {
         self.entries.begin(frame);
+        self.update = Number::default();
         match frame.kind {
-            kind::DATA => self.empty_data += u64::from(frame.len == 0 && !frame.ends_stream()),
+            kind::DATA => {
+                self.empty_data += u64::from(frame.len == 0 && !frame.ends_stream());
+                self.content += u64::from(frame.len > 0);
+            }
             kind::HEADERS => {
                 self.streams += u64::from(self.peer == Peer::Client);
                 self.open_head = !frame.ends_head();
@@ -127,7 +140,13 @@ impl Frames {
             kind::SETTINGS if !frame.is_ack() => self.settings += 1,
             kind::PING if !frame.is_ack() => self.pings += 1,
             kind::PRIORITY => self.priorities += 1,
-            kind::WINDOW_UPDATE => self.window_updates += 1,
+            kind::WINDOW_UPDATE => {
+                self.window_updates += 1;
+                if frame.stream == 0 {
+                    self.idle_updates += u64::from(self.has_room());
+                    self.update = Number::EXPECTED;
+                }
+            }
             kind::GOAWAY => self.going_away = true,
             kind::SETTINGS | kind::PING | kind::PUSH_PROMISE => {}
             _ => self.unknown += 1,
@@ -137,6 +156,14 @@ impl Frames {
     /// A piece of its payload.
     pub(super) fn payload(&mut self, bytes: &[u8]) {
         self.entries.payload(bytes);
+        // The first bit is reserved.
+        let increment = self.update.take(bytes).map_or(0, |increment| increment & 0x7fff_ffff);
+        self.widened = self.widened.saturating_add(u64::from(increment));
+    }
+
+    /// True if the connection's window holds nothing up.
+    fn has_room(&self) -> bool {
+        FIRST_WINDOW.saturating_add(self.widened) >= self.sent.saturating_add(ROOM)
     }
 
     /// A frame for the peer.
@@ -146,7 +173,7 @@ impl Frames {
                 self.sent += u64::from(frame.len);
                 self.sent_frames += 1;
             }
-            kind::RST_STREAM => (self.code_left, self.code) = (4, 0),
+            kind::RST_STREAM => self.code = Number::EXPECTED,
             kind::HEADERS if self.peer == Peer::Backend && self.begins(frame.stream) => {
                 self.streams += 1;
                 self.served += 1;
@@ -158,14 +185,9 @@ impl Frames {
 
     /// A piece of the payload of a frame for the peer.
     pub(super) fn sent_payload(&mut self, bytes: &[u8]) {
-        for byte in bytes.iter().take(usize::from(self.code_left)) {
-            self.code = self.code << 8 | u32::from(*byte);
-            self.code_left -= 1;
-            if self.code_left == 0 {
-                let code = Code::from(self.code);
-                self.errors += u64::from(is_error_of_peer(code));
-                self.refused += u64::from(code == Code::REFUSED_STREAM);
-            }
+        if let Some(code) = self.code.take(bytes).map(Code::from) {
+            self.errors += u64::from(is_error_of_peer(code));
+            self.refused += u64::from(code == Code::REFUSED_STREAM);
         }
     }
 
@@ -181,10 +203,9 @@ impl Frames {
         self.settings > 0
     }
 
-    /// The peer takes no more streams, or the `h2` crate would soon end the connection for empty DATA, of which it takes 100
-    /// in a connection's life: what is under way ends before that.
+    /// The peer takes no more streams.
     pub(super) fn takes_no_more(&self) -> bool {
-        self.going_away || self.empty_data >= EMPTY_DATA_OF_A_LIFE
+        self.going_away
     }
 
     /// Streams that were reset for an error of the peer.
@@ -205,8 +226,6 @@ impl Frames {
     /// The kind of which there are too many after so many seconds.
     pub(super) fn flood(&self, seconds: u64) -> Option<Flood> {
         let free = BASE + PER_SECOND.saturating_mul(seconds);
-        // Full frames of the smallest size are work, whatever a window lets through at once.
-        let data = self.sent_frames.min(self.sent / 1024);
         let streams = self.streams.min(self.served.saturating_add(100));
         let allowances = [
             (self.resets, free + self.served, Flood::Resets),
@@ -214,15 +233,20 @@ impl Frames {
             (self.errors, MAX_ERROR_RESETS.max(self.asked()), Flood::Errors),
             (self.refused, MAX_REFUSED + free + self.served, Flood::Refused),
             (self.settings, free, Flood::Settings),
-            // Senders measure their path with one for each piece that they receive.
-            (self.pings, free + data, Flood::Pings),
+            // Receivers measure their path with one for each piece that they get, however small: gRPC does so for as long as
+            // a call goes on. Who has us cut pieces to nothing does it by its windows, which are bounded.
+            (self.pings, free + self.sent_frames, Flood::Pings),
             (self.priorities, free + 4 * streams, Flood::Priorities),
             (
                 self.window_updates,
-                free + 2 * streams + self.sent / BYTES_PER_WINDOW_UPDATE,
+                // grpc-go gives back what it has got before each of those pings.
+                free + 2 * streams
+                    + self.sent / BYTES_PER_WINDOW_UPDATE
+                    + self.idle_updates.min(self.sent_frames),
                 Flood::WindowUpdates,
             ),
-            (self.empty_data, free + streams, Flood::EmptyData),
+            // Who flushes after each message sends one for each.
+            (self.empty_data, free + streams + self.content, Flood::EmptyData),
             (self.unknown, free + 2 * streams, Flood::Unknown),
             (self.entries.entries(), ENTRIES + ENTRIES_PER_STREAM * streams, Flood::TableEntries),
         ];
@@ -241,6 +265,28 @@ fn is_error_of_peer(code: Code) -> bool {
         Code::ENHANCE_YOUR_CALM,
     ]
     .contains(&code)
+}
+
+/// The number that a payload consists of, whose four bytes may come in pieces; none for a frame of another kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Number {
+    value: u32,
+    /// Bytes that are to come.
+    missing: u8,
+}
+
+impl Number {
+    const EXPECTED: Self = Self { value: 0, missing: 4 };
+
+    /// Takes a piece of the payload; gives the number once it is whole.
+    fn take(&mut self, bytes: &[u8]) -> Option<u32> {
+        let missing = usize::from(self.missing);
+        for byte in bytes.iter().take(missing) {
+            self.value = self.value << 8 | u32::from(*byte);
+            self.missing -= 1;
+        }
+        (missing > 0 && self.missing == 0).then_some(self.value)
+    }
 }
 
 #[cfg(test)]
@@ -358,6 +404,41 @@ mod tests {
         }
         // Messages of twenty bytes are no frames for nothing, however many.
         assert_eq!(after(1_000_000, &[frame(kind::DATA, 0, 20)]).flood(0), None);
+    }
+
+    #[test]
+    fn small_messages_may_be_measured_one_by_one() {
+        // grpc-go gives back what it has got and pings for each message that comes, twenty a second for an hour.
+        let mut update = frame(kind::WINDOW_UPDATE, 0, 4);
+        update.stream = 0;
+        let mut seen = Frames::default();
+        for _ in 0..72_000 {
+            seen.sent(frame(kind::DATA, 0, 25));
+            seen.received(update);
+            [&[0, 0][..], &[0, 25]].iter().for_each(|part| seen.payload(part));
+            seen.received(frame(kind::PING, 0, 8));
+            assert_eq!(seen.flood(0), None);
+        }
+        // More of them than messages are for nothing.
+        for _ in 0..5_000 {
+            seen.received(update);
+        }
+        assert_eq!(seen.flood(0), Some(Flood::WindowUpdates));
+        // A window that is full and widened by a byte at a time lets through a frame each, which earns nothing.
+        let mut seen = Frames::default();
+        seen.sent(frame(kind::DATA, 0, 65_535));
+        for _ in 0..1_000 {
+            seen.received(update);
+            seen.payload(&1_u32.to_be_bytes());
+            seen.sent(frame(kind::DATA, 0, 1));
+        }
+        assert_eq!(seen.flood(0), Some(Flood::WindowUpdates));
+    }
+
+    #[test]
+    fn messages_may_have_an_empty_frame_behind_each() {
+        let seen = after(10_000, &[frame(kind::DATA, 0, 20), frame(kind::DATA, 0, 0)]);
+        assert_eq!(seen.flood(0), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Frame headers in a stream of bytes (RFC 9113 section 4.1), without their payloads.
 
 /// Bytes of a frame header.
-const HEADER: usize = 9;
+pub(super) const HEADER: usize = 9;
 
 /// The types of frames (RFC 9113 section 6); every other value is an extension's.
 pub(super) mod kind {
@@ -19,6 +19,8 @@ pub(super) mod kind {
 
 /// DATA, HEADERS: nothing follows on the stream.
 const END_STREAM: u8 = 0x1;
+/// DATA, HEADERS: the payload begins with the length of its padding.
+const PADDED: u8 = 0x8;
 /// SETTINGS, PING: a response to one of ours.
 const ACK: u8 = 0x1;
 /// HEADERS, CONTINUATION: the head is whole.
@@ -35,7 +37,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    fn of(header: [u8; HEADER]) -> Self {
+    pub(super) fn of(header: [u8; HEADER]) -> Self {
         let [a, b, c, kind, flags, stream @ ..] = header;
         Self {
             kind,
@@ -48,6 +50,11 @@ impl Frame {
 
     pub(super) fn is_ack(self) -> bool {
         matches!(self.kind, kind::SETTINGS | kind::PING) && self.flags & ACK != 0
+    }
+
+    /// True for content of no bytes that ends nothing, as the `h2` crate counts it.
+    pub(super) fn is_nothing(self) -> bool {
+        self.kind == kind::DATA && self.len == 0 && self.flags & (END_STREAM | PADDED) == 0
     }
 
     pub(super) fn ends_stream(self) -> bool {

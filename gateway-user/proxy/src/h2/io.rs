@@ -10,6 +10,7 @@ use std::time::Instant;
 use gateway_io::{Chunk, Stream, now};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::empty_data::EmptyDataFilter;
 use super::flood::{Flood, Frames, Peer};
 use super::frames::FrameScan;
 
@@ -26,6 +27,8 @@ pub(crate) struct Transport {
     stream: RefCell<Stream>,
     /// Received and not read.
     inbox: RefCell<Option<Chunk>>,
+    /// Of a backend.
+    filter: Option<Box<RefCell<EmptyDataFilter>>>,
     inward: RefCell<FrameScan>,
     outward: RefCell<FrameScan>,
     frames: RefCell<Frames>,
@@ -72,6 +75,7 @@ impl Transport {
         Rc::new(Self {
             stream: RefCell::new(stream),
             inbox: RefCell::new(inbox),
+            filter: (peer == Peer::Backend).then(Box::default),
             inward: RefCell::new(FrameScan::new(inward)),
             outward: RefCell::new(FrameScan::new(outward)),
             frames: RefCell::new(Frames::of(peer)),
@@ -163,6 +167,19 @@ impl Transport {
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        // The end of a header for which there was no room.
+        self.pass(&[], buffer);
+        while buffer.filled().len() == before && buffer.remaining() > 0 {
+            if !ready!(self.poll_piece(cx, buffer))? {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what has come as far as there is room for it; false at the end.
+    fn poll_piece(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         if self.deaf.get() {
             return Poll::Pending;
         }
@@ -178,7 +195,7 @@ impl Transport {
                 Poll::Ready(Some(more)) => inbox.insert(more),
                 Poll::Ready(None) => {
                     *inbox = None;
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(Ok(false));
                 }
                 Poll::Pending => {
                     // Others run while this one waits.
@@ -187,16 +204,24 @@ impl Transport {
                 }
             },
         };
-        let fits = buffer.remaining().min(chunk.len());
-        let part = chunk.get(..fits).unwrap_or_default();
-        self.look(part);
-        buffer.put_slice(part);
-        chunk.advance(fits);
+        let taken = self.pass(chunk, buffer);
+        self.look(chunk.get(..taken).unwrap_or_default());
+        chunk.advance(taken);
         if chunk.is_empty() {
             // It goes back to the pool: a quiet connection keeps none.
             *inbox = None;
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(true))
+    }
+
+    /// Gives the crate what it is to see of these bytes; says how many were taken.
+    fn pass(&self, bytes: &[u8], buffer: &mut ReadBuf<'_>) -> usize {
+        if let Some(filter) = &self.filter {
+            return filter.borrow_mut().pass(bytes, buffer);
+        }
+        let fits = buffer.remaining().min(bytes.len());
+        buffer.put_slice(bytes.get(..fits).unwrap_or_default());
+        fits
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -4,6 +4,7 @@ pub(crate) mod backend;
 mod backlog;
 pub(crate) mod client;
 mod connection;
+mod empty_data;
 mod flood;
 mod frames;
 mod hpack;
