@@ -1,11 +1,14 @@
 //! Connections that do not come to a handshake, or stop being what a connection was opened for.
 
+#[path = "http2/client.rs"]
+mod client;
 mod support;
 
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use client::{ask, get, secured as over_http_2};
 use gateway_io::Driver;
 use gateway_proxy::{ProxyConfig, Timeouts};
 use gateway_testkit::http::Client;
@@ -16,6 +19,8 @@ use support::backend::{Backend, ok};
 use support::ir::{Config, tls};
 
 on_every_driver! {
+    the_protocol_is_chosen_by_alpn,
+    a_request_for_another_listener_is_misdirected_over_http_2_too,
     a_handshake_has_its_time,
     who_goes_away_is_counted,
     a_connection_serves_the_protocol_it_was_opened_for,
@@ -24,6 +29,59 @@ on_every_driver! {
 
 fn secured(identity: &SelfSigned, backend: &Backend) -> Config {
     Config { tls: Some(tls(identity)), ..Config::to(backend.address()) }
+}
+
+fn the_protocol_is_chosen_by_alpn(driver: Driver) {
+    let (identity, backend) = (SelfSigned::new(&["a.example"]), Backend::answering(|_| ok("hello")));
+    let config = secured(&identity, &backend);
+    let gateway = Gateway::start(driver, &config);
+    let client = testkit::client(&[&identity], Versions::New);
+    let chosen = |gateway: &Gateway, offered: &[&[u8]]| {
+        let offering = testkit::offering(&client, offered);
+        let connected = testkit::connect(gateway.address, "a.example", &offering);
+        connected.map(|client| client.stream().conn.alpn_protocol().map(<[u8]>::to_vec))
+    };
+    let (h2, http_1) = (&b"h2"[..], &b"http/1.1"[..]);
+    for offered in [&[h2, http_1][..], &[http_1, h2], &[h2]] {
+        assert_eq!(chosen(&gateway, offered).unwrap().as_deref(), Some(h2));
+    }
+    assert_eq!(chosen(&gateway, &[http_1]).unwrap().as_deref(), Some(http_1));
+    assert_eq!(chosen(&gateway, &[]).unwrap(), None);
+    over_http_2(&gateway, "a.example", &identity, |mut client| async move {
+        for _ in 0..3 {
+            assert_eq!(ask(&mut client, get("/")).await.unwrap().text(), "hello");
+        }
+    });
+    let line = gateway.log_lines(3).remove(0);
+    assert_eq!((&line["protocol"], &line["response_code"]), (&"HTTP/2".into(), &200.into()));
+    let old = ProxyConfig { http2: false, ..ProxyConfig::default() };
+    let gateway = Gateway::with(driver, &config, old);
+    assert_eq!(chosen(&gateway, &[h2, http_1]).unwrap().as_deref(), Some(http_1));
+    assert!(chosen(&gateway, &[h2]).is_err());
+}
+
+/// Browsers use a connection for every name that its certificate covers.
+fn a_request_for_another_listener_is_misdirected_over_http_2_too(driver: Driver) {
+    let identity = SelfSigned::new(&["a.example", "b.example", "c.example"]);
+    let backend = Backend::answering(|_| ok("hello"));
+    let hosts = vec![("a.example", tls(&identity)), ("b.example", tls(&identity))];
+    let gateway = Gateway::start(driver, &Config { hosts, ..Config::to(backend.address()) });
+    over_http_2(&gateway, "a.example", &identity, |mut client| async move {
+        for (host, wanted) in [
+            ("a.example", (200, None)),
+            ("b.example", (421, Some("misdirected_request"))),
+            ("c.example", (404, Some("no_listener_for_host"))),
+            ("a.example", (200, None)),
+        ] {
+            let request = http::Request::get(format!("https://{host}/")).body(()).unwrap();
+            let response = ask(&mut client, request).await.unwrap();
+            assert_eq!((response.status.as_u16(), response.header("x-sluice-reason")), wanted, "{host}");
+        }
+    });
+    over_http_2(&gateway, "b.example", &identity, |mut client| async move {
+        let request = http::Request::get("https://b.example/").body(()).unwrap();
+        assert_eq!(ask(&mut client, request).await.unwrap().status, 200);
+    });
 }
 
 fn until_failed(gateway: &Gateway, reason: &str) {

@@ -1,7 +1,6 @@
 //! Requests through one worker to backends over HTTP/2, from clients over both versions.
 
 #[path = "../http2/client.rs"]
-#[allow(dead_code)]
 mod client;
 #[path = "../support/mod.rs"]
 mod support;
@@ -9,6 +8,9 @@ mod support;
 mod calls;
 mod connections;
 mod faults;
+mod limits;
+mod trailers;
+mod twins;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -139,3 +139,45 @@ pub(crate) fn a_deadline_goes_on_less_what_was_spent(driver: Driver) {
         assert_eq!(seen(plain).await.0.as_deref(), Some("90S"), "it is no call");
     });
 }
+
+/// A call of a browser: HTTP/1.1 on both sides, bodies of unknown length, and trailers that are content.
+pub(crate) fn grpc_web_passes_over_http_1(driver: Driver) {
+    const CALL: &[u8] = b"\0\0\0\0\x03abc";
+    const REPLY: &[u8] = b"\0\0\0\0\x02de\x80\0\0\0\x0fgrpc-status:0\r\n";
+    let backend = Backend::answering(|request| {
+        assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/a.B/C"));
+        for (name, value) in [("content-type", "application/grpc-web+proto"), ("x-grpc-web", "1")] {
+            assert_eq!(request.header(name), Some(value));
+        }
+        assert_eq!(request.header("transfer-encoding"), Some("chunked"));
+        assert_eq!((request.header("te"), request.header("content-length")), (None, None));
+        assert_eq!(request.body, CALL);
+        let mut out = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web+proto\r\n\
+            Transfer-Encoding: chunked\r\n\r\n"
+            .to_vec();
+        for piece in REPLY.chunks(7) {
+            out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            out.extend_from_slice(piece);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"0\r\n\r\n");
+        out
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut client = Client::connect(gateway.address).unwrap();
+    for _ in 0..2 {
+        let head = "POST /a.B/C HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/grpc-web+proto\r\n\
+                    X-Grpc-Web: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(head).unwrap();
+        for piece in CALL.chunks(3) {
+            client.send([format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()).unwrap();
+        }
+        client.send("0\r\n\r\n").unwrap();
+        let response = client.response_to("POST").unwrap();
+        assert_eq!((response.status, response.header("grpc-status")), (200, None));
+        assert_eq!(response.header("content-type"), Some("application/grpc-web+proto"));
+        assert_eq!(response.header("transfer-encoding"), Some("chunked"));
+        assert_eq!(response.body, REPLY);
+    }
+    assert_eq!(backend.accepted(), 1);
+}

@@ -5,8 +5,10 @@ mod support;
 
 mod attacks;
 mod client;
+mod drain;
 mod grpc;
 mod turns;
+mod twins;
 
 use std::io::Write as _;
 use std::sync::mpsc::channel;
@@ -25,7 +27,7 @@ use grpc::{
     a_deadline_ends_a_call, a_deadline_ends_a_response_that_has_begun,
     a_deadline_goes_on_less_what_was_spent, a_local_reply_to_a_call_is_a_status,
     calls_over_http_1_have_a_status_too_and_other_requests_none,
-    clients_that_are_told_no_reason_have_the_status_alone,
+    clients_that_are_told_no_reason_have_the_status_alone, grpc_web_passes_over_http_1,
 };
 use support::Gateway;
 use support::backend::{Backend, echo, ok};
@@ -65,6 +67,7 @@ on_every_driver![
     what_nobody_reads_is_not_held_for_each_stream,
     a_long_body_arrives_whole,
     early_responses_are_no_errors,
+    grpc_web_passes_over_http_1,
 ];
 
 fn a_request_is_routed_as_one_of_http_1(driver: Driver) {

@@ -24,6 +24,8 @@ pub struct Config {
     pub hostname: Option<&'static str>,
     /// TLS settings of its listener.
     pub tls: Option<ListenerTls>,
+    /// Listeners by hostname instead of the one.
+    pub hosts: Vec<(&'static str, ListenerTls)>,
 }
 
 /// The cluster `apps/<name>:80`.
@@ -128,18 +130,23 @@ impl Config {
             route: id.clone(),
             hostnames: vec![MatchHostname { effective: hostname.clone(), original: hostname }],
         };
-        let listener = Listener {
-            tls: self.tls.clone(),
-            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: "http".into() },
-            hostname: None,
-            routes: vec![attached],
+        let listener = |name: &str, hostname: Option<&str>, tls: Option<ListenerTls>| Listener {
+            tls,
+            id: ListenerId { gateway: ObjectName::new("ingress", "gateway"), listener: name.into() },
+            hostname: hostname.map(|name| gateway_ir::Hostname::parse(name).unwrap()),
+            routes: vec![attached.clone()],
         };
+        let listeners: Vec<_> = match self.hosts.as_slice() {
+            [] => vec![listener("http", None, self.tls.clone())],
+            hosts => hosts.iter().map(|(name, tls)| listener(name, Some(name), Some(tls.clone()))).collect(),
+        };
+        let is_tls = listeners.iter().any(|listener| listener.tls.is_some());
         Ir {
             binds: vec![Bind {
                 address: BindAddress::Any,
                 port: bind.port(),
-                protocol: if self.tls.is_some() { Protocol::Https } else { Protocol::Http },
-                listeners: vec![listener],
+                protocol: if is_tls { Protocol::Https } else { Protocol::Http },
+                listeners,
             }],
             http_routes: BTreeMap::from([(id, Arc::new(route))]),
         }

@@ -13,6 +13,7 @@ use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
 
+use crate::client;
 use crate::on_every_driver;
 use crate::peers::echo;
 use crate::support::Gateway;
@@ -33,20 +34,15 @@ pub(crate) fn connected<T, F: Future<Output = T>>(
     gateway: &Gateway,
     test: impl FnOnce(SendRequest<Bytes>) -> F,
 ) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let address = gateway.address;
-    runtime.block_on(async move {
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let (client, connection) = h2::client::handshake(stream).await.unwrap();
-        let driving = tokio::spawn(connection);
-        // The server's settings come with its first bytes.
-        let first = Request::builder().uri("http://a.example/first").body(()).unwrap();
-        let (response, _) = client.clone().ready().await.unwrap().send_request(first, true).unwrap();
-        let _ = response.await;
-        let result = test(client).await;
-        driving.abort();
-        result
-    })
+    client::connected(gateway, |client| async { test(informed(client).await).await })
+}
+
+/// The client, once it has the server's settings, which come with its first bytes.
+pub(crate) async fn informed(client: SendRequest<Bytes>) -> SendRequest<Bytes> {
+    let first = Request::builder().uri("http://a.example/first").body(()).unwrap();
+    let (response, _) = client.clone().ready().await.unwrap().send_request(first, true).unwrap();
+    let _ = response.await;
+    client
 }
 
 pub(crate) fn connect(protocol: &'static str) -> Request<()> {
@@ -99,7 +95,9 @@ pub(crate) async fn until(gateway: &Gateway, wanted: impl Fn(&Counters) -> bool)
 }
 
 /// Answers the first request, and serves what comes then as a tunnel.
-fn first_then(serve: impl Fn(&mut crate::support::backend::Exchange) + Send + Sync + 'static) -> Backend {
+pub(crate) fn first_then(
+    serve: impl Fn(&mut crate::support::backend::Exchange) + Send + Sync + 'static,
+) -> Backend {
     Backend::start(move |mut exchange| {
         while let Some(request) = exchange.request() {
             if request.target == "/first" {

@@ -1,5 +1,7 @@
 //! Requests that change protocols, and the tunnels that they become.
 
+#[path = "../http2/client.rs"]
+mod client;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -8,6 +10,8 @@ mod h2_ends;
 mod http2;
 mod limits;
 mod peers;
+mod streams;
+mod tls;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
