@@ -33,7 +33,7 @@ enum Command {
     /// Has one tenant overload the gateway in every known way; prints a neighbour's latency, and the limits
     /// that stopped it.
     OverloadTest(overload_test::Args),
-    /// Has h2spec judge HTTP/2, and attacks it in every known way; prints what each attack cost.
+    /// Has h2spec judge HTTP/2, and attacks it in every known way; holds what each attack cost to its bounds.
     Http2Test(http2_test::Args),
     /// Has Autobahn's suite judge WebSocket through the gateway beside the same server direct.
     WebsocketTest(websocket_test::Args),

@@ -58,7 +58,7 @@ enum Command {
     /// that stopped it.
     #[command(disable_help_flag = true)]
     OverloadTest(Words),
-    /// Has h2spec judge HTTP/2, and attacks it in every known way; prints what each attack cost.
+    /// Has h2spec judge HTTP/2, and attacks it in every known way; holds what each attack cost to its bounds.
     #[command(disable_help_flag = true)]
     Http2Test(Words),
     /// Has Autobahn's suite judge WebSocket through the gateway beside the same server direct.

@@ -26,11 +26,17 @@ const RESOURCES: &str = include_str!("resources.yaml");
 pub(crate) struct Testbed {
     gateway: Process,
     pub(super) backend: Backend,
+    certificate: SelfSigned,
     dir: PathBuf,
 }
 
 impl Testbed {
     pub(crate) fn start(program: &Path, inside: &Inside) -> Result<Self> {
+        Self::start_with(program, inside, 2)
+    }
+
+    /// The same with as many workers.
+    pub(crate) fn start_with(program: &Path, inside: &Inside, workers: u32) -> Result<Self> {
         let dir = inside.scratch().path().to_owned();
         let backend = Backend::start(BACKEND_ADDRESS.parse()?)?;
         sluice::write_config(&dir, RESOURCES)?;
@@ -38,16 +44,21 @@ impl Testbed {
         let secret = certificate.secret("clients", "certificate");
         fs::write(sluice::config_dir(&dir).join("secret.yaml"), secret)?;
         let mut command = sluice::run(Command::new(program), &dir, inside.bpffs());
-        command.args(["--workers", "2", "--drain-min", "0s"]);
+        command.args(["--workers", &workers.to_string(), "--drain-min", "0s"]);
         command.args(["--health-address", HEALTH, "--metrics-address", "off", "--access-log", "off"]);
         let mut gateway = Process::spawn("sluice", &dir, &mut command)?;
         sluice::wait_until_ready(&mut gateway)?;
-        Ok(Self { gateway, backend, dir })
+        Ok(Self { gateway, backend, certificate, dir })
     }
 
     /// Where clients find files and leave some.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The certificate of its listeners.
+    pub(crate) fn certificate(&self) -> &SelfSigned {
+        &self.certificate
     }
 
     /// The gateway's process.

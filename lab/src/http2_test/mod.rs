@@ -1,17 +1,17 @@
-//! `cargo xtask http2-test`: h2spec over clear text and TLS, then every attack of the test kit with what it cost.
+//! `cargo xtask http2-test`: h2spec, then every attack of the test kit with what it cost, over clear text and TLS.
 //!
-//! Beside each attack a client that has nothing to do with it makes a request.
+//! While each attack goes on, clients that have nothing to do with it make requests of the same worker.
 
+mod attacks;
 mod cost;
 mod h2spec;
+mod neighbour;
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
-use gateway_testkit::http2::attacks::{Attack, FLOODS, HEADS, PROVOKED_RESETS};
 use gateway_testkit::netns;
 use nix::unistd::geteuid;
 
@@ -19,12 +19,7 @@ use crate::cargo::build_sluice;
 use crate::clients::{HTTP, HTTPS, Testbed};
 use crate::needs::{self, IP};
 use crate::process;
-use crate::table::render;
-use cost::Cost;
 use h2spec::Score;
-
-/// Most frames that an attack sends.
-const MAX_FRAMES: usize = 10_000;
 
 /// Flags of `http2-test`.
 #[derive(clap::Args)]
@@ -37,8 +32,8 @@ pub struct Args {
     profile: String,
 }
 
-/// Runs the judge and the attacks and prints both tables; fails if a case failed, an attack was not ended, or a
-/// neighbour was not served.
+/// Runs the judge and the attacks and prints both tables; fails if a case failed, an attack was not ended within its
+/// bounds of frames, CPU time and memory, or a neighbour was not served meanwhile.
 ///
 /// # Errors
 /// This process is not root, or the gateway or the judge cannot be built or started.
@@ -50,19 +45,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Some(sluice) => fs::canonicalize(sluice).with_context(|| format!("--sluice {}", sluice.display()))?,
         None => build_sluice(&args.profile)?,
     };
+    let optimised = args.profile == "release";
     process::stop_on_ctrl_c()?;
     let (scores, costs) = netns::run("http2-test", move |inside| {
-        let mut testbed = Testbed::start(&sluice, inside)?;
+        // One worker: neighbours are those of the attack.
+        let mut testbed = Testbed::start_with(&sluice, inside, 1)?;
         let scores = [score(&judge, HTTP, false)?, score(&judge, HTTPS, true)?];
-        let costs = attack(&mut testbed)?;
+        let costs = attacks::run(&mut testbed, optimised)?;
         anyhow::Ok((scores, costs))
     })?;
     for score in &scores {
         println!("h2spec --strict over {}: {} of {} passed", score.over(), score.passed, score.total);
     }
-    println!("\n{}", table(&costs));
-    let failures: Vec<String> =
-        scores.iter().flat_map(Score::failures).chain(costs.iter().filter_map(Cost::failure)).collect();
+    costs.print();
+    let failures: Vec<String> = scores.iter().flat_map(Score::failures).chain(costs.failures()).collect();
     failures.iter().for_each(|failure| eprintln!("error: {failure}"));
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -70,32 +66,4 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 fn score(judge: &Path, port: u16, tls: bool) -> Result<Score> {
     process::check_interrupt()?;
     h2spec::run(judge, port, tls)
-}
-
-fn attack(testbed: &mut Testbed) -> Result<Vec<Cost>> {
-    let to = SocketAddr::from(([127, 0, 0, 1], HTTP));
-    let all = FLOODS.iter().chain(PROVOKED_RESETS).chain(HEADS);
-    all.map(|attack: &Attack| {
-        process::check_interrupt()?;
-        testbed.ensure_running()?;
-        cost::of(attack, to, testbed.pid(), MAX_FRAMES)
-    })
-    .collect()
-}
-
-fn table(costs: &[Cost]) -> String {
-    let rows = costs.iter().map(|cost| {
-        let code = cost.ended.goaway.map_or_else(|| "–".to_owned(), |code| code.to_string());
-        vec![
-            cost.name.to_owned(),
-            cost.ended.frames.to_string(),
-            if cost.ended.closed { "closed" } else { "open" }.to_owned(),
-            code,
-            format!("{:.2}", cost.cpu.as_secs_f64()),
-            cost.rss_kib.to_string(),
-            cost.neighbour
-                .map_or_else(|| "not served".to_owned(), |time| format!("{:.1}", time.as_secs_f64() * 1e3)),
-        ]
-    });
-    render(["attack", "frames", "end", "GOAWAY", "CPU s", "RSS +KiB", "neighbour ms"], &[0, 2], rows)
 }
