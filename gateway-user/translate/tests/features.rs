@@ -110,6 +110,26 @@ spec:
         "hostnames: [x.foo.example.com]\nrules: [{backendRefs: [{name: s, port: 80}]}]",
         &[("/ir/binds/0/listeners/1/hostname", "\"*.foo.example.com\"")],
     ),
+    Probe {
+        feature: "GatewayHTTPSListenerDetectMisdirectedRequests",
+        route: "rules: [{backendRefs: [{name: s, port: 80}]}]",
+        more: "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: secure, namespace: a}
+spec:
+  gatewayClassName: sluice
+  listeners:
+  - {name: one, port: 443, protocol: HTTPS, hostname: one.example, tls: {certificateRefs: [{name: missing}]}}
+  - {name: rest, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: missing}]}}
+",
+        // Both are in one table, so that a request that came for one of them is known to be the other's.
+        wants: &[
+            ("/ir/binds/1/protocol", "\"Https\""),
+            ("/ir/binds/1/listeners/0/id/listener", "\"rest\""),
+            ("/ir/binds/1/listeners/1/hostname", "\"one.example\""),
+        ],
+    },
     probe(
         "GatewayPort8080",
         "rules: [{backendRefs: [{name: s, port: 80}]}]",
