@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gateway_io::{Driver, pool_stats};
 use gateway_proxy::ProxyConfig;
 use gateway_testkit::http::Client;
+use gateway_testkit::http2::attacks::INITIAL_WINDOW;
+use gateway_testkit::http2::frames::{WINDOW_UPDATE, frame};
+use gateway_testkit::http2::{Peer, TlsPeer, Wire};
 use gateway_testkit::tls::{self as testkit, SelfSigned, Versions};
 use gateway_testkit::wait::until;
 use support::Gateway;
@@ -144,6 +147,85 @@ fn a_quiet_tunnel_keeps_no_buffer(driver: Driver) {
     gateway.until("the end of them all", |counters| counters.tunnels == 0);
 }
 
+/// Of a connection over HTTP/2 the codec's three buffers, which are 28 KiB and of which a page each is used, and its tables.
+const MOST_BYTES_OVER_HTTP2: usize = 41_000;
+
+fn a_quiet_connection_over_http2_keeps_its_codec(driver: Driver) {
+    let backend = Backend::answering(|_| ok("hello"));
+    let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
+    let gateway = Gateway::hooked(driver, &Config::to(backend.address()), proxy, look);
+    keeps_at_most_over_http2(MOST_BYTES_OVER_HTTP2, &gateway, || Peer::connect(gateway.address));
+}
+
+fn a_quiet_connection_over_http2_and_tls_keeps_no_other_buffer(driver: Driver) {
+    let identity = SelfSigned::new(&["a.example"]);
+    let backend = Backend::answering(|_| ok("hello"));
+    let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
+    let config = Config { tls: Some(tls(&identity)), ..Config::to(backend.address()) };
+    let gateway = Gateway::hooked(driver, &config, proxy, look);
+    let client = testkit::http2_client(&[&identity]);
+    keeps_at_most_over_http2(MOST_BYTES_OVER_HTTP2 + 3 * 1024, &gateway, || {
+        TlsPeer::secured(gateway.address, "a.example", &client)
+    });
+}
+
+fn keeps_at_most_over_http2<S: Wire>(most: usize, gateway: &Gateway, connect: impl Fn() -> Peer<S>) {
+    const COUNT: usize = 200;
+    let request = |peer: &mut Peer<S>, n: u32| {
+        peer.get(2 * n + 1);
+        peer.until_ended(n as usize + 1);
+    };
+    let mut first = connect();
+    request(&mut first, 0);
+    let before = LIVE.load(Ordering::Relaxed);
+    let each = || LIVE.load(Ordering::Relaxed).saturating_sub(before) / COUNT;
+    let mut crowd: Vec<_> = (0..COUNT).map(|_| connect()).collect();
+    for n in 0..10 {
+        crowd.iter_mut().for_each(|peer| request(peer, n));
+    }
+    assert!(each() > 28 * 1024, "nothing is counted");
+    until("no more than the codec to be kept", || {
+        drop(gateway.connect());
+        (each() <= most && BLOCKS.load(Ordering::Relaxed) < COUNT / 5).then_some(())
+    });
+    drop(crowd);
+    // But for tables that have grown.
+    until("nothing to be kept", || (each() <= 1024).then_some(()));
+}
+
+/// Of a stream whose client takes nothing: the crate's part, the record of the request, and its content.
+const MOST_BYTES_OF_A_STALLED_STREAM: usize = 4096;
+
+fn a_response_that_is_not_taken_keeps_little(driver: Driver) {
+    const COUNT: usize = 500;
+    const STREAMS: usize = 100;
+    let backend = Backend::answering(|_| ok("x".repeat(60)));
+    let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
+    let gateway = Gateway::hooked(driver, &Config::to(backend.address()), proxy, look);
+    let stalled = |streams: usize| {
+        let mut peer = Peer::with(gateway.address, &[(INITIAL_WINDOW, 0)]);
+        (0..streams).for_each(|n| assert!(peer.get(2 * n as u32 + 1)));
+        peer.until_responses(streams);
+        peer
+    };
+    let _first = stalled(1);
+    let before = LIVE.load(Ordering::Relaxed);
+    let each = || LIVE.load(Ordering::Relaxed).saturating_sub(before) / COUNT;
+    let mut crowd: Vec<_> = (0..COUNT / STREAMS).map(|_| stalled(STREAMS)).collect();
+    until("little to be kept", || {
+        drop(gateway.connect());
+        (each() <= MOST_BYTES_OF_A_STALLED_STREAM).then_some(())
+    });
+    // All of it is there for whoever takes it after all.
+    for peer in &mut crowd {
+        (0..STREAMS).for_each(|n| {
+            peer.send(&frame(WINDOW_UPDATE, 0, 2 * n as u32 + 1, &100_u32.to_be_bytes()), 1);
+        });
+        peer.until_content(60 * STREAMS);
+        peer.until_ended(STREAMS);
+    }
+}
+
 fn keeps_at_most<S: Read + Write>(most: usize, gateway: &Gateway, connect: impl Fn() -> Client<S>) {
     const COUNT: usize = 500;
     let mut first = connect();
@@ -174,6 +256,12 @@ fn on_both_drivers() {
     a_quiet_connection_keeps_little(Driver::UringDefer);
     a_quiet_connection_over_tls_keeps_no_buffer(Driver::Epoll);
     a_quiet_connection_over_tls_keeps_no_buffer(Driver::UringDefer);
+    a_quiet_connection_over_http2_keeps_its_codec(Driver::Epoll);
+    a_quiet_connection_over_http2_keeps_its_codec(Driver::UringDefer);
+    a_quiet_connection_over_http2_and_tls_keeps_no_other_buffer(Driver::Epoll);
+    a_quiet_connection_over_http2_and_tls_keeps_no_other_buffer(Driver::UringDefer);
+    a_response_that_is_not_taken_keeps_little(Driver::Epoll);
+    a_response_that_is_not_taken_keeps_little(Driver::UringDefer);
     a_quiet_tunnel_keeps_no_buffer(Driver::Epoll);
     a_quiet_tunnel_keeps_no_buffer(Driver::UringDefer);
 }

@@ -61,9 +61,10 @@ impl<W: Wire> Exchange<'_, W> {
         }
         // Where a slow message holds a connection, as with HTTP/1.1, calls have the limits of any request.
         let is_stream = self.record.is_grpc && cluster.protocol == BackendProtocol::Http2;
-        let progress = Progress::new(permit, Waits::of(&context.config.timeouts, is_stream));
         let deadline = self.record.is_grpc.then(|| limit::deadline(&self.wire.request())).flatten();
         let limit = Limit::of(&routed, &self.info.context, self.record.began, deadline);
+        let waits = Waits::of(&context.config.timeouts, is_stream);
+        let progress = Progress::new(permit, waits, limit.is_some());
         let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));
         let control = Rc::clone(&self.info.control);
         let result = {

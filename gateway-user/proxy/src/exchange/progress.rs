@@ -29,10 +29,12 @@ pub(crate) struct Progress {
     /// The request's place at its backend.
     pub(crate) permit: Permit,
     pub(super) waits: Waits,
+    /// All of it has to be over by some time.
+    is_limited: bool,
 }
 
 impl Progress {
-    pub(super) fn new(permit: Permit, waits: Waits) -> Self {
+    pub(super) fn new(permit: Permit, waits: Waits, is_limited: bool) -> Self {
         let now = now();
         Self {
             uploaded: Cell::new(false),
@@ -47,6 +49,7 @@ impl Progress {
             sent: Cell::new(0),
             permit,
             waits,
+            is_limited,
         }
     }
 
@@ -59,6 +62,11 @@ impl Progress {
     /// True if no part of a response has been given to the client.
     pub(crate) fn may_reply(&self) -> bool {
         self.status.get() == 0
+    }
+
+    /// True if nothing is left to be done once the response's content is there, but to send it.
+    pub(crate) fn may_end_before_client(&self) -> bool {
+        self.uploaded.get() && !self.is_limited
     }
 
     /// For another attempt of the same request.

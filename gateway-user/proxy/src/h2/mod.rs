@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 mod backlog;
+mod break_off;
 pub(crate) mod client;
 mod connection;
 mod empty_data;
@@ -11,9 +12,11 @@ mod hpack;
 pub(crate) mod io;
 mod response_sink;
 pub(crate) mod response_source;
+mod rest;
 pub(crate) mod server;
 pub(crate) mod sink;
 pub(crate) mod source;
 mod stream;
 mod tunnel;
+mod unsent;
 mod wire;

@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use gateway_io::{now, pause, sleep, spawn};
-use h2::server::{Builder, Connection, SendResponse};
-use h2::{Reason as Code, RecvStream};
+use h2::Reason as Code;
+use h2::server::{Builder, Connection};
 
 use super::connection::H2Connection;
 use super::flood::Flood;
 use super::io::{Io, Transport};
+use super::rest;
 use super::sink::Data;
-use super::stream;
+use super::stream::{self, Accepted, After};
 use super::tunnel;
 use crate::clock::within;
 use crate::guarded::guarded;
@@ -177,18 +178,14 @@ impl H2Connection {
                 return Poll::Ready(Event::Flood(flood));
             }
             match next {
-                Poll::Ready(Some(Ok(request))) => self.begin(request, connection),
+                Poll::Ready(Some(Ok(accepted))) => self.begin(Box::new(accepted), connection),
                 _ if self.transport.is_turn_over() => return Poll::Ready(Event::Turn),
                 _ => return Poll::Pending,
             }
         }
     }
 
-    fn begin(
-        self: &Rc<Self>,
-        (request, response): (http::Request<RecvStream>, SendResponse<Data>),
-        connection: &mut Connection<Io, Data>,
-    ) {
+    fn begin(self: &Rc<Self>, accepted: Box<Accepted>, connection: &mut Connection<Io, Data>) {
         let stream = self.begin_stream();
         if self.info.control.is_over_limit() {
             // One more than there may be ends with what it has begun.
@@ -196,12 +193,18 @@ impl H2Connection {
         }
         let (context, peer) = (Rc::clone(&self.info.context), self.info.peer);
         spawn(guarded(Rc::clone(&context), peer, move || async move {
-            let Some(tunnel) = stream::serve(Rc::clone(&stream.0), request, response).await else { return };
             // In a task of its own, which is smaller than that of a request.
-            spawn(guarded(context, peer, || async move {
-                tunnel::serve(Rc::clone(&stream.0), tunnel).await;
-                drop(stream);
-            }));
+            match stream::serve(Rc::clone(&stream.0), accepted).await {
+                Some(After::Tunnel(tunnel)) => spawn(guarded(context, peer, || async move {
+                    tunnel::serve(Rc::clone(&stream.0), tunnel).await;
+                    drop(stream);
+                })),
+                Some(After::Rest(rest)) => spawn(guarded(context, peer, || async move {
+                    rest::serve(Rc::clone(&stream.0), rest).await;
+                    drop(stream);
+                })),
+                None => {}
+            }
         }));
     }
 
@@ -285,7 +288,7 @@ mod tests {
     #[test]
     fn an_idle_connection_costs_little_beside_the_crate() {
         let serving = size(serve);
-        assert!(serving <= 2048, "{serving} bytes");
+        assert!(serving <= 768, "{serving} bytes");
         let shared = size_of::<H2Connection>() + size_of::<Transport>();
         assert!(shared <= 640, "{shared} bytes");
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use gateway_http::h2::read_trailers;
 use gateway_http::head::Fields;
@@ -16,6 +16,7 @@ use http::{HeaderMap, Response};
 
 use super::backlog::Backlog;
 pub(crate) use super::backlog::Data;
+use super::unsent::{Leaving, Unsent};
 use crate::body::ends::{PumpError, Sink};
 use crate::body::pacing::SendTimeout;
 use crate::clock::within;
@@ -92,11 +93,21 @@ pub(crate) struct H2Sink<'a, S: Outgoing> {
     pub(super) queued: VecDeque<Chunk>,
     /// The end is queued, with these trailers.
     pub(super) end: Option<HeaderMap>,
+    /// Takes what is left when the client has no window for the end of a response.
+    pub(super) leaving: Option<Leaving<'a>>,
 }
 
 impl<'a, S: Outgoing> H2Sink<'a, S> {
     pub(super) fn new(to: &'a RefCell<S>) -> Self {
-        Self { to, head: None, begun: false, is_empty: false, queued: VecDeque::new(), end: None }
+        Self {
+            to,
+            head: None,
+            begun: false,
+            is_empty: false,
+            queued: VecDeque::new(),
+            end: None,
+            leaving: None,
+        }
     }
 
     /// True if what comes next is the stream's last frame.
@@ -159,6 +170,27 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
         Poll::Ready(Ok(sent))
     }
 
+    /// Sends what there is a window for, and leaves the rest if it is a response's end; false if it stays here.
+    fn leave(&mut self) -> Result<bool, PumpError> {
+        let Some(leaving) = self.leaving.filter(|leaving| leaving.progress.may_end_before_client()) else {
+            return Ok(false);
+        };
+        if self.end.is_none() {
+            return Ok(false);
+        }
+        while !self.queued.is_empty() {
+            match self.poll_send(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(sent) => drop(sent?),
+                Poll::Pending => {
+                    let trailers = self.end.take().unwrap_or_default();
+                    leaving.to.set(Some(Unsent::new(std::mem::take(&mut self.queued), trailers)));
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn send_end(&mut self) -> Result<(), PumpError> {
         let Some(trailers) = self.end.take() else { return Ok(()) };
         let sender = &mut *self.to.borrow_mut();
@@ -195,6 +227,9 @@ impl<S: Outgoing> Sink for H2Sink<'_, S> {
 
     async fn flush(&mut self, timeout: SendTimeout) -> Result<(), PumpError> {
         self.send_head()?;
+        if self.leave()? {
+            return Ok(());
+        }
         let (mut since, mut taken) = (now(), 0_u64);
         while !self.queued.is_empty() {
             let piece = pin!(poll_fn(|cx| self.poll_send(cx)));

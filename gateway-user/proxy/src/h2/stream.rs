@@ -1,6 +1,6 @@
 //! One stream: a request, its exchange, and what the client is told of its end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -13,13 +13,14 @@ use gateway_http::h2::{Connect, write_request};
 use gateway_http::head::{HeadEdits, OwnName, Version};
 use gateway_http::websocket::{self, KEY_LEN};
 use gateway_io::{BufferLevel, Chunk, buffer_level};
+use h2::RecvStream;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
-use h2::{Reason as Code, RecvStream};
-use http::HeaderValue;
 use http::request::Parts;
 
+use super::break_off::break_off;
 use super::connection::H2Connection;
+use super::rest::Rest;
 use super::sink::{Data, H2Sink, Sender};
 use super::tunnel::Tunnel;
 use super::wire::H2Wire;
@@ -42,23 +43,33 @@ use crate::upstream::Permit;
 
 const REASON: OwnName = OwnName::new(REASON_HEADER);
 
-/// Serves one stream to its end, or until it is a tunnel.
-pub(super) async fn serve(
-    conn: Rc<H2Connection>,
-    request: http::Request<RecvStream>,
-    response: SendResponse<Data>,
-) -> Option<Box<Tunnel>> {
+/// A request and the way of its response, as the crate gives them.
+pub(super) type Accepted = (http::Request<RecvStream>, SendResponse<Data>);
+
+/// The part of a stream that is left when its request's state is gone.
+pub(super) enum After {
+    Tunnel(Box<Tunnel>),
+    Rest(Box<Rest>),
+}
+
+/// Serves one stream to its end, or until less is left of it.
+pub(super) async fn serve(conn: Rc<H2Connection>, accepted: Box<Accepted>) -> Option<After> {
     let mut record = RequestRecord::begin(conn.info.peer.ip());
     record.version = Some(Version::Http2);
     let active = conn.slot.begin_request();
     let mut scratch = conn.slot.worker().take_scratch();
     let mut text = std::mem::take(&mut scratch.text);
-    let sender = RefCell::new(Sender { response, stream: None, backlog: Rc::clone(&conn.backlog) });
-    let (head, mut body) = request.into_parts();
-    // A call whose head is refused has its reply as any other.
-    record.is_grpc = is_call(&head);
-    let mut backend = None;
-    let (ended, to_head) = match read_head(&conn, &mut scratch, &mut text, &head, body.is_end_stream()) {
+    let (sender, mut body, read) = {
+        let (request, response) = *accepted;
+        let (head, body) = request.into_parts();
+        // A call whose head is refused has its reply as any other.
+        record.is_grpc = is_call(&head);
+        let read = read_head(&conn, &mut scratch, &mut text, &head, body.is_end_stream());
+        let read = read.map_err(|reason| (reason, head.method == http::Method::HEAD));
+        (RefCell::new(Sender { response, stream: None, backlog: Rc::clone(&conn.backlog) }), body, read)
+    };
+    let (mut backend, unsent) = (None, Cell::new(None));
+    let (ended, to_head) = match read {
         Ok((meta, upgrade)) => {
             let Scratch { exchange, codec, .. } = &mut *scratch;
             let mut wire = H2Wire {
@@ -70,6 +81,7 @@ pub(super) async fn serve(
                 tunnel: None,
                 body: &mut body,
                 sender: &sender,
+                unsent: &unsent,
                 unasked: None,
             };
             let mut exchange =
@@ -79,35 +91,36 @@ pub(super) async fn serve(
             record.upgrade = upgrade.filter(|_| backend.is_some());
             (ended, meta.method == Method::Head)
         }
-        Err(reason) => {
+        Err((reason, to_head)) => {
             scratch.exchange.text.take_refused(&text);
-            (Outcome::reply(reason).into(), head.method == http::Method::HEAD)
+            (Outcome::reply(reason).into(), to_head)
         }
     };
     let end = conclude(&conn, &mut scratch, &mut record, &sender, ended, to_head).await;
-    drop(active);
     let info = &conn.info;
-    let (tunnel, responded) = match (end, backend) {
-        (End::Upgraded(permit), Some((lease, from_backend))) => {
+    let (after, responded) = match (end, backend, unsent.take()) {
+        (End::Upgraded(permit), Some((lease, from_backend)), _) => {
             let text = std::mem::take(&mut scratch.exchange.text);
             let account = TunnelAccount::begin(info, record, text, permit);
-            (Some((account, lease, from_backend)), false)
+            (Some(After::Tunnel(Box::new(Tunnel { lease, account, body, sender, from_backend }))), None)
         }
-        (end, _) => {
+        (End::Responded, _, Some(unsent)) => {
+            let text = scratch.exchange.text.take_all();
+            (Some(After::Rest(Box::new(Rest { unsent, sender, record, text, _active: active }))), None)
+        }
+        (end, ..) => {
+            drop(active);
             record.finish(&info.context, &scratch.exchange.text, info.tls.as_deref(), info.peer, info.local);
-            (None, matches!(end, End::Responded))
+            (None, Some((body, sender)).filter(|_| matches!(end, End::Responded)))
         }
     };
     text.clear();
     scratch.text = text;
     conn.slot.worker().give_back(scratch);
-    if let Some((account, lease, from_backend)) = tunnel {
-        return Some(Box::new(Tunnel { lease, account, body, sender, from_backend }));
-    }
-    if responded {
+    if let Some((mut body, _sender)) = responded {
         read_on(&conn, &mut body).await;
     }
-    None
+    after
 }
 
 fn is_call(head: &Parts) -> bool {
@@ -208,32 +221,10 @@ async fn conclude(
         },
         Outcome::Reset(reason) => reason,
     };
-    record.reason = Some(reason);
-    if record.is_grpc && end_call(sender, reason) {
-        return End::Responded;
+    match break_off(record, sender, reason) {
+        true => End::Responded,
+        false => End::Reset,
     }
-    let code = match reason {
-        Reason::ClientClosed | Reason::ClientSendTimeout => Code::CANCEL,
-        Reason::Http1Required => Code::HTTP_1_1_REQUIRED,
-        _ => Code::INTERNAL_ERROR,
-    };
-    sender.borrow_mut().reset(code);
-    End::Reset
-}
-
-/// Ends a call whose response has begun with a status, as a backend would: a reset says nothing of a deadline. False if there
-/// is nobody to tell, or no response that could end so.
-fn end_call(sender: &RefCell<Sender>, reason: Reason) -> bool {
-    if matches!(reason, Reason::ClientClosed | Reason::ClientSendTimeout) {
-        return false;
-    }
-    let mut sender = sender.borrow_mut();
-    let Some(stream) = &mut sender.stream else { return false };
-    let mut trailers = http::HeaderMap::with_capacity(2);
-    let code = reason.grpc_code(reason.status().unwrap_or(503)).text();
-    trailers.insert("grpc-status", HeaderValue::from_static(code));
-    trailers.insert("grpc-message", HeaderValue::from_static(reason.code()));
-    stream.send_trailers(trailers).is_ok()
 }
 
 /// Sends a local reply: the one of HTTP/1.1, in this protocol's head and body.

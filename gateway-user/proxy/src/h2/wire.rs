@@ -1,6 +1,6 @@
 //! An exchange whose client speaks HTTP/2.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 
 use gateway_http::head::{HeadEdits, RequestParts};
@@ -10,6 +10,7 @@ use h2::RecvStream;
 use super::response_sink::H2ResponseSink;
 use super::sink::{H2Sink, Sender};
 use super::source::H2Source;
+use super::unsent::{Leaving, Unsent};
 use crate::Reason;
 use crate::backend::{self, BackendSink, BackendSource, Reading};
 use crate::connection::info::ConnInfo;
@@ -34,6 +35,8 @@ pub(super) struct H2Wire<'c> {
     pub(super) tunnel: Option<Lease>,
     pub(super) body: &'c mut RecvStream,
     pub(super) sender: &'c RefCell<Sender>,
+    /// Takes the end of a response that the client has no window for.
+    pub(super) unsent: &'c Cell<Option<Unsent>>,
     /// Bytes received behind the response, for which nobody asked.
     pub(super) unasked: Option<Chunk>,
 }
@@ -90,8 +93,8 @@ impl<'c> Wire for H2Wire<'c> {
         self.codec.request_body.begin(self.meta.framing).map_err(Reason::RequestBody)
     }
 
-    fn halves<'a>(&'a mut self, lease: &'a mut Lease, _progress: &'a Progress) -> Halves<'a, Self> {
-        let Self { info, codec, meta, upgrade, body, sender, unasked, .. } = self;
+    fn halves<'a>(&'a mut self, lease: &'a mut Lease, progress: &'a Progress) -> Halves<'a, Self> {
+        let Self { info, codec, meta, upgrade, body, sender, unsent, unasked, .. } = self;
         let config = &info.context.config;
         // What follows a request that is to change protocols is the tunnel's, if there will be one.
         let is_empty = upgrade.is_some() || body.is_end_stream();
@@ -104,6 +107,7 @@ impl<'c> Wire for H2Wire<'c> {
             large: LargeChunks::Never,
             unasked,
         };
+        let leaving = Some(Leaving { progress, to: unsent });
         let (request_sink, response_source) = backend::halves(lease, meta.framing, reading);
         Halves {
             request_source: H2RequestSource {
@@ -112,7 +116,7 @@ impl<'c> Wire for H2Wire<'c> {
             },
             request_sink,
             response_source,
-            response_sink: H2ResponseSink { body: H2Sink::new(sender) },
+            response_sink: H2ResponseSink { body: H2Sink { leaving, ..H2Sink::new(sender) } },
         }
     }
 

@@ -69,6 +69,13 @@ impl RequestText {
         *self = Self { bytes, ..Self::default() };
     }
 
+    /// The texts alone, for another one who finishes the record; this one has none any more.
+    pub(crate) fn take_all(&mut self) -> Self {
+        let mut all = std::mem::take(self);
+        all.bytes.shrink_to_fit();
+        all
+    }
+
     /// Copies what the log and the response need.
     pub(crate) fn take(&mut self, request: &RequestParts<'_>, id: &[u8]) {
         self.bytes.clear();

@@ -10,7 +10,7 @@ use gateway_testkit::http2::attacks::{
     Attack, Ended, FLOODS, HEADS, HONEST, INITIAL_WINDOW, PROVOKED_RESETS, UNREAD, with_fresh_entries,
 };
 use gateway_testkit::http2::frames::{
-    DATA, END_HEADERS, END_STREAM, GET, HEADERS, PING, POST, PRIORITY, RST_STREAM, frame,
+    DATA, END_HEADERS, END_STREAM, GET, HEADERS, PING, POST, PRIORITY, RST_STREAM, WINDOW_UPDATE, frame,
 };
 use gateway_testkit::http2::holds::HOLDS;
 
@@ -28,7 +28,8 @@ on_every_driver![
     provoked_resets_are_ended,
     heads_that_cost_are_ended,
     heads_that_never_end_have_their_time,
-    windows_that_never_open_hold_little,
+    windows_that_never_open_have_their_time,
+    a_response_that_waits_for_a_window_holds_no_backend,
     honest_clients_are_not_ended,
     clients_that_widen_windows_are_not_ended,
     clients_with_new_fields_are_not_ended,
@@ -129,8 +130,15 @@ fn heads_that_never_end_have_their_time(driver: Driver) {
     served.until_closed();
 }
 
-fn windows_that_never_open_hold_little(driver: Driver) {
-    let backend = Backend::answering(|_| ok("x".repeat(100_000)));
+fn windows_that_never_open_have_their_time(driver: Driver) {
+    // More than is read ahead, and a response that its backend has given whole.
+    for bytes in [100_000, 60] {
+        windows_never_open(driver, bytes);
+    }
+}
+
+fn windows_never_open(driver: Driver, bytes: usize) {
+    let backend = Backend::answering(move |_| ok("x".repeat(bytes)));
     let timeouts = Timeouts { client_send: Duration::from_secs(1), ..Timeouts::default() };
     let proxy = ProxyConfig { timeouts, ..ProxyConfig::default() };
     let gateway = Gateway::with(driver, &Config::to(backend.address()), proxy);
@@ -145,8 +153,38 @@ fn windows_that_never_open_hold_little(driver: Driver) {
         peer.look(Duration::from_millis(50));
     }
     gateway.until("nothing under way", |counters| counters.active_requests == 0);
+    assert_eq!(peer.content, 0);
     // The connection serves on: it did nothing wrong.
     assert_eq!(peer.goaway, None);
+}
+
+fn a_response_that_waits_for_a_window_holds_no_backend(driver: Driver) {
+    const STREAMS: usize = 10;
+    let backend = Backend::named("app");
+    let gateway = gateway(driver, &backend);
+    let mut peer = Peer::with(gateway.address, &[(INITIAL_WINDOW, 0)]);
+    let streams = (0..STREAMS).map(|n| 2 * n as u32 + 1);
+    for (stream, count) in streams.clone().zip(1..) {
+        peer.get(stream);
+        peer.until_responses(count);
+        gateway.until("the backend's connection to be free", |counters| counters.upstream_idle == 1);
+    }
+    assert_eq!(backend.accepted(), 1);
+    assert_eq!(gateway.metrics().counters.active_requests, STREAMS as u64);
+    // The last one is taken a byte at a time, and the first one is given up.
+    peer.send(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()), 1);
+    for stream in streams.skip(1) {
+        let (step, steps) = if stream == 19 { (1_u32, 3) } else { (3, 1) };
+        let widened = frame(WINDOW_UPDATE, 0, stream, &step.to_be_bytes());
+        (0..steps).for_each(|_| assert!(peer.send(&widened, 1)));
+    }
+    peer.until_ended(STREAMS - 1);
+    assert_eq!(peer.content, 3 * (STREAMS - 1));
+    gateway.until("nothing under way", |counters| counters.active_requests == 0);
+    let lines = gateway.log_lines(STREAMS);
+    let given_up = lines.iter().filter(|line| line["reason"] == "client_closed").count();
+    assert_eq!(given_up, 1, "{lines:?}");
+    assert!(lines.iter().all(|line| line["response_code"] == 200), "{lines:?}");
 }
 
 fn honest_clients_are_not_ended(driver: Driver) {
