@@ -46,7 +46,7 @@ use observation::Observation;
 use program::Program;
 use result::{CaseResult, ClientStatus};
 use selection::Selection;
-pub(crate) use testbed::{HTTP, HTTPS, Testbed};
+pub(crate) use testbed::{HOST, HTTP, HTTPS, Testbed};
 use transport::Transport;
 
 /// Flags of `clients`.

@@ -14,7 +14,7 @@ use crate::process::Process;
 use crate::testbed::BACKEND_ADDRESS;
 
 /// The host of every URL; the system's own name for this machine, so that clients send a server name.
-pub(super) const HOST: &str = "localhost";
+pub(crate) const HOST: &str = "localhost";
 /// The ports of resources.yaml.
 pub(crate) const HTTP: u16 = 8080;
 pub(crate) const HTTPS: u16 = 8443;
@@ -32,11 +32,11 @@ pub(crate) struct Testbed {
 
 impl Testbed {
     pub(crate) fn start(program: &Path, inside: &Inside) -> Result<Self> {
-        Self::start_with(program, inside, 2)
+        Self::with(program, inside, 2, &[])
     }
 
-    /// The same with as many workers.
-    pub(crate) fn start_with(program: &Path, inside: &Inside, workers: u32) -> Result<Self> {
+    /// The same with as many workers, and more flags for the gateway.
+    pub(crate) fn with(program: &Path, inside: &Inside, workers: u32, flags: &[&str]) -> Result<Self> {
         let dir = inside.scratch().path().to_owned();
         let backend = Backend::start(BACKEND_ADDRESS.parse()?)?;
         sluice::write_config(&dir, RESOURCES)?;
@@ -46,6 +46,7 @@ impl Testbed {
         let mut command = sluice::run(Command::new(program), &dir, inside.bpffs());
         command.args(["--workers", &workers.to_string(), "--drain-min", "0s"]);
         command.args(["--health-address", HEALTH, "--metrics-address", "off", "--access-log", "off"]);
+        command.args(flags);
         let mut gateway = Process::spawn("sluice", &dir, &mut command)?;
         sluice::wait_until_ready(&mut gateway)?;
         Ok(Self { gateway, backend, certificate, dir })
@@ -56,7 +57,7 @@ impl Testbed {
         &self.dir
     }
 
-    /// The certificate of its listeners.
+    /// The certificate of every listener.
     pub(crate) fn certificate(&self) -> &SelfSigned {
         &self.certificate
     }

@@ -40,7 +40,7 @@ pub const HOLDS: &[Hold] = &[
         name: "responses that are not taken",
         connections: 50,
         streams: 100,
-        max_growth_mib: None,
+        max_growth_mib: Some(40),
         settings: &[(INITIAL_WINDOW, 0)],
         make: |s| frame(HEADERS, END_STREAM | END_HEADERS, s, LARGE),
         then: Then::Responses,
