@@ -42,6 +42,16 @@ pub const HOLDS: &[Hold] = &[
         streams: 100,
         max_growth_mib: Some(40),
         settings: &[(INITIAL_WINDOW, 0)],
+        make: |s| frame(HEADERS, END_STREAM | END_HEADERS, s, GET),
+        then: Then::Responses,
+    },
+    // Of each a buffer of 16 KiB is received with its head.
+    Hold {
+        name: "long responses that are not taken",
+        connections: 50,
+        streams: 100,
+        max_growth_mib: Some(180),
+        settings: &[(INITIAL_WINDOW, 0)],
         make: |s| frame(HEADERS, END_STREAM | END_HEADERS, s, LARGE),
         then: Then::Responses,
     },
