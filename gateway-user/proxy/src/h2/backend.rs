@@ -12,7 +12,7 @@ use h2::{RecvStream, SendStream};
 
 use super::response_source::H2ResponseSource;
 use super::sink::{Data, H2Sink, Outgoing};
-use super::source::H2Source;
+use super::source::{FromTunnel, H2Source};
 use crate::upgrade::Upgrade;
 use crate::{ProxyConfig, Reason};
 
@@ -26,14 +26,6 @@ pub(crate) struct Call {
     refused: bool,
     /// There once the request has changed protocols.
     tunnel: Option<Box<FromTunnel>>,
-}
-
-/// The backend's way of a tunnel.
-#[derive(Debug)]
-pub(super) struct FromTunnel {
-    stream: RecvStream,
-    /// Reads trailers, which a tunnel has none of.
-    decoder: BodyDecoder,
 }
 
 /// The way of one request to the backend. Its head is out.
@@ -116,14 +108,7 @@ impl Call {
 
     /// Both ways of the tunnel that the request has become; `None` if it has not.
     pub(crate) fn tunnel(&mut self) -> Option<(H2Source<'_, &mut RecvStream>, H2Sink<'_, RequestSender>)> {
-        let FromTunnel { stream, decoder } = &mut **self.tunnel.as_mut()?;
-        let is_empty = stream.is_end_stream();
-        Some((H2Source::new(stream, decoder, u64::MAX, is_empty), H2Sink::new(&self.request)))
-    }
-}
-
-impl FromTunnel {
-    pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, decoder: BodyDecoder::default() }
+        let source = self.tunnel.as_mut()?.source();
+        Some((source, H2Sink::new(&self.request)))
     }
 }

@@ -13,8 +13,7 @@ use h2::client::ResponseFuture;
 use h2::{Reason as Code, RecvStream};
 use http::Response;
 
-use super::backend::FromTunnel;
-use super::source::H2Source;
+use super::source::{FromTunnel, H2Source};
 use crate::body::ends::{Piece, PumpError, Source};
 use crate::clock::within;
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};

@@ -32,6 +32,26 @@ pub(crate) struct H2Source<'a, R> {
     pub(super) finished: bool,
 }
 
+/// A response whose stream is a tunnel.
+#[derive(Debug)]
+pub(crate) struct FromTunnel {
+    stream: RecvStream,
+    /// Reads trailers, which a tunnel passes none of.
+    decoder: BodyDecoder,
+}
+
+impl FromTunnel {
+    pub(super) fn new(stream: RecvStream) -> Self {
+        Self { stream, decoder: BodyDecoder::default() }
+    }
+
+    /// What comes through it.
+    pub(super) fn source(&mut self) -> H2Source<'_, &mut RecvStream> {
+        let is_empty = self.stream.is_end_stream();
+        H2Source::new(&mut self.stream, &mut self.decoder, u64::MAX, is_empty)
+    }
+}
+
 impl<'a, R: BorrowMut<RecvStream>> H2Source<'a, R> {
     /// `is_empty`: the stream ended with its head.
     pub(super) fn new(from: R, decoder: &'a mut BodyDecoder, limit: u64, is_empty: bool) -> Self {
