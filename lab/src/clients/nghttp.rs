@@ -99,7 +99,8 @@ fn text_in(bytes: &[u8]) -> &[u8] {
 
 /// The last one of so many contents of one size.
 fn last(bytes: &[u8], count: usize) -> &[u8] {
-    let size = if count > 0 && bytes.len() % count == 0 { bytes.len() / count } else { bytes.len() };
+    let size =
+        if bytes.len().is_multiple_of(count.max(1)) { bytes.len() / count.max(1) } else { bytes.len() };
     bytes.get(bytes.len() - size..).unwrap_or_default()
 }
 
