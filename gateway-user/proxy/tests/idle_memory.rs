@@ -14,8 +14,8 @@ use gateway_proxy::ProxyConfig;
 use gateway_testkit::http::Client;
 use gateway_testkit::http2::attacks::INITIAL_WINDOW;
 use gateway_testkit::http2::frames::{WINDOW_UPDATE, frame};
-use gateway_testkit::http2::{Peer, TlsPeer, Wire};
-use gateway_testkit::tls::{self as testkit, SelfSigned, Versions};
+use gateway_testkit::http2::{Peer, Server};
+use gateway_testkit::tls::{self as testkit, SelfSigned, Versions, offering};
 use gateway_testkit::wait::until;
 use support::Gateway;
 use support::backend::{Backend, ok};
@@ -154,7 +154,7 @@ fn a_quiet_connection_over_http2_keeps_its_codec(driver: Driver) {
     let backend = Backend::answering(|_| ok("hello"));
     let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
     let gateway = Gateway::hooked(driver, &Config::to(backend.address()), proxy, look);
-    keeps_at_most_over_http2(MOST_BYTES_OVER_HTTP2, &gateway, || Peer::connect(gateway.address));
+    keeps_at_most_over_http2(MOST_BYTES_OVER_HTTP2, &gateway, &gateway.address.into());
 }
 
 fn a_quiet_connection_over_http2_and_tls_keeps_no_other_buffer(driver: Driver) {
@@ -163,18 +163,18 @@ fn a_quiet_connection_over_http2_and_tls_keeps_no_other_buffer(driver: Driver) {
     let proxy = ProxyConfig { access_log: false, ..ProxyConfig::default() };
     let config = Config { tls: Some(tls(&identity)), ..Config::to(backend.address()) };
     let gateway = Gateway::hooked(driver, &config, proxy, look);
-    let client = testkit::http2_client(&[&identity]);
-    keeps_at_most_over_http2(MOST_BYTES_OVER_HTTP2 + 3 * 1024, &gateway, || {
-        TlsPeer::secured(gateway.address, "a.example", &client)
-    });
+    let client = offering(&testkit::client(&[&identity], Versions::New), &[b"h2"]);
+    let server = Server::from(gateway.address).over_tls("a.example", &client);
+    keeps_at_most_over_http2(MOST_BYTES_OVER_HTTP2 + 3 * 1024, &gateway, &server);
 }
 
-fn keeps_at_most_over_http2<S: Wire>(most: usize, gateway: &Gateway, connect: impl Fn() -> Peer<S>) {
+fn keeps_at_most_over_http2(most: usize, gateway: &Gateway, server: &Server) {
     const COUNT: usize = 200;
-    let request = |peer: &mut Peer<S>, n: u32| {
+    let request = |peer: &mut Peer, n: u32| {
         peer.get(2 * n + 1);
         peer.until_ended(n as usize + 1);
     };
+    let connect = || Peer::connect(server.clone());
     let mut first = connect();
     request(&mut first, 0);
     let before = LIVE.load(Ordering::Relaxed);
