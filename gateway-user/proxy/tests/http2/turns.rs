@@ -36,7 +36,7 @@ pub(crate) fn who_asks_in_turn_waits_for_nobody(driver: Driver) {
 
 /// Many small frames at once are taken in turns, and nothing of them is lost.
 pub(crate) fn many_frames_are_taken_in_turns(driver: Driver) {
-    let backend = Backend::answering(|request| ok(&request.body.len().to_string()));
+    let backend = Backend::answering(|request| ok(request.body.len().to_string()));
     let gateway = Gateway::start(driver, &Config::to(backend.address()));
     let mut peer = Peer::connect(gateway.address);
     let head = [POST, &literal(b"content-length", b"40000")].concat();
