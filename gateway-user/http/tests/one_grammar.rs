@@ -15,11 +15,11 @@ struct Sent {
     target: String,
     authority: Option<String>,
     fields: Vec<(String, Vec<u8>)>,
-    /// Nothing follows.
+    /// The head ends the message.
     ends: bool,
 }
 
-/// What a reader makes of it.
+/// The verdict of a reader.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
     method: Vec<u8>,

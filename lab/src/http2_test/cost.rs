@@ -21,7 +21,7 @@ const MIN_CONNECTIONS: usize = 5;
 const MAX_CONNECTIONS: usize = 200;
 /// Neighbours that must be served meanwhile.
 const MIN_SERVED: usize = 3;
-/// What honest clients send too may cost as many times more for as many frames, since nothing is to end it.
+/// Frames that honest clients send too may cost as many times more for as many frames, since nothing is to end it.
 const HONEST_CPU: u32 = 5;
 /// For what an attack has left to be done.
 const SETTLING: Duration = Duration::from_millis(200);
@@ -79,7 +79,7 @@ pub(super) enum End {
     Closed(Option<u32>),
     /// At least one was not.
     Open,
-    /// Nothing is to end it.
+    /// The connection stays.
     Allowed,
 }
 

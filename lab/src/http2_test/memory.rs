@@ -67,7 +67,7 @@ impl Holding for Vec<Peer> {
     }
 }
 
-/// What one kind held.
+/// The memory that one kind held.
 pub(super) struct Held {
     pub(super) name: &'static str,
     pub(super) count: usize,

@@ -25,7 +25,7 @@ pub(super) struct Served {
     pub(super) during: usize,
     /// Requests that had none, or another status than 200.
     pub(super) failed: usize,
-    /// What the last of them got.
+    /// The fault of the last of them.
     pub(super) fault: Option<String>,
     /// Longest of those that came.
     pub(super) longest: Duration,

@@ -33,7 +33,7 @@ const EVERY_AGENT: [(&str, &str); 3] = [AGENTS[0], AGENTS[1], OVER_TLS[1]];
 const CASES: [&str; 8] = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"];
 /// The same in short: an eighth of the cases about UTF-8, of which there are most.
 const SHORT: [&str; 8] = ["1.*", "2.*", "3.*", "4.1.*", "5.*", "6.1.*", "7.*", "10.*"];
-/// What TLS has a part in, in short: lengths, fragments that come in pieces, and the end of connections.
+/// Cases that TLS has a part in, in short: lengths, fragments that come in pieces, and the end of connections.
 const SHORT_OVER_TLS: [&str; 4] = ["1.*", "5.*", "7.*", "10.*"];
 /// Large messages, and compressed ones.
 const ALL: [&str; 3] = ["9.*", "12.*", "13.*"];

@@ -29,7 +29,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) upgrade: Option<Upgrade>,
     pub(crate) head: &'a mut ResponseHead,
     pub(crate) decoder: &'a mut BodyDecoder,
-    /// What its body is received in.
+    /// The chunks that its body is received in.
     pub(crate) large: LargeChunks,
     /// Takes the bytes behind the response.
     pub(crate) unasked: &'a mut Option<Chunk>,

@@ -71,7 +71,7 @@ fn put(bytes: &[u8], buffer: &mut ReadBuf<'_>) -> usize {
 mod tests {
     use super::*;
 
-    /// What passes, in pieces and by room of any size.
+    /// The bytes that pass, in pieces and by room of any size.
     fn passed(bytes: &[u8], piece: usize, room: usize) -> Vec<u8> {
         let (mut filter, mut out) = (EmptyDataFilter::default(), Vec::new());
         for mut part in bytes.chunks(piece) {

@@ -45,7 +45,7 @@ impl FromTunnel {
         Self { stream, decoder: BodyDecoder::default() }
     }
 
-    /// What comes through it.
+    /// The body that comes through it.
     pub(super) fn source(&mut self) -> H2Source<'_, &mut RecvStream> {
         let is_empty = self.stream.is_end_stream();
         H2Source::new(&mut self.stream, &mut self.decoder, u64::MAX, is_empty)

@@ -130,7 +130,7 @@ pub const UNREAD: &[Attack] = &[
     unread("pings, nothing read", |_| frame(PING, 0, 0, b"12345678")),
 ];
 
-/// What honest clients send too, if not so much of it: clients that stream small messages.
+/// Frames that honest clients send too, if not so many: clients that stream small messages.
 pub const HONEST: &[Attack] = &[Attack {
     is_honest: true,
     ..flood("data of one byte", 1, |s| {

@@ -7,7 +7,7 @@ use super::attacks::INITIAL_WINDOW;
 use super::frames::{END_HEADERS, END_STREAM, GET, HEADERS, LARGE, RECEIVE, frame, literal};
 use super::{Peer, Server};
 
-/// What is left open.
+/// Streams that are left open.
 #[derive(Clone, Copy, Debug)]
 pub struct Hold {
     /// Its name in a table.
@@ -23,14 +23,14 @@ pub struct Hold {
     then: Then,
 }
 
-/// What tells that all of it has been begun at the gateway too.
+/// The sign that all of it has been begun at the gateway too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// Each stream has the head of a response.
     Responses,
     /// A ping is acknowledged.
     Ping,
-    /// Nothing can tell: no frame may come in between.
+    /// No sign: no frame may come in between.
     Nothing,
 }
 
