@@ -39,7 +39,7 @@ enum Command {
     WebsocketTest(websocket_test::Args),
     /// Has gRPC's own interop client make its calls direct and through the gateway; prints which passed.
     GrpcTest(grpc_test::Args),
-    /// Has servers of others read peculiar heads over HTTP/2; lists where they differ from Sluice, and why they may.
+    /// Has servers of others read peculiar heads and frames over HTTP/2; lists where they differ from Sluice, and why they may.
     Http2Compare(http2_compare::Args),
     /// Has real clients make the requests that people's tools make, and counts the responses that
     /// they did not see.

@@ -67,7 +67,7 @@ enum Command {
     /// Has gRPC's own interop client make its calls direct and through the gateway; prints which passed.
     #[command(disable_help_flag = true)]
     GrpcTest(Words),
-    /// Has servers of others read peculiar heads over HTTP/2; lists where they differ from Sluice, and why they may.
+    /// Has servers of others read peculiar heads and frames over HTTP/2; lists where they differ from Sluice, and why they may.
     #[command(disable_help_flag = true)]
     Http2Compare(Words),
     /// Has real clients make the requests that people's tools make, and counts the responses that

@@ -1,4 +1,5 @@
-//! Differences that have a reason. Most are heads that Sluice refuses over HTTP/1.1 too (docs/http.md).
+//! Differences that have a reason. Most are heads that Sluice refuses over HTTP/1.1 too (docs/http.md), or errors of a stream that
+//! one server takes for errors of its connection.
 
 /// Peculiarities, the servers that take them another way than Sluice, and why that is right.
 const ALLOWED: &[(&[&str], &[&str], &str)] = &[
@@ -105,21 +106,59 @@ const ALLOWED: &[(&[&str], &[&str], &str)] = &[
     ),
 ];
 
-/// The reason for which a server may differ about a head with these peculiarities.
+/// The same of sequences of frames.
+const ALLOWED_SEQUENCES: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["DATA after the end", "HEADERS after the end", "trailers after the end", "number that falls"],
+        &["nghttpd"],
+        "a stream that has ended takes nothing more (RFC 9113 section 5.1): nghttpd ignores it",
+    ),
+    (&["length not met"], &["go"], "Go tells this a handler that reads, and ours does not"),
+    (&["frame beyond the bound"], &["go"], "Go announces a bound of 1 MiB (RFC 9113 section 6.5.2)"),
+    (
+        &[
+            "window of a stream beyond the bound",
+            "HEADERS that depend on themselves",
+            "trailers without an end",
+        ],
+        &["haproxy", "nghttpd"],
+        "an error of a stream may be taken for one of its connection (RFC 9113 section 5.4.1): they do",
+    ),
+    (
+        &["window of a stream widened by nothing"],
+        &["haproxy", "go"],
+        "an error of a stream may be taken for one of its connection (RFC 9113 section 5.4.1): Sluice does",
+    ),
+    (
+        &["trailers with a pseudo-header"],
+        &["haproxy", "nghttpd", "go"],
+        "such trailers are malformed (RFC 9113 section 8.1): the h2 crate takes the pseudo-header away, and nothing of it is passed on",
+    ),
+    (
+        &["PRIORITY that depends on itself"],
+        &["nghttpd", "go"],
+        "priorities may be left unread (RFC 9113 section 5.3.2): HAProxy and the h2 crate refuse this one",
+    ),
+];
+
+/// The reason for which a server may differ about a head with these peculiarities, or about a sequence.
 pub(super) fn reason(names: &[&str], server: &str) -> Option<&'static str> {
     let differs = |of: &[&str]| names.iter().any(|name| of.contains(name));
-    ALLOWED.iter().find(|(of, servers, _)| differs(of) && servers.contains(&server)).map(|row| row.2)
+    let mut all = ALLOWED.iter().chain(ALLOWED_SEQUENCES);
+    all.find(|(of, servers, _)| differs(of) && servers.contains(&server)).map(|row| row.2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::cases::cases;
+    use super::super::sequences::sequences;
     use super::*;
 
     #[test]
     fn every_row_is_of_a_peculiarity_that_is_tried() {
-        let tried: Vec<_> = cases(0, 0).into_iter().flat_map(|case| case.names).collect();
-        let named: Vec<_> = ALLOWED.iter().flat_map(|row| row.0).collect();
+        let heads = cases(0, 0).into_iter().flat_map(|case| case.names);
+        let tried: Vec<_> = heads.chain(sequences().iter().map(|sequence| sequence.name)).collect();
+        let named: Vec<_> = ALLOWED.iter().chain(ALLOWED_SEQUENCES).flat_map(|row| row.0).collect();
         assert!(named.iter().all(|name| tried.contains(name)));
         let mut once = named.clone();
         once.sort_unstable();

@@ -20,8 +20,8 @@ pub(super) enum Verdict {
 }
 
 /// `:status 200`, `404` and `400` in the static table (RFC 7541 appendix A): servers use the table.
-const STATUS_200: u8 = 0x88;
-const STATUS_404: u8 = 0x8d;
+pub(super) const STATUS_200: u8 = 0x88;
+pub(super) const STATUS_404: u8 = 0x8d;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -1,9 +1,11 @@
-//! `cargo xtask http2-compare`: heads that are peculiar, read by Sluice, HAProxy, nghttpd and Go's server. Where they
-//! differ, a table has the reason.
+//! `cargo xtask http2-compare`: heads that are peculiar and frames out of order, read by Sluice, HAProxy, nghttpd and Go's
+//! server. Where they differ, a table has the reason.
 
 mod allowed;
 mod cases;
 mod exchange;
+mod fate;
+mod sequences;
 mod servers;
 
 use std::collections::BTreeSet;
@@ -40,15 +42,15 @@ pub struct Args {
     profile: String,
 }
 
-/// A case in which a server differs from Sluice.
+/// A head or sequence that a server takes another way than Sluice.
 struct Difference {
-    case: Case,
+    names: Vec<&'static str>,
     server: &'static str,
     /// Both did this.
     what: String,
 }
 
-/// Asks every server for every head; fails if one differs from Sluice in a way that has no reason.
+/// Asks every server for every head and sequence; fails if one differs from Sluice in a way that has no reason.
 ///
 /// # Errors
 /// This process is not root, or a server cannot be fetched, built or started.
@@ -68,16 +70,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let count = cases.len();
     let differences = netns::run("http2-compare", move |inside| {
         let mut servers = servers::start(&sluice, &go, &peers, inside)?;
-        compare(&mut servers, cases)
+        let mut found = compare(&mut servers, cases)?;
+        found.extend(compare_fates(&mut servers)?);
+        anyhow::Ok(found)
     })?;
     let (unknown, known): (Vec<_>, Vec<_>) =
-        differences.iter().partition(|one| allowed::reason(&one.case.names, one.server).is_none());
+        differences.iter().partition(|one| allowed::reason(&one.names, one.server).is_none());
     let reasons: BTreeSet<_> =
-        known.iter().filter_map(|one| allowed::reason(&one.case.names, one.server)).collect();
-    println!("{count} heads; {} differences, for these reasons:", known.len());
+        known.iter().filter_map(|one| allowed::reason(&one.names, one.server)).collect();
+    let sequences = sequences::sequences().len();
+    println!(
+        "{count} heads and {sequences} sequences of frames; {} differences, for these reasons:",
+        known.len()
+    );
     reasons.iter().for_each(|reason| println!("  {reason}"));
-    for Difference { case, server, what } in &unknown {
-        eprintln!("error: {}: {server}: {what}", case.name());
+    for Difference { names, server, what } in &unknown {
+        eprintln!("error: {}: {server}: {what}", cases::name(names));
     }
     Ok(if unknown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -106,7 +114,25 @@ fn compare(servers: &mut [servers::Server], cases: Vec<Case>) -> Result<Vec<Diff
                 (Verdict::Served(_), Verdict::Refused) => "refuses what Sluice serves".to_owned(),
                 (Verdict::Refused, Verdict::Served(_)) => "serves what Sluice refuses".to_owned(),
             };
-            found.push(Difference { case: case.clone(), server: server.name, what });
+            found.push(Difference { names: case.names.clone(), server: server.name, what });
+        }
+    }
+    Ok(found)
+}
+
+fn compare_fates(servers: &mut [servers::Server]) -> Result<Vec<Difference>> {
+    let mut found = Vec::new();
+    for sequence in sequences::sequences() {
+        process::check_interrupt()?;
+        let mut ours = None;
+        for server in servers.iter_mut() {
+            server.ensure_running()?;
+            let theirs = fate::ask(server.address, &sequence, server.serves_files)?;
+            let ours = *ours.get_or_insert(theirs);
+            if ours != theirs {
+                let what = format!("{theirs}, Sluice {ours}");
+                found.push(Difference { names: vec![sequence.name], server: server.name, what });
+            }
         }
     }
     Ok(found)
