@@ -1,7 +1,10 @@
 //! A client's stream and its backend as the two ends of a tunnel (RFC 8441).
 
 use std::cell::RefCell;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use gateway_http::h1::BodyDecoder;
 use gateway_io::Chunk;
@@ -10,6 +13,7 @@ use h2::{Reason as Code, RecvStream};
 use super::connection::H2Connection;
 use super::sink::{H2Sink, Sender};
 use super::source::H2Source;
+use crate::Reason;
 use crate::backend::tunnel_ends;
 use crate::l4::account::TunnelAccount;
 use crate::l4::tunnel::{self, Traffic};
@@ -37,7 +41,16 @@ pub(super) async fn serve(conn: Rc<H2Connection>, tunnel: Box<Tunnel>) {
         let client =
             (&mut H2Source::new(&mut body, &mut trailers, u64::MAX, is_empty), &mut H2Sink::new(&sender));
         let backend = (&mut source, &mut sink);
-        tunnel::run(&conn.info.context, &conn.info.control, client, backend, &traffic).await
+        let mut running =
+            pin!(tunnel::run(&conn.info.context, &conn.info.control, client, backend, &traffic));
+        poll_fn(|cx| match running.as_mut().poll(cx) {
+            // Nothing is read any more of a client that has finished sending: it is not seen to go by that.
+            Poll::Pending if traffic.is_taken() => {
+                sender.borrow_mut().poll_gone(cx).map(|()| Err(Reason::ClientClosed))
+            }
+            ended => ended,
+        })
+        .await
     };
     drop((source, sink));
     drop(lease);

@@ -27,7 +27,8 @@ pub(crate) struct Traffic {
     last: Cell<Instant>,
     /// One side has finished sending.
     half_closed: Cell<bool>,
-    /// The client has had everything up to the backend's end.
+    /// The backend has had everything up to the client's end, and the client everything up to the backend's.
+    taken: Cell<bool>,
     delivered: Cell<bool>,
 }
 
@@ -61,8 +62,14 @@ impl Traffic {
             sent: Cell::new(0),
             last: Cell::new(now()),
             half_closed: Cell::new(false),
+            taken: Cell::new(false),
             delivered: Cell::new(false),
         }
+    }
+
+    /// True if the backend has had everything up to the client's end.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken.get()
     }
 
     /// True if the client has had everything up to the backend's end.
@@ -146,6 +153,12 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
             Side::Backend => timeouts.client_send,
         });
         let mut budget = CoopBudget::of(context);
+        if from.is_finished() {
+            // It had nothing to say but its head.
+            traffic.half_closed.set(true);
+            to.finish(Fields::default());
+            to.flush(send_timeout).await.map_err(|error| side.broken(&error))?;
+        }
         while !from.is_finished() {
             budget.take().await;
             let Piece { data, finished, .. } =
@@ -161,8 +174,9 @@ impl<S: Source, K: Sink> Direction<'_, S, K> {
             }
             to.flush(send_timeout).await.map_err(|error| side.broken(&error))?;
         }
-        if matches!(side, Side::Backend) {
-            traffic.delivered.set(true);
+        match side {
+            Side::Client => traffic.taken.set(true),
+            Side::Backend => traffic.delivered.set(true),
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ mod client;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod gone;
 mod h2_backends;
 mod h2_ends;
 mod http2;
