@@ -4,3 +4,5 @@
 
 pub mod forward;
 pub mod readers;
+pub mod sequence;
+pub mod worker;

@@ -123,9 +123,8 @@ fn accept_all<F: Fn(Exchange) + Send + Sync + 'static>(listener: &TcpListener, s
         state.open.lock().unwrap_or_else(PoisonError::into_inner).push(stream.try_clone().unwrap());
         let serve = serve.clone();
         threads.push(thread::spawn(move || {
-            let reader = BufReader::new(stream.try_clone().unwrap());
             let closer = stream.try_clone().unwrap();
-            serve(Exchange { stream, reader, number });
+            serve(Exchange::over(stream, number));
             // The list above holds a copy of the socket: dropping ours alone would not close it.
             let _ = closer.shutdown(Shutdown::Both);
         }));
@@ -139,6 +138,12 @@ fn accept_all<F: Fn(Exchange) + Send + Sync + 'static>(listener: &TcpListener, s
 }
 
 impl Exchange {
+    /// Speaks over `stream`, the connection `number`.
+    pub fn over(stream: TcpStream, number: usize) -> Self {
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        Self { stream, reader, number }
+    }
+
     /// Reads one whole request; `None` when the connection ends.
     pub fn request(&mut self) -> Option<Request> {
         let mut request = self.head()?;

@@ -192,6 +192,11 @@ impl Gateway {
         })
     }
 
+    /// Takes the whole lines that the access log has so far.
+    pub fn take_log(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Drains and waits for the worker's end.
     pub fn drain(mut self, min: Duration, max: Duration) -> Drained {
         let limits = DrainLimits { accept: min, idle: min, max };
