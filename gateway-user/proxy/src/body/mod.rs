@@ -6,3 +6,4 @@ pub(crate) mod flush;
 pub(crate) mod min_rate;
 pub(crate) mod pacing;
 pub(crate) mod pump;
+pub(crate) mod replay;

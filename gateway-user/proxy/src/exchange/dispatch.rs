@@ -12,7 +12,7 @@ use super::attempt::{AttemptEnd, attempt};
 use super::deliver::{deliver, note_head, switch};
 use super::limit::{self, Limit};
 use super::progress::Progress;
-use super::replay::Replay;
+use crate::body::replay::Replay;
 use super::route::MatchedRoute;
 use super::upload::{Upload, Uploading};
 use super::waits::Waits;

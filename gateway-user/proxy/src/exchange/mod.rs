@@ -10,7 +10,6 @@ mod limit;
 mod outcome;
 pub(crate) mod progress;
 mod redirect;
-mod replay;
 pub(crate) mod route;
 mod scratch;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::progress::Progress;
-use super::replay::{Replay, Replayed};
+use crate::body::replay::{Replay, Replayed};
 use super::wire::{AttemptError, RequestSource};
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;

@@ -6,14 +6,14 @@ use std::time::Duration;
 use gateway_http::head::Fields;
 use gateway_io::Chunk;
 
-use crate::body::ends::{Piece, PumpError, Source};
+use super::ends::{Piece, PumpError, Source};
 
 /// Most content that is kept of one request: calls and forms are smaller, and what is larger is sent once.
 const MAX_KEPT: usize = 16 * 1024;
 
 /// A body's copy.
 #[derive(Debug)]
-pub(super) struct Replay(RefCell<Kept>);
+pub(crate) struct Replay(RefCell<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -38,18 +38,18 @@ enum State {
 
 impl Replay {
     /// For a request whose backend may refuse it, or for one that is sent once.
-    pub(super) fn new(may_be_refused: bool) -> Self {
+    pub(crate) fn new(may_be_refused: bool) -> Self {
         let state = if may_be_refused { State::Untouched } else { State::Spent };
         Self(RefCell::new(Kept { state, ..Kept::default() }))
     }
 
     /// True if another attempt would send all of the body.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         matches!(self.0.borrow().state, State::Untouched | State::Whole)
     }
 
     /// Lets go of the copy: there is no other attempt.
-    pub(super) fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         *self.0.borrow_mut() = Kept { state: State::Spent, ..Kept::default() };
     }
 
@@ -92,7 +92,7 @@ fn copy(data: &[u8]) -> Chunk {
 
 /// A request's body for one attempt: what was kept of it, then the rest from the client, of which a copy is kept.
 #[derive(Debug)]
-pub(super) struct Replayed<'a, S> {
+pub(crate) struct Replayed<'a, S> {
     from: &'a mut S,
     replay: &'a Replay,
     /// The next kept piece, and their number when the attempt began.
@@ -103,7 +103,7 @@ pub(super) struct Replayed<'a, S> {
 }
 
 impl<'a, S: Source> Replayed<'a, S> {
-    pub(super) fn new(from: &'a mut S, replay: &'a Replay) -> Self {
+    pub(crate) fn new(from: &'a mut S, replay: &'a Replay) -> Self {
         Self { from, replay, next: 0, kept: replay.count(), whole: replay.is_whole() }
     }
 
