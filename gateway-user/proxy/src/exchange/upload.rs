@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use super::progress::Progress;
-use crate::body::replay::{Replay, Replayed};
 use super::wire::{AttemptError, RequestSource};
 use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
@@ -13,6 +12,7 @@ use crate::body::ends::{PumpError, Sink, Source};
 use crate::body::min_rate::MinRate;
 use crate::body::pacing::{Pacing, SendTimeout};
 use crate::body::pump::{Pump, discard};
+use crate::body::replay::{Replay, Replayed};
 use crate::context::WorkerContext;
 use crate::filters::RequestTrailers;
 
