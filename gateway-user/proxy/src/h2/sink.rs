@@ -20,6 +20,7 @@ use super::unsent::{Leaving, Unsent};
 use crate::body::ends::{PumpError, Sink};
 use crate::body::pacing::SendTimeout;
 use crate::clock::within;
+use crate::exchange::progress::Progress;
 
 /// Most content that a stream hands to the crate at a time, so that streams take turns.
 const MAX_PIECE: usize = 16 * 1024;
@@ -172,9 +173,8 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
 
     /// Sends what there is a window for, and leaves the rest if it is a response's end; false if it stays here.
     fn leave(&mut self) -> Result<bool, PumpError> {
-        let Some(leaving) = self.leaving.filter(|leaving| leaving.progress.may_end_before_client()) else {
-            return Ok(false);
-        };
+        let may_leave = |leaving: &Leaving<'_>| leaving.progress.is_none_or(Progress::may_end_before_client);
+        let Some(leaving) = self.leaving.filter(may_leave) else { return Ok(false) };
         if self.end.is_none() {
             return Ok(false);
         }

@@ -23,6 +23,7 @@ use super::connection::H2Connection;
 use super::rest::Rest;
 use super::sink::{Data, H2Sink, Sender};
 use super::tunnel::Tunnel;
+use super::unsent::Leaving;
 use super::wire::H2Wire;
 use crate::Reason;
 use crate::body::ends::Sink;
@@ -96,7 +97,9 @@ pub(super) async fn serve(conn: Rc<H2Connection>, accepted: Box<Accepted>) -> Op
             (Outcome::reply(reason).into(), to_head)
         }
     };
-    let end = conclude(&conn, &mut scratch, &mut record, &sender, ended, to_head).await;
+    // A client that still sends is read on, by the stream's own task.
+    let leaving = body.is_end_stream().then_some(Leaving { progress: None, to: &unsent });
+    let end = conclude(&conn, &mut scratch, &mut record, (&sender, leaving), ended, to_head).await;
     let info = &conn.info;
     let (after, responded) = match (end, backend, unsent.take()) {
         (End::Upgraded(permit), Some((lease, from_backend)), _) => {
@@ -208,17 +211,19 @@ async fn conclude(
     conn: &H2Connection,
     scratch: &mut Scratch,
     record: &mut RequestRecord,
-    sender: &RefCell<Sender>,
+    (sender, leaving): (&RefCell<Sender>, Option<Leaving<'_>>),
     ended: Ended,
     to_head: bool,
 ) -> End {
     let reason = match ended.outcome {
         Outcome::Done => return End::Responded,
         Outcome::Upgraded(permit) => return End::Upgraded(permit),
-        Outcome::LocalReply(local) => match send_reply(conn, scratch, record, sender, local, to_head).await {
-            true => return End::Responded,
-            false => Reason::ClientClosed,
-        },
+        Outcome::LocalReply(local) => {
+            match send_reply(conn, scratch, record, (sender, leaving), local, to_head).await {
+                true => return End::Responded,
+                false => Reason::ClientClosed,
+            }
+        }
         Outcome::Reset(reason) => reason,
     };
     match break_off(record, sender, reason) {
@@ -232,7 +237,7 @@ async fn send_reply(
     conn: &H2Connection,
     scratch: &mut Scratch,
     record: &mut RequestRecord,
-    sender: &RefCell<Sender>,
+    (sender, leaving): (&RefCell<Sender>, Option<Leaving<'_>>),
     local: LocalReply,
     to_head: bool,
 ) -> bool {
@@ -246,7 +251,7 @@ async fn send_reply(
     // Our own head, which is as long as filters make it.
     let limits = HeadLimits { head: usize::MAX, fields: HeadLimits::MAX_FIELDS, ..HeadLimits::default() };
     let Ok(Parsed::Complete { consumed }) = head.parse(&out, &limits, method) else { return false };
-    let mut sink = H2ResponseSink { body: H2Sink::new(sender) };
+    let mut sink = H2ResponseSink { body: H2Sink { leaving, ..H2Sink::new(sender) } };
     let mut edits = HeadEdits::new();
     // The reader of backends' responses believes no backend that gives a reason.
     let shown = record.reason.filter(|_| conn.info.shows_reason());

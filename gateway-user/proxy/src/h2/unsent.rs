@@ -18,7 +18,8 @@ pub(super) struct Unsent {
 /// Place of what a sink leaves to be sent behind its exchange.
 #[derive(Clone, Copy)]
 pub(super) struct Leaving<'a> {
-    pub(super) progress: &'a Progress,
+    /// Of an exchange with a backend: a local reply has none.
+    pub(super) progress: Option<&'a Progress>,
     pub(super) to: &'a Cell<Option<Unsent>>,
 }
 

@@ -107,7 +107,7 @@ impl<'c> Wire for H2Wire<'c> {
             large: LargeChunks::Never,
             unasked,
         };
-        let leaving = Some(Leaving { progress, to: unsent });
+        let leaving = Some(Leaving { progress: Some(progress), to: unsent });
         let (request_sink, response_source) = backend::halves(lease, meta.framing, reading);
         Halves {
             request_source: H2RequestSource {
