@@ -4,7 +4,7 @@ mod clusters;
 mod listeners;
 mod rules;
 #[cfg(test)]
-mod sharing;
+mod sharing_tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
