@@ -6,7 +6,7 @@
 //! from the id. So a response that is cut, mixed up, altered or made for somebody else cannot pass, and the
 //! backend, which remembers ids, knows of a request that arrived twice.
 //!
-//! Nothing here uses the gateway's own crates: a client that shared its HTTP code would share its mistakes.
+//! The gateway's own crates are used nowhere here: a client that shared its HTTP code would share its mistakes.
 #![forbid(unsafe_code)]
 
 pub mod abusers;

@@ -88,7 +88,7 @@ fn request(bytes: &[u8]) {
     assert_eq!(fields(read.parts(Scheme::Http).fields, parts.fields), fields(parts.fields, parts.fields));
 }
 
-/// What no URI has is escaped.
+/// Bytes that no URI has are escaped.
 fn escaped(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for byte in text {

@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What comes of these frames, sent in pieces that end there.
+/// The responses to these frames, sent in pieces that end there.
 fn ask(worker: &Worker, kept: &Kept, cuts: &[usize]) -> BTreeMap<u32, Response> {
     let mut stream = worker.connect();
     let mut from = 0;

@@ -10,7 +10,7 @@ pub use wild::wild;
 
 use gateway_testkit::http2::frames::{CONTINUATION, DATA, END_HEADERS, HEADERS, frame, indexed, literal};
 
-/// What a client says first (RFC 9113 section 3.4).
+/// The preface of a client (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// DATA, HEADERS: a length of padding comes first (RFC 9113 sections 6.1 and 6.2).

@@ -76,7 +76,7 @@ pub(super) enum Body {
 pub(super) enum Content {
     /// Anything: a local reply or an early response.
     Any,
-    /// Nothing.
+    /// No content.
     Nothing,
     /// The backend's short text.
     Text,

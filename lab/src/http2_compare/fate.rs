@@ -51,7 +51,7 @@ struct Connection {
     whole: bool,
     reset: bool,
     ended: bool,
-    /// What was sent has been read.
+    /// All that was sent has been read.
     pong: bool,
 }
 

@@ -18,7 +18,7 @@ const MOST: [u8; 4] = 0x7fff_ffff_u32.to_be_bytes();
 /// A sequence and the stream whose fate is compared.
 pub(super) struct Sequence {
     pub(super) name: &'static str,
-    /// What is sent first; the response of stream 1 is waited for if something follows.
+    /// Frames that are sent first; the response of stream 1 is waited for if something follows.
     pub(super) first: Vec<u8>,
     pub(super) then: Vec<u8>,
     pub(super) stream: u32,

@@ -254,7 +254,7 @@ impl Frames {
 
 /// Codes of resets (RFC 9113 section 7).
 mod code {
-    /// Nobody has looked at the stream.
+    /// The stream was not looked at.
     pub(super) const REFUSED_STREAM: u32 = 0x7;
     /// Those that say what the peer did wrong: protocol, flow control, a closed stream, the size of a frame, compression, and
     /// too much of it all. Every other reset is for a reason of ours.
