@@ -14,6 +14,8 @@ use crate::request_id::Random;
 
 /// How long an endpoint that refused a connection is passed over while others are there.
 const FAILURE_MEMORY: Duration = Duration::from_secs(5);
+/// Sweeps in a window of the busiest moment.
+const BUSY_WINDOW: u8 = 8;
 /// Most endpoints that one request tries to connect to.
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 
@@ -23,8 +25,10 @@ pub(crate) struct Backend<C> {
     pub(crate) address: SocketAddr,
     /// Requests of this worker under way there.
     active: Cell<u32>,
-    /// Most of them at once, an older number counting for less.
-    busiest: Cell<u32>,
+    /// Most of them at once, in this window and in the one before it.
+    busiest: Cell<[u32; 2]>,
+    /// Sweeps of this window so far.
+    sweeps: Cell<u8>,
     /// When a connection last failed.
     failed: Cell<Option<Instant>>,
     /// Most recently used last.
@@ -66,7 +70,8 @@ impl<C> Backend<C> {
         Self {
             address,
             active: Cell::new(0),
-            busiest: Cell::new(0),
+            busiest: Cell::default(),
+            sweeps: Cell::new(0),
             failed: Cell::new(None),
             idle: RefCell::default(),
             shared: SharedConnections::default(),
@@ -81,19 +86,25 @@ impl<C> Backend<C> {
     pub(crate) fn begin(&self) {
         let active = self.active.get().saturating_add(1);
         self.active.set(active);
-        self.busiest.set(self.busiest.get().max(active));
+        let [now, before] = self.busiest.get();
+        self.busiest.set([now.max(active), before]);
     }
 
-    /// Requests that were lately under way there at once.
+    /// Requests that were under way there at once in the last window or in this one.
     pub(super) fn busiest(&self) -> usize {
-        self.busiest.get() as usize
+        let [now, before] = self.busiest.get();
+        now.max(before) as usize
     }
 
-    /// Lets an eighth of the difference to what is under way now go. Called by each sweep, about every second: half of it is
-    /// gone after five.
+    /// Counts a sweep, about every second. A window is forgotten whole when the one after it is over: what is let go by and
+    /// by is gone within the very burst it was for, which ends request by request.
     pub(super) fn forget_busiest(&self) {
-        let (active, busiest) = (self.active.get(), self.busiest.get());
-        self.busiest.set(busiest - busiest.saturating_sub(active).div_ceil(8));
+        let sweeps = self.sweeps.get() + 1;
+        self.sweeps.set(sweeps % BUSY_WINDOW);
+        if sweeps == BUSY_WINDOW {
+            let [now, _] = self.busiest.get();
+            self.busiest.set([self.active.get(), now]);
+        }
     }
 
     pub(crate) fn end(&self) {
@@ -180,16 +191,21 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_moment_is_forgotten_by_and_by() {
+    fn the_busiest_moment_is_forgotten_two_windows_later() {
         let backend: Backend<()> = Backend::new(([10, 0, 0, 1], 80).into());
         (0..400).for_each(|_| backend.begin());
-        (0..390).for_each(|_| backend.end());
-        backend.begin();
-        assert_eq!(backend.busiest(), 400);
-        (0..5).for_each(|_| backend.forget_busiest());
-        assert!((200..220).contains(&backend.busiest()), "{}", backend.busiest());
-        (0..60).for_each(|_| backend.forget_busiest());
-        assert_eq!(backend.busiest(), 11, "what is under way");
+        // A burst that ends request by request, looked at meanwhile, needs what it had until the next one.
+        for _ in 0..BUSY_WINDOW {
+            (0..48).for_each(|_| backend.end());
+            backend.forget_busiest();
+            assert_eq!(backend.busiest(), 400);
+        }
+        for _ in 1..BUSY_WINDOW {
+            backend.forget_busiest();
+            assert_eq!(backend.busiest(), 400);
+        }
+        backend.forget_busiest();
+        assert_eq!(backend.busiest(), 16, "what is under way");
     }
 
     #[test]
