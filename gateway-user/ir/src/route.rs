@@ -96,6 +96,8 @@ pub enum RuleErrorKind {
     UnsupportedProtocol,
     /// The rule uses a filter or value that is invalid or not supported.
     InvalidRule,
+    /// The rule needs what this node's version does not know, and its controller's does.
+    UnknownCapability,
 }
 
 impl fmt::Display for RuleErrorKind {
@@ -107,6 +109,7 @@ impl fmt::Display for RuleErrorKind {
             Self::InvalidKind => "invalid_kind",
             Self::UnsupportedProtocol => "unsupported_protocol",
             Self::InvalidRule => "invalid_rule",
+            Self::UnknownCapability => "unknown_capability",
         })
     }
 }

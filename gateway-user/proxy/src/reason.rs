@@ -189,6 +189,7 @@ impl Reason {
             Self::Failure(RuleErrorKind::UnsupportedProtocol) => reply(500, "unsupported_protocol"),
             Self::Failure(RuleErrorKind::InvalidKind) => reply(500, "invalid_kind"),
             Self::Failure(RuleErrorKind::InvalidRule) => reply(500, "invalid_rule"),
+            Self::Failure(RuleErrorKind::UnknownCapability) => reply(500, "unknown_capability"),
             Self::FilteredRequestInvalid => reply(500, "filtered_request_invalid"),
             Self::FilteredResponseInvalid => reply(502, "filtered_response_invalid"),
             Self::NoEndpoints => reply(503, "no_endpoints"),
@@ -277,7 +278,7 @@ mod tests {
             TooLong Truncated; Trailer);
         let paths = units!(PathError: NotAbsolute BadEscape BadByte EncodedSeparator HiddenDotSegment;);
         let failures = units!(RuleErrorKind: RefNotPermitted BackendNotFound NoBackend InvalidKind UnsupportedProtocol
-            InvalidRule;);
+            InvalidRule UnknownCapability;);
         all.extend(requests.map(Reason::Request));
         all.extend(faults().map(|fault| Reason::Request(fault.into())));
         all.extend(responses.map(Reason::Response));

@@ -1,0 +1,129 @@
+//! Capabilities: what a data plane must know to serve an item as it is meant.
+//!
+//! An item that needs what a node does not know must not be served without it: a node that skips a filter that checks
+//! logins has opened a route. So items name their needs, and nodes say 500 or refuse (see [`crate::replica`]).
+
+use gateway_ir::{
+    Action, BackendProtocol, ClusterKey, Filter, HttpRule, Listener, PathMatch, Protocol, RouteMatch,
+    StringMatch, TlsVersion, WeightedBackend, WeightedTarget,
+};
+
+/// Filters of header fields.
+pub const HEADER_FILTERS: &str = "header-filters";
+/// Filters that rewrite host and path.
+pub const URL_REWRITE: &str = "url-rewrite";
+/// Redirects.
+pub const REDIRECT: &str = "redirect";
+/// Filters of one backendRef.
+pub const BACKEND_FILTERS: &str = "backend-filters";
+/// Regular expressions.
+pub const REGULAR_EXPRESSIONS: &str = "regular-expressions";
+/// Matches of gRPC services and methods.
+pub const GRPC_MATCHES: &str = "grpc-matches";
+/// Time limits of rules.
+pub const TIMEOUTS: &str = "timeouts";
+/// HTTP/2 to backends.
+pub const HTTP2_BACKENDS: &str = "http2-backends";
+/// TLS that ends at the listener.
+pub const TLS_TERMINATE: &str = "tls-terminate";
+/// A lowest version of TLS.
+pub const TLS_MIN_VERSION: &str = "tls-min-version";
+
+/// Every capability of this version.
+pub const KNOWN: &[&str] = &[
+    HEADER_FILTERS,
+    URL_REWRITE,
+    REDIRECT,
+    BACKEND_FILTERS,
+    REGULAR_EXPRESSIONS,
+    GRPC_MATCHES,
+    TIMEOUTS,
+    HTTP2_BACKENDS,
+    TLS_TERMINATE,
+    TLS_MIN_VERSION,
+];
+
+/// Names of capabilities, each once, in order.
+pub type Needs = Vec<&'static str>;
+
+/// The needs of a rule's matches: without them nobody can tell which requests the rule is for.
+pub fn of_matches(rule: &HttpRule) -> Needs {
+    let is_regex = |value: &StringMatch| matches!(value, StringMatch::Regex(_));
+    let any = |test: &dyn Fn(&RouteMatch) -> bool| rule.matches.iter().any(test);
+    let expressions = any(&|one| {
+        matches!(one.path, PathMatch::Regex(_))
+            || one.headers.iter().any(|header| is_regex(&header.value))
+            || one.query.iter().any(|parameter| is_regex(&parameter.value))
+    });
+    let grpc = any(&|one| one.grpc.is_some());
+    sorted([(expressions, REGULAR_EXPRESSIONS), (grpc, GRPC_MATCHES)])
+}
+
+/// The needs of everything else in a rule.
+pub fn of_action(rule: &HttpRule) -> Needs {
+    let backends = match &rule.action {
+        Action::Forward(backends) => &backends[..],
+        Action::Redirect(_) | Action::Fail(_) => &[],
+    };
+    let of_backends = || backends.iter().flat_map(|backend| &backend.filters);
+    let filters = || rule.filters.iter().chain(of_backends());
+    let has = |test: fn(&Filter) -> bool| filters().any(test);
+    let http2 = |backend: &WeightedBackend| match &backend.target {
+        WeightedTarget::Cluster(cluster) => cluster.protocol == BackendProtocol::Http2,
+        WeightedTarget::Fail(_) => false,
+    };
+    sorted([
+        (has(|one| matches!(one, Filter::RequestHeaders(_) | Filter::ResponseHeaders(_))), HEADER_FILTERS),
+        (has(|one| matches!(one, Filter::UrlRewrite { .. })), URL_REWRITE),
+        (matches!(rule.action, Action::Redirect(_)), REDIRECT),
+        (of_backends().next().is_some(), BACKEND_FILTERS),
+        (backends.iter().any(http2), HTTP2_BACKENDS),
+        (rule.timeouts != gateway_ir::Timeouts::default(), TIMEOUTS),
+    ])
+}
+
+/// The needs of a listener on a bind of this protocol.
+pub fn of_listener(protocol: Protocol, listener: &Listener) -> Needs {
+    let min = listener.tls.as_ref().is_some_and(|tls| tls.min_version != TlsVersion::default());
+    sorted([(protocol == Protocol::Https, TLS_TERMINATE), (min, TLS_MIN_VERSION)])
+}
+
+/// The needs of a cluster.
+pub fn of_cluster(key: &ClusterKey) -> Needs {
+    sorted([(key.protocol == BackendProtocol::Http2, HTTP2_BACKENDS)])
+}
+
+fn sorted<const N: usize>(needs: [(bool, &'static str); N]) -> Needs {
+    let mut needs: Needs =
+        needs.into_iter().filter_map(|(is_needed, name)| is_needed.then_some(name)).collect();
+    needs.sort_unstable();
+    needs
+}
+
+/// The capabilities that a data plane has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities(Vec<String>);
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self(KNOWN.iter().map(|name| (*name).to_owned()).collect())
+    }
+}
+
+impl Capabilities {
+    /// All of this version but these.
+    pub fn without(names: &[String]) -> Self {
+        let rest = KNOWN.iter().filter(|name| !names.iter().any(|out| out == *name));
+        Self(rest.map(|name| (*name).to_owned()).collect())
+    }
+
+    /// Their names.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// The first of `needs` that is not among them.
+    pub fn missing<'a>(&self, needs: &'a [String]) -> Option<&'a str> {
+        needs.iter().find(|need| !self.0.contains(need)).map(String::as_str)
+    }
+}

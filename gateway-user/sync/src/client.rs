@@ -1,0 +1,189 @@
+//! A node's side of a connection.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
+use tokio::time::{Instant, interval, timeout};
+
+use crate::SCHEMA;
+use crate::codec::{self, MAX_DOWN, ReadError, Reader};
+use crate::frame::{Ack, Alive, Down, DownFrame, Hello, Up, UpFrame};
+use crate::replica::{Replica, ReplicaError};
+use crate::server::{ALIVE_INTERVAL, SILENCE};
+
+/// Limit for a write: acknowledgements are short.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The end of a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// What comes cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What comes does not fit together; forgotten.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// The connection fails.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Nothing comes.
+    #[error("the controller has been silent for {}s", SILENCE.as_secs())]
+    Silent,
+    /// The controller ended the connection.
+    #[error("the controller ended the connection")]
+    Ended,
+    /// The controller said why it ended the connection.
+    #[error("{reason}")]
+    Goodbye {
+        /// Its words.
+        reason: String,
+        /// Who leads, if it does not.
+        leader: String,
+    },
+    /// It speaks another schema.
+    #[error(
+        "the controller ({version}) speaks schema {schema}, this node {SCHEMA}: what was there before is served until both \
+         are of one version"
+    )]
+    Schema {
+        /// The controller's.
+        schema: u32,
+        /// Version of its program.
+        version: String,
+    },
+    /// It led once, and another one has led since.
+    #[error("a controller that led before the present one (term {term}, known is {known}) is not followed")]
+    Stale {
+        /// Its term.
+        term: u64,
+        /// The newest term that was seen.
+        known: u64,
+    },
+}
+
+/// This node to its controllers.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its name.
+    pub node: String,
+    /// Version of its program.
+    pub version: String,
+}
+
+/// What becomes of what arrives.
+pub trait Follower {
+    /// A controller is there.
+    fn welcomed(&mut self, version: &str);
+
+    /// A frame of the table, as it was received: for a copy on disk.
+    fn received(&mut self, frame: &Bytes);
+
+    /// What is in `replica` is a whole.
+    fn committed(&mut self, replica: &Replica);
+}
+
+/// Follows a controller over a connection until it ends. `term` is the newest that was seen, and kept so. Whatever is in
+/// `acks` is said, the newest only.
+///
+/// # Errors
+/// Why it ended, always.
+pub async fn follow<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    identity: &Identity,
+    replica: &mut Replica,
+    term: &mut u64,
+    acks: &mut watch::Receiver<Option<Ack>>,
+    follower: &mut impl Follower,
+) -> FollowError {
+    let ended = run(stream, identity, replica, term, acks, follower).await;
+    let Err(error) = ended;
+    if matches!(error, FollowError::Replica(_)) {
+        replica.forget();
+    }
+    error
+}
+
+async fn run<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    identity: &Identity,
+    replica: &mut Replica,
+    term: &mut u64,
+    acks: &mut watch::Receiver<Option<Ack>>,
+    follower: &mut impl Follower,
+) -> Result<std::convert::Infallible, FollowError> {
+    let (reader, writer) = tokio::io::split(stream);
+    let mut reader = Reader::new(Box::pin(reader), MAX_DOWN);
+    let mut writer = Box::pin(writer);
+    write(&mut writer, UpFrame::Hello(hello(identity, replica))).await?;
+    let (mut alive, mut heard) = (interval(ALIVE_INTERVAL), Instant::now());
+    acks.mark_unchanged();
+    loop {
+        tokio::select! {
+            bytes = reader.next_bytes() => {
+                heard = Instant::now();
+                let bytes = bytes?.ok_or(FollowError::Ended)?;
+                let down: Down = prost::Message::decode(bytes.clone()).map_err(ReadError::from)?;
+                match down.frame {
+                    Some(DownFrame::Welcome(welcome)) => {
+                        if welcome.schema != SCHEMA {
+                            let (schema, version) = (welcome.schema, welcome.version);
+                            return Err(FollowError::Schema { schema, version });
+                        }
+                        if welcome.term < *term {
+                            return Err(FollowError::Stale { term: welcome.term, known: *term });
+                        }
+                        *term = welcome.term;
+                        replica.begin(welcome.epoch);
+                        follower.welcomed(&welcome.version);
+                    }
+                    Some(DownFrame::Goodbye(goodbye)) => {
+                        return Err(FollowError::Goodbye { reason: goodbye.reason, leader: goodbye.leader });
+                    }
+                    Some(DownFrame::Alive(_)) | None => {}
+                    Some(frame) => {
+                        follower.received(&bytes);
+                        if replica.take(frame, &bytes)?.is_some() {
+                            follower.committed(replica);
+                        }
+                    }
+                }
+            }
+            Ok(()) = acks.changed() => {
+                let ack = acks.borrow_and_update().clone();
+                if let Some(ack) = ack {
+                    write(&mut writer, UpFrame::Ack(ack)).await?;
+                }
+            }
+            _ = alive.tick() => {
+                if heard.elapsed() > SILENCE {
+                    return Err(FollowError::Silent);
+                }
+                write(&mut writer, UpFrame::Alive(Alive {})).await?;
+            }
+        }
+    }
+}
+
+fn hello(identity: &Identity, replica: &Replica) -> Hello {
+    let position = replica.position();
+    Hello {
+        schema: SCHEMA,
+        version: identity.version.clone(),
+        node: identity.node.clone(),
+        knows: replica.capabilities().names().to_vec(),
+        epoch: position.epoch,
+        at: position.version,
+        buckets: position.buckets,
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(writer: &mut W, frame: UpFrame) -> Result<(), FollowError> {
+    let bytes = codec::encode(&Up::from(frame));
+    let writing = async {
+        writer.write_all(&bytes).await?;
+        writer.flush().await
+    };
+    timeout(WRITE_TIMEOUT, writing).await.map_err(|_| FollowError::Silent)?.map_err(Into::into)
+}

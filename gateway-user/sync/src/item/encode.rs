@@ -1,0 +1,88 @@
+//! Items out of the representation.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use gateway_ir as ir;
+use gateway_ir::{ClusterKey, HttpRoute, HttpRule, ObjectName};
+use prost::Message as _;
+use serde::Serialize;
+
+use super::{Attached, Item, Owner, value};
+use crate::capability;
+use crate::key::Key;
+
+pub(crate) fn gateway(name: &ObjectName, mark: &str) -> Item {
+    let value = value::Gateway { name: name.clone(), mark: mark.to_owned() };
+    Item::new(Key::gateway(name), &[], json(&value))
+}
+
+pub(crate) fn address(address: IpAddr, owner: &Owner) -> Item {
+    let Owner { gateway, node } = owner.clone();
+    Item::new(Key::address(address), &[], json(&value::Address { address, gateway, node }))
+}
+
+pub(crate) fn cluster(key: &ClusterKey, addresses: &[SocketAddr]) -> Item {
+    let value = value::Cluster { key: key.clone(), addresses: addresses.to_vec() };
+    Item::new(Key::cluster(key), &capability::of_cluster(key), json(&value))
+}
+
+pub(crate) fn listener(bind: &ir::Bind, listener: &ir::Listener) -> Item {
+    let tls = listener.tls.as_ref().map(|tls| value::ListenerTls {
+        certificates: tls.certificates.iter().map(|one| one.secret.clone()).collect(),
+        min_version: tls.min_version,
+        is_default: tls.is_default,
+    });
+    let value = value::Listener {
+        address: bind.address,
+        port: bind.port,
+        protocol: bind.protocol,
+        id: listener.id.clone(),
+        hostname: listener.hostname.clone(),
+        tls,
+    };
+    let key = Key::listener(bind.address, bind.port, &listener.id);
+    Item::new(key, &capability::of_listener(bind.protocol, listener), json(&value))
+}
+
+pub(crate) fn certificate(certificate: &ir::Certificate) -> Item {
+    let ir::Certificate { secret, names, not_before, not_after, fingerprint, chain, key } = certificate;
+    let value = value::Certificate {
+        namespace: secret.namespace.clone(),
+        name: secret.name.clone(),
+        names: names.clone(),
+        not_before: *not_before,
+        not_after: *not_after,
+        fingerprint: fingerprint.clone(),
+        chain: chain.iter().map(|one| Bytes::copy_from_slice(one)).collect(),
+        key: Bytes::copy_from_slice(&key.0),
+    };
+    Item::new(Key::certificate(secret), &[], value.encode_to_vec().into())
+}
+
+pub(crate) fn route(route: &HttpRoute, attached: Vec<Attached>) -> Item {
+    let head = value::RouteHead { id: route.id.clone(), created: route.created, attached };
+    let value = value::Route { head: json(&head), rules: route.rules.iter().map(rule).collect() };
+    Item::new(Key::route(&route.id), &[], value.encode_to_vec().into())
+}
+
+fn rule(rule: &HttpRule) -> value::Rule {
+    let names = |needs: capability::Needs| needs.into_iter().map(str::to_owned).collect();
+    let rest = value::RuleRest {
+        name: rule.name.clone(),
+        filters: rule.filters.clone(),
+        action: rule.action.clone(),
+        timeouts: rule.timeouts,
+    };
+    value::Rule {
+        matches: json(&rule.matches),
+        match_needs: names(capability::of_matches(rule)),
+        rest: json(&rest),
+        needs: names(capability::of_action(rule)),
+    }
+}
+
+/// Plain data without maps of structured keys, which is all that could fail.
+fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

@@ -1,0 +1,119 @@
+//! Values of items as they are written.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use gateway_ir::{
+    Action, BindAddress, ClusterKey, Filter, Hostname, ListenerId, ObjectName, Protocol, RouteId, Timeouts,
+    TlsVersion,
+};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+
+use super::Attached;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Gateway {
+    pub(super) name: ObjectName,
+    pub(super) mark: String,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Address {
+    pub(super) address: IpAddr,
+    pub(super) gateway: ObjectName,
+    pub(super) node: String,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Listener {
+    pub(super) address: BindAddress,
+    pub(super) port: u16,
+    pub(super) protocol: Protocol,
+    pub(super) id: ListenerId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) hostname: Option<Hostname>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) tls: Option<ListenerTls>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ListenerTls {
+    pub(super) certificates: Vec<ObjectName>,
+    pub(super) min_version: TlsVersion,
+    #[serde(default)]
+    pub(super) is_default: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Cluster {
+    pub(super) key: ClusterKey,
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+/// A route's identity and places.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RouteHead {
+    pub(super) id: RouteId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) created: Option<i64>,
+    pub(super) attached: Vec<Attached>,
+}
+
+/// A rule without its matches.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RuleRest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) filters: Vec<Filter>,
+    pub(super) action: Action,
+    #[serde(default)]
+    pub(super) timeouts: Timeouts,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Route {
+    /// JSON of a [`RouteHead`].
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) head: Bytes,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) rules: Vec<Rule>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Rule {
+    /// JSON of its matches.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(super) matches: Bytes,
+    /// Capabilities without which they cannot be told.
+    #[prost(string, repeated, tag = "2")]
+    pub(super) match_needs: Vec<String>,
+    /// JSON of a [`RuleRest`].
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(super) rest: Bytes,
+    /// Capabilities that it needs.
+    #[prost(string, repeated, tag = "4")]
+    pub(super) needs: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Certificate {
+    #[prost(string, tag = "1")]
+    pub(super) namespace: String,
+    #[prost(string, tag = "2")]
+    pub(super) name: String,
+    #[prost(string, repeated, tag = "3")]
+    pub(super) names: Vec<String>,
+    #[prost(int64, tag = "4")]
+    pub(super) not_before: i64,
+    #[prost(int64, tag = "5")]
+    pub(super) not_after: i64,
+    #[prost(string, tag = "6")]
+    pub(super) fingerprint: String,
+    #[prost(bytes = "bytes", repeated, tag = "7")]
+    pub(super) chain: Vec<Bytes>,
+    /// The private key; empty in a state on disk that is kept without keys.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub(super) key: Bytes,
+}

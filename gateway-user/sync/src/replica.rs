@@ -1,0 +1,158 @@
+//! A node's copy of its controller's table, and what is to be served by it.
+
+mod assemble;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::bucket::{self, Digest};
+use crate::capability::Capabilities;
+use crate::frame::{Closed, Commit, Delete, DownFrame, Put};
+use crate::item::{DecodeError, Desired, Value, decode};
+use crate::key::Key;
+use crate::table::Position;
+
+/// Closed items that are named in an acknowledgement; the others are counted.
+const CLOSED_NAMED: usize = 100;
+
+/// Items of a controller. What was not committed is not seen, and lost with the connection.
+#[derive(Debug, Default)]
+pub struct Replica {
+    known: Capabilities,
+    epoch: u64,
+    version: u64,
+    items: BTreeMap<Key, Entry>,
+    staged: Vec<Change>,
+    /// The controller whose frames are staged.
+    from: u64,
+    desired: Desired,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    digest: Digest,
+    value: Option<Value>,
+    closed: Vec<Closed>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Clear(u32),
+    Put(Key, Entry),
+    Delete(Key),
+}
+
+/// Frames that do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    /// An item cannot be read.
+    #[error(transparent)]
+    Item(#[from] DecodeError),
+    /// The whole is not what the controller has.
+    #[error("the controller has {theirs} items and this node {own}: begun anew")]
+    Differs {
+        /// Items of the controller.
+        theirs: u64,
+        /// Items here.
+        own: u64,
+    },
+}
+
+impl Replica {
+    /// An empty one of a data plane with these capabilities.
+    pub fn new(known: Capabilities) -> Self {
+        Self { known, ..Self::default() }
+    }
+
+    /// The capabilities of this data plane.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.known
+    }
+
+    /// Version of what is in it; 0 before the first commit.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What it has, for a controller.
+    pub fn position(&self) -> Position {
+        let buckets = match self.version {
+            0 => Bytes::new(),
+            _ => bucket::digests(self.items.iter().map(|(key, entry)| (key, entry.digest))),
+        };
+        Position { epoch: self.epoch, version: self.version, buckets }
+    }
+
+    /// Begins a connection to the controller process of this number.
+    pub fn begin(&mut self, epoch: u64) {
+        self.staged.clear();
+        self.from = epoch;
+    }
+
+    /// Takes a frame, which was received as `raw`. Gives the version that is a whole now, if the frame makes one.
+    ///
+    /// # Errors
+    /// It does not fit; [`Replica::forget`] what is here, and begin anew.
+    pub fn take(&mut self, frame: DownFrame, raw: &[u8]) -> Result<Option<u64>, ReplicaError> {
+        match frame {
+            DownFrame::Clear(clear) => self.staged.push(Change::Clear(clear.bucket)),
+            DownFrame::Put(put) => {
+                let change = self.put(&put, raw)?;
+                self.staged.push(change);
+            }
+            DownFrame::Delete(Delete { kind, name }) => {
+                self.staged.push(Change::Delete(Key::new(kind, &name)));
+            }
+            DownFrame::Commit(commit) => return self.commit(&commit).map(Some),
+            DownFrame::Welcome(_) | DownFrame::Goodbye(_) | DownFrame::Alive(_) => {}
+        }
+        Ok(None)
+    }
+
+    /// Forgets everything but what is to be served.
+    pub fn forget(&mut self) {
+        let known = std::mem::take(&mut self.known);
+        let desired = std::mem::take(&mut self.desired);
+        *self = Self { known, desired, ..Self::default() };
+    }
+
+    /// What is to be served, as of the last commit. What did not change is shared with what it was before.
+    pub fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
+    /// Items that are served closed for what they need, 100 at most, and how many there are.
+    pub fn closed(&self) -> (Vec<Closed>, u64) {
+        let all = || self.items.values().flat_map(|entry| &entry.closed);
+        (all().take(CLOSED_NAMED).cloned().collect(), all().count() as u64)
+    }
+
+    fn put(&self, put: &Put, raw: &[u8]) -> Result<Change, ReplicaError> {
+        let (key, digest) = (Key::new(put.kind, &put.name), bucket::digest(raw));
+        // A bucket is sent whole for one item that differs.
+        if let Some(same) = self.items.get(&key).filter(|known| known.digest == digest) {
+            return Ok(Change::Put(key, same.clone()));
+        }
+        let decoded = decode(put, &self.known)?;
+        Ok(Change::Put(key, Entry { digest, value: decoded.value, closed: decoded.closed }))
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<u64, ReplicaError> {
+        for change in self.staged.drain(..) {
+            match change {
+                Change::Clear(bucket) => self.items.retain(|key, _| bucket::of(key) != bucket),
+                Change::Put(key, entry) => drop(self.items.insert(key, entry)),
+                Change::Delete(key) => drop(self.items.remove(&key)),
+            }
+        }
+        let (own, theirs) = (self.items.len() as u64, commit.items);
+        if own != theirs {
+            return Err(ReplicaError::Differs { theirs, own });
+        }
+        (self.epoch, self.version) = (self.from, commit.version);
+        let values = self.items.values().filter_map(|entry| entry.value.as_ref());
+        self.desired = assemble::desired(values, &self.desired);
+        Ok(commit.version)
+    }
+}

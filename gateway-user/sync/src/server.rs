@@ -1,0 +1,260 @@
+//! A controller's side of a connection.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
+use tokio::time::{Instant, interval, timeout};
+
+use crate::SCHEMA;
+use crate::codec::{self, MAX_UP, ReadError, Reader};
+use crate::frame::{Ack, Alive, Down, DownFrame, Goodbye, Hello, Up, UpFrame, Welcome};
+use crate::item::Desired;
+use crate::table::{Batch, Position, Table};
+
+/// Limit for the first frame.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Interval of signs of life, both ways.
+pub const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// A side that is silent for so long is gone.
+pub const SILENCE: Duration = Duration::from_secs(20);
+/// A node that takes nothing for so long is let go: it begins anew when it can.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A table that connections read while it changes.
+#[derive(Debug)]
+pub struct SharedTable {
+    table: Mutex<Table>,
+    versions: watch::Sender<u64>,
+}
+
+/// A controller's say among several of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leading {
+    /// It leads, since so many changes of the holder.
+    Here {
+        /// That number.
+        term: u64,
+    },
+    /// Another one leads, or none does yet.
+    Elsewhere {
+        /// Its name or address; empty if nobody knows.
+        leader: String,
+    },
+}
+
+/// What becomes of nodes' words.
+pub trait Nodes {
+    /// A node wants to follow. Gives the name under which it is known from here on.
+    ///
+    /// # Errors
+    /// It must not, for a reason that it is told.
+    fn joins(&self, hello: &Hello) -> Result<String, String>;
+
+    /// It has done what it can with a version.
+    fn acknowledges(&self, node: &str, ack: Ack);
+
+    /// Its connection has ended.
+    fn leaves(&self, node: &str);
+}
+
+/// The end of a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// What it sends cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It cannot be written to.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// It says or does nothing for too long.
+    #[error("silent for {}s", SILENCE.as_secs())]
+    Silent,
+    /// It takes nothing.
+    #[error("nothing was taken for {}s", WRITE_TIMEOUT.as_secs())]
+    Stalled,
+    /// It was told to go.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl SharedTable {
+    /// An empty table of a controller process with this number.
+    pub fn new(epoch: u64) -> Self {
+        Self { table: Mutex::new(Table::new(epoch)), versions: watch::channel(0).0 }
+    }
+
+    /// Takes over what is to be served, and has all nodes told. Gives the version that says so.
+    pub fn update(&self, desired: Desired) -> u64 {
+        let mut table = self.lock();
+        table.update(desired);
+        let version = table.version();
+        drop(table);
+        self.versions.send_if_modified(|known| std::mem::replace(known, version) != version);
+        version
+    }
+
+    /// Version and number of items.
+    pub fn size(&self) -> (u64, usize) {
+        let table = self.lock();
+        (table.version(), table.len())
+    }
+
+    // A panic while it was held, which only a fault of ours can cause, leaves a table that is told by buckets.
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves one node until either side ends.
+///
+/// # Errors
+/// Why it ended; an end by the node in between frames is none.
+pub async fn serve<S: AsyncRead + AsyncWrite>(
+    stream: S,
+    table: &SharedTable,
+    leading: watch::Receiver<Leading>,
+    nodes: &impl Nodes,
+    version: &str,
+) -> Result<(), ServeError> {
+    let (reader, writer) = tokio::io::split(stream);
+    let mut reader = Reader::new(Box::pin(reader), MAX_UP);
+    let mut writer = Writer(Box::pin(writer));
+    let hello = match timeout(HELLO_TIMEOUT, reader.next::<Up>()).await {
+        Err(_) => return Err(ServeError::Silent),
+        Ok(frame) => match frame? {
+            None => return Ok(()),
+            Some(Up { frame: Some(UpFrame::Hello(hello)) }) => hello,
+            Some(_) => return Err(ServeError::Refused("the first frame is no hello".to_owned())),
+        },
+    };
+    let node = match admit(&hello, nodes) {
+        Ok(node) => node,
+        Err(reason) => return writer.goodbye(reason, String::new()).await,
+    };
+    let mut connection = Connection { reader, writer, table, leading, nodes, node: &node };
+    let ended = connection.run(hello, version).await;
+    nodes.leaves(&node);
+    ended
+}
+
+fn admit(hello: &Hello, nodes: &impl Nodes) -> Result<String, String> {
+    if hello.schema != SCHEMA {
+        return Err(format!(
+            "this controller speaks schema {SCHEMA}, the node's {} (version {}) schema {}: the node serves what it has until \
+             both are of one version",
+            hello.node, hello.version, hello.schema
+        ));
+    }
+    nodes.joins(hello)
+}
+
+struct Connection<'a, R, W, N> {
+    reader: Reader<R>,
+    writer: Writer<W>,
+    table: &'a SharedTable,
+    leading: watch::Receiver<Leading>,
+    nodes: &'a N,
+    node: &'a str,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W, N> {
+    async fn run(&mut self, hello: Hello, version: &str) -> Result<(), ServeError> {
+        let term = match self.leading.borrow_and_update().clone() {
+            Leading::Here { term } => term,
+            Leading::Elsewhere { leader } => return self.writer.elsewhere(leader).await,
+        };
+        let mut versions = self.table.versions.subscribe();
+        let epoch = self.table.lock().epoch();
+        let welcome = Welcome { schema: SCHEMA, version: version.to_owned(), epoch, term };
+        self.writer.frame(DownFrame::Welcome(welcome)).await?;
+        let position = Position { epoch: hello.epoch, version: hello.at, buckets: hello.buckets };
+        let mut at = None;
+        let (mut alive, mut heard) = (interval(ALIVE_INTERVAL), Instant::now());
+        loop {
+            // Nothing before the first lists are in.
+            if *versions.borrow_and_update() > at.unwrap_or(0) {
+                let batch = match at {
+                    None => Some(self.table.lock().join(&position)),
+                    Some(at) => self.table.lock().since(at),
+                };
+                let Some(batch) = batch else {
+                    return self.writer.goodbye("too far behind; begin anew".to_owned(), String::new()).await;
+                };
+                at = Some(self.writer.batch(batch).await?);
+                continue;
+            }
+            tokio::select! {
+                frame = self.reader.next::<Up>() => {
+                    heard = Instant::now();
+                    match frame?.map(|up| up.frame) {
+                        None => return Ok(()),
+                        Some(Some(UpFrame::Ack(ack))) => self.nodes.acknowledges(self.node, ack),
+                        Some(Some(UpFrame::Alive(_)) | None) => {}
+                        Some(Some(UpFrame::Hello(_))) => {
+                            return Err(ServeError::Refused("a second hello".to_owned()));
+                        }
+                    }
+                }
+                Ok(()) = versions.changed() => {}
+                Ok(()) = self.leading.changed() => {
+                    if let Leading::Elsewhere { leader } = self.leading.borrow_and_update().clone() {
+                        return self.writer.elsewhere(leader).await;
+                    }
+                }
+                _ = alive.tick() => {
+                    if heard.elapsed() > SILENCE {
+                        return Err(ServeError::Silent);
+                    }
+                    self.writer.frame(DownFrame::Alive(Alive {})).await?;
+                }
+            }
+        }
+    }
+}
+
+struct Writer<W>(W);
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    async fn frame(&mut self, frame: DownFrame) -> Result<(), ServeError> {
+        self.bytes(codec::encode(&Down::from(frame))).await?;
+        self.flush().await
+    }
+
+    /// Writes all of it; gives the version that the node has then.
+    async fn batch(&mut self, batch: Batch) -> Result<u64, ServeError> {
+        for frame in batch.frames {
+            self.bytes(frame).await?;
+        }
+        self.flush().await?;
+        Ok(batch.version)
+    }
+
+    async fn bytes(&mut self, bytes: Bytes) -> Result<(), ServeError> {
+        timeout(WRITE_TIMEOUT, self.0.write_all(&bytes))
+            .await
+            .map_err(|_| ServeError::Stalled)?
+            .map_err(Into::into)
+    }
+
+    async fn flush(&mut self) -> Result<(), ServeError> {
+        timeout(WRITE_TIMEOUT, self.0.flush()).await.map_err(|_| ServeError::Stalled)?.map_err(Into::into)
+    }
+
+    async fn elsewhere(&mut self, leader: String) -> Result<(), ServeError> {
+        let reason = match leader.as_str() {
+            "" => "no controller leads yet".to_owned(),
+            leader => format!("{leader} leads"),
+        };
+        self.goodbye(reason, leader).await
+    }
+
+    async fn goodbye(&mut self, reason: String, leader: String) -> Result<(), ServeError> {
+        self.frame(DownFrame::Goodbye(Goodbye { reason: reason.clone(), leader })).await?;
+        // What the other side has not read would be lost with an abrupt end.
+        let _ = timeout(WRITE_TIMEOUT, self.0.shutdown()).await;
+        Err(ServeError::Refused(reason))
+    }
+}

@@ -1,0 +1,195 @@
+//! Items that differ between two states.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use gateway_ir::{
+    AttachedRoute, Bind, BindAddress, Certificate, Ir, Listener, ListenerId, ObjectName, RouteId,
+};
+
+use crate::item::{self, Attached, Desired, Item};
+use crate::key::Key;
+
+/// A listener's place.
+type Place<'a> = (BindAddress, u16, &'a ListenerId);
+type Listeners<'a> = BTreeMap<Place<'a>, (&'a Bind, &'a Listener)>;
+
+/// Items of `new` that `old` does not have alike, and keys that only `old` has.
+pub(super) fn between(old: &Desired, new: &Desired) -> (Vec<Item>, Vec<Key>) {
+    let mut changes = Changes::default();
+    if !Arc::ptr_eq(&old.gateways, &new.gateways) {
+        changes.maps(
+            &old.gateways,
+            &new.gateways,
+            |a, b| a == b,
+            |name, mark| item::gateway(name, mark),
+            Key::gateway,
+        );
+    }
+    if !Arc::ptr_eq(&old.addresses, &new.addresses) {
+        let key = |address: &_| Key::address(*address);
+        changes.maps(
+            &old.addresses,
+            &new.addresses,
+            |a, b| a == b,
+            |name, owner| item::address(*name, owner),
+            key,
+        );
+    }
+    if !Arc::ptr_eq(&old.endpoints, &new.endpoints) {
+        let same = |a: &Arc<[_]>, b: &Arc<[_]>| Arc::ptr_eq(a, b) || a == b;
+        let (old, new) = (&old.endpoints.clusters, &new.endpoints.clusters);
+        changes.maps(old, new, same, |key, addresses| item::cluster(key, addresses), Key::cluster);
+    }
+    if !Arc::ptr_eq(&old.ir, &new.ir) {
+        changes.ir(&old.ir, &new.ir);
+    }
+    (changes.puts, changes.deletes)
+}
+
+#[derive(Default)]
+struct Changes {
+    puts: Vec<Item>,
+    deletes: Vec<Key>,
+}
+
+impl Changes {
+    fn maps<K: Ord, V>(
+        &mut self,
+        old: &BTreeMap<K, V>,
+        new: &BTreeMap<K, V>,
+        same: impl Fn(&V, &V) -> bool,
+        item: impl Fn(&K, &V) -> Item,
+        key: impl Fn(&K) -> Key,
+    ) {
+        walk(
+            old.iter(),
+            new.iter(),
+            |(a, _), (b, _)| a.cmp(b),
+            |pair| match pair {
+                (Some((_, old)), Some((_, new))) if same(old, new) => {}
+                (_, Some((name, new))) => self.puts.push(item(name, new)),
+                (Some((name, _)), None) => self.deletes.push(key(name)),
+                (None, None) => {}
+            },
+        );
+    }
+
+    fn ir(&mut self, old: &Ir, new: &Ir) {
+        let (was, is) = (certificates(old), certificates(new));
+        let same = |a: &&Arc<Certificate>, b: &&Arc<Certificate>| Arc::ptr_eq(a, b) || a == b;
+        self.maps(&was, &is, same, |_, one| item::certificate(one), |name| Key::certificate(name));
+        let (was, is) = (listeners(old), listeners(new));
+        let key = |(address, port, id): &Place<'_>| Key::listener(*address, *port, id);
+        let item = |_: &Place<'_>, (bind, listener): &(&Bind, &Listener)| item::listener(bind, listener);
+        self.maps(&was, &is, |a, b| are_alike(*a, *b), item, key);
+        self.routes((old, &was), (new, &is));
+    }
+
+    fn routes<'a>(&mut self, (old, was): (&'a Ir, &Listeners<'a>), (new, is): (&'a Ir, &Listeners<'a>)) {
+        let mut touched: BTreeSet<&RouteId> = BTreeSet::new();
+        let none: &[AttachedRoute] = &[];
+        for place in was.keys().chain(is.keys()).collect::<BTreeSet<_>>() {
+            let (a, b) = (was.get(place), is.get(place));
+            let routes =
+                |one: Option<&(&'a Bind, &'a Listener)>| one.map_or(none, |(_, listener)| &listener.routes);
+            attachments(routes(a), routes(b), &mut touched);
+        }
+        walk(
+            old.http_routes.iter(),
+            new.http_routes.iter(),
+            |(a, _), (b, _)| a.cmp(b),
+            |pair| match pair {
+                (Some((_, old)), Some((id, new))) => {
+                    if !(Arc::ptr_eq(old, new) || old == new) {
+                        touched.insert(id);
+                    }
+                }
+                (None, Some((id, _))) => drop(touched.insert(id)),
+                (Some((id, _)), None) => {
+                    touched.remove(id);
+                    self.deletes.push(Key::route(id));
+                }
+                (None, None) => {}
+            },
+        );
+        let mut places: BTreeMap<&RouteId, Vec<Attached>> = BTreeMap::new();
+        for ((address, port, listener), (_, one)) in is {
+            for attached in one.routes.iter().filter(|attached| touched.contains(&attached.route)) {
+                let (address, port, listener) = (*address, *port, (*listener).clone());
+                let hostnames = attached.hostnames.clone();
+                places.entry(&attached.route).or_default().push(Attached {
+                    address,
+                    port,
+                    listener,
+                    hostnames,
+                });
+            }
+        }
+        for id in touched {
+            if let Some(route) = new.http_routes.get(id) {
+                self.puts.push(item::route(route, places.remove(id).unwrap_or_default()));
+            }
+        }
+    }
+}
+
+/// Every certificate, once, by its Secret.
+fn certificates(ir: &Ir) -> BTreeMap<&ObjectName, &Arc<Certificate>> {
+    let listeners = ir.binds.iter().flat_map(|bind| &bind.listeners).filter_map(|one| one.tls.as_ref());
+    listeners.flat_map(|tls| &tls.certificates).map(|one| (&one.secret, one)).collect()
+}
+
+fn listeners(ir: &Ir) -> Listeners<'_> {
+    let all = ir.binds.iter().flat_map(|bind| bind.listeners.iter().map(move |one| (bind, one)));
+    all.map(|(bind, one)| ((bind.address, bind.port, &one.id), (bind, one))).collect()
+}
+
+/// True if they differ in their routes at most.
+fn are_alike((a, one): (&Bind, &Listener), (b, other): (&Bind, &Listener)) -> bool {
+    let tls = match (&one.tls, &other.tls) {
+        (None, None) => true,
+        (Some(one), Some(other)) => {
+            let secrets = one.certificates.iter().map(|one| &one.secret);
+            one.min_version == other.min_version
+                && one.is_default == other.is_default
+                && secrets.eq(other.certificates.iter().map(|one| &one.secret))
+        }
+        _ => false,
+    };
+    a.protocol == b.protocol && one.hostname == other.hostname && tls
+}
+
+/// Notes routes whose place on a listener differs.
+fn attachments<'a>(old: &'a [AttachedRoute], new: &'a [AttachedRoute], touched: &mut BTreeSet<&'a RouteId>) {
+    walk(
+        old.iter(),
+        new.iter(),
+        |a, b| a.route.cmp(&b.route),
+        |pair| match pair {
+            (Some(old), Some(new)) if old.hostnames == new.hostnames => {}
+            (Some(one), _) | (None, Some(one)) => drop(touched.insert(&one.route)),
+            (None, None) => {}
+        },
+    );
+}
+
+/// Goes through two sorted sequences side by side: what is in both comes as a pair.
+fn walk<T>(
+    old: impl Iterator<Item = T>,
+    new: impl Iterator<Item = T>,
+    order: impl Fn(&T, &T) -> Ordering,
+    mut visit: impl FnMut((Option<T>, Option<T>)),
+) {
+    let (mut old, mut new) = (old.peekable(), new.peekable());
+    loop {
+        let next = match (old.peek(), new.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => order(a, b),
+        };
+        visit((if next.is_le() { old.next() } else { None }, if next.is_ge() { new.next() } else { None }));
+    }
+}

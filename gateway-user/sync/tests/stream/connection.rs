@@ -1,0 +1,173 @@
+//! Both sides over a connection.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use gateway_sync::client::{FollowError, Follower, Identity, follow};
+use gateway_sync::codec;
+use gateway_sync::frame::{Ack, Alive, Hello, Up, UpFrame};
+use gateway_sync::item::Desired;
+use gateway_sync::replica::Replica;
+use gateway_sync::server::{Leading, Nodes, ServeError, SharedTable, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::watch;
+
+use crate::plans::Plan;
+
+/// What nodes said.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn push(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Nodes for &Heard {
+    fn joins(&self, hello: &Hello) -> Result<String, String> {
+        self.push(format!("{} joins at {}", hello.node, hello.at));
+        if hello.node == "stranger" { Err("not one of ours".to_owned()) } else { Ok(hello.node.clone()) }
+    }
+
+    fn acknowledges(&self, node: &str, ack: Ack) {
+        self.push(format!("{node} has {}", ack.version));
+    }
+
+    fn leaves(&self, node: &str) {
+        self.push(format!("{node} leaves"));
+    }
+}
+
+/// Acknowledges what is committed, and ends by dropping the connection at a version.
+struct Acking {
+    acks: watch::Sender<Option<Ack>>,
+    seen: Vec<Desired>,
+    frames: usize,
+}
+
+impl Follower for Acking {
+    fn welcomed(&mut self, version: &str) {
+        assert_eq!(version, "1.2.3");
+    }
+
+    fn received(&mut self, _: &Bytes) {
+        self.frames += 1;
+    }
+
+    fn committed(&mut self, replica: &Replica) {
+        self.seen.push(replica.desired().clone());
+        self.acks.send_replace(Some(Ack { version: replica.version(), ..Ack::default() }));
+    }
+}
+
+fn plan(clusters: &[u8]) -> Desired {
+    let ports = [(80, vec![(1, false)])].into();
+    Plan { ports, clusters: clusters.iter().map(|one| (*one, vec![1])).collect(), ..Plan::default() }
+        .desired()
+}
+
+fn identity(node: &str) -> Identity {
+    Identity { node: node.to_owned(), version: "0".to_owned() }
+}
+
+fn here() -> (watch::Sender<Leading>, watch::Receiver<Leading>) {
+    watch::channel(Leading::Here { term: 3 })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_follows_versions_and_says_what_it_has() {
+    let table = Arc::new(SharedTable::new(7));
+    let heard = Heard::default();
+    let (leads, leading) = here();
+    let (near, far) = tokio::io::duplex(1000);
+    let (acks, mut acked) = watch::channel(None);
+    let mut follower = Acking { acks, seen: Vec::new(), frames: 0 };
+    let (mut replica, mut term) = (Replica::default(), 0);
+    let serving = async {
+        let nodes = &heard;
+        serve(near, &table, leading, &nodes, "1.2.3").await
+    };
+    let identity = identity("edge-1");
+    let following = follow(far, &identity, &mut replica, &mut term, &mut acked, &mut follower);
+    let editing = async {
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert!(
+            heard.lines().iter().all(|line| !line.contains("has")),
+            "nothing is said before there is something"
+        );
+        for version in 1..=3u8 {
+            assert_eq!(table.update(plan(&(0..version).collect::<Vec<_>>())), u64::from(version));
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        leads.send_replace(Leading::Elsewhere { leader: "other".to_owned() });
+    };
+    let (served, followed, ()) = tokio::join!(serving, following, editing);
+    assert!(matches!(served, Err(ServeError::Refused(reason)) if reason == "other leads"));
+    assert!(matches!(followed, FollowError::Goodbye { leader, .. } if leader == "other"));
+    assert_eq!(term, 3);
+    assert_eq!(
+        heard.lines(),
+        ["edge-1 joins at 0", "edge-1 has 1", "edge-1 has 2", "edge-1 has 3", "edge-1 leaves"]
+    );
+    assert_eq!(follower.seen.last(), Some(&plan(&[0, 1, 2])));
+    assert_eq!(follower.frames, 4 + 2 + 2, "a listener, a Gateway, a cluster; then a cluster each; commits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_followed_and_who_may_not_follow() {
+    let table = SharedTable::new(7);
+    table.update(plan(&[]));
+    let heard = Heard::default();
+    let go = async |node: &str, known: u64| {
+        let (_leads, leading) = here();
+        let (near, far) = tokio::io::duplex(1000);
+        let (acks, mut acked) = watch::channel(None);
+        let mut follower = Acking { acks, seen: Vec::new(), frames: 0 };
+        let (mut replica, mut term) = (Replica::default(), known);
+        let (nodes, identity) = (&heard, identity(node));
+        let serving = serve(near, &table, leading, &nodes, "1.2.3");
+        let following = follow(far, &identity, &mut replica, &mut term, &mut acked, &mut follower);
+        let (_, error) = tokio::join!(serving, following);
+        error
+    };
+    let error = go("stranger", 0).await.to_string();
+    assert_eq!(error, "not one of ours");
+    let error = go("edge-1", 4).await;
+    assert!(matches!(error, FollowError::Stale { term: 3, known: 4 }), "{error}");
+}
+
+/// Bytes of a node to a server of a table; what becomes of it.
+async fn sends(bytes: &[u8]) -> Result<(), ServeError> {
+    let table = SharedTable::new(7);
+    let heard = Heard::default();
+    let (_leads, leading) = here();
+    let (near, mut far) = tokio::io::duplex(1 << 20);
+    far.write_all(bytes).await.unwrap();
+    let nodes = &heard;
+    let serving = serve(near, &table, leading, &nodes, "1.2.3");
+    let reading = async {
+        let mut all = Vec::new();
+        let _ = far.read_to_end(&mut all).await;
+    };
+    tokio::select! { served = serving => served, () = reading => unreachable!("the server ends first") }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_lies_is_ended() {
+    let hello = |schema| UpFrame::Hello(Hello { schema, node: "edge-1".to_owned(), ..Hello::default() });
+    let frame = |frame: UpFrame| codec::encode(&Up::from(frame)).to_vec();
+    let good = frame(hello(gateway_sync::SCHEMA));
+    let ends = async |bytes: Vec<u8>| sends(&bytes).await.unwrap_err().to_string();
+    assert!(ends(frame(UpFrame::Alive(Alive {}))).await.contains("no hello"));
+    assert!(ends([good.clone(), good.clone()].concat()).await.contains("a second hello"));
+    assert!(ends(frame(hello(99))).await.contains("schema 99"));
+    assert!(ends([good.clone(), vec![255; 100]].concat()).await.contains("longer than allowed"));
+    assert!(ends([good.clone(), vec![0, 0, 0, 2, 255, 255]].concat()).await.contains("cannot be read"));
+    assert!(ends(Vec::new()).await.contains("silent"));
+    assert!(ends(good).await.contains("silent"), "no sign of life");
+}

@@ -1,0 +1,5 @@
+//! The stream from a controller to its nodes, without sockets.
+
+mod connection;
+mod plans;
+mod states;

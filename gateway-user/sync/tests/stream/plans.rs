@@ -1,0 +1,187 @@
+//! States that a controller may have, at random.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use gateway_ir::{
+    Action, AttachedRoute, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
+    HeaderChange, HeaderMod, Hostname, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerTls,
+    MatchHostname, ObjectName, PathMatch, PrivateKey, Protocol, Redirect, RouteId, RouteKind, RouteMatch,
+    Timeouts, TlsVersion, WeightedBackend, WeightedTarget,
+};
+use gateway_sync::item::{Desired, Owner};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+
+/// A state in a form that edits are simple in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    /// Ports with listeners' numbers: their hosts and certificates follow from them.
+    pub(crate) ports: BTreeMap<u16, Vec<(u8, bool)>>,
+    /// Routes: their version, and ports that they are on.
+    pub(crate) routes: BTreeMap<u8, (u8, Vec<u16>)>,
+    /// Clusters: endpoints.
+    pub(crate) clusters: BTreeMap<u8, Vec<u8>>,
+    /// Certificates: their version.
+    pub(crate) certificates: BTreeMap<u8, u8>,
+    /// Addresses of the pool.
+    pub(crate) addresses: BTreeMap<u8, u8>,
+}
+
+pub(crate) fn plans() -> impl Strategy<Value = Plan> {
+    let ports = btree_map(
+        prop_oneof![Just(80), Just(443), Just(8080), Just(8443)],
+        btree_set(0..6u8, 0..4).prop_flat_map(|numbers| {
+            let len = numbers.len();
+            (Just(numbers), vec(any::<bool>(), len))
+                .prop_map(|(numbers, wildcards)| numbers.into_iter().zip(wildcards).collect::<Vec<_>>())
+        }),
+        0..4,
+    );
+    let on = vec(prop_oneof![Just(80u16), Just(443), Just(8080), Just(8443)], 0..3);
+    let routes = btree_map(0..20u8, (0..8u8, on), 0..12);
+    let clusters = btree_map(0..8u8, vec(any::<u8>(), 0..4), 0..8);
+    let certificates = btree_map(0..6u8, 0..3u8, 0..6);
+    let addresses = btree_map(0..4u8, 0..3u8, 0..4);
+    (ports, routes, clusters, certificates, addresses).prop_map(
+        |(ports, routes, clusters, certificates, addresses)| Plan {
+            ports,
+            routes,
+            clusters,
+            certificates,
+            addresses,
+        },
+    )
+}
+
+fn name(text: impl ToString) -> ObjectName {
+    ObjectName::new("edge", text.to_string())
+}
+
+fn host(number: u8, wildcard: bool) -> Hostname {
+    let text = if wildcard { format!("*.h{number}.example.com") } else { format!("h{number}.example.com") };
+    Hostname::parse(&text).unwrap()
+}
+
+fn rule(route: u8, version: u8) -> HttpRule {
+    let cluster = ClusterKey {
+        service: name(version % 8),
+        port: 80,
+        protocol: if version == 5 { BackendProtocol::Http2 } else { BackendProtocol::Http1 },
+    };
+    let backend =
+        WeightedBackend { weight: 1, target: WeightedTarget::Cluster(cluster), filters: Vec::new() };
+    let add = vec![HeaderChange { name: "x-version".to_owned(), value: version.to_string() }];
+    let path = if version == 6 {
+        PathMatch::Regex("/[a-z]+".to_owned())
+    } else {
+        PathMatch::Prefix(format!("/{route}"))
+    };
+    HttpRule {
+        name: (version == 1).then(|| "one".to_owned()),
+        matches: vec![RouteMatch { path, ..RouteMatch::default() }],
+        filters: match version {
+            2 => vec![Filter::RequestHeaders(HeaderMod { add, ..HeaderMod::default() })],
+            3 => vec![Filter::UrlRewrite { host: None, path: None }],
+            _ => Vec::new(),
+        },
+        action: match version {
+            4 => Action::Redirect(Redirect {
+                scheme: None,
+                hostname: None,
+                path: None,
+                port: None,
+                status: 301,
+            }),
+            _ => Action::Forward(vec![backend]),
+        },
+        timeouts: Timeouts { request_ms: (version == 7).then_some(500), ..Timeouts::default() },
+    }
+}
+
+fn certificate(number: u8, version: u8) -> Arc<Certificate> {
+    Arc::new(Certificate {
+        secret: name(number),
+        names: vec![format!("h{number}.example.com")],
+        not_before: i64::from(version),
+        not_after: 2_000_000_000,
+        fingerprint: format!("{number:02x}{version:02x}"),
+        chain: vec![vec![number, version, 255], vec![1]],
+        key: PrivateKey(vec![version, 0, 200]),
+    })
+}
+
+impl Plan {
+    /// What it says, with nothing shared with other states.
+    pub(crate) fn desired(&self) -> Desired {
+        let routes: BTreeMap<RouteId, Arc<HttpRoute>> = self
+            .routes
+            .iter()
+            .filter(|(_, (_, on))| self.is_on(on))
+            .map(|(route, (version, _))| {
+                let id = RouteId { kind: RouteKind::ALL[usize::from(route % 2)], object: name(route) };
+                let rules = vec![rule(*route, *version), rule(*route, 0)];
+                (id.clone(), Arc::new(HttpRoute { id, created: Some(i64::from(*route)), rules }))
+            })
+            .collect();
+        let binds = self.ports.iter().filter(|(_, listeners)| !listeners.is_empty());
+        let binds = binds.map(|(port, listeners)| self.bind(*port, listeners)).collect();
+        let clusters = self.clusters.iter().map(|(cluster, endpoints)| {
+            let endpoints = endpoints.iter().map(|last| ([10, 0, *cluster, *last], 8080).into()).collect();
+            (ClusterKey::new(name(cluster), 80), endpoints)
+        });
+        let owner = |node: &u8| Owner { gateway: name("gw"), node: format!("node-{node}") };
+        Desired {
+            ir: Arc::new(Ir { binds, http_routes: routes }),
+            endpoints: Arc::new(Endpoints { clusters: clusters.collect() }),
+            gateways: Arc::new([(name("gw"), self.ports.len().to_string())].into()),
+            addresses: Arc::new(
+                self.addresses.iter().map(|(last, node)| ([192, 0, 2, *last].into(), owner(node))).collect(),
+            ),
+        }
+    }
+
+    fn is_on(&self, on: &[u16]) -> bool {
+        on.iter().any(|port| self.ports.get(port).is_some_and(|listeners| !listeners.is_empty()))
+    }
+
+    fn bind(&self, port: u16, listeners: &[(u8, bool)]) -> Bind {
+        let is_tls = port % 1000 == 443;
+        let mut listeners: Vec<Listener> = listeners
+            .iter()
+            .map(|(number, wildcard)| {
+                let certificates: Vec<_> = self
+                    .certificates
+                    .get(number)
+                    .map(|version| certificate(*number, *version))
+                    .into_iter()
+                    .collect();
+                let tls = ListenerTls {
+                    certificates,
+                    min_version: if *wildcard { TlsVersion::Tls13 } else { TlsVersion::Tls12 },
+                    is_default: false,
+                };
+                let on = self.routes.iter().filter(|(_, (_, on))| on.contains(&port));
+                let mut routes: Vec<_> = on
+                    .map(|(route, _)| AttachedRoute {
+                        route: RouteId { kind: RouteKind::ALL[usize::from(route % 2)], object: name(route) },
+                        hostnames: vec![MatchHostname {
+                            effective: Some(host(*number, *wildcard)),
+                            original: None,
+                        }],
+                    })
+                    .collect();
+                routes.sort_by(|a, b| a.route.cmp(&b.route));
+                Listener {
+                    id: ListenerId { gateway: name("gw"), listener: format!("l{number}") },
+                    hostname: Some(host(*number, *wildcard)),
+                    tls: is_tls.then_some(tls),
+                    routes,
+                }
+            })
+            .collect();
+        listeners.sort_by(|a, b| (&a.hostname, &a.id).cmp(&(&b.hostname, &b.id)));
+        let protocol = if is_tls { Protocol::Https } else { Protocol::Http };
+        Bind { address: BindAddress::Any, port, protocol, listeners }
+    }
+}
