@@ -3,6 +3,7 @@
 //! It is apart from the control thread so that probes are served while many routes compile.
 
 mod compiler;
+mod plane;
 mod schedule;
 
 use std::collections::BTreeSet;
@@ -10,27 +11,23 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 
 use crate::expressions::Builder;
 use crate::publish::Workers;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Distributor, NodeReconciler, Reconciler};
 use crate::source::file::WriteDelays;
 use crate::source::kube::Cluster;
-use crate::source::{Directory, Source};
 use crate::steer::Steer;
-use crate::store::StoreView;
+use plane::{OfResources, Plane, ResourcePlane};
 
 /// Interval at which the source is looked at though no event came.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Delay before what did not work is tried again; then twice that, and so on, up to `POLL_INTERVAL` (decision
 /// 069). A port that a killed process had is free within milliseconds.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
-/// Quiet time after a change in a cluster. Objects that are applied together arrive within milliseconds, and
-/// an edit should be live as soon.
-const CLUSTER_DEBOUNCE: Duration = Duration::from_millis(5);
 /// Under a stream of events the source is read after so many quiet times at the latest, and as long again as
 /// it took last: a stream that does not end must leave time for others.
 const MOST_QUIET_TIMES: u32 = 20;
@@ -83,9 +80,9 @@ pub struct DirectoryOptions {
 
 /// The running thread. Dropping it does not stop it; [`Engine::stop`] does.
 #[derive(Debug)]
-pub struct Engine<S> {
+pub struct Engine<E> {
     wake: Sender<Wake>,
-    thread: JoinHandle<S>,
+    thread: JoinHandle<E>,
 }
 
 impl<S: Steer + Send + 'static> Engine<S> {
@@ -107,45 +104,85 @@ impl<S: Steer + Send + 'static> Engine<S> {
     /// As [`start`](Self::start).
     pub fn start_with<W: Workers + Send + 'static>(
         options: SourceOptions,
-        mut reconciler: Reconciler<W, S>,
+        reconciler: Reconciler<W, S>,
         first: impl FnOnce() + Send + 'static,
         builder_first: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
+        Self::of_resources(options, reconciler, first, builder_first)
+    }
+
+    /// Starts the thread of a node, which acts on what its reconciler receives; [`Engine::waker`] tells it of news.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_node<W: Workers + Send + 'static>(
+        reconciler: NodeReconciler<W, S>,
+        first: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::spawn(first, move |_| (reconciler, Duration::ZERO, false))
+    }
+}
+
+impl Engine<()> {
+    /// Starts the thread of a controller; the source is read at once.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start_controller(
+        options: SourceOptions,
+        distributor: Distributor,
+        first: impl FnOnce() + Send + 'static,
+        builder_first: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::of_resources(options, distributor, first, builder_first)
+    }
+}
+
+impl<E: Send + 'static> Engine<E> {
+    fn of_resources<R: OfResources<End = E> + Send + 'static>(
+        options: SourceOptions,
+        mut reconciler: R,
+        first: impl FnOnce() + Send + 'static,
+        builder_first: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::spawn_with(first, move |wake| {
+            let built = wake.clone();
+            reconciler.build_by(Builder::start(builder_first, move || drop(built.send(Wake::Built)))?);
+            Ok(move || ResourcePlane::open(options, reconciler, wake))
+        })
+    }
+
+    fn spawn<P: Plane<End = E>>(
+        first: impl FnOnce() + Send + 'static,
+        open: impl FnOnce(Sender<Wake>) -> (P, Duration, bool) + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::spawn_with(first, move |wake| Ok(move || open(wake)))
+    }
+
+    /// Starts the thread with a plane that `prepare` makes: its first half here, its second on the thread.
+    fn spawn_with<P: Plane<End = E>, O: FnOnce() -> (P, Duration, bool) + Send + 'static>(
+        first: impl FnOnce() + Send + 'static,
+        prepare: impl FnOnce(Sender<Wake>) -> io::Result<O>,
+    ) -> io::Result<Self> {
         let (wake, wakes) = channel();
-        let built = wake.clone();
-        reconciler.build_by(Builder::start(builder_first, move || drop(built.send(Wake::Built)))?);
-        let changed = wake.clone();
+        let open = prepare(wake.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("sluice-compile".to_owned()).spawn(move || {
             first();
-            let changed = move || {
-                let _ = changed.send(Wake::Changed);
-            };
-            let (source, debounce) = match options {
-                SourceOptions::Directory(options) => {
-                    let debounce = options.delays.quiet;
-                    (Source::Directory(Box::new(Directory::new(options, changed))), debounce)
-                }
-                SourceOptions::Cluster(cluster) => {
-                    cluster.wake_by(changed);
-                    let last_good_writer = cluster.last_good_writer();
-                    (Source::Cluster(Box::new(cluster), last_good_writer), CLUSTER_DEBOUNCE)
-                }
-            };
+            let (plane, debounce, first_waits) = open();
             let mut compiler = Compiler {
-                source,
+                plane,
                 debounce,
+                first_waits,
                 wakes,
-                reconciler,
                 idle: BTreeSet::new(),
-                held: StoreView::default(),
-                has_read: false,
                 asked: Vec::new(),
                 took: Duration::ZERO,
+                ended: None,
                 runtime,
             };
             compiler.run();
-            compiler.reconciler.into_steer()
+            compiler.plane.end()
         })?;
         Ok(Self { wake, thread })
     }
@@ -190,34 +227,39 @@ impl<S: Steer + Send + 'static> Engine<S> {
     }
 
     /// Callback for a change of Gateways' addresses.
-    pub fn assigner(&self) -> impl Fn() + Send + use<S> {
+    pub fn assigner(&self) -> impl Fn() + Send + use<E> {
         let wake = self.wake.clone();
         move || drop(wake.send(Wake::Assigned))
     }
 
+    /// Callback for news.
+    pub fn waker(&self) -> impl Fn() + Send + Sync + use<E> {
+        let wake = self.wake.clone();
+        move || drop(wake.send(Wake::Changed))
+    }
+
     /// Ends the thread after what it is doing; what is live stays so. Gives the steering back, or `None` if
     /// the thread had panicked.
-    pub fn stop(self) -> Option<S> {
+    pub fn stop(self) -> Option<E> {
         let _ = self.wake.send(Wake::Stop);
         self.thread.join().ok()
     }
 }
 
-struct Compiler<W, S> {
-    source: Source,
+struct Compiler<P> {
+    plane: P,
     /// Quiet time after an event.
     debounce: Duration,
+    /// True if the first event after a longer pause waits for it too.
+    first_waits: bool,
     wakes: Receiver<Wake>,
-    reconciler: Reconciler<W, S>,
     /// Successors of dead workers that could not be given anything to serve.
     idle: BTreeSet<usize>,
-    /// The objects as they were held last.
-    held: StoreView,
-    /// True if they ever were.
-    has_read: bool,
     /// Callers of a reload whose expressions are not built yet.
     asked: Vec<oneshot::Sender<()>>,
-    /// Time that it took to go through them last.
+    /// Time that it took to go through what was new last.
     took: Duration,
+    /// When that ended.
+    ended: Option<Instant>,
     runtime: tokio::runtime::Runtime,
 }

@@ -5,12 +5,11 @@
 //! free for long, or somebody has to edit the Gateway, who then means it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_api_types::{Gateway, ObjectKey, ResourceSet};
-use gateway_ir::{BindAddress, Ir};
+use gateway_ir::{BindAddress, ObjectName};
 use gateway_steer::{Rejection, RejectionReason, SteerBind, SteerPlan};
+use gateway_sync::item::Desired;
 use tokio::time::Instant;
 
 /// Time from the start of a process in which its predecessor's sockets may still close. With io_uring the
@@ -40,8 +39,8 @@ enum Predecessor {
 
 #[derive(Debug)]
 struct HeldPort {
-    /// The Gateways whose listeners are on it.
-    gateways: Vec<Arc<Gateway>>,
+    /// The Gateways whose listeners are on it, with their marks: another one says that somebody edited it.
+    gateways: Vec<(ObjectName, String)>,
     /// Description of the process that holds it.
     by: String,
     /// Since when nobody does.
@@ -64,12 +63,11 @@ impl HeldPorts {
         &mut self,
         wanted: &SteerPlan,
         mut refused: Vec<Rejection>,
-        ir: &Ir,
-        resources: &ResourceSet,
+        desired: &Desired,
     ) -> Vec<Rejection> {
         let now = Instant::now();
         self.held.retain(|bind, _| wanted.binds.contains(bind));
-        self.note(&refused, ir, resources);
+        self.note(&refused, desired);
         if matches!(self.predecessor, Predecessor::Unknown) {
             self.predecessor = Predecessor::Until(now + PREDECESSOR);
         }
@@ -86,7 +84,7 @@ impl HeldPorts {
             let since = *held.free_since.get_or_insert(now);
             let in_again = now.duration_since(since) >= patience
                 || held.at_first && may_be_predecessors
-                || !are_alike(&held.gateways, &gateways(*bind, ir, resources));
+                || held.gateways != gateways(*bind, desired);
             if !in_again {
                 refused.push(held.rejection(*bind, patience));
             }
@@ -97,10 +95,10 @@ impl HeldPorts {
     }
 
     /// Remembers those of `refused` that another program holds.
-    pub(crate) fn note(&mut self, refused: &[Rejection], ir: &Ir, resources: &ResourceSet) {
+    pub(crate) fn note(&mut self, refused: &[Rejection], desired: &Desired) {
         let at_first = matches!(self.predecessor, Predecessor::Unknown);
         for rejection in refused.iter().filter(|rejection| rejection.reason == RejectionReason::InUse) {
-            let gateways = gateways(rejection.bind, ir, resources);
+            let gateways = gateways(rejection.bind, desired);
             let by = rejection.message.split(';').next().unwrap_or_default().to_owned();
             let held = self.held.entry(rejection.bind);
             let held = held.or_insert(HeldPort {
@@ -127,25 +125,14 @@ impl HeldPort {
     }
 }
 
-/// The Gateways whose listeners are on a bind, in the order of their names.
-fn gateways(bind: SteerBind, ir: &Ir, resources: &ResourceSet) -> Vec<Arc<Gateway>> {
+/// The Gateways whose listeners are on a bind, in the order of their names, with their marks.
+fn gateways(bind: SteerBind, desired: &Desired) -> Vec<(ObjectName, String)> {
     let same = |address: BindAddress| address == bind.address;
-    let found = ir.binds.iter().filter(|other| other.port == bind.port && same(other.address));
+    let found = desired.ir.binds.iter().filter(|other| other.port == bind.port && same(other.address));
     let mut names: Vec<_> =
         found.flat_map(|bind| &bind.listeners).map(|listener| &listener.id.gateway).collect();
     names.sort();
     names.dedup();
-    let gateway = |key| resources.gateways.get(&key).cloned();
-    names.into_iter().filter_map(|name| gateway(ObjectKey::new(&*name.namespace, &*name.name))).collect()
-}
-
-/// True if nobody edited one of them, or added or removed one.
-fn are_alike(before: &[Arc<Gateway>], now: &[Arc<Gateway>]) -> bool {
-    let alike = |(a, b): (&Arc<Gateway>, &Arc<Gateway>)| {
-        Arc::ptr_eq(a, b)
-            || a.spec == b.spec
-                && a.metadata.name == b.metadata.name
-                && a.metadata.namespace == b.metadata.namespace
-    };
-    before.len() == now.len() && before.iter().zip(now).all(alike)
+    let marked = |name: &ObjectName| Some((name.clone(), desired.gateways.get(name)?.clone()));
+    names.into_iter().filter_map(marked).collect()
 }

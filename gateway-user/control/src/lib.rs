@@ -24,4 +24,5 @@ pub mod source;
 pub mod status;
 pub mod steer;
 pub mod store;
+pub mod stream;
 pub mod view;

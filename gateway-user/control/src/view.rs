@@ -1,6 +1,7 @@
 //! The live configuration as it is reported: a value that is replaced as a whole after every change.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use gateway_api_types::load::Diagnostic;
 use gateway_ir::{Endpoints, Generation, Ir};
@@ -42,6 +43,10 @@ pub struct View {
     pub refused_expressions: usize,
     /// Rules of HTTPRoutes that are refused because requests could have too much scanned.
     pub refused_rules: usize,
+    /// Parts that this node serves closed for want of what its controller knows, one line each.
+    pub closed: Arc<[String]>,
+    /// The stream from the controller, on a node that has one.
+    pub stream: Option<StreamView>,
     /// Error that keeps the newest configuration from being live.
     pub last_error: Option<String>,
     /// Counts since the start.
@@ -49,10 +54,25 @@ pub struct View {
 }
 
 impl View {
+    /// Counts a configuration that was gone through since `begun`.
+    pub(crate) fn count(&mut self, begun: Instant) {
+        self.tally.reconciled += 1;
+        self.tally.reconciled_us += u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    }
+
     /// The status of every object with its times, as it is shown to people.
     pub fn dated_status(&self) -> StatusSet {
         self.since.date((*self.status).clone())
     }
+}
+
+/// The stream from a controller, as a node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamView {
+    /// Version of the controller's that is here.
+    pub version: u64,
+    /// Number of items that are served closed.
+    pub closed: u64,
 }
 
 /// A configuration that is live on all workers.

@@ -22,6 +22,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the resources of a directory.
     Run(RunArgs),
+    /// Watch and translate resources, and tell nodes what to serve; has no data plane.
+    Controller(ControllerArgs),
+    /// Serve what a controller says; needs no token and no client of a cluster.
+    Node(NodeArgs),
     /// Replace the running process by a new one with these flags, without losing requests; returns once it
     /// serves.
     Upgrade(UpgradeArgs),
@@ -52,6 +56,22 @@ pub(crate) struct RunArgs {
     /// Process that started this one and then ends; set by `sluice upgrade`.
     #[arg(long, hide = true)]
     pub(crate) started_by: Option<u32>,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags<All>,
+}
+
+/// `sluice controller`.
+#[derive(Debug, Args)]
+pub(crate) struct ControllerArgs {
+    /// Directory of resources; the same as --config-dir.
+    pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags<All>,
+}
+
+/// `sluice node`.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
     #[command(flatten)]
     pub(crate) settings: SettingFlags<All>,
 }

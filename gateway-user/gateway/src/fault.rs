@@ -4,6 +4,7 @@
 //! | word | what happens |
 //! |---|---|
 //! | `takeover:…` | a hot restart stops at a point, or pretends something; see `handoff/injected.rs` |
+//! | `lacks:NAME` | a node does not have that capability |
 //! | `requests` | workers do what `X-Sluice-Fault` in a request says, see `fault.rs` of the proxy |
 
 /// Every word.

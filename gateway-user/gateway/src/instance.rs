@@ -130,6 +130,14 @@ impl Instance {
             .with_context(|| format!("--state-dir {}: giving it to uid {uid}", self.dir.display()))
     }
 
+    /// The same, if the process goes on as another user.
+    ///
+    /// # Errors
+    /// As [`give_to`](Self::give_to).
+    pub(crate) fn give_to_other(&self, identity: &Identity) -> anyhow::Result<()> {
+        identity.other().map_or(Ok(()), |uid| self.give_to(uid))
+    }
+
     /// Leaves the directory to the process that took over.
     pub(crate) fn leave(mut self) {
         self.anothers = true;

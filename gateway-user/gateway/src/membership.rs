@@ -6,6 +6,7 @@ use std::time::Duration;
 use gateway_control::cluster::lease::LeaseTimes;
 use gateway_control::cluster::{self, ClusterTally, PoolDuty};
 use gateway_control::source::kube::Cluster;
+use gateway_control::stream::Nodes;
 use gateway_control::view::View;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,7 +27,8 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Joins: from the first live configuration on, this process speaks for its node.
+    /// Joins: from the first live configuration on, this process speaks for its node; with `nodes`, on a controller, those
+    /// speak for themselves.
     ///
     /// # Errors
     /// The node has no name.
@@ -36,6 +38,7 @@ impl Membership {
         view: watch::Receiver<Arc<View>>,
         tally: Arc<ClusterTally>,
         pool: Option<PoolDuty>,
+        nodes: Option<Arc<Nodes>>,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let (leaves, leaving) = watch::channel(false);
@@ -54,6 +57,7 @@ impl Membership {
             tally,
             pool,
             leaves: leaving,
+            nodes,
         };
         let task = cluster.spawn(cluster::run(membership, stopped));
         Ok(Self { stop, leaves, task })

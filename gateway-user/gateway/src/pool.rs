@@ -1,14 +1,18 @@
 //! Addresses of a pool, as the settings ask for them.
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail};
 use gateway_control::addresses::assignment_store::{AssignmentFile, LocalAssignmentStore};
 use gateway_control::addresses::link::{self, Link};
-use gateway_control::addresses::{AssignmentStore, ClusterAssignmentStore, Pool, netlink};
+use gateway_control::addresses::{
+    Assigner, AssignmentStore, ClusterAssignmentStore, OwnAddresses, Pool, netlink,
+};
 use gateway_control::cluster::PoolDuty;
 use gateway_control::cluster::pool::{self, ObservedAssignments, Wants};
 use gateway_control::engine::Engine;
 use gateway_control::publish::Workers;
-use gateway_control::reconcile::Reconciler;
+use gateway_control::reconcile::{Distributor, Reconciler};
 use gateway_control::source::kube::Cluster;
 use gateway_control::steer::Steer;
 use tokio::sync::watch;
@@ -50,6 +54,36 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The node's own addresses, where a controller says which they are; `None` without a pool.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn own_addresses(
+    settings: &Settings,
+    instance: &Instance,
+    takes_over: bool,
+) -> anyhow::Result<Option<OwnAddresses>> {
+    let record = instance.interface_addresses();
+    let Some(interface) = interface(settings) else {
+        if !takes_over {
+            release(&record)?;
+        }
+        return Ok(None);
+    };
+    let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over);
+    Ok(Some(OwnAddresses::new(link, node::name(settings)?)))
+}
+
+fn interface(settings: &Settings) -> Option<&str> {
+    settings.address_interface.0.as_deref().filter(|_| settings.address_mode == AddressMode::Pool)
+}
+
+fn release(record: &Path) -> anyhow::Result<()> {
+    let left = link::release(record).context("addresses that an earlier process left")?;
+    left.iter().for_each(|address| info!("took {address} off its interface: an earlier process left it"));
+    Ok(())
+}
+
 /// Lets the reconciler give addresses, if the settings say so. Addresses that an earlier process left on an
 /// interface are taken off: at once without a pool, and once it is clear that nobody has it with one.
 ///
@@ -63,38 +97,68 @@ pub(crate) fn open<W: Workers, S: Steer>(
     reconciler: Reconciler<W, S>,
 ) -> anyhow::Result<(Reconciler<W, S>, Option<Shared>)> {
     let record = instance.interface_addresses();
-    let Some(interface) =
-        settings.address_interface.0.as_deref().filter(|_| settings.address_mode == AddressMode::Pool)
-    else {
+    let Some(interface) = interface(settings) else {
         if !takes_over {
-            let left = link::release(&record).context("addresses that an earlier process left")?;
-            left.iter()
-                .for_each(|address| info!("took {address} off its interface: an earlier process left it"));
+            release(&record)?;
         }
         return Ok((reconciler, None));
     };
     let node = node::name(settings)?;
-    let networks = settings.address_pool.0.clone();
     let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over);
     let Some(cluster) = cluster else {
-        let (book, why) = LocalAssignmentStore::open(instance.addresses(), networks, &node);
-        why.into_iter().for_each(|why| warn!("{why}"));
-        return Ok((reconciler.with_pool(Pool::new(AssignmentStore::Local(book), link, node)), None));
+        let store = local(settings, instance, &node);
+        return Ok((reconciler.with_pool(Pool::new(store, link, node)), None));
     };
+    let (store, shared) = of_cluster(settings, instance, cluster);
+    Ok((reconciler.with_pool(Pool::new(store, link, node)), Some(shared)))
+}
+
+/// Lets a controller give addresses, if the settings say so.
+///
+/// # Errors
+/// The node has no name.
+pub(crate) fn assign(
+    settings: &Settings,
+    instance: &Instance,
+    cluster: Option<&Cluster>,
+    distributor: Distributor,
+) -> anyhow::Result<(Distributor, Option<Shared>)> {
+    if settings.address_mode != AddressMode::Pool {
+        return Ok((distributor, None));
+    }
+    let (store, shared) = match cluster {
+        Some(cluster) => {
+            let (store, shared) = of_cluster(settings, instance, cluster);
+            (store, Some(shared))
+        }
+        None => (local(settings, instance, &node::name(settings)?), None),
+    };
+    Ok((distributor.assigning(Assigner::new(store)), shared))
+}
+
+/// Addresses that this process gives alone, all of them to one node.
+fn local(settings: &Settings, instance: &Instance, node: &str) -> AssignmentStore {
+    let networks = settings.address_pool.0.clone();
+    let (book, why) = LocalAssignmentStore::open(instance.addresses(), networks, node);
+    why.into_iter().for_each(|why| warn!("{why}"));
+    AssignmentStore::Local(book)
+}
+
+/// Addresses that the leader of the cluster gives.
+fn of_cluster(settings: &Settings, instance: &Instance, cluster: &Cluster) -> (AssignmentStore, Shared) {
     let (file, kept, why) = AssignmentFile::open(instance.cluster_addresses());
     why.into_iter().for_each(|why| warn!("{why}"));
     let (wants, wanted) = watch::channel(Wants::None);
     let (gives, given) = watch::channel(ObservedAssignments::kept(kept));
     cluster.spawn(pool::follow(cluster.client(), node::namespace(settings), gives));
-    let book = AssignmentStore::Shared(ClusterAssignmentStore::new(wants, given.clone(), file));
-    let duty = PoolDuty { pool: networks, wants: wanted, given };
-    let shared = Shared { cluster: cluster.clone(), duty };
-    Ok((reconciler.with_pool(Pool::new(book, link, node)), Some(shared)))
+    let store = AssignmentStore::Shared(ClusterAssignmentStore::new(wants, given.clone(), file));
+    let duty = PoolDuty { pool: settings.address_pool.0.clone(), wants: wanted, given };
+    (store, Shared { cluster: cluster.clone(), duty })
 }
 
 impl Shared {
     /// Has the compiler thread take new assignments as they come.
-    pub(crate) fn follow<S: Steer + Send + 'static>(self, engine: &Engine<S>) -> PoolDuty {
+    pub(crate) fn follow<E: Send + 'static>(self, engine: &Engine<E>) -> PoolDuty {
         let assigned = engine.assigner();
         let mut given = self.duty.given.clone();
         self.cluster.spawn(async move {

@@ -42,6 +42,17 @@ pub(crate) fn drop_unneeded(
     Ok(names(capabilities(None).context("capabilities of this process")?.permitted))
 }
 
+/// Gives up everything, for this thread and those it starts, and becomes the user that the process goes on as: a controller
+/// needs no right. Returns the names of what is held: nothing.
+///
+/// # Errors
+/// The kernel refuses, which it has no reason to.
+pub(crate) fn drop_all(identity: &Identity) -> anyhow::Result<Vec<String>> {
+    let held = capabilities(None).context("capabilities of this process")?;
+    restrict(held, CapabilitySet::empty(), identity).context("dropping capabilities")?;
+    Ok(names(capabilities(None).context("capabilities of this process")?.permitted))
+}
+
 /// Runs `start` on a thread that is the process's later user and has no right, as the threads that it starts.
 ///
 /// # Errors

@@ -3,23 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use gateway_control::addresses::link;
-use gateway_control::engine::Engine;
-use gateway_control::reconcile::Reconciler;
 use gateway_control::steer::SharedSteering;
-use gateway_control::view::View;
+use gateway_control::stream::Following;
 use gateway_io::file::FileThread;
 use gateway_io::{Probe, probe, usable_cpus};
 use gateway_steer::{Steering, SteeringPath, without_ipv6};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::admin::{AllCounters, Facts, Readiness, Shared, Sockets};
 use crate::capacity::{Bounds, Capacity};
-use crate::cli::RunArgs;
-use crate::cmd::resources::translate_options;
+use crate::cli::{NodeArgs, RunArgs};
 use crate::cmd::{End, bad_settings};
 use crate::confinement::Confinement;
 use crate::flags::{AddressMode, Effective, Resolved, Settings};
@@ -28,6 +24,7 @@ use crate::identity::Identity;
 use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
 use crate::notify::Manager;
+use crate::plane::{Plane, Started};
 use crate::privileges;
 use crate::service::{Service, TakingOver};
 use crate::source::Source;
@@ -38,8 +35,24 @@ use crate::{fault, node, pool, reopen, signals, state_dir, wire};
 /// Limit for the access log to reach its file at the end.
 const LOG_FLUSH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Serves what a controller says, as [`run`] does what resources say.
+pub(crate) fn node(args: NodeArgs) -> anyhow::Result<End> {
+    let NodeArgs { settings } = args;
+    let run = RunArgs { dir: None, started_by: None, settings };
+    run_with(run, |settings| match &settings.controller.0 {
+        Some(_) => Ok(()),
+        None => {
+            bail!("a node serves what its controller says: name the controller's socket with --controller")
+        }
+    })
+}
+
 /// Serves until a signal asks to stop, or another process takes over.
-pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
+pub(crate) fn run(args: RunArgs) -> anyhow::Result<End> {
+    run_with(args, |_| Ok(()))
+}
+
+fn run_with(mut args: RunArgs, check: impl FnOnce(&Settings) -> anyhow::Result<()>) -> anyhow::Result<End> {
     if let Some(dir) = &args.dir {
         args.settings.set("config-dir", dir.display().to_string());
     }
@@ -47,6 +60,7 @@ pub(crate) fn run(mut args: RunArgs) -> anyhow::Result<End> {
         Ok(resolved) => resolved,
         Err(errors) => return Ok(bad_settings(&errors)),
     };
+    check(&settings)?;
     let source = Source::of(&settings)?;
     if let Some(starter) = args.started_by {
         crate::cmd::upgrade::wait_for_the_end_of(starter);
@@ -197,8 +211,7 @@ impl Parts {
     ) -> anyhow::Result<()> {
         let Self { source, sockets, places, probe, access_log, mut steering, instance, confinement, .. } =
             self;
-        let (path, cluster) = (steering.path(), source.is_cluster());
-        let config = wire::proxy_config(settings, path, bounds, cluster, confinement);
+        let config = wire::proxy_config(settings, steering.path(), bounds, source.is_cluster(), confinement);
         let kind = handoff::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
         let taking_over = self.handoff_client.map(|client| TakingOver::new(client, steering.path()));
@@ -216,19 +229,22 @@ impl Parts {
             log: access_log.sink(),
         });
         let workers = Arc::new(supervisor.start(first)?);
-        let (reconciler, view) = reconciler(settings, &workers, &steering, cluster, taking_over.is_some());
-        let reconciler = reconciler.guarding(own_ports);
+        let takes_over = taking_over.is_some();
         let record = instance.interface_addresses();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
             // Before the engine: a signal during the first compilation counts too.
             let orders = signals::listen()?;
-            let (options, cluster) = source.open(settings, &instance)?;
-            let (reconciler, pool) =
-                pool::open(settings, &instance, cluster.as_ref(), taking_over.is_some(), reconciler)?;
-            let (compiler, builder) = (move || confinement.compiler(), move || confinement.builder());
-            let engine = Engine::start_with(options, reconciler, compiler, builder)?;
-            let pool = pool.map(|pool| pool.follow(&engine));
+            let plane = Plane {
+                settings,
+                instance: &instance,
+                workers: &workers,
+                steering: &steering,
+                own_ports,
+                takes_over,
+                confinement,
+            };
+            let Started { engine, view, cluster, pool, following } = plane.start(source)?;
             let failures = FailureCounters::default();
             let shared = Shared {
                 takeover_failures: failures.clone(),
@@ -239,7 +255,9 @@ impl Parts {
                 workers: Arc::clone(&workers),
                 cluster,
                 cluster_tally: Arc::default(),
-                steering: steering.clone(),
+                stream: following.as_ref().map(Following::state),
+                nodes: None,
+                steering: Some(steering.clone()),
                 log_control,
                 access_log: access_log.sink(),
             };
@@ -257,28 +275,14 @@ impl Parts {
                 manager: Manager::of_environment(),
                 membership: None,
                 pool,
+                steering: steering.clone(),
+                following,
             };
             service.run(taking_over, sockets, self.takeover).await
         });
         runtime.shutdown_background();
         finish(outcome, &steering, &workers, access_log, &record)
     }
-}
-
-/// A reconciler as the settings ask for, and the view that it keeps.
-fn reconciler(
-    settings: &Settings,
-    workers: &Arc<Workers>,
-    steering: &SharedSteering,
-    cluster: bool,
-    takes_over: bool,
-) -> (Reconciler<Arc<Workers>, SharedSteering>, watch::Receiver<Arc<View>>) {
-    let (sender, view) = watch::channel(Arc::new(View::default()));
-    let options = translate_options(settings, cluster);
-    let reconciler = Reconciler::new(Arc::clone(workers), steering.clone(), options, sender)
-        .reached_at(node::addresses(settings))
-        .taking_freed_ports_after(settings.freed_ports_after.0, takes_over);
-    (reconciler, view)
 }
 
 /// Takes everything back once serving has ended: steering, workers, the access log, and addresses on an

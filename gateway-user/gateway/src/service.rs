@@ -10,6 +10,7 @@ use anyhow::bail;
 use gateway_control::cluster::PoolDuty;
 use gateway_control::engine::Engine;
 use gateway_control::steer::SharedSteering;
+use gateway_control::stream::Following;
 use gateway_io::file::FileThread;
 use gateway_proxy::worker::{DrainLimits, Heartbeat};
 use gateway_steer::SteeringPath;
@@ -51,6 +52,9 @@ pub(crate) struct Service<'a> {
     pub(crate) membership: Option<Membership>,
     /// The pool of addresses, for whoever gives them in the cluster.
     pub(crate) pool: Option<PoolDuty>,
+    pub(crate) steering: SharedSteering,
+    /// The stream of a controller, if one is followed.
+    pub(crate) following: Option<Following>,
 }
 
 /// The process that serves until we do.
@@ -99,9 +103,11 @@ impl Service<'_> {
             }
         }
         self.engine.keep();
+        self.following.iter().for_each(Following::keep);
         if let Some(cluster) = &self.shared.cluster {
             let (view, tally) = (self.shared.view.clone(), Arc::clone(&self.shared.cluster_tally));
-            self.membership = Some(Membership::join(self.settings, cluster, view, tally, self.pool.take())?);
+            let pool = self.pool.take();
+            self.membership = Some(Membership::join(self.settings, cluster, view, tally, pool, None)?);
         }
         sockets.open_admin_socket(self.instance.dir());
         let servers = sockets.serve(&self.shared)?;
@@ -137,7 +143,7 @@ impl Service<'_> {
         // process.
         sockets.open_admin_socket(self.instance.dir());
         self.instance.settle()?;
-        let settled = self.shared.steering.finish_takeover();
+        let settled = self.steering.finish_takeover();
         self.engine.resume();
         self.workers.listen(settled.listeners);
         settled.failed.iter().for_each(|error| error!("{error}"));
@@ -155,7 +161,7 @@ impl Service<'_> {
 
     /// Gives up a take-over: the other process has everything.
     async fn abort(self) -> anyhow::Result<()> {
-        self.shared.steering.close();
+        self.steering.close();
         let limits = after_take_over(self.settings, true);
         drain(&self.workers, self.engine, self.orders, limits, 1).await
     }
@@ -193,7 +199,19 @@ impl Service<'_> {
                 bail!("the compiler thread ended unexpectedly; restarting the process is the only way on");
             }
         };
-        let Self { settings, workers, engine, orders, shared, instance, manager, membership, .. } = self;
+        let Self {
+            settings,
+            workers,
+            engine,
+            orders,
+            shared,
+            instance,
+            manager,
+            membership,
+            steering,
+            following,
+            ..
+        } = self;
         match cause {
             Cause::Signal(signal) => {
                 info!("{signal}: draining");
@@ -201,18 +219,18 @@ impl Service<'_> {
                 drop(handoff_server);
                 instance.stop_listening();
                 shared.readiness.drain();
-                shared.steering.release();
+                steering.release();
                 manager.stopping(settings.drain_max.0);
                 let (accept, max) = (settings.drain_min.0, settings.drain_max.0);
                 // `servers` stay: probes are served until the end.
                 let drain = drain(&workers, engine, orders, DrainLimits { accept, idle: accept, max }, 1);
-                tokio::join!(drain, leave(membership, true)).0?;
+                tokio::join!(drain, leave(membership, following, true)).0?;
                 Ok(Some(instance))
             }
             Cause::TakenOver(release) => {
                 servers.hand_over(release.opens_admin_socket);
                 // Links first: where the other one has sockets of its own, they now get what is new.
-                shared.steering.close();
+                steering.close();
                 drop(handoff_server);
                 // At once: should the other one die while we drain, a third must find the directory free.
                 instance.leave();
@@ -221,7 +239,8 @@ impl Service<'_> {
                 let limits = after_take_over(settings, release.same_sockets);
                 release.done();
                 // Whoever started us may tell us to end, now that there is another: that is what we do.
-                tokio::join!(drain(&workers, engine, orders, limits, 2), leave(membership, false)).0?;
+                let left = leave(membership, following, false);
+                tokio::join!(drain(&workers, engine, orders, limits, 2), left).0?;
                 Ok(None)
             }
         }
@@ -240,7 +259,7 @@ impl Service<'_> {
             servers,
             workers: &self.workers,
             engine: &self.engine,
-            steering: &self.shared.steering,
+            steering: &self.steering,
             kind: self.kind,
             failures: &self.failures,
         };
@@ -279,7 +298,12 @@ async fn stamp(heartbeat: Arc<Heartbeat>) {
     }
 }
 
-async fn leave(membership: Option<Membership>, last: bool) {
+/// Says to others that this process speaks for the node no more, and with `last` that none does.
+async fn leave(membership: Option<Membership>, following: Option<Following>, last: bool) {
+    if let Some(following) = following {
+        // It may wait for its last word to be taken.
+        drop(tokio::task::spawn_blocking(move || following.leave(last)).await);
+    }
     if let Some(membership) = membership {
         membership.leave(last).await;
     }

@@ -1,4 +1,4 @@
-//! The source of resources: a directory or a cluster.
+//! The source of what is served: a directory, a cluster, or a controller of one.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,13 @@ use anyhow::{Context as _, bail};
 use gateway_control::engine::{DirectoryOptions, SourceOptions};
 use gateway_control::source::file::{Fingerprint, WriteDelays};
 use gateway_control::source::kube::{Access, Cluster, ClusterOptions, LastGoodKeys};
+use gateway_control::stream::{FollowOptions, KeepOptions};
+use gateway_sync::capability::Capabilities;
 
+use crate::cmd::version::VERSIONS;
 use crate::flags::{LastGood, Settings, UnfinishedWrites};
 use crate::instance::Instance;
+use crate::{fault, node};
 
 /// Where resources come from, as the settings say.
 #[derive(Clone, Debug)]
@@ -17,6 +21,16 @@ pub(crate) enum Source {
     Directory(PathBuf),
     /// An API server.
     Cluster(ClusterOptions),
+    /// A controller, which has translated already; by its socket.
+    Controller(PathBuf),
+}
+
+/// A source that is read.
+pub(crate) enum Opened {
+    /// Resources, and the cluster that they are from, if they are from one.
+    Resources(Box<SourceOptions>, Option<Cluster>),
+    /// What a controller makes of resources, still to be followed.
+    Stream(FollowOptions),
 }
 
 impl Source {
@@ -35,6 +49,16 @@ impl Source {
             let controller_name = settings.controller_name.0.clone();
             Self::Cluster(ClusterOptions { access, namespaces, last_good: None, keys, controller_name })
         };
+        let others = [(&settings.config_dir, "--config-dir"), (&settings.kubeconfig, "--kubeconfig")];
+        if let Some(socket) = &settings.controller.0 {
+            if let Some((_, other)) = others.into_iter().find(|(path, _)| path.0.is_some()) {
+                bail!(
+                    "--controller {} and {other} are two sources of which neither could overrule the other: leave one out",
+                    socket.display()
+                );
+            }
+            return Ok(Self::Controller(socket.clone()));
+        }
         match (&settings.config_dir.0, &settings.kubeconfig.0) {
             (Some(dir), Some(file)) => bail!(
                 "a directory ({}) and a cluster (--kubeconfig {}) are two sources of which neither could overrule the \
@@ -53,9 +77,10 @@ impl Source {
         }
     }
 
-    /// True if it is a cluster, among whose nodes this one needs a name.
+    /// True if it is a cluster, or a controller of one: among its nodes this one needs a name, and who writes its objects
+    /// is not this node's operator.
     pub(crate) fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster(_))
+        !matches!(self, Self::Directory(_))
     }
 
     /// Finds mistakes that can be found without disturbing anybody. Gives what it is, for people.
@@ -70,13 +95,14 @@ impl Source {
                 Ok(dir.display().to_string())
             }
             Self::Cluster(options) => Ok(format!("the cluster at {}", options.access.server()?)),
+            Self::Controller(socket) => Ok(format!("what the controller at {} says", socket.display())),
         }
     }
 
     /// The program that gives the credentials for the cluster, if one does.
     pub(crate) fn program(&self) -> Option<String> {
         match self {
-            Self::Directory(_) => None,
+            Self::Directory(_) | Self::Controller(_) => None,
             Self::Cluster(options) => options.access.program(),
         }
     }
@@ -91,18 +117,15 @@ impl Source {
                 Ok(Fingerprint::take(dir).with_context(|| "listing the resources".to_owned())?.paths(dir))
             }
             Self::Cluster(options) => Ok(options.access.files()?),
+            Self::Controller(_) => Ok(Vec::new()),
         }
     }
 
-    /// Begins to read it. The cluster is returned as well, if it is one.
+    /// Begins to read it.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(crate) fn open(
-        self,
-        settings: &Settings,
-        instance: &Instance,
-    ) -> anyhow::Result<(SourceOptions, Option<Cluster>)> {
+    pub(crate) fn open(self, settings: &Settings, instance: &Instance) -> anyhow::Result<Opened> {
         let last_good = (settings.last_good != LastGood::Off).then(|| instance.last_good());
         match self {
             Self::Directory(path) => {
@@ -113,16 +136,33 @@ impl Source {
                     UnfinishedWrites::Read => WriteDelays::quiet_only(quiet),
                 };
                 let options = DirectoryOptions { path, delays, last_good, keeps_keys };
-                Ok((SourceOptions::Directory(options), None))
+                Ok(Opened::Resources(Box::new(SourceOptions::Directory(options)), None))
             }
             Self::Cluster(options) => {
                 // Another file than a directory's: one process may follow the other.
                 let last_good = last_good.map(|path| path.with_file_name("last-good-cluster"));
                 let cluster = Cluster::start(ClusterOptions { last_good, ..options })?;
-                Ok((SourceOptions::Cluster(cluster.clone()), Some(cluster)))
+                Ok(Opened::Resources(Box::new(SourceOptions::Cluster(cluster.clone())), Some(cluster)))
+            }
+            Self::Controller(controller) => {
+                let path = last_good.map(|path| path.with_file_name("last-good-stream"));
+                let with_keys = settings.last_good == LastGood::Keys;
+                let keep = path.map(|path| KeepOptions { path, with_keys });
+                Ok(Opened::Stream(FollowOptions {
+                    controller,
+                    node: node::name(settings)?,
+                    version: VERSIONS.version.to_owned(),
+                    known: Capabilities::without(&lacking()),
+                    keep,
+                }))
             }
         }
     }
+}
+
+/// Capabilities that a test takes away.
+fn lacking() -> Vec<String> {
+    fault::words().iter().filter_map(|word| Some(word.strip_prefix("lacks:")?.to_owned())).collect()
 }
 
 #[cfg(test)]

@@ -21,8 +21,16 @@ use crate::identity::{AUTO, Identity};
 pub(crate) const LOCK: &str = "lock";
 
 /// Beginning of the names of Sluice's own files. `lost+found` is at the top of a disk.
-const OURS: [&str; 7] =
-    [LOCK, "takeover.sock", "admin", "last-good", "addresses", "interface-addresses", "lost+found"];
+const OURS: [&str; 8] = [
+    LOCK,
+    "takeover.sock",
+    "admin",
+    "nodes.sock",
+    "last-good",
+    "addresses",
+    "interface-addresses",
+    "lost+found",
+];
 
 /// The place of the machine's one Sluice.
 const OF_SYSTEM: &str = "/run/sluice";

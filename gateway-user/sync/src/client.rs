@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, timeout};
 
 use crate::SCHEMA;
 use crate::codec::{self, MAX_DOWN, ReadError, Reader};
-use crate::frame::{Ack, Alive, Down, DownFrame, Hello, Up, UpFrame};
+use crate::frame::{Ack, Alive, Down, DownFrame, Hello, Leaving, Up, UpFrame};
 use crate::replica::{Replica, ReplicaError};
-use crate::server::{ALIVE_INTERVAL, SILENCE};
+use crate::server::{ALIVE_INTERVAL, SILENCE_TIMEOUT};
 
 /// Limit for a write: acknowledgements are short.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +28,7 @@ pub enum FollowError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Nothing comes.
-    #[error("the controller has been silent for {}s", SILENCE.as_secs())]
+    #[error("the controller has been silent for {}s", SILENCE_TIMEOUT.as_secs())]
     Silent,
     /// The controller ended the connection.
     #[error("the controller ended the connection")]
@@ -77,15 +76,15 @@ pub trait Follower {
     /// A controller is there.
     fn welcomed(&mut self, version: &str);
 
-    /// A frame of the table, as it was received: for a copy on disk.
-    fn received(&mut self, frame: &Bytes);
+    /// Anything came: the controller is there, and what it had is here.
+    fn hears(&mut self);
 
     /// What is in `replica` is a whole.
     fn committed(&mut self, replica: &Replica);
 }
 
-/// Follows a controller over a connection until it ends. `term` is the newest that was seen, and kept so. Whatever is in
-/// `acks` is said, the newest only.
+/// Follows a controller over a connection until it ends. `term` is the newest that was seen, and kept so. Whatever comes
+/// into `acks` is said, the newest only; `None` says that this node serves no more.
 ///
 /// # Errors
 /// Why it ended, always.
@@ -123,6 +122,7 @@ async fn run<S: AsyncRead + AsyncWrite>(
         tokio::select! {
             bytes = reader.next_bytes() => {
                 heard = Instant::now();
+                follower.hears();
                 let bytes = bytes?.ok_or(FollowError::Ended)?;
                 let down: Down = prost::Message::decode(bytes.clone()).map_err(ReadError::from)?;
                 match down.frame {
@@ -143,7 +143,6 @@ async fn run<S: AsyncRead + AsyncWrite>(
                     }
                     Some(DownFrame::Alive(_)) | None => {}
                     Some(frame) => {
-                        follower.received(&bytes);
                         if replica.take(frame, &bytes)?.is_some() {
                             follower.committed(replica);
                         }
@@ -152,12 +151,10 @@ async fn run<S: AsyncRead + AsyncWrite>(
             }
             Ok(()) = acks.changed() => {
                 let ack = acks.borrow_and_update().clone();
-                if let Some(ack) = ack {
-                    write(&mut writer, UpFrame::Ack(ack)).await?;
-                }
+                write(&mut writer, ack.map_or(UpFrame::Leaving(Leaving {}), UpFrame::Ack)).await?;
             }
             _ = alive.tick() => {
-                if heard.elapsed() > SILENCE {
+                if heard.elapsed() > SILENCE_TIMEOUT {
                     return Err(FollowError::Silent);
                 }
                 write(&mut writer, UpFrame::Alive(Alive {})).await?;

@@ -10,7 +10,7 @@ use prost::Message;
 #[derive(Clone, PartialEq, Message)]
 pub struct Up {
     /// One of them.
-    #[prost(oneof = "UpFrame", tags = "1, 2, 3")]
+    #[prost(oneof = "UpFrame", tags = "1, 2, 3, 4")]
     pub frame: Option<UpFrame>,
 }
 
@@ -26,6 +26,9 @@ pub enum UpFrame {
     /// The node is there.
     #[prost(message, tag = "3")]
     Alive(Alive),
+    /// The node serves no more, and no other process does in its place.
+    #[prost(message, tag = "4")]
+    Leaving(Leaving),
 }
 
 /// From a controller to a node.
@@ -148,6 +151,10 @@ pub struct Closed {
 /// Sign of life.
 #[derive(Clone, PartialEq, Message)]
 pub struct Alive {}
+
+/// The end of a node.
+#[derive(Clone, PartialEq, Message)]
+pub struct Leaving {}
 
 /// What a controller is and what it will send.
 #[derive(Clone, PartialEq, Message)]

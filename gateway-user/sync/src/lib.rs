@@ -18,6 +18,7 @@ pub mod item;
 pub mod key;
 pub mod replica;
 pub mod server;
+pub mod stored;
 pub mod table;
 
 /// Number of the meaning of frames and items. A node that is told another one keeps serving what it has.

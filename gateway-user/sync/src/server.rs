@@ -19,7 +19,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Interval of signs of life, both ways.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// A side that is silent for so long is gone.
-pub const SILENCE: Duration = Duration::from_secs(20);
+pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A node that takes nothing for so long is let go: it begins anew when it can.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -56,6 +56,12 @@ pub trait Nodes {
     /// It has done what it can with a version.
     fn acknowledges(&self, node: &str, ack: Ack);
 
+    /// It is there.
+    fn hears(&self, node: &str);
+
+    /// It serves no more: nobody is to wait for it.
+    fn withdraws(&self, node: &str);
+
     /// Its connection has ended.
     fn leaves(&self, node: &str);
 }
@@ -70,7 +76,7 @@ pub enum ServeError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// It says or does nothing for too long.
-    #[error("silent for {}s", SILENCE.as_secs())]
+    #[error("silent for {}s", SILENCE_TIMEOUT.as_secs())]
     Silent,
     /// It takes nothing.
     #[error("nothing was taken for {}s", WRITE_TIMEOUT.as_secs())]
@@ -162,7 +168,8 @@ struct Connection<'a, R, W, N> {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W, N> {
     async fn run(&mut self, hello: Hello, version: &str) -> Result<(), ServeError> {
-        let term = match self.leading.borrow_and_update().clone() {
+        let leading = self.leading.borrow_and_update().clone();
+        let term = match leading {
             Leading::Here { term } => term,
             Leading::Elsewhere { leader } => return self.writer.elsewhere(leader).await,
         };
@@ -192,7 +199,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W,
                     match frame?.map(|up| up.frame) {
                         None => return Ok(()),
                         Some(Some(UpFrame::Ack(ack))) => self.nodes.acknowledges(self.node, ack),
-                        Some(Some(UpFrame::Alive(_)) | None) => {}
+                        Some(Some(UpFrame::Alive(_)) | None) => self.nodes.hears(self.node),
+                        Some(Some(UpFrame::Leaving(_))) => {
+                            self.nodes.withdraws(self.node);
+                            return Ok(());
+                        }
                         Some(Some(UpFrame::Hello(_))) => {
                             return Err(ServeError::Refused("a second hello".to_owned()));
                         }
@@ -200,12 +211,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W,
                 }
                 Ok(()) = versions.changed() => {}
                 Ok(()) = self.leading.changed() => {
-                    if let Leading::Elsewhere { leader } = self.leading.borrow_and_update().clone() {
+                    let leading = self.leading.borrow_and_update().clone();
+                    if let Leading::Elsewhere { leader } = leading {
                         return self.writer.elsewhere(leader).await;
                     }
                 }
                 _ = alive.tick() => {
-                    if heard.elapsed() > SILENCE {
+                    if heard.elapsed() > SILENCE_TIMEOUT {
                         return Err(ServeError::Silent);
                     }
                     self.writer.frame(DownFrame::Alive(Alive {})).await?;

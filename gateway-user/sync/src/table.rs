@@ -1,6 +1,6 @@
 //! The controller's table: every item, and the version in which it was changed last.
 
-mod changes;
+pub(crate) mod changes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -23,7 +23,7 @@ pub(super) const VARIABLE: &str = "SLUICE_TEST_PAIR";
 
 /// Test binaries of the package `sluice` that hold for every pair; the longest first, so that none is left
 /// over at the end.
-pub(super) const EVERY_PAIR: [&str; 12] = [
+pub(super) const EVERY_PAIR: [&str; 13] = [
     "overload",
     "live_edits",
     "config_fire",
@@ -34,6 +34,7 @@ pub(super) const EVERY_PAIR: [&str; 12] = [
     "admin",
     "records",
     "protocols",
+    "roles",
     "ports",
     "deaths",
 ];

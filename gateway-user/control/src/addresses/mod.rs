@@ -8,13 +8,14 @@ pub mod assignment_store;
 pub mod link;
 pub mod netlink;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_ir::BindAddress;
 use gateway_steer::SteerPlan;
+use gateway_sync::item::Owner;
 use gateway_translate::{AddressWant, Assignments};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -27,13 +28,28 @@ use crate::cluster::pool::{ObservedAssignments, Wants};
 /// Limit for the cluster's assignments at the start.
 const ASSIGNMENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The addresses of this node's Gateways.
+/// Addresses for Gateways, and those that this node has of them.
 #[derive(Debug)]
 pub struct Pool {
+    pub(crate) assigner: Assigner,
+    pub(crate) own: OwnAddresses,
+}
+
+/// Asks for the addresses that Gateways want.
+#[derive(Debug)]
+pub struct Assigner {
     store: AssignmentStore,
+    /// True if no other process has the copy on disk.
+    is_alone: bool,
+    errors: ReportedErrors,
+}
+
+/// The addresses that this node has on its interface.
+#[derive(Debug)]
+pub struct OwnAddresses {
     link: Link,
     node: String,
-    assignments: Arc<Assignments>,
+    owners: Arc<BTreeMap<IpAddr, Owner>>,
     /// True if something could not be taken off that nothing is steered to.
     owes: bool,
     errors: ReportedErrors,
@@ -107,18 +123,18 @@ impl ClusterAssignmentStore {
 impl Pool {
     /// The addresses that `store` gives; those of `node` are put on `link`.
     pub fn new(store: AssignmentStore, link: Link, node: String) -> Self {
-        Self {
-            store,
-            link,
-            node,
-            assignments: Arc::default(),
-            owes: false,
-            errors: ReportedErrors::default(),
-        }
+        let assigner = Assigner { store, is_alone: link.is_alone(), errors: ReportedErrors::default() };
+        Self { assigner, own: OwnAddresses::new(link, node) }
+    }
+}
+
+impl Assigner {
+    /// Addresses that `store` gives, without a node's own.
+    pub fn new(store: AssignmentStore) -> Self {
+        Self { store, is_alone: true, errors: ReportedErrors::default() }
     }
 
-    /// Asks for what is wanted, and puts on the interface what this node is to have. Addresses that it has no
-    /// more stay until [`Pool::withdraw`].
+    /// Asks for what is wanted.
     pub async fn provide(&mut self, wants: Vec<AddressWant>) -> Arc<Assignments> {
         let (assignments, error) = match &mut self.store {
             AssignmentStore::Local(store) => {
@@ -128,16 +144,46 @@ impl Pool {
             AssignmentStore::Shared(store) => {
                 let (assignments, unread) = store.update(wants).await;
                 // Until then the file is another process's.
-                let unkept = self.link.is_alone().then(|| store.keep()).flatten();
+                let unkept = self.is_alone.then(|| store.keep()).flatten();
                 (assignments, vec![unread, unkept])
             }
         };
         self.errors.store = error.into_iter().flatten().collect();
-        self.assignments = Arc::clone(&assignments);
+        self.errors.say();
+        assignments
+    }
+
+    /// From here on no other process serves with the same copy.
+    pub(crate) fn settle(&mut self) {
+        self.is_alone = true;
+        if let AssignmentStore::Shared(store) = &mut self.store {
+            let error = store.keep();
+            error.into_iter().for_each(|error| error!("addresses: {error}"));
+        }
+    }
+}
+
+/// The owners of all addresses, as nodes are told them.
+pub(crate) fn owners(assignments: &Assignments) -> BTreeMap<IpAddr, Owner> {
+    let given = assignments.given.iter().flat_map(|(gateway, all)| all.iter().map(move |one| (gateway, one)));
+    given
+        .map(|(gateway, one)| (one.address, Owner { gateway: gateway.clone(), node: one.node.clone() }))
+        .collect()
+}
+
+impl OwnAddresses {
+    /// Those of `node` are put on `link`.
+    pub fn new(link: Link, node: String) -> Self {
+        Self { link, node, owners: Arc::default(), owes: false, errors: ReportedErrors::default() }
+    }
+
+    /// Puts on the interface what this node is to have. Addresses that it has no more stay until
+    /// [`OwnAddresses::withdraw`].
+    pub async fn provide(&mut self, owners: &Arc<BTreeMap<IpAddr, Owner>>) {
+        self.owners = Arc::clone(owners);
         // The steered binds are not known until the plan is applied.
         self.owes = false;
         self.put().await;
-        assignments
     }
 
     /// Takes off the interface what this node had and has no more. To be called when nothing is steered to
@@ -178,10 +224,6 @@ impl Pool {
     /// From here on no other process serves with the same record of addresses.
     pub(crate) fn settle(&mut self) {
         self.link.settle();
-        if let AssignmentStore::Shared(store) = &mut self.store {
-            let error = store.keep();
-            error.into_iter().for_each(|error| error!("addresses: {error}"));
-        }
     }
 
     fn own(&self) -> BTreeSet<IpAddr> {
@@ -189,8 +231,7 @@ impl Pool {
     }
 
     fn addresses(&self, of: impl Fn(&str) -> bool) -> BTreeSet<IpAddr> {
-        let given = self.assignments.given.values().flatten();
-        given.filter(|one| of(&one.node)).map(|one| one.address).collect()
+        self.owners.iter().filter(|(_, one)| of(&one.node)).map(|(address, _)| *address).collect()
     }
 }
 
@@ -233,23 +274,23 @@ mod tests {
     }
 
     /// With what the cluster was read to say, and what the file holds.
-    fn pool(dir: &Scratch, given: watch::Receiver<ObservedAssignments>) -> Pool {
+    fn assigner(dir: &Scratch, given: watch::Receiver<ObservedAssignments>) -> Assigner {
         let (file, _, why) = AssignmentFile::open(dir.join("copy"));
         assert_eq!(why, None);
-        let store = AssignmentStore::Shared(ClusterAssignmentStore::new(watch::channel(None).0, given, file));
-        Pool::new(store, Link::open("lo", dir.join("record")).unwrap(), "n".to_owned())
+        let store = ClusterAssignmentStore::new(watch::channel(None).0, given, file);
+        Assigner::new(AssignmentStore::Shared(store))
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_cluster_is_waited_for_once_and_the_copy_serves_meanwhile() {
         let dir = Scratch::new("pool").unwrap();
         let (gives, given) = watch::channel(read("10.0.0.7"));
-        pool(&dir, given).provide(Vec::new()).await;
+        assigner(&dir, given).provide(Vec::new()).await;
         drop(gives);
         // The next process, without an API server.
         let kept = AssignmentFile::open(dir.join("copy")).1;
         let (gives, given) = watch::channel(ObservedAssignments::kept(kept));
-        let mut pool = pool(&dir, given);
+        let mut pool = assigner(&dir, given);
         assert_eq!(pool.provide(Vec::new()).now_or_never(), None, "it may be slow");
         assert_eq!(pool.provide(Vec::new()).await, assignments("10.0.0.7"));
         let at_once = pool.provide(Vec::new()).now_or_never();
@@ -264,12 +305,17 @@ mod tests {
     async fn while_another_process_serves_the_copy_is_its_own() {
         let dir = Scratch::new("pool").unwrap();
         let (_gives, given) = watch::channel(read("10.0.0.7"));
-        let mut pool = pool(&dir, given);
-        pool.link = pool.link.shared(true);
+        let mut pool = assigner(&dir, given);
+        pool.is_alone = false;
         pool.provide(Vec::new()).await;
         assert!(!dir.join("copy").exists());
         pool.settle();
         assert!(dir.join("copy").exists());
+    }
+
+    async fn ask(assigner: &mut Assigner, wants: Vec<AddressWant>) -> Arc<BTreeMap<IpAddr, Owner>> {
+        let assignments = assigner.provide(wants).await;
+        Arc::new(owners(&assignments))
     }
 
     #[test]
@@ -281,21 +327,22 @@ mod tests {
             let networks = vec!["192.0.2.0/29".parse().unwrap()];
             let (store, _) = LocalAssignmentStore::open(dir.join("book"), networks, "n");
             let link = Link::open("lo", records.join("record")).unwrap();
-            let mut pool = Pool::new(AssignmentStore::Local(store), link, "n".to_owned());
+            let Pool { mut assigner, own: mut pool } =
+                Pool::new(AssignmentStore::Local(store), link, "n".to_owned());
             let gateway = ObjectName::new("edge", "gw");
             let want = AddressWant { gateway, created: None, fixed: Vec::new(), free: true };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                pool.provide(vec![want.clone()]).await;
-                pool.provide(Vec::new()).await;
+                pool.provide(&ask(&mut assigner, vec![want.clone()]).await).await;
+                pool.provide(&ask(&mut assigner, Vec::new()).await).await;
                 std::fs::remove_dir_all(&records).unwrap();
                 pool.withdraw().await;
                 assert!(pool.errors.said.contains("write "), "{:?}", pool.errors);
                 std::fs::create_dir(&records).unwrap();
                 // An address that was not withdrawn may be steered to again by now.
-                pool.provide(vec![want]).await;
+                pool.provide(&ask(&mut assigner, vec![want]).await).await;
                 pool.retry().await;
-                pool.provide(Vec::new()).await;
+                pool.provide(&ask(&mut assigner, Vec::new()).await).await;
                 std::fs::remove_dir_all(&records).unwrap();
                 pool.withdraw().await;
                 std::fs::create_dir(&records).unwrap();

@@ -16,7 +16,7 @@ pub mod plan;
 pub mod pool;
 pub mod record;
 mod reporter;
-mod reports;
+pub(crate) mod reports;
 mod statuses;
 mod tally;
 mod writer;
@@ -38,6 +38,7 @@ use self::reporter::Reporter;
 use self::reports::ReportCache;
 use self::statuses::Statuses;
 use self::writer::Writer;
+use crate::stream::Nodes;
 use crate::view::View;
 
 pub use dangling::REPORT_DELAY;
@@ -77,6 +78,8 @@ pub struct Membership {
     pub pool: Option<PoolDuty>,
     /// True if the node's report goes when this process stops: not if another one serves on the node by then.
     pub leaves: watch::Receiver<bool>,
+    /// The nodes that follow this process, on a controller: they report by their streams, and this process for no node.
+    pub nodes: Option<Arc<Nodes>>,
 }
 
 /// Inputs of the leader for assigning addresses.
@@ -95,13 +98,24 @@ pub struct PoolDuty {
 pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let Membership { client, namespace, node, controller, tally, view, times, .. } = membership;
     let identity = format!("{node}_{:016x}", RandomState::new().build_hasher().finish());
-    let reporter = Reporter::new(client.clone(), &namespace, &node, Arc::clone(&tally));
-    let reporting = reporter.run(view.clone(), stop.clone(), membership.leaves);
+    let reporter = match membership.nodes {
+        Some(_) => None,
+        None => Some(Reporter::new(client.clone(), &namespace, &node, Arc::clone(&tally))),
+    };
+    let reporting = {
+        let (view, stop) = (view.clone(), stop.clone());
+        async {
+            if let Some(reporter) = reporter {
+                reporter.run(view, stop, membership.leaves).await;
+            }
+        }
+    };
     if !membership.may_lead {
         return reporting.await;
     }
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
-    let (heard_by, reports) = watch::channel(ReportCache::default());
+    let (heard_by, by_objects) = watch::channel(ReportCache::default());
+    let reports = membership.nodes.as_ref().map_or(by_objects, |nodes| nodes.reports());
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
     let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally));
     let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
@@ -113,7 +127,16 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         reports: reports.clone(),
         leadership: leadership.clone(),
     });
-    let following = reports::follow(client, namespace, heard_by, leadership.clone());
+    let by_streams = membership.nodes.is_some();
+    let following = {
+        let leadership = leadership.clone();
+        async move {
+            match by_streams {
+                true => std::future::pending().await,
+                false => reports::follow(client, namespace, heard_by, leadership).await,
+            }
+        }
+    };
     let giving = {
         let stop = stop.clone();
         async {

@@ -50,7 +50,7 @@ struct NodeState {
 
 /// The reports of a cluster as a watch brings them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ReportCache {
+pub(crate) struct ReportCache {
     records: BTreeMap<String, NodeState>,
     /// True if a whole list of reports has arrived, or there is none to be had.
     complete: bool,
@@ -126,6 +126,50 @@ impl ReportCache {
         let reports = current
             .filter_map(|(node, known)| Some((node.clone(), NodeReport::from(known.status.as_ref()?))));
         reports.collect()
+    }
+}
+
+/// Reports that come by the nodes' own streams: a node is there as long as its stream is.
+impl ReportCache {
+    /// A node's word on what it serves; gives whether it is news.
+    pub(crate) fn acknowledged(&mut self, node: &str, status: RecordStatus, now: Instant) -> bool {
+        let news =
+            self.observe(ReportEvent { node: node.to_owned(), version: None, status: Some(status) }, now);
+        self.alive(node, now);
+        news
+    }
+
+    /// A node is there; gives whether that is news.
+    pub(crate) fn alive(&mut self, node: &str, now: Instant) -> bool {
+        let back = self.mark_received(now);
+        let Some(known) = self.records.get_mut(node) else { return back };
+        let news = back || now >= known.since + REPORT_TIMEOUT;
+        known.since = now;
+        news
+    }
+
+    /// A node serves no more; gives whether that is news.
+    pub(crate) fn withdrawn(&mut self, node: &str, now: Instant) -> bool {
+        self.remove(node, now)
+    }
+
+    /// Nodes could have been heard until now; gives whether any has fallen silent, or is heard again.
+    pub(crate) fn listening(&mut self, now: Instant) -> bool {
+        let before = self.last.unwrap_or(now);
+        let back = self.mark_received(now);
+        let fell =
+            |known: &NodeState| before < known.since + REPORT_TIMEOUT && now >= known.since + REPORT_TIMEOUT;
+        back || self.records.values().any(fell)
+    }
+
+    /// All nodes have had their time.
+    pub(crate) fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// True if no node has said anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 }
 

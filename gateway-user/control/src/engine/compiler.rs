@@ -4,15 +4,16 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Instant;
 
 use futures_channel::oneshot;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use super::plane::Plane;
 use super::schedule::Schedule;
 use super::{Compiler, MOST_QUIET_TIMES, Wake};
-use crate::publish::Workers;
-use crate::source::PollResult;
-use crate::steer::Steer;
 
-impl<W: Workers, S: Steer> Compiler<W, S> {
+/// Quiet times without work after which a change is the first one.
+const RESTED: u32 = 4;
+
+impl<P: Plane> Compiler<P> {
     pub(super) fn run(&mut self) {
         self.poll(true);
         let mut schedule = Schedule::new(self.is_unsettled());
@@ -20,7 +21,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         loop {
             let mut overtaken = false;
             let rest = look_at.saturating_duration_since(Instant::now());
-            let due = self.source.due_in().filter(|due| *due < rest);
+            let due = self.plane.due_in().filter(|due| *due < rest);
             let wake = match self.wakes.recv_timeout(due.unwrap_or(rest)) {
                 Ok(Wake::Changed) => self.debounce().inspect(|_| overtaken = true),
                 Ok(other) => Some(other),
@@ -63,7 +64,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
 
     /// True if there is something that may work if it is tried again.
     fn is_unsettled(&self) -> bool {
-        !self.idle.is_empty() || self.reconciler.is_unsettled()
+        !self.idle.is_empty() || self.plane.is_unsettled()
     }
 
     fn reload(&mut self, asked: impl IntoIterator<Item = oneshot::Sender<()>>) {
@@ -76,7 +77,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     /// Tells those who asked for a reload that what was read is live, once no part of it waits for its
     /// expressions.
     fn say_applied(&mut self) {
-        if !self.reconciler.is_building() {
+        if !self.plane.is_building() {
             // The caller may have stopped waiting.
             for done in self.asked.drain(..) {
                 let _ = done.send(());
@@ -85,7 +86,7 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
     }
 
     fn adopt(&mut self, worker: usize) {
-        match self.runtime.block_on(self.reconciler.adopt(worker)) {
+        match self.runtime.block_on(self.plane.adopt(worker)) {
             Ok(()) => {
                 self.idle.remove(&worker);
                 info!(worker, "replacement worker is serving");
@@ -126,8 +127,13 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         true
     }
 
-    /// Waits until events pause; gives the first that is not about files.
+    /// Waits until events pause; gives the first that is not about files. The first change after a pause waits for nothing,
+    /// unless changes come by halves: others that follow it are taken together.
     fn debounce(&self) -> Option<Wake> {
+        let rested = self.ended.is_none_or(|ended| ended.elapsed() > self.debounce * RESTED);
+        if rested && !self.first_waits {
+            return None;
+        }
         let latest = Instant::now() + self.debounce * MOST_QUIET_TIMES + self.took;
         loop {
             let quiet = self.debounce.min(latest.saturating_duration_since(Instant::now()));
@@ -140,48 +146,35 @@ impl<W: Workers, S: Steer> Compiler<W, S> {
         }
     }
 
-    /// Takes what is new and reconciles; `anyway` also if nothing is.
+    /// Takes what is new and acts on it; `anyway` also if nothing is.
     fn poll(&mut self, anyway: bool) {
         let begun = Instant::now();
-        match self.source.poll(&mut self.held, anyway) {
-            PollResult::Unreadable(why) => self.reconciler.unreadable(&why),
-            PollResult::Waiting(what) => self.reconciler.waiting(what, &self.held),
-            PollResult::Same => debug!("an event, but no change"),
-            PollResult::New => {
-                self.has_read = true;
-                self.runtime.block_on(self.reconciler.reconcile(&self.held));
-            }
-        }
+        self.runtime.block_on(self.plane.poll(anyway));
         self.took = begun.elapsed();
+        self.ended = Some(Instant::now());
     }
 
     fn begin_to_keep(&mut self) {
-        self.source.begin_to_keep(&self.held);
-        self.reconciler.settle();
+        self.plane.begin_to_keep();
     }
 
-    /// Reconciles what is held though nothing in it has changed.
+    /// Acts on what is held though nothing in it has changed.
     fn again(&mut self) {
-        if self.has_read {
-            self.runtime.block_on(self.reconciler.reconcile(&self.held));
-        }
+        self.runtime.block_on(self.plane.again());
     }
 
     /// Without an event: takes what is new though nobody said so, and else tries again what did not work.
     fn look(&mut self) {
         self.idle.clone().into_iter().for_each(|worker| self.adopt(worker));
-        self.source.catch_up(&self.held);
-        if self.source.differs() {
+        if self.plane.differs() {
             self.poll(false);
         } else {
             self.retry();
         }
     }
 
-    /// Tries again what did not work. Before anything was read, nothing may go live.
+    /// Tries again what did not work.
     fn retry(&mut self) {
-        if self.has_read {
-            self.runtime.block_on(self.reconciler.retry(&self.held));
-        }
+        self.runtime.block_on(self.plane.retry());
     }
 }

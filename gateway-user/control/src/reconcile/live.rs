@@ -4,22 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gateway_api_types::ResourceSet;
-use gateway_ir::{Endpoints, Generation, Ir};
+use gateway_ir::{Endpoints, Generation};
 use gateway_snapshot::compile_from;
 use gateway_steer::{Rejection, SteerPlan};
+use gateway_sync::item::Desired;
 use jiff::Timestamp;
 use tracing::debug;
 
 use super::show::announce;
-use super::{QUEUES_EMPTY, ReconcileError, Reconciler, here, unharmed};
+use super::{Applier, QUEUES_EMPTY, ReconcileError, unharmed};
 use crate::plan::{union, without};
 use crate::publish::{self, Workers};
 use crate::steer::Steer;
 use crate::view::{Live, View};
 
-impl<W: Workers, S: Steer> Reconciler<W, S> {
-    /// Compiles, prepares, steers and commits `ir`, as far as it is not live already, and notes the new
+impl<W: Workers, S: Steer> Applier<W, S> {
+    /// Compiles, prepares, steers and commits what is desired, as far as it is not live already, and notes the new
     /// generation in `view`.
     ///
     /// # Errors
@@ -27,13 +27,13 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     pub(super) async fn bring_live(
         &mut self,
         view: &mut View,
-        ir: &Arc<Ir>,
-        resources: &ResourceSet,
+        desired: &Desired,
     ) -> Result<(), ReconcileError> {
-        let wanted = here(self.pool.as_ref(), ir);
-        let mut refused = self.rejections(&wanted, ir, resources);
+        let ir = &desired.ir;
+        let wanted = self.here(ir);
+        let mut refused = self.rejections(&wanted, desired);
         let plan = without(&wanted, &refused);
-        let (endpoints, own) = self.own_ports.without(&self.endpoints, &plan);
+        let (endpoints, own) = self.own_ports.without(&desired.endpoints, &plan);
         let endpoints = &endpoints;
         view.own_endpoints = own.into();
         let same = view.live.as_ref().is_some_and(|live| live.ir == *ir && *live.plan == plan);
@@ -52,7 +52,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
         let both = union(view.live.as_ref(), endpoints);
         self.tell(publish::endpoints(&self.workers, &both).await);
         let prepared = self.steer.prepare(&plan);
-        self.held_ports.note(&prepared.refused, ir, resources);
+        self.held_ports.note(&prepared.refused, desired);
         refused.extend(prepared.refused);
         let plan = without(&plan, &refused);
         let taken = publish::prepare(&self.workers, generation, &snapshot, prepared.listeners).await;
@@ -86,17 +86,6 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             view.live = Some(live);
         }
         Ok(steered.map(drop)?)
-    }
-
-    /// The binds of `wanted` that are not served.
-    pub(super) fn rejections(
-        &mut self,
-        wanted: &SteerPlan,
-        ir: &Ir,
-        resources: &ResourceSet,
-    ) -> Vec<Rejection> {
-        let refused = self.steer.check(wanted);
-        self.held_ports.judge(wanted, refused, ir, resources)
     }
 
     /// Endpoints live outside the snapshot: when only they change, nothing is compiled or prepared.

@@ -2,19 +2,35 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tracing::{error, info};
 
-use super::Reconciler;
-use crate::log_deduplicator::Line;
+use super::Applier;
+use crate::log_deduplicator::{Line, LogDeduplicator};
 use crate::publish::{self, Workers};
 use crate::steer::Steer;
 use crate::view::{Live, View};
 
-impl<W: Workers, S: Steer> Reconciler<W, S> {
-    pub(super) fn tell(&self, missing: Vec<publish::PublishError>) {
-        for error in missing {
-            error!("{error}");
-        }
+/// Writer of the view.
+#[derive(Debug)]
+pub(super) struct Shown {
+    view: watch::Sender<Arc<View>>,
+    log_deduplicator: LogDeduplicator,
+}
+
+impl Shown {
+    pub(super) fn new(view: watch::Sender<Arc<View>>) -> Self {
+        Self { view, log_deduplicator: LogDeduplicator::default() }
+    }
+
+    /// The view that is shown.
+    pub(super) fn current(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// A copy to change and show.
+    pub(super) fn copy(&self) -> View {
+        View::clone(&self.view.borrow())
     }
 
     /// Makes a view known, then says in the log what is new in it: who reads a line finds it true.
@@ -28,8 +44,17 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             .chain(rejections.map(|rejection| {
                 Line::error(format!("{}: not served: {}", rejection.bind, rejection.message))
             }))
+            .chain(view.closed.iter().map(Line::warning))
             .chain(view.last_error.iter().map(Line::error));
         self.log_deduplicator.update(lines).log();
+    }
+}
+
+impl<W: Workers, S: Steer> Applier<W, S> {
+    pub(super) fn tell(&self, missing: Vec<publish::PublishError>) {
+        for error in missing {
+            error!("{error}");
+        }
     }
 }
 

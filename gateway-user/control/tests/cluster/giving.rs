@@ -53,6 +53,7 @@ impl Process {
                 given: given.clone(),
             }),
             leaves: leaving,
+            nodes: None,
         };
         tokio::spawn(run(membership, stopped));
         Self { wants, given, _kept: (stop, leaves, view) }

@@ -31,6 +31,12 @@ pub(crate) struct StatusDocument {
     /// State of each watch of the cluster; none over a directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) watches: Vec<WatchLine>,
+    /// The controller's stream, on a node that follows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) controller: Option<ControllerLine>,
+    /// Nodes that follow, on a controller.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) nodes: Vec<NodeLine>,
     /// Every listener of our Gateways.
     pub(crate) listeners: Vec<ListenerLine>,
     /// Every route and parent.
@@ -136,6 +142,43 @@ pub(crate) struct Io {
     /// Why that is not `uring`, if it should be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) access_log_refused: Option<String>,
+}
+
+/// A node's stream from its controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ControllerLine {
+    /// True while it is there.
+    pub(crate) connected: bool,
+    /// Version of its program; empty before it was there.
+    pub(crate) program: String,
+    /// The version of what is served.
+    pub(crate) version: u64,
+    /// Seconds since the controller was heard; `None` before the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) age_seconds: Option<u64>,
+    /// Why there is no stream, as long as there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// A node that follows a controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NodeLine {
+    /// Its name.
+    pub(crate) node: String,
+    /// Version of its program.
+    pub(crate) program: String,
+    /// True while its stream is there.
+    pub(crate) connected: bool,
+    /// The version that it acknowledged last.
+    pub(crate) version: u64,
+    /// Items that it serves closed, since its version does not know what they need.
+    pub(crate) closed: u64,
+    /// Error that keeps the version from being live there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
 }
 
 /// One watch of a cluster.

@@ -13,6 +13,7 @@ use futures_channel::oneshot;
 use gateway_admin::Pages;
 use gateway_control::own_ports::OwnReason;
 use gateway_control::publish::Workers as _;
+use gateway_control::steer::SharedSteering;
 use gateway_control::view::View;
 use gateway_proxy::metrics::{CounterKind, Series, SeriesKey, WorkerMetrics, status_label};
 use gateway_proxy::worker::WorkerCommand;
@@ -21,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::exposition::Exposition;
 use super::gone::GoneSeries;
-use super::{Shared, members, servers, watches};
+use super::{Shared, members, servers, streams, watches};
 use crate::cmd::version::VERSIONS;
 use crate::workers::RetiredWorkers;
 
@@ -96,10 +97,13 @@ fn page(
     all: &WorkerMetrics,
 ) -> Vec<Bytes> {
     let mut page = Exposition::default();
-    requests(&mut page, &all.series.sorted(), all.series.other());
-    counters(&mut page, all, workers);
-    steering(&mut page, shared);
+    if let Some(of) = &shared.steering {
+        requests(&mut page, &all.series.sorted(), all.series.other());
+        counters(&mut page, all, workers);
+        steering(&mut page, shared, of);
+    }
     config(&mut page, view);
+    streams::page(&mut page, shared, view);
     certificates(&mut page, view);
     if let Some(cluster) = &shared.cluster {
         watches::page(&mut page, &cluster.watches());
@@ -198,7 +202,7 @@ fn counters(page: &mut Exposition, all: &WorkerMetrics, workers: &[(usize, Worke
     }
 }
 
-fn steering(page: &mut Exposition, shared: &Shared) {
+fn steering(page: &mut Exposition, shared: &Shared, steering: &SharedSteering) {
     let facts = &shared.facts;
     page.gauge("sluice_steering_info", "How connections reach workers, and why so.");
     page.sample(&[("path", &facts.steering_path), ("detail", &facts.steering_detail)], 1);
@@ -210,7 +214,7 @@ fn steering(page: &mut Exposition, shared: &Shared) {
     page.gauge("sluice_access_log_info", "How the access log is written.");
     let refused = facts.log_refused.as_deref().unwrap_or("");
     page.sample(&[("driver", shared.access_log.driver().name()), ("refused", refused)], 1);
-    if let Some(placeholders) = shared.steering.placeholders() {
+    if let Some(placeholders) = steering.placeholders() {
         page.gauge(
             "sluice_steering_placeholders",
             "Steered ports that other programs cannot bind, and those they can.",
@@ -222,7 +226,7 @@ fn steering(page: &mut Exposition, shared: &Shared) {
         "sluice_steering_verdicts_total",
         "What the kernel programs decided, by program and verdict.",
     );
-    if let Some(counters) = shared.steering.counters() {
+    if let Some(counters) = steering.counters() {
         verdicts(page, &counters);
     }
 }
@@ -351,6 +355,7 @@ fn process(page: &mut Exposition, shared: &Shared, retired: &RetiredWorkers, res
 mod tests {
     use gateway_control::cluster::ClusterTally;
     use gateway_control::source::kube::{Subject, WatchId, WatchState};
+    use gateway_control::stream::{NodeLine, StreamState};
     use gateway_testkit::golden;
 
     use super::*;
@@ -408,6 +413,13 @@ mod tests {
         let watches = [(id(None), synced, 3), (id(Some("edge")), WatchState::default(), 0)];
         watches::page(&mut rest, &watches);
         members::page(&mut rest, &ClusterTally::default());
+        streams::of_node(
+            &mut rest,
+            &StreamState { heard: Some(std::time::Instant::now()), ..StreamState::default() },
+            &View::default(),
+        );
+        let node = NodeLine { node: "edge-1".to_owned(), ..NodeLine::default() };
+        streams::of_controller(&mut rest, &[node], &View::default());
         whole.append(&mut rest.finish());
         let text: Vec<u8> = whole.concat();
         golden::check(env!("CARGO_MANIFEST_DIR"), "metrics.txt", shape(&text).as_bytes());

@@ -14,13 +14,15 @@ mod ready;
 mod servers;
 mod sockets;
 mod status;
+mod streams;
 mod watches;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gateway_control::cluster::ClusterTally;
 use gateway_control::source::kube::Cluster;
 use gateway_control::steer::SharedSteering;
+use gateway_control::stream::{Nodes, StreamState};
 use gateway_control::view::View;
 use gateway_io::file::{LogSink, LogStats};
 use tokio::sync::watch;
@@ -76,7 +78,12 @@ pub(crate) struct Shared {
     pub(crate) cluster: Option<Cluster>,
     /// Counts of writes into it.
     pub(crate) cluster_tally: Arc<ClusterTally>,
-    pub(crate) steering: SharedSteering,
+    /// The controller's stream, on a node that follows one.
+    pub(crate) stream: Option<Arc<Mutex<StreamState>>>,
+    /// Those that follow, on a controller.
+    pub(crate) nodes: Option<Arc<Nodes>>,
+    /// `None` on a controller, which has no data plane.
+    pub(crate) steering: Option<SharedSteering>,
     pub(crate) log_control: LogControl,
     pub(crate) access_log: LogSink,
     pub(crate) takeover_failures: FailureCounters,

@@ -27,12 +27,19 @@ pub(crate) struct Readiness {
     draining: Arc<AtomicBool>,
     workers: Arc<[Arc<Heartbeat>]>,
     control: Arc<Heartbeat>,
+    /// True if there is no data plane: ready is who has told nodes what to serve.
+    is_controller: bool,
 }
 
 impl Readiness {
     /// Not ready until `view` shows a live configuration. Each worker stamps its own of `workers`.
     pub(crate) fn new(view: watch::Receiver<Arc<View>>, workers: Arc<[Arc<Heartbeat>]>) -> Self {
-        Self { view, draining: Arc::default(), workers, control: Arc::default() }
+        Self { view, draining: Arc::default(), workers, control: Arc::default(), is_controller: false }
+    }
+
+    /// That of a controller: ready once the first lists are in and translated.
+    pub(crate) fn of_controller(view: watch::Receiver<Arc<View>>) -> Self {
+        Self { is_controller: true, ..Self::new(view, Arc::new([])) }
     }
 
     /// The control thread's own, which it stamps while its loop turns.
@@ -46,7 +53,7 @@ impl Readiness {
     }
 
     fn all_workers_stand_still(&self, limit: Duration) -> bool {
-        self.workers.iter().all(|worker| worker.age() > limit)
+        !self.is_controller && self.workers.iter().all(|worker| worker.age() > limit)
     }
 
     /// Liveness of the process.
@@ -83,10 +90,13 @@ impl Readiness {
         // Not borrowed for longer than the copy of a pointer, so that who writes it never keeps a probe
         // waiting.
         let view = Arc::clone(&self.view.borrow());
-        match (&view.live, view.last_error.as_ref().or(view.waiting.as_ref())) {
-            (Some(_), _) => Ok(()),
-            (None, Some(error)) => Err(format!("no configuration is live yet: {error}")),
-            (None, None) => Err("no configuration is live yet".to_owned()),
+        let is_ready = if self.is_controller { view.stream.is_some() } else { view.live.is_some() };
+        let what =
+            if self.is_controller { "nothing is translated yet" } else { "no configuration is live yet" };
+        match view.last_error.as_ref().or(view.waiting.as_ref()) {
+            _ if is_ready => Ok(()),
+            Some(error) => Err(format!("{what}: {error}")),
+            None => Err(what.to_owned()),
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::response::Response;
 use axum::routing::get;
 use gateway_api_types::Condition;
 use gateway_control::source::kube::Cluster;
+use gateway_control::steer::SharedSteering;
 use gateway_control::view::{Live, View};
 use gateway_ir::ListenerId;
 
@@ -41,7 +42,9 @@ async fn status(State(shared): State<Shared>) -> Response {
     };
     let mut document = document(&view, facts, readiness, io);
     document.watches = shared.cluster.iter().flat_map(Cluster::watches).map(super::watches::line).collect();
-    document.steering.placeholders = shared.steering.placeholders().map(Into::into);
+    document.steering.placeholders =
+        shared.steering.as_ref().and_then(SharedSteering::placeholders).map(Into::into);
+    (document.controller, document.nodes) = super::streams::lines(&shared, &view);
     let failures = shared.takeover_failures.each().filter(|(_, count)| *count > 0);
     document.process.takeover_failures = failures.map(|(reason, count)| (reason.to_owned(), count)).collect();
     super::dump::json(&document)
@@ -78,6 +81,8 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         },
         io,
         watches: Vec::new(),
+        controller: None,
+        nodes: Vec::new(),
         listeners: listeners(view, facts),
         routes: routes(view),
         findings: findings

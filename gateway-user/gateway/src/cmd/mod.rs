@@ -50,6 +50,8 @@ impl From<End> for ExitCode {
 pub(crate) fn main(command: Command) -> ExitCode {
     let ended = match command {
         Command::Run(args) => crate::run::run(args),
+        Command::Controller(args) => crate::controller::run(args),
+        Command::Node(args) => crate::run::node(args),
         Command::Upgrade(args) => upgrade::run(args),
         Command::Check(args) => check::run(args),
         Command::Translate(args) => translate::run(args),

@@ -5,7 +5,7 @@ use super::value::{
     AccessLog, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
     EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, MergeSlashes,
     Namespaces, Networks, NodeEndpoints, ObjectName, OptionalPath, Ownership, Ports, ReasonHeader,
-    RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle, UnderscoreHeaders,
+    RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle, Uids, UnderscoreHeaders,
     UnfinishedWrites, UpgradeProtocols, User, Value, Wait, WaitOrOff,
 };
 
@@ -79,6 +79,15 @@ settings! {
         kubeconfig: OptionalPath = "none", "FILE",
             "Kubeconfig of the cluster whose resources are served instead of a directory's",
             "Not needed in a pod: with neither this nor a directory, the cluster that the pod runs in is served";
+        controller: OptionalPath = "none", "SOCKET",
+            "Unix socket of a `sluice controller` that says what is served, instead of a directory or a cluster",
+            "A node needs no token and no client of the cluster then; what it was told last is served without its controller, too";
+        node_socket: Auto<FilePath> = "auto", "SOCKET",
+            "Unix socket where a controller serves its nodes; auto is nodes.sock in --state-dir",
+            "Nodes in another container need it in a directory that both have";
+        node_users: Auto<Uids> = "auto", "UIDS",
+            "Users whose processes may follow a controller, beside root; auto is the controller's own user",
+            "Who follows is told every certificate's private key";
         watch_namespaces: Namespaces = "all", "NAMES",
             "Namespaces of the cluster whose resources are read; Namespaces, GatewayClasses and definitions are read anyway",
             "Fewer take less memory and rights that end at a namespace; a Gateway cannot admit routes of others";

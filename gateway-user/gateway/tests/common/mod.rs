@@ -4,6 +4,7 @@
 pub mod load;
 pub mod pair;
 pub mod pins;
+pub mod roles;
 pub mod steady;
 
 use std::cell::Cell;

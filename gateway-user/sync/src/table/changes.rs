@@ -16,7 +16,7 @@ type Place<'a> = (BindAddress, u16, &'a ListenerId);
 type Listeners<'a> = BTreeMap<Place<'a>, (&'a Bind, &'a Listener)>;
 
 /// Items of `new` that `old` does not have alike, and keys that only `old` has.
-pub(super) fn between(old: &Desired, new: &Desired) -> (Vec<Item>, Vec<Key>) {
+pub(crate) fn between(old: &Desired, new: &Desired) -> (Vec<Item>, Vec<Key>) {
     let mut changes = Changes::default();
     if !Arc::ptr_eq(&old.gateways, &new.gateways) {
         changes.maps(

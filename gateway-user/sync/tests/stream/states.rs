@@ -6,6 +6,7 @@ use gateway_sync::codec;
 use gateway_sync::frame::Down;
 use gateway_sync::item::Desired;
 use gateway_sync::replica::Replica;
+use gateway_sync::stored;
 use gateway_sync::table::{Batch, Table};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -80,6 +81,28 @@ proptest! {
         steady.begin(9);
         join(&mut steady, &other, 0);
         is(&steady, &first);
+    }
+
+    /// A node that starts from its file has what was written, but for keys that are to be left out, and is sent those.
+    #[test]
+    fn a_file_brings_back_what_was_written(plan in plans(), with_keys in any::<bool>(), cut in 1..40usize) {
+        let desired = plan.desired();
+        let bytes = stored::write(&desired, with_keys).fold(Vec::new(), |all, piece| [all, piece.to_vec()].concat());
+        let mut replica = Replica::default();
+        stored::read(&bytes, &mut replica).unwrap();
+        if with_keys {
+            is(&replica, &desired);
+        }
+        let tls = || replica.desired().ir.binds.iter().flat_map(|bind| &bind.listeners).filter_map(|one| one.tls.as_ref());
+        prop_assert!(with_keys || tls().all(|tls| tls.certificates.is_empty()));
+        let mut table = Table::new(7);
+        table.update(desired.clone());
+        replica.begin(7);
+        join(&mut replica, &table, 0);
+        is(&replica, &desired);
+        let mut empty = Replica::default();
+        prop_assert!(stored::read(&bytes[..bytes.len().saturating_sub(cut)], &mut empty).is_err());
+        prop_assert_eq!(empty.desired(), &Desired::default());
     }
 
     /// An update says no more than what differs.

@@ -51,6 +51,22 @@ impl Value for AllowedPorts {
     }
 }
 
+/// Users, by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Uids(pub(crate) Vec<u32>);
+
+impl Value for Uids {
+    fn parse(text: &str) -> Option<Self> {
+        let uids =
+            text.split(',').map(|uid| u32::try_from(digits(uid.trim())?).ok().filter(|uid| *uid < u32::MAX));
+        uids.collect::<Option<_>>().map(Self)
+    }
+
+    fn allowed() -> String {
+        "numbers of users, such as 65532,65533".to_owned()
+    }
+}
+
 /// Namespaces of a cluster; empty is all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Namespaces(pub(crate) Vec<String>);

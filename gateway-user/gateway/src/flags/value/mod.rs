@@ -5,7 +5,7 @@ mod number;
 mod word;
 
 pub(crate) use list::{
-    Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports, UpgradeProtocols,
+    Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports, Uids, UpgradeProtocols,
 };
 pub(crate) use number::{Auto, Count, Limit, Size, Wait, WaitOrOff, bytes_text};
 pub(crate) use word::{

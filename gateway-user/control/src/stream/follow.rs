@@ -1,0 +1,256 @@
+//! A node's connection to its controller, again and again.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use gateway_sync::capability::Capabilities;
+use gateway_sync::client::{self, FollowError, Follower, Identity};
+use gateway_sync::frame::Ack;
+use gateway_sync::replica::Replica;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::keep::{self, CopyWriter, KeepOptions};
+use crate::backoff::Backoff;
+use crate::reconcile::Received;
+
+/// Delays between attempts to connect.
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// A connection that lasted so long was a good one.
+const LASTING: Duration = Duration::from_secs(10);
+/// Limit for a last word at the end.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The other side and this one.
+#[derive(Clone, Debug)]
+pub struct FollowOptions {
+    /// The controller's Unix socket.
+    pub controller: PathBuf,
+    /// This node's name.
+    pub node: String,
+    /// Version of this program, for people.
+    pub version: String,
+    /// Capabilities of this data plane.
+    pub known: Capabilities,
+    /// The copy on disk.
+    pub keep: Option<KeepOptions>,
+}
+
+/// The stream as this node sees it, for metrics and status.
+#[derive(Clone, Debug, Default)]
+pub struct StreamState {
+    /// True while a controller is there.
+    pub connected: bool,
+    /// Version of its program.
+    pub controller: String,
+    /// When it was heard last; `None` before the first time.
+    pub heard: Option<Instant>,
+    /// Connections that began.
+    pub connections: u64,
+    /// Why there is none, as long as there is none.
+    pub error: Option<String>,
+}
+
+/// The thread that follows. Dropped, it ends.
+#[derive(Debug)]
+pub struct Following {
+    stop: watch::Sender<bool>,
+    keeps: watch::Sender<bool>,
+    acks: watch::Sender<Option<Ack>>,
+    state: Arc<Mutex<StreamState>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Follows a controller from a thread of its own, which calls `first` before all else. What is there is put into `received`
+/// and told to `wake`; first what the copy on disk has, if there is one. What comes into the acknowledgements is told the controller.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn follow(
+    options: FollowOptions,
+    received: watch::Sender<Received>,
+    (acks, acked): (watch::Sender<Option<Ack>>, watch::Receiver<Option<Ack>>),
+    wake: impl Fn() + Send + 'static,
+    first: impl FnOnce() + Send + 'static,
+) -> io::Result<Following> {
+    let (stop, stopped) = watch::channel(false);
+    let (keeps, kept) = watch::channel(false);
+    let state = Arc::new(Mutex::new(StreamState::default()));
+    let copy_writer = options.keep.clone().map(|keep| CopyWriter::start(keep, kept)).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut node = Node {
+        replica: Replica::new(options.known.clone()),
+        identity: Identity { node: options.node.clone(), version: options.version.clone() },
+        teller: Teller { received, wake, state: Arc::clone(&state), copy_writer },
+        options,
+        acks: acked,
+        term: 0,
+    };
+    let thread = std::thread::Builder::new().name("sluice-stream".to_owned()).spawn(move || {
+        first();
+        node.begin();
+        runtime.block_on(node.run(stopped));
+    })?;
+    Ok(Following { stop, keeps, acks, state, thread: Some(thread) })
+}
+
+impl Following {
+    /// The stream as it is.
+    pub fn state(&self) -> Arc<Mutex<StreamState>> {
+        Arc::clone(&self.state)
+    }
+
+    /// From here on the copy on disk is this process's to write.
+    pub fn keep(&self) {
+        self.keeps.send_replace(true);
+    }
+
+    /// Ends it; with `last` no other process speaks for the node from now on, and the controller is told so. Blocks for a
+    /// second at most.
+    pub fn leave(self, last: bool) {
+        if last {
+            self.acks.send_replace(None);
+        }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Node<F> {
+    replica: Replica,
+    identity: Identity,
+    teller: Teller<F>,
+    options: FollowOptions,
+    acks: watch::Receiver<Option<Ack>>,
+    term: u64,
+}
+
+/// Tells the rest of the process what came.
+struct Teller<F> {
+    received: watch::Sender<Received>,
+    wake: F,
+    state: Arc<Mutex<StreamState>>,
+    copy_writer: Option<CopyWriter>,
+}
+
+impl<F: Fn()> Node<F> {
+    /// Begins with the copy on disk.
+    fn begin(&mut self) {
+        let Some(keep) = &self.options.keep else { return };
+        match keep::load(&keep.path, &mut self.replica) {
+            Ok(true) => {
+                info!(path = %keep.path.display(), "served from the copy on disk until the controller is heard");
+                self.teller.tell(&self.replica);
+            }
+            Ok(false) => {}
+            Err(error) => warn!("{}: {error}; nothing is served from it", keep.path.display()),
+        }
+    }
+
+    async fn run(&mut self, mut stop: watch::Receiver<bool>) {
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+        loop {
+            let begun = tokio::time::Instant::now();
+            let error = {
+                let mut stop = stop.clone();
+                let following = self.connect();
+                tokio::pin!(following);
+                tokio::select! {
+                    error = &mut following => error,
+                    _ = stop.wait_for(|stop| *stop) => {
+                        // What was put into `acks` last is still said.
+                        let _ = tokio::time::timeout(LEAVE_TIMEOUT, following).await;
+                        return;
+                    }
+                }
+            };
+            self.teller.lost(&error, &self.options.controller);
+            if begun.elapsed() > LASTING {
+                backoff.reset();
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = tokio::time::sleep(backoff.next_delay()) => {}
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> FollowError {
+        let stream = match UnixStream::connect(&self.options.controller).await {
+            Ok(stream) => stream,
+            Err(error) => return error.into(),
+        };
+        let Self { replica, identity, teller, acks, term, .. } = self;
+        client::follow(stream, identity, replica, term, acks, teller).await
+    }
+}
+
+impl<F: Fn()> Teller<F> {
+    fn tell(&self, replica: &Replica) {
+        let (closed, closed_total) = replica.closed();
+        let (desired, version) = (replica.desired().clone(), replica.version());
+        if let Some(copy_writer) = &self.copy_writer {
+            copy_writer.follow(&desired);
+        }
+        let waiting = None;
+        self.received.send_replace(Received {
+            desired: Some(desired),
+            version,
+            closed,
+            closed_total,
+            waiting,
+        });
+        (self.wake)();
+    }
+
+    fn lost(&self, error: &FollowError, controller: &std::path::Path) {
+        let text = format!("the controller at {}: {error}", controller.display());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.error.as_ref() != Some(&text) {
+            warn!("{text}; connecting again, and what is there is served meanwhile");
+        }
+        state.connected = false;
+        state.error = Some(text.clone());
+        drop(state);
+        let waits = self.received.send_if_modified(|received| {
+            let waits = received.desired.is_none() && received.waiting.as_ref() != Some(&text);
+            if waits {
+                received.waiting = Some(text);
+            }
+            waits
+        });
+        if waits {
+            (self.wake)();
+        }
+    }
+}
+
+impl<F: Fn()> Follower for Teller<F> {
+    fn welcomed(&mut self, version: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        info!(version, "the controller is there");
+        (state.connected, state.error) = (true, None);
+        state.connections += 1;
+        version.clone_into(&mut state.controller);
+    }
+
+    fn hears(&mut self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).heard = Some(Instant::now());
+    }
+
+    fn committed(&mut self, replica: &Replica) {
+        self.tell(replica);
+    }
+}

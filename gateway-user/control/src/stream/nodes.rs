@@ -1,0 +1,157 @@
+//! The nodes that follow a controller, and what each has acknowledged.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use gateway_sync::frame::{Ack, Hello};
+use gateway_sync::server;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::ack;
+use crate::cluster::reports::ReportCache;
+
+/// Longest name of a node that is believed: that of an object.
+const MAX_NAME: usize = 253;
+/// Most nodes that are remembered.
+const MAX_NODES: usize = 5000;
+
+/// Nodes by name.
+#[derive(Debug)]
+pub struct Nodes {
+    known: Mutex<BTreeMap<String, Known>>,
+    reports: watch::Sender<ReportCache>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    line: NodeLine,
+    /// Connections of this name that are open: a hot restart has two.
+    connections: usize,
+}
+
+/// One node, for people and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeLine {
+    /// Its name.
+    pub node: String,
+    /// Version of its program.
+    pub program: String,
+    /// True if it is connected.
+    pub connected: bool,
+    /// The version that it acknowledged last.
+    pub version: u64,
+    /// Items that it serves closed.
+    pub closed: u64,
+    /// Error that keeps the version from being live there.
+    pub error: Option<String>,
+}
+
+impl Default for Nodes {
+    fn default() -> Self {
+        Self { known: Mutex::default(), reports: watch::channel(ReportCache::default()).0 }
+    }
+}
+
+impl Nodes {
+    /// Every node, by name.
+    pub fn lines(&self) -> Vec<NodeLine> {
+        self.lock().values().map(|known| known.line.clone()).collect()
+    }
+
+    /// Reports of all nodes.
+    pub(crate) fn reports(&self) -> watch::Receiver<ReportCache> {
+        self.reports.subscribe()
+    }
+
+    /// The nodes have had their time to connect: who is not among them by now is not waited for.
+    pub(super) fn complete(&self) {
+        self.reports.send_modify(ReportCache::complete);
+    }
+
+    /// Time goes on in which nodes could have been heard.
+    pub(super) fn tick(&self) {
+        self.reports.send_if_modified(|reports| reports.listening(Instant::now()));
+    }
+
+    // Each change below is whole before anything can panic.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl server::Nodes for &Nodes {
+    fn joins(&self, hello: &Hello) -> Result<String, String> {
+        let node = hello.node.clone();
+        if node.is_empty() || node.len() > MAX_NAME || node.chars().any(char::is_control) {
+            return Err("the node has no name; set --node-name".to_owned());
+        }
+        let mut all = self.lock();
+        if all.len() >= MAX_NODES && !all.contains_key(&node) {
+            all.retain(|_, known| known.connections > 0);
+            if all.len() >= MAX_NODES {
+                return Err(format!("{MAX_NODES} nodes follow already"));
+            }
+        }
+        let known = all.entry(node.clone()).or_default();
+        known.connections += 1;
+        known.line.node.clone_from(&node);
+        known.line.program = hello.version.chars().take(100).collect();
+        known.line.connected = true;
+        info!(node, version = known.line.program, at = hello.at, "a node follows");
+        Ok(node)
+    }
+
+    fn acknowledges(&self, node: &str, ack: Ack) {
+        let mut all = self.lock();
+        let Some(known) = all.get_mut(node) else { return };
+        let line = &mut known.line;
+        let error = (!ack.error.is_empty()).then(|| ack.error.clone());
+        if let Some(why) = error.as_ref().filter(|why| line.error.as_ref() != Some(why)) {
+            warn!(node, version = ack.version, "the node does not serve the newest: {why}");
+        }
+        if ack.closed_total > 0 && ack.closed_total != line.closed {
+            let needs: Vec<&str> = ack.closed.iter().map(|one| one.needs.as_str()).take(3).collect();
+            warn!(
+                node,
+                items = ack.closed_total,
+                needs = needs.join(", "),
+                "the node serves items closed, which its version \
+                 does not know; update it"
+            );
+        }
+        (line.version, line.closed, line.error) = (ack.version, ack.closed_total, error);
+        let report = ack::report(&line.program, &ack);
+        drop(all);
+        let now = Instant::now();
+        self.reports.send_if_modified(|reports| reports.acknowledged(node, report, now));
+    }
+
+    fn hears(&self, node: &str) {
+        let now = Instant::now();
+        self.reports.send_if_modified(|reports| reports.alive(node, now));
+    }
+
+    fn withdraws(&self, node: &str) {
+        let mut all = self.lock();
+        // Another process of that name may serve by now.
+        if all.get(node).is_some_and(|known| known.connections > 1) {
+            return;
+        }
+        all.remove(node);
+        drop(all);
+        info!(node, "a node serves no more");
+        self.reports.send_if_modified(|reports| reports.withdrawn(node, Instant::now()));
+    }
+
+    fn leaves(&self, node: &str) {
+        let mut all = self.lock();
+        let Some(known) = all.get_mut(node) else { return };
+        known.connections = known.connections.saturating_sub(1);
+        known.line.connected = known.connections > 0;
+        if !known.line.connected {
+            warn!(node, "the node's stream has ended; it serves what it has until it is back");
+        }
+    }
+}

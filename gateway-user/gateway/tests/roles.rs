@@ -1,0 +1,127 @@
+//! The roles taken apart: a controller that reads resources, and nodes that serve what it says.
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::roles::{
+    TARGET, controller_metrics, controller_state, node_command, start_controller, start_node, status,
+    with_roles,
+};
+use common::steady::SteadyClients;
+use common::{HTTP, SLUICE, get, metric, wait_until_ready};
+use gateway_testkit::process::Guarded;
+use gateway_testkit::wait;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+#[test]
+fn a_node_serves_what_its_controller_says_and_says_so() {
+    with_roles("roles", &[], |roles| {
+        assert_eq!(get(TARGET).unwrap().status, 200);
+        roles.edit("team1-route.yaml", "value: /httpbin", "value: /moved");
+        roles.until_status("/moved/get", 200);
+        roles.until_status(TARGET, 404);
+        assert_eq!(metric("sluice_controller_connected", &[]), 1.0);
+        let version = metric("sluice_config_version", &[]);
+        wait::until("the node's word", || {
+            let told = common::metric_of(&controller_metrics(), "sluice_node_version", &["node=\"edge-1\""]);
+            (told == version).then_some(())
+        });
+        let controller = status(&controller_state(roles.inside));
+        let nodes = &controller["nodes"];
+        assert_eq!(
+            (nodes[0]["node"].as_str(), nodes[0]["connected"].as_bool()),
+            (Some("edge-1"), Some(true)),
+            "{nodes}"
+        );
+        assert!(controller["routes"][0]["conditions"]["Accepted"]["status"] == "True", "{controller}");
+        let node = status(&roles.inside.scratch().join("state"));
+        assert_eq!(node["controller"]["connected"], true, "{node}");
+        for file in ["environ", "maps"] {
+            let text = fs::read(format!("/proc/{}/{file}", roles.node.pid())).unwrap();
+            assert!(!String::from_utf8_lossy(&text).contains("serviceaccount"));
+        }
+    });
+}
+
+#[test]
+fn without_its_controller_a_node_serves_on_and_starts_from_its_disk() {
+    with_roles("roles-alone", &[], |mut roles| {
+        let steady = SteadyClients::start(HTTP);
+        wait::until("the copy on disk", || {
+            roles.inside.scratch().join("state/last-good-stream").exists().then_some(())
+        });
+        roles.stop_controller();
+        wait::until("the loss", || (metric("sluice_controller_connected", &[]) == 0.0).then_some(()));
+        steady.wait_for_more(1000);
+        assert!(steady.must_be_clean() > 1000);
+        roles.node.signal(Signal::SIGKILL).unwrap();
+        roles.node.wait();
+        roles.node = start_node(roles.inside, &[]);
+        assert_eq!(get(TARGET).unwrap().status, 200);
+        // What was changed meanwhile comes with the controller.
+        roles.edit("team1-route.yaml", "value: /httpbin", "value: /moved");
+        roles.controller = Some(start_controller(roles.inside, roles.config.path(), &[]));
+        roles.until_status("/moved/get", 200);
+        assert_eq!(metric("sluice_controller_connected", &[]), 1.0);
+    });
+}
+
+#[test]
+fn a_hot_restart_of_a_node_loses_nothing() {
+    with_roles("roles-restart", &[], |mut roles| {
+        let steady = SteadyClients::start(HTTP);
+        let mut next =
+            Guarded::spawn(&mut node_command(roles.inside, &roles.inside.scratch().join("state"))).unwrap();
+        wait::until("the take-over", || next.output().contains("took over from sluice").then_some(()));
+        wait_until_ready(&mut next);
+        steady.wait_for_more(1000);
+        wait::until("the end of the one before", || roles.node.try_wait().unwrap());
+        steady.wait_for_more(1000);
+        assert!(steady.must_be_clean() > 1000);
+        roles.node = next;
+        let nodes = status(&controller_state(roles.inside))["nodes"].clone();
+        assert_eq!(
+            (nodes.as_array().unwrap().len(), &nodes[0]["connected"]),
+            (1, &Value::Bool(true)),
+            "{nodes}"
+        );
+    });
+}
+
+#[test]
+fn what_a_node_does_not_know_is_served_closed_and_told() {
+    with_roles("roles-skew", &[("SLUICE_FAULT", "lacks:url-rewrite")], |roles| {
+        let response = roles.until_status(TARGET, 500);
+        assert_eq!(response.header("x-sluice-reason"), Some("unknown_capability"));
+        assert_eq!(metric("sluice_closed_items", &[]), 1.0);
+        wait::until("the node's word", || {
+            let told =
+                common::metric_of(&controller_metrics(), "sluice_node_closed_items", &["node=\"edge-1\""]);
+            (told == 1.0).then_some(())
+        });
+        // Without the filter nothing is missing.
+        let text = fs::read_to_string(roles.config.join("team1-route.yaml")).unwrap();
+        let (head, rest) = text.split_once("      filters:\n").unwrap();
+        let (_, tail) = rest.split_once("      backendRefs:").unwrap();
+        roles.config.write("team1-route.yaml", &format!("{head}      backendRefs:{tail}")).unwrap();
+        wait::until("the rule without the filter", || {
+            get(TARGET)
+                .ok()
+                .filter(|response| response.header("x-sluice-reason") != Some("unknown_capability"))
+        });
+        assert_eq!(metric("sluice_closed_items", &[]), 0.0);
+    });
+}
+
+#[test]
+fn a_mistake_in_the_roles_is_told() {
+    let run = |args: &[&str]| common::text(&Command::new(SLUICE).args(args).output().unwrap());
+    assert!(run(&["node"]).contains("--controller"), "{}", run(&["node"]));
+    let both = run(&["node", "--controller", "/run/x", "--config-dir", "/etc"]);
+    assert!(both.contains("leave one out"), "{both}");
+    let chain = run(&["controller", "--controller", "/run/x"]);
+    assert!(chain.contains("a controller follows no other"), "{chain}");
+}
