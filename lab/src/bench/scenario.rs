@@ -120,8 +120,8 @@ const HTTP2: Scenario =
 /// The same to a backend that speaks HTTP/2, too.
 const HTTP2_THROUGH: Scenario = Scenario {
     traffic: Traffic { http2: true, backend_http2: true, ..Traffic::PLAIN },
-    targets: BESIDE_PEERS,
-    bars: &[bar(1.0, PEERS)],
+    targets: BESIDE_ALL,
+    bars: &[bar(1.3, &[Floor]), bar(1.0, PEERS)],
     ..HTTP2
 };
 

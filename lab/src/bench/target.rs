@@ -87,7 +87,10 @@ impl Target {
                 let mut command = peers::program(&programs.floor, setup.cpu);
                 command.arg(format!("--listen={}", setup.listen));
                 command.arg(format!("--backend={}", setup.backend)).arg("--strip=/app");
-                command.args(setup.role.traffic().http2.then_some("--http2"));
+                let traffic = setup.role.traffic();
+                command.args(traffic.http2.then_some("--http2"));
+                // As many as 16 clients with 32 streams each fill: backends let one have 128.
+                command.args(traffic.backend_http2.then_some("--backend-http2=4"));
                 Ok(command)
             }
         }
