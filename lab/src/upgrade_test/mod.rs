@@ -43,7 +43,7 @@ pub struct Args {
     /// Proxies to test.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     peer: Vec<Peer>,
-    /// Where nginx and HAProxy come from.
+    /// Where peers come from.
     #[arg(long, value_enum, default_value_t = Source::Sid)]
     peers: Source,
     /// Clients, all at once.
@@ -99,11 +99,18 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "locked memory: {mib} MiB for all processes of a user, so rings of many that drain may not fit"
         );
     }
-    let targets = target::chosen(&args.peer, &args.steering, &args.io);
+    let mut targets = target::chosen(&args.peer, &args.steering, &args.io);
     needs::ensure(&[IP, WRK])?;
     let mut wanted: Vec<_> = targets.iter().filter_map(Target::program).collect();
     wanted.dedup();
     let peers = Programs::find(args.peers, &wanted)?;
+    targets.retain(|target| {
+        let found = target.program().is_none_or(|program| peers.version(program).is_some());
+        if !found {
+            println!("{target}: not installed, so it is left out");
+        }
+        found
+    });
     let bench = build_binary("sluice-bench", &args.profile)?;
     let sluice = match &args.sluice {
         Some(sluice) => {

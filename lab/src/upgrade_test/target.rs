@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::peers::caddy::Caddy;
+use crate::peers::envoy::Envoy;
 use crate::peers::haproxy::{Haproxy, Reload};
 use crate::peers::nginx::Nginx;
 use crate::peers::programs::Program;
@@ -22,6 +24,10 @@ pub(super) enum Peer {
     Nginx,
     /// `haproxy -sf`, with and without handing over its listening sockets.
     Haproxy,
+    /// Envoy's hot restart.
+    Envoy,
+    /// `caddy reload`: its process stays, and loads a changed configuration.
+    Caddy,
 }
 
 /// One proxy in one set-up.
@@ -30,6 +36,8 @@ pub(super) enum Target {
     Sluice(Steering, Io),
     Nginx,
     Haproxy(Reload),
+    Envoy,
+    Caddy,
 }
 
 pub(super) const SLUICE: &str = "sluice";
@@ -48,6 +56,12 @@ pub(super) fn chosen(peers: &[Peer], steering: &[Steering], io: &[Io]) -> Vec<Ta
     if wants(Peer::Haproxy) {
         chosen.extend([Target::Haproxy(Reload::Rebind), Target::Haproxy(Reload::PassSockets)]);
     }
+    if wants(Peer::Envoy) {
+        chosen.push(Target::Envoy);
+    }
+    if wants(Peer::Caddy) {
+        chosen.push(Target::Caddy);
+    }
     chosen
 }
 
@@ -57,6 +71,8 @@ impl Target {
             Self::Sluice(..) => SLUICE,
             Self::Nginx => "nginx",
             Self::Haproxy(_) => "haproxy",
+            Self::Envoy => "envoy",
+            Self::Caddy => "caddy",
         }
     }
 
@@ -64,7 +80,8 @@ impl Target {
     pub(super) fn variant(&self) -> String {
         match self {
             Self::Sluice(steering, io) => format!("{}/{}", steering.name(), io.name()),
-            Self::Nginx => "reload".to_owned(),
+            Self::Nginx | Self::Caddy => "reload".to_owned(),
+            Self::Envoy => "hot restart".to_owned(),
             Self::Haproxy(Reload::Rebind) => "-sf".to_owned(),
             Self::Haproxy(Reload::PassSockets) => "-sf -x".to_owned(),
         }
@@ -80,6 +97,8 @@ impl Target {
             Self::Sluice(..) => None,
             Self::Nginx => Some(Program::Nginx),
             Self::Haproxy(_) => Some(Program::Haproxy),
+            Self::Envoy => Some(Program::Envoy),
+            Self::Caddy => Some(Program::Caddy),
         }
     }
 
@@ -98,6 +117,8 @@ impl Target {
             }
             Self::Nginx => Box::new(Nginx::new(setup)),
             Self::Haproxy(reload) => Box::new(Haproxy::new(setup, *reload)),
+            Self::Envoy => Box::new(Envoy::new(setup)),
+            Self::Caddy => Box::new(Caddy::new(setup)),
         })
     }
 }
