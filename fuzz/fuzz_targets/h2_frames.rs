@@ -1,5 +1,6 @@
 //! Frames of HTTP/2 as the gateway looks at them: in pieces of any size they are those of a reader that has all bytes at
-//! once, so are the entries that heads bring into HPACK's table, and what is bounded is never allowed more by less work.
+//! once, so are the entries that heads bring into HPACK's table and the pseudo-headers in blocks where none may be, and
+//! what is bounded is never allowed more by less work.
 //!
 //! The first byte is the size of a piece; its highest bit asks for frames of which the reader of entries has to make sense.
 #![no_main]
@@ -11,27 +12,30 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../gateway-user/proxy/src/h2"]
 mod h2 {
     mod flood;
+    mod fragments;
     mod frames;
     mod hpack;
+    mod uploads;
 
     use flood::{Frames, Peer};
     use frames::{Frame, FrameScan};
-    use hpack::EntryCount;
+    use hpack::FieldScan;
 
-    /// Frames as kind, length and stream, and entries.
-    type Seen = (Vec<(u8, u32, u32)>, u64);
+    /// Frames as kind, length and stream, entries, and whether a block has a pseudo-header.
+    type Seen = (Vec<(u8, u32, u32)>, (u64, bool));
 
+    /// Every block is taken for trailers.
     pub(super) fn scanned(bytes: &[u8], piece: usize) -> Seen {
-        let mut seen = (Vec::new(), EntryCount::default());
+        let mut seen = (Vec::new(), FieldScan::default());
         let mut scan = FrameScan::new(0);
-        let on = |seen: &mut (Vec<(u8, u32, u32)>, EntryCount), frame: Frame| {
+        let on = |seen: &mut (Vec<(u8, u32, u32)>, FieldScan), frame: Frame| {
             seen.0.push((frame.kind, frame.len, frame.stream));
-            seen.1.begin(frame);
+            seen.1.begin(frame, true);
         };
         for part in bytes.chunks(piece.max(1)) {
             scan.take_all(part, &mut seen, on, |seen, bytes| seen.1.payload(bytes));
         }
-        (seen.0, seen.1.entries())
+        (seen.0, (seen.1.entries(), seen.1.has_pseudo_trailer()))
     }
 
     /// More seconds never make a flood of what was none.
@@ -56,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((&first, rest)) = data.split_first() else { return };
     let bytes = if first & 0x80 == 0 { rest.to_vec() } else { framed(rest) };
     let piece = usize::from(first & 0x7f) + 1;
-    let want = (model::frames(&bytes), model::entries(&bytes));
+    let want = (model::frames(&bytes), model::fields(&bytes));
     assert_eq!(h2::scanned(&bytes, piece), want);
     assert_eq!(h2::scanned(&bytes, bytes.len()), want);
     h2::time_allows(&bytes);
@@ -95,8 +99,9 @@ mod model {
         out
     }
 
-    /// Literals with incremental indexing (RFC 7541 section 6.2.1) in all field blocks: each is put together first.
-    pub(super) fn entries(bytes: &[u8]) -> u64 {
+    /// Literals with incremental indexing (RFC 7541 section 6.2.1) in all field blocks, and whether there is a pseudo-header:
+    /// each block is put together first.
+    pub(super) fn fields(bytes: &[u8]) -> (u64, bool) {
         let mut blocks: Vec<Vec<u8>> = vec![Vec::new()];
         for (kind, flags, length, _, payload) in all(bytes) {
             let (mut from, mut padding) = (0, 0);
@@ -116,31 +121,76 @@ mod model {
             let fields = payload.get(from..end).unwrap_or_default();
             blocks.last_mut().expect("one at least").extend(fields);
         }
-        blocks.iter().map(|block| count(block)).sum()
+        let mut fields = Fields::default();
+        for (n, block) in blocks.iter().enumerate() {
+            // A block that is cut ends early.
+            let _ = fields.read(block);
+            // The first has no HEADERS.
+            fields.has_pseudo &= n > 0;
+        }
+        (fields.entries, fields.has_pseudo)
     }
 
-    fn count(mut block: &[u8]) -> u64 {
-        let mut entries = 0;
-        while let Some((&first, _)) = block.split_first() {
-            let (bits, has_value) = match first {
-                0x80.. => (7, false),
-                0x40.. => (6, true),
-                0x20.. => (5, false),
-                _ => (4, true),
-            };
-            entries += u64::from((0x40..0x80).contains(&first));
-            let Some((index, mut rest)) = integer(block, bits) else { return entries };
-            for _ in 0..usize::from(has_value) + usize::from(has_value && index == 0) {
-                let Some((length, behind)) = integer(rest, 7) else { return entries };
-                let Some(behind) = usize::try_from(length).ok().and_then(|length| behind.get(length..))
-                else {
-                    return entries;
+    #[derive(Default)]
+    struct Fields {
+        entries: u64,
+        has_pseudo: bool,
+        /// The dynamic table that drops nothing: whether each entry is a pseudo-header.
+        table: Vec<bool>,
+    }
+
+    impl Fields {
+        fn read(&mut self, mut block: &[u8]) -> Option<()> {
+            while let Some((&first, _)) = block.split_first() {
+                let (bits, has_value) = match first {
+                    0x80.. => (7, false),
+                    0x40.. => (6, true),
+                    0x20.. => (5, false),
+                    _ => (4, true),
                 };
-                rest = behind;
+                let adds = (0x40..0x80).contains(&first);
+                self.entries += u64::from(adds);
+                let (index, mut rest) = integer(block, bits)?;
+                if index > 0 && bits != 5 {
+                    self.named(self.is_pseudo(index), adds);
+                } else if has_value {
+                    let (length, name) = integer(rest, 7)?;
+                    let is_huffman = rest[0] & 0x80 != 0;
+                    let is_pseudo = length > 0
+                        && match is_huffman {
+                            true => name.first()? >> 1 == 0x5c,
+                            false => *name.first()? == b':',
+                        };
+                    self.named(is_pseudo, adds);
+                    rest = name.get(usize::try_from(length).ok()?..)?;
+                }
+                if has_value {
+                    let (length, value) = integer(rest, 7)?;
+                    rest = value.get(usize::try_from(length).ok()?..)?;
+                }
+                block = rest;
             }
-            block = rest;
+            Some(())
         }
-        entries
+
+        fn named(&mut self, is_pseudo: bool, adds: bool) {
+            self.has_pseudo |= is_pseudo;
+            if adds {
+                self.table.push(is_pseudo);
+            }
+        }
+
+        /// No table holds more than 128 entries, of 32 bytes at least each.
+        fn is_pseudo(&self, index: u64) -> bool {
+            match index {
+                0..=14 => true,
+                15..=61 => false,
+                _ => {
+                    let age = usize::try_from(index - 62).ok().filter(|age| *age < 128);
+                    age.and_then(|age| self.table.iter().rev().nth(age)).is_some_and(|is_pseudo| *is_pseudo)
+                }
+            }
+        }
     }
 
     /// An integer with a prefix of so many bits (RFC 7541 section 5.1), and what follows; beyond 32 bits it is the largest.
@@ -153,8 +203,7 @@ mod model {
             loop {
                 let (&byte, behind) = rest.split_first()?;
                 rest = behind;
-                let more =
-                    if shift < 64 { u64::from(byte & 0x7f) << shift.min(56) } else { u64::from(u32::MAX) };
+                let more = u64::from(byte & 0x7f) << shift.min(56);
                 value = value.saturating_add(more).min(u64::from(u32::MAX));
                 shift += 7;
                 if byte < 0x80 {

@@ -132,7 +132,7 @@ const ALLOWED_SEQUENCES: &[(&[&str], &[&str], &str)] = &[
     (
         &["trailers with a pseudo-header"],
         &["haproxy", "nghttpd", "go"],
-        "such trailers are malformed (RFC 9113 section 8.1): the h2 crate takes the pseudo-header away, and nothing of it is passed on",
+        "an error of a stream may be taken for one of its connection (RFC 9113 section 5.4.1): Sluice does",
     ),
     (
         &["PRIORITY that depends on itself"],

@@ -5,7 +5,8 @@
 //! counted here too: it gives no number of that. See decision 251 for what was measured.
 
 use super::frames::{Frame, kind};
-use super::hpack::EntryCount;
+use super::hpack::FieldScan;
+use super::uploads::Uploads;
 
 /// Frames of one kind that a connection may send for nothing.
 const BASE: u64 = 200;
@@ -91,7 +92,9 @@ pub(super) struct Frames {
     /// DATA frames with content.
     content: u64,
     unknown: u64,
-    entries: EntryCount,
+    fields: FieldScan,
+    /// Of a client.
+    uploads: Uploads,
     /// Bytes by which the connection's window was widened, and the update that is being read.
     widened: u64,
     update: Number,
@@ -111,7 +114,7 @@ pub(super) struct Frames {
     open_head: bool,
     /// The peer takes no more streams.
     going_away: bool,
-    /// The highest stream that we began.
+    /// The highest stream that has begun.
     last_stream: u32,
 }
 
@@ -122,7 +125,11 @@ impl Frames {
 
     /// A frame of the peer's.
     pub(super) fn received(&mut self, frame: Frame) {
-        self.entries.begin(frame);
+        let is_trailers = self.peer == Peer::Client && {
+            let is_new = frame.kind == kind::HEADERS && self.begins(frame.stream);
+            self.uploads.received(frame, is_new)
+        };
+        self.fields.begin(frame, is_trailers);
         self.update = Number::default();
         match frame.kind {
             kind::DATA => {
@@ -153,7 +160,7 @@ impl Frames {
 
     /// A piece of its payload.
     pub(super) fn payload(&mut self, bytes: &[u8]) {
-        self.entries.payload(bytes);
+        self.fields.payload(bytes);
         // The first bit is reserved.
         let increment = self.update.take(bytes).map_or(0, |increment| increment & 0x7fff_ffff);
         self.widened = self.widened.saturating_add(u64::from(increment));
@@ -171,7 +178,10 @@ impl Frames {
                 self.sent += u64::from(frame.len);
                 self.sent_frames += 1;
             }
-            kind::RST_STREAM => self.code = Number::EXPECTED,
+            kind::RST_STREAM => {
+                self.code = Number::EXPECTED;
+                self.uploads.sent(frame);
+            }
             kind::HEADERS if self.peer == Peer::Backend && self.begins(frame.stream) => {
                 self.streams += 1;
                 self.served += 1;
@@ -189,7 +199,7 @@ impl Frames {
         }
     }
 
-    /// True for the head of a stream of ours that is new: trailers have its number once more.
+    /// True for the head of a stream that is new: trailers have its number once more.
     fn begins(&mut self, stream: u32) -> bool {
         let is_new = stream > self.last_stream;
         self.last_stream = self.last_stream.max(stream);
@@ -214,6 +224,11 @@ impl Frames {
     /// A head has begun and is not whole: nothing else may come before its rest.
     pub(super) fn has_open_head(&self) -> bool {
         self.open_head
+    }
+
+    /// A client's trailers had a pseudo-header: they are malformed (RFC 9113 section 8.1), and the `h2` crate takes it away.
+    pub(super) fn has_pseudo_trailer(&self) -> bool {
+        self.fields.has_pseudo_trailer()
     }
 
     /// Streams that we began.
@@ -246,7 +261,7 @@ impl Frames {
             // Who flushes after each message sends one for each.
             (self.empty_data, free + streams + self.content, Flood::EmptyData),
             (self.unknown, free + 2 * streams, Flood::Unknown),
-            (self.entries.entries(), ENTRIES + ENTRIES_PER_STREAM * streams, Flood::TableEntries),
+            (self.fields.entries(), ENTRIES + ENTRIES_PER_STREAM * streams, Flood::TableEntries),
         ];
         allowances.into_iter().find(|(count, allowed, _)| count > allowed).map(|(.., flood)| flood)
     }

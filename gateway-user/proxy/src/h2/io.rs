@@ -117,6 +117,11 @@ impl Transport {
         self.frames.borrow().flood(now().saturating_duration_since(self.began).as_secs())
     }
 
+    /// True once a client's trailers had a pseudo-header: the connection is to end.
+    pub(super) fn has_pseudo_trailer(&self) -> bool {
+        self.frames.borrow().has_pseudo_trailer()
+    }
+
     /// Streams that were reset for an error of the peer since this was asked last.
     pub(super) fn take_error_resets(&self) -> u64 {
         let all = self.frames.borrow().error_resets();
@@ -204,8 +209,15 @@ impl Transport {
                 }
             },
         };
+        let before = buffer.filled().len();
         let taken = self.pass(chunk, buffer);
         self.look(chunk.get(..taken).unwrap_or_default());
+        if self.has_pseudo_trailer() {
+            // The crate would take the request for a whole one.
+            buffer.set_filled(before);
+            self.stop_reading();
+            return Poll::Pending;
+        }
         chunk.advance(taken);
         if chunk.is_empty() {
             // It goes back to the pool: a quiet connection keeps none.

@@ -49,6 +49,8 @@ enum Event {
     /// The connection waits for something else from now on, or for a different time.
     Again,
     Flood(Flood),
+    /// Trailers had a pseudo-header.
+    PseudoTrailer,
     Drain,
     /// Its place among those without a stream is wanted.
     Evicted,
@@ -149,6 +151,10 @@ impl H2Connection {
                     self.note_flood(flood.name());
                     return self.end(connection, Code::ENHANCE_YOUR_CALM).await;
                 }
+                Some(Some(Event::PseudoTrailer)) => {
+                    self.note_break(Code::PROTOCOL_ERROR);
+                    return self.end(connection, Code::PROTOCOL_ERROR).await;
+                }
                 Some(None) if self.time_left().is_zero() => {
                     return self.end(connection, Code::NO_ERROR).await;
                 }
@@ -176,6 +182,9 @@ impl H2Connection {
             }
             if let Some(flood) = self.transport.flood() {
                 return Poll::Ready(Event::Flood(flood));
+            }
+            if self.transport.has_pseudo_trailer() {
+                return Poll::Ready(Event::PseudoTrailer);
             }
             match next {
                 Poll::Ready(Some(Ok(accepted))) => self.begin(Box::new(accepted), connection),
@@ -253,6 +262,11 @@ impl H2Connection {
         if code == Code::ENHANCE_YOUR_CALM {
             return self.note_flood("crate");
         }
+        self.note_break(code);
+    }
+
+    /// Counts an end for an error of the client.
+    fn note_break(&self, code: Code) {
         self.info.context.metrics.borrow_mut().counters.h2_malformed += 1;
         tracing::debug!(peer = %self.info.peer, ?code, "an HTTP/2 client breaks the protocol");
     }

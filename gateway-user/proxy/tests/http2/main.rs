@@ -7,6 +7,7 @@ mod attacks;
 mod client;
 mod drain;
 mod grpc;
+mod trailers;
 mod turns;
 mod twins;
 
@@ -32,6 +33,7 @@ use grpc::{
 use support::Gateway;
 use support::backend::{Backend, echo, ok};
 use support::ir::{Config, forward};
+use trailers::trailers_with_a_pseudo_header_are_malformed;
 use turns::{
     a_long_body_arrives_whole, many_frames_are_taken_in_turns, what_nobody_reads_is_not_held_for_each_stream,
     who_asks_in_turn_waits_for_nobody,
@@ -68,6 +70,7 @@ on_every_driver![
     a_long_body_arrives_whole,
     early_responses_are_no_errors,
     grpc_web_passes_over_http_1,
+    trailers_with_a_pseudo_header_are_malformed,
 ];
 
 fn a_request_is_routed_as_one_of_http_1(driver: Driver) {
