@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::account::{self, NAMESPACE};
+use super::separation;
 use super::steering::SteeringCounters;
 use crate::handle::Cluster;
 use crate::metrics::Page;
@@ -26,12 +27,25 @@ pub(super) const UNUSABLE: &str = "192.0.2.1";
 
 /// Among the cluster's own files, as a node has it.
 const STATE: &str = "/run/sluice";
+const CONTROLLER_STATE: &str = "/run/sluice-controller";
+
+/// The processes that the gateway is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Roles {
+    /// `sluice run`.
+    #[default]
+    Together,
+    /// `sluice controller`, which has the account, and `sluice node`, which has none.
+    Apart,
+}
 
 /// A running gateway; killed when dropped.
 pub struct Gateway<'a> {
     cluster: &'a Cluster,
     process: Process,
     pid: u32,
+    /// The controller, with its process id, where the roles are apart.
+    controller: Option<(Process, u32)>,
 }
 
 /// Resources that the gateway has used.
@@ -49,15 +63,30 @@ impl<'a> Gateway<'a> {
     ///
     /// # Errors
     /// It ends by itself, or is not ready in time; the message has its flags.
-    pub fn start(sluice: &Path, cluster: &'a Cluster, dir: &Path) -> Result<Self> {
-        let flags = flags(account::kubeconfig(cluster)?);
-        let mut command = enter::whole(cluster, &sluice.display().to_string())?;
-        command.arg("run").args(&flags);
-        let process = Process::spawn("sluice", dir, &mut command)?;
+    pub fn start(sluice: &Path, cluster: &'a Cluster, dir: &Path, roles: Roles) -> Result<Self> {
+        let account = format!("--kubeconfig={}", account::kubeconfig(cluster)?);
+        let spawn = |name: &str, role: &str, flags: &[String]| {
+            let mut command = enter::whole(cluster, &sluice.display().to_string())?;
+            Process::spawn(name, dir, command.arg(role).args(flags))
+        };
+        let (controller, role, source) = match roles {
+            Roles::Together => (None, "run", account),
+            Roles::Apart => {
+                let controller = spawn("sluice-controller", "controller", &controller_flags(account))?;
+                let pid = controller.pid();
+                (Some((controller, pid)), "node", format!("--controller={CONTROLLER_STATE}/nodes.sock"))
+            }
+        };
+        let flags = flags(source);
+        let process = spawn("sluice", role, &flags)?;
         let pid = process.pid();
-        let mut gateway = Self { cluster, process, pid };
-        gateway.wait_until_ready().with_context(|| format!("sluice {}", flags.join(" ")))?;
+        let mut gateway = Self { cluster, process, pid, controller };
+        gateway.wait_until_ready().with_context(|| format!("sluice {role} {}", flags.join(" ")))?;
         gateway.pid = proc::first_child(pid).context("nsenter has no child")?;
+        if let Some((controller, pid)) = &mut gateway.controller {
+            *pid = proc::first_child(controller.pid()).context("nsenter has no child")?;
+            separation::judge(gateway.pid)?;
+        }
         Ok(gateway)
     }
 
@@ -100,15 +129,30 @@ impl<'a> Gateway<'a> {
     pub fn stop(mut self) -> Result<()> {
         kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM).context("ending sluice")?;
         self.process.wait_for_success()?;
+        if let Some((mut controller, pid)) = self.controller {
+            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM).context("ending the controller")?;
+            controller.wait_for_success()?;
+        }
         let left = addresses(self.cluster)?;
         ensure!(left.is_empty(), "sluice has ended and left addresses on {LINK}: {}", left.join(", "));
         Ok(())
     }
 }
 
-fn flags(kubeconfig: &str) -> Vec<String> {
+/// Those of a controller, which serves on no node.
+fn controller_flags(account: String) -> Vec<String> {
+    let mut flags = vec![account, format!("--namespace={NAMESPACE}")];
+    flags.push(format!("--address-pool={POOL_V4},{POOL_V6}"));
+    flags.push(format!("--state-dir={CONTROLLER_STATE}"));
+    let fixed =
+        ["--address-mode=pool", "--health-address=127.0.0.1:15022", "--metrics-address=127.0.0.1:19002"];
+    flags.extend(fixed.map(str::to_owned));
+    flags
+}
+
+fn flags(source: String) -> Vec<String> {
     let mut flags = vec![
-        format!("--kubeconfig={kubeconfig}"),
+        source,
         format!("--namespace={NAMESPACE}"),
         format!("--node-name={NODE}"),
         format!("--address-pool={POOL_V4},{POOL_V6}"),

@@ -10,6 +10,7 @@ mod outcome;
 mod passing;
 mod pod;
 mod report;
+mod separation;
 mod steering;
 mod suite;
 mod verdict;
@@ -29,7 +30,7 @@ use crate::launch::Lifetime;
 use crate::process::{self, until};
 use crate::version::Suite;
 use account::ApiAccess;
-use gateway::{Cost, Gateway};
+use gateway::{Cost, Gateway, Roles};
 use install::GATEWAY_CLASS;
 use logs::Logs;
 use outcome::Verdict;
@@ -60,6 +61,9 @@ pub struct Args {
     /// Fails only if a test that must pass, or one of --run-test, did not; others may fail.
     #[arg(long)]
     regressions: bool,
+    /// The processes that the gateway is made of.
+    #[arg(long, value_enum, default_value_t)]
+    roles: Roles,
     /// Shortens the suite's time limits, so that a run with many failures ends soon.
     #[arg(long)]
     hurry: bool,
@@ -121,7 +125,7 @@ fn judge(
     passing: &mut Passing,
 ) -> Result<(Run, Vec<String>)> {
     install::install(cluster)?;
-    let mut gateway = Gateway::start(sluice, cluster, dir)?;
+    let mut gateway = Gateway::start(sluice, cluster, dir, args.roles)?;
     println!("sluice is ready; waiting until it accepts the GatewayClass");
     wait_until_accepted(cluster, &mut gateway)?;
     println!("running suite {} with {}", args.suite, args.profiles.join(", "));

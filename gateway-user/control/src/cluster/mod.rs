@@ -113,6 +113,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     if !membership.may_lead {
         return reporting.await;
     }
+    let own_node = membership.nodes.is_none().then(|| node.clone());
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
     let (heard_by, by_objects) = watch::channel(ReportCache::default());
     let reports = membership.nodes.as_ref().map_or(by_objects, |nodes| nodes.reports());
@@ -121,7 +122,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
         maps: Api::namespaced(client.clone(), &namespace),
         pool: duty.pool,
-        node: node.clone(),
+        node: own_node.clone(),
         wants: duty.wants,
         given: duty.given,
         reports: reports.clone(),
@@ -146,7 +147,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         }
     };
     let statuses = Statuses {
-        node,
+        node: own_node,
         controller,
         seen: membership.seen,
         seen_changed: membership.seen_changed,

@@ -123,7 +123,7 @@ impl ObservedAssignments {
 pub(super) struct AssignmentWriter {
     pub(super) maps: Api<ConfigMap>,
     pub(super) pool: Vec<IpNet>,
-    pub(super) node: String,
+    pub(super) node: Option<String>,
     pub(super) wants: watch::Receiver<Wants>,
     pub(super) given: watch::Receiver<ObservedAssignments>,
     pub(super) reports: watch::Receiver<ReportCache>,
@@ -173,7 +173,7 @@ impl AssignmentWriter {
         }
         let mut nodes: BTreeSet<String> =
             reports.current(Instant::now(), self.leadership.since()).into_keys().collect();
-        nodes.insert(self.node.clone());
+        nodes.extend(self.node.clone());
         drop(reports);
         let next = allocate(&self.pool, &given.assignments, &wants, &nodes);
         given.lacks(&next).then_some((given, next))

@@ -31,7 +31,8 @@ const APPLY_GRACE: Duration = Duration::from_secs(10);
 
 /// Inputs of the loop.
 pub(super) struct Statuses {
-    pub(super) node: String,
+    /// The node that this process serves on; `None` on a controller, which serves on none.
+    pub(super) node: Option<String>,
     pub(super) controller: String,
     pub(super) seen: Arc<dyn ObservedObjects>,
     /// Says that what was seen has changed.
@@ -152,9 +153,10 @@ impl Statuses {
     /// Of this node what it is about to report; of the others what they have.
     fn reports(&mut self, view: &View, now: Instant) -> BTreeMap<String, NodeReport> {
         let mut reports = self.reports.borrow_and_update().current(now, self.leadership.since());
-        match report_of(view) {
-            Some(own) => drop(reports.insert(self.node.clone(), own)),
-            None => drop(reports.remove(&self.node)),
+        match (&self.node, report_of(view)) {
+            (Some(node), Some(own)) => drop(reports.insert(node.clone(), own)),
+            (Some(node), None) => drop(reports.remove(node)),
+            (None, _) => {}
         }
         reports
     }

@@ -16,7 +16,7 @@ use super::{Args, Programs};
 use crate::load_client::LoadClient;
 use crate::process::{Process, check_interrupt, until};
 use sluice_cluster::condition;
-use sluice_cluster::conformance::gateway::Gateway;
+use sluice_cluster::conformance::gateway::{Gateway, Roles};
 use sluice_cluster::conformance::install::install;
 use sluice_cluster::enter::{self, inside};
 use sluice_cluster::handle::Cluster;
@@ -88,7 +88,7 @@ fn backends(programs: &Programs, cluster: &Cluster, dir: &Path) -> Result<[Proce
 
 /// Memory with one route.
 fn measure_empty(programs: &Programs, cluster: &Cluster, dir: &Path) -> Result<u64> {
-    let gateway = Gateway::start(&programs.sluice, cluster, dir)?;
+    let gateway = Gateway::start(&programs.sluice, cluster, dir, Roles::Together)?;
     inside(cluster, || {
         let to = address(&mut Api::connect()?)?;
         until("the first route is served", || Ok(is_served(to, STEADY_HOST, "/").then_some(())))
@@ -111,7 +111,7 @@ fn measure_filled(
     let at_first = Writes::read(&mut api)?;
     println!("{routes} routes: cold start");
     let began = Instant::now();
-    let gateway = Gateway::start(&programs.sluice, cluster, dir)?;
+    let gateway = Gateway::start(&programs.sluice, cluster, dir, Roles::Together)?;
     let to = address(&mut api)?;
     let mut client = Client::connect(to)?;
     (0..routes)
