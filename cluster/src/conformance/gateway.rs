@@ -122,6 +122,14 @@ impl<'a> Gateway<'a> {
         })
     }
 
+    /// Resident memory of the controller in KiB, where it is another process.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn controller_rss_kib(&self) -> Result<Option<u64>> {
+        self.controller.as_ref().map(|(_, pid)| proc::rss_kib(*pid)).transpose()
+    }
+
     /// Ends it as a supervisor would; it must end well and leave none of its addresses behind.
     ///
     /// # Errors

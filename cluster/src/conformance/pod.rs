@@ -58,14 +58,20 @@ fn ready_and_asked(cluster: &Cluster) -> Result<String> {
     let names = kubectl(cluster, &["get", "pods", "--field-selector=status.phase=Running", "--output=name"])?;
     // The one before it still drains.
     let name = newest(cluster, &names)?;
-    let status = kubectl(cluster, &["exec", &name, "--", "/sluice", "status"])?;
+    let status = kubectl(cluster, &["exec", &name, "--container=node", "--", "/sluice", "status"])?;
     ensure!(status.contains("generation"), "`sluice status` in {name} says: {status}");
-    let threads = threads()?;
-    ensure!(!threads.is_empty(), "no thread of {name} is to be seen");
-    for (thread, rights) in &threads {
-        rights.judge().with_context(|| format!("the thread {thread}"))?;
+    let mut count = 0;
+    for (role, allowed) in [("node", NET_BIND_SERVICE), ("controller", 0)] {
+        let threads = threads(role)?;
+        ensure!(!threads.is_empty(), "no thread of the {role} in {name} is to be seen");
+        for (thread, rights) in &threads {
+            rights.judge(allowed).with_context(|| format!("the {role}'s thread {thread}"))?;
+        }
+        count += threads.len();
     }
-    println!("{name}: ready, asked through kubectl exec, {} threads without rights", threads.len());
+    println!(
+        "{name}: ready, asked through kubectl exec, {count} threads without rights, no token in the node"
+    );
     Ok(name)
 }
 
@@ -142,25 +148,29 @@ impl Rights {
         }
     }
 
-    fn judge(&self) -> Result<()> {
+    /// Judges a thread that may hold these capabilities.
+    fn judge(&self, allowed: u64) -> Result<()> {
         ensure!(self.users == [USER; 4], "its users are {:?}, not {USER}", self.users);
-        ensure!(self.capabilities & !NET_BIND_SERVICE == 0, "it holds capabilities {:#x}", self.capabilities);
+        ensure!(self.capabilities & !allowed == 0, "it holds capabilities {:#x}", self.capabilities);
         ensure!(self.no_new_privileges, "it may get new privileges");
         Ok(())
     }
 }
 
-/// Every thread of the gateways that run in pods, by name and number.
-fn threads() -> Result<BTreeMap<String, Rights>> {
+/// Every thread of the gateways of this role that run in pods, by name and number. Only a controller's container has a token.
+fn threads(role: &str) -> Result<BTreeMap<String, Rights>> {
+    let started = format!("/sluice\0{role}\0");
     let mut all = BTreeMap::new();
     for process in fs::read_dir("/proc")?.flatten() {
         let dir = process.path();
         // Processes that have ended meanwhile are passed over.
         let command = fs::read(dir.join("cmdline")).unwrap_or_default();
         let groups = fs::read_to_string(dir.join("cgroup")).unwrap_or_default();
-        if command != b"/sluice\0run\0" || !groups.contains("kubepods") {
+        if command != started.as_bytes() || !groups.contains("kubepods") {
             continue;
         }
+        let has_token = dir.join("root/var/run/secrets/kubernetes.io/serviceaccount/token").exists();
+        ensure!(has_token == (role == "controller"), "the {role} has a token: {has_token}");
         for task in fs::read_dir(dir.join("task")).into_iter().flatten().flatten() {
             let Ok(status) = fs::read_to_string(task.path().join("status")) else { continue };
             let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
@@ -179,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_thread_with_one_right_more_is_found() {
-        assert!(Rights::read(STATUS).judge().is_ok());
+        assert!(Rights::read(STATUS).judge(NET_BIND_SERVICE).is_ok());
         for (right, wrong) in [
             ("CapPrm:\t0000000000000400", "CapPrm:\t0000000000001400"),
             ("Uid:\t65532\t65532\t65532", "Uid:\t65532\t65532\t0"),
@@ -188,8 +198,9 @@ mod tests {
         ] {
             let status = STATUS.replace(right, wrong);
             assert_ne!(status, STATUS);
-            assert!(Rights::read(&status).judge().is_err(), "{wrong}");
+            assert!(Rights::read(&status).judge(NET_BIND_SERVICE).is_err(), "{wrong}");
         }
+        assert!(Rights::read(STATUS).judge(0).is_err(), "a controller has none");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use gateway_control::cluster::ReportsBy;
 use gateway_control::engine::Engine;
 use gateway_control::reconcile::Distributor;
 use gateway_control::stream::{ListenOptions, Nodes, StreamServer, listen};
@@ -20,7 +21,7 @@ use crate::cmd::resources::translate_options;
 use crate::cmd::version::VERSIONS;
 use crate::cmd::{End, bad_settings};
 use crate::confinement::{Confinement, Denials};
-use crate::flags::{Auto, Resolved, Settings, TakeOver};
+use crate::flags::{Auto, NodeReports, Resolved, Settings, TakeOver};
 use crate::handoff::{FailureCounters, Received};
 use crate::identity::Identity;
 use crate::instance::{Claimed, Instance};
@@ -34,6 +35,9 @@ use crate::{pool, privileges, reopen, state_dir, wire};
 
 /// The name of the socket of nodes in the state directory.
 const SOCKET: &str = "nodes.sock";
+/// Time for nodes that end with it to say so, and interval of looking.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
+const LAST_WORDS_POLL: std::time::Duration = std::time::Duration::from_millis(50);
 /// Interval of looking after the rest.
 const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -118,7 +122,8 @@ impl Controller<'_> {
             let shared = self.shared(view.clone(), &nodes, cluster.clone())?;
             let membership = match &cluster {
                 Some(cluster) => {
-                    let (tally, nodes) = (Arc::clone(&shared.cluster_tally), Some(Arc::clone(&nodes)));
+                    let (tally, nodes) =
+                        (Arc::clone(&shared.cluster_tally), Some((Arc::clone(&nodes), self.reports_by())));
                     Some(Membership::join(self.settings, cluster, view, tally, pool, nodes)?)
                 }
                 None => None,
@@ -132,7 +137,8 @@ impl Controller<'_> {
             let signal = wait(&mut orders, &engine, &shared).await?;
             info!("{signal}: ending; nodes serve what they have");
             shared.readiness.drain();
-            manager.stopping(LOOK_INTERVAL);
+            manager.stopping(LAST_WORDS);
+            last_words(&shared).await;
             drop(server);
             if let Some(membership) = membership {
                 membership.leave(true).await;
@@ -143,6 +149,13 @@ impl Controller<'_> {
         });
         runtime.shutdown_background();
         outcome
+    }
+
+    fn reports_by(&self) -> ReportsBy {
+        match self.settings.node_reports {
+            NodeReports::Stream => ReportsBy::Streams,
+            NodeReports::Relay => ReportsBy::Objects,
+        }
     }
 
     fn listen(
@@ -211,6 +224,16 @@ async fn wait(
         if engine.has_ended() {
             bail!("the compiler thread ended unexpectedly; restarting the process is the only way on");
         }
+    }
+}
+
+/// A pod's containers are told to stop at the same moment: its node may still have to say that it serves no more.
+async fn last_words(shared: &Shared) {
+    let end = tokio::time::Instant::now() + LAST_WORDS;
+    while shared.nodes.as_ref().is_some_and(|nodes| nodes.any_connected())
+        && tokio::time::Instant::now() < end
+    {
+        tokio::time::sleep(LAST_WORDS_POLL).await;
     }
 }
 

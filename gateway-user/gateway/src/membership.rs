@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_control::cluster::lease::LeaseTimes;
-use gateway_control::cluster::{self, ClusterTally, PoolDuty};
+use gateway_control::cluster::{self, ClusterTally, PoolDuty, ReportsBy};
 use gateway_control::source::kube::Cluster;
 use gateway_control::stream::Nodes;
 use gateway_control::view::View;
@@ -38,7 +38,7 @@ impl Membership {
         view: watch::Receiver<Arc<View>>,
         tally: Arc<ClusterTally>,
         pool: Option<PoolDuty>,
-        nodes: Option<Arc<Nodes>>,
+        nodes: Option<(Arc<Nodes>, ReportsBy)>,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let (leaves, leaving) = watch::channel(false);

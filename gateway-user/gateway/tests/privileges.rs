@@ -313,6 +313,31 @@ fn manifest() -> Value {
     manifest["spec"]["template"]["spec"].clone()
 }
 
+fn container(pod: &Value, name: &str) -> Value {
+    let all = pod["containers"].as_array().unwrap();
+    all.iter().find(|container| container["name"] == name).unwrap().clone()
+}
+
+#[test]
+fn in_the_pod_of_the_manifest_the_token_is_the_controllers_alone() {
+    let pod = manifest();
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let mounts = |name: &str| {
+        let mounts = container(&pod, name)["volumeMounts"].as_array().unwrap().clone();
+        mounts.iter().map(|mount| mount["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (mounts("node"), mounts("controller")),
+        (vec!["state".to_owned(), "stream".to_owned()], vec!["stream".to_owned(), "account".to_owned()],)
+    );
+    let controller = container(&pod, "controller")["securityContext"].clone();
+    assert_eq!(
+        (&controller["runAsUser"], &controller["capabilities"]["drop"][0]),
+        (&Value::from(AUTO), &Value::from("ALL"))
+    );
+    assert!(controller["capabilities"]["add"].is_null(), "{controller}");
+}
+
 /// A process in a PID namespace of its own, and `unshare`, which has started it.
 struct Pod(Guarded);
 
@@ -343,7 +368,7 @@ impl Drop for Pod {
 
 /// `sluice run` as the pod's container: its capabilities, and a PID namespace of its own.
 fn spawn_pod(inside: &Inside, config: &Path, name: &str) -> Pod {
-    let container = manifest()["containers"][0].clone();
+    let container = container(&manifest(), "node");
     let rights = container["securityContext"]["capabilities"]["add"].clone();
     let rights: String = rights
         .as_array()
@@ -370,7 +395,7 @@ fn child(of: u32) -> u32 {
 #[test]
 fn a_pod_of_the_manifest_steers_unpinned_and_keeps_low_ports_alone() {
     let pod = manifest();
-    let container = &pod["containers"][0];
+    let container = &container(&pod, "node");
     assert!(pod["hostPID"].is_null(), "the lock names the pod");
     assert!(!pod.to_string().contains("bpf\""), "no BPF file system of the node: {pod}");
     assert!(container["resources"]["limits"]["memory"].is_string());

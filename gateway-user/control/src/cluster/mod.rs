@@ -34,7 +34,7 @@ use self::dangling::Dangling;
 use self::events::Events;
 use self::lease::{Candidate, LeaseTimes};
 use self::pool::{AssignmentWriter, ObservedAssignments, Wants};
-use self::reporter::Reporter;
+use self::reporter::{OwnReport, Reporter};
 use self::reports::ReportCache;
 use self::statuses::Statuses;
 use self::writer::Writer;
@@ -78,8 +78,17 @@ pub struct Membership {
     pub pool: Option<PoolDuty>,
     /// True if the node's report goes when this process stops: not if another one serves on the node by then.
     pub leaves: watch::Receiver<bool>,
-    /// The nodes that follow this process, on a controller: they report by their streams, and this process for no node.
-    pub nodes: Option<Arc<Nodes>>,
+    /// The nodes that follow this process, on a controller.
+    pub nodes: Option<(Arc<Nodes>, ReportsBy)>,
+}
+
+/// The way of nodes' reports to the controller that writes statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportsBy {
+    /// All nodes follow the controller that leads, and report by their streams.
+    Streams,
+    /// Each node has a controller of its own, which writes its NodeReport.
+    Objects,
 }
 
 /// Inputs of the leader for assigning addresses.
@@ -98,25 +107,30 @@ pub struct PoolDuty {
 pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     let Membership { client, namespace, node, controller, tally, view, times, .. } = membership;
     let identity = format!("{node}_{:016x}", RandomState::new().build_hasher().finish());
-    let reporter = match membership.nodes {
-        Some(_) => None,
-        None => Some(Reporter::new(client.clone(), &namespace, &node, Arc::clone(&tally))),
+    let by_streams = matches!(membership.nodes, Some((_, ReportsBy::Streams)));
+    let own = match &membership.nodes {
+        None => OwnReport::View(view.clone()),
+        Some((nodes, _)) => OwnReport::Relayed(nodes.own_report()),
     };
+    let reporter = Reporter::new(client.clone(), &namespace, &node, Arc::clone(&tally));
     let reporting = {
-        let (view, stop) = (view.clone(), stop.clone());
-        async {
-            if let Some(reporter) = reporter {
-                reporter.run(view, stop, membership.leaves).await;
+        let (own, stop) = (own.clone(), stop.clone());
+        async move {
+            if !by_streams {
+                reporter.run(own, stop, membership.leaves).await;
             }
         }
     };
     if !membership.may_lead {
         return reporting.await;
     }
-    let own_node = membership.nodes.is_none().then(|| node.clone());
+    let own_node = (!by_streams).then(|| node.clone());
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
     let (heard_by, by_objects) = watch::channel(ReportCache::default());
-    let reports = membership.nodes.as_ref().map_or(by_objects, |nodes| nodes.reports());
+    let reports = match &membership.nodes {
+        Some((nodes, ReportsBy::Streams)) => nodes.reports(),
+        _ => by_objects,
+    };
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
     let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally));
     let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
@@ -128,7 +142,6 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         reports: reports.clone(),
         leadership: leadership.clone(),
     });
-    let by_streams = membership.nodes.is_some();
     let following = {
         let leadership = leadership.clone();
         async move {
@@ -148,6 +161,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     };
     let statuses = Statuses {
         node: own_node,
+        own,
         controller,
         seen: membership.seen,
         seen_changed: membership.seen_changed,

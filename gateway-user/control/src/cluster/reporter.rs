@@ -28,6 +28,36 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Field manager of server-side apply.
 const MANAGER: &str = "sluice-node";
 
+/// The report of a node that this process speaks for.
+#[derive(Clone, Debug)]
+pub(super) enum OwnReport {
+    /// This process serves on it.
+    View(watch::Receiver<Arc<View>>),
+    /// Another process does, and has acknowledged so.
+    Relayed(watch::Receiver<Option<NodeReport>>),
+}
+
+impl OwnReport {
+    /// The report; none before the first configuration is live, or once nothing is served any more.
+    pub(super) fn current(&mut self) -> Option<NodeReport> {
+        match self {
+            Self::View(view) => report_of(&view.borrow_and_update()),
+            Self::Relayed(report) => report.borrow_and_update().clone(),
+        }
+    }
+
+    /// Waits for another one.
+    ///
+    /// # Errors
+    /// There will be none.
+    async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        match self {
+            Self::View(view) => view.changed().await,
+            Self::Relayed(report) => report.changed().await,
+        }
+    }
+}
+
 /// Writes this node's NodeReport.
 #[derive(Debug)]
 pub(super) struct Reporter {
@@ -45,7 +75,7 @@ impl Reporter {
     /// process serves on this node and reports under the same name.
     pub(super) async fn run(
         self,
-        mut view: watch::Receiver<Arc<View>>,
+        mut own: OwnReport,
         mut stop: watch::Receiver<bool>,
         leaves: watch::Receiver<bool>,
     ) {
@@ -53,12 +83,12 @@ impl Reporter {
         let mut said: Option<NodeReport> = None;
         let (mut next, mut earliest) = (Instant::now(), Instant::now());
         loop {
-            let current = report_of(&view.borrow_and_update());
+            let current = own.current();
             let news = current.is_some() && current != said;
             let due = if news && !failures.has_failed() { earliest } else { next };
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                Ok(()) = view.changed() => continue,
+                Ok(()) = own.changed() => continue,
                 () = sleep_until(due) => {}
             }
             let Some(report) = current else {
@@ -75,7 +105,9 @@ impl Reporter {
                 Err(error) => next = Instant::now() + failures.failed(error),
             }
         }
-        if *leaves.borrow() {
+        // A node that has said itself that it serves no more has no successor either.
+        let is_gone = matches!(own, OwnReport::Relayed(_)) && own.current().is_none() && said.is_some();
+        if is_gone || *leaves.borrow() {
             // Without a response, the others find out by the report's age.
             let _ = timeout(WRITE_TIMEOUT, self.records.delete(&self.node, &DeleteParams::default())).await;
         }

@@ -16,7 +16,7 @@ use super::dangling::Dangling;
 use super::events::Events;
 use super::lease::Leadership;
 use super::plan::{Inputs, plan};
-use super::reporter::report_of;
+use super::reporter::OwnReport;
 use super::reports::ReportCache;
 use super::tally::ClusterTally;
 use super::writer::Writer;
@@ -33,6 +33,8 @@ const APPLY_GRACE: Duration = Duration::from_secs(10);
 pub(super) struct Statuses {
     /// The node that this process serves on; `None` on a controller, which serves on none.
     pub(super) node: Option<String>,
+    /// What is said for it.
+    pub(super) own: OwnReport,
     pub(super) controller: String,
     pub(super) seen: Arc<dyn ObservedObjects>,
     /// Says that what was seen has changed.
@@ -99,7 +101,7 @@ impl Statuses {
             return None;
         }
         let now = Instant::now();
-        let reports = self.reports(&view, now);
+        let reports = self.reports(now);
         let overdue: BTreeSet<_> = self
             .waiting
             .iter()
@@ -151,9 +153,9 @@ impl Statuses {
     }
 
     /// Of this node what it is about to report; of the others what they have.
-    fn reports(&mut self, view: &View, now: Instant) -> BTreeMap<String, NodeReport> {
+    fn reports(&mut self, now: Instant) -> BTreeMap<String, NodeReport> {
         let mut reports = self.reports.borrow_and_update().current(now, self.leadership.since());
-        match (&self.node, report_of(view)) {
+        match (&self.node, self.own.current()) {
             (Some(node), Some(own)) => drop(reports.insert(node.clone(), own)),
             (Some(node), None) => drop(reports.remove(node)),
             (None, _) => {}

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gateway_sync::frame::{Ack, Hello};
 use gateway_sync::server;
+use gateway_translate::NodeReport;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -22,6 +23,8 @@ const MAX_NODES: usize = 5000;
 pub struct Nodes {
     known: Mutex<BTreeMap<String, Known>>,
     reports: watch::Sender<ReportCache>,
+    /// The report of whoever spoke last, for a controller with one node.
+    own: watch::Sender<Option<NodeReport>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +53,11 @@ pub struct NodeLine {
 
 impl Default for Nodes {
     fn default() -> Self {
-        Self { known: Mutex::default(), reports: watch::channel(ReportCache::default()).0 }
+        Self {
+            known: Mutex::default(),
+            reports: watch::channel(ReportCache::default()).0,
+            own: watch::channel(None).0,
+        }
     }
 }
 
@@ -63,6 +70,16 @@ impl Nodes {
     /// Reports of all nodes.
     pub(crate) fn reports(&self) -> watch::Receiver<ReportCache> {
         self.reports.subscribe()
+    }
+
+    /// The report of the one node that follows; none before it said anything, or once it serves no more.
+    pub(crate) fn own_report(&self) -> watch::Receiver<Option<NodeReport>> {
+        self.own.subscribe()
+    }
+
+    /// True while any node's stream is there.
+    pub fn any_connected(&self) -> bool {
+        self.lock().values().any(|known| known.connections > 0)
     }
 
     /// The nodes have had their time to connect: who is not among them by now is not waited for.
@@ -124,6 +141,7 @@ impl server::Nodes for &Nodes {
         (line.version, line.closed, line.error) = (ack.version, ack.closed_total, error);
         let report = ack::report(&line.program, &ack);
         drop(all);
+        self.own.send_replace(Some(NodeReport::from(&report)));
         let now = Instant::now();
         self.reports.send_if_modified(|reports| reports.acknowledged(node, report, now));
     }
@@ -142,6 +160,7 @@ impl server::Nodes for &Nodes {
         all.remove(node);
         drop(all);
         info!(node, "a node serves no more");
+        self.own.send_replace(None);
         self.reports.send_if_modified(|reports| reports.withdrawn(node, Instant::now()));
     }
 

@@ -19,6 +19,6 @@ pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};
 pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{
     AccessLog, AddressMode, Auto, Capabilities, Count, Cpus, EncodedSeparators, IoMode, LastGood, Limit,
-    Listen, MergeSlashes, NodeEndpoints, ObjectName, Ownership, ReasonHeader, RequestTrailers, Seccomp,
-    StateDir, SteeringMode, TakeOver, UnderscoreHeaders, UnfinishedWrites, User, Value, bytes_text,
+    Listen, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, Ownership, ReasonHeader, RequestTrailers,
+    Seccomp, StateDir, SteeringMode, TakeOver, UnderscoreHeaders, UnfinishedWrites, User, Value, bytes_text,
 };

@@ -4,9 +4,9 @@ use super::resolve::Reader;
 use super::value::{
     AccessLog, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
     EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, MergeSlashes,
-    Namespaces, Networks, NodeEndpoints, ObjectName, OptionalPath, Ownership, Ports, ReasonHeader,
-    RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle, Uids, UnderscoreHeaders,
-    UnfinishedWrites, UpgradeProtocols, User, Value, Wait, WaitOrOff,
+    Namespaces, Networks, NodeEndpoints, NodeReports, ObjectName, OptionalPath, Ownership, Ports,
+    ReasonHeader, RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle, Uids,
+    UnderscoreHeaders, UnfinishedWrites, UpgradeProtocols, User, Value, Wait, WaitOrOff,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -88,6 +88,9 @@ settings! {
         node_users: Auto<Uids> = "auto", "UIDS",
             "Users whose processes may follow a controller, beside root; auto is the controller's own user",
             "Who follows is told every certificate's private key";
+        node_reports: NodeReports = "stream", "WAY",
+            "How a controller learns what nodes serve: by their streams to the one that leads, or relay, where each node has a controller of its own that writes its NodeReport",
+            "relay is for a controller beside every node; with stream and several controllers statuses know the leader's nodes alone";
         watch_namespaces: Namespaces = "all", "NAMES",
             "Namespaces of the cluster whose resources are read; Namespaces, GatewayClasses and definitions are read anyway",
             "Fewer take less memory and rights that end at a namespace; a Gateway cannot admit routes of others";

@@ -16,6 +16,7 @@ use nix::unistd::geteuid;
 use crate::cargo::{build_binary, build_sluice};
 use crate::process;
 use run::Figures;
+use sluice_cluster::conformance::gateway::Roles;
 use sluice_cluster::handle::Cluster;
 use sluice_cluster::launch::Lifetime;
 use sluice_cluster::version::Suite;
@@ -38,6 +39,9 @@ pub struct Args {
     /// Writes the figures there as JSON, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// The processes that the gateway is made of.
+    #[arg(long, value_enum, default_value_t)]
+    roles: Roles,
 }
 
 struct Programs {
@@ -47,6 +51,9 @@ struct Programs {
 
 /// Memory that a route may take.
 const MAX_KIB_PER_ROUTE: f64 = 10.0;
+/// The same where the roles are apart, of a node and of a controller.
+const MAX_NODE_KIB_PER_ROUTE: f64 = 4.0;
+const MAX_CONTROLLER_KIB_PER_ROUTE: f64 = 8.0;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench scale makes namespaces: run it as root");
@@ -100,12 +107,30 @@ fn failures(figures: &Figures) -> Vec<String> {
     if each > MAX_KIB_PER_ROUTE {
         all.push(format!("{} routes: {each:.1} KiB for each, more than {MAX_KIB_PER_ROUTE}", figures.routes));
     }
+    let of_controller =
+        figures.controller_kib_per_route().filter(|each| *each > MAX_CONTROLLER_KIB_PER_ROUTE);
+    if let Some(each) = of_controller {
+        let most = MAX_CONTROLLER_KIB_PER_ROUTE;
+        all.push(format!(
+            "{} routes: {each:.1} KiB of the controller for each, more than {most}",
+            figures.routes
+        ));
+    }
+    if figures.controller.is_some() && each > MAX_NODE_KIB_PER_ROUTE {
+        let most = MAX_NODE_KIB_PER_ROUTE;
+        all.push(format!("{} routes: {each:.1} KiB of the node for each, more than {most}", figures.routes));
+    }
     all
 }
 
 impl Figures {
     fn kib_per_route(&self) -> f64 {
         self.rss_kib.saturating_sub(self.rss_empty_kib) as f64 / self.routes as f64
+    }
+
+    fn controller_kib_per_route(&self) -> Option<f64> {
+        let [empty, full] = self.controller?;
+        Some(full.saturating_sub(empty) as f64 / self.routes as f64)
     }
 
     /// A change's time at so many hundredths of all of them, in milliseconds.
@@ -135,6 +160,12 @@ fn print(all_figures: &[Figures]) {
             f.rss_empty_kib as f64 / 1024.0,
             f.kib_per_route()
         );
+        if let (Some(each), Some([empty, full])) = (f.controller_kib_per_route(), f.controller) {
+            let (full, empty) = (full as f64 / 1024.0, empty as f64 / 1024.0);
+            println!(
+                "  memory of the controller: {full:.1} MiB, {empty:.1} MiB with one route: {each:.2} KiB for each"
+            );
+        }
         println!(
             "  status writes: {} at the start, {} for the changes; {} other writes meanwhile",
             f.cold_status_writes, f.change_status_writes, f.other_writes
@@ -161,6 +192,7 @@ mod tests {
             change_us: (1..=200).map(|n| n * 1000).collect(),
             rss_empty_kib: 10_000,
             rss_kib: 10_900,
+            controller: None,
             cold_status_writes: 0,
             change_status_writes: 0,
             other_writes: 0,
@@ -171,6 +203,13 @@ mod tests {
         assert_eq!((good.change_ms(50), good.change_ms(99), good.change_ms(100)), (100.0, 198.0, 200.0));
         assert!(failures(&good).is_empty());
         assert_eq!(failures(&Figures { lost: 1, ..good.clone() }).len(), 1);
-        assert_eq!(failures(&Figures { rss_kib: 11_100, ..good }).len(), 1);
+        assert_eq!(failures(&Figures { rss_kib: 11_100, ..good.clone() }).len(), 1);
+        let apart = |node: u64, controller: u64| Figures {
+            rss_kib: 10_000 + node,
+            controller: Some([0, controller]),
+            ..good.clone()
+        };
+        assert!(failures(&apart(400, 800)).is_empty());
+        assert_eq!((failures(&apart(401, 800)).len(), failures(&apart(400, 801)).len()), (1, 1));
     }
 }

@@ -35,6 +35,9 @@ pub(super) struct Figures {
     pub(super) change_us: Vec<u64>,
     pub(super) rss_empty_kib: u64,
     pub(super) rss_kib: u64,
+    /// The same of the controller, where it is another process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) controller: Option<[u64; 2]>,
     /// Writes until all was accepted, and during the changes.
     pub(super) cold_status_writes: u64,
     pub(super) change_status_writes: u64,
@@ -43,6 +46,18 @@ pub(super) struct Figures {
     pub(super) sent: u64,
     pub(super) lost: u64,
     pub(super) steady_p99_us: u64,
+}
+
+/// Resident memory of the gateway's processes.
+struct Rss {
+    kib: u64,
+    controller_kib: Option<u64>,
+}
+
+impl Rss {
+    fn read(gateway: &Gateway<'_>) -> Result<Self> {
+        Ok(Self { kib: gateway.cost()?.rss_kib, controller_kib: gateway.controller_rss_kib()? })
+    }
 }
 
 /// Requests a second of the steady client.
@@ -71,10 +86,10 @@ pub(super) fn run(
         let mut api = Api::connect()?;
         objects::base().iter().try_for_each(|object| api.create(object))
     })?;
-    let rss_empty_kib = measure_empty(programs, cluster, dir)?;
+    let empty = measure_empty(args.roles, programs, cluster, dir)?;
     println!("{routes} routes: writing them");
     api::create_routes(cluster, routes)?;
-    inside(cluster, || measure_filled(args, programs, cluster, dir, routes, rss_empty_kib))
+    inside(cluster, || measure_filled(args, programs, cluster, dir, routes, empty))
 }
 
 /// Processes of the cluster, so that they end with it whatever becomes of us.
@@ -87,14 +102,14 @@ fn backends(programs: &Programs, cluster: &Cluster, dir: &Path) -> Result<[Proce
 }
 
 /// Memory with one route.
-fn measure_empty(programs: &Programs, cluster: &Cluster, dir: &Path) -> Result<u64> {
-    let gateway = Gateway::start(&programs.sluice, cluster, dir, Roles::Together)?;
+fn measure_empty(roles: Roles, programs: &Programs, cluster: &Cluster, dir: &Path) -> Result<Rss> {
+    let gateway = Gateway::start(&programs.sluice, cluster, dir, roles)?;
     inside(cluster, || {
         let to = address(&mut Api::connect()?)?;
         until("the first route is served", || Ok(is_served(to, STEADY_HOST, "/").then_some(())))
     })?;
     thread::sleep(SETTLE_TIME);
-    let rss = gateway.cost()?.rss_kib;
+    let rss = Rss::read(&gateway)?;
     gateway.stop()?;
     Ok(rss)
 }
@@ -105,13 +120,13 @@ fn measure_filled(
     cluster: &Cluster,
     dir: &Path,
     routes: usize,
-    rss_empty_kib: u64,
+    empty: Rss,
 ) -> Result<Figures> {
     let mut api = Api::connect()?;
     let at_first = Writes::read(&mut api)?;
     println!("{routes} routes: cold start");
     let began = Instant::now();
-    let gateway = Gateway::start(&programs.sluice, cluster, dir, Roles::Together)?;
+    let gateway = Gateway::start(&programs.sluice, cluster, dir, args.roles)?;
     let to = address(&mut api)?;
     let mut client = Client::connect(to)?;
     (0..routes)
@@ -121,7 +136,7 @@ fn measure_filled(
     let cold_status_ms = millis(began);
     let cold = Writes::read(&mut api)?.since(at_first);
     thread::sleep(SETTLE_TIME);
-    let rss_kib = gateway.cost()?.rss_kib;
+    let full = Rss::read(&gateway)?;
     println!("{routes} routes: {} changes beside {RATE} requests/s", args.changes);
     let mut steady = steady(args, programs, cluster, dir, to)?;
     let before = Writes::read(&mut api)?;
@@ -135,8 +150,9 @@ fn measure_filled(
         cold_served_ms,
         cold_status_ms,
         change_us,
-        rss_empty_kib,
-        rss_kib,
+        rss_empty_kib: empty.kib,
+        rss_kib: full.kib,
+        controller: empty.controller_kib.zip(full.controller_kib).map(<[u64; 2]>::from),
         cold_status_writes: cold.status,
         change_status_writes: after.status,
         other_writes: after.reports + after.leases + after.events,

@@ -10,7 +10,7 @@ pub(crate) use list::{
 pub(crate) use number::{Auto, Count, Limit, Size, Wait, WaitOrOff, bytes_text};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
-    LogFilter, MergeSlashes, NodeEndpoints, ObjectName, OptionalPath, Ownership, ReasonHeader,
+    LogFilter, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, OptionalPath, Ownership, ReasonHeader,
     RequestTrailers, Seccomp, StateDir, SteeringMode, TakeOver, Toggle, UnderscoreHeaders, UnfinishedWrites,
     User,
 };

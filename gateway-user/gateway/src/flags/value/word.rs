@@ -422,6 +422,16 @@ impl Toggle {
 }
 
 choice!(
+    /// The way of nodes' reports to the controller that writes statuses.
+    NodeReports {
+        /// By their streams.
+        Stream = "stream",
+        /// By NodeReports, which the controller of each node writes.
+        Relay = "relay",
+    }
+);
+
+choice!(
     /// Objects that the state directory keeps for the next process.
     LastGood {
         /// The objects.
