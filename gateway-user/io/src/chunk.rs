@@ -57,6 +57,19 @@ impl Chunk {
         Chunk { buffer, start: HEADROOM, end: HEADROOM, _thread: PhantomData }
     }
 
+    /// An empty chunk with room for `capacity` bytes in memory of its own, as for a wait of any length. Freed on drop.
+    #[must_use]
+    pub fn exact(capacity: usize) -> Chunk {
+        let buffer = Buffer::lend_exact(HEADROOM + capacity);
+        Chunk { buffer, start: HEADROOM, end: HEADROOM, _thread: PhantomData }
+    }
+
+    /// Bytes that a chunk of the pool takes.
+    #[must_use]
+    pub fn ordinary() -> usize {
+        Buffer::ordinary() - HEADROOM
+    }
+
     /// The data.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
@@ -193,12 +206,10 @@ impl Chunk {
     /// The same data; what is less than half of its buffer moves into memory of its own, as for a wait of any length.
     #[must_use]
     pub fn compact(self) -> Chunk {
-        let size = HEADROOM + self.len();
-        if size > self.buffer.len() / 2 {
+        if HEADROOM + self.len() > self.buffer.len() / 2 {
             return self;
         }
-        let buffer = Buffer::lend_exact(size);
-        let mut small = Chunk { buffer, start: HEADROOM, end: HEADROOM, _thread: PhantomData };
+        let mut small = Chunk::exact(self.len());
         // Cannot fail: the room was just asked for.
         let _ = small.extend_from_slice(&self);
         small

@@ -198,3 +198,31 @@ fn a_reset_by_the_peer_is_an_error() {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::ConnectionReset);
     });
 }
+
+/// A limit is one of receives that begin later; one that is in flight gives its chunk back instead, and loses nothing.
+#[test]
+fn a_receive_takes_no_more_than_its_limit() {
+    on_every_driver(|_| async {
+        let (mut ours, mut peer) = pair();
+        assert!(ours.recv.try_recv().is_none(), "a receive of a whole chunk is in flight");
+        pause().await;
+        ours.recv.limit(Some(100));
+        ours.recv.give_back_chunk();
+        assert!(ours.recv.try_recv().is_none());
+        until("the chunk to be given back", || pool_stats().lent_bytes == 0).await;
+        let sent = pattern(1_000);
+        peer.write_all(&sent).unwrap();
+        let mut got = Vec::new();
+        while got.len() < sent.len() {
+            let chunk = ours.recv.recv().await.unwrap().unwrap();
+            assert!(chunk.len() <= 100, "{} bytes", chunk.len());
+            got.extend_from_slice(&chunk);
+        }
+        assert!(got == sent);
+        ours.recv.limit(None);
+        peer.write_all(&sent).unwrap();
+        sleep(Duration::from_millis(50)).await;
+        let whole = ours.recv.recv().await.unwrap().unwrap();
+        assert!(whole.len() > 100 && whole.capacity() >= 16 * 1024, "{whole:?}");
+    });
+}

@@ -127,6 +127,20 @@ impl RecvHalf {
         self.link().recv.expects_long.set(long);
     }
 
+    /// Receives that begin from now on take at most so many bytes, in memory of that size: for a caller that may
+    /// have to keep what comes. `None` is a chunk of the pool.
+    pub fn limit(&mut self, most: Option<usize>) {
+        self.link().recv.most.set(most.unwrap_or(0));
+    }
+
+    /// Has a receive that is in flight give its chunk back and wait for readiness, unless data has come by then.
+    pub fn give_back_chunk(&mut self) {
+        // The second call, on the next tick, takes up the outcome.
+        if cancel(self.link()) {
+            self.link().recv.quiet.set(Duration::ZERO);
+        }
+    }
+
     /// True if the peer has finished sending, and all of it was received.
     #[must_use]
     pub fn is_ended(&self) -> bool {
@@ -206,7 +220,11 @@ async fn receive<T: Transport>(link: Rc<StreamState>, mut socket: RecvSide<T>, q
         state.quiet.set(quiet_after);
         // A layer puts records together that lie in two chunks, and would copy all of a large one for a part.
         let large = filled && state.expects_long.get() && link.layer.get().is_none();
-        let chunk = if large { Chunk::bulk() } else { Chunk::take() };
+        let chunk = match state.most.get() {
+            0 if large => Chunk::bulk(),
+            0 => Chunk::take(),
+            most => Chunk::exact(most),
+        };
         let (result, buffer) = socket.handle().recv(RecvBuf::new(chunk), handle).await;
         state.quiet.clear();
         link.end_operation();
@@ -242,16 +260,18 @@ fn on_due(link: &StreamState, what: Due) -> PumpWake {
             link.recv.way.expire();
             PumpWake::No
         }
-        Due::Quiet => match link.recv.canceller.take() {
-            Some(canceller) => {
-                // The handle of the receive is used up: the next receive makes a new canceller.
-                drop(Canceller::cancel(canceller));
-                link.recv.quiet.set(Duration::ZERO);
-                PumpWake::No
-            }
-            None => PumpWake::Poll,
-        },
+        Due::Quiet if cancel(link) => {
+            link.recv.quiet.set(Duration::ZERO);
+            PumpWake::No
+        }
+        Due::Quiet => PumpWake::Poll,
     }
+}
+
+/// Cancels the receive that is in flight, if one is; false if that was done already.
+fn cancel(link: &StreamState) -> bool {
+    // The handle of the receive is used up: the next receive makes a new canceller.
+    link.recv.canceller.take().map(|canceller| drop(Canceller::cancel(canceller))).is_some()
 }
 
 impl Future for Recv<'_> {

@@ -58,6 +58,8 @@ pub(crate) struct RecvState {
     pub(crate) is_quiet: Cell<bool>,
     /// A long body is expected.
     pub(crate) expects_long: Cell<bool>,
+    /// Most bytes of a receive that begins from now on; 0 if its chunk is one of the pool's.
+    pub(crate) most: Cell<usize>,
 }
 
 pub(crate) struct SendState {
@@ -95,6 +97,7 @@ impl StreamState {
                 quiet: slot(),
                 is_quiet: Cell::new(false),
                 expects_long: Cell::new(false),
+                most: Cell::new(0),
             },
             send: SendState {
                 way: way(),
