@@ -1,5 +1,6 @@
 //! A client by hand, which does what no library would.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub struct Peer {
     pub bytes: usize,
     /// Bytes of content that came.
     pub content: usize,
+    /// The content itself, of each stream, if it is to be kept.
+    pub kept: Option<BTreeMap<u32, Vec<u8>>>,
     /// For each piece of content that comes, the windows of its stream and of the connection are widened, and a ping is
     /// sent: as Java and grpc-go do, who do one of them each.
     pub widens: bool,
@@ -91,6 +94,7 @@ impl Peer {
             sent: 0,
             bytes: 0,
             content: 0,
+            kept: None,
             widens: false,
             estimates: false,
             pinging: 0,
@@ -123,6 +127,11 @@ impl Peer {
     /// A whole request on a stream.
     pub fn get(&mut self, stream: u32) -> bool {
         self.send(&frame(HEADERS, END_STREAM | END_HEADERS, stream, GET), 1)
+    }
+
+    /// Gives the gateway a window for so many bytes more, of a stream or with 0 of the connection.
+    pub fn widen(&mut self, stream: u32, bytes: u32) -> bool {
+        self.send(&frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes()), 1)
     }
 
     /// Takes what has come, waiting for it at most that long.
@@ -160,6 +169,9 @@ impl Peer {
                 HEADERS => self.responses += 1,
                 DATA => {
                     let len = payload.len();
+                    if let Some(kept) = &mut self.kept {
+                        kept.entry(id).or_default().extend_from_slice(payload);
+                    }
                     self.take(id, len);
                 }
                 RST_STREAM => {
@@ -241,6 +253,14 @@ impl Peer {
     /// It does not.
     pub fn until_closed(&mut self) {
         self.until("the end", |peer| peer.closed);
+    }
+
+    /// Waits until so many streams were reset.
+    ///
+    /// # Panics
+    /// They are not.
+    pub fn until_resets(&mut self, count: usize) {
+        self.until("resets", |peer| peer.resets >= count);
     }
 
     /// Waits for GOAWAY.
