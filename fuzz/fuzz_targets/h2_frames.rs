@@ -16,6 +16,7 @@ mod h2 {
     mod frames;
     mod hpack;
     mod uploads;
+    mod windows;
 
     use flood::{Frames, Peer};
     use frames::{Frame, FrameScan};

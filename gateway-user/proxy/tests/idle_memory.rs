@@ -13,12 +13,12 @@ use gateway_io::{Driver, pool_stats};
 use gateway_proxy::ProxyConfig;
 use gateway_testkit::http::Client;
 use gateway_testkit::http2::attacks::INITIAL_WINDOW;
-use gateway_testkit::http2::frames::{WINDOW_UPDATE, frame};
 use gateway_testkit::http2::{Peer, Server};
 use gateway_testkit::tls::{self as testkit, SelfSigned, Versions, offering};
 use gateway_testkit::wait::until;
 use support::Gateway;
 use support::backend::{Backend, ok};
+use support::h2_backend::H2Backend;
 use support::ir::{Config, tls};
 
 struct Counting;
@@ -28,6 +28,9 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Chunks that are lent and requests that have state, as of the last time a connection came or went.
 static BLOCKS: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of those chunks, which are on the heap if they are not of the pool's size.
+static LENT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
@@ -74,6 +77,7 @@ fn look() {
     IS_WORKER.set(true);
     let stats = pool_stats();
     BLOCKS.store(stats.lent + stats.placed, Ordering::Relaxed);
+    LENT.store(stats.lent_bytes, Ordering::Relaxed);
 }
 
 /// Of the socket, its two pumps, its task and its places in the books.
@@ -194,22 +198,41 @@ fn keeps_at_most_over_http2(most: usize, gateway: &Gateway, server: &Server) {
 }
 
 /// Of a stream whose client takes nothing: the crate's part, the record of the request, and its content.
-const MOST_BYTES_OF_A_STALLED_STREAM: usize = 4096;
+const MOST_BYTES_OF_A_STALLED_STREAM: usize = 4224;
 
 fn a_response_that_is_not_taken_keeps_little(driver: Driver) {
     let backend = Backend::answering(|_| ok("x".repeat(60)));
     let proxy = || ProxyConfig { access_log: false, ..ProxyConfig::default() };
     let gateway = Gateway::hooked(driver, &Config::to(backend.address()), proxy(), look);
-    stalled_streams_keep_little(&gateway);
+    stalled_streams_keep_at_most(MOST_BYTES_OF_A_STALLED_STREAM, &gateway);
     drop(gateway);
     // A local reply waits as a backend's response does.
-    stalled_streams_keep_little(&Gateway::hooked(driver, &Config::default(), proxy(), look));
+    let gateway = Gateway::hooked(driver, &Config::default(), proxy(), look);
+    stalled_streams_keep_at_most(MOST_BYTES_OF_A_STALLED_STREAM, &gateway);
 }
 
-fn stalled_streams_keep_little(gateway: &Gateway) {
+/// The same of one of which most is to come: its first KiB, and the backend's connection.
+const MOST_BYTES_OF_A_LONG_STALLED_STREAM: usize = 7_168;
+/// From a backend over HTTP/2 as much has come as one may send ahead.
+const MOST_BYTES_SENT_AHEAD: usize = 64 * 1024 + 4096;
+
+fn a_long_response_that_is_not_taken_keeps_little(driver: Driver) {
+    let proxy = || ProxyConfig { access_log: false, ..ProxyConfig::default() };
+    let backend = Backend::answering(|_| ok("x".repeat(100_000)));
+    let gateway = Gateway::hooked(driver, &Config::to(backend.address()), proxy(), look);
+    stalled_streams_keep_at_most(MOST_BYTES_OF_A_LONG_STALLED_STREAM, &gateway);
+    drop(gateway);
+    let backend = H2Backend::start(|exchange| exchange.ok(vec![b'x'; 100_000]));
+    let gateway = Gateway::hooked(driver, &Config::to_h2(backend.address()), proxy(), look);
+    stalled_streams_keep_at_most(MOST_BYTES_SENT_AHEAD, &gateway);
+}
+
+fn stalled_streams_keep_at_most(most: usize, gateway: &Gateway) {
     const COUNT: usize = 500;
     const STREAMS: usize = 100;
-    let mut taken = Peer::connect(gateway.address);
+    const LARGE: u32 = 1 << 20;
+    let mut taken = Peer::with(gateway.address, &[(INITIAL_WINDOW, LARGE)]);
+    taken.widen(0, LARGE);
     taken.get(1);
     taken.until_ended(1);
     let len = taken.content;
@@ -225,13 +248,12 @@ fn stalled_streams_keep_little(gateway: &Gateway) {
     let mut crowd: Vec<_> = (0..COUNT / STREAMS).map(|_| stalled(STREAMS)).collect();
     until("little to be kept", || {
         drop(gateway.connect());
-        (each() <= MOST_BYTES_OF_A_STALLED_STREAM).then_some(())
+        (each() <= most && LENT.load(Ordering::Relaxed) / COUNT <= most).then_some(())
     });
     // All of it is there for whoever takes it after all.
     for peer in &mut crowd {
-        (0..STREAMS).for_each(|n| {
-            peer.send(&frame(WINDOW_UPDATE, 0, 2 * n as u32 + 1, &100_u32.to_be_bytes()), 1);
-        });
+        peer.widen(0, STREAMS as u32 * LARGE);
+        (0..STREAMS).for_each(|n| assert!(peer.widen(2 * n as u32 + 1, LARGE)));
         peer.until_content(len * STREAMS);
         peer.until_ended(STREAMS);
     }
@@ -273,6 +295,8 @@ fn on_both_drivers() {
     a_quiet_connection_over_http2_and_tls_keeps_no_other_buffer(Driver::UringDefer);
     a_response_that_is_not_taken_keeps_little(Driver::Epoll);
     a_response_that_is_not_taken_keeps_little(Driver::UringDefer);
+    a_long_response_that_is_not_taken_keeps_little(Driver::Epoll);
+    a_long_response_that_is_not_taken_keeps_little(Driver::UringDefer);
     a_quiet_tunnel_keeps_no_buffer(Driver::Epoll);
     a_quiet_tunnel_keeps_no_buffer(Driver::UringDefer);
 }

@@ -3,6 +3,7 @@
 mod sink;
 mod source;
 mod tunnel;
+mod unread;
 
 use gateway_grammar::Method;
 use gateway_http::h1::{BodyDecoder, BodyFraming, ResponseHead};
@@ -12,6 +13,7 @@ use gateway_io::Chunk;
 pub(crate) use sink::BackendSink;
 pub(crate) use source::BackendSource;
 pub(crate) use tunnel::tunnel_ends;
+pub(crate) use unread::unread;
 
 use crate::h1;
 use crate::h1::body::LargeChunks;

@@ -52,6 +52,13 @@ impl ResponseSource for BackendSource<'_> {
         self
     }
 
+    fn leave(&mut self) {
+        match self {
+            Self::H1(source) => source.leave(),
+            Self::H2(source) => source.leave(),
+        }
+    }
+
     fn is_reusable(&self) -> bool {
         match self {
             Self::H1(source) => source.is_reusable(),

@@ -32,6 +32,10 @@ pub(crate) trait Sink {
     fn queue(&mut self, data: Chunk);
     /// Queues the end of the body.
     fn finish(&mut self, trailers: Fields<'_>);
+    /// True if its receiver takes so little that what is queued, and what is still to come, goes on elsewhere.
+    fn has_left(&self) -> bool {
+        false
+    }
     /// True if something is queued and not sent.
     fn has_queued(&self) -> bool;
     /// Returns once the receiver has room for something: what has none is not read from its sender. Without a bound of its

@@ -26,6 +26,15 @@ pub(crate) struct Pump<'a, S, K> {
     pub(crate) progress: &'a Cell<Instant>,
 }
 
+/// How a pump ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PumpEnd {
+    /// The receiver has all of the body, or the sink all that is left of it.
+    Whole,
+    /// The rest of the body is passed on elsewhere.
+    Left,
+}
+
 /// A response's head on its way to the client.
 pub(crate) struct ResponseStart<'a> {
     pub(crate) status: u16,
@@ -34,16 +43,17 @@ pub(crate) struct ResponseStart<'a> {
 }
 
 impl<S: Source, K: Sink> Pump<'_, S, K> {
-    /// Runs to the body's end.
-    pub(crate) async fn run(&mut self) -> Result<(), PumpError> {
+    /// Runs to the body's end, or until its sink has left.
+    pub(crate) async fn run(&mut self) -> Result<PumpEnd, PumpError> {
         loop {
             self.pacing.budget.take().await;
             if self.source.is_finished() {
                 // Nothing to read: an empty body.
                 self.start();
-                return self.flush().await;
+                self.flush().await?;
+                return Ok(PumpEnd::Whole);
             }
-            let Piece { data, finished, .. } = self.next().await?;
+            let Some(Piece { data, finished, .. }) = self.next().await? else { return Ok(PumpEnd::Left) };
             self.start();
             if let Some(data) = data {
                 self.bytes.set(self.bytes.get() + data.len() as u64);
@@ -56,19 +66,23 @@ impl<S: Source, K: Sink> Pump<'_, S, K> {
             }
             self.flush().await?;
             if finished {
-                return Ok(());
+                return Ok(PumpEnd::Whole);
+            }
+            if self.sink.has_left() {
+                return Ok(PumpEnd::Left);
             }
         }
     }
 
-    async fn next(&mut self) -> Result<Piece, PumpError> {
+    /// The next piece; `None` if it is to be received elsewhere.
+    async fn next(&mut self) -> Result<Option<Piece>, PumpError> {
         if let Some(piece) = self.source.at_hand() {
-            return piece;
+            return piece.map(Some);
         }
         if self.head.is_some() {
             // A piece that is there goes out with the head; the connection's end, instead of it.
             if let Some(piece) = self.source.try_next() {
-                return piece;
+                return piece.map(Some);
             }
             self.start();
         }
@@ -77,7 +91,10 @@ impl<S: Source, K: Sink> Pump<'_, S, K> {
             self.flush().await?;
         }
         self.sink.ready(self.pacing.send_timeout).await?;
-        timed(self.source, self.pacing.wait, self.pacing.min_rate.as_ref()).await
+        if self.sink.has_left() {
+            return Ok(None);
+        }
+        timed(self.source, self.pacing.wait, self.pacing.min_rate.as_ref()).await.map(Some)
     }
 
     /// Queues the head, if there is one left: from here on the client has a response.

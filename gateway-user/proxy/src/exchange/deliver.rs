@@ -11,19 +11,31 @@ use crate::Reason;
 use crate::body::coop_budget::CoopBudget;
 use crate::body::ends::{PumpError, Sink as _};
 use crate::body::pacing::{Pacing, SendTimeout};
-use crate::body::pump::{Pump, ResponseStart};
+use crate::body::pump::{Pump, PumpEnd, ResponseStart};
 use crate::context::WorkerContext;
 use crate::filters::edit_response;
 use crate::upstream::logs_connections_in;
 
-/// Edits the response's head and passes head and body on; true if the backend's connection can carry another request.
+/// How the response's way through the exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// It has come whole.
+    Whole {
+        /// The backend's connection can carry another request.
+        reusable: bool,
+    },
+    /// Its client takes so little that the rest of it goes on elsewhere.
+    Left,
+}
+
+/// Edits the response's head and passes head and body on.
 pub(super) async fn deliver<S: ResponseSource, K: ResponseSink>(
     context: &WorkerContext,
     (source, sink): (&mut S, &mut K),
     edits: &mut HeadEdits,
     filters: &Filters,
     progress: &Progress,
-) -> Result<bool, AttemptError> {
+) -> Result<Delivery, AttemptError> {
     let head = source.parts();
     let status = head.status;
     if matches!(status, 401 | 407) && challenges(head.fields) {
@@ -52,8 +64,13 @@ pub(super) async fn deliver<S: ResponseSource, K: ResponseSink>(
         bytes: &progress.sent,
         progress: &progress.download_at,
     };
-    pump.run().await.map_err(|fault| AttemptError::For(reason(&fault)))?;
-    Ok(source.is_reusable())
+    match pump.run().await.map_err(|fault| AttemptError::For(reason(&fault)))? {
+        PumpEnd::Whole => Ok(Delivery::Whole { reusable: source.is_reusable() }),
+        PumpEnd::Left => {
+            source.leave();
+            Ok(Delivery::Left)
+        }
+    }
 }
 
 /// Edits a head that changes protocols and tells the client so. What follows it is no response's body.
@@ -89,7 +106,7 @@ fn challenges(fields: Fields<'_>) -> bool {
 }
 
 /// Why a response is not delivered whole.
-pub(super) fn reason(fault: &PumpError) -> Reason {
+pub(crate) fn reason(fault: &PumpError) -> Reason {
     match fault {
         PumpError::SourceLost => Reason::UpstreamBodyTruncated,
         // Backends have no pace: event streams say little.

@@ -9,7 +9,7 @@ use gateway_ir::BackendProtocol;
 use gateway_snapshot::{Destination, Target};
 
 use super::attempt::{AttemptEnd, attempt};
-use super::deliver::{deliver, note_head, switch};
+use super::deliver::{Delivery, deliver, note_head, switch};
 use super::limit::{self, Limit};
 use super::progress::Progress;
 use super::route::MatchedRoute;
@@ -64,8 +64,9 @@ impl<W: Wire> Exchange<'_, W> {
         let deadline = self.record.is_grpc.then(|| limit::deadline(&self.wire.request())).flatten();
         let limit = Limit::of(&routed, &self.info.context, self.record.began, deadline);
         let waits = Waits::of(&context.config.timeouts, is_stream);
-        let progress = Progress::new(permit, waits, limit.is_some());
-        let end_of_limit = limit.as_ref().and_then(|limit| Instant::now().checked_add(limit.left));
+        let ends_at = |limit: &Limit| Some((Instant::now().checked_add(limit.left)?, limit.reason));
+        let progress = Progress::new(permit, waits, limit.as_ref().and_then(ends_at));
+        let end_of_limit = progress.limit.map(|(end, _)| end);
         let control = Rc::clone(&self.info.control);
         let result = {
             // Pinned where it is made: passed on by value it would be moved, and kept, at every level.
@@ -92,13 +93,13 @@ impl<W: Wire> Exchange<'_, W> {
         conclude(progress, result)
     }
 
-    /// Leases, attempts and decides until a response is delivered; true if it changed protocols.
+    /// Leases, attempts and decides until a response is delivered.
     async fn attempts(
         &mut self,
         cluster: &Cluster,
         target: &Target,
         progress: &Progress,
-    ) -> Result<bool, Reason> {
+    ) -> Result<Delivered, Reason> {
         let context = &*self.info.context;
         let mut tried = Tried::default();
         let mut reuse = true;
@@ -119,7 +120,7 @@ impl<W: Wire> Exchange<'_, W> {
                 unanswered: reuse && idempotent && whole && lease.is_reused(),
                 unprocessed: reuse,
             };
-            let (then, switched) = {
+            let (then, delivered) = {
                 self.wire.begin(&mut lease, &self.scratch.request_edits)?;
                 let mut halves = self.wire.halves(&mut lease, progress);
                 let (source, sink) = (&mut halves.request_source, &mut halves.request_sink);
@@ -146,18 +147,20 @@ impl<W: Wire> Exchange<'_, W> {
                 if switches {
                     let switch = pin!(switch(context, (response, client), edits, &target.filters, progress));
                     upload.beside(switch).await.map_err(AttemptError::reason)?;
-                    (Some(Release::Tunnel), true)
+                    (Some(Release::Tunnel), Delivered::Switched)
                 } else {
                     let delivery =
                         pin!(deliver(context, (response, client), edits, &target.filters, progress));
-                    let reusable = upload.beside(delivery).await.map_err(AttemptError::reason)?;
-                    (release(progress, reusable), false)
+                    match upload.beside(delivery).await.map_err(AttemptError::reason)? {
+                        Delivery::Whole { reusable } => (release(progress, reusable), Delivered::Whole),
+                        Delivery::Left => (Some(Release::Left), Delivered::Left),
+                    }
                 }
             };
             if let Some(then) = then {
                 self.wire.release(lease, then);
             }
-            return Ok(switched);
+            return Ok(delivered);
         }
     }
 
@@ -172,6 +175,15 @@ impl<W: Wire> Exchange<'_, W> {
             _ => None,
         };
     }
+}
+
+/// The state of a response when its attempt is over.
+enum Delivered {
+    Whole,
+    /// It has changed protocols.
+    Switched,
+    /// The rest of it is to come.
+    Left,
 }
 
 /// The cases in which a request may be sent again, once.
@@ -214,11 +226,12 @@ fn logs_in(request: &RequestParts<'_>) -> bool {
 }
 
 /// The outcome; a local reply if no response has begun.
-fn conclude(progress: Progress, result: Result<bool, Reason>) -> Ended {
+fn conclude(progress: Progress, result: Result<Delivered, Reason>) -> Ended {
     let request_read = progress.read.get();
     let outcome = match result {
-        Ok(false) => Outcome::Done,
-        Ok(true) => Outcome::Upgraded(progress.permit),
+        Ok(Delivered::Whole) => Outcome::Done,
+        Ok(Delivered::Switched) => Outcome::Upgraded(progress.permit),
+        Ok(Delivered::Left) => Outcome::Left(progress.permit),
         Err(reason) if progress.may_reply() => Outcome::reply(reason),
         Err(reason) => Outcome::Reset(reason),
     };

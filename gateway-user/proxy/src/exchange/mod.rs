@@ -20,6 +20,7 @@ pub(crate) mod wire;
 
 use gateway_snapshot::Action;
 
+pub(crate) use deliver::reason as fault_reason;
 pub(crate) use outcome::{Ended, LocalReply, Outcome};
 pub(crate) use scratch::Scratch;
 

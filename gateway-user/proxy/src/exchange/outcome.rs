@@ -15,8 +15,11 @@ pub(crate) struct Ended {
 
 /// How an exchange ended.
 pub(crate) enum Outcome {
-    /// The client has the backend's response whole.
+    /// The client has the backend's response whole, or is sent the rest of what has come.
     Done,
+    /// The rest of the response is still to come. The wire has the backend's side; its place among the backend's requests
+    /// is kept until then.
+    Left(Permit),
     /// The client was told that protocols change. The wire has the backend's side; its place among the backend's requests is
     /// kept as long as the tunnel is there.
     Upgraded(Permit),

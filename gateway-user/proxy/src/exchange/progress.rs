@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::waits::Waits;
+use crate::Reason;
 use crate::clock::now;
 use crate::upstream::Permit;
 
@@ -29,12 +30,12 @@ pub(crate) struct Progress {
     /// The request's place at its backend.
     pub(crate) permit: Permit,
     pub(super) waits: Waits,
-    /// All of it has to be over by some time.
-    is_limited: bool,
+    /// When all of it has to be over, and why.
+    pub(crate) limit: Option<(Instant, Reason)>,
 }
 
 impl Progress {
-    pub(super) fn new(permit: Permit, waits: Waits, is_limited: bool) -> Self {
+    pub(super) fn new(permit: Permit, waits: Waits, limit: Option<(Instant, Reason)>) -> Self {
         let now = now();
         Self {
             uploaded: Cell::new(false),
@@ -49,7 +50,7 @@ impl Progress {
             sent: Cell::new(0),
             permit,
             waits,
-            is_limited,
+            limit,
         }
     }
 
@@ -64,9 +65,14 @@ impl Progress {
         self.status.get() == 0
     }
 
-    /// True if nothing is left to be done once the response's content is there, but to send it.
+    /// True if nothing is left to be done but to receive the response's content and to send it.
     pub(crate) fn may_end_before_client(&self) -> bool {
-        self.uploaded.get() && !self.is_limited
+        self.uploaded.get()
+    }
+
+    /// Longest wait for a piece of the response's content.
+    pub(crate) fn body_wait(&self) -> Duration {
+        self.waits.upstream_body
     }
 
     /// For another attempt of the same request.

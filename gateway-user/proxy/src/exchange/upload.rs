@@ -94,7 +94,7 @@ async fn send<S: Source, K: Sink>(
         bytes: &progress.received,
         progress: &progress.upload_at,
     };
-    pump.run().await
+    pump.run().await.map(drop)
 }
 
 /// The client's. A response that has begun asks for no pace of its request.

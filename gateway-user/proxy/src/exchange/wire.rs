@@ -92,6 +92,8 @@ pub(crate) enum Release {
     Tunnel,
     /// It gets the rest of the request, which its backend still reads, and nothing more.
     Relay,
+    /// The rest of its response is passed on once the exchange is over.
+    Left,
 }
 
 /// The request's body, and the client behind it.
@@ -125,6 +127,8 @@ pub(crate) trait ResponseSource {
     fn begin_body(&mut self) -> Result<(), PumpError>;
     /// The body, once it has begun.
     fn body(&mut self) -> &mut Self::Body;
+    /// Leaves with the lease what is needed to go on with the body.
+    fn leave(&mut self) {}
     /// True if the connection can carry another request. To be asked once the body is at its end.
     fn is_reusable(&self) -> bool;
 }

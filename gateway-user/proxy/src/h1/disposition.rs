@@ -65,6 +65,8 @@ impl ServerConnection {
                 Disposition::Tunnel(Box::new(Tunnel { lease, account, from_client, from_backend }))
             }
             Outcome::Done => self.after_response(until_close, relay, request_read),
+            // Nothing leaves a connection that carries one response at a time.
+            Outcome::Left(_) => Disposition::Close,
             Outcome::LocalReply(reply) => {
                 let scratch = &scratch.exchange;
                 reply::send(self, scratch, record, head, reply, request_read).await

@@ -159,6 +159,8 @@ impl<'c> Wire for H1Wire<'c> {
             Release::Private => lease.keep_private(self.private.get_or_insert_default()),
             // A stream is reset instead.
             Release::Relay if !lease.is_exclusive() => drop(lease),
+            // Nothing leaves a connection that carries one response at a time.
+            Release::Left => drop(lease),
             Release::Tunnel => self.end.tunnel = Some(lease),
             Release::Relay => {
                 let chunked = self.head.meta.framing == BodyFraming::Chunked;

@@ -12,7 +12,7 @@ use h2::{RecvStream, SendStream};
 
 use super::response_source::H2ResponseSource;
 use super::sink::{Data, H2Sink, Outgoing};
-use super::source::{FromTunnel, H2Source};
+use super::source::{FromTunnel, H2Source, Parted};
 use crate::upgrade::Upgrade;
 use crate::{ProxyConfig, Reason};
 
@@ -26,6 +26,8 @@ pub(crate) struct Call {
     refused: bool,
     /// There once the request has changed protocols.
     tunnel: Option<Box<FromTunnel>>,
+    /// There once the response's exchange is over before it is read.
+    unread: Option<Box<Parted>>,
 }
 
 /// The way of one request to the backend. Its head is out.
@@ -73,7 +75,13 @@ impl Call {
         let ends = framing.is_empty() && upgrade.is_none();
         // Fails if the connection takes no more streams, which the response's source tells.
         let (response, stream) = requests.send_request(head, ends).ok().unzip();
-        Ok(Self { request: RefCell::new(RequestSender(stream)), response, refused: false, tunnel: None })
+        Ok(Self {
+            request: RefCell::new(RequestSender(stream)),
+            response,
+            refused: false,
+            tunnel: None,
+            unread: None,
+        })
     }
 
     /// True if the backend says that it has not looked at the request.
@@ -101,9 +109,18 @@ impl Call {
             decoder: Some(decoder),
             stream: None,
             tunnel: &mut self.tunnel,
+            unread: &mut self.unread,
             body: None,
         };
         (sink, source)
+    }
+
+    /// The rest of the response, if its exchange is over before it is read.
+    pub(crate) fn unread<'a>(
+        &'a mut self,
+        decoder: &'a mut BodyDecoder,
+    ) -> Option<H2Source<'a, &'a mut RecvStream>> {
+        Some(self.unread.as_mut()?.source(decoder))
     }
 
     /// Both ways of the tunnel that the request has become; `None` if it has not.

@@ -1,4 +1,4 @@
-//! Content of all streams of a connection that waits in the crate to be written.
+//! Content of all streams of a connection: what waits in the crate to be written, and what may be received for it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,6 +15,8 @@ const MAX: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     bytes: Cell<usize>,
+    /// Those that may be received and are not in the crate yet.
+    ahead: Cell<usize>,
     waiting: RefCell<Vec<Waker>>,
 }
 
@@ -31,11 +33,47 @@ impl Backlog {
         Poll::Pending
     }
 
+    /// Bytes that may still be received for a window of the connection of that size.
+    fn free(&self, window: u64) -> usize {
+        let window = usize::try_from(window).unwrap_or(usize::MAX);
+        window.saturating_sub(self.bytes.get()).saturating_sub(self.ahead.get())
+    }
+
+    /// Leave to receive so many bytes, if the connection's window has room for them too.
+    pub(super) fn allow(self: &Rc<Self>, bytes: usize, window: u64) -> Option<Ahead> {
+        (bytes <= self.free(window)).then(|| {
+            self.ahead.set(self.ahead.get() + bytes);
+            Ahead { backlog: Rc::clone(self), bytes }
+        })
+    }
+
+    /// Leave to receive at most so many bytes, fewer where the connection's window has no room for them, or where much of it
+    /// waits already.
+    pub(super) fn allow_most(self: &Rc<Self>, bytes: usize, window: u64) -> Ahead {
+        let bytes = bytes.min(self.free(window.min(MAX as u64)));
+        self.ahead.set(self.ahead.get() + bytes);
+        Ahead { backlog: Rc::clone(self), bytes }
+    }
+
     fn leave(&self, bytes: usize) {
         let before = self.bytes.replace(self.bytes.get().saturating_sub(bytes));
         if before >= MAX && self.bytes.get() < MAX {
             self.waiting.take().into_iter().for_each(Waker::wake);
         }
+    }
+}
+
+/// A stream's leave to receive bytes before its client has taken them, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    backlog: Rc<Backlog>,
+    pub(super) bytes: usize,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        let ahead = &self.backlog.ahead;
+        ahead.set(ahead.get().saturating_sub(self.bytes));
     }
 }
 
@@ -104,5 +142,21 @@ mod tests {
         assert!(backlog.poll_room(cx).is_ready() && backlog.waiting.borrow().is_empty());
         drop(pieces);
         assert_eq!(backlog.bytes.get(), 0);
+    }
+
+    #[test]
+    fn all_streams_together_receive_no_more_than_the_window_takes() {
+        let backlog = Rc::new(Backlog::default());
+        let window = 65_535;
+        let first: Vec<_> = (0..4).map_while(|_| backlog.allow(16 * 1024, window)).collect();
+        assert_eq!(first.len(), 3, "the fourth lacks a byte");
+        assert_eq!(backlog.allow_most(20_000, window).bytes, 16_383);
+        let mut chunk = Chunk::with_capacity(16_000);
+        chunk.extend_from_slice(&[0; 16_000]).unwrap();
+        let unwritten = Data::new(chunk, Some(&backlog));
+        assert_eq!(backlog.allow_most(20_000, window).bytes, 383);
+        drop((first, unwritten));
+        assert_eq!(backlog.allow_most(MAX + 1, u64::MAX).bytes, MAX, "whatever the window");
+        assert_eq!(backlog.ahead.get(), 0);
     }
 }

@@ -7,6 +7,7 @@
 use super::frames::{Frame, kind};
 use super::hpack::FieldScan;
 use super::uploads::Uploads;
+use super::windows::{self, InitialWindow};
 
 /// Frames of one kind that a connection may send for nothing.
 const BASE: u64 = 200;
@@ -19,8 +20,6 @@ const MAX_REFUSED: u64 = 1_000;
 /// Bytes of a response for which a client may widen a window once more.
 const BYTES_PER_WINDOW_UPDATE: u64 = 512;
 
-/// The window of a connection at its beginning (RFC 9113 section 6.9.2).
-const FIRST_WINDOW: u64 = 65_535;
 /// Room in the connection's window for which nothing has to wait.
 const ROOM: u64 = 16 * 1024;
 
@@ -98,6 +97,7 @@ pub(super) struct Frames {
     /// Bytes by which the connection's window was widened, and the update that is being read.
     widened: u64,
     update: Number,
+    stream_window: InitialWindow,
     /// Streams the client began.
     streams: u64,
     /// Streams that ended with the last byte of a response; of a backend, those that were asked for.
@@ -130,6 +130,7 @@ impl Frames {
             self.uploads.received(frame, is_new)
         };
         self.fields.begin(frame, is_trailers);
+        self.stream_window.begin(frame);
         self.update = Number::default();
         match frame.kind {
             kind::DATA => {
@@ -161,6 +162,7 @@ impl Frames {
     /// A piece of its payload.
     pub(super) fn payload(&mut self, bytes: &[u8]) {
         self.fields.payload(bytes);
+        self.stream_window.payload(bytes);
         // The first bit is reserved.
         let increment = self.update.take(bytes).map_or(0, |increment| increment & 0x7fff_ffff);
         self.widened = self.widened.saturating_add(u64::from(increment));
@@ -168,7 +170,17 @@ impl Frames {
 
     /// True if the connection's window holds nothing up.
     fn has_room(&self) -> bool {
-        FIRST_WINDOW.saturating_add(self.widened) >= self.sent.saturating_add(ROOM)
+        self.window() >= ROOM
+    }
+
+    /// Bytes that the connection's window has room for.
+    pub(super) fn window(&self) -> u64 {
+        windows::FIRST.saturating_add(self.widened).saturating_sub(self.sent)
+    }
+
+    /// Bytes that a new stream's window has room for.
+    pub(super) fn stream_window(&self) -> u64 {
+        self.stream_window.bytes()
     }
 
     /// A frame for the peer.

@@ -133,6 +133,12 @@ impl Transport {
         self.head_began.get()
     }
 
+    /// Bytes that the connection's window has room for, and the window of a new stream.
+    pub(super) fn windows(&self) -> (u64, u64) {
+        let frames = self.frames.borrow();
+        (frames.window(), frames.stream_window())
+    }
+
     /// True once the peer has sent its settings.
     pub(super) fn has_settings(&self) -> bool {
         self.frames.borrow().has_settings()

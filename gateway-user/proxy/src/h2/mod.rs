@@ -21,4 +21,5 @@ mod stream;
 mod tunnel;
 mod unsent;
 mod uploads;
+mod windows;
 mod wire;

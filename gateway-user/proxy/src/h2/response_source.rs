@@ -13,7 +13,7 @@ use h2::client::ResponseFuture;
 use h2::{Reason as Code, RecvStream};
 use http::Response;
 
-use super::source::{FromTunnel, H2Source};
+use super::source::{FromTunnel, H2Source, Parted};
 use crate::body::ends::{Piece, PumpError, Source};
 use crate::clock::within;
 use crate::exchange::wire::{AttemptError, HeadTimeout, ResponseSource};
@@ -40,6 +40,8 @@ pub(crate) struct H2ResponseSource<'a> {
     pub(super) stream: Option<RecvStream>,
     /// Takes it if it is a tunnel.
     pub(super) tunnel: &'a mut Option<Box<FromTunnel>>,
+    /// Takes what is not read in its exchange.
+    pub(super) unread: &'a mut Option<Box<Parted>>,
     pub(super) body: Option<H2Source<'a, RecvStream>>,
 }
 
@@ -147,6 +149,10 @@ impl<'a> ResponseSource for H2ResponseSource<'a> {
 
     fn body(&mut self) -> &mut Self {
         self
+    }
+
+    fn leave(&mut self) {
+        *self.unread = self.body.take().map(|body| Box::new(body.part()));
     }
 
     fn is_reusable(&self) -> bool {

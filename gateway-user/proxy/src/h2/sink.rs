@@ -6,17 +6,19 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use gateway_http::h2::read_trailers;
 use gateway_http::head::Fields;
-use gateway_io::{Chunk, now};
+use gateway_io::{Chunk, HEADROOM, now};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
-use super::backlog::Backlog;
 pub(crate) use super::backlog::Data;
-use super::unsent::{Leaving, Unsent};
+use super::backlog::{Ahead, Backlog};
+use super::connection::H2Connection;
+use super::unsent::Leaving;
 use crate::body::ends::{PumpError, Sink};
 use crate::body::pacing::SendTimeout;
 use crate::clock::within;
@@ -24,6 +26,11 @@ use crate::exchange::progress::Progress;
 
 /// Most content that a stream hands to the crate at a time, so that streams take turns.
 const MAX_PIECE: usize = 16 * 1024;
+/// Parts of a chunk up to this length have memory of their own: they may wait in the crate for long.
+const SMALL_PART: usize = 2 * 1024;
+/// Bytes that are received of a backend whether a client has a window for them or not: with what a chunk has around them
+/// 1 KiB, into which most heads fit.
+pub(super) const SMALL_RECEIVE: usize = 1024 - HEADROOM;
 
 /// A stream as what is sent on it sees it.
 pub(crate) trait Outgoing {
@@ -39,6 +46,10 @@ pub(crate) trait Outgoing {
     fn backlog(&self) -> Option<&Rc<Backlog>> {
         None
     }
+    /// True if only [`SMALL_RECEIVE`] may be received for it at a time, until its window is known.
+    fn is_limited(&self) -> bool {
+        false
+    }
 }
 
 /// The way of one response to the client, asked by its body and by whoever waits for the client to be gone.
@@ -46,10 +57,50 @@ pub(crate) struct Sender {
     pub(super) response: SendResponse<Data>,
     /// There once the head is out.
     pub(super) stream: Option<SendStream<Data>>,
-    pub(super) backlog: Rc<Backlog>,
+    pub(super) conn: Rc<H2Connection>,
+    /// Leave to receive whole chunks for it.
+    pub(super) ahead: Option<Ahead>,
+    /// It has none.
+    pub(super) is_limited: bool,
 }
 
 impl Sender {
+    pub(super) fn new(conn: &Rc<H2Connection>, response: SendResponse<Data>) -> Self {
+        Self { response, stream: None, conn: Rc::clone(conn), ahead: None, is_limited: false }
+    }
+
+    /// Asks for leave to receive a whole chunk of a response that has not begun; true if the client's windows have room for
+    /// it.
+    pub(super) fn may_receive(&mut self) -> bool {
+        if self.ahead.is_none() {
+            let (window, of_stream) = self.conn.transport.windows();
+            let bytes = Chunk::ordinary();
+            self.ahead =
+                (of_stream >= bytes as u64).then(|| self.conn.backlog.allow(bytes, window)).flatten();
+        }
+        self.is_limited = self.ahead.is_none();
+        !self.is_limited
+    }
+
+    /// The bytes that may be received now: what both windows have room for, and [`SMALL_RECEIVE`] at least. `None` is a whole
+    /// chunk.
+    pub(super) fn receivable(&mut self) -> Option<usize> {
+        self.ahead = None;
+        let bytes = Chunk::ordinary();
+        let stream = self.stream.as_mut()?;
+        // Not kept: others would have no window for as long as the backend has nothing to send.
+        stream.reserve_capacity(bytes);
+        let taken = stream.capacity();
+        stream.reserve_capacity(1);
+        if taken > SMALL_RECEIVE {
+            let (window, _) = self.conn.transport.windows();
+            let ahead = self.conn.backlog.allow_most(taken.min(bytes), window);
+            self.ahead = Some(ahead).filter(|ahead| ahead.bytes > SMALL_RECEIVE);
+        }
+        let most = self.ahead.as_ref().map_or(SMALL_RECEIVE, |ahead| ahead.bytes);
+        Some(most).filter(|most| *most < bytes)
+    }
+
     /// Ready once the client has reset the stream, or its connection is gone.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.stream {
@@ -79,7 +130,34 @@ impl Outgoing for Sender {
     }
 
     fn backlog(&self) -> Option<&Rc<Backlog>> {
-        Some(&self.backlog)
+        Some(&self.conn.backlog)
+    }
+
+    fn is_limited(&self) -> bool {
+        self.is_limited
+    }
+}
+
+/// How slowly a receiver takes what is sent to it: counts while it is waited for.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    waited: Duration,
+    taken: u64,
+}
+
+impl Pace {
+    /// Counts a wait, and the bytes that were taken at its end; false if they are too few. A client that widens its window by
+    /// a byte at a time is as slow as one that does not.
+    fn note(&mut self, waited: Duration, taken: usize, timeout: SendTimeout) -> bool {
+        self.waited += waited;
+        self.taken += taken as u64;
+        if self.waited < timeout.limit || taken == 0 {
+            return true;
+        }
+        let Self { waited, taken } = std::mem::take(self);
+        let required =
+            u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).saturating_mul(timeout.rate) / 1000;
+        taken >= required.max(1)
     }
 }
 
@@ -94,8 +172,11 @@ pub(crate) struct H2Sink<'a, S: Outgoing> {
     pub(super) queued: VecDeque<Chunk>,
     /// The end is queued, with these trailers.
     pub(super) end: Option<HeaderMap>,
-    /// Takes what is left when the client has no window for the end of a response.
+    /// Takes what is left when the client has no window for a response.
     pub(super) leaving: Option<Leaving<'a>>,
+    /// It was taken.
+    pub(super) left: bool,
+    pub(super) pace: Pace,
 }
 
 impl<'a, S: Outgoing> H2Sink<'a, S> {
@@ -108,6 +189,8 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
             queued: VecDeque::new(),
             end: None,
             leaving: None,
+            left: false,
+            pace: Pace::default(),
         }
     }
 
@@ -149,7 +232,8 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
         };
         let part = match room < chunk.len() {
             true => {
-                let mut part = Chunk::with_capacity(room);
+                let mut part =
+                    if room <= SMALL_PART { Chunk::exact(room) } else { Chunk::with_capacity(room) };
                 let _ = part.extend_from_slice(chunk.get(..room).unwrap_or_default());
                 chunk.advance(room);
                 part
@@ -171,24 +255,59 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
         Poll::Ready(Ok(sent))
     }
 
-    /// Sends what there is a window for, and leaves the rest if it is a response's end; false if it stays here.
+    /// The place for what the client has no window for, if it may be left.
+    fn leaving(&self) -> Option<Leaving<'a>> {
+        self.leaving.filter(|leaving| leaving.progress.is_none_or(Progress::may_end_before_client))
+    }
+
+    /// Sends what there is a window for, and leaves the rest; false if it stays here.
     fn leave(&mut self) -> Result<bool, PumpError> {
-        let may_leave = |leaving: &Leaving<'_>| leaving.progress.is_none_or(Progress::may_end_before_client);
-        let Some(leaving) = self.leaving.filter(may_leave) else { return Ok(false) };
-        if self.end.is_none() {
-            return Ok(false);
-        }
+        let Some(leaving) = self.leaving() else { return Ok(false) };
         while !self.queued.is_empty() {
             match self.poll_send(&mut Context::from_waker(Waker::noop())) {
                 Poll::Ready(sent) => drop(sent?),
                 Poll::Pending => {
-                    let trailers = self.end.take().unwrap_or_default();
-                    leaving.to.set(Some(Unsent::new(std::mem::take(&mut self.queued), trailers)));
+                    leaving.take(std::mem::take(&mut self.queued), self.end.take());
+                    self.left = true;
                     return Ok(true);
                 }
             }
         }
         Ok(false)
+    }
+
+    /// Leaves a response of which everything that has come is sent, where its client has no window for more of it, or where
+    /// nobody knows; false if it stays here.
+    fn leave_unread(&mut self) -> Result<bool, PumpError> {
+        let Some(leaving) = self.leaving() else { return Ok(false) };
+        if !self.to.borrow().is_limited() {
+            match self.poll_ready(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(ready) => return ready.map(|()| false),
+                Poll::Pending => {}
+            }
+        }
+        leaving.take(VecDeque::new(), None);
+        self.left = true;
+        Ok(true)
+    }
+
+    /// Ready once the receiver has room for something.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PumpError>> {
+        let sender = &mut *self.to.borrow_mut();
+        // Before the head nothing is known of the window, and nothing waits.
+        if let Some(backlog) = sender.backlog() {
+            ready!(backlog.poll_room(cx));
+        }
+        let Some(stream) = sender.stream() else { return Poll::Ready(Ok(())) };
+        stream.reserve_capacity(1);
+        match stream.capacity() {
+            0 => match stream.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(0))) | Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(Ok(_))) => Poll::Ready(Ok(())),
+                Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(PumpError::SinkLost)),
+            },
+            _ => Poll::Ready(Ok(())),
+        }
     }
 
     fn send_end(&mut self) -> Result<(), PumpError> {
@@ -230,42 +349,32 @@ impl<S: Outgoing> Sink for H2Sink<'_, S> {
         if self.leave()? {
             return Ok(());
         }
-        let (mut since, mut taken) = (now(), 0_u64);
         while !self.queued.is_empty() {
+            let began = now();
             let piece = pin!(poll_fn(|cx| self.poll_send(cx)));
-            taken += within(timeout.limit, piece).await.unwrap_or(Err(PumpError::SinkTimeout))? as u64;
-            // A client that widens its window by a byte at a time is as slow as one that does not.
-            let waited = now().saturating_duration_since(since);
-            if waited >= timeout.limit {
-                let required =
-                    u64::try_from(waited.as_millis()).unwrap_or(u64::MAX).saturating_mul(timeout.rate) / 1000;
-                if taken < required.max(1) && !self.queued.is_empty() {
-                    return Err(PumpError::SinkTimeout);
-                }
-                (since, taken) = (now(), 0);
+            let taken = within(timeout.limit, piece).await.unwrap_or(Err(PumpError::SinkTimeout))?;
+            let is_met = self.pace.note(now().saturating_duration_since(began), taken, timeout);
+            // Who has everything may have been slow.
+            let has_all = self.queued.is_empty() && self.end.is_some();
+            if !is_met && !has_all {
+                return Err(PumpError::SinkTimeout);
             }
         }
         self.send_end()
     }
 
     async fn ready(&mut self, timeout: SendTimeout) -> Result<(), PumpError> {
-        let room = pin!(poll_fn(|cx| {
-            let sender = &mut *self.to.borrow_mut();
-            // Before the head nothing is known of the window, and nothing waits.
-            if let Some(backlog) = sender.backlog() {
-                ready!(backlog.poll_room(cx));
-            }
-            let Some(stream) = sender.stream() else { return Poll::Ready(Ok(())) };
-            stream.reserve_capacity(1);
-            match stream.capacity() {
-                0 => match stream.poll_capacity(cx) {
-                    Poll::Ready(Some(Ok(0))) | Poll::Pending => Poll::Pending,
-                    Poll::Ready(Some(Ok(_))) => Poll::Ready(Ok(())),
-                    Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(PumpError::SinkLost)),
-                },
-                _ => Poll::Ready(Ok(())),
-            }
-        }));
-        within(timeout.limit, room).await.unwrap_or(Err(PumpError::SinkTimeout))
+        if self.leave_unread()? {
+            return Ok(());
+        }
+        let began = now();
+        let room = pin!(poll_fn(|cx| self.poll_ready(cx)));
+        let ready = within(timeout.limit, room).await.unwrap_or(Err(PumpError::SinkTimeout));
+        self.pace.note(now().saturating_duration_since(began), 0, timeout);
+        ready
+    }
+
+    fn has_left(&self) -> bool {
+        self.left
     }
 }

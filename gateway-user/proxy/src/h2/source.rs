@@ -40,6 +40,40 @@ pub(crate) struct FromTunnel {
     decoder: BodyDecoder,
 }
 
+/// A response whose exchange is over before it is read.
+#[derive(Debug)]
+pub(crate) struct Parted {
+    stream: RecvStream,
+    limit: u64,
+    received: u64,
+    owed: usize,
+    held: Option<Bytes>,
+}
+
+impl Parted {
+    /// The rest of the body.
+    pub(super) fn source<'a>(&'a mut self, decoder: &'a mut BodyDecoder) -> H2Source<'a, &'a mut RecvStream> {
+        let Self { stream, limit, received, owed, held } = self;
+        H2Source {
+            from: stream,
+            decoder,
+            limit: *limit,
+            received: *received,
+            owed: std::mem::take(owed),
+            held: held.take(),
+            finished: false,
+        }
+    }
+}
+
+impl H2Source<'_, RecvStream> {
+    /// The source of a body that is not at its end, without what belongs to its exchange.
+    pub(super) fn part(self) -> Parted {
+        let Self { from: stream, limit, received, owed, held, .. } = self;
+        Parted { stream, limit, received, owed, held }
+    }
+}
+
 impl FromTunnel {
     pub(super) fn new(stream: RecvStream) -> Self {
         Self { stream, decoder: BodyDecoder::default() }

@@ -23,9 +23,8 @@ use super::connection::H2Connection;
 use super::rest::Rest;
 use super::sink::{Data, H2Sink, Sender};
 use super::tunnel::Tunnel;
-use super::unsent::Leaving;
+use super::unsent::{Leaving, Unread};
 use super::wire::H2Wire;
-use crate::Reason;
 use crate::body::ends::Sink;
 use crate::body::pacing::SendTimeout;
 use crate::clock::within;
@@ -40,7 +39,8 @@ use crate::l4::account::TunnelAccount;
 use crate::observe::record::{RequestRecord, request_id};
 use crate::request_id as ids;
 use crate::upgrade::Upgrade;
-use crate::upstream::Permit;
+use crate::upstream::{Lease, Permit};
+use crate::{ProxyConfig, Reason};
 
 const REASON: OwnName = OwnName::new(REASON_HEADER);
 
@@ -60,16 +60,16 @@ pub(super) async fn serve(conn: Rc<H2Connection>, accepted: Box<Accepted>) -> Op
     let active = conn.slot.begin_request();
     let mut scratch = conn.slot.worker().take_scratch();
     let mut text = std::mem::take(&mut scratch.text);
-    let (sender, mut body, read) = {
+    let (mut sender, mut body, read) = {
         let (request, response) = *accepted;
         let (head, body) = request.into_parts();
         // A call whose head is refused has its reply as any other.
         record.is_grpc = is_call(&head);
         let read = read_head(&conn, &mut scratch, &mut text, &head, body.is_end_stream());
         let read = read.map_err(|reason| (reason, head.method == http::Method::HEAD));
-        (RefCell::new(Sender { response, stream: None, backlog: Rc::clone(&conn.backlog) }), body, read)
+        (RefCell::new(Sender::new(&conn, response)), body, read)
     };
-    let (mut backend, unsent) = (None, Cell::new(None));
+    let (mut kept, unsent) = (None, Cell::new(None));
     let (ended, to_head) = match read {
         Ok((meta, upgrade)) => {
             let Scratch { exchange, codec, .. } = &mut *scratch;
@@ -79,7 +79,7 @@ pub(super) async fn serve(conn: Rc<H2Connection>, accepted: Box<Accepted>) -> Op
                 text: &text,
                 meta,
                 upgrade,
-                tunnel: None,
+                kept: None,
                 body: &mut body,
                 sender: &sender,
                 unsent: &unsent,
@@ -88,8 +88,8 @@ pub(super) async fn serve(conn: Rc<H2Connection>, accepted: Box<Accepted>) -> Op
             let mut exchange =
                 Exchange { info: &conn.info, wire: &mut wire, scratch: exchange, record: &mut record };
             let ended = exchange.serve().await;
-            backend = wire.tunnel.map(|lease| (lease, wire.unasked));
-            record.upgrade = upgrade.filter(|_| backend.is_some());
+            kept = wire.kept.map(|lease| (lease, wire.unasked));
+            record.upgrade = upgrade.filter(|_| matches!(ended.outcome, Outcome::Upgraded(_)));
             (ended, meta.method == Method::Head)
         }
         Err((reason, to_head)) => {
@@ -101,15 +101,25 @@ pub(super) async fn serve(conn: Rc<H2Connection>, accepted: Box<Accepted>) -> Op
     let leaving = body.is_end_stream().then_some(Leaving { progress: None, to: &unsent });
     let end = conclude(&conn, &mut scratch, &mut record, (&sender, leaving), ended, to_head).await;
     let info = &conn.info;
-    let (after, responded) = match (end, backend, unsent.take()) {
+    let unsent = unsent.take();
+    if unsent.is_none() {
+        // Nothing more is received for the response.
+        sender.get_mut().ahead = None;
+    }
+    let (after, responded) = match (end, kept, unsent) {
         (End::Upgraded(permit), Some((lease, from_backend)), _) => {
             let text = std::mem::take(&mut scratch.exchange.text);
             let account = TunnelAccount::begin(info, record, text, permit);
             (Some(After::Tunnel(Box::new(Tunnel { lease, account, body, sender, from_backend }))), None)
         }
-        (End::Responded, _, Some(unsent)) => {
+        (end @ (End::Responded | End::Left(_)), kept, Some(unsent)) => {
+            let unread = end.unread(kept, &mut scratch, &info.context.config);
             let text = scratch.exchange.text.take_all();
-            (Some(After::Rest(Box::new(Rest { unsent, sender, record, text, _active: active }))), None)
+            let unsent = Some(Box::new(unsent));
+            (
+                Some(After::Rest(Box::new(Rest { unsent, unread, sender, record, text, _active: active }))),
+                None,
+            )
         }
         (end, ..) => {
             drop(active);
@@ -203,7 +213,26 @@ enum End {
     /// The client has a response.
     Responded,
     Upgraded(Permit),
+    /// It has a part of one, and the rest is to come.
+    Left(Permit),
     Reset,
+}
+
+impl End {
+    /// The part of a response that is still to come, on the lease that the wire has kept.
+    fn unread(
+        self,
+        kept: Option<(Lease, Option<Chunk>)>,
+        scratch: &mut Scratch,
+        config: &ProxyConfig,
+    ) -> Option<Box<Unread>> {
+        match (self, kept) {
+            (Self::Left(permit), Some((lease, _))) => {
+                Some(Box::new(Unread::new(lease, &mut scratch.codec, config, permit)))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Tells the client how its request ended.
@@ -218,6 +247,7 @@ async fn conclude(
     let reason = match ended.outcome {
         Outcome::Done => return End::Responded,
         Outcome::Upgraded(permit) => return End::Upgraded(permit),
+        Outcome::Left(permit) => return End::Left(permit),
         Outcome::LocalReply(local) => {
             match send_reply(conn, scratch, record, (sender, leaving), local, to_head).await {
                 true => return End::Responded,

@@ -8,7 +8,7 @@ use gateway_io::Chunk;
 use h2::RecvStream;
 
 use super::response_sink::H2ResponseSink;
-use super::sink::{H2Sink, Sender};
+use super::sink::{H2Sink, SMALL_RECEIVE, Sender};
 use super::source::H2Source;
 use super::unsent::{Leaving, Unsent};
 use crate::Reason;
@@ -31,8 +31,8 @@ pub(super) struct H2Wire<'c> {
     pub(super) meta: RequestMeta,
     /// The protocol that the request is to change to.
     pub(super) upgrade: Option<Upgrade>,
-    /// The backend's side of a tunnel.
-    pub(super) tunnel: Option<Lease>,
+    /// The backend's side of a tunnel, or of a response that is left.
+    pub(super) kept: Option<Lease>,
     pub(super) body: &'c mut RecvStream,
     pub(super) sender: &'c RefCell<Sender>,
     /// Takes the end of a response that the client has no window for.
@@ -96,6 +96,9 @@ impl<'c> Wire for H2Wire<'c> {
     fn halves<'a>(&'a mut self, lease: &'a mut Lease, progress: &'a Progress) -> Halves<'a, Self> {
         let Self { info, codec, meta, upgrade, body, sender, unsent, unasked, .. } = self;
         let config = &info.context.config;
+        if lease.is_exclusive() && !sender.borrow_mut().may_receive() {
+            lease.limit(Some(SMALL_RECEIVE));
+        }
         // What follows a request that is to change protocols is the tunnel's, if there will be one.
         let is_empty = upgrade.is_some() || body.is_end_stream();
         let reading = Reading {
@@ -120,10 +123,13 @@ impl<'c> Wire for H2Wire<'c> {
         }
     }
 
-    fn release(&mut self, lease: Lease, then: Release) {
+    fn release(&mut self, mut lease: Lease, then: Release) {
+        if then != Release::Left && self.sender.borrow().is_limited {
+            lease.limit(None);
+        }
         match then {
             Release::Shared => lease.keep(&self.info.context),
-            Release::Tunnel => self.tunnel = Some(lease),
+            Release::Tunnel | Release::Left => self.kept = Some(lease),
             // A login is one client's, and streams of others come on the same connection: it is closed. A request that
             // was responded to early is read no more.
             Release::Private | Release::Relay => drop(lease),

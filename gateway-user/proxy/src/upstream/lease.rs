@@ -174,6 +174,16 @@ impl Lease {
         matches!(self.connection, Leased::Exclusive(_))
     }
 
+    /// Receives of a connection take at most so many bytes from now on, and hold no memory for more. `None` is the ordinary
+    /// size again.
+    pub(crate) fn limit(&mut self, most: Option<usize>) {
+        let Leased::Exclusive(stream) = &mut self.connection else { return };
+        stream.recv.limit(most);
+        if most.is_some() {
+            stream.recv.give_back_chunk();
+        }
+    }
+
     pub(crate) fn backend(&self) -> &Backend {
         &self.in_flight.backend
     }

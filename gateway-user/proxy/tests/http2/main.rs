@@ -10,6 +10,7 @@ mod grpc;
 mod trailers;
 mod turns;
 mod twins;
+mod untaken;
 
 use std::io::Write as _;
 use std::sync::mpsc::channel;

@@ -23,6 +23,7 @@ async fn play(wants: bool, switches: bool) -> (String, Option<Release>, u16) {
     let end = match ended.outcome {
         Outcome::Upgraded(_permit) => "upgraded".to_owned(),
         Outcome::Done => "done".to_owned(),
+        Outcome::Left(_permit) => "left".to_owned(),
         Outcome::LocalReply(reply) => reply.reason.code().to_owned(),
         Outcome::Reset(reason) => reason.code().to_owned(),
     };

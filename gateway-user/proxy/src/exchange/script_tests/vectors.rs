@@ -56,6 +56,7 @@ fn columns(wire: &ScriptWire, ended: &Ended, record: &RequestRecord) -> Columns 
             (record.status, "whole", ["closed", "kept"][usize::from(kept)], None)
         }
         Outcome::Upgraded(_) => panic!("{case:?} changes protocols"),
+        Outcome::Left(_) => panic!("{case:?} is left"),
         Outcome::LocalReply(reply) => {
             let kept = request_read && meta.keep_alive && !reply.reason.ends_connection();
             (reply.status, "whole", ["closed", "kept"][usize::from(kept)], Some(reply.reason))
