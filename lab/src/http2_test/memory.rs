@@ -21,7 +21,7 @@ const AT_ONCE: usize = 50;
 /// Streams of one kind, as many on each connection as the gateway allows.
 const STREAMS: usize = 5_000;
 const STREAMS_OF_ONE: usize = 100;
-/// A response of which as much is read ahead as ever is: a chunk of 16 KiB.
+/// A response of which most is to come.
 const LARGE: &str = "/large?100000";
 
 /// How long memory has to settle: what a connection keeps for a second is gone then, and so are free pages.
@@ -45,11 +45,13 @@ const KINDS: &[Kind] = &[
     Kind { name: "idle, clear text", count: CONNECTIONS, most: 24_000, hold: idle_clear, port: HTTP },
     Kind { name: "idle, TLS", count: CONNECTIONS, most: 28_000, hold: idle_secured, port: HTTPS },
     Kind { name: "stalled response", count: STREAMS, most: 8_000, hold: stalled, port: HTTP },
+    Kind { name: "stalled response of 100 kB", count: STREAMS, most: 8_000, hold: stalled_large, port: HTTP },
+    Kind { name: "the same, 100 bytes taken", count: STREAMS, most: 8_000, hold: begun_large, port: HTTP },
     Kind {
-        name: "stalled response of 100 kB",
+        name: "the same, no window of the connection",
         count: STREAMS,
-        most: 36_000,
-        hold: stalled_large,
+        most: 8_000,
+        hold: crowded_large,
         port: HTTP,
     },
 ];
@@ -175,17 +177,26 @@ fn used(count: usize, server: &Server) -> Vec<Peer> {
 }
 
 fn stalled(_: &Testbed, to: SocketAddr) -> Box<dyn Holding> {
-    untaken(to, "/text")
+    untaken(to, &[(INITIAL_WINDOW, 0)], "/text")
 }
 
 fn stalled_large(_: &Testbed, to: SocketAddr) -> Box<dyn Holding> {
-    untaken(to, LARGE)
+    untaken(to, &[(INITIAL_WINDOW, 0)], LARGE)
 }
 
-/// Responses whose content never has a window.
-fn untaken(to: SocketAddr, path: &str) -> Box<dyn Holding> {
+fn begun_large(_: &Testbed, to: SocketAddr) -> Box<dyn Holding> {
+    untaken(to, &[(INITIAL_WINDOW, 100)], LARGE)
+}
+
+/// The connection's window is that of one stream.
+fn crowded_large(_: &Testbed, to: SocketAddr) -> Box<dyn Holding> {
+    untaken(to, &[], LARGE)
+}
+
+/// Responses for most of whose content there never is a window.
+fn untaken(to: SocketAddr, settings: &[(u16, u32)], path: &str) -> Box<dyn Holding> {
     let open = |_| {
-        let mut peer = Peer::with(to, &[(INITIAL_WINDOW, 0)]);
+        let mut peer = Peer::with(to, settings);
         (1..=STREAMS_OF_ONE).for_each(|n| ask(&mut peer, n, path));
         peer.until_responses(STREAMS_OF_ONE);
         peer

@@ -45,13 +45,31 @@ pub const HOLDS: &[Hold] = &[
         make: |s| frame(HEADERS, END_STREAM | END_HEADERS, s, GET),
         then: Then::Responses,
     },
-    // Of each a buffer of 16 KiB is received with its head.
     Hold {
         name: "long responses that are not taken",
         connections: 50,
         streams: 100,
-        max_growth_mib: Some(180),
+        max_growth_mib: Some(40),
         settings: &[(INITIAL_WINDOW, 0)],
+        make: |s| frame(HEADERS, END_STREAM | END_HEADERS, s, LARGE),
+        then: Then::Responses,
+    },
+    Hold {
+        name: "long responses of which 100 bytes are taken",
+        connections: 50,
+        streams: 100,
+        max_growth_mib: Some(40),
+        settings: &[(INITIAL_WINDOW, 100)],
+        make: |s| frame(HEADERS, END_STREAM | END_HEADERS, s, LARGE),
+        then: Then::Responses,
+    },
+    // Of all the streams of a connection 64 KiB.
+    Hold {
+        name: "long responses for which the connection has no window",
+        connections: 50,
+        streams: 100,
+        max_growth_mib: Some(40),
+        settings: &[],
         make: |s| frame(HEADERS, END_STREAM | END_HEADERS, s, LARGE),
         then: Then::Responses,
     },
