@@ -3,11 +3,12 @@
 // `aya::Pod` is an unsafe trait: its types may be copied to and from map memory byte by byte.
 #![allow(unsafe_code)]
 
+use std::borrow::{Borrow, BorrowMut};
 use std::error::Error;
 use std::fs::File;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,12 +21,12 @@ use gateway_common::{
 };
 
 use crate::gauge::Loads;
-use crate::{Counters, object};
+use crate::{Counters, LentDescriptors, object, raw};
 
 /// A value of `gateway-common` in map memory.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct MapValue<T: Copy>(T);
+pub(crate) struct MapValue<T: Copy>(T);
 
 // SAFETY: `repr(C)`, integers only, no padding (asserted in gateway-common): every bit pattern is a value.
 unsafe impl Pod for MapValue<SteerKey> {}
@@ -36,9 +37,9 @@ unsafe impl Pod for MapValue<SteerConfig> {}
 // SAFETY: as above.
 unsafe impl Pod for MapValue<SteerGuard> {}
 
-/// The programs, attached to the calling thread's network namespace until this is dropped and its pins are
-/// removed.
-pub(crate) struct Programs {
+/// Programs that this process loads, attached to the calling thread's network namespace until this is dropped
+/// and its pins are removed.
+pub(crate) struct OwnPrograms {
     loads: Arc<Loads>,
     /// Holds programs and maps, so that they can be pinned at any time.
     ebpf: Ebpf,
@@ -46,7 +47,7 @@ pub(crate) struct Programs {
 }
 
 /// The map of what is steered.
-type Binds<'a> = HashMap<&'a mut MapData, MapValue<SteerKey>, MapValue<SteerValue>>;
+pub(crate) type Binds<M> = HashMap<M, MapValue<SteerKey>, MapValue<SteerValue>>;
 
 /// Link that keeps `sk_lookup` attached: dropping it detaches, unless a pin holds on to the link as well. aya
 /// tracks a pinned link by a type of its own; neither is looked into.
@@ -55,7 +56,7 @@ enum LookupLink {
     Pinned(#[allow(dead_code, reason = "kept for its Drop")] PinnedLink),
 }
 
-impl Programs {
+impl OwnPrograms {
     /// Loads the programs for so many workers, with what they are never to steer frozen into them; attaches
     /// and pins nothing yet. An error says what the system refused, for people.
     pub(crate) fn load(workers: u32, guard: &SteerGuard) -> Result<Self, String> {
@@ -88,10 +89,8 @@ impl Programs {
     /// Puts a worker's listening socket into its slot.
     pub(crate) fn set_slot(&mut self, slot: u32, socket: &TcpListener) -> Result<(), String> {
         self.loads.store(slot, 0);
-        let mut sockets: SockMap<&mut MapData> = map_mut(&mut self.ebpf, maps::SOCKETS)?;
-        sockets
-            .set(slot, socket, 0)
-            .map_err(|e| at(format!("putting the socket of worker {slot} into map {}", maps::SOCKETS), &e))
+        let sockets: SockMap<&mut MapData> = map_mut(&mut self.ebpf, maps::SOCKETS)?;
+        put_socket(sockets, slot, socket)
     }
 
     /// Makes `sk_reuseport` what chooses within the socket's group, in place of any other program.
@@ -111,10 +110,15 @@ impl Programs {
         Ok(())
     }
 
+    /// Gives every map and every program its name in `dir`.
+    pub(crate) fn pin_maps_and_programs(&mut self, dir: &Path) -> Result<(), String> {
+        pin(&mut self.ebpf, dir)
+    }
+
     /// Gives every map, every program and the attached link its name in `dir`, the link last: a name for it
     /// without the others would keep steering alive that nobody can read.
     pub(crate) fn pin(&mut self, dir: &Path) -> Result<(), String> {
-        pin(&mut self.ebpf, dir)?;
+        self.pin_maps_and_programs(dir)?;
         if let Some(LookupLink::Unpinned(link)) = self.link.take() {
             match link.pin(dir.join(programs::SK_LOOKUP_LINK)) {
                 Ok(link) => self.link = Some(LookupLink::Pinned(link)),
@@ -134,34 +138,98 @@ impl Programs {
     }
 
     pub(crate) fn add(&mut self, key: SteerKey) -> Result<(), String> {
-        let mut binds: Binds<'_> = map_mut(&mut self.ebpf, maps::BINDS)?;
-        let entered = binds.insert(MapValue(key), MapValue(SteerValue { state: STATE_SERVE }), 0);
-        entered.map_err(|e| at(format!("writing to map {}", maps::BINDS), &e))
+        let binds: Binds<&mut MapData> = map_mut(&mut self.ebpf, maps::BINDS)?;
+        add_bind(binds, key)
     }
 
     /// Removes a bind; one that is not there is as good as removed.
     pub(crate) fn remove(&mut self, key: SteerKey) -> Result<(), String> {
-        let mut binds: Binds<'_> = map_mut(&mut self.ebpf, maps::BINDS)?;
-        match binds.remove(&MapValue(key)) {
-            Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-            done => done.map_err(|e| at(format!("writing to map {}", maps::BINDS), &e)),
-        }
+        let binds: Binds<&mut MapData> = map_mut(&mut self.ebpf, maps::BINDS)?;
+        remove_bind(binds, key)
     }
 
     pub(crate) fn counters(&self) -> Result<Counters, String> {
         let verdicts = self.ebpf.map(maps::VERDICTS).ok_or_else(|| no_map(maps::VERDICTS))?;
         let verdicts: PerCpuArray<&MapData, u64> = verdicts.try_into().map_err(|e: MapError| explain(&e))?;
-        let mut counters = Counters::default();
-        for verdict in Verdict::ALL {
-            let per_cpu = verdicts.get(&verdict.index(), 0).map_err(|e| explain(&e))?;
-            counters.set(verdict, per_cpu.iter().sum());
-        }
-        Ok(counters)
+        sum(&verdicts)
     }
 
     pub(crate) fn loads(&self) -> Arc<Loads> {
         Arc::clone(&self.loads)
     }
+
+    /// Duplicates of the descriptors, for another process. Its descriptor of the verdicts is `to_read`, where
+    /// that is given.
+    pub(crate) fn lend(&self, to_read: Option<OwnedFd>) -> Result<LentDescriptors, String> {
+        let duplicate = |name: &str| -> Result<OwnedFd, String> {
+            let map = match self.ebpf.map(name) {
+                Some(Map::HashMap(map) | Map::SockMap(map) | Map::Array(map) | Map::PerCpuArray(map)) => map,
+                _ => return Err(no_map(name)),
+            };
+            duplicate(map.fd())
+        };
+        Ok(LentDescriptors {
+            binds: duplicate(maps::BINDS)?,
+            sockets: duplicate(maps::SOCKETS)?,
+            loads: duplicate(maps::LOADS)?,
+            verdicts: to_read.map_or_else(|| duplicate(maps::VERDICTS), Ok)?,
+            chooser: self.program_descriptor(programs::SK_REUSEPORT)?,
+        })
+    }
+
+    /// Attaches `sk_lookup` to the calling thread's network namespace for whoever gets the link.
+    pub(crate) fn attach_for(&self) -> Result<OwnedFd, String> {
+        let netns = File::open("/proc/thread-self/ns/net").map_err(|e| format!("network namespace: {e}"))?;
+        let program = self.program_descriptor(programs::SK_LOOKUP)?;
+        let what = || format!("attaching {} to the network namespace", programs::SK_LOOKUP);
+        raw::attach(&program, &netns).map_err(|e| at(what(), &e))
+    }
+
+    fn program_descriptor(&self, name: &str) -> Result<OwnedFd, String> {
+        let no_program = || format!("the object has no program {name}");
+        let program = self.ebpf.program(name).ok_or_else(no_program)?;
+        duplicate(program.fd().map_err(|e| explain(&e))?)
+    }
+}
+
+fn duplicate(object: &impl AsFd) -> Result<OwnedFd, String> {
+    object.as_fd().try_clone_to_owned().map_err(|e| format!("no descriptor is left: {e}"))
+}
+
+pub(crate) fn put_socket<M: BorrowMut<MapData>>(
+    mut sockets: impl BorrowMut<SockMap<M>>,
+    slot: u32,
+    socket: &TcpListener,
+) -> Result<(), String> {
+    let put = sockets.borrow_mut().set(slot, socket, 0);
+    put.map_err(|e| at(format!("putting the socket of worker {slot} into map {}", maps::SOCKETS), &e))
+}
+
+pub(crate) fn add_bind<M: BorrowMut<MapData>>(
+    mut binds: impl BorrowMut<Binds<M>>,
+    key: SteerKey,
+) -> Result<(), String> {
+    let entered = binds.borrow_mut().insert(MapValue(key), MapValue(SteerValue { state: STATE_SERVE }), 0);
+    entered.map_err(|e| at(format!("writing to map {}", maps::BINDS), &e))
+}
+
+pub(crate) fn remove_bind<M: BorrowMut<MapData>>(
+    mut binds: impl BorrowMut<Binds<M>>,
+    key: SteerKey,
+) -> Result<(), String> {
+    match binds.borrow_mut().remove(&MapValue(key)) {
+        Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        done => done.map_err(|e| at(format!("writing to map {}", maps::BINDS), &e)),
+    }
+}
+
+pub(crate) fn sum<M: Borrow<MapData>>(verdicts: &PerCpuArray<M, u64>) -> Result<Counters, String> {
+    let mut counters = Counters::default();
+    for verdict in Verdict::ALL {
+        let per_cpu = verdicts.get(&verdict.index(), 0).map_err(|e| explain(&e))?;
+        counters.set(verdict, per_cpu.iter().sum());
+    }
+    Ok(counters)
 }
 
 /// Pins every map and program under its own name.
@@ -200,7 +268,7 @@ where
 }
 
 /// One line for people: at what the kernel refused, why, and what would change its mind.
-fn at(what: String, error: &(dyn Error + 'static)) -> String {
+pub(crate) fn at(what: String, error: &(dyn Error + 'static)) -> String {
     format!("{what}: {}", explain(error))
 }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use gateway_ir::BindAddress;
 
-use crate::bpf::Programs;
 use crate::gauge::Loads;
 use crate::pins::{PinError, Pins};
 use crate::placeholder::{PlaceholderState, Placeholders};
+use crate::programs::Programs;
 use crate::{
     Applied, Counters, PinState, Rejection, RejectionReason, SteerBind, SteerError, SteerOptions, SteerPlan,
     sockets,
@@ -61,7 +61,7 @@ pub(crate) enum OpenError {
 
 impl Kernel {
     pub(crate) fn open(options: &SteerOptions) -> Result<Self, OpenError> {
-        let pins = match Pins::claim(&options.bpffs, options.layout, &options.instance) {
+        let pins = match claim(options) {
             Ok(pins) => Ok(pins),
             Err(PinError::NoPlace(reason)) => Err(reason),
             Err(PinError::Busy { dir, pid }) => {
@@ -79,7 +79,7 @@ impl Kernel {
         }
         let (backlog, live) = (options.backlog, BTreeSet::new());
         let spare = spare(&untaken);
-        let placeholders = Placeholders::new(options.placeholders, Vec::new());
+        let placeholders = Placeholders::new(options, Vec::new());
         let (claimed, shared, stage) = (None, 0, TakeoverStage::Alone);
         let kernel = Self {
             pins,
@@ -118,7 +118,7 @@ impl Kernel {
             try_to_choose(&mut programs)?;
         }
         programs.attach().map_err(OpenError::Unavailable)?;
-        let claimed = match Pins::claim(&options.bpffs, options.layout, &options.instance) {
+        let claimed = match claim(options) {
             Ok(pins) => Ok(pins),
             Err(PinError::NoPlace(reason)) => Err(reason),
             Err(PinError::Busy { dir, .. }) => Err(format!("{} is in use", dir.display())),
@@ -130,7 +130,7 @@ impl Kernel {
             port,
             backlog: options.backlog,
             live: BTreeSet::new(),
-            placeholders: Placeholders::new(options.placeholders, placeholders),
+            placeholders: Placeholders::new(options, placeholders),
             spare: spare(&untaken),
             untaken,
             shared,
@@ -282,11 +282,27 @@ impl Kernel {
         self.port
     }
 
+    /// True if somebody else has taken the programs off.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.programs.is_detached()
+    }
+
     pub(crate) fn pin_state(&self) -> PinState {
+        if let Some(pins) = self.programs.lent_pins() {
+            return pins.clone();
+        }
         match &self.pins {
             Ok(pins) => PinState::Pinned(Path::to_owned(pins.dir())),
             Err(reason) => PinState::NotPinned(reason.clone()),
         }
+    }
+}
+
+/// The place for pins, unless a helper has one of its own.
+fn claim(options: &SteerOptions) -> Result<Pins, PinError> {
+    match &options.helper {
+        Some(_) => Err(PinError::NoPlace("the helper pins".to_owned())),
+        None => Pins::claim(&options.bpffs, options.layout, &options.instance),
     }
 }
 
@@ -303,7 +319,7 @@ fn spare(sockets: &[TcpListener]) -> Option<TcpListener> {
 fn load(options: &SteerOptions) -> Result<Programs, OpenError> {
     let too_many = || OpenError::Unavailable("the pool has too many networks".to_owned());
     let guard = options.guard().ok_or_else(too_many)?;
-    Programs::load(slots(options), &guard).map_err(OpenError::Unavailable)
+    Programs::load(slots(options), &guard, options.helper.as_ref()).map_err(OpenError::Unavailable)
 }
 
 fn slots(options: &SteerOptions) -> u32 {

@@ -15,27 +15,36 @@
 //! Everything specific to aya stays inside this crate. See `docs/steering.md` for how it behaves on a node.
 #![deny(unsafe_code)]
 
+mod announce;
 mod bpf;
 mod check;
 mod counters;
 mod ebpf;
 mod error;
 mod gauge;
+mod helper;
+mod lent;
 mod local;
 mod object;
 mod options;
 mod pins;
 mod placeholder;
 mod plan;
+mod programs;
+mod raw;
+mod received;
 mod reuseport;
 mod sockets;
 mod steering;
 
+pub use announce::announce;
 pub use check::{Rejection, RejectionReason};
 pub use counters::Counters;
 pub use error::SteerError;
 pub use gateway_common::Verdict;
 pub use gauge::Gauge;
+pub use helper::{BindWay, Helper, LentDescriptors, bind_for, bind_udp_for};
+pub use lent::{LendOptions, LentPrograms};
 pub use local::without_ipv6;
 pub use options::{DEFAULT_BPFFS, RESERVED_PORTS, SteerOptions, SteeringMode};
 pub use pins::{CleanupReport, cleanup};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use gateway_common::{MAX_POOL, SteerGuard};
 use ipnet::IpNet;
 
-use crate::SteerError;
+use crate::{Helper, SteerError};
 
 /// Steering mode: how connections reach the workers (`--steering`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct SteerOptions {
     /// Number added to privileged ports where the process may not bind them; `None` refuses such binds
     /// instead. Kernel programs need no privileged bind and ignore it.
     pub unprivileged_offset: Option<u16>,
+    /// A process that does what takes a right; `None` where this one has the rights, or does without.
+    pub helper: Option<Arc<dyn Helper>>,
 }
 
 impl SteerOptions {
@@ -79,6 +82,7 @@ impl SteerOptions {
             pool: Vec::new(),
             placeholders: 1024,
             unprivileged_offset: Some(8000),
+            helper: None,
         }
     }
 

@@ -11,7 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use gateway_ir::BindAddress;
 
-use crate::{SteerBind, sockets};
+use crate::helper::Ports;
+use crate::{SteerBind, SteerOptions, sockets};
 
 /// Ports that placeholders hold, and ports that they do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub struct PlaceholderState {
 pub(crate) struct Placeholders {
     /// Most of them: each takes a descriptor.
     most: usize,
+    ports: Ports,
     held: BTreeMap<SteerBind, TcpListener>,
     missing: BTreeMap<SteerBind, String>,
     /// Of the process that is taken over from. Binds use these before they make any.
@@ -35,10 +37,11 @@ pub(crate) struct Placeholders {
 }
 
 impl Placeholders {
-    pub(crate) fn new(most: usize, inherited: Vec<TcpListener>) -> Self {
+    pub(crate) fn new(options: &SteerOptions, inherited: Vec<TcpListener>) -> Self {
         let placed = |socket: TcpListener| Some((socket.local_addr().ok()?, socket));
         let inherited = inherited.into_iter().filter_map(placed).collect();
-        Self { most, held: BTreeMap::new(), missing: BTreeMap::new(), inherited }
+        let (most, ports) = (options.placeholders, Ports::new(options.helper.clone()));
+        Self { most, ports, held: BTreeMap::new(), missing: BTreeMap::new(), inherited }
     }
 
     /// Holds the steered ports, as far as that is possible, and no others. Ports that could not be held are
@@ -81,7 +84,7 @@ impl Placeholders {
         if self.held.len() >= self.most {
             return Err(format!("{} ports are held, and each takes a descriptor (one of 64)", self.most));
         }
-        sockets::hold(bind.address, bind.port).map_err(|error| explain(&error))
+        self.ports.hold(bind.address, bind.port).map_err(|error| explain(&error))
     }
 
     /// Duplicates for a process that takes over. Until [`seal`](Self::seal) sockets with `SO_REUSEADDR` may

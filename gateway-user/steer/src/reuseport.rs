@@ -7,14 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use gateway_ir::BindAddress;
 
 use crate::check::{Rejection, RejectionReason};
+use crate::helper::Ports;
 use crate::{SteerBind, SteerError, SteerOptions, SteerPlan, sockets};
 
 /// Binds and the sockets handed out for them.
 pub(crate) struct Sockets {
     workers: usize,
     backlog: u32,
-    /// Ports below this may not be bound by this process.
-    lowest_port: u16,
+    /// Those that can be bound, and by whom.
+    ports: Ports,
     offset: Option<u16>,
     prepared: BTreeMap<SteerBind, Bound>,
     live: BTreeMap<SteerBind, Bound>,
@@ -53,7 +54,7 @@ impl Sockets {
         Self {
             workers: options.workers,
             backlog: options.backlog,
-            lowest_port: sockets::lowest_port(),
+            ports: Ports::new(options.helper.clone()),
             offset: options.unprivileged_offset,
             prepared: BTreeMap::new(),
             live: BTreeMap::new(),
@@ -107,21 +108,21 @@ impl Sockets {
 
     /// The offset, if this process needs it.
     pub(crate) fn offset(&self) -> Option<u16> {
-        self.offset.filter(|_| self.lowest_port > 0)
+        self.offset.filter(|_| self.ports.lowest() > 0)
     }
 
     /// Lowest port that this process may bind.
     pub(crate) fn lowest_port(&self) -> u16 {
-        self.lowest_port
+        self.ports.lowest()
     }
 
     /// The port that is bound when `port` is asked for.
     pub(crate) fn bound_port(&self, port: u16) -> Result<u16, String> {
-        if port >= self.lowest_port {
+        let lowest = self.ports.lowest();
+        if port >= lowest {
             return Ok(port);
         }
-        let higher =
-            self.offset.and_then(|offset| port.checked_add(offset)).filter(|p| *p >= self.lowest_port);
+        let higher = self.offset.and_then(|offset| port.checked_add(offset)).filter(|p| *p >= lowest);
         higher.ok_or_else(|| {
             format!("port {port} needs CAP_NET_BIND_SERVICE; give the right, or set --unprivileged-offset")
         })
@@ -163,7 +164,7 @@ impl Sockets {
         let mut spares = duplicates(self.inherited_for(bind.address, port)).map_err(failed)?;
         let mut listening = spares.len();
         while spares.len() < self.workers {
-            spares.push(sockets::bind(bind.address, port).map_err(failed)?);
+            spares.push(self.ports.bind(bind.address, port).map_err(failed)?);
         }
         if self.stage != TakeoverStage::Beside {
             let mut rest = spares.iter().skip(listening);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use gateway_ir::BindAddress;
 use nix::sys::stat::fstat;
@@ -20,56 +20,67 @@ pub(crate) fn listen(address: BindAddress, port: u16, backlog: u32) -> io::Resul
 
 /// The same before listen(2): it has its place, and nothing can arrive at it.
 pub(crate) fn bind(address: BindAddress, port: u16) -> io::Result<TcpListener> {
-    let address = match address {
+    bind_as(address, port, None)
+}
+
+/// The same for a user of that number: the sockets of a group must have one owner when they are bound.
+pub(crate) fn bind_as(address: BindAddress, port: u16, uid: Option<u32>) -> io::Result<TcpListener> {
+    let bound = |ip| open(tcp(ip)?, ip, port, uid);
+    of_every_family(address, bound).map(TcpListener::from)
+}
+
+/// A UDP socket in the group of its address and port.
+pub(crate) fn bind_udp_as(address: BindAddress, port: u16, uid: Option<u32>) -> io::Result<OwnedFd> {
+    let udp = |ip| Socket::new(Domain::for_address(SocketAddr::new(ip, 0)), Type::DGRAM, Some(Protocol::UDP));
+    of_every_family(address, |ip| open(udp(ip)?, ip, port, uid)).map(OwnedFd::from)
+}
+
+/// Makes a socket for an address; for every address one of both families, or of IPv4 where the kernel has no
+/// IPv6.
+fn of_every_family<T>(address: BindAddress, make: impl Fn(IpAddr) -> io::Result<T>) -> io::Result<T> {
+    let ip = match address {
         BindAddress::Any => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         BindAddress::Ip(ip) => ip,
     };
-    match open(address, port) {
-        Err(e)
-            if address.is_unspecified()
-                && address.is_ipv6()
-                && e.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
-        {
-            open(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+    match make(ip) {
+        Err(e) if ip.is_unspecified() && ip.is_ipv6() && e.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            make(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
         }
         done => done,
     }
 }
 
-fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
-    let socket = tcp(ip)?;
+fn open(socket: Socket, ip: IpAddr, port: u16, uid: Option<u32>) -> io::Result<Socket> {
     if ip.is_ipv6() {
         socket.set_only_v6(!ip.is_unspecified())?;
     }
     socket.set_reuse_address(true)?; // connections of a former process in TIME_WAIT must not keep the port
     socket.set_reuse_port(true)?;
+    uid.map_or(Ok(()), |uid| give(&socket, uid))?;
     socket.bind(&SocketAddr::new(ip, port).into())?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// A socket that is bound to an address and port, and beside which no other can be, whatever its options:
 /// connections that are under way or in TIME_WAIT alone may have the port. [`BindAddress::Any`] is one
 /// dual-stack socket, or an IPv4 one where the kernel has no IPv6.
 pub(crate) fn hold(address: BindAddress, port: u16) -> io::Result<TcpListener> {
-    let ip = match address {
-        BindAddress::Any => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        BindAddress::Ip(ip) => ip,
-    };
-    match hold_at(ip, port) {
-        Err(e) if ip.is_unspecified() && ip.is_ipv6() && e.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-            hold_at(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
-        }
-        done => done,
-    }
+    hold_as(address, port, None)
 }
 
-fn hold_at(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
+/// The same for a user of that number.
+pub(crate) fn hold_as(address: BindAddress, port: u16, uid: Option<u32>) -> io::Result<TcpListener> {
+    of_every_family(address, |ip| hold_at(ip, port, uid))
+}
+
+fn hold_at(ip: IpAddr, port: u16, uid: Option<u32>) -> io::Result<TcpListener> {
     let open = |reuse| -> io::Result<TcpListener> {
         let socket = tcp(ip)?;
         if ip.is_ipv6() {
             socket.set_only_v6(!ip.is_unspecified())?;
         }
         socket.set_reuse_address(reuse)?;
+        uid.map_or(Ok(()), |uid| give(&socket, uid))?;
         socket.bind(&SocketAddr::new(ip, port).into())?;
         Ok(socket.into())
     };

@@ -131,6 +131,15 @@ impl Steering {
         }
     }
 
+    /// True if connections reach no worker any more because a helper has taken its programs off. It does
+    /// that when the connection to it ends, and not when it ends itself.
+    pub fn is_detached(&self) -> bool {
+        match &self.backend {
+            SteeringBackend::Kernel(kernel) => kernel.is_detached(),
+            SteeringBackend::Sockets(_) => false,
+        }
+    }
+
     /// The backend that is live, with the reason.
     pub fn path(&self) -> &SteeringPath {
         &self.path

@@ -1,0 +1,119 @@
+//! Operations that take a right, and the process that does them for one without any.
+
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use gateway_ir::BindAddress;
+
+use crate::{PinState, sockets};
+
+/// Another process, with rights that this one has not. It decides by its own settings what it does.
+pub trait Helper: fmt::Debug + Send + Sync {
+    /// A TCP socket that is bound and does not listen yet.
+    ///
+    /// # Errors
+    /// The helper is away, does not serve the port, or the system refuses.
+    fn bind(&self, way: BindWay, address: BindAddress, port: u16) -> io::Result<OwnedFd>;
+
+    /// Programs that are loaded for so many workers and not attached yet. There are none beside these for
+    /// this process until [`detach`](Self::detach).
+    ///
+    /// # Errors
+    /// The helper is away, or the kernel refuses; one line for people.
+    fn load(&self, workers: u32) -> Result<LentDescriptors, String>;
+
+    /// Attaches what was loaded. The link keeps it attached, also without the helper.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn attach(&self) -> Result<(OwnedFd, PinState), String>;
+
+    /// Takes the programs off and removes their pins. Without the helper the end of the link does the first.
+    fn detach(&self);
+}
+
+/// Use of a bound socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindWay {
+    /// In the `SO_REUSEPORT` group of its address and port, to listen on.
+    Shared,
+    /// Alone on its address and port, to keep others from it.
+    Held,
+}
+
+/// Descriptors of loaded programs, by which a process without any right steers.
+#[derive(Debug)]
+pub struct LentDescriptors {
+    /// Map of binds, to write.
+    pub binds: OwnedFd,
+    /// Map of the workers' sockets, to write.
+    pub sockets: OwnedFd,
+    /// Map of load gauges, to map into memory.
+    pub loads: OwnedFd,
+    /// Map of verdicts, to read; where nothing can be pinned the kernel gives only one to write as well.
+    pub verdicts: OwnedFd,
+    /// The program that chooses among workers, for groups of sockets made later.
+    pub chooser: OwnedFd,
+}
+
+/// Ways to the sockets of privileged ports.
+#[derive(Clone, Debug)]
+pub(crate) struct Ports {
+    helper: Option<Arc<dyn Helper>>,
+    /// Lowest port that this process may bind itself.
+    own_lowest: u16,
+}
+
+impl Ports {
+    pub(crate) fn new(helper: Option<Arc<dyn Helper>>) -> Self {
+        Self { helper, own_lowest: sockets::lowest_port() }
+    }
+
+    /// Lowest port that can be bound at all; 0 when all can be.
+    pub(crate) fn lowest(&self) -> u16 {
+        if self.helper.is_some() { 0 } else { self.own_lowest }
+    }
+
+    /// A socket of the group of its address and port, before listen(2).
+    pub(crate) fn bind(&self, address: BindAddress, port: u16) -> io::Result<TcpListener> {
+        match self.helper_for(port) {
+            Some(helper) => helper.bind(BindWay::Shared, address, port).map(TcpListener::from),
+            None => sockets::bind(address, port),
+        }
+    }
+
+    /// A socket beside which no other can be bound.
+    pub(crate) fn hold(&self, address: BindAddress, port: u16) -> io::Result<TcpListener> {
+        match self.helper_for(port) {
+            Some(helper) => helper.bind(BindWay::Held, address, port).map(TcpListener::from),
+            None => sockets::hold(address, port),
+        }
+    }
+
+    fn helper_for(&self, port: u16) -> Option<&dyn Helper> {
+        self.helper.as_deref().filter(|_| port < self.own_lowest)
+    }
+}
+
+/// A bound TCP socket of `uid`, for another process.
+///
+/// # Errors
+/// The system refuses.
+pub fn bind_for(uid: u32, way: BindWay, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
+    let socket = match way {
+        BindWay::Shared => sockets::bind_as(address, port, Some(uid))?,
+        BindWay::Held => sockets::hold_as(address, port, Some(uid))?,
+    };
+    Ok(socket.into())
+}
+
+/// A bound UDP socket of `uid` in the `SO_REUSEPORT` group of its address and port, for another process.
+///
+/// # Errors
+/// The system refuses.
+pub fn bind_udp_for(uid: u32, address: BindAddress, port: u16) -> io::Result<OwnedFd> {
+    sockets::bind_udp_as(address, port, Some(uid))
+}
