@@ -207,6 +207,14 @@ pub(super) const FILES: &[c_long] = &[
     SYS_unlink,
 ];
 
+/// Giving files and sockets to another user.
+pub(super) const GIVE: &[c_long] = &[
+    SYS_fchown,
+    SYS_fchownat,
+    #[cfg(target_arch = "x86_64")]
+    SYS_chown,
+];
+
 /// Calls that only the start of other threads and the end of the process need.
 pub(super) const START: &[c_long] = &[
     SYS_capget,

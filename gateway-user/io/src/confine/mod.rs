@@ -31,6 +31,8 @@ pub enum Role {
     Compiler,
     /// Builds regular expressions: memory, and waiting for more of them.
     Builder,
+    /// Holds the rights of a gateway in another process: everything but connections and programs.
+    Helper,
     /// Everything else, and starts all other threads.
     Control,
 }
@@ -52,6 +54,7 @@ impl Role {
             Role::Worker(_) => "worker",
             Role::Compiler => "compiler",
             Role::Builder => "builder",
+            Role::Helper => "helper",
             Role::Control => "control",
         }
     }
@@ -61,7 +64,8 @@ impl Role {
             Role::Worker(_) => 0,
             Role::Compiler => 1,
             Role::Builder => 2,
-            Role::Control => 3,
+            Role::Helper => 3,
+            Role::Control => 4,
         }
     }
 
@@ -72,6 +76,9 @@ impl Role {
             Role::Worker(_) => [calls::ANY, calls::SERVE, calls::DRIVE_RING].concat(),
             Role::Builder => calls::ANY.to_vec(),
             Role::Compiler => [calls::ANY, calls::SERVE, calls::FILES, calls::LISTEN, calls::STEER].concat(),
+            Role::Helper => {
+                [calls::ANY, calls::SERVE, calls::FILES, calls::LISTEN, calls::STEER, calls::GIVE].concat()
+            }
             Role::Control => [
                 calls::ANY,
                 calls::SERVE,
@@ -197,6 +204,21 @@ mod tests {
             ]
         });
         assert_eq!(all, [true; 6]);
+    }
+
+    #[test]
+    fn the_helper_listens_and_gives_away_and_neither_connects_nor_starts_anything() {
+        let all = confined(Role::Helper, || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let file = File::open("/etc/hostname").unwrap();
+            let given = nix::unistd::fchown(&file, None, None);
+            [
+                given.is_ok(),
+                is_denied(TcpStream::connect(listener.local_addr().unwrap())),
+                nix::unistd::execv(c"/nowhere", &[c"x"]) == Err(nix::errno::Errno::EPERM),
+            ]
+        });
+        assert_eq!(all, [true; 3]);
     }
 
     #[test]

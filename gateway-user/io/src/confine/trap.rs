@@ -13,7 +13,7 @@ use super::{Role, calls};
 /// Numbers above this are counted as this one; no architecture has so many.
 const CALLS: usize = 512;
 /// Names of roles, by their index.
-const ROLES: [&str; 4] = ["worker", "compiler", "builder", "control"];
+const ROLES: [&str; 5] = ["worker", "compiler", "builder", "helper", "control"];
 
 /// Number of times that each call was denied, by the thread's role.
 static COUNTS: [[AtomicU64; CALLS]; ROLES.len()] =
