@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "gateway-proxy",
     "gateway-steer",
     "gateway-sync",
+    "gateway-helper",
     "gateway-control",
     "gateway-admin",
     "sluice",
