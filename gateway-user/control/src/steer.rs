@@ -1,7 +1,7 @@
 //! The reconciler's interface to steering, and steering that several threads share.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use gateway_steer::{
     Counters, FinishedTakeover, Gauge, PlaceholderState, Prepared, Rejection, SteerError, SteerPlan, Steering,
@@ -78,6 +78,17 @@ impl SharedSteering {
         if let Some(steering) = self.lock().as_mut() {
             steering.seal();
         }
+    }
+
+    /// True if a helper has taken its programs off: see [`Steering::is_detached`]. `None` while they are being
+    /// changed, for which this does not wait, and after the close.
+    pub fn is_detached(&self) -> Option<bool> {
+        let steering = match self.0.try_lock() {
+            Ok(steering) => steering,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        steering.as_ref().map(Steering::is_detached)
     }
 
     /// The load gauge of a worker; `None` after the close.

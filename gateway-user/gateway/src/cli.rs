@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::flags::{Admin, All, Meaning, Places, SettingFlags};
+use crate::flags::{Admin, All, Meaning, Places, Rights, SettingFlags};
 
 /// Sluice: an edge gateway for Kubernetes and for a directory of Gateway API resources.
 #[derive(Debug, Parser)]
@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Remove the leftovers of a crashed Sluice from the kernel and the disk.
     Cleanup(CleanupArgs),
+    /// Hold the rights of a Sluice that runs as a user without any (`run --helper`): load kernel programs, bind
+    /// ports, put addresses on an interface.
+    Helper(HelperArgs),
     /// Serve an httpbin-like backend to try routes against.
     Echo(crate::echo::EchoArgs),
     /// Check settings without starting.
@@ -145,6 +148,19 @@ pub(crate) struct StatusArgs {
 pub(crate) struct CleanupArgs {
     #[command(flatten)]
     pub(crate) settings: SettingFlags<Places>,
+}
+
+/// `sluice helper`.
+#[derive(Debug, Args)]
+pub(crate) struct HelperArgs {
+    /// Where to listen: a Unix socket that is made, in a directory that nobody else writes to.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+    /// User that is served besides root: the one that `sluice run --helper` runs as.
+    #[arg(long, value_name = "UID")]
+    pub(crate) node_uid: u32,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags<Rights>,
 }
 
 /// `sluice config`.

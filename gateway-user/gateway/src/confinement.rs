@@ -19,12 +19,12 @@ pub(crate) struct Confinement {
 impl Confinement {
     /// As the setting says.
     pub(crate) fn of(setting: Seccomp, source: &Source) -> Self {
-        let unlisted = match setting {
-            Seccomp::On => Some(Unlisted::Fails),
-            Seccomp::Log => Some(Unlisted::IsLogged),
-            Seccomp::Off => None,
-        };
-        Self { unlisted, starts_programs: source.program().is_some() }
+        Self { unlisted: unlisted(setting), starts_programs: source.program().is_some() }
+    }
+
+    /// As the setting says, for a process that only helps others.
+    pub(crate) fn of_helper(setting: Seccomp) -> Self {
+        Self { unlisted: unlisted(setting), starts_programs: false }
     }
 
     /// The list for workers.
@@ -49,6 +49,11 @@ impl Confinement {
         self.hold(Role::Builder);
     }
 
+    /// Holds the calling thread, and those that it starts, to the helper's list.
+    pub(crate) fn helper(self) {
+        self.hold(Role::Helper);
+    }
+
     fn hold(self, role: Role) {
         let held = self.unlisted.map_or(Ok(()), |unlisted| confine(role, unlisted));
         if let Err(error) = held {
@@ -57,6 +62,14 @@ impl Confinement {
                 "the {role} thread may make any system call: {error}; --seccomp=off does without this line"
             );
         }
+    }
+}
+
+fn unlisted(setting: Seccomp) -> Option<Unlisted> {
+    match setting {
+        Seccomp::On => Some(Unlisted::Fails),
+        Seccomp::Log => Some(Unlisted::IsLogged),
+        Seccomp::Off => None,
     }
 }
 

@@ -195,6 +195,7 @@ impl Controller<'_> {
             stream: None,
             nodes: Some(Arc::clone(nodes)),
             steering: None,
+            helper: None,
             log_control: self.log_control.clone(),
             access_log: log.sink(),
             takeover_failures: FailureCounters::default(),

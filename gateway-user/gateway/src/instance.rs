@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use gateway_control::addresses::link::{self, LinkAccess};
 
 use crate::flags::TakeOver;
 use crate::handoff::{self, HandoffClient, HandoffReply, Name, Offer, Received};
@@ -289,7 +290,7 @@ pub(crate) fn remove_stale(dir: &Path) -> io::Result<Vec<String>> {
         return Ok(vec![format!("left {}: in use{name}", path.display())]);
     }
     let mut said = Vec::new();
-    let addresses = gateway_control::addresses::link::release(&interface_addresses(dir))?;
+    let addresses = link::release(&interface_addresses(dir), &LinkAccess::Own)?;
     said.extend(addresses.iter().map(|address| format!("took {address} off its interface")));
     let admin = [crate::admin::socket_path(dir), dir.join("admin.new")];
     for stale in admin.into_iter().chain([handoff::socket_path(dir), path]) {
@@ -312,6 +313,12 @@ fn holder(file: File) -> Option<Name> {
     let mut lines = text.lines();
     let pid = lines.next()?.trim().parse().ok()?;
     Some(Name { pid, pod: lines.nth(1).map(str::to_owned) })
+}
+
+/// A name for kernel objects of the helper that listens at `socket`.
+pub(crate) fn helper_name(socket: &Path) -> String {
+    let path = std::path::absolute(socket).unwrap_or_else(|_| socket.to_owned());
+    format!("h{:016x}", fnv1a(path.as_os_str().as_encoded_bytes()))
 }
 
 /// FNV-1a, 64 bits: a short stable name, no secret.

@@ -12,6 +12,7 @@ mod fault;
 mod flags;
 mod handoff;
 mod handoff_state;
+mod helper;
 mod identity;
 mod instance;
 mod logging;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use gateway_control::addresses::link::LinkAccess;
 use gateway_control::cluster::PoolDuty;
 use gateway_control::engine::Engine;
 use gateway_control::own_ports::OwnPorts;
@@ -30,6 +31,8 @@ pub(crate) struct Plane<'a> {
     pub(crate) steering: &'a SharedSteering,
     pub(crate) own_ports: OwnPorts,
     pub(crate) takes_over: bool,
+    /// The way to change addresses of an interface.
+    pub(crate) access: LinkAccess,
     pub(crate) confinement: Confinement,
 }
 
@@ -57,8 +60,14 @@ impl Plane<'_> {
             Opened::Resources(options, cluster) => {
                 let confinement = self.confinement;
                 let reconciler = self.reconciler(over_cluster, sender);
-                let (reconciler, pool) =
-                    pool::open(self.settings, self.instance, cluster.as_ref(), self.takes_over, reconciler)?;
+                let (reconciler, pool) = pool::open(
+                    self.settings,
+                    self.instance,
+                    cluster.as_ref(),
+                    self.takes_over,
+                    self.access,
+                    reconciler,
+                )?;
                 let (compiler, builder) = (move || confinement.compiler(), move || confinement.builder());
                 let engine = Engine::start_with(*options, reconciler, compiler, builder)?;
                 let pool = pool.map(|pool| pool.follow(&engine));
@@ -94,7 +103,7 @@ impl Plane<'_> {
             .reached_at(node::addresses(self.settings))
             .taking_freed_ports_after(self.settings.freed_ports_after.0, self.takes_over)
             .guarding(self.own_ports);
-        let applier = match pool::own_addresses(self.settings, self.instance, self.takes_over)? {
+        let applier = match pool::own_addresses(self.settings, self.instance, self.takes_over, self.access)? {
             Some(own) => applier.with_addresses(own),
             None => applier,
         };

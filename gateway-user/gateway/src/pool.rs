@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use gateway_control::addresses::assignment_store::{AssignmentFile, LocalAssignmentStore};
-use gateway_control::addresses::link::{self, Link};
+use gateway_control::addresses::link::{self, Link, LinkAccess};
 use gateway_control::addresses::{
     Assigner, AssignmentStore, ClusterAssignmentStore, OwnAddresses, Pool, netlink,
 };
@@ -62,15 +62,16 @@ pub(crate) fn own_addresses(
     settings: &Settings,
     instance: &Instance,
     takes_over: bool,
+    access: LinkAccess,
 ) -> anyhow::Result<Option<OwnAddresses>> {
     let record = instance.interface_addresses();
     let Some(interface) = interface(settings) else {
         if !takes_over {
-            release(&record)?;
+            release(&record, &access)?;
         }
         return Ok(None);
     };
-    let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over);
+    let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over).by(access);
     Ok(Some(OwnAddresses::new(link, node::name(settings)?)))
 }
 
@@ -78,8 +79,8 @@ fn interface(settings: &Settings) -> Option<&str> {
     settings.address_interface.0.as_deref().filter(|_| settings.address_mode == AddressMode::Pool)
 }
 
-fn release(record: &Path) -> anyhow::Result<()> {
-    let left = link::release(record).context("addresses that an earlier process left")?;
+fn release(record: &Path, access: &LinkAccess) -> anyhow::Result<()> {
+    let left = link::release(record, access).context("addresses that an earlier process left")?;
     left.iter().for_each(|address| info!("took {address} off its interface: an earlier process left it"));
     Ok(())
 }
@@ -94,17 +95,18 @@ pub(crate) fn open<W: Workers, S: Steer>(
     instance: &Instance,
     cluster: Option<&Cluster>,
     takes_over: bool,
+    access: LinkAccess,
     reconciler: Reconciler<W, S>,
 ) -> anyhow::Result<(Reconciler<W, S>, Option<Shared>)> {
     let record = instance.interface_addresses();
     let Some(interface) = interface(settings) else {
         if !takes_over {
-            release(&record)?;
+            release(&record, &access)?;
         }
         return Ok((reconciler, None));
     };
     let node = node::name(settings)?;
-    let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over);
+    let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over).by(access);
     let Some(cluster) = cluster else {
         let store = local(settings, instance, &node);
         return Ok((reconciler.with_pool(Pool::new(store, link, node)), None));

@@ -15,6 +15,17 @@ use rustix::thread::{
 use crate::flags::Capabilities;
 use crate::identity::Identity;
 
+/// Work that takes a right once the process serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Later {
+    /// None: a helper does it.
+    Nothing,
+    /// Binding ports.
+    Bind,
+    /// Binding ports, and putting addresses on an interface.
+    BindAndAssign,
+}
+
 /// Gives up what is not needed from here on, for this thread and those it starts, and becomes the user that
 /// the process goes on as. Returns the names of what is held.
 ///
@@ -23,13 +34,13 @@ use crate::identity::Identity;
 pub(crate) fn drop_unneeded(
     keep: &Capabilities,
     steering: &mut Steering,
-    changes_addresses: bool,
+    later: Later,
     identity: &Identity,
 ) -> anyhow::Result<Vec<String>> {
     let held = capabilities(None).context("capabilities of this process")?;
     if let Capabilities::Listed(listed) = keep {
-        let mut needed = *listed | always_needed(identity);
-        if changes_addresses {
+        let mut needed = *listed | always_needed(identity, later);
+        if later == Later::BindAndAssign {
             needed |= CapabilitySet::NET_ADMIN;
         }
         if !works_with(steering, held.permitted & needed) {
@@ -53,6 +64,16 @@ pub(crate) fn drop_all(identity: &Identity) -> anyhow::Result<Vec<String>> {
     Ok(names(capabilities(None).context("capabilities of this process")?.permitted))
 }
 
+/// Drops all rights but these, for this thread and those it starts. Returns the names of what is held.
+///
+/// # Errors
+/// The kernel refuses, which it has no reason to.
+pub(crate) fn keep_alone(needed: CapabilitySet) -> anyhow::Result<Vec<String>> {
+    let identity = Identity::default();
+    restrict(capabilities(None).context("capabilities of this process")?, needed, &identity)?;
+    Ok(names(capabilities(None).context("capabilities of this process")?.permitted))
+}
+
 /// Runs `start` on a thread that is the process's later user and has no right, as the threads that it starts.
 ///
 /// # Errors
@@ -72,10 +93,13 @@ pub(crate) fn without_any<T: Send>(
 }
 
 /// Capabilities that later work needs on any kernel.
-fn always_needed(identity: &Identity) -> CapabilitySet {
+fn always_needed(identity: &Identity, later: Later) -> CapabilitySet {
     // Listeners that are added later bind their ports then; with kernel programs, sockets that keep others
     // from them.
-    let mut needed = CapabilitySet::NET_BIND_SERVICE;
+    let mut needed = match later {
+        Later::Nothing => CapabilitySet::empty(),
+        Later::Bind | Later::BindAndAssign => CapabilitySet::NET_BIND_SERVICE,
+    };
     if identity.uid() == 0 {
         // Resources and the directory of the access log may belong to others, and are opened again and again.
         needed |= CapabilitySet::DAC_OVERRIDE;

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use gateway_control::addresses::link;
+use gateway_control::addresses::link::{self, LinkAccess};
 use gateway_control::steer::SharedSteering;
 use gateway_control::stream::Following;
+use gateway_helper::HelperClient;
 use gateway_io::file::FileThread;
 use gateway_io::{Probe, probe, usable_cpus};
 use gateway_steer::{Steering, SteeringPath, without_ipv6};
@@ -20,17 +21,18 @@ use crate::cmd::{End, bad_settings};
 use crate::confinement::Confinement;
 use crate::flags::{AddressMode, Effective, Resolved, Settings};
 use crate::handoff::{self, FailureCounters, HandoffClient, Received};
+use crate::helper::HelperWatch;
 use crate::identity::Identity;
 use crate::instance::{Claimed, Instance};
 use crate::logging::{self, LogControl};
 use crate::notify::Manager;
 use crate::plane::{Plane, Started};
-use crate::privileges;
+use crate::privileges::{self, Later};
 use crate::service::{Service, TakingOver};
 use crate::source::Source;
 use crate::supervisor::{Supervisor, WorkerTemplate};
 use crate::workers::Workers;
-use crate::{fault, node, pool, reopen, signals, state_dir, wire};
+use crate::{fault, helper, node, pool, reopen, signals, state_dir, wire};
 
 /// Limit for the access log to reach its file at the end.
 const LOG_FLUSH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -66,12 +68,14 @@ fn run_with(mut args: RunArgs, check: impl FnOnce(&Settings) -> anyhow::Result<(
         crate::cmd::upgrade::wait_for_the_end_of(starter);
     }
     let confinement = Confinement::of(settings.seccomp, &source);
+    // Before the state directory, which it may have to give to this user.
+    let helper = helper::connect(&settings)?;
     let state_dir = state_dir::resolve(&settings.state_dir)?;
     let identity = Identity::decide(settings.user, &state_dir, source.program())?;
     // Outlives all that may have something to say.
     let (log_control, _log_flush) = logging::init(&settings.log.0, &identity, confinement)?;
     identity.announce();
-    let parts = Parts::open(&settings, &state_dir, source, &identity, confinement)?;
+    let parts = Parts::open(&settings, &state_dir, source, &identity, confinement, helper)?;
     let facts = parts.facts(effective);
     let bounds = parts.capacity.bounds(&settings, parts.places.len());
     announce(&facts, parts.places.len(), &bounds);
@@ -96,6 +100,8 @@ struct Parts {
     /// The socket for those who take over from us, if one was received.
     takeover: Option<std::os::fd::OwnedFd>,
     confinement: Confinement,
+    /// Does what takes a right, if this process has none.
+    helper: Option<Arc<HelperClient>>,
     /// Last, so that the state directory is ours until all else is gone.
     instance: Instance,
 }
@@ -107,6 +113,7 @@ impl Parts {
         source: Source,
         identity: &Identity,
         confinement: Confinement,
+        helper: Option<Arc<HelperClient>>,
     ) -> anyhow::Result<Self> {
         // Checks that concern no other process come first: an error here disturbs no process that serves.
         let source_text = source.check()?;
@@ -137,6 +144,10 @@ impl Parts {
         // Before steering, which must not take these ports.
         let sockets = Sockets::bind(settings, source.is_cluster(), &mut received)?;
         let options = wire::steer_options(settings, places.len(), instance.name(), open_files);
+        let options = match &helper {
+            Some(helper) => helper::follow(options, helper),
+            None => options,
+        };
         let steering_mode = wire::steering_mode(settings.steering);
         let steering = match handoff_client {
             Some(_) => Steering::take_over(steering_mode, options, received.steering),
@@ -144,17 +155,15 @@ impl Parts {
         };
         let mut steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
         give(identity, &instance, &steering)?;
-        // The allocator's threads would keep every right if they began with the process.
-        let start = || {
-            confinement.control();
-            tikv_jemalloc_ctl::background_thread::write(true)
-        };
-        privileges::without_any(identity, start)?
-            .map_err(|error| anyhow::anyhow!("starting the allocator's thread: {error}"))?;
+        start_threads(identity, confinement, helper.as_ref())?;
         // After the last thing that takes a right, before the first thread that stays.
-        let pools = settings.address_mode == AddressMode::Pool;
+        let later = match settings.address_mode {
+            _ if helper.is_some() => Later::Nothing,
+            AddressMode::Pool => Later::BindAndAssign,
+            AddressMode::Node => Later::Bind,
+        };
         let capabilities =
-            privileges::drop_unneeded(&settings.keep_capabilities, &mut steering, pools, identity)?;
+            privileges::drop_unneeded(&settings.keep_capabilities, &mut steering, later, identity)?;
         // Whatever starts from here on has a list of its own or this one.
         confinement.control();
         let access_log =
@@ -173,6 +182,7 @@ impl Parts {
             handoff_client,
             takeover,
             confinement,
+            helper,
             instance,
         })
     }
@@ -211,6 +221,8 @@ impl Parts {
     ) -> anyhow::Result<()> {
         let Self { source, sockets, places, probe, access_log, mut steering, instance, confinement, .. } =
             self;
+        let helper = self.helper;
+        let access = helper.clone().map_or(LinkAccess::Own, LinkAccess::Helper);
         let config = wire::proxy_config(settings, steering.path(), bounds, source.is_cluster(), confinement);
         let kind = handoff::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());
@@ -242,6 +254,7 @@ impl Parts {
                 steering: &steering,
                 own_ports,
                 takes_over,
+                access: access.clone(),
                 confinement,
             };
             let Started { engine, view, cluster, pool, following } = plane.start(source)?;
@@ -258,6 +271,7 @@ impl Parts {
                 stream: following.as_ref().map(Following::state),
                 nodes: None,
                 steering: Some(steering.clone()),
+                helper: helper.clone(),
                 log_control,
                 access_log: access_log.sink(),
             };
@@ -277,11 +291,12 @@ impl Parts {
                 pool,
                 steering: steering.clone(),
                 following,
+                helper: helper.map(HelperWatch::new),
             };
             service.run(taking_over, sockets, self.takeover).await
         });
         runtime.shutdown_background();
-        finish(outcome, &steering, &workers, access_log, &record)
+        finish(outcome, &steering, &workers, access_log, (&record, &access))
     }
 }
 
@@ -292,7 +307,7 @@ fn finish(
     steering: &SharedSteering,
     workers: &Workers,
     access_log: FileThread,
-    record: &Path,
+    (record, access): (&Path, &LinkAccess),
 ) -> anyhow::Result<()> {
     // Queued connections were accepted during the drain.
     steering.close();
@@ -303,7 +318,7 @@ fn finish(
     // With the directory, unless another process has it by now.
     let ours = outcome?;
     if ours.is_some()
-        && let Err(error) = link::release(record)
+        && let Err(error) = link::release(record, access)
     {
         warn!("addresses stay on their interface until the next start or `sluice cleanup`: {error}");
     }
@@ -323,6 +338,22 @@ fn give(identity: &Identity, instance: &Instance, steering: &Steering) -> anyhow
     given?;
     instance.give_to(identity.uid())?;
     reopen::try_state(identity, instance.dir())
+}
+
+/// Starts threads that would keep every right if they began with the process: the allocator's, and the one that
+/// watches the connection to the helper.
+fn start_threads(
+    identity: &Identity,
+    confinement: Confinement,
+    helper: Option<&Arc<HelperClient>>,
+) -> anyhow::Result<()> {
+    let start = || {
+        confinement.control();
+        let started = tikv_jemalloc_ctl::background_thread::write(true);
+        started.map_err(|error| anyhow::anyhow!("starting the allocator's thread: {error}"))?;
+        helper.map_or(Ok(()), HelperClient::watch).context("--helper: starting the thread that watches it")
+    };
+    privileges::without_any(identity, start)?
 }
 
 /// Raises this process's limit of open files nearly as far as it may, and gives it. The soft limit is 1,024

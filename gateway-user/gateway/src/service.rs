@@ -21,6 +21,7 @@ use crate::confinement::Denials;
 use crate::flags::Settings;
 use crate::handoff::{self, FailureCounters, HandoffClient, HandoffServer, Release, Request, Steering};
 use crate::handoff_state::HandoffState;
+use crate::helper::HelperWatch;
 use crate::instance::Instance;
 use crate::membership::Membership;
 use crate::notify::Manager;
@@ -55,6 +56,8 @@ pub(crate) struct Service<'a> {
     pub(crate) steering: SharedSteering,
     /// The stream of a controller, if one is followed.
     pub(crate) following: Option<Following>,
+    /// The connection to the helper, if there is one.
+    pub(crate) helper: Option<HelperWatch>,
 }
 
 /// The process that serves until we do.
@@ -181,6 +184,9 @@ impl Service<'_> {
         let mut denials = Denials::default();
         let cause = loop {
             denials.report();
+            if let Some(helper) = &mut self.helper {
+                helper.look(&self.steering, &self.shared.readiness);
+            }
             tokio::select! {
                 order = self.orders.next() => match order {
                     Order::Reload => self.reload(),
@@ -210,6 +216,7 @@ impl Service<'_> {
             membership,
             steering,
             following,
+            helper,
             ..
         } = self;
         match cause {
@@ -231,6 +238,9 @@ impl Service<'_> {
                 servers.hand_over(release.opens_admin_socket);
                 // Links first: where the other one has sockets of its own, they now get what is new.
                 steering.close();
+                if let Some(helper) = &helper {
+                    helper.succeeded();
+                }
                 drop(handoff_server);
                 // At once: should the other one die while we drain, a third must find the directory free.
                 instance.leave();

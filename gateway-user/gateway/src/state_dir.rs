@@ -33,7 +33,7 @@ const OURS: [&str; 8] = [
 ];
 
 /// The place of the machine's one Sluice.
-const OF_SYSTEM: &str = "/run/sluice";
+pub(crate) const OF_SYSTEM: &str = "/run/sluice";
 
 /// The facts that the usual place depends on.
 struct Environment {
@@ -152,6 +152,27 @@ pub(crate) fn strange_entry(dir: &Path) -> Option<OsString> {
     names
         .into_iter()
         .find(|name| !OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes())))
+}
+
+/// The user whose directory it is, if it is there.
+pub(crate) fn owner(dir: &Path) -> Option<u32> {
+    fs::metadata(dir).ok().filter(fs::Metadata::is_dir).map(|found| found.uid())
+}
+
+/// Makes the directory if need be, and it and the files in it `uid`'s, for a process of that user.
+///
+/// # Errors
+/// It has files of others in it, and is not given away with them; or the system refuses.
+pub(crate) fn make_for(dir: &Path, uid: u32) -> io::Result<()> {
+    if let Some(parent) = dir.parent().filter(|parent| !parent.exists()) {
+        fs::create_dir_all(parent)?;
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
+    if let Some(name) = strange_entry(dir) {
+        let reason = format!("{} has {} in it, which is no file of Sluice's", dir.display(), name.display());
+        return Err(io::Error::other(reason));
+    }
+    give(dir, uid)
 }
 
 /// Makes the directory and the files in it `uid`'s. The group stays, which is root's where root made it.

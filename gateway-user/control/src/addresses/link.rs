@@ -9,11 +9,24 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use gateway_helper::HelperClient;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::assignment_store::replace;
 use super::netlink::{Netlink, is_missing};
+
+/// The process that changes an interface.
+#[derive(Clone, Debug, Default)]
+pub enum LinkAccess {
+    /// This one, with CAP_NET_ADMIN.
+    #[default]
+    Own,
+    /// A helper, for this one.
+    Helper(Arc<HelperClient>),
+}
 
 /// Addresses that we have put on an interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +57,9 @@ pub struct Link {
     present: BTreeSet<IpAddr>,
     /// True if this process may take addresses off: not while another one serves with the same record.
     alone: bool,
+    access: LinkAccess,
+    /// The helper's connection, by number, over which it was asked for what is present.
+    connection: u64,
 }
 
 impl Link {
@@ -57,13 +73,27 @@ impl Link {
         let addresses = left.extract_if(.., is_here).flat_map(|record| record.addresses).collect();
         let here = Record { interface: interface.to_owned(), addresses };
         let records = Records { here, elsewhere: left };
-        Ok(Self { path, records, unsaved: false, present: BTreeSet::new(), alone: true })
+        Ok(Self {
+            path,
+            records,
+            unsaved: false,
+            present: BTreeSet::new(),
+            alone: true,
+            access: LinkAccess::Own,
+            connection: 0,
+        })
     }
 
     /// Says if another process may have put addresses there that it still serves.
     #[must_use]
     pub fn shared(self, shared: bool) -> Self {
         Self { alone: !shared, ..self }
+    }
+
+    /// Has somebody else change the interface.
+    #[must_use]
+    pub fn by(self, access: LinkAccess) -> Self {
+        Self { access, ..self }
     }
 
     /// Nothing is known any more to be there.
@@ -76,18 +106,25 @@ impl Link {
     /// # Errors
     /// All that failed, in one text. An error with one address does not affect the others.
     pub(super) async fn add(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<(), String> {
-        if wanted.is_subset(&self.present) {
+        let is_asked_for = self.access.connection() == self.connection;
+        if wanted.is_subset(&self.present) && is_asked_for {
             return Ok(());
         }
         let netlink = Netlink::open(&self.records.here.interface)?;
+        self.connection = self.access.connection();
         self.present = netlink.addresses().await?;
+        if !is_asked_for {
+            // A helper takes off with the connection what nobody else asked it for.
+            let ours = &self.records.here.addresses;
+            self.present.retain(|address| !ours.contains(address));
+        }
         let missing: BTreeSet<_> = wanted.difference(&self.present).copied().collect();
         let new: BTreeSet<_> = missing.difference(&self.records.here.addresses).copied().collect();
         self.records.here.addresses.extend(&new);
         self.save()?;
         let (mut others, mut failed) = (BTreeSet::new(), Vec::new());
         for address in missing {
-            let put = match netlink.add(address).await {
+            let put = match self.access.put(&netlink, address).await {
                 Ok(put) => put,
                 Err(error) => {
                     failed.push(error);
@@ -125,11 +162,11 @@ impl Link {
         let mut failed = Vec::new();
         for record in &mut self.records.elsewhere {
             let all = record.addresses.clone();
-            failed.extend(take_off(record, &all).await);
+            failed.extend(take_off(record, &all, &self.access).await);
         }
         self.records.elsewhere.retain(|record| !record.addresses.is_empty());
         if !gone.is_empty() {
-            failed.extend(take_off(&mut self.records.here, &gone).await);
+            failed.extend(take_off(&mut self.records.here, &gone, &self.access).await);
             let here = &self.records.here.addresses;
             self.present.retain(|address| !gone.contains(address) || here.contains(address));
         }
@@ -151,6 +188,41 @@ impl Link {
         let saved = replace(&self.path, &text);
         self.unsaved = saved.is_err();
         saved.map_err(|error| format!("write {}: {error}", self.path.display()))
+    }
+}
+
+impl LinkAccess {
+    /// The number of the helper's connection; always the same where there is none.
+    fn connection(&self) -> u64 {
+        match self {
+            Self::Own => 0,
+            Self::Helper(helper) => helper.state().connections,
+        }
+    }
+
+    /// Puts an address there. False if somebody else had.
+    async fn put(&self, netlink: &Netlink, address: IpAddr) -> Result<bool, String> {
+        let helper = match self {
+            Self::Own => return netlink.add(address).await,
+            Self::Helper(helper) => helper,
+        };
+        let put = helper.put_address(address).map_err(|error| format!("add {address}: {error}"))?;
+        // It may have been on another node until now, and neighbours remember that.
+        if let Err(error) = helper.announce(address) {
+            warn!("{address} is here, and its network is not told: {error}");
+        }
+        Ok(put)
+    }
+
+    async fn remove(&self, netlink: &Netlink, interface: &str, address: IpAddr) -> Result<(), String> {
+        let helper = match self {
+            Self::Own => return netlink.remove(address).await,
+            Self::Helper(helper) => helper,
+        };
+        if helper.policy().interface.as_deref() != Some(interface) {
+            return Err(format!("interface {interface}: the helper changes another one"));
+        }
+        helper.remove_address(address).map(drop).map_err(|error| format!("remove {address}: {error}"))
     }
 }
 
@@ -182,7 +254,7 @@ fn load(path: &Path) -> io::Result<Option<Records>> {
 ///
 /// # Errors
 /// The record cannot be read, or the kernel refuses; then it names what is left.
-pub fn release(path: &Path) -> io::Result<Vec<IpAddr>> {
+pub fn release(path: &Path, access: &LinkAccess) -> io::Result<Vec<IpAddr>> {
     let Some(records) = load(path)? else { return Ok(Vec::new()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut all = records.all();
@@ -190,7 +262,7 @@ pub fn release(path: &Path) -> io::Result<Vec<IpAddr>> {
     let mut failed = Vec::new();
     for record in &mut all {
         let gone = record.addresses.clone();
-        failed.extend(runtime.block_on(take_off(record, &gone)));
+        failed.extend(runtime.block_on(take_off(record, &gone, access)));
     }
     join(failed).map_err(io::Error::other)?;
     fs::remove_file(path)?;
@@ -198,7 +270,7 @@ pub fn release(path: &Path) -> io::Result<Vec<IpAddr>> {
 }
 
 /// Takes these off, and out of the record; gives what failed.
-async fn take_off(record: &mut Record, gone: &BTreeSet<IpAddr>) -> Vec<String> {
+async fn take_off(record: &mut Record, gone: &BTreeSet<IpAddr>, access: &LinkAccess) -> Vec<String> {
     if is_missing(&record.interface) {
         // With the interface went its addresses.
         record.addresses.retain(|address| !gone.contains(address));
@@ -214,7 +286,11 @@ async fn take_off(record: &mut Record, gone: &BTreeSet<IpAddr>) -> Vec<String> {
     };
     let mut failed = Vec::new();
     for address in gone {
-        match if present.contains(address) { netlink.remove(*address).await } else { Ok(()) } {
+        let removed = match present.contains(address) {
+            true => access.remove(&netlink, &record.interface, *address).await,
+            false => Ok(()),
+        };
+        match removed {
             Ok(()) => drop(record.addresses.remove(address)),
             Err(error) => failed.push(error),
         }
@@ -267,7 +343,7 @@ mod tests {
                 let error = Link::open("none0", path.clone()).unwrap().add(&set(&[four])).await.unwrap_err();
                 assert!(error.contains("none0") && error.contains("there are lo"), "{error}");
             });
-            assert_eq!(release(&path).unwrap(), [six.parse::<IpAddr>().unwrap()]);
+            assert_eq!(release(&path, &LinkAccess::Own).unwrap(), [six.parse::<IpAddr>().unwrap()]);
             assert!(!is_here(six) && is_here(other) && !path.exists());
         });
     }
@@ -292,7 +368,7 @@ mod tests {
                 assert!(is_here("192.0.2.7"));
                 drop(Link::open("none0", path.clone()).unwrap().save());
             });
-            assert_eq!(release(&path).unwrap(), ["192.0.2.7".parse::<IpAddr>().unwrap()]);
+            assert_eq!(release(&path, &LinkAccess::Own).unwrap(), ["192.0.2.7".parse::<IpAddr>().unwrap()]);
             assert!(!is_here("192.0.2.7"));
         });
     }

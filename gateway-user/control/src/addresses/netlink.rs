@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use futures_util::TryStreamExt as _;
 use nix::errno::Errno;
 use nix::net::if_::{if_nameindex, if_nametoindex};
-use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressProtocol};
 use rtnetlink::{AddressMessageBuilder, Handle};
 
 /// Checks that the network namespace has an interface of that name.
@@ -27,6 +27,34 @@ pub fn check(interface: &str) -> Result<(), String> {
 
 pub(super) fn is_missing(interface: &str) -> bool {
     if_nametoindex(interface) == Err(Errno::ENODEV)
+}
+
+/// Mark of an address that a helper has put on an interface (`IFA_PROTO`, Linux 5.18): the kernel remembers it
+/// for a helper that was started again.
+const BY_HELPER: u8 = b'S';
+
+/// Puts an address on an interface, for a helper. False if somebody else had, who is no helper.
+///
+/// # Errors
+/// There is no such interface, or the kernel refuses.
+pub fn put(interface: &str, address: IpAddr) -> Result<bool, String> {
+    alone(async {
+        let netlink = Netlink::open(interface)?;
+        Ok(netlink.add_as(address, Some(BY_HELPER)).await? || netlink.marked().await?.contains(&address))
+    })
+}
+
+/// Takes an address off an interface, unless it is not there.
+///
+/// # Errors
+/// There is no such interface, or the kernel refuses.
+pub fn take_off(interface: &str, address: IpAddr) -> Result<(), String> {
+    alone(async { Netlink::open(interface)?.remove(address).await })
+}
+
+fn alone<T>(body: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("rtnetlink: {error}"))?.block_on(body)
 }
 
 /// One conversation with the kernel about one interface.
@@ -62,22 +90,20 @@ impl Netlink {
     /// # Errors
     /// The kernel refuses to list them.
     pub(super) async fn addresses(&self) -> Result<BTreeSet<IpAddr>, String> {
+        Ok(self.list().await?.iter().filter_map(address_of).collect())
+    }
+
+    /// Those that a helper has put there.
+    async fn marked(&self) -> Result<BTreeSet<IpAddr>, String> {
+        let mark = AddressAttribute::Protocol(AddressProtocol::from(BY_HELPER));
+        let listed = self.list().await?;
+        let marked = listed.iter().filter(|message| message.attributes.contains(&mark));
+        Ok(marked.filter_map(address_of).collect())
+    }
+
+    async fn list(&self) -> Result<Vec<AddressMessage>, String> {
         let listed = self.handle.address().get().set_link_index_filter(self.index).execute();
-        let listed: Vec<AddressMessage> =
-            listed.try_collect().await.map_err(|error| self.explain("list addresses", &error))?;
-        let address = |message: AddressMessage| {
-            let local = message.attributes.iter().find_map(|one| match one {
-                AddressAttribute::Local(ip) => Some(*ip),
-                _ => None,
-            });
-            local.or_else(|| {
-                message.attributes.iter().find_map(|one| match one {
-                    AddressAttribute::Address(ip) => Some(*ip),
-                    _ => None,
-                })
-            })
-        };
-        Ok(listed.into_iter().filter_map(address).collect())
+        listed.try_collect().await.map_err(|error| self.explain("list addresses", &error))
     }
 
     /// Adds the address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at
@@ -87,7 +113,13 @@ impl Netlink {
     /// # Errors
     /// The kernel refuses, most often for lack of CAP_NET_ADMIN.
     pub(super) async fn add(&self, address: IpAddr) -> Result<bool, String> {
+        self.add_as(address, None).await
+    }
+
+    async fn add_as(&self, address: IpAddr, mark: Option<u8>) -> Result<bool, String> {
         let mut request = self.handle.address().add(self.index, address, width(address));
+        let mark = mark.map(|mark| AddressAttribute::Protocol(AddressProtocol::from(mark)));
+        request.message_mut().attributes.extend(mark);
         if address.is_ipv6() {
             request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
@@ -124,6 +156,20 @@ impl Netlink {
         let hint = if is(error, Errno::EPERM) { "; give the process CAP_NET_ADMIN" } else { "" };
         format!("interface {}: {what}: {error}{hint}", self.interface)
     }
+}
+
+/// The address of the interface, and not of its other end, if it has one.
+fn address_of(message: &AddressMessage) -> Option<IpAddr> {
+    let local = message.attributes.iter().find_map(|one| match one {
+        AddressAttribute::Local(ip) => Some(*ip),
+        _ => None,
+    });
+    local.or_else(|| {
+        message.attributes.iter().find_map(|one| match one {
+            AddressAttribute::Address(ip) => Some(*ip),
+            _ => None,
+        })
+    })
 }
 
 fn is(error: &rtnetlink::Error, errno: Errno) -> bool {

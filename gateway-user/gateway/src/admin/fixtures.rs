@@ -170,6 +170,7 @@ pub(super) fn shared() -> (watch::Sender<Arc<View>>, Shared) {
         stream: None,
         nodes: None,
         steering: Some(SharedSteering::new(steering)),
+        helper: None,
         log_control: LogControl::of_nobody(),
         access_log: FileThread::start(FileTarget::Off, IoMode::Epoll).unwrap().sink(),
         takeover_failures: crate::handoff::FailureCounters::default(),

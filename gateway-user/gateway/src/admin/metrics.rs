@@ -222,6 +222,12 @@ fn steering(page: &mut Exposition, shared: &Shared, steering: &SharedSteering) {
         page.sample(&[("state", "held")], placeholders.held);
         page.sample(&[("state", "missing")], placeholders.missing.len());
     }
+    if let Some(state) = shared.helper.as_ref().map(|helper| helper.state()) {
+        page.gauge("sluice_helper_connected", "1 while there is a connection to the helper (--helper).");
+        page.sample(&[], u8::from(state.connected));
+        page.counter("sluice_helper_connections_total", "Connections to the helper that were made.");
+        page.sample(&[], state.connections);
+    }
     page.counter(
         "sluice_steering_verdicts_total",
         "What the kernel programs decided, by program and verdict.",

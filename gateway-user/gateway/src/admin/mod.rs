@@ -24,6 +24,7 @@ use gateway_control::source::kube::Cluster;
 use gateway_control::steer::SharedSteering;
 use gateway_control::stream::{Nodes, StreamState};
 use gateway_control::view::View;
+use gateway_helper::HelperClient;
 use gateway_io::file::{LogSink, LogStats};
 use tokio::sync::watch;
 
@@ -84,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) nodes: Option<Arc<Nodes>>,
     /// `None` on a controller, which has no data plane.
     pub(crate) steering: Option<SharedSteering>,
+    /// The process that does what takes a right, if one does.
+    pub(crate) helper: Option<Arc<HelperClient>>,
     pub(crate) log_control: LogControl,
     pub(crate) access_log: LogSink,
     pub(crate) takeover_failures: FailureCounters,

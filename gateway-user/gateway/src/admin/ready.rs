@@ -1,8 +1,8 @@
 //! Probes: readiness and liveness. They are served on a thread of their own, from values that other threads
 //! write: no probe waits for a worker, for the control thread or for a scraper.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,12 +29,29 @@ pub(crate) struct Readiness {
     control: Arc<Heartbeat>,
     /// True if there is no data plane: ready is who has told nodes what to serve.
     is_controller: bool,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// News of the control thread.
+#[derive(Debug, Default)]
+struct Notes {
+    /// Something that is no reason against traffic.
+    remark: Option<String>,
+    /// Reason why none can be served any more.
+    failure: Option<String>,
 }
 
 impl Readiness {
     /// Not ready until `view` shows a live configuration. Each worker stamps its own of `workers`.
     pub(crate) fn new(view: watch::Receiver<Arc<View>>, workers: Arc<[Arc<Heartbeat>]>) -> Self {
-        Self { view, draining: Arc::default(), workers, control: Arc::default(), is_controller: false }
+        Self {
+            view,
+            draining: Arc::default(),
+            workers,
+            control: Arc::default(),
+            is_controller: false,
+            notes: Arc::default(),
+        }
     }
 
     /// That of a controller: ready once the first lists are in and translated.
@@ -76,6 +93,22 @@ impl Readiness {
         self.draining.store(true, Ordering::SeqCst);
     }
 
+    /// Has probes told something beside that this process is ready; `None` ends that.
+    pub(crate) fn remark(&self, remark: Option<String>) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).remark = remark;
+    }
+
+    /// No traffic can be served any more; there is no way back.
+    pub(crate) fn fail(&self, reason: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(reason);
+    }
+
+    /// The text for a process that is ready.
+    pub(crate) fn text(&self) -> String {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.remark.as_ref().map_or_else(|| "ready".to_owned(), |remark| format!("ready, but {remark}"))
+    }
+
     /// Readiness for traffic.
     ///
     /// # Errors
@@ -86,6 +119,9 @@ impl Readiness {
         }
         if self.all_workers_stand_still(UNREADY_AFTER) {
             return Err(format!("no worker's loop has turned for {} s", UNREADY_AFTER.as_secs()));
+        }
+        if let Some(reason) = &self.notes.lock().unwrap_or_else(PoisonError::into_inner).failure {
+            return Err(reason.clone());
         }
         // Not borrowed for longer than the copy of a pointer, so that who writes it never keeps a probe
         // waiting.
@@ -111,7 +147,7 @@ async fn live(State(readiness): State<Readiness>) -> (StatusCode, String) {
 }
 
 async fn ready(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    respond(readiness.check(), "ready\n")
+    respond(readiness.check(), &format!("{}\n", readiness.text()))
 }
 
 fn respond(checked: Result<(), String>, good: &str) -> (StatusCode, String) {
@@ -162,7 +198,11 @@ mod tests {
             last_error: Some("x".into()),
             ..View::default()
         }));
-        assert_eq!(readiness.check(), Ok(()));
+        assert_eq!((readiness.check(), readiness.text()), (Ok(()), "ready".to_owned()));
+        readiness.remark(Some("the helper is away".into()));
+        assert_eq!((readiness.check(), readiness.text().as_str()), (Ok(()), "ready, but the helper is away"));
+        readiness.clone().fail("steered off".into());
+        assert_eq!(readiness.check(), Err("steered off".to_owned()));
         readiness.drain();
         assert!(readiness.check().unwrap_err().contains("draining"));
     }

@@ -28,7 +28,7 @@ async fn status(State(shared): State<Shared>) -> Response {
     use gateway_control::publish::Workers as _;
 
     let view = Arc::clone(&shared.view.borrow());
-    let readiness = shared.readiness.check().map_or_else(|reason| reason, |()| "ready".to_owned());
+    let readiness = shared.readiness.check().map_or_else(|reason| reason, |()| shared.readiness.text());
     let facts = &shared.facts;
     let retired = shared.workers.retired();
     let io = Io {

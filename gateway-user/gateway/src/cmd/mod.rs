@@ -4,6 +4,7 @@ mod check;
 mod cleanup;
 mod config;
 mod explain;
+mod helper;
 pub(crate) mod resources;
 mod status;
 mod table;
@@ -58,6 +59,7 @@ pub(crate) fn main(command: Command) -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Status(args) => status::run(args),
         Command::Cleanup(args) => cleanup::run(args),
+        Command::Helper(args) => helper::run(args),
         Command::Echo(args) => crate::echo::run(&args).map(|()| End::Done),
         Command::Config(ConfigCommand::Check(args)) => config::check(args),
         Command::Version(args) => version::run(args.output).map(|()| End::Done),

@@ -27,6 +27,10 @@ pub(crate) struct Admin;
 #[derive(Debug)]
 pub(crate) struct Places;
 
+/// What a helper does for others, and where.
+#[derive(Debug)]
+pub(crate) struct Rights;
+
 impl Subset for All {
     const FIELDS: Option<&'static [&'static str]> = None;
 }
@@ -60,6 +64,19 @@ impl Subset for Admin {
 }
 impl Subset for Places {
     const FIELDS: Option<&'static [&'static str]> = Some(&["state_dir", "bpffs"]);
+}
+
+impl Subset for Rights {
+    const FIELDS: Option<&'static [&'static str]> = Some(&[
+        "address_pool",
+        "address_interface",
+        "state_dir",
+        "seccomp",
+        "reserved_ports",
+        "allowed_ports",
+        "bpffs",
+        "log",
+    ]);
 }
 
 /// The settings given as flags, as text: [`resolve`] checks them together with environment and file.
@@ -159,5 +176,6 @@ mod tests {
             subset.unwrap_or_default().iter().all(|field| TABLE.iter().any(|row| row.field == *field))
         };
         assert!(known(Meaning::FIELDS) && known(Admin::FIELDS) && known(Places::FIELDS));
+        assert!(known(Rights::FIELDS));
     }
 }

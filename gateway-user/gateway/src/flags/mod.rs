@@ -14,7 +14,7 @@ mod value;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use args::{Admin, All, Meaning, Places, SettingFlags};
+pub(crate) use args::{Admin, All, Meaning, Places, Rights, SettingFlags};
 pub(crate) use resolve::{Effective, Inputs, Resolved, SettingError, resolve};
 pub(crate) use table::{Setting, Settings, TABLE};
 pub(crate) use value::{

@@ -206,6 +206,9 @@ settings! {
         bpffs: FilePath = "/sys/fs/bpf", "DIR",
             "Where the BPF file system is mounted; programs and maps are pinned below it",
             "Without it steering works but `sluice cleanup` finds nothing after a crash";
+        helper: OptionalPath = "none", "PATH",
+            "Socket of the helper (`sluice helper`) that does for this process what takes a right: loading kernel programs, binding ports below 1024, putting addresses on an interface",
+            "The process then needs no capability and is never root; none has it do all of that itself";
     }
     "Request limits" {
         max_request_line: Size<64, 1048576> = "8KiB", "SIZE",

@@ -58,12 +58,13 @@ impl Channel {
         Self::between_us(socket, other)
     }
 
-    /// Takes the next connection.
+    /// Takes the next connection. The peer may be `owner` as well, the user whose the state directory is: only
+    /// root gives it away, and does so for a process that has a helper and is never root.
     ///
     /// # Errors
     /// There is none to be had, or it is another user's (`PermissionDenied`).
-    pub(super) fn accept(listener: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::between_us(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?, None)
+    pub(super) fn accept(listener: BorrowedFd<'_>, owner: Option<u32>) -> io::Result<Self> {
+        Self::between_us(rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?, owner)
     }
 
     /// Refuses a stranger. Descriptors to sockets are rights, and what a stranger sends must not be served.
@@ -174,7 +175,7 @@ mod tests {
         let path = dir.join("s");
         let listener = listen(&path).unwrap();
         let near = Channel::connect(&path, None).unwrap();
-        let far = Channel::accept(listener.as_fd()).unwrap();
+        let far = Channel::accept(listener.as_fd(), None).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         near.send(&"here", &[socket.as_fd(), socket.as_fd()]).unwrap();
         let (text, descriptors): (String, _) = far.receive(SEND_TIMEOUT).unwrap();
@@ -212,7 +213,7 @@ mod tests {
         let dir = Scratch::new("channel").unwrap();
         let listener = listen(&dir.join("s")).unwrap();
         let near = Channel::connect(&dir.join("s"), None).unwrap();
-        let far = Channel::accept(listener.as_fd()).unwrap();
+        let far = Channel::accept(listener.as_fd(), None).unwrap();
         near.send(&"ready", &[]).unwrap();
         far.shut_down_receive();
         assert!(near.send(&"too late", &[]).is_err());

@@ -314,7 +314,7 @@ mod tests {
 
     /// Says all of it to whoever comes; each message with as many descriptors of a listening socket.
     fn handoff_server(listener: &OwnedFd, messages: &[(Value, usize)]) {
-        let channel = Channel::accept(listener.as_fd()).unwrap();
+        let channel = Channel::accept(listener.as_fd(), None).unwrap();
         let hello: Value = channel.receive(RECEIVE_TIMEOUT).unwrap().0;
         assert_eq!(hello["kind"], "hello");
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();

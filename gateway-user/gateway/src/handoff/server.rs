@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,7 @@ use super::Name;
 use super::channel::{Channel, MAX_DESCRIPTORS, listen};
 use super::failures::{FailureCounters, HandoffError, Reason};
 use super::message::{ClientMessage, Item, Offer, Range, ServerMessage};
+use crate::state_dir;
 
 /// Limit for the first message.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -91,6 +92,8 @@ struct ServerContext {
     failures: FailureCounters,
     /// A new process is ready: whoever comes now is for it to serve, on the same socket.
     handed: Arc<AtomicBool>,
+    /// The state directory.
+    dir: PathBuf,
 }
 
 impl HandoffServer {
@@ -115,6 +118,7 @@ impl HandoffServer {
             requests: sender,
             failures: failures.clone(),
             handed: Arc::default(),
+            dir: path.parent().map(Path::to_owned).unwrap_or_default(),
         };
         let thread = thread::Builder::new()
             .name("sluice-takeover".to_owned())
@@ -164,7 +168,7 @@ fn accept(listener: &OwnedFd, wake: &OwnedFd, context: &ServerContext) {
             Ok(0) => continue,
             Ok(_) => {}
         }
-        let channel = match Channel::accept(listener.as_fd()) {
+        let channel = match Channel::accept(listener.as_fd(), state_dir::owner(&context.dir)) {
             Ok(channel) => channel,
             Err(error) => {
                 let stranger = error.kind() == io::ErrorKind::PermissionDenied;

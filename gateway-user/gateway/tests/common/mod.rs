@@ -1,6 +1,7 @@
 //! The whole gateway in a network namespace of its own: the binary, its backend, and a directory to edit.
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part, and there is nobody to publish to
 
+pub mod helper;
 pub mod load;
 pub mod pair;
 pub mod pins;
