@@ -63,13 +63,17 @@ pub struct LentDescriptors {
 #[derive(Clone, Debug)]
 pub(crate) struct Ports {
     helper: Option<Arc<dyn Helper>>,
-    /// Lowest port that this process may bind itself.
+    /// Lowest port that this process may bind itself, also once it has given up its rights if it has a helper.
     own_lowest: u16,
 }
 
 impl Ports {
     pub(crate) fn new(helper: Option<Arc<dyn Helper>>) -> Self {
-        Self { helper, own_lowest: sockets::lowest_port() }
+        let own_lowest = match helper {
+            Some(_) => sockets::lowest_unprivileged_port(),
+            None => sockets::lowest_port(),
+        };
+        Self { helper, own_lowest }
     }
 
     /// Lowest port that can be bound at all; 0 when all can be.

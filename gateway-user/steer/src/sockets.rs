@@ -129,10 +129,7 @@ pub(crate) fn is_local(ip: IpAddr) -> io::Result<()> {
 /// namespace, else `net.ipv4.ip_unprivileged_port_start`. The right is tried rather than read, since user
 /// namespaces bend its rules.
 pub(crate) fn lowest_port() -> u16 {
-    let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-        .ok()
-        .and_then(|text| text.trim().parse::<u16>().ok())
-        .unwrap_or(1024);
+    let start = lowest_unprivileged_port();
     let Some(privileged) = start.checked_sub(1).filter(|port| *port > 0) else {
         return 0;
     };
@@ -141,6 +138,12 @@ pub(crate) fn lowest_port() -> u16 {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => start,
         _ => 0,
     }
+}
+
+/// The lowest port that a process without CAP_NET_BIND_SERVICE may bind.
+pub(crate) fn lowest_unprivileged_port() -> u16 {
+    let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").ok();
+    start.and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
 }
 
 /// The user that a socket belongs to. Sockets of one `SO_REUSEPORT` group must share theirs
