@@ -55,11 +55,11 @@ impl<'a> Connection<'a> {
             if !descriptors.is_empty() {
                 return Err("it sent descriptors".to_owned());
             }
-            if !self.allowance.take(Instant::now()) {
-                return Err("too many requests".to_owned());
-            }
             let bytes = room.get(..length).unwrap_or_default();
             let (number, request) = Request::decode(bytes).map_err(|error| error.to_string())?;
+            if !self.allowance.take(request.cost(), Instant::now()) {
+                return Err("too many requests".to_owned());
+            }
             let is_greeting = matches!(request, Request::Hello { .. });
             if is_greeting != limit.is_some() {
                 return Err("a greeting comes first, and once".to_owned());

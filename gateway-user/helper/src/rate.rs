@@ -19,15 +19,15 @@ impl Allowance {
         Self { left: BURST, since: now }
     }
 
-    /// Takes one. False if there is none.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
+    /// Takes as many. False if there are fewer.
+    pub(crate) fn take(&mut self, count: u32, now: Instant) -> bool {
         let seconds = now.saturating_duration_since(self.since).as_secs();
         if seconds > 0 {
             let more = u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(A_SECOND);
             self.left = self.left.saturating_add(more).min(BURST);
             self.since += Duration::from_secs(seconds);
         }
-        match self.left.checked_sub(1) {
+        match self.left.checked_sub(count) {
             Some(left) => self.left = left,
             None => return false,
         }
@@ -43,10 +43,11 @@ mod tests {
     fn a_flood_ends_and_time_gives_some_back() {
         let start = Instant::now();
         let mut allowance = Allowance::new(start);
-        assert_eq!((0..BURST + 9).filter(|_| allowance.take(start)).count(), BURST as usize);
+        assert_eq!((0..BURST + 9).filter(|_| allowance.take(1, start)).count(), BURST as usize);
         let later = start + Duration::from_secs(2);
-        assert_eq!((0..BURST).filter(|_| allowance.take(later)).count(), 2 * A_SECOND as usize);
+        assert_eq!((0..BURST).filter(|_| allowance.take(1, later)).count(), 2 * A_SECOND as usize);
+        assert!(!allowance.take(A_SECOND, later) && !allowance.take(1, later));
         let hours = later + Duration::from_secs(1 << 40);
-        assert_eq!((0..BURST + 9).filter(|_| allowance.take(hours)).count(), BURST as usize);
+        assert_eq!((0..BURST + 9).filter(|_| allowance.take(1, hours)).count(), BURST as usize);
     }
 }

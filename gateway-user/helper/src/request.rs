@@ -118,6 +118,16 @@ impl Request {
         Ok((number, request))
     }
 
+    /// Number of requests that it counts as: the verifier reads programs for a long time, and announcements
+    /// reach every station of a network.
+    pub(crate) fn cost(&self) -> u32 {
+        match self {
+            Self::Load { .. } => 4096,
+            Self::Announce(_) => 4,
+            _ => 1,
+        }
+    }
+
     fn kind(&self) -> u8 {
         match self {
             Self::Hello { .. } => 1,

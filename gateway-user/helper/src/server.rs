@@ -2,13 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{FileTypeExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use gateway_steer::LendOptions;
+use nix::sys::stat::{Mode, umask};
 use rustix::net::{SocketAddrUnix, SocketFlags};
 use tracing::{info, warn};
 
@@ -45,10 +46,13 @@ impl Server {
     ) -> io::Result<Self> {
         remove_stale(path)?;
         let listener = packets()?;
-        rustix::net::bind(&listener, &SocketAddrUnix::new(path)?)?;
-        // Before listen(2): nobody can have connected meanwhile.
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        chown(path, Some(uid), None)?;
+        // Its mode from the beginning, and no link is followed: the gateway may be able to write to the directory,
+        // and to put something else in the socket's place.
+        let mask = umask(Mode::from_bits_truncate(0o177));
+        let bound = rustix::net::bind(&listener, &SocketAddrUnix::new(path)?);
+        umask(mask);
+        bound?;
+        lchown(path, Some(uid), None)?;
         rustix::net::listen(&listener, 16)?;
         let shared = Arc::new(Shared::new(policy, lend, instance, uid, duties));
         Ok(Self { listener, path: path.to_owned(), shared })
