@@ -6,12 +6,13 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use nix::fcntl::{AtFlags, OFlag};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::unistd::{Uid, fchown, fchownat, getegid, geteuid};
 
 use crate::flags::StateDir;
@@ -175,7 +176,8 @@ pub(crate) fn make_for(dir: &Path, uid: u32) -> io::Result<()> {
     give(dir, uid)
 }
 
-/// Makes the directory and the files in it `uid`'s. The group stays, which is root's where root made it.
+/// Makes the directory and the files in it `uid`'s. The group stays, which is root's where root made it. A file
+/// that has a name elsewhere as well stays whose it is: the directory's owner may have made that link.
 ///
 /// # Errors
 /// This thread lacks CAP_CHOWN.
@@ -183,10 +185,16 @@ pub(crate) fn give(dir: &Path, uid: u32) -> io::Result<()> {
     let open = File::options().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(dir)?;
     let uid = Some(Uid::from_raw(uid));
     for entry in fs::read_dir(dir)?.flatten() {
-        let kind = entry.file_type()?;
-        if !kind.is_dir() && !kind.is_symlink() {
-            let name = entry.file_name();
-            fchownat(open.as_fd(), name.as_os_str(), uid, None, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        // The very file that is looked at is given away, whatever has its name by then.
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = match openat(&open, entry.file_name().as_os_str(), flags, Mode::empty()) {
+            Err(Errno::ENOENT) => continue,
+            file => file?,
+        };
+        let found = fstat(&file)?;
+        let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
+        if kind != SFlag::S_IFDIR && kind != SFlag::S_IFLNK && found.st_nlink == 1 {
+            fchownat(&file, "", uid, None, AtFlags::AT_EMPTY_PATH)?;
         }
     }
     // New files take the directory's group: what is open to the group is open to root without any capability.
@@ -332,8 +340,14 @@ mod tests {
         }
         assert_eq!(strange_entry(dir.path()), None);
         if geteuid().is_root() {
+            let elsewhere = Scratch::new("state-dir").unwrap();
+            let precious = elsewhere.join("precious");
+            fs::write(&precious, "").unwrap();
+            fs::hard_link(&precious, dir.join("admin-1")).unwrap();
+            symlink(&precious, dir.join("admin-2")).unwrap();
             give(dir.path(), 54_321).unwrap();
             assert_eq!(fs::metadata(dir.join("lock")).unwrap().uid(), 54_321);
+            assert_eq!(fs::metadata(&precious).unwrap().uid(), 0, "it has a name elsewhere");
             assert_eq!(
                 (dir.path().metadata().unwrap().uid(), dir.path().metadata().unwrap().gid()),
                 (54_321, 0)

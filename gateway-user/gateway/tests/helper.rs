@@ -14,6 +14,8 @@ use common::helper::{self, NODE, must_be_confined, must_have_no_right, start_hel
 use common::steady::SteadyClients;
 use common::{HTTP, get, metric, metrics, pins, sluice, text};
 use gateway_testkit::netns;
+use gateway_testkit::process::Guarded;
+use gateway_testkit::scratch::Scratch;
 use gateway_testkit::{http, wait};
 use nix::sys::signal::Signal;
 
@@ -137,6 +139,53 @@ fn a_helper_that_is_killed_is_missed_by_no_client_of_sockets() {
 #[test]
 fn a_helper_that_is_asked_to_stop_takes_nothing_off() {
     helper_ends("helper-stopped", "ebpf", Signal::SIGTERM);
+}
+
+#[test]
+fn a_helper_that_hangs_holds_nothing_up_and_is_asked_again() {
+    netns::run("helper-hangs", |inside| {
+        let (helper, running) = helper::start(inside, &[], &["--steering", "ebpf"]);
+        running.wait_for_status("/httpbin/get", 200);
+        let steady = SteadyClients::start(HTTP);
+        helper.signal(Signal::SIGSTOP).unwrap();
+        for port in [83, 84, 8085] {
+            listen_on(&running, port);
+        }
+        // Served though nothing holds them against other programs.
+        for port in [83, 84, 8085] {
+            wait::until("a port", || is_served(port));
+        }
+        let missing = || metric("sluice_steering_placeholders", &["missing"]);
+        wait::until("placeholders to be missing", || (missing() == 2.0).then_some(()));
+        steady.wait_for_more(50);
+        helper.signal(Signal::SIGCONT).unwrap();
+        wait::until("placeholders", || (missing() == 0.0).then_some(()));
+        assert!(metric("sluice_helper_connections_total", &[]) == 1.0, "the connection was kept");
+        steady.must_be_clean();
+    });
+}
+
+#[test]
+fn root_that_has_a_helper_keeps_no_right() {
+    netns::run("helper-root", |inside| {
+        let helper = start_helper(inside, &[]);
+        let config = Scratch::new("config").unwrap();
+        config.copy_from(&common::example()).unwrap();
+        let backend = common::start_backend();
+        let mut command = helper::helped_command(inside, config.path(), &["--steering", "reuseport"]);
+        let mut gateway = Guarded::spawn(&mut command).unwrap();
+        common::wait_until_ready(&mut gateway);
+        must_have_no_right(gateway.pid());
+        let running = common::Running { config, gateway, backend };
+        running.wait_for_status("/httpbin/get", 200);
+        listen_on(&running, 81);
+        wait::until("a low port", || is_served(81));
+        drop(helper);
+        let _helper = start_helper(inside, &[]);
+        wait::until("a connection as the user", || {
+            (metric("sluice_helper_connections_total", &[]) == 2.0).then_some(())
+        });
+    });
 }
 
 #[test]

@@ -265,3 +265,30 @@ fn a_listener_that_the_kernel_has_no_room_for_is_alone_in_that_and_comes_later()
         });
     });
 }
+
+/// Linux before 5.19 asks CAP_BPF for every use of a map.
+#[test]
+fn maps_that_a_process_without_rights_may_not_use_are_done_without() {
+    const NAME: &str = "maps_that_a_process_without_rights_may_not_use_are_done_without";
+    if let Some(words) = role::played() {
+        become_judged(&CALLS, &words);
+    }
+    netns::run("old-helped", |inside| {
+        let helper = common::helper::start_helper(inside, &[]);
+        let _backend = common::start_backend();
+        let socket = common::helper::socket(inside).display().to_string();
+        let flags = ["--steering", "auto", "--helper", &socket];
+        let mut judged = spawn_judged(NAME, inside, &flags, |call: &Call| {
+            Ok(if command(call).is_some() { Verdict::Fail(libc::EPERM) } else { Verdict::Allow })
+        });
+        wait_until_ready(&mut judged.gateway);
+        common::helper::must_have_no_right(judged.gateway.pid());
+        serves_the_scenario(inside, &["127.0.0.1:80", "[::1]:80"]);
+        for said in [announced(&judged.gateway), status()] {
+            assert!(said.contains("reuseport (") && said.contains("no right to use BPF"), "{said}");
+        }
+        assert_eq!(bpf_objects(judged.gateway.pid()), Vec::<String>::new());
+        assert_eq!(bpf_objects(helper.pid()), Vec::<String>::new(), "what was lent is taken back");
+        assert!(!inside.bpffs().join("sluice").exists());
+    });
+}

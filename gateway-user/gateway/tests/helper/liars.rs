@@ -130,6 +130,10 @@ fn whoever_asks_for_what_is_not_theirs_is_cut_off_and_others_are_served() {
         let silent = Liar::connect(&path);
         silent.send(&bind("*", 80).encode(0)).unwrap();
         silent.must_be_cut_off("a request before the greeting");
+        let newer = Liar::connect(&path);
+        newer.send(&Request::Hello { protocol: 9 }.encode(0)).unwrap();
+        newer.must_be_cut_off("another version");
+        helper.wait_for_output("it speaks version 9");
         let twice = Liar::greeted(&path);
         twice.send(&Request::Load { workers: 1 }.encode(1)).unwrap();
         assert!(matches!(twice.reply(), Some((Reply::Done { .. }, 5))), "{}", helper.output());
@@ -140,9 +144,12 @@ fn whoever_asks_for_what_is_not_theirs_is_cut_off_and_others_are_served() {
         for port in [22, 81, 6443] {
             drop(TcpListener::bind(("127.0.0.1", port)).unwrap());
         }
-        // Through all of it this one was served, and still is.
+        // Who asks for what is theirs is served.
         let honest = Liar::greeted(&path);
         honest.send(&bind("127.0.0.1", 443).encode(1)).unwrap();
+        assert!(matches!(honest.reply(), Some((Reply::Done { .. }, 1))));
+        let (transport, way, address) = (Transport::Udp, BindWay::Shared, BindAddress::Any);
+        honest.send(&Request::Bind { transport, way, address, port: 443 }.encode(2)).unwrap();
         assert!(matches!(honest.reply(), Some((Reply::Done { .. }, 1))));
         steady.wait_for_more(50);
         steady.must_be_clean();
@@ -165,6 +172,14 @@ fn a_flood_ends_with_its_connection_and_there_is_room_for_others() {
         }
         assert!(sent > 60_000, "{sent}: a gateway with many listeners needs thousands at once");
         helper.wait_for_output("too many requests");
+        // Programs cost more.
+        let loading = Liar::greeted(&path);
+        let mut loads = 0_u32;
+        let ask = |request: Request| loading.send(&request.encode(7)).is_ok() && loading.reply().is_some();
+        while ask(Request::Load { workers: 1 }) && ask(Request::Detach) {
+            loads += 1;
+        }
+        assert!((15..200).contains(&loads), "{loads}");
         // All places are taken, and then they are free again.
         let mut crowd: Vec<Liar> = (0..7).map(|_| Liar::greeted(&path)).collect();
         let late = Liar::connect(&path);
@@ -176,6 +191,19 @@ fn a_flood_ends_with_its_connection_and_there_is_room_for_others() {
             next.send(&Request::hello().encode(0)).ok()?;
             next.reply().map(drop)
         });
+        assert_eq!(running.wait_for_status("/httpbin/get", 200).status, 200);
+        assert!(!running.log().contains("the helper is gone"), "{}", running.log());
+    });
+}
+
+#[test]
+fn a_gateway_that_takes_no_reply_holds_nobody_up() {
+    netns::run("helper-deaf", |inside| {
+        let (mut helper, running) = helper::start(inside, &FLAGS, &["--steering", "ebpf"]);
+        let deaf = Liar::greeted(&helper::socket(inside));
+        // Until the helper has waited long enough for room.
+        while deaf.send(&Request::Detach.encode(1)).is_ok() {}
+        helper.wait_for_output("it takes no reply");
         assert_eq!(running.wait_for_status("/httpbin/get", 200).status, 200);
         assert!(!running.log().contains("the helper is gone"), "{}", running.log());
     });
