@@ -166,6 +166,48 @@ fn a_helper_that_hangs_holds_nothing_up_and_is_asked_again() {
 }
 
 #[test]
+fn a_gateway_that_is_cut_off_says_that_it_reaches_nobody_and_a_new_process_cures_it() {
+    netns::run("helper-cut", |inside| {
+        let (mut helper, mut running) = helper::start(inside, &[], &["--steering", "ebpf"]);
+        running.wait_for_status("/httpbin/get", 200);
+        helper::cut_off(&helper);
+        helper.wait_for_output("programs are taken off");
+        let health = "127.0.0.1:15021".parse().unwrap();
+        let ready = wait::until("unreadiness", || {
+            http::get(health, "localhost", "/healthz/ready").ok().filter(|ready| ready.status == 503)
+        });
+        assert!(ready.text().contains("the helper has taken its programs off"), "{}", ready.text());
+        let live = http::get(health, "localhost", "/healthz/live").unwrap();
+        assert_eq!(live.status, 503, "a restart helps: {}", live.text());
+        assert!(get("/httpbin/get").is_err(), "nothing is steered");
+        wait::until("a connection", || (metric("sluice_helper_connections_total", &[]) == 2.0).then_some(()));
+        let mut new = Guarded::spawn(&mut helper::node_command(inside, running.config.path(), &[])).unwrap();
+        new.wait_for_output("took over from sluice");
+        let mut old = std::mem::replace(&mut running.gateway, new);
+        assert!(old.wait().success(), "{}", old.output());
+        running.wait_for_status("/httpbin/get", 200);
+        common::wait_until_ready(&mut running.gateway);
+    });
+}
+
+#[test]
+fn a_helper_that_starts_later_is_waited_for() {
+    netns::run("helper-late", |inside| {
+        let config = common::example();
+        let mut gateway = Guarded::spawn(&mut helper::node_command(inside, &config, &[])).unwrap();
+        // It has started once it has a thread's name of its own, and waits for the helper first of all.
+        wait::until("the start", || {
+            let name = std::fs::read_to_string(format!("/proc/{}/comm", gateway.pid())).ok()?;
+            (name.trim() == "sluice").then_some(())
+        });
+        assert!(!inside.scratch().join("state").exists());
+        let _helper = start_helper(inside, &[]);
+        common::wait_until_ready(&mut gateway);
+        must_have_no_right(gateway.pid());
+    });
+}
+
+#[test]
 fn root_that_has_a_helper_keeps_no_right() {
     netns::run("helper-root", |inside| {
         let helper = start_helper(inside, &[]);

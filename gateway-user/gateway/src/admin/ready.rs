@@ -85,7 +85,10 @@ impl Readiness {
         if self.control.age() > DEAD_AFTER {
             return Err(format!("the control thread's loop has not turned for {limit} s"));
         }
-        Ok(())
+        match &self.notes.lock().unwrap_or_else(PoisonError::into_inner).failure {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(()),
+        }
     }
 
     /// No more traffic is wanted; there is no way back.
@@ -98,7 +101,7 @@ impl Readiness {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).remark = remark;
     }
 
-    /// No traffic can be served any more; there is no way back.
+    /// No traffic can be served any more, and only a restart can help.
     pub(crate) fn fail(&self, reason: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(reason);
     }
@@ -203,6 +206,7 @@ mod tests {
         assert_eq!((readiness.check(), readiness.text().as_str()), (Ok(()), "ready, but the helper is away"));
         readiness.clone().fail("steered off".into());
         assert_eq!(readiness.check(), Err("steered off".to_owned()));
+        assert_eq!(readiness.check_alive(), Err("steered off".to_owned()));
         readiness.drain();
         assert!(readiness.check().unwrap_err().contains("draining"));
     }

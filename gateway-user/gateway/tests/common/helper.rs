@@ -8,6 +8,8 @@ use gateway_testkit::netns::Inside;
 use gateway_testkit::process::Guarded;
 use gateway_testkit::scratch::Scratch;
 use gateway_testkit::wait;
+use nix::sys::socket::{getsockopt, sockopt};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::{Running, SLUICE, example, gateway_command, start_backend, wait_until_ready};
 
@@ -73,6 +75,25 @@ pub fn start(inside: &Inside, helper_flags: &[&str], flags: &[&str]) -> (Guarded
     let backend = start_backend();
     let gateway = start_node(inside, config.path(), flags);
     (helper, Running { config, gateway, backend })
+}
+
+/// Ends the connections of gateways that run as [`NODE`], as a helper with a defect would.
+pub fn cut_off(helper: &Guarded) {
+    let process = i32::try_from(helper.pid()).ok().and_then(Pid::from_raw).unwrap();
+    let process = pidfd_open(process, PidfdFlags::empty()).unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", helper.pid())).unwrap().flatten();
+    let numbers = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut cut = 0;
+    for number in numbers {
+        // Some are no sockets, and some are gone.
+        let Ok(descriptor) = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) else { continue };
+        let peer = getsockopt(&descriptor, sockopt::PeerCredentials);
+        if peer.is_ok_and(|peer| peer.uid() == NODE) {
+            rustix::net::shutdown(&descriptor, rustix::net::Shutdown::Both).unwrap();
+            cut += 1;
+        }
+    }
+    assert!(cut > 0, "no gateway is connected: {}", helper.output());
 }
 
 /// Every thread of the helper has these capabilities at most and a list of system calls, none of which it met.
