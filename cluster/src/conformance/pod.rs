@@ -17,9 +17,12 @@ use crate::image::Image;
 /// The manifest's `image:` as containerd names it.
 const IMAGE: &str = "docker.io/library/sluice:0.1.0";
 const MANIFEST: &str = "deploy/kubernetes/daemonset.yaml";
-/// The manifest's directory on the node, and the one rights that a thread may keep: CAP_NET_BIND_SERVICE.
+/// The manifest's directory on the node.
 const STATE: &str = "hostPath: {path: /var/lib/sluice,";
+/// The one capability of a process that is not helped (capabilities(7)).
 const NET_BIND_SERVICE: u64 = 1 << 10;
+/// CAP_CHOWN, DAC_OVERRIDE, FOWNER, NET_BIND_SERVICE, NET_ADMIN, PERFMON and BPF (capabilities(7)).
+const OF_HELPER: u64 = 1 | 1 << 1 | 1 << 3 | NET_BIND_SERVICE | 1 << 12 | 1 << 38 | 1 << 39;
 /// For a pod to be ready, and for one to drain.
 const POD_TIMEOUT: &str = "--timeout=150s";
 
@@ -61,11 +64,11 @@ fn ready_and_asked(cluster: &Cluster) -> Result<String> {
     let status = kubectl(cluster, &["exec", &name, "--container=node", "--", "/sluice", "status"])?;
     ensure!(status.contains("generation"), "`sluice status` in {name} says: {status}");
     let mut count = 0;
-    for (role, allowed) in [("node", NET_BIND_SERVICE), ("controller", 0)] {
+    for (role, user, allowed) in [("node", USER, 0), ("controller", USER, 0), ("helper", 0, OF_HELPER)] {
         let threads = threads(role)?;
         ensure!(!threads.is_empty(), "no thread of the {role} in {name} is to be seen");
         for (thread, rights) in &threads {
-            rights.judge(allowed).with_context(|| format!("the {role}'s thread {thread}"))?;
+            rights.judge(user, allowed).with_context(|| format!("the {role}'s thread {thread}"))?;
         }
         count += threads.len();
     }
@@ -148,9 +151,9 @@ impl Rights {
         }
     }
 
-    /// Judges a thread that may hold these capabilities.
-    fn judge(&self, allowed: u64) -> Result<()> {
-        ensure!(self.users == [USER; 4], "its users are {:?}, not {USER}", self.users);
+    /// Judges a thread that is to be this user, and may hold these capabilities.
+    fn judge(&self, user: u32, allowed: u64) -> Result<()> {
+        ensure!(self.users == [user; 4], "its users are {:?}, not {user}", self.users);
         ensure!(self.capabilities & !allowed == 0, "it holds capabilities {:#x}", self.capabilities);
         ensure!(self.no_new_privileges, "it may get new privileges");
         Ok(())
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_thread_with_one_right_more_is_found() {
-        assert!(Rights::read(STATUS).judge(NET_BIND_SERVICE).is_ok());
+        assert!(Rights::read(STATUS).judge(USER, NET_BIND_SERVICE).is_ok());
         for (right, wrong) in [
             ("CapPrm:\t0000000000000400", "CapPrm:\t0000000000001400"),
             ("Uid:\t65532\t65532\t65532", "Uid:\t65532\t65532\t0"),
@@ -198,9 +201,9 @@ mod tests {
         ] {
             let status = STATUS.replace(right, wrong);
             assert_ne!(status, STATUS);
-            assert!(Rights::read(&status).judge(NET_BIND_SERVICE).is_err(), "{wrong}");
+            assert!(Rights::read(&status).judge(USER, NET_BIND_SERVICE).is_err(), "{wrong}");
         }
-        assert!(Rights::read(STATUS).judge(0).is_err(), "a controller has none");
+        assert!(Rights::read(STATUS).judge(USER, 0).is_err(), "a controller has none");
     }
 
     #[test]

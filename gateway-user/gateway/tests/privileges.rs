@@ -319,23 +319,24 @@ fn container(pod: &Value, name: &str) -> Value {
 }
 
 #[test]
-fn in_the_pod_of_the_manifest_the_token_is_the_controllers_alone() {
+fn in_the_pod_of_the_manifest_each_container_has_what_it_needs_alone() {
     let pod = manifest();
     assert_eq!(pod["automountServiceAccountToken"], false);
     let mounts = |name: &str| {
         let mounts = container(&pod, name)["volumeMounts"].as_array().unwrap().clone();
-        mounts.iter().map(|mount| mount["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        mounts.iter().map(|mount| mount["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(
-        (mounts("node"), mounts("controller")),
-        (vec!["state".to_owned(), "stream".to_owned()], vec!["stream".to_owned(), "account".to_owned()],)
-    );
-    let controller = container(&pod, "controller")["securityContext"].clone();
-    assert_eq!(
-        (&controller["runAsUser"], &controller["capabilities"]["drop"][0]),
-        (&Value::from(AUTO), &Value::from("ALL"))
-    );
-    assert!(controller["capabilities"]["add"].is_null(), "{controller}");
+    assert_eq!(mounts("node"), "state stream helper", "no token");
+    assert_eq!(mounts("helper"), "state helper", "no token, and no word of a controller");
+    assert_eq!(mounts("controller"), "stream account", "no helper");
+    for name in ["node", "controller"] {
+        let context = &container(&pod, name)["securityContext"];
+        assert_eq!(context["runAsUser"], AUTO, "{name}");
+        assert_eq!(context["capabilities"]["drop"][0], "ALL", "{name}");
+        assert!(context["capabilities"]["add"].is_null(), "{name}: {context}");
+    }
+    let arguments = container(&pod, "helper")["args"].to_string();
+    assert!(arguments.contains(&format!("--node-uid={AUTO}")), "{arguments}");
 }
 
 /// A process in a PID namespace of its own, and `unshare`, which has started it.
@@ -366,16 +367,14 @@ impl Drop for Pod {
     }
 }
 
-/// `sluice run` as the pod's container: its capabilities, and a PID namespace of its own.
+/// Capabilities of a pod with one container, `args: [run]`: the first three for kernel programs and their maps, the last four
+/// to go on as uid 65532.
+const ALONE: [&str; 8] =
+    ["bpf", "perfmon", "net_admin", "net_bind_service", "chown", "dac_override", "setgid", "setuid"];
+
+/// `sluice run` as such a pod's container: its capabilities, and a PID namespace of its own.
 fn spawn_pod(inside: &Inside, config: &Path, name: &str) -> Pod {
-    let container = container(&manifest(), "node");
-    let rights = container["securityContext"]["capabilities"]["add"].clone();
-    let rights: String = rights
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|right| format!(",+{}", right.as_str().unwrap().to_ascii_lowercase()))
-        .collect();
+    let rights: String = ALONE.iter().map(|right| format!(",+{right}")).collect();
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "setpriv", "--no-new-privs", "--inh-caps=-all"]);
     command.arg(format!("--bounding-set=-all{rights}")).args([SLUICE, "run"]).arg(config);
@@ -393,7 +392,7 @@ fn child(of: u32) -> u32 {
 }
 
 #[test]
-fn a_pod_of_the_manifest_steers_unpinned_and_keeps_low_ports_alone() {
+fn a_pod_with_one_container_steers_unpinned_and_keeps_low_ports_alone() {
     let pod = manifest();
     let container = &container(&pod, "node");
     assert!(pod["hostPID"].is_null(), "the lock names the pod");

@@ -151,14 +151,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
             }
         }
     };
-    let giving = {
-        let stop = stop.clone();
-        async {
-            if let Some(assignment_writer) = assignment_writer {
-                assignment_writer.run(stop).await;
-            }
-        }
-    };
+    let giving = give(assignment_writer, stop.clone());
     let statuses = Statuses {
         node: own_node,
         own,
@@ -184,5 +177,12 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     tokio::select! {
         _ = &mut duties => {}
         _ = &mut helpers => drop(duties.await),
+    }
+}
+
+/// Gives addresses, if there are any to give.
+async fn give(writer: Option<AssignmentWriter>, stop: watch::Receiver<bool>) {
+    if let Some(writer) = writer {
+        writer.run(stop).await;
     }
 }
