@@ -169,7 +169,7 @@ fn threads(role: &str) -> Result<BTreeMap<String, Rights>> {
         // Processes that have ended meanwhile are passed over.
         let command = fs::read(dir.join("cmdline")).unwrap_or_default();
         let groups = fs::read_to_string(dir.join("cgroup")).unwrap_or_default();
-        if command != started.as_bytes() || !groups.contains("kubepods") {
+        if !command.starts_with(started.as_bytes()) || !groups.contains("kubepods") {
             continue;
         }
         let has_token = dir.join("root/var/run/secrets/kubernetes.io/serviceaccount/token").exists();
