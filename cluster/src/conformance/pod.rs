@@ -73,7 +73,7 @@ fn ready_and_asked(cluster: &Cluster) -> Result<String> {
         count += threads.len();
     }
     println!(
-        "{name}: ready, asked through kubectl exec, {count} threads without rights, no token in the node"
+        "{name}: ready, asked through kubectl exec, {count} threads without rights, no token but the controller's"
     );
     Ok(name)
 }
