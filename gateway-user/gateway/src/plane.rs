@@ -23,7 +23,7 @@ use crate::source::{Opened, Source};
 use crate::workers::Workers;
 use crate::{node, pool};
 
-/// What it is made of.
+/// The parts that it is made of.
 pub(crate) struct Plane<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) instance: &'a Instance,

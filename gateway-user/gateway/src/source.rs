@@ -29,7 +29,7 @@ pub(crate) enum Source {
 pub(crate) enum Opened {
     /// Resources, and the cluster that they are from, if they are from one.
     Resources(Box<SourceOptions>, Option<Cluster>),
-    /// What a controller makes of resources, still to be followed.
+    /// A controller's stream, still to be followed.
     Stream(FollowOptions),
 }
 

@@ -23,7 +23,7 @@ const PORTS: usize = 8192;
 #[error("malformed message")]
 pub struct Malformed;
 
-/// What is left to be read of a packet.
+/// The rest of a packet, still to be read.
 pub(crate) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -98,7 +98,7 @@ impl<'a> Cursor<'a> {
         String::from_utf8(self.take(length)?.to_vec()).map_err(|_| Malformed)
     }
 
-    /// Nothing may be left.
+    /// The end: an error if anything is left.
     pub(crate) fn end(self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
     }

@@ -21,7 +21,7 @@ pub(crate) struct ReceivedPrograms {
 }
 
 impl ReceivedPrograms {
-    /// What the descriptors lead to.
+    /// The objects that the descriptors lead to.
     pub(crate) fn open(descriptors: LentDescriptors) -> Result<Self, String> {
         let LentDescriptors { binds, sockets, loads, verdicts, chooser } = descriptors;
         let loads = Loads::map(loads.as_fd()).map_err(|e| format!("mmap of gauges: {e}"))?;

@@ -18,16 +18,16 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The end of a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// What comes cannot be read.
+    /// A frame cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// What comes does not fit together; forgotten.
+    /// Frames do not fit together; all is forgotten.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
     /// The connection fails.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// Nothing comes.
+    /// The controller says nothing.
     #[error("the controller has been silent for {}s", SILENCE_TIMEOUT.as_secs())]
     Silent,
     /// The controller ended the connection.
@@ -38,7 +38,7 @@ pub enum FollowError {
     Goodbye {
         /// Its words.
         reason: String,
-        /// Who leads, if it does not.
+        /// The leader, if it is another one.
         leader: String,
     },
     /// It speaks another schema.
@@ -71,7 +71,7 @@ pub struct Identity {
     pub version: String,
 }
 
-/// What becomes of what arrives.
+/// The receiver of what arrives.
 pub trait Follower {
     /// A controller is there.
     fn welcomed(&mut self, version: &str);
@@ -79,7 +79,7 @@ pub trait Follower {
     /// Anything came: the controller is there, and what it had is here.
     fn hears(&mut self);
 
-    /// What is in `replica` is a whole.
+    /// The state in `replica` is a whole.
     fn committed(&mut self, replica: &Replica);
 }
 
@@ -87,7 +87,7 @@ pub trait Follower {
 /// into `acks` is said, the newest only; `None` says that this node serves no more.
 ///
 /// # Errors
-/// Why it ended, always.
+/// The reason for the end, always.
 pub async fn follow<S: AsyncRead + AsyncWrite>(
     stream: S,
     identity: &Identity,

@@ -20,7 +20,7 @@ pub enum UpFrame {
     /// The first one.
     #[prost(message, tag = "1")]
     Hello(Hello),
-    /// What became of a commit.
+    /// The outcome of a commit.
     #[prost(message, tag = "2")]
     Ack(Ack),
     /// The node is there.
@@ -54,7 +54,7 @@ pub enum DownFrame {
     /// An item is gone.
     #[prost(message, tag = "4")]
     Delete(Delete),
-    /// What came before is a whole.
+    /// The frames before make a whole.
     #[prost(message, tag = "5")]
     Commit(Commit),
     /// The connection ends.
@@ -65,7 +65,7 @@ pub enum DownFrame {
     Alive(Alive),
 }
 
-/// What a node is and has.
+/// A node's identity and state.
 #[derive(Clone, PartialEq, Message)]
 pub struct Hello {
     /// [`crate::SCHEMA`] of the node.
@@ -91,7 +91,7 @@ pub struct Hello {
     pub buckets: Bytes,
 }
 
-/// What a node made of a version.
+/// The outcome of a version on a node.
 #[derive(Clone, PartialEq, Message)]
 pub struct Ack {
     /// The version.
@@ -156,7 +156,7 @@ pub struct Alive {}
 #[derive(Clone, PartialEq, Message)]
 pub struct Leaving {}
 
-/// What a controller is and what it will send.
+/// A controller's identity.
 #[derive(Clone, PartialEq, Message)]
 pub struct Welcome {
     /// [`crate::SCHEMA`] of the controller.
@@ -226,7 +226,7 @@ pub struct Goodbye {
     /// For people.
     #[prost(string, tag = "1")]
     pub reason: String,
-    /// Who leads, if this controller does not.
+    /// The leader, if this controller is not it.
     #[prost(string, tag = "2")]
     pub leader: String,
 }

@@ -28,7 +28,7 @@ pub(crate) use encode::{address, certificate, cluster, gateway, listener, route}
 /// Everything that nodes are told.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
-    /// What is to be served.
+    /// The configuration to serve.
     pub ir: Arc<Ir>,
     /// The endpoints behind it.
     pub endpoints: Arc<Endpoints>,
@@ -73,7 +73,7 @@ impl Item {
     }
 }
 
-/// What a node holds of one item.
+/// An item as a node holds it.
 #[derive(Clone, Debug)]
 pub enum Value {
     /// A certificate.

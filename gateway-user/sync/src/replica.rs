@@ -75,7 +75,7 @@ impl Replica {
         self.version
     }
 
-    /// What it has, for a controller.
+    /// Its state, for a controller.
     pub fn position(&self) -> Position {
         let buckets = match self.version {
             0 => Bytes::new(),
@@ -117,7 +117,7 @@ impl Replica {
         *self = Self { known, desired, ..Self::default() };
     }
 
-    /// What is to be served, as of the last commit. What did not change is shared with what it was before.
+    /// The configuration to serve, as of the last commit. Parts that did not change are shared with those before.
     pub fn desired(&self) -> &Desired {
         &self.desired
     }

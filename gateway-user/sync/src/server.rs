@@ -45,7 +45,7 @@ pub enum Leading {
     },
 }
 
-/// What becomes of nodes' words.
+/// The receiver of nodes' words.
 pub trait Nodes {
     /// A node wants to follow. Gives the name under which it is known from here on.
     ///
@@ -69,7 +69,7 @@ pub trait Nodes {
 /// The end of a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// What it sends cannot be read.
+    /// A frame of it cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// It cannot be written to.
@@ -117,7 +117,7 @@ impl SharedTable {
 /// Serves one node until either side ends.
 ///
 /// # Errors
-/// Why it ended; an end by the node in between frames is none.
+/// The reason for the end; an end by the node in between frames is none.
 pub async fn serve<S: AsyncRead + AsyncWrite>(
     stream: S,
     table: &SharedTable,

@@ -1,4 +1,4 @@
-//! What is to be served, as a file: for a node that starts without its controller.
+//! The configuration as a file, for a node that starts without its controller.
 //!
 //! A line that names the format, then frames as a controller sends them, a commit last. What the node served closed is kept
 //! closed.

@@ -48,7 +48,7 @@ pub struct Batch {
     pub version: u64,
 }
 
-/// What a node has.
+/// The state of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The controller process that its state is from.
@@ -139,7 +139,7 @@ impl Table {
         }
     }
 
-    /// What a node lacks that has everything of `version`; `None` if that can only be told by buckets.
+    /// The frames that a node lacks which has everything of `version`; `None` if that can only be told by buckets.
     pub fn since(&self, version: u64) -> Option<Batch> {
         if version < self.floor || version > self.version {
             return None;
@@ -153,7 +153,7 @@ impl Table {
         Some(self.batch(frames.collect()))
     }
 
-    /// What a node lacks that comes with this.
+    /// The frames that a node lacks which comes with this.
     pub fn join(&self, position: &Position) -> Batch {
         let known = (position.epoch == self.epoch).then(|| self.since(position.version)).flatten();
         known.unwrap_or_else(|| self.by_buckets(&position.buckets))

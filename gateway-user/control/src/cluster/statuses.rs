@@ -33,7 +33,7 @@ const APPLY_GRACE: Duration = Duration::from_secs(10);
 pub(super) struct Statuses {
     /// The node that this process serves on; `None` on a controller, which serves on none.
     pub(super) node: Option<String>,
-    /// What is said for it.
+    /// The report for it.
     pub(super) own: OwnReport,
     pub(super) controller: String,
     pub(super) seen: Arc<dyn ObservedObjects>,

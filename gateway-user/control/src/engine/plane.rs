@@ -17,7 +17,7 @@ const CLUSTER_DEBOUNCE: Duration = Duration::from_millis(5);
 
 /// Work of the compiler thread.
 pub(super) trait Plane {
-    /// What is left in the end.
+    /// The rest at the end.
     type End;
 
     /// Takes what is new and acts on it; `anyway` also if nothing is.

@@ -1,4 +1,4 @@
-//! What is to be served, made live: the node's half.
+//! The node's half: makes live what is to be served.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,12 +40,12 @@ pub struct Applier<W, S> {
     pub(super) held_ports: HeldPorts,
     /// Steering failed after a commit: the plan must be applied again though nothing else changed.
     pub(super) unsettled: bool,
-    /// What was to be served last.
+    /// The configuration that was to be served last.
     pub(super) desired: Desired,
 }
 
 impl<W: Workers, S: Steer> Applier<W, S> {
-    /// Nothing is live yet.
+    /// An applier with nothing live yet.
     pub fn new(workers: W, steer: S, library: Arc<Library>) -> Self {
         Self {
             workers,

@@ -24,7 +24,7 @@ pub struct Distributor {
 }
 
 impl Distributor {
-    /// Nothing is in the table yet.
+    /// A distributor whose table is empty yet.
     pub fn new(options: TranslateOptions, table: Arc<SharedTable>, view: watch::Sender<Arc<View>>) -> Self {
         Self { planner: Planner::new(options), table, shown: Shown::new(view) }
     }

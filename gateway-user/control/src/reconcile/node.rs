@@ -16,10 +16,10 @@ use crate::steer::Steer;
 use crate::stream::ack;
 use crate::view::{StreamView, View};
 
-/// What a controller has said.
+/// The newest word of a controller.
 #[derive(Clone, Debug, Default)]
 pub struct Received {
-    /// What is to be served; `None` before anything is known.
+    /// The configuration to serve; `None` before anything is known.
     pub desired: Option<Desired>,
     /// The controller's version of it.
     pub version: u64,
@@ -27,7 +27,7 @@ pub struct Received {
     pub closed: Vec<Closed>,
     /// All of them.
     pub closed_total: u64,
-    /// Why there is nothing, as long as there is nothing.
+    /// The reason for having nothing, as long as there is nothing.
     pub waiting: Option<String>,
 }
 
@@ -41,7 +41,7 @@ pub struct NodeReconciler<W, S> {
 }
 
 impl<W: Workers, S: Steer> NodeReconciler<W, S> {
-    /// Nothing is live yet. What became of each version is put into `acks`.
+    /// A node with nothing live yet. The outcome of each version is put into `acks`.
     pub fn new(
         applier: Applier<W, S>,
         received: watch::Receiver<Received>,

@@ -37,7 +37,7 @@ pub struct Planner {
 /// Resources translated, before any node has a say.
 #[derive(Debug)]
 pub(super) struct Planned {
-    /// What is to be served.
+    /// The configuration to serve.
     pub(super) desired: Desired,
     /// The status of every object.
     pub(super) status: StatusSet,

@@ -6,7 +6,7 @@ use gateway_sync::frame::{Ack, Closed, ServedGateway};
 use crate::cluster::record::{GatewayRecord, RecordStatus, RefusedRecord};
 use crate::view::View;
 
-/// What became of a version on this node, by its view.
+/// The outcome of a version on this node, by its view.
 pub(crate) fn of(view: &View, version: u64, closed: Vec<Closed>, closed_total: u64) -> Ack {
     let RecordStatus { generation, addresses, gateways, refused, .. } = RecordStatus::from(&*view.report);
     let gateway =

@@ -52,7 +52,7 @@ pub struct StreamState {
     pub heard: Option<Instant>,
     /// Connections that began.
     pub connections: u64,
-    /// Why there is none, as long as there is none.
+    /// The reason for having none, as long as there is none.
     pub error: Option<String>,
 }
 

@@ -33,7 +33,7 @@ pub struct KeepOptions {
 pub(super) struct CopyWriter(Sender<Desired>);
 
 impl CopyWriter {
-    /// Nothing is written before `keeps` says true: until then another process has the file.
+    /// Starts the thread. It writes nothing before `keeps` says true: until then another process has the file.
     pub(super) fn start(options: KeepOptions, keeps: watch::Receiver<bool>) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let write = move || write_all(&options, &receiver, &keeps);

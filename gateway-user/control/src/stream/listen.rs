@@ -47,7 +47,7 @@ pub struct StreamServer {
 /// Listens, and serves nodes from a thread of its own, which calls `first` before all else.
 ///
 /// # Errors
-/// Nobody can listen there, or the system gives no thread.
+/// The socket cannot be made, or the system gives no thread.
 pub fn listen(
     options: ListenOptions,
     table: Arc<SharedTable>,

@@ -157,7 +157,7 @@ pub(crate) struct ControllerLine {
     /// Seconds since the controller was heard; `None` before the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) age_seconds: Option<u64>,
-    /// Why there is no stream, as long as there is none.
+    /// The reason for having no stream, as long as there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
 }

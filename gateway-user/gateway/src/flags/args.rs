@@ -27,7 +27,7 @@ pub(crate) struct Admin;
 #[derive(Debug)]
 pub(crate) struct Places;
 
-/// What a helper does for others, and where.
+/// Settings of a helper: what it does for others, and where.
 #[derive(Debug)]
 pub(crate) struct Rights;
 

@@ -26,7 +26,7 @@ pub(crate) struct Pump<'a, S, K> {
     pub(crate) progress: &'a Cell<Instant>,
 }
 
-/// How a pump ended.
+/// The end of a pump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PumpEnd {
     /// The receiver has all of the body, or the sink all that is left of it.

@@ -16,7 +16,7 @@ use crate::context::WorkerContext;
 use crate::filters::edit_response;
 use crate::upstream::logs_connections_in;
 
-/// How the response's way through the exchange ended.
+/// The end of the response's way through the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
     /// It has come whole.

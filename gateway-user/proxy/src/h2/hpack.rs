@@ -236,7 +236,7 @@ mod tests {
         out
     }
 
-    /// What is found where every HEADERS frame begins trailers, or none does.
+    /// The findings where every HEADERS frame begins trailers, or none does.
     fn scanned(wire: &[u8], piece: usize, trailers: bool) -> FieldScan {
         let (mut scan, mut fields) = (FrameScan::new(0), FieldScan::default());
         for bytes in wire.chunks(piece) {

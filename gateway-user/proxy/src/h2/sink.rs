@@ -138,7 +138,7 @@ impl Outgoing for Sender {
     }
 }
 
-/// How slowly a receiver takes what is sent to it: counts while it is waited for.
+/// The pace at which a receiver takes what is sent to it: counts while it is waited for.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     waited: Duration,

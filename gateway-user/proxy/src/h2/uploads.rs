@@ -43,7 +43,7 @@ impl Uploads {
         }
     }
 
-    /// Nothing more comes on a stream; false if nothing was to come.
+    /// The end of what comes on a stream; false if nothing was to come.
     fn end(&mut self, stream: u32) -> bool {
         let place = self.open.iter().position(|open| *open == stream);
         place.map(|place| self.open.remove(place)).is_some()

@@ -22,7 +22,7 @@ struct Parts<'a> {
     clusters: BTreeMap<ClusterKey, Arc<[SocketAddr]>>,
 }
 
-/// What is to be served by these items. Parts that are equal to those of `before` are shared with it.
+/// The configuration that these items make. Parts that are equal to those of `before` are shared with it.
 pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desired) -> Desired {
     let mut parts = Parts::default();
     for item in items {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::plans::Plan;
 
-/// What nodes said.
+/// Words of nodes.
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
 

@@ -112,7 +112,7 @@ fn certificate(number: u8, version: u8) -> Arc<Certificate> {
 }
 
 impl Plan {
-    /// What it says, with nothing shared with other states.
+    /// The state that it says, with nothing shared with other states.
     pub(crate) fn desired(&self) -> Desired {
         let routes: BTreeMap<RouteId, Arc<HttpRoute>> = self
             .routes
