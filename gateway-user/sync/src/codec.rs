@@ -4,6 +4,8 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::frame::Down;
+
 /// Longest frame of a node. Nodes read strangers' bytes, so what they send is bounded.
 pub const MAX_UP: usize = 1 << 20;
 /// Longest frame of a controller: an object of Kubernetes is 1.5 MiB at most, and grows in translation.
@@ -79,6 +81,14 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             }
         }
     }
+}
+
+/// A controller's frame out of the bytes that [`take`] gave.
+///
+/// # Errors
+/// It is none.
+pub fn down(bytes: Bytes) -> Result<Down, ReadError> {
+    Ok(Down::decode(bytes)?)
 }
 
 /// Takes a whole frame off the front.

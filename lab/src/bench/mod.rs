@@ -3,6 +3,7 @@
 mod cost;
 mod guard;
 mod load;
+mod nodes;
 mod plot;
 mod report;
 mod scale;
@@ -27,6 +28,9 @@ pub enum Bench {
     /// Many routes on a real API server: cold start, time from a change to its first response,
     /// memory, writes.
     Scale(scale::Args),
+    /// Many nodes that follow one controller: time between the first and the last that hears of a change, and memory when all
+    /// come at once.
+    Nodes(nodes::Args),
 }
 
 /// Runs a measurement.
@@ -38,5 +42,6 @@ pub fn run(bench: &Bench) -> Result<ExitCode> {
         Bench::Smoke(args) => smoke::run(args),
         Bench::Guard(args) => guard::run(args),
         Bench::Scale(args) => scale::run(args),
+        Bench::Nodes(args) => nodes::run(args),
     }
 }
