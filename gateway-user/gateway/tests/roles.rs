@@ -39,6 +39,11 @@ fn a_node_serves_what_its_controller_says_and_says_so() {
         assert!(controller["routes"][0]["conditions"]["Accepted"]["status"] == "True", "{controller}");
         let node = status(&roles.inside.scratch().join("state"));
         assert_eq!(node["controller"]["connected"], true, "{node}");
+        assert_eq!(
+            (&node["listeners"][0]["port"], &node["listeners"][0]["attachedRoutes"]),
+            (&80.into(), &1.into())
+        );
+        assert_eq!(node["routes"][0]["route"], "HTTPRoute team1/httpbin", "{node}");
         for file in ["environ", "maps"] {
             let text = fs::read(format!("/proc/{}/{file}", roles.node.pid())).unwrap();
             assert!(!String::from_utf8_lossy(&text).contains("serviceaccount"));

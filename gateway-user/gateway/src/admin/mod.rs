@@ -11,6 +11,7 @@ mod logging;
 mod members;
 mod metrics;
 mod ready;
+mod served;
 mod servers;
 mod sockets;
 mod status;

@@ -16,7 +16,7 @@ use gateway_ir::ListenerId;
 use super::document::{
     ConditionLine, Io, ListenerLine, Process, RouteLine, StatusDocument, Steering, TookOverLine, address,
 };
-use super::{Facts, Shared};
+use super::{Facts, Shared, served};
 use crate::cmd::version::VERSIONS;
 
 /// `/status`.
@@ -83,8 +83,14 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         watches: Vec::new(),
         controller: None,
         nodes: Vec::new(),
-        listeners: listeners(view, facts),
-        routes: routes(view),
+        listeners: match served_by_word(view) {
+            Some(live) => served::listeners(live, facts),
+            None => listeners(view, facts),
+        },
+        routes: match served_by_word(view) {
+            Some(live) => served::routes(live),
+            None => routes(view),
+        },
         findings: findings
             .chain(view.findings.iter().map(ToString::to_string))
             .chain(view.own_endpoints.iter().map(ToString::to_string))
@@ -93,6 +99,11 @@ pub(super) fn document(view: &View, facts: &Facts, readiness: String, io: Io) ->
         // The types serialise without fail; `null` would only hide the rest.
         status: serde_json::to_value(view.dated_status()).unwrap_or_default(),
     }
+}
+
+/// The live configuration of a node that follows a controller: it knows no statuses, which are the controller's.
+fn served_by_word(view: &View) -> Option<&Live> {
+    view.stream.as_ref().and(view.live.as_ref())
 }
 
 fn listeners(view: &View, facts: &Facts) -> Vec<ListenerLine> {

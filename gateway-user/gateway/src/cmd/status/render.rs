@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::admin::document::{ConditionLine, Placeholders, StatusDocument, TookOverLine};
+use crate::admin::document::{ConditionLine, ControllerLine, Placeholders, StatusDocument, TookOverLine};
 use crate::cmd::table::Table;
 
 /// Most ports without a placeholder that are listed for one reason.
@@ -11,6 +11,10 @@ const LISTED_MAX: usize = 8;
 /// The tables; `wide` adds addresses and every condition's message.
 pub(super) fn render(document: &StatusDocument, wide: bool) -> String {
     let mut text = head(document);
+    if wide && !document.nodes.is_empty() {
+        text.push('\n');
+        text.push_str(&nodes(document));
+    }
     if wide && !document.watches.is_empty() {
         text.push('\n');
         text.push_str(&watches(document));
@@ -80,11 +84,51 @@ fn head(document: &StatusDocument) -> String {
             format!("{synced} of {} synced, {failing} failing", document.watches.len()),
         ]);
     }
+    if let Some(controller) = &document.controller {
+        facts.row(["controller:".into(), stream(controller)]);
+    }
+    if !document.nodes.is_empty() {
+        let connected = document.nodes.iter().filter(|node| node.connected).count();
+        let newest = document.nodes.iter().map(|node| node.version).max().unwrap_or(0);
+        let behind =
+            document.nodes.iter().filter(|node| node.version < newest || node.error.is_some()).count();
+        let said = format!("{connected} of {} connected, {behind} behind", document.nodes.len());
+        facts.row(["nodes:".into(), said]);
+    }
     if let Some(error) = &document.last_error {
         facts.row(["trouble:".into(), error.clone()]);
     }
     text.push_str(&facts.render());
     text
+}
+
+/// The stream of a node that follows a controller.
+fn stream(controller: &ControllerLine) -> String {
+    let ControllerLine { connected, program, version, age_seconds, error } = controller;
+    match (connected, error, age_seconds) {
+        (true, _, _) => format!("connected (sluice {program}), version {version}"),
+        (false, Some(error), Some(age)) => {
+            format!("not connected, heard {age} s ago: {error}; version {version}")
+        }
+        (false, Some(error), None) => format!("not connected: {error}; version {version}"),
+        (false, None, _) => format!("not connected yet; version {version}"),
+    }
+}
+
+/// Each node that follows: what it acknowledged, and what keeps it from the newest.
+fn nodes(document: &StatusDocument) -> String {
+    let mut table = Table::new(&["NODE", "PROGRAM", "CONNECTED", "VERSION", "CLOSED ITEMS", "ERROR"]);
+    for line in &document.nodes {
+        table.row([
+            line.node.clone(),
+            line.program.clone(),
+            if line.connected { "yes".into() } else { "no".into() },
+            line.version.to_string(),
+            line.closed.to_string(),
+            line.error.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    table.render()
 }
 
 /// Number of steered ports that are bound so that nobody else's bind succeeds; those that are not, and why.

@@ -1,6 +1,6 @@
 use super::endpoint::reachable;
 use super::*;
-use crate::admin::document::WatchLine;
+use crate::admin::document::{ControllerLine, NodeLine, WatchLine};
 use crate::state_dir;
 
 fn conditions(list: &[(&str, &str, &str)]) -> serde_json::Value {
@@ -81,6 +81,41 @@ fn watches_are_counted_and_listed_if_asked_for() {
         "{wide}"
     );
     assert!(wide.contains("2026-11-23T00:00:00Z   no right to list\n"), "{wide}");
+}
+
+#[test]
+fn both_ends_of_a_stream_are_shown() {
+    let mut node = document();
+    let line = |connected, error: Option<&str>| ControllerLine {
+        connected,
+        program: "0.2.0".into(),
+        version: 7,
+        age_seconds: Some(12),
+        error: error.map(str::to_owned),
+    };
+    node.controller = Some(line(true, None));
+    let text = render(&node, false);
+    assert!(text.contains("controller:     connected (sluice 0.2.0), version 7\n"), "{text}");
+    node.controller = Some(line(false, Some("it is away")));
+    let text = render(&node, false);
+    assert!(
+        text.contains("controller:     not connected, heard 12 s ago: it is away; version 7\n"),
+        "{text}"
+    );
+    let mut controller = document();
+    let line = |node: &str, connected, version| NodeLine {
+        node: node.into(),
+        program: "0.1.0".into(),
+        connected,
+        version,
+        closed: 0,
+        error: None,
+    };
+    controller.nodes = vec![line("edge-1", true, 7), line("edge-2", false, 6)];
+    let text = render(&controller, false);
+    assert!(text.contains("nodes:          1 of 2 connected, 1 behind\n"), "{text}");
+    let wide = render(&controller, true);
+    assert!(wide.contains("edge-2   0.1.0     no          6         0              -\n"), "{wide}");
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! Listeners and routes as a node serves them that has them by its controller's word.
+
+use std::collections::BTreeMap;
+
+use gateway_control::view::Live;
+use gateway_ir::{Bind, Listener};
+use gateway_steer::Rejection;
+
+use super::Facts;
+use super::document::{ConditionLine, ListenerLine, RouteLine, address};
+
+/// Every listener on every bind; what is refused says so in a condition.
+pub(super) fn listeners(live: &Live, facts: &Facts) -> Vec<ListenerLine> {
+    let all = live.ir.binds.iter().flat_map(|bind| bind.listeners.iter().map(move |one| (bind, one)));
+    let line = |(bind, listener): (&Bind, &Listener)| ListenerLine {
+        gateway: listener.id.gateway.to_string(),
+        listener: listener.id.listener.clone(),
+        address: address(bind.address),
+        port: Some(bind.port),
+        served_on: facts.offset.filter(|(_, below)| bind.port < *below).map(|(offset, _)| bind.port + offset),
+        hostname: listener.hostname.as_ref().map(ToString::to_string).unwrap_or_default(),
+        attached_routes: i32::try_from(listener.routes.len()).unwrap_or(i32::MAX),
+        conditions: refusal(live, bind).map(programmed).into_iter().collect(),
+    };
+    all.map(line).collect()
+}
+
+/// Every route with the Gateways that it is attached to.
+pub(super) fn routes(live: &Live) -> Vec<RouteLine> {
+    let mut parents: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for listener in live.ir.binds.iter().flat_map(|bind| &bind.listeners) {
+        for attached in &listener.routes {
+            let parent = format!("{}/{}", listener.id.gateway, listener.id.listener);
+            let of_route = parents.entry(attached.route.to_string()).or_default();
+            if !of_route.contains(&parent) {
+                of_route.push(parent);
+            }
+        }
+    }
+    let line = |route: &String, parent: String| RouteLine {
+        route: route.clone(),
+        parent,
+        conditions: BTreeMap::new(),
+    };
+    parents
+        .iter()
+        .flat_map(|(route, all)| all.iter().map(move |parent| line(route, parent.clone())))
+        .collect()
+}
+
+fn refusal<'a>(live: &'a Live, bind: &Bind) -> Option<&'a Rejection> {
+    live.refused.iter().find(|one| one.bind.address == bind.address && one.bind.port == bind.port)
+}
+
+fn programmed(rejection: &Rejection) -> (String, ConditionLine) {
+    let line = ConditionLine {
+        status: "False".to_owned(),
+        reason: "NotServed".to_owned(),
+        message: rejection.message.clone(),
+    };
+    ("Programmed".to_owned(), line)
+}
