@@ -10,7 +10,7 @@ use gateway_control::stream::{FollowOptions, KeepOptions};
 use gateway_sync::capability::Capabilities;
 
 use crate::cmd::version::VERSIONS;
-use crate::flags::{LastGood, Settings, UnfinishedWrites};
+use crate::flags::{Auto, LastGood, Settings, UnfinishedWrites};
 use crate::instance::Instance;
 use crate::{fault, node};
 
@@ -42,7 +42,7 @@ impl Source {
     pub(crate) fn of(settings: &Settings) -> anyhow::Result<Self> {
         let cluster = |access| {
             let namespaces = settings.watch_namespaces.0.clone();
-            let keys = match settings.last_good {
+            let keys = match last_good(settings, LastGood::Keys) {
                 LastGood::NoKeys => LastGoodKeys::LeftOut,
                 LastGood::Keys | LastGood::Off => LastGoodKeys::Kept,
             };
@@ -126,10 +126,12 @@ impl Source {
     /// # Errors
     /// The system gives no thread.
     pub(crate) fn open(self, settings: &Settings, instance: &Instance) -> anyhow::Result<Opened> {
-        let last_good = (settings.last_good != LastGood::Off).then(|| instance.last_good());
+        let usual = if matches!(self, Self::Controller(_)) { LastGood::NoKeys } else { LastGood::Keys };
+        let mode = last_good(settings, usual);
+        let last_good = (mode != LastGood::Off).then(|| instance.last_good());
         match self {
             Self::Directory(path) => {
-                let keeps_keys = settings.last_good == LastGood::Keys;
+                let keeps_keys = mode == LastGood::Keys;
                 let quiet = settings.debounce.0;
                 let delays = match settings.unfinished_writes {
                     UnfinishedWrites::Wait => WriteDelays::patient(quiet),
@@ -146,7 +148,7 @@ impl Source {
             }
             Self::Controller(controller) => {
                 let path = last_good.map(|path| path.with_file_name("last-good-stream"));
-                let with_keys = settings.last_good == LastGood::Keys;
+                let with_keys = mode == LastGood::Keys;
                 let keep = path.map(|path| KeepOptions { path, with_keys });
                 Ok(Opened::Stream(FollowOptions {
                     controller,
@@ -157,6 +159,14 @@ impl Source {
                 }))
             }
         }
+    }
+}
+
+/// The setting, or what is usual for the process.
+fn last_good(settings: &Settings, usual: LastGood) -> LastGood {
+    match settings.last_good {
+        Auto::Set(mode) => mode,
+        Auto::Auto => usual,
     }
 }
 

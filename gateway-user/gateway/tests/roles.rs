@@ -12,6 +12,7 @@ use common::roles::{
 use common::steady::SteadyClients;
 use common::{HTTP, SLUICE, get, metric, wait_until_ready};
 use gateway_testkit::process::Guarded;
+use gateway_testkit::tls::{self, SelfSigned, Versions};
 use gateway_testkit::wait;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -71,6 +72,55 @@ fn without_its_controller_a_node_serves_on_and_starts_from_its_disk() {
         roles.controller = Some(start_controller(roles.inside, roles.config.path(), &[]));
         roles.until_status("/moved/get", 200);
         assert_eq!(metric("sluice_controller_connected", &[]), 1.0);
+    });
+}
+
+/// An HTTPS listener beside the example, with a route.
+const SECURE: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: secure, namespace: ingress}
+spec:
+  gatewayClassName: sluice
+  listeners:
+  - {name: one, protocol: HTTPS, port: 443, allowedRoutes: {namespaces: {from: All}}, tls: {certificateRefs: [{name: one}]}}
+";
+
+/// A node keeps no private key on its disk, and none is missing to a process that takes over while the controller is there.
+#[test]
+fn keys_stay_off_the_disk_and_a_hot_restart_has_them() {
+    with_roles("roles-keys", &[], |mut roles| {
+        let https = std::net::SocketAddr::from(([127, 0, 0, 1], 443));
+        let certificate = SelfSigned::new(&["one.example"]);
+        let client = tls::client(&[&certificate], Versions::New);
+        let secret = certificate.secret("ingress", "one");
+        roles.config.write("secret.yaml", &secret).unwrap();
+        roles.config.write("secure.yaml", SECURE).unwrap();
+        wait::until("the listener", || tls::connect(https, "one.example", &client).ok());
+        let copy = roles.inside.scratch().join("state/last-good-stream");
+        // The key's form in the file would be the bytes behind the text.
+        let holds = |bytes: &[u8]| bytes.windows(11).any(|part| part == b"one.example");
+        wait::until("the copy on disk", || fs::read(&copy).ok().filter(|bytes| holds(bytes)));
+        let key = certificate.key_der();
+        assert!(!fs::read(&copy).unwrap().windows(key.len()).any(|part| part == key), "the key is on disk");
+        let next =
+            Guarded::spawn(&mut node_command(roles.inside, &roles.inside.scratch().join("state"))).unwrap();
+        wait::until("the take-over", || {
+            assert!(tls::connect(https, "one.example", &client).is_ok(), "{}", next.output());
+            next.output().contains("took over from sluice").then_some(())
+        });
+        roles.node.wait();
+        tls::connect(https, "one.example", &client).unwrap();
+        // Without its controller it serves what needs no key.
+        roles.node = next;
+        roles.stop_controller();
+        roles.node.signal(Signal::SIGKILL).unwrap();
+        roles.node.wait();
+        roles.node = start_node(roles.inside, &[]);
+        assert_eq!(get(TARGET).unwrap().status, 200);
+        assert!(tls::connect(https, "one.example", &client).is_err());
+        roles.controller = Some(start_controller(roles.inside, roles.config.path(), &[]));
+        wait::until("the key", || tls::connect(https, "one.example", &client).ok());
     });
 }
 

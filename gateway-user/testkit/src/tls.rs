@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair, RsaKeySize};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::http::Client;
@@ -65,6 +65,14 @@ impl SelfSigned {
             indent(&self.certificate),
             indent(&self.key)
         )
+    }
+
+    /// The private key in DER.
+    ///
+    /// # Panics
+    /// Its text was changed to something that is no key.
+    pub fn key_der(&self) -> Vec<u8> {
+        PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("a private key").secret_der().to_vec()
     }
 
     /// The certificate in DER.

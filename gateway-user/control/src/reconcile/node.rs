@@ -6,6 +6,7 @@ use std::time::Instant;
 use gateway_sync::frame::{Ack, Closed};
 use gateway_sync::item::Desired;
 use gateway_sync::key::Key;
+use gateway_sync::replica::Replica;
 use tokio::sync::watch;
 
 use super::ReconcileError;
@@ -29,6 +30,15 @@ pub struct Received {
     pub closed_total: u64,
     /// The reason for having nothing, as long as there is nothing.
     pub waiting: Option<String>,
+}
+
+impl Received {
+    /// The state that a replica holds.
+    pub(crate) fn of(replica: &Replica) -> Self {
+        let (closed, closed_total) = replica.closed();
+        let (desired, version) = (Some(replica.desired().clone()), replica.version());
+        Self { desired, version, closed, closed_total, waiting: None }
+    }
 }
 
 /// Brings workers and steering to what a controller says, and acknowledges it.

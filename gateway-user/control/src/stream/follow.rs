@@ -23,6 +23,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// A connection that lasted so long was a good one.
 const LASTING: Duration = Duration::from_secs(10);
+/// A controller that is there has so long to say what is to be served before the copy on disk is: the copy may be older, and
+/// have no keys.
+const COPY_AFTER: Duration = Duration::from_secs(5);
 /// Limit for a last word at the end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -67,7 +70,7 @@ pub struct Following {
 }
 
 /// Follows a controller from a thread of its own, which calls `first` before all else. What is there is put into `received`
-/// and told to `wake`; first what the copy on disk has, if there is one. What comes into the acknowledgements is told the controller.
+/// and told to `wake`: what the copy on disk has, if the controller does not say anything in time. What comes into the acknowledgements is told the controller.
 ///
 /// # Errors
 /// The system gives no thread.
@@ -75,7 +78,7 @@ pub fn follow(
     options: FollowOptions,
     received: watch::Sender<Received>,
     (acks, acked): (watch::Sender<Option<Ack>>, watch::Receiver<Option<Ack>>),
-    wake: impl Fn() + Send + 'static,
+    wake: impl Fn() + Send + Sync + 'static,
     first: impl FnOnce() + Send + 'static,
 ) -> io::Result<Following> {
     let (stop, stopped) = watch::channel(false);
@@ -86,7 +89,7 @@ pub fn follow(
     let mut node = Node {
         replica: Replica::new(options.known.clone()),
         identity: Identity { node: options.node.clone(), version: options.version.clone() },
-        teller: Teller { received, wake, state: Arc::clone(&state), copy_writer },
+        teller: Teller { received, wake: Arc::new(wake), state: Arc::clone(&state), copy_writer, copy: None },
         options,
         acks: acked,
         term: 0,
@@ -140,19 +143,44 @@ struct Node<F> {
 /// Tells the rest of the process what came.
 struct Teller<F> {
     received: watch::Sender<Received>,
-    wake: F,
+    wake: Arc<F>,
     state: Arc<Mutex<StreamState>>,
     copy_writer: Option<CopyWriter>,
+    /// The copy on disk, until something was told.
+    copy: Option<Copy>,
 }
 
-impl<F: Fn()> Node<F> {
-    /// Begins with the copy on disk.
+/// The copy on disk, to be served for want of anything newer.
+struct Copy {
+    received: Received,
+    path: PathBuf,
+}
+
+impl Copy {
+    /// Serves it unless something is served already; true if it is now.
+    fn tell(&self, to: &watch::Sender<Received>) -> bool {
+        let told = to.send_if_modified(|known| {
+            let is_first = known.desired.is_none();
+            if is_first {
+                known.clone_from(&self.received);
+            }
+            is_first
+        });
+        if told {
+            info!(path = %self.path.display(), "served from the copy on disk until the controller is heard");
+        }
+        told
+    }
+}
+
+impl<F: Fn() + Send + Sync + 'static> Node<F> {
+    /// Reads the copy on disk.
     fn begin(&mut self) {
         let Some(keep) = &self.options.keep else { return };
         match keep::load(&keep.path, &mut self.replica) {
             Ok(true) => {
-                info!(path = %keep.path.display(), "served from the copy on disk until the controller is heard");
-                self.teller.tell(&self.replica);
+                let received = Received::of(&self.replica);
+                self.teller.copy = Some(Copy { received, path: keep.path.clone() });
             }
             Ok(false) => {}
             Err(error) => warn!("{}: {error}; nothing is served from it", keep.path.display()),
@@ -161,6 +189,17 @@ impl<F: Fn()> Node<F> {
 
     async fn run(&mut self, mut stop: watch::Receiver<bool>) {
         let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+        if let Some(Copy { received, path }) = &self.teller.copy {
+            let (copy, to) =
+                (Copy { received: received.clone(), path: path.clone() }, self.teller.received.clone());
+            let wake = Arc::clone(&self.teller.wake);
+            tokio::spawn(async move {
+                tokio::time::sleep(COPY_AFTER).await;
+                if copy.tell(&to) {
+                    wake();
+                }
+            });
+        }
         loop {
             let begun = tokio::time::Instant::now();
             let error = {
@@ -198,24 +237,17 @@ impl<F: Fn()> Node<F> {
 }
 
 impl<F: Fn()> Teller<F> {
-    fn tell(&self, replica: &Replica) {
-        let (closed, closed_total) = replica.closed();
-        let (desired, version) = (replica.desired().clone(), replica.version());
+    fn tell(&mut self, replica: &Replica) {
+        self.copy = None;
+        let received = Received::of(replica);
         if let Some(copy_writer) = &self.copy_writer {
-            copy_writer.follow(&desired);
+            copy_writer.follow(replica.desired());
         }
-        let waiting = None;
-        self.received.send_replace(Received {
-            desired: Some(desired),
-            version,
-            closed,
-            closed_total,
-            waiting,
-        });
+        self.received.send_replace(received);
         (self.wake)();
     }
 
-    fn lost(&self, error: &FollowError, controller: &std::path::Path) {
+    fn lost(&mut self, error: &FollowError, controller: &std::path::Path) {
         let text = format!("the controller at {}: {error}", controller.display());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.error.as_ref() != Some(&text) {
@@ -224,6 +256,9 @@ impl<F: Fn()> Teller<F> {
         state.connected = false;
         state.error = Some(text.clone());
         drop(state);
+        if self.copy.take().is_some_and(|copy| copy.tell(&self.received)) {
+            return (self.wake)();
+        }
         let waits = self.received.send_if_modified(|received| {
             let waits = received.desired.is_none() && received.waiting.as_ref() != Some(&text);
             if waits {

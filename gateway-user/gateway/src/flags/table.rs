@@ -136,8 +136,8 @@ settings! {
         take_over: TakeOver = "auto", "MODE",
             "Behaviour if a process already serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
             "auto is how upgrades lose no request; never guards against a start by mistake";
-        last_good: LastGood = "keys", "MODE",
-            "Objects that the state directory keeps for the next process, of those that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, no-keys without private keys, off nothing",
+        last_good: Auto<LastGood> = "auto", "MODE",
+            "Objects that the state directory keeps for the next process, of those that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, no-keys without private keys, off nothing; auto is keys, and no-keys on a node that follows a controller",
             "A restart then survives an error in a file, or an API server that is away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
