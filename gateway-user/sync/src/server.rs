@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, timeout};
@@ -22,6 +22,10 @@ pub const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A node that takes nothing for so long is let go: it begins anew when it can.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Frames are written together up to so many bytes: an edit is one system call for each node, and a first connection some
+/// hundred.
+const TOGETHER: usize = 64 << 10;
 
 /// A table that connections read while it changes.
 #[derive(Debug)]
@@ -231,21 +235,31 @@ struct Writer<W>(W);
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
     async fn frame(&mut self, frame: DownFrame) -> Result<(), ServeError> {
-        self.bytes(codec::encode(&Down::from(frame))).await?;
+        self.bytes(&codec::encode(&Down::from(frame))).await?;
         self.flush().await
     }
 
-    /// Writes all of it; gives the version that the node has then.
+    /// Writes all of it, small frames together; gives the version that the node has then.
     async fn batch(&mut self, batch: Batch) -> Result<u64, ServeError> {
+        let mut together = BytesMut::new();
         for frame in batch.frames {
-            self.bytes(frame).await?;
+            if together.len() + frame.len() > TOGETHER && !together.is_empty() {
+                self.bytes(&together).await?;
+                together.clear();
+            }
+            if frame.len() > TOGETHER {
+                self.bytes(&frame).await?;
+            } else {
+                together.extend_from_slice(&frame);
+            }
         }
+        self.bytes(&together).await?;
         self.flush().await?;
         Ok(batch.version)
     }
 
-    async fn bytes(&mut self, bytes: Bytes) -> Result<(), ServeError> {
-        timeout(WRITE_TIMEOUT, self.0.write_all(&bytes))
+    async fn bytes(&mut self, bytes: &[u8]) -> Result<(), ServeError> {
+        timeout(WRITE_TIMEOUT, self.0.write_all(bytes))
             .await
             .map_err(|_| ServeError::Stalled)?
             .map_err(Into::into)
