@@ -209,7 +209,7 @@ fn a_receive_takes_no_more_than_its_limit() {
         ours.recv.limit(Some(100));
         ours.recv.give_back_chunk();
         assert!(ours.recv.try_recv().is_none());
-        until("the chunk to be given back", || pool_stats().lent_bytes == 0).await;
+        until("the chunk to be given back", || pool_stats().lent == 0).await;
         let sent = pattern(1_000);
         peer.write_all(&sent).unwrap();
         let mut got = Vec::new();

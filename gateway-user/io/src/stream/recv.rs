@@ -260,11 +260,13 @@ fn on_due(link: &StreamState, what: Due) -> PumpWake {
             link.recv.way.expire();
             PumpWake::No
         }
-        Due::Quiet if cancel(link) => {
+        Due::Quiet => {
+            let is_new = cancel(link);
+            // Again at each tick: the outcome of a receive that was cancelled just before a tick comes after it. The end
+            // of the receive clears this.
             link.recv.quiet.set(Duration::ZERO);
-            PumpWake::No
+            if is_new { PumpWake::No } else { PumpWake::Poll }
         }
-        Due::Quiet => PumpWake::Poll,
     }
 }
 
