@@ -13,6 +13,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
+use crate::cargo::workspace;
+
 const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.7.0";
 const KUBERNETES: &str = "k8s.io/kubernetes@v1.37.2";
 const CRDS: &str = "config/crd/experimental";
@@ -40,7 +42,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut files = gateway_schemas(&module(GATEWAY_API)?)?;
     files.append(&mut core_schemas(&module(KUBERNETES)?)?);
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../gateway-user/api/schemas");
+    let dir = workspace().join("gateway-user/api/schemas");
     fs::create_dir_all(&dir)?;
     let mut stale = Vec::new();
     for (name, content) in &files {

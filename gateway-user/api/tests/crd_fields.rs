@@ -21,7 +21,7 @@ fn own_kinds() -> impl Iterator<Item = Kind> {
 
 /// The CRD's schema for a kind and version.
 fn schema(kind: Kind, version: &str) -> Value {
-    let path = format!("{}/schemas/{}.json", env!("CARGO_MANIFEST_DIR"), kind.as_str().to_lowercase());
+    let path = format!("schemas/{}.json", kind.as_str().to_lowercase());
     let file: Value = serde_json::from_str(&std::fs::read_to_string(path).expect("a schema")).expect("JSON");
     let schema = &file["versions"][version];
     match schema.as_str() {

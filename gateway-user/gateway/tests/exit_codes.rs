@@ -45,7 +45,7 @@ fn of(path: &Path) -> &str {
 
 #[test]
 fn the_manual_knows_the_codes_and_the_commands_that_are_tried_here() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let page = "../../docs/cli.md";
     let page = std::fs::read_to_string(page).unwrap();
     let section = page.split("## Exit codes").nth(1).unwrap().split("\n## ").next().unwrap();
     let first_cells = |text: &str| -> BTreeSet<String> {
@@ -82,11 +82,13 @@ fn commands_that_end_by_themselves() {
     ends_with(FAILED, &["explain", good, "GET", "http://127.0.0.1/nothing"]);
     ends_with(FAILED, &["status", "--admin-address", "127.0.0.1:1"]);
     ends_with(USAGE, &["config", "check", "--workers", "many"]);
-    for command in ["run", "upgrade", "check", "translate", "explain", "status", "cleanup", "echo", "version"]
-    {
+    let all = ["run", "upgrade", "check", "translate", "explain", "status", "cleanup", "echo", "version"];
+    for command in all.into_iter().chain(["controller", "node", "helper"]) {
         ends_with(USAGE, &[command, "--no-such-flag"]);
     }
-    for command in ["run", "upgrade"] {
+    ends_with(FAILED, &["node"]);
+    ends_with(USAGE, &["node", "--workers", "many"]);
+    for command in ["run", "upgrade", "controller"] {
         ends_with(USAGE, &[command, good, "--workers", "many"]);
     }
     ends_with(USAGE, &["status", "--admin-address", "here"]);
@@ -103,6 +105,8 @@ fn commands_that_need_a_port_or_a_directory() {
         let places = ["--bpffs", &bpffs, "--state-dir", of(&state)];
         ends_with(DONE, &[&["cleanup"], &places[..]].concat());
         ends_with(FAILED, &[&["run", "/nowhere/at/all"], &places[..]].concat());
+        ends_with(FAILED, &["controller", "/nowhere/at/all", "--state-dir", of(&state)]);
+        ends_with(FAILED, &["controller", "--controller", "/run/x", "--state-dir", of(&state)]);
         ends_with(FAILED, &[&["run"], &places[..]].concat());
         ends_with(FAILED, &[&["upgrade", of(&example())], &places[..]].concat());
         ends_with(FAILED, &[&["upgrade", of(&example()), "--take-over", "never"], &places[..]].concat());

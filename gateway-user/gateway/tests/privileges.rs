@@ -307,7 +307,7 @@ fn each_of_the_three_rights_is_needed_and_named_when_it_is_missing() {
 
 /// The pod of `deploy/kubernetes/daemonset.yaml`.
 fn manifest() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes/daemonset.yaml");
+    let path = std::path::absolute("../../deploy/kubernetes/daemonset.yaml").unwrap();
     let text = std::fs::read_to_string(path).unwrap();
     let manifest: Value = serde_saphyr::from_str(&text).unwrap();
     manifest["spec"]["template"]["spec"].clone()

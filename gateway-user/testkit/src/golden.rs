@@ -4,16 +4,16 @@
 use std::path::Path;
 use std::{env, fs};
 
-/// Compares `got` with the file `tests/golden/<name>` below `crate_dir`, which is
-/// `env!("CARGO_MANIFEST_DIR")`, and returns the file's bytes, so that the caller can read them back with
-/// today's types. With `UPDATE_GOLDEN` set the file is written first.
+/// Compares `got` with the file `tests/golden/<name>` of the crate that is tested, in whose directory tests run, and
+/// returns the file's bytes, so that the caller can read them back with today's types. With `UPDATE_GOLDEN` set the file is
+/// written first.
 ///
 /// # Panics
 /// The file cannot be read or written, or differs; the message names the file and the first
 /// line that differs.
 #[track_caller]
-pub fn check(crate_dir: &str, name: &str, got: &[u8]) -> Vec<u8> {
-    let path = Path::new(crate_dir).join("tests/golden").join(name);
+pub fn check(name: &str, got: &[u8]) -> Vec<u8> {
+    let path = Path::new("tests/golden").join(name);
     let shown = path.display();
     if env::var_os("UPDATE_GOLDEN").is_some() {
         let folder = path.parent().unwrap_or(&path);

@@ -249,15 +249,11 @@ mod tests {
         let whole = Assignments { given: given.clone(), problems: BTreeMap::from([(api, used_up)]) };
         let without_problems = Assignments { given, problems: BTreeMap::new() };
         for (name, assignments) in [("addresses.json", whole), ("addresses-alone.json", without_problems)] {
-            let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, write(&assignments).as_bytes());
+            let bytes = golden::check(name, write(&assignments).as_bytes());
             assert_eq!(read(std::str::from_utf8(&bytes).unwrap()).unwrap(), assignments);
         }
         let dir = Scratch::new("book").unwrap();
-        let bytes = golden::check(
-            env!("CARGO_MANIFEST_DIR"),
-            "addresses-empty.json",
-            write(&Assignments::default()).as_bytes(),
-        );
+        let bytes = golden::check("addresses-empty.json", write(&Assignments::default()).as_bytes());
         fs::write(dir.join("addresses"), bytes).unwrap();
         let (_, held, why) = AssignmentFile::open(dir.join("addresses"));
         assert_eq!((held.as_deref(), why), (Some(&Assignments::default()), None));

@@ -103,9 +103,9 @@ mod tests {
         let view = fixtures::view();
         let status = view.dated_status();
         let whole = pretty(&Dump::of(&view, &status, &settings, VERSIONS)).unwrap();
-        golden::check(env!("CARGO_MANIFEST_DIR"), "config-dump.json", whole.as_bytes());
+        golden::check("config-dump.json", whole.as_bytes());
         let (view, versions) = (View::default(), Versions { commit: None, ..VERSIONS });
         let before = pretty(&Dump::of(&view, &view.status, &[], versions)).unwrap();
-        golden::check(env!("CARGO_MANIFEST_DIR"), "config-dump-before.json", before.as_bytes());
+        golden::check("config-dump-before.json", before.as_bytes());
     }
 }

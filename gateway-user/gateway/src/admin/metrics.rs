@@ -428,6 +428,6 @@ mod tests {
         streams::of_controller(&mut rest, &[node], &View::default());
         whole.append(&mut rest.finish());
         let text: Vec<u8> = whole.concat();
-        golden::check(env!("CARGO_MANIFEST_DIR"), "metrics.txt", shape(&text).as_bytes());
+        golden::check("metrics.txt", shape(&text).as_bytes());
     }
 }

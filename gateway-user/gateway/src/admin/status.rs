@@ -228,7 +228,7 @@ mod tests {
         (small.process.version, small.process.pid) = ("0.1.0".to_owned(), 7);
         for (name, document) in [("status.json", whole()), ("status-before.json", small)] {
             let mut written = crate::cmd::to_json(&document).unwrap();
-            let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), name, written.as_bytes());
+            let bytes = golden::check(name, written.as_bytes());
             let read: StatusDocument = serde_json::from_slice(&bytes).unwrap();
             written = crate::cmd::to_json(&read).unwrap();
             assert_eq!(written.as_bytes(), bytes, "nothing is lost in reading");

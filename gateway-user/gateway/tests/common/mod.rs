@@ -31,7 +31,7 @@ pub const METRICS: &str = "127.0.0.1:19001";
 
 /// The example that is served, as it lies in the repository.
 pub fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/shared-gateway")
+    std::path::absolute("../../examples/shared-gateway").unwrap()
 }
 
 thread_local! {

@@ -18,13 +18,13 @@ pub struct Systemd {
     ours: PathBuf,
 }
 
-fn tests() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests"))
+fn tests() -> PathBuf {
+    std::path::absolute("tests").unwrap()
 }
 
 /// The files that are installed.
 pub fn units() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd")
+    std::path::absolute("../../deploy/systemd").unwrap()
 }
 
 impl Systemd {

@@ -241,7 +241,7 @@ mod tests {
         for record in [record(), Record { tls: Some(&tls), ..record() }, refused, tunnel] {
             record.write(&mut out, b"1994-11-06T08:49:37");
         }
-        let bytes = golden::check(env!("CARGO_MANIFEST_DIR"), "access-log.jsonl", &out);
+        let bytes = golden::check("access-log.jsonl", &out);
         let lines: Vec<serde_json::Value> =
             serde_json::Deserializer::from_slice(&bytes).into_iter().map(Result::unwrap).collect();
         assert_eq!(lines.len(), 4);
