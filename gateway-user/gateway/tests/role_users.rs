@@ -4,7 +4,6 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use common::helper::{self, NODE, as_user, must_be_confined, must_have_no_right, start_helper};
@@ -29,11 +28,8 @@ fn a_stranger_is_told_nothing() {
         let mut command = Command::new(SLUICE);
         command.arg("node").arg("--controller").arg(socket(roles.inside)).arg("--state-dir").arg(&state);
         command.args(["--steering", "reuseport", "--node-name", "edge-2", "--health-address", "off"]);
-        command
-            .args(["--metrics-address", "off", "--unprivileged-offset", "8000"])
-            .uid(STRANGER)
-            .gid(STRANGER);
-        let stranger = Guarded::spawn(&mut command).unwrap();
+        command.args(["--metrics-address", "off", "--unprivileged-offset", "8000"]);
+        let stranger = Guarded::spawn(&mut as_user(&command, STRANGER)).unwrap();
         let refused = format!("uid {STRANGER} may not follow this controller");
         let controller = roles.controller.as_ref().unwrap();
         wait::until("the refusal", || controller.output().contains(&refused).then_some(()));
