@@ -36,8 +36,8 @@ use crate::{pool, privileges, reopen, state_dir, wire};
 /// The name of the socket of nodes in the state directory.
 const SOCKET: &str = "nodes.sock";
 /// Time for nodes that end with it to say so, and interval of looking.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
-const LAST_WORDS_POLL: std::time::Duration = std::time::Duration::from_millis(50);
+const LINGER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const LINGER_POLL: std::time::Duration = std::time::Duration::from_millis(50);
 /// Interval of looking after the rest.
 const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -137,7 +137,7 @@ impl Controller<'_> {
             let signal = wait(&mut orders, &engine, &shared).await?;
             info!("{signal}: ending; nodes serve what they have");
             shared.readiness.drain();
-            manager.stopping(LAST_WORDS);
+            manager.stopping(LINGER_TIMEOUT);
             last_words(&shared).await;
             drop(server);
             if let Some(membership) = membership {
@@ -230,11 +230,11 @@ async fn wait(
 
 /// A pod's containers are told to stop at the same moment: its node may still have to say that it serves no more.
 async fn last_words(shared: &Shared) {
-    let end = tokio::time::Instant::now() + LAST_WORDS;
+    let end = tokio::time::Instant::now() + LINGER_TIMEOUT;
     while shared.nodes.as_ref().is_some_and(|nodes| nodes.any_connected())
         && tokio::time::Instant::now() < end
     {
-        tokio::time::sleep(LAST_WORDS_POLL).await;
+        tokio::time::sleep(LINGER_POLL).await;
     }
 }
 

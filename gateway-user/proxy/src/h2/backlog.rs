@@ -5,11 +5,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Buf;
-use gateway_io::Chunk;
+use gateway_io::{Chunk, HEADROOM};
 
 /// Bytes of it beyond which streams wait, each at most a piece above. A connection that takes what it is sent never has
 /// so much: below the crate wait 64 KiB.
 const MAX: usize = 256 * 1024;
+/// Bytes that are received of a backend whether a client has a window for them or not: with what a chunk has around them
+/// 1 KiB, into which most heads fit.
+pub(super) const SMALL_RECEIVE: usize = 1024 - HEADROOM;
 
 /// The bytes that wait, and the streams that wait for them.
 #[derive(Debug, Default)]

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use super::backlog::SMALL_RECEIVE;
 use super::break_off::break_off;
 use super::connection::H2Connection;
-use super::sink::{H2Sink, SMALL_RECEIVE, Sender};
+use super::sink::{H2Sink, Sender};
 use super::unsent::{Unread, Unsent};
 use crate::Reason;
 use crate::backend;

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use gateway_http::h2::read_trailers;
 use gateway_http::head::Fields;
-use gateway_io::{Chunk, HEADROOM, now};
+use gateway_io::{Chunk, now};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 
 pub(crate) use super::backlog::Data;
-use super::backlog::{Ahead, Backlog};
+use super::backlog::{Ahead, Backlog, SMALL_RECEIVE};
 use super::connection::H2Connection;
 use super::unsent::Leaving;
 use crate::body::ends::{PumpError, Sink};
@@ -28,9 +28,6 @@ use crate::exchange::progress::Progress;
 const MAX_PIECE: usize = 16 * 1024;
 /// Parts of a chunk up to this length have memory of their own: they may wait in the crate for long.
 const SMALL_PART: usize = 2 * 1024;
-/// Bytes that are received of a backend whether a client has a window for them or not: with what a chunk has around them
-/// 1 KiB, into which most heads fit.
-pub(super) const SMALL_RECEIVE: usize = 1024 - HEADROOM;
 
 /// A stream as what is sent on it sees it.
 pub(crate) trait Outgoing {
@@ -140,12 +137,12 @@ impl Outgoing for Sender {
 
 /// The pace at which a receiver takes what is sent to it: counts while it is waited for.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct TakingRate {
     waited: Duration,
     taken: u64,
 }
 
-impl Pace {
+impl TakingRate {
     /// Counts a wait, and the bytes that were taken at its end; false if they are too few. A client that widens its window by
     /// a byte at a time is as slow as one that does not.
     fn note(&mut self, waited: Duration, taken: usize, timeout: SendTimeout) -> bool {
@@ -176,7 +173,7 @@ pub(crate) struct H2Sink<'a, S: Outgoing> {
     pub(super) leaving: Option<Leaving<'a>>,
     /// It was taken.
     pub(super) left: bool,
-    pub(super) pace: Pace,
+    pub(super) taking: TakingRate,
 }
 
 impl<'a, S: Outgoing> H2Sink<'a, S> {
@@ -190,7 +187,7 @@ impl<'a, S: Outgoing> H2Sink<'a, S> {
             end: None,
             leaving: None,
             left: false,
-            pace: Pace::default(),
+            taking: TakingRate::default(),
         }
     }
 
@@ -353,7 +350,7 @@ impl<S: Outgoing> Sink for H2Sink<'_, S> {
             let began = now();
             let piece = pin!(poll_fn(|cx| self.poll_send(cx)));
             let taken = within(timeout.limit, piece).await.unwrap_or(Err(PumpError::SinkTimeout))?;
-            let is_met = self.pace.note(now().saturating_duration_since(began), taken, timeout);
+            let is_met = self.taking.note(now().saturating_duration_since(began), taken, timeout);
             // Who has everything may have been slow.
             let has_all = self.queued.is_empty() && self.end.is_some();
             if !is_met && !has_all {
@@ -370,7 +367,7 @@ impl<S: Outgoing> Sink for H2Sink<'_, S> {
         let began = now();
         let room = pin!(poll_fn(|cx| self.poll_ready(cx)));
         let ready = within(timeout.limit, room).await.unwrap_or(Err(PumpError::SinkTimeout));
-        self.pace.note(now().saturating_duration_since(began), 0, timeout);
+        self.taking.note(now().saturating_duration_since(began), 0, timeout);
         ready
     }
 

@@ -8,7 +8,7 @@ use gateway_http::h1::BodyDecoder;
 use gateway_io::Chunk;
 use http::HeaderMap;
 
-use super::sink::SMALL_RECEIVE;
+use super::backlog::SMALL_RECEIVE;
 use crate::context::WorkerContext;
 use crate::exchange::progress::Progress;
 use crate::h1::scratch::Codec;

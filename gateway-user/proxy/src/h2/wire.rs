@@ -7,8 +7,9 @@ use gateway_http::head::{HeadEdits, RequestParts};
 use gateway_io::Chunk;
 use h2::RecvStream;
 
+use super::backlog::SMALL_RECEIVE;
 use super::response_sink::H2ResponseSink;
-use super::sink::{H2Sink, SMALL_RECEIVE, Sender};
+use super::sink::{H2Sink, Sender};
 use super::source::H2Source;
 use super::unsent::{Leaving, Unsent};
 use crate::Reason;
