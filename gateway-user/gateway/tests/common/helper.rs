@@ -51,7 +51,11 @@ pub fn as_user(command: &Command, uid: u32) -> Command {
 /// `sluice run` by way of the helper.
 pub fn helped_command(inside: &Inside, config: &Path, flags: &[&str]) -> Command {
     let socket = socket(inside).display().to_string();
-    let flags: Vec<&str> = flags.iter().copied().chain(["--helper", &socket]).collect();
+    let mut flags: Vec<&str> = flags.iter().copied().chain(["--helper", &socket]).collect();
+    // Rings count against the locked memory of the user, which all gateways of all tests with a helper are.
+    if !flags.contains(&"--ring-entries") {
+        flags.extend(["--ring-entries", "256"]);
+    }
     gateway_command(inside, config, &flags, &[])
 }
 

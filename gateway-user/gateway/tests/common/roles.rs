@@ -54,6 +54,8 @@ pub fn node_command(inside: &Inside, state: &Path) -> Command {
     let mut command = Command::new(SLUICE);
     command.arg("node").arg("--controller").arg(socket(inside)).arg("--bpffs").arg(inside.bpffs());
     command.arg("--state-dir").arg(state).args(["--node-name", "edge-1", "--reason-header", "always"]);
+    // Rings count against the locked memory of the user that all nodes of all tests go on as.
+    command.args(["--ring-entries", "256"]);
     command.args(pair::flags(&[]));
     command
 }
