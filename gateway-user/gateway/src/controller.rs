@@ -55,6 +55,7 @@ pub(crate) fn run(mut args: ControllerArgs) -> anyhow::Result<End> {
         bail!("--controller {}: a controller follows no other; leave it out", socket.display());
     }
     let source_text = source.check()?;
+    pool::has_networks(&settings)?;
     let confinement = Confinement::of(settings.seccomp, &source);
     let state_dir = state_dir::resolve(&settings.state_dir)?;
     let identity = Identity::decide(settings.user, &state_dir, source.program())?;

@@ -42,14 +42,23 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    if pool.is_empty() {
-        bail!("--address-mode pool: name the networks to give addresses of with --address-pool");
-    }
+    has_networks(settings)?;
     let Some(interface) = interface else {
         bail!("--address-mode pool: name the interface to put addresses on with --address-interface");
     };
     if let Err(why) = netlink::check(interface) {
         bail!("--address-interface: {why}");
+    }
+    Ok(())
+}
+
+/// The part of [`check`] that is a controller's, which has no interface.
+///
+/// # Errors
+/// The mode wants a pool, and there is none.
+pub(crate) fn has_networks(settings: &Settings) -> anyhow::Result<()> {
+    if settings.address_mode == AddressMode::Pool && settings.address_pool.0.is_empty() {
+        bail!("--address-mode pool: name the networks to give addresses of with --address-pool");
     }
     Ok(())
 }

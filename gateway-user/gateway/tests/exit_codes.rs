@@ -107,6 +107,10 @@ fn commands_that_need_a_port_or_a_directory() {
         ends_with(FAILED, &[&["run", "/nowhere/at/all"], &places[..]].concat());
         ends_with(FAILED, &["controller", "/nowhere/at/all", "--state-dir", of(&state)]);
         ends_with(FAILED, &["controller", "--controller", "/run/x", "--state-dir", of(&state)]);
+        ends_with(
+            FAILED,
+            &["controller", of(&example()), "--address-mode", "pool", "--state-dir", of(&state)],
+        );
         ends_with(FAILED, &[&["run"], &places[..]].concat());
         ends_with(FAILED, &[&["upgrade", of(&example())], &places[..]].concat());
         ends_with(FAILED, &[&["upgrade", of(&example()), "--take-over", "never"], &places[..]].concat());

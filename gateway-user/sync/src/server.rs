@@ -106,12 +106,6 @@ impl SharedTable {
         version
     }
 
-    /// Version and number of items.
-    pub fn size(&self) -> (u64, usize) {
-        let table = self.lock();
-        (table.version(), table.len())
-    }
-
     // A panic while it was held, which only a fault of ours can cause, leaves a table that is told by buckets.
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)

@@ -74,8 +74,8 @@ impl<W: Workers, S: Steer> Applier<W, S> {
     }
 
     /// Says how long a port that another program held has to have been free before a listener gets it, and
-    /// whether this process takes over from one that serves, so that no socket of a dead one is about to
-    /// close.
+    /// whether this process takes over from one that serves, so that no socket of a process that has
+    /// died is about to close.
     #[must_use]
     pub fn taking_freed_ports_after(self, patience: Duration, takes_over: bool) -> Self {
         Self { held_ports: HeldPorts::new(patience, takes_over), ..self }
