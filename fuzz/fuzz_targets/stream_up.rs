@@ -22,7 +22,7 @@ struct Seen {
 }
 
 impl Nodes for &Seen {
-    fn joins(&self, hello: &Hello) -> Result<String, String> {
+    async fn joins(&self, hello: &Hello) -> Result<String, String> {
         if hello.node.is_empty() || hello.node.len() > 253 {
             return Err("no name".to_owned());
         }

@@ -12,6 +12,8 @@ use crate::frame::{Ack, Alive, Down, DownFrame, Hello, Leaving, Up, UpFrame};
 use crate::replica::{Replica, ReplicaError};
 use crate::server::{ALIVE_INTERVAL, SILENCE_TIMEOUT};
 
+/// Time since the newest leader was heard for which one of a lower term is not followed: four times what a Lease lasts.
+const STALE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Limit for a write: acknowledgements are short.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -62,13 +64,55 @@ pub enum FollowError {
     },
 }
 
+/// The newest term of a leader that this node has seen.
+///
+/// A leader that was replaced may not know it yet: it is not followed. It knows after the time that its Lease lasts, so a
+/// lower term that comes later is no old leader's, but one of a Lease that was made anew.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    newest: u64,
+    heard: Option<Instant>,
+}
+
+impl Terms {
+    fn admit(&mut self, term: u64) -> Result<(), FollowError> {
+        let may_be_old = self.heard.is_some_and(|heard| heard.elapsed() < STALE_TIMEOUT);
+        if term < self.newest && may_be_old {
+            return Err(FollowError::Stale { term, known: self.newest });
+        }
+        self.newest = term;
+        self.hears();
+        Ok(())
+    }
+
+    fn hears(&mut self) {
+        self.heard = Some(Instant::now());
+    }
+
+    /// The newest term; 0 before the first leader.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+}
+
 /// This node to its controllers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Identity {
     /// Its name.
     pub node: String,
     /// Version of its program.
     pub version: String,
+    /// Token that proves the name; empty where the kernel tells who this is.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity")
+            .field("node", &self.node)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The receiver of what arrives.
@@ -83,7 +127,7 @@ pub trait Follower {
     fn committed(&mut self, replica: &Replica);
 }
 
-/// Follows a controller over a connection until it ends. `term` is the newest that was seen, and kept so. Whatever comes
+/// Follows a controller over a connection until it ends. `terms` outlives it. Whatever comes
 /// into `acks` is said, the newest only; `None` says that this node serves no more.
 ///
 /// # Errors
@@ -92,11 +136,11 @@ pub async fn follow<S: AsyncRead + AsyncWrite>(
     stream: S,
     identity: &Identity,
     replica: &mut Replica,
-    term: &mut u64,
+    terms: &mut Terms,
     acks: &mut watch::Receiver<Option<Ack>>,
     follower: &mut impl Follower,
 ) -> FollowError {
-    let ended = run(stream, identity, replica, term, acks, follower).await;
+    let ended = run(stream, identity, replica, terms, acks, follower).await;
     let Err(error) = ended;
     if matches!(error, FollowError::Replica(_)) {
         replica.forget();
@@ -108,7 +152,7 @@ async fn run<S: AsyncRead + AsyncWrite>(
     stream: S,
     identity: &Identity,
     replica: &mut Replica,
-    term: &mut u64,
+    terms: &mut Terms,
     acks: &mut watch::Receiver<Option<Ack>>,
     follower: &mut impl Follower,
 ) -> Result<std::convert::Infallible, FollowError> {
@@ -116,13 +160,16 @@ async fn run<S: AsyncRead + AsyncWrite>(
     let mut reader = Reader::new(Box::pin(reader), MAX_DOWN);
     let mut writer = Box::pin(writer);
     write(&mut writer, UpFrame::Hello(hello(identity, replica))).await?;
-    let (mut alive, mut heard) = (interval(ALIVE_INTERVAL), Instant::now());
+    let (mut alive, mut heard, mut welcomed) = (interval(ALIVE_INTERVAL), Instant::now(), false);
     acks.mark_unchanged();
     loop {
         tokio::select! {
             bytes = reader.next_bytes() => {
                 heard = Instant::now();
                 follower.hears();
+                if welcomed {
+                    terms.hears();
+                }
                 let bytes = bytes?.ok_or(FollowError::Ended)?;
                 let down: Down = prost::Message::decode(bytes.clone()).map_err(ReadError::from)?;
                 match down.frame {
@@ -131,10 +178,8 @@ async fn run<S: AsyncRead + AsyncWrite>(
                             let (schema, version) = (welcome.schema, welcome.version);
                             return Err(FollowError::Schema { schema, version });
                         }
-                        if welcome.term < *term {
-                            return Err(FollowError::Stale { term: welcome.term, known: *term });
-                        }
-                        *term = welcome.term;
+                        terms.admit(welcome.term)?;
+                        welcomed = true;
                         replica.begin(welcome.epoch);
                         follower.welcomed(&welcome.version);
                     }
@@ -173,6 +218,7 @@ fn hello(identity: &Identity, replica: &Replica) -> Hello {
         epoch: position.epoch,
         at: position.version,
         buckets: position.buckets,
+        token: identity.token.clone(),
     }
 }
 

@@ -55,6 +55,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Self { stream, buffer: BytesMut::new(), max }
     }
 
+    /// Another longest frame from here on.
+    pub fn allow(&mut self, max: usize) {
+        self.max = max;
+    }
+
     /// The next frame; `None` at the end of the stream. May be dropped while it waits: nothing is lost.
     ///
     /// # Errors

@@ -89,6 +89,9 @@ pub struct Hello {
     /// Digests of its buckets, 16 bytes each ([`crate::bucket`]); empty for a node that has nothing.
     #[prost(bytes = "bytes", tag = "7")]
     pub buckets: Bytes,
+    /// Token that proves the node's name, over a network; empty where the kernel tells who it is.
+    #[prost(string, tag = "8")]
+    pub token: String,
 }
 
 /// The outcome of a version on a node.

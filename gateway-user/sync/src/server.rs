@@ -16,6 +16,10 @@ use crate::table::{Batch, Position, Table};
 
 /// Limit for the first frame.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest first frame: digests of all buckets and a token, from somebody who is not known yet.
+const MAX_HELLO: usize = 64 << 10;
+/// Longest time that a node waits for somebody to lead before it is sent away. Below [`SILENCE_TIMEOUT`].
+const LEADER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Interval of signs of life, both ways.
 pub const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// A side that is silent for so long is gone.
@@ -55,7 +59,7 @@ pub trait Nodes {
     ///
     /// # Errors
     /// It must not, for a reason that it is told.
-    fn joins(&self, hello: &Hello) -> Result<String, String>;
+    fn joins(&self, hello: &Hello) -> impl Future<Output = Result<String, String>>;
 
     /// It has done what it can with a version.
     fn acknowledges(&self, node: &str, ack: Ack);
@@ -123,8 +127,9 @@ pub async fn serve<S: AsyncRead + AsyncWrite>(
     nodes: &impl Nodes,
     version: &str,
 ) -> Result<(), ServeError> {
+    let mut leading = leading;
     let (reader, writer) = tokio::io::split(stream);
-    let mut reader = Reader::new(Box::pin(reader), MAX_UP);
+    let mut reader = Reader::new(Box::pin(reader), MAX_HELLO);
     let mut writer = Writer(Box::pin(writer));
     let hello = match timeout(HELLO_TIMEOUT, reader.next::<Up>()).await {
         Err(_) => return Err(ServeError::Silent),
@@ -134,25 +139,46 @@ pub async fn serve<S: AsyncRead + AsyncWrite>(
             Some(_) => return Err(ServeError::Refused("the first frame is no hello".to_owned())),
         },
     };
-    let node = match admit(&hello, nodes) {
+    if hello.schema != SCHEMA {
+        return writer.goodbye(other_schema(&hello), String::new()).await;
+    }
+    // Who does not lead judges nobody: that may cost a request to the API server.
+    if let Err(leader) = leads(&mut leading).await {
+        return writer.elsewhere(leader).await;
+    }
+    let node = match nodes.joins(&hello).await {
         Ok(node) => node,
         Err(reason) => return writer.goodbye(reason, String::new()).await,
     };
+    reader.allow(MAX_UP);
     let mut connection = Connection { reader, writer, table, leading, nodes, node: &node };
     let ended = connection.run(hello, version).await;
     nodes.leaves(&node);
     ended
 }
 
-fn admit(hello: &Hello, nodes: &impl Nodes) -> Result<String, String> {
-    if hello.schema != SCHEMA {
-        return Err(format!(
-            "this controller speaks schema {SCHEMA}, the node's {} (version {}) schema {}: the node serves what it has until \
-             both are of one version",
-            hello.node, hello.version, hello.schema
-        ));
+fn other_schema(hello: &Hello) -> String {
+    format!(
+        "this controller speaks schema {SCHEMA}, the node's {} (version {}) schema {}: the node serves what it has until both \
+         are of one version",
+        hello.node, hello.version, hello.schema
+    )
+}
+
+/// Returns once this controller leads: if nobody does, it may be the next one, and a node that waits here is told at once.
+///
+/// # Errors
+/// The leader, if another one leads, or nobody does after a while.
+async fn leads(leading: &mut watch::Receiver<Leading>) -> Result<(), String> {
+    let settled = leading.wait_for(|leading| *leading != Leading::Elsewhere { leader: String::new() });
+    let known = match timeout(LEADER_TIMEOUT, settled).await {
+        Ok(Ok(known)) => known.clone(),
+        Ok(Err(_)) | Err(_) => Leading::Elsewhere { leader: String::new() },
+    };
+    match known {
+        Leading::Here { .. } => Ok(()),
+        Leading::Elsewhere { leader } => Err(leader),
     }
-    nodes.joins(hello)
 }
 
 struct Connection<'a, R, W, N> {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use gateway_sync::capability::Capabilities;
-use gateway_sync::client::{self, FollowError, Follower, Identity};
+use gateway_sync::client::{self, FollowError, Follower, Identity, Terms};
 use gateway_sync::frame::Ack;
 use gateway_sync::replica::Replica;
 use tokio::net::UnixStream;
@@ -88,11 +88,15 @@ pub fn follow(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut node = Node {
         replica: Replica::new(options.known.clone()),
-        identity: Identity { node: options.node.clone(), version: options.version.clone() },
+        identity: Identity {
+            node: options.node.clone(),
+            version: options.version.clone(),
+            token: String::new(),
+        },
         teller: Teller { received, wake: Arc::new(wake), state: Arc::clone(&state), copy_writer, copy: None },
         options,
         acks: acked,
-        term: 0,
+        terms: Terms::default(),
     };
     let thread = std::thread::Builder::new().name("sluice-stream".to_owned()).spawn(move || {
         first();
@@ -137,7 +141,7 @@ struct Node<F> {
     teller: Teller<F>,
     options: FollowOptions,
     acks: watch::Receiver<Option<Ack>>,
-    term: u64,
+    terms: Terms,
 }
 
 /// Tells the rest of the process what came.
@@ -231,8 +235,8 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
             Ok(stream) => stream,
             Err(error) => return error.into(),
         };
-        let Self { replica, identity, teller, acks, term, .. } = self;
-        client::follow(stream, identity, replica, term, acks, teller).await
+        let Self { replica, identity, teller, acks, terms, .. } = self;
+        client::follow(stream, identity, replica, terms, acks, teller).await
     }
 }
 

@@ -99,7 +99,7 @@ impl Nodes {
 }
 
 impl server::Nodes for &Nodes {
-    fn joins(&self, hello: &Hello) -> Result<String, String> {
+    async fn joins(&self, hello: &Hello) -> Result<String, String> {
         let node = hello.node.clone();
         if node.is_empty() || node.len() > MAX_NAME || node.chars().any(char::is_control) {
             return Err("the node has no name; set --node-name".to_owned());

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use gateway_sync::client::{FollowError, Follower, Identity, follow};
+use gateway_sync::client::{FollowError, Follower, Identity, Terms, follow};
 use gateway_sync::codec;
 use gateway_sync::frame::{Ack, Alive, Hello, Up, UpFrame};
 use gateway_sync::item::Desired;
@@ -28,7 +28,7 @@ impl Heard {
 }
 
 impl Nodes for &Heard {
-    fn joins(&self, hello: &Hello) -> Result<String, String> {
+    async fn joins(&self, hello: &Hello) -> Result<String, String> {
         self.push(format!("{} joins at {}", hello.node, hello.at));
         if hello.node == "stranger" { Err("not one of ours".to_owned()) } else { Ok(hello.node.clone()) }
     }
@@ -74,7 +74,7 @@ fn plan(clusters: &[u8]) -> Desired {
 }
 
 fn identity(node: &str) -> Identity {
-    Identity { node: node.to_owned(), version: "0".to_owned() }
+    Identity { node: node.to_owned(), version: "0".to_owned(), token: format!("{node}'s") }
 }
 
 fn here() -> (watch::Sender<Leading>, watch::Receiver<Leading>) {
@@ -89,13 +89,13 @@ async fn a_node_follows_versions_and_says_what_it_has() {
     let (near, far) = tokio::io::duplex(1000);
     let (acks, mut acked) = watch::channel(None);
     let mut follower = Acking { acks, seen: Vec::new() };
-    let (mut replica, mut term) = (Replica::default(), 0);
+    let (mut replica, mut terms) = (Replica::default(), Terms::default());
     let serving = async {
         let nodes = &heard;
         serve(near, &table, leading, &nodes, "1.2.3").await
     };
     let identity = identity("edge-1");
-    let following = follow(far, &identity, &mut replica, &mut term, &mut acked, &mut follower);
+    let following = follow(far, &identity, &mut replica, &mut terms, &mut acked, &mut follower);
     let editing = async {
         tokio::time::sleep(std::time::Duration::from_secs(60)).await;
         assert!(
@@ -111,7 +111,7 @@ async fn a_node_follows_versions_and_says_what_it_has() {
     let (served, followed, ()) = tokio::join!(serving, following, editing);
     assert!(matches!(served, Err(ServeError::Refused(reason)) if reason == "other leads"));
     assert!(matches!(followed, FollowError::Goodbye { leader, .. } if leader == "other"));
-    assert_eq!(term, 3);
+    assert_eq!(terms.newest(), 3);
     assert_eq!(
         heard.lines(),
         ["edge-1 joins at 0", "edge-1 has 1", "edge-1 has 2", "edge-1 has 3", "edge-1 leaves"]
@@ -124,22 +124,72 @@ async fn who_is_not_followed_and_who_may_not_follow() {
     let table = SharedTable::new(7);
     table.update(plan(&[]));
     let heard = Heard::default();
-    let go = async |node: &str, known: u64| {
-        let (_leads, leading) = here();
+    let go = async |node: &str, term: u64, terms: &mut Terms| {
+        let (leads, leading) = watch::channel(Leading::Here { term });
         let (near, far) = tokio::io::duplex(1000);
         let (acks, mut acked) = watch::channel(None);
         let mut follower = Acking { acks, seen: Vec::new() };
-        let (mut replica, mut term) = (Replica::default(), known);
+        let mut replica = Replica::default();
         let (nodes, identity) = (&heard, identity(node));
         let serving = serve(near, &table, leading, &nodes, "1.2.3");
-        let following = follow(far, &identity, &mut replica, &mut term, &mut acked, &mut follower);
-        let (_, error) = tokio::join!(serving, following);
+        let following = follow(far, &identity, &mut replica, terms, &mut acked, &mut follower);
+        let ending = async {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            leads.send_replace(Leading::Elsewhere { leader: "next".to_owned() });
+        };
+        let (_, error, ()) = tokio::join!(serving, following, ending);
         error
     };
-    let error = go("stranger", 0).await.to_string();
+    let mut terms = Terms::default();
+    let error = go("stranger", 3, &mut terms).await.to_string();
     assert_eq!(error, "not one of ours");
-    let error = go("edge-1", 4).await;
+    assert!(
+        matches!(go("edge-1", 4, &mut terms).await, FollowError::Goodbye { leader, .. } if leader == "next")
+    );
+    let error = go("edge-1", 3, &mut terms).await;
     assert!(matches!(error, FollowError::Stale { term: 3, known: 4 }), "{error}");
+    // By now a leader that was replaced knows: this term is one of a Lease that was made anew.
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(
+        matches!(go("edge-1", 3, &mut terms).await, FollowError::Goodbye { leader, .. } if leader == "next")
+    );
+    assert_eq!(terms.newest(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nobody_leads_a_node_waits_and_is_judged_by_the_next_leader() {
+    let table = SharedTable::new(7);
+    table.update(plan(&[]));
+    let heard = Heard::default();
+    let (leads, leading) = watch::channel(Leading::Elsewhere { leader: String::new() });
+    let (near, far) = tokio::io::duplex(1000);
+    let (acks, mut acked) = watch::channel(None);
+    let mut follower = Acking { acks, seen: Vec::new() };
+    let (mut replica, mut terms) = (Replica::default(), Terms::default());
+    let (nodes, identity) = (&heard, identity("edge-1"));
+    let serving = serve(near, &table, leading.clone(), &nodes, "1.2.3");
+    let following = follow(far, &identity, &mut replica, &mut terms, &mut acked, &mut follower);
+    let electing = async {
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        assert!(heard.lines().is_empty());
+        leads.send_replace(Leading::Here { term: 9 });
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        leads.send_replace(Leading::Elsewhere { leader: "other".to_owned() });
+    };
+    let (_, error, ()) = tokio::join!(serving, following, electing);
+    assert!(matches!(error, FollowError::Goodbye { leader, .. } if leader == "other"));
+    assert_eq!(heard.lines().first().map(String::as_str), Some("edge-1 joins at 0"));
+    assert_eq!(terms.newest(), 9);
+    // A node that comes while another one leads is told so at once, and not judged; and after a while, that nobody does.
+    for leader in ["other", ""] {
+        leads.send_replace(Leading::Elsewhere { leader: leader.to_owned() });
+        let (near, far) = tokio::io::duplex(1000);
+        let serving = serve(near, &table, leading.clone(), &nodes, "1.2.3");
+        let following = follow(far, &identity, &mut replica, &mut terms, &mut acked, &mut follower);
+        let (_, error) = tokio::join!(serving, following);
+        assert!(matches!(error, FollowError::Goodbye { leader: said, .. } if said == leader));
+    }
+    assert_eq!(heard.lines().iter().filter(|line| line.contains("joins")).count(), 1);
 }
 
 /// Bytes of a node to a server of a table; what becomes of it.
