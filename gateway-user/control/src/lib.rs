@@ -25,4 +25,5 @@ pub mod status;
 pub mod steer;
 pub mod store;
 pub mod stream;
+pub mod trust;
 pub mod view;

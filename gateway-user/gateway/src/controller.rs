@@ -1,5 +1,8 @@
 //! `sluice controller`: resources become what nodes are told. No worker, no steering, no client of any tenant's.
 
+mod network;
+
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,7 +10,7 @@ use anyhow::{Context as _, bail};
 use gateway_control::cluster::ReportsBy;
 use gateway_control::engine::Engine;
 use gateway_control::reconcile::Distributor;
-use gateway_control::stream::{ListenOptions, Nodes, StreamServer, listen};
+use gateway_control::stream::{ListenOptions, LocalOptions, NetworkOptions, Nodes, StreamServer, listen};
 use gateway_control::view::View;
 use gateway_io::file::{FileTarget, FileThread};
 use gateway_sync::server::{Leading, SharedTable};
@@ -15,6 +18,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::sync::watch;
 use tracing::info;
 
+use self::network::Network;
 use crate::admin::{AllCounters, Facts, Readiness, Shared, Sockets};
 use crate::cli::ControllerArgs;
 use crate::cmd::resources::translate_options;
@@ -51,9 +55,10 @@ pub(crate) fn run(mut args: ControllerArgs) -> anyhow::Result<End> {
         Err(errors) => return Ok(bad_settings(&errors)),
     };
     let source = Source::of(&settings)?;
-    if let Source::Controller(socket) = &source {
-        bail!("--controller {}: a controller follows no other; leave it out", socket.display());
+    if let Source::Controller(other) = &source {
+        bail!("--controller {other}: a controller follows no other; leave it out");
     }
+    network::check(&settings, &source)?;
     let source_text = source.check()?;
     pool::has_networks(&settings)?;
     let confinement = Confinement::of(settings.seccomp, &source);
@@ -121,16 +126,16 @@ impl Controller<'_> {
             engine.keep();
             let pool = pool.map(|pool| pool.follow(&engine));
             let shared = self.shared(view.clone(), &nodes, cluster.clone())?;
+            let Network { listen, leading, duty } = network::prepare(self.settings, cluster.as_ref());
+            let server = self.listen(table, Arc::clone(&nodes), leading, listen)?;
             let membership = match &cluster {
                 Some(cluster) => {
                     let (tally, nodes) =
-                        (Arc::clone(&shared.cluster_tally), Some((Arc::clone(&nodes), self.reports_by())));
-                    Some(Membership::join(self.settings, cluster, view, tally, pool, nodes)?)
+                        (Arc::clone(&shared.cluster_tally), Some((nodes, self.reports_by())));
+                    Some(Membership::join(self.settings, cluster, view, tally, pool, nodes, duty)?)
                 }
                 None => None,
             };
-            let (_leads, leading) = watch::channel(Leading::Here { term: 0 });
-            let server = self.listen(table, nodes, leading)?;
             self.sockets.open_admin_socket(self.instance.dir());
             let servers = self.sockets.serve(&shared)?;
             let manager = Manager::of_environment();
@@ -164,6 +169,7 @@ impl Controller<'_> {
         table: Arc<SharedTable>,
         nodes: Arc<Nodes>,
         leading: watch::Receiver<Leading>,
+        network: Option<NetworkOptions>,
     ) -> anyhow::Result<StreamServer> {
         let path = match &self.settings.node_socket {
             Auto::Set(path) => path.0.clone(),
@@ -174,9 +180,11 @@ impl Controller<'_> {
             Auto::Auto => vec![self.identity.uid()],
         };
         let confinement = self.confinement;
-        let options = ListenOptions { path: path.clone(), users, version: VERSIONS.version.to_owned() };
+        let at = network.as_ref().map(|network| network.address);
+        let local = LocalOptions { path: path.clone(), users };
+        let options = ListenOptions { local, network, version: VERSIONS.version.to_owned() };
         listen(options, table, nodes, leading, move || confinement.control())
-            .with_context(|| listening(&path))
+            .with_context(|| listening(&path, at))
     }
 
     fn shared(
@@ -239,9 +247,11 @@ async fn last_words(shared: &Shared) {
     }
 }
 
-fn listening(path: &Path) -> String {
+fn listening(path: &Path, network: Option<SocketAddr>) -> String {
+    let network =
+        network.map_or(String::new(), |at| format!(", or --stream-address {at}: choose one that is free"));
     format!(
-        "--node-socket {}: cannot listen there; choose a directory that this user may write to",
+        "--node-socket {}: cannot listen there; choose a directory that this user may write to{network}",
         path.display()
     )
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_control::cluster::lease::LeaseTimes;
-use gateway_control::cluster::{self, ClusterTally, PoolDuty, ReportsBy};
+use gateway_control::cluster::{self, ClusterTally, PoolDuty, ReportsBy, StreamDuty};
 use gateway_control::source::kube::Cluster;
 use gateway_control::stream::Nodes;
 use gateway_control::view::View;
@@ -39,6 +39,7 @@ impl Membership {
         tally: Arc<ClusterTally>,
         pool: Option<PoolDuty>,
         nodes: Option<(Arc<Nodes>, ReportsBy)>,
+        stream: Option<StreamDuty>,
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let (leaves, leaving) = watch::channel(false);
@@ -58,6 +59,7 @@ impl Membership {
             pool,
             leaves: leaving,
             nodes,
+            stream,
         };
         let task = cluster.spawn(cluster::run(membership, stopped));
         Ok(Self { stop, leaves, task })

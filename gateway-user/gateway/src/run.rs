@@ -19,7 +19,7 @@ use crate::capacity::{Bounds, Capacity};
 use crate::cli::{NodeArgs, RunArgs};
 use crate::cmd::{End, bad_settings};
 use crate::confinement::Confinement;
-use crate::flags::{AddressMode, Effective, Resolved, Settings};
+use crate::flags::{AddressMode, Controller, Effective, Resolved, Settings};
 use crate::handoff::{self, FailureCounters, HandoffClient, Received};
 use crate::helper::HelperWatch;
 use crate::identity::Identity;
@@ -41,11 +41,13 @@ const LOG_FLUSH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2)
 pub(crate) fn node(args: NodeArgs) -> anyhow::Result<End> {
     let NodeArgs { settings } = args;
     let run = RunArgs { dir: None, started_by: None, settings };
-    run_with(run, |settings| match &settings.controller.0 {
-        Some(_) => Ok(()),
-        None => {
-            bail!("a node serves what its controller says: name the controller's socket with --controller")
+    run_with(run, |settings| match &settings.controller {
+        Controller::None => {
+            bail!(
+                "a node serves what its controller says: name the controller's socket or address with --controller"
+            )
         }
+        Controller::Socket(_) | Controller::Remote(..) => Ok(()),
     })
 }
 

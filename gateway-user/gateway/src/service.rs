@@ -110,7 +110,7 @@ impl Service<'_> {
         if let Some(cluster) = &self.shared.cluster {
             let (view, tally) = (self.shared.view.clone(), Arc::clone(&self.shared.cluster_tally));
             let pool = self.pool.take();
-            self.membership = Some(Membership::join(self.settings, cluster, view, tally, pool, None)?);
+            self.membership = Some(Membership::join(self.settings, cluster, view, tally, pool, None, None)?);
         }
         sockets.open_admin_socket(self.instance.dir());
         let servers = sockets.serve(&self.shared)?;

@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 use gateway_control::engine::{DirectoryOptions, SourceOptions};
 use gateway_control::source::file::{Fingerprint, WriteDelays};
 use gateway_control::source::kube::{Access, Cluster, ClusterOptions, LastGoodKeys};
-use gateway_control::stream::{FollowOptions, KeepOptions};
+use gateway_control::stream::{ControllerAddress, FollowOptions, KeepOptions, NetworkAddress};
 use gateway_sync::capability::Capabilities;
 
 use crate::cmd::version::VERSIONS;
-use crate::flags::{Auto, LastGood, Settings, UnfinishedWrites};
+use crate::flags::{Auto, Controller, LastGood, Settings, UnfinishedWrites};
 use crate::instance::Instance;
 use crate::{fault, node};
 
@@ -21,8 +21,8 @@ pub(crate) enum Source {
     Directory(PathBuf),
     /// An API server.
     Cluster(ClusterOptions),
-    /// A controller, which has translated already; by its socket.
-    Controller(PathBuf),
+    /// A controller, which has translated already.
+    Controller(ControllerAddress),
 }
 
 /// A source that is read.
@@ -50,14 +50,14 @@ impl Source {
             Self::Cluster(ClusterOptions { access, namespaces, last_good: None, keys, controller_name })
         };
         let others = [(&settings.config_dir, "--config-dir"), (&settings.kubeconfig, "--kubeconfig")];
-        if let Some(socket) = &settings.controller.0 {
+        if let Some(controller) = controller(settings)? {
             if let Some((_, other)) = others.into_iter().find(|(path, _)| path.0.is_some()) {
                 bail!(
-                    "--controller {} and {other} are two sources of which neither could overrule the other: leave one out",
-                    socket.display()
+                    "--controller {controller} and {other} are two sources of which neither could overrule the other: leave \
+                     one out"
                 );
             }
-            return Ok(Self::Controller(socket.clone()));
+            return Ok(Self::Controller(controller));
         }
         match (&settings.config_dir.0, &settings.kubeconfig.0) {
             (Some(dir), Some(file)) => bail!(
@@ -95,7 +95,7 @@ impl Source {
                 Ok(dir.display().to_string())
             }
             Self::Cluster(options) => Ok(format!("the cluster at {}", options.access.server()?)),
-            Self::Controller(socket) => Ok(format!("what the controller at {} says", socket.display())),
+            Self::Controller(controller) => Ok(format!("what the controller at {controller} says")),
         }
     }
 
@@ -117,7 +117,12 @@ impl Source {
                 Ok(Fingerprint::take(dir).with_context(|| "listing the resources".to_owned())?.paths(dir))
             }
             Self::Cluster(options) => Ok(options.access.files()?),
-            Self::Controller(_) => Ok(Vec::new()),
+            Self::Controller(ControllerAddress::Local(_)) => Ok(Vec::new()),
+            // A kubelet may bring them later than the pod's first process.
+            Self::Controller(ControllerAddress::Network(network)) => {
+                let files = [&network.authorities, &network.token];
+                Ok(files.into_iter().filter(|file| file.exists()).cloned().collect())
+            }
         }
     }
 
@@ -162,6 +167,36 @@ impl Source {
     }
 }
 
+/// The controller that is followed, if one is.
+///
+/// # Errors
+/// Something that is needed for it is not set.
+fn controller(settings: &Settings) -> anyhow::Result<Option<ControllerAddress>> {
+    let files =
+        [(&settings.controller_ca, "--controller-ca"), (&settings.controller_token, "--controller-token")];
+    let (host, port) = match &settings.controller {
+        Controller::Remote(host, port) => (host.clone(), *port),
+        Controller::None | Controller::Socket(_) => {
+            if let Some((_, flag)) = files.into_iter().find(|(file, _)| file.0.is_some()) {
+                bail!(
+                    "{flag} does nothing without a --controller in a network: name one, such as sluice-controller:15010, or leave it out"
+                );
+            }
+            return Ok(match &settings.controller {
+                Controller::Socket(path) => Some(ControllerAddress::Local(path.clone())),
+                _ => None,
+            });
+        }
+    };
+    let [authorities, token] = files.map(|(file, flag)| {
+        file.0
+            .clone()
+            .with_context(|| format!("--controller {host}:{port} is in a network: name the file for {flag}"))
+    });
+    let (authorities, token) = (authorities?, token?);
+    Ok(Some(ControllerAddress::Network(NetworkAddress { host, port, authorities, token })))
+}
+
 /// The setting, or what is usual for the process.
 fn last_good(settings: &Settings, usual: LastGood) -> LastGood {
     match settings.last_good {
@@ -197,6 +232,19 @@ mod tests {
         );
         let both = source(&[("config-dir", "d"), ("kubeconfig", "k")]).unwrap_err().to_string();
         assert!(both.contains("leave one out"), "{both}");
+    }
+
+    #[test]
+    fn a_controller_in_a_network_needs_both_files_and_no_other_does() {
+        let remote = ("controller", "sluice-controller:15010");
+        let (ca, token) = (("controller-ca", "ca.crt"), ("controller-token", "token"));
+        let all = source(&[remote, ca, token]).unwrap();
+        assert!(matches!(all, Source::Controller(ControllerAddress::Network(one)) if one.port == 15010));
+        let wrong = |flags: &[(&str, &str)]| source(flags).unwrap_err().to_string();
+        assert!(wrong(&[remote, ca]).contains("--controller-token"));
+        assert!(wrong(&[remote, token]).contains("--controller-ca"));
+        assert!(wrong(&[("controller", "/run/nodes.sock"), ca]).contains("--controller-ca does nothing"));
+        assert!(wrong(&[remote, ca, token, ("config-dir", "d")]).contains("leave one out"));
     }
 
     #[test]

@@ -46,11 +46,20 @@ pub enum Leading {
         /// That number.
         term: u64,
     },
+    /// It led, and cannot tell if it still does: nodes that follow it stay, and no other is served.
+    Unknown,
     /// Another one leads, or none does yet.
     Elsewhere {
         /// Its name or address; empty if nobody knows.
         leader: String,
     },
+}
+
+impl Leading {
+    /// Nobody that is known leads.
+    pub fn nobody() -> Self {
+        Self::Elsewhere { leader: String::new() }
+    }
 }
 
 /// The receiver of nodes' words.
@@ -170,13 +179,15 @@ fn other_schema(hello: &Hello) -> String {
 /// # Errors
 /// The leader, if another one leads, or nobody does after a while.
 async fn leads(leading: &mut watch::Receiver<Leading>) -> Result<(), String> {
-    let settled = leading.wait_for(|leading| *leading != Leading::Elsewhere { leader: String::new() });
+    let unsettled = [Leading::nobody(), Leading::Unknown];
+    let settled = leading.wait_for(|leading| !unsettled.contains(leading));
     let known = match timeout(LEADER_TIMEOUT, settled).await {
         Ok(Ok(known)) => known.clone(),
-        Ok(Err(_)) | Err(_) => Leading::Elsewhere { leader: String::new() },
+        Ok(Err(_)) | Err(_) => Leading::nobody(),
     };
     match known {
         Leading::Here { .. } => Ok(()),
+        Leading::Unknown => Err(String::new()),
         Leading::Elsewhere { leader } => Err(leader),
     }
 }
@@ -195,6 +206,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W,
         let leading = self.leading.borrow_and_update().clone();
         let term = match leading {
             Leading::Here { term } => term,
+            Leading::Unknown => return self.writer.elsewhere(String::new()).await,
             Leading::Elsewhere { leader } => return self.writer.elsewhere(leader).await,
         };
         let mut versions = self.table.versions.subscribe();

@@ -15,6 +15,7 @@ mod pem;
 mod public_key;
 mod server;
 mod session;
+mod stream;
 mod tickets;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use identity::{Identity, IdentityError, IdentityNote, ParsedIdentity};
 pub use pem::PemNote;
 pub use server::{Credential, MinVersion, Protocol, ServerOptions, ServerTls, Version, covers};
 pub use session::{Outgoing, ServerSession};
+pub use stream::{STREAM_NAME, StreamTlsError, stream_client, stream_name, stream_server, validity};
 pub use tickets::Tickets;
 
 /// Makes our crypto provider the one of the process, for libraries that ask rustls for it. May be called

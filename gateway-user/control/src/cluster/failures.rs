@@ -8,14 +8,14 @@ use crate::backoff::Backoff;
 
 /// Errors of one thing in a row, each logged once.
 #[derive(Debug, Default)]
-pub(super) struct ErrorLog {
+pub(crate) struct ErrorLog {
     /// Last logged error; empty since the last success.
     last: String,
 }
 
 impl ErrorLog {
     /// Logs an error, unless it was the last one too.
-    pub(super) fn failed(&mut self, error: String) {
+    pub(crate) fn failed(&mut self, error: String) {
         if error != self.last {
             warn!("{error}");
         }
@@ -23,12 +23,12 @@ impl ErrorLog {
     }
 
     /// Notes a success.
-    pub(super) fn passed(&mut self) {
+    pub(crate) fn passed(&mut self) {
         self.last.clear();
     }
 
     /// True if the last attempt failed.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         !self.last.is_empty()
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use gateway_sync::server::Leading;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -47,6 +48,18 @@ impl Default for LeaseTimes {
 #[derive(Clone, Debug)]
 pub struct Leadership(watch::Receiver<Option<Term>>);
 
+/// The annotation of the Lease with the address at which nodes reach the holder.
+pub const STREAM_ADDRESS: &str = "sluice.dev/stream-address";
+
+/// The end of an election for nodes that follow the leader.
+#[derive(Debug)]
+pub struct Herald {
+    /// This process's address for nodes, as `IP:PORT`.
+    pub address: String,
+    /// Where it says who leads.
+    pub leading: watch::Sender<Leading>,
+}
+
 /// A time in which this process may act as the leader.
 #[derive(Clone, Copy, Debug)]
 struct Term {
@@ -85,7 +98,10 @@ pub struct Candidate {
     observed: ObservedLease,
     /// True if the record is certain to be the newest: not after an attempt whose outcome is unknown.
     certain: bool,
+    /// Most changes of the holder that any record has shown: a record that was deleted does not begin anew.
+    transitions: i32,
     leads: watch::Sender<Option<Term>>,
+    herald: Option<Herald>,
 }
 
 /// The record as it was seen last, and since when it is like that by our clock.
@@ -106,6 +122,21 @@ impl ObservedLease {
         let holder = spec.holder_identity.unwrap_or_default();
         let lasts = Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0));
         holder.is_empty() || holder == me || now >= *since + lasts
+    }
+
+    /// The address of the holder for nodes; empty if nobody holds it, or it does not say.
+    fn stream_address(&self, now: Instant) -> String {
+        if self.is_free_for("", now) {
+            return String::new();
+        }
+        let annotations = self.0.as_ref().and_then(|(lease, _)| lease.metadata.annotations.as_ref());
+        annotations.and_then(|all| all.get(STREAM_ADDRESS)).cloned().unwrap_or_default()
+    }
+
+    /// Changes of the holder so far, as the record has them.
+    fn transitions(&self) -> i32 {
+        let spec = self.0.as_ref().and_then(|(lease, _)| lease.spec.as_ref());
+        spec.and_then(|spec| spec.lease_transitions).unwrap_or(0)
     }
 
     fn holder(&self) -> &str {
@@ -131,9 +162,17 @@ impl Candidate {
             times,
             observed: ObservedLease::default(),
             certain: false,
+            transitions: 0,
             leads,
+            herald: None,
         };
         (candidate, Leadership(leadership))
+    }
+
+    /// Has nodes told who leads, and where.
+    #[must_use]
+    pub fn heralded(self, herald: Option<Herald>) -> Self {
+        Self { herald, ..self }
     }
 
     /// Stands for the Lease until `stop` says true or its sender is gone; then gives it back if it is held.
@@ -162,6 +201,12 @@ impl Candidate {
 
     /// Renews or acquires; gives whether we hold it.
     async fn attempt(&mut self) -> Result<bool, String> {
+        let outcome = self.try_once().await;
+        self.transitions = self.transitions.max(self.observed.transitions());
+        outcome
+    }
+
+    async fn try_once(&mut self) -> Result<bool, String> {
         let held = self.leads.borrow().is_some_and(|term| Instant::now() < term.until);
         if !held || self.observed.0.is_none() || !self.certain {
             match self.leases.get_opt(&self.name).await.map_err(|error| self.explain("get", &error))? {
@@ -169,6 +214,7 @@ impl Candidate {
                 Some(lease) => self.observed.see(lease, Instant::now()),
                 None => self.observed.0 = None,
             }
+            self.transitions = self.transitions.max(self.observed.transitions());
         }
         self.certain = false;
         if !self.observed.is_free_for(&self.identity, Instant::now()) {
@@ -203,8 +249,14 @@ impl Candidate {
         let before = known.spec.unwrap_or_default();
         let ours = before.holder_identity.as_deref() == Some(&*self.identity);
         let acquired = before.acquire_time.filter(|_| ours);
+        let mut annotations = known.metadata.annotations.unwrap_or_default();
+        match &self.herald {
+            Some(herald) => drop(annotations.insert(STREAM_ADDRESS.to_owned(), herald.address.clone())),
+            None => drop(annotations.remove(STREAM_ADDRESS)),
+        }
+        let annotations = (!annotations.is_empty()).then_some(annotations);
         Lease {
-            metadata: ObjectMeta { name: Some(self.name.clone()), ..known.metadata },
+            metadata: ObjectMeta { name: Some(self.name.clone()), annotations, ..known.metadata },
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.identity.clone()),
                 lease_duration_seconds: Some(
@@ -212,7 +264,7 @@ impl Candidate {
                 ),
                 acquire_time: Some(acquired.unwrap_or_else(|| now.clone())),
                 renew_time: Some(now),
-                lease_transitions: Some(before.lease_transitions.unwrap_or(0) + i32::from(!ours)),
+                lease_transitions: Some(self.transitions.saturating_add(i32::from(!ours))),
                 ..LeaseSpec::default()
             }),
         }
@@ -244,6 +296,22 @@ impl Candidate {
             *term = next;
             news
         });
+        self.proclaim(next.is_some(), outcome.is_err());
+    }
+
+    /// Tells nodes who leads. While the server does not say who holds the Lease, whoever led may still do.
+    fn proclaim(&self, here: bool, is_away: bool) {
+        let Some(herald) = &self.herald else { return };
+        let leader = || self.observed.stream_address(Instant::now());
+        herald.leading.send_if_modified(|known| {
+            let led = !matches!(known, Leading::Elsewhere { .. });
+            let now = match here {
+                true => Leading::Here { term: u64::try_from(self.transitions).unwrap_or(0) },
+                false if is_away && led => Leading::Unknown,
+                false => Leading::Elsewhere { leader: leader() },
+            };
+            std::mem::replace(known, now.clone()) != now
+        });
     }
 
     /// Says that nobody holds it, so that the next leader need not wait.
@@ -251,6 +319,9 @@ impl Candidate {
         if self.leads.send_replace(None).is_none() {
             return;
         }
+        self.herald.iter().for_each(|herald| {
+            herald.leading.send_replace(Leading::nobody());
+        });
         let mut lease = self.record();
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = Some(String::new());

@@ -8,7 +8,7 @@
 pub mod change;
 mod dangling;
 mod events;
-mod failures;
+pub(crate) mod failures;
 pub mod lease;
 mod observed_objects;
 pub mod op;
@@ -32,13 +32,14 @@ use tokio::sync::watch;
 
 use self::dangling::Dangling;
 use self::events::Events;
-use self::lease::{Candidate, LeaseTimes};
+use self::lease::{Candidate, Herald, LeaseTimes};
 use self::pool::{AssignmentWriter, ObservedAssignments, Wants};
 use self::reporter::{OwnReport, Reporter};
 use self::reports::ReportCache;
 use self::statuses::Statuses;
 use self::writer::Writer;
 use crate::stream::Nodes;
+use crate::trust::{Keeper, Showing};
 use crate::view::View;
 
 pub use dangling::REPORT_DELAY;
@@ -80,6 +81,17 @@ pub struct Membership {
     pub leaves: watch::Receiver<bool>,
     /// The nodes that follow this process, on a controller.
     pub nodes: Option<(Arc<Nodes>, ReportsBy)>,
+    /// Duties of a controller that nodes follow by the Lease.
+    pub stream: Option<StreamDuty>,
+}
+
+/// Duties towards nodes that follow the leader over a network.
+#[derive(Debug)]
+pub struct StreamDuty {
+    /// The address to name as the leader's, and where to say who leads.
+    pub herald: Herald,
+    /// Where the certificate that controllers show goes to, if they make it themselves.
+    pub showing: Option<Showing>,
 }
 
 /// The way of nodes' reports to the controller that writes statuses.
@@ -126,6 +138,9 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     }
     let own_node = (!by_streams).then(|| node.clone());
     let (candidate, leadership) = Candidate::new(client.clone(), &namespace, LEASE, &identity, times);
+    let (herald, showing) = membership.stream.map_or((None, None), |duty| (Some(duty.herald), duty.showing));
+    let candidate = candidate.heralded(herald);
+    let keeper = showing.map(|showing| Keeper::new(client.clone(), &namespace, leadership.clone(), showing));
     let (heard_by, by_objects) = watch::channel(ReportCache::default());
     let reports = match &membership.nodes {
         Some((nodes, ReportsBy::Streams)) => nodes.reports(),
@@ -152,6 +167,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         }
     };
     let giving = give(assignment_writer, stop.clone());
+    let keeping = keep(keeper, stop.clone());
     let statuses = Statuses {
         node: own_node,
         own,
@@ -172,11 +188,18 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
     // Others end by themselves once the loop has dropped its ends of their channels.
     let writing = statuses.run(stop.clone());
     let helpers = async { tokio::join!(sending, following) };
-    let duties = async { tokio::join!(reporting, candidate.run(stop), writing, giving) };
+    let duties = async { tokio::join!(reporting, candidate.run(stop), writing, giving, keeping) };
     tokio::pin!(helpers, duties);
     tokio::select! {
         _ = &mut duties => {}
         _ = &mut helpers => drop(duties.await),
+    }
+}
+
+/// Keeps certificates, if they are kept here.
+async fn keep(keeper: Option<Keeper>, stop: watch::Receiver<bool>) {
+    if let Some(keeper) = keeper {
+        keeper.run(stop).await;
     }
 }
 

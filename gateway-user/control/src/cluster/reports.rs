@@ -109,7 +109,7 @@ impl ReportCache {
 
     /// Begins anew with reports or, after a leadership, without: what they say is forgotten, and not when
     /// they spoke.
-    fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.complete = false;
         self.records.values_mut().for_each(|known| known.status = None);
     }

@@ -1,6 +1,7 @@
 //! A node's connection to its controller, again and again.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,17 +11,19 @@ use gateway_sync::capability::Capabilities;
 use gateway_sync::client::{self, FollowError, Follower, Identity, Terms};
 use gateway_sync::frame::Ack;
 use gateway_sync::replica::Replica;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::keep::{self, CopyWriter, KeepOptions};
-use crate::backoff::Backoff;
+use super::remote::ControllerAddress;
+use crate::backoff::{Backoff, jittered};
 use crate::reconcile::Received;
 
 /// Delays between attempts to connect.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// Delay while the leader that is named is not there.
+const ELECTION_DELAY: Duration = Duration::from_millis(500);
 /// A connection that lasted so long was a good one.
 const LASTING: Duration = Duration::from_secs(10);
 /// A controller that is there has so long to say what is to be served before the copy on disk is: the copy may be older, and
@@ -32,8 +35,8 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The other side and this one.
 #[derive(Clone, Debug)]
 pub struct FollowOptions {
-    /// The controller's Unix socket.
-    pub controller: PathBuf,
+    /// The controller's address.
+    pub controller: ControllerAddress,
     /// This node's name.
     pub node: String,
     /// Version of this program, for people.
@@ -88,11 +91,6 @@ pub fn follow(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut node = Node {
         replica: Replica::new(options.known.clone()),
-        identity: Identity {
-            node: options.node.clone(),
-            version: options.version.clone(),
-            token: String::new(),
-        },
         teller: Teller { received, wake: Arc::new(wake), state: Arc::clone(&state), copy_writer, copy: None },
         options,
         acks: acked,
@@ -137,7 +135,6 @@ impl Drop for Following {
 
 struct Node<F> {
     replica: Replica,
-    identity: Identity,
     teller: Teller<F>,
     options: FollowOptions,
     acks: watch::Receiver<Option<Ack>>,
@@ -204,11 +201,12 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
                 }
             });
         }
+        let mut leader = None;
         loop {
             let begun = tokio::time::Instant::now();
             let error = {
                 let mut stop = stop.clone();
-                let following = self.connect();
+                let following = self.connect(leader);
                 tokio::pin!(following);
                 tokio::select! {
                     error = &mut following => error,
@@ -219,24 +217,45 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
                     }
                 }
             };
+            let named = named_leader(&error);
+            if named.is_some() && named != leader {
+                info!("{error}; connecting there");
+                leader = named;
+                continue;
+            }
             self.teller.lost(&error, &self.options.controller);
             if begun.elapsed() > LASTING {
                 backoff.reset();
             }
+            // A controller that names a leader which is not there knows within seconds who is the next one.
+            let delay = if leader.take().is_some() { jittered(ELECTION_DELAY) } else { backoff.next_delay() };
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
-                () = tokio::time::sleep(backoff.next_delay()) => {}
+                () = tokio::time::sleep(delay) => {}
             }
         }
     }
 
-    async fn connect(&mut self) -> FollowError {
-        let stream = match UnixStream::connect(&self.options.controller).await {
-            Ok(stream) => stream,
+    async fn connect(&mut self, leader: Option<SocketAddr>) -> FollowError {
+        let connected = match self.options.controller.connect(leader).await {
+            Ok(connected) => connected,
             Err(error) => return error.into(),
         };
-        let Self { replica, identity, teller, acks, terms, .. } = self;
-        client::follow(stream, identity, replica, terms, acks, teller).await
+        let identity = Identity {
+            node: self.options.node.clone(),
+            version: self.options.version.clone(),
+            token: connected.token,
+        };
+        let Self { replica, teller, acks, terms, .. } = self;
+        client::follow(connected.stream, &identity, replica, terms, acks, teller).await
+    }
+}
+
+/// The address of the leader, if a controller named another one.
+fn named_leader(error: &FollowError) -> Option<SocketAddr> {
+    match error {
+        FollowError::Goodbye { leader, .. } => leader.parse().ok(),
+        _ => None,
     }
 }
 
@@ -251,8 +270,8 @@ impl<F: Fn()> Teller<F> {
         (self.wake)();
     }
 
-    fn lost(&mut self, error: &FollowError, controller: &std::path::Path) {
-        let text = format!("the controller at {}: {error}", controller.display());
+    fn lost(&mut self, error: &FollowError, controller: &ControllerAddress) {
+        let text = format!("the controller at {controller}: {error}");
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.error.as_ref() != Some(&text) {
             warn!("{text}; connecting again, and what is there is served meanwhile");

@@ -1,21 +1,28 @@
-//! A controller's socket.
+//! A controller's sockets: one for nodes on this machine, and one for those of a network.
+
+mod local;
+mod network;
+mod pending;
 
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gateway_sync::server::{Leading, ServeError, SharedTable, serve};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
-use tracing::{debug, info, warn};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tracing::{debug, warn};
 
+use self::local::LocalListener;
+use self::network::NetworkListener;
 use super::nodes::Nodes;
 
-/// Connections at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 1024;
+pub use local::LocalOptions;
+pub use network::NetworkOptions;
+
 /// Nodes that were connected to the controller before have so long to come to this one.
 const COMPLETE_AFTER: Duration = Duration::from_secs(10);
 /// The same once one has come.
@@ -25,13 +32,13 @@ const TICK: Duration = Duration::from_secs(5);
 /// Pause after an error of accepting: it has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Settings of the socket.
-#[derive(Clone, Debug)]
+/// Settings of the sockets.
+#[derive(Debug)]
 pub struct ListenOptions {
-    /// The Unix socket.
-    pub path: PathBuf,
-    /// Users whose processes may follow, beside root.
-    pub users: Vec<u32>,
+    /// The socket for this machine.
+    pub local: LocalOptions,
+    /// The one for a network.
+    pub network: Option<NetworkOptions>,
     /// Version of this program, for people.
     pub version: String,
 }
@@ -42,12 +49,22 @@ pub struct StreamServer {
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     path: PathBuf,
+    network: Option<SocketAddr>,
+}
+
+/// The parts that every connection needs.
+#[derive(Clone, Debug)]
+struct Serving {
+    table: Arc<SharedTable>,
+    nodes: Arc<Nodes>,
+    leading: watch::Receiver<Leading>,
+    version: Arc<str>,
 }
 
 /// Listens, and serves nodes from a thread of its own, which calls `first` before all else.
 ///
 /// # Errors
-/// The socket cannot be made, or the system gives no thread.
+/// A socket cannot be made, or the system gives no thread.
 pub fn listen(
     options: ListenOptions,
     table: Arc<SharedTable>,
@@ -55,32 +72,38 @@ pub fn listen(
     leading: watch::Receiver<Leading>,
     first: impl FnOnce() + Send + 'static,
 ) -> io::Result<StreamServer> {
-    let ListenOptions { path, users, version } = options;
-    // What a process before left; a living one has its state directory locked.
-    if let Err(error) = std::fs::remove_file(&path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(error);
-    }
-    let listener = std::os::unix::net::UnixListener::bind(&path)?;
-    // Who may connect is told by the kernel, not by the file.
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
-    listener.set_nonblocking(true)?;
+    let path = options.local.path.clone();
+    let local = LocalListener::bind(options.local)?;
+    let network = options.network.map(NetworkListener::bind).transpose()?;
+    let address = network.as_ref().map(NetworkListener::address).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (stop, stopped) = watch::channel(false);
-    let accepting = Accepting { table, nodes, leading, users, version: version.into() };
+    let (stop, mut stopped) = watch::channel(false);
+    let serving = Serving { table, nodes, leading, version: options.version.into() };
     let thread = std::thread::Builder::new().name("sluice-stream".to_owned()).spawn(move || {
         first();
-        let running = async {
-            match UnixListener::from_std(listener) {
-                Ok(listener) => accepting.run(listener, stopped).await,
-                Err(error) => warn!("nodes cannot be served: {error}"),
+        runtime.block_on(async {
+            tokio::spawn(watch_over(Arc::clone(&serving.nodes), serving.leading.clone()));
+            let over_network = async {
+                match network {
+                    Some(network) => network.run(serving.clone()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => {}
+                () = local.run(serving.clone()) => {}
+                () = over_network => {}
             }
-        };
-        runtime.block_on(running);
+        });
     })?;
-    info!(path = %path.display(), "nodes are served");
-    Ok(StreamServer { stop, thread: Some(thread), path })
+    Ok(StreamServer { stop, thread: Some(thread), path, network: address })
+}
+
+impl StreamServer {
+    /// The address for nodes of the network; `None` if there is none.
+    pub fn network_address(&self) -> Option<SocketAddr> {
+        self.network
+    }
 }
 
 impl Drop for StreamServer {
@@ -93,74 +116,51 @@ impl Drop for StreamServer {
     }
 }
 
-struct Accepting {
-    table: Arc<SharedTable>,
-    nodes: Arc<Nodes>,
-    leading: watch::Receiver<Leading>,
-    users: Vec<u32>,
-    version: Arc<str>,
-}
-
-impl Accepting {
-    async fn run(self, listener: UnixListener, mut stop: watch::Receiver<bool>) {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        tokio::spawn(watch_over(Arc::clone(&self.nodes)));
-        loop {
-            let place = Arc::clone(&places).acquire_owned().await;
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) if self.may_follow(&stream) => self.serve(stream, place.ok()),
-                    Ok(_) => {}
-                    Err(error) => {
-                        warn!("accepting a node: {error}");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
+impl Serving {
+    /// Serves one node until its connection ends.
+    async fn one<S: AsyncRead + AsyncWrite>(self, stream: S, nodes: &impl gateway_sync::server::Nodes) {
+        match serve(stream, &self.table, self.leading, nodes, &self.version).await {
+            Ok(()) => {}
+            Err(ServeError::Refused(reason)) => debug!("a node was sent away: {reason}"),
+            Err(error) => debug!("a node's stream ended: {error}"),
         }
-    }
-
-    /// True if the kernel says that the other side is one of the users.
-    fn may_follow(&self, stream: &UnixStream) -> bool {
-        let user = stream.peer_cred().map(|peer| peer.uid());
-        let may = user.as_ref().is_ok_and(|user| *user == 0 || self.users.contains(user));
-        if !may {
-            let user = user.map_or_else(|error| error.to_string(), |user| format!("uid {user}"));
-            warn!("{user} may not follow this controller: name the nodes' user with --node-user");
-        }
-        may
-    }
-
-    fn serve(&self, stream: UnixStream, place: Option<tokio::sync::OwnedSemaphorePermit>) {
-        let (table, nodes, version) =
-            (Arc::clone(&self.table), Arc::clone(&self.nodes), Arc::clone(&self.version));
-        let leading = self.leading.clone();
-        tokio::spawn(async move {
-            let _place = place;
-            match serve(stream, &table, leading, &&*nodes, &version).await {
-                Ok(()) => {}
-                Err(ServeError::Refused(reason)) => warn!("a node was sent away: {reason}"),
-                Err(error) => debug!("a node's stream ended: {error}"),
-            }
-        });
     }
 }
 
-/// Lets the nodes be complete once they have had their time, and time go on.
-async fn watch_over(nodes: Arc<Nodes>) {
-    let begun = tokio::time::Instant::now();
-    let mut reports = nodes.reports();
-    let first = async { drop(reports.wait_for(|reports| !reports.is_empty()).await) };
-    let _ = tokio::time::timeout(COMPLETE_AFTER, first).await;
-    tokio::time::sleep_until(
-        (begun + COMPLETE_AFTER).min(tokio::time::Instant::now() + COMPLETE_AFTER_FIRST),
-    )
-    .await;
-    nodes.complete();
-    let mut tick = tokio::time::interval(TICK);
+/// Says in the log why accepting fails, and waits.
+async fn accept_failed(error: &io::Error) {
+    warn!("accepting a node: {error}");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// Lets the nodes be complete once they have had their time since this controller leads, and time go on.
+async fn watch_over(nodes: Arc<Nodes>, mut leading: watch::Receiver<Leading>) {
+    let here = |leading: &Leading| matches!(leading, Leading::Here { .. });
     loop {
-        tick.tick().await;
-        nodes.tick();
+        if leading.wait_for(here).await.is_err() {
+            return;
+        }
+        let leads = async {
+            let begun = tokio::time::Instant::now();
+            let mut reports = nodes.reports();
+            let first = async { drop(reports.wait_for(|reports| !reports.is_empty()).await) };
+            let _ = tokio::time::timeout(COMPLETE_AFTER, first).await;
+            let soon = tokio::time::Instant::now() + COMPLETE_AFTER_FIRST;
+            tokio::time::sleep_until((begun + COMPLETE_AFTER).min(soon)).await;
+            nodes.complete();
+            let mut tick = tokio::time::interval(TICK);
+            loop {
+                tick.tick().await;
+                nodes.tick();
+            }
+        };
+        let mut lost = leading.clone();
+        tokio::select! {
+            () = leads => {}
+            lost = lost.wait_for(|leading| matches!(leading, Leading::Elsewhere { .. })) => match lost {
+                Ok(_) => nodes.begin(),
+                Err(_) => return,
+            },
+        }
     }
 }

@@ -6,8 +6,10 @@ mod follow;
 mod keep;
 mod listen;
 mod nodes;
+mod remote;
 
 pub use follow::{FollowOptions, Following, StreamState, follow};
 pub use keep::KeepOptions;
-pub use listen::{ListenOptions, StreamServer, listen};
+pub use listen::{ListenOptions, LocalOptions, NetworkOptions, StreamServer, listen};
 pub use nodes::{NodeLine, Nodes};
+pub use remote::{ControllerAddress, NetworkAddress};

@@ -17,6 +17,8 @@ use crate::cluster::reports::ReportCache;
 const MAX_NAME: usize = 253;
 /// Most nodes that are remembered.
 const MAX_NODES: usize = 5000;
+/// Most connections of one node: a hot restart has two, and those that broke off may not have been missed yet.
+const MAX_CONNECTIONS: usize = 8;
 
 /// Nodes by name.
 #[derive(Debug)]
@@ -98,9 +100,12 @@ impl Nodes {
     }
 }
 
-impl server::Nodes for &Nodes {
-    async fn joins(&self, hello: &Hello) -> Result<String, String> {
-        let node = hello.node.clone();
+impl Nodes {
+    /// A node follows under a name that whoever knows it has told.
+    ///
+    /// # Errors
+    /// It has no name, or too many follow.
+    pub(super) fn admit(&self, node: String, hello: &Hello) -> Result<String, String> {
         if node.is_empty() || node.len() > MAX_NAME || node.chars().any(char::is_control) {
             return Err("the node has no name; set --node-name".to_owned());
         }
@@ -112,12 +117,27 @@ impl server::Nodes for &Nodes {
             }
         }
         let known = all.entry(node.clone()).or_default();
+        if known.connections >= MAX_CONNECTIONS {
+            return Err(format!("{node} has {MAX_CONNECTIONS} connections already"));
+        }
         known.connections += 1;
         known.line.node.clone_from(&node);
         known.line.program = hello.version.chars().take(100).collect();
         known.line.connected = true;
         info!(node, version = known.line.program, at = hello.at, "a node follows");
         Ok(node)
+    }
+
+    /// This controller begins to lead: nodes come to it from the one before, and have their time for that.
+    pub(super) fn begin(&self) {
+        self.reports.send_modify(ReportCache::begin);
+    }
+}
+
+/// The kernel tells who may connect, and all of those may name themselves.
+impl server::Nodes for &Nodes {
+    async fn joins(&self, hello: &Hello) -> Result<String, String> {
+        self.admit(hello.node.clone(), hello)
     }
 
     fn acknowledges(&self, node: &str, ack: Ack) {

@@ -54,6 +54,7 @@ impl Process {
             }),
             leaves: leaving,
             nodes: None,
+            stream: None,
         };
         tokio::spawn(run(membership, stopped));
         Self { wants, given, _kept: (stop, leaves, view) }

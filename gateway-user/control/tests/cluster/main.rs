@@ -1,6 +1,7 @@
 //! Writes into a cluster: object by object, by one leader, whatever the server does.
 
 mod changes;
+mod following;
 mod giving;
 mod json_patch;
 mod leading;

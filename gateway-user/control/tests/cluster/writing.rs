@@ -57,6 +57,7 @@ impl Process {
             pool: None,
             leaves: leaving,
             nodes: None,
+            stream: None,
         };
         let task = tokio::spawn(run(membership, stopped));
         let address = if node == "a" { "10.0.0.1" } else { "10.0.0.2" }.to_owned();

@@ -2,11 +2,11 @@
 
 use super::resolve::Reader;
 use super::value::{
-    AccessLog, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, ControllerName, Count, Cpus,
-    EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen, LogFilter, MergeSlashes,
-    Namespaces, Networks, NodeEndpoints, NodeReports, ObjectName, OptionalPath, Ownership, Ports,
-    ReasonHeader, RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle, Uids,
-    UnderscoreHeaders, UnfinishedWrites, UpgradeProtocols, User, Value, Wait, WaitOrOff,
+    AccessLog, Accounts, AddressMode, Addresses, AllowedPorts, Auto, Capabilities, Cidrs, Controller,
+    ControllerName, Count, Cpus, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Limit, Listen,
+    LogFilter, MergeSlashes, Namespaces, Networks, NodeEndpoints, NodeReports, ObjectName, OptionalPath,
+    Ownership, Ports, ReasonHeader, RequestTrailers, Seccomp, Size, StateDir, SteeringMode, TakeOver, Toggle,
+    Uids, UnderscoreHeaders, UnfinishedWrites, UpgradeProtocols, User, Value, Wait, WaitOrOff,
 };
 
 /// One row: everything that is said about a setting anywhere.
@@ -79,15 +79,30 @@ settings! {
         kubeconfig: OptionalPath = "none", "FILE",
             "Kubeconfig of the cluster whose resources are served instead of a directory's",
             "Not needed in a pod: with neither this nor a directory, the cluster that the pod runs in is served";
-        controller: OptionalPath = "none", "SOCKET",
-            "Unix socket of a `sluice controller` that says what is served, instead of a directory or a cluster",
-            "A node needs no token and no client of the cluster then; what it was told last is served without its controller, too";
+        controller: Controller = "none", "ADDRESS",
+            "Where a `sluice controller` is that says what is served, instead of a directory or a cluster: its Unix socket, or a name or an address with a port, to which TLS is spoken",
+            "A node needs no token of the cluster's API and no client of it then; what it was told last is served without its controller, too. Over a network --controller-ca and --controller-token are needed";
+        controller_ca: OptionalPath = "none", "FILE",
+            "Certificates of the authorities that sign controllers' certificates, in PEM: key ca.crt of the ConfigMap that controllers publish, or cert-manager's",
+            "Read for each connection, so that it follows a rotation. Whoever signs for these says what is served";
+        controller_token: OptionalPath = "none", "FILE",
+            "Token that tells a controller which node this is: one that the kubelet projects into the pod for audience sluice-controller",
+            "Read for each connection. The token opens nothing else: it is for no API server";
         node_socket: Auto<FilePath> = "auto", "SOCKET",
             "Unix socket where a controller serves its nodes; auto is nodes.sock in --state-dir",
             "Nodes in another container need it in a directory that both have";
         node_users: Auto<Uids> = "auto", "UIDS",
             "Users whose processes may follow a controller, beside root; auto is the controller's own user",
             "Who follows is told every certificate's private key";
+        stream_address: Listen = "off", "ADDRESS",
+            "Where a controller serves nodes of a network, over TLS 1.3, such as 0.0.0.0:15010",
+            "Only over a cluster, whose API server judges the nodes' tokens. The controller that holds the Lease serves them, and the others say where it is";
+        stream_tls: Auto<FilePath> = "auto", "DIR",
+            "Directory with tls.crt and tls.key that controllers show to nodes, with the DNS name sluice-controller: a mounted Secret of cert-manager's; auto is an authority and certificates that the controllers keep themselves, in Secret sluice-controller-tls",
+            "Read again when they change. auto needs a Role for that Secret and for ConfigMap sluice-controller-ca";
+        node_accounts: Auto<Accounts> = "auto", "ACCOUNTS",
+            "ServiceAccounts whose pods may follow a controller over a network; auto is sluice-node in --namespace",
+            "Who follows is told the private keys of the certificates that its node serves";
         node_reports: NodeReports = "stream", "WAY",
             "How a controller learns what nodes serve: by their streams to the one that leads, or relay, where each node has a controller of its own that writes its NodeReport",
             "relay is for a controller beside every node; with stream and several controllers statuses know the leader's nodes alone";

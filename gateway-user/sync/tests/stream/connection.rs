@@ -174,6 +174,9 @@ async fn while_nobody_leads_a_node_waits_and_is_judged_by_the_next_leader() {
         assert!(heard.lines().is_empty());
         leads.send_replace(Leading::Here { term: 9 });
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        leads.send_replace(Leading::Unknown);
+        tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+        assert!(!heard.lines().contains(&"edge-1 leaves".to_owned()), "who follows stays");
         leads.send_replace(Leading::Elsewhere { leader: "other".to_owned() });
     };
     let (_, error, ()) = tokio::join!(serving, following, electing);
@@ -181,8 +184,14 @@ async fn while_nobody_leads_a_node_waits_and_is_judged_by_the_next_leader() {
     assert_eq!(heard.lines().first().map(String::as_str), Some("edge-1 joins at 0"));
     assert_eq!(terms.newest(), 9);
     // A node that comes while another one leads is told so at once, and not judged; and after a while, that nobody does.
-    for leader in ["other", ""] {
-        leads.send_replace(Leading::Elsewhere { leader: leader.to_owned() });
+    for leads_now in [Leading::Elsewhere { leader: "other".to_owned() }, Leading::nobody(), Leading::Unknown]
+    {
+        let leader = if matches!(&leads_now, Leading::Elsewhere { leader } if leader == "other") {
+            "other"
+        } else {
+            ""
+        };
+        leads.send_replace(leads_now);
         let (near, far) = tokio::io::duplex(1000);
         let serving = serve(near, &table, leading.clone(), &nodes, "1.2.3");
         let following = follow(far, &identity, &mut replica, &mut terms, &mut acked, &mut follower);

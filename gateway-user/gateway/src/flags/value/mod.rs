@@ -2,12 +2,14 @@
 
 mod list;
 mod number;
+mod remote;
 mod word;
 
 pub(crate) use list::{
     Addresses, AllowedPorts, Capabilities, Cidrs, Cpus, Namespaces, Networks, Ports, Uids, UpgradeProtocols,
 };
 pub(crate) use number::{Auto, Count, Limit, Size, Wait, WaitOrOff, bytes_text};
+pub(crate) use remote::{Accounts, Controller};
 pub(crate) use word::{
     AccessLog, AddressMode, ControllerName, EncodedSeparators, FilePath, Interface, IoMode, LastGood, Listen,
     LogFilter, MergeSlashes, NodeEndpoints, NodeReports, ObjectName, OptionalPath, Ownership, ReasonHeader,
