@@ -1,5 +1,5 @@
-//! The account that the gateway runs with: that of `deploy/` and no other, and what the API
-//! server refused it.
+//! The accounts that the gateway runs with: those of `deploy/` and no other, and what the API
+//! server refused them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions, Permissions};
@@ -19,14 +19,20 @@ use crate::process::until;
 /// The gateway's namespace and account, by `deploy/kubernetes/rbac.yaml`.
 pub(super) const NAMESPACE: &str = "sluice-system";
 const NAME: &str = "sluice";
+/// Those of `deploy/kubernetes/apart/`.
+const CONTROLLER: &str = "sluice-controller";
+const NODE_ACCOUNT: &str = "sluice-node";
 /// Whom the gateway goes on as (`--user=auto`).
 pub(super) const USER: u32 = 65_532;
 /// One right of its ClusterRole and one of its Role.
 const RIGHTS: [(&str, &str); 2] = [("watch", "gateways.gateway.networking.k8s.io"), ("create", "leases")];
+/// Those that only a controller of nodes of a network has.
+const RIGHTS_OF_CONTROLLER: [(&str, &str); 2] =
+    [("create", "tokenreviews.authentication.k8s.io"), ("create", "secrets")];
 /// Longer than any run.
 const VALID: &str = "24h";
 
-/// Requests of the account to the API server.
+/// Requests of the gateway's accounts to the API server.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ApiAccess {
     /// Requests that were allowed.
@@ -35,49 +41,96 @@ pub(super) struct ApiAccess {
     pub(super) refused: BTreeSet<String>,
 }
 
-fn user() -> String {
-    format!("system:serviceaccount:{NAMESPACE}:{NAME}")
+fn user(name: &str) -> String {
+    format!("system:serviceaccount:{NAMESPACE}:{name}")
 }
 
 /// Among the cluster's own files, which every user of it finds; the machine's may lie in a home.
 const KUBECONFIG: &str = "/run/sluice.kubeconfig";
 const AUTHORITY: &str = "/run/sluice-ca.crt";
+/// What a node has of its cluster where the roles are apart by a network.
+const NODE_TOKEN: &str = "/run/sluice-node.token";
+const CONTROLLER_CA: &str = "/run/sluice-node-ca.crt";
 
-/// Writes a kubeconfig with a token of the account and nothing else that could prove who we are, for the user
-/// that the gateway goes on as; gives its path inside the cluster.
-pub(super) fn kubeconfig(cluster: &Cluster) -> Result<&'static str> {
+fn token(cluster: &Cluster, name: &str, more: &[&str]) -> Result<String> {
     let output = cluster
         .kubectl()?
-        .args(["create", "token", NAME, "--namespace", NAMESPACE, "--duration", VALID])
+        .args(["create", "token", name, "--namespace", NAMESPACE, "--duration", VALID])
+        .args(more)
         .output()
         .context("starting kubectl")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "a token of the account {}: {}", user(), said.trim());
+    ensure!(output.status.success(), "a token of the account {}: {}", user(name), said.trim());
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// A file for the user that the gateway goes on as, and for nobody else.
+fn private(cluster: &Cluster, at: &str, text: &str) -> Result<()> {
+    let path = enter::path(cluster, at)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    fchown(&file, Some(USER), Some(USER)).with_context(|| format!("giving {at} to {USER}"))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {at}"))
+}
+
+/// The token of a node's pod, as its kubelet would project it, and the authorities that controllers publish; gives the paths
+/// of both inside the cluster.
+pub(super) fn of_node(cluster: &Cluster, node: &str) -> Result<(&'static str, &'static str)> {
+    let bound = ["--bound-object-kind", "Node", "--bound-object-name", node];
+    let token = token(cluster, NODE_ACCOUNT, &[&bound[..], &["--audience", CONTROLLER]].concat())?;
+    private(cluster, NODE_TOKEN, &token)?;
+    let authorities = until("the authorities that nodes trust", || {
+        let mut get = cluster.kubectl()?;
+        get.args(["get", "configmap", "sluice-controller-ca", "--namespace", NAMESPACE]);
+        let output =
+            get.args(["--output", "jsonpath={.data.ca\\.crt}"]).output().context("starting kubectl")?;
+        Ok(Some(output.stdout).filter(|text| output.status.success() && !text.is_empty()))
+    })?;
+    private(cluster, CONTROLLER_CA, &String::from_utf8(authorities)?)?;
+    Ok((NODE_TOKEN, CONTROLLER_CA))
+}
+
+/// As [`kubeconfig_of`] the account of `deploy/kubernetes/rbac.yaml`.
+pub(super) fn kubeconfig(cluster: &Cluster) -> Result<&'static str> {
+    kubeconfig_of(cluster, NAME)
+}
+
+/// The controllers' own, with their rights.
+pub(super) fn controller_kubeconfig(cluster: &Cluster) -> Result<&'static str> {
+    wait_for(cluster, CONTROLLER, &[RIGHTS, RIGHTS_OF_CONTROLLER].concat())?;
+    kubeconfig_of(cluster, CONTROLLER)
+}
+
+/// Writes a kubeconfig with a token of the account and nothing else that could prove who we are, for the user
+/// that the gateway goes on as; gives its path inside the cluster.
+fn kubeconfig_of(cluster: &Cluster, name: &str) -> Result<&'static str> {
+    let token = token(cluster, name, &[])?;
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "cluster",
         "clusters": [{
             "name": "cluster",
             "cluster": { "server": url(), "certificate-authority": AUTHORITY },
         }],
-        "users": [{ "name": NAME, "user": { "token": String::from_utf8(output.stdout)?.trim() } }],
-        "contexts": [{ "name": "cluster", "context": { "cluster": "cluster", "user": NAME } }],
+        "users": [{ "name": name, "user": { "token": token } }],
+        "contexts": [{ "name": "cluster", "context": { "cluster": "cluster", "user": name } }],
     });
     let authority = enter::path(cluster, AUTHORITY)?;
     fs::copy(cluster.join("pki/ca.crt"), &authority).context("the cluster's certificate authority")?;
     fs::set_permissions(&authority, Permissions::from_mode(0o644))?;
-    let path = enter::path(cluster, KUBECONFIG)?;
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-    fchown(&file, Some(USER), Some(USER)).with_context(|| format!("giving {KUBECONFIG} to {USER}"))?;
-    file.write_all(config.to_string().as_bytes()).with_context(|| format!("writing {KUBECONFIG}"))?;
+    private(cluster, KUBECONFIG, &config.to_string())?;
     Ok(KUBECONFIG)
 }
 
 /// The API server's authorizer learns of new roles by watches of its own, a moment after they are stored.
 pub(super) fn wait_for_rights(cluster: &Cluster) -> Result<()> {
-    for (verb, resource) in RIGHTS {
-        until(&format!("{} may {verb} {resource}", user()), || {
+    wait_for(cluster, NAME, &RIGHTS)
+}
+
+fn wait_for(cluster: &Cluster, name: &str, rights: &[(&str, &str)]) -> Result<()> {
+    let user = user(name);
+    for (verb, resource) in rights {
+        until(&format!("{user} may {verb} {resource}"), || {
             let mut ask = cluster.kubectl()?;
-            ask.args(["auth", "can-i", verb, resource, "--namespace", NAMESPACE, "--as", &user()]);
+            ask.args(["auth", "can-i", verb, resource, "--namespace", NAMESPACE, "--as", &user]);
             let output = ask.output().context("starting kubectl")?;
             Ok(output.status.success().then_some(()))
         })?;
@@ -98,7 +151,16 @@ impl ApiAccess {
             let event: Value =
                 serde_json::from_str(line).with_context(|| format!("{}: {line}", log.display()))?;
             // The log tells of a watch twice, at its start and at its end.
-            if event["user"]["username"] != user() || event["stage"] == "ResponseStarted" {
+            let by = event["user"]["username"].as_str().unwrap_or_default();
+            let ours = [NAME, CONTROLLER].iter().any(|name| by == user(name));
+            if event["stage"] == "ResponseStarted" {
+                continue;
+            }
+            // A node has no business there at all.
+            if by == user(NODE_ACCOUNT) {
+                access.refused.insert(format!("as a node's account {}", described(&event)));
+            }
+            if !ours {
                 continue;
             }
             match event["annotations"]["authorization.k8s.io/decision"] == "allow" {
@@ -111,14 +173,9 @@ impl ApiAccess {
 
     /// An error unless the gateway asked as this account and was let do all that it asked for.
     pub(super) fn judge(&self) -> Result<()> {
-        ensure!(self.allowed > 0, "the API server was asked for nothing by {}", user());
+        ensure!(self.allowed > 0, "the API server was asked for nothing by {}", user(NAME));
         let refused: Vec<_> = self.refused.iter().map(String::as_str).collect();
-        ensure!(
-            refused.is_empty(),
-            "deploy/kubernetes/rbac.yaml does not let {} {}",
-            user(),
-            refused.join("; ")
-        );
+        ensure!(refused.is_empty(), "deploy/kubernetes does not let {} {}", user(NAME), refused.join("; "));
         Ok(())
     }
 }
@@ -166,7 +223,7 @@ mod tests {
 
     #[test]
     fn only_what_the_account_itself_was_refused_counts() {
-        let (ours, other) = (user(), "system:serviceaccount:infra:default");
+        let (ours, other) = (user(NAME), "system:serviceaccount:infra:default");
         let all = access(&[
             line(&ours, "ResponseStarted", "allow"),
             line(&ours, "ResponseComplete", "allow"),

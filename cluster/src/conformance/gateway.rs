@@ -9,8 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::account::{self, NAMESPACE};
-use super::separation;
 use super::steering::SteeringCounters;
+use super::{install, separation};
 use crate::handle::Cluster;
 use crate::metrics::Page;
 use crate::network::{LINK, NODE};
@@ -28,6 +28,9 @@ pub(super) const UNUSABLE: &str = "192.0.2.1";
 /// Among the cluster's own files, as a node has it.
 const STATE: &str = "/run/sluice";
 const CONTROLLER_STATE: &str = "/run/sluice-controller";
+/// Controllers of a network: one that leads, and one that is ready to.
+const CONTROLLERS: u16 = 2;
+const STREAM_PORT: u16 = 15_010;
 
 /// The processes that the gateway is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -37,6 +40,8 @@ pub enum Roles {
     Together,
     /// `sluice controller`, which has the account, and `sluice node`, which has none.
     Apart,
+    /// Two controllers with the account of `deploy/kubernetes/apart/`, and a node that follows the one that leads over TLS.
+    Network,
 }
 
 /// A running gateway; killed when dropped.
@@ -44,8 +49,8 @@ pub struct Gateway<'a> {
     cluster: &'a Cluster,
     process: Process,
     pid: u32,
-    /// The controller, with its process id, where the roles are apart.
-    controller: Option<(Process, u32)>,
+    /// The controllers, with their process ids, where the roles are apart.
+    controllers: Vec<(Process, u32)>,
 }
 
 /// Resources that the gateway has used.
@@ -64,27 +69,49 @@ impl<'a> Gateway<'a> {
     /// # Errors
     /// It ends by itself, or is not ready in time; the message has its flags.
     pub fn start(sluice: &Path, cluster: &'a Cluster, dir: &Path, roles: Roles) -> Result<Self> {
-        let account = format!("--kubeconfig={}", account::kubeconfig(cluster)?);
         let spawn = |name: &str, role: &str, flags: &[String]| {
             let mut command = enter::whole(cluster, &sluice.display().to_string())?;
             Process::spawn(name, dir, command.arg(role).args(flags))
         };
-        let (controller, role, source) = match roles {
-            Roles::Together => (None, "run", account),
+        let account = |path: &str| format!("--kubeconfig={path}");
+        let mut controllers = Vec::new();
+        let (role, source) = match roles {
+            Roles::Together => ("run", vec![account(account::kubeconfig(cluster)?)]),
             Roles::Apart => {
-                let controller = spawn("sluice-controller", "controller", &controller_flags(account))?;
-                let pid = controller.pid();
-                (Some((controller, pid)), "node", format!("--controller={CONTROLLER_STATE}/nodes.sock"))
+                let flags = controller_flags(account(account::kubeconfig(cluster)?), 0);
+                let controller = spawn("sluice-controller", "controller", &flags)?;
+                controllers.push(controller);
+                ("node", vec![format!("--controller={CONTROLLER_STATE}-0/nodes.sock")])
+            }
+            Roles::Network => {
+                install::install_apart(cluster, dir)?;
+                let account = account(account::controller_kubeconfig(cluster)?);
+                for number in 0..CONTROLLERS {
+                    let mut flags = controller_flags(account.clone(), number);
+                    flags.push(format!("--stream-address=127.0.0.1:{}", STREAM_PORT + number));
+                    flags.push("--node-addresses=127.0.0.1".to_owned());
+                    controllers.push(spawn(&format!("sluice-controller-{number}"), "controller", &flags)?);
+                }
+                ("node", network_source(cluster)?)
             }
         };
+        let controllers: Vec<(Process, u32)> = controllers
+            .into_iter()
+            .map(|one| {
+                let pid = one.pid();
+                (one, pid)
+            })
+            .collect();
         let flags = flags(source);
         let process = spawn("sluice", role, &flags)?;
         let pid = process.pid();
-        let mut gateway = Self { cluster, process, pid, controller };
+        let mut gateway = Self { cluster, process, pid, controllers };
         gateway.wait_until_ready().with_context(|| format!("sluice {role} {}", flags.join(" ")))?;
         gateway.pid = proc::first_child(pid).context("nsenter has no child")?;
-        if let Some((controller, pid)) = &mut gateway.controller {
+        for (controller, pid) in &mut gateway.controllers {
             *pid = proc::first_child(controller.pid()).context("nsenter has no child")?;
+        }
+        if !gateway.controllers.is_empty() {
             separation::judge(gateway.pid)?;
         }
         Ok(gateway)
@@ -127,7 +154,7 @@ impl<'a> Gateway<'a> {
     /// # Errors
     /// It has ended.
     pub fn controller_rss_kib(&self) -> Result<Option<u64>> {
-        self.controller.as_ref().map(|(_, pid)| proc::rss_kib(*pid)).transpose()
+        self.controllers.first().map(|(_, pid)| proc::rss_kib(*pid)).transpose()
     }
 
     /// Ends it as a supervisor would; it must end well and leave none of its addresses behind.
@@ -137,7 +164,7 @@ impl<'a> Gateway<'a> {
     pub fn stop(mut self) -> Result<()> {
         kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGTERM).context("ending sluice")?;
         self.process.wait_for_success()?;
-        if let Some((mut controller, pid)) = self.controller {
+        for (mut controller, pid) in self.controllers {
             kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM).context("ending the controller")?;
             controller.wait_for_success()?;
         }
@@ -147,27 +174,36 @@ impl<'a> Gateway<'a> {
     }
 }
 
-/// Those of a controller, which serves on no node.
-fn controller_flags(account: String) -> Vec<String> {
+/// The way to controllers of a network for a node that comes to the one that does not lead, unless it does.
+fn network_source(cluster: &Cluster) -> Result<Vec<String>> {
+    let (token, authorities) = account::of_node(cluster, NODE)?;
+    Ok(vec![
+        format!("--controller=127.0.0.1:{}", STREAM_PORT + CONTROLLERS - 1),
+        format!("--controller-ca={authorities}"),
+        format!("--controller-token={token}"),
+    ])
+}
+
+/// Those of a controller, which serves on no node; `number` tells several apart.
+fn controller_flags(account: String, number: u16) -> Vec<String> {
     let mut flags = vec![account, format!("--namespace={NAMESPACE}")];
     flags.push(format!("--address-pool={POOL_V4},{POOL_V6}"));
-    flags.push(format!("--state-dir={CONTROLLER_STATE}"));
-    let fixed =
-        ["--address-mode=pool", "--health-address=127.0.0.1:15022", "--metrics-address=127.0.0.1:19002"];
-    flags.extend(fixed.map(str::to_owned));
+    flags.push(format!("--state-dir={CONTROLLER_STATE}-{number}"));
+    flags.push("--address-mode=pool".to_owned());
+    flags.push(format!("--health-address=127.0.0.1:{}", 15_022 + number));
+    flags.push(format!("--metrics-address=127.0.0.1:{}", 19_002 + number));
     flags
 }
 
-fn flags(source: String) -> Vec<String> {
-    let mut flags = vec![
-        source,
+fn flags(mut flags: Vec<String>) -> Vec<String> {
+    flags.extend([
         format!("--namespace={NAMESPACE}"),
         format!("--node-name={NODE}"),
         format!("--address-pool={POOL_V4},{POOL_V6}"),
         format!("--address-interface={LINK}"),
         format!("--state-dir={STATE}"),
         format!("--bpffs={BPFFS}"),
-    ];
+    ]);
     // There is no load balancer that would have to notice a drain first; and load clients tell our responses
     // from a backend's by their reason.
     let fixed = [

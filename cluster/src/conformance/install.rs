@@ -1,7 +1,7 @@
 //! Installing what the gateway needs in a cluster, out of `deploy/` as operators do.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -20,6 +20,22 @@ pub const GATEWAY_CLASS: &str = "sluice";
 pub fn install(cluster: &Cluster) -> Result<()> {
     cluster.apply(&manifests().context("deploy/")?)?;
     account::wait_for_rights(cluster)
+}
+
+/// The controllers' manifest.
+const CONTROLLERS: &str = "kubernetes/apart/controller.yaml";
+
+/// Installs what controllers of a network need besides, but not their Deployment: they run as processes of the node.
+///
+/// # Errors
+/// The file is refused.
+pub(super) fn install_apart(cluster: &Cluster, dir: &Path) -> Result<()> {
+    let path = workspace().join("deploy").join(CONTROLLERS);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let parts = text.split("\n---\n").filter(|part| !part.contains("\nkind: Deployment\n"));
+    let file = dir.join("controllers-without-deployment.yaml");
+    fs::write(&file, parts.collect::<Vec<_>>().join("\n---\n"))?;
+    cluster.apply(&[file])
 }
 
 /// All of `deploy/` but the DaemonSet: the gateway runs as a process of the node.
