@@ -3,6 +3,7 @@
 //! The suite learns from the GatewayClass what the gateway claims, and is told to skip nothing.
 
 mod account;
+mod apart;
 pub mod gateway;
 pub mod install;
 mod logs;

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::account::{NAMESPACE, USER};
+use super::apart;
 use crate::cargo::{must_succeed, workspace};
 use crate::handle::Cluster;
 use crate::image::Image;
@@ -24,7 +25,7 @@ const NET_BIND_SERVICE: u64 = 1 << 10;
 /// CAP_CHOWN, DAC_OVERRIDE, FOWNER, NET_BIND_SERVICE, NET_ADMIN, PERFMON and BPF (capabilities(7)).
 const OF_HELPER: u64 = 1 | 1 << 1 | 1 << 3 | NET_BIND_SERVICE | 1 << 12 | 1 << 38 | 1 << 39;
 /// For a pod to be ready, and for one to drain.
-const POD_TIMEOUT: &str = "--timeout=150s";
+pub(super) const POD_TIMEOUT: &str = "--timeout=150s";
 
 /// Runs it and asks it. The logs of a pod that does not come up are in `dir`.
 ///
@@ -36,7 +37,7 @@ pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> 
     fs::write(&archive, image(sluice, dir)?).with_context(|| format!("writing {}", archive.display()))?;
     cluster.import(&archive)?;
     fs::remove_file(&archive)?;
-    let manifest = manifest(&cluster.join("pod-state"))?;
+    let manifest = manifest(MANIFEST, &cluster.join("pod-state"))?;
     let file = dir.join("daemonset.yaml");
     fs::write(&file, manifest)?;
     cluster.apply(&[file])?;
@@ -44,15 +45,19 @@ pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> 
         kubectl(cluster, &["rollout", "restart", "daemonset/sluice"])?;
         let second = ready_and_asked(cluster)?;
         ensure!(first != second, "the pod {first} was to be replaced and is still there");
-        Ok(())
+        kubectl(cluster, &["delete", "daemonset/sluice", "--cascade=foreground", POD_TIMEOUT]).map(drop)
     });
+    let judged = judged.context(MANIFEST).and_then(|()| apart::judge(cluster, dir));
     if judged.is_err() {
-        let said =
-            kubectl(cluster, &["logs", "--all-containers", "--selector=app.kubernetes.io/name=sluice"]);
-        let events = kubectl(cluster, &["describe", "pods"]);
-        fs::write(dir.join("pod.log"), said.unwrap_or_default() + &events.unwrap_or_default())?;
+        let logs = ["sluice", "sluice-node", "sluice-controller"].map(|name| {
+            let selector = format!("--selector=app.kubernetes.io/name={name}");
+            kubectl(cluster, &["logs", "--all-containers", "--prefix", "--tail=500", &selector])
+                .unwrap_or_default()
+        });
+        let events = kubectl(cluster, &["describe", "pods"]).unwrap_or_default();
+        fs::write(dir.join("pod.log"), logs.concat() + &events)?;
     }
-    judged.context(MANIFEST)
+    judged
 }
 
 /// Waits for the one pod that should be there; gives its name.
@@ -63,23 +68,29 @@ fn ready_and_asked(cluster: &Cluster) -> Result<String> {
     let name = newest(cluster, &names)?;
     let status = kubectl(cluster, &["exec", &name, "--container=node", "--", "/sluice", "status"])?;
     ensure!(status.contains("generation"), "`sluice status` in {name} says: {status}");
-    let mut count = 0;
-    for (role, user, allowed) in [("node", USER, 0), ("controller", USER, 0), ("helper", 0, OF_HELPER)] {
-        let threads = threads(role)?;
-        ensure!(!threads.is_empty(), "no thread of the {role} in {name} is to be seen");
-        for (thread, rights) in &threads {
-            rights.judge(user, allowed).with_context(|| format!("the {role}'s thread {thread}"))?;
-        }
-        count += threads.len();
-    }
+    let count = judge_threads()?;
     println!(
         "{name}: ready, asked through kubectl exec, {count} threads without rights, no token but the controller's"
     );
     Ok(name)
 }
 
+/// Judges every thread of all three roles; gives their number.
+pub(super) fn judge_threads() -> Result<usize> {
+    let mut count = 0;
+    for (role, user, allowed) in [("node", USER, 0), ("controller", USER, 0), ("helper", 0, OF_HELPER)] {
+        let threads = threads(role)?;
+        ensure!(!threads.is_empty(), "no thread of the {role} is to be seen");
+        for (thread, rights) in &threads {
+            rights.judge(user, allowed).with_context(|| format!("the {role}'s thread {thread}"))?;
+        }
+        count += threads.len();
+    }
+    Ok(count)
+}
+
 /// Of pods, as `pod/NAME` in lines, the one that began last.
-fn newest(cluster: &Cluster, names: &str) -> Result<String> {
+pub(super) fn newest(cluster: &Cluster, names: &str) -> Result<String> {
     let mut pods = Vec::new();
     for name in names.lines() {
         let begun = kubectl(cluster, &["get", name, "--output=jsonpath={.metadata.creationTimestamp}"])?;
@@ -89,7 +100,7 @@ fn newest(cluster: &Cluster, names: &str) -> Result<String> {
 }
 
 /// kubectl in the gateway's namespace; gives what it says.
-fn kubectl(cluster: &Cluster, words: &[&str]) -> Result<String> {
+pub(super) fn kubectl(cluster: &Cluster, words: &[&str]) -> Result<String> {
     let output = cluster.kubectl()?.args(["--namespace", NAMESPACE]).args(words).output()?;
     if !output.status.success() {
         bail!("kubectl {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
@@ -97,10 +108,10 @@ fn kubectl(cluster: &Cluster, words: &[&str]) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The DaemonSet, with its state in `state` on this machine.
-fn manifest(state: &Path) -> Result<String> {
-    let text = fs::read_to_string(workspace().join(MANIFEST)).context(MANIFEST)?;
-    ensure!(text.contains(STATE), "{MANIFEST} has no `{STATE}`");
+/// A DaemonSet, with its state in `state` on this machine.
+pub(super) fn manifest(of: &'static str, state: &Path) -> Result<String> {
+    let text = fs::read_to_string(workspace().join(of)).context(of)?;
+    ensure!(text.contains(STATE), "{of} has no `{STATE}`");
     Ok(text.replace(STATE, &format!("hostPath: {{path: {},", state.display())))
 }
 
@@ -208,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_manifests_state_lies_elsewhere() {
-        let text = manifest(Path::new("/elsewhere")).unwrap();
+        let text = manifest(MANIFEST, Path::new("/elsewhere")).unwrap();
         assert!(text.contains("hostPath: {path: /elsewhere,"), "{text}");
         assert!(text.contains(&format!("image: {}", IMAGE.strip_prefix("docker.io/library/").unwrap())));
     }
