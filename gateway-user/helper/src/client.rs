@@ -12,8 +12,8 @@ use gateway_ir::BindAddress;
 use gateway_steer::{BindWay, Helper, LentDescriptors, PinState};
 use tracing::{info, warn};
 
-use crate::channel::Channel;
 use crate::exchange::{exchange, greet, is_absent, refused};
+use crate::packets::PacketSocket;
 use crate::policy::Policy;
 use crate::reply::Reply;
 use crate::request::{Request, Transport};
@@ -37,7 +37,7 @@ pub struct HelperClient {
 
 #[derive(Debug)]
 struct Line {
-    channel: Option<Channel>,
+    channel: Option<PacketSocket>,
     /// Number of the last request.
     number: u32,
     /// Until then nothing is asked.
@@ -219,7 +219,7 @@ impl HelperClient {
     }
 
     /// Goes on with a new connection.
-    fn found(&self, channel: Channel, policy: Policy) {
+    fn found(&self, channel: PacketSocket, policy: Policy) {
         let mut line = lock(&self.line);
         (line.channel, line.silent_until) = (Some(channel), None);
         let mut known = self.known();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use gateway_ir::BindAddress;
 use gateway_steer::{BindWay, LentDescriptors, LentPrograms, PinState, bind_for, bind_udp_for};
 
-use crate::channel::Channel;
+use crate::packets::PacketSocket;
 use crate::rate::Allowance;
 use crate::reply::Reply;
 use crate::request::{MAX_REQUEST, Request, Transport};
@@ -26,14 +26,14 @@ type Outcome = Result<(Reply, Vec<OwnedFd>), String>;
 
 /// A connection to a gateway.
 pub(crate) struct Connection<'a> {
-    channel: Channel,
+    channel: PacketSocket,
     number: u64,
     shared: &'a Shared,
     allowance: Allowance,
 }
 
 impl<'a> Connection<'a> {
-    pub(crate) fn new(channel: Channel, number: u64, shared: &'a Shared) -> Self {
+    pub(crate) fn new(channel: PacketSocket, number: u64, shared: &'a Shared) -> Self {
         Self { channel, number, shared, allowance: Allowance::new(Instant::now()) }
     }
 

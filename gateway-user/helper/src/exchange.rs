@@ -6,19 +6,30 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
+use rustix::net::SocketAddrUnix;
 
-use crate::channel::Channel;
+use crate::packets::{self, PacketSocket};
 use crate::policy::Policy;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::wire::MAX_PACKET;
 
+/// Most descriptors beside one packet.
+pub(crate) const MAX_DESCRIPTORS: usize = 8;
+
 /// Limit for a reply. One that comes later is passed over.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Connects to the helper that listens at `path`.
+pub(crate) fn connect(path: &Path) -> io::Result<PacketSocket> {
+    let socket = packets::socket()?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    PacketSocket::new(socket, MAX_DESCRIPTORS)
+}
+
 /// Connects and greets.
-pub(crate) fn greet(path: &Path) -> io::Result<(Channel, Policy)> {
-    let channel = Channel::connect(path)?;
+pub(crate) fn greet(path: &Path) -> io::Result<(PacketSocket, Policy)> {
+    let channel = connect(path)?;
     let (peer, own) = (channel.peer()?, geteuid().as_raw());
     if peer != 0 && peer != own {
         return Err(refused(format!(
@@ -33,7 +44,7 @@ pub(crate) fn greet(path: &Path) -> io::Result<(Channel, Policy)> {
 
 /// Sends a request and waits for its reply; older ones are passed over.
 pub(crate) fn exchange(
-    channel: &Channel,
+    channel: &PacketSocket,
     request: Request,
     number: u32,
 ) -> io::Result<(Reply, Vec<OwnedFd>)> {

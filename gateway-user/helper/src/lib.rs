@@ -8,10 +8,10 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
-mod channel;
 mod client;
 mod connection;
 mod exchange;
+pub mod packets;
 mod policy;
 mod rate;
 mod reply;

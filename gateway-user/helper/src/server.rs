@@ -14,8 +14,9 @@ use rustix::net::{SocketAddrUnix, SocketFlags};
 use tracing::{info, warn};
 
 use crate::addresses::Duties;
-use crate::channel::{Channel, packets};
 use crate::connection::Connection;
+use crate::exchange::{MAX_DESCRIPTORS, connect};
+use crate::packets::{self, PacketSocket};
 use crate::policy::Policy;
 use crate::shared::{MAX_CONNECTIONS, Shared};
 
@@ -45,7 +46,7 @@ impl Server {
         duties: Box<dyn Duties>,
     ) -> io::Result<Self> {
         remove_stale(path)?;
-        let listener = packets()?;
+        let listener = packets::socket()?;
         // Its mode from the beginning, and no link is followed: the gateway may be able to write to the directory,
         // and to put something else in the socket's place.
         let mask = umask(Mode::from_bits_truncate(0o177));
@@ -87,7 +88,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !is_socket {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something that is no socket"));
     }
-    match Channel::connect(path) {
+    match connect(path) {
         Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another helper listens there")),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
         Err(error) => Err(error),
@@ -109,7 +110,7 @@ fn accept(listener: &OwnedFd, shared: &Arc<Shared>) {
 
 /// Gives a connection its thread, if it is a gateway's and there is room.
 fn admit(socket: OwnedFd, connection: u64, shared: &Arc<Shared>) -> io::Result<()> {
-    let channel = Channel::new(socket)?;
+    let channel = PacketSocket::new(socket, MAX_DESCRIPTORS)?;
     let peer = channel.peer()?;
     if peer != 0 && peer != shared.uid {
         return Err(io::Error::other(format!("it runs as uid {peer}, and this serves uid {}", shared.uid)));

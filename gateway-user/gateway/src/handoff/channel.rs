@@ -1,19 +1,13 @@
 //! Messages with descriptors over a Unix socket of packets (unix(7), `SOCK_SEQPACKET` and `SCM_RIGHTS`).
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::socket::{getsockopt, sockopt};
+use gateway_helper::packets::{self, PacketSocket};
 use nix::unistd::geteuid;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, recvmsg, sendmsg,
-};
+use rustix::net::{Shutdown, SocketAddrUnix, SocketFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,29 +15,22 @@ use serde::de::DeserializeOwned;
 pub(super) const MAX_DESCRIPTORS: usize = 128;
 /// Largest packet, in bytes. An item is below 100 bytes of JSON.
 const MAX_PACKET_BYTES: usize = 64 * 1024;
-/// Limit for the other side to make room for a packet.
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One end of a connection between old and new process. Both are root or the user that root becomes.
 #[derive(Debug)]
-pub(super) struct Channel(OwnedFd);
+pub(super) struct Channel(PacketSocket);
 
 /// Listens at `path` for packets (unix(7), SOCK_SEQPACKET), with mode 0600.
 ///
 /// # Errors
 /// Something is at the path, or the system gives no socket.
 pub(super) fn listen(path: &Path) -> io::Result<OwnedFd> {
-    let socket = packets()?;
+    let socket = packets::socket()?;
     rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
     // Before listen(2): nobody else can have connected meanwhile.
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     rustix::net::listen(&socket, 16)?;
     Ok(socket)
-}
-
-fn packets() -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC;
-    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
 impl Channel {
@@ -53,7 +40,7 @@ impl Channel {
     /// # Errors
     /// No process listens there, or one of another user does (`PermissionDenied`).
     pub(super) fn connect(path: &Path, other: Option<u32>) -> io::Result<Self> {
-        let socket = packets()?;
+        let socket = packets::socket()?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
         Self::between_us(socket, other)
     }
@@ -71,18 +58,18 @@ impl Channel {
     /// Root is none: a process that starts connects before it changes users, and a listener counts as whoever
     /// called listen(2) first.
     fn between_us(socket: OwnedFd, other: Option<u32>) -> io::Result<Self> {
-        let peer = getsockopt(&socket, sockopt::PeerCredentials)?.uid();
+        let socket = PacketSocket::new(socket, MAX_DESCRIPTORS)?;
+        let peer = socket.peer()?;
         if !is_trusted_peer(peer, geteuid().as_raw(), other) {
             let reason = format!("the other side runs as uid {peer}, this one as {}", geteuid());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
         }
-        set_socket_timeout(&socket, Timeout::Send, Some(SEND_TIMEOUT))?;
         Ok(Self(socket))
     }
 
     /// True if root is at the other end.
     pub(super) fn peer_is_root(&self) -> bool {
-        getsockopt(&self.0, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0)
+        self.0.peer().is_ok_and(|peer| peer == 0)
     }
 
     /// Sends a message with descriptors, at most [`MAX_DESCRIPTORS`].
@@ -90,47 +77,18 @@ impl Channel {
     /// # Errors
     /// The other side has closed, or makes no room within 5 s; the message is too large.
     pub(super) fn send(&self, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let text = serde_json::to_vec(message)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-        let mut beside = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
-            return Err(io::Error::other("too many descriptors for one message"));
-        }
-        sendmsg(&self.0, &[IoSlice::new(&text)], &mut beside, SendFlags::NOSIGNAL)?;
-        Ok(())
+        self.0.send(&serde_json::to_vec(message)?, descriptors)
     }
 
     /// The next message with its descriptors.
     ///
     /// # Errors
     /// `UnexpectedEof` when the other side has closed, `TimedOut` after `limit`, `InvalidData` for text that
-    /// is no such message.
+    /// is no such message or was cut.
     pub(super) fn receive<M: DeserializeOwned>(&self, limit: Duration) -> io::Result<(M, Vec<OwnedFd>)> {
-        set_socket_timeout(&self.0, Timeout::Recv, Some(limit.max(Duration::from_millis(1))))?;
         let mut text = vec![0; MAX_PACKET_BYTES];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-        let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let received = loop {
-            let mut parts = [IoSliceMut::new(&mut text)];
-            match recvmsg(&self.0, &mut parts, &mut beside, RecvFlags::CMSG_CLOEXEC) {
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
-                other => break other?,
-            }
-        };
-        let mut descriptors = Vec::new();
-        for message in beside.drain() {
-            if let RecvAncillaryMessage::ScmRights(rights) = message {
-                descriptors.extend(rights);
-            }
-        }
-        if received.bytes == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-            return Err(io::Error::other("a message was cut: too long, or no descriptor is left"));
-        }
-        let message = serde_json::from_slice(text.get(..received.bytes).unwrap_or_default());
+        let (length, descriptors) = self.0.receive(&mut text, Some(limit))?;
+        let message = serde_json::from_slice(text.get(..length).unwrap_or_default());
         let message = message
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("unknown message: {e}")))?;
         Ok((message, descriptors))
@@ -138,10 +96,7 @@ impl Channel {
 
     /// True if the other side has closed its end, or nobody has it any more.
     pub(super) fn has_ended(&self) -> bool {
-        let mut look = [PollFd::new(&self.0, PollFlags::empty())];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // An error of poll(2) says nothing about the other side.
-        poll(&mut look, Some(&now)).is_ok() && look.iter().any(|end| end.revents().contains(PollFlags::HUP))
+        self.0.has_ended_within(Duration::ZERO)
     }
 
     /// Lets the other side send no more; what it has sent can still be received.
@@ -155,12 +110,6 @@ fn is_trusted_peer(peer: u32, own: u32, other: Option<u32>) -> bool {
     peer == 0 || peer == own || other == Some(peer)
 }
 
-impl AsFd for Channel {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -168,6 +117,8 @@ mod tests {
     use gateway_testkit::scratch::Scratch;
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
 
     #[test]
     fn descriptors_arrive_with_their_message_and_the_end_is_told_from_silence() {
@@ -178,20 +129,20 @@ mod tests {
         let far = Channel::accept(listener.as_fd(), None).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         near.send(&"here", &[socket.as_fd(), socket.as_fd()]).unwrap();
-        let (text, descriptors): (String, _) = far.receive(SEND_TIMEOUT).unwrap();
+        let (text, descriptors): (String, _) = far.receive(LIMIT).unwrap();
         assert_eq!((text.as_str(), descriptors.len()), ("here", 2));
         let same = TcpListener::from(descriptors.into_iter().next().unwrap());
         assert_eq!(same.local_addr().unwrap(), socket.local_addr().unwrap());
         let kind = |limit| far.receive::<String>(limit).unwrap_err().kind();
         assert_eq!(kind(Duration::from_millis(5)), io::ErrorKind::TimedOut);
         near.send(&7, &[]).unwrap();
-        assert_eq!(kind(SEND_TIMEOUT), io::ErrorKind::InvalidData);
+        assert_eq!(kind(LIMIT), io::ErrorKind::InvalidData);
         near.send(&"last", &[]).unwrap();
         assert!(!far.has_ended());
         drop(near);
         assert!(far.has_ended(), "though something is left to be received");
-        assert_eq!(far.receive::<String>(SEND_TIMEOUT).unwrap().0, "last");
-        assert_eq!(kind(SEND_TIMEOUT), io::ErrorKind::UnexpectedEof);
+        assert_eq!(far.receive::<String>(LIMIT).unwrap().0, "last");
+        assert_eq!(kind(LIMIT), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
@@ -217,6 +168,6 @@ mod tests {
         near.send(&"ready", &[]).unwrap();
         far.shut_down_receive();
         assert!(near.send(&"too late", &[]).is_err());
-        assert_eq!(far.receive::<String>(SEND_TIMEOUT).unwrap().0, "ready");
+        assert_eq!(far.receive::<String>(LIMIT).unwrap().0, "ready");
     }
 }
