@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use futures_channel::oneshot;
 
 use crate::expressions::Builder;
+use crate::kept::KeptKeys;
 use crate::publish::Workers;
 use crate::reconcile::{Distributor, NodeReconciler, Reconciler};
 use crate::source::file::WriteDelays;
@@ -74,8 +75,8 @@ pub struct DirectoryOptions {
     pub delays: WriteDelays,
     /// File in which last good versions outlive the process, if any.
     pub last_good: Option<PathBuf>,
-    /// True if last good versions of Secrets are in it.
-    pub keeps_keys: bool,
+    /// Private keys in it.
+    pub keys: KeptKeys,
 }
 
 /// The running thread. Dropping it does not stop it; [`Engine::stop`] does.

@@ -4,11 +4,11 @@
 //! The file is there as long as there is such an object. It may hold what Secrets hold, so only its owner can
 //! read it.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use gateway_api_types::load::{LoadedObject, Position, check_value};
 use gateway_api_types::{Kind, Origin};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::warn;
 
+use crate::kept::{KeptKeys, KeyWatch};
 use crate::store::Store;
 
 /// Version of the file's format. A file of another one is passed over.
@@ -26,8 +27,7 @@ const FORMAT: u32 = 1;
 pub struct LastGood {
     path: PathBuf,
     root: PathBuf,
-    /// True if Secrets are kept.
-    keys: bool,
+    keys: KeptKeys,
 }
 
 /// Error of the file of last good versions.
@@ -68,14 +68,8 @@ struct Format {
 
 impl LastGood {
     /// In the file at `path`, for the directory at `root`.
-    pub fn new(path: PathBuf, root: PathBuf) -> Self {
-        Self { path, root, keys: true }
-    }
-
-    /// Keeps no Secrets.
-    #[must_use]
-    pub fn without_secrets(self) -> Self {
-        Self { keys: false, ..self }
+    pub fn new(path: PathBuf, root: PathBuf, keys: KeptKeys) -> Self {
+        Self { path, root, keys }
     }
 
     /// The objects that another process kept, by the names that files have now. They go through the checks
@@ -84,8 +78,9 @@ impl LastGood {
     /// # Errors
     /// [`LastGoodError`]. That there is no file, or one of another directory, is none.
     pub fn read(&self) -> Result<Vec<LoadedObject>, LastGoodError> {
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
+        let mut text = Vec::new();
+        match self.keys.open(&self.path).and_then(|mut file| file.read_to_end(&mut text)) {
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(LastGoodError::Io(self.path.clone(), error)),
         };
@@ -114,9 +109,9 @@ impl LastGood {
     /// [`LastGoodError::Io`]; the file is as it was before.
     pub fn write(&self, objects: &[LoadedObject]) -> Result<(), LastGoodError> {
         let kept: Vec<LoadedObject>;
-        let objects = match self.keys {
-            true => objects,
-            false => {
+        let objects = match self.keys.are_left_out() {
+            false => objects,
+            true => {
                 kept = objects.iter().filter(|one| one.object.kind() != Kind::Secret).cloned().collect();
                 &kept
             }
@@ -139,11 +134,17 @@ impl LastGood {
             DirBuilder::new().recursive(true).create(dir)?;
         }
         let _ = fs::remove_file(&beside);
-        let written = write_new(&beside, &text).and_then(|()| fs::rename(&beside, &self.path));
+        let written = self.write_new(&beside, &text).and_then(|()| fs::rename(&beside, &self.path));
         if written.is_err() {
             let _ = fs::remove_file(&beside);
         }
         written
+    }
+
+    fn write_new(&self, path: &Path, text: &[u8]) -> io::Result<()> {
+        let mut file = self.keys.create(path)?;
+        file.write_all(text)?;
+        file.finish()
     }
 
     fn kept(&self, loaded: &LoadedObject) -> Option<KeptObject> {
@@ -161,16 +162,17 @@ impl LastGood {
 #[derive(Debug)]
 pub(crate) struct LastGoodWriter {
     last_good: LastGood,
+    key: Option<KeyWatch>,
     begun: bool,
     /// Contents of the file, if known.
     written: Option<Vec<LoadedObject>>,
 }
 
 impl LastGoodWriter {
-    pub(crate) fn new(path: PathBuf, root: &Path, keys: bool) -> Self {
-        let last_good = LastGood::new(path, root.to_owned());
-        let last_good = if keys { last_good } else { last_good.without_secrets() };
-        Self { last_good, begun: false, written: None }
+    pub(crate) fn new(path: PathBuf, root: &Path, keys: KeptKeys) -> Self {
+        let key = keys.watch();
+        let last_good = LastGood::new(path, root.to_owned(), keys);
+        Self { last_good, key, begun: false, written: None }
     }
 
     /// A store that begins with what another process left.
@@ -184,6 +186,14 @@ impl LastGoodWriter {
         self.follow(store);
     }
 
+    /// Writes anew what is sealed with a key that was replaced.
+    pub(crate) fn catch_up(&mut self, store: &Store) {
+        if self.key.as_mut().is_some_and(|key| key.has_changed(Instant::now())) {
+            self.written = None;
+            self.follow(store);
+        }
+    }
+
     pub(crate) fn follow(&mut self, store: &Store) {
         let kept = store.kept();
         if !self.begun || self.written.as_ref() == Some(&kept) {
@@ -195,12 +205,6 @@ impl LastGoodWriter {
         // Said once: what could not be written is tried again with the next change.
         self.written = Some(kept);
     }
-}
-
-fn write_new(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
 }
 
 #[cfg(test)]
@@ -217,7 +221,7 @@ mod tests {
 
     fn kept() -> (Scratch, LastGood, Vec<LoadedObject>) {
         let dir = Scratch::new("last-good").unwrap();
-        let last_good = LastGood::new(dir.join("state"), dir.path().to_owned());
+        let last_good = LastGood::new(dir.join("state"), dir.path().to_owned(), KeptKeys::Plain);
         let objects = load(&dir.join("x.yaml").display().to_string(), SERVICE).objects;
         assert_eq!(objects.len(), 1);
         (dir, last_good, objects)
@@ -243,7 +247,7 @@ mod tests {
         let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: kubernetes.io/tls\ndata: {tls.key: YQ==}\n";
         let secrets = load(&dir.join("x.yaml").display().to_string(), secret).objects;
         assert_eq!(secrets.len(), 1);
-        let last_good = last_good.without_secrets();
+        let last_good = LastGood { keys: KeptKeys::LeftOut, ..last_good };
         last_good.write(&[secrets.clone(), objects.clone()].concat()).unwrap();
         assert_eq!(last_good.read().unwrap(), objects);
         last_good.write(&secrets).unwrap();
@@ -265,7 +269,7 @@ mod tests {
         assert_eq!(last_good.read().unwrap(), []);
         fs::write(dir.join("state"), text).unwrap();
         fs::create_dir(dir.join("other")).unwrap();
-        let other = LastGood::new(dir.join("state"), dir.join("other"));
+        let other = LastGood::new(dir.join("state"), dir.join("other"), KeptKeys::Plain);
         assert_eq!(other.read().unwrap(), []);
     }
 
@@ -280,10 +284,11 @@ mod tests {
         let objects = objects.objects;
         let without_secrets: Vec<_> =
             objects.iter().filter(|one| one.object.kind() != Kind::Secret).cloned().collect();
-        let whole = LastGood::new(dir.join("state"), root.to_owned());
+        let whole = LastGood::new(dir.join("state"), root.to_owned(), KeptKeys::Plain);
+        let without = LastGood { keys: KeptKeys::LeftOut, ..whole.clone() };
         let cases = [
-            ("last-good-directory.json", whole.clone(), objects.clone()),
-            ("last-good-directory-without-secrets.json", whole.without_secrets(), without_secrets),
+            ("last-good-directory.json", whole, objects.clone()),
+            ("last-good-directory-without-secrets.json", without, without_secrets),
         ];
         for (name, last_good, kept) in cases {
             last_good.write(&objects).unwrap();

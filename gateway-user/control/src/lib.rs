@@ -13,6 +13,7 @@ pub mod engine;
 pub mod expiry;
 mod expressions;
 mod held_ports;
+pub mod kept;
 mod kube_watch;
 pub mod last_good;
 pub mod log_deduplicator;

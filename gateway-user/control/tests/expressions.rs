@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gateway_control::engine::{DirectoryOptions, Engine, SourceOptions};
+use gateway_control::kept::KeptKeys;
 use gateway_control::publish::Workers;
 use gateway_control::reconcile::Reconciler;
 use gateway_control::source::file::WriteDelays;
@@ -163,7 +164,7 @@ impl Running {
         let reconciler = Reconciler::new(notes.clone(), notes.clone(), options, sender);
         let path = dir.path().to_owned();
         let delays = WriteDelays::patient(Duration::from_millis(5));
-        let source = DirectoryOptions { path, delays, last_good: None, keeps_keys: false };
+        let source = DirectoryOptions { path, delays, last_good: None, keys: KeptKeys::LeftOut };
         let engine = Engine::start(SourceOptions::Directory(source), reconciler).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Self { dir, engine, notes, runtime, _view: view }

@@ -37,6 +37,7 @@ pub(crate) fn try_source_and_log(
         return Ok(());
     }
     let mut all: Vec<_> = source.files()?.into_iter().map(Reopened::Read).collect();
+    all.extend(settings.last_good_key.0.clone().map(Reopened::Read));
     if let AccessLog::Path(path) = &settings.access_log {
         all.push(Reopened::Append(path.clone()));
     }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use gateway_control::engine::{DirectoryOptions, SourceOptions};
+use gateway_control::kept::{KeptKeys, SealingKey};
 use gateway_control::source::file::{Fingerprint, WriteDelays};
-use gateway_control::source::kube::{Access, Cluster, ClusterOptions, LastGoodKeys};
+use gateway_control::source::kube::{Access, Cluster, ClusterOptions};
 use gateway_control::stream::{ControllerAddress, FollowOptions, KeepOptions, NetworkAddress};
 use gateway_sync::capability::Capabilities;
 
@@ -42,10 +43,7 @@ impl Source {
     pub(crate) fn of(settings: &Settings) -> anyhow::Result<Self> {
         let cluster = |access| {
             let namespaces = settings.watch_namespaces.0.clone();
-            let keys = match last_good(settings, LastGood::Keys) {
-                LastGood::NoKeys => LastGoodKeys::LeftOut,
-                LastGood::Keys | LastGood::Off => LastGoodKeys::Kept,
-            };
+            let keys = kept_keys(settings, LastGood::Keys);
             let controller_name = settings.controller_name.0.clone();
             Self::Cluster(ClusterOptions { access, namespaces, last_good: None, keys, controller_name })
         };
@@ -132,17 +130,20 @@ impl Source {
     /// The system gives no thread.
     pub(crate) fn open(self, settings: &Settings, instance: &Instance) -> anyhow::Result<Opened> {
         let usual = if matches!(self, Self::Controller(_)) { LastGood::NoKeys } else { LastGood::Keys };
-        let mode = last_good(settings, usual);
-        let last_good = (mode != LastGood::Off).then(|| instance.last_good());
+        let last_good = (last_good(settings, usual) != LastGood::Off).then(|| instance.last_good());
+        let keys = kept_keys(settings, usual);
+        if let KeptKeys::Sealed(path) = &keys {
+            // Found now rather than when the file is needed.
+            SealingKey::read(path)?;
+        }
         match self {
             Self::Directory(path) => {
-                let keeps_keys = mode == LastGood::Keys;
                 let quiet = settings.debounce.0;
                 let delays = match settings.unfinished_writes {
                     UnfinishedWrites::Wait => WriteDelays::patient(quiet),
                     UnfinishedWrites::Read => WriteDelays::quiet_only(quiet),
                 };
-                let options = DirectoryOptions { path, delays, last_good, keeps_keys };
+                let options = DirectoryOptions { path, delays, last_good, keys };
                 Ok(Opened::Resources(Box::new(SourceOptions::Directory(options)), None))
             }
             Self::Cluster(options) => {
@@ -153,8 +154,7 @@ impl Source {
             }
             Self::Controller(controller) => {
                 let path = last_good.map(|path| path.with_file_name("last-good-stream"));
-                let with_keys = mode == LastGood::Keys;
-                let keep = path.map(|path| KeepOptions { path, with_keys });
+                let keep = path.map(|path| KeepOptions { path, keys });
                 Ok(Opened::Stream(FollowOptions {
                     controller,
                     node: node::name(settings)?,
@@ -197,11 +197,21 @@ fn controller(settings: &Settings) -> anyhow::Result<Option<ControllerAddress>> 
     Ok(Some(ControllerAddress::Network(NetworkAddress { host, port, authorities, token })))
 }
 
-/// The setting, or what is usual for the process.
+/// The setting; else sealed if there is a key, or what is usual for the process.
 fn last_good(settings: &Settings, usual: LastGood) -> LastGood {
     match settings.last_good {
         Auto::Set(mode) => mode,
+        Auto::Auto if settings.last_good_key.0.is_some() => LastGood::Sealed,
         Auto::Auto => usual,
+    }
+}
+
+fn kept_keys(settings: &Settings, usual: LastGood) -> KeptKeys {
+    match (last_good(settings, usual), &settings.last_good_key.0) {
+        (LastGood::Sealed, Some(key)) => KeptKeys::Sealed(key.clone()),
+        // Without a key that is a contradiction, which is found before.
+        (LastGood::NoKeys | LastGood::Off | LastGood::Sealed, _) => KeptKeys::LeftOut,
+        (LastGood::Keys, _) => KeptKeys::Plain,
     }
 }
 

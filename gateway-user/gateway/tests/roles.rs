@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use common::roles::{
-    TARGET, controller_metrics, controller_state, node_command, start_controller, start_node, status,
+    Roles, TARGET, controller_metrics, controller_state, node_command, start_controller, start_node, status,
     with_roles,
 };
 use common::steady::SteadyClients;
@@ -121,6 +121,64 @@ fn keys_stay_off_the_disk_and_a_hot_restart_has_them() {
         assert!(tls::connect(https, "one.example", &client).is_err());
         roles.controller = Some(start_controller(roles.inside, roles.config.path(), &[]));
         wait::until("the key", || tls::connect(https, "one.example", &client).ok());
+    });
+}
+
+/// With a key of its own the copy has private keys, which nobody sees in it, and without that key nothing is served from it.
+#[test]
+fn a_sealed_copy_serves_https_and_opens_with_its_own_key_alone() {
+    with_roles("roles-sealed", &[], |mut roles| {
+        let https = std::net::SocketAddr::from(([127, 0, 0, 1], 443));
+        let certificate = SelfSigned::new(&["one.example"]);
+        let client = tls::client(&[&certificate], Versions::New);
+        roles.config.write("secret.yaml", &certificate.secret("ingress", "one")).unwrap();
+        roles.config.write("secure.yaml", SECURE).unwrap();
+        let scratch = roles.inside.scratch();
+        let (key, copy) = (scratch.join("key"), scratch.join("state/last-good-stream"));
+        let key_path = key.display().to_string();
+        let environment = [("SLUICE_LAST_GOOD_KEY", key_path.as_str())];
+        let serves = || tls::connect(https, "one.example", &client).is_ok();
+        let sealed =
+            || fs::read(&copy).ok().filter(|bytes| bytes.starts_with(b"sluice sealed ")).unwrap_or_default();
+        let kill = |roles: &mut Roles<'_>| {
+            roles.node.signal(Signal::SIGKILL).unwrap();
+            roles.node.wait();
+        };
+        // The file that the node has left is not sealed, and is replaced.
+        wait::until("the listener", || serves().then_some(()));
+        kill(&mut roles);
+        scratch.write("key", &"first".repeat(10)).unwrap();
+        roles.node = start_node(roles.inside, &environment);
+        wait::until("the listener", || serves().then_some(()));
+        let bytes = wait::until("the sealed copy", || Some(sealed()).filter(|bytes| !bytes.is_empty()));
+        let holds = |part: &[u8]| bytes.windows(part.len()).any(|found| found == part);
+        assert!(!holds(&certificate.key_der()) && !holds(b"one.example") && !holds(b"PRIVATE KEY"));
+
+        roles.stop_controller();
+        kill(&mut roles);
+        roles.node = start_node(roles.inside, &environment);
+        assert_eq!(get(TARGET).unwrap().status, 200);
+        assert!(serves(), "{}", roles.node.output());
+
+        kill(&mut roles);
+        scratch.write("key", &"other".repeat(10)).unwrap();
+        let mut command = node_command(roles.inside, &scratch.join("state"));
+        roles.node = Guarded::spawn(command.envs(environment)).unwrap();
+        let said = wait::until("the refusal", || {
+            let said = roles.node.output();
+            said.contains("nothing is served from it").then_some(said)
+        });
+        assert!(said.contains("last-good-stream: ") && said.contains("--last-good-key"), "{said}");
+        assert!(get(TARGET).is_err() && !serves());
+        assert_eq!(sealed(), bytes, "what the right key would open stays until there is something newer");
+
+        roles.controller = Some(start_controller(roles.inside, roles.config.path(), &[]));
+        wait::until("the controller's word", || serves().then_some(()));
+        wait::until("the copy under the new key", || (sealed() != bytes).then_some(()));
+        roles.stop_controller();
+        kill(&mut roles);
+        roles.node = start_node(roles.inside, &environment);
+        assert!(serves(), "{}", roles.node.output());
     });
 }
 

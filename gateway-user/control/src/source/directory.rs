@@ -58,7 +58,7 @@ impl Directory {
         let last_good_writer = options
             .last_good
             .clone()
-            .map(|path| LastGoodWriter::new(path, &options.path, options.keeps_keys));
+            .map(|path| LastGoodWriter::new(path, &options.path, options.keys.clone()));
         let store = last_good_writer.as_ref().map_or_else(Store::default, LastGoodWriter::store);
         Self {
             options,
@@ -70,6 +70,13 @@ impl Directory {
             seen: None,
             read: Read::default(),
             due: None,
+        }
+    }
+
+    /// Keeps what is sealed with a key that was replaced.
+    pub(crate) fn catch_up(&mut self) {
+        if let Some(last_good_writer) = &mut self.last_good_writer {
+            last_good_writer.catch_up(&self.store);
         }
     }
 

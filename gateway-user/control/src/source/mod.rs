@@ -76,10 +76,13 @@ impl Source {
         }
     }
 
-    /// Keeps what there was no time for.
+    /// Keeps what there was no time for, and what is sealed with a key that was replaced.
     pub(crate) fn catch_up(&mut self, view: &StoreView) {
-        if let Self::Cluster(_, Some(last_good_writer)) = self {
-            last_good_writer.catch_up(&view.resources);
+        match self {
+            Self::Directory(directory) => directory.catch_up(),
+            Self::Cluster(_, last_good_writer) => last_good_writer
+                .iter_mut()
+                .for_each(|last_good_writer| last_good_writer.catch_up(&view.resources)),
         }
     }
 }

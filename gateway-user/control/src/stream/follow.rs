@@ -178,7 +178,7 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
     /// Reads the copy on disk.
     fn begin(&mut self) {
         let Some(keep) = &self.options.keep else { return };
-        match keep::load(&keep.path, &mut self.replica) {
+        match keep::load(keep, &mut self.replica) {
             Ok(true) => {
                 let received = Received::of(&self.replica);
                 self.teller.copy = Some(Copy { received, path: keep.path.clone() });

@@ -85,6 +85,17 @@ fn contradictions(settings: &Settings) -> Vec<SettingError> {
     if settings.reject_encoded_slashes.on() && settings.encoded_separators == EncodedSeparators::Keep {
         found.push("reject-encoded-slashes is the old name of encoded-separators refuse, which is set to keep: leave one out");
     }
+    let is_sealed = settings.last_good == super::Auto::Set(super::LastGood::Sealed);
+    match &settings.last_good_key.0 {
+        None if is_sealed => {
+            found
+                .push("last-good is sealed without a key: name a file with 32 random bytes by last-good-key");
+        }
+        Some(_) if !is_sealed && settings.last_good != super::Auto::Auto => {
+            found.push("last-good-key is for last-good sealed, and another one is set: leave one out");
+        }
+        _ => {}
+    }
     if let super::Auto::Set(share) = settings.max_series_per_namespace
         && share.get() > settings.max_series.get()
     {

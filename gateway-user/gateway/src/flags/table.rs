@@ -152,8 +152,11 @@ settings! {
             "Behaviour if a process already serves with this state directory: auto takes over its connections and has it drain and end, never refuses to start",
             "auto is how upgrades lose no request; never guards against a start by mistake";
         last_good: Auto<LastGood> = "auto", "MODE",
-            "Objects that the state directory keeps for the next process, of those that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, no-keys without private keys, off nothing; auto is keys, and no-keys on a node that follows a controller",
+            "Objects that the state directory keeps for the next process, of those that are broken in their files, or over a cluster of all objects that are served: keys keeps them whole, sealed too but with the key of --last-good-key, no-keys without private keys, off nothing; auto is sealed with such a key, else keys, and no-keys on a node that follows a controller",
             "A restart then survives an error in a file, or an API server that is away. no-keys writes no private key to disk, and HTTPS waits for the API server then; true and false are earlier names of keys and off";
+        last_good_key: OptionalPath = "none", "FILE",
+            "File with the key that --last-good=sealed seals with: 32 random bytes at least, read again when it changes",
+            "Put it where the state directory is not, such as a mounted Secret: who has both has the private keys. A file sealed with an earlier key is not read after a start with the next one";
         keep_capabilities: Capabilities = "none", "CAPABILITIES",
             "Capabilities that are not dropped once kernel programs are loaded, besides those that later work needs",
             "With CAP_SYS_PTRACE and --user=keep a refused port names the program that holds it; an intruder has the capabilities that are kept";

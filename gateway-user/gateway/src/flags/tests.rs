@@ -101,6 +101,21 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn sealing_takes_both_of_its_settings() {
+    for (flags, part) in [
+        (&[("last-good", "sealed")][..], "by last-good-key"),
+        (&[("last-good", "keys"), ("last-good-key", "/k")], "leave one out"),
+        (&[("last-good", "off"), ("last-good-key", "/k")], "leave one out"),
+    ] {
+        let found = errors(&inputs(flags, &[], None));
+        assert!(found.len() == 1 && found[0].contains(part), "{found:?}");
+    }
+    for flags in [&[("last-good-key", "/k")][..], &[("last-good", "sealed"), ("last-good-key", "/k")]] {
+        assert!(resolve(&inputs(flags, &[], None)).is_ok());
+    }
+}
+
+#[test]
 fn the_old_name_of_a_setting_does_not_contradict_the_new_one() {
     let found =
         errors(&inputs(&[("reject-encoded-slashes", "true"), ("encoded-separators", "keep")], &[], None));

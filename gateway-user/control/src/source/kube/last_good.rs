@@ -1,13 +1,12 @@
 //! All of a cluster's objects on disk, for a process that starts while the API server is away.
 //!
-//! The file holds what Secrets hold, so only its owner can read it.
+//! The file holds what Secrets hold, so only its owner can read it; [`KeptKeys`] says in which form.
 
 mod writer;
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, BufReader, BufWriter, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{self, DirBuilder};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,8 @@ use tracing::warn;
 
 pub(crate) use writer::LastGoodWriter;
 
+use crate::kept::KeptKeys;
+
 /// Version of the file's format. A file of another one is passed over.
 const FORMAT: u32 = 1;
 /// Least time between the end of one writing and the begin of the next.
@@ -30,16 +31,6 @@ const BUFFER: usize = 1 << 16;
 /// Least pause after a writing as a multiple of the time that it took, so that a large cluster's churn costs
 /// a bounded part of a disk.
 const DUTY_DIVISOR: u32 = 20;
-
-/// Private keys of Secrets in the file of last good objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LastGoodKeys {
-    /// They are written.
-    #[default]
-    Kept,
-    /// They are not: a process that begins with the file has no certificates until the API server responds.
-    LeftOut,
-}
 
 /// Cluster and namespaces of the objects in a file. Only a process with the same scope reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +51,7 @@ struct Written<'a> {
 }
 
 /// Object by object: a large cluster is never in memory a second time.
-struct Objects<'a>(&'a ResourceSet, LastGoodKeys);
+struct Objects<'a>(&'a ResourceSet, &'a KeptKeys);
 
 impl Serialize for Objects<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -68,7 +59,7 @@ impl Serialize for Objects<'_> {
         let mut list = serializer.serialize_seq(Some(objects.len()))?;
         for object in objects.iter() {
             let mut value = object.to_value().map_err(serde::ser::Error::custom)?;
-            if *keys == LastGoodKeys::LeftOut && object.kind() == Kind::Secret {
+            if keys.are_left_out() && object.kind() == Kind::Secret {
                 leave_key_out(&mut value);
             }
             list.serialize_element(&value)?;
@@ -132,8 +123,8 @@ struct Format {
 
 /// Objects that another process left at `path` of the same cluster, if any; a file that cannot be used is
 /// logged.
-pub(super) fn read(path: &Path, scope: &Scope) -> Option<ResourceSet> {
-    match read_file(path) {
+pub(super) fn read(path: &Path, scope: &Scope, keys: &KeptKeys) -> Option<ResourceSet> {
+    match read_file(path, keys) {
         Ok(Some(Read { scope: of, definitions, mut objects })) if of == *scope => {
             let definitions = definitions.into_iter();
             let definitions = definitions
@@ -150,8 +141,8 @@ pub(super) fn read(path: &Path, scope: &Scope) -> Option<ResourceSet> {
 }
 
 /// `None` if there is no file, or one of another format.
-fn read_file(path: &Path) -> io::Result<Option<Read>> {
-    let open = || File::open(path).map(|file| BufReader::with_capacity(BUFFER, file));
+fn read_file(path: &Path, keys: &KeptKeys) -> io::Result<Option<Read>> {
+    let open = || keys.open(path).map(|file| BufReader::with_capacity(BUFFER, file));
     let file = match open() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
@@ -182,7 +173,7 @@ fn remove_unfinished(path: &Path) {
 }
 
 /// Whole or not at all, whenever the process or the machine ends.
-fn replace(path: &Path, scope: &Scope, objects: &ResourceSet, keys: LastGoodKeys) -> io::Result<()> {
+fn replace(path: &Path, scope: &Scope, objects: &ResourceSet, keys: &KeptKeys) -> io::Result<()> {
     let definitions = objects.installed.iter().flat_map(|installed| &installed.definitions);
     let definitions = definitions
         .map(|(name, one)| (name.as_str(), one.bundle_version.as_deref(), one.channel.as_deref()))
@@ -192,8 +183,8 @@ fn replace(path: &Path, scope: &Scope, objects: &ResourceSet, keys: LastGoodKeys
         DirBuilder::new().recursive(true).create(dir)?;
     }
     let _ = fs::remove_file(&beside);
-    let written =
-        write_new(&beside, &Written { format: FORMAT, scope, definitions, objects: Objects(objects, keys) });
+    let document = Written { format: FORMAT, scope, definitions, objects: Objects(objects, keys) };
+    let written = write_new(&beside, &document, keys);
     let written = written.and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
@@ -201,12 +192,10 @@ fn replace(path: &Path, scope: &Scope, objects: &ResourceSet, keys: LastGoodKeys
     written
 }
 
-fn write_new(path: &Path, document: &Written<'_>) -> io::Result<()> {
-    let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    let mut file = BufWriter::with_capacity(BUFFER, file);
+fn write_new(path: &Path, document: &Written<'_>, keys: &KeptKeys) -> io::Result<()> {
+    let mut file = keys.create(path)?;
     serde_json::to_writer(&mut file, document)?;
-    file.flush()?;
-    file.get_ref().sync_all()
+    file.finish()
 }
 
 #[cfg(test)]

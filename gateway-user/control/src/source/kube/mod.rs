@@ -24,7 +24,6 @@ mod watch;
 pub use crate::kube_watch::ApiError;
 pub use connect::{Access, ConnectError};
 pub use kinds::Subject;
-pub use last_good::LastGoodKeys;
 pub(crate) use last_good::LastGoodWriter;
 pub use shared::{WatchId, WatchState};
 pub use thread::{Cluster, ClusterOptions};

@@ -19,8 +19,9 @@ use tracing::error;
 use super::connect::{Access, ConnectError};
 use super::fetch;
 use super::kinds::{Subject, WATCHED};
-use super::last_good::{self, LastGoodKeys, LastGoodWriter, Scope};
+use super::last_good::{self, LastGoodWriter, Scope};
 use super::shared::{Shared, WatchId, WatchState};
+use crate::kept::KeptKeys;
 use crate::kube_watch::ApiError;
 use crate::source::PollResult;
 use crate::store::StoreView;
@@ -40,7 +41,7 @@ pub struct ClusterOptions {
     /// File in which all objects outlive the process, if any.
     pub last_good: Option<PathBuf>,
     /// Private keys in that file.
-    pub keys: LastGoodKeys,
+    pub keys: KeptKeys,
     /// The controller whose Gateways are served: of Secrets, those that they refer to are read.
     pub controller_name: String,
 }
@@ -54,7 +55,7 @@ pub struct Cluster {
     runtime: Handle,
     /// Where objects are kept, and of what cluster.
     last_good: Option<(PathBuf, Scope)>,
-    keys: LastGoodKeys,
+    keys: KeptKeys,
     /// Its end ends the thread.
     _alive: Arc<oneshot::Sender<()>>,
 }
@@ -83,7 +84,7 @@ impl Cluster {
         ));
         let (alive, ended) = oneshot::channel::<()>();
         let (ready, started) = channel();
-        let watched = Arc::clone(&shared);
+        let (watched, kept) = (Arc::clone(&shared), keys.clone());
         std::thread::Builder::new().name("sluice-kube".to_owned()).spawn(move || {
             let runtime = match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
@@ -94,7 +95,8 @@ impl Cluster {
                     Ok((client, server)) => {
                         let scope = Scope { server: server.to_string(), namespaces };
                         let last_good = last_good.map(|path| (path, scope));
-                        let left = last_good.as_ref().and_then(|(path, scope)| last_good::read(path, scope));
+                        let left =
+                            last_good.as_ref().and_then(|(path, scope)| last_good::read(path, scope, &kept));
                         if let Some(objects) = left {
                             watched.begin_with(objects);
                         }
@@ -162,7 +164,7 @@ impl Cluster {
 
     /// Keeps its objects for the next process, if that is wanted.
     pub(crate) fn last_good_writer(&self) -> Option<LastGoodWriter> {
-        self.last_good.clone().map(|(path, scope)| LastGoodWriter::new(path, scope, self.keys))
+        self.last_good.clone().map(|(path, scope)| LastGoodWriter::new(path, scope, self.keys.clone()))
     }
 
     pub(crate) fn take(&self, view: &mut StoreView) -> PollResult {

@@ -436,6 +436,8 @@ choice!(
     LastGood {
         /// The objects.
         Keys = "keys",
+        /// The objects, sealed with a key.
+        Sealed = "sealed",
         /// The objects without private keys.
         NoKeys = "no-keys",
         /// Nothing.

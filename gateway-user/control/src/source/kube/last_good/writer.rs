@@ -7,14 +7,16 @@ use std::time::Instant;
 use gateway_api_types::ResourceSet;
 use tracing::{debug, warn};
 
-use super::{DUTY_DIVISOR, LastGoodKeys, Scope, WRITE_INTERVAL, remove_unfinished, replace};
+use super::{DUTY_DIVISOR, Scope, WRITE_INTERVAL, remove_unfinished, replace};
+use crate::kept::{KeptKeys, KeyWatch};
 
 /// Writes the objects when they have changed, not too often, on a thread of its own.
 #[derive(Debug)]
 pub(crate) struct LastGoodWriter {
     path: PathBuf,
     scope: Arc<Scope>,
-    keys: LastGoodKeys,
+    keys: KeptKeys,
+    key: Option<KeyWatch>,
     begun: bool,
     /// There is something that is not written.
     behind: bool,
@@ -33,9 +35,10 @@ pub(super) enum WriteState {
 }
 
 impl LastGoodWriter {
-    pub(in crate::source::kube) fn new(path: PathBuf, scope: Scope, keys: LastGoodKeys) -> Self {
+    pub(in crate::source::kube) fn new(path: PathBuf, scope: Scope, keys: KeptKeys) -> Self {
         let state = Arc::new(Mutex::new(WriteState::Due(Instant::now())));
-        Self { path, scope: Arc::new(scope), keys, begun: false, behind: false, state }
+        let key = keys.watch();
+        Self { path, scope: Arc::new(scope), keys, key, begun: false, behind: false, state }
     }
 
     /// From now on this process is the one that writes.
@@ -52,17 +55,20 @@ impl LastGoodWriter {
         self.catch_up(objects);
     }
 
-    /// Writes what is not written, if it is time.
+    /// Writes what is not written, or is sealed with a key that was replaced, if it is time.
     pub(crate) fn catch_up(&mut self, objects: &ResourceSet) {
+        if self.key.as_mut().is_some_and(|key| key.has_changed(Instant::now())) && !objects.is_empty() {
+            self.behind = true;
+        }
         if !self.begun || !self.try_begin() {
             return;
         }
         self.behind = false;
         let (path, scope, state) = (self.path.clone(), Arc::clone(&self.scope), Arc::clone(&self.state));
-        let (objects, keys) = (objects.clone(), self.keys);
+        let (objects, keys) = (objects.clone(), self.keys.clone());
         let writing = std::thread::Builder::new().name("sluice-keep".to_owned()).spawn(move || {
             let begun = Instant::now();
-            let written = replace(&path, &scope, &objects, keys);
+            let written = replace(&path, &scope, &objects, &keys);
             // Before the next turn: the objects may be the last of their version.
             drop(objects);
             let next = Instant::now() + WRITE_INTERVAL.max(begun.elapsed() * DUTY_DIVISOR);

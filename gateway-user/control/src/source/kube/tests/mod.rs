@@ -14,7 +14,8 @@ use gateway_testkit::wait::until;
 use serde_json::{Value, json};
 
 use super::kinds::{Subject, WATCHED};
-use super::{Access, Cluster, ClusterOptions, LastGoodKeys, WatchState};
+use super::{Access, Cluster, ClusterOptions, WatchState};
+use crate::kept::KeptKeys;
 use crate::source::PollResult;
 use crate::store::StoreView;
 
@@ -45,10 +46,10 @@ impl Reader {
     }
 
     fn with(api: &ApiServer, namespaces: &[&str], last_good: Option<PathBuf>) -> Self {
-        Self::keeping(api, namespaces, last_good, LastGoodKeys::Kept)
+        Self::keeping(api, namespaces, last_good, KeptKeys::Plain)
     }
 
-    fn keeping(api: &ApiServer, namespaces: &[&str], last_good: Option<PathBuf>, keys: LastGoodKeys) -> Self {
+    fn keeping(api: &ApiServer, namespaces: &[&str], last_good: Option<PathBuf>, keys: KeptKeys) -> Self {
         let access = Access::Kubeconfig(api.kubeconfig().unwrap());
         let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
         let cluster = Cluster::start(ClusterOptions {

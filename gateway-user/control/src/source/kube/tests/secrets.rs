@@ -208,7 +208,7 @@ fn without_keys_on_disk_a_restart_without_the_server_has_no_certificates_and_say
     api.put("secrets", secret("shop", "web", "key"));
     api.put(GATEWAYS, gateway("ours", "sluice", 1, &["shop/web"]));
     api.put(ROUTES, route("a", 1, "/"));
-    let mut first = Reader::keeping(&api, &[], Some(file.clone()), LastGoodKeys::LeftOut);
+    let mut first = Reader::keeping(&api, &[], Some(file.clone()), KeptKeys::LeftOut);
     first.until("the Secret", |view| secrets(&view.resources) == ["shop/web"]);
     let mut last_good_writer = first.cluster.last_good_writer().unwrap();
     last_good_writer.begin(&first.view.resources);
@@ -217,7 +217,7 @@ fn without_keys_on_disk_a_restart_without_the_server_has_no_certificates_and_say
     drop(first);
 
     api.set_away(true);
-    let mut second = Reader::keeping(&api, &[], Some(file), LastGoodKeys::LeftOut);
+    let mut second = Reader::keeping(&api, &[], Some(file), KeptKeys::LeftOut);
     second.until("the rest, and a line", |view| {
         assert_eq!(routes(view), ["a"]);
         let said = |line: &gateway_api_types::load::Diagnostic| line.message.contains("--last-good=no-keys");
