@@ -36,8 +36,8 @@ use support::backend::{Backend, echo, ok};
 use support::ir::{Config, forward};
 use trailers::trailers_with_a_pseudo_header_are_malformed;
 use turns::{
-    a_long_body_arrives_whole, many_frames_are_taken_in_turns, what_nobody_reads_is_not_held_for_each_stream,
-    who_asks_in_turn_waits_for_nobody,
+    a_long_body_arrives_whole, many_frames_are_taken_in_turns, small_frames_go_on_together,
+    what_nobody_reads_is_not_held_for_each_stream, who_asks_in_turn_waits_for_nobody,
 };
 
 on_every_driver![
@@ -67,6 +67,7 @@ on_every_driver![
     a_deadline_goes_on_less_what_was_spent,
     who_asks_in_turn_waits_for_nobody,
     many_frames_are_taken_in_turns,
+    small_frames_go_on_together,
     what_nobody_reads_is_not_held_for_each_stream,
     a_long_body_arrives_whole,
     early_responses_are_no_errors,

@@ -1,5 +1,8 @@
 //! The part of a connection's bytes and frames that is taken before others have their turn.
 
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gateway_io::Driver;
@@ -47,6 +50,36 @@ pub(crate) fn many_frames_are_taken_in_turns(driver: Driver) {
     peer.until_content(5);
     assert_eq!((peer.content, peer.resets), (5, 0), "the backend has seen all of it");
     assert!(gateway.metrics().counters.h2_turns > 0);
+}
+
+/// Small frames that have come go to the backend together: it would pay for each otherwise, and so would the gateway.
+pub(crate) fn small_frames_go_on_together(driver: Driver) {
+    const FRAMES: usize = 2000;
+    let chunks = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&chunks);
+    let backend = Backend::start(move |mut exchange| {
+        let Some(_) = exchange.head() else { return };
+        let mut body = Vec::new();
+        while !body.ends_with(b"\r\n0\r\n\r\n") {
+            let Ok(Some(byte)) = exchange.byte() else { return };
+            body.push(byte);
+        }
+        let ends = body.windows(2).filter(|pair| pair == b"\r\n").count();
+        let content = body.iter().filter(|byte| **byte == b'x').count();
+        assert_eq!(content, FRAMES);
+        // Two for each chunk and two behind them.
+        counted.store((ends - 2) / 2, Ordering::SeqCst);
+        let _ = exchange.stream.write_all(&ok("done"));
+    });
+    let gateway = Gateway::start(driver, &Config::to(backend.address()));
+    let mut peer = Peer::connect(gateway.address);
+    let mut wire = frame(HEADERS, END_HEADERS, 1, POST);
+    wire.extend(frame(DATA, 0, 1, b"x").repeat(FRAMES - 1));
+    wire.extend(frame(DATA, END_STREAM, 1, b"x"));
+    peer.send(&wire, FRAMES + 1);
+    peer.until_content(4);
+    let chunks = chunks.load(Ordering::SeqCst);
+    assert!((1..=FRAMES / 10).contains(&chunks), "{chunks} chunks for {FRAMES} frames");
 }
 
 /// A client that opens every window and reads nothing has a part of each response held for it, and a part of all together.
