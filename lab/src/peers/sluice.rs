@@ -1,11 +1,11 @@
 //! Sluice.
 //!
-//! It is replaced by a second `sluice run` on the same state directory: it takes the sockets over, and the
-//! first one drains and ends.
+//! It is replaced by a second one on the same state directory: it takes the sockets over, and the first one drains and ends.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,6 +49,33 @@ impl Io {
             Self::Uring => "uring",
             Self::Epoll => "epoll",
         }
+    }
+}
+
+/// The processes of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Pods {
+    /// `sluice run`, started as root.
+    One,
+    /// That, and in turn with it `sluice node` as a user without rights beside its own `sluice helper` and `sluice
+    /// controller`, as in the pod of `deploy/kubernetes/daemonset.yaml`.
+    InTurn,
+}
+
+/// The user of nodes and controllers, and the one that root becomes.
+const USER: u32 = 65_532;
+
+impl Pods {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::One => "",
+            Self::InTurn => " run/node",
+        }
+    }
+
+    /// True if the pod that is started as the `nth`, from 1, has its roles apart.
+    fn are_apart(self, nth: u32) -> bool {
+        self == Self::InTurn && nth.is_multiple_of(2)
     }
 }
 
@@ -115,14 +142,31 @@ pub(crate) struct Sluice {
     before: Option<PathBuf>,
     steering: Steering,
     io: Io,
-    live: Option<Process>,
-    draining: Vec<Process>,
+    pods: Pods,
+    live: Option<Pod>,
+    draining: Vec<Pod>,
     started: u32,
 }
 
+/// The process that serves, and those beside it that end after it.
+struct Pod {
+    serving: Process,
+    beside: Vec<Process>,
+}
+
+impl Pod {
+    /// Waits until the one that serves has ended, then ends the others.
+    fn wait_for_success(&mut self) -> Result<()> {
+        self.serving.wait_for_success()?;
+        self.beside.iter().try_for_each(|process| process.signal(Signal::SIGTERM))?;
+        self.beside.iter_mut().try_for_each(Process::wait_for_success)
+    }
+}
+
 impl Sluice {
-    pub(crate) fn new(setup: Setup, program: PathBuf, steering: Steering, io: Io) -> Self {
-        Self { setup, program, before: None, steering, io, live: None, draining: Vec::new(), started: 0 }
+    pub(crate) fn new(setup: Setup, program: PathBuf, (steering, io, pods): (Steering, Io, Pods)) -> Self {
+        let (live, draining) = (None, Vec::new());
+        Self { setup, program, before: None, steering, io, pods, live, draining, started: 0 }
     }
 
     /// Alternates between this version and its program: that one first.
@@ -138,16 +182,52 @@ impl Sluice {
         }
     }
 
-    fn launch(&mut self) -> Result<Process> {
+    fn launch(&mut self) -> Result<Pod> {
         self.started += 1;
         let Setup { dir, bpffs, cpu, role, .. } = &self.setup;
-        let mut command = run(program(self.program(self.started), *cpu), dir, bpffs);
+        let nth = self.started;
+        let sluice = program(self.program(nth), *cpu);
+        let (mut command, beside) = match self.pods.are_apart(nth) {
+            false => (run(sluice, dir, bpffs), Vec::new()),
+            true => self.node(sluice)?,
+        };
         command.args(["--steering", self.steering.name(), "--io", self.io.name()]);
         command.args(["--workers", &role.workers().to_string()]);
         command.args(["--health-address", HEALTH, "--metrics-address", METRICS]);
         // Longer than any transfer of the clients: what is cut here is cut by mistake.
         command.args(["--access-log", "off", "--drain-min", "0s", "--drain-max", "60s"]);
-        Process::spawn(&format!("sluice-{}", self.started), dir, &mut command)
+        Ok(Pod { serving: Process::spawn(&format!("sluice-{nth}"), dir, &mut command)?, beside })
+    }
+
+    /// Completes a call of the program to `sluice node`, with the helper and the controller that it needs, which listen.
+    fn node(&self, mut program_of_node: Command) -> Result<(Command, Vec<Process>)> {
+        let Setup { dir, bpffs, cpu, .. } = &self.setup;
+        let nth = self.started;
+        let state = dir.join("state");
+        let call = || program(self.program(nth), *cpu);
+        let socket = dir.join(format!("helper-{nth}.sock"));
+        let mut helper = call();
+        helper.arg("helper").arg("--socket").arg(&socket).args(["--node-uid", &USER.to_string()]);
+        helper.arg("--state-dir").arg(&state).arg("--bpffs").arg(bpffs);
+        let helper = (format!("helper-{nth}"), helper, socket.clone());
+        let own = dir.join(format!("controller-{nth}"));
+        let nodes = own.join("nodes.sock");
+        let mut controller = call();
+        controller.arg("controller").arg(config_dir(dir)).arg("--state-dir").arg(&own);
+        controller.args(["--health-address", "off", "--metrics-address", "off"]).uid(USER).gid(USER);
+        let controller = (format!("controller-{nth}"), controller, nodes.clone());
+        let mut beside = Vec::new();
+        for (name, mut command, socket) in [helper, controller] {
+            let mut process = Process::spawn(&name, dir, &mut command)?;
+            until(&format!("{name} listens"), || {
+                process.ensure_running()?;
+                Ok(socket.exists().then_some(()))
+            })?;
+            beside.push(process);
+        }
+        program_of_node.arg("node").arg("--controller").arg(nodes).arg("--helper").arg(socket);
+        program_of_node.arg("--state-dir").arg(state).uid(USER).gid(USER);
+        Ok((program_of_node, beside))
     }
 }
 
@@ -155,17 +235,17 @@ impl Proxy for Sluice {
     fn start(&mut self) -> Result<()> {
         let Setup { dir, listen, backend, .. } = &self.setup;
         write_config(dir, &resources::pass_everything(*listen, *backend))?;
-        let mut process = self.launch()?;
-        wait_until_ready(&mut process)?;
-        self.live = Some(process);
+        let mut pod = self.launch()?;
+        wait_until_ready(&mut pod.serving)?;
+        self.live = Some(pod);
         Ok(())
     }
 
     fn upgrade(&mut self) -> Result<()> {
         let old = self.live.take().context("sluice has not been started")?;
         let mut new = self.launch()?;
-        wait_until_took_over(&mut new, old.pid())?;
-        wait_until_ready(&mut new)?;
+        wait_until_took_over(&mut new.serving, old.serving.pid())?;
+        wait_until_ready(&mut new.serving)?;
         self.draining.push(old);
         self.live = Some(new);
         Ok(())
@@ -173,10 +253,10 @@ impl Proxy for Sluice {
 
     fn stop(&mut self) -> Result<()> {
         if let Some(live) = self.live.take() {
-            live.signal(Signal::SIGTERM)?;
+            live.serving.signal(Signal::SIGTERM)?;
             self.draining.push(live);
         }
-        self.draining.iter_mut().try_for_each(Process::wait_for_success)
+        self.draining.iter_mut().try_for_each(Pod::wait_for_success)
     }
 }
 
@@ -210,10 +290,13 @@ mod tests {
             role: Role::Replaced,
             peers: crate::peers::programs::Programs::default(),
         };
-        let new = || Sluice::new(setup.clone(), "this".into(), Steering::Ebpf, Io::Uring);
+        let how = (Steering::Ebpf, Io::Uring, Pods::One);
+        let new = || Sluice::new(setup.clone(), "this".into(), how);
         let programs = |sluice: &Sluice| [1, 2, 3].map(|nth| sluice.program(nth).to_owned());
         let to_and_fro = new().starting_with(Some("before".into()));
         assert_eq!(programs(&to_and_fro), ["before", "this", "before"].map(PathBuf::from));
         assert_eq!(programs(&new().starting_with(None)), ["this"; 3].map(PathBuf::from));
+        assert_eq!([1, 2, 3].map(|nth| Pods::InTurn.are_apart(nth)), [false, true, false]);
+        assert_eq!([1, 2, 3].map(|nth| Pods::One.are_apart(nth)), [false; 3]);
     }
 }

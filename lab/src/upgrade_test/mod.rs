@@ -21,7 +21,7 @@ use sluice_bench::load::Mode;
 use crate::cargo::{build_binary, build_sluice};
 use crate::needs::{self, IP, WRK};
 use crate::peers::programs::{Programs, Source};
-use crate::peers::sluice::{Io, Steering};
+use crate::peers::sluice::{Io, Pods, Steering};
 use crate::process;
 use crate::testbed::lift_locked_memory;
 use run::{Outcome, Run};
@@ -55,6 +55,9 @@ pub struct Args {
     /// I/O to test Sluice with.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Io::Uring, Io::Epoll])]
     io: Vec<Io>,
+    /// Pods to test Sluice with: `sluice run` alone, and in turn with it the three roles of the DaemonSet.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Pods::One, Pods::InTurn])]
+    pods: Vec<Pods>,
     /// Connections of wrk beside the clients; 0 runs no wrk.
     #[arg(long, default_value_t = 8)]
     wrk_connections: u32,
@@ -99,7 +102,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             "locked memory: {mib} MiB for all processes of a user, so rings of many that drain may not fit"
         );
     }
-    let mut targets = target::chosen(&args.peer, &args.steering, &args.io);
+    let mut targets = target::chosen(&args.peer, (&args.steering, &args.io, &args.pods));
     needs::ensure(&[IP, WRK])?;
     let mut wanted: Vec<_> = targets.iter().filter_map(Target::program).collect();
     wanted.dedup();

@@ -10,7 +10,7 @@ use crate::peers::envoy::Envoy;
 use crate::peers::haproxy::{Haproxy, Reload};
 use crate::peers::nginx::Nginx;
 use crate::peers::programs::Program;
-use crate::peers::sluice::{Io, Sluice, Steering};
+use crate::peers::sluice::{Io, Pods, Sluice, Steering};
 use crate::peers::{Proxy, Setup};
 
 /// A choice on the command line.
@@ -33,7 +33,7 @@ pub(super) enum Peer {
 /// One proxy in one set-up.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target {
-    Sluice(Steering, Io),
+    Sluice(Steering, Io, Pods),
     Nginx,
     Haproxy(Reload),
     Envoy,
@@ -43,12 +43,13 @@ pub(super) enum Target {
 pub(super) const SLUICE: &str = "sluice";
 
 /// Ours first.
-pub(super) fn chosen(peers: &[Peer], steering: &[Steering], io: &[Io]) -> Vec<Target> {
+pub(super) fn chosen(peers: &[Peer], (steering, io, pods): (&[Steering], &[Io], &[Pods])) -> Vec<Target> {
     let wants = |peer| peers.contains(&peer) || peers.contains(&Peer::All);
     let mut chosen = Vec::new();
     if wants(Peer::Sluice) {
         let pairs = steering.iter().flat_map(|steering| io.iter().map(move |io| (*steering, *io)));
-        chosen.extend(pairs.map(|(steering, io)| Target::Sluice(steering, io)));
+        let each = |(steering, io)| pods.iter().map(move |pods| Target::Sluice(steering, io, *pods));
+        chosen.extend(pairs.flat_map(each));
     }
     if wants(Peer::Nginx) {
         chosen.push(Target::Nginx);
@@ -79,7 +80,7 @@ impl Target {
     /// The way it is set up and replaced.
     pub(super) fn variant(&self) -> String {
         match self {
-            Self::Sluice(steering, io) => format!("{}/{}", steering.name(), io.name()),
+            Self::Sluice(steering, io, pods) => format!("{}/{}{}", steering.name(), io.name(), pods.name()),
             Self::Nginx | Self::Caddy => "reload".to_owned(),
             Self::Envoy => "hot restart".to_owned(),
             Self::Haproxy(Reload::Rebind) => "-sf".to_owned(),
@@ -110,9 +111,9 @@ impl Target {
         before: Option<&Path>,
     ) -> Result<Box<dyn Proxy>> {
         Ok(match self {
-            Self::Sluice(steering, io) => {
+            Self::Sluice(steering, io, pods) => {
                 let program = sluice.context("sluice was not built")?;
-                let sluice = Sluice::new(setup, program.to_owned(), *steering, *io);
+                let sluice = Sluice::new(setup, program.to_owned(), (*steering, *io, *pods));
                 Box::new(sluice.starting_with(before.map(Path::to_owned)))
             }
             Self::Nginx => Box::new(Nginx::new(setup)),
