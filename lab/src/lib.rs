@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)] // commands talk to their terminal
 
+mod bars;
 pub mod bench;
 pub mod clients;
 pub mod crash_test;

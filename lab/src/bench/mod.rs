@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the cost of a request, beside peers and a bare relay, and in instructions.
 
 mod cost;
+mod edits;
 mod guard;
 mod load;
 mod nodes;
@@ -28,6 +29,8 @@ pub enum Bench {
     /// Many routes on a real API server: cold start, time from a change to its first response,
     /// memory, writes.
     Scale(scale::Args),
+    /// Time from the watch event of a change until it is in force, beside thousands of routes.
+    Edits(edits::Args),
     /// Many nodes that follow one controller: time between the first and the last that hears of a change, and memory when all
     /// come at once.
     Nodes(nodes::Args),
@@ -42,6 +45,7 @@ pub fn run(bench: &Bench) -> Result<ExitCode> {
         Bench::Smoke(args) => smoke::run(args),
         Bench::Guard(args) => guard::run(args),
         Bench::Scale(args) => scale::run(args),
+        Bench::Edits(args) => edits::run(args),
         Bench::Nodes(args) => nodes::run(args),
     }
 }

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use gateway_testkit::http;
 use gateway_testkit::scratch::Scratch;
 
+use crate::bars::{Bars, Nodes};
 use crate::cargo::build_sluice;
 use crate::proc;
 use crate::process::{self, Process, check_interrupt, until};
@@ -49,12 +50,9 @@ const PER_FILE: usize = 500;
 const HEARD: Duration = Duration::from_secs(120);
 /// Memory settles after so long.
 const SETTLE_TIME: Duration = Duration::from_secs(5);
-/// The last node hears so long after the first, at most, of 99 in a hundred changes.
-const MAX_SPREAD: Duration = Duration::from_millis(5);
-/// The controller grows to so many times its memory, at most, when all nodes come at once.
-const MAX_GROWTH: f64 = 1.5;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let bars = Bars::read()?.nodes;
     ensure!(args.routes > 0 && args.nodes > 0 && args.changes > 0, "nothing to measure with 0 of something");
     let sluice = match &args.sluice {
         Some(file) => fs::canonicalize(file).with_context(|| format!("--sluice {}", file.display()))?,
@@ -96,10 +94,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let took = came.elapsed();
     let peak_kib = proc::peak_kib(controller.pid())?;
     let spreads = changes(args, &config, &commits, version)?;
-    Ok(judge(rss_kib, peak_kib, took, &spreads))
+    Ok(judge(&bars, (rss_kib, peak_kib), took, &spreads))
 }
 
-fn judge(rss_kib: u64, peak_kib: u64, took: Duration, spreads: &[Duration]) -> ExitCode {
+fn judge(bars: &Nodes, (rss_kib, peak_kib): (u64, u64), took: Duration, spreads: &[Duration]) -> ExitCode {
     let growth = peak_kib as f64 / rss_kib as f64;
     let at = |hundredths: usize| {
         spreads.get((spreads.len() * hundredths).div_ceil(100).saturating_sub(1)).copied()
@@ -116,12 +114,12 @@ fn judge(rss_kib: u64, peak_kib: u64, took: Duration, spreads: &[Duration]) -> E
         p99.as_secs_f64() * 1000.0
     );
     let mut ended = ExitCode::SUCCESS;
-    if growth > MAX_GROWTH {
-        eprintln!("error: more than {MAX_GROWTH} times the controller's memory");
+    if growth > bars.growth.figure() {
+        eprintln!("error: more than {} times the controller's memory", bars.growth);
         ended = ExitCode::FAILURE;
     }
-    if p99 > MAX_SPREAD {
-        eprintln!("error: more than {} ms from the first to the last", MAX_SPREAD.as_millis());
+    if p99 > bars.spread_ms.milliseconds() {
+        eprintln!("error: more than {} ms from the first to the last", bars.spread_ms);
         ended = ExitCode::FAILURE;
     }
     ended

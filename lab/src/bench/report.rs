@@ -1,5 +1,6 @@
 //! The figures: medians with their spread, ratios, and whether the bars are met.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,6 +9,7 @@ use super::load::LoadReport;
 use super::scenario::Scenario;
 use super::target::Target;
 use super::testbed::Measurement;
+use crate::bars::{Against, Bar};
 use crate::table;
 
 /// A figure over several turns.
@@ -109,7 +111,11 @@ impl Line {
 
 impl Section {
     /// From the turns of each target, in their order; the n-th turns of all followed each other.
-    pub(super) fn new(scenario: &Scenario, turns: &[(Target, Vec<Measurement>)]) -> Self {
+    pub(super) fn new(
+        scenario: &Scenario,
+        bars: &BTreeMap<Against, Bar>,
+        turns: &[(Target, Vec<Measurement>)],
+    ) -> Self {
         let of = |target| turns.iter().find(|(who, _)| *who == target).map(|(_, turns)| turns.as_slice());
         let sluice = of(Target::Sluice);
         let lines = turns.iter().map(|(who, turns)| line(*who, turns, sluice)).collect::<Vec<Line>>();
@@ -117,12 +123,14 @@ impl Section {
             let ratios = ratios(sluice?, of(target)?);
             Some(Spread::of(ratios).median)
         };
-        let bars = scenario.bars.iter().filter_map(|bar| {
-            let seen = bar.of.iter().map(|target| ratio(*target)).collect::<Option<Vec<f64>>>()?;
+        let bars = bars.iter().filter_map(|(against, bar)| {
+            let of = against.targets();
+            let seen = of.iter().map(|target| ratio(*target)).collect::<Option<Vec<f64>>>()?;
             // Over the cheapest of them is the highest ratio.
             let seen = seen.into_iter().max_by(f64::total_cmp)?;
-            let times = bar.of.iter().map(|target| target.name()).collect::<Vec<_>>().join(" and ");
-            Some(BarResult { at_most: bar.times, times, seen, met: seen <= bar.times })
+            let times = of.iter().map(|target| target.name()).collect::<Vec<_>>().join(" and ");
+            let at_most = bar.figure();
+            Some(BarResult { at_most, times, seen, met: seen <= at_most })
         });
         Self { scenario: scenario.name, bars: bars.collect(), lines }
     }
@@ -169,6 +177,7 @@ fn micros(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bars::Bars;
     use crate::bench::scenario::SCENARIOS;
 
     fn measurement(cpu_us: u64) -> Measurement {
@@ -185,7 +194,9 @@ mod tests {
             (Target::Nginx, of([100, 100, 100])),
             (Target::Haproxy, of([100, 50, 101])),
         ];
-        let section = Section::new(&SCENARIOS[0], &turns);
+        let bars = Bars::read().unwrap();
+        let scenario = &SCENARIOS[0];
+        let section = Section::new(scenario, bars.of_scenario(scenario.name).unwrap(), &turns);
         let seen: Vec<_> = section.bars.iter().map(|bar| (bar.times.as_str(), bar.seen, bar.met)).collect();
         assert_eq!(seen.len(), 2, "the floor did not run");
         assert_eq!(seen[0], ("nginx", 0.90, true));

@@ -1,6 +1,7 @@
-//! The load on every target, and the bars that Sluice is held to.
+//! The load on every target, and the targets that Sluice is held against.
 
 use super::target::Target::{self, Caddy, Envoy, Floor, Haproxy, Nginx, Sluice, SluiceOneRoute};
+use crate::bars::Against;
 use crate::peers::Traffic;
 
 /// One row of the table.
@@ -15,7 +16,6 @@ pub(super) struct Scenario {
     /// Configuration of proxies for it.
     pub(super) traffic: Traffic,
     pub(super) targets: &'static [Target],
-    pub(super) bars: &'static [Bar],
 }
 
 /// How requests come.
@@ -80,21 +80,23 @@ pub(super) enum Key {
     Rsa2048,
 }
 
-/// Sluice's CPU per request may be at most so many times that of the cheapest of `of`.
-#[derive(Debug)]
-pub(super) struct Bar {
-    pub(super) times: f64,
-    pub(super) of: &'static [Target],
-}
-
-const fn bar(times: f64, of: &'static [Target]) -> Bar {
-    Bar { times, of }
+impl Against {
+    /// The targets that are meant.
+    pub(super) fn targets(self) -> &'static [Target] {
+        match self {
+            Self::Nginx => &[Nginx],
+            Self::Haproxy => &[Haproxy],
+            Self::NginxAndHaproxy => &[Nginx, Haproxy],
+            Self::Peers => &[Nginx, Haproxy, Envoy, Caddy],
+            Self::Floor => &[Floor],
+            Self::OneRoute => &[SluiceOneRoute],
+        }
+    }
 }
 
 const ALL: &[Target] = &[Sluice, Nginx, Haproxy, Floor];
 const BESIDE_PEERS: &[Target] = &[Sluice, Nginx, Haproxy, Envoy, Caddy];
 const BESIDE_ALL: &[Target] = &[Sluice, Nginx, Haproxy, Envoy, Caddy, Floor];
-const PEERS: &[Target] = &[Nginx, Haproxy, Envoy, Caddy];
 
 const STREAMS: Load = Load::Http2 { streams: 32, grpc: false };
 const KEPT: Load = Load::Http1 { close: false, many: false };
@@ -107,7 +109,6 @@ const PLAIN: Scenario = Scenario {
     key: None,
     traffic: Traffic::PLAIN,
     targets: ALL,
-    bars: &[],
 };
 
 /// Requests that idle connections have made before.
@@ -121,7 +122,6 @@ const HTTP2: Scenario =
 const HTTP2_THROUGH: Scenario = Scenario {
     traffic: Traffic { http2: true, backend_http2: true, ..Traffic::PLAIN },
     targets: BESIDE_ALL,
-    bars: &[bar(1.3, &[Floor]), bar(1.0, PEERS)],
     ..HTTP2
 };
 
@@ -132,46 +132,28 @@ const TLS: Scenario = Scenario {
     ..PLAIN
 };
 
-const HANDSHAKES: Scenario =
-    Scenario { load: Load::Handshakes { resumed: false }, connections: 16, bars: &[bar(0.73, PEERS)], ..TLS };
+const HANDSHAKES: Scenario = Scenario { load: Load::Handshakes { resumed: false }, connections: 16, ..TLS };
 
 /// All of them, in the order of the table.
 pub(super) static SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "keep-alive-64",
-        targets: BESIDE_ALL,
-        bars: &[bar(0.95, &[Nginx]), bar(0.90, &[Haproxy]), bar(1.15, &[Floor])],
-        ..PLAIN
-    },
-    Scenario {
-        name: "keep-alive-512",
-        connections: 512,
-        bars: &[bar(0.95, &[Nginx]), bar(0.90, &[Haproxy]), bar(1.15, &[Floor])],
-        ..PLAIN
-    },
+    Scenario { name: "keep-alive-64", targets: BESIDE_ALL, ..PLAIN },
+    Scenario { name: "keep-alive-512", connections: 512, ..PLAIN },
     Scenario {
         name: "many-routes",
         load: Load::Http1 { close: false, many: true },
         targets: &[Sluice, SluiceOneRoute],
-        bars: &[bar(1.05, &[SluiceOneRoute])],
         ..PLAIN
     },
     Scenario {
         name: "access-log",
         traffic: Traffic { access_log: true, ..Traffic::PLAIN },
         targets: &[Sluice, Nginx, Haproxy],
-        bars: &[bar(0.95, &[Nginx])],
         ..PLAIN
     },
-    Scenario {
-        name: "connection-each",
-        load: Load::Http1 { close: true, many: false },
-        bars: &[bar(1.0, &[Haproxy])],
-        ..PLAIN
-    },
-    Scenario { name: "body-10k", request_path: "/app/10k", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
-    Scenario { name: "body-1m", request_path: "/app/1m", bars: &[bar(1.0, &[Nginx, Haproxy])], ..PLAIN },
-    Scenario { name: "h2-h1", targets: BESIDE_ALL, bars: &[bar(1.3, &[Floor]), bar(1.0, PEERS)], ..HTTP2 },
+    Scenario { name: "connection-each", load: Load::Http1 { close: true, many: false }, ..PLAIN },
+    Scenario { name: "body-10k", request_path: "/app/10k", ..PLAIN },
+    Scenario { name: "body-1m", request_path: "/app/1m", ..PLAIN },
+    Scenario { name: "h2-h1", targets: BESIDE_ALL, ..HTTP2 },
     Scenario { name: "h2-h2", ..HTTP2_THROUGH },
     Scenario {
         name: "grpc-unary",
@@ -194,11 +176,10 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         targets: BESIDE_PEERS,
         ..PLAIN
     },
-    Scenario { name: "tls-keep-alive-h1", bars: &[bar(0.80, &[Nginx])], ..TLS },
+    Scenario { name: "tls-keep-alive-h1", ..TLS },
     Scenario {
         name: "tls-keep-alive-h2",
         traffic: Traffic { tls: true, http2: true, ..Traffic::PLAIN },
-        bars: &[bar(1.0, PEERS)],
         load: STREAMS,
         connections: 16,
         ..TLS
@@ -213,3 +194,23 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         ..HANDSHAKES
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bars::Bars;
+
+    #[test]
+    fn every_scenario_has_its_bars_and_every_bar_a_scenario_with_its_targets() {
+        let bars = Bars::read().unwrap();
+        assert_eq!(bars.smoke.len(), SCENARIOS.len(), "{:?}", bars.smoke.keys());
+        for scenario in SCENARIOS {
+            for against in bars.of_scenario(scenario.name).unwrap().keys() {
+                for target in against.targets() {
+                    assert!(scenario.targets.contains(target), "{}: {target:?} is not there", scenario.name);
+                }
+            }
+        }
+        assert!(format!("{:#}", bars.of_scenario("spdy").unwrap_err()).contains("[smoke.spdy]"));
+    }
+}

@@ -1,5 +1,6 @@
 //! `cargo xtask bench smoke`: all scenarios, targets in turn.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use super::report::{Idle, Section};
 use super::scenario::{IDLE, SCENARIOS, Scenario};
 use super::target::{Programs, Target, Variant};
 use super::testbed::{Measurement, Plan, Testbed};
+use crate::bars::{Against, Bar, Bars};
 use crate::cargo::{build_binary, build_sluice, workspace};
 use crate::needs::{self, H2LOAD, IP, WRK};
 use crate::peers::programs::{PeerVersion, Program, Programs as Peers, Source};
@@ -89,6 +91,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench makes network namespaces: run it as root");
     ensure!(args.cpus.len() == 2 && args.turns > 0, "--cpus takes two numbers, and --turns at least one");
     ensure_known(&args.only)?;
+    let bars = Bars::read()?;
     needs::ensure(&[IP, WRK, H2LOAD])?;
     let peers = Peers::find(args.peers, &Program::ALL)?;
     // Ten thousand connections need as many descriptors in the client, and twice in a proxy.
@@ -114,7 +117,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         idle: Vec::new(),
     };
     for scenario in SCENARIOS.iter().filter(|scenario| is_wanted(&args.only, scenario.name)) {
-        let section = measure(args, &programs, scenario)?;
+        let section = measure(args, &programs, scenario, bars.of_scenario(scenario.name)?)?;
         section.print();
         results.sections.push(section);
     }
@@ -131,7 +134,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// All targets of a scenario run all the time; each has the load when it is its turn: A B C D A B C D.
-fn measure(args: &Args, programs: &Programs, scenario: &'static Scenario) -> Result<Section> {
+fn measure(
+    args: &Args,
+    programs: &Programs,
+    scenario: &'static Scenario,
+    bars: &BTreeMap<Against, Bar>,
+) -> Result<Section> {
     let mut testbeds = Vec::new();
     let beside = programs.beside.is_some().then_some(Target::SluiceBeside);
     let there = |target: &Target| match target.peer() {
@@ -153,7 +161,7 @@ fn measure(args: &Args, programs: &Programs, scenario: &'static Scenario) -> Res
         }
     }
     let turns: Vec<_> = testbeds.into_iter().map(|(target, _, turns)| (target, turns)).collect();
-    Ok(Section::new(scenario, &turns))
+    Ok(Section::new(scenario, bars, &turns))
 }
 
 fn beside(args: &Args, sluice: &Path) -> Option<Variant> {

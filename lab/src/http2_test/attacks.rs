@@ -10,22 +10,18 @@ use gateway_testkit::http2::attacks::{Attack, FLOODS, HEADS, HONEST, PROVOKED_RE
 use gateway_testkit::http2::holds::HOLDS;
 use gateway_testkit::tls::{Versions, client, offering};
 
-use super::cost::{Cost, End, MAX_GROWTH_KIB, Target};
+use super::cost::{Bounds, Cost, End, Target};
+use crate::bars::Bars;
 use crate::clients::{HTTP, HTTPS, Testbed};
 use crate::table::render;
 use crate::{proc, process};
-
-/// CPU time that a connection may cost a release build; others take several times as long.
-const MAX_CPU: Duration = Duration::from_millis(200);
-const SLOWER: u32 = 6;
-/// Memory that is left when all is over, above what there was before.
-const MAX_LEFT_KIB: u64 = MAX_GROWTH_KIB;
 
 /// For memory to be given back.
 const SHRINKING: Duration = Duration::from_secs(60);
 
 /// Costs, and what was left.
 pub(super) struct Costs {
+    bounds: Bounds,
     costs: Vec<Cost>,
     /// Memory before and, once it had shrunk as far as it had to, after everything.
     rss_kib: (u64, u64),
@@ -44,10 +40,11 @@ pub(super) fn run(testbed: &mut Testbed, optimised: bool) -> Result<Costs> {
     ];
     let pid = testbed.pid();
     let before = proc::rss_kib(pid)?;
+    let bounds = Bounds::of(&Bars::read()?.attacks, optimised);
+    let most_left = before + bounds.growth_kib;
     let mut costs = Vec::new();
     for (over, server) in servers {
-        let max_cpu = if optimised { MAX_CPU } else { SLOWER * MAX_CPU };
-        let target = Target { server, over, neighbours: address(HTTP), pid, max_cpu };
+        let target = Target { server, over, neighbours: address(HTTP), pid, bounds };
         let lists: [&[Attack]; 5] = [FLOODS, UNREAD, PROVOKED_RESETS, HEADS, HONEST];
         for attack in lists.into_iter().flatten() {
             testbed.ensure_running()?;
@@ -56,11 +53,11 @@ pub(super) fn run(testbed: &mut Testbed, optimised: bool) -> Result<Costs> {
         for hold in HOLDS {
             testbed.ensure_running()?;
             // What the one before has left would hide what this one takes.
-            shrunk(pid, before + MAX_LEFT_KIB)?;
+            shrunk(pid, most_left)?;
             costs.push(target.hold(hold)?);
         }
     }
-    Ok(Costs { costs, rss_kib: (before, shrunk(pid, before + MAX_LEFT_KIB)?) })
+    Ok(Costs { bounds, costs, rss_kib: (before, shrunk(pid, most_left)?) })
 }
 
 /// The memory of a process once it is no more than `most`, or a minute later.
@@ -79,9 +76,9 @@ fn shrunk(pid: u32, most: u64) -> Result<u64> {
 impl Costs {
     pub(super) fn failures(&self) -> Vec<String> {
         let (before, after) = self.rss_kib;
-        let left = (after > before + MAX_LEFT_KIB).then(|| {
-            format!("memory: {after} KiB a minute after all attacks, above {before} + {MAX_LEFT_KIB}")
-        });
+        let most = self.bounds.growth_kib;
+        let left = (after > before + most)
+            .then(|| format!("memory: {after} KiB a minute after all attacks, above {before} + {most}"));
         self.costs.iter().flat_map(Cost::failures).chain(left).collect()
     }
 

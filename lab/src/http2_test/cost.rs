@@ -10,21 +10,43 @@ use gateway_testkit::http2::attacks::Attack;
 use gateway_testkit::http2::holds::Hold;
 
 use super::neighbour::{Neighbour, Served};
+use crate::bars::Attacks;
 use crate::{proc, process};
 
-/// Within so many frames an attack must be ended.
-const MAX_FRAMES: usize = 10_000;
-/// Memory that one kind of attack may take.
-pub(super) const MAX_GROWTH_KIB: u64 = 10 << 10;
 /// An attack is made on as many connections, one after another, and on more until neighbours were served meanwhile.
 const MIN_CONNECTIONS: usize = 5;
 const MAX_CONNECTIONS: usize = 200;
-/// Neighbours that must be served meanwhile.
-const MIN_SERVED: usize = 3;
-/// Frames that honest clients send too may cost as many times more for as many frames, since nothing is to end it.
-const HONEST_CPU: u32 = 5;
 /// For what an attack has left to be done.
 const SETTLING: Duration = Duration::from_millis(200);
+
+/// Bounds of what an attack costs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Frames within which it must be ended.
+    pub(super) frames: usize,
+    /// CPU time that one connection may cost.
+    pub(super) cpu: Duration,
+    /// CPU time that one frame may cost where honest clients send the same, so that nothing is to end it.
+    pub(super) cpu_per_honest_frame: Duration,
+    /// Memory that one kind of attack may take.
+    pub(super) growth_kib: u64,
+    /// Neighbours that must be served meanwhile.
+    pub(super) neighbours: usize,
+}
+
+impl Bounds {
+    /// The bars of a release build, or of one that takes several times as long for everything.
+    pub(super) fn of(bars: &Attacks, optimised: bool) -> Self {
+        let times = if optimised { 1.0 } else { bars.unoptimised_cpu.figure() };
+        Self {
+            frames: bars.frames.count() as usize,
+            cpu: bars.cpu_ms.milliseconds().mul_f64(times),
+            cpu_per_honest_frame: bars.cpu_us_per_honest_frame.microseconds().mul_f64(times),
+            growth_kib: bars.growth_mib.count() << 10,
+            neighbours: bars.neighbours.count() as usize,
+        }
+    }
+}
 
 /// A gateway under attack.
 pub(super) struct Target {
@@ -35,8 +57,7 @@ pub(super) struct Target {
     /// Where neighbours go.
     pub(super) neighbours: SocketAddr,
     pub(super) pid: u32,
-    /// CPU time that one connection may cost.
-    pub(super) max_cpu: Duration,
+    pub(super) bounds: Bounds,
 }
 
 /// An attack and what it cost.
@@ -50,6 +71,7 @@ pub(super) struct Cost {
     pub(super) end: End,
     /// Of one connection, on average.
     pub(super) cpu: Duration,
+    bounds: Bounds,
     max_cpu: Duration,
     /// Most growth of the process that was seen.
     pub(super) rss_kib: u64,
@@ -90,16 +112,13 @@ impl Target {
     /// The process's numbers cannot be read.
     pub(super) fn attack(&self, attack: &Attack) -> Result<Cost> {
         let before = Usage::begin(self.pid)?;
-        let neighbour = Neighbour::of(self.neighbours);
+        let neighbour = Neighbour::of(self.neighbours, self.bounds.neighbours);
         let mut cost = self.cost(attack.name, End::Closed(None));
-        if attack.is_honest {
-            cost.max_cpu *= HONEST_CPU;
-        }
         while cost.connections < MIN_CONNECTIONS
-            || cost.connections < MAX_CONNECTIONS && neighbour.served().during < MIN_SERVED
+            || cost.connections < MAX_CONNECTIONS && neighbour.served().during < self.bounds.neighbours
         {
             process::check_interrupt()?;
-            let ended = attack.run_told(self.server.clone(), MAX_FRAMES, &neighbour.sent);
+            let ended = attack.run_told(self.server.clone(), self.bounds.frames, &neighbour.sent);
             cost.connections += 1;
             cost.frames = cost.frames.max(ended.frames);
             cost.bytes = cost.bytes.max(ended.bytes);
@@ -109,6 +128,9 @@ impl Target {
                 (true, true, _) | (false, false, _) | (_, _, End::Open) => End::Open,
                 (_, _, end) => End::Closed(ended.goaway.or(end.code())),
             };
+        }
+        if attack.is_honest {
+            cost.max_cpu = self.bounds.cpu_per_honest_frame * u32::try_from(cost.frames)?;
         }
         cost.served = neighbour.served();
         drop(neighbour);
@@ -121,13 +143,13 @@ impl Target {
     /// The process's numbers cannot be read, or neighbours are served no more.
     pub(super) fn hold(&self, hold: &Hold) -> Result<Cost> {
         let before = Usage::begin(self.pid)?;
-        let neighbour = Neighbour::of(self.neighbours);
+        let neighbour = Neighbour::of(self.neighbours, self.bounds.neighbours);
         let peers = hold.begin(&self.server, &neighbour.sent);
         let begun = neighbour.served();
         // One may have begun before.
         process::until("neighbours beside what is left open", || {
             let served = neighbour.served();
-            let enough = served.all > begun.all + MIN_SERVED || served.failed > begun.failed;
+            let enough = served.all > begun.all + self.bounds.neighbours || served.failed > begun.failed;
             Ok(enough.then_some(()))
         })?;
         let mut cost = self.cost(hold.name, End::Allowed);
@@ -152,9 +174,10 @@ impl Target {
             bytes: 0,
             end,
             cpu: Duration::ZERO,
-            max_cpu: self.max_cpu,
+            bounds: self.bounds,
+            max_cpu: self.bounds.cpu,
             rss_kib: 0,
-            max_rss_kib: Some(MAX_GROWTH_KIB),
+            max_rss_kib: Some(self.bounds.growth_kib),
             served: Served::default(),
         }
     }
@@ -190,7 +213,7 @@ impl Cost {
         if let Some(most) = self.max_rss_kib.filter(|most| self.rss_kib > *most) {
             faults.push(format!("{} KiB more memory, above {most}", self.rss_kib));
         }
-        if self.served.during < MIN_SERVED || self.served.failed > 0 {
+        if self.served.during < self.bounds.neighbours || self.served.failed > 0 {
             let Served { during, failed, fault, .. } = &self.served;
             let fault = fault.as_deref().unwrap_or_default();
             faults.push(format!("{during} neighbours served meanwhile, {failed} not served {fault}"));
@@ -202,6 +225,7 @@ impl Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bars::Bars;
 
     fn cost(change: impl FnOnce(&mut Cost)) -> Vec<String> {
         let target = Target {
@@ -209,7 +233,7 @@ mod tests {
             over: "TLS",
             neighbours: SocketAddr::from(([127, 0, 0, 1], 1)),
             pid: 1,
-            max_cpu: Duration::from_millis(200),
+            bounds: Bounds::of(&Bars::read().unwrap().attacks, true),
         };
         let mut cost = target.cost("pings", End::Closed(Some(11)));
         cost.served = Served { all: 5, during: 3, ..Served::default() };
@@ -223,7 +247,7 @@ mod tests {
         let broken: [fn(&mut Cost); 5] = [
             |cost| cost.end = End::Open,
             |cost| cost.cpu = Duration::from_millis(210),
-            |cost| cost.rss_kib = MAX_GROWTH_KIB + 1,
+            |cost| cost.rss_kib = cost.bounds.growth_kib + 1,
             |cost| cost.served.during = 2,
             |cost| cost.served.failed = 1,
         ];

@@ -10,6 +10,7 @@ use gateway_testkit::http2::frames::{END_HEADERS, END_STREAM, HEADERS, frame, in
 use gateway_testkit::http2::{Peer, Server};
 use gateway_testkit::tls::{Versions, client, offering};
 
+use crate::bars::{Bar, Bars, Memory};
 use crate::clients::{HOST, HTTP, HTTPS, Testbed};
 use crate::{proc, process};
 
@@ -26,34 +27,47 @@ const LARGE: &str = "/large?100000";
 
 /// How long memory has to settle: what a connection keeps for a second is gone then, and so are free pages.
 const SETTLING: Duration = Duration::from_secs(6);
-/// Within this time after the end of all the process is as small as before, but for these bytes: tables that have grown,
+/// Within this time after the end of all the process is as small as before, but for some MiB: tables that have grown,
 /// and what is left of pages that others use too.
 const RETURN_TIME: Duration = Duration::from_secs(60);
-const RETURN_BYTES: i64 = 8 << 20;
 
 /// A kind of connection or stream.
 struct Kind {
     name: &'static str,
     count: usize,
     /// Bytes of each at most.
-    most: i64,
+    most: fn(&Memory) -> Bar,
     hold: fn(&Testbed, SocketAddr) -> Box<dyn Holding>,
     port: u16,
 }
 
+const STALLED: Kind = Kind {
+    name: "stalled response",
+    count: STREAMS,
+    most: |bars| bars.stalled_response_bytes,
+    hold: stalled,
+    port: HTTP,
+};
+
 const KINDS: &[Kind] = &[
-    Kind { name: "idle, clear text", count: CONNECTIONS, most: 24_000, hold: idle_clear, port: HTTP },
-    Kind { name: "idle, TLS", count: CONNECTIONS, most: 28_000, hold: idle_secured, port: HTTPS },
-    Kind { name: "stalled response", count: STREAMS, most: 8_000, hold: stalled, port: HTTP },
-    Kind { name: "stalled response of 100 kB", count: STREAMS, most: 8_000, hold: stalled_large, port: HTTP },
-    Kind { name: "the same, 100 bytes taken", count: STREAMS, most: 8_000, hold: begun_large, port: HTTP },
     Kind {
-        name: "the same, no window of the connection",
-        count: STREAMS,
-        most: 8_000,
-        hold: crowded_large,
+        name: "idle, clear text",
+        count: CONNECTIONS,
+        most: |bars| bars.idle_clear_text_bytes,
+        hold: idle_clear,
         port: HTTP,
     },
+    Kind {
+        name: "idle, TLS",
+        count: CONNECTIONS,
+        most: |bars| bars.idle_tls_bytes,
+        hold: idle_secured,
+        port: HTTPS,
+    },
+    STALLED,
+    Kind { name: "stalled response of 100 kB", hold: stalled_large, ..STALLED },
+    Kind { name: "the same, 100 bytes taken", hold: begun_large, ..STALLED },
+    Kind { name: "the same, no window of the connection", hold: crowded_large, ..STALLED },
 ];
 
 /// Connections that are held.
@@ -78,6 +92,7 @@ pub(super) struct Held {
     pub(super) most: i64,
     /// Growth of the process that was left at the end.
     pub(super) left: i64,
+    most_left: i64,
     pub(super) returned: Duration,
 }
 
@@ -89,11 +104,12 @@ pub(super) fn measure(testbed: &mut Testbed) -> Result<Vec<Held>> {
     // Tables, pools and threads that the first requests make are no connection's.
     drop(used(100, &address(HTTP).into()));
     drop(used(100, &secured(testbed, address(HTTPS))));
+    let bars = Bars::read()?.memory;
     KINDS
         .iter()
         .map(|kind| {
             process::check_interrupt()?;
-            hold(testbed, kind)
+            hold(testbed, kind, &bars)
         })
         .collect()
 }
@@ -102,7 +118,8 @@ fn address(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn hold(testbed: &mut Testbed, kind: &Kind) -> Result<Held> {
+fn hold(testbed: &mut Testbed, kind: &Kind, bars: &Memory) -> Result<Held> {
+    let (most, most_left) = (whole((kind.most)(bars))?, whole(bars.left_mib)? << 20);
     let pid = testbed.pid();
     let before = least(pid, SETTLING)?;
     let mut held = (kind.hold)(testbed, address(kind.port));
@@ -113,14 +130,18 @@ fn hold(testbed: &mut Testbed, kind: &Kind) -> Result<Held> {
     drop(held);
     let began = Instant::now();
     let mut left = i64::MAX;
-    while left > RETURN_BYTES && began.elapsed() < RETURN_TIME {
+    while left > most_left && began.elapsed() < RETURN_TIME {
         process::check_interrupt()?;
         sleep(Duration::from_millis(500));
         left = 1024 * (rss_kib(pid)? - before);
     }
     let bytes = 1024 * (there - before) / i64::try_from(kind.count)?;
     ensure!(bytes > 0, "{}: the process did not grow", kind.name);
-    Ok(Held { name: kind.name, count: kind.count, bytes, most: kind.most, left, returned: began.elapsed() })
+    Ok(Held { name: kind.name, count: kind.count, bytes, most, left, most_left, returned: began.elapsed() })
+}
+
+fn whole(bar: Bar) -> Result<i64> {
+    Ok(i64::try_from(bar.count())?)
 }
 
 fn rss_kib(pid: u32) -> Result<i64> {
@@ -143,7 +164,7 @@ impl Held {
         if self.bytes > self.most {
             return Some(format!("{}: {} bytes each, more than {}", self.name, self.bytes, self.most));
         }
-        let left = self.left > RETURN_BYTES;
+        let left = self.left > self.most_left;
         left.then(|| format!("{}: {} bytes are left after {RETURN_TIME:?}", self.name, self.left))
     }
 }

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use gateway_testkit::http::Client;
 
+/// Between two requests once enough were served.
+const ASK_INTERVAL: Duration = Duration::from_millis(5);
+
 /// Requests, each on a connection of its own, one after another until it is dropped.
 pub(super) struct Neighbour {
     /// Frames of the attack so far.
@@ -32,12 +35,15 @@ pub(super) struct Served {
 }
 
 impl Neighbour {
-    pub(super) fn of(gateway: SocketAddr) -> Self {
+    /// Asks without a pause until `enough` were served while the attack went on, and then now and then: what they cost is not
+    /// to be taken for what it costs.
+    pub(super) fn of(gateway: SocketAddr, enough: usize) -> Self {
         let sent = Arc::new(AtomicUsize::new(0));
         let served = Arc::new(Mutex::new(Served::default()));
         let over = Arc::new(AtomicBool::new(false));
         let (frames, results, stop) = (Arc::clone(&sent), Arc::clone(&served), Arc::clone(&over));
         let thread = thread::spawn(move || {
+            let mut pause = Duration::ZERO;
             while !stop.load(Ordering::SeqCst) {
                 let before = frames.load(Ordering::SeqCst);
                 let began = Instant::now();
@@ -48,6 +54,7 @@ impl Neighbour {
                     Ok(()) => {
                         seen.all += 1;
                         seen.during += usize::from(during);
+                        pause = if seen.during < enough { Duration::ZERO } else { ASK_INTERVAL };
                         seen.longest = seen.longest.max(began.elapsed());
                     }
                     Err(fault) => {
@@ -55,6 +62,8 @@ impl Neighbour {
                         seen.fault = Some(fault);
                     }
                 }
+                drop(seen);
+                thread::sleep(pause);
             }
         });
         Self { sent, served, over, thread: Some(thread) }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::bars::FILE;
 use crate::cargo::workspace;
 use crate::needs::{self, VALGRIND};
 use crate::table;
@@ -34,9 +35,6 @@ pub struct Args {
 
 /// Requests that `exchange::script_tests::guard::count` knows by these names.
 const ROWS: &[&str] = &["keep-alive", "access-log", "upload", "cut", "not-found", "redirect"];
-
-/// Path in the checkout.
-const FILE: &str = "bench/bars.toml";
 
 const HEADERS: [&str; 5] = ["", "instructions/request", "budget", "count ÷ budget", ""];
 

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use gateway_testkit::scratch::Scratch;
 use nix::unistd::geteuid;
 
+use crate::bars::{Bars, Scale};
 use crate::cargo::{build_binary, build_sluice};
 use crate::process;
 use run::Figures;
@@ -49,14 +50,9 @@ struct Programs {
     bench: PathBuf,
 }
 
-/// Memory that a route may take.
-const MAX_KIB_PER_ROUTE: f64 = 10.0;
-/// The same where the roles are apart, of a node and of a controller.
-const MAX_NODE_KIB_PER_ROUTE: f64 = 4.0;
-const MAX_CONTROLLER_KIB_PER_ROUTE: f64 = 8.0;
-
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench scale makes namespaces: run it as root");
+    let bars = Bars::read()?.scale;
     ensure!(args.changes > 0 && !args.routes.contains(&0), "nothing to measure with 0 changes or 0 routes");
     let programs = Programs {
         bench: build_binary("sluice-bench", &args.profile)?,
@@ -78,7 +74,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         fs::write(path, serde_json::to_string_pretty(&all_figures)? + "\n")
             .with_context(|| format!("--json {}", path.display()))?;
     }
-    let failures: Vec<_> = all_figures.iter().flat_map(failures).collect();
+    let failures: Vec<_> = all_figures.iter().flat_map(|figures| failures(&bars, figures)).collect();
     for failure in &failures {
         eprintln!("error: {failure}");
     }
@@ -95,7 +91,7 @@ fn measure(args: &Args, programs: &Programs, dir: &Path, routes: usize) -> Resul
 }
 
 /// Reasons for which the run fails.
-fn failures(figures: &Figures) -> Vec<String> {
+fn failures(bars: &Scale, figures: &Figures) -> Vec<String> {
     let mut all = Vec::new();
     if figures.lost > 0 {
         all.push(format!(
@@ -103,22 +99,17 @@ fn failures(figures: &Figures) -> Vec<String> {
             figures.routes, figures.lost, figures.sent
         ));
     }
-    let each = figures.kib_per_route();
-    if each > MAX_KIB_PER_ROUTE {
-        all.push(format!("{} routes: {each:.1} KiB for each, more than {MAX_KIB_PER_ROUTE}", figures.routes));
-    }
+    let (of_node, node) = match figures.controller {
+        Some(_) => (bars.node_kib_per_route, " of the node"),
+        None => (bars.run_kib_per_route, ""),
+    };
+    let of_node = (Some(figures.kib_per_route()), of_node, node);
     let of_controller =
-        figures.controller_kib_per_route().filter(|each| *each > MAX_CONTROLLER_KIB_PER_ROUTE);
-    if let Some(each) = of_controller {
-        let most = MAX_CONTROLLER_KIB_PER_ROUTE;
-        all.push(format!(
-            "{} routes: {each:.1} KiB of the controller for each, more than {most}",
-            figures.routes
-        ));
-    }
-    if figures.controller.is_some() && each > MAX_NODE_KIB_PER_ROUTE {
-        let most = MAX_NODE_KIB_PER_ROUTE;
-        all.push(format!("{} routes: {each:.1} KiB of the node for each, more than {most}", figures.routes));
+        (figures.controller_kib_per_route(), bars.controller_kib_per_route, " of the controller");
+    for (each, most, whose) in [of_node, of_controller] {
+        if let Some(each) = each.filter(|each| *each > most.figure()) {
+            all.push(format!("{} routes: {each:.1} KiB{whose} for each, more than {most}", figures.routes));
+        }
     }
     all
 }
@@ -201,15 +192,17 @@ mod tests {
             steady_p99_us: 0,
         };
         assert_eq!((good.change_ms(50), good.change_ms(99), good.change_ms(100)), (100.0, 198.0, 200.0));
-        assert!(failures(&good).is_empty());
-        assert_eq!(failures(&Figures { lost: 1, ..good.clone() }).len(), 1);
-        assert_eq!(failures(&Figures { rss_kib: 11_100, ..good.clone() }).len(), 1);
+        let bars = Bars::read().unwrap().scale;
+        let failures = |figures: &Figures| failures(&bars, figures).len();
+        assert_eq!(failures(&good), 0);
+        assert_eq!(failures(&Figures { lost: 1, ..good.clone() }), 1);
+        assert_eq!(failures(&Figures { rss_kib: 11_100, ..good.clone() }), 1);
         let apart = |node: u64, controller: u64| Figures {
             rss_kib: 10_000 + node,
             controller: Some([0, controller]),
             ..good.clone()
         };
-        assert!(failures(&apart(400, 800)).is_empty());
-        assert_eq!((failures(&apart(401, 800)).len(), failures(&apart(400, 801)).len()), (1, 1));
+        assert_eq!(failures(&apart(400, 800)), 0);
+        assert_eq!((failures(&apart(401, 800)), failures(&apart(400, 801))), (1, 1));
     }
 }
