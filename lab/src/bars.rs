@@ -31,6 +31,7 @@ pub(crate) struct Bars {
     pub(crate) nodes: Nodes,
     pub(crate) attacks: Attacks,
     pub(crate) memory: Memory,
+    pub(crate) overload: Overload,
 }
 
 /// The other side of a ratio; of several the cheapest.
@@ -90,6 +91,13 @@ pub(crate) struct Memory {
     pub(crate) idle_tls_bytes: Bar,
     pub(crate) stalled_response_bytes: Bar,
     pub(crate) left_mib: Bar,
+}
+
+/// `overload-test`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Overload {
+    pub(crate) regex_p99: Bar,
 }
 
 /// A figure above 0.

@@ -2,6 +2,8 @@
 
 use sluice_bench::abusers::Behavior;
 
+use crate::bars::{Bar, Overload};
+
 pub(super) use super::cases::CASES;
 
 /// One excess.
@@ -18,7 +20,7 @@ pub(super) struct Case {
     pub(super) neighbour: Neighbour,
     pub(super) environment: Environment,
     /// The neighbour's 99th percentile must stay below so many times what it is without, if that is asked.
-    pub(super) below: Option<f64>,
+    pub(super) below: Option<fn(&Overload) -> Bar>,
     /// Counters that show that the case came about; each must be reached.
     pub(super) proofs: &'static [Proof],
 }

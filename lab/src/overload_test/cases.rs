@@ -203,7 +203,7 @@ pub(super) const CASES: [Case; 15] = [
         // How often each asks is found out: half of what two CPUs can do.
         abuser_groups: &[abusers(Behavior::Ask, 64, SHORT_RESPONSE, 1000)],
         environment: Environment::Expressions,
-        below: Some(2.0),
+        below: Some(|bars| bars.regex_p99),
         proofs: &[
             Proof {
                 label: "expressions tried",

@@ -9,6 +9,7 @@ use sluice_bench::report::Report;
 use super::case::{Case, Metric, Proof};
 use super::outcome::{ClientLatency, Memory, Outcome, Probes, ProofCount};
 use super::testbed::Testbed;
+use crate::bars::Bars;
 use crate::load_client::LoadClient;
 use crate::metrics::Page;
 use crate::proc;
@@ -78,13 +79,14 @@ impl Monitor {
         turns: Vec<[Vec<Report>; 2]>,
         leave: impl FnOnce(),
     ) -> Result<Outcome> {
+        let below = case.below.map(|bar| anyhow::Ok(bar(&Bars::read()?.overload).figure())).transpose()?;
         let peak_kib = proc::peak_kib(testbed.gateway.pid())?;
         testbed.gateway.ensure_running()?;
         leave();
         let after_kib = wait_for_memory(testbed, self.before_kib, peak_kib)?;
         Ok(Outcome {
             neighbours: ClientLatency::by_client(turns),
-            below: case.below,
+            below,
             notes: Vec::new(),
             probes: Probes::of(self.probes_before, self.probes),
             memory: Memory { before_kib: self.before_kib, peak_kib, after_kib },

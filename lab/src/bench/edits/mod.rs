@@ -18,7 +18,7 @@ use gateway_testkit::http::Client;
 use gateway_testkit::netns::{self, Inside};
 use nix::unistd::geteuid;
 
-use crate::bars::{Bar, Bars, Edits};
+use crate::bars::{Bars, Edits};
 use crate::cargo::build_sluice;
 use crate::needs::{self, IP};
 use crate::process::{self, Process, check_interrupt, until};
@@ -237,9 +237,9 @@ fn first_after(times: &[Duration], event: Duration) -> Option<Duration> {
 
 impl Figures {
     fn judge(&self, bars: &Edits, routes: usize) -> ExitCode {
-        let rows: [(_, _, fn(&Edits) -> Bar); 2] = [
-            ("a route's change until all workers have it", &self.routes, |bars| bars.route_ms),
-            ("a listener's removal until nothing accepts", &self.listeners, |bars| bars.listener_removal_ms),
+        let rows = [
+            ("a route's change until all workers have it", &self.routes, bars.route_ms),
+            ("a listener's removal until nothing accepts", &self.listeners, bars.listener_removal_ms),
         ];
         let mut ended = ExitCode::SUCCESS;
         println!("{routes} routes, milliseconds from the watch event:");
@@ -250,7 +250,7 @@ impl Figures {
             ms(compiling.1)
         );
         for (what, times, bar) in rows {
-            let (p50, p99, bar) = (at(times, 50), at(times, 99), bar(bars));
+            let (p50, p99) = (at(times, 50), at(times, 99));
             println!("  {what}: {:.2} (p50), {:.2} (p99) of {}", ms(p50), ms(p99), times.len());
             if p99 > bar.milliseconds() {
                 eprintln!("error: {what}: more than {bar} ms");
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn bars_are_held_against_the_ninety_ninth_of_a_hundred() {
         let bars = Bars::read().unwrap().edits;
-        let some = |last: Bar| vec![Duration::ZERO, last.milliseconds()];
+        let some = |last: crate::bars::Bar| vec![Duration::ZERO, last.milliseconds()];
         let judge = |routes: Vec<Duration>, listeners: Vec<Duration>| {
             Figures { routes, compiling: Vec::new(), listeners }.judge(&bars, 1)
         };
