@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::watch;
-use tokio::time::{Instant, interval, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use crate::SCHEMA;
 use crate::codec::{self, MAX_DOWN, ReadError, Reader};
-use crate::frame::{Ack, Alive, Down, DownFrame, Hello, Leaving, Up, UpFrame};
+use crate::frame::{Ack, Alive, Down, DownFrame, Hello, Leaving, Probe, Probed, Up, UpFrame};
 use crate::replica::{Replica, ReplicaError};
 use crate::server::{ALIVE_INTERVAL, SILENCE_TIMEOUT};
 
@@ -16,6 +16,8 @@ use crate::server::{ALIVE_INTERVAL, SILENCE_TIMEOUT};
 const STALE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Limit for a write: acknowledgements are short.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Answers that wait to be written.
+const ANSWERS: usize = 8;
 
 /// The end of a connection.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +106,8 @@ pub struct Identity {
     pub version: String,
     /// Token that proves the name; empty where the kernel tells who this is.
     pub token: String,
+    /// Socket addresses at which it answers probes of other nodes.
+    pub probe_at: Vec<String>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -125,6 +129,12 @@ pub trait Follower {
 
     /// The state in `replica` is a whole.
     fn committed(&mut self, replica: &Replica);
+
+    /// The controller asks whether another node is reached; what is put into `answers` is said. By default it gets no
+    /// answer.
+    fn asked(&mut self, probe: Probe, answers: &mpsc::Sender<Probed>) {
+        let _ = (probe, answers);
+    }
 }
 
 /// Follows a controller over a connection until it ends. `terms` outlives it. Whatever comes
@@ -162,6 +172,7 @@ async fn run<S: AsyncRead + AsyncWrite>(
     write(&mut writer, UpFrame::Hello(hello(identity, replica))).await?;
     let (mut alive, mut heard, mut welcomed) = (interval(ALIVE_INTERVAL), Instant::now(), false);
     acks.mark_unchanged();
+    let (answers, mut answered) = mpsc::channel(ANSWERS);
     loop {
         tokio::select! {
             bytes = reader.next_bytes() => {
@@ -186,6 +197,7 @@ async fn run<S: AsyncRead + AsyncWrite>(
                     Some(DownFrame::Goodbye(goodbye)) => {
                         return Err(FollowError::Goodbye { reason: goodbye.reason, leader: goodbye.leader });
                     }
+                    Some(DownFrame::Probe(probe)) => follower.asked(probe, &answers),
                     Some(DownFrame::Alive(_)) | None => {}
                     Some(frame) => {
                         if replica.take(frame, &bytes)?.is_some() {
@@ -198,12 +210,9 @@ async fn run<S: AsyncRead + AsyncWrite>(
                 let ack = acks.borrow_and_update().clone();
                 write(&mut writer, ack.map_or(UpFrame::Leaving(Leaving {}), UpFrame::Ack)).await?;
             }
-            _ = alive.tick() => {
-                if heard.elapsed() > SILENCE_TIMEOUT {
-                    return Err(FollowError::Silent);
-                }
-                write(&mut writer, UpFrame::Alive(Alive {})).await?;
-            }
+            Some(probed) = answered.recv() => write(&mut writer, UpFrame::Probed(probed)).await?,
+            () = sleep_until(heard + SILENCE_TIMEOUT) => return Err(FollowError::Silent),
+            _ = alive.tick() => write(&mut writer, UpFrame::Alive(Alive {})).await?,
         }
     }
 }
@@ -219,6 +228,7 @@ fn hello(identity: &Identity, replica: &Replica) -> Hello {
         at: position.version,
         buckets: position.buckets,
         token: identity.token.clone(),
+        probe_at: identity.probe_at.clone(),
     }
 }
 

@@ -10,7 +10,7 @@ use prost::Message;
 #[derive(Clone, PartialEq, Message)]
 pub struct Up {
     /// One of them.
-    #[prost(oneof = "UpFrame", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "UpFrame", tags = "1, 2, 3, 4, 5")]
     pub frame: Option<UpFrame>,
 }
 
@@ -29,13 +29,16 @@ pub enum UpFrame {
     /// The node serves no more, and no other process does in its place.
     #[prost(message, tag = "4")]
     Leaving(Leaving),
+    /// The outcome of a probe.
+    #[prost(message, tag = "5")]
+    Probed(Probed),
 }
 
 /// From a controller to a node.
 #[derive(Clone, PartialEq, Message)]
 pub struct Down {
     /// One of them.
-    #[prost(oneof = "DownFrame", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "DownFrame", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub frame: Option<DownFrame>,
 }
 
@@ -63,6 +66,9 @@ pub enum DownFrame {
     /// The controller is there.
     #[prost(message, tag = "7")]
     Alive(Alive),
+    /// The controller asks whether another node is reached.
+    #[prost(message, tag = "8")]
+    Probe(Probe),
 }
 
 /// A node's identity and state.
@@ -92,6 +98,9 @@ pub struct Hello {
     /// Token that proves the node's name, over a network; empty where the kernel tells who it is.
     #[prost(string, tag = "8")]
     pub token: String,
+    /// Socket addresses at which it answers probes of other nodes.
+    #[prost(string, repeated, tag = "9")]
+    pub probe_at: Vec<String>,
 }
 
 /// The outcome of a version on a node.
@@ -158,6 +167,31 @@ pub struct Alive {}
 /// The end of a node.
 #[derive(Clone, PartialEq, Message)]
 pub struct Leaving {}
+
+/// A question about another node.
+#[derive(Clone, PartialEq, Message)]
+pub struct Probe {
+    /// Number of the question.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Socket addresses at which that node answers probes; one of them is enough.
+    #[prost(string, repeated, tag = "2")]
+    pub targets: Vec<String>,
+    /// Number that the datagrams carry, and their responses.
+    #[prost(fixed64, tag = "3")]
+    pub nonce: u64,
+}
+
+/// The answer to that.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Probed {
+    /// Number of the question.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// True if the other node responded.
+    #[prost(bool, tag = "2")]
+    pub reached: bool,
+}
 
 /// A controller's identity.
 #[derive(Clone, PartialEq, Message)]

@@ -105,7 +105,7 @@ impl Replica {
                 self.staged.push(Change::Delete(Key::new(kind, &name)));
             }
             DownFrame::Commit(commit) => return self.commit(&commit).map(Some),
-            DownFrame::Welcome(_) | DownFrame::Goodbye(_) | DownFrame::Alive(_) => {}
+            DownFrame::Welcome(_) | DownFrame::Goodbye(_) | DownFrame::Alive(_) | DownFrame::Probe(_) => {}
         }
         Ok(None)
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::watch;
-use tokio::time::{Instant, interval, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use crate::SCHEMA;
 use crate::codec::{self, MAX_UP, ReadError, Reader};
-use crate::frame::{Ack, Alive, Down, DownFrame, Goodbye, Hello, Up, UpFrame, Welcome};
+use crate::frame::{Ack, Alive, Down, DownFrame, Goodbye, Hello, Probe, Probed, Up, UpFrame, Welcome};
 use crate::item::Desired;
 use crate::table::{Batch, Position, Table};
 
@@ -21,9 +21,9 @@ const MAX_HELLO: usize = 64 << 10;
 /// Longest time that a node waits for somebody to lead before it is sent away. Below [`SILENCE_TIMEOUT`].
 const LEADER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Interval of signs of life, both ways.
-pub const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// A side that is silent for so long is gone.
-pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+pub const ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// A side that is silent for so long is gone. Addresses of a node that lost its power wait for this (decision 274).
+pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(8);
 /// A node that takes nothing for so long is let go: it begins anew when it can.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -81,6 +81,17 @@ pub trait Nodes {
 
     /// Its connection has ended.
     fn leaves(&self, node: &str);
+
+    /// Questions for it, as they come; none by default.
+    fn questions(&self, node: &str) -> mpsc::Receiver<Probe> {
+        let _ = node;
+        mpsc::channel(1).1
+    }
+
+    /// It answers one.
+    fn probed(&self, node: &str, probed: &Probed) {
+        let _ = (node, probed);
+    }
 }
 
 /// The end of a connection.
@@ -214,6 +225,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W,
         let welcome = Welcome { schema: SCHEMA, version: version.to_owned(), epoch, term };
         self.writer.frame(DownFrame::Welcome(welcome)).await?;
         let position = Position { epoch: hello.epoch, version: hello.at, buckets: hello.buckets };
+        let mut questions = self.nodes.questions(self.node);
         let mut at = None;
         let (mut alive, mut heard) = (interval(ALIVE_INTERVAL), Instant::now());
         loop {
@@ -227,6 +239,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W,
                     return self.writer.goodbye("too far behind; begin anew".to_owned(), String::new()).await;
                 };
                 at = Some(self.writer.batch(batch).await?);
+                // Meanwhile nothing was read.
+                heard = Instant::now();
                 continue;
             }
             tokio::select! {
@@ -236,6 +250,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W,
                         None => return Ok(()),
                         Some(Some(UpFrame::Ack(ack))) => self.nodes.acknowledges(self.node, ack),
                         Some(Some(UpFrame::Alive(_)) | None) => self.nodes.hears(self.node),
+                        Some(Some(UpFrame::Probed(probed))) => self.nodes.probed(self.node, &probed),
                         Some(Some(UpFrame::Leaving(_))) => {
                             self.nodes.withdraws(self.node);
                             return Ok(());
@@ -252,12 +267,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W,
                         return self.writer.elsewhere(leader).await;
                     }
                 }
-                _ = alive.tick() => {
-                    if heard.elapsed() > SILENCE_TIMEOUT {
-                        return Err(ServeError::Silent);
-                    }
-                    self.writer.frame(DownFrame::Alive(Alive {})).await?;
-                }
+                Some(probe) = questions.recv() => self.writer.frame(DownFrame::Probe(probe)).await?,
+                () = sleep_until(heard + SILENCE_TIMEOUT) => return Err(ServeError::Silent),
+                _ = alive.tick() => self.writer.frame(DownFrame::Alive(Alive {})).await?,
             }
         }
     }

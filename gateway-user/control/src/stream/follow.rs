@@ -245,6 +245,7 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
             node: self.options.node.clone(),
             version: self.options.version.clone(),
             token: connected.token,
+            probe_at: Vec::new(),
         };
         let Self { replica, teller, acks, terms, .. } = self;
         client::follow(connected.stream, &identity, replica, terms, acks, teller).await

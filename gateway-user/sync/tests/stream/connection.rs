@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use gateway_sync::client::{FollowError, Follower, Identity, Terms, follow};
 use gateway_sync::codec;
-use gateway_sync::frame::{Ack, Alive, Hello, Up, UpFrame};
+use gateway_sync::frame::{Ack, Alive, Hello, Probe, Probed, Up, UpFrame};
 use gateway_sync::item::Desired;
 use gateway_sync::replica::Replica;
 use gateway_sync::server::{Leading, Nodes, ServeError, SharedTable, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::plans::Plan;
 
@@ -48,6 +48,80 @@ impl Nodes for &Heard {
     }
 }
 
+/// Asks one thing, and takes the answer.
+struct Asking {
+    question: Mutex<Option<mpsc::Receiver<Probe>>>,
+    answers: mpsc::UnboundedSender<Probed>,
+}
+
+impl Nodes for &Asking {
+    fn joins(&self, hello: &Hello) -> Result<String, String> {
+        assert_eq!(hello.probe_at, ["192.0.2.7:15011"]);
+        Ok(hello.node.clone())
+    }
+
+    fn acknowledges(&self, _: &str, _: Ack) {}
+
+    fn hears(&self, _: &str) {}
+
+    fn withdraws(&self, _: &str) {}
+
+    fn leaves(&self, _: &str) {}
+
+    fn questions(&self, _: &str) -> mpsc::Receiver<Probe> {
+        self.question.lock().unwrap().take().unwrap()
+    }
+
+    fn probed(&self, node: &str, probed: &Probed) {
+        assert_eq!(node, "edge-1");
+        self.answers.send(probed.clone()).unwrap();
+    }
+}
+
+/// Reaches what has an even number.
+struct Answering;
+
+impl Follower for Answering {
+    fn welcomed(&mut self, _: &str) {}
+
+    fn hears(&mut self) {}
+
+    fn committed(&mut self, _: &Replica) {}
+
+    fn asked(&mut self, probe: Probe, answers: &mpsc::Sender<Probed>) {
+        answers.try_send(Probed { id: probe.id, reached: probe.nonce.is_multiple_of(2) }).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_answers_what_its_controller_asks() {
+    let (asks, question) = mpsc::channel(2);
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    let asking = Asking { question: Mutex::new(Some(question)), answers };
+    let table = SharedTable::new(7);
+    let (_leads, leading) = here();
+    let (near, far) = tokio::io::duplex(1000);
+    let (_acks, mut acked) = watch::channel(None);
+    let (mut replica, mut term, identity) = (Replica::default(), 0, identity("edge-1"));
+    let mut answering = Answering;
+    let serving = async {
+        let nodes = &asking;
+        serve(near, &table, leading, &nodes, "1.2.3").await
+    };
+    let following = follow(far, &identity, &mut replica, &mut term, &mut acked, &mut answering);
+    let reading = async {
+        for (id, nonce) in [(1, 4), (2, 5)] {
+            let targets = vec!["192.0.2.9:15011".to_owned()];
+            asks.send(Probe { id, targets, nonce }).await.unwrap();
+            assert_eq!(answered.recv().await, Some(Probed { id, reached: nonce == 4 }));
+        }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(serving, following) } => unreachable!("both go on"),
+        () = reading => {}
+    }
+}
+
 /// Acknowledges what is committed, and ends by dropping the connection at a version.
 struct Acking {
     acks: watch::Sender<Option<Ack>>,
@@ -74,7 +148,9 @@ fn plan(clusters: &[u8]) -> Desired {
 }
 
 fn identity(node: &str) -> Identity {
-    Identity { node: node.to_owned(), version: "0".to_owned(), token: format!("{node}'s") }
+    let probe_at = vec!["192.0.2.7:15011".to_owned()];
+    let token = format!("{node}'s");
+    Identity { node: node.to_owned(), version: "0".to_owned(), token, probe_at }
 }
 
 fn here() -> (watch::Sender<Leading>, watch::Receiver<Leading>) {
