@@ -11,14 +11,25 @@ use ipnet::IpNet;
 /// an address whose node is gone moves to another one. A Gateway that asks for any address gets one of each
 /// family that the pool has, the lowest that is free; one that it names it gets if nobody else has it,
 /// whoever asks first by `wants`' order. Nodes with the fewest addresses get new ones, by name among equals;
-/// `nodes` must not be empty.
+/// `nodes` must not be empty, or nothing new is given.
 pub fn allocate(
     pool: &[IpNet],
     before: &Assignments,
     wants: &[AddressWant],
     nodes: &BTreeSet<String>,
 ) -> Assignments {
-    let mut round = Round::new(pool, nodes);
+    allocate_with_keepers(pool, before, wants, nodes, nodes)
+}
+
+/// The same where nodes of `keepers` keep what they have, and those of `nodes` alone get anything new.
+pub fn allocate_with_keepers(
+    pool: &[IpNet],
+    before: &Assignments,
+    wants: &[AddressWant],
+    nodes: &BTreeSet<String>,
+    keepers: &BTreeSet<String>,
+) -> Assignments {
+    let mut round = Round::new(pool, nodes, keepers);
     // First of all what is held, then what is named, then what is left.
     for want in wants {
         let held = before.given.get(&want.gateway).into_iter().flatten();
@@ -44,14 +55,16 @@ struct Round<'a> {
     pool: &'a [IpNet],
     /// Number of addresses that each node has.
     nodes: BTreeMap<&'a str, usize>,
+    /// Nodes that keep what they have.
+    keepers: &'a BTreeSet<String>,
     taken: BTreeSet<IpAddr>,
     after: Assignments,
 }
 
 impl<'a> Round<'a> {
-    fn new(pool: &'a [IpNet], nodes: &'a BTreeSet<String>) -> Self {
+    fn new(pool: &'a [IpNet], nodes: &'a BTreeSet<String>, keepers: &'a BTreeSet<String>) -> Self {
         let nodes = nodes.iter().map(|node| (node.as_str(), 0)).collect();
-        Self { pool, nodes, taken: BTreeSet::new(), after: Assignments::default() }
+        Self { pool, nodes, keepers, taken: BTreeSet::new(), after: Assignments::default() }
     }
 
     /// The families of the pool, IPv4 (true) first.
@@ -102,9 +115,11 @@ impl<'a> Round<'a> {
     fn give(&mut self, want: &AddressWant, address: IpAddr, node: Option<&str>) {
         let fewest =
             || self.nodes.iter().min_by_key(|(name, count)| (**count, **name)).map(|(name, _)| *name);
-        let stays = node.and_then(|node| self.nodes.get_key_value(node)).map(|(name, _)| *name);
+        let stays = node.filter(|node| self.nodes.contains_key(node) || self.keepers.contains(*node));
         let Some(node) = stays.or_else(fewest) else { return };
-        *self.nodes.entry(node).or_default() += 1;
+        if let Some(count) = self.nodes.get_mut(node) {
+            *count += 1;
+        }
         self.taken.insert(address);
         let given = self.after.given.entry(want.gateway.clone()).or_default();
         given.push(Assignment { address, node: node.to_owned() });
@@ -206,6 +221,22 @@ mod tests {
         assert_eq!(shown(&first), ["a 10.0.0.1 m", "b 10.0.0.2 n", "c 10.0.0.3 m"]);
         let next = allocate(&pool, &first, &wants, &nodes(&["n", "o"]));
         assert_eq!(shown(&next), ["a 10.0.0.1 n", "b 10.0.0.2 n", "c 10.0.0.3 o"], "o has none yet, then n");
+    }
+
+    #[test]
+    fn a_node_that_keeps_its_addresses_gets_no_other() {
+        let pool = pool(&["10.0.0.0/28"]);
+        let wants = ["a", "b", "c"].map(|name| want(name, &[], true));
+        let first = allocate(&pool, &Assignments::default(), &wants[..2], &nodes(&["n", "m"]));
+        assert_eq!(shown(&first), ["a 10.0.0.1 m", "b 10.0.0.2 n"]);
+        let both = nodes(&["m", "n"]);
+        let next = allocate_with_keepers(&pool, &first, &wants, &nodes(&["n"]), &both);
+        assert_eq!(shown(&next), ["a 10.0.0.1 m", "b 10.0.0.2 n", "c 10.0.0.3 n"]);
+        // With nobody to give to, all is kept and nothing given.
+        let none = allocate_with_keepers(&pool, &first, &wants, &nodes(&[]), &both);
+        assert_eq!(shown(&none), ["a 10.0.0.1 m", "b 10.0.0.2 n"]);
+        let moved = allocate_with_keepers(&pool, &next, &wants, &nodes(&["n"]), &nodes(&["n"]));
+        assert_eq!(shown(&moved), ["a 10.0.0.1 n", "b 10.0.0.2 n", "c 10.0.0.3 n"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod allocate;
 pub mod assignment_store;
+pub mod follower_store;
 pub mod link;
 pub mod netlink;
 
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 use tracing::{error, info};
 
 use self::assignment_store::{AssignmentFile, LocalAssignmentStore};
+use self::follower_store::FollowerAssignmentStore;
 use self::link::Link;
 use crate::cluster::pool::{ObservedAssignments, Wants};
 
@@ -69,6 +71,8 @@ struct ReportedErrors {
 pub enum AssignmentStore {
     /// This process, which serves alone.
     Local(LocalAssignmentStore),
+    /// This process, a controller without others, for the nodes that follow it.
+    Followers(FollowerAssignmentStore),
     /// The leader of the cluster: it is told what is wanted, and says what is given.
     Shared(ClusterAssignmentStore),
 }
@@ -138,6 +142,10 @@ impl Assigner {
     pub async fn provide(&mut self, wants: Vec<AddressWant>) -> Arc<Assignments> {
         let (assignments, error) = match &mut self.store {
             AssignmentStore::Local(store) => {
+                let (assignments, error) = store.update(&wants);
+                (assignments, vec![error])
+            }
+            AssignmentStore::Followers(store) => {
                 let (assignments, error) = store.update(&wants);
                 (assignments, vec![error])
             }

@@ -146,6 +146,10 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         Some((nodes, ReportsBy::Streams)) => nodes.reports(),
         _ => by_objects,
     };
+    let streams = match &membership.nodes {
+        Some((nodes, ReportsBy::Streams)) => Some((Arc::clone(nodes), nodes.placement())),
+        _ => None,
+    };
     let (events, sending) = Events::new(client.clone(), &controller, &identity, Arc::clone(&tally));
     let writer = Writer::new(client.clone(), leadership.clone(), events.clone(), Arc::clone(&tally));
     let assignment_writer = membership.pool.map(|duty| AssignmentWriter {
@@ -156,6 +160,7 @@ pub async fn run(membership: Membership, stop: watch::Receiver<bool>) {
         given: duty.given,
         reports: reports.clone(),
         leadership: leadership.clone(),
+        streams,
     });
     let following = {
         let leadership = leadership.clone();

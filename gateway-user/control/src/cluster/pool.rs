@@ -20,8 +20,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::failures::Failures;
 use super::lease::Leadership;
 use super::reports::ReportCache;
-use crate::addresses::allocate::allocate;
+use crate::addresses::allocate::{allocate, allocate_with_keepers};
 use crate::addresses::assignment_store::{self, ReadError};
+use crate::stream::Nodes;
+use crate::stream::evidence::Placement;
 
 pub use follow::follow;
 
@@ -128,6 +130,8 @@ pub(super) struct AssignmentWriter {
     pub(super) given: watch::Receiver<ObservedAssignments>,
     pub(super) reports: watch::Receiver<ReportCache>,
     pub(super) leadership: Leadership,
+    /// Where nodes report by their streams: the nodes, and which of them may have addresses.
+    pub(super) streams: Option<(Arc<Nodes>, watch::Receiver<Placement>)>,
 }
 
 impl AssignmentWriter {
@@ -157,6 +161,7 @@ impl AssignmentWriter {
                 Ok(()) = self.wants.changed() => {}
                 Ok(()) = self.given.changed() => {}
                 Ok(()) = self.reports.changed() => {}
+                () = placed(&mut self.streams) => {}
                 () = self.leadership.changed() => {}
                 () = sleep_until(next) => {}
             }
@@ -171,11 +176,22 @@ impl AssignmentWriter {
         if !given.read || !reports.is_complete() || !self.leadership.holds() {
             return None;
         }
-        let mut nodes: BTreeSet<String> =
-            reports.current(Instant::now(), self.leadership.since()).into_keys().collect();
-        nodes.extend(self.node.clone());
-        drop(reports);
-        let next = allocate(&self.pool, &given.assignments, &wants, &nodes);
+        let next = match &mut self.streams {
+            None => {
+                let mut nodes: BTreeSet<String> =
+                    reports.current(Instant::now(), self.leadership.since()).into_keys().collect();
+                nodes.extend(self.node.clone());
+                drop(reports);
+                allocate(&self.pool, &given.assignments, &wants, &nodes)
+            }
+            Some((nodes, placement)) => {
+                drop(reports);
+                nodes.owned(&given.assignments);
+                let placement = placement.borrow_and_update().clone();
+                let keepers = placement.keepers(&given.assignments);
+                allocate_with_keepers(&self.pool, &given.assignments, &wants, &placement.here, &keepers)
+            }
+        };
         given.lacks(&next).then_some((given, next))
     }
 
@@ -205,4 +221,14 @@ impl AssignmentWriter {
             )),
         }
     }
+}
+
+/// Waits for other nodes that may have addresses, where nodes report by their streams.
+async fn placed(streams: &mut Option<(Arc<Nodes>, watch::Receiver<Placement>)>) {
+    if let Some((_, placement)) = streams
+        && placement.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use gateway_sync::capability::Capabilities;
 use gateway_sync::client::{self, FollowError, Follower, Identity, Terms};
-use gateway_sync::frame::Ack;
+use gateway_sync::frame::{Ack, Probe, Probed};
 use gateway_sync::replica::Replica;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::keep::{self, CopyWriter, KeepOptions};
+use super::probe::{self, ProbeAnswers, Prober};
 use super::remote::ControllerAddress;
 use crate::backoff::{Backoff, jittered};
 use crate::reconcile::Received;
@@ -45,6 +46,8 @@ pub struct FollowOptions {
     pub known: Capabilities,
     /// The copy on disk.
     pub keep: Option<KeepOptions>,
+    /// Socket addresses at which other nodes reach it by probes ([`Following::answer`]).
+    pub probe_at: Vec<String>,
 }
 
 /// The stream as this node sees it, for metrics and status.
@@ -69,6 +72,7 @@ pub struct Following {
     keeps: watch::Sender<bool>,
     acks: watch::Sender<Option<Ack>>,
     state: Arc<Mutex<StreamState>>,
+    runtime: tokio::runtime::Handle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -91,23 +95,29 @@ pub fn follow(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut node = Node {
         replica: Replica::new(options.known.clone()),
-        teller: Teller { received, wake: Arc::new(wake), state: Arc::clone(&state), copy_writer, copy: None },
+        teller: Teller { received, wake: Arc::new(wake), state: Arc::clone(&state), copy_writer, copy: None, prober: Prober::default() },
         options,
         acks: acked,
         terms: Terms::default(),
     };
+    let handle = runtime.handle().clone();
     let thread = std::thread::Builder::new().name("sluice-stream".to_owned()).spawn(move || {
         first();
         node.begin();
         runtime.block_on(node.run(stopped));
     })?;
-    Ok(Following { stop, keeps, acks, state, thread: Some(thread) })
+    Ok(Following { stop, keeps, acks, state, runtime: handle, thread: Some(thread) })
 }
 
 impl Following {
     /// The stream as it is.
     pub fn state(&self) -> Arc<Mutex<StreamState>> {
         Arc::clone(&self.state)
+    }
+
+    /// Answers probes of other nodes, on the stream's thread, for as long as this is followed.
+    pub fn answer(&self, answers: ProbeAnswers) {
+        self.runtime.spawn(probe::answer(answers));
     }
 
     /// From here on the copy on disk is this process's to write.
@@ -149,6 +159,7 @@ struct Teller<F> {
     copy_writer: Option<CopyWriter>,
     /// The copy on disk, until something was told.
     copy: Option<Copy>,
+    prober: Prober,
 }
 
 /// The copy on disk, to be served for want of anything newer.
@@ -245,7 +256,7 @@ impl<F: Fn() + Send + Sync + 'static> Node<F> {
             node: self.options.node.clone(),
             version: self.options.version.clone(),
             token: connected.token,
-            probe_at: Vec::new(),
+            probe_at: self.options.probe_at.clone(),
         };
         let Self { replica, teller, acks, terms, .. } = self;
         client::follow(connected.stream, &identity, replica, terms, acks, teller).await
@@ -311,5 +322,9 @@ impl<F: Fn()> Follower for Teller<F> {
 
     fn committed(&mut self, replica: &Replica) {
         self.tell(replica);
+    }
+
+    fn asked(&mut self, probe: Probe, answers: &mpsc::Sender<Probed>) {
+        self.prober.ask(probe, answers);
     }
 }

@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use self::local::LocalListener;
 use self::network::NetworkListener;
+use super::evidence;
 use super::nodes::Nodes;
 
 pub use local::LocalOptions;
@@ -83,6 +84,7 @@ pub fn listen(
         first();
         runtime.block_on(async {
             tokio::spawn(watch_over(Arc::clone(&serving.nodes), serving.leading.clone()));
+            tokio::spawn(ask_after(Arc::clone(&serving.nodes), serving.leading.clone()));
             let over_network = async {
                 match network {
                     Some(network) => network.run(serving.clone()).await,
@@ -161,6 +163,25 @@ async fn watch_over(nodes: Arc<Nodes>, mut leading: watch::Receiver<Leading>) {
                 Ok(_) => nodes.begin(),
                 Err(_) => return,
             },
+        }
+    }
+}
+
+/// Asks after nodes whose stream is gone, as long as this controller leads.
+async fn ask_after(nodes: Arc<Nodes>, mut leading: watch::Receiver<Leading>) {
+    let mut tick = tokio::time::interval(evidence::TICK);
+    let mut term = None;
+    loop {
+        tick.tick().await;
+        match *leading.borrow_and_update() {
+            Leading::Here { term: now } if term == Some(now) => nodes.look(),
+            Leading::Here { term: now } => {
+                term = Some(now);
+                nodes.leads();
+            }
+            // It writes nothing now, and who follows stays.
+            Leading::Unknown => {}
+            Leading::Elsewhere { .. } => term = None,
         }
     }
 }

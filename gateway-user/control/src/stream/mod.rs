@@ -2,14 +2,19 @@
 //! disk. What is said is [`gateway_sync`]'s.
 
 pub(crate) mod ack;
+pub(crate) mod evidence;
 mod follow;
 mod keep;
 mod listen;
+mod loss;
 mod nodes;
+mod probe;
 mod remote;
 
 pub use follow::{FollowOptions, Following, StreamState, follow};
 pub use keep::KeepOptions;
 pub use listen::{ListenOptions, LocalOptions, NetworkOptions, StreamServer, listen};
+pub use loss::LossCounts;
 pub use nodes::{NodeLine, Nodes};
+pub use probe::ProbeAnswers;
 pub use remote::{ControllerAddress, NetworkAddress};

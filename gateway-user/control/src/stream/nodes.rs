@@ -1,16 +1,18 @@
 //! The nodes that follow a controller, and what each has acknowledged.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gateway_sync::frame::{Ack, Hello};
+use gateway_sync::frame::{Ack, Hello, Probe, Probed};
 use gateway_sync::server;
-use gateway_translate::NodeReport;
-use tokio::sync::watch;
+use gateway_translate::{Assignments, NodeReport};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::ack;
+use super::evidence::{Evidence, Placement};
+use super::loss::LossCounts;
 use crate::cluster::reports::ReportCache;
 
 /// Longest name of a node that is believed: that of an object.
@@ -27,6 +29,8 @@ pub struct Nodes {
     reports: watch::Sender<ReportCache>,
     /// The report of whoever spoke last, for a controller with one node.
     own: watch::Sender<Option<NodeReport>>,
+    /// Evidence on those whose stream is gone.
+    evidence: Evidence,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +55,8 @@ pub struct NodeLine {
     pub closed: u64,
     /// Error that keeps the version from being live there.
     pub error: Option<String>,
+    /// Evidence on a node whose stream is gone, where it may have addresses to lose.
+    pub suspicion: Option<String>,
 }
 
 impl Default for Nodes {
@@ -59,6 +65,7 @@ impl Default for Nodes {
             known: Mutex::default(),
             reports: watch::channel(ReportCache::default()).0,
             own: watch::channel(None).0,
+            evidence: Evidence::default(),
         }
     }
 }
@@ -66,7 +73,49 @@ impl Default for Nodes {
 impl Nodes {
     /// Every node, by name.
     pub fn lines(&self) -> Vec<NodeLine> {
-        self.lock().values().map(|known| known.line.clone()).collect()
+        let mut lines: Vec<NodeLine> = self.lock().values().map(|known| known.line.clone()).collect();
+        lines.iter_mut().for_each(|line| line.suspicion = self.evidence.suspicion(&line.node));
+        lines
+    }
+
+    /// Has nodes probe those whose stream is gone, so that addresses can move by evidence (decision 274). Owners of
+    /// addresses that never followed are probed at these, on `port`; with 0 they keep them.
+    pub fn keep_evidence(&self, port: u16) {
+        self.evidence.begin(port);
+    }
+
+    /// This controller leads from now on: nodes have time to come before any is asked after.
+    pub fn leads(&self) {
+        self.evidence.leads();
+    }
+
+    /// Counts of probes and of what they led to.
+    pub fn loss_counts(&self) -> LossCounts {
+        self.evidence.counts()
+    }
+
+    /// Calls `wake` whenever other nodes may have addresses.
+    pub async fn follow_placement(self: Arc<Self>, wake: impl Fn()) {
+        let mut placement = self.placement();
+        while placement.changed().await.is_ok() {
+            placement.borrow_and_update();
+            wake();
+        }
+    }
+
+    /// The nodes that may have addresses.
+    pub(crate) fn placement(&self) -> watch::Receiver<Placement> {
+        self.evidence.placement()
+    }
+
+    /// The owners of addresses, as they are.
+    pub(crate) fn owned(&self, assignments: &Assignments) {
+        self.evidence.owned(assignments);
+    }
+
+    /// Asks after nodes whose stream is gone.
+    pub(super) fn look(&self) {
+        self.evidence.tick();
     }
 
     /// Reports of all nodes.
@@ -85,8 +134,9 @@ impl Nodes {
     }
 
     /// The nodes have had their time to connect: who is not among them by now is not waited for.
-    pub(super) fn complete(&self) {
+    pub(crate) fn complete(&self) {
         self.reports.send_modify(ReportCache::complete);
+        self.evidence.complete();
     }
 
     /// Time goes on in which nodes could have been heard.
@@ -125,6 +175,8 @@ impl Nodes {
         known.line.program = hello.version.chars().take(100).collect();
         known.line.connected = true;
         info!(node, version = known.line.program, at = hello.at, "a node follows");
+        drop(all);
+        self.evidence.joins(&node, hello);
         Ok(node)
     }
 
@@ -180,6 +232,7 @@ impl server::Nodes for &Nodes {
         all.remove(node);
         drop(all);
         info!(node, "a node serves no more");
+        self.evidence.withdraws(node);
         self.own.send_replace(None);
         self.reports.send_if_modified(|reports| reports.withdrawn(node, Instant::now()));
     }
@@ -191,6 +244,16 @@ impl server::Nodes for &Nodes {
         known.line.connected = known.connections > 0;
         if !known.line.connected {
             warn!(node, "the node's stream has ended; it serves what it has until it is back");
+            drop(all);
+            self.evidence.leaves(node);
         }
+    }
+
+    fn questions(&self, node: &str) -> mpsc::Receiver<Probe> {
+        self.evidence.questions(node)
+    }
+
+    fn probed(&self, node: &str, probed: &Probed) {
+        self.evidence.probed(node, probed.id, probed.reached);
     }
 }
