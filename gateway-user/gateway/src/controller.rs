@@ -118,13 +118,21 @@ impl Controller<'_> {
             let (sender, view) = watch::channel(Arc::new(View::default()));
             let distributor =
                 Distributor::new(translate_options(self.settings, over_cluster), Arc::clone(&table), sender);
-            let (distributor, pool) =
-                pool::assign(self.settings, &self.instance, cluster.as_ref(), distributor)?;
+            let (distributor, pool) = pool::assign(
+                self.settings,
+                &self.instance,
+                cluster.as_ref(),
+                (&nodes, self.reports_by()),
+                distributor,
+            )?;
             let confinement = self.confinement;
             let (compiler, builder) = (move || confinement.compiler(), move || confinement.builder());
             let engine = Engine::start_controller(*options, distributor, compiler, builder)?;
             engine.keep();
             let pool = pool.map(|pool| pool.follow(&engine));
+            if cluster.is_none() {
+                tokio::spawn(Arc::clone(&nodes).follow_placement(engine.assigner()));
+            }
             let shared = self.shared(view.clone(), &nodes, cluster.clone())?;
             let Network { listen, leading, duty } = network::prepare(self.settings, cluster.as_ref());
             let server = self.listen(table, Arc::clone(&nodes), leading, listen)?;

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use anyhow::Context as _;
 use nix::ifaddrs::getifaddrs;
 
-use crate::flags::{Auto, ObjectName, Settings, Value as _};
+use crate::flags::{AddressMode, Auto, ObjectName, Settings, Value as _};
 
 /// Where the kubelet puts the name of a pod's namespace.
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -46,6 +46,19 @@ pub(crate) fn addresses(settings: &Settings) -> Vec<IpAddr> {
         Auto::Set(addresses) => addresses.0.clone(),
         Auto::Auto => [true, false].into_iter().filter_map(|v4| routed(v4).or_else(|| first(v4))).collect(),
     }
+}
+
+/// Where other nodes reach this one by probes, as `--probe-address` says; nowhere without a pool, which has nothing to move.
+pub(crate) fn probe_at(settings: &Settings) -> Vec<SocketAddr> {
+    let Some(address) = settings.probe_address.0.filter(|_| settings.address_mode == AddressMode::Pool)
+    else {
+        return Vec::new();
+    };
+    if !address.ip().is_unspecified() {
+        return vec![address];
+    }
+    let own = addresses(settings).into_iter().filter(|ip| address.is_ipv6() || ip.is_ipv4());
+    own.map(|ip| SocketAddr::new(ip, address.port())).collect()
 }
 
 /// Every address of the interfaces in this network namespace; `None` if the system does not say.
@@ -99,6 +112,22 @@ mod tests {
         assert_eq!(namespace(&settings), "gateways");
         let want: [IpAddr; 2] = ["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
         assert_eq!(addresses(&settings), want);
+    }
+
+    #[test]
+    fn a_node_of_a_pool_is_probed_where_others_reach_it() {
+        let at = |probes: &str, mode: &str| {
+            let all = [
+                ("node-addresses", "192.0.2.7, 2001:db8::7"),
+                ("probe-address", probes),
+                ("address-mode", mode),
+            ];
+            probe_at(&settings(&all)).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(at("[::]:15011", "pool"), "192.0.2.7:15011 [2001:db8::7]:15011");
+        assert_eq!(at("0.0.0.0:15012", "pool"), "192.0.2.7:15012");
+        assert_eq!(at("198.51.100.1:7", "pool"), "198.51.100.1:7");
+        assert_eq!((at("off", "pool"), at("[::]:15011", "node")), (String::new(), String::new()));
     }
 
     #[test]

@@ -1,20 +1,23 @@
 //! Addresses of a pool, as the settings ask for them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use gateway_control::addresses::assignment_store::{AssignmentFile, LocalAssignmentStore};
+use gateway_control::addresses::follower_store::FollowerAssignmentStore;
 use gateway_control::addresses::link::{self, Link, LinkAccess};
 use gateway_control::addresses::{
     Assigner, AssignmentStore, ClusterAssignmentStore, OwnAddresses, Pool, netlink,
 };
-use gateway_control::cluster::PoolDuty;
 use gateway_control::cluster::pool::{self, ObservedAssignments, Wants};
+use gateway_control::cluster::{PoolDuty, ReportsBy};
 use gateway_control::engine::Engine;
 use gateway_control::publish::Workers;
 use gateway_control::reconcile::{Distributor, Reconciler};
 use gateway_control::source::kube::Cluster;
 use gateway_control::steer::Steer;
+use gateway_control::stream::Nodes;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -132,16 +135,22 @@ pub(crate) fn assign(
     settings: &Settings,
     instance: &Instance,
     cluster: Option<&Cluster>,
+    nodes: (&Arc<Nodes>, ReportsBy),
     distributor: Distributor,
 ) -> anyhow::Result<(Distributor, Option<Shared>)> {
     if settings.address_mode != AddressMode::Pool {
         return Ok((distributor, None));
+    }
+    let (nodes, reports_by) = nodes;
+    if reports_by == ReportsBy::Streams {
+        nodes.keep_evidence(settings.probe_address.0.map_or(0, |address| address.port()));
     }
     let (store, shared) = match cluster {
         Some(cluster) => {
             let (store, shared) = of_cluster(settings, instance, cluster);
             (store, Some(shared))
         }
+        None if reports_by == ReportsBy::Streams => (among(settings, instance, nodes), None),
         None => (local(settings, instance, &node::name(settings)?), None),
     };
     Ok((distributor.assigning(Assigner::new(store)), shared))
@@ -153,6 +162,14 @@ fn local(settings: &Settings, instance: &Instance, node: &str) -> AssignmentStor
     let (book, why) = LocalAssignmentStore::open(instance.addresses(), networks, node);
     why.into_iter().for_each(|why| warn!("{why}"));
     AssignmentStore::Local(book)
+}
+
+/// Addresses that this process gives alone, to nodes that follow it.
+fn among(settings: &Settings, instance: &Instance, nodes: &Arc<Nodes>) -> AssignmentStore {
+    let networks = settings.address_pool.0.clone();
+    let (book, why) = FollowerAssignmentStore::open(instance.addresses(), networks, Arc::clone(nodes));
+    why.into_iter().for_each(|why| warn!("{why}"));
+    AssignmentStore::Followers(book)
 }
 
 /// Addresses that the leader of the cluster gives.

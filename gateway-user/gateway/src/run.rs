@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use gateway_control::addresses::link::{self, LinkAccess};
 use gateway_control::steer::SharedSteering;
-use gateway_control::stream::Following;
+use gateway_control::stream::{Following, ProbeAnswers};
 use gateway_helper::HelperClient;
 use gateway_io::file::FileThread;
 use gateway_io::{Probe, probe, usable_cpus};
@@ -277,6 +277,7 @@ impl Parts {
                 log_control,
                 access_log: access_log.sink(),
             };
+            answer_probes(settings, following.as_ref(), &shared.readiness);
             let service = Service {
                 settings,
                 supervisor,
@@ -299,6 +300,16 @@ impl Parts {
         });
         runtime.shutdown_background();
         finish(outcome, &steering, &workers, access_log, (&record, &access))
+    }
+}
+
+/// Lets other nodes find out that this one serves, if addresses could move from it.
+fn answer_probes(settings: &Settings, following: Option<&Following>, readiness: &Readiness) {
+    if let (Some(following), Some(address)) = (following, settings.probe_address.0)
+        && settings.address_mode == AddressMode::Pool
+    {
+        let readiness = readiness.clone();
+        following.answer(ProbeAnswers { address, serves: Arc::new(move || readiness.serves()) });
     }
 }
 

@@ -161,6 +161,7 @@ impl Source {
                     version: VERSIONS.version.to_owned(),
                     known: Capabilities::without(&lacking()),
                     keep,
+                    probe_at: node::probe_at(settings).iter().map(ToString::to_string).collect(),
                 }))
             }
         }

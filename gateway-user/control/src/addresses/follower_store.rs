@@ -56,7 +56,8 @@ mod tests {
     use super::*;
 
     fn shown(assignments: &Assignments) -> Vec<String> {
-        let all = assignments.given.iter().flat_map(|(gateway, all)| all.iter().map(move |one| (gateway, one)));
+        let all =
+            assignments.given.iter().flat_map(|(gateway, all)| all.iter().map(move |one| (gateway, one)));
         all.map(|(gateway, one)| format!("{} {} {}", gateway.name, one.address, one.node)).collect()
     }
 

@@ -160,7 +160,8 @@ impl Evidence {
             let probe = Probe { id: question.id, targets, nonce: RandomState::new().hash_one(question.id) };
             let ways = inner.senders.get(&question.witness).into_iter().flatten().rev();
             // One that has more to answer than it takes does not answer in time either.
-            let _ = ways.filter(|way| !way.is_closed()).take(1).try_for_each(|way| way.try_send(probe.clone()));
+            let _ =
+                ways.filter(|way| !way.is_closed()).take(1).try_for_each(|way| way.try_send(probe.clone()));
         }
         inner.say();
         drop(inner);
@@ -260,7 +261,11 @@ mod tests {
         assert_eq!(placement.borrow().here.len(), 3);
         evidence.owned(&owner("dddd"));
         pass(20, "192.0.2.99:15011").await;
-        assert_eq!(placement.borrow().lost, BTreeSet::from(["dddd".to_owned()]), "at its address of the pool");
+        assert_eq!(
+            placement.borrow().lost,
+            BTreeSet::from(["dddd".to_owned()]),
+            "at its address of the pool"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -86,7 +86,12 @@ enum State {
     /// Gone at that time.
     Gone(Instant),
     /// Asked after since it has gone: witnesses that have not answered, and those that did not reach it.
-    Asking { gone: Instant, until: Instant, waits: BTreeSet<String>, denied: BTreeSet<String> },
+    Asking {
+        gone: Instant,
+        until: Instant,
+        waits: BTreeSet<String>,
+        denied: BTreeSet<String>,
+    },
     /// Others may have its addresses.
     Lost,
 }
@@ -147,7 +152,8 @@ impl LossRule {
         for (name, node) in &mut self.nodes {
             node.owns = owners.contains_key(name);
         }
-        self.nodes.retain(|_, node| node.is_here || node.owns || (node.was_here && node.state != State::Lost));
+        self.nodes
+            .retain(|_, node| node.is_here || node.owns || (node.was_here && node.state != State::Lost));
     }
 
     /// A node's answer.
@@ -253,7 +259,8 @@ impl LossRule {
                 && now >= *until
             {
                 let silent = waits.iter().map(String::as_str).collect::<Vec<_>>().join(" and ");
-                node.reason = format!("its stream is gone, and {silent} did not answer whether it is reached");
+                node.reason =
+                    format!("its stream is gone, and {silent} did not answer whether it is reached");
                 node.state = State::Gone(*gone);
             }
         }
@@ -264,7 +271,8 @@ impl LossRule {
     fn prove(&mut self, now: Instant) -> Vec<Question> {
         let is_old = |at: Option<Instant>| at.is_none_or(|at| now >= at + RENEW);
         let here: Vec<String> = self.here().into_iter().collect();
-        let answers: Vec<String> = self.names(|node| node.is_here && !node.probe_at.is_empty()).into_iter().collect();
+        let answers: Vec<String> =
+            self.names(|node| node.is_here && !node.probe_at.is_empty()).into_iter().collect();
         let mut questions = Vec::new();
         for (at, name) in here.iter().enumerate() {
             let Some(node) = self.nodes.get_mut(name).filter(|node| now >= node.next) else { continue };

@@ -223,8 +223,9 @@ mod tests {
         }
         // Every question is one by its first bytes alone, and nothing else is.
         for seed in 0..100_000_u64 {
-            let bytes: Vec<u8> =
-                (0..4).flat_map(|part| fastrand::Rng::with_seed(seed * 4 + part).u64(..).to_le_bytes()).collect();
+            let bytes: Vec<u8> = (0..4)
+                .flat_map(|part| fastrand::Rng::with_seed(seed * 4 + part).u64(..).to_le_bytes())
+                .collect();
             assert_eq!(response(&bytes), None);
             let nonce = u64::from_le_bytes(bytes[..8].try_into().unwrap());
             let random = bytes[8..24].try_into().unwrap();
@@ -235,7 +236,9 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_at_an_address_of_many() {
-        for text in ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1", "255.255.255.255:1", "192.0.2.7:0", "x:1"] {
+        for text in
+            ["0.0.0.0:1", "[::]:1", "224.0.0.1:1", "[ff02::1]:1", "255.255.255.255:1", "192.0.2.7:0", "x:1"]
+        {
             assert_eq!(target(text), None, "{text}");
         }
         assert_eq!(target("192.0.2.7:15011"), Some(([192, 0, 2, 7], 15011).into()));

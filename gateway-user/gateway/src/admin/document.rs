@@ -179,6 +179,9 @@ pub(crate) struct NodeLine {
     /// Error that keeps the version from being live there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// Evidence on a node whose stream is gone, where addresses could move from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) suspicion: Option<String>,
 }
 
 /// One watch of a cluster.

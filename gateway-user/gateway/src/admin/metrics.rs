@@ -361,7 +361,7 @@ fn process(page: &mut Exposition, shared: &Shared, retired: &RetiredWorkers, res
 mod tests {
     use gateway_control::cluster::ClusterTally;
     use gateway_control::source::kube::{Subject, WatchId, WatchState};
-    use gateway_control::stream::{NodeLine, StreamState};
+    use gateway_control::stream::{LossCounts, NodeLine, StreamState};
     use gateway_testkit::golden;
 
     use super::*;
@@ -426,6 +426,7 @@ mod tests {
         );
         let node = NodeLine { node: "edge-1".to_owned(), ..NodeLine::default() };
         streams::of_controller(&mut rest, &[node], &View::default());
+        streams::of_losses(&mut rest, LossCounts::default());
         whole.append(&mut rest.finish());
         let text: Vec<u8> = whole.concat();
         golden::check("metrics.txt", shape(&text).as_bytes());

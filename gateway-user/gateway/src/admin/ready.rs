@@ -91,6 +91,13 @@ impl Readiness {
         }
     }
 
+    /// True if clients are served: also by a process that ends, as long as a worker's loop turns.
+    pub(crate) fn serves(&self) -> bool {
+        let is_live = self.view.borrow().live.is_some();
+        let has_failed = self.notes.lock().unwrap_or_else(PoisonError::into_inner).failure.is_some();
+        is_live && !has_failed && !self.all_workers_stand_still(UNREADY_AFTER)
+    }
+
     /// No more traffic is wanted; there is no way back.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
@@ -204,7 +211,9 @@ mod tests {
         assert_eq!((readiness.check(), readiness.text()), (Ok(()), "ready".to_owned()));
         readiness.remark(Some("the helper is away".into()));
         assert_eq!((readiness.check(), readiness.text().as_str()), (Ok(()), "ready, but the helper is away"));
+        assert!(readiness.serves());
         readiness.clone().fail("steered off".into());
+        assert!(!readiness.serves());
         assert_eq!(readiness.check(), Err("steered off".to_owned()));
         assert_eq!(readiness.check_alive(), Err("steered off".to_owned()));
         readiness.drain();
@@ -219,9 +228,10 @@ mod tests {
             (0..3).map(|_| Arc::new(Heartbeat::since(Duration::from_secs(6)))).collect();
         let readiness = Readiness::new(receiver.clone(), Arc::clone(&workers));
         assert!(readiness.check().unwrap_err().contains("no worker's loop has turned for 5 s"));
+        assert!(!readiness.serves(), "nobody is to count on it");
         assert_eq!(readiness.check_alive(), Ok(()), "slow is not dead");
         workers[1].stamp();
-        assert_eq!(readiness.check(), Ok(()), "one worker accepts");
+        assert_eq!((readiness.check(), readiness.serves()), (Ok(()), true), "one worker accepts");
         let dead = Readiness::new(
             receiver,
             (0..3).map(|_| Arc::new(Heartbeat::since(Duration::from_secs(61)))).collect(),

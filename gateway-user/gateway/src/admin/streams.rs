@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use gateway_control::stream::StreamState;
+use gateway_control::stream::{LossCounts, StreamState};
 use gateway_control::view::View;
 
 use super::Shared;
@@ -16,6 +16,7 @@ pub(super) fn page(page: &mut Exposition, shared: &Shared, view: &View) {
     }
     if let Some(nodes) = &shared.nodes {
         of_controller(page, &nodes.lines(), view);
+        of_losses(page, nodes.loss_counts());
     }
 }
 
@@ -60,6 +61,21 @@ pub(super) fn of_controller(page: &mut Exposition, nodes: &[gateway_control::str
     }
 }
 
+/// Probes among a controller's nodes.
+pub(super) fn of_losses(page: &mut Exposition, counts: LossCounts) {
+    page.counter("sluice_node_probes_total", "Questions whether a node reaches another one, by outcome.");
+    for (outcome, count) in
+        [("reached", counts.reached), ("not_reached", counts.not_reached), ("unanswered", counts.unanswered)]
+    {
+        page.sample(&[("outcome", outcome)], count);
+    }
+    page.counter(
+        "sluice_nodes_lost_total",
+        "Times that a node was found to be lost, so that its addresses moved.",
+    );
+    page.sample(&[], counts.lost);
+}
+
 /// Either side for `/status`.
 pub(super) fn lines(shared: &Shared, view: &View) -> (Option<ControllerLine>, Vec<NodeLine>) {
     let controller = state(shared).map(|state| ControllerLine {
@@ -76,6 +92,7 @@ pub(super) fn lines(shared: &Shared, view: &View) -> (Option<ControllerLine>, Ve
         version: line.version,
         closed: line.closed,
         error: line.error,
+        suspicion: line.suspicion,
     };
     let nodes = shared.nodes.iter().flat_map(|nodes| nodes.lines()).map(line).collect();
     (controller, nodes)

@@ -127,6 +127,9 @@ settings! {
         address_interface: Interface = "none", "NAME",
             "Interface that the addresses of --address-mode pool are added to, each without its network; removed at the end",
             "The network must send packets for these addresses to it: one that responds to ARP, or has a route to it";
+        probe_address: Listen = "[::]:15011", "ADDRESS",
+            "UDP address where a node that follows a controller answers probes of other nodes, with --address-mode pool: an address moves only if its node's stream is gone and two others do not reach it there",
+            "Nodes must reach each other there; with off, or behind a firewall, addresses of a node that died stay with it. Set it alike on controller and nodes";
         write_status: Toggle = "true", "BOOL",
             "Lets this process write the status of the cluster's objects when it leads",
             "false only reports and serves: for trying out a second release on a cluster that another one serves";

@@ -94,6 +94,11 @@ fn head(document: &StatusDocument) -> String {
             document.nodes.iter().filter(|node| node.version < newest || node.error.is_some()).count();
         let said = format!("{connected} of {} connected, {behind} behind", document.nodes.len());
         facts.row(["nodes:".into(), said]);
+        for line in &document.nodes {
+            if let Some(suspicion) = &line.suspicion {
+                facts.row([format!("node {}:", line.node), suspicion.clone()]);
+            }
+        }
     }
     if let Some(error) = &document.last_error {
         facts.row(["trouble:".into(), error.clone()]);
@@ -125,7 +130,7 @@ fn nodes(document: &StatusDocument) -> String {
             if line.connected { "yes".into() } else { "no".into() },
             line.version.to_string(),
             line.closed.to_string(),
-            line.error.clone().unwrap_or_else(|| "-".to_owned()),
+            line.error.clone().or_else(|| line.suspicion.clone()).unwrap_or_else(|| "-".to_owned()),
         ]);
     }
     table.render()

@@ -110,12 +110,17 @@ fn both_ends_of_a_stream_are_shown() {
         version,
         closed: 0,
         error: None,
+        suspicion: None,
     };
     controller.nodes = vec![line("edge-1", true, 7), line("edge-2", false, 6)];
     let text = render(&controller, false);
     assert!(text.contains("nodes:          1 of 2 connected, 1 behind\n"), "{text}");
     let wide = render(&controller, true);
     assert!(wide.contains("edge-2   0.1.0     no          6         0              -\n"), "{wide}");
+    controller.nodes[1].suspicion = Some("its stream is gone, and edge-1 reaches it".into());
+    let text = render(&controller, true);
+    assert_eq!(text.matches("its stream is gone, and edge-1 reaches it").count(), 2, "{text}");
+    assert!(text.contains("node edge-2:"), "{text}");
 }
 
 #[test]
