@@ -5,15 +5,21 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd as _;
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 /// `ETH_P_ARP`.
-const ARP: u16 = 0x0806;
+pub(crate) const ARP: u16 = 0x0806;
+/// Every station of the link.
+pub(crate) const BROADCAST: [u8; 6] = [0xff; 6];
+/// `ETH_P_IPV6`.
+pub(crate) const IPV6: u16 = 0x86dd;
+/// The station of [`ALL_NODES`].
+const ALL_NODES_STATION: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 /// Every node of the link.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
@@ -22,22 +28,30 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// # Errors
 /// There is no such interface, it has no hardware address, or the system refuses.
 pub fn announce(interface: &str, ip: IpAddr) -> io::Result<()> {
+    announce_by(&Socket::new(Domain::PACKET, Type::DGRAM, None)?, interface, ip)
+}
+
+/// The same by a socket of packets that is there.
+pub(crate) fn announce_by(packets: &Socket, interface: &str, ip: IpAddr) -> io::Result<()> {
     let index = if_nametoindex(interface)?;
     let hardware = hardware_address(interface)?;
     match ip {
-        IpAddr::V4(ip) => send_arp(index, &arp(hardware, ip)),
-        IpAddr::V6(ip) => send_advertisement(index, ip, &advertisement(hardware, ip)),
+        IpAddr::V4(ip) => send(packets, index, ARP, BROADCAST, &arp(hardware, ip)),
+        IpAddr::V6(ip) => {
+            let packet = icmpv6(ip, ALL_NODES, &advertisement(hardware, ip));
+            send(packets, index, IPV6, ALL_NODES_STATION, &packet)
+        }
     }
 }
 
-fn hardware_address(interface: &str) -> io::Result<[u8; 6]> {
+pub(crate) fn hardware_address(interface: &str) -> io::Result<[u8; 6]> {
     let mut all = getifaddrs()?.filter(|one| one.interface_name == interface);
     let found = all.find_map(|one| one.address?.as_link_addr()?.addr());
     found.ok_or_else(|| io::Error::other(format!("interface {interface} has no hardware address")))
 }
 
 /// A request for our own address: whoever has an entry for it corrects that.
-fn arp(hardware: [u8; 6], ip: Ipv4Addr) -> [u8; 28] {
+pub(crate) fn arp(hardware: [u8; 6], ip: Ipv4Addr) -> [u8; 28] {
     let mut packet = [0; 28];
     let (head, rest) = packet.split_at_mut(8);
     // Ethernet, IPv4, lengths of their addresses, request.
@@ -49,7 +63,7 @@ fn arp(hardware: [u8; 6], ip: Ipv4Addr) -> [u8; 28] {
     packet
 }
 
-/// An advertisement that overrides what is known. The kernel fills in the checksum.
+/// An advertisement that overrides what is known.
 fn advertisement(hardware: [u8; 6], ip: Ipv6Addr) -> [u8; 32] {
     let mut packet = [0; 32];
     let (head, rest) = packet.split_at_mut(8);
@@ -63,15 +77,21 @@ fn advertisement(hardware: [u8; 6], ip: Ipv6Addr) -> [u8; 32] {
     packet
 }
 
-fn send_arp(index: u32, packet: &[u8]) -> io::Result<()> {
-    let socket = Socket::new(Domain::PACKET, Type::DGRAM, None)?;
+/// Sends a packet to a station of an interface's link.
+pub(crate) fn send(
+    socket: &Socket,
+    index: u32,
+    protocol: u16,
+    station: [u8; 6],
+    packet: &[u8],
+) -> io::Result<()> {
     // SAFETY: every bit pattern is a value of this C structure of integers, zero included.
     let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     to.sll_family = libc::AF_PACKET.try_into().map_err(io::Error::other)?;
-    to.sll_protocol = ARP.to_be();
+    to.sll_protocol = protocol.to_be();
     to.sll_ifindex = index.try_into().map_err(io::Error::other)?;
     to.sll_halen = 6;
-    to.sll_addr[..6].copy_from_slice(&[0xff; 6]);
+    to.sll_addr[..6].copy_from_slice(&station);
     let length = size_of_val(&to).try_into().map_err(io::Error::other)?;
     // SAFETY: packet and address are live for the call, with their lengths.
     let sent = unsafe {
@@ -87,13 +107,34 @@ fn send_arp(index: u32, packet: &[u8]) -> io::Result<()> {
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-fn send_advertisement(index: u32, ip: Ipv6Addr, packet: &[u8]) -> io::Result<()> {
-    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
-    // RFC 4861, section 7.1.2: one that a router could have passed on is not believed.
-    socket.set_multicast_hops_v6(255)?;
-    socket.set_multicast_if_v6(index)?;
-    socket.bind(&SocketAddrV6::new(ip, 0, 0, 0).into())?;
-    socket.send_to(packet, &SocketAddrV6::new(ALL_NODES, 0, 0, index).into()).map(drop)
+/// A message of ICMPv6 behind its IPv6 header, with its checksum.
+pub(crate) fn icmpv6(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap_or_default();
+    // Version, length, ICMPv6, and the hop limit that no router leaves as it is: one that a router could have passed on is not
+    // believed (RFC 4861, section 7.1).
+    let [high, low] = length.to_be_bytes();
+    let mut packet = vec![0x60, 0, 0, 0, high, low, 58, 255];
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    let sum = checksum(from, to, message);
+    let (head, rest) = message.split_at_checked(4).unwrap_or((message, &[]));
+    packet.extend(head.iter().take(2));
+    packet.extend(sum.to_be_bytes());
+    packet.extend(rest);
+    packet
+}
+
+/// Checksum of an ICMPv6 message, whose own field counts (RFC 8200, section 8.1).
+pub(crate) fn checksum(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> u16 {
+    let words = |bytes: &[u8]| -> u32 {
+        bytes.chunks(2).map(|pair| pair.iter().fold(0, |word, byte| word << 8 | u32::from(*byte))).sum()
+    };
+    let length = u32::try_from(message.len()).unwrap_or_default();
+    let mut sum = words(&from.octets()) + words(&to.octets()) + words(message) + length + 58;
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! Everything specific to aya stays inside this crate. See `docs/steering.md` for how it behaves on a node.
 #![deny(unsafe_code)]
 
+mod address_check;
 mod announce;
 mod bpf;
 mod check;
@@ -37,6 +38,7 @@ mod reuseport;
 mod sockets;
 mod steering;
 
+pub use address_check::{AddressCheck, Hardware};
 pub use announce::announce;
 pub use check::{Rejection, RejectionReason};
 pub use counters::Counters;
