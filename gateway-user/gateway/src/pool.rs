@@ -1,7 +1,7 @@
 //! Addresses of a pool, as the settings ask for them.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use gateway_control::addresses::assignment_store::{AssignmentFile, LocalAssignmentStore};
@@ -18,6 +18,7 @@ use gateway_control::reconcile::{Distributor, Reconciler};
 use gateway_control::source::kube::Cluster;
 use gateway_control::steer::Steer;
 use gateway_control::stream::Nodes;
+use gateway_steer::AddressCheck;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -85,6 +86,25 @@ pub(crate) fn own_addresses(
     };
     let link = Link::open(interface, record).context("--address-interface")?.shared(takes_over).by(access);
     Ok(Some(OwnAddresses::new(link, node::name(settings)?)))
+}
+
+/// Looks for other hosts with addresses that are about to be put on the interface; without the right to, none is found.
+pub(crate) fn address_check(interface: &str) -> Option<AddressCheck> {
+    let opened = AddressCheck::open();
+    opened
+        .inspect_err(|error| {
+            warn!(
+                "addresses are put on {interface} without asking whether another host has them, and not announced: {error}; \
+                 give the process CAP_NET_RAW"
+            );
+        })
+        .ok()
+}
+
+/// The way to change addresses of the interface, where this process has the right to.
+pub(crate) fn own_access(settings: &Settings) -> LinkAccess {
+    let check = interface(settings).and_then(address_check);
+    check.map_or(LinkAccess::Own, |check| LinkAccess::Checked(Arc::new(Mutex::new(check))))
 }
 
 fn interface(settings: &Settings) -> Option<&str> {

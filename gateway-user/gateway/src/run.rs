@@ -104,6 +104,8 @@ struct Parts {
     confinement: Confinement,
     /// Does what takes a right, if this process has none.
     helper: Option<Arc<HelperClient>>,
+    /// The way to change addresses of an interface.
+    access: LinkAccess,
     /// Last, so that the state directory is ours until all else is gone.
     instance: Instance,
 }
@@ -158,6 +160,10 @@ impl Parts {
         let mut steering = steering.with_context(|| format!("--steering {}", settings.steering))?;
         give(identity, &instance, &steering)?;
         start_threads(identity, confinement, helper.as_ref())?;
+        let access = match &helper {
+            Some(helper) => LinkAccess::Helper(Arc::clone(helper)),
+            None => pool::own_access(settings),
+        };
         // After the last thing that takes a right, before the first thread that stays.
         let later = match settings.address_mode {
             _ if helper.is_some() => Later::Nothing,
@@ -185,6 +191,7 @@ impl Parts {
             takeover,
             confinement,
             helper,
+            access,
             instance,
         })
     }
@@ -224,7 +231,7 @@ impl Parts {
         let Self { source, sockets, places, probe, access_log, mut steering, instance, confinement, .. } =
             self;
         let helper = self.helper;
-        let access = helper.clone().map_or(LinkAccess::Own, LinkAccess::Helper);
+        let access = self.access;
         let config = wire::proxy_config(settings, steering.path(), bounds, source.is_cluster(), confinement);
         let kind = handoff::Steering::of(steering.path());
         let own_ports = wire::own_ports(settings, steering.path(), source.is_cluster());

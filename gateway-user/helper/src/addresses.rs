@@ -16,10 +16,16 @@ pub trait Duties: fmt::Debug + Send + Sync {
     /// The system refuses, or others have files there.
     fn give_state_dir(&self) -> io::Result<()>;
 
+    /// Begins to look whether another host has an address that is about to be put on the interface.
+    ///
+    /// # Errors
+    /// The network cannot be asked; one line for people.
+    fn expect_address(&self, ip: IpAddr) -> Result<(), String>;
+
     /// Puts an address on the interface; false if somebody else has, who is no helper.
     ///
     /// # Errors
-    /// The kernel refuses; one line for people.
+    /// Another host has it, or the kernel refuses; one line for people.
     fn put_address(&self, ip: IpAddr) -> Result<bool, String>;
 
     /// Takes an address off the interface.
@@ -106,6 +112,10 @@ mod tests {
 
     impl Duties for Interface {
         fn give_state_dir(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn expect_address(&self, _: IpAddr) -> Result<(), String> {
             Ok(())
         }
 

@@ -125,6 +125,14 @@ impl HelperClient {
         self.about_address(Request::PutAddress(ip), ip)
     }
 
+    /// Has the helper look whether another host has an address that it is about to be asked to put there.
+    ///
+    /// # Errors
+    /// The helper is away, or the network cannot be asked.
+    pub fn expect_address(&self, ip: IpAddr) -> io::Result<()> {
+        self.about_address(Request::ExpectAddress(ip), ip).map(drop)
+    }
+
     /// Takes it off, if nobody else asked for it as well.
     ///
     /// # Errors

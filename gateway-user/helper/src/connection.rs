@@ -90,6 +90,10 @@ impl<'a> Connection<'a> {
                 let (shared, number) = (self.shared, self.number);
                 said(shared.addresses.put(number, ip, &*shared.duties))
             }
+            Request::ExpectAddress(ip) => {
+                self.must_assign(ip)?;
+                said(self.shared.duties.expect_address(ip).map(|()| true))
+            }
             Request::RemoveAddress(ip) => {
                 self.must_assign(ip)?;
                 let (shared, number) = (self.shared, self.number);

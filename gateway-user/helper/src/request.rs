@@ -40,6 +40,8 @@ pub enum Request {
     },
     /// Putting an address of the pool on the interface.
     PutAddress(IpAddr),
+    /// Beginning to look whether another host has an address of the pool, which is about to be put there.
+    ExpectAddress(IpAddr),
     /// Taking it off.
     RemoveAddress(IpAddr),
     /// Telling the network that the address is here.
@@ -83,7 +85,7 @@ impl Request {
                 put_bind_address(&mut bytes, *address);
                 bytes.extend(port.to_le_bytes());
             }
-            Self::PutAddress(ip) | Self::RemoveAddress(ip) | Self::Announce(ip) => {
+            Self::PutAddress(ip) | Self::ExpectAddress(ip) | Self::RemoveAddress(ip) | Self::Announce(ip) => {
                 put_bind_address(&mut bytes, BindAddress::Ip(*ip));
             }
         }
@@ -112,6 +114,7 @@ impl Request {
             8 => Self::Announce(cursor.ip()?),
             9 => Self::GiveStateDir,
             10 => Self::LeaveAddresses,
+            11 => Self::ExpectAddress(cursor.ip()?),
             _ => return Err(Malformed),
         };
         cursor.end()?;
@@ -123,7 +126,7 @@ impl Request {
     pub(crate) fn cost(&self) -> u32 {
         match self {
             Self::Load { .. } => 4096,
-            Self::Announce(_) => 4,
+            Self::Announce(_) | Self::ExpectAddress(_) => 4,
             _ => 1,
         }
     }
@@ -140,6 +143,7 @@ impl Request {
             Self::Announce(_) => 8,
             Self::GiveStateDir => 9,
             Self::LeaveAddresses => 10,
+            Self::ExpectAddress(_) => 11,
         }
     }
 }
@@ -161,6 +165,7 @@ pub(crate) mod tests {
             bind(Transport::Tcp, BindWay::Held, BindAddress::Ip(v4)),
             bind(Transport::Udp, BindWay::Shared, BindAddress::Ip(v6)),
             Request::PutAddress(v4),
+            Request::ExpectAddress(v6),
             Request::RemoveAddress(v6),
             Request::Announce(v4),
             Request::GiveStateDir,
@@ -204,7 +209,7 @@ pub(crate) mod tests {
             let length = usize::from(next()) % 30;
             let mut bytes: Vec<u8> = (0..length).map(|_| next()).collect();
             if let Some(kind) = bytes.first_mut().filter(|_| round % 2 == 0) {
-                *kind %= 12;
+                *kind %= 13;
             }
             if let Ok((number, request)) = Request::decode(&bytes) {
                 assert_eq!(request.encode(number), bytes);

@@ -9,11 +9,12 @@ use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_helper::HelperClient;
+use gateway_steer::AddressCheck;
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::assignment_store::replace;
 use super::netlink::{Netlink, is_missing};
@@ -21,9 +22,11 @@ use super::netlink::{Netlink, is_missing};
 /// The process that changes an interface.
 #[derive(Clone, Debug, Default)]
 pub enum LinkAccess {
-    /// This one, with CAP_NET_ADMIN.
+    /// This one, with CAP_NET_ADMIN, which cannot ask the network.
     #[default]
     Own,
+    /// This one, which looks before it puts an address there whether another host has it, and announces it after.
+    Checked(Arc<Mutex<AddressCheck>>),
     /// A helper, for this one.
     Helper(Arc<HelperClient>),
 }
@@ -123,8 +126,10 @@ impl Link {
         self.records.here.addresses.extend(&new);
         self.save()?;
         let (mut others, mut failed) = (BTreeSet::new(), Vec::new());
+        let interface = self.records.here.interface.clone();
+        missing.iter().for_each(|address| self.access.expect(&interface, *address));
         for address in missing {
-            let put = match self.access.put(&netlink, address).await {
+            let put = match self.access.put(&netlink, &interface, address).await {
                 Ok(put) => put,
                 Err(error) => {
                     failed.push(error);
@@ -195,15 +200,35 @@ impl LinkAccess {
     /// The number of the helper's connection; always the same where there is none.
     fn connection(&self) -> u64 {
         match self {
-            Self::Own => 0,
+            Self::Own | Self::Checked(_) => 0,
             Self::Helper(helper) => helper.state().connections,
         }
     }
 
+    /// Begins to look whether another host has an address that is about to be put there: all together take no longer than
+    /// one.
+    fn expect(&self, interface: &str, address: IpAddr) {
+        // An error shows when the address is put there.
+        match self {
+            Self::Own => {}
+            Self::Checked(check) => drop(lock(check).begin(interface, address)),
+            Self::Helper(helper) => drop(helper.expect_address(address)),
+        }
+    }
+
     /// Puts an address there. False if somebody else had.
-    async fn put(&self, netlink: &Netlink, address: IpAddr) -> Result<bool, String> {
+    async fn put(&self, netlink: &Netlink, interface: &str, address: IpAddr) -> Result<bool, String> {
         let helper = match self {
             Self::Own => return netlink.add(address).await,
+            Self::Checked(check) => {
+                must_be_free(&mut lock(check), interface, address)?;
+                let put = netlink.add(address).await?;
+                // It may have been on another node until now, and neighbours remember that.
+                if let Err(error) = lock(check).announce(interface, address) {
+                    debug!("{address} is here, and its network is not told: {error}");
+                }
+                return Ok(put);
+            }
             Self::Helper(helper) => helper,
         };
         let put = helper.put_address(address).map_err(|error| format!("add {address}: {error}"))?;
@@ -216,7 +241,7 @@ impl LinkAccess {
 
     async fn remove(&self, netlink: &Netlink, interface: &str, address: IpAddr) -> Result<(), String> {
         let helper = match self {
-            Self::Own => return netlink.remove(address).await,
+            Self::Own | Self::Checked(_) => return netlink.remove(address).await,
             Self::Helper(helper) => helper,
         };
         if helper.policy().interface.as_deref() != Some(interface) {
@@ -224,6 +249,26 @@ impl LinkAccess {
         }
         helper.remove_address(address).map(drop).map_err(|error| format!("remove {address}: {error}"))
     }
+}
+
+/// Looks for another host that has an address, for one that is about to have it.
+///
+/// # Errors
+/// There is one; the text says which. Where the network cannot be asked, nobody is found.
+pub fn must_be_free(check: &mut AddressCheck, interface: &str, address: IpAddr) -> Result<(), String> {
+    let found = check.finish(interface, address).unwrap_or_else(|error| {
+        debug!("asking on {interface} for {address}: {error}");
+        None
+    });
+    let Some(hardware) = found else { return Ok(()) };
+    let hardware = hardware.map(|byte| format!("{byte:02x}")).join(":");
+    Err(format!(
+        "{address} is not put on {interface}: the host with {hardware} has it there; tried again until it has not"
+    ))
+}
+
+fn lock(check: &Mutex<AddressCheck>) -> MutexGuard<'_, AddressCheck> {
+    check.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Records {

@@ -229,6 +229,11 @@ impl OwnAddresses {
         plan
     }
 
+    /// True if an address is missing here that may come if it is tried again.
+    pub(crate) fn lacks(&self) -> bool {
+        self.errors.add.is_some()
+    }
+
     /// From here on no other process serves with the same record of addresses.
     pub(crate) fn settle(&mut self) {
         self.link.settle();

@@ -33,6 +33,14 @@ pub(super) fn is_missing(interface: &str) -> bool {
 /// for a helper that was started again.
 const BY_HELPER: u8 = b'S';
 
+/// True if an interface has an address.
+///
+/// # Errors
+/// There is no such interface, or the kernel refuses.
+pub fn has(interface: &str, address: IpAddr) -> Result<bool, String> {
+    alone(async { Ok(Netlink::open(interface)?.addresses().await?.contains(&address)) })
+}
+
 /// Puts an address on an interface, for a helper. False if somebody else had, who is no helper.
 ///
 /// # Errors
@@ -107,7 +115,7 @@ impl Netlink {
     }
 
     /// Adds the address alone, as a host's: no route to a network comes with it. IPv6 ones are usable at
-    /// once: nobody else was given them. Gives true if this process put it there: somebody else may have done
+    /// once: whoever asks for this has looked for others. Gives true if this process put it there: somebody else may have done
     /// so since we looked.
     ///
     /// # Errors

@@ -133,6 +133,11 @@ impl<W: Workers, S: Steer> Applier<W, S> {
         self.held_ports.judge(wanted, refused, desired)
     }
 
+    /// True if an address of this node is not on its interface, which is tried again as what is refused.
+    pub(super) fn lacks_addresses(&self) -> bool {
+        self.own.as_ref().is_some_and(OwnAddresses::lacks)
+    }
+
     /// Looks at what failed or was refused and may work by now: a port that another program held, an address of the node
     /// that has come. True if what is live is to be made anew.
     pub(super) async fn look_again(&mut self, view: &View) -> bool {

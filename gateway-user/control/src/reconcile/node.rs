@@ -95,7 +95,7 @@ impl<W: Workers, S: Steer> NodeReconciler<W, S> {
 
     /// True if something failed or was refused that may work without another word of the controller.
     pub(crate) fn is_unsettled(&self) -> bool {
-        applier::is_unsettled(&self.shown.current())
+        applier::is_unsettled(&self.shown.current()) || self.applier.lacks_addresses()
     }
 
     /// Tries again what failed or was refused and may work by now.

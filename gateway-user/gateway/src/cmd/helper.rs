@@ -3,12 +3,13 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use gateway_control::addresses::netlink;
+use gateway_control::addresses::{link, netlink};
 use gateway_helper::{Duties, Policy, Server};
-use gateway_steer::LendOptions;
+use gateway_steer::{AddressCheck, LendOptions};
 use rustix::thread::CapabilitySet;
 use tracing::{info, warn};
 
@@ -17,7 +18,7 @@ use crate::cli::HelperArgs;
 use crate::confinement::{Confinement, Denials};
 use crate::flags::Settings;
 use crate::identity::Identity;
-use crate::{instance, logging, privileges, signals, state_dir};
+use crate::{instance, logging, pool, privileges, signals, state_dir};
 
 /// Capabilities that something takes which a helper does.
 const NEEDED: CapabilitySet = CapabilitySet::BPF
@@ -39,6 +40,12 @@ struct Work {
     interface: Option<String>,
     state_dir: PathBuf,
     uid: u32,
+    /// Looks for other hosts before an address is put on the interface.
+    check: Option<Mutex<AddressCheck>>,
+}
+
+fn lock(check: &Mutex<AddressCheck>) -> MutexGuard<'_, AddressCheck> {
+    check.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves gateways until a signal asks to stop.
@@ -107,7 +114,8 @@ fn work(settings: &Settings, uid: u32) -> anyhow::Result<Work> {
     if let Some(Err(why)) = interface.as_deref().map(netlink::check) {
         bail!("--address-interface: {why}");
     }
-    Ok(Work { interface, state_dir: state_dir::resolve(&settings.state_dir)?, uid })
+    let check = interface.as_deref().and_then(pool::address_check).map(Mutex::new);
+    Ok(Work { interface, state_dir: state_dir::resolve(&settings.state_dir)?, uid, check })
 }
 
 impl Work {
@@ -121,8 +129,26 @@ impl Duties for Work {
         state_dir::make_for(&self.state_dir, self.uid)
     }
 
+    fn expect_address(&self, ip: IpAddr) -> Result<(), String> {
+        let interface = self.interface()?;
+        match &self.check {
+            // This host would not find itself.
+            Some(check) if !netlink::has(interface, ip)? => {
+                let begun = lock(check).begin(interface, ip);
+                begun.map_err(|error| format!("asking on {interface} for {ip}: {error}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn put_address(&self, ip: IpAddr) -> Result<bool, String> {
-        netlink::put(self.interface()?, ip)
+        let interface = self.interface()?;
+        if let Some(check) = &self.check
+            && !netlink::has(interface, ip)?
+        {
+            link::must_be_free(&mut lock(check), interface, ip)?;
+        }
+        netlink::put(interface, ip)
     }
 
     fn remove_address(&self, ip: IpAddr) -> Result<(), String> {
