@@ -146,7 +146,12 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
 
     /// True if something failed or was refused that may work without a change of the resources.
     pub fn is_unsettled(&self) -> bool {
-        applier::is_unsettled(&self.shown.current()) || self.applier.lacks_addresses()
+        applier::is_unsettled(&self.shown.current()) || self.lacks_addresses()
+    }
+
+    /// True if an address of this node is not on its interface.
+    pub(crate) fn lacks_addresses(&self) -> bool {
+        self.applier.lacks_addresses()
     }
 
     /// Tries again what failed or was refused and may work by now: a port that another program held, a worker

@@ -30,14 +30,17 @@ pub fn allocate_with_keepers(
     keepers: &BTreeSet<String>,
 ) -> Assignments {
     let mut round = Round::new(pool, nodes, keepers);
-    // First of all what is held, then what is named, then what is left.
-    for want in wants {
+    // First of all what is held: what stays where it is, then what moves, to whoever has the fewest by then. Then what is
+    // named, then what is left.
+    for (want, moves) in
+        [false, true].into_iter().flat_map(|moves| wants.iter().map(move |want| (want, moves)))
+    {
         let held = before.given.get(&want.gateway).into_iter().flatten();
         let (named, free): (Vec<_>, Vec<_>) = held.partition(|one| want.fixed.contains(&one.address));
-        named.into_iter().for_each(|one| round.keep(want, one));
+        named.into_iter().for_each(|one| round.keep(want, one, moves));
         for family in round.families() {
             let one = free.iter().find(|one| one.address.is_ipv4() == family);
-            one.into_iter().filter(|_| want.free).for_each(|one| round.keep(want, one));
+            one.into_iter().filter(|_| want.free).for_each(|one| round.keep(want, one, moves));
         }
     }
     for want in wants {
@@ -73,8 +76,9 @@ impl<'a> Round<'a> {
         [true, false].into_iter().filter(|v4| has(*v4)).collect()
     }
 
-    fn keep(&mut self, want: &AddressWant, held: &Assignment) {
-        if self.holds(held.address) && !self.taken.contains(&held.address) {
+    fn keep(&mut self, want: &AddressWant, held: &Assignment, moves: bool) {
+        if self.holds(held.address) && !self.taken.contains(&held.address) && self.stays(&held.node) != moves
+        {
             self.give(want, held.address, Some(&held.node));
         }
     }
@@ -115,7 +119,7 @@ impl<'a> Round<'a> {
     fn give(&mut self, want: &AddressWant, address: IpAddr, node: Option<&str>) {
         let fewest =
             || self.nodes.iter().min_by_key(|(name, count)| (**count, **name)).map(|(name, _)| *name);
-        let stays = node.filter(|node| self.nodes.contains_key(node) || self.keepers.contains(*node));
+        let stays = node.filter(|node| self.stays(node));
         let Some(node) = stays.or_else(fewest) else { return };
         if let Some(count) = self.nodes.get_mut(node) {
             *count += 1;
@@ -124,6 +128,11 @@ impl<'a> Round<'a> {
         let given = self.after.given.entry(want.gateway.clone()).or_default();
         given.push(Assignment { address, node: node.to_owned() });
         given.sort();
+    }
+
+    /// True if a node keeps what it has.
+    fn stays(&self, node: &str) -> bool {
+        self.nodes.contains_key(node) || self.keepers.contains(node)
     }
 
     fn holds(&self, address: IpAddr) -> bool {
@@ -220,7 +229,11 @@ mod tests {
         let first = allocate(&pool, &Assignments::default(), &wants, &nodes(&["n", "m"]));
         assert_eq!(shown(&first), ["a 10.0.0.1 m", "b 10.0.0.2 n", "c 10.0.0.3 m"]);
         let next = allocate(&pool, &first, &wants, &nodes(&["n", "o"]));
-        assert_eq!(shown(&next), ["a 10.0.0.1 n", "b 10.0.0.2 n", "c 10.0.0.3 o"], "o has none yet, then n");
+        assert_eq!(
+            shown(&next),
+            ["a 10.0.0.1 o", "b 10.0.0.2 n", "c 10.0.0.3 n"],
+            "n has b, and o has none yet"
+        );
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl FollowerAssignmentStore {
 #[cfg(test)]
 mod tests {
     use gateway_ir::ObjectName;
-    use gateway_sync::frame::Hello;
+    use gateway_sync::frame::{Ack, Hello};
     use gateway_sync::server::Nodes as _;
     use gateway_testkit::scratch::Scratch;
 
@@ -73,6 +73,7 @@ mod tests {
         let wants = ["a", "b"].map(want);
         let join = |nodes: &Arc<Nodes>, name: &str| {
             (&**nodes).joins(&Hello { node: name.to_owned(), ..Hello::default() }).unwrap();
+            (&**nodes).acknowledges(name, Ack::default());
         };
         let open = |nodes: &Arc<Nodes>| {
             nodes.keep_evidence(15011);

@@ -1,7 +1,7 @@
 //! The loop of the compiler thread.
 
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_channel::oneshot;
 use tracing::{info, warn};
@@ -12,6 +12,8 @@ use super::{Compiler, MOST_QUIET_TIMES, Wake};
 
 /// Quiet times without work after which a change is the first one.
 const RESTED: u32 = 4;
+/// Longest pause before an address is tried again that is missing: the node that had it may be about to end.
+const ADDRESS_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<P: Plane> Compiler<P> {
     pub(super) fn run(&mut self) {
@@ -21,6 +23,7 @@ impl<P: Plane> Compiler<P> {
         loop {
             let mut overtaken = false;
             let rest = look_at.saturating_duration_since(Instant::now());
+            let rest = if self.plane.lacks_addresses() { rest.min(ADDRESS_RETRY_INTERVAL) } else { rest };
             let due = self.plane.due_in().filter(|due| *due < rest);
             let wake = match self.wakes.recv_timeout(due.unwrap_or(rest)) {
                 Ok(Wake::Changed) => self.debounce().inspect(|_| overtaken = true),

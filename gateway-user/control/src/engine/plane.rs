@@ -44,6 +44,9 @@ pub(super) trait Plane {
     /// True if something failed that may work if it is tried again.
     fn is_unsettled(&self) -> bool;
 
+    /// True if an address of this node is missing, which another host may give up at any time.
+    fn lacks_addresses(&self) -> bool;
+
     /// True if edits wait for their expressions.
     fn is_building(&self) -> bool;
 
@@ -62,6 +65,7 @@ pub(super) trait OfResources {
     fn waiting(&mut self, what: String, resources: &StoreView);
     fn settle(&mut self);
     fn is_unsettled(&self) -> bool;
+    fn lacks_addresses(&self) -> bool;
     fn is_building(&self) -> bool;
     fn end(self) -> Self::End;
 }
@@ -148,6 +152,10 @@ impl<R: OfResources> Plane for ResourcePlane<R> {
         self.reconciler.is_unsettled()
     }
 
+    fn lacks_addresses(&self) -> bool {
+        self.reconciler.lacks_addresses()
+    }
+
     fn is_building(&self) -> bool {
         self.reconciler.is_building()
     }
@@ -194,6 +202,10 @@ impl<W: Workers, S: Steer> OfResources for Reconciler<W, S> {
 
     fn is_building(&self) -> bool {
         self.is_building()
+    }
+
+    fn lacks_addresses(&self) -> bool {
+        self.lacks_addresses()
     }
 
     fn end(self) -> S {
@@ -243,6 +255,11 @@ impl OfResources for Distributor {
         self.is_building()
     }
 
+    /// It has no interface.
+    fn lacks_addresses(&self) -> bool {
+        false
+    }
+
     fn end(self) {}
 }
 
@@ -280,6 +297,10 @@ impl<W: Workers, S: Steer> Plane for NodeReconciler<W, S> {
 
     fn is_unsettled(&self) -> bool {
         self.is_unsettled()
+    }
+
+    fn lacks_addresses(&self) -> bool {
+        self.lacks_addresses()
     }
 
     fn is_building(&self) -> bool {

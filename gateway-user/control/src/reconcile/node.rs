@@ -95,7 +95,12 @@ impl<W: Workers, S: Steer> NodeReconciler<W, S> {
 
     /// True if something failed or was refused that may work without another word of the controller.
     pub(crate) fn is_unsettled(&self) -> bool {
-        applier::is_unsettled(&self.shown.current()) || self.applier.lacks_addresses()
+        applier::is_unsettled(&self.shown.current()) || self.lacks_addresses()
+    }
+
+    /// True if an address of this node is not on its interface.
+    pub(crate) fn lacks_addresses(&self) -> bool {
+        self.applier.lacks_addresses()
     }
 
     /// Tries again what failed or was refused and may work by now.

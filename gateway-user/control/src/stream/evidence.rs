@@ -24,7 +24,7 @@ const QUESTIONS: usize = 16;
 /// Nodes as far as addresses are concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Placement {
-    /// Nodes that may get addresses: none before all have had their time to come.
+    /// Nodes that serve and may get addresses: none before all have had their time to come.
     pub(crate) here: BTreeSet<String>,
     /// Nodes whose addresses others may have.
     pub(crate) lost: BTreeSet<String>,
@@ -53,6 +53,8 @@ struct Inner {
     /// Ways to ask each node, the newest connection last.
     senders: BTreeMap<String, Vec<mpsc::Sender<Probe>>>,
     complete: bool,
+    /// Nodes whose streams are there and that have acknowledged a version.
+    serving: BTreeSet<String>,
     said: BTreeMap<String, String>,
 }
 
@@ -63,6 +65,7 @@ impl Default for Evidence {
             port: None,
             senders: BTreeMap::new(),
             complete: false,
+            serving: BTreeSet::new(),
             said: BTreeMap::new(),
         };
         Self { inner: Mutex::new(inner), placement: watch::channel(Placement::default()).0 }
@@ -107,13 +110,26 @@ impl Evidence {
         self.tell();
     }
 
+    /// A node serves what it was told, as far as it can.
+    pub(super) fn acknowledges(&self, node: &str) {
+        if self.lock().serving.insert(node.to_owned()) {
+            self.tell();
+        }
+    }
+
     pub(super) fn leaves(&self, node: &str) {
-        self.lock().rule.leaves(node, Instant::now());
+        let mut inner = self.lock();
+        inner.serving.remove(node);
+        inner.rule.leaves(node, Instant::now());
+        drop(inner);
         self.tell();
     }
 
     pub(super) fn withdraws(&self, node: &str) {
-        self.lock().rule.withdraws(node);
+        let mut inner = self.lock();
+        inner.serving.remove(node);
+        inner.rule.withdraws(node);
+        drop(inner);
         self.tell();
     }
 
@@ -159,9 +175,10 @@ impl Evidence {
             let targets = question.targets.iter().map(ToString::to_string).collect();
             let probe = Probe { id: question.id, targets, nonce: RandomState::new().hash_one(question.id) };
             let ways = inner.senders.get(&question.witness).into_iter().flatten().rev();
-            // One that has more to answer than it takes does not answer in time either.
-            let _ =
-                ways.filter(|way| !way.is_closed()).take(1).try_for_each(|way| way.try_send(probe.clone()));
+            if let Some(way) = ways.into_iter().find(|way| !way.is_closed()) {
+                // One that has more to answer than it takes does not answer in time either.
+                let _ = way.try_send(probe);
+            }
         }
         inner.say();
         drop(inner);
@@ -171,7 +188,7 @@ impl Evidence {
     /// Publishes what has changed.
     fn tell(&self) {
         let inner = self.lock();
-        let here = if inner.complete { inner.rule.here() } else { BTreeSet::new() };
+        let here = if inner.complete { &inner.rule.here() & &inner.serving } else { BTreeSet::new() };
         let next = Placement { here, lost: inner.rule.lost() };
         drop(inner);
         self.placement.send_if_modified(|known| {
@@ -235,6 +252,7 @@ mod tests {
             evidence.joins(node, &hello(node));
             (node, evidence.questions(node))
         });
+        ["a", "bb", "ccc"].iter().for_each(|node| evidence.acknowledges(node));
         assert_eq!(*placement.borrow(), Placement::default());
         evidence.complete();
         assert_eq!(placement.borrow().here.len(), 3);
@@ -258,6 +276,8 @@ mod tests {
         assert!(placement.borrow().keepers(&owner("a")).is_empty());
         assert_eq!(evidence.counts().lost, 1);
         evidence.joins("a", &hello("a"));
+        assert_eq!(placement.borrow().here.len(), 2, "it serves nothing yet");
+        evidence.acknowledges("a");
         assert_eq!(placement.borrow().here.len(), 3);
         evidence.owned(&owner("dddd"));
         pass(20, "192.0.2.99:15011").await;

@@ -213,6 +213,7 @@ impl server::Nodes for &Nodes {
         (line.version, line.closed, line.error) = (ack.version, ack.closed_total, error);
         let report = ack::report(&line.program, &ack);
         drop(all);
+        self.evidence.acknowledges(node);
         self.own.send_replace(Some(NodeReport::from(&report)));
         let now = Instant::now();
         self.reports.send_if_modified(|reports| reports.acknowledged(node, report, now));

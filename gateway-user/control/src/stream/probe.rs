@@ -19,7 +19,7 @@ const LENGTH: usize = 32;
 const QUESTION: [u8; 8] = *b"sluice?1";
 const RESPONSE: [u8; 8] = *b"sluice!1";
 /// Times at which datagrams are sent, by the pause after each: the last one has its time as well.
-const PAUSE: Duration = Duration::from_millis(500);
+const DATAGRAM_INTERVAL: Duration = Duration::from_millis(500);
 const DATAGRAMS: u32 = 4;
 /// Most addresses of a question.
 const MAX_TARGETS: usize = 8;
@@ -28,7 +28,9 @@ const MAX_QUESTIONS: usize = 8;
 /// Responses in a second; a controller needs some in a minute.
 const MAX_RESPONSES: u32 = 200;
 /// Pause after an error of the socket.
-const BIND_PAUSE: Duration = Duration::from_secs(1);
+const BIND_INTERVAL: Duration = Duration::from_secs(1);
+/// Failures that nothing is said of: the process before has the address for so long in a hot restart.
+const QUIET_FAILURES: u32 = 10;
 
 /// The answers of a node to what others ask.
 #[derive(Clone)]
@@ -119,7 +121,7 @@ async fn reach_by(
             // No route, or nobody who says where the address is: not reached either.
             let _ = socket.send_to(question, target).await;
         }
-        let until = begun + PAUSE * round;
+        let until = begun + DATAGRAM_INTERVAL * round;
         while let Ok(received) = timeout_at(until, receive(&socket)).await {
             if received == Some(*awaited) {
                 return true;
@@ -153,22 +155,26 @@ fn random() -> [u8; 16] {
 
 /// Answers others for as long as it is polled.
 pub(super) async fn answer(answers: ProbeAnswers) {
-    let mut said = String::new();
+    let (mut said, mut failed) = (String::new(), 0);
     loop {
         let error = match bind(answers.address).await {
             Ok(socket) => {
                 info!(address = %answers.address, "probes of other nodes are answered");
-                said.clear();
+                (said, failed) = (String::new(), 0);
                 answer_at(&socket, &*answers.serves).await
             }
             Err(error) => error,
         };
         let text = format!("--probe-address {}: {error}", answers.address);
-        if text != said {
+        failed += 1;
+        let waits = error.kind() == io::ErrorKind::AddrInUse && failed < QUIET_FAILURES;
+        if text != said && !waits {
             warn!("{text}; until it works, other nodes cannot tell that this one serves");
         }
-        said = text;
-        sleep(BIND_PAUSE).await;
+        if !waits {
+            said = text;
+        }
+        sleep(BIND_INTERVAL).await;
     }
 }
 

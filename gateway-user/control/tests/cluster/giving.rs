@@ -7,8 +7,12 @@ use std::time::Duration;
 use gateway_control::addresses::assignment_store;
 use gateway_control::cluster::lease::LeaseTimes;
 use gateway_control::cluster::pool::{self, ObservedAssignments, Wants};
-use gateway_control::cluster::{ClusterTally, Membership, PoolDuty, run};
+use gateway_control::cluster::{ClusterTally, Membership, PoolDuty, ReportsBy, run};
+use gateway_control::stream::{ListenOptions, Nodes, listen};
 use gateway_ir::ObjectName;
+use gateway_sync::frame::{Ack, Hello};
+use gateway_sync::server::{Leading, Nodes as _, SharedTable};
+use gateway_testkit::scratch::Scratch;
 use gateway_translate::{AddressWant, Assignment, Assignments};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -28,6 +32,11 @@ struct Process {
 impl Process {
     /// With what it knows from an earlier time.
     fn start(server: &ApiServer, known: Option<Assignments>) -> Self {
+        Self::start_with(server, known, None)
+    }
+
+    /// As a controller of nodes that report by their streams.
+    fn start_with(server: &ApiServer, known: Option<Assignments>, nodes: Option<Arc<Nodes>>) -> Self {
         let (wants, wanted) = watch::channel(None);
         let (gives, given) = watch::channel(ObservedAssignments::kept(known.map(Arc::new)));
         tokio::spawn(pool::follow(server.client(), "sys".to_owned(), gives));
@@ -53,7 +62,7 @@ impl Process {
                 given: given.clone(),
             }),
             leaves: leaving,
-            nodes: None,
+            nodes: nodes.map(|nodes| (nodes, ReportsBy::Streams)),
             stream: None,
         };
         tokio::spawn(run(membership, stopped));
@@ -197,4 +206,40 @@ async fn what_a_node_kept_counts_where_the_cluster_has_nothing() {
     let process = Process::start(&server, Some(known));
     process.want(&["a", "b"]);
     until("it is written", || held(&server).is_some_and(|held| held == ["a 10.0.0.1", "b 10.0.0.2"])).await;
+}
+
+/// Addresses and their nodes, as the object has them.
+fn owners(server: &ApiServer) -> Option<Vec<String>> {
+    let map = server.get(MAP)?;
+    let assignments = assignment_store::read(map["data"]["assignments.json"].as_str()?).ok()?;
+    Some(assignments.given.values().flatten().map(|one| format!("{} {}", one.address, one.node)).collect())
+}
+
+#[tokio::test]
+async fn nodes_that_follow_get_addresses_and_one_whose_stream_is_gone_keeps_its_own() {
+    let server = ApiServer::start().await;
+    let (dir, nodes) = (Scratch::new("giving").unwrap(), Arc::<Nodes>::default());
+    nodes.keep_evidence(15011);
+    let options = ListenOptions { path: dir.join("nodes.sock"), users: Vec::new(), version: String::new() };
+    let (_leads, leading) = watch::channel(Leading::Here { term: 0 });
+    let table = Arc::new(SharedTable::new(1));
+    let _server = listen(options, table, Arc::clone(&nodes), leading, || ()).unwrap();
+    let process = Process::start_with(&server, None, Some(Arc::clone(&nodes)));
+    process.want(&["a", "b"]);
+    let join = |name: &str| {
+        (&*nodes).joins(&Hello { node: name.to_owned(), ..Hello::default() }).unwrap();
+        (&*nodes).acknowledges(name, Ack::default());
+    };
+    join("m");
+    join("n");
+    let both = ["10.0.0.1 m", "10.0.0.2 n"];
+    until("both have one", || owners(&server).is_some_and(|owners| owners == both)).await;
+    (&*nodes).leaves("m");
+    process.want(&["a", "b", "c"]);
+    let all = ["10.0.0.1 m", "10.0.0.2 n", "10.0.0.3 n"];
+    until("the one that is there gets more", || owners(&server).is_some_and(|owners| owners == all)).await;
+    join("o");
+    (&*nodes).withdraws("n");
+    let moved = ["10.0.0.1 m", "10.0.0.2 o", "10.0.0.3 o"];
+    until("n said that it serves no more", || owners(&server).is_some_and(|owners| owners == moved)).await;
 }
