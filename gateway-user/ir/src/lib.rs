@@ -15,6 +15,7 @@ mod ids;
 mod matching;
 pub mod order;
 pub mod overlap;
+mod placement;
 mod route;
 mod tls;
 mod topology;
@@ -25,6 +26,7 @@ pub use filter::{Filter, HeaderChange, HeaderMod, HostRewrite, PathRewrite, Redi
 pub use hostname::{Hostname, HostnameError};
 pub use ids::{BackendProtocol, ClusterKey, Generation, ListenerId, ObjectName, RouteId, RouteKind};
 pub use matching::{GrpcMatch, HeaderMatch, PathMatch, QueryMatch, RouteMatch, StringMatch};
+pub use placement::{LabelRequirement, Labels, NodeSelector, Placement};
 pub use route::{
     Action, HttpRoute, HttpRule, RuleError, RuleErrorKind, Timeouts, WeightedBackend, WeightedTarget,
 };
