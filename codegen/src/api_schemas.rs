@@ -1,8 +1,8 @@
 //! `api-schemas`: makes gateway-user/api/schemas out of the projects that define them, so that no schema is
 //! edited by hand.
 //!
-//! The CRDs come from the Go module of the Gateway API (experimental channel), the core kinds and
-//! `ObjectMeta` from Kubernetes' OpenAPI v3 documents. Prose is dropped, references are resolved, versions of
+//! The CRDs come from the Go module of the Gateway API (experimental channel) and from `deploy/crds`, the core kinds
+//! and `ObjectMeta` from Kubernetes' OpenAPI v3 documents. Prose is dropped, references are resolved, versions of
 //! a kind that validate alike are written once. Needs `go` and `unzip`.
 
 use std::collections::BTreeMap;
@@ -18,12 +18,15 @@ use crate::cargo::workspace;
 const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.7.0";
 const KUBERNETES: &str = "k8s.io/kubernetes@v1.37.2";
 const CRDS: &str = "config/crd/experimental";
+/// Our own definition that people write objects of.
+const OWN_CRD: &str = "deploy/crds/gatewayconfigs.yaml";
 
 /// Kinds of the core, each with the document and the definition that describe it. `ObjectMeta` holds for
 /// every kind: CRDs leave `metadata` to the API server.
-const CORE: [(&str, &str, &str); 6] = [
+const CORE: [(&str, &str, &str); 7] = [
     ("objectmeta", "api__v1_openapi.json", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"),
     ("namespace", "api__v1_openapi.json", "io.k8s.api.core.v1.Namespace"),
+    ("node", "api__v1_openapi.json", "io.k8s.api.core.v1.Node"),
     ("service", "api__v1_openapi.json", "io.k8s.api.core.v1.Service"),
     ("secret", "api__v1_openapi.json", "io.k8s.api.core.v1.Secret"),
     ("configmap", "api__v1_openapi.json", "io.k8s.api.core.v1.ConfigMap"),
@@ -41,6 +44,8 @@ pub(crate) struct Args {
 /// Writes, or with `--check` compares, every schema.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut files = gateway_schemas(&module(GATEWAY_API)?)?;
+    let own = fs::read_to_string(workspace().join(OWN_CRD)).context(OWN_CRD)?;
+    add_definitions(&mut files, OWN_CRD, &own)?;
     files.append(&mut core_schemas(&module(KUBERNETES)?)?);
     let dir = workspace().join("gateway-user/api/schemas");
     fs::create_dir_all(&dir)?;
@@ -119,14 +124,19 @@ fn gateway_schemas(module: &Module) -> Result<BTreeMap<String, Value>> {
     let mut files = BTreeMap::new();
     for name in module.list(CRDS)?.iter().filter(|name| name.ends_with(".yaml")) {
         let text = module.read(&format!("{CRDS}/{name}"))?;
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).with_context(|| name.clone())?;
-        for crd in documents.iter().filter(|d| d["kind"] == "CustomResourceDefinition") {
-            let kind = crd["spec"]["names"]["kind"].as_str().with_context(|| format!("{name}: no kind"))?;
-            let source = format!("{}/{CRDS}/{name}", module.name);
-            files.insert(kind.to_lowercase(), json!({"source": source, "versions": versions(crd)?}));
-        }
+        add_definitions(&mut files, &format!("{}/{CRDS}/{name}", module.name), &text)?;
     }
     Ok(files)
+}
+
+/// Adds the schema of each definition in `text`, which is the file `source`.
+fn add_definitions(files: &mut BTreeMap<String, Value>, source: &str, text: &str) -> Result<()> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).with_context(|| source.to_owned())?;
+    for crd in documents.iter().filter(|d| d["kind"] == "CustomResourceDefinition") {
+        let kind = crd["spec"]["names"]["kind"].as_str().with_context(|| format!("{source}: no kind"))?;
+        files.insert(kind.to_lowercase(), json!({"source": source, "versions": versions(crd)?}));
+    }
+    Ok(())
 }
 
 /// Served versions, newest API first; one that validates like an earlier one is written as that one's name.

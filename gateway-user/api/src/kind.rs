@@ -7,12 +7,14 @@ macro_rules! for_each_kind {
     ($then:ident) => {
         $then! {
             Namespace(k8s_openapi::api::core::v1::Namespace) namespaces,
+            Node(k8s_openapi::api::core::v1::Node) nodes,
             Service(k8s_openapi::api::core::v1::Service) services,
             EndpointSlice(k8s_openapi::api::discovery::v1::EndpointSlice) endpoint_slices,
             Secret(k8s_openapi::api::core::v1::Secret) secrets,
             ConfigMap(k8s_openapi::api::core::v1::ConfigMap) config_maps,
             GatewayClass(crate::GatewayClass) gateway_classes,
             Gateway(crate::Gateway) gateways,
+            GatewayConfig(crate::GatewayConfig) gateway_configs,
             ListenerSet(crate::ListenerSet) listener_sets,
             HttpRoute(crate::HttpRoute) http_routes,
             GrpcRoute(crate::GrpcRoute) grpc_routes,
@@ -77,7 +79,7 @@ for_each_kind!(kind);
 impl Kind {
     /// True if its objects live in namespaces.
     pub const fn namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::GatewayClass | Self::XMesh)
+        !matches!(self, Self::Namespace | Self::Node | Self::GatewayClass | Self::XMesh)
     }
 
     /// The versions that the API server serves, ours first. Of one kind they differ in validation, not in
@@ -88,16 +90,21 @@ impl Kind {
             Self::TlsRoute => &["v1", "v1alpha3", "v1alpha2"],
             Self::TcpRoute | Self::UdpRoute => &["v1", "v1alpha2"],
             Self::BackendTlsPolicy => &["v1", "v1alpha3"],
-            Self::XBackend | Self::XBackendTrafficPolicy | Self::XMesh | Self::XTelemetryPolicy => {
-                &["v1alpha1"]
-            }
+            Self::GatewayConfig
+            | Self::XBackend
+            | Self::XBackendTrafficPolicy
+            | Self::XMesh
+            | Self::XTelemetryPolicy => &["v1alpha1"],
             _ => &["v1"],
         }
     }
 
     /// True if a status subresource exists, so that a status which arrives with the object is dropped.
     pub const fn has_status(self) -> bool {
-        !matches!(self, Self::EndpointSlice | Self::Secret | Self::ConfigMap | Self::ReferenceGrant)
+        !matches!(
+            self,
+            Self::EndpointSlice | Self::Secret | Self::ConfigMap | Self::GatewayConfig | Self::ReferenceGrant
+        )
     }
 
     /// The kind of that group and name, if we read it.
@@ -126,5 +133,6 @@ mod tests {
         assert_eq!(Kind::HttpRoute.api_version(), "gateway.networking.k8s.io/v1");
         assert_eq!(Kind::EndpointSlice.api_version(), "discovery.k8s.io/v1");
         assert_eq!(Kind::Service.api_version(), "v1");
+        assert_eq!(Kind::GatewayConfig.api_version(), "sluice.dev/v1alpha1");
     }
 }

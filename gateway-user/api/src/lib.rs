@@ -1,4 +1,4 @@
-//! Gateway API v1.7.0 types (experimental channel), the schemas that API servers check them with, and the
+//! Gateway API v1.7.0 types (experimental channel) and our own GatewayConfig, the schemas that API servers check them with, and the
 //! loader that applies those schemas to YAML. No client, no clock, no files.
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,9 @@ pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 
 /// The API group of its experimental kinds, whose names begin with X.
 pub const EXPERIMENTAL_GROUP: &str = "gateway.networking.x-k8s.io";
+
+/// The API group of our own kinds.
+pub const OWN_GROUP: &str = "sluice.dev";
 
 /// The Gateway API version that types and schemas are of.
 pub const BUNDLE_VERSION: &str = "v1.7.0";

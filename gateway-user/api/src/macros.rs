@@ -124,6 +124,7 @@ macro_rules! resource {
     };
     (@group gateway) => { "gateway.networking.k8s.io" };
     (@group experimental) => { "gateway.networking.x-k8s.io" };
+    (@group sluice) => { "sluice.dev" };
     (@scope namespaced) => { k8s_openapi::NamespaceResourceScope };
     (@scope cluster) => { k8s_openapi::ClusterResourceScope };
 }

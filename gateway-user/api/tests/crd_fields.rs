@@ -13,10 +13,11 @@ use serde_json::{Map, Value, json};
 
 /// The kinds whose types are ours; those of the core come from `k8s-openapi`.
 fn own_kinds() -> impl Iterator<Item = Kind> {
-    Kind::ALL
-        .iter()
-        .copied()
-        .filter(|kind| kind.group().ends_with(".x-k8s.io") || kind.group().starts_with("gateway."))
+    Kind::ALL.iter().copied().filter(|kind| {
+        kind.group().ends_with(".x-k8s.io")
+            || kind.group().starts_with("gateway.")
+            || kind.group() == "sluice.dev"
+    })
 }
 
 /// The CRD's schema for a kind and version.
@@ -209,6 +210,7 @@ fn deserialize(kind: Kind, probe: Probe<'_>) {
     }
     let result = match kind {
         Kind::GatewayClass => read::<api::GatewayClass>(probe),
+        Kind::GatewayConfig => read::<api::GatewayConfig>(probe),
         Kind::Gateway => read::<api::Gateway>(probe),
         Kind::ListenerSet => read::<api::ListenerSet>(probe),
         Kind::HttpRoute => read::<api::HttpRoute>(probe),

@@ -90,12 +90,14 @@ fn parse(kind: Kind) -> BTreeMap<String, Schema> {
 pub(crate) const fn source(kind: Kind) -> &'static str {
     match kind {
         Kind::Namespace => include_str!("../../schemas/namespace.json"),
+        Kind::Node => include_str!("../../schemas/node.json"),
         Kind::Service => include_str!("../../schemas/service.json"),
         Kind::EndpointSlice => include_str!("../../schemas/endpointslice.json"),
         Kind::Secret => include_str!("../../schemas/secret.json"),
         Kind::ConfigMap => include_str!("../../schemas/configmap.json"),
         Kind::GatewayClass => include_str!("../../schemas/gatewayclass.json"),
         Kind::Gateway => include_str!("../../schemas/gateway.json"),
+        Kind::GatewayConfig => include_str!("../../schemas/gatewayconfig.json"),
         Kind::ListenerSet => include_str!("../../schemas/listenerset.json"),
         Kind::HttpRoute => include_str!("../../schemas/httproute.json"),
         Kind::GrpcRoute => include_str!("../../schemas/grpcroute.json"),

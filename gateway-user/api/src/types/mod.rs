@@ -1,5 +1,7 @@
 //! The Gateway API's objects, one file per topic, with one of each shared type.
 //!
+//! GatewayConfig is ours; all else is the Gateway API's.
+//!
 //! Field names, defaults and bounds are those of the v1.7.0 experimental CRDs; a test compares every field. A
 //! field with a default in the CRD is plain here and takes that default when absent; any other optional field
 //! is an `Option`, or an empty list.
@@ -9,6 +11,7 @@ mod condition;
 mod filter;
 mod gateway;
 mod gatewayclass;
+mod gatewayconfig;
 mod grpcroute;
 mod httproute;
 mod l4route;
@@ -29,6 +32,7 @@ pub use condition::*;
 pub use filter::*;
 pub use gateway::*;
 pub use gatewayclass::*;
+pub use gatewayconfig::*;
 pub use grpcroute::*;
 pub use httproute::*;
 pub use l4route::*;
