@@ -1,12 +1,12 @@
 //! Addresses that Gateways are given by us: an input of translation, which never chooses one itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use gateway_api_types::{AddressType, GatewaySpecAddress, ResourceSet};
 use gateway_ir::ObjectName;
 
-use crate::{TranslateOptions, view};
+use crate::{TranslateOptions, placement, view};
 
 /// An address that one Gateway has, and the node that puts it on its interface.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,6 +37,8 @@ pub struct AddressWant {
     pub fixed: Vec<IpAddr>,
     /// True if it asks for any other.
     pub free: bool,
+    /// Names of the nodes that it is served on; `None` stands for all.
+    pub nodes: Option<BTreeSet<String>>,
 }
 
 impl Assignments {
@@ -75,6 +77,7 @@ pub fn address_wants(resources: &ResourceSet, options: &TranslateOptions) -> Vec
                 created: view::created(&gateway.metadata),
                 fixed: wanted.iter().filter_map(named).collect(),
                 free: wanted.is_empty() || wanted.iter().any(is_ours_to_choose),
+                nodes: placement::allowed(resources, gateway),
             }
         })
         .collect();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use gateway_api_types::{AddressType, FromNamespaces, Gateway, GatewaySpecAddress};
-use gateway_ir::{BindAddress, ObjectName, Protocol};
+use gateway_ir::{BindAddress, NodeSelector, ObjectName, Protocol};
 
 use crate::Severity;
 use crate::assignment::{Assignments, is_ours_to_choose};
@@ -11,6 +11,7 @@ use crate::certificate::Certificates;
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::gatewayclass::{ClassState, Classes};
 use crate::listener::ListenerState;
+use crate::parameters;
 use crate::reason;
 use crate::suggest::{self, SearchBudget};
 use crate::view::{self, View};
@@ -29,6 +30,8 @@ pub(crate) struct GatewayState<'a> {
     /// Addresses it asked for and does not get: the `Programmed` condition.
     pub(crate) unassigned: Vec<ConfigError>,
     pub(crate) listeners: Vec<ListenerState<'a>>,
+    /// The nodes that it is served on, by its own parameters and its class's.
+    pub(crate) nodes: NodeSelector,
 }
 
 /// Every Gateway that is ours, by namespace and name. Of others nothing is said, but for a class that nobody
@@ -46,8 +49,8 @@ pub(crate) fn evaluate<'a>(
         let class = &gateway.spec.gateway_class_name;
         match classes.states.get(class) {
             Some(ClassState::Foreign) => {}
-            Some(ClassState::Accepted) => {
-                gateways.push(state(view, certificates, name, gateway, None, assignments, diagnostics))
+            Some(ClassState::Accepted(nodes)) => {
+                gateways.push(state(view, certificates, name, gateway, Ok(nodes), assignments, diagnostics))
             }
             Some(ClassState::Refused(error)) => {
                 let error = ConfigError::new(
@@ -55,15 +58,7 @@ pub(crate) fn evaluate<'a>(
                     "gatewayClassName",
                     format!("GatewayClass {class:?} is not accepted: {error}"),
                 );
-                gateways.push(state(
-                    view,
-                    certificates,
-                    name,
-                    gateway,
-                    Some(error),
-                    assignments,
-                    diagnostics,
-                ));
+                gateways.push(state(view, certificates, name, gateway, Err(error), assignments, diagnostics));
             }
             None => {
                 let hint = suggest::did_you_mean(
@@ -97,14 +92,17 @@ fn state<'a>(
     certificates: &mut Certificates,
     name: ObjectName,
     gateway: &'a Gateway,
-    class_fault: Option<ConfigError>,
+    class: Result<&NodeSelector, ConfigError>,
     assignments: Option<&Assignments>,
     diagnostics: &mut Diagnostics,
 ) -> GatewayState<'a> {
     let (addresses, errors) = addresses(&name, &gateway.spec.addresses, assignments);
     let (unsupported, unassigned): (Vec<_>, Vec<_>) =
         errors.into_iter().partition(|error| error.reason == reason::UNSUPPORTED_ADDRESS);
-    let refused = class_fault.or_else(|| parameters(gateway)).or_else(|| unsupported.into_iter().next());
+    let selected = class.and_then(|nodes| Ok(nodes.and(&parameters::of_gateway(view.resources, gateway)?)));
+    let (nodes, fault) =
+        selected.map_or_else(|fault| (NodeSelector::default(), Some(fault)), |nodes| (nodes, None));
+    let refused = fault.or_else(|| unsupported.into_iter().next());
     certificates.start_gateway();
     let mut listeners: Vec<_> = gateway
         .spec
@@ -138,7 +136,7 @@ fn state<'a>(
     found.bound(&object);
     diagnostics.repeat(&found);
     let created = view::created(&gateway.metadata);
-    GatewayState { name, object: gateway, created, addresses, refused, unassigned, listeners }
+    GatewayState { name, object: gateway, created, addresses, refused, unassigned, listeners, nodes }
 }
 
 /// Client certificates mostly say who may come in, so a listener is not served without the check.
@@ -153,15 +151,6 @@ fn client_certificates(gateway: &Gateway, listener: &ListenerState<'_>) -> Optio
         let message = "client certificates cannot be checked, and serving without would let everybody in";
         ConfigError::new(reason::UNSUPPORTED_VALUE, field, message)
     })
-}
-
-fn parameters(gateway: &Gateway) -> Option<ConfigError> {
-    let parameters = gateway.spec.infrastructure.as_ref()?.parameters_ref.as_ref()?;
-    Some(ConfigError::new(
-        reason::INVALID_PARAMETERS,
-        "infrastructure.parametersRef",
-        format!("kind {} is not supported as parameters; take parametersRef away", parameters.kind),
-    ))
 }
 
 /// The usable addresses, sorted, and what is wrong with the others. Where the Gateway leaves the choice to

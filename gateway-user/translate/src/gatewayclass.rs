@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use gateway_api_types::{ConditionStatus, GatewayClass, GatewayClassStatus};
+use gateway_ir::NodeSelector;
 
 use crate::Severity;
 use crate::diagnostics::{ConfigError, Diagnostics};
 use crate::features::{self, Support};
+use crate::parameters;
 use crate::reason::{self, condition, kind};
 use crate::view::View;
 use crate::{TranslateOptions, view};
@@ -15,8 +17,8 @@ use crate::{TranslateOptions, view};
 pub(crate) enum ClassState {
     /// Another controller's.
     Foreign,
-    /// Ours.
-    Accepted,
+    /// Ours, and the nodes that it selects.
+    Accepted(NodeSelector),
     /// Ours, but it asks for something we do not do.
     Refused(ConfigError),
 }
@@ -37,7 +39,7 @@ pub(crate) fn evaluate(
     let support = features::of(view.resources.installed.as_deref());
     for class in view.gateway_classes() {
         let name = class.metadata.name.clone().unwrap_or_default();
-        let state = decide(class, options);
+        let state = decide(view, class, options);
         if let ClassState::Refused(error) = &state {
             diagnostics.error(&view::class_ref(&name), error);
         }
@@ -52,25 +54,18 @@ pub(crate) fn evaluate(
     classes
 }
 
-fn decide(class: &GatewayClass, options: &TranslateOptions) -> ClassState {
+fn decide(view: &View<'_>, class: &GatewayClass, options: &TranslateOptions) -> ClassState {
     if class.spec.controller_name != options.controller_name {
         return ClassState::Foreign;
     }
-    match &class.spec.parameters_ref {
-        None => ClassState::Accepted,
-        Some(parameters) => ClassState::Refused(ConfigError::new(
-            reason::INVALID_PARAMETERS,
-            "parametersRef",
-            format!("kind {} is not supported as parameters; take parametersRef away", parameters.kind),
-        )),
-    }
+    parameters::of_class(view.resources, class).map_or_else(ClassState::Refused, ClassState::Accepted)
 }
 
 fn status(class: &GatewayClass, state: &ClassState, support: &Support) -> Option<GatewayClassStatus> {
     let generation = class.metadata.generation;
     let accepted = match state {
         ClassState::Foreign => return None,
-        ClassState::Accepted => condition(
+        ClassState::Accepted(_) => condition(
             kind::ACCEPTED,
             ConditionStatus::True,
             reason::ACCEPTED,

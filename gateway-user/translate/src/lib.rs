@@ -33,6 +33,8 @@ mod listener;
 mod listener_tls;
 mod matching;
 mod memo;
+mod parameters;
+mod placement;
 mod price;
 mod read;
 mod reason;
@@ -52,7 +54,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_api_types::ResourceSet;
-use gateway_ir::{Endpoints, Ir};
+use gateway_ir::{Endpoints, Ir, Placement};
 use serde::{Serialize, Serializer};
 
 pub use assignment::{AddressWant, Assignment, Assignments, address_wants};
@@ -130,6 +132,9 @@ pub struct Translation {
     /// The addresses behind it.
     #[serde(serialize_with = "endpoints_as_text")]
     pub endpoints: Endpoints,
+    /// The nodes on which Gateways are served.
+    #[serde(skip_serializing_if = "is_everywhere", serialize_with = "placement_as_text")]
+    pub placement: Arc<Placement>,
     /// The status of users' objects, before a node has reported.
     pub status: StatusSet,
     /// The same and more in one line each, by object.
@@ -149,6 +154,16 @@ pub struct Translation {
 fn endpoints_as_text<S: Serializer>(endpoints: &Endpoints, serializer: S) -> Result<S::Ok, S::Error> {
     let text = |addresses: &Arc<[SocketAddr]>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
     serializer.collect_map(endpoints.clusters.iter().map(|(key, all)| (key.to_string(), text(all))))
+}
+
+fn is_everywhere(placement: &Arc<Placement>) -> bool {
+    placement.is_empty()
+}
+
+/// `edge/internal: tier=internal`.
+fn placement_as_text<S: Serializer>(placement: &Arc<Placement>, serializer: S) -> Result<S::Ok, S::Error> {
+    let gateways = placement.gateways.iter();
+    serializer.collect_map(gateways.map(|(name, nodes)| (name.to_string(), nodes.to_string())))
 }
 
 impl Default for TranslateOptions {

@@ -39,6 +39,7 @@ pub(crate) const LOSES_REQUESTS: &str = "LosesRequests";
 pub(crate) const NO_CONFLICTS: &str = "NoConflicts";
 pub(crate) const NO_MATCHING_LISTENER_HOSTNAME: &str = "NoMatchingListenerHostname";
 pub(crate) const NO_MATCHING_PARENT: &str = "NoMatchingParent";
+pub(crate) const NO_RESOURCES: &str = "NoResources";
 pub(crate) const NOT_ALLOWED_BY_LISTENERS: &str = "NotAllowedByListeners";
 pub(crate) const PENDING: &str = "Pending";
 pub(crate) const PORT_UNAVAILABLE: &str = "PortUnavailable";

@@ -1,5 +1,6 @@
 //! Reports of nodes, and the status that follows from them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -8,8 +9,9 @@ use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::GatewayDigest;
+use crate::placement;
 use crate::reason::{self, condition, kind};
-use crate::status::{StatusSet, WAITING, accepted_by_listeners, find};
+use crate::status::{StatusSet, WAITING, accepted_by_listeners, find, nowhere};
 
 /// A node's report on a translation: everything is served but the rejected binds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,9 @@ pub enum RejectionReason {
     AddressNotUsable,
 }
 
+/// Reports by the names of nodes.
+type Reports<'a> = BTreeMap<&'a str, &'a NodeReport>;
+
 /// `Gateway.status.addresses` holds at most this many (CRD, `maxItems`).
 const ADDRESSES_MAX: usize = 16;
 
@@ -54,7 +59,13 @@ impl StatusSet {
     /// This status as one node has it that serves alone: see [`StatusSet::with_reports`].
     #[must_use]
     pub fn with_report(&self, report: &NodeReport) -> Self {
-        let mut next = self.with_reports(&BTreeMap::from([(String::new(), report.clone())]));
+        self.with_report_of("", report)
+    }
+
+    /// The same, for the node of this name, by which it is decided what is served there.
+    #[must_use]
+    pub fn with_report_of(&self, node: &str, report: &NodeReport) -> Self {
+        let mut next = self.with(&BTreeMap::from([("", report)]), Some(node));
         next.generation = Some(report.generation);
         next
     }
@@ -63,12 +74,28 @@ impl StatusSet {
     /// node that serves the Gateway serves it as it is now; false, with the nodes' messages, where a bind was
     /// refused; and stays unknown, with the names of those that are behind, until then. A listener all of
     /// whose binds are refused for the port is not accepted. A node that does not have an address is not one
-    /// that serves it, unless no node has it.
+    /// that serves it, unless no node has it. Nodes that a Gateway is not served on have no say in it; if that is all of
+    /// them, it is false.
     #[must_use]
     pub fn with_reports(&self, reports: &BTreeMap<String, NodeReport>) -> Self {
+        let reports: Reports<'_> = reports.iter().map(|(node, report)| (node.as_str(), report)).collect();
+        self.with(&reports, None)
+    }
+
+    /// `own` is the name of the node without a name.
+    fn with(&self, all: &Reports<'_>, own: Option<&str>) -> Self {
         let mut next = self.clone();
         for (name, status) in &mut next.gateways {
             let Some(digest) = self.digests.get(name) else { continue };
+            let reports = &*self.serving(name, all, own);
+            if reports.is_empty() && !all.is_empty() {
+                let those = match own {
+                    Some(node) => format!("node {node:?}, which alone serves, does not have"),
+                    None => format!("none of the {} nodes that report has", all.len()),
+                };
+                nowhere(status, placement::no_node(&self.placement, name, &those));
+                continue;
+            }
             let binds = self.binds_of(name);
             let nodes = self.nodes_of(&binds, reports);
             let current = |node: &str| {
@@ -94,6 +121,22 @@ impl StatusSet {
         next
     }
 
+    /// The reports of the nodes that a Gateway is served on.
+    fn serving<'r, 'a>(
+        &self,
+        gateway: &ObjectName,
+        all: &'r Reports<'a>,
+        own: Option<&str>,
+    ) -> Cow<'r, Reports<'a>> {
+        if !self.placement.gateways.contains_key(gateway) {
+            return Cow::Borrowed(all);
+        }
+        let serves = |node: &str| self.placement.serves(gateway, own.unwrap_or(node));
+        Cow::Owned(
+            all.iter().filter(|(node, _)| serves(node)).map(|(node, report)| (*node, *report)).collect(),
+        )
+    }
+
     /// Every address and port of a Gateway that is to be served, each once.
     fn binds_of(&self, gateway: &ObjectName) -> BTreeSet<(BindAddress, u16)> {
         // No listener's name comes before the empty one.
@@ -106,9 +149,9 @@ impl StatusSet {
     fn nodes_of<'a>(
         &'a self,
         binds: &BTreeSet<(BindAddress, u16)>,
-        reports: &'a BTreeMap<String, NodeReport>,
+        reports: &Reports<'a>,
     ) -> BTreeSet<&'a str> {
-        let all = reports.keys().map(String::as_str);
+        let all = reports.keys().copied();
         let owner = |address: &BindAddress| match address {
             BindAddress::Ip(ip) => self.owners.get(ip).map(String::as_str),
             BindAddress::Any => None,
@@ -119,17 +162,13 @@ impl StatusSet {
     }
 
     /// The reports that count for an address.
-    fn reports_of<'a>(
-        &self,
-        address: BindAddress,
-        reports: &'a BTreeMap<String, NodeReport>,
-    ) -> Vec<(&'a str, &'a NodeReport)> {
+    fn reports_of<'a>(&self, address: BindAddress, reports: &Reports<'a>) -> Vec<(&'a str, &'a NodeReport)> {
         let owner = match address {
             BindAddress::Ip(ip) => self.owners.get(&ip),
             BindAddress::Any => None,
         };
         let counts = |node: &str| owner.is_none_or(|owner| owner == node || node.is_empty());
-        let all = reports.iter().map(|(node, report)| (node.as_str(), report));
+        let all = reports.iter().map(|(node, report)| (*node, *report));
         all.filter(|(node, _)| counts(node)).collect()
     }
 }
@@ -252,10 +291,7 @@ fn summarise(status: &mut GatewayStatus, refused: &[RejectedBind]) {
 }
 
 /// The nodes' addresses, in order and each once, if a listener is served on every address of theirs.
-fn node_addresses(
-    binds: &BTreeSet<(BindAddress, u16)>,
-    reports: &BTreeMap<String, NodeReport>,
-) -> Vec<GatewayStatusAddress> {
+fn node_addresses(binds: &BTreeSet<(BindAddress, u16)>, reports: &Reports<'_>) -> Vec<GatewayStatusAddress> {
     if !binds.iter().any(|(address, _)| *address == BindAddress::Any) {
         return Vec::new();
     }

@@ -1,109 +1,77 @@
-//! Label selectors over namespaces (`metav1.LabelSelector`).
+//! Label selectors (`metav1.LabelSelector`), checked: every requirement has a known operator and as many values as that
+//! takes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use gateway_api_types::{LabelSelector, LabelSelectorRequirement};
+use gateway_ir::{LabelRequirement, NodeSelector};
 
 use crate::suggest::{self, SearchBudget};
 
 /// The label that the API server puts on every namespace; files need not repeat it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// A checked selector: every requirement has a known operator and as many values as that takes.
+/// A selector of namespaces.
 #[derive(Clone, Debug)]
-pub(crate) struct Selector {
-    requirements: Vec<Requirement>,
-}
+pub(crate) struct Selector(NodeSelector);
 
-#[derive(Clone, Debug)]
-enum Requirement {
-    In(String, Vec<String>),
-    NotIn(String, Vec<String>),
-    Exists(String),
-    DoesNotExist(String),
+/// Checks a selector. No requirement at all selects everything.
+///
+/// # Errors
+/// The place below the selector and what is wrong there: the CRDs take any operator and any number of
+/// values.
+pub(crate) fn of_nodes(spec: &LabelSelector) -> Result<NodeSelector, (String, String)> {
+    let labels =
+        spec.match_labels.iter().map(|(key, value)| LabelRequirement::In(key.clone(), vec![value.clone()]));
+    let mut requirements: Vec<_> = labels.collect();
+    for (index, expression) in spec.match_expressions.iter().enumerate() {
+        let checked =
+            requirement(expression).map_err(|message| (format!("matchExpressions[{index}]"), message))?;
+        requirements.push(checked);
+    }
+    Ok(NodeSelector { requirements })
 }
 
 impl Selector {
-    /// Checks a selector. No requirement at all selects everything.
+    /// As [`of_nodes`].
     ///
     /// # Errors
-    /// The place below the selector and what is wrong there: the CRDs take any operator and any number of
-    /// values.
+    /// As there.
     pub(crate) fn new(spec: &LabelSelector) -> Result<Self, (String, String)> {
-        let labels =
-            spec.match_labels.iter().map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()]));
-        let mut requirements: Vec<_> = labels.collect();
-        for (index, expression) in spec.match_expressions.iter().enumerate() {
-            let checked = Requirement::new(expression)
-                .map_err(|message| (format!("matchExpressions[{index}]"), message))?;
-            requirements.push(checked);
-        }
-        Ok(Self { requirements })
+        of_nodes(spec).map(Self)
     }
 
     /// True if a namespace of this name and with these labels is selected.
     pub(crate) fn selects(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
-        self.requirements.iter().all(|requirement| requirement.holds(namespace, labels))
-    }
-}
-
-impl Requirement {
-    fn new(spec: &LabelSelectorRequirement) -> Result<Self, String> {
-        let (key, values) = (spec.key.clone(), spec.values.clone());
-        match (spec.operator.as_str(), values.is_empty()) {
-            ("In", false) => Ok(Self::In(key, values)),
-            ("NotIn", false) => Ok(Self::NotIn(key, values)),
-            ("Exists", true) => Ok(Self::Exists(key)),
-            ("DoesNotExist", true) => Ok(Self::DoesNotExist(key)),
-            ("In" | "NotIn", true) => Err(format!("operator {} needs at least one value", spec.operator)),
-            ("Exists" | "DoesNotExist", false) => {
-                Err(format!("operator {} takes no values; leave them out", spec.operator))
-            }
-            (other, _) => Err(format!(
-                "operator {other:?} is not one of In, NotIn, Exists, DoesNotExist{}",
-                suggest::did_you_mean(
-                    other,
-                    ["In", "NotIn", "Exists", "DoesNotExist"],
-                    &SearchBudget::default()
-                )
-            )),
-        }
-    }
-
-    fn holds(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
         let label = |key: &str| {
             labels.get(key).map(String::as_str).or_else(|| (key == NAME_LABEL).then_some(namespace))
         };
-        match self {
-            Self::In(key, values) => label(key).is_some_and(|value| values.iter().any(|v| v == value)),
-            // As in Kubernetes, an absent label is in no list, so NotIn holds.
-            Self::NotIn(key, values) => label(key).is_none_or(|value| values.iter().all(|v| v != value)),
-            Self::Exists(key) => label(key).is_some(),
-            Self::DoesNotExist(key) => label(key).is_none(),
-        }
+        self.0.requirements.iter().all(|one| one.holds(label(one.key())))
     }
 }
 
-/// As `kubectl --selector` writes it: `purpose=workloads,tier notin (test)`.
+fn requirement(spec: &LabelSelectorRequirement) -> Result<LabelRequirement, String> {
+    let (key, values) = (spec.key.clone(), spec.values.clone());
+    match (spec.operator.as_str(), values.is_empty()) {
+        ("In", false) => Ok(LabelRequirement::In(key, values)),
+        ("NotIn", false) => Ok(LabelRequirement::NotIn(key, values)),
+        ("Exists", true) => Ok(LabelRequirement::Exists(key)),
+        ("DoesNotExist", true) => Ok(LabelRequirement::DoesNotExist(key)),
+        ("In" | "NotIn", true) => Err(format!("operator {} needs at least one value", spec.operator)),
+        ("Exists" | "DoesNotExist", false) => {
+            Err(format!("operator {} takes no values; leave them out", spec.operator))
+        }
+        (other, _) => Err(format!(
+            "operator {other:?} is not one of In, NotIn, Exists, DoesNotExist{}",
+            suggest::did_you_mean(other, ["In", "NotIn", "Exists", "DoesNotExist"], &SearchBudget::default())
+        )),
+    }
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<_> = self.requirements.iter().map(ToString::to_string).collect();
-        f.write_str(&parts.join(","))
-    }
-}
-
-impl fmt::Display for Requirement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::In(key, values) => match values.as_slice() {
-                [only] => write!(f, "{key}={only}"),
-                several => write!(f, "{key} in ({})", several.join(", ")),
-            },
-            Self::NotIn(key, values) => write!(f, "{key} notin ({})", values.join(", ")),
-            Self::Exists(key) => f.write_str(key),
-            Self::DoesNotExist(key) => write!(f, "!{key}"),
-        }
+        self.0.fmt(f)
     }
 }
 

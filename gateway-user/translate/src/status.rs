@@ -9,12 +9,13 @@ use gateway_api_types::{
     AddressType, Condition, ConditionStatus, GatewayClassStatus, GatewayStatus, GatewayStatusAddress,
     ListenerStatus, RouteStatus,
 };
-use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, RouteId, RouteKind};
+use gateway_ir::{BindAddress, Generation, ListenerId, ObjectName, Placement, RouteId, RouteKind};
 use serde::{Serialize, Serializer};
 
 use crate::digest::GatewayDigest;
 use crate::gateway::GatewayState;
 use crate::listener::ListenerState;
+use crate::placement;
 use crate::reason::{self, condition, kind};
 
 /// The full status of every object that is ours to judge. No condition has a transition time: the status
@@ -44,6 +45,9 @@ pub struct StatusSet {
     /// them.
     #[serde(skip)]
     pub missing_gateways: BTreeMap<RouteId, MissingGateway>,
+    /// The nodes of Gateways that are not served on every one.
+    #[serde(skip)]
+    pub(crate) placement: Arc<Placement>,
     /// The node of each address that was assigned: of the others none is asked.
     #[serde(skip)]
     pub(crate) owners: BTreeMap<IpAddr, String>,
@@ -81,8 +85,31 @@ impl StatusSet {
             let binds = gateway.addresses.iter().map(|address| (*address, listener.spec.port)).collect();
             self.binds.insert(listener.id.clone(), binds);
         }
+        if self.placement.is_nowhere(&gateway.name) {
+            nowhere(&mut status, placement::served_nowhere(&self.placement, &gateway.name));
+        }
         self.gateways.insert(gateway.name.clone(), status);
     }
+}
+
+/// Says that no node serves a Gateway, wherever it would be served if there were one.
+pub(crate) fn nowhere(status: &mut GatewayStatus, message: String) {
+    let set = |conditions: &mut [Condition], reason: &str| {
+        let waiting = conditions
+            .iter_mut()
+            .filter(|one| one.type_ == kind::PROGRAMMED && one.status == ConditionStatus::Unknown);
+        for one in waiting {
+            *one = condition(
+                kind::PROGRAMMED,
+                ConditionStatus::False,
+                reason,
+                &*message,
+                one.observed_generation,
+            );
+        }
+    };
+    status.listeners.iter_mut().for_each(|listener| set(&mut listener.conditions, reason::PENDING));
+    set(&mut status.conditions, reason::NO_RESOURCES);
 }
 
 fn accepted(gateway: &GatewayState<'_>, status: &GatewayStatus) -> Condition {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use gateway_api_types::{ObjectKey, ResourceSet};
-use gateway_ir::Ir;
+use gateway_ir::{Ir, Placement};
 use gateway_regex::Library;
 
 use crate::assignment::Assignments;
@@ -22,7 +22,7 @@ use crate::status::StatusSet;
 use crate::view::View;
 use crate::{
     Severity, TranslateOptions, Translation, assemble, conflict, digest, gateway, gatewayclass, hints,
-    host_load, view,
+    host_load, placement, view,
 };
 
 /// Translates again and again, and each time only what an edit touched.
@@ -63,6 +63,7 @@ struct PreviousState {
     routes: Routes,
     hosts: Hosts,
     clusters: Clusters,
+    placement: Arc<Placement>,
 }
 
 impl Translator {
@@ -162,9 +163,15 @@ impl PreviousState {
         assemble::count_attached(&mut gateways, self.routes.own().filter(accepted), &self.hosts);
         hints::find(&view, &gateways, &mut diagnostics);
         let digests = digest::digests(&ir);
-        let mut status = StatusSet { gateway_classes: classes.status, digests, ..StatusSet::default() };
-        status.owners = assignments.map(Assignments::owners).unwrap_or_default();
-        status.missing_gateways = self.routes.missing_gateways().collect();
+        let placement = self.place(resources, &gateways, &mut diagnostics);
+        let mut status = StatusSet {
+            gateway_classes: classes.status,
+            digests,
+            placement: Arc::clone(&placement),
+            owners: assignments.map(Assignments::owners).unwrap_or_default(),
+            missing_gateways: self.routes.missing_gateways().collect(),
+            ..StatusSet::default()
+        };
         for gateway in &gateways {
             status.add_gateway(gateway);
         }
@@ -178,9 +185,32 @@ impl PreviousState {
         let refused_expressions = self.prices.refused_count();
         let hosts = self.hosts.totals();
         let diagnostics = diagnostics.finish(resources);
-        let translation =
-            Translation { ir, endpoints, status, diagnostics, refused_expressions, refused_rules, hosts };
+        let translation = Translation {
+            ir,
+            endpoints,
+            placement,
+            status,
+            diagnostics,
+            refused_expressions,
+            refused_rules,
+            hosts,
+        };
         (translation, rebuilt)
+    }
+
+    /// The placement as of now; the same as before by `Arc` unless it differs.
+    fn place(
+        &mut self,
+        resources: &ResourceSet,
+        gateways: &[GatewayState<'_>],
+        diagnostics: &mut Diagnostics,
+    ) -> Arc<Placement> {
+        let now = placement::of(resources, gateways);
+        placement::tell(&now, diagnostics);
+        if now != *self.placement {
+            self.placement = Arc::new(now);
+        }
+        Arc::clone(&self.placement)
     }
 
     /// Refuses the rules that are over a host's budget of conditions, with a diagnostic each.

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 /// The next assignments. A Gateway keeps its addresses as long as it asks for them and the pool holds them;
 /// an address whose node is gone moves to another one. A Gateway that asks for any address gets one of each
 /// family that the pool has, the lowest that is free; one that it names it gets if nobody else has it,
-/// whoever asks first by `wants`' order. Nodes with the fewest addresses get new ones, by name among equals;
-/// `nodes` must not be empty, or nothing new is given.
+/// whoever asks first by `wants`' order. Nodes with the fewest addresses get new ones, by name among equals, and only of
+/// Gateways that are served there; `nodes` must not be empty, or nothing new is given.
 pub fn allocate(
     pool: &[IpNet],
     before: &Assignments,
@@ -117,10 +117,18 @@ impl<'a> Round<'a> {
     }
 
     fn give(&mut self, want: &AddressWant, address: IpAddr, node: Option<&str>) {
-        let fewest =
-            || self.nodes.iter().min_by_key(|(name, count)| (**count, **name)).map(|(name, _)| *name);
-        let stays = node.filter(|node| self.stays(node));
-        let Some(node) = stays.or_else(fewest) else { return };
+        let may = |node: &str| want.nodes.as_ref().is_none_or(|nodes| nodes.contains(node));
+        let open = || self.nodes.iter().filter(|(name, _)| may(name));
+        let fewest = || open().min_by_key(|(name, count)| (**count, **name)).map(|(name, _)| *name);
+        let stays = node.filter(|node| may(node) && self.stays(node));
+        let node = match stays.or_else(fewest) {
+            Some(node) => node,
+            // Nobody else may have it, so it stays for when its node is back.
+            None => match node.filter(|node| want.nodes.is_some() && may(node)) {
+                Some(node) => node,
+                None => return self.miss(want),
+            },
+        };
         if let Some(count) = self.nodes.get_mut(node) {
             *count += 1;
         }
@@ -133,6 +141,15 @@ impl<'a> Round<'a> {
     /// True if a node keeps what it has.
     fn stays(&self, node: &str) -> bool {
         self.nodes.contains_key(node) || self.keepers.contains(node)
+    }
+
+    /// Notes that no node which a Gateway is served on is there.
+    fn miss(&mut self, want: &AddressWant) {
+        if want.nodes.is_some() {
+            let problem = "no node that the Gateway is served on is there; start one, label another one, or edit \
+                           spec.nodes of its GatewayConfig";
+            self.after.problems.insert(want.gateway.clone(), problem.to_owned());
+        }
     }
 
     fn holds(&self, address: IpAddr) -> bool {
@@ -161,6 +178,7 @@ mod tests {
             created: None,
             fixed: fixed.iter().map(|ip| ip.parse().unwrap()).collect(),
             free,
+            nodes: None,
         }
     }
 
@@ -250,6 +268,23 @@ mod tests {
         assert_eq!(shown(&none), ["a 10.0.0.1 m", "b 10.0.0.2 n"]);
         let moved = allocate_with_keepers(&pool, &next, &wants, &nodes(&["n"]), &nodes(&["n"]));
         assert_eq!(shown(&moved), ["a 10.0.0.1 n", "b 10.0.0.2 n", "c 10.0.0.3 n"]);
+    }
+
+    #[test]
+    fn a_gateway_has_addresses_only_on_nodes_that_serve_it() {
+        let pool = pool(&["10.0.0.0/28"]);
+        let wants = |allowed: &[&str]| {
+            [AddressWant { nodes: Some(nodes(allowed)), ..want("a", &[], true) }, want("b", &[], true)]
+        };
+        let first = allocate(&pool, &Assignments::default(), &wants(&["m"]), &nodes(&["m", "n"]));
+        assert_eq!(shown(&first), ["a 10.0.0.1 m", "b 10.0.0.2 n"]);
+        let alone = allocate(&pool, &first, &wants(&["m"]), &nodes(&["n"]));
+        assert_eq!(shown(&alone), ["a 10.0.0.1 m", "b 10.0.0.2 n"], "m may be back in a moment");
+        let moved = allocate(&pool, &first, &wants(&["n"]), &nodes(&["m", "n"]));
+        assert_eq!(shown(&moved), ["a 10.0.0.1 n", "b 10.0.0.2 n"]);
+        let nowhere = allocate(&pool, &first, &wants(&[]), &nodes(&["m", "n"]));
+        assert_eq!(shown(&nowhere), ["b 10.0.0.2 n"]);
+        assert!(nowhere.problems[&ObjectName::new("edge", "a")].contains("spec.nodes of its GatewayConfig"));
     }
 
     #[test]

@@ -192,7 +192,13 @@ mod tests {
     use super::*;
 
     fn want(name: &str) -> AddressWant {
-        AddressWant { gateway: ObjectName::new("edge", name), created: None, fixed: Vec::new(), free: true }
+        AddressWant {
+            gateway: ObjectName::new("edge", name),
+            created: None,
+            fixed: Vec::new(),
+            free: true,
+            nodes: None,
+        }
     }
 
     #[test]

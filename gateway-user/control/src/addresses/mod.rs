@@ -343,7 +343,7 @@ mod tests {
             let Pool { mut assigner, own: mut pool } =
                 Pool::new(AssignmentStore::Local(store), link, "n".to_owned());
             let gateway = ObjectName::new("edge", "gw");
-            let want = AddressWant { gateway, created: None, fixed: Vec::new(), free: true };
+            let want = AddressWant { gateway, created: None, fixed: Vec::new(), free: true, nodes: None };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 pool.provide(&ask(&mut assigner, vec![want.clone()]).await).await;

@@ -110,7 +110,7 @@ impl Planner {
             self.translator.assign(Some(assignments));
         }
         let translation = unharmed("translating", || self.translator.update(&admitted))?;
-        let Translation { ir, endpoints, status, diagnostics, refused_expressions, refused_rules, hosts } =
+        let Translation { ir, endpoints, status, diagnostics, refused_expressions, refused_rules, hosts, .. } =
             translation;
         let gateways = self.marks.follow(&ir, &resources.resources);
         let desired = Desired { ir: Arc::new(ir), endpoints: Arc::new(endpoints), gateways, addresses };

@@ -75,6 +75,7 @@ impl Process {
             created: None,
             fixed: Vec::new(),
             free: true,
+            nodes: None,
         };
         self.wants.send_replace(Some(Arc::new(names.iter().map(want).collect())));
     }

@@ -7,7 +7,7 @@ pub(crate) mod world;
 use std::collections::BTreeMap;
 
 use gateway_api_types::{Condition, Object, Origin, ResourceSet};
-use gateway_ir::Ir;
+use gateway_ir::{Ir, Placement};
 use gateway_translate::{StatusSet, Translation};
 use serde::Serialize;
 
@@ -32,6 +32,9 @@ struct Shown<'a> {
     #[serde(rename = "findings")]
     diagnostics: Vec<String>,
     status: BTreeMap<String, serde_json::Value>,
+    /// Nodes of the Gateways that are not served on every one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    placement: BTreeMap<String, String>,
     endpoints: BTreeMap<String, Vec<String>>,
     ir: &'a Ir,
 }
@@ -41,6 +44,7 @@ pub(crate) fn show(translation: &Translation) -> String {
     let shown = Shown {
         diagnostics: translation.diagnostics.iter().map(|f| format!("{}: {f}", f.severity)).collect(),
         status: status(&translation.status),
+        placement: placement(&translation.placement),
         endpoints: translation
             .endpoints
             .clusters
@@ -52,6 +56,16 @@ pub(crate) fn show(translation: &Translation) -> String {
         ir: &translation.ir,
     };
     serde_saphyr::to_string(&shown).expect("a translation is YAML")
+}
+
+/// The selector of each Gateway that has one, and the nodes that it selects.
+fn placement(placement: &Placement) -> BTreeMap<String, String> {
+    let nodes = |gateway| {
+        let nodes = placement.nodes.keys().filter(|node| placement.serves(gateway, node));
+        nodes.map(String::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let gateways = placement.gateways.iter();
+    gateways.map(|(name, selector)| (name.to_string(), format!("{selector} on [{}]", nodes(name)))).collect()
 }
 
 /// The status of every object, one line per condition.

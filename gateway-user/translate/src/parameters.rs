@@ -1,0 +1,84 @@
+//! GatewayConfigs, which GatewayClasses and Gateways name as their parameters.
+//!
+//! A selector that nobody can read selects nothing: who served a Gateway everywhere instead would give its certificates to
+//! nodes that were ruled out.
+
+use gateway_api_types::{Gateway, GatewayClass, GatewayConfig, Kind, OWN_GROUP, ObjectKey, ResourceSet};
+use gateway_ir::NodeSelector;
+
+use crate::diagnostics::ConfigError;
+use crate::reason;
+use crate::selector;
+use crate::suggest::{self, CANDIDATES_MAX, SearchBudget};
+
+/// The nodes of a class; every node if it has no parameters.
+///
+/// # Errors
+/// Its parameters are missing, of a kind that is not supported, or not valid.
+pub(crate) fn of_class(resources: &ResourceSet, class: &GatewayClass) -> Result<NodeSelector, ConfigError> {
+    let Some(parameters) = &class.spec.parameters_ref else { return Ok(NodeSelector::default()) };
+    let field = "parametersRef";
+    check_kind(field, &parameters.group, &parameters.kind)?;
+    let Some(namespace) = &parameters.namespace else {
+        let message = format!("a {} lives in a namespace; name it", Kind::GatewayConfig);
+        return Err(invalid(&format!("{field}.namespace"), message));
+    };
+    nodes(resources, field, ObjectKey::new(namespace, &parameters.name))
+}
+
+/// The nodes of a Gateway by its own parameters; every node if it has none.
+///
+/// # Errors
+/// As [`of_class`].
+pub(crate) fn of_gateway(resources: &ResourceSet, gateway: &Gateway) -> Result<NodeSelector, ConfigError> {
+    let infrastructure = gateway.spec.infrastructure.as_ref();
+    let Some(parameters) = infrastructure.and_then(|one| one.parameters_ref.as_ref()) else {
+        return Ok(NodeSelector::default());
+    };
+    let field = "infrastructure.parametersRef";
+    check_kind(field, &parameters.group, &parameters.kind)?;
+    let namespace = gateway.metadata.namespace.as_deref().unwrap_or_default();
+    nodes(resources, field, ObjectKey::new(namespace, &parameters.name))
+}
+
+fn check_kind(field: &str, group: &str, kind: &str) -> Result<(), ConfigError> {
+    let ours = Kind::GatewayConfig;
+    match (kind == ours.as_str(), group == OWN_GROUP) {
+        (true, true) => Ok(()),
+        (true, false) => {
+            let message = format!("kind {ours} is of group {OWN_GROUP}, not of {group:?}");
+            Err(invalid(&format!("{field}.group"), message))
+        }
+        (false, _) => {
+            let message = format!("kind {kind} is not supported as parameters; take parametersRef away");
+            Err(invalid(field, message))
+        }
+    }
+}
+
+fn nodes(resources: &ResourceSet, field: &str, key: ObjectKey) -> Result<NodeSelector, ConfigError> {
+    let kind = Kind::GatewayConfig;
+    let Some(config) = resources.gateway_configs.get(&key) else {
+        let hint =
+            suggest::did_you_mean(&key.name, names(resources, &key.namespace), &SearchBudget::default());
+        let message = format!("no {kind} {key}; create it, or take parametersRef away");
+        return Err(invalid(&format!("{field}.name"), message).with_hint(hint));
+    };
+    selector_of(config)
+        .map_err(|(place, why)| invalid(field, format!("{kind} {key}: spec.nodes.{place}: {why}")))
+}
+
+fn selector_of(config: &GatewayConfig) -> Result<NodeSelector, (String, String)> {
+    config.spec.nodes.as_ref().map_or_else(|| Ok(NodeSelector::default()), selector::of_nodes)
+}
+
+/// Names of one namespace for suggestions.
+fn names<'a>(resources: &'a ResourceSet, namespace: &str) -> impl Iterator<Item = &'a str> {
+    let here = resources.gateway_configs.range(ObjectKey::new(namespace, "")..);
+    let here = here.take_while(move |(key, _)| key.namespace == namespace).take(CANDIDATES_MAX);
+    here.map(|(key, _)| key.name.as_str())
+}
+
+fn invalid(field: &str, message: String) -> ConfigError {
+    ConfigError::new(reason::INVALID_PARAMETERS, field, message)
+}
