@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gateway_ir::{
     BindAddress, Certificate, ClusterKey, Endpoints, Hostname, HttpRoute, Ir, ListenerId, MatchHostname,
-    ObjectName, Protocol, TlsVersion,
+    ObjectName, Placement, Protocol, TlsVersion,
 };
 
 use crate::bucket::{self, Digest};
@@ -36,6 +36,8 @@ pub struct Desired {
     pub gateways: Arc<BTreeMap<ObjectName, String>>,
     /// Addresses of the pool.
     pub addresses: Arc<BTreeMap<IpAddr, Owner>>,
+    /// The nodes on which Gateways are served: decides which node is told what, and is told to none.
+    pub placement: Arc<Placement>,
 }
 
 /// The owner of an address of the pool.

@@ -5,6 +5,8 @@
 //! ([`server`]): what is written for a slow node is the newest value of each key, never a queue. The node puts items
 //! together again ([`Replica`](replica::Replica)), and a [`Commit`](frame::Commit) makes a whole of them.
 //!
+//! A node is told only what the Gateways need that are served there ([`scope`]).
+//!
 //! Items say which capabilities they need ([`capability`]). A node that lacks one serves the item closed: 500 with a reason
 //! for a rule, no listener for a listener; never the item without the part that it does not know.
 #![forbid(unsafe_code)]
@@ -17,6 +19,7 @@ pub mod frame;
 pub mod item;
 pub mod key;
 pub mod replica;
+pub mod scope;
 pub mod server;
 pub mod stored;
 pub mod table;

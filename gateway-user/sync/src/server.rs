@@ -12,6 +12,7 @@ use crate::SCHEMA;
 use crate::codec::{self, MAX_UP, ReadError, Reader};
 use crate::frame::{Ack, Alive, Down, DownFrame, Goodbye, Hello, Probe, Probed, Up, UpFrame, Welcome};
 use crate::item::Desired;
+use crate::scope::Scope;
 use crate::table::{Batch, Position, Table};
 
 /// Limit for the first frame.
@@ -130,6 +131,16 @@ impl SharedTable {
         version
     }
 
+    /// The frames for a node that has version `at` of its part, which was `scope`; that is its scope of now afterwards.
+    fn next(&self, node: &str, at: Option<u64>, position: &Position, scope: &mut Scope) -> Option<Batch> {
+        let table = self.lock();
+        let before = std::mem::replace(scope, table.scope(node));
+        match at {
+            None => Some(table.join(position, scope)),
+            Some(at) => table.since(at, &before, scope),
+        }
+    }
+
     // A panic while it was held, which only a fault of ours can cause, leaves a table that is told by buckets.
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -226,15 +237,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin, N: Nodes> Connection<'_, R, W,
         self.writer.frame(DownFrame::Welcome(welcome)).await?;
         let position = Position { epoch: hello.epoch, version: hello.at, buckets: hello.buckets };
         let mut questions = self.nodes.questions(self.node);
-        let mut at = None;
+        let (mut at, mut scope) = (None, Scope::default());
         let (mut alive, mut heard) = (interval(ALIVE_INTERVAL), Instant::now());
         loop {
             // Nothing before the first lists are in.
             if *versions.borrow_and_update() > at.unwrap_or(0) {
-                let batch = match at {
-                    None => Some(self.table.lock().join(&position)),
-                    Some(at) => self.table.lock().since(at),
-                };
+                let batch = self.table.next(self.node, at, &position, &mut scope);
                 let Some(batch) = batch else {
                     return self.writer.goodbye("too far behind; begin anew".to_owned(), String::new()).await;
                 };

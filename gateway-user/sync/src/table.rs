@@ -1,8 +1,9 @@
 //! The controller's table: every item, and the version in which it was changed last.
 
 pub(crate) mod changes;
+pub(crate) mod reach;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,10 @@ use crate::bucket;
 use crate::codec;
 use crate::frame::{Clear, Commit, Delete, Down, DownFrame};
 use crate::item::{Desired, Item};
-use crate::key::Key;
+use crate::key::{Key, Kind};
+use crate::scope::Scope;
+
+use reach::{Reach, Reached};
 
 /// Keys of items that are gone are kept up to so many, and as many as there are items: a node that is behind longer than
 /// they reach is told by buckets.
@@ -30,6 +34,10 @@ pub struct Table {
     order: BTreeSet<(u64, Key)>,
     /// Slots without an item.
     gone: BTreeSet<(u64, Key)>,
+    /// Number of items of each reach, while some Gateway is not served on every node.
+    reaches: Option<HashMap<Reach, usize>>,
+    /// The version in which Gateways came to be, or ceased to be, served on some nodes alone.
+    placed_since: u64,
 }
 
 #[derive(Debug)]
@@ -37,6 +45,7 @@ struct Slot {
     version: u64,
     /// `None` once it is gone.
     item: Option<Arc<Item>>,
+    reached: Reached,
 }
 
 /// Frames that bring a node to a version.
@@ -70,6 +79,8 @@ impl Table {
             slots: BTreeMap::new(),
             order: BTreeSet::new(),
             gone: BTreeSet::new(),
+            reaches: None,
+            placed_since: 0,
         }
     }
 
@@ -98,8 +109,11 @@ impl Table {
     pub fn update(&mut self, desired: Desired) -> bool {
         let next = self.version + 1;
         let (puts, deletes) = changes::between(&self.desired, &desired);
+        let is_placed = self.desired.placement != desired.placement;
         self.desired = desired;
-        let mut changed = self.version == 0;
+        let mut changed = self.version == 0 || is_placed;
+        let mut finds =
+            is_placed || !deletes.is_empty() || puts.iter().any(|item| self.may_change_reaches(&item.key));
         for item in puts {
             let known = self.slots.get(&item.key).and_then(|slot| slot.item.as_ref());
             if known.is_none_or(|known| known.digest != item.digest) {
@@ -111,6 +125,11 @@ impl Table {
             self.set(key, next, None);
             changed = true;
         }
+        if self.desired.placement.is_empty() {
+            finds = false;
+            self.forget_reaches(next);
+        }
+        changed |= finds && self.follow_reaches(next);
         if changed {
             self.version = next;
             self.forget_gone();
@@ -118,12 +137,19 @@ impl Table {
         changed
     }
 
+    /// True if an item that is put under this key may let nodes need others than before, or is new.
+    fn may_change_reaches(&self, key: &Key) -> bool {
+        let is_leaf = matches!(Kind::of(key.kind), Some(Kind::Cluster | Kind::Address));
+        !is_leaf || self.slots.get(key).is_none_or(|slot| slot.item.is_none())
+    }
+
     fn set(&mut self, key: Key, version: u64, item: Option<Arc<Item>>) {
         let is_gone = item.is_none();
-        if let Some(old) = self.slots.insert(key.clone(), Slot { version, item }) {
-            self.order.remove(&(old.version, key.clone()));
-            self.gone.remove(&(old.version, key.clone()));
-        }
+        let reached = if self.reaches.is_some() { Reached::new() } else { Reached::default() };
+        let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot { version, item: None, reached });
+        self.order.remove(&(slot.version, key.clone()));
+        self.gone.remove(&(slot.version, key.clone()));
+        (slot.version, slot.item) = (version, item);
         if is_gone {
             self.gone.insert((version, key.clone()));
         }
@@ -139,31 +165,64 @@ impl Table {
         }
     }
 
-    /// The frames that a node lacks which has everything of `version`; `None` if that can only be told by buckets.
-    pub fn since(&self, version: u64) -> Option<Batch> {
-        if version < self.floor || version > self.version {
+    /// The scope of the node of this name, as of now.
+    pub fn scope(&self, node: &str) -> Scope {
+        Scope::of(&self.desired.placement, node)
+    }
+
+    /// The frames that a node of the scope `now` lacks which has everything of `version` that its scope `before` had; `None`
+    /// if that can only be told by buckets.
+    pub fn since(&self, version: u64, before: &Scope, now: &Scope) -> Option<Batch> {
+        let is_known = before.is_whole() || self.reaches.is_some() && version >= self.placed_since;
+        if version < self.floor || version > self.version || !is_known {
             return None;
         }
+        let mut frames = self.seen_otherwise(version, before, now);
         // No key comes before the empty one.
         let from = (version + 1, Key::new(0, ""));
-        let frames = self.order.range(from..).filter_map(|(_, key)| {
+        frames.extend(self.order.range(from..).filter_map(|(_, key)| {
             let slot = self.slots.get(key)?;
-            Some(slot.item.as_ref().map_or_else(|| delete(key), |item| item.frame.clone()))
-        });
-        Some(self.batch(frames.collect()))
+            match slot.item.as_ref().filter(|_| slot.reached.is_for(now)) {
+                Some(item) => Some(item.frame.clone()),
+                // Of what it never had it does not even learn the name.
+                None => slot.reached.may_be_with(before).then(|| delete(key)),
+            }
+        }));
+        Some(self.batch(frames, now))
     }
 
-    /// The frames that a node lacks which comes with this.
-    pub fn join(&self, position: &Position) -> Batch {
-        let known = (position.epoch == self.epoch).then(|| self.since(position.version)).flatten();
-        known.unwrap_or_else(|| self.by_buckets(&position.buckets))
+    /// The frames for what is as it was in `version`, and is in another scope.
+    fn seen_otherwise(&self, version: u64, before: &Scope, now: &Scope) -> Vec<Bytes> {
+        if before == now {
+            return Vec::new();
+        }
+        let same = self.slots.iter().filter(|(_, slot)| slot.version <= version);
+        let frame = |(key, slot): (&Key, &Slot)| {
+            let item = slot.item.as_ref()?;
+            match (slot.reached.is_for(before), slot.reached.is_for(now)) {
+                (false, true) => Some(item.frame.clone()),
+                (true, false) => Some(delete(key)),
+                _ => None,
+            }
+        };
+        same.filter_map(frame).collect()
     }
 
-    fn by_buckets(&self, theirs: &[u8]) -> Batch {
-        let all = || self.slots.values().filter_map(|slot| slot.item.as_ref());
+    /// The frames that a node of this scope lacks which comes with this.
+    pub fn join(&self, position: &Position, scope: &Scope) -> Batch {
+        // The scope of its position is not known, unless there were none.
+        let is_alike = self.reaches.is_none() && position.version >= self.placed_since;
+        let is_known = is_alike && position.epoch == self.epoch;
+        let known = is_known.then(|| self.since(position.version, scope, scope)).flatten();
+        known.unwrap_or_else(|| self.by_buckets(&position.buckets, scope))
+    }
+
+    fn by_buckets(&self, theirs: &[u8], scope: &Scope) -> Batch {
+        let seen = || self.slots.values().filter(|slot| slot.reached.is_for(scope));
+        let all = || seen().filter_map(|slot| slot.item.as_ref());
         let frame = |item: &Arc<Item>| item.frame.clone();
         if theirs.is_empty() {
-            return self.batch(all().map(frame).collect());
+            return self.batch(all().map(frame).collect(), scope);
         }
         let own = bucket::digests(all().map(|item| (&item.key, item.digest)));
         let differing: BTreeSet<u32> = bucket::differing(&own, theirs).into_iter().collect();
@@ -172,11 +231,11 @@ impl Table {
         if !differing.is_empty() {
             frames.extend(all().filter(|item| differing.contains(&bucket::of(&item.key))).map(frame));
         }
-        self.batch(frames)
+        self.batch(frames, scope)
     }
 
-    fn batch(&self, mut frames: Vec<Bytes>) -> Batch {
-        let commit = Commit { version: self.version, items: self.len() as u64 };
+    fn batch(&self, mut frames: Vec<Bytes>, scope: &Scope) -> Batch {
+        let commit = Commit { version: self.version, items: self.count_for(scope) as u64 };
         frames.push(codec::encode(&Down::from(DownFrame::Commit(commit))));
         Batch { frames, version: self.version }
     }

@@ -110,10 +110,19 @@ impl Planner {
             self.translator.assign(Some(assignments));
         }
         let translation = unharmed("translating", || self.translator.update(&admitted))?;
-        let Translation { ir, endpoints, status, diagnostics, refused_expressions, refused_rules, hosts, .. } =
-            translation;
+        let Translation {
+            ir,
+            endpoints,
+            placement,
+            status,
+            diagnostics,
+            refused_expressions,
+            refused_rules,
+            hosts,
+        } = translation;
         let gateways = self.marks.follow(&ir, &resources.resources);
-        let desired = Desired { ir: Arc::new(ir), endpoints: Arc::new(endpoints), gateways, addresses };
+        let (ir, endpoints) = (Arc::new(ir), Arc::new(endpoints));
+        let desired = Desired { ir, endpoints, gateways, addresses, placement };
         view.waiting = None;
         view.hosts = hosts;
         (view.refused_expressions, view.refused_rules) = (refused_expressions, refused_rules);

@@ -43,6 +43,7 @@ pub(super) fn desired<'a>(items: impl Iterator<Item = &'a Value>, before: &Desir
         endpoints: shared(&before.endpoints, Endpoints { clusters: parts.clusters }),
         gateways: shared(&before.gateways, parts.gateways),
         addresses: shared(&before.addresses, parts.addresses),
+        placement: Arc::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The stream from a controller to its nodes, without sockets.
 
 mod connection;
+mod placed;
 mod plans;
 mod states;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use gateway_ir::{
     Action, AttachedRoute, BackendProtocol, Bind, BindAddress, Certificate, ClusterKey, Endpoints, Filter,
-    HeaderChange, HeaderMod, Hostname, HttpRoute, HttpRule, Ir, Listener, ListenerId, ListenerTls,
-    MatchHostname, ObjectName, PathMatch, PrivateKey, Protocol, Redirect, RouteId, RouteKind, RouteMatch,
-    Timeouts, TlsVersion, WeightedBackend, WeightedTarget,
+    HeaderChange, HeaderMod, Hostname, HttpRoute, HttpRule, Ir, LabelRequirement, Listener, ListenerId,
+    ListenerTls, MatchHostname, NodeSelector, ObjectName, PathMatch, Placement, PrivateKey, Protocol,
+    Redirect, RouteId, RouteKind, RouteMatch, Timeouts, TlsVersion, WeightedBackend, WeightedTarget,
 };
 use gateway_sync::item::{Desired, Owner};
 use proptest::collection::{btree_map, btree_set, vec};
@@ -26,7 +26,14 @@ pub(crate) struct Plan {
     pub(crate) certificates: BTreeMap<u8, u8>,
     /// Addresses of the pool.
     pub(crate) addresses: BTreeMap<u8, u8>,
+    /// Gateways that are not served everywhere: the tier of their nodes, or that they have none of this tier.
+    pub(crate) placed: BTreeMap<u8, (u8, bool)>,
+    /// Nodes that are known: their tier.
+    pub(crate) tiers: BTreeMap<u8, u8>,
 }
+
+/// Number of Gateways that listeners are of.
+pub(crate) const GATEWAYS: u8 = 3;
 
 pub(crate) fn plans() -> impl Strategy<Value = Plan> {
     let ports = btree_map(
@@ -41,7 +48,7 @@ pub(crate) fn plans() -> impl Strategy<Value = Plan> {
     let on = vec(prop_oneof![Just(80u16), Just(443), Just(8080), Just(8443)], 0..3);
     let routes = btree_map(0..20u8, (0..8u8, on), 0..12);
     let clusters = btree_map(0..8u8, vec(any::<u8>(), 0..4), 0..8);
-    let certificates = btree_map(0..6u8, 0..3u8, 0..6);
+    let certificates = btree_map(0..3u8, 0..3u8, 0..3);
     let addresses = btree_map(0..4u8, 0..3u8, 0..4);
     (ports, routes, clusters, certificates, addresses).prop_map(
         |(ports, routes, clusters, certificates, addresses)| Plan {
@@ -50,6 +57,7 @@ pub(crate) fn plans() -> impl Strategy<Value = Plan> {
             clusters,
             certificates,
             addresses,
+            ..Plan::default()
         },
     )
 }
@@ -106,9 +114,23 @@ fn certificate(number: u8, version: u8) -> Arc<Certificate> {
         not_before: i64::from(version),
         not_after: 2_000_000_000,
         fingerprint: format!("{number:02x}{version:02x}"),
-        chain: vec![vec![number, version, 255], vec![1]],
+        chain: vec![chain(number, version), vec![1]],
         key: PrivateKey(vec![version, 0, 200]),
     })
+}
+
+/// Bytes that no other certificate has.
+pub(crate) fn chain(number: u8, version: u8) -> Vec<u8> {
+    format!("chain {number} in version {version}").into_bytes()
+}
+
+pub(crate) fn node(number: u8) -> String {
+    format!("node-{number}")
+}
+
+/// The Gateway of a listener.
+fn gateway(listener: u8) -> ObjectName {
+    name(format!("gw{}", listener % GATEWAYS))
 }
 
 impl Plan {
@@ -130,15 +152,30 @@ impl Plan {
             let endpoints = endpoints.iter().map(|last| ([10, 0, *cluster, *last], 8080).into()).collect();
             (ClusterKey::new(name(cluster), 80), endpoints)
         });
-        let owner = |node: &u8| Owner { gateway: name("gw"), node: format!("node-{node}") };
+        let owner = |number: &u8| Owner { gateway: gateway(0), node: node(*number) };
+        let listeners = self.ports.iter().flat_map(|(_, all)| all).map(|(number, _)| gateway(*number));
         Desired {
             ir: Arc::new(Ir { binds, http_routes: routes }),
             endpoints: Arc::new(Endpoints { clusters: clusters.collect() }),
-            gateways: Arc::new([(name("gw"), self.ports.len().to_string())].into()),
+            gateways: Arc::new(listeners.map(|name| (name, self.ports.len().to_string())).collect()),
             addresses: Arc::new(
                 self.addresses.iter().map(|(last, node)| ([192, 0, 2, *last].into(), owner(node))).collect(),
             ),
+            placement: Arc::new(self.placement()),
         }
+    }
+
+    fn placement(&self) -> Placement {
+        let selector = |(tier, is_in): &(u8, bool)| {
+            let (key, values) = ("tier".to_owned(), vec![tier.to_string()]);
+            let one =
+                if *is_in { LabelRequirement::In(key, values) } else { LabelRequirement::NotIn(key, values) };
+            NodeSelector { requirements: vec![one] }
+        };
+        let gateways = self.placed.iter().map(|(number, tier)| (gateway(*number), selector(tier))).collect();
+        let labels = |tier: &u8| BTreeMap::from([("tier".to_owned(), tier.to_string())]);
+        let nodes: Vec<_> = self.tiers.iter().map(|(number, tier)| (node(*number), labels(tier))).collect();
+        Placement::new(gateways, nodes.iter().map(|(name, labels)| (name.as_str(), labels)))
     }
 
     fn is_on(&self, on: &[u16]) -> bool {
@@ -152,8 +189,9 @@ impl Plan {
             .map(|(number, wildcard)| {
                 let certificates: Vec<_> = self
                     .certificates
-                    .get(number)
-                    .map(|version| certificate(*number, *version))
+                    // Two listeners, of different Gateways, have one.
+                    .get(&(number / 2))
+                    .map(|version| certificate(number / 2, *version))
                     .into_iter()
                     .collect();
                 let tls = ListenerTls {
@@ -173,7 +211,7 @@ impl Plan {
                     .collect();
                 routes.sort_by(|a, b| a.route.cmp(&b.route));
                 Listener {
-                    id: ListenerId { gateway: name("gw"), listener: format!("l{number}") },
+                    id: ListenerId { gateway: gateway(*number), listener: format!("l{number}") },
                     hostname: Some(host(*number, *wildcard)),
                     tls: is_tls.then_some(tls),
                     routes,

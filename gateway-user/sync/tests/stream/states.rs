@@ -6,6 +6,7 @@ use gateway_sync::codec;
 use gateway_sync::frame::Down;
 use gateway_sync::item::Desired;
 use gateway_sync::replica::Replica;
+use gateway_sync::scope::Scope;
 use gateway_sync::stored;
 use gateway_sync::table::{Batch, Table};
 use proptest::collection::vec;
@@ -15,7 +16,7 @@ use prost::Message as _;
 use crate::plans::plans;
 
 /// Has a node take frames, the last `cut` of them lost.
-fn take(replica: &mut Replica, batch: &Batch, cut: usize) {
+pub(crate) fn take(replica: &mut Replica, batch: &Batch, cut: usize) {
     let kept = batch.frames.len().saturating_sub(cut);
     for frame in &batch.frames[..kept] {
         let raw = codec::take(&mut BytesMut::from(&frame[..]), codec::MAX_DOWN).unwrap().unwrap();
@@ -26,11 +27,16 @@ fn take(replica: &mut Replica, batch: &Batch, cut: usize) {
 
 /// Has a node come back, the last `cut` frames lost.
 fn join(replica: &mut Replica, table: &Table, cut: usize) {
-    let batch = table.join(&replica.position());
+    let batch = table.join(&replica.position(), &Scope::default());
     take(replica, &batch, cut);
 }
 
-fn is(replica: &Replica, desired: &Desired) {
+/// The frames for a node that nothing is hidden from.
+fn since(table: &Table, version: u64) -> Option<Batch> {
+    table.since(version, &Scope::default(), &Scope::default())
+}
+
+pub(crate) fn is(replica: &Replica, desired: &Desired) {
     let got = replica.desired();
     assert_eq!(got.ir, desired.ir);
     assert_eq!(got.endpoints, desired.endpoints);
@@ -51,13 +57,13 @@ proptest! {
         for (plan, misses) in plans.iter().zip(misses) {
             let desired = plan.desired();
             table.update(desired.clone());
-            let batch = table.since(steady.version()).unwrap();
+            let batch = since(&table, steady.version()).unwrap();
             take(&mut steady, &batch, 0);
             is(&steady, &desired);
             broken.begin(7);
             join(&mut broken, &table, cut);
             if !misses {
-                let batch = table.since(slow.version()).unwrap();
+                let batch = since(&table, slow.version()).unwrap();
                 take(&mut slow, &batch, 0);
                 is(&slow, &desired);
             }
@@ -69,7 +75,7 @@ proptest! {
         // Another controller process that has the same: a commit is all that is said.
         let mut other = Table::new(8);
         other.update(last.clone());
-        let batch = other.join(&steady.position());
+        let batch = other.join(&steady.position(), &Scope::default());
         prop_assert_eq!(batch.frames.len(), 1);
         steady.begin(8);
         take(&mut steady, &batch, 0);
@@ -111,14 +117,14 @@ proptest! {
         let mut table = Table::new(7);
         table.update(plan.desired());
         prop_assert!(!table.update(plan.desired()), "nothing is shared, and all is equal");
-        prop_assert_eq!(table.since(table.version()).unwrap().frames.len(), 1);
+        prop_assert_eq!(since(&table, table.version()).unwrap().frames.len(), 1);
         let mut edited = plan.clone();
         edited.clusters = other.clusters.clone();
         table.update(edited.desired());
         let keys = plan.clusters.keys().chain(other.clusters.keys());
         let differing = keys.collect::<std::collections::BTreeSet<_>>().into_iter()
             .filter(|key| plan.clusters.get(key) != other.clusters.get(key)).count();
-        prop_assert_eq!(table.since(1).unwrap().frames.len(), differing + 1);
+        prop_assert_eq!(since(&table, 1).unwrap().frames.len(), differing + 1);
     }
 
     /// A node that lacks a capability serves the parts that need it closed, and no rule of them open.
