@@ -40,7 +40,7 @@ fn format() -> String {
 /// Pieces of the file, in order. Private keys are in it only if `with_keys`.
 pub fn write(desired: &Desired, with_keys: bool) -> impl Iterator<Item = Bytes> {
     let desired = if with_keys { desired.clone() } else { without_keys(desired) };
-    let (items, _) = changes::between(&Desired::default(), &desired);
+    let items = changes::between(&Desired::default(), &desired).puts;
     let commit = Commit { version: 1, items: items.len() as u64 };
     let end = codec::encode(&Down::from(DownFrame::Commit(commit)));
     std::iter::once(format().into()).chain(items.into_iter().map(|item| item.frame)).chain([end])

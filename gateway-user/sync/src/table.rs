@@ -15,6 +15,7 @@ use crate::item::{Desired, Item};
 use crate::key::{Key, Kind};
 use crate::scope::Scope;
 
+use changes::Changes;
 use reach::{Reach, Reached};
 
 /// Keys of items that are gone are kept up to so many, and as many as there are items: a node that is behind longer than
@@ -108,12 +109,14 @@ impl Table {
     /// before by `Arc` are not even compared. Gives whether anything did: the first time something does, though it be empty.
     pub fn update(&mut self, desired: Desired) -> bool {
         let next = self.version + 1;
-        let (puts, deletes) = changes::between(&self.desired, &desired);
+        let Changes { puts, deletes, routes, clusters } = changes::between(&self.desired, &desired);
         let is_placed = self.desired.placement != desired.placement;
-        self.desired = desired;
+        let is_leaf = |key: &Key| Kind::of(key.kind) == Some(Kind::Cluster);
+        let finds = is_placed
+            || !clusters.is_empty()
+            || puts.iter().map(|item| &item.key).chain(&deletes).any(|key| !is_leaf(key));
+        let before = std::mem::replace(&mut self.desired, desired);
         let mut changed = self.version == 0 || is_placed;
-        let mut finds =
-            is_placed || !deletes.is_empty() || puts.iter().any(|item| self.may_change_reaches(&item.key));
         for item in puts {
             let known = self.slots.get(&item.key).and_then(|slot| slot.item.as_ref());
             if known.is_none_or(|known| known.digest != item.digest) {
@@ -125,22 +128,15 @@ impl Table {
             self.set(key, next, None);
             changed = true;
         }
-        if self.desired.placement.is_empty() {
-            finds = false;
-            self.forget_reaches(next);
+        match self.desired.placement.is_empty() {
+            true => self.forget_reaches(next),
+            false => changed |= finds && self.follow_reaches(&before.ir, (&routes, &clusters), next),
         }
-        changed |= finds && self.follow_reaches(next);
         if changed {
             self.version = next;
             self.forget_gone();
         }
         changed
-    }
-
-    /// True if an item that is put under this key may let nodes need others than before, or is new.
-    fn may_change_reaches(&self, key: &Key) -> bool {
-        let is_leaf = matches!(Kind::of(key.kind), Some(Kind::Cluster | Kind::Address));
-        !is_leaf || self.slots.get(key).is_none_or(|slot| slot.item.is_none())
     }
 
     fn set(&mut self, key: Key, version: u64, item: Option<Arc<Item>>) {
@@ -149,7 +145,11 @@ impl Table {
         let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot { version, item: None, reached });
         self.order.remove(&(slot.version, key.clone()));
         self.gone.remove(&(slot.version, key.clone()));
+        let (was_there, reached) = (slot.item.is_some(), slot.reached.clone());
         (slot.version, slot.item) = (version, item);
+        if was_there == is_gone {
+            self.count_reach(&reached, !is_gone);
+        }
         if is_gone {
             self.gone.insert((version, key.clone()));
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gateway_ir::{
-    AttachedRoute, Bind, BindAddress, Certificate, Ir, Listener, ListenerId, ObjectName, RouteId,
+    AttachedRoute, Bind, BindAddress, Certificate, ClusterKey, Ir, Listener, ListenerId, ObjectName, RouteId,
 };
 
 use crate::item::{self, Attached, Desired, Item};
@@ -15,8 +15,8 @@ use crate::key::Key;
 type Place<'a> = (BindAddress, u16, &'a ListenerId);
 type Listeners<'a> = BTreeMap<Place<'a>, (&'a Bind, &'a Listener)>;
 
-/// Items of `new` that `old` does not have alike, and keys that only `old` has.
-pub(crate) fn between(old: &Desired, new: &Desired) -> (Vec<Item>, Vec<Key>) {
+/// The difference between two states.
+pub(crate) fn between(old: &Desired, new: &Desired) -> Changes {
     let mut changes = Changes::default();
     if !Arc::ptr_eq(&old.gateways, &new.gateways) {
         changes.maps(
@@ -40,18 +40,33 @@ pub(crate) fn between(old: &Desired, new: &Desired) -> (Vec<Item>, Vec<Key>) {
     if !Arc::ptr_eq(&old.endpoints, &new.endpoints) {
         let same = |a: &Arc<[_]>, b: &Arc<[_]>| Arc::ptr_eq(a, b) || a == b;
         let (old, new) = (&old.endpoints.clusters, &new.endpoints.clusters);
-        changes.maps(old, new, same, |key, addresses| item::cluster(key, addresses), Key::cluster);
+        let mut added = Vec::new();
+        let item = |key: &ClusterKey, addresses: &Arc<[_]>| {
+            if !old.contains_key(key) {
+                added.push(key.clone());
+            }
+            item::cluster(key, addresses)
+        };
+        changes.maps(old, new, same, item, Key::cluster);
+        changes.clusters = added;
     }
     if !Arc::ptr_eq(&old.ir, &new.ir) {
         changes.ir(&old.ir, &new.ir);
     }
-    (changes.puts, changes.deletes)
+    changes
 }
 
+/// What differs.
 #[derive(Default)]
-struct Changes {
-    puts: Vec<Item>,
-    deletes: Vec<Key>,
+pub(crate) struct Changes {
+    /// Items of the new state that the old one does not have alike.
+    pub(crate) puts: Vec<Item>,
+    /// Keys that only the old one has.
+    pub(crate) deletes: Vec<Key>,
+    /// Routes among both.
+    pub(crate) routes: BTreeSet<RouteId>,
+    /// Clusters that only the new one has.
+    pub(crate) clusters: Vec<ClusterKey>,
 }
 
 impl Changes {
@@ -60,7 +75,7 @@ impl Changes {
         old: &BTreeMap<K, V>,
         new: &BTreeMap<K, V>,
         same: impl Fn(&V, &V) -> bool,
-        item: impl Fn(&K, &V) -> Item,
+        mut item: impl FnMut(&K, &V) -> Item,
         key: impl Fn(&K) -> Key,
     ) {
         walk(
@@ -110,6 +125,7 @@ impl Changes {
                 (Some((id, _)), None) => {
                     touched.remove(id);
                     self.deletes.push(Key::route(id));
+                    self.routes.insert(id.clone());
                 }
                 (None, None) => {}
             },
@@ -130,6 +146,7 @@ impl Changes {
         for id in touched {
             if let Some(route) = new.http_routes.get(id) {
                 self.puts.push(item::route(route, places.remove(id).unwrap_or_default()));
+                self.routes.insert(id.clone());
             }
         }
     }

@@ -1,13 +1,13 @@
 //! Reaches: the Gateways by which a node comes to need an item. Kept only while some Gateway is not served on every node.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use gateway_ir::{Ir, ObjectName};
+use gateway_ir::{ClusterKey, Ir, ObjectName, RouteId};
 
 use super::Table;
-use crate::key::{Key, Kind};
+use crate::key::Key;
 use crate::scope::{Scope, clusters_of};
 
 /// The Gateways of an item, in order; an item without a reach is for every node. Items of the same Gateways share one list.
@@ -73,40 +73,42 @@ impl Reached {
 }
 
 impl Table {
-    /// Finds the reach of every item. One whose reach differs counts as changed in version `next`: nodes may need it that did
-    /// not. Gives whether there is such an item.
-    pub(super) fn follow_reaches(&mut self, next: u64) -> bool {
+    /// Brings the reach of every item up to date after the representation `before` has become the present one, in which
+    /// these routes differ, and these clusters are new. An item whose reach differs counts as changed in version `next`: nodes may need it that did not. Gives
+    /// whether there is such an item.
+    pub(super) fn follow_reaches(
+        &mut self,
+        before: &Ir,
+        (routes, clusters): (&BTreeSet<RouteId>, &[ClusterKey]),
+        next: u64,
+    ) -> bool {
         let begins = self.reaches.is_none();
-        let found = Found::of(&self.desired.ir).by_key();
-        let nobody = Reach::nobody();
-        let mut counts: HashMap<Reach, usize> = HashMap::new();
-        let mut changed = Vec::new();
-        for (key, slot) in &mut self.slots {
-            if begins {
-                // Until now no node had less than all.
-                slot.reached = Reached::new();
-            }
-            if slot.item.is_none() {
-                continue;
-            }
-            let now = match Kind::of(key.kind) {
-                Some(Kind::Address) => &Reach::default(),
-                _ => found.get(key).unwrap_or(&nobody),
-            };
-            if slot.reached.set(now) && !begins && slot.version != next {
-                self.order.remove(&(slot.version, key.clone()));
-                slot.version = next;
-                changed.push((next, key.clone()));
-            }
-            *counts.entry(slot.reached.now.clone()).or_default() += 1;
-        }
-        let differs = !changed.is_empty();
-        self.order.extend(changed);
-        self.reaches = Some(counts);
         if begins {
-            self.placed_since = next;
+            self.begin_reaches(next);
         }
-        differs
+        let (ir, addresses) = (Arc::clone(&self.desired.ir), Arc::clone(&self.desired.addresses));
+        let differs = |id: &RouteId| begins || routes.contains(id);
+        let mut touched = Touched::of_listeners(&ir, differs);
+        for (_, route) in before.http_routes.iter().chain(&ir.http_routes).filter(|(id, _)| differs(id)) {
+            touched.add_clusters(clusters_of(route));
+        }
+        touched.add_clusters(clusters.iter());
+        touched.find_clusters(&ir, |id| self.reach_of_route(id));
+        let mut changed = false;
+        for (key, reach) in touched.reaches() {
+            changed |= self.set_reach(&key, &reach, next) && !begins;
+        }
+        for address in addresses.keys() {
+            self.set_everywhere(&Key::address(*address));
+        }
+        changed
+    }
+
+    /// Until now no node had less than all.
+    fn begin_reaches(&mut self, next: u64) {
+        self.placed_since = next;
+        self.slots.values_mut().for_each(|slot| slot.reached = Reached::new());
+        self.reaches = Some(HashMap::from([(Reach::nobody(), self.len())]));
     }
 
     /// Every Gateway is served on every node from version `next` on.
@@ -126,70 +128,127 @@ impl Table {
             _ => self.len(),
         }
     }
+
+    /// Counts an item of this reach that comes, or goes.
+    pub(super) fn count_reach(&mut self, reached: &Reached, comes: bool) {
+        let Some(counts) = &mut self.reaches else { return };
+        let count = counts.entry(reached.now.clone()).or_default();
+        *count = if comes { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            counts.remove(&reached.now);
+        }
+    }
+
+    fn reach_of_route(&self, id: &RouteId) -> Reach {
+        self.slots.get(&Key::route(id)).map_or_else(Reach::nobody, |slot| slot.reached.now.clone())
+    }
+
+    /// Gives whether it differs.
+    fn set_reach(&mut self, key: &Key, now: &Reach, next: u64) -> bool {
+        let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.item.is_some()) else { return false };
+        let before = slot.reached.clone();
+        if !slot.reached.set(now) {
+            return false;
+        }
+        let (after, version) = (slot.reached.clone(), slot.version);
+        // A first reach is no change: before it no node had less.
+        if self.placed_since != next && version != next {
+            slot.version = next;
+            self.order.remove(&(version, key.clone()));
+            self.order.insert((next, key.clone()));
+        }
+        self.count_reach(&before, false);
+        self.count_reach(&after, true);
+        true
+    }
+
+    /// An item that is for every node from its first version on.
+    fn set_everywhere(&mut self, key: &Key) {
+        let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.item.is_some()) else { return };
+        let before = std::mem::take(&mut slot.reached);
+        self.count_reach(&before, false);
+        self.count_reach(&Reached::default(), true);
+    }
 }
 
 /// Numbers of Gateways, in order, each once.
 type Numbers = Vec<u32>;
 
-/// Gateways by what needs them.
-#[derive(Default)]
-struct Found<'a> {
-    gateways: BTreeMap<&'a ObjectName, u32>,
-    listeners: Vec<(Key, u32)>,
-    certificates: HashMap<&'a ObjectName, Numbers>,
-    routes: HashMap<&'a gateway_ir::RouteId, Numbers>,
-    clusters: HashMap<&'a gateway_ir::ClusterKey, Numbers>,
+/// Items whose reach may be another one, with what it is now. Gateways, listeners and certificates are few: all of them are.
+struct Touched<'a> {
+    gateways: Vec<&'a ObjectName>,
+    others: HashMap<Key, Numbers>,
+    routes: HashMap<&'a RouteId, Numbers>,
+    clusters: HashMap<&'a ClusterKey, Numbers>,
 }
 
-impl<'a> Found<'a> {
-    fn of(ir: &'a Ir) -> Self {
-        let mut found = Self::default();
-        let all = ir.binds.iter().flat_map(|bind| &bind.listeners).map(|one| &one.id.gateway);
-        found.gateways.extend(all.map(|name| (name, 0)));
-        (0..).zip(found.gateways.values_mut()).for_each(|(number, place)| *place = number);
+impl<'a> Touched<'a> {
+    fn of_listeners(ir: &'a Ir, differs: impl Fn(&RouteId) -> bool) -> Self {
+        let mut gateways: Vec<_> =
+            ir.binds.iter().flat_map(|bind| &bind.listeners).map(|one| &one.id.gateway).collect();
+        gateways.sort();
+        gateways.dedup();
+        let (others, routes, clusters) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let mut touched = Self { gateways, others, routes, clusters };
         for bind in &ir.binds {
             for listener in &bind.listeners {
-                let Some(&number) = found.gateways.get(&listener.id.gateway) else { continue };
-                found.listeners.push((Key::listener(bind.address, bind.port, &listener.id), number));
+                let own = touched.numbers([&listener.id.gateway]);
+                add(&mut touched.others, Key::gateway(&listener.id.gateway), &own);
+                add(&mut touched.others, Key::listener(bind.address, bind.port, &listener.id), &own);
                 for certificate in listener.tls.iter().flat_map(|tls| &tls.certificates) {
-                    add(&mut found.certificates, &certificate.secret, &[number]);
+                    add(&mut touched.others, Key::certificate(&certificate.secret), &own);
                 }
-                for attached in &listener.routes {
-                    add(&mut found.routes, &attached.route, &[number]);
+                for attached in listener.routes.iter().filter(|one| differs(&one.route)) {
+                    add(&mut touched.routes, &attached.route, &own);
                 }
             }
         }
-        for (id, route) in &ir.http_routes {
-            let Some(numbers) = found.routes.get(id) else { continue };
-            for cluster in clusters_of(route) {
-                add(&mut found.clusters, cluster, numbers);
-            }
-        }
-        found
+        touched
     }
 
-    fn by_key(self) -> HashMap<Key, Reach> {
-        let names: Vec<&ObjectName> = self.gateways.keys().copied().collect();
+    fn add_clusters(&mut self, keys: impl Iterator<Item = &'a ClusterKey>) {
+        for key in keys {
+            self.clusters.entry(key).or_default();
+        }
+    }
+
+    /// Finds who needs those clusters; `reach` is that of a route which does not differ.
+    fn find_clusters(&mut self, ir: &'a Ir, reach: impl Fn(&RouteId) -> Reach) {
+        if self.clusters.is_empty() {
+            return;
+        }
+        for (id, route) in &ir.http_routes {
+            for key in clusters_of(route).filter(|key| self.clusters.contains_key(key)).collect::<Vec<_>>() {
+                let numbers = match self.routes.get(id) {
+                    Some(numbers) => numbers.clone(),
+                    None => self.numbers(reach(id).gateways().unwrap_or_default()),
+                };
+                add(&mut self.clusters, key, &numbers);
+            }
+        }
+    }
+
+    fn numbers<'n>(&self, names: impl IntoIterator<Item = &'n ObjectName>) -> Numbers {
+        let number = |name: &ObjectName| self.gateways.binary_search(&name).ok();
+        names.into_iter().filter_map(|name| u32::try_from(number(name)?).ok()).collect()
+    }
+
+    /// Reaches by key; equal ones are the same list.
+    fn reaches(self) -> impl Iterator<Item = (Key, Reach)> {
+        let Self { gateways, others, routes, clusters } = self;
         let mut known: HashMap<Numbers, Reach> = HashMap::new();
-        let mut reach = |numbers: Numbers| {
-            let name = |number: &u32| names.get(*number as usize).map(|name| (*name).clone());
-            let all = || Reach(Some(Arc::new(numbers.iter().filter_map(name).collect())));
-            match known.get(&numbers) {
-                Some(same) => same.clone(),
-                None => {
-                    let new = all();
-                    known.insert(numbers, new.clone());
-                    new
-                }
+        let mut reach = move |numbers: Numbers| match known.get(&numbers) {
+            Some(same) => same.clone(),
+            None => {
+                let names = numbers.iter().filter_map(|one| gateways.get(*one as usize));
+                let new = Reach(Some(Arc::new(names.map(|name| (*name).clone()).collect())));
+                known.insert(numbers, new.clone());
+                new
             }
         };
-        let mut keys = HashMap::with_capacity(self.routes.len() + self.clusters.len() + self.listeners.len());
-        keys.extend(self.gateways.iter().map(|(name, number)| (Key::gateway(name), reach(vec![*number]))));
-        keys.extend(self.listeners.into_iter().map(|(key, number)| (key, reach(vec![number]))));
-        keys.extend(self.certificates.into_iter().map(|(name, all)| (Key::certificate(name), reach(all))));
-        keys.extend(self.routes.into_iter().map(|(id, all)| (Key::route(id), reach(all))));
-        keys.extend(self.clusters.into_iter().map(|(key, all)| (Key::cluster(key), reach(all))));
-        keys
+        let routes = routes.into_iter().map(|(id, numbers)| (Key::route(id), numbers));
+        let clusters = clusters.into_iter().map(|(key, numbers)| (Key::cluster(key), numbers));
+        others.into_iter().chain(routes).chain(clusters).map(move |(key, numbers)| (key, reach(numbers)))
     }
 }
 
