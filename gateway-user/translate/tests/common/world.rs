@@ -20,6 +20,8 @@ pub(crate) fn object() -> impl Strategy<Value = Value> {
         grant().boxed(),
         secret().boxed(),
         secret_grant().boxed(),
+        node().boxed(),
+        gateway_config().boxed(),
     ];
     proptest::strategy::Union::new(one)
 }
@@ -81,8 +83,9 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
     let address = prop_oneof![2 => Just(None), 1 => Just(Some("10.0.0.1")), 1 => Just(Some("10.0.0.2"))];
     let created =
         prop_oneof![Just(None), Just(Some("2026-01-01T00:00:00Z")), Just(Some("2026-01-02T00:00:00Z"))];
-    (gateways(), name(), address, created, prop::collection::vec(listener(), 1..4)).prop_map(
-        |(namespace, name, address, created, listeners)| {
+    let config = prop_oneof![4 => Just(None), 1 => name().prop_map(Some)];
+    (gateways(), name(), address, created, config, prop::collection::vec(listener(), 1..4)).prop_map(
+        |(namespace, name, address, created, config, listeners)| {
             let listeners: Vec<_> = listeners
                 .into_iter()
                 .enumerate()
@@ -96,10 +99,35 @@ pub(crate) fn gateway() -> impl Strategy<Value = Value> {
                 metadata["creationTimestamp"] = json!(created);
             }
             let addresses: Vec<_> = address.iter().map(|value| json!({"value": value})).collect();
-            let spec = json!({"gatewayClassName": "sluice", "listeners": listeners, "addresses": addresses});
+            let mut spec =
+                json!({"gatewayClassName": "sluice", "listeners": listeners, "addresses": addresses});
+            if let Some(name) = config {
+                spec["infrastructure"]["parametersRef"] =
+                    json!({"group": "sluice.dev", "kind": "GatewayConfig", "name": name});
+            }
             json!({"kind": "Gateway", "metadata": metadata, "spec": spec})
         },
     )
+}
+
+fn node() -> impl Strategy<Value = Value> {
+    let metadata =
+        |(name, tier): (String, usize)| json!({"name": name, "labels": {"tier": tier.to_string()}});
+    (name(), 0..2_usize).prop_map(move |node| json!({"kind": "Node", "metadata": metadata(node)}))
+}
+
+/// One of them cannot be read.
+fn gateway_config() -> impl Strategy<Value = Value> {
+    (gateways(), name(), 0..4_usize).prop_map(|(namespace, name, at)| {
+        let nodes = match at {
+            0 => json!({"matchLabels": {"tier": "1"}}),
+            1 => json!({"matchExpressions": [{"key": "tier", "operator": "NotIn", "values": ["0", "2"]}]}),
+            2 => json!({}),
+            _ => json!({"matchExpressions": [{"key": "tier", "operator": "In", "values": []}]}),
+        };
+        let metadata = json!({"name": name, "namespace": namespace});
+        json!({"kind": "GatewayConfig", "metadata": metadata, "spec": {"nodes": nodes}})
+    })
 }
 
 pub(crate) fn route() -> impl Strategy<Value = Value> {
