@@ -46,6 +46,8 @@ pub struct Reconciler<W, S> {
     planner: Planner,
     applier: Applier<W, S>,
     shown: Shown,
+    /// Name of this node, by which it is decided which Gateways are served on it.
+    node: String,
 }
 
 impl<W: Workers, S: Steer> Reconciler<W, S> {
@@ -53,7 +55,13 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
     pub fn new(workers: W, steer: S, options: TranslateOptions, view: watch::Sender<Arc<View>>) -> Self {
         let planner = Planner::new(options);
         let applier = Applier::new(workers, steer, Arc::clone(planner.library()));
-        Self { planner, applier, shown: Shown::new(view) }
+        Self { planner, applier, shown: Shown::new(view), node: String::new() }
+    }
+
+    /// Serves the Gateways of the node of this name; without a name, those that are served on every node.
+    #[must_use]
+    pub fn serving_as(self, node: String) -> Self {
+        Self { node, ..self }
     }
 
     /// Says where clients reach this node, for the status of Gateways that name no address.
@@ -112,9 +120,12 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             Ok(planned) => planned,
             Err(fault) => return self.failed(view, &fault),
         };
-        self.applier.apply(&mut view, &desired).await;
+        self.applier.apply(&mut view, &desired.seen_by(&self.node)).await;
         // A Gateway is called programmed only if what is live of it is what was asked for.
-        let reported = if view.live.is_some() { status.with_report(&view.report) } else { status.clone() };
+        let reported = match view.live {
+            Some(_) => status.with_report_of(&self.node, &view.report),
+            None => status.clone(),
+        };
         view.since = Arc::new(view.since.follow(&reported, Timestamp::now()));
         view.status = Arc::new(reported);
         view.translated = Arc::new(status);

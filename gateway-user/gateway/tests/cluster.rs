@@ -16,14 +16,16 @@ use serde_json::{Value, json};
 const ROUTES: &str = "httproutes.gateway.networking.k8s.io";
 const SLICES: &str = "endpointslices.discovery.k8s.io";
 /// The kinds that are there; NodeReports and Leases are not, which is said and disturbs nothing.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 14] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
     ROUTES,
     "grpcroutes.gateway.networking.k8s.io",
     "referencegrants.gateway.networking.k8s.io",
     "backendtlspolicies.gateway.networking.k8s.io",
+    "gatewayconfigs.sluice.dev",
     "namespaces",
+    "nodes",
     "services",
     SLICES,
     "secrets",

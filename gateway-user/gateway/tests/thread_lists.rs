@@ -29,14 +29,16 @@ spec:
 "#;
 
 /// The kinds that are watched.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 14] = [
     "gatewayclasses.gateway.networking.k8s.io",
     "gateways.gateway.networking.k8s.io",
     "httproutes.gateway.networking.k8s.io",
     "grpcroutes.gateway.networking.k8s.io",
     "referencegrants.gateway.networking.k8s.io",
     "backendtlspolicies.gateway.networking.k8s.io",
+    "gatewayconfigs.sluice.dev",
     "namespaces",
+    "nodes",
     "services",
     "endpointslices.discovery.k8s.io",
     "secrets",

@@ -1,7 +1,7 @@
 //! An API server that speaks as much of the real one's protocol as a client that lists and watches needs, and
 //! fails as asked.
 //!
-//! Objects are JSON and checked by nobody. Every kind has one version, `v1`.
+//! Objects are JSON and checked by nobody. Every kind has one version, `v1`; those of Sluice's own group have `v1alpha1`.
 
 mod requests;
 mod serve;

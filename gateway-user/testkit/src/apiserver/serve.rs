@@ -74,6 +74,11 @@ fn requests(world: &World, stream: &TcpStream, epoch: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// The version of a group's kinds.
+fn served(group: &str) -> &'static str {
+    if group == "sluice.dev" { "v1alpha1" } else { "v1" }
+}
+
 /// `/api/v1/…` and `/apis/GROUP/VERSION/…`, with or without `namespaces/NAME/`.
 fn parse(target: &str, metadata_only: bool) -> Option<Request> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -81,7 +86,7 @@ fn parse(target: &str, metadata_only: bool) -> Option<Request> {
     let (group, rest) = match parts.as_slice() {
         ["apis", group, version] => return Some(Request::Kinds(format!("{group}/{version}"))),
         ["api", "v1", rest @ ..] => ("", rest),
-        ["apis", group, "v1", rest @ ..] => (*group, rest),
+        ["apis", group, version, rest @ ..] if *version == served(group) => (*group, rest),
         _ => return None,
     };
     let (namespace, plural) = match rest {
@@ -100,7 +105,7 @@ fn kinds(world: &World, stream: &TcpStream, group: &str) -> io::Result<()> {
     let installed = world.lock().installed.clone();
     let plurals = installed.iter().filter_map(|plural| plural.strip_suffix(&format!(".{name}")));
     let kind = |plural| json!({"name": plural, "singularName": "", "namespaced": true, "kind": "K", "verbs": ["list"]});
-    let resources: Vec<Value> = plurals.filter(|_| version == "v1").map(kind).collect();
+    let resources: Vec<Value> = plurals.filter(|_| version == served(name)).map(kind).collect();
     if resources.is_empty() {
         return not_found(stream);
     }

@@ -1,5 +1,7 @@
 //! Errors of a watch, in words for those who can fix them.
 
+use gateway_api_types::Kind;
+
 use super::kinds::Subject;
 use crate::kube_watch::ApiError;
 
@@ -18,7 +20,13 @@ impl ApiError {
         let place =
             namespace.map_or_else(|| "in all namespaces".to_owned(), |name| format!("in namespace {name:?}"));
         let place = if subject.namespaced() { place } else { "in the cluster".to_owned() };
-        let rest = if synced { "what was seen last stays in force" } else { "its objects count as none" };
+        let rest = match (synced, subject) {
+            (true, _) => "what was seen last stays in force",
+            (false, Subject::Objects(Kind::Node)) => {
+                "Gateways whose GatewayConfig selects nodes are served on none"
+            }
+            (false, _) => "its objects count as none",
+        };
         let resource = subject.resource();
         match self {
             Self::Denied { verb, user } => {
@@ -29,9 +37,11 @@ impl ApiError {
                 )
             }
             Self::Missing => {
-                format!(
-                    "the API server has no {resource}, so {rest}; install the CRDs of Gateway API v1.6 or v1.7"
-                )
+                let fix = match subject {
+                    Subject::Objects(Kind::GatewayConfig) => "apply deploy/crds of this version of Sluice",
+                    _ => "install the CRDs of Gateway API v1.6 or v1.7",
+                };
+                format!("the API server has no {resource}, so {rest}; {fix}")
             }
             Self::NoApiServer => format!(
                 "the server has no {resource}, which every API server has, so {rest}; check the address (`server`) of the \
@@ -52,7 +62,6 @@ impl ApiError {
 
 #[cfg(test)]
 mod tests {
-    use gateway_api_types::Kind;
     use kube::core::response::Status;
 
     use super::*;
@@ -84,5 +93,8 @@ mod tests {
         assert!(line.contains("no services") && line.contains("check the address"), "{line}");
         assert_eq!(ApiError::missing(Subject::Objects(Kind::Gateway)), ApiError::Missing);
         assert_eq!(ApiError::missing(Subject::Definitions), ApiError::Missing);
+        let own = ApiError::missing(Subject::Objects(Kind::GatewayConfig));
+        let line = own.line(Subject::Objects(Kind::GatewayConfig), None, false);
+        assert!(line.contains("no gatewayconfigs.sluice.dev") && line.contains("deploy/crds"), "{line}");
     }
 }

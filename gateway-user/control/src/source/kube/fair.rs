@@ -67,7 +67,7 @@ fn rank(kind: Kind, is_there: bool) -> u8 {
     let rank = match kind {
         Kind::EndpointSlice => 0,
         Kind::Service => 1,
-        Kind::ReferenceGrant | Kind::Secret => 2,
+        Kind::ReferenceGrant | Kind::Secret | Kind::GatewayConfig | Kind::Node => 2,
         Kind::Gateway => 3,
         _ => 4,
     };

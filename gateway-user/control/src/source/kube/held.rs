@@ -106,7 +106,7 @@ impl StoredObject {
     /// Becomes `new`; whether more than status and bookkeeping differs. If not, the object is the same
     /// [`Arc`] as before.
     pub(super) fn replace(&mut self, new: Self) -> bool {
-        let same = is_same_but_status(self.object.metadata(), new.object.metadata());
+        let same = is_same(&self.object, &new.object);
         if same {
             (self.version, self.status) = (new.version, new.status);
         } else {
@@ -143,6 +143,16 @@ fn nothing() -> HttpRouteSpec {
     }
 }
 
+/// True if nothing differs that tables are made of.
+fn is_same(held: &Object, new: &Object) -> bool {
+    let (held_at, new_at) = (held.metadata(), new.metadata());
+    match new {
+        // A node says every few minutes that it is there, and nothing counts the changes of the rest.
+        Object::Node(_) => (&held_at.labels, &held_at.uid) == (&new_at.labels, &new_at.uid),
+        _ => is_same_but_status(held_at, new_at),
+    }
+}
+
 /// True if no more than status and bookkeeping differs. A generation counts changes of all the rest, where
 /// there is one (Kubernetes API conventions, "metadata").
 fn is_same_but_status(a: &ObjectMeta, b: &ObjectMeta) -> bool {
@@ -169,6 +179,20 @@ mod tests {
     fn arc(held: &StoredObject) -> Arc<HttpRoute> {
         let Object::HttpRoute(route) = held.object() else { panic!("{held:?}") };
         Arc::clone(route)
+    }
+
+    #[test]
+    fn a_node_that_is_still_there_has_not_changed() {
+        let node = |version: &str, tier: &str| {
+            let metadata =
+                json!({"name": "a", "uid": "u", "resourceVersion": version, "labels": {"tier": tier}});
+            StoredObject::of(Object::from_value(Kind::Node, json!({"metadata": metadata})).unwrap())
+        };
+        let mut held = node("7", "edge");
+        assert!(!held.replace(node("8", "edge")));
+        assert!(held.is_at("8"));
+        assert!(held.replace(node("9", "inner")));
+        assert_eq!(held.object().metadata().labels.as_ref().unwrap()["tier"], "inner");
     }
 
     #[test]

@@ -2,21 +2,23 @@
 
 use std::fmt;
 
-use gateway_api_types::Kind;
+use gateway_api_types::{Kind, OWN_GROUP};
 use kube::core::ApiResource;
 use serde_json::Value;
 
 /// The kinds that are watched, in the order in which the watches start. A kind that nothing is made of is not
 /// asked for: it would cost memory, and the right to read it. So is no ConfigMap: nothing that is served
 /// refers to one.
-pub(super) const WATCHED: [Kind; 10] = [
+pub(super) const WATCHED: [Kind; 12] = [
     Kind::GatewayClass,
     Kind::Gateway,
+    Kind::GatewayConfig,
     Kind::HttpRoute,
     Kind::GrpcRoute,
     Kind::ReferenceGrant,
     Kind::BackendTlsPolicy,
     Kind::Namespace,
+    Kind::Node,
     Kind::Service,
     Kind::EndpointSlice,
     Kind::Secret,
@@ -57,12 +59,12 @@ impl Subject {
 
     /// True if the definition may be missing or of another version: it is not part of Kubernetes itself.
     pub(super) fn is_custom(self) -> bool {
-        matches!(self, Self::Objects(kind) if kind.group().ends_with("k8s.io") && kind.group().starts_with("gateway."))
+        matches!(self, Self::Objects(kind) if kind.group().starts_with("gateway.") || kind.group() == OWN_GROUP)
     }
 
     /// True if only metadata is asked for. Of Secrets those that are wanted are fetched one by one.
     pub(super) fn metadata_only(self) -> bool {
-        matches!(self, Self::Definitions | Self::Objects(Kind::Namespace | Kind::Secret))
+        matches!(self, Self::Definitions | Self::Objects(Kind::Namespace | Kind::Node | Kind::Secret))
     }
 
     /// Field selector with which the server sends no others.
@@ -120,13 +122,14 @@ pub(super) fn trim(kind: Kind, object: &mut Value) {
     }
 }
 
-/// Labels are read of Namespaces, which listeners select by them, and one of EndpointSlices.
+/// Labels are read of Namespaces, which listeners select by them, of Nodes, which GatewayConfigs select by them, and one of
+/// EndpointSlices.
 fn trim_metadata(kind: Kind, object: &mut Value) {
     let Some(metadata) = object.get_mut("metadata") else { return };
     let mut labels = metadata.get_mut("labels").map(Value::take);
     keep(Some(metadata), &METADATA);
     match kind {
-        Kind::Namespace => {}
+        Kind::Namespace | Kind::Node => {}
         Kind::EndpointSlice => keep(labels.as_mut(), &[SERVICE_NAME]),
         _ => return,
     }
@@ -187,6 +190,7 @@ mod tests {
         assert_eq!(Subject::Objects(Kind::HttpRoute).resource(), "httproutes.gateway.networking.k8s.io");
         assert!(
             Subject::Objects(Kind::HttpRoute).is_custom()
+                && Subject::Objects(Kind::GatewayConfig).is_custom()
                 && !Subject::Objects(Kind::EndpointSlice).is_custom()
         );
         let resource = Subject::Objects(Kind::Service).api_resource("v1");

@@ -1,6 +1,7 @@
 //! A cluster under watch, against a server that fails in every way we know.
 
 mod failures;
+mod nodes;
 mod objects;
 mod secrets;
 
