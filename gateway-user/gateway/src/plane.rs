@@ -87,6 +87,8 @@ impl Plane<'_> {
     ) -> Reconciler<Arc<Workers>, SharedSteering> {
         let options = translate_options(self.settings, over_cluster);
         Reconciler::new(Arc::clone(self.workers), self.steering.clone(), options, view)
+            // A host without a name serves what every node does.
+            .serving_as(node::name(self.settings).unwrap_or_default())
             .reached_at(node::addresses(self.settings))
             .taking_freed_ports_after(self.settings.freed_ports_after.0, self.takes_over)
             .guarding(self.own_ports.clone())

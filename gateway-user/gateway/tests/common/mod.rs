@@ -5,6 +5,7 @@ pub mod helper;
 pub mod load;
 pub mod pair;
 pub mod pins;
+pub mod place;
 pub mod roles;
 pub mod steady;
 
