@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use gateway_ir::ObjectName;
-use gateway_sync::frame::{Ack, Hello};
+use gateway_sync::frame::{Ack, Hello, Probe, Probed};
 use gateway_sync::item::Desired;
 use gateway_sync::server::{Leading, Nodes, SharedTable, serve};
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Names that were believed, and how often each is there.
 #[derive(Default)]
@@ -45,6 +45,15 @@ impl Nodes for &Seen {
 
     fn leaves(&self, _: &str) {
         *self.open.borrow_mut() -= 1;
+    }
+
+    fn questions(&self, node: &str) -> mpsc::Receiver<Probe> {
+        assert!(self.joined.borrow().contains(node));
+        mpsc::channel(1).1
+    }
+
+    fn probed(&self, node: &str, _: &Probed) {
+        assert!(self.joined.borrow().contains(node));
     }
 }
 

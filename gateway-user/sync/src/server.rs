@@ -83,16 +83,11 @@ pub trait Nodes {
     /// Its connection has ended.
     fn leaves(&self, node: &str);
 
-    /// Questions for it, as they come; none by default.
-    fn questions(&self, node: &str) -> mpsc::Receiver<Probe> {
-        let _ = node;
-        mpsc::channel(1).1
-    }
+    /// Questions for it, as they come.
+    fn questions(&self, node: &str) -> mpsc::Receiver<Probe>;
 
     /// It answers one.
-    fn probed(&self, node: &str, probed: &Probed) {
-        let _ = (node, probed);
-    }
+    fn probed(&self, node: &str, probed: &Probed);
 }
 
 /// The end of a connection.

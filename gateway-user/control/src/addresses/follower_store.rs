@@ -53,6 +53,8 @@ mod tests {
     use gateway_sync::server::Nodes as _;
     use gateway_testkit::scratch::Scratch;
 
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn shown(assignments: &Assignments) -> Vec<String> {
@@ -69,10 +71,12 @@ mod tests {
             created: None,
             fixed: Vec::new(),
             free: true,
+            nodes: None,
         };
         let wants = ["a", "b"].map(want);
         let join = |nodes: &Arc<Nodes>, name: &str| {
-            (&**nodes).joins(&Hello { node: name.to_owned(), ..Hello::default() }).unwrap();
+            let hello = Hello { node: name.to_owned(), ..Hello::default() };
+            (&**nodes).joins(&hello).now_or_never().unwrap().unwrap();
             (&**nodes).acknowledges(name, Ack::default());
         };
         let open = |nodes: &Arc<Nodes>| {

@@ -95,7 +95,14 @@ pub fn follow(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut node = Node {
         replica: Replica::new(options.known.clone()),
-        teller: Teller { received, wake: Arc::new(wake), state: Arc::clone(&state), copy_writer, copy: None, prober: Prober::default() },
+        teller: Teller {
+            received,
+            wake: Arc::new(wake),
+            state: Arc::clone(&state),
+            copy_writer,
+            copy: None,
+            prober: Prober::default(),
+        },
         options,
         acks: acked,
         terms: Terms::default(),

@@ -135,6 +135,7 @@ impl Node {
             controller: ControllerAddress::Network(network),
             node: "what it says of itself".to_owned(),
             version: "0".to_owned(),
+            probe_at: Vec::new(),
             known: Capabilities::default(),
             keep: None,
         };

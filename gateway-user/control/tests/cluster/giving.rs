@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use gateway_control::addresses::assignment_store;
 use gateway_control::cluster::lease::LeaseTimes;
 use gateway_control::cluster::pool::{self, ObservedAssignments, Wants};
 use gateway_control::cluster::{ClusterTally, Membership, PoolDuty, ReportsBy, run};
-use gateway_control::stream::{ListenOptions, Nodes, listen};
+use gateway_control::stream::{ListenOptions, LocalOptions, Nodes, listen};
 use gateway_ir::ObjectName;
 use gateway_sync::frame::{Ack, Hello};
 use gateway_sync::server::{Leading, Nodes as _, SharedTable};
@@ -221,14 +222,16 @@ async fn nodes_that_follow_get_addresses_and_one_whose_stream_is_gone_keeps_its_
     let server = ApiServer::start().await;
     let (dir, nodes) = (Scratch::new("giving").unwrap(), Arc::<Nodes>::default());
     nodes.keep_evidence(15011);
-    let options = ListenOptions { path: dir.join("nodes.sock"), users: Vec::new(), version: String::new() };
+    let local = LocalOptions { path: dir.join("nodes.sock"), users: Vec::new() };
+    let options = ListenOptions { local, network: None, version: String::new() };
     let (_leads, leading) = watch::channel(Leading::Here { term: 0 });
     let table = Arc::new(SharedTable::new(1));
     let _server = listen(options, table, Arc::clone(&nodes), leading, || ()).unwrap();
     let process = Process::start_with(&server, None, Some(Arc::clone(&nodes)));
     process.want(&["a", "b"]);
     let join = |name: &str| {
-        (&*nodes).joins(&Hello { node: name.to_owned(), ..Hello::default() }).unwrap();
+        let hello = Hello { node: name.to_owned(), ..Hello::default() };
+        (&*nodes).joins(&hello).now_or_never().unwrap().unwrap();
         (&*nodes).acknowledges(name, Ack::default());
     };
     join("m");

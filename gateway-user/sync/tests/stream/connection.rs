@@ -46,6 +46,12 @@ impl Nodes for &Heard {
     fn leaves(&self, node: &str) {
         self.push(format!("{node} leaves"));
     }
+
+    fn questions(&self, _: &str) -> mpsc::Receiver<Probe> {
+        mpsc::channel(1).1
+    }
+
+    fn probed(&self, _: &str, _: &Probed) {}
 }
 
 /// Asks one thing, and takes the answer.
@@ -55,7 +61,7 @@ struct Asking {
 }
 
 impl Nodes for &Asking {
-    fn joins(&self, hello: &Hello) -> Result<String, String> {
+    async fn joins(&self, hello: &Hello) -> Result<String, String> {
         assert_eq!(hello.probe_at, ["192.0.2.7:15011"]);
         Ok(hello.node.clone())
     }
@@ -108,7 +114,7 @@ async fn a_node_answers_what_its_controller_asks() {
         let nodes = &asking;
         serve(near, &table, leading, &nodes, "1.2.3").await
     };
-    let following = follow(far, &identity, &mut replica, &mut term, &mut acked, &mut answering);
+    let following = follow(far, &identity, &mut replica, &mut terms, &mut acked, &mut answering);
     let reading = async {
         for (id, nonce) in [(1, 4), (2, 5)] {
             let targets = vec!["192.0.2.9:15011".to_owned()];

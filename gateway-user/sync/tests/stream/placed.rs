@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use gateway_sync::client::{FollowError, Follower, Identity, follow};
+use gateway_sync::client::{FollowError, Follower, Identity, Terms, follow};
 use gateway_sync::codec;
-use gateway_sync::frame::{Ack, Down, DownFrame, Hello};
+use gateway_sync::frame::{Ack, Down, DownFrame, Hello, Probe, Probed};
 use gateway_sync::item::Desired;
 use gateway_sync::key::Kind;
 use gateway_sync::replica::Replica;
@@ -17,7 +17,7 @@ use gateway_sync::table::{Batch, Position, Table};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use prost::Message as _;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::plans::{GATEWAYS, Plan, chain, node, plans};
 use crate::states::{is, take};
@@ -194,13 +194,17 @@ proptest! {
 struct Open;
 
 impl Nodes for &Open {
-    fn joins(&self, hello: &Hello) -> Result<String, String> {
+    async fn joins(&self, hello: &Hello) -> Result<String, String> {
         Ok(hello.node.clone())
     }
     fn acknowledges(&self, _: &str, _: Ack) {}
     fn hears(&self, _: &str) {}
     fn withdraws(&self, _: &str) {}
     fn leaves(&self, _: &str) {}
+    fn questions(&self, _: &str) -> mpsc::Receiver<Probe> {
+        mpsc::channel(1).1
+    }
+    fn probed(&self, _: &str, _: &Probed) {}
 }
 
 /// Keeps what was committed last.
@@ -217,14 +221,15 @@ impl Follower for Last {
 
 /// A node that connects again and again.
 async fn follower(number: u8, table: Arc<SharedTable>, last: Last) {
-    let identity = Identity { node: node(number), version: "0".to_owned() };
-    let (mut replica, mut term, mut last) = (Replica::default(), 0, last);
+    let identity =
+        Identity { node: node(number), version: "0".to_owned(), token: String::new(), probe_at: Vec::new() };
+    let (mut replica, mut terms, mut last) = (Replica::default(), Terms::default(), last);
     let (_acks, mut acked) = watch::channel(None);
     loop {
         let (near, far) = tokio::io::duplex(1000);
         let (_leads, leading) = watch::channel(Leading::Here { term: 1 });
         let serving = async { serve(near, &table, leading, &&Open, "1").await };
-        let following = follow(far, &identity, &mut replica, &mut term, &mut acked, &mut last);
+        let following = follow(far, &identity, &mut replica, &mut terms, &mut acked, &mut last);
         let (_, ended) = tokio::join!(serving, following);
         assert!(matches!(ended, FollowError::Goodbye { .. }), "{ended}");
         tokio::time::sleep(Duration::from_millis(50)).await;

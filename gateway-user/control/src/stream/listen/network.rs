@@ -5,10 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gateway_sync::frame::{Ack, Hello};
+use gateway_sync::frame::{Ack, Hello, Probe, Probed};
 use gateway_sync::server;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -141,5 +141,13 @@ impl server::Nodes for Judging {
 
     fn leaves(&self, node: &str) {
         (&*self.nodes).leaves(node);
+    }
+
+    fn questions(&self, node: &str) -> mpsc::Receiver<Probe> {
+        (&*self.nodes).questions(node)
+    }
+
+    fn probed(&self, node: &str, probed: &Probed) {
+        (&*self.nodes).probed(node, probed);
     }
 }
