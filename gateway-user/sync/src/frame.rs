@@ -73,6 +73,7 @@ pub enum DownFrame {
 
 /// A node's identity and state.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct Hello {
     /// [`crate::SCHEMA`] of the node.
     #[prost(uint32, tag = "1")]
@@ -101,6 +102,18 @@ pub struct Hello {
     /// Socket addresses at which it answers probes of other nodes.
     #[prost(string, repeated, tag = "9")]
     pub probe_at: Vec<String>,
+}
+
+/// Not the token.
+impl std::fmt::Debug for Hello {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hello")
+            .field("schema", &self.schema)
+            .field("version", &self.version)
+            .field("node", &self.node)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The outcome of a version on a node.

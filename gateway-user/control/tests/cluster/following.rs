@@ -15,6 +15,7 @@ use gateway_control::stream::{
 use gateway_control::trust::{AUDIENCE, CONFIG_MAP, Reviewer, SECRET};
 use gateway_ir::ObjectName;
 use gateway_sync::capability::Capabilities;
+use gateway_sync::frame::Ack;
 use gateway_sync::item::Desired;
 use gateway_sync::server::{Leading, SharedTable};
 use gateway_testkit::scratch::Scratch;
@@ -125,6 +126,7 @@ impl Controller {
 /// A node.
 struct Node {
     received: watch::Receiver<Received>,
+    acks: watch::Sender<Option<Ack>>,
     following: Following,
 }
 
@@ -140,8 +142,14 @@ impl Node {
             keep: None,
         };
         let (receives, received) = watch::channel(Received::default());
-        let following = follow(options, receives, watch::channel(None), || {}, || {}).unwrap();
-        Self { received, following }
+        let (acks, acked) = watch::channel(None);
+        let following = follow(options, receives, (acks.clone(), acked), || {}, || {}).unwrap();
+        Self { received, acks, following }
+    }
+
+    /// Says that it serves another one of 20 edits.
+    fn acknowledge(&self) {
+        self.acks.send_modify(|ack| ack.get_or_insert_default().version += 1);
     }
 
     fn has(&self, word: &str) -> bool {
@@ -217,6 +225,31 @@ async fn nodes_follow_the_leader_from_one_controller_to_the_next() {
     assert!(b.term() > before && b.has("edge-1") && b.has("edge-2"));
     let lease = api.get(LEASE).unwrap();
     assert_eq!(lease["metadata"]["annotations"]["sluice.dev/stream-address"], b.address.to_string());
+}
+
+/// The server is asked by one controller for all nodes: once for each that comes, and never for what they say later.
+#[tokio::test]
+async fn requests_to_the_server_do_not_grow_with_the_nodes() {
+    const NODES: usize = 12;
+    let (api, dir) = (cluster().await, Scratch::new("many").unwrap());
+    let a = Controller::start(&api, &dir, "a");
+    until("certificates", || a.leads() && api.get(&config_map()).is_some()).await;
+    let authorities = authorities(&api, &dir);
+    a.table.update(desired("first"));
+    let start = |number| Node::start(a.address, authorities.clone(), good(&dir, &format!("edge-{number}")));
+    let nodes: Vec<_> = (0..NODES).map(start).collect();
+    until("all follow", || nodes.iter().all(|node| node.has("first"))).await;
+    let others = || api.writes("").len() - api.writes("leases").len();
+    let before = others();
+    for edit in 0..20 {
+        let word = format!("edit {edit}");
+        a.table.update(desired(&word));
+        until(&word, || nodes.iter().all(|node| node.has(&word))).await;
+        nodes.iter().for_each(Node::acknowledge);
+    }
+    until("their words", || a.nodes.lines().iter().all(|line| line.version == 20)).await;
+    assert_eq!(api.writes("tokenreviews").len(), NODES);
+    assert_eq!(others(), before);
 }
 
 #[tokio::test]

@@ -108,7 +108,7 @@ async fn a_node_answers_what_its_controller_asks() {
     let (_leads, leading) = here();
     let (near, far) = tokio::io::duplex(1000);
     let (_acks, mut acked) = watch::channel(None);
-    let (mut replica, mut term, identity) = (Replica::default(), 0, identity("edge-1"));
+    let (mut replica, mut terms, identity) = (Replica::default(), Terms::default(), identity("edge-1"));
     let mut answering = Answering;
     let serving = async {
         let nodes = &asking;
