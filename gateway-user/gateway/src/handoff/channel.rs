@@ -1,7 +1,7 @@
 //! Messages with descriptors over a Unix socket of packets (unix(7), `SOCK_SEQPACKET` and `SCM_RIGHTS`).
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,6 +113,7 @@ fn is_trusted_peer(peer: u32, own: u32, other: Option<u32>) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::os::fd::AsFd as _;
 
     use gateway_testkit::scratch::Scratch;
 
