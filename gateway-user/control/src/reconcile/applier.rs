@@ -40,6 +40,8 @@ pub struct Applier<W, S> {
     pub(super) held_ports: HeldPorts,
     /// Steering failed after a commit: the plan must be applied again though nothing else changed.
     pub(super) unsettled: bool,
+    /// Something about the ports of what is live has changed by itself.
+    pub(super) ports_changed: bool,
     /// The configuration that was to be served last.
     pub(super) desired: Desired,
 }
@@ -57,6 +59,7 @@ impl<W: Workers, S: Steer> Applier<W, S> {
             own_ports: OwnPorts::default(),
             held_ports: HeldPorts::new(FREED_PORTS_AFTER, false),
             unsettled: false,
+            ports_changed: false,
             desired: Desired::default(),
         }
     }
@@ -152,7 +155,8 @@ impl<W: Workers, S: Steer> Applier<W, S> {
                 let refused = self.rejections(&wanted, &desired);
                 // An address of the node may have come or gone.
                 let (endpoints, _) = self.own_ports.without(&desired.endpoints, &live.plan);
-                refused != *live.refused || endpoints != live.endpoints
+                self.ports_changed = refused != *live.refused;
+                self.ports_changed || endpoints != live.endpoints
             }
             _ => true,
         }

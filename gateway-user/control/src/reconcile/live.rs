@@ -31,7 +31,11 @@ impl<W: Workers, S: Steer> Applier<W, S> {
     ) -> Result<(), ReconcileError> {
         let ir = &desired.ir;
         let wanted = self.here(ir);
-        let mut refused = self.rejections(&wanted, desired);
+        // For ports that are live already nobody is asked at each change of a route: the kernel goes through its table of
+        // connections to tell who listens. They are looked at every ten seconds.
+        let is_live = view.live.as_ref().is_some_and(|live| *live.plan == wanted && live.refused.is_empty());
+        let asks = std::mem::take(&mut self.ports_changed) || self.unsettled || !is_live;
+        let mut refused = if asks { self.rejections(&wanted, desired) } else { Vec::new() };
         let plan = without(&wanted, &refused);
         let (endpoints, own) = self.own_ports.without(&desired.endpoints, &plan);
         let endpoints = &endpoints;

@@ -121,6 +121,35 @@ fn a_refused_port_is_left_out_said_and_taken_once_it_is_free() {
     assert!(!bench.reconciler.is_unsettled());
 }
 
+/// Who listens where is not asked for each change of a route, and still found out.
+#[test]
+fn ports_are_checked_when_they_change_and_now_and_then() {
+    let mut bench = Bench::new();
+    let checks = |bench: &Bench| {
+        let mut checks = 0;
+        bench.notes.set(|notes| checks = std::mem::take(&mut notes.checks));
+        checks
+    };
+    bench.reconcile(&config(&[80, 81], "one", 1));
+    assert_eq!(checks(&bench), 1);
+    bench.reconcile(&config(&[80, 81], "two", 1));
+    bench.reconcile(&config(&[80, 81], "two", 2));
+    assert_eq!((checks(&bench), bench.live()), (0, Some(2)));
+    bench.reconcile(&config(&[80, 82], "two", 2));
+    assert_eq!(checks(&bench), 1);
+
+    bench.notes.set(|notes| notes.refuse_port = Some(82));
+    bench.reconcile(&config(&[80, 82], "one", 2));
+    assert_eq!((checks(&bench), bench.programmed(82)), (0, "True Programmed".into()));
+    let view = resources(&config(&[80, 82], "one", 2));
+    bench.runtime.block_on(bench.reconciler.retry(&view));
+    assert_eq!(bench.programmed(82), "False PortUnavailable");
+    // As long as one is refused, an edit asks.
+    checks(&bench);
+    bench.reconcile(&config(&[80, 82], "two", 2));
+    assert_eq!(checks(&bench), 1);
+}
+
 #[test]
 fn endpoints_that_are_the_node_itself_reach_no_worker_until_they_are_not() {
     use std::collections::BTreeSet;

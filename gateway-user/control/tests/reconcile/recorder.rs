@@ -19,6 +19,8 @@ pub(crate) struct Recorded {
     pub(crate) dead: Option<usize>,
     pub(crate) refuse_port: Option<u16>,
     pub(crate) refuse_apply: bool,
+    /// How often ports were checked.
+    pub(crate) checks: usize,
 }
 
 impl Recorder {
@@ -76,7 +78,11 @@ impl Workers for Recorder {
 
 impl Steer for Recorder {
     fn check(&mut self, plan: &SteerPlan) -> Vec<Rejection> {
-        let refused = self.0.lock().unwrap().refuse_port;
+        let refused = {
+            let mut recorded = self.0.lock().unwrap();
+            recorded.checks += 1;
+            recorded.refuse_port
+        };
         let refuse = |bind: &SteerBind| Rejection {
             bind: *bind,
             reason: RejectionReason::InUse,
