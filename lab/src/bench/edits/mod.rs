@@ -3,6 +3,8 @@
 //! The API server is the one of the tests, in this process: the time at which an event leaves it is known. It takes no
 //! statuses, so nothing but the change itself is going on.
 
+mod figures;
+mod log;
 mod objects;
 
 use std::fs;
@@ -10,7 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use gateway_testkit::apiserver::ApiServer;
@@ -18,10 +20,11 @@ use gateway_testkit::http::Client;
 use gateway_testkit::netns::{self, Inside};
 use nix::unistd::geteuid;
 
-use crate::bars::{Bars, Edits};
+use crate::bars::Bars;
 use crate::cargo::build_sluice;
 use crate::needs::{self, IP};
 use crate::process::{self, Process, check_interrupt, until};
+use figures::Figures;
 use objects::{EXTRA_PORT, GATEWAYS, PORT, ROUTES};
 use sluice_cluster::conformance::gateway::Roles;
 
@@ -52,20 +55,6 @@ pub struct Args {
 const CHANGE_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two looks at what is in force.
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
-/// The log line of a version that all workers have, and the filter that shows it.
-const PUBLISHED: &str = "published";
-const LOG: &str = "info,gateway_control::reconcile=debug";
-const DAY: Duration = Duration::from_hours(24);
-
-/// Times, each from the event of the watch; sorted.
-struct Figures {
-    /// Until all workers route by a change.
-    routes: Vec<Duration>,
-    /// The part of that in which tables were compiled.
-    compiling: Vec<Duration>,
-    /// Until nothing accepts where a listener was.
-    listeners: Vec<Duration>,
-}
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     ensure!(geteuid().is_root(), "bench edits makes a network namespace: run it as root");
@@ -116,13 +105,13 @@ impl Plan {
             self.routes, self.changes, self.listeners
         );
         let changes = self.change_routes(&api, &mut client)?;
-        let log = node.stderr();
-        let published: Vec<Duration> = log.lines().filter_map(published_at).collect();
+        let text = node.stderr();
+        let published: Vec<Duration> = text.lines().filter_map(log::published_at).collect();
         // The first is that of everything.
-        let mut compiling: Vec<Duration> = log.lines().filter_map(compile_time).skip(1).collect();
+        let mut compiling: Vec<Duration> = text.lines().filter_map(log::compile_time).skip(1).collect();
         let mut routes = changes
             .iter()
-            .map(|event| first_after(&published, *event).context("a change that was never published"))
+            .map(|event| log::first_after(&published, *event).context("a change that was never published"))
             .collect::<Result<Vec<_>>>()?;
         let mut listeners = self.remove_listeners(&api)?;
         node.ensure_running()?;
@@ -134,7 +123,7 @@ impl Plan {
         let dir = inside.scratch().path();
         let quiet = |role: &str, state: &str| {
             let mut command = Command::new(&self.sluice);
-            command.arg(role).arg("--state-dir").arg(dir.join(state)).args(["--log", LOG]);
+            command.arg(role).arg("--state-dir").arg(dir.join(state)).args(["--log", log::FILTER]);
             command.args(["--health-address", "off", "--metrics-address", "off"]);
             command
         };
@@ -161,7 +150,7 @@ impl Plan {
             let number = change * 7919 % self.routes;
             let path = format!("/moved-{change}");
             let object = objects::route(number, &path, change + 2);
-            events.push(time_of_day()?);
+            events.push(log::time_of_day()?);
             api.put(ROUTES, object);
             until_routed(client, number, &path)?;
             sleep(CHANGE_INTERVAL);
@@ -203,110 +192,4 @@ fn until_routed(client: &mut Client, number: usize, path: &str) -> Result<()> {
         sleep(POLL_INTERVAL);
         Ok(None)
     })
-}
-
-fn time_of_day() -> Result<Duration> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    Ok(Duration::new(since.as_secs() % DAY.as_secs(), since.subsec_nanos()))
-}
-
-/// The time of day in a log line, `2026-01-02T03:04:05.678901Z`, if it tells of a version that all workers have.
-fn published_at(line: &str) -> Option<Duration> {
-    let (stamp, rest) = line.split_once(' ')?;
-    if !rest.contains(PUBLISHED) {
-        return None;
-    }
-    let (_, time) = stamp.strip_suffix('Z')?.split_once('T')?;
-    let mut parts = time.splitn(3, ':');
-    let (hours, minutes) = (parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?);
-    let seconds = parts.next()?.parse::<f64>().ok().filter(|seconds| (0.0..61.0).contains(seconds))?;
-    Some(Duration::from_secs(3600 * hours + 60 * minutes) + Duration::from_secs_f64(seconds))
-}
-
-/// The time that such a line gives for compiling.
-fn compile_time(line: &str) -> Option<Duration> {
-    let (_, rest) = line.split_once("compile_us=")?;
-    rest.split_whitespace().next()?.parse().ok().map(Duration::from_micros)
-}
-
-/// From an event to the first of these times of day that is not before it; midnight may be between.
-fn first_after(times: &[Duration], event: Duration) -> Option<Duration> {
-    let after = |time: &Duration| if *time >= event { *time - event } else { *time + DAY - event };
-    times.iter().map(after).min().filter(|after| *after < DAY / 2)
-}
-
-impl Figures {
-    fn judge(&self, bars: &Edits, routes: usize) -> ExitCode {
-        let rows = [
-            ("a route's change until all workers have it", &self.routes, bars.route_ms),
-            ("a listener's removal until nothing accepts", &self.listeners, bars.listener_removal_ms),
-        ];
-        let mut ended = ExitCode::SUCCESS;
-        println!("{routes} routes, milliseconds from the watch event:");
-        let compiling = (at(&self.compiling, 50), at(&self.compiling, 99));
-        println!(
-            "  tables of a change compiled in {:.2} (p50), {:.2} (p99)",
-            ms(compiling.0),
-            ms(compiling.1)
-        );
-        for (what, times, bar) in rows {
-            let (p50, p99) = (at(times, 50), at(times, 99));
-            println!("  {what}: {:.2} (p50), {:.2} (p99) of {}", ms(p50), ms(p99), times.len());
-            if p99 > bar.milliseconds() {
-                eprintln!("error: {what}: more than {bar} ms");
-                ended = ExitCode::FAILURE;
-            }
-        }
-        ended
-    }
-}
-
-/// The time that so many hundredths of all do not exceed.
-fn at(sorted: &[Duration], hundredths: usize) -> Duration {
-    let at = (sorted.len() * hundredths).div_ceil(100).saturating_sub(1);
-    sorted.get(at).copied().unwrap_or_default()
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_published_versions_are_read_and_laid_beside_events() {
-        let line = "2026-01-02T23:59:59.999000Z DEBUG published generation=3 compile_us=5";
-        let at = published_at(line).unwrap();
-        assert_eq!((DAY - at).as_micros(), 1000);
-        assert_eq!(compile_time(line), Some(Duration::from_micros(5)));
-        assert_eq!(published_at(&line.replace(PUBLISHED, "prepared")), None);
-        for broken in ["published", "x published", "2026-01-02T23:59Z published", "T1:2:99Z published"] {
-            assert_eq!(published_at(broken), None, "{broken}");
-        }
-        let seconds = Duration::from_secs;
-        let times = [seconds(10), seconds(20), seconds(1)];
-        assert_eq!(first_after(&times, seconds(10)), Some(seconds(0)));
-        assert_eq!(first_after(&times, seconds(11)), Some(seconds(9)));
-        assert_eq!(first_after(&times, DAY - seconds(2)), Some(seconds(3)), "midnight");
-        assert_eq!(first_after(&times, seconds(21)), None, "that is the day before");
-        assert_eq!(first_after(&[], seconds(1)), None);
-    }
-
-    #[test]
-    fn bars_are_held_against_the_ninety_ninth_of_a_hundred() {
-        let bars = Bars::read().unwrap().edits;
-        let some = |last: crate::bars::Bar| vec![Duration::ZERO, last.milliseconds()];
-        let judge = |routes: Vec<Duration>, listeners: Vec<Duration>| {
-            Figures { routes, compiling: Vec::new(), listeners }.judge(&bars, 1)
-        };
-        let (route, listener) = (some(bars.route_ms), some(bars.listener_removal_ms));
-        let more = |times: &[Duration]| times.iter().map(|time| *time + Duration::from_micros(1)).collect();
-        let text = |code: ExitCode| format!("{code:?}");
-        let (good, bad) = (text(ExitCode::SUCCESS), text(ExitCode::FAILURE));
-        assert_eq!(text(judge(route.clone(), listener.clone())), good);
-        assert_eq!(text(judge(more(&route), listener.clone())), bad);
-        assert_eq!(text(judge(route, more(&listener))), bad);
-    }
 }
