@@ -126,7 +126,7 @@ impl<W: Workers, S: Steer> Reconciler<W, S> {
             Some(_) => status.with_report_of(&self.node, &view.report),
             None => status.clone(),
         };
-        view.since = Arc::new(view.since.follow(&reported, Timestamp::now()));
+        view.since = view.since.after(&view.status, &reported, Timestamp::now());
         view.status = Arc::new(reported);
         view.translated = Arc::new(status);
         view.count(begun);

@@ -1,5 +1,6 @@
 //! Since when each condition has its status.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher as _};
 use std::sync::Arc;
@@ -34,6 +35,13 @@ impl Since {
         });
         entries.sort_unstable();
         Self(entries.into_boxed_slice())
+    }
+
+    /// The times for `set`, where these are those of `before`: themselves, if no condition came, went or changed its status.
+    /// That is so for most edits of a route, and takes no hash of any name.
+    #[must_use]
+    pub fn after(self: &Arc<Self>, before: &StatusSet, set: &StatusSet, now: Timestamp) -> Arc<Self> {
+        if are_same(before, set) { Arc::clone(self) } else { Arc::new(self.follow(set, now)) }
     }
 
     /// Fills in `lastTransitionTime` where it is known.
@@ -88,6 +96,45 @@ fn each_list(set: &StatusSet, visit: &mut dyn FnMut(u64, &[Condition])) {
     }
 }
 
+/// True if both have the same conditions with the same statuses, whatever else they say.
+fn are_same(one: &StatusSet, other: &StatusSet) -> bool {
+    let classes = alike(&one.gateway_classes, &other.gateway_classes, |one, other| {
+        same_statuses(&one.conditions, &other.conditions)
+    });
+    let gateways = alike(&one.gateways, &other.gateways, |one, other| {
+        same_statuses(&one.conditions, &other.conditions)
+            && one.listeners.len() == other.listeners.len()
+            && one.listeners.iter().zip(&other.listeners).all(|(one, other)| {
+                one.name == other.name && same_statuses(&one.conditions, &other.conditions)
+            })
+    });
+    let routes = || {
+        alike(&one.routes, &other.routes, |one, other| {
+            // Routes that were not translated again share theirs.
+            Arc::ptr_eq(one, other)
+                || one.parents.len() == other.parents.len()
+                    && one.parents.iter().zip(&other.parents).all(|(one, other)| {
+                        one.parent_ref == other.parent_ref
+                            && one.controller_name == other.controller_name
+                            && same_statuses(&one.conditions, &other.conditions)
+                    })
+        })
+    };
+    classes && gateways && (Arc::ptr_eq(&one.routes, &other.routes) || routes())
+}
+
+/// True if two maps have the same keys with values that are alike.
+fn alike<K: Ord, V>(one: &BTreeMap<K, V>, other: &BTreeMap<K, V>, same: impl Fn(&V, &V) -> bool) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|((name, one), (key, other))| name == key && same(one, other))
+}
+
+fn same_statuses(one: &[Condition], other: &[Condition]) -> bool {
+    let same =
+        |(one, other): (&Condition, &Condition)| one.type_ == other.type_ && one.status == other.status;
+    one.len() == other.len() && one.iter().zip(other).all(same)
+}
+
 /// The place of one condition of a list.
 fn of(list: u64, condition: &Condition) -> u64 {
     hash(&(list, &condition.type_))
@@ -97,4 +144,75 @@ fn hash(what: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_ir::{ObjectName, RouteId, RouteKind};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Name and status, of conditions and of listeners.
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+    fn conditions(all: Pairs<'_>) -> Value {
+        let one = |(type_, status): &(&str, &str)| json!({"type": type_, "status": status, "reason": "R", "message": "", "observedGeneration": 1});
+        all.iter().map(one).collect()
+    }
+
+    /// One object of each kind; listeners and routes by name, each with its condition's status.
+    fn set(class: &str, listeners: Pairs<'_>, routes: &[(&str, &str, Pairs<'_>)]) -> StatusSet {
+        let mut set = StatusSet::default();
+        let status = json!({"conditions": conditions(&[("Accepted", class)])});
+        set.gateway_classes.insert("c".into(), serde_json::from_value(status).unwrap());
+        let listeners: Vec<_> = listeners
+            .iter()
+            .map(|(name, status)| {
+                let conditions = conditions(&[("Programmed", status)]);
+                json!({"name": name, "supportedKinds": [], "attachedRoutes": 0, "conditions": conditions})
+            })
+            .collect();
+        let status = json!({"conditions": conditions(&[("Accepted", "True")]), "listeners": listeners});
+        set.gateways.insert(ObjectName::new("a", "g"), serde_json::from_value(status).unwrap());
+        let routes = routes.iter().map(|(name, parent, all)| {
+            let parent = json!({"parentRef": {"name": parent}, "controllerName": "x/y", "conditions": conditions(all)});
+            let id = RouteId { kind: RouteKind::HTTPRoute, object: ObjectName::new("a", *name) };
+            (id, Arc::new(serde_json::from_value(json!({"parents": [parent]})).unwrap()))
+        });
+        set.routes = Arc::new(routes.collect());
+        set
+    }
+
+    #[test]
+    fn times_are_the_same_where_no_condition_is_another_and_else_as_counted_anew() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let base = set("True", &[("l", "True")], &[("r", "g", &[("Accepted", "True")])]);
+        let since = Arc::new(Since::default().follow(&base, at(1)));
+        let mut reworded = base.clone();
+        for route in Arc::make_mut(&mut reworded.routes).values_mut() {
+            let condition = &mut Arc::make_mut(route).parents[0].conditions[0];
+            (condition.observed_generation, condition.message) = (Some(2), "moved".to_owned());
+        }
+        for same in [&base, &reworded] {
+            assert!(Arc::ptr_eq(&since.after(&base, same, at(2)), &since));
+        }
+        for other in [
+            set("False", &[("l", "True")], &[("r", "g", &[("Accepted", "True")])]),
+            set("True", &[("l", "False")], &[("r", "g", &[("Accepted", "True")])]),
+            set("True", &[("m", "True")], &[("r", "g", &[("Accepted", "True")])]),
+            set("True", &[], &[("r", "g", &[("Accepted", "True")])]),
+            set("True", &[("l", "True")], &[("r", "g", &[("Accepted", "Unknown")])]),
+            set("True", &[("l", "True")], &[("r", "g", &[("ResolvedRefs", "True")])]),
+            set("True", &[("l", "True")], &[("r", "g", &[("Accepted", "True"), ("ResolvedRefs", "True")])]),
+            set("True", &[("l", "True")], &[("r", "h", &[("Accepted", "True")])]),
+            set("True", &[("l", "True")], &[("s", "g", &[("Accepted", "True")])]),
+            set("True", &[("l", "True")], &[]),
+            StatusSet::default(),
+        ] {
+            let after = since.after(&base, &other, at(2));
+            assert_eq!(*after, since.follow(&other, at(2)));
+            assert_ne!(*after, *since, "{other:?}");
+        }
+    }
 }

@@ -66,7 +66,7 @@ impl Distributor {
                 view.tally.published +=
                     u64::from(view.stream.as_ref().is_none_or(|told| told.version != version));
                 view.stream = Some(StreamView { version, closed: 0 });
-                view.since = Arc::new(view.since.follow(&status, Timestamp::now()));
+                view.since = view.since.after(&view.status, &status, Timestamp::now());
                 view.status = Arc::new(status.clone());
                 view.translated = Arc::new(status);
                 view.last_error = None;
