@@ -124,7 +124,6 @@ impl World<'_> {
             assert!(since.elapsed() < MOVE_LIMIT, "{address} did not move:\n{}", self.controller.output());
             std::thread::sleep(Duration::from_millis(20));
         }
-        eprintln!("{address} moved within {:?}", since.elapsed());
         let to = (0..3).find(|at| *at != from && self.places[*at].pool().contains(&address));
         to.unwrap_or_else(|| panic!("{address} is on no other node:\n{}", self.controller.output()))
     }

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 pub(super) const SETTLE: Duration = Duration::from_secs(15);
 /// The end of the reason for keeping a node that another one reaches.
 const REACHES: &str = " reaches it";
+/// Most nodes that are remembered beside those that are there or own addresses.
+const MAX_NODES: usize = 5000;
 /// A proof that probes work is renewed so often, and holds for twice as long.
 const RENEW: Duration = Duration::from_mins(5);
 
@@ -112,6 +114,9 @@ impl LossRule {
 
     /// A node's stream is there.
     pub(super) fn joins(&mut self, name: &str, probe_at: Vec<SocketAddr>, now: Instant) {
+        if self.nodes.len() >= MAX_NODES {
+            self.nodes.retain(|_, node| node.is_here || node.owns);
+        }
         let node = self.nodes.entry(name.to_owned()).or_insert_with(|| Node::new(now));
         if node.probe_at != probe_at {
             (node.probe_at, node.reached) = (probe_at, None);

@@ -1,8 +1,9 @@
 //! Probes among nodes: a datagram that a node sends to another one at its controller's word, and the other's response. They
 //! say that the other node serves, whatever became of its stream (decision 274).
 
+mod answer;
+
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use gateway_sync::frame::{Probe, Probed};
 use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{info, warn};
+
+pub use answer::ProbeAnswers;
+pub(super) use answer::answer;
 
 /// Length of both datagrams: a response is no longer than what asked for it.
 const LENGTH: usize = 32;
@@ -25,21 +28,6 @@ const DATAGRAMS: u32 = 4;
 const MAX_TARGETS: usize = 8;
 /// Questions at once.
 const MAX_QUESTIONS: usize = 8;
-/// Responses in a second; a controller needs some in a minute.
-const MAX_RESPONSES: u32 = 200;
-/// Pause after an error of the socket.
-const BIND_INTERVAL: Duration = Duration::from_secs(1);
-/// Failures that nothing is said of: the process before has the address for so long in a hot restart.
-const QUIET_FAILURES: u32 = 10;
-
-/// The answers of a node to what others ask.
-#[derive(Clone)]
-pub struct ProbeAnswers {
-    /// Address and port to answer at.
-    pub address: SocketAddr,
-    /// True as long as the node serves clients: a process that hangs must not be reached.
-    pub serves: Arc<dyn Fn() -> bool + Send + Sync>,
-}
 
 /// Asks other nodes, for a controller.
 #[derive(Clone, Debug)]
@@ -151,63 +139,6 @@ fn random() -> [u8; 16] {
     one.copy_from_slice(&RandomState::new().hash_one(1).to_ne_bytes());
     other.copy_from_slice(&RandomState::new().hash_one(2).to_ne_bytes());
     bytes
-}
-
-/// Answers others for as long as it is polled.
-pub(super) async fn answer(answers: ProbeAnswers) {
-    let (mut said, mut failed) = (String::new(), 0);
-    loop {
-        let error = match bind(answers.address).await {
-            Ok(socket) => {
-                info!(address = %answers.address, "probes of other nodes are answered");
-                (said, failed) = (String::new(), 0);
-                answer_at(&socket, &*answers.serves).await
-            }
-            Err(error) => error,
-        };
-        let text = format!("--probe-address {}: {error}", answers.address);
-        failed += 1;
-        let waits = error.kind() == io::ErrorKind::AddrInUse && failed < QUIET_FAILURES;
-        if text != said && !waits {
-            warn!("{text}; until it works, other nodes cannot tell that this one serves");
-        }
-        if !waits {
-            said = text;
-        }
-        sleep(BIND_INTERVAL).await;
-    }
-}
-
-async fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    match UdpSocket::bind(address).await {
-        // A host without IPv6.
-        Err(error) if address.ip().is_unspecified() && address.is_ipv6() => {
-            let four = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-            UdpSocket::bind(four).await.map_err(|_| error)
-        }
-        bound => bound,
-    }
-}
-
-async fn answer_at(socket: &UdpSocket, serves: &(dyn Fn() -> bool + Send + Sync)) -> io::Error {
-    let mut allowance = (Instant::now(), MAX_RESPONSES);
-    let mut room = [0; LENGTH + 1];
-    loop {
-        let (length, from) = match socket.recv_from(&mut room).await {
-            Ok(received) => received,
-            Err(error) => return error,
-        };
-        let now = Instant::now();
-        if now - allowance.0 > Duration::from_secs(1) {
-            allowance = (now, MAX_RESPONSES);
-        }
-        let Some(response) = response(room.get(..length).unwrap_or_default()) else { continue };
-        if allowance.1 > 0 && serves() {
-            allowance.1 -= 1;
-            // Who has no way back does not count this node as reached.
-            let _ = socket.try_send_to(&response, from);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use super::{LossRule, Node, OpenQuestion, Question, RENEW, SETTLE, State};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Pause between two questions about one node.
 const AGAIN: Duration = Duration::from_secs(3);
+/// Interval of looking whether anybody can be asked.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Nodes that must agree, of as many as there are.
 const WITNESSES: usize = 2;
 
@@ -27,7 +29,8 @@ impl LossRule {
                 Ok(witnesses) => questions.extend(self.ask_after(&name, &witnesses, now)),
                 Err(reason) => {
                     if let Some(node) = self.nodes.get_mut(&name) {
-                        (node.reason, node.next) = (format!("its stream is gone, and {reason}"), now + AGAIN);
+                        (node.reason, node.next) =
+                            (format!("its stream is gone, and {reason}"), now + RECHECK_INTERVAL);
                     }
                 }
             }

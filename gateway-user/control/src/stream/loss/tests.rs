@@ -250,6 +250,20 @@ fn an_answer_counts_once_and_from_the_one_who_was_asked() {
     assert_eq!(world.lost(), "a");
 }
 
+#[test]
+fn names_that_come_and_go_are_not_remembered_for_ever() {
+    let mut world = World::settled(&["a", "b", "c"]);
+    world.owns(&["a"]);
+    world.leaves("a");
+    for number in 0..3 * MAX_NODES {
+        let name = format!("x{number}");
+        world.rule.joins(&name, Vec::new(), world.now);
+        world.rule.leaves(&name, world.now);
+    }
+    assert!(world.rule.nodes.len() <= MAX_NODES, "{}", world.rule.nodes.len());
+    assert!(world.rule.nodes.contains_key("a") && world.rule.nodes.contains_key("b"));
+}
+
 /// Whatever comes and goes, nobody is lost whose stream is there, and nobody without two words against it.
 #[test]
 fn no_node_is_lost_that_anybody_reaches() {
