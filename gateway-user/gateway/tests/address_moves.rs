@@ -9,6 +9,7 @@ mod relay;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::helper::{NODE, as_user, start_helper};
@@ -29,6 +30,9 @@ const POOL: &str = "192.0.2.96/29";
 const MOVE_LIMIT: Duration = Duration::from_secs(15);
 /// A controller asks after nobody before.
 const SETTLE: Duration = Duration::from_secs(15);
+
+/// Held by the test whose nodes start.
+static STARTING: Mutex<()> = Mutex::new(());
 
 /// A second Gateway beside the example's.
 const SECOND: &str = "
@@ -62,6 +66,8 @@ impl World<'_> {
         config.write("team1-route.yaml", &both).unwrap();
         let (controller, begun) = (start(inside, &config), Instant::now());
         let mut world = World { inside, config, controller, begun, relays: Vec::new(), places: Vec::new() };
+        // One after the other, whatever the tests beside this one do: the kernel reads each node's programs for long.
+        let starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         for number in 1..=3 {
             let at = inside.scratch().join(&format!("relay{number}"));
             world.relays.push(Relay::start(&at, socket(inside)));
@@ -74,6 +80,7 @@ impl World<'_> {
             });
             world.places.push(place);
         }
+        drop(starting);
         // The first address is on whichever node came first, the second one so on another.
         wait::until("all nodes", || (world.connected() == 3).then_some(()));
         wait::until("the first address", || world.places.iter().find(|place| !place.pool().is_empty()));
