@@ -144,7 +144,7 @@ fn judge(
     let whole = if run.whole { Ok(()) } else { Err(anyhow!("the suite was cut short")) };
     // On the ports that the process has given back.
     let in_pod = match args.run_test.is_empty() && stopped.is_ok() {
-        true => pod::judge(sluice, cluster, dir),
+        true => in_pods(sluice, cluster, dir),
         false => Ok(()),
     };
     let access = ApiAccess::read(cluster)?;
@@ -160,6 +160,15 @@ fn judge(
     }
     failures.extend(invalid.iter().map(|error| format!("{error:#}")));
     Ok((run, failures))
+}
+
+/// Runs the manifests of `deploy/`, one shape after the other.
+fn in_pods(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> {
+    let judged = pod::judge(sluice, cluster, dir).and_then(|()| apart::judge(cluster, dir));
+    if judged.is_err() {
+        pod::keep_logs(cluster, dir)?;
+    }
+    judged
 }
 
 fn wait_until_accepted(cluster: &Cluster, gateway: &mut Gateway<'_>) -> Result<()> {

@@ -10,7 +10,6 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::account::{NAMESPACE, USER};
-use super::apart;
 use crate::cargo::{must_succeed, workspace};
 use crate::handle::Cluster;
 use crate::image::Image;
@@ -47,17 +46,18 @@ pub(super) fn judge(sluice: &Path, cluster: &Cluster, dir: &Path) -> Result<()> 
         ensure!(first != second, "the pod {first} was to be replaced and is still there");
         kubectl(cluster, &["delete", "daemonset/sluice", "--cascade=foreground", POD_TIMEOUT]).map(drop)
     });
-    let judged = judged.context(MANIFEST).and_then(|()| apart::judge(cluster, dir));
-    if judged.is_err() {
-        let logs = ["sluice", "sluice-node", "sluice-controller"].map(|name| {
-            let selector = format!("--selector=app.kubernetes.io/name={name}");
-            kubectl(cluster, &["logs", "--all-containers", "--prefix", "--tail=500", &selector])
-                .unwrap_or_default()
-        });
-        let events = kubectl(cluster, &["describe", "pods"]).unwrap_or_default();
-        fs::write(dir.join("pod.log"), logs.concat() + &events)?;
-    }
-    judged
+    judged.context(MANIFEST)
+}
+
+/// Keeps the logs of all pods in `dir`.
+pub(super) fn keep_logs(cluster: &Cluster, dir: &Path) -> Result<()> {
+    let logs = ["sluice", "sluice-node", "sluice-controller"].map(|name| {
+        let selector = format!("--selector=app.kubernetes.io/name={name}");
+        kubectl(cluster, &["logs", "--all-containers", "--prefix", "--tail=500", &selector])
+            .unwrap_or_default()
+    });
+    let events = kubectl(cluster, &["describe", "pods"]).unwrap_or_default();
+    fs::write(dir.join("pod.log"), logs.concat() + &events).context("pod.log")
 }
 
 /// Waits for the one pod that should be there; gives its name.
