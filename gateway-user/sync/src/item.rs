@@ -85,7 +85,7 @@ pub enum Value {
     /// An address of the pool.
     Address(IpAddr, Owner),
     /// A listener.
-    Listener(ListenerItem),
+    Listener(Box<ListenerItem>),
     /// A route, and its places.
     Route(Arc<HttpRoute>, Vec<Attached>),
     /// A cluster's endpoints.

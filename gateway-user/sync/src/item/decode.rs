@@ -86,7 +86,7 @@ fn listener(put: &Put, missing: Option<&str>) -> Result<Decoded, String> {
     });
     let is_closed = missing.is_some();
     let item = ListenerItem { address, port, protocol, id, hostname, tls, is_closed };
-    Ok(Decoded { value: Some(Value::Listener(item)), closed })
+    Ok(Decoded { value: Some(Value::Listener(Box::new(item))), closed })
 }
 
 fn certificate(bytes: &Bytes) -> Result<Value, String> {
@@ -104,7 +104,9 @@ fn certificate(bytes: &Bytes) -> Result<Value, String> {
 
 fn route(put: &Put, known: &Capabilities) -> Result<Decoded, String> {
     let value = value::Route::decode(put.value.clone()).map_err(|error| error.to_string())?;
-    let value::RouteHead { id, created, attached } = json(&value.head)?;
+    let value::RouteHead { id, created, mut attached } = json(&value.head)?;
+    exact(&mut attached);
+    attached.iter_mut().for_each(|one| exact(&mut one.hostnames));
     let mut closed_parts = Vec::new();
     let mut rules = Vec::with_capacity(value.rules.len());
     for rule in value.rules {
@@ -122,7 +124,7 @@ fn rule(rule: &value::Rule, known: &Capabilities) -> Result<(HttpRule, Option<St
     let unknown_matches = known.missing(&rule.match_needs);
     let matches = match unknown_matches {
         Some(_) => vec![RouteMatch::default()],
-        None => json(&rule.matches)?,
+        None => matches(&rule.matches)?,
     };
     if let Some(need) = unknown_matches.or_else(|| known.missing(&rule.needs)) {
         let message = format!(
@@ -139,6 +141,26 @@ fn rule(rule: &value::Rule, known: &Capabilities) -> Result<(HttpRule, Option<St
         };
         return Ok((closed, Some(need.to_owned())));
     }
-    let value::RuleRest { name, filters, action, timeouts } = json(&rule.rest)?;
+    let value::RuleRest { name, mut filters, mut action, timeouts } = json(&rule.rest)?;
+    exact(&mut filters);
+    if let Action::Forward(backends) = &mut action {
+        exact(backends);
+        backends.iter_mut().for_each(|backend| exact(&mut backend.filters));
+    }
     Ok((HttpRule { name, matches, filters, action, timeouts }, None))
+}
+
+fn matches(bytes: &Bytes) -> Result<Vec<RouteMatch>, String> {
+    let mut matches: Vec<RouteMatch> = json(bytes)?;
+    exact(&mut matches);
+    for one in &mut matches {
+        exact(&mut one.headers);
+        exact(&mut one.query);
+    }
+    Ok(matches)
+}
+
+/// Gives back room that nobody will use: a list out of JSON begins with room for four, and most have one.
+fn exact<T>(list: &mut Vec<T>) {
+    list.shrink_to_fit();
 }

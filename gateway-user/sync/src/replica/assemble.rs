@@ -74,6 +74,7 @@ impl Parts<'_> {
             for listener in &mut bind.listeners {
                 listener.routes =
                     attached.remove(&(bind.address, bind.port, &listener.id)).unwrap_or_default();
+                listener.routes.shrink_to_fit();
             }
         }
         Ir { binds, http_routes }
