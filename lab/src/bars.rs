@@ -24,11 +24,15 @@ pub(crate) struct Bars {
     /// Of instructions, read by `bench guard`.
     #[serde(rename = "guard")]
     _guard: IgnoredAny,
+    /// Read by `conformance`, which is another crate's.
+    #[serde(rename = "succession")]
+    _succession: IgnoredAny,
     /// By scenario and what Sluice is held against: its CPU per request as a multiple of that one's.
     pub(crate) smoke: BTreeMap<String, BTreeMap<Against, Bar>>,
     pub(crate) scale: Scale,
     pub(crate) edits: Edits,
     pub(crate) nodes: Nodes,
+    pub(crate) moves: Moves,
     pub(crate) attacks: Attacks,
     pub(crate) memory: Memory,
     pub(crate) overload: Overload,
@@ -69,6 +73,13 @@ pub(crate) struct Edits {
 pub(crate) struct Nodes {
     pub(crate) spread_ms: Bar,
     pub(crate) growth: Bar,
+}
+
+/// `bench moves`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Moves {
+    pub(crate) seconds: Bar,
 }
 
 /// `http2-test --only attacks`.

@@ -4,6 +4,7 @@ mod cost;
 mod edits;
 mod guard;
 mod load;
+mod moves;
 mod nodes;
 mod plot;
 mod report;
@@ -34,6 +35,8 @@ pub enum Bench {
     /// Many nodes that follow one controller: time between the first and the last that hears of a change, and memory when all
     /// come at once.
     Nodes(nodes::Args),
+    /// Time from the loss of a node until another one serves its address of the pool.
+    Moves,
 }
 
 /// Runs a measurement.
@@ -47,5 +50,6 @@ pub fn run(bench: &Bench) -> Result<ExitCode> {
         Bench::Scale(args) => scale::run(args),
         Bench::Edits(args) => edits::run(args),
         Bench::Nodes(args) => nodes::run(args),
+        Bench::Moves => moves::run(),
     }
 }

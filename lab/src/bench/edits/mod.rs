@@ -135,6 +135,8 @@ impl Plan {
                 let controller = Process::spawn("controller", dir, command.arg(source.0).arg(source.1))?;
                 ("node", ("--controller", dir.join("controller/nodes.sock")), Some(controller))
             }
+            // The server here judges no tokens.
+            Roles::Network => bail!("--roles network: edits are measured together or apart"),
         };
         let mut command = quiet(role, "state");
         command.arg(source.0).arg(source.1).arg("--bpffs").arg(inside.bpffs());
